@@ -1,0 +1,103 @@
+"""Names shared by the functions, the templates and the local cloud. Each is written once, here.
+
+Pure constants: no logic, no imports beyond the standard library, so that `cdk` may import it.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+PRODUCT: Final = "signalbox"
+EVENT_SOURCE: Final = "signalbox"  # `source` of every event on the bus
+METRIC_NAMESPACE: Final = "Signalbox"
+SYMBOLS: Final = ("BTC-USD", "ETH-USD", "SOL-USD")
+CYCLE_MINUTES: Final = 5
+DEPLOYMENT_POINTER_KEY: Final = "deployments/current.json"  # in the models bucket
+APP_DATABASE_USER: Final = "signalbox_app"  # logs in with an IAM token
+ADMIN_DATABASE_USER: Final = "signalbox_admin"  # owns the schema; used by migrate_database alone
+DATABASE_NAME: Final = "signalbox"
+
+
+class EventType(StrEnum):
+    """`detail-type` on the bus; the payloads are in `signalbox.events`."""
+
+    CANDLES_CLOSED = "CandlesClosed"
+    SIGNAL_GENERATED = "SignalGenerated"
+    MARKET_DATA_STALE = "MarketDataStale"
+    MARKET_DATA_RECOVERED = "MarketDataRecovered"
+    MODEL_REFUSED = "ModelRefused"
+    ALERT_UNDELIVERABLE = "AlertUndeliverable"
+
+
+class Function(StrEnum):
+    """The deployed functions; each is a folder of `lambdas/`."""
+
+    COLLECT_CANDLES = "collect_candles"
+    GENERATE_SIGNALS = "generate_signals"
+    SEND_ALERTS = "send_alerts"
+    RELAY_OUTBOX = "relay_outbox"
+    MIGRATE_DATABASE = "migrate_database"
+    PREPARE_DATABASE = "prepare_database"
+
+
+def function_name(stage: str, function: Function) -> str:
+    """Return the deployed name, for example `signalbox-prod-collect-candles`."""
+    return f"{PRODUCT}-{stage}-{function.value.replace('_', '-')}"
+
+
+class Env(StrEnum):
+    """Environment variables of the functions. Never a secret: those are named by ARN and read at run time."""
+
+    STAGE = "SIGNALBOX_STAGE"
+    EVENT_BUS_NAME = "EVENT_BUS_NAME"
+    SYMBOLS = "SYMBOLS"  # comma-separated, canonical (BTC-USD)
+    DATABASE_HOST = "DATABASE_HOST"  # a host name, or a socket folder in the local stage
+    DATABASE_PORT = "DATABASE_PORT"
+    DATABASE_NAME = "DATABASE_NAME"
+    DATABASE_USER = "DATABASE_USER"
+    DATABASE_SSLMODE = "DATABASE_SSLMODE"
+    MODELS_BUCKET = "MODELS_BUCKET"
+    STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle the deployment ships, until one is deployed
+    STARTER_BUNDLE_KEY = "STARTER_BUNDLE_KEY"
+    VENUE = "VENUE"
+    VENUE_URL = "VENUE_URL"  # empty: the venue's own address
+    COLLECTION_CURSOR_TABLE = "COLLECTION_CURSOR_TABLE"
+    IDEMPOTENCY_TABLE = "IDEMPOTENCY_TABLE"
+    TELEGRAM_SECRET_ARN = "TELEGRAM_SECRET_ARN"  # noqa: S105 - the name of a variable that holds an ARN
+    TELEGRAM_URL = "TELEGRAM_URL"
+    MASTER_SECRET_ARN = "MASTER_SECRET_ARN"  # noqa: S105 - as above
+    MIGRATE_FUNCTION_NAME = "MIGRATE_FUNCTION_NAME"
+
+
+class StackOutput(StrEnum):
+    """Keys of the CloudFormation outputs that the operator's tools read."""
+
+    EVENT_BUS_NAME = "EventBusName"
+    MARKET_DATA_BUCKET = "MarketDataBucket"
+    MODELS_BUCKET = "ModelsBucket"
+    REPORTS_BUCKET = "ReportsBucket"
+    TELEGRAM_SECRET_ARN = "TelegramSecretArn"  # noqa: S105 - an output's key
+    EXCHANGE_SECRET_ARN = "ExchangeSecretArn"  # noqa: S105 - an output's key
+    DATABASE_ADDRESS = "DatabaseAddress"
+    SCHEDULE_GROUP = "ScheduleGroup"
+    SIGNALS_QUEUE_URL = "SignalsQueueUrl"
+    ALERTS_QUEUE_URL = "AlertsQueueUrl"
+    SIGNALS_DLQ_URL = "SignalsDeadLetterQueueUrl"
+    ALERTS_DLQ_URL = "AlertsDeadLetterQueueUrl"
+
+
+class Metric(StrEnum):
+    """CloudWatch metrics the functions emit (embedded metric format) and the alarms watch."""
+
+    CANDLES_COLLECTED = "CandlesCollected"
+    CANDLES_REFUSED = "CandlesRefused"
+    CANDLES_CONFLICTING = "CandlesConflicting"
+    VENUE_FAILURES = "VenueFailures"
+    SYMBOLS_REFUSED = "SymbolsRefused"
+    SIGNALS_ISSUED = "SignalsIssued"
+    DUPLICATES_IGNORED = "DuplicatesIgnored"
+    CYCLE_DURATION = "CycleDuration"
+    MODEL_REFUSED = "ModelRefused"
+    OUTBOX_PUBLISHED = "OutboxPublished"
+    OUTBOX_OLDEST_AGE = "OutboxOldestAge"
+    ALERTS_SENT = "AlertsSent"
+    ALERTS_UNDELIVERABLE = "AlertsUndeliverable"

@@ -1,0 +1,15 @@
+"""The root of the error tree. Errors are bugs or bad data; a refused symbol or order is a value, not an error.
+
+SignalboxError
+├── MarketDataError          market: a candle or series that breaks its own contract
+├── VenueError               adapters.venues: an exchange that did not answer as it should
+├── FeatureSchemaError       features: bars or values that do not fit the schema
+├── BundleError              inference: a model bundle that may not be loaded
+├── LedgerError              adapters.postgres: a ledger that refused or lost a connection
+├── MessengerError           chat: a message that was not delivered
+└── SettingsError            bootstrap: an environment that lacks a value
+"""
+
+
+class SignalboxError(Exception):
+    """Anything this project raises on purpose."""

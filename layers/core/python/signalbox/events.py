@@ -1,0 +1,176 @@
+"""Domain events as they travel on the bus: frozen, past tense, each with an `event_id` made from what happened.
+
+The id is a pure function of the facts, so a redelivered or re-published event carries the same id and every consumer
+can ignore what it has seen. `to_detail` / `parse_event` are the only way in and out of JSON.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from signalbox.contracts import EventType
+
+SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
+Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    type: ClassVar[EventType]
+
+    @property
+    def event_id(self) -> str:
+        """The natural key of what happened."""
+        raise NotImplementedError
+
+    def to_detail(self) -> dict[str, Any]:
+        """Return the JSON-ready `detail`, event_id included."""
+        return {**self.model_dump(mode="json"), "event_id": self.event_id}
+
+
+class CollectionProblem(StrEnum):
+    """Why a symbol came without (all of) its bars."""
+
+    VENUE_TIMEOUT = "VENUE_TIMEOUT"
+    VENUE_RATE_LIMITED = "VENUE_RATE_LIMITED"
+    VENUE_UNAVAILABLE = "VENUE_UNAVAILABLE"
+    VENUE_REFUSED = "VENUE_REFUSED"
+    ANSWER_MALFORMED = "ANSWER_MALFORMED"
+    NO_CANDLES = "NO_CANDLES"
+    CANDLES_REFUSED = "CANDLES_REFUSED"
+
+
+class CandleRow(BaseModel):
+    """One closed bar on the wire; decimal text, so that nothing is rounded on the way."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    t: AwareDatetime  # open_time
+    o: Price
+    h: Price
+    l: Price  # noqa: E741 - the field's usual short name
+    c: Price
+    v: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+
+
+class SymbolCandles(BaseModel):
+    """What one collection run brought for one symbol, oldest first, and what went wrong if anything did."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    symbol: SymbolName
+    candles: tuple[CandleRow, ...]
+    problem: CollectionProblem | None = None
+    refused: int = 0  # rows of the venue's answer that were not usable
+
+
+class CandlesClosed(_Event):
+    """One part of what collect_candles brought for a cycle. The cycle is decided when all its parts are recorded."""
+
+    type: ClassVar[EventType] = EventType.CANDLES_CLOSED
+    venue: str
+    cycle_at: AwareDatetime
+    part: Annotated[int, Field(ge=1)]
+    parts: Annotated[int, Field(ge=1)]
+    symbols: tuple[SymbolCandles, ...]
+
+    @property
+    def event_id(self) -> str:
+        return f"{self.type}:{self.venue}:{self.cycle_at.isoformat()}:{self.part}/{self.parts}"
+
+
+class SignalGenerated(_Event):
+    """One decision for one symbol. `issued` is false for HOLD; `late` when a newer cycle was decided before it."""
+
+    type: ClassVar[EventType] = EventType.SIGNAL_GENERATED
+    symbol: SymbolName
+    decided_at: AwareDatetime
+    deployment: str
+    stage: Literal["shadow", "active"]
+    direction: Literal["BUY", "SELL", "HOLD"]
+    tier: Literal["HIGH", "MEDIUM", "LOW"]
+    issued: bool
+    late: bool
+    probability_up: float
+    confidence: float
+    price: Price
+    horizon_minutes: int
+    schema_name: str
+    schema_hash: str
+
+    @property
+    def event_id(self) -> str:
+        return f"{self.type}:{self.symbol}:{self.decided_at.isoformat()}:{self.deployment}"
+
+
+class MarketDataStale(_Event):
+    """A symbol stopped being decidable at this cycle; the next cycles are refused too until it recovers."""
+
+    type: ClassVar[EventType] = EventType.MARKET_DATA_STALE
+    symbol: SymbolName
+    since: AwareDatetime
+    reason: str
+    newest_close: AwareDatetime | None
+
+    @property
+    def event_id(self) -> str:
+        return f"{self.type}:{self.symbol}:{self.since.isoformat()}"
+
+
+class MarketDataRecovered(_Event):
+    """A symbol is decidable again."""
+
+    type: ClassVar[EventType] = EventType.MARKET_DATA_RECOVERED
+    symbol: SymbolName
+    at: AwareDatetime
+    stale_since: AwareDatetime
+
+    @property
+    def event_id(self) -> str:
+        return f"{self.type}:{self.symbol}:{self.at.isoformat()}"
+
+
+class ModelRefused(_Event):
+    """A bundle was not loaded. The one before it, if any, stays in use."""
+
+    type: ClassVar[EventType] = EventType.MODEL_REFUSED
+    deployment: str
+    cycle_at: AwareDatetime
+    reason: str
+    kept: str | None
+
+    @property
+    def event_id(self) -> str:
+        return f"{self.type}:{self.deployment}"  # once per deployment, however many cycles meet it
+
+
+class AlertUndeliverable(_Event):
+    """An alert the messenger will never accept (a blocked bot, an unknown chat); the text is kept."""
+
+    type: ClassVar[EventType] = EventType.ALERT_UNDELIVERABLE
+    alert_id: str
+    chat_id: str
+    reason: str
+    text: str
+
+    @property
+    def event_id(self) -> str:
+        return f"{self.type}:{self.alert_id}:{self.chat_id}"
+
+
+Event: TypeAlias = (
+    CandlesClosed | SignalGenerated | MarketDataStale | MarketDataRecovered | ModelRefused | AlertUndeliverable
+)
+_BY_TYPE: dict[str, TypeAdapter[Any]] = {
+    cls.type.value: TypeAdapter(cls)
+    for cls in (CandlesClosed, SignalGenerated, MarketDataStale, MarketDataRecovered, ModelRefused, AlertUndeliverable)
+}
+
+
+def parse_event(detail_type: str, detail: dict[str, Any]) -> Event:
+    """Return the event of a bus message. Raises KeyError for an unknown type, pydantic.ValidationError for a bad payload."""
+    facts = {key: value for key, value in detail.items() if key != "event_id"}
+    event: Event = _BY_TYPE[detail_type].validate_python(facts)
+    return event

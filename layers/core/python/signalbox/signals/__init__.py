@@ -1,0 +1,1 @@
+"""From calibrated probabilities to recorded signals: directions, tiers, and the five-minute cycle that makes them."""

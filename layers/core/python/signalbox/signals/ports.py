@@ -1,0 +1,131 @@
+"""What the cycle needs from the outside, owned by the cycle. Implementations: adapters.postgres, and a memory twin in tests/.
+
+Promises that the contract suite checks on every implementation (tests/integration/test_ledger_contract.py):
+nothing is visible before the block ends without an error; an error undoes all of it; every `add_*` is idempotent by
+natural key; `lock_cycle` serialises the transactions of one venue's cycles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from signalbox.events import Event
+from signalbox.market.candles import Bars, Candle, Symbol
+from signalbox.signals.signal import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class CandleWrites:
+    """What happened to candles that were offered to the ledger."""
+
+    inserted: int
+    unchanged: int
+    conflicting: tuple[Candle, ...]  # same key, other numbers: the first one stays
+
+
+class CycleState(StrEnum):
+    """Where a cycle stands after one of its parts was recorded."""
+
+    WAITING = "WAITING"  # other parts are still to come
+    READY = "READY"  # all parts are here and nobody decided yet
+    DECIDED = "DECIDED"  # decided before: this delivery is a duplicate
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolStatus:
+    """Whether a symbol could be decided at its last decided cycle; `stale_since` is None while it is healthy."""
+
+    symbol: Symbol
+    stale_since: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One symbol that got no signal in one cycle, and why; key (venue, cycle_at, symbol)."""
+
+    symbol: Symbol
+    cycle_at: datetime
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEvent:
+    """An event that is committed and perhaps not yet published."""
+
+    sequence: int
+    event_id: str
+    event_type: str
+    detail: str  # JSON text
+    created_at: datetime  # the scheduled instant it belongs to
+
+
+class LedgerTransaction(Protocol):
+    """The writes and reads of one unit of work."""
+
+    def lock_cycle(self, venue: str) -> None:
+        """Wait for other transactions that decide cycles of this venue."""
+
+    def record_part(self, venue: str, cycle_at: datetime, part: int, parts: int) -> CycleState:
+        """Record one part (again changes nothing) and return where the cycle stands."""
+
+    def newest_decided_cycle(self, venue: str) -> datetime | None:
+        """Return the newest decided cycle."""
+
+    def mark_decided(self, venue: str, cycle_at: datetime) -> None:
+        """Record that the cycle was decided."""
+
+    def add_candles(self, venue: str, candles: Sequence[Candle]) -> CandleWrites:
+        """Insert what is new; never change what is there."""
+
+    def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
+        """Return the newest `count` bars with close_time <= until, oldest first."""
+
+    def close_price(self, venue: str, symbol: Symbol, open_time: datetime) -> Decimal | None:
+        """Return the exact close of one bar, or None when it is absent."""
+
+    def add_signal(self, signal: Signal) -> bool:
+        """Insert a signal; False when its key exists."""
+
+    def add_refusal(self, venue: str, refusal: Refusal) -> bool:
+        """Record a refused symbol; False when its key exists."""
+
+    def symbol_status(self, symbol: Symbol) -> SymbolStatus:
+        """Return the last known status; healthy when never seen."""
+
+    def set_symbol_status(self, status: SymbolStatus) -> None:
+        """Replace the status of a symbol."""
+
+    def add_event(self, event: Event, at: datetime) -> bool:
+        """Put an event into the outbox; False when its event_id exists."""
+
+
+class Ledger(Protocol):
+    """Opens units of work."""
+
+    def transaction(self) -> AbstractContextManager[LedgerTransaction]:
+        """Commit when the block ends, roll back when it raises."""
+
+
+class Outbox(Protocol):
+    """Committed events on their way to the bus."""
+
+    def claim(self, limit: int) -> AbstractContextManager[Sequence[OutboxEvent]]:
+        """Yield unpublished events in order, hidden from other claimers; leaving the block normally marks them published."""
+
+    def oldest_unpublished(self) -> datetime | None:
+        """Return `created_at` of the oldest event still to publish."""
+
+
+class EventPublisher(Protocol):
+    """The bus."""
+
+    def publish(self, events: Sequence[OutboxEvent]) -> None:
+        """Publish all of them or raise; publishing twice is harmless because consumers know the event_id."""

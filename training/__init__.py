@@ -1,0 +1,1 @@
+"""Datasets, labels, models, calibration, evaluation and bundles. No AWS client; data comes as files."""
