@@ -11,6 +11,7 @@ EVENT_SOURCE: Final = "signalbox"  # `source` of every event on the bus
 METRIC_NAMESPACE: Final = "Signalbox"
 SYMBOLS: Final = ("BTC-USD", "ETH-USD", "SOL-USD")
 CYCLE_MINUTES: Final = 5
+BACKFILL_MINUTES: Final = 1_740  # what a start from nothing collects; at least the longest `history_bars` of a schema
 DEPLOYMENT_POINTER_KEY: Final = "deployments/current.json"  # in the models bucket
 APP_DATABASE_USER: Final = "signalbox_app"  # logs in with an IAM token
 ADMIN_DATABASE_USER: Final = "signalbox_admin"  # owns the schema; used by migrate_database alone

@@ -1,0 +1,57 @@
+"""collect_candles (edge): the Scheduler's five-minute job. Parse, collect, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from signalbox.bootstrap.collect_candles import compose
+from signalbox.contracts import Metric
+from signalbox.market.collection import CollectionReport
+
+logger = Logger()
+metrics = Metrics()
+
+
+class CollectCandles(BaseModel):
+    """The schedule's input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    job: str
+    scheduled_at: AwareDatetime
+
+
+def make_handler(
+    collect: Callable[[datetime], CollectionReport],
+) -> Callable[[Mapping[str, object], LambdaContext], dict[str, object]]:
+    """Return the Lambda entry over any collector."""
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, object]:
+        command = CollectCandles.model_validate(event)
+        report = collect(command.scheduled_at)
+        for item in report.symbols:
+            outcome = "symbol_collected" if item.problem is None else "symbol_not_collected"
+            log = logger.info if item.problem is None else logger.warning
+            log(outcome, symbol=item.symbol, candles=len(item.candles), problem=item.problem, detail=item.detail)
+            for reason in item.accepted.refused[:20]:
+                logger.warning("candle_refused", symbol=item.symbol, reason=reason)
+        metrics.add_metric(Metric.CANDLES_COLLECTED, MetricUnit.Count, sum(len(i.candles) for i in report.symbols))
+        metrics.add_metric(Metric.CANDLES_REFUSED, MetricUnit.Count, sum(len(i.accepted.refused) for i in report.symbols))
+        metrics.add_metric(Metric.VENUE_FAILURES, MetricUnit.Count, sum(i.problem is not None for i in report.symbols))
+        return {
+            "cycle_at": report.cycle_at.isoformat(),
+            "parts": report.parts,
+            "symbols": {i.symbol: {"candles": len(i.candles), "problem": i.problem} for i in report.symbols},
+        }
+
+    return handler
+
+
+handler = make_handler(compose())

@@ -1,0 +1,70 @@
+"""generate_signals (ledger): candles from the queue become committed signals, then what is committed is published."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from signalbox.bootstrap.generate_signals import GenerateSignals, compose
+from signalbox.contracts import Metric
+from signalbox.events import CandlesClosed, parse_event
+from signalbox.signals.cycle import CycleOutcome
+
+logger = Logger()
+metrics = Metrics()
+
+
+def _report(outcome: CycleOutcome, elapsed_ms: float) -> None:
+    for signal in outcome.signals:
+        logger.info("signal_decided", symbol=signal.symbol, direction=signal.direction, tier=signal.tier, late=signal.late)
+    for refusal in outcome.refusals:
+        logger.warning("symbol_refused", symbol=refusal.symbol, reason=refusal.reason, detail=refusal.detail)
+    for candle in outcome.writes.conflicting[:20]:
+        logger.warning("candle_conflicts", symbol=candle.symbol, open_time=candle.open_time.isoformat())
+    logger.info("cycle_recorded", cycle_at=outcome.cycle_at.isoformat(), state=outcome.state, elapsed_ms=round(elapsed_ms, 1))
+    metrics.add_metric(Metric.SIGNALS_ISSUED, MetricUnit.Count, sum(s.issued for s in outcome.signals))
+    metrics.add_metric(Metric.SYMBOLS_REFUSED, MetricUnit.Count, len(outcome.refusals))
+    metrics.add_metric(Metric.CANDLES_CONFLICTING, MetricUnit.Count, len(outcome.writes.conflicting))
+    metrics.add_metric(Metric.DUPLICATES_IGNORED, MetricUnit.Count, int(outcome.duplicate))
+    metrics.add_metric(Metric.CYCLE_DURATION, MetricUnit.Milliseconds, elapsed_ms)
+
+
+def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContext], Any]:
+    """Return the Lambda entry over any composition."""
+
+    def record_handler(record: SQSRecord) -> None:
+        envelope = json.loads(record.body)
+        event = parse_event(envelope["detail-type"], envelope["detail"])
+        if not isinstance(event, CandlesClosed):
+            raise TypeError(f"expected CandlesClosed, was {envelope['detail-type']}")
+        started = time.perf_counter()
+        outcome, choice = app.decide(event)
+        if choice.problem is not None:
+            logger.error("model_refused", deployment=choice.problem.deployment, reason=choice.problem.reason)
+            metrics.add_metric(Metric.MODEL_REFUSED, MetricUnit.Count, 1)
+        _report(outcome, (time.perf_counter() - started) * 1000)
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: dict[str, Any], context: LambdaContext) -> Any:  # noqa: ANN401 - Powertools' batch response
+        processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+        answer = process_partial_response(event, record_handler, processor, context)
+        try:
+            metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, app.publish())
+        except Exception:
+            # what is committed stays in the outbox, and the relay publishes it within a minute
+            logger.exception("outbox_not_published")
+        return answer
+
+    return handler
+
+
+handler = make_handler(compose())

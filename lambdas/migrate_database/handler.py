@@ -1,0 +1,38 @@
+"""migrate_database (ledger): applies the forward migrations with the credentials that prepare_database hands it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from signalbox.bootstrap.migrate_database import compose
+
+logger = Logger()
+
+
+class MigrateDatabase(BaseModel):
+    """Who to log in as; the password is never logged or stored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    username: str
+    password: SecretStr
+
+
+def make_handler(migrate: Callable[[str, str], list[str]]) -> Callable[[Mapping[str, Any], LambdaContext], dict[str, Any]]:
+    """Return the Lambda entry over any migration."""
+
+    @logger.inject_lambda_context(log_event=False)
+    def handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:
+        command = MigrateDatabase.model_validate(event)
+        applied = migrate(command.username, command.password.get_secret_value())
+        logger.info("migrations_applied", applied=applied)
+        return {"applied": applied}
+
+    return handler
+
+
+handler = make_handler(compose())

@@ -1,0 +1,48 @@
+"""relay_outbox (ledger): every minute, publish what a crash left between a commit and the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from signalbox.bootstrap.relay_outbox import compose
+from signalbox.contracts import Metric
+
+logger = Logger()
+metrics = Metrics()
+
+
+class RelayOutbox(BaseModel):
+    """The schedule's input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    job: str
+    scheduled_at: AwareDatetime
+
+
+def make_handler(
+    relay: Callable[[], tuple[datetime | None, int]],
+) -> Callable[[Mapping[str, object], LambdaContext], dict[str, int]]:
+    """Return the Lambda entry over any relay."""
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
+        command = RelayOutbox.model_validate(event)
+        oldest, published = relay()
+        age = max((command.scheduled_at - oldest).total_seconds(), 0.0) if oldest is not None else 0.0
+        metrics.add_metric(Metric.OUTBOX_OLDEST_AGE, MetricUnit.Seconds, age)
+        metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, published)
+        if published:
+            logger.warning("outbox_relayed", published=published, oldest_age_seconds=age)
+        return {"published": published}
+
+    return handler
+
+
+handler = make_handler(compose())

@@ -1,0 +1,46 @@
+"""Which alert went to which chat: Powertools idempotency on DynamoDB, with an in-progress lock against parallel deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEPT_SECONDS: Final = 7 * 24 * 3600  # longer than any queue keeps a message
+
+
+class DynamoDeliveryLog:
+    """DeliveryLog over a table with the string key `id` and the TTL attribute `expiration`."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._config = IdempotencyConfig(expires_after_seconds=KEPT_SECONDS, event_key_jmespath="[alert_id, chat_id]")
+        self._store = DynamoDBPersistenceLayer(table_name=table, boto3_client=client)
+
+    def register(self, context: LambdaContext) -> None:
+        """Bound the in-progress lock by the time this invocation has left."""
+        self._config.register_lambda_context(context)
+
+    def once(self, alert_id: str, chat_id: str, deliver: Callable[[], None]) -> bool:
+        """Run `deliver` unless it succeeded before."""
+        ran = False
+
+        def run(*, delivery: dict[str, str]) -> dict[str, Any]:  # noqa: ARG001 - the key is taken from this argument
+            nonlocal ran
+            deliver()
+            ran = True
+            return {"delivered": True}
+
+        guarded = idempotent_function(
+            run, data_keyword_argument="delivery", persistence_store=self._store, config=self._config, key_prefix="deliver_alert"
+        )
+        guarded(delivery={"alert_id": alert_id, "chat_id": chat_id})
+        return ran

@@ -1,0 +1,83 @@
+"""Which bundle is deployed, and its files. A pointer object in the models bucket names it; until one is written there,
+the bundle that the stack shipped is used. Bundles travel as zips, so that a half-uploaded one cannot be seen.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from signalbox.contracts import DEPLOYMENT_POINTER_KEY
+from signalbox.errors import SignalboxError
+from signalbox.inference.archive import unpack_bundle
+from signalbox.signals.signal import DeploymentStage
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class DeploymentError(SignalboxError):
+    """The pointer or the bundle it names could not be read."""
+
+
+class DeploymentPointer(BaseModel):
+    """`deployments/current.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    deployment: str
+    bundle_key: str
+    stage: Literal["shadow", "active"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployed bundle and where it lies; `version` changes when either does."""
+
+    name: str
+    stage: DeploymentStage
+    bucket: str
+    key: str
+    version: str
+
+
+class S3Deployments:
+    """Reads the pointer (cheaply, every cycle) and fetches bundles (once each)."""
+
+    def __init__(self, client: S3Client, *, models_bucket: str, starter_bucket: str, starter_key: str) -> None:
+        self._client = client
+        self._models_bucket = models_bucket
+        self._starter = Deployment(
+            "starter", DeploymentStage.SHADOW, starter_bucket, starter_key, f"starter:{starter_bucket}/{starter_key}"
+        )
+
+    def current(self) -> Deployment:
+        """Return the deployment to use now. Raises DeploymentError when there is a pointer that cannot be read."""
+        try:
+            answer = self._client.get_object(Bucket=self._models_bucket, Key=DEPLOYMENT_POINTER_KEY)
+        except self._client.exceptions.NoSuchKey:
+            return self._starter
+        try:
+            pointer = DeploymentPointer.model_validate_json(answer["Body"].read())
+        except ValidationError as error:
+            raise DeploymentError(f"s3://{self._models_bucket}/{DEPLOYMENT_POINTER_KEY}: {error}") from error
+        return Deployment(
+            pointer.deployment,
+            DeploymentStage(pointer.stage),
+            self._models_bucket,
+            pointer.bundle_key,
+            f"{pointer.deployment}:{pointer.stage}:{answer['ETag']}",
+        )
+
+    def fetch(self, deployment: Deployment) -> Path:
+        """Download and unpack a bundle into a new temporary folder, which the caller removes."""
+        try:
+            body = self._client.get_object(Bucket=deployment.bucket, Key=deployment.key)["Body"].read()
+        except self._client.exceptions.NoSuchKey as error:
+            raise DeploymentError(f"{deployment.name}: no bundle at s3://{deployment.bucket}/{deployment.key}") from error
+        folder = Path(tempfile.mkdtemp(prefix="bundle-"))
+        unpack_bundle(body, folder)
+        return folder

@@ -1,0 +1,1 @@
+"""Exchanges behind the domain's ports."""

@@ -1,0 +1,131 @@
+"""Closed one-minute bars through ccxt, exact (ccxt is told to keep JSON numbers as text) and paged.
+
+A transient failure (timeout, 429, 5xx, a broken connection) is tried again a few times within one deadline; what then
+remains is a VenueError that names the problem. Nothing is judged here: acceptance is the domain's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from ccxt.base import errors as ccxt_errors
+
+from signalbox.events import CollectionProblem
+from signalbox.market.acceptance import RawRow
+from signalbox.market.candles import MINUTE_MS, Symbol, to_ms
+from signalbox.market.collection import VenueError
+
+CCXT_IDS: Final = {"coinbase": "coinbaseexchange"}  # the Exchange API: public candles without a key
+PAGE: Final = 300  # candles in one answer of Coinbase Exchange; no venue we know gives fewer
+ATTEMPTS: Final = 3
+FIRST_PAUSE_SECONDS: Final = 0.5
+DEADLINE_SECONDS: Final = 25.0  # for one symbol, pages and retries included
+
+_PROBLEMS: Final = (  # the first that matches; ccxt's tree has RequestTimeout and the others below NetworkError
+    (ccxt_errors.RequestTimeout, CollectionProblem.VENUE_TIMEOUT),
+    (ccxt_errors.RateLimitExceeded, CollectionProblem.VENUE_RATE_LIMITED),
+    (ccxt_errors.DDoSProtection, CollectionProblem.VENUE_RATE_LIMITED),
+    (ccxt_errors.NetworkError, CollectionProblem.VENUE_UNAVAILABLE),
+    (ccxt_errors.BadResponse, CollectionProblem.ANSWER_MALFORMED),
+    (ccxt_errors.BaseError, CollectionProblem.VENUE_REFUSED),
+)
+
+
+class CcxtCandleSource:
+    """CandleSource over any ccxt exchange that has `fetchOHLCV`.
+
+    venue: the project's name of the exchange, or ccxt's own. url: replaces the exchange's address (a stand-in, a proxy).
+    Symbols are fetched in parallel by the caller, so each has a client of its own; the market list is loaded once.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        *,
+        url: str = "",
+        timeout_seconds: float = 5.0,
+        monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._venue = venue
+        self._url = url
+        self._timeout_ms = round(timeout_seconds * 1000)
+        self._monotonic = monotonic
+        self._pause = pause
+        self._clients: dict[Symbol, Any] = {}
+        self._markets: tuple[Any, Any] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def venue(self) -> str:
+        return self._venue
+
+    def fetch(self, symbol: Symbol, since: datetime, until: datetime) -> Sequence[RawRow]:
+        """Return the venue's rows from `since` up to `until`."""
+        deadline = self._monotonic() + DEADLINE_SECONDS
+        client = self._client(symbol, deadline)
+        pair = symbol.replace("-", "/")
+        start, stop = to_ms(since), to_ms(until)
+        rows: list[RawRow] = []
+        while start < stop:
+            limit = min(PAGE, (stop - start) // MINUTE_MS)
+            page = self._retry(symbol, deadline, lambda s=start, n=limit: client.fetch_ohlcv(pair, "1m", since=s, limit=n))
+            rows.extend(_row(symbol, entry) for entry in page)
+            start += limit * MINUTE_MS
+        return rows
+
+    def _client(self, symbol: Symbol, deadline: float) -> Any:  # noqa: ANN401 - ccxt has no usable types
+        with self._lock:
+            if symbol not in self._clients:
+                exchange_id = CCXT_IDS.get(self._venue, self._venue)
+                client = getattr(importlib.import_module(f"ccxt.{exchange_id}"), exchange_id)(
+                    {"timeout": self._timeout_ms, "enableRateLimit": True, "number": Decimal}
+                )
+                if self._url:
+                    client.urls["api"] = dict.fromkeys(client.urls["api"], self._url)
+                if self._markets is None:
+                    self._retry(symbol, deadline, client.load_markets)
+                    self._markets = (client.markets, client.currencies)
+                else:
+                    client.set_markets(*self._markets)
+                self._clients[symbol] = client
+            return self._clients[symbol]
+
+    def _retry(self, symbol: Symbol, deadline: float, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as above
+        wait = FIRST_PAUSE_SECONDS
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return call()
+            except ccxt_errors.NetworkError as error:  # timeouts, 429 and 5xx are below it
+                if attempt == ATTEMPTS or self._monotonic() + wait > deadline:
+                    raise self._problem(symbol, error) from error
+                self._pause(wait)
+                wait *= 2
+            except ccxt_errors.BaseError as error:
+                raise self._problem(symbol, error) from error
+            except (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation) as error:
+                # ccxt parses without checking: an answer of another shape surfaces as one of these
+                raise VenueError(
+                    CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: {type(error).__name__}: {error}"
+                ) from error
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _problem(self, symbol: Symbol, error: Exception) -> VenueError:
+        problem = next(p for kind, p in _PROBLEMS if isinstance(error, kind))
+        return VenueError(problem, f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500])
+
+
+def _row(symbol: Symbol, entry: Any) -> RawRow:  # noqa: ANN401 - whatever the venue said
+    try:
+        time_ms, *numbers = entry
+        values = [Decimal("NaN") if n is None else Decimal(n) for n in numbers]
+        o, h, low, c, v = values
+        return int(time_ms), o, h, low, c, v
+    except (TypeError, ValueError, InvalidOperation) as error:
+        raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{symbol}: expected a candle, was {entry!r}"[:300]) from error

@@ -1,0 +1,27 @@
+"""collect_candles, composed: a ccxt venue, cursors in DynamoDB, the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+import boto3
+
+from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.cursors import DynamoCursorStore
+from signalbox.adapters.venues.ccxt_candles import CcxtCandleSource
+from signalbox.bootstrap.settings import CollectCandlesSettings
+from signalbox.market.collection import CollectionReport, collect
+
+
+def compose(settings: CollectCandlesSettings | None = None) -> Callable[[datetime], CollectionReport]:
+    """Return the function that runs one collection for a scheduled instant."""
+    found = settings or CollectCandlesSettings.read()
+    return partial(
+        collect,
+        symbols=found.symbols,
+        source=CcxtCandleSource(found.venue, url=found.venue_url),
+        cursors=DynamoCursorStore(boto3.client("dynamodb"), found.cursor_table),
+        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
+    )

@@ -1,0 +1,27 @@
+"""migrate_database, composed: a connection of the schema's owner and the migrations beside the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from signalbox.adapters.postgres.connection import DatabaseSettings
+from signalbox.adapters.postgres.migrate import migrate
+from signalbox.bootstrap.settings import MigrateDatabaseSettings
+
+
+def compose(settings: MigrateDatabaseSettings | None = None) -> Callable[[str, str], list[str]]:
+    """Return the function that migrates as a given user and lists what it applied."""
+    found = settings or MigrateDatabaseSettings.read()
+
+    def run(user: str, password: str) -> list[str]:
+        database = DatabaseSettings(
+            host=found.host,
+            port=found.port,
+            name=found.name,
+            user=user,
+            sslmode=found.sslmode,
+            application_name="migrate_database",
+        )
+        return migrate(database, password)
+
+    return run

@@ -1,0 +1,68 @@
+"""The deployed model, kept warm: looked up every cycle, loaded when it changed, swapped as one reference.
+
+Whatever goes wrong with a new deployment (the pointer, the download, any check of the bundle), the one in use stays, and
+the problem is handed to the cycle, which records and announces it. A deployment that failed is not tried again until the
+pointer changes. A bundle that has not passed its promotion gates runs as shadow, whatever the pointer says.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from signalbox.adapters.aws.deployments import Deployment, S3Deployments
+from signalbox.errors import SignalboxError
+from signalbox.inference import Ensemble, load_bundle
+from signalbox.signals.model import DeployedModel, ModelChoice, ModelProblem
+from signalbox.signals.signal import DeploymentStage, Thresholds
+
+
+class ModelProvider:
+    """Gives each cycle the model to use."""
+
+    def __init__(self, deployments: S3Deployments) -> None:
+        self._deployments = deployments
+        self._version: str | None = None
+        self._model: DeployedModel | None = None
+        self._problem: ModelProblem | None = None
+
+    def choose(self) -> ModelChoice:
+        """Return the newest deployment that loads, else the last one that did, with the reason."""
+        try:
+            wanted = self._deployments.current()
+        except (SignalboxError, BotoCoreError, ClientError) as error:
+            return ModelChoice(self._model, self._failed("current", error))
+        if wanted.version != self._version:
+            try:
+                self._model = self._load(wanted)
+                self._problem = None
+            except (BotoCoreError, ClientError) as error:  # the network, not the bundle: tried again next cycle
+                return ModelChoice(self._model, self._failed(wanted.name, error))
+            except SignalboxError as error:
+                self._problem = self._failed(wanted.name, error)
+            self._version = wanted.version
+        return ModelChoice(self._model, self._problem)
+
+    def _failed(self, deployment: str, error: Exception) -> ModelProblem:
+        kept = self._model.deployment if self._model is not None else None
+        return ModelProblem(deployment, f"{type(error).__name__}: {error}"[:500], kept)
+
+    def _load(self, wanted: Deployment) -> DeployedModel:
+        folder = self._deployments.fetch(wanted)
+        try:
+            ensemble = load_bundle(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return _deployed(wanted, ensemble)
+
+
+def _deployed(wanted: Deployment, ensemble: Ensemble) -> DeployedModel:
+    stage = wanted.stage if ensemble.manifest.passes_promotion else DeploymentStage.SHADOW
+    return DeployedModel(
+        deployment=wanted.name,
+        stage=stage,
+        scorer=ensemble,
+        thresholds=Thresholds(ensemble.issue_margin, ensemble.high_margin),
+        horizon_minutes=ensemble.manifest.label.horizon_minutes,
+    )

@@ -1,0 +1,99 @@
+"""The environment, read once into frozen values. A missing or malformed variable is one error that names them all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from signalbox.contracts import Env
+from signalbox.errors import SignalboxError
+from signalbox.market.candles import Symbol
+
+SettingsT = TypeVar("SettingsT", bound="FunctionSettings")
+_FROZEN: Final = ConfigDict(frozen=True, populate_by_name=False, extra="ignore")
+
+
+class SettingsError(SignalboxError):
+    """The environment lacks a value or has one that cannot be used."""
+
+
+class FunctionSettings(BaseModel):
+    """What every function is given."""
+
+    model_config = _FROZEN
+    stage: str = Field(alias=Env.STAGE, min_length=1)
+
+    @classmethod
+    def read(cls: type[SettingsT], environment: Mapping[str, str] | None = None) -> SettingsT:
+        """Return the settings of this process. Raises SettingsError naming every variable that is wrong."""
+        source = os.environ if environment is None else environment  # noqa: TID251 - the one place that reads it (R17)
+        try:
+            return cls.model_validate(dict(source))
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise SettingsError(f"{cls.__name__}: {wrong}") from error
+
+
+class BusSettings(FunctionSettings):
+    """A function that publishes."""
+
+    event_bus_name: str = Field(alias=Env.EVENT_BUS_NAME, min_length=1)
+
+
+class DatabaseEnvironment(BaseModel):
+    """How to reach the ledger. `host` may be a socket folder."""
+
+    model_config = _FROZEN
+    host: str = Field(alias=Env.DATABASE_HOST, min_length=1)
+    port: int = Field(alias=Env.DATABASE_PORT, ge=1, le=65535)
+    name: str = Field(alias=Env.DATABASE_NAME, min_length=1)
+    user: str = Field(alias=Env.DATABASE_USER, min_length=1)
+    sslmode: str = Field(alias=Env.DATABASE_SSLMODE, pattern="^(disable|prefer|require|verify-ca|verify-full)$")
+
+
+class LedgerSettings(BusSettings, DatabaseEnvironment):
+    """A ledger function that publishes what it committed."""
+
+
+class GenerateSignalsSettings(LedgerSettings):
+    """generate_signals."""
+
+    models_bucket: str = Field(alias=Env.MODELS_BUCKET, min_length=3)
+    starter_bucket: str = Field(alias=Env.STARTER_BUNDLE_BUCKET, min_length=3)
+    starter_key: str = Field(alias=Env.STARTER_BUNDLE_KEY, min_length=1)
+
+
+class CollectCandlesSettings(BusSettings):
+    """collect_candles."""
+
+    venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
+    venue_url: str = Field(alias=Env.VENUE_URL, default="")
+    cursor_table: str = Field(alias=Env.COLLECTION_CURSOR_TABLE, min_length=3)
+    symbols: tuple[Symbol, ...] = Field(alias=Env.SYMBOLS, min_length=1)
+
+    @field_validator("symbols", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class SendAlertsSettings(BusSettings):
+    """send_alerts."""
+
+    telegram_secret_arn: str = Field(alias=Env.TELEGRAM_SECRET_ARN, min_length=1)
+    telegram_url: str = Field(alias=Env.TELEGRAM_URL, default="")
+    idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
+
+
+class MigrateDatabaseSettings(FunctionSettings, DatabaseEnvironment):
+    """migrate_database: logs in with the credentials it is handed, not with its own."""
+
+
+class PrepareDatabaseSettings(FunctionSettings):
+    """prepare_database."""
+
+    master_secret_arn: str = Field(alias=Env.MASTER_SECRET_ARN, min_length=1)
+    migrate_function: str = Field(alias=Env.MIGRATE_FUNCTION_NAME, min_length=1)

@@ -1,0 +1,77 @@
+"""Events as short messages. An alert's id is its event's id, so one event is one message per chat, however often it comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from signalbox.events import (
+    AlertUndeliverable,
+    CandlesClosed,
+    Event,
+    MarketDataRecovered,
+    MarketDataStale,
+    ModelRefused,
+    SignalGenerated,
+)
+
+_ARROWS: Final = {"BUY": "🟢 BUY", "SELL": "🔴 SELL", "HOLD": "⚪ HOLD"}
+_REASONS: Final = {
+    "STALE_DATA": "the newest bar is missing",
+    "INSUFFICIENT_HISTORY": "not enough history yet",
+    "GAP_IN_WINDOW": "bars of the last hour are missing",
+    "NO_MODEL": "no model is loaded",
+    "NO_CANDLES": "the exchange returned nothing",
+    "CANDLES_REFUSED": "the exchange returned bars that cannot be right",
+    "VENUE_TIMEOUT": "the exchange did not answer in time",
+    "VENUE_RATE_LIMITED": "the exchange limits our requests",
+    "VENUE_UNAVAILABLE": "the exchange has an outage",
+    "VENUE_REFUSED": "the exchange refused the request",
+    "ANSWER_MALFORMED": "the exchange's answer could not be read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A message to people: plain text, at most a few lines."""
+
+    alert_id: str
+    text: str
+
+
+def render_alert(event: Event) -> Alert | None:
+    """Return the message of an event, or None for one nobody needs to be told."""
+    match event:
+        case SignalGenerated():
+            return Alert(event.event_id, _signal(event)) if event.issued and not event.late else None
+        case MarketDataStale():
+            why = _REASONS.get(event.reason, event.reason)
+            newest = f", newest bar closed {_clock(event.newest_close)}" if event.newest_close else ""
+            return Alert(event.event_id, f"⚠️ {event.symbol} has no signals since {_clock(event.since)}: {why}{newest}.")
+        case MarketDataRecovered():
+            minutes = int((event.at - event.stale_since).total_seconds() // 60)
+            return Alert(event.event_id, f"✅ {event.symbol} has signals again at {_clock(event.at)}, after {minutes} minutes.")
+        case ModelRefused():
+            kept = f"{event.kept} stays in use" if event.kept else "no model is in use, so no signals are made"
+            return Alert(event.event_id, f"⛔ Model {event.deployment} was refused: {event.reason} ({kept}).")
+        case CandlesClosed() | AlertUndeliverable():
+            return None
+
+
+def _signal(event: SignalGenerated) -> str:
+    badge = "" if event.stage == "active" else "\nSHADOW: this model has not passed its gates. Recorded, not for trading."
+    return (
+        f"{_ARROWS[event.direction]} {event.symbol} at {_price(event.price)}\n"
+        f"{event.confidence:.1%} for the next {event.horizon_minutes} minutes, tier {event.tier}, {_clock(event.decided_at)}"
+        f"{badge}"
+    )
+
+
+def _price(price: Decimal) -> str:
+    return f"{price.normalize():,f}"
+
+
+def _clock(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

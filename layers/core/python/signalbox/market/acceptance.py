@@ -1,0 +1,52 @@
+"""Which rows of a venue's answer become candles. What cannot be trusted is refused and counted, never repaired.
+
+Rules, in this order: a row whose time is outside [since, until) is dropped silently when it is merely the bar still open
+or before the window, and refused when it lies in the future; identical duplicates are one candle; two rows for one
+minute that disagree are both refused; every other rule is `Candle`'s own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeAlias
+
+from signalbox.market.candles import MINUTE_MS, Candle, MarketDataError, Symbol, from_ms, to_ms
+
+RawRow: TypeAlias = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal]  # open_time ms, open, high, low, close, volume
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Candles fit for the ledger, oldest first, and what was wrong with the other rows."""
+
+    candles: tuple[Candle, ...]
+    refused: tuple[str, ...]  # one reason a refused row, for the log
+
+
+def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, until: datetime) -> Accepted:
+    """Return the candles of [since, until) closed at or before `until`, sorted and unique, and the refusals."""
+    since_ms, until_ms = to_ms(since), to_ms(until)
+    found: dict[int, Candle] = {}
+    disputed: set[int] = set()
+    refused: list[str] = []
+    for time_ms, *numbers in rows:
+        if time_ms >= until_ms + MINUTE_MS:
+            refused.append(f"{symbol} {from_ms(time_ms).isoformat()}: a bar of the future (cycle {until.isoformat()})")
+            continue
+        if time_ms < since_ms or time_ms + MINUTE_MS > until_ms:
+            continue
+        try:
+            candle = Candle(symbol, from_ms(time_ms), *numbers)
+        except MarketDataError as error:
+            refused.append(str(error))
+            continue
+        known = found.setdefault(time_ms, candle)
+        if known != candle:
+            disputed.add(time_ms)
+            refused.append(f"{symbol} {candle.open_time.isoformat()}: two bars that disagree, closes {known.close} and {candle.close}")
+    candles = tuple(found[t] for t in sorted(found) if t not in disputed)
+    return Accepted(candles, tuple(refused))
+

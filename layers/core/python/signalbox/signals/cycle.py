@@ -1,0 +1,215 @@
+"""The five-minute cycle: candles in, signals committed, in one transaction.
+
+A cycle is decided once, when all its parts are recorded, from the bars closed at or before `cycle_at` and nothing else:
+any replay of the same events gives the same signals. A symbol that cannot be decided is refused with a reason while the
+others go on. Publishing what was committed is left to the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from signalbox.events import (
+    CandlesClosed,
+    CollectionProblem,
+    MarketDataRecovered,
+    MarketDataStale,
+    ModelRefused,
+    SignalGenerated,
+)
+from signalbox.features import compute_features, why_incomplete
+from signalbox.market.candles import Bars, Symbol, from_ms
+from signalbox.market.clock import newest_closed_open_time
+from signalbox.market.collection import candles_of
+from signalbox.signals.model import DeployedModel, ModelChoice
+from signalbox.signals.ports import CandleWrites, CycleState, Ledger, LedgerTransaction, Refusal, SymbolStatus
+from signalbox.signals.signal import Signal, classify
+
+
+class RefusalReason(StrEnum):
+    """Why a symbol got no signal, beyond the codes of the features (`why_incomplete`) and of the collection."""
+
+    STALE_DATA = "STALE_DATA"  # the newest bar is not there
+    NO_MODEL = "NO_MODEL"
+    MODEL_FAILED = "MODEL_FAILED"
+
+
+NO_WRITES: Final = CandleWrites(0, 0, ())
+
+
+@dataclass(frozen=True, slots=True)
+class CycleOutcome:
+    """What one delivery of one part did."""
+
+    cycle_at: datetime
+    state: CycleState  # before this delivery decided anything
+    writes: CandleWrites
+    signals: tuple[Signal, ...]
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def duplicate(self) -> bool:
+        """Whether the cycle had been decided before."""
+        return self.state is CycleState.DECIDED
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    symbol: Symbol
+    features: tuple[float, ...]
+    price: Decimal
+
+
+def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice) -> CycleOutcome:
+    """Record the candles of one event and, when its cycle is complete and undecided, decide it.
+
+    Raises whatever the ledger raises; then nothing of it happened and the event may be delivered again.
+    """
+    candles = [candle for item in event.symbols for candle in candles_of(item)]
+    with ledger.transaction() as tx:
+        tx.lock_cycle(event.venue)
+        writes = tx.add_candles(event.venue, candles) if candles else NO_WRITES
+        state = tx.record_part(event.venue, event.cycle_at, event.part, event.parts)
+        if state is not CycleState.READY:
+            return CycleOutcome(event.cycle_at, state, writes, (), ())
+        newest = tx.newest_decided_cycle(event.venue)
+        late = newest is not None and event.cycle_at < newest
+        signals, refusals = _decide(tx, event, choice, late=late)
+        if not late:
+            _update_statuses(tx, event, refusals)
+        if choice.problem is not None:
+            problem = choice.problem
+            tx.add_event(
+                ModelRefused(deployment=problem.deployment, cycle_at=event.cycle_at, reason=problem.reason, kept=problem.kept),
+                event.cycle_at,
+            )
+        tx.mark_decided(event.venue, event.cycle_at)
+    return CycleOutcome(event.cycle_at, state, writes, signals, refusals)
+
+
+def _decide(
+    tx: LedgerTransaction, event: CandlesClosed, choice: ModelChoice, *, late: bool
+) -> tuple[tuple[Signal, ...], tuple[Refusal, ...]]:
+    ready: list[_Ready] = []
+    refusals: list[Refusal] = []
+    for item in event.symbols:
+        judged = _judge(tx, event, Symbol(item.symbol), item.problem, choice.model)
+        if isinstance(judged, Refusal):
+            refusals.append(judged)
+        else:
+            ready.append(judged)
+    signals: tuple[Signal, ...] = ()
+    horizon_minutes = 0
+    if ready and choice.model is not None:
+        horizon_minutes = choice.model.horizon_minutes
+        signals, failed = _score(ready, event.cycle_at, choice.model, late=late)
+        refusals.extend(failed)
+    for refusal in refusals:
+        tx.add_refusal(event.venue, refusal)
+    recorded = []
+    for signal in signals:
+        if tx.add_signal(signal):
+            recorded.append(signal)
+            tx.add_event(_announcement(signal, horizon_minutes), event.cycle_at)
+    return tuple(recorded), tuple(refusals)
+
+
+def _judge(
+    tx: LedgerTransaction, event: CandlesClosed, symbol: Symbol, problem: CollectionProblem | None, model: DeployedModel | None
+) -> _Ready | Refusal:
+    """Return the newest feature row of a symbol, or why it may not be used."""
+    at = event.cycle_at
+    if model is None:
+        return Refusal(symbol, at, RefusalReason.NO_MODEL, "no bundle is loaded")
+    schema = model.scorer.schema
+    bars = tx.bars(event.venue, symbol, at, schema.history_bars)
+    expected = newest_closed_open_time(at)
+    if not _is_fresh(bars, expected):
+        newest = from_ms(int(bars.open_time_ms[-1])).isoformat() if len(bars) else "none"
+        code = problem.value if problem is not None else RefusalReason.STALE_DATA.value
+        return Refusal(symbol, at, code, f"expected the bar of {expected.isoformat()}, newest is {newest}")
+    matrix = compute_features(schema, bars)
+    if (incomplete := why_incomplete(matrix)) is not None:
+        return Refusal(symbol, at, incomplete, f"{len(bars)} bars of {schema.history_bars}")
+    price = tx.close_price(event.venue, symbol, expected)
+    if price is None:
+        return Refusal(symbol, at, RefusalReason.STALE_DATA, f"no close of {expected.isoformat()}")
+    return _Ready(symbol, tuple(float(x) for x in matrix.values[-1]), price)
+
+
+def _is_fresh(bars: Bars, expected: datetime) -> bool:
+    return len(bars) > 0 and from_ms(int(bars.open_time_ms[-1])) == expected
+
+
+def _score(
+    ready: Sequence[_Ready], at: datetime, model: DeployedModel, *, late: bool
+) -> tuple[tuple[Signal, ...], tuple[Refusal, ...]]:
+    probabilities = model.scorer.predict(np.array([item.features for item in ready], dtype=np.float64))
+    signals: list[Signal] = []
+    failed: list[Refusal] = []
+    for item, probability in zip(ready, probabilities.tolist(), strict=True):
+        if not 0.0 <= probability <= 1.0:
+            failed.append(Refusal(item.symbol, at, RefusalReason.MODEL_FAILED, f"expected a probability, was {probability}"))
+            continue
+        direction, tier = classify(probability, model.thresholds)
+        signals.append(
+            Signal(
+                symbol=item.symbol,
+                decided_at=at,
+                deployment=model.deployment,
+                stage=model.stage,
+                direction=direction,
+                tier=tier,
+                probability_up=probability,
+                price=item.price,
+                late=late,
+                schema_name=model.scorer.schema.name,
+                schema_hash=model.scorer.schema.hash,
+                features=item.features,
+            )
+        )
+    return tuple(signals), tuple(failed)
+
+
+def _announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
+    return SignalGenerated(
+        symbol=signal.symbol,
+        decided_at=signal.decided_at,
+        deployment=signal.deployment,
+        stage=signal.stage.value,
+        direction=signal.direction.value,
+        tier=signal.tier.value,
+        issued=signal.issued,
+        late=signal.late,
+        probability_up=signal.probability_up,
+        confidence=signal.confidence,
+        price=signal.price,
+        horizon_minutes=horizon_minutes,
+        schema_name=signal.schema_name,
+        schema_hash=signal.schema_hash,
+    )
+
+
+def _update_statuses(tx: LedgerTransaction, event: CandlesClosed, refusals: Sequence[Refusal]) -> None:
+    """Announce a symbol's outage when it begins and when it ends, not at every cycle in between."""
+    refused = {refusal.symbol: refusal for refusal in refusals}
+    at = event.cycle_at
+    for item in event.symbols:
+        symbol = Symbol(item.symbol)
+        before = tx.symbol_status(symbol)
+        refusal = refused.get(symbol)
+        if refusal is not None and before.stale_since is None:
+            bars = tx.bars(event.venue, symbol, at, 1)
+            newest_close = from_ms(int(bars.open_time_ms[-1]) + 60_000) if len(bars) else None
+            tx.set_symbol_status(SymbolStatus(symbol, at, refusal.reason))
+            tx.add_event(MarketDataStale(symbol=symbol, since=at, reason=refusal.reason, newest_close=newest_close), at)
+        elif refusal is None and before.stale_since is not None:
+            tx.set_symbol_status(SymbolStatus(symbol, None, None))
+            tx.add_event(MarketDataRecovered(symbol=symbol, at=at, stale_since=before.stale_since), at)
