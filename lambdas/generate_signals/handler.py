@@ -54,7 +54,7 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
 
     @logger.inject_lambda_context
     @metrics.log_metrics
-    def handler(event: dict[str, Any], context: LambdaContext) -> Any:  # noqa: ANN401 - Powertools' batch response
+    def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
         answer = process_partial_response(event, record_handler, processor, context)
         try:

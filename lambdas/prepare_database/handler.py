@@ -1,5 +1,7 @@
-"""prepare_database (edge): CloudFormation's custom resource. A ledger function cannot reach Secrets Manager, so this one
-reads the master secret, hands it to migrate_database, and answers CloudFormation. It stores nothing.
+"""prepare_database (edge): CloudFormation's custom resource for the schema.
+
+A ledger function cannot reach Secrets Manager, so this one reads the master secret, hands it to migrate_database, and
+answers CloudFormation. It stores nothing.
 """
 
 from __future__ import annotations

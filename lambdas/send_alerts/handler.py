@@ -51,7 +51,7 @@ def make_handler(app: SendAlerts) -> Callable[[dict[str, Any], LambdaContext], A
 
     @logger.inject_lambda_context
     @metrics.log_metrics
-    def handler(event: dict[str, Any], context: LambdaContext) -> Any:  # noqa: ANN401 - Powertools' batch response
+    def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         app.log.register(context)
         processor = SqsFifoPartialProcessor(skip_group_on_error=True)
         processor.raise_on_entire_batch_failure = False

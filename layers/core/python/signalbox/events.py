@@ -160,9 +160,7 @@ class AlertUndeliverable(_Event):
         return f"{self.type}:{self.alert_id}:{self.chat_id}"
 
 
-Event: TypeAlias = (
-    CandlesClosed | SignalGenerated | MarketDataStale | MarketDataRecovered | ModelRefused | AlertUndeliverable
-)
+Event: TypeAlias = CandlesClosed | SignalGenerated | MarketDataStale | MarketDataRecovered | ModelRefused | AlertUndeliverable
 _BY_TYPE: dict[str, TypeAdapter[Any]] = {
     cls.type.value: TypeAdapter(cls)
     for cls in (CandlesClosed, SignalGenerated, MarketDataStale, MarketDataRecovered, ModelRefused, AlertUndeliverable)

@@ -11,7 +11,9 @@ from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSet
 from signalbox.bootstrap.settings import DatabaseEnvironment
 
 
-def connect_ledger(found: DatabaseEnvironment, *, application: str, password: Callable[[], str] | None = None) -> ConnectionSource:
+def connect_ledger(
+    found: DatabaseEnvironment, *, application: str, password: Callable[[], str] | None = None
+) -> ConnectionSource:
     """Return the (lazy) connection of a function; without `password` it logs in with an IAM token."""
     database = DatabaseSettings(
         host=found.host, port=found.port, name=found.name, user=found.user, sslmode=found.sslmode, application_name=application

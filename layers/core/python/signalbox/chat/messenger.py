@@ -69,7 +69,5 @@ def deliver_alert(alert: Alert, chat_ids: Sequence[str], *, messenger: Messenger
             else:
                 duplicates += 1
         except MessengerRefusedError as error:
-            undeliverable.append(
-                AlertUndeliverable(alert_id=alert.alert_id, chat_id=chat_id, reason=str(error), text=alert.text)
-            )
+            undeliverable.append(AlertUndeliverable(alert_id=alert.alert_id, chat_id=chat_id, reason=str(error), text=alert.text))
     return DeliveryReport(sent, duplicates, tuple(undeliverable))

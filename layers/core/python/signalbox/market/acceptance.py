@@ -46,7 +46,8 @@ def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, unti
         known = found.setdefault(time_ms, candle)
         if known != candle:
             disputed.add(time_ms)
-            refused.append(f"{symbol} {candle.open_time.isoformat()}: two bars that disagree, closes {known.close} and {candle.close}")
+            refused.append(
+                f"{symbol} {candle.open_time.isoformat()}: two bars that disagree, closes {known.close} and {candle.close}"
+            )
     candles = tuple(found[t] for t in sorted(found) if t not in disputed)
     return Accepted(candles, tuple(refused))
-

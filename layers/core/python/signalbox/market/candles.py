@@ -50,9 +50,13 @@ class Candle:
         if not all(p.is_finite() and p > 0 for p in prices):
             raise MarketDataError(f"{self.symbol} {self.open_time.isoformat()}: expected finite prices above 0, was {prices}")
         if not (self.volume.is_finite() and self.volume >= 0):
-            raise MarketDataError(f"{self.symbol} {self.open_time.isoformat()}: expected a volume of 0 or more, was {self.volume}")
+            raise MarketDataError(
+                f"{self.symbol} {self.open_time.isoformat()}: expected a volume of 0 or more, was {self.volume}"
+            )
         if not (self.low <= min(self.open, self.close) and max(self.open, self.close) <= self.high):
-            raise MarketDataError(f"{self.symbol} {self.open_time.isoformat()}: expected low <= open, close <= high, was {prices}")
+            raise MarketDataError(
+                f"{self.symbol} {self.open_time.isoformat()}: expected low <= open, close <= high, was {prices}"
+            )
 
     @property
     def close_time(self) -> datetime:

@@ -1,5 +1,7 @@
-"""Which bundle is deployed, and its files. A pointer object in the models bucket names it; until one is written there,
-the bundle that the stack shipped is used. Bundles travel as zips, so that a half-uploaded one cannot be seen.
+"""Which bundle is deployed, and its files.
+
+A pointer object in the models bucket names it; until one is written there, the bundle that the stack shipped is used.
+Bundles travel as zips, so that a half-uploaded one cannot be seen.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from signalbox.inference.archive import unpack_bundle
 
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY
 from signalbox.errors import SignalboxError
-from signalbox.inference.archive import unpack_bundle
 from signalbox.signals.signal import DeploymentStage
 
 if TYPE_CHECKING:

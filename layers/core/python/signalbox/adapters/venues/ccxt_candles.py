@@ -80,7 +80,7 @@ class CcxtCandleSource:
             start += limit * MINUTE_MS
         return rows
 
-    def _client(self, symbol: Symbol, deadline: float) -> Any:  # noqa: ANN401 - ccxt has no usable types
+    def _client(self, symbol: Symbol, deadline: float) -> Any:
         with self._lock:
             if symbol not in self._clients:
                 exchange_id = CCXT_IDS.get(self._venue, self._venue)
@@ -97,7 +97,7 @@ class CcxtCandleSource:
                 self._clients[symbol] = client
             return self._clients[symbol]
 
-    def _retry(self, symbol: Symbol, deadline: float, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - as above
+    def _retry(self, symbol: Symbol, deadline: float, call: Callable[[], Any]) -> Any:
         wait = FIRST_PAUSE_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -121,7 +121,7 @@ class CcxtCandleSource:
         return VenueError(problem, f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500])
 
 
-def _row(symbol: Symbol, entry: Any) -> RawRow:  # noqa: ANN401 - whatever the venue said
+def _row(symbol: Symbol, entry: Any) -> RawRow:
     try:
         time_ms, *numbers = entry
         values = [Decimal("NaN") if n is None else Decimal(n) for n in numbers]

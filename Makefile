@@ -1,0 +1,67 @@
+# make run    sets everything up and replays six hours through the local cloud
+# make test   sets everything up and runs the tests
+# Everything else here serves these two. PYTHON picks the interpreter (3.11 or newer).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ARGS ?=
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run up test unit integration infrastructure e2e check format bench lock clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+setup: $(READY)  ## create the environment (again only when a lock changed)
+
+$(READY): requirements/run.lock requirements/setup.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Signalbox needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up the environment (once; about a minute) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/setup.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/run.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY)  ## the main job: signalbox demo (ARGS="--hours 2 --out out/demo")
+	@$(BIN)/signalbox demo $(ARGS)
+
+up: $(READY)  ## the local cloud in real time until Ctrl-C
+	@$(BIN)/signalbox up $(ARGS)
+
+test: $(READY)  ## every test (TESTS=tests/unit for a part)
+	@$(BIN)/python -m pytest $(TESTS)
+
+unit: $(READY)  ## tests without I/O
+	@$(BIN)/python -m pytest tests/unit
+
+integration: $(READY)  ## tests on a real PostgreSQL
+	@$(BIN)/python -m pytest tests/integration
+
+infrastructure: $(READY)  ## tests of the synthesised templates
+	@$(BIN)/python -m pytest tests/infrastructure
+
+e2e: $(READY)  ## tests on the local cloud
+	@$(BIN)/python -m pytest tests/e2e
+
+check: $(READY)  ## lint, format, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY)  ## rewrite in the house format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: $(READY)  ## resolve the requirements again (needs the package index)
+	@cd requirements && for name in setup run training; do \
+	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	    --output-file $$name.lock $$name.in || exit 1; done
+
+clean:  ## remove the environment and everything the local cloud stored
+	rm -rf $(VENV) .signalbox out
