@@ -1,0 +1,249 @@
+"""The features, one declaration each, and the ordered list of each schema. What is not declared here does not exist.
+
+Every formula is in words a trader can check: o, h, l, c, v are the bar's open, high, low, close and volume, x[k] is x
+k bars ago, sum/max/min_w run over the newest w bars that exist, r = ln(c / c[1]), rms_w(r) = sqrt(sum_w(r^2) / w).
+Changing a formula or window changes the schema's hash, so a model fitted on the old one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from signalbox.features.rolling import Series
+from signalbox.features.workspace import Workspace
+
+SETTLE: Final = 33  # time constants until a recursive average has forgotten its start: exp(-33) = 5e-15
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One feature: what it is, in words, and the function that makes it.
+
+    warmup_bars: bars up to and including the newest one from which the value no longer depends on older bars.
+    """
+
+    name: str
+    formula: str
+    windows: tuple[int, ...]  # bars
+    unit: str
+    warmup_bars: int
+    source: str
+    compute: Callable[[Workspace], Series]
+
+
+def _return(window: int) -> Feature:
+    scale = max(window, 240)
+    return Feature(
+        f"return_{window}_volscaled",
+        f"ln(c / c[{window}]) / (rms_{scale}(r) * sqrt({window})); 0 if rms is 0",
+        (window, scale),
+        "standard deviations",
+        scale + 1,
+        "close",
+        lambda w: w.return_volscaled(window, scale),
+    )
+
+
+def _volatility_ratio(fast: int, slow: int) -> Feature:
+    return Feature(
+        f"realised_vol_ratio_{fast}_{slow}",
+        f"rms_{fast}(r) / rms_{slow}(r); 1 if the slower is 0",
+        (fast, slow),
+        "ratio",
+        slow + 1,
+        "close",
+        lambda w: w.volatility_ratio(fast, slow),
+    )
+
+
+def _rsi(period: int) -> Feature:
+    return Feature(
+        f"rsi_{period}",
+        f"100 * W(max(c - c[1], 0)) / W(|c - c[1]|), W = Wilder average of {period}; 50 if W(|c - c[1]|) <= 1e-7 * c",
+        (period,),
+        "0..100",
+        SETTLE * period + 1,
+        "close",
+        lambda w: w.rsi_wilder(period),
+    )
+
+
+_WILDER_14: Final = SETTLE * 14 + 1
+_MACD: Final = SETTLE * 14 + SETTLE * 5 + 1  # spans 26 and 9 have time constants of 13.5 and 5 bars
+
+V31: Final[tuple[Feature, ...]] = (
+    *(_return(window) for window in (1, 5, 15, 30, 60, 240, 1440)),
+    Feature("realised_vol_60", "rms_60(r)", (60,), "log return per bar", 61, "close", lambda w: w.volatility(60)),
+    _volatility_ratio(15, 240),
+    _volatility_ratio(60, 1440),
+    Feature(
+        "parkinson_vol_60",
+        "sqrt(sum_60(ln(h / l)^2) / (4 ln 2 * 60))",
+        (60,),
+        "log return per bar",
+        60,
+        "high, low",
+        lambda w: w.parkinson(60),
+    ),
+    Feature(
+        "garman_klass_vol_60",
+        "sqrt(sum_60(max(0.5 ln(h / l)^2 - (2 ln 2 - 1) ln(c / o)^2, 0)) / 60)",
+        (60,),
+        "log return per bar",
+        60,
+        "open, high, low, close",
+        lambda w: w.garman_klass(60),
+    ),
+    _rsi(14),
+    _rsi(60),
+    Feature(
+        "rsi_cutler_240",
+        "100 * sum_240(max(c - c[1], 0)) / sum_240(|c - c[1]|); 50 if the divisor is 0",
+        (240,),
+        "0..100",
+        241,
+        "close",
+        lambda w: w.rsi_cutler(240),
+    ),
+    Feature("macd_12_26_9", "(EMA_12(c) - EMA_26(c)) / c", (12, 26, 9), "share of price", _MACD, "close", lambda w: w.macd[0]),
+    Feature(
+        "macd_hist_12_26_9",
+        "(m - EMA_9(m)) / c, m = EMA_12(c) - EMA_26(c)",
+        (12, 26, 9),
+        "share of price",
+        _MACD,
+        "close",
+        lambda w: w.macd[1],
+    ),
+    Feature(
+        "bollinger_percent_b_20_2",
+        "(c - (mean - 2 s)) / (4 s), mean and s = population mean and deviation of c over 20; 0.5 if 4 s <= 1e-7 * c",
+        (20,),
+        "share of band",
+        20,
+        "close",
+        lambda w: w.bollinger_percent_b(),
+    ),
+    Feature(
+        "bollinger_width_20_2",
+        "4 s / mean, mean and s as in bollinger_percent_b_20_2",
+        (20,),
+        "share of price",
+        20,
+        "close",
+        lambda w: w.bollinger_width(),
+    ),
+    Feature(
+        "atr_14_pct",
+        "W(max(h, c[1]) - min(l, c[1])) / c, W = Wilder average of 14",
+        (14,),
+        "share of price",
+        _WILDER_14,
+        "high, low, close",
+        lambda w: w.atr_share(14),
+    ),
+    Feature(
+        "adx_14",
+        "100 * W(|p - m| / (p + m)), p and m = W of plus and minus directional movement, W = Wilder average of 14; 0 in W "
+        "while p + m <= 1e-7 * c",
+        (14,),
+        "0..100",
+        2 * _WILDER_14,
+        "high, low, close",
+        lambda w: w.adx(14),
+    ),
+    Feature(
+        "position_in_range_240",
+        "(c - min_240(l)) / (max_240(h) - min_240(l)); 0.5 if the range is 0",
+        (240,),
+        "0..1",
+        240,
+        "high, low, close",
+        lambda w: w.position_in_range(240),
+    ),
+    Feature(
+        "efficiency_ratio_60",
+        "|ln(c / c[60])| / sum_60(|r|); 0 if the divisor is 0",
+        (60,),
+        "0..1",
+        61,
+        "close",
+        lambda w: w.efficiency_ratio(60),
+    ),
+    Feature(
+        "volume_zscore_240",
+        "(x - mean_240(x)) / s, x = ln(1 + v), s = population deviation over 240; 0 if s <= 0.001 * sqrt(mean_240(x^2))",
+        (240,),
+        "standard deviations",
+        240,
+        "volume",
+        lambda w: w.volume_zscore(240),
+    ),
+    Feature(
+        "signed_volume_60",
+        "sum_60(v * (2c - h - l) / (h - l)) / sum_60(v), a bar without range counts 0; 0 if sum_60(v) is 0",
+        (60,),
+        "-1..1",
+        60,
+        "high, low, close, volume",
+        lambda w: w.signed_volume(60),
+    ),
+    Feature(
+        "vwap_distance_240",
+        "ln(c / (sum_240(v * (h + l + c) / 3) / sum_240(v))); 0 if sum_240(v) is 0",
+        (240,),
+        "log return",
+        240,
+        "high, low, close, volume",
+        lambda w: w.vwap_distance(240),
+    ),
+    Feature(
+        "gap_fraction_1440",
+        "1 - 1440 / minutes spanned by the newest 1440 bars",
+        (1440,),
+        "0..1",
+        1440,
+        "open_time",
+        lambda w: w.gap_fraction(1440),
+    ),
+    Feature(
+        "minute_of_day_sin",
+        "sin(2 pi * m / 1440), m = UTC minute of day of the close",
+        (1,),
+        "-1..1",
+        1,
+        "open_time",
+        lambda w: w.minute_of_day(np.sin),
+    ),
+    Feature(
+        "minute_of_day_cos",
+        "cos(2 pi * m / 1440), m = UTC minute of day of the close",
+        (1,),
+        "-1..1",
+        1,
+        "open_time",
+        lambda w: w.minute_of_day(np.cos),
+    ),
+    Feature(
+        "day_of_week_sin",
+        "sin(2 pi * d / 7), d = UTC weekday of the close, Monday 0",
+        (1,),
+        "-1..1",
+        1,
+        "open_time",
+        lambda w: w.day_of_week(np.sin),
+    ),
+    Feature(
+        "day_of_week_cos",
+        "cos(2 pi * d / 7), d = UTC weekday of the close, Monday 0",
+        (1,),
+        "-1..1",
+        1,
+        "open_time",
+        lambda w: w.day_of_week(np.cos),
+    ),
+)
