@@ -1,1 +1,1 @@
-"""The operator's workbench: the `signalbox` command, the local cloud, replay and the simulated market."""
+"""The operator's workbench: the `signalbox` command, the local cloud, the replay, the simulated market."""

@@ -1,0 +1,35 @@
+"""What can go wrong on the operator's side. One clear line each; the command prints it and exits 2.
+
+WorkbenchError
+├── DataError        local.market: candles that are absent, malformed or outside the window asked for
+├── ServiceError     local.postgres, local.emulator: a child process that did not start or went away
+├── DeployError      local.deploy: templates that could not be synthesised or deployed
+├── StuckError       local.watch: a cycle that was not decided in time; names the stage it is stuck in
+└── StateInUseError  local.up: another workbench holds the same state folder
+"""
+
+from signalbox.errors import SignalboxError
+
+
+class WorkbenchError(SignalboxError):
+    """Anything the workbench raises on purpose."""
+
+
+class DataError(WorkbenchError):
+    """Candles that are absent, malformed or outside the window asked for."""
+
+
+class ServiceError(WorkbenchError):
+    """A child process that did not start or went away."""
+
+
+class DeployError(WorkbenchError):
+    """Templates that could not be synthesised or deployed."""
+
+
+class StuckError(WorkbenchError):
+    """A cycle that was not decided in time."""
+
+
+class StateInUseError(WorkbenchError):
+    """Another workbench holds the same state folder."""

@@ -1,0 +1,55 @@
+"""Live public candles of Coinbase Exchange through ccxt: the last hours, for a workbench that has a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import ccxt
+import numpy as np
+
+from local.errors import DataError
+from local.market.source import Coverage
+from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
+from signalbox.market.clock import cycle_of
+
+TIMEOUT_MS: Final = 3_000  # nobody waits longer to learn that there is no network
+PAGE: Final = 300  # candles a request, the exchange's limit
+REACH: Final = timedelta(days=7)
+
+
+class LiveSource:
+    """Pulls what is asked for, page by page."""
+
+    def __init__(self, exchange: Any = None) -> None:
+        self._exchange = exchange or ccxt.coinbaseexchange({"timeout": TIMEOUT_MS, "enableRateLimit": True})
+
+    @property
+    def name(self) -> str:
+        return "live candles of Coinbase Exchange"
+
+    def reachable(self, symbol: Symbol) -> bool:
+        """Whether the exchange answers now."""
+        try:
+            self._exchange.publicGetProductsId({"id": symbol})
+        except ccxt.BaseError:
+            return False
+        return True
+
+    def coverage(self, symbols: Sequence[Symbol]) -> Coverage:  # noqa: ARG002 - all symbols alike
+        now = datetime.now(UTC)  # live by definition: the one source whose clock is the wall's
+        return Coverage(now - REACH, cycle_of(now))
+
+    def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
+        rows: dict[int, list[float]] = {}
+        since, stop = to_ms(start), to_ms(end)
+        while since < stop:
+            try:
+                page = self._exchange.fetch_ohlcv(symbol.replace("-", "/"), "1m", since, min(PAGE, (stop - since) // MINUTE_MS))
+            except ccxt.BaseError as error:
+                raise DataError(f"{symbol}: the live exchange did not answer: {type(error).__name__}") from error
+            rows.update({int(row[0]): row for row in page if since <= row[0] < stop})
+            since += PAGE * MINUTE_MS
+        table = np.array([rows[t] for t in sorted(rows)], dtype=np.float64).reshape(len(rows), 6)
+        return Bars(symbol, table[:, 0].astype(np.int64), *(np.ascontiguousarray(table[:, i]) for i in range(1, 6)))

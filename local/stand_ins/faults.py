@@ -1,0 +1,87 @@
+"""Faults that a test or an operator asks for: which, for whom, how often."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+
+class VenueFault(StrEnum):
+    """What the exchange does instead of answering well."""
+
+    SERVER_ERROR = "SERVER_ERROR"  # 500
+    RATE_LIMITED = "RATE_LIMITED"  # 429
+    TIMEOUT = "TIMEOUT"  # never answers
+    UNSORTED = "UNSORTED"  # rows in a scrambled order
+    DUPLICATE = "DUPLICATE"  # every row twice
+    OVERLAPPING = "OVERLAPPING"  # rows from before the asked window, with other prices
+    NEGATIVE = "NEGATIVE"  # the newest row has a negative low
+    NAN = "NAN"  # the newest row has a NaN close
+    FUTURE = "FUTURE"  # rows of bars that have not begun
+    UNFINISHED = "UNFINISHED"  # the bar that is still open, as the real exchange may return it
+    EMPTY = "EMPTY"  # []
+    MALFORMED = "MALFORMED"  # a page of HTML
+    DROPPED = "DROPPED"  # the minutes in [since, until) are absent
+
+
+class MessengerFault(StrEnum):
+    """What Telegram does instead of accepting a message."""
+
+    RATE_LIMITED = "RATE_LIMITED"  # 429 with parameters.retry_after
+    FORBIDDEN = "FORBIDDEN"  # 403, the bot was blocked
+    SERVER_ERROR = "SERVER_ERROR"  # 500
+    TIMEOUT = "TIMEOUT"  # never answers
+
+
+Kind = TypeVar("Kind", VenueFault, MessengerFault)
+
+
+@dataclass(slots=True, eq=False)
+class Fault(Generic[Kind]):
+    """One fault. `scope`: a symbol or chat id, None for all. `times`: requests it hits, None for all until it is removed."""
+
+    kind: Kind
+    scope: str | None = None
+    times: int | None = None
+    since: datetime | None = None  # DROPPED: first absent minute
+    until: datetime | None = None  # DROPPED: first minute that is there again
+    retry_after: int = 1  # seconds
+    hits: int = field(default=0, init=False)
+
+
+class Faults(Generic[Kind]):
+    """The faults in force."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault[Kind]] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault[Kind]) -> Fault[Kind]:
+        """Put a fault in force; the same object removes it."""
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def remove(self, fault: Fault[Kind]) -> None:
+        """End a fault; nothing happens if it has ended."""
+        with self._lock:
+            if fault in self._faults:
+                self._faults.remove(fault)
+
+    def clear(self) -> None:
+        """End all of them."""
+        with self._lock:
+            self._faults.clear()
+
+    def take(self, scope: str) -> tuple[Fault[Kind], ...]:
+        """Return the faults that hit this request, oldest first, and count the hit."""
+        with self._lock:
+            hit = tuple(f for f in self._faults if f.scope in {None, scope})
+            for fault in hit:
+                fault.hits += 1
+                if fault.times is not None and fault.hits >= fault.times:
+                    self._faults.remove(fault)
+            return hit

@@ -1,0 +1,142 @@
+"""A stand-in for the Telegram Bot API: `getMe`, `sendMessage`, and a page for people at `/`.
+
+Shapes of answers and errors follow https://core.telegram.org/bots/api#making-requests.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from typing_extensions import override
+
+from local.stand_ins.faults import Fault, Faults, MessengerFault
+from local.stand_ins.server import SILENCE, Reply, Request, StandInServer
+
+BOT_TOKEN: Final = "123:local"  # noqa: S105 - the stand-in's own token, worth nothing anywhere else
+CHAT_ID: Final = "1"
+MAX_TEXT: Final = 4096  # characters, as the real API
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One accepted message."""
+
+    message_id: int
+    chat_id: str
+    text: str
+    parse_mode: str | None
+    received_at: datetime
+
+
+class TelegramStandIn(StandInServer):
+    """Accepts messages of the one bot and keeps them; `faults` are scoped by chat id."""
+
+    def __init__(self, port: int = 0, *, token: str = BOT_TOKEN, chat_ids: frozenset[str] = frozenset({CHAT_ID})) -> None:
+        self.faults: Faults[MessengerFault] = Faults()
+        self._token, self._chat_ids = token, chat_ids
+        self._messages: list[Message] = []
+        self._refused = 0
+        self._lock = threading.Lock()
+        super().__init__(port)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Everything accepted so far, oldest first."""
+        with self._lock:
+            return tuple(self._messages)
+
+    @property
+    def refused(self) -> int:
+        """How many sends were answered with an error (or not at all)."""
+        with self._lock:
+            return self._refused
+
+    @override
+    def answer(self, request: Request) -> Reply:
+        if request.path == "/":
+            return Reply(200, self._page().encode(), "text/html; charset=utf-8")
+        match = re.fullmatch(r"/bot([^/]+)/(\w+)", request.path)
+        if match is None:
+            return _error(404, "Not Found")
+        if match[1] != self._token:
+            return _error(401, "Unauthorized")
+        if match[2] == "getMe":
+            return _ok({"id": 123, "is_bot": True, "first_name": "Signalbox", "username": "signalbox_local_bot"})
+        if match[2] == "sendMessage":
+            return self._send(_fields(request))
+        return _error(404, "Not Found: method not found")
+
+    def _send(self, fields: Mapping[str, Any]) -> Reply:
+        chat_id, text = str(fields.get("chat_id", "")), str(fields.get("text", ""))
+        refusal = self._refusal(chat_id, text)
+        with self._lock:
+            if refusal is not None:
+                self._refused += 1
+                return refusal
+            message = Message(len(self._messages) + 1, chat_id, text, fields.get("parse_mode"), datetime.now(UTC))
+            self._messages.append(message)
+        chat = {"id": int(chat_id) if chat_id.lstrip("-").isdigit() else chat_id, "type": "private"}
+        sent_at = int(message.received_at.timestamp())
+        return _ok({"message_id": message.message_id, "date": sent_at, "chat": chat, "text": text})
+
+    def _refusal(self, chat_id: str, text: str) -> Reply | None:
+        for fault in self.faults.take(chat_id):
+            return _faulty(fault)
+        if chat_id not in self._chat_ids:
+            return _error(400, "Bad Request: chat not found")
+        if not text:
+            return _error(400, "Bad Request: message text is empty")
+        if len(text) > MAX_TEXT:
+            return _error(400, "Bad Request: message is too long")
+        return None
+
+    def _page(self) -> str:
+        rows = "".join(
+            f"<tr><td>{m.received_at:%Y-%m-%d %H:%M:%S}</td><td>{html.escape(m.chat_id)}</td>"
+            f"<td><pre>{html.escape(m.text)}</pre></td></tr>"
+            for m in reversed(self.messages[-200:])
+        )
+        style = "body{font-family:sans-serif;margin:2em}td{vertical-align:top;padding:.3em 1em}pre{margin:0;white-space:pre-wrap}"
+        return (
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Telegram stand-in</title><style>{style}</style>'
+            '<meta http-equiv="refresh" content="5"><h1>Messages to the stand-in</h1>'
+            f"<table><tr><th>received (UTC)</th><th>chat</th><th>text</th></tr>{rows}</table></html>"
+        )
+
+
+def _fields(request: Request) -> dict[str, Any]:
+    if request.content_type == "application/json":
+        try:
+            fields = json.loads(request.body or b"{}")
+        except json.JSONDecodeError:
+            return {}
+        return fields if isinstance(fields, dict) else {}
+    form = parse_qs(request.body.decode(errors="replace"))
+    return {**request.query, **{name: values[-1] for name, values in form.items()}}
+
+
+def _faulty(fault: Fault[MessengerFault]) -> Reply:
+    if fault.kind is MessengerFault.RATE_LIMITED:
+        text = f"Too Many Requests: retry after {fault.retry_after}"
+        return _error(429, text, parameters={"retry_after": fault.retry_after})
+    if fault.kind is MessengerFault.FORBIDDEN:
+        return _error(403, "Forbidden: bot was blocked by the user")
+    if fault.kind is MessengerFault.SERVER_ERROR:
+        return _error(500, "Internal Server Error")
+    return SILENCE
+
+
+def _ok(result: Mapping[str, Any]) -> Reply:
+    return Reply(200, json.dumps({"ok": True, "result": result}).encode())
+
+
+def _error(status: int, description: str, **more: Any) -> Reply:
+    return Reply(status, json.dumps({"ok": False, "error_code": status, "description": description, **more}).encode())
