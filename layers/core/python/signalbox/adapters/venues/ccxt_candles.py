@@ -76,6 +76,10 @@ class CcxtCandleSource:
         while start < stop:
             limit = min(PAGE, (stop - start) // MINUTE_MS)
             page = self._retry(symbol, deadline, lambda s=start, n=limit: client.fetch_ohlcv(pair, "1m", since=s, limit=n))
+            if not page and str(client.last_http_response).strip() not in ("[]", ""):
+                # ccxt turns an answer it cannot read into no candles; an outage must not look like a quiet market
+                said = str(client.last_http_response)[:120]
+                raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: expected candles, was {said!r}")
             rows.extend(_row(symbol, entry) for entry in page)
             start += limit * MINUTE_MS
         return rows

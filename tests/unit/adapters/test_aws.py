@@ -1,0 +1,139 @@
+import json
+
+import boto3
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from signalbox.adapters.aws.bus import MAX_BYTES, BusError, EventBridgeBus, _batches
+from signalbox.adapters.aws.cursors import DynamoCursorStore
+from signalbox.adapters.aws.deliveries import DynamoDeliveryLog
+from signalbox.adapters.aws.database_token import token_password
+from signalbox.events import MarketDataStale, parse_event
+from signalbox.signals.ports import OutboxEvent
+from tests.builders import BTC, NOON, minutes
+from tests.fakes.lambda_context import FakeLambdaContext
+
+pytestmark = pytest.mark.usefixtures("aws")
+STALE = MarketDataStale(symbol=BTC, since=NOON, reason="STALE_DATA", newest_close=None)
+
+
+def outbox_event(sequence: int) -> OutboxEvent:
+    return OutboxEvent(sequence, STALE.event_id, STALE.type, json.dumps(STALE.to_detail()), NOON)
+
+
+@pytest.fixture
+def cloud():  # noqa: ANN201 - a moto context
+    with mock_aws():
+        yield
+
+
+def subscribe(bus_name: str) -> tuple[object, str]:
+    """A bus with everything on it going to a queue."""
+    events, queues = boto3.client("events"), boto3.client("sqs")
+    events.create_event_bus(Name=bus_name)
+    url = queues.create_queue(QueueName="all")["QueueUrl"]
+    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_rule(Name="all", EventBusName=bus_name, EventPattern='{"source": ["signalbox"]}')
+    events.put_targets(Rule="all", EventBusName=bus_name, Targets=[{"Id": "q", "Arn": arn}])
+    return queues, url
+
+
+def received(queues, url: str) -> list[dict]:
+    found = []
+    while messages := queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        found.extend(json.loads(m["Body"]) for m in messages)
+    return found
+
+
+def test_announced_events_arrive_with_type_source_and_detail(cloud) -> None:
+    queues, url = subscribe("signalbox-test")
+    EventBridgeBus(boto3.client("events"), "signalbox-test").announce([STALE])
+    (envelope,) = received(queues, url)
+    assert (envelope["source"], envelope["detail-type"]) == ("signalbox", "MarketDataStale")
+    assert parse_event(envelope["detail-type"], envelope["detail"]) == STALE
+
+
+def test_more_events_than_one_request_takes_all_arrive(cloud) -> None:
+    queues, url = subscribe("signalbox-test")
+    EventBridgeBus(boto3.client("events"), "signalbox-test").publish([outbox_event(i) for i in range(23)])
+    assert len(received(queues, url)) == 23
+
+
+def test_a_refused_entry_is_an_error_with_the_reason() -> None:
+    class Client:
+        def put_events(self, *, Entries):  # noqa: N803 - boto3's name
+            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"}]}
+
+    with pytest.raises(BusError, match="ThrottlingException: slow down"):
+        EventBridgeBus(Client(), "b").announce([STALE])  # type: ignore[arg-type]
+
+
+@given(st.lists(st.integers(min_value=1, max_value=MAX_BYTES - 100), max_size=60))
+def test_batches_keep_the_order_and_the_limits(sizes: list[int]) -> None:
+    items = [(f"T{i}", "x" * size) for i, size in enumerate(sizes)]
+    batches = list(_batches(items))
+    assert [item for batch in batches for item in batch] == items
+    assert all(len(batch) <= 10 for batch in batches)
+    assert all(len(batch) == 1 or sum(len(d) for _, d in batch) <= MAX_BYTES for batch in batches)
+
+
+@pytest.fixture
+def cursors(cloud) -> DynamoCursorStore:
+    client = boto3.client("dynamodb")
+    client.create_table(
+        TableName="cursors",
+        KeySchema=[{"AttributeName": "symbol", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "symbol", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return DynamoCursorStore(client, "cursors")
+
+
+def test_a_symbol_never_seen_has_no_cursor(cursors: DynamoCursorStore) -> None:
+    assert cursors.newest(BTC) is None
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=6))
+def test_a_cursor_only_moves_forward(cursors: DynamoCursorStore, offsets: list[int]) -> None:
+    symbol = f"S{hash(tuple(offsets))}-USD"
+    for offset in offsets:
+        cursors.advance(symbol, NOON + minutes(offset))  # type: ignore[arg-type]
+    assert cursors.newest(symbol) == NOON + minutes(max(offsets))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def deliveries(cloud) -> DynamoDeliveryLog:
+    client = boto3.client("dynamodb")
+    client.create_table(
+        TableName="idempotency",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    log = DynamoDeliveryLog(client, "idempotency")
+    log.register(FakeLambdaContext())  # type: ignore[arg-type]
+    return log
+
+
+def test_an_alert_goes_to_a_chat_once(deliveries: DynamoDeliveryLog) -> None:
+    sent: list[str] = []
+    results = [deliveries.once("alert", chat, lambda c=chat: sent.append(c)) for chat in ("1", "1", "2", "1")]
+    assert sent == ["1", "2"]
+    assert results == [True, False, True, False]
+
+
+def test_a_failed_delivery_is_not_remembered(deliveries: DynamoDeliveryLog) -> None:
+    def fail() -> None:
+        raise TimeoutError("no answer")
+
+    with pytest.raises(TimeoutError):
+        deliveries.once("alert", "1", fail)
+    assert deliveries.once("alert", "1", lambda: None) is True
+
+
+def test_the_database_token_names_host_and_user_and_needs_no_network() -> None:
+    token = token_password(boto3.client("rds"), host="db.example", port=5432, user="signalbox_app")()
+    assert token.startswith("db.example:5432/?Action=connect&DBUser=signalbox_app")

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from signalbox.adapters.telegram.bot_api import TelegramMessenger
+from signalbox.chat.messenger import MessengerBusyError, MessengerRefusedError, MessengerUnavailableError
+from tests.fakes.http_server import Reply, serving
+
+TOKEN = "123:secret"
+
+
+def test_a_message_is_posted_as_plain_text_and_cut_to_what_telegram_takes() -> None:
+    with serving(lambda _: Reply(200, {"ok": True})) as server:
+        TelegramMessenger(TOKEN, url=server.url).send("42", "x" * 5000)
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", f"/bot{TOKEN}/sendMessage")
+    sent = json.loads(request.body)
+    assert sent["chat_id"] == "42"
+    assert len(sent["text"]) == 4096
+
+
+def test_429_says_how_long_to_wait() -> None:
+    body = {"ok": False, "error_code": 429, "description": "Too Many Requests", "parameters": {"retry_after": 17}}
+    with serving(lambda _: Reply(429, body)) as server, pytest.raises(MessengerBusyError) as caught:
+        TelegramMessenger(TOKEN, url=server.url).send("42", "hi")
+    assert caught.value.retry_after == 17
+
+
+@pytest.mark.parametrize("body", [b"<html>", {"ok": False}, {"parameters": {"retry_after": "soon"}}, [1]])
+def test_429_without_a_usable_wait_falls_back(body: object) -> None:
+    with serving(lambda _: Reply(429, body)) as server, pytest.raises(MessengerBusyError) as caught:
+        TelegramMessenger(TOKEN, url=server.url).send("42", "hi")
+    assert caught.value.retry_after == 5
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_client_errors_are_final(status: int) -> None:
+    body = {"ok": False, "description": "Forbidden: bot was blocked by the user"}
+    with serving(lambda _: Reply(status, body)) as server, pytest.raises(MessengerRefusedError, match="blocked") as caught:
+        TelegramMessenger(TOKEN, url=server.url).send("42", "hi")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reply", [Reply(500, {"ok": False}), Reply(502, b"<html>bad gateway</html>"), Reply(hang=True)])
+def test_server_errors_and_silence_are_unavailable_and_keep_the_token_to_themselves(reply: Reply) -> None:
+    with serving(lambda _: reply) as server, pytest.raises(MessengerUnavailableError) as caught:
+        TelegramMessenger(TOKEN, url=server.url, timeout_seconds=0.3).send("42", "hi")
+    assert "secret" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_refused_connection_is_unavailable() -> None:
+    with pytest.raises(MessengerUnavailableError):
+        TelegramMessenger(TOKEN, url="http://127.0.0.1:9", timeout_seconds=0.3).send("42", "hi")
