@@ -1,0 +1,203 @@
+"""The ledger of the cycle on PostgreSQL (`signals.ports.Ledger`).
+
+READ COMMITTED and an advisory lock per venue: what a transaction reads after `lock_cycle` includes everything that the
+transactions before it committed, so of two parts that arrive together exactly one sees the cycle complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, LiteralString
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.adapters.postgres.outbox import insert_event
+from signalbox.events import Event
+from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
+from signalbox.signals.ports import CandleWrites, CycleState, Refusal, SymbolStatus
+from signalbox.signals.signal import Signal
+
+_POSTGRES_EPOCH_MS: Final = 946_684_800_000  # 2000-01-01 UTC, where its binary timestamps begin
+
+_INSERT_CANDLES: Final = """
+INSERT INTO candles (venue, symbol, open_time, open, high, low, close, volume)
+SELECT %s, symbol, open_time, open::numeric, high::numeric, low::numeric, close::numeric, volume::numeric
+FROM unnest(%b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+    WITH ORDINALITY AS offered (symbol, open_time, open, high, low, close, volume, place)
+ORDER BY place
+ON CONFLICT DO NOTHING
+"""
+_CONFLICTING: Final = """
+SELECT offered.place - 1
+FROM unnest(%b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+    WITH ORDINALITY AS offered (symbol, open_time, open, high, low, close, volume, place)
+JOIN candles AS kept ON kept.venue = %s AND kept.symbol = offered.symbol AND kept.open_time = offered.open_time
+WHERE (kept.open, kept.high, kept.low, kept.close, kept.volume)
+    <> (offered.open::numeric, offered.high::numeric, offered.low::numeric, offered.close::numeric, offered.volume::numeric)
+ORDER BY offered.place
+"""
+# One bytea a column in the wire format of its type (big-endian, 8 bytes each): numpy reads it without a Python object a value.
+_BARS: Final = """
+SELECT string_agg(timestamptz_send(open_time), ''), string_agg(float8send(open::float8), ''),
+    string_agg(float8send(high::float8), ''), string_agg(float8send(low::float8), ''),
+    string_agg(float8send(close::float8), ''), string_agg(float8send(volume::float8), '')
+FROM (
+    SELECT open_time, open, high, low, close, volume FROM candles
+    WHERE venue = %s AND symbol = %s AND open_time <= %s
+    ORDER BY open_time DESC LIMIT %s
+) AS newest
+"""
+_STATE_OF_CYCLE: Final = """
+SELECT decided, EXISTS (
+    SELECT FROM cycle_parts AS p WHERE p.venue = c.venue AND p.cycle_at = c.cycle_at
+    GROUP BY p.parts HAVING count(*) = p.parts
+)
+FROM cycles AS c WHERE venue = %s AND cycle_at = %s
+"""
+_INSERT_SIGNAL: Final = """
+INSERT INTO signals (symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late,
+    schema_name, schema_hash, features)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b) ON CONFLICT DO NOTHING
+"""
+_REPLACE_STATUS: Final = """
+INSERT INTO symbol_status (symbol, stale_since, reason) VALUES (%s, %s, %s)
+ON CONFLICT (symbol) DO UPDATE SET stale_since = excluded.stale_since, reason = excluded.reason
+"""
+
+
+class PostgresLedger:
+    """Units of work of the cycle on a connection source."""
+
+    def __init__(self, source: ConnectionSource) -> None:
+        self._source = source
+
+    @contextmanager
+    def transaction(self) -> Iterator[PostgresLedgerTransaction]:
+        """Commit when the block ends, roll back when it raises. Raises LedgerError (`errors.py` tells which)."""
+        with self._source.transaction() as connection:
+            yield PostgresLedgerTransaction(connection)
+
+
+class PostgresLedgerTransaction:
+    """`signals.ports.LedgerTransaction` inside one open transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def lock_cycle(self, venue: str) -> None:
+        self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"signalbox cycle {venue}",))
+
+    def record_part(self, venue: str, cycle_at: datetime, part: int, parts: int) -> CycleState:
+        self._connection.execute("INSERT INTO cycles (venue, cycle_at) VALUES (%s, %s) ON CONFLICT DO NOTHING", (venue, cycle_at))
+        self._connection.execute(
+            "INSERT INTO cycle_parts (venue, cycle_at, parts, part) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (venue, cycle_at, parts, part),
+        )
+        decided, complete = self._row(_STATE_OF_CYCLE, venue, cycle_at)
+        if decided:
+            return CycleState.DECIDED
+        return CycleState.READY if complete else CycleState.WAITING
+
+    def newest_decided_cycle(self, venue: str) -> datetime | None:
+        newest: datetime | None = self._row("SELECT max(cycle_at) FROM cycles WHERE venue = %s AND decided", venue)[0]
+        return newest
+
+    def mark_decided(self, venue: str, cycle_at: datetime) -> None:
+        self._connection.execute(
+            "INSERT INTO cycles (venue, cycle_at, decided) VALUES (%s, %s, true)"
+            " ON CONFLICT (venue, cycle_at) DO UPDATE SET decided = true",
+            (venue, cycle_at),
+        )
+
+    def add_candles(self, venue: str, candles: Sequence[Candle]) -> CandleWrites:
+        if not candles:
+            return CandleWrites(0, 0, ())
+        columns = _columns(candles)
+        months = sorted({moment.astimezone(UTC).date().replace(day=1) for moment in columns[1]})
+        self._connection.execute("SELECT ensure_candle_partitions(%s::date[])", (months,))
+        inserted = self._connection.execute(_INSERT_CANDLES, (venue, *columns)).rowcount
+        if inserted == len(candles):
+            return CandleWrites(inserted, 0, ())
+        # A second statement, because the first one does not see rows that were committed after it began.
+        places = self._connection.execute(_CONFLICTING, (*columns, venue)).fetchall()
+        conflicting = tuple(candles[place] for (place,) in places)
+        return CandleWrites(inserted, len(candles) - inserted - len(conflicting), conflicting)
+
+    def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
+        cursor = self._connection.execute(_BARS, (venue, symbol, until - ONE_MINUTE, count), prepare=True, binary=True)
+        times, *prices = cursor.fetchone() or ()
+        if times is None:
+            return Bars.from_candles(symbol, ())
+        open_time_ms = np.frombuffer(times, dtype=">i8")[::-1].astype(np.int64) // 1000 + _POSTGRES_EPOCH_MS
+        return Bars(symbol, open_time_ms, *(_oldest_first(column) for column in prices))
+
+    def close_price(self, venue: str, symbol: Symbol, open_time: datetime) -> Decimal | None:
+        found = self._connection.execute(
+            "SELECT close FROM candles WHERE venue = %s AND symbol = %s AND open_time = %s", (venue, symbol, open_time)
+        ).fetchone()
+        return None if found is None else found[0]
+
+    def add_signal(self, signal: Signal) -> bool:
+        row = (
+            signal.symbol,
+            signal.decided_at,
+            signal.deployment,
+            signal.stage.value,
+            signal.direction.value,
+            signal.tier.value,
+            signal.probability_up,
+            signal.price,
+            signal.late,
+            signal.schema_name,
+            signal.schema_hash,
+            list(signal.features),
+        )
+        return self._connection.execute(_INSERT_SIGNAL, row).rowcount == 1
+
+    def add_refusal(self, venue: str, refusal: Refusal) -> bool:
+        row = (venue, refusal.cycle_at, refusal.symbol, refusal.reason, refusal.detail)
+        return (
+            self._connection.execute(
+                "INSERT INTO refusals (venue, cycle_at, symbol, reason, detail) VALUES (%s, %s, %s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
+                row,
+            ).rowcount
+            == 1
+        )
+
+    def symbol_status(self, symbol: Symbol) -> SymbolStatus:
+        found = self._connection.execute("SELECT stale_since, reason FROM symbol_status WHERE symbol = %s", (symbol,)).fetchone()
+        return SymbolStatus(symbol, *(found or (None, None)))
+
+    def set_symbol_status(self, status: SymbolStatus) -> None:
+        self._connection.execute(_REPLACE_STATUS, (status.symbol, status.stale_since, status.reason))
+
+    def add_event(self, event: Event, at: datetime) -> bool:
+        return insert_event(self._connection, event, at)
+
+    def _row(self, query: LiteralString, *values: object) -> tuple[Any, ...]:
+        """Return the only row of a query that always has one."""
+        row = self._connection.execute(query, values).fetchone()
+        return () if row is None else row
+
+
+def _columns(candles: Sequence[Candle]) -> tuple[list[Any], ...]:
+    # Decimals travel as text: exact, and several times cheaper to write than the binary form of numeric.
+    return (
+        [candle.symbol for candle in candles],
+        [candle.open_time for candle in candles],
+        [str(candle.open) for candle in candles],
+        [str(candle.high) for candle in candles],
+        [str(candle.low) for candle in candles],
+        [str(candle.close) for candle in candles],
+        [str(candle.volume) for candle in candles],
+    )
+
+
+def _oldest_first(column: bytes) -> NDArray[np.float64]:
+    return np.frombuffer(column, dtype=">f8")[::-1].astype(np.float64)

@@ -1,0 +1,62 @@
+"""The outbox on PostgreSQL (`signals.ports.Outbox`): written in the transaction of the facts, published after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.events import Event
+from signalbox.signals.ports import OutboxEvent
+
+
+def event_detail(event: Event) -> str:
+    """Return the JSON text that travels on the bus."""
+    return json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
+
+
+def insert_event(connection: Connection, event: Event, at: datetime) -> bool:
+    """Put an event into the outbox inside an open transaction; False when its event_id exists."""
+    row = (event.event_id, event.type.value, event_detail(event), at)
+    return (
+        connection.execute(
+            "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (event_id) DO NOTHING",
+            row,
+        ).rowcount
+        == 1
+    )
+
+
+class PostgresOutbox:
+    """Committed events, claimed by row locks: a claimer that dies frees its events with its connection."""
+
+    def __init__(self, source: ConnectionSource) -> None:
+        self._source = source
+
+    @contextmanager
+    def claim(self, limit: int) -> Iterator[Sequence[OutboxEvent]]:
+        """Yield unpublished events in order, hidden from other claimers; they are published when the block ends normally.
+
+        Raises LedgerError as `errors.py` tells; after a lost COMMIT the events come again, which consumers expect.
+        """
+        with self._source.transaction() as connection:
+            rows = connection.execute(
+                "SELECT sequence, event_id, event_type, detail, created_at FROM outbox WHERE published_at IS NULL"
+                " ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED",
+                (limit,),
+            ).fetchall()
+            events = tuple(OutboxEvent(*row) for row in rows)
+            yield events
+            if events:
+                connection.execute(
+                    "UPDATE outbox SET published_at = clock_timestamp() WHERE sequence = ANY(%s)",
+                    ([event.sequence for event in events],),
+                )
+
+    def oldest_unpublished(self) -> datetime | None:
+        with self._source.transaction() as connection:
+            row = connection.execute("SELECT min(created_at) FROM outbox WHERE published_at IS NULL").fetchone()
+        return None if row is None else row[0]

@@ -1,0 +1,259 @@
+"""The ledger in memory, keeping the promises of `signals.ports`; the contract suite runs on it and on PostgreSQL alike.
+
+Several `MemoryLedger`s over one `MemoryDatabase` are what several workers over one PostgreSQL are.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
+from signalbox.events import Event
+from signalbox.market.candles import Bars, Candle, Symbol
+from signalbox.signals.ports import CandleWrites, CycleState, OutboxEvent, Refusal, SymbolStatus
+from signalbox.signals.signal import Direction, Signal, Tier
+
+K = TypeVar("K")
+V = TypeVar("V")
+Cycle = tuple[str, datetime]  # venue, cycle_at
+
+
+@dataclass
+class _Tables:
+    """Rows by natural key. `candles` has one inner table a venue and symbol."""
+
+    candles: dict[tuple[str, Symbol], MutableMapping[datetime, Candle]] = field(default_factory=dict)
+    parts: MutableMapping[tuple[str, datetime, int, int], bool] = field(default_factory=dict)
+    decided: MutableMapping[Cycle, bool] = field(default_factory=dict)
+    signals: MutableMapping[tuple[Symbol, datetime, str], Signal] = field(default_factory=dict)
+    refusals: MutableMapping[tuple[str, datetime, Symbol], Refusal] = field(default_factory=dict)
+    statuses: MutableMapping[Symbol, SymbolStatus] = field(default_factory=dict)
+    outbox: MutableMapping[str, OutboxEvent] = field(default_factory=dict)
+
+    def keyed(self) -> tuple[MutableMapping[Any, Any], ...]:
+        return self.parts, self.decided, self.signals, self.refusals, self.outbox
+
+
+class MemoryDatabase:
+    """What several ledgers and outboxes share."""
+
+    def __init__(self) -> None:
+        self.tables = _Tables()
+        self.published: set[str] = set()
+        self.claimed: set[str] = set()
+        self.mutex = threading.RLock()
+        self.cycle_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._sequence = 0
+
+    def next_sequence(self) -> int:
+        with self.mutex:
+            self._sequence += 1
+            return self._sequence
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """Committed signals, by instant and symbol."""
+        return tuple(sorted(self.tables.signals.values(), key=lambda s: (s.decided_at, s.symbol, s.deployment)))
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Committed refusals, by instant and symbol."""
+        return tuple(sorted(self.tables.refusals.values(), key=lambda r: (r.cycle_at, r.symbol)))
+
+    @property
+    def events(self) -> tuple[OutboxEvent, ...]:
+        """Committed events, published or not, in order."""
+        return tuple(sorted(self.tables.outbox.values(), key=lambda e: e.sequence))
+
+    @property
+    def candles(self) -> tuple[tuple[str, Candle], ...]:
+        """Committed candles with their venue, by venue, symbol and time."""
+        return tuple((venue, t[k]) for (venue, _), t in sorted(self.tables.candles.items()) for k in sorted(t))
+
+
+class MemoryLedger:
+    """`signals.ports.Ledger` in memory."""
+
+    def __init__(self, database: MemoryDatabase | None = None) -> None:
+        self.database = database or MemoryDatabase()
+        self._open = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[MemoryLedgerTransaction]:
+        if self._open:
+            raise LedgerError("expected no open unit of work on this ledger, was inside one")
+        self._open = True
+        try:
+            with ExitStack() as locks:
+                tx = MemoryLedgerTransaction(self.database, locks)
+                yield tx
+                tx.commit()
+        finally:
+            self._open = False
+
+
+class MemoryLedgerTransaction:
+    """Writes go to tables of its own, laid over the committed ones; a commit moves them down."""
+
+    def __init__(self, database: MemoryDatabase, locks: ExitStack) -> None:
+        self._database, self._locks = database, locks
+        self._held: set[str] = set()
+        base = database.tables
+        self._own = _Tables()
+        self._seen = _Tables(
+            candles={},
+            parts=ChainMap(self._own.parts, base.parts),
+            decided=ChainMap(self._own.decided, base.decided),
+            signals=ChainMap(self._own.signals, base.signals),
+            refusals=ChainMap(self._own.refusals, base.refusals),
+            statuses=ChainMap(self._own.statuses, base.statuses),
+            outbox=ChainMap(self._own.outbox, base.outbox),
+        )
+
+    def commit(self) -> None:
+        with self._database.mutex:
+            base = self._database.tables
+            for key, rows in self._own.candles.items():
+                _add_missing(base.candles.setdefault(key, {}), rows)
+            for committed, rows in zip(base.keyed(), self._own.keyed(), strict=True):
+                _add_missing(committed, rows)
+            base.statuses.update(self._own.statuses)
+
+    def lock_cycle(self, venue: str) -> None:
+        if venue in self._held:
+            return
+        with self._database.mutex:
+            lock = self._database.cycle_locks[venue]
+        self._locks.enter_context(lock)
+        self._held.add(venue)
+
+    def record_part(self, venue: str, cycle_at: datetime, part: int, parts: int) -> CycleState:
+        _demand(1 <= part <= parts, f"expected a part from 1 to {parts}, was {part}")
+        _demand(_is_whole_minute(cycle_at), f"expected a whole minute, was {cycle_at.isoformat()}")
+        with self._database.mutex:
+            self._seen.parts.setdefault((venue, cycle_at, parts, part), True)
+            if (venue, cycle_at) in self._seen.decided:
+                return CycleState.DECIDED
+            counts: defaultdict[int, int] = defaultdict(int)
+            for key in self._seen.parts:
+                if key[:2] == (venue, cycle_at):
+                    counts[key[2]] += 1
+        return CycleState.READY if any(found == split for split, found in counts.items()) else CycleState.WAITING
+
+    def newest_decided_cycle(self, venue: str) -> datetime | None:
+        with self._database.mutex:
+            return max((at for found, at in self._seen.decided if found == venue), default=None)
+
+    def mark_decided(self, venue: str, cycle_at: datetime) -> None:
+        self._seen.decided[venue, cycle_at] = True
+
+    def add_candles(self, venue: str, candles: Sequence[Candle]) -> CandleWrites:
+        inserted, conflicting = 0, []
+        with self._database.mutex:
+            for candle in candles:
+                rows = self._candles(venue, candle.symbol)
+                kept = rows.get(candle.open_time)
+                if kept is None:
+                    rows[candle.open_time] = candle
+                    inserted += 1
+                elif kept != candle:
+                    conflicting.append(candle)
+        return CandleWrites(inserted, len(candles) - inserted - len(conflicting), tuple(conflicting))
+
+    def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
+        with self._database.mutex:
+            rows = self._candles(venue, symbol)
+            found = sorted((c for c in rows.values() if c.close_time <= until), key=lambda c: c.open_time)
+        return Bars.from_candles(symbol, found).last(count)
+
+    def close_price(self, venue: str, symbol: Symbol, open_time: datetime) -> Decimal | None:
+        found = self._candles(venue, symbol).get(open_time)
+        return None if found is None else found.close
+
+    def add_signal(self, signal: Signal) -> bool:
+        _demand(0.0 <= signal.probability_up <= 1.0, f"expected a probability, was {signal.probability_up}")
+        _demand((signal.direction is Direction.HOLD) == (signal.tier is Tier.LOW), "expected tier LOW exactly for HOLD")
+        takes_likelier_side = {
+            Direction.BUY: signal.probability_up > 0.5,
+            Direction.SELL: signal.probability_up < 0.5,
+            Direction.HOLD: True,
+        }
+        _demand(takes_likelier_side[signal.direction], f"expected another side than {signal.direction}")
+        return self._add(self._seen.signals, (signal.symbol, signal.decided_at, signal.deployment), lambda: signal)
+
+    def add_refusal(self, venue: str, refusal: Refusal) -> bool:
+        return self._add(self._seen.refusals, (venue, refusal.cycle_at, refusal.symbol), lambda: refusal)
+
+    def symbol_status(self, symbol: Symbol) -> SymbolStatus:
+        return self._seen.statuses.get(symbol, SymbolStatus(symbol, None, None))
+
+    def set_symbol_status(self, status: SymbolStatus) -> None:
+        _demand((status.stale_since is None) == (status.reason is None), "expected a reason exactly while stale")
+        self._seen.statuses[status.symbol] = status
+
+    def add_event(self, event: Event, at: datetime) -> bool:
+        def row() -> OutboxEvent:
+            detail = json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
+            return OutboxEvent(self._database.next_sequence(), event.event_id, event.type.value, detail, at)
+
+        return self._add(self._seen.outbox, event.event_id, row)
+
+    def _candles(self, venue: str, symbol: Symbol) -> MutableMapping[datetime, Candle]:
+        with self._database.mutex:
+            own = self._own.candles.setdefault((venue, symbol), {})
+            return ChainMap(own, self._database.tables.candles.setdefault((venue, symbol), {}))
+
+    def _add(self, rows: MutableMapping[K, V], key: K, row: Callable[[], V]) -> bool:
+        with self._database.mutex:
+            if key in rows:
+                return False
+            rows[key] = row()
+            return True
+
+
+class MemoryOutbox:
+    """`signals.ports.Outbox` in memory."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+
+    @contextmanager
+    def claim(self, limit: int) -> Iterator[Sequence[OutboxEvent]]:
+        with self._database.mutex:
+            events = tuple(e for e in self._unpublished() if e.event_id not in self._database.claimed)[:limit]
+            self._database.claimed.update(e.event_id for e in events)
+        try:
+            yield events
+            self._database.published.update(e.event_id for e in events)
+        finally:
+            self._database.claimed.difference_update(e.event_id for e in events)
+
+    def oldest_unpublished(self) -> datetime | None:
+        return min((e.created_at for e in self._unpublished()), default=None)
+
+    def _unpublished(self) -> tuple[OutboxEvent, ...]:
+        with self._database.mutex:
+            return tuple(e for e in self._database.events if e.event_id not in self._database.published)
+
+
+def _add_missing(committed: MutableMapping[K, V], rows: MutableMapping[K, V]) -> None:
+    for key, row in rows.items():
+        committed.setdefault(key, row)
+
+
+def _demand(holds: bool, message: str) -> None:
+    if not holds:
+        raise LedgerRefusedError(message)
+
+
+def _is_whole_minute(moment: datetime) -> bool:
+    utc = moment.astimezone(UTC)
+    return not (utc.second or utc.microsecond)
