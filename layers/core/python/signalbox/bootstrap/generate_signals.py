@@ -11,7 +11,7 @@ import boto3
 
 from signalbox.adapters.aws.bus import EventBridgeBus
 from signalbox.adapters.aws.deployments import S3Deployments
-from signalbox.adapters.postgres.connection import LedgerUnavailableError
+from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerUnavailableError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.bootstrap.ledger import connect_ledger
@@ -46,7 +46,7 @@ class GenerateSignals:
         for wait in RETRY_PAUSES_SECONDS:
             try:
                 return run_cycle(event, ledger=self.ledger, choice=choice), choice
-            except LedgerUnavailableError:
+            except (LedgerUnavailableError, LedgerBusyError):
                 self.pause(wait)
         return run_cycle(event, ledger=self.ledger, choice=choice), choice
 

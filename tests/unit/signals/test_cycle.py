@@ -1,0 +1,280 @@
+import itertools
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from signalbox.contracts import EventType
+from signalbox.events import CandlesClosed, parse_event
+from signalbox.features import FeatureSchema, get_schema
+from signalbox.market.candles import Symbol
+from signalbox.signals.cycle import CycleOutcome, run_cycle
+from signalbox.signals.model import DeployedModel, ModelChoice, ModelProblem
+from signalbox.signals.ports import CycleState
+from signalbox.signals.publishing import publish_pending
+from signalbox.signals.signal import DeploymentStage, Direction, Thresholds, Tier
+from tests.builders import BTC, ETH, NOON, SOL, SYMBOLS, candles, event, minutes
+from tests.fakes.memory_ledger import MemoryDatabase, MemoryLedger, MemoryOutbox
+
+SCHEMA = get_schema("v31")
+HISTORY = SCHEMA.history_bars
+
+
+@dataclass
+class FixedScorer:
+    """Answers with the given probabilities, row by row, and keeps what it was asked."""
+
+    answers: tuple[float, ...] = (0.60, 0.41, 0.51)
+    schema: FeatureSchema = SCHEMA
+    asked: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        self.asked.append(features)
+        return np.array(list(itertools.islice(itertools.cycle(self.answers), len(features))))
+
+
+def model(*answers: float) -> DeployedModel:
+    scorer = FixedScorer(answers) if answers else FixedScorer()
+    return DeployedModel("m1", DeploymentStage.SHADOW, scorer, Thresholds(0.03, 0.08), 60)
+
+
+class Room:
+    """A memory ledger with history up to NOON, and a model."""
+
+    def __init__(self, *, history: int = HISTORY + 30, symbols: tuple[Symbol, ...] = SYMBOLS) -> None:
+        self.database = MemoryDatabase()
+        self.ledger = MemoryLedger(self.database)
+        self.choice = ModelChoice(model())
+        with self.ledger.transaction() as tx:
+            for symbol in symbols:
+                tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), history))
+
+    def run(self, what: CandlesClosed) -> CycleOutcome:
+        return run_cycle(what, ledger=self.ledger, choice=self.choice)
+
+    def events(self, kind: EventType) -> list:
+        return [e for e in self.database.events if e.event_type == kind]
+
+
+def test_a_complete_cycle_gives_each_symbol_one_signal_with_price_tier_schema_and_features() -> None:
+    room = Room()
+    outcome = room.run(event())
+    assert outcome.state is CycleState.READY
+    assert [(s.symbol, s.direction, s.tier) for s in outcome.signals] == [
+        (BTC, Direction.BUY, Tier.HIGH),
+        (ETH, Direction.SELL, Tier.HIGH),
+        (SOL, Direction.HOLD, Tier.LOW),
+    ]
+    newest = candles(BTC, NOON, 1)[0]
+    signal = outcome.signals[0]
+    assert signal.price == newest.close
+    assert (signal.schema_name, signal.schema_hash) == (SCHEMA.name, SCHEMA.hash)
+    assert len(signal.features) == len(SCHEMA.names)
+    assert room.database.signals == tuple(sorted(outcome.signals, key=lambda s: s.symbol))
+
+
+def test_every_signal_is_announced_with_its_signal_and_in_the_same_commit() -> None:
+    room = Room()
+    room.run(event())
+    announced = [parse_event(e.event_type, json.loads(e.detail)) for e in room.events(EventType.SIGNAL_GENERATED)]
+    assert {(a.symbol, a.direction, a.issued, a.horizon_minutes) for a in announced} == {
+        ("BTC-USD", "BUY", True, 60),
+        ("ETH-USD", "SELL", True, 60),
+        ("SOL-USD", "HOLD", False, 60),
+    }
+
+
+def test_a_decision_never_sees_a_bar_that_closed_later() -> None:
+    early, late = Room(), Room()
+    with late.ledger.transaction() as tx:
+        for symbol in SYMBOLS:
+            tx.add_candles("coinbase", candles(symbol, NOON + minutes(30), 30))
+    assert early.run(event()).signals == late.run(event()).signals
+
+
+def test_the_same_event_three_times_is_one_signal_each_and_two_duplicates() -> None:
+    room = Room()
+    states = [room.run(event()).state for _ in range(3)]
+    assert states == [CycleState.READY, CycleState.DECIDED, CycleState.DECIDED]
+    assert len(room.database.signals) == 3
+    assert len(room.events(EventType.SIGNAL_GENERATED)) == 3
+
+
+def test_the_last_part_to_arrive_decides_whatever_the_order() -> None:
+    for order in itertools.permutations((1, 2, 3)):
+        room = Room(history=0)
+        parts = {
+            1: event(NOON, count=HISTORY + 20, part=1, parts=3),
+            2: event(NOON - minutes(5), count=50, part=2, parts=3).model_copy(update={"cycle_at": NOON}),
+            3: event(NOON, count=10, part=3, parts=3),
+        }
+        outcomes = [room.run(parts[i]) for i in order]
+        assert [o.state for o in outcomes] == [CycleState.WAITING, CycleState.WAITING, CycleState.READY]
+        assert len(room.database.signals) == 3
+
+
+def test_a_symbol_without_its_newest_bar_is_refused_and_the_others_are_decided() -> None:
+    room = Room()
+    outcome = room.run(event(without=(SOL,)))
+    assert [s.symbol for s in outcome.signals] == [BTC, ETH]
+    assert [(r.symbol, r.reason) for r in outcome.refusals] == [(SOL, "VENUE_UNAVAILABLE")]
+
+
+def test_a_gap_of_one_bar_refuses_the_symbol_until_the_last_hour_is_whole() -> None:
+    room = Room()
+    missing = (NOON - minutes(3),)
+    first = room.run(event(missing=missing))
+    assert {r.reason for r in first.refusals} == {"GAP_IN_WINDOW"}
+    decided = []
+    for i in range(1, 14):
+        at = NOON + minutes(5 * i)
+        decided.append(bool(room.run(event(at, count=5, missing=missing)).signals))
+    assert decided == [False] * 11 + [True, True]  # 60 whole minutes later, and not before
+
+
+def test_a_gap_of_two_hours_refuses_then_recovers_and_is_never_filled() -> None:
+    room = Room()
+    after = NOON + minutes(120)
+    first = room.run(event(after, count=5))
+    assert {r.reason for r in first.refusals} == {"GAP_IN_WINDOW"}
+    with room.ledger.transaction() as tx:
+        bars = tx.bars("coinbase", BTC, after, 10)
+    assert np.diff(bars.open_time_ms).max() > 60_000 * 100
+    recovered = room.run(event(after + minutes(60), count=60))
+    assert len(recovered.signals) == 3
+
+
+def test_an_outage_is_announced_when_it_begins_and_when_it_ends() -> None:
+    room = Room()
+    room.run(event(without=(SOL,)))
+    room.run(event(NOON + minutes(5), count=5, without=(SOL,)))
+    assert len(room.events(EventType.MARKET_DATA_STALE)) == 1
+    room.run(event(NOON + minutes(10), count=20))
+    assert len(room.events(EventType.MARKET_DATA_RECOVERED)) == 1
+    assert len(room.events(EventType.MARKET_DATA_STALE)) == 1
+
+
+def test_a_cycle_after_a_newer_one_is_decided_late_and_leaves_the_statuses_alone() -> None:
+    room = Room()
+    room.run(event(NOON + minutes(5), count=15))
+    late = room.run(event(NOON, without=(SOL,)))
+    assert all(s.late for s in late.signals)
+    assert late.signals[0].decided_at == NOON
+    assert room.events(EventType.MARKET_DATA_STALE) == []
+
+
+def test_short_history_is_refused_not_guessed() -> None:
+    room = Room(history=100)
+    outcome = room.run(event())
+    assert outcome.signals == ()
+    assert {r.reason for r in outcome.refusals} == {"INSUFFICIENT_HISTORY"}
+
+
+def test_without_a_model_every_symbol_is_refused_and_the_refused_bundle_announced_once() -> None:
+    room = Room()
+    room.choice = ModelChoice(None, ModelProblem("m2", "BundleTamperedError: model.onnx", None))
+    outcome = room.run(event())
+    room.run(event(NOON + minutes(5), count=5))
+    assert {r.reason for r in outcome.refusals} == {"NO_MODEL"}
+    assert len(room.events(EventType.MODEL_REFUSED)) == 1
+    assert len(room.database.candles) > 0  # the candles are kept
+
+
+def test_a_refused_bundle_leaves_the_old_model_at_work() -> None:
+    room = Room()
+    room.choice = ModelChoice(model(), ModelProblem("m2", "BundleTamperedError", "m1"))
+    assert {s.deployment for s in room.run(event()).signals} == {"m1"}
+
+
+def test_a_model_that_answers_nonsense_for_one_symbol_harms_only_that_symbol() -> None:
+    room = Room()
+    room.choice = ModelChoice(model(0.7, float("nan"), 0.3))
+    outcome = room.run(event())
+    assert [s.symbol for s in outcome.signals] == [BTC, SOL]
+    assert [(r.symbol, r.reason) for r in outcome.refusals] == [(ETH, "MODEL_FAILED")]
+
+
+def test_candles_that_contradict_the_ledger_are_reported_and_change_nothing() -> None:
+    room = Room()
+    room.run(event())
+    before = room.database.candles
+    contradicting = event(NOON + minutes(5), count=15)
+    rows = list(contradicting.symbols[0].candles)
+    rows[0] = rows[0].model_copy(update={"h": rows[0].h + 5})
+    item = contradicting.symbols[0].model_copy(update={"candles": tuple(rows)})
+    outcome = room.run(contradicting.model_copy(update={"symbols": (item, *contradicting.symbols[1:])}))
+    assert [c.open_time for c in outcome.writes.conflicting] == [rows[0].t]
+    assert set(before) <= set(room.database.candles)
+
+
+def test_an_error_inside_leaves_nothing_behind_and_the_next_delivery_decides() -> None:
+    room = Room()
+
+    class Exploding(FixedScorer):
+        def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+            raise RuntimeError("out of memory")
+
+    room.choice = ModelChoice(DeployedModel("m1", DeploymentStage.SHADOW, Exploding(), Thresholds(0.03, 0.08), 60))
+    candles_before = room.database.candles
+    with pytest.raises(RuntimeError):
+        room.run(event())
+    assert room.database.candles == candles_before
+    room.choice = ModelChoice(model())
+    assert room.run(event()).state is CycleState.READY
+
+
+def cycle_events(first: datetime) -> list[CandlesClosed]:
+    return [event(first + minutes(5 * i), count=5 + 5 * i + 10) for i in range(3)]
+
+
+@settings(max_examples=15)
+@given(st.lists(st.integers(0, 2), min_size=3, max_size=8).filter(lambda order: set(order) == {0, 1, 2}))
+def test_any_order_with_any_repeats_gives_the_same_signals_once(order: list[int]) -> None:
+    def outcome_of(indices: list[int]) -> set[tuple]:
+        room = Room(history=HISTORY + 10)
+        events = cycle_events(NOON)
+        for index in indices:
+            room.run(events[index])
+        keys = [(s.symbol, s.decided_at, s.probability_up, s.features) for s in room.database.signals]
+        assert len(keys) == len(set(keys)) == 9
+        return set(keys)
+
+    assert outcome_of(order) == outcome_of([0, 1, 2])
+
+
+class FlakyBus:
+    def __init__(self) -> None:
+        self.published: list[str] = []
+        self.broken = False
+
+    def publish(self, events) -> None:
+        if self.broken:
+            raise ConnectionError("the bus is away")
+        self.published.extend(e.event_id for e in events)
+
+
+def test_a_crash_between_commit_and_publish_is_made_good_by_the_relay() -> None:
+    room, bus = Room(), FlakyBus()
+    outbox = MemoryOutbox(room.database)
+    room.run(event())
+    bus.broken = True
+    with pytest.raises(ConnectionError):
+        publish_pending(outbox=outbox, publisher=bus)
+    bus.broken = False
+    assert publish_pending(outbox=outbox, publisher=bus) == 3
+    assert publish_pending(outbox=outbox, publisher=bus) == 0
+    assert len(bus.published) == len(set(bus.published)) == 3
+
+
+def test_more_than_one_batch_waiting_is_published_in_one_go_and_in_order() -> None:
+    room, bus = Room(), FlakyBus()
+    for i in range(40):
+        room.run(event(NOON + minutes(5 * i), count=15 if i else 10))
+    sent = publish_pending(outbox=MemoryOutbox(room.database), publisher=bus)
+    assert sent == len(bus.published) == 120
+    assert bus.published == [e.event_id for e in room.database.events]
