@@ -31,9 +31,7 @@ def candles(symbol: Symbol, until: datetime, count: int, *, missing: tuple[datet
         minute = int(open_time.timestamp()) // 60
         base = Decimal(100 + minute % 37 + (minute // 60) % 11) + Decimal(minute % 7) / 10
         after = base + Decimal(minute % 5 - 2) / 10
-        found.append(
-            Candle(symbol, open_time, base, max(base, after) + 1, min(base, after) - 1, after, Decimal(1 + minute % 13))
-        )
+        found.append(Candle(symbol, open_time, base, max(base, after) + 1, min(base, after) - 1, after, Decimal(1 + minute % 13)))
     return found
 
 

@@ -40,6 +40,7 @@ def make_handler(app: SendAlerts) -> Callable[[dict[str, Any], LambdaContext], A
         except MessengerError as error:
             wait = _wait_seconds(error, int(record.attributes.approximate_receive_count))
             logger.warning("alert_postponed", alert_id=event.event_id, wait_seconds=wait, reason=str(error))
+            metrics.add_metric(Metric.ALERTS_POSTPONED, MetricUnit.Count, 1)
             app.retry_in(record.receipt_handle, record.event_source_arn, wait)
             raise
         for lost in report.undeliverable:

@@ -101,4 +101,5 @@ class Metric(StrEnum):
     OUTBOX_PUBLISHED = "OutboxPublished"
     OUTBOX_OLDEST_AGE = "OutboxOldestAge"
     ALERTS_SENT = "AlertsSent"
+    ALERTS_POSTPONED = "AlertsPostponed"
     ALERTS_UNDELIVERABLE = "AlertsUndeliverable"

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from signalbox.contracts import Env
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {
+    Env.STAGE: "test",
+    Env.EVENT_BUS_NAME: "signalbox-test",
+    Env.SYMBOLS: "BTC-USD,ETH-USD",
+    Env.DATABASE_HOST: "/nowhere",
+    Env.DATABASE_PORT: "5432",
+    Env.DATABASE_NAME: "signalbox",
+    Env.DATABASE_USER: "signalbox_app",
+    Env.DATABASE_SSLMODE: "disable",
+    Env.MODELS_BUCKET: "models",
+    Env.STARTER_BUNDLE_BUCKET: "assets",
+    Env.STARTER_BUNDLE_KEY: "starter.zip",
+    Env.VENUE: "coinbase",
+    Env.VENUE_URL: "http://127.0.0.1:9",
+    Env.COLLECTION_CURSOR_TABLE: "cursors",
+    Env.IDEMPOTENCY_TABLE: "idempotency",
+    Env.TELEGRAM_SECRET_ARN: "telegram",
+    Env.TELEGRAM_URL: "http://127.0.0.1:9",
+    Env.MASTER_SECRET_ARN: "master",
+    Env.MIGRATE_FUNCTION_NAME: "migrate",
+}
+
+
+@pytest.fixture
+def environment(aws: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What the templates give the functions."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return {str(k): v for k, v in ENVIRONMENT.items()}
+
+
+@pytest.fixture
+def load(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import `lambdas/NAME/handler.py` as Lambda does: composed from the environment, without any I/O."""
+
+    def load_handler(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"handler_{name}", ROOT / "lambdas" / name / "handler.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load_handler

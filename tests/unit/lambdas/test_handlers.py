@@ -1,0 +1,244 @@
+import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from pydantic import ValidationError
+
+from signalbox.bootstrap.settings import (
+    CollectCandlesSettings,
+    GenerateSignalsSettings,
+    SettingsError,
+)
+from signalbox.chat.messenger import DeliveryReport, MessengerBusyError, MessengerUnavailableError
+from signalbox.contracts import Function
+from signalbox.events import AlertUndeliverable, CollectionProblem, MarketDataStale, SymbolCandles
+from signalbox.market.acceptance import Accepted
+from signalbox.market.collection import CollectionReport, SymbolCollection
+from signalbox.signals.cycle import NO_WRITES, CycleOutcome
+from signalbox.signals.model import ModelChoice, ModelProblem
+from signalbox.signals.ports import CycleState, Refusal
+from tests.builders import BTC, ETH, NOON, candles, event
+from tests.fakes.lambda_context import FakeLambdaContext
+
+CONTEXT = FakeLambdaContext()
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+
+def metric_values(lines: list[dict]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for line in lines:
+        for block in line.get("_aws", {}).get("CloudWatchMetrics", []):
+            for metric in block["Metrics"]:
+                value = line[metric["Name"]]
+                found[metric["Name"]] = sum(value) if isinstance(value, list) else value
+    return found
+
+
+def sqs(*events, queue: str = "q", receive_count: int = 1) -> dict:
+    return {
+        "Records": [
+            {
+                "messageId": f"m{i}",
+                "receiptHandle": f"r{i}",
+                "body": json.dumps({"detail-type": e.type, "detail": e.to_detail()}) if not isinstance(e, str) else e,
+                "attributes": {"ApproximateReceiveCount": str(receive_count), "MessageGroupId": "alerts"},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": f"arn:aws:sqs:eu-central-1:123456789012:{queue}",
+                "awsRegion": "eu-central-1",
+            }
+            for i, e in enumerate(events)
+        ]
+    }
+
+
+@pytest.mark.parametrize("function", list(Function))
+def test_every_function_composes_from_the_environment_without_any_io(load, function: Function) -> None:
+    assert callable(load(function.value).handler)
+
+
+def test_a_missing_variable_is_one_error_that_names_them_all() -> None:
+    with pytest.raises(SettingsError, match="EVENT_BUS_NAME") as caught:
+        CollectCandlesSettings.read({"SIGNALBOX_STAGE": "x", "VENUE": "coinbase"})
+    assert "SYMBOLS" in str(caught.value)
+    assert "COLLECTION_CURSOR_TABLE" in str(caught.value)
+
+
+def test_settings_are_read_from_the_templates_names(environment: dict[str, str]) -> None:
+    found = GenerateSignalsSettings.read()
+    assert (found.host, found.port, found.user) == ("/nowhere", 5432, "signalbox_app")
+    assert CollectCandlesSettings.read().symbols == (BTC, ETH)
+
+
+class TestCollectCandles:
+    def test_the_scheduled_instant_is_the_clock_and_the_outcome_is_counted(self, load, capsys) -> None:
+        asked: list[datetime] = []
+
+        def collect(at: datetime) -> CollectionReport:
+            asked.append(at)
+            good = SymbolCollection(BTC, NOON, Accepted(tuple(candles(BTC, NOON, 5)), ("one bad row",)), None, None)
+            bad = SymbolCollection(ETH, NOON, Accepted((), ()), CollectionProblem.VENUE_TIMEOUT, "no answer")
+            return CollectionReport(NOON, (good, bad), 1)
+
+        handler = load("collect_candles").make_handler(collect)
+        answer = handler({"job": "collect_candles", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT)
+        assert asked == [datetime(2024, 3, 1, 12, tzinfo=UTC)]
+        assert answer["symbols"]["ETH-USD"] == {"candles": 0, "problem": "VENUE_TIMEOUT"}
+        lines = logged(capsys)
+        assert metric_values(lines) == {"CandlesCollected": 5, "CandlesRefused": 1, "VenueFailures": 1}
+
+    @pytest.mark.parametrize(
+        "payload",
+        [{}, {"job": "x", "scheduled_at": "<aws.scheduler.scheduled-time>"}, {"job": "x", "scheduled_at": "2024-03-01T12:00:00"}],
+    )
+    @pytest.mark.filterwarnings("ignore:No application metrics")
+    def test_an_unresolved_or_naive_instant_is_refused(self, load, payload: dict) -> None:
+        handler = load("collect_candles").make_handler(lambda _: pytest.fail("must not collect"))
+        with pytest.raises(ValidationError):
+            handler(payload, CONTEXT)
+
+
+class FakeGenerate:
+    def __init__(self, outcome: CycleOutcome | Exception, problem: ModelProblem | None = None) -> None:
+        self.outcome, self.problem, self.publishes = outcome, problem, 0
+        self.publish_error: Exception | None = None
+
+    def decide(self, _event):
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome, ModelChoice(None, self.problem)
+
+    def publish(self) -> int:
+        self.publishes += 1
+        if self.publish_error:
+            raise self.publish_error
+        return 3
+
+
+class TestGenerateSignals:
+    def test_refusals_duplicates_and_a_refused_model_are_counted(self, load, capsys) -> None:
+        outcome = CycleOutcome(NOON, CycleState.DECIDED, NO_WRITES, (), (Refusal(BTC, NOON, "STALE_DATA", "late"),))
+        app = FakeGenerate(outcome, ModelProblem("m2", "BundleTamperedError", "m1"))
+        answer = load("generate_signals").make_handler(app)(sqs(event()), CONTEXT)
+        assert answer == {"batchItemFailures": []}
+        values = metric_values(logged(capsys))
+        assert {k: values[k] for k in ("SymbolsRefused", "DuplicatesIgnored", "ModelRefused", "OutboxPublished")} == {
+            "SymbolsRefused": 1, "DuplicatesIgnored": 1, "ModelRefused": 1, "OutboxPublished": 3,
+        }  # fmt: skip
+
+    def test_a_failing_record_is_handed_back_alone_and_what_is_committed_is_still_published(self, load) -> None:
+        app = FakeGenerate(ConnectionError("the ledger is away"))
+        answer = load("generate_signals").make_handler(app)(sqs(event()), CONTEXT)
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+        assert app.publishes == 1
+
+    def test_an_unpublished_outbox_does_not_fail_the_cycle(self, load, capsys) -> None:
+        app = FakeGenerate(CycleOutcome(NOON, CycleState.WAITING, NO_WRITES, (), ()))
+        app.publish_error = ConnectionError("the bus is away")
+        assert load("generate_signals").make_handler(app)(sqs(event()), CONTEXT) == {"batchItemFailures": []}
+        assert "OutboxPublished" not in metric_values(logged(capsys))
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "{",
+            json.dumps({"detail-type": "Unknown", "detail": {}}),
+            json.dumps({"detail-type": "CandlesClosed", "detail": {"venue": "x"}}),
+        ],
+    )
+    def test_a_message_that_is_no_event_goes_to_the_dead_letter_queue_by_its_retries(self, load, body: str) -> None:
+        app = FakeGenerate(CycleOutcome(NOON, CycleState.WAITING, NO_WRITES, (), ()))
+        answer = load("generate_signals").make_handler(app)(sqs(body), CONTEXT)
+        assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+
+class FakeAlerts:
+    def __init__(self, results: list) -> None:
+        self.results, self.retries = results, []
+        self.log = SimpleNamespace(register=lambda _context: None)
+
+    def deliver(self, _event):
+        result = self.results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def retry_in(self, receipt_handle: str, queue_arn: str, seconds: int) -> None:
+        self.retries.append((receipt_handle, queue_arn.rsplit(":", 1)[1], seconds))
+
+
+STALE = MarketDataStale(symbol=BTC, since=NOON, reason="STALE_DATA", newest_close=None)
+
+
+class TestSendAlerts:
+    def test_sent_duplicate_and_undeliverable_are_counted(self, load, capsys) -> None:
+        lost = AlertUndeliverable(alert_id="a", chat_id="1", reason="HTTP 403", text="hi")
+        app = FakeAlerts([DeliveryReport(2, 0, ()), DeliveryReport(0, 2, ()), DeliveryReport(0, 0, (lost,))])
+        answer = load("send_alerts").make_handler(app)(sqs(STALE, STALE, STALE), CONTEXT)
+        assert answer == {"batchItemFailures": []}
+        assert metric_values(logged(capsys)) == {"AlertsSent": 2, "DuplicatesIgnored": 2, "AlertsUndeliverable": 1}
+
+    def test_429_waits_as_long_as_telegram_asked_and_keeps_the_order(self, load) -> None:
+        app = FakeAlerts([DeliveryReport(1, 0, ()), MessengerBusyError(17), DeliveryReport(1, 0, ())])
+        answer = load("send_alerts").make_handler(app)(sqs(STALE, STALE, STALE, queue="alerts.fifo"), CONTEXT)
+        assert [f["itemIdentifier"] for f in answer["batchItemFailures"]] == ["m1", "m2"]
+        assert app.retries == [("r1", "alerts.fifo", 17)]
+
+    @pytest.mark.parametrize(("receive_count", "wait"), [(1, 5), (2, 10), (4, 40), (30, 640)])
+    def test_an_unavailable_messenger_is_tried_again_ever_more_slowly(self, load, receive_count: int, wait: int) -> None:
+        app = FakeAlerts([MessengerUnavailableError("HTTP 500")])
+        load("send_alerts").make_handler(app)(sqs(STALE, receive_count=receive_count), CONTEXT)
+        assert [seconds for _, _, seconds in app.retries] == [wait]
+
+
+class TestRelayOutbox:
+    def test_the_age_of_the_oldest_event_is_measured_against_the_scheduled_instant(self, load, capsys) -> None:
+        handler = load("relay_outbox").make_handler(lambda: (NOON, 4))
+        answer = handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
+        assert answer == {"published": 4}
+        assert metric_values(logged(capsys)) == {"OutboxOldestAge": 120, "OutboxPublished": 4}
+
+
+class TestPrepareDatabase:
+    REQUEST = {"RequestType": "Create", "StackId": "s", "RequestId": "r", "LogicalResourceId": "l", "ResponseURL": "http://cfn"}
+
+    def run(self, load, prepare, **changes: str) -> dict:
+        answers: list = []
+        handler = load("prepare_database").make_handler(prepare, lambda url, reply: answers.append((url, reply)))
+        handler(self.REQUEST | changes, CONTEXT)
+        ((url, reply),) = answers
+        assert url == "http://cfn"
+        return reply
+
+    def test_success_is_told_with_what_was_applied(self, load) -> None:
+        reply = self.run(load, lambda: ["0001", "0002"])
+        assert (reply["Status"], reply["Data"]) == ("SUCCESS", {"Applied": "2"})
+
+    def test_every_failure_is_told_without_its_details(self, load) -> None:
+        def fail() -> list[str]:
+            raise RuntimeError("password=hunter2")
+
+        reply = self.run(load, fail)
+        assert reply["Status"] == "FAILED"
+        assert "hunter2" not in json.dumps(reply)
+
+    def test_deleting_the_resource_touches_nothing(self, load) -> None:
+        reply = self.run(load, lambda: pytest.fail("must not migrate"), RequestType="Delete", PhysicalResourceId="kept")
+        assert (reply["Status"], reply["PhysicalResourceId"]) == ("SUCCESS", "kept")
+
+
+def test_migrate_database_never_logs_the_password(load, capsys) -> None:
+    seen: list = []
+    handler = load("migrate_database").make_handler(lambda user, password: seen.append((user, password)) or ["0001"])
+    assert handler({"username": "admin", "password": "hunter2"}, CONTEXT) == {"applied": ["0001"]}
+    assert seen == [("admin", "hunter2")]
+    assert "hunter2" not in capsys.readouterr().out
+
+
+def test_the_wire_form_of_a_symbol_keeps_its_problem() -> None:
+    item = SymbolCandles(symbol="BTC-USD", candles=(), problem=CollectionProblem.NO_CANDLES)
+    assert SymbolCandles.model_validate_json(item.model_dump_json()) == item
