@@ -1,1 +1,1 @@
-"""The CDK application: app.py composes, stage.py configures, stacks/ hold one concern each, constructs/ the reused shapes."""
+"""The templates. Start at app.py; composition.py lists the stacks in the order they deploy."""

@@ -1,0 +1,40 @@
+"""The CDK app: `python cdk/app.py -c stage=dev --out cdk.out`, or `npx cdk@2.1148.1 deploy --all -c stage=dev`.
+
+Under the CDK's command the context and the folder come through CDK_CONTEXT_JSON and CDK_OUTDIR; both ways give one assembly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __name__ == "__main__":  # started as a file: its folder would hide the package `constructs` behind cdk/constructs
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+
+def _pairs(values: Sequence[str]) -> dict[str, str]:
+    for value in values:
+        if "=" not in value:
+            raise SystemExit(f"expected -c key=value, was {value!r}")
+    return {key: value for key, _, value in (v.partition("=") for v in values)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Synthesise one stage."""
+    parser = argparse.ArgumentParser(prog="cdk/app.py", description="Synthesise Signalbox's cloud assembly (offline).")
+    parser.add_argument("-c", "--context", action="append", default=[], metavar="KEY=VALUE", help="stage=local|dev|prod, …")
+    parser.add_argument("--out", default=None, help="folder of the assembly; default CDK_OUTDIR, else cdk.out")
+    found = parser.parse_args(arguments)
+
+    from cdk.node import use_bundled_node  # noqa: PLC0415 - after the path is right
+
+    use_bundled_node()
+    from cdk.composition import synthesise  # noqa: PLC0415 - imports aws_cdk, which starts node
+
+    synthesise(_pairs(found.context), out=found.out)
+
+
+if __name__ == "__main__":
+    main()

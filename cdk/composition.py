@@ -1,0 +1,59 @@
+"""The app: its stacks in the order they deploy, and what each is given. No resource is described here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from cdk.constructs.function import FunctionContext
+from cdk.sources import REPOSITORY, SourceTree
+from cdk.stacks.alerts import AlertsStack
+from cdk.stacks.dashboard import DashboardStack
+from cdk.stacks.data import DataStack
+from cdk.stacks.market import MarketStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
+from cdk.stacks.operations import OperationsStack
+from cdk.stacks.schema import SchemaStack
+from cdk.stacks.secrets import SecretsStack
+from cdk.stacks.signals import SignalsStack
+from cdk.stage import CONTEXT_KEYS, StageConfig, stage_from_context
+
+FLAGS: Final[dict[str, Any]] = json.loads((REPOSITORY / "cdk.json").read_text(encoding="utf-8"))["context"]
+
+
+def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
+    """Add the stacks of one stage to the app."""
+    network = NetworkStack(app, stage)
+    operations = OperationsStack(app, stage)
+    secrets = SecretsStack(app, stage)
+    context = FunctionContext(stage=stage, sources=sources, alarm_topic=operations.alarms)
+    data = DataStack(app, stage, network=network)
+    schema = SchemaStack(app, context, network=network, data=data)
+    messaging = MessagingStack(app, context, network=network, data=data)
+    market = MarketStack(app, context, data=data, messaging=messaging)
+    signals = SignalsStack(app, context, network=network, data=data, messaging=messaging)
+    alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
+    dashboard = DashboardStack(app, stage)
+    messaging.add_stack_dependency(schema, "the relay reads the outbox")
+    signals.add_stack_dependency(schema, "signals are written to the ledger")
+    market.add_stack_dependency(signals, "candles need someone who listens")
+    market.add_stack_dependency(alerts, "and so do signals")
+    dashboard.add_stack_dependency(market)
+
+
+def synthesise(
+    context: Mapping[str, Any], *, out: str | Path | None = None, sources: SourceTree | None = None
+) -> tuple[StageConfig, Path]:
+    """Write the cloud assembly of the stage that the context names; return the stage and the assembly's folder."""
+    app = App(context={**FLAGS, **context}, outdir=str(out) if out else None, tree_metadata=False, analytics_reporting=False)
+    stage = stage_from_context({key: app.node.try_get_context(key) for key in CONTEXT_KEYS})
+    compose(app, stage, sources or SourceTree())
+    if stage.check_rules:
+        Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    return stage, Path(app.synth().directory)

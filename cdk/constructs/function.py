@@ -1,0 +1,149 @@
+"""A function: its deployed name, code, layers, log group, a role of its own, an error alarm, and the size it may have.
+
+An edge function gets no network; a ledger function gets `network` and with it nothing but the ledger, S3 and the bus
+(DESIGN, principle 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aws_cdk import Duration, RemovalPolicy, aws_ec2, aws_iam, aws_lambda, aws_logs, aws_sns
+from constructs import Construct
+
+from cdk.constructs.acknowledge import acknowledge
+from cdk.constructs.alarms import TopicAlarm
+from cdk.constructs.layers import RUNTIME, Layer
+from cdk.sources import SourceTree, source_files
+from cdk.stage import StageConfig
+from signalbox.contracts import METRIC_NAMESPACE, Env, Function
+
+_INTERFACE_ACTIONS: Final = [  # what Lambda does in the role's name to place a function in a VPC
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+]
+_RETENTION: Final = {
+    1: aws_logs.RetentionDays.ONE_DAY,
+    30: aws_logs.RetentionDays.ONE_MONTH,
+    365: aws_logs.RetentionDays.ONE_YEAR,
+}
+
+
+class FunctionTooLargeError(ValueError):
+    """A function with its layers would not fit Lambda's limit with the house's reserve."""
+
+
+def retention(stage: StageConfig) -> aws_logs.RetentionDays:
+    """Return how long logs are kept."""
+    return _RETENTION[stage.log_days]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerNetwork:
+    """Where ledger functions run."""
+
+    vpc: aws_ec2.IVpc
+    security_group: aws_ec2.ISecurityGroup
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionContext:
+    """What every function of a stage is built with."""
+
+    stage: StageConfig
+    sources: SourceTree
+    alarm_topic: aws_sns.ITopic
+
+
+def _require_size(name: Function, context: FunctionContext, layers: Sequence[Layer]) -> None:
+    parts = {f"layer {layer.name}": layer.unzipped_bytes for layer in layers}
+    parts["code"] = sum(path.stat().st_size for path in source_files(context.sources.handler(name)))
+    limit = context.stage.max_unzipped_megabytes * 1_000_000
+    if sum(parts.values()) > limit:
+        sizes = ", ".join(f"{part} {size / 1e6:.1f} MB" for part, size in parts.items())
+        raise FunctionTooLargeError(f"{name}: expected at most {limit / 1e6:.0f} MB unzipped, was {sizes}")
+
+
+class SignalboxFunction(Construct):
+    """One function of `contracts.Function`."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: Function,
+        context: FunctionContext,
+        layers: Sequence[Layer],
+        environment: Mapping[Env, str],
+        timeout_seconds: int,
+        memory_megabytes: int,
+        network: LedgerNetwork | None = None,
+        reserved_concurrency: int | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        _require_size(name, context, layers)
+        stage = context.stage
+        self.name = stage.function_name(name)
+        self.timeout_seconds = timeout_seconds
+        logs = aws_logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/lambda/{self.name}",
+            retention=retention(stage),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.role = aws_iam.Role(self, "Role", assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"))
+        logs.grant_write(self.role)
+        if network is not None:
+            self._allow_interfaces()
+        self.function = aws_lambda.Function(
+            self,
+            "Function",
+            function_name=self.name,
+            runtime=RUNTIME,
+            architecture=aws_lambda.Architecture.X86_64,
+            handler="handler.handler",
+            code=aws_lambda.Code.from_asset(str(context.sources.handler(name)), exclude=["**/__pycache__", "**/*.pyc"]),
+            layers=[layer.version for layer in layers],
+            role=self.role,
+            log_group=logs,
+            timeout=Duration.seconds(timeout_seconds),
+            memory_size=memory_megabytes,
+            reserved_concurrent_executions=reserved_concurrency,
+            environment={
+                Env.STAGE.value: stage.name,
+                "POWERTOOLS_SERVICE_NAME": self.name,  # the deployed name: it is a dimension of the metrics
+                "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
+                **{key.value: value for key, value in environment.items()},
+            },
+            vpc=network.vpc if network else None,
+            vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PRIVATE_ISOLATED) if network else None,
+            security_groups=[network.security_group] if network else None,
+        )
+        TopicAlarm(
+            self,
+            "Errors",
+            metric=self.function.metric_errors(period=Duration.minutes(5), statistic="Sum"),
+            threshold=1,
+            description=f"{self.name} failed",
+            topic=context.alarm_topic,
+        )
+
+    def allow(self, actions: Sequence[str], *resources: str) -> None:
+        """Give the function's role exactly these actions on these resources."""
+        self.role.add_to_policy(aws_iam.PolicyStatement(actions=list(actions), resources=list(resources)))
+
+    def _allow_interfaces(self) -> None:
+        self.allow(_INTERFACE_ACTIONS, "*")
+        acknowledge(
+            self.role,
+            "IAM5[Resource::*]",
+            "Lambda places a function in a VPC with these ec2 actions, which know no resource at that time.",
+        )

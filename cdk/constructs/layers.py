@@ -1,0 +1,87 @@
+"""The layers of one stack: the library with its runtime, inference, and exchange access.
+
+A stack has its own layer versions, made of assets that are built and uploaded once: a version handed from one stack to
+another would be an export that no deployment could change. Decision: docs/decisions/0011-layers.md.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import jsii
+from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling, aws_lambda
+from constructs import Construct
+
+from cdk.layer_build import BuiltLayer, build_layer
+from cdk.sources import SourceTree
+from cdk.stage import StageConfig
+
+RUNTIME: Final = aws_lambda.Runtime.PYTHON_3_14  # stage.PYTHON_VERSION, which a test compares
+
+
+class LayerName(StrEnum):
+    """The folders of `layers/`."""
+
+    CORE = "core"
+    INFERENCE = "inference"
+    EXCHANGE = "exchange"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer version and what it adds to a function."""
+
+    name: LayerName
+    version: aws_lambda.ILayerVersion
+    unzipped_bytes: int
+
+
+@jsii.implements(ILocalBundling)
+class _BuiltBundling:
+    """Gives the CDK what layer_build made; Docker is never asked."""
+
+    def __init__(self, built: BuiltLayer) -> None:
+        self._built = built
+
+    def try_bundle(self, output_dir: str, *_options: Any, **_named: Any) -> bool:
+        for part in self._built.parts:
+            shutil.copytree(part, Path(output_dir), dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        return True
+
+
+class Layers(Construct):
+    """Layer versions, made when a stack asks for them."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig, sources: SourceTree) -> None:
+        super().__init__(scope, construct_id)
+        self._stage = stage
+        self._sources = sources
+        self._made: dict[LayerName, Layer] = {}
+
+    def of(self, *names: LayerName) -> tuple[Layer, ...]:
+        """Return the layers; a stack has one version of each, however many functions ask."""
+        for name in names:
+            if name not in self._made:
+                self._made[name] = self._layer(name)
+        return tuple(self._made[name] for name in names)
+
+    def _layer(self, name: LayerName) -> Layer:
+        built = build_layer(name, self._sources, with_dependencies=self._stage.bundle_dependencies)
+        version = aws_lambda.LayerVersion(
+            self,
+            name.capitalize(),
+            code=aws_lambda.Code.from_asset(
+                str(self._sources.lock(name).parent),
+                asset_hash=built.digest,
+                asset_hash_type=AssetHashType.CUSTOM,
+                bundling=BundlingOptions(image=DockerImage.from_registry("never-used"), local=_BuiltBundling(built)),
+            ),
+            compatible_runtimes=[RUNTIME],
+            compatible_architectures=[aws_lambda.Architecture.X86_64],
+            description=f"signalbox {name}",
+        )
+        return Layer(name, version, built.unzipped_bytes)

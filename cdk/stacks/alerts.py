@@ -1,0 +1,80 @@
+"""What people should know goes to Telegram, in order."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_events
+from constructs import Construct
+
+from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.subscription import EventSubscription
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.secrets import SecretsStack
+from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
+
+_ALWAYS = (EventType.MARKET_DATA_STALE, EventType.MARKET_DATA_RECOVERED, EventType.MODEL_REFUSED)
+
+
+class AlertsStack(SignalboxStack):
+    """send_alerts and its queue."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        data: DataStack,
+        secrets: SecretsStack,
+        messaging: MessagingStack,
+    ) -> None:
+        super().__init__(scope, context.stage, "alerts", description="alerts through Telegram")
+        stage = context.stage
+        send = SignalboxFunction(
+            self,
+            "SendAlerts",
+            name=Function.SEND_ALERTS,
+            context=context,
+            layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE),
+            environment={
+                Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
+                Env.TELEGRAM_SECRET_ARN: secrets.telegram.secret_arn,
+                Env.TELEGRAM_URL: stage.endpoints.telegram_url if stage.endpoints else "",
+                Env.IDEMPOTENCY_TABLE: data.idempotency.table_name,
+            },
+            timeout_seconds=60,
+            memory_megabytes=256,
+        )
+        send.allow(["secretsmanager:GetSecretValue"], secrets.telegram.secret_arn)
+        send.allow(
+            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], data.idempotency.table_arn
+        )
+        send.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
+        issued = aws_events.EventPattern(
+            source=[EVENT_SOURCE],
+            detail_type=[EventType.SIGNAL_GENERATED.value],
+            detail={"issued": [True], "late": [False]},
+        )
+        always = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in _ALWAYS])
+        subscription = EventSubscription(
+            self,
+            "Alerts",
+            bus=messaging.bus,
+            patterns=[("IssuedSignals", issued), ("Conditions", always)],
+            function=send,
+            alarm_topic=context.alarm_topic,
+            group="alerts",
+            maximum_receives=10,  # the function waits longer from try to try; together about 40 minutes
+        )
+        TopicAlarm(
+            self,
+            "Undeliverable",
+            metric=service_metric(Metric.ALERTS_UNDELIVERABLE, service=send.name, statistic="Sum"),
+            threshold=1,
+            description="Telegram will never take an alert: a blocked bot or an unknown chat; the log has its text",
+            topic=context.alarm_topic,
+        )
+        self.output(StackOutput.ALERTS_QUEUE_URL, subscription.queue.queue_url)
+        self.output(StackOutput.ALERTS_DLQ_URL, subscription.dead_letters.queue.queue_url)

@@ -1,0 +1,36 @@
+"""What all stacks have in common: name, tags, protection, no look-ups."""
+
+from __future__ import annotations
+
+from aws_cdk import CfnOutput, DefaultStackSynthesizer, RemovalPolicy, Stack, Tags
+from constructs import Construct
+
+from cdk.stage import StageConfig
+from signalbox.contracts import PRODUCT, StackOutput
+
+
+class SignalboxStack(Stack):
+    """One concern of one stage, for whatever account and region it is deployed to."""
+
+    def __init__(self, scope: Construct, stage: StageConfig, concern: str, *, description: str, stateful: bool = False) -> None:
+        super().__init__(
+            scope,
+            stage.stack_name(concern),
+            stack_name=stage.stack_name(concern),
+            description=f"Signalbox {stage.name}: {description}",
+            termination_protection=stage.termination_protection and stateful,
+            synthesizer=DefaultStackSynthesizer(generate_bootstrap_version_rule=stage.bootstrap_rule),
+            analytics_reporting=False,
+        )
+        self.config = stage
+        Tags.of(self).add("product", PRODUCT)
+        Tags.of(self).add("stage", stage.name)
+
+    @property
+    def state_removal(self) -> RemovalPolicy:
+        """What happens to state when its resource leaves the template."""
+        return RemovalPolicy.RETAIN if self.config.retain_state else RemovalPolicy.DESTROY
+
+    def output(self, key: StackOutput, value: str) -> None:
+        """Publish a name for the operator's tools."""
+        CfnOutput(self, key.value, value=value)

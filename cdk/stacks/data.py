@@ -1,0 +1,103 @@
+"""State: the ledger in PostgreSQL, the buckets, the tables of the edge. Physical names are CloudFormation's."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, aws_dynamodb, aws_ec2, aws_rds
+from constructs import Construct
+
+from cdk.constructs.acknowledge import acknowledge
+from cdk.constructs.bucket import LogsBucket, StateBucket
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.network import POSTGRES_PORT, NetworkStack
+from cdk.stage import StageConfig
+from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER, DATABASE_NAME, Env, StackOutput
+
+_ENGINE = aws_rds.DatabaseInstanceEngine.postgres(version=aws_rds.PostgresEngineVersion.VER_18_3)
+
+
+class DataStack(SignalboxStack):
+    """Everything that would be missed."""
+
+    def __init__(self, scope: Construct, stage: StageConfig, *, network: NetworkStack) -> None:
+        super().__init__(scope, stage, "data", description="ledger, buckets and tables", stateful=True)
+        self.database = self._database(network)
+        logs = LogsBucket(self, "Logs", removal=self.state_removal)
+        self.logs = logs.bucket
+        self.market_data = StateBucket(self, "MarketData", removal=self.state_removal, access_logs=logs).bucket
+        self.models = StateBucket(self, "Models", removal=self.state_removal, access_logs=logs).bucket
+        self.reports = StateBucket(self, "Reports", removal=self.state_removal, access_logs=logs).bucket
+        self.backups = StateBucket(self, "Backups", removal=self.state_removal, access_logs=logs, archive=True).bucket
+        self.cursors = self._table("CollectionCursors", key="symbol")
+        self.idempotency = self._table("Idempotency", key="id", expires="expiration")
+        self.output(StackOutput.DATABASE_ADDRESS, self.database.db_instance_endpoint_address)
+        self.output(StackOutput.MARKET_DATA_BUCKET, self.market_data.bucket_name)
+        self.output(StackOutput.MODELS_BUCKET, self.models.bucket_name)
+        self.output(StackOutput.REPORTS_BUCKET, self.reports.bucket_name)
+
+    def database_environment(self, user: str = APP_DATABASE_USER) -> dict[Env, str]:
+        """Return the variables with which a ledger function reaches PostgreSQL."""
+        local = self.config.endpoints
+        return {
+            Env.DATABASE_HOST: local.database_host if local else self.database.db_instance_endpoint_address,
+            Env.DATABASE_PORT: str(local.database_port) if local else self.database.db_instance_endpoint_port,
+            Env.DATABASE_NAME: DATABASE_NAME,
+            Env.DATABASE_USER: user,
+            Env.DATABASE_SSLMODE: local.database_sslmode if local else self.config.database_sslmode,
+        }
+
+    def _database(self, network: NetworkStack) -> aws_rds.DatabaseInstance:
+        stage = self.config
+        size = {"t4g.micro": aws_ec2.InstanceSize.MICRO, "t4g.small": aws_ec2.InstanceSize.SMALL}[stage.database_instance]
+        database = aws_rds.DatabaseInstance(
+            self,
+            "Ledger",
+            engine=_ENGINE,
+            instance_type=aws_ec2.InstanceType.of(aws_ec2.InstanceClass.T4G, size),
+            vpc=network.vpc,
+            vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PRIVATE_ISOLATED),
+            security_groups=[network.database_group],
+            port=POSTGRES_PORT,
+            database_name=DATABASE_NAME,
+            credentials=aws_rds.Credentials.from_generated_secret(ADMIN_DATABASE_USER),
+            iam_authentication=True,
+            storage_encrypted=True,
+            storage_type=aws_rds.StorageType.GP3,
+            allocated_storage=20,
+            max_allocated_storage=200,
+            multi_az=stage.database_multi_az,
+            backup_retention=Duration.days(stage.database_backup_days),
+            copy_tags_to_snapshot=True,
+            deletion_protection=stage.retain_state,
+            removal_policy=self.state_removal,
+            publicly_accessible=False,
+            auto_minor_version_upgrade=True,
+            ca_certificate=aws_rds.CaCertificate.RDS_CA_RSA2048_G1,
+            parameter_group=aws_rds.ParameterGroup(
+                self, "LedgerParameters", engine=_ENGINE, parameters={"rds.force_ssl": "1", "log_min_duration_statement": "1000"}
+            ),
+        )
+        if database.secret is None:
+            raise ValueError("expected a generated master secret, was none")
+        self.master_secret = database.secret
+        acknowledge(database, "SMG4", "Used at deploy time only, by prepare_database; the functions log in with IAM tokens.")
+        acknowledge(database, "RDS11", "Reachable from the ledger functions' security group only; another port hides nothing.")
+        if not stage.database_multi_az:
+            acknowledge(database, "RDS3", f"Stage {stage.name} trades availability for cost.")
+        if not stage.retain_state:
+            acknowledge(database, "RDS10", f"Stage {stage.name} can be taken down with one command.")
+        return database
+
+    def _table(self, name: str, *, key: str, expires: str | None = None) -> aws_dynamodb.Table:
+        return aws_dynamodb.Table(
+            self,
+            name,
+            partition_key=aws_dynamodb.Attribute(name=key, type=aws_dynamodb.AttributeType.STRING),
+            billing_mode=aws_dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=aws_dynamodb.TableEncryption.AWS_MANAGED,
+            time_to_live_attribute=expires,
+            point_in_time_recovery_specification=aws_dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=self.config.retain_state,
+            removal_policy=self.state_removal,
+        )

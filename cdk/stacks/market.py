@@ -1,0 +1,64 @@
+"""Closed bars, every five minutes."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from constructs import Construct
+
+from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.schedule import ScheduledJob
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from signalbox.contracts import CYCLE_MINUTES, Env, Function, Metric
+
+
+class MarketStack(SignalboxStack):
+    """collect_candles and its clock."""
+
+    def __init__(self, scope: Construct, context: FunctionContext, *, data: DataStack, messaging: MessagingStack) -> None:
+        super().__init__(scope, context.stage, "market", description="collection of candles")
+        stage = context.stage
+        collect = SignalboxFunction(
+            self,
+            "CollectCandles",
+            name=Function.COLLECT_CANDLES,
+            context=context,
+            layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE, LayerName.EXCHANGE),
+            environment={
+                Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
+                Env.SYMBOLS: ",".join(stage.symbols),
+                Env.VENUE: stage.venue,
+                Env.VENUE_URL: stage.endpoints.venue_url if stage.endpoints else "",
+                Env.COLLECTION_CURSOR_TABLE: data.cursors.table_name,
+            },
+            timeout_seconds=60,
+            memory_megabytes=512,
+            reserved_concurrency=1,  # two runs at once would only fight over the cursors
+        )
+        collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], data.cursors.table_arn)
+        collect.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
+        ScheduledJob(
+            self,
+            "EveryCycle",
+            job=Function.COLLECT_CANDLES,
+            function=collect.function,
+            expression=f"cron(0/{CYCLE_MINUTES} * * * ? *)",
+            maximum_age=Duration.seconds(CYCLE_MINUTES * 60 - 60),  # a later run would meet the next one
+            group_name=messaging.schedule_group,
+            enabled=stage.schedules_enabled,
+            alarm_topic=context.alarm_topic,
+        )
+        TopicAlarm(
+            self,
+            "NoCandles",
+            metric=service_metric(Metric.CANDLES_COLLECTED, service=collect.name, statistic="Sum"),
+            threshold=1,
+            below=True,
+            periods=3,
+            missing_is_breaching=True,
+            description="no candle was collected for 15 minutes",
+            topic=context.alarm_topic,
+        )

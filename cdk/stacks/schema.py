@@ -1,0 +1,57 @@
+"""The ledger's schema, brought up to date by every deployment that changes a migration.
+
+Apart from the data stack, so that a migration that fails rolls back nothing but itself. prepare_database answers
+CloudFormation directly: it may read the master secret, migrate_database may reach the database, neither can do both.
+"""
+
+from __future__ import annotations
+
+from aws_cdk import CustomResource, Duration
+from constructs import Construct
+
+from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.layers import LayerName, Layers
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.data import DataStack
+from cdk.stacks.network import NetworkStack
+from signalbox.contracts import ADMIN_DATABASE_USER, Env, Function
+
+
+class SchemaStack(SignalboxStack):
+    """Migrations."""
+
+    def __init__(self, scope: Construct, context: FunctionContext, *, network: NetworkStack, data: DataStack) -> None:
+        super().__init__(scope, context.stage, "schema", description="schema of the ledger")
+        layers = Layers(self, "Layers", stage=context.stage, sources=context.sources).of(LayerName.CORE)
+        migrate = SignalboxFunction(
+            self,
+            "MigrateDatabase",
+            name=Function.MIGRATE_DATABASE,
+            context=context,
+            layers=layers,
+            environment=data.database_environment(ADMIN_DATABASE_USER),
+            timeout_seconds=840,
+            memory_megabytes=256,
+            network=network.ledger,
+        )
+        prepare = SignalboxFunction(
+            self,
+            "PrepareDatabase",
+            name=Function.PREPARE_DATABASE,
+            context=context,
+            layers=layers,
+            environment={Env.MASTER_SECRET_ARN: data.master_secret.secret_arn, Env.MIGRATE_FUNCTION_NAME: migrate.name},
+            timeout_seconds=900,
+            memory_megabytes=256,
+        )
+        prepare.allow(["secretsmanager:GetSecretValue"], data.master_secret.secret_arn)
+        prepare.allow(["lambda:InvokeFunction"], migrate.function.function_arn)
+        schema = CustomResource(
+            self,
+            "Schema",
+            resource_type="Custom::LedgerSchema",
+            service_token=prepare.function.function_arn,
+            service_timeout=Duration.seconds(900),
+            properties={"MigrationsHash": context.sources.migrations_hash()},
+        )
+        schema.node.add_dependency(migrate, prepare)

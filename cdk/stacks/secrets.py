@@ -1,0 +1,37 @@
+"""Credentials of the outside world. The template holds their shape; the operator puts the values in after the first deploy."""
+
+from __future__ import annotations
+
+import json
+
+from aws_cdk import aws_secretsmanager
+from constructs import Construct
+
+from cdk.constructs.acknowledge import acknowledge
+from cdk.stacks.base import SignalboxStack
+from cdk.stage import StageConfig
+from signalbox.contracts import StackOutput
+
+
+class SecretsStack(SignalboxStack):
+    """The Telegram and exchange secrets."""
+
+    def __init__(self, scope: Construct, stage: StageConfig) -> None:
+        super().__init__(scope, stage, "secrets", description="credentials", stateful=True)
+        self.telegram = self._secret("Telegram", {"chat_ids": []}, "bot_token", "Telegram bot: bot_token and chat_ids")
+        self.exchange = self._secret("Exchange", {"api_key": ""}, "api_secret", "exchange: api_key and api_secret")
+        self.output(StackOutput.TELEGRAM_SECRET_ARN, self.telegram.secret_arn)
+        self.output(StackOutput.EXCHANGE_SECRET_ARN, self.exchange.secret_arn)
+
+    def _secret(self, name: str, shape: dict[str, object], generated: str, description: str) -> aws_secretsmanager.Secret:
+        secret = aws_secretsmanager.Secret(
+            self,
+            name,
+            description=description,
+            removal_policy=self.state_removal,
+            generate_secret_string=aws_secretsmanager.SecretStringGenerator(
+                secret_string_template=json.dumps(shape), generate_string_key=generated, exclude_punctuation=True
+            ),
+        )
+        acknowledge(secret, "SMG4", "Issued by a third party, who alone can rotate it; the operator replaces it by hand.")
+        return secret

@@ -1,0 +1,77 @@
+"""Candles become signals."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_events, aws_s3_assets
+from constructs import Construct
+
+from cdk.constructs.acknowledge import acknowledge
+from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.subscription import EventSubscription
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
+from signalbox.contracts import APP_DATABASE_USER, EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
+
+
+class SignalsStack(SignalboxStack):
+    """generate_signals and its queue."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        messaging: MessagingStack,
+    ) -> None:
+        super().__init__(scope, context.stage, "signals", description="generation of signals")
+        starter = aws_s3_assets.Asset(self, "StarterBundle", path=str(context.sources.starter_bundle))
+        generate = SignalboxFunction(
+            self,
+            "GenerateSignals",
+            name=Function.GENERATE_SIGNALS,
+            context=context,
+            layers=Layers(self, "Layers", stage=context.stage, sources=context.sources).of(LayerName.CORE, LayerName.INFERENCE),
+            environment={
+                Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
+                **data.database_environment(),
+                Env.MODELS_BUCKET: data.models.bucket_name,
+                Env.STARTER_BUNDLE_BUCKET: starter.s3_bucket_name,
+                Env.STARTER_BUNDLE_KEY: starter.s3_object_key,
+            },
+            timeout_seconds=60,
+            memory_megabytes=1769,  # one full vCPU
+            network=network.ledger,
+        )
+        data.database.grant_connect(generate.role, APP_DATABASE_USER)
+        generate.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
+        # without ListBucket an absent object looks like a forbidden one
+        generate.allow(["s3:ListBucket"], data.models.bucket_arn)
+        generate.allow(["s3:GetObject"], data.models.arn_for_objects("*"), starter.bucket.arn_for_objects(starter.s3_object_key))
+        acknowledge(generate.role, "IAM5[Resource::<*>/*]", "Bundles have keys of their own; the function may read any of them.")
+        subscription = EventSubscription(
+            self,
+            "Candles",
+            bus=messaging.bus,
+            patterns=[
+                ("CandlesClosed", aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[EventType.CANDLES_CLOSED.value]))
+            ],
+            function=generate,
+            alarm_topic=context.alarm_topic,
+            maximum_concurrency=2,
+        )
+        TopicAlarm(
+            self,
+            "ModelRefused",
+            metric=service_metric(Metric.MODEL_REFUSED, service=generate.name, statistic="Sum"),
+            threshold=1,
+            description="a model bundle was refused; the one before it, if any, stays in use",
+            topic=context.alarm_topic,
+        )
+        self.output(StackOutput.SIGNALS_QUEUE_URL, subscription.queue.queue_url)
+        self.output(StackOutput.SIGNALS_DLQ_URL, subscription.dead_letters.queue.queue_url)

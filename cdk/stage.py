@@ -1,0 +1,138 @@
+"""What differs between the stages, and nothing else: the templates ask this page, never the name of a stage.
+
+A stage is read from the app's context (`-c stage=dev`); `local` also needs `local_endpoints`. Which resources exist is the
+stacks' business. Decision: docs/decisions/0010-templates.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, Field
+
+from signalbox.contracts import PRODUCT, SYMBOLS, Function, function_name
+
+StageName: TypeAlias = Literal["local", "dev", "prod"]
+PYTHON_VERSION: Final = "3.14"  # of the Lambda runtime and of the wheels in the layers
+
+
+class StageError(ValueError):
+    """The app's context does not describe a stage."""
+
+
+class LocalEndpoints(BaseModel, frozen=True, extra="forbid"):
+    """Where the stand-ins of the local cloud listen."""
+
+    database_host: str = Field(min_length=1)  # a host name, or the folder of a socket
+    database_port: int = Field(ge=1, le=65535)
+    database_sslmode: str = Field(pattern="^(disable|prefer|require|verify-ca|verify-full)$")
+    venue_url: str
+    telegram_url: str
+
+
+class StageConfig(BaseModel, frozen=True, extra="forbid"):
+    """One stage. No defaults where stages differ: each says what it wants."""
+
+    name: StageName
+    symbols: tuple[str, ...] = SYMBOLS
+    venue: str = "coinbase"
+    bundle_dependencies: bool  # false: the functions run where the dependencies already are
+    max_unzipped_megabytes: int = Field(default=200, gt=0, le=250)  # layers and code of one function
+    retain_state: bool
+    termination_protection: bool
+    database_instance: Literal["t4g.micro", "t4g.small"]
+    database_multi_az: bool
+    database_backup_days: int = Field(ge=1, le=35)
+    database_sslmode: str = "require"
+    log_days: int = Field(gt=0)
+    archive_days: int = Field(ge=0)  # of the event bus; 0: no archive
+    flow_logs: bool
+    schedules_enabled: bool  # false: somebody else's clock fires them
+    check_rules: bool  # cdk-nag at synth
+    bootstrap_rule: bool  # the template refuses an account without `cdk bootstrap`
+    s3_prefix_list_id: str | None = None  # pl-…, narrows the ledger functions' way out to S3
+    alarm_email: str | None = None
+    endpoints: LocalEndpoints | None = None
+
+    def stack_name(self, concern: str) -> str:
+        """Return the deployed name of a stack."""
+        return f"{PRODUCT}-{self.name}-{concern}"
+
+    def function_name(self, function: Function) -> str:
+        """Return the deployed name of a function."""
+        return function_name(self.name, function)
+
+
+_STAGES: Final[Mapping[StageName, StageConfig]] = {
+    "local": StageConfig(
+        name="local",
+        bundle_dependencies=False,  # the emulator's workers run in the project's own environment
+        retain_state=False,
+        termination_protection=False,
+        database_instance="t4g.micro",
+        database_multi_az=False,
+        database_backup_days=1,
+        log_days=1,
+        archive_days=0,  # AWS::Events::Archive is unknown to the emulator
+        flow_logs=False,  # AWS::EC2::FlowLog is unknown to the emulator
+        schedules_enabled=False,
+        check_rules=False,  # dev and prod are the same constructs
+        bootstrap_rule=False,  # there is no bootstrap stack to ask
+    ),
+    "dev": StageConfig(
+        name="dev",
+        bundle_dependencies=True,
+        retain_state=False,
+        termination_protection=False,
+        database_instance="t4g.micro",
+        database_multi_az=False,
+        database_backup_days=7,
+        log_days=30,
+        archive_days=0,
+        flow_logs=True,
+        schedules_enabled=True,
+        check_rules=True,
+        bootstrap_rule=True,
+    ),
+    "prod": StageConfig(
+        name="prod",
+        bundle_dependencies=True,
+        retain_state=True,
+        termination_protection=True,
+        database_instance="t4g.small",
+        database_multi_az=True,
+        database_backup_days=35,
+        log_days=365,
+        archive_days=90,
+        flow_logs=True,
+        schedules_enabled=True,
+        check_rules=True,
+        bootstrap_rule=True,
+    ),
+}
+CONTEXT_KEYS: Final = ("stage", "local_endpoints", "alarm_email", "s3_prefix_list_id", "venue", "symbols")
+
+
+def _endpoints(stage: StageName, value: object) -> LocalEndpoints | None:
+    if stage != "local":
+        if value:
+            raise StageError(f"expected local_endpoints with stage local only, was stage {stage}")
+        return None
+    if not value:
+        raise StageError("expected local_endpoints (JSON) for stage local: " + ", ".join(LocalEndpoints.model_fields))
+    return LocalEndpoints.model_validate(json.loads(value) if isinstance(value, str) else value)
+
+
+def stage_from_context(context: Mapping[str, Any]) -> StageConfig:
+    """Return the stage the context names. Raises StageError, or pydantic.ValidationError for a malformed value."""
+    name = context.get("stage") or "dev"
+    base = {str(key): stage for key, stage in _STAGES.items()}.get(name)
+    if base is None:
+        raise StageError(f"expected stage {' | '.join(_STAGES)}, was {name!r}")
+    chosen: dict[str, Any] = {key: context[key] for key in ("alarm_email", "s3_prefix_list_id", "venue") if context.get(key)}
+    if context.get("symbols"):
+        chosen["symbols"] = tuple(part.strip() for part in str(context["symbols"]).split(","))
+    endpoints = _endpoints(base.name, context.get("local_endpoints"))
+    return StageConfig.model_validate(base.model_dump() | chosen | {"endpoints": endpoints})
