@@ -8,8 +8,8 @@ from moto import mock_aws
 
 from signalbox.adapters.aws.bus import MAX_BYTES, BusError, EventBridgeBus, _batches
 from signalbox.adapters.aws.cursors import DynamoCursorStore
-from signalbox.adapters.aws.deliveries import DynamoDeliveryLog
 from signalbox.adapters.aws.database_token import token_password
+from signalbox.adapters.aws.deliveries import DynamoDeliveryLog
 from signalbox.events import MarketDataStale, parse_event
 from signalbox.signals.ports import OutboxEvent
 from tests.builders import BTC, NOON, minutes
@@ -24,7 +24,7 @@ def outbox_event(sequence: int) -> OutboxEvent:
 
 
 @pytest.fixture
-def cloud():  # noqa: ANN201 - a moto context
+def cloud():
     with mock_aws():
         yield
 

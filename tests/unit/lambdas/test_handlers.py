@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -204,7 +205,7 @@ class TestRelayOutbox:
 
 
 class TestPrepareDatabase:
-    REQUEST = {"RequestType": "Create", "StackId": "s", "RequestId": "r", "LogicalResourceId": "l", "ResponseURL": "http://cfn"}
+    REQUEST: ClassVar = {"RequestType": "Create", "StackId": "s", "RequestId": "r", "LogicalResourceId": "l", "ResponseURL": "http://cfn"}
 
     def run(self, load, prepare, **changes: str) -> dict:
         answers: list = []

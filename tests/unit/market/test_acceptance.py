@@ -62,6 +62,6 @@ def test_whatever_a_venue_says_only_closed_sane_unique_sorted_bars_get_through(r
     got = accept_rows(BTC, rows, since=SINCE, until=NOON)
     times = [c.open_time for c in got.candles]
     assert times == sorted(set(times))
-    assert all(SINCE <= c.open_time and c.close_time <= NOON for c in got.candles)
+    assert all(c.open_time >= SINCE and c.close_time <= NOON for c in got.candles)
     assert all(0 < c.low <= c.open <= c.high and c.low <= c.close <= c.high and c.volume >= 0 for c in got.candles)
     assert len(got.candles) + len(got.refused) <= len(rows)

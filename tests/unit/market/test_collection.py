@@ -63,7 +63,7 @@ class World:
     def __init__(self) -> None:
         self.venue, self.cursors, self.bus = FakeVenue(), MemoryCursors(), MemoryBus()
 
-    def collect(self, at: datetime):  # noqa: ANN201 - the report
+    def collect(self, at: datetime):
         return collect(at, SYMBOLS, source=self.venue, cursors=self.cursors, bus=self.bus)
 
     def announced(self) -> list[CandlesClosed]:

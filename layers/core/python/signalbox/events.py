@@ -6,11 +6,13 @@ can ignore what it has seen. `to_detail` / `parse_event` are the only way in and
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from typing_extensions import override
 
 from signalbox.contracts import EventType
 
@@ -18,14 +20,14 @@ SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Event(BaseModel):
+class _Event(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid")
     type: ClassVar[EventType]
 
     @property
+    @abstractmethod
     def event_id(self) -> str:
         """The natural key of what happened."""
-        raise NotImplementedError
 
     def to_detail(self) -> dict[str, Any]:
         """Return the JSON-ready `detail`, event_id included."""
@@ -77,6 +79,7 @@ class CandlesClosed(_Event):
     symbols: tuple[SymbolCandles, ...]
 
     @property
+    @override
     def event_id(self) -> str:
         return f"{self.type}:{self.venue}:{self.cycle_at.isoformat()}:{self.part}/{self.parts}"
 
@@ -101,6 +104,7 @@ class SignalGenerated(_Event):
     schema_hash: str
 
     @property
+    @override
     def event_id(self) -> str:
         return f"{self.type}:{self.symbol}:{self.decided_at.isoformat()}:{self.deployment}"
 
@@ -115,6 +119,7 @@ class MarketDataStale(_Event):
     newest_close: AwareDatetime | None
 
     @property
+    @override
     def event_id(self) -> str:
         return f"{self.type}:{self.symbol}:{self.since.isoformat()}"
 
@@ -128,6 +133,7 @@ class MarketDataRecovered(_Event):
     stale_since: AwareDatetime
 
     @property
+    @override
     def event_id(self) -> str:
         return f"{self.type}:{self.symbol}:{self.at.isoformat()}"
 
@@ -142,6 +148,7 @@ class ModelRefused(_Event):
     kept: str | None
 
     @property
+    @override
     def event_id(self) -> str:
         return f"{self.type}:{self.deployment}"  # once per deployment, however many cycles meet it
 
@@ -156,6 +163,7 @@ class AlertUndeliverable(_Event):
     text: str
 
     @property
+    @override
     def event_id(self) -> str:
         return f"{self.type}:{self.alert_id}:{self.chat_id}"
 

@@ -61,7 +61,7 @@ class SendAlerts:
     def _secret(self) -> TelegramSecret:
         text = self.secrets.get(self.settings.telegram_secret_arn, max_age=SECRET_SECONDS)
         try:
-            return TelegramSecret.model_validate_json(text or "")
+            return TelegramSecret.model_validate_json(str(text))
         except ValidationError:
             # the validation message would quote the secret
             raise SettingsError(

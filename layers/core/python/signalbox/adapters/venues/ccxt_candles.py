@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any, Final
 
 from ccxt.base import errors as ccxt_errors
@@ -75,7 +76,7 @@ class CcxtCandleSource:
         rows: list[RawRow] = []
         while start < stop:
             limit = min(PAGE, (stop - start) // MINUTE_MS)
-            page = self._retry(symbol, deadline, lambda s=start, n=limit: client.fetch_ohlcv(pair, "1m", since=s, limit=n))
+            page = self._retry(symbol, deadline, partial(client.fetch_ohlcv, pair, "1m", since=start, limit=limit))
             if not page and str(client.last_http_response).strip() not in ("[]", ""):
                 # ccxt turns an answer it cannot read into no candles; an outage must not look like a quiet market
                 said = str(client.last_http_response)[:120]
