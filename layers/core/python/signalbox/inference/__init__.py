@@ -1,0 +1,36 @@
+"""Model bundles: what they say about themselves, the checks before use, and calibrated probabilities from them."""
+
+from signalbox.inference.archive import pack_bundle, unpack_bundle
+from signalbox.inference.bundle import load_bundle, record_of
+from signalbox.inference.ensemble import Ensemble
+from signalbox.inference.errors import (
+    BundleArchiveError,
+    BundleError,
+    BundleGoldenError,
+    BundleIncompleteError,
+    BundleManifestError,
+    BundleSchemaError,
+    BundleTamperedError,
+)
+from signalbox.inference.holder import ModelHolder
+from signalbox.inference.manifest import BundleManifest, Gate, Verdict, read_manifest
+
+__all__ = [
+    "BundleArchiveError",
+    "BundleError",
+    "BundleGoldenError",
+    "BundleIncompleteError",
+    "BundleManifest",
+    "BundleManifestError",
+    "BundleSchemaError",
+    "BundleTamperedError",
+    "Ensemble",
+    "Gate",
+    "ModelHolder",
+    "Verdict",
+    "load_bundle",
+    "pack_bundle",
+    "read_manifest",
+    "record_of",
+    "unpack_bundle",
+]

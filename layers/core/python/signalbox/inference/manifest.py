@@ -1,0 +1,170 @@
+"""manifest.json: everything a bundle says about itself. Frozen, complete, no defaults, nothing unknown allowed.
+
+The manifest names every other file of the bundle with its sha256; it holds no path of the machine that wrote it.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from signalbox.inference.errors import BundleIncompleteError, BundleManifestError
+
+MANIFEST_FILE: Final = "manifest.json"
+GOLDEN_FILE: Final = "golden.npz"
+REPORT_FILE: Final = "report.json"
+FILE_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # flat: a bundle has no folders
+
+FileName: TypeAlias = Annotated[str, Field(pattern=FILE_NAME_PATTERN)]
+Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Gate(StrEnum):
+    """The gates of a model; what each asks is in docs/labels.md."""
+
+    G0 = "G0"
+    G1 = "G1"
+    G2 = "G2"
+    G3 = "G3"
+    G4 = "G4"
+    G5 = "G5"
+    G6 = "G6"
+
+
+class Verdict(StrEnum):
+    """What a gate said."""
+
+    PASS = "pass"  # noqa: S105 - a verdict
+    FAIL = "fail"
+    NOT_EVALUATED = "not evaluated"
+
+
+PROMOTION_GATES: Final = (Gate.G0, Gate.G1, Gate.G2, Gate.G3)  # what `active` needs
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SchemaReference(_Part):
+    """The features it was fitted on."""
+
+    name: str
+    hash: Sha256
+
+
+class Member(_Part):
+    """One ONNX graph. Input `features`: float32 [batch, features] ("row"). Output: as named by `output`."""
+
+    file: FileName
+    family: Literal["xgboost", "lstm", "transformer"]
+    weight: Annotated[float, Field(gt=0, le=1)]
+    input: Literal["row"]
+    output: Literal["probability_pair", "logit"]  # [batch, 2] of (down, up) named "probabilities"; [batch] named "logit"
+
+
+class Calibrator(_Part):
+    """Divides the averaged logit."""
+
+    kind: Literal["temperature"]
+    temperature: Annotated[float, Field(gt=0)]
+
+
+class LabelContract(_Part):
+    """What the probability is the probability of (docs/labels.md)."""
+
+    name: Literal["dir60"]
+    horizon_minutes: Annotated[int, Field(gt=0)]
+    entry_lag_bars: Annotated[int, Field(gt=0)]  # 1: the open of the bar after the newest closed one
+    decision_minutes: Annotated[int, Field(gt=0)]
+
+
+class FrozenThresholds(_Part):
+    """Margins of the calibrated probability around 1/2, chosen on data the test never saw."""
+
+    issue_margin: Annotated[float, Field(gt=0, lt=0.5)]
+    high_margin: Annotated[float, Field(gt=0, lt=0.5)]
+
+
+class SourceFile(_Part):
+    """A file of candles it was made from."""
+
+    name: str
+    sha256: Sha256
+
+
+class TrainingData(_Part):
+    """What it was fitted, calibrated and tested on."""
+
+    symbols: tuple[str, ...]
+    start: AwareDatetime
+    end: AwareDatetime
+    rows: Annotated[int, Field(gt=0)]  # decisions of all periods
+    fitted_rows: Annotated[int, Field(gt=0)]  # decisions of the training period
+    seed: int
+    sources: tuple[SourceFile, ...]
+
+
+class FileRecord(_Part):
+    """What a file must be."""
+
+    sha256: Sha256
+    size: Annotated[int, Field(ge=0)]  # bytes
+
+
+class BundleManifest(_Part):
+    """The whole manifest. Raises pydantic.ValidationError where the parts contradict each other."""
+
+    format: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+    created_at: AwareDatetime
+    code_version: str
+    feature_schema: SchemaReference
+    members: Annotated[tuple[Member, ...], Field(min_length=1)]
+    ensemble: Literal["averaged_logits"]
+    calibrator: Calibrator
+    label: LabelContract
+    thresholds: FrozenThresholds
+    training: TrainingData
+    gates: dict[Gate, Verdict]
+    passes_promotion: bool
+    files: dict[FileName, FileRecord]
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        for needed in (GOLDEN_FILE, REPORT_FILE, *(member.file for member in self.members)):
+            if needed not in self.files:
+                raise ValueError(f"expected {needed} among the files")
+        if MANIFEST_FILE in self.files:
+            raise ValueError("expected no record of the manifest itself")
+        if not math.isclose(sum(member.weight for member in self.members), 1.0, abs_tol=1e-9):
+            raise ValueError("expected member weights that sum to 1")
+        if self.thresholds.issue_margin > self.thresholds.high_margin:
+            raise ValueError("expected issue_margin <= high_margin")
+        if set(self.gates) != set(Gate):
+            raise ValueError(f"expected a verdict for each of {', '.join(Gate)}")
+        if self.passes_promotion != all(self.gates[gate] is Verdict.PASS for gate in PROMOTION_GATES):
+            raise ValueError(f"expected passes_promotion to be true exactly when {', '.join(PROMOTION_GATES)} pass")
+        return self
+
+
+def read_manifest(folder: Path) -> BundleManifest:
+    """Return the manifest of a bundle folder. Raises BundleIncompleteError, BundleManifestError."""
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise BundleIncompleteError(f"{folder.name}: expected a {MANIFEST_FILE}, was none")
+    try:
+        return BundleManifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or MANIFEST_FILE}: {fault['msg']}" for fault in error.errors()[:5])
+        raise BundleManifestError(f"{folder.name}: {faults}") from error
+
+
+def write_manifest(folder: Path, manifest: BundleManifest) -> None:
+    """Write it as indented JSON with sorted keys, so that equal manifests are equal bytes."""
+    text = manifest.model_dump_json(indent=2)
+    (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,17 @@
+"""Errors of training. Bad candles are MarketDataError; these are about the request and the model.
+
+TrainingError
+└── ExportParityError    the exported ONNX graph does not give the probabilities of the model it came from
+"""
+
+from __future__ import annotations
+
+from signalbox.errors import SignalboxError
+
+
+class TrainingError(SignalboxError):
+    """A training run that cannot be done as asked."""
+
+
+class ExportParityError(TrainingError):
+    """The exported ONNX graph does not give the probabilities of the model it came from."""

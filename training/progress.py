@@ -1,0 +1,25 @@
+"""How a long run tells where it is: named stages with a share of the whole each. The terminal's part is in command.py."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Told by the run, shown by whoever started it."""
+
+    def stage(self, name: str, share: float) -> None:
+        """Begin a stage that takes about `share` of the whole run; the stage before it is done."""
+
+    def advance(self, fraction: float) -> None:
+        """Say that this fraction of the present stage is done, 0 to 1."""
+
+
+class NoProgress:
+    """Tells nobody."""
+
+    def stage(self, name: str, share: float) -> None:
+        """Ignore it."""
+
+    def advance(self, fraction: float) -> None:
+        """Ignore it."""
