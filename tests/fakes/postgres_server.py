@@ -87,7 +87,8 @@ def running_postgres() -> Iterator[PostgresServer]:
     server = _get_server()(folder / "data", cleanup_mode=None)
     found = PostgresServer(server)
     try:
-        for setting in ("fsync = off", "synchronous_commit = off", "max_connections = 40"):
+        # commits stay synchronous: a restart in a test may lose nothing that was committed
+        for setting in ("fsync = off", "max_connections = 40"):
             _configure(server, setting)
         found.restart()
         found.prepare()

@@ -122,7 +122,10 @@ class ConnectionSource:
                 yield connection
                 _refuse_failed(connection)
             except psycopg.Error as error:
-                self._undo(connection)
+                if connection_was_lost(error):
+                    self.close()
+                else:
+                    self._undo(connection)
                 raise translated(error) from error
             except BaseException:
                 self._undo(connection)

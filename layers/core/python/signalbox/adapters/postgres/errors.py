@@ -43,12 +43,13 @@ _CONNECTION_LOST: Final = (
     errors.CannotConnectNow,
     errors.IdleInTransactionSessionTimeout,
     errors.TooManyConnections,
+    errors.ReadOnlySqlTransaction,  # after a failover this was the primary; a new login finds the new one
 )
 _BUSY: Final = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure)
 
 
 def connection_was_lost(error: psycopg.Error) -> bool:
-    """Return whether an error of an established connection means that there is none any more."""
+    """Return whether an error means that this connection is of no more use."""
     if isinstance(error, _CONNECTION_LOST):
         return True
     if not isinstance(error, psycopg.OperationalError):

@@ -31,7 +31,8 @@ BEGIN
         IF month < '2009-01-01' OR month >= '2100-01-01' THEN
             RAISE EXCEPTION 'expected a month from 2009 to 2099, was %', month USING ERRCODE = 'check_violation';
         END IF;
-        PERFORM pg_advisory_xact_lock(hashtextextended('signalbox candle partitions', 0));
+        -- the lock that ATTACH needs anyway; taking it also refreshes what this session knows of the catalogue
+        LOCK TABLE public.candles IN SHARE UPDATE EXCLUSIVE MODE;
         CONTINUE WHEN to_regclass('public.' || partition) IS NOT NULL;  -- created while we waited
         EXECUTE format('CREATE TABLE public.%I (LIKE public.candles INCLUDING ALL)', partition);
         EXECUTE format(

@@ -1,0 +1,305 @@
+"""What every ledger promises (`signals.ports`): the same tests on memory and on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
+from signalbox.events import parse_event
+from signalbox.signals.ports import CycleState, Ledger, LedgerTransaction, Outbox, Refusal, SymbolStatus
+from signalbox.signals.signal import Direction, Signal, Tier
+from tests.builders import BTC, ETH, NOON, SOL, candles, minutes
+from tests.integration.conftest import World
+from tests.integration.samples import SIGNAL, VENUE, DeliberateError, stale
+
+pytestmark = pytest.mark.integration
+
+
+def test_committed_block_is_visible_to_another_worker(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        tx.add_candles(VENUE, candles(BTC, NOON, 3))
+        tx.mark_decided(VENUE, NOON)
+    with world.ledger().transaction() as tx:
+        assert len(tx.bars(VENUE, BTC, NOON, 10)) == 3
+        assert tx.newest_decided_cycle(VENUE) == NOON
+
+
+def test_open_block_is_visible_to_itself_and_to_nobody_else(world: World) -> None:
+    other = world.ledger()
+    with world.ledger().transaction() as tx:
+        tx.add_candles(VENUE, candles(BTC, NOON, 3))
+        tx.set_symbol_status(SymbolStatus(BTC, NOON, "STALE_DATA"))
+        tx.add_event(stale(), NOON)
+        assert len(tx.bars(VENUE, BTC, NOON, 10)) == 3
+        assert tx.symbol_status(BTC).stale_since == NOON
+        with other.transaction() as seen:
+            assert len(seen.bars(VENUE, BTC, NOON, 10)) == 0
+            assert seen.symbol_status(BTC) == SymbolStatus(BTC, None, None)
+        assert world.outbox().oldest_unpublished() is None
+
+
+def write_everything_then_fail(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        tx.lock_cycle(VENUE)
+        tx.add_candles(VENUE, candles(BTC, NOON, 3))
+        tx.record_part(VENUE, NOON, 1, 1)
+        tx.mark_decided(VENUE, NOON)
+        tx.add_signal(SIGNAL)
+        tx.add_refusal(VENUE, Refusal(ETH, NOON, "STALE_DATA", ""))
+        tx.set_symbol_status(SymbolStatus(ETH, NOON, "STALE_DATA"))
+        tx.add_event(stale(ETH), NOON)
+        raise DeliberateError
+
+
+def test_block_that_raises_undoes_all_of_it(world: World) -> None:
+    ledger = world.ledger()
+    with pytest.raises(DeliberateError):
+        write_everything_then_fail(ledger)
+    assert world.outbox().oldest_unpublished() is None
+    with ledger.transaction() as tx:
+        assert len(tx.bars(VENUE, BTC, NOON, 10)) == 0
+        assert tx.newest_decided_cycle(VENUE) is None
+        assert tx.symbol_status(ETH) == SymbolStatus(ETH, None, None)
+        assert tx.record_part(VENUE, NOON, 1, 2) is CycleState.WAITING
+        assert tx.add_signal(SIGNAL)
+        assert tx.add_refusal(VENUE, Refusal(ETH, NOON, "STALE_DATA", ""))
+        assert tx.add_event(stale(ETH), NOON)
+
+
+def test_unit_of_work_inside_another_of_the_same_ledger_is_refused(world: World) -> None:
+    ledger = world.ledger()
+    with pytest.raises(LedgerError, match="inside one"), ledger.transaction(), ledger.transaction():
+        pass
+    with ledger.transaction() as tx:
+        assert tx.newest_decided_cycle(VENUE) is None
+
+
+def test_only_part_makes_the_cycle_ready(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        assert tx.record_part(VENUE, NOON, 1, 1) is CycleState.READY
+
+
+def test_parts_in_any_order_make_the_cycle_ready_with_the_last(world: World) -> None:
+    ledger = world.ledger()
+    states = []
+    for part in (3, 1, 2):
+        with ledger.transaction() as tx:
+            states.append(tx.record_part(VENUE, NOON, part, 3))
+    assert states == [CycleState.WAITING, CycleState.WAITING, CycleState.READY]
+
+
+def test_same_part_three_times_counts_once(world: World) -> None:
+    ledger = world.ledger()
+    for _ in range(3):
+        with ledger.transaction() as tx:
+            assert tx.record_part(VENUE, NOON, 1, 2) is CycleState.WAITING
+
+
+def test_part_of_a_decided_cycle_is_a_duplicate(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        tx.record_part(VENUE, NOON, 1, 1)
+        tx.mark_decided(VENUE, NOON)
+        tx.mark_decided(VENUE, NOON)
+    with world.ledger().transaction() as tx:
+        assert tx.record_part(VENUE, NOON, 1, 1) is CycleState.DECIDED
+
+
+def test_complete_but_undecided_cycle_is_ready_again_at_redelivery(world: World) -> None:
+    for _ in range(2):
+        with world.ledger().transaction() as tx:
+            assert tx.record_part(VENUE, NOON, 1, 1) is CycleState.READY
+
+
+def test_cycle_collected_again_in_another_split_needs_one_whole_split(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        assert tx.record_part(VENUE, NOON, 1, 2) is CycleState.WAITING
+        assert tx.record_part(VENUE, NOON, 3, 3) is CycleState.WAITING
+        assert tx.record_part(VENUE, NOON, 2, 2) is CycleState.READY
+
+
+def test_cycles_of_two_venues_and_instants_are_apart(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        tx.record_part(VENUE, NOON, 1, 2)
+        assert tx.record_part("kraken", NOON, 2, 2) is CycleState.WAITING
+        assert tx.record_part(VENUE, NOON + minutes(5), 2, 2) is CycleState.WAITING
+        tx.mark_decided("kraken", NOON)
+        assert tx.newest_decided_cycle(VENUE) is None
+
+
+@pytest.mark.parametrize(("part", "parts"), [(0, 1), (2, 1), (-1, 0)])
+def test_part_outside_its_range_is_refused(world: World, part: int, parts: int) -> None:
+    ledger = world.ledger()
+    with pytest.raises(LedgerRefusedError), ledger.transaction() as tx:
+        tx.record_part(VENUE, NOON, part, parts)
+
+
+def test_newest_decided_cycle_is_the_newest_not_the_last_marked(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        tx.mark_decided(VENUE, NOON)
+        tx.mark_decided(VENUE, NOON - minutes(5))
+        tx.record_part(VENUE, NOON + minutes(5), 1, 2)
+        assert tx.newest_decided_cycle(VENUE) == NOON
+
+
+def test_signal_of_the_same_key_is_recorded_once_and_the_first_stays(world: World) -> None:
+    ledger = world.ledger()
+    with ledger.transaction() as tx:
+        assert tx.add_signal(SIGNAL)
+        assert not tx.add_signal(replace(SIGNAL, probability_up=0.9))
+    with ledger.transaction() as tx:
+        assert not tx.add_signal(SIGNAL)
+        assert tx.add_signal(replace(SIGNAL, deployment="next"))
+        assert tx.add_signal(replace(SIGNAL, symbol=ETH))
+        assert tx.add_signal(replace(SIGNAL, decided_at=NOON + minutes(5)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(SIGNAL, probability_up=1.5),
+        replace(SIGNAL, probability_up=float("nan")),
+        replace(SIGNAL, tier=Tier.LOW),
+        replace(SIGNAL, direction=Direction.HOLD),
+        replace(SIGNAL, direction=Direction.SELL),
+    ],
+)
+def test_signal_that_contradicts_itself_is_refused(world: World, wrong: Signal) -> None:
+    ledger = world.ledger()
+    with pytest.raises(LedgerRefusedError), ledger.transaction() as tx:
+        tx.add_signal(wrong)
+    with ledger.transaction() as tx:
+        assert tx.add_signal(SIGNAL)
+
+
+def test_refusal_of_the_same_key_is_recorded_once(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        assert tx.add_refusal(VENUE, Refusal(BTC, NOON, "STALE_DATA", "a"))
+        assert not tx.add_refusal(VENUE, Refusal(BTC, NOON, "NO_MODEL", "b"))
+        assert tx.add_refusal("kraken", Refusal(BTC, NOON, "STALE_DATA", "a"))
+
+
+def test_symbol_status_is_healthy_until_set_and_then_replaced(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        assert tx.symbol_status(BTC) == SymbolStatus(BTC, None, None)
+        tx.set_symbol_status(SymbolStatus(BTC, NOON, "STALE_DATA"))
+        assert tx.symbol_status(BTC) == SymbolStatus(BTC, NOON, "STALE_DATA")
+    with world.ledger().transaction() as tx:
+        assert tx.symbol_status(BTC) == SymbolStatus(BTC, NOON, "STALE_DATA")
+        tx.set_symbol_status(SymbolStatus(BTC, None, None))
+        assert tx.symbol_status(BTC) == SymbolStatus(BTC, None, None)
+
+
+def test_stale_status_without_a_reason_is_refused(world: World) -> None:
+    ledger = world.ledger()
+    with pytest.raises(LedgerRefusedError), ledger.transaction() as tx:
+        tx.set_symbol_status(SymbolStatus(BTC, NOON, None))
+
+
+def test_event_delivered_three_times_leaves_one_row_that_parses_back(world: World) -> None:
+    ledger = world.ledger()
+    added = []
+    for _ in range(3):
+        with ledger.transaction() as tx:
+            added.append(tx.add_event(stale(), NOON))
+    with world.outbox().claim(10) as events:
+        (found,) = events
+    assert added == [True, False, False]
+    assert (found.event_id, found.event_type, found.created_at) == (stale().event_id, "MarketDataStale", NOON)
+    assert parse_event(found.event_type, json.loads(found.detail)) == stale()
+
+
+def test_events_are_claimed_in_order_up_to_the_limit_and_once(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        for symbol in (BTC, ETH, SOL):
+            tx.add_event(stale(symbol), NOON)
+    outbox = world.outbox()
+    claimed = []
+    for _ in range(3):
+        with outbox.claim(2) as events:
+            claimed.append([event.event_id for event in events])
+    assert claimed == [[stale(BTC).event_id, stale(ETH).event_id], [stale(SOL).event_id], []]
+
+
+def claim_then_fail(outbox: Outbox) -> None:
+    with outbox.claim(10) as events:
+        assert len(events) == 1
+        raise DeliberateError
+
+
+def test_claim_that_raises_publishes_nothing(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        tx.add_event(stale(), NOON)
+    outbox = world.outbox()
+    with pytest.raises(DeliberateError):
+        claim_then_fail(outbox)
+    assert outbox.oldest_unpublished() == NOON
+    with outbox.claim(10) as events:
+        assert len(events) == 1
+    assert outbox.oldest_unpublished() is None
+
+
+def test_two_claimers_never_get_the_same_event(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        for symbol in (BTC, ETH, SOL):
+            tx.add_event(stale(symbol), NOON)
+    with world.outbox().claim(2) as first, world.outbox().claim(2) as second:
+        assert [e.event_id for e in first] == [stale(BTC).event_id, stale(ETH).event_id]
+        assert [e.event_id for e in second] == [stale(SOL).event_id]
+
+
+def test_oldest_unpublished_is_the_oldest_instant(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        tx.add_event(stale(BTC), NOON)
+        tx.add_event(stale(ETH), NOON - minutes(5))
+    assert world.outbox().oldest_unpublished() == NOON - minutes(5)
+
+
+def decide(tx: LedgerTransaction, cycle_at: datetime, part: int) -> CycleState:
+    tx.lock_cycle(VENUE)
+    state = tx.record_part(VENUE, cycle_at, part, 2)
+    if state is CycleState.READY:
+        tx.mark_decided(VENUE, cycle_at)
+    return state
+
+
+def test_last_two_parts_at_once_make_exactly_one_of_them_ready(world: World) -> None:
+    ledgers = (world.ledger(), world.ledger())
+    barrier = threading.Barrier(2)
+
+    def deliver(part: int) -> list[CycleState]:
+        states = []
+        for i in range(20):
+            with ledgers[part - 1].transaction() as tx:
+                barrier.wait(10)
+                states.append(decide(tx, NOON + minutes(5 * i), part))
+        return states
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(deliver, (1, 2))
+    assert {tuple(sorted(pair)) for pair in zip(first, second, strict=True)} == {(CycleState.READY, CycleState.WAITING)}
+
+
+def test_locked_venue_makes_only_its_own_cycles_wait(world: World) -> None:
+    finished = threading.Event()
+
+    def other_delivery() -> CycleState:
+        with world.ledger().transaction() as tx:
+            state = decide(tx, NOON, 2)
+        finished.set()
+        return state
+
+    with ThreadPoolExecutor(1) as pool:
+        with world.ledger().transaction() as tx:
+            tx.lock_cycle(VENUE)
+            waiting = pool.submit(other_delivery)
+            with world.ledger().transaction() as elsewhere:
+                elsewhere.lock_cycle("kraken")
+            assert not finished.wait(0.2)
+            assert decide(tx, NOON, 1) is CycleState.WAITING
+        assert waiting.result(10) is CycleState.READY
