@@ -33,6 +33,14 @@ class Settings:
         """Where recorded candles are by convention."""
         return self.repository.parent / "shared" / "data" / "candles"
 
+    @property
+    def recorded_candles(self) -> Path | None:
+        """The folder of recorded candles to use when none was named: SIGNALBOX_DATA, else the shared one, else nothing."""
+        if self.data is not None:
+            nested = self.data / "candles"
+            return nested if nested.is_dir() else self.data
+        return self.shared_data if self.shared_data.is_dir() else None
+
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the environment: SIGNALBOX_DATA, SIGNALBOX_STATE (default `.signalbox/`), CI."""

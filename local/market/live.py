@@ -41,6 +41,9 @@ class LiveSource:
         now = datetime.now(UTC)  # live by definition: the one source whose clock is the wall's
         return Coverage(now - REACH, cycle_of(now))
 
+    def default_end(self, symbols: Sequence[Symbol]) -> datetime:
+        return cycle_of(self.coverage(symbols).last)
+
     def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
         rows: dict[int, list[float]] = {}
         since, stop = to_ms(start), to_ms(end)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from local.errors import DataError
 from local.market.source import Coverage
 from signalbox.market.candles import MINUTE_MS, Bars, MarketDataError, Symbol, from_ms, to_ms
+from signalbox.market.clock import cycle_of
 
 QUOTES: Final = ("USD", "USDT", "USDC")  # BTC-USDT serves BTC-USD: dollars to the exchange's precision
 COLUMNS: Final = ("open_time", "open", "high", "low", "close", "volume")
@@ -35,6 +36,9 @@ class ParquetSource:
     def coverage(self, symbols: Sequence[Symbol]) -> Coverage:
         ends = [self._ends(self._files[symbol]) for symbol in symbols]
         return Coverage(from_ms(max(e[0] for e in ends)), from_ms(min(e[1] for e in ends) + MINUTE_MS))
+
+    def default_end(self, symbols: Sequence[Symbol]) -> datetime:
+        return cycle_of(self.coverage(symbols).last)
 
     def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
         file = self._files[symbol]

@@ -21,6 +21,7 @@ from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
 
 FIRST_DAY: Final = date(2024, 1, 1)
 LAST_DAY: Final = date(2034, 1, 1)
+DEFAULT_END: Final = datetime(2026, 1, 15, 18, 0, tzinfo=UTC)  # any fixed instant: the same demo every time
 DAY_MINUTES: Final = 1440
 CORRELATION: Final = np.array([[1.0, 0.82, 0.72], [0.82, 1.0, 0.76], [0.72, 0.76, 1.0]])
 GARCH: Final = (0.06, 0.92)  # weight of the newest squared shock, persistence
@@ -62,6 +63,9 @@ class SimulatedSource:
         for symbol in symbols:
             self._index(symbol)
         return Coverage(_midnight(FIRST_DAY), _midnight(LAST_DAY))
+
+    def default_end(self, symbols: Sequence[Symbol]) -> datetime:  # noqa: ARG002 - all symbols alike
+        return DEFAULT_END
 
     def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
         self.coverage([symbol]).require(start, end, symbol)

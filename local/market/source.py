@@ -41,6 +41,9 @@ class CandleSource(Protocol):
     def coverage(self, symbols: Sequence[Symbol]) -> Coverage:
         """Return what is there for all of the symbols."""
 
+    def default_end(self, symbols: Sequence[Symbol]) -> datetime:
+        """Return where a replay ends when nobody says when it starts."""
+
     def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
         """Return the bars with start <= open_time < end; missing minutes are absent."""
 
@@ -49,13 +52,9 @@ def choose_source(data: Path | None, settings: Settings, symbols: Sequence[Symbo
     """Return the first source there is. A folder that was asked for and has no candles is an error, not a reason to go on."""
     from local.market.parquet import ParquetSource  # noqa: PLC0415 - pyarrow only where files are read
 
-    if data is not None:
-        return ParquetSource(data, symbols)
-    if settings.data is not None:
-        nested = settings.data / "candles"
-        return ParquetSource(nested if nested.is_dir() else settings.data, symbols)
-    if settings.shared_data.is_dir():
-        return ParquetSource(settings.shared_data, symbols)
+    folder = data or settings.recorded_candles
+    if folder is not None:
+        return ParquetSource(folder, symbols)
     return live_or_simulated(symbols, seed=seed)
 
 

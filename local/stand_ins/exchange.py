@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from local.stand_ins.faults import Fault, Faults, VenueFault
 from local.stand_ins.server import SILENCE, Reply, Request, StandInServer
+from signalbox.errors import SignalboxError
 from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, Bars, Symbol, from_ms, to_ms
 
 PAGE: Final = 300  # candles a request
@@ -122,7 +123,12 @@ class ExchangeStandIn(StandInServer):
             "/currencies": [_currency(c) for c in sorted({part for s in self._symbols for part in s.split("-")})],
             "/products": [_product(s) for s in self._symbols],
         }
-        return _json(lists[request.path]) if request.path in lists else self._product_answer(request)
+        if request.path in lists:
+            return _json(lists[request.path])
+        try:
+            return self._product_answer(request)
+        except SignalboxError as error:  # a live feed that does not answer is this exchange's outage
+            return _error(500, str(error))
 
     def _product_answer(self, request: Request) -> Reply:
         match = re.fullmatch(r"/products/([A-Za-z0-9-]+)(/candles|/ticker)?", request.path)

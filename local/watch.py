@@ -1,0 +1,99 @@
+"""Waits for the local cloud to do its part, and says which stage is stuck when it does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from local.emulator import Emulator
+from local.errors import StuckError
+from local.function_logs import FunctionLogs
+from local.ledger_view import LedgerView
+from signalbox.contracts import Function, StackOutput
+
+POLL_SECONDS: Final = 0.004
+QUEUES: Final = {
+    "signals queue": StackOutput.SIGNALS_QUEUE_URL,
+    "signals dead letters": StackOutput.SIGNALS_DLQ_URL,
+    "alerts queue": StackOutput.ALERTS_QUEUE_URL,
+    "alerts dead letters": StackOutput.ALERTS_DLQ_URL,
+}
+_COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """Messages of one queue: waiting (delayed ones too) and being handled."""
+
+    waiting: int
+    in_flight: int
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left in it."""
+        return self.waiting == 0 and self.in_flight == 0
+
+
+class Watch:
+    """Sees the stages of a cycle: collected, queued, decided, published, alerted."""
+
+    def __init__(self, emulator: Emulator, ledger: LedgerView, outputs: Mapping[str, str]) -> None:
+        self._sqs = emulator.client("sqs")
+        self._ledger, self._logs = ledger, FunctionLogs(emulator)
+        self._urls = {name: outputs[key] for name, key in QUEUES.items()}
+        self._schedule_dlqs: tuple[str, ...] = ()
+
+    def watch_schedules(self, queue_arns: tuple[str, ...]) -> None:
+        """Count the dead letters of the schedules too."""
+        self._schedule_dlqs = tuple(self._sqs.get_queue_url(QueueName=arn.rsplit(":", 1)[1])["QueueUrl"] for arn in queue_arns)
+
+    def depth(self, url: str) -> QueueDepth:
+        """Return how many messages a queue holds."""
+        facts = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(_COUNTS))["Attributes"]
+        waiting, in_flight, delayed = (int(facts.get(name, 0)) for name in _COUNTS)
+        return QueueDepth(waiting + delayed, in_flight)
+
+    def depths(self) -> dict[str, QueueDepth]:
+        """Return the depth of every queue of the cycle."""
+        return {name: self.depth(url) for name, url in self._urls.items()}
+
+    def dead_letters(self) -> dict[str, int]:
+        """Return how many messages each dead-letter queue holds; only those that hold any."""
+        found = {name: self.depth(self._urls[name]).waiting for name in self._urls if name.endswith("dead letters")}
+        found["schedules' dead letters"] = sum(self.depth(url).waiting for url in self._schedule_dlqs)
+        return {name: count for name, count in found.items() if count}
+
+    def until_decided(self, cycle_at: datetime, *, seconds: float) -> None:
+        """Return once the cycle is decided. Raises StuckError that names where it stopped."""
+        self._until(
+            lambda: self._ledger.decided(cycle_at), f"the cycle of {cycle_at:%Y-%m-%d %H:%M} UTC was not decided", seconds
+        )
+
+    def until_quiet(self, *, seconds: float) -> None:
+        """Return once both queues are empty and the outbox is published. Raises StuckError."""
+
+        def quiet() -> bool:
+            depths = self.depths()
+            return depths["signals queue"].empty and self._ledger.unpublished() == 0 and depths["alerts queue"].empty
+
+        self._until(quiet, "the queues did not become empty", seconds, every=0.02)
+
+    def _until(self, done: Callable[[], Any], what: str, seconds: float, *, every: float = POLL_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > deadline:
+                raise StuckError(f"{what} within {seconds:.0f} s; {self.diagnosis()}")
+            time.sleep(every)
+
+    def diagnosis(self) -> str:
+        """Say where messages lie and what the functions complained about."""
+        depths = ", ".join(f"{name}: {d.waiting} waiting, {d.in_flight} in flight" for name, d in self.depths().items())
+        told = [
+            f"{function.value} says {line}"
+            for function in (Function.COLLECT_CANDLES, Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX, Function.SEND_ALERTS)
+            for line in self._logs.troubles(function)
+        ]
+        return "; ".join([depths, *told])
