@@ -7,8 +7,6 @@ pointer changes. A bundle that has not passed its promotion gates runs as shadow
 
 from __future__ import annotations
 
-import shutil
-
 from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.adapters.aws.deployments import Deployment, S3Deployments
@@ -49,12 +47,8 @@ class ModelProvider:
         return ModelProblem(deployment, f"{type(error).__name__}: {error}"[:500], kept)
 
     def _load(self, wanted: Deployment) -> DeployedModel:
-        folder = self._deployments.fetch(wanted)
-        try:
-            ensemble = load_bundle(folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        return _deployed(wanted, ensemble)
+        with self._deployments.fetched(wanted) as folder:
+            return _deployed(wanted, load_bundle(folder))
 
 
 def _deployed(wanted: Deployment, ensemble: Ensemble) -> DeployedModel:

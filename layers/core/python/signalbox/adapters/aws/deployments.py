@@ -7,6 +7,8 @@ Bundles travel as zips, so that a half-uploaded one cannot be seen.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -74,12 +76,15 @@ class S3Deployments:
             f"{pointer.deployment}:{pointer.stage}:{answer['ETag']}",
         )
 
-    def fetch(self, deployment: Deployment) -> Path:
-        """Download and unpack a bundle into a new temporary folder, which the caller removes."""
+    @contextmanager
+    def fetched(self, deployment: Deployment) -> Iterator[Path]:
+        """Download and unpack a bundle into a temporary folder for the length of a block.
+
+        Raises DeploymentError when there is none, BundleError when its archive may not be unpacked.
+        """
         try:
             body = self._client.get_object(Bucket=deployment.bucket, Key=deployment.key)["Body"].read()
         except self._client.exceptions.NoSuchKey as error:
             raise DeploymentError(f"{deployment.name}: no bundle at s3://{deployment.bucket}/{deployment.key}") from error
-        folder = Path(tempfile.mkdtemp(prefix="bundle-"))
-        unpack_bundle(body, folder)
-        return folder
+        with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
+            yield unpack_bundle(body, Path(folder))

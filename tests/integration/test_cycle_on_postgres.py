@@ -1,0 +1,208 @@
+"""The whole ledger function on a real PostgreSQL with the real starter bundle: candles in, signals committed, events out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.errors import LedgerUnavailableError
+from signalbox.adapters.postgres.ledger import PostgresLedger
+from signalbox.adapters.postgres.outbox import PostgresOutbox
+from signalbox.bootstrap.generate_signals import GenerateSignals
+from signalbox.inference import load_bundle
+from signalbox.signals.cycle import run_cycle
+from signalbox.signals.model import DeployedModel, ModelChoice
+from signalbox.signals.ports import CycleState, LedgerTransaction, OutboxEvent
+from signalbox.signals.signal import DeploymentStage, Thresholds
+from tests.builders import NOON, SYMBOLS, candles, event, minutes
+from tests.fakes.memory_ledger import MemoryLedger
+from tests.fakes.postgres_server import PostgresServer, app_source
+
+pytestmark = pytest.mark.integration
+STARTER = Path(__file__).parents[2] / "training" / "starter_bundle"
+
+
+@pytest.fixture(scope="module")
+def model() -> DeployedModel:
+    ensemble = load_bundle(STARTER)
+    thresholds = Thresholds(ensemble.issue_margin, ensemble.high_margin)
+    return DeployedModel("starter", DeploymentStage.SHADOW, ensemble, thresholds, 60)
+
+
+class RecordingBus:
+    def __init__(self) -> None:
+        self.published: list[str] = []
+
+    def publish(self, events: Sequence[OutboxEvent]) -> None:
+        self.published.extend(e.event_id for e in events)
+
+
+class FixedModels:
+    def __init__(self, model: DeployedModel) -> None:
+        self._choice = ModelChoice(model)
+
+    def choose(self) -> ModelChoice:
+        return self._choice
+
+
+def application(
+    ledger: Any, source: ConnectionSource, model: DeployedModel, pause: Callable[[float], None] = lambda _: None
+) -> GenerateSignals:
+    """The function's own composition, over a ledger and a model of the test's choice."""
+    models: Any = FixedModels(model)
+    return GenerateSignals(ledger, PostgresOutbox(source), RecordingBus(), models, pause=pause)
+
+
+def with_history(source: ConnectionSource) -> ConnectionSource:
+    with PostgresLedger(source).transaction() as tx:
+        for symbol in SYMBOLS:
+            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_000))
+    return source
+
+
+@pytest.fixture
+def app(source: ConnectionSource, model: DeployedModel) -> GenerateSignals:
+    with_history(source)
+    return application(PostgresLedger(source), source, model)
+
+
+def count(postgres: PostgresServer, database: str, table: str) -> int:
+    return int(postgres.execute(f"SELECT count(*) FROM {table}", database)[0][0])
+
+
+def test_a_cycle_leaves_three_signals_with_features_and_publishes_each_once(
+    app: GenerateSignals, postgres: PostgresServer, database: str
+) -> None:
+    outcome, _ = app.decide(event())
+    assert len(outcome.signals) == 3
+    assert (app.publish(), app.publish()) == (3, 0)
+    stored = postgres.execute("SELECT symbol, cardinality(features), stage, price FROM signals ORDER BY symbol", database)
+    assert [(row[0], row[1], row[2]) for row in stored] == [(s, 31, "shadow") for s in SYMBOLS]
+    assert {row[3] for row in stored} == {s.price for s in outcome.signals}
+
+
+def test_the_same_event_three_times_leaves_one_signal_and_one_announcement(
+    app: GenerateSignals, postgres: PostgresServer, database: str
+) -> None:
+    states = [app.decide(event())[0].state for _ in range(3)]
+    app.publish()
+    assert states == [CycleState.READY, CycleState.DECIDED, CycleState.DECIDED]
+    assert count(postgres, database, "signals") == 3
+    assert len(app.bus.published) == len(set(app.bus.published)) == 3  # type: ignore[attr-defined]
+
+
+def test_memory_and_postgres_decide_the_same(app: GenerateSignals, model: DeployedModel) -> None:
+
+    twin = MemoryLedger()
+    with twin.transaction() as tx:
+        for symbol in SYMBOLS:
+            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_000))
+    in_memory = run_cycle(event(), ledger=twin, choice=ModelChoice(model))
+    assert app.decide(event())[0].signals == in_memory.signals
+
+
+class RestartingLedger:
+    """A ledger whose server restarts inside the first transaction, after the candles were written."""
+
+    def __init__(self, inner: PostgresLedger, postgres: PostgresServer) -> None:
+        self._inner, self._postgres, self.restarts = inner, postgres, 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[LedgerTransaction]:
+        with self._inner.transaction() as tx:
+            yield _Restarting(tx, self)  # type: ignore[misc]
+
+    def restart_once(self) -> None:
+        if self.restarts == 0:
+            self.restarts += 1
+            self._postgres.restart()
+
+
+class _Restarting:
+    def __init__(self, tx: LedgerTransaction, owner: RestartingLedger) -> None:
+        self._tx, self._owner = tx, owner
+
+    def __getattr__(self, name: str) -> object:
+        if name == "mark_decided":
+            self._owner.restart_once()
+        return getattr(self._tx, name)
+
+
+def test_a_database_restart_in_the_middle_of_a_cycle_loses_nothing_and_doubles_nothing(
+    source: ConnectionSource, model: DeployedModel, postgres: PostgresServer, database: str
+) -> None:
+    ledger = RestartingLedger(PostgresLedger(with_history(source)), postgres)
+    app = application(ledger, source, model)
+    outcome, _ = app.decide(event())
+    assert ledger.restarts == 1
+    assert outcome.state is CycleState.READY
+    assert count(postgres, database, "signals") == 3
+    assert app.publish() == 3
+
+
+def test_a_database_that_stays_away_fails_the_delivery_so_that_the_queue_keeps_it(
+    source: ConnectionSource, model: DeployedModel
+) -> None:
+    class Away:
+        def transaction(self) -> None:
+            raise LedgerUnavailableError("no connection")
+
+    pauses: list[float] = []
+    app = application(Away(), source, model, pauses.append)
+    with pytest.raises(LedgerUnavailableError):
+        app.decide(event())
+    assert pauses == sorted(pauses)
+    assert sum(pauses) < 10
+
+
+CRASHING = """
+import os, sys
+from pathlib import Path
+from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
+from signalbox.adapters.postgres.ledger import PostgresLedger
+from signalbox.inference import load_bundle
+from signalbox.signals.cycle import run_cycle
+from signalbox.signals.model import DeployedModel, ModelChoice
+from signalbox.signals.signal import DeploymentStage, Thresholds
+from tests.builders import event
+host, port, name, user, bundle = sys.argv[1:]
+settings = DatabaseSettings(host=host, port=int(port), name=name, user=user, sslmode="disable")
+ensemble = load_bundle(Path(bundle))
+model = DeployedModel("starter", DeploymentStage.SHADOW, ensemble, Thresholds(ensemble.issue_margin, ensemble.high_margin), 60)
+run_cycle(event(), ledger=PostgresLedger(ConnectionSource(settings, lambda: "")), choice=ModelChoice(model))
+os.kill(os.getpid(), 9)  # committed, not published
+"""
+
+
+def test_a_function_killed_between_commit_and_publish_leaves_its_events_to_the_relay(
+    app: GenerateSignals, postgres: PostgresServer, database: str
+) -> None:
+    settings = postgres.settings(database)
+    arguments = [settings.host, str(settings.port), settings.name, settings.user, str(STARTER)]
+    root = Path(__file__).parents[2]
+    killed = subprocess.run([sys.executable, "-c", CRASHING, *arguments], cwd=root, check=False, capture_output=True, timeout=120)
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert count(postgres, database, "signals") == 3
+    assert app.decide(event())[0].duplicate  # the queue delivers it again
+    assert app.publish() == 3
+    assert len(app.bus.published) == 3  # type: ignore[attr-defined]
+
+
+def test_two_workers_on_the_same_cycle_decide_it_once(
+    app: GenerateSignals, postgres: PostgresServer, database: str, model: DeployedModel
+) -> None:
+
+    with app_source(postgres, database) as other:
+        second = application(PostgresLedger(other), other, model)
+        with ThreadPoolExecutor(2) as pool:
+            states = {f.result()[0].state for f in [pool.submit(a.decide, event()) for a in (app, second)]}
+    assert states == {CycleState.READY, CycleState.DECIDED}
+    assert count(postgres, database, "signals") == 3

@@ -1,0 +1,123 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from signalbox.adapters.aws.deployments import S3Deployments
+from signalbox.bootstrap.models import ModelProvider
+from signalbox.contracts import DEPLOYMENT_POINTER_KEY
+from signalbox.inference.archive import pack_bundle
+from signalbox.signals.signal import DeploymentStage
+
+STARTER = Path(__file__).parents[3] / "training" / "starter_bundle"
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+class Store:
+    """The models bucket and the asset bucket, with the starter bundle in the latter."""
+
+    def __init__(self) -> None:
+        self.client = boto3.client("s3")
+        for bucket in ("models", "assets"):
+            self.client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        self.archive = pack_bundle(STARTER)
+        self.put("assets", "starter.zip", self.archive)
+        self.deployments = S3Deployments(self.client, models_bucket="models", starter_bucket="assets", starter_key="starter.zip")
+        self.provider = ModelProvider(self.deployments)
+
+    def put(self, bucket: str, key: str, body: bytes) -> None:
+        self.client.put_object(Bucket=bucket, Key=key, Body=body)
+
+    def deploy(self, name: str, archive: bytes | None, stage: str = "shadow") -> None:
+        if archive is not None:
+            self.put("models", f"bundles/{name}.zip", archive)
+        pointer = {"deployment": name, "bundle_key": f"bundles/{name}.zip", "stage": stage}
+        self.put("models", DEPLOYMENT_POINTER_KEY, json.dumps(pointer).encode())
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with mock_aws():
+        yield Store()
+
+
+def test_until_something_is_deployed_the_starter_runs_as_shadow(store: Store) -> None:
+    choice = store.provider.choose()
+    assert choice.problem is None
+    assert choice.model is not None
+    assert (choice.model.deployment, choice.model.stage) == ("starter", DeploymentStage.SHADOW)
+
+
+def test_a_warm_function_loads_a_deployment_once(store: Store) -> None:
+    assert store.provider.choose().model is store.provider.choose().model
+
+
+def test_a_new_deployment_is_swapped_in_at_the_next_cycle(store: Store) -> None:
+    store.provider.choose()
+    store.deploy("m2", store.archive)
+    model = store.provider.choose().model
+    assert model is not None
+    assert model.deployment == "m2"
+
+
+def test_a_bundle_that_did_not_pass_its_gates_is_shadow_whatever_the_pointer_says(store: Store) -> None:
+    store.deploy("m2", store.archive, stage="active")
+    model = store.provider.choose().model
+    assert model is not None
+    assert model.stage is DeploymentStage.SHADOW
+
+
+def tampered(archive: bytes) -> bytes:
+    """One byte changed inside the first model file."""
+    at = archive.index(b"xgboost-0.onnx") + 5_000
+    return archive[:at] + bytes([archive[at] ^ 1]) + archive[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("archive", "reason"),
+    [
+        (lambda a: a[: len(a) // 2], "Bundle"),
+        (tampered, "Bundle"),
+        (lambda _: b"no zip at all", "Bundle"),
+        (lambda _: None, "no bundle at"),
+    ],
+)
+def test_a_bad_bundle_leaves_the_old_model_at_work_and_says_why(store: Store, archive, reason: str) -> None:
+    before = store.provider.choose().model
+    store.deploy("m2", archive(store.archive))
+    choice = store.provider.choose()
+    assert choice.model is before
+    assert choice.problem is not None
+    assert (choice.problem.deployment, choice.problem.kept) == ("m2", "starter")
+    assert reason in choice.problem.reason
+    assert store.provider.choose().problem == choice.problem  # told every cycle, not loaded again
+
+
+def test_a_bad_bundle_with_nothing_before_it_means_no_model(store: Store) -> None:
+    store.deploy("m2", b"no zip at all")
+    choice = store.provider.choose()
+    assert choice.model is None
+    assert choice.problem is not None
+    assert choice.problem.kept is None
+
+
+def test_a_good_deployment_after_a_bad_one_clears_the_problem(store: Store) -> None:
+    store.deploy("m2", b"no zip at all")
+    store.provider.choose()
+    store.deploy("m3", store.archive)
+    choice = store.provider.choose()
+    assert choice.problem is None
+    assert choice.model is not None
+    assert choice.model.deployment == "m3"
+
+
+@pytest.mark.parametrize("pointer", [b"{", b"{}", b'{"deployment": "m", "bundle_key": "k", "stage": "live"}'])
+def test_an_unreadable_pointer_keeps_the_old_model(store: Store, pointer: bytes) -> None:
+    before = store.provider.choose().model
+    store.put("models", DEPLOYMENT_POINTER_KEY, pointer)
+    choice = store.provider.choose()
+    assert choice.model is before
+    assert choice.problem is not None
