@@ -47,13 +47,27 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     dashboard.add_stack_dependency(market)
 
 
+def check_rules(app: App) -> None:
+    """Make the synth fail on a finding of cdk-nag that nobody acknowledged."""
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+
+
 def synthesise(
-    context: Mapping[str, Any], *, out: str | Path | None = None, sources: SourceTree | None = None
+    context: Mapping[str, Any],
+    *,
+    out: str | Path | None = None,
+    sources: SourceTree | None = None,
+    templates_only: bool = False,
 ) -> tuple[StageConfig, Path]:
-    """Write the cloud assembly of the stage that the context names; return the stage and the assembly's folder."""
+    """Write the cloud assembly of the stage that the context names; return the stage and the assembly's folder.
+
+    `templates_only` leaves the dependencies out of the layers: for reading the templates, not for deploying them.
+    """
     app = App(context={**FLAGS, **context}, outdir=str(out) if out else None, tree_metadata=False, analytics_reporting=False)
     stage = stage_from_context({key: app.node.try_get_context(key) for key in CONTEXT_KEYS})
+    if templates_only:
+        stage = stage.model_copy(update={"bundle_dependencies": False})
     compose(app, stage, sources or SourceTree())
     if stage.check_rules:
-        Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+        check_rules(app)
     return stage, Path(app.synth().directory)

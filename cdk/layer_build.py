@@ -24,12 +24,17 @@ PLATFORMS: Final = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")  # what Ama
 VENUES: Final = frozenset({"binance", "coinbase", "coinbaseexchange", "kraken"})  # the ccxt exchanges that stay
 _UNUSED: Final = ("bin", "**/tests", "**/__pycache__", "**/*.pyi", "**/*.pyx", "**/*.pxd")
 _UNUSED_CCXT: Final = ("async_support", "pro", "prediction", "protobuf", "test")
+_UNREACHABLE: Final = re.compile(r"NewConnectionError|ConnectTimeoutError|NameResolutionError|ProxyError|Connection refused")
 _VENUE_IMPORT: Final = re.compile(r"from ccxt\.([a-z0-9]+) import \1\b.*")
 _VENUE_NAME: Final = re.compile(r"    '([a-z0-9]+)',")
 
 
 class LayerBuildError(RuntimeError):
-    """pip could not fetch or verify the wheels of a layer; its last lines say why."""
+    """LayerBuildError > IndexUnreachableError. pip could not fetch or verify the wheels; its last lines say why."""
+
+
+class IndexUnreachableError(LayerBuildError):
+    """There is no way to a package index, and the layer is not in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def _dependencies(name: str, lock: Path, cache: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=cache, prefix=f"{name}-building-") as building:
         target = Path(building) / "layer" / "python"
         _install(lock, target)
-        _strip(target)
+        strip_packages(target)
         try:
             target.parent.rename(finished)
         except OSError:  # another synth finished it first
@@ -80,7 +85,8 @@ def _install(lock: Path, target: Path) -> None:
     command += ["--ignore-requires-python", f"--target={target}", f"--requirement={lock}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - built above
     if done.returncode != 0:
-        raise LayerBuildError(f"{lock}: {' | '.join(done.stderr.strip().splitlines()[-5:])}")
+        kind = IndexUnreachableError if _UNREACHABLE.search(done.stderr) else LayerBuildError
+        raise kind(f"{lock}: {' | '.join(done.stderr.strip().splitlines()[-5:])}")
 
 
 def _remove(paths: Iterable[Path]) -> None:
@@ -91,7 +97,8 @@ def _remove(paths: Iterable[Path]) -> None:
             path.unlink()
 
 
-def _strip(target: Path) -> None:
+def strip_packages(target: Path) -> None:
+    """Remove from a folder of installed packages what no function uses."""
     for pattern in _UNUSED:
         _remove(target.glob(pattern))
     ccxt = target / "ccxt"

@@ -61,13 +61,11 @@ class FunctionContext:
     alarm_topic: aws_sns.ITopic
 
 
-def _require_size(name: Function, context: FunctionContext, layers: Sequence[Layer]) -> None:
-    parts = {f"layer {layer.name}": layer.unzipped_bytes for layer in layers}
-    parts["code"] = sum(path.stat().st_size for path in source_files(context.sources.handler(name)))
-    limit = context.stage.max_unzipped_megabytes * 1_000_000
-    if sum(parts.values()) > limit:
+def require_size(name: Function, parts: Mapping[str, int], *, megabytes: int) -> None:
+    """Raise FunctionTooLargeError, with the bytes of each part, when together they are more than allowed."""
+    if sum(parts.values()) > megabytes * 1_000_000:
         sizes = ", ".join(f"{part} {size / 1e6:.1f} MB" for part, size in parts.items())
-        raise FunctionTooLargeError(f"{name}: expected at most {limit / 1e6:.0f} MB unzipped, was {sizes}")
+        raise FunctionTooLargeError(f"{name}: expected at most {megabytes} MB unzipped, was {sizes}")
 
 
 class SignalboxFunction(Construct):
@@ -88,8 +86,11 @@ class SignalboxFunction(Construct):
         reserved_concurrency: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        _require_size(name, context, layers)
         stage = context.stage
+        code = context.sources.handler(name)
+        sizes = {f"layer {layer.name}": layer.unzipped_bytes for layer in layers}
+        sizes["code"] = sum(path.stat().st_size for path in source_files(code))
+        require_size(name, sizes, megabytes=stage.max_unzipped_megabytes)
         self.name = stage.function_name(name)
         self.timeout_seconds = timeout_seconds
         logs = aws_logs.LogGroup(
@@ -110,7 +111,7 @@ class SignalboxFunction(Construct):
             runtime=RUNTIME,
             architecture=aws_lambda.Architecture.X86_64,
             handler="handler.handler",
-            code=aws_lambda.Code.from_asset(str(context.sources.handler(name)), exclude=["**/__pycache__", "**/*.pyc"]),
+            code=aws_lambda.Code.from_asset(str(code), exclude=["**/__pycache__", "**/*.pyc"]),
             layers=[layer.version for layer in layers],
             role=self.role,
             log_group=logs,

@@ -10,6 +10,7 @@ import json
 from aws_cdk import Aws, Duration, aws_iam, aws_lambda, aws_scheduler, aws_sns
 from constructs import Construct
 
+from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.queues import DeadLetterQueue
 from signalbox.contracts import Function
 
@@ -32,6 +33,7 @@ class ScheduledJob(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=alarm_topic)
+        acknowledge(self.dead_letters, "SQS3", "It is the dead-letter queue of a schedule, which the rule does not see.")
         group_arn = f"arn:{Aws.PARTITION}:scheduler:{Aws.REGION}:{Aws.ACCOUNT_ID}:schedule-group/{group_name}"
         role = aws_iam.Role(
             self,

@@ -48,6 +48,8 @@ class DataStack(SignalboxStack):
     def _database(self, network: NetworkStack) -> aws_rds.DatabaseInstance:
         stage = self.config
         size = {"t4g.micro": aws_ec2.InstanceSize.MICRO, "t4g.small": aws_ec2.InstanceSize.SMALL}[stage.database_instance]
+        master = aws_rds.DatabaseSecret(self, "LedgerMaster", username=ADMIN_DATABASE_USER)
+        master.apply_removal_policy(self.state_removal)
         database = aws_rds.DatabaseInstance(
             self,
             "Ledger",
@@ -58,7 +60,7 @@ class DataStack(SignalboxStack):
             security_groups=[network.database_group],
             port=POSTGRES_PORT,
             database_name=DATABASE_NAME,
-            credentials=aws_rds.Credentials.from_generated_secret(ADMIN_DATABASE_USER),
+            credentials=aws_rds.Credentials.from_secret(master, ADMIN_DATABASE_USER),
             iam_authentication=True,
             storage_encrypted=True,
             storage_type=aws_rds.StorageType.GP3,
@@ -76,10 +78,8 @@ class DataStack(SignalboxStack):
                 self, "LedgerParameters", engine=_ENGINE, parameters={"rds.force_ssl": "1", "log_min_duration_statement": "1000"}
             ),
         )
-        if database.secret is None:
-            raise ValueError("expected a generated master secret, was none")
-        self.master_secret = database.secret
-        acknowledge(database, "SMG4", "Used at deploy time only, by prepare_database; the functions log in with IAM tokens.")
+        self.master_secret = master
+        acknowledge(master, "SMG4", "Used at deploy time only, by prepare_database; the functions log in with IAM tokens.")
         acknowledge(database, "RDS11", "Reachable from the ledger functions' security group only; another port hides nothing.")
         if not stage.database_multi_az:
             acknowledge(database, "RDS3", f"Stage {stage.name} trades availability for cost.")

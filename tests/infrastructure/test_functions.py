@@ -1,0 +1,160 @@
+"""Edge or ledger: what each function is given, and that it is given no more."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from signalbox.contracts import Env, Function
+from tests.infrastructure.assembly import Assembly, Resource
+
+pytestmark = pytest.mark.infra
+
+LEDGER = {Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX, Function.MIGRATE_DATABASE}
+DATABASE = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
+COMMON = {Env.STAGE, "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
+ENVIRONMENT: dict[Function, set[str]] = {
+    Function.COLLECT_CANDLES: {Env.EVENT_BUS_NAME, Env.SYMBOLS, Env.VENUE, Env.VENUE_URL, Env.COLLECTION_CURSOR_TABLE},
+    Function.GENERATE_SIGNALS: DATABASE
+    | {Env.EVENT_BUS_NAME, Env.MODELS_BUCKET, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
+    Function.SEND_ALERTS: {Env.EVENT_BUS_NAME, Env.TELEGRAM_SECRET_ARN, Env.TELEGRAM_URL, Env.IDEMPOTENCY_TABLE},
+    Function.RELAY_OUTBOX: DATABASE | {Env.EVENT_BUS_NAME},
+    Function.MIGRATE_DATABASE: DATABASE,
+    Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME},
+}
+ACTIONS: dict[Function, set[str]] = {
+    Function.COLLECT_CANDLES: {"dynamodb:GetItem", "dynamodb:PutItem", "events:PutEvents"},
+    Function.GENERATE_SIGNALS: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket"},
+    Function.SEND_ALERTS: {
+        "dynamodb:DeleteItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "events:PutEvents",
+        "secretsmanager:GetSecretValue",
+    },
+    Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect"},
+    Function.MIGRATE_DATABASE: set(),
+    Function.PREPARE_DATABASE: {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
+}
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+CONSUME = {
+    "sqs:ChangeMessageVisibility",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "sqs:GetQueueUrl",
+    "sqs:ReceiveMessage",
+}
+CONSUMERS = {Function.GENERATE_SIGNALS, Function.SEND_ALERTS}
+INTERFACES = {
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
+def deployed(assembly: Assembly, function: Function) -> Resource:
+    return assembly.function(function.value.replace("_", "-"))
+
+
+def statements(assembly: Assembly, function: Function) -> list[dict[str, Any]]:
+    """The statements of every policy attached to the function's role."""
+    found = deployed(assembly, function)
+    role = found.properties["Role"]["Fn::GetAtt"][0]
+    policies = [
+        p for p in assembly.resources("AWS::IAM::Policy") if p.stack == found.stack and {"Ref": role} in p.properties["Roles"]
+    ]
+    return [s for p in policies for s in p.properties["PolicyDocument"]["Statement"]]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_every_function_is_deployed_under_its_name(assembly: Assembly) -> None:
+    names = {r.properties["FunctionName"] for r in assembly.resources("AWS::Lambda::Function")}
+    assert names == {f"signalbox-{assembly.stage}-{f.value.replace('_', '-')}" for f in Function}
+
+
+@pytest.mark.parametrize("function", Function)
+def test_environment_is_exactly_what_the_function_needs(assembly: Assembly, function: Function) -> None:
+    found = deployed(assembly, function).properties["Environment"]["Variables"]
+    assert set(found) == {str(key) for key in ENVIRONMENT[function] | COMMON}
+    assert found[Env.STAGE] == assembly.stage
+    assert found["POWERTOOLS_SERVICE_NAME"] == deployed(assembly, function).properties["FunctionName"]
+
+
+@pytest.mark.parametrize("function", Function)
+def test_actions_are_exactly_what_the_function_needs(assembly: Assembly, function: Function) -> None:
+    actions = {action for s in statements(assembly, function) for action in _listed(s["Action"])}
+    expected = ACTIONS[function] | LOGS
+    expected |= CONSUME if function in CONSUMERS else set()
+    expected |= INTERFACES if function in LEDGER else set()
+    assert actions == expected
+
+
+def test_no_role_has_a_wildcard_action_or_a_managed_policy(assembly: Assembly) -> None:
+    for policy in assembly.resources("AWS::IAM::Policy"):
+        for statement in policy.properties["PolicyDocument"]["Statement"]:
+            assert not [a for a in _listed(statement["Action"]) if "*" in a], policy
+    for role in assembly.resources("AWS::IAM::Role"):
+        assert "ManagedPolicyArns" not in role.properties, role
+
+
+@pytest.mark.parametrize("function", Function)
+def test_a_wildcard_resource_is_only_for_network_interfaces(assembly: Assembly, function: Function) -> None:
+    for statement in statements(assembly, function):
+        if "*" in _listed(statement["Resource"]):
+            assert set(_listed(statement["Action"])) == INTERFACES
+
+
+@pytest.mark.parametrize("function", Function)
+def test_ledger_functions_are_in_the_network_and_edge_functions_are_not(assembly: Assembly, function: Function) -> None:
+    network = deployed(assembly, function).properties.get("VpcConfig")
+    if function not in LEDGER:
+        assert network is None
+        return
+    assert network is not None
+    assert len(network["SubnetIds"]) == 2
+    assert "LedgerFunctions" in json.dumps(network["SecurityGroupIds"])
+
+
+@pytest.mark.parametrize("function", sorted(LEDGER))
+def test_ledger_functions_can_read_no_secret(assembly: Assembly, function: Function) -> None:
+    assert not any("secretsmanager" in json.dumps(s) for s in statements(assembly, function))
+    assert "Secret" not in json.dumps(deployed(assembly, function).properties["Environment"])
+
+
+def test_only_the_app_user_logs_in_with_a_token(assembly: Assembly) -> None:
+    for function in (Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX):
+        (connect,) = (s for s in statements(assembly, function) if s["Action"] == "rds-db:connect")
+        assert json.dumps(connect["Resource"]).count("/signalbox_app") == 1
+    assert not any("rds-db:connect" in json.dumps(s) for s in statements(assembly, Function.MIGRATE_DATABASE))
+
+
+@pytest.mark.parametrize("function", Function)
+def test_functions_share_runtime_architecture_and_handler(assembly: Assembly, function: Function) -> None:
+    found = deployed(assembly, function).properties
+    assert (found["Runtime"], found["Architectures"], found["Handler"]) == ("python3.14", ["x86_64"], "handler.handler")
+    assert found["LoggingConfig"]["LogGroup"]
+
+
+def test_logs_are_kept_for_a_known_time(assembly: Assembly) -> None:
+    days = {"local": 1, "dev": 30, "prod": 365}[assembly.stage]
+    assert {r.properties["RetentionInDays"] for r in assembly.resources("AWS::Logs::LogGroup")} == {days}
+
+
+def test_local_functions_meet_the_stand_ins(local: Assembly) -> None:
+    signals = deployed(local, Function.GENERATE_SIGNALS).properties["Environment"]["Variables"]
+    assert (signals[Env.DATABASE_HOST], signals[Env.DATABASE_SSLMODE]) == ("sockets", "disable")
+    assert deployed(local, Function.COLLECT_CANDLES).properties["Environment"]["Variables"][Env.VENUE_URL].endswith(":9001")
+    assert deployed(local, Function.SEND_ALERTS).properties["Environment"]["Variables"][Env.TELEGRAM_URL].endswith(":9002")
+
+
+def test_collection_never_runs_twice_at_once(assembly: Assembly) -> None:
+    assert deployed(assembly, Function.COLLECT_CANDLES).properties["ReservedConcurrentExecutions"] == 1

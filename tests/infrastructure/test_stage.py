@@ -1,0 +1,65 @@
+"""The app's context: what it takes and what it refuses. And the two ways to start the app."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
+from cdk.stage import StageError, stage_from_context
+from tests.infrastructure.conftest import LOCAL_ENDPOINTS
+
+pytestmark = pytest.mark.infra
+
+
+def test_stage_is_dev_unless_told() -> None:
+    assert stage_from_context({}).name == "dev"
+
+
+def test_context_overrides_what_an_operator_chooses() -> None:
+    stage = stage_from_context(
+        {"stage": "prod", "alarm_email": "ops@example.com", "symbols": "BTC-USD, ETH-USD", "venue": "kraken"}
+    )
+    assert (stage.alarm_email, stage.symbols, stage.venue) == ("ops@example.com", ("BTC-USD", "ETH-USD"), "kraken")
+
+
+def test_unknown_stage_is_refused() -> None:
+    with pytest.raises(StageError, match="'test'"):
+        stage_from_context({"stage": "test"})
+
+
+def test_local_stage_needs_its_endpoints() -> None:
+    with pytest.raises(StageError, match="database_host"):
+        stage_from_context({"stage": "local"})
+
+
+def test_endpoints_belong_to_the_local_stage_alone() -> None:
+    with pytest.raises(StageError, match="local only"):
+        stage_from_context({"stage": "prod", "local_endpoints": json.dumps(LOCAL_ENDPOINTS)})
+
+
+def test_malformed_endpoints_are_refused() -> None:
+    with pytest.raises(ValidationError, match="database_port"):
+        stage_from_context({"stage": "local", "local_endpoints": json.dumps(LOCAL_ENDPOINTS | {"database_port": 0})})
+
+
+def test_a_missing_starter_bundle_is_named_with_what_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(SourceMissingError, match="signalbox train"):
+        _ = SourceTree(tmp_path).starter_bundle
+
+
+@pytest.mark.parametrize("start", [["cdk/app.py"], ["-m", "cdk.app"]])
+def test_app_starts_as_a_file_and_as_a_module(start: list[str], tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "CDK_", "JSII_"))}  # noqa: TID251
+    environment["CDK_OUTDIR"] = str(tmp_path)
+    environment["CDK_CONTEXT_JSON"] = json.dumps({"stage": "local", "local_endpoints": json.dumps(LOCAL_ENDPOINTS)})
+    environment["PATH"] = "/nonexistent"  # no node, no git, no docker
+    done = subprocess.run([sys.executable, *start], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "manifest.json").exists()

@@ -1,0 +1,124 @@
+"""What would be missed: counted, pinned, encrypted, kept."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.infrastructure.assembly import Assembly
+
+pytestmark = pytest.mark.infra
+
+# A changed logical id is a new, empty resource: changing this list is a data migration.
+STATEFUL = {
+    "data/BackupsBucket2936A3AA": "AWS::S3::Bucket",
+    "data/CollectionCursors64C642A1": "AWS::DynamoDB::Table",
+    "data/IdempotencyC15CBC33": "AWS::DynamoDB::Table",
+    "data/LedgerB7379752": "AWS::RDS::DBInstance",
+    "data/LedgerMasterAF703E9E": "AWS::SecretsManager::Secret",
+    "data/LogsBucket5C52C3D2": "AWS::S3::Bucket",
+    "data/MarketDataBucket420AE01D": "AWS::S3::Bucket",
+    "data/ModelsBucket970C6ADA": "AWS::S3::Bucket",
+    "data/ReportsBucket95FE29A2": "AWS::S3::Bucket",
+    "operations/AlarmKeyE05DE300": "AWS::KMS::Key",
+    "secrets/Exchange6745BA1E": "AWS::SecretsManager::Secret",
+    "secrets/Telegram81A8E329": "AWS::SecretsManager::Secret",
+}
+STATEFUL_TYPES = (
+    "AWS::RDS::DBInstance",
+    "AWS::S3::Bucket",
+    "AWS::DynamoDB::Table",
+    "AWS::SecretsManager::Secret",
+    "AWS::KMS::Key",
+)
+
+
+def test_stateful_resources_are_pinned(prod: Assembly) -> None:
+    assert {str(r): r.type for r in prod.resources(*STATEFUL_TYPES)} == STATEFUL
+
+
+def test_every_stage_has_the_same_state(assemblies: dict[str, Assembly]) -> None:
+    kinds = {stage: sorted(r.type for r in a.resources(*STATEFUL_TYPES)) for stage, a in assemblies.items()}
+    assert kinds["local"] == kinds["dev"] == kinds["prod"]
+
+
+def test_prod_keeps_its_state(prod: Assembly) -> None:
+    for resource in prod.resources(*STATEFUL_TYPES):
+        assert resource.body["DeletionPolicy"] == "Retain", resource
+        assert resource.body["UpdateReplacePolicy"] == "Retain", resource
+
+
+def test_prod_protects_its_stateful_stacks(assemblies: dict[str, Assembly]) -> None:
+    def protected(stage: str) -> set[str]:
+        manifest = assemblies[stage].manifest
+        return {name for name, artifact in manifest.items() if artifact["properties"].get("terminationProtection")}
+
+    assert protected("prod") == {"signalbox-prod-data", "signalbox-prod-secrets"}
+    assert protected("dev") == protected("local") == set()
+
+
+def test_stateful_names_are_cloudformations(assembly: Assembly) -> None:
+    names = ("BucketName", "TableName", "DBInstanceIdentifier", "Name", "QueueName")
+    for resource in assembly.resources(*STATEFUL_TYPES, "AWS::SQS::Queue"):
+        assert not set(names) & set(resource.properties), resource
+
+
+def test_database_is_private_encrypted_and_takes_iam_tokens(assembly: Assembly) -> None:
+    (database,) = assembly.resources("AWS::RDS::DBInstance")
+    expected = {
+        "Engine": "postgres",
+        "EnableIAMDatabaseAuthentication": True,
+        "StorageEncrypted": True,
+        "PubliclyAccessible": False,
+        "DBName": "signalbox",
+        "MasterUsername": "signalbox_admin",
+        "CopyTagsToSnapshot": True,
+    }
+    assert {key: database.properties[key] for key in expected} == expected
+    (parameters,) = assembly.resources("AWS::RDS::DBParameterGroup")
+    assert parameters.properties["Parameters"]["rds.force_ssl"] == "1"
+    assert "{{resolve:secretsmanager:" in json.dumps(database.properties["MasterUserPassword"])
+
+
+@pytest.mark.parametrize(
+    ("stage", "size", "multi_az", "protected", "backup_days"),
+    [("dev", "db.t4g.micro", False, False, 7), ("prod", "db.t4g.small", True, True, 35)],
+)
+def test_database_follows_its_stage(
+    assemblies: dict[str, Assembly], stage: str, size: str, multi_az: bool, protected: bool, backup_days: int
+) -> None:
+    (database,) = assemblies[stage].resources("AWS::RDS::DBInstance")
+    found = [database.properties[k] for k in ("DBInstanceClass", "MultiAZ", "DeletionProtection", "BackupRetentionPeriod")]
+    assert found == [size, multi_az, protected, backup_days]
+
+
+def test_buckets_are_versioned_encrypted_private_and_logged(assembly: Assembly) -> None:
+    buckets = assembly.resources("AWS::S3::Bucket")
+    assert len(buckets) == 5
+    for bucket in buckets:
+        have = bucket.properties
+        assert have["VersioningConfiguration"] == {"Status": "Enabled"}, bucket
+        assert "BucketEncryption" in have, bucket
+        assert set(have["PublicAccessBlockConfiguration"].values()) == {True}, bucket
+        assert have["LifecycleConfiguration"]["Rules"], bucket
+        assert ("LoggingConfiguration" in have) != bucket.logical_id.startswith("Logs"), bucket
+
+
+def test_buckets_and_queues_and_topics_take_tls_only(assembly: Assembly) -> None:
+    policies = assembly.resources("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy")
+    holders = assembly.resources("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SNS::Topic")
+    assert len(policies) == len(holders)
+    for policy in policies:
+        denied = [s for s in policy.properties["PolicyDocument"]["Statement"] if s["Effect"] == "Deny"]
+        assert {"Bool": {"aws:SecureTransport": "false"}} in [s["Condition"] for s in denied], policy
+
+
+def test_tables_are_on_demand_and_recoverable(assembly: Assembly) -> None:
+    tables = {next(k["AttributeName"] for k in t.properties["KeySchema"]): t for t in assembly.resources("AWS::DynamoDB::Table")}
+    assert set(tables) == {"symbol", "id"}
+    for table in tables.values():
+        assert table.properties["BillingMode"] == "PAY_PER_REQUEST"
+        assert table.properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert table.properties["SSESpecification"] == {"SSEEnabled": True}
+    assert tables["id"].properties["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
