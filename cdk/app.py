@@ -1,4 +1,4 @@
-"""The CDK app: `python cdk/app.py -c stage=dev --out cdk.out`, or `npx cdk@2.1148.1 deploy --all -c stage=dev`.
+"""The CDK app: `python cdk/app.py -c stage=dev --out cdk.out`, or `npx aws-cdk@2.1148.1 deploy --all -c stage=dev`.
 
 Under the CDK's command the context and the folder come through CDK_CONTEXT_JSON and CDK_OUTDIR; both ways give one assembly.
 """
@@ -25,15 +25,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Synthesise one stage."""
     parser = argparse.ArgumentParser(prog="cdk/app.py", description="Synthesise Signalbox's cloud assembly (offline).")
     parser.add_argument("-c", "--context", action="append", default=[], metavar="KEY=VALUE", help="stage=local|dev|prod, …")
-    parser.add_argument("--out", default=None, help="folder of the assembly; default CDK_OUTDIR, else cdk.out")
+    parser.add_argument("--out", default=None, help="folder of the assembly; default CDK_OUTDIR, else a new one")
     found = parser.parse_args(arguments)
 
     from cdk.node import use_bundled_node  # noqa: PLC0415 - after the path is right
 
     use_bundled_node()
-    from cdk.composition import synthesise  # noqa: PLC0415 - imports aws_cdk, which starts node
+    from cdk.composition import OPERATOR_ERRORS, synthesise  # noqa: PLC0415 - imports aws_cdk, which starts node
 
-    synthesise(_pairs(found.context), out=found.out)
+    try:
+        synthesise(_pairs(found.context), out=found.out)
+    except OPERATOR_ERRORS as error:
+        raise SystemExit(f"cdk/app.py: {error}") from None
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
+from pydantic import ValidationError
 
-from cdk.constructs.function import FunctionContext
-from cdk.sources import REPOSITORY, SourceTree
+from cdk.constructs.function import FunctionContext, FunctionTooLargeError
+from cdk.layer_build import LayerBuildError
+from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
 from cdk.stacks.alerts import AlertsStack
 from cdk.stacks.dashboard import DashboardStack
 from cdk.stacks.data import DataStack
@@ -22,9 +24,17 @@ from cdk.stacks.operations import OperationsStack
 from cdk.stacks.schema import SchemaStack
 from cdk.stacks.secrets import SecretsStack
 from cdk.stacks.signals import SignalsStack
-from cdk.stage import CONTEXT_KEYS, StageConfig, stage_from_context
+from cdk.stage import CONTEXT_KEYS, StageConfig, StageError, stage_from_context
 
 FLAGS: Final[dict[str, Any]] = json.loads((REPOSITORY / "cdk.json").read_text(encoding="utf-8"))["context"]
+
+OPERATOR_ERRORS: Final = (
+    StageError,
+    ValidationError,
+    SourceMissingError,
+    LayerBuildError,
+    FunctionTooLargeError,
+)  # say what to do
 
 
 def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:

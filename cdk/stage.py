@@ -1,7 +1,7 @@
 """What differs between the stages, and nothing else: the templates ask this page, never the name of a stage.
 
 A stage is read from the app's context (`-c stage=dev`); `local` also needs `local_endpoints`. Which resources exist is the
-stacks' business. Decision: docs/decisions/0010-templates.md.
+stacks' business. Decision: docs/decisions/0010-stacks-and-their-borders.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The layers of one stack: the library with its runtime, inference, and exchange access.
 
 A stack has its own layer versions, made of assets that are built and uploaded once: a version handed from one stack to
-another would be an export that no deployment could change. Decision: docs/decisions/0011-layers.md.
+another would be an export that no deployment could change. Decision: docs/decisions/0011-layers-are-built-without-docker.md.
 """
 
 from __future__ import annotations

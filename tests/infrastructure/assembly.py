@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -20,6 +22,7 @@ class Resource:
         found: dict[str, Any] = self.body.get("Properties", {})
         return found
 
+    @override
     def __str__(self) -> str:
         return f"{self.stack}/{self.logical_id}"
 

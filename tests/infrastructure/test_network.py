@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def test_no_stack_has_a_way_to_the_internet(assembly: Assembly) -> None:
 def test_subnets_are_two_and_private(assembly: Assembly) -> None:
     subnets = assembly.resources("AWS::EC2::Subnet")
     assert len(subnets) == 2
-    assert {json.dumps(s.properties["AvailabilityZone"]) for s in subnets}.__len__() == 2
+    assert len({json.dumps(s.properties["AvailabilityZone"]) for s in subnets}) == 2
     assert not any(s.properties["MapPublicIpOnLaunch"] for s in subnets)
 
 
@@ -32,7 +33,7 @@ def test_the_doors_are_s3_and_the_bus(assembly: Assembly) -> None:
     assert all("PolicyDocument" in e.properties for e in endpoints)
 
 
-def _group(assembly: Assembly, name: str) -> dict[str, object]:
+def _group(assembly: Assembly, name: str) -> dict[str, Any]:
     (found,) = (r for r in assembly.resources("AWS::EC2::SecurityGroup") if r.logical_id.startswith(name))
     return found.properties
 
@@ -40,13 +41,13 @@ def _group(assembly: Assembly, name: str) -> dict[str, object]:
 def test_ledger_functions_reach_only_postgres_and_https(assembly: Assembly) -> None:
     group = _group(assembly, "LedgerFunctions")
     assert "SecurityGroupIngress" not in group
-    rules = [(r["FromPort"], r["ToPort"], r["CidrIp"]) for r in group["SecurityGroupEgress"]]  # type: ignore[attr-defined]
+    rules = [(r["FromPort"], r["ToPort"], r["CidrIp"]) for r in group["SecurityGroupEgress"]]
     assert rules == [(5432, 5432, "10.20.0.0/16"), (443, 443, "10.20.0.0/16"), (443, 443, "0.0.0.0/0")]
 
 
 @pytest.mark.parametrize(("name", "port"), [("Database", 5432), ("EventsEndpoint", 443)])
 def test_database_and_endpoint_take_ledger_functions_only(assembly: Assembly, name: str, port: int) -> None:
-    (rule,) = _group(assembly, name)["SecurityGroupIngress"]  # type: ignore[misc]
+    (rule,) = _group(assembly, name)["SecurityGroupIngress"]
     assert (rule["FromPort"], rule["ToPort"]) == (port, port)
     assert "LedgerFunctions" in json.dumps(rule["SourceSecurityGroupId"])
     assert "CidrIp" not in rule

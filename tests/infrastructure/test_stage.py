@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from cdk.app import main
 from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
 from cdk.stage import StageError, stage_from_context
 from tests.infrastructure.conftest import LOCAL_ENDPOINTS
@@ -63,3 +64,8 @@ def test_app_starts_as_a_file_and_as_a_module(start: list[str], tmp_path: Path) 
     done = subprocess.run([sys.executable, *start], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "manifest.json").exists()
+
+
+def test_app_tells_an_operator_what_is_wrong_in_one_line() -> None:
+    with pytest.raises(SystemExit, match=r"expected stage local \| dev \| prod, was 'test'"):
+        main(["-c", "stage=test"])
