@@ -41,6 +41,14 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
+        try:
+            handle(record)
+        except Exception:
+            # Powertools hands the message back to the queue without a word; the log must say why
+            logger.exception("record_failed", message_id=record.message_id)
+            raise
+
+    def handle(record: SQSRecord) -> None:
         envelope = json.loads(record.body)
         event = parse_event(envelope["detail-type"], envelope["detail"])
         if not isinstance(event, CandlesClosed):

@@ -33,6 +33,16 @@ def make_handler(app: SendAlerts) -> Callable[[dict[str, Any], LambdaContext], A
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
+        try:
+            handle(record)
+        except MessengerError:
+            raise  # told already, and expected
+        except Exception:
+            # Powertools hands the message back to the queue without a word; the log must say why
+            logger.exception("record_failed", message_id=record.message_id)
+            raise
+
+    def handle(record: SQSRecord) -> None:
         envelope = json.loads(record.body)
         event = parse_event(envelope["detail-type"], envelope["detail"])
         try:

@@ -137,3 +137,8 @@ def test_a_failed_delivery_is_not_remembered(deliveries: DynamoDeliveryLog) -> N
 def test_the_database_token_names_host_and_user_and_needs_no_network() -> None:
     token = token_password(boto3.client("rds"), host="db.example", port=5432, user="signalbox_app")()
     assert token.startswith("db.example:5432/?Action=connect&DBUser=signalbox_app")
+
+
+def test_a_socket_folder_is_signed_for_as_this_machine() -> None:
+    token = token_password(boto3.client("rds"), host="/run/postgresql", port=5432, user="signalbox_app")()
+    assert token.startswith("localhost:5432/?Action=connect")
