@@ -1,0 +1,154 @@
+"""The commands as a person runs them: their output, exit codes, files, addresses, and that they leave no process behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from local.processes import wait_until
+from local.settings import REPOSITORY, load_settings
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A state folder of the test's own that shares the synthesised templates."""
+    settings = load_settings()
+    folder = settings.state / "e2e" / f"commands-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (settings.state / "assembly").mkdir(exist_ok=True)
+    (folder / "assembly").symlink_to(settings.state / "assembly", target_is_directory=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def start(state: Path, tmp_path: Path) -> Iterator[Start]:
+    """Start commands; none outlives the test."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[bytes]:
+        env = {**load_settings().base_env, "SIGNALBOX_STATE": str(state), "CI": "true"}
+        with (tmp_path / "output.log").open("ab") as sink:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "local.command", *arguments], cwd=REPOSITORY, env=env, stdout=sink, stderr=sink
+            )
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def output(tmp_path: Path) -> str:
+    return (tmp_path / "output.log").read_text()
+
+
+def await_output(tmp_path: Path, process: subprocess.Popen[bytes], part: str) -> None:
+    wait_until(
+        lambda: part in output(tmp_path) or None,
+        what=f"{part!r} in the output",
+        seconds=120,
+        alive=lambda: process.poll() is None,
+    )
+
+
+def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def assert_gone(processes: list[psutil.Process]) -> None:
+    assert processes
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    assert alive == []
+
+
+def test_demo_writes_its_summary_report_and_chart(start: Start, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start("demo", "--hours", "0.5", "--out", str(out))
+    assert process.wait(200) == 0, output(tmp_path)
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["exit"] == "ok"
+    assert summary["cycles"] == 6
+    assert summary["signals"]["total"] == 18 == summary["shadow_signals"]
+    assert summary["duplicates_injected"] == 1 == summary["duplicates_ignored"]
+    assert summary["model"]["stage"] == "shadow"
+    assert "shadow: not for trading" in (out / "report.html").read_text()
+    assert (out / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_interrupted_writes_what_it_has_and_leaves_no_process(start: Start, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start("demo", "--hours", "24", "--out", str(out))
+    await_output(tmp_path, process, "cycle 1/")
+    children = family(process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["exit"] == "interrupted"
+    assert 1 <= summary["cycles"] < 288
+    assert_gone(children)
+
+
+def test_demo_killed_leaves_no_process(start: Start, tmp_path: Path) -> None:
+    process = start("demo", "--hours", "24", "--out", str(tmp_path / "out"))
+    await_output(tmp_path, process, "cycle 1/")
+    children = family(process)
+    process.kill()
+    process.wait()
+    assert_gone(children)
+
+
+def test_wrong_input_is_one_line_and_exit_2(start: Start, tmp_path: Path) -> None:
+    process = start("demo", "--data", str(tmp_path / "nowhere"))
+    assert process.wait(60) == 2
+    assert output(tmp_path) == f"signalbox: {tmp_path / 'nowhere'}: no such folder\n"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_up_listens_on_loopback_only_refuses_a_second_one_and_stops_cleanly(
+    start: Start, tmp_path: Path, stop: signal.Signals
+) -> None:
+    process = start("up")
+    await_output(tmp_path, process, "BTC-USD")
+    children = family(process)
+    listening = [c for p in [psutil.Process(process.pid), *children] for c in p.net_connections("inet") if c.status == "LISTEN"]
+    assert len(listening) >= 3
+    assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
+    second = start("up")
+    assert second.wait(60) == 2
+    assert f"process {process.pid}" in output(tmp_path)
+    process.send_signal(stop)
+    assert process.wait(60) == 0
+    assert_gone(children)
+
+
+def test_up_finds_its_state_again(start: Start, state: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        process = start("up")
+        seen = output(tmp_path).count("  BTC-USD ")
+        wait_until(
+            lambda before=seen: output(tmp_path).count("  BTC-USD ") > before or None,
+            what="a decided cycle",
+            seconds=120,
+            alive=lambda p=process: p.poll() is None,
+        )
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    assert (state / "up" / "aws" / "state").is_dir()
+    assert "!" not in output(tmp_path).replace("[shadow]", "")

@@ -1,0 +1,117 @@
+"""The five-minute cycle on the deployed functions: order, repeats, late deliveries, a database that goes away, models."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from local.processes import wait_until
+from local.settings import REPOSITORY
+from local.stand_ins.faults import Fault, VenueFault
+from signalbox.contracts import Function, Metric
+from signalbox.inference.archive import pack_bundle
+from signalbox.market.candles import Symbol
+from tests.e2e.conftest import Market
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+HALF_HOUR = timedelta(minutes=30)
+STARTER = REPOSITORY / "training" / "starter_bundle"
+
+
+def test_dozen_cycles_give_every_symbol_one_shadow_signal_each_and_alerts_for_what_is_issued(market: Market) -> None:
+    sent = len(market.texts())
+    cycles = [market.cycle() for _ in range(12)]
+    market.quiet()
+    rows = [row for at in cycles for row in market.signals(at).values()]
+    assert len(rows) == 12 * len(market.cloud.symbols)
+    assert {row.stage for row in rows} == {"shadow"}
+    issued = [row for row in rows if row.direction != "HOLD"]
+    told = [text for text in market.texts()[sent:] if "for the next" in text]
+    assert len(told) == len(issued)
+    assert all("SHADOW" in text for text in told)
+
+
+def test_ledger_holds_the_venue_s_bars_exactly(market: Market) -> None:
+    at = market.cycle()
+    for symbol in market.cloud.symbols:
+        expected = market.cloud.exchange._feed.bars(symbol, at - HALF_HOUR, at)
+        recorded = market.cloud.ledger.bars(symbol, at - HALF_HOUR, at)
+        assert recorded.open_time_ms.tolist() == expected.open_time_ms.tolist()
+        assert recorded.close.tolist() == expected.close.tolist()
+        assert market.signals(at)[symbol].price == expected.close[-1]
+
+
+def test_cycle_fired_three_times_leaves_one_signal_a_symbol_and_counts_the_duplicates(market: Market) -> None:
+    logs = market.cloud.logs
+    before = logs.total(Function.GENERATE_SIGNALS, Metric.DUPLICATES_IGNORED)
+    at = market.cycle()
+    market.fire(at)
+    market.fire(at)
+    market.quiet()
+    assert set(market.signals(at)) == set(market.cloud.symbols)
+    wait_until(
+        lambda: logs.total(Function.GENERATE_SIGNALS, Metric.DUPLICATES_IGNORED) == before + 2 or None,
+        what="two ignored duplicates",
+        seconds=20,
+    )
+
+
+def test_cycles_out_of_order_mark_the_older_one_late(market: Market) -> None:
+    older, newer = market.tick(), market.tick()
+    market.fire(newer)
+    market.decide(newer)
+    market.quiet()
+    sent = len(market.texts())
+    market.fire(older)
+    market.decide(older)
+    market.quiet()
+    assert all(row.late for row in market.signals(older).values())
+    assert set(market.signals(older)) == set(market.cloud.symbols)
+    assert not any(row.late for row in market.signals(newer).values())
+    assert len(market.texts()) == sent
+
+
+def test_database_restarted_in_the_middle_of_a_cycle_loses_and_doubles_nothing(market: Market) -> None:
+    at = market.tick()
+    market.cloud.postgres.stop()
+    market.fire(at)
+    market.cloud.postgres.start()
+    market.decide(at)
+    market.quiet()
+    assert set(market.signals(at)) == set(market.cloud.symbols)
+
+
+def test_event_left_unpublished_is_relayed_and_not_alerted_twice(market: Market) -> None:
+    market.cloud.exchange.faults.add(Fault(VenueFault.EMPTY, "ETH-USD"))
+    sent = len(market.texts())
+    at = market.cycle()
+    market.await_text("ETH-USD has no signals", sent)
+    market.quiet()
+    sent = len(market.texts())
+    with psycopg.connect(market.cloud.postgres.dsn) as connection:
+        connection.execute("UPDATE outbox SET published_at = NULL WHERE created_at = %s", (at,))
+    firing = market.cloud.clock.fire(market.relay, at)
+    assert firing.answer["published"] >= 1
+    market.quiet()
+    assert len(market.texts()) == sent
+
+
+def test_tampered_bundle_is_refused_and_the_one_in_use_stays(market: Market) -> None:
+    in_use = {row.deployment for row in market.signals(market.cycle()).values()}
+    archive = bytearray(pack_bundle(STARTER))
+    place = archive.index(b"xgboost-0.onnx") + 200
+    archive[place] ^= 0xFF
+    sent = len(market.texts())
+    market.cloud.deploy_bundle(STARTER, deployment="tampered", archive=bytes(archive))
+    at = market.cycle()
+    assert {row.deployment for row in market.signals(at).values()} == in_use
+    assert "stays in use" in market.await_text("tampered was refused", sent)
+
+
+def test_new_bundle_takes_over_within_one_cycle(market: Market) -> None:
+    market.cloud.deploy_bundle(STARTER, deployment="second")
+    at = market.cycle()
+    assert {row.deployment for row in market.signals(at).values()} == {"second"}
+    assert Symbol("BTC-USD") in market.signals(at)
