@@ -23,8 +23,11 @@ $(READY): requirements/run.lock requirements/setup.lock pyproject.toml
 	@echo "Setting up the environment (once; about a minute) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/setup.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/run.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@# uv takes seconds; where it cannot reach the index as pip is configured to (a mirror, a certificate), pip does
+	@$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python --require-hashes requirements/run.lock || \
+	  { echo "uv could not reach the package index; installing with pip ..."; \
+	    $(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/run.lock; }
+	@$(BIN)/uv pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 run: $(READY)  ## the main job: signalbox demo (ARGS="--hours 2 --out out/demo")
