@@ -6,7 +6,7 @@ Nothing here decides anything: the deployed functions do. The replay only holds 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -76,11 +76,10 @@ class Replay:
         self.warnings: list[str] = []
         self._refused: dict[str, str] = {}
 
-    def run(self, on_cycle: Callable[[datetime], None] = lambda _: None) -> None:
+    def run(self) -> None:
         """Replay every cycle, then wait until all queues are quiet. Raises StuckError."""
         total = expected_cycles(self._start, self._end)
         for number, cycle_at in enumerate(cycles_between(self._start, self._end), start=1):
-            on_cycle(cycle_at)
             self.cycle(cycle_at)
             if self._fire_twice and number % FIRED_TWICE_EVERY == FIRED_TWICE_FIRST:
                 self._fire(self._cloud.clock.fire(self._collect, cycle_at))
@@ -92,6 +91,7 @@ class Replay:
             elapsed = self.timings[-1].milliseconds
             self._view.cycle(CycleFacts(number, total, cycle_at, elapsed, signals, refusals, sent))
         self._cloud.watch.until_quiet(seconds=QUIET_SECONDS)
+        self._view.finished(len(self._cloud.telegram.messages))
 
     def cycle(self, cycle_at: datetime) -> None:
         """Fire what is due at one boundary and wait until the ledger has decided it."""

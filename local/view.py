@@ -57,6 +57,9 @@ class View(AbstractContextManager["View"], Protocol):
     def cycle(self, facts: CycleFacts) -> None:
         """One cycle was decided."""
 
+    def finished(self, alerts_sent: int) -> None:
+        """Every cycle is decided and every alert is out."""
+
     def warn(self, text: str) -> None:
         """Something the operator should know."""
 
@@ -85,6 +88,9 @@ class PlainView:
         said = "  ".join(f"{s.symbol} {s.price:,.2f} {s.direction} {s.confidence:.0%}" for s in facts.signals)
         head = f"cycle {facts.number}/{facts.total}  {facts.cycle_at:%Y-%m-%d %H:%M}  {facts.milliseconds:.0f} ms"
         self._say(f"{head}  {said}  alerts {facts.alerts_sent}")
+
+    def finished(self, alerts_sent: int) -> None:
+        self._say(f"all queues are empty, {alerts_sent} alerts sent")
 
     def warn(self, text: str) -> None:
         self._say(f"! {text}")
@@ -143,6 +149,10 @@ class LiveView:
         self._alerts = facts.alerts_sent
         pace = f"{facts.cycle_at:%m-%d %H:%M} · {facts.milliseconds:.0f} ms"
         self._progress.update(self._task, completed=facts.number, pace=pace)
+
+    def finished(self, alerts_sent: int) -> None:
+        self._alerts = alerts_sent
+        self._progress.update(self._task, description="done")
 
     def warn(self, text: str) -> None:
         self._warnings.append(text)
