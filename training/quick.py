@@ -22,7 +22,7 @@ from signalbox.inference.ensemble import sigmoid
 from signalbox.inference.manifest import GOLDEN_FILE, REPORT_FILE, FrozenThresholds
 from signalbox.market.candles import Bars, from_ms
 from training.calibration import fit_temperature, freeze_thresholds
-from training.candles import CandleFile, find_candle_files, read_bars
+from training.candles import CandleSeries, find_candle_files, read_bars
 from training.dataset import DECISION_MINUTES, ENTRY_LAG_BARS, HORIZON_MINUTES, Dataset, build_dataset
 from training.evaluation import Evaluation, evaluate
 from training.export import booster_to_onnx, parity_difference
@@ -152,7 +152,7 @@ def _logits(boosters: Sequence[xgb.Booster], rows: NDArray[np.float32]) -> NDArr
 
 
 def _draft(
-    request: TrainRequest, files: Sequence[CandleFile], data: Dataset, fitted: _Fitted, fitted_rows: int
+    request: TrainRequest, files: Sequence[CandleSeries], data: Dataset, fitted: _Fitted, fitted_rows: int
 ) -> dict[str, Any]:
     """Return the manifest before its gates are known."""
     schema = data.schema
@@ -182,7 +182,7 @@ def _draft(
             "rows": len(data),
             "fitted_rows": fitted_rows,
             "seed": request.seed,
-            "sources": [{"name": file.path.name, "sha256": file.sha256()} for file in files],
+            "sources": [{"name": file.name, "sha256": file.sha256()} for file in files],
         },
         "gates": dict.fromkeys(Gate, Verdict.NOT_EVALUATED),
         "passes_promotion": False,

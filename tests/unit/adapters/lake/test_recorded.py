@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from signalbox.adapters.lake.recorded import RecordedFile
+from signalbox.adapters.lake.series import find_series, require_bars
 from signalbox.market.candles import MarketDataError
 from tests.unit.training.synthetic import table_of, walk, write_candles
-from training.candles import CandleFile, find_candle_files, read_bars
 
 BARS = walk(0.1)
 TABLE = table_of(BARS)
@@ -31,30 +32,30 @@ def _edited(name: str, row: int, value: float) -> pa.Table:
 def test_files_become_canonical_symbols_in_product_order(tmp_path: Path) -> None:
     write_candles(tmp_path, walk(0.1, symbol="SOL-USD"), walk(0.1, symbol="AAA-USD"), walk(0.1), walk(0.1, symbol="ETH-USD"))
     (tmp_path / "notes.txt").write_text("not candles")
-    assert [file.symbol for file in find_candle_files(tmp_path)] == ["BTC-USD", "ETH-USD", "SOL-USD", "AAA-USD"]
+    assert [file.symbol for file in find_series(tmp_path)] == ["BTC-USD", "ETH-USD", "SOL-USD", "AAA-USD"]
 
 
 def test_round_trip_is_exact_and_bounded_by_start_and_end(tmp_path: Path) -> None:
-    (file,) = find_candle_files(write_candles(tmp_path, BARS))
-    whole = read_bars(file)
+    (file,) = find_series(write_candles(tmp_path, BARS))
+    whole = require_bars(file)
     np.testing.assert_array_equal(whole.close, BARS.close)
     np.testing.assert_array_equal(whole.open_time_ms, BARS.open_time_ms)
-    part = read_bars(file, datetime(2024, 1, 1, 0, 10, tzinfo=UTC), datetime(2024, 1, 1, 0, 20, tzinfo=UTC))
+    part = require_bars(file, datetime(2024, 1, 1, 0, 10, tzinfo=UTC), datetime(2024, 1, 1, 0, 20, tzinfo=UTC))
     assert len(part) == 10
 
 
 def test_missing_folder_and_empty_folder_say_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(MarketDataError, match=r"nowhere: expected a folder"):
-        find_candle_files(tmp_path / "nowhere")
-    with pytest.raises(MarketDataError, match=r"BTC-USDT-1m\.parquet, found none"):
-        find_candle_files(tmp_path)
+    with pytest.raises(MarketDataError, match=r"nowhere: expected candles such as"):
+        find_series(tmp_path / "nowhere")
+    with pytest.raises(MarketDataError, match="found none"):
+        find_series(tmp_path)
 
 
 def test_two_files_of_one_symbol_are_refused(tmp_path: Path) -> None:
     write_candles(tmp_path, BARS)
     pq.write_table(TABLE, tmp_path / "BTC-USD-1m.parquet")
     with pytest.raises(MarketDataError, match=r"BTC-USDT-1m.*BTC-USD-1m.*keep one|BTC-USD-1m.*BTC-USDT-1m|keep one"):
-        find_candle_files(tmp_path)
+        find_series(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -74,13 +75,18 @@ def test_two_files_of_one_symbol_are_refused(tmp_path: Path) -> None:
         (lambda: _edited("low", 4, -1.0), "impossible"),
         (lambda: _edited("high", 5, 1.0), "impossible"),
         (lambda: _edited("volume", 6, -0.1), "impossible"),
+        (lambda: TABLE.take(pa.array(range(0, TABLE.num_rows, 5))), "holds 5-minute candles"),
+        (
+            lambda: pa.concat_tables([TABLE.slice(0, 60), TABLE.take(pa.array(range(60, 143, 3)))]),
+            "from .*01:00.* 3-minute candles",
+        ),
     ],
 )
 def test_unusable_candles_are_refused_naming_the_file(tmp_path: Path, change: Callable[[], pa.Table], message: str) -> None:
     path = tmp_path / "BTC-USDT-1m.parquet"
     pq.write_table(change(), path)
     with pytest.raises(MarketDataError, match=rf"BTC-USDT-1m\.parquet.*{message}"):
-        read_bars(CandleFile(BARS.symbol, path))
+        RecordedFile(BARS.symbol, path).bars()
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 no more", b"time,open\n1,2\n"])
@@ -88,10 +94,39 @@ def test_file_that_is_no_parquet_is_refused(tmp_path: Path, content: bytes) -> N
     path = tmp_path / "BTC-USDT-1m.parquet"
     path.write_bytes(content)
     with pytest.raises(MarketDataError, match="cannot be read as Parquet"):
-        read_bars(CandleFile(BARS.symbol, path))
+        RecordedFile(BARS.symbol, path).bars()
 
 
 def test_period_without_candles_is_refused(tmp_path: Path) -> None:
-    (file,) = find_candle_files(write_candles(tmp_path, BARS))
+    (file,) = find_series(write_candles(tmp_path, BARS))
     with pytest.raises(MarketDataError, match="--start and --end"):
-        read_bars(file, datetime(2030, 1, 1, tzinfo=UTC))
+        require_bars(file, datetime(2030, 1, 1, tzinfo=UTC))
+
+
+def test_zero_volume_and_huge_or_tiny_prices_are_candles(tmp_path: Path) -> None:
+    table = TABLE.slice(0, 3)
+    for name, values in {
+        "open": [1e-12, 5.0, 1e12], "high": [1e-12, 5.0, 1e13], "low": [1e-13, 5.0, 1e11], "close": [1e-13, 5.0, 1e13],
+        "volume": [0.0, 0.0, 1e18],
+    }.items():  # fmt: skip
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    pq.write_table(table, tmp_path / "BTC-USDT-1m.parquet")
+    bars = find_series(tmp_path)[0].bars()
+    assert bars.close.tolist() == [1e-13, 5.0, 1e13]
+    assert bars.volume.tolist() == [0.0, 0.0, 1e18]
+
+
+def test_only_the_row_groups_of_the_period_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "BTC-USDT-1m.parquet"
+    pq.write_table(TABLE, path, row_group_size=10)
+    file = RecordedFile(BARS.symbol, path)
+    times, _ = file.columns(datetime(2024, 1, 1, 0, 15, tzinfo=UTC), datetime(2024, 1, 1, 0, 25, tzinfo=UTC))
+    assert len(times) == 20
+    assert len(file.bars(datetime(2024, 1, 1, 0, 15, tzinfo=UTC), datetime(2024, 1, 1, 0, 25, tzinfo=UTC))) == 10
+    assert file.ends() == (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 2, 24, tzinfo=UTC))
+
+
+def test_a_file_of_another_timeframe_is_named(tmp_path: Path) -> None:
+    pq.write_table(TABLE, tmp_path / "BTC-USDT-5m.parquet")
+    with pytest.raises(MarketDataError, match=r"found none of 1 minute \(there are 5m\)"):
+        find_series(tmp_path)

@@ -1,0 +1,150 @@
+"""The lake over a store: days are written when they changed, verified when they are read, and set aside when they are bad."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from typing_extensions import override
+
+from signalbox.adapters.lake.day_file import DayFile, decode, encode
+from signalbox.adapters.lake.stores import LakeStorageError, LakeStore
+from signalbox.market.candles import Bars, Candle, Symbol, to_ms
+from signalbox.market.lake import (
+    CANDLES,
+    TIMEFRAME,
+    DayFault,
+    DayFileError,
+    DayKey,
+    SeriesKey,
+    day_of,
+    parse_path,
+    quarantine_path,
+    quarantine_report,
+)
+
+logger: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BadDay:
+    """A day file that was not read. `quarantined_to` is None when it could not be moved or was only looked at."""
+
+    key: DayKey
+    fault: DayFault
+    detail: str
+    quarantined_to: str | None
+
+    @override
+    def __str__(self) -> str:
+        where = f"; set aside as {self.quarantined_to}" if self.quarantined_to else ""
+        return f"{self.key.path} is not read: {self.fault}, {self.detail}{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRead:
+    """The bars of the days that could be read, and the days that could not."""
+
+    bars: Bars
+    bad_days: tuple[BadDay, ...]
+
+
+class Lake:
+    """Day files in one store. Raises LakeStorageError where the store does."""
+
+    def __init__(self, store: LakeStore) -> None:
+        self._store = store
+
+    @property
+    def name(self) -> str:
+        return self._store.name
+
+    def days(self, series: SeriesKey | None = None) -> tuple[DayKey, ...]:
+        """Return the days there are files of, sorted; files of other names are not the lake's."""
+        paths = self._store.paths(series.prefix if series is not None else f"{CANDLES}/")
+        return tuple(sorted(key for path in paths if (key := parse_path(path)) is not None))
+
+    def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
+        """Write a day's sorted candles; False when the very file is there. Raises DayFileError for rows that break a rule."""
+        content = encode(key, candles, asked_until)
+        if self._store.read(key.path) == content:
+            return False
+        self._store.write(key.path, content)
+        return True
+
+    def look_at(self, key: DayKey) -> DayFile | BadDay | None:
+        """Return a verified day or why it may not be read, and leave it where it is; None when there is no file."""
+        found = self._load(key)
+        return found[1] if isinstance(found, tuple) else found
+
+    def read_day(self, key: DayKey) -> DayFile | BadDay | None:
+        """Return a verified day; a bad one goes to quarantine with a report. None when there is no file."""
+        found = self._load(key)
+        if not isinstance(found, tuple):
+            return found
+        content, bad = found
+        target = quarantine_path(key.path, content)
+        try:
+            report = quarantine_report(key.path, content, DayFileError(bad.fault, bad.detail))
+            self._store.write(target.removesuffix(".parquet") + ".json", report)
+            self._store.set_aside(key.path, content, target)
+        except LakeStorageError as error:
+            logger.warning("%s; it could not be set aside: %s", bad, error)
+            return bad
+        moved = BadDay(key, bad.fault, bad.detail, target)
+        logger.warning("%s", moved)
+        return moved
+
+    def read(self, series: SeriesKey, start: datetime | None = None, end: datetime | None = None) -> SeriesRead:
+        """Return the bars with start <= open_time < end. Only the files of those days are opened."""
+        bad: list[BadDay] = []
+        good: list[DayFile] = []
+        for found in self.read_days(prune(self.days(series), start, end)):
+            if isinstance(found, BadDay):
+                bad.append(found)
+            else:
+                good.append(found)
+        return SeriesRead(_within(_joined(series.symbol, good), start, end), tuple(bad))
+
+    def read_days(self, keys: Sequence[DayKey]) -> Iterator[DayFile | BadDay]:
+        """Yield these days in order; one that has no file is left out."""
+        for key in keys:
+            found = self.read_day(key)
+            if found is not None:
+                yield found
+
+    def _load(self, key: DayKey) -> DayFile | tuple[bytes, BadDay] | None:
+        content = self._store.read(key.path)
+        if content is None:
+            return None
+        try:
+            return decode(key, content)
+        except DayFileError as error:
+            return content, BadDay(key, error.fault, error.detail, None)
+
+
+def prune(keys: Sequence[DayKey], start: datetime | None, end: datetime | None) -> tuple[DayKey, ...]:
+    """Return the days that may hold an open_time in [start, end)."""
+    first = None if start is None else day_of(start)
+    return tuple(k for k in keys if (first is None or k.day >= first) and (end is None or k.start < end))
+
+
+def minute_series(keys: Sequence[DayKey]) -> tuple[SeriesKey, ...]:
+    """Return the series of one-minute candles among these days, sorted."""
+    return tuple(sorted({key.series for key in keys if key.series.timeframe == TIMEFRAME}))
+
+
+def _joined(symbol: Symbol, days: Sequence[DayFile]) -> Bars:
+    times = np.concatenate([np.empty(0, dtype=np.int64), *(day.open_time_ms for day in days)])
+    empty = np.empty(0, dtype=np.float64)
+    return Bars(symbol, times, *(np.concatenate([empty, *(day.columns[i] for day in days)]) for i in range(5)))
+
+
+def _within(bars: Bars, start: datetime | None, end: datetime | None) -> Bars:
+    low = 0 if start is None else int(np.searchsorted(bars.open_time_ms, to_ms(start)))
+    high = len(bars) if end is None else int(np.searchsorted(bars.open_time_ms, to_ms(end)))
+    return bars.window(slice(low, max(high, low)))

@@ -1,0 +1,115 @@
+"""Recorded candles: one flat Parquet file a symbol, `BTC-USDT-1m.parquet`, checked at the door.
+
+Only the row groups asked for are read. A file that is not what it should be is named, never mended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from signalbox.market.candles import MINUTE_MS, Bars, MarketDataError, Symbol, from_ms, to_ms
+from signalbox.market.lake import VALUES, DayFileError, check_rows
+
+_HINT: Final = "expected columns open_time (timestamp with time zone UTC) and open, high, low, close, volume (double)"
+_UTC_MS: Final = pa.timestamp("ms", tz="UTC")
+
+
+@dataclass(frozen=True)
+class RecordedFile:
+    """One symbol's file; stablecoin quotes count as USD. Every method raises MarketDataError that names the file."""
+
+    symbol: Symbol
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def sha256(self) -> str:
+        """Return the hash of the file."""
+        with self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def ends(self) -> tuple[datetime, datetime]:
+        """Return the first open_time and the close_time of the last bar, from the statistics where there are any."""
+        groups = [self._group_ends(index) for index in range(self._file.num_row_groups)]
+        if not groups:
+            raise MarketDataError(f"{self.name}: holds no candles; collect it again")
+        return from_ms(min(g[0] for g in groups)), from_ms(max(g[1] for g in groups) + MINUTE_MS)
+
+    def bars(self, start: datetime | None = None, end: datetime | None = None) -> Bars:
+        """Return the bars with start <= open_time < end."""
+        times, values = self.columns(start, end)
+        try:
+            check_rows(None, times, values)
+        except DayFileError as error:
+            raise MarketDataError(f"{self.name}: {error.detail}") from error
+        low = 0 if start is None else int(np.searchsorted(times, to_ms(start)))
+        high = times.shape[0] if end is None else int(np.searchsorted(times, to_ms(end)))
+        cut = slice(low, max(low, high))
+        return Bars(self.symbol, times[cut], *(column[cut] for column in values))
+
+    def columns(
+        self, start: datetime | None = None, end: datetime | None = None
+    ) -> tuple[NDArray[np.int64], tuple[NDArray[np.float64], ...]]:
+        """Return the rows of the row groups that may hold [start, end) as they stand: right types, nothing else checked."""
+        groups = [i for i in range(self._file.num_row_groups) if self._may_hold(i, start, end)]
+        try:
+            table = self._file.read_row_groups(groups, columns=["open_time", *VALUES])
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+        column = table["open_time"]
+        if column.null_count:
+            raise MarketDataError(f"{self.name}: open_time has {column.null_count} nulls; remove those rows")
+        times: NDArray[np.int64] = np.ascontiguousarray(column.cast(_UTC_MS).cast(pa.int64()).to_numpy())
+        # nulls become NaN, which no check lets through
+        return times, tuple(np.ascontiguousarray(table[name].to_numpy()) for name in VALUES)
+
+    @cached_property
+    def _file(self) -> Any:
+        try:
+            file = pq.ParquetFile(self.path)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+        schema = file.schema_arrow
+        for column in ("open_time", *VALUES):
+            if column not in schema.names:
+                raise MarketDataError(f"{self.name}: has no {column}; {_HINT}")
+        kind = schema.field("open_time").type
+        if not pa.types.is_timestamp(kind) or kind.tz != "UTC":
+            raise MarketDataError(f"{self.name}: open_time is {kind}; {_HINT}; convert it, stating its time zone")
+        for column in VALUES:
+            if not pa.types.is_float64(kind := schema.field(column).type):
+                raise MarketDataError(f"{self.name}: {column} is {kind}; {_HINT}; convert it")
+        if file.metadata.num_rows == 0:
+            raise MarketDataError(f"{self.name}: holds no candles; collect it again")
+        return file
+
+    def _unreadable(self, error: Exception) -> MarketDataError:
+        return MarketDataError(f"{self.name}: cannot be read as Parquet candles ({error}); {_HINT}; collect it again")
+
+    def _may_hold(self, index: int, start: datetime | None, end: datetime | None) -> bool:
+        if start is None and end is None:
+            return True
+        first, last = self._group_ends(index)
+        return (end is None or first < to_ms(end)) and (start is None or last >= to_ms(start))
+
+    def _group_ends(self, index: int) -> tuple[int, int]:
+        """Return the oldest and the newest open_time of a row group in milliseconds."""
+        group = self._file.metadata.row_group(index)
+        place = next(i for i in range(group.num_columns) if group.column(i).path_in_schema == "open_time")
+        statistics = group.column(place).statistics
+        if statistics is not None and statistics.has_min_max and isinstance(statistics.min, datetime):
+            return to_ms(statistics.min), to_ms(statistics.max)
+        times = self._file.read_row_group(index, columns=["open_time"]).column(0).cast(_UTC_MS).cast(pa.int64()).to_numpy()
+        return int(times.min()), int(times.max())

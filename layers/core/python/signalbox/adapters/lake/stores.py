@@ -1,0 +1,105 @@
+"""Where the lake's files lie: a folder (here) or a bucket (`s3.py`). A write is whole or did not happen."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from signalbox.errors import SignalboxError
+
+
+class LakeStorageError(SignalboxError):
+    """The folder or bucket did not take or give a file; says what to do."""
+
+
+class LakeStore(Protocol):
+    """Files by their path in the lake, with `/` between the parts."""
+
+    @property
+    def name(self) -> str:
+        """Say where it is; printed."""
+
+    def read(self, path: str) -> bytes | None:
+        """Return a file, or None when there is none. Raises LakeStorageError."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """Replace a file as one step. Raises LakeStorageError."""
+
+    def paths(self, prefix: str) -> list[str]:
+        """Return the files below a folder (its prefix ends with `/`), sorted. Raises LakeStorageError."""
+
+    def set_aside(self, path: str, content: bytes, to: str) -> None:
+        """Move a bad file, or copy it where nothing may be removed. Raises LakeStorageError."""
+
+
+class FolderStore:
+    """A folder of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def name(self) -> str:
+        return str(self._root)
+
+    def read(self, path: str) -> bytes | None:
+        with _explained("read", self._root / path):
+            try:
+                return (self._root / path).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def write(self, path: str, content: bytes) -> None:
+        target = self._root / path
+        with _explained("write", target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # a name that no reader takes for a day's, beside the target so that the rename stays on one disk
+            number, fresh = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            try:
+                with os.fdopen(number, "wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                Path(fresh).chmod(0o644)
+                Path(fresh).replace(target)
+            except BaseException:
+                Path(fresh).unlink(missing_ok=True)
+                raise
+
+    def paths(self, prefix: str) -> list[str]:
+        top = self._root / prefix
+        with _explained("read", top):
+            found = (Path(folder, name) for folder, _, names in os.walk(top, onerror=_raise) for name in names)
+            return sorted(path.relative_to(self._root).as_posix() for path in found if not path.name.startswith("."))
+
+    def set_aside(self, path: str, content: bytes, to: str) -> None:  # noqa: ARG002 - the file itself is moved
+        source, target = self._root / path, self._root / to
+        with _explained("move", source):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.replace(target)
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+@contextmanager
+def _explained(what: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "the disk is full; make room and run the same command again",
+            errno.EDQUOT: "the quota is used up; make room and run the same command again",
+            errno.EACCES: "permission denied; choose a folder of yours",
+            errno.EPERM: "permission denied; choose a folder of yours",
+            errno.EROFS: "the file system is read-only; choose another folder",
+            errno.ENOTDIR: "a part of the path is a file; choose another folder",
+        }
+        raise LakeStorageError(f"cannot {what} {path}: {hints.get(error.errno or 0, error.strerror or str(error))}") from error
