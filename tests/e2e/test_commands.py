@@ -117,7 +117,8 @@ def test_demo_killed_leaves_no_process(start: Start, tmp_path: Path) -> None:
 def test_wrong_input_is_one_line_and_exit_2(start: Start, tmp_path: Path) -> None:
     process = start("demo", "--data", str(tmp_path / "nowhere"))
     assert process.wait(60) == 2
-    assert output(tmp_path) == f"signalbox: {tmp_path / 'nowhere'}: no such folder\n"
+    (line,) = output(tmp_path).splitlines()
+    assert line.startswith(f"signalbox: {tmp_path / 'nowhere'}: ")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
