@@ -169,6 +169,7 @@ def _facts(summary: dict[str, Any]) -> str:
         "stage": model["stage"],
         "feature schema": f"{model['schema']} ({model['schema_hash']})",
         "first cycle, which back-fills the history": f"{_number(summary['first_cycle_ms'])} ms",
+        "cycle p99 without the first": f"{_number(summary['warm_p99_ms'])} ms",
         "seconds by stage": ", ".join(f"{k} {v}" for k, v in summary["stages_seconds"].items()),
         "dead letters": summary["dead_letters"] or "none",
     }

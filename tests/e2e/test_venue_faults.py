@@ -55,7 +55,9 @@ def test_failure_that_passes_within_the_retries_is_not_noticed(market: Market) -
     assert set(market.signals(at)) == {VICTIM, *OTHERS}
 
 
-@pytest.mark.parametrize("kind", [VenueFault.UNSORTED, VenueFault.OVERLAPPING, VenueFault.FUTURE, VenueFault.UNFINISHED])
+@pytest.mark.parametrize(
+    "kind", [VenueFault.UNSORTED, VenueFault.DUPLICATE, VenueFault.OVERLAPPING, VenueFault.FUTURE, VenueFault.UNFINISHED]
+)
 def test_untidy_answer_changes_no_signal_and_no_recorded_bar(market: Market, kind: VenueFault) -> None:
     before = market.now
     fault = market.cloud.exchange.faults.add(Fault(kind, VICTIM))
@@ -69,18 +71,6 @@ def test_untidy_answer_changes_no_signal_and_no_recorded_bar(market: Market, kin
     assert recorded.open_time_ms.tolist() == expected.open_time_ms.tolist()
     assert recorded.close.tolist() == expected.close.tolist()
     assert len(market.cloud.ledger.bars(symbol, at, at + timedelta(minutes=10))) == 0
-
-
-def test_repeated_rows_are_recorded_once_and_hide_nothing_for_long(market: Market) -> None:
-    before = market.now
-    market.cloud.exchange.faults.add(Fault(VenueFault.DUPLICATE, VICTIM))
-    at = market.cycle()
-    assert set(market.signals(at)) | set(market.refusals(at)) == {VICTIM, *OTHERS}
-    assert set(market.refusals(at)) <= {VICTIM}  # ccxt cuts an answer that is longer than it asked for
-    market.cloud.exchange.faults.clear()
-    after = market.cycle()
-    assert set(market.signals(after)) == {VICTIM, *OTHERS}
-    assert len(market.cloud.ledger.bars(market.cloud.symbols[0], before, after)) == 10
 
 
 def test_gap_of_one_bar_refuses_the_symbol_until_the_bar_is_published(market: Market) -> None:

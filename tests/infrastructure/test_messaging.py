@@ -56,6 +56,12 @@ def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assem
         assert queue["VisibilityTimeout"] >= 6 * function.properties["Timeout"]
 
 
+def test_an_alert_put_back_holds_no_other_alert_of_its_batch(assembly: Assembly) -> None:
+    (mapping,) = (m for m in assembly.resources("AWS::Lambda::EventSourceMapping") if m.stack == "alerts")
+    assert _queue_of(assembly, mapping).properties["FifoQueue"] is True
+    assert mapping.properties["BatchSize"] == 1
+
+
 def test_queues_are_encrypted_and_dead_letters_stay_two_weeks(assembly: Assembly) -> None:
     queues = assembly.resources("AWS::SQS::Queue")
     assert len(queues) == 6

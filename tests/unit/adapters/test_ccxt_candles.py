@@ -137,3 +137,13 @@ def test_null_and_negative_rows_reach_the_domain_which_refuses_them() -> None:
 def test_nothing_for_one_symbol_is_no_rows_and_no_error() -> None:
     with serving(Coinbase([])) as server:
         assert source(server.url).fetch(BTC, NOON - minutes(5), NOON) == []
+
+
+def test_an_answer_that_repeats_every_row_still_brings_the_newest() -> None:
+    second = to_ms(NOON) // 1000
+    venue = Coinbase([[second - 60 * i, 1, 2, 1, 1, 1] for i in (1, 2, 3, 4, 5) for _ in range(3)])
+    since = NOON - minutes(5)
+    with serving(venue) as server:
+        rows = source(server.url).fetch(BTC, since, NOON)
+    got = accept_rows(BTC, rows, since=since, until=NOON)
+    assert [c.open_time for c in got.candles] == [since + minutes(i) for i in range(5)]
