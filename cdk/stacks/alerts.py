@@ -66,7 +66,7 @@ class AlertsStack(SignalboxStack):
             function=send,
             alarm_topic=context.alarm_topic,
             group="alerts",
-            batch_size=1,  # a message put back holds its group; others of its batch would hold it for the whole visibility timeout
+            batch_size=1,  # one put back holds its group only as long as asked; a batch mate would hold it for the whole timeout
             maximum_receives=10,  # the function waits longer from try to try; together about 40 minutes
         )
         TopicAlarm(
