@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from local.data_commands import collect, data_app
 from signalbox.errors import SignalboxError
 
 INPUT_ERROR = 2
@@ -68,6 +69,10 @@ def train(
     if folder is None:
         raise DataError("no recorded candles: give --data DIR or set SIGNALBOX_DATA")
     run_train(folder, out, quick=quick, start=parse_instant(start), end=parse_instant(end))
+
+
+app.command()(collect)
+app.add_typer(data_app, name="data")
 
 
 def parse_instant(text: str | None) -> datetime | None:

@@ -147,3 +147,50 @@ def test_an_answer_that_repeats_every_row_still_brings_the_newest() -> None:
         rows = source(server.url).fetch(BTC, since, NOON)
     got = accept_rows(BTC, rows, since=since, until=NOON)
     assert [c.open_time for c in got.candles] == [since + minutes(i) for i in range(5)]
+
+
+def test_a_venue_that_gives_fewer_rows_than_it_says_is_asked_on_from_where_it_stopped() -> None:
+    venue = Coinbase()
+
+    def capped(request: Request) -> Reply:
+        query = parse_qs(urlparse(request.path).query)
+        first = int(datetime.fromisoformat(query["start"][0]).timestamp())
+        last = int(datetime.fromisoformat(query["end"][0]).timestamp())
+        return Reply(200, [[t, 99.5, 101.25, 100.01, 100.1, 3.7] for t in range(first, last + 60, 60)[:100]])
+
+    venue.override = capped
+    since = NOON - minutes(700)
+    with serving(venue) as server:
+        rows = source(server.url).fetch(BTC, since, NOON)
+    assert len(accept_rows(BTC, rows, since=since, until=NOON).candles) == 700
+
+
+def test_a_long_gap_at_the_end_of_a_page_is_passed() -> None:
+    venue = Coinbase()
+    asked: list[str] = []
+
+    def halted(request: Request) -> Reply | None:
+        query = parse_qs(urlparse(request.path).query)
+        asked.append(query["start"][0])
+        first = int(datetime.fromisoformat(query["start"][0]).timestamp())
+        return Reply(200, [[t, 1, 1, 1, 1, 1] for t in range(first, first + 6000, 60)]) if len(asked) == 1 else Reply(200, [])
+
+    venue.override = halted
+    with serving(venue) as server:
+        assert len(source(server.url).fetch(BTC, NOON - minutes(600), NOON)) == 100
+    assert len(asked) == 3
+
+
+def test_a_market_the_venue_has_not_is_refused_with_what_comes_near() -> None:
+    with serving(Coinbase()) as server:
+        venue = source(server.url)
+        venue.require(BTC)
+        with pytest.raises(VenueError, match="no such market; it has BTC-USD") as caught:
+            venue.require("BTC-UST")  # type: ignore[arg-type]
+    assert caught.value.problem is CollectionProblem.VENUE_REFUSED
+
+
+@pytest.mark.parametrize("name", ["nosuch", "base", "static_dependencies"])
+def test_an_exchange_that_ccxt_does_not_know_is_refused(name: str) -> None:
+    with pytest.raises(VenueError, match="ccxt knows no exchange of that name"):
+        CcxtCandleSource(name).require(BTC)

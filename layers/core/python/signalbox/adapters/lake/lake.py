@@ -76,6 +76,11 @@ class Lake:
         self._store.write(key.path, content)
         return True
 
+    def asked_until(self, key: DayKey) -> datetime | None:
+        """Return until when a day's venue was asked; None without a file that may be read (a bad one goes to quarantine)."""
+        found = self.read_day(key)
+        return found.asked_until if isinstance(found, DayFile) else None
+
     def look_at(self, key: DayKey) -> DayFile | BadDay | None:
         """Return a verified day or why it may not be read, and leave it where it is; None when there is no file."""
         found = self._load(key)

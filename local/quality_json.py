@@ -1,0 +1,31 @@
+"""The facts of a series as the commands print them: instants are ISO 8601 in UTC, a gap is its first and last missing minute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from signalbox.market.candles import from_ms
+from signalbox.market.clock import Gap
+from signalbox.market.quality import SeriesQuality
+
+
+def quality_json(quality: SeriesQuality) -> dict[str, Any]:
+    """Return one series' facts."""
+    return {
+        "rows": quality.rows,
+        "first": None if quality.first is None else quality.first.isoformat(),
+        "last_close": None if quality.last_close is None else quality.last_close.isoformat(),
+        "missing_minutes": quality.missing,
+        "gaps": [gap_json(gap) for gap in quality.gaps],
+        "duplicates": quality.duplicates,
+        "disordered": quality.disordered,
+        "off_minute": quality.off_minute,
+        "bad_rows": quality.bad_rows,
+        "zero_volume": quality.zero_volume,
+        "jumps": quality.jumps,
+    }
+
+
+def gap_json(gap: Gap) -> dict[str, Any]:
+    """Return a gap: its first and last missing minute, and how many they are."""
+    return {"first": from_ms(gap.first_ms).isoformat(), "last": from_ms(gap.last_ms).isoformat(), "minutes": gap.minutes}
