@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from signalbox.inference.archive import unpack_bundle
 
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY
 from signalbox.errors import SignalboxError
+from signalbox.inference.archive import unpack_bundle
 from signalbox.signals.signal import DeploymentStage
 
 if TYPE_CHECKING:
