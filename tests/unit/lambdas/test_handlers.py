@@ -205,7 +205,13 @@ class TestRelayOutbox:
 
 
 class TestPrepareDatabase:
-    REQUEST: ClassVar = {"RequestType": "Create", "StackId": "s", "RequestId": "r", "LogicalResourceId": "l", "ResponseURL": "http://cfn"}
+    REQUEST: ClassVar = {
+        "RequestType": "Create",
+        "StackId": "s",
+        "RequestId": "r",
+        "LogicalResourceId": "l",
+        "ResponseURL": "http://cfn",
+    }
 
     def run(self, load, prepare, **changes: str) -> dict:
         answers: list = []
