@@ -1,4 +1,4 @@
-"""Temperature and thresholds, both from the calibration period alone."""
+"""The temperature, from the calibration period alone, and the thresholds, from a period of their own after it."""
 
 from __future__ import annotations
 

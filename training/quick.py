@@ -1,6 +1,6 @@
 """The quick run: real candles to a verified bundle in under two minutes on two cores.
 
-train → early stopping → calibration and thresholds → test; the test period is scored once, by the bundle as it will be
+train → early stopping → calibration → thresholds → test; the test period is scored once, by the bundle as it will be
 loaded, and nothing is chosen on it.
 """
 
@@ -65,7 +65,7 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fitted:
-    """Members with what was frozen on the calibration period."""
+    """Members with what was frozen on the calibration and threshold periods."""
 
     boosters: list[xgb.Booster]
     graphs: dict[str, bytes]
@@ -139,9 +139,10 @@ def _fit(parts: dict[Period, Dataset], seed: int, progress: Progress) -> _Fitted
     logits = _logits(boosters, calibration.features)
     temperature = fit_temperature(logits, calibration.label.astype(np.float64))
     probability = sigmoid(logits / temperature)
+    thresholds = freeze_thresholds(sigmoid(_logits(boosters, parts[Period.THRESHOLDS].features) / temperature))
     golden_rows = np.linspace(0, len(calibration) - 1, GOLDEN_ROWS).astype(np.int64)
     golden = golden_bytes(calibration.features[golden_rows].astype(np.float64), probability[golden_rows])
-    return _Fitted(boosters, graphs, worst, temperature, freeze_thresholds(probability), golden)
+    return _Fitted(boosters, graphs, worst, temperature, thresholds, golden)
 
 
 def _logits(boosters: Sequence[xgb.Booster], rows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -213,7 +214,7 @@ def _periods(spans: dict[Period, Span], rows: dict[Period, int]) -> dict[str, An
 
 def _provenance(request: TrainRequest, data: Dataset, fitted: _Fitted) -> dict[str, Any]:
     return {
-        "frozen_on_calibration": {"temperature": fitted.temperature, **fitted.thresholds.model_dump()},
+        "frozen": {"temperature": fitted.temperature, **fitted.thresholds.model_dump()},
         "configurations_tried": 1,
         "parameters": PARAMETERS,
         "trees": [booster.num_boosted_rounds() for booster in fitted.boosters],

@@ -1,11 +1,12 @@
-"""Chronological split by timestamp over all symbols together: no row knows a minute of a later period.
+"""Chronological periods by timestamp over all symbols together: no row knows a minute of a later period.
 
-train → 1 day embargo → early stopping → gap → calibration and thresholds → gap → test. A row belongs to a period only if
-its whole label window, horizon plus entry lag, ends inside it.
+train → early stopping → calibration → thresholds → test, one day of embargo before each. A row belongs to a period only
+if its whole label window, horizon plus entry lag, ends inside it. Folds of a walk-forward: walk_forward.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -18,20 +19,28 @@ from signalbox.market.candles import MarketDataError, from_ms
 from training.dataset import PURGE_MS
 
 DAY_MS: Final = 86_400_000
-EMBARGO_MS: Final = DAY_MS  # between any two periods
-MIN_DAYS: Final = 20
+EMBARGO_DAYS: Final = 1  # between any two periods
+EMBARGO_MS: Final = EMBARGO_DAYS * DAY_MS
+MIN_DAYS: Final = 40
 
 
 class Period(StrEnum):
-    """What a stretch of time is used for, and for nothing else."""
+    """What a stretch of time is used for, and for nothing else; in time order."""
 
     TRAIN = "train"
     EARLY_STOPPING = "early_stopping"
-    CALIBRATION = "calibration"
+    CALIBRATION = "calibration"  # the temperature
+    THRESHOLDS = "thresholds"  # the margins that issue
     TEST = "test"
 
 
-SHARES: Final = {Period.TRAIN: 0.66, Period.EARLY_STOPPING: 0.10, Period.CALIBRATION: 0.12, Period.TEST: 0.12}
+DEFAULT_SHARES: Final[Mapping[Period, float]] = {
+    Period.TRAIN: 0.66,
+    Period.EARLY_STOPPING: 0.10,
+    Period.CALIBRATION: 0.06,
+    Period.THRESHOLDS: 0.06,
+    Period.TEST: 0.12,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +58,42 @@ class Span:
     def end(self) -> datetime:
         return from_ms(self.end_ms)
 
+    @property
+    def days(self) -> float:
+        return (self.end_ms - self.start_ms) / DAY_MS
+
     def rows(self, decided_at_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which decisions belong to it, purged at its end."""
         return (decided_at_ms >= self.start_ms) & (decided_at_ms + PURGE_MS <= self.end_ms)
 
 
-def split_chronologically(decided_at_ms: NDArray[np.int64]) -> dict[Period, Span]:
-    """Return the four periods on whole UTC days. Raises MarketDataError when the data is too short for them."""
+def whole_days(decided_at_ms: NDArray[np.int64], needed: int) -> tuple[int, int]:
+    """Return the first whole UTC day with decisions and the day after the last one, as days since the epoch.
+
+    Raises MarketDataError when they are fewer than `needed`.
+    """
     first = -(-int(decided_at_ms.min()) // DAY_MS)
     last = (int(decided_at_ms.max()) + PURGE_MS) // DAY_MS
-    days = last - first
-    if days < MIN_DAYS:
+    if last - first < needed:
         raise MarketDataError(
-            f"expected at least {MIN_DAYS} whole days of decisions to split, was {max(days, 0)}; give more candles"
+            f"expected at least {needed} whole days of decisions to split, was {max(last - first, 0)}; give more candles"
         )
+    return first, last
+
+
+def split_chronologically(
+    decided_at_ms: NDArray[np.int64], shares: Mapping[Period, float] = DEFAULT_SHARES
+) -> dict[Period, Span]:
+    """Return the periods on whole UTC days. Raises MarketDataError when the data is too short for them."""
+    first, last = whole_days(decided_at_ms, MIN_DAYS)
+    days = last - first
     spans: dict[Period, Span] = {}
     share, start = 0.0, first
     for period in Period:
-        share += SHARES[period]
+        share += shares[period]
         end = last if period is Period.TEST else first + round(days * share)
+        if end <= start:
+            raise MarketDataError(f"{period}: expected at least one whole day of {days}; give more candles")
         spans[period] = Span(start * DAY_MS, end * DAY_MS)
-        start = end + EMBARGO_MS // DAY_MS
+        start = end + EMBARGO_DAYS
     return spans

@@ -10,6 +10,7 @@ from typing_extensions import override
 from xgboost.callback import TrainingCallback
 
 from training.dataset import Dataset
+from training.uniqueness import uniqueness_weights
 
 MEMBERS: Final = 3  # three seeds averaged are worth more than new columns
 THREADS: Final = 2  # fixed: the order of floating-point sums, and so the model, depends on it
@@ -46,7 +47,8 @@ class _Report(TrainingCallback):
 
 def fit_members(train: Dataset, stopping: Dataset, seed: int, tell: Callable[[float], None]) -> list[xgb.Booster]:
     """Return boosters cut at their best tree, one for each of MEMBERS seeds derived from `seed`."""
-    fitted = xgb.QuantileDMatrix(train.features, label=train.label, max_bin=PARAMETERS["max_bin"])
+    weights = uniqueness_weights(train)
+    fitted = xgb.QuantileDMatrix(train.features, label=train.label, weight=weights, max_bin=PARAMETERS["max_bin"])
     watched = xgb.QuantileDMatrix(stopping.features, label=stopping.label, ref=fitted, max_bin=PARAMETERS["max_bin"])
     boosters = []
     for member in range(MEMBERS):

@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from signalbox.features import compute_features, get_schema
 from signalbox.market.candles import MINUTE_MS, MarketDataError
-from tests.unit.training.synthetic import DAY, START_MS, walk, without
-from training.dataset import DECISION_MINUTES, PURGE_MS, build_dataset
-from training.splits import DAY_MS, EMBARGO_MS, Period, split_chronologically
+from tests.unit.training.synthetic import START_MS, walk, without
+from training.dataset import DECISION_MINUTES, build_dataset
 
 SCHEMA = get_schema("v31")
 FIVE = DECISION_MINUTES * MINUTE_MS
@@ -72,23 +67,3 @@ def test_flats_are_kept_and_count_as_not_up() -> None:
 def test_too_little_history_is_refused_with_the_number_needed() -> None:
     with pytest.raises(MarketDataError, match=r"more than 2041 candles.*BTC-USD 1440"):
         build_dataset(SCHEMA, [walk(1)])
-
-
-@settings(max_examples=30, deadline=None)
-@given(days=st.integers(25, 900), offset=st.integers(0, DAY - 1))
-def test_periods_share_no_minute_and_keep_their_embargo(days: int, offset: int) -> None:
-    decided = START_MS + offset * MINUTE_MS + FIVE * np.arange(days * 288, dtype=np.int64)
-    spans = split_chronologically(decided)
-    assert list(spans) == list(Period)
-    ordered = list(spans.values())
-    for before, after in pairwise(ordered):
-        assert after.start_ms - before.end_ms == EMBARGO_MS
-        known_at = decided[before.rows(decided)].max() + PURGE_MS
-        assert known_at <= before.end_ms < after.start_ms <= decided[after.rows(decided)].min()
-    assert all(span.start_ms % DAY_MS == 0 for span in ordered)
-    assert all(span.rows(decided).sum() > 0 for span in ordered)
-
-
-def test_data_too_short_to_split_is_refused() -> None:
-    with pytest.raises(MarketDataError, match="at least 20 whole days"):
-        split_chronologically(START_MS + FIVE * np.arange(288 * 5, dtype=np.int64))

@@ -68,7 +68,7 @@ def test_report_starts_with_the_verdict_and_states_n_and_intervals(bundle: Path)
     precision = report["test"]["issued"]["precision"]
     assert precision["low"] <= precision["value"] <= precision["high"]
     assert precision["n"] > 0
-    ends = [report["periods"][name]["end"] for name in ("train", "early_stopping", "calibration", "test")]
+    ends = [report["periods"][name]["end"] for name in ("train", "early_stopping", "calibration", "thresholds", "test")]
     assert ends == sorted(ends)
     assert RESAMPLES >= 1_000
 
@@ -108,7 +108,7 @@ def test_folder_that_is_no_bundle_is_never_replaced(candles: Path, tmp_path: Pat
 
 def test_failed_run_leaves_nothing_behind(tmp_path: Path) -> None:
     short = write_candles(tmp_path / "short", walk(5))
-    with pytest.raises(MarketDataError, match="20 whole days"):
+    with pytest.raises(MarketDataError, match="40 whole days"):
         run_train(short, tmp_path / "out" / "bundle")
     assert list((tmp_path / "out").iterdir()) == []
 
