@@ -18,13 +18,14 @@ from local.deploy import deploy
 from local.emulator import Emulator
 from local.errors import WorkbenchError
 from local.function_logs import FunctionLogs
-from local.ledger_view import LedgerView
 from local.postgres import LocalPostgres
 from local.processes import free_port, port_is_free
 from local.settings import STAGE, Settings
 from local.stand_ins.exchange import BURST, REQUESTS_PER_SECOND, BarFeed, ExchangeStandIn
 from local.stand_ins.telegram import BOT_TOKEN, CHAT_ID, TelegramStandIn
 from local.watch import Watch
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY, SYMBOLS, Function, StackOutput, function_name
 from signalbox.market.candles import Symbol
 
@@ -118,16 +119,17 @@ class LocalCloud:
         missing = [key.value for key in StackOutput if key not in self.outputs]
         if missing:
             raise WorkbenchError(f"the deployed stacks lack the outputs {', '.join(missing)}")
-        self._closing.callback(self.ledger.close)
         secret = {"bot_token": BOT_TOKEN, "chat_ids": [CHAT_ID]}
         self.emulator.client("secretsmanager").put_secret_value(
             SecretId=self.outputs[StackOutput.TELEGRAM_SECRET_ARN], SecretString=json.dumps(secret)
         )
 
     @cached_property
-    def ledger(self) -> LedgerView:
+    def ledger(self) -> LedgerReader:
         """The ledger, read only."""
-        return LedgerView(self.postgres.dsn)
+        source = ConnectionSource(self.postgres.settings, lambda: "")
+        self._closing.callback(source.close)
+        return LedgerReader(source)
 
     @cached_property
     def logs(self) -> FunctionLogs:

@@ -22,6 +22,7 @@ import psycopg
 from local.errors import ServiceError
 from local.processes import Service, wait_until
 from local.settings import Settings
+from signalbox.adapters.postgres.connection import DatabaseSettings
 from signalbox.contracts import ADMIN_DATABASE_USER, DATABASE_NAME
 
 PORT: Final = 5432  # names the socket file; nothing listens on TCP
@@ -53,6 +54,13 @@ class LocalPostgres:
     def dsn(self) -> str:
         """Connection string of the schema's owner."""
         return f"host={self.socket_folder} port={PORT} dbname={DATABASE_NAME} user={ADMIN_DATABASE_USER}"
+
+    @property
+    def settings(self) -> DatabaseSettings:
+        """How the schema's owner reaches it."""
+        return DatabaseSettings(
+            host=str(self.socket_folder), port=PORT, name=DATABASE_NAME, user=ADMIN_DATABASE_USER, sslmode="disable"
+        )
 
     @property
     def alive(self) -> bool:

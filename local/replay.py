@@ -6,7 +6,7 @@ Nothing here decides anything: the deployed functions do. The replay only holds 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,14 +15,15 @@ from typing import Final
 from local.clock import Firing
 from local.cloud import LocalCloud
 from local.errors import StuckError
-from local.ledger_view import RefusalRow
 from local.market.source import CandleSource
+from local.settings import VENUE
 from local.stand_ins.exchange import LoadedBars
 from local.summary import FAILED, OK, CycleTiming, ReplayRecord, expected_cycles
 from local.view import CycleFacts, View
 from signalbox.contracts import BACKFILL_MINUTES, SYMBOLS, Function, Metric
 from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.market.clock import CYCLE, cycles_between
+from signalbox.signals.ports import Refusal
 
 HISTORY: Final = (BACKFILL_MINUTES + 60) * ONE_MINUTE  # what the first collection asks for, and a little more
 CYCLE_SECONDS: Final = 90.0  # a cold start and a back-fill of days fit; a stuck cycle does not
@@ -85,7 +86,7 @@ class Replay:
                 self._fire(self._cloud.clock.fire(self._collect, cycle_at))
                 self.injected += 1
             signals = self._cloud.ledger.signals(cycle_at - CYCLE, cycle_at)
-            refusals = self._cloud.ledger.refusals(cycle_at - CYCLE, cycle_at)
+            refusals = self._cloud.ledger.refusals(VENUE, cycle_at - CYCLE, cycle_at)
             self._tell_refusals(refusals, {s.symbol for s in signals})
             sent = len(self._cloud.telegram.messages)
             elapsed = self.timings[-1].milliseconds
@@ -120,9 +121,9 @@ class Replay:
             start=self._start,
             end=self._end,
             timings=tuple(self.timings),
-            signals=tuple(cloud.ledger.signals(self._start, self._end)),
-            refusals=tuple(cloud.ledger.refusals(self._start, self._end)),
-            bars={symbol: cloud.ledger.bars(symbol, self._start, until) for symbol in symbols},
+            signals=cloud.ledger.signals(self._start, self._end),
+            refusals=cloud.ledger.refusals(VENUE, self._start, self._end),
+            bars={symbol: cloud.ledger.bars(VENUE, symbol, self._start, until) for symbol in symbols},
             alerts_sent=len(cloud.telegram.messages),
             duplicates_injected=self.injected,
             duplicates_ignored=round(ignored),
@@ -141,7 +142,7 @@ class Replay:
         if firing.attempts > 1:
             self._warn(f"{firing.instant:%Y-%m-%d %H:%M} {firing.schedule} needed {firing.attempts} attempts")
 
-    def _tell_refusals(self, refusals: list[RefusalRow], decided: set[str]) -> None:
+    def _tell_refusals(self, refusals: Sequence[Refusal], decided: set[str]) -> None:
         for refusal in refusals:
             if self._refused.get(refusal.symbol) != refusal.reason:  # once an outage, not at every cycle of it
                 self._refused[refusal.symbol] = refusal.reason

@@ -11,6 +11,7 @@ from typing import Final
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 STAGE: Final = "local"
+VENUE: Final = "coinbase"  # what the stand-in exchange speaks, and the stage's venue
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"
 LOOPBACK: Final = "127.0.0.1"

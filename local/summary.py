@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from local.ledger_view import RefusalRow, SignalRow
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, from_ms, to_ms
 from signalbox.market.clock import CYCLE, Gap
 from signalbox.market.gaps import find_gaps
+from signalbox.signals.ports import Refusal
+from signalbox.signals.signal import Signal
 
 OK = "ok"
 INTERRUPTED = "interrupted"
@@ -39,8 +40,8 @@ class ReplayRecord:
     start: datetime
     end: datetime
     timings: tuple[CycleTiming, ...]
-    signals: tuple[SignalRow, ...]
-    refusals: tuple[RefusalRow, ...]
+    signals: tuple[Signal, ...]
+    refusals: tuple[Refusal, ...]
     bars: Mapping[Symbol, Bars]
     alerts_sent: int
     duplicates_injected: int
@@ -54,7 +55,7 @@ class ReplayRecord:
     dead_letters: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def issued(self) -> tuple[SignalRow, ...]:
+    def issued(self) -> tuple[Signal, ...]:
         """Signals that say to do something."""
         return tuple(s for s in self.signals if s.direction != "HOLD")
 

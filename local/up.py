@@ -22,7 +22,7 @@ from local.market.feed import CachedFeed
 from local.market.source import live_or_simulated
 from local.processes import port_is_free
 from local.replay import default_symbols
-from local.settings import Settings
+from local.settings import VENUE, Settings
 from signalbox.contracts import Function
 from signalbox.market.clock import CYCLE, cycle_of
 
@@ -93,7 +93,7 @@ class _Ticker:
     def _tell_cycle(self, cycle_at: datetime) -> None:
         self._cloud.watch.until_decided(cycle_at, seconds=DECIDE_SECONDS)
         signals = self._cloud.ledger.signals(cycle_at - CYCLE, cycle_at)
-        refusals = self._cloud.ledger.refusals(cycle_at - CYCLE, cycle_at)
+        refusals = self._cloud.ledger.refusals(VENUE, cycle_at - CYCLE, cycle_at)
         told = [f"{s.symbol} {s.price:,.2f} {s.direction} {s.tier} {s.confidence:.0%} [{s.stage}]" for s in signals]
         told += [f"{r.symbol} refused: {r.reason}" for r in refusals]
         _say(f"{cycle_at:%Y-%m-%d %H:%M}  " + "  ".join(told) + f"  alerts {len(self._cloud.telegram.messages)}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -25,8 +26,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from local.ledger_view import RefusalRow, SignalRow
 from signalbox.market.candles import Symbol
+from signalbox.signals.ports import Refusal
+from signalbox.signals.signal import Signal
 
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 SHOWN_WARNINGS = 6
@@ -40,8 +42,8 @@ class CycleFacts:
     total: int
     cycle_at: datetime
     milliseconds: float
-    signals: Sequence[SignalRow]
-    refusals: Sequence[RefusalRow]
+    signals: Sequence[Signal]
+    refusals: Sequence[Refusal]
     alerts_sent: int
 
 
@@ -105,8 +107,8 @@ class LiveView:
 
     def __init__(self, symbols: Sequence[Symbol], console: Console) -> None:
         self._symbols, self._title, self._total = symbols, "", 0
-        self._newest: dict[str, SignalRow | RefusalRow] = {}
-        self._prices: dict[str, float] = {}
+        self._newest: dict[str, Signal | Refusal] = {}
+        self._prices: dict[str, Decimal] = {}
         self._issued = dict.fromkeys(symbols, 0)
         self._alerts, self._shadow = 0, False
         self._warnings: list[str] = []
@@ -178,7 +180,7 @@ class LiveView:
         for symbol in self._symbols:
             row = self._newest.get(symbol)
             price = f"{self._prices[symbol]:,.2f}" if symbol in self._prices else "-"
-            if isinstance(row, SignalRow):
+            if isinstance(row, Signal):
                 direction = Text(row.direction, style=COLOURS[row.direction])
                 table.add_row(symbol, price, direction, row.tier, f"{row.confidence:.1%}", str(self._issued[symbol]))
             elif row is not None:

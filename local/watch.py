@@ -11,8 +11,11 @@ from typing import Any, Final
 from local.emulator import Emulator
 from local.errors import StuckError
 from local.function_logs import FunctionLogs
-from local.ledger_view import LedgerView
+from local.settings import VENUE
+from signalbox.adapters.postgres.errors import LedgerUnavailableError
+from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.contracts import Function, StackOutput
+from signalbox.market.clock import CYCLE
 
 POLL_SECONDS: Final = 0.004
 QUEUES: Final = {
@@ -40,7 +43,7 @@ class QueueDepth:
 class Watch:
     """Sees the stages of a cycle: collected, queued, decided, published, alerted."""
 
-    def __init__(self, emulator: Emulator, ledger: LedgerView, outputs: Mapping[str, str]) -> None:
+    def __init__(self, emulator: Emulator, ledger: LedgerReader, outputs: Mapping[str, str]) -> None:
         self._sqs = emulator.client("sqs")
         self._ledger, self._logs = ledger, FunctionLogs(emulator)
         self._urls = {name: outputs[key] for name, key in QUEUES.items()}
@@ -68,16 +71,20 @@ class Watch:
 
     def until_decided(self, cycle_at: datetime, *, seconds: float) -> None:
         """Return once the cycle is decided. Raises StuckError that names where it stopped."""
-        self._until(
-            lambda: self._ledger.decided(cycle_at), f"the cycle of {cycle_at:%Y-%m-%d %H:%M} UTC was not decided", seconds
-        )
+        self._until(lambda: self._is_decided(cycle_at), f"the cycle of {cycle_at:%Y-%m-%d %H:%M} UTC was not decided", seconds)
+
+    def _is_decided(self, cycle_at: datetime) -> bool:
+        try:
+            return self._ledger.decided_cycles(VENUE, cycle_at - CYCLE, cycle_at).count == 1
+        except LedgerUnavailableError:
+            return False  # the server is being restarted: ask again
 
     def until_quiet(self, *, seconds: float) -> None:
         """Return once both queues are empty and the outbox is published. Raises StuckError."""
 
         def quiet() -> bool:
             depths = self.depths()
-            return depths["signals queue"].empty and self._ledger.unpublished() == 0 and depths["alerts queue"].empty
+            return depths["signals queue"].empty and self._ledger.pending_events() == 0 and depths["alerts queue"].empty
 
         self._until(quiet, "the queues did not become empty", seconds, every=0.02)
 

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 import pytest
 
 from local.cloud import LocalCloud
-from local.ledger_view import RefusalRow, SignalRow
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
 from local.processes import wait_until
-from local.settings import load_settings
+from local.settings import VENUE, load_settings
 from signalbox.contracts import Function
 from signalbox.market.clock import CYCLE
+from signalbox.signals.ports import Refusal
+from signalbox.signals.signal import Signal
 
 START = datetime(2026, 1, 14, 12, 0, tzinfo=UTC)
 DECIDED_SECONDS = 90.0
@@ -56,13 +57,13 @@ class Market:
         """Wait until everything that was caused has happened."""
         self.cloud.watch.until_quiet(seconds=60)
 
-    def signals(self, at: datetime) -> dict[str, SignalRow]:
+    def signals(self, at: datetime) -> dict[str, Signal]:
         rows = self.cloud.ledger.signals(at - CYCLE, at)
         assert len({r.symbol for r in rows}) == len(rows)
         return {row.symbol: row for row in rows}
 
-    def refusals(self, at: datetime) -> dict[str, RefusalRow]:
-        return {row.symbol: row for row in self.cloud.ledger.refusals(at - CYCLE, at)}
+    def refusals(self, at: datetime) -> dict[str, Refusal]:
+        return {row.symbol: row for row in self.cloud.ledger.refusals(VENUE, at - CYCLE, at)}
 
     def texts(self) -> list[str]:
         return [m.text for m in self.cloud.telegram.messages]

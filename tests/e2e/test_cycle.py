@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from local.processes import wait_until
-from local.settings import REPOSITORY
+from local.settings import REPOSITORY, VENUE
 from local.stand_ins.faults import Fault, VenueFault
 from signalbox.contracts import Function, Metric
 from signalbox.inference.archive import pack_bundle
@@ -37,7 +37,7 @@ def test_ledger_holds_the_venue_s_bars_exactly(market: Market) -> None:
     at = market.cycle()
     for symbol in market.cloud.symbols:
         expected = market.cloud.exchange._feed.bars(symbol, at - HALF_HOUR, at)
-        recorded = market.cloud.ledger.bars(symbol, at - HALF_HOUR, at)
+        recorded = market.cloud.ledger.bars(VENUE, symbol, at - HALF_HOUR, at)
         assert recorded.open_time_ms.tolist() == expected.open_time_ms.tolist()
         assert recorded.close.tolist() == expected.close.tolist()
         assert market.signals(at)[symbol].price == expected.close[-1]

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from local.settings import VENUE
 from local.stand_ins.faults import Fault, VenueFault
 from signalbox.market.clock import CYCLE
 from tests.e2e.conftest import Market
@@ -38,7 +39,7 @@ def test_unusable_answer_refuses_the_symbol_alone_and_it_recovers(market: Market
     after = market.cycle()
     assert set(market.signals(after)) == {VICTIM, *OTHERS}
     market.await_text(f"{VICTIM} has signals again", sent)
-    recorded = market.cloud.ledger.bars(market.cloud.symbols[0], at - CYCLE, after)
+    recorded = market.cloud.ledger.bars(VENUE, market.cloud.symbols[0], at - CYCLE, after)
     assert len(recorded) == 10  # the bars of the outage came with the recovery
 
 
@@ -67,10 +68,10 @@ def test_untidy_answer_changes_no_signal_and_no_recorded_bar(market: Market, kin
     symbol = market.cloud.symbols[0]
     window = (before - timedelta(minutes=30), at)
     expected = market.cloud.exchange._feed.bars(symbol, *window)
-    recorded = market.cloud.ledger.bars(symbol, *window)
+    recorded = market.cloud.ledger.bars(VENUE, symbol, *window)
     assert recorded.open_time_ms.tolist() == expected.open_time_ms.tolist()
     assert recorded.close.tolist() == expected.close.tolist()
-    assert len(market.cloud.ledger.bars(symbol, at, at + timedelta(minutes=10))) == 0
+    assert len(market.cloud.ledger.bars(VENUE, symbol, at, at + timedelta(minutes=10))) == 0
 
 
 def test_gap_of_one_bar_refuses_the_symbol_until_the_bar_is_published(market: Market) -> None:
@@ -89,4 +90,4 @@ def test_outage_of_two_hours_is_told_once_and_leaves_no_invented_bar(market: Mar
     market.quiet()
     assert all(set(market.signals(at)) == OTHERS for at in cycles)
     assert sum(f"{VICTIM} has no signals since" in text for text in market.texts()[sent:]) == 1
-    assert len(market.cloud.ledger.bars(market.cloud.symbols[0], begun, cycles[-1])) == 0
+    assert len(market.cloud.ledger.bars(VENUE, market.cloud.symbols[0], begun, cycles[-1])) == 0

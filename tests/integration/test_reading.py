@@ -10,11 +10,11 @@ import pytest
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
-from signalbox.adapters.postgres.reading import Coverage, DecidedCycles, LedgerReader, SignalCount, SymbolGap
-from signalbox.market.candles import ONE_MINUTE
+from signalbox.adapters.postgres.reading import DecidedCycles, LedgerReader
+from signalbox.market.candles import Bars
 from signalbox.signals.ports import Refusal
 from signalbox.signals.signal import DeploymentStage, Direction, Tier
-from tests.builders import BTC, ETH, NOON, SOL, candles, minutes
+from tests.builders import BTC, ETH, NOON, candles, minutes
 from tests.integration.samples import SIGNAL, VENUE, stale
 
 pytestmark = pytest.mark.integration
@@ -32,10 +32,9 @@ def ledger(source: ConnectionSource) -> PostgresLedger:
 
 def test_empty_ledger_answers_with_nothing(reader: LedgerReader) -> None:
     assert reader.signals(NOON, NOON + minutes(5)) == ()
-    assert reader.signal_counts(NOON, NOON + minutes(5)) == ()
     assert reader.refusals(VENUE, NOON, NOON + minutes(5)) == ()
     assert reader.decided_cycles(VENUE, NOON, NOON + minutes(5)) == DecidedCycles(0, None)
-    assert reader.coverage(VENUE) == ()
+    assert len(reader.bars(VENUE, BTC, NOON, NOON + minutes(5))) == 0
     assert reader.pending_events() == 0
 
 
@@ -52,17 +51,6 @@ def test_signals_come_back_as_they_were_recorded_after_the_start_and_up_to_the_e
     assert reader.signals(NOON, NOON + minutes(5)) == (later,)
 
 
-def test_signals_are_counted_by_stage_direction_and_tier(reader: LedgerReader, ledger: PostgresLedger) -> None:
-    with ledger.transaction() as tx:
-        tx.add_signal(SIGNAL)
-        tx.add_signal(replace(SIGNAL, symbol=ETH))
-        tx.add_signal(replace(SIGNAL, symbol=SOL, direction=Direction.HOLD, tier=Tier.LOW))
-    assert reader.signal_counts(NOON - minutes(5), NOON) == (
-        SignalCount(DeploymentStage.SHADOW, Direction.BUY, Tier.HIGH, 2),
-        SignalCount(DeploymentStage.SHADOW, Direction.HOLD, Tier.LOW, 1),
-    )
-
-
 def test_refusals_and_cycles_are_those_of_the_venue_and_the_window(reader: LedgerReader, ledger: PostgresLedger) -> None:
     refusal = Refusal(BTC, NOON, "STALE_DATA", "newest is none")
     with ledger.transaction() as tx:
@@ -77,31 +65,6 @@ def test_refusals_and_cycles_are_those_of_the_venue_and_the_window(reader: Ledge
     assert reader.decided_cycles(VENUE, NOON, NOON + minutes(60)) == DecidedCycles(2, NOON + minutes(10))
 
 
-def test_coverage_tells_how_many_bars_from_when_to_when(reader: LedgerReader, ledger: PostgresLedger) -> None:
-    with ledger.transaction() as tx:
-        tx.add_candles(VENUE, candles(ETH, NOON, 3) + candles(BTC, NOON, 5, missing=(NOON - minutes(2),)))
-    assert reader.coverage(VENUE) == (
-        Coverage(BTC, 4, NOON - minutes(5), NOON - ONE_MINUTE),
-        Coverage(ETH, 3, NOON - minutes(3), NOON - ONE_MINUTE),
-    )
-
-
-def test_gaps_of_one_bar_of_two_hours_and_at_the_edges_are_found(reader: LedgerReader, ledger: PostgresLedger) -> None:
-    midnight = datetime(2024, 3, 1, tzinfo=UTC)  # the two hours lie across the end of a month
-    start, end = midnight - minutes(120), midnight + minutes(120)
-    with ledger.transaction() as tx:
-        tx.add_candles(VENUE, candles(BTC, midnight - minutes(60), 60, missing=(midnight - minutes(90),)))
-        tx.add_candles(VENUE, candles(BTC, end - minutes(3), 57))
-        tx.add_candles(VENUE, candles(ETH, end + minutes(10), 300))
-    assert reader.gaps(VENUE, (BTC, ETH, SOL), start, end) == (
-        SymbolGap(BTC, midnight - minutes(90), midnight - minutes(90)),
-        SymbolGap(BTC, midnight - minutes(60), midnight + minutes(59)),
-        SymbolGap(BTC, end - minutes(3), end - ONE_MINUTE),
-        SymbolGap(SOL, start, end - ONE_MINUTE),
-    )
-    assert [gap.minutes for gap in reader.gaps(VENUE, (BTC,), start, end)] == [1, 120, 3]
-
-
 def test_pending_events_are_those_not_published(reader: LedgerReader, ledger: PostgresLedger, source: ConnectionSource) -> None:
     with ledger.transaction() as tx:
         tx.add_event(stale(BTC), NOON)
@@ -109,3 +72,20 @@ def test_pending_events_are_those_not_published(reader: LedgerReader, ledger: Po
     with PostgresOutbox(source).claim(1):
         pass
     assert reader.pending_events() == 1
+
+
+def test_bars_of_a_window_come_back_as_they_are_and_missing_ones_stay_missing(
+    reader: LedgerReader, ledger: PostgresLedger
+) -> None:
+    midnight = datetime(2024, 3, 1, tzinfo=UTC)  # across the end of a month, where another partition begins
+    missing = midnight - minutes(2)
+    written = candles(BTC, midnight + minutes(5), 10, missing=(missing,))
+    with ledger.transaction() as tx:
+        tx.add_candles(VENUE, written)
+        tx.add_candles(VENUE, candles(ETH, midnight + minutes(5), 10))
+        tx.add_candles("kraken", candles(BTC, midnight + minutes(5), 10))
+    found = reader.bars(VENUE, BTC, midnight - minutes(3), midnight + minutes(2))
+    expected = Bars.from_candles(BTC, [c for c in written if -3 <= (c.open_time - midnight) / minutes(1) < 2])
+    assert found.open_time_ms.tolist() == expected.open_time_ms.tolist()
+    assert found.close.tolist() == expected.close.tolist()
+    assert len(found) == 4

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ import pytest
 
 from local.chart import broken_line, draw_chart
 from local.function_logs import metric_values, parse_line
-from local.ledger_view import RefusalRow, SignalRow
 from local.report import render_page, write_report
 from local.summary import CycleTiming, ReplayRecord, gaps_of, summarise
 from signalbox.contracts import Metric
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
+from signalbox.signals.ports import Refusal
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 END = START + timedelta(hours=1)
@@ -31,10 +33,20 @@ def bars(symbol: Symbol, minutes: Sequence[int]) -> Bars:
     return Bars(symbol, times, prices, prices, prices, prices, prices)
 
 
-def signal(symbol: str, minute: int, direction: str = "BUY", tier: str = "HIGH", stage: str = "shadow") -> SignalRow:
-    at = START + timedelta(minutes=minute)
-    return SignalRow(
-        symbol, at, "<b>bundle</b>", stage, direction, tier, 0.61, 101.5, late=False, schema_name="v31", schema_hash="ab"
+def signal(symbol: str, minute: int, direction: str = "BUY", tier: str = "HIGH", stage: str = "shadow") -> Signal:
+    return Signal(
+        symbol=Symbol(symbol),
+        decided_at=START + timedelta(minutes=minute),
+        deployment="<b>bundle</b>",
+        stage=DeploymentStage(stage),
+        direction=Direction(direction),
+        tier=Tier(tier),
+        probability_up=0.39 if direction == "SELL" else 0.61,
+        price=Decimal("101.5"),
+        late=False,
+        schema_name="v31",
+        schema_hash="ab",
+        features=(),
     )
 
 
@@ -46,7 +58,7 @@ def record(**changes: object) -> ReplayRecord:
         end=END,
         timings=tuple(CycleTiming(START + timedelta(minutes=5 * n), ms) for n, ms in enumerate((9000.0, 80.0, 90.0, 100.0), 1)),
         signals=(signal("BTC-USD", 5), signal("ETH-USD", 5, "HOLD", "LOW"), signal("BTC-USD", 10, "SELL", "MEDIUM")),
-        refusals=(RefusalRow("ETH-USD", START + timedelta(minutes=10), "STALE_DATA", "no <bar>"),),
+        refusals=(Refusal(ETH, START + timedelta(minutes=10), "STALE_DATA", "no <bar>"),),
         bars={BTC: bars(BTC, range(60)), ETH: bars(ETH, [*range(10), *range(15, 55)])},
         alerts_sent=2,
         duplicates_injected=1,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import psutil
@@ -16,12 +17,13 @@ from rich.console import Console
 from local.command import parse_instant
 from local.demo import DemoOptions, run_demo
 from local.errors import DataError, ServiceError
-from local.ledger_view import RefusalRow, SignalRow
 from local.processes import Service, free_port, port_is_free, wait_until
 from local.settings import load_settings
 from local.stand_ins.server import StandInServer
 from local.view import CycleFacts, LiveView, PlainView
 from signalbox.market.candles import Symbol
+from signalbox.signals.ports import Refusal
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 STUBBORN = (
@@ -133,8 +135,21 @@ def test_help_answers_without_loading_the_heavy_packages() -> None:
 
 
 def facts(number: int) -> CycleFacts:
-    row = SignalRow("BTC-USD", NOW, "d", "shadow", "BUY", "HIGH", 0.61, 101.5, late=False, schema_name="v31", schema_hash="ab")
-    refusal = RefusalRow("ETH-USD", NOW, "STALE_DATA", "gone")
+    row = Signal(
+        symbol=Symbol("BTC-USD"),
+        decided_at=NOW,
+        deployment="d",
+        stage=DeploymentStage.SHADOW,
+        direction=Direction.BUY,
+        tier=Tier.HIGH,
+        probability_up=0.61,
+        price=Decimal("101.5"),
+        late=False,
+        schema_name="v31",
+        schema_hash="ab",
+        features=(),
+    )
+    refusal = Refusal(Symbol("ETH-USD"), NOW, "STALE_DATA", "gone")
     return CycleFacts(number, 24, NOW, 85.0, [row], [refusal], 3)
 
 

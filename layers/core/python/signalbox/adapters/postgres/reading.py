@@ -1,29 +1,20 @@
-"""The read side of the ledger for the operator's tools: what was decided, refused, collected, and what is missing.
+"""The read side of the ledger for the operator's tools: what was decided, refused and collected.
 
 Cycles, signals and refusals are asked for by (start, end], as `market.clock.cycles_between` counts; bars by [start, end).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import numpy as np
+
 from signalbox.adapters.postgres.connection import ConnectionSource
-from signalbox.market.candles import ONE_MINUTE, Symbol
+from signalbox.market.candles import Bars, Symbol, to_ms
 from signalbox.signals.ports import Refusal
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
-
-
-@dataclass(frozen=True, slots=True)
-class SignalCount:
-    """How many signals share a stage, direction and tier."""
-
-    stage: DeploymentStage
-    direction: Direction
-    tier: Tier
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +25,10 @@ class DecidedCycles:
     newest: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """The bars the ledger holds of one symbol: how many, and the first and last open_time."""
-
-    symbol: Symbol
-    count: int
-    first: datetime
-    last: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SymbolGap:
-    """Bars that are missing: the first and last absent open_time, both included."""
-
-    symbol: Symbol
-    first: datetime
-    last: datetime
-
-    @property
-    def minutes(self) -> int:
-        """How many bars are missing."""
-        return (self.last - self.first) // ONE_MINUTE + 1
-
-
 _SIGNALS: Final = """
 SELECT symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name, schema_hash, features
 FROM signals WHERE decided_at > %s AND decided_at <= %s
 ORDER BY decided_at, symbol, deployment
-"""
-_COUNTS: Final = """
-SELECT stage, direction, tier, count(*) FROM signals WHERE decided_at > %s AND decided_at <= %s
-GROUP BY stage, direction, tier ORDER BY stage, direction, tier
 """
 _REFUSALS: Final = """
 SELECT symbol, cycle_at, reason, detail FROM refusals WHERE venue = %s AND cycle_at > %s AND cycle_at <= %s
@@ -74,23 +37,9 @@ ORDER BY cycle_at, symbol
 _CYCLES: Final = """
 SELECT count(*), max(cycle_at) FROM cycles WHERE venue = %s AND decided AND cycle_at > %s AND cycle_at <= %s
 """
-_COVERAGE: Final = """
-SELECT symbol, count(*), min(open_time), max(open_time) FROM candles WHERE venue = %s GROUP BY symbol ORDER BY symbol
-"""
-# The minute before the window and the one that ends it stand as bars, so that a window's edges count as gaps too.
-_GAPS: Final = """
-WITH marks AS (
-    SELECT symbol, open_time FROM candles
-    WHERE venue = %(venue)s AND symbol = ANY(%(symbols)s::text[]) AND open_time >= %(start)s AND open_time < %(end)s
-    UNION ALL
-    SELECT symbol, edge FROM unnest(%(symbols)s::text[]) AS symbol,
-        unnest(ARRAY[%(start)s::timestamptz - interval '1 minute', %(end)s::timestamptz]) AS edge
-), steps AS (
-    SELECT symbol, open_time, lead(open_time) OVER (PARTITION BY symbol ORDER BY open_time) AS next FROM marks
-)
-SELECT symbol, open_time + interval '1 minute', next - interval '1 minute' FROM steps
-WHERE next > open_time + interval '1 minute'
-ORDER BY symbol, open_time
+_BARS: Final = """
+SELECT open_time, open::float8, high::float8, low::float8, close::float8, volume::float8 FROM candles
+WHERE venue = %s AND symbol = %s AND open_time >= %s AND open_time < %s ORDER BY open_time
 """
 
 
@@ -135,12 +84,6 @@ class LedgerReader:
             ) in rows
         )
 
-    def signal_counts(self, start: datetime, end: datetime) -> tuple[SignalCount, ...]:
-        """Return how many signals with start < decided_at <= end there are of each stage, direction and tier."""
-        with self._source.snapshot() as connection:
-            rows = connection.execute(_COUNTS, (start, end)).fetchall()
-        return tuple(SignalCount(DeploymentStage(s), Direction(d), Tier(t), count) for s, d, t, count in rows)
-
     def refusals(self, venue: str, start: datetime, end: datetime) -> tuple[Refusal, ...]:
         """Return the refusals with start < cycle_at <= end, by cycle and symbol."""
         with self._source.snapshot() as connection:
@@ -153,21 +96,13 @@ class LedgerReader:
             rows = connection.execute(_CYCLES, (venue, start, end)).fetchall()
         return DecidedCycles(*rows[0])
 
-    def coverage(self, venue: str) -> tuple[Coverage, ...]:
-        """Return what the ledger holds of each symbol. Reads every bar of the venue."""
+    def bars(self, venue: str, symbol: Symbol, start: datetime, end: datetime) -> Bars:
+        """Return the recorded bars with start <= open_time < end, oldest first; what is missing is absent."""
         with self._source.snapshot() as connection:
-            rows = connection.execute(_COVERAGE, (venue,)).fetchall()
-        return tuple(Coverage(Symbol(symbol), count, first, last) for symbol, count, first, last in rows)
-
-    def gaps(self, venue: str, symbols: Sequence[Symbol], start: datetime, end: datetime) -> tuple[SymbolGap, ...]:
-        """Return the missing bars with start <= open_time < end, by symbol and time.
-
-        `start` and `end` are whole minutes. A symbol without any bar is one gap over the whole window.
-        """
-        window = {"venue": venue, "symbols": list(symbols), "start": start, "end": end}
-        with self._source.snapshot() as connection:
-            rows = connection.execute(_GAPS, window).fetchall()
-        return tuple(SymbolGap(Symbol(symbol), first, last) for symbol, first, last in rows)
+            rows = connection.execute(_BARS, (venue, symbol, start, end)).fetchall()
+        times = np.array([to_ms(row[0]) for row in rows], dtype=np.int64)
+        table = np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), 5)
+        return Bars(symbol, times, *(np.ascontiguousarray(table[:, i]) for i in range(5)))
 
     def pending_events(self) -> int:
         """Return how many committed events are not published yet."""
