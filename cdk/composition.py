@@ -17,6 +17,7 @@ from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
 from cdk.stacks.alerts import AlertsStack
 from cdk.stacks.dashboard import DashboardStack
 from cdk.stacks.data import DataStack
+from cdk.stacks.lake import LakeStack
 from cdk.stacks.market import MarketStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
@@ -47,11 +48,13 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     schema = SchemaStack(app, context, network=network, data=data)
     messaging = MessagingStack(app, context, network=network, data=data)
     market = MarketStack(app, context, data=data, messaging=messaging)
+    lake = LakeStack(app, context, network=network, data=data, messaging=messaging)
     signals = SignalsStack(app, context, network=network, data=data, messaging=messaging)
     alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
     dashboard = DashboardStack(app, stage)
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")
+    lake.add_stack_dependency(schema, "it reads the ledger's candles")
     market.add_stack_dependency(signals, "candles need someone who listens")
     market.add_stack_dependency(alerts, "and so do signals")
     dashboard.add_stack_dependency(market)

@@ -23,6 +23,22 @@ from cdk.stage import PYTHON_VERSION
 PLATFORMS: Final = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")  # what Amazon Linux 2023 (glibc 2.34) runs
 VENUES: Final = frozenset({"binance", "coinbase", "coinbaseexchange", "kraken"})  # the ccxt exchanges that stay
 _UNUSED: Final = ("bin", "**/tests", "**/__pycache__", "**/*.pyi", "**/*.pyx", "**/*.pxd")
+_UNUSED_ARROW: Final = (  # a function reads and writes Parquet in memory: no services, no other file formats, no clouds
+    "include",
+    "src",
+    "*flight*",
+    "_substrait*",  # its library is linked to by the rest
+    "*orc*",
+    "*gandiva*",
+    "*encryption*",
+    "*s3fs*",
+    "libarrow_s3*",
+    "*gcsfs*",
+    "*azurefs*",
+    "*hdfs*",
+    "libarrow_python.so",  # copies of libarrow_python.so.MAJOR
+    "libarrow_python.so.*.*.*",
+)
 _UNUSED_CCXT: Final = ("async_support", "pro", "prediction", "protobuf", "test")
 _UNREACHABLE: Final = re.compile(r"NewConnectionError|ConnectTimeoutError|NameResolutionError|ProxyError|Connection refused")
 _VENUE_IMPORT: Final = re.compile(r"from ccxt\.([a-z0-9]+) import \1\b.*")
@@ -101,6 +117,8 @@ def strip_packages(target: Path) -> None:
     """Remove from a folder of installed packages what no function uses."""
     for pattern in _UNUSED:
         _remove(target.glob(pattern))
+    for pattern in _UNUSED_ARROW:
+        _remove((target / "pyarrow").glob(pattern))
     ccxt = target / "ccxt"
     if ccxt.exists():
         _keep_venues(ccxt)

@@ -31,6 +31,10 @@ class DashboardStack(SignalboxStack):
             self._graph("Alerts", Function.SEND_ALERTS, "Sum", Metric.ALERTS_SENT, Metric.ALERTS_UNDELIVERABLE),
             self._graph("Outbox: oldest event", Function.RELAY_OUTBOX, "Maximum", Metric.OUTBOX_OLDEST_AGE),
         )
+        dashboard.add_widgets(
+            self._graph("Lake", Function.COMPACT_CANDLES, "Sum", Metric.DAYS_COMPACTED, Metric.LAKE_FILES_QUARANTINED),
+            self._graph("Lake: missing candles", Function.COMPACT_CANDLES, "Sum", Metric.CANDLES_MISSING),
+        )
         dashboard.add_widgets(self._functions("Errors", "Sum"), self._functions("Duration", "p99"))
 
     def _graph(self, title: str, function: Function, statistic: str, *metrics: Metric) -> aws_cloudwatch.GraphWidget:

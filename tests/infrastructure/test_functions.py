@@ -12,7 +12,7 @@ from tests.infrastructure.assembly import Assembly, Resource
 
 pytestmark = pytest.mark.infra
 
-LEDGER = {Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX, Function.MIGRATE_DATABASE}
+LEDGER = {Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX, Function.MIGRATE_DATABASE, Function.COMPACT_CANDLES}
 DATABASE: set[str] = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
 COMMON: set[str] = {Env.STAGE, "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
 ENVIRONMENT: dict[Function, set[str]] = {
@@ -21,6 +21,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
     | {Env.EVENT_BUS_NAME, Env.MODELS_BUCKET, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
     Function.SEND_ALERTS: {Env.EVENT_BUS_NAME, Env.TELEGRAM_SECRET_ARN, Env.TELEGRAM_URL, Env.IDEMPOTENCY_TABLE},
     Function.RELAY_OUTBOX: DATABASE | {Env.EVENT_BUS_NAME},
+    Function.COMPACT_CANDLES: DATABASE | {Env.MARKET_DATA_BUCKET, Env.VENUE, Env.SYMBOLS},
     Function.MIGRATE_DATABASE: DATABASE,
     Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME},
 }
@@ -36,6 +37,7 @@ ACTIONS: dict[Function, set[str]] = {
         "secretsmanager:GetSecretValue",
     },
     Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect"},
+    Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
     Function.MIGRATE_DATABASE: set(),
     Function.PREPARE_DATABASE: {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
 }
@@ -131,7 +133,7 @@ def test_ledger_functions_can_read_no_secret(assembly: Assembly, function: Funct
 
 
 def test_only_the_app_user_logs_in_with_a_token(assembly: Assembly) -> None:
-    for function in (Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX):
+    for function in (Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX, Function.COMPACT_CANDLES):
         (connect,) = (s for s in statements(assembly, function) if s["Action"] == "rds-db:connect")
         assert json.dumps(connect["Resource"]).count("/signalbox_app") == 1
     assert not any("rds-db:connect" in json.dumps(s) for s in statements(assembly, Function.MIGRATE_DATABASE))
@@ -142,6 +144,15 @@ def test_functions_share_runtime_architecture_and_handler(assembly: Assembly, fu
     found = deployed(assembly, function).properties
     assert (found["Runtime"], found["Architectures"], found["Handler"]) == ("python3.14", ["x86_64"], "handler.handler")
     assert found["LoggingConfig"]["LogGroup"]
+
+
+def test_compaction_writes_below_its_prefixes_and_removes_nothing(assembly: Assembly) -> None:
+    found = [s for s in statements(assembly, Function.COMPACT_CANDLES) if "s3:PutObject" in _listed(s["Action"])]
+    (write,) = found
+    assert set(_listed(write["Action"])) == {"s3:GetObject", "s3:PutObject"}
+    ends = [json.dumps(resource).rsplit("/", 2)[1:] for resource in write["Resource"]]
+    assert sorted(folder for folder, _ in ends) == ["candles", "quarantine"]
+    assert "MarketData" in json.dumps(write["Resource"])
 
 
 def test_logs_are_kept_for_a_known_time(assembly: Assembly) -> None:

@@ -35,6 +35,7 @@ LAMBDA = {
 USES = {
     Function.COLLECT_CANDLES: (LayerName.CORE, LayerName.EXCHANGE),
     Function.GENERATE_SIGNALS: (LayerName.CORE, LayerName.INFERENCE),
+    Function.COMPACT_CANDLES: (LayerName.CORE, LayerName.DATA),
 }
 
 
@@ -135,6 +136,26 @@ def test_stripped_ccxt_imports_and_has_its_venues(tmp_path: Path) -> None:
     for venue in sorted(VENUES):
         assert _run(target, f"import ccxt; print(ccxt.{venue}().id)") == venue
     assert not (target / "ccxt" / "pro").exists()
+
+
+def test_stripped_pyarrow_reads_and_writes_the_lakes_files(tmp_path: Path) -> None:
+    target = _copied(tmp_path, "numpy", "pyarrow")
+    library = REPOSITORY / "layers" / "core" / "python"
+    code = f"""
+sys.path.insert(0, {str(library)!r})
+import datetime, pyarrow
+from signalbox.adapters.lake.day_file import decode, encode
+from signalbox.market.lake import DayKey, SeriesKey
+key = DayKey(SeriesKey('coinbase', 'BTC-USD'), datetime.date(2024, 3, 1))
+print(pyarrow.__file__, len(decode(key, encode(key, [], key.end))))"""
+    file, rows = _run(target, code).split()
+    assert Path(file).is_relative_to(target)
+    assert rows == "0"
+    assert not (target / "pyarrow" / "include").exists()
+
+
+def test_parquet_and_inference_never_meet() -> None:
+    assert not [function for function, layers in USES.items() if {LayerName.DATA, LayerName.INFERENCE} <= set(layers)]
 
 
 def test_stripped_packages_of_inference_still_work(tmp_path: Path) -> None:

@@ -18,7 +18,11 @@ def _schedules(assembly: Assembly) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("stack", "job", "expression", "age"),
-    [("market", "collect_candles", "cron(0/5 * * * ? *)", 240), ("messaging", "relay_outbox", "cron(* * * * ? *)", 60)],
+    [
+        ("market", "collect_candles", "cron(0/5 * * * ? *)", 240),
+        ("messaging", "relay_outbox", "cron(* * * * ? *)", 60),
+        ("lake", "compact_candles", "cron(20 0 * * ? *)", 3600),
+    ],
 )
 def test_schedule_is_exact_and_retried_within_its_bar(
     assembly: Assembly, stack: str, job: str, expression: str, age: int
@@ -34,7 +38,7 @@ def test_schedule_is_exact_and_retried_within_its_bar(
 
 
 def test_there_are_no_other_schedules(assembly: Assembly) -> None:
-    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 2
+    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 3
     assert [r.properties["Name"] for r in assembly.resources("AWS::Scheduler::ScheduleGroup")] == [f"signalbox-{assembly.stage}"]
 
 
@@ -64,7 +68,7 @@ def test_an_alert_put_back_holds_no_other_alert_of_its_batch(assembly: Assembly)
 
 def test_queues_are_encrypted_and_dead_letters_stay_two_weeks(assembly: Assembly) -> None:
     queues = assembly.resources("AWS::SQS::Queue")
-    assert len(queues) == 6
+    assert len(queues) == 7
     for queue in queues:
         assert queue.properties["SqsManagedSseEnabled"] is True, queue
         if "DeadLetters" in queue.logical_id:

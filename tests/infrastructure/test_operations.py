@@ -13,7 +13,7 @@ from tests.infrastructure.assembly import Assembly
 
 pytestmark = pytest.mark.infra
 
-ORDER = ["network", "operations", "secrets", "data", "schema", "messaging", "signals", "alerts", "market", "dashboard"]
+ORDER = ["network", "operations", "secrets", "data", "schema", "messaging", "lake", "signals", "alerts", "market", "dashboard"]
 
 
 def test_every_alarm_reaches_the_encrypted_topic(assembly: Assembly) -> None:
@@ -35,7 +35,7 @@ def test_alarms_may_use_the_topic_and_its_key(assembly: Assembly) -> None:
 def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) -> None:
     metrics = [a.properties.get("MetricName") for a in assembly.resources("AWS::CloudWatch::Alarm")]
     assert metrics.count("Errors") == len(Function)
-    assert metrics.count("ApproximateNumberOfMessagesVisible") == 4
+    assert metrics.count("ApproximateNumberOfMessagesVisible") == 5
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,7 @@ def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) ->
         (Metric.OUTBOX_OLDEST_AGE, Function.RELAY_OUTBOX, "notBreaching"),
         (Metric.MODEL_REFUSED, Function.GENERATE_SIGNALS, "notBreaching"),
         (Metric.ALERTS_UNDELIVERABLE, Function.SEND_ALERTS, "notBreaching"),
+        (Metric.LAKE_FILES_QUARANTINED, Function.COMPACT_CANDLES, "notBreaching"),
     ],
 )
 def test_product_metric_has_an_alarm(assembly: Assembly, metric: Metric, function: Function, missing: str) -> None:

@@ -21,6 +21,7 @@ ENVIRONMENT = {
     Env.DATABASE_USER: "signalbox_app",
     Env.DATABASE_SSLMODE: "disable",
     Env.MODELS_BUCKET: "models",
+    Env.MARKET_DATA_BUCKET: "market-data",
     Env.STARTER_BUNDLE_BUCKET: "assets",
     Env.STARTER_BUNDLE_KEY: "starter.zip",
     Env.VENUE: "coinbase",

@@ -36,6 +36,7 @@ class Function(StrEnum):
     GENERATE_SIGNALS = "generate_signals"
     SEND_ALERTS = "send_alerts"
     RELAY_OUTBOX = "relay_outbox"
+    COMPACT_CANDLES = "compact_candles"
     MIGRATE_DATABASE = "migrate_database"
     PREPARE_DATABASE = "prepare_database"
 
@@ -57,6 +58,7 @@ class Env(StrEnum):
     DATABASE_USER = "DATABASE_USER"
     DATABASE_SSLMODE = "DATABASE_SSLMODE"
     MODELS_BUCKET = "MODELS_BUCKET"
+    MARKET_DATA_BUCKET = "MARKET_DATA_BUCKET"
     STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle the deployment ships, until one is deployed
     STARTER_BUNDLE_KEY = "STARTER_BUNDLE_KEY"
     VENUE = "VENUE"
@@ -100,6 +102,10 @@ class Metric(StrEnum):
     MODEL_REFUSED = "ModelRefused"
     OUTBOX_PUBLISHED = "OutboxPublished"
     OUTBOX_OLDEST_AGE = "OutboxOldestAge"
+    DAYS_COMPACTED = "DaysCompacted"
+    CANDLES_COMPACTED = "CandlesCompacted"
+    CANDLES_MISSING = "CandlesMissing"
+    LAKE_FILES_QUARANTINED = "LakeFilesQuarantined"
     ALERTS_SENT = "AlertsSent"
     ALERTS_POSTPONED = "AlertsPostponed"
     ALERTS_UNDELIVERABLE = "AlertsUndeliverable"

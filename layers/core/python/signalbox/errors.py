@@ -2,6 +2,8 @@
 
 SignalboxError
 ├── MarketDataError          market: a candle or series that breaks its own contract
+├── CompactionError          market: days of the lake that could not be written
+├── LakeStorageError         adapters.lake: a folder or bucket that did not take or give a file
 ├── VenueError               adapters.venues: an exchange that did not answer as it should
 ├── FeatureSchemaError       features: bars or values that do not fit the schema
 ├── BundleError              inference: a model bundle that may not be loaded

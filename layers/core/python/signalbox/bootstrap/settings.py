@@ -66,18 +66,30 @@ class GenerateSignalsSettings(LedgerSettings):
     starter_key: str = Field(alias=Env.STARTER_BUNDLE_KEY, min_length=1)
 
 
-class CollectCandlesSettings(BusSettings):
-    """collect_candles."""
+class MarketEnvironment(BaseModel):
+    """Whose candles."""
 
+    model_config = _FROZEN
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
-    venue_url: str = Field(alias=Env.VENUE_URL, default="")
-    cursor_table: str = Field(alias=Env.COLLECTION_CURSOR_TABLE, min_length=3)
     symbols: tuple[Symbol, ...] = Field(alias=Env.SYMBOLS, min_length=1)
 
     @field_validator("symbols", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class CollectCandlesSettings(BusSettings, MarketEnvironment):
+    """collect_candles."""
+
+    venue_url: str = Field(alias=Env.VENUE_URL, default="")
+    cursor_table: str = Field(alias=Env.COLLECTION_CURSOR_TABLE, min_length=3)
+
+
+class CompactCandlesSettings(FunctionSettings, DatabaseEnvironment, MarketEnvironment):
+    """compact_candles."""
+
+    market_data_bucket: str = Field(alias=Env.MARKET_DATA_BUCKET, min_length=3)
 
 
 class SendAlertsSettings(BusSettings):

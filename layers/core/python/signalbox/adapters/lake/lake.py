@@ -14,6 +14,7 @@ from typing_extensions import override
 from signalbox.adapters.lake.day_file import DayFile, decode, encode
 from signalbox.adapters.lake.stores import LakeStorageError, LakeStore
 from signalbox.market.candles import Bars, Candle, Symbol, to_ms
+from signalbox.market.compaction import StoredDay
 from signalbox.market.lake import (
     CANDLES,
     TIMEFRAME,
@@ -80,6 +81,13 @@ class Lake:
         """Return until when a day's venue was asked; None without a file that may be read (a bad one goes to quarantine)."""
         found = self.read_day(key)
         return found.asked_until if isinstance(found, DayFile) else None
+
+    def stored(self, key: DayKey) -> StoredDay:
+        """Return a day's exact rows, none of a file that is bad (which goes to quarantine) or absent."""
+        found = self.read_day(key)
+        if isinstance(found, BadDay):
+            return StoredDay((), found.fault)
+        return StoredDay(found.candles if found is not None else (), None)
 
     def look_at(self, key: DayKey) -> DayFile | BadDay | None:
         """Return a verified day or why it may not be read, and leave it where it is; None when there is no file."""

@@ -97,7 +97,8 @@ class CcxtCandleSource:
             limit = min(page_rows, (stop - start) // MINUTE_MS)
             # `until` bounds the page; a smaller `limit` would make ccxt cut an answer with repeated rows at its oldest ones
             bounds = {"until": start + (limit - 1) * MINUTE_MS}
-            page = self._retry(symbol, deadline, partial(client.fetch_ohlcv, pair, "1m", since=start, limit=PAGE, params=bounds))
+            ask = partial(client.fetch_ohlcv, pair, "1m", since=start, limit=page_rows, params=bounds)
+            page = self._retry(symbol, deadline, ask)
             if not page and str(client.last_http_response).strip() not in ("[]", ""):
                 # ccxt turns an answer it cannot read into no candles; an outage must not look like a quiet market
                 said = str(client.last_http_response)[:120]

@@ -1,0 +1,69 @@
+"""compact_candles (ledger): every night, the ledger's finished days become the lake's files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from signalbox.bootstrap.compact_candles import compose
+from signalbox.contracts import Metric
+from signalbox.market.compaction import CompactionError, CompactionReport
+
+logger = Logger()
+metrics = Metrics()
+
+
+class CompactCandles(BaseModel):
+    """The schedule's input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    job: str
+    scheduled_at: AwareDatetime
+
+
+def _report(report: CompactionReport) -> None:
+    for day in report.days:
+        facts = {"path": day.key.path, "rows": day.rows, "missing": day.missing, "changed": day.changed}
+        if day.fault is not None:
+            logger.error("day_file_quarantined", **facts, fault=day.fault)
+        if day.error is not None:
+            logger.error("day_not_compacted", **facts, reason=day.error)
+        else:
+            logger.info("day_compacted", **facts, conflicts=[t.isoformat() for t in day.conflicts[:20]])
+    written = [day for day in report.days if day.error is None]
+    metrics.add_metric(Metric.DAYS_COMPACTED, MetricUnit.Count, len(written))
+    metrics.add_metric(Metric.CANDLES_COMPACTED, MetricUnit.Count, sum(day.rows for day in written if day.changed))
+    metrics.add_metric(Metric.CANDLES_MISSING, MetricUnit.Count, sum(day.missing for day in written))
+    metrics.add_metric(Metric.LAKE_FILES_QUARANTINED, MetricUnit.Count, sum(day.fault is not None for day in report.days))
+
+
+def make_handler(
+    compact: Callable[[datetime], CompactionReport],
+) -> Callable[[Mapping[str, object], LambdaContext], dict[str, int]]:
+    """Return the Lambda entry over any compaction."""
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
+        command = CompactCandles.model_validate(event)
+        report = compact(command.scheduled_at)
+        _report(report)
+        if failed := [day.key.path for day in report.days if day.error is not None]:
+            raise CompactionError(f"{len(failed)} of {len(report.days)} days were not written, first {failed[0]}")
+        return {
+            "days": len(report.days),
+            "changed": sum(day.changed for day in report.days),
+            "rows": sum(day.rows for day in report.days),
+            "missing": sum(day.missing for day in report.days),
+            "left": report.left,
+        }
+
+    return handler
+
+
+handler = make_handler(compose())

@@ -1,0 +1,28 @@
+"""compact_candles, composed: the ledger's candles and the lake in the market-data bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+import boto3
+
+from signalbox.adapters.lake.lake import Lake
+from signalbox.adapters.lake.s3 import S3Store
+from signalbox.adapters.postgres.candle_days import PostgresCandleDays
+from signalbox.bootstrap.ledger import connect_ledger
+from signalbox.bootstrap.settings import CompactCandlesSettings
+from signalbox.market.compaction import CompactionReport, compact
+
+
+def compose(settings: CompactCandlesSettings | None = None) -> Callable[[datetime], CompactionReport]:
+    """Return the function that compacts what was over at a scheduled instant."""
+    found = settings or CompactCandlesSettings.read()
+    return partial(
+        compact,
+        venue=found.venue,
+        symbols=found.symbols,
+        ledger=PostgresCandleDays(connect_ledger(found, application="compact_candles")),
+        lake=Lake(S3Store(boto3.client("s3"), found.market_data_bucket)),
+    )

@@ -1,0 +1,120 @@
+"""One run of compact_candles: the ledger's finished days become the lake's files.
+
+A day is written when it has no file, and again while it is young: a candle may be announced days late. The ledger's rows win over
+the file's, and rows the file alone has are kept: the ledger may have been emptied of old months. Everything is a function of
+the two, so that a repeated run changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final, Protocol
+
+from signalbox.errors import SignalboxError
+from signalbox.market.candles import Candle, MarketDataError, Symbol
+from signalbox.market.lake import MINUTES_OF_DAY, DayFault, DayKey, SeriesKey, day_of, merge_rows
+
+LOOK_BACK_DAYS: Final = 3
+MAX_DAYS: Final = 90  # of one run; a function that was off for a year catches up over several nights
+
+
+class CompactionError(SignalboxError):
+    """Days that could not be written; the others were."""
+
+
+class CandleLedger(Protocol):
+    """The ledger's candles by day."""
+
+    def days(self, venue: str, symbol: Symbol, before: datetime) -> Sequence[date]:
+        """Return the UTC days that have a candle with open_time < `before`, oldest first."""
+
+    def candles(self, venue: str, symbol: Symbol, start: datetime, end: datetime) -> Sequence[Candle]:
+        """Return the candles with start <= open_time < end, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDay:
+    """What the lake holds of a day; `fault` says that its file was bad and has been set aside."""
+
+    candles: tuple[Candle, ...]
+    fault: DayFault | None
+
+
+class DayLake(Protocol):
+    """The lake, as far as a compaction needs it."""
+
+    def days(self, series: SeriesKey) -> Sequence[DayKey]:
+        """Return the days there are files of."""
+
+    def stored(self, key: DayKey) -> StoredDay:
+        """Return a day's rows; none when there is no file that may be read."""
+
+    def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
+        """Write a day as one step; False when the very file is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayCompaction:
+    """What became of one day."""
+
+    key: DayKey
+    rows: int
+    changed: bool
+    conflicts: tuple[datetime, ...]  # minutes on which the file and the ledger disagreed
+    fault: DayFault | None  # of the file that was there
+    error: str | None = None  # why it was not written
+
+    @property
+    def missing(self) -> int:
+        """Minutes without a candle."""
+        return MINUTES_OF_DAY - self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionReport:
+    """What one run did; `left` days are the next run's."""
+
+    days: tuple[DayCompaction, ...]
+    left: int
+
+
+def compact(
+    scheduled_at: datetime,
+    venue: str,
+    symbols: Sequence[Symbol],
+    *,
+    ledger: CandleLedger,
+    lake: DayLake,
+    look_back_days: int = LOOK_BACK_DAYS,
+    max_days: int = MAX_DAYS,
+) -> CompactionReport:
+    """Write the days that were over at `scheduled_at`: the young ones first, then those without a file, oldest first.
+
+    Raises what the ledger and the lake's storage raise; a day whose rows break a rule is told and leaves the others alone.
+    """
+    today = DayKey(SeriesKey(venue, symbols[0]), day_of(scheduled_at)).start
+    young, old = [], []
+    for symbol in symbols:
+        series = SeriesKey(venue, symbol)
+        there = {key.day for key in lake.days(series)}
+        for day in ledger.days(venue, symbol, today):
+            key = DayKey(series, day)
+            if today - key.start <= timedelta(days=look_back_days):
+                young.append(key)
+            elif day not in there:
+                old.append(key)
+    wanted = young + sorted(old, key=lambda key: (key.day, key.series))
+    done = tuple(_compact_day(key, ledger, lake) for key in wanted[:max_days])
+    return CompactionReport(done, len(wanted) - len(done))
+
+
+def _compact_day(key: DayKey, ledger: CandleLedger, lake: DayLake) -> DayCompaction:
+    stored = lake.stored(key)
+    merged = merge_rows(stored.candles, ledger.candles(key.series.venue, key.series.symbol, key.start, key.end))
+    try:
+        changed = lake.write_day(key, merged.candles, asked_until=key.end)
+    except MarketDataError as error:
+        return DayCompaction(key, len(merged.candles), changed=False, conflicts=(), fault=stored.fault, error=str(error))
+    return DayCompaction(key, len(merged.candles), changed, merged.conflicts, stored.fault)
