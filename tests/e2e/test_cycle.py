@@ -40,7 +40,7 @@ def test_ledger_holds_the_venue_s_bars_exactly(market: Market) -> None:
         recorded = market.cloud.ledger.bars(VENUE, symbol, at - HALF_HOUR, at)
         assert recorded.open_time_ms.tolist() == expected.open_time_ms.tolist()
         assert recorded.close.tolist() == expected.close.tolist()
-        assert market.signals(at)[symbol].price == expected.close[-1]
+        assert float(market.signals(at)[symbol].price) == expected.close[-1]
 
 
 def test_cycle_fired_three_times_leaves_one_signal_a_symbol_and_counts_the_duplicates(market: Market) -> None:

@@ -12,7 +12,6 @@ from signalbox.inference.errors import (
     BundleSchemaError,
     BundleTamperedError,
 )
-from signalbox.inference.holder import ModelHolder
 from signalbox.inference.manifest import BundleManifest, Gate, Verdict, read_manifest
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "BundleTamperedError",
     "Ensemble",
     "Gate",
-    "ModelHolder",
     "Verdict",
     "load_bundle",
     "pack_bundle",
