@@ -7,6 +7,7 @@ SignalboxError
 ├── VenueError               adapters.venues: an exchange that did not answer as it should
 ├── FeatureSchemaError       features: bars or values that do not fit the schema
 ├── BundleError              inference: a model bundle that may not be loaded
+├── RiskError                risk: a number or fact no decision may be made on, an approval built by hand
 ├── LedgerError              adapters.postgres: a ledger that refused or lost a connection
 ├── MessengerError           chat: a message that was not delivered
 └── SettingsError            bootstrap: an environment that lacks a value

@@ -1,0 +1,37 @@
+"""Pre-trade risk and account rules: what may reach an order, and why not. Pure; Decimal only; time is an argument."""
+
+from signalbox.risk.assess import assess, assess_batch
+from signalbox.risk.codes import RefusalCode
+from signalbox.risk.decision import Breach, RiskApproved, RiskDecision, RiskRefused
+from signalbox.risk.errors import RiskError
+from signalbox.risk.limits import PRESETS, AccountKind, Funding, RiskLimits
+from signalbox.risk.order import AccountId, GroupName, Instrument, OrderId, Position, ProposedOrder, Side, WorkingOrder
+from signalbox.risk.snapshot import HaltLevel, LossFloor, LossRule, Mark, RiskSnapshot
+
+__all__ = [
+    "PRESETS",
+    "AccountId",
+    "AccountKind",
+    "Breach",
+    "Funding",
+    "GroupName",
+    "HaltLevel",
+    "Instrument",
+    "LossFloor",
+    "LossRule",
+    "Mark",
+    "OrderId",
+    "Position",
+    "ProposedOrder",
+    "RefusalCode",
+    "RiskApproved",
+    "RiskDecision",
+    "RiskError",
+    "RiskLimits",
+    "RiskRefused",
+    "RiskSnapshot",
+    "Side",
+    "WorkingOrder",
+    "assess",
+    "assess_batch",
+]

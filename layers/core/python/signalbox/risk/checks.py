@@ -1,0 +1,258 @@
+"""The checks of one order, in rule order. Each appends its breaches and hides nobody else's; `assess` runs them all.
+
+What only reduces a position is let past everything that guards against new risk: a halt, old prices, exposure, funding,
+loss headroom. It still has to be true, precise, sent from a fresh view of the account, and not a runaway loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+from signalbox.market.candles import Symbol
+from signalbox.risk.codes import RefusalCode
+from signalbox.risk.decision import Breach
+from signalbox.risk.exposure import Book, Line, entry_price, order_loss
+from signalbox.risk.limits import Funding, RiskLimits
+from signalbox.risk.numbers import ZERO, plain, seconds_of
+from signalbox.risk.order import Instrument, ProposedOrder, Side
+from signalbox.risk.snapshot import HaltLevel, LossRule, RiskSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One order before its judges. `book` is None when a price or an instrument it needs is missing."""
+
+    order: ProposedOrder
+    snapshot: RiskSnapshot
+    limits: RiskLimits
+    instrument: Instrument | None
+    mark: Decimal | None
+    book: Book | None
+    symbols: tuple[Symbol, ...]  # this order's, and every one held or working
+    reducible: Decimal  # what may still be closed: the position less what already works against it
+    reduces: bool  # flagged reduce-only, and true
+
+
+Breaches: TypeAlias = list[Breach]
+
+
+def reducible_quantity(order: ProposedOrder, snapshot: RiskSnapshot) -> Decimal:
+    """Return how much of the position an order on this side may close; 0 when there is none or it is on the other side."""
+    position = snapshot.positions.get(order.symbol)
+    if position is None or (position.quantity > ZERO) == (order.side is Side.BUY):
+        return ZERO
+    against = sum((w.remaining for w in snapshot.working if w.order.symbol == order.symbol and w.order.side is order.side), ZERO)
+    return max(abs(position.quantity) - against, ZERO)
+
+
+def check_halt(case: Case, found: Breaches) -> None:
+    """The kill switch lets nothing through but reductions."""
+    if case.snapshot.halt is not HaltLevel.NONE and not case.reduces:
+        found.append(Breach(RefusalCode.ACCOUNT_HALTED, HaltLevel.NONE.value, case.snapshot.halt.value, ""))
+
+
+def check_fresh(case: Case, found: Breaches) -> None:
+    """Old, absent or future-dated facts make no new risk; a view of the account that is old makes no order at all."""
+    snapshot, limits = case.snapshot, case.limits
+    age = snapshot.at - snapshot.account_at
+    if not timedelta() <= age <= timedelta(seconds=limits.max_account_age_seconds):
+        found.append(_age(RefusalCode.ACCOUNT_STATE_AGE_OUT_OF_RANGE, limits.max_account_age_seconds, age))
+    if case.reduces:
+        return
+    limit = timedelta(seconds=limits.max_price_age_seconds)
+    for symbol in case.symbols:
+        mark = snapshot.marks.get(symbol)
+        if mark is None:
+            found.append(Breach(RefusalCode.PRICE_MISSING, "a price", "none", "", (("symbol", symbol),)))
+        elif not timedelta() <= snapshot.at - mark.at <= limit:
+            age = snapshot.at - mark.at
+            found.append(_age(RefusalCode.PRICE_AGE_OUT_OF_RANGE, limits.max_price_age_seconds, age, (("symbol", symbol),)))
+    if limits.loss_floors_required:
+        in_force = {f.rule for f in snapshot.floors if f.starts_at <= snapshot.at < f.ends_at}
+        found.extend(
+            Breach(RefusalCode.LOSS_FLOOR_MISSING, "a limit in force", "none", "", (("rule", rule),))
+            for rule in LossRule
+            if rule not in in_force
+        )
+
+
+def check_known(case: Case, found: Breaches) -> None:
+    """Rules of the order's instrument, and for new risk of every instrument held or working."""
+    for symbol in (case.order.symbol,) if case.reduces else case.symbols:
+        if symbol not in case.snapshot.instruments:
+            found.append(Breach(RefusalCode.INSTRUMENT_UNKNOWN, "an instrument", "none", "", (("symbol", symbol),)))
+
+
+def check_precision(case: Case, found: Breaches) -> None:
+    """Prices on ticks, quantity on steps, the stop behind the entry, the limit price near the mark."""
+    order, instrument = case.order, case.instrument
+    if instrument is None:
+        return
+    if order.price is not None and order.price % instrument.tick:
+        found.append(Breach(RefusalCode.PRICE_OFF_TICK, instrument.tick, order.price, "", ()))
+    if order.stop_price is not None and order.stop_price % instrument.tick:
+        found.append(Breach(RefusalCode.STOP_PRICE_OFF_TICK, instrument.tick, order.stop_price, ""))
+    if case.mark is not None and not case.reduces:
+        entry = order.price if order.price is not None else case.mark
+        stop = order.stop_price
+        if stop is not None and (stop >= entry if order.side is Side.BUY else stop <= entry):
+            about = (("side", order.side.value),)
+            found.append(Breach(RefusalCode.STOP_PRICE_ON_WRONG_SIDE, entry, stop, "", about))
+        band = case.mark * case.limits.max_price_deviation_fraction
+        if abs(entry - case.mark) > band:
+            about = (("mark", plain(case.mark)),)
+            found.append(Breach(RefusalCode.PRICE_DEVIATION_OVER_LIMIT, band, abs(entry - case.mark), "", about))
+    if order.quantity % instrument.step:
+        found.append(Breach(RefusalCode.QUANTITY_OFF_STEP, instrument.step, order.quantity, ""))
+
+
+def check_size(case: Case, found: Breaches) -> None:
+    """Quantity and notional between the venue's bounds. Without any price a reduction's notional cannot be told, and passes."""
+    order, instrument = case.order, case.instrument
+    if instrument is None:
+        return
+    if order.quantity < instrument.min_quantity:
+        found.append(Breach(RefusalCode.QUANTITY_BELOW_MINIMUM, instrument.min_quantity, order.quantity, ""))
+    if order.quantity > instrument.max_quantity:
+        found.append(Breach(RefusalCode.QUANTITY_OVER_MAXIMUM, instrument.max_quantity, order.quantity, ""))
+    price = order.price if order.price is not None else case.mark
+    if price is None:
+        return
+    notional = order.quantity * price
+    if notional < instrument.min_notional:
+        found.append(Breach(RefusalCode.NOTIONAL_BELOW_MINIMUM, instrument.min_notional, notional, ""))
+    if notional > instrument.max_notional:
+        found.append(Breach(RefusalCode.NOTIONAL_OVER_MAXIMUM, instrument.max_notional, notional, ""))
+
+
+def check_reduce_only(case: Case, found: Breaches) -> None:
+    """A reduce-only order closes at most what is open and not already being closed: |after| <= |before|, same sign."""
+    order = case.order
+    if not order.reduce_only or case.reduces:
+        return
+    position = case.snapshot.positions.get(order.symbol)
+    if position is None:
+        found.append(Breach(RefusalCode.REDUCE_ONLY_WITHOUT_POSITION, "a position", "0", ""))
+    elif (position.quantity > ZERO) == (order.side is Side.BUY):
+        closing = Side.SELL if position.quantity > ZERO else Side.BUY
+        found.append(Breach(RefusalCode.REDUCE_ONLY_INCREASES_POSITION, closing.value, order.side.value, ""))
+    else:
+        found.append(Breach(RefusalCode.REDUCE_ONLY_FLIPS_POSITION, case.reducible, order.quantity, ""))
+
+
+def check_exposure(case: Case, found: Breaches) -> None:
+    """Worst notional of the symbol, the account and the correlated group; what does not raise it may pass while over."""
+    weighed = _weigh(case)
+    if weighed is None:
+        return
+    book, instrument, before, after = weighed
+    added = after.exposure - before
+    if added <= ZERO:
+        return
+    limits, equity, symbol = case.limits, max(book.equity, ZERO), case.order.symbol
+    account, group = book.exposure() + added, book.exposure(instrument.group) + added
+    for code, fraction, value, about in (
+        (RefusalCode.SYMBOL_EXPOSURE_OVER_LIMIT, limits.max_symbol_exposure_fraction, after.exposure, ("symbol", symbol)),
+        (RefusalCode.ACCOUNT_EXPOSURE_OVER_LIMIT, limits.max_account_exposure_fraction, account, ("equity", plain(equity))),
+        (RefusalCode.GROUP_EXPOSURE_OVER_LIMIT, limits.max_group_exposure_fraction, group, ("group", instrument.group)),
+    ):
+        if value > equity * fraction:
+            found.append(Breach(code, equity * fraction, value, "USD", (about,)))
+
+
+def check_funding(case: Case, found: Breaches) -> None:
+    """Cash for what is bought outright, or margin for the worst positions."""
+    weighed = _weigh(case)
+    if weighed is None or case.mark is None:
+        return
+    book, instrument, before, after = weighed
+    order, limits = case.order, case.limits
+    entry = entry_price(order, case.mark, limits)
+    fee = order.quantity * entry * instrument.fee_fraction
+    if limits.funding is Funding.MARGIN:
+        margin, limit = book.margin() + (after.exposure - before) * instrument.margin_fraction + fee, max(book.equity, ZERO)
+        limit *= limits.max_funding_use_fraction
+        if margin > limit and after.exposure > before:
+            found.append(Breach(RefusalCode.MARGIN_INSUFFICIENT, limit, margin, "USD"))
+        return
+    if order.side is Side.SELL:
+        short = after.position - after.sells
+        if short < ZERO:
+            found.append(Breach(RefusalCode.SHORT_POSITION_NOT_ALLOWED, ZERO, short, "", (("symbol", order.symbol),)))
+        return
+    cost, limit = book.buy_cost + order.quantity * entry + fee, max(book.cash, ZERO) * limits.max_funding_use_fraction
+    if cost > limit:
+        found.append(Breach(RefusalCode.CASH_INSUFFICIENT, limit, cost, "USD"))
+
+
+_HEADROOM: Final = {
+    LossRule.MAX_DAILY_LOSS: RefusalCode.DAILY_LOSS_HEADROOM_INSUFFICIENT,
+    LossRule.MAX_LOSS: RefusalCode.MAX_LOSS_HEADROOM_INSUFFICIENT,
+}
+
+
+def check_headroom(case: Case, found: Breaches) -> None:
+    """Equity after the worst case of everything open, working and this order stays above where new risk is blocked."""
+    if case.reduces or case.book is None or case.mark is None or case.instrument is None:
+        return
+    loss = order_loss(case.order, case.order.quantity, case.mark, case.instrument.fee_fraction, case.limits)
+    if case.order.reduce_only:  # not a true one: judged as the new risk it would be
+        loss = case.order.quantity * case.mark * case.limits.worst_move_fraction
+    worst_equity = case.book.equity - case.book.worst_loss - loss
+    horizon = case.snapshot.at + timedelta(minutes=case.limits.midnight_guard_minutes)
+    for rule in LossRule:
+        floors = [
+            f.block_below
+            for f in case.snapshot.floors
+            if f.rule is rule and f.starts_at <= horizon and f.ends_at > case.snapshot.at
+        ]
+        if floors and worst_equity < max(floors):
+            found.append(Breach(_HEADROOM[rule], max(floors), worst_equity, "USD", (("loss", plain(loss)),)))
+
+
+def check_throttle(case: Case, found: Breaches) -> None:
+    """One id works once; a bounded number of orders in the window, with some kept back for reductions."""
+    order, snapshot, limits = case.order, case.snapshot, case.limits
+    if any(w.order.order_id == order.order_id for w in snapshot.working):
+        found.append(Breach(RefusalCode.ORDER_ID_IN_USE, "an unused id", order.order_id, ""))
+    start = snapshot.at - timedelta(seconds=limits.throttle_window_seconds)
+    count = 1 + sum(_is_after(start, sent) for sent in snapshot.order_times)
+    limit = limits.max_orders_per_window + (limits.reserved_for_reducing if case.reduces else 0)
+    if count > limit:
+        about = (("window", f"{limits.throttle_window_seconds} s"),)
+        found.append(Breach(RefusalCode.ORDER_RATE_OVER_LIMIT, Decimal(limit), Decimal(count), "orders", about))
+
+
+CHECKS: Final[tuple[Callable[[Case, Breaches], None], ...]] = (
+    check_halt,
+    check_fresh,
+    check_known,
+    check_precision,
+    check_size,
+    check_reduce_only,
+    check_exposure,
+    check_funding,
+    check_headroom,
+    check_throttle,
+)
+
+
+def _is_after(start: datetime, sent: datetime) -> bool:
+    return sent > start  # one dated in the future counts too
+
+
+def _age(code: RefusalCode, limit_seconds: int, age: timedelta, about: tuple[tuple[str, str], ...] = ()) -> Breach:
+    return Breach(code, Decimal(limit_seconds), seconds_of(age), "s", about)
+
+
+def _weigh(case: Case) -> tuple[Book, Instrument, Decimal, Line] | None:
+    """Return the book, the instrument, the symbol's exposure before, and its line after; None when it cannot be told."""
+    if case.reduces or case.book is None or case.mark is None or case.instrument is None:
+        return None
+    line = case.book.lines.get(case.order.symbol) or Line(ZERO, ZERO, ZERO, case.mark)
+    entry = entry_price(case.order, case.mark, case.limits)
+    return case.book, case.instrument, line.exposure, line.plus(case.order.side, case.order.quantity, entry)

@@ -1,0 +1,124 @@
+"""What an account could come to: exposure, cost and loss if everything working fills and then goes as badly as assumed.
+
+Conservative on purpose. A symbol's worst position is the larger of "all buys fill" and "all sells fill", valued at the
+highest price among its mark and its orders. The worst loss adds up every position and every order that adds risk, each
+falling to its stop (and a little beyond) or by the assumed worst move; orders that offset each other are not netted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from signalbox.market.candles import Symbol
+from signalbox.risk.limits import RiskLimits
+from signalbox.risk.numbers import ONE, ZERO
+from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder, Side
+from signalbox.risk.snapshot import RiskSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One symbol: signed position, quantities working on each side, and the highest price anything of it may trade at."""
+
+    position: Decimal
+    buys: Decimal
+    sells: Decimal
+    price: Decimal
+
+    @property
+    def worst_quantity(self) -> Decimal:
+        """The largest absolute position any mix of fills can lead to."""
+        return max(abs(self.position + self.buys), abs(self.position - self.sells))
+
+    @property
+    def exposure(self) -> Decimal:
+        """`worst_quantity` at the highest price."""
+        return self.worst_quantity * self.price
+
+    def plus(self, side: Side, quantity: Decimal, price: Decimal) -> Line:
+        """Return the line with one more order working."""
+        highest = max(self.price, price)
+        if side is Side.BUY:
+            return Line(self.position, self.buys + quantity, self.sells, highest)
+        return Line(self.position, self.buys, self.sells + quantity, highest)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """The account before the order under judgement. `cash` is what CASH funding may spend, working buys not yet taken off."""
+
+    lines: Mapping[Symbol, Line]
+    instruments: Mapping[Symbol, Instrument]
+    equity: Decimal
+    cash: Decimal
+    buy_cost: Decimal  # of working buys, fees included
+    fees: Decimal  # of working orders, one way
+    worst_loss: Decimal
+
+    def exposure(self, group: GroupName | None = None) -> Decimal:
+        """Worst notional of the account, or of one correlated group."""
+        return sum((line.exposure for s, line in self.lines.items() if group is None or self.instruments[s].group == group), ZERO)
+
+    def margin(self) -> Decimal:
+        """Equity tied up by the worst positions, and the fees of getting there."""
+        return sum((line.exposure * self.instruments[s].margin_fraction for s, line in self.lines.items()), self.fees)
+
+
+def entry_price(order: ProposedOrder, mark: Decimal, limits: RiskLimits) -> Decimal:
+    """Return the worst price the order may fill at."""
+    if order.price is not None:
+        return order.price
+    slippage = mark * limits.market_slippage_fraction
+    return mark + slippage if order.side is Side.BUY else mark - slippage
+
+
+def order_loss(order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits) -> Decimal:
+    """Return what filling this much of the order may lose, fees of both ways included; nothing when it only reduces."""
+    if order.reduce_only:
+        return ZERO
+    sign = ONE if order.side is Side.BUY else -ONE
+    entry = entry_price(order, mark, limits)
+    if order.stop_price is not None:
+        adverse = sign * (entry - order.stop_price) + order.stop_price * limits.stop_slippage_fraction
+    else:
+        start = min(entry, mark) if order.side is Side.BUY else max(entry, mark)
+        adverse = max(sign * (entry - mark), ZERO) + start * limits.worst_move_fraction
+    return quantity * (max(adverse, ZERO) + 2 * entry * fee_fraction)
+
+
+def position_loss(position: Position, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits) -> Decimal:
+    """Return what an open position may still lose from its mark, the fee of leaving it included."""
+    sign = ONE if position.quantity > ZERO else -ONE
+    if position.stop_price is not None:
+        adverse = sign * (mark - position.stop_price) + position.stop_price * limits.stop_slippage_fraction
+    else:
+        adverse = mark * limits.worst_move_fraction
+    return abs(position.quantity) * (max(adverse, ZERO) + mark * fee_fraction)
+
+
+def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
+    """Return the account's book. Every symbol held or working needs a mark and an instrument (KeyError otherwise)."""
+    marks, instruments = snapshot.marks, snapshot.instruments
+    lines: dict[Symbol, Line] = {}
+    floating, invested, worst_loss, buy_cost, fees = ZERO, ZERO, ZERO, ZERO, ZERO
+    for symbol, position in snapshot.positions.items():
+        mark = marks[symbol].price
+        lines[symbol] = Line(position.quantity, ZERO, ZERO, mark)
+        floating += position.quantity * (mark - position.average_price)
+        invested += position.quantity * position.average_price
+        worst_loss += position_loss(position, mark, instruments[symbol].fee_fraction, limits)
+    for working in snapshot.working:
+        order, remaining = working.order, working.remaining
+        mark, fee_fraction = marks[order.symbol].price, instruments[order.symbol].fee_fraction
+        entry = entry_price(order, mark, limits)
+        line = lines.get(order.symbol) or Line(ZERO, ZERO, ZERO, mark)
+        lines[order.symbol] = line.plus(order.side, remaining, entry)
+        worst_loss += order_loss(order, remaining, mark, fee_fraction, limits)
+        fee = remaining * entry * fee_fraction
+        fees += fee
+        if order.side is Side.BUY:
+            buy_cost += remaining * entry + fee
+    closed = snapshot.balance - snapshot.accrued_costs
+    return Book(lines, instruments, closed + floating, closed - invested, buy_cost, fees, worst_loss)

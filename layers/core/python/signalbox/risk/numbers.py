@@ -1,0 +1,73 @@
+"""Exact money: every number enters through `exact`, and all arithmetic runs under one context that cannot round it away.
+
+Nothing else sees the caller's decimal context, so a decision is the same whatever precision a thread has set, and a
+`float` that strays in raises instead of being compared.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, FloatOperation, InvalidOperation, Overflow
+from typing import Final
+
+from signalbox.risk.errors import RiskError
+
+# A product of two admitted numbers has at most 72 digits; what is left is room for sums of very many of them.
+CONTEXT: Final = Context(prec=120, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow, FloatOperation])
+ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
+MAX_DIGITS: Final = 18  # on either side of the point
+
+
+def exact(value: object, name: str) -> Decimal:
+    """Return the number in its one canonical form (1.00 and 1.0 become 1; -0 becomes 0).
+
+    Raises RiskError unless it is a finite Decimal below 10**18 with at most 18 decimal places.
+    """
+    if not isinstance(value, Decimal) or not value.is_finite():
+        raise RiskError(f"{name}: expected a finite Decimal, was {value!r}")
+    if not value:
+        return ZERO
+    if value.adjusted() >= MAX_DIGITS:
+        raise RiskError(f"{name}: expected less than 1E+{MAX_DIGITS}, was {value}")
+    canonical = value.normalize(CONTEXT)
+    exponent = canonical.as_tuple().exponent
+    if canonical != value or not isinstance(exponent, int) or exponent < -MAX_DIGITS:
+        raise RiskError(f"{name}: expected at most {MAX_DIGITS} decimal places, was {value}")
+    return canonical if exponent <= 0 else canonical.quantize(ONE, context=CONTEXT)  # 5E+4 is 50000
+
+
+def positive(value: Decimal, name: str) -> Decimal:
+    """Return `exact(value)`; raises RiskError unless it is above zero."""
+    number = exact(value, name)
+    if number <= ZERO:
+        raise RiskError(f"{name}: expected more than 0, was {value}")
+    return number
+
+
+def not_negative(value: Decimal, name: str) -> Decimal:
+    """Return `exact(value)`; raises RiskError when it is below zero."""
+    number = exact(value, name)
+    if number < ZERO:
+        raise RiskError(f"{name}: expected 0 or more, was {value}")
+    return number
+
+
+def aware(instant: datetime, name: str) -> datetime:
+    """Return the instant in UTC: two instants of one local zone would be compared by their wall clocks, wrong over DST.
+
+    Raises RiskError when it says no offset from UTC.
+    """
+    if instant.utcoffset() is None:
+        raise RiskError(f"{name}: expected an instant with an offset from UTC, was {instant!r}")
+    return instant.astimezone(UTC)
+
+
+def plain(value: Decimal) -> str:
+    """Return the number as people write it, without exponent or trailing zeros."""
+    return f"{value.normalize(CONTEXT):f}" if value else "0"
+
+
+def seconds_of(span: timedelta) -> Decimal:
+    """Return a span in seconds, exact to the microsecond."""
+    return Decimal(span // timedelta(microseconds=1)).scaleb(-6, CONTEXT)

@@ -1,0 +1,117 @@
+"""What is judged: a proposed order, and the venue's rules for the instrument it names. All money in the account's currency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import NewType
+
+from signalbox.market.candles import Symbol
+from signalbox.risk.errors import RiskError
+from signalbox.risk.numbers import ONE, ZERO, exact, not_negative, positive
+
+OrderId = NewType("OrderId", str)
+AccountId = NewType("AccountId", str)
+GroupName = NewType("GroupName", str)  # instruments that fall together
+
+
+class Side(StrEnum):
+    """Direction of a trade."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedOrder:
+    """An order somebody wants to send. Quantity in base units; `price` is None for a market order.
+
+    `stop_price` is the protective stop that will stand behind it; without one the worst-case loss is the assumed worst
+    move. Raises RiskError when a number is not finite, positive and exact.
+    """
+
+    order_id: OrderId
+    symbol: Symbol
+    side: Side
+    quantity: Decimal
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    reduce_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.order_id:
+            raise RiskError("expected an order id, was empty")
+        name = f"order {self.order_id}"
+        object.__setattr__(self, "side", Side(self.side))
+        object.__setattr__(self, "quantity", positive(self.quantity, f"{name} quantity"))
+        for key in ("price", "stop_price"):
+            value = getattr(self, key)
+            if value is not None:
+                object.__setattr__(self, key, positive(value, f"{name} {key}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """The venue's rules for one symbol. Raises RiskError when they contradict each other.
+
+    margin_fraction: equity a position of notional 1 ties up (1 = fully paid). fee_fraction: of notional, one way, as taker.
+    """
+
+    symbol: Symbol
+    group: GroupName
+    tick: Decimal
+    step: Decimal
+    min_quantity: Decimal
+    max_quantity: Decimal
+    min_notional: Decimal
+    max_notional: Decimal
+    margin_fraction: Decimal = field(default=ONE)
+    fee_fraction: Decimal = field(default=ZERO)
+
+    def __post_init__(self) -> None:
+        name = f"instrument {self.symbol}"
+        for key in ("tick", "step", "min_quantity", "max_quantity", "max_notional", "margin_fraction"):
+            object.__setattr__(self, key, positive(getattr(self, key), f"{name} {key}"))
+        for key in ("min_notional", "fee_fraction"):
+            object.__setattr__(self, key, not_negative(getattr(self, key), f"{name} {key}"))
+        if self.min_quantity > self.max_quantity or self.min_notional > self.max_notional:
+            raise RiskError(f"{name}: expected minimum <= maximum of quantity and of notional")
+        if self.margin_fraction > ONE or self.fee_fraction >= ONE:
+            raise RiskError(
+                f"{name}: expected margin and fee as fractions of notional, was {self.margin_fraction}, {self.fee_fraction}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingOrder:
+    """An order sent and not yet finished; `remaining` of it may still fill."""
+
+    order: ProposedOrder
+    remaining: Decimal
+
+    def __post_init__(self) -> None:
+        remaining = positive(self.remaining, f"order {self.order.order_id} remaining")
+        if remaining > self.order.quantity:
+            raise RiskError(f"order {self.order.order_id}: expected remaining <= {self.order.quantity}, was {remaining}")
+        object.__setattr__(self, "remaining", remaining)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The netted position of one symbol: signed base units (below zero = short), average price, protective stop if any."""
+
+    symbol: Symbol
+    quantity: Decimal
+    average_price: Decimal
+    stop_price: Decimal | None = None
+
+    def __post_init__(self) -> None:
+        name = f"position {self.symbol}"
+        quantity = exact(self.quantity, f"{name} quantity")
+        if not quantity:
+            raise RiskError(f"{name}: expected a quantity, was 0")
+        object.__setattr__(self, "quantity", quantity)
+        object.__setattr__(self, "average_price", positive(self.average_price, f"{name} average_price"))
+        if self.stop_price is not None:
+            object.__setattr__(self, "stop_price", positive(self.stop_price, f"{name} stop_price"))

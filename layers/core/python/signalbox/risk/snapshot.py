@@ -1,0 +1,146 @@
+"""RiskSnapshot: everything a pre-trade decision may look at, frozen at one instant. Composing it is the adapters' work.
+
+Two snapshots with the same facts are equal and have the same `snapshot_id`, whatever order the facts came in and however
+their numbers were written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeVar
+
+from signalbox.market.candles import Symbol
+from signalbox.risk.errors import RiskError
+from signalbox.risk.numbers import aware, exact, plain, positive
+from signalbox.risk.order import AccountId, Instrument, Position, ProposedOrder, WorkingOrder
+
+Item = TypeVar("Item")
+
+
+class HaltLevel(StrEnum):
+    """The kill switch. Every level but NONE lets only truly reducing orders through; FLATTEN also closes what is open."""
+
+    NONE = "NONE"
+    HALT = "HALT"
+    REDUCE_ONLY = "REDUCE_ONLY"
+    FLATTEN = "FLATTEN"
+
+
+class LossRule(StrEnum):
+    """Which loss limit of an account, named as in the simulator's JSON."""
+
+    MAX_DAILY_LOSS = "max_daily_loss"
+    MAX_LOSS = "max_loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The price a symbol is valued at, and since when it is known."""
+
+    price: Decimal
+    at: datetime
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "price", positive(self.price, "mark"))
+        object.__setattr__(self, "at", aware(self.at, "mark"))
+
+
+@dataclass(frozen=True, slots=True)
+class LossFloor:
+    """Equity an account may not fall below between two instants: where the rule breaks, and where new risk stops before it."""
+
+    rule: LossRule
+    breach_below: Decimal
+    block_below: Decimal
+    starts_at: datetime
+    ends_at: datetime
+
+    def __post_init__(self) -> None:
+        for key in ("breach_below", "block_below"):
+            object.__setattr__(self, key, exact(getattr(self, key), key))
+        for key in ("starts_at", "ends_at"):
+            object.__setattr__(self, key, aware(getattr(self, key), f"{self.rule} {key}"))
+        if self.starts_at >= self.ends_at:
+            raise RiskError(f"{self.rule}: expected a floor that starts before it ends")
+        if self.block_below < self.breach_below:
+            raise RiskError(f"{self.rule}: expected the block inside the rule, was {self.block_below} < {self.breach_below}")
+
+
+@dataclass(frozen=True, slots=True)
+class RiskSnapshot:
+    """An account at `at`, the instant of judgement. Balances and positions were read at `account_at`.
+
+    balance: closed balance. accrued_costs: of open positions, not in the balance yet (swap, funding; below zero = gains).
+    order_times: when orders were sent lately. floors: the loss limits in force now and, if known, after the next midnight.
+    """
+
+    account: AccountId
+    at: datetime
+    account_at: datetime
+    halt: HaltLevel
+    balance: Decimal
+    accrued_costs: Decimal
+    positions: Mapping[Symbol, Position]
+    working: tuple[WorkingOrder, ...]
+    instruments: Mapping[Symbol, Instrument]
+    marks: Mapping[Symbol, Mark]
+    floors: tuple[LossFloor, ...]
+    order_times: tuple[datetime, ...]
+
+    def __post_init__(self) -> None:
+        for key in ("at", "account_at"):
+            object.__setattr__(self, key, aware(getattr(self, key), f"snapshot {key}"))
+        for key in ("balance", "accrued_costs"):
+            object.__setattr__(self, key, exact(getattr(self, key), f"account {self.account} {key}"))
+        for key in ("positions", "instruments", "marks"):
+            object.__setattr__(self, key, _sorted(getattr(self, key)))
+        named = [(s, p.symbol) for s, p in self.positions.items()] + [(s, i.symbol) for s, i in self.instruments.items()]
+        for symbol, name in named:
+            if name != symbol:
+                raise RiskError(f"expected {symbol} under its own name, was {name}")
+        object.__setattr__(self, "working", tuple(sorted(self.working, key=lambda w: w.order.order_id)))
+        object.__setattr__(self, "floors", tuple(sorted(self.floors, key=lambda f: (f.starts_at, f.rule))))
+        object.__setattr__(self, "order_times", tuple(sorted(aware(t, "order time") for t in self.order_times)))
+        if len({w.order.order_id for w in self.working}) != len(self.working):
+            raise RiskError(f"account {self.account}: expected each working order once")
+
+    @property
+    def snapshot_id(self) -> str:
+        """sha256 of the canonical text of all facts."""
+        return hashlib.sha256(canonical_text(self).encode()).hexdigest()
+
+    def with_sent(self, order: ProposedOrder) -> RiskSnapshot:
+        """Return the snapshot in which this order has been sent and may fill."""
+        return replace(
+            self, working=(*self.working, WorkingOrder(order, order.quantity)), order_times=(*self.order_times, self.at)
+        )
+
+
+def canonical_text(value: object) -> str:
+    """Return one text for equal facts: numbers without exponent, instants in UTC, mappings by key."""
+    match value:
+        case Decimal():
+            return plain(value)
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case str() | bool() | int() | None:
+            return repr(str(value)) if isinstance(value, str) else repr(value)
+        case Mapping():
+            return "{" + ",".join(f"{canonical_text(k)}:{canonical_text(value[k])}" for k in sorted(value)) + "}"
+        case tuple():
+            return "[" + ",".join(canonical_text(item) for item in value) + "]"
+        case _:
+            names = getattr(type(value), "__dataclass_fields__", None)
+            if names is None:
+                raise RiskError(f"no canonical text for {type(value).__name__}")
+            return type(value).__name__ + "(" + ",".join(canonical_text(getattr(value, n)) for n in names) + ")"
+
+
+def _sorted(items: Mapping[Symbol, Item]) -> Mapping[Symbol, Item]:
+    return MappingProxyType({symbol: items[symbol] for symbol in sorted(items)})
