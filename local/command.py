@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from local.data_commands import collect, data_app
+from local.features_app import features_app
 from signalbox.errors import SignalboxError
 
 INPUT_ERROR = 2
@@ -73,6 +74,7 @@ def train(
 
 app.command()(collect)
 app.add_typer(data_app, name="data")
+app.add_typer(features_app, name="features")
 
 
 def parse_instant(text: str | None) -> datetime | None:

@@ -1,0 +1,134 @@
+"""Were the stored features of a signal those of its bars? Derived again from other bars (the lake's), compared one by one.
+
+A decision saw the newest `history_bars` closed bars of its symbol, so exactly those are taken, whatever else the lake holds.
+What cannot be derived is a mismatch with its own code: nothing passes because it could not be looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from signalbox.features import SCHEMAS, FeatureMatrix, FeatureSchema, FeatureSchemaError, compute_features
+from signalbox.market.candles import Bars, Symbol, from_ms
+from signalbox.market.clock import newest_closed_open_time
+from signalbox.market.gaps import find_gaps
+from signalbox.signals.signal import Signal
+
+TOLERANCE: Final = 1e-9  # relative; the same definitions on another processor may differ in the last bits
+
+
+class MismatchCode(StrEnum):
+    """What does not agree."""
+
+    SCHEMA_UNKNOWN = "SCHEMA_UNKNOWN"
+    HASH_DIFFERS = "HASH_DIFFERS"  # the schema of that name has other definitions today
+    LENGTH_DIFFERS = "LENGTH_DIFFERS"
+    BARS_MISSING = "BARS_MISSING"  # the newest bar, or a part of the history, is not there
+    ROW_INCOMPLETE = "ROW_INCOMPLETE"  # these bars would not have been decided on
+    VALUE_DIFFERS = "VALUE_DIFFERS"
+    PRICE_DIFFERS = "PRICE_DIFFERS"
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One thing that does not agree. `feature` is set for VALUE_DIFFERS alone."""
+
+    code: MismatchCode
+    stored: str
+    derived: str
+    feature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignalVerification:
+    """What became of one signal. `missing_minutes` lie inside the window it was derived from."""
+
+    signal: Signal
+    mismatches: tuple[Mismatch, ...]
+    missing_minutes: int
+    largest_difference: float  # relative, of any value that could be compared
+
+    @property
+    def agrees(self) -> bool:
+        """Whether everything does."""
+        return not self.mismatches
+
+
+def history_of(signals: Sequence[Signal], schemas: Mapping[str, FeatureSchema] = SCHEMAS) -> int:
+    """Return how many bars before a decision its derivation needs, the longest of these signals' schemas."""
+    return max((schemas[s.schema_name].history_bars for s in signals if s.schema_name in schemas), default=0)
+
+
+def verify_signals(
+    signals: Sequence[Signal],
+    bars: Mapping[Symbol, Bars],
+    *,
+    schemas: Mapping[str, FeatureSchema] = SCHEMAS,
+    tolerance: float = TOLERANCE,
+) -> tuple[SignalVerification, ...]:
+    """Return the verification of each signal, in order. `bars` may reach further than needed in both directions."""
+    return tuple(_verify(signal, bars.get(signal.symbol), schemas, tolerance) for signal in signals)
+
+
+def _verify(signal: Signal, bars: Bars | None, schemas: Mapping[str, FeatureSchema], tolerance: float) -> SignalVerification:
+    schema = _schema(signal, schemas)
+    if isinstance(schema, Mismatch):
+        return SignalVerification(signal, (schema,), 0, math.inf)
+    seen = (bars or Bars.from_candles(signal.symbol, ())).until(signal.decided_at).last(schema.history_bars)
+    missing = sum(gap.minutes for gap in find_gaps(seen.open_time_ms))
+    matrix = _derive(signal, seen, schema)
+    if isinstance(matrix, Mismatch):
+        return SignalVerification(signal, (matrix,), missing, math.inf)
+    found: list[Mismatch] = []
+    if not matrix.is_complete[-1]:
+        found.append(Mismatch(MismatchCode.ROW_INCOMPLETE, "a complete row", f"{missing} minutes missing"))
+    if float(signal.price) != float(seen.close[-1]):
+        found.append(Mismatch(MismatchCode.PRICE_DIFFERS, str(signal.price), repr(float(seen.close[-1]))))
+    derived = matrix.values[-1].tolist()
+    differences = [relative_difference(a, b) for a, b in zip(signal.features, derived, strict=True)]
+    for name, stored, again, difference in zip(schema.names, signal.features, derived, differences, strict=True):
+        if not difference <= tolerance:
+            found.append(Mismatch(MismatchCode.VALUE_DIFFERS, repr(stored), repr(again), name))
+    return SignalVerification(signal, tuple(found), missing, max(differences, default=0.0))
+
+
+def _schema(signal: Signal, schemas: Mapping[str, FeatureSchema]) -> FeatureSchema | Mismatch:
+    """Return the schema the signal was decided with, when it still is what it was."""
+    schema = schemas.get(signal.schema_name)
+    if schema is None:
+        return Mismatch(MismatchCode.SCHEMA_UNKNOWN, signal.schema_name, ", ".join(schemas))
+    if signal.schema_hash != schema.hash:
+        return Mismatch(MismatchCode.HASH_DIFFERS, signal.schema_hash, schema.hash)
+    if len(signal.features) != len(schema.names):
+        return Mismatch(MismatchCode.LENGTH_DIFFERS, f"{len(signal.features)} values", f"{len(schema.names)} features")
+    return schema
+
+
+def _derive(signal: Signal, seen: Bars, schema: FeatureSchema) -> FeatureMatrix | Mismatch:
+    """Return the features of the bars the decision saw, when they are all there."""
+    expected = newest_closed_open_time(signal.decided_at)
+    if not len(seen) or from_ms(int(seen.open_time_ms[-1])) != expected:
+        return Mismatch(MismatchCode.BARS_MISSING, f"the bar of {expected.isoformat()}", _newest(seen))
+    if len(seen) < schema.history_bars:
+        return Mismatch(MismatchCode.BARS_MISSING, f"{schema.history_bars} bars", f"{len(seen)} bars")
+    try:
+        return compute_features(schema, seen)
+    except FeatureSchemaError as error:
+        return Mismatch(MismatchCode.ROW_INCOMPLETE, "a complete row", str(error))
+
+
+def relative_difference(stored: float, derived: float) -> float:
+    """Return |a - b| over the larger magnitude: 0 for equal values, infinite where either is not finite and they differ."""
+    if stored == derived:
+        return 0.0
+    if not (math.isfinite(stored) and math.isfinite(derived)):
+        return math.inf
+    return abs(stored - derived) / max(abs(stored), abs(derived))
+
+
+def _newest(bars: Bars) -> str:
+    return f"newest is {from_ms(int(bars.open_time_ms[-1])).isoformat()}" if len(bars) else "no bars"

@@ -1,0 +1,32 @@
+"""`signalbox features ...` as typer sees it. The matrix itself is the group's own callback; checks of it are sub-commands."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+features_app = typer.Typer(help="Features of recorded candles, and checks of stored ones.", no_args_is_help=True)
+
+
+@features_app.command("verify")
+def verify(
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The UTC day whose signals are verified.")],
+    lake: Annotated[str | None, typer.Option(help="A lake, a folder of recorded candles, or s3://BUCKET.")] = None,
+    venue: Annotated[str, typer.Option(help="The venue to take from a bucket.")] = "coinbase",
+    database: Annotated[
+        str | None, typer.Option(help="Connection string of the ledger; default: that of `signalbox up`.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Derive the stored features of a day's signals again from the lake; exit 1 on any mismatch."""
+    from local.errors import DataError  # noqa: PLC0415 - heavy packages are imported by the command that needs them
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+    from local.verification import run_verify  # noqa: PLC0415 - as above
+
+    settings = load_settings()
+    source = lake or (str(settings.recorded_candles) if settings.recorded_candles is not None else None)
+    if source is None:
+        raise DataError("no candles: give --lake DIR or set SIGNALBOX_DATA")
+    raise typer.Exit(run_verify(day.date(), source, database, venue=venue, json_output=json_output, settings=settings))

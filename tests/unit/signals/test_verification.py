@@ -1,0 +1,162 @@
+"""Stored features against those derived again: equal when nothing changed, and every change is found where it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.features import SCHEMAS, compute_features
+from signalbox.market.candles import Bars, from_ms
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
+from signalbox.signals.verification import (
+    MismatchCode,
+    SignalVerification,
+    history_of,
+    relative_difference,
+    verify_signals,
+)
+from tests.builders import ETH, minutes
+from tests.unit.features.synthetic_bars import BTC, flat, walk, without
+
+SCHEMA = SCHEMAS["v31"]
+COUNT = SCHEMA.history_bars + 240
+
+
+@cache
+def market() -> Bars:
+    return walk(COUNT, 5)
+
+
+def decided(bars: Bars, place: int) -> Signal:
+    """What the live cycle stores when bar `place` is the newest."""
+    seen = bars.window(slice(0, place + 1)).last(SCHEMA.history_bars)
+    row = compute_features(SCHEMA, seen).values[-1]
+    return Signal(
+        symbol=bars.symbol,
+        decided_at=from_ms(int(seen.open_time_ms[-1])) + minutes(1),
+        deployment="starter",
+        stage=DeploymentStage.SHADOW,
+        direction=Direction.HOLD,
+        tier=Tier.LOW,
+        probability_up=0.5,
+        price=Decimal(repr(float(seen.close[-1]))),
+        late=False,
+        schema_name="v31",
+        schema_hash=SCHEMA.hash,
+        features=tuple(row.tolist()),
+    )
+
+
+def verify(signal: Signal, bars: Bars) -> SignalVerification:
+    (found,) = verify_signals([signal], {bars.symbol: bars})
+    return found
+
+
+def codes(found: SignalVerification) -> list[MismatchCode]:
+    return [m.code for m in found.mismatches]
+
+
+places = st.integers(SCHEMA.history_bars - 1, COUNT - 1)
+
+
+@given(places)
+def test_what_the_live_cycle_stored_is_derived_again_bit_by_bit(place: int) -> None:
+    """The lake holds more bars before and after; only those the decision saw count."""
+    found = verify(decided(market(), place), market())
+    assert found.agrees
+    assert found.largest_difference == 0.0
+
+
+@given(places, st.integers(0, len(SCHEMA.names) - 1), st.floats(1e-8, 10.0))
+def test_one_changed_value_is_found_and_nothing_else(place: int, feature: int, by: float) -> None:
+    signal = decided(market(), place)
+    values = list(signal.features)
+    values[feature] = values[feature] * (1 + by) if values[feature] else by
+    found = verify(replace(signal, features=tuple(values)), market())
+    assert [(m.code, m.feature) for m in found.mismatches] == [(MismatchCode.VALUE_DIFFERS, SCHEMA.names[feature])]
+    assert found.largest_difference > 1e-9
+
+
+@given(places, st.integers(0, 58))
+def test_a_bar_missing_from_the_newest_hour_is_never_passed(place: int, back: int) -> None:
+    bars = without(market(), place - back, place - back)
+    found = verify(decided(market(), place), bars)
+    assert not found.agrees
+    assert codes(found)[0] in {MismatchCode.BARS_MISSING, MismatchCode.ROW_INCOMPLETE}
+
+
+@given(places, st.integers(1, 1400))
+def test_a_price_changed_in_the_lake_is_noticed(place: int, back: int) -> None:
+    bars = market()
+    close, high = bars.close.copy(), bars.high.copy()
+    close[place - back] *= 1.05
+    high[place - back] = max(high[place - back], close[place - back])
+    changed = Bars(bars.symbol, bars.open_time_ms, bars.open, high, bars.low, close, bars.volume)
+    found = verify(decided(market(), place), changed)
+    assert set(codes(found)) == {MismatchCode.VALUE_DIFFERS}
+
+
+def test_an_outage_that_the_decision_saw_too_is_no_mismatch_and_is_told() -> None:
+    bars = without(market(), 500, 579)
+    signal = decided(bars, len(bars) - 1)
+    found = verify(signal, bars)
+    assert found.agrees
+    assert found.missing_minutes == (80 if len(bars) - SCHEMA.history_bars <= 500 else 0)
+
+
+def test_another_price_is_told() -> None:
+    signal = replace(decided(market(), COUNT - 1), price=Decimal("1"))
+    assert codes(verify(signal, market())) == [MismatchCode.PRICE_DIFFERS]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"schema_name": "v99"}, MismatchCode.SCHEMA_UNKNOWN),
+        ({"schema_hash": "0" * 64}, MismatchCode.HASH_DIFFERS),
+        ({"features": (1.0, 2.0)}, MismatchCode.LENGTH_DIFFERS),
+        ({"symbol": ETH}, MismatchCode.BARS_MISSING),
+        ({"decided_at": from_ms(int(walk(COUNT).open_time_ms[-1])) + minutes(6)}, MismatchCode.BARS_MISSING),
+        ({"decided_at": from_ms(int(walk(COUNT).open_time_ms[100])) + minutes(1)}, MismatchCode.BARS_MISSING),
+    ],
+)
+def test_what_cannot_be_derived_is_a_mismatch(change: dict, code: MismatchCode) -> None:
+    found = verify(replace(decided(market(), COUNT - 1), **change), market())
+    assert codes(found) == [code]
+    assert found.largest_difference == math.inf
+
+
+def test_a_still_market_is_verified_like_any_other() -> None:
+    bars = flat(SCHEMA.history_bars)
+    signal = decided(bars, SCHEMA.history_bars - 1)
+    if all(map(math.isfinite, signal.features)):
+        assert verify(signal, bars).agrees
+
+
+def test_history_is_the_longest_of_the_schemas_and_unknown_ones_need_none() -> None:
+    signal = decided(market(), COUNT - 1)
+    assert history_of([signal]) == SCHEMA.history_bars
+    assert history_of([replace(signal, schema_name="v99")]) == 0
+
+
+@given(st.floats(), st.floats())
+def test_difference_is_symmetric_and_zero_only_for_equals(a: float, b: float) -> None:
+    got = relative_difference(a, b)
+    assert got == relative_difference(b, a)
+    assert (got == 0.0) == (a == b) or (got == 0.0 and abs(a - b) < 1e-300)
+
+
+def test_signals_of_several_symbols_are_verified_in_order() -> None:
+    eth = walk(COUNT, 9, symbol=ETH)
+    signals = [decided(market(), COUNT - 1), decided(eth, COUNT - 5), decided(market(), COUNT - 3)]
+    found = verify_signals(signals, {BTC: market(), ETH: eth})
+    assert [one.signal for one in found] == signals
+    assert all(one.agrees for one in found)
+    assert isinstance(found[0].signal.decided_at, datetime)
