@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import base64
-import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from local.chart import draw_chart
 from local.summary import OK, CycleTiming, ReplayRecord, write_summary
+from signalbox.reports.page import cards, document, section, table, text
 
 SHADOW_BADGE: Final = '<span class="badge shadow">shadow: not for trading</span>'
 SHOWN_SIGNALS: Final = 300
-STYLE: Final = """
-:root{--ink:#1f2933;--soft:#616e7c;--line:#e4e7eb;--card:#f7f9fa;--paper:#fff;
---buy:#127a4b;--sell:#b3261e;--warn:#8a5a00;--warnbg:#fff3d6}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--soft:#9aa5b1;--line:#323f4b;--card:#1f2933;--paper:#15191d;
---buy:#4cc38a;--sell:#ff8a80;--warn:#ffd479;--warnbg:#3b2e0f}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);max-width:1080px;margin:2rem auto;padding:0 1rem}
-h1{margin-bottom:.2rem}h2{margin-top:2.2rem;border-bottom:1px solid var(--line)}.soft{color:var(--soft)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:.8rem;margin:1.2rem 0}
-.card{background:var(--card);border-radius:8px;padding:.7rem .9rem}.card b{display:block;font-size:1.5rem}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:.25rem .7rem .25rem 0;border-bottom:1px solid var(--line)}
-td.n,th.n{text-align:right}.BUY{color:var(--buy);font-weight:600}.SELL{color:var(--sell);font-weight:600}.HOLD{color:var(--soft)}
-.badge{border-radius:4px;padding:.1rem .5rem;font-size:.85rem;white-space:nowrap}
-.shadow{background:var(--warnbg);color:var(--warn)}
-.ok{background:#d8f3e3;color:#0b5c37}.bad{background:#fbdcd9;color:#8c1d15}
-img{max-width:100%;border:1px solid var(--line);border-radius:8px;background:#fff}
-.scroll{overflow-x:auto}svg text{fill:var(--soft);font-size:11px}
-"""
 
 
 def write_report(record: ReplayRecord, out: Path) -> dict[str, Any]:
@@ -49,33 +31,21 @@ def render_page(record: ReplayRecord, summary: dict[str, Any], chart: bytes) -> 
     verdict = "ok" if record.exit == OK else "bad"
     picture = base64.b64encode(chart).decode()
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-        f"<title>Signalbox replay {record.start:%Y-%m-%d}</title><style>{STYLE}</style></head><body>",
-        f'<h1>Signalbox replay <span class="badge {verdict}">{_text(record.exit)}</span> {SHADOW_BADGE if shadow else ""}</h1>',
-        f'<p class="soft">{record.start:%Y-%m-%d %H:%M} to {record.covered_until:%Y-%m-%d %H:%M} UTC, {_text(record.source)}</p>',
-        f"<p><strong>{_text(record.error)}</strong></p>" if record.error else "",
+        f'<h1>Signalbox replay <span class="badge {verdict}">{text(record.exit)}</span> {SHADOW_BADGE if shadow else ""}</h1>',
+        f'<p class="soft">{record.start:%Y-%m-%d %H:%M} to {record.covered_until:%Y-%m-%d %H:%M} UTC, {text(record.source)}</p>',
+        f"<p><strong>{text(record.error)}</strong></p>" if record.error else "",
         _cards(summary),
         _shadow_note() if shadow else "",
         f'<h2>Prices and signals</h2><img alt="price with signals, one panel a symbol" src="data:image/png;base64,{picture}">',
-        _section("Signals by symbol", _symbol_table(record, summary)),
-        _section("Cycle time", _timing_svg(record.timings), "from firing the schedule until the signals were committed"),
-        _section("Issued signals", _signal_table(record)),
-        _section("Gaps in the data", _gap_table(summary)),
-        _section("Refused symbols", _refusal_table(record), "a refused symbol gets no signal; the others are not affected"),
-        _section("Warnings", _list(record.warnings)),
-        _section("Model and run", _facts(summary)),
-        "</body></html>\n",
+        section("Signals by symbol", _symbol_table(record, summary)),
+        section("Cycle time", _timing_svg(record.timings), "from firing the schedule until the signals were committed"),
+        section("Issued signals", _signal_table(record)),
+        section("Gaps in the data", _gap_table(summary)),
+        section("Refused symbols", _refusal_table(record), "a refused symbol gets no signal; the others are not affected"),
+        section("Warnings", _list(record.warnings)),
+        section("Model and run", _facts(summary)),
     ]
-    return "\n".join(part for part in parts if part)
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
-
-
-def _section(title: str, body: str, note: str = "") -> str:
-    told = f'<p class="soft">{_text(note)}</p>' if note else ""
-    return f"<h2>{_text(title)}</h2>{told}{body or '<p class=soft>none</p>'}"
+    return document(f"Signalbox replay {record.start:%Y-%m-%d}", parts)
 
 
 def _cards(summary: dict[str, Any]) -> str:
@@ -88,7 +58,7 @@ def _cards(summary: dict[str, Any]) -> str:
         "duplicates ignored": f"{summary['duplicates_ignored']} ({summary['duplicates_injected']} injected)",
         "gaps / stale cycles": f"{len(summary['gaps'])} / {summary['stale_cycles']}",
     }
-    return '<div class="cards">' + "".join(f'<div class="card">{k}<b>{_text(v)}</b></div>' for k, v in values.items()) + "</div>"
+    return cards(values)
 
 
 def _number(value: float | None) -> str:
@@ -102,15 +72,6 @@ def _shadow_note() -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numeric: Sequence[int] = ()) -> str:
-    kinds = [' class="n"' if i in numeric else "" for i in range(len(head))]
-    body = "".join("<tr>" + "".join(f"<td{k}>{c}</td>" for k, c in zip(kinds, row, strict=True)) + "</tr>" for row in rows)
-    if not body:
-        return ""
-    heads = "".join(f"<th{k}>{_text(h)}</th>" for k, h in zip(kinds, head, strict=True))
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
 def _symbol_table(record: ReplayRecord, summary: dict[str, Any]) -> str:
     rows = []
     for symbol in record.symbols:
@@ -119,31 +80,31 @@ def _symbol_table(record: ReplayRecord, summary: dict[str, Any]) -> str:
         high = sum(s.tier == "HIGH" for s in own)
         refused = sum(r.symbol == symbol for r in record.refusals)
         last = f"{own[-1].price:,.2f}" if own else "-"
-        rows.append([_text(symbol), last, *map(str, counts), str(high), str(refused)])
+        rows.append([text(symbol), last, *map(str, counts), str(high), str(refused)])
     total = summary["signals"]["by_direction"]
     high = summary["signals"]["by_tier"]["HIGH"]
     rows.append(["all", "", *(str(total[d]) for d in ("BUY", "SELL", "HOLD")), str(high), str(len(record.refusals))])
-    return _table(["symbol", "last price", "BUY", "SELL", "HOLD", "tier HIGH", "refused"], rows, range(1, 7))
+    return table(["symbol", "last price", "BUY", "SELL", "HOLD", "tier HIGH", "refused"], rows, range(1, 7))
 
 
 def _signal_table(record: ReplayRecord) -> str:
     rows = (
         [
             f"{s.decided_at:%m-%d %H:%M}",
-            _text(s.symbol),
-            f'<span class="{_text(s.direction)}">{_text(s.direction)}</span>',
-            _text(s.tier),
+            text(s.symbol),
+            f'<span class="{text(s.direction)}">{text(s.direction)}</span>',
+            text(s.tier),
             f"{s.confidence:.1%}",
             f"{s.price:,.2f}",
             (SHADOW_BADGE if s.stage == "shadow" else "active") + (" late" if s.late else ""),
         ]
         for s in record.issued[-SHOWN_SIGNALS:][::-1]
     )
-    return _table(["decided (UTC)", "symbol", "signal", "tier", "confidence", "price", "stage"], rows, (4, 5))
+    return table(["decided (UTC)", "symbol", "signal", "tier", "confidence", "price", "stage"], rows, (4, 5))
 
 
 def _gap_table(summary: dict[str, Any]) -> str:
-    return _table(["symbol", "from", "to"], ([_text(g["symbol"]), _text(g["from"]), _text(g["to"])] for g in summary["gaps"]))
+    return table(["symbol", "from", "to"], ([text(g["symbol"]), text(g["from"]), text(g["to"])] for g in summary["gaps"]))
 
 
 def _refusal_table(record: ReplayRecord) -> str:
@@ -154,12 +115,12 @@ def _refusal_table(record: ReplayRecord) -> str:
             runs[-1][3:] = [refusal.cycle_at, runs[-1][4] + 1, refusal.detail]
         else:
             runs.append([refusal.symbol, refusal.reason, refusal.cycle_at, refusal.cycle_at, 1, refusal.detail])
-    rows = ([_text(s), _text(r), f"{a:%m-%d %H:%M}", f"{b:%m-%d %H:%M}", str(n), _text(d)] for s, r, a, b, n, d in runs)
-    return _table(["symbol", "reason", "first cycle", "last cycle", "cycles", "last detail"], rows, (4,))
+    rows = ([text(s), text(r), f"{a:%m-%d %H:%M}", f"{b:%m-%d %H:%M}", str(n), text(d)] for s, r, a, b, n, d in runs)
+    return table(["symbol", "reason", "first cycle", "last cycle", "cycles", "last detail"], rows, (4,))
 
 
 def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{_text(line)}</li>" for line in lines) + "</ul>" if lines else ""
+    return "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>" if lines else ""
 
 
 def _facts(summary: dict[str, Any]) -> str:
@@ -173,7 +134,7 @@ def _facts(summary: dict[str, Any]) -> str:
         "seconds by stage": ", ".join(f"{k} {v}" for k, v in summary["stages_seconds"].items()),
         "dead letters": summary["dead_letters"] or "none",
     }
-    return _table(["", ""], ([_text(k), _text(v)] for k, v in facts.items()))
+    return table(["", ""], ([text(k), text(v)] for k, v in facts.items()))
 
 
 def _timing_svg(timings: Sequence[CycleTiming]) -> str:
