@@ -15,8 +15,12 @@ from local.market.simulator import SimulatedSource
 from local.market.source import choose_source
 from local.replay import default_window, load_feed
 from local.settings import Settings, load_settings
+from signalbox.adapters.lake.lake import Lake
+from signalbox.adapters.lake.stores import FolderStore
 from signalbox.contracts import SYMBOLS
 from signalbox.market.candles import Symbol
+from signalbox.market.lake import DayKey, SeriesKey
+from tests.builders import candles
 
 ALL = [Symbol(s) for s in SYMBOLS]
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -101,3 +105,18 @@ def test_folder_that_was_asked_for_is_never_replaced_by_another_source(tmp_path:
 
 def test_simulated_replay_is_the_same_every_time() -> None:
     assert default_window(SimulatedSource(7), 2, None) == default_window(SimulatedSource(7), 2, None)
+
+
+def test_a_lake_is_a_source_like_recorded_files(tmp_path: Path) -> None:
+    lake = Lake(FolderStore(tmp_path))
+    for symbol in ALL:
+        for day in range(3):
+            key = DayKey(SeriesKey("coinbase", symbol), (START + timedelta(days=day)).date())
+            lake.write_day(key, candles(symbol, key.end, 1440), asked_until=key.end)
+    source = ParquetSource(tmp_path, ALL)
+    assert source.coverage(ALL).first == START
+    assert default_window(source, 6.0, None)[1] == START + timedelta(days=3)
+    start = START + timedelta(hours=23)
+    assert len(source.bars(ALL[2], start, start + timedelta(hours=2))) == 120
+    with pytest.raises(DataError, match="no candles of DOGE-USD, only of BTC-USD, ETH-USD, SOL-USD"):
+        ParquetSource(tmp_path / "candles" / "venue=coinbase", [*ALL, Symbol("DOGE-USD")])
