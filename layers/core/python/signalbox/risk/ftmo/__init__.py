@@ -1,0 +1,33 @@
+"""FTMO's account rules and the engine that keeps an account under them, event by event."""
+
+from signalbox.risk.errors import FtmoEventError
+from signalbox.risk.ftmo.account import FtmoAccount
+from signalbox.risk.ftmo.events import Closed, FtmoEvent, Marked, Opened, PositionId, Swapped
+from signalbox.risk.ftmo.headroom import Headroom, RuleHeadroom, StopLevel
+from signalbox.risk.ftmo.rules import FTMO_1STEP, FTMO_2STEP, RULES, FtmoPhase, FtmoRules, InternalStops, LossReference
+from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountState, AccountStatus
+
+__all__ = [
+    "FTMO_1STEP",
+    "FTMO_2STEP",
+    "RULES",
+    "AccountBreach",
+    "AccountDay",
+    "AccountState",
+    "AccountStatus",
+    "Closed",
+    "FtmoAccount",
+    "FtmoEvent",
+    "FtmoEventError",
+    "FtmoPhase",
+    "FtmoRules",
+    "Headroom",
+    "InternalStops",
+    "LossReference",
+    "Marked",
+    "Opened",
+    "PositionId",
+    "RuleHeadroom",
+    "StopLevel",
+    "Swapped",
+]

@@ -1,0 +1,84 @@
+"""What happens to an account: frozen facts, in time order, numbers exact. A fact that cannot be is refused when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import NewType, TypeAlias
+
+from signalbox.market.candles import Symbol
+from signalbox.risk.errors import FtmoEventError
+from signalbox.risk.numbers import aware, exact, not_negative, positive
+from signalbox.risk.order import Side
+
+PositionId = NewType("PositionId", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A position was opened. The commission (0 or more) leaves the balance at once."""
+
+    time: datetime
+    position: PositionId
+    symbol: Symbol
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    commission: Decimal
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time", aware(self.time, "time"))
+        object.__setattr__(self, "quantity", positive(self.quantity, "quantity"))
+        object.__setattr__(self, "price", positive(self.price, "price"))
+        object.__setattr__(self, "commission", not_negative(self.commission, "commission"))
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A position was closed, whole. Its profit, its swaps and this commission reach the balance now."""
+
+    time: datetime
+    position: PositionId
+    price: Decimal
+    commission: Decimal
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time", aware(self.time, "time"))
+        object.__setattr__(self, "price", positive(self.price, "price"))
+        object.__setattr__(self, "commission", not_negative(self.commission, "commission"))
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Prices of one instant, all at once: the account is judged after the last of them, so their order means nothing."""
+
+    time: datetime
+    prices: Mapping[Symbol, Decimal]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time", aware(self.time, "time"))
+        if not self.prices:
+            raise FtmoEventError("expected at least one price, was none")
+        object.__setattr__(self, "prices", MappingProxyType({s: positive(p, "price") for s, p in self.prices.items()}))
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """A swap was booked on an open position: below zero it costs, above zero it earns.
+
+    It counts in equity at once, in the balance when the position closes.
+    """
+
+    time: datetime
+    position: PositionId
+    amount: Decimal
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "time", aware(self.time, "time"))
+        object.__setattr__(self, "amount", exact(self.amount, "amount"))
+
+
+FtmoEvent: TypeAlias = Opened | Closed | Marked | Swapped

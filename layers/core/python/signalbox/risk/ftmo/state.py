@@ -1,0 +1,93 @@
+"""Values of an account: what is open, what a day was, what broke, and the whole state as it is stored between two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from signalbox.market.candles import Symbol
+from signalbox.risk.ftmo.events import PositionId
+from signalbox.risk.numbers import ZERO
+from signalbox.risk.snapshot import LossRule
+
+
+class AccountStatus(StrEnum):
+    """Where an evaluation stands. A breach is final; a target is reached once, unless a breach ends the account."""
+
+    ACTIVE = "active"
+    TARGET_REACHED = "target_reached"
+    BREACHED = "breached"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPosition:
+    """One open position: signed quantity, entry price, swaps booked so far."""
+
+    symbol: Symbol
+    quantity: Decimal
+    price: Decimal
+    swap: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolTotals:
+    """All open positions of one symbol as two sums, so that a mark costs the same however many there are."""
+
+    quantity: Decimal  # signed
+    cost: Decimal  # sum of quantity x entry
+    mark: Decimal
+
+    @property
+    def floating(self) -> Decimal:
+        """Profit of the open positions at the mark."""
+        return self.quantity * self.mark - self.cost
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBreach:
+    """The first moment a rule was broken: equity fell below the limit."""
+
+    rule: LossRule
+    time: datetime
+    limit: Decimal
+    equity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDay:
+    """One day of the rules' time zone. daily_limit: the equity below which the day's loss breaks the rule."""
+
+    date: date
+    baseline: Decimal
+    daily_limit: Decimal
+    closing_balance: Decimal
+    worst_equity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """Everything needed to go on: an account restored from it does what the first would have done.
+
+    Finished days stay with whoever stores them; of them only what the rules ask is kept.
+    """
+
+    rules_name: str
+    rules_version: str
+    phase: str
+    capital: Decimal
+    balance: Decimal
+    positions: Mapping[PositionId, OpenPosition]
+    totals: Mapping[Symbol, SymbolTotals]
+    now: datetime | None
+    day: date | None
+    baseline: Decimal
+    highest_midnight_balance: Decimal
+    worst_equity: Decimal
+    breaches: Mapping[LossRule, AccountBreach]
+    trading_days: int
+    last_trading_day: date | None
+    best_finished_day: Decimal = ZERO
+    target_reached_at: datetime | None = None
