@@ -72,7 +72,16 @@ class ConsoleView:
 
 
 def show_result(console: Console, result: CollectResult) -> None:
-    """Print the closing table."""
+    """Print the closing table, and what to do when the run did not end well."""
+    if result.symbols:
+        _show_symbols(console, result)
+    if result.error:
+        console.print(result.error, highlight=False, markup=False, soft_wrap=True)
+    if result.ending in ADVICE:
+        console.print(ADVICE[result.ending], highlight=False, soft_wrap=True)
+
+
+def _show_symbols(console: Console, result: CollectResult) -> None:
     request = result.request
     title = f"{request.venue}, 1-minute candles, {request.since:%Y-%m-%d %H:%M} to {request.until:%Y-%m-%d %H:%M} UTC"
     names = ("symbol", "days", "fetched", "rows", "missing", "gaps", "longest", "refused", "dup", "bad", "0 vol")
@@ -94,17 +103,14 @@ def show_result(console: Console, result: CollectResult) -> None:
     console.print(table)
     for one in result.symbols:
         for reason in one.refusals:
-            console.print(f"refused: {reason}", highlight=False, markup=False)
+            console.print(f"refused: {reason}", highlight=False, markup=False, soft_wrap=True)
         for bad in one.bad_days:
-            console.print(str(bad), highlight=False, markup=False)
+            console.print(str(bad), highlight=False, markup=False, soft_wrap=True)
     outages = sum(gap.minutes for gap in result.outages)
     rate = result.rows_fetched / max(result.seconds, 1e-9)
     console.print(
         f"{result.rows_fetched:,} rows in {result.seconds:.1f} s ({rate:,.0f} rows/s); "
         f"outages of all symbols: {len(result.outages)}, {outages:,} minutes; written to {request.out}",
         highlight=False,
+        soft_wrap=True,
     )
-    if result.error:
-        console.print(result.error, highlight=False, markup=False)
-    if result.ending in ADVICE:
-        console.print(ADVICE[result.ending], highlight=False)

@@ -65,7 +65,7 @@ def _show(console: Console, facts: FolderFacts) -> None:
             console.print(f"{one.symbol} alone: {_count(own)}, {total_minutes(own):,} minutes", highlight=False)
             _show_gaps(console, "  ", own)
         for problem in _problems(one):
-            console.print(problem, highlight=False, markup=False)
+            console.print(problem, highlight=False, markup=False, soft_wrap=True)
 
 
 def _row(one: SeriesFacts, facts: FolderFacts) -> list[str]:

@@ -7,6 +7,9 @@ import hashlib
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,6 +25,7 @@ from local.collection.run import Ending, run_collection, to_json
 from local.collection.view import ConsoleView, show_result
 from local.errors import DataError
 from local.market.simulator import SimulatedSource
+from local.settings import REPOSITORY
 from local.stand_ins.exchange import ExchangeStandIn, LoadedBars
 from signalbox.adapters.lake.day_file import DayFile
 from signalbox.adapters.lake.lake import Lake
@@ -308,3 +312,43 @@ def test_a_refused_row_is_named_in_the_table(tmp_path: Path, view: ConsoleView) 
     screen = io.StringIO()
     show_result(Console(file=screen, width=120), result)
     assert "expected finite prices above 0" in screen.getvalue()
+
+
+def test_a_process_that_is_killed_is_continued_to_the_very_same_bytes(tmp_path: Path) -> None:
+    """SIGKILL while the venue answers: no chance to clean up, as after a power cut."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    start = int(SINCE.timestamp())
+    rows = {start + 60 * i: [9.5 + i % 7, 30.5, 10.25 + i % 5, 11.75, 1.5 + i / 8] for i in range(2 * 1440)}
+    answer, asked = _coinbase(rows), 0
+    victim: subprocess.Popen[bytes] | None = None
+
+    def deadly(request: Request) -> Reply:
+        nonlocal asked
+        asked += "/candles" in request.path
+        if victim is not None and asked == 8:
+            victim.kill()
+        return answer(request)
+
+    with serving(deadly) as server:
+        arguments = ["--symbols", "BTC-USD", "--since", "2024-03-01", "--until", "2024-03-03", "--venue-url", server.url]
+        command = [sys.executable, "-m", "local.command", "collect", *arguments, "--out"]
+        victim = subprocess.Popen([*command, str(broken)], stdout=subprocess.DEVNULL, cwd=REPOSITORY)
+        assert victim.wait(60) == -signal.SIGKILL
+        assert [name.rpartition("/")[2] for name in contents(broken)] == ["date=2024-03-01.parquet"]
+        victim = None
+        half = broken / DayKey(SeriesKey("coinbase", BTC), SINCE.date() + timedelta(days=1)).path
+        half.with_name(f".{half.name}.999999999.part").write_bytes(b"what a kill inside a write leaves")
+        for out in (broken, whole):
+            asked_for = request(out, symbols="BTC-USD", until="2024-03-03", venue_url=server.url)
+            assert run_collect(asked_for) == 0
+    assert contents(broken) == contents(whole)
+
+
+def test_a_terminal_shows_a_bar_with_the_rate_and_the_time_left(tmp_path: Path) -> None:
+    screen = io.StringIO()
+    with ConsoleView(Console(file=screen, force_terminal=True, width=140)) as bar:
+        run_collection(request(tmp_path), source=Venue(), lake=Lake(FolderStore(tmp_path)), view=bar)
+    shown = screen.getvalue()
+    assert "rows/s" in shown
+    assert "left" in shown
+    assert "6/6" in shown

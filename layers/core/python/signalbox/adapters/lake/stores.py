@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from signalbox.errors import SignalboxError
+
+_PART: Final = ".part"
 
 
 class LakeStorageError(SignalboxError):
@@ -58,17 +59,17 @@ class FolderStore:
         target = self._root / path
         with _explained("write", target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_left_over(target)
             # a name that no reader takes for a day's, beside the target so that the rename stays on one disk
-            number, fresh = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+            fresh = target.with_name(f".{target.name}.{os.getpid()}{_PART}")
             try:
-                with os.fdopen(number, "wb") as stream:
+                with fresh.open("wb") as stream:
                     stream.write(content)
                     stream.flush()
                     os.fsync(stream.fileno())
-                Path(fresh).chmod(0o644)
-                Path(fresh).replace(target)
+                fresh.replace(target)
             except BaseException:
-                Path(fresh).unlink(missing_ok=True)
+                fresh.unlink(missing_ok=True)
                 raise
 
     def paths(self, prefix: str) -> list[str]:
@@ -82,6 +83,24 @@ class FolderStore:
         with _explained("move", source):
             target.parent.mkdir(parents=True, exist_ok=True)
             source.replace(target)
+
+
+def _remove_left_over(target: Path) -> None:
+    """Remove what a process that was killed inside a write of this very file has left."""
+    for part in target.parent.glob(f".{target.name}.*{_PART}"):
+        writer = part.name.removesuffix(_PART).rpartition(".")[2]
+        if not (writer.isdecimal() and _is_alive(int(writer))):
+            part.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _raise(error: OSError) -> None:

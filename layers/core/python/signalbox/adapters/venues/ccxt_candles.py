@@ -30,6 +30,7 @@ SHORT_PAGE_MS: Final = 30 * MINUTE_MS  # a page that ends this much before its w
 ATTEMPTS: Final = 3
 FIRST_PAUSE_SECONDS: Final = 0.5
 DEADLINE_SECONDS: Final = 25.0  # for one symbol, pages and retries included
+FIRST_CONTACT_SECONDS: Final = 3.0  # a person waits: without a network that is told soon
 
 _PROBLEMS: Final = (  # the first that matches; ccxt's tree has RequestTimeout and the others below NetworkError
     (ccxt_errors.RequestTimeout, CollectionProblem.VENUE_TIMEOUT),
@@ -75,7 +76,7 @@ class CcxtCandleSource:
 
     def require(self, symbol: Symbol) -> None:
         """Raise VenueError unless the venue can be reached and has one-minute candles of the symbol."""
-        client = self._client(symbol, self._monotonic() + self._deadline_seconds)
+        client = self._client(symbol, self._monotonic() + FIRST_CONTACT_SECONDS)
         pair = symbol.replace("-", "/")
         if not client.has.get("fetchOHLCV") or "1m" not in (client.timeframes or {"1m": ""}):
             raise VenueError(CollectionProblem.VENUE_REFUSED, f"{self._venue}: gives no one-minute candles")
