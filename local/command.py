@@ -11,6 +11,7 @@ import typer
 
 from local.data_commands import collect, data_app
 from local.features_app import features_app
+from local.ftmo_app import ftmo_app
 from signalbox.errors import SignalboxError
 
 INPUT_ERROR = 2
@@ -75,6 +76,7 @@ def train(
 app.command()(collect)
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
+app.add_typer(ftmo_app, name="ftmo")
 
 
 def parse_instant(text: str | None) -> datetime | None:

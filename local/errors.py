@@ -2,6 +2,7 @@
 
 WorkbenchError
 ├── DataError        local.market: candles that are absent, malformed or outside the window asked for
+├── AccountFileError local.ftmo_events: an account's event file that cannot be replayed; names the line
 ├── ServiceError     local.postgres, local.emulator: a child process that did not start or went away
 ├── DeployError      local.deploy: templates that could not be synthesised or deployed
 ├── StuckError       local.watch: a cycle that was not decided in time; names the stage it is stuck in
@@ -17,6 +18,10 @@ class WorkbenchError(SignalboxError):
 
 class DataError(WorkbenchError):
     """Candles that are absent, malformed or outside the window asked for."""
+
+
+class AccountFileError(WorkbenchError):
+    """An account's event file that cannot be replayed; names the line."""
 
 
 class ServiceError(WorkbenchError):
