@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import localcontext
 
-from signalbox.risk.checks import CHECKS, Breaches, Case, reducible_quantity
+from signalbox.market.candles import Symbol
+from signalbox.risk.checks import CHECKS, Breaches, Case, Weighed, reducible_quantity
 from signalbox.risk.decision import SEAL, RiskApproved, RiskDecision, RiskRefused
-from signalbox.risk.exposure import book_of
+from signalbox.risk.exposure import Line, book_of, entry_price
 from signalbox.risk.limits import RiskLimits
 from signalbox.risk.numbers import CONTEXT, ZERO
 from signalbox.risk.order import ProposedOrder
@@ -42,8 +43,8 @@ def assess_batch(orders: Iterable[ProposedOrder], snapshot: RiskSnapshot, limits
 
 def _case(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Case:
     symbols = {order.symbol, *snapshot.positions, *(w.order.symbol for w in snapshot.working)}
-    complete = all(s in snapshot.marks and s in snapshot.instruments for s in symbols)
     reducible = reducible_quantity(order, snapshot) if order.reduce_only else ZERO
+    reduces = order.reduce_only and order.quantity <= reducible
     mark = snapshot.marks.get(order.symbol)
     return Case(
         order=order,
@@ -51,8 +52,20 @@ def _case(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> C
         limits=limits,
         instrument=snapshot.instruments.get(order.symbol),
         mark=None if mark is None else mark.price,
-        book=book_of(snapshot, limits) if complete else None,
+        weighed=None if reduces else _weigh(order, snapshot, limits, symbols),
         symbols=tuple(sorted(symbols)),
         reducible=reducible,
-        reduces=order.reduce_only and ZERO < order.quantity <= reducible,
+        reduces=reduces,
     )
+
+
+def _weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: set[Symbol]) -> Weighed | None:
+    """Return what new risk is judged by, or None when a price or an instrument is missing."""
+    if not all(s in snapshot.marks and s in snapshot.instruments for s in symbols):
+        return None
+    book, mark = book_of(snapshot, limits), snapshot.marks[order.symbol].price
+    entry = entry_price(order, mark, limits)
+    line = book.lines.get(order.symbol) or Line(ZERO, ZERO, ZERO, mark)
+    after = line.plus(order.side, order.quantity, entry)
+    before = book.exposures.get(order.symbol, ZERO)
+    return Weighed(book, snapshot.instruments[order.symbol], mark, entry, before, after, after.exposure)

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from signalbox.market.candles import Symbol
 from signalbox.risk.codes import RefusalCode
 from signalbox.risk.decision import Breach
-from signalbox.risk.exposure import Book, Line, entry_price, order_loss
+from signalbox.risk.exposure import Book, Line, order_loss
 from signalbox.risk.limits import Funding, RiskLimits
 from signalbox.risk.numbers import ZERO, plain, seconds_of
 from signalbox.risk.order import Instrument, ProposedOrder, Side
@@ -23,15 +23,32 @@ from signalbox.risk.snapshot import HaltLevel, LossRule, RiskSnapshot
 
 
 @dataclass(frozen=True, slots=True)
+class Weighed:
+    """What new risk is judged by: the account's book, and the order's symbol before and after the order."""
+
+    book: Book
+    instrument: Instrument
+    mark: Decimal
+    entry: Decimal  # the worst price it may fill at
+    before: Decimal  # exposure of the symbol
+    line: Line  # of the symbol, the order working
+    after: Decimal  # exposure of that line
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """One order before its judges. `book` is None when a price or an instrument it needs is missing."""
+    """One order before its judges.
+
+    `weighed` is None for a true reduction, and when a price or an instrument that new risk needs is missing (which is a
+    breach of its own).
+    """
 
     order: ProposedOrder
     snapshot: RiskSnapshot
     limits: RiskLimits
     instrument: Instrument | None
     mark: Decimal | None
-    book: Book | None
+    weighed: Weighed | None
     symbols: tuple[Symbol, ...]  # this order's, and every one held or working
     reducible: Decimal  # what may still be closed: the position less what already works against it
     reduces: bool  # flagged reduce-only, and true
@@ -146,19 +163,16 @@ def check_reduce_only(case: Case, found: Breaches) -> None:
 
 def check_exposure(case: Case, found: Breaches) -> None:
     """Worst notional of the symbol, the account and the correlated group; what does not raise it may pass while over."""
-    weighed = _weigh(case)
-    if weighed is None:
+    weighed = case.weighed
+    if weighed is None or (added := weighed.after - weighed.before) <= ZERO:
         return
-    book, instrument, before, after = weighed
-    added = after.exposure - before
-    if added <= ZERO:
-        return
+    book, group_name = weighed.book, weighed.instrument.group
     limits, equity, symbol = case.limits, max(book.equity, ZERO), case.order.symbol
-    account, group = book.exposure() + added, book.exposure(instrument.group) + added
+    account, group = book.exposure() + added, book.exposure(group_name) + added
     for code, fraction, value, about in (
-        (RefusalCode.SYMBOL_EXPOSURE_OVER_LIMIT, limits.max_symbol_exposure_fraction, after.exposure, ("symbol", symbol)),
+        (RefusalCode.SYMBOL_EXPOSURE_OVER_LIMIT, limits.max_symbol_exposure_fraction, weighed.after, ("symbol", symbol)),
         (RefusalCode.ACCOUNT_EXPOSURE_OVER_LIMIT, limits.max_account_exposure_fraction, account, ("equity", plain(equity))),
-        (RefusalCode.GROUP_EXPOSURE_OVER_LIMIT, limits.max_group_exposure_fraction, group, ("group", instrument.group)),
+        (RefusalCode.GROUP_EXPOSURE_OVER_LIMIT, limits.max_group_exposure_fraction, group, ("group", group_name)),
     ):
         if value > equity * fraction:
             found.append(Breach(code, equity * fraction, value, "USD", (about,)))
@@ -166,25 +180,25 @@ def check_exposure(case: Case, found: Breaches) -> None:
 
 def check_funding(case: Case, found: Breaches) -> None:
     """Cash for what is bought outright, or margin for the worst positions."""
-    weighed = _weigh(case)
-    if weighed is None or case.mark is None:
+    weighed, limits = case.weighed, case.limits
+    if weighed is None:
         return
-    book, instrument, before, after = weighed
-    order, limits = case.order, case.limits
-    entry = entry_price(order, case.mark, limits)
-    fee = order.quantity * entry * instrument.fee_fraction
+    book, order = weighed.book, case.order
+    fee = order.quantity * weighed.entry * weighed.instrument.fee_fraction
     if limits.funding is Funding.MARGIN:
-        margin, limit = book.margin() + (after.exposure - before) * instrument.margin_fraction + fee, max(book.equity, ZERO)
-        limit *= limits.max_funding_use_fraction
-        if margin > limit and after.exposure > before:
+        added = weighed.after - weighed.before
+        margin = book.margin() + added * weighed.instrument.margin_fraction + fee
+        limit = max(book.equity, ZERO) * limits.max_funding_use_fraction
+        if margin > limit and added > ZERO:
             found.append(Breach(RefusalCode.MARGIN_INSUFFICIENT, limit, margin, "USD"))
         return
     if order.side is Side.SELL:
-        short = after.position - after.sells
+        short = weighed.line.position - weighed.line.sells
         if short < ZERO:
             found.append(Breach(RefusalCode.SHORT_POSITION_NOT_ALLOWED, ZERO, short, "", (("symbol", order.symbol),)))
         return
-    cost, limit = book.buy_cost + order.quantity * entry + fee, max(book.cash, ZERO) * limits.max_funding_use_fraction
+    cost = book.buy_cost + order.quantity * weighed.entry + fee
+    limit = max(book.cash, ZERO) * limits.max_funding_use_fraction
     if cost > limit:
         found.append(Breach(RefusalCode.CASH_INSUFFICIENT, limit, cost, "USD"))
 
@@ -197,12 +211,14 @@ _HEADROOM: Final = {
 
 def check_headroom(case: Case, found: Breaches) -> None:
     """Equity after the worst case of everything open, working and this order stays above where new risk is blocked."""
-    if case.reduces or case.book is None or case.mark is None or case.instrument is None:
+    weighed, order = case.weighed, case.order
+    if weighed is None:
         return
-    loss = order_loss(case.order, case.order.quantity, case.mark, case.instrument.fee_fraction, case.limits)
-    if case.order.reduce_only:  # not a true one: judged as the new risk it would be
-        loss = case.order.quantity * case.mark * case.limits.worst_move_fraction
-    worst_equity = case.book.equity - case.book.worst_loss - loss
+    if order.reduce_only:  # not a true one: judged as the new risk it would be
+        loss = order.quantity * weighed.mark * case.limits.worst_move_fraction
+    else:
+        loss = order_loss(order, order.quantity, weighed.mark, weighed.instrument.fee_fraction, case.limits)
+    worst_equity = weighed.book.equity - weighed.book.worst_loss - loss
     horizon = case.snapshot.at + timedelta(minutes=case.limits.midnight_guard_minutes)
     for rule in LossRule:
         floors = [
@@ -247,12 +263,3 @@ def _is_after(start: datetime, sent: datetime) -> bool:
 
 def _age(code: RefusalCode, limit_seconds: int, age: timedelta, about: tuple[tuple[str, str], ...] = ()) -> Breach:
     return Breach(code, Decimal(limit_seconds), seconds_of(age), "s", about)
-
-
-def _weigh(case: Case) -> tuple[Book, Instrument, Decimal, Line] | None:
-    """Return the book, the instrument, the symbol's exposure before, and its line after; None when it cannot be told."""
-    if case.reduces or case.book is None or case.mark is None or case.instrument is None:
-        return None
-    line = case.book.lines.get(case.order.symbol) or Line(ZERO, ZERO, ZERO, case.mark)
-    entry = entry_price(case.order, case.mark, case.limits)
-    return case.book, case.instrument, line.exposure, line.plus(case.order.side, case.order.quantity, entry)

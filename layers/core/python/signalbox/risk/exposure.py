@@ -50,6 +50,7 @@ class Book:
     """The account before the order under judgement. `cash` is what CASH funding may spend, working buys not yet taken off."""
 
     lines: Mapping[Symbol, Line]
+    exposures: Mapping[Symbol, Decimal]  # of each line
     instruments: Mapping[Symbol, Instrument]
     equity: Decimal
     cash: Decimal
@@ -59,11 +60,13 @@ class Book:
 
     def exposure(self, group: GroupName | None = None) -> Decimal:
         """Worst notional of the account, or of one correlated group."""
-        return sum((line.exposure for s, line in self.lines.items() if group is None or self.instruments[s].group == group), ZERO)
+        if group is None:
+            return sum(self.exposures.values(), ZERO)
+        return sum((found for s, found in self.exposures.items() if self.instruments[s].group == group), ZERO)
 
     def margin(self) -> Decimal:
         """Equity tied up by the worst positions, and the fees of getting there."""
-        return sum((line.exposure * self.instruments[s].margin_fraction for s, line in self.lines.items()), self.fees)
+        return sum((found * self.instruments[s].margin_fraction for s, found in self.exposures.items()), self.fees)
 
 
 def entry_price(order: ProposedOrder, mark: Decimal, limits: RiskLimits) -> Decimal:
@@ -121,4 +124,13 @@ def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
         if order.side is Side.BUY:
             buy_cost += remaining * entry + fee
     closed = snapshot.balance - snapshot.accrued_costs
-    return Book(lines, instruments, closed + floating, closed - invested, buy_cost, fees, worst_loss)
+    return Book(
+        lines=lines,
+        exposures={symbol: line.exposure for symbol, line in lines.items()},
+        instruments=instruments,
+        equity=closed + floating,
+        cash=closed - invested,
+        buy_cost=buy_cost,
+        fees=fees,
+        worst_loss=worst_loss,
+    )
