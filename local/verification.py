@@ -29,7 +29,7 @@ from signalbox.contracts import APP_DATABASE_USER, DATABASE_NAME
 from signalbox.market.candles import ONE_MINUTE, Bars, Symbol
 from signalbox.market.lake import ONE_DAY, DayKey, SeriesKey
 from signalbox.signals.signal import Signal
-from signalbox.signals.verification import SignalVerification, history_of, verify_signals
+from signalbox.signals.verification import SignalVerification, history_of, symbols_of, verify_signals
 
 SHOWN: Final = 20
 SLACK: Final = timedelta(days=2)  # of outages inside the history: bars are counted, not minutes
@@ -66,7 +66,7 @@ def read_bars(signals: Sequence[Signal], find: FindSeries) -> dict[Symbol, Bars]
     """Return the bars these signals are derived from; a symbol without any is left out."""
     start = min(s.decided_at for s in signals) - history_of(signals) * ONE_MINUTE - SLACK
     end = max(s.decided_at for s in signals)
-    found = {symbol: find(symbol) for symbol in {s.symbol for s in signals}}
+    found = {symbol: find(symbol) for symbol in symbols_of(signals)}
     return {symbol: series.bars(start, end) for symbol, series in found.items() if series is not None}
 
 

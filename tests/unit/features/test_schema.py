@@ -4,19 +4,32 @@ import dataclasses
 
 import pytest
 
-from signalbox.features import FeatureSchema, FeatureSchemaError, get_schema
+from signalbox.features import SCHEMAS, FeatureSchema, FeatureSchemaError, Reference, get_schema
+from signalbox.market.candles import Symbol
 
-V31_HASH = "1fa812eb1eae872c7294091b005626f837a8c3998b0f675a94907b64ff14c9a8"
-
-
-def test_v31_has_31_features_with_unique_names() -> None:
-    schema = get_schema("v31")
-    assert len(schema.names) == 31
-    assert len(set(schema.names)) == 31
+HASHES = {  # a change of a schema refuses every model fitted on it: add a schema instead
+    "v31": "1fa812eb1eae872c7294091b005626f837a8c3998b0f675a94907b64ff14c9a8",
+    "v50": "6d95f42618c8431741760e69781e405e42b1315de71606983ad9c0bbb9b6a835",
+}
 
 
-def test_v31_never_changes_silently() -> None:
-    assert get_schema("v31").hash == V31_HASH  # a change of v31 refuses every model fitted on it: add a schema instead
+@pytest.mark.parametrize(("name", "count"), [("v31", 31), ("v50", 50)])
+def test_a_schema_has_as_many_features_as_its_name_says_with_unique_names(name: str, count: int) -> None:
+    schema = get_schema(name)
+    assert len(schema.names) == count
+    assert len(set(schema.names)) == count
+
+
+def test_no_schema_changes_silently() -> None:
+    assert {name: schema.hash for name, schema in SCHEMAS.items()} == HASHES
+
+
+def test_v50_begins_with_v31() -> None:
+    assert get_schema("v50").features[:31] == get_schema("v31").features
+
+
+def test_only_v50_needs_another_symbol() -> None:
+    assert {name: schema.reference_symbol for name, schema in SCHEMAS.items()} == {"v31": None, "v50": "BTC-USD"}
 
 
 def test_unknown_schema_is_refused_with_the_known_names() -> None:
@@ -24,8 +37,8 @@ def test_unknown_schema_is_refused_with_the_known_names() -> None:
         get_schema("v99")
 
 
-def test_live_window_is_the_longest_warm_up() -> None:
-    schema = get_schema("v31")
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_live_window_is_the_longest_warm_up(schema: FeatureSchema) -> None:
     assert schema.history_bars == schema.warmup_bars == max(f.warmup_bars for f in schema.features)
     assert schema.contiguous_bars == 60
 
@@ -43,7 +56,14 @@ def test_hash_covers_the_order() -> None:
     assert FeatureSchema("v31", schema.features[::-1]).hash != schema.hash
 
 
+def test_hash_covers_the_reference() -> None:
+    schema = get_schema("v50")
+    rules = [None, Reference(Symbol("ETH-USD")), Reference(Symbol("BTC-USD"), least_bars=200)]
+    changed = {dataclasses.replace(schema, reference=rule).hash for rule in rules}
+    assert len(changed | {schema.hash}) == 4
+
+
 def test_every_definition_says_what_it_is() -> None:
-    for feature in get_schema("v31").features:
+    for feature in get_schema("v50").features:
         assert all((feature.formula, feature.unit, feature.source, feature.windows))
         assert feature.warmup_bars >= max(1, min(feature.windows))

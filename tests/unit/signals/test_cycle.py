@@ -278,3 +278,33 @@ def test_more_than_one_batch_waiting_is_published_in_one_go_and_in_order() -> No
     sent = publish_pending(outbox=MemoryOutbox(room.database), publisher=bus)
     assert sent == len(bus.published) == 120
     assert bus.published == [e.event_id for e in room.database.events]
+
+
+def beside_btc(room: Room) -> FixedScorer:
+    """Give the room a model of v50, which compares with BTC, and the history that it needs."""
+    scorer = FixedScorer(schema=get_schema("v50"))
+    room.choice = ModelChoice(DeployedModel("m50", DeploymentStage.SHADOW, scorer, Thresholds(0.03, 0.08), 60))
+    return scorer
+
+
+def test_a_model_that_compares_with_btc_gets_its_bars() -> None:
+    room = Room(history=get_schema("v50").history_bars + 30)
+    scorer = beside_btc(room)
+    outcome = room.run(event())
+    assert [s.symbol for s in outcome.signals] == [BTC, ETH, SOL]
+    assert {(s.schema_name, len(s.features)) for s in outcome.signals} == {("v50", 50)}
+    beta = get_schema("v50").names.index("btc_beta_240")
+    assert scorer.asked[0][0, beta] == 1.0
+    assert np.isfinite(scorer.asked[0]).all()
+
+
+def test_without_btc_a_model_that_compares_with_it_refuses_the_others_with_their_own_reason() -> None:
+    room = Room(history=get_schema("v50").history_bars + 30, symbols=(ETH, SOL))
+    beside_btc(room)
+    outcome = room.run(event(symbols=(ETH, SOL)))
+    assert {r.symbol: r.reason for r in outcome.refusals} == {ETH: "REFERENCE_MISSING", SOL: "REFERENCE_MISSING"}
+
+
+def test_without_btc_a_model_of_v31_decides_the_others() -> None:
+    room = Room(symbols=(ETH, SOL))
+    assert [s.symbol for s in room.run(event(symbols=(ETH, SOL))).signals] == [ETH, SOL]

@@ -20,6 +20,7 @@ from signalbox.signals.verification import (
     SignalVerification,
     history_of,
     relative_difference,
+    symbols_of,
     verify_signals,
 )
 from tests.builders import ETH, minutes
@@ -160,3 +161,15 @@ def test_signals_of_several_symbols_are_verified_in_order() -> None:
     assert [one.signal for one in found] == signals
     assert all(one.agrees for one in found)
     assert isinstance(found[0].signal.decided_at, datetime)
+
+
+def test_a_signal_of_a_schema_with_a_reference_is_derived_beside_it() -> None:
+    schema = SCHEMAS["v50"]
+    bars, btc = replace(walk(schema.history_bars + 5, 6), symbol=ETH), walk(schema.history_bars + 5, 7)
+    row = compute_features(schema, bars.last(schema.history_bars), reference=btc.last(schema.history_bars)).values[-1]
+    signal = replace(decided(bars, len(bars) - 1), schema_name="v50", schema_hash=schema.hash, features=tuple(row.tolist()))
+    assert symbols_of([signal]) == {ETH, BTC}
+    (found,) = verify_signals([signal], {ETH: bars, BTC: btc})
+    assert found.agrees
+    (alone,) = verify_signals([signal], {ETH: bars})
+    assert codes(alone)[0] is MismatchCode.ROW_INCOMPLETE

@@ -1,17 +1,23 @@
-"""Causal features of one symbol's closed one-minute bars: declared once, computed the same live and over years."""
+"""Causal features of a symbol's closed one-minute bars: declared once, the same over years, live and one bar at a time."""
 
 from signalbox.features.definitions import Feature
-from signalbox.features.matrix import FeatureMatrix, Incomplete, compute_features, why_incomplete
-from signalbox.features.schema import SCHEMAS, FeatureSchema, FeatureSchemaError, get_schema
+from signalbox.features.matrix import FeatureMatrix, Incomplete, compute_features, find_reference, why_incomplete
+from signalbox.features.schema import SCHEMAS, FeatureSchema, FeatureSchemaError, Reference, get_schema
+from signalbox.features.stream import Bar, FeatureRow, FeatureStream
 
 __all__ = [
     "SCHEMAS",
+    "Bar",
     "Feature",
     "FeatureMatrix",
+    "FeatureRow",
     "FeatureSchema",
     "FeatureSchemaError",
+    "FeatureStream",
     "Incomplete",
+    "Reference",
     "compute_features",
+    "find_reference",
     "get_schema",
     "why_incomplete",
 ]

@@ -1,27 +1,25 @@
 """The features, one declaration each, and the ordered list of each schema. What is not declared here does not exist.
 
 Every formula is in words a trader can check: o, h, l, c, v are the bar's open, high, low, close and volume, x[k] is x
-k bars ago, sum/max/min_w run over the newest w bars that exist, r = ln(c / c[1]), rms_w(r) = sqrt(sum_w(r^2) / w).
+k bars ago, sum/max/min_w run over the newest w bars that exist, r = ln(c / c[1]), rms_w(r) = sqrt(sum_w(r^2) / w). The
+reference's close is b and R = ln(b / b[1]), both at the minutes of the symbol's own bars and only where it has them.
 Changing a formula or window changes the schema's hash, so a model fitted on the old one is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
-from signalbox.features.rolling import Series
-from signalbox.features.workspace import Workspace
+from signalbox.features import expressions as x
+from signalbox.features.nodes import Node
 
 SETTLE: Final = 33  # time constants until a recursive average has forgotten its start: exp(-33) = 5e-15
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature: what it is, in words, and the function that makes it.
+    """One feature: what it is, in words, and the expression that makes it, for years of bars and for one bar alike.
 
     warmup_bars: bars up to and including the newest one from which the value no longer depends on older bars.
     """
@@ -32,10 +30,11 @@ class Feature:
     unit: str
     warmup_bars: int
     source: str
-    compute: Callable[[Workspace], Series]
+    expression: Node
 
 
-def _return(window: int) -> Feature:
+def return_volscaled(window: int) -> Feature:
+    """Log return over a window, in standard deviations of at least four hours."""
     scale = max(window, 240)
     return Feature(
         f"return_{window}_volscaled",
@@ -44,11 +43,12 @@ def _return(window: int) -> Feature:
         "standard deviations",
         scale + 1,
         "close",
-        lambda w: w.return_volscaled(window, scale),
+        x.return_volscaled(window, scale),
     )
 
 
-def _volatility_ratio(fast: int, slow: int) -> Feature:
+def volatility_ratio(fast: int, slow: int) -> Feature:
+    """Two windows of realised volatility."""
     return Feature(
         f"realised_vol_ratio_{fast}_{slow}",
         f"rms_{fast}(r) / rms_{slow}(r); 1 if the slower is 0",
@@ -56,7 +56,7 @@ def _volatility_ratio(fast: int, slow: int) -> Feature:
         "ratio",
         slow + 1,
         "close",
-        lambda w: w.volatility_ratio(fast, slow),
+        x.volatility_ratio(fast, slow),
     )
 
 
@@ -68,7 +68,47 @@ def _rsi(period: int) -> Feature:
         "0..100",
         SETTLE * period + 1,
         "close",
-        lambda w: w.rsi_wilder(period),
+        x.rsi_wilder(period),
+    )
+
+
+def position_in_range(window: int) -> Feature:
+    """Close within the range of a window."""
+    return Feature(
+        f"position_in_range_{window}",
+        f"(c - min_{window}(l)) / (max_{window}(h) - min_{window}(l)); 0.5 if the range is 0",
+        (window,),
+        "0..1",
+        window,
+        "high, low, close",
+        x.position_in_range(window),
+    )
+
+
+def efficiency_ratio(window: int) -> Feature:
+    """Way made good over way gone."""
+    return Feature(
+        f"efficiency_ratio_{window}",
+        f"|ln(c / c[{window}])| / sum_{window}(|r|); 0 if the divisor is 0",
+        (window,),
+        "0..1",
+        window + 1,
+        "close",
+        x.efficiency_ratio(window),
+    )
+
+
+def volume_zscore(window: int) -> Feature:
+    """Log volume in its own deviations."""
+    return Feature(
+        f"volume_zscore_{window}",
+        f"(x - mean_{window}(x)) / s, x = ln(1 + v), s = population deviation over {window}; "
+        f"0 if s <= 0.001 * sqrt(mean_{window}(x^2))",
+        (window,),
+        "standard deviations",
+        window,
+        "volume",
+        x.volume_zscore(window),
     )
 
 
@@ -76,10 +116,10 @@ _WILDER_14: Final = SETTLE * 14 + 1
 _MACD: Final = SETTLE * 14 + SETTLE * 5 + 1  # spans 26 and 9 have time constants of 13.5 and 5 bars
 
 V31: Final[tuple[Feature, ...]] = (
-    *(_return(window) for window in (1, 5, 15, 30, 60, 240, 1440)),
-    Feature("realised_vol_60", "rms_60(r)", (60,), "log return per bar", 61, "close", lambda w: w.volatility(60)),
-    _volatility_ratio(15, 240),
-    _volatility_ratio(60, 1440),
+    *(return_volscaled(window) for window in (1, 5, 15, 30, 60, 240, 1440)),
+    Feature("realised_vol_60", "rms_60(r)", (60,), "log return per bar", 61, "close", x.volatility(60)),
+    volatility_ratio(15, 240),
+    volatility_ratio(60, 1440),
     Feature(
         "parkinson_vol_60",
         "sqrt(sum_60(ln(h / l)^2) / (4 ln 2 * 60))",
@@ -87,7 +127,7 @@ V31: Final[tuple[Feature, ...]] = (
         "log return per bar",
         60,
         "high, low",
-        lambda w: w.parkinson(60),
+        x.parkinson(60),
     ),
     Feature(
         "garman_klass_vol_60",
@@ -96,7 +136,7 @@ V31: Final[tuple[Feature, ...]] = (
         "log return per bar",
         60,
         "open, high, low, close",
-        lambda w: w.garman_klass(60),
+        x.garman_klass(60),
     ),
     _rsi(14),
     _rsi(60),
@@ -107,9 +147,9 @@ V31: Final[tuple[Feature, ...]] = (
         "0..100",
         241,
         "close",
-        lambda w: w.rsi_cutler(240),
+        x.rsi_cutler(240),
     ),
-    Feature("macd_12_26_9", "(EMA_12(c) - EMA_26(c)) / c", (12, 26, 9), "share of price", _MACD, "close", lambda w: w.macd[0]),
+    Feature("macd_12_26_9", "(EMA_12(c) - EMA_26(c)) / c", (12, 26, 9), "share of price", _MACD, "close", x.macd(12, 26)),
     Feature(
         "macd_hist_12_26_9",
         "(m - EMA_9(m)) / c, m = EMA_12(c) - EMA_26(c)",
@@ -117,7 +157,7 @@ V31: Final[tuple[Feature, ...]] = (
         "share of price",
         _MACD,
         "close",
-        lambda w: w.macd[1],
+        x.macd_histogram(12, 26, 9),
     ),
     Feature(
         "bollinger_percent_b_20_2",
@@ -126,7 +166,7 @@ V31: Final[tuple[Feature, ...]] = (
         "share of band",
         20,
         "close",
-        lambda w: w.bollinger_percent_b(),
+        x.bollinger_percent_b(20),
     ),
     Feature(
         "bollinger_width_20_2",
@@ -135,7 +175,7 @@ V31: Final[tuple[Feature, ...]] = (
         "share of price",
         20,
         "close",
-        lambda w: w.bollinger_width(),
+        x.bollinger_width(20),
     ),
     Feature(
         "atr_14_pct",
@@ -144,7 +184,7 @@ V31: Final[tuple[Feature, ...]] = (
         "share of price",
         _WILDER_14,
         "high, low, close",
-        lambda w: w.atr_share(14),
+        x.atr_share(14),
     ),
     Feature(
         "adx_14",
@@ -154,35 +194,11 @@ V31: Final[tuple[Feature, ...]] = (
         "0..100",
         2 * _WILDER_14,
         "high, low, close",
-        lambda w: w.adx(14),
+        x.adx(14),
     ),
-    Feature(
-        "position_in_range_240",
-        "(c - min_240(l)) / (max_240(h) - min_240(l)); 0.5 if the range is 0",
-        (240,),
-        "0..1",
-        240,
-        "high, low, close",
-        lambda w: w.position_in_range(240),
-    ),
-    Feature(
-        "efficiency_ratio_60",
-        "|ln(c / c[60])| / sum_60(|r|); 0 if the divisor is 0",
-        (60,),
-        "0..1",
-        61,
-        "close",
-        lambda w: w.efficiency_ratio(60),
-    ),
-    Feature(
-        "volume_zscore_240",
-        "(x - mean_240(x)) / s, x = ln(1 + v), s = population deviation over 240; 0 if s <= 0.001 * sqrt(mean_240(x^2))",
-        (240,),
-        "standard deviations",
-        240,
-        "volume",
-        lambda w: w.volume_zscore(240),
-    ),
+    position_in_range(240),
+    efficiency_ratio(60),
+    volume_zscore(240),
     Feature(
         "signed_volume_60",
         "sum_60(v * (2c - h - l) / (h - l)) / sum_60(v), a bar without range counts 0; 0 if sum_60(v) is 0",
@@ -190,7 +206,7 @@ V31: Final[tuple[Feature, ...]] = (
         "-1..1",
         60,
         "high, low, close, volume",
-        lambda w: w.signed_volume(60),
+        x.signed_volume(60),
     ),
     Feature(
         "vwap_distance_240",
@@ -199,7 +215,7 @@ V31: Final[tuple[Feature, ...]] = (
         "log return",
         240,
         "high, low, close, volume",
-        lambda w: w.vwap_distance(240),
+        x.vwap_distance(240),
     ),
     Feature(
         "gap_fraction_1440",
@@ -208,7 +224,7 @@ V31: Final[tuple[Feature, ...]] = (
         "0..1",
         1440,
         "open_time",
-        lambda w: w.gap_fraction(1440),
+        x.gap_fraction(1440),
     ),
     Feature(
         "minute_of_day_sin",
@@ -217,7 +233,7 @@ V31: Final[tuple[Feature, ...]] = (
         "-1..1",
         1,
         "open_time",
-        lambda w: w.minute_of_day(np.sin),
+        x.minute_of_day("sin"),
     ),
     Feature(
         "minute_of_day_cos",
@@ -226,7 +242,7 @@ V31: Final[tuple[Feature, ...]] = (
         "-1..1",
         1,
         "open_time",
-        lambda w: w.minute_of_day(np.cos),
+        x.minute_of_day("cos"),
     ),
     Feature(
         "day_of_week_sin",
@@ -235,7 +251,7 @@ V31: Final[tuple[Feature, ...]] = (
         "-1..1",
         1,
         "open_time",
-        lambda w: w.day_of_week(np.sin),
+        x.day_of_week("sin"),
     ),
     Feature(
         "day_of_week_cos",
@@ -244,6 +260,6 @@ V31: Final[tuple[Feature, ...]] = (
         "-1..1",
         1,
         "open_time",
-        lambda w: w.day_of_week(np.cos),
+        x.day_of_week("cos"),
     ),
 )

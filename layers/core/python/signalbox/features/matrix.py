@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from signalbox.features.nodes import Series
+from signalbox.features.program import BLOCK_BARS, BlockRun
 from signalbox.features.schema import FeatureSchema, FeatureSchemaError
-from signalbox.features.workspace import Workspace
+from signalbox.features.windows import WINDOW_UNIT
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, from_ms
 
 
@@ -19,6 +22,7 @@ class Incomplete(StrEnum):
     NO_BARS = "NO_BARS"
     INSUFFICIENT_HISTORY = "INSUFFICIENT_HISTORY"
     GAP_IN_WINDOW = "GAP_IN_WINDOW"
+    REFERENCE_MISSING = "REFERENCE_MISSING"
     FEATURES_NOT_FINITE = "FEATURES_NOT_FINITE"
 
 
@@ -27,6 +31,7 @@ class FeatureMatrix:
     """Features of one symbol, one row a bar, knowable at that bar's close.
 
     open_time_ms: (n,) int64. values: (n, f) float64 in schema order, NaN during warm-up. is_complete: (n,) bool.
+    has_reference: (n,) bool, whether the reference has the minutes that the row needs; all true for a schema without one.
     """
 
     symbol: Symbol
@@ -34,6 +39,7 @@ class FeatureMatrix:
     open_time_ms: NDArray[np.int64]
     values: NDArray[np.float64]
     is_complete: NDArray[np.bool_]
+    has_reference: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return int(self.open_time_ms.shape[0])
@@ -50,24 +56,35 @@ class FeatureMatrix:
         return self.column("gap_fraction_1440")
 
 
-def compute_features(schema: FeatureSchema, bars: Bars) -> FeatureMatrix:
+def compute_features(schema: FeatureSchema, bars: Bars, *, reference: Bars | None = None) -> FeatureMatrix:
     """Return the features of every bar.
 
-    Runs over the bars that exist; nothing is filled. Raises FeatureSchemaError when prices are not finite and positive,
-    volumes are negative or not finite, or times are not whole minutes.
+    Runs over the bars that exist; nothing is filled. The reference is matched by open time; it may be left out for a schema
+    without one, and for the reference symbol itself. Raises FeatureSchemaError when prices are not finite and positive,
+    volumes are negative or not finite, times are not whole minutes, or the reference is absent or another symbol's.
     """
     _check(bars)
-    n = len(bars)
-    columns = np.full((len(schema.features), n), np.nan)
-    if n >= schema.warmup_bars:
-        start = schema.warmup_bars - 1
-        with np.errstate(all="ignore"):  # NaN and infinity are allowed to arise here: such rows are flagged below
-            workspace = Workspace(bars)
-            for column, feature in zip(columns, schema.features, strict=True):
-                column[start:] = feature.compute(workspace)[start:]
-    complete: NDArray[np.bool_] = np.isfinite(columns).all(axis=0)
-    complete &= _contiguous(bars.open_time_ms, schema.contiguous_bars)
-    return FeatureMatrix(bars.symbol, schema, bars.open_time_ms, columns.T, complete)
+    beside = _reference_of(schema, bars, reference)
+    n, f = len(bars), len(schema.features)
+    columns = np.empty((f, n))
+    complete, has_reference = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    if n < schema.warmup_bars:
+        columns.fill(np.nan)
+        has_reference[:] = beside is None
+        return FeatureMatrix(bars.symbol, schema, bars.open_time_ms, columns.T, complete, has_reference)
+    size = min(BLOCK_BARS, -(-n // WINDOW_UNIT) * WINDOW_UNIT)
+    run = BlockRun(schema.program, size)
+    judged = np.empty((len(schema.program.outputs) - f, size))
+    with np.errstate(all="ignore"):  # NaN and infinity are allowed to arise here: such rows are flagged
+        for start in range(0, n, size):
+            cut = slice(start, min(start + size, n))
+            block, rows = columns[:, cut], cut.stop - start
+            run.compute(_inputs(bars, beside, cut), [*block, *judged[:, :rows]])
+            has_reference[cut] = _is_referenced(schema, judged[:, :rows])
+            complete[cut] = _is_finite(block) & (judged[0, :rows] == schema.contiguous_bars) & has_reference[cut]
+    columns[:, : schema.warmup_bars - 1] = np.nan
+    complete[: schema.warmup_bars - 1] = False
+    return FeatureMatrix(bars.symbol, schema, bars.open_time_ms, columns.T, complete, has_reference)
 
 
 def why_incomplete(matrix: FeatureMatrix) -> str | None:
@@ -78,24 +95,78 @@ def why_incomplete(matrix: FeatureMatrix) -> str | None:
         return None
     if len(matrix) < matrix.schema.warmup_bars:
         return Incomplete.INSUFFICIENT_HISTORY
+    if not matrix.has_reference[-1]:
+        return Incomplete.REFERENCE_MISSING
     if not np.isfinite(matrix.values[-1]).all():
         return Incomplete.FEATURES_NOT_FINITE
     return Incomplete.GAP_IN_WINDOW
 
 
-def _contiguous(open_time_ms: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    """Whether the newest `count` minutes up to each row are all there."""
-    whole = np.zeros(open_time_ms.shape[0], dtype=np.bool_)
-    if open_time_ms.shape[0] >= count:
-        whole[count - 1 :] = (
-            open_time_ms[count - 1 :] - open_time_ms[: open_time_ms.shape[0] - count + 1] == (count - 1) * MINUTE_MS
+def find_reference(schema: FeatureSchema, series: Iterable[Bars]) -> Bars | None:
+    """Return the bars that the schema compares with, None when it needs none. Raises FeatureSchemaError without them."""
+    if schema.reference_symbol is None:
+        return None
+    found = list(series)
+    for bars in found:
+        if bars.symbol == schema.reference_symbol:
+            return bars
+    symbols = ", ".join(bars.symbol for bars in found) or "none"
+    raise FeatureSchemaError(f"{schema.name}: expected bars of {schema.reference_symbol} as reference, was {symbols}")
+
+
+def _reference_of(schema: FeatureSchema, bars: Bars, reference: Bars | None) -> Bars | None:
+    """Return the reference to use, checked."""
+    if schema.reference_symbol is None:
+        return None
+    if reference is None and bars.symbol == schema.reference_symbol:
+        return bars
+    if reference is None or reference.symbol != schema.reference_symbol:
+        given = "none" if reference is None else reference.symbol
+        raise FeatureSchemaError(
+            f"{bars.symbol}: {schema.name} expects bars of {schema.reference_symbol} as reference, was {given}"
         )
-    return whole
+    _check(reference)
+    return reference
+
+
+def _inputs(bars: Bars, reference: Bars | None, cut: slice) -> list[Series]:
+    """Return the columns of BAR_INPUTS for some bars."""
+    times = bars.open_time_ms[cut]
+    columns = [bars.open[cut], bars.high[cut], bars.low[cut], bars.close[cut], bars.volume[cut]]
+    columns = [np.ascontiguousarray(column, dtype=np.float64) for column in columns]
+    return [*columns, (times // MINUTE_MS + 1).astype(np.float64), _matched_close(times, reference)]
+
+
+def _matched_close(times: NDArray[np.int64], reference: Bars | None) -> Series:
+    """Return the reference's close at exactly these open times, NaN where it has no bar."""
+    matched = np.full(times.shape[0], np.nan)
+    if reference is not None and len(reference):
+        at = np.searchsorted(reference.open_time_ms, times)
+        at[at == len(reference)] = 0  # beyond its end: the first bar's time is another one
+        same = reference.open_time_ms[at] == times
+        matched[same] = reference.close[at[same]]
+    return matched
+
+
+def _is_finite(columns: NDArray[np.float64]) -> NDArray[np.bool_]:
+    finite: NDArray[np.bool_] = np.isfinite(columns[0])
+    for column in columns[1:]:
+        finite &= np.isfinite(column)
+    return finite
+
+
+def _is_referenced(schema: FeatureSchema, judged: NDArray[np.float64]) -> NDArray[np.bool_]:
+    if schema.reference is None:
+        return np.ones(judged.shape[1], dtype=np.bool_)
+    enough: NDArray[np.bool_] = judged[2] >= schema.reference.least_bars
+    enough &= judged[1] == schema.reference.recent_bars
+    return enough
 
 
 def _check(bars: Bars) -> None:
-    prices = np.stack((bars.open, bars.high, bars.low, bars.close))
-    bad = ~(np.isfinite(prices) & (prices > 0)).all(axis=0) | ~(np.isfinite(bars.volume) & (bars.volume >= 0))
+    bad = ~np.isfinite(bars.volume) | (bars.volume < 0)
+    for price in (bars.open, bars.high, bars.low, bars.close):
+        bad |= ~(np.isfinite(price) & (price > 0))
     if bad.any():
         first = from_ms(int(bars.open_time_ms[np.argmax(bad)])).isoformat()
         raise FeatureSchemaError(

@@ -5,17 +5,37 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
 from signalbox.errors import SignalboxError
 from signalbox.features.definitions import V31, Feature
+from signalbox.features.definitions_v50 import V50
+from signalbox.features.expressions import minutes_spanned, reference_pairs
+from signalbox.features.nodes import Node
+from signalbox.features.program import Program, compile_program
+from signalbox.market.candles import Symbol
 
 
 class FeatureSchemaError(SignalboxError):
     """An unknown schema, or bars and values that do not fit one."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Another symbol that the features compare with, matched by open time; it is never filled either.
+
+    A row is complete only if the newest `recent_bars` one-bar returns of the symbol exist for the reference too, and at
+    least `least_bars` of the newest `window_bars` (the longest window of any feature that uses it): one lost minute costs
+    an hour, not four.
+    """
+
+    symbol: Symbol
+    recent_bars: int = 60
+    window_bars: int = 240
+    least_bars: int = 216
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,12 @@ class FeatureSchema:
     name: str
     features: tuple[Feature, ...]
     contiguous_bars: int = 60
+    reference: Reference | None = None
+
+    @property
+    def reference_symbol(self) -> Symbol | None:
+        """Whose bars are needed beside the symbol's own, None when nobody's: then one symbol's outage harms no other."""
+        return None if self.reference is None else self.reference.symbol
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -38,7 +64,8 @@ class FeatureSchema:
     @cached_property
     def warmup_bars(self) -> int:
         """The longest warm-up of any feature."""
-        return max(self.contiguous_bars, *(feature.warmup_bars for feature in self.features))
+        least = self.contiguous_bars if self.reference is None else max(self.contiguous_bars, self.reference.window_bars + 1)
+        return max(least, *(feature.warmup_bars for feature in self.features))
 
     @property
     def history_bars(self) -> int:
@@ -47,15 +74,30 @@ class FeatureSchema:
 
     @cached_property
     def hash(self) -> str:
-        """Hex sha256 over names, order, formulas and windows (and the contiguity they assume)."""
-        facts = {
+        """Hex sha256 over names, order, formulas and windows (and the contiguity and the reference they assume)."""
+        facts: dict[str, object] = {
             "contiguous_bars": self.contiguous_bars,
             "features": [[f.name, f.formula, list(f.windows)] for f in self.features],
         }
+        if self.reference is not None:
+            facts["reference"] = asdict(self.reference)
         return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
 
+    @cached_property
+    def program(self) -> Program:
+        """What computes the features in order and then what completeness is judged on."""
+        judged: list[Node] = [minutes_spanned(self.contiguous_bars)]
+        if self.reference is not None:
+            judged += [reference_pairs(self.reference.recent_bars), reference_pairs(self.reference.window_bars)]
+        return compile_program([*(feature.expression for feature in self.features), *judged])
 
-SCHEMAS: Final[Mapping[str, FeatureSchema]] = MappingProxyType({"v31": FeatureSchema("v31", V31)})
+
+SCHEMAS: Final[Mapping[str, FeatureSchema]] = MappingProxyType(
+    {
+        "v31": FeatureSchema("v31", V31),
+        "v50": FeatureSchema("v50", V50, reference=Reference(Symbol("BTC-USD"))),
+    }
+)
 
 
 def get_schema(name: str) -> FeatureSchema:

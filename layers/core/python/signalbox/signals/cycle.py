@@ -135,7 +135,10 @@ def _judge(
         newest = from_ms(int(bars.open_time_ms[-1])).isoformat() if len(bars) else "none"
         code = problem.value if problem is not None else RefusalReason.STALE_DATA.value
         return Refusal(symbol, at, code, f"expected the bar of {expected.isoformat()}, newest is {newest}")
-    matrix = compute_features(schema, bars)
+    reference = None
+    if schema.reference_symbol is not None:
+        reference = tx.bars(event.venue, schema.reference_symbol, at, schema.history_bars)
+    matrix = compute_features(schema, bars, reference=reference)
     if (incomplete := why_incomplete(matrix)) is not None:
         return Refusal(symbol, at, incomplete, f"{len(bars)} bars of {schema.history_bars}")
     price = tx.close_price(event.venue, symbol, expected)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -63,6 +64,13 @@ def history_of(signals: Sequence[Signal], schemas: Mapping[str, FeatureSchema] =
     return max((schemas[s.schema_name].history_bars for s in signals if s.schema_name in schemas), default=0)
 
 
+def symbols_of(signals: Sequence[Signal], schemas: Mapping[str, FeatureSchema] = SCHEMAS) -> frozenset[Symbol]:
+    """Return whose bars their derivation needs: their own, and those that their schemas compare with."""
+    known = (schemas[s.schema_name] for s in signals if s.schema_name in schemas)
+    beside = {schema.reference_symbol for schema in known if schema.reference_symbol is not None}
+    return frozenset({s.symbol for s in signals} | beside)
+
+
 def verify_signals(
     signals: Sequence[Signal],
     bars: Mapping[Symbol, Bars],
@@ -71,16 +79,19 @@ def verify_signals(
     tolerance: float = TOLERANCE,
 ) -> tuple[SignalVerification, ...]:
     """Return the verification of each signal, in order. `bars` may reach further than needed in both directions."""
-    return tuple(_verify(signal, bars.get(signal.symbol), schemas, tolerance) for signal in signals)
+    return tuple(_verify(signal, bars, schemas, tolerance) for signal in signals)
 
 
-def _verify(signal: Signal, bars: Bars | None, schemas: Mapping[str, FeatureSchema], tolerance: float) -> SignalVerification:
+def _verify(
+    signal: Signal, bars: Mapping[Symbol, Bars], schemas: Mapping[str, FeatureSchema], tolerance: float
+) -> SignalVerification:
     schema = _schema(signal, schemas)
     if isinstance(schema, Mismatch):
         return SignalVerification(signal, (schema,), 0, math.inf)
-    seen = (bars or Bars.from_candles(signal.symbol, ())).until(signal.decided_at).last(schema.history_bars)
+    seen = _seen(signal.symbol, bars, signal.decided_at, schema)
     missing = sum(gap.minutes for gap in find_gaps(seen.open_time_ms))
-    matrix = _derive(signal, seen, schema)
+    reference = None if schema.reference_symbol is None else _seen(schema.reference_symbol, bars, signal.decided_at, schema)
+    matrix = _derive(signal, seen, schema, reference)
     if isinstance(matrix, Mismatch):
         return SignalVerification(signal, (matrix,), missing, math.inf)
     found: list[Mismatch] = []
@@ -108,7 +119,12 @@ def _schema(signal: Signal, schemas: Mapping[str, FeatureSchema]) -> FeatureSche
     return schema
 
 
-def _derive(signal: Signal, seen: Bars, schema: FeatureSchema) -> FeatureMatrix | Mismatch:
+def _seen(symbol: Symbol, bars: Mapping[Symbol, Bars], decided_at: datetime, schema: FeatureSchema) -> Bars:
+    """Return the bars of a symbol that a decision saw, none when there are none."""
+    return (bars.get(symbol) or Bars.from_candles(symbol, ())).until(decided_at).last(schema.history_bars)
+
+
+def _derive(signal: Signal, seen: Bars, schema: FeatureSchema, reference: Bars | None) -> FeatureMatrix | Mismatch:
     """Return the features of the bars the decision saw, when they are all there."""
     expected = newest_closed_open_time(signal.decided_at)
     if not len(seen) or from_ms(int(seen.open_time_ms[-1])) != expected:
@@ -116,7 +132,7 @@ def _derive(signal: Signal, seen: Bars, schema: FeatureSchema) -> FeatureMatrix 
     if len(seen) < schema.history_bars:
         return Mismatch(MismatchCode.BARS_MISSING, f"{schema.history_bars} bars", f"{len(seen)} bars")
     try:
-        return compute_features(schema, seen)
+        return compute_features(schema, seen, reference=reference)
     except FeatureSchemaError as error:
         return Mismatch(MismatchCode.ROW_INCOMPLETE, "a complete row", str(error))
 

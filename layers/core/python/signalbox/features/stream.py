@@ -1,0 +1,206 @@
+"""One bar at a time: the same features as matrix.py, from the same expressions, in time that does not depend on history.
+
+A stream starts empty or from a saved state, and gives the same bits as a batch over all the bars it ever saw.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signalbox.features.matrix import Incomplete
+from signalbox.features.nodes import BAR_INPUTS, Step
+from signalbox.features.schema import FeatureSchema, FeatureSchemaError
+from signalbox.features.windows import StatefulStep
+from signalbox.market.candles import MINUTE_MS, Bars, Candle, from_ms, to_ms
+
+STATE_FORMAT: Final = 1
+_HEAD: Final = 2  # numbers before those of the steps: bars seen, newest open time
+
+
+class Bar(NamedTuple):
+    """One closed one-minute bar. Prices in quote currency, volume in base currency."""
+
+    open_time_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+    @classmethod
+    def of_candle(cls, candle: Candle) -> Bar:
+        """Return the candle with its exact numbers rounded to float64, as Bars.from_candles does."""
+        prices = (float(candle.open), float(candle.high), float(candle.low), float(candle.close))
+        return cls(to_ms(candle.open_time), *prices, float(candle.volume))
+
+    @classmethod
+    def each(cls, bars: Bars) -> Iterator[Bar]:
+        """Yield bars one by one."""
+        columns = (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
+        return map(cls._make, zip(*(column.tolist() for column in columns), strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureRow:
+    """The features at the close of one bar: values (f,) float64 in schema order, NaN during warm-up.
+
+    incomplete: why it may not be decided on, as `why_incomplete` of a matrix says it; None when it may.
+    """
+
+    open_time_ms: int
+    values: NDArray[np.float64]
+    incomplete: Incomplete | None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.incomplete is None
+
+
+class FeatureStream:
+    """The features of one symbol's bars as they close."""
+
+    def __init__(self, schema: FeatureSchema) -> None:
+        self.schema = schema
+        program = schema.program
+        self._steps: list[Step] = [instruction.node.step() for instruction in program.instructions]
+        self._stateful = [step for step in self._steps if isinstance(step, StatefulStep)]
+        first = len(BAR_INPUTS) + len(program.constants)
+        self._slots = [math.nan] * program.places
+        self._slots[len(BAR_INPUTS) : first] = program.constants
+        self._calls = [(step, *_padded(i.inputs), i.output) for step, i in zip(self._steps, program.instructions, strict=True)]
+        self._bars, self._newest_ms = 0, -MINUTE_MS
+
+    def __len__(self) -> int:
+        return self._bars
+
+    @property
+    def newest_open_time_ms(self) -> int | None:
+        """Open time of the newest bar it has seen, None before the first."""
+        return self._newest_ms if self._bars else None
+
+    def update(self, bar: Bar, reference_bar: Bar | None = None) -> FeatureRow:
+        """Take the next closed bar and return its features.
+
+        reference_bar: the reference's bar of the same minute, None when there is none (or the schema needs none); for the
+        reference symbol itself it is `bar`. Missing minutes are simply not given. Raises FeatureSchemaError, and changes
+        nothing, when the bar is not after the last one, off the minute, or has impossible prices or volume, or when the
+        reference is of another minute.
+        """
+        self._check(bar, reference_bar)
+        slots = self._slots
+        reference = math.nan if reference_bar is None else reference_bar.close
+        slots[: len(BAR_INPUTS)] = (*bar[1:], float(bar.open_time_ms // MINUTE_MS + 1), reference)
+        for step, count, a, b, c, d, output in self._calls:
+            if count == 2:
+                slots[output] = step(slots[a], slots[b])
+            elif count == 1:
+                slots[output] = step(slots[a])
+            else:
+                slots[output] = step(slots[a], slots[b], slots[c], slots[d])
+        self._bars += 1
+        self._newest_ms = bar.open_time_ms
+        return self._row(bar.open_time_ms)
+
+    def replay(self, bars: Bars, reference: Bars | None = None) -> FeatureRow | None:
+        """Take many bars and return the newest row, None for no bars; the reference is matched by open time."""
+        beside = {bar.open_time_ms: bar for bar in Bar.each(reference)} if reference is not None else {}
+        row = None
+        for bar in Bar.each(bars):
+            row = self.update(bar, beside.get(bar.open_time_ms))
+        return row
+
+    def state(self) -> bytes:
+        """Return everything it remembers, to be continued by `restore`; bound to the schema's hash."""
+        numbers = np.concatenate(([self._bars, self._newest_ms], *(step.save() for step in self._stateful)))
+        body = zlib.compress(numbers.astype("<f8").tobytes(), level=1)
+        head = {"format": STATE_FORMAT, "schema": self.schema.name, "hash": self.schema.hash, "crc32": zlib.crc32(body)}
+        return json.dumps(head).encode() + b"\n" + body
+
+    @classmethod
+    def restore(cls, schema: FeatureSchema, state: bytes) -> FeatureStream:
+        """Return a stream that continues where `state` was taken.
+
+        Raises FeatureSchemaError, naming both hashes, when it is another schema's, and when it is damaged.
+        """
+        stream = cls(schema)
+        numbers = _numbers_of(schema, state)
+        sizes = [step.size for step in stream._stateful]
+        if numbers.shape[0] != _HEAD + sum(sizes):
+            raise FeatureSchemaError(f"expected a state of {_HEAD + sum(sizes)} numbers, was {numbers.shape[0]}")
+        stream._bars, stream._newest_ms = int(numbers[0]), int(numbers[1])
+        at = _HEAD
+        for step, size in zip(stream._stateful, sizes, strict=True):
+            step.load(numbers[at : at + size])
+            at += size
+        return stream
+
+    def _row(self, open_time_ms: int) -> FeatureRow:
+        outputs = [self._slots[place] for place in self.schema.program.outputs]
+        count = len(self.schema.features)
+        if self._bars < self.schema.warmup_bars:
+            return FeatureRow(open_time_ms, np.full(count, np.nan), Incomplete.INSUFFICIENT_HISTORY)
+        values = np.array(outputs[:count])
+        return FeatureRow(open_time_ms, values, self._why_incomplete(values, outputs[count:]))
+
+    def _why_incomplete(self, values: NDArray[np.float64], judged: list[float]) -> Incomplete | None:
+        if (rule := self.schema.reference) is not None and (judged[1] != rule.recent_bars or not judged[2] >= rule.least_bars):
+            return Incomplete.REFERENCE_MISSING
+        if not np.isfinite(values).all():
+            return Incomplete.FEATURES_NOT_FINITE
+        return None if judged[0] == self.schema.contiguous_bars else Incomplete.GAP_IN_WINDOW
+
+    def _check(self, bar: Bar, reference_bar: Bar | None) -> None:
+        at = bar.open_time_ms
+        if at % MINUTE_MS:
+            raise FeatureSchemaError(f"expected open times on whole minutes, was {at} ms")
+        if at <= self._newest_ms:
+            newest = from_ms(self._newest_ms).isoformat()
+            raise FeatureSchemaError(f"expected a bar after {newest}, was {from_ms(at).isoformat()}")
+        for one in (bar,) if reference_bar is None else (bar, reference_bar):
+            if one.open_time_ms != at:
+                was = from_ms(one.open_time_ms).isoformat()
+                raise FeatureSchemaError(f"expected the reference's bar of {from_ms(at).isoformat()}, was {was}")
+            if not (min(one[1:5]) > 0.0 and one.volume >= 0.0 and math.isfinite(sum(one[1:]))):
+                _check_each(one)
+
+
+def _check_each(bar: Bar) -> None:
+    """Judge the numbers one by one: their sum may be infinite where none of them is."""
+    if not all(math.isfinite(price) and price > 0.0 for price in bar[1:5]) or not (
+        math.isfinite(bar.volume) and bar.volume >= 0.0
+    ):
+        raise FeatureSchemaError(
+            f"{from_ms(bar.open_time_ms).isoformat()}: expected finite prices above 0 and a volume of 0 or more, was {bar[1:]}"
+        )
+
+
+def _padded(places: tuple[int, ...]) -> tuple[int, int, int, int, int]:
+    """Return how many inputs an instruction has and their places, filled up to four."""
+    a, b, c, d = (*places, 0, 0, 0)[:4]
+    return len(places), a, b, c, d
+
+
+def _numbers_of(schema: FeatureSchema, state: bytes) -> NDArray[np.float64]:
+    first, _, body = state.partition(b"\n")
+    try:
+        head = json.loads(first)
+        written = (head["format"], head["schema"], head["hash"], head["crc32"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FeatureSchemaError("expected the state of a feature stream, was something else") from error
+    if written[0] != STATE_FORMAT:
+        raise FeatureSchemaError(f"expected a stream state of format {STATE_FORMAT}, was {written[0]}")
+    if written[2] != schema.hash:
+        raise FeatureSchemaError(
+            f"expected a stream state of {schema.name} ({schema.hash}), was of {written[1]} ({written[2]}); start from history"
+        )
+    if written[3] != zlib.crc32(body):
+        raise FeatureSchemaError("expected the whole state of a feature stream, was damaged; start from history")
+    return np.frombuffer(zlib.decompress(body), dtype="<f8")

@@ -1,0 +1,375 @@
+"""Series that need older bars, each in blocks and in steps that add the same numbers in the same order.
+
+A running sum that adds the new value and subtracts the old one drifts, and the drift depends on how much history came
+before. Windows here are cut into blocks of their own length (van Herk): a window is the end of one block and the start of
+the next, both summed from the inside out, so nothing is ever subtracted, a window of zeros sums to exactly zero, and one
+bar costs one addition (and once a window, one pass over it).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import numpy as np
+import talib
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from signalbox.features.nodes import Block, Node, Operand, Scratch, Series, Step
+
+WINDOW_UNIT: Final = 1440  # windows of sums divide it, and blocks of bars are multiples of it: a window's blocks never straddle
+
+
+class StatefulStep(ABC):
+    """A step with memory, that can be written down and read back without a bit lost."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """How many numbers `save` gives."""
+
+    @abstractmethod
+    def __call__(self, value: float) -> float: ...
+
+    @abstractmethod
+    def save(self) -> Series:
+        """Return the memory as (size,) numbers."""
+
+    @abstractmethod
+    def load(self, numbers: Series) -> None:
+        """Continue from what `save` returned."""
+
+
+@dataclass(frozen=True)
+class OfOne(Node):
+    """A series over the newest `window` values of another."""
+
+    source: Node
+    window: int
+
+    @property
+    @override
+    def inputs(self) -> tuple[Operand, ...]:
+        return (self.source,)
+
+
+@dataclass(frozen=True)
+class Summed(OfOne):
+    """A series whose window is summed in blocks of its own length."""
+
+    def __post_init__(self) -> None:
+        if WINDOW_UNIT % self.window:
+            raise ValueError(f"expected a window that divides {WINDOW_UNIT} bars, was {self.window}")
+
+
+# --- the value some bars ago ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lag(OfOne):
+    """The value `window` bars ago, NaN before there is one."""
+
+    @override
+    def block(self) -> Block:
+        bars = self.window
+        before = np.full(bars, np.nan)
+
+        def run(inputs: Sequence[Series | float], out: Series, _scratch: Scratch) -> None:
+            values = cast("Series", inputs[0])
+            n = values.shape[0]
+            kept = min(bars, n)
+            out[:kept] = before[:kept]
+            out[kept:] = values[: n - kept]
+            before[: bars - kept] = before[kept:].copy()
+            before[bars - kept :] = values[n - kept :]
+
+        return run
+
+    @override
+    def step(self) -> Step:
+        return _LagStep(self.window)
+
+
+class _LagStep(StatefulStep):
+    def __init__(self, bars: int) -> None:
+        self._bars, self._at = bars, 0
+        self._ring = array("d", [np.nan]) * bars
+
+    @property
+    @override
+    def size(self) -> int:
+        return self._bars + 1
+
+    @override
+    def __call__(self, value: float) -> float:
+        at = self._at
+        old = self._ring[at]
+        self._ring[at] = value
+        at += 1
+        self._at = at if at < self._bars else 0
+        return old
+
+    @override
+    def save(self) -> Series:
+        return np.array([self._at, *self._ring])
+
+    @override
+    def load(self, numbers: Series) -> None:
+        self._at, self._ring = int(numbers[0]), array("d", numbers[1:].tobytes())
+
+
+# --- sums ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RollingSum(Summed):
+    """The sum of the newest `window` values; NaN before there are as many, and while one of them is NaN."""
+
+    @override
+    def block(self) -> Block:
+        window = self.window
+        before = np.full(window, np.nan)
+
+        def run(inputs: Sequence[Series | float], out: Series, scratch: Scratch) -> None:
+            _window_sums(cast("Series", inputs[0]), window, before, out, scratch)
+
+        return run
+
+    @override
+    def step(self) -> Step:
+        return _SumStep(self.window)
+
+
+def _window_sums(values: Series, window: int, before: Series, out: Series, scratch: Scratch) -> None:
+    """Fill `out`; `before` holds the sums to the end of the block before this one and is moved on."""
+    n = values.shape[0]
+    size = -(-n // window) * window
+    if size != n:  # the newest bars fill only a part of their window's block
+        padded, whole = scratch.floats(0, size), scratch.floats(1, size)
+        padded[:n], padded[n:] = values, 0.0
+        _window_sums(padded, window, before, whole, scratch)
+        out[:] = whole[:n]
+        return
+    grid, to_end = values.reshape(-1, window), scratch.floats(2, window + n)
+    to_end[:window] = before
+    np.add.accumulate(grid[:, ::-1], axis=1, out=to_end[window:].reshape(-1, window)[:, ::-1])
+    before[:] = to_end[n:]
+    to_end[::window] = 0.0  # where a block ends, the window is that block alone
+    np.add.accumulate(grid, axis=1, out=out.reshape(-1, window))
+    out += to_end[1 : n + 1] if window > 1 else 0.0
+
+
+class _SumStep(StatefulStep):
+    def __init__(self, window: int) -> None:
+        self._window, self._at, self._sum = window, 0, 0.0
+        self._bind(np.zeros(window), np.full(window, np.nan))
+
+    def _bind(self, values: Series, to_end: Series) -> None:
+        """Take two arrays: read by bar as `array`, summed in one pass as numpy, the same memory."""
+        self._values, self._to_end = array("d", values.tobytes()), array("d", to_end.tobytes())
+        self._values_view = np.frombuffer(self._values, dtype=np.float64)
+        self._to_end_view = np.frombuffer(self._to_end, dtype=np.float64)
+
+    @property
+    @override
+    def size(self) -> int:
+        return 2 + 2 * self._window
+
+    @override
+    def __call__(self, value: float) -> float:
+        at = self._at
+        self._values[at] = value
+        self._sum = total = value if at == 0 else self._sum + value
+        at += 1
+        if at < self._window:
+            self._at = at
+            return total + self._to_end[at]
+        self._at = 0
+        np.add.accumulate(self._values_view[::-1], out=self._to_end_view[::-1])
+        return total
+
+    @override
+    def save(self) -> Series:
+        return np.concatenate(([self._at, self._sum], self._values_view, self._to_end_view))
+
+    @override
+    def load(self, numbers: Series) -> None:
+        self._at, self._sum = int(numbers[0]), float(numbers[1])
+        self._bind(numbers[2 : 2 + self._window], numbers[2 + self._window :])
+
+
+# --- extremes ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Extreme(OfOne):
+    @override
+    def block(self) -> Block:
+        window, function = self.window, talib.MAX if isinstance(self, RollingMax) else talib.MIN
+        before = np.full(window - 1, np.nan)
+
+        def run(inputs: Sequence[Series | float], out: Series, scratch: Scratch) -> None:
+            values = cast("Series", inputs[0])
+            joined = scratch.floats(0, window - 1 + values.shape[0])
+            joined[: window - 1], joined[window - 1 :] = before, values
+            if joined.shape[0] - np.isnan(before).sum() < window:
+                out[:] = np.nan
+            else:
+                out[:] = function(joined, timeperiod=window)[window - 1 :]
+            before[:] = joined[values.shape[0] :]
+
+        return run
+
+    @override
+    def step(self) -> Step:
+        return _ExtremeStep(self.window, highest=isinstance(self, RollingMax))
+
+
+@dataclass(frozen=True)
+class RollingMax(_Extreme):
+    """The largest of the newest `window` values (never NaN themselves), NaN before there are as many."""
+
+
+@dataclass(frozen=True)
+class RollingMin(_Extreme):
+    """The smallest of the newest `window` values (never NaN themselves), NaN before there are as many."""
+
+
+class _ExtremeStep(StatefulStep):
+    def __init__(self, window: int, *, highest: bool) -> None:
+        self._window, self._at, self._best, self._highest = window, 0, 0.0, highest
+        self._values = np.zeros(window)
+        self._to_end = array("d", [np.nan]) * window
+
+    @property
+    @override
+    def size(self) -> int:
+        return 2 + 2 * self._window
+
+    @override
+    def __call__(self, value: float) -> float:
+        at = self._at
+        self._values[at] = value
+        if at == 0 or (value > self._best if self._highest else value < self._best):
+            self._best = value
+        best = self._best
+        at += 1
+        if at == self._window:
+            self._at = 0
+            accumulate = np.maximum.accumulate if self._highest else np.minimum.accumulate
+            self._to_end = array("d", accumulate(self._values[::-1])[::-1].tobytes())
+            return best
+        self._at = at
+        older = self._to_end[at]
+        if older != older:  # noqa: PLR0124 - NaN: no whole window yet
+            return older
+        return max(best, older) if self._highest else min(best, older)
+
+    @override
+    def save(self) -> Series:
+        return np.concatenate(([self._at, self._best], self._values, np.array(self._to_end)))
+
+    @override
+    def load(self, numbers: Series) -> None:
+        self._at, self._best = int(numbers[0]), float(numbers[1])
+        self._values = numbers[2 : 2 + self._window].copy()
+        self._to_end = array("d", numbers[2 + self._window :].tobytes())
+
+
+# --- TA-Lib's exponential average ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ema(OfOne):
+    """TA-Lib's EMA of that period, begun at the first value that is not NaN; NaN from a later one that is not finite on."""
+
+    @override
+    def block(self) -> Block:
+        span = self.window
+        last = np.nan
+        begun = False
+
+        def run(inputs: Sequence[Series | float], out: Series, _scratch: Scratch) -> None:
+            nonlocal last, begun
+            values = cast("Series", inputs[0])
+            if not begun:
+                out[:] = talib.EMA(values, timeperiod=span) if np.isfinite(values).sum() >= span else np.nan
+            elif np.isfinite(last):
+                out[:] = talib.EMA(np.concatenate((_history_of(last, span), values)), timeperiod=span)[span + 1 :]
+            else:
+                out[:] = np.nan
+            first = 0 if begun else int(np.argmax(np.isfinite(values)))
+            if not np.isfinite(out[-1]) and not np.isfinite(values[first:]).all():
+                out[first + int(np.argmin(np.isfinite(values[first:]))) :] = np.nan
+            begun, last = True, float(out[-1])
+
+        return run
+
+    @override
+    def step(self) -> Step:
+        return _EmaStep(self.window)
+
+
+def _history_of(average: float, span: int) -> Series:
+    """Return `span + 1` values whose EMA ends at exactly `average`, so that TA-Lib continues from it.
+
+    TA-Lib starts with the mean of `span` values, which need not hit every float; the one value after it makes up for it.
+    """
+    history = np.zeros(span + 1)
+    history[0] = average * span
+    start = history[0] / span
+    history[span] = start + (average - start) * (span + 1) / 2.0
+    return history
+
+
+class _EmaStep(StatefulStep):
+    """TA-Lib's stream handle: the only one that rounds like TA-Lib's batch (its C uses fused multiply-add)."""
+
+    _WAITING, _RUNNING, _BROKEN = 0.0, 1.0, 2.0
+
+    def __init__(self, span: int) -> None:
+        self._span, self._stage = span, self._WAITING
+        self._first: list[float] = []
+        self._handle: talib.stream.EMA | None = None
+
+    @property
+    @override
+    def size(self) -> int:
+        return 3 + self._span
+
+    @override
+    def __call__(self, value: float) -> float:
+        if value - value != 0.0:  # not finite
+            if self._stage == self._RUNNING or self._first:
+                self._handle, self._stage = None, self._BROKEN
+            return np.nan
+        if self._handle is not None:
+            return float(self._handle.update(value))
+        if self._stage == self._BROKEN:
+            return np.nan
+        self._first.append(value)
+        if len(self._first) < self._span:
+            return np.nan
+        return self._open(np.array(self._first))
+
+    def _open(self, history: NDArray[np.float64]) -> float:
+        self._handle, self._stage, self._first = talib.stream.EMA(history, timeperiod=self._span), self._RUNNING, []
+        return float(self._handle.value)
+
+    @override
+    def save(self) -> Series:
+        numbers = np.zeros(self.size)
+        numbers[:3] = self._stage, 0.0 if self._handle is None else self._handle.value, len(self._first)
+        numbers[3 : 3 + len(self._first)] = self._first
+        return numbers
+
+    @override
+    def load(self, numbers: Series) -> None:
+        self._stage, self._handle = float(numbers[0]), None
+        self._first = numbers[3 : 3 + int(numbers[2])].tolist()
+        if self._stage == self._RUNNING:
+            self._open(_history_of(float(numbers[1]), self._span))
