@@ -16,6 +16,7 @@ from signalbox.risk import (
     GroupName,
     HaltLevel,
     Instrument,
+    Lock,
     LossFloor,
     LossRule,
     Mark,
@@ -66,6 +67,10 @@ DAILY = floor(LossRule.MAX_DAILY_LOSS, "190000", "192000")
 OVERALL = floor(LossRule.MAX_LOSS, "180000", "184000")
 
 
+def lock(symbol: Symbol | None = None, *, reason: str = "COOLDOWN_ACTIVE", minutes: int = 15) -> Lock:
+    return Lock(reason, symbol, NOON - timedelta(minutes=1), NOON + timedelta(minutes=minutes), D(0), D(1))
+
+
 def order(
     side: Side = Side.BUY,
     quantity: str | Decimal = "0.1",
@@ -99,6 +104,7 @@ def snapshot(*positions: Position, working: tuple[WorkingOrder, ...] = (), **cha
         "at": NOON,
         "account_at": NOON,
         "halt": HaltLevel.NONE,
+        "locks": (),
         "balance": D(200_000),
         "accrued_costs": D(0),
         "positions": {p.symbol: p for p in positions},

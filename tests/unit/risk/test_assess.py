@@ -25,7 +25,21 @@ from signalbox.risk import (
     assess_batch,
 )
 from tests.builders import BTC, ETH, NOON, SOL
-from tests.unit.risk.facts import DAILY, LIMITS, OVERALL, PRICES, SPOT, D, floor, instrument, limits, order, position, snapshot
+from tests.unit.risk.facts import (
+    DAILY,
+    LIMITS,
+    OVERALL,
+    PRICES,
+    SPOT,
+    D,
+    floor,
+    instrument,
+    limits,
+    lock,
+    order,
+    position,
+    snapshot,
+)
 
 SECOND = timedelta(seconds=1)
 
@@ -50,6 +64,8 @@ ONE_BREACH: list[tuple[RefusalCode, ProposedOrder, RiskSnapshot, RiskLimits]] = 
     (RefusalCode.ACCOUNT_HALTED, order(), snapshot(halt=HaltLevel.HALT), LIMITS),
     (RefusalCode.ACCOUNT_HALTED, order(), snapshot(halt=HaltLevel.REDUCE_ONLY), LIMITS),
     (RefusalCode.ACCOUNT_HALTED, order(), snapshot(halt=HaltLevel.FLATTEN), LIMITS),
+    (RefusalCode.ENTRY_LOCKED, order(), snapshot(locks=(lock(BTC), lock(ETH))), LIMITS),
+    (RefusalCode.ENTRY_LOCKED, order(), snapshot(locks=(lock(None),)), LIMITS),
     (RefusalCode.ACCOUNT_STATE_AGE_OUT_OF_RANGE, order(), snapshot(account_at=NOON - 61 * SECOND), LIMITS),
     (RefusalCode.ACCOUNT_STATE_AGE_OUT_OF_RANGE, order(), snapshot(account_at=NOON + SECOND), LIMITS),
     (RefusalCode.PRICE_MISSING, order(), snapshot(marks=NO_BTC), LIMITS),
@@ -138,8 +154,14 @@ def test_every_breach_is_reported_in_rule_order() -> None:
     assert found[0] is RefusalCode.ACCOUNT_HALTED
 
 
-def test_a_true_reduction_passes_a_halt_old_prices_lost_limits_and_a_full_throttle() -> None:
-    facts = snapshot(position(quantity="40"), halt=HaltLevel.FLATTEN, marks={}, floors=(), order_times=(NOON - SECOND,) * 39)
+def test_a_lock_that_is_over_locks_nothing() -> None:
+    assert isinstance(assess(order(), snapshot(locks=(lock(BTC, minutes=0),)), LIMITS), RiskApproved)
+
+
+def test_a_true_reduction_passes_a_halt_a_lock_old_prices_lost_limits_and_a_full_throttle() -> None:
+    facts = snapshot(
+        position(quantity="40"), halt=HaltLevel.FLATTEN, locks=(lock(),), marks={}, floors=(), order_times=(NOON - SECOND,) * 39
+    )
     assert isinstance(assess(order(Side.SELL, "40", reduce_only=True), facts, LIMITS), RiskApproved)
     runaway = snapshot(position(quantity="4"), order_times=(NOON - SECOND,) * 40)
     assert codes(assess(order(Side.SELL, "4", reduce_only=True), runaway, LIMITS)) == [RefusalCode.ORDER_RATE_OVER_LIMIT]

@@ -6,7 +6,7 @@ from signalbox.risk.decision import Breach, RiskApproved, RiskDecision, RiskRefu
 from signalbox.risk.errors import RiskError
 from signalbox.risk.limits import PRESETS, AccountKind, Funding, RiskLimits
 from signalbox.risk.order import AccountId, GroupName, Instrument, OrderId, Position, ProposedOrder, Side, WorkingOrder
-from signalbox.risk.snapshot import HaltLevel, LossFloor, LossRule, Mark, RiskSnapshot
+from signalbox.risk.snapshot import HaltLevel, Lock, LossFloor, LossRule, Mark, RiskSnapshot
 
 __all__ = [
     "PRESETS",
@@ -17,6 +17,7 @@ __all__ = [
     "GroupName",
     "HaltLevel",
     "Instrument",
+    "Lock",
     "LossFloor",
     "LossRule",
     "Mark",

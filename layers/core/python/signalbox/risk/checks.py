@@ -67,9 +67,16 @@ def reducible_quantity(order: ProposedOrder, snapshot: RiskSnapshot) -> Decimal:
 
 
 def check_halt(case: Case, found: Breaches) -> None:
-    """The kill switch lets nothing through but reductions."""
-    if case.snapshot.halt is not HaltLevel.NONE and not case.reduces:
-        found.append(Breach(RefusalCode.ACCOUNT_HALTED, HaltLevel.NONE.value, case.snapshot.halt.value, ""))
+    """The kill switch and the locks of protections let nothing through but reductions."""
+    snapshot = case.snapshot
+    if case.reduces:
+        return
+    if snapshot.halt is not HaltLevel.NONE:
+        found.append(Breach(RefusalCode.ACCOUNT_HALTED, HaltLevel.NONE.value, snapshot.halt.value, ""))
+    for lock in snapshot.locks:
+        if snapshot.at < lock.until and lock.symbol in {None, case.order.symbol}:
+            about = (("reason", lock.reason), ("until", lock.until.isoformat()))
+            found.append(Breach(RefusalCode.ENTRY_LOCKED, lock.limit, lock.value, "", about))
 
 
 def check_fresh(case: Case, found: Breaches) -> None:

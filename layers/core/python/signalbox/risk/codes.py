@@ -13,6 +13,7 @@ class RefusalCode(StrEnum):
     """THING_CONDITION; the order of the members is the order of the checks."""
 
     ACCOUNT_HALTED = "ACCOUNT_HALTED"
+    ENTRY_LOCKED = "ENTRY_LOCKED"
     ACCOUNT_STATE_AGE_OUT_OF_RANGE = "ACCOUNT_STATE_AGE_OUT_OF_RANGE"
     PRICE_MISSING = "PRICE_MISSING"
     PRICE_AGE_OUT_OF_RANGE = "PRICE_AGE_OUT_OF_RANGE"
@@ -59,6 +60,7 @@ def _m(check: str, value: str, limit: str, *, reducing_too: bool = False) -> Cod
 MEANINGS: Final[Mapping[RefusalCode, CodeMeaning]] = MappingProxyType(
     {
         RefusalCode.ACCOUNT_HALTED: _m("halted", "level of the kill switch", "NONE"),
+        RefusalCode.ENTRY_LOCKED: _m("halted", "what a protection counted", "its limit; the reason and the end are in the facts"),
         RefusalCode.ACCOUNT_STATE_AGE_OUT_OF_RANGE: _m(
             "stale data",
             "age of balances and positions, below 0 if dated in the future",

@@ -73,6 +73,26 @@ class LossFloor:
 
 
 @dataclass(frozen=True, slots=True)
+class Lock:
+    """A pause of new entries, of one symbol or (None) of the account, [since, until): why, and the numbers behind it."""
+
+    reason: str
+    symbol: Symbol | None
+    since: datetime
+    until: datetime
+    limit: Decimal
+    value: Decimal
+
+    def __post_init__(self) -> None:
+        for key in ("since", "until"):
+            object.__setattr__(self, key, aware(getattr(self, key), f"lock {key}"))
+        for key in ("limit", "value"):
+            object.__setattr__(self, key, exact(getattr(self, key), f"lock {key}"))
+        if self.since >= self.until:
+            raise RiskError(f"lock {self.reason}: expected it to begin before it ends")
+
+
+@dataclass(frozen=True, slots=True)
 class RiskSnapshot:
     """An account at `at`, the instant of judgement. Balances and positions were read at `account_at`.
 
@@ -84,6 +104,7 @@ class RiskSnapshot:
     at: datetime
     account_at: datetime
     halt: HaltLevel
+    locks: tuple[Lock, ...]
     balance: Decimal
     accrued_costs: Decimal
     positions: Mapping[Symbol, Position]
@@ -105,6 +126,7 @@ class RiskSnapshot:
             if name != symbol:
                 raise RiskError(f"expected {symbol} under its own name, was {name}")
         object.__setattr__(self, "working", tuple(sorted(self.working, key=lambda w: w.order.order_id)))
+        object.__setattr__(self, "locks", tuple(sorted(self.locks, key=lambda k: (k.reason, k.symbol or "", k.until))))
         object.__setattr__(self, "floors", tuple(sorted(self.floors, key=lambda f: (f.starts_at, f.rule))))
         object.__setattr__(self, "order_times", tuple(sorted(aware(t, "order time") for t in self.order_times)))
         if len({w.order.order_id for w in self.working}) != len(self.working):

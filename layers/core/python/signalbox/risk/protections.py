@@ -1,0 +1,210 @@
+"""Protections: pauses that a run of bad luck, or a fresh exit, puts on new entries. Reductions are never locked.
+
+Each is a pure function of history up to `at`: nothing is remembered, so a restart clears no lock, and what is dated later than
+`at` is not looked at. A lock begins with the exit or equity that caused it and ends a fixed time later, unless caused again.
+Order of the facts means nothing. Windows are (t - lookback, t].
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from signalbox.market.candles import Symbol
+from signalbox.risk.limits import Share
+from signalbox.risk.numbers import CONTEXT, ZERO, aware, exact
+from signalbox.risk.snapshot import Lock
+
+
+class ProtectionCode(StrEnum):
+    """Why entries are locked."""
+
+    COOLDOWN_ACTIVE = "COOLDOWN_ACTIVE"
+    STOP_LOSSES_OVER_LIMIT = "STOP_LOSSES_OVER_LIMIT"
+    SYMBOL_PROFIT_BELOW_MINIMUM = "SYMBOL_PROFIT_BELOW_MINIMUM"
+    EQUITY_DRAWDOWN_OVER_LIMIT = "EQUITY_DRAWDOWN_OVER_LIMIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A position that was closed: when, with what profit after costs, and whether its stop closed it."""
+
+    symbol: Symbol
+    at: datetime
+    profit: Decimal
+    by_stop: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", aware(self.at, "exit"))
+        object.__setattr__(self, "profit", exact(self.profit, "profit"))
+
+
+@dataclass(frozen=True, slots=True)
+class EquityPoint:
+    """Equity, floating profit included, at one instant: a drawdown of closed balance alone would come too late."""
+
+    at: datetime
+    equity: Decimal
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", aware(self.at, "equity"))
+        object.__setattr__(self, "equity", exact(self.equity, "equity"))
+
+
+Minutes = Annotated[int, Field(ge=1, le=43_200)]
+
+
+class ProtectionLimits(BaseModel):
+    """Every threshold, bounded, without defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,40}\.\d+$")]
+    cooldown_minutes: Minutes  # of a symbol, after each exit
+    stop_loss_lookback_minutes: Minutes
+    max_stop_losses_symbol: Annotated[int, Field(ge=1, le=1000)]  # this many lock the symbol
+    max_stop_losses_account: Annotated[int, Field(ge=1, le=1000)]  # this many lock everything
+    stop_loss_pause_minutes: Minutes
+    low_profit_lookback_minutes: Minutes
+    low_profit_min_exits: Annotated[int, Field(ge=1, le=1000)]
+    low_profit_minimum: Annotated[Decimal, Field(allow_inf_nan=False)]  # account currency, of the window's exits together
+    low_profit_pause_minutes: Minutes
+    drawdown_lookback_minutes: Minutes
+    max_drawdown_fraction: Share  # of the highest equity in the window
+    drawdown_pause_minutes: Minutes
+
+
+STANDARD: Final = ProtectionLimits(
+    version="standard.1",
+    cooldown_minutes=15,
+    stop_loss_lookback_minutes=360,
+    max_stop_losses_symbol=2,
+    max_stop_losses_account=4,
+    stop_loss_pause_minutes=240,
+    low_profit_lookback_minutes=2_880,
+    low_profit_min_exits=4,
+    low_profit_minimum=ZERO,
+    low_profit_pause_minutes=720,
+    drawdown_lookback_minutes=2_880,
+    max_drawdown_fraction=Decimal("0.04"),
+    drawdown_pause_minutes=720,
+)
+
+
+def active_locks(
+    exits: Iterable[Exit], equity: Iterable[EquityPoint], *, at: datetime, limits: ProtectionLimits
+) -> tuple[Lock, ...]:
+    """Return the locks in force at `at`, by reason and symbol; give the snapshot of an account all of them."""
+    at = aware(at, "at")
+    known = sorted((e for e in exits if e.at <= at), key=lambda e: e.at)
+    points = sorted((p for p in equity if p.at <= at), key=lambda p: (p.at, p.equity))
+    with localcontext(CONTEXT):
+        found: list[Lock | None] = [drawdown(points, limits), stop_losses(known, None, limits)]
+        for symbol in sorted({e.symbol for e in known}):
+            own = [e for e in known if e.symbol == symbol]
+            found += [cooldown(own, limits), stop_losses(own, symbol, limits), low_profit(own, limits)]
+    in_force = [lock for lock in found if lock is not None and at < lock.until]
+    return tuple(sorted(in_force, key=lambda lock: (lock.reason, lock.symbol or "")))
+
+
+def cooldown(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
+    """Lock a symbol after its newest exit."""
+    if not own:
+        return None
+    return _lock(
+        ProtectionCode.COOLDOWN_ACTIVE,
+        own[-1].symbol,
+        own[-1].at,
+        pause_minutes=limits.cooldown_minutes,
+        limit=ZERO,
+        value=Decimal(1),
+    )
+
+
+def stop_losses(known: Sequence[Exit], symbol: Symbol | None, limits: ProtectionLimits) -> Lock | None:
+    """Lock a symbol (or everything, for None) once its stops were hit too often within the window."""
+    limit = limits.max_stop_losses_account if symbol is None else limits.max_stop_losses_symbol
+    code = ProtectionCode.STOP_LOSSES_OVER_LIMIT
+
+    def judge(window: Sequence[Exit]) -> tuple[Decimal, Decimal] | None:
+        return (Decimal(limit), Decimal(len(window))) if len(window) >= limit else None
+
+    stopped = [e for e in known if e.by_stop]
+    return _newest(
+        stopped,
+        symbol,
+        code,
+        lookback_minutes=limits.stop_loss_lookback_minutes,
+        pause_minutes=limits.stop_loss_pause_minutes,
+        judge=judge,
+    )
+
+
+def low_profit(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
+    """Lock a symbol whose exits of the window, if there are enough of them, earned less than the minimum together."""
+
+    def judge(window: Sequence[Exit]) -> tuple[Decimal, Decimal] | None:
+        profit = sum((e.profit for e in window), ZERO)
+        enough = len(window) >= limits.low_profit_min_exits
+        return (limits.low_profit_minimum, profit) if enough and profit < limits.low_profit_minimum else None
+
+    code = ProtectionCode.SYMBOL_PROFIT_BELOW_MINIMUM
+    symbol = own[-1].symbol if own else None
+    return _newest(
+        own,
+        symbol,
+        code,
+        lookback_minutes=limits.low_profit_lookback_minutes,
+        pause_minutes=limits.low_profit_pause_minutes,
+        judge=judge,
+    )
+
+
+def drawdown(points: Sequence[EquityPoint], limits: ProtectionLimits) -> Lock | None:
+    """Lock everything while equity is further below its highest of the window than allowed, and a while after."""
+    lookback = timedelta(minutes=limits.drawdown_lookback_minutes)
+    peaks: deque[EquityPoint] = deque()  # equities falling: the first is the window's highest
+    newest: Lock | None = None
+    for point in points:
+        while peaks and peaks[0].at <= point.at - lookback:
+            peaks.popleft()
+        while peaks and peaks[-1].equity <= point.equity:
+            peaks.pop()
+        peaks.append(point)
+        peak = peaks[0].equity
+        fall, limit = peak - point.equity, max(peak, ZERO) * limits.max_drawdown_fraction
+        if fall > limit:
+            code = ProtectionCode.EQUITY_DRAWDOWN_OVER_LIMIT
+            newest = _lock(code, None, point.at, pause_minutes=limits.drawdown_pause_minutes, limit=limit, value=fall)
+    return newest
+
+
+def _newest(
+    known: Sequence[Exit],
+    symbol: Symbol | None,
+    code: ProtectionCode,
+    *,
+    lookback_minutes: int,
+    pause_minutes: int,
+    judge: Callable[[Sequence[Exit]], tuple[Decimal, Decimal] | None],
+) -> Lock | None:
+    """Return the lock of the newest exit at which the window before it was judged bad. Exits of one instant come together."""
+    lookback = timedelta(minutes=lookback_minutes)
+    for moment in sorted({e.at for e in known}, reverse=True):
+        verdict = judge([e for e in known if moment - lookback < e.at <= moment])
+        if verdict is not None:
+            return _lock(code, symbol, moment, pause_minutes=pause_minutes, limit=verdict[0], value=verdict[1])
+    return None
+
+
+def _lock(
+    code: ProtectionCode, symbol: Symbol | None, since: datetime, *, pause_minutes: int, limit: Decimal, value: Decimal
+) -> Lock:
+    return Lock(code.value, symbol, since, since + timedelta(minutes=pause_minutes), limit, value)
