@@ -24,6 +24,7 @@ from signalbox.risk import (
     assess,
     assess_batch,
 )
+from signalbox.risk.exposure import book_of
 from tests.unit.risk.facts import DAILY, LIMITS, PRICES, SPOT, D, instrument, limits, orders, position, snapshot, snapshots
 
 CALM = limits(max_symbol_exposure_fraction=D("0.4"), max_group_exposure_fraction=D("0.5"), max_account_exposure_fraction=D("0.7"))
@@ -85,9 +86,29 @@ def test_the_worst_case_of_everything_approved_stays_above_where_new_risk_is_blo
     for order in (o for o in approved if data.draw(st.booleans())):
         mark, sign = PRICES[order.symbol], 1 if order.side is Side.BUY else -1
         entry = order.price if order.price is not None else mark * (1 + sign * LOOSE.market_slippage_fraction)
-        end = order.stop_price if order.stop_price is not None else mark * (1 - sign * LOOSE.worst_move_fraction)
+        stop = order.stop_price if order.stop_price is not None else mark * (1 - sign * LOOSE.worst_move_fraction)
+        end = min(stop, mark) if order.side is Side.BUY else max(stop, mark)
         equity += order.quantity * sign * (end - entry) - order.quantity * entry * D("0.001")
     assert equity >= max(f.block_below for f in facts.floors)
+
+
+@given(facts=snapshots(), share=st.integers(1, 10), rules=st.sampled_from([LIMITS, SPOT]))
+def test_a_fill_never_raises_an_exposure(facts: RiskSnapshot, share: int, rules: RiskLimits) -> None:
+    """With the approval of each order this is the induction: approvals stay inside, and fills only use up what was counted."""
+    before = book_of(facts, rules)
+    for working in facts.working:
+        symbol, quantity = working.order.symbol, working.remaining * share / 10
+        held = facts.positions[symbol].quantity if symbol in facts.positions else D(0)
+        after = held + (quantity if working.order.side is Side.BUY else -quantity)
+        positions = {s: p for s, p in facts.positions.items() if s != symbol}
+        if after:
+            positions[symbol] = Position(symbol, after, PRICES[symbol])
+        rest = tuple(w for w in facts.working if w is not working)
+        if share < 10:
+            rest += (WorkingOrder(working.order, working.remaining - quantity),)
+        book = book_of(replace(facts, positions=positions, working=rest), rules)
+        assert all(found <= before.exposures[s] for s, found in book.exposures.items())
+        assert book.margin() <= before.margin()
 
 
 @given(batch=orders(), facts=snapshots())

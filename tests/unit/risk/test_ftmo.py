@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 import pytest
 from pydantic import ValidationError
 
-from signalbox.risk import LossRule, RiskError, Side
+from signalbox.risk import LossRule, Mark, RefusalCode, RiskApproved, RiskError, RiskRefused, Side, assess
 from signalbox.risk.ftmo import (
     FTMO_1STEP,
     FTMO_2STEP,
@@ -24,6 +24,7 @@ from signalbox.risk.ftmo import (
 )
 from tests.builders import BTC, ETH
 from tests.unit.risk.accounts import D, account, at, closed, gain, marked, opened, swapped
+from tests.unit.risk.facts import LIMITS, PRICES, order, snapshot
 
 DAILY, OVERALL = LossRule.MAX_DAILY_LOSS, LossRule.MAX_LOSS
 
@@ -286,3 +287,18 @@ def test_rules_are_configuration_bounded_and_versioned() -> None:
         InternalStops(alert=D("0.9"), block=D("0.8"), flatten=D("0.95"))
     with pytest.raises(KeyError):
         FtmoAccount(FTMO_1STEP, D(100), phase="verification")
+
+
+def test_headroom_of_an_account_is_what_the_pretrade_check_needs() -> None:
+    """204,000 closed at noon: today 190,000 is the limit, from midnight on 194,000; a loss of 9,350 fits until 90 minutes before."""
+    found = account(FTMO_2STEP, "200000", *gain("2024-03-01", 4_000), marked("2024-03-01 13:00", "100"))
+    facts = snapshot(balance=found.balance, floors=found.headroom().floors)
+    proposed = order(quantity="1", stop="41000")  # loses about 9,350
+    assert isinstance(assess(proposed, facts, LIMITS), RiskApproved)
+    late = facts.at + timedelta(hours=9, minutes=45)  # 22:45 in Prague
+    tonight = snapshot(
+        balance=found.balance, floors=facts.floors, at=late, account_at=late, marks={s: Mark(p, late) for s, p in PRICES.items()}
+    )
+    refused = assess(proposed, tonight, LIMITS)
+    assert isinstance(refused, RiskRefused)
+    assert (refused.code, refused.limit) == (RefusalCode.DAILY_LOSS_HEADROOM_INSUFFICIENT, D(196_000))

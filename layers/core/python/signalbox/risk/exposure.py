@@ -84,7 +84,9 @@ def order_loss(order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fract
     sign = ONE if order.side is Side.BUY else -ONE
     entry = entry_price(order, mark, limits)
     if order.stop_price is not None:
-        adverse = sign * (entry - order.stop_price) + order.stop_price * limits.stop_slippage_fraction
+        # a stop that the mark has passed already is hit at the mark
+        end = min(order.stop_price, mark) if order.side is Side.BUY else max(order.stop_price, mark)
+        adverse = sign * (entry - end) + order.stop_price * limits.stop_slippage_fraction
     else:
         start = min(entry, mark) if order.side is Side.BUY else max(entry, mark)
         adverse = max(sign * (entry - mark), ZERO) + start * limits.worst_move_fraction
