@@ -8,6 +8,8 @@ SignalboxError
 ├── FeatureSchemaError       features: bars or values that do not fit the schema
 ├── BundleError              inference: a model bundle that may not be loaded
 ├── RiskError                risk: a number or fact no decision may be made on, an approval built by hand
+├── OrderError               orders: an event an order cannot take, terms that contradict each other
+├── PortfolioError           portfolio: an entry that cannot be booked
 ├── LedgerError              adapters.postgres: a ledger that refused or lost a connection
 ├── MessengerError           chat: a message that was not delivered
 └── SettingsError            bootstrap: an environment that lacks a value

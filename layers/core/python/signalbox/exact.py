@@ -1,0 +1,77 @@
+"""Exact decimal arithmetic: where money is added and multiplied nothing is rounded, and where it is rounded says so here.
+
+`@exactly` runs a function in a context that traps Inexact: a sum or product that would lose a digit raises instead, and so
+does a plain division. The only ways to divide are `share` (split an amount; what is not in the share stays with the
+rest, so nothing is lost) and `ratio` (a figure to show, never booked). Pure: no context of the caller is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    localcontext,
+)
+from functools import wraps
+from typing import Annotated, Final, ParamSpec, TypeAlias, TypeVar
+
+from pydantic import BeforeValidator, Field
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DIGITS: Final = 150  # a price times a quantity has at most 72; sums of 10^70 of them still fit
+SHARE_PLACES: Final = 18  # decimals of a share that does not divide evenly
+ZERO: Final = Decimal(0)
+_TRAPS = [InvalidOperation, DivisionByZero, Overflow, Inexact]
+_EXACT: Final = Context(prec=DIGITS, traps=_TRAPS)
+_ROUNDED: Final = Context(prec=DIGITS, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow])
+
+
+def _refuse_float(value: object) -> object:
+    if isinstance(value, (float, bool)):
+        raise ValueError(f"expected decimal text, a Decimal or an integer, was {type(value).__name__} {value!r}")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+Amount: TypeAlias = Annotated[
+    Decimal, BeforeValidator(_refuse_float), Field(allow_inf_nan=False, max_digits=36, decimal_places=18)
+]
+PositiveAmount: TypeAlias = Annotated[Amount, Field(gt=0)]
+
+
+def exactly(function: Callable[P, R]) -> Callable[P, R]:
+    """Run `function` where a result that would have to be rounded raises decimal.Inexact."""
+
+    @wraps(function)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        with localcontext(_EXACT):
+            return function(*args, **kwargs)
+
+    return inside
+
+
+def share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """Return amount * part / whole to SHARE_PLACES, half to even; all of `amount`, untouched, when part equals whole.
+
+    The caller subtracts it from the amount, so the rest keeps whatever rounding moved.
+    """
+    if part == whole:
+        return amount
+    return ratio(_ROUNDED.multiply(amount, part), whole, SHARE_PLACES)
+
+
+def ratio(numerator: Decimal, denominator: Decimal, places: int) -> Decimal:
+    """Return numerator / denominator rounded half to even to `places` decimals, for showing."""
+    return to_places(_ROUNDED.divide(numerator, denominator), places)
+
+
+def to_places(amount: Decimal, places: int) -> Decimal:
+    """Return `amount` rounded half to even to `places` decimals, for showing; exact when it has no more."""
+    return amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, _ROUNDED)

@@ -1,0 +1,1 @@
+"""Orders: identities, the state machine, reconciliation with a venue, paper matching, execution quality. Pure."""

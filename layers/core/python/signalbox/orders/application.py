@@ -1,0 +1,275 @@
+"""From an order and an event to the next order. The only place where orders change; pure, so a replay gives the same.
+
+A second delivery of an event returns the order itself. An event that may not be applied raises one of the
+EventRefusedErrors and nothing of it is applied; the caller records the refusal and raises the alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Final, TypeAlias, TypeVar, assert_never
+
+from signalbox.exact import exactly
+from signalbox.orders.errors import (
+    IllegalTransitionError,
+    OrderTermsError,
+    OverfillError,
+    RequestMismatchError,
+    TradeConflictError,
+    WrongOrderError,
+)
+from signalbox.orders.events import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderCancelRequested,
+    OrderDenied,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderInitialized,
+    OrderLost,
+    OrderRejected,
+    OrderReleased,
+    OrderSubmitted,
+    OrderUnconfirmed,
+    OrderUpdated,
+    OrderUpdateRejected,
+    OrderUpdateRequested,
+    same_trade,
+)
+from signalbox.orders.order import Order, PendingCancel, PendingUpdate, standing
+from signalbox.orders.terms import OrderType
+from signalbox.orders.transitions import TRANSITIONS, OrderState, Row, Trigger
+
+Pending = TypeVar("Pending", PendingCancel, PendingUpdate)
+_Answer: TypeAlias = OrderCancelRejected | OrderUpdated | OrderUpdateRejected
+SUBMIT_ATTEMPT: Final = "submit"  # OrderUnconfirmed.attempt of a send; cancels and updates carry their request_id
+_TRIGGERS: Final[Mapping[type, Trigger]] = {
+    OrderDenied: Trigger.DENIED,
+    OrderReleased: Trigger.RELEASED,
+    OrderSubmitted: Trigger.SUBMITTED,
+    OrderUnconfirmed: Trigger.UNCONFIRMED,
+    OrderLost: Trigger.LOST,
+    OrderAccepted: Trigger.ACCEPTED,
+    OrderRejected: Trigger.REJECTED,
+    OrderCancelRequested: Trigger.CANCEL_REQUESTED,
+    OrderCancelRejected: Trigger.CANCEL_REJECTED,
+    OrderCanceled: Trigger.CANCELED,
+    OrderExpired: Trigger.EXPIRED,
+    OrderUpdateRequested: Trigger.UPDATE_REQUESTED,
+    OrderUpdated: Trigger.UPDATED,
+    OrderUpdateRejected: Trigger.UPDATE_REJECTED,
+}
+
+
+def initialise(event: OrderInitialized) -> Order:
+    """Return the order an OrderInitialized begins. Raises OrderTermsError if the id is not the one of its terms."""
+    terms = event.terms
+    if event.client_order_id != terms.client_order_id:
+        raise OrderTermsError(f"expected the id {terms.client_order_id} of these terms, was {event.client_order_id}")
+    return Order(
+        terms=terms,
+        client_order_id=terms.client_order_id,
+        state=OrderState.INITIALIZED,
+        quantity=terms.quantity,
+        limit_price=terms.limit_price,
+        stop_price=terms.stop_price,
+        seen=frozenset({event.event_id}),
+    )
+
+
+def replay(events: Iterable[OrderEvent]) -> Order:
+    """Return the order that its events, oldest first, make. Raises OrderTermsError if the first one begins no order."""
+    order: Order | None = None
+    for event in events:
+        if order is not None:
+            order = apply(order, event)
+        elif isinstance(event, OrderInitialized):
+            order = initialise(event)
+        else:
+            raise OrderTermsError(f"expected OrderInitialized first, was {event.event_id}")
+    if order is None:
+        raise OrderTermsError("expected at least one event")
+    return order
+
+
+@exactly
+def apply(order: Order, event: OrderEvent) -> Order:
+    """Return the order after the event; the same object when the event was applied before.
+
+    Raises WrongOrderError, IllegalTransitionError, OverfillError, TradeConflictError or RequestMismatchError.
+    """
+    if event.client_order_id != order.client_order_id:
+        raise WrongOrderError(order.client_order_id, event.event_id, f"expected its own event, was of {event.client_order_id}")
+    if event.event_id in order.seen:
+        if isinstance(event, OrderFilled):
+            _check_repeated(order, event)
+        return order
+    if isinstance(event, OrderFilled):
+        _check_fill(order, event)
+    trigger = trigger_of(order, event)
+    row = TRANSITIONS.get((order.state, trigger)) if trigger is not None else None
+    if row is None:
+        raise IllegalTransitionError(
+            order.client_order_id, event.event_id, f"expected an event legal in {order.state}, was {trigger or event.kind}"
+        )
+    changed = replace(_recorded(order, event), seen=order.seen | {event.event_id})
+    return _moved(changed, row, event.at)
+
+
+def trigger_of(order: Order, event: OrderEvent) -> Trigger | None:
+    """Return the row label of an event; None for an OrderInitialized, which moves no order."""
+    if isinstance(event, OrderFilled):
+        completes = order.filled + event.quantity >= order.fillable
+        return Trigger.FILLED_IN_FULL if completes else Trigger.FILLED_IN_PART
+    return _TRIGGERS.get(type(event))
+
+
+def _moved(order: Order, row: Row, at: datetime) -> Order:
+    after = row.after if isinstance(row.after, OrderState) else standing(order)
+    closed_at = order.closed_at or (at if after.is_closed else None)
+    return replace(order, state=after, closed_at=closed_at)
+
+
+def _check_repeated(order: Order, event: OrderFilled) -> None:
+    first = next(trade for trade in order.trades if trade.trade_id == event.trade_id)
+    if not same_trade(first, event):
+        raise TradeConflictError(
+            order.client_order_id,
+            event.event_id,
+            f"expected {first.quantity} at {first.price} fee {first.fee} again, "
+            f"was {event.quantity} at {event.price} fee {event.fee}",
+        )
+
+
+def _check_fill(order: Order, event: OrderFilled) -> None:
+    if (event.account, event.symbol) != (order.terms.account, order.terms.symbol):
+        raise WrongOrderError(
+            order.client_order_id,
+            event.event_id,
+            f"expected {order.terms.account} {order.terms.symbol}, was {event.account} {event.symbol}",
+        )
+    if order.filled + event.quantity > order.fillable:
+        raise OverfillError(
+            order.client_order_id,
+            event.event_id,
+            f"expected at most {order.fillable - order.filled} more of {order.fillable}, was {event.quantity}",
+        )
+
+
+def _recorded(order: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PLR0912 - one case an event, checked to be all
+    """Return the order with the facts of the event, its state not yet moved."""
+    match event:
+        case OrderSubmitted():
+            return replace(order, submitted_at=order.submitted_at or event.at)
+        case OrderUnconfirmed():
+            return _unconfirmed(order, event)
+        case OrderAccepted():
+            return replace(
+                order, accepted_at=order.accepted_at or event.at, venue_order_id=event.venue_order_id, unconfirmed_since=None
+            )
+        case OrderFilled():
+            return _filled(order, event)
+        case OrderCancelRequested():
+            return replace(order, pending_cancel=PendingCancel(event.request_id, event.at))
+        case OrderCancelRejected():
+            _check_request(order, event, order.pending_cancel)
+            return replace(order, pending_cancel=None, unconfirmed_since=None)
+        case OrderUpdateRequested():
+            return replace(order, pending_update=_wanted(order, event))
+        case OrderUpdated():
+            return _updated(order, event)
+        case OrderUpdateRejected():
+            return _update_rejected(order, event)
+        case OrderDenied() | OrderRejected() | OrderCanceled() | OrderExpired():
+            return replace(order, reason=event.reason, unconfirmed_since=None)
+        case OrderLost():
+            return replace(order, reason=event.kind, unconfirmed_since=None)
+        case OrderInitialized() | OrderReleased():
+            return order
+        case _:
+            assert_never(event)
+
+
+def _unconfirmed(order: Order, event: OrderUnconfirmed) -> Order:
+    if event.attempt == SUBMIT_ATTEMPT:
+        is_open = order.accepted_at is None and not order.trades
+    else:
+        is_open = event.attempt in {p.request_id for p in (order.pending_cancel, order.pending_update) if p is not None}
+    sent = event.attempt == SUBMIT_ATTEMPT or order.state is OrderState.RELEASED
+    return replace(
+        order,
+        submitted_at=order.submitted_at or (event.at if sent else None),
+        unconfirmed_since=order.unconfirmed_since or (event.at if is_open and not order.state.is_closed else None),
+    )
+
+
+def _filled(order: Order, event: OrderFilled) -> Order:
+    # a fill proves that a send arrived; it says nothing of a cancel or update that is without an answer
+    settled = order.pending_cancel is None and order.pending_update is None
+    return replace(
+        order,
+        trades=(*order.trades, event),
+        filled=order.filled + event.quantity,
+        filled_value=order.filled_value + event.quantity * event.price,
+        fees=order.fees + event.fee,
+        unconfirmed_since=None if settled else order.unconfirmed_since,
+    )
+
+
+def _wanted(order: Order, event: OrderUpdateRequested) -> PendingUpdate:
+    unfit = (event.limit_price is not None and order.terms.type is not OrderType.LIMIT) or (
+        event.stop_price is not None and order.terms.type is not OrderType.STOP
+    )
+    if unfit or (event.quantity is None and event.limit_price is None and event.stop_price is None):
+        raise RequestMismatchError(order.client_order_id, event.event_id, f"expected changes that fit a {order.terms.type} order")
+    quantity = order.quantity if event.quantity is None else event.quantity
+    if quantity < order.filled:
+        raise RequestMismatchError(
+            order.client_order_id, event.event_id, f"expected a quantity of at least the filled {order.filled}, was {quantity}"
+        )
+    return PendingUpdate(
+        event.request_id, event.at, quantity, event.limit_price or order.limit_price, event.stop_price or order.stop_price
+    )
+
+
+def _updated(order: Order, event: OrderUpdated) -> Order:
+    update = _check_request(order, event, order.pending_update)
+    if update.quantity < order.filled:
+        raise RequestMismatchError(
+            order.client_order_id,
+            event.event_id,
+            f"expected a quantity of at least the filled {order.filled}, was {update.quantity}",
+        )
+    return replace(
+        order,
+        quantity=update.quantity,
+        limit_price=update.limit_price,
+        stop_price=update.stop_price,
+        venue_order_id=event.venue_order_id or order.venue_order_id,
+        pending_update=None,
+        unconfirmed_since=None,
+    )
+
+
+def _update_rejected(order: Order, event: OrderUpdateRejected) -> Order:
+    _check_request(order, event, order.pending_update)
+    if order.filled > order.quantity:
+        raise OverfillError(
+            order.client_order_id,
+            event.event_id,
+            f"expected at most {order.quantity} filled without the update, was {order.filled}",
+        )
+    return replace(order, pending_update=None, unconfirmed_since=None)
+
+
+def _check_request(order: Order, event: _Answer, pending: Pending | None) -> Pending:
+    if pending is None or pending.request_id != event.request_id:
+        asked = "none" if pending is None else pending.request_id
+        raise RequestMismatchError(
+            order.client_order_id, event.event_id, f"expected an answer to {asked}, was to {event.request_id}"
+        )
+    return pending

@@ -1,0 +1,58 @@
+"""What an order refuses to become. Each of these is a bug of ours or bad data of a venue, so the caller raises an alarm.
+
+OrderError
+├── OrderTermsError          an order whose own terms contradict each other
+├── EventRefusedError        an event that this order cannot take; the order is unchanged
+│   ├── WrongOrderError      it belongs to another order
+│   ├── IllegalTransitionError   the table has no row for it in this state
+│   ├── OverfillError        the venue filled more than was ordered
+│   ├── TradeConflictError   a trade id came again with other data
+│   └── RequestMismatchError     an answer to a cancel or update that was not asked for, or an impossible one
+└── QualityError             a figure of execution quality without its inputs
+"""
+
+from __future__ import annotations
+
+from signalbox.errors import SignalboxError
+
+
+class OrderError(SignalboxError):
+    """The root of this package's errors."""
+
+
+class OrderTermsError(OrderError):
+    """Terms that contradict each other, such as a limit order without a limit price."""
+
+
+class EventRefusedError(OrderError):
+    """An event that this order cannot take. Nothing of it was applied."""
+
+    def __init__(self, client_order_id: str, event_id: str, detail: str) -> None:
+        super().__init__(f"{client_order_id}: {detail} ({event_id})")
+        self.client_order_id = client_order_id
+        self.event_id = event_id
+        self.detail = detail
+
+
+class WrongOrderError(EventRefusedError):
+    """The event belongs to another order."""
+
+
+class IllegalTransitionError(EventRefusedError):
+    """The transition table has no row for this event in this state."""
+
+
+class OverfillError(EventRefusedError):
+    """The fill would take the order beyond its quantity."""
+
+
+class TradeConflictError(EventRefusedError):
+    """A venue trade id that was applied before came again with other data."""
+
+
+class RequestMismatchError(EventRefusedError):
+    """An answer that fits no pending request, or an update below what is filled already."""
+
+
+class QualityError(OrderError):
+    """A figure of execution quality was asked for without the inputs it is defined on."""

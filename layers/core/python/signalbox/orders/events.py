@@ -1,0 +1,237 @@
+"""What happens to an order: frozen, past tense, one natural key each. The order_events table is a list of these.
+
+An `event_id` is made from the facts and not from the time of arrival, so a second delivery has the same id. Reasons are
+codes of the sender. Instants are those of whoever reports: the venue's where the venue says so.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from typing_extensions import override
+
+from signalbox.exact import ZERO, Amount, PositiveAmount
+from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
+from signalbox.orders.terms import OrderTerms
+
+OrderKey = Annotated[str, Field(min_length=CLIENT_ORDER_ID_LENGTH, max_length=CLIENT_ORDER_ID_LENGTH)]
+Text = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Liquidity(StrEnum):
+    """Whether the fill gave liquidity or took it; UNKNOWN when the venue does not say."""
+
+    MAKER = "MAKER"
+    TAKER = "TAKER"
+    UNKNOWN = "UNKNOWN"
+
+
+class _OrderEvent(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: str
+    client_order_id: OrderKey
+    at: AwareDatetime
+
+    @property
+    def event_id(self) -> str:
+        """The natural key: this can happen to an order once."""
+        return f"{self.kind}:{self.client_order_id}"
+
+
+class OrderInitialized(_OrderEvent):
+    """The order was decided and written down; nobody has judged it yet."""
+
+    kind: Literal["OrderInitialized"] = "OrderInitialized"
+    terms: OrderTerms
+
+
+class OrderDenied(_OrderEvent):
+    """The interlocking refused it; it was not sent."""
+
+    kind: Literal["OrderDenied"] = "OrderDenied"
+    reason: Text
+
+
+class OrderReleased(_OrderEvent):
+    """The interlocking let it through to the execution queue."""
+
+    kind: Literal["OrderReleased"] = "OrderReleased"
+
+
+class OrderSubmitted(_OrderEvent):
+    """Sending began; from here on the venue may have it."""
+
+    kind: Literal["OrderSubmitted"] = "OrderSubmitted"
+
+
+class OrderUnconfirmed(_OrderEvent):
+    """A send, cancel or update got no answer. Unknown is not failed: it stays pending until the venue was asked."""
+
+    kind: Literal["OrderUnconfirmed"] = "OrderUnconfirmed"
+    attempt: Text  # what was being tried: "submit", or the request_id of a cancel or update
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.kind}:{self.client_order_id}:{self.attempt}"
+
+
+class OrderLost(_OrderEvent):
+    """The venue was asked after the settling time and does not know the order."""
+
+    kind: Literal["OrderLost"] = "OrderLost"
+
+
+class OrderAccepted(_OrderEvent):
+    """The venue has it."""
+
+    kind: Literal["OrderAccepted"] = "OrderAccepted"
+    venue_order_id: Text
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.kind}:{self.client_order_id}:{self.venue_order_id}"
+
+
+class OrderRejected(_OrderEvent):
+    """The venue refused it."""
+
+    kind: Literal["OrderRejected"] = "OrderRejected"
+    reason: Text
+
+
+class OrderFilled(_OrderEvent):
+    """One trade at the venue. `fee` in quote currency, positive when paid, negative for a rebate."""
+
+    kind: Literal["OrderFilled"] = "OrderFilled"
+    account: Text
+    symbol: Text
+    trade_id: Text
+    quantity: PositiveAmount
+    price: PositiveAmount
+    fee: Amount = ZERO
+    liquidity: Liquidity = Liquidity.UNKNOWN
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.kind}:{self.account}:{self.symbol}:{self.trade_id}"
+
+
+class OrderCancelRequested(_OrderEvent):
+    """Somebody asked the venue to cancel; `request_id` names the command."""
+
+    kind: Literal["OrderCancelRequested"] = "OrderCancelRequested"
+    request_id: Text
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
+
+
+class OrderCancelRejected(_OrderEvent):
+    """The venue did not cancel."""
+
+    kind: Literal["OrderCancelRejected"] = "OrderCancelRejected"
+    request_id: Text
+    reason: Text
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
+
+
+class OrderCanceled(_OrderEvent):
+    """The venue took it out of its book, asked or not."""
+
+    kind: Literal["OrderCanceled"] = "OrderCanceled"
+    reason: Text
+
+
+class OrderExpired(_OrderEvent):
+    """Its time was over: at the venue, or in our queue before anybody sent it."""
+
+    kind: Literal["OrderExpired"] = "OrderExpired"
+    reason: Text
+
+
+class OrderUpdateRequested(_OrderEvent):
+    """Somebody asked the venue to replace quantity or prices; None keeps what is there. `quantity` is the new total."""
+
+    kind: Literal["OrderUpdateRequested"] = "OrderUpdateRequested"
+    request_id: Text
+    quantity: PositiveAmount | None = None
+    limit_price: PositiveAmount | None = None
+    stop_price: PositiveAmount | None = None
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
+
+
+class OrderUpdated(_OrderEvent):
+    """The venue replaced it as requested; venues that cancel and re-enter give it a new `venue_order_id`."""
+
+    kind: Literal["OrderUpdated"] = "OrderUpdated"
+    request_id: Text
+    venue_order_id: Text | None = None
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
+
+
+class OrderUpdateRejected(_OrderEvent):
+    """The venue kept the order as it was."""
+
+    kind: Literal["OrderUpdateRejected"] = "OrderUpdateRejected"
+    request_id: Text
+    reason: Text
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
+
+
+OrderEvent: TypeAlias = (
+    OrderInitialized
+    | OrderDenied
+    | OrderReleased
+    | OrderSubmitted
+    | OrderUnconfirmed
+    | OrderLost
+    | OrderAccepted
+    | OrderRejected
+    | OrderFilled
+    | OrderCancelRequested
+    | OrderCancelRejected
+    | OrderCanceled
+    | OrderExpired
+    | OrderUpdateRequested
+    | OrderUpdated
+    | OrderUpdateRejected
+)
+_ADAPTER: TypeAdapter[OrderEvent] = TypeAdapter(Annotated[OrderEvent, Field(discriminator="kind")])
+
+
+def parse_order_event(text: str | bytes) -> OrderEvent:
+    """Return the event of its JSON text (`event.model_dump_json()`). Raises pydantic.ValidationError."""
+    return _ADAPTER.validate_json(text)
+
+
+def same_trade(one: OrderFilled, other: OrderFilled) -> bool:
+    """Whether two reports of one trade id say the same; the time of the report may differ, the trade may not."""
+    return _facts(one) == _facts(other)
+
+
+def _facts(fill: OrderFilled) -> tuple[str, str, str, str, Decimal, Decimal, Decimal]:
+    return (fill.client_order_id, fill.account, fill.symbol, fill.trade_id, fill.quantity, fill.price, fill.fee)

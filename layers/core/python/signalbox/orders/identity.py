@@ -1,0 +1,32 @@
+"""The identity of an order: a pure function of why it exists, so that a retry makes the same order and never a second one.
+
+32 lowercase hexadecimal characters, 128 bits of SHA-256. That is within what the venues we know accept (letters and
+digits, 32 to 36 characters); a terminal with shorter comments keeps its own mapping to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Final, NewType
+
+from signalbox.orders.errors import OrderTermsError
+
+ClientOrderId = NewType("ClientOrderId", str)
+CLIENT_ORDER_ID_LENGTH: Final = 32
+
+
+def client_order_id(*, account: str, strategy: str, symbol: str, decided_at: datetime, leg: str) -> ClientOrderId:
+    """Return the id of the order that `strategy` decided at that instant for that leg.
+
+    The parts are hashed as a JSON list, so no choice of separators inside them can make two different orders collide.
+    The same instant in another zone is the same order. Raises OrderTermsError for an empty part or a naive instant.
+    """
+    if decided_at.tzinfo is None:
+        raise OrderTermsError(f"expected an aware decided_at, was {decided_at.isoformat()}")
+    parts = (account, strategy, symbol, decided_at.astimezone(UTC).isoformat(timespec="microseconds"), leg)
+    if not all(parts):
+        raise OrderTermsError(f"expected no empty part of an identity, was {parts}")
+    digest = hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
+    return ClientOrderId(digest[:CLIENT_ORDER_ID_LENGTH])

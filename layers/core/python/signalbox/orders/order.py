@@ -1,0 +1,100 @@
+"""An order as its events made it. Immutable: signalbox.orders.apply makes the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from signalbox.exact import ZERO, exactly, ratio
+from signalbox.orders.events import OrderFilled
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import OrderTerms
+from signalbox.orders.transitions import OrderState
+
+PRICE_PLACES: Final = 12  # of an average price that is shown; nothing is booked with it
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCancel:
+    """A cancel on its way."""
+
+    request_id: str
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PendingUpdate:
+    """A replace on its way, with every value it would leave: the new total quantity and prices."""
+
+    request_id: str
+    requested_at: datetime
+    quantity: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Terms as decided, and everything the events said since. `quantity` and prices are the current ones."""
+
+    terms: OrderTerms
+    client_order_id: ClientOrderId
+    state: OrderState
+    quantity: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    trades: tuple[OrderFilled, ...] = ()  # in order of arrival
+    filled: Decimal = ZERO  # base currency
+    filled_value: Decimal = ZERO  # quote currency: the sum of quantity times price, exact
+    fees: Decimal = ZERO  # quote currency
+    venue_order_id: str | None = None
+    submitted_at: datetime | None = None
+    accepted_at: datetime | None = None
+    unconfirmed_since: datetime | None = None  # an attempt without an answer, until the next answer
+    closed_at: datetime | None = None
+    pending_cancel: PendingCancel | None = None
+    pending_update: PendingUpdate | None = None
+    reason: str | None = None  # why it was denied, rejected, cancelled or expired
+    seen: frozenset[str] = frozenset()  # event ids, so that a second delivery changes nothing
+
+    @property
+    def fillable(self) -> Decimal:
+        """The most the venue may fill: the larger quantity while an update is on its way, for either may be in force."""
+        return self.quantity if self.pending_update is None else max(self.quantity, self.pending_update.quantity)
+
+    @property
+    def leaves(self) -> Decimal:
+        """What is still to fill of the current quantity; never negative."""
+        return max(_minus(self.quantity, self.filled), ZERO)
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Average fill price to 12 decimals, to show; None before the first fill."""
+        return ratio(self.filled_value, self.filled, PRICE_PLACES) if self.filled else None
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether something was sent and nobody knows what became of it."""
+        return self.unconfirmed_since is not None and not self.state.is_closed
+
+
+@exactly
+def _minus(one: Decimal, other: Decimal) -> Decimal:
+    return one - other
+
+
+def standing(order: Order) -> OrderState:
+    """Return the state of an open order as its facts imply it, whatever its `state` says."""
+    if order.filled >= order.fillable:
+        return OrderState.FILLED
+    if order.pending_cancel is not None:
+        return OrderState.PENDING_CANCEL
+    if order.pending_update is not None:
+        return OrderState.PENDING_UPDATE
+    if order.filled:
+        return OrderState.PARTIALLY_FILLED
+    if order.accepted_at is not None:
+        return OrderState.ACCEPTED
+    return OrderState.RELEASED if order.submitted_at is None else OrderState.SUBMITTED

@@ -1,0 +1,105 @@
+"""What was ordered: the part of an order that is fixed when it is decided. Prices in quote, quantities in base currency."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from signalbox.events import SymbolName
+from signalbox.exact import PositiveAmount
+from signalbox.orders.identity import ClientOrderId, client_order_id
+
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Side(StrEnum):
+    """Which way."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for a buy, -1 for a sell: what a fill does to the position."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        """The side that closes what this one opens."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class OrderType(StrEnum):
+    """MARKET trades at once; LIMIT at its price or better; STOP becomes a market order once its price trades."""
+
+    MARKET = "MARKET"
+    LIMIT = "LIMIT"
+    STOP = "STOP"
+
+
+class TimeInForce(StrEnum):
+    """GTC until cancelled; IOC what is there, then cancel; FOK all at once or nothing; GTD until `expires_at`."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+    GTD = "GTD"
+
+
+class Leg(StrEnum):
+    """What the order is for within its decision: one decision has at most one order of each."""
+
+    ENTRY = "ENTRY"
+    EXIT = "EXIT"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    STOP_LOSS = "STOP_LOSS"
+    TIMEOUT = "TIMEOUT"
+    FLATTEN = "FLATTEN"  # the kill switch
+
+
+class OrderTerms(BaseModel):
+    """The decision. Refused (pydantic.ValidationError) when prices do not fit the type or times are out of order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    account: Name
+    strategy: Name
+    symbol: SymbolName
+    decided_at: AwareDatetime
+    leg: Leg
+    side: Side
+    type: OrderType
+    quantity: PositiveAmount
+    limit_price: PositiveAmount | None = None
+    stop_price: PositiveAmount | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expires_at: AwareDatetime | None = None  # GTD only
+    reduce_only: bool = False
+    send_before: AwareDatetime  # nobody may send it at or after this instant
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.limit_price is not None) != (self.type is OrderType.LIMIT):
+            raise ValueError(f"expected a limit_price with LIMIT and no other type, was {self.type} {self.limit_price}")
+        if (self.stop_price is not None) != (self.type is OrderType.STOP):
+            raise ValueError(f"expected a stop_price with STOP and no other type, was {self.type} {self.stop_price}")
+        if (self.expires_at is not None) != (self.time_in_force is TimeInForce.GTD):
+            raise ValueError(f"expected expires_at with GTD alone, was {self.time_in_force} {self.expires_at}")
+        if self.expires_at is not None and self.expires_at <= self.decided_at:
+            raise ValueError(f"expected expires_at after {self.decided_at}, was {self.expires_at}")
+        if self.send_before <= self.decided_at:
+            raise ValueError(f"expected send_before after {self.decided_at}, was {self.send_before}")
+        return self
+
+    @property
+    def client_order_id(self) -> ClientOrderId:
+        """The identity: it depends on why the order exists, not on its quantity or prices."""
+        return client_order_id(
+            account=self.account, strategy=self.strategy, symbol=self.symbol, decided_at=self.decided_at, leg=self.leg
+        )
+
+    def signed(self, quantity: Decimal) -> Decimal:
+        """Return what filling `quantity` adds to the position."""
+        return quantity if self.side is Side.BUY else quantity.copy_negate()

@@ -1,0 +1,1 @@
+"""Portfolio: positions, cash, equity, tax lots and what is declared of them. Pure and exact."""
