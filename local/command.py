@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from local.data_commands import collect, data_app
+from local.evaluate_command import evaluate
 from local.features_app import features_app
 from local.ftmo_app import ftmo_app
+from local.instants import parse_instant
 from signalbox.errors import SignalboxError
 
 INPUT_ERROR = 2
@@ -54,40 +55,37 @@ def up(
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0917 - typer passes by keyword
     out: Annotated[Path, typer.Option(help="Folder the bundle is written to.")],
     data: Annotated[Path | None, typer.Option(help="Folder of recorded candles.")] = None,
     start: Annotated[str | None, typer.Option(help="Use candles from this instant on.")] = None,
     end: Annotated[str | None, typer.Option(help="Use candles up to this instant.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Small XGBoost in under two minutes.")] = False,  # noqa: FBT002
+    quick: Annotated[bool, typer.Option("--quick", help="The same as --config training/configs/quick.toml.")] = False,  # noqa: FBT002
+    config: Annotated[Path | None, typer.Option(help="What to train, as TOML.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Walk-forward folds, at least 6, so that G6 can be judged; 0 is none.")
+    ] = None,
 ) -> None:
     """Train a model on recorded candles and write a bundle."""
     from local.errors import DataError  # noqa: PLC0415 - see the module's docstring
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.command import run_train  # noqa: PLC0415 - as above
+    from training.config import QUICK  # noqa: PLC0415 - as above
 
+    if quick == (config is not None):
+        raise typer.BadParameter("expected either --quick or --config FILE")
     settings = load_settings()
     folder = data or settings.recorded_candles
     if folder is None:
         raise DataError("no recorded candles: give --data DIR or set SIGNALBOX_DATA")
-    run_train(folder, out, quick=quick, start=parse_instant(start), end=parse_instant(end))
+    run_train(folder, out, config=config or QUICK, folds=folds, start=parse_instant(start), end=parse_instant(end))
 
 
 app.command()(collect)
+app.command()(evaluate)
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(ftmo_app, name="ftmo")
-
-
-def parse_instant(text: str | None) -> datetime | None:
-    """Return an aware UTC instant from ISO 8601; without an offset it is UTC. Raises typer.BadParameter."""
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"expected ISO 8601 as in 2024-03-01T12:00, was {text!r}") from error
-    return (instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def main() -> None:

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from signalbox.inference.ensemble import sigmoid
 from signalbox.inference.manifest import FrozenThresholds
+from training.config import Coverage
 from training.errors import TrainingError
 
-ISSUE_COVERAGE: Final = 0.20  # of decisions: 7 signals an hour over three symbols
-HIGH_COVERAGE: Final = 0.10
 _SHARPNESS: Final = (0.02, 20.0)  # bounds of 1 / temperature: a model without skill is flattened, never inverted
 
 
@@ -29,10 +28,10 @@ def fit_temperature(logits: NDArray[np.float64], label: NDArray[np.float64]) -> 
     return 2.0 / (low + high)
 
 
-def freeze_thresholds(probability_up: NDArray[np.float64]) -> FrozenThresholds:
-    """Return the margins that issue about 20 % and mark about 10 % as HIGH. Raises TrainingError for a constant model."""
+def freeze_thresholds(probability_up: NDArray[np.float64], coverage: Coverage) -> FrozenThresholds:
+    """Return the margins that issue and mark as HIGH these shares. Raises TrainingError for a constant model."""
     margin = np.abs(probability_up - 0.5)
-    issue, high = np.quantile(margin, [1.0 - ISSUE_COVERAGE, 1.0 - HIGH_COVERAGE])
+    issue, high = np.quantile(margin, [1.0 - coverage.issue, 1.0 - coverage.high])
     if not 0.0 < issue <= high < 0.5:
         raise TrainingError(f"expected margins between 0 and 0.5, was {issue:.3g} and {high:.3g}: the model says the same always")
     return FrozenThresholds(issue_margin=float(issue), high_margin=float(high))

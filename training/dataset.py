@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.features import FeatureSchema, compute_features
+from signalbox.features import FeatureSchema, compute_features, find_reference
 from signalbox.market.candles import MINUTE_MS, Bars, MarketDataError, Symbol
 
 HORIZON_MINUTES: Final = 60
@@ -83,10 +83,14 @@ class _Part:
 
 
 def build_dataset(schema: FeatureSchema, bars: Sequence[Bars], on_symbol: Callable[[Symbol], None] | None = None) -> Dataset:
-    """Return every decision of every symbol. Raises MarketDataError when there is not one."""
+    """Return every decision of every symbol; the schema's reference is found among them.
+
+    Raises MarketDataError when there is not one, FeatureSchemaError without the reference.
+    """
+    reference = find_reference(schema, bars)
     parts: list[_Part] = []
     for one in bars:
-        parts.append(_decisions(schema, one))
+        parts.append(_decisions(schema, one, reference))
         if on_symbol is not None:
             on_symbol(one.symbol)
     decided_at = np.concatenate([part.decided_at_ms for part in parts])
@@ -112,8 +116,8 @@ def build_dataset(schema: FeatureSchema, bars: Sequence[Bars], on_symbol: Callab
     )
 
 
-def _decisions(schema: FeatureSchema, bars: Bars) -> _Part:
-    matrix = compute_features(schema, bars)
+def _decisions(schema: FeatureSchema, bars: Bars, reference: Bars | None) -> _Part:
+    matrix = compute_features(schema, bars, reference=reference)
     close_ms = bars.open_time_ms + MINUTE_MS
     at = np.flatnonzero(close_ms % (DECISION_MINUTES * MINUTE_MS) == 0)
     warm = at >= schema.warmup_bars - 1

@@ -1,6 +1,7 @@
 """Errors of training. Bad candles are MarketDataError; these are about the request and the model.
 
 TrainingError
+├── ConfigError          a configuration that is not complete, or holds what is unknown
 └── ExportParityError    the exported ONNX graph does not give the probabilities of the model it came from
 """
 
@@ -11,6 +12,10 @@ from signalbox.errors import SignalboxError
 
 class TrainingError(SignalboxError):
     """A training run that cannot be done as asked."""
+
+
+class ConfigError(TrainingError):
+    """A configuration that is not complete, or holds what is unknown."""
 
 
 class ExportParityError(TrainingError):

@@ -1,174 +1,206 @@
-"""What a frozen model did on a period it never saw: precision, base rates, calibration, costs, with day-block intervals.
+"""What a frozen model did on a period: precision, base rates, calibration, expectancy, in whole and by part.
 
-Whole days are resampled, because signals within an hour of each other share their outcome. Nothing here chooses anything.
+Nothing here chooses anything. Intervals: estimates.py. Verdicts: gates.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.inference.manifest import FrozenThresholds
-from training.dataset import DECISION_MINUTES, Dataset
-from training.splits import DAY_MS
-
-ROUND_TRIP_BPS: Final = 6.5  # FTMO crypto, both sides
-RESAMPLES: Final = 2_000
-CALIBRATION_BINS: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its two-sided 95 % day-block bootstrap interval and the signals behind it."""
-
-    value: float
-    low: float
-    high: float
-    n: int
+from signalbox.inference.ensemble import logit
+from signalbox.market.candles import from_ms
+from signalbox.signals.signal import Direction, Tier
+from training.costs import DEFAULT_COSTS, CostModel
+from training.dataset import DECISION_MINUTES
+from training.estimates import Estimate, area_under_curve, calibration_error_by_day, calibration_slope, mean_by_day
+from training.scoring import Scored, hits
 
 
 @dataclass(frozen=True, slots=True)
 class TierReport:
-    """The signals of one tier (or all issued). Rates are shares of the signals; a flat outcome is a miss for any side."""
+    """Signals of one tier, or all issued. Rates are shares of the signals; a flat outcome is a miss for any side."""
 
     precision: Estimate
     coverage: float
     signals_an_hour: float  # over all symbols
     buys: int
+    random_side: float  # expected precision of a coin on the same timestamps
     base_rates: dict[str, Estimate]  # precision of the rule on the same timestamps
     lift: dict[str, Estimate]  # precision minus that of the rule
     gross_bps: Estimate
-    net_bps: Estimate
+    net_bps: dict[str, Estimate]  # by cost model
     calibration_error: Estimate
+    calibration_slope: Estimate
+
+    @property
+    def weakest_lift(self) -> tuple[str, Estimate]:
+        """The rule that is hardest to beat, by the lower bound."""
+        name = min(self.lift, key=lambda rule: self.lift[rule].low)
+        return name, self.lift[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Issued signals of one symbol, side, tier or month."""
+
+    precision: Estimate
+    confidence: float  # mean calibrated probability of the side taken
+    gross_bps: Estimate
+    net_bps: Estimate  # by the first cost model
+
+
+@dataclass(frozen=True, slots=True)
+class OnePosition:
+    """The signals that one position a symbol would have taken."""
+
+    signals_an_hour: float
+    precision: Estimate
+    gross_bps: Estimate
+    net_bps: dict[str, Estimate]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The whole test period."""
+    """The whole period."""
 
     decisions: int
     days: int
+    hours: float  # with decisions
     flats: int
     up_rate: float
+    majority_side: str  # and where it is known from
     accuracy_of_all: Estimate
     auc: float
+    slope_of_all: Estimate
+    costs: dict[str, float]  # basis points a side
     issued: TierReport
     high: TierReport
-    by_symbol: dict[str, Estimate]
+    one_position: OnePosition
+    by_symbol: dict[str, Group]
+    by_side: dict[str, Group]
+    by_tier: dict[str, Group]
+    by_month: dict[str, Group]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    @property
+    def gate_cost(self) -> str:
+        """The cost model that G4 is judged by."""
+        return next(iter(self.costs))
 
-def evaluate(
-    data: Dataset, probability_up: NDArray[np.float64], thresholds: FrozenThresholds, *, train_up_rate: float
-) -> Evaluation:
-    """Return the evaluation of frozen probabilities and thresholds. `train_up_rate` decides the majority rule."""
-    margin = np.abs(probability_up - 0.5)
-    issued, high = margin >= thresholds.issue_margin, margin >= thresholds.high_margin
-    hit = _hits(data, np.where(probability_up > 0.5, 1.0, -1.0))
-    day = data.decided_at_ms // DAY_MS
+
+def evaluate(scored: Scored, *, train_up_rate: float | None, costs: Sequence[CostModel] = DEFAULT_COSTS) -> Evaluation:
+    """Return the evaluation of frozen signals.
+
+    train_up_rate decides the majority rule; None where the training period's is not known: then the better constant side in
+    hindsight is taken, which is the stricter.
+    """
+    data = scored.data
+    hours = np.unique(data.decided_at_ms).shape[0] * DECISION_MINUTES / 60.0
+    issued, taken = scored.select(scored.issued), scored.select(scored.one_position)
+    majority, told = _majority(scored, train_up_rate)
+    groups = _Groups(issued, costs[0])
     return Evaluation(
-        decisions=len(data),
-        days=int(np.unique(day).shape[0]),
+        decisions=len(scored),
+        days=int(np.unique(scored.day).shape[0]),
+        hours=hours,
         flats=int((data.outcome == 0).sum()),
         up_rate=float(data.label.mean()),
-        accuracy_of_all=mean_by_day(hit, day),
-        auc=area_under_curve(probability_up, data.label > 0),
-        issued=_tier(data, probability_up, issued, train_up_rate),
-        high=_tier(data, probability_up, high, train_up_rate),
-        by_symbol={
-            symbol: mean_by_day(hit[issued & (data.symbol == i)], day[issued & (data.symbol == i)])
-            for i, symbol in enumerate(data.symbols)
-        },
+        majority_side=told,
+        accuracy_of_all=mean_by_day(scored.hit, scored.day),
+        auc=area_under_curve(scored.probability_up, data.label > 0),
+        slope_of_all=calibration_slope(logit(scored.probability_up), data.label.astype(np.float64), scored.day),
+        costs={cost.name: cost.side_bps for cost in costs},
+        issued=_tier(issued, len(scored), hours, majority, costs),
+        high=_tier(scored.select(scored.high), len(scored), hours, majority, costs),
+        one_position=OnePosition(
+            len(taken) / hours, mean_by_day(taken.hit, taken.day), mean_by_day(taken.gross_bps, taken.day), _net(taken, costs)
+        ),
+        by_symbol={name: groups.of(issued.data.symbol == i) for i, name in enumerate(data.symbols)},
+        by_side={Direction.BUY.value: groups.of(issued.side > 0), Direction.SELL.value: groups.of(issued.side < 0)},
+        by_tier={Tier.HIGH.value: groups.of(issued.high), Tier.MEDIUM.value: groups.of(~issued.high)},
+        by_month={name: groups.of(rows) for name, rows in months(issued.data.decided_at_ms).items()},
     )
 
 
-def _tier(data: Dataset, probability: NDArray[np.float64], chosen: NDArray[np.bool_], train_up_rate: float) -> TierReport:
-    part, p = data.select(chosen), probability[chosen]
-    day = part.decided_at_ms // DAY_MS
-    side = np.where(p > 0.5, 1.0, -1.0)
-    hit = _hits(part, side)
+def months(decided_at_ms: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+    """Return the rows of each UTC calendar month that has any, in order."""
+    month = decided_at_ms.astype("datetime64[ms]").astype("datetime64[M]")
+    return {str(one): month == one for one in np.unique(month)}
+
+
+def rule_hits(scored: Scored, majority: float) -> dict[str, NDArray[np.float64]]:
+    """Return (n,) hits of the rules that need no model, on the same timestamps."""
+    data = scored.data
     rules = {
-        "majority": np.full(len(part), 1.0 if train_up_rate >= 0.5 else -1.0),
-        "momentum": np.sign(part.momentum),
-        "reversal": -np.sign(part.momentum),
+        "majority": np.full(len(data), majority),
+        "momentum": np.sign(data.momentum),
+        "reversal": -np.sign(data.momentum),
     }
-    rates = {name: _hits(part, rule) for name, rule in rules.items()}
-    gross = side * part.outcome * 1e4
-    hours = np.unique(data.decided_at_ms).shape[0] * DECISION_MINUTES / 60.0
+    return {name: hits(data, side) for name, side in rules.items()}
+
+
+class _Groups:
+    """Parts of the issued signals, each judged the same way."""
+
+    def __init__(self, issued: Scored, cost: CostModel) -> None:
+        self._issued, self._cost = issued, cost
+
+    def of(self, rows: NDArray[np.bool_]) -> Group:
+        part = self._issued.select(rows)
+        confidence = float(part.confidence.mean()) if len(part) else float("nan")
+        gross = mean_by_day(part.gross_bps, part.day)
+        return Group(mean_by_day(part.hit, part.day), confidence, gross, shifted(gross, -self._cost.round_trip_bps))
+
+
+def shifted(estimate: Estimate, by: float) -> Estimate:
+    """Return the estimate of the figure plus a constant."""
+    return Estimate(estimate.value + by, estimate.low + by, estimate.high + by, estimate.n)
+
+
+def _net(part: Scored, costs: Sequence[CostModel]) -> dict[str, Estimate]:
+    gross = mean_by_day(part.gross_bps, part.day)
+    return {cost.name: shifted(gross, -cost.round_trip_bps) for cost in costs}
+
+
+def _majority(scored: Scored, train_up_rate: float | None) -> tuple[float, str]:
+    if train_up_rate is not None:
+        side = 1.0 if train_up_rate >= 0.5 else -1.0
+        return side, f"{_side_name(side)}, the likelier side in training"
+    outcome = scored.data.outcome[scored.issued]
+    side = 1.0 if (outcome > 0).sum() >= (outcome < 0).sum() else -1.0
+    return side, f"{_side_name(side)}, the better side in hindsight (the bundle does not say what training saw)"
+
+
+def _side_name(side: float) -> str:
+    return (Direction.BUY if side > 0 else Direction.SELL).value
+
+
+def _tier(part: Scored, decisions: int, hours: float, majority: float, costs: Sequence[CostModel]) -> TierReport:
+    data, day, hit = part.data, part.day, part.hit
+    rates: Mapping[str, NDArray[np.float64]] = rule_hits(part, majority)
     return TierReport(
         precision=mean_by_day(hit, day),
-        coverage=len(part) / len(data),
+        coverage=len(part) / decisions,
         signals_an_hour=len(part) / hours,
-        buys=int((side > 0).sum()),
+        buys=int((part.side > 0).sum()),
+        random_side=float((data.outcome != 0).mean() / 2.0) if len(part) else float("nan"),
         base_rates={name: mean_by_day(rate, day) for name, rate in rates.items()},
         lift={name: mean_by_day(hit - rate, day) for name, rate in rates.items()},
-        gross_bps=mean_by_day(gross, day),
-        net_bps=mean_by_day(gross - ROUND_TRIP_BPS, day),
-        calibration_error=calibration_error_by_day(np.maximum(p, 1.0 - p), hit, day),
+        gross_bps=mean_by_day(part.gross_bps, day),
+        net_bps=_net(part, costs),
+        calibration_error=calibration_error_by_day(part.confidence, hit, day),
+        calibration_slope=calibration_slope(logit(part.probability_up), data.label.astype(np.float64), day),
     )
 
 
-def _hits(data: Dataset, side: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 where the outcome went the side's way; a flat outcome, or a rule without a side, is a miss."""
-    return (side * data.outcome > 0).astype(np.float64)
-
-
-def mean_by_day(values: NDArray[np.float64], day: NDArray[np.int64]) -> Estimate:
-    """Return the mean of the values with an interval from resampled whole days; NaN without values."""
-    if values.shape[0] == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    _, index = np.unique(day, return_inverse=True)
-    totals, counts = np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
-    weights = _day_weights(totals.shape[0])
-    low, high = np.quantile((weights @ totals) / (weights @ counts), [0.025, 0.975])
-    return Estimate(float(values.mean()), float(low), float(high), int(values.shape[0]))
-
-
-def calibration_error(confidence: NDArray[np.float64], hit: NDArray[np.float64]) -> float:
-    """Return the debiased root-mean-square calibration error over ten bins of equal mass (Kumar et al., 2019).
-
-    The expected error that a perfect model shows through sampling alone is taken out of every bin.
-    """
-    order = np.argsort(confidence, kind="stable")
-    error = 0.0
-    for part in np.array_split(order, min(CALIBRATION_BINS, max(1, confidence.shape[0] // 10))):
-        rate = hit[part].mean()
-        noise = rate * (1.0 - rate) / max(part.shape[0] - 1, 1)
-        error += part.shape[0] / order.shape[0] * ((confidence[part].mean() - rate) ** 2 - noise)
-    return float(np.sqrt(max(error, 0.0)))
-
-
-def calibration_error_by_day(confidence: NDArray[np.float64], hit: NDArray[np.float64], day: NDArray[np.int64]) -> Estimate:
-    """Return the calibration error with an interval from resampled whole days."""
-    if hit.shape[0] == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    _, index = np.unique(day, return_inverse=True)
-    rows = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
-    errors = []
-    for weights in _day_weights(len(rows))[:200].astype(np.int64):
-        drawn = np.concatenate([np.tile(part, times) for part, times in zip(rows, weights, strict=True) if times])
-        errors.append(calibration_error(confidence[drawn], hit[drawn]))
-    low, high = np.quantile(errors, [0.025, 0.975])
-    return Estimate(calibration_error(confidence, hit), float(low), float(high), int(hit.shape[0]))
-
-
-def area_under_curve(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """Return the probability that a random positive scores above a random negative, ties counting half."""
-    values, index, counts = np.unique(score, return_inverse=True, return_counts=True)
-    rank = np.cumsum(counts) - (counts - 1) / 2.0
-    n_positive = int(positive.sum())
-    n_negative = score.shape[0] - n_positive
-    if n_positive == 0 or n_negative == 0 or values.shape[0] == 0:
-        return float("nan")
-    return float((rank[index][positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
-
-
-def _day_weights(days: int) -> NDArray[np.float64]:
-    """How often each day is drawn in each resample, (RESAMPLES, days); the same for every figure of a report."""
-    rng = np.random.default_rng(20_240_310)
-    return rng.multinomial(days, np.full(days, 1.0 / days), size=RESAMPLES).astype(np.float64)
+def period_of(scored: Scored) -> str:
+    """Return the first and last day, as a person writes them."""
+    times = scored.data.decided_at_ms
+    return f"{from_ms(int(times[0])):%Y-%m-%d} to {from_ms(int(times[-1])):%Y-%m-%d}"

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from signalbox.features import FeatureSchema, compute_features
+from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, find_reference
 from signalbox.inference.ensemble import Ensemble
-from signalbox.market.candles import Bars
+from signalbox.inference.manifest import GOLDEN_FILE
+from signalbox.market.candles import MINUTE_MS, Bars
 from training.dataset import build_dataset
-from training.evaluation import Estimate, evaluate
+from training.estimates import NOTHING, Estimate, mean_by_day
 from training.export import PARITY_TOLERANCE
-from training.splits import Span
+from training.scoring import score
+from training.splits import DAY_MS, Span
 
+PLACEBO_DAYS: Final = 180  # the newest of the period
 _CUTS: Final = 5
+_PREFIX_BARS: Final = 20_000
 _FLIP_SEED: Final = 1
+
+
+class Compute(Protocol):
+    """How features are made: `compute_features`, or a test's own."""
+
+    def __call__(self, schema: FeatureSchema, bars: Bars, *, reference: Bars | None = None) -> FeatureMatrix: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +55,30 @@ class Integrity:
         )
 
 
-def prefix_difference(schema: FeatureSchema, bars: Bars, rng: np.random.Generator) -> float:
-    """Return the largest relative change of any feature of any row when later bars are cut off; infinity if a flag changes."""
-    whole = compute_features(schema, bars)
+def prefix_difference(
+    schema: FeatureSchema, bars: Sequence[Bars], rng: np.random.Generator, compute: Compute = compute_features
+) -> float:
+    """Return the largest relative change of any feature of any row of the longest series when later bars are cut off.
+
+    Infinity if a flag changes. The schema's reference, found among the bars, is cut at the same instant.
+    """
+    longest, reference = max(bars, key=len), find_reference(schema, bars)
+    whole = compute(schema, longest, reference=reference)
     worst = 0.0
-    for stop in rng.integers(schema.history_bars, len(bars), _CUTS):
-        part = compute_features(schema, bars.window(slice(0, int(stop))))
+    for stop in rng.integers(schema.history_bars, len(longest), _CUTS):
+        cut = longest.window(slice(0, int(stop)))
+        known = None if reference is None else _closed_by(reference, int(cut.open_time_ms[-1]))
+        part = compute(schema, cut, reference=known)
         kept = whole.values[:stop]
         if (part.is_complete != whole.is_complete[:stop]).any() or (np.isnan(part.values) != np.isnan(kept)).any():
             return float("inf")
         scale = np.maximum(np.abs(kept), 1e-9)
         worst = max(worst, float(np.nanmax(np.abs(part.values - kept) / scale)))
     return worst
+
+
+def _closed_by(bars: Bars, newest_open_ms: int) -> Bars:
+    return bars.window(slice(0, int(np.searchsorted(bars.open_time_ms, newest_open_ms, side="right"))))
 
 
 def flip_signs(bars: Bars, rng: np.random.Generator) -> Bars:
@@ -79,14 +102,34 @@ def flip_signs(bars: Bars, rng: np.random.Generator) -> Bars:
 
 
 def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span) -> Estimate:
-    """Return the precision of issued signals on sign-flipped bars of the test period; without a leak it is one half."""
+    """Return the precision of issued signals on sign-flipped bars of the period; without a leak it is one half."""
     rng = np.random.default_rng(_FLIP_SEED)
-    warm_up_ms = (ensemble.schema.history_bars + 1440) * 60_000
+    span = Span(max(span.start_ms, span.end_ms - PLACEBO_DAYS * DAY_MS), span.end_ms)
+    warm_up_ms = (ensemble.schema.history_bars + 1440) * MINUTE_MS
     flipped = []
     for one in bars:
         low, high = np.searchsorted(one.open_time_ms, [span.start_ms - warm_up_ms, span.end_ms])
-        flipped.append(flip_signs(one.window(slice(int(low), int(high))), rng))
+        if high > low:
+            flipped.append(flip_signs(one.window(slice(int(low), int(high))), rng))
+    if not flipped:
+        return NOTHING
     data = build_dataset(ensemble.schema, flipped)
-    data = data.select(span.rows(data.decided_at_ms))
-    probability = ensemble.predict(data.features.astype(np.float64))
-    return evaluate(data, probability, ensemble.thresholds, train_up_rate=0.5).issued.precision
+    scored = score(ensemble, data.select(span.rows(data.decided_at_ms)))
+    issued = scored.select(scored.issued)
+    return mean_by_day(issued.hit, issued.day)
+
+
+def golden_difference(ensemble: Ensemble, folder: Path) -> float:
+    """Return the largest difference of a probability from those the source model gave when the bundle was written."""
+    with np.load(folder / GOLDEN_FILE, allow_pickle=False) as golden:
+        return float(np.max(np.abs(ensemble.predict(golden["features"]) - golden["probability_up"])))
+
+
+def check_integrity(ensemble: Ensemble, folder: Path, bars: Sequence[Bars], span: Span, exported: float = 0.0) -> Integrity:
+    """Return what the checks of G0 found on a period. `exported`: a larger ONNX difference seen when it was exported."""
+    newest = [one.until(span.end).last(_PREFIX_BARS) for one in bars]
+    return Integrity(
+        prefix_difference=prefix_difference(ensemble.schema, newest, np.random.default_rng(0)),
+        onnx_difference=max(exported, golden_difference(ensemble, folder)),
+        placebo_precision=placebo_precision(ensemble, bars, span),
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
 from typing import Protocol
 
 
@@ -23,3 +25,9 @@ class NoProgress:
 
     def advance(self, fraction: float) -> None:
         """Ignore it."""
+
+
+def each_of(progress: Progress, total: int) -> Callable[[object], None]:
+    """Return what to call after each of `total` steps of the present stage."""
+    done = count(1)
+    return lambda _: progress.advance(next(done) / total)

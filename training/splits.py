@@ -21,7 +21,7 @@ from training.dataset import PURGE_MS
 DAY_MS: Final = 86_400_000
 EMBARGO_DAYS: Final = 1  # between any two periods
 EMBARGO_MS: Final = EMBARGO_DAYS * DAY_MS
-MIN_DAYS: Final = 40
+MIN_DAYS: Final = 45
 
 
 class Period(StrEnum):
@@ -37,8 +37,8 @@ class Period(StrEnum):
 DEFAULT_SHARES: Final[Mapping[Period, float]] = {
     Period.TRAIN: 0.66,
     Period.EARLY_STOPPING: 0.10,
-    Period.CALIBRATION: 0.06,
-    Period.THRESHOLDS: 0.06,
+    Period.CALIBRATION: 0.09,
+    Period.THRESHOLDS: 0.03,
     Period.TEST: 0.12,
 }
 
@@ -91,7 +91,7 @@ def split_chronologically(
     share, start = 0.0, first
     for period in Period:
         share += shares[period]
-        end = last if period is Period.TEST else first + round(days * share)
+        end = last if period is Period.TEST else max(first + round(days * share), start + 1)
         if end <= start:
             raise MarketDataError(f"{period}: expected at least one whole day of {days}; give more candles")
         spans[period] = Span(start * DAY_MS, end * DAY_MS)

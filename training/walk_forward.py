@@ -18,7 +18,7 @@ from training.splits import DAY_MS, EMBARGO_DAYS, Period, Span, whole_days
 
 MIN_FOLDS: Final = 6
 TESTED_SHARE: Final = 0.5  # of all days, the folds' tests together
-_TUNING_SHARES: Final = {Period.EARLY_STOPPING: 0.07, Period.CALIBRATION: 0.045, Period.THRESHOLDS: 0.045}
+_TUNING_SHARES: Final = {Period.EARLY_STOPPING: 0.07, Period.CALIBRATION: 0.065, Period.THRESHOLDS: 0.025}
 _MIN_TRAIN_DAYS: Final = 10
 
 

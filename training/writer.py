@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ class BundleWriter:
         self._partial = target.with_name(f".{target.name}.partial")
         if target.exists() and not (target / MANIFEST_FILE).is_file() and not _is_empty_folder(target):
             raise TrainingError(f"{target}: expected no folder, or a bundle to replace; was something else")
+
+    @property
+    def partial(self) -> Path:
+        """The folder while it is being written."""
+        return self._partial
 
     def __enter__(self) -> BundleWriter:
         shutil.rmtree(self._partial, ignore_errors=True)
@@ -67,10 +73,10 @@ def report_bytes(report: Mapping[str, Any]) -> bytes:
     return (json.dumps(_plain(report), indent=1, allow_nan=False) + "\n").encode()
 
 
-def golden_bytes(features: NDArray[np.float64], probability_up: NDArray[np.float64]) -> bytes:
-    """Return golden.npz."""
+def array_bytes(**arrays: NDArray[np.float64]) -> bytes:
+    """Return the arrays as npz."""
     buffer = io.BytesIO()
-    np.savez(buffer, features=features, probability_up=probability_up)
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
@@ -94,6 +100,8 @@ def _is_empty_folder(path: Path) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

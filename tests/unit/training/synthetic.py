@@ -9,7 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from signalbox.features import get_schema
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol
+from training.config import QUICK
+from training.dataset import Dataset
 
 START_MS = 1_704_067_200_000  # 2024-01-01
 DAY = 1_440
@@ -53,3 +56,34 @@ def write_candles(folder: Path, *bars: Bars) -> Path:
     for one in bars:
         pq.write_table(table_of(one), folder / f"{one.symbol.replace('-USD', '-USDT')}-1m.parquet")
     return folder
+
+
+def made_up(count: int, skill: float, seed: int = 0) -> tuple[Dataset, NDArray[np.float64]]:
+    """Decisions whose probability of up is truly 1/2 +- skill, and that probability."""
+    rng = np.random.default_rng(seed)
+    probability = 0.5 + skill * rng.choice([-1.0, 1.0], count)
+    up = rng.random(count) < probability
+    outcome = np.where(up, 1.0, -1.0) * 1e-3
+    decided = np.arange(count, dtype=np.int64) * 300_000
+    momentum = rng.normal(size=count)
+    features = np.zeros((count, 31), np.float32)
+    symbol = np.zeros(count, np.int64)
+    data = Dataset(
+        get_schema("v31"), (Symbol("BTC-USD"),), decided, symbol, features, outcome, up.astype(np.float32), momentum, {}
+    )
+    return data, probability
+
+
+def small_config(folder: Path, extra: str = "") -> Path:
+    """The quick configuration with one small member, for tests that only need a model."""
+    told = QUICK.read_text(encoding="utf-8")
+    for wide, narrow in (
+        ("members = 3", "members = 1"),
+        ("max_trees = 300", "max_trees = 40"),
+        ("max_bin = 128", "max_bin = 32"),
+    ):
+        assert wide in told
+        told = told.replace(wide, narrow)
+    path = folder / "small.toml"
+    path.write_text(told + extra, encoding="utf-8")
+    return path

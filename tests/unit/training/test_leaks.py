@@ -3,45 +3,73 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import xgboost as xgb
 from numpy.typing import NDArray
+from sklearn.model_selection import KFold
 
-from signalbox.features import Feature, FeatureSchema, get_schema
-from signalbox.features.workspace import Workspace
-from tests.unit.training.synthetic import walk
+from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, get_schema
+from signalbox.inference.manifest import FrozenThresholds
+from signalbox.market.candles import Bars
+from tests.unit.training.synthetic import START_MS, walk
+from training.config import QUICK, XgboostConfig, read_config
 from training.dataset import Dataset, build_dataset
-from training.evaluation import area_under_curve
-from training.integrity import flip_signs, prefix_difference
-from training.splits import Period, split_chronologically
+from training.estimates import area_under_curve, mean_by_day
+from training.integrity import Compute, Integrity, flip_signs, placebo_precision, prefix_difference
+from training.scoring import Scored
+from training.splits import DAY_MS, Period, Span, split_chronologically
 from training.trees import fit_members
+from training.walk_forward import WalkForward
 
 SCHEMA = get_schema("v31")
+TREES = XgboostConfig(**(read_config(QUICK).xgboost.model_dump() | {"members": 1, "max_trees": 60, "max_bin": 32}))
+Leak = Callable[[Bars], NDArray[np.float64]]
 
 
-def _next_return(workspace: Workspace) -> NDArray[np.float64]:
-    close = workspace.bars.close
-    return np.append(np.log(close[1:] / close[:-1]), 0.0)
+def next_return(bars: Bars) -> NDArray[np.float64]:
+    return np.append(np.log(bars.close[1:] / bars.close[:-1]), 0.0)
 
 
-def _whole_series_mean(workspace: Workspace) -> NDArray[np.float64]:
-    return workspace.bars.close / workspace.bars.close.mean()
+def whole_series_mean(bars: Bars) -> NDArray[np.float64]:
+    return bars.close / bars.close.mean()
 
 
-def _planted(compute: object) -> FeatureSchema:
-    leak = Feature("leak", "a leak", (1,), "", 1, "close", compute)  # type: ignore[arg-type]
-    return FeatureSchema("leaky", (*SCHEMA.features, leak))
+def hour_bar_joined_on_its_open(bars: Bars) -> NDArray[np.float64]:
+    """The close of the hour each minute is in: not known before the hour is over."""
+    hour = bars.open_time_ms // 3_600_000
+    last = np.searchsorted(hour, hour, side="right") - 1
+    return bars.close[last] / bars.close
+
+
+def planted(leak: Leak) -> Compute:
+    """The real features, one column of which has learnt the future."""
+
+    def compute(schema: FeatureSchema, bars: Bars, *, reference: Bars | None = None) -> FeatureMatrix:
+        matrix = compute_features(schema, bars, reference=reference)
+        values = matrix.values.copy()
+        values[matrix.is_complete, 0] = leak(bars)[matrix.is_complete]
+        return dataclasses.replace(matrix, values=values)
+
+    return compute
 
 
 def test_v31_is_prefix_invariant() -> None:
-    assert prefix_difference(SCHEMA, walk(3), np.random.default_rng(0)) <= 1e-12
+    assert prefix_difference(SCHEMA, [walk(3)], np.random.default_rng(0)) <= 1e-12
 
 
-@pytest.mark.parametrize("leak", [_next_return, _whole_series_mean])
-def test_planted_future_feature_is_caught(leak: object) -> None:
-    assert prefix_difference(_planted(leak), walk(3), np.random.default_rng(0)) > 1e-6
+def test_v50_is_prefix_invariant_with_its_reference_cut_too() -> None:
+    both = [walk(6, symbol="ETH-USD", seed=2), walk(5.9)]
+    assert prefix_difference(get_schema("v50"), both, np.random.default_rng(0)) <= 1e-12
+
+
+@pytest.mark.parametrize("leak", [next_return, whole_series_mean, hour_bar_joined_on_its_open])
+def test_planted_future_feature_is_caught(leak: Leak) -> None:
+    found = prefix_difference(SCHEMA, [walk(3)], np.random.default_rng(0), planted(leak))
+    assert found > 1e-6
+    assert not Integrity(found, 0.0, mean_by_day(np.array([0.0, 1.0]), np.array([0, 1]))).passed
 
 
 def test_sign_flip_keeps_sizes_and_loses_direction() -> None:
@@ -56,6 +84,43 @@ def test_sign_flip_keeps_sizes_and_loses_direction() -> None:
     assert abs(agree.mean() - 0.5) < 0.02
 
 
+class StandIn:
+    """An ensemble as the placebo sees it: says up by the sign of one feature."""
+
+    thresholds = FrozenThresholds(issue_margin=0.05, high_margin=0.1)
+    schema = SCHEMA
+
+    def __init__(self, column: int, sign: float) -> None:
+        self._column, self._sign = column, sign
+
+    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 0.5 + 0.2 * self._sign * np.sign(features[:, self._column])
+
+
+PLACEBO_SPAN = Span(START_MS + 3 * DAY_MS, START_MS + 60 * DAY_MS)
+
+
+def test_placebo_of_an_honest_model_falls_to_one_half() -> None:
+    bars = walk(60, seed=3, pull=0.02)
+    data = build_dataset(SCHEMA, [bars])
+    reversal = StandIn(SCHEMA.names.index("return_60_volscaled"), -1.0)
+    scored = Scored.of(data, reversal.predict(data.features.astype(np.float64)), reversal.thresholds)
+    assert mean_by_day(scored.hit, scored.day).low > 0.55  # on the bars as they are it has skill
+    found = placebo_precision(reversal, [bars], PLACEBO_SPAN)  # type: ignore[arg-type]
+    assert found.low <= 0.5 <= found.high
+    assert found.n > 10_000
+
+
+def test_placebo_catches_a_model_that_sees_the_next_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    def next_hour(bars: Bars) -> NDArray[np.float64]:
+        return np.append(bars.close[60:] / bars.close[:-60] - 1.0, np.zeros(60))
+
+    monkeypatch.setattr("training.dataset.compute_features", planted(next_hour))
+    found = placebo_precision(StandIn(0, 1.0), [walk(60)], PLACEBO_SPAN)  # type: ignore[arg-type]
+    assert found.low > 0.9
+    assert not Integrity(0.0, 0.0, found).passed
+
+
 @pytest.fixture(scope="module")
 def learnable() -> Dataset:
     return build_dataset(SCHEMA, [walk(60, seed=3, pull=0.02)])
@@ -66,7 +131,7 @@ def _test_auc(data: Dataset) -> tuple[float, int]:
     train, stopping, test = (
         data.select(spans[p].rows(data.decided_at_ms)) for p in (Period.TRAIN, Period.EARLY_STOPPING, Period.TEST)
     )
-    booster = fit_members(train, stopping, 1, lambda _: None)[0]
+    booster = fit_members(TREES, train, stopping, 1)[0]
     return area_under_curve(booster.predict(xgb.DMatrix(test.features)).astype(np.float64), test.label > 0), len(test)
 
 
@@ -81,3 +146,19 @@ def test_shuffled_labels_teach_nothing(learnable: Dataset) -> None:
     auc, count = _test_auc(shuffled)
     deviation = np.sqrt(1.0 / (3.0 * count))  # of the area under chance with balanced independent labels
     assert abs(auc - 0.5) < 3.5 * deviation
+
+
+def test_random_split_with_overlapping_labels_inflates_what_walk_forward_does_not() -> None:
+    data = build_dataset(SCHEMA, [walk(90, seed=9)])  # a random walk: nobody can know more than one half
+    parameters = {"max_depth": 10, "eta": 0.3, "tree_method": "hist", "objective": "binary:logistic", "max_bin": 64, "nthread": 2}
+
+    def precision(train: NDArray[np.int64], test: NDArray[np.int64]) -> float:
+        fitted = xgb.train(parameters, xgb.DMatrix(data.features[train], label=data.label[train]), 30)
+        up = fitted.predict(xgb.DMatrix(data.features[test])) > 0.5
+        return float((up == (data.label[test] > 0)).mean())
+
+    rows, times = data.features, data.decided_at_ms
+    random = [precision(*next(KFold(6, shuffle=True, random_state=0).split(rows)))]
+    honest = [precision(train, test) for train, test in WalkForward().split(rows, groups=times)]
+    assert random[0] > np.mean(honest) + 0.12
+    assert abs(np.mean(honest) - 0.5) < 0.04

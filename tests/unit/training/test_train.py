@@ -13,11 +13,11 @@ from signalbox.features import compute_features, get_schema
 from signalbox.inference import Verdict, load_bundle
 from signalbox.inference.manifest import Gate
 from signalbox.market.candles import MarketDataError
-from tests.unit.training.synthetic import walk, write_candles
+from tests.unit.training.synthetic import small_config, walk, write_candles
 from training.candles import find_candle_files, read_bars
 from training.command import run_train
 from training.errors import TrainingError
-from training.evaluation import RESAMPLES
+from training.estimates import RESAMPLES
 
 CREATED = datetime(2024, 6, 1, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[3]
@@ -31,9 +31,14 @@ def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(candles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_config(tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture(scope="module")
+def bundle(candles: Path, small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "bundle"
-    run_train(candles, out, seed=1, created_at=CREATED)
+    run_train(candles, out, config=small, seed=1, created_at=CREATED)
     return out
 
 
@@ -49,7 +54,7 @@ def test_bundle_loads_and_says_what_it_is(bundle: Path) -> None:
     assert manifest.feature_schema.hash == get_schema("v31").hash
     assert manifest.label.horizon_minutes == 60
     assert manifest.gates[Gate.G5] is manifest.gates[Gate.G6] is Verdict.NOT_EVALUATED
-    assert manifest.name == "dir60-v31-quick-1"
+    assert manifest.name == "dir60-v31-small-1"
 
 
 def test_live_rows_score_as_batch_rows(bundle: Path, candles: Path) -> None:
@@ -65,7 +70,7 @@ def test_report_starts_with_the_verdict_and_states_n_and_intervals(bundle: Path)
     assert next(iter(report)) == "headline"
     promotable = all(report["gates"][gate]["verdict"] == "pass" for gate in ("G0", "G1", "G2", "G3"))
     assert report["headline"].startswith("PROMOTABLE" if promotable else "NOT PROMOTABLE")
-    precision = report["test"]["issued"]["precision"]
+    precision = report["figures"]["issued"]["precision"]
     assert precision["low"] <= precision["value"] <= precision["high"]
     assert precision["n"] > 0
     ends = [report["periods"][name]["end"] for name in ("train", "early_stopping", "calibration", "thresholds", "test")]
@@ -73,8 +78,8 @@ def test_report_starts_with_the_verdict_and_states_n_and_intervals(bundle: Path)
     assert RESAMPLES >= 1_000
 
 
-def test_same_request_gives_the_same_bytes(bundle: Path, candles: Path, tmp_path: Path) -> None:
-    run_train(candles, tmp_path / "again", seed=1, created_at=CREATED)
+def test_same_request_gives_the_same_bytes(bundle: Path, candles: Path, small: Path, tmp_path: Path) -> None:
+    run_train(candles, tmp_path / "again", config=small, seed=1, created_at=CREATED)
     assert contents(tmp_path / "again") == contents(bundle)
 
 
@@ -85,13 +90,13 @@ def test_no_path_of_this_machine_is_in_the_bundle(bundle: Path, candles: Path) -
 
 
 def test_old_bundle_is_replaced_as_a_whole_and_json_is_printed(
-    candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    candles: Path, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "bundle"
     out.mkdir()
     (out / "manifest.json").write_text("{}")
     (out / "old.onnx").write_bytes(b"old")
-    run_train(candles, out, seed=2, created_at=CREATED, as_json=True)
+    run_train(candles, out, config=small, seed=2, created_at=CREATED, as_json=True)
     load_bundle(out)
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     summary = json.loads(capsys.readouterr().out)
@@ -108,14 +113,30 @@ def test_folder_that_is_no_bundle_is_never_replaced(candles: Path, tmp_path: Pat
 
 def test_failed_run_leaves_nothing_behind(tmp_path: Path) -> None:
     short = write_candles(tmp_path / "short", walk(5))
-    with pytest.raises(MarketDataError, match="40 whole days"):
+    with pytest.raises(MarketDataError, match="45 whole days"):
         run_train(short, tmp_path / "out" / "bundle")
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_only_quick_exists(candles: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="--quick"):
-        run_train(candles, tmp_path / "bundle", quick=False)
+def test_walk_forward_judges_the_recipe_and_keeps_what_was_tried(tmp_path: Path) -> None:
+    data = write_candles(tmp_path / "candles", walk(80, seed=3, pull=0.02))
+    config = small_config(tmp_path, '\n[[variants]]\nname = "deep"\nmax_depth = 6\n')
+    result = run_train(data, tmp_path / "bundle", config=config, folds=6, created_at=CREATED)
+    report = json.loads((tmp_path / "bundle" / "report.json").read_text())
+    assert report["configurations_tried"] == len(report["tried"]) == 2
+    assert report["chosen"] == min(report["tried"], key=lambda one: one["stopping_loss"])["name"]
+    assert len(report["walk_forward"]["folds"]) == 6
+    assert result.assessment.gates[Gate.G6].detail["kind"] == "fold"
+    assert result.assessment.gates[Gate.G6].verdict is Verdict.PASS  # the pull is there in every fold
+    with np.load(tmp_path / "bundle" / "trials.npz") as trials:
+        assert trials["daily_bps"].shape == (36, 2)  # six tests of six days, two configurations
+    assert report["gates"]["G5"]["detail"]["overfitting"] is not None
+    assert load_bundle(tmp_path / "bundle").manifest.gates[Gate.G6] is Verdict.PASS
+
+
+def test_page_of_the_report_is_in_the_bundle(bundle: Path) -> None:
+    page = (bundle / "report.html").read_text()
+    assert page.index("This model ") < page.index("<h1>")
 
 
 def test_starter_bundle_loads_and_claims_no_more_than_it_measured() -> None:
@@ -132,9 +153,9 @@ def test_starter_bundle_loads_and_claims_no_more_than_it_measured() -> None:
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real candles: neither SIGNALBOX_DATA nor ../shared/data/candles")
 def test_real_candles_train_in_the_honest_range(tmp_path: Path) -> None:
     result = run_train(REAL, tmp_path / "bundle", seed=7, start=datetime(2023, 3, 1, tzinfo=UTC), created_at=CREATED)
-    precision = result.evaluation.issued.precision
+    precision = result.assessment.evaluation.issued.precision
     assert 0.50 < precision.value < 0.60  # above it, look for the leak first
-    assert result.gates[Gate.G0].verdict is Verdict.PASS
+    assert result.assessment.gates[Gate.G0].verdict is Verdict.PASS
     assert not result.manifest.passes_promotion
 
 

@@ -1,0 +1,108 @@
+"""`signalbox evaluate`: any bundle on any period of candles, straight from FeatureMatrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from signalbox.inference import load_bundle
+from signalbox.market.candles import ONE_MINUTE, Bars, MarketDataError, from_ms, to_ms
+from training.assessment import Assessment, assess
+from training.candles import CandleSeries, find_candle_files, read_bars
+from training.costs import DEFAULT_COSTS, CostModel
+from training.dataset import PURGE_MS, build_dataset
+from training.history import overlap_of, read_history
+from training.integrity import check_integrity
+from training.progress import Progress, each_of
+from training.scoring import score
+from training.splits import Span
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateRequest:
+    """What to score and on what. start, end: aware instants that bound decisions and their outcomes; None is no bound."""
+
+    bundle: Path
+    data: Path
+    start: datetime | None = None
+    end: datetime | None = None
+    costs: Sequence[CostModel] = DEFAULT_COSTS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvaluateResult:
+    """The assessment with where its candles came from."""
+
+    assessment: Assessment
+    sources: tuple[CandleSeries, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        data = self.assessment.scored.data
+        return {
+            **self.assessment.to_json(),
+            "sources": [{"name": source.name, "sha256": source.sha256()} for source in self.sources],
+            "rows_by_symbol": data.counts,
+        }
+
+
+def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateResult:
+    """Score a bundle on a period and judge it.
+
+    Raises BundleError for a bundle that may not be used, MarketDataError for candles without one decision in the period.
+    """
+    ensemble = load_bundle(request.bundle)
+    progress.stage("read candles", 0.10)
+    files = find_candle_files(request.data)
+    history = timedelta(minutes=2 * ensemble.schema.history_bars + 1440)  # more than one: gaps are walked over
+    earliest = None if request.start is None else request.start - history
+    bars = read_all(files, earliest, request.end, progress)
+    span = _span(request, bars)
+    progress.stage("features and labels", 0.35)
+    data = build_dataset(ensemble.schema, bars, each_of(progress, len(bars)))
+    chosen = span.rows(data.decided_at_ms)
+    if not chosen.any():
+        raise MarketDataError(
+            f"{request.data}: no decision from {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} has its features and its "
+            f"outcome; features need {ensemble.schema.history_bars} minutes before, the outcome {PURGE_MS // 60_000} after"
+        )
+    progress.stage("score", 0.20)
+    scored = score(ensemble, data.select(chosen), progress.advance)
+    progress.stage("integrity", 0.20)
+    integrity = check_integrity(ensemble, request.bundle, bars, span)
+    progress.stage("figures and gates", 0.15)
+    made = read_history(request.bundle, ensemble.manifest)
+    decided = scored.data.decided_at_ms
+    judged = Span(int(decided[0]), int(decided[-1]) + PURGE_MS)
+    result = assess(
+        ensemble.manifest,
+        scored,
+        judged,
+        integrity=integrity,
+        trials=made.trials,
+        train_up_rate=made.train_up_rate,
+        overlap=overlap_of(judged, made.seen),
+        costs=request.costs,
+    )
+    progress.advance(1.0)
+    return EvaluateResult(result, files)
+
+
+def read_all(files: Sequence[CandleSeries], start: datetime | None, end: datetime | None, progress: Progress) -> list[Bars]:
+    """Return the bars of every symbol in a period."""
+    tell, bars = each_of(progress, len(files)), []
+    for file in files:
+        bars.append(read_bars(file, start, end))
+        tell(file)
+    return bars
+
+
+def _span(request: EvaluateRequest, bars: Sequence[Bars]) -> Span:
+    """Return the period asked for, or what the candles cover."""
+    start = request.start or from_ms(min(int(one.open_time_ms[0]) for one in bars))
+    end = request.end or from_ms(max(int(one.open_time_ms[-1]) for one in bars)) + ONE_MINUTE
+    if start >= end:
+        raise MarketDataError(f"expected --start before --end, was {start.isoformat()} and {end.isoformat()}")
+    return Span(to_ms(start), to_ms(end))

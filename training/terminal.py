@@ -1,0 +1,84 @@
+"""What a long run shows in the terminal: one bar over all stages, a line for each that is done, and the closing tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.table import Table
+
+from training.assessment import Assessment
+from training.report_page import number, plain_verdict, share
+
+
+class TerminalProgress:
+    """One bar over all stages with the time left, and a line for each stage that is done."""
+
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar = bar
+        self._task = bar.add_task("start", total=1.0)
+        self._name, self._share, self._before = "", 0.0, 0.0
+        self._began = time.monotonic()
+
+    def stage(self, name: str, share: float) -> None:
+        """Show the stage that begins and log the one that ended."""
+        self.finish()
+        self._before += self._share
+        self._name, self._share = name, share
+        self._bar.update(self._task, description=name)
+
+    def advance(self, fraction: float) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=self._before + self._share * fraction)
+
+    def finish(self) -> None:
+        """Log the present stage as done."""
+        now = time.monotonic()
+        if self._name:
+            self._bar.console.print(f"  {self._name}: {now - self._began:.1f} s", highlight=False)
+        self._began = now
+
+
+@contextmanager
+def terminal_progress(console: Console) -> Iterator[TerminalProgress]:
+    """Show a bar while the block runs."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with ProgressBar(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bar:
+        progress = TerminalProgress(bar)
+        yield progress
+        progress.finish()
+
+
+def show_assessment(console: Console, assessment: Assessment) -> None:
+    """Print the verdict in words, the figures and the gates."""
+    console.print(f"[bold]{plain_verdict(assessment)}[/bold]", highlight=False)
+    console.print(_figures(assessment))
+    gates = Table("gate", "verdict", "asks", "found", title="Gates, judged by their 95 % bounds")
+    for gate, found in assessment.gates.items():
+        gates.add_row(gate.value, found.told, found.asks, found.found)
+    console.print(gates)
+
+
+def _figures(assessment: Assessment) -> Table:
+    evaluation, span = assessment.evaluation, assessment.span
+    tiers = (evaluation.issued, evaluation.high)
+    title = f"{assessment.manifest.label.name}, {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}, 95 % day-block intervals"
+    table = Table("figure", "issued", "HIGH", title=title)
+    table.add_row("precision", *(share(t.precision) for t in tiers))
+    table.add_row("coverage, signals an hour", *(f"{t.coverage:.1%}, {t.signals_an_hour:.1f}" for t in tiers))
+    table.add_row("signals, of them BUY", *(f"{t.precision.n:,}, {t.buys:,}" for t in tiers))
+    table.add_row("a coin on the same", *(f"{t.random_side:.1%}" for t in tiers))
+    for rule in evaluation.issued.base_rates:
+        table.add_row(f"{rule} on the same", *(share(t.base_rates[rule]) for t in tiers))
+    table.add_row("calibration error", *(share(t.calibration_error) for t in tiers))
+    table.add_row("calibration slope", *(number(t.calibration_slope) for t in tiers))
+    table.add_row("gross bps", *(number(t.gross_bps, "+.2f") for t in tiers))
+    for name, side in evaluation.costs.items():
+        table.add_row(f"net bps, {name} ({2 * side:g} a round trip)", *(number(t.net_bps[name], "+.2f") for t in tiers))
+    one = evaluation.one_position
+    table.add_row("one position a symbol", f"{one.signals_an_hour:.1f} an hour, {share(one.precision)}", "")
+    return table
