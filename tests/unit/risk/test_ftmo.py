@@ -290,7 +290,7 @@ def test_rules_are_configuration_bounded_and_versioned() -> None:
 
 
 def test_headroom_of_an_account_is_what_the_pretrade_check_needs() -> None:
-    """204,000 closed at noon: today 190,000 is the limit, from midnight on 194,000; a loss of 9,350 fits until 90 minutes before."""
+    """204,000 closed by noon: 190,000 is the limit today, 194,000 from midnight on; losing 9,350 fits until 90 minutes before."""
     found = account(FTMO_2STEP, "200000", *gain("2024-03-01", 4_000), marked("2024-03-01 13:00", "100"))
     facts = snapshot(balance=found.balance, floors=found.headroom().floors)
     proposed = order(quantity="1", stop="41000")  # loses about 9,350
