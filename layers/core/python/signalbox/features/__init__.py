@@ -1,7 +1,7 @@
 """Causal features of a symbol's closed one-minute bars: declared once, the same over years, live and one bar at a time."""
 
 from signalbox.features.definitions import Feature
-from signalbox.features.matrix import FeatureMatrix, Incomplete, compute_features, find_reference, why_incomplete
+from signalbox.features.matrix import FeatureMatrix, Incomplete, compute_all, compute_features, find_reference, why_incomplete
 from signalbox.features.schema import SCHEMAS, FeatureSchema, FeatureSchemaError, Reference, get_schema
 from signalbox.features.stream import Bar, FeatureRow, FeatureStream
 
@@ -16,6 +16,7 @@ __all__ = [
     "FeatureStream",
     "Incomplete",
     "Reference",
+    "compute_all",
     "compute_features",
     "find_reference",
     "get_schema",

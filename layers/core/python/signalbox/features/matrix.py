@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -87,6 +88,16 @@ def compute_features(schema: FeatureSchema, bars: Bars, *, reference: Bars | Non
     return FeatureMatrix(bars.symbol, schema, bars.open_time_ms, columns.T, complete, has_reference)
 
 
+def compute_all(schema: FeatureSchema, series: Sequence[Bars], *, workers: int = 2) -> tuple[FeatureMatrix, ...]:
+    """Return the features of several symbols, in order, computed side by side; the reference is found among them.
+
+    numpy and TA-Lib let go of the interpreter while they compute, so threads are enough.
+    """
+    reference = find_reference(schema, series)
+    with ThreadPoolExecutor(workers) as pool:
+        return tuple(pool.map(lambda bars: compute_features(schema, bars, reference=reference), series))
+
+
 def why_incomplete(matrix: FeatureMatrix) -> str | None:
     """Return the Incomplete code of the newest row, or None when it may be decided on."""
     if len(matrix) == 0:
@@ -140,11 +151,16 @@ def _inputs(bars: Bars, reference: Bars | None, cut: slice) -> list[Series]:
 def _matched_close(times: NDArray[np.int64], reference: Bars | None) -> Series:
     """Return the reference's close at exactly these open times, NaN where it has no bar."""
     matched = np.full(times.shape[0], np.nan)
-    if reference is not None and len(reference):
-        at = np.searchsorted(reference.open_time_ms, times)
-        at[at == len(reference)] = 0  # beyond its end: the first bar's time is another one
-        same = reference.open_time_ms[at] == times
-        matched[same] = reference.close[at[same]]
+    if reference is None or not len(reference):
+        return matched
+    cut = slice(*np.searchsorted(reference.open_time_ms, [times[0], times[-1] + 1]).tolist())
+    there, close = reference.open_time_ms[cut], reference.close[cut]
+    if np.array_equal(there, times):
+        return close.astype(np.float64)
+    at = np.searchsorted(there, times)
+    same = at < there.shape[0]
+    same[same] = there[at[same]] == times[same]
+    matched[same] = close[at[same]]
     return matched
 
 

@@ -8,6 +8,7 @@ in windows.py; here every value comes from its own bar.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from abc import ABC, abstractmethod
@@ -239,9 +240,8 @@ def _ratio(inputs: Sequence[Series | float], out: Series, scratch: Scratch) -> N
     np.divide(numerator, denominator, out=out)
     small = np.less_equal(denominator, floor, out=scratch.flags(out.shape[0]))
     if small.any():
-        small &= ~np.isnan(numerator)
+        small &= numerator == numerator  # noqa: PLR0124 - NaN stays NaN, whatever it is divided by
         np.copyto(out, otherwise, where=small)
-        out[np.isnan(numerator)] = np.nan
 
 
 def _ratio_step(numerator: float, denominator: float, otherwise: float, floor: float) -> float:
@@ -271,16 +271,9 @@ class Wave(Node):
         place = since_monday - whole * float(self.period)
         return (place if self.unit == 1 else Apply("floor", (place / float(self.unit),)),)
 
-    @property
-    def _table(self) -> Series:
-        count = self.period // self.unit
-        angles = 2.0 * np.pi * np.arange(count) / count
-        table: Series = np.sin(angles) if self.wave == "sin" else np.cos(angles)
-        return table
-
     @override
     def block(self) -> Block:
-        table = self._table
+        table = _wave_table(self.wave, self.period // self.unit)
 
         def run(inputs: Sequence[Series | float], out: Series, _scratch: Scratch) -> None:
             np.take(table, np.asarray(inputs[0]).astype(np.intp), out=out, mode="clip")
@@ -289,5 +282,12 @@ class Wave(Node):
 
     @override
     def step(self) -> Step:
-        table = self._table.tolist()
+        table = _wave_table(self.wave, self.period // self.unit).tolist()
         return lambda place: float(table[int(place)])
+
+
+@functools.cache
+def _wave_table(wave: str, count: int) -> Series:
+    angles = 2.0 * np.pi * np.arange(count) / count
+    table: Series = np.sin(angles) if wave == "sin" else np.cos(angles)
+    return table

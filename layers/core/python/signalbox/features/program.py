@@ -16,7 +16,7 @@ import numpy as np
 from signalbox.features.nodes import BAR_INPUTS, Block, Input, Node, Scratch, Series
 from signalbox.features.windows import WINDOW_UNIT
 
-BLOCK_BARS: Final = 4 * WINDOW_UNIT  # of the sizes tried, the fastest: docs/performance.md
+BLOCK_BARS: Final = 32 * WINDOW_UNIT  # of the sizes tried, the fastest with two threads: docs/performance.md
 
 Place: TypeAlias = int
 
