@@ -25,12 +25,11 @@ from rich.table import Table
 from local.errors import DataError
 from signalbox.adapters.lake.series import CandleSeries, find_series, require_bars
 from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, find_reference, get_schema
-from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, Bars, from_ms, to_ms
+from signalbox.market.candles import ONE_MINUTE, Bars, from_ms, to_ms
 
 WORKERS: Final = 2  # symbols computed side by side; also what is held in memory at once
 ROW_GROUP: Final = 131_072  # rows
 LEAD_SLACK: Final = timedelta(days=1)  # of outages inside the warm-up: bars are counted, not minutes
-ONE_MINUTE_SHARE: Final = 0.5  # of the steps from bar to bar; fewer, and the file is of another timeframe
 LATE_END: Final = timedelta(minutes=5)  # a symbol that ends earlier than the others by more is told
 
 
@@ -147,9 +146,6 @@ def _read(series: CandleSeries, schema: FeatureSchema, options: FeaturesOptions)
     if options.start is not None and int(bars.open_time_ms[-1]) < to_ms(options.start):
         newest = from_ms(int(bars.open_time_ms[-1])).isoformat()
         raise DataError(f"{series.name}: expected candles from {options.start.isoformat()} on, the newest is of {newest}")
-    apart = np.diff(bars.open_time_ms) // MINUTE_MS
-    if apart.size and (apart == 1).mean() < ONE_MINUTE_SHARE:
-        raise DataError(f"{series.name}: expected 1-minute candles, most are {int(np.median(apart))} minutes apart")
     return bars
 
 

@@ -166,7 +166,7 @@ def negative_price(bars: Bars) -> pa.Table:
         (reversed_rows, "ETH-USDT-1m.parquet"),
         (doubled_row, "ETH-USDT-1m.parquet"),
         (overlapping, "ETH-USDT-1m.parquet"),
-        (five_minutes, "ETH-USDT-1m.parquet: expected 1-minute candles, most are 5 minutes apart"),
+        (five_minutes, "ETH-USDT-1m.parquet: .*5-minute candles; expected 1-minute"),
         (off_the_minute, "ETH-USDT-1m.parquet"),
         (naive_times, "open_time is timestamp"),
         (single_precision, "close is float"),
