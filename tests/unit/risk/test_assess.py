@@ -265,3 +265,10 @@ def test_limits_are_bounded_complete_and_exact(change: dict[str, Any]) -> None:
 
 def test_limits_have_no_defaults() -> None:
     assert all(field.is_required() for field in RiskLimits.model_fields.values())
+
+
+def test_the_far_target_of_an_exit_does_not_raise_what_the_position_is_worth() -> None:
+    target = WorkingOrder(order(Side.SELL, "1", "60000", reduce_only=True, order_id="tp"), D(1))
+    facts = snapshot(position(quantity="1", stop="49900"), working=(target,))
+    tight = limits(max_symbol_exposure_fraction=D("0.26"))  # 52,000; the position is worth 50,000
+    assert isinstance(assess(order(quantity="0.03"), facts, tight), RiskApproved)

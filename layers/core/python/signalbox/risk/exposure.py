@@ -119,7 +119,8 @@ def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
         mark, fee_fraction = marks[order.symbol].price, instruments[order.symbol].fee_fraction
         entry = entry_price(order, mark, limits)
         line = lines.get(order.symbol) or Line(ZERO, ZERO, ZERO, mark)
-        lines[order.symbol] = line.plus(order.side, remaining, entry)
+        # the far target of an exit says nothing about what the position is worth
+        lines[order.symbol] = line.plus(order.side, remaining, mark if order.reduce_only else entry)
         worst_loss += order_loss(order, remaining, mark, fee_fraction, limits)
         fee = remaining * entry * fee_fraction
         fees += fee
