@@ -1,0 +1,262 @@
+"""The ledger and the venue compared, before anything new is sent: what to record, what to wait for, what to stop for.
+
+The venue is right about what happened there, so missed acceptances, fills and ends are recorded as events, in an order
+that `apply` takes. What cannot be explained is never adjusted away: it stops the account and names the difference.
+Applying the events and comparing again gives no event. Pure; `venue.asked_at` is the only time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from signalbox.exact import ZERO, exactly
+from signalbox.orders.application import apply
+from signalbox.orders.errors import EventRefusedError
+from signalbox.orders.events import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderLost,
+    OrderRejected,
+    OrderUpdated,
+    OrderUpdateRejected,
+)
+from signalbox.orders.order import Order, PendingUpdate
+from signalbox.orders.transitions import OrderState
+from signalbox.orders.venue_view import LocalView, VenueOrder, VenueStatus, VenueTrade, VenueView
+
+REASON: Final = "RECONCILED"  # of the ends that are recorded here
+NEVER_SENT: Final = "NEVER_SENT"
+
+
+class Difference(StrEnum):
+    """Why an account must not trade until somebody has looked."""
+
+    EVENT_REFUSED = "EVENT_REFUSED"  # the venue's history cannot be applied: overfill, conflicting trade, illegal end
+    ORDER_VANISHED = "ORDER_VANISHED"  # it was at the venue, and the venue does not know it
+    ORDER_DIFFERS = "ORDER_DIFFERS"  # other quantity or price than ours, pending update included
+    TRADES_MISSING = "TRADES_MISSING"  # the venue's filled quantity is not the sum of its trades
+    ORDER_UNKNOWN = "ORDER_UNKNOWN"  # an open order nobody here has sent
+    TRADE_UNKNOWN = "TRADE_UNKNOWN"  # a trade of no order of ours
+    POSITION_DIFFERS = "POSITION_DIFFERS"  # also after all missed fills
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Apply this event and keep it."""
+
+    event: OrderEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is known of an attempt yet: compare again at `until`, send nothing."""
+
+    client_order_id: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStray:
+    """An order that is over for the ledger is open at the venue: take it out there."""
+
+    order: VenueOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Halt the account: the two sides differ and no event explains it."""
+
+    difference: Difference
+    subject: str  # client order id, venue order id, trade id or symbol
+    ledger: str
+    venue: str
+
+
+Action: TypeAlias = Record | Wait | CancelStray | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What to do, in order. `orders`: the local orders as they are after every Record."""
+
+    actions: tuple[Action, ...]
+    orders: tuple[Order, ...]
+
+    @property
+    def may_trade(self) -> bool:
+        """Whether both sides agree once the events are recorded."""
+        return all(isinstance(action, Record) for action in self.actions)
+
+    @property
+    def events(self) -> tuple[OrderEvent, ...]:
+        """The events to record."""
+        return tuple(action.event for action in self.actions if isinstance(action, Record))
+
+
+@exactly
+def reconcile(local: LocalView, venue: VenueView, *, settle: timedelta) -> Reconciliation:
+    """Compare one account. `settle`: how long the venue may take to know an order it was sent."""
+    by_id = {order.client_order_id: order for order in venue.orders if order.client_order_id is not None}
+    trades: dict[str | None, list[VenueTrade]] = defaultdict(list)
+    for trade in sorted(venue.trades, key=lambda t: (t.executed_at, t.trade_id)):
+        trades[trade.client_order_id].append(trade)
+    actions: list[Action] = []
+    after: list[Order] = []
+    for order in sorted(local.orders, key=lambda o: o.client_order_id):
+        one = _Comparison(order, by_id.get(order.client_order_id), venue.asked_at, settle)
+        one.run(trades.get(order.client_order_id, []))
+        actions += one.actions
+        after.append(one.order)
+    known: set[str | None] = {order.client_order_id for order in local.orders}
+    actions += _unknown(venue, known)
+    actions += _positions(local, venue, [a.event for a in actions if isinstance(a, Record)], after)
+    return Reconciliation(tuple(actions), tuple(after))
+
+
+def _unknown(venue: VenueView, known: set[str | None]) -> list[Action]:
+    found: list[Action] = [
+        Stop(Difference.ORDER_UNKNOWN, order.venue_order_id, "none", f"{order.symbol} {order.quantity} open")
+        for order in sorted(venue.orders, key=lambda o: o.venue_order_id)
+        if order.client_order_id not in known and order.status is VenueStatus.OPEN
+    ]
+    found += [
+        Stop(Difference.TRADE_UNKNOWN, trade.trade_id, "none", f"{trade.symbol} {trade.side} {trade.quantity} at {trade.price}")
+        for trade in sorted(venue.trades, key=lambda t: (t.executed_at, t.trade_id))
+        if trade.client_order_id not in known
+    ]
+    return found
+
+
+def _positions(local: LocalView, venue: VenueView, events: list[OrderEvent], orders: list[Order]) -> list[Action]:
+    expected: dict[str, Decimal] = defaultdict(Decimal, local.positions)
+    terms = {str(order.client_order_id): order.terms for order in orders}
+    for event in events:
+        if isinstance(event, OrderFilled):
+            expected[event.symbol] += terms[event.client_order_id].signed(event.quantity)
+    return [
+        Stop(Difference.POSITION_DIFFERS, symbol, str(expected.get(symbol, ZERO)), str(venue.positions.get(symbol, ZERO)))
+        for symbol in sorted({*expected, *venue.positions})
+        if expected.get(symbol, ZERO) != venue.positions.get(symbol, ZERO)
+    ]
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """One order against the venue's; works through it step by step and keeps what is to be done."""
+
+    order: Order
+    theirs: VenueOrder | None
+    asked_at: datetime
+    settle: timedelta
+    actions: list[Action] = field(default_factory=list)
+
+    def run(self, trades: list[VenueTrade]) -> None:
+        if self.theirs is not None and self._is_unheard(self.theirs):
+            self._record(OrderAccepted(**self._common(), venue_order_id=self.theirs.venue_order_id))
+        for trade in trades:
+            self._record(trade.as_fill(self.order))
+        if self.theirs is None:
+            self._absent()
+        elif self.order.state is OrderState.INITIALIZED:
+            self._stop(Difference.ORDER_UNKNOWN, "not judged yet", _shown(self.theirs))
+        elif self.theirs.filled != self.order.filled:
+            self._stop(Difference.TRADES_MISSING, f"{self.order.filled} filled", f"{self.theirs.filled} filled")
+        elif not self.order.state.is_closed:
+            self._present(self.theirs)
+        elif self.theirs.status is VenueStatus.OPEN:
+            self.actions.append(CancelStray(self.theirs))
+
+    def _is_unheard(self, theirs: VenueOrder) -> bool:
+        return theirs.status is not VenueStatus.REJECTED and self.order.accepted_at is None and self.order.state.may_be_at_venue
+
+    def _absent(self) -> None:
+        order = self.order
+        if order.state.is_closed or order.state is OrderState.INITIALIZED:
+            return
+        if order.accepted_at is not None or order.trades:
+            self._stop(Difference.ORDER_VANISHED, order.state, "not known")
+            return
+        newest = max(filter(None, (order.submitted_at, order.unconfirmed_since)), default=order.terms.send_before)
+        if self.asked_at < newest + self.settle:
+            self.actions.append(Wait(order.client_order_id, newest + self.settle))
+        elif order.state is OrderState.RELEASED:
+            self._record(OrderExpired(**self._common(), reason=NEVER_SENT))
+        else:
+            self._record(OrderLost(**self._common()))
+
+    def _present(self, theirs: VenueOrder) -> None:
+        if self.order.pending_update is not None:
+            self._answer_update(theirs, self.order.pending_update)
+        elif not _same_terms(theirs, self.order):
+            self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
+            return
+        if self.order.state.is_closed or (self.actions and isinstance(self.actions[-1], (Stop, Wait))):
+            return
+        if theirs.status is VenueStatus.OPEN:
+            self._answer_cancel()
+        else:
+            self._end(theirs.status)
+
+    def _answer_update(self, theirs: VenueOrder, update: PendingUpdate) -> None:
+        answer = {**self._common(), "request_id": update.request_id}
+        if _same_terms(theirs, update):
+            self._record(OrderUpdated(**answer, venue_order_id=theirs.venue_order_id))
+        elif not _same_terms(theirs, self.order):
+            self._stop(Difference.ORDER_DIFFERS, _shown(update), _shown(theirs))
+        elif theirs.status is not VenueStatus.OPEN or self.asked_at >= update.requested_at + self.settle:
+            self._record(OrderUpdateRejected(**answer, reason=REASON))
+        else:
+            self.actions.append(Wait(self.order.client_order_id, update.requested_at + self.settle))
+
+    def _answer_cancel(self) -> None:
+        cancel = self.order.pending_cancel
+        if cancel is None:
+            return
+        if self.asked_at < cancel.requested_at + self.settle:
+            self.actions.append(Wait(self.order.client_order_id, cancel.requested_at + self.settle))
+        else:
+            self._record(OrderCancelRejected(**self._common(), request_id=cancel.request_id, reason=REASON))
+
+    def _end(self, status: VenueStatus) -> None:
+        match status:
+            case VenueStatus.CANCELED:
+                self._record(OrderCanceled(**self._common(), reason=REASON))
+            case VenueStatus.EXPIRED:
+                self._record(OrderExpired(**self._common(), reason=REASON))
+            case VenueStatus.REJECTED:
+                self._record(OrderRejected(**self._common(), reason=REASON))
+            case VenueStatus.FILLED | VenueStatus.OPEN:  # filled, but not by as much as was ordered
+                self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(self.theirs or self.order))
+
+    def _record(self, event: OrderEvent) -> None:
+        try:
+            after = apply(self.order, event)
+        except EventRefusedError as refused:
+            self._stop(Difference.EVENT_REFUSED, refused.detail, event.event_id)
+            return
+        if after is not self.order:
+            self.order = after
+            self.actions.append(Record(event))
+
+    def _stop(self, difference: Difference, ledger: str, venue: str) -> None:
+        self.actions.append(Stop(difference, self.order.client_order_id, ledger, venue))
+
+    def _common(self) -> dict[str, object]:
+        return {"client_order_id": self.order.client_order_id, "at": self.asked_at}
+
+
+def _same_terms(theirs: VenueOrder, ours: Order | PendingUpdate) -> bool:
+    return (theirs.quantity, theirs.limit_price, theirs.stop_price) == (ours.quantity, ours.limit_price, ours.stop_price)
+
+
+def _shown(order: VenueOrder | Order | PendingUpdate) -> str:
+    return f"{order.quantity} limit {order.limit_price} stop {order.stop_price}"

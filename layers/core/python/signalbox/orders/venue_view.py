@@ -1,0 +1,90 @@
+"""What both sides say when they are compared: the ledger's view of an account and the venue's. Filled in by adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from signalbox.exact import ZERO
+from signalbox.orders.events import Liquidity, OrderFilled
+from signalbox.orders.order import Order
+from signalbox.orders.terms import Side
+
+
+class VenueStatus(StrEnum):
+    """What a venue says of an order."""
+
+    OPEN = "OPEN"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class VenueOrder:
+    """An order at the venue; `client_order_id` is None when it was not sent by us."""
+
+    client_order_id: str | None
+    venue_order_id: str
+    symbol: str
+    status: VenueStatus
+    quantity: Decimal
+    filled: Decimal
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VenueTrade:
+    """A trade of the account in the venue's history; `fee` in quote currency."""
+
+    trade_id: str
+    client_order_id: str | None
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    executed_at: datetime
+    fee: Decimal = ZERO
+    liquidity: Liquidity = Liquidity.UNKNOWN
+
+    def as_fill(self, order: Order) -> OrderFilled:
+        """Return the event this trade is for its order."""
+        return OrderFilled(
+            client_order_id=order.client_order_id,
+            at=self.executed_at,
+            account=order.terms.account,
+            symbol=self.symbol,
+            trade_id=self.trade_id,
+            quantity=self.quantity,
+            price=self.price,
+            fee=self.fee,
+            liquidity=self.liquidity,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VenueView:
+    """The venue's answer for one account, all asked at one time.
+
+    orders: every open order, and the answer for every open order of the ledger. trades: all since the oldest instant an
+    open or lately closed order of the ledger was sent. positions: signed base quantity by symbol; absent means none.
+    """
+
+    asked_at: datetime
+    orders: tuple[VenueOrder, ...]
+    trades: tuple[VenueTrade, ...]
+    positions: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalView:
+    """The ledger's side: open orders, and the closed ones that trades of the venue's answer may still belong to."""
+
+    account: str
+    orders: tuple[Order, ...]
+    positions: Mapping[str, Decimal]
