@@ -75,7 +75,6 @@ def run_evaluate(
     began = time.monotonic()
     with terminal_progress(console) as progress:
         result = evaluate_bundle(request, progress)
-    show_assessment(console, result.assessment)
     try:
         if as_json is not None:
             _write(as_json, report_bytes(result.to_json()))
@@ -86,6 +85,7 @@ def run_evaluate(
     except OSError as error:
         raise TrainingError(f"{error.filename}: cannot be written ({error.strerror})") from error
     written = [str(path) for path in (as_json, predictions, page) if path is not None]
+    show_assessment(console, result.assessment)
     decisions, seconds = result.assessment.evaluation.decisions, time.monotonic() - began
     console.print(f"{decisions:,} decisions in {seconds:.1f} s; written: {', '.join(written) or 'nothing'}", highlight=False)
     return result

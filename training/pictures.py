@@ -135,7 +135,7 @@ def equity_svg(equity: Equity, cost: str) -> str:
         points = plane.path(list(range(len(values))), values)
         parts.append(f'<polyline class="line c{i % 3}" style="fill:none" points="{points}"/>')
         key = f"{name}: {values[-1]:+.1f} %"
-        parts.append(f'<text class="key c{i % 3}" x="{_LEFT + 10 + 240 * i:.0f}" y="{_TOP + 12:.0f}">{text(key)}</text>')
+        parts.append(f'<text class="key c{i % 3}" x="{_LEFT + 10 + 240 * i:.0f}" y="{_TOP - 1:.0f}">{text(key)}</text>')
     months = [(i, list(group)) for i, (_, group) in enumerate(groupby(enumerate(equity.days), lambda day: day[1][:7]))]
     every = -(-len(months) // 12)
     ticks = [(float(group[0][0]), group[0][1][:7]) for i, group in months if i % every == 0 and len(group) > 7]

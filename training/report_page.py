@@ -53,7 +53,11 @@ def render_page(assessment: Assessment) -> str:
             equity_svg(assessment.curves.equity, figures.gate_cost),
             "At most one position a symbol, each held 60 minutes, capital shared equally, not compounded.",
         ),
-        section("By hour (UTC)", hours_svg(assessment.curves.by_hour), "Percent of issued signals that were right; few a cell."),
+        section(
+            "By hour (UTC)",
+            hours_svg(assessment.curves.by_hour),
+            "Percent of issued signals that were right; an hour with fewer than twenty is left empty.",
+        ),
         section("Signals by tier", _tier_table(assessment)),
         section("By symbol", _group_table("symbol", figures.by_symbol)),
         section("By side", _group_table("side", figures.by_side)),
@@ -97,10 +101,9 @@ def _headline_figures(assessment: Assessment) -> Mapping[str, object]:
     return {
         "right, of issued signals": f"{issued.precision.value:.1%}",
         "lower bound, asked 68 %": f"{issued.precision.low:.1%}",
-        "calibration error, asked 5 %": f"{issued.calibration_error.value:.1%} (≤ {issued.calibration_error.high:.1%})",
+        "calibration error, upper bound, asked 5 %": f"{issued.calibration_error.high:.1%}",
         "signals issued": f"{issued.precision.n:,}",
-        "an hour, all": f"{issued.signals_an_hour:.1f}",
-        "an hour, one position a symbol": f"{figures.one_position.signals_an_hour:.1f}",
+        "an hour / one position a symbol": f"{issued.signals_an_hour:.1f} / {figures.one_position.signals_an_hour:.1f}",
         f"bps a signal after {figures.gate_cost}": f"{issued.net_bps[figures.gate_cost].value:+.1f}",
     }
 
