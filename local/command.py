@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from local.bench_app import bench_app
 from local.data_commands import collect, data_app
 from local.evaluate_command import evaluate
 from local.features_app import features_app
@@ -83,6 +84,7 @@ def train(  # noqa: PLR0917 - typer passes by keyword
 
 app.command()(collect)
 app.command()(evaluate)
+app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(ftmo_app, name="ftmo")

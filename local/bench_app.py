@@ -1,0 +1,32 @@
+"""`signalbox bench ...` as typer sees it: figures of this machine, each with its peer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+bench_app = typer.Typer(help="Measure this machine, always beside a peer in the same run.", no_args_is_help=True)
+
+
+@bench_app.command("features")
+def features(  # noqa: PLR0917 - typer passes by keyword
+    data: Annotated[Path | None, typer.Option(help="A lake or a folder of recorded candles; default: the shared ones.")] = None,
+    schema: Annotated[str, typer.Option(help="Feature schema: v31 or v50.")] = "v50",
+    bars: Annotated[int, typer.Option(min=5_000, help="Bars of each symbol.")] = 2 * 365 * 1440,
+    workers: Annotated[int, typer.Option(min=1, help="Symbols computed side by side.")] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of ours; the best counts.")] = 3,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Feature matrix of years and features of the newest bar, against plain pandas."""
+    from local.bench.features import BenchOptions, run_bench  # noqa: PLC0415 - heavy packages, only where needed
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    folder = data or load_settings().recorded_candles
+    run_bench(BenchOptions(folder, schema, bars, workers, repeats, json_output=json_output))
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Measure this machine, always beside a peer in the same run."""
