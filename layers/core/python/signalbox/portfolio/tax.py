@@ -1,0 +1,135 @@
+"""Form 8949 rows from closed lots: columns, term, and a flag where the wash-sale window is touched. Not tax advice.
+
+Sources: IRS Instructions for Form 8949 (columns a to h; short sales: both dates are those of the closing); Publication 544
+(holding period: from the day after acquisition, long if more than one year); Revenue Ruling 66-7 (months of unequal
+length); Internal Revenue Code 1091 (61 days around a sale at a loss). Whether 1091 applies to a digital asset is for the
+filer: the window is flagged and nothing is adjusted. Dates are those of the taxpayer's zone. Perpetuals and CFDs may be
+taxed by other rules than spot; these rows state what happened.
+
+Money is exact until a row is made; a row has cents, half to even, and its gain is its proceeds minus its cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta, tzinfo
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+from signalbox.exact import exactly, to_places
+from signalbox.portfolio.entries import Fill
+from signalbox.portfolio.lots import Disposal
+
+CENTS: Final = 2
+WASH_WINDOW: Final = timedelta(days=30)  # before and after the sale, which with its own day makes 61
+
+
+class Term(StrEnum):
+    """Part I or part II of the form."""
+
+    SHORT = "SHORT"
+    LONG = "LONG"
+
+
+@dataclass(frozen=True, slots=True)
+class Form8949Row:
+    """One line of the form; the letters are its columns. Codes and adjustments (f, g) are left to the filer."""
+
+    description: str  # (a)
+    acquired: date  # (b)
+    sold: date  # (c)
+    proceeds: Decimal  # (d) after the fee of the sale
+    cost_basis: Decimal  # (e) with the fee of the purchase
+    gain: Decimal  # (h)
+    term: Term
+    in_wash_sale_window: bool  # a loss, and the same asset was opened within 30 days of it
+    lot_id: str
+    fill_id: str
+
+
+def term_of(acquired: date, sold: date) -> Term:
+    """Return LONG when held more than one year.
+
+    The holding period begins on the day after acquisition; a year is over when that day comes again. Where it does not
+    (29 February), the year is over on 1 March.
+    """
+    begins = acquired + timedelta(days=1)
+    try:
+        again = begins.replace(year=begins.year + 1)
+    except ValueError:  # 29 February
+        again = date(begins.year + 1, 3, 1)
+    return Term.LONG if sold >= again else Term.SHORT
+
+
+@exactly
+def form_8949(disposals: Iterable[Disposal], fills: Sequence[Fill], zone: tzinfo) -> tuple[Form8949Row, ...]:
+    """Return a row for each disposal, in order of closing.
+
+    fills: every fill of the accounts that may hold the asset, from 30 days before the first disposal until 30 days after
+    the last; the wash-sale flag can only see these. zone: the taxpayer's.
+    """
+    return tuple(_row(disposal, fills, zone) for disposal in disposals)
+
+
+def _row(disposal: Disposal, fills: Sequence[Fill], zone: tzinfo) -> Form8949Row:
+    opened, closed = (instant.astimezone(zone).date() for instant in (disposal.opened_at, disposal.closed_at))
+    size = abs(disposal.quantity)
+    at_open, at_close = size * disposal.open_price, size * disposal.close_price
+    if disposal.quantity > 0:
+        acquired, term = opened, term_of(opened, closed)
+        proceeds, basis = at_close - disposal.close_fee, at_open + disposal.open_fee
+    else:  # sold short: what was bought to close it is delivered at once
+        acquired, term = closed, Term.SHORT
+        proceeds, basis = at_open - disposal.open_fee, at_close + disposal.close_fee
+    proceeds, basis = to_places(proceeds, CENTS), to_places(basis, CENTS)
+    return Form8949Row(
+        description=f"{format(size.normalize(), 'f')} {disposal.symbol.partition('-')[0]}",
+        acquired=acquired,
+        sold=closed,
+        proceeds=proceeds,
+        cost_basis=basis,
+        gain=proceeds - basis,
+        term=term,
+        in_wash_sale_window=disposal.gain < 0 and _replaced(disposal, fills, closed, zone),
+        lot_id=disposal.lot_id,
+        fill_id=disposal.fill_id,
+    )
+
+
+def _replaced(disposal: Disposal, fills: Sequence[Fill], closed: date, zone: tzinfo) -> bool:
+    """Whether another fill of the opening direction lies in the window around the closing day."""
+    was_long = disposal.quantity > 0
+    return any(
+        fill.symbol == disposal.symbol
+        and (fill.signed_quantity > 0) == was_long
+        and fill.entry_id not in {disposal.lot_id, disposal.fill_id}
+        and abs(fill.at.astimezone(zone).date() - closed) <= WASH_WINDOW
+        for fill in fills
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Form8949Totals:
+    """The sums below one part of the form: of its rows as they are, so that they add up on paper."""
+
+    term: Term
+    rows: int
+    proceeds: Decimal
+    cost_basis: Decimal
+    gain: Decimal
+
+
+@exactly
+def totals(rows: Iterable[Form8949Row], term: Term) -> Form8949Totals:
+    """Return the totals of one part."""
+    part = [row for row in rows if row.term is term]
+    zero = Decimal("0.00")
+    return Form8949Totals(
+        term,
+        len(part),
+        sum((row.proceeds for row in part), zero),
+        sum((row.cost_basis for row in part), zero),
+        sum((row.gain for row in part), zero),
+    )
