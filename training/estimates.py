@@ -29,14 +29,14 @@ class Estimate:
 NOTHING: Final = Estimate(float("nan"), float("nan"), float("nan"), 0)
 
 
-def mean_by_day(values: NDArray[np.float64], day: NDArray[np.int64]) -> Estimate:
-    """Return the mean of the values with an interval from resampled whole days."""
+def mean_by_day(values: NDArray[np.float64], day: NDArray[np.int64], tail: float = 0.025) -> Estimate:
+    """Return the mean of the values with an interval from resampled whole days that leaves `tail` on each side."""
     if values.shape[0] == 0:
         return NOTHING
     _, index = np.unique(day, return_inverse=True)
     totals, counts = np.bincount(index, weights=values), np.bincount(index).astype(np.float64)
     weights = _day_weights(totals.shape[0])
-    low, high = np.quantile((weights @ totals) / (weights @ counts), [0.025, 0.975])
+    low, high = np.quantile((weights @ totals) / (weights @ counts), [tail, 1.0 - tail])
     return Estimate(float(values.mean()), float(low), float(high), int(values.shape[0]))
 
 

@@ -29,6 +29,7 @@ class TierReport:
     coverage: float
     signals_an_hour: float  # over all symbols
     buys: int
+    days: int  # with signals: the blocks behind every interval
     random_side: float  # expected precision of a coin on the same timestamps
     base_rates: dict[str, Estimate]  # precision of the rule on the same timestamps
     lift: dict[str, Estimate]  # precision minus that of the rule
@@ -190,6 +191,7 @@ def _tier(part: Scored, decisions: int, hours: float, majority: float, costs: Se
         coverage=len(part) / decisions,
         signals_an_hour=len(part) / hours,
         buys=int((part.side > 0).sum()),
+        days=int(np.unique(day).shape[0]),
         random_side=float((data.outcome != 0).mean() / 2.0) if len(part) else float("nan"),
         base_rates={name: mean_by_day(rate, day) for name, rate in rates.items()},
         lift={name: mean_by_day(hit - rate, day) for name, rate in rates.items()},

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 from signalbox.inference.manifest import PROMOTION_GATES, Gate, Verdict
 from training.estimates import Estimate
-from training.evaluation import Evaluation
+from training.evaluation import Evaluation, TierReport
 from training.integrity import Integrity
 from training.overfitting import MAX_OVERFITTING, MIN_DEFLATED_SHARPE, Overfitting
 from training.stability import MIN_STABLE, Stability
 
 MIN_PRECISION: Final = 0.68
 MAX_CALIBRATION_ERROR: Final = 0.05
+MIN_DAYS: Final = 20  # with signals: resampling fewer days gives an interval that is too narrow to judge by
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def judge(evidence: Evidence, *, in_sample: bool = False) -> dict[Gate, GateResu
     found = {
         Gate.G0: _integrity(evidence.integrity),
         Gate.G1: _judged(
+            issued,
             issued.precision,
             "precision of issued signals, lower 95 % bound >= 68%",
             MIN_PRECISION,
@@ -69,6 +71,7 @@ def judge(evidence: Evidence, *, in_sample: bool = False) -> dict[Gate, GateResu
             passed=issued.precision.low >= MIN_PRECISION,
         ),
         Gate.G2: _judged(
+            issued,
             lift,
             "precision above majority, momentum and reversal on the same timestamps, lower 95 % bound > 0",
             0.0,
@@ -76,6 +79,7 @@ def judge(evidence: Evidence, *, in_sample: bool = False) -> dict[Gate, GateResu
             passed=lift.low > 0,
         ),
         Gate.G3: _judged(
+            issued,
             issued.calibration_error,
             "debiased calibration error of issued signals, upper 95 % bound <= 5%",
             MAX_CALIBRATION_ERROR,
@@ -83,6 +87,7 @@ def judge(evidence: Evidence, *, in_sample: bool = False) -> dict[Gate, GateResu
             passed=issued.calibration_error.high <= MAX_CALIBRATION_ERROR,
         ),
         Gate.G4: _judged(
+            issued,
             net,
             f"mean outcome after {2 * evidence.evaluation.costs[cost]:g} bps a round trip ({cost}), lower 95 % bound > 0",
             0.0,
@@ -116,8 +121,12 @@ def passes_promotion(gates: dict[Gate, GateResult]) -> bool:
     return all(gates[gate].verdict is Verdict.PASS and not gates[gate].in_sample for gate in PROMOTION_GATES)
 
 
-def _judged(estimate: Estimate, asks: str, threshold: float, found: str, *, passed: bool) -> GateResult:
-    return GateResult(_verdict(passed=passed), asks, found, threshold, estimate.value, estimate.low, estimate.high, estimate.n)
+def _judged(issued: TierReport, estimate: Estimate, asks: str, threshold: float, found: str, *, passed: bool) -> GateResult:
+    """Return a verdict by the bound; without a signal it fails, with signals on too few days it cannot be judged."""
+    verdict = _verdict(passed=passed)
+    if 0 < issued.days < MIN_DAYS:
+        verdict, found = Verdict.NOT_EVALUATED, f"{issued.days} days with signals, needs at least {MIN_DAYS}; {found}"
+    return GateResult(verdict, asks, found, threshold, estimate.value, estimate.low, estimate.high, estimate.n)
 
 
 def _integrity(found: Integrity) -> GateResult:

@@ -11,7 +11,7 @@ from signalbox.reports.page import cards, document, section, table, text
 from training.assessment import Assessment
 from training.estimates import Estimate
 from training.evaluation import Group, TierReport
-from training.gates import MAX_CALIBRATION_ERROR, MIN_PRECISION, GateResult
+from training.gates import MAX_CALIBRATION_ERROR, MIN_DAYS, MIN_PRECISION, GateResult
 from training.pictures import PICTURE_STYLE, coverage_svg, equity_svg, hours_svg, reliability_svg
 
 _QUESTIONS: Final = {
@@ -80,6 +80,11 @@ def plain_verdict(assessment: Assessment) -> str:
         return "This model does not qualify and may not run: the integrity checks failed, so its figures cannot be trusted."
     if not issued.precision.n:
         return "This model does not qualify: it issued no signal in this period."
+    if issued.days < MIN_DAYS:
+        return (
+            f"This model does not qualify on this period: it issued signals on {issued.days} of its days; fewer than {MIN_DAYS} prove "
+            "nothing, whatever they show."
+        )
     right = f"{issued.precision.value:.1%} of its {issued.precision.n:,} signals were right"
     if not assessment.qualifies:
         asked = f"{MIN_PRECISION:.0%} is asked of the lower bound, which is {issued.precision.low:.1%}"

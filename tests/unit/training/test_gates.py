@@ -67,6 +67,14 @@ def test_precision_is_judged_by_its_lower_bound() -> None:
     assert headline(gates) == "NOT PROMOTABLE: G1 not passed; this model runs in shadow only"
 
 
+def test_few_days_prove_nothing_however_good_they_look() -> None:
+    gates = verdicts(*made_up(288 * 19, 0.45))
+    assert {gates[g].verdict for g in (Gate.G1, Gate.G2, Gate.G3, Gate.G4)} == {Verdict.NOT_EVALUATED}
+    assert gates[Gate.G1].found.startswith("19 days with signals, needs at least 20; 0.9")
+    assert not passes_promotion(gates)
+    assert verdicts(*made_up(288 * 20, 0.45))[Gate.G1].verdict is Verdict.PASS
+
+
 def test_without_signals_no_gate_passes() -> None:
     data, _ = made_up(500, 0.2)
     gates = verdicts(data, np.full(500, 0.5))

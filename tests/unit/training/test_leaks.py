@@ -162,3 +162,10 @@ def test_random_split_with_overlapping_labels_inflates_what_walk_forward_does_no
     honest = [precision(train, test) for train, test in WalkForward().split(rows, groups=times)]
     assert random[0] > np.mean(honest) + 0.12
     assert abs(np.mean(honest) - 0.5) < 0.04
+
+
+def test_placebo_of_a_short_period_is_flipped_until_there_are_days_enough() -> None:
+    always_up = StandIn(SCHEMA.names.index("realised_vol_60"), 1.0)  # never negative: on one trending coin it looks skilled
+    found = placebo_precision(always_up, [walk(10)], Span(START_MS + 4 * DAY_MS, START_MS + 10 * DAY_MS))  # type: ignore[arg-type]
+    assert found.low <= 0.5 <= found.high
+    assert found.n > 30 * 5.9 * 288
