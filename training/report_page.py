@@ -82,8 +82,8 @@ def plain_verdict(assessment: Assessment) -> str:
         return "This model does not qualify: it issued no signal in this period."
     if issued.days < MIN_DAYS:
         return (
-            f"This model does not qualify on this period: it issued signals on {issued.days} of its days; fewer than {MIN_DAYS} prove "
-            "nothing, whatever they show."
+            f"This model does not qualify on this period: it issued signals on {issued.days} of its days; "
+            f"fewer than {MIN_DAYS} prove nothing, whatever they show."
         )
     right = f"{issued.precision.value:.1%} of its {issued.precision.n:,} signals were right"
     if not assessment.qualifies:
