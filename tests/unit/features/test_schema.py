@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
-from signalbox.features import SCHEMAS, FeatureSchema, FeatureSchemaError, Reference, get_schema
+from signalbox.features import SCHEMAS, Feature, FeatureSchema, FeatureSchemaError, Reference, compute_features, get_schema
+from signalbox.features.program import BlockRun, compile_program
 from signalbox.market.candles import Symbol
+from tests.unit.features.synthetic_bars import walk
 
 HASHES = {  # a change of a schema refuses every model fitted on it: add a schema instead
     "v31": "1fa812eb1eae872c7294091b005626f837a8c3998b0f675a94907b64ff14c9a8",
@@ -67,3 +70,23 @@ def test_every_definition_says_what_it_is() -> None:
     for feature in get_schema("v50").features:
         assert all((feature.formula, feature.unit, feature.source, feature.windows))
         assert feature.warmup_bars >= max(1, min(feature.windows))
+
+
+@pytest.mark.parametrize("feature", get_schema("v50").features, ids=lambda feature: feature.name)
+def test_a_warm_up_is_as_long_as_its_definition_says(feature: Feature) -> None:
+    """With fewer bars than declared there is no number; with as many it is that of a long history."""
+    alone = FeatureSchema("alone", (feature,), contiguous_bars=2, reference=Reference(Symbol("BTC-USD"), 2, 2, 2))
+    eth, btc = walk(9_000, 8, symbol=Symbol("ETH-USD")), walk(9_000, 9)
+    batch = compute_features(alone, eth, reference=btc)
+    enough = compute_features(alone, eth.last(feature.warmup_bars), reference=btc)
+    if len(enough) >= alone.warmup_bars:
+        spread = float(np.nanstd(batch.values))
+        assert enough.values[-1, 0] == pytest.approx(batch.values[-1, 0], rel=1e-9, abs=1e-12 * max(spread, 1.0))
+    run, outputs = BlockRun(compile_program([feature.expression]), 1_440), [np.empty(1_440)]
+    early = min(feature.warmup_bars - 1, 1_440)
+    columns = (eth.open, eth.high, eth.low, eth.close, eth.volume, eth.open_time_ms / 60_000.0 + 1.0, btc.close)
+    with np.errstate(all="ignore"):
+        run.compute([column[:1_440] for column in columns], outputs)
+    recursive = feature.warmup_bars > 2 * max(feature.windows) + 2  # an average that has begun, and not yet forgotten its start
+    skips = "BTC" in feature.source  # its sums leave out what has no pair, as the first bar
+    assert recursive or skips or np.isnan(outputs[0][:early]).all()

@@ -180,13 +180,17 @@ def _is_referenced(schema: FeatureSchema, judged: NDArray[np.float64]) -> NDArra
 
 
 def _check(bars: Bars) -> None:
-    bad = ~np.isfinite(bars.volume) | (bars.volume < 0)
-    for price in (bars.open, bars.high, bars.low, bars.close):
-        bad |= ~(np.isfinite(price) & (price > 0))
-    if bad.any():
-        first = from_ms(int(bars.open_time_ms[np.argmax(bad)])).isoformat()
+    prices = (bars.open, bars.high, bars.low, bars.close)
+    # NaN is neither; the rows are looked at one by one only to say which are wrong
+    possible = [len(bars) == 0 or (price.min() > 0 and price.max() < np.inf) for price in prices]
+    possible.append(len(bars) == 0 or (bars.volume.min() >= 0 and bars.volume.max() < np.inf))
+    if not all(possible):
+        good = np.isfinite(bars.volume) & (bars.volume >= 0)
+        for price in prices:
+            good &= np.isfinite(price) & (price > 0)
+        first = from_ms(int(bars.open_time_ms[np.argmin(good)])).isoformat()
         raise FeatureSchemaError(
-            f"{bars.symbol}: expected finite prices above 0 and volumes of 0 or more, was not so in {int(bad.sum())} bars, "
+            f"{bars.symbol}: expected finite prices above 0 and volumes of 0 or more, was not so in {int((~good).sum())} bars, "
             f"first {first}"
         )
     if (bars.open_time_ms % MINUTE_MS).any():
