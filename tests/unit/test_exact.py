@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.exact import ZERO, exactly, ratio, share, to_places
+from signalbox.exact import ZERO, exactly, ratio, share, to_places, to_step, up_to_places
 
 AMOUNTS = st.decimals("-999999999999999999", "999999999999999999", places=18)
 PARTS = st.decimals("0.000000000000000001", "999999999999999999", places=18)
@@ -58,3 +58,17 @@ def test_a_share_rounds_half_to_even_at_eighteen_places() -> None:
 def test_shown_figures_round_half_to_even() -> None:
     assert ratio(Decimal(1), Decimal(8), 2) == Decimal("0.12")
     assert to_places(Decimal("2.675"), 2) == Decimal("2.68")
+
+
+def test_fees_round_against_us() -> None:
+    assert up_to_places(Decimal("0.001"), 2) == Decimal("0.01")
+    assert up_to_places(Decimal("-0.019"), 2) == Decimal("-0.01")
+
+
+@given(AMOUNTS, st.sampled_from(["0.01", "0.25", "5", "0.00000001"]))
+def test_a_step_below_and_a_step_above_enclose_the_amount(amount: Decimal, size: str) -> None:
+    step = Fraction(size)
+    below, above = (Fraction(to_step(amount, Decimal(size), upwards=up)) for up in (False, True))
+    assert below <= Fraction(amount) <= above
+    assert above - below in {0, step}
+    assert below % step == above % step == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import (
+    ROUND_CEILING,
     ROUND_HALF_EVEN,
     Context,
     Decimal,
@@ -75,3 +76,17 @@ def ratio(numerator: Decimal, denominator: Decimal, places: int) -> Decimal:
 def to_places(amount: Decimal, places: int) -> Decimal:
     """Return `amount` rounded half to even to `places` decimals, for showing; exact when it has no more."""
     return amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, _ROUNDED)
+
+
+def up_to_places(amount: Decimal, places: int) -> Decimal:
+    """Return `amount` rounded towards plus infinity to `places` decimals: for a fee that is estimated, never in our favour."""
+    return amount.quantize(Decimal(1).scaleb(-places), ROUND_CEILING, _ROUNDED)
+
+
+def to_step(amount: Decimal, step: Decimal, *, upwards: bool) -> Decimal:
+    """Return the nearest multiple of `step` not below (upwards) or not above `amount`; exact."""
+    with localcontext(_EXACT):
+        rest = amount % step
+        if rest < 0:
+            rest += step  # % has the sign of the amount
+        return amount - rest + (step if upwards and rest else 0)

@@ -1,0 +1,116 @@
+"""The exits of a position on bars: stop loss, take profit, timeout. Worst first where one bar allows more than one.
+
+The exit is an order of the other side. Its stop loss is a stop order, its take profit a resting limit order and its
+timeout a market order, each read from the bar as `quotes` says. In one bar:
+
+1. at the open: the stop if it opens beyond it, else the target if it opens beyond it (at the target's price), else the
+   timeout when its instant has come;
+2. inside the bar: the stop if it was touched, and only else the target;
+3. in the bar of an entry inside it: the stop if it was touched, never the target, for nobody knows what came first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from numpy.random import Generator
+
+from signalbox.exact import exactly
+from signalbox.market.candles import Candle
+from signalbox.orders.errors import OrderTermsError
+from signalbox.orders.events import Liquidity, OrderFilled
+from signalbox.orders.order import Order
+from signalbox.orders.paper.quotes import Execution, Quotes
+from signalbox.orders.paper.venue import PaperVenue
+from signalbox.orders.terms import Leg, Side
+
+
+class EntryTiming(StrEnum):
+    """Where in its bar a position was entered: a market order at the open, a limit or stop order somewhere inside."""
+
+    AT_OPEN = "AT_OPEN"
+    INSIDE = "INSIDE"
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """The exits of one position. `side` is the side that opened it; a bracket without any exit is refused."""
+
+    side: Side
+    entry_bar: datetime  # open_time of the bar it was entered in
+    timing: EntryTiming
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    deadline: datetime | None = None  # out at the first open at or after it
+
+    def __post_init__(self) -> None:
+        if self.stop_loss is None and self.take_profit is None and self.deadline is None:
+            raise OrderTermsError("expected a stop loss, a take profit or a deadline, was none")
+        if self.stop_loss is not None and self.take_profit is not None:
+            low, high = sorted((self.stop_loss, self.take_profit))
+            if low == high or (self.stop_loss < self.take_profit) != (self.side is Side.BUY):
+                raise OrderTermsError(
+                    f"{self.side}: expected the stop behind the target, was {self.stop_loss} and {self.take_profit}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class BarrierHit:
+    """Which exit a bar reached and what it trades at, before slippage and rounding."""
+
+    leg: Leg  # STOP_LOSS, TAKE_PROFIT or TIMEOUT
+    execution: Execution
+
+
+@exactly
+def barrier_hit(bracket: Bracket, bar: Candle, half_spread: Decimal) -> BarrierHit | None:
+    """Return the exit this bar reaches, or None. `half_spread`: of the venue's model for this bar."""
+    if bar.open_time < bracket.entry_bar:
+        return None
+    quotes = Quotes(bar, bracket.side.opposite, half_spread)
+    if bar.open_time == bracket.entry_bar:
+        return _in_entry_bar(bracket, quotes)
+    return _at_open(bracket, quotes) or _stop(bracket, quotes) or _target(bracket, quotes)
+
+
+def _in_entry_bar(bracket: Bracket, quotes: Quotes) -> BarrierHit | None:
+    if bracket.timing is EntryTiming.AT_OPEN:
+        return _stop(bracket, quotes) or _target(bracket, quotes)
+    touched = quotes.stop_inside(bracket.stop_loss) if bracket.stop_loss is not None else None
+    return BarrierHit(Leg.STOP_LOSS, touched) if touched is not None else None
+
+
+def _at_open(bracket: Bracket, quotes: Quotes) -> BarrierHit | None:
+    open_time, touch = quotes.bar.open_time, quotes.touch(quotes.bar.open)
+    stop = _stop(bracket, quotes)
+    if stop is not None and stop.execution.at == open_time:
+        return stop
+    if bracket.take_profit is not None and not quotes.worse(touch, bracket.take_profit):
+        return BarrierHit(Leg.TAKE_PROFIT, Execution(bracket.take_profit, Liquidity.MAKER, open_time, slips=False))
+    if bracket.deadline is not None and bracket.deadline <= open_time:
+        return BarrierHit(Leg.TIMEOUT, quotes.market(open_time))
+    return None
+
+
+def _stop(bracket: Bracket, quotes: Quotes) -> BarrierHit | None:
+    execution = quotes.stop(bracket.stop_loss) if bracket.stop_loss is not None else None
+    return BarrierHit(Leg.STOP_LOSS, execution) if execution is not None else None
+
+
+def _target(bracket: Bracket, quotes: Quotes) -> BarrierHit | None:
+    execution = quotes.resting_limit(bracket.take_profit) if bracket.take_profit is not None else None
+    return BarrierHit(Leg.TAKE_PROFIT, execution) if execution is not None else None
+
+
+def barrier_fill(venue: PaperVenue, order: Order, hit: BarrierHit, bar: Candle, rng: Generator) -> OrderFilled:
+    """Return the trade that fills the exit's order whole. Raises OrderTermsError if the order is of another leg.
+
+    Exits are not limited by the volume of the bar: a position that has to go is assumed to find the other side, at the
+    price of the models.
+    """
+    if order.terms.leg is not hit.leg:
+        raise OrderTermsError(f"{order.client_order_id}: expected an order of {hit.leg}, was {order.terms.leg}")
+    return venue.fill(order, order.leaves, hit.execution, bar, rng)

@@ -1,0 +1,217 @@
+"""The paper venue: what it answers to an order, and what a bar does to the orders it holds. Pure; see the package's page.
+
+Time: an order is at the venue when its acceptance says so. It may trade in the bar that opens then or later; one that
+arrives at most `arrival_tolerance` after an open still gets that open. A cancel or update works from the first bar that
+opens after it arrived; a bar that is open when it arrives trades first. An order that expires inside a bar does not trade
+in it. A trade id names order and bar, so the same bar given twice is the same trade.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from numpy.random import Generator
+
+from signalbox.exact import ZERO, exactly, to_step
+from signalbox.market.candles import ONE_MINUTE, Candle, to_ms
+from signalbox.orders.application import apply
+from signalbox.orders.errors import OrderTermsError
+from signalbox.orders.events import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderUpdated,
+    OrderUpdateRejected,
+)
+from signalbox.orders.order import Order
+from signalbox.orders.paper.models import (
+    LatencyModel,
+    LiquidityModel,
+    ProportionalFees,
+    RejectionModel,
+    SlippageModel,
+    SpreadModel,
+)
+from signalbox.orders.paper.quotes import Execution, Quotes
+from signalbox.orders.terms import OrderType, Side, TimeInForce
+
+LOT_SIZE: Final = "LOT_SIZE"
+TICK_SIZE: Final = "TICK_SIZE"
+REDUCE_ONLY: Final = "REDUCE_ONLY"
+RANDOM: Final = "RANDOM"
+UPDATE_IMPOSSIBLE: Final = "UPDATE_IMPOSSIBLE"
+CANCEL_REQUESTED: Final = "CANCEL_REQUESTED"
+
+
+@dataclass(frozen=True, slots=True)
+class PaperInstrument:
+    """Steps of the venue: prices are multiples of `tick`, quantities of `lot`."""
+
+    tick: Decimal
+    lot: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PaperVenue:
+    """The models of one venue. Prices are rounded to the tick against us, quantities down to the lot."""
+
+    instruments: Mapping[str, PaperInstrument]
+    spread: SpreadModel
+    slippage: SlippageModel
+    fees: ProportionalFees
+    latency: LatencyModel
+    liquidity: LiquidityModel
+    rejections: RejectionModel
+    arrival_tolerance: timedelta = timedelta(seconds=1)
+
+    def instrument(self, symbol: str) -> PaperInstrument:
+        """Return the steps of a symbol. Raises OrderTermsError for one the venue does not have."""
+        if symbol not in self.instruments:
+            raise OrderTermsError(f"expected one of {sorted(self.instruments)}, was {symbol}")
+        return self.instruments[symbol]
+
+    @exactly
+    def answer(self, order: Order, position: Decimal, rng: Generator) -> OrderEvent:
+        """Return the acceptance or rejection of an order that was submitted.
+
+        position: signed, of the order's account and symbol; what reduce-only is judged on. Raises OrderTermsError when it
+        was not submitted.
+        """
+        if order.submitted_at is None:
+            raise OrderTermsError(f"{order.client_order_id}: expected a submitted order, was {order.state}")
+        at = order.submitted_at + self.latency.delay(rng)
+        reason = self._refusal(order, position) or (RANDOM if self.rejections.is_rejected(rng) else None)
+        if reason is not None:
+            return OrderRejected(client_order_id=order.client_order_id, at=at, reason=reason)
+        return OrderAccepted(client_order_id=order.client_order_id, at=at, venue_order_id=f"P{order.client_order_id}")
+
+    def _refusal(self, order: Order, position: Decimal) -> str | None:
+        steps = self.instrument(order.terms.symbol)
+        if order.quantity % steps.lot:
+            return LOT_SIZE
+        if any(price is not None and price % steps.tick for price in (order.limit_price, order.stop_price)):
+            return TICK_SIZE
+        if order.terms.reduce_only and position * order.terms.side.sign >= 0:
+            return REDUCE_ONLY
+        return None
+
+    @exactly
+    def match(self, order: Order, bar: Candle, position: Decimal, rng: Generator) -> tuple[OrderEvent, ...]:
+        """Return what this closed bar does to an order the venue holds, oldest first; nothing for any other order."""
+        if order.accepted_at is None or order.state.is_closed:
+            return ()
+        events: list[OrderEvent] = []
+        order = self._settle_requests(order, bar, events, rng)
+        if order.state.is_closed or order.accepted_at is None or order.accepted_at > bar.open_time + self.arrival_tolerance:
+            return tuple(events)
+        if order.terms.expires_at is not None and order.terms.expires_at < bar.close_time:
+            events.append(OrderExpired(client_order_id=order.client_order_id, at=order.terms.expires_at, reason=TimeInForce.GTD))
+            return tuple(events)
+        if trade_id(order, bar) not in {trade.trade_id for trade in order.trades}:
+            fill = self._fill(order, bar, position, rng)
+            if fill is not None:
+                events.append(fill)
+                order, position = apply(order, fill), position + order.terms.signed(fill.quantity)
+        if not order.state.is_closed and (reason := _why_over(order, position)) is not None:
+            events.append(OrderCanceled(client_order_id=order.client_order_id, at=bar.close_time, reason=reason))
+        return tuple(events)
+
+    def _settle_requests(self, order: Order, bar: Candle, events: list[OrderEvent], rng: Generator) -> Order:
+        """Answer the cancel and update that arrived before the bar opened, in the order they were asked."""
+        update, cancel = order.pending_update, order.pending_cancel
+        if update is not None and (at := update.requested_at + self.latency.delay(rng)) <= bar.open_time:
+            answer = {"client_order_id": order.client_order_id, "at": at, "request_id": update.request_id}
+            is_possible = update.quantity >= order.filled and not update.quantity % self.instrument(order.terms.symbol).lot
+            events.append(OrderUpdated(**answer) if is_possible else OrderUpdateRejected(**answer, reason=UPDATE_IMPOSSIBLE))
+            order = apply(order, events[-1])
+        if cancel is not None and not order.state.is_closed:
+            at = cancel.requested_at + self.latency.delay(rng)
+            if at <= bar.open_time:
+                events.append(OrderCanceled(client_order_id=order.client_order_id, at=at, reason=CANCEL_REQUESTED))
+                order = apply(order, events[-1])
+        return order
+
+    def _fill(self, order: Order, bar: Candle, position: Decimal, rng: Generator) -> OrderFilled | None:
+        execution = self._execution(order, bar)
+        quantity = self._quantity(order, bar, position)
+        if execution is None or not quantity:
+            return None
+        if order.terms.time_in_force is TimeInForce.FOK and quantity < order.leaves:
+            return None
+        return self.fill(order, quantity, execution, bar, rng)
+
+    @exactly
+    def fill(self, order: Order, quantity: Decimal, execution: Execution, bar: Candle, rng: Generator) -> OrderFilled:
+        """Return the trade of an execution: slipped, rounded to the tick against us, with its fee."""
+        price = self._price(order, execution, bar, rng)
+        return OrderFilled(
+            client_order_id=order.client_order_id,
+            at=execution.at,
+            account=order.terms.account,
+            symbol=order.terms.symbol,
+            trade_id=trade_id(order, bar),
+            quantity=quantity,
+            price=price,
+            fee=self.fees.fee(quantity * price, execution.liquidity),
+            liquidity=execution.liquidity,
+        )
+
+    def _execution(self, order: Order, bar: Candle) -> Execution | None:
+        quotes = Quotes(bar, order.terms.side, self.spread.half_spread(bar))
+        arrived = order.accepted_at or bar.open_time
+        match order.terms.type:
+            case OrderType.MARKET:
+                return quotes.market(arrived)
+            case OrderType.LIMIT:
+                limit = order.limit_price or ZERO
+                is_new = arrived > bar.open_time - ONE_MINUTE + self.arrival_tolerance
+                taken = quotes.marketable_limit(limit, arrived) if is_new else None
+                return taken or quotes.resting_limit(limit)
+            case OrderType.STOP:
+                if order.trades:  # triggered in an earlier bar: what is left is a market order
+                    return quotes.market(arrived)
+                return quotes.stop(order.stop_price or ZERO)
+
+    def _quantity(self, order: Order, bar: Candle, position: Decimal) -> Decimal:
+        limits = [order.leaves, self.liquidity.available(bar)]
+        if order.terms.reduce_only:
+            limits.append(max(-position * order.terms.side.sign, ZERO))
+        most = min(limit for limit in limits if limit is not None)
+        return to_step(most, self.instrument(order.terms.symbol).lot, upwards=False)
+
+    def _price(self, order: Order, execution: Execution, bar: Candle, rng: Generator) -> Decimal:
+        side, tick = order.terms.side, self.instrument(order.terms.symbol).tick
+        price = execution.price
+        if execution.slips:
+            price += side.sign * self.slippage.slippage(execution.price, bar, rng)
+        price = max(to_step(price, tick, upwards=side is Side.BUY), tick)
+        if execution.cap is not None:
+            price = min(price, execution.cap) if side is Side.BUY else max(price, execution.cap)
+        return price
+
+
+def _why_over(order: Order, position: Decimal) -> str | None:
+    """Why the venue takes the rest of an order out after a bar it could trade in."""
+    if order.terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}:
+        return order.terms.time_in_force
+    if order.terms.reduce_only and position * order.terms.side.sign >= 0:
+        return REDUCE_ONLY
+    return None
+
+
+def trade_id(order: Order, bar: Candle) -> str:
+    """Return the id of the trade of an order in a bar; there is at most one."""
+    return f"P{order.client_order_id}-{to_ms(bar.open_time)}"
+
+
+def seed_of(order: Order, instant: datetime) -> int:
+    """Return a seed for the Generator of one answer or bar, so that a second delivery draws the same numbers."""
+    return int.from_bytes(hashlib.sha256(f"{order.client_order_id}:{to_ms(instant)}".encode()).digest()[:8], "big")
