@@ -51,6 +51,9 @@ infrastructure: $(READY)  ## tests of the synthesised templates
 e2e: $(READY)  ## tests on the local cloud
 	@$(BIN)/python -m pytest tests/e2e
 
+bench: $(READY)  ## the features of years and of the newest bar beside plain pandas
+	@$(BIN)/signalbox bench features $(ARGS)
+
 check: $(READY)  ## lint, format, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
