@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -77,6 +78,12 @@ def test_missed_acceptance_fills_and_end_are_recorded_in_order() -> None:
     )
     assert kinds(actions) == ["OrderAccepted", "OrderFilled", "OrderFilled", "OrderCanceled"]
     assert (order.state, order.filled, order.venue_order_id) == (OrderState.CANCELED, 3, "v-1")
+
+
+def test_missed_fills_are_recorded_in_the_order_of_the_trades() -> None:
+    first, second = replace(trade("t-9", "1"), executed_at=seconds(3)), replace(trade("t-1", "1"), executed_at=seconds(4))
+    _, order = compared(accepted(), at_venue(filled="2"), second, first, position="2")
+    assert [t.trade_id for t in order.trades] == ["t-9", "t-1"]
 
 
 def test_an_order_that_filled_while_we_were_away_is_filled() -> None:

@@ -73,6 +73,7 @@ class EquitySnapshot:
     unrealised: Decimal
     equity: Decimal
     exposure: Decimal  # sum of the absolute values of the positions
+    transfers: Decimal
     realised: Decimal
     fees: Decimal
     funding: Decimal
@@ -163,6 +164,7 @@ def snapshot(books: Books, marks: Mapping[str, Decimal], at: datetime) -> Equity
         unrealised=sum((p.unrealised(marks[symbol]) for symbol, p in held.items()), ZERO),
         equity=books.cash + sum(values, ZERO),
         exposure=sum((abs(value) for value in values), ZERO),
+        transfers=books.transfers,
         realised=sum((p.realised for p in every), ZERO),
         fees=sum((p.fees for p in every), ZERO),
         funding=sum((p.funding for p in every), ZERO),
