@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,7 +43,7 @@ class Reply:
 SILENCE: Final = Reply(0, b"", silent=True)
 
 
-class StandInServer:
+class StandInServer(ABC):
     """Serves until closed; binds 127.0.0.1 only, on a free port unless one is given."""
 
     def __init__(self, port: int = 0) -> None:
@@ -104,9 +105,9 @@ class StandInServer:
         """Its address, without a slash at the end."""
         return f"http://{LOOPBACK}:{self.port}"
 
+    @abstractmethod
     def answer(self, request: Request) -> Reply:
         """Say what this stand-in says. Called from many threads."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Stop serving and release who waits on a timeout fault. Safe to call again."""
