@@ -19,7 +19,7 @@ from local.demo import DemoOptions, run_demo
 from local.errors import DataError, ServiceError
 from local.processes import Service, free_port, port_is_free, wait_until
 from local.settings import load_settings
-from local.stand_ins.server import StandInServer
+from local.stand_ins.telegram import TelegramStandIn
 from local.view import CycleFacts, LiveView, PlainView
 from signalbox.market.candles import Symbol
 from signalbox.signals.ports import Refusal
@@ -83,7 +83,7 @@ def test_waiting_names_what_did_not_come() -> None:
 
 
 def test_port_in_use_is_not_free() -> None:
-    server = StandInServer()
+    server = TelegramStandIn()
     assert not port_is_free(server.port)
     server.close()
     server.close()
