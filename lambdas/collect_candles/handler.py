@@ -8,22 +8,14 @@ from datetime import datetime
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from signalbox.bootstrap.collect_candles import compose
 from signalbox.contracts import Metric
+from signalbox.events import ScheduledJob
 from signalbox.market.collection import CollectionReport
 
 logger = Logger()
 metrics = Metrics()
-
-
-class CollectCandles(BaseModel):
-    """The schedule's input."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    job: str
-    scheduled_at: AwareDatetime
 
 
 def make_handler(
@@ -34,7 +26,7 @@ def make_handler(
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, object]:
-        command = CollectCandles.model_validate(event)
+        command = ScheduledJob.model_validate(event)
         report = collect(command.scheduled_at)
         for item in report.symbols:
             outcome = "symbol_collected" if item.problem is None else "symbol_not_collected"

@@ -8,22 +8,14 @@ from datetime import datetime
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from signalbox.bootstrap.compact_candles import compose
 from signalbox.contracts import Metric
+from signalbox.events import ScheduledJob
 from signalbox.market.compaction import CompactionError, CompactionReport
 
 logger = Logger()
 metrics = Metrics()
-
-
-class CompactCandles(BaseModel):
-    """The schedule's input."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    job: str
-    scheduled_at: AwareDatetime
 
 
 def _report(report: CompactionReport) -> None:
@@ -50,7 +42,7 @@ def make_handler(
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
-        command = CompactCandles.model_validate(event)
+        command = ScheduledJob.model_validate(event)
         report = compact(command.scheduled_at)
         _report(report)
         if failed := [day.key.path for day in report.days if day.error is not None]:

@@ -8,21 +8,13 @@ from datetime import datetime
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from signalbox.bootstrap.relay_outbox import compose
 from signalbox.contracts import Metric
+from signalbox.events import ScheduledJob
 
 logger = Logger()
 metrics = Metrics()
-
-
-class RelayOutbox(BaseModel):
-    """The schedule's input."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    job: str
-    scheduled_at: AwareDatetime
 
 
 def make_handler(
@@ -33,7 +25,7 @@ def make_handler(
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
-        command = RelayOutbox.model_validate(event)
+        command = ScheduledJob.model_validate(event)
         oldest, published = relay()
         age = max((command.scheduled_at - oldest).total_seconds(), 0.0) if oldest is not None else 0.0
         metrics.add_metric(Metric.OUTBOX_OLDEST_AGE, MetricUnit.Seconds, age)

@@ -168,6 +168,14 @@ class AlertUndeliverable(_Event):
         return f"{self.type}:{self.alert_id}:{self.chat_id}"
 
 
+class ScheduledJob(BaseModel):
+    """The input of every schedule (cdk/constructs/schedule.py): the job, and the instant that is its clock. Not on the bus."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    job: str
+    scheduled_at: AwareDatetime
+
+
 Event: TypeAlias = CandlesClosed | SignalGenerated | MarketDataStale | MarketDataRecovered | ModelRefused | AlertUndeliverable
 _BY_TYPE: dict[str, TypeAdapter[Any]] = {
     cls.type.value: TypeAdapter(cls)
