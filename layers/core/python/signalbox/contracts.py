@@ -22,11 +22,24 @@ class EventType(StrEnum):
     """`detail-type` on the bus; the payloads are in `signalbox.events`."""
 
     CANDLES_CLOSED = "CandlesClosed"
+    CYCLE_DECIDED = "CycleDecided"
     SIGNAL_GENERATED = "SignalGenerated"
     MARKET_DATA_STALE = "MarketDataStale"
     MARKET_DATA_RECOVERED = "MarketDataRecovered"
     MODEL_REFUSED = "ModelRefused"
     ALERT_UNDELIVERABLE = "AlertUndeliverable"
+    EXECUTION_REQUESTED = "ExecutionRequested"
+    EXECUTION_REPORTED = "ExecutionReported"
+    VENUE_VIEW_REQUESTED = "VenueViewRequested"
+    VENUE_VIEW_REPORTED = "VenueViewReported"
+    ORDER_REFUSED = "OrderRefused"
+    TRADE_OPENED = "TradeOpened"
+    TRADE_CLOSED = "TradeClosed"
+    RISK_WARNING = "RiskWarning"
+    TRADING_HALTED = "TradingHalted"
+    TRADING_RESUMED = "TradingResumed"
+    RULE_BREACHED = "RuleBreached"
+    TARGET_REACHED = "TargetReached"
 
 
 class Function(StrEnum):

@@ -9,20 +9,35 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from typing_extensions import override
 
 from signalbox.contracts import EventType
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+_BY_TYPE: Final[dict[str, type[BusEvent]]] = {}
 
 
-class _Event(BaseModel, ABC):
+class BusEvent(BaseModel, ABC):
+    """What every event on the bus is. A subclass with a `type` is known to `parse_event` once its module is imported.
+
+    Each room declares its own events (orders/messages.py, trading/events.py, library/events.py); those of the cycle are here.
+    """
+
     model_config = ConfigDict(frozen=True, extra="forbid")
     type: ClassVar[EventType]
+
+    @classmethod
+    @override
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if "type" in cls.__dict__:
+            if cls.type.value in _BY_TYPE:
+                raise TypeError(f"{cls.type}: expected one class of this type, was {cls.__name__} too")
+            _BY_TYPE[cls.type.value] = cls
 
     @property
     @abstractmethod
@@ -68,7 +83,7 @@ class SymbolCandles(BaseModel):
     refused: int = 0  # rows of the venue's answer that were not usable
 
 
-class CandlesClosed(_Event):
+class CandlesClosed(BusEvent):
     """One part of what collect_candles brought for a cycle. The cycle is decided when all its parts are recorded."""
 
     type: ClassVar[EventType] = EventType.CANDLES_CLOSED
@@ -84,7 +99,7 @@ class CandlesClosed(_Event):
         return f"{self.type}:{self.venue}:{self.cycle_at.isoformat()}:{self.part}/{self.parts}"
 
 
-class SignalGenerated(_Event):
+class SignalGenerated(BusEvent):
     """One decision for one symbol. `issued` is false for HOLD; `late` when a newer cycle was decided before it."""
 
     type: ClassVar[EventType] = EventType.SIGNAL_GENERATED
@@ -109,7 +124,7 @@ class SignalGenerated(_Event):
         return f"{self.type}:{self.symbol}:{self.decided_at.isoformat()}:{self.deployment}"
 
 
-class MarketDataStale(_Event):
+class MarketDataStale(BusEvent):
     """A symbol stopped being decidable at this cycle; the next cycles are refused too until it recovers."""
 
     type: ClassVar[EventType] = EventType.MARKET_DATA_STALE
@@ -124,7 +139,7 @@ class MarketDataStale(_Event):
         return f"{self.type}:{self.symbol}:{self.since.isoformat()}"
 
 
-class MarketDataRecovered(_Event):
+class MarketDataRecovered(BusEvent):
     """A symbol is decidable again."""
 
     type: ClassVar[EventType] = EventType.MARKET_DATA_RECOVERED
@@ -138,7 +153,7 @@ class MarketDataRecovered(_Event):
         return f"{self.type}:{self.symbol}:{self.at.isoformat()}"
 
 
-class ModelRefused(_Event):
+class ModelRefused(BusEvent):
     """A bundle was not loaded. The one before it, if any, stays in use."""
 
     type: ClassVar[EventType] = EventType.MODEL_REFUSED
@@ -153,7 +168,7 @@ class ModelRefused(_Event):
         return f"{self.type}:{self.deployment}"  # once per deployment, however many cycles meet it
 
 
-class AlertUndeliverable(_Event):
+class AlertUndeliverable(BusEvent):
     """An alert the messenger will never accept (a blocked bot, an unknown chat); the text is kept."""
 
     type: ClassVar[EventType] = EventType.ALERT_UNDELIVERABLE
@@ -176,15 +191,10 @@ class ScheduledJob(BaseModel):
     scheduled_at: AwareDatetime
 
 
-Event: TypeAlias = CandlesClosed | SignalGenerated | MarketDataStale | MarketDataRecovered | ModelRefused | AlertUndeliverable
-_BY_TYPE: dict[str, TypeAdapter[Any]] = {
-    cls.type.value: TypeAdapter(cls)
-    for cls in (CandlesClosed, SignalGenerated, MarketDataStale, MarketDataRecovered, ModelRefused, AlertUndeliverable)
-}
+Event: TypeAlias = BusEvent
 
 
 def parse_event(detail_type: str, detail: dict[str, Any]) -> Event:
     """Return the event of a bus message. Raises KeyError for an unknown type, pydantic.ValidationError for a bad payload."""
     facts = {key: value for key, value in detail.items() if key != "event_id"}
-    event: Event = _BY_TYPE[detail_type].validate_python(facts)
-    return event
+    return _BY_TYPE[detail_type].model_validate(facts)

@@ -8,8 +8,6 @@ from decimal import Decimal
 from typing import Final
 
 from signalbox.events import (
-    AlertUndeliverable,
-    CandlesClosed,
     Event,
     MarketDataRecovered,
     MarketDataStale,
@@ -56,7 +54,7 @@ def render_alert(event: Event) -> Alert | None:
         case ModelRefused():
             kept = f"{event.kept} stays in use" if event.kept else "no model is in use, so no signals are made"
             return Alert(event.event_id, f"⛔ Model {event.deployment} was refused: {event.reason} ({kept}).")
-        case CandlesClosed() | AlertUndeliverable():
+        case _:
             return None
 
 

@@ -1,0 +1,147 @@
+"""What the ledger and the venues tell each other over the bus: do this, this happened, what do you have, this is what I have.
+
+The ledger asks with ExecutionRequested and VenueViewRequested; the edge answers with ExecutionReported and VenueViewReported.
+An answer carries order events as they are recorded (orders/events.py), so that applying it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, ClassVar, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import override
+
+from signalbox.contracts import EventType
+from signalbox.events import BusEvent
+from signalbox.exact import ZERO, Amount, PositiveAmount
+from signalbox.orders.events import Liquidity, OrderEvent, OrderKey, Text
+from signalbox.orders.terms import OrderTerms, Side
+from signalbox.orders.venue_view import VenueStatus
+
+AccountName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+AnyOrderEvent = Annotated[OrderEvent, Field(discriminator="kind")]
+
+
+class Instruction(StrEnum):
+    """What a venue is asked to do."""
+
+    SUBMIT = "SUBMIT"
+    CANCEL = "CANCEL"
+    REPLACE = "REPLACE"
+
+
+class ExecutionRequested(BusEvent):
+    """One instruction for a venue, released by the interlocking. `request_id` names a cancel or replace; a submit has none.
+
+    `terms.send_before` bounds a submit: the edge never sends at or after it, and reports OrderExpired instead.
+    """
+
+    type: ClassVar[EventType] = EventType.EXECUTION_REQUESTED
+    account: AccountName
+    venue: Text
+    instruction: Instruction
+    client_order_id: OrderKey
+    terms: OrderTerms
+    at: AwareDatetime
+    snapshot_id: Text | None = None  # of the risk snapshot it was approved on; reductions by the kill switch have one too
+    venue_order_id: Text | None = None
+    request_id: Text | None = None
+    quantity: PositiveAmount | None = None  # REPLACE: the new total
+    limit_price: PositiveAmount | None = None
+    stop_price: PositiveAmount | None = None
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if (self.request_id is None) != (self.instruction is Instruction.SUBMIT):
+            raise ValueError(f"expected a request_id with CANCEL and REPLACE alone, was {self.instruction} {self.request_id}")
+        if self.client_order_id != self.terms.client_order_id:
+            raise ValueError(f"expected the id {self.terms.client_order_id} of these terms, was {self.client_order_id}")
+        return self
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.client_order_id}:{self.instruction}:{self.request_id or 'submit'}"
+
+
+class ExecutionReported(BusEvent):
+    """What a venue, or the way to it, did to one order, oldest first."""
+
+    type: ClassVar[EventType] = EventType.EXECUTION_REPORTED
+    account: AccountName
+    client_order_id: OrderKey
+    reported_at: AwareDatetime
+    events: Annotated[tuple[AnyOrderEvent, ...], Field(min_length=1)]
+
+    @property
+    @override
+    def event_id(self) -> str:
+        facts = hashlib.sha256("\n".join(event.event_id for event in self.events).encode()).hexdigest()[:24]
+        return f"{self.type}:{self.client_order_id}:{facts}"
+
+
+class VenueViewRequested(BusEvent):
+    """The ledger wants to compare an account: open orders, these orders, the trades since `since`, the positions."""
+
+    type: ClassVar[EventType] = EventType.VENUE_VIEW_REQUESTED
+    account: AccountName
+    venue: Text
+    at: AwareDatetime
+    since: AwareDatetime
+    orders: tuple[OrderKey, ...]
+    symbols: tuple[str, ...]
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.at.isoformat()}"
+
+
+class ViewedOrder(BaseModel):
+    """`orders.venue_view.VenueOrder` on the wire."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    client_order_id: OrderKey | None
+    venue_order_id: Text
+    symbol: Text
+    status: VenueStatus
+    quantity: PositiveAmount
+    filled: Amount
+    limit_price: PositiveAmount | None = None
+    stop_price: PositiveAmount | None = None
+
+
+class ViewedTrade(BaseModel):
+    """`orders.venue_view.VenueTrade` on the wire."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    trade_id: Text
+    client_order_id: OrderKey | None
+    symbol: Text
+    side: Side
+    quantity: PositiveAmount
+    price: PositiveAmount
+    executed_at: AwareDatetime
+    fee: Amount = ZERO
+    liquidity: Liquidity = Liquidity.UNKNOWN
+
+
+class VenueViewReported(BusEvent):
+    """What a venue has of an account, all asked at one time; `orders.venue_view.VenueView` on the wire."""
+
+    type: ClassVar[EventType] = EventType.VENUE_VIEW_REPORTED
+    account: AccountName
+    requested_at: AwareDatetime
+    asked_at: AwareDatetime
+    orders: tuple[ViewedOrder, ...]
+    trades: tuple[ViewedTrade, ...]
+    positions: dict[str, Amount]
+    equity: Decimal | None = None  # of the venue, where it says so: for a look beside ours, never booked
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.requested_at.isoformat()}:{self.asked_at.isoformat()}"

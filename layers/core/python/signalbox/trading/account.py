@@ -1,0 +1,114 @@
+"""A trading account as it is configured: what it may trade, how big, under which limits, and how it is executed."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from signalbox.exact import PositiveAmount
+from signalbox.orders.messages import AccountName
+from signalbox.risk.ftmo.rules import RULES, FtmoRules
+from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
+from signalbox.trading.errors import AccountError
+
+PAPER_VENUE: Final = "paper"
+
+
+class TradingMode(StrEnum):
+    """What becomes of a decision: only recorded, filled on paper, or sent to a venue."""
+
+    DRY_RUN = "dry_run"
+    PAPER = "paper"
+    LIVE = "live"
+
+
+class EntryPolicy(BaseModel):
+    """How a signal becomes a position: how much is risked, where the exits stand. No defaults: presets name every value.
+
+    volatility is the standard deviation of the return over the signal's horizon (trading/entry.py says how it is measured).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    version: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,40}\.\d+$")]
+    tiers: Annotated[tuple[Literal["HIGH", "MEDIUM"], ...], Field(min_length=1)]  # that are traded
+    risk_fraction: Annotated[Decimal, Field(gt=0, le=Decimal("0.05"))]  # of equity, lost when the stop is hit
+    max_notional_fraction: Annotated[Decimal, Field(gt=0, le=10)]  # of equity, of one position
+    stop_volatilities: Annotated[Decimal, Field(gt=0, le=20)]  # distance of the protective stop
+    target_volatilities: Annotated[Decimal, Field(gt=0, le=20)] | None  # of the take profit; None: no target
+    minimum_edge_over_cost: Annotated[Decimal, Field(ge=0, le=10)]  # expected move x edge, in round-trip costs; 0 trades all
+
+
+class TradingAccount(BaseModel):
+    """One account. Its name is its key; what it holds lives in the ledger."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    account: AccountName
+    mode: TradingMode
+    kind: AccountKind
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3,5}$")]
+    capital: PositiveAmount  # what it began with; FTMO's C0
+    venue: Annotated[str, Field(min_length=1, max_length=40)]  # "paper", a ccxt exchange id, or "mt5"
+    market: Annotated[str, Field(min_length=1, max_length=40)]  # the venue whose candles value it
+    strategy: Annotated[str, Field(min_length=1, max_length=64)]
+    ftmo_phase: str | None = None
+    policy: EntryPolicy
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.venue == PAPER_VENUE) != (self.mode is not TradingMode.LIVE):
+            raise ValueError(f"expected venue {PAPER_VENUE!r} exactly when the mode is not live, was {self.venue} {self.mode}")
+        if self.ftmo_phase is not None:
+            if self.rules is None:
+                raise ValueError(f"expected a phase with an FTMO kind alone, was {self.kind} {self.ftmo_phase}")
+            self.rules.phase(self.ftmo_phase)
+        return self
+
+    @property
+    def limits(self) -> RiskLimits:
+        """The limits of its kind."""
+        return PRESETS[self.kind]
+
+    @property
+    def rules(self) -> FtmoRules | None:
+        """The prop-firm rules it is under, if any."""
+        return RULES.get(self.kind.value)
+
+
+DIR60_STANDARD: Final = EntryPolicy(
+    version="dir60-standard.1",
+    tiers=("HIGH", "MEDIUM"),
+    risk_fraction=Decimal("0.0025"),
+    max_notional_fraction=Decimal("0.3"),
+    stop_volatilities=Decimal(3),
+    target_volatilities=None,
+    minimum_edge_over_cost=Decimal(0),
+)
+SEND_WITHIN: Final = timedelta(minutes=5)  # of the decision: later, the next decision is nearer
+_NAMED: Final = re.compile(r"^(?P<kind>[a-z0-9-]+?)-(?P<thousands>[1-9][0-9]{0,5})k$")
+
+
+def account_named(name: str, *, market: str, policy: EntryPolicy = DIR60_STANDARD) -> TradingAccount:
+    """Return the paper account of a name like `ftmo-2step-100k` or `paper-25k`: a kind and its capital.
+
+    Raises AccountError with the names that exist.
+    """
+    found = _NAMED.match(name)
+    kinds = {kind.value: kind for kind in AccountKind}
+    if found is None or found["kind"] not in kinds:
+        raise AccountError(f"account {name!r}: expected KIND-CAPITALk with KIND of {', '.join(kinds)}, such as ftmo-2step-100k")
+    return TradingAccount(
+        account=name,
+        mode=TradingMode.PAPER,
+        kind=kinds[found["kind"]],
+        currency="USD",
+        capital=Decimal(found["thousands"]) * 1000,
+        venue=PAPER_VENUE,
+        market=market,
+        strategy="dir60",
+        policy=policy,
+    )

@@ -1,0 +1,72 @@
+"""What a step asks the ledger to commit, all or nothing, with the events that tell about it. Order within a field matters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from signalbox.events import BusEvent
+from signalbox.market.candles import Symbol
+from signalbox.orders.events import OrderEvent
+from signalbox.portfolio.account import EquitySnapshot
+from signalbox.portfolio.entries import Entry
+from signalbox.portfolio.lots import Disposal
+from signalbox.risk.ftmo.state import AccountDay
+from signalbox.risk.snapshot import Lock
+from signalbox.trading.state import Halt, Trade
+
+
+class RiskEventKind(StrEnum):
+    """Why a row is in risk_events: the account's compliance record."""
+
+    ORDER_REFUSED = "ORDER_REFUSED"  # code: RefusalCode
+    SIGNAL_HELD_BACK = "SIGNAL_HELD_BACK"  # code: trading.entry.HeldBack
+    LIMIT_USED = "LIMIT_USED"  # code: rule; level reached: alert, block, flatten
+    LIMIT_BREACHED = "LIMIT_BREACHED"
+    HALTED = "HALTED"
+    RESUMED = "RESUMED"
+    LOCKED = "LOCKED"  # code: ProtectionCode
+    EVENT_REFUSED = "EVENT_REFUSED"  # a report that fits no order: overfill, conflicting trade
+    RECONCILED = "RECONCILED"
+    DIFFERENCE = "DIFFERENCE"  # ledger and venue differ; code: orders.reconciliation.Difference
+    OVERRIDE = "OVERRIDE"  # an operator's command outside the plain course
+
+
+@dataclass(frozen=True, slots=True)
+class RiskEvent:
+    """One line of the compliance record. `key` is natural within account and kind: the same fact is written once."""
+
+    kind: RiskEventKind
+    key: str
+    at: datetime
+    code: str
+    symbol: Symbol | None = None
+    limit: Decimal | str | None = None
+    value: Decimal | str | None = None
+    who: str = "signalbox"
+    detail: str = ""
+    snapshot_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Facts to append (order_events, entries, disposals, equity, days, risk) and rows to replace (trades, halt, locks)."""
+
+    order_events: tuple[OrderEvent, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    disposals: tuple[Disposal, ...] = ()
+    trades: tuple[Trade, ...] = ()
+    equity: tuple[EquitySnapshot, ...] = ()
+    days: tuple[AccountDay, ...] = ()  # days of the rules' zone that ended
+    risk: tuple[RiskEvent, ...] = ()
+    halts: tuple[Halt, ...] = ()
+    locks: tuple[Lock, ...] = ()
+    events: tuple[BusEvent, ...] = ()  # for the outbox
+
+    def __add__(self, other: Changes) -> Changes:
+        return Changes(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+
+NOTHING = Changes()

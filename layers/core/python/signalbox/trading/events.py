@@ -1,0 +1,160 @@
+"""What people are told about an account. Alerts are rendered from these (chat/alerts.py); amounts are in account currency."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime
+from typing_extensions import override
+
+from signalbox.contracts import EventType
+from signalbox.events import BusEvent, SymbolName
+from signalbox.orders.events import OrderKey, Text
+from signalbox.orders.messages import AccountName
+from signalbox.orders.terms import Leg, Side
+from signalbox.risk.snapshot import HaltLevel
+
+
+class OrderRefused(BusEvent):
+    """The interlocking did not let an order through."""
+
+    type: ClassVar[EventType] = EventType.ORDER_REFUSED
+    account: AccountName
+    client_order_id: OrderKey
+    symbol: SymbolName
+    side: Side
+    at: AwareDatetime
+    code: Text  # RefusalCode of the first breach
+    message: str
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.client_order_id}"
+
+
+class TradeOpened(BusEvent):
+    """The entry of a trade filled for the first time."""
+
+    type: ClassVar[EventType] = EventType.TRADE_OPENED
+    account: AccountName
+    mode: Literal["paper", "live"]
+    entry: OrderKey
+    symbol: SymbolName
+    side: Side
+    at: AwareDatetime
+    quantity: Decimal
+    price: Decimal
+    stop_loss: Decimal
+    take_profit: Decimal | None
+    deadline: AwareDatetime
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.entry}"
+
+
+class TradeClosed(BusEvent):
+    """A trade is flat again."""
+
+    type: ClassVar[EventType] = EventType.TRADE_CLOSED
+    account: AccountName
+    mode: Literal["paper", "live"]
+    entry: OrderKey
+    symbol: SymbolName
+    side: Side
+    at: AwareDatetime
+    leg: Leg
+    price: Decimal
+    realised: Decimal  # after fees
+    balance: Decimal
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.entry}"
+
+
+class RiskWarning(BusEvent):
+    """A share of a loss limit is used up. Raised once a level and day."""
+
+    type: ClassVar[EventType] = EventType.RISK_WARNING
+    account: AccountName
+    rule: Text
+    level: Text  # ALERT, BLOCK, FLATTEN
+    at: AwareDatetime
+    day: str  # of the rules' zone
+    used: Decimal
+    amount: Decimal
+    equity: Decimal
+    limit: Decimal
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.rule}:{self.level}:{self.day}"
+
+
+class TradingHalted(BusEvent):
+    """The kill switch was set."""
+
+    type: ClassVar[EventType] = EventType.TRADING_HALTED
+    account: AccountName
+    level: HaltLevel
+    who: Text
+    why: Text
+    at: AwareDatetime
+    until: AwareDatetime | None
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.level}:{self.at.isoformat()}"
+
+
+class TradingResumed(BusEvent):
+    """The kill switch was released by a command."""
+
+    type: ClassVar[EventType] = EventType.TRADING_RESUMED
+    account: AccountName
+    who: Text
+    why: Text
+    at: AwareDatetime
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.at.isoformat()}"
+
+
+class RuleBreached(BusEvent):
+    """A loss rule of the account broke. It is final."""
+
+    type: ClassVar[EventType] = EventType.RULE_BREACHED
+    account: AccountName
+    rule: Text
+    at: AwareDatetime
+    limit: Decimal
+    equity: Decimal
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.rule}"
+
+
+class TargetReached(BusEvent):
+    """Every objective of the phase is met, with nothing open."""
+
+    type: ClassVar[EventType] = EventType.TARGET_REACHED
+    account: AccountName
+    phase: Text
+    at: AwareDatetime
+    balance: Decimal
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.phase}"

@@ -1,0 +1,54 @@
+"""What trading needs from the ledger. Implementations: adapters.postgres.trading, and a memory twin in tests/fakes.
+
+Promises that one contract suite checks on both: the transaction of an account excludes every other one of that account
+(two workers take turns); nothing is visible before the block ends without an error; `save` is idempotent by natural keys;
+a desk that is loaded after `save` equals the desk that was saved, to the last digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
+
+from signalbox.market.candles import Bars, Candle, Symbol
+from signalbox.orders.order import Order
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.changes import Changes
+from signalbox.trading.state import Desk
+
+
+class TradingTransaction(Protocol):
+    """One unit of work on one account, which it holds locked."""
+
+    def load(self, at: datetime) -> Desk:
+        """Return the account: locks and order times that still count at `at`, marks of the newest bars closed by then."""
+
+    def order(self, client_order_id: str) -> Order | None:
+        """Return one order, however old."""
+
+    def candles(self, since: datetime | None, until: datetime) -> Mapping[Symbol, Sequence[Candle]]:
+        """Return the bars of the account's market with since < close_time <= until, oldest first. None: of the last minute."""
+
+    def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
+        """Return the newest `count` bars of the account's market with close_time <= until, oldest first."""
+
+    def issued_since(self, since: datetime) -> Sequence[tuple[datetime, Symbol, str]]:
+        """Return (decided_at, symbol, tier) of every signal that became an entry order of this account after `since`."""
+
+    def save(self, before: Desk, after: Desk, changes: Changes) -> None:
+        """Write the difference. Facts are appended, rows replaced, events put into the outbox."""
+
+
+class TradingLedger(Protocol):
+    """Opens units of work."""
+
+    def accounts(self) -> Sequence[TradingAccount]:
+        """Return every account, by name."""
+
+    def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
+        """Create an account with its capital transferred in; False when it exists as it is. Raises AccountError if it differs."""
+
+    def transaction(self, account: str) -> AbstractContextManager[TradingTransaction]:
+        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there."""

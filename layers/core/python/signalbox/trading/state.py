@@ -1,0 +1,111 @@
+"""What an account is between two steps. Everything here is rebuilt from the ledger's rows; nothing lives in a process.
+
+One trade at a time and symbol: a `Trade` is an entry order with the exits that stand behind it, from the decision until
+the position is flat again. Orders that people send themselves have no trade and no exits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from types import MappingProxyType
+
+from signalbox.market.candles import Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.order import Order
+from signalbox.orders.terms import Leg, Side
+from signalbox.portfolio.account import Books
+from signalbox.risk.snapshot import HaltLevel, Lock
+from signalbox.trading.account import TradingAccount
+
+
+class TradeState(StrEnum):
+    """Where a trade stands."""
+
+    ENTERING = "ENTERING"  # the entry order is open and nothing is filled
+    OPEN = "OPEN"
+    EXITING = "EXITING"  # an exit order is on its way
+    CLOSED = "CLOSED"
+    ABANDONED = "ABANDONED"  # the entry ended without a fill
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One signal's way through the market. Key: account and `entry`, the client order id of the entry order."""
+
+    entry: ClientOrderId
+    symbol: Symbol
+    side: Side
+    decided_at: datetime
+    deployment: str
+    stage: str  # of the signal: a shadow model's trade is marked as such for ever
+    state: TradeState
+    stop_loss: Decimal
+    take_profit: Decimal | None
+    deadline: datetime
+    opened_at: datetime | None = None
+    exit: ClientOrderId | None = None
+    exit_leg: Leg | None = None
+    closed_at: datetime | None = None
+    realised: Decimal | None = None  # after fees, once closed
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The kill switch of an account: who, why, until when (None: until somebody resumes). No restart clears it."""
+
+    level: HaltLevel
+    who: str
+    why: str
+    since: datetime
+    until: datetime | None = None
+
+    def level_at(self, at: datetime) -> HaltLevel:
+        """Return the level in force."""
+        return HaltLevel.NONE if self.until is not None and at >= self.until else self.level
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest price of a symbol: the close of the newest bar in the ledger, and when it closed."""
+
+    price: Decimal
+    at: datetime
+
+
+def _nothing() -> Mapping[Symbol, Mark]:
+    return MappingProxyType({})
+
+
+def _no_orders() -> Mapping[ClientOrderId, Order]:
+    return MappingProxyType({})
+
+
+def _no_trades() -> Mapping[Symbol, Trade]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """An account at `at`, the instant of the newest step (None: never stepped).
+
+    orders: open ones, and those that closed so lately that a report may still come. trades: not closed, by symbol.
+    watched_until: bars with close_time at or before it were applied (fills, worst prices). loss_rules: the state of the
+    account's FTMO rules as JSON text of risk.ftmo, None without rules. order_times: sends of the throttle's window.
+    """
+
+    account: TradingAccount
+    books: Books
+    at: datetime | None = None
+    orders: Mapping[ClientOrderId, Order] = field(default_factory=_no_orders)
+    trades: Mapping[Symbol, Trade] = field(default_factory=_no_trades)
+    halt: Halt | None = None
+    locks: tuple[Lock, ...] = ()
+    marks: Mapping[Symbol, Mark] = field(default_factory=_nothing)
+    watched_until: datetime | None = None
+    loss_rules: str | None = None
+    order_times: tuple[datetime, ...] = ()
+    warned: frozenset[str] = frozenset()  # keys of warnings that stand, so that each is raised once
