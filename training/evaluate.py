@@ -56,17 +56,17 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
     ensemble = load_bundle(request.bundle)
     progress.stage("read candles", 0.10)
     files = find_candle_files(request.data)
-    history = timedelta(minutes=2 * ensemble.schema.history_bars + 1440)  # more than one: gaps are walked over
+    history = timedelta(minutes=2 * ensemble.history_bars + 1440)  # more than one: gaps are walked over
     earliest = None if request.start is None else request.start - history
     bars = read_all(files, earliest, request.end, progress)
     span = _span(request, bars)
     progress.stage("features and labels", 0.35)
-    data = build_dataset(ensemble.schema, bars, each_of(progress, len(bars)))
+    data = build_dataset(ensemble.schema, bars, each_of(progress, len(bars)), window_bars=ensemble.window_bars)
     chosen = span.rows(data.decided_at_ms)
     if not chosen.any():
         raise MarketDataError(
             f"{request.data}: no decision from {span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M} has its features and its "
-            f"outcome; features need {ensemble.schema.history_bars} minutes before, the outcome {PURGE_MS // 60_000} after"
+            f"outcome; features need {ensemble.history_bars} minutes before, the outcome {PURGE_MS // 60_000} after"
         )
     progress.stage("score", 0.20)
     scored = score(ensemble, data.select(chosen), progress.advance)

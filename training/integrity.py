@@ -111,7 +111,7 @@ def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span) -> E
     99.9 %: a sound model is barred once in two thousand times, and a leak is worth many times more than that costs.
     """
     span = Span(max(span.start_ms, span.end_ms - PLACEBO_DAYS * DAY_MS), span.end_ms)
-    warm_up_ms = (ensemble.schema.history_bars + 1440) * MINUTE_MS
+    warm_up_ms = (ensemble.history_bars + 1440) * MINUTE_MS
     hit, day = [], []
     for flip in range(min(-(-PLACEBO_DAYS * DAY_MS // max(span.end_ms - span.start_ms, 1)), _MAX_FLIPS)):
         rng = np.random.default_rng((_FLIP_SEED, flip))
@@ -120,7 +120,7 @@ def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span) -> E
             low, high = np.searchsorted(one.open_time_ms, [span.start_ms - warm_up_ms, span.end_ms])
             if high > low:
                 flipped.append(flip_signs(one.window(slice(int(low), int(high))), rng))
-        data = build_dataset(ensemble.schema, flipped)
+        data = build_dataset(ensemble.schema, flipped, window_bars=ensemble.window_bars)
         scored = score(ensemble, data.select(span.rows(data.decided_at_ms)))
         hit.append(scored.hit[scored.issued])
         day.append(scored.day[scored.issued] + flip * _ANOTHER_CALENDAR)

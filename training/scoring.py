@@ -21,7 +21,7 @@ from training.costs import CostModel
 from training.dataset import HORIZON_MINUTES, Dataset
 from training.splits import DAY_MS
 
-_CHUNK: Final = 32_768  # rows scored at once: progress moves, memory does not grow
+_CHUNK: Final = 32_768  # rows scored at once, windows counted row by row: progress moves, memory does not grow
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +98,11 @@ def hits(data: Dataset, side: NDArray[np.float64]) -> NDArray[np.float64]:
 def score(ensemble: Ensemble, data: Dataset, tell: Callable[[float], None] = lambda _: None) -> Scored:
     """Return the ensemble's calibrated probabilities and issued signals."""
     probability = np.empty(len(data))
-    for start in range(0, len(data), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        probability[part] = ensemble.predict(data.features[part].astype(np.float64))
-        tell(min(start + _CHUNK, len(data)) / len(data))
+    chunk = max(_CHUNK // ensemble.window_bars, 1)
+    for start in range(0, len(data), chunk):
+        part = slice(start, start + chunk)
+        probability[part] = ensemble.predict(data.windows(part, ensemble.window_bars))
+        tell(min(start + chunk, len(data)) / len(data))
     return Scored.of(data, probability, ensemble.thresholds)
 
 

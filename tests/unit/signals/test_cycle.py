@@ -32,6 +32,11 @@ class FixedScorer:
     answers: tuple[float, ...] = (0.60, 0.41, 0.51)
     schema: FeatureSchema = SCHEMA
     asked: list[NDArray[np.float64]] = field(default_factory=list)
+    window_bars: int = 1
+
+    @property
+    def history_bars(self) -> int:
+        return self.schema.history_bars + self.window_bars - 1
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         self.asked.append(features)
@@ -294,7 +299,7 @@ def test_a_model_that_compares_with_btc_gets_its_bars() -> None:
     assert [s.symbol for s in outcome.signals] == [BTC, ETH, SOL]
     assert {(s.schema_name, len(s.features)) for s in outcome.signals} == {("v50", 50)}
     beta = get_schema("v50").names.index("btc_beta_240")
-    assert scorer.asked[0][0, beta] == 1.0
+    assert scorer.asked[0][0, -1, beta] == 1.0
     assert np.isfinite(scorer.asked[0]).all()
 
 

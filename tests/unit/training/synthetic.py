@@ -68,9 +68,8 @@ def made_up(count: int, skill: float, seed: int = 0) -> tuple[Dataset, NDArray[n
     momentum = rng.normal(size=count)
     features = np.zeros((count, 31), np.float32)
     symbol = np.zeros(count, np.int64)
-    data = Dataset(
-        get_schema("v31"), (Symbol("BTC-USD"),), decided, symbol, features, outcome, up.astype(np.float32), momentum, {}
-    )
+    label, bar = up.astype(np.float32), np.arange(count)
+    data = Dataset(get_schema("v31"), (Symbol("BTC-USD"),), decided, symbol, features, bar, outcome, label, momentum, {})
     return data, probability
 
 

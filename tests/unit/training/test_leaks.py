@@ -89,12 +89,14 @@ class StandIn:
 
     thresholds = FrozenThresholds(issue_margin=0.05, high_margin=0.1)
     schema = SCHEMA
+    window_bars = 1
+    history_bars = SCHEMA.history_bars
 
     def __init__(self, column: int, sign: float) -> None:
         self._column, self._sign = column, sign
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 0.5 + 0.2 * self._sign * np.sign(features[:, self._column])
+        return 0.5 + 0.2 * self._sign * np.sign(features[..., self._column].reshape(-1))
 
 
 PLACEBO_SPAN = Span(START_MS + 3 * DAY_MS, START_MS + 60 * DAY_MS)

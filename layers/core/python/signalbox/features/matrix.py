@@ -98,17 +98,21 @@ def compute_all(schema: FeatureSchema, series: Sequence[Bars], *, workers: int =
         return tuple(pool.map(lambda bars: compute_features(schema, bars, reference=reference), series))
 
 
-def why_incomplete(matrix: FeatureMatrix) -> str | None:
-    """Return the Incomplete code of the newest row, or None when it may be decided on."""
+def why_incomplete(matrix: FeatureMatrix, rows: int = 1) -> str | None:
+    """Return the Incomplete code of the newest rows, or None when they may be decided on.
+
+    They may when each is complete and no minute is missing between them.
+    """
     if len(matrix) == 0:
         return Incomplete.NO_BARS
-    if matrix.is_complete[-1]:
-        return None
-    if len(matrix) < matrix.schema.warmup_bars:
+    if len(matrix) < matrix.schema.warmup_bars + rows - 1:
         return Incomplete.INSUFFICIENT_HISTORY
-    if not matrix.has_reference[-1]:
+    minutes = (matrix.open_time_ms[-1] - matrix.open_time_ms[-rows]) // MINUTE_MS
+    if matrix.is_complete[-rows:].all() and minutes == rows - 1:
+        return None
+    if not matrix.has_reference[-rows:].all():
         return Incomplete.REFERENCE_MISSING
-    if not np.isfinite(matrix.values[-1]).all():
+    if not np.isfinite(matrix.values[-rows:]).all():
         return Incomplete.FEATURES_NOT_FINITE
     return Incomplete.GAP_IN_WINDOW
 

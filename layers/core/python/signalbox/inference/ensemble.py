@@ -56,33 +56,47 @@ class Ensemble:
         """|p - 1/2| from which it is of tier HIGH."""
         return self.manifest.thresholds.high_margin
 
-    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return (k,) calibrated probabilities of "up" for (k, f) features in schema order.
+    @property
+    def window_bars(self) -> int:
+        """How many of the newest bars' rows a decision is made from: the longest window of a member, 1 where none has one."""
+        return max(member.window_bars or 1 for member in self.manifest.members)
 
-        Raises FeatureSchemaError for another width, or for a value that is not finite (as float32 too): an incomplete
-        row is never scored.
+    @property
+    def history_bars(self) -> int:
+        """How many of the newest bars a live decision needs, so that every row of its window forgets its start."""
+        return self.schema.history_bars + self.window_bars - 1
+
+    def predict(self, features: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return (k,) calibrated probabilities of "up" for (k, window_bars, f) features in schema order, oldest row first.
+
+        (k, f) will do where window_bars is 1. A member with a shorter window sees the newest rows of it.
+        Raises FeatureSchemaError for another shape, or for a value that is not finite (as float32 too): an incomplete
+        row is never scored, nor one beside it.
         """
-        if features.ndim != 2 or features.shape[1] != len(self.schema.names):
-            raise FeatureSchemaError(
-                f"expected (k, {len(self.schema.names)}) features of {self.schema.name}, was {features.shape}"
-            )
+        shape = (self.window_bars, len(self.schema.names))
+        if features.shape[1:] != shape and (self.window_bars > 1 or features.shape[1:] != shape[1:]):
+            wanted = ", ".join(str(size) for size in (shape if self.window_bars > 1 else shape[1:]))
+            raise FeatureSchemaError(f"expected (k, {wanted}) features of {self.schema.name}, was {features.shape}")
         with np.errstate(over="ignore"):
-            rows = np.ascontiguousarray(features, dtype=np.float32)
-        if not np.isfinite(rows).all():
-            bad = sorted({self.schema.names[column] for column in np.nonzero(~np.isfinite(rows))[1]})
+            windows = np.ascontiguousarray(features, dtype=np.float32).reshape(-1, *shape)
+        if not np.isfinite(windows).all():
+            bad = sorted({self.schema.names[column] for column in np.nonzero(~np.isfinite(windows))[-1]})
             raise FeatureSchemaError(f"expected finite features, was not in {', '.join(bad)}")
-        if rows.shape[0] == 0:
+        if windows.shape[0] == 0:
             return np.empty(0)
-        total = np.zeros(rows.shape[0])
+        total = np.zeros(windows.shape[0])
         for member, session in zip(self.manifest.members, self.sessions, strict=True):
-            total += member.weight * _member_logit(member, session, rows)
+            total += member.weight * _member_logit(member, session, windows)
         return sigmoid(total / self.manifest.calibrator.temperature)
 
 
-def _member_logit(member: Member, session: onnxruntime.InferenceSession, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+def _member_logit(member: Member, session: onnxruntime.InferenceSession, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return (k,) logits of one member for the newest rows of (k, w, f) that it looks at."""
+    seen = windows[:, -1] if member.window_bars is None else windows[:, -member.window_bars :]
+    given = {"features": np.ascontiguousarray(seen)}
     if member.output == "probability_pair":
-        (pairs,) = session.run(["probabilities"], {"features": rows})
+        (pairs,) = session.run(["probabilities"], given)
         return logit(pairs[:, 1].astype(np.float64))
-    (logits,) = session.run(["logit"], {"features": rows})
+    (logits,) = session.run(["logit"], given)
     flat: NDArray[np.float64] = logits.reshape(-1).astype(np.float64)
     return flat

@@ -1,4 +1,4 @@
-"""manifest.json: everything a bundle says about itself. Frozen, complete, no defaults, nothing unknown allowed.
+"""manifest.json: everything a bundle says about itself. Frozen, complete, nothing assumed, nothing unknown allowed.
 
 The manifest names every other file of the bundle with its sha256; it holds no path of the machine that wrote it.
 """
@@ -17,6 +17,7 @@ from signalbox.inference.errors import BundleIncompleteError, BundleManifestErro
 MANIFEST_FILE: Final = "manifest.json"
 GOLDEN_FILE: Final = "golden.npz"
 REPORT_FILE: Final = "report.json"
+MAX_WINDOW_BARS: Final = 240
 FILE_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # flat: a bundle has no folders
 
 FileName: TypeAlias = Annotated[str, Field(pattern=FILE_NAME_PATTERN)]
@@ -58,13 +59,25 @@ class SchemaReference(_Part):
 
 
 class Member(_Part):
-    """One ONNX graph. Input `features`: float32 [batch, features] ("row"). Output: as named by `output`."""
+    """One ONNX graph. Output: as named by `output`.
+
+    Input `features`, float32 in schema order, as computed: "row" is [batch, features] of the decision's bar; "window" is
+    [batch, window_bars, features], oldest bar first, the decision's last. Any standardisation is inside the graph.
+    """
 
     file: FileName
     family: Literal["xgboost", "lstm", "transformer"]
     weight: Annotated[float, Field(gt=0, le=1)]
-    input: Literal["row"]
+    input: Literal["row", "window"]
+    # left out for a row, so that a bundle of rows says what it always said
+    window_bars: Annotated[int | None, Field(ge=2, le=MAX_WINDOW_BARS, exclude_if=lambda bars: bars is None)] = None
     output: Literal["probability_pair", "logit"]  # [batch, 2] of (down, up) named "probabilities"; [batch] named "logit"
+
+    @model_validator(mode="after")
+    def _window_is_told(self) -> Self:
+        if (self.window_bars is not None) != (self.input == "window"):
+            raise ValueError(f"expected window_bars exactly for the input window, was {self.window_bars} for {self.input}")
+        return self
 
 
 class Calibrator(_Part):

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from signalbox.events import (
     CandlesClosed,
@@ -24,7 +25,7 @@ from signalbox.events import (
     ModelRefused,
     SignalGenerated,
 )
-from signalbox.features import compute_features, why_incomplete
+from signalbox.features import FeatureMatrix, compute_features, why_incomplete
 from signalbox.market.candles import Bars, Symbol, from_ms
 from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.collection import candles_of
@@ -63,7 +64,7 @@ class CycleOutcome:
 @dataclass(frozen=True, slots=True)
 class _Ready:
     symbol: Symbol
-    features: tuple[float, ...]
+    window: NDArray[np.float64]  # (window_bars, f), oldest row first
     price: Decimal
 
 
@@ -124,12 +125,12 @@ def _decide(
 def _judge(
     tx: LedgerTransaction, event: CandlesClosed, symbol: Symbol, problem: CollectionProblem | None, model: DeployedModel | None
 ) -> _Ready | Refusal:
-    """Return the newest feature row of a symbol, or why it may not be used."""
+    """Return the newest feature rows of a symbol, or why they may not be used."""
     at = event.cycle_at
     if model is None:
         return Refusal(symbol, at, RefusalReason.NO_MODEL, "no bundle is loaded")
-    schema = model.scorer.schema
-    bars = tx.bars(event.venue, symbol, at, schema.history_bars)
+    scorer, schema = model.scorer, model.scorer.schema
+    bars = tx.bars(event.venue, symbol, at, scorer.history_bars)
     expected = newest_closed_open_time(at)
     if not _is_fresh(bars, expected):
         newest = from_ms(int(bars.open_time_ms[-1])).isoformat() if len(bars) else "none"
@@ -137,14 +138,22 @@ def _judge(
         return Refusal(symbol, at, code, f"expected the bar of {expected.isoformat()}, newest is {newest}")
     reference = None
     if schema.reference_symbol is not None:
-        reference = tx.bars(event.venue, schema.reference_symbol, at, schema.history_bars)
+        reference = tx.bars(event.venue, schema.reference_symbol, at, scorer.history_bars)
     matrix = compute_features(schema, bars, reference=reference)
-    if (incomplete := why_incomplete(matrix)) is not None:
-        return Refusal(symbol, at, incomplete, f"{len(bars)} bars of {schema.history_bars}")
+    if (incomplete := why_incomplete(matrix, scorer.window_bars)) is not None:
+        return Refusal(symbol, at, incomplete, f"{len(bars)} bars of {scorer.history_bars}{_lacking(matrix, scorer.window_bars)}")
     price = tx.close_price(event.venue, symbol, expected)
     if price is None:
         return Refusal(symbol, at, RefusalReason.STALE_DATA, f"no close of {expected.isoformat()}")
-    return _Ready(symbol, tuple(float(x) for x in matrix.values[-1]), price)
+    return _Ready(symbol, matrix.values[-scorer.window_bars :], price)
+
+
+def _lacking(matrix: FeatureMatrix, window_bars: int) -> str:
+    """Return which rows of a window longer than one may not be used, nothing for a single row."""
+    if window_bars == 1:
+        return ""
+    complete = matrix.is_complete[-window_bars:]
+    return f", {int(complete.sum())} complete rows of the newest {window_bars}"
 
 
 def _is_fresh(bars: Bars, expected: datetime) -> bool:
@@ -154,7 +163,7 @@ def _is_fresh(bars: Bars, expected: datetime) -> bool:
 def _score(
     ready: Sequence[_Ready], at: datetime, model: DeployedModel, *, late: bool
 ) -> tuple[tuple[Signal, ...], tuple[Refusal, ...]]:
-    probabilities = model.scorer.predict(np.array([item.features for item in ready], dtype=np.float64))
+    probabilities = model.scorer.predict(np.stack([item.window for item in ready]))
     signals: list[Signal] = []
     failed: list[Refusal] = []
     for item, probability in zip(ready, probabilities.tolist(), strict=True):
@@ -175,7 +184,7 @@ def _score(
                 late=late,
                 schema_name=model.scorer.schema.name,
                 schema_hash=model.scorer.schema.hash,
-                features=item.features,
+                features=tuple(item.window[-1].tolist()),
             )
         )
     return tuple(signals), tuple(failed)

@@ -1,4 +1,4 @@
-"""The model as the cycle sees it: a deployment that scores feature rows, or the reason why there is none."""
+"""The model as the cycle sees it: a deployment that scores windows of feature rows, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ class Scorer(Protocol):
     def schema(self) -> FeatureSchema:
         """The only feature schema it accepts."""
 
+    @property
+    def window_bars(self) -> int:
+        """How many of the newest feature rows it looks at."""
+
+    @property
+    def history_bars(self) -> int:
+        """How many of the newest bars these rows need."""
+
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the calibrated probability of "up" for each row of (k, n_features) float64."""
+        """Return the calibrated probability of "up" for each window of (k, window_bars, n_features), oldest row first."""
 
 
 @dataclass(frozen=True, slots=True)
