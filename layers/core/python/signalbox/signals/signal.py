@@ -81,11 +81,12 @@ class Signal:
     schema_name: str
     schema_hash: str
     features: tuple[float, ...]
+    held_back: str | None = None  # the limit it was over (rate_limit.py): recorded as decided, told to nobody
 
     @property
     def issued(self) -> bool:
-        """Whether it says to do something."""
-        return self.direction is not Direction.HOLD
+        """Whether it says to do something, and may."""
+        return self.direction is not Direction.HOLD and self.held_back is None
 
     @property
     def confidence(self) -> float:
