@@ -32,11 +32,21 @@ class LocalEndpoints(BaseModel, frozen=True, extra="forbid"):
     telegram_url: str
 
 
+class SignalLimits(BaseModel, frozen=True, extra="forbid"):
+    """Issued signals an hour, of all symbols and of each; `high_*` are those of tier HIGH among them."""
+
+    per_hour: int = Field(default=10, ge=0, le=1000)
+    high_per_hour: int = Field(default=5, ge=0, le=1000)
+    symbol_per_hour: int = Field(default=10, ge=0, le=1000)
+    symbol_high_per_hour: int = Field(default=5, ge=0, le=1000)
+
+
 class StageConfig(BaseModel, frozen=True, extra="forbid"):
     """One stage. No defaults where stages differ: each says what it wants."""
 
     name: StageName
     symbols: tuple[str, ...] = SYMBOLS
+    signal_limits: SignalLimits = SignalLimits()
     venue: str = "coinbase"
     bundle_dependencies: bool  # false: the functions run where the dependencies already are
     max_unzipped_megabytes: int = Field(default=200, gt=0, le=250)  # layers and code of one function
@@ -112,7 +122,7 @@ _STAGES: Final[Mapping[StageName, StageConfig]] = {
         bootstrap_rule=True,
     ),
 }
-CONTEXT_KEYS: Final = ("stage", "local_endpoints", "alarm_email", "s3_prefix_list_id", "venue", "symbols")
+CONTEXT_KEYS: Final = ("stage", "local_endpoints", "alarm_email", "s3_prefix_list_id", "venue", "symbols", "signal_limits")
 
 
 def _endpoints(stage: StageName, value: object) -> LocalEndpoints | None:
@@ -134,5 +144,8 @@ def stage_from_context(context: Mapping[str, Any]) -> StageConfig:
     chosen: dict[str, Any] = {key: context[key] for key in ("alarm_email", "s3_prefix_list_id", "venue") if context.get(key)}
     if context.get("symbols"):
         chosen["symbols"] = tuple(part.strip() for part in str(context["symbols"]).split(","))
+    if context.get("signal_limits"):
+        given = context["signal_limits"]
+        chosen["signal_limits"] = json.loads(given) if isinstance(given, str) else given
     endpoints = _endpoints(base.name, context.get("local_endpoints"))
     return StageConfig.model_validate(base.model_dump() | chosen | {"endpoints": endpoints})

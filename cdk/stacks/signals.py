@@ -40,6 +40,7 @@ class SignalsStack(SignalboxStack):
             environment={
                 Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
                 **data.database_environment(),
+                Env.SIGNAL_LIMITS: context.stage.signal_limits.model_dump_json(),
                 Env.MODELS_BUCKET: data.models.bucket_name,
                 Env.STARTER_BUNDLE_BUCKET: starter.s3_bucket_name,
                 Env.STARTER_BUNDLE_KEY: starter.s3_object_key,

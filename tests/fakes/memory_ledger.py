@@ -19,6 +19,7 @@ from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import Event
 from signalbox.market.candles import Bars, Candle, Symbol
 from signalbox.signals.ports import CandleWrites, CycleState, OutboxEvent, Refusal, SymbolStatus
+from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Direction, Signal, Tier
 
 K = TypeVar("K")
@@ -188,6 +189,10 @@ class MemoryLedgerTransaction:
         }
         _demand(takes_likelier_side[signal.direction], f"expected another side than {signal.direction}")
         return self._add(self._seen.signals, (signal.symbol, signal.decided_at, signal.deployment), lambda: signal)
+
+    def issued_signals(self, deployment: str, since: datetime, until: datetime) -> Sequence[Issued]:
+        own = [s for s in self._seen.signals.values() if s.deployment == deployment and s.issued and since < s.decided_at <= until]
+        return [Issued(s.symbol, s.decided_at, s.tier) for s in sorted(own, key=lambda s: (s.decided_at, s.symbol))]
 
     def add_refusal(self, venue: str, refusal: Refusal) -> bool:
         return self._add(self._seen.refusals, (venue, refusal.cycle_at, refusal.symbol), lambda: refusal)

@@ -21,6 +21,7 @@ from signalbox.inference import load_bundle
 from signalbox.signals.cycle import run_cycle
 from signalbox.signals.model import DeployedModel, ModelChoice
 from signalbox.signals.ports import CycleState, LedgerTransaction, OutboxEvent
+from signalbox.signals.rate_limit import SignalLimits
 from signalbox.signals.signal import DeploymentStage, Thresholds
 from tests.builders import NOON, SYMBOLS, candles, event, minutes
 from tests.fakes.memory_ledger import MemoryLedger
@@ -58,7 +59,7 @@ def application(
 ) -> GenerateSignals:
     """The function's own composition, over a ledger and a model of the test's choice."""
     models: Any = FixedModels(model)
-    return GenerateSignals(ledger, PostgresOutbox(source), RecordingBus(), models, pause=pause)
+    return GenerateSignals(ledger, PostgresOutbox(source), RecordingBus(), models, SignalLimits(), pause=pause)
 
 
 def with_history(source: ConnectionSource) -> ConnectionSource:

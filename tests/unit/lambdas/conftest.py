@@ -20,6 +20,7 @@ ENVIRONMENT = {
     Env.DATABASE_NAME: "signalbox",
     Env.DATABASE_USER: "signalbox_app",
     Env.DATABASE_SSLMODE: "disable",
+    Env.SIGNAL_LIMITS: "{}",
     Env.MODELS_BUCKET: "models",
     Env.MARKET_DATA_BUCKET: "market-data",
     Env.STARTER_BUNDLE_BUCKET: "assets",

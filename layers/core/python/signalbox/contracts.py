@@ -70,6 +70,7 @@ class Env(StrEnum):
     DATABASE_NAME = "DATABASE_NAME"
     DATABASE_USER = "DATABASE_USER"
     DATABASE_SSLMODE = "DATABASE_SSLMODE"
+    SIGNAL_LIMITS = "SIGNAL_LIMITS"  # JSON of signals.rate_limit.SignalLimits
     MODELS_BUCKET = "MODELS_BUCKET"
     MARKET_DATA_BUCKET = "MARKET_DATA_BUCKET"
     STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle the deployment ships, until one is deployed

@@ -100,7 +100,10 @@ class CandlesClosed(BusEvent):
 
 
 class SignalGenerated(BusEvent):
-    """One decision for one symbol. `issued` is false for HOLD; `late` when a newer cycle was decided before it."""
+    """One decision for one symbol.
+
+    `issued` is false for HOLD and for what the rate limit held back; `late` when a newer cycle was decided before it.
+    """
 
     type: ClassVar[EventType] = EventType.SIGNAL_GENERATED
     symbol: SymbolName
@@ -110,6 +113,7 @@ class SignalGenerated(BusEvent):
     direction: Literal["BUY", "SELL", "HOLD"]
     tier: Literal["HIGH", "MEDIUM", "LOW"]
     issued: bool
+    held_back: str | None = None  # why, for a signal over the rate limit
     late: bool
     probability_up: float
     confidence: float

@@ -22,6 +22,7 @@ from signalbox.signals.cycle import CycleOutcome, run_cycle
 from signalbox.signals.model import ModelChoice
 from signalbox.signals.ports import EventPublisher, Ledger, Outbox
 from signalbox.signals.publishing import publish_pending
+from signalbox.signals.rate_limit import SignalLimits
 
 RETRY_PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # a failover or restart of the database, within the function's timeout
 
@@ -34,6 +35,7 @@ class GenerateSignals:
     outbox: Outbox
     bus: EventPublisher
     models: ModelProvider
+    limits: SignalLimits
     pause: Callable[[float], None] = time.sleep
 
     def decide(self, event: CandlesClosed) -> tuple[CycleOutcome, ModelChoice]:
@@ -45,10 +47,10 @@ class GenerateSignals:
         choice = self.models.choose()
         for wait in RETRY_PAUSES_SECONDS:
             try:
-                return run_cycle(event, ledger=self.ledger, choice=choice), choice
+                return run_cycle(event, ledger=self.ledger, choice=choice, limits=self.limits), choice
             except (LedgerUnavailableError, LedgerBusyError):
                 self.pause(wait)
-        return run_cycle(event, ledger=self.ledger, choice=choice), choice
+        return run_cycle(event, ledger=self.ledger, choice=choice, limits=self.limits), choice
 
     def publish(self) -> int:
         """Publish what is committed; what this misses is the relay's."""
@@ -70,4 +72,5 @@ def compose(settings: GenerateSignalsSettings | None = None) -> GenerateSignals:
         outbox=PostgresOutbox(connection),
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
         models=ModelProvider(deployments),
+        limits=found.limits,
     )

@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
 
 from signalbox.contracts import Env
 from signalbox.errors import SignalboxError
 from signalbox.market.candles import Symbol
+from signalbox.signals.rate_limit import SignalLimits
 
 SettingsT = TypeVar("SettingsT", bound="FunctionSettings")
 _FROZEN: Final = ConfigDict(frozen=True, populate_by_name=False, extra="ignore")
@@ -64,6 +65,7 @@ class GenerateSignalsSettings(LedgerSettings):
     models_bucket: str = Field(alias=Env.MODELS_BUCKET, min_length=3)
     starter_bucket: str = Field(alias=Env.STARTER_BUNDLE_BUCKET, min_length=3)
     starter_key: str = Field(alias=Env.STARTER_BUNDLE_KEY, min_length=1)
+    limits: Json[SignalLimits] = Field(alias=Env.SIGNAL_LIMITS)
 
 
 class MarketEnvironment(BaseModel):

@@ -31,6 +31,7 @@ from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.collection import candles_of
 from signalbox.signals.model import DeployedModel, ModelChoice
 from signalbox.signals.ports import CandleWrites, CycleState, Ledger, LedgerTransaction, Refusal, SymbolStatus
+from signalbox.signals.rate_limit import WINDOW, SignalLimits, limit_rate
 from signalbox.signals.signal import Signal, classify
 
 
@@ -43,6 +44,7 @@ class RefusalReason(StrEnum):
 
 
 NO_WRITES: Final = CandleWrites(0, 0, ())
+STANDARD: Final = SignalLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class _Ready:
     price: Decimal
 
 
-def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice) -> CycleOutcome:
+def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limits: SignalLimits = STANDARD) -> CycleOutcome:
     """Record the candles of one event and, when its cycle is complete and undecided, decide it.
 
     Raises whatever the ledger raises; then nothing of it happened and the event may be delivered again.
@@ -82,7 +84,7 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice) -> C
             return CycleOutcome(event.cycle_at, state, writes, (), ())
         newest = tx.newest_decided_cycle(event.venue)
         late = newest is not None and event.cycle_at < newest
-        signals, refusals = _decide(tx, event, choice, late=late)
+        signals, refusals = _decide(tx, event, choice, limits, late=late)
         if not late:
             _update_statuses(tx, event, refusals)
         if choice.problem is not None:
@@ -96,7 +98,7 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice) -> C
 
 
 def _decide(
-    tx: LedgerTransaction, event: CandlesClosed, choice: ModelChoice, *, late: bool
+    tx: LedgerTransaction, event: CandlesClosed, choice: ModelChoice, limits: SignalLimits, *, late: bool
 ) -> tuple[tuple[Signal, ...], tuple[Refusal, ...]]:
     ready: list[_Ready] = []
     refusals: list[Refusal] = []
@@ -110,8 +112,10 @@ def _decide(
     horizon_minutes = 0
     if ready and choice.model is not None:
         horizon_minutes = choice.model.horizon_minutes
-        signals, failed = _score(ready, event.cycle_at, choice.model, late=late)
+        decided, failed = _score(ready, event.cycle_at, choice.model, late=late)
         refusals.extend(failed)
+        hour = tx.issued_signals(choice.model.deployment, event.cycle_at - WINDOW, event.cycle_at)
+        signals = limit_rate(decided, hour, limits)
     for refusal in refusals:
         tx.add_refusal(event.venue, refusal)
     recorded = []
@@ -199,6 +203,7 @@ def _announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
         direction=signal.direction.value,
         tier=signal.tier.value,
         issued=signal.issued,
+        held_back=signal.held_back,
         late=signal.late,
         probability_up=signal.probability_up,
         confidence=signal.confidence,

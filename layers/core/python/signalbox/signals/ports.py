@@ -17,6 +17,7 @@ from typing import Protocol
 
 from signalbox.events import Event
 from signalbox.market.candles import Bars, Candle, Symbol
+from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Signal
 
 
@@ -93,6 +94,9 @@ class LedgerTransaction(Protocol):
 
     def add_signal(self, signal: Signal) -> bool:
         """Insert a signal; False when its key exists."""
+
+    def issued_signals(self, deployment: str, since: datetime, until: datetime) -> Sequence[Issued]:
+        """Return what a deployment issued with since < decided_at <= until, oldest first, by symbol."""
 
     def add_refusal(self, venue: str, refusal: Refusal) -> bool:
         """Record a refused symbol; False when its key exists."""

@@ -20,7 +20,8 @@ from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.events import Event
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.signals.ports import CandleWrites, CycleState, Refusal, SymbolStatus
-from signalbox.signals.signal import Signal
+from signalbox.signals.rate_limit import Issued
+from signalbox.signals.signal import Signal, Tier
 
 _POSTGRES_EPOCH_MS: Final = 946_684_800_000  # 2000-01-01 UTC, where its binary timestamps begin
 
@@ -63,6 +64,11 @@ _INSERT_SIGNAL: Final = """
 INSERT INTO signals (symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late,
     schema_name, schema_hash, features)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b) ON CONFLICT DO NOTHING
+"""
+_ISSUED: Final = """
+SELECT symbol, decided_at, tier FROM signals
+WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD'
+ORDER BY decided_at, symbol
 """
 _REPLACE_STATUS: Final = """
 INSERT INTO symbol_status (symbol, stale_since, reason) VALUES (%s, %s, %s)
@@ -158,6 +164,10 @@ class PostgresLedgerTransaction:
             list(signal.features),
         )
         return self._connection.execute(_INSERT_SIGNAL, row).rowcount == 1
+
+    def issued_signals(self, deployment: str, since: datetime, until: datetime) -> Sequence[Issued]:
+        rows = self._connection.execute(_ISSUED, (deployment, since, until)).fetchall()
+        return [Issued(Symbol(symbol), decided_at, Tier(tier)) for symbol, decided_at, tier in rows]
 
     def add_refusal(self, venue: str, refusal: Refusal) -> bool:
         row = (venue, refusal.cycle_at, refusal.symbol, refusal.reason, refusal.detail)
