@@ -100,6 +100,16 @@ def test_built_layers_hold_lambda_wheels_and_no_leftovers(built_sizes: dict[Laye
         assert not [*python.rglob("tests"), *python.rglob("__pycache__"), *python.rglob("*.pyi")]
 
 
+def test_the_core_layer_knows_the_days_of_prague_without_the_machine(built_sizes: dict[LayerName, int]) -> None:
+    assert built_sizes[LayerName.CORE] > 0
+    python = build_layer(LayerName.CORE, SourceTree(), with_dependencies=True).parts[1] / "python"
+    code = "import zoneinfo; print(len(zoneinfo.TZPATH), zoneinfo.ZoneInfo('Europe/Prague').key)"
+    script = f"import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + [{str(python)!r}]; {code}"
+    command = [sys.executable, "-S", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONTZPATH": ""})
+    assert (done.returncode, done.stdout.split()) == (0, ["0", "Europe/Prague"]), done.stderr
+
+
 def test_a_function_that_is_too_large_stops_the_synth_with_its_sizes() -> None:
     with pytest.raises(
         FunctionTooLargeError, match=r"collect_candles: expected at most 1 MB unzipped, was layer core 2\.0 MB, code"
