@@ -56,8 +56,8 @@ class ReplayRecord:
 
     @property
     def issued(self) -> tuple[Signal, ...]:
-        """Signals that say to do something."""
-        return tuple(s for s in self.signals if s.direction != "HOLD")
+        """Signals that say to do something, and may."""
+        return tuple(s for s in self.signals if s.issued)
 
     @property
     def covered_until(self) -> datetime:
@@ -92,6 +92,7 @@ def summarise(record: ReplayRecord) -> dict[str, Any]:
         "signals": {
             "total": len(record.signals),
             "issued": len(record.issued),
+            "held_back": dict(Counter(s.held_back for s in record.signals if s.held_back)),
             "by_direction": _counts([s.direction for s in record.signals], ("BUY", "SELL", "HOLD")),
             "by_tier": _counts([s.tier for s in record.signals], ("HIGH", "MEDIUM", "LOW")),
             "by_symbol": _counts([s.symbol for s in record.signals], record.symbols),

@@ -144,7 +144,7 @@ class LiveView:
     def cycle(self, facts: CycleFacts) -> None:
         for signal in facts.signals:
             self._newest[signal.symbol], self._prices[signal.symbol] = signal, signal.price
-            self._issued[Symbol(signal.symbol)] += signal.direction != "HOLD"
+            self._issued[Symbol(signal.symbol)] += signal.issued
             self._shadow = signal.stage == "shadow"
         for refusal in facts.refusals:
             self._newest[refusal.symbol] = refusal
