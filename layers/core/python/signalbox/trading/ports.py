@@ -2,12 +2,13 @@
 
 Promises that one contract suite checks on both: the transaction of an account excludes every other one of that account
 (two workers take turns); nothing is visible before the block ends without an error; `save` is idempotent by natural keys;
-a desk that is loaded after `save` equals the desk that was saved, to the last digit.
+a desk that is loaded after `save` equals the desk that was saved, to the last digit, but for what no longer counts: orders
+that closed, locks and order times that ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -22,8 +23,13 @@ from signalbox.trading.state import Desk
 class TradingTransaction(Protocol):
     """One unit of work on one account, which it holds locked."""
 
-    def load(self, at: datetime) -> Desk:
-        """Return the account: locks and order times that still count at `at`, marks of the newest bars closed by then."""
+    def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
+        """Return the account: locks and order times that still count at `at`, marks of the newest bars closed by then.
+
+        Its orders are the open ones, those of trades that are not closed, and whatever exists of the client order ids in
+        `orders`: whoever submits or reports names them, so that a second delivery finds the first, however old it is.
+        Order times are the instants of OrderReleased within the throttle's window before `at`.
+        """
 
     def order(self, client_order_id: str) -> Order | None:
         """Return one order, however old."""

@@ -17,7 +17,8 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, Side
-from signalbox.portfolio.account import Books
+from signalbox.portfolio.account import Books, record
+from signalbox.portfolio.entries import Transfer
 from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading.account import TradingAccount
 
@@ -92,7 +93,7 @@ def _no_trades() -> Mapping[Symbol, Trade]:
 class Desk:
     """An account at `at`, the instant of the newest step (None: never stepped).
 
-    orders: open ones, and those that closed so lately that a report may still come. trades: not closed, by symbol.
+    orders: open ones, those of open trades, and those somebody named when it was loaded. trades: not closed, by symbol.
     watched_until: bars with close_time at or before it were applied (fills, worst prices). loss_rules: the state of the
     account's FTMO rules as JSON text of risk.ftmo, None without rules. order_times: sends of the throttle's window.
     """
@@ -109,3 +110,13 @@ class Desk:
     loss_rules: str | None = None
     order_times: tuple[datetime, ...] = ()
     warned: frozenset[str] = frozenset()  # keys of warnings that stand, so that each is raised once
+
+
+def opening_transfer(account: TradingAccount, at: datetime) -> Transfer:
+    """Return the entry that brings an account its capital when it is opened."""
+    return Transfer(account=account.account, key="opening", at=at, amount=account.capital)
+
+
+def opened(account: TradingAccount, at: datetime) -> Desk:
+    """Return the desk of an account that was just opened: its capital and nothing else."""
+    return Desk(account, record(Books(account.account), opening_transfer(account, at)).books)
