@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from signalbox.contracts import EventType
-from signalbox.events import CandlesClosed, parse_event
+from signalbox.events import CandlesClosed, CycleDecided, parse_event
 from signalbox.features import FeatureSchema, get_schema
 from signalbox.market.candles import Symbol
 from signalbox.signals.cycle import CycleOutcome, run_cycle
@@ -92,6 +92,25 @@ def test_every_signal_is_announced_with_its_signal_and_in_the_same_commit() -> N
         ("ETH-USD", "SELL", True, 60),
         ("SOL-USD", "HOLD", False, 60),
     }
+
+
+def test_a_decided_cycle_is_announced_once_and_after_its_signals() -> None:
+    room = Room()
+    for _ in range(2):
+        room.run(event())
+    assert [e.event_type for e in room.database.events] == [EventType.SIGNAL_GENERATED] * 3 + [EventType.CYCLE_DECIDED]
+    (told,) = room.events(EventType.CYCLE_DECIDED)
+    assert parse_event(told.event_type, json.loads(told.detail)) == CycleDecided(
+        venue="coinbase", cycle_at=NOON, symbols=SYMBOLS, late=False
+    )
+
+
+def test_a_cycle_without_a_model_or_after_a_newer_one_is_announced_too() -> None:
+    room = Room()
+    room.run(event(NOON + minutes(5), count=15))
+    room.choice = ModelChoice(None)
+    room.run(event())
+    assert [json.loads(e.detail)["late"] for e in room.events(EventType.CYCLE_DECIDED)] == [False, True]
 
 
 def test_a_decision_never_sees_a_bar_that_closed_later() -> None:
@@ -271,9 +290,9 @@ def test_a_crash_between_commit_and_publish_is_made_good_by_the_relay() -> None:
     with pytest.raises(ConnectionError):
         publish_pending(outbox=outbox, publisher=bus)
     bus.broken = False
-    assert publish_pending(outbox=outbox, publisher=bus) == 3
+    assert publish_pending(outbox=outbox, publisher=bus) == 4
     assert publish_pending(outbox=outbox, publisher=bus) == 0
-    assert len(bus.published) == len(set(bus.published)) == 3
+    assert len(bus.published) == len(set(bus.published)) == 4
 
 
 def test_more_than_one_batch_waiting_is_published_in_one_go_and_in_order() -> None:
@@ -281,7 +300,7 @@ def test_more_than_one_batch_waiting_is_published_in_one_go_and_in_order() -> No
     for i in range(40):
         room.run(event(NOON + minutes(5 * i), count=15 if i else 10))
     sent = publish_pending(outbox=MemoryOutbox(room.database), publisher=bus)
-    assert sent == len(bus.published) == 120
+    assert sent == len(bus.published) == 40 * 4
     assert bus.published == [e.event_id for e in room.database.events]
 
 

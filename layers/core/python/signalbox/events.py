@@ -128,6 +128,21 @@ class SignalGenerated(BusEvent):
         return f"{self.type}:{self.symbol}:{self.decided_at.isoformat()}:{self.deployment}"
 
 
+class CycleDecided(BusEvent):
+    """A cycle was decided: its candles and signals are in the ledger. The last event of its transaction."""
+
+    type: ClassVar[EventType] = EventType.CYCLE_DECIDED
+    venue: str
+    cycle_at: AwareDatetime
+    symbols: tuple[SymbolName, ...]  # that were collected for it, decided or refused
+    late: bool  # a newer cycle was decided before it
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.venue}:{self.cycle_at.isoformat()}"
+
+
 class MarketDataStale(BusEvent):
     """A symbol stopped being decidable at this cycle; the next cycles are refused too until it recovers."""
 

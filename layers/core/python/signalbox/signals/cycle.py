@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from signalbox.events import (
     CandlesClosed,
     CollectionProblem,
+    CycleDecided,
     MarketDataRecovered,
     MarketDataStale,
     ModelRefused,
@@ -94,6 +95,8 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limi
                 event.cycle_at,
             )
         tx.mark_decided(event.venue, event.cycle_at)
+        symbols = tuple(item.symbol for item in event.symbols)
+        tx.add_event(CycleDecided(venue=event.venue, cycle_at=event.cycle_at, symbols=symbols, late=late), event.cycle_at)
     return CycleOutcome(event.cycle_at, state, writes, signals, refusals)
 
 
