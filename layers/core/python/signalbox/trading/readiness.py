@@ -1,0 +1,208 @@
+"""May this account send orders to a live venue now? Green, or every reason against it with what mends it. Pure; fails closed.
+
+A fact nobody could give (None) is a reason, never a pass. The judge is called before every release of a live order that
+opens risk; orders that only reduce risk are not asked about here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, Literal
+
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.account import TradingAccount, TradingMode
+from signalbox.trading.state import Halt
+
+LIVE_GATES: Final = ("G0", "G1", "G2", "G3", "G4")
+
+
+class NotReady(StrEnum):
+    """Why an account may not trade live."""
+
+    MODE_NOT_LIVE = "MODE_NOT_LIVE"
+    MODE_NOT_CONFIRMED = "MODE_NOT_CONFIRMED"
+    MODEL_NOT_ACTIVE = "MODEL_NOT_ACTIVE"
+    GATE_NOT_PASSED = "GATE_NOT_PASSED"
+    HALTED = "HALTED"
+    NOT_COMPARED = "NOT_COMPARED"
+    COMPARISON_OLD = "COMPARISON_OLD"
+    DIFFERENCE = "DIFFERENCE"
+    SECRETS_MISSING = "SECRETS_MISSING"
+    DATA_STALE = "DATA_STALE"
+    RULES_NOT_CONFIRMED = "RULES_NOT_CONFIRMED"
+    VENUE_NOT_SUPPORTED = "VENUE_NOT_SUPPORTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """Somebody said so: who, when, and the version of what they confirmed (a mode, or the rules they read)."""
+
+    who: str
+    at: datetime
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStanding:
+    """The deployed model: its stage and the verdict of each gate, by the gate's short name (G0 to G4)."""
+
+    deployment: str
+    stage: Literal["shadow", "active"]
+    gates: dict[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The newest comparison of ledger and venue, and what it left open (trading.changes codes, or text)."""
+
+    at: datetime
+    open: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessLimits:
+    """How old facts may be."""
+
+    comparison: timedelta = timedelta(minutes=15)
+    data: timedelta = timedelta(minutes=10)
+    rules: timedelta = timedelta(days=90)  # a firm changes its rules; somebody must have looked since
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessFacts:
+    """What is known of an account at one time. None: nobody could say, which counts against it."""
+
+    account: TradingAccount
+    mode_set: Confirmation | None
+    model: ModelStanding | None
+    halt: Halt | None
+    compared: Comparison | None
+    secrets_present: bool | None
+    newest_bar_closed_at: datetime | None
+    rules_confirmed: Confirmation | None = None  # asked of accounts with prop-firm rules alone
+    venues: tuple[str, ...] = ("coinbase", "mt5")  # that execute_orders serves
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing against it, and how to mend it."""
+
+    code: NotReady
+    found: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.found}. {self.mend}"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Green when there is no reason against it."""
+
+    reasons: tuple[Reason, ...]
+
+    @property
+    def is_green(self) -> bool:
+        return not self.reasons
+
+
+def readiness(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits | None = None) -> Readiness:
+    """Judge an account at `at`. All reasons are given, not only the first."""
+    bounds = limits or ReadinessLimits()
+    return Readiness(
+        (
+            *_mode(facts, at),
+            *_model(facts),
+            *_halt(facts, at),
+            *_comparison(facts, at, bounds),
+            *_secrets(facts),
+            *_data(facts, at, bounds),
+            *_rules(facts, at, bounds),
+        )
+    )
+
+
+def _mode(facts: ReadinessFacts, at: datetime) -> Iterator[Reason]:
+    account, said = facts.account, facts.mode_set
+    if account.mode is not TradingMode.LIVE:
+        yield Reason(
+            NotReady.MODE_NOT_LIVE, f"{account.account} is in mode {account.mode}", "An operator sets it to live by name."
+        )
+    if said is None or not said.who.strip() or said.what != TradingMode.LIVE.value or said.at > at:
+        found = "nobody set it to live" if said is None else f"the newest setting is {said.what!r} by {said.who!r}"
+        yield Reason(NotReady.MODE_NOT_CONFIRMED, found, "An operator sets the mode to live, with a name.")
+    if account.mode is TradingMode.LIVE and account.venue not in facts.venues:
+        yield Reason(
+            NotReady.VENUE_NOT_SUPPORTED, f"venue {account.venue!r}", f"Use one that is served: {', '.join(facts.venues)}."
+        )
+
+
+def _model(facts: ReadinessFacts) -> Iterator[Reason]:
+    model = facts.model
+    if model is None:
+        yield Reason(NotReady.MODEL_NOT_ACTIVE, "no deployed model is known", "Deploy a bundle in stage active.")
+        return
+    if model.stage != "active":
+        yield Reason(
+            NotReady.MODEL_NOT_ACTIVE,
+            f"{model.deployment} is in stage {model.stage}",
+            "Promote it, or deploy one that is active.",
+        )
+    for gate in LIVE_GATES:
+        if model.gates.get(gate) is not True:
+            found = f"{model.deployment}: gate {gate} {'not judged' if gate not in model.gates else 'not passed'}"
+            yield Reason(NotReady.GATE_NOT_PASSED, found, "Deploy a model that passes it; there is no override for live trading.")
+
+
+def _halt(facts: ReadinessFacts, at: datetime) -> Iterator[Reason]:
+    if facts.halt is not None and facts.halt.level_at(at) is not HaltLevel.NONE:
+        halt = facts.halt
+        yield Reason(
+            NotReady.HALTED, f"{halt.level_at(at)} since {halt.since.isoformat()} by {halt.who}: {halt.why}", "Resume by command."
+        )
+
+
+def _comparison(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits) -> Iterator[Reason]:
+    compared = facts.compared
+    if compared is None:
+        yield Reason(NotReady.NOT_COMPARED, "ledger and venue were never compared", "Run a reconciliation of the account.")
+        return
+    if not timedelta(0) <= at - compared.at <= limits.comparison:
+        found = f"the newest comparison is of {compared.at.isoformat()}"
+        yield Reason(NotReady.COMPARISON_OLD, found, f"Compare again; it may be {limits.comparison} old.")
+    for difference in compared.open:
+        yield Reason(NotReady.DIFFERENCE, difference, "Settle it by hand (docs/live-trading.md), then compare again.")
+
+
+def _secrets(facts: ReadinessFacts) -> Iterator[Reason]:
+    if facts.secrets_present is not True:
+        found = "not known" if facts.secrets_present is None else f"venue {facts.account.venue} has no usable credentials"
+        yield Reason(NotReady.SECRETS_MISSING, found, "Put them into the execution secret (docs/live-trading.md).")
+
+
+def _data(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits) -> Iterator[Reason]:
+    newest = facts.newest_bar_closed_at
+    if newest is None or not timedelta(0) <= at - newest <= limits.data:
+        found = "no bar is known" if newest is None else f"the newest bar closed at {newest.isoformat()}"
+        yield Reason(NotReady.DATA_STALE, found, f"Mend the collection of {facts.account.market}; bars may be {limits.data} old.")
+
+
+def _rules(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits) -> Iterator[Reason]:
+    rules = facts.account.rules
+    if rules is None:
+        return
+    said = facts.rules_confirmed
+    expected = f"{rules.name} {rules.version}"
+    current = said is not None and said.what == expected and said.who.strip() and timedelta(0) <= at - said.at <= limits.rules
+    if not current:
+        found = (
+            "nobody confirmed the firm's rules"
+            if said is None
+            else f"confirmed {said.what!r} on {said.at.date()} by {said.who!r}"
+        )
+        yield Reason(
+            NotReady.RULES_NOT_CONFIRMED, found, f"Read the firm's rules, compare them with {expected!r}, confirm by name."
+        )
