@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -64,9 +64,13 @@ class Changes:
     halts: tuple[Halt, ...] = ()
     locks: tuple[Lock, ...] = ()
     events: tuple[BusEvent, ...] = ()  # for the outbox
+    rebooked: bool = False  # an entry came late: `disposals` are all of the account and replace those that were written
 
     def __add__(self, other: Changes) -> Changes:
-        return Changes(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+        if other.rebooked:
+            return replace(self + replace(other, disposals=(), rebooked=False), disposals=other.disposals, rebooked=True)
+        joined = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "rebooked"}
+        return Changes(**joined, rebooked=self.rebooked)
 
 
 NOTHING = Changes()

@@ -1,7 +1,10 @@
 """What trading refuses.
 
 TradingError
-└── AccountError    an account whose configuration cannot be, or that does not exist
+├── AccountError    an account whose configuration cannot be, or that does not exist
+├── CommandError        a command that cannot be carried out as it is: another time, nothing to change, an order that is not there
+├── NotWatchedError     a decision on bars the desk has not watched yet
+└── RebookNeededError   a fill older than the newest booked entry; call the step again with all entries of the account
 """
 
 from __future__ import annotations
@@ -15,3 +18,15 @@ class TradingError(SignalboxError):
 
 class AccountError(TradingError):
     """An account that does not exist, or whose configuration contradicts itself."""
+
+
+class CommandError(TradingError):
+    """A command that cannot be carried out as it is."""
+
+
+class NotWatchedError(TradingError):
+    """A signal was given to a desk that has not watched the bars it was decided on. Watch first."""
+
+
+class RebookNeededError(TradingError):
+    """A fill happened before the newest booked entry. Nothing was changed: call the step again with `entries=`."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from signalbox.market.candles import Bars, Candle, Symbol
 from signalbox.orders.order import Order
+from signalbox.portfolio.entries import Entry
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import Changes
 from signalbox.trading.state import Desk
@@ -33,6 +34,9 @@ class TradingTransaction(Protocol):
 
     def order(self, client_order_id: str) -> Order | None:
         """Return one order, however old."""
+
+    def entries(self) -> Sequence[Entry]:
+        """Return every entry of the account, oldest first: what a step asks for with RebookNeededError."""
 
     def candles(self, since: datetime | None, until: datetime) -> Mapping[Symbol, Sequence[Candle]]:
         """Return the bars of the account's market with since < close_time <= until, oldest first. None: of the last minute."""

@@ -7,20 +7,22 @@ the position is flat again. Orders that people send themselves have no trade and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 from signalbox.market.candles import Symbol
-from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.identity import ClientOrderId, client_order_id
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import Books, record
 from signalbox.portfolio.entries import Transfer
 from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.memory import Memory
 
 
 class TradeState(StrEnum):
@@ -71,7 +73,7 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The newest price of a symbol: the close of the newest bar in the ledger, and when it closed."""
+    """The newest price of a symbol: the close of the newest bar that was watched, and when it closed."""
 
     price: Decimal
     at: datetime
@@ -110,6 +112,52 @@ class Desk:
     loss_rules: str | None = None
     order_times: tuple[datetime, ...] = ()
     warned: frozenset[str] = frozenset()  # keys of warnings that stand, so that each is raised once
+    memory: Memory = field(default_factory=Memory)  # of the protections; `to_text` is what is stored
+    compared_at: datetime | None = None  # the newest comparison with the venue, of a live account
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no price can change anything: nothing held, nothing working. Its bars need not be watched one by one."""
+        return (
+            not self.trades
+            and all(not position.quantity for position in self.books.positions.values())
+            and all(order.state.is_closed for order in self.orders.values())
+        )
+
+
+KEEP_CLOSED: Final = timedelta(days=1)  # a closed order stays on the desk this long; later reports bring it back by its id
+KEEP_TIMES: Final = timedelta(hours=1)  # the longest window a throttle may have
+
+
+def pruned(desk: Desk, at: datetime) -> Desk:
+    """Return the desk without what no longer counts at `at`. Every step ends with it, and every load."""
+    traded = {key for trade in desk.trades.values() for key in orders_of(desk.account, trade)}
+    orders = {
+        key: order
+        for key, order in desk.orders.items()
+        if order.closed_at is None or at - order.closed_at < KEEP_CLOSED or key in traded
+    }
+    return replace(
+        desk,
+        orders=desk.orders if len(orders) == len(desk.orders) else MappingProxyType(orders),
+        locks=tuple(lock for lock in desk.locks if at < lock.until),
+        order_times=tuple(time for time in desk.order_times if at - time < KEEP_TIMES),
+    )
+
+
+EXIT_LEGS: Final = (Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN)
+
+
+def exit_id(account: TradingAccount, trade: Trade, leg: Leg) -> ClientOrderId:
+    """Return the id that the exit of a trade by this leg has, whether it was sent or not."""
+    return client_order_id(
+        account=account.account, strategy=account.strategy, symbol=trade.symbol, decided_at=trade.decided_at, leg=leg
+    )
+
+
+def orders_of(account: TradingAccount, trade: Trade) -> tuple[ClientOrderId, ...]:
+    """Return the ids of every order a trade has or may come to have, the entry first."""
+    return (trade.entry, *(exit_id(account, trade, leg) for leg in EXIT_LEGS))
 
 
 def opening_transfer(account: TradingAccount, at: datetime) -> Transfer:

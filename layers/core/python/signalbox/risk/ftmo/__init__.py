@@ -4,6 +4,7 @@ from signalbox.risk.errors import FtmoEventError
 from signalbox.risk.ftmo.account import FtmoAccount
 from signalbox.risk.ftmo.events import Closed, FtmoEvent, Marked, Opened, PositionId, Swapped
 from signalbox.risk.ftmo.headroom import Headroom, RuleHeadroom, StopLevel
+from signalbox.risk.ftmo.judge import FtmoJudge, JudgeState
 from signalbox.risk.ftmo.rules import FTMO_1STEP, FTMO_2STEP, RULES, FtmoPhase, FtmoRules, InternalStops, LossReference
 from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountState, AccountStatus
 
@@ -19,10 +20,12 @@ __all__ = [
     "FtmoAccount",
     "FtmoEvent",
     "FtmoEventError",
+    "FtmoJudge",
     "FtmoPhase",
     "FtmoRules",
     "Headroom",
     "InternalStops",
+    "JudgeState",
     "LossReference",
     "Marked",
     "Opened",

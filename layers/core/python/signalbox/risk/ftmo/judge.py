@@ -1,0 +1,308 @@
+"""FtmoJudge: the rules of one account, told balance and equity by whoever keeps its positions. It owns days, limits, breaches.
+
+* 00:00 of the rules' time zone belongs to the new day and comes before what is told of it: the balance told last becomes the
+  day's baseline, limits move, and the account is judged there and then, with no price having moved.
+* The account is judged at every telling; each rule's first breach is kept for ever. A refused telling changes nothing.
+* Its whole state is one value, and one JSON text with every number as exact decimal text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, localcontext
+from types import MappingProxyType
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from pydantic import TypeAdapter
+
+from signalbox.risk.errors import FtmoEventError
+from signalbox.risk.ftmo.headroom import Headroom, Limits, headroom_of
+from signalbox.risk.ftmo.rules import FtmoRules, LossReference
+from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountStatus
+from signalbox.risk.numbers import CONTEXT, ZERO, aware, positive
+from signalbox.risk.snapshot import LossRule
+
+MAX_SILENCE: Final = timedelta(days=3_660)  # a longer gap is a wrong date, and would make a record a day
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeState:
+    """Everything `FtmoJudge.restore` needs: a judge restored from it does what the first would have done."""
+
+    rules_name: str
+    rules_version: str
+    phase: str
+    capital: Decimal
+    balance: Decimal
+    equity: Decimal
+    now: datetime | None
+    day: date | None
+    baseline: Decimal
+    highest_midnight_balance: Decimal
+    worst_equity: Decimal
+    breaches: tuple[AccountBreach, ...]
+    trading_days: int
+    last_trading_day: date | None
+    best_finished_day: Decimal
+    target_reached_at: datetime | None
+
+    def to_text(self) -> str:
+        """Return it as it is stored."""
+        return _ADAPTER.dump_json(self).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> JudgeState:
+        """Return what `to_text` wrote. Raises pydantic.ValidationError."""
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER: Final = TypeAdapter(JudgeState)
+
+
+class FtmoJudge:
+    """The rules side of an account. Raises RiskError for a capital not above 0, KeyError for the phase."""
+
+    def __init__(self, rules: FtmoRules, capital: Decimal, *, phase: str | None = None) -> None:
+        self._rules = rules
+        self._zone = ZoneInfo(rules.time_zone)
+        self._phase = rules.phase(phase)
+        self._capital = positive(capital, "capital")
+        with localcontext(CONTEXT):
+            self._daily_amount = self._capital * rules.daily_loss_fraction
+            self._max_amount = self._capital * rules.max_loss_fraction
+            self._target = self._capital * (1 + self._phase.profit_target_fraction)
+        self._balance = self._equity = self._baseline = self._highest = self._worst = self._capital
+        self._now: datetime | None = None
+        self._day: date | None = None
+        self._next_midnight = datetime.min.replace(tzinfo=UTC)
+        self._finished: list[AccountDay] = []
+        self._breaches: dict[LossRule, AccountBreach] = {}
+        self._trading_days = 0
+        self._last_trading_day: date | None = None
+        self._best_finished_day = ZERO
+        self._target_reached_at: datetime | None = None
+
+    # What it is now
+
+    @property
+    def rules(self) -> FtmoRules:
+        """The rules it judges by."""
+        return self._rules
+
+    @property
+    def phase_name(self) -> str:
+        """The phase of the evaluation."""
+        return self._phase.name
+
+    @property
+    def capital(self) -> Decimal:
+        """What the account began with."""
+        return self._capital
+
+    @property
+    def breaches(self) -> Mapping[LossRule, AccountBreach]:
+        """The first breach of each rule, in time order (a view)."""
+        return MappingProxyType(self._breaches)
+
+    @property
+    def status(self) -> AccountStatus:
+        """Breached, once any rule broke; else whether every objective was met at some moment with nothing open."""
+        if self._breaches:
+            return AccountStatus.BREACHED
+        return AccountStatus.ACTIVE if self._target_reached_at is None else AccountStatus.TARGET_REACHED
+
+    @property
+    def target_reached_at(self) -> datetime | None:
+        """When every objective was met."""
+        return self._target_reached_at
+
+    @property
+    def trading_days(self) -> int:
+        """Days on which a position was opened."""
+        return self._trading_days
+
+    @property
+    def best_day_share(self) -> Decimal | None:
+        """Closed profit of the best day as a share of all profit; None while there is no profit."""
+        with localcontext(CONTEXT):
+            total = self._balance - self._capital
+            return self._best_day() / total if total > ZERO else None
+
+    @property
+    def day(self) -> date | None:
+        """The day of the rules' zone that is under way; None before the first telling."""
+        return self._day
+
+    @property
+    def next_midnight(self) -> datetime | None:
+        """When the day under way ends."""
+        return None if self._day is None else self._next_midnight
+
+    @property
+    def finished_days(self) -> tuple[AccountDay, ...]:
+        """Days that ended since this judge was built or restored, days without events included."""
+        return tuple(self._finished)
+
+    @property
+    def days(self) -> tuple[AccountDay, ...]:
+        """`finished_days` and the one under way."""
+        return (*self._finished, self._today()) if self._day is not None else ()
+
+    def limit(self, rule: LossRule) -> Decimal:
+        """Equity below which the rule is broken now."""
+        with localcontext(CONTEXT):
+            return self._limits().floor(rule)
+
+    def headroom(self) -> Headroom:
+        """How much of each limit is used at the equity told last, and the limits the next midnight will bring."""
+        with localcontext(CONTEXT):
+            return headroom_of(
+                self._rules.stops,
+                equity=self._equity,
+                today=self._limits(),
+                tomorrow=self._limits(self._balance, max(self._highest, self._balance)),
+                day_start=self._midnight(self._day) if self._day else None,
+                next_midnight=self._next_midnight,
+                following_midnight=self._midnight(self._day, 2) if self._day else None,
+                broken=frozenset(self._breaches),
+            )
+
+    # What it is told
+
+    def tell(
+        self, time: datetime, *, balance: Decimal, equity: Decimal, is_flat: bool, opened: bool = False
+    ) -> tuple[AccountBreach, ...]:
+        """Take balance and equity of an instant and return the breaches they brought, those of midnights before included.
+
+        is_flat: nothing is open. opened: a position was opened now. Raises FtmoEventError for the past.
+        """
+        time = aware(time, "time")
+        self.refuse_time(time)
+        known = len(self._breaches)
+        with localcontext(CONTEXT):
+            self._advance(time)
+            self._balance, self._equity = balance, equity
+            if opened and self._day != self._last_trading_day:
+                self._trading_days += 1
+                self._last_trading_day = self._day
+            self._judge(time)
+            self._look_for_target(time, is_flat=is_flat)
+        return tuple(self._breaches.values())[known:]
+
+    def advance(self, time: datetime) -> tuple[AccountBreach, ...]:
+        """Let time pass with nothing happening: midnights roll, and may break a rule. Raises FtmoEventError for the past."""
+        time = aware(time, "time")
+        self.refuse_time(time)
+        known = len(self._breaches)
+        with localcontext(CONTEXT):
+            self._advance(time)
+        return tuple(self._breaches.values())[known:]
+
+    def refuse_time(self, time: datetime) -> None:
+        """Raise FtmoEventError for an instant before the last telling, or absurdly long after it."""
+        if self._now is None:
+            return
+        if time < self._now:
+            raise FtmoEventError(f"expected a time not before {self._now.isoformat()}, was {time.isoformat()}")
+        if time - self._now > MAX_SILENCE:
+            raise FtmoEventError(f"expected a time within ten years of {self._now.isoformat()}, was {time.isoformat()}")
+
+    # Storing it
+
+    def state(self) -> JudgeState:
+        """Return everything `restore` needs; finished days are the caller's to keep."""
+        return JudgeState(
+            rules_name=self._rules.name,
+            rules_version=self._rules.version,
+            phase=self._phase.name,
+            capital=self._capital,
+            balance=self._balance,
+            equity=self._equity,
+            now=self._now,
+            day=self._day,
+            baseline=self._baseline,
+            highest_midnight_balance=self._highest,
+            worst_equity=self._worst,
+            breaches=tuple(self._breaches.values()),
+            trading_days=self._trading_days,
+            last_trading_day=self._last_trading_day,
+            best_finished_day=self._best_finished_day,
+            target_reached_at=self._target_reached_at,
+        )
+
+    @classmethod
+    def restore(cls, rules: FtmoRules, state: JudgeState) -> FtmoJudge:
+        """Return the judge as it was. Raises FtmoEventError when the rules are not those it judged by."""
+        if (rules.name, rules.version) != (state.rules_name, state.rules_version):
+            raise FtmoEventError(f"expected rules {state.rules_name} {state.rules_version}, was {rules.name} {rules.version}")
+        judge = cls(rules, state.capital, phase=state.phase)
+        judge._balance, judge._equity, judge._baseline = state.balance, state.equity, state.baseline
+        judge._highest, judge._worst = state.highest_midnight_balance, state.worst_equity
+        judge._now, judge._day = state.now, state.day
+        if state.day is not None:
+            judge._next_midnight = judge._midnight(state.day, 1)
+        judge._breaches = {breach.rule: breach for breach in state.breaches}
+        judge._trading_days, judge._last_trading_day = state.trading_days, state.last_trading_day
+        judge._best_finished_day, judge._target_reached_at = state.best_finished_day, state.target_reached_at
+        return judge
+
+    # How
+
+    def _advance(self, time: datetime) -> None:
+        if self._day is None:
+            self._day = time.astimezone(self._zone).date()
+            self._next_midnight = self._midnight(self._day, 1)
+        while time >= self._next_midnight:
+            midnight = self._next_midnight
+            self._finished.append(self._today())
+            self._best_finished_day = max(self._best_finished_day, self._balance - self._baseline)
+            self._day = midnight.astimezone(self._zone).date()
+            self._next_midnight = self._midnight(self._day, 1)
+            self._baseline = self._balance
+            self._highest = max(self._highest, self._balance)
+            self._worst = self._equity
+            self._judge(midnight)
+        self._now = time
+
+    def _judge(self, time: datetime) -> None:
+        limits = self._limits()
+        self._worst = min(self._worst, self._equity)
+        for rule in LossRule:
+            limit = limits.floor(rule)
+            if self._equity < limit and rule not in self._breaches:
+                self._breaches[rule] = AccountBreach(rule, time, limit, self._equity)
+
+    def _look_for_target(self, time: datetime, *, is_flat: bool) -> None:
+        if not is_flat or self._breaches or self._target_reached_at is not None or self._balance < self._target:
+            return
+        share = self._rules.best_day_fraction
+        steady = share is None or self._best_day() <= share * (self._balance - self._capital)
+        if steady and self._trading_days >= self._rules.minimum_trading_days:
+            self._target_reached_at = time
+
+    def _best_day(self) -> Decimal:
+        return max(self._best_finished_day, self._balance - self._baseline)
+
+    def _limits(self, baseline: Decimal | None = None, highest: Decimal | None = None) -> Limits:
+        trails = self._rules.max_loss_reference is LossReference.TRAILING
+        return Limits(
+            daily_reference=self._baseline if baseline is None else baseline,
+            daily_amount=self._daily_amount,
+            max_reference=(self._highest if highest is None else highest) if trails else self._capital,
+            max_amount=self._max_amount,
+        )
+
+    def _today(self) -> AccountDay:
+        day = self._day
+        if day is None:
+            raise FtmoEventError("expected an account that has begun, was one without events")
+        with localcontext(CONTEXT):
+            return AccountDay(day, self._baseline, self._baseline - self._daily_amount, self._balance, self._worst)
+
+    def _midnight(self, day: date, after: int = 0) -> datetime:
+        """Return 00:00 local of a day, `after` days on, in UTC: days last 23 or 25 hours when the clocks change."""
+        local = day + timedelta(days=after)
+        return datetime(local.year, local.month, local.day, tzinfo=self._zone).astimezone(UTC)
