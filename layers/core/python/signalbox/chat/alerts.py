@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Final
+from typing import Final, get_args
 
+from signalbox.chat.library_alerts import LibraryEvent, render_library
+from signalbox.chat.trading_alerts import TradingEvent, render_trading
+from signalbox.chat.words import clock, price
 from signalbox.events import (
     Event,
     MarketDataRecovered,
@@ -41,19 +42,24 @@ class Alert:
 
 def render_alert(event: Event) -> Alert | None:
     """Return the message of an event, or None for one nobody needs to be told."""
+    text = render_trading(event) if isinstance(event, get_args(TradingEvent)) else _text(event)
+    return Alert(event.event_id, text) if text is not None else None
+
+
+def _text(event: Event) -> str | None:
     match event:
         case SignalGenerated():
-            return Alert(event.event_id, _signal(event)) if event.issued and not event.late else None
+            return _signal(event) if event.issued and not event.late else None
         case MarketDataStale():
             why = _REASONS.get(event.reason, event.reason)
-            newest = f", newest bar closed {_clock(event.newest_close)}" if event.newest_close else ""
-            return Alert(event.event_id, f"⚠️ {event.symbol} has no signals since {_clock(event.since)}: {why}{newest}.")
+            newest = f", newest bar closed {clock(event.newest_close)}" if event.newest_close else ""
+            return f"⚠️ {event.symbol} has no signals since {clock(event.since)}: {why}{newest}."
         case MarketDataRecovered():
             minutes = int((event.at - event.stale_since).total_seconds() // 60)
-            return Alert(event.event_id, f"✅ {event.symbol} has signals again at {_clock(event.at)}, after {minutes} minutes.")
+            return f"✅ {event.symbol} has signals again at {clock(event.at)}, after {minutes} minutes."
         case ModelRefused():
             kept = f"{event.kept} stays in use" if event.kept else "no model is in use, so no signals are made"
-            return Alert(event.event_id, f"⛔ Model {event.deployment} was refused: {event.reason} ({kept}).")
+            return f"⛔ Model {event.deployment} was refused: {event.reason} ({kept})."
         case _:
             return None
 
@@ -61,15 +67,7 @@ def render_alert(event: Event) -> Alert | None:
 def _signal(event: SignalGenerated) -> str:
     badge = "" if event.stage == "active" else "\nSHADOW: this model has not passed its gates. Recorded, not for trading."
     return (
-        f"{_ARROWS[event.direction]} {event.symbol} at {_price(event.price)}\n"
-        f"{event.confidence:.1%} for the next {event.horizon_minutes} minutes, tier {event.tier}, {_clock(event.decided_at)}"
+        f"{_ARROWS[event.direction]} {event.symbol} at {price(event.price)}\n"
+        f"{event.confidence:.1%} for the next {event.horizon_minutes} minutes, tier {event.tier}, {clock(event.decided_at)}"
         f"{badge}"
     )
-
-
-def _price(price: Decimal) -> str:
-    return f"{price.normalize():,f}"
-
-
-def _clock(instant: datetime) -> str:
-    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,83 @@
+"""What happened to an account, as short messages. Amounts are in the account's currency, as the ledger has them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final, assert_never
+
+from signalbox.chat.words import clock, money, price
+from signalbox.orders.terms import Leg
+from signalbox.trading.events import (
+    OrderRefused,
+    RiskWarning,
+    RuleBreached,
+    TargetReached,
+    TradeClosed,
+    TradeOpened,
+    TradingHalted,
+    TradingResumed,
+)
+
+TradingEvent = (
+    OrderRefused | TradeOpened | TradeClosed | RiskWarning | TradingHalted | TradingResumed | RuleBreached | TargetReached
+)
+_RULES: Final = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
+_CLOSED_BY: Final = {
+    Leg.EXIT: "by hand",
+    Leg.TAKE_PROFIT: "at its target",
+    Leg.STOP_LOSS: "at its stop",
+    Leg.TIMEOUT: "at its time",
+    Leg.FLATTEN: "by the kill switch",
+    Leg.ENTRY: "by an entry order",
+}
+_WARNINGS: Final = {
+    "ALERT": "nothing is stopped yet",
+    "BLOCK": "no new risk until it falls",
+    "FLATTEN": "everything open is closed",
+}
+
+
+def render_trading(event: TradingEvent) -> str:  # noqa: PLR0911 - one case an event, checked to be all
+    """Return the message of an event about an account."""
+    match event:
+        case OrderRefused():
+            return f"🚫 {event.account}: {event.side} {event.symbol} was refused, {event.message} ({clock(event.at)})."
+        case TradeOpened():
+            target = f", target {price(event.take_profit)}" if event.take_profit is not None else ""
+            return (
+                f"📈 {_account(event.account, event.mode)}: {event.side} {event.quantity:f} {event.symbol}"
+                f" at {price(event.price)}\n"
+                f"stop {price(event.stop_loss)}{target}, until {clock(event.deadline)}"
+            )
+        case TradeClosed():
+            sign = "✅" if event.realised >= 0 else "🔻"
+            return (
+                f"{sign} {_account(event.account, event.mode)}: {event.side} {event.symbol} closed {_CLOSED_BY[event.leg]}"
+                f" at {price(event.price)}\n{money(event.realised)} after fees, balance {money(event.balance)}"
+            )
+        case RiskWarning():
+            share = event.used / event.amount if event.amount else Decimal(1)
+            what = _WARNINGS.get(event.level, event.level)
+            return (
+                f"⚠️ {event.account}: {share:.0%} of the {_RULES.get(event.rule, event.rule)} limit is used, {what}\n"
+                f"equity {money(event.equity)}, limit {money(event.limit)}, {clock(event.at)}"
+            )
+        case TradingHalted():
+            until = f" until {clock(event.until)}" if event.until is not None else ", until somebody resumes"
+            return f"⛔ {event.account}: {event.level} by {event.who}{until}: {event.why} ({clock(event.at)})."
+        case TradingResumed():
+            return f"▶️ {event.account}: resumed by {event.who}: {event.why} ({clock(event.at)})."
+        case RuleBreached():
+            rule = _RULES.get(event.rule, event.rule)
+            found = f"equity {money(event.equity)} below {money(event.limit)}"
+            return f"❌ {event.account}: the {rule} rule is broken, {found} ({clock(event.at)})."
+        case TargetReached():
+            return (
+                f"🏁 {event.account}: the target of {event.phase} is reached, balance {money(event.balance)} ({clock(event.at)})."
+            )
+        case _:
+            assert_never(event)
+
+
+def _account(account: str, mode: str) -> str:
+    return account if mode == "live" else f"{account} ({mode})"

@@ -1,0 +1,21 @@
+"""Numbers and instants as people read them in a message."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+
+def price(value: Decimal) -> str:
+    """Return a price with all its digits and thousands apart."""
+    return f"{value.normalize():,f}"
+
+
+def money(value: Decimal) -> str:
+    """Return an amount of money to the cent, rounded for the eye alone."""
+    return f"{value:,.2f}"
+
+
+def clock(instant: datetime) -> str:
+    """Return an instant to the minute."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
