@@ -187,11 +187,14 @@ class MemoryLedgerTransaction:
             Direction.SELL: signal.probability_up < 0.5,
             Direction.HOLD: True,
         }
+        _demand(signal.held_back is None or signal.direction is not Direction.HOLD, "expected no HOLD to be held back")
         _demand(takes_likelier_side[signal.direction], f"expected another side than {signal.direction}")
         return self._add(self._seen.signals, (signal.symbol, signal.decided_at, signal.deployment), lambda: signal)
 
     def issued_signals(self, deployment: str, since: datetime, until: datetime) -> Sequence[Issued]:
-        own = [s for s in self._seen.signals.values() if s.deployment == deployment and s.issued and since < s.decided_at <= until]
+        own = [
+            s for s in self._seen.signals.values() if s.deployment == deployment and s.issued and since < s.decided_at <= until
+        ]
         return [Issued(s.symbol, s.decided_at, s.tier) for s in sorted(own, key=lambda s: (s.decided_at, s.symbol))]
 
     def add_refusal(self, venue: str, refusal: Refusal) -> bool:

@@ -159,9 +159,24 @@ def test_signal_of_the_same_key_is_recorded_once_and_the_first_stays(world: Worl
         assert tx.add_signal(replace(SIGNAL, decided_at=NOON + minutes(5)))
 
 
+def test_issued_signals_of_a_deployment_are_those_of_the_window_that_nothing_held_back(world: World) -> None:
+    ledger, early = world.ledger(), NOON - minutes(60)
+    with ledger.transaction() as tx:
+        tx.add_signal(replace(SIGNAL, decided_at=early))
+        tx.add_signal(SIGNAL)
+        tx.add_signal(replace(SIGNAL, symbol=ETH, held_back="RATE"))
+        tx.add_signal(replace(SIGNAL, symbol=SOL, direction=Direction.HOLD, tier=Tier.LOW))
+        tx.add_signal(replace(SIGNAL, symbol=SOL, deployment="other"))
+        tx.add_signal(replace(SIGNAL, decided_at=NOON + minutes(5)))
+    with ledger.transaction() as tx:
+        (found,) = tx.issued_signals(SIGNAL.deployment, early, NOON)
+    assert (found.symbol, found.decided_at, found.tier) == (SIGNAL.symbol, NOON, SIGNAL.tier)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        replace(SIGNAL, direction=Direction.HOLD, tier=Tier.LOW, held_back="RATE"),
         replace(SIGNAL, probability_up=1.5),
         replace(SIGNAL, probability_up=float("nan")),
         replace(SIGNAL, tier=Tier.LOW),

@@ -62,12 +62,12 @@ FROM cycles AS c WHERE venue = %s AND cycle_at = %s
 """
 _INSERT_SIGNAL: Final = """
 INSERT INTO signals (symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late,
-    schema_name, schema_hash, features)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b) ON CONFLICT DO NOTHING
+    schema_name, schema_hash, features, held_back)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %s) ON CONFLICT DO NOTHING
 """
 _ISSUED: Final = """
 SELECT symbol, decided_at, tier FROM signals
-WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD'
+WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD' AND held_back IS NULL
 ORDER BY decided_at, symbol
 """
 _REPLACE_STATUS: Final = """
@@ -162,6 +162,7 @@ class PostgresLedgerTransaction:
             signal.schema_name,
             signal.schema_hash,
             list(signal.features),
+            signal.held_back,
         )
         return self._connection.execute(_INSERT_SIGNAL, row).rowcount == 1
 

@@ -26,7 +26,8 @@ class DecidedCycles:
 
 
 _SIGNALS: Final = """
-SELECT symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name, schema_hash, features
+SELECT symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name, schema_hash, features,
+    held_back
 FROM signals WHERE decided_at > %s AND decided_at <= %s
 ORDER BY decided_at, symbol, deployment
 """
@@ -67,6 +68,7 @@ class LedgerReader:
                 schema_name=schema_name,
                 schema_hash=schema_hash,
                 features=tuple(features),
+                held_back=held_back,
             )
             for (
                 symbol,
@@ -81,6 +83,7 @@ class LedgerReader:
                 schema_name,
                 schema_hash,
                 features,
+                held_back,
             ) in rows
         )
 
