@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from signalbox.chat.library_alerts import LibraryEvent, render_library
 from signalbox.chat.trading_alerts import TradingEvent, render_trading
 from signalbox.chat.words import clock, price
 from signalbox.events import (
@@ -42,7 +41,9 @@ class Alert:
 
 def render_alert(event: Event) -> Alert | None:
     """Return the message of an event, or None for one nobody needs to be told."""
-    text = render_trading(event) if isinstance(event, get_args(TradingEvent)) else _text(event)
+    if isinstance(event, get_args(TradingEvent)):
+        return Alert(event.event_id, render_trading(event))
+    text = _text(event)
     return Alert(event.event_id, text) if text is not None else None
 
 
