@@ -1,0 +1,108 @@
+"""The library on PostgreSQL (`library.ports.Library`).
+
+READ COMMITTED and an advisory lock per entity: numbers have no gap and no double, and of two deliveries of one job the second
+sees what the first committed. Rows are never changed, so the functions' role needs no right to change them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+
+from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.adapters.postgres.outbox import insert_event
+from signalbox.events import Event
+from signalbox.library.entries import EntityKey, Evaluation, NewVersion, VersionKey
+
+_INSERT_VERSION: Final = """
+INSERT INTO versions (kind, name, number, origin, state, created_at, reason, bundle_key, sha256, manifest)
+SELECT %(kind)s, %(name)s, coalesce(max(number), 0) + 1, %(origin)s, %(state)s, %(created_at)s, %(reason)s, %(bundle_key)s,
+    %(sha256)s, %(manifest)s
+FROM versions WHERE kind = %(kind)s AND name = %(name)s
+RETURNING number
+"""
+
+
+class PostgresLibrary:
+    """Units of work of the library on a connection source."""
+
+    def __init__(self, source: ConnectionSource) -> None:
+        self._source = source
+
+    @contextmanager
+    def transaction(self) -> Iterator[PostgresLibraryTransaction]:
+        """Commit when the block ends, roll back when it raises. Raises LedgerError (`errors.py` tells which)."""
+        with self._source.transaction() as connection:
+            yield PostgresLibraryTransaction(connection)
+
+
+class PostgresLibraryTransaction:
+    """`library.ports.LibraryTransaction` inside one open transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def lock(self, entity: EntityKey) -> None:
+        key = f"signalbox library {entity.kind} {entity.name}"
+        self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (key,))
+
+    def version_of(self, entity: EntityKey, origin: str) -> VersionKey | None:
+        found = self._connection.execute(
+            "SELECT number FROM versions WHERE kind = %s AND name = %s AND origin = %s", (entity.kind.value, entity.name, origin)
+        ).fetchone()
+        return None if found is None else VersionKey(entity, found[0])
+
+    def add_version(self, version: NewVersion) -> VersionKey:
+        kind, name = version.entity.kind.value, version.entity.name
+        self._connection.execute(
+            "INSERT INTO entities (kind, name, created_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (kind, name, version.created_at),
+        )
+        row = {
+            "kind": kind,
+            "name": name,
+            "origin": version.origin,
+            "state": version.state.value,
+            "created_at": version.created_at,
+            "reason": version.reason,
+            "bundle_key": version.bundle_key,
+            "sha256": version.sha256,
+            "manifest": version.manifest,
+        }
+        (number,) = self._connection.execute(_INSERT_VERSION, row).fetchone() or (0,)
+        return VersionKey(version.entity, number)
+
+    def add_evaluation(self, version: VersionKey, evaluation: Evaluation) -> bool:
+        row = (
+            *_columns(version),
+            evaluation.source,
+            evaluation.evaluated_at,
+            evaluation.qualifies,
+            evaluation.headline,
+            json.dumps({gate.value: verdict.value for gate, verdict in evaluation.gates.items()}),
+            evaluation.report,
+        )
+        cursor = self._connection.execute(
+            "INSERT INTO evaluations (kind, name, number, source, evaluated_at, qualifies, headline, gates, report)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            row,
+        )
+        return cursor.rowcount == 1
+
+    def add_dependency(self, version: VersionKey, needs: VersionKey) -> bool:
+        cursor = self._connection.execute(
+            "INSERT INTO dependencies (kind, name, number, needs_kind, needs_name, needs_number)"
+            " VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (*_columns(version), *_columns(needs)),
+        )
+        return cursor.rowcount == 1
+
+    def add_event(self, event: Event, at: datetime) -> bool:
+        return insert_event(self._connection, event, at)
+
+
+def _columns(key: VersionKey) -> tuple[str, str, int]:
+    return key.entity.kind.value, key.entity.name, key.number

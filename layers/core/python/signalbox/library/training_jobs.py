@@ -1,0 +1,119 @@
+"""Requests to SageMaker as plain mappings: CreateTrainingJob for training and for evaluation.
+
+Script mode without a network: the code is an input channel, and the container's own tools unpack it from there. What the two
+jobs run is `signalbox train` and `signalbox evaluate` (sagemaker/). Decision: docs/decisions/0027-jobs-are-requests.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from signalbox.contracts import PRODUCT
+from signalbox.library.errors import TrainingPlanError
+from signalbox.library.metrics import metric_definitions
+from signalbox.library.parameters import EvaluateParameters, TrainParameters
+from signalbox.library.plan import TrainingPlan
+
+CHECKPOINTS: Final = "/opt/ml/checkpoints"
+CODE_ARCHIVE: Final = "sourcedir.tar.gz"
+CODE_CHANNEL: Final = "code"
+CANDLES_CHANNEL: Final = "candles"
+MODEL_CHANNEL: Final = "model"
+TRAIN_PROGRAM: Final = "train.py"
+EVALUATE_PROGRAM: Final = "evaluate.py"
+INPUT_FOLDER: Final = "/opt/ml/input/data"
+MAX_NAME: Final = 63  # of a job, SageMaker's limit
+RETRIES: Final = 2  # after an internal error of SageMaker; a failure of ours is final
+
+Request = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """An input folder of a job and where it comes from."""
+
+    name: str
+    uri: str
+
+    def to_request(self) -> Request:
+        source = {"S3DataType": "S3Prefix", "S3Uri": self.uri, "S3DataDistributionType": "FullyReplicated"}
+        return {"ChannelName": self.name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
+
+
+def job_name(stage: str, purpose: str, instant: datetime, suffix: str = "") -> str:
+    """Return the name of a job: a pure function of the scheduled instant, so that starting it twice is one job.
+
+    Raises TrainingPlanError for a name over SageMaker's limit.
+    """
+    name = f"{PRODUCT}-{stage}-{purpose}-{instant.astimezone(UTC):%Y%m%dt%H%M%Sz}" + (f"-{suffix}" if suffix else "")
+    if len(name) > MAX_NAME:
+        raise TrainingPlanError(f"expected a job name of at most {MAX_NAME} characters, was {name}")
+    return name
+
+
+def scheduled_parameters(plan: TrainingPlan, scheduled_at: datetime) -> TrainParameters:
+    """Return the parameters of the job of a schedule: the last `history_days` whole days before the instant."""
+    end = scheduled_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return TrainParameters(
+        model=plan.model,
+        config=plan.config,
+        start=end - timedelta(days=plan.history_days),
+        end=end,
+        tracking_uri=plan.tracking_uri or None,
+    )
+
+
+def training_request(plan: TrainingPlan, name: str, parameters: TrainParameters) -> Request:
+    """Return CreateTrainingJob of a training. Raises TrainingPlanError without an image."""
+    if parameters.tracking_uri and plan.isolated:
+        raise TrainingPlanError("tracking_uri: the plan has no tracking server, so its jobs have no network to reach one")
+    channels = [Channel(CANDLES_CHANNEL, plan.candles_uri), Channel(CODE_CHANNEL, plan.code_uri)]
+    return _request(plan, name, TRAIN_PROGRAM, parameters.as_text(), channels)
+
+
+def evaluation_request(plan: TrainingPlan, name: str, model_uri: str, parameters: EvaluateParameters) -> Request:
+    """Return CreateTrainingJob of an evaluation: a training job because those alone can run on Spot.
+
+    model_uri: the model.tar.gz of a training job, or a prefix with the files of a bundle.
+    """
+    channels = [
+        Channel(CANDLES_CHANNEL, plan.candles_uri),
+        Channel(MODEL_CHANNEL, model_uri),
+        Channel(CODE_CHANNEL, plan.code_uri),
+    ]
+    return _request(plan, name, EVALUATE_PROGRAM, parameters.as_text(), channels)
+
+
+def _request(plan: TrainingPlan, name: str, program: str, parameters: Mapping[str, str], channels: list[Channel]) -> Request:
+    archive = f"{INPUT_FOLDER}/{CODE_CHANNEL}/{CODE_ARCHIVE}"
+    request: Request = {
+        "TrainingJobName": name,
+        "RoleArn": plan.role_arn,
+        "AlgorithmSpecification": {
+            "TrainingImage": plan.require_image(),
+            "TrainingInputMode": "File",
+            "EnableSageMakerMetricsTimeSeries": True,
+            "MetricDefinitions": metric_definitions(),
+        },
+        "HyperParameters": {**parameters, "sagemaker_program": program, "sagemaker_submit_directory": archive},
+        "InputDataConfig": [channel.to_request() for channel in channels],
+        "OutputDataConfig": {"S3OutputPath": plan.artifacts_uri},
+        "ResourceConfig": {
+            "InstanceType": plan.instance_type,
+            "InstanceCount": 1,
+            "VolumeSizeInGB": plan.volume_gigabytes,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": plan.max_runtime_seconds},
+        "EnableNetworkIsolation": plan.isolated,
+        "EnableManagedSpotTraining": plan.spot,
+        "RetryStrategy": {"MaximumRetryAttempts": RETRIES},
+        "Tags": plan.tags,
+    }
+    if plan.spot:
+        request["StoppingCondition"]["MaxWaitTimeInSeconds"] = plan.max_wait_seconds
+    if program == TRAIN_PROGRAM:  # an evaluation takes minutes and begins again
+        request["CheckpointConfig"] = {"S3Uri": f"{plan.checkpoints_uri}/{name}", "LocalPath": CHECKPOINTS}
+    return request
