@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, get_args
 
+from signalbox.chat.library_alerts import LibraryEvent, render_library
 from signalbox.chat.trading_alerts import TradingEvent, render_trading
 from signalbox.chat.words import clock, price
 from signalbox.events import (
@@ -43,6 +44,8 @@ def render_alert(event: Event) -> Alert | None:
     """Return the message of an event, or None for one nobody needs to be told."""
     if isinstance(event, get_args(TradingEvent)):
         return Alert(event.event_id, render_trading(event))
+    if isinstance(event, get_args(LibraryEvent)):
+        return Alert(event.event_id, render_library(event))
     text = _text(event)
     return Alert(event.event_id, text) if text is not None else None
 
