@@ -72,8 +72,9 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
     ensemble = load_bundle(STARTER)
     thresholds = Thresholds(ensemble.issue_margin, ensemble.high_margin)
     choice = ModelChoice(DeployedModel("starter", DeploymentStage.SHADOW, ensemble, thresholds, 60))
-    bars = Bars.from_candles(BTC, candles(BTC, NOON, ensemble.schema.history_bars))
-    rows = np.repeat(compute_features(ensemble.schema, bars).values[-1:], len(SYMBOLS), axis=0)
+    bars = Bars.from_candles(BTC, candles(BTC, NOON, ensemble.history_bars))
+    window = compute_features(ensemble.schema, bars).values[-ensemble.window_bars :]
+    windows = np.repeat(window[np.newaxis], len(SYMBOLS), axis=0)
     with running_postgres() as server:
         database = server.create_database()
         with app_source(server, database) as source:
@@ -85,7 +86,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
     return {
         "cycle on PostgreSQL": on_postgres,
         "one row committed": commits,
-        "ensemble, 3 symbols": spans(lambda _: ensemble.predict(rows), 1_000),
+        "ensemble, 3 symbols": spans(lambda _: ensemble.predict(windows), 1_000),
         "features, 3 symbols": spans(lambda _: [compute_features(ensemble.schema, bars) for _ in SYMBOLS], 100),
         "bundle loaded and verified": spans(lambda _: load_bundle(STARTER), 20),
     }

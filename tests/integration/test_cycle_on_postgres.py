@@ -26,6 +26,7 @@ from signalbox.signals.signal import DeploymentStage, Thresholds
 from tests.builders import NOON, SYMBOLS, candles, event, minutes
 from tests.fakes.memory_ledger import MemoryLedger
 from tests.fakes.postgres_server import PostgresServer, app_source
+from tests.unit.inference.tiny_bundle import write_window_bundle
 
 pytestmark = pytest.mark.integration
 STARTER = Path(__file__).parents[2] / "training" / "starter_bundle"
@@ -108,6 +109,25 @@ def test_memory_and_postgres_decide_the_same(app: GenerateSignals, model: Deploy
             tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_000))
     in_memory = run_cycle(event(), ledger=twin, choice=ModelChoice(model))
     assert app.decide(event())[0].signals == in_memory.signals
+
+
+def test_a_model_of_windows_decides_the_same_on_postgres_and_in_memory(source: ConnectionSource, tmp_path: Path) -> None:
+    ensemble = load_bundle(write_window_bundle(tmp_path / "windows", {3: 20, 4: 7}, row=0.3))
+    thresholds = Thresholds(ensemble.issue_margin, ensemble.high_margin)
+    windows = DeployedModel("windows", DeploymentStage.SHADOW, ensemble, thresholds, 60)
+    app = application(PostgresLedger(with_history(source)), source, windows)
+    twin = MemoryLedger()
+    with twin.transaction() as tx:
+        for symbol in SYMBOLS:
+            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_000))
+    decided = app.decide(event())[0].signals
+    assert decided == run_cycle(event(), ledger=twin, choice=ModelChoice(windows)).signals
+    assert len({signal.probability_up for signal in decided}) == 1  # the samples of all symbols are alike
+    missing = (NOON + minutes(2),)
+    refused = app.decide(event(NOON + minutes(5), count=5, missing=missing))[0].refusals
+    assert {refusal.reason for refusal in refused} == {"GAP_IN_WINDOW"}
+    after = [app.decide(event(NOON + minutes(m), count=5, missing=missing))[0] for m in range(10, 91, 5)]
+    assert [bool(outcome.signals) for outcome in after] == [False] * 15 + [True] * 2  # an hour and the window later
 
 
 class RestartingLedger:

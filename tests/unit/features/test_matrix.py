@@ -180,6 +180,39 @@ def test_prices_that_overflow_are_flagged_not_invented() -> None:
     assert why_incomplete(compute_features(SCHEMA, full)) == "FEATURES_NOT_FINITE"
 
 
+@pytest.mark.parametrize("rows", [1, 2, 20, 60, 240])
+def test_several_rows_may_be_decided_on_when_each_may_and_no_minute_is_between_them(rows: int) -> None:
+    full = walk(LIVE + 700)
+    keep = np.ones(len(full), dtype=np.bool_)
+    keep[LIVE + 300] = False
+    matrix = compute_features(SCHEMA, select(full, keep))
+    whole = np.flatnonzero(matrix.is_complete)
+
+    def until(stop: int) -> FeatureMatrix:
+        cut = slice(0, stop)
+        kept = (matrix.open_time_ms[cut], matrix.values[cut], matrix.is_complete[cut], matrix.has_reference[cut])
+        return FeatureMatrix(matrix.symbol, SCHEMA, *kept)
+
+    assert why_incomplete(until(SCHEMA.warmup_bars + rows - 2), rows) == "INSUFFICIENT_HISTORY"
+    assert why_incomplete(until(SCHEMA.warmup_bars + rows - 1), rows) is None
+    assert why_incomplete(until(LIVE + 300), rows) is None  # the newest bar is the one before the gap
+    first = LIVE + 300 + 60  # bars, when the newest row is complete again
+    assert (why_incomplete(until(first), 1), why_incomplete(until(first - 1), 1)) == (None, "GAP_IN_WINDOW")
+    assert why_incomplete(until(first + rows - 1), rows) is None
+    if rows > 1:
+        assert why_incomplete(until(first + rows - 2), rows) == "GAP_IN_WINDOW"
+    assert whole.shape[0] == len(matrix) - SCHEMA.warmup_bars + 1 - 59
+
+
+def test_complete_rows_with_a_minute_between_them_are_no_window() -> None:
+    """Of a schema that asks for no whole hour, every row may be complete beside a gap."""
+    matrix = compute_features(SCHEMA, walk(LIVE + 30))
+    times = matrix.open_time_ms.copy()
+    times[-5:] += 60_000
+    gappy = FeatureMatrix(matrix.symbol, SCHEMA, times, matrix.values, matrix.is_complete, matrix.has_reference)
+    assert [why_incomplete(gappy, rows) for rows in (1, 5, 6, 20)] == [None, None, "GAP_IN_WINDOW", "GAP_IN_WINDOW"]
+
+
 @pytest.mark.parametrize(
     ("column", "value"), [("close", np.nan), ("open", 0.0), ("low", -1.0), ("high", np.inf), ("volume", -1.0), ("volume", np.nan)]
 )

@@ -26,13 +26,13 @@ from signalbox.events import (
     ModelRefused,
     SignalGenerated,
 )
-from signalbox.features import FeatureMatrix, compute_features, why_incomplete
 from signalbox.market.candles import Bars, Symbol, from_ms
 from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.collection import candles_of
 from signalbox.signals.model import DeployedModel, ModelChoice
 from signalbox.signals.ports import CandleWrites, CycleState, Ledger, LedgerTransaction, Refusal, SymbolStatus
 from signalbox.signals.rate_limit import WINDOW, SignalLimits, limit_rate
+from signalbox.signals.rows import RowsLacking, newest_rows
 from signalbox.signals.signal import Signal, classify
 
 
@@ -146,21 +146,13 @@ def _judge(
     reference = None
     if schema.reference_symbol is not None:
         reference = tx.bars(event.venue, schema.reference_symbol, at, scorer.history_bars)
-    matrix = compute_features(schema, bars, reference=reference)
-    if (incomplete := why_incomplete(matrix, scorer.window_bars)) is not None:
-        return Refusal(symbol, at, incomplete, f"{len(bars)} bars of {scorer.history_bars}{_lacking(matrix, scorer.window_bars)}")
+    rows = newest_rows(scorer, bars, reference)
+    if isinstance(rows, RowsLacking):
+        return Refusal(symbol, at, rows.code, rows.detail)
     price = tx.close_price(event.venue, symbol, expected)
     if price is None:
         return Refusal(symbol, at, RefusalReason.STALE_DATA, f"no close of {expected.isoformat()}")
-    return _Ready(symbol, matrix.values[-scorer.window_bars :], price)
-
-
-def _lacking(matrix: FeatureMatrix, window_bars: int) -> str:
-    """Return which rows of a window longer than one may not be used, nothing for a single row."""
-    if window_bars == 1:
-        return ""
-    complete = matrix.is_complete[-window_bars:]
-    return f", {int(complete.sum())} complete rows of the newest {window_bars}"
+    return _Ready(symbol, rows, price)
 
 
 def _is_fresh(bars: Bars, expected: datetime) -> bool:

@@ -1,6 +1,7 @@
 """Were the stored features of a signal those of its bars? Derived again from other bars (the lake's), compared one by one.
 
-A decision saw the newest `history_bars` closed bars of its symbol, so exactly those are taken, whatever else the lake holds.
+A decision's newest row is made of the newest `history_bars` closed bars of its symbol, so exactly those are taken, whatever
+else the lake holds. A model of windows reads some bars more, for its older rows; the newest row is not made of them.
 What cannot be derived is a mismatch with its own code: nothing passes because it could not be looked at.
 """
 
