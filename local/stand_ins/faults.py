@@ -36,7 +36,19 @@ class MessengerFault(StrEnum):
     TIMEOUT = "TIMEOUT"  # never answers
 
 
-Kind = TypeVar("Kind", VenueFault, MessengerFault)
+class TradingFault(StrEnum):
+    """What the exchange does with an instruction instead of doing it and saying so."""
+
+    SERVER_ERROR = "SERVER_ERROR"  # 500, nothing done
+    SERVER_ERROR_AFTER = "SERVER_ERROR_AFTER"  # done, then 500
+    LOST_ACKNOWLEDGEMENT = "LOST_ACKNOWLEDGEMENT"  # done, then the connection is closed without an answer
+    TIMEOUT_AFTER = "TIMEOUT_AFTER"  # done, never answered
+    DROPPED = "DROPPED"  # the connection is closed, nothing done
+    RATE_LIMITED = "RATE_LIMITED"  # 429 with Retry-After, nothing done
+    MALFORMED_AFTER = "MALFORMED_AFTER"  # done, then a page of HTML
+
+
+Kind = TypeVar("Kind", VenueFault, MessengerFault, TradingFault)
 
 
 @dataclass(slots=True, eq=False)

@@ -27,17 +27,20 @@ class Request:
     query: Mapping[str, str]
     body: bytes
     content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
+    target: str = ""  # path and query as they were sent, which is what a client signs
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply. `silent` never answers: the caller runs into its own timeout."""
+    """One reply. `silent` never answers: the caller runs into its own timeout. `drop` closes the connection instead."""
 
     status: int
     body: bytes
     content_type: str = "application/json; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
     silent: bool = False
+    drop: bool = False
 
 
 SILENCE: Final = Reply(0, b"", silent=True)
@@ -61,6 +64,9 @@ class StandInServer(ABC):
             def do_POST(self) -> None:
                 self._serve()
 
+            def do_DELETE(self) -> None:
+                self._serve()
+
             @override
             def log_message(self, *_: Any) -> None:
                 """Keep the terminal for the view."""
@@ -70,7 +76,11 @@ class StandInServer(ABC):
                 query = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-                reply = stand_in.answer(Request(self.command, unquote(parts.path), query, body, kind))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                reply = stand_in.answer(Request(self.command, unquote(parts.path), query, body, kind, headers, self.path))
+                if reply.drop:
+                    self.close_connection = True
+                    return
                 if reply.silent:
                     stand_in._closing.wait(SILENCE_SECONDS)
                     self.close_connection = True

@@ -61,13 +61,12 @@ NOT_REPLACED: Final = "NOT_REPLACED"
 
 def execute(request: ExecutionRequested, venue: Venue, log: SendLog, clock: Clock) -> ExecutionReported:
     """Carry out the request; return what happened. Raises VenueBusyError: nothing was done, deliver it again."""
-    match request.instruction:
-        case Instruction.SUBMIT:
-            events = _submit(request, venue, log, clock)
-        case Instruction.CANCEL:
-            events = _cancel(request, venue, log, clock)
-        case Instruction.REPLACE:
-            events = _replace(request, venue, clock)
+    if request.instruction is Instruction.SUBMIT:
+        events = _submit(request, venue, log, clock)
+    elif request.instruction is Instruction.CANCEL:
+        events = _cancel(request, venue, log, clock)
+    else:
+        events = _replace(request, venue, clock)
     return _report(request, events, clock())
 
 

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal
 
+from typing_extensions import override
+
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.state import Halt
@@ -94,6 +96,7 @@ class Reason:
     found: str
     mend: str
 
+    @override
     def __str__(self) -> str:
         return f"{self.code}: {self.found}. {self.mend}"
 

@@ -1,0 +1,84 @@
+"""Which orders were sent, and counters that only go up, in DynamoDB: conditional writes, read consistently.
+
+Both live in the table of the delivery records (string key `id`, TTL attribute `expiration`), under prefixes of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from signalbox.orders.messages import ViewedOrder
+from signalbox.orders.venue_port import SendRecord
+from signalbox.orders.venue_view import VenueOrder
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+KEPT: Final = timedelta(days=400)  # an order may rest for long; a record that is gone would allow a second send
+
+
+class DynamoSendLog:
+    """SendLog over a table with the string key `id`."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def begin(self, account: str, client_order_id: str, at: datetime) -> bool:
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item={
+                    **_key(account, client_order_id),
+                    "begun_at": {"S": at.isoformat()},
+                    "expiration": {"N": str(round((at + KEPT).timestamp()))},
+                },
+                ConditionExpression="attribute_not_exists(id)",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def forget(self, account: str, client_order_id: str) -> None:
+        self._client.delete_item(TableName=self._table, Key=_key(account, client_order_id))
+
+    def accept(self, account: str, client_order_id: str, order: VenueOrder) -> None:
+        viewed = ViewedOrder(**{name: getattr(order, name) for name in ViewedOrder.model_fields})
+        self._client.update_item(
+            TableName=self._table,
+            Key=_key(account, client_order_id),
+            UpdateExpression="SET accepted = :order",
+            ConditionExpression="attribute_exists(id)",
+            ExpressionAttributeValues={":order": {"S": viewed.model_dump_json()}},
+        )
+
+    def read(self, account: str, client_order_id: str) -> SendRecord | None:
+        answer = self._client.get_item(TableName=self._table, Key=_key(account, client_order_id), ConsistentRead=True)
+        item = answer.get("Item")
+        if item is None:
+            return None
+        accepted = item.get("accepted")
+        order = None if accepted is None else VenueOrder(**ViewedOrder.model_validate_json(accepted["S"]).model_dump())
+        return SendRecord(datetime.fromisoformat(item["begun_at"]["S"]), order)
+
+
+def next_number(client: DynamoDBClient, table: str, name: str) -> Callable[[], int]:
+    """Return a function that gives 1, 2, 3, … without a repetition, whoever asks."""
+
+    def take() -> int:
+        answer = client.update_item(
+            TableName=table,
+            Key={"id": {"S": f"counter#{name}"}},
+            UpdateExpression="ADD taken :one",
+            ExpressionAttributeValues={":one": {"N": "1"}},
+            ReturnValues="UPDATED_NEW",
+        )
+        return int(answer["Attributes"]["taken"]["N"])
+
+    return take
+
+
+def _key(account: str, client_order_id: str) -> dict[str, Any]:
+    return {"id": {"S": f"sent#{account}#{client_order_id}"}}

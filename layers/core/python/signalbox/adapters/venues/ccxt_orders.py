@@ -1,0 +1,438 @@
+"""Orders at Coinbase Exchange through ccxt: exact, under our client order id, and honest about what is not known.
+
+What ccxt does here, and what is done about it (4.5, read in its source and seen in tests): its unified orders and trades lose
+fields (stop price, fee) where numbers are Decimal, so the exchange's own answer is read, which is text; precision helpers
+round silently, so steps are checked and nothing is rounded; `createOrder` leaves out the `stop` field, so it is passed;
+`cancelOrder` with a symbol puts ccxt's symbol where the product id belongs, so none is given; an HTTP status it does not
+know becomes a plain ExchangeError, so the status decides whether an order may be there. It retries nothing unless told to.
+
+Coinbase has no market stop: a stop goes as a stop-limit whose limit is `stop_allowance` worse than the stop. It wants a
+UUID as client id: ours are 128 bits in hexadecimal, so they are one. It forgets an order that was cancelled without a fill.
+Decision: docs/decisions/0051-an-order-is-sent-once.md.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from ccxt.base import errors as ccxt_errors
+from ccxt.coinbaseexchange import coinbaseexchange
+from typing_extensions import override
+
+from signalbox.exact import ZERO, exactly, to_step
+from signalbox.orders.events import Liquidity
+from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
+from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
+from signalbox.orders.terms import OrderTerms, OrderType, Side, TimeInForce
+from signalbox.orders.venue_port import (
+    CLOCK_SKEW,
+    CREDENTIALS,
+    INSUFFICIENT_FUNDS,
+    NOT_SUPPORTED,
+    PRECISION,
+    REFUSED,
+    ExecutionError,
+    Standing,
+    VenueBusyError,
+    VenueRefusedError,
+    VenueSilentError,
+    VenueUnknownOrderError,
+)
+from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueView
+
+VENUE: Final = "coinbase"
+TIMEOUT_SECONDS: Final = 5.0
+MINIMUM_INTERVAL_MS: Final = 200  # between two requests of one client; two functions may run at once, the limit is 15 a second
+SKEW_LIMIT: Final = timedelta(seconds=5)  # of the 30 the exchange tolerates: a clock that is off makes every deadline wrong
+SKEW_CHECKED_FOR: Final = timedelta(minutes=5)
+MARKETS_KEPT_FOR: Final = timedelta(hours=1)
+STOP_ALLOWANCE: Final = Decimal("0.05")
+RETRY_AFTER: Final = 1  # seconds, where the exchange does not say
+PAGE: Final = 100
+MAX_PAGES: Final = 50
+_OPEN: Final = frozenset({"received", "pending", "active", "open", "canceling"})
+_LIQUIDITY: Final = {"M": Liquidity.MAKER, "T": Liquidity.TAKER}
+_UNREADABLE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation)
+
+
+@dataclass(frozen=True, slots=True)
+class CoinbaseCredentials:
+    """An API key with the permissions view and trade, and no other; of a profile that only this account uses."""
+
+    api_key: str
+    api_secret: str
+    passphrase: str
+    sandbox: bool = False
+
+    @override
+    def __repr__(self) -> str:
+        return f"CoinbaseCredentials(sandbox={self.sandbox})"
+
+
+class CcxtVenue:
+    """Venue over Coinbase Exchange. One account, one client, one thread at a time.
+
+    url: replaces the exchange's address (a stand-in). clock: the machine's time, which signs requests and judges the skew.
+    """
+
+    def __init__(
+        self,
+        credentials: CoinbaseCredentials,
+        *,
+        url: str = "",
+        clock: Callable[[], datetime],
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        minimum_interval_ms: int = MINIMUM_INTERVAL_MS,
+        skew_limit: timedelta = SKEW_LIMIT,
+        stop_allowance: Decimal = STOP_ALLOWANCE,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        client = coinbaseexchange(
+            {
+                "apiKey": credentials.api_key,
+                "secret": credentials.api_secret,
+                "password": credentials.passphrase,
+                "timeout": round(timeout_seconds * 1000),
+                "enableRateLimit": minimum_interval_ms > 0,
+                "rateLimit": minimum_interval_ms,
+                "number": Decimal,
+            }
+        )
+        client.set_sandbox_mode(credentials.sandbox)
+        if url:
+            client.urls["api"] = dict.fromkeys(client.urls["api"], url)
+        client.nonce = lambda: int(clock().timestamp())
+        self._client: Any = client
+        self._clock, self._monotonic = clock, monotonic
+        self._skew_limit, self._stop_allowance = skew_limit, stop_allowance
+        self._skew_good_until = self._markets_good_until = float("-inf")
+        self._names: dict[str, str | None] = {}  # our id by venue order id
+
+    @property
+    def forgets_unfilled(self) -> bool:
+        return True
+
+    def prepare(self, request: ExecutionRequested) -> None:
+        terms = request.terms
+        with _read(self._client):
+            self._require_clock()
+            self._require_market(terms.symbol)
+        self._require_supported(terms)
+        self._require_steps(terms)
+
+    def submit(self, request: ExecutionRequested) -> Standing:
+        terms = request.terms
+        params: dict[str, Any] = {"clientOrderId": _venue_name(request.client_order_id)}
+        kind, price = ("market", None) if terms.type is OrderType.MARKET else ("limit", terms.limit_price)
+        if terms.stop_price is not None:
+            params |= {"stop": "loss" if terms.side is Side.SELL else "entry", "stopPrice": f"{terms.stop_price:f}"}
+            price = self._worst_price(terms.symbol, terms.side, terms.stop_price)
+        if kind == "limit":
+            params["timeInForce"] = terms.time_in_force.value
+        with _write(self._client):
+            answer = self._client.create_order(
+                _pair(terms.symbol),
+                kind,
+                terms.side.value.lower(),
+                f"{terms.quantity:f}",
+                None if price is None else f"{price:f}",
+                params,
+            )
+            taken = self._order(answer)
+        try:
+            return self.find(request)  # the answer to a send is "pending": what traded at once is asked for
+        except ExecutionError:
+            return Standing(replace(taken, client_order_id=request.client_order_id, filled=ZERO, status=_unfilled(taken.status)))
+
+    def find(self, request: ExecutionRequested) -> Standing:
+        return self._standing(request.client_order_id, request.terms.symbol)
+
+    def cancel(self, request: ExecutionRequested) -> Standing:
+        name = _venue_name(request.client_order_id)
+        with _write(self._client):
+            try:
+                self._client.cancel_order(None, None, {"clientOrderId": name})
+                done = True
+            except ccxt_errors.OrderNotFound:  # also "already done": the order itself says which
+                done = False
+        try:
+            return self.find(request)
+        except VenueUnknownOrderError:
+            if not done:
+                raise
+        terms = request.terms  # it was there a moment ago and is forgotten: cancelled, without a fill
+        return Standing(
+            VenueOrder(
+                request.client_order_id,
+                request.venue_order_id or name,
+                terms.symbol,
+                VenueStatus.CANCELED,
+                terms.quantity,
+                ZERO,
+                terms.limit_price,
+                terms.stop_price,
+            )
+        )
+
+    def replace(self, request: ExecutionRequested) -> Standing:
+        raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: {request.client_order_id}: cancel it and send another order")
+
+    def view(self, request: VenueViewRequested) -> VenueView:
+        with _read(self._client):
+            self._require_clock()
+            for symbol in request.symbols:
+                self._require_market(symbol)
+        asked_at = self._clock()
+        orders = {order.venue_order_id: order for order in self._open_orders()}
+        shown = {order.client_order_id for order in orders.values()}
+        for name in request.orders:
+            if name not in shown:
+                try:
+                    found = self._found(name)
+                except VenueUnknownOrderError:
+                    continue
+                orders[found.venue_order_id] = found
+        self._names |= {order.venue_order_id: order.client_order_id for order in orders.values()}
+        trades = tuple(trade for symbol in request.symbols for trade in self._trades(symbol, since=request.since))
+        return VenueView(asked_at, tuple(orders.values()), trades, self._positions(request.symbols))
+
+    def _require_clock(self) -> None:
+        if self._monotonic() < self._skew_good_until:
+            return
+        before = self._clock()
+        said = self._client.fetch_time()
+        after = self._clock()
+        there = datetime.fromtimestamp(said / 1000, UTC)
+        skew = max(before - there, there - after, timedelta(0))  # what the length of the request cannot explain
+        if skew > self._skew_limit:
+            raise VenueRefusedError(
+                CLOCK_SKEW, f"{VENUE}: our clock is {skew} off, expected at most {self._skew_limit}; set this machine's clock"
+            )
+        self._skew_good_until = self._monotonic() + SKEW_CHECKED_FOR.total_seconds()
+
+    def _require_market(self, symbol: str) -> None:
+        if self._monotonic() >= self._markets_good_until:
+            self._client.load_markets(reload=True)
+            self._markets_good_until = self._monotonic() + MARKETS_KEPT_FOR.total_seconds()
+        market = self._client.markets.get(_pair(symbol))
+        if market is None or not market["active"]:
+            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: {symbol} is not a market that is open")
+
+    def _require_supported(self, terms: OrderTerms) -> None:
+        if terms.time_in_force is TimeInForce.GTD:
+            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: no order until an instant; cancel it when its time is over")
+        if terms.reduce_only and terms.side is Side.BUY:
+            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: a spot account has no short position that a buy could reduce")
+        if terms.type is OrderType.STOP and terms.time_in_force is not TimeInForce.GTC:
+            raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: a stop is GTC, was {terms.time_in_force}")
+
+    @exactly
+    def _require_steps(self, terms: OrderTerms) -> None:
+        steps = self._client.markets[_pair(terms.symbol)]["precision"]
+        for name, value, step in (
+            ("quantity", terms.quantity, steps["amount"]),
+            ("limit_price", terms.limit_price, steps["price"]),
+            ("stop_price", terms.stop_price, steps["price"]),
+        ):
+            if value is not None and value % step:
+                raise VenueRefusedError(PRECISION, f"{terms.symbol} {name}: expected a multiple of {step}, was {value}")
+
+    @exactly
+    def _worst_price(self, symbol: str, side: Side, stop: Decimal) -> Decimal:
+        tick = self._client.markets[_pair(symbol)]["precision"]["price"]
+        return to_step(stop * (1 + side.sign * self._stop_allowance), tick, upwards=side is Side.BUY)
+
+    def _standing(self, name: str, symbol: str) -> Standing:
+        order = self._found(name)
+        self._names[order.venue_order_id] = name
+        trades = self._trades(symbol, order_id=order.venue_order_id) if order.filled else []
+        with _read(self._client):
+            return Standing(order, tuple(trades))
+
+    def _found(self, name: str) -> VenueOrder:
+        with _read(self._client):
+            answer = self._client.fetch_order(None, None, {"clientOrderId": _venue_name(name)})
+            order = self._order(answer)
+        if order.client_order_id not in {None, name}:
+            raise VenueSilentError(f"{VENUE}: asked for {name}, was told of {order.client_order_id}")
+        return replace(order, client_order_id=name)
+
+    def _open_orders(self) -> list[VenueOrder]:
+        found: list[VenueOrder] = []
+        for page in self._pages(lambda params: self._client.fetch_open_orders(None, None, PAGE, params)):
+            found += [self._order(answer) for answer in page]
+        return found
+
+    def _trades(self, symbol: str, *, order_id: str | None = None, since: datetime | None = None) -> list[VenueTrade]:
+        """Return the account's trades, newest first as the exchange lists them; exactly as it says, repeated ones included."""
+        bounds = {} if order_id is None else {"order_id": order_id}
+        found: list[VenueTrade] = []
+        for page in self._pages(lambda params: self._client.fetch_my_trades(_pair(symbol), None, PAGE, bounds | params)):
+            trades = [self._trade(answer) for answer in page]
+            found += [trade for trade in trades if since is None or trade.executed_at >= since]
+            if since is not None and any(trade.executed_at < since for trade in trades):
+                break
+        return found
+
+    def _pages(self, ask: Callable[[dict[str, Any]], list[Any]]) -> Iterator[list[Any]]:
+        params: dict[str, Any] = {}
+        for _ in range(MAX_PAGES):
+            with _read(self._client):
+                page = ask(params)
+                after = self._client.last_response_headers.get("cb-after")
+            yield page
+            if len(page) < PAGE or after is None:
+                return
+            params = {"after": after}
+        raise VenueRefusedError(REFUSED, f"{VENUE}: more than {MAX_PAGES} pages; ask since a later time")
+
+    @exactly
+    def _order(self, answer: Any) -> VenueOrder:
+        with _read(self._client):
+            said = answer["info"]
+            quantity, filled = Decimal(said["size"]), Decimal(said["filled_size"])
+            stop = said.get("stop_price")
+            is_limit = said["type"] == "limit" and stop is None  # a stop's limit is our allowance, not the order's terms
+            return VenueOrder(
+                client_order_id=_our_name(said.get("client_oid")),
+                venue_order_id=str(said["id"]),
+                symbol=said["product_id"],
+                status=_status(said, complete=filled >= quantity),
+                quantity=quantity,
+                filled=filled,
+                limit_price=Decimal(said["price"]) if is_limit else None,
+                stop_price=None if stop is None else Decimal(stop),
+            )
+
+    def _trade(self, answer: Any) -> VenueTrade:
+        with _read(self._client):
+            said = answer["info"]
+            return VenueTrade(
+                trade_id=str(said["trade_id"]),
+                client_order_id=self._name_of(said["order_id"]),
+                symbol=said["product_id"],
+                side=Side(said["side"].upper()),
+                quantity=Decimal(said["size"]),
+                price=Decimal(said["price"]),
+                executed_at=datetime.fromisoformat(said["created_at"]).astimezone(UTC),
+                fee=Decimal(said["fee"]),  # in quote, as this exchange charges it
+                liquidity=_LIQUIDITY.get(said["liquidity"], Liquidity.UNKNOWN),
+            )
+
+    def _name_of(self, venue_order_id: str) -> str | None:
+        """Return our id of an order: fills name the venue's alone."""
+        if venue_order_id not in self._names:
+            try:
+                with _read(self._client):
+                    answer = self._client.fetch_order(venue_order_id)
+                    self._names[venue_order_id] = _our_name(answer["info"].get("client_oid"))
+            except VenueUnknownOrderError:
+                return None  # not remembered: it may be known the next time
+        return self._names[venue_order_id]
+
+    def _positions(self, symbols: tuple[str, ...]) -> dict[str, Decimal]:
+        bases = [symbol.split("-")[0] for symbol in symbols]
+        if len(set(bases)) != len(bases):
+            raise VenueRefusedError(
+                NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; it cannot be told apart"
+            )
+        with _read(self._client):
+            totals = self._client.fetch_balance()["total"]
+            return {symbol: Decimal(totals[base]) for symbol, base in zip(symbols, bases, strict=True) if totals.get(base)}
+
+
+def _pair(symbol: str) -> str:
+    return symbol.replace("-", "/")
+
+
+def _venue_name(client_order_id: str) -> str:
+    return str(uuid.UUID(hex=client_order_id))
+
+
+def _our_name(client_oid: str | None) -> str | None:
+    name = (client_oid or "").replace("-", "").lower()
+    return name if len(name) == CLIENT_ORDER_ID_LENGTH else None
+
+
+def _status(said: Mapping[str, Any], *, complete: bool) -> VenueStatus:
+    if said["status"] in _OPEN:
+        return VenueStatus.OPEN
+    if said["status"] == "rejected" or said.get("done_reason") == "rejected":
+        return VenueStatus.REJECTED
+    if said["status"] == "done":
+        return VenueStatus.FILLED if complete else VenueStatus.CANCELED
+    raise ValueError(f"expected a status that is known, was {said['status']!r}")
+
+
+def _unfilled(status: VenueStatus) -> VenueStatus:
+    """Return the status without trades: an end is told with them, later."""
+    return status if status in {VenueStatus.OPEN, VenueStatus.REJECTED} else VenueStatus.OPEN
+
+
+@contextmanager
+def _read(client: Any) -> Iterator[None]:
+    """Name what goes wrong while nothing can have been changed."""
+    try:
+        yield
+    except ExecutionError:
+        raise
+    except ccxt_errors.OrderNotFound as error:
+        raise VenueUnknownOrderError(_said(error)) from error
+    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
+        raise _named(error, client) from error
+
+
+@contextmanager
+def _write(client: Any) -> Iterator[None]:
+    """Name what goes wrong while an instruction may have been carried out."""
+    try:
+        yield
+    except ExecutionError:
+        raise
+    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
+        raise _named(error, client) from error
+
+
+def _named(error: Exception, client: Any) -> ExecutionError:
+    said = _said(error)
+    if isinstance(error, (ccxt_errors.RateLimitExceeded, ccxt_errors.DDoSProtection)):
+        return VenueBusyError(said, _retry_after(client))
+    if isinstance(error, ccxt_errors.NetworkError) or not isinstance(error, ccxt_errors.BaseError):
+        return VenueSilentError(said)  # timeouts, 5xx and broken connections; or an answer that cannot be read
+    status = _http_status(error)
+    if type(error) is ccxt_errors.ExchangeError and (status is None or not 400 <= status < 500):
+        return VenueSilentError(said)  # ccxt has no class for what happened, so nothing is known
+    return VenueRefusedError(_code(error, said), said)
+
+
+def _code(error: Exception, said: str) -> str:
+    if "timestamp" in said:
+        return CLOCK_SKEW
+    if isinstance(error, (ccxt_errors.AuthenticationError, ccxt_errors.PermissionDenied)):
+        return CREDENTIALS
+    return INSUFFICIENT_FUNDS if isinstance(error, ccxt_errors.InsufficientFunds) else REFUSED
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+def _http_status(error: BaseException | None) -> int | None:
+    while error is not None:
+        answer = getattr(error, "response", None)
+        if answer is not None:
+            return int(answer.status_code)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _retry_after(client: Any) -> int:
+    wanted = str((client.last_response_headers or {}).get("Retry-After", ""))
+    return max(int(wanted), RETRY_AFTER) if wanted.isdigit() else RETRY_AFTER

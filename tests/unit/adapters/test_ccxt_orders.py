@@ -1,0 +1,367 @@
+"""The exchange's stand-in, asked over real HTTP by the library that production uses."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from local.market.simulator import SimulatedSource
+from local.stand_ins.faults import Fault, TradingFault
+from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStandIn
+from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
+from signalbox.orders.application import apply
+from signalbox.orders.errors import OverfillError, TradeConflictError
+from signalbox.orders.events import OrderCancelRequested, OrderFilled, OrderReleased
+from signalbox.orders.execution import execute, look
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction, VenueViewRequested
+from signalbox.orders.order import Order
+from signalbox.orders.reconciliation import reconcile
+from signalbox.orders.terms import OrderTerms, Side, TimeInForce
+from signalbox.orders.transitions import OrderState
+from signalbox.orders.venue_port import VenueBusyError, VenueRefusedError, VenueSilentError
+from signalbox.orders.venue_view import LocalView, VenueOrder, VenueStatus, VenueTrade, VenueView
+from tests.builders import BTC, ETH, NOON
+from tests.fakes.venues import Clock, MemorySendLog
+from tests.unit.orders.samples import ACCOUNT, applied, new, terms
+
+KEY = CoinbaseCredentials(API_KEY, API_SECRET, PASSPHRASE)
+PRICE = Decimal("50000.00")
+MARKET = terms(quantity="0.1")
+LIMIT = terms(quantity="0.1", price="49000")
+
+
+@pytest.fixture
+def exchange() -> Iterator[TradingStandIn]:
+    stand_in = TradingStandIn(SimulatedSource(7), (BTC, ETH), NOON, requests_per_second=1000, burst=1000)
+    stand_in.set_price(BTC, PRICE)
+    yield stand_in
+    stand_in.close()
+
+
+def venue_at(exchange: TradingStandIn, credentials: CoinbaseCredentials = KEY, **options: Any) -> CcxtVenue:
+    defaults: dict[str, Any] = {"clock": Clock(NOON), "minimum_interval_ms": 0, "timeout_seconds": 2.0}
+    return CcxtVenue(credentials, url=exchange.url, **defaults | options)
+
+
+@pytest.fixture
+def venue(exchange: TradingStandIn) -> CcxtVenue:
+    return venue_at(exchange)
+
+
+@pytest.fixture
+def log() -> MemorySendLog:
+    return MemorySendLog()
+
+
+def asked(of: OrderTerms = MARKET, instruction: Instruction = Instruction.SUBMIT, **changes: Any) -> ExecutionRequested:
+    facts: dict[str, Any] = {"request_id": None if instruction is Instruction.SUBMIT else "r1"}
+    return ExecutionRequested(
+        account=ACCOUNT,
+        venue="coinbase",
+        instruction=instruction,
+        client_order_id=of.client_order_id,
+        terms=of,
+        at=NOON,
+        **facts | changes,
+    )
+
+
+def run(venue: CcxtVenue, log: MemorySendLog, request: ExecutionRequested | None = None) -> ExecutionReported:
+    return execute(request or asked(), venue, log, Clock(NOON))
+
+
+def kinds(report: ExecutionReported) -> list[str]:
+    return [event.kind for event in report.events]
+
+
+def released(of: OrderTerms = MARKET) -> Order:
+    return applied(new(of), OrderReleased(client_order_id=of.client_order_id, at=NOON))
+
+
+def cancelling(order: Order) -> Order:
+    return applied(order, OrderCancelRequested(client_order_id=order.client_order_id, at=NOON, request_id="r1"))
+
+
+def looked(venue: CcxtVenue, log: MemorySendLog, *orders: str, symbols: tuple[str, ...] = (BTC, ETH)) -> VenueView:
+    wanted = VenueViewRequested(
+        account=ACCOUNT, venue="coinbase", at=NOON, since=NOON - timedelta(hours=1), orders=orders, symbols=symbols
+    )
+    found = look(wanted, venue, log)
+    return VenueView(
+        found.asked_at,
+        tuple(VenueOrder(**o.model_dump()) for o in found.orders),
+        tuple(VenueTrade(**t.model_dump()) for t in found.trades),
+        found.positions,
+    )
+
+
+class TestSends:
+    def test_a_market_order_fills_with_exact_price_quantity_and_fee(self, exchange, venue, log) -> None:
+        order = applied(released(), *run(venue, log).events)
+        assert order.state is OrderState.FILLED
+        (trade,) = order.trades
+        assert (trade.price, trade.quantity, trade.fee) == (PRICE, Decimal("0.1"), Decimal("30"))
+        (there,) = exchange.orders
+        assert there.client_oid is not None
+        assert there.client_oid.replace("-", "") == MARKET.client_order_id
+        assert order.venue_order_id == there.id
+
+    def test_a_limit_order_rests_at_its_exact_price(self, exchange, venue, log) -> None:
+        precise = terms(quantity="0.12345678", price="49000.01")
+        order = applied(released(precise), *run(venue, log, asked(precise)).events)
+        assert order.state is OrderState.ACCEPTED
+        assert (exchange.orders[0].price, exchange.orders[0].size) == (Decimal("49000.01"), Decimal("0.12345678"))
+
+    @pytest.mark.parametrize(
+        ("side", "stop", "limit", "touch"), [(Side.SELL, "48000", "45600.00", "47999"), (Side.BUY, "52000", "54600.00", "52001")]
+    )
+    def test_a_stop_rests_until_it_is_touched_and_then_trades_at_the_market(
+        self, exchange, venue, log, side, stop, limit, touch
+    ) -> None:
+        exchange._balances["BTC"] = Decimal(1)
+        protect = terms(quantity="0.1", stop=stop, side=side)
+        order = applied(released(protect), *run(venue, log, asked(protect)).events)
+        assert order.state is OrderState.ACCEPTED
+        (there,) = exchange.orders
+        assert (there.stop_price, there.price) == (Decimal(stop), Decimal(limit))
+        view = looked(venue, log, protect.client_order_id)
+        assert (view.orders[0].limit_price, view.orders[0].stop_price) == (None, Decimal(stop))
+        exchange.set_price(BTC, Decimal(touch))
+        order = applied(order, *run(venue, log, asked(protect)).events)
+        assert (order.state, order.trades[0].price) == (OrderState.FILLED, Decimal(touch))
+
+    def test_a_partial_fill_is_told_as_one(self, exchange, venue, log) -> None:
+        exchange.depth = Decimal("0.04")
+        order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
+        exchange.set_price(BTC, Decimal("48999"))
+        order = applied(order, *run(venue, log, asked(LIMIT)).events)
+        assert (order.state, order.filled) == (OrderState.PARTIALLY_FILLED, Decimal("0.04"))
+        exchange.set_price(BTC, Decimal("48998"))
+        exchange.set_price(BTC, Decimal("48997"))
+        order = applied(order, *run(venue, log, asked(LIMIT)).events)
+        assert (order.state, len(order.trades)) == (OrderState.FILLED, 3)
+
+    def test_an_immediate_order_that_finds_part_is_cancelled_for_the_rest(self, exchange, venue, log) -> None:
+        exchange.depth = Decimal("0.04")
+        ioc = terms(quantity="0.1", price="50000", time_in_force=TimeInForce.IOC)
+        order = applied(released(ioc), *run(venue, log, asked(ioc)).events)
+        assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.04"))
+
+    def test_a_refusal_is_the_venues_with_a_code(self, exchange, venue, log) -> None:
+        rich = terms(quantity="100")
+        report = run(venue, log, asked(rich))
+        assert [getattr(e, "reason", None) for e in report.events] == [None, "INSUFFICIENT_FUNDS"]
+        assert exchange.orders == ()
+
+    @pytest.mark.parametrize(
+        ("of", "code"),
+        [
+            (terms(quantity="0.123456789"), "PRECISION"),
+            (terms(quantity="0.1", price="49000.001"), "PRECISION"),
+            (terms(quantity="0.1", stop="49000.001"), "PRECISION"),
+            (terms(quantity="0.1", symbol="XRP-USD"), "NOT_SUPPORTED"),
+            (terms(quantity="0.1", reduce_only=True), "NOT_SUPPORTED"),
+            (
+                terms(quantity="0.1", price="1", time_in_force=TimeInForce.GTD, expires_at=NOON + timedelta(hours=1)),
+                "NOT_SUPPORTED",
+            ),
+            (terms(quantity="0.1", stop="49000", time_in_force=TimeInForce.IOC), "NOT_SUPPORTED"),
+        ],
+    )
+    def test_what_the_venue_cannot_do_exactly_is_refused_and_not_rounded(self, exchange, venue, log, of, code) -> None:
+        report = run(venue, log, asked(of))
+        assert [(e.kind, getattr(e, "reason", None)) for e in report.events] == [("OrderRejected", code)]
+        assert exchange.orders == ()
+        assert "POST /orders" not in exchange.signed_requests
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            TradingFault.SERVER_ERROR_AFTER,
+            TradingFault.LOST_ACKNOWLEDGEMENT,
+            TradingFault.TIMEOUT_AFTER,
+            TradingFault.MALFORMED_AFTER,
+        ],
+    )
+    def test_an_order_that_was_taken_without_an_answer_is_found_and_never_sent_again(self, exchange, log, kind) -> None:
+        venue = venue_at(exchange, timeout_seconds=0.5)
+        exchange.trading_faults.add(Fault(kind, "POST /orders", times=1))
+        order = applied(released(), *run(venue, log).events)
+        assert order.state is OrderState.FILLED
+        assert len(exchange.orders) == 1
+        assert exchange.signed_requests.count("POST /orders") == 1
+
+    @pytest.mark.parametrize("kind", [TradingFault.SERVER_ERROR, TradingFault.DROPPED])
+    def test_an_order_that_left_no_trace_is_unknown_and_never_sent_again(self, exchange, venue, log, kind) -> None:
+        exchange.trading_faults.add(Fault(kind, "POST /orders", times=1))
+        assert kinds(run(venue, log)) == ["OrderSubmitted", "OrderUnconfirmed"]
+        assert kinds(run(venue, log)) == ["OrderSubmitted", "OrderUnconfirmed"]
+        assert exchange.signed_requests.count("POST /orders") == 1
+
+    def test_while_the_venue_cannot_be_asked_nothing_is_claimed(self, exchange, venue, log) -> None:
+        exchange.trading_faults.add(Fault(TradingFault.LOST_ACKNOWLEDGEMENT, "POST /orders", times=1))
+        blind = exchange.trading_faults.add(Fault(TradingFault.SERVER_ERROR, "GET /orders/ID"))
+        assert kinds(run(venue, log)) == ["OrderSubmitted", "OrderUnconfirmed"]
+        exchange.trading_faults.remove(blind)
+        assert kinds(run(venue, log)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+        assert len(exchange.orders) == 1
+
+    def test_a_rate_limit_says_when_and_the_next_delivery_sends(self, exchange, venue, log) -> None:
+        exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, "POST /orders", times=1, retry_after=7))
+        with pytest.raises(VenueBusyError) as caught:
+            run(venue, log)
+        assert caught.value.retry_after == 7
+        assert "OrderFilled" in kinds(run(venue, log))
+        assert len(exchange.orders) == 1
+
+    def test_a_killed_function_is_followed_by_one_that_asks(self, exchange, venue, log) -> None:
+        log.begin(ACCOUNT, MARKET.client_order_id, NOON)
+        venue.prepare(asked())
+        venue.submit(asked())  # and here the function was killed: nothing was reported
+        report = run(venue_at(exchange), log)
+        assert kinds(report) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+        assert len(exchange.orders) == 1
+
+    @pytest.mark.parametrize("skew", [timedelta(seconds=9), timedelta(seconds=-9)])
+    def test_a_clock_that_is_off_stops_orders_before_they_are_signed(self, exchange, venue, log, skew) -> None:
+        exchange.skew = skew
+        report = run(venue, log)
+        assert [getattr(e, "reason", None) for e in report.events] == ["CLOCK_SKEW"]
+        assert exchange.signed_requests == []
+
+    def test_a_clock_that_jumps_after_the_check_is_named_by_the_venues_refusal(self, exchange, venue, log) -> None:
+        venue.prepare(asked())
+        exchange.skew = timedelta(minutes=1)
+        report = run(venue, log)
+        assert [getattr(e, "reason", None) for e in report.events] == [None, "CLOCK_SKEW"]
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            CoinbaseCredentials("other", API_SECRET, PASSPHRASE),
+            CoinbaseCredentials(API_KEY, base64.b64encode(b"other").decode(), PASSPHRASE),
+            CoinbaseCredentials(API_KEY, API_SECRET, "other"),
+        ],
+    )
+    def test_a_wrong_key_is_refused_and_never_shown(self, exchange, log, wrong) -> None:
+        venue = venue_at(exchange, wrong)
+        report = run(venue, log)
+        assert [getattr(e, "reason", None) for e in report.events] == [None, "CREDENTIALS"]
+        assert wrong.api_secret not in repr(wrong)
+        with pytest.raises(VenueRefusedError) as caught:
+            looked(venue, log)
+        assert wrong.api_secret not in str(caught.value)
+
+    def test_an_overfill_travels_as_it_is_and_the_ledger_refuses_it(self, exchange, venue, log) -> None:
+        order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
+        exchange.fill(exchange.orders[0].id, Decimal("0.2"), Decimal(49000))
+        report = run(venue, log, asked(LIMIT))
+        with pytest.raises(OverfillError):
+            applied(order, *report.events)
+
+    def test_a_trade_that_came_again_with_other_data_travels_as_it_is_and_the_ledger_refuses_it(
+        self, exchange, venue, log
+    ) -> None:
+        order = applied(released(), *run(venue, log).events)
+        exchange.rewrite_trade(1000, price=Decimal(50001))
+        (again,) = (e for e in run(venue, log).events if isinstance(e, OrderFilled))
+        assert again.price == 50001
+        with pytest.raises(TradeConflictError):
+            apply(order, again)
+
+    def test_a_trade_that_is_listed_twice_is_booked_once(self, exchange, venue, log) -> None:
+        exchange.depth = Decimal("0.04")
+        order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
+        exchange.set_price(BTC, Decimal(48999))
+        exchange.repeat_trade(1000)
+        report = run(venue, log, asked(LIMIT))
+        assert kinds(report).count("OrderFilled") == 2
+        assert applied(order, *report.events).filled == Decimal("0.04")
+
+
+class TestCancels:
+    def test_a_cancelled_order_is_out_of_the_book(self, exchange, venue, log) -> None:
+        order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
+        order = applied(order, *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        assert order.state is OrderState.CANCELED
+        assert exchange.orders[0].done_reason == "canceled"
+
+    def test_a_cancel_whose_answer_was_lost_is_seen_in_the_order(self, exchange, venue, log) -> None:
+        run(venue, log, asked(LIMIT))
+        exchange.trading_faults.add(Fault(TradingFault.LOST_ACKNOWLEDGEMENT, "DELETE /orders/ID", times=1))
+        assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]
+        assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderCanceled"]  # the venue forgot it by then
+
+    def test_a_cancel_after_the_last_fill_brings_the_fills(self, exchange, venue, log) -> None:
+        order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
+        exchange.set_price(BTC, Decimal(48000))
+        order = applied(order, *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        assert (order.state, order.filled) == (OrderState.FILLED, Decimal("0.1"))
+
+    def test_a_fill_after_the_cancel_is_recorded_late(self, exchange, venue, log) -> None:
+        exchange.depth = Decimal("0.04")
+        order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
+        exchange.set_price(BTC, Decimal(48999))
+        order = applied(cancelling(order), *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.04"))
+        exchange.fill(exchange.orders[0].id, Decimal("0.01"), Decimal(49000))
+        order = applied(order, *run(venue, log, asked(LIMIT)).events)
+        assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.05"))
+
+    def test_a_replace_is_not_offered(self, venue, log) -> None:
+        run(venue, log, asked(LIMIT))
+        report = run(venue, log, asked(LIMIT, Instruction.REPLACE, quantity="0.2"))
+        assert [(e.kind, getattr(e, "reason", None)) for e in report.events] == [("OrderUpdateRejected", "NOT_SUPPORTED")]
+
+
+class TestViews:
+    def test_the_ledger_and_the_venue_agree_after_a_day_of_orders(self, exchange, venue, log) -> None:
+        resting = terms(quantity="0.2", price="40000", decided_at=NOON - timedelta(minutes=5))
+        filled = applied(released(), *run(venue, log).events)
+        open_ = applied(released(resting), *run(venue, log, asked(resting)).events)
+        view = looked(venue, log, filled.client_order_id, open_.client_order_id)
+        local = LocalView(ACCOUNT, (filled, open_), {BTC: Decimal("0.1")})
+        found = reconcile(local, view, settle=timedelta(seconds=30))
+        assert found.actions == ()
+
+    def test_an_unfilled_cancel_that_the_venue_forgot_is_still_answered(self, venue, log) -> None:
+        order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
+        venue.cancel(asked(LIMIT, Instruction.CANCEL))
+        (there,) = looked(venue, log, LIMIT.client_order_id).orders
+        assert there.status is VenueStatus.CANCELED
+        found = reconcile(LocalView(ACCOUNT, (order,), {}), looked(venue, log, LIMIT.client_order_id), settle=timedelta(0))
+        assert [r.state for r in found.orders] == [OrderState.CANCELED]
+        assert found.may_trade
+
+    def test_orders_and_trades_of_somebody_else_are_told_and_not_hidden(self, exchange, venue, log) -> None:
+        stranger = venue_at(exchange)
+        run(stranger, MemorySendLog(), asked(terms(quantity="0.3", account="other-1")))
+        run(stranger, MemorySendLog(), asked(terms(quantity="0.3", price="100", account="other-2")))
+        found = reconcile(LocalView(ACCOUNT, (), {}), looked(venue, log), settle=timedelta(0))
+        assert [getattr(a, "difference", None) for a in found.actions] == ["ORDER_UNKNOWN", "TRADE_UNKNOWN", "POSITION_DIFFERS"]
+
+    def test_long_histories_are_read_page_by_page_and_only_as_far_as_asked(self, exchange, venue, log) -> None:
+        run(venue, log, asked(LIMIT))
+        there = exchange.orders[0].id
+        for _ in range(230):
+            exchange.fill(there, Decimal("0.0001"), Decimal(49000))
+        view = looked(venue, log, symbols=(BTC,))
+        assert len({t.trade_id for t in view.trades}) == len(view.trades) == 230
+        assert {t.client_order_id for t in view.trades} == {LIMIT.client_order_id}
+        assert exchange.signed_requests.count("GET /fills") >= 3
+
+    def test_two_symbols_of_one_balance_are_refused(self, venue, log) -> None:
+        with pytest.raises(VenueRefusedError, match="share a balance"):
+            venue._positions(("BTC-USD", "BTC-EUR"))
+
+    def test_an_outage_is_silence_and_no_empty_account(self, exchange, venue, log) -> None:
+        exchange.trading_faults.add(Fault(TradingFault.SERVER_ERROR, "GET /accounts"))
+        with pytest.raises(VenueSilentError):
+            looked(venue, log)
