@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Final
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.events import Event
@@ -28,6 +29,21 @@ def insert_event(connection: Connection, event: Event, at: datetime) -> bool:
         ).rowcount
         == 1
     )
+
+
+_INSERT_EVENTS: Final = """
+INSERT INTO outbox (event_id, event_type, detail, created_at)
+SELECT event_id, event_type, detail, %s
+FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS offered (event_id, event_type, detail, place)
+ORDER BY place
+ON CONFLICT (event_id) DO NOTHING
+"""
+
+
+def insert_events(connection: Connection, events: Sequence[Event], at: datetime) -> None:
+    """Put events into the outbox, in order and in one statement; those whose event_id exists stay as they are."""
+    columns = ([e.event_id for e in events], [e.type.value for e in events], [event_detail(e) for e in events])
+    connection.execute(_INSERT_EVENTS, (at, *columns), prepare=True)
 
 
 class PostgresOutbox:

@@ -26,7 +26,9 @@ CREATE TABLE accounts (
     watched_until timestamptz,
     loss_rules text CHECK (loss_rules IS JSON OBJECT),
     halt text CHECK (halt IS JSON OBJECT),
-    warned text[] NOT NULL DEFAULT '{}'
+    warned text[] NOT NULL DEFAULT '{}',
+    memory text CHECK (memory IS JSON OBJECT),
+    compared_at timestamptz
 ) WITH (fillfactor = 50);
 
 -- What happened to orders. `sequence` is the order of arrival; `event_id` is made from the facts.
@@ -274,7 +276,8 @@ CREATE TABLE locks (
 
 GRANT SELECT, INSERT ON accounts, order_events, orders, fills, account_entries, positions, lots, disposals, standing_orders, trades,
     equity_snapshots, day_baselines, risk_events, halts, locks TO signalbox_app;
-GRANT UPDATE (cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned) ON accounts TO signalbox_app;
+GRANT UPDATE (cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory,
+    compared_at) ON accounts TO signalbox_app;
 GRANT UPDATE (state, quantity, limit_price, stop_price, filled, filled_value, fees, venue_order_id, submitted_at, accepted_at,
     unconfirmed_since, closed_at, pending, reason) ON orders TO signalbox_app;
 GRANT UPDATE (quantity, cost, realised, fees, funding, volume) ON positions TO signalbox_app;

@@ -1,0 +1,144 @@
+"""Trading accounts on PostgreSQL (`trading.ports.TradingLedger`).
+
+An account is one row that every unit of work locks first, so two workers on one account take turns. READ COMMITTED: what
+is read after the lock was granted includes everything that the worker before committed. Four round trips a unit of work
+and one commit, however many orders it brings: give a batch of one account to one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.adapters.postgres.ledger import PostgresLedgerTransaction
+from signalbox.adapters.postgres.trading_load import ACCOUNT_ROW, account_of_text, load_desk
+from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events
+from signalbox.adapters.postgres.trading_save import save_desk
+from signalbox.adapters.postgres.trading_tables import ACCOUNT_ENTRIES, ORDERS, rows_text
+from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.order import Order
+from signalbox.portfolio.entries import Entry, booking_order
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.changes import Changes
+from signalbox.trading.errors import AccountError
+from signalbox.trading.state import Desk, opened, opening_transfer
+
+FILL_COLUMNS: Final = "account, symbol, trade_id, at, side, quantity, price, fee"
+ENTRY_COLUMNS: Final = "account, kind, key, at, symbol, amount"
+_INSERT_ACCOUNT: Final = """
+INSERT INTO accounts (account, mode, configuration, opened_at, opened_by, cash, transfers, newest_entry)
+VALUES (%s, %s, %s, %s, %s, %s::text::numeric, %s::text::numeric, %s) ON CONFLICT (account) DO NOTHING
+"""
+_EVENTS_OF: Final = "SELECT payload FROM order_events WHERE client_order_id = ANY(%s::text[]) AND account = %s ORDER BY sequence"
+_CANDLES: Final = """
+SELECT symbol, open_time, open, high, low, close, volume FROM candles
+WHERE venue = %s AND open_time > %s AND open_time <= %s ORDER BY symbol, open_time
+"""
+_ISSUED: Final = """
+SELECT t.decided_at, t.symbol, s.tier FROM trades AS t
+JOIN signals AS s ON s.symbol = t.symbol AND s.decided_at = t.decided_at AND s.deployment = t.deployment
+WHERE t.account = %s AND t.decided_at > %s ORDER BY t.decided_at, t.symbol
+"""
+
+
+class PostgresTradingLedger:
+    """Units of work of accounts on a connection source. Errors of the database: `errors.py` tells which."""
+
+    def __init__(self, source: ConnectionSource) -> None:
+        self._source = source
+
+    def accounts(self) -> Sequence[TradingAccount]:
+        """Return every account, by name."""
+        with self._source.snapshot() as connection:
+            rows = connection.execute('SELECT configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
+        return tuple(account_of_text(text) for (text,) in rows)
+
+    def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
+        """Create an account with its capital transferred in; False when it exists as it is. Raises AccountError if it differs."""
+        books, capital = opened(account, at).books, opening_transfer(account, at)
+        row = (
+            account.account,
+            account.mode.value,
+            account.model_dump_json(),
+            at,
+            who,
+            str(books.cash),
+            str(books.transfers),
+            capital.model_dump_json(),
+        )
+        with self._source.transaction() as connection:
+            if connection.execute(_INSERT_ACCOUNT, row).rowcount == 1:
+                connection.execute(ACCOUNT_ENTRIES.insert, (rows_text([entry_row(capital)]),))
+                return True
+            kept = account_of_text(locked_row(connection, account.account)[0])
+        if kept != account:
+            raise AccountError(f"account {account.account} exists and is another: expected {kept!r}, was {account!r}")
+        return False
+
+    @contextmanager
+    def transaction(self, account: str) -> Iterator[PostgresTradingTransaction]:
+        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there."""
+        with self._source.transaction() as connection:
+            yield PostgresTradingTransaction(connection, account, locked_row(connection, account))
+
+
+class PostgresTradingTransaction:
+    """`trading.ports.TradingTransaction` inside one open transaction that holds the account's row."""
+
+    def __init__(self, connection: Connection, account: str, row: tuple[Any, ...]) -> None:
+        self._connection, self._account = connection, account
+        self._row: tuple[Any, ...] | None = row  # of the lock; None once something was saved
+        self._market = account_of_text(row[0]).market
+
+    def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
+        row = self._row or locked_row(self._connection, self._account)
+        return load_desk(self._connection, self._account, row, at, orders)
+
+    def order(self, client_order_id: str) -> Order | None:
+        return self._orders([client_order_id]).get(ClientOrderId(client_order_id))
+
+    def entries(self) -> Sequence[Entry]:
+        fills = self._connection.execute(f"SELECT {FILL_COLUMNS} FROM fills WHERE account = %s", (self._account,))  # noqa: S608 - constants of this module
+        others = self._connection.execute(f"SELECT {ENTRY_COLUMNS} FROM account_entries WHERE account = %s", (self._account,))  # noqa: S608 - as above
+        found: list[Entry] = [fill_of(row) for row in fills.fetchall()]
+        found += [entry_of(row) for row in others.fetchall()]
+        return tuple(sorted(found, key=booking_order))
+
+    def candles(self, since: datetime | None, until: datetime) -> Mapping[Symbol, Sequence[Candle]]:
+        after = until - 2 * ONE_MINUTE if since is None else since - ONE_MINUTE
+        rows = self._connection.execute(_CANDLES, (self._market, after, until - ONE_MINUTE), prepare=True).fetchall()
+        found: dict[Symbol, list[Candle]] = {}
+        for symbol, *values in rows:
+            found.setdefault(symbol, []).append(Candle(symbol, *values))
+        return MappingProxyType({symbol: tuple(candles) for symbol, candles in found.items()})
+
+    def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
+        return PostgresLedgerTransaction(self._connection).bars(self._market, symbol, until, count)
+
+    def issued_since(self, since: datetime) -> Sequence[tuple[datetime, Symbol, str]]:
+        rows = self._connection.execute(_ISSUED, (self._account, since), prepare=True).fetchall()
+        return tuple((decided_at, Symbol(symbol), tier) for decided_at, symbol, tier in rows)
+
+    def save(self, before: Desk, after: Desk, changes: Changes) -> None:
+        self._row = None
+        left = save_desk(self._connection, before, after, changes)
+        if left:  # events of orders that are no longer on the desk: their projections come from the events
+            rows = [order_row(order) for order in self._orders(sorted(left)).values()]
+            self._connection.execute(ORDERS.insert, (rows_text(rows),))
+
+    def _orders(self, keys: list[str]) -> dict[ClientOrderId, Order]:
+        rows = self._connection.execute(_EVENTS_OF, (keys, self._account), prepare=True).fetchall()
+        return orders_of_events(payload for (payload,) in rows)
+
+
+def locked_row(connection: Connection, account: str) -> tuple[Any, ...]:
+    """Return the account's row, locked until the transaction ends. Raises AccountError if there is none."""
+    row = connection.execute(ACCOUNT_ROW + " FOR UPDATE", (account,), prepare=True).fetchone()
+    if row is None:
+        raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
+    return row

@@ -1,0 +1,167 @@
+"""A desk out of its rows: nine short statements that travel together, one round trip.
+
+Open orders are replayed from their events, so that an order in memory is what its events made of it and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final, LiteralString
+
+from signalbox.adapters.postgres.connection import Connection
+from signalbox.adapters.postgres.trading_rows import halt_of_text, lock_of, orders_of_events, standing_order_of, trade_of
+from signalbox.market.candles import ONE_MINUTE, Symbol
+from signalbox.portfolio.account import Books
+from signalbox.portfolio.entries import parse_entry
+from signalbox.portfolio.lots import Lot
+from signalbox.portfolio.position import Position
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.memory import Memory
+from signalbox.trading.state import Desk, Mark
+
+ACCOUNT_ROW: Final = """
+SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at
+FROM accounts WHERE account = %s
+"""
+OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
+TRADE_COLUMNS: Final = (
+    "entry, symbol, side, decided_at, deployment, stage, state, stop_loss, take_profit, deadline, opened_at, exit, exit_leg,"
+    " closed_at, realised"
+)
+MARKS_REACH: Final = timedelta(days=1)  # symbols that had a bar in the months this reaches are looked for
+
+_POSITIONS: Final = "SELECT symbol, quantity, cost, realised, fees, funding, volume FROM positions WHERE account = %s"
+_LOTS: Final = (
+    "SELECT lot_id, symbol, opened_at, quantity, price, fee FROM lots WHERE account = %s ORDER BY symbol, opened_at, lot_id"
+)
+STANDING_ORDERS_OF: Final = (
+    "SELECT method, given_at, effective_from FROM standing_orders WHERE account = %s ORDER BY effective_from"
+)
+# Three plain parts instead of one condition with OR, so that each is answered by its index.
+_EVENTS: Final = f"""
+SELECT payload FROM order_events WHERE client_order_id IN (
+    SELECT client_order_id FROM orders WHERE account = %s AND {OPEN_ORDER}
+    UNION SELECT o.client_order_id FROM trades AS t
+        JOIN orders AS o ON o.account = t.account AND o.decided_at = t.decided_at AND o.symbol = t.symbol
+        WHERE t.account = %s AND t.state NOT IN ('CLOSED', 'ABANDONED')
+    UNION SELECT client_order_id FROM orders WHERE client_order_id = ANY(%s) AND account = %s
+) ORDER BY sequence
+"""  # noqa: S608 - constants of this module
+_TRADES: Final = f"SELECT {TRADE_COLUMNS} FROM trades WHERE account = %s AND state NOT IN ('CLOSED', 'ABANDONED')"  # noqa: S608 - as above
+_LOCKS: Final = (
+    "SELECT reason, symbol, since, until, limit_amount, value_amount FROM locks WHERE account = %s AND until > %s ORDER BY place"
+)
+_ORDER_TIMES: Final = (
+    "SELECT at FROM order_events WHERE account = %s AND kind = 'OrderReleased' AND at > %s AND at <= %s ORDER BY at, sequence"
+)
+# One probe of the index a symbol, instead of reading a month of bars to learn which symbols there are.
+_MARKS: Final = """
+WITH RECURSIVE market (symbol) AS (
+    (SELECT symbol FROM candles WHERE venue = %(venue)s AND open_time >= %(month)s ORDER BY symbol LIMIT 1)
+    UNION ALL
+    SELECT (
+        SELECT symbol FROM candles WHERE venue = %(venue)s AND symbol > m.symbol AND open_time >= %(month)s
+        ORDER BY symbol LIMIT 1
+    ) FROM market AS m WHERE m.symbol IS NOT NULL
+)
+SELECT m.symbol, newest.close, newest.open_time FROM market AS m CROSS JOIN LATERAL (
+    SELECT close, open_time FROM candles
+    WHERE venue = %(venue)s AND symbol = m.symbol AND open_time >= %(month)s AND open_time <= %(newest)s
+    ORDER BY open_time DESC LIMIT 1
+) AS newest WHERE m.symbol IS NOT NULL
+"""
+_OLD_MARKS: Final = """
+SELECT s.symbol, newest.close, newest.open_time FROM unnest(%s::text[]) AS s (symbol) CROSS JOIN LATERAL (
+    SELECT close, open_time FROM candles
+    WHERE venue = %s AND symbol = s.symbol AND open_time <= %s
+    ORDER BY open_time DESC LIMIT 1
+) AS newest
+"""
+
+
+@lru_cache(maxsize=1024)
+def account_of_text(text: str) -> TradingAccount:
+    """Return the account of its configuration; a pure function of the text, so its answers are kept."""
+    return TradingAccount.model_validate_json(text)
+
+
+def load_desk(connection: Connection, account: str, row: tuple[Any, ...], at: datetime, named: Collection[str]) -> Desk:
+    """Return the desk of `account`, whose locked row is `row` (ACCOUNT_ROW)."""
+    text, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at = row
+    configured = account_of_text(text)
+    valued_at = at if watched_until is None else min(at, watched_until)
+    window = timedelta(seconds=configured.limits.throttle_window_seconds)
+    with connection.pipeline():
+        queries = _Queries(connection)
+        positions = queries.ask(_POSITIONS, account)
+        lots = queries.ask(_LOTS, account)
+        standing = queries.ask(STANDING_ORDERS_OF, account)
+        events = queries.ask(_EVENTS, account, account, list(named), account)
+        trades = queries.ask(_TRADES, account)
+        locks = queries.ask(_LOCKS, account, at)
+        times = queries.ask(_ORDER_TIMES, account, at - window, at)
+        marks = connection.execute(_MARKS, _market(configured.market, valued_at), prepare=True)
+    held = {r[0]: Position(*r) for r in positions.fetchall()}
+    books = Books(
+        account=account,
+        standing_orders=tuple(standing_order_of(r) for r in standing.fetchall()),
+        cash=cash,
+        transfers=transfers,
+        positions=MappingProxyType(held),
+        lots=_lots(held, lots.fetchall()),
+        newest=None if newest_entry is None else parse_entry(newest_entry),
+    )
+    orders = orders_of_events(payload for (payload,) in events.fetchall())
+    open_trades = {t.symbol: t for t in (trade_of(r) for r in trades.fetchall())}
+    known = _marks(marks.fetchall())
+    wanted = {p.symbol for p in held.values() if p.quantity} | {o.terms.symbol for o in orders.values()} | open_trades.keys()
+    if missing := sorted(wanted - known.keys()):
+        old = connection.execute(_OLD_MARKS, (missing, configured.market, valued_at - ONE_MINUTE), prepare=True)
+        known |= _marks(old.fetchall())
+    return Desk(
+        account=configured,
+        books=books,
+        at=stepped_at,
+        orders=MappingProxyType(orders),
+        trades=MappingProxyType(open_trades),
+        halt=halt_of_text(halt),
+        locks=tuple(lock_of(r) for r in locks.fetchall()),
+        marks=MappingProxyType(known),
+        watched_until=watched_until,
+        loss_rules=loss_rules,
+        order_times=tuple(r[0] for r in times.fetchall()),
+        warned=frozenset(warned),
+        memory=Memory() if memory is None else Memory.from_text(memory),
+        compared_at=compared_at,
+    )
+
+
+class _Queries:
+    """Prepared statements of one pipeline."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ask(self, query: LiteralString, *values: object) -> Any:
+        return self._connection.execute(query, values, prepare=True)
+
+
+def _market(venue: str, valued_at: datetime) -> Mapping[str, object]:
+    month = (valued_at - MARKS_REACH).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return {"venue": venue, "month": month, "newest": valued_at - ONE_MINUTE}
+
+
+def _marks(rows: list[tuple[Any, ...]]) -> dict[Symbol, Mark]:
+    return {Symbol(symbol): Mark(close, open_time + ONE_MINUTE) for symbol, close, open_time in rows}
+
+
+def _lots(positions: Mapping[str, Position], rows: list[tuple[Any, ...]]) -> Mapping[str, tuple[Lot, ...]]:
+    """Return the lots of each symbol that was ever traded, as the books keep them: an empty tuple where none is open."""
+    found: dict[str, tuple[Lot, ...]] = {symbol: () for symbol, position in positions.items() if position.volume}
+    for row in rows:
+        lot = Lot(*row)
+        found[lot.symbol] = (*found.get(lot.symbol, ()), lot)
+    return MappingProxyType(found)

@@ -1,0 +1,400 @@
+"""Domain objects of an account to rows of their tables, and back. Exact: what comes back equals what went in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Annotated, Any, Final
+
+from pydantic import Field, TypeAdapter
+
+from signalbox.adapters.postgres.trading_tables import Row
+from signalbox.market.candles import Symbol
+from signalbox.orders.application import replay
+from signalbox.orders.events import OrderEvent, OrderFilled
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.order import Order
+from signalbox.orders.terms import Leg, Side
+from signalbox.portfolio.account import EquitySnapshot
+from signalbox.portfolio.entries import Entry, Fill, Funding, Transfer
+from signalbox.portfolio.lots import Disposal, Lot, LotMethod, StandingOrder
+from signalbox.portfolio.position import Position
+from signalbox.risk.ftmo.state import AccountDay
+from signalbox.risk.snapshot import HaltLevel, Lock
+from signalbox.trading.changes import RiskEvent, RiskEventKind
+from signalbox.trading.state import Halt, Trade, TradeState
+
+_EVENTS: Final[TypeAdapter[list[OrderEvent]]] = TypeAdapter(list[Annotated[OrderEvent, Field(discriminator="kind")]])
+_HALT: Final = TypeAdapter(Halt)
+
+
+def event_row(event: OrderEvent, account: str) -> Row:
+    """Return the row of an order event."""
+    return {
+        "event_id": event.event_id,
+        "client_order_id": event.client_order_id,
+        "account": account,
+        "kind": event.kind,
+        "at": event.at.isoformat(),
+        "payload": event.model_dump_json(),
+    }
+
+
+def orders_of_events(payloads: Iterable[str]) -> dict[ClientOrderId, Order]:
+    """Return the orders that these payloads make, given in order of arrival and grouped by order or not."""
+    return orders_and_events(payloads)[0]
+
+
+def orders_and_events(payloads: Iterable[str]) -> tuple[dict[ClientOrderId, Order], list[OrderEvent]]:
+    """As `orders_of_events`, and the events themselves."""
+    events = events_of(payloads)
+    by_order: dict[str, list[OrderEvent]] = {}
+    for event in events:
+        by_order.setdefault(event.client_order_id, []).append(event)
+    return {ClientOrderId(key): replay(of_one) for key, of_one in by_order.items()}, events
+
+
+def events_of(payloads: Iterable[str]) -> list[OrderEvent]:
+    """Return the events of their payloads."""
+    return _EVENTS.validate_json(f"[{','.join(payloads)}]")
+
+
+def order_row(order: Order) -> Row:
+    """Return the projection of an order."""
+    terms = order.terms
+    return {
+        "client_order_id": order.client_order_id,
+        "account": terms.account,
+        "strategy": terms.strategy,
+        "symbol": terms.symbol,
+        "decided_at": terms.decided_at.isoformat(),
+        "leg": terms.leg.value,
+        "side": terms.side.value,
+        "type": terms.type.value,
+        "time_in_force": terms.time_in_force.value,
+        "expires_at": _instant(terms.expires_at),
+        "reduce_only": terms.reduce_only,
+        "send_before": terms.send_before.isoformat(),
+        "state": order.state.value,
+        "quantity": str(order.quantity),
+        "limit_price": _number(order.limit_price),
+        "stop_price": _number(order.stop_price),
+        "filled": str(order.filled),
+        "filled_value": str(order.filled_value),
+        "fees": str(order.fees),
+        "venue_order_id": order.venue_order_id,
+        "submitted_at": _instant(order.submitted_at),
+        "accepted_at": _instant(order.accepted_at),
+        "unconfirmed_since": _instant(order.unconfirmed_since),
+        "closed_at": _instant(order.closed_at),
+        "pending": _pending(order),
+        "reason": order.reason,
+    }
+
+
+def _pending(order: Order) -> str | None:
+    """Return the requests on their way, for whoever looks at the table."""
+    cancel, update = order.pending_cancel, order.pending_update
+    if cancel is None and update is None:
+        return None
+    asked: dict[str, object] = {}
+    if cancel is not None:
+        asked["cancel"] = {"request_id": cancel.request_id, "requested_at": cancel.requested_at.isoformat()}
+    if update is not None:
+        asked["update"] = {
+            "request_id": update.request_id,
+            "requested_at": update.requested_at.isoformat(),
+            "quantity": str(update.quantity),
+            "limit_price": _number(update.limit_price),
+            "stop_price": _number(update.stop_price),
+        }
+    return json.dumps(asked, separators=(",", ":"))
+
+
+def fill_row(fill: Fill, client_order_id: str | None) -> Row:
+    """Return the row of a fill, with the order it belongs to where that is known."""
+    return {
+        "account": fill.account,
+        "symbol": fill.symbol,
+        "trade_id": fill.key,
+        "client_order_id": client_order_id,
+        "at": fill.at.isoformat(),
+        "side": fill.side.value,
+        "quantity": str(fill.quantity),
+        "price": str(fill.price),
+        "fee": str(fill.fee),
+    }
+
+
+def fill_of(row: Sequence[Any]) -> Fill:
+    """Return the fill of (account, symbol, trade_id, at, side, quantity, price, fee)."""
+    account, symbol, trade_id, at, side, quantity, price, fee = row
+    return Fill(account=account, symbol=symbol, key=trade_id, at=at, side=Side(side), quantity=quantity, price=price, fee=fee)
+
+
+def entry_row(entry: Funding | Transfer) -> Row:
+    """Return the row of money that moved without a trade."""
+    return {
+        "account": entry.account,
+        "kind": entry.kind,
+        "key": entry.key,
+        "at": entry.at.isoformat(),
+        "symbol": entry.symbol if isinstance(entry, Funding) else None,
+        "amount": str(entry.amount),
+    }
+
+
+def entry_of(row: Sequence[Any]) -> Entry:
+    """Return the entry of (account, kind, key, at, symbol, amount)."""
+    account, _, key, at, symbol, amount = row
+    if symbol is None:
+        return Transfer(account=account, key=key, at=at, amount=amount)
+    return Funding(account=account, key=key, at=at, symbol=symbol, amount=amount)
+
+
+def trade_ids(events: Iterable[OrderEvent]) -> dict[tuple[str, str], str]:
+    """Return the order of each trade that events tell of, by symbol and trade id."""
+    return {(event.symbol, event.trade_id): event.client_order_id for event in events if isinstance(event, OrderFilled)}
+
+
+def position_row(account: str, position: Position) -> Row:
+    """Return the row of a position."""
+    return {
+        "account": account,
+        "symbol": position.symbol,
+        "quantity": str(position.quantity),
+        "cost": str(position.cost),
+        "realised": str(position.realised),
+        "fees": str(position.fees),
+        "funding": str(position.funding),
+        "volume": str(position.volume),
+    }
+
+
+def lot_row(account: str, lot: Lot) -> Row:
+    """Return the row of a lot."""
+    return {
+        "account": account,
+        "lot_id": lot.lot_id,
+        "symbol": lot.symbol,
+        "opened_at": lot.opened_at.isoformat(),
+        "quantity": str(lot.quantity),
+        "price": str(lot.price),
+        "fee": str(lot.fee),
+    }
+
+
+def disposal_rows(account: str, disposals: Iterable[Disposal]) -> list[Row]:
+    """Return the rows of disposals, given in order of closing."""
+    places: dict[str, int] = {}
+    rows: list[Row] = []
+    for disposal in disposals:
+        place = places.get(disposal.fill_id, 0)
+        places[disposal.fill_id] = place + 1
+        rows.append(
+            {
+                "account": account,
+                "fill_id": disposal.fill_id,
+                "place": place,
+                "lot_id": disposal.lot_id,
+                "symbol": disposal.symbol,
+                "opened_at": disposal.opened_at.isoformat(),
+                "closed_at": disposal.closed_at.isoformat(),
+                "quantity": str(disposal.quantity),
+                "open_price": str(disposal.open_price),
+                "close_price": str(disposal.close_price),
+                "open_fee": str(disposal.open_fee),
+                "close_fee": str(disposal.close_fee),
+                "method": disposal.method.value,
+            }
+        )
+    return rows
+
+
+def disposal_of(row: Sequence[Any]) -> Disposal:
+    """Return the disposal of its columns in the order of the dataclass."""
+    return Disposal(*(*row[:-1], LotMethod(row[-1])))
+
+
+def standing_order_row(account: str, order: StandingOrder) -> Row:
+    """Return the row of a standing order."""
+    return {
+        "account": account,
+        "method": order.method.value,
+        "effective_from": order.effective_from.isoformat(),
+        "given_at": order.given_at.isoformat(),
+    }
+
+
+def standing_order_of(row: Sequence[Any]) -> StandingOrder:
+    """Return the standing order of (method, given_at, effective_from)."""
+    method, given_at, effective_from = row
+    return StandingOrder(LotMethod(method), given_at, effective_from)
+
+
+def trade_row(account: str, trade: Trade) -> Row:
+    """Return the row of a trade."""
+    return {
+        "account": account,
+        "entry": trade.entry,
+        "symbol": trade.symbol,
+        "side": trade.side.value,
+        "decided_at": trade.decided_at.isoformat(),
+        "deployment": trade.deployment,
+        "stage": trade.stage,
+        "state": trade.state.value,
+        "stop_loss": str(trade.stop_loss),
+        "take_profit": _number(trade.take_profit),
+        "deadline": trade.deadline.isoformat(),
+        "opened_at": _instant(trade.opened_at),
+        "exit": trade.exit,
+        "exit_leg": None if trade.exit_leg is None else trade.exit_leg.value,
+        "closed_at": _instant(trade.closed_at),
+        "realised": _number(trade.realised),
+    }
+
+
+def trade_of(row: Sequence[Any]) -> Trade:
+    """Return the trade of its columns in the order of the dataclass."""
+    entry, symbol, side, decided_at, deployment, stage, state, stop, target, deadline, opened, exit_, leg, closed, realised = row
+    return Trade(
+        entry=ClientOrderId(entry),
+        symbol=Symbol(symbol),
+        side=Side(side),
+        decided_at=decided_at,
+        deployment=deployment,
+        stage=stage,
+        state=TradeState(state),
+        stop_loss=stop,
+        take_profit=target,
+        deadline=deadline,
+        opened_at=opened,
+        exit=None if exit_ is None else ClientOrderId(exit_),
+        exit_leg=None if leg is None else Leg(leg),
+        closed_at=closed,
+        realised=realised,
+    )
+
+
+def equity_row(snapshot: EquitySnapshot) -> Row:
+    """Return the row of an equity snapshot."""
+    names = ("cash", "balance", "unrealised", "equity", "exposure", "transfers", "realised", "fees", "funding")
+    marks = json.dumps({symbol: str(mark) for symbol, mark in sorted(snapshot.marks.items())}, separators=(",", ":"))
+    numbers = {name: str(getattr(snapshot, name)) for name in names}
+    return {"account": snapshot.account, "at": snapshot.at.isoformat(), "marks": marks, **numbers}
+
+
+def equity_of(row: Sequence[Any]) -> EquitySnapshot:
+    """Return the equity snapshot of its columns in the order of the dataclass."""
+    marks = MappingProxyType({symbol: Decimal(mark) for symbol, mark in json.loads(row[-1]).items()})
+    return EquitySnapshot(*(*row[:-1], marks))
+
+
+def day_row(account: str, day: AccountDay) -> Row:
+    """Return the row of a day that ended."""
+    return {
+        "account": account,
+        "day": day.date.isoformat(),
+        "baseline": str(day.baseline),
+        "daily_limit": str(day.daily_limit),
+        "closing_balance": str(day.closing_balance),
+        "worst_equity": str(day.worst_equity),
+    }
+
+
+def risk_row(account: str, event: RiskEvent) -> Row:
+    """Return the row of a line of the compliance record."""
+    return {
+        "account": account,
+        "kind": event.kind.value,
+        "key": event.key,
+        "at": event.at.isoformat(),
+        "code": event.code,
+        "symbol": event.symbol,
+        "limit_amount": str(event.limit) if isinstance(event.limit, Decimal) else None,
+        "limit_text": event.limit if isinstance(event.limit, str) else None,
+        "value_amount": str(event.value) if isinstance(event.value, Decimal) else None,
+        "value_text": event.value if isinstance(event.value, str) else None,
+        "who": event.who,
+        "detail": event.detail,
+        "snapshot_id": event.snapshot_id,
+    }
+
+
+def risk_event_of(row: Sequence[Any]) -> RiskEvent:
+    """Return the line of (kind, key, at, code, symbol, limit, its text, value, its text, who, detail, snapshot_id)."""
+    kind, key, at, code, symbol, limit, limit_text, value, value_text, who, detail, snapshot_id = row
+    return RiskEvent(
+        kind=RiskEventKind(kind),
+        key=key,
+        at=at,
+        code=code,
+        symbol=None if symbol is None else Symbol(symbol),
+        limit=limit if limit_text is None else limit_text,
+        value=value if value_text is None else value_text,
+        who=who,
+        detail=detail,
+        snapshot_id=snapshot_id,
+    )
+
+
+def halt_row(account: str, halt: Halt) -> Row:
+    """Return the row of a setting of the kill switch."""
+    return {
+        "account": account,
+        "level": halt.level.value,
+        "who": halt.who,
+        "why": halt.why,
+        "since": halt.since.isoformat(),
+        "until": _instant(halt.until),
+    }
+
+
+def halt_of(row: Sequence[Any]) -> Halt:
+    """Return the setting of (level, who, why, since, until)."""
+    level, who, why, since, until = row
+    return Halt(HaltLevel(level), who, why, since, until)
+
+
+def halt_text(halt: Halt | None) -> str | None:
+    """Return the halt in force as the account's row keeps it."""
+    return None if halt is None else _HALT.dump_json(halt).decode()
+
+
+def halt_of_text(text: str | None) -> Halt | None:
+    """Return what `halt_text` wrote."""
+    return None if text is None else _HALT.validate_json(text)
+
+
+def lock_rows(account: str, locks: Sequence[Lock]) -> list[Row]:
+    """Return the rows of all locks of an account; their order is kept."""
+    return [
+        {
+            "account": account,
+            "place": place,
+            "reason": lock.reason,
+            "symbol": lock.symbol,
+            "since": lock.since.isoformat(),
+            "until": lock.until.isoformat(),
+            "limit_amount": str(lock.limit),
+            "value_amount": str(lock.value),
+        }
+        for place, lock in enumerate(locks)
+    ]
+
+
+def lock_of(row: Sequence[Any]) -> Lock:
+    """Return the lock of (reason, symbol, since, until, limit, value)."""
+    reason, symbol, since, until, limit, value = row
+    return Lock(reason, None if symbol is None else Symbol(symbol), since, until, limit, value)
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
+
+
+def _number(number: Decimal | None) -> str | None:
+    return None if number is None else str(number)

@@ -1,0 +1,194 @@
+"""What a step changed, written: facts appended, projections and state replaced where they differ. One round trip.
+
+A fact whose key is there already is left as it is; when it is there with other data the save is refused, for then two
+different things were given one name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, LiteralString
+
+from signalbox.adapters.postgres.connection import Connection
+from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
+from signalbox.adapters.postgres.outbox import insert_events
+from signalbox.adapters.postgres.trading_rows import (
+    day_row,
+    disposal_rows,
+    entry_row,
+    equity_row,
+    event_row,
+    fill_row,
+    halt_row,
+    halt_text,
+    lock_rows,
+    lot_row,
+    order_row,
+    position_row,
+    risk_row,
+    standing_order_row,
+    trade_ids,
+    trade_row,
+)
+from signalbox.adapters.postgres.trading_tables import (
+    ACCOUNT_ENTRIES,
+    DAY_BASELINES,
+    DISPOSALS,
+    EQUITY_SNAPSHOTS,
+    FILLS,
+    HALTS,
+    LOCKS,
+    LOTS,
+    ORDER_EVENTS,
+    ORDERS,
+    POSITIONS,
+    RISK_EVENTS,
+    STANDING_ORDERS,
+    TRADES,
+    Row,
+    Table,
+    rows_text,
+)
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.order import Order
+from signalbox.portfolio.account import Books
+from signalbox.portfolio.entries import Fill
+from signalbox.portfolio.lots import Lot
+from signalbox.trading.changes import Changes
+from signalbox.trading.state import Desk, Trade, TradeState
+
+_ENDED: Final = (TradeState.CLOSED, TradeState.ABANDONED)
+_DELETE_LOTS: Final = "DELETE FROM lots WHERE account = %s AND lot_id = ANY(%s)"
+_DELETE_DISPOSALS: Final = "DELETE FROM disposals WHERE account = %s"
+_DELETE_LOCKS: Final = "DELETE FROM locks WHERE account = %s"
+_UPDATE_ACCOUNT: Final = """
+UPDATE accounts SET cash = %s::numeric, transfers = %s::numeric, newest_entry = %s, stepped_at = %s, watched_until = %s,
+    loss_rules = %s, halt = %s, warned = %s::text[], memory = %s, compared_at = %s
+WHERE account = %s
+"""
+
+
+def save_desk(connection: Connection, before: Desk, after: Desk, changes: Changes) -> set[str]:
+    """Write the difference; return the ids of orders whose events were written but which `after` no longer holds.
+
+    Raises LedgerRefusedError when a fact is known with other data.
+    """
+    account = after.account.account
+    if before.account.account != account:
+        raise LedgerError(f"expected two desks of one account, was {before.account.account} and {account}")
+    touched = {event.client_order_id for event in changes.order_events}
+    writer = _Writer(connection)
+    with connection.pipeline():
+        writer.facts(ORDER_EVENTS, [event_row(event, account) for event in changes.order_events])
+        _save_entries(writer, changes)
+        writer.rows(ORDERS, [order_row(order) for key, order in after.orders.items() if _moved(before, key, order)])
+        _save_books(writer, before.books, after.books)
+        if changes.rebooked:
+            writer.delete(_DELETE_DISPOSALS, account)
+        writer.rows(DISPOSALS, disposal_rows(account, changes.disposals))
+        writer.rows(TRADES, _trade_rows(account, changes.trades))
+        writer.rows(EQUITY_SNAPSHOTS, [equity_row(snapshot) for snapshot in changes.equity])
+        writer.rows(DAY_BASELINES, [day_row(account, day) for day in changes.days])
+        writer.rows(RISK_EVENTS, [risk_row(account, event) for event in changes.risk])
+        writer.rows(HALTS, [halt_row(account, halt) for halt in changes.halts])
+        if after.locks != before.locks:
+            writer.delete(_DELETE_LOCKS, account)
+            writer.rows(LOCKS, lock_rows(account, after.locks))
+        if _account_values(after) != _account_values(before):
+            connection.execute(_UPDATE_ACCOUNT, (*_account_values(after), account), prepare=True)
+        if changes.events:
+            if after.at is None:
+                raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
+            insert_events(connection, changes.events, after.at)
+    writer.refuse_conflicts()
+    return {key for key in touched if ClientOrderId(key) not in after.orders}
+
+
+class _Writer:
+    """Statements of one pipeline, and the facts among them that turned out to be known."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._facts: list[tuple[Table, list[Row], Any]] = []
+
+    def rows(self, table: Table, rows: list[Row]) -> None:
+        """Insert rows, or replace what a newer state replaces."""
+        if rows:
+            self._connection.execute(table.insert, (rows_text(rows),), prepare=True)
+
+    def facts(self, table: Table, rows: list[Row]) -> None:
+        """Insert rows of which each is looked at again when its key was there."""
+        if rows:
+            cursor = self._connection.execute(table.insert, (rows_text(rows),), prepare=True)
+            self._facts.append((table, rows, cursor))
+
+    def delete(self, statement: LiteralString, *values: object) -> None:
+        """Remove rows of a projection."""
+        self._connection.execute(statement, values, prepare=True)
+
+    def refuse_conflicts(self) -> None:
+        """Compare the facts that were known with what is kept. Raises LedgerRefusedError naming the first that differs."""
+        for table, rows, cursor in self._facts:
+            if cursor.rowcount == len(rows):
+                continue
+            differing = self._connection.execute(table.differing, (rows_text(rows),)).fetchall()
+            if differing:
+                raise LedgerRefusedError(f"{table.name}: {differing[0][0]} came again with other data")
+
+
+def _moved(before: Desk, key: ClientOrderId, order: Order) -> bool:
+    known = before.orders.get(key)
+    return known is not order and known != order
+
+
+def _save_entries(writer: _Writer, changes: Changes) -> None:
+    orders = trade_ids(changes.order_events)
+    fills: list[Row] = []
+    others: list[Row] = []
+    for entry in changes.entries:
+        if isinstance(entry, Fill):
+            fills.append(fill_row(entry, orders.get((entry.symbol, entry.key))))
+        else:
+            others.append(entry_row(entry))
+    writer.facts(FILLS, fills)
+    writer.facts(ACCOUNT_ENTRIES, others)
+
+
+def _save_books(writer: _Writer, before: Books, after: Books) -> None:
+    if after is before:
+        return
+    account = after.account
+    moved = [position for symbol, position in after.positions.items() if before.positions.get(symbol) != position]
+    writer.rows(POSITIONS, [position_row(account, position) for position in moved])
+    old, new = _all_lots(before.lots), _all_lots(after.lots)
+    if gone := sorted(old.keys() - new.keys()):
+        writer.delete(_DELETE_LOTS, account, gone)
+    writer.rows(LOTS, [lot_row(account, lot) for key, lot in new.items() if old.get(key) != lot])
+    if after.standing_orders != before.standing_orders:
+        writer.rows(STANDING_ORDERS, [standing_order_row(account, order) for order in after.standing_orders])
+
+
+def _all_lots(lots: Mapping[str, tuple[Lot, ...]]) -> dict[str, Lot]:
+    return {lot.lot_id: lot for of_symbol in lots.values() for lot in of_symbol}
+
+
+def _trade_rows(account: str, trades: Iterable[Trade]) -> list[Row]:
+    """Return the newest row of each trade; ended ones first, for they make room for the next of their symbol."""
+    newest = {trade.entry: trade for trade in trades}
+    return [trade_row(account, trade) for trade in sorted(newest.values(), key=lambda trade: trade.state not in _ENDED)]
+
+
+def _account_values(desk: Desk) -> tuple[object, ...]:
+    books = desk.books
+    return (
+        str(books.cash),
+        str(books.transfers),
+        None if books.newest is None else books.newest.model_dump_json(),
+        desk.at,
+        desk.watched_until,
+        desk.loss_rules,
+        halt_text(desk.halt),
+        sorted(desk.warned),
+        desk.memory.to_text(),
+        desk.compared_at,
+    )

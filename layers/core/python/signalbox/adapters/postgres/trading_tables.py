@@ -1,0 +1,163 @@
+"""The tables of trading accounts as the writer sees them: columns with their types, keys, and what a newer state replaces.
+
+Rows travel as one JSON text a table and statement: one parameter, however many rows, read by json_to_recordset. Numbers and
+instants are texts in it, so nothing is rounded on the way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+Row: TypeAlias = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. `key`: the natural key; `replaced`: columns that an existing row takes from the offered one (none: a fact)."""
+
+    name: str
+    columns: Mapping[str, str]
+    key: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
+
+    @cached_property
+    def insert(self) -> bytes:
+        """Return the statement that writes rows; its one parameter is `rows_text`."""
+        names = ", ".join(self.columns)
+        taken = ", ".join(f"{column} = excluded.{column}" for column in self.replaced)
+        action = f"({', '.join(self.key)}) DO UPDATE SET {taken}" if taken else "DO NOTHING"
+        return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {self._offered} ON CONFLICT {action}".encode()  # noqa: S608 - constants of this module
+
+    @cached_property
+    def differing(self) -> bytes:
+        """Return the query for the keys of offered facts that are kept with other data, or not kept at all."""
+        same_key = " AND ".join(f"kept.{column} = offered.{column}" for column in self.key)
+        kept = ", ".join(f"kept.{column}" for column in self.columns)
+        offered = ", ".join(f"offered.{column}" for column in self.columns)
+        keys = " || ' ' || ".join(f"offered.{column}" for column in self.key)
+        return (
+            f"SELECT {keys} FROM {self._offered} LEFT JOIN {self.name} AS kept ON {same_key}"  # noqa: S608 - constants of this module
+            f" WHERE ({kept}) IS DISTINCT FROM ({offered})"
+        ).encode()
+
+    @property
+    def _offered(self) -> str:
+        typed = ", ".join(f"{column} {kind}" for column, kind in self.columns.items())
+        return f"json_to_recordset(%s::json) AS offered ({typed})"
+
+
+def rows_text(rows: Sequence[Row]) -> str:
+    """Return rows as the parameter of `Table.insert`."""
+    return json.dumps(rows, separators=(",", ":"), allow_nan=False)
+
+
+def _columns(**kinds: str) -> dict[str, str]:
+    """Return column types from groups: `text="a b"` says that a and b are text."""
+    return {name: kind for kind, names in kinds.items() for name in names.split()}
+
+
+ORDER_EVENTS: Final = Table(
+    "order_events", _columns(text="event_id client_order_id account kind payload", timestamptz="at"), ("event_id",)
+)
+ORDERS: Final = Table(
+    "orders",
+    _columns(
+        text="client_order_id account strategy symbol leg side type time_in_force state venue_order_id pending reason",
+        timestamptz="decided_at expires_at send_before submitted_at accepted_at unconfirmed_since closed_at",
+        boolean="reduce_only",
+        numeric="quantity limit_price stop_price filled filled_value fees",
+    ),
+    ("client_order_id",),
+    (
+        "state",
+        "quantity",
+        "limit_price",
+        "stop_price",
+        "filled",
+        "filled_value",
+        "fees",
+        "venue_order_id",
+        "submitted_at",
+        "accepted_at",
+        "unconfirmed_since",
+        "closed_at",
+        "pending",
+        "reason",
+    ),
+)
+FILLS: Final = Table(
+    "fills",
+    _columns(text="account symbol trade_id client_order_id side", timestamptz="at", numeric="quantity price fee"),
+    ("account", "symbol", "trade_id"),
+)
+ACCOUNT_ENTRIES: Final = Table(
+    "account_entries", _columns(text="account kind key symbol", timestamptz="at", numeric="amount"), ("account", "kind", "key")
+)
+POSITIONS: Final = Table(
+    "positions",
+    _columns(text="account symbol", numeric="quantity cost realised fees funding volume"),
+    ("account", "symbol"),
+    ("quantity", "cost", "realised", "fees", "funding", "volume"),
+)
+LOTS: Final = Table(
+    "lots",
+    _columns(text="account lot_id symbol", timestamptz="opened_at", numeric="quantity price fee"),
+    ("account", "lot_id"),
+    ("quantity", "price", "fee"),
+)
+DISPOSALS: Final = Table(
+    "disposals",
+    _columns(
+        text="account fill_id lot_id symbol method",
+        integer="place",
+        timestamptz="opened_at closed_at",
+        numeric="quantity open_price close_price open_fee close_fee",
+    ),
+    ("account", "fill_id", "lot_id"),
+)
+STANDING_ORDERS: Final = Table(
+    "standing_orders", _columns(text="account method", timestamptz="effective_from given_at"), ("account", "effective_from")
+)
+TRADES: Final = Table(
+    "trades",
+    _columns(
+        text="account entry symbol side deployment stage state exit exit_leg",
+        timestamptz="decided_at deadline opened_at closed_at",
+        numeric="stop_loss take_profit realised",
+    ),
+    ("account", "entry"),
+    ("state", "stop_loss", "take_profit", "deadline", "opened_at", "exit", "exit_leg", "closed_at", "realised"),
+)
+EQUITY_SNAPSHOTS: Final = Table(
+    "equity_snapshots",
+    _columns(
+        text="account marks",
+        timestamptz="at",
+        numeric="cash balance unrealised equity exposure transfers realised fees funding",
+    ),
+    ("account", "at"),
+)
+DAY_BASELINES: Final = Table(
+    "day_baselines",
+    _columns(text="account", date="day", numeric="baseline daily_limit closing_balance worst_equity"),
+    ("account", "day"),
+)
+RISK_EVENTS: Final = Table(
+    "risk_events",
+    _columns(
+        text="account kind key code symbol limit_text value_text who detail snapshot_id",
+        timestamptz="at",
+        numeric="limit_amount value_amount",
+    ),
+    ("account", "kind", "key"),
+)
+HALTS: Final = Table("halts", _columns(text="account level who why", timestamptz="since until"), ("account", "since", "level"))
+LOCKS: Final = Table(
+    "locks",
+    _columns(text="account reason symbol", integer="place", timestamptz="since until", numeric="limit_amount value_amount"),
+    ("account", "place"),
+)

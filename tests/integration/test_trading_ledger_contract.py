@@ -1,0 +1,357 @@
+"""What trading may rely on, whatever keeps the accounts: PostgreSQL, or the memory twin of the pure tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Protocol
+
+import pytest
+
+from signalbox.adapters.postgres.ledger import PostgresLedger
+from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.orders.events import OrderCanceled
+from signalbox.orders.terms import Leg, Side
+from signalbox.portfolio.account import book
+from signalbox.portfolio.entries import Funding, Transfer
+from signalbox.portfolio.lots import LotMethod, StandingOrder
+from signalbox.risk.protections import EquityPoint, Exit
+from signalbox.risk.snapshot import Lock
+from signalbox.signals.ports import Ledger
+from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.errors import AccountError
+from signalbox.trading.memory import Memory
+from signalbox.trading.ports import TradingLedger
+from signalbox.trading.state import Desk, Mark, TradeState, opened
+from tests.builders import BTC, ETH, NOON, candle, candles, minutes
+from tests.fakes.postgres_server import app_source
+from tests.integration.samples import SIGNAL, VENUE, DeliberateError
+from tests.integration.trading_samples import (
+    ACCOUNT,
+    OTHER,
+    SECOND,
+    countable,
+    denied,
+    equity,
+    filled,
+    halted,
+    sent,
+    stepped,
+    terms,
+    trade_of,
+)
+
+pytestmark = pytest.mark.integration
+
+
+class TradingWorld(Protocol):
+    """One database; every call gives the ledger of another worker."""
+
+    def trading(self) -> TradingLedger: ...
+
+    def ledger(self) -> Ledger: ...
+
+
+class PostgresTradingWorld:
+    def __init__(self, request: pytest.FixtureRequest, stack: ExitStack) -> None:
+        self._server, self._name = request.getfixturevalue("postgres"), request.getfixturevalue("database")
+        self._stack = stack
+
+    def trading(self) -> TradingLedger:
+        return PostgresTradingLedger(self._stack.enter_context(app_source(self._server, self._name)))
+
+    def ledger(self) -> Ledger:
+        return PostgresLedger(self._stack.enter_context(app_source(self._server, self._name)))
+
+
+@pytest.fixture(params=["postgres"])
+def world(request: pytest.FixtureRequest) -> Iterator[TradingWorld]:
+    with ExitStack() as stack:
+        yield PostgresTradingWorld(request, stack)
+
+
+@pytest.fixture
+def ledger(world: TradingWorld) -> TradingLedger:
+    """The ledger of one worker, with an account."""
+    found = world.trading()
+    assert found.open_account(ACCOUNT, NOON - minutes(60), "anna")
+    return found
+
+
+def loaded(ledger: TradingLedger, at: object = NOON, *named: str, account: str = ACCOUNT.account) -> Desk:
+    with ledger.transaction(account) as tx:
+        return tx.load(at, named)  # type: ignore[arg-type]
+
+
+def saved(ledger: TradingLedger, before: Desk, after: Desk, changes: Changes = NOTHING) -> None:
+    with ledger.transaction(before.account.account) as tx:
+        tx.save(before, after, changes)
+
+
+def test_account_is_opened_once_with_its_capital(world: TradingWorld, ledger: TradingLedger) -> None:
+    assert loaded(ledger) == opened(ACCOUNT, NOON - minutes(60))
+    assert not world.trading().open_account(ACCOUNT, NOON, "bert")
+    assert loaded(world.trading()).books.cash == ACCOUNT.capital
+
+
+def test_account_that_exists_otherwise_is_refused(ledger: TradingLedger) -> None:
+    with pytest.raises(AccountError, match=ACCOUNT.account):
+        ledger.open_account(ACCOUNT.model_copy(update={"capital": Decimal(5)}), NOON, "anna")
+    assert loaded(ledger).books.cash == ACCOUNT.capital
+
+
+def test_accounts_come_by_name(ledger: TradingLedger) -> None:
+    ledger.open_account(OTHER, NOON, "anna")
+    assert ledger.accounts() == (OTHER, ACCOUNT)
+
+
+def test_account_that_does_not_exist_is_named(ledger: TradingLedger) -> None:
+    with pytest.raises(AccountError, match="paper-1k"), ledger.transaction("paper-1k"):
+        raise AssertionError("unreachable")
+
+
+def everything(desk: Desk) -> tuple[Desk, Changes]:
+    """A step that touches every part of a desk: orders open, closed and denied, a trade, books with lots, a halt, locks."""
+    entry, resting, refused = terms(quantity="0.30"), terms(NOON + SECOND, limit="99.500"), terms(NOON + SECOND, leg=Leg.EXIT)
+    sale = terms(NOON + 2 * SECOND, side=Side.SELL, quantity="0.1", leg=Leg.TAKE_PROFIT)
+    money = (
+        Transfer(account=ACCOUNT.account, key="w1", at=NOON + SECOND, amount=Decimal("-1000.10")),
+        Funding(account=ACCOUNT.account, key="f1", at=NOON + SECOND, symbol=ETH, amount=Decimal("0.000000000000000001")),
+    )
+    after, changes = stepped(
+        desk,
+        NOON + 10 * SECOND,
+        *sent(entry),
+        filled(entry, "t1", NOON + 3 * SECOND, quantity="0.2", price="100.10"),
+        filled(entry, "t2", NOON + 4 * SECOND, quantity="0.10", price="1E+2", fee="-0.010"),
+        *sent(resting),
+        filled(resting, "t3", NOON + 5 * SECOND, quantity="0.1", price="99.5", fee="0"),
+        *denied(refused),
+        *sent(sale),
+        filled(sale, "t4", NOON + 6 * SECOND, price="101", fee="0.3333"),
+        entries=money,
+    )
+    trade = trade_of(entry, TradeState.OPEN, opened_at=NOON + 3 * SECOND, take_profit=Decimal("110.0"))
+    moment = NOON + 10 * SECOND
+    locks = (
+        Lock("COOLDOWN_ACTIVE", BTC, moment, moment + minutes(5), Decimal(5), Decimal(1)),
+        Lock("EQUITY_DRAWDOWN_OVER_LIMIT", None, NOON, moment + minutes(60), Decimal("0.04"), Decimal("0.0512")),
+    )
+    memory = Memory((Exit(BTC, moment, Decimal("-5.10"), by_stop=True),), (EquityPoint(moment, Decimal("99000.5")),))
+    halted_desk, halt = halted(after, moment)
+    full = replace(
+        halted_desk,
+        trades=MappingProxyType({BTC: trade}),
+        locks=locks,
+        watched_until=NOON,
+        loss_rules='{"day": "2024-03-01", "baseline": "100000.00"}',
+        warned=frozenset({"max_loss:ALERT:2024-03-01", "b"}),
+        memory=memory,
+        compared_at=NOON - minutes(1),
+    )
+    marks = {BTC: Decimal("101.2")}
+    return full, changes + halt + equity(full, moment, marks) + Changes(trades=(trade,), locks=locks)
+
+
+def test_desk_is_loaded_as_it_was_saved_to_the_last_digit(world: TradingWorld, ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    after, changes = everything(before)
+    saved(ledger, before, after, changes)
+    for moment in (NOON + 10 * SECOND, NOON + minutes(2)):
+        assert loaded(world.trading(), moment) == countable(after, moment)
+
+
+def test_step_after_a_step_is_loaded_as_it_was_saved(world: TradingWorld, ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    first, changes = everything(before)
+    saved(ledger, before, first, changes)
+    between = loaded(ledger, NOON + minutes(1))
+    resting = terms(NOON + SECOND, limit="99.500")
+    closing = terms(NOON + minutes(1), side=Side.SELL, quantity="0.3", leg=Leg.FLATTEN)
+    at = NOON + minutes(2)
+    second, more = stepped(
+        between,
+        at,
+        OrderCanceled(client_order_id=resting.client_order_id, at=at, reason="FLATTEN"),
+        *sent(closing, at),
+        filled(closing, "t5", at + 2 * SECOND, price="90.000000000000000001"),
+    )
+    ended = replace(between.trades[BTC], state=TradeState.CLOSED, closed_at=at, realised=Decimal("-3.1"))
+    second = replace(second, trades=MappingProxyType({}), halt=None, locks=between.locks[1:], warned=frozenset())
+    saved(ledger, between, second, more + Changes(trades=(ended,)))
+    assert loaded(world.trading(), at) == countable(second, at)
+    assert loaded(world.trading(), at).books.position(BTC).quantity == 0
+    assert loaded(world.trading(), at).books.lots[BTC] == ()
+
+
+def test_save_again_changes_nothing(world: TradingWorld, ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    after, changes = everything(before)
+    saved(ledger, before, after, changes)
+    saved(ledger, before, after, changes)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert tx.load(NOON + minutes(1)) == countable(after, NOON + minutes(1))
+        assert len(tx.entries()) == 1 + len(changes.entries)
+
+
+def test_block_that_raises_leaves_nothing(world: TradingWorld, ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    after, changes = everything(before)
+
+    def fail() -> None:
+        with ledger.transaction(ACCOUNT.account) as tx:
+            tx.save(before, after, changes)
+            assert tx.load(NOON + minutes(1)).trades
+            raise DeliberateError
+
+    with pytest.raises(DeliberateError):
+        fail()
+    assert loaded(world.trading()) == before
+    saved(ledger, before, after, changes)
+    assert loaded(world.trading(), NOON + minutes(1)) == countable(after, NOON + minutes(1))
+
+
+def test_closed_order_comes_when_it_is_named_or_its_trade_is_open(ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    done, refused, unknown = terms(), terms(NOON + SECOND), terms(NOON + 2 * SECOND)
+    after, changes = stepped(before, NOON, *sent(done), filled(done, "t1", NOON + SECOND), *denied(refused))
+    saved(ledger, before, after, changes)
+    late = NOON + timedelta(days=30)
+    assert loaded(ledger, late).orders == {}
+    named = loaded(ledger, late, done.client_order_id, refused.client_order_id, unknown.client_order_id)
+    assert named.orders == after.orders
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert tx.order(done.client_order_id) == after.orders[done.client_order_id]
+        assert tx.order(unknown.client_order_id) is None
+        traded = replace(after, trades=MappingProxyType({BTC: trade_of(done, TradeState.OPEN)}))
+        tx.save(after, traded, Changes(trades=tuple(traded.trades.values())))
+    assert loaded(ledger, late).orders == {done.client_order_id: after.orders[done.client_order_id]}
+
+
+def test_order_of_another_account_is_not_there(ledger: TradingLedger) -> None:
+    ledger.open_account(OTHER, NOON, "anna")
+    before = loaded(ledger)
+    after, changes = stepped(before, NOON, *sent(terms()))
+    saved(ledger, before, after, changes)
+    assert loaded(ledger, NOON, terms().client_order_id, account=OTHER.account).orders == {}
+    with ledger.transaction(OTHER.account) as tx:
+        assert tx.order(terms().client_order_id) is None
+
+
+def test_events_of_an_order_that_left_the_desk_are_kept(ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    after, changes = stepped(before, NOON, *denied(terms()))
+    saved(ledger, before, replace(after, orders=MappingProxyType({})), changes)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert tx.order(terms().client_order_id) == after.orders[terms().client_order_id]
+
+
+def test_order_times_are_those_of_the_throttles_window(ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    window = timedelta(seconds=ACCOUNT.limits.throttle_window_seconds)
+    after, changes = stepped(before, NOON, *sent(terms()), *sent(terms(NOON + SECOND)))
+    saved(ledger, before, after, changes)
+    assert loaded(ledger, NOON + SECOND).order_times == (NOON, NOON + SECOND)
+    assert loaded(ledger, NOON + window).order_times == (NOON + SECOND,)
+    assert loaded(ledger, NOON + window + SECOND).order_times == ()
+
+
+def test_marks_are_of_the_newest_bars_closed_and_watched(world: TradingWorld, ledger: TradingLedger) -> None:
+    with world.ledger().transaction() as tx:
+        tx.add_candles(VENUE, [*candles(BTC, NOON, 3), candle(BTC, NOON, "123.40"), candle(ETH, NOON - minutes(3), "7")])
+        tx.add_candles("elsewhere", [candle(BTC, NOON - minutes(1), "1")])
+    at_noon = loaded(ledger, NOON).marks
+    assert at_noon == {BTC: Mark(candles(BTC, NOON, 1)[0].close, NOON), ETH: Mark(Decimal(7), NOON - minutes(2))}
+    assert loaded(ledger, NOON + minutes(1)).marks[BTC] == Mark(Decimal("123.40"), NOON + minutes(1))
+    before = loaded(ledger, NOON)
+    saved(ledger, before, replace(before, watched_until=NOON))
+    assert loaded(ledger, NOON + minutes(5)).marks == at_noon
+
+
+def test_what_is_held_has_its_mark_however_old(world: TradingWorld, ledger: TradingLedger) -> None:
+    with world.ledger().transaction() as tx:
+        tx.add_candles(VENUE, [candle(BTC, NOON - timedelta(days=200), "50"), candle(ETH, NOON - timedelta(days=200), "5")])
+    assert loaded(ledger, NOON).marks == {}
+    before = loaded(ledger)
+    bought = terms()
+    after, changes = stepped(before, NOON, *sent(bought), filled(bought, "t1", NOON))
+    saved(ledger, before, after, changes)
+    assert loaded(ledger, NOON).marks == {BTC: Mark(Decimal(50), NOON - timedelta(days=200) + minutes(1))}
+
+
+def test_candles_are_of_the_bars_closed_in_between(world: TradingWorld, ledger: TradingLedger) -> None:
+    kept = [*candles(BTC, NOON, 5), *candles(ETH, NOON, 2)]
+    with world.ledger().transaction() as tx:
+        tx.add_candles(VENUE, kept)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        found = tx.candles(NOON - minutes(3), NOON - minutes(1))
+        assert {symbol: [c.close_time for c in of] for symbol, of in found.items()} == {
+            BTC: [NOON - minutes(2), NOON - minutes(1)],
+            ETH: [NOON - minutes(1)],
+        }
+        assert tx.candles(None, NOON) == {BTC: (kept[4],), ETH: (kept[6],)}
+        assert len(tx.bars(BTC, NOON, 3)) == 3
+
+
+def test_signals_that_became_entries_are_told_with_their_tier(world: TradingWorld, ledger: TradingLedger) -> None:
+    with world.ledger().transaction() as tx:
+        tx.add_signal(SIGNAL)
+    before = loaded(ledger)
+    entry = terms(SIGNAL.decided_at)
+    after, changes = stepped(before, NOON, *sent(entry))
+    trade = trade_of(entry, deployment=SIGNAL.deployment)
+    saved(ledger, before, replace(after, trades=MappingProxyType({BTC: trade})), changes + Changes(trades=(trade,)))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert list(tx.issued_since(NOON - SECOND)) == [(NOON, BTC, "HIGH")]
+        assert list(tx.issued_since(NOON)) == []
+
+
+def test_late_fill_is_booked_again_and_its_disposals_replace_the_others(world: TradingWorld, ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    one, two = terms(quantity="1"), terms(NOON + SECOND, side=Side.SELL, quantity="1", leg=Leg.EXIT)
+    late = terms(NOON - SECOND, quantity="1")
+    first, changes = stepped(
+        before,
+        NOON + 9 * SECOND,
+        *sent(one),
+        filled(one, "t1", NOON + 2 * SECOND, price="100"),
+        *sent(two),
+        filled(two, "t2", NOON + 4 * SECOND, price="110"),
+        *sent(late, NOON - SECOND),
+    )
+    saved(ledger, before, first, changes)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        between = tx.load(NOON + minutes(1), [t.client_order_id for t in (one, two, late)])
+        fill = filled(late, "t3", NOON, price="90")
+        applied, more = stepped(replace(between, books=opened(ACCOUNT, NOON - minutes(60)).books), NOON + minutes(1), fill)
+        booked = book(ACCOUNT.account, (*tx.entries(), *more.entries))
+        after = replace(applied, books=booked.books)
+        tx.save(between, after, replace(more, disposals=booked.disposals, rebooked=True))
+    assert [d.open_price for d in booked.disposals] == [Decimal(90)]
+    found = loaded(world.trading(), NOON + minutes(1))
+    assert found == countable(after, NOON + minutes(1))
+    assert found.books.lots[BTC][0].price == Decimal(100)
+
+
+def test_standing_orders_of_the_tax_method_are_kept_in_order_of_effect(ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    given = (StandingOrder(LotMethod.HIFO, NOON, NOON), StandingOrder(LotMethod.LIFO, NOON, NOON + minutes(5)))
+    for count in (1, 2):
+        after = replace(before, books=replace(before.books, standing_orders=given[:count]))
+        saved(ledger, before, after)
+        assert loaded(ledger) == after
+
+
+def test_account_stopped_after_one_trade_may_begin_the_next_of_its_symbol_in_one_step(ledger: TradingLedger) -> None:
+    before = loaded(ledger)
+    first, second = trade_of(terms()), trade_of(terms(NOON + SECOND))
+    one = replace(before, trades=MappingProxyType({BTC: first}))
+    saved(ledger, before, one, Changes(trades=(first,)))
+    two = replace(before, trades=MappingProxyType({BTC: second}))
+    ended = replace(first, state=TradeState.ABANDONED)
+    saved(ledger, one, two, Changes(trades=(replace(first, stop_loss=Decimal(1)), second, ended)))
+    assert loaded(ledger).trades == two.trades
