@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
 
 import boto3
 
 from signalbox.adapters.aws.bus import EventBridgeBus
 from signalbox.adapters.aws.deployments import S3Deployments
-from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerUnavailableError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
-from signalbox.bootstrap.ledger import connect_ledger
+from signalbox.bootstrap.ledger import connect_ledger, retried
 from signalbox.bootstrap.models import ModelProvider
 from signalbox.bootstrap.settings import GenerateSignalsSettings
 from signalbox.events import CandlesClosed
@@ -23,8 +22,6 @@ from signalbox.signals.model import ModelChoice
 from signalbox.signals.ports import EventPublisher, Ledger, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.signals.rate_limit import SignalLimits
-
-RETRY_PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # a failover or restart of the database, within the function's timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +42,8 @@ class GenerateSignals:
         acknowledgement was lost only turns into a duplicate.
         """
         choice = self.models.choose()
-        for wait in RETRY_PAUSES_SECONDS:
-            try:
-                return run_cycle(event, ledger=self.ledger, choice=choice, limits=self.limits), choice
-            except (LedgerUnavailableError, LedgerBusyError):
-                self.pause(wait)
-        return run_cycle(event, ledger=self.ledger, choice=choice, limits=self.limits), choice
+        run = partial(run_cycle, event, ledger=self.ledger, choice=choice, limits=self.limits)
+        return retried(run, self.pause), choice
 
     def publish(self) -> int:
         """Publish what is committed; what this misses is the relay's."""

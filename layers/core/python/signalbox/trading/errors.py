@@ -1,8 +1,9 @@
 """What trading refuses.
 
 TradingError
-├── AccountError    an account whose configuration cannot be, or that does not exist
-├── CommandError        a command that cannot be carried out as it is: another time, nothing to change, an order that is not there
+├── AccountError        an account whose configuration cannot be, or that does not exist
+├── CommandError        a command that cannot be carried out as it is: of another time, or with nothing to change
+│   └── OrderUnknownError   it names an order that the account does not have
 ├── NotWatchedError     a decision on bars the desk has not watched yet
 └── RebookNeededError   a fill older than the newest booked entry; call the step again with all entries of the account
 """
@@ -22,6 +23,10 @@ class AccountError(TradingError):
 
 class CommandError(TradingError):
     """A command that cannot be carried out as it is."""
+
+
+class OrderUnknownError(CommandError):
+    """A command about an order that the account does not have."""
 
 
 class NotWatchedError(TradingError):

@@ -1,0 +1,128 @@
+"""What a person, or a program in a person's name, may ask of an account. Imperative, and the same over a queue and over HTTP.
+
+A command carries its instant, so that it can be replayed, and a `request_id`: the same request again is the same command,
+and changes nothing the second time. Who asks is never in the message; the way it came says so.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from signalbox.events import SymbolName
+from signalbox.exact import PositiveAmount
+from signalbox.orders.events import OrderKey
+from signalbox.orders.messages import AccountName
+from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.account import SEND_WITHIN
+from signalbox.trading.errors import CommandError
+
+MANUAL: Final = "manual"  # the strategy of an order that a person sends
+MAX_AHEAD: Final = timedelta(seconds=30)  # of a command's instant, before the clock it came by
+MAX_BEHIND: Final = timedelta(minutes=5)
+RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,47}$")]
+Reason = Annotated[str, Field(min_length=3, max_length=200)]
+
+
+class Command(BaseModel):
+    """What all of them have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    account: AccountName
+    request_id: RequestId
+    requested_at: AwareDatetime
+
+
+class OpenAccount(Command):
+    """Open the paper account of a name like `ftmo-2step-100k` (trading.account.account_named)."""
+
+    kind: Literal["open"] = "open"
+
+
+class SubmitOrder(Command):
+    """Send an order. It passes the same checks as any other; a refusal is an answer, not an error."""
+
+    kind: Literal["submit"] = "submit"
+    symbol: SymbolName
+    side: Side
+    type: OrderType
+    quantity: PositiveAmount
+    limit_price: PositiveAmount | None = None
+    stop_price: PositiveAmount | None = None
+    time_in_force: TimeInForce = TimeInForce.GTC
+    expires_at: AwareDatetime | None = None
+    reduce_only: bool = False
+
+    def terms(self) -> OrderTerms:
+        """Return what is ordered; its identity comes from the request. Raises pydantic.ValidationError if it cannot be."""
+        return OrderTerms(
+            account=self.account,
+            strategy=f"{MANUAL}-{self.request_id}",
+            decided_at=self.requested_at,
+            leg=Leg.EXIT if self.reduce_only else Leg.ENTRY,
+            send_before=self.requested_at + SEND_WITHIN,
+            **self.model_dump(exclude={"kind", "account", "request_id", "requested_at"}),
+        )
+
+
+class CancelOrder(Command):
+    """Take an order back."""
+
+    kind: Literal["cancel"] = "cancel"
+    client_order_id: OrderKey
+
+
+class ReplaceOrder(Command):
+    """Change an open order: its total quantity, or its price. What is not named stays."""
+
+    kind: Literal["replace"] = "replace"
+    client_order_id: OrderKey
+    quantity: PositiveAmount | None = None
+    limit_price: PositiveAmount | None = None
+    stop_price: PositiveAmount | None = None
+
+
+class HaltTrading(Command):
+    """Set the kill switch. It stays until somebody resumes, or until `until`."""
+
+    kind: Literal["halt"] = "halt"
+    level: Literal[HaltLevel.HALT, HaltLevel.REDUCE_ONLY, HaltLevel.FLATTEN] = HaltLevel.HALT
+    why: Reason
+    until: AwareDatetime | None = None
+
+
+class ResumeTrading(Command):
+    """Release the kill switch."""
+
+    kind: Literal["resume"] = "resume"
+    why: Reason
+
+
+AnyCommand: TypeAlias = Annotated[
+    OpenAccount | SubmitOrder | CancelOrder | ReplaceOrder | HaltTrading | ResumeTrading, Field(discriminator="kind")
+]
+COMMANDS: Final[TypeAdapter[AnyCommand]] = TypeAdapter(AnyCommand)
+
+
+def check_clock(command: Command, now: datetime, *, behind: timedelta | None = MAX_BEHIND) -> None:
+    """Refuse a command of another time than the one it came by. Raises CommandError.
+
+    One from the future would carry the account there, and every later event would look old. `behind` None: it may be as old
+    as it likes, as one that waited in a queue or is replayed.
+    """
+    if command.requested_at > now + MAX_AHEAD:
+        raise CommandError(f"requested_at: expected at most {MAX_AHEAD} after {now.isoformat()}, was {command.requested_at}")
+    if behind is not None and command.requested_at < now - behind:
+        raise CommandError(f"requested_at: expected at most {behind} before {now.isoformat()}, was {command.requested_at}")
+
+
+def amounts(command: ReplaceOrder) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
+    """Return the new quantity, limit price and stop price. Raises CommandError when nothing is to change."""
+    wanted = (command.quantity, command.limit_price, command.stop_price)
+    if wanted == (None, None, None):
+        raise CommandError("expected a quantity, a limit_price or a stop_price, was none of them")
+    return wanted

@@ -1,0 +1,102 @@
+"""An account as JSON for people and programs: what it has, what it holds, what works, what stops it. Amounts are decimal text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from signalbox.exact import exactly
+from signalbox.market.candles import Symbol
+from signalbox.orders.order import Order
+from signalbox.portfolio.account import snapshot
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.state import Desk, Trade
+
+
+def account_view(desk: Desk) -> dict[str, Any]:
+    """Return an account. `equity` is None while an open position has no price; nothing is made up."""
+    account, books = desk.account, desk.books
+    held = {symbol: position for symbol, position in sorted(books.positions.items()) if position.quantity}
+    return {
+        "account": account.account,
+        "mode": account.mode.value,
+        "kind": account.kind.value,
+        "phase": account.ftmo_phase,
+        "currency": account.currency,
+        "capital": _text(account.capital),
+        "as_of": _iso(desk.at),
+        "watched_until": _iso(desk.watched_until),
+        "cash": _text(books.cash),
+        "balance": _text(books.balance),
+        "equity": _text(_equity(desk)),
+        "positions": [
+            {"symbol": symbol, "quantity": _text(position.quantity), "mark": _mark(desk, symbol)}
+            for symbol, position in held.items()
+        ],
+        "orders": [order_view(order) for order in desk.orders.values() if not order.state.is_closed],
+        "trades": [_trade_view(trade) for _, trade in sorted(desk.trades.items())],
+        "halt": None if desk.halt is None or desk.halt.level is HaltLevel.NONE else _halt_view(desk),
+        "locks": [{"reason": lock.reason, "symbol": lock.symbol, "until": _iso(lock.until)} for lock in desk.locks],
+    }
+
+
+def order_view(order: Order) -> dict[str, Any]:
+    """Return an order. `reason` says why it was denied, rejected or ended."""
+    terms = order.terms
+    return {
+        "client_order_id": order.client_order_id,
+        "symbol": terms.symbol,
+        "side": terms.side.value,
+        "type": terms.type.value,
+        "leg": terms.leg.value,
+        "state": order.state.value,
+        "quantity": _text(order.quantity),
+        "limit_price": _text(order.limit_price),
+        "stop_price": _text(order.stop_price),
+        "filled": _text(order.filled),
+        "average_price": _text(order.average_price),
+        "fees": _text(order.fees),
+        "decided_at": _iso(terms.decided_at),
+        "reason": order.reason,
+    }
+
+
+@exactly
+def _equity(desk: Desk) -> Decimal | None:
+    held = [symbol for symbol, position in desk.books.positions.items() if position.quantity]
+    if desk.at is None or any(Symbol(symbol) not in desk.marks for symbol in held):
+        return None
+    return snapshot(desk.books, {symbol: desk.marks[Symbol(symbol)].price for symbol in held}, desk.at).equity
+
+
+def _mark(desk: Desk, symbol: str) -> dict[str, str | None] | None:
+    mark = desk.marks.get(Symbol(symbol))
+    return None if mark is None else {"price": _text(mark.price), "at": _iso(mark.at)}
+
+
+def _trade_view(trade: Trade) -> dict[str, Any]:
+    return {
+        "entry": trade.entry,
+        "symbol": trade.symbol,
+        "side": trade.side.value,
+        "state": trade.state.value,
+        "stage": trade.stage,
+        "stop_loss": _text(trade.stop_loss),
+        "take_profit": _text(trade.take_profit),
+        "deadline": _iso(trade.deadline),
+    }
+
+
+def _halt_view(desk: Desk) -> dict[str, Any]:
+    assert desk.halt is not None  # noqa: S101 - the caller looked
+    halt = desk.halt
+    return {"level": halt.level.value, "who": halt.who, "why": halt.why, "since": _iso(halt.since), "until": _iso(halt.until)}
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()
