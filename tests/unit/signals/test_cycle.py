@@ -1,7 +1,8 @@
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -221,6 +222,16 @@ def test_a_model_that_answers_nonsense_for_one_symbol_harms_only_that_symbol() -
     outcome = room.run(event())
     assert [s.symbol for s in outcome.signals] == [BTC, SOL]
     assert [(r.symbol, r.reason) for r in outcome.refusals] == [(ETH, "MODEL_FAILED")]
+
+
+def test_a_symbol_whose_features_do_not_fit_the_models_precision_is_refused_and_the_others_are_decided() -> None:
+    room = Room(symbols=(ETH, SOL))
+    with room.ledger.transaction() as tx:
+        history = candles(BTC, NOON - minutes(10), HISTORY + 30)
+        tx.add_candles("coinbase", [*history[:-1], replace(history[-1], high=Decimal("1e60"), close=Decimal("1e60"))])
+    outcome = room.run(event())
+    assert {r.symbol: r.reason for r in outcome.refusals} == {BTC: "FEATURES_NOT_FINITE"}
+    assert {s.symbol for s in outcome.signals} == {ETH, SOL}
 
 
 def test_candles_that_contradict_the_ledger_are_reported_and_change_nothing() -> None:

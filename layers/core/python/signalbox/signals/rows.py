@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.features import compute_features, why_incomplete
+from signalbox.features import Incomplete, compute_features, why_incomplete
 from signalbox.market.candles import Bars
 from signalbox.signals.model import Scorer
 
@@ -36,10 +36,17 @@ def newest_rows(scorer: Scorer, bars: Bars, reference: Bars | None) -> NDArray[n
     count = f"{len(bars)} bars of {scorer.history_bars}"
     if window_bars == 1:
         lacking = why_incomplete(newest)
-        return newest.values[-1:] if lacking is None else RowsLacking(lacking, count)
+        return _scorable(newest.values[-1:], count) if lacking is None else RowsLacking(lacking, count)
     whole = compute_features(schema, bars, reference=reference)
     lacking = why_incomplete(newest) or why_incomplete(whole, window_bars)
     if lacking is not None:
         complete = int(whole.is_complete[-window_bars:].sum())
         return RowsLacking(lacking, f"{count}, {complete} complete rows of the newest {window_bars}")
-    return np.concatenate((whole.values[-window_bars:-1], newest.values[-1:]))
+    return _scorable(np.concatenate((whole.values[-window_bars:-1], newest.values[-1:])), count)
+
+
+def _scorable(rows: NDArray[np.float64], count: str) -> NDArray[np.float64] | RowsLacking:
+    """Refuse what float32, the precision of the models, cannot hold: one such symbol must not fail the cycle of all."""
+    with np.errstate(over="ignore"):
+        fits = bool(np.isfinite(rows.astype(np.float32)).all())
+    return rows if fits else RowsLacking(Incomplete.FEATURES_NOT_FINITE, f"{count}, a value beyond float32")
