@@ -6,7 +6,7 @@ different things were given one name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, LiteralString
 
 from signalbox.adapters.postgres.connection import Connection
@@ -84,7 +84,7 @@ def save_desk(connection: Connection, before: Desk, after: Desk, changes: Change
         writer.rows(ORDERS, [order_row(order) for key, order in after.orders.items() if _moved(before, key, order)])
         _save_books(writer, before.books, after.books)
         if changes.rebooked:
-            writer.delete(_DELETE_DISPOSALS, account)
+            writer.run(_DELETE_DISPOSALS, account)
         writer.rows(DISPOSALS, disposal_rows(account, changes.disposals))
         writer.rows(TRADES, _trade_rows(account, changes.trades))
         writer.rows(EQUITY_SNAPSHOTS, [equity_row(snapshot) for snapshot in changes.equity])
@@ -92,10 +92,10 @@ def save_desk(connection: Connection, before: Desk, after: Desk, changes: Change
         writer.rows(RISK_EVENTS, [risk_row(account, event) for event in changes.risk])
         writer.rows(HALTS, [halt_row(account, halt) for halt in changes.halts])
         if after.locks != before.locks:
-            writer.delete(_DELETE_LOCKS, account)
+            writer.run(_DELETE_LOCKS, account)
             writer.rows(LOCKS, lock_rows(account, after.locks))
         if _account_values(after) != _account_values(before):
-            connection.execute(_UPDATE_ACCOUNT, (*_account_values(after), account), prepare=True)
+            writer.run(_UPDATE_ACCOUNT, *_account_values(after), account)
         if changes.events:
             if after.at is None:
                 raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
@@ -114,17 +114,19 @@ class _Writer:
     def rows(self, table: Table, rows: list[Row]) -> None:
         """Insert rows, or replace what a newer state replaces."""
         if rows:
-            self._connection.execute(table.insert, (rows_text(rows),), prepare=True)
+            self._send(table.insert, (rows_text(rows),))
 
     def facts(self, table: Table, rows: list[Row]) -> None:
         """Insert rows of which each is looked at again when its key was there."""
         if rows:
-            cursor = self._connection.execute(table.insert, (rows_text(rows),), prepare=True)
-            self._facts.append((table, rows, cursor))
+            self._facts.append((table, rows, self._send(table.insert, (rows_text(rows),))))
 
-    def delete(self, statement: LiteralString, *values: object) -> None:
-        """Remove rows of a projection."""
-        self._connection.execute(statement, values, prepare=True)
+    def run(self, statement: LiteralString, *values: object) -> None:
+        """Change or remove rows of a projection or a state."""
+        self._send(statement, values)
+
+    def _send(self, statement: LiteralString | bytes, values: Sequence[object]) -> Any:
+        return self._connection.execute(statement, values, prepare=True)
 
     def refuse_conflicts(self) -> None:
         """Compare the facts that were known with what is kept. Raises LedgerRefusedError naming the first that differs."""
@@ -162,7 +164,7 @@ def _save_books(writer: _Writer, before: Books, after: Books) -> None:
     writer.rows(POSITIONS, [position_row(account, position) for position in moved])
     old, new = _all_lots(before.lots), _all_lots(after.lots)
     if gone := sorted(old.keys() - new.keys()):
-        writer.delete(_DELETE_LOTS, account, gone)
+        writer.run(_DELETE_LOTS, account, gone)
     writer.rows(LOTS, [lot_row(account, lot) for key, lot in new.items() if old.get(key) != lot])
     if after.standing_orders != before.standing_orders:
         writer.rows(STANDING_ORDERS, [standing_order_row(account, order) for order in after.standing_orders])

@@ -1,0 +1,409 @@
+"""What only a real database can show of accounts: constraints, roles, workers that wait, crashes, restarts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+import psycopg
+import pytest
+
+from signalbox.adapters.postgres import trading_save
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
+from signalbox.adapters.postgres.outbox import PostgresOutbox
+from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.adapters.postgres.trading_rebuild import verify
+from signalbox.contracts import APP_DATABASE_USER
+from signalbox.trading.changes import Changes
+from signalbox.trading.state import Desk, TradeState
+from tests.builders import BTC, NOON, minutes
+from tests.fakes.postgres_server import PostgresServer, app_source
+from tests.integration.samples import DeliberateError
+from tests.integration.test_trading_ledger_contract import everything
+from tests.integration.trading_samples import ACCOUNT, OTHER, SECOND, countable, filled, sent, stepped, terms, trade_of
+
+pytestmark = pytest.mark.integration
+
+TABLES = (
+    "accounts", "order_events", "orders", "fills", "account_entries", "positions", "lots", "disposals", "standing_orders",
+    "trades", "equity_snapshots", "day_baselines", "risk_events", "halts", "locks", "outbox",
+)  # fmt: skip
+
+
+@pytest.fixture
+def ledger(source: ConnectionSource) -> PostgresTradingLedger:
+    found = PostgresTradingLedger(source)
+    found.open_account(ACCOUNT, NOON - minutes(60), "anna")
+    return found
+
+
+def loaded(ledger: PostgresTradingLedger, at: Any = NOON, *named: str) -> Desk:
+    with ledger.transaction(ACCOUNT.account) as tx:
+        return tx.load(at, named)
+
+
+def content(postgres: PostgresServer, database: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table, in one order."""
+    return {name: postgres.execute(f"SELECT to_jsonb(t)::text FROM {name} AS t ORDER BY 1", database) for name in TABLES}
+
+
+def full(ledger: PostgresTradingLedger) -> Desk:
+    before = loaded(ledger)
+    after, changes = everything(before)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    return after
+
+
+def test_save_again_leaves_every_row_as_it_was(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:
+    before = loaded(ledger)
+    after, changes = everything(before)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    once = content(postgres, database)
+    assert all(rows or name in {"day_baselines", "standing_orders"} for name, rows in once.items())
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    assert content(postgres, database) == once
+
+
+def test_events_of_a_step_are_in_the_outbox_once_and_in_order(source: ConnectionSource, ledger: PostgresTradingLedger) -> None:
+    before = loaded(ledger)
+    after, changes = everything(before)
+    for _ in range(2):
+        with ledger.transaction(ACCOUNT.account) as tx:
+            tx.save(before, after, changes)
+    with PostgresOutbox(source).claim(10) as events:
+        assert [event.event_id for event in events] == [event.event_id for event in changes.events]
+
+
+def test_fact_that_comes_again_with_other_data_is_refused(ledger: PostgresTradingLedger) -> None:
+    before = loaded(ledger)
+    bought = terms()
+    after, changes = stepped(before, NOON, *sent(bought), filled(bought, "t1", NOON))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    lying, other = stepped(before, NOON, *sent(bought), filled(bought, "t1", NOON, price="101"))
+    with pytest.raises(LedgerRefusedError, match="t1 came again"), ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, lying, other)
+    assert loaded(ledger, NOON, bought.client_order_id) == replace(countable(after, NOON), orders=after.orders)
+
+
+def test_two_workers_on_one_account_take_turns(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:
+    workers, orders = 4, 12
+    barrier = threading.Barrier(workers)
+
+    def work(number: int) -> None:
+        with app_source(postgres, database) as source:
+            mine = PostgresTradingLedger(source)
+            barrier.wait(10)
+            for index in range(orders):
+                with mine.transaction(ACCOUNT.account) as tx:
+                    desk = tx.load(NOON)
+                    # every fill books on what the fills before it left: a lost update would lose money
+                    count = len(tx.entries())
+                    bought = terms(NOON + SECOND * (number * orders + index), quantity="1")
+                    at = NOON + SECOND * count
+                    after, changes = stepped(desk, NOON, *sent(bought), filled(bought, f"t{count}", at, price="1.000001"))
+                    tx.save(desk, after, changes)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, range(workers)))
+    books = loaded(ledger).books
+    assert books.position(BTC).quantity == workers * orders
+    assert books.cash == ACCOUNT.capital - workers * orders * (Decimal("1.000001") + Decimal("0.1"))
+    with app_source(postgres, database) as source:
+        assert verify(source, ACCOUNT.account) == ()
+
+
+def test_workers_on_two_accounts_do_not_wait_for_each_other(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    ledger.open_account(OTHER, NOON, "anna")
+    with (
+        app_source(postgres, database, lock_timeout_ms=200) as source,
+        ledger.transaction(ACCOUNT.account),
+        PostgresTradingLedger(source).transaction(OTHER.account) as tx,
+    ):
+        assert tx.load(NOON).account == OTHER
+
+
+@contextmanager
+def failing_after(statements: int, then: Any) -> Iterator[list[str]]:
+    """Let `then` happen once so many statements of saves were sent; the list tells which."""
+    sent_so_far: list[str] = []
+    original = trading_save._Writer
+
+    class Failing(original):  # type: ignore[misc, valid-type]
+        def _send(self, statement: Any, values: Any) -> Any:
+            if len(sent_so_far) == statements:
+                then()
+            sent_so_far.append(str(statement))
+            return super()._send(statement, values)
+
+    trading_save._Writer = Failing  # type: ignore[misc]
+    try:
+        yield sent_so_far
+    finally:
+        trading_save._Writer = original  # type: ignore[misc]
+
+
+def statements_of_a_full_save(ledger: PostgresTradingLedger) -> int:
+    before = loaded(ledger)
+    after, changes = everything(before)
+    with (
+        suppress(DeliberateError),
+        failing_after(10_000, lambda: None) as statements,
+        ledger.transaction(ACCOUNT.account) as tx,
+    ):
+        tx.save(before, after, changes)
+        raise DeliberateError
+    return len(statements)
+
+
+def raise_deliberately() -> None:
+    raise DeliberateError
+
+
+def test_error_after_any_statement_of_a_save_leaves_nothing(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    before = loaded(ledger)
+    untouched = content(postgres, database)
+    count = statements_of_a_full_save(ledger)
+    assert count >= 12
+    after, changes = everything(before)
+    for statements in range(count):
+        with (
+            pytest.raises(DeliberateError),
+            failing_after(statements, raise_deliberately),
+            ledger.transaction(ACCOUNT.account) as tx,
+        ):
+            tx.save(before, after, changes)
+        assert content(postgres, database) == untouched, f"after {statements} statements"
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    assert loaded(ledger, NOON + minutes(1)) == countable(after, NOON + minutes(1))
+
+
+def test_backend_killed_after_any_statement_of_a_save_leaves_nothing(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    before = loaded(ledger)
+    untouched = content(postgres, database)
+    count = statements_of_a_full_save(ledger)
+    after, changes = everything(before)
+
+    def kill() -> None:
+        postgres.execute(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+            f" AND usename = '{APP_DATABASE_USER}'"
+        )
+
+    for statements in range(0, count, 3):
+        with (
+            pytest.raises(LedgerUnavailableError),
+            failing_after(statements, kill),
+            ledger.transaction(ACCOUNT.account) as tx,
+        ):
+            tx.save(before, after, changes)
+        assert content(postgres, database) == untouched, f"after {statements} statements"
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    assert loaded(ledger, NOON + minutes(1)) == countable(after, NOON + minutes(1))
+
+
+def test_server_restarted_under_load_loses_and_doubles_nothing(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    """Each worker redelivers a batch until it was committed; an answer that was lost makes some of them twice delivered."""
+    workers, batches, size = 2, 25, 4
+    interrupted: list[int] = []
+    under_way = threading.Semaphore(0)
+
+    def deliver(mine: PostgresTradingLedger, number: int, batch: int) -> None:
+        orders = [terms(NOON + SECOND * (1000 * number + batch * size + i), quantity="1", limit="99.5") for i in range(size)]
+        with mine.transaction(ACCOUNT.account) as tx:
+            desk = tx.load(NOON, [order.client_order_id for order in orders])
+            fresh = [order for order in orders if order.client_order_id not in desk.orders]
+            events = [event for order in fresh for event in sent(order)]
+            events += [filled(o, f"t-{o.client_order_id[:12]}", o.decided_at, price="99.5") for o in fresh]
+            entries = len(tx.entries())
+            events = [e.model_copy(update={"at": NOON + SECOND * entries}) if e.kind == "OrderFilled" else e for e in events]
+            after, changes = stepped(desk, NOON, *events)
+            tx.save(desk, after, changes)
+
+    def work(number: int) -> None:
+        with app_source(postgres, database) as source:
+            mine = PostgresTradingLedger(source)
+            for batch in range(batches):
+                while True:
+                    try:
+                        deliver(mine, number, batch)
+                    except LedgerUnavailableError:
+                        interrupted.append(batch)
+                        continue
+                    break
+                deliver(mine, number, batch)  # and once more, as queues do
+                under_way.release()
+
+    with ThreadPoolExecutor(workers) as pool:
+        running = [pool.submit(work, number) for number in range(workers)]
+        for _ in range(2):
+            for _ in range(8):
+                assert under_way.acquire(timeout=30)
+            postgres.restart()
+        for future in running:
+            future.result(60)
+    total = workers * batches * size
+    assert postgres.execute("SELECT count(*), count(DISTINCT client_order_id) FROM orders", database) == [(total, total)]
+    assert postgres.execute("SELECT count(*) FROM fills", database) == [(total,)]
+    assert postgres.execute("SELECT count(*) FROM order_events", database) == [(total * 5,)]
+    assert loaded(ledger).books.position(BTC).quantity == total
+    with app_source(postgres, database) as source:
+        assert verify(source, ACCOUNT.account) == ()
+
+
+def test_pre_trade_reading_uses_indexes_alone(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:
+    postgres.execute(
+        "INSERT INTO order_events (event_id, client_order_id, account, kind, at, payload)"
+        " SELECT 'e' || n, md5(n::text), 'paper-100k', 'OrderReleased', timestamptz '2024-01-01' + n * interval '1 s', '{}'"
+        " FROM generate_series(1, 20000) AS n",
+        database,
+    )
+    postgres.execute(
+        "INSERT INTO orders (client_order_id, account, strategy, symbol, decided_at, leg, side, type, time_in_force, reduce_only,"
+        " send_before, state, quantity, filled, filled_value, fees, closed_at) SELECT md5(n::text), 'paper-100k', 's', 'BTC-USD',"
+        " timestamptz '2024-01-01' + n * interval '1 s', 'ENTRY', 'BUY', 'MARKET', 'GTC', false, '2025-01-01', 'FILLED', 1, 1, 1,"
+        " 0, '2024-02-01' FROM generate_series(1, 20000) AS n",
+        database,
+    )
+    postgres.execute("ANALYZE", database)
+    full(ledger)
+    reads = "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE relname IN ('orders', 'order_events') ORDER BY 1"
+    with ledger._source.transaction() as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+    before = postgres.execute(reads, database)
+    for _ in range(8):  # more than the five times after which a prepared statement may keep its plan
+        assert len(loaded(ledger, NOON + minutes(1)).orders) == 2
+    with ledger._source.transaction() as connection:
+        connection.execute("SELECT pg_stat_force_next_flush()")
+    assert postgres.execute(reads, database) == before
+
+
+GOOD = {
+    "order_events": "'e', repeat('a', 32), 'paper-100k', 'OrderReleased', now(), '{}'",
+    "positions": "'paper-100k', 'BTC-USD', 1, 100, 0, 0, 0, 100",
+    "fills": "'paper-100k', 'BTC-USD', 't', NULL, now(), 'BUY', 1, 100, 0",
+    "account_entries": "'paper-100k', 'Transfer', 'k', now(), NULL, -5",
+    "lots": "'paper-100k', 'l', 'BTC-USD', now(), -1, 100, 0",
+    "locks": "'paper-100k', 0, 'COOLDOWN_ACTIVE', NULL, now(), now() + interval '1 min', 1, 1",
+    "halts": "'paper-100k', now(), 'HALT', 'anna', 'why', NULL",
+    "equity_snapshots": "'paper-100k', now(), 100, 100, 5, 105, 5, 100, 0, 0, 0, '{}'",
+    "day_baselines": "'paper-100k', '2024-03-01', 1, 1, 1, 1",
+    "standing_orders": "'paper-100k', now(), 'HIFO', now()",
+}
+COLUMNS = {"order_events": " (event_id, client_order_id, account, kind, at, payload)"}
+
+
+@pytest.mark.parametrize("table", GOOD)
+def test_row_the_bad_ones_are_made_from_is_accepted(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, table: str
+) -> None:
+    postgres.execute(f"INSERT INTO {table}{COLUMNS.get(table, '')} VALUES ({GOOD[table]})", database, APP_DATABASE_USER)
+
+
+@pytest.mark.parametrize(
+    ("table", "good", "bad"),
+    [
+        ("order_events", "'OrderReleased'", "'OrderEaten'"),
+        ("order_events", "'{}'", "'[]'"),
+        ("order_events", "repeat('a', 32)", "repeat('a', 31)"),
+        ("order_events", "'paper-100k'", "'nobody'"),
+        ("positions", "1, 100, 0", "0, 100, 0"),
+        ("positions", "1, 100, 0", "1, 'NaN', 0"),
+        ("positions", "1, 100, 0", "1, 'Infinity', 0"),
+        ("positions", "'BTC-USD'", "'btcusd'"),
+        ("fills", "'BUY', 1, 100", "'HOLD', 1, 100"),
+        ("fills", "'BUY', 1, 100", "'BUY', 0, 100"),
+        ("fills", "'BUY', 1, 100", "'BUY', 1, -100"),
+        ("account_entries", "'Transfer'", "'Gift'"),
+        ("account_entries", "NULL, -5", "'BTC-USD', -5"),
+        ("account_entries", "NULL, -5", "NULL, '-Infinity'"),
+        ("lots", "-1, 100", "0, 100"),
+        ("locks", "interval '1 min'", "interval '0 min'"),
+        ("halts", "'HALT'", "'PAUSE'"),
+        ("halts", "'anna'", "''"),
+        ("equity_snapshots", "5, 105", "5, 106"),
+        ("equity_snapshots", "100, 0, 0, 0, '{}'", "100, 1, 0, 0, '{}'"),
+        ("equity_snapshots", "'{}'", "'1'"),
+        ("day_baselines", "1, 1, 1, 1", "1, 1, 1, 'NaN'"),
+        ("standing_orders", "'HIFO'", "'HIGHEST'"),
+        ("standing_orders", "'HIFO', now()", "'HIFO', now() + interval '1 day'"),
+    ],
+)
+def test_row_that_cannot_be_true_is_refused(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, table: str, good: str, bad: str
+) -> None:
+    assert good in GOOD[table]
+    with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.ForeignKeyViolation)):
+        postgres.execute(f"INSERT INTO {table}{COLUMNS.get(table, '')} VALUES ({GOOD[table].replace(good, bad, 1)})", database)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'EATEN'", "state = 'FILLED', closed_at = NULL", "filled = -1", "filled = 0", "quantity = 0",
+        "limit_price = NULL", "stop_price = 1", "expires_at = '2024-03-02'", "send_before = decided_at", "fees = 'NaN'",
+        "leg = 'SIDE'", "pending = '1'",
+    ],
+)  # fmt: skip
+def test_order_that_cannot_be_is_refused(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, change: str
+) -> None:
+    full(ledger)
+    assert postgres.execute("SELECT count(*) FROM orders WHERE type = 'LIMIT' AND filled > 0", database) == [(1,)]
+    with pytest.raises(psycopg.errors.CheckViolation):
+        postgres.execute(f"UPDATE orders SET {change} WHERE type = 'LIMIT'", database)
+
+
+def test_account_has_one_open_trade_a_symbol(ledger: PostgresTradingLedger) -> None:
+    before = loaded(ledger)
+    first, second = trade_of(terms()), trade_of(terms(NOON + SECOND))
+    after = replace(before, trades=MappingProxyType({BTC: second}))
+    with pytest.raises(LedgerRefusedError, match="trades_one_a_symbol"), ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, Changes(trades=(first, second)))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, Changes(trades=(replace(first, state=TradeState.ABANDONED), second)))
+    assert loaded(ledger).trades == after.trades
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(f"DELETE FROM {table}" for table in TABLES if table not in {"positions", "lots", "disposals", "locks"}),
+        *(f"TRUNCATE {table} CASCADE" for table in TABLES),
+        "UPDATE order_events SET payload = '{}'",
+        "UPDATE fills SET price = 1",
+        "UPDATE account_entries SET amount = 1",
+        "UPDATE equity_snapshots SET cash = 1",
+        "UPDATE day_baselines SET baseline = 1",
+        "UPDATE risk_events SET code = 'x'",
+        "UPDATE halts SET level = 'NONE'",
+        "UPDATE disposals SET quantity = 1",
+        "UPDATE accounts SET configuration = '{}'",
+        "UPDATE orders SET client_order_id = repeat('b', 32)",
+        "UPDATE orders SET side = 'SELL'",
+        "UPDATE trades SET symbol = 'ETH-USD'",
+    ],
+)
+def test_application_role_cannot(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, statement: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        postgres.execute(statement, database, APP_DATABASE_USER)
