@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from signalbox.contracts import Env
+from tests.unit.library.plans import plan
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {
@@ -33,6 +34,7 @@ ENVIRONMENT = {
     Env.TELEGRAM_URL: "http://127.0.0.1:9",
     Env.MASTER_SECRET_ARN: "master",
     Env.MIGRATE_FUNCTION_NAME: "migrate",
+    Env.TRAINING_PLAN: plan().model_dump_json(),
 }
 
 

@@ -13,6 +13,8 @@ SYMBOLS: Final = ("BTC-USD", "ETH-USD", "SOL-USD")
 CYCLE_MINUTES: Final = 5
 BACKFILL_MINUTES: Final = 2_520  # what a start from nothing collects; at least the longest `history_bars` of a schema
 DEPLOYMENT_POINTER_KEY: Final = "deployments/current.json"  # in the models bucket
+BUNDLES_PREFIX: Final = "bundles"  # in the models bucket: accepted bundles
+TRAINING_PREFIX: Final = "training"  # in the models bucket: all that training jobs read and write beside candles
 APP_DATABASE_USER: Final = "signalbox_app"  # logs in with an IAM token
 ADMIN_DATABASE_USER: Final = "signalbox_admin"  # owns the schema; used by migrate_database alone
 DATABASE_NAME: Final = "signalbox"
@@ -85,6 +87,7 @@ class Env(StrEnum):
     TELEGRAM_URL = "TELEGRAM_URL"
     MASTER_SECRET_ARN = "MASTER_SECRET_ARN"  # noqa: S105 - as above
     MIGRATE_FUNCTION_NAME = "MIGRATE_FUNCTION_NAME"
+    TRAINING_PLAN = "TRAINING_PLAN"  # JSON, signalbox.library.plan
 
 
 class StackOutput(StrEnum):

@@ -106,6 +106,18 @@ class MigrateDatabaseSettings(FunctionSettings, DatabaseEnvironment):
     """migrate_database: logs in with the credentials it is handed, not with its own."""
 
 
+class StartTrainingSettings(FunctionSettings):
+    """start_training."""
+
+    training_plan: str = Field(alias=Env.TRAINING_PLAN, min_length=2)
+
+
+class RegisterModelSettings(LedgerSettings):
+    """register_model."""
+
+    models_bucket: str = Field(alias=Env.MODELS_BUCKET, min_length=3)
+
+
 class PrepareDatabaseSettings(FunctionSettings):
     """prepare_database."""
 

@@ -34,6 +34,7 @@ class TrainingPlan(BaseModel):
     config: str
     history_days: Annotated[int, Field(ge=60)]  # of candles that a scheduled job trains on
     pipeline: str  # empty: the schedule starts a training job, not a pipeline
+    pipeline_role_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
     register_function_arn: str
     tracking_uri: str  # empty: nothing is tracked, and jobs have no network at all
 

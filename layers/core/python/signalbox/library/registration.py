@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from signalbox.contracts import BUNDLES_PREFIX
 from signalbox.inference import BundleManifest, load_bundle
 from signalbox.inference.archive import pack_bundle
 from signalbox.inference.errors import BundleError, BundleManifestError
@@ -89,7 +90,7 @@ class _Model:
 
 def bundle_key(model: str, sha256: str) -> str:
     """Return where the archive of a bundle is kept in the models bucket."""
-    return f"bundles/{model}/{sha256}.zip"
+    return f"{BUNDLES_PREFIX}/{model}/{sha256}.zip"
 
 
 def register(job: FinishedJob, *, artifacts: ArtifactStore, library: Library, workspace: Path) -> Registered:

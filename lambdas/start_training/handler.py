@@ -1,0 +1,34 @@
+"""start_training (edge): the weekly schedule starts the pipeline, or a training job, of its instant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from signalbox.bootstrap.start_training import StartTraining, compose
+from signalbox.contracts import Metric
+from signalbox.events import ScheduledJob
+
+logger = Logger()
+metrics = Metrics()
+
+
+def make_handler(app: StartTraining) -> Callable[[Mapping[str, object], LambdaContext], dict[str, object]]:
+    """Return the Lambda entry over any composition."""
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, object]:
+        command = ScheduledJob.model_validate(event)
+        started = app.start(command.scheduled_at)
+        logger.info("training_started", started=started.name, arn=started.arn, new=started.new)
+        metrics.add_metric(Metric.DUPLICATES_IGNORED, MetricUnit.Count, int(not started.new))
+        return {"name": started.name, "arn": started.arn, "new": started.new}
+
+    return handler
+
+
+handler = make_handler(compose())

@@ -1,0 +1,104 @@
+"""The folders and parameters of a job, as SageMaker lays them out, read once.
+
+Training containers set `SM_*`; where they do not, the documented layout below the root is used, so that the same entry point
+runs in a container without SageMaker's tools, in a processing job (which gets the variables from its request), and in a
+test. Layout: ROOT/input/config/hyperparameters.json, ROOT/input/data/CHANNEL, ROOT/model, ROOT/checkpoints, ROOT/output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from signalbox.bootstrap.settings import SettingsError
+from signalbox.errors import SignalboxError
+
+DEFAULT_ROOT: Final = "/opt/ml"
+ROOT_VARIABLE: Final = "SIGNALBOX_ML_ROOT"
+MAX_FAILURE: Final = 1_024  # characters of the file that SageMaker shows as FailureReason
+FAILED: Final = 1
+_PARAMETER: Final = "SM_HP_"
+
+
+@dataclass(frozen=True, slots=True)
+class JobContainer:
+    """One job's surroundings."""
+
+    root: Path
+    parameters: Mapping[str, Any]
+    channels: Mapping[str, Path]
+    model: Path
+    output: Path  # what is kept beside the model
+
+    @property
+    def checkpoints(self) -> Path:
+        """Kept in S3 while the job runs, and back in place when it is run again after an interruption."""
+        return self.root / "checkpoints"
+
+    @property
+    def failure(self) -> Path:
+        """Why the job failed; its beginning is SageMaker's FailureReason."""
+        return self.root / "output" / "failure"
+
+    def channel(self, name: str) -> Path:
+        """Return an input folder. Raises SettingsError naming the channels there are."""
+        found = self.channels.get(name, self.root / "input" / "data" / name)
+        if not found.is_dir():
+            there = ", ".join(sorted(self.channels)) or "none"
+            raise SettingsError(f"expected an input channel {name!r} at {found}, was no folder; channels told: {there}")
+        return found
+
+
+def read_container(root: Path | None = None, environment: Mapping[str, str] | None = None) -> JobContainer:
+    """Return the surroundings of this process. Raises SettingsError for what cannot be read."""
+    told = os.environ if environment is None else environment  # noqa: TID251 - bootstrap reads it (R17)
+    base = root or Path(told.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+    channels = {
+        key.removeprefix("SM_CHANNEL_").lower(): Path(value) for key, value in told.items() if key.startswith("SM_CHANNEL_")
+    }
+    return JobContainer(
+        root=base,
+        parameters=_parameters(base, told),
+        channels=channels,
+        model=Path(told.get("SM_MODEL_DIR") or base / "model"),
+        output=Path(told.get("SM_OUTPUT_DATA_DIR") or base / "output" / "data"),
+    )
+
+
+def _parameters(root: Path, told: Mapping[str, str]) -> dict[str, Any]:
+    """SM_HPS, else the file that SageMaker writes; single SM_HP_NAME variables have the last word."""
+    path = root / "input" / "config" / "hyperparameters.json"
+    text, source = told.get("SM_HPS"), "SM_HPS"
+    if text is None:
+        text, source = (path.read_text(encoding="utf-8"), str(path)) if path.is_file() else ("{}", str(path))
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{source}: expected JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise SettingsError(f"{source}: expected an object of parameters, was {type(found).__name__}")
+    single = {key.removeprefix(_PARAMETER).lower(): value for key, value in told.items() if key.startswith(_PARAMETER)}
+    return {**found, **single}
+
+
+@contextmanager
+def failures_told(container: JobContainer) -> Iterator[None]:
+    """Write what ends the block to the failure file and on standard error, and exit with a status that is not 0.
+
+    What went wrong on purpose is one line; a bug keeps its traceback, the end of which is the part that is shown.
+    """
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, SignalboxError)
+        reason = f"{type(error).__name__}: {error}" if known else traceback.format_exc()
+        shown = reason[:MAX_FAILURE] if known else reason[-MAX_FAILURE:]
+        container.failure.parent.mkdir(parents=True, exist_ok=True)
+        container.failure.write_text(shown, encoding="utf-8")
+        raise SystemExit(f"{reason.strip()}") from error
