@@ -10,7 +10,7 @@ ARGS ?=
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test unit integration infrastructure e2e check format bench lock clean
+.PHONY: help setup training run up test unit integration infrastructure e2e check format bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,29 @@ $(READY): requirements/run.lock requirements/setup.lock pyproject.toml
 	  { echo "uv could not reach the package index; installing with pip ..."; \
 	    $(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/run.lock; }
 	@$(BIN)/uv pip install --quiet --offline --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# A machine with a GPU gets everything of training.lock, CUDA included (gigabytes). Any other gets the CPU build of torch, where
+# pip finds one; if it finds none, the CUDA build, which computes on a CPU too. GPU=1 or GPU=0 decides instead of nvidia-smi.
+GPU ?= $(shell command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q . && echo 1 || echo 0)
+TRAINABLE := $(VENV)/.training
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+CPU_LOCKS := -r requirements/training-cpu.lock -r requirements/torch-cpu.lock
+
+training: $(TRAINABLE)  ## what training LSTM and Transformer needs: torch, mlflow (GPU=1: with CUDA)
+
+$(TRAINABLE): $(READY) requirements/training.lock requirements/training-cpu.lock requirements/torch-cpu.lock requirements/training-gpu.lock
+	@if [ "$(GPU)" != 1 ] && $(PIP) install --require-hashes --no-deps $(CPU_LOCKS); then \
+	  echo "torch for CPUs is installed"; \
+	else \
+	  [ "$(GPU)" = 1 ] || echo "no CPU build of torch was found (see requirements/torch-cpu.lock); installing the one with CUDA ..."; \
+	  $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements/training.lock || \
+	    $(PIP) install --require-hashes -r requirements/training.lock || exit 1; \
+	fi
+	@if [ "$(GPU)" = 1 ]; then \
+	  $(PIP) uninstall --yes xgboost-cpu && $(PIP) install --require-hashes --no-deps -r requirements/training-gpu.lock; \
+	fi
+	@$(BIN)/python -c 'import torch; print("torch", torch.__version__, "on", "a GPU" if torch.cuda.is_available() else "the CPU")'
 	@touch $@
 
 run: $(READY)  ## the main job: signalbox demo (ARGS="--hours 2 --out out/demo")
@@ -65,9 +88,9 @@ format: $(READY)  ## rewrite in the house format
 	@$(BIN)/ruff format .
 
 lock: $(READY)  ## resolve the requirements again (needs the package index)
-	@cd requirements && for name in setup run training; do \
+	@cd requirements && for name in setup run training training-cpu training-gpu; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	    --output-file $$name.lock $$name.in || exit 1; done
+	    $$(test $$name != training-gpu || echo --no-deps) --output-file $$name.lock $$name.in || exit 1; done
 
 clean:  ## remove the environment and everything the local cloud stored
 	rm -rf $(VENV) .signalbox out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from training.errors import TrainingError
 from training.evaluate import EvaluateRequest, EvaluateResult, evaluate_bundle
 from training.report_page import render_page
 from training.scoring import write_predictions
-from training.terminal import show_assessment, terminal_progress
+from training.terminal import show_assessment, show_speeds, terminal_progress
+from training.tracking import tracking_at
 from training.train import TrainRequest, TrainResult, train_bundle
 from training.writer import report_bytes
 
@@ -32,14 +34,19 @@ def run_train(
     as_json: bool = False,
     name: str | None = None,
     created_at: datetime | None = None,
+    families: Sequence[str] | None = None,
+    checkpoints: Path | None = None,
+    tracking: Path | None = None,
+    tracking_uri: str | None = None,
 ) -> TrainResult:
     """Train a bundle on the candles of `data` and write it to `out`, with a progress bar and a closing table.
 
-    folds, seed: instead of the configuration's. start, end: aware instants that bound the candles by open_time. as_json: the
-    result as JSON on standard output, all else on standard error. created_at: the clock's time if not given. Raises
-    SignalboxError with what to do about it.
+    folds, seed, families: instead of the configuration's. start, end: aware instants that bound the candles by open_time.
+    as_json: the result as JSON on standard output, all else on standard error. created_at: the clock's time if not given.
+    checkpoints: the folder of an interrupted run, beside `out` if not given. tracking, tracking_uri: where mlflow writes the
+    run down, a folder or an address; nowhere if neither is given. Raises SignalboxError with what to do about it.
     """
-    chosen = read_config(config, folds=folds, seed=seed)
+    chosen = read_config(config, folds=folds, seed=seed, families=families)
     console = Console(stderr=as_json)
     began = time.monotonic()
     with terminal_progress(console) as progress:
@@ -51,6 +58,10 @@ def run_train(
             created_at=created_at or datetime.now(UTC),
             start=start,
             end=end,
+            checkpoints=checkpoints,
+            tracking=tracking_at(
+                tracking, tracking_uri, lambda told: console.print(f"  {told}", highlight=False, style="yellow")
+            ),
         )
         result = train_bundle(request, progress)
     seconds = time.monotonic() - began
@@ -60,6 +71,7 @@ def run_train(
         print(json.dumps({**report, "bundle": str(out), "wall_seconds": round(seconds, 1), "passes_promotion": passes}))
     else:
         show_assessment(console, result.assessment)
+        show_speeds(console, result.speeds)
         size = sum(path.stat().st_size for path in out.iterdir())
         rows = ", ".join(f"{period.value.replace('_', ' ')} {count:,}" for period, count in result.rows.items())
         console.print(f"decisions: {rows}", highlight=False)

@@ -2,6 +2,8 @@
 
 TrainingError
 ├── ConfigError          a configuration that is not complete, or holds what is unknown
+├── CheckpointError      checkpoints that are of another run, broken, or cannot be kept
+├── MissingPackageError  a configuration that needs a package which is not installed
 └── ExportParityError    the exported ONNX graph does not give the probabilities of the model it came from
 """
 
@@ -16,6 +18,14 @@ class TrainingError(SignalboxError):
 
 class ConfigError(TrainingError):
     """A configuration that is not complete, or holds what is unknown."""
+
+
+class CheckpointError(TrainingError):
+    """Checkpoints that are of another run, broken, or cannot be kept."""
+
+
+class MissingPackageError(TrainingError):
+    """A configuration that needs a package which is not installed."""
 
 
 class ExportParityError(TrainingError):

@@ -16,6 +16,9 @@ class Progress(Protocol):
     def advance(self, fraction: float) -> None:
         """Say that this fraction of the present stage is done, 0 to 1."""
 
+    def detail(self, text: str) -> None:
+        """Say in a few words what the present stage is at."""
+
 
 class NoProgress:
     """Tells nobody."""
@@ -24,6 +27,9 @@ class NoProgress:
         """Ignore it."""
 
     def advance(self, fraction: float) -> None:
+        """Ignore it."""
+
+    def detail(self, text: str) -> None:
         """Ignore it."""
 
 

@@ -1,16 +1,17 @@
-"""The recipe: fit → stop early → calibrate → freeze thresholds, each on its own period; and its walk-forward.
+"""The recipe: fit → stop early and weigh → calibrate → freeze thresholds, each on its own period; and its walk-forward.
 
-Where several configurations are tried, the one with the least log loss on the early-stopping period is taken. The test
-periods choose nothing; what every configuration earned there is kept for G5.
+The families' weights are learnt on the early-stopping period (weights.py). Where several configurations are tried, the one
+with the least log loss there is taken. The test periods choose nothing; what every configuration earned there is kept for G5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any, Final, TypeAlias
 
 import numpy as np
-import xgboost as xgb
 from numpy.typing import NDArray
 
 from signalbox.inference.ensemble import sigmoid
@@ -19,34 +20,64 @@ from training.calibration import fit_temperature, freeze_thresholds
 from training.config import TrainConfig, XgboostConfig
 from training.costs import CostModel
 from training.dataset import Dataset
+from training.errors import MissingPackageError
+from training.members import Family, FamilyName, FittedMember, Logits, Making, Speed, Tell
 from training.overfitting import Trials, daily_returns
 from training.scoring import Scored
 from training.splits import Period, Span
 from training.stability import Stability, by_stretch
-from training.trees import fit_members
+from training.trees import TreeFamily
 from training.walk_forward import WalkForward
+from training.weights import learn_weights, log_loss
 
-Tell = Callable[[float], None]
+_EFFORT: Final[Mapping[FamilyName, float]] = {"xgboost": 1.0, "lstm": 4.0, "transformer": 3.0}  # for the progress bar alone
+Job: TypeAlias = tuple[FamilyName, str, Family]  # the family, the key of its members, and how they are fitted
+_HEARD: Final = (Period.EARLY_STOPPING, Period.CALIBRATION, Period.THRESHOLDS)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Voice:
+    """A fitted member with its logits of the periods that weigh, calibrate and set thresholds."""
+
+    member: FittedMember
+    logits: Mapping[Period, Logits]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frozen:
-    """A fitted ensemble with everything that is chosen for it, before the test is looked at."""
+    """A fitted ensemble with everything that is chosen for it, before the test is looked at.
+
+    members: those with weight, and how much; the weights sum to 1. stopping_loss, equal_loss: log loss on the early-stopping
+    period with the learnt weights, and with equal ones a family.
+    """
 
     name: str
-    config: XgboostConfig
-    boosters: list[xgb.Booster]
-    stopping_loss: float  # log loss of the averaged logits on the early-stopping period
+    members: Sequence[tuple[FittedMember, float]]
+    family_weights: Mapping[FamilyName, float]
+    facts: Sequence[dict[str, Any]]
+    stopping_loss: float
+    equal_loss: float
     temperature: float
     thresholds: FrozenThresholds
 
-    def probability(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return (n,) calibrated probabilities."""
-        return sigmoid(mean_logits(self.boosters, rows) / self.temperature)
+    @property
+    def window_bars(self) -> int:
+        """The longest window of a member, 1 where none has one."""
+        return max(member.window_bars or 1 for member, _ in self.members)
 
-    def score(self, data: Dataset) -> Scored:
+    def probability(self, data: Dataset, heard: dict[int, Logits] | None = None) -> NDArray[np.float64]:
+        """Return (n,) calibrated probabilities. heard: logits of the same decisions, kept from one ensemble to the next."""
+        kept = {} if heard is None else heard
+        total = np.zeros(len(data))
+        for member, weight in self.members:
+            if id(member) not in kept:
+                kept[id(member)] = member.logits(data)
+            total += weight * kept[id(member)]
+        return sigmoid(total / self.temperature)
+
+    def score(self, data: Dataset, heard: dict[int, Logits] | None = None) -> Scored:
         """Return what it says of decisions."""
-        return Scored.of(data, self.probability(data.features), self.thresholds)
+        return Scored.of(data, self.probability(data, heard), self.thresholds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +89,7 @@ class FoldResults:
     daily_bps: NDArray[np.float64]  # (days, configurations)
     spans: list[dict[Period, Span]]
     chosen: list[str]
+    losses: list[float]  # log loss of each fold's test
 
 
 def periods_of(data: Dataset, spans: Mapping[Period, Span]) -> dict[Period, Dataset]:
@@ -65,63 +97,126 @@ def periods_of(data: Dataset, spans: Mapping[Period, Span]) -> dict[Period, Data
     return {period: data.select(span.rows(data.decided_at_ms)) for period, span in spans.items()}
 
 
-def freeze_all(config: TrainConfig, parts: Mapping[Period, Dataset], tell: Tell) -> list[Frozen]:
-    """Return every configuration, fitted and frozen, the one to take first."""
-    found = []
-    for i, (name, candidate) in enumerate(config.candidates.items()):
-        share = _share_of(tell, i, len(config.candidates))
-        found.append(_freeze(name, candidate, config, parts, share))
-    return sorted(found, key=lambda one: one.stopping_loss)
+def families_of(config: TrainConfig, data: Dataset) -> list[Job]:
+    """Return what a run fits, and each fold again. The rows are put on the device here, once. Raises MissingPackageError."""
+    jobs: list[Job] = [
+        ("xgboost", _trees_key(name), TreeFamily(trees))
+        for name, trees in config.candidates.items()
+        if isinstance(trees, XgboostConfig)
+    ]
+    if config.neural:
+        require_torch(config)
+        from training.neural.family import NeuralFamily, device_rows  # noqa: PLC0415 - torch is there only to train networks
+
+        rows = device_rows(data.tensor)
+        jobs += [(name, name, NeuralFamily(name, network, rows)) for name, network in config.neural.items()]
+    return jobs
 
 
-def run_folds(config: TrainConfig, data: Dataset, cost: CostModel, tell: Tell) -> FoldResults:
+def require_torch(config: TrainConfig) -> None:
+    """Raises MissingPackageError when networks are to be trained and torch is not installed."""
+    if config.neural and find_spec("torch") is None:
+        raise MissingPackageError(
+            f"{' and '.join(config.neural)}: expected torch, which is not installed: run `make training`, "
+            "or train the trees alone with --families xgboost"
+        )
+
+
+def freeze_all(
+    config: TrainConfig, jobs: Sequence[Job], parts: Mapping[Period, Dataset], making: Making
+) -> tuple[list[Frozen], list[Speed]]:
+    """Return every configuration, fitted and frozen, the one to take first; and how fast each family was fitted.
+
+    The networks are fitted once and heard in every configuration: these differ in their trees.
+    """
+    whole, done = sum(_EFFORT[name] for name, _, _ in jobs), 0.0
+    voices: dict[str, list[Voice]] = {}
+    speeds = []
+    for name, key, family in jobs:
+        share = _EFFORT[name] / whole
+        fit = family.fit(
+            parts[Period.TRAIN], parts[Period.EARLY_STOPPING], replace(making, tell=_part_of(making.tell, done, share))
+        )
+        voices[key] = [Voice(member, {period: member.logits(parts[period]) for period in _HEARD}) for member in fit.members]
+        speeds.append(fit.speed)
+        done += share
+    networks = [voice for name in config.neural for voice in voices[name]]
+    found = [_freeze(name, [*voices.get(_trees_key(name), []), *networks], config, parts) for name in config.candidates]
+    return sorted(found, key=lambda one: one.stopping_loss), speeds
+
+
+def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: CostModel, making: Making) -> FoldResults:
     """Return the walk-forward: at each fold everything is fitted, chosen and frozen anew on what was known."""
     folds = WalkForward(config.folds).spans(data.decided_at_ms)
+    fitted, repeated = config.for_folds, [job for job in jobs if job[0] in config.folded]
     probability, issued, high = np.full(len(data), np.nan), np.zeros(len(data), np.bool_), np.zeros(len(data), np.bool_)
-    daily, chosen, tests = [], [], {}
+    daily, chosen, losses, tests = [], [], [], {}
     for i, spans in enumerate(folds):
-        frozen = freeze_all(config, periods_of(data, spans), _share_of(tell, i, len(folds)))
+        own = replace(making, place=f"fold-{i}", tell=_part_of(making.tell, i / len(folds), 1 / len(folds)))
+        frozen, _ = freeze_all(fitted, repeated, periods_of(data, spans), own)
         rows = spans[Period.TEST].rows(data.decided_at_ms)
-        scored = {one.name: one.score(data.select(rows)) for one in frozen}
+        test, heard = data.select(rows), dict[int, Logits]()
+        scored = {one.name: one.score(test, heard) for one in frozen}
         best = scored[frozen[0].name]
         probability[rows], issued[rows], high[rows] = best.probability_up, best.issued, best.high
-        daily.append(np.column_stack([daily_returns(scored[name], cost) for name in config.candidates]))
+        daily.append(np.column_stack([daily_returns(scored[name], cost) for name in fitted.candidates]))
         chosen.append(frozen[0].name)
+        losses.append(_loss_of(best))
+        making.on_epoch("folds", i, {"test_loss": losses[-1], "stopping_loss": frozen[0].stopping_loss})
         tests[f"{spans[Period.TEST].start:%Y-%m-%d}"] = rows
     tested = ~np.isnan(probability)
     pooled = Scored(data.select(tested), probability[tested], issued[tested], high[tested])
     stability = by_stretch("fold", pooled, {name: rows[tested] for name, rows in tests.items()}, cost)
-    return FoldResults(pooled, stability, np.concatenate(daily), folds, chosen)
+    return FoldResults(pooled, stability, np.concatenate(daily), folds, chosen, losses)
 
 
 def trials_of(frozen: Sequence[Frozen], test: Dataset, folds: FoldResults | None, cost: CostModel) -> Trials:
     """Return what was tried, with daily returns out of sample: of the folds where there are any, else of the test period."""
     if folds is not None:
         return Trials(len(frozen), folds.daily_bps)
-    in_order = sorted(frozen, key=lambda one: one.name)
-    return Trials(len(frozen), np.column_stack([daily_returns(one.score(test), cost) for one in in_order]))
+    in_order, heard = sorted(frozen, key=lambda one: one.name), dict[int, Logits]()
+    return Trials(len(frozen), np.column_stack([daily_returns(one.score(test, heard), cost) for one in in_order]))
 
 
-def mean_logits(boosters: Sequence[xgb.Booster], rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return (n,) averaged logits."""
-    matrix = xgb.DMatrix(rows)
-    margins = [booster.predict(matrix, output_margin=True).astype(np.float64) for booster in boosters]
-    mean: NDArray[np.float64] = np.mean(margins, axis=0)
+def _trees_key(candidate: str) -> str:
+    return f"xgboost {candidate}"
+
+
+def _freeze(name: str, voices: Sequence[Voice], config: TrainConfig, parts: Mapping[Period, Dataset]) -> Frozen:
+    label = {period: parts[period].label.astype(np.float64) for period in _HEARD}
+    families = sorted({voice.member.family for voice in voices}, key=lambda one: list(_EFFORT).index(one))
+    counts = {family: sum(voice.member.family == family for voice in voices) for family in families}
+    heard = np.column_stack([_mean(voices, family, Period.EARLY_STOPPING) for family in families])
+    learnt = dict(zip(families, learn_weights(heard, label[Period.EARLY_STOPPING]).tolist(), strict=True))
+    own = [learnt[voice.member.family] / counts[voice.member.family] for voice in voices]
+
+    def together(period: Period) -> Logits:
+        summed: Logits = np.sum([weight * voice.logits[period] for weight, voice in zip(own, voices, strict=True)], axis=0)
+        return summed
+
+    temperature = fit_temperature(together(Period.CALIBRATION), label[Period.CALIBRATION])
+    margins = sigmoid(together(Period.THRESHOLDS) / temperature)
+    return Frozen(
+        name=name,
+        members=[(voice.member, weight) for weight, voice in zip(own, voices, strict=True) if weight > 0],
+        family_weights=learnt,
+        facts=[{**voice.member.facts, "weight": weight} for weight, voice in zip(own, voices, strict=True)],
+        stopping_loss=log_loss(together(Period.EARLY_STOPPING), label[Period.EARLY_STOPPING]),
+        equal_loss=log_loss(heard.mean(axis=1), label[Period.EARLY_STOPPING]),
+        temperature=temperature,
+        thresholds=freeze_thresholds(margins, config.coverage),
+    )
+
+
+def _mean(voices: Sequence[Voice], family: FamilyName, period: Period) -> Logits:
+    mean: Logits = np.mean([voice.logits[period] for voice in voices if voice.member.family == family], axis=0)
     return mean
 
 
-def _freeze(name: str, candidate: XgboostConfig, config: TrainConfig, parts: Mapping[Period, Dataset], tell: Tell) -> Frozen:
-    stopping, calibration = parts[Period.EARLY_STOPPING], parts[Period.CALIBRATION]
-    boosters = fit_members(candidate, parts[Period.TRAIN], stopping, config.seed, tell)
-    temperature = fit_temperature(mean_logits(boosters, calibration.features), calibration.label.astype(np.float64))
-    margins = sigmoid(mean_logits(boosters, parts[Period.THRESHOLDS].features) / temperature)
-    loss = _log_loss(mean_logits(boosters, stopping.features), stopping.label.astype(np.float64))
-    return Frozen(name, candidate, boosters, loss, temperature, freeze_thresholds(margins, config.coverage))
+def _loss_of(scored: Scored) -> float:
+    up = np.clip(scored.probability_up, 1e-12, 1.0 - 1e-12)
+    return float(-np.mean(np.where(scored.data.label > 0, np.log(up), np.log1p(-up))))
 
 
-def _log_loss(logits: NDArray[np.float64], label: NDArray[np.float64]) -> float:
-    return float(np.mean(np.logaddexp(0.0, logits) - label * logits))
-
-
-def _share_of(tell: Tell, index: int, count: int) -> Tell:
-    return lambda fraction: tell((index + fraction) / count)
+def _part_of(tell: Tell, done: float, share: float) -> Tell:
+    return lambda fraction: tell(done + share * fraction)

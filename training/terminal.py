@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from training.assessment import Assessment
+from training.members import Speed
 from training.report_page import number, plain_verdict, share
 
 
@@ -20,7 +21,7 @@ class TerminalProgress:
 
     def __init__(self, bar: ProgressBar) -> None:
         self._bar = bar
-        self._task = bar.add_task("start", total=1.0)
+        self._task = bar.add_task("start", total=1.0, detail="")
         self._name, self._share, self._before = "", 0.0, 0.0
         self._began = time.monotonic()
 
@@ -29,11 +30,15 @@ class TerminalProgress:
         self.finish()
         self._before += self._share
         self._name, self._share = name, share
-        self._bar.update(self._task, description=name)
+        self._bar.update(self._task, description=name, detail="")
 
     def advance(self, fraction: float) -> None:
         """Move the bar."""
         self._bar.update(self._task, completed=self._before + self._share * fraction)
+
+    def detail(self, text: str) -> None:
+        """Show it after the bar."""
+        self._bar.update(self._task, detail=text)
 
     def finish(self) -> None:
         """Log the present stage as done."""
@@ -47,7 +52,9 @@ class TerminalProgress:
 def terminal_progress(console: Console) -> Iterator[TerminalProgress]:
     """Show a bar while the block runs."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with ProgressBar(*columns, TextColumn("left"), TimeRemainingColumn(), console=console, transient=True) as bar:
+    with ProgressBar(
+        *columns, TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[detail]}"), console=console, transient=True
+    ) as bar:
         progress = TerminalProgress(bar)
         yield progress
         progress.finish()
@@ -61,6 +68,20 @@ def show_assessment(console: Console, assessment: Assessment) -> None:
     for gate, found in assessment.gates.items():
         gates.add_row(gate.value, found.told, found.asks, found.found)
     console.print(gates)
+
+
+def show_speeds(console: Console, speeds: Sequence[Speed]) -> None:
+    """Print how fast each family was fitted, and on what."""
+    table = Table("family", "device", "members", "epochs or trees", "seconds", "samples a second")
+    for one in speeds:
+        where = f"{one.device}, {one.precision}"
+        figures = one.device_figures or {}
+        if (share := figures.get("kernel_share")) is not None:
+            where += f", in kernels {share:.0%} of the time"
+        table.add_row(
+            one.family, where, str(one.members), f"{one.epochs:,}", f"{one.seconds:.1f}", f"{one.samples_a_second:,.0f}"
+        )
+    console.print(table)
 
 
 def _figures(assessment: Assessment) -> Table:

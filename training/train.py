@@ -6,7 +6,7 @@ The test period is scored once, by the bundle as it will be loaded, and nothing 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,33 +15,41 @@ import numpy as np
 
 from signalbox.features import get_schema
 from signalbox.inference import BundleManifest, Ensemble, Gate, Verdict
+from signalbox.inference.ensemble import sigmoid
 from signalbox.inference.manifest import GOLDEN_FILE, REPORT_FILE
 from signalbox.market.candles import Bars, from_ms
 from training.assessment import Assessment, assess
 from training.candles import CandleSeries, find_candle_files
+from training.checkpoints import Checkpoints, RunIdentity
 from training.config import TrainConfig
 from training.costs import DEFAULT_COSTS
 from training.dataset import DECISION_MINUTES, ENTRY_LAG_BARS, HORIZON_MINUTES, Dataset, build_dataset
 from training.evaluate import read_all
 from training.evaluation import evaluate
-from training.export import booster_to_onnx, parity_difference
+from training.export import export_members
 from training.history import TRIALS_FILE, overlap_of
 from training.integrity import check_integrity
+from training.members import FittedMember, Making, Speed
 from training.overfitting import Trials
 from training.progress import Progress, each_of
-from training.recipe import FoldResults, Frozen, freeze_all, periods_of, run_folds, trials_of
+from training.recipe import FoldResults, Frozen, families_of, freeze_all, periods_of, require_torch, run_folds, trials_of
 from training.report_page import render_page
 from training.scoring import score
 from training.splits import Period, Span, split_chronologically
+from training.tracking import NoTracking, Tracking
 from training.writer import BundleWriter, array_bytes, code_version, report_bytes
 
 PAGE_FILE: Final = "report.html"
+SPEED_FILE: Final = "speed.json"  # measured, so the one file that equal requests do not repeat
 GOLDEN_ROWS: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """What to train on. `created_at` is an argument, so that equal requests give equal bytes."""
+    """What to train on. `created_at` is an argument, so that equal requests give equal bytes (but for the measured speed).
+
+    checkpoints: where an interrupted run is gone on with; beside `out` if not given. Removed when the bundle is there.
+    """
 
     data: Path
     out: Path
@@ -50,6 +58,12 @@ class TrainRequest:
     created_at: datetime
     start: datetime | None = None
     end: datetime | None = None
+    checkpoints: Path | None = None
+    tracking: Tracking = field(default_factory=NoTracking)
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        return self.checkpoints or self.out.with_name(f"{self.out.name}.checkpoints")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +74,7 @@ class TrainResult:
     assessment: Assessment
     spans: dict[Period, Span]
     rows: dict[Period, int]
+    speeds: list[Speed]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +89,8 @@ class _Run:
     tried: list[Frozen]
     folds: FoldResults | None
     trials: Trials
+    speeds: list[Speed]
+    checkpoints: Checkpoints
 
     @property
     def chosen(self) -> Frozen:
@@ -85,62 +102,109 @@ class _Run:
 
 
 def train_bundle(request: TrainRequest, progress: Progress) -> TrainResult:
-    """Train, judge and write one bundle.
+    """Train, judge and write one bundle. A run that was killed is gone on with from its last whole epoch.
 
     Raises MarketDataError for candles that cannot be used, TrainingError for a request that cannot be met.
     """
-    with BundleWriter(request.out) as writer:
-        progress.stage("read candles", 0.10)
-        files = find_candle_files(request.data)
-        bars = read_all(files, request.start, request.end, progress)
-        run = _run(request, files, bars, progress)
-        progress.stage("judge on the test period", 0.15)
-        graphs, exported = _export(run)
-        calibration = run.parts[Period.CALIBRATION]
-        golden_rows = calibration.features[np.linspace(0, len(calibration) - 1, GOLDEN_ROWS).astype(np.int64)]
-        golden = array_bytes(features=golden_rows.astype(np.float64), probability_up=run.chosen.probability(golden_rows))
-        contents = {**graphs, GOLDEN_FILE: golden}
-        if run.trials.daily_bps is not None and run.trials.daily_bps.shape[1] > 1:
-            contents[TRIALS_FILE] = array_bytes(daily_bps=run.trials.daily_bps)
-        draft = _draft(run, list(graphs))
-        ensemble = writer.write(draft, {**contents, REPORT_FILE: report_bytes({"headline": "not evaluated"})})
-        progress.advance(0.2)
-        assessment = _assess(run, ensemble, writer.partial, bars, exported)
-        draft["gates"] = {gate: result.verdict for gate, result in assessment.gates.items()}
-        draft["passes_promotion"] = assessment.qualifies
-        contents[REPORT_FILE] = report_bytes({**assessment.to_json(), **_provenance(run)})
-        contents[PAGE_FILE] = render_page(assessment).encode()
-        manifest = writer.write(draft, contents).manifest
-        writer.publish()
-        progress.advance(1.0)
-    return TrainResult(manifest, assessment, run.spans, {period: len(part) for period, part in run.parts.items()})
+    require_torch(request.config)
+    finished = False
+    try:
+        with BundleWriter(request.out) as writer:
+            request.tracking.begin(request.name, request.config.model_dump(mode="json", by_alias=True))
+            result = _train_into(writer, request, progress)
+        finished = True
+        request.tracking.artefacts(request.out)
+    finally:
+        request.tracking.end(finished=finished)
+    return result
+
+
+def _train_into(writer: BundleWriter, request: TrainRequest, progress: Progress) -> TrainResult:
+    progress.stage("read candles", 0.05)
+    files = find_candle_files(request.data)
+    bars = read_all(files, request.start, request.end, progress)
+    run = _run(request, files, bars, progress)
+    progress.stage("judge on the test period", 0.15)
+    names = member_files([member for member, _ in run.chosen.members])
+    graphs, exported = export_members(names, run.parts[Period.CALIBRATION])
+    contents = {
+        **graphs,
+        GOLDEN_FILE: _golden(run),
+        SPEED_FILE: report_bytes({"families": [{**asdict(one), "samples_a_second": one.samples_a_second} for one in run.speeds]}),
+    }
+    if run.trials.daily_bps is not None and run.trials.daily_bps.shape[1] > 1:
+        contents[TRIALS_FILE] = array_bytes(daily_bps=run.trials.daily_bps)
+    draft = _draft(run, list(names))
+    ensemble = writer.write(draft, {**contents, REPORT_FILE: report_bytes({"headline": "not evaluated"})})
+    progress.advance(0.2)
+    assessment = _assess(run, ensemble, writer.partial, bars, exported)
+    draft["gates"] = {gate: result.verdict for gate, result in assessment.gates.items()}
+    draft["passes_promotion"] = assessment.qualifies
+    contents[REPORT_FILE] = report_bytes({**assessment.to_json(), **_provenance(run)})
+    contents[PAGE_FILE] = render_page(assessment).encode()
+    manifest = writer.write(draft, contents).manifest
+    writer.publish()
+    run.checkpoints.remove()
+    issued = assessment.evaluation.issued
+    judged = {
+        "precision": issued.precision.value,
+        "coverage": issued.coverage,
+        "net_bps": next(iter(issued.net_bps.values())).value,
+    }
+    request.tracking.metrics("test", 0, judged)
+    progress.advance(1.0)
+    rows = {period: len(part) for period, part in run.parts.items()}
+    return TrainResult(manifest, assessment, run.spans, rows, run.speeds)
 
 
 def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Bars], progress: Progress) -> _Run:
     config, cost = request.config, DEFAULT_COSTS[0]
-    progress.stage("features and labels", 0.15)
-    data = build_dataset(get_schema(config.schema_name), bars, each_of(progress, len(bars)))
+    progress.stage("features and labels", 0.05)
+    data = build_dataset(get_schema(config.schema_name), bars, each_of(progress, len(bars)), window_bars=config.window_bars)
     spans = split_chronologically(data.decided_at_ms, config.periods.shares)
     parts = periods_of(data, spans)
-    count = len(config.candidates)
-    progress.stage(f"fit {count} x {config.xgboost.members} x {config.xgboost.max_trees} trees", 0.60 / (1 + config.folds))
-    tried = freeze_all(config, parts, progress.advance)
+    identity = RunIdentity.of(config.model_dump_json(by_alias=True), data, code_version())
+    making = Making(
+        seed=config.seed,
+        tell=progress.advance,
+        detail=progress.detail,
+        on_epoch=request.tracking.metrics,
+        checkpoints=Checkpoints(request.checkpoint_folder, identity),
+    )
+    families = families_of(config, data)
+    progress.stage(f"fit {', '.join(config.families)}", 0.75 / (1 + config.folds))
+    tried, speeds = freeze_all(config, families, parts, making)
     folds = None
     if config.folds:
-        progress.stage(f"walk forward in {config.folds} folds", 0.60 * config.folds / (1 + config.folds))
-        folds = run_folds(config, data, cost, progress.advance)
-    trials = trials_of(tried, parts[Period.TEST], folds, cost)
-    return _Run(request, files, data, spans, parts, tried, folds, trials)
+        progress.stage(f"walk forward in {config.folds} folds", 0.75 * config.folds / (1 + config.folds))
+        folds = run_folds(config, families, data, cost, making)
+    whole = folds if config.folds_are_whole else None  # else they are of another recipe
+    trials = trials_of(tried, parts[Period.TEST], whole, cost)
+    return _Run(request, files, data, spans, parts, tried, folds, trials, speeds, making.checkpoints)
 
 
-def _export(run: _Run) -> tuple[dict[str, bytes], float]:
-    """Return the ONNX graphs and the largest difference of a probability from the boosters'."""
-    graphs, worst = {}, 0.0
-    for i, booster in enumerate(run.chosen.boosters):
-        name = f"xgboost-{i}.onnx"
-        graphs[name] = booster_to_onnx(booster, len(run.data.schema.names), f"xgboost-{i}")
-        worst = max(worst, parity_difference(booster, graphs[name], run.parts[Period.EARLY_STOPPING].features))
-    return graphs, worst
+def member_files(members: Sequence[FittedMember]) -> dict[str, FittedMember]:
+    """Return the members by the names of their graphs, FAMILY-NUMBER.onnx."""
+    seen: dict[str, int] = {}
+    named = {}
+    for member in members:
+        number = seen.get(member.family, 0)
+        named[f"{member.family}-{number}.onnx"] = member
+        seen[member.family] = number + 1
+    return named
+
+
+def _golden(run: _Run) -> bytes:
+    """Return decisions as the bundle will be given them, with the probabilities of the models it was exported from."""
+    chosen, calibration = run.chosen, run.parts[Period.CALIBRATION]
+    spread = np.linspace(0, len(calibration) - 1, GOLDEN_ROWS).astype(np.int64)
+    windows = calibration.windows(spread, chosen.window_bars)
+    total = np.zeros(GOLDEN_ROWS)
+    for member, weight in chosen.members:
+        seen = windows[:, -1] if member.window_bars is None else windows[:, -member.window_bars :]
+        total += weight * member.logits_of(np.ascontiguousarray(seen))
+    given = windows[:, -1] if chosen.window_bars == 1 else windows
+    return array_bytes(features=np.ascontiguousarray(given), probability_up=sigmoid(total / chosen.temperature))
 
 
 def _assess(run: _Run, ensemble: Ensemble, folder: Path, bars: Sequence[Bars], exported: float) -> Assessment:
@@ -154,7 +218,7 @@ def _assess(run: _Run, ensemble: Ensemble, folder: Path, bars: Sequence[Bars], e
         trials=run.trials,
         train_up_rate=run.train_up_rate,
         overlap=overlap_of(test, seen),
-        folds=None if run.folds is None else run.folds.stability,
+        folds=run.folds.stability if run.folds is not None and run.request.config.folds_are_whole else None,
     )
 
 
@@ -168,8 +232,15 @@ def _draft(run: _Run, members: Sequence[str]) -> dict[str, Any]:
         "code_version": code_version(),
         "feature_schema": {"name": schema.name, "hash": schema.hash},
         "members": [
-            {"file": name, "family": "xgboost", "weight": 1.0 / len(members), "input": "row", "output": "probability_pair"}
-            for name in members
+            {
+                "file": name,
+                "family": member.family,
+                "weight": weight,
+                "input": "row" if member.window_bars is None else "window",
+                "window_bars": member.window_bars,
+                "output": member.output,
+            }
+            for name, (member, weight) in zip(members, run.chosen.members, strict=True)
         ],
         "ensemble": "averaged_logits",
         "calibrator": {"kind": "temperature", "temperature": run.chosen.temperature},
@@ -204,23 +275,34 @@ def _provenance(run: _Run) -> dict[str, Any]:
         "frozen": {"temperature": run.chosen.temperature, **run.chosen.thresholds.model_dump()},
         "configurations_tried": len(run.tried),
         "tried": [
-            {"name": one.name, "stopping_loss": one.stopping_loss, "trees": [b.num_boosted_rounds() for b in one.boosters]}
+            {
+                "name": one.name,
+                "stopping_loss": one.stopping_loss,
+                "equal_weights_loss": one.equal_loss,
+                "family_weights": one.family_weights,
+                "members": one.facts,
+            }
             for one in run.tried
         ],
         "chosen": run.chosen.name,
         "config": run.request.config.model_dump(mode="json", by_alias=True),
-        "walk_forward": None if run.folds is None else _walk_forward(run.folds, run.train_up_rate),
+        "walk_forward": None if run.folds is None else _walk_forward(run.folds, run.train_up_rate, run.request.config.folded),
         "rows_by_symbol": {symbol: asdict(counts) for symbol, counts in run.data.counts.items()},
     }
 
 
-def _walk_forward(folds: FoldResults, train_up_rate: float) -> dict[str, Any]:
+def _walk_forward(folds: FoldResults, train_up_rate: float, families: Sequence[str]) -> dict[str, Any]:
     """Return the pooled figures of all folds, each decision scored by the model of its fold."""
     spans: Sequence[Mapping[Period, Span]] = folds.spans
     return {
+        "families": families,
         "folds": [
-            {**{period: [span.start.isoformat(), span.end.isoformat()] for period, span in fold.items()}, "chosen": chosen}
-            for fold, chosen in zip(spans, folds.chosen, strict=True)
+            {
+                **{period: [span.start.isoformat(), span.end.isoformat()] for period, span in fold.items()},
+                "chosen": chosen,
+                "test_log_loss": loss,
+            }
+            for fold, chosen, loss in zip(spans, folds.chosen, folds.losses, strict=True)
         ],
         "pooled": evaluate(folds.scored, train_up_rate=train_up_rate).to_json(),
     }

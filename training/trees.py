@@ -1,23 +1,103 @@
-"""The first family: small XGBoost ensembles, one member a seed, rows weighted by the uniqueness of their label."""
+"""The family `xgboost`: small ensembles, one member a seed, rows weighted by the uniqueness of their label."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
 
+import numpy as np
 import xgboost as xgb
+from numpy.typing import NDArray
 from typing_extensions import override
 from xgboost.callback import TrainingCallback
 
 from training.config import XgboostConfig
 from training.dataset import Dataset
+from training.export import booster_to_onnx
+from training.members import FamilyName, Fit, Logits, Making, Speed, Tell
 from training.uniqueness import uniqueness_weights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TreeMember:
+    """A booster, cut at its best tree."""
+
+    booster: xgb.Booster
+    family: FamilyName = "xgboost"
+    window_bars: None = None
+    output: Literal["probability_pair", "logit"] = "probability_pair"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"family": self.family, "trees": self.booster.num_boosted_rounds()}
+
+    def logits(self, data: Dataset) -> Logits:
+        return self.logits_of(data.features)
+
+    def logits_of(self, given: NDArray[np.float32]) -> Logits:
+        margins: Logits = self.booster.predict(xgb.DMatrix(given), output_margin=True).astype(np.float64)
+        return margins
+
+    def to_onnx(self, name: str) -> bytes:
+        return booster_to_onnx(self.booster, self.booster.num_features(), name)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFamily:
+    """Small gradient-boosted trees over the decision's own row."""
+
+    config: XgboostConfig
+
+    def fit(self, train: Dataset, stopping: Dataset, making: Making) -> Fit:
+        """Return boosters cut at their best tree, one for each seed derived from the run's."""
+        config, device = self.config, "cuda" if cuda_is_usable() else "cpu"
+        began = time.perf_counter()
+        weights = uniqueness_weights(train)
+        fitted = xgb.QuantileDMatrix(train.features, label=train.label, weight=weights, max_bin=config.max_bin)
+        watched = xgb.QuantileDMatrix(stopping.features, label=stopping.label, ref=fitted, max_bin=config.max_bin)
+        members, grown = [], 0
+        for number in range(config.members):
+            making.detail(f"xgboost {number + 1} of {config.members}")
+            history: dict[str, dict[str, list[float]]] = {}
+            booster = xgb.train(
+                {**config.parameters, "seed": making.seed * 1_000 + number, "device": device},
+                fitted,
+                config.max_trees,
+                evals=[(watched, "early_stopping")],
+                early_stopping_rounds=config.patience,
+                evals_result=history,
+                verbose_eval=False,
+                callbacks=[_Report(config, number, making.tell)],
+            )
+            grown += booster.num_boosted_rounds()
+            booster.set_param({"device": "cpu"})  # scored and exported the same way everywhere
+            members.append(TreeMember(booster[: booster.best_iteration + 1]))
+            making.on_epoch(
+                f"{making.place}/xgboost-{number}",
+                int(booster.best_iteration),
+                {"stopping_loss": float(min(history["early_stopping"]["logloss"]))},
+            )
+            making.tell((number + 1) / config.members)
+        seconds = time.perf_counter() - began
+        return Fit(members, Speed("xgboost", device, "fp32", config.members, grown, grown * len(train), seconds))
+
+
+def cuda_is_usable() -> bool:
+    """Say whether XGBoost was built for CUDA and there is a device; `xgboost-cpu` never is."""
+    if not xgb.build_info().get("USE_CUDA"):
+        return False
+    try:
+        xgb.train({"device": "cuda", "tree_method": "hist"}, xgb.QuantileDMatrix(np.zeros((2, 1)), label=np.zeros(2)), 1)
+    except xgb.core.XGBoostError:
+        return False
+    return True
 
 
 class _Report(TrainingCallback):
     """Tells the share of trees done, of all members together."""
 
-    def __init__(self, config: XgboostConfig, member: int, tell: Callable[[float], None]) -> None:
+    def __init__(self, config: XgboostConfig, member: int, tell: Tell) -> None:
         super().__init__()
         self._config, self._member, self._tell = config, member, tell
 
@@ -25,26 +105,3 @@ class _Report(TrainingCallback):
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: dict[str, Any]) -> bool:
         self._tell((self._member + (epoch + 1) / self._config.max_trees) / self._config.members)
         return False  # do not stop
-
-
-def fit_members(
-    config: XgboostConfig, train: Dataset, stopping: Dataset, seed: int, tell: Callable[[float], None] = lambda _: None
-) -> list[xgb.Booster]:
-    """Return boosters cut at their best tree, one for each seed derived from `seed`."""
-    weights = uniqueness_weights(train)
-    fitted = xgb.QuantileDMatrix(train.features, label=train.label, weight=weights, max_bin=config.max_bin)
-    watched = xgb.QuantileDMatrix(stopping.features, label=stopping.label, ref=fitted, max_bin=config.max_bin)
-    boosters = []
-    for member in range(config.members):
-        booster = xgb.train(
-            {**config.parameters, "seed": seed * 1_000 + member},
-            fitted,
-            config.max_trees,
-            evals=[(watched, "early_stopping")],
-            early_stopping_rounds=config.patience,
-            verbose_eval=False,
-            callbacks=[_Report(config, member, tell)],
-        )
-        boosters.append(booster[: booster.best_iteration + 1])
-        tell((member + 1) / config.members)
-    return boosters

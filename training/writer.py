@@ -73,7 +73,7 @@ def report_bytes(report: Mapping[str, Any]) -> bytes:
     return (json.dumps(_plain(report), indent=1, allow_nan=False) + "\n").encode()
 
 
-def array_bytes(**arrays: NDArray[np.float64]) -> bytes:
+def array_bytes(**arrays: NDArray[np.float64] | NDArray[np.float32]) -> bytes:
     """Return the arrays as npz."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
@@ -88,6 +88,7 @@ def code_version() -> str:
         *sorted((library / "features").glob("*.py")),
         *sorted((library / "inference").glob("*.py")),
         *sorted(here.glob("*.py")),
+        *sorted((here / "neural").glob("*.py")),
     ]
     digest = hashlib.sha256()
     for source in sources:

@@ -6,7 +6,9 @@ import pytest
 
 from training.config import BASE, QUICK, read_config
 from training.errors import ConfigError
+from training.walk_forward import MIN_FOLDS
 
+FULL = QUICK.with_name("full.toml")
 VARIANT = '\n[[variants]]\nname = "deep"\nmax_depth = 6\n'
 
 
@@ -21,9 +23,48 @@ def changed(folder: Path, old: str, new: str) -> Path:
 def test_quick_configuration_is_whole() -> None:
     config = read_config(QUICK)
     assert list(config.candidates) == [BASE]
+    assert config.xgboost is not None
     assert config.xgboost.parameters["nthread"] == config.xgboost.threads == 2
     assert "members" not in config.xgboost.parameters
     assert config.folds == 0
+    assert config.families == ["xgboost", "lstm", "transformer"]
+    assert config.window_bars == 60
+
+
+def test_full_configuration_folds_all_families_at_full_size() -> None:
+    config = read_config(FULL)
+    assert config.folds >= MIN_FOLDS
+    assert config.folds_are_whole
+    assert config.lstm is not None
+    assert (config.lstm.hidden, config.lstm.layers, config.lstm.bidirectional) == (128, 3, True)
+    assert all(network.members >= 3 for network in config.neural.values())
+
+
+def test_families_of_the_command_line_leave_the_other_sections_alone() -> None:
+    config = read_config(QUICK, families=["xgboost"])
+    assert config.families == ["xgboost"]
+    assert config.neural == {}
+    assert config.window_bars == 1
+    trees_apart = read_config(QUICK, families=["lstm", "transformer"])
+    assert list(trees_apart.candidates.values()) == [None]
+    with pytest.raises(ConfigError, match=r"families\.0"):
+        read_config(QUICK, families=["oracle"])
+
+
+def test_family_without_its_section_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cut.toml"
+    path.write_text(QUICK.read_text().partition("[transformer]")[0])
+    with pytest.raises(ConfigError, match=r"expected a section \[transformer\]"):
+        read_config(path)
+    assert read_config(path, families=["lstm"]).transformer is None
+
+
+def test_folds_of_some_families_are_not_folds_of_the_recipe(tmp_path: Path) -> None:
+    config = read_config(changed(tmp_path, "folds = 0", 'folds = 6\nfold_families = ["xgboost"]'))
+    assert not config.folds_are_whole
+    assert config.for_folds.families == ["xgboost"]
+    with pytest.raises(ConfigError, match="fold_families to be among families, was lstm"):
+        read_config(changed(tmp_path, "folds = 0", 'folds = 6\nfold_families = ["lstm"]'), families=["xgboost"])
 
 
 def test_command_line_has_the_last_word() -> None:
@@ -37,7 +78,16 @@ def test_command_line_has_the_last_word() -> None:
         ("seed = 7", "seed = 7\nsped = 1", "sped: Extra inputs are not permitted"),
         ("max_depth = 4", "max_depth = 4\ndepth = 4", "xgboost.depth: Extra inputs"),
         ("eta = 0.04\n", "", "xgboost.eta: Field required"),
-        ('family = "xgboost"', 'family = "oracle"', "family: Input should be 'xgboost'"),
+        ('families = ["xgboost", ', 'families = ["oracle", ', "families.0: Input should be 'xgboost', 'lstm' or 'transformer'"),
+        ('families = ["xgboost", ', 'families = ["lstm", ', "families of different names"),
+        ("[lstm]", "[lstmm]", "lstmm: Extra inputs"),
+        ("folds = 0", 'folds = 0\nfold_families = ["oracle"]', "fold_families.0: Input should be"),
+        ("folds = 0", "folds = 0\nfold_families = []", "expected fold_families to name a family"),
+        ("hidden = 32\n", "", "lstm.hidden: Field required"),
+        ("heads = 4", "heads = 5", "transformer: .*multiple of heads, was 32 and 5"),
+        ("patch_bars = 5", "patch_bars = 7", "transformer: .*multiple of patch_bars, was 60 and 7"),
+        ("window_bars = 60 # the past hour", "window_bars = 1", "lstm.window_bars: Input should be greater"),
+        ('precision = "auto"', 'precision = "fp8"', "lstm.precision: Input should be 'auto'"),
         ("seed = 7", 'seed = "7"', "seed: Input should be a valid integer"),
         ("folds = 0", "folds = 5", "at least 6 folds, was 5"),
         ("train = 0.66", "train = 0.76", "sum to 1, was 1.1"),
@@ -51,9 +101,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, fault: str) 
 
 
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
-    path = changed(tmp_path, 'family = "xgboost"', 'family = "oracle"')
+    path = changed(tmp_path, 'families = ["xgboost", ', 'families = ["oracle", ')
     path.write_text(path.read_text().replace("eta = 0.04\n", ""))
-    with pytest.raises(ConfigError, match=r"family.*xgboost\.eta"):
+    with pytest.raises(ConfigError, match=r"families.*xgboost\.eta"):
         read_config(path)
 
 
@@ -61,6 +111,8 @@ def test_variants_change_what_they_name_and_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "two.toml"
     path.write_text(QUICK.read_text() + VARIANT)
     base, deep = read_config(path).candidates.values()
+    assert base is not None
+    assert deep is not None
     assert (base.max_depth, deep.max_depth) == (4, 6)
     assert deep.model_copy(update={"max_depth": 4}) == base
     path.write_text(path.read_text() + VARIANT)

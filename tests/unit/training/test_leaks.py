@@ -19,13 +19,14 @@ from training.config import QUICK, XgboostConfig, read_config
 from training.dataset import Dataset, build_dataset
 from training.estimates import area_under_curve, mean_by_day
 from training.integrity import Compute, Integrity, flip_signs, placebo_precision, prefix_difference
+from training.members import Making
 from training.scoring import Scored
 from training.splits import DAY_MS, Period, Span, split_chronologically
-from training.trees import fit_members
+from training.trees import TreeFamily
 from training.walk_forward import WalkForward
 
 SCHEMA = get_schema("v31")
-TREES = XgboostConfig(**(read_config(QUICK).xgboost.model_dump() | {"members": 1, "max_trees": 60, "max_bin": 32}))
+TREES = XgboostConfig(**(read_config(QUICK).model_dump()["xgboost"] | {"members": 1, "max_trees": 60, "max_bin": 32}))
 Leak = Callable[[Bars], NDArray[np.float64]]
 
 
@@ -133,8 +134,8 @@ def _test_auc(data: Dataset) -> tuple[float, int]:
     train, stopping, test = (
         data.select(spans[p].rows(data.decided_at_ms)) for p in (Period.TRAIN, Period.EARLY_STOPPING, Period.TEST)
     )
-    booster = fit_members(TREES, train, stopping, 1)[0]
-    return area_under_curve(booster.predict(xgb.DMatrix(test.features)).astype(np.float64), test.label > 0), len(test)
+    (member,) = TreeFamily(TREES).fit(train, stopping, Making(seed=1)).members
+    return area_under_curve(member.logits(test), test.label > 0), len(test)
 
 
 def test_planted_pull_is_learnt(learnable: Dataset) -> None:
