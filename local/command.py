@@ -66,8 +66,16 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     folds: Annotated[
         int | None, typer.Option(help="Walk-forward folds, at least 6, so that G6 can be judged; 0 is none.")
     ] = None,
+    families: Annotated[
+        str | None, typer.Option(help="Of the configuration's sections, those to train, as in xgboost,lstm,transformer.")
+    ] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="Where an interrupted run is gone on with; default: beside --out, OUT.checkpoints.")
+    ] = None,
+    tracking: Annotated[Path | None, typer.Option(help="Folder of mlflow runs; default: tracking in the state folder.")] = None,
+    tracking_uri: Annotated[str | None, typer.Option(help="Address of an mlflow server, instead of a folder.")] = None,
 ) -> None:
-    """Train a model on recorded candles and write a bundle."""
+    """Train a model on recorded candles and write a bundle. Run again after an interruption, it goes on where it was."""
     from local.errors import DataError  # noqa: PLC0415 - see the module's docstring
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.command import run_train  # noqa: PLC0415 - as above
@@ -79,7 +87,18 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     folder = data or settings.recorded_candles
     if folder is None:
         raise DataError("no recorded candles: give --data DIR or set SIGNALBOX_DATA")
-    run_train(folder, out, config=config or QUICK, folds=folds, start=parse_instant(start), end=parse_instant(end))
+    run_train(
+        folder,
+        out,
+        config=config or QUICK,
+        folds=folds,
+        start=parse_instant(start),
+        end=parse_instant(end),
+        families=None if families is None else [name.strip() for name in families.split(",")],
+        checkpoints=checkpoints,
+        tracking=tracking or settings.state / "tracking",
+        tracking_uri=tracking_uri,
+    )
 
 
 app.command()(collect)
