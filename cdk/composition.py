@@ -17,6 +17,7 @@ from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
 from cdk.stacks.alerts import AlertsStack
 from cdk.stacks.dashboard import DashboardStack
 from cdk.stacks.data import DataStack
+from cdk.stacks.execution import ExecutionStack
 from cdk.stacks.lake import LakeStack
 from cdk.stacks.market import MarketStack
 from cdk.stacks.messaging import MessagingStack
@@ -51,6 +52,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     lake = LakeStack(app, context, network=network, data=data, messaging=messaging)
     signals = SignalsStack(app, context, network=network, data=data, messaging=messaging)
     alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
+    ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging)
     dashboard = DashboardStack(app, stage)
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aws_cdk import Duration, aws_events, aws_events_targets, aws_sns, aws_sqs
@@ -18,7 +18,8 @@ VISIBILITY_FACTOR: Final = 6  # times the function's timeout, as Lambda asks for
 class EventSubscription(Construct):
     """Events of the bus that match one of `patterns`, delivered to one function.
 
-    With `group`, the queue is FIFO and every message is of that group: the function sees them one after another.
+    With `group`, the queue is FIFO and every message is of that group: the function sees them one after another. With
+    `groups`, by the name of a pattern, each pattern has its own: one that waits holds up no other.
     """
 
     def __init__(
@@ -31,12 +32,14 @@ class EventSubscription(Construct):
         function: SignalboxFunction,
         alarm_topic: aws_sns.ITopic,
         group: str | None = None,
+        groups: Mapping[str, str] | None = None,
         batch_size: int = 10,
         maximum_receives: int = 5,
         maximum_concurrency: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        fifo = group is not None
+        group_of = groups or {name: group for name, _ in patterns if group is not None}
+        fifo = bool(group_of)
         self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=alarm_topic, fifo=fifo)
         self.queue = aws_sqs.Queue(
             self,
@@ -54,7 +57,7 @@ class EventSubscription(Construct):
                 name,
                 event_bus=bus,
                 event_pattern=pattern,
-                targets=[aws_events_targets.SqsQueue(self.queue, message_group_id=group)],
+                targets=[aws_events_targets.SqsQueue(self.queue, message_group_id=group_of.get(name))],
             )
         function.function.add_event_source(
             SqsEventSource(

@@ -19,7 +19,7 @@ class SecretsStack(SignalboxStack):
     def __init__(self, scope: Construct, stage: StageConfig) -> None:
         super().__init__(scope, stage, "secrets", description="credentials", stateful=True)
         self.telegram = self._secret("Telegram", {"chat_ids": []}, "bot_token", "Telegram bot: bot_token and chat_ids")
-        self.exchange = self._secret("Exchange", {"api_key": ""}, "api_secret", "exchange: api_key and api_secret")
+        self.exchange = self._secret("Exchange", {"accounts": {}}, "mt5_signing_key", "live venues: accounts by name")
         self.output(StackOutput.TELEGRAM_SECRET_ARN, self.telegram.secret_arn)
         self.output(StackOutput.EXCHANGE_SECRET_ARN, self.exchange.secret_arn)
 

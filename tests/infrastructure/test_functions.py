@@ -21,6 +21,13 @@ ENVIRONMENT: dict[Function, set[str]] = {
     | {Env.EVENT_BUS_NAME, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
     Function.SEND_ALERTS: {Env.EVENT_BUS_NAME, Env.TELEGRAM_SECRET_ARN, Env.TELEGRAM_URL, Env.IDEMPOTENCY_TABLE},
     Function.RELAY_OUTBOX: DATABASE | {Env.EVENT_BUS_NAME},
+    Function.EXECUTE_ORDERS: {
+        Env.EVENT_BUS_NAME,
+        Env.EXCHANGE_SECRET_ARN,
+        Env.VENUE_URL,
+        Env.IDEMPOTENCY_TABLE,
+        Env.MT5_COMMANDS_QUEUE_URL,
+    },
     Function.COMPACT_CANDLES: DATABASE | {Env.MARKET_DATA_BUCKET, Env.VENUE, Env.SYMBOLS},
     Function.MIGRATE_DATABASE: DATABASE,
     Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME},
@@ -37,6 +44,15 @@ ACTIONS: dict[Function, set[str]] = {
         "secretsmanager:GetSecretValue",
     },
     Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect"},
+    Function.EXECUTE_ORDERS: {
+        "dynamodb:DeleteItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "events:PutEvents",
+        "secretsmanager:GetSecretValue",
+        "sqs:SendMessage",
+    },
     Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
     Function.MIGRATE_DATABASE: set(),
     Function.PREPARE_DATABASE: {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
@@ -49,7 +65,7 @@ CONSUME = {
     "sqs:GetQueueUrl",
     "sqs:ReceiveMessage",
 }
-CONSUMERS = {Function.GENERATE_SIGNALS, Function.SEND_ALERTS}
+CONSUMERS = {Function.EXECUTE_ORDERS, Function.GENERATE_SIGNALS, Function.SEND_ALERTS}
 INTERFACES = {
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",

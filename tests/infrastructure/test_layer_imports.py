@@ -19,6 +19,7 @@ pytestmark = pytest.mark.infra
 
 LAYERS = {
     Function.COLLECT_CANDLES: (LayerName.EXCHANGE,),
+    Function.EXECUTE_ORDERS: (LayerName.EXCHANGE,),
     Function.GENERATE_SIGNALS: (LayerName.INFERENCE,),
     Function.COMPACT_CANDLES: (LayerName.DATA,),
 }

@@ -34,6 +34,7 @@ LAMBDA = {
 }
 USES = {
     Function.COLLECT_CANDLES: (LayerName.CORE, LayerName.EXCHANGE),
+    Function.EXECUTE_ORDERS: (LayerName.CORE, LayerName.EXCHANGE),
     Function.GENERATE_SIGNALS: (LayerName.CORE, LayerName.INFERENCE),
     Function.COMPACT_CANDLES: (LayerName.CORE, LayerName.DATA),
 }

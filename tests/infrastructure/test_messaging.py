@@ -50,7 +50,7 @@ def _queue_of(assembly: Assembly, mapping: Resource) -> Resource:
 
 def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assembly) -> None:
     mappings = assembly.resources("AWS::Lambda::EventSourceMapping")
-    assert {m.stack for m in mappings} == {"signals", "alerts"}
+    assert {m.stack for m in mappings} == {"execution", "signals", "alerts"}
     for mapping in mappings:
         assert mapping.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         queue = _queue_of(assembly, mapping).properties
@@ -68,7 +68,7 @@ def test_an_alert_put_back_holds_no_other_alert_of_its_batch(assembly: Assembly)
 
 def test_queues_are_encrypted_and_dead_letters_stay_two_weeks(assembly: Assembly) -> None:
     queues = assembly.resources("AWS::SQS::Queue")
-    assert len(queues) == 7
+    assert len(queues) == 13
     for queue in queues:
         assert queue.properties["SqsManagedSseEnabled"] is True, queue
         if "DeadLetters" in queue.logical_id:

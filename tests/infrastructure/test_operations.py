@@ -13,7 +13,20 @@ from tests.infrastructure.assembly import Assembly
 
 pytestmark = pytest.mark.infra
 
-ORDER = ["network", "operations", "secrets", "data", "schema", "messaging", "lake", "signals", "alerts", "market", "dashboard"]
+ORDER = [
+    "network",
+    "operations",
+    "secrets",
+    "data",
+    "schema",
+    "messaging",
+    "lake",
+    "signals",
+    "alerts",
+    "execution",
+    "market",
+    "dashboard",
+]
 
 
 def test_every_alarm_reaches_the_encrypted_topic(assembly: Assembly) -> None:
@@ -35,7 +48,7 @@ def test_alarms_may_use_the_topic_and_its_key(assembly: Assembly) -> None:
 def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) -> None:
     metrics = [a.properties.get("MetricName") for a in assembly.resources("AWS::CloudWatch::Alarm")]
     assert metrics.count("Errors") == len(Function)
-    assert metrics.count("ApproximateNumberOfMessagesVisible") == 5
+    assert metrics.count("ApproximateNumberOfMessagesVisible") == 8
 
 
 @pytest.mark.parametrize(
@@ -45,6 +58,9 @@ def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) ->
         (Metric.OUTBOX_OLDEST_AGE, Function.RELAY_OUTBOX, "notBreaching"),
         (Metric.MODEL_REFUSED, Function.GENERATE_SIGNALS, "notBreaching"),
         (Metric.ALERTS_UNDELIVERABLE, Function.SEND_ALERTS, "notBreaching"),
+        (Metric.ORDERS_UNCONFIRMED, Function.EXECUTE_ORDERS, "notBreaching"),
+        (Metric.VENUE_REFUSALS, Function.EXECUTE_ORDERS, "notBreaching"),
+        (Metric.ENVELOPES_REFUSED, Function.EXECUTE_ORDERS, "notBreaching"),
         (Metric.LAKE_FILES_QUARANTINED, Function.COMPACT_CANDLES, "notBreaching"),
     ],
 )

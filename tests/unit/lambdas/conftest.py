@@ -32,6 +32,8 @@ ENVIRONMENT = {
     Env.IDEMPOTENCY_TABLE: "idempotency",
     Env.TELEGRAM_SECRET_ARN: "telegram",
     Env.TELEGRAM_URL: "http://127.0.0.1:9",
+    Env.EXCHANGE_SECRET_ARN: "exchange",
+    Env.MT5_COMMANDS_QUEUE_URL: "http://127.0.0.1:9/commands.fifo",
     Env.MASTER_SECRET_ARN: "master",
     Env.MIGRATE_FUNCTION_NAME: "migrate",
     Env.TRAINING_PLAN: plan().model_dump_json(),

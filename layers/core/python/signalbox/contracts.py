@@ -53,6 +53,7 @@ class Function(StrEnum):
     GENERATE_SIGNALS = "generate_signals"
     SEND_ALERTS = "send_alerts"
     RELAY_OUTBOX = "relay_outbox"
+    EXECUTE_ORDERS = "execute_orders"
     COMPACT_CANDLES = "compact_candles"
     MIGRATE_DATABASE = "migrate_database"
     PREPARE_DATABASE = "prepare_database"
@@ -85,6 +86,8 @@ class Env(StrEnum):
     IDEMPOTENCY_TABLE = "IDEMPOTENCY_TABLE"
     TELEGRAM_SECRET_ARN = "TELEGRAM_SECRET_ARN"  # noqa: S105 - the name of a variable that holds an ARN
     TELEGRAM_URL = "TELEGRAM_URL"
+    EXCHANGE_SECRET_ARN = "EXCHANGE_SECRET_ARN"  # noqa: S105 - as above
+    MT5_COMMANDS_QUEUE_URL = "MT5_COMMANDS_QUEUE_URL"
     MASTER_SECRET_ARN = "MASTER_SECRET_ARN"  # noqa: S105 - as above
     MIGRATE_FUNCTION_NAME = "MIGRATE_FUNCTION_NAME"
     TRAINING_PLAN = "TRAINING_PLAN"  # JSON, signalbox.library.plan
@@ -99,6 +102,11 @@ class StackOutput(StrEnum):
     REPORTS_BUCKET = "ReportsBucket"
     TELEGRAM_SECRET_ARN = "TelegramSecretArn"  # noqa: S105 - an output's key
     EXCHANGE_SECRET_ARN = "ExchangeSecretArn"  # noqa: S105 - an output's key
+    EXECUTION_QUEUE_URL = "ExecutionQueueUrl"
+    EXECUTION_DLQ_URL = "ExecutionDeadLetterQueueUrl"
+    MT5_COMMANDS_QUEUE_URL = "Mt5CommandsQueueUrl"
+    MT5_REPORTS_QUEUE_URL = "Mt5ReportsQueueUrl"
+    MT5_AGENT_POLICY_ARN = "Mt5AgentPolicyArn"
     DATABASE_ADDRESS = "DatabaseAddress"
     SCHEDULE_GROUP = "ScheduleGroup"
     SIGNALS_QUEUE_URL = "SignalsQueueUrl"
@@ -125,6 +133,11 @@ class Metric(StrEnum):
     CANDLES_COMPACTED = "CandlesCompacted"
     CANDLES_MISSING = "CandlesMissing"
     LAKE_FILES_QUARANTINED = "LakeFilesQuarantined"
+    ORDERS_SENT = "OrdersSent"
+    ORDERS_UNCONFIRMED = "OrdersUnconfirmed"
+    VENUE_REFUSALS = "VenueRefusals"
+    EXECUTIONS_POSTPONED = "ExecutionsPostponed"
+    ENVELOPES_REFUSED = "EnvelopesRefused"
     ALERTS_SENT = "AlertsSent"
     ALERTS_POSTPONED = "AlertsPostponed"
     ALERTS_UNDELIVERABLE = "AlertsUndeliverable"

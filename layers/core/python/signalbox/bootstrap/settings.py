@@ -102,6 +102,15 @@ class SendAlertsSettings(BusSettings):
     idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
 
 
+class ExecuteOrdersSettings(BusSettings):
+    """execute_orders."""
+
+    exchange_secret_arn: str = Field(alias=Env.EXCHANGE_SECRET_ARN, min_length=1)
+    venue_url: str = Field(alias=Env.VENUE_URL, default="")
+    idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
+    mt5_commands_queue_url: str = Field(alias=Env.MT5_COMMANDS_QUEUE_URL, min_length=1)
+
+
 class MigrateDatabaseSettings(FunctionSettings, DatabaseEnvironment):
     """migrate_database: logs in with the credentials it is handed, not with its own."""
 

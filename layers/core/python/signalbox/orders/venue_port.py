@@ -89,6 +89,36 @@ class Venue(Protocol):
         """Answer for the account. An order of `request.orders` that is not there is left out."""
 
 
+class ClosedVenue:
+    """A venue that may not be used: without credentials, or not the account's. Says so to everything."""
+
+    forgets_unfilled = False
+
+    def __init__(self, code: str, detail: str) -> None:
+        self._code, self._detail = code, detail
+
+    def prepare(self, request: ExecutionRequested) -> None:
+        raise self._refusal(request)
+
+    def submit(self, request: ExecutionRequested) -> Standing:
+        raise self._refusal(request)
+
+    def find(self, request: ExecutionRequested) -> Standing:
+        raise self._refusal(request)
+
+    def cancel(self, request: ExecutionRequested) -> Standing:
+        raise self._refusal(request)
+
+    def replace(self, request: ExecutionRequested) -> Standing:
+        raise self._refusal(request)
+
+    def view(self, request: VenueViewRequested) -> VenueView:
+        raise self._refusal(request)
+
+    def _refusal(self, request: ExecutionRequested | VenueViewRequested) -> VenueRefusedError:
+        return VenueRefusedError(self._code, f"{request.account}: {self._detail}")
+
+
 class Relay(Protocol):
     """A way to a venue that answers later, through a mailbox. What is at its far end keeps that nothing is sent twice."""
 

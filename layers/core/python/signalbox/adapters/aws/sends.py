@@ -5,7 +5,6 @@ Both live in the table of the delivery records (string key `id`, TTL attribute `
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,20 +63,31 @@ class DynamoSendLog:
         return SendRecord(datetime.fromisoformat(item["begun_at"]["S"]), order)
 
 
-def next_number(client: DynamoDBClient, table: str, name: str) -> Callable[[], int]:
-    """Return a function that gives 1, 2, 3, … without a repetition, whoever asks."""
+def next_number(client: DynamoDBClient, table: str, name: str) -> int:
+    """Return 1, 2, 3, … without a repetition, whoever asks."""
+    answer = client.update_item(
+        TableName=table,
+        Key={"id": {"S": f"counter#{name}"}},
+        UpdateExpression="ADD taken :one",
+        ExpressionAttributeValues={":one": {"N": "1"}},
+        ReturnValues="UPDATED_NEW",
+    )
+    return int(answer["Attributes"]["taken"]["N"])
 
-    def take() -> int:
-        answer = client.update_item(
+
+def newest_number(client: DynamoDBClient, table: str, name: str, number: int) -> bool:
+    """Keep `number` as the newest; False, and nothing is written, when a larger one is kept. The same again is the newest."""
+    try:
+        client.update_item(
             TableName=table,
-            Key={"id": {"S": f"counter#{name}"}},
-            UpdateExpression="ADD taken :one",
-            ExpressionAttributeValues={":one": {"N": "1"}},
-            ReturnValues="UPDATED_NEW",
+            Key={"id": {"S": f"newest#{name}"}},
+            UpdateExpression="SET seen = :number",
+            ConditionExpression="attribute_not_exists(seen) OR seen <= :number",
+            ExpressionAttributeValues={":number": {"N": str(number)}},
         )
-        return int(answer["Attributes"]["taken"]["N"])
-
-    return take
+    except client.exceptions.ConditionalCheckFailedException:
+        return False
+    return True
 
 
 def _key(account: str, client_order_id: str) -> dict[str, Any]:

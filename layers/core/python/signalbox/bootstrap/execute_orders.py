@@ -1,0 +1,168 @@
+"""execute_orders, composed: the venue of an account, its credentials, the log of sends, the mailbox of MetaTrader 5, the bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import boto3
+from aws_lambda_powertools.utilities import parameters
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.sends import DynamoSendLog, newest_number, next_number
+from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
+from signalbox.adapters.venues.mt5_mailbox import (
+    Direction,
+    EnvelopeError,
+    Mt5Venue,
+    ReplayError,
+    open_envelope,
+    require_key,
+)
+from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
+from signalbox.events import BusEvent
+from signalbox.orders.execution import execute, hand_on, look
+from signalbox.orders.messages import (
+    AccountName,
+    ExecutionReported,
+    ExecutionRequested,
+    VenueViewReported,
+    VenueViewRequested,
+)
+from signalbox.orders.venue_port import CREDENTIALS, NOT_SUPPORTED, ClosedVenue, Venue
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+SECRET_SECONDS = 300  # how long a secret is kept; a rotated one is used within this time
+
+
+class CoinbaseAccount(BaseModel):
+    """Credentials of a Coinbase Exchange profile."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    venue: Literal["coinbase"]
+    api_key: Annotated[str, Field(min_length=1)]
+    api_secret: Annotated[str, Field(min_length=1)]
+    passphrase: Annotated[str, Field(min_length=1)]
+    sandbox: bool = False
+
+    def credentials(self) -> CoinbaseCredentials:
+        """Return them for the adapter."""
+        return CoinbaseCredentials(self.api_key, self.api_secret, self.passphrase, sandbox=self.sandbox)
+
+
+class Mt5Account(BaseModel):
+    """An account behind an agent; its login stays on the agent's machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    venue: Literal["mt5"]
+
+
+class ExecutionSecret(BaseModel):
+    """The secret's JSON; the operator fills it in (docs/live-trading.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    accounts: dict[AccountName, Annotated[CoinbaseAccount | Mt5Account, Field(discriminator="venue")]]
+    mt5_signing_key: str = ""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class ExecuteOrders:
+    """Carries out one request at a time, and passes on what an agent reports."""
+
+    settings: ExecuteOrdersSettings
+    bus: EventBridgeBus
+    table: DynamoDBClient
+    queue: SQSClient
+    secrets: parameters.SecretsProvider
+    _venues: dict[str, tuple[CoinbaseAccount, CcxtVenue]] = field(default_factory=dict)
+
+    def carry_out(self, request: ExecutionRequested | VenueViewRequested) -> tuple[BusEvent, ...]:
+        """Do it and announce what happened. Raises VenueBusyError and, for a view, any ExecutionError: deliver it again."""
+        secret = self._secret()
+        account = secret.accounts.get(request.account)
+        report: BusEvent | None
+        if isinstance(account, Mt5Account) and request.venue == account.venue:
+            relay = self._mailbox(secret)
+            if isinstance(request, ExecutionRequested):
+                report = hand_on(request, relay, _now)
+            else:
+                relay.hand_on(request)
+                report = None
+        else:
+            venue = self._venue(request, account)
+            log = DynamoSendLog(self.table, self.settings.idempotency_table)
+            report = execute(request, venue, log, _now) if isinstance(request, ExecutionRequested) else look(request, venue, log)
+        announced = () if report is None else (report,)
+        self.bus.announce(announced)
+        return announced
+
+    def pass_on(self, envelope: str) -> tuple[BusEvent, ...]:
+        """Announce what an agent reported. Raises EnvelopeError when it is not an agent's word."""
+        secret = self._secret()
+        opened = open_envelope(envelope, key=require_key(secret.mt5_signing_key), direction=Direction.REPORT)
+        event = opened.event()
+        if not isinstance(event, (ExecutionReported, VenueViewReported)) or event.account != opened.account:
+            raise EnvelopeError(f"{opened.account} {opened.sequence}: expected a report of this account, was {event.type}")
+        if not isinstance(secret.accounts.get(opened.account), Mt5Account):
+            raise EnvelopeError(f"{opened.account}: expected an account with venue mt5 in the execution secret")
+        if not newest_number(self.table, self.settings.idempotency_table, f"mt5-report-{opened.account}", opened.sequence):
+            raise ReplayError(f"{opened.account} {opened.sequence}: newer reports were handled before")
+        self.bus.announce((event,))
+        return (event,)
+
+    def retry_in(self, receipt_handle: str, queue_arn: str, seconds: int) -> None:
+        """Make a message visible again after `seconds`."""
+        url = self.queue.get_queue_url(QueueName=queue_arn.rsplit(":", 1)[1])["QueueUrl"]
+        self.queue.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds)
+
+    def _venue(self, request: ExecutionRequested | VenueViewRequested, account: CoinbaseAccount | Mt5Account | None) -> Venue:
+        if account is None:
+            return ClosedVenue(CREDENTIALS, "no credentials in the execution secret; add them under accounts")
+        if account.venue != request.venue or not isinstance(account, CoinbaseAccount):
+            return ClosedVenue(NOT_SUPPORTED, f"expected venue {account.venue} as in the execution secret, was {request.venue}")
+        kept = self._venues.get(request.account)
+        if kept is None or kept[0] != account:
+            kept = (account, CcxtVenue(account.credentials(), url=self.settings.venue_url, clock=_now))
+            self._venues[request.account] = kept
+        return kept[1]
+
+    def _mailbox(self, secret: ExecutionSecret) -> Mt5Venue:
+        return Mt5Venue(
+            self.queue,
+            self.settings.mt5_commands_queue_url,
+            key=require_key(secret.mt5_signing_key),
+            next_sequence=lambda account: next_number(self.table, self.settings.idempotency_table, f"mt5-command-{account}"),
+            clock=_now,
+        )
+
+    def _secret(self) -> ExecutionSecret:
+        text = self.secrets.get(self.settings.exchange_secret_arn, max_age=SECRET_SECONDS)
+        try:
+            return ExecutionSecret.model_validate_json(str(text))
+        except ValidationError as error:
+            # the input would be the secret: name the places alone
+            places = ", ".join(".".join(str(part) for part in e["loc"]) or "the whole" for e in error.errors(include_input=False))
+            raise SettingsError(
+                f"{self.settings.exchange_secret_arn}: wrong at {places}; expected JSON as in docs/live-trading.md"
+            ) from None
+
+
+def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
+    """Return the function's application from its environment."""
+    found = settings or ExecuteOrdersSettings.read()
+    return ExecuteOrders(
+        settings=found,
+        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
+        table=boto3.client("dynamodb"),
+        queue=boto3.client("sqs"),
+        secrets=parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager")),
+    )

@@ -1,0 +1,64 @@
+"""Live orders: each venue waits for itself, the agent's identity may do four things, nothing else reaches the mailbox."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cdk.stacks.execution import VENUES
+from signalbox.contracts import Function, StackOutput
+from tests.infrastructure.assembly import Assembly
+
+pytestmark = pytest.mark.infra
+
+
+def test_each_venue_has_its_rule_and_its_message_group(assembly: Assembly) -> None:
+    rules = [r.properties for r in assembly.resources("AWS::Events::Rule") if r.stack == "execution"]
+    found = {}
+    for rule in rules:
+        assert rule["EventPattern"]["detail-type"] == ["ExecutionRequested", "VenueViewRequested"]
+        (venue,) = rule["EventPattern"]["detail"]["venue"]
+        (target,) = rule["Targets"]
+        found[venue] = target["SqsParameters"]["MessageGroupId"]
+    assert found == {venue: venue for venue in VENUES}
+
+
+def test_requests_and_reports_come_one_by_one_and_in_order(assembly: Assembly) -> None:
+    mappings = [m.properties for m in assembly.resources("AWS::Lambda::EventSourceMapping") if m.stack == "execution"]
+    assert [m["BatchSize"] for m in mappings] == [1, 1]
+    queues = [q.properties for q in assembly.resources("AWS::SQS::Queue") if q.stack == "execution"]
+    assert len(queues) == 6
+    assert all(q["FifoQueue"] is True for q in queues)
+
+
+def test_commands_that_nobody_takes_are_gone_within_the_hour(assembly: Assembly) -> None:
+    (commands,) = (
+        q.properties
+        for q in assembly.resources("AWS::SQS::Queue")
+        if q.stack == "execution" and q.logical_id.startswith("Commands") and "RedrivePolicy" in q.properties
+    )
+    assert commands["MessageRetentionPeriod"] == 3600
+
+
+def test_the_agent_takes_commands_and_puts_reports_and_no_more(assembly: Assembly) -> None:
+    (policy,) = assembly.resources("AWS::IAM::ManagedPolicy")
+    take, put = policy.properties["PolicyDocument"]["Statement"]
+    assert set(take["Action"]) == {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
+    assert put["Action"] == "sqs:SendMessage"
+    assert "Commands" in json.dumps(take["Resource"])
+    assert "Reports" in json.dumps(put["Resource"])
+    assert take["Resource"] != put["Resource"]
+
+
+def test_the_secret_begins_without_accounts_and_with_a_key_of_its_own(assembly: Assembly) -> None:
+    (secret,) = (s for s in assembly.resources("AWS::SecretsManager::Secret") if s.logical_id.startswith("Exchange"))
+    generated = secret.properties["GenerateSecretString"]
+    assert json.loads(generated["SecretStringTemplate"]) == {"accounts": {}}
+    assert generated["GenerateStringKey"] == "mt5_signing_key"
+
+
+def test_a_live_function_is_at_the_edge(assembly: Assembly) -> None:
+    assert "VpcConfig" not in assembly.function(Function.EXECUTE_ORDERS.value.replace("_", "-")).properties
+    outputs = json.dumps([s.value for s in StackOutput])
+    assert "Mt5AgentPolicyArn" in outputs

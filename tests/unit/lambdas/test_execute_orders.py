@@ -1,0 +1,370 @@
+"""The function over a real (emulated) cloud and the exchange's stand-in: queue message in, bus events out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import ModuleType
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from local.market.simulator import SimulatedSource
+from local.stand_ins.faults import Fault, TradingFault
+from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStandIn
+from signalbox.adapters.aws.bus import BusError
+from signalbox.adapters.aws.sends import DynamoSendLog, newest_number, next_number
+from signalbox.adapters.venues.mt5_mailbox import (
+    Direction,
+    EnvelopeError,
+    is_envelope,
+    open_envelope,
+    require_key,
+    seal,
+)
+from signalbox.bootstrap.execute_orders import ExecuteOrders, compose
+from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
+from signalbox.contracts import Env
+from signalbox.events import BusEvent, MarketDataStale
+from signalbox.orders.events import OrderSubmitted
+from signalbox.orders.messages import (
+    ExecutionReported,
+    ExecutionRequested,
+    Instruction,
+    VenueViewReported,
+    VenueViewRequested,
+)
+from signalbox.orders.terms import OrderTerms
+from signalbox.orders.venue_view import VenueOrder, VenueStatus
+from tests.builders import BTC
+from tests.fakes.lambda_context import FakeLambdaContext
+from tests.unit.orders.samples import terms
+
+pytestmark = [pytest.mark.usefixtures("aws")]
+LIVE, FTMO, NOBODY = "live-1", "ftmo-1", "nobody-1"
+KEY = "k" * 32
+NOW = datetime.now(UTC)
+
+
+def now_terms(account: str, **changes: Any) -> OrderTerms:
+    return terms(
+        **{"account": account, "quantity": "0.1", "decided_at": NOW, "send_before": NOW + timedelta(minutes=5)} | changes
+    )
+
+
+def asked(account: str = LIVE, venue: str = "coinbase", **changes: Any) -> ExecutionRequested:
+    of = now_terms(account, **changes)
+    return ExecutionRequested(
+        account=account,
+        venue=venue,
+        instruction=Instruction.SUBMIT,
+        client_order_id=of.client_order_id,
+        terms=of,
+        at=NOW,
+    )
+
+
+def viewed(account: str = LIVE, venue: str = "coinbase") -> VenueViewRequested:
+    return VenueViewRequested(account=account, venue=venue, at=NOW, since=NOW, orders=(), symbols=(BTC,))
+
+
+class Cloud:
+    """Bus to queue, table, secret, mailbox."""
+
+    def __init__(self, venue_url: str) -> None:
+        boto3.client("events").create_event_bus(Name="signalbox-test")
+        self.sqs = boto3.client("sqs")
+        fifo = {"FifoQueue": "true"}
+        self.commands = self.sqs.create_queue(QueueName="commands.fifo", Attributes=fifo)["QueueUrl"]
+        self.requests = self.sqs.create_queue(QueueName="requests.fifo", Attributes=fifo)["QueueUrl"]
+        self.bus = self.sqs.create_queue(QueueName="all")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.bus, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events = boto3.client("events")
+        events.put_rule(Name="all", EventBusName="signalbox-test", EventPattern='{"source": ["signalbox"]}')
+        events.put_targets(Rule="all", EventBusName="signalbox-test", Targets=[{"Id": "q", "Arn": arn}])
+        self.table = boto3.client("dynamodb")
+        self.table.create_table(
+            TableName="sends",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        coinbase = {"venue": "coinbase", "api_key": API_KEY, "api_secret": API_SECRET, "passphrase": PASSPHRASE}
+        self.secret = {"accounts": {LIVE: coinbase, FTMO: {"venue": "mt5"}}, "mt5_signing_key": KEY}
+        self.secrets = boto3.client("secretsmanager")
+        self.secrets.create_secret(Name="exchange", SecretString=json.dumps(self.secret))
+        self.venue_url = venue_url
+
+    def app(self) -> ExecuteOrders:
+        found = {
+            Env.STAGE: "test",
+            Env.EVENT_BUS_NAME: "signalbox-test",
+            Env.EXCHANGE_SECRET_ARN: "exchange",
+            Env.VENUE_URL: self.venue_url,
+            Env.IDEMPOTENCY_TABLE: "sends",
+            Env.MT5_COMMANDS_QUEUE_URL: self.commands,
+        }
+        return compose(ExecuteOrdersSettings.read({str(k): v for k, v in found.items()}))
+
+    def received(self, url: str) -> list[str]:
+        found: list[str] = []
+        while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in messages:
+                found.append(message["Body"])
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return found
+
+    def announced(self) -> list[str]:
+        return [json.loads(text)["detail-type"] for text in self.received(self.bus)]
+
+
+@pytest.fixture
+def exchange() -> Iterator[TradingStandIn]:
+    stand_in = TradingStandIn(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
+    stand_in.set_price(BTC, Decimal(50000))
+    yield stand_in
+    stand_in.close()
+
+
+@pytest.fixture
+def cloud(exchange: TradingStandIn) -> Iterator[Cloud]:
+    with mock_aws():
+        yield Cloud(exchange.url)
+
+
+def kinds(reports: tuple[BusEvent, ...]) -> list[str]:
+    return [event.kind for report in reports if isinstance(report, ExecutionReported) for event in report.events]
+
+
+class TestApplication:
+    def test_an_order_is_sent_and_its_fill_announced(self, cloud: Cloud, exchange: TradingStandIn) -> None:
+        reports = cloud.app().carry_out(asked())
+        assert kinds(reports) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+        assert cloud.announced() == ["ExecutionReported"]
+        assert len(exchange.orders) == 1
+
+    def test_a_kill_between_send_and_report_is_followed_by_a_question(
+        self, cloud: Cloud, exchange: TradingStandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        killed = cloud.app()
+
+        def dies(_events: object) -> None:
+            raise SystemExit
+
+        monkeypatch.setattr(killed.bus, "announce", dies)
+        with pytest.raises(SystemExit):
+            killed.carry_out(asked())
+        assert cloud.announced() == []
+        reports = cloud.app().carry_out(asked())
+        assert kinds(reports) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+        assert exchange.signed_requests.count("POST /orders") == 1
+
+    def test_a_bus_that_fails_leaves_the_request_to_be_asked_again(
+        self, cloud: Cloud, exchange: TradingStandIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        app = cloud.app()
+
+        def refuses(_events: object) -> None:
+            raise BusError("told to")
+
+        monkeypatch.setattr(app.bus, "announce", refuses)
+        with pytest.raises(BusError):
+            app.carry_out(asked())
+        assert kinds(cloud.app().carry_out(asked()))[-1] == "OrderFilled"
+        assert len(exchange.orders) == 1
+
+    @pytest.mark.parametrize(("request_", "reason"), [(asked(NOBODY), "CREDENTIALS"), (asked(LIVE, "kraken"), "NOT_SUPPORTED")])
+    def test_an_account_without_credentials_for_its_venue_sends_nothing(
+        self, cloud: Cloud, exchange: TradingStandIn, request_: ExecutionRequested, reason: str
+    ) -> None:
+        (report,) = cloud.app().carry_out(request_)
+        assert isinstance(report, ExecutionReported)
+        assert [getattr(e, "reason", None) for e in report.events] == [reason]
+        assert exchange.signed_requests == []
+
+    def test_credentials_that_vanish_after_a_send_do_not_make_it_rejected(self, cloud: Cloud) -> None:
+        request = asked(NOBODY)
+        DynamoSendLog(cloud.table, "sends").begin(NOBODY, request.client_order_id, NOW)
+        assert kinds(cloud.app().carry_out(request)) == ["OrderSubmitted", "OrderUnconfirmed"]
+
+    def test_a_view_is_announced(self, cloud: Cloud) -> None:
+        (report,) = cloud.app().carry_out(viewed())
+        assert isinstance(report, VenueViewReported)
+        assert cloud.announced() == ["VenueViewReported"]
+
+    def test_a_secret_of_another_shape_is_named_without_its_content(self, cloud: Cloud) -> None:
+        broken = cloud.secret | {"accounts": {LIVE: {"venue": "coinbase", "api_key": "TOPSECRET"}}}
+        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(broken))
+        with pytest.raises(SettingsError, match=r"api_secret.*live-trading\.md") as caught:
+            cloud.app().carry_out(asked())
+        assert "TOPSECRET" not in str(caught.value)
+
+    def test_a_rotated_key_is_used_by_the_same_function(self, cloud: Cloud, exchange: TradingStandIn) -> None:
+        wrong = {**cloud.secret["accounts"][LIVE], "passphrase": "old"}  # type: ignore[index]
+        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret | {"accounts": {LIVE: wrong}}))
+        app = cloud.app()
+        assert kinds(app.carry_out(asked())) == ["OrderSubmitted", "OrderRejected"]
+        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret))
+        app.secrets.clear_cache()
+        assert kinds(app.carry_out(asked(strategy="second")))[-1] == "OrderFilled"
+
+
+class TestMailbox:
+    def test_an_order_for_metatrader_lies_signed_in_the_mailbox(self, cloud: Cloud) -> None:
+        request = asked(FTMO, "mt5")
+        reports = cloud.app().carry_out(request)
+        assert kinds(reports) == ["OrderSubmitted"]
+        cloud.app().carry_out(viewed(FTMO, "mt5"))
+        first, second = (
+            open_envelope(text, key=KEY.encode(), direction=Direction.COMMAND, account=FTMO)
+            for text in cloud.received(cloud.commands)
+        )
+        assert (first.event(), first.sequence, second.sequence) == (request, 1, 2)
+        assert isinstance(second.event(), VenueViewRequested)
+
+    def test_what_the_agent_reports_is_announced_and_a_replay_is_not(self, cloud: Cloud) -> None:
+        def sealed(sequence: int) -> str:
+            return seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=sequence, sent_at=NOW)
+
+        app = cloud.app()
+        app.pass_on(sealed(5))
+        app.pass_on(sealed(5))  # redelivered: the facts have natural keys
+        app.pass_on(sealed(9))
+        with pytest.raises(EnvelopeError, match="newer"):
+            app.pass_on(sealed(5))
+        assert cloud.announced() == ["ExecutionReported"] * 3
+
+    @pytest.mark.parametrize(
+        ("event", "key", "direction", "account"),
+        [
+            ("report", "x" * 32, Direction.REPORT, FTMO),
+            ("report", KEY, Direction.COMMAND, FTMO),
+            ("report", KEY, Direction.REPORT, LIVE),
+            ("stale", KEY, Direction.REPORT, FTMO),
+        ],
+    )
+    def test_what_no_agent_signed_is_not_announced(
+        self, cloud: Cloud, event: str, key: str, direction: Direction, account: str
+    ) -> None:
+        what = report() if event == "report" else MarketDataStale(symbol=BTC, since=NOW, reason="STALE_DATA", newest_close=None)
+        text = seal(what, key=key.encode(), direction=direction, account=account, sequence=1, sent_at=NOW)
+        with pytest.raises(EnvelopeError):
+            cloud.app().pass_on(text)
+        assert cloud.announced() == []
+
+    @pytest.mark.parametrize("name", ["version", "account", "sequence", "sent_at", "body", "signature"])
+    def test_an_envelope_that_was_touched_anywhere_is_refused(self, name: str) -> None:
+        text = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=3, sent_at=NOW)
+        changed = {
+            "version": 2,
+            "account": "ftmo-2",
+            "sequence": 4,
+            "sent_at": (NOW + timedelta(seconds=1)).isoformat(),
+            "body": json.loads(text)["body"].replace("OrderSubmitted", "OrderSubmitteX"),
+            "signature": "0" * 64,
+        }
+        with pytest.raises(EnvelopeError):
+            open_envelope(json.dumps(json.loads(text) | {name: changed[name]}), key=KEY.encode(), direction=Direction.REPORT)
+
+    def test_a_short_key_is_no_key(self) -> None:
+        with pytest.raises(EnvelopeError, match="at least 32"):
+            require_key("short\n")
+
+
+def report() -> ExecutionReported:
+    of = now_terms(FTMO)
+    return ExecutionReported(
+        account=FTMO,
+        client_order_id=of.client_order_id,
+        reported_at=NOW,
+        events=(OrderSubmitted(client_order_id=of.client_order_id, at=NOW),),
+    )
+
+
+def test_the_log_of_sends_is_written_once_and_kept(cloud: Cloud) -> None:
+    log = DynamoSendLog(cloud.table, "sends")
+    assert log.read(LIVE, "a") is None
+    assert log.begin(LIVE, "a", NOW)
+    assert not log.begin(LIVE, "a", NOW + timedelta(seconds=1))
+    order = VenueOrder("a" * 32, "v1", BTC, VenueStatus.OPEN, Decimal("0.10"), Decimal(0), Decimal("1.50"))
+    log.accept(LIVE, "a", order)
+    written = log.read(LIVE, "a")
+    assert written is not None
+    assert (written.begun_at, written.accepted) == (NOW, order)
+    assert log.read("other", "a") is None
+    log.forget(LIVE, "a")
+    assert log.begin(LIVE, "a", NOW)
+
+
+def test_counters_only_go_up(cloud: Cloud) -> None:
+    assert [next_number(cloud.table, "sends", "x") for _ in range(3)] == [1, 2, 3]
+    assert [newest_number(cloud.table, "sends", "y", n) for n in (2, 2, 5, 4)] == [True, True, True, False]
+
+
+class TestHandler:
+    def run(self, load: Callable[[str], ModuleType], app: Any, *bodies: str) -> list[str]:
+        records = [
+            {
+                "messageId": f"m{i}",
+                "receiptHandle": f"r{i}",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "3", "MessageGroupId": group},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:requests.fifo",
+                "awsRegion": "eu-central-1",
+            }
+            for i, (body, group) in enumerate(zip(bodies, ("a", "a", "b", "b"), strict=False))
+        ]
+        answer = load("execute_orders").make_handler(app)({"Records": records}, FakeLambdaContext())
+        return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
+
+    def body(self, event: BusEvent) -> str:
+        return json.dumps({"detail-type": event.type, "detail": event.to_detail()})
+
+    def test_requests_and_reports_are_told_apart(self, load, cloud: Cloud, exchange: TradingStandIn) -> None:
+        sealed = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
+        assert is_envelope(sealed)
+        assert self.run(load, cloud.app(), self.body(asked()), sealed) == []
+        assert sorted(cloud.announced()) == ["ExecutionReported", "ExecutionReported"]
+
+    def test_a_failure_holds_its_group_and_no_other(self, load, cloud: Cloud, exchange: TradingStandIn, capsys) -> None:
+        exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, "POST /orders", times=1, retry_after=9))
+        waits: list[int] = []
+        app = cloud.app()
+        app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)  # type: ignore[method-assign]
+        failed = self.run(
+            load,
+            app,
+            self.body(asked()),
+            self.body(asked(strategy="second")),
+            self.body(asked(strategy="third")),
+        )
+        assert failed == ["m0", "m1"]
+        assert waits == [9]
+        assert len(exchange.orders) == 1
+        assert '"ExecutionsPostponed"' in capsys.readouterr().out
+
+    @pytest.mark.filterwarnings("ignore:No application metrics")
+    def test_an_event_of_another_kind_fails_loudly(self, load, cloud: Cloud, caplog) -> None:
+        assert self.run(load, cloud.app(), self.body(report())) == ["m0"]
+        assert "expected a request to a venue" in caplog.text
+
+    def test_a_forged_report_is_refused_and_counted(self, load, cloud: Cloud, capsys) -> None:
+        app = cloud.app()
+        app.retry_in = lambda *_: None  # type: ignore[method-assign]
+        forged = seal(report(), key=b"x" * 32, direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
+        assert self.run(load, app, forged) == ["m0"]
+        assert '"EnvelopesRefused"' in capsys.readouterr().out
+
+    def test_an_accepted_order_is_counted_as_sent(self, load, cloud: Cloud, capsys) -> None:
+        assert self.run(load, cloud.app(), self.body(asked(price="100"))) == []
+        assert '"OrdersSent":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_it_composes_from_the_environment_without_any_io(load) -> None:
+    assert callable(load("execute_orders").handler)
