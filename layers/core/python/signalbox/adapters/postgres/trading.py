@@ -7,7 +7,7 @@ and one commit, however many orders it brings: give a batch of one account to on
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import MappingProxyType
@@ -47,16 +47,19 @@ WHERE t.account = %s AND t.decided_at > %s ORDER BY t.decided_at, t.symbol
 
 
 class PostgresTradingLedger:
-    """Units of work of accounts on a connection source. Errors of the database: `errors.py` tells which."""
+    """Units of work of accounts on a connection source. Errors of the database: `errors.py` tells which.
 
-    def __init__(self, source: ConnectionSource) -> None:
-        self._source = source
+    `parse` reads an account's configuration; a benchmark gives one whose accounts have other limits than their kind's.
+    """
+
+    def __init__(self, source: ConnectionSource, parse: Callable[[str], TradingAccount] = account_of_text) -> None:
+        self._source, self._parse = source, parse
 
     def accounts(self) -> Sequence[TradingAccount]:
         """Return every account, by name."""
         with self._source.snapshot() as connection:
             rows = connection.execute('SELECT configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
-        return tuple(account_of_text(text) for (text,) in rows)
+        return tuple(self._parse(text) for (text,) in rows)
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
         """Create an account with its capital transferred in; False when it exists as it is. Raises AccountError if it differs."""
@@ -84,20 +87,21 @@ class PostgresTradingLedger:
     def transaction(self, account: str) -> Iterator[PostgresTradingTransaction]:
         """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there."""
         with self._source.transaction() as connection:
-            yield PostgresTradingTransaction(connection, account, locked_row(connection, account))
+            row = locked_row(connection, account)
+            yield PostgresTradingTransaction(connection, self._parse(row[0]), row)
 
 
 class PostgresTradingTransaction:
     """`trading.ports.TradingTransaction` inside one open transaction that holds the account's row."""
 
-    def __init__(self, connection: Connection, account: str, row: tuple[Any, ...]) -> None:
-        self._connection, self._account = connection, account
+    def __init__(self, connection: Connection, configured: TradingAccount, row: tuple[Any, ...]) -> None:
+        self._connection, self._configured = connection, configured
+        self._account, self._market = configured.account, configured.market
         self._row: tuple[Any, ...] | None = row  # of the lock; None once something was saved
-        self._market = account_of_text(row[0]).market
 
     def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
         row = self._row or locked_row(self._connection, self._account)
-        return load_desk(self._connection, self._account, row, at, orders)
+        return load_desk(self._connection, self._configured, row, at, orders)
 
     def order(self, client_order_id: str) -> Order | None:
         return self._orders([client_order_id]).get(ClientOrderId(client_order_id))

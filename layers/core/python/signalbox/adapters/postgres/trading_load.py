@@ -88,10 +88,12 @@ def account_of_text(text: str) -> TradingAccount:
     return TradingAccount.model_validate_json(text)
 
 
-def load_desk(connection: Connection, account: str, row: tuple[Any, ...], at: datetime, named: Collection[str]) -> Desk:
-    """Return the desk of `account`, whose locked row is `row` (ACCOUNT_ROW)."""
-    text, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at = row
-    configured = account_of_text(text)
+def load_desk(
+    connection: Connection, configured: TradingAccount, row: tuple[Any, ...], at: datetime, named: Collection[str]
+) -> Desk:
+    """Return the desk of an account, whose locked row is `row` (ACCOUNT_ROW)."""
+    account = configured.account
+    _, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at = row
     valued_at = at if watched_until is None else min(at, watched_until)
     window = timedelta(seconds=configured.limits.throttle_window_seconds)
     with connection.pipeline():

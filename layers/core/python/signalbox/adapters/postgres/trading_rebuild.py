@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.trading import PostgresTradingTransaction, locked_row
-from signalbox.adapters.postgres.trading_load import STANDING_ORDERS_OF
+from signalbox.adapters.postgres.trading_load import STANDING_ORDERS_OF, account_of_text
 from signalbox.adapters.postgres.trading_rows import (
     disposal_rows,
     lot_row,
@@ -91,7 +91,7 @@ def rebuild(source: ConnectionSource, account: str) -> None:
 def _expected(connection: Connection, account: str, row: tuple[Any, ...]) -> _Expected:
     payloads = (payload for (payload,) in connection.execute(_EVENTS, (account,)))
     orders, events = orders_and_events(payloads)
-    entries = PostgresTradingTransaction(connection, account, row).entries()
+    entries = PostgresTradingTransaction(connection, account_of_text(row[0]), row).entries()
     standing = tuple(standing_order_of(r) for r in connection.execute(STANDING_ORDERS_OF, (account,)))
     booked = book(account, entries, standing)
     traded = trade_ids(events)
