@@ -1,0 +1,67 @@
+"""A training job: `signalbox train` between SageMaker's folders. Started by the container as `python train.py`.
+
+Reads the channel `candles` (a lake, or recorded files), writes the bundle's files into SM_MODEL_DIR. Parameters:
+signalbox.library.parameters.TrainParameters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from signalbox.bootstrap.training_container import JobContainer, failures_told, read_container
+from signalbox.errors import SignalboxError
+from signalbox.inference.manifest import MANIFEST_FILE
+from signalbox.library.parameters import TrainParameters
+from training.command import run_train
+from training.job import candles_folder, config_path, metric_lines
+
+
+def require_empty(target: Path) -> None:
+    """Raise SignalboxError, before any time is spent, when the model folder holds something."""
+    target.mkdir(parents=True, exist_ok=True)
+    if strangers := sorted(path.name for path in target.iterdir()):
+        raise SignalboxError(f"{target}: expected an empty model folder, holds {', '.join(strangers[:5])}")
+
+
+def publish(bundle: Path, target: Path) -> None:
+    """Copy a bundle into the model folder, its manifest last. The folder is a mount: it cannot be replaced by renaming."""
+    for path in sorted(bundle.iterdir(), key=lambda one: (one.name == MANIFEST_FILE, one.name)):
+        shutil.copyfile(path, target / path.name)
+
+
+def train(container: JobContainer) -> None:
+    """Run the job. Raises SignalboxError with what to do about it."""
+    parameters = TrainParameters.parse(container.parameters)
+    require_empty(container.model)
+    with tempfile.TemporaryDirectory(prefix="signalbox-") as scratch:
+        bundle = Path(scratch) / "bundle"
+        result = run_train(
+            candles_folder(container.channel("candles"), Path(scratch) / "lake"),
+            bundle,
+            config=config_path(parameters.config),
+            folds=parameters.folds,
+            seed=parameters.seed,
+            start=parameters.start,
+            end=parameters.end,
+            name=parameters.model,
+        )
+        publish(bundle, container.model)
+    for line in metric_lines(result.assessment):
+        print(line, flush=True)
+
+
+def main() -> None:
+    """Run as SageMaker does; --root is the root of its layout. Its tools also pass every parameter, which SM_HPS has."""
+    parser = argparse.ArgumentParser(description="Train a bundle inside a SageMaker training job.")
+    parser.add_argument("--root", type=Path, default=None, help="root of the layout; default SIGNALBOX_ML_ROOT or /opt/ml")
+    told, _ = parser.parse_known_args()
+    container = read_container(told.root)
+    with failures_told(container):
+        train(container)
+
+
+if __name__ == "__main__":
+    main()
