@@ -125,12 +125,12 @@ class Desk:
         )
 
 
-KEEP_CLOSED: Final = timedelta(days=1)  # a closed order stays on the desk this long; later reports bring it back by its id
-KEEP_TIMES: Final = timedelta(hours=1)  # the longest window a throttle may have
+KEEP_CLOSED: Final = timedelta(hours=1)  # a closed order stays on a desk in memory; the ledger brings any back by its id
 
 
 def pruned(desk: Desk, at: datetime) -> Desk:
-    """Return the desk without what no longer counts at `at`. Every step ends with it, and every load."""
+    """Return the desk without what no longer counts at `at`. Every step ends with it."""
+    window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
     traded = {key for trade in desk.trades.values() for key in orders_of(desk.account, trade)}
     orders = {
         key: order
@@ -141,7 +141,7 @@ def pruned(desk: Desk, at: datetime) -> Desk:
         desk,
         orders=desk.orders if len(orders) == len(desk.orders) else MappingProxyType(orders),
         locks=tuple(lock for lock in desk.locks if at < lock.until),
-        order_times=tuple(time for time in desk.order_times if at - time < KEEP_TIMES),
+        order_times=tuple(time for time in desk.order_times if at - time < window),
     )
 
 

@@ -132,6 +132,11 @@ class FtmoJudge:
             return self._best_day() / total if total > ZERO else None
 
     @property
+    def now(self) -> datetime | None:
+        """The instant of the last telling; None before the first."""
+        return self._now
+
+    @property
     def day(self) -> date | None:
         """The day of the rules' zone that is under way; None before the first telling."""
         return self._day

@@ -1,0 +1,137 @@
+"""From a signal to the order that follows it: volatility, exits, size; or the reason why nothing follows.
+
+Volatility is measured in floats and then cut to six decimals of a fraction, so that every price and quantity made from it
+is an exact decimal, and the same in a backtest as in the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from signalbox.events import SignalGenerated
+from signalbox.exact import exactly, ratio, to_step
+from signalbox.market.candles import MINUTE_MS, Bars, to_ms
+from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
+from signalbox.risk.numbers import exact
+from signalbox.risk.order import Instrument
+from signalbox.trading.account import SEND_WITHIN, EntryPolicy, TradingAccount, TradingMode
+from signalbox.trading.paper import ROUND_TRIP
+
+ENTRY_BARS: Final = 241  # bars of a volatility: 240 returns
+LEAST_RETURNS: Final = 120
+VOLATILITY_PLACES: Final = 6  # of a fraction: a hundredth of a basis point
+_ONE_MINUTE_MS: Final = MINUTE_MS
+
+
+class HeldBack(StrEnum):
+    """Why a signal became no order."""
+
+    NOT_ISSUED = "NOT_ISSUED"  # the rate limit of the signals kept it
+    LATE = "LATE"  # a newer cycle was decided before it
+    TIER = "TIER"  # the policy does not trade its tier
+    STAGE = "STAGE"  # a shadow model never trades a live account
+    EXPIRED = "EXPIRED"  # at or after send_before
+    POSITION_OPEN = "POSITION_OPEN"  # one trade a symbol
+    VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN"  # too few bars
+    EDGE_BELOW_COST = "EDGE_BELOW_COST"
+    BELOW_MINIMUM_SIZE = "BELOW_MINIMUM_SIZE"
+    NOT_COMPARED = "NOT_COMPARED"  # a live account was not compared with its venue lately
+    DRY_RUN = "DRY_RUN"  # the account only records
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPlan:
+    """An entry order and the exits that will stand behind it."""
+
+    terms: OrderTerms
+    stop_loss: Decimal
+    take_profit: Decimal | None
+    deadline: datetime
+
+
+def volatility(bars: Bars, decided_at: datetime, horizon_minutes: int) -> Decimal | None:
+    """Return the standard deviation of the log return over the horizon, as a fraction; None when too little is known.
+
+    It is that of the one-minute returns of the last 240 minutes before `decided_at` times the root of the horizon. A return
+    over a missing minute is left out.
+    """
+    known = bars.until(decided_at)
+    first = to_ms(decided_at) - ENTRY_BARS * _ONE_MINUTE_MS
+    start = int(np.searchsorted(known.open_time_ms, first, side="left"))
+    times, logs = known.open_time_ms[start:], np.log(known.close[start:])
+    returns = np.ascontiguousarray(np.diff(logs)[np.diff(times) == _ONE_MINUTE_MS])
+    if returns.shape[0] < LEAST_RETURNS:
+        return None
+    found = float(returns.std(ddof=1)) * float(np.sqrt(horizon_minutes))
+    return Decimal(repr(round(found, VOLATILITY_PLACES))).quantize(Decimal(1).scaleb(-VOLATILITY_PLACES))
+
+
+def first_objection(account: TradingAccount, signal: SignalGenerated, at: datetime, *, is_traded: bool) -> HeldBack | None:
+    """Return why a signal is held back whatever it would cost, None when it is not."""
+    if not signal.issued or signal.direction == "HOLD":
+        return HeldBack.NOT_ISSUED
+    if signal.late:
+        return HeldBack.LATE
+    if signal.tier not in account.policy.tiers:
+        return HeldBack.TIER
+    if signal.stage == "shadow" and account.mode is TradingMode.LIVE:
+        return HeldBack.STAGE
+    if at >= signal.decided_at + SEND_WITHIN:
+        return HeldBack.EXPIRED
+    return HeldBack.POSITION_OPEN if is_traded else None
+
+
+@exactly
+def edge_is_below_cost(policy: EntryPolicy, signal: SignalGenerated, move: Decimal) -> bool:
+    """Whether the expected move, `move` x (2p - 1), is below the policy's multiple of a round trip's cost."""
+    up = Decimal(repr(signal.probability_up))
+    probability = up if signal.direction == "BUY" else 1 - up
+    return move * (2 * probability - 1) < policy.minimum_edge_over_cost * ROUND_TRIP
+
+
+@exactly
+def plan(
+    account: TradingAccount, signal: SignalGenerated, instrument: Instrument, move: Decimal, equity: Decimal
+) -> EntryPlan | None:
+    """Return the entry of a signal sized by the policy; None when it comes out below the instrument's minimum."""
+    policy, side, price = account.policy, Side(signal.direction), signal.price
+    distance = to_step(price * move * policy.stop_volatilities, instrument.tick, upwards=True)
+    stop = to_step(price - side.sign * distance, instrument.tick, upwards=side is Side.SELL)
+    if not distance or stop <= 0 or equity <= 0:
+        return None
+    target = None
+    if policy.target_volatilities is not None:
+        target = to_step(price + side.sign * price * move * policy.target_volatilities, instrument.tick, upwards=side is Side.BUY)
+        if target <= 0 or target == stop:
+            return None
+    by_risk = ratio(equity * policy.risk_fraction, distance, 18)
+    by_notional = ratio(equity * policy.max_notional_fraction, price, 18)
+    quantity = to_step(min(by_risk, by_notional), instrument.step, upwards=False)
+    if quantity < instrument.min_quantity or quantity * price < instrument.min_notional:
+        return None
+    send_before = signal.decided_at + SEND_WITHIN
+    is_live = account.mode is TradingMode.LIVE
+    return EntryPlan(
+        terms=OrderTerms(
+            account=account.account,
+            strategy=account.strategy,
+            symbol=signal.symbol,
+            decided_at=signal.decided_at,
+            leg=Leg.ENTRY,
+            side=side,
+            type=OrderType.MARKET,
+            quantity=exact(quantity, "quantity"),
+            time_in_force=TimeInForce.IOC if is_live else TimeInForce.GTD,
+            expires_at=None if is_live else send_before,
+            send_before=send_before,
+        ),
+        stop_loss=exact(stop, "stop"),
+        take_profit=None if target is None else exact(target, "target"),
+        deadline=signal.decided_at + timedelta(minutes=signal.horizon_minutes),
+    )

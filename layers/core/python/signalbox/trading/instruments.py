@@ -1,0 +1,45 @@
+"""The steps and sizes of what may be traded, as the checks judge them and the paper venue rounds to them.
+
+A symbol that is not here has no instrument: new risk in it is refused as INSTRUMENT_UNKNOWN. Costs are those of paper.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+from signalbox.market.candles import Symbol
+from signalbox.risk.order import GroupName, Instrument
+
+CRYPTO: Final = GroupName("crypto")  # they fall together
+FEE_BPS: Final = Decimal("3.25")  # a side, FTMO's commission on crypto (training/costs.py)
+MARGIN_FRACTION: Final = Decimal("0.5")  # 1:2, a crypto CFD; a CASH account pays in full whatever this says
+
+
+def _instrument(symbol: str, tick: str, step: str, most: str) -> tuple[Symbol, Instrument]:
+    name = Symbol(symbol)
+    return name, Instrument(
+        symbol=name,
+        group=CRYPTO,
+        tick=Decimal(tick),
+        step=Decimal(step),
+        min_quantity=Decimal(step),
+        max_quantity=Decimal(most),
+        min_notional=Decimal(10),
+        max_notional=Decimal(1_000_000),
+        margin_fraction=MARGIN_FRACTION,
+        fee_fraction=FEE_BPS / 10_000,
+    )
+
+
+INSTRUMENTS: Final[Mapping[Symbol, Instrument]] = MappingProxyType(
+    dict(
+        (
+            _instrument("BTC-USD", "0.01", "0.0001", "100"),
+            _instrument("ETH-USD", "0.01", "0.001", "2000"),
+            _instrument("SOL-USD", "0.01", "0.01", "50000"),
+        )
+    )
+)

@@ -1,0 +1,404 @@
+"""The sheet a step works on: a desk taken apart, changed, and put together again with the list of what was changed.
+
+It lives inside one step and nowhere else. What is here is what every step shares: an event applied to its order and booked,
+an order judged and sent, the kill switch set. Nothing is published or stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
+
+from signalbox.events import BusEvent
+from signalbox.exact import ZERO, exactly
+from signalbox.market.candles import Symbol
+from signalbox.orders.application import apply, initialise
+from signalbox.orders.errors import EventRefusedError, TradeConflictError
+from signalbox.orders.events import (
+    OrderCancelRequested,
+    OrderDenied,
+    OrderEvent,
+    OrderFilled,
+    OrderInitialized,
+    OrderReleased,
+    OrderSubmitted,
+)
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.messages import ExecutionRequested, Instruction
+from signalbox.orders.order import Order
+from signalbox.orders.terms import OrderTerms
+from signalbox.portfolio.account import EquitySnapshot, book, record, snapshot
+from signalbox.portfolio.entries import Entry, Fill, booking_order
+from signalbox.portfolio.errors import EntryConflictError, OutOfOrderError
+from signalbox.portfolio.lots import Disposal
+from signalbox.risk.assess import assess
+from signalbox.risk.decision import RiskRefused
+from signalbox.risk.ftmo.state import AccountDay
+from signalbox.risk.snapshot import HaltLevel, Lock, RiskSnapshot
+from signalbox.trading.account import TradingMode
+from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
+from signalbox.trading.errors import RebookNeededError
+from signalbox.trading.events import OrderRefused, TradingHalted
+from signalbox.trading.paper import VENUE, draws
+from signalbox.trading.snapshot import compose, equity_at, judge_of, proposed
+from signalbox.trading.state import Desk, Halt, Mark, Trade, pruned
+
+SIGNALBOX: Final = "signalbox"  # as `who`
+SEVERITY: Final = {level: rank for rank, level in enumerate(HaltLevel)}
+
+
+class Sheet:
+    """A desk under way. `entries`: all of the account, for a step that was refused with RebookNeededError."""
+
+    def __init__(self, desk: Desk, at: datetime, entries: Sequence[Entry] = ()) -> None:
+        self.desk = desk
+        self.account = desk.account
+        self.is_live = desk.account.mode is TradingMode.LIVE
+        self.at = at if desk.at is None else max(at, desk.at)
+        self.books = desk.books
+        self.orders = dict(desk.orders)
+        self.trades = dict(desk.trades)
+        self.halt = desk.halt
+        self.locks = desk.locks
+        self.marks = dict(desk.marks)
+        self.watched_until = desk.watched_until
+        self.order_times = list(desk.order_times)
+        self.warned = desk.warned
+        self.memory = desk.memory
+        self.compared_at = desk.compared_at
+        self.judge = judge_of(desk.account, desk.loss_rules)
+        self.unbooked: list[Fill] = []
+        self._history = entries
+        self._rebooked = False
+        self.order_events: list[OrderEvent] = []
+        self.entries: list[Entry] = []
+        self.disposals: list[Disposal] = []
+        self.trade_rows: dict[ClientOrderId, Trade] = {}  # the newest state of each that changed
+        self.equity_snapshots: list[EquitySnapshot] = []
+        self.days: list[AccountDay] = []
+        self.risk: list[RiskEvent] = []
+        self.halts: list[Halt] = []
+        self.new_locks: list[Lock] = []
+        self.events: list[BusEvent] = []
+
+    # What it is now
+
+    @exactly
+    def quantity(self, symbol: str) -> Decimal:
+        """Return the signed position, fills included that are not booked yet."""
+        late = (fill.signed_quantity for fill in self.unbooked if fill.symbol == symbol)
+        return self.books.position(symbol).quantity + sum(late, ZERO)
+
+    @property
+    def held(self) -> dict[str, Decimal]:
+        """Signed positions that are not flat, by symbol, in order."""
+        symbols = {*self.books.positions, *(fill.symbol for fill in self.unbooked)}
+        found = {symbol: self.quantity(symbol) for symbol in sorted(symbols)}
+        return {symbol: quantity for symbol, quantity in found.items() if quantity}
+
+    def open_orders(self, symbol: str | None = None) -> list[Order]:
+        """Return the orders that are not over, in a fixed order."""
+        found = (o for o in self.orders.values() if not o.state.is_closed and symbol in {None, o.terms.symbol})
+        return sorted(found, key=lambda o: (o.terms.decided_at, o.client_order_id))
+
+    @property
+    def prices(self) -> dict[Symbol, Decimal]:
+        """The marks."""
+        return {symbol: mark.price for symbol, mark in self.marks.items()}
+
+    @property
+    def equity(self) -> Decimal:
+        """Equity at the marks."""
+        return equity_at(self.books, self.prices)
+
+    def halt_level(self, at: datetime) -> HaltLevel:
+        """Return the level of the kill switch in force."""
+        return HaltLevel.NONE if self.halt is None else self.halt.level_at(at)
+
+    def snapshot(self, at: datetime) -> RiskSnapshot:
+        """Return what a decision at `at` is judged on."""
+        return compose(
+            self.account,
+            at=at,
+            books=self.books,
+            held=self.held,
+            orders=self.orders.values(),
+            trades=self.trades,
+            marks=self.marks,
+            halt=self.halt_level(at),
+            locks=self.locks,
+            floors=() if self.judge is None else self.judge.headroom().floors,
+            order_times=self.order_times,
+        )
+
+    def stamp(self, at: datetime) -> datetime:
+        """Return the instant of something decided at `at`: not before what was watched, nor before what is booked."""
+        newest = self.books.newest
+        instants = [at, self.watched_until or at]
+        if newest is not None:
+            instants.append(newest.at)
+        return max(instants)
+
+    # Orders
+
+    def take(self, event: OrderEvent) -> Order:
+        """Apply an event to its order; a fill waits to be booked. Raises EventRefusedError, and then nothing was applied."""
+        order = self.orders[ClientOrderId(event.client_order_id)]
+        if isinstance(event, OrderFilled):
+            self._check_trade_id(event)
+        after = apply(order, event)
+        if after is not order:
+            self.orders[order.client_order_id] = after
+            self.order_events.append(event)
+            if isinstance(event, OrderFilled):
+                self.unbooked.append(Fill.of(order.terms, event))
+        return after
+
+    def _check_trade_id(self, event: OrderFilled) -> None:
+        for other in self.orders.values():
+            if other.client_order_id != event.client_order_id and event.event_id in other.seen:
+                raise TradeConflictError(
+                    event.client_order_id, event.event_id, f"expected a trade of its own, was one of {other.client_order_id}"
+                )
+
+    def book(self, *, before: datetime | None = None) -> tuple[Fill, ...]:
+        """Book the waiting fills (those before an instant) in the order they happened, and return them."""
+        ready = sorted((f for f in self.unbooked if before is None or f.at < before), key=booking_order)
+        for fill in ready:
+            self._book(fill)
+            self.unbooked.remove(fill)
+        return tuple(ready)
+
+    def _book(self, entry: Entry) -> None:
+        try:
+            booked = record(self.books, entry)
+        except OutOfOrderError as late:
+            if not self._history:
+                raise RebookNeededError(str(late)) from late
+            booked = book(self.account.account, (*self._history, *self.entries, entry), self.books.standing_orders)
+            self._rebooked, self.disposals = True, []
+        self.books = booked.books
+        self.entries.append(entry)
+        self.disposals += booked.disposals
+
+    def report(self, events: Sequence[OrderEvent]) -> None:
+        """Take what a venue said of orders. What an order refuses is recorded, stops the account, and is not applied."""
+        for event in events:
+            order = self.orders.get(ClientOrderId(event.client_order_id))
+            if order is None:
+                self.refuse(event, f"{event.client_order_id}: expected an order of this account, was none")
+                continue
+            count, waiting = len(self.order_events), list(self.unbooked)
+            try:
+                self.take(event)
+                self.book()
+            except (EventRefusedError, EntryConflictError) as refused:
+                self.orders[order.client_order_id] = order
+                del self.order_events[count:]
+                self.unbooked = waiting
+                self.refuse(event, str(refused))
+
+    def refuse(self, event: OrderEvent, why: str) -> None:
+        """Record an event that fits no order, and stop the account."""
+        self.risk.append(
+            RiskEvent(RiskEventKind.EVENT_REFUSED, event.event_id[:200], self.at, event.kind, who=SIGNALBOX, detail=why[:500])
+        )
+        self.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, "EVENT_REFUSED", self.at))
+
+    def send(self, terms: OrderTerms, at: datetime, stop_loss: Decimal | None = None) -> Order:
+        """Write an order down, judge it at `at`, and let it through or refuse it; the paper venue answers at once.
+
+        An order that exists is returned as it is. `stop_loss`: where the position it opens is closed at the latest.
+        """
+        key = terms.client_order_id
+        if key in self.orders:
+            return self.orders[key]
+        begun = OrderInitialized(client_order_id=key, at=at, terms=terms)
+        order = self.orders[key] = initialise(begun)
+        self.order_events.append(begun)
+        self.orders.pop(key)  # it is judged before it works
+        facts = self.snapshot(at)
+        self.orders[key] = order
+        if self.account.mode is TradingMode.DRY_RUN:
+            return self.take(OrderDenied(client_order_id=key, at=at, reason=TradingMode.DRY_RUN.name))
+        decision = assess(proposed(order, stop_loss), facts, self.account.limits)
+        if isinstance(decision, RiskRefused):
+            self._deny(order, decision, at)
+            return self.orders[key]
+        self.take(OrderReleased(client_order_id=key, at=at))
+        self.order_times.append(at)
+        if self.is_live:
+            self.events.append(
+                ExecutionRequested(
+                    account=self.account.account,
+                    venue=self.account.venue,
+                    instruction=Instruction.SUBMIT,
+                    client_order_id=key,
+                    terms=terms,
+                    at=at,
+                    snapshot_id=facts.snapshot_id,
+                )
+            )
+            return self.orders[key]
+        submitted = self.take(OrderSubmitted(client_order_id=key, at=at))
+        return self.take(VENUE.answer(submitted, self.quantity(terms.symbol), draws(submitted, at)))
+
+    def _deny(self, order: Order, decision: RiskRefused, at: datetime) -> None:
+        key, terms = order.client_order_id, order.terms
+        self.take(OrderDenied(client_order_id=key, at=at, reason=decision.code))
+        self.refused(key, order, decision, at)
+        self.events.append(
+            OrderRefused(
+                account=self.account.account,
+                client_order_id=key,
+                symbol=terms.symbol,
+                side=terms.side,
+                at=at,
+                code=decision.code,
+                message=decision.message,
+            )
+        )
+
+    def refused(self, key: str, order: Order, decision: RiskRefused, at: datetime) -> None:
+        """Record a refusal of the interlocking."""
+        self.risk.append(
+            RiskEvent(
+                RiskEventKind.ORDER_REFUSED,
+                key,
+                at,
+                decision.code,
+                symbol=Symbol(order.terms.symbol),
+                limit=decision.limit,
+                value=decision.value,
+                detail=decision.message,
+                snapshot_id=decision.snapshot.snapshot_id,
+            )
+        )
+
+    def cancel(self, order: Order, request_id: str, at: datetime) -> None:
+        """Ask for a cancel, once at a time; nothing for an order that is over or being cancelled."""
+        if order.state.is_closed or order.pending_cancel is not None or not order.state.may_be_at_venue:
+            return
+        self.take(OrderCancelRequested(client_order_id=order.client_order_id, at=at, request_id=request_id))
+        if self.is_live:
+            self.ask(Instruction.CANCEL, order, request_id, at)
+
+    def ask(
+        self,
+        instruction: Instruction,
+        order: Order,
+        request_id: str,
+        at: datetime,
+        *,
+        quantity: Decimal | None = None,
+        limit_price: Decimal | None = None,
+        stop_price: Decimal | None = None,
+    ) -> None:
+        """Ask the edge for a cancel or replace."""
+        self.events.append(
+            ExecutionRequested(
+                account=self.account.account,
+                venue=self.account.venue,
+                instruction=instruction,
+                client_order_id=order.client_order_id,
+                terms=order.terms,
+                at=at,
+                venue_order_id=order.venue_order_id,
+                request_id=request_id,
+                quantity=quantity,
+                limit_price=limit_price,
+                stop_price=stop_price,
+            )
+        )
+
+    # The kill switch, and what is written down
+
+    def set_halt(self, halt: Halt) -> bool:
+        """Set the kill switch; False when what is in force is as strict and lasts as long. It is never made milder here."""
+        now = self.halt
+        if now is not None and now.level_at(halt.since) is not HaltLevel.NONE:
+            stricter = SEVERITY[halt.level] > SEVERITY[now.level]
+            longer = now.until is not None and (halt.until is None or halt.until > now.until)
+            if not stricter and not (longer and halt.level is now.level):
+                return False
+            if not longer:
+                halt = replace(halt, until=now.until)
+        self.halt = halt
+        self.halts.append(halt)
+        self.risk.append(
+            RiskEvent(
+                RiskEventKind.HALTED,
+                f"{halt.level}:{halt.since.isoformat()}",
+                halt.since,
+                halt.level,
+                who=halt.who,
+                detail=halt.why,
+            )
+        )
+        self.events.append(
+            TradingHalted(
+                account=self.account.account, level=halt.level, who=halt.who, why=halt.why, at=halt.since, until=halt.until
+            )
+        )
+        for order in self.open_orders():
+            if not order.terms.reduce_only:
+                self.cancel(order, f"halt-{halt.since.isoformat()}", max(halt.since, order.accepted_at or halt.since))
+        return True
+
+    def value(self, at: datetime) -> None:
+        """Add an equity snapshot at the marks."""
+        prices = self.prices
+        if all(symbol in prices for symbol in self.held):
+            self.equity_snapshots.append(snapshot(self.books, {str(s): p for s, p in prices.items()}, at))
+
+    def set_trade(self, trade: Trade, *, is_over: bool = False) -> None:
+        """Keep a trade as it is now."""
+        self.trade_rows[trade.entry] = trade
+        if is_over:
+            self.trades.pop(trade.symbol, None)
+        else:
+            self.trades[trade.symbol] = trade
+
+    def set_mark(self, symbol: Symbol, price: Decimal, at: datetime) -> None:
+        """Keep the newest price of a symbol."""
+        known = self.marks.get(symbol)
+        if known is None or known.at < at:
+            self.marks[symbol] = Mark(price, at)
+
+    def done(self) -> tuple[Desk, Changes]:
+        """Return the desk after the step, and what to commit."""
+        judged = None if self.judge is None or self.judge.day is None else self.judge.state().to_text()
+        desk = replace(
+            self.desk,
+            books=self.books,
+            at=self.at,
+            orders=MappingProxyType(self.orders),
+            trades=MappingProxyType(self.trades),
+            halt=self.halt,
+            locks=self.locks,
+            marks=MappingProxyType(self.marks),
+            watched_until=self.watched_until,
+            loss_rules=judged,
+            order_times=tuple(self.order_times),
+            warned=self.warned,
+            memory=self.memory,
+            compared_at=self.compared_at,
+        )
+        changes = Changes(
+            order_events=tuple(self.order_events),
+            entries=tuple(self.entries),
+            disposals=tuple(self.disposals),
+            trades=tuple(self.trade_rows.values()),
+            equity=tuple(self.equity_snapshots),
+            days=tuple(self.days),
+            risk=tuple(self.risk),
+            halts=tuple(self.halts),
+            locks=tuple(self.new_locks),
+            events=tuple(self.events),
+            rebooked=self._rebooked,
+        )
+        return pruned(desk, self.at), changes

@@ -1,0 +1,136 @@
+"""The risk snapshot of a desk, and its equity: what a pre-trade decision and a position's size are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from signalbox.exact import ZERO, exactly
+from signalbox.market.candles import Symbol
+from signalbox.orders.order import Order
+from signalbox.orders.terms import Side
+from signalbox.portfolio.account import Books
+from signalbox.risk.ftmo.judge import FtmoJudge, JudgeState
+from signalbox.risk.order import AccountId, OrderId, Position, ProposedOrder, WorkingOrder
+from signalbox.risk.order import Side as RiskSide
+from signalbox.risk.snapshot import HaltLevel, Lock, LossFloor, RiskSnapshot
+from signalbox.risk.snapshot import Mark as RiskMark
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.errors import AccountError
+from signalbox.trading.instruments import INSTRUMENTS
+from signalbox.trading.state import Desk, Mark, Trade
+
+
+def judge_of(account: TradingAccount, loss_rules: str | None) -> FtmoJudge | None:
+    """Return the judge of an account as its text says, a new one before the first step, None without rules."""
+    if account.rules is None:
+        return None
+    if loss_rules is None:
+        return FtmoJudge(account.rules, account.capital, phase=account.ftmo_phase)
+    return FtmoJudge.restore(account.rules, JudgeState.from_text(loss_rules))
+
+
+@exactly
+def equity_at(books: Books, prices: Mapping[Symbol, Decimal]) -> Decimal:
+    """Return balance plus what closing everything would bring. Raises AccountError when a position has no price."""
+    total = books.balance
+    for symbol, position in books.positions.items():
+        if position.quantity:
+            if symbol not in prices:
+                raise AccountError(f"{books.account}: expected a price of {symbol}, which it holds; watch its bars first")
+            total += position.unrealised(prices[Symbol(symbol)])
+    return total
+
+
+def equity_of(desk: Desk) -> Decimal:
+    """Return the equity at the desk's marks."""
+    return equity_at(desk.books, {symbol: mark.price for symbol, mark in desk.marks.items()})
+
+
+def proposed(order: Order, stop_loss: Decimal | None = None) -> ProposedOrder:
+    """Return an order as the checks see it. `stop_loss`: of the trade it opens."""
+    return ProposedOrder(
+        order_id=OrderId(order.client_order_id),
+        symbol=Symbol(order.terms.symbol),
+        side=RiskSide(order.terms.side.value),
+        quantity=order.fillable,
+        price=order.limit_price if order.limit_price is not None else order.stop_price,
+        stop_price=stop_loss,
+        reduce_only=order.terms.reduce_only,
+    )
+
+
+def risk_snapshot(desk: Desk, at: datetime) -> RiskSnapshot:
+    """Return everything a pre-trade decision about this account may look at, at `at`."""
+    judge = judge_of(desk.account, desk.loss_rules)
+    return compose(
+        desk.account,
+        at=at,
+        books=desk.books,
+        held={symbol: position.quantity for symbol, position in desk.books.positions.items()},
+        orders=desk.orders.values(),
+        trades=desk.trades,
+        marks=desk.marks,
+        halt=HaltLevel.NONE if desk.halt is None else desk.halt.level_at(at),
+        locks=desk.locks,
+        floors=() if judge is None else judge.headroom().floors,
+        order_times=desk.order_times,
+    )
+
+
+def compose(
+    account: TradingAccount,
+    *,
+    at: datetime,
+    books: Books,
+    held: Mapping[str, Decimal],
+    orders: Iterable[Order],
+    trades: Mapping[Symbol, Trade],
+    marks: Mapping[Symbol, Mark],
+    halt: HaltLevel,
+    locks: Iterable[Lock],
+    floors: tuple[LossFloor, ...],
+    order_times: Iterable[datetime],
+) -> RiskSnapshot:
+    """As `risk_snapshot`, from its parts. `held`: signed quantities, fills that are not booked yet included."""
+    stops = {trade.entry: trade.stop_loss for trade in trades.values()}
+    working = tuple(
+        WorkingOrder(proposed(order, stops.get(order.client_order_id)), order.fillable - order.filled)
+        for order in orders
+        if not order.state.is_closed and order.fillable > order.filled
+    )
+    return RiskSnapshot(
+        account=AccountId(account.account),
+        at=at,
+        account_at=at,
+        halt=halt,
+        locks=tuple(locks),
+        balance=books.balance,
+        accrued_costs=ZERO,
+        positions={
+            Symbol(symbol): _position(books, Symbol(symbol), quantity, trades, marks)
+            for symbol, quantity in held.items()
+            if quantity
+        },
+        working=working,
+        instruments=INSTRUMENTS,
+        marks={symbol: RiskMark(mark.price, mark.at) for symbol, mark in marks.items()},
+        floors=floors,
+        order_times=tuple(order_times),
+    )
+
+
+def _position(
+    books: Books, symbol: Symbol, quantity: Decimal, trades: Mapping[Symbol, Trade], marks: Mapping[Symbol, Mark]
+) -> Position:
+    booked = books.position(symbol)
+    average = booked.average_price if booked.quantity * quantity > 0 else None
+    trade = trades.get(symbol)
+    protected = trade is not None and (trade.side is Side.BUY) == (quantity > 0)
+    return Position(
+        symbol=symbol,
+        quantity=quantity,
+        average_price=average or marks[symbol].price,
+        stop_price=trade.stop_loss if trade is not None and protected else None,
+    )

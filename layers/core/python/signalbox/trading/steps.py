@@ -1,0 +1,406 @@
+"""The steps of an account: pure functions from a desk and what happened to the desk after it and the changes to commit.
+
+Every caller watches first: `watch` applies the bars that closed since the last step, so the outcome does not depend on
+which event arrives first. A step that comes again finds its own traces and changes nothing. No step reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace as replaced
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from signalbox.events import SignalGenerated
+from signalbox.market.candles import Bars, Symbol
+from signalbox.orders.events import OrderFilled, OrderUpdateRequested
+from signalbox.orders.identity import ClientOrderId, client_order_id
+from signalbox.orders.messages import ExecutionReported, Instruction, VenueViewReported, VenueViewRequested
+from signalbox.orders.order import Order
+from signalbox.orders.reconciliation import CancelStray, Record, Stop, reconcile
+from signalbox.orders.terms import Leg, OrderTerms, OrderType
+from signalbox.orders.transitions import OrderState
+from signalbox.orders.venue_view import LocalView, VenueOrder, VenueTrade, VenueView
+from signalbox.portfolio.entries import Entry
+from signalbox.risk.assess import assess
+from signalbox.risk.decision import RiskRefused
+from signalbox.risk.ftmo.state import AccountStatus
+from signalbox.risk.order import OrderId, ProposedOrder
+from signalbox.risk.order import Side as RiskSide
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.account import TradingMode
+from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
+from signalbox.trading.entry import ENTRY_BARS, HeldBack, edge_is_below_cost, first_objection, plan, volatility
+from signalbox.trading.errors import CommandError, NotWatchedError
+from signalbox.trading.events import TradingResumed
+from signalbox.trading.exits import tend
+from signalbox.trading.instruments import INSTRUMENTS
+from signalbox.trading.sheet import SIGNALBOX, Sheet
+from signalbox.trading.snapshot import equity_of, judge_of, risk_snapshot
+from signalbox.trading.state import Desk, Halt, Trade, TradeState
+from signalbox.trading.watching import Candles, tell_reported, watch_bars
+
+STALE_AFTER: Final = timedelta(minutes=10)  # without a bar of what is held
+SETTLE: Final = timedelta(seconds=30)  # how long a venue may take to know an order it was sent
+COMPARE_EVERY: Final = timedelta(minutes=5)
+ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent has no answer
+COMPARED_WITHIN: Final = timedelta(minutes=15)  # for a live account that takes new risk
+LOOK_BACK: Final = timedelta(days=1)  # of a first comparison
+Step = tuple[Desk, Changes]
+
+__all__ = [
+    "ENTRY_BARS",
+    "cancel",
+    "compare",
+    "enter",
+    "halt",
+    "needs_comparison",
+    "replace",
+    "report",
+    "request_view",
+    "resume",
+    "risk_snapshot",
+    "submit",
+    "watch",
+]
+
+
+def watch(desk: Desk, candles: Candles, at: datetime, *, stale_after: timedelta = STALE_AFTER) -> Step:
+    """Apply the bars with watched_until < close_time <= at, minute by minute: fills, worst prices, rules, what is to be left.
+
+    candles: by symbol, oldest first; bars that were watched are passed over. A desk that `is_idle` needs only the newest bar
+    of each symbol. Leaves one equity snapshot at `at`, the first time it is called for that instant.
+    """
+    sheet = Sheet(desk, at)
+    watch_bars(sheet, candles, stale_after)
+    if desk.at is None or at > desk.at:
+        sheet.value(at)
+    return sheet.done()
+
+
+def enter(desk: Desk, signal: SignalGenerated, bars: Bars, at: datetime) -> Step:  # noqa: PLR0911 - one reason a line
+    """Follow a signal with an entry order, or record why not. `bars`: of its symbol, the newest ENTRY_BARS or more.
+
+    Raises NotWatchedError for an account with something at stake that has not watched the bars up to the decision.
+    """
+    account, symbol = desk.account, Symbol(signal.symbol)
+    key = _entry_key(desk, signal)
+    if key in desk.orders or signal.direction == "HOLD":
+        return desk, NOTHING
+    if not desk.is_idle and desk.watched_until is None:
+        raise NotWatchedError(f"{account.account}: expected the bars until {signal.decided_at} to be watched, were none")
+    at = at if desk.at is None else max(at, desk.at)
+    objection = first_objection(account, signal, at, is_traded=symbol in desk.trades or _is_held(desk, symbol))
+    if objection is not None:
+        return _held_back(desk, signal, objection, at)
+    if account.mode is TradingMode.LIVE and (desk.compared_at is None or at - desk.compared_at > COMPARED_WITHIN):
+        return _held_back(desk, signal, HeldBack.NOT_COMPARED, at)
+    move = volatility(bars, signal.decided_at, signal.horizon_minutes)
+    if not move:
+        return _held_back(desk, signal, HeldBack.VOLATILITY_UNKNOWN, at)
+    if edge_is_below_cost(account.policy, signal, move):
+        return _held_back(desk, signal, HeldBack.EDGE_BELOW_COST, at)
+    instrument = INSTRUMENTS.get(symbol)
+    wanted = None if instrument is None else plan(account, signal, instrument, move, equity_of(desk))
+    if wanted is None:
+        return _held_back(desk, signal, HeldBack.BELOW_MINIMUM_SIZE, at)
+    if account.mode is TradingMode.DRY_RUN:
+        return _held_back(desk, signal, HeldBack.DRY_RUN, at)
+    sheet = Sheet(desk, at)
+    order = sheet.send(wanted.terms, at if sheet.is_live else sheet.stamp(signal.decided_at), wanted.stop_loss)
+    if not order.state.is_closed:
+        sheet.set_trade(
+            Trade(
+                entry=key,
+                symbol=symbol,
+                side=wanted.terms.side,
+                decided_at=signal.decided_at,
+                deployment=signal.deployment,
+                stage=signal.stage,
+                state=TradeState.ENTERING,
+                stop_loss=wanted.stop_loss,
+                take_profit=wanted.take_profit,
+                deadline=wanted.deadline,
+            )
+        )
+    return sheet.done()
+
+
+def _entry_key(desk: Desk, signal: SignalGenerated) -> ClientOrderId:
+    return client_order_id(
+        account=desk.account.account,
+        strategy=desk.account.strategy,
+        symbol=signal.symbol,
+        decided_at=signal.decided_at,
+        leg=Leg.ENTRY,
+    )
+
+
+def _is_held(desk: Desk, symbol: Symbol) -> bool:
+    return bool(desk.books.position(symbol).quantity)
+
+
+def _held_back(desk: Desk, signal: SignalGenerated, why: HeldBack, at: datetime) -> Step:
+    line = RiskEvent(RiskEventKind.SIGNAL_HELD_BACK, signal.event_id, at, why, symbol=Symbol(signal.symbol))
+    return replaced(desk, at=at), Changes(risk=(line,))
+
+
+def submit(desk: Desk, terms: OrderTerms | Sequence[OrderTerms], at: datetime) -> Step:
+    """Send orders that somebody wants, judged one after the other with those before them working.
+
+    An order that exists changes nothing. Raises CommandError for terms of another account.
+    """
+    sheet = Sheet(desk, at)
+    wanted = (terms,) if isinstance(terms, OrderTerms) else tuple(terms)
+    if all(one.client_order_id in desk.orders for one in wanted):
+        return desk, NOTHING
+    for one in wanted:
+        if one.account != desk.account.account:
+            raise CommandError(f"expected an order of {desk.account.account}, was of {one.account}")
+        if sheet.at >= one.send_before:
+            raise CommandError(f"expected an order to send before {one.send_before.isoformat()}, was {sheet.at.isoformat()}")
+        sheet.send(one, sheet.at if sheet.is_live else sheet.stamp(sheet.at))
+    return sheet.done()
+
+
+def cancel(desk: Desk, key: ClientOrderId, request_id: str, at: datetime) -> Step:
+    """Ask for an order to be taken back. One that is over, or is being cancelled, is left as it is.
+
+    Raises CommandError for an order that is not on the desk.
+    """
+    order = _known(desk, key)
+    if order.state.is_closed or order.pending_cancel is not None:
+        return desk, NOTHING
+    sheet = Sheet(desk, at)
+    sheet.cancel(order, request_id, sheet.at)
+    return sheet.done()
+
+
+def replace(
+    desk: Desk,
+    key: ClientOrderId,
+    request_id: str,
+    at: datetime,
+    *,
+    quantity: Decimal | None = None,
+    limit_price: Decimal | None = None,
+    stop_price: Decimal | None = None,
+) -> Step:
+    """Ask for an open order to be changed; what is None stays. It is judged as the order it would become.
+
+    Raises CommandError for an order that is not on the desk or cannot be changed now.
+    """
+    order = _known(desk, key)
+    event = OrderUpdateRequested(
+        client_order_id=key, at=at, request_id=request_id, quantity=quantity, limit_price=limit_price, stop_price=stop_price
+    )
+    if event.event_id in order.seen:
+        return desk, NOTHING
+    total = order.quantity if quantity is None else quantity
+    _check_change(order, total, limit_price, stop_price)
+    sheet = Sheet(desk, at)
+    del sheet.orders[key]
+    changed = ProposedOrder(
+        order_id=OrderId(key),
+        symbol=Symbol(order.terms.symbol),
+        side=RiskSide(order.terms.side.value),
+        quantity=total - order.filled,
+        price=limit_price or stop_price or order.limit_price or order.stop_price,
+        reduce_only=order.terms.reduce_only,
+    )
+    decision = assess(changed, sheet.snapshot(sheet.at), desk.account.limits)
+    sheet.orders[key] = order
+    if isinstance(decision, RiskRefused):
+        sheet.refused(f"{key}:{request_id}", order, decision, sheet.at)
+        return sheet.done()
+    sheet.take(event)
+    if sheet.is_live:
+        sheet.ask(
+            Instruction.REPLACE,
+            order,
+            request_id,
+            sheet.at,
+            quantity=quantity,
+            limit_price=limit_price,
+            stop_price=stop_price,
+        )
+    return sheet.done()
+
+
+def _check_change(order: Order, total: Decimal, limit_price: Decimal | None, stop_price: Decimal | None) -> None:
+    if order.state not in {OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED}:
+        raise CommandError(f"{order.client_order_id}: expected an order at the venue and nothing pending, was {order.state}")
+    if total <= order.filled:
+        raise CommandError(f"{order.client_order_id}: expected a quantity above the filled {order.filled}, was {total}")
+    wrong_limit = limit_price is not None and order.terms.type is not OrderType.LIMIT
+    wrong_stop = stop_price is not None and order.terms.type is not OrderType.STOP
+    if wrong_limit or wrong_stop:
+        raise CommandError(f"{order.client_order_id}: expected a price that a {order.terms.type} order has")
+
+
+def _known(desk: Desk, key: ClientOrderId) -> Order:
+    order = desk.orders.get(key)
+    if order is None:
+        raise CommandError(f"{desk.account.account}: expected an order on the desk, was {key}")
+    return order
+
+
+def report(desk: Desk, reported: ExecutionReported, entries: Sequence[Entry] = ()) -> Step:
+    """Take what a venue did to an order. The order has to be on the desk, however old; the ledger loads it by its id.
+
+    What an order refuses (an overfill, a conflicting trade, an illegal move) is recorded and stops the account, and nothing
+    of it is applied. Raises RebookNeededError when a fill is older than the newest booked entry: call again with all
+    `entries` of the account.
+    """
+    sheet = Sheet(desk, reported.reported_at, entries)
+    sheet.report(reported.events)
+    return _after_reports(sheet)
+
+
+def _after_reports(sheet: Sheet) -> Step:
+    if not sheet.order_events and not sheet.risk:
+        return sheet.desk, NOTHING
+    for event in sheet.order_events:
+        if isinstance(event, OrderFilled):
+            tell_reported(sheet, event.at, opened=not sheet.orders[ClientOrderId(event.client_order_id)].terms.reduce_only)
+    _leave_late_entries(sheet)
+    tend(sheet, sheet.at)
+    return sheet.done()
+
+
+def _leave_late_entries(sheet: Sheet) -> None:
+    """Close what an entry filled after its trade was over: nothing stands behind it."""
+    filled = {e.client_order_id for e in sheet.order_events if isinstance(e, OrderFilled)}
+    traded = {trade.entry for trade in sheet.trades.values()}
+    for key in sorted(filled - traded):
+        order = sheet.orders[ClientOrderId(key)]
+        terms = order.terms
+        if terms.leg is not Leg.ENTRY or terms.strategy != sheet.account.strategy or Symbol(terms.symbol) in sheet.trades:
+            continue
+        sheet.set_trade(
+            Trade(
+                entry=order.client_order_id,
+                symbol=Symbol(terms.symbol),
+                side=terms.side,
+                decided_at=terms.decided_at,
+                deployment="late-fill",
+                stage="active",
+                state=TradeState.OPEN,
+                stop_loss=order.average_price or Decimal(1),
+                take_profit=None,
+                deadline=sheet.at,
+                opened_at=order.trades[-1].at,
+                exit_leg=Leg.EXIT,
+            )
+        )
+
+
+def needs_comparison(desk: Desk, at: datetime) -> bool:
+    """Whether a live account should be compared with its venue now: never yet, a while ago, or something has no answer."""
+    if desk.account.mode is not TradingMode.LIVE:
+        return False
+    if desk.compared_at is None or at - desk.compared_at >= COMPARE_EVERY:
+        return True
+    return at - desk.compared_at >= ASK_AGAIN and any(order.is_ambiguous for order in desk.orders.values())
+
+
+def request_view(desk: Desk, at: datetime) -> Step:
+    """Ask the venue what it has of the account."""
+    open_orders = [order for order in desk.orders.values() if not order.state.is_closed]
+    sent = [order.submitted_at for order in open_orders if order.submitted_at is not None]
+    request = VenueViewRequested(
+        account=desk.account.account,
+        venue=desk.account.venue,
+        at=at,
+        since=min([*sent, desk.compared_at or at - LOOK_BACK]),
+        orders=tuple(sorted(order.client_order_id for order in open_orders)),
+        symbols=tuple(sorted({*INSTRUMENTS, *desk.books.positions, *(o.terms.symbol for o in desk.orders.values())})),
+    )
+    return desk, Changes(events=(request,))
+
+
+def compare(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = ()) -> Step:
+    """Compare the ledger with what the venue has: record what was missed, cancel strays, stop for what nothing explains.
+
+    A view that is older than what is known here compares nothing. The orders its trades name have to be on the desk.
+    Raises RebookNeededError as `report` does.
+    """
+    newest = [t.at for o in desk.orders.values() for t in o.trades] + [
+        o.submitted_at for o in desk.orders.values() if o.submitted_at
+    ]
+    if any(instant > viewed.asked_at for instant in newest):
+        return desk, NOTHING
+    sheet = Sheet(desk, viewed.asked_at, entries)
+    positions = {symbol: p.quantity for symbol, p in desk.books.positions.items() if p.quantity}
+    local = LocalView(desk.account.account, tuple(desk.orders.values()), positions)
+    found = reconcile(local, _view(viewed), settle=SETTLE)
+    sheet.report(found.events)
+    for action in found.actions:
+        match action:
+            case Stop():
+                sheet.risk.append(
+                    RiskEvent(
+                        RiskEventKind.DIFFERENCE,
+                        f"{action.difference}:{action.subject}:{viewed.asked_at.isoformat()}",
+                        sheet.at,
+                        action.difference,
+                        limit=action.ledger,
+                        value=action.venue,
+                        detail=action.subject,
+                    )
+                )
+                sheet.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, f"{action.difference} {action.subject}", sheet.at))
+            case CancelStray():
+                stray = sheet.orders[ClientOrderId(action.order.client_order_id or "")]
+                sheet.ask(Instruction.CANCEL, stray, f"stray-{viewed.asked_at.isoformat()}", sheet.at)
+            case Record():
+                event = action.event
+                sheet.risk.append(
+                    RiskEvent(RiskEventKind.RECONCILED, event.event_id, sheet.at, event.kind, detail=event.client_order_id)
+                )
+            case _:  # Wait: the next comparison tells
+                pass
+    sheet.compared_at = viewed.asked_at
+    _after_reports(sheet)
+    return sheet.done()
+
+
+def _view(viewed: VenueViewReported) -> VenueView:
+    return VenueView(
+        asked_at=viewed.asked_at,
+        orders=tuple(VenueOrder(**order.model_dump()) for order in viewed.orders),
+        trades=tuple(VenueTrade(**trade.model_dump()) for trade in viewed.trades),
+        positions=viewed.positions,
+    )
+
+
+def halt(  # noqa: PLR0917 - who, why and when read in this order
+    desk: Desk, level: HaltLevel, who: str, why: str, at: datetime, until: datetime | None = None
+) -> Step:
+    """Set the kill switch; FLATTEN also closes everything. One that is milder than what is in force changes nothing.
+
+    Working orders that are not reductions are cancelled. Raises CommandError for NONE: that is `resume`.
+    """
+    if level is HaltLevel.NONE:
+        raise CommandError("expected a level that stops something, was NONE; resume releases the kill switch")
+    sheet = Sheet(desk, at)
+    if not sheet.set_halt(Halt(level, who, why, sheet.at, until)):
+        return desk, NOTHING
+    tend(sheet, sheet.stamp(sheet.at))
+    return sheet.done()
+
+
+def resume(desk: Desk, who: str, why: str, at: datetime) -> Step:
+    """Release the kill switch. Raises CommandError while a loss rule is broken: a breach is final."""
+    if desk.halt is None:
+        return desk, NOTHING
+    judge = judge_of(desk.account, desk.loss_rules)
+    if judge is not None and judge.status is AccountStatus.BREACHED:
+        broken = ", ".join(judge.breaches)
+        raise CommandError(f"{desk.account.account}: expected no broken rule, was {broken}; a breach is final")
+    sheet = Sheet(desk, at)
+    sheet.halt = None
+    sheet.risk.append(RiskEvent(RiskEventKind.RESUMED, sheet.at.isoformat(), sheet.at, desk.halt.level, who=who, detail=why))
+    sheet.events.append(TradingResumed(account=desk.account.account, who=who, why=why, at=sheet.at))
+    return sheet.done()

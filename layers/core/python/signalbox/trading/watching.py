@@ -1,0 +1,328 @@
+"""The bars of a desk, applied in time order, minute by minute over all symbols. The only place where prices meet an account.
+
+In one minute: working paper orders and the exits of paper trades trade, worst first; the account is judged at the worst
+prices of what it holds, then at the closes; midnight, if the minute ends with it; internal stops; protections; and what is
+to be left is left. A minute waits until every symbol with something at stake has a bar of it or a later one, so a part of
+the data that comes late changes nothing; a symbol that stays away longer than `stale_after` stops the account instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
+from signalbox.orders.events import OrderFilled
+from signalbox.orders.paper.barriers import BarrierHit, Bracket, EntryTiming, barrier_fill, barrier_hit
+from signalbox.orders.terms import Leg
+from signalbox.portfolio.entries import Fill
+from signalbox.risk.ftmo.headroom import SEVERITY as STOP_SEVERITY
+from signalbox.risk.ftmo.headroom import StopLevel
+from signalbox.risk.ftmo.state import AccountBreach
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.changes import RiskEvent, RiskEventKind
+from signalbox.trading.events import RiskWarning, RuleBreached, TargetReached
+from signalbox.trading.exits import exits_of, held_by, send_exit, tend
+from signalbox.trading.paper import INSIDE, VENUE, draws, half_spread, stamped
+from signalbox.trading.pauses import remember_equity
+from signalbox.trading.sheet import SIGNALBOX, Sheet
+from signalbox.trading.snapshot import equity_at
+from signalbox.trading.state import Halt, Trade
+
+STALE_DATA: Final = "STALE_DATA"
+Candles = Mapping[Symbol, Sequence[Candle]]
+
+
+def watch_bars(sheet: Sheet, candles: Candles, stale_after: timedelta) -> None:
+    """Apply what closed after `watched_until` and at or before the sheet's instant."""
+    since, at = sheet.watched_until, sheet.at
+    minutes: dict[datetime, dict[Symbol, Candle]] = {}
+    newest: dict[Symbol, datetime] = {}
+    for symbol, bars in candles.items():
+        for bar in reversed(bars):
+            close = bar.open_time + ONE_MINUTE
+            if since is not None and close <= since:
+                break
+            if close <= at:
+                minutes.setdefault(close, {})[symbol] = bar
+                if newest.get(symbol, close) <= close:
+                    newest[symbol] = close
+    closes = sorted(minutes)
+    for i, close in enumerate(closes):
+        at_stake = _at_stake(sheet)
+        if not at_stake:
+            _pass_over(sheet, [minutes[c] for c in closes[i:]], closes[-1])
+            break
+        if any(_waits(sheet, symbol, newest, close, stale_after) for symbol in at_stake):
+            break
+        _minute(sheet, close, minutes[close])
+    if sheet.judge is not None and sheet.judge.day is None:
+        advance(sheet, sheet.watched_until or at)
+    _look_for_gaps(sheet, stale_after)
+    tend(sheet, sheet.stamp(at))
+
+
+def _at_stake(sheet: Sheet) -> set[str]:
+    return {
+        *(symbol for symbol, position in sheet.books.positions.items() if position.quantity),
+        *sheet.trades,
+        *(order.terms.symbol for order in sheet.orders.values() if not order.state.is_closed),
+    }
+
+
+def _waits(sheet: Sheet, symbol: str, newest: Mapping[Symbol, datetime], close: datetime, stale_after: timedelta) -> bool:
+    """Whether a minute has to wait for a symbol: it has no bar as late, and is not given up yet."""
+    known = newest.get(Symbol(symbol))
+    if known is None:
+        mark = sheet.marks.get(Symbol(symbol))
+        known = mark.at if mark is not None else sheet.watched_until
+    return known is not None and known < close and sheet.at - known <= stale_after
+
+
+def _pass_over(sheet: Sheet, minutes: Sequence[Mapping[Symbol, Candle]], until: datetime) -> None:
+    """Nothing is held and nothing works: only the newest prices and the midnights count."""
+    missing = {symbol for bars in minutes for symbol in bars}
+    for bars in reversed(minutes):
+        for symbol in missing & bars.keys():
+            sheet.set_mark(symbol, bars[symbol].close, bars[symbol].close_time)
+        missing -= bars.keys()
+        if not missing:
+            break
+    advance(sheet, until)
+    sheet.watched_until = until
+
+
+def _minute(sheet: Sheet, close: datetime, bars: Mapping[Symbol, Candle]) -> None:
+    before = sheet.equity if _is_priced(sheet) else None
+    if not sheet.is_live:
+        _trade(sheet, bars)
+    inside = close - INSIDE
+    opened = _book(sheet, inside, bars)
+    prices = sheet.prices
+    stopped = {fill.symbol: fill.price for fill in sheet.unbooked}
+    for symbol, quantity in sheet.books.positions.items():
+        bar = bars.get(Symbol(symbol))
+        if bar is not None and quantity.quantity:
+            worst = bar.low if quantity.quantity > 0 else bar.high
+            if symbol in stopped and _was_stopped(sheet, symbol):
+                worst = stopped[symbol]  # it was gone before the bar went further
+            prices[Symbol(symbol)] = worst
+    worst_equity = _told(sheet, inside, prices, opened=opened)
+    opened_inside = _book(sheet, None, bars)
+    for symbol, bar in bars.items():
+        sheet.set_mark(symbol, bar.close, close)
+    equity = _told(sheet, inside, sheet.prices, opened=opened_inside)
+    sheet.watched_until = close
+    advance(sheet, close)
+    if equity is not None:
+        if before is not None and (not sheet.memory.peaks or sheet.memory.peaks[-1].at < close - ONE_MINUTE):
+            remember_equity(sheet, close - ONE_MINUTE, before)
+        remember_equity(sheet, close, equity)
+    _use_of_limits(sheet, close, worst_equity)
+    tend(sheet, close)
+
+
+def _is_priced(sheet: Sheet) -> bool:
+    return all(symbol in sheet.marks for symbol in sheet.held)
+
+
+def _was_stopped(sheet: Sheet, symbol: str) -> bool:
+    trade = sheet.trades.get(Symbol(symbol))
+    if trade is None:
+        return False
+    return any(order.terms.leg is Leg.STOP_LOSS and order.trades for order in exits_of(sheet, trade))
+
+
+# The paper venue
+
+
+def _trade(sheet: Sheet, bars: Mapping[Symbol, Candle]) -> None:
+    """Let a minute do to working orders and to the exits of trades what it does; fills wait to be booked."""
+    for symbol in sorted(bars):
+        bar = bars[symbol]
+        for order in sheet.open_orders(symbol):
+            rng = draws(order, bar.open_time)
+            for event in VENUE.match(order, bar, sheet.quantity(symbol), rng):
+                sheet.take(stamped(event, bar))
+        trade = sheet.trades.get(symbol)
+        if trade is not None and sheet.orders[trade.entry].filled:
+            _leave_by_barrier(sheet, trade, bar)
+
+
+def _leave_by_barrier(sheet: Sheet, trade: Trade, bar: Candle) -> None:
+    held = held_by(sheet, trade)
+    if not held or any(
+        not order.state.is_closed and order.accepted_at is not None and order.accepted_at <= bar.open_time
+        for order in exits_of(sheet, trade)
+    ):
+        return
+    entry = sheet.orders[trade.entry]
+    first = entry.trades[0].at
+    entered = first.replace(second=0, microsecond=0)
+    hit = barrier_hit(
+        Bracket(
+            side=trade.side,
+            entry_bar=entered,
+            timing=EntryTiming.AT_OPEN,
+            stop_loss=trade.stop_loss,
+            take_profit=trade.take_profit,
+            deadline=trade.deadline,
+        ),
+        bar,
+        half_spread(bar),
+    )
+    if hit is not None:
+        _take_barrier(sheet, trade, hit, bar, held)
+
+
+def _take_barrier(sheet: Sheet, trade: Trade, hit: BarrierHit, bar: Candle, held: Decimal) -> None:
+    """The exit passes the state machine and the checks like any order, and fills whole in the same bar."""
+    at = max(bar.open_time, sheet.orders[trade.entry].trades[-1].at)
+    order = send_exit(sheet, trade, hit.leg, held, at)
+    if order.accepted_at is None or order.state.is_closed:
+        return  # refused: tend() takes the next leg
+    fill = stamped(barrier_fill(VENUE, order, hit, bar, draws(order, bar.open_time)), bar)
+    if isinstance(fill, OrderFilled) and fill.at < at:
+        fill = fill.model_copy(update={"at": at})
+    sheet.take(fill)
+
+
+def _book(sheet: Sheet, before: datetime | None, bars: Mapping[Symbol, Candle]) -> bool:
+    """Book what waits, mark what traded where no bar was seen before, and say whether a position was opened."""
+    opened = False
+    for fill in sorted(sheet.unbooked, key=lambda f: f.at):
+        if before is None or fill.at < before:
+            opened |= _opens(sheet, fill)
+            if Symbol(fill.symbol) not in sheet.marks:
+                sheet.set_mark(Symbol(fill.symbol), fill.price, bars[Symbol(fill.symbol)].open_time)
+    sheet.book(before=before)
+    return opened
+
+
+def _opens(sheet: Sheet, fill: Fill) -> bool:
+    return sheet.books.position(fill.symbol).quantity * fill.signed_quantity >= 0
+
+
+# The rules
+
+
+def _told(sheet: Sheet, at: datetime, prices: Mapping[Symbol, Decimal], *, opened: bool) -> Decimal | None:
+    """Tell the judge, and return the equity at these prices."""
+    if any(symbol not in prices for symbol in sheet.held):
+        return None
+    equity = equity_at(sheet.books, prices)
+    tell(sheet, at, equity, opened=opened)
+    return equity
+
+
+def tell(sheet: Sheet, at: datetime, equity: Decimal, *, opened: bool) -> None:
+    """Tell the judge an equity, after the midnights before it."""
+    judge = sheet.judge
+    if judge is None:
+        return
+    advance(sheet, at)
+    now = judge.now
+    was_reached = judge.target_reached_at
+    breaches = judge.tell(
+        at if now is None else max(at, now),
+        balance=sheet.books.balance,
+        equity=equity,
+        is_flat=not sheet.held,
+        opened=opened,
+    )
+    _broken(sheet, breaches)
+    if was_reached is None and judge.target_reached_at is not None:
+        sheet.events.append(
+            TargetReached(
+                account=sheet.account.account, phase=judge.phase_name, at=judge.target_reached_at, balance=sheet.books.balance
+            )
+        )
+
+
+def advance(sheet: Sheet, to: datetime) -> None:
+    """Let the judge's days end up to an instant; each leaves its row and an equity snapshot."""
+    judge = sheet.judge
+    if judge is None:
+        return
+    now = judge.now
+    if now is not None and to < now:
+        return
+    while judge.next_midnight is not None and judge.next_midnight <= to:
+        midnight, known = judge.next_midnight, len(judge.finished_days)
+        _broken(sheet, judge.advance(midnight))
+        sheet.days += judge.finished_days[known:]
+        sheet.value(midnight)
+        today = judge.day
+        sheet.warned = frozenset(key for key in sheet.warned if key.endswith(f":{today}"))
+    _broken(sheet, judge.advance(to))
+
+
+def _broken(sheet: Sheet, breaches: Sequence[AccountBreach]) -> None:
+    for breach in breaches:
+        sheet.risk.append(
+            RiskEvent(
+                RiskEventKind.LIMIT_BREACHED, breach.rule, breach.time, breach.rule, limit=breach.limit, value=breach.equity
+            )
+        )
+        sheet.events.append(
+            RuleBreached(
+                account=sheet.account.account, rule=breach.rule, at=breach.time, limit=breach.limit, equity=breach.equity
+            )
+        )
+        sheet.set_halt(Halt(HaltLevel.FLATTEN, SIGNALBOX, f"{breach.rule} broken", breach.time))
+
+
+def _use_of_limits(sheet: Sheet, at: datetime, worst: Decimal | None) -> None:
+    """Warn of each level a loss limit's use has reached, once a day, and flatten at the last."""
+    judge = sheet.judge
+    if judge is None or worst is None:
+        return
+    stops = judge.rules.stops
+    for rule in judge.headroom().rules:
+        used = max(rule.reference - worst, Decimal(0))
+        for share, level in ((stops.alert, StopLevel.ALERT), (stops.block, StopLevel.BLOCK), (stops.flatten, StopLevel.FLATTEN)):
+            key = f"{rule.rule}:{level}:{judge.day}"
+            if used < share * rule.amount or key in sheet.warned:
+                continue
+            sheet.warned |= {key}
+            sheet.risk.append(
+                RiskEvent(RiskEventKind.LIMIT_USED, key, at, rule.rule, limit=rule.amount, value=used, detail=level)
+            )
+            sheet.events.append(
+                RiskWarning(
+                    account=sheet.account.account,
+                    rule=rule.rule,
+                    level=level,
+                    at=at,
+                    day=str(judge.day),
+                    used=used,
+                    amount=rule.amount,
+                    equity=worst,
+                    limit=rule.limit,
+                )
+            )
+            if STOP_SEVERITY[level] >= STOP_SEVERITY[StopLevel.FLATTEN]:
+                sheet.set_halt(Halt(HaltLevel.FLATTEN, SIGNALBOX, f"{rule.rule} used to {share:.0%}", at))
+
+
+def _look_for_gaps(sheet: Sheet, stale_after: timedelta) -> None:
+    """Stop an account that holds what it cannot see. The halt stays until somebody resumes."""
+    lost = []
+    for symbol in sorted(_at_stake(sheet)):
+        mark = sheet.marks.get(Symbol(symbol))
+        trade = sheet.trades.get(Symbol(symbol))
+        seen = mark.at if mark is not None else (trade.decided_at if trade is not None else sheet.watched_until)
+        if seen is None or sheet.at - seen > stale_after:
+            lost.append(symbol)
+    if not lost:
+        return
+    sheet.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, f"{STALE_DATA} {', '.join(lost)}", sheet.at))
+    advance(sheet, sheet.at)
+
+
+def tell_reported(sheet: Sheet, fill_at: datetime, *, opened: bool) -> None:
+    """Tell the judge of fills that a venue reported, at the marks."""
+    if sheet.judge is not None and _is_priced(sheet):
+        tell(sheet, fill_at, sheet.equity, opened=opened)

@@ -1,0 +1,107 @@
+"""A small market, accounts and signals for the tests of trading; each argument is what the test is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from signalbox.events import SignalGenerated
+from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
+from signalbox.trading import steps
+from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
+from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.state import Desk, opened
+
+BTC, ETH, SOL = Symbol("BTC-USD"), Symbol("ETH-USD"), Symbol("SOL-USD")
+START = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
+BASE = {BTC: Decimal(60_000), ETH: Decimal(3_000), SOL: Decimal(100)}
+Market = Mapping[Symbol, Sequence[Candle]]
+
+
+def bar(symbol: Symbol, open_time: datetime, first: str | Decimal, **changes: str | Decimal) -> Candle:
+    """A bar that opens at `first` and stays there unless told otherwise."""
+    prices = {name: Decimal(changes.get(name, first)) for name in ("open", "high", "low", "close")}
+    prices["high"] = max(prices.values())
+    prices["low"] = min(prices.values())
+    return Candle(symbol, open_time, prices["open"], prices["high"], prices["low"], prices["close"], Decimal(10))
+
+
+def wave(symbol: Symbol, since: datetime, count: int) -> list[Candle]:
+    """`count` bars from `since`, each a small deterministic move: about 0.05 % a minute."""
+    found = []
+    for i in range(count):
+        at = since + ONE_MINUTE * i
+        minute = int(at.timestamp()) // 60 + len(symbol)
+        first, last = (_price(symbol, minute + k) for k in (0, 1))
+        span = first / 4_000
+        found.append(Candle(symbol, at, first, max(first, last) + span, min(first, last) - span, last, Decimal(5 + minute % 7)))
+    return found
+
+
+def _price(symbol: Symbol, minute: int) -> Decimal:
+    steps_up = (minute * 7919 % 13) - 6 + (minute // 5) % 9
+    return (BASE[symbol] * (Decimal(1) + Decimal(steps_up) / 10_000)).quantize(Decimal("0.01"))
+
+
+def flat(symbol: Symbol, since: datetime, count: int, price: str | Decimal) -> list[Candle]:
+    """`count` bars that do not move."""
+    return [bar(symbol, since + ONE_MINUTE * i, price) for i in range(count)]
+
+
+def history(symbol: Symbol = BTC, until: datetime = START, count: int = 300) -> Bars:
+    """The bars a volatility is measured on."""
+    return Bars.from_candles(symbol, wave(symbol, until - ONE_MINUTE * count, count))
+
+
+def paper(kind: str = "paper-100k", policy: Any = DIR60_STANDARD) -> TradingAccount:
+    """An account by its name."""
+    return account_named(kind, market="coinbase", policy=policy)
+
+
+def desk_at(account: TradingAccount, at: datetime = START, prices: Mapping[Symbol, Decimal] = BASE) -> Desk:
+    """A new desk that has watched one flat bar of every symbol."""
+    desk = opened(account, at - timedelta(hours=1))
+    seen = {symbol: [bar(symbol, at - ONE_MINUTE, price)] for symbol, price in prices.items()}
+    return steps.watch(desk, seen, at)[0]
+
+
+def signal(symbol: Symbol = BTC, at: datetime = START, direction: str = "BUY", **changes: Any) -> SignalGenerated:
+    """An issued signal of an active model."""
+    facts = {
+        "symbol": symbol,
+        "decided_at": at,
+        "deployment": "starter-1",
+        "stage": "active",
+        "direction": direction,
+        "tier": "HIGH",
+        "issued": True,
+        "late": False,
+        "probability_up": 0.6 if direction == "BUY" else 0.4,
+        "confidence": 0.6,
+        "price": BASE[symbol],
+        "horizon_minutes": 60,
+        "schema_name": "s",
+        "schema_hash": "h",
+    }
+    return SignalGenerated.model_validate(facts | changes)
+
+
+def watched(desk: Desk, market: Market, until: datetime, every: int = 1) -> tuple[Desk, Changes]:
+    """Watch a market up to an instant, `every` minutes at a time."""
+    changes, at = NOTHING, desk.watched_until or START
+    while at < until:
+        at = min(at + ONE_MINUTE * every, until)
+        desk, more = steps.watch(desk, since(market, desk.watched_until, at), at)
+        changes += more
+    return desk, changes
+
+
+def since(market: Market, after: datetime | None, until: datetime) -> dict[Symbol, list[Candle]]:
+    """What the ledger would give."""
+    found = {
+        symbol: [c for c in bars if (after is None or c.close_time > after) and c.close_time <= until]
+        for symbol, bars in market.items()
+    }
+    return {symbol: bars for symbol, bars in found.items() if bars}
