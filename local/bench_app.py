@@ -27,6 +27,22 @@ def features(  # noqa: PLR0917 - typer passes by keyword
     run_bench(BenchOptions(folder, schema, bars, workers, repeats, json_output=json_output))
 
 
+@bench_app.command("orders")
+def orders(
+    rate: Annotated[int, typer.Option(min=1, help="Orders a second, due at fixed instants.")] = 1000,
+    seconds: Annotated[int, typer.Option(min=1, help="For how long.")] = 60,
+    accounts: Annotated[int, typer.Option(min=1, help="Accounts that share the orders.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the accounts.")] = 2,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Orders judged and committed at a fixed rate on a durable PostgreSQL, against a statement a row."""
+    from local.bench.orders import OrderBenchOptions, run_order_bench  # noqa: PLC0415 - heavy packages, only where needed
+
+    found = run_order_bench(OrderBenchOptions(rate, seconds, accounts, workers, json_output=json_output))
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
 @bench_app.callback()
 def bench() -> None:
     """Measure this machine, always beside a peer in the same run."""

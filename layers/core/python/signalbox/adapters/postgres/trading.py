@@ -99,6 +99,11 @@ class PostgresTradingTransaction:
         self._account, self._market = configured.account, configured.market
         self._row: tuple[Any, ...] | None = row  # of the lock; None once something was saved
 
+    @property
+    def connection(self) -> Connection:
+        """The open transaction itself, for statements of the same unit of work."""
+        return self._connection
+
     def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
         row = self._row or locked_row(self._connection, self._account)
         return load_desk(self._connection, self._configured, row, at, orders)

@@ -1,0 +1,46 @@
+"""A PostgreSQL of a benchmark's own: migrated, durable (checked, not assumed), removed afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from local.errors import ServiceError
+from local.postgres import LocalPostgres
+from local.settings import load_settings
+from signalbox.adapters.postgres.connection import DatabaseSettings, connect
+from signalbox.adapters.postgres.migrate import migrate
+from signalbox.contracts import APP_DATABASE_USER
+
+_DURABLE: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+
+
+@contextmanager
+def durable_postgres() -> Iterator[DatabaseSettings]:
+    """Yield how the functions' role reaches it. Raises ServiceError when a commit would not be durable."""
+    folder = Path(tempfile.mkdtemp(prefix="signalbox-bench-"))
+    folder.chmod(0o755)  # its system user has to pass when we are root
+    server = LocalPostgres(load_settings(), folder / "postgres", durable=True)
+    try:
+        server.start()
+        migrate(server.settings, "")
+        with connect(server.settings, "") as connection:
+            for name, expected in _DURABLE.items():
+                row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+                if row is None or row[0] != expected:
+                    raise ServiceError(f"PostgreSQL: expected {name} = {expected} for an honest figure, was {row and row[0]}")
+        yield replace(server.settings, user=APP_DATABASE_USER, application_name="signalbox-bench")
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def load_average() -> str:
+    """Return the machine's load of the last minute, and its cores: how much else was going on."""
+    return f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} shared cores"

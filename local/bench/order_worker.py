@@ -1,0 +1,147 @@
+"""One process of `signalbox bench orders`: it delivers what is due, all that is due of an account in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, TypeAlias
+
+from local.bench.row_by_row import save_row_by_row
+from local.bench.submission import BEGIN, bench_account, order_terms, parse_roomy, step
+from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
+from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerUnavailableError
+from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.orders.events import OrderDenied
+from signalbox.orders.terms import OrderTerms
+
+MOST_AT_ONCE: Final = 200  # orders a transaction; more wait for the next
+CLOSED_LOOP_BATCH: Final = 20
+CLOSED_LOOP_NUMBERS: Final = 1_000_000_000  # order numbers no schedule reaches: decided 1,000 s after the first
+Tally: TypeAlias = Any  # multiprocessing's shared array of orders delivered, one number a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Order numbers with the second each is due, in order of time; whether it is the first delivery of that order."""
+
+    numbers: list[int]
+    due_s: list[float]
+    first: list[bool]
+    accounts: int
+
+
+@dataclass(slots=True)
+class WorkerResult:
+    """What one process saw. `latencies_s`: of first deliveries, from due to committed. `ended_s`: when the last of them was."""
+
+    latencies_s: list[float]
+    ended_s: float = 0.0
+    transactions: int = 0
+    errors: int = 0
+    ignored: int = 0
+    refused: int = 0
+
+
+def run_worker(  # noqa: PLR0917 - multiprocessing passes by position
+    worker: int, settings: DatabaseSettings, schedule: Schedule, ready: Any, start: Any, tally: Tally, answers: Any
+) -> None:
+    """Deliver a schedule and put a WorkerResult into `answers`. `ready` is passed twice: connected, and told the start."""
+    with ConnectionSource(settings, lambda: "") as source:
+        worker_ledger = PostgresTradingLedger(source, parse_roomy)
+        for number in {n % schedule.accounts for n in schedule.numbers}:
+            with worker_ledger.transaction(f"bench-{number}") as tx:
+                tx.load(BEGIN)
+        ready.wait(60)
+        ready.wait(60)
+        answers.put(_Worker(worker, worker_ledger, schedule, start.value, tally).run())
+
+
+class _Worker:
+    def __init__(self, worker: int, ledger: PostgresTradingLedger, schedule: Schedule, start: float, tally: Tally) -> None:
+        self._worker, self._ledger, self._schedule, self._start, self._tally = worker, ledger, schedule, start, tally
+        self._waiting: dict[int, deque[int]] = {}  # places in the schedule, by account
+        self._next = 0
+        self._result = WorkerResult([])
+
+    def run(self) -> WorkerResult:
+        total = len(self._schedule.numbers)
+        while self._next < total or self._waiting:
+            self._collect()
+            if not self._waiting:
+                time.sleep(max(self._start + self._schedule.due_s[self._next] - time.monotonic(), 0))
+                continue
+            # the account whose oldest order waits longest is next
+            account = min(self._waiting, key=lambda a: self._waiting[a][0])
+            queue = self._waiting[account]
+            places = [queue.popleft() for _ in range(min(len(queue), MOST_AT_ONCE))]
+            if not queue:
+                del self._waiting[account]
+            self._deliver(account, places)
+        for number in range(self._schedule.accounts):
+            if any(n % self._schedule.accounts == number for n in self._schedule.numbers[:1000]):
+                self._transact(f"bench-{number}", [])  # the answers to the last batch
+        return self._result
+
+    def _collect(self) -> None:
+        now = time.monotonic() - self._start
+        schedule = self._schedule
+        while self._next < len(schedule.numbers) and schedule.due_s[self._next] <= now:
+            self._waiting.setdefault(schedule.numbers[self._next] % schedule.accounts, deque()).append(self._next)
+            self._next += 1
+
+    def _deliver(self, account: int, places: list[int]) -> None:
+        schedule, result, name = self._schedule, self._result, f"bench-{account}"
+        batch = [order_terms(schedule.numbers[place], name) for place in places]
+        while True:
+            try:
+                self._transact(name, batch)
+            except (LedgerUnavailableError, LedgerBusyError):
+                result.errors += 1  # delivered again until it is committed, as a queue does
+                continue
+            break
+        committed = time.monotonic() - self._start
+        found = [committed - schedule.due_s[place] for place in places if schedule.first[place]]
+        if found:
+            result.latencies_s += found
+            result.ended_s = committed
+        self._tally[self._worker] += len(places)
+
+    def _transact(self, name: str, batch: list[OrderTerms]) -> None:
+        at = BEGIN + timedelta(seconds=time.monotonic() - self._start)
+        with self._ledger.transaction(name) as tx:
+            desk = tx.load(at, [terms.client_order_id for terms in batch])
+            after, changes = step(desk, batch, at)
+            tx.save(desk, after, changes)
+        fresh = {terms.client_order_id for terms in batch} - desk.orders.keys()
+        self._result.transactions += 1
+        self._result.ignored += len(batch) - len(fresh)
+        self._result.refused += sum(isinstance(event, OrderDenied) for event in changes.order_events)
+
+
+def deliver_as_fast_as_possible(
+    settings: DatabaseSettings,
+    account: int,
+    seconds: float,
+    rows_apart: bool,  # noqa: FBT001 - multiprocessing passes by position
+    answers: Any,
+) -> None:
+    """Put the orders a second of one process into `answers`. `rows_apart`: one order a transaction, one statement a row."""
+    size = 1 if rows_apart else CLOSED_LOOP_BATCH
+    name, done = bench_account(account).account, 0
+    with ConnectionSource(settings, lambda: "") as source:
+        ledger = PostgresTradingLedger(source, parse_roomy)
+        began = time.monotonic()
+        while (elapsed := time.monotonic() - began) < seconds:
+            at = BEGIN + timedelta(seconds=elapsed)
+            batch = [order_terms(CLOSED_LOOP_NUMBERS + done + i, name) for i in range(size)]
+            with ledger.transaction(name) as tx:
+                desk = tx.load(at, [terms.client_order_id for terms in batch])
+                after, changes = step(desk, batch, at)
+                if rows_apart:
+                    save_row_by_row(tx.connection, desk, after, changes)
+                else:
+                    tx.save(desk, after, changes)
+            done += size
+        answers.put(done / (time.monotonic() - began))

@@ -1,0 +1,272 @@
+"""`signalbox bench orders`: submits at a fixed rate into a durable PostgreSQL, latency from the scheduled arrival to the commit.
+
+Open loop: an order is due at its instant whatever the ledger is doing, so waiting counts. Worker processes share the accounts
+as FIFO groups do; what is due of one account goes into one transaction. A few orders are delivered again. At the end the
+database itself says whether an order was doubled or lost, and a rebuild from the facts is compared with the tables. The peer
+is the same work with one order a transaction and one statement a row, as fast as it goes.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from local.bench.durable_postgres import durable_postgres, load_average
+from local.bench.order_worker import Schedule, Tally, WorkerResult, deliver_as_fast_as_possible, run_worker
+from local.bench.submission import BEGIN, MARKET, bench_account, flat_candles
+from local.errors import ServiceError
+from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
+from signalbox.adapters.postgres.ledger import PostgresLedger
+from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.adapters.postgres.trading_rebuild import verify
+
+START_AFTER_S: Final = 2.0  # workers connect and warm up before the first order is due
+BUDGET_P50_MS: Final = 10.0
+BUDGET_P99_MS: Final = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBenchOptions:
+    """Orders a second for so many seconds, over accounts that `workers` processes share."""
+
+    rate: int = 1000
+    seconds: int = 60
+    accounts: int = 4
+    workers: int = 2
+    redelivered: float = 0.02  # share of orders that are delivered a second time
+    peer_seconds: float = 5.0
+    json_output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBench:
+    """What was measured, in milliseconds from an order's scheduled arrival to the answer to COMMIT."""
+
+    rate: int
+    seconds: int
+    accounts: int
+    workers: int
+    orders: int
+    sustained_per_s: float  # orders over the time from the first arrival to the last commit
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+    mean_batch: float  # orders a transaction
+    transactions: int
+    errors: int
+    redelivered: int
+    ignored: int
+    refused: int
+    peer_orders_per_s: float  # one order a transaction, one statement a row, closed loop, as many processes
+    batched_orders_per_s: float  # ours in the same closed loop
+    load_before: str
+    load_after: str
+    checks: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was lost, doubled, refused or made otherwise than the facts say."""
+        return self.errors == 0 and all(self.checks.values())
+
+
+def run_order_bench(options: OrderBenchOptions) -> OrderBench:
+    """Measure, print, and return what was measured. Raises ServiceError when a worker ended early."""
+    console = Console(stderr=True)
+    before = load_average()
+    with durable_postgres() as settings:
+        _prepare(settings, options)
+        console.print(f"PostgreSQL is up with durable commits; {options.rate} orders/s for {options.seconds} s")
+        results = _paced(settings, options, console)
+        checks = _checks(settings, options, results)
+        after = load_average()
+        batched, peer = (_closed_loop(settings, options, rows_apart=apart) for apart in (False, True))
+    bench = _summed(options, results, checks, (before, after), (batched, peer))
+    _print(bench, json_output=options.json_output)
+    return bench
+
+
+def _prepare(settings: DatabaseSettings, options: OrderBenchOptions) -> None:
+    with ConnectionSource(settings, lambda: "") as source:
+        with PostgresLedger(source).transaction() as tx:
+            tx.add_candles(MARKET, flat_candles(options.seconds // 60 + 5))
+        ledger = PostgresTradingLedger(source)
+        for number in range(options.accounts + 2 * options.workers):  # those after the first are of the closed loops
+            ledger.open_account(bench_account(number), BEGIN, "bench")
+
+
+def _schedules(options: OrderBenchOptions) -> list[Schedule]:
+    """Return what each worker is due to deliver: every order at its instant, and some of them again a little later."""
+    total = options.rate * options.seconds
+    rng = np.random.default_rng(20240301)
+    again = rng.choice(total, size=round(total * options.redelivered), replace=False)
+    numbers = np.concatenate([np.arange(total), again])
+    due = numbers / options.rate
+    due[total:] += rng.uniform(0.05, 1.0, size=len(again))  # s
+    order = np.argsort(due, kind="stable")
+    numbers, due = numbers[order], due[order]
+    first = np.zeros(len(numbers), dtype=bool)
+    first[np.unique(numbers, return_index=True)[1]] = True
+    owner = numbers % options.accounts % options.workers
+    return [
+        Schedule(numbers[owner == w].tolist(), due[owner == w].tolist(), first[owner == w].tolist(), options.accounts)
+        for w in range(options.workers)
+    ]
+
+
+def _paced(settings: DatabaseSettings, options: OrderBenchOptions, console: Console) -> list[WorkerResult]:
+    context = multiprocessing.get_context("spawn")
+    tally: Tally = context.Array("q", options.workers)
+    answers = context.Queue()
+    start = context.Value("d", 0.0)
+    ready = context.Barrier(options.workers + 1)
+    schedules = _schedules(options)
+    processes = [
+        context.Process(target=run_worker, args=(w, settings, schedules[w], ready, start, tally, answers), daemon=True)
+        for w in range(options.workers)
+    ]
+    with _running(processes):
+        ready.wait(60)
+        start.value = time.monotonic() + START_AFTER_S
+        ready.wait(60)
+        total = sum(len(schedule.numbers) for schedule in schedules)
+        columns = (TextColumn("orders"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        results: list[WorkerResult] = []
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task("orders", total=total)
+            while len(results) < options.workers:
+                progress.update(task, completed=sum(tally))
+                if answers.empty():
+                    if dead := [p.exitcode for p in processes if p.exitcode]:
+                        raise ServiceError(f"a worker of the benchmark ended early with exit code {dead[0]}")
+                    time.sleep(0.2)
+                else:
+                    results.append(answers.get())
+        return results
+
+
+@contextmanager
+def _running(processes: Sequence[BaseProcess]) -> Iterator[None]:
+    """Start them; end them whatever happens, Ctrl-C included."""
+    try:
+        for process in processes:
+            process.start()
+        yield
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.join(2)
+            if process.is_alive():
+                process.terminate()
+                process.join()
+
+
+def _closed_loop(settings: DatabaseSettings, options: OrderBenchOptions, *, rows_apart: bool) -> float:
+    """Return orders a second of all workers when each delivers the next as soon as the last is committed."""
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    base = options.accounts + (options.workers if rows_apart else 0)
+    processes = [
+        context.Process(
+            target=deliver_as_fast_as_possible,
+            args=(settings, base + w, options.peer_seconds, rows_apart, answers),
+            daemon=True,
+        )
+        for w in range(options.workers)
+    ]
+    with _running(processes):
+        rates: list[float] = [answers.get(timeout=options.peer_seconds * 4 + 60) for _ in processes]
+    return sum(rates)
+
+
+def _checks(settings: DatabaseSettings, options: OrderBenchOptions, results: list[WorkerResult]) -> dict[str, bool]:
+    """Ask the database: every order once, each with the events of its life, every fill booked, the rebuild equal."""
+    total = options.rate * options.seconds
+    refused = sum(result.refused for result in results)
+    with ConnectionSource(settings, lambda: "") as source:
+        with source.snapshot() as connection:
+
+            def one(query: str) -> Any:
+                row = connection.execute(query.encode()).fetchone()
+                return row and row[0]
+
+            events = dict(connection.execute("SELECT kind, count(*) FROM order_events GROUP BY kind").fetchall())
+            found = {
+                "every order is there once": one("SELECT count(*) FROM orders") == total,
+                "every order was initialised once": events.get("OrderInitialized") == total,
+                "every released order was filled once": events.get("OrderFilled")
+                == events.get("OrderReleased")
+                == total - refused,
+                "every fill is booked once": one("SELECT count(*) FROM fills") == total - refused,
+                "no order is open": one("SELECT count(*) FROM orders WHERE closed_at IS NULL") == 0,
+                "every release was announced once": one("SELECT count(*) FROM outbox") == total - refused,
+            }
+        names = [bench_account(number).account for number in range(options.accounts)]
+        found["a rebuild equals the tables"] = not any(verify(source, name) for name in names)
+    return found
+
+
+def _summed(
+    options: OrderBenchOptions,
+    results: list[WorkerResult],
+    checks: dict[str, bool],
+    loads: tuple[str, str],
+    closed_loops: tuple[float, float],
+) -> OrderBench:
+    latencies = np.concatenate([np.asarray(result.latencies_s) for result in results]) * 1000
+    p50, p90, p99, p999 = (round(float(p), 2) for p in np.percentile(latencies, (50, 90, 99, 99.9)))
+    transactions = sum(result.transactions for result in results)
+    orders = options.rate * options.seconds
+    return OrderBench(
+        rate=options.rate,
+        seconds=options.seconds,
+        accounts=options.accounts,
+        workers=options.workers,
+        orders=orders,
+        sustained_per_s=round(orders / max(result.ended_s for result in results), 1),
+        p50_ms=p50,
+        p90_ms=p90,
+        p99_ms=p99,
+        p999_ms=p999,
+        max_ms=round(float(latencies.max()), 2),
+        mean_batch=round(orders / transactions, 2),
+        transactions=transactions,
+        errors=sum(result.errors for result in results),
+        redelivered=round(orders * options.redelivered),
+        ignored=sum(result.ignored for result in results),
+        refused=sum(result.refused for result in results),
+        peer_orders_per_s=round(closed_loops[1], 1),
+        batched_orders_per_s=round(closed_loops[0], 1),
+        load_before=loads[0],
+        load_after=loads[1],
+        checks=checks,
+    )
+
+
+def _print(bench: OrderBench, *, json_output: bool) -> None:
+    if json_output:
+        sys.stdout.write(json.dumps({**asdict(bench), "is_sound": bench.is_sound}, indent=1) + "\n")
+        return
+    within = bench.p50_ms <= BUDGET_P50_MS and bench.p99_ms <= BUDGET_P99_MS
+    lines = [
+        f"{bench.orders} orders at {bench.rate}/s, {bench.accounts} accounts, {bench.workers} processes; load {bench.load_after}",
+        f"sustained {bench.sustained_per_s}/s, {bench.mean_batch} a transaction, {bench.errors} errors, {bench.refused} refused",
+        f"arrival to commit: p50 {bench.p50_ms} ms, p90 {bench.p90_ms} ms, p99 {bench.p99_ms} ms, p99.9 {bench.p999_ms} ms, "
+        f"max {bench.max_ms} ms ({'within' if within else 'OVER'} the budget of {BUDGET_P50_MS:g} and {BUDGET_P99_MS:g} ms)",
+        f"delivered again {bench.redelivered}, ignored {bench.ignored}",
+        f"closed loop: {bench.batched_orders_per_s} orders/s; peer, a statement a row: {bench.peer_orders_per_s} orders/s",
+        *(f"{'yes' if holds else 'NO '}  {what}" for what, holds in bench.checks.items()),
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
