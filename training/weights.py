@@ -55,6 +55,8 @@ def _best_move(
         return float(np.mean((sigmoid(base + step * along) - label) * along))
 
     low, high = -float(weights[one]), float(weights[other])
+    if np.allclose(along, 0.0, atol=1e-12):  # they say the same
+        return 0.0
     if slope(low) >= 0:
         return low
     if slope(high) <= 0:

@@ -80,7 +80,7 @@ class _Block(nn.Module):
 
 
 class TransformerNetwork(nn.Module):
-    """Encoder over patches of consecutive bars, read as their mean: twelve patches of five cost less than 60 bars."""
+    """Encoder over patches of consecutive bars, each read in its own place: twelve patches of five cost less than 60 bars."""
 
     def __init__(self, config: TransformerConfig, rows: NDArray[np.float32]) -> None:
         super().__init__()
@@ -91,13 +91,13 @@ class TransformerNetwork(nn.Module):
         self.place = nn.Parameter(0.02 * torch.randn(self._patches, config.d_model))
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.Sequential(*[_Block(config) for _ in range(config.layers)])
-        self.norm, self.head = nn.LayerNorm(config.d_model), nn.Linear(config.d_model, 1)
+        self.norm, self.head = nn.LayerNorm(config.d_model), nn.Linear(self._patches * config.d_model, 1)
 
     @override
     def forward(self, x: Tensor) -> Tensor:
         patches = self.standardise(x).reshape(-1, self._patches, self._patch_width)
         seen = self.blocks(self.dropout(self.embed(patches) + self.place))
-        logit: Tensor = self.head(self.norm(seen).mean(dim=1))
+        logit: Tensor = self.head(self.dropout(self.norm(seen)).flatten(1))
         return logit.squeeze(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,25 @@ def small_config(folder: Path, extra: str = "") -> Path:
     path = folder / "small.toml"
     path.write_text(told + extra, encoding="utf-8")
     return path
+
+
+def windows_with_a_signal(count: int = 3_000, window_bars: int = 10, seed: int = 0, *, skill: float = 4.0) -> Dataset:
+    """Decisions every five minutes whose odds of up are `skill` times the slope of one feature over its window, in deviations."""
+    rng = np.random.default_rng(seed)
+    bar = window_bars - 1 + 5 * np.arange(count, dtype=np.int64)
+    tensor = rng.normal(3.0, 2.0, (int(bar[-1]) + 1, 31)).astype(np.float32)
+    half = window_bars // 2
+    seen = np.lib.stride_tricks.sliding_window_view(tensor[:, 4], window_bars)[bar - (window_bars - 1)]
+    slope = seen[:, half:].mean(axis=1) - seen[:, :half].mean(axis=1)
+    up = rng.random(count) < 1.0 / (1.0 + np.exp(-skill * slope / slope.std()))
+    outcome = np.where(up, 1.0, -1.0) * 1e-3
+    decided = START_MS + 5 * MINUTE_MS * np.arange(count, dtype=np.int64)
+    symbol, momentum = np.zeros(count, np.int64), rng.normal(size=count)
+    label, symbols = up.astype(np.float32), (Symbol("BTC-USD"),)
+    return Dataset(get_schema("v31"), symbols, decided, symbol, tensor, bar, outcome, label, momentum, {}, window_bars)
+
+
+def parts_of(data: Dataset, *ends: float) -> list[Dataset]:
+    """The decisions cut at these shares, in time order."""
+    cuts = [0, *(round(len(data) * end) for end in ends), len(data)]
+    return [data.select(np.arange(low, high)) for low, high in itertools.pairwise(cuts)]
