@@ -66,6 +66,7 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     folds: Annotated[
         int | None, typer.Option(help="Walk-forward folds, at least 6, so that G6 can be judged; 0 is none.")
     ] = None,
+    name: Annotated[str | None, typer.Option(help="What the model is called; default: by its configuration and seed.")] = None,
     families: Annotated[
         str | None, typer.Option(help="Of the configuration's sections, those to train, as in xgboost,lstm,transformer.")
     ] = None,
@@ -94,6 +95,7 @@ def train(  # noqa: PLR0917 - typer passes by keyword
         folds=folds,
         start=parse_instant(start),
         end=parse_instant(end),
+        name=name,
         families=None if families is None else [name.strip() for name in families.split(",")],
         checkpoints=checkpoints,
         tracking=tracking or settings.state / "tracking",
