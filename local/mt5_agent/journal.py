@@ -1,0 +1,107 @@
+"""What the agent has done, in one file that only grows: a line a fact, on the disk before the fact is acted on.
+
+A line is JSON. The last line may be half of one after a power cut and is then dropped; any other damage stops the agent,
+for a journal that cannot be read cannot say what was sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from signalbox.errors import SignalboxError
+from signalbox.orders.messages import ViewedOrder
+from signalbox.orders.venue_port import SendRecord
+from signalbox.orders.venue_view import VenueOrder
+
+
+class JournalError(SignalboxError):
+    """The journal is damaged."""
+
+
+class Journal:
+    """SendLog in a file, with the newest command's sequence and the newest report's. One agent, one process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._sends: dict[tuple[str, str], SendRecord] = {}
+        self.command_sequence = 0
+        self.report_sequence = 0
+        good = self._replay(path.read_bytes()) if path.exists() else 0
+        self._file = path.open("ab")
+        self._file.truncate(good)
+
+    def begin(self, account: str, client_order_id: str, at: datetime) -> bool:
+        if (account, client_order_id) in self._sends:
+            return False
+        self._write({"did": "begin", "account": account, "id": client_order_id, "at": at.isoformat()})
+        return True
+
+    def forget(self, account: str, client_order_id: str) -> None:
+        self._write({"did": "forget", "account": account, "id": client_order_id})
+
+    def accept(self, account: str, client_order_id: str, order: VenueOrder) -> None:
+        viewed = ViewedOrder(**{name: getattr(order, name) for name in ViewedOrder.model_fields})
+        self._write({"did": "accept", "account": account, "id": client_order_id, "order": viewed.model_dump(mode="json")})
+
+    def read(self, account: str, client_order_id: str) -> SendRecord | None:
+        return self._sends.get((account, client_order_id))
+
+    def orders(self, account: str) -> tuple[str, ...]:
+        """Return every client order id of an account that was begun."""
+        return tuple(name for of, name in self._sends if of == account)
+
+    def handle(self, sequence: int) -> None:
+        """Write that the command of this sequence is being handled."""
+        if sequence > self.command_sequence:
+            self._write({"did": "handle", "sequence": sequence})
+
+    def next_report(self, now: datetime) -> int:
+        """Return the sequence of the next report: above every one before, also where this file was lost."""
+        sequence = max(self.report_sequence + 1, round(now.timestamp() * 1000))
+        self._write({"did": "report", "sequence": sequence})
+        return sequence
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, fact: dict[str, Any]) -> None:
+        self._file.write(json.dumps(fact, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._apply(fact)
+
+    def _replay(self, data: bytes) -> int:
+        """Apply every whole line; return how many bytes they are."""
+        good = data.rfind(b"\n") + 1
+        for number, line in enumerate(data[:good].splitlines(), start=1):
+            try:
+                self._apply(json.loads(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise JournalError(
+                    f"{self._path} line {number}: expected a fact, was {line[:80]!r}; keep the file, compare the account by hand"
+                    " (docs/live-trading.md), then start with a new one"
+                ) from error
+        return good
+
+    def _apply(self, fact: dict[str, Any]) -> None:
+        match fact["did"]:
+            case "begin":
+                self._sends[fact["account"], fact["id"]] = SendRecord(datetime.fromisoformat(fact["at"]))
+            case "forget":
+                self._sends.pop((fact["account"], fact["id"]), None)
+            case "accept":
+                key = (fact["account"], fact["id"])
+                order = VenueOrder(**ViewedOrder.model_validate(fact["order"]).model_dump())
+                self._sends[key] = replace(self._sends[key], accepted=order)
+            case "handle":
+                self.command_sequence = max(self.command_sequence, int(fact["sequence"]))
+            case "report":
+                self.report_sequence = max(self.report_sequence, int(fact["sequence"]))
+            case other:
+                raise ValueError(f"unknown fact {other!r}")
