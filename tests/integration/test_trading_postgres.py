@@ -270,7 +270,10 @@ def test_server_restarted_under_load_loses_and_doubles_nothing(
         assert verify(source, ACCOUNT.account) == ()
 
 
-def test_pre_trade_reading_uses_indexes_alone(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:
+@pytest.mark.parametrize("known", ["analysed", "never analysed"])
+def test_pre_trade_reading_uses_indexes_alone(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, known: str
+) -> None:
     postgres.execute(
         "INSERT INTO order_events (event_id, client_order_id, account, kind, at, payload)"
         " SELECT 'e' || n, md5(n::text), 'paper-100k', 'OrderReleased', timestamptz '2024-01-01' + n * interval '1 s', '{}'"
@@ -284,7 +287,8 @@ def test_pre_trade_reading_uses_indexes_alone(postgres: PostgresServer, database
         " 0, '2024-02-01' FROM generate_series(1, 20000) AS n",
         database,
     )
-    postgres.execute("ANALYZE", database)
+    if known == "analysed":
+        postgres.execute("ANALYZE", database)
     full(ledger)
     reads = "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE relname IN ('orders', 'order_events') ORDER BY 1"
     with ledger._source.transaction() as connection:

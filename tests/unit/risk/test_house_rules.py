@@ -23,8 +23,8 @@ SOURCES = [
     for p in sorted((ROOT / folder).rglob("*.py"))
 ]
 ALLOWED = {
-    "__future__", "abc", "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "hashlib", "itertools",
-    "pydantic", "signalbox", "types", "typing", "typing_extensions", "zoneinfo",
+    "__future__", "abc", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "enum", "functools",
+    "hashlib", "itertools", "pydantic", "signalbox", "types", "typing", "typing_extensions", "zoneinfo",
 }  # fmt: skip
 CLOCKS = {"now", "utcnow", "today", "time", "monotonic", "perf_counter"}
 

@@ -7,8 +7,10 @@ their numbers were written.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -138,10 +140,19 @@ class RiskSnapshot:
         return hashlib.sha256(canonical_text(self).encode()).hexdigest()
 
     def with_sent(self, order: ProposedOrder) -> RiskSnapshot:
-        """Return the snapshot in which this order has been sent and may fill."""
-        return replace(
-            self, working=(*self.working, WorkingOrder(order, order.quantity)), order_times=(*self.order_times, self.at)
-        )
+        """Return the snapshot in which this order has been sent and may fill.
+
+        Equal to one composed from all facts again; what is canonical and sorted here already is not looked at a second time.
+        Raises RiskError if an order of that id is working.
+        """
+        if any(w.order.order_id == order.order_id for w in self.working):
+            raise RiskError(f"account {self.account}: expected each working order once")
+        after = copy(self)
+        working = sorted((*self.working, WorkingOrder(order, order.quantity)), key=lambda w: w.order.order_id)
+        object.__setattr__(after, "working", tuple(working))
+        place = bisect_right(self.order_times, self.at)
+        object.__setattr__(after, "order_times", (*self.order_times[:place], self.at, *self.order_times[place:]))
+        return after
 
 
 def canonical_text(value: object) -> str:

@@ -34,7 +34,7 @@ def insert_event(connection: Connection, event: Event, at: datetime) -> bool:
 _INSERT_EVENTS: Final = """
 INSERT INTO outbox (event_id, event_type, detail, created_at)
 SELECT event_id, event_type, detail, %s
-FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS offered (event_id, event_type, detail, place)
+FROM unnest(%b::text[], %b::text[], %b::text[]) WITH ORDINALITY AS offered (event_id, event_type, detail, place)
 ORDER BY place
 ON CONFLICT (event_id) DO NOTHING
 """

@@ -1,0 +1,39 @@
+"""A snapshot with an order sent is the snapshot somebody would compose from all facts again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.risk import WorkingOrder
+from signalbox.risk.errors import RiskError
+from tests.builders import NOON
+from tests.unit.risk.facts import order, position, snapshot
+
+OFFSETS = st.lists(st.integers(-90, 90), max_size=6)
+
+
+@given(offsets=OFFSETS, names=st.lists(st.sampled_from("abcxyz"), unique=True, max_size=4))
+def test_sent_order_gives_what_composing_again_gives(offsets: list[int], names: list[str]) -> None:
+    working = tuple(WorkingOrder(order(order_id=name), order().quantity) for name in names)
+    before = replace(
+        snapshot(position(), working=working), order_times=tuple(NOON + timedelta(seconds=offset) for offset in offsets)
+    )
+    new = order(order_id="m")
+    again = replace(
+        before, working=(*before.working, WorkingOrder(new, new.quantity)), order_times=(*before.order_times, before.at)
+    )
+    after = before.with_sent(new)
+    assert after == again
+    assert after.snapshot_id == again.snapshot_id
+    assert before.working == tuple(sorted(working, key=lambda w: w.order.order_id))
+
+
+def test_order_that_is_working_is_not_sent_again() -> None:
+    before = snapshot(working=(WorkingOrder(order(order_id="m"), order().quantity),))
+    with pytest.raises(RiskError, match="each working order once"):
+        before.with_sent(order(order_id="m"))
