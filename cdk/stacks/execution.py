@@ -21,6 +21,7 @@ from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, 
 
 VENUES: Final = ("coinbase", "mt5")  # that execute_orders serves; each is a message group of its own
 _TIMEOUT_SECONDS: Final = 60
+_AGENT_AWAY_SECONDS: Final = 60
 _REQUESTS: Final = (EventType.EXECUTION_REQUESTED, EventType.VENUE_VIEW_REQUESTED)
 _ALARMS: Final = (
     (Metric.ORDERS_UNCONFIRMED, "a venue did not answer and does not know the order; it stays open until the two are compared"),
@@ -69,6 +70,14 @@ class ExecutionStack(SignalboxStack):
                 description=description,
                 topic=context.alarm_topic,
             )
+        TopicAlarm(
+            self,
+            "AgentAway",
+            metric=self._commands.metric_approximate_age_of_oldest_message(period=Duration.minutes(1), statistic="Maximum"),
+            threshold=_AGENT_AWAY_SECONDS,
+            description="a command to MetaTrader 5 waits: its agent does not run, or cannot reach its queue",
+            topic=context.alarm_topic,
+        )
         policy = self._agent_policy()
         self.output(StackOutput.EXECUTION_QUEUE_URL, subscription.queue.queue_url)
         self.output(StackOutput.EXECUTION_DLQ_URL, subscription.dead_letters.queue.queue_url)

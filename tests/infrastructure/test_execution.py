@@ -41,6 +41,12 @@ def test_commands_that_nobody_takes_are_gone_within_the_hour(assembly: Assembly)
     assert commands["MessageRetentionPeriod"] == 3600
 
 
+def test_an_agent_that_does_not_take_commands_alarms(assembly: Assembly) -> None:
+    (alarm,) = (a for a in assembly.resources("AWS::CloudWatch::Alarm") if a.logical_id.startswith("AgentAway"))
+    assert alarm.properties["MetricName"] == "ApproximateAgeOfOldestMessage"
+    assert "Commands" in json.dumps(alarm.properties["Dimensions"])
+
+
 def test_the_agent_takes_commands_and_puts_reports_and_no_more(assembly: Assembly) -> None:
     (policy,) = assembly.resources("AWS::IAM::ManagedPolicy")
     take, put = policy.properties["PolicyDocument"]["Statement"]

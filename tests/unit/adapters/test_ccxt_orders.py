@@ -239,8 +239,10 @@ class TestFaults:
     def test_a_clock_that_jumps_after_the_check_is_named_by_the_venues_refusal(self, exchange, venue, log) -> None:
         venue.prepare(asked())
         exchange.skew = timedelta(minutes=1)
-        report = run(venue, log)
-        assert [getattr(e, "reason", None) for e in report.events] == [None, "CLOCK_SKEW"]
+        with pytest.raises(VenueRefusedError) as caught:
+            venue.submit(asked())
+        assert caught.value.code == "CLOCK_SKEW"
+        assert exchange.orders == ()
 
     @pytest.mark.parametrize(
         "wrong",
@@ -284,6 +286,18 @@ class TestFaults:
         report = run(venue, log, asked(LIMIT))
         assert kinds(report).count("OrderFilled") == 2
         assert applied(order, *report.events).filled == Decimal("0.04")
+
+    def test_requests_keep_the_pace_that_the_exchange_allows(self, log) -> None:
+        strict = TradingStandIn(SimulatedSource(7), (BTC,), NOON, requests_per_second=20, burst=1)
+        strict.set_price(BTC, PRICE)
+        try:
+            paced = venue_at(strict, minimum_interval_ms=60)
+            assert "OrderFilled" in kinds(run(paced, log))
+            assert strict.limited == 0
+            with pytest.raises(VenueBusyError):
+                run(venue_at(strict), MemorySendLog(), asked(terms(quantity="0.1", strategy="second")))
+        finally:
+            strict.close()
 
 
 class TestCancels:

@@ -51,7 +51,6 @@ VENUE: Final = "coinbase"
 TIMEOUT_SECONDS: Final = 5.0
 MINIMUM_INTERVAL_MS: Final = 200  # between two requests of one client; two functions may run at once, the limit is 15 a second
 SKEW_LIMIT: Final = timedelta(seconds=5)  # of the 30 the exchange tolerates: a clock that is off makes every deadline wrong
-SKEW_CHECKED_FOR: Final = timedelta(minutes=5)
 MARKETS_KEPT_FOR: Final = timedelta(hours=1)
 STOP_ALLOWANCE: Final = Decimal("0.05")
 RETRY_AFTER: Final = 1  # seconds, where the exchange does not say
@@ -112,7 +111,7 @@ class CcxtVenue:
         self._client: Any = client
         self._clock, self._monotonic = clock, monotonic
         self._skew_limit, self._stop_allowance = skew_limit, stop_allowance
-        self._skew_good_until = self._markets_good_until = float("-inf")
+        self._markets_good_until = float("-inf")
         self._names: dict[str, str | None] = {}  # our id by venue order id
 
     @property
@@ -204,8 +203,7 @@ class CcxtVenue:
         return VenueView(asked_at, tuple(orders.values()), trades, self._positions(request.symbols))
 
     def _require_clock(self) -> None:
-        if self._monotonic() < self._skew_good_until:
-            return
+        """Compare clocks. Before every send: the request also proves the connection, which a frozen function may have lost."""
         before = self._clock()
         said = self._client.fetch_time()
         after = self._clock()
@@ -215,7 +213,6 @@ class CcxtVenue:
             raise VenueRefusedError(
                 CLOCK_SKEW, f"{VENUE}: our clock is {skew} off, expected at most {self._skew_limit}; set this machine's clock"
             )
-        self._skew_good_until = self._monotonic() + SKEW_CHECKED_FOR.total_seconds()
 
     def _require_market(self, symbol: str) -> None:
         if self._monotonic() >= self._markets_good_until:
