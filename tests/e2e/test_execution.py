@@ -1,0 +1,170 @@
+"""Live orders through the deployed function: bus → queue → execute_orders → exchange or terminal → bus. A cloud of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from local.cloud import LocalCloud
+from local.market.feed import CachedFeed
+from local.market.simulator import SimulatedSource
+from local.mt5_agent.agent import Agent, SqsMailbox
+from local.mt5_agent.journal import Journal
+from local.mt5_agent.venue import TerminalVenue
+from local.processes import wait_until
+from local.settings import load_settings
+from local.stand_ins.faults import Fault, TradingFault
+from local.stand_ins.mt5 import TerminalStandIn
+from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStandIn
+from signalbox.contracts import EVENT_SOURCE, Env, Function, StackOutput, function_name
+from signalbox.events import BusEvent, parse_event
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
+from tests.builders import BTC
+from tests.unit.orders.samples import terms
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+LIVE, FTMO, NOBODY = "live-1", "ftmo-1", "nobody-1"
+
+
+class LiveExchange(TradingStandIn):
+    """The exchange on the world's clock: a deployed function signs with it."""
+
+    @property
+    @override
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Desk:
+    """The ledger's end of the bus."""
+
+    def __init__(self, cloud: LocalCloud, exchange: LiveExchange) -> None:
+        self.cloud, self.exchange = cloud, exchange
+        self.bus = cloud.outputs[StackOutput.EVENT_BUS_NAME]
+        self.sqs, self.events = cloud.emulator.client("sqs"), cloud.emulator.client("events")
+        self.url = self.sqs.create_queue(QueueName="seen")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        pattern = json.dumps({"source": [EVENT_SOURCE], "detail-type": ["ExecutionReported", "VenueViewReported"]})
+        self.events.put_rule(Name="seen", EventBusName=self.bus, EventPattern=pattern)
+        self.events.put_targets(Rule="seen", EventBusName=self.bus, Targets=[{"Id": "seen", "Arn": arn}])
+        coinbase = {"venue": "coinbase", "api_key": API_KEY, "api_secret": API_SECRET, "passphrase": PASSPHRASE}
+        secrets, secret_id = cloud.emulator.client("secretsmanager"), cloud.outputs[StackOutput.EXCHANGE_SECRET_ARN]
+        self.secret = json.loads(secrets.get_secret_value(SecretId=secret_id)["SecretString"])
+        self.secret["accounts"] = {LIVE: coinbase, FTMO: {"venue": "mt5"}}
+        secrets.put_secret_value(SecretId=secret_id, SecretString=json.dumps(self.secret))
+        functions, name = cloud.emulator.client("lambda"), function_name("local", Function.EXECUTE_ORDERS)
+        variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        functions.update_function_configuration(
+            FunctionName=name, Environment={"Variables": variables | {Env.VENUE_URL.value: exchange.url}}
+        )
+
+    def ask(self, account: str, venue: str, **changes: Any) -> ExecutionRequested:
+        now = datetime.now(UTC)
+        of = terms(
+            **{"account": account, "quantity": "0.1", "decided_at": now, "send_before": now + timedelta(minutes=5)} | changes
+        )
+        return ExecutionRequested(
+            account=account,
+            venue=venue,
+            instruction=Instruction.SUBMIT,
+            client_order_id=of.client_order_id,
+            terms=of,
+            at=now,
+        )
+
+    def publish(self, event: BusEvent) -> None:
+        detail = json.dumps(event.to_detail())
+        entry = {"Source": EVENT_SOURCE, "DetailType": event.type.value, "Detail": detail, "EventBusName": self.bus}
+        assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
+
+    def reports(self, request: ExecutionRequested, count: int = 1) -> list[ExecutionReported]:
+        found: list[ExecutionReported] = []
+
+        def look() -> list[ExecutionReported] | None:
+            for message in self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", []):
+                envelope = json.loads(message["Body"])
+                event = parse_event(envelope["detail-type"], envelope["detail"])
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+                if isinstance(event, ExecutionReported) and event.client_order_id == request.client_order_id:
+                    found.append(event)
+            return found if len(found) >= count else None
+
+        return wait_until(look, what=f"{count} reports of {request.client_order_id}", seconds=60)
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    settings = load_settings()
+    folder = settings.state / "e2e-execution"
+    exchange = LiveExchange(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
+    exchange.set_price(BTC, Decimal(50000))
+    try:
+        with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=datetime(2026, 1, 14, 12, tzinfo=UTC)) as cloud:
+            yield Desk(cloud, exchange)
+    finally:
+        exchange.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def kinds(reports: list[ExecutionReported]) -> list[str]:
+    return [event.kind for report in reports for event in report.events]
+
+
+def test_a_released_order_is_filled_at_the_exchange_and_reported(desk: Desk) -> None:
+    request = desk.ask(LIVE, "coinbase")
+    desk.publish(request)
+    assert kinds(desk.reports(request)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+
+
+def test_the_same_request_twice_is_one_order(desk: Desk) -> None:
+    before = len(desk.exchange.orders)
+    request = desk.ask(LIVE, "coinbase", strategy="twice")
+    desk.publish(request)
+    desk.publish(request.model_copy(update={"at": request.at + timedelta(seconds=1)}))  # not the queue's own deduplication
+    desk.reports(request, count=2)
+    assert len(desk.exchange.orders) == before + 1
+
+
+def test_a_lost_acknowledgement_is_found_and_a_rate_limit_waited_out(desk: Desk) -> None:
+    before = len(desk.exchange.orders)
+    desk.exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, "POST /orders", times=1))
+    desk.exchange.trading_faults.add(Fault(TradingFault.LOST_ACKNOWLEDGEMENT, "POST /orders", times=2))
+    request = desk.ask(LIVE, "coinbase", strategy="unlucky")
+    desk.publish(request)
+    assert "OrderFilled" in kinds(desk.reports(request))
+    assert len(desk.exchange.orders) == before + 1
+
+
+def test_an_account_without_credentials_sends_nothing(desk: Desk) -> None:
+    request = desk.ask(NOBODY, "coinbase")
+    desk.publish(request)
+    (report,) = desk.reports(request)
+    assert [getattr(event, "reason", None) for event in report.events] == ["CREDENTIALS"]
+
+
+def test_an_order_for_metatrader_goes_through_the_mailbox_to_a_terminal_and_back(desk: Desk, tmp_path: Path) -> None:
+    terminal = TerminalStandIn(datetime.now(UTC), {"BTCUSD": (49_990.0, 50_010.5)})
+    journal = Journal(tmp_path / "journal")
+    mailbox = SqsMailbox(
+        desk.cloud.emulator.client("sqs", read_timeout=60),
+        commands_url=desk.cloud.outputs[StackOutput.MT5_COMMANDS_QUEUE_URL],
+        reports_url=desk.cloud.outputs[StackOutput.MT5_REPORTS_QUEUE_URL],
+    )
+    venue = TerminalVenue(terminal, symbols={BTC: "BTCUSD"}, journal=journal, clock=lambda: datetime.now(UTC))
+    agent = Agent(
+        venue, journal, mailbox, account=FTMO, key=desk.secret["mt5_signing_key"].encode(), clock=lambda: datetime.now(UTC)
+    )
+    request = desk.ask(FTMO, "mt5")
+    desk.publish(request)
+    assert kinds(desk.reports(request)) == ["OrderSubmitted"]
+    assert agent.step() == 1
+    assert kinds(desk.reports(request)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
+    journal.close()
