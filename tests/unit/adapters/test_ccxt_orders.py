@@ -287,6 +287,27 @@ class TestFaults:
         assert kinds(report).count("OrderFilled") == 2
         assert applied(order, *report.events).filled == Decimal("0.04")
 
+    def test_an_accepted_order_whose_trades_cannot_be_asked_is_accepted_and_its_end_is_told_later(
+        self, exchange, venue, log
+    ) -> None:
+        exchange.trading_faults.add(Fault(TradingFault.SERVER_ERROR, "GET /orders/ID", times=1))
+        order = applied(released(), *run(venue, log).events)
+        assert order.state is OrderState.ACCEPTED
+        assert applied(order, *run(venue, log).events).state is OrderState.FILLED
+        assert len(exchange.orders) == 1
+
+    def test_a_cancel_with_a_wrong_key_is_refused_and_the_order_stays(self, exchange, venue, log) -> None:
+        order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
+        wrong = venue_at(exchange, CoinbaseCredentials(API_KEY, API_SECRET, "other"))
+        report = run(wrong, log, asked(LIMIT, Instruction.CANCEL))
+        assert [(e.kind, getattr(e, "reason", None)) for e in report.events] == [("OrderCancelRejected", "CREDENTIALS")]
+        assert applied(order, *report.events).state is OrderState.ACCEPTED
+
+    def test_a_status_nobody_knows_is_no_answer(self, exchange, venue, log) -> None:
+        run(venue, log, asked(LIMIT))
+        exchange.orders[0].status = "frozen"
+        assert kinds(run(venue, log, asked(LIMIT))) == ["OrderSubmitted", "OrderUnconfirmed"]
+
     def test_requests_keep_the_pace_that_the_exchange_allows(self, log) -> None:
         strict = TradingStandIn(SimulatedSource(7), (BTC,), NOON, requests_per_second=20, burst=1)
         strict.set_price(BTC, PRICE)

@@ -256,6 +256,18 @@ class TestMailbox:
             cloud.app().pass_on(text)
         assert cloud.announced() == []
 
+    def test_a_report_of_an_account_that_has_no_agent_is_not_announced(self, cloud: Cloud) -> None:
+        of = now_terms(LIVE)
+        what = ExecutionReported(
+            account=LIVE,
+            client_order_id=of.client_order_id,
+            reported_at=NOW,
+            events=(OrderSubmitted(client_order_id=of.client_order_id, at=NOW),),
+        )
+        text = seal(what, key=KEY.encode(), direction=Direction.REPORT, account=LIVE, sequence=1, sent_at=NOW)
+        with pytest.raises(EnvelopeError, match="venue mt5"):
+            cloud.app().pass_on(text)
+
     @pytest.mark.parametrize("name", ["version", "account", "sequence", "sent_at", "body", "signature"])
     def test_an_envelope_that_was_touched_anywhere_is_refused(self, name: str) -> None:
         text = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=3, sent_at=NOW)
