@@ -26,6 +26,7 @@ from cdk.stacks.operations import OperationsStack
 from cdk.stacks.schema import SchemaStack
 from cdk.stacks.secrets import SecretsStack
 from cdk.stacks.signals import SignalsStack
+from cdk.stacks.training import TrainingStack
 from cdk.stage import CONTEXT_KEYS, StageConfig, StageError, stage_from_context
 
 FLAGS: Final[dict[str, Any]] = json.loads((REPOSITORY / "cdk.json").read_text(encoding="utf-8"))["context"]
@@ -53,10 +54,12 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     signals = SignalsStack(app, context, network=network, data=data, messaging=messaging)
     alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
     ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging)
+    training = TrainingStack(app, context, network=network, data=data, messaging=messaging)
     dashboard = DashboardStack(app, stage)
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")
     lake.add_stack_dependency(schema, "it reads the ledger's candles")
+    training.add_stack_dependency(schema, "finished jobs are recorded in the library")
     market.add_stack_dependency(signals, "candles need someone who listens")
     market.add_stack_dependency(alerts, "and so do signals")
     dashboard.add_stack_dependency(market)

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
+from cdk.training_config import CONTEXT_FIELDS, TrainingConfig, training_from_context
 from signalbox.contracts import PRODUCT, SYMBOLS, Function, function_name
 
 StageName: TypeAlias = Literal["local", "dev", "prod"]
@@ -64,6 +65,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     bootstrap_rule: bool  # the template refuses an account without `cdk bootstrap`
     s3_prefix_list_id: str | None = None  # pl-…, narrows the ledger functions' way out to S3
     alarm_email: str | None = None
+    training: TrainingConfig = TrainingConfig()
     endpoints: LocalEndpoints | None = None
 
     def stack_name(self, concern: str) -> str:
@@ -122,7 +124,16 @@ _STAGES: Final[Mapping[StageName, StageConfig]] = {
         bootstrap_rule=True,
     ),
 }
-CONTEXT_KEYS: Final = ("stage", "local_endpoints", "alarm_email", "s3_prefix_list_id", "venue", "symbols", "signal_limits")
+CONTEXT_KEYS: Final = (
+    "stage",
+    "local_endpoints",
+    "alarm_email",
+    "s3_prefix_list_id",
+    "venue",
+    "symbols",
+    "signal_limits",
+    *CONTEXT_FIELDS,
+)
 
 
 def _endpoints(stage: StageName, value: object) -> LocalEndpoints | None:
@@ -148,4 +159,6 @@ def stage_from_context(context: Mapping[str, Any]) -> StageConfig:
         given = context["signal_limits"]
         chosen["signal_limits"] = json.loads(given) if isinstance(given, str) else given
     endpoints = _endpoints(base.name, context.get("local_endpoints"))
-    return StageConfig.model_validate(base.model_dump() | chosen | {"endpoints": endpoints})
+    return StageConfig.model_validate(
+        base.model_dump() | chosen | {"endpoints": endpoints, "training": training_from_context(context)}
+    )

@@ -14,6 +14,7 @@ from local.evaluate_command import evaluate
 from local.features_app import features_app
 from local.ftmo_app import ftmo_app
 from local.instants import parse_instant
+from local.jobs_app import jobs_app
 from signalbox.errors import SignalboxError
 
 INPUT_ERROR = 2
@@ -109,6 +110,7 @@ app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(ftmo_app, name="ftmo")
+app.add_typer(jobs_app, name="jobs")
 
 
 def main() -> None:

@@ -47,6 +47,9 @@ def train(container: JobContainer) -> None:
             start=parameters.start,
             end=parameters.end,
             name=parameters.model,
+            families=None if parameters.families is None else parameters.families.split(","),
+            checkpoints=container.checkpoints / "run",  # below the mount, which cannot be removed when the run is done
+            tracking_uri=parameters.tracking_uri,
         )
         publish(bundle, container.model)
     for line in metric_lines(result.assessment):

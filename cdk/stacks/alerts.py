@@ -15,7 +15,13 @@ from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.secrets import SecretsStack
 from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
 
-_ALWAYS = (EventType.MARKET_DATA_STALE, EventType.MARKET_DATA_RECOVERED, EventType.MODEL_REFUSED)
+_ALWAYS = (
+    EventType.MARKET_DATA_STALE,
+    EventType.MARKET_DATA_RECOVERED,
+    EventType.MODEL_REFUSED,
+    EventType.MODEL_REGISTERED,
+    EventType.TRAINING_FAILED,
+)
 
 
 class AlertsStack(SignalboxStack):

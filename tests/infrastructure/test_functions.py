@@ -12,7 +12,13 @@ from tests.infrastructure.assembly import Assembly, Resource
 
 pytestmark = pytest.mark.infra
 
-LEDGER = {Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX, Function.MIGRATE_DATABASE, Function.COMPACT_CANDLES}
+LEDGER = {
+    Function.GENERATE_SIGNALS,
+    Function.RELAY_OUTBOX,
+    Function.MIGRATE_DATABASE,
+    Function.COMPACT_CANDLES,
+    Function.REGISTER_MODEL,
+}
 DATABASE: set[str] = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
 COMMON: set[str] = {Env.STAGE, "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
 ENVIRONMENT: dict[Function, set[str]] = {
@@ -29,6 +35,8 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.MT5_COMMANDS_QUEUE_URL,
     },
     Function.COMPACT_CANDLES: DATABASE | {Env.MARKET_DATA_BUCKET, Env.VENUE, Env.SYMBOLS},
+    Function.START_TRAINING: {Env.TRAINING_PLAN},
+    Function.REGISTER_MODEL: DATABASE | {Env.EVENT_BUS_NAME, Env.MODELS_BUCKET},
     Function.MIGRATE_DATABASE: DATABASE,
     Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME},
 }
@@ -54,6 +62,8 @@ ACTIONS: dict[Function, set[str]] = {
         "sqs:SendMessage",
     },
     Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
+    Function.START_TRAINING: {"iam:PassRole", "sagemaker:AddTags", "sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob"},
+    Function.REGISTER_MODEL: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
     Function.MIGRATE_DATABASE: set(),
     Function.PREPARE_DATABASE: {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
 }
@@ -65,7 +75,7 @@ CONSUME = {
     "sqs:GetQueueUrl",
     "sqs:ReceiveMessage",
 }
-CONSUMERS = {Function.EXECUTE_ORDERS, Function.GENERATE_SIGNALS, Function.SEND_ALERTS}
+CONSUMERS = {Function.EXECUTE_ORDERS, Function.GENERATE_SIGNALS, Function.SEND_ALERTS, Function.REGISTER_MODEL}
 INTERFACES = {
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -149,7 +159,7 @@ def test_ledger_functions_can_read_no_secret(assembly: Assembly, function: Funct
 
 
 def test_only_the_app_user_logs_in_with_a_token(assembly: Assembly) -> None:
-    for function in (Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX, Function.COMPACT_CANDLES):
+    for function in sorted(LEDGER - {Function.MIGRATE_DATABASE}):
         (connect,) = (s for s in statements(assembly, function) if s["Action"] == "rds-db:connect")
         assert json.dumps(connect["Resource"]).count("/signalbox_app") == 1
     assert not any("rds-db:connect" in json.dumps(s) for s in statements(assembly, Function.MIGRATE_DATABASE))

@@ -14,6 +14,7 @@ import pytest
 from cdk.constructs.layers import LayerName
 from cdk.sources import REPOSITORY, SourceTree
 from signalbox.contracts import Env, Function
+from tests.unit.library.plans import plan
 
 pytestmark = pytest.mark.infra
 
@@ -22,6 +23,7 @@ LAYERS = {
     Function.EXECUTE_ORDERS: (LayerName.EXCHANGE,),
     Function.GENERATE_SIGNALS: (LayerName.INFERENCE,),
     Function.COMPACT_CANDLES: (LayerName.DATA,),
+    Function.REGISTER_MODEL: (LayerName.INFERENCE,),
 }
 RUNTIME = {"boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3", "simplejson"}  # what Lambda brings
 TOOLS = {"signalbox", "setuptools", "pkg_resources", "_distutils_hack"}  # ours, and what starts any Python here
@@ -58,6 +60,7 @@ def test_function_imports_with_its_layers_alone(function: Function) -> None:
         "PYTHONPATH": str(REPOSITORY / "layers/core/python"),
     }
     environment |= {"POWERTOOLS_SERVICE_NAME": "x", "POWERTOOLS_METRICS_NAMESPACE": "x"}
+    environment |= {Env.TRAINING_PLAN.value: plan().model_dump_json()}
     allowed = _modules(LAYERS.get(function, ())) | RUNTIME | TOOLS
     handler = Path(SourceTree().handler(function)) / "handler.py"
     command = [sys.executable, "-c", SCRIPT, ",".join(sorted(allowed)), str(handler)]

@@ -38,7 +38,7 @@ def test_schedule_is_exact_and_retried_within_its_bar(
 
 
 def test_there_are_no_other_schedules(assembly: Assembly) -> None:
-    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 3
+    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 4
     assert [r.properties["Name"] for r in assembly.resources("AWS::Scheduler::ScheduleGroup")] == [f"signalbox-{assembly.stage}"]
 
 
@@ -50,13 +50,14 @@ def _queue_of(assembly: Assembly, mapping: Resource) -> Resource:
 
 def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assembly) -> None:
     mappings = assembly.resources("AWS::Lambda::EventSourceMapping")
-    assert {m.stack for m in mappings} == {"execution", "signals", "alerts"}
+    assert {m.stack for m in mappings} == {"execution", "signals", "alerts", "training"}
     for mapping in mappings:
         assert mapping.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         queue = _queue_of(assembly, mapping).properties
         assert "DeadLetters" in json.dumps(queue["RedrivePolicy"]["deadLetterTargetArn"])
         assert 3 <= queue["RedrivePolicy"]["maxReceiveCount"] <= 10
-        (function,) = (f for f in assembly.resources("AWS::Lambda::Function") if f.stack == mapping.stack)
+        named = {"Ref": mapping.properties["FunctionName"]["Ref"]}
+        (function,) = (f for f in assembly.resources("AWS::Lambda::Function") if {"Ref": f.logical_id} == named)
         assert queue["VisibilityTimeout"] >= 6 * function.properties["Timeout"]
 
 
@@ -68,7 +69,7 @@ def test_an_alert_put_back_holds_no_other_alert_of_its_batch(assembly: Assembly)
 
 def test_queues_are_encrypted_and_dead_letters_stay_two_weeks(assembly: Assembly) -> None:
     queues = assembly.resources("AWS::SQS::Queue")
-    assert len(queues) == 13
+    assert len(queues) == 16
     for queue in queues:
         assert queue.properties["SqsManagedSseEnabled"] is True, queue
         if "DeadLetters" in queue.logical_id:
@@ -86,7 +87,10 @@ def test_signals_hear_closed_candles(assembly: Assembly) -> None:
 
 def test_alerts_hear_issued_timely_signals_and_conditions(assembly: Assembly) -> None:
     assert _patterns(assembly, "alerts") == [
-        {"source": ["signalbox"], "detail-type": ["MarketDataStale", "MarketDataRecovered", "ModelRefused"]},
+        {
+            "source": ["signalbox"],
+            "detail-type": ["MarketDataStale", "MarketDataRecovered", "ModelRefused", "ModelRegistered", "TrainingFailed"],
+        },
         {
             "source": ["signalbox"],
             "detail-type": ["SignalGenerated"],

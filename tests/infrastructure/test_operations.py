@@ -24,6 +24,7 @@ ORDER = [
     "signals",
     "alerts",
     "execution",
+    "training",
     "market",
     "dashboard",
 ]
@@ -48,7 +49,7 @@ def test_alarms_may_use_the_topic_and_its_key(assembly: Assembly) -> None:
 def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) -> None:
     metrics = [a.properties.get("MetricName") for a in assembly.resources("AWS::CloudWatch::Alarm")]
     assert metrics.count("Errors") == len(Function)
-    assert metrics.count("ApproximateNumberOfMessagesVisible") == 8
+    assert metrics.count("ApproximateNumberOfMessagesVisible") == 10
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tests.unit.jobs.ml_layout import REPOSITORY, Layout
 from tests.unit.training.synthetic import DAY, walk, write_candles
 from training.candles import find_candle_files
 
-PARAMETERS = {"purpose": "train", "model": "dir60-v31-small", "config": "quick", "seed": 3}
+PARAMETERS = {"purpose": "train", "model": "dir60-v31-small", "config": "quick", "seed": 3, "families": "xgboost"}
 TOOLS = {"sagemaker_program": "train.py", "sagemaker_submit_directory": "/opt/ml/input/data/code/sourcedir.tar.gz"}
 
 

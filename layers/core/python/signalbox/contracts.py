@@ -55,6 +55,8 @@ class Function(StrEnum):
     RELAY_OUTBOX = "relay_outbox"
     EXECUTE_ORDERS = "execute_orders"
     COMPACT_CANDLES = "compact_candles"
+    START_TRAINING = "start_training"
+    REGISTER_MODEL = "register_model"
     MIGRATE_DATABASE = "migrate_database"
     PREPARE_DATABASE = "prepare_database"
 

@@ -80,6 +80,7 @@ class TrainParameters(_Period):
     registration: Registration = Registration.ON_COMPLETION
     seed: Annotated[int, Field(ge=0)] | None = None
     folds: Annotated[int, Field(ge=0)] | None = None
+    families: Annotated[str, Field(pattern=r"^[a-z]+(,[a-z]+)*$")] | None = None  # instead of the configuration's
     tracking_uri: str | None = None
 
 

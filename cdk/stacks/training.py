@@ -1,0 +1,209 @@
+"""Training on SageMaker: the roles of its jobs, the weekly schedule (off), and the library's ear for what they became.
+
+Deploying this starts nothing and costs nothing: no SageMaker resource is created. Jobs are started by start_training or by the
+operator (`signalbox jobs`), from one plan.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import Aws, Duration, aws_events, aws_iam
+from constructs import Construct
+
+from cdk.constructs.acknowledge import acknowledge
+from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.execution_role import SERVICE, ExecutionRole
+from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.schedule import ScheduledJob
+from cdk.constructs.subscription import EventSubscription
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
+from signalbox.contracts import APP_DATABASE_USER, BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, Metric
+
+_CANDLES: Final = "candles"  # in the market-data bucket
+_ENDED: Final = ["Completed", "Failed", "Stopped"]
+
+
+class TrainingStack(SignalboxStack):
+    """start_training, register_model, and the roles of the jobs."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        messaging: MessagingStack,
+    ) -> None:
+        super().__init__(scope, context.stage, "training", description="training jobs and the model library")
+        self._context, self._data = context, data
+        self._layers = Layers(self, "Layers", stage=context.stage, sources=context.sources)
+        self._models = self.resolve(data.export_value(data.models.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
+        candles = self.resolve(data.export_value(data.market_data.bucket_arn))["Fn::ImportValue"]
+        self.execution = ExecutionRole(
+            self,
+            "Execution",
+            config=context.stage.training,
+            candles=(data.market_data, _CANDLES),
+            work=(data.models, TRAINING_PREFIX),
+            shown=(candles, self._models),
+        ).role
+        register = self._register_model(network, messaging)
+        pipeline = self._pipeline_role(register)
+        start = self._start_training(register, pipeline)
+        ScheduledJob(
+            self,
+            "EveryWeek",
+            job=Function.START_TRAINING,
+            function=start.function,
+            expression="cron(0 2 ? * SUN *)",
+            maximum_age=Duration.hours(6),
+            group_name=messaging.schedule_group,
+            enabled=context.stage.schedules_enabled and context.stage.training.retrain,
+            alarm_topic=context.alarm_topic,
+        )
+
+    def _register_model(self, network: NetworkStack, messaging: MessagingStack) -> SignalboxFunction:
+        context, data = self._context, self._data
+        register = SignalboxFunction(
+            self,
+            "RegisterModel",
+            name=Function.REGISTER_MODEL,
+            context=context,
+            layers=self._layers.of(LayerName.CORE, LayerName.INFERENCE),
+            environment={
+                Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
+                **data.database_environment(),
+                Env.MODELS_BUCKET: data.models.bucket_name,
+            },
+            timeout_seconds=120,
+            memory_megabytes=1769,  # the archive, its files and the sessions of the models are in memory at once
+            network=network.ledger,
+        )
+        data.database.grant_connect(register.role, APP_DATABASE_USER)
+        register.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
+        register.allow(["s3:ListBucket"], data.models.bucket_arn)  # without it an absent object looks like a forbidden one
+        register.allow(["s3:GetObject"], data.models.arn_for_objects(f"{TRAINING_PREFIX}/*"))
+        register.allow(["s3:PutObject"], data.models.arn_for_objects(f"{BUNDLES_PREFIX}/*"))
+        for prefix in (TRAINING_PREFIX, BUNDLES_PREFIX):
+            reason = "A folder a job, and bundles named by their content: the prefix is the narrowest resource there is."
+            acknowledge(register.role, f"IAM5[Resource::{self._models}/{prefix}/*]", reason)
+        ended = aws_events.EventPattern(
+            source=["aws.sagemaker"],
+            detail_type=["SageMaker Training Job State Change"],
+            detail={
+                "RoleArn": [self.execution.role_arn],  # this stage's jobs, those of pipelines too
+                "TrainingJobStatus": _ENDED,
+                "HyperParameters": {"purpose": ["train"]},
+            },
+        )
+        EventSubscription(
+            self,
+            "FinishedJobs",
+            bus=aws_events.EventBus.from_event_bus_name(self, "DefaultBus", "default"),  # where AWS services announce
+            patterns=[("JobEnded", ended)],
+            function=register,
+            alarm_topic=context.alarm_topic,
+            batch_size=1,  # each takes seconds; one that fails holds no other
+            maximum_concurrency=2,
+        )
+        TopicAlarm(
+            self,
+            "TrainingFailed",
+            metric=service_metric(Metric.TRAININGS_FAILED, service=register.name, statistic="Sum"),
+            threshold=1,
+            description="a training job failed, was stopped, or gave a model that is refused; the library has the reason",
+            topic=context.alarm_topic,
+        )
+        return register
+
+    def _pipeline_role(self, register: SignalboxFunction) -> aws_iam.Role:
+        """Return what a pipeline of this stage may do: run jobs as the execution role, and register."""
+        role = aws_iam.Role(
+            self,
+            "Pipeline",
+            assumed_by=aws_iam.ServicePrincipal(SERVICE, conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}),
+            description="the training pipeline: starts its jobs and calls register_model",
+        )
+        jobs = [self._sagemaker_arn(f"{kind}/pipelines-*") for kind in ("training-job", "processing-job")]
+        kinds = ("TrainingJob", "ProcessingJob")
+        actions = [f"sagemaker:{verb}{kind}" for verb in ("Create", "Describe", "Stop") for kind in kinds]
+        role.add_to_policy(aws_iam.PolicyStatement(actions=[*actions, "sagemaker:AddTags"], resources=jobs))
+        role.add_to_policy(aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[register.function.function_arn]))
+        self._allow_pass_role(role)
+        for kind in ("training-job", "processing-job"):
+            self._acknowledge_jobs(role, f"{kind}/pipelines-*")
+        return role
+
+    def _start_training(self, register: SignalboxFunction, pipeline: aws_iam.Role) -> SignalboxFunction:
+        training = self.config.training
+        start = SignalboxFunction(
+            self,
+            "StartTraining",
+            name=Function.START_TRAINING,
+            context=self._context,
+            layers=self._layers.of(LayerName.CORE),
+            environment={Env.TRAINING_PLAN: self._plan(register, pipeline)},
+            timeout_seconds=30,
+            memory_megabytes=256,
+        )
+        if training.pipeline:
+            start.allow(["sagemaker:StartPipelineExecution"], self._sagemaker_arn(f"pipeline/{training.pipeline.lower()}"))
+            return start
+        named = f"training-job/{PRODUCT}-{self.config.name}-train-*"
+        actions = ["sagemaker:AddTags", "sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob"]
+        start.allow(actions, self._sagemaker_arn(named))
+        self._allow_pass_role(start.role)
+        self._acknowledge_jobs(start.role, named)
+        return start
+
+    def _allow_pass_role(self, role: aws_iam.Role) -> None:
+        role.add_to_policy(
+            aws_iam.PolicyStatement(
+                actions=["iam:PassRole"],
+                resources=[self.execution.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": SERVICE}},
+            )
+        )
+
+    def _sagemaker_arn(self, resource: str) -> str:
+        return f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}:{resource}"
+
+    def _acknowledge_jobs(self, role: aws_iam.Role, resource: str) -> None:
+        finding = f"IAM5[Resource::arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:{resource}]"
+        acknowledge(role, finding, "A job is named when it is started: by its instant, or by the pipeline.")
+
+    def _plan(self, register: SignalboxFunction, pipeline: aws_iam.Role) -> str:
+        """Return the plan of the stage's jobs; its reader is signalbox.library.plan, which a test compares."""
+        stage, training = self.config, self.config.training
+        work = f"s3://{self._data.models.bucket_name}/{TRAINING_PREFIX}"
+        seconds = training.max_hours * 3_600
+        return self.to_json_string(
+            {
+                "stage": stage.name,
+                "role_arn": self.execution.role_arn,
+                "image_uri": training.image,
+                "instance_type": training.instance,
+                "features_instance_type": training.features_instance,
+                "spot": training.spot,
+                "max_runtime_seconds": seconds,
+                "max_wait_seconds": 2 * seconds,
+                "volume_gigabytes": 50,
+                "candles_uri": f"s3://{self._data.market_data.bucket_name}/{_CANDLES}",
+                "code_uri": f"{work}/code",
+                "artifacts_uri": f"{work}/artifacts",
+                "checkpoints_uri": f"{work}/checkpoints",
+                "model": training.model,
+                "config": training.config,
+                "history_days": training.history_days,
+                "pipeline": training.pipeline,
+                "pipeline_role_arn": pipeline.role_arn,
+                "register_function_arn": register.function.function_arn,
+                "tracking_uri": training.mlflow_server,
+            }
+        )

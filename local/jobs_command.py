@@ -1,0 +1,140 @@
+"""`signalbox jobs`: what it sends to SageMaker, from the plan of a deployed stage; `--dry-run` sends nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from local.errors import WorkbenchError
+from local.jobs_package import package_code
+from signalbox.adapters.aws.training_jobs import SageMakerClient, SageMakerJobs, Started
+from signalbox.contracts import PRODUCT, Env, Function, function_name
+from signalbox.library.parameters import EvaluateParameters, TrainParameters
+from signalbox.library.pipeline import pipeline_definition
+from signalbox.library.plan import TrainingPlan, read_plan
+from signalbox.library.training_jobs import CODE_ARCHIVE, Request, evaluation_request, job_name, training_request
+
+
+class JobsError(WorkbenchError):
+    """AWS could not be asked, or did not answer as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobsOptions:
+    """What every command of the group is given."""
+
+    stage: str
+    plan: Path | None
+    dry_run: bool
+    as_json: bool
+    at: datetime
+
+
+def _aws(service: str) -> Any:
+    return boto3.client(service)  # type: ignore[call-overload]
+
+
+@contextmanager
+def aws_told() -> Iterator[None]:
+    """Turn what AWS's library raises into one line that says what to do."""
+    try:
+        yield
+    except NoCredentialsError:
+        raise JobsError(
+            "no AWS credentials: run `aws configure sso` or set AWS_PROFILE; --dry-run --plan FILE needs none"
+        ) from None
+    except NoRegionError:
+        raise JobsError("no AWS region: set AWS_REGION, for example eu-central-1") from None
+    except ClientError as error:
+        told = error.response.get("Error", {})
+        raise JobsError(f"{error.operation_name}: AWS answered {told.get('Code')}: {told.get('Message')}") from error
+    except BotoCoreError as error:
+        raise JobsError(f"AWS could not be reached: {error}") from error
+
+
+def load_plan(options: JobsOptions) -> TrainingPlan:
+    """Return the plan of a file, else of the deployed stage. Raises JobsError, TrainingPlanError."""
+    if options.plan is not None:
+        try:
+            return read_plan(options.plan.read_bytes())
+        except OSError as error:
+            raise JobsError(f"{options.plan}: cannot be read ({error.strerror})") from error
+    name = function_name(options.stage, Function.START_TRAINING)
+    with aws_told():
+        found = _aws("lambda").get_function_configuration(FunctionName=name)
+    text = found.get("Environment", {}).get("Variables", {}).get(Env.TRAINING_PLAN.value)
+    if not text:
+        raise JobsError(f"{name}: expected {Env.TRAINING_PLAN.value}; deploy the stack {PRODUCT}-{options.stage}-training")
+    return read_plan(text)
+
+
+def run_train(options: JobsOptions, told: dict[str, Any]) -> None:
+    """Start a training. told: the parameters that were given; the rest is the plan's. Raises SignalboxError."""
+    plan = load_plan(options)
+    base = {"model": plan.model, "config": plan.config, "tracking_uri": plan.tracking_uri}
+    request = training_request(plan, job_name(plan.stage, "train", options.at), TrainParameters.parse(base | told))
+    _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
+
+
+def run_evaluate(options: JobsOptions, model_uri: str, told: dict[str, Any]) -> None:
+    """Start an evaluation of a model in S3. Raises SignalboxError."""
+    plan = load_plan(options)
+    name = job_name(plan.stage, "evaluate", options.at)
+    request = evaluation_request(plan, name, model_uri, EvaluateParameters.parse(told))
+    _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
+
+
+def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str]) -> None:
+    """Create or replace the stage's pipeline, and start it when asked to. Raises SignalboxError."""
+    plan = load_plan(options)
+    name = plan.pipeline or f"{PRODUCT}-{plan.stage}"
+    definition = pipeline_definition(plan)
+
+    def put(jobs: SageMakerJobs) -> Started:
+        made = jobs.put_pipeline(name, definition, role_arn=plan.pipeline_role_arn, tags=plan.tags)
+        return jobs.start_pipeline(name, job_name(plan.stage, "train", options.at), parameters) if start else made
+
+    shown = {"PipelineName": name, "RoleArn": plan.pipeline_role_arn, "PipelineDefinition": definition, "Tags": plan.tags}
+    _send(options, "CreatePipeline", shown, put)
+
+
+def run_package(options: JobsOptions, repository: Path, *, wheels: Path | None, out: Path | None) -> None:
+    """Pack the code and put it where jobs look for it, or into a file. Raises SignalboxError."""
+    package = package_code(repository, wheels)
+    told: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(package.content)
+        _show(options, {**told, "written": str(out)})
+        return
+    bucket, _, prefix = load_plan(options).code_uri.removeprefix("s3://").partition("/")
+    key = f"{prefix}/{CODE_ARCHIVE}"
+    if not options.dry_run:
+        with aws_told():
+            _aws("s3").put_object(Bucket=bucket, Key=key, Body=package.content)
+    _show(options, {**told, "dry_run" if options.dry_run else "written": f"s3://{bucket}/{key}"})
+
+
+def _send(options: JobsOptions, operation: str, request: Request, call: Callable[[SageMakerJobs], Started]) -> None:
+    if options.dry_run:
+        print(json.dumps({"operation": operation, "request": request}, indent=None if options.as_json else 2))
+        return
+    with aws_told():
+        started = call(SageMakerJobs(cast("SageMakerClient", _aws("sagemaker"))))
+    _show(options, {"name": started.name, "arn": started.arn, "new": started.new})
+
+
+def _show(options: JobsOptions, told: dict[str, Any]) -> None:
+    if options.as_json:
+        print(json.dumps(told))
+        return
+    for key, value in told.items():
+        print(f"{key}: {value}")

@@ -1,0 +1,173 @@
+"""`signalbox jobs`: what it would send, what it sends (against moto), and one clear line when it cannot."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+from typer.testing import CliRunner
+
+from local.command import app
+from local.errors import WorkbenchError
+from local.jobs_command import JobsError
+from local.jobs_package import package_code
+from signalbox.errors import SignalboxError
+from signalbox.library.parameters import TrainParameters
+from signalbox.library.pipeline import pipeline_definition
+from tests.unit.library.plans import plan
+
+REPOSITORY = Path(__file__).parents[3]
+AT = "2026-11-15T02:00:00Z"
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path) -> Path:
+    path = tmp_path / "plan.json"
+    path.write_text(plan().model_dump_json())
+    return path
+
+
+@pytest.fixture
+def cloud(aws: None) -> Iterator[None]:
+    with mock_aws():
+        yield
+
+
+def answered(*arguments: str) -> Any:
+    done = CliRunner().invoke(app, ["jobs", *arguments, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def failed(*arguments: str) -> SignalboxError:
+    done = CliRunner().invoke(app, ["jobs", *arguments])
+    assert isinstance(done.exception, SignalboxError), done.output
+    return done.exception
+
+
+def test_a_dry_run_prints_the_request_that_would_be_sent_and_needs_no_account(
+    plan_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    told = answered("train", "--plan", str(plan_file), "--seed", "7", "--start", "2026-01-01", "--at", AT, "--dry-run")
+    assert told["operation"] == "CreateTrainingJob"
+    request = told["request"]
+    assert request["TrainingJobName"] == "signalbox-test-train-20261115t020000z"
+    assert TrainParameters.parse(request["HyperParameters"]).seed == 7
+    assert request["HyperParameters"]["start"] == "2026-01-01T00:00:00Z"
+
+
+def test_what_is_sent_is_what_the_dry_run_showed(plan_file: Path, cloud: None) -> None:
+    shown = answered("train", "--plan", str(plan_file), "--at", AT, "--dry-run")["request"]
+    sent = answered("train", "--plan", str(plan_file), "--at", AT)
+    found = boto3.client("sagemaker").describe_training_job(TrainingJobName=sent["name"])
+    for key in (
+        "HyperParameters",
+        "InputDataConfig",
+        "OutputDataConfig",
+        "ResourceConfig",
+        "StoppingCondition",
+        "CheckpointConfig",
+    ):
+        assert found[key] == shown[key], key
+
+
+def test_an_evaluation_names_the_model_it_judges(plan_file: Path, cloud: None) -> None:
+    uri = "s3://models/training/artifacts/x/output/model.tar.gz"
+    sent = answered("evaluate", uri, "--plan", str(plan_file), "--at", AT)
+    channels = boto3.client("sagemaker").describe_training_job(TrainingJobName=sent["name"])["InputDataConfig"]
+    assert {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in channels}["model"] == uri
+
+
+def test_the_pipeline_is_made_replaced_and_started(plan_file: Path, cloud: None) -> None:
+    assert answered("pipeline", "--plan", str(plan_file), "--dry-run")["request"]["PipelineDefinition"] == pipeline_definition(
+        plan()
+    )
+    assert answered("pipeline", "--plan", str(plan_file))["new"] is True
+    assert answered("pipeline", "--plan", str(plan_file))["new"] is False
+    started = answered("pipeline", "--plan", str(plan_file), "--start", "--register-when", "integrity", "--at", AT)
+    client = boto3.client("sagemaker")
+    told = client.list_pipeline_parameters_for_execution(PipelineExecutionArn=started["arn"])["PipelineParameters"]
+    assert told == [{"Name": "RegisterWhen", "Value": "integrity"}]
+
+
+def test_the_code_is_put_where_the_plan_says(plan_file: Path, cloud: None) -> None:
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    dry = answered("package", "--plan", str(plan_file), "--dry-run")
+    assert "Contents" not in client.list_objects_v2(Bucket="models")
+    told = answered("package", "--plan", str(plan_file))
+    assert told["written"] == dry["dry_run"] == "s3://models/training/code/sourcedir.tar.gz"
+    content = client.get_object(Bucket="models", Key="training/code/sourcedir.tar.gz")["Body"].read()
+    assert content == package_code(REPOSITORY).content
+
+
+def test_the_package_holds_what_the_entry_points_import_and_nothing_of_this_machine() -> None:
+    package = package_code(REPOSITORY)
+    assert {"train.py", "evaluate.py", "features.py", "requirements.txt", "training/configs/quick.toml"} <= set(package.files)
+    assert "signalbox/library/parameters.py" in package.files
+    assert not [name for name in package.files if "__pycache__" in name or name.endswith((".onnx", ".parquet", ".npz"))]
+    assert package.content == package_code(REPOSITORY).content
+    with tarfile.open(fileobj=io.BytesIO(package.content)) as archive:
+        assert {(entry.uid, entry.mtime, entry.uname) for entry in archive} == {(0, 0, "")}
+
+
+def test_wheels_travel_with_the_code_and_their_absence_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WorkbenchError, match="expected wheels"):
+        package_code(REPOSITORY, tmp_path)
+    (tmp_path / "numpy-1-py3-none-any.whl").write_bytes(b"wheel")
+    assert "wheels/numpy-1-py3-none-any.whl" in package_code(REPOSITORY, tmp_path).files
+
+
+class TestWithoutAnAccount:
+    @pytest.fixture(autouse=True)
+    def _nothing_configured(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        names = (
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_PROFILE",
+            "AWS_DEFAULT_REGION",
+            "AWS_REGION",
+        )
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "absent"))
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "absent"))
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        boto3.DEFAULT_SESSION = None
+
+    def test_a_missing_region_is_one_line(self, plan_file: Path) -> None:
+        error = failed("train", "--plan", str(plan_file))
+        assert isinstance(error, JobsError)
+        assert "no AWS region: set AWS_REGION" in str(error)
+
+    def test_missing_credentials_are_one_line_that_says_what_to_do(
+        self, plan_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+        assert "no AWS credentials" in str(failed("train", "--plan", str(plan_file)))
+        assert "no AWS credentials" in str(failed("train", "--stage", "dev"))
+
+
+def test_a_stage_that_is_not_deployed_is_told_by_the_functions_name(cloud: None) -> None:
+    assert "signalbox-dev-start-training" in str(failed("train", "--stage", "dev"))
+
+
+def test_a_plan_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    assert "absent.json: cannot be read" in str(failed("train", "--plan", str(tmp_path / "absent.json"), "--dry-run"))
+    (tmp_path / "plan.json").write_text("{}")
+    assert "training plan: stage: Field required" in str(failed("train", "--plan", str(tmp_path / "plan.json"), "--dry-run"))
+
+
+def test_a_period_the_wrong_way_round_is_told_before_anything_is_sent(plan_file: Path) -> None:
+    error = failed("train", "--plan", str(plan_file), "--start", "2026-02-01", "--end", "2026-01-01", "--dry-run")
+    assert "expected start before end" in str(error)
