@@ -27,6 +27,18 @@ def features(  # noqa: PLR0917 - typer passes by keyword
     run_bench(BenchOptions(folder, schema, bars, workers, repeats, json_output=json_output))
 
 
+@bench_app.command("risk")
+def risk(
+    rounds: Annotated[int, typer.Option(min=100, help="How often each check is done in memory.")] = 20_000,
+    postgres_rounds: Annotated[int, typer.Option(min=100, help="How often with its facts read from PostgreSQL.")] = 2_000,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """The pre-trade check: in memory, and with its facts read from a durable PostgreSQL, against the plain way."""
+    from local.bench.risk import RiskBenchOptions, run_risk_bench  # noqa: PLC0415 - heavy packages, only where needed
+
+    run_risk_bench(RiskBenchOptions(rounds, postgres_rounds, json_output=json_output))
+
+
 @bench_app.command("orders")
 def orders(
     rate: Annotated[int, typer.Option(min=1, help="Orders a second, due at fixed instants.")] = 1000,

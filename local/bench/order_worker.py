@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 from local.bench.row_by_row import save_row_by_row
-from local.bench.submission import BEGIN, bench_account, order_terms, parse_roomy, step
+from local.bench.submission import BEGIN, bench_account, numbered, parse_roomy, step
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
 from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerUnavailableError
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.orders.events import OrderDenied
+from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import OrderTerms
 
 MOST_AT_ONCE: Final = 200  # orders a transaction; more wait for the next
@@ -81,7 +83,7 @@ class _Worker:
             self._deliver(account, places)
         for number in range(self._schedule.accounts):
             if any(n % self._schedule.accounts == number for n in self._schedule.numbers[:1000]):
-                self._transact(f"bench-{number}", [])  # the answers to the last batch
+                self._transact(f"bench-{number}", {}, 0)  # the answers to the last batch
         return self._result
 
     def _collect(self) -> None:
@@ -93,10 +95,10 @@ class _Worker:
 
     def _deliver(self, account: int, places: list[int]) -> None:
         schedule, result, name = self._schedule, self._result, f"bench-{account}"
-        batch = [order_terms(schedule.numbers[place], name) for place in places]
+        batch = numbered((schedule.numbers[place] for place in places), name)
         while True:
             try:
-                self._transact(name, batch)
+                self._transact(name, batch, len(places))
             except (LedgerUnavailableError, LedgerBusyError):
                 result.errors += 1  # delivered again until it is committed, as a queue does
                 continue
@@ -108,15 +110,14 @@ class _Worker:
             result.ended_s = committed
         self._tally[self._worker] += len(places)
 
-    def _transact(self, name: str, batch: list[OrderTerms]) -> None:
+    def _transact(self, name: str, batch: Mapping[ClientOrderId, OrderTerms], delivered: int) -> None:
         at = BEGIN + timedelta(seconds=time.monotonic() - self._start)
         with self._ledger.transaction(name) as tx:
-            desk = tx.load(at, [terms.client_order_id for terms in batch])
+            desk = tx.load(at, batch)
             after, changes = step(desk, batch, at)
             tx.save(desk, after, changes)
-        fresh = {terms.client_order_id for terms in batch} - desk.orders.keys()
         self._result.transactions += 1
-        self._result.ignored += len(batch) - len(fresh)
+        self._result.ignored += delivered - len(batch.keys() - desk.orders.keys())
         self._result.refused += sum(isinstance(event, OrderDenied) for event in changes.order_events)
 
 
@@ -135,9 +136,9 @@ def deliver_as_fast_as_possible(
         began = time.monotonic()
         while (elapsed := time.monotonic() - began) < seconds:
             at = BEGIN + timedelta(seconds=elapsed)
-            batch = [order_terms(CLOSED_LOOP_NUMBERS + done + i, name) for i in range(size)]
+            batch = numbered(range(CLOSED_LOOP_NUMBERS + done, CLOSED_LOOP_NUMBERS + done + size), name)
             with ledger.transaction(name) as tx:
-                desk = tx.load(at, [terms.client_order_id for terms in batch])
+                desk = tx.load(at, batch)
                 after, changes = step(desk, batch, at)
                 if rows_apart:
                     save_row_by_row(tx.connection, desk, after, changes)

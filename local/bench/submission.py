@@ -7,7 +7,7 @@ account with room for the rate; what the checks compute is the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -44,11 +44,8 @@ from signalbox.trading.state import Desk
 
 BEGIN: Final = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 MARKET: Final = "coinbase"
-PRICES: Final = {
-    Symbol("BTC-USD"): Decimal("60000.50"),
-    Symbol("ETH-USD"): Decimal("3000.25"),
-    Symbol("SOL-USD"): Decimal("130.10"),
-}
+BTC, ETH, SOL = Symbol("BTC-USD"), Symbol("ETH-USD"), Symbol("SOL-USD")
+PRICES: Final = {BTC: Decimal("60000.50"), ETH: Decimal("3000.25"), SOL: Decimal("130.10")}
 QUANTITIES: Final = (Decimal("0.0005"), Decimal("0.010"), Decimal("0.25"))
 _SYMBOLS: Final = tuple(PRICES)
 
@@ -98,7 +95,12 @@ def order_terms(number: int, account: str) -> OrderTerms:
     )
 
 
-def step(desk: Desk, batch: Sequence[OrderTerms], at: datetime) -> tuple[Desk, Changes]:
+def numbered(numbers: Iterable[int], account: str) -> dict[ClientOrderId, OrderTerms]:
+    """Return the orders of these numbers by their ids; a number that comes twice is one order."""
+    return {terms.client_order_id: terms for terms in (order_terms(number, account) for number in numbers)}
+
+
+def step(desk: Desk, batch: Mapping[ClientOrderId, OrderTerms], at: datetime) -> tuple[Desk, Changes]:
     """Fill what is open, then submit what is new; orders that the desk knows are deliveries again and change nothing."""
     orders = dict(desk.orders)
     events: list[OrderEvent] = []
@@ -114,19 +116,18 @@ def step(desk: Desk, batch: Sequence[OrderTerms], at: datetime) -> tuple[Desk, C
         booked = record(books, entry)
         books, disposals = booked.books, [*disposals, *booked.disposals]
     between = replace(desk, at=at, orders=MappingProxyType(orders), books=books)
-    after, changes = _submitted(between, [terms for terms in batch if terms.client_order_id not in desk.orders], at)
+    after, changes = _submitted(between, {key: terms for key, terms in batch.items() if key not in desk.orders}, at)
     return after, Changes(order_events=tuple(events), entries=tuple(entries), disposals=tuple(disposals)) + changes
 
 
-def _submitted(desk: Desk, batch: Sequence[OrderTerms], at: datetime) -> tuple[Desk, Changes]:
+def _submitted(desk: Desk, batch: Mapping[ClientOrderId, OrderTerms], at: datetime) -> tuple[Desk, Changes]:
     if not batch:
         return desk, Changes()
-    unique = {terms.client_order_id: terms for terms in batch}
     events: list[OrderEvent] = []
     requests = []
     orders = dict(desk.orders)
     fresh: dict[ClientOrderId, Order] = {}
-    for key, terms in unique.items():
+    for key, terms in batch.items():
         first = OrderInitialized(client_order_id=key, at=at, terms=terms)
         fresh[key] = initialise(first)
         events.append(first)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, LiteralString
 
 from signalbox.adapters.postgres.connection import Connection
-from signalbox.adapters.postgres.trading_rows import halt_of_text, lock_of, orders_of_events, standing_order_of, trade_of
+from signalbox.adapters.postgres.trading_rows import halt_of_text, lock_of, orders_of_rows, standing_order_of, trade_of
 from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.portfolio.account import Books
 from signalbox.portfolio.entries import parse_entry
@@ -42,14 +42,14 @@ STANDING_ORDERS_OF: Final = (
 )
 # OFFSET 0 keeps the planner from turning one probe of the index an order into a scan of the table, whatever it knows of it.
 _EVENTS: Final = f"""
-WITH wanted AS MATERIALIZED (
+WITH wanted (client_order_id) AS MATERIALIZED (
     SELECT client_order_id FROM orders WHERE account = %s AND {OPEN_ORDER}
     UNION SELECT o.client_order_id FROM trades AS t CROSS JOIN LATERAL (
         SELECT client_order_id FROM orders WHERE account = t.account AND decided_at = t.decided_at AND symbol = t.symbol OFFSET 0
     ) AS o WHERE t.account = %s AND t.state NOT IN ('CLOSED', 'ABANDONED')
     UNION SELECT unnest(%s::text[])
 )
-SELECT e.payload FROM wanted CROSS JOIN LATERAL (
+SELECT wanted.client_order_id, e.payload FROM wanted CROSS JOIN LATERAL (
     SELECT payload, sequence, account FROM order_events WHERE client_order_id = wanted.client_order_id OFFSET 0
 ) AS e WHERE e.account = %s ORDER BY e.sequence
 """  # noqa: S608 - constants of this module
@@ -119,7 +119,7 @@ def load_desk(
         lots=_lots(held, lots.fetchall()),
         newest=None if newest_entry is None else parse_entry(newest_entry),
     )
-    orders = orders_of_events(payload for (payload,) in events.fetchall())
+    orders = orders_of_rows(events.fetchall())
     open_trades = {t.symbol: t for t in (trade_of(r) for r in trades.fetchall())}
     known = _marks(marks.fetchall())
     wanted = {p.symbol for p in held.values() if p.quantity} | {o.terms.symbol for o in orders.values()} | open_trades.keys()

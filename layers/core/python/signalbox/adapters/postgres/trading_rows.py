@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 
@@ -46,6 +47,23 @@ def event_row(event: OrderEvent, account: str) -> Row:
 def orders_of_events(payloads: Iterable[str]) -> dict[ClientOrderId, Order]:
     """Return the orders that these payloads make, given in order of arrival and grouped by order or not."""
     return orders_and_events(payloads)[0]
+
+
+def orders_of_rows(rows: Iterable[tuple[str, str]]) -> dict[ClientOrderId, Order]:
+    """Return the orders of (client_order_id, payload), in order of arrival.
+
+    An order is a pure function of the texts of its events, so the newest answers are kept: what stays open is replayed once
+    a worker and not once a load.
+    """
+    payloads: dict[str, list[str]] = {}
+    for key, payload in rows:
+        payloads.setdefault(key, []).append(payload)
+    return {ClientOrderId(key): _order_of(tuple(of_one)) for key, of_one in payloads.items()}
+
+
+@lru_cache(maxsize=1024)
+def _order_of(payloads: tuple[str, ...]) -> Order:
+    return replay(events_of(payloads))
 
 
 def orders_and_events(payloads: Iterable[str]) -> tuple[dict[ClientOrderId, Order], list[OrderEvent]]:
