@@ -26,6 +26,7 @@ from cdk.stacks.operations import OperationsStack
 from cdk.stacks.schema import SchemaStack
 from cdk.stacks.secrets import SecretsStack
 from cdk.stacks.signals import SignalsStack
+from cdk.stacks.trading import TradingStack
 from cdk.stacks.training import TrainingStack
 from cdk.stage import CONTEXT_KEYS, StageConfig, StageError, stage_from_context
 
@@ -52,6 +53,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     market = MarketStack(app, context, data=data, messaging=messaging)
     lake = LakeStack(app, context, network=network, data=data, messaging=messaging)
     signals = SignalsStack(app, context, network=network, data=data, messaging=messaging)
+    trading = TradingStack(app, context, network=network, data=data, messaging=messaging)
     alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
     ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging)
     training = TrainingStack(app, context, network=network, data=data, messaging=messaging)
@@ -59,6 +61,8 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")
     lake.add_stack_dependency(schema, "it reads the ledger's candles")
+    trading.add_stack_dependency(schema, "it writes the ledger's accounts")
+    signals.add_stack_dependency(trading, "signals and decided cycles need someone who listens")
     training.add_stack_dependency(schema, "finished jobs are recorded in the library")
     market.add_stack_dependency(signals, "candles need someone who listens")
     market.add_stack_dependency(alerts, "and so do signals")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
 from cdk.training_config import CONTEXT_FIELDS, TrainingConfig, training_from_context
 from signalbox.contracts import PRODUCT, SYMBOLS, Function, function_name
 
+AccountName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}-[1-9][0-9]{0,5}k$")]  # a kind and its capital
 StageName: TypeAlias = Literal["local", "dev", "prod"]
 PYTHON_VERSION: Final = "3.14"  # of the Lambda runtime and of the wheels in the layers
 
@@ -49,6 +50,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     symbols: tuple[str, ...] = SYMBOLS
     signal_limits: SignalLimits = SignalLimits()
     venue: str = "coinbase"
+    accounts: tuple[AccountName, ...] = ()  # paper accounts that manage_orders opens; live ones are opened by command
     bundle_dependencies: bool  # false: the functions run where the dependencies already are
     max_unzipped_megabytes: int = Field(default=200, gt=0, le=250)  # layers and code of one function
     retain_state: bool
@@ -80,6 +82,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
 _STAGES: Final[Mapping[StageName, StageConfig]] = {
     "local": StageConfig(
         name="local",
+        accounts=("ftmo-2step-100k",),
         bundle_dependencies=False,  # the emulator's workers run in the project's own environment
         retain_state=False,
         termination_protection=False,
@@ -131,6 +134,7 @@ CONTEXT_KEYS: Final = (
     "s3_prefix_list_id",
     "venue",
     "symbols",
+    "accounts",
     "signal_limits",
     *CONTEXT_FIELDS,
 )
@@ -153,8 +157,9 @@ def stage_from_context(context: Mapping[str, Any]) -> StageConfig:
     if base is None:
         raise StageError(f"expected stage {' | '.join(_STAGES)}, was {name!r}")
     chosen: dict[str, Any] = {key: context[key] for key in ("alarm_email", "s3_prefix_list_id", "venue") if context.get(key)}
-    if context.get("symbols"):
-        chosen["symbols"] = tuple(part.strip() for part in str(context["symbols"]).split(","))
+    for key in ("symbols", "accounts"):
+        if context.get(key):
+            chosen[key] = tuple(part.strip() for part in str(context[key]).split(","))
     if context.get("signal_limits"):
         given = context["signal_limits"]
         chosen["signal_limits"] = json.loads(given) if isinstance(given, str) else given

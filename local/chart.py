@@ -1,4 +1,4 @@
-"""`chart.png`: one panel a symbol, price with its issued signals; a gap in the data is a gap in the line."""
+"""`chart.png`: one panel a symbol, price with its issued signals, fills and trades; a gap in the data is a gap in the line."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from local.accounts import AccountRecord
 from local.summary import ReplayRecord, gaps_of
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol
+from signalbox.orders.order import Order
+from signalbox.trading.state import Trade
 
 INK: Final = "#1f2933"
 LINE: Final = "#3d6a99"
@@ -73,8 +76,33 @@ def _draw_symbol(axes: Any, record: ReplayRecord, symbol: Symbol) -> None:
                     zorder=3,
                     label=f"{direction} {tier} ({len(chosen)})",
                 )
+    _draw_trades(axes, record, symbol)
     axes.legend(loc="upper left", fontsize=8, frameon=False, ncols=5)
     axes.margins(y=0.18)
+
+
+def _draw_trades(axes: Any, record: ReplayRecord, symbol: Symbol) -> None:
+    """Mark the fills of every account and join the entry of a trade to its exit, green where it gained."""
+    for account in record.accounts:
+        fills = [(fill.at, fill.price) for fill in account.facts.fills if fill.symbol == symbol]
+        if fills:
+            times, prices = zip(*((np.datetime64(at.replace(tzinfo=None)), float(price)) for at, price in fills), strict=True)
+            label = f"fills {account.account.account} ({len(fills)})"
+            axes.scatter(times, prices, marker="x", s=34.0, color=INK, linewidths=1.2, zorder=4, label=label)
+        for trade in (t for t in account.trades if t.symbol == symbol and t.realised is not None):
+            ends = [(trade.opened_at, account.orders.get(trade.entry)), (trade.closed_at, _exit(account, trade))]
+            known = [(at, o.average_price) for at, o in ends if at is not None and o is not None and o.average_price is not None]
+            if len(known) == 2:
+                times, prices = zip(*((np.datetime64(at.replace(tzinfo=None)), float(price)) for at, price in known), strict=True)
+                axes.plot(times, prices, color=_gained(trade), linewidth=2.2, alpha=0.6)
+
+
+def _exit(account: AccountRecord, trade: Trade) -> Order | None:
+    return None if trade.exit is None else account.orders.get(trade.exit)
+
+
+def _gained(trade: Trade) -> str:
+    return BUY if trade.realised is not None and trade.realised >= 0 else SELL
 
 
 def broken_line(bars: Bars) -> tuple[Any, Any]:

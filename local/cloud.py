@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from local.accounts import Accounts
 from local.assembly import read_stacks, synthesise
 from local.clock import LocalClock, Schedule
 from local.deploy import deploy
@@ -125,11 +126,20 @@ class LocalCloud:
         )
 
     @cached_property
-    def ledger(self) -> LedgerReader:
-        """The ledger, read only."""
+    def _source(self) -> ConnectionSource:
         source = ConnectionSource(self.postgres.settings, lambda: "")
         self._closing.callback(source.close)
-        return LedgerReader(source)
+        return source
+
+    @cached_property
+    def ledger(self) -> LedgerReader:
+        """The ledger, read only."""
+        return LedgerReader(self._source)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """The accounts of the ledger, read only."""
+        return Accounts(self._source)
 
     @cached_property
     def logs(self) -> FunctionLogs:

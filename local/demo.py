@@ -195,6 +195,7 @@ def _tell(summary: dict[str, Any], options: DemoOptions) -> None:
         f"  model       {model['bundle']}, schema {model['schema']}{shadow}",
         f"  signals     {signals['total']}: {directions}",
         f"  alerts      {summary['alerts_sent']} sent",
+        *(_account_text(account) for account in summary["accounts"]),
         f"  duplicates  {summary['duplicates_injected']} cycles fired twice, {summary['duplicates_ignored']} duplicates ignored",
         f"  data        {len(summary['gaps'])} gaps, {summary['stale_cycles']} cycles with a refused symbol",
         f"  cycle       p50 {summary['p50_ms']} ms, p99 {summary['p99_ms']} ms; "
@@ -204,3 +205,14 @@ def _tell(summary: dict[str, Any], options: DemoOptions) -> None:
     if summary["error"]:
         lines.append(f"  error       {summary['error']}")
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _account_text(account: dict[str, Any]) -> str:
+    held, refused = sum(account["held_back"].values()), sum(account["refused"].values())
+    worst = max((float(item["share"]) for item in account["worst_used"].values()), default=0.0)
+    return (
+        f"  account     {account['account']} ({account['mode']}): equity {float(account['equity']):,.2f}, "
+        f"{account['trades_opened']} trades opened, {account['trades_closed']} closed, "
+        f"realised {float(account['realised']):+,.2f} after fees; {held} signals held back, {refused} orders refused; "
+        f"at most {worst:.1%} of a loss limit used"
+    )

@@ -72,6 +72,7 @@ class Replay:
         self._start, self._end, self._fire_twice = start, end, fire_twice
         self._collect = cloud.schedule_of(Function.COLLECT_CANDLES)
         self._relay = cloud.schedule_of(Function.RELAY_OUTBOX)
+        self._monitor = cloud.schedule_of(Function.MONITOR_RISK)
         self.timings: list[CycleTiming] = []
         self.injected = 0
         self.warnings: list[str] = []
@@ -90,19 +91,23 @@ class Replay:
             self._tell_refusals(refusals, {s.symbol for s in signals})
             sent = len(self._cloud.telegram.messages)
             elapsed = self.timings[-1].milliseconds
-            self._view.cycle(CycleFacts(number, total, cycle_at, elapsed, signals, refusals, sent))
+            accounts = self._cloud.accounts.lines(self._start, cycle_at)
+            self._view.cycle(CycleFacts(number, total, cycle_at, elapsed, signals, refusals, sent, accounts))
         self._cloud.watch.until_quiet(seconds=QUIET_SECONDS)
         self._view.finished(len(self._cloud.telegram.messages))
 
     def cycle(self, cycle_at: datetime) -> None:
-        """Fire what is due at one boundary and wait until the ledger has decided it."""
+        """Fire what is due at one boundary and wait until the ledger has decided it and the accounts have met it."""
         self._cloud.exchange.set_time(cycle_at)
         began = time.perf_counter()
         self._fire(self._cloud.clock.fire(self._collect, cycle_at))
         self._cloud.watch.until_decided(cycle_at, seconds=CYCLE_SECONDS)
         self.timings.append(CycleTiming(cycle_at, (time.perf_counter() - began) * 1000))
-        if self._relay.due(cycle_at):
-            self._fire(self._cloud.clock.fire(self._relay, cycle_at))
+        # candles of a later cycle would be met by an earlier event: a replay waits, so that it trades as live does
+        self._cloud.watch.until_traded(cycle_at, seconds=CYCLE_SECONDS)
+        for schedule in (self._monitor, self._relay):
+            if schedule.due(cycle_at):
+                self._fire(self._cloud.clock.fire(schedule, cycle_at))
 
     def record(self, *, exit_: str, error: str | None, watch: Stopwatch) -> ReplayRecord:
         """Return what happened so far, read from the ledger, the logs and the stand-ins."""
@@ -124,6 +129,7 @@ class Replay:
             signals=cloud.ledger.signals(self._start, self._end),
             refusals=cloud.ledger.refusals(VENUE, self._start, self._end),
             bars={symbol: cloud.ledger.bars(VENUE, symbol, self._start, until) for symbol in symbols},
+            accounts=cloud.accounts.record(self._start, until),
             alerts_sent=len(cloud.telegram.messages),
             duplicates_injected=self.injected,
             duplicates_ignored=round(ignored),

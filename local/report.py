@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from local.account_report import account_sections
 from local.chart import draw_chart
 from local.summary import OK, CycleTiming, ReplayRecord, write_summary
 from signalbox.reports.page import cards, document, section, table, text
@@ -36,7 +37,8 @@ def render_page(record: ReplayRecord, summary: dict[str, Any], chart: bytes) -> 
         f"<p><strong>{text(record.error)}</strong></p>" if record.error else "",
         _cards(summary),
         _shadow_note() if shadow else "",
-        f'<h2>Prices and signals</h2><img alt="price with signals, one panel a symbol" src="data:image/png;base64,{picture}">',
+        f'<h2>Prices and signals</h2><img alt="price, signals and trades by symbol" src="data:image/png;base64,{picture}">',
+        *account_sections(record.accounts),
         section("Signals by symbol", _symbol_table(record, summary)),
         section("Cycle time", _timing_svg(record.timings), "from firing the schedule until the signals were committed"),
         section("Issued signals", _signal_table(record)),

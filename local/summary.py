@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from local.accounts import AccountRecord, summarise_account
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, from_ms, to_ms
 from signalbox.market.clock import CYCLE, Gap
 from signalbox.market.gaps import find_gaps
@@ -51,6 +52,7 @@ class ReplayRecord:
     stages_seconds: Mapping[str, float]
     exit: str
     error: str | None = None
+    accounts: tuple[AccountRecord, ...] = ()
     decided_until: datetime | None = None  # the last cycle that was decided; `end` unless the replay stopped early
     dead_letters: Mapping[str, int] = field(default_factory=dict)
 
@@ -98,6 +100,7 @@ def summarise(record: ReplayRecord) -> dict[str, Any]:
             "by_symbol": _counts([s.symbol for s in record.signals], record.symbols),
         },
         "shadow_signals": sum(s.stage == "shadow" for s in record.signals),
+        "accounts": [summarise_account(account) for account in record.accounts],
         "alerts_sent": record.alerts_sent,
         "duplicates_injected": record.duplicates_injected,
         "duplicates_ignored": record.duplicates_ignored,

@@ -23,10 +23,12 @@ from local.market.source import live_or_simulated
 from local.processes import port_is_free
 from local.replay import default_symbols
 from local.settings import VENUE, Settings
-from signalbox.contracts import Function
+from local.view import account_text
+from signalbox.contracts import Function, StackOutput
 from signalbox.market.clock import CYCLE, cycle_of
 
 DECIDE_SECONDS: Final = 120.0
+COUNTED: Final = timedelta(days=30)  # of trades, in the line of an account
 TICK: Final = timedelta(minutes=1)
 MARKET_ANCHOR: Final = "market.json"  # which market this state was recorded from
 
@@ -97,6 +99,9 @@ class _Ticker:
         told = [f"{s.symbol} {s.price:,.2f} {s.direction} {s.tier} {s.confidence:.0%} [{s.stage}]" for s in signals]
         told += [f"{r.symbol} refused: {r.reason}" for r in refusals]
         _say(f"{cycle_at:%Y-%m-%d %H:%M}  " + "  ".join(told) + f"  alerts {len(self._cloud.telegram.messages)}")
+        self._cloud.watch.until_traded(cycle_at, seconds=DECIDE_SECONDS)
+        for account in self._cloud.accounts.lines(cycle_at - COUNTED, cycle_at):
+            _say(f"  {account_text(account)}")
 
 
 def _now() -> datetime:
@@ -119,6 +124,7 @@ def _tell_addresses(cloud: LocalCloud) -> None:
                 f'  PostgreSQL      psql "{cloud.postgres.dsn}"',
                 f"  Telegram page   {cloud.telegram.url}/",
                 f"  exchange        {cloud.exchange.url}/products",
+                f"  orders API      {cloud.outputs[StackOutput.ORDERS_API_URL]}   (signed requests: aws4, service execute-api)",
                 "Cycles run every five minutes. Ctrl-C stops; the state stays under .signalbox/up.",
                 "",
             ]

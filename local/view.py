@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from local.accounts import AccountLine
 from signalbox.market.candles import Symbol
 from signalbox.signals.ports import Refusal
 from signalbox.signals.signal import Signal
@@ -45,6 +46,7 @@ class CycleFacts:
     signals: Sequence[Signal]
     refusals: Sequence[Refusal]
     alerts_sent: int
+    accounts: Sequence[AccountLine] = ()
 
 
 class View(AbstractContextManager["View"], Protocol):
@@ -90,6 +92,8 @@ class PlainView:
         said = "  ".join(f"{s.symbol} {s.price:,.2f} {s.direction} {s.confidence:.0%}" for s in facts.signals)
         head = f"cycle {facts.number}/{facts.total}  {facts.cycle_at:%Y-%m-%d %H:%M}  {facts.milliseconds:.0f} ms"
         self._say(f"{head}  {said}  alerts {facts.alerts_sent}")
+        for account in facts.accounts:
+            self._say(f"  {account_text(account)}")
 
     def finished(self, alerts_sent: int) -> None:
         self._say(f"all queues are empty, {alerts_sent} alerts sent")
@@ -111,6 +115,7 @@ class LiveView:
         self._prices: dict[str, Decimal] = {}
         self._issued = dict.fromkeys(symbols, 0)
         self._alerts, self._shadow = 0, False
+        self._accounts: Sequence[AccountLine] = ()
         self._warnings: list[str] = []
         self._progress = Progress(
             SpinnerColumn(),
@@ -148,7 +153,7 @@ class LiveView:
             self._shadow = signal.stage == "shadow"
         for refusal in facts.refusals:
             self._newest[refusal.symbol] = refusal
-        self._alerts = facts.alerts_sent
+        self._alerts, self._accounts = facts.alerts_sent, facts.accounts
         pace = f"{facts.cycle_at:%m-%d %H:%M} · {facts.milliseconds:.0f} ms"
         self._progress.update(self._task, completed=facts.number, pace=pace)
 
@@ -166,6 +171,7 @@ class LiveView:
         parts.append(self._progress)
         if self._newest:
             parts.append(self._table())
+        parts += [Text(account_text(account)) for account in self._accounts]
         if self._shadow:
             parts.append(Text("SHADOW model: it has not passed its gates. Recorded, not for trading.", style="yellow"))
         if self._warnings:
@@ -186,6 +192,15 @@ class LiveView:
             elif row is not None:
                 table.add_row(symbol, price, Text("refused", style="yellow"), row.reason, "-", str(self._issued[symbol]))
         return table
+
+
+def account_text(line: AccountLine) -> str:
+    """Return an account in one line."""
+    halted = "  HALTED" if line.halted else ""
+    return (
+        f"{line.account}  equity {line.equity:,.2f} ({line.profit:+,.2f})  "
+        f"open {line.open_trades}  closed {line.closed_trades}{halted}"
+    )
 
 
 def choose_view(symbols: Sequence[Symbol], *, plain: bool) -> View:

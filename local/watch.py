@@ -21,9 +21,19 @@ POLL_SECONDS: Final = 0.004
 QUEUES: Final = {
     "signals queue": StackOutput.SIGNALS_QUEUE_URL,
     "signals dead letters": StackOutput.SIGNALS_DLQ_URL,
+    "trading queue": StackOutput.TRADING_QUEUE_URL,
+    "trading dead letters": StackOutput.TRADING_DLQ_URL,
     "alerts queue": StackOutput.ALERTS_QUEUE_URL,
     "alerts dead letters": StackOutput.ALERTS_DLQ_URL,
 }
+_FUNCTIONS: Final = (
+    Function.COLLECT_CANDLES,
+    Function.GENERATE_SIGNALS,
+    Function.MANAGE_ORDERS,
+    Function.MONITOR_RISK,
+    Function.RELAY_OUTBOX,
+    Function.SEND_ALERTS,
+)
 _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
 
 
@@ -41,7 +51,7 @@ class QueueDepth:
 
 
 class Watch:
-    """Sees the stages of a cycle: collected, queued, decided, published, alerted."""
+    """Sees the stages of a cycle: collected, queued, decided, published, traded, alerted."""
 
     def __init__(self, emulator: Emulator, ledger: LedgerReader, outputs: Mapping[str, str]) -> None:
         self._sqs = emulator.client("sqs")
@@ -79,12 +89,33 @@ class Watch:
         except LedgerUnavailableError:
             return False  # the server is being restarted: ask again
 
+    def until_traded(self, cycle_at: datetime, *, seconds: float) -> None:
+        """Return once every account has met what a decided cycle announced. Raises StuckError.
+
+        An event is on the queue before it is marked published, and off it after what it caused is committed: so a published
+        outbox and then an empty queue mean that nothing of the cycle is on its way.
+        """
+
+        def traded() -> bool:
+            return self._published() and self.depth(self._urls["trading queue"]).empty
+
+        self._until(traded, f"the accounts did not meet the cycle of {cycle_at:%Y-%m-%d %H:%M} UTC", seconds)
+
+    def _published(self) -> bool:
+        try:
+            return self._ledger.pending_events() == 0
+        except LedgerUnavailableError:
+            return False  # the server is being restarted: ask again
+
     def until_quiet(self, *, seconds: float) -> None:
-        """Return once both queues are empty and the outbox is published. Raises StuckError."""
+        """Return once every queue is empty and the outbox is published. Raises StuckError."""
 
         def quiet() -> bool:
-            depths = self.depths()
-            return depths["signals queue"].empty and self._ledger.pending_events() == 0 and depths["alerts queue"].empty
+            # upstream first: what a stage hands on is in the next queue before it leaves its own
+            before = self.depths()
+            if not (before["signals queue"].empty and self._published() and before["trading queue"].empty):
+                return False
+            return self._published() and self.depth(self._urls["trading queue"]).empty and self.depths()["alerts queue"].empty
 
         self._until(quiet, "the queues did not become empty", seconds, every=0.02)
 
@@ -98,9 +129,5 @@ class Watch:
     def diagnosis(self) -> str:
         """Say where messages lie and what the functions complained about."""
         depths = ", ".join(f"{name}: {d.waiting} waiting, {d.in_flight} in flight" for name, d in self.depths().items())
-        told = [
-            f"{function.value} says {line}"
-            for function in (Function.COLLECT_CANDLES, Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX, Function.SEND_ALERTS)
-            for line in self._logs.troubles(function)
-        ]
+        told = [f"{function.value} says {line}" for function in _FUNCTIONS for line in self._logs.troubles(function)]
         return "; ".join([depths, *told])

@@ -22,6 +22,16 @@ _ALWAYS = (
     EventType.MODEL_REGISTERED,
     EventType.TRAINING_FAILED,
 )
+_ACCOUNTS = (
+    EventType.ORDER_REFUSED,
+    EventType.TRADE_OPENED,
+    EventType.TRADE_CLOSED,
+    EventType.RISK_WARNING,
+    EventType.TRADING_HALTED,
+    EventType.TRADING_RESUMED,
+    EventType.RULE_BREACHED,
+    EventType.TARGET_REACHED,
+)
 
 
 class AlertsStack(SignalboxStack):
@@ -64,11 +74,12 @@ class AlertsStack(SignalboxStack):
             detail={"issued": [True], "late": [False]},
         )
         always = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in _ALWAYS])
+        accounts = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in _ACCOUNTS])
         subscription = EventSubscription(
             self,
             "Alerts",
             bus=messaging.bus,
-            patterns=[("IssuedSignals", issued), ("Conditions", always)],
+            patterns=[("IssuedSignals", issued), ("Conditions", always), ("Accounts", accounts)],
             function=send,
             alarm_topic=context.alarm_topic,
             group="alerts",

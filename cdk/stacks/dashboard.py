@@ -32,6 +32,14 @@ class DashboardStack(SignalboxStack):
             self._graph("Outbox: oldest event", Function.RELAY_OUTBOX, "Maximum", Metric.OUTBOX_OLDEST_AGE),
         )
         dashboard.add_widgets(
+            self._graph("Trades", Function.MANAGE_ORDERS, "Sum", Metric.TRADES_OPENED, Metric.TRADES_CLOSED),
+            self._graph("Not traded", Function.MANAGE_ORDERS, "Sum", Metric.ORDERS_REFUSED, Metric.SIGNALS_HELD_BACK),
+        )
+        dashboard.add_widgets(
+            self._graph("Accounts: stops", Function.MONITOR_RISK, "Sum", Metric.TRADING_HALTS, Metric.RULES_BREACHED),
+            self._graph("One message of the trading queue, p99", Function.MANAGE_ORDERS, "p99", Metric.TRADING_DURATION),
+        )
+        dashboard.add_widgets(
             self._graph("Lake", Function.COMPACT_CANDLES, "Sum", Metric.DAYS_COMPACTED, Metric.LAKE_FILES_QUARANTINED),
             self._graph("Lake: missing candles", Function.COMPACT_CANDLES, "Sum", Metric.CANDLES_MISSING),
         )

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.infra
 
 LEDGER = {
     Function.GENERATE_SIGNALS,
+    Function.MANAGE_ORDERS,
+    Function.MONITOR_RISK,
     Function.RELAY_OUTBOX,
     Function.MIGRATE_DATABASE,
     Function.COMPACT_CANDLES,
@@ -26,6 +28,8 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.GENERATE_SIGNALS: DATABASE
     | {Env.EVENT_BUS_NAME, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
     Function.SEND_ALERTS: {Env.EVENT_BUS_NAME, Env.TELEGRAM_SECRET_ARN, Env.TELEGRAM_URL, Env.IDEMPOTENCY_TABLE},
+    Function.MANAGE_ORDERS: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS},
+    Function.MONITOR_RISK: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS},
     Function.RELAY_OUTBOX: DATABASE | {Env.EVENT_BUS_NAME},
     Function.EXECUTE_ORDERS: {
         Env.EVENT_BUS_NAME,
@@ -51,6 +55,8 @@ ACTIONS: dict[Function, set[str]] = {
         "events:PutEvents",
         "secretsmanager:GetSecretValue",
     },
+    Function.MANAGE_ORDERS: {"events:PutEvents", "rds-db:connect"},
+    Function.MONITOR_RISK: {"events:PutEvents", "rds-db:connect"},
     Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect"},
     Function.EXECUTE_ORDERS: {
         "dynamodb:DeleteItem",
@@ -62,7 +68,12 @@ ACTIONS: dict[Function, set[str]] = {
         "sqs:SendMessage",
     },
     Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
-    Function.START_TRAINING: {"iam:PassRole", "sagemaker:AddTags", "sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob"},
+    Function.START_TRAINING: {
+        "iam:PassRole",
+        "sagemaker:AddTags",
+        "sagemaker:CreateTrainingJob",
+        "sagemaker:DescribeTrainingJob",
+    },
     Function.REGISTER_MODEL: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
     Function.MIGRATE_DATABASE: set(),
     Function.PREPARE_DATABASE: {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
@@ -75,7 +86,13 @@ CONSUME = {
     "sqs:GetQueueUrl",
     "sqs:ReceiveMessage",
 }
-CONSUMERS = {Function.EXECUTE_ORDERS, Function.GENERATE_SIGNALS, Function.SEND_ALERTS, Function.REGISTER_MODEL}
+CONSUMERS = {
+    Function.EXECUTE_ORDERS,
+    Function.GENERATE_SIGNALS,
+    Function.MANAGE_ORDERS,
+    Function.SEND_ALERTS,
+    Function.REGISTER_MODEL,
+}
 INTERFACES = {
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -191,6 +208,14 @@ def test_local_functions_meet_the_stand_ins(local: Assembly) -> None:
     assert (signals[Env.DATABASE_HOST], signals[Env.DATABASE_SSLMODE]) == ("sockets", "disable")
     assert deployed(local, Function.COLLECT_CANDLES).properties["Environment"]["Variables"][Env.VENUE_URL].endswith(":9001")
     assert deployed(local, Function.SEND_ALERTS).properties["Environment"]["Variables"][Env.TELEGRAM_URL].endswith(":9002")
+
+
+def test_paper_accounts_are_opened_where_the_stage_says_so(assemblies: dict[str, Assembly]) -> None:
+    found = {
+        stage: deployed(a, Function.MANAGE_ORDERS).properties["Environment"]["Variables"][Env.ACCOUNTS]
+        for stage, a in assemblies.items()
+    }
+    assert found == {"local": "ftmo-2step-100k", "dev": "", "prod": ""}
 
 
 def test_collection_never_runs_twice_at_once(assembly: Assembly) -> None:

@@ -60,7 +60,7 @@ def test_function_imports_with_its_layers_alone(function: Function) -> None:
         "PYTHONPATH": str(REPOSITORY / "layers/core/python"),
     }
     environment |= {"POWERTOOLS_SERVICE_NAME": "x", "POWERTOOLS_METRICS_NAMESPACE": "x"}
-    environment |= {Env.TRAINING_PLAN.value: plan().model_dump_json()}
+    environment |= {Env.TRAINING_PLAN.value: plan().model_dump_json(), Env.SIGNAL_LIMITS.value: "{}"}
     allowed = _modules(LAYERS.get(function, ())) | RUNTIME | TOOLS
     handler = Path(SourceTree().handler(function)) / "handler.py"
     command = [sys.executable, "-c", SCRIPT, ",".join(sorted(allowed)), str(handler)]

@@ -21,6 +21,7 @@ def _schedules(assembly: Assembly) -> dict[str, dict[str, Any]]:
     [
         ("market", "collect_candles", "cron(0/5 * * * ? *)", 240),
         ("messaging", "relay_outbox", "cron(* * * * ? *)", 60),
+        ("trading", "monitor_risk", "cron(* * * * ? *)", 60),
         ("lake", "compact_candles", "cron(20 0 * * ? *)", 3600),
     ],
 )
@@ -38,7 +39,7 @@ def test_schedule_is_exact_and_retried_within_its_bar(
 
 
 def test_there_are_no_other_schedules(assembly: Assembly) -> None:
-    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 4
+    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 5
     assert [r.properties["Name"] for r in assembly.resources("AWS::Scheduler::ScheduleGroup")] == [f"signalbox-{assembly.stage}"]
 
 
@@ -50,7 +51,7 @@ def _queue_of(assembly: Assembly, mapping: Resource) -> Resource:
 
 def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assembly) -> None:
     mappings = assembly.resources("AWS::Lambda::EventSourceMapping")
-    assert {m.stack for m in mappings} == {"execution", "signals", "alerts", "training"}
+    assert {m.stack for m in mappings} == {"execution", "signals", "alerts", "trading", "training"}
     for mapping in mappings:
         assert mapping.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
         queue = _queue_of(assembly, mapping).properties
@@ -69,7 +70,7 @@ def test_an_alert_put_back_holds_no_other_alert_of_its_batch(assembly: Assembly)
 
 def test_queues_are_encrypted_and_dead_letters_stay_two_weeks(assembly: Assembly) -> None:
     queues = assembly.resources("AWS::SQS::Queue")
-    assert len(queues) == 16
+    assert len(queues) == 19
     for queue in queues:
         assert queue.properties["SqsManagedSseEnabled"] is True, queue
         if "DeadLetters" in queue.logical_id:
@@ -93,19 +94,40 @@ def test_alerts_hear_issued_timely_signals_and_conditions(assembly: Assembly) ->
         },
         {
             "source": ["signalbox"],
+            "detail-type": [
+                "OrderRefused",
+                "TradeOpened",
+                "TradeClosed",
+                "RiskWarning",
+                "TradingHalted",
+                "TradingResumed",
+                "RuleBreached",
+                "TargetReached",
+            ],
+        },
+        {
+            "source": ["signalbox"],
             "detail-type": ["SignalGenerated"],
             "detail": {"issued": [True], "late": [False]},
         },
     ]
 
 
-def test_alerts_are_in_order(assembly: Assembly) -> None:
-    queues = [q for q in assembly.resources("AWS::SQS::Queue") if q.stack == "alerts"]
+def test_trading_hears_issued_signals_decided_cycles_and_venues(assembly: Assembly) -> None:
+    assert _patterns(assembly, "trading") == [
+        {"source": ["signalbox"], "detail-type": ["CycleDecided", "ExecutionReported", "VenueViewReported"]},
+        {"source": ["signalbox"], "detail-type": ["SignalGenerated"], "detail": {"issued": [True]}},
+    ]
+
+
+@pytest.mark.parametrize("stack", ["alerts", "trading"])
+def test_alerts_and_trading_are_in_order(assembly: Assembly, stack: str) -> None:
+    queues = [q for q in assembly.resources("AWS::SQS::Queue") if q.stack == stack and "EveryMinute" not in q.logical_id]
     assert all(q.properties["FifoQueue"] is True for q in queues)
     (main,) = (q for q in queues if "RedrivePolicy" in q.properties)
     assert main.properties["ContentBasedDeduplication"] is True
-    for rule in (r for r in assembly.resources("AWS::Events::Rule") if r.stack == "alerts"):
-        assert [t["SqsParameters"] for t in rule.properties["Targets"]] == [{"MessageGroupId": "alerts"}]
+    for rule in (r for r in assembly.resources("AWS::Events::Rule") if r.stack == stack):
+        assert [t["SqsParameters"] for t in rule.properties["Targets"]] == [{"MessageGroupId": stack}]
 
 
 def test_only_the_rule_may_write_into_its_queue(assembly: Assembly) -> None:

@@ -21,6 +21,7 @@ ORDER = [
     "schema",
     "messaging",
     "lake",
+    "trading",
     "signals",
     "alerts",
     "execution",
@@ -49,7 +50,7 @@ def test_alarms_may_use_the_topic_and_its_key(assembly: Assembly) -> None:
 def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) -> None:
     metrics = [a.properties.get("MetricName") for a in assembly.resources("AWS::CloudWatch::Alarm")]
     assert metrics.count("Errors") == len(Function)
-    assert metrics.count("ApproximateNumberOfMessagesVisible") == 10
+    assert metrics.count("ApproximateNumberOfMessagesVisible") == 12
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,8 @@ def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) ->
         (Metric.OUTBOX_OLDEST_AGE, Function.RELAY_OUTBOX, "notBreaching"),
         (Metric.MODEL_REFUSED, Function.GENERATE_SIGNALS, "notBreaching"),
         (Metric.ALERTS_UNDELIVERABLE, Function.SEND_ALERTS, "notBreaching"),
+        (Metric.MONITOR_RUNS, Function.MONITOR_RISK, "breaching"),
+        (Metric.ACCOUNTS_NOT_OPENED, Function.MANAGE_ORDERS, "notBreaching"),
         (Metric.ORDERS_UNCONFIRMED, Function.EXECUTE_ORDERS, "notBreaching"),
         (Metric.VENUE_REFUSALS, Function.EXECUTE_ORDERS, "notBreaching"),
         (Metric.ENVELOPES_REFUSED, Function.EXECUTE_ORDERS, "notBreaching"),
@@ -71,6 +74,13 @@ def test_product_metric_has_an_alarm(assembly: Assembly, metric: Metric, functio
     assert alarm.properties["Namespace"] == "Signalbox"
     assert alarm.properties["Dimensions"] == [{"Name": "service", "Value": service}]
     assert alarm.properties["TreatMissingData"] == missing
+
+
+@pytest.mark.parametrize("metric", [Metric.TRADING_HALTS, Metric.RULES_BREACHED, Metric.EVENTS_REFUSED, Metric.VENUE_DIFFERENCES])
+def test_what_stops_an_account_alarms_whichever_function_saw_it(assembly: Assembly, metric: Metric) -> None:
+    found = [a for a in assembly.resources("AWS::CloudWatch::Alarm") if a.properties.get("MetricName") == metric]
+    services = sorted(a.properties["Dimensions"][0]["Value"] for a in found)
+    assert services == [f"signalbox-{assembly.stage}-{name}" for name in ("manage-orders", "monitor-risk")]
 
 
 def test_no_candles_for_fifteen_minutes_alarms(assembly: Assembly) -> None:

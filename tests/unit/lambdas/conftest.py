@@ -27,6 +27,7 @@ ENVIRONMENT = {
     Env.STARTER_BUNDLE_BUCKET: "assets",
     Env.STARTER_BUNDLE_KEY: "starter.zip",
     Env.VENUE: "coinbase",
+    Env.ACCOUNTS: "ftmo-2step-100k",
     Env.VENUE_URL: "http://127.0.0.1:9",
     Env.COLLECTION_CURSOR_TABLE: "cursors",
     Env.IDEMPOTENCY_TABLE: "idempotency",

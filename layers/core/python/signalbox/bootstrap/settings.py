@@ -94,6 +94,18 @@ class CompactCandlesSettings(FunctionSettings, DatabaseEnvironment, MarketEnviro
     market_data_bucket: str = Field(alias=Env.MARKET_DATA_BUCKET, min_length=3)
 
 
+class TradingSettings(LedgerSettings):
+    """manage_orders and monitor_risk. `venue`: whose candles value an account that is opened by name."""
+
+    venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
+    accounts: tuple[str, ...] = Field(alias=Env.ACCOUNTS)
+
+    @field_validator("accounts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 class SendAlertsSettings(BusSettings):
     """send_alerts."""
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+_CENT: Final = Decimal("0.01")
 
 
 def price(value: Decimal) -> str:
@@ -12,8 +15,8 @@ def price(value: Decimal) -> str:
 
 
 def money(value: Decimal) -> str:
-    """Return an amount of money to the cent, rounded for the eye alone."""
-    return f"{value:,.2f}"
+    """Return an amount of money to the cent, rounded for the eye alone: half to even, whatever the caller's context says."""
+    return f"{value.quantize(_CENT, rounding=ROUND_HALF_EVEN):,f}"
 
 
 def clock(instant: datetime) -> str:

@@ -95,7 +95,13 @@ def _halt_view(desk: Desk) -> dict[str, Any]:
 
 
 def _text(value: Decimal | None) -> str | None:
-    return None if value is None else f"{value:f}"
+    return None if value is None else plain_text(value)
+
+
+def plain_text(value: Decimal) -> str:
+    """Return all digits of an amount, without an exponent or zeros that say nothing."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _iso(instant: datetime | None) -> str | None:

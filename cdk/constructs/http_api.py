@@ -1,0 +1,71 @@
+"""An HTTP API in front of one function: signed requests only, logged, throttled, each route named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from aws_cdk import RemovalPolicy, aws_apigatewayv2, aws_iam, aws_logs
+from aws_cdk.aws_apigatewayv2_authorizers import HttpIamAuthorizer
+from aws_cdk.aws_apigatewayv2_integrations import HttpLambdaIntegration
+from constructs import Construct
+
+from cdk.constructs.function import SignalboxFunction, retention
+from cdk.stage import StageConfig
+
+_LOGGED = {  # one JSON line a request; who it was, and never what it said
+    "at": "$context.requestTime",
+    "request": "$context.requestId",
+    "route": "$context.routeKey",
+    "status": "$context.status",
+    "who": "$context.identity.userArn",
+    "from": "$context.identity.sourceIp",
+    "error": "$context.error.message",
+    "milliseconds": "$context.responseLatency",
+}
+
+
+class SignedHttpApi(Construct):
+    """Routes (`POST /orders`) of one function, for callers with an IAM identity that may invoke them."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: StageConfig,
+        name: str,
+        function: SignalboxFunction,
+        routes: Sequence[str],
+        requests_per_second: int = 20,
+        burst: int = 40,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.api = aws_apigatewayv2.HttpApi(self, "Api", api_name=name, create_default_stage=False)
+        integration = HttpLambdaIntegration("Function", function.function)
+        authorizer = HttpIamAuthorizer()
+        for route in routes:
+            method, path = route.split(" ")
+            self.api.add_routes(
+                path=path, methods=[aws_apigatewayv2.HttpMethod[method]], integration=integration, authorizer=authorizer
+            )
+        logs = aws_logs.LogGroup(self, "AccessLogs", retention=retention(stage), removal_policy=RemovalPolicy.DESTROY)
+        logs.grant_write(aws_iam.ServicePrincipal("apigateway.amazonaws.com"))
+        self.stage = aws_apigatewayv2.CfnStage(
+            self,
+            "Stage",
+            api_id=self.api.api_id,
+            stage_name="$default",
+            auto_deploy=True,
+            access_log_settings=aws_apigatewayv2.CfnStage.AccessLogSettingsProperty(
+                destination_arn=logs.log_group_arn, format=json.dumps(_LOGGED)
+            ),
+            default_route_settings=aws_apigatewayv2.CfnStage.RouteSettingsProperty(
+                throttling_rate_limit=requests_per_second, throttling_burst_limit=burst
+            ),
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return self.api.api_endpoint

@@ -1,0 +1,138 @@
+"""Signals, reports of venues, commands and the clock change accounts."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import Duration, aws_events
+from constructs import Construct
+
+from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.http_api import SignedHttpApi
+from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.schedule import ScheduledJob
+from cdk.constructs.subscription import EventSubscription
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
+from signalbox.contracts import APP_DATABASE_USER, EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
+
+ROUTES: Final = (
+    "POST /orders",
+    "DELETE /orders/{client_order_id}",
+    "PUT /orders/{client_order_id}",
+    "PUT /accounts/{account}",
+    "POST /accounts/{account}/halt",
+    "POST /accounts/{account}/resume",
+    "GET /accounts/{account}",
+)
+_HEARD: Final = (EventType.CYCLE_DECIDED, EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED)
+_ALARMS: Final = (
+    (Metric.TRADING_HALTS, "trading of an account was halted; the log of the function and the alert say by whom and why"),
+    (Metric.RULES_BREACHED, "an account broke a loss rule; that is final"),
+    (Metric.EVENTS_REFUSED, "a venue's report fits no order (an overfill, a conflicting trade) and was not applied"),
+    (Metric.VENUE_DIFFERENCES, "ledger and venue differ and no event explains it; the account is halted"),
+)
+
+
+class TradingStack(SignalboxStack):
+    """manage_orders with its queue and its API, monitor_risk with its clock."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        messaging: MessagingStack,
+    ) -> None:
+        super().__init__(scope, context.stage, "trading", description="accounts, orders and their risk")
+        self._context, self._network, self._data, self._messaging = context, network, data, messaging
+        layers = Layers(self, "Layers", stage=context.stage, sources=context.sources)
+        manage = self._function("ManageOrders", Function.MANAGE_ORDERS, layers, megabytes=1769)  # one full vCPU
+        monitor = self._function("MonitorRisk", Function.MONITOR_RISK, layers, megabytes=512)
+        self._listen(manage)
+        ScheduledJob(
+            self,
+            "EveryMinute",
+            job=Function.MONITOR_RISK,
+            function=monitor.function,
+            expression="cron(* * * * ? *)",
+            maximum_age=Duration.seconds(60),  # a later run would meet the next one
+            group_name=messaging.schedule_group,
+            enabled=context.stage.schedules_enabled,
+            alarm_topic=context.alarm_topic,
+        )
+        TopicAlarm(
+            self,
+            "NotMonitored",
+            metric=service_metric(Metric.MONITOR_RUNS, service=monitor.name, statistic="Sum"),
+            threshold=1,
+            below=True,
+            missing_is_breaching=True,
+            description="no account was watched for five minutes",
+            topic=context.alarm_topic,
+        )
+        api = SignedHttpApi(
+            self, "Orders", stage=context.stage, name=f"{PRODUCT}-{context.stage.name}-orders", function=manage, routes=ROUTES
+        )
+        self.output(StackOutput.ORDERS_API_URL, api.url)
+
+    def _function(self, construct_id: str, name: Function, layers: Layers, *, megabytes: int) -> SignalboxFunction:
+        stage, data = self._context.stage, self._data
+        function = SignalboxFunction(
+            self,
+            construct_id,
+            name=name,
+            context=self._context,
+            layers=layers.of(LayerName.CORE),
+            environment={
+                Env.EVENT_BUS_NAME: self._messaging.bus.event_bus_name,
+                **data.database_environment(),
+                Env.VENUE: stage.venue,
+                Env.ACCOUNTS: ",".join(stage.accounts),
+            },
+            timeout_seconds=50,
+            memory_megabytes=megabytes,
+            network=self._network.ledger,
+        )
+        data.database.grant_connect(function.role, APP_DATABASE_USER)
+        function.allow(["events:PutEvents"], self._messaging.bus.event_bus_arn)
+        for metric, description in _ALARMS:
+            TopicAlarm(
+                self,
+                f"{construct_id}{metric.value}",
+                metric=service_metric(metric, service=function.name, statistic="Sum"),
+                threshold=1,
+                description=description,
+                topic=self._context.alarm_topic,
+            )
+        return function
+
+    def _listen(self, manage: SignalboxFunction) -> None:
+        issued = aws_events.EventPattern(
+            source=[EVENT_SOURCE], detail_type=[EventType.SIGNAL_GENERATED.value], detail={"issued": [True]}
+        )
+        others = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in _HEARD])
+        subscription = EventSubscription(
+            self,
+            "Trading",
+            bus=self._messaging.bus,
+            patterns=[("IssuedSignals", issued), ("CyclesAndVenues", others)],
+            function=manage,
+            alarm_topic=self._context.alarm_topic,
+            group="trading",
+        )
+        TopicAlarm(
+            self,
+            "AccountNotOpened",
+            metric=service_metric(Metric.ACCOUNTS_NOT_OPENED, service=manage.name, statistic="Sum"),
+            threshold=1,
+            description="a configured account is another one in the ledger, which stays as it is",
+            topic=self._context.alarm_topic,
+        )
+        self.output(StackOutput.TRADING_QUEUE_URL, subscription.queue.queue_url)
+        self.output(StackOutput.TRADING_DLQ_URL, subscription.dead_letters.queue.queue_url)

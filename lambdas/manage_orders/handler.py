@@ -1,0 +1,88 @@
+"""manage_orders (ledger): signals, cycles, venue reports and commands, from its queue in order or over HTTP, change accounts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from signalbox.adapters.aws.trading_api import trading_api
+from signalbox.bootstrap.manage_orders import ManageOrders, compose
+from signalbox.contracts import Metric
+from signalbox.events import parse_event
+from signalbox.trading.commands import COMMANDS, check_clock
+from signalbox.trading.room import Handled, counted
+
+logger = Logger()
+metrics = Metrics()
+
+
+def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext], Any]:
+    """Return the Lambda entry over any composition."""
+    api = trading_api(app, _report)
+
+    def record_handler(record: SQSRecord) -> None:
+        try:
+            started = time.perf_counter()
+            _report(handle(json.loads(record.body), record))
+            metrics.add_metric(Metric.TRADING_DURATION, MetricUnit.Milliseconds, (time.perf_counter() - started) * 1000)
+        except Exception:
+            # Powertools hands the message back to the queue without a word; the log must say why
+            logger.exception("record_failed", message_id=record.message_id)
+            raise
+
+    def handle(message: dict[str, Any], record: SQSRecord) -> tuple[Handled, ...]:
+        if "detail-type" in message:
+            return app.handle(parse_event(message["detail-type"], message["detail"]))
+        command = COMMANDS.validate_python(message)
+        check_clock(command, datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC), behind=None)
+        return (app.command(command, who=record.attributes.sender_id),)
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+        if "requestContext" in event:
+            answer = api.resolve(event, context)
+        else:
+            processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+            processor.raise_on_entire_batch_failure = False
+            answer = process_partial_response(event, record_handler, processor, context)
+        try:
+            metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, app.publish())
+        except Exception:
+            # what is committed stays in the outbox, and the relay publishes it within a minute
+            logger.exception("outbox_not_published")
+        _report_refused(app)
+        return answer
+
+    return handler
+
+
+def _report_refused(app: ManageOrders) -> None:
+    while app.refused:
+        name, reason = app.refused.popitem()
+        logger.error("account_not_opened", account=name, reason=reason)
+        metrics.add_metric(Metric.ACCOUNTS_NOT_OPENED, MetricUnit.Count, 1)
+
+
+def _report(handled: tuple[Handled, ...]) -> None:
+    for one in handled:
+        for event in one.changes.events:
+            logger.info("account_told", account=one.account.account, told=event.type, event_id=event.event_id)
+        for line in one.changes.risk:
+            logger.info(
+                "risk_event", account=one.account.account, kind=line.kind, code=line.code, detail=line.detail, key=line.key
+            )
+    for metric, count in counted(handled).items():
+        metrics.add_metric(metric, MetricUnit.Count, count)
+
+
+handler = make_handler(compose())

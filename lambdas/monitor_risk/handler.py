@@ -1,0 +1,45 @@
+"""monitor_risk (ledger): every minute, each account meets the prices that came since, its rules, and what it cannot see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from signalbox.bootstrap.monitor_risk import ManageOrders, compose
+from signalbox.contracts import Metric
+from signalbox.events import ScheduledJob
+from signalbox.trading.room import counted
+
+logger = Logger()
+metrics = Metrics()
+
+
+def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaContext], dict[str, int]]:
+    """Return the Lambda entry over any composition."""
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
+        command = ScheduledJob.model_validate(event)
+        handled = app.watch(command.scheduled_at)
+        for one in handled:
+            for line in one.changes.risk:
+                logger.warning("risk_event", account=one.account.account, kind=line.kind, code=line.code, detail=line.detail)
+        counts = counted(handled)
+        for metric, count in counts.items():
+            metrics.add_metric(metric, MetricUnit.Count, count)
+        metrics.add_metric(Metric.MONITOR_RUNS, MetricUnit.Count, 1)
+        try:
+            metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, app.publish())
+        except Exception:
+            # what is committed stays in the outbox, and the relay publishes it within a minute
+            logger.exception("outbox_not_published")
+        return {"accounts": len(handled), "halts": counts[Metric.TRADING_HALTS]}
+
+    return handler
+
+
+handler = make_handler(compose())

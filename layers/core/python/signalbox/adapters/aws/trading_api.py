@@ -1,0 +1,155 @@
+"""The HTTP side of the trading room: API Gateway's payload 2.0 in, commands out, every refusal as JSON that says what is wrong.
+
+Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
+authorisation could not open a door. The clock is the gateway's. Statuses: 404 no such account or order, 409 a command that
+does not fit what is there, 422 a value that cannot be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
+from pydantic import ValidationError
+
+from signalbox.errors import SignalboxError
+from signalbox.orders.errors import OrderError
+from signalbox.trading.commands import COMMANDS, AnyCommand, check_clock
+from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError
+from signalbox.trading.room import Handled
+from signalbox.trading.state import Desk
+from signalbox.trading.view import account_view, order_view
+
+_STATUSES: Final[tuple[tuple[type[SignalboxError], HTTPStatus], ...]] = (
+    (AccountError, HTTPStatus.NOT_FOUND),
+    (OrderUnknownError, HTTPStatus.NOT_FOUND),
+    (CommandError, HTTPStatus.CONFLICT),
+    (OrderError, HTTPStatus.CONFLICT),
+)
+
+
+class Room(Protocol):
+    """What the routes need of the application."""
+
+    def command(self, command: AnyCommand, who: str) -> Handled:
+        """Carry out a command."""
+
+    def look(self, account: str, at: datetime) -> Desk:
+        """Return an account as it is."""
+
+
+def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901 - a function a route
+    """Return the routes over a room; `report` is told what each command did."""
+    api = APIGatewayHttpResolver()
+
+    def carry_out(facts: Mapping[str, Any]) -> Handled:
+        now = _now(api)
+        who = _principal(api)
+        command = COMMANDS.validate_python({"requested_at": now, **facts})
+        check_clock(command, now)
+        handled = room.command(command, who)
+        report((handled,))
+        return handled
+
+    @api.post("/orders")
+    def submit() -> Response[str]:
+        body = _body(api)
+        if "requested_at" not in body:
+            raise CommandError("requested_at: expected it in the body, the same in every retry: the order's identity has it")
+        handled = carry_out({**body, "kind": "submit"})
+        return _answer(HTTPStatus.OK if handled.order is None else HTTPStatus.CREATED, _ordered(handled))
+
+    @api.delete("/orders/<client_order_id>")
+    def cancel(client_order_id: str) -> Response[str]:
+        facts = {**_query(api), **_body(api)}
+        return _answer(HTTPStatus.OK, _ordered(carry_out({**facts, "kind": "cancel", "client_order_id": client_order_id})))
+
+    @api.put("/orders/<client_order_id>")
+    def change(client_order_id: str) -> Response[str]:
+        return _answer(HTTPStatus.OK, _ordered(carry_out({**_body(api), "kind": "replace", "client_order_id": client_order_id})))
+
+    @api.post("/accounts/<account>/halt")
+    def halt(account: str) -> Response[str]:
+        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "halt", "account": account}).desk))
+
+    @api.post("/accounts/<account>/resume")
+    def resume(account: str) -> Response[str]:
+        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "resume", "account": account}).desk))
+
+    @api.put("/accounts/<account>")
+    def open_account(account: str) -> Response[str]:
+        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "open", "account": account}).desk))
+
+    @api.get("/accounts/<account>")
+    def look(account: str) -> Response[str]:
+        _principal(api)
+        return _answer(HTTPStatus.OK, account_view(room.look(account, _now(api))))
+
+    def invalid(error: ValidationError) -> Response[str]:
+        wrong = [{"at": ".".join(map(str, e["loc"][1:])) or "body", "what": e["msg"]} for e in error.errors()]
+        return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "INVALID", "wrong": wrong})
+
+    def refused(error: SignalboxError) -> Response[str]:
+        status = next(status for kind, status in _STATUSES if isinstance(error, kind))
+        return _answer(status, {"error": type(error).__name__.removesuffix("Error"), "what": str(error)})
+
+    for kind in (AccountError, CommandError, OrderError):
+        api.exception_handler(kind)(refused)
+
+    def unsigned(error: _UnsignedError) -> Response[str]:
+        return _answer(HTTPStatus.FORBIDDEN, {"error": "Unsigned", "what": str(error)})
+
+    api.exception_handler(ValidationError)(invalid)
+    api.exception_handler(_UnsignedError)(unsigned)
+
+    @api.not_found
+    def nowhere(_error: Exception) -> Response[str]:
+        return _answer(HTTPStatus.NOT_FOUND, {"error": "NoRoute", "what": f"no route {api.current_event.raw_path}"})
+
+    return api
+
+
+class _UnsignedError(SignalboxError):
+    """The gateway vouched for nobody."""
+
+
+def _principal(api: APIGatewayHttpResolver) -> str:
+    authorizer = api.current_event.request_context.get("authorizer") or {}
+    who = (authorizer.get("iam") or {}).get("userArn")
+    if not who:
+        raise _UnsignedError("expected a request signed with an IAM identity")
+    return str(who)
+
+
+def _now(api: APIGatewayHttpResolver) -> datetime:
+    return datetime.fromtimestamp(int(api.current_event.request_context["timeEpoch"]) / 1000, UTC)
+
+
+def _body(api: APIGatewayHttpResolver) -> dict[str, Any]:
+    text = api.current_event.decoded_body
+    if not text:
+        return {}
+    try:
+        found = json.loads(text, parse_float=str)  # a number as it was written: a float would have rounded it
+    except ValueError as error:
+        raise CommandError(f"body: expected JSON, was not: {error}") from error
+    if not isinstance(found, dict):
+        raise CommandError(f"body: expected a JSON object, was {type(found).__name__}")
+    return found
+
+
+def _query(api: APIGatewayHttpResolver) -> dict[str, str]:
+    return dict(api.current_event.query_string_parameters or {})
+
+
+def _ordered(handled: Handled) -> dict[str, Any]:
+    found = None if handled.order is None else order_view(handled.order)
+    return {"account": handled.account.account, "order": found}
+
+
+def _answer(status: HTTPStatus, body: Mapping[str, Any]) -> Response[str]:
+    return Response(status_code=int(status), content_type=content_types.APPLICATION_JSON, body=json.dumps(body))

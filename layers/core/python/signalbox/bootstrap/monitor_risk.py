@@ -1,0 +1,11 @@
+"""monitor_risk, composed: the same room as manage_orders, woken by the clock."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.bootstrap.manage_orders import compose as compose_room
+
+compose = partial(compose_room, application="monitor_risk")
+__all__ = ["ManageOrders", "compose"]

@@ -1,0 +1,319 @@
+"""What happened, brought to every account it concerns: lock, load, watch the bars, take the step, commit.
+
+Pure orchestration over the ledger's port. Nothing here decides about money; nothing here publishes. An event or a command
+that comes again finds its own traces under their natural keys and changes nothing. An account's time never runs back: what
+is told late is judged at the newest instant the account has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias, assert_never
+
+from signalbox.contracts import EventType, Metric
+from signalbox.events import BusEvent, CycleDecided, SignalGenerated
+from signalbox.market.candles import ONE_MINUTE, Symbol
+from signalbox.orders.identity import ClientOrderId, client_order_id
+from signalbox.orders.messages import ExecutionReported, VenueViewReported
+from signalbox.orders.order import Order
+from signalbox.orders.terms import Leg
+from signalbox.portfolio.entries import Entry
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading import steps
+from signalbox.trading.account import TradingAccount, TradingMode, account_named
+from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
+from signalbox.trading.commands import (
+    AnyCommand,
+    CancelOrder,
+    HaltTrading,
+    OpenAccount,
+    ReplaceOrder,
+    ResumeTrading,
+    SubmitOrder,
+    amounts,
+)
+from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError
+from signalbox.trading.ports import TradingLedger, TradingTransaction
+from signalbox.trading.readiness import Comparison, ReadinessFacts, readiness
+from signalbox.trading.state import Desk
+
+MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
+SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: three comparisons that were asked for
+NOT_READY: Final = "NOT_READY"  # code of a signal that a live account may not follow yet
+TradingEvent: TypeAlias = SignalGenerated | CycleDecided | ExecutionReported | VenueViewReported
+Step: TypeAlias = Callable[[TradingTransaction, Desk, datetime], tuple[Desk, Changes]]
+Facts: TypeAlias = Callable[[Desk, datetime], ReadinessFacts]
+
+
+class UnexpectedEventError(TradingError):
+    """An event that no account listens to: a rule of the bus is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What one account made of it: the desk afterwards, and what was committed (NOTHING for a duplicate)."""
+
+    desk: Desk
+    changes: Changes
+    order: Order | None = None  # the one a command was about
+
+    @property
+    def account(self) -> TradingAccount:
+        """Whose it is."""
+        return self.desk.account
+
+
+def instant_of(event: BusEvent) -> datetime:
+    """Return when an event of trading happened. Raises UnexpectedEventError for any other."""
+    match event:
+        case CycleDecided():
+            return event.cycle_at
+        case SignalGenerated():
+            return event.decided_at
+        case ExecutionReported():
+            return event.reported_at
+        case VenueViewReported():
+            return event.asked_at
+        case _:
+            raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
+
+
+def known_facts(desk: Desk, _at: datetime) -> ReadinessFacts:
+    """Return what an account's own state says about its readiness; what it cannot know is None and counts against it."""
+    marks = [mark.at for mark in desk.marks.values()]
+    return ReadinessFacts(
+        account=desk.account,
+        mode_set=None,
+        model=None,
+        halt=desk.halt,
+        compared=None if desk.compared_at is None else Comparison(desk.compared_at),
+        secrets_present=None,
+        newest_bar_closed_at=max(marks, default=None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TradingRoom:
+    """Every account of a stage. `market`: the venue whose candles value an account that is opened by name."""
+
+    ledger: TradingLedger
+    market: str
+    facts: Facts = known_facts
+
+    def open(self, name: str, at: datetime, who: str) -> bool:
+        """Open the paper account of a name; False when it is there. Raises AccountError.
+
+        Its capital comes a minute before, so that it is there before a fill at the open of the bar that begins at `at`.
+        """
+        return self.ledger.open_account(account_named(name, market=self.market), at - ONE_MINUTE, who)
+
+    def on_event(self, event: BusEvent) -> tuple[Handled, ...]:
+        """Bring an event to the accounts it concerns, each in its own transaction. Raises AccountError, UnexpectedEventError."""
+        at = instant_of(event)
+        match event:
+            case CycleDecided():
+                return tuple(self._handled(a.account, at) for a in self.ledger.accounts() if a.market == event.venue)
+            case SignalGenerated():
+                return tuple(self._entered(a, event) for a in self.ledger.accounts())
+            case ExecutionReported():
+                return (self._handled(event.account, at, _reported(event), (ClientOrderId(event.client_order_id),)),)
+            case VenueViewReported():
+                named = tuple(ClientOrderId(o.client_order_id) for o in event.orders if o.client_order_id is not None)
+                return (self._handled(event.account, at, _compared(event), named),)
+            case _:
+                raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
+
+    def on_minute(self, at: datetime) -> tuple[Handled, ...]:
+        """Watch every account at a scheduled instant; stop those that cannot see what they hold."""
+        return tuple(self._handled(account.account, at, _monitored) for account in self.ledger.accounts())
+
+    def on_command(self, command: AnyCommand, who: str) -> Handled:
+        """Carry out a command. Raises CommandError, AccountError, pydantic.ValidationError (terms that cannot be)."""
+        at = command.requested_at
+        match command:
+            case OpenAccount():
+                self.open(command.account, at, who)
+                return self._handled(command.account, at)
+            case SubmitOrder():
+                terms = command.terms()
+                key = terms.client_order_id
+                return self._handled(command.account, at, _audited(command, who, key, self._submitted(command)), (key,), key)
+            case CancelOrder():
+                key = ClientOrderId(command.client_order_id)
+                return self._handled(command.account, at, _audited(command, who, key, _cancelled(command)), (key,), key)
+            case ReplaceOrder():
+                key = ClientOrderId(command.client_order_id)
+                return self._handled(command.account, at, _audited(command, who, key, _replaced(command)), (key,), key)
+            case HaltTrading():
+                return self._handled(
+                    command.account,
+                    at,
+                    lambda _tx, desk, now: steps.halt(desk, HaltLevel(command.level), who, command.why, now, command.until),
+                )
+            case ResumeTrading():
+                return self._handled(command.account, at, lambda _tx, desk, now: steps.resume(desk, who, command.why, now))
+            case _:
+                assert_never(command)
+
+    def look(self, account: str, at: datetime) -> Desk:
+        """Return an account as it is. Raises AccountError."""
+        with self.ledger.transaction(account) as tx:
+            return tx.load(at)
+
+    def _handled(
+        self,
+        account: str,
+        at: datetime,
+        step: Step | None = None,
+        orders: tuple[ClientOrderId, ...] = (),
+        key: ClientOrderId | None = None,
+    ) -> Handled:
+        with self.ledger.transaction(account) as tx:
+            before = tx.load(at, orders)
+            now = at if before.at is None else max(at, before.at)
+            desk, changes = steps.watch(before, tx.candles(before.watched_until, now), now)
+            if step is not None:
+                desk, more = step(tx, desk, now)
+                changes += more
+            if changes != NOTHING or desk != before:
+                tx.save(before, desk, changes)
+        return Handled(desk, changes, None if key is None else desk.orders.get(key))
+
+    def _entered(self, account: TradingAccount, signal: SignalGenerated) -> Handled:
+        key = client_order_id(
+            account=account.account,
+            strategy=account.strategy,
+            symbol=signal.symbol,
+            decided_at=signal.decided_at,
+            leg=Leg.ENTRY,
+        )
+
+        def enter(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+            if (reasons := self._not_ready(desk, at)) and key not in desk.orders:
+                return desk, Changes(risk=(_held_back(signal, at, reasons),))
+            return steps.enter(desk, signal, tx.bars(Symbol(signal.symbol), at, steps.ENTRY_BARS), at)
+
+        return self._handled(account.account, signal.decided_at, enter, (key,), key)
+
+    def _submitted(self, command: SubmitOrder) -> Step:
+        def submit(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+            terms = command.terms()
+            if terms.client_order_id in desk.orders:
+                return desk, NOTHING  # the same request again
+            if not terms.reduce_only and (reasons := self._not_ready(desk, at)):
+                raise CommandError(f"{desk.account.account} may not trade live: {reasons}")
+            return steps.submit(desk, terms, at)
+
+        return submit
+
+    def _not_ready(self, desk: Desk, at: datetime) -> str:
+        """Return why a live account may not take new risk, nothing for one that may, or is not live."""
+        if desk.account.mode is not TradingMode.LIVE:
+            return ""
+        return " ".join(str(reason) for reason in readiness(self.facts(desk, at), at).reasons)
+
+
+def _held_back(signal: SignalGenerated, at: datetime, reasons: str) -> RiskEvent:
+    return RiskEvent(RiskEventKind.SIGNAL_HELD_BACK, signal.event_id, at, NOT_READY, symbol=Symbol(signal.symbol), detail=reasons)
+
+
+def _rebooking(tx: TradingTransaction, step: Callable[[tuple[Entry, ...]], tuple[Desk, Changes]]) -> tuple[Desk, Changes]:
+    """Take a step; when a fill came after younger ones were booked, take it with the whole history of the account."""
+    try:
+        return step(())
+    except RebookNeededError:
+        return step(tuple(tx.entries()))
+
+
+def _reported(event: ExecutionReported) -> Step:
+    return lambda tx, desk, _at: _rebooking(tx, lambda entries: steps.report(desk, event, entries))
+
+
+def _compared(event: VenueViewReported) -> Step:
+    return lambda tx, desk, _at: _rebooking(tx, lambda entries: steps.compare(desk, event, entries))
+
+
+def _cancelled(command: CancelOrder) -> Step:
+    def cancel(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        return steps.cancel(desk, _known(desk, command.client_order_id), command.request_id, at)
+
+    return cancel
+
+
+def _replaced(command: ReplaceOrder) -> Step:
+    quantity, limit_price, stop_price = amounts(command)
+
+    def change(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        key = _known(desk, command.client_order_id)
+        return steps.replace(desk, key, command.request_id, at, quantity=quantity, limit_price=limit_price, stop_price=stop_price)
+
+    return change
+
+
+def _known(desk: Desk, key: str) -> ClientOrderId:
+    if key not in desk.orders:
+        raise OrderUnknownError(f"{desk.account.account} has no order {key}")
+    return ClientOrderId(key)
+
+
+def _audited(command: SubmitOrder | CancelOrder | ReplaceOrder, who: str, key: str, step: Step) -> Step:
+    """Return the step with a line in the compliance record of who asked for it; a repeated command leaves none."""
+
+    def audited(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        after, changes = step(tx, desk, at)
+        if changes == NOTHING:
+            return after, changes
+        line = RiskEvent(
+            RiskEventKind.OVERRIDE, f"{command.kind}:{command.request_id}", at, command.kind.upper(), who=who, detail=key
+        )
+        return after, changes + Changes(risk=(line,))
+
+    return audited
+
+
+def _monitored(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+    """Ask the venue of a live account what it has, and stop an account whose venue does not answer. Stale data stops `watch`."""
+    changes = NOTHING
+    if _is_unknown(desk, at):
+        why = f"not compared with {desk.account.venue} for {SILENT_AFTER // timedelta(minutes=1)} minutes"
+        desk, changes = steps.halt(desk, HaltLevel.HALT, MONITOR, why, at)
+    if steps.needs_comparison(desk, at):
+        desk, asked = steps.request_view(desk, at)
+        changes += asked
+    return desk, changes
+
+
+def _is_unknown(desk: Desk, at: datetime) -> bool:
+    """Whether a live account that has something at its venue has not been compared with it for too long."""
+    if desk.account.mode is not TradingMode.LIVE or desk.is_idle:
+        return False
+    return desk.compared_at is not None and at - desk.compared_at > SILENT_AFTER
+
+
+_EVENTS: Final[Mapping[EventType, Metric]] = {
+    EventType.ORDER_REFUSED: Metric.ORDERS_REFUSED,
+    EventType.TRADE_OPENED: Metric.TRADES_OPENED,
+    EventType.TRADE_CLOSED: Metric.TRADES_CLOSED,
+    EventType.TRADING_HALTED: Metric.TRADING_HALTS,
+    EventType.RULE_BREACHED: Metric.RULES_BREACHED,
+}
+_RISK: Final[Mapping[RiskEventKind, Metric]] = {
+    RiskEventKind.EVENT_REFUSED: Metric.EVENTS_REFUSED,
+    RiskEventKind.DIFFERENCE: Metric.VENUE_DIFFERENCES,
+    RiskEventKind.SIGNAL_HELD_BACK: Metric.SIGNALS_HELD_BACK,
+}
+
+
+def counted(handled: tuple[Handled, ...]) -> dict[Metric, int]:
+    """Return how often each thing happened that an operator watches, zeros included."""
+    found = dict.fromkeys((*_EVENTS.values(), *_RISK.values()), 0)
+    for one in handled:
+        for event in one.changes.events:
+            if event.type in _EVENTS:
+                found[_EVENTS[event.type]] += 1
+        for line in one.changes.risk:
+            if line.kind in _RISK:
+                found[_RISK[line.kind]] += 1
+    return found

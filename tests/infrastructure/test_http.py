@@ -1,0 +1,36 @@
+"""The way in over HTTP: signed, named, logged, throttled."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cdk.stacks.trading import ROUTES
+from tests.infrastructure.assembly import Assembly
+
+pytestmark = pytest.mark.infra
+
+
+def test_every_route_asks_for_an_iam_identity_and_there_is_no_other(assembly: Assembly) -> None:
+    routes = [r for r in assembly.resources("AWS::ApiGatewayV2::Route") if r.stack == "trading"]
+    assert sorted(r.properties["RouteKey"] for r in routes) == sorted(ROUTES)
+    assert {r.properties["AuthorizationType"] for r in routes} == {"AWS_IAM"}
+
+
+def test_api_is_logged_without_its_bodies_and_throttled(assembly: Assembly) -> None:
+    (stage,) = (s for s in assembly.resources("AWS::ApiGatewayV2::Stage") if s.stack == "trading")
+    assert stage.properties["StageName"] == "$default"
+    fields = json.loads(stage.properties["AccessLogSettings"]["Format"]).values()
+    assert "$context.identity.userArn" in fields
+    assert all(field.startswith("$context.") for field in fields)
+    limits = stage.properties["DefaultRouteSettings"]
+    assert 0 < limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"] <= 100
+
+
+def test_only_the_api_may_invoke_its_function(assembly: Assembly) -> None:
+    permissions = [p for p in assembly.resources("AWS::Lambda::Permission") if p.stack == "trading"]
+    assert len(permissions) == len(ROUTES)
+    for permission in permissions:
+        assert permission.properties["Principal"] == "apigateway.amazonaws.com"
+        assert "OrdersApi" in json.dumps(permission.properties["SourceArn"])

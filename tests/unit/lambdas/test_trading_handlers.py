@@ -1,0 +1,299 @@
+"""manage_orders and monitor_risk as Lambda calls them: the queue, the API, the clock; any composition behind them."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from pydantic import ValidationError
+
+from signalbox.events import BusEvent, CycleDecided, MarketDataStale
+from signalbox.orders.application import initialise
+from signalbox.orders.events import OrderInitialized
+from signalbox.orders.order import Order
+from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.account import account_named
+from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
+from signalbox.trading.commands import AnyCommand
+from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError
+from signalbox.trading.events import TradingHalted
+from signalbox.trading.room import Handled
+from signalbox.trading.state import Desk, Halt, opened
+from tests.builders import NOON
+from tests.fakes.lambda_context import FakeLambdaContext
+from tests.unit.lambdas.test_handlers import logged, metric_values, sqs
+
+CONTEXT = FakeLambdaContext()
+ACCOUNT = "ftmo-2step-100k"
+WHO = "arn:aws:iam::123456789012:user/trader"
+KEY = "ab" * 16
+CYCLE = CycleDecided(venue="coinbase", cycle_at=NOON, symbols=("BTC-USD",), late=False)
+ORDER = {
+    "account": ACCOUNT, "request_id": "req-0001", "requested_at": NOON.isoformat(), "symbol": "BTC-USD", "side": "BUY",
+    "type": "MARKET", "quantity": "0.5",
+}  # fmt: skip
+
+
+def desk() -> Desk:
+    return replace(opened(account_named(ACCOUNT, market="coinbase"), NOON), at=NOON)
+
+
+def order() -> Order:
+    terms = OrderTerms(
+        account=ACCOUNT, strategy="manual-req-0001", symbol="BTC-USD", decided_at=NOON, leg=Leg.ENTRY, side=Side.BUY,
+        type=OrderType.MARKET, quantity=Decimal("0.5"), send_before=NOON + timedelta(minutes=5),
+    )  # fmt: skip
+    return initialise(OrderInitialized(client_order_id=terms.client_order_id, at=NOON, terms=terms))
+
+
+HALTED = Changes(
+    events=(TradingHalted(account=ACCOUNT, level=HaltLevel.HALT, who="ops", why="looking", at=NOON, until=None),),
+    risk=(RiskEvent(RiskEventKind.HALTED, "k", NOON, "HALT"),),
+)
+
+
+class FakeRoom:
+    """What the handlers call; it remembers what it was asked."""
+
+    def __init__(self, changes: Changes = NOTHING, error: Exception | None = None) -> None:
+        self.changes, self.error = changes, error
+        self.events: list[BusEvent] = []
+        self.commands: list[tuple[AnyCommand, str]] = []
+        self.instants: list[datetime] = []
+        self.refused: dict[str, str] = {}
+        self.publishes, self.publish_error = 0, None
+
+    def handle(self, event: BusEvent) -> tuple[Handled, ...]:
+        self._fail()
+        self.events.append(event)
+        return (Handled(desk(), self.changes),)
+
+    def command(self, command: AnyCommand, who: str) -> Handled:
+        self._fail()
+        self.commands.append((command, who))
+        return Handled(desk(), self.changes, order() if command.kind in {"submit", "cancel", "replace"} else None)
+
+    def look(self, account: str, at: datetime) -> Desk:
+        self._fail()
+        self.instants.append(at)
+        return replace(desk(), halt=Halt(HaltLevel.HALT, "ops", "looking", NOON))
+
+    def watch(self, at: datetime) -> tuple[Handled, ...]:
+        self.instants.append(at)
+        return (Handled(desk(), self.changes),)
+
+    def publish(self) -> int:
+        self.publishes += 1
+        if self.publish_error is not None:
+            raise self.publish_error
+        return 2
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+def request(method: str, path: str, body: object = None, *, query: dict[str, str] | None = None, who: str | None = WHO) -> dict:
+    """A request as API Gateway's HTTP API (payload format 2.0) hands it to a function behind AWS_IAM."""
+    iam = {
+        "accessKey": "AKIDEXAMPLE", "accountId": "123456789012", "callerId": "AIDEXAMPLE", "cognitoIdentity": None,
+        "principalOrgId": None, "userArn": who, "userId": "AIDEXAMPLE",
+    }  # fmt: skip
+    return {
+        "version": "2.0",
+        "routeKey": f"{method} {path}",
+        "rawPath": path,
+        "rawQueryString": "&".join(f"{k}={v}" for k, v in (query or {}).items()),
+        "headers": {"content-type": "application/json", "host": "api.example"},
+        "queryStringParameters": query,
+        "requestContext": {
+            "accountId": "123456789012", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7", "userAgent": "curl"},
+            "requestId": "r", "routeKey": f"{method} {path}", "stage": "$default", "time": "01/Mar/2024:12:00:01 +0000",
+            "timeEpoch": int(NOON.timestamp() * 1000) + 1000,
+            **({"authorizer": {"iam": iam}} if who else {}),
+        },
+        "body": body if isinstance(body, str) or body is None else json.dumps(body),
+        "isBase64Encoded": False,
+    }  # fmt: skip
+
+
+def answer(load, room: FakeRoom, event: dict) -> tuple[int, dict]:
+    found = load("manage_orders").make_handler(room)(event, CONTEXT)
+    assert found["headers"]["Content-Type"] == "application/json"
+    return found["statusCode"], json.loads(found["body"])
+
+
+class TestQueue:
+    def test_events_of_the_bus_are_handled_and_what_they_changed_is_counted(self, load, capsys) -> None:
+        room = FakeRoom(HALTED)
+        assert load("manage_orders").make_handler(room)(sqs(CYCLE, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
+        assert (room.events, room.publishes) == ([CYCLE], 1)
+        values = metric_values(logged(capsys))
+        assert {k: values[k] for k in ("TradingHalts", "TradesOpened", "OutboxPublished")} == {
+            "TradingHalts": 1, "TradesOpened": 0, "OutboxPublished": 2,
+        }  # fmt: skip
+
+    def test_a_failing_message_holds_back_those_behind_it_and_what_was_committed_is_published(self, load) -> None:
+        room = FakeRoom(error=ConnectionError("the ledger is away"))
+        found = load("manage_orders").make_handler(room)(sqs(CYCLE, CYCLE, CYCLE, queue="trading.fifo"), CONTEXT)
+        assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0", "m1", "m2"]
+        assert room.publishes == 1
+
+    def test_a_command_of_the_queue_is_the_one_of_the_api_and_its_sender_is_who_asks(self, load) -> None:
+        room = FakeRoom()
+        message = sqs(json.dumps({**ORDER, "kind": "submit"}), queue="trading.fifo")
+        message["Records"][0]["attributes"] |= {"SenderId": "AIDEXAMPLE", "SentTimestamp": str(int(NOON.timestamp() * 1000))}
+        assert load("manage_orders").make_handler(room)(message, CONTEXT) == {"batchItemFailures": []}
+        answer(load, room, request("POST", "/orders", ORDER))
+        (queued, by_queue), (posted, by_http) = room.commands
+        assert queued == posted
+        assert (by_queue, by_http) == ("AIDEXAMPLE", WHO)
+
+    def test_a_command_from_the_future_would_carry_the_account_there_and_is_not_taken(self, load) -> None:
+        room = FakeRoom()
+        late = {**ORDER, "kind": "submit", "requested_at": (NOON + timedelta(minutes=1)).isoformat()}
+        message = sqs(json.dumps(late), queue="trading.fifo")
+        message["Records"][0]["attributes"] |= {"SenderId": "A", "SentTimestamp": str(int(NOON.timestamp() * 1000))}
+        found = load("manage_orders").make_handler(room)(message, CONTEXT)
+        assert (len(found["batchItemFailures"]), room.commands) == (1, [])
+
+    @pytest.mark.parametrize("body", ["{", "[]", json.dumps({"kind": "steal"}), json.dumps({"detail-type": "X", "detail": {}})])
+    def test_a_message_that_is_nothing_known_goes_to_the_dead_letters_by_its_retries(self, load, body: str) -> None:
+        found = load("manage_orders").make_handler(FakeRoom())(sqs(body, queue="trading.fifo"), CONTEXT)
+        assert found == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+
+    def test_an_unpublished_outbox_does_not_fail_what_is_committed(self, load) -> None:
+        room = FakeRoom()
+        room.publish_error = ConnectionError("the bus is away")
+        assert load("manage_orders").make_handler(room)(sqs(CYCLE, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
+
+    def test_an_account_that_differs_from_its_configuration_is_told_once(self, load, capsys) -> None:
+        room = FakeRoom()
+        room.refused = {ACCOUNT: "exists and is another"}
+        handler = load("manage_orders").make_handler(room)
+        handler(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
+        handler(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
+        assert metric_values(logged(capsys))["OrdersRefused"] == 0
+        assert room.refused == {}
+
+
+class TestApi:
+    def test_an_order_is_submitted_in_the_name_of_the_iam_identity_and_comes_back(self, load) -> None:
+        room = FakeRoom()
+        status, body = answer(load, room, request("POST", "/orders", ORDER))
+        ((command, who),) = room.commands
+        assert (status, command.kind, who) == (201, "submit", WHO)
+        assert (body["account"], body["order"]["state"], body["order"]["quantity"]) == (ACCOUNT, "INITIALIZED", "0.5")
+        assert room.publishes == 1
+
+    def test_numbers_are_taken_as_they_were_written(self, load) -> None:
+        room = FakeRoom()
+        text = json.dumps(ORDER).replace('"0.5"', "0.10000000000000001")
+        assert answer(load, room, request("POST", "/orders", text))[0] == 201
+        assert room.commands[0][0].quantity == Decimal("0.10000000000000001")
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "kind"),
+        [
+            ("PUT", f"/orders/{KEY}", {"account": ACCOUNT, "request_id": "req-2", "quantity": "2"}, "replace"),
+            ("POST", f"/accounts/{ACCOUNT}/halt", {"request_id": "req-3", "why": "news", "level": "FLATTEN"}, "halt"),
+            ("POST", f"/accounts/{ACCOUNT}/resume", {"request_id": "req-4", "why": "looked"}, "resume"),
+            ("PUT", f"/accounts/{ACCOUNT}", {"request_id": "req-5"}, "open"),
+        ],
+    )
+    def test_a_request_without_an_instant_has_the_gateways(self, load, method: str, path: str, body: dict, kind: str) -> None:
+        room = FakeRoom()
+        assert answer(load, room, request(method, path, body))[0] == 200
+        ((command, _),) = room.commands
+        assert (command.kind, command.account) == (kind, ACCOUNT)
+        assert command.requested_at == NOON + timedelta(seconds=1)
+
+    def test_a_cancel_names_its_account_in_the_query(self, load) -> None:
+        room = FakeRoom()
+        event = request("DELETE", f"/orders/{KEY}", query={"account": ACCOUNT, "request_id": "req-2"})
+        assert answer(load, room, event)[0] == 200
+        assert (room.commands[0][0].kind, room.commands[0][0].client_order_id) == ("cancel", KEY)
+
+    def test_an_account_is_shown_at_the_gateways_instant_with_what_stops_it(self, load) -> None:
+        room = FakeRoom()
+        status, body = answer(load, room, request("GET", f"/accounts/{ACCOUNT}"))
+        assert (status, body["capital"], body["equity"], body["halt"]["who"]) == (200, "100000", "100000", "ops")
+        assert room.instants == [NOON + timedelta(seconds=1)]
+
+    @pytest.mark.parametrize(
+        ("changes", "at"),
+        [
+            ({"quantity": "-1"}, "quantity"),
+            ({"side": "LONG"}, "side"),
+            ({"leverage": 5}, "leverage"),
+            ({"symbol": "x"}, "symbol"),
+        ],
+    )
+    def test_a_value_that_cannot_be_is_422_and_named(self, load, changes: dict, at: str) -> None:
+        room = FakeRoom()
+        status, body = answer(load, room, request("POST", "/orders", {**ORDER, **changes}))
+        assert (status, body["error"], [w["at"] for w in body["wrong"]]) == (422, "INVALID", [at])
+        assert room.commands == []
+
+    @pytest.mark.parametrize(
+        "body",
+        ["{", "[1]", {k: v for k, v in ORDER.items() if k != "requested_at"}, {**ORDER, "requested_at": "2024-03-01T11:00:00Z"}],
+    )
+    def test_a_body_that_is_none_or_of_another_time_is_409_with_what_is_wrong(self, load, body: object) -> None:
+        room = FakeRoom()
+        status, found = answer(load, room, request("POST", "/orders", body))
+        assert (status, room.commands) == (409, [])
+        assert found["what"].startswith(("body:", "requested_at:"))
+
+    @pytest.mark.parametrize(
+        ("error", "status", "name"),
+        [
+            (AccountError("account 'x' does not exist"), 404, "Account"),
+            (OrderUnknownError("x has no order"), 404, "OrderUnknown"),
+            (CommandError("may not trade live"), 409, "Command"),
+        ],
+    )
+    def test_what_is_refused_says_why(self, load, error: Exception, status: int, name: str) -> None:
+        found = answer(load, FakeRoom(error=error), request("POST", "/orders", ORDER))
+        assert found == (status, {"error": name, "what": str(error)})
+
+    @pytest.mark.parametrize(("method", "path"), [("POST", "/orders"), ("GET", f"/accounts/{ACCOUNT}")])
+    def test_a_request_nobody_signed_is_refused_even_if_the_gateway_let_it_through(self, load, method: str, path: str) -> None:
+        room = FakeRoom()
+        status, body = answer(load, room, request(method, path, ORDER if method == "POST" else None, who=None))
+        assert (status, body["error"], room.commands, room.instants) == (403, "Unsigned", [], [])
+
+    def test_an_unknown_route_is_404_as_json(self, load) -> None:
+        assert answer(load, FakeRoom(), request("GET", "/secrets"))[0] == 404
+
+
+class TestMonitorRisk:
+    def test_the_scheduled_instant_is_the_clock_and_every_run_is_counted(self, load, capsys) -> None:
+        room = FakeRoom(HALTED)
+        found = load("monitor_risk").make_handler(room)({"job": "monitor_risk", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT)
+        assert (found, room.instants, room.publishes) == ({"accounts": 1, "halts": 1}, [datetime(2024, 3, 1, 12, tzinfo=UTC)], 1)
+        values = metric_values(logged(capsys))
+        assert (values["MonitorRuns"], values["TradingHalts"]) == (1, 1)
+
+    def test_an_unpublished_outbox_does_not_fail_the_run(self, load) -> None:
+        room = FakeRoom()
+        room.publish_error = ConnectionError("the bus is away")
+        handler = load("monitor_risk").make_handler(room)
+        assert handler({"job": "monitor_risk", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT) == {"accounts": 1, "halts": 0}
+
+    @pytest.mark.filterwarnings("ignore:No application metrics")
+    def test_an_unresolved_instant_is_refused(self, load) -> None:
+        room = FakeRoom()
+        with pytest.raises(ValidationError):
+            load("monitor_risk").make_handler(room)({"job": "x", "scheduled_at": "<aws.scheduler.scheduled-time>"}, CONTEXT)
+        assert room.instants == []
+
+
+def test_no_account_listens_to_the_staleness_of_a_symbol() -> None:
+    from signalbox.trading.room import UnexpectedEventError, instant_of  # noqa: PLC0415 - the subject of this test alone
+
+    with pytest.raises(UnexpectedEventError, match="MarketDataStale"):
+        instant_of(MarketDataStale(symbol="BTC-USD", since=NOON, reason="x", newest_close=None))
