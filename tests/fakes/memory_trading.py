@@ -1,0 +1,193 @@
+"""Trading accounts in memory, keeping the promises of `trading.ports`; the contract suite runs on it and on PostgreSQL alike.
+
+Several `MemoryTradingLedger`s over one `MemoryTradingDatabase` are what several workers over one PostgreSQL are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import TypeVar
+
+from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
+from signalbox.events import BusEvent
+from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
+from signalbox.orders.application import replay
+from signalbox.orders.events import OrderEvent, OrderReleased
+from signalbox.orders.order import Order
+from signalbox.portfolio.entries import Entry, booking_order
+from signalbox.portfolio.lots import Disposal
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.changes import Changes, RiskEvent
+from signalbox.trading.errors import AccountError
+from signalbox.trading.state import Desk, Mark, Trade, opened, opening_transfer, orders_of
+
+Fact = TypeVar("Fact")
+
+
+@dataclass
+class AccountRows:
+    """What is kept of one account. Facts by natural key, in order of arrival."""
+
+    desk: Desk
+    order_events: dict[str, OrderEvent] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    disposals: dict[tuple[str, str], Disposal] = field(default_factory=dict)
+    trades: dict[str, Trade] = field(default_factory=dict)
+    equity: dict[datetime, object] = field(default_factory=dict)
+    days: dict[object, object] = field(default_factory=dict)
+    risk: dict[tuple[str, str], RiskEvent] = field(default_factory=dict)
+
+    def copy(self) -> AccountRows:
+        """Return rows that may be changed without changing these."""
+        tables = ("order_events", "entries", "disposals", "trades", "equity", "days", "risk")
+        return AccountRows(self.desk, **{name: dict(getattr(self, name)) for name in tables})
+
+
+class MemoryTradingDatabase:
+    """What several ledgers share: accounts, candles by venue and symbol, and the outbox by event id."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, AccountRows] = {}
+        self.candles: dict[tuple[str, Symbol], dict[datetime, Candle]] = defaultdict(dict)
+        self.tiers: dict[tuple[Symbol, datetime, str], str] = {}  # of signals, by (symbol, decided_at, deployment)
+        self.outbox: dict[str, BusEvent] = {}
+        self.locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def add_candles(self, venue: str, candles: Iterable[Candle]) -> None:
+        """Keep bars; a later one of a minute replaces the earlier."""
+        for candle in candles:
+            self.candles[venue, candle.symbol][candle.open_time] = candle
+
+
+class MemoryTradingLedger:
+    """Units of work on a database in memory."""
+
+    def __init__(self, database: MemoryTradingDatabase | None = None) -> None:
+        self.database = database or MemoryTradingDatabase()
+
+    def accounts(self) -> Sequence[TradingAccount]:
+        return tuple(rows.desk.account for _, rows in sorted(self.database.accounts.items()))
+
+    def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
+        kept = self.database.accounts.get(account.account)
+        if kept is None:
+            capital = opening_transfer(account, at)
+            self.database.accounts[account.account] = AccountRows(opened(account, at), entries={capital.entry_id: capital})
+            return True
+        if kept.desk.account != account:
+            raise AccountError(
+                f"account {account.account} exists and is another: expected {kept.desk.account!r}, was {account!r}"
+            )
+        return False
+
+    @contextmanager
+    def transaction(self, account: str) -> Iterator[MemoryTradingTransaction]:
+        if account not in self.database.accounts:
+            raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
+        with self.database.locks[account]:
+            tx = MemoryTradingTransaction(self.database, self.database.accounts[account].copy())
+            yield tx
+            self.database.accounts[account] = tx.rows
+            for event in tx.outbox:
+                self.database.outbox.setdefault(event.event_id, event)
+
+
+class MemoryTradingTransaction:
+    """One unit of work on one account; nothing is visible before it ends."""
+
+    def __init__(self, database: MemoryTradingDatabase, rows: AccountRows) -> None:
+        self._database, self.rows = database, rows
+        self.outbox: list[BusEvent] = []
+
+    @property
+    def _market(self) -> dict[Symbol, dict[datetime, Candle]]:
+        market = self.rows.desk.account.market
+        return {symbol: bars for (venue, symbol), bars in sorted(self._database.candles.items()) if venue == market}
+
+    def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
+        desk = self.rows.desk
+        traded = {key for trade in desk.trades.values() for key in orders_of(desk.account, trade)}
+        kept = self._orders()
+        found = {k: o for k, o in kept.items() if not o.state.is_closed or k in traded or k in orders}
+        window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
+        sent = sorted(e.at for e in self.rows.order_events.values() if isinstance(e, OrderReleased))
+        valued_at = at if desk.watched_until is None else min(at, desk.watched_until)
+        marks = {}
+        for symbol, bars in self._market.items():
+            if times := [t for t in bars if t + ONE_MINUTE <= valued_at]:
+                marks[symbol] = Mark(bars[max(times)].close, max(times) + ONE_MINUTE)
+        return replace(
+            desk,
+            orders=MappingProxyType(found),
+            locks=tuple(lock for lock in desk.locks if at < lock.until),
+            order_times=tuple(time for time in sent if at - window < time <= at),
+            marks=MappingProxyType(marks),
+        )
+
+    def _orders(self) -> dict[str, Order]:
+        events: dict[str, list[OrderEvent]] = defaultdict(list)
+        for event in self.rows.order_events.values():
+            events[event.client_order_id].append(event)
+        return {key: replay(own) for key, own in events.items()}
+
+    def order(self, client_order_id: str) -> Order | None:
+        return self._orders().get(client_order_id)
+
+    def entries(self) -> Sequence[Entry]:
+        return tuple(sorted(self.rows.entries.values(), key=booking_order))
+
+    def candles(self, since: datetime | None, until: datetime) -> Mapping[Symbol, Sequence[Candle]]:
+        after = until - ONE_MINUTE if since is None else since
+        found = {
+            symbol: tuple(bars[t] for t in sorted(bars) if after < t + ONE_MINUTE <= until)
+            for symbol, bars in self._market.items()
+        }
+        return MappingProxyType({symbol: bars for symbol, bars in found.items() if bars})
+
+    def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
+        bars = self._market.get(symbol, {})
+        times = sorted(t for t in bars if t + ONE_MINUTE <= until)[-count:]
+        return Bars.from_candles(symbol, [bars[t] for t in times])
+
+    def issued_since(self, since: datetime) -> Sequence[tuple[datetime, Symbol, str]]:
+        found = [
+            (t.decided_at, t.symbol, self._database.tiers[t.symbol, t.decided_at, t.deployment])
+            for t in self.rows.trades.values()
+            if t.decided_at > since and (t.symbol, t.decided_at, t.deployment) in self._database.tiers
+        ]
+        return tuple(sorted(found))
+
+    def save(self, before: Desk, after: Desk, changes: Changes) -> None:
+        if before.account.account != after.account.account:
+            raise LedgerError(f"expected two desks of one account, was {before.account.account} and {after.account.account}")
+        if changes.events and after.at is None:
+            raise LedgerError(f"{after.account.account}: expected an instant of the step whose events are saved, was None")
+        rows = self.rows
+        _facts(rows.order_events, {e.event_id: e for e in changes.order_events})
+        _facts(rows.entries, {e.entry_id: e for e in changes.entries})
+        if changes.rebooked:
+            rows.disposals.clear()
+        for disposal in changes.disposals:
+            rows.disposals.setdefault((disposal.fill_id, disposal.lot_id), disposal)
+        rows.trades |= {trade.entry: trade for trade in changes.trades}
+        for snapshot in changes.equity:
+            rows.equity.setdefault(snapshot.at, snapshot)
+        for day in changes.days:
+            rows.days.setdefault(day.date, day)
+        for line in changes.risk:
+            rows.risk.setdefault((line.kind, line.key), line)
+        rows.desk = after
+        self.outbox += changes.events
+
+
+def _facts(kept: dict[str, Fact], offered: Mapping[str, Fact]) -> None:
+    """Append facts; one that is known stays as it is. Raises LedgerRefusedError when it is known with other data."""
+    for key, fact in offered.items():
+        if kept.setdefault(key, fact) != fact:
+            raise LedgerRefusedError(f"{key} came again with other data")

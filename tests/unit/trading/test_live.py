@@ -1,0 +1,332 @@
+"""A live account: what is asked of the venue, what its reports do, and the races between a stop, a cancel and an exit."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalbox.market.candles import ONE_MINUTE
+from signalbox.orders.events import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderEvent,
+    OrderFilled,
+    OrderSubmitted,
+    OrderUnconfirmed,
+    OrderUpdated,
+    OrderUpdateRejected,
+)
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction, VenueViewReported
+from signalbox.orders.terms import Leg
+from signalbox.portfolio.account import book
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading import steps
+from signalbox.trading.account import TradingAccount, TradingMode
+from signalbox.trading.changes import NOTHING, Changes, RiskEventKind
+from signalbox.trading.entry import HeldBack
+from signalbox.trading.errors import RebookNeededError
+from signalbox.trading.state import Desk, opening_transfer
+from tests.unit.trading.market import BASE, BTC, START, bar, desk_at, flat, history, paper, signal
+
+LIVE: TradingAccount = TradingAccount.model_validate(
+    paper().model_dump() | {"account": "live-1", "mode": TradingMode.LIVE, "venue": "exchange"}
+)
+SECOND = timedelta(seconds=1)
+DEADLINE = START + timedelta(minutes=60)
+
+
+def compared(desk: Desk, at: datetime = START) -> Desk:
+    return replace(desk, compared_at=at)
+
+
+def entered() -> tuple[Desk, ExecutionRequested]:
+    desk, changes = steps.enter(compared(desk_at(LIVE)), signal(), history(), START)
+    (request,) = changes.events
+    assert isinstance(request, ExecutionRequested)
+    return desk, request
+
+
+def reported(desk: Desk, key: str, at: datetime, *events: OrderEvent) -> tuple[Desk, Changes]:
+    return steps.report(desk, ExecutionReported(account="live-1", client_order_id=key, reported_at=at, events=events))
+
+
+def fill(key: str, at: datetime, quantity: Decimal | str, price: str = "60000", trade: str = "t1") -> OrderFilled:
+    return OrderFilled(
+        client_order_id=key, at=at, account="live-1", symbol=BTC, trade_id=trade, quantity=Decimal(quantity), price=Decimal(price)
+    )
+
+
+def accepted(key: str, at: datetime) -> tuple[OrderEvent, ...]:
+    return OrderSubmitted(client_order_id=key, at=at), OrderAccepted(client_order_id=key, at=at, venue_order_id=f"V{key}")
+
+
+def requests(changes: Changes) -> list[tuple[Instruction, Leg]]:
+    return [(e.instruction, e.terms.leg) for e in changes.events if isinstance(e, ExecutionRequested)]
+
+
+def opened() -> tuple[Desk, ExecutionRequested, ExecutionRequested]:
+    """The desk with a filled entry and a stop that the venue has accepted."""
+    desk, entry = entered()
+    key, at = entry.client_order_id, START + SECOND
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, entry.terms.quantity))
+    assert requests(changes) == [(Instruction.SUBMIT, Leg.STOP_LOSS)]
+    stop = next(e for e in changes.events if isinstance(e, ExecutionRequested))
+    desk, changes = reported(desk, stop.client_order_id, at, *accepted(stop.client_order_id, at))
+    assert requests(changes) == []
+    return desk, entry, stop
+
+
+def test_entry_that_fills_gets_a_stop_of_its_size_at_the_venue() -> None:
+    desk, entry, stop = opened()
+    assert stop.terms.reduce_only
+    assert stop.terms.quantity == entry.terms.quantity
+    assert stop.terms.stop_price == desk.trades[BTC].stop_loss
+    assert stop.snapshot_id is not None
+
+
+def test_partial_fills_grow_the_stop() -> None:
+    desk, entry = entered()
+    key, at, third = entry.client_order_id, START + SECOND, Decimal("0.1")
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, third))
+    stop = next(e for e in changes.events if isinstance(e, ExecutionRequested))
+    desk, _ = reported(desk, stop.client_order_id, at, *accepted(stop.client_order_id, at))
+    desk, changes = reported(desk, key, at + SECOND, fill(key, at + SECOND, third, trade="t2"))
+    (grown,) = [e for e in changes.events if isinstance(e, ExecutionRequested)]
+    assert (grown.instruction, grown.quantity, grown.client_order_id) == (Instruction.REPLACE, 2 * third, stop.client_order_id)
+
+
+def test_deadline_cancels_the_stop_first_and_sends_the_exit_once_that_is_confirmed() -> None:
+    desk, entry, stop = opened()
+    desk, changes = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
+    assert requests(changes) == [(Instruction.CANCEL, Leg.STOP_LOSS)]
+    again, changes = steps.watch(desk, {BTC: flat(BTC, START, 61, "60000")}, DEADLINE + ONE_MINUTE)
+    assert requests(changes) == []
+    at = DEADLINE + ONE_MINUTE
+    desk, changes = reported(
+        again, stop.client_order_id, at, OrderCanceled(client_order_id=stop.client_order_id, at=at, reason="CANCELED")
+    )
+    assert requests(changes) == [(Instruction.SUBMIT, Leg.TIMEOUT)]
+    out = next(e for e in changes.events if isinstance(e, ExecutionRequested)).client_order_id
+    desk, changes = reported(desk, out, at, *accepted(out, at), fill(out, at, entry.terms.quantity, trade="t9"))
+    assert desk.is_idle
+    assert changes.trades[-1].exit_leg is Leg.TIMEOUT
+
+
+def test_stop_that_fills_while_it_is_cancelled_leaves_nothing_to_send() -> None:
+    desk, entry, stop = opened()
+    desk, _ = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
+    key, at = stop.client_order_id, DEADLINE + SECOND
+    desk, changes = reported(desk, key, at, fill(key, at, entry.terms.quantity, "59000", "t2"))
+    assert requests(changes) == []
+    assert changes.trades[-1].exit_leg is Leg.STOP_LOSS
+    assert desk.is_idle
+
+
+def test_stop_that_the_venue_ends_is_answered_by_leaving_at_once() -> None:
+    desk, _, stop = opened()
+    key, at = stop.client_order_id, START + ONE_MINUTE
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="SELF"))
+    assert requests(changes) == [(Instruction.SUBMIT, Leg.EXIT)]
+
+
+def test_overfill_and_conflicting_trade_are_refused_recorded_and_stop_the_account() -> None:
+    desk, entry, stop = opened()
+    at = START + ONE_MINUTE
+    for wrong in (fill(entry.client_order_id, at, "5", trade="t7"), fill(entry.client_order_id, at, entry.terms.quantity, "1")):
+        after, changes = reported(desk, entry.client_order_id, at, wrong)
+        assert [risk.kind for risk in changes.risk] == [RiskEventKind.EVENT_REFUSED, RiskEventKind.HALTED]
+        assert after.books == desk.books
+        assert after.orders[entry.client_order_id] == desk.orders[entry.client_order_id]
+    other = fill(stop.client_order_id, at, "0.01", trade="t1")  # the trade id of the entry
+    after, changes = reported(desk, stop.client_order_id, at, other)
+    assert RiskEventKind.EVENT_REFUSED in {risk.kind for risk in changes.risk}
+    assert after.books == desk.books
+
+
+def test_late_fill_of_a_cancelled_entry_is_booked_and_closed_again() -> None:
+    desk, entry = entered()
+    key, at = entry.client_order_id, START + SECOND
+    end = OrderCanceled(client_order_id=key, at=at, reason="IOC")
+    desk, changes = reported(desk, key, at, *accepted(key, at), end)
+    assert not desk.trades
+    desk, changes = reported(desk, key, at + SECOND, fill(key, at, "0.1"))
+    assert desk.books.position(BTC).quantity == Decimal("0.1")
+    assert requests(changes) == [(Instruction.SUBMIT, Leg.EXIT)]
+
+
+def test_fill_that_comes_after_younger_ones_is_booked_from_all_entries() -> None:
+    desk, entry = entered()
+    key, at = entry.client_order_id, START + 5 * SECOND
+    desk, first = reported(desk, key, at, *accepted(key, at), fill(key, at, "0.1", trade="t2"))
+    late = ExecutionReported(
+        account="live-1", client_order_id=key, reported_at=at, events=(fill(key, START + SECOND, "0.1", "59000", "t1"),)
+    )
+    with pytest.raises(RebookNeededError):
+        steps.report(desk, late)
+    history_of = [opening_transfer(LIVE, START - timedelta(hours=1)), *first.entries]
+    desk, changes = steps.report(desk, late, history_of)
+    assert changes.rebooked
+    assert desk.books == book(LIVE.account, [*history_of, *changes.entries]).books
+    assert steps.report(desk, late) == (desk, NOTHING)
+
+
+def test_account_is_compared_before_it_takes_new_risk_and_differences_stop_it() -> None:
+    desk = desk_at(LIVE)
+    assert steps.needs_comparison(desk, START)
+    _, changes = steps.enter(desk, signal(), history(), START)
+    assert [risk.code for risk in changes.risk] == [HeldBack.NOT_COMPARED]
+    _, changes = steps.enter(compared(desk), signal(stage="shadow"), history(), START)
+    assert [risk.code for risk in changes.risk] == [HeldBack.STAGE]
+    seen = VenueViewReported(account="live-1", requested_at=START, asked_at=START, orders=(), trades=(), positions={})
+    desk, changes = steps.compare(desk, seen)
+    assert desk.compared_at == START
+    assert not steps.needs_comparison(desk, START + ONE_MINUTE)
+    odd = seen.model_copy(update={"asked_at": START + ONE_MINUTE, "positions": {BTC: Decimal(1)}})
+    desk, changes = steps.compare(desk, odd)
+    assert [risk.code for risk in changes.risk] == ["POSITION_DIFFERS", "HALT"]
+
+
+def test_order_without_an_answer_is_asked_about_and_found_by_comparing() -> None:
+    desk, entry = entered()
+    key, at = entry.client_order_id, START + SECOND
+    desk, _ = reported(desk, key, at, OrderUnconfirmed(client_order_id=key, at=at, attempt="submit"))
+    assert steps.needs_comparison(desk, START + 31 * SECOND)
+    _, changes = steps.request_view(desk, START + 31 * SECOND)
+    assert changes.events[0].model_dump()["orders"] == (key,)
+    view = VenueViewReported.model_validate(
+        {
+            "account": "live-1",
+            "requested_at": START,
+            "asked_at": START + 32 * SECOND,
+            "orders": [
+                {"client_order_id": key, "venue_order_id": "V", "symbol": BTC, "status": "FILLED"}
+                | {"quantity": entry.terms.quantity, "filled": entry.terms.quantity}
+            ],
+            "trades": [
+                {"trade_id": "t1", "client_order_id": key, "symbol": BTC, "side": "BUY", "quantity": entry.terms.quantity}
+                | {"price": Decimal(60000), "executed_at": at}
+            ],
+            "positions": {BTC: entry.terms.quantity},
+        }
+    )
+    desk, changes = steps.compare(desk, view)
+    assert desk.halt is None
+    assert requests(changes) == [(Instruction.SUBMIT, Leg.STOP_LOSS)]
+
+
+# The races
+
+
+@dataclass
+class _Venue:
+    """A venue that honours reduce-only and answers every request, in its own time."""
+
+    draw: st.DataObject
+    position: Decimal = Decimal(0)
+    left: dict[str, Decimal] = field(default_factory=dict)
+    terms: dict[str, ExecutionRequested] = field(default_factory=dict)
+    reports: deque[ExecutionReported] = field(default_factory=deque)
+    trades: int = 0
+    lowest: Decimal = Decimal(0)
+
+    def say(self, key: str, at: datetime, *events: OrderEvent) -> None:
+        self.reports.append(ExecutionReported(account="live-1", client_order_id=key, reported_at=at, events=events))
+
+    def ask(self, request: ExecutionRequested, at: datetime) -> None:
+        key = request.client_order_id
+        match request.instruction:
+            case Instruction.SUBMIT:
+                self.left[key], self.terms[key] = request.terms.quantity, request
+                self.say(key, at, *accepted(key, at))
+                if request.terms.type == "MARKET":
+                    self.trade(key, at, whole=request.terms.reduce_only)
+                    if self.left[key] and request.terms.time_in_force == "IOC":
+                        if self.draw.draw(st.booleans(), "more of the entry"):
+                            self.trade(key, at)
+                        if self.left[key]:
+                            self.left[key] = Decimal(0)
+                            self.say(key, at, OrderCanceled(client_order_id=key, at=at, reason="IOC"))
+            case Instruction.CANCEL:
+                answer = {"client_order_id": key, "at": at}
+                if self.left[key]:
+                    self.left[key] = Decimal(0)
+                    self.say(key, at, OrderCanceled(**answer, reason="CANCELED"))
+                else:
+                    self.say(key, at, OrderCancelRejected(**answer, request_id=request.request_id, reason="OVER"))
+            case Instruction.REPLACE:
+                answer = {"client_order_id": key, "at": at, "request_id": request.request_id}
+                if self.left[key] and self.draw.draw(st.booleans(), "replace"):
+                    done = self.terms[key].terms.quantity - self.left[key]
+                    self.left[key] = (request.quantity or Decimal(0)) - done
+                    self.terms[key] = self.terms[key].model_copy(
+                        update={"terms": request.terms.model_copy(update={"quantity": request.quantity})}
+                    )
+                    self.say(key, at, OrderUpdated(**answer))
+                else:
+                    self.say(key, at, OrderUpdateRejected(**answer, reason="NO"))
+
+    def trade(self, key: str, at: datetime, *, whole: bool = False) -> None:
+        terms = self.terms[key].terms
+        most = self.left[key]
+        if terms.reduce_only:
+            most = min(most, max(-self.position * terms.side.sign, Decimal(0)))
+        if not most:
+            return
+        part = most if whole else min(most, self.draw.draw(st.sampled_from((Decimal("0.01"), Decimal("0.1"), most)), "part"))
+        self.trades += 1
+        self.left[key] -= part
+        self.position += terms.side.sign * part
+        self.lowest = min(self.lowest, self.position)
+        self.say(key, at, fill(key, at, part, trade=f"x{self.trades}"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_position_never_turns_and_ends_flat_whatever_races_the_exit(data: st.DataObject) -> None:
+    venue = _Venue(data)
+    desk, first = entered()
+    asked: deque[ExecutionRequested] = deque([first])
+    refused: list[object] = []
+    at, flatten_at = START, data.draw(st.none() | st.integers(1, 30), "flatten at")
+    entries = [opening_transfer(LIVE, START - timedelta(hours=1))]
+
+    def take(step: tuple[Desk, Changes]) -> None:
+        nonlocal desk
+        desk, changes = step
+        asked.extend(e for e in changes.events if isinstance(e, ExecutionRequested))
+        refused.extend(r for r in changes.risk if r.kind in {RiskEventKind.EVENT_REFUSED, RiskEventKind.ORDER_REFUSED})
+        entries.extend(changes.entries)
+
+    for i in range(140):
+        at += 30 * SECOND
+        is_end = i >= 125  # the rest is quiet: everything is answered and delivered
+        if i == flatten_at:
+            take(steps.halt(desk, HaltLevel.FLATTEN, "anna", "enough", at))
+        if asked and (is_end or data.draw(st.booleans(), "venue acts")):
+            while asked:
+                venue.ask(asked.popleft(), at)
+        for key, request in sorted(venue.terms.items()):
+            may_trade = request.terms.leg is Leg.STOP_LOSS and venue.left[key] and not is_end and i % 9 == 0
+            if may_trade and data.draw(st.booleans(), "stop trades"):
+                venue.trade(key, at)
+        while venue.reports and (is_end or data.draw(st.booleans(), "delivered")):
+            report = venue.reports.popleft()
+            take(steps.report(desk, report))
+            if data.draw(st.booleans(), "twice") if not is_end else False:
+                assert steps.report(desk, report) == (desk, NOTHING)
+        close = at.replace(second=0)
+        take(steps.watch(desk, {BTC: [bar(BTC, close - ONE_MINUTE, BASE[BTC])]}, at))
+    assert not refused
+    assert venue.lowest >= 0
+    assert venue.position == 0
+    assert desk.books.position(BTC).quantity == 0
+    assert desk.is_idle
+    assert desk.halt is None or desk.halt.level is HaltLevel.FLATTEN
+    assert book(LIVE.account, entries).books == desk.books
