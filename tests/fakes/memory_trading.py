@@ -1,4 +1,4 @@
-"""Trading accounts in memory, keeping the promises of `trading.ports`; the contract suite runs on it and on PostgreSQL alike.
+"""Trading accounts in memory, keeping the promises of `trading.ports` for tests without a database.
 
 Several `MemoryTradingLedger`s over one `MemoryTradingDatabase` are what several workers over one PostgreSQL are.
 """

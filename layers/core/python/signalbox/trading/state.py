@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -150,14 +151,23 @@ EXIT_LEGS: Final = (Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT, Leg.EXIT, Leg.F
 
 def exit_id(account: TradingAccount, trade: Trade, leg: Leg) -> ClientOrderId:
     """Return the id that the exit of a trade by this leg has, whether it was sent or not."""
-    return client_order_id(
-        account=account.account, strategy=account.strategy, symbol=trade.symbol, decided_at=trade.decided_at, leg=leg
+    return _exit_ids(account.account, account.strategy, trade.symbol, trade.decided_at)[leg]
+
+
+@lru_cache(maxsize=256)
+def _exit_ids(account: str, strategy: str, symbol: str, decided_at: datetime) -> Mapping[Leg, ClientOrderId]:
+    # a pure function that is asked several times a bar
+    return MappingProxyType(
+        {
+            leg: client_order_id(account=account, strategy=strategy, symbol=symbol, decided_at=decided_at, leg=leg)
+            for leg in EXIT_LEGS
+        }
     )
 
 
 def orders_of(account: TradingAccount, trade: Trade) -> tuple[ClientOrderId, ...]:
     """Return the ids of every order a trade has or may come to have, the entry first."""
-    return (trade.entry, *(exit_id(account, trade, leg) for leg in EXIT_LEGS))
+    return (trade.entry, *_exit_ids(account.account, account.strategy, trade.symbol, trade.decided_at).values())
 
 
 def opening_transfer(account: TradingAccount, at: datetime) -> Transfer:
