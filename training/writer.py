@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from signalbox import features
 from signalbox.inference import BundleManifest, Ensemble, load_bundle, record_of
 from signalbox.inference.manifest import MANIFEST_FILE, write_manifest
 from training.errors import TrainingError
@@ -83,7 +84,7 @@ def array_bytes(**arrays: NDArray[np.float64] | NDArray[np.float32]) -> bytes:
 def code_version() -> str:
     """Return the version and a hash of the sources that make a bundle what it is."""
     here = Path(__file__).parent
-    library = here.parent / "layers" / "core" / "python" / "signalbox"
+    library = Path(features.__file__).parents[1]  # wherever it is installed: a job's package has another layout
     sources = [
         *sorted((library / "features").glob("*.py")),
         *sorted((library / "inference").glob("*.py")),
