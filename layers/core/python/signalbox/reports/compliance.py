@@ -1,0 +1,246 @@
+"""The compliance report: every limit of the account with its use, and everything the interlocking did, in order of time.
+
+Loss rules are told a day: the highest use is that of the lowest equity of the day, which is watched on the worst price of
+every minute. Limits of the pre-trade checks are told with how often an order was refused for them, and with their highest
+measured use where snapshots show it. Days count when they have ended; a day that runs is in the record of events alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, localcontext
+from typing import Final
+
+from signalbox.exact import ratio
+from signalbox.reports.csv_text import Cell, Table, row_of
+from signalbox.reports.page import section, text
+from signalbox.reports.report import Report, ReportKind, headline, money, number, percent, rows_table, when
+from signalbox.reports.source import AccountPeriod
+from signalbox.risk.codes import MEANINGS
+from signalbox.risk.ftmo.headroom import SEVERITY, Limits, RuleHeadroom, StopLevel, headroom_of
+from signalbox.risk.ftmo.rules import FtmoRules, LossReference
+from signalbox.risk.numbers import CONTEXT
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.changes import RiskEvent, RiskEventKind
+
+COLUMNS: Final = (
+    "account",
+    "row",  # limit, loss or event
+    "at",
+    "day",
+    "kind",
+    "code",
+    "symbol",
+    "limit",
+    "value",
+    "share",
+    "level",
+    "count",
+    "who",
+    "detail",
+    "snapshot_id",
+    "key",
+)
+ACCOUNT_EXPOSURE: Final = "max_account_exposure_fraction"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """A limit of the pre-trade checks: its value as configured, refusals for it, the highest use that was measured."""
+
+    name: str
+    limit: Cell
+    refusals: int
+    used: Decimal | None = None
+    share: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LossUse:
+    """The highest use of a loss rule on one day. share: of the amount that may be lost, 4 places; 1 is the rule itself."""
+
+    day: date
+    rule: RuleHeadroom
+
+    @property
+    def share(self) -> Decimal:
+        """Lost over what may be lost."""
+        return ratio(self.rule.used, self.rule.amount, 4)
+
+
+def limit_uses(data: AccountPeriod) -> tuple[LimitUse, ...]:
+    """Return the limits of the account's preset, as they are listed there."""
+    refused = Counter(event.code for event in data.risk_events if event.kind is RiskEventKind.ORDER_REFUSED)
+    exposure = data.curve.exposure
+    found = []
+    for name, value in data.account.limits.model_dump(mode="python").items():
+        refusals = sum(refused[code] for code, meaning in MEANINGS.items() if f"`{name}`" in meaning.limit)
+        limit: Cell = value if isinstance(value, (Decimal, int, str)) else str(value)
+        used = exposure.share if exposure is not None and name == ACCOUNT_EXPOSURE else None
+        share = ratio(used, value, 4) if used is not None else None
+        found.append(LimitUse(name, limit, refusals, used, share))
+    return tuple(found)
+
+
+def loss_uses(data: AccountPeriod) -> tuple[LossUse, ...]:
+    """Return the highest use of both loss rules for each finished day of the period; nothing without rules."""
+    rules = data.account.rules
+    if rules is None:
+        return ()
+    found = []
+    highest = data.account.capital
+    with localcontext(CONTEXT):
+        for day in sorted(data.days, key=lambda d: d.date):
+            highest = max(highest, day.baseline)
+            if day.date in data.period:
+                limits = _limits(data, rules, day.baseline, day.baseline - day.daily_limit, highest)
+                used = headroom_of(
+                    rules.stops,
+                    equity=day.worst_equity,
+                    today=limits,
+                    tomorrow=limits,
+                    day_start=None,  # no floors are asked for
+                    next_midnight=data.until,
+                    following_midnight=None,
+                    broken=frozenset(),
+                )
+                found += [LossUse(day.date, rule) for rule in used.rules]
+    return tuple(found)
+
+
+def level_of(use: LossUse) -> StopLevel:
+    """Return the level the use reached; BREACHED once equity was below the limit."""
+    return StopLevel.BREACHED if use.rule.remaining < 0 else use.rule.level
+
+
+def compliance_report(data: AccountPeriod) -> Report:
+    """Return the report."""
+    limits, losses = limit_uses(data), loss_uses(data)
+    events = sorted(data.risk_events, key=lambda event: event.at)  # stable: what happened at one instant stays as recorded
+    counts = Counter(event.kind for event in events)
+    worst = max((level_of(use) for use in losses), key=SEVERITY.__getitem__, default=StopLevel.CLEAR)
+    halt = HaltLevel.NONE if data.halt is None else data.halt.level_at(data.until)
+    figures = {
+        "highest level of a loss rule": worst.value if losses else "no loss rules",
+        "highest use": percent(max((use.share for use in losses), default=None)),
+        "orders refused": counts[RiskEventKind.ORDER_REFUSED],
+        "signals held back": counts[RiskEventKind.SIGNAL_HELD_BACK],
+        "halts": counts[RiskEventKind.HALTED],
+        "differences to the venue": counts[RiskEventKind.DIFFERENCE],
+        "kill switch at the end": halt.value,
+    }
+    rows = [_limit_row(data, use) for use in limits]
+    rows += [_loss_row(data, use) for use in losses]
+    rows += [_event_row(data, event) for event in events]
+    told = ", ".join(f"{kind.value} {counts[kind]}" for kind in RiskEventKind if counts[kind])
+    return Report(
+        kind=ReportKind.COMPLIANCE,
+        account=data.account.account,
+        period=data.period,
+        title="Compliance",
+        headline=headline(data, "Limits and what was done to keep them"),
+        is_empty=not events and not losses,
+        table=Table(COLUMNS, tuple(rows)),
+        figures=figures,
+        body=(
+            section("Loss rules by day", _loss_table(losses), _rules_note(data)),
+            section("Limits of the pre-trade checks", _limit_table(limits), f"Preset {data.account.limits.version}."),
+            section("Record", _event_table(events), told),
+            f'<p class="soft">The kill switch was set to {text(data.halt.level)} by {text(data.halt.who)} at '
+            f"{when(data.halt.since)} UTC: {text(data.halt.why)}</p>"
+            if data.halt is not None
+            else "",
+        ),
+    )
+
+
+def _limits(data: AccountPeriod, rules: FtmoRules, baseline: Decimal, daily: Decimal, highest: Decimal) -> Limits:
+    capital = data.account.capital
+    return Limits(
+        daily_reference=baseline,
+        daily_amount=daily,
+        max_reference=highest if rules.max_loss_reference is LossReference.TRAILING else capital,
+        max_amount=rules.max_loss_fraction * capital,
+    )
+
+
+def _rules_note(data: AccountPeriod) -> str:
+    rules = data.account.rules
+    if rules is None:
+        return f"Accounts of kind {data.account.kind} have no loss rules."
+    return f"Rules {rules.name} {rules.version}; the use is that of the lowest equity of the day (days of {rules.time_zone})."
+
+
+def _limit_row(data: AccountPeriod, use: LimitUse) -> tuple[Cell, ...]:
+    cells: dict[str, Cell] = {"code": use.name, "limit": use.limit, "value": use.used, "share": use.share, "count": use.refusals}
+    cells |= {"account": data.account.account, "row": "limit", "kind": data.account.limits.version}
+    return row_of(COLUMNS, cells)
+
+
+def _loss_row(data: AccountPeriod, use: LossUse) -> tuple[Cell, ...]:
+    cells: dict[str, Cell] = {
+        "account": data.account.account,
+        "row": "loss",
+        "day": use.day,
+        "code": use.rule.rule.value,
+        "limit": use.rule.amount,
+        "value": use.rule.used,
+        "share": use.share,
+        "level": level_of(use).value,
+    }
+    return row_of(COLUMNS, cells)
+
+
+def _event_row(data: AccountPeriod, event: RiskEvent) -> tuple[Cell, ...]:
+    cells: dict[str, Cell] = {
+        "account": data.account.account,
+        "row": "event",
+        "at": event.at,
+        "day": data.period.day_of(event.at),
+        "kind": event.kind.value,
+        "code": event.code,
+        "symbol": event.symbol,
+        "limit": event.limit,
+        "value": event.value,
+        "who": event.who,
+        "detail": event.detail,
+        "snapshot_id": event.snapshot_id,
+        "key": event.key,
+    }
+    return row_of(COLUMNS, cells)
+
+
+def _loss_table(losses: tuple[LossUse, ...]) -> str:
+    rows = (
+        [
+            use.day,
+            use.rule.rule.value,
+            money(use.rule.reference),
+            money(use.rule.limit),
+            money(use.rule.used),
+            money(use.rule.amount),
+            percent(use.share),
+            level_of(use).value,
+        ]
+        for use in losses
+    )
+    head = ["day", "rule", "measured from", "breach below", "highest loss", "of", "use", "level"]
+    return rows_table(head, rows, (2, 3, 4, 5, 6))
+
+
+def _limit_table(limits: tuple[LimitUse, ...]) -> str:
+    rows = ([use.name, _shown(use.limit), number(use.used), percent(use.share), use.refusals] for use in limits)
+    return rows_table(["limit", "value", "highest measured use", "share", "orders refused"], rows, (1, 2, 3, 4))
+
+
+def _event_table(events: list[RiskEvent]) -> str:
+    rows = (
+        [when(e.at), e.kind.value, e.code, e.symbol or "-", _shown(e.value), _shown(e.limit), e.who, e.detail] for e in events
+    )
+    return rows_table(["at (UTC)", "what", "code", "symbol", "value", "limit", "who", "why"], rows, (4, 5))
+
+
+def _shown(value: Cell) -> str:
+    return number(value) if isinstance(value, Decimal) else "-" if value is None else str(value)

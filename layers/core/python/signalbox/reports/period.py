@@ -1,0 +1,141 @@
+"""The period of a report: a day, a month or a year of a time zone, and the parts its statement is made of.
+
+A period is [start, end): a fact at the first instant belongs to it, one at the last to the next. Days of a zone last 23 or
+25 hours when the clocks change. An account under prop-firm rules is told in days of the rules' zone, every other in UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from signalbox.reports.errors import PeriodError
+from signalbox.trading.account import TradingAccount
+
+_TEXT: Final = re.compile(r"(?P<year>\d{4})(-(?P<month>\d{2}))?(-(?P<day>\d{2}))?")
+FIRST_YEAR: Final = 2009
+
+
+class PeriodKind(StrEnum):
+    """How long; also how a longer one is cut into parts: years into months, months into days."""
+
+    DAY = "day"
+    MONTH = "month"
+    YEAR = "year"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a period: its name, [start, end) in UTC."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """`name` as it is written: 2026-11-20, 2026-11 or 2026. `first` is its first date, `after` the first one behind it."""
+
+    name: str
+    kind: PeriodKind
+    zone: str
+    first: date
+    after: date
+
+    @property
+    def start(self) -> datetime:
+        """The first instant, in UTC."""
+        return midnight(self.first, self.zone)
+
+    @property
+    def end(self) -> datetime:
+        """The first instant behind it, in UTC."""
+        return midnight(self.after, self.zone)
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day < self.after
+
+    def parts(self, until: datetime | None = None) -> tuple[Part, ...]:
+        """Return the months of a year, the days of a month, a day as it is; nothing at or behind `until`, which cuts the last."""
+        last = self.end if until is None else min(self.end, until)
+        found = []
+        for first, after in self._pieces():
+            start, end = midnight(first, self.zone), midnight(after, self.zone)
+            if start < last:
+                name = f"{first:%Y-%m}" if self.kind is PeriodKind.YEAR else first.isoformat()
+                found.append(Part(name, start, min(end, last)))
+        return tuple(found)
+
+    def boundaries(self, until: datetime | None = None) -> tuple[datetime, ...]:
+        """Return the instants at which the account has to be valued: the start, and the end of every part."""
+        parts = self.parts(until)
+        return (self.start, *(part.end for part in parts))
+
+    def day_of(self, instant: datetime) -> date:
+        """Return the date of an instant in the period's zone."""
+        return instant.astimezone(ZoneInfo(self.zone)).date()
+
+    def _pieces(self) -> Iterator[tuple[date, date]]:
+        first = self.first
+        while first < self.after:
+            after = _next_month(first) if self.kind is PeriodKind.YEAR else first + timedelta(days=1)
+            yield first, after
+            first = after
+
+
+def parse_period(text: str, zone: str) -> Period:
+    """Return the period of its name. Raises PeriodError that says how to write it."""
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise PeriodError(f"period {text!r}: expected a day 2026-11-20, a month 2026-11 or a year 2026")
+    try:
+        first = date(int(found["year"]), int(found["month"] or 1), int(found["day"] or 1))
+    except ValueError as error:
+        raise PeriodError(f"period {text!r}: {error}") from error
+    if not FIRST_YEAR <= first.year < 2100:
+        raise PeriodError(f"period {text!r}: expected a year from {FIRST_YEAR} to 2099")
+    _zone(zone)
+    if found["day"] is not None:
+        return Period(text, PeriodKind.DAY, zone, first, first + timedelta(days=1))
+    if found["month"] is not None:
+        return Period(text, PeriodKind.MONTH, zone, first, _next_month(first))
+    return Period(text, PeriodKind.YEAR, zone, first, date(first.year + 1, 1, 1))
+
+
+def zone_of(account: TradingAccount) -> str:
+    """Return the zone whose days an account is told in."""
+    return "UTC" if account.rules is None else account.rules.time_zone
+
+
+def finished_periods(at: datetime, zone: str) -> tuple[Period, ...]:
+    """Return the periods that ended with yesterday as seen at `at`: the day, on the first its month, on 1 January its year."""
+    today = at.astimezone(_zone(zone)).date()
+    yesterday = today - timedelta(days=1)
+    names = [yesterday.isoformat()]
+    if today.day == 1:
+        names.append(f"{yesterday:%Y-%m}")
+    if (today.month, today.day) == (1, 1):
+        names.append(f"{yesterday:%Y}")
+    return tuple(parse_period(name, zone) for name in names)
+
+
+def midnight(day: date, zone: str) -> datetime:
+    """Return 00:00 of a date in a zone, in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=_zone(zone)).astimezone(UTC)
+
+
+def _next_month(day: date) -> date:
+    return date(day.year + day.month // 12, day.month % 12 + 1, 1)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise PeriodError(f"zone {name!r}: expected a name such as UTC or Europe/Prague") from error

@@ -1,0 +1,298 @@
+"""The profit and loss statement: of a day, of the days of a month, of the months of a year; and by symbol.
+
+The account is valued at the boundaries from its entries and the newest prices then, so a statement does not depend on when
+a snapshot happened to be taken, and parts add up to the whole to the last digit:
+opening equity + transfers + net = closing equity, with net = realised - fees + funding + change of unrealised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+from signalbox.exact import ZERO, exactly, ratio
+from signalbox.orders.terms import Side
+from signalbox.portfolio.entries import Fill
+from signalbox.portfolio.statement import Statement, statement
+from signalbox.reports.csv_text import Cell, Table, instant_text, row_of
+from signalbox.reports.curve import CurvePoint, curve_svg, drawdown_share
+from signalbox.reports.page import section
+from signalbox.reports.report import Report, ReportKind, headline, money, number, percent, rows_table
+from signalbox.reports.source import AccountPeriod, Valuation
+from signalbox.trading.state import TradeState
+
+OLD_MARK: Final = timedelta(minutes=10)  # a price older than this is told as such
+COLUMNS: Final = (
+    "account",
+    "currency",
+    "row",  # part, total or symbol
+    "name",
+    "start",
+    "end",
+    "opening_equity",
+    "transfers",
+    "realised",
+    "fees",
+    "funding",
+    "unrealised_change",
+    "net",
+    "closing_equity",
+    "fills",
+    "volume",
+    "max_drawdown",
+    "max_drawdown_share",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedStatement:
+    """The statement of one part."""
+
+    name: str
+    statement: Statement
+    fills: int
+    volume: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolResult:
+    """What one symbol earned; its nets add up to the account's."""
+
+    symbol: str
+    fills: int
+    buys: int
+    volume: Decimal
+    realised: Decimal
+    fees: Decimal
+    funding: Decimal
+    unrealised_change: Decimal
+    net: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ProfitAndLoss:
+    """The figures of the report."""
+
+    parts: tuple[NamedStatement, ...]
+    total: NamedStatement
+    symbols: tuple[SymbolResult, ...]
+    deepest: CurvePoint | None
+    deepest_share: Decimal | None
+    trades_closed: int
+    trades_won: int
+
+    @property
+    def win_ratio(self) -> Decimal | None:
+        """Closed trades that earned something after fees, over all closed trades."""
+        return ratio(Decimal(self.trades_won), Decimal(self.trades_closed), 4) if self.trades_closed else None
+
+
+def profit_and_loss(data: AccountPeriod) -> ProfitAndLoss:
+    """Return the figures. Raises ReportSourceError for a missing price, PortfolioError if a statement does not close."""
+    valuations = data.valuations
+    parts = tuple(
+        _named(data, part.name, before, after)
+        for part, before, after in zip(data.period.parts(data.until), valuations, valuations[1:], strict=False)
+        if after.books.newest is not None  # before the account began there is nothing to tell
+    )
+    deepest = data.whole_curve.deepest
+    closed = [
+        trade
+        for trade in data.trades
+        if trade.state is TradeState.CLOSED and trade.closed_at is not None and data.start <= trade.closed_at < data.until
+    ]
+    return ProfitAndLoss(
+        parts=parts,
+        total=_named(data, data.period.name, data.opening, data.closing),
+        symbols=_symbols(data),
+        deepest=deepest,
+        deepest_share=None if deepest is None else drawdown_share(deepest, data.closing.snapshot.transfers),
+        trades_closed=len(closed),
+        trades_won=sum(trade.realised is not None and trade.realised > 0 for trade in closed),
+    )
+
+
+@exactly
+def _named(data: AccountPeriod, name: str, before: Valuation, after: Valuation) -> NamedStatement:
+    fills = [entry for entry in data.inside if isinstance(entry, Fill) and before.at <= entry.at < after.at]
+    volume = sum((fill.quantity * fill.price for fill in fills), ZERO)
+    return NamedStatement(name, statement(before.snapshot, after.snapshot), len(fills), volume)
+
+
+@exactly
+def _symbols(data: AccountPeriod) -> tuple[SymbolResult, ...]:
+    found = []
+    opening, closing = data.opening, data.closing
+    for symbol in sorted(closing.books.positions):
+        one, other = opening.books.position(symbol), closing.books.position(symbol)
+        fills = [entry for entry in data.inside if isinstance(entry, Fill) and entry.symbol == symbol]
+        if not fills and not one.quantity and one == other:
+            continue
+        unrealised = ZERO
+        for position, valuation, sign in ((other, closing, 1), (one, opening, -1)):
+            if position.quantity:
+                unrealised += sign * position.unrealised(valuation.marks[symbol].price)
+        realised, fees, funding = other.realised - one.realised, other.fees - one.fees, other.funding - one.funding
+        found.append(
+            SymbolResult(
+                symbol=symbol,
+                fills=len(fills),
+                buys=sum(fill.side is Side.BUY for fill in fills),
+                volume=other.volume - one.volume,
+                realised=realised,
+                fees=fees,
+                funding=funding,
+                unrealised_change=unrealised,
+                net=realised - fees + funding + unrealised,
+            )
+        )
+    return tuple(found)
+
+
+def pnl_report(data: AccountPeriod) -> Report:
+    """Return the report."""
+    found = profit_and_loss(data)
+    total = found.total.statement
+    rows = [_statement_row(data, "part", part) for part in found.parts]
+    rows.append(
+        row_of(
+            COLUMNS,
+            dict(zip(COLUMNS, _statement_row(data, "total", found.total), strict=True))
+            | {
+                "max_drawdown": found.deepest.drawdown if found.deepest else ZERO,
+                "max_drawdown_share": found.deepest_share if found.deepest else ZERO,
+            },
+        )
+    )
+    rows += [_symbol_row(data, result) for result in found.symbols]
+    figures = {
+        "net": money(total.net),
+        "opening equity": money(total.opening_equity),
+        "closing equity": money(total.closing_equity),
+        "realised, before fees": money(total.realised),
+        "fees": money(total.fees),
+        "deepest drawdown": f"{money(found.deepest.drawdown if found.deepest else ZERO)} ({percent(found.deepest_share)})",
+        "trades closed / won": f"{found.trades_closed} / {found.trades_won}",
+    }
+    return Report(
+        kind=ReportKind.PNL,
+        account=data.account.account,
+        period=data.period,
+        title="Profit and loss",
+        headline=headline(data, "Profit and loss"),
+        is_empty=not data.inside and not any(p.quantity for p in data.opening.books.positions.values()),
+        table=Table(COLUMNS, tuple(rows)),
+        figures=figures,
+        body=(
+            section("Equity and drawdown", curve_svg(data.whole_curve, data.closing.snapshot.transfers), _curve_note(data)),
+            section("Statement", _statement_table(found), "opening equity + transfers + net = closing equity, to the last digit"),
+            section("By symbol", _symbol_table(found)),
+            section("Open positions at the end", _position_table(data), _mark_note(data)),
+        ),
+    )
+
+
+def _statement_row(data: AccountPeriod, row: str, part: NamedStatement) -> tuple[Cell, ...]:
+    made = part.statement
+    return row_of(
+        COLUMNS,
+        {
+            "account": data.account.account,
+            "currency": data.account.currency,
+            "row": row,
+            "name": part.name,
+            "start": made.start,
+            "end": made.end,
+            "opening_equity": made.opening_equity,
+            "transfers": made.transfers,
+            "realised": made.realised,
+            "fees": made.fees,
+            "funding": made.funding,
+            "unrealised_change": made.unrealised_change,
+            "net": made.net,
+            "closing_equity": made.closing_equity,
+            "fills": part.fills,
+            "volume": part.volume,
+        },
+    )
+
+
+def _symbol_row(data: AccountPeriod, result: SymbolResult) -> tuple[Cell, ...]:
+    return row_of(
+        COLUMNS,
+        {
+            "account": data.account.account,
+            "currency": data.account.currency,
+            "row": "symbol",
+            "name": result.symbol,
+            "start": data.opening.at,
+            "end": data.closing.at,
+            "realised": result.realised,
+            "fees": result.fees,
+            "funding": result.funding,
+            "unrealised_change": result.unrealised_change,
+            "net": result.net,
+            "fills": result.fills,
+            "volume": result.volume,
+        },
+    )
+
+
+def _statement_table(found: ProfitAndLoss) -> str:
+    head = ["", "opening", "transfers", "realised", "fees", "funding", "unrealised", "net", "closing", "fills"]
+    rows = [
+        [
+            name,
+            *(
+                money(amount)
+                for amount in (
+                    made.opening_equity,
+                    made.transfers,
+                    made.realised,
+                    made.fees,
+                    made.funding,
+                    made.unrealised_change,
+                    made.net,
+                    made.closing_equity,
+                )
+            ),
+            fills,
+        ]
+        for name, made, fills in [
+            *((part.name, part.statement, part.fills) for part in found.parts),
+            ("total", found.total.statement, found.total.fills),
+        ]
+    ]
+    return rows_table(head, rows, range(1, 10))
+
+
+def _symbol_table(found: ProfitAndLoss) -> str:
+    head = ["symbol", "fills", "volume", "realised", "fees", "funding", "unrealised", "net"]
+    rows = (
+        [r.symbol, r.fills, *(money(a) for a in (r.volume, r.realised, r.fees, r.funding, r.unrealised_change, r.net))]
+        for r in found.symbols
+    )
+    return rows_table(head, rows, range(1, 8))
+
+
+def _position_table(data: AccountPeriod) -> str:
+    rows = []
+    for symbol, mark in sorted(data.closing.marks.items()):
+        held = data.closing.books.position(symbol)
+        facts = (number(held.quantity), number(held.average_price), number(mark.price), money(held.unrealised(mark.price)))
+        rows.append([symbol, *facts, instant_text(mark.at)])
+    return rows_table(["symbol", "quantity", "average price", "price", "unrealised", "price of"], rows, range(1, 5))
+
+
+def _mark_note(data: AccountPeriod) -> str:
+    old = sorted(s for s, mark in data.closing.marks.items() if data.closing.at - mark.at > OLD_MARK)
+    return f"The newest price of {', '.join(old)} is older than {OLD_MARK} at the end." if old else ""
+
+
+def _curve_note(data: AccountPeriod) -> str:
+    return (
+        f"{data.curve.count} recorded snapshots and the valuations at both ends. Paid-in money makes no step: equity is shown "
+        "as if all transfers had been there from the start, and the drawdown is measured against the highest point until then."
+    )
