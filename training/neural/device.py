@@ -63,16 +63,16 @@ def choose_precision(asked: Precision, device: torch.device, step_of: Callable[[
     return best if seconds["tf32"] > _CLEARLY * seconds[best] else "tf32"
 
 
-def time_steps(step: Callable[[], None], device: torch.device) -> float:
+def time_steps(step: Callable[[], None], device: torch.device, steps: int = _TIMED_STEPS, warm: int = _WARM_STEPS) -> float:
     """Return the seconds of a step, warm."""
-    for _ in range(_WARM_STEPS):
+    for _ in range(warm):
         step()
     _wait(device)
     began = time.perf_counter()
-    for _ in range(_TIMED_STEPS):
+    for _ in range(steps):
         step()
     _wait(device)
-    return (time.perf_counter() - began) / _TIMED_STEPS
+    return (time.perf_counter() - began) / steps
 
 
 def gpu_figures(step: Callable[[], None], device: torch.device) -> dict[str, float] | None:
