@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.contracts import Metric
+from signalbox.events import BusEvent, CycleDecided, MarketDataStale
+from signalbox.market.candles import ONE_MINUTE
+from signalbox.orders.events import OrderAccepted, OrderEvent, OrderFilled, OrderSubmitted
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewRequested
+from signalbox.orders.transitions import OrderState
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.account import TradingAccount, TradingMode
+from signalbox.trading.changes import NOTHING, RiskEventKind
+from signalbox.trading.commands import COMMANDS, AnyCommand
+from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError
+from signalbox.trading.readiness import Comparison, Confirmation, ModelStanding, ReadinessFacts
+from signalbox.trading.room import NOT_READY, Handled, TradingRoom, UnexpectedEventError, counted
+from signalbox.trading.state import Desk
+from tests.fakes.memory_trading import AccountRows, MemoryTradingDatabase, MemoryTradingLedger
+from tests.unit.trading.market import BTC, ETH, SOL, START, flat, paper, signal, wave
+
+PAPER = "paper-100k"
+LIVE = TradingAccount.model_validate(paper().model_dump() | {"account": "live-1", "mode": TradingMode.LIVE, "venue": "coinbase"})
+KEY = "ab" * 16
+
+
+def cycle(at=START, venue: str = "coinbase") -> CycleDecided:
+    return CycleDecided(venue=venue, cycle_at=at, symbols=(BTC, ETH, SOL), late=False)
+
+
+def command(kind: str, at=START, account: str = PAPER, **facts: object) -> AnyCommand:
+    return COMMANDS.validate_python(
+        {"kind": kind, "account": account, "request_id": f"req-{kind}-1", "requested_at": at, **facts}
+    )
+
+
+def order(at=START, account: str = PAPER, **facts: object) -> AnyCommand:
+    wanted = {"symbol": "SOL-USD", "side": "BUY", "type": "MARKET", "quantity": "1"}
+    return command("submit", at, account, **(wanted | facts))
+
+
+class Floor:
+    """A room over a ledger in memory that holds six hours of bars of every symbol."""
+
+    def __init__(self, *accounts: TradingAccount, facts=None) -> None:
+        self.database = MemoryTradingDatabase()
+        for symbol in (BTC, ETH, SOL):
+            self.database.add_candles("coinbase", wave(symbol, START - timedelta(hours=5), 8 * 60))
+        ledger = MemoryTradingLedger(self.database)
+        self.room = TradingRoom(ledger, market="coinbase") if facts is None else TradingRoom(ledger, "coinbase", facts)
+        for account in accounts or (paper(),):
+            ledger.open_account(account, START - ONE_MINUTE, "test")
+
+    def tell(self, *events: BusEvent) -> tuple[Handled, ...]:
+        return tuple(one for event in events for one in self.room.on_event(event))
+
+    def desk(self, account: str = PAPER) -> Desk:
+        return self.rows(account).desk
+
+    def rows(self, account: str = PAPER) -> AccountRows:
+        return self.database.accounts[account]
+
+
+def story(cycles: int) -> list[list[BusEvent]]:
+    """What is told in each cycle: now and then a signal, always that it was decided."""
+    found: list[list[BusEvent]] = []
+    for i in range(cycles):
+        at = START + timedelta(minutes=5 * i)
+        told: list[BusEvent] = [cycle(at)]
+        if i % 4 == 0:
+            told.append(signal((BTC, ETH, SOL)[i // 4 % 3], at, "BUY" if i % 8 else "SELL"))
+        found.append(told)
+    return found
+
+
+def facts_of(rows: AccountRows) -> tuple[object, ...]:
+    return (rows.order_events, rows.entries, rows.trades, rows.equity, rows.risk, rows.days, rows.desk)
+
+
+def test_a_signal_becomes_a_trade_that_opens_and_closes_as_the_cycles_go_on() -> None:
+    floor = Floor()
+    floor.tell(signal(BTC))
+    key = floor.desk().trades[BTC].entry
+    assert floor.desk().orders[key].state is OrderState.ACCEPTED
+    told = [one for i in range(1, 15) for one in floor.tell(cycle(START + timedelta(minutes=5 * i)))]
+    assert {k: v for k, v in counted(tuple(told)).items() if v} == {Metric.TRADES_OPENED: 1, Metric.TRADES_CLOSED: 1}
+    assert not floor.desk().trades
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.permutations(range(4))), min_size=20, max_size=20))
+def test_what_comes_twice_late_or_in_another_order_within_its_cycle_leaves_the_same_account(
+    disorder: list[tuple[int, list[int]]],
+) -> None:
+    plain, disturbed = Floor(), Floor()
+    for told in story(20):
+        plain.tell(*told)
+    for told, (again, order_of) in zip(story(20), disorder, strict=True):
+        many = told + told[: again % (len(told) + 1)]
+        disturbed.tell(*(many[i % len(many)] for i in [*order_of, *range(len(many))]))
+    assert facts_of(disturbed.rows()) == facts_of(plain.rows())
+
+
+def test_the_monitor_at_every_minute_leaves_the_trades_that_the_cycles_leave() -> None:
+    plain, monitored = Floor(), Floor()
+    for told in story(20):
+        plain.tell(*told)
+        monitored.tell(*told)
+        monitored.room.on_minute(plain.desk().at)  # type: ignore[arg-type]
+        monitored.room.on_minute(plain.desk().at)  # type: ignore[arg-type]
+    assert facts_of(monitored.rows()) == facts_of(plain.rows())
+
+
+def test_time_never_runs_back_on_an_account() -> None:
+    floor = Floor()
+    floor.tell(cycle(START + timedelta(minutes=10)))
+    before = facts_of(floor.rows())
+    floor.tell(cycle(START))
+    assert facts_of(floor.rows()) == before
+
+
+def test_an_old_signal_is_held_back_and_the_reason_is_kept() -> None:
+    floor = Floor()
+    floor.tell(cycle(START + timedelta(minutes=10)))
+    (handled,) = floor.tell(signal(BTC, START))
+    assert [(line.kind, line.code) for line in handled.changes.risk] == [(RiskEventKind.SIGNAL_HELD_BACK, "EXPIRED")]
+
+
+def test_accounts_of_another_market_do_not_hear_its_cycles() -> None:
+    floor = Floor()
+    assert floor.tell(cycle(venue="kraken")) == ()
+
+
+def test_an_event_nobody_listens_to_is_a_wrong_rule() -> None:
+    with pytest.raises(UnexpectedEventError, match="MarketDataStale"):
+        Floor().tell(MarketDataStale(symbol="BTC-USD", since=START, reason="x", newest_close=None))
+
+
+def test_a_failure_of_one_account_undoes_it_alone_and_the_event_may_come_again() -> None:
+    floor = Floor(paper(), paper("paper-25k"))
+    inner = floor.room.ledger.transaction
+
+    class Failing(MemoryTradingLedger):
+        def transaction(self, account: str):
+            if account == "paper-25k":
+                raise ConnectionError("the ledger went away")
+            return inner(account)
+
+    with pytest.raises(ConnectionError):
+        TradingRoom(Failing(floor.database), "coinbase").on_event(signal(BTC))
+    assert (len(floor.rows().trades), len(floor.rows("paper-25k").trades)) == (1, 0)
+    first = facts_of(floor.rows())
+    floor.tell(signal(BTC))
+    assert facts_of(floor.rows()) == first
+    assert len(floor.rows("paper-25k").trades) == 1
+
+
+class TestCommands:
+    def test_an_order_of_a_person_is_judged_sent_filled_and_written_down_with_who(self) -> None:
+        floor = Floor()
+        floor.tell(cycle())
+        handled = floor.room.on_command(order(), "arn:aws:iam::1:user/me")
+        assert handled.order is not None
+        assert handled.order.state is OrderState.ACCEPTED
+        line = next(line for line in handled.changes.risk if line.kind is RiskEventKind.OVERRIDE)
+        assert (line.who, line.detail, line.code) == ("arn:aws:iam::1:user/me", handled.order.client_order_id, "SUBMIT")
+        floor.tell(cycle(START + timedelta(minutes=5)))
+        assert floor.desk().books.position("SOL-USD").quantity == Decimal(1)
+
+    def test_the_same_request_again_changes_nothing_and_gives_the_order_as_it_is_now(self) -> None:
+        floor = Floor()
+        floor.tell(cycle())
+        floor.room.on_command(order(), "me")
+        floor.tell(cycle(START + timedelta(minutes=5)))
+        before = facts_of(floor.rows())[:-1]
+        again = floor.room.on_command(order(), "me")
+        assert (again.changes, again.order is not None and again.order.state) == (NOTHING, OrderState.FILLED)
+        assert facts_of(floor.rows())[:-1] == before
+
+    def test_a_refusal_is_an_answer(self) -> None:
+        floor = Floor()
+        floor.tell(cycle())
+        handled = floor.room.on_command(order(quantity="100000"), "me")
+        assert handled.order is not None
+        assert handled.order.state is OrderState.DENIED
+        assert counted((handled,))[Metric.ORDERS_REFUSED] == 1
+
+    def test_a_halt_refuses_new_risk_until_somebody_resumes(self) -> None:
+        floor = Floor()
+        floor.tell(cycle())
+        halted = floor.room.on_command(command("halt", why="news"), "me")
+        assert counted((halted,))[Metric.TRADING_HALTS] == 1
+        assert floor.room.on_command(order(request_id="req-a"), "me").order.state is OrderState.DENIED  # type: ignore[union-attr]
+        assert floor.tell(signal(BTC))[0].desk.orders
+        assert not floor.desk().trades
+        floor.room.on_command(command("resume", why="looked"), "me")
+        assert floor.room.on_command(order(request_id="req-b"), "me").order.state is OrderState.ACCEPTED  # type: ignore[union-attr]
+
+    def test_the_same_halt_again_is_told_once(self) -> None:
+        floor = Floor()
+        floor.tell(cycle())
+        told = [floor.room.on_command(command("halt", why="news"), "me") for _ in range(2)]
+        assert counted(tuple(told))[Metric.TRADING_HALTS] == 1
+
+    def test_a_working_order_is_changed_and_taken_back_each_once(self) -> None:
+        floor = Floor()
+        floor.tell(cycle())
+        sent = floor.room.on_command(order(type="LIMIT", limit_price="99"), "me").order
+        assert sent is not None
+        about = {"client_order_id": sent.client_order_id}
+        changes = [floor.room.on_command(command("replace", **about, quantity="2"), "me") for _ in range(2)]
+        assert [one.changes == NOTHING for one in changes] == [False, True]
+        at = START + timedelta(minutes=5)
+        floor.tell(cycle(at))
+        taken = [floor.room.on_command(command("cancel", at, **about), "me") for _ in range(2)]
+        assert [one.changes == NOTHING for one in taken] == [False, True]
+        floor.tell(cycle(at + timedelta(minutes=5)))
+        assert floor.rows().desk.orders[sent.client_order_id].state is OrderState.CANCELED
+
+    @pytest.mark.parametrize("kind", ["cancel", "replace"])
+    def test_an_order_that_the_account_does_not_have_is_refused_and_nothing_is_kept(self, kind: str) -> None:
+        floor = Floor()
+        before = facts_of(floor.rows())
+        facts = {"quantity": "1"} if kind == "replace" else {}
+        with pytest.raises(OrderUnknownError, match=KEY):
+            floor.room.on_command(command(kind, client_order_id=KEY, **facts), "me")
+        assert facts_of(floor.rows()) == before
+
+    def test_accounts_are_opened_by_name_once_with_their_capital(self) -> None:
+        floor = Floor()
+        for _ in range(2):
+            assert floor.room.on_command(command("open", account="ftmo-1step-50k"), "me").desk.books.cash == Decimal(50_000)
+        assert len(floor.rows("ftmo-1step-50k").entries) == 1
+        with pytest.raises(AccountError, match="KIND-CAPITALk"):
+            floor.room.on_command(command("open", account="nonsense"), "me")
+        with pytest.raises(AccountError):
+            floor.room.on_command(order(account="paper-1k"), "me")
+
+
+def green(desk: Desk, at) -> ReadinessFacts:
+    return ReadinessFacts(
+        account=desk.account,
+        mode_set=Confirmation("ops", START - timedelta(days=1), "live"),
+        model=ModelStanding("m1", "active", dict.fromkeys(("G0", "G1", "G2", "G3", "G4"), True)),
+        halt=desk.halt,
+        compared=Comparison(at),
+        secrets_present=True,
+        newest_bar_closed_at=at,
+    )
+
+
+def compared(floor: Floor) -> None:
+    rows = floor.rows("live-1")
+    rows.desk = replace(rows.desk, compared_at=START)
+
+
+class TestLive:
+    def test_what_nobody_can_say_counts_against_a_live_account(self) -> None:
+        floor = Floor(LIVE)
+        compared(floor)
+        (handled,) = floor.tell(signal(BTC))
+        (line,) = handled.changes.risk
+        assert (line.kind, line.code) == (RiskEventKind.SIGNAL_HELD_BACK, NOT_READY)
+        assert "MODE_NOT_CONFIRMED" in line.detail
+        assert not handled.desk.orders
+        with pytest.raises(CommandError, match="may not trade live"):
+            floor.room.on_command(order(account="live-1"), "me")
+        assert not any(isinstance(event, ExecutionRequested) for event in floor.database.outbox.values())
+
+    def test_the_kill_switch_works_on_an_account_that_is_not_ready(self) -> None:
+        floor = Floor(LIVE)
+        floor.tell(cycle())
+        handled = floor.room.on_command(command("halt", account="live-1", level="FLATTEN", why="out"), "me")
+        assert handled.desk.halt is not None
+        assert handled.desk.halt.level is HaltLevel.FLATTEN
+
+    def test_a_ready_account_asks_the_venue_and_takes_its_reports_in_any_order_and_number(self) -> None:
+        reports: list[Sequence[int]] = [(0, 1, 2), (2, 1, 0), (0, 0, 1, 2, 2), (1, 2, 0, 1)]
+        ends = []
+        for deliveries in reports:
+            floor = Floor(LIVE, facts=green)
+            compared(floor)
+            floor.tell(cycle(), signal(BTC))
+            (request,) = (e for e in floor.database.outbox.values() if isinstance(e, ExecutionRequested))
+            parts = _reports(request)
+            for i in deliveries:
+                floor.tell(parts[i])
+            rows = floor.rows("live-1")
+            ends.append((rows.desk.books.cash, rows.desk.books.position(BTC), rows.desk.orders[request.client_order_id].state))  # type: ignore[index]
+        assert len({repr(end) for end in ends}) == 1
+        assert ends[0][2] is OrderState.FILLED
+
+    def test_the_venue_is_asked_every_five_minutes_and_once_an_instant(self) -> None:
+        floor = Floor(LIVE, facts=green)
+        compared(floor)
+        floor.tell(cycle())
+        for minute in (1, 5, 5, 6):
+            floor.room.on_minute(START + ONE_MINUTE * minute)
+        asked = [e.at for e in floor.database.outbox.values() if isinstance(e, VenueViewRequested)]
+        assert asked == [START + ONE_MINUTE * 5, START + ONE_MINUTE * 6]
+
+    def test_an_account_whose_venue_is_silent_while_it_holds_something_is_stopped(self) -> None:
+        floor = Floor(LIVE, facts=green)
+        compared(floor)
+        floor.tell(cycle(), signal(BTC))
+        for minute in range(1, 17):
+            floor.room.on_minute(START + ONE_MINUTE * minute)
+        halt = floor.desk("live-1").halt
+        assert halt is not None
+        assert (halt.level, halt.who) == (HaltLevel.HALT, "monitor_risk")
+        assert "not compared with coinbase" in halt.why
+
+
+def _reports(request: ExecutionRequested) -> list[ExecutionReported]:
+    """Sent and accepted; half of it; the other half. Each tells all that happened until then, as the edge does."""
+    key, half = request.client_order_id, request.terms.quantity / 2
+    events: list[OrderEvent] = [
+        OrderSubmitted(client_order_id=key, at=START + timedelta(seconds=1)),
+        OrderAccepted(client_order_id=key, at=START + timedelta(seconds=1), venue_order_id="V1"),
+    ]
+    found = [
+        ExecutionReported(account="live-1", client_order_id=key, reported_at=START + timedelta(seconds=1), events=tuple(events))
+    ]
+    for i in (1, 2):
+        at = START + timedelta(seconds=1 + i)
+        events.append(
+            OrderFilled(
+                client_order_id=key, at=at, account="live-1", symbol=BTC, trade_id=f"t{i}", quantity=half, price=Decimal(60_000)
+            )
+        )
+        found.append(ExecutionReported(account="live-1", client_order_id=key, reported_at=at, events=tuple(events)))
+    return found
+
+
+def test_a_symbol_that_stays_away_stops_an_account_that_holds_it() -> None:
+    floor = Floor()
+    floor.tell(signal(BTC))
+    for symbol in (BTC, ETH, SOL):
+        rows = floor.database.candles["coinbase", symbol]
+        for open_time in [t for t in rows if t >= START + timedelta(minutes=10)]:
+            del rows[open_time]
+    floor.database.add_candles("coinbase", flat(ETH, START + timedelta(minutes=10), 30, "3000"))
+    for minute in range(1, 25):
+        floor.room.on_minute(START + ONE_MINUTE * minute)
+    halt = floor.desk().halt
+    assert halt is not None
+    assert "STALE_DATA BTC-USD" in halt.why
