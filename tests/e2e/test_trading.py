@@ -110,9 +110,20 @@ def test_signals_become_trades_and_their_profit_closes(market: Market) -> None:
 
 def test_every_trade_is_told_when_it_opens_and_when_it_closes(market: Market) -> None:
     market.quiet()
-    found, told = record(market), market.texts()
-    assert sum("stop " in text and ACCOUNT in text for text in told) == len(found.trades)
-    assert sum(" closed " in text and ACCOUNT in text for text in told) == sum(t.closed_at is not None for t in found.trades)
+    sent, before = len(market.texts()), record(market)
+    opened, closed = 0, 0
+    for _ in range(48):
+        cycle(market)
+        now = record(market)
+        opened, closed = len(now.trades) - len(before.trades), _closed(now) - _closed(before)
+        if opened and closed:
+            break
+    market.quiet()
+    told = [text for text in market.texts()[sent:] if ACCOUNT in text]
+    assert opened
+    assert closed
+    assert sum("\nstop " in text for text in told) == opened
+    assert sum(" closed " in text for text in told) == closed
 
 
 def test_cycle_delivered_and_published_twice_doubles_nothing(market: Market) -> None:
@@ -215,6 +226,10 @@ def test_what_the_desk_did_is_counted(market: Market) -> None:
         lambda: market.cloud.logs.total(Function.MANAGE_ORDERS, Metric.TRADES_OPENED) or None, what="a counted trade", seconds=20
     )
     assert opened <= len(record(market).trades)
+
+
+def _closed(found: AccountRecord) -> int:
+    return sum(trade.closed_at is not None for trade in found.trades)
 
 
 def _queue(market: Market, text: str) -> None:
