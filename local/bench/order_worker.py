@@ -18,7 +18,7 @@ from signalbox.orders.events import OrderDenied
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import OrderTerms
 
-MOST_AT_ONCE: Final = 50  # orders a transaction; each is judged with those before it working, so larger batches cost more an order
+MOST_AT_ONCE: Final = 50  # orders a transaction; each is judged with those before it working: more cost more each
 CLOSED_LOOP_BATCH: Final = 20
 CLOSED_LOOP_NUMBERS: Final = 1_000_000_000  # order numbers no schedule reaches: decided 1,000 s after the first
 Tally: TypeAlias = Any  # multiprocessing's shared array of orders delivered, one number a worker
