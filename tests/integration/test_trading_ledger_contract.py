@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +14,7 @@ import pytest
 
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.market.candles import Candle
 from signalbox.orders.events import OrderCanceled
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import book
@@ -21,13 +22,14 @@ from signalbox.portfolio.entries import Funding, Transfer
 from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.risk.protections import EquityPoint, Exit
 from signalbox.risk.snapshot import Lock
-from signalbox.signals.ports import Ledger
+from signalbox.signals.signal import Signal
 from signalbox.trading.changes import NOTHING, Changes
 from signalbox.trading.errors import AccountError
 from signalbox.trading.memory import Memory
 from signalbox.trading.ports import TradingLedger
 from signalbox.trading.state import Desk, Mark, TradeState, opened
 from tests.builders import BTC, ETH, NOON, candle, candles, minutes
+from tests.fakes.memory_trading import MemoryTradingDatabase, MemoryTradingLedger
 from tests.fakes.postgres_server import app_source
 from tests.integration.samples import SIGNAL, VENUE, DeliberateError
 from tests.integration.trading_samples import (
@@ -53,7 +55,23 @@ class TradingWorld(Protocol):
 
     def trading(self) -> TradingLedger: ...
 
-    def ledger(self) -> Ledger: ...
+    def add_candles(self, venue: str, candles: Sequence[Candle]) -> None: ...
+
+    def add_signal(self, signal: Signal) -> None: ...
+
+
+class MemoryTradingWorld:
+    def __init__(self) -> None:
+        self._database = MemoryTradingDatabase()
+
+    def trading(self) -> TradingLedger:
+        return MemoryTradingLedger(self._database)
+
+    def add_candles(self, venue: str, candles: Sequence[Candle]) -> None:
+        self._database.add_candles(venue, candles)
+
+    def add_signal(self, signal: Signal) -> None:
+        self._database.tiers[signal.symbol, signal.decided_at, signal.deployment] = signal.tier.value
 
 
 class PostgresTradingWorld:
@@ -64,12 +82,23 @@ class PostgresTradingWorld:
     def trading(self) -> TradingLedger:
         return PostgresTradingLedger(self._stack.enter_context(app_source(self._server, self._name)))
 
-    def ledger(self) -> Ledger:
+    def add_candles(self, venue: str, candles: Sequence[Candle]) -> None:
+        with self._ledger().transaction() as tx:
+            tx.add_candles(venue, candles)
+
+    def add_signal(self, signal: Signal) -> None:
+        with self._ledger().transaction() as tx:
+            tx.add_signal(signal)
+
+    def _ledger(self) -> PostgresLedger:
         return PostgresLedger(self._stack.enter_context(app_source(self._server, self._name)))
 
 
-@pytest.fixture(params=["postgres"])
+@pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[TradingWorld]:
+    if request.param == "memory":
+        yield MemoryTradingWorld()
+        return
     with ExitStack() as stack:
         yield PostgresTradingWorld(request, stack)
 
@@ -261,9 +290,8 @@ def test_order_times_are_those_of_the_throttles_window(ledger: TradingLedger) ->
 
 
 def test_marks_are_of_the_newest_bars_closed_and_watched(world: TradingWorld, ledger: TradingLedger) -> None:
-    with world.ledger().transaction() as tx:
-        tx.add_candles(VENUE, [*candles(BTC, NOON, 3), candle(BTC, NOON, "123.40"), candle(ETH, NOON - minutes(3), "7")])
-        tx.add_candles("elsewhere", [candle(BTC, NOON - minutes(1), "1")])
+    world.add_candles(VENUE, [*candles(BTC, NOON, 3), candle(BTC, NOON, "123.40"), candle(ETH, NOON - minutes(3), "7")])
+    world.add_candles("elsewhere", [candle(BTC, NOON - minutes(1), "1")])
     at_noon = loaded(ledger, NOON).marks
     assert at_noon == {BTC: Mark(candles(BTC, NOON, 1)[0].close, NOON), ETH: Mark(Decimal(7), NOON - minutes(2))}
     assert loaded(ledger, NOON + minutes(1)).marks[BTC] == Mark(Decimal("123.40"), NOON + minutes(1))
@@ -273,20 +301,17 @@ def test_marks_are_of_the_newest_bars_closed_and_watched(world: TradingWorld, le
 
 
 def test_what_is_held_has_its_mark_however_old(world: TradingWorld, ledger: TradingLedger) -> None:
-    with world.ledger().transaction() as tx:
-        tx.add_candles(VENUE, [candle(BTC, NOON - timedelta(days=200), "50"), candle(ETH, NOON - timedelta(days=200), "5")])
-    assert loaded(ledger, NOON).marks == {}
+    world.add_candles(VENUE, [candle(BTC, NOON - timedelta(days=200), "50"), candle(ETH, NOON - minutes(1), "5")])
     before = loaded(ledger)
     bought = terms()
     after, changes = stepped(before, NOON, *sent(bought), filled(bought, "t1", NOON))
     saved(ledger, before, after, changes)
-    assert loaded(ledger, NOON).marks == {BTC: Mark(Decimal(50), NOON - timedelta(days=200) + minutes(1))}
+    assert loaded(ledger, NOON).marks[BTC] == Mark(Decimal(50), NOON - timedelta(days=200) + minutes(1))
 
 
 def test_candles_are_of_the_bars_closed_in_between(world: TradingWorld, ledger: TradingLedger) -> None:
     kept = [*candles(BTC, NOON, 5), *candles(ETH, NOON, 2)]
-    with world.ledger().transaction() as tx:
-        tx.add_candles(VENUE, kept)
+    world.add_candles(VENUE, kept)
     with ledger.transaction(ACCOUNT.account) as tx:
         found = tx.candles(NOON - minutes(3), NOON - minutes(1))
         assert {symbol: [c.close_time for c in of] for symbol, of in found.items()} == {
@@ -298,8 +323,7 @@ def test_candles_are_of_the_bars_closed_in_between(world: TradingWorld, ledger: 
 
 
 def test_signals_that_became_entries_are_told_with_their_tier(world: TradingWorld, ledger: TradingLedger) -> None:
-    with world.ledger().transaction() as tx:
-        tx.add_signal(SIGNAL)
+    world.add_signal(SIGNAL)
     before = loaded(ledger)
     entry = terms(SIGNAL.decided_at)
     after, changes = stepped(before, NOON, *sent(entry))
