@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import psutil
@@ -88,8 +89,27 @@ def test_demo_writes_its_summary_report_and_chart(start: Start, tmp_path: Path) 
     assert summary["signals"]["total"] == 18 == summary["shadow_signals"]
     assert summary["duplicates_injected"] == 1 == summary["duplicates_ignored"]
     assert summary["model"]["stage"] == "shadow"
-    assert "shadow: not for trading" in (out / "report.html").read_text()
+    (account,) = summary["accounts"]
+    assert (account["account"], account["mode"], account["halts"]) == ("ftmo-2step-100k", "paper", [])
+    assert account["orders"] == sum(account["orders_by_state"].values())
+    assert Decimal(account["equity"]) > 0
+    assert set(account["worst_used"]) == {"max_daily_loss", "max_loss"}
+    page = (out / "report.html").read_text()
+    assert "shadow: not for trading" in page
+    assert "Account ftmo-2step-100k" in page
     assert (out / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_demos_of_the_same_hours_trade_alike_to_the_last_digit(start: Start, tmp_path: Path) -> None:
+    if load_settings().recorded_candles is None:
+        pytest.skip("no recorded candles (SIGNALBOX_DATA): the newest hours of a live market are not the same hours twice")
+    outs = [tmp_path / "one", tmp_path / "two"]
+    for out in outs:
+        assert start("demo", "--hours", "2.5", "--out", str(out)).wait(200) == 0, output(tmp_path)
+    one, two = (json.loads((out / "summary.json").read_text()) for out in outs)
+    assert one["accounts"] == two["accounts"]
+    assert one["signals"] == two["signals"]
+    assert one["accounts"][0]["trades_opened"] > 0
 
 
 def test_demo_interrupted_writes_what_it_has_and_leaves_no_process(start: Start, tmp_path: Path) -> None:
