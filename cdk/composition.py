@@ -23,6 +23,7 @@ from cdk.stacks.market import MarketStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
 from cdk.stacks.operations import OperationsStack
+from cdk.stacks.reports import ReportsStack
 from cdk.stacks.schema import SchemaStack
 from cdk.stacks.secrets import SecretsStack
 from cdk.stacks.signals import SignalsStack
@@ -57,6 +58,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
     ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging)
     training = TrainingStack(app, context, network=network, data=data, messaging=messaging)
+    reports = ReportsStack(app, context, network=network, data=data, messaging=messaging)
     dashboard = DashboardStack(app, stage)
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")
@@ -64,6 +66,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     trading.add_stack_dependency(schema, "it writes the ledger's accounts")
     signals.add_stack_dependency(trading, "signals and decided cycles need someone who listens")
     training.add_stack_dependency(schema, "finished jobs are recorded in the library")
+    reports.add_stack_dependency(schema, "it reads the ledger's accounts")
     market.add_stack_dependency(signals, "candles need someone who listens")
     market.add_stack_dependency(alerts, "and so do signals")
     dashboard.add_stack_dependency(market)

@@ -19,6 +19,7 @@ LEDGER = {
     Function.RELAY_OUTBOX,
     Function.MIGRATE_DATABASE,
     Function.COMPACT_CANDLES,
+    Function.PUBLISH_REPORTS,
     Function.REGISTER_MODEL,
 }
 DATABASE: set[str] = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
@@ -39,6 +40,7 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.MT5_COMMANDS_QUEUE_URL,
     },
     Function.COMPACT_CANDLES: DATABASE | {Env.MARKET_DATA_BUCKET, Env.VENUE, Env.SYMBOLS},
+    Function.PUBLISH_REPORTS: DATABASE | {Env.REPORTS_BUCKET},
     Function.START_TRAINING: {Env.TRAINING_PLAN},
     Function.REGISTER_MODEL: DATABASE | {Env.EVENT_BUS_NAME, Env.MODELS_BUCKET},
     Function.MIGRATE_DATABASE: DATABASE,
@@ -68,6 +70,7 @@ ACTIONS: dict[Function, set[str]] = {
         "sqs:SendMessage",
     },
     Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
+    Function.PUBLISH_REPORTS: {"rds-db:connect", "s3:PutObject"},
     Function.START_TRAINING: {
         "iam:PassRole",
         "sagemaker:AddTags",
@@ -196,6 +199,13 @@ def test_compaction_writes_below_its_prefixes_and_removes_nothing(assembly: Asse
     ends = [json.dumps(resource).rsplit("/", 2)[1:] for resource in write["Resource"]]
     assert sorted(folder for folder, _ in ends) == ["candles", "quarantine"]
     assert "MarketData" in json.dumps(write["Resource"])
+
+
+def test_publishing_only_writes_and_only_below_the_reports_folder(assembly: Assembly) -> None:
+    (write,) = (s for s in statements(assembly, Function.PUBLISH_REPORTS) if "s3" in json.dumps(s["Action"]))
+    assert _listed(write["Action"]) == ["s3:PutObject"]
+    assert json.dumps(write["Resource"]).endswith('"/reports/*"]]}')
+    assert "Reports" in json.dumps(write["Resource"])
 
 
 def test_logs_are_kept_for_a_known_time(assembly: Assembly) -> None:

@@ -23,6 +23,7 @@ def _schedules(assembly: Assembly) -> dict[str, dict[str, Any]]:
         ("messaging", "relay_outbox", "cron(* * * * ? *)", 60),
         ("trading", "monitor_risk", "cron(* * * * ? *)", 60),
         ("lake", "compact_candles", "cron(20 0 * * ? *)", 3600),
+        ("reports", "publish_reports", "cron(40 1 * * ? *)", 3600),
     ],
 )
 def test_schedule_is_exact_and_retried_within_its_bar(
@@ -39,7 +40,7 @@ def test_schedule_is_exact_and_retried_within_its_bar(
 
 
 def test_there_are_no_other_schedules(assembly: Assembly) -> None:
-    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 5
+    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 6
     assert [r.properties["Name"] for r in assembly.resources("AWS::Scheduler::ScheduleGroup")] == [f"signalbox-{assembly.stage}"]
 
 
@@ -70,7 +71,7 @@ def test_an_alert_put_back_holds_no_other_alert_of_its_batch(assembly: Assembly)
 
 def test_queues_are_encrypted_and_dead_letters_stay_two_weeks(assembly: Assembly) -> None:
     queues = assembly.resources("AWS::SQS::Queue")
-    assert len(queues) == 19
+    assert len(queues) == 20
     for queue in queues:
         assert queue.properties["SqsManagedSseEnabled"] is True, queue
         if "DeadLetters" in queue.logical_id:

@@ -24,6 +24,7 @@ ENVIRONMENT = {
     Env.SIGNAL_LIMITS: "{}",
     Env.MODELS_BUCKET: "models",
     Env.MARKET_DATA_BUCKET: "market-data",
+    Env.REPORTS_BUCKET: "reports",
     Env.STARTER_BUNDLE_BUCKET: "assets",
     Env.STARTER_BUNDLE_KEY: "starter.zip",
     Env.VENUE: "coinbase",

@@ -57,6 +57,7 @@ class Function(StrEnum):
     MONITOR_RISK = "monitor_risk"
     EXECUTE_ORDERS = "execute_orders"
     COMPACT_CANDLES = "compact_candles"
+    PUBLISH_REPORTS = "publish_reports"
     START_TRAINING = "start_training"
     REGISTER_MODEL = "register_model"
     MIGRATE_DATABASE = "migrate_database"
@@ -82,6 +83,7 @@ class Env(StrEnum):
     SIGNAL_LIMITS = "SIGNAL_LIMITS"  # JSON of signals.rate_limit.SignalLimits
     MODELS_BUCKET = "MODELS_BUCKET"
     MARKET_DATA_BUCKET = "MARKET_DATA_BUCKET"
+    REPORTS_BUCKET = "REPORTS_BUCKET"
     STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle the deployment ships, until one is deployed
     STARTER_BUNDLE_KEY = "STARTER_BUNDLE_KEY"
     ACCOUNTS = "ACCOUNTS"  # names of paper accounts to open, comma-separated; may be empty
@@ -141,6 +143,8 @@ class Metric(StrEnum):
     CANDLES_COMPACTED = "CandlesCompacted"
     CANDLES_MISSING = "CandlesMissing"
     LAKE_FILES_QUARANTINED = "LakeFilesQuarantined"
+    REPORTS_PUBLISHED = "ReportsPublished"
+    ORDERS_UNMEASURED = "OrdersUnmeasured"
     ORDERS_REFUSED = "OrdersRefused"
     SIGNALS_HELD_BACK = "SignalsHeldBack"
     TRADES_OPENED = "TradesOpened"

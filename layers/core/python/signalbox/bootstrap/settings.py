@@ -94,6 +94,12 @@ class CompactCandlesSettings(FunctionSettings, DatabaseEnvironment, MarketEnviro
     market_data_bucket: str = Field(alias=Env.MARKET_DATA_BUCKET, min_length=3)
 
 
+class PublishReportsSettings(FunctionSettings, DatabaseEnvironment):
+    """publish_reports."""
+
+    reports_bucket: str = Field(alias=Env.REPORTS_BUCKET, min_length=3)
+
+
 class TradingSettings(LedgerSettings):
     """manage_orders and monitor_risk. `venue`: whose candles value an account that is opened by name."""
 

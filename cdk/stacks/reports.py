@@ -1,0 +1,64 @@
+"""Reports: every night, what the accounts did becomes files."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import Duration
+from constructs import Construct
+
+from cdk.constructs.acknowledge import acknowledge
+from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.schedule import ScheduledJob
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
+from signalbox.contracts import APP_DATABASE_USER, Env, Function
+
+_FOLDER: Final = "reports"  # of signalbox.reports.publishing
+
+
+class ReportsStack(SignalboxStack):
+    """publish_reports and its clock."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        messaging: MessagingStack,
+    ) -> None:
+        super().__init__(scope, context.stage, "reports", description="reports of the accounts")
+        stage = context.stage
+        publish = SignalboxFunction(
+            self,
+            "PublishReports",
+            name=Function.PUBLISH_REPORTS,
+            context=context,
+            layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE),
+            environment={**data.database_environment(), Env.REPORTS_BUCKET: data.reports.bucket_name},
+            timeout_seconds=600,
+            memory_megabytes=1024,
+            network=network.ledger,
+        )
+        data.database.grant_connect(publish.role, APP_DATABASE_USER)
+        publish.allow(["s3:PutObject"], data.reports.arn_for_objects(f"{_FOLDER}/*"))
+        bucket = self.resolve(data.export_value(data.reports.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
+        reason = "A file a report, named by account and period: the folder is the narrowest resource there is."
+        acknowledge(publish.role, f"IAM5[Resource::{bucket}/{_FOLDER}/*]", reason)
+        ScheduledJob(
+            self,
+            "EveryNight",
+            job=Function.PUBLISH_REPORTS,
+            function=publish.function,
+            # Midnight has passed in UTC and, an hour or two before, in Prague; compact_candles is done with the database
+            expression="cron(40 1 * * ? *)",
+            maximum_age=Duration.hours(1),
+            group_name=messaging.schedule_group,
+            enabled=stage.schedules_enabled,
+            alarm_topic=context.alarm_topic,
+        )

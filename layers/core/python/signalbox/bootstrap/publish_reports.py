@@ -1,0 +1,23 @@
+"""publish_reports, composed: the ledger's accounts and the reports bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+import boto3
+
+from signalbox.adapters.aws.report_shelf import S3Shelf
+from signalbox.adapters.postgres.report_source import PostgresReports
+from signalbox.bootstrap.ledger import connect_ledger
+from signalbox.bootstrap.settings import PublishReportsSettings
+from signalbox.reports.publishing import PublishRun, publish
+
+
+def compose(settings: PublishReportsSettings | None = None) -> Callable[[datetime], PublishRun]:
+    """Return the function that publishes what was over at a scheduled instant."""
+    found = settings or PublishReportsSettings.read()
+    reports = PostgresReports(connect_ledger(found, application="publish_reports"))
+    shelf = S3Shelf(boto3.client("s3"), found.reports_bucket)
+    return partial(publish, source=reports, quality=reports, shelf=shelf, log=reports)
