@@ -23,6 +23,8 @@ QUEUES: Final = {
     "signals dead letters": StackOutput.SIGNALS_DLQ_URL,
     "trading queue": StackOutput.TRADING_QUEUE_URL,
     "trading dead letters": StackOutput.TRADING_DLQ_URL,
+    "execution queue": StackOutput.EXECUTION_QUEUE_URL,
+    "execution dead letters": StackOutput.EXECUTION_DLQ_URL,
     "alerts queue": StackOutput.ALERTS_QUEUE_URL,
     "alerts dead letters": StackOutput.ALERTS_DLQ_URL,
 }
@@ -31,6 +33,7 @@ _FUNCTIONS: Final = (
     Function.GENERATE_SIGNALS,
     Function.MANAGE_ORDERS,
     Function.MONITOR_RISK,
+    Function.EXECUTE_ORDERS,
     Function.RELAY_OUTBOX,
     Function.SEND_ALERTS,
 )
@@ -115,7 +118,9 @@ class Watch:
             before = self.depths()
             if not (before["signals queue"].empty and self._published() and before["trading queue"].empty):
                 return False
-            return self._published() and self.depth(self._urls["trading queue"]).empty and self.depths()["alerts queue"].empty
+            if not (self._published() and self.depth(self._urls["execution queue"]).empty):
+                return False
+            return self.depth(self._urls["trading queue"]).empty and self._published() and self.depths()["alerts queue"].empty
 
         self._until(quiet, "the queues did not become empty", seconds, every=0.02)
 
