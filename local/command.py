@@ -15,6 +15,7 @@ from local.features_app import features_app
 from local.ftmo_app import ftmo_app
 from local.instants import parse_instant
 from local.jobs_app import jobs_app
+from local.report_app import report
 from signalbox.errors import SignalboxError
 
 INPUT_ERROR = 2
@@ -106,6 +107,7 @@ def train(  # noqa: PLR0917 - typer passes by keyword
 
 app.command()(collect)
 app.command()(evaluate)
+app.command()(report)
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
