@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,11 +14,13 @@ from hypothesis import strategies as st
 
 from signalbox.exact import exactly
 from signalbox.portfolio.entries import Entry
+from signalbox.reports import blotter, compliance, execution, pnl, tax_form
 from signalbox.reports.blotter import executions
 from signalbox.reports.build import BUILDERS, build
 from signalbox.reports.csv_text import Cell, Cents, Table, cell_text, read_csv, to_csv
 from signalbox.reports.curve import EquityPoint, fold
 from signalbox.reports.errors import PeriodError
+from signalbox.reports.execution import MEASURES
 from signalbox.reports.period import finished_periods, parse_period
 from signalbox.reports.pnl import profit_and_loss
 from signalbox.reports.tax_form import tax_parts
@@ -26,6 +30,13 @@ from tests.unit.portfolio.samples import entries
 from tests.unit.reports.samples import PAPER, period_of
 
 total_of = exactly(sum)
+TABLES = {
+    "Profit and loss": pnl.COLUMNS,
+    "Trade blotter": blotter.COLUMNS,
+    "Tax": tax_form.COLUMNS,
+    "Compliance": compliance.COLUMNS,
+    "Execution quality": execution.COLUMNS,
+}
 
 
 @st.composite
@@ -189,3 +200,11 @@ def test_the_job_tells_yesterday_and_what_ended_with_it() -> None:
     assert names(datetime(2024, 3, 2, 1, 40, tzinfo=UTC)) == ["2024-03-01"]
     assert names(datetime(2024, 3, 1, 1, 40, tzinfo=UTC), "Europe/Prague") == ["2024-02-29", "2024-02"]
     assert names(datetime(2024, 1, 1, 1, 40, tzinfo=UTC)) == ["2023-12-31", "2023-12", "2023"]
+
+
+def test_the_documentation_names_every_column() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reports.md").read_text(encoding="utf-8")
+    for name, columns in TABLES.items():
+        told = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        missing = [c for c in columns if not re.search(rf"\b{re.sub('^(' + '|'.join(MEASURES) + ')_', 'X_', c)}\b", told)]
+        assert not missing, name

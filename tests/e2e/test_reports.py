@@ -1,0 +1,48 @@
+"""The deployed publish_reports: what the account did lies in the reports bucket, the same bytes however often it runs."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+
+from local.report_command import run_report
+from local.settings import load_settings
+from signalbox.contracts import APP_DATABASE_USER, DATABASE_NAME, Function, StackOutput
+from signalbox.reports.csv_text import read_csv
+from tests.e2e.conftest import Market
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+ACCOUNT = "ftmo-2step-100k"
+
+
+def test_a_night_publishes_the_reports_of_the_local_account(market: Market, tmp_path: Path) -> None:
+    at = market.cycle()
+    market.cloud.watch.until_traded(at, seconds=60)
+    market.quiet()
+    cloud = market.cloud
+    night = datetime.combine(at.date() + timedelta(days=1), time(1, 40), at.tzinfo)
+    schedule = cloud.schedule_of(Function.PUBLISH_REPORTS)
+    firing = cloud.clock.fire(schedule, night)
+    assert firing.error is None
+    assert firing.answer["files"] == 10
+    again = cloud.clock.fire(schedule, night)
+    assert (again.answer["changed"], again.answer["measured"]) == (0, 0)
+
+    s3, bucket = cloud.emulator.client("s3"), cloud.outputs[StackOutput.REPORTS_BUCKET]
+    folder = f"reports/account={ACCOUNT}/period={at.date()}"
+    keys = sorted(item["Key"] for item in s3.list_objects_v2(Bucket=bucket, Prefix=folder)["Contents"])
+    assert keys == sorted(
+        f"{folder}/kind={k}.{e}" for k in ("blotter", "compliance", "pnl", "quality", "tax") for e in ("csv", "html")
+    )
+    published = {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+    columns, rows = read_csv(published[f"{folder}/kind=pnl.csv"].decode())
+    total = next(row for row in rows if row[columns.index("row")] == "total")
+    assert total[columns.index("transfers")] in {"0", "100000"}  # the account was opened on this day or before
+
+    database = f"host={cloud.postgres.socket_folder} dbname={DATABASE_NAME} user={APP_DATABASE_USER}"
+    facts = {"zone": None, "database": database, "json_output": True, "settings": load_settings({}), "now": night}
+    assert run_report(ACCOUNT, at.date().isoformat(), "all", tmp_path, **facts) == 0
+    for key, content in published.items():
+        assert (tmp_path / key.removeprefix("reports/")).read_bytes() == content, key
