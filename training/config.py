@@ -58,6 +58,12 @@ class Coverage(_Part):
         return self
 
 
+class Weights(_Part):
+    """How the families' weights are learnt."""
+
+    shrinkage: Annotated[float, Field(ge=0, le=1)]  # of the learnt weights towards equal ones
+
+
 class XgboostConfig(_Part):
     """One configuration of the trees."""
 
@@ -147,6 +153,7 @@ class TrainConfig(_Part):
     fold_families: list[Literal["xgboost", "lstm", "transformer"]] | None = None  # None: all, so that G6 can be judged
     periods: Periods
     coverage: Coverage
+    weights: Weights
     xgboost: XgboostConfig | None = None
     lstm: LstmConfig | None = None
     transformer: TransformerConfig | None = None

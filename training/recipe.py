@@ -187,7 +187,7 @@ def _freeze(name: str, voices: Sequence[Voice], config: TrainConfig, parts: Mapp
     families = sorted({voice.member.family for voice in voices}, key=lambda one: list(_EFFORT).index(one))
     counts = {family: sum(voice.member.family == family for voice in voices) for family in families}
     heard = np.column_stack([_mean(voices, family, Period.EARLY_STOPPING) for family in families])
-    learnt = dict(zip(families, learn_weights(heard, label[Period.EARLY_STOPPING]).tolist(), strict=True))
+    learnt = dict(zip(families, _weights(heard, label[Period.EARLY_STOPPING], config), strict=True))
     own = [learnt[voice.member.family] / counts[voice.member.family] for voice in voices]
 
     def together(period: Period) -> Logits:
@@ -206,6 +206,11 @@ def _freeze(name: str, voices: Sequence[Voice], config: TrainConfig, parts: Mapp
         temperature=temperature,
         thresholds=freeze_thresholds(margins, config.coverage),
     )
+
+
+def _weights(heard: NDArray[np.float64], label: NDArray[np.float64], config: TrainConfig) -> list[float]:
+    weights: list[float] = learn_weights(heard, label, config.weights.shrinkage).tolist()
+    return weights
 
 
 def _mean(voices: Sequence[Voice], family: FamilyName, period: Period) -> Logits:
