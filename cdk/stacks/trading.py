@@ -32,7 +32,7 @@ _HEARD: Final = (EventType.CYCLE_DECIDED, EventType.EXECUTION_REPORTED, EventTyp
 _ALARMS: Final = (
     (Metric.TRADING_HALTS, "trading of an account was halted; the log of the function and the alert say by whom and why"),
     (Metric.RULES_BREACHED, "an account broke a loss rule; that is final"),
-    (Metric.EVENTS_REFUSED, "a venue's report fits no order (an overfill, a conflicting trade) and was not applied"),
+    (Metric.EVENTS_REFUSED, "a report or command fits no order or account and was not applied; the log keeps it"),
     (Metric.VENUE_DIFFERENCES, "ledger and venue differ and no event explains it; the account is halted"),
 )
 
@@ -95,7 +95,7 @@ class TradingStack(SignalboxStack):
                 Env.VENUE: stage.venue,
                 Env.ACCOUNTS: ",".join(stage.accounts),
             },
-            timeout_seconds=50,
+            timeout_seconds=30,  # a message that failed holds its queue back for six times this
             memory_megabytes=megabytes,
             network=self._network.ledger,
         )

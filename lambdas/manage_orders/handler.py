@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -15,10 +13,9 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.trading_api import trading_api
+from signalbox.adapters.aws.trading_queue import MessageRefusedError, handle_message
 from signalbox.bootstrap.manage_orders import ManageOrders, compose
 from signalbox.contracts import Metric
-from signalbox.events import parse_event
-from signalbox.trading.commands import COMMANDS, check_clock
 from signalbox.trading.room import Handled, counted
 
 logger = Logger()
@@ -30,21 +27,18 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
     api = trading_api(app, _report)
 
     def record_handler(record: SQSRecord) -> None:
+        started = time.perf_counter()
+        facts = record.attributes
         try:
-            started = time.perf_counter()
-            _report(handle(json.loads(record.body), record))
-            metrics.add_metric(Metric.TRADING_DURATION, MetricUnit.Milliseconds, (time.perf_counter() - started) * 1000)
+            _report(handle_message(app, record.body, sender=facts.sender_id, sent_ms=facts.sent_timestamp))
+        except MessageRefusedError as error:
+            logger.exception("message_refused", message_id=record.message_id, reason=str(error), body=record.body[:4000])
+            metrics.add_metric(Metric.EVENTS_REFUSED, MetricUnit.Count, 1)
         except Exception:
             # Powertools hands the message back to the queue without a word; the log must say why
             logger.exception("record_failed", message_id=record.message_id)
             raise
-
-    def handle(message: dict[str, Any], record: SQSRecord) -> tuple[Handled, ...]:
-        if "detail-type" in message:
-            return app.handle(parse_event(message["detail-type"], message["detail"]))
-        command = COMMANDS.validate_python(message)
-        check_clock(command, datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC), behind=None)
-        return (app.command(command, who=record.attributes.sender_id),)
+        metrics.add_metric(Metric.TRADING_DURATION, MetricUnit.Milliseconds, (time.perf_counter() - started) * 1000)
 
     @logger.inject_lambda_context
     @metrics.log_metrics

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale
 from signalbox.orders.application import initialise
+from signalbox.orders.errors import OrderTermsError
 from signalbox.orders.events import OrderInitialized
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
@@ -23,7 +24,8 @@ from signalbox.trading.room import Handled
 from signalbox.trading.state import Desk, Halt, opened
 from tests.builders import NOON
 from tests.fakes.lambda_context import FakeLambdaContext
-from tests.unit.lambdas.test_handlers import logged, metric_values, sqs
+from tests.unit.lambdas.test_handlers import logged, metric_values
+from tests.unit.lambdas.test_handlers import sqs as plain_sqs
 
 CONTEXT = FakeLambdaContext()
 ACCOUNT = "ftmo-2step-100k"
@@ -34,6 +36,14 @@ ORDER = {
     "account": ACCOUNT, "request_id": "req-0001", "requested_at": NOON.isoformat(), "symbol": "BTC-USD", "side": "BUY",
     "type": "MARKET", "quantity": "0.5",
 }  # fmt: skip
+
+
+def sqs(*events: BusEvent | str, queue: str) -> dict:
+    """Messages with the attributes that a queue always gives."""
+    found = plain_sqs(*events, queue=queue)
+    for record in found["Records"]:
+        record["attributes"] |= {"SenderId": "AIDEXAMPLE", "SentTimestamp": str(int(NOON.timestamp() * 1000))}
+    return found
 
 
 def desk() -> Desk:
@@ -145,25 +155,35 @@ class TestQueue:
     def test_a_command_of_the_queue_is_the_one_of_the_api_and_its_sender_is_who_asks(self, load) -> None:
         room = FakeRoom()
         message = sqs(json.dumps({**ORDER, "kind": "submit"}), queue="trading.fifo")
-        message["Records"][0]["attributes"] |= {"SenderId": "AIDEXAMPLE", "SentTimestamp": str(int(NOON.timestamp() * 1000))}
         assert load("manage_orders").make_handler(room)(message, CONTEXT) == {"batchItemFailures": []}
         answer(load, room, request("POST", "/orders", ORDER))
         (queued, by_queue), (posted, by_http) = room.commands
         assert queued == posted
         assert (by_queue, by_http) == ("AIDEXAMPLE", WHO)
 
-    def test_a_command_from_the_future_would_carry_the_account_there_and_is_not_taken(self, load) -> None:
+    def test_a_command_from_the_future_would_carry_the_account_there_and_is_not_taken(self, load, capsys) -> None:
         room = FakeRoom()
         late = {**ORDER, "kind": "submit", "requested_at": (NOON + timedelta(minutes=1)).isoformat()}
         message = sqs(json.dumps(late), queue="trading.fifo")
-        message["Records"][0]["attributes"] |= {"SenderId": "A", "SentTimestamp": str(int(NOON.timestamp() * 1000))}
-        found = load("manage_orders").make_handler(room)(message, CONTEXT)
-        assert (len(found["batchItemFailures"]), room.commands) == (1, [])
+        assert load("manage_orders").make_handler(room)(message, CONTEXT) == {"batchItemFailures": []}
+        assert room.commands == []
+        assert metric_values(logged(capsys))["EventsRefused"] == 1
 
     @pytest.mark.parametrize("body", ["{", "[]", json.dumps({"kind": "steal"}), json.dumps({"detail-type": "X", "detail": {}})])
-    def test_a_message_that_is_nothing_known_goes_to_the_dead_letters_by_its_retries(self, load, body: str) -> None:
-        found = load("manage_orders").make_handler(FakeRoom())(sqs(body, queue="trading.fifo"), CONTEXT)
-        assert found == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    def test_a_message_that_is_nothing_known_is_refused_and_holds_nothing_back(self, load, capsys, caplog, body: str) -> None:
+        room = FakeRoom()
+        found = load("manage_orders").make_handler(room)(sqs(body, CYCLE, queue="trading.fifo"), CONTEXT)
+        assert (found, room.events) == ({"batchItemFailures": []}, [CYCLE])
+        assert [r.body for r in caplog.records if r.getMessage() == "message_refused"] == [body]
+        assert metric_values(logged(capsys))["EventsRefused"] == 1
+
+    @pytest.mark.parametrize(
+        "error", [AccountError("account 'x' does not exist"), OrderUnknownError("x has no order"), OrderTermsError("no")]
+    )
+    def test_what_no_account_takes_is_refused_and_not_tried_again(self, load, capsys, error: Exception) -> None:
+        found = load("manage_orders").make_handler(FakeRoom(error=error))(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
+        assert found == {"batchItemFailures": []}
+        assert metric_values(logged(capsys))["EventsRefused"] == 1
 
     def test_an_unpublished_outbox_does_not_fail_what_is_committed(self, load) -> None:
         room = FakeRoom()
