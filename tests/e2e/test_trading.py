@@ -165,6 +165,21 @@ def test_command_of_the_queue_is_an_order_once_however_often_it_comes(market: Ma
     ]
 
 
+def test_messages_that_no_account_takes_hold_nothing_back(market: Market) -> None:
+    cycle(market)
+    refused = market.cloud.logs.total(Function.MANAGE_ORDERS, Metric.EVENTS_REFUSED)
+    _queue(market, "{")
+    nobody = HaltTrading(account="nobody-1k", request_id=f"req-{market.now:%H%M}", requested_at=market.now, why="nobody is there")
+    _queue(market, nobody.model_dump_json())
+    cycle(market)
+    assert desk(market).at == market.now
+    wait_until(
+        lambda: market.cloud.logs.total(Function.MANAGE_ORDERS, Metric.EVENTS_REFUSED) == refused + 2 or None,
+        what="two refused messages",
+        seconds=20,
+    )
+
+
 def test_halt_stops_entries_survives_a_restart_of_the_function_and_is_told(market: Market) -> None:
     cycle(market)
     sent = len(market.texts())
