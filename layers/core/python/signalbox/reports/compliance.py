@@ -123,7 +123,7 @@ def compliance_report(data: AccountPeriod) -> Report:
     worst = max((level_of(use) for use in losses), key=SEVERITY.__getitem__, default=StopLevel.CLEAR)
     halt = HaltLevel.NONE if data.halt is None else data.halt.level_at(data.until)
     figures = {
-        "highest level of a loss rule": worst.value if losses else "no loss rules",
+        "highest level of a loss rule": worst.value if losses else "no finished day" if data.account.rules else "no loss rules",
         "highest use": percent(max((use.share for use in losses), default=None)),
         "orders refused": counts[RiskEventKind.ORDER_REFUSED],
         "signals held back": counts[RiskEventKind.SIGNAL_HELD_BACK],
