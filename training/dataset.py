@@ -2,7 +2,7 @@
 
 A decision at t sees the bars closed at or before t, enters at the open of the bar that opens at t, and leaves at the open
 of the bar 60 minutes later. Rows that cannot be decided or judged without inventing a bar are left out and counted;
-flats stay.
+flats stay. A backtest decides without being judged (`unjudged`): there a row stays whose outcome is not known.
 
 Features are kept once for every bar, not for every decision: a window of the newest bars is then a gather from them.
 """
@@ -120,8 +120,11 @@ def build_dataset(
     on_symbol: Callable[[Symbol], None] | None = None,
     *,
     window_bars: int = 1,
+    unjudged: bool = False,
 ) -> Dataset:
     """Return every decision of every symbol whose newest `window_bars` rows are whole; the reference is found among the bars.
+
+    unjudged: also those whose outcome is not known, with an outcome of NaN: what a live cycle would have decided.
 
     Raises MarketDataError when there is not one, FeatureSchemaError without the reference.
     """
@@ -132,7 +135,7 @@ def build_dataset(
     for one in bars:
         own = tensor[first : first + len(one)]
         complete = _fill(own, compute_features(schema, one, reference=reference))
-        parts.append(_decisions(schema, one, complete, window_bars, first))
+        parts.append(_decisions(schema, one, complete, window_bars, first, unjudged=unjudged))
         first += len(one)
         if on_symbol is not None:
             on_symbol(one.symbol)
@@ -181,7 +184,9 @@ def rows_in_a_run(open_time_ms: NDArray[np.int64], complete: NDArray[np.bool_]) 
     return np.where(complete, row - began + 1, 0)
 
 
-def _decisions(schema: FeatureSchema, bars: Bars, complete_rows: NDArray[np.bool_], window_bars: int, first: int) -> _Part:
+def _decisions(
+    schema: FeatureSchema, bars: Bars, complete_rows: NDArray[np.bool_], window_bars: int, first: int, *, unjudged: bool
+) -> _Part:
     """Return the decisions of one symbol, whose rows begin at `first` of the tensor."""
     close_ms = bars.open_time_ms + MINUTE_MS
     at = np.flatnonzero(close_ms % (DECISION_MINUTES * MINUTE_MS) == 0)
@@ -192,9 +197,11 @@ def _decisions(schema: FeatureSchema, bars: Bars, complete_rows: NDArray[np.bool
     known = exit_ < len(bars)
     exit_in = np.minimum(exit_, len(bars) - 1)
     whole = bars.open_time_ms[exit_in] - bars.open_time_ms[at] == PURGE_MS
-    kept = warm & run & known & whole
+    judged = known & whole
+    kept = warm & run & (judged | unjudged)
     row = at[kept]
-    outcome = bars.open[row + ENTRY_LAG_BARS + HORIZON_MINUTES] / bars.open[row + ENTRY_LAG_BARS] - 1.0
+    entry = np.minimum(row + ENTRY_LAG_BARS, len(bars) - 1)
+    outcome = np.where(judged[kept], bars.open[exit_in[kept]] / bars.open[entry] - 1.0, np.nan)
     counts = RowCounts(
         boundaries=int(at.shape[0]),
         warm_up=int((~warm).sum()),

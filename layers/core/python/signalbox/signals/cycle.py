@@ -125,7 +125,7 @@ def _decide(
     for signal in signals:
         if tx.add_signal(signal):
             recorded.append(signal)
-            tx.add_event(_announcement(signal, horizon_minutes), event.cycle_at)
+            tx.add_event(announcement(signal, horizon_minutes), event.cycle_at)
     return tuple(recorded), tuple(refusals)
 
 
@@ -189,7 +189,8 @@ def _score(
     return tuple(signals), tuple(failed)
 
 
-def _announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
+def announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
+    """Return the event that tells about a signal; a backtest makes its events here too."""
     return SignalGenerated(
         symbol=signal.symbol,
         decided_at=signal.decided_at,
