@@ -17,6 +17,7 @@ from signalbox.adapters.postgres.errors import LedgerUnavailableError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.bootstrap.generate_signals import GenerateSignals
+from signalbox.contracts import BACKFILL_MINUTES
 from signalbox.inference import load_bundle
 from signalbox.signals.cycle import run_cycle
 from signalbox.signals.model import DeployedModel, ModelChoice
@@ -66,7 +67,7 @@ def application(
 def with_history(source: ConnectionSource) -> ConnectionSource:
     with PostgresLedger(source).transaction() as tx:
         for symbol in SYMBOLS:
-            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_000))
+            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), BACKFILL_MINUTES))
     return source
 
 
@@ -106,7 +107,7 @@ def test_memory_and_postgres_decide_the_same(app: GenerateSignals, model: Deploy
     twin = MemoryLedger()
     with twin.transaction() as tx:
         for symbol in SYMBOLS:
-            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_000))
+            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), BACKFILL_MINUTES))
     in_memory = run_cycle(event(), ledger=twin, choice=ModelChoice(model))
     assert app.decide(event())[0].signals == in_memory.signals
 
@@ -119,7 +120,7 @@ def test_a_model_of_windows_decides_the_same_on_postgres_and_in_memory(source: C
     twin = MemoryLedger()
     with twin.transaction() as tx:
         for symbol in SYMBOLS:
-            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_000))
+            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), BACKFILL_MINUTES))
     decided = app.decide(event())[0].signals
     assert decided == run_cycle(event(), ledger=twin, choice=ModelChoice(windows)).signals
     assert len({signal.probability_up for signal in decided}) == 1  # the samples of all symbols are alike

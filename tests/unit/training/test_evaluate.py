@@ -232,8 +232,8 @@ def test_starter_measures_what_its_card_says() -> None:
     request = EvaluateRequest(REPOSITORY / "training" / "starter_bundle", REAL, *period)
     assessment = evaluate_bundle(request, NoProgress()).assessment
     issued = assessment.evaluation.issued
-    assert issued.precision.n == 15_721
-    assert issued.precision.value == pytest.approx(0.56256, abs=1e-5)
-    assert issued.net_bps["ftmo-crypto"].value == pytest.approx(-6.4422, abs=1e-3)
+    assert issued.precision.n == 15_978
+    assert issued.precision.value == pytest.approx(0.56615, abs=1e-5)
+    assert issued.net_bps["ftmo-crypto"].value == pytest.approx(-6.9149, abs=1e-3)
     assert not assessment.overlap.in_sample
     assert assessment.gates[Gate.G0].verdict is Verdict.PASS
