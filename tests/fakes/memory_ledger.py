@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import Event
 from signalbox.market.candles import Bars, Candle, Symbol
+from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import CandleWrites, CycleState, OutboxEvent, Refusal, SymbolStatus
 from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Direction, Signal, Tier
@@ -25,6 +26,7 @@ from signalbox.signals.signal import Direction, Signal, Tier
 K = TypeVar("K")
 V = TypeVar("V")
 Cycle = tuple[str, datetime]  # venue, cycle_at
+ModelKey = tuple[str, str, str, str]  # deployment, stage, bundle, gates as JSON
 
 
 @dataclass
@@ -37,10 +39,11 @@ class _Tables:
     signals: MutableMapping[tuple[Symbol, datetime, str], Signal] = field(default_factory=dict)
     refusals: MutableMapping[tuple[str, datetime, Symbol], Refusal] = field(default_factory=dict)
     statuses: MutableMapping[Symbol, SymbolStatus] = field(default_factory=dict)
+    models: MutableMapping[ModelKey, datetime] = field(default_factory=dict)
     outbox: MutableMapping[str, OutboxEvent] = field(default_factory=dict)
 
     def keyed(self) -> tuple[MutableMapping[Any, Any], ...]:
-        return self.parts, self.decided, self.signals, self.refusals, self.outbox
+        return self.parts, self.decided, self.signals, self.refusals, self.models, self.outbox
 
 
 class MemoryDatabase:
@@ -68,6 +71,11 @@ class MemoryDatabase:
     def refusals(self) -> tuple[Refusal, ...]:
         """Committed refusals, by instant and symbol."""
         return tuple(sorted(self.tables.refusals.values(), key=lambda r: (r.cycle_at, r.symbol)))
+
+    @property
+    def models(self) -> dict[ModelKey, datetime]:
+        """Committed models with the first cycle they decided."""
+        return dict(self.tables.models)
 
     @property
     def events(self) -> tuple[OutboxEvent, ...]:
@@ -116,6 +124,7 @@ class MemoryLedgerTransaction:
             signals=ChainMap(self._own.signals, base.signals),
             refusals=ChainMap(self._own.refusals, base.refusals),
             statuses=ChainMap(self._own.statuses, base.statuses),
+            models=ChainMap(self._own.models, base.models),
             outbox=ChainMap(self._own.outbox, base.outbox),
         )
 
@@ -196,6 +205,10 @@ class MemoryLedgerTransaction:
             s for s in self._seen.signals.values() if s.deployment == deployment and s.issued and since < s.decided_at <= until
         ]
         return [Issued(s.symbol, s.decided_at, s.tier) for s in sorted(own, key=lambda s: (s.decided_at, s.symbol))]
+
+    def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
+        key = (model.deployment, model.stage.value, model.bundle, json.dumps(dict(model.gates), sort_keys=True))
+        return self._add(self._seen.models, key, lambda: decided_at)
 
     def add_refusal(self, venue: str, refusal: Refusal) -> bool:
         return self._add(self._seen.refusals, (venue, refusal.cycle_at, refusal.symbol), lambda: refusal)

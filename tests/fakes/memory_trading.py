@@ -5,6 +5,7 @@ Several `MemoryTradingLedger`s over one `MemoryTradingDatabase` are what several
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,8 +24,9 @@ from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.portfolio.lots import Disposal
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import Changes, RiskEvent
-from signalbox.trading.errors import AccountError
+from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
+from signalbox.trading.errors import AccountDiffersError, AccountError
+from signalbox.trading.readiness import Confirmation, ModelStanding, standing_of
 from signalbox.trading.state import Desk, Mark, Trade, opened, opening_transfer, orders_of
 
 Fact = TypeVar("Fact")
@@ -42,10 +44,11 @@ class AccountRows:
     equity: dict[datetime, object] = field(default_factory=dict)
     days: dict[object, object] = field(default_factory=dict)
     risk: dict[tuple[str, str], RiskEvent] = field(default_factory=dict)
+    confirmations: dict[str, Confirmation] = field(default_factory=dict)
 
     def copy(self) -> AccountRows:
         """Return rows that may be changed without changing these."""
-        tables = ("order_events", "entries", "disposals", "trades", "equity", "days", "risk")
+        tables = ("order_events", "entries", "disposals", "trades", "equity", "days", "risk", "confirmations")
         return AccountRows(self.desk, **{name: dict(getattr(self, name)) for name in tables})
 
 
@@ -56,8 +59,14 @@ class MemoryTradingDatabase:
         self.accounts: dict[str, AccountRows] = {}
         self.candles: dict[tuple[str, Symbol], dict[datetime, Candle]] = defaultdict(dict)
         self.tiers: dict[tuple[Symbol, datetime, str], str] = {}  # of signals, by (symbol, decided_at, deployment)
+        self.decided: dict[tuple[datetime, str], str] = {}  # the stage of what decided signals, by (decided_at, deployment)
+        self.models: dict[tuple[str, str], dict[str, datetime]] = defaultdict(dict)  # first cycle by gates, by deployment, stage
         self.outbox: dict[str, BusEvent] = {}
         self.locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def add_model(self, deployment: str, stage: str, gates: Mapping[str, str], decided_at: datetime) -> None:
+        """Keep what the gates said of a bundle that decided."""
+        self.models[deployment, stage].setdefault(json.dumps(dict(gates), sort_keys=True), decided_at)
 
     def add_candles(self, venue: str, candles: Iterable[Candle]) -> None:
         """Keep bars; a later one of a minute replaces the earlier."""
@@ -81,7 +90,7 @@ class MemoryTradingLedger:
             self.database.accounts[account.account] = AccountRows(opened(account, at), entries={capital.entry_id: capital})
             return True
         if kept.desk.account != account:
-            raise AccountError(
+            raise AccountDiffersError(
                 f"account {account.account} exists and is another: expected {kept.desk.account!r}, was {account!r}"
             )
         return False
@@ -163,6 +172,25 @@ class MemoryTradingTransaction:
         ]
         return tuple(sorted(found))
 
+    def confirmations(self) -> Sequence[Confirmation]:
+        return tuple(sorted(self.rows.confirmations.values(), key=lambda said: (said.at, said.request_id)))
+
+    def standing(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelStanding | None:
+        if decided_by is None:
+            newest = max((when for when, _ in self._database.decided if when <= at), default=None)
+            if newest is None:
+                return None
+            deployment = min(name for when, name in self._database.decided if when == newest)
+            decided_by = deployment, self._database.decided[newest, deployment]
+        kept = self._database.models.get(decided_by, {})
+        gates = [json.loads(text) for text, first in kept.items() if first <= at]
+        return standing_of(*decided_by, gates) if gates else None
+
+    def differences(self, since: datetime) -> Sequence[str]:
+        kinds = (RiskEventKind.DIFFERENCE, RiskEventKind.EVENT_REFUSED)
+        found = (line for line in self.rows.risk.values() if line.kind in kinds and line.at >= since)
+        return tuple(f"{line.code} {line.detail}" for line in sorted(found, key=lambda line: line.at))
+
     def save(self, before: Desk, after: Desk, changes: Changes) -> None:
         if before.account.account != after.account.account:
             raise LedgerError(f"expected two desks of one account, was {before.account.account} and {after.account.account}")
@@ -180,6 +208,7 @@ class MemoryTradingTransaction:
             rows.equity.setdefault(snapshot.at, snapshot)
         for day in changes.days:
             rows.days.setdefault(day.date, day)
+        _facts(rows.confirmations, {said.request_id: said for said in changes.confirmations})
         for line in changes.risk:
             rows.risk.setdefault((line.kind, line.key), line)
         rows.desk = after

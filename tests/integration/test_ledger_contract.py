@@ -12,11 +12,13 @@ import pytest
 
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import parse_event
+from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import CycleState, Ledger, LedgerTransaction, Outbox, Refusal, SymbolStatus
-from signalbox.signals.signal import Direction, Signal, Tier
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Thresholds, Tier
 from tests.builders import BTC, ETH, NOON, SOL, candles, minutes
 from tests.integration.conftest import World
 from tests.integration.samples import SIGNAL, VENUE, DeliberateError, stale
+from tests.unit.signals.test_cycle import FixedScorer
 
 pytestmark = pytest.mark.integration
 
@@ -42,6 +44,22 @@ def test_open_block_is_visible_to_itself_and_to_nobody_else(world: World) -> Non
             assert len(seen.bars(VENUE, BTC, NOON, 10)) == 0
             assert seen.symbol_status(BTC) == SymbolStatus(BTC, None, None)
         assert world.outbox().oldest_unpublished() is None
+
+
+def test_model_is_recorded_once_for_each_bundle_stage_and_verdict(ledger: Ledger) -> None:
+    first = DeployedModel(
+        "m1", DeploymentStage.SHADOW, FixedScorer(), Thresholds(0.03, 0.08), 60, "b1", {"G0": "pass", "G1": "fail"}
+    )
+    others = [
+        replace(first, deployment="m2"),
+        replace(first, stage=DeploymentStage.ACTIVE),
+        replace(first, bundle="b2"),
+        replace(first, gates={"G0": "pass", "G1": "pass"}),
+    ]
+    for expected in (True, False):
+        with ledger.transaction() as tx:
+            assert [tx.add_deployed_model(model, NOON) for model in (first, *others)] == [expected] * 5
+            assert not tx.add_deployed_model(replace(first, gates={"G1": "fail", "G0": "pass"}), NOON + minutes(5))
 
 
 def write_everything_then_fail(ledger: Ledger) -> None:

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -10,7 +11,9 @@ from signalbox.adapters.aws.deployments import S3Deployments
 from signalbox.bootstrap.models import ModelProvider
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY
 from signalbox.inference.archive import pack_bundle
+from signalbox.inference.manifest import Gate
 from signalbox.signals.signal import DeploymentStage
+from tests.unit.inference.tiny_bundle import write_bundle
 
 STARTER = Path(__file__).parents[3] / "training" / "starter_bundle"
 pytestmark = pytest.mark.usefixtures("aws")
@@ -68,6 +71,18 @@ def test_a_bundle_that_did_not_pass_its_gates_is_shadow_whatever_the_pointer_say
     model = store.provider.choose().model
     assert model is not None
     assert model.stage is DeploymentStage.SHADOW
+
+
+def test_a_bundle_that_passed_is_active_and_its_verdicts_go_with_it(store: Store, tmp_path: Path) -> None:
+    verdicts = dict.fromkeys(Gate, "pass") | {Gate.G4: "fail", Gate.G5: "not evaluated"}
+
+    def passed(content: dict[str, Any]) -> None:
+        content |= {"gates": verdicts, "passes_promotion": True}
+
+    store.deploy("m3", pack_bundle(write_bundle(tmp_path / "b", "judged", change=passed)), stage="active")
+    model = store.provider.choose().model
+    assert model is not None
+    assert (model.stage, model.bundle, dict(model.gates)) == (DeploymentStage.ACTIVE, "judged", verdicts)
 
 
 def tampered(archive: bytes) -> bytes:

@@ -263,6 +263,16 @@ def test_an_error_inside_leaves_nothing_behind_and_the_next_delivery_decides() -
     assert room.run(event()).state is CycleState.READY
 
 
+def test_the_model_of_a_decided_cycle_is_recorded_once_with_its_gates() -> None:
+    room = Room(history=HISTORY + 10)
+    judged = replace(model(), bundle="b1", gates={"G1": "fail", "G0": "pass"})
+    for outcome in cycle_events(NOON):
+        room.choice = ModelChoice(judged)
+        room.run(outcome)
+        room.run(outcome)
+    assert room.database.models == {("m1", "shadow", "b1", '{"G0": "pass", "G1": "fail"}'): NOON}
+
+
 def cycle_events(first: datetime) -> list[CandlesClosed]:
     return [event(first + minutes(5 * i), count=5 + 5 * i + 10) for i in range(3)]
 

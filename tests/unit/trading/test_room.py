@@ -20,7 +20,7 @@ from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.changes import NOTHING, RiskEventKind
 from signalbox.trading.commands import COMMANDS, AnyCommand
 from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError
-from signalbox.trading.readiness import Comparison, Confirmation, ModelStanding, ReadinessFacts
+from signalbox.trading.readiness import LIVE_GATES
 from signalbox.trading.room import NOT_READY, Handled, TradingRoom, UnexpectedEventError, counted
 from signalbox.trading.state import Desk
 from tests.fakes.memory_trading import AccountRows, MemoryTradingDatabase, MemoryTradingLedger
@@ -49,12 +49,12 @@ def order(at=START, account: str = PAPER, **facts: object) -> AnyCommand:
 class Floor:
     """A room over a ledger in memory that holds six hours of bars of every symbol."""
 
-    def __init__(self, *accounts: TradingAccount, facts=None) -> None:
+    def __init__(self, *accounts: TradingAccount) -> None:
         self.database = MemoryTradingDatabase()
         for symbol in (BTC, ETH, SOL):
             self.database.add_candles("coinbase", wave(symbol, START - timedelta(hours=5), 8 * 60))
         ledger = MemoryTradingLedger(self.database)
-        self.room = TradingRoom(ledger, market="coinbase") if facts is None else TradingRoom(ledger, "coinbase", facts)
+        self.room = TradingRoom(ledger, market="coinbase")
         for account in accounts or (paper(),):
             ledger.open_account(account, START - ONE_MINUTE, "test")
 
@@ -243,16 +243,12 @@ class TestCommands:
             floor.room.on_command(order(account="paper-1k"), "me")
 
 
-def green(desk: Desk, at) -> ReadinessFacts:
-    return ReadinessFacts(
-        account=desk.account,
-        mode_set=Confirmation("ops", START - timedelta(days=1), "live"),
-        model=ModelStanding("m1", "active", dict.fromkeys(("G0", "G1", "G2", "G3", "G4"), True)),
-        halt=desk.halt,
-        compared=Comparison(at),
-        secrets_present=True,
-        newest_bar_closed_at=at,
-    )
+def made_ready(floor: Floor) -> None:
+    """Everything that a live account needs, as the ledger has it."""
+    floor.database.add_model("starter-1", "active", dict.fromkeys(LIVE_GATES, "pass"), START - timedelta(days=1))
+    floor.database.decided[START - timedelta(minutes=5), "starter-1"] = "active"
+    floor.room.on_command(command("confirm", account="live-1", what="live"), "ops")
+    compared(floor)
 
 
 def compared(floor: Floor) -> None:
@@ -284,8 +280,8 @@ class TestLive:
         reports: list[Sequence[int]] = [(0, 1, 2), (2, 1, 0), (0, 0, 1, 2, 2), (1, 2, 0, 1)]
         ends = []
         for deliveries in reports:
-            floor = Floor(LIVE, facts=green)
-            compared(floor)
+            floor = Floor(LIVE)
+            made_ready(floor)
             floor.tell(cycle(), signal(BTC))
             (request,) = (e for e in floor.database.outbox.values() if isinstance(e, ExecutionRequested))
             parts = _reports(request)
@@ -297,8 +293,8 @@ class TestLive:
         assert ends[0][2] is OrderState.FILLED
 
     def test_the_venue_is_asked_every_five_minutes_and_once_an_instant(self) -> None:
-        floor = Floor(LIVE, facts=green)
-        compared(floor)
+        floor = Floor(LIVE)
+        made_ready(floor)
         floor.tell(cycle())
         for minute in (1, 5, 5, 6):
             floor.room.on_minute(START + ONE_MINUTE * minute)
@@ -306,8 +302,8 @@ class TestLive:
         assert asked == [START + ONE_MINUTE * 5, START + ONE_MINUTE * 6]
 
     def test_an_account_whose_venue_is_silent_while_it_holds_something_is_stopped(self) -> None:
-        floor = Floor(LIVE, facts=green)
-        compared(floor)
+        floor = Floor(LIVE)
+        made_ready(floor)
         floor.tell(cycle(), signal(BTC))
         for minute in range(1, 17):
             floor.room.on_minute(START + ONE_MINUTE * minute)

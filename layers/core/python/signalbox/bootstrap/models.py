@@ -7,6 +7,8 @@ pointer changes. A bundle that has not passed its promotion gates runs as shadow
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.adapters.aws.deployments import Deployment, S3Deployments
@@ -59,4 +61,6 @@ def _deployed(wanted: Deployment, ensemble: Ensemble) -> DeployedModel:
         scorer=ensemble,
         thresholds=Thresholds(ensemble.issue_margin, ensemble.high_margin),
         horizon_minutes=ensemble.manifest.label.horizon_minutes,
+        bundle=ensemble.manifest.name,
+        gates=MappingProxyType({gate.value: verdict.value for gate, verdict in ensemble.manifest.gates.items()}),
     )

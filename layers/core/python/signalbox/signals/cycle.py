@@ -113,6 +113,8 @@ def _decide(
             ready.append(judged)
     signals: tuple[Signal, ...] = ()
     horizon_minutes = 0
+    if choice.model is not None:
+        tx.add_deployed_model(choice.model, event.cycle_at)
     if ready and choice.model is not None:
         horizon_minutes = choice.model.horizon_minutes
         decided, failed = _score(ready, event.cycle_at, choice.model, late=late)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -31,15 +33,25 @@ class Scorer(Protocol):
         """Return the calibrated probability of "up" for each window of (k, window_bars, n_features), oldest row first."""
 
 
+def _unjudged() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class DeployedModel:
-    """A scorer under the name and stage it was deployed with; one reference, swapped as a whole."""
+    """A scorer under the name and stage it was deployed with; one reference, swapped as a whole.
+
+    gates: what each gate said of the bundle ("pass", "fail", "not evaluated"), by its short name; a gate that is absent was
+    not judged.
+    """
 
     deployment: str
     stage: DeploymentStage
     scorer: Scorer
     thresholds: Thresholds
     horizon_minutes: int
+    bundle: str = "unknown"  # the name its manifest gives
+    gates: Mapping[str, str] = field(default_factory=_unjudged)
 
 
 @dataclass(frozen=True, slots=True)

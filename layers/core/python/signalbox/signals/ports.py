@@ -17,6 +17,7 @@ from typing import Protocol
 
 from signalbox.events import Event
 from signalbox.market.candles import Bars, Candle, Symbol
+from signalbox.signals.model import DeployedModel
 from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Signal
 
@@ -97,6 +98,9 @@ class LedgerTransaction(Protocol):
 
     def issued_signals(self, deployment: str, since: datetime, until: datetime) -> Sequence[Issued]:
         """Return what a deployment issued with since < decided_at <= until, oldest first, by symbol."""
+
+    def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
+        """Record which model decided, with its gates; False when it did before (same deployment, stage, bundle and gates)."""
 
     def add_refusal(self, venue: str, refusal: Refusal) -> bool:
         """Record a refused symbol; False when its key exists."""

@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -65,7 +66,8 @@ class TradingAccount(BaseModel):
         if self.ftmo_phase is not None:
             if self.rules is None:
                 raise ValueError(f"expected a phase with an FTMO kind alone, was {self.kind} {self.ftmo_phase}")
-            self.rules.phase(self.ftmo_phase)
+            if self.ftmo_phase not in (names := [phase.name for phase in self.rules.phases]):
+                raise ValueError(f"expected a phase of {', '.join(names)}, was {self.ftmo_phase}")
         return self
 
     @property
@@ -88,6 +90,8 @@ DIR60_STANDARD: Final = EntryPolicy(
     target_volatilities=None,
     minimum_edge_over_cost=Decimal(0),
 )
+POLICIES: Final = MappingProxyType({policy.version: policy for policy in (DIR60_STANDARD,)})  # by the name of the preset
+STRATEGY: Final = "dir60"
 SEND_WITHIN: Final = timedelta(minutes=5)  # of the decision: later, the next decision is nearer
 _NAMED: Final = re.compile(r"^(?P<kind>[a-z0-9-]+?)-(?P<thousands>[1-9][0-9]{0,5})k$")
 
@@ -109,6 +113,6 @@ def account_named(name: str, *, market: str, policy: EntryPolicy = DIR60_STANDAR
         capital=Decimal(found["thousands"]) * 1000,
         venue=PAPER_VENUE,
         market=market,
-        strategy="dir60",
+        strategy=STRATEGY,
         policy=policy,
     )

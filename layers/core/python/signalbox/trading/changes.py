@@ -15,6 +15,7 @@ from signalbox.portfolio.entries import Entry
 from signalbox.portfolio.lots import Disposal
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import Lock
+from signalbox.trading.readiness import Confirmation
 from signalbox.trading.state import Halt, Trade
 
 
@@ -52,7 +53,10 @@ class RiskEvent:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Facts to append (order_events, entries, disposals, equity, days, risk) and rows to replace (trades, halt, locks)."""
+    """Facts to append (order_events, entries, disposals, equity, days, risk, confirmations), rows to replace (the others).
+
+    Order within a field matters.
+    """
 
     order_events: tuple[OrderEvent, ...] = ()
     entries: tuple[Entry, ...] = ()
@@ -63,6 +67,7 @@ class Changes:
     risk: tuple[RiskEvent, ...] = ()
     halts: tuple[Halt, ...] = ()
     locks: tuple[Lock, ...] = ()
+    confirmations: tuple[Confirmation, ...] = ()
     events: tuple[BusEvent, ...] = ()  # for the outbox
     rebooked: bool = False  # an entry came late: `disposals` are all of the account and replace those that were written
 

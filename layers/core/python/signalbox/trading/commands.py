@@ -10,15 +10,24 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
 from signalbox.events import SymbolName
 from signalbox.exact import PositiveAmount
 from signalbox.orders.events import OrderKey
 from signalbox.orders.messages import AccountName
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
+from signalbox.risk.limits import AccountKind
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading.account import SEND_WITHIN
+from signalbox.trading.account import (
+    DIR60_STANDARD,
+    PAPER_VENUE,
+    POLICIES,
+    SEND_WITHIN,
+    STRATEGY,
+    TradingAccount,
+    TradingMode,
+)
 from signalbox.trading.errors import CommandError
 
 MANUAL: Final = "manual"  # the strategy of an order that a person sends
@@ -37,10 +46,60 @@ class Command(BaseModel):
     requested_at: AwareDatetime
 
 
+class AccountConfiguration(BaseModel):
+    """What an account is. `policy` names a preset (trading.account.POLICIES)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: AccountKind
+    capital: PositiveAmount
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3,5}$")] = "USD"
+    venue: Annotated[str, Field(min_length=1, max_length=40)] = PAPER_VENUE
+    mode: TradingMode = TradingMode.PAPER
+    phase: str | None = None
+    policy: str = DIR60_STANDARD.version
+
+    @field_validator("policy")
+    @classmethod
+    def _preset(cls, name: str) -> str:
+        if name not in POLICIES:
+            raise ValueError(f"expected a policy of {', '.join(POLICIES)}, was {name!r}")
+        return name
+
+    def account(self, name: str, *, market: str) -> TradingAccount:
+        """Return the account; `market` is the venue whose candles value it. Raises pydantic.ValidationError if it cannot be."""
+        return TradingAccount(
+            account=name,
+            mode=self.mode,
+            kind=self.kind,
+            currency=self.currency,
+            capital=self.capital,
+            venue=self.venue,
+            market=market,
+            strategy=STRATEGY,
+            ftmo_phase=self.phase,
+            policy=POLICIES[self.policy],
+        )
+
+
 class OpenAccount(Command):
-    """Open the paper account of a name like `ftmo-2step-100k` (trading.account.account_named)."""
+    """Open an account: as it is configured, or else the paper account that its name describes, like `ftmo-2step-100k`.
+
+    An account that is opened live does not trade: it takes confirmations and everything else of trading.readiness first.
+    """
 
     kind: Literal["open"] = "open"
+    configuration: AccountConfiguration | None = None
+
+
+class ConfirmAccount(Command):
+    """Say, by name, that an account may trade live ("live") or that the firm's rules were read ("ftmo-2step 2026-11.1").
+
+    "paper" takes the mode back, "withdrawn" both. The newest `requested_at` counts, so that a word that waited somewhere does
+    not undo a later one.
+    """
+
+    kind: Literal["confirm"] = "confirm"
+    what: Annotated[str, Field(min_length=3, max_length=80)]
 
 
 class SubmitOrder(Command):
@@ -103,7 +162,8 @@ class ResumeTrading(Command):
 
 
 AnyCommand: TypeAlias = Annotated[
-    OpenAccount | SubmitOrder | CancelOrder | ReplaceOrder | HaltTrading | ResumeTrading, Field(discriminator="kind")
+    OpenAccount | ConfirmAccount | SubmitOrder | CancelOrder | ReplaceOrder | HaltTrading | ResumeTrading,
+    Field(discriminator="kind"),
 ]
 COMMANDS: Final[TypeAdapter[AnyCommand]] = TypeAdapter(AnyCommand)
 

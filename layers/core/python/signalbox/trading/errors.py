@@ -2,6 +2,7 @@
 
 TradingError
 ├── AccountError        an account whose configuration cannot be, or that does not exist
+│   └── AccountDiffersError     it exists, and is another than the one that is to be opened
 ├── CommandError        a command that cannot be carried out as it is: of another time, or with nothing to change
 │   └── OrderUnknownError   it names an order that the account does not have
 ├── NotWatchedError     a decision on bars the desk has not watched yet
@@ -19,6 +20,10 @@ class TradingError(SignalboxError):
 
 class AccountError(TradingError):
     """An account that does not exist, or whose configuration contradicts itself."""
+
+
+class AccountDiffersError(AccountError):
+    """An account of this name exists and is another; what exists stays as it is."""
 
 
 class CommandError(TradingError):

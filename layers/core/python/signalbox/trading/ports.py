@@ -18,6 +18,7 @@ from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import Changes
+from signalbox.trading.readiness import Confirmation, ModelStanding
 from signalbox.trading.state import Desk
 
 
@@ -46,6 +47,19 @@ class TradingTransaction(Protocol):
 
     def issued_since(self, since: datetime) -> Sequence[tuple[datetime, Symbol, str]]:
         """Return (decided_at, symbol, tier) of every signal that became an entry order of this account after `since`."""
+
+    def confirmations(self) -> Sequence[Confirmation]:
+        """Return everything that people confirmed or took back of this account, oldest first."""
+
+    def standing(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelStanding | None:
+        """Return what the gates said of a deployment (name, stage) by `at`; None when it decided nothing.
+
+        decided_by None: of the one that decided the newest signal at or before `at`. A gate is True when it passed for every
+        bundle that decided under this name and stage, False when it failed for one, absent when one was not judged.
+        """
+
+    def differences(self, since: datetime) -> Sequence[str]:
+        """Return "CODE subject" of what ledger and venue disagreed about at or after `since`, oldest first."""
 
     def save(self, before: Desk, after: Desk, changes: Changes) -> None:
         """Write the difference. Facts are appended, rows replaced, events put into the outbox."""

@@ -6,7 +6,7 @@ opens risk; orders that only reduce risk are not asked about here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -45,20 +45,57 @@ class Confirmation:
     who: str
     at: datetime
     what: str
+    request_id: str = ""  # of the command that brought it; one command is one confirmation
+
+
+WITHDRAWN: Final = "withdrawn"  # takes back everything that was confirmed
+MODE_WORDS: Final = (TradingMode.LIVE.value, TradingMode.PAPER.value, WITHDRAWN)
+
+
+def words_of(account: TradingAccount) -> tuple[str, ...]:
+    """Return what may be confirmed of an account: its mode, the version of its firm's rules, or that neither holds any more."""
+    rules = () if account.rules is None else (f"{account.rules.name} {account.rules.version}",)
+    return (*(word for word in MODE_WORDS if word != TradingMode.LIVE.value or account.mode is TradingMode.LIVE), *rules)
+
+
+def mode_set(said: Iterable[Confirmation]) -> Confirmation | None:
+    """Return the newest word about the mode. Of two of one instant the one against trading counts."""
+    found = [one for one in said if one.what in MODE_WORDS]
+    return max(found, key=lambda one: (one.at, one.what != TradingMode.LIVE.value), default=None)
+
+
+def rules_confirmed(said: Iterable[Confirmation]) -> Confirmation | None:
+    """Return the newest word about the firm's rules. Of two of one instant a withdrawal counts."""
+    found = [one for one in said if one.what not in MODE_WORDS or one.what == WITHDRAWN]
+    return max(found, key=lambda one: (one.at, one.what == WITHDRAWN), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStanding:
-    """The deployed model: its stage and the verdict of each gate, by the gate's short name (G0 to G4)."""
+    """The model that decided: its stage and the verdict of each gate, by the gate's short name (G0 to G4).
+
+    A gate that is absent was not judged. One name that was given several bundles passes what all of them pass.
+    """
 
     deployment: str
     stage: Literal["shadow", "active"]
     gates: dict[str, bool]
 
 
+def standing_of(deployment: str, stage: str, bundles: Iterable[Mapping[str, str]]) -> ModelStanding:
+    """Return what the gates said of every bundle of a deployment together, "pass", "fail" or "not evaluated" each."""
+    known = list(bundles)
+    gates = {}
+    for gate in sorted({gate for bundle in known for gate in bundle}):
+        verdicts = {bundle.get(gate) for bundle in known}
+        if verdicts == {"pass"} or "fail" in verdicts:
+            gates[gate] = verdicts == {"pass"}
+    return ModelStanding(deployment, "active" if stage == "active" else "shadow", gates)
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The newest comparison of ledger and venue, and what it left open (trading.changes codes, or text)."""
+    """The newest comparison of ledger and venue, and what was found since it was asked for (code and subject)."""
 
     at: datetime
     open: tuple[str, ...] = ()

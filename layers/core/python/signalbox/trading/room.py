@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias, assert_never
 
@@ -25,8 +26,10 @@ from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.commands import (
+    AccountConfiguration,
     AnyCommand,
     CancelOrder,
+    ConfirmAccount,
     HaltTrading,
     OpenAccount,
     ReplaceOrder,
@@ -36,7 +39,17 @@ from signalbox.trading.commands import (
 )
 from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError
 from signalbox.trading.ports import TradingLedger, TradingTransaction
-from signalbox.trading.readiness import Comparison, ReadinessFacts, readiness
+from signalbox.trading.readiness import (
+    Comparison,
+    Confirmation,
+    Readiness,
+    ReadinessFacts,
+    ReadinessLimits,
+    mode_set,
+    readiness,
+    rules_confirmed,
+    words_of,
+)
 from signalbox.trading.state import Desk
 
 MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
@@ -44,7 +57,6 @@ SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: t
 NOT_READY: Final = "NOT_READY"  # code of a signal that a live account may not follow yet
 TradingEvent: TypeAlias = SignalGenerated | CycleDecided | ExecutionReported | VenueViewReported
 Step: TypeAlias = Callable[[TradingTransaction, Desk, datetime], tuple[Desk, Changes]]
-Facts: TypeAlias = Callable[[Desk, datetime], ReadinessFacts]
 
 
 class UnexpectedEventError(TradingError):
@@ -80,18 +92,40 @@ def instant_of(event: BusEvent) -> datetime:
             raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
 
 
-def known_facts(desk: Desk, _at: datetime) -> ReadinessFacts:
-    """Return what an account's own state says about its readiness; what it cannot know is None and counts against it."""
-    marks = [mark.at for mark in desk.marks.values()]
+def live_facts(
+    tx: TradingTransaction, desk: Desk, at: datetime, *, symbol: str | None = None, decided_by: tuple[str, str] | None = None
+) -> ReadinessFacts:
+    """Return what the ledger knows of an account's readiness at `at`; what it does not know is None and counts against it.
+
+    symbol: whose newest bar is asked about; None: of the whole market. decided_by: the deployment (name, stage) of a signal;
+    None: the one that decided last. A venue that answered a comparison lately has shown that the credentials work.
+    """
+    marks = [mark.at for of, mark in desk.marks.items() if symbol in {None, of}]
+    said = tx.confirmations()
+    compared = None
+    if desk.compared_at is not None:
+        compared = Comparison(desk.compared_at, tuple(tx.differences(desk.compared_at)))
+    answered = compared is not None and timedelta(0) <= at - compared.at <= ReadinessLimits().comparison
     return ReadinessFacts(
         account=desk.account,
-        mode_set=None,
-        model=None,
+        mode_set=mode_set(said),
+        model=tx.standing(at, decided_by),
         halt=desk.halt,
-        compared=None if desk.compared_at is None else Comparison(desk.compared_at),
-        secrets_present=None,
+        compared=compared,
+        secrets_present=True if answered else None,
         newest_bar_closed_at=max(marks, default=None),
+        rules_confirmed=rules_confirmed(said),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An account and what is against its trading live."""
+
+    desk: Desk
+    facts: ReadinessFacts
+    readiness: Readiness
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +134,18 @@ class TradingRoom:
 
     ledger: TradingLedger
     market: str
-    facts: Facts = known_facts
 
-    def open(self, name: str, at: datetime, who: str) -> bool:
-        """Open the paper account of a name; False when it is there. Raises AccountError.
+    def open(self, name: str, at: datetime, who: str, configuration: AccountConfiguration | None = None) -> bool:
+        """Open an account, without a configuration the paper account of its name; False when it is there.
 
         Its capital comes a minute before, so that it is there before a fill at the open of the bar that begins at `at`.
+        Raises AccountError, pydantic.ValidationError.
         """
-        return self.ledger.open_account(account_named(name, market=self.market), at - ONE_MINUTE, who)
+        if configuration is None:
+            account = account_named(name, market=self.market)
+        else:
+            account = configuration.account(name, market=self.market)
+        return self.ledger.open_account(account, at - ONE_MINUTE, who)
 
     def on_event(self, event: BusEvent) -> tuple[Handled, ...]:
         """Bring an event to the accounts it concerns, each in its own transaction. Raises AccountError, UnexpectedEventError."""
@@ -120,7 +158,9 @@ class TradingRoom:
             case ExecutionReported():
                 return (self._handled(event.account, at, _reported(event), (ClientOrderId(event.client_order_id),)),)
             case VenueViewReported():
-                named = tuple(ClientOrderId(o.client_order_id) for o in event.orders if o.client_order_id is not None)
+                # of trades too: their orders may have closed, and then nothing else would bring them onto the desk
+                ids = [one.client_order_id for one in event.orders] + [one.client_order_id for one in event.trades]
+                named = tuple(ClientOrderId(one) for one in ids if one is not None)
                 return (self._handled(event.account, at, _compared(event), named),)
             case _:
                 raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
@@ -129,17 +169,19 @@ class TradingRoom:
         """Watch every account at a scheduled instant; stop those that cannot see what they hold."""
         return tuple(self._handled(account.account, at, _monitored) for account in self.ledger.accounts())
 
-    def on_command(self, command: AnyCommand, who: str) -> Handled:
+    def on_command(self, command: AnyCommand, who: str) -> Handled:  # noqa: PLR0911 - one command a line
         """Carry out a command. Raises CommandError, AccountError, pydantic.ValidationError (terms that cannot be)."""
         at = command.requested_at
         match command:
             case OpenAccount():
-                self.open(command.account, at, who)
+                self.open(command.account, at, who, command.configuration)
                 return self._handled(command.account, at)
+            case ConfirmAccount():
+                return self._handled(command.account, at, _confirmed(command, who))
             case SubmitOrder():
                 terms = command.terms()
                 key = terms.client_order_id
-                return self._handled(command.account, at, _audited(command, who, key, self._submitted(command)), (key,), key)
+                return self._handled(command.account, at, _audited(command, who, key, _submitted(command)), (key,), key)
             case CancelOrder():
                 key = ClientOrderId(command.client_order_id)
                 return self._handled(command.account, at, _audited(command, who, key, _cancelled(command)), (key,), key)
@@ -161,6 +203,17 @@ class TradingRoom:
         """Return an account as it is. Raises AccountError."""
         with self.ledger.transaction(account) as tx:
             return tx.load(at)
+
+    def accounts(self) -> tuple[TradingAccount, ...]:
+        """Return every account, by name."""
+        return tuple(self.ledger.accounts())
+
+    def standing(self, account: str, at: datetime) -> Standing:
+        """Return whether an account may trade live at `at`, judged on the newest bars. Raises AccountError."""
+        with self.ledger.transaction(account) as tx:
+            desk = tx.load(at)
+            facts = live_facts(tx, desk, at)
+            return Standing(desk, facts, readiness(facts, at), at)
 
     def _handled(
         self,
@@ -191,28 +244,39 @@ class TradingRoom:
         )
 
         def enter(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-            if (reasons := self._not_ready(desk, at)) and key not in desk.orders:
+            decided_by = (signal.deployment, signal.stage)
+            if key not in desk.orders and (reasons := _not_ready(tx, desk, at, symbol=signal.symbol, decided_by=decided_by)):
                 return desk, Changes(risk=(_held_back(signal, at, reasons),))
             return steps.enter(desk, signal, tx.bars(Symbol(signal.symbol), at, steps.ENTRY_BARS), at)
 
         return self._handled(account.account, signal.decided_at, enter, (key,), key)
 
-    def _submitted(self, command: SubmitOrder) -> Step:
-        def submit(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-            terms = command.terms()
-            if terms.client_order_id in desk.orders:
-                return desk, NOTHING  # the same request again
-            if not terms.reduce_only and (reasons := self._not_ready(desk, at)):
-                raise CommandError(f"{desk.account.account} may not trade live: {reasons}")
-            return steps.submit(desk, terms, at)
 
-        return submit
+def _not_ready(
+    tx: TradingTransaction, desk: Desk, at: datetime, *, symbol: str, decided_by: tuple[str, str] | None = None
+) -> str:
+    """Return why a live account may not take new risk in a symbol, nothing for one that may, or is not live."""
+    if desk.account.mode is not TradingMode.LIVE:
+        return ""
+    facts = live_facts(tx, desk, at, symbol=symbol, decided_by=decided_by)
+    return " ".join(str(reason) for reason in readiness(facts, at).reasons)
 
-    def _not_ready(self, desk: Desk, at: datetime) -> str:
-        """Return why a live account may not take new risk, nothing for one that may, or is not live."""
-        if desk.account.mode is not TradingMode.LIVE:
-            return ""
-        return " ".join(str(reason) for reason in readiness(self.facts(desk, at), at).reasons)
+
+def _require_ready(tx: TradingTransaction, desk: Desk, at: datetime, symbol: str) -> None:
+    if reasons := _not_ready(tx, desk, at, symbol=symbol):
+        raise CommandError(f"{desk.account.account} may not trade live: {reasons}")
+
+
+def _submitted(command: SubmitOrder) -> Step:
+    def submit(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        terms = command.terms()
+        if terms.client_order_id in desk.orders:
+            return desk, NOTHING  # the same request again
+        if not terms.reduce_only:
+            _require_ready(tx, desk, at, terms.symbol)
+        return steps.submit(desk, terms, at)
+
+    return submit
 
 
 def _held_back(signal: SignalGenerated, at: datetime, reasons: str) -> RiskEvent:
@@ -245,9 +309,16 @@ def _cancelled(command: CancelOrder) -> Step:
 def _replaced(command: ReplaceOrder) -> Step:
     quantity, limit_price, stop_price = amounts(command)
 
-    def change(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+    def change(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
         key = _known(desk, command.client_order_id)
-        return steps.replace(desk, key, command.request_id, at, quantity=quantity, limit_price=limit_price, stop_price=stop_price)
+        order = desk.orders[key]
+        after, changes = steps.replace(
+            desk, key, command.request_id, at, quantity=quantity, limit_price=limit_price, stop_price=stop_price
+        )
+        is_smaller = (limit_price, stop_price) == (None, None) and quantity is not None and quantity <= order.quantity
+        if changes != NOTHING and not order.terms.reduce_only and not is_smaller:
+            _require_ready(tx, desk, at, order.terms.symbol)
+        return after, changes
 
     return change
 
@@ -256,6 +327,29 @@ def _known(desk: Desk, key: str) -> ClientOrderId:
     if key not in desk.orders:
         raise OrderUnknownError(f"{desk.account.account} has no order {key}")
     return ClientOrderId(key)
+
+
+def _confirmed(command: ConfirmAccount, who: str) -> Step:
+    """Keep what somebody says of an account, by the instant they said it; a repeated command keeps nothing."""
+
+    def confirm(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        words = words_of(desk.account)
+        if command.what not in words:
+            raise CommandError(
+                f"what: expected one of {', '.join(map(repr, words))} for {desk.account.account}, was {command.what!r}"
+            )
+        said = Confirmation(who, command.requested_at, command.what, command.request_id)
+        before = next((one for one in tx.confirmations() if one.request_id == said.request_id), None)
+        if before is not None:
+            if (before.what, before.who) != (said.what, said.who):
+                raise CommandError(f"request_id {said.request_id}: {before.who} confirmed {before.what!r} with it; take another")
+            return desk, NOTHING
+        line = RiskEvent(
+            RiskEventKind.OVERRIDE, f"{command.kind}:{command.request_id}", at, command.kind.upper(), who=who, detail=command.what
+        )
+        return replaced(desk, at=at), Changes(risk=(line,), confirmations=(said,))
+
+    return confirm
 
 
 def _audited(command: SubmitOrder | CancelOrder | ReplaceOrder, who: str, key: str, step: Step) -> Step:

@@ -6,7 +6,8 @@ transactions before it committed, so of two parts that arrive together exactly o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,6 +20,7 @@ from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.events import Event
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
+from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import CandleWrites, CycleState, Refusal, SymbolStatus
 from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Signal, Tier
@@ -69,6 +71,10 @@ _ISSUED: Final = """
 SELECT symbol, decided_at, tier FROM signals
 WHERE deployment = %s AND decided_at > %s AND decided_at <= %s AND direction <> 'HOLD' AND held_back IS NULL
 ORDER BY decided_at, symbol
+"""
+_INSERT_MODEL: Final = """
+INSERT INTO deployed_models (deployment, stage, bundle, gates, first_decided_at) VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT DO NOTHING
 """
 _REPLACE_STATUS: Final = """
 INSERT INTO symbol_status (symbol, stale_since, reason) VALUES (%s, %s, %s)
@@ -170,6 +176,10 @@ class PostgresLedgerTransaction:
         rows = self._connection.execute(_ISSUED, (deployment, since, until)).fetchall()
         return [Issued(Symbol(symbol), decided_at, Tier(tier)) for symbol, decided_at, tier in rows]
 
+    def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
+        row = (model.deployment, model.stage.value, model.bundle, gates_text(model.gates), decided_at)
+        return self._connection.execute(_INSERT_MODEL, row).rowcount == 1
+
     def add_refusal(self, venue: str, refusal: Refusal) -> bool:
         row = (venue, refusal.cycle_at, refusal.symbol, refusal.reason, refusal.detail)
         return (
@@ -195,6 +205,11 @@ class PostgresLedgerTransaction:
         """Return the only row of a query that always has one."""
         row = self._connection.execute(query, values).fetchone()
         return () if row is None else row
+
+
+def gates_text(gates: Mapping[str, str]) -> str:
+    """Return the verdicts of a model's gates as they are stored: the same verdicts, the same text."""
+    return json.dumps(dict(gates), sort_keys=True, separators=(",", ":"))
 
 
 def _columns(candles: Sequence[Candle]) -> tuple[list[Any], ...]:

@@ -7,6 +7,7 @@ and one commit, however many orders it brings: give a batch of one account to on
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,7 +26,8 @@ from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import Changes
-from signalbox.trading.errors import AccountError
+from signalbox.trading.errors import AccountDiffersError, AccountError
+from signalbox.trading.readiness import Confirmation, ModelStanding, standing_of
 from signalbox.trading.state import Desk, opened, opening_transfer
 
 FILL_COLUMNS: Final = "account, symbol, trade_id, at, side, quantity, price, fee"
@@ -38,6 +40,17 @@ _EVENTS_OF: Final = "SELECT payload FROM order_events WHERE client_order_id = AN
 _CANDLES: Final = """
 SELECT symbol, open_time, open, high, low, close, volume FROM candles
 WHERE venue = %s AND open_time > %s AND open_time <= %s ORDER BY symbol, open_time
+"""
+_CONFIRMATIONS: Final = (
+    'SELECT who, at, what, request_id FROM confirmations WHERE account = %s ORDER BY at, request_id COLLATE "C"'
+)
+_NEWEST_DECIDED: Final = """
+SELECT deployment, stage FROM signals WHERE decided_at <= %s ORDER BY decided_at DESC, deployment COLLATE "C" LIMIT 1
+"""
+_GATES: Final = "SELECT gates FROM deployed_models WHERE deployment = %s AND stage = %s AND first_decided_at <= %s"
+_DIFFERENCES: Final = """
+SELECT code || ' ' || detail FROM risk_events
+WHERE account = %s AND at >= %s AND kind IN ('DIFFERENCE', 'EVENT_REFUSED') ORDER BY at, sequence
 """
 _ISSUED: Final = """
 SELECT t.decided_at, t.symbol, s.tier FROM trades AS t
@@ -80,7 +93,7 @@ class PostgresTradingLedger:
                 return True
             kept = account_of_text(locked_row(connection, account.account)[0])
         if kept != account:
-            raise AccountError(f"account {account.account} exists and is another: expected {kept!r}, was {account!r}")
+            raise AccountDiffersError(f"account {account.account} exists and is another: expected {kept!r}, was {account!r}")
         return False
 
     @contextmanager
@@ -132,6 +145,20 @@ class PostgresTradingTransaction:
     def issued_since(self, since: datetime) -> Sequence[tuple[datetime, Symbol, str]]:
         rows = self._connection.execute(_ISSUED, (self._account, since), prepare=True).fetchall()
         return tuple((decided_at, Symbol(symbol), tier) for decided_at, symbol, tier in rows)
+
+    def confirmations(self) -> Sequence[Confirmation]:
+        return tuple(Confirmation(*row) for row in self._connection.execute(_CONFIRMATIONS, (self._account,)).fetchall())
+
+    def standing(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelStanding | None:
+        named = decided_by or self._connection.execute(_NEWEST_DECIDED, (at,)).fetchone()
+        if named is None:
+            return None
+        deployment, stage = named
+        rows = self._connection.execute(_GATES, (deployment, stage, at)).fetchall()
+        return standing_of(deployment, stage, [json.loads(text) for (text,) in rows]) if rows else None
+
+    def differences(self, since: datetime) -> Sequence[str]:
+        return tuple(text for (text,) in self._connection.execute(_DIFFERENCES, (self._account, since)).fetchall())
 
     def save(self, before: Desk, after: Desk, changes: Changes) -> None:
         self._row = None

@@ -26,6 +26,7 @@ from signalbox.portfolio.position import Position
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading.changes import RiskEvent, RiskEventKind
+from signalbox.trading.readiness import Confirmation
 from signalbox.trading.state import Halt, Trade, TradeState
 
 _EVENTS: Final[TypeAdapter[list[OrderEvent]]] = TypeAdapter(list[Annotated[OrderEvent, Field(discriminator="kind")]])
@@ -339,6 +340,17 @@ def risk_row(account: str, event: RiskEvent) -> Row:
         "who": event.who,
         "detail": event.detail,
         "snapshot_id": event.snapshot_id,
+    }
+
+
+def confirmation_row(account: str, said: Confirmation) -> Row:
+    """Return the row of what somebody confirmed."""
+    return {
+        "account": account,
+        "request_id": said.request_id,
+        "what": said.what,
+        "who": said.who,
+        "at": said.at.isoformat(),
     }
 
 

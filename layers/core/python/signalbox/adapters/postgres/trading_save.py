@@ -13,6 +13,7 @@ from signalbox.adapters.postgres.connection import Connection
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.adapters.postgres.outbox import insert_events
 from signalbox.adapters.postgres.trading_rows import (
+    confirmation_row,
     day_row,
     disposal_rows,
     entry_row,
@@ -32,6 +33,7 @@ from signalbox.adapters.postgres.trading_rows import (
 )
 from signalbox.adapters.postgres.trading_tables import (
     ACCOUNT_ENTRIES,
+    CONFIRMATIONS,
     DAY_BASELINES,
     DISPOSALS,
     EQUITY_SNAPSHOTS,
@@ -90,6 +92,7 @@ def save_desk(connection: Connection, before: Desk, after: Desk, changes: Change
         writer.rows(EQUITY_SNAPSHOTS, [equity_row(snapshot) for snapshot in changes.equity])
         writer.rows(DAY_BASELINES, [day_row(account, day) for day in changes.days])
         writer.rows(RISK_EVENTS, [risk_row(account, event) for event in changes.risk])
+        writer.facts(CONFIRMATIONS, [confirmation_row(account, said) for said in changes.confirmations])
         writer.rows(HALTS, [halt_row(account, halt) for halt in changes.halts])
         if after.locks != before.locks:
             writer.run(_DELETE_LOCKS, account)

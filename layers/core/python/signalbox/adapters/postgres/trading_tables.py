@@ -156,6 +156,9 @@ RISK_EVENTS: Final = Table(
     ("account", "kind", "key"),
 )
 HALTS: Final = Table("halts", _columns(text="account level who why", timestamptz="since until"), ("account", "since", "level"))
+CONFIRMATIONS: Final = Table(
+    "confirmations", _columns(text="account request_id what who", timestamptz="at"), ("account", "request_id")
+)
 LOCKS: Final = Table(
     "locks",
     _columns(text="account reason symbol", integer="place", timestamptz="since until", numeric="limit_amount value_amount"),
