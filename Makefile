@@ -37,11 +37,13 @@ TRAINABLE := $(VENV)/.training
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CPU_LOCKS := -r requirements/training-cpu.lock -r requirements/torch-cpu.lock
 
-training: $(TRAINABLE)  ## what training LSTM and Transformer needs: torch, mlflow (GPU=1: with CUDA)
+training: $(TRAINABLE)  ## what training LSTM and Transformer needs: torch, mlflow (GPU=1: with CUDA, CPU_ONLY=1: never)
 
 $(TRAINABLE): $(READY) requirements/training.lock requirements/training-cpu.lock requirements/torch-cpu.lock requirements/training-gpu.lock
 	@if [ "$(GPU)" != 1 ] && $(PIP) install --require-hashes --no-deps $(CPU_LOCKS); then \
 	  echo "torch for CPUs is installed"; \
+	elif [ "$(CPU_ONLY)" = 1 ]; then \
+	  echo "no CPU build of torch was found (see requirements/torch-cpu.lock)"; exit 1; \
 	else \
 	  [ "$(GPU)" = 1 ] || echo "no CPU build of torch was found (see requirements/torch-cpu.lock); installing the one with CUDA ..."; \
 	  $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --require-hashes -r requirements/training.lock || \
