@@ -24,9 +24,12 @@ ROUTES: Final = (
     "DELETE /orders/{client_order_id}",
     "PUT /orders/{client_order_id}",
     "PUT /accounts/{account}",
+    "POST /accounts/{account}/confirm",
     "POST /accounts/{account}/halt",
     "POST /accounts/{account}/resume",
+    "GET /accounts",
     "GET /accounts/{account}",
+    "GET /accounts/{account}/readiness",
 )
 _HEARD: Final = (EventType.CYCLE_DECIDED, EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED)
 _ALARMS: Final = (

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import ClassVar
 
 import pytest
 from pydantic import ValidationError
@@ -15,15 +16,16 @@ from signalbox.orders.events import OrderInitialized
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading.account import account_named
+from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.commands import AnyCommand
 from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError
 from signalbox.trading.events import TradingHalted
-from signalbox.trading.room import Handled
+from signalbox.trading.room import Handled, TradingRoom
 from signalbox.trading.state import Desk, Halt, opened
 from tests.builders import NOON
 from tests.fakes.lambda_context import FakeLambdaContext
+from tests.fakes.memory_trading import MemoryTradingLedger
 from tests.unit.lambdas.test_handlers import logged, metric_values
 from tests.unit.lambdas.test_handlers import sqs as plain_sqs
 
@@ -288,6 +290,96 @@ class TestApi:
 
     def test_an_unknown_route_is_404_as_json(self, load) -> None:
         assert answer(load, FakeRoom(), request("GET", "/secrets"))[0] == 404
+
+
+class Desks(TradingRoom):
+    """A real room on a ledger in memory, as the handler calls the application."""
+
+    refused: ClassVar[dict[str, str]] = {}
+
+    def command(self, command: AnyCommand, who: str) -> Handled:
+        return self.on_command(command, who)
+
+    def listed(self) -> tuple[TradingAccount, ...]:
+        return self.accounts()
+
+    def publish(self) -> int:
+        return 0
+
+
+CONFIGURATION = {"kind": "ftmo-2step", "capital": "50000", "venue": "coinbase", "mode": "live", "phase": "challenge"}
+
+
+class TestLiveAccounts:
+    def test_a_live_account_is_opened_confirmed_by_name_and_says_what_is_still_missing(self, load) -> None:
+        room = Desks(MemoryTradingLedger(), "coinbase")
+        opening = {"request_id": "req-open", "configuration": CONFIGURATION}
+        status, body = answer(load, room, request("PUT", "/accounts/live-1", opening))
+        assert (status, body["mode"], body["venue"], body["capital"]) == (200, "live", "coinbase", "50000")
+        _, body = answer(load, room, request("GET", "/accounts/live-1/readiness"))
+        assert {one["code"] for one in body["reasons"]} == {
+            "MODE_NOT_CONFIRMED", "RULES_NOT_CONFIRMED", "MODEL_NOT_ACTIVE", "NOT_COMPARED", "SECRETS_MISSING", "DATA_STALE",
+        }  # fmt: skip
+        assert all(one["found"] and one["mend"] for one in body["reasons"])
+        live, *_, rules = body["may_confirm"]
+        for i, what in enumerate((live, rules)):
+            assert (
+                answer(load, room, request("POST", "/accounts/live-1/confirm", {"request_id": f"say-{i}", "what": what}))[0]
+                == 200
+            )
+        _, body = answer(load, room, request("GET", "/accounts/live-1/readiness"))
+        assert (body["is_ready"], body["mode_set"]["who"], body["rules_confirmed"]["what"]) == (False, WHO, rules)
+        assert {one["code"] for one in body["reasons"]} == {"MODEL_NOT_ACTIVE", "NOT_COMPARED", "SECRETS_MISSING", "DATA_STALE"}
+        _, body = answer(load, room, request("GET", "/accounts"))
+        assert [(one["account"], one["mode"]) for one in body["accounts"]] == [("live-1", "live")]
+
+    def test_an_account_that_exists_as_another_stays_as_it_is(self, load) -> None:
+        room = Desks(MemoryTradingLedger(), "coinbase")
+        opening = {"request_id": "req-open", "configuration": CONFIGURATION}
+        assert answer(load, room, request("PUT", "/accounts/live-1", opening))[0] == 200
+        assert answer(load, room, request("PUT", "/accounts/live-1", opening))[0] == 200
+        other = {**opening, "configuration": {**CONFIGURATION, "capital": "60000"}}
+        status, body = answer(load, room, request("PUT", "/accounts/live-1", other))
+        assert (status, body["error"]) == (409, "AccountDiffers")
+
+    @pytest.mark.parametrize(
+        ("change", "at"),
+        [
+            ({"capital": "-1"}, "configuration.capital"),
+            ({"kind": "hedge-fund"}, "configuration.kind"),
+            ({"policy": "yolo"}, "configuration.policy"),
+            ({"confirmed": "live"}, "configuration.confirmed"),
+            ({"venue": "paper"}, "body"),
+            ({"phase": "endgame"}, "body"),
+        ],
+    )
+    def test_a_configuration_that_cannot_be_is_422_and_nothing_is_opened(self, load, change: dict[str, str], at: str) -> None:
+        room = Desks(MemoryTradingLedger(), "coinbase")
+        body = {"request_id": "req-open", "configuration": CONFIGURATION | change}
+        status, found = answer(load, room, request("PUT", "/accounts/live-1", body))
+        assert (status, [one["at"] for one in found["wrong"]]) == (422, [at])
+        assert room.accounts() == ()
+
+    def test_words_that_do_not_fit_the_account_are_409_and_named(self, load) -> None:
+        room = Desks(MemoryTradingLedger(), "coinbase")
+        answer(load, room, request("PUT", f"/accounts/{ACCOUNT}", {"request_id": "req-open"}))
+        status, body = answer(
+            load, room, request("POST", f"/accounts/{ACCOUNT}/confirm", {"request_id": "say-1", "what": "live"})
+        )
+        assert (status, "'paper', 'withdrawn', 'ftmo-2step" in body["what"]) == (409, True)
+
+    def test_one_request_confirms_one_thing_of_one_person(self, load) -> None:
+        room = Desks(MemoryTradingLedger(), "coinbase")
+        answer(load, room, request("PUT", "/accounts/live-1", {"request_id": "req-open", "configuration": CONFIGURATION}))
+        said = {"request_id": "say-1", "what": "live"}
+        assert [answer(load, room, request("POST", "/accounts/live-1/confirm", said))[0] for _ in range(2)] == [200, 200]
+        other = request("POST", "/accounts/live-1/confirm", {**said, "what": "withdrawn"})
+        assert answer(load, room, other)[0] == 409
+        assert answer(load, room, request("POST", "/accounts/live-1/confirm", said, who=f"{WHO}-2"))[0] == 409
+
+    @pytest.mark.parametrize("path", ["/accounts", "/accounts/live-1/readiness"])
+    def test_nobody_unsigned_sees_them(self, load, path: str) -> None:
+        assert answer(load, Desks(MemoryTradingLedger(), "coinbase"), request("GET", path, who=None))[0] == 403
 
 
 class TestMonitorRisk:

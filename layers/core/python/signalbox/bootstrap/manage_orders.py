@@ -19,9 +19,10 @@ from signalbox.bootstrap.settings import TradingSettings
 from signalbox.events import BusEvent
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
+from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import AnyCommand
 from signalbox.trading.errors import AccountError
-from signalbox.trading.room import Handled, TradingRoom, instant_of
+from signalbox.trading.room import Handled, Standing, TradingRoom, instant_of
 from signalbox.trading.state import Desk
 
 OPENED_BY: Final = "deployment"  # as `who` of the accounts that the stage configures
@@ -55,6 +56,14 @@ class ManageOrders:
     def look(self, account: str, at: datetime) -> Desk:
         """Return an account as it is."""
         return retried(lambda: self.room.look(account, at), self.pause)
+
+    def standing(self, account: str, at: datetime) -> Standing:
+        """Return whether an account may trade live."""
+        return retried(lambda: self.room.standing(account, at), self.pause)
+
+    def listed(self) -> tuple[TradingAccount, ...]:
+        """Return every account, by name."""
+        return retried(self.room.accounts, self.pause)
 
     def watch(self, at: datetime) -> tuple[Handled, ...]:
         """Watch every account at a scheduled instant."""

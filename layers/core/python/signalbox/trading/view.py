@@ -11,7 +11,48 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.order import Order
 from signalbox.portfolio.account import snapshot
 from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.readiness import Confirmation, words_of
+from signalbox.trading.room import Standing
 from signalbox.trading.state import Desk, Trade
+
+
+def configuration_view(account: TradingAccount) -> dict[str, Any]:
+    """Return what an account is, without what it has."""
+    return {
+        "account": account.account,
+        "mode": account.mode.value,
+        "venue": account.venue,
+        "kind": account.kind.value,
+        "phase": account.ftmo_phase,
+        "currency": account.currency,
+        "capital": _text(account.capital),
+        "policy": account.policy.version,
+    }
+
+
+def readiness_view(standing: Standing) -> dict[str, Any]:
+    """Return whether an account may trade live: every reason against it with what mends it, and what is known for it."""
+    facts = standing.facts
+    model, compared = facts.model, facts.compared
+    return {
+        "account": facts.account.account,
+        "mode": facts.account.mode.value,
+        "venue": facts.account.venue,
+        "at": _iso(standing.at),
+        "is_ready": standing.readiness.is_green,
+        "reasons": [{"code": one.code.value, "found": one.found, "mend": one.mend} for one in standing.readiness.reasons],
+        "may_confirm": list(words_of(facts.account)),
+        "mode_set": _said(facts.mode_set),
+        "rules_confirmed": _said(facts.rules_confirmed),
+        "model": None if model is None else {"deployment": model.deployment, "stage": model.stage, "gates": dict(model.gates)},
+        "compared_at": None if compared is None else _iso(compared.at),
+        "newest_bar_closed_at": _iso(facts.newest_bar_closed_at),
+    }
+
+
+def _said(said: Confirmation | None) -> dict[str, str | None] | None:
+    return None if said is None else {"what": said.what, "who": said.who, "at": _iso(said.at)}
 
 
 def account_view(desk: Desk) -> dict[str, Any]:
@@ -21,6 +62,7 @@ def account_view(desk: Desk) -> dict[str, Any]:
     return {
         "account": account.account,
         "mode": account.mode.value,
+        "venue": account.venue,
         "kind": account.kind.value,
         "phase": account.ftmo_phase,
         "currency": account.currency,

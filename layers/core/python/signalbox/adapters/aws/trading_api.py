@@ -18,13 +18,15 @@ from pydantic import ValidationError
 
 from signalbox.errors import SignalboxError
 from signalbox.orders.errors import OrderError
+from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import COMMANDS, AnyCommand, check_clock
-from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError
-from signalbox.trading.room import Handled
+from signalbox.trading.errors import AccountDiffersError, AccountError, CommandError, OrderUnknownError
+from signalbox.trading.room import Handled, Standing
 from signalbox.trading.state import Desk
-from signalbox.trading.view import account_view, order_view
+from signalbox.trading.view import account_view, configuration_view, order_view, readiness_view
 
 _STATUSES: Final[tuple[tuple[type[SignalboxError], HTTPStatus], ...]] = (
+    (AccountDiffersError, HTTPStatus.CONFLICT),
     (AccountError, HTTPStatus.NOT_FOUND),
     (OrderUnknownError, HTTPStatus.NOT_FOUND),
     (CommandError, HTTPStatus.CONFLICT),
@@ -40,6 +42,12 @@ class Room(Protocol):
 
     def look(self, account: str, at: datetime) -> Desk:
         """Return an account as it is."""
+
+    def standing(self, account: str, at: datetime) -> Standing:
+        """Return whether an account may trade live."""
+
+    def listed(self) -> tuple[TradingAccount, ...]:
+        """Return every account, by name."""
 
 
 def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901 - a function a route
@@ -83,6 +91,20 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     @api.put("/accounts/<account>")
     def open_account(account: str) -> Response[str]:
         return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "open", "account": account}).desk))
+
+    @api.post("/accounts/<account>/confirm")
+    def confirm(account: str) -> Response[str]:
+        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "confirm", "account": account}).desk))
+
+    @api.get("/accounts")
+    def listed() -> Response[str]:
+        _principal(api)
+        return _answer(HTTPStatus.OK, {"accounts": [configuration_view(account) for account in room.listed()]})
+
+    @api.get("/accounts/<account>/readiness")
+    def ready(account: str) -> Response[str]:
+        _principal(api)
+        return _answer(HTTPStatus.OK, readiness_view(room.standing(account, _now(api))))
 
     @api.get("/accounts/<account>")
     def look(account: str) -> Response[str]:
