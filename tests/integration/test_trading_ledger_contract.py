@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Protocol
 
 import pytest
 
+from signalbox.adapters.postgres.errors import LedgerRefusedError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.market.candles import Candle
@@ -22,11 +23,13 @@ from signalbox.portfolio.entries import Funding, Transfer
 from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.risk.protections import EquityPoint, Exit
 from signalbox.risk.snapshot import Lock
-from signalbox.signals.signal import Signal
-from signalbox.trading.changes import NOTHING, Changes
+from signalbox.signals.model import DeployedModel
+from signalbox.signals.signal import DeploymentStage, Signal, Thresholds
+from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountError
 from signalbox.trading.memory import Memory
 from signalbox.trading.ports import TradingLedger
+from signalbox.trading.readiness import Confirmation, ModelStanding
 from signalbox.trading.state import Desk, Mark, TradeState, opened
 from tests.builders import BTC, ETH, NOON, candle, candles, minutes
 from tests.fakes.memory_trading import MemoryTradingDatabase, MemoryTradingLedger
@@ -46,6 +49,7 @@ from tests.integration.trading_samples import (
     terms,
     trade_of,
 )
+from tests.unit.signals.test_cycle import FixedScorer
 
 pytestmark = pytest.mark.integration
 
@@ -58,6 +62,8 @@ class TradingWorld(Protocol):
     def add_candles(self, venue: str, candles: Sequence[Candle]) -> None: ...
 
     def add_signal(self, signal: Signal) -> None: ...
+
+    def add_model(self, model: DeployedModel, decided_at: datetime) -> None: ...
 
 
 class MemoryTradingWorld:
@@ -72,6 +78,10 @@ class MemoryTradingWorld:
 
     def add_signal(self, signal: Signal) -> None:
         self._database.tiers[signal.symbol, signal.decided_at, signal.deployment] = signal.tier.value
+        self._database.decided[signal.decided_at, signal.deployment] = signal.stage.value
+
+    def add_model(self, model: DeployedModel, decided_at: datetime) -> None:
+        self._database.add_model(model.deployment, model.stage.value, model.gates, decided_at)
 
 
 class PostgresTradingWorld:
@@ -89,6 +99,10 @@ class PostgresTradingWorld:
     def add_signal(self, signal: Signal) -> None:
         with self._ledger().transaction() as tx:
             tx.add_signal(signal)
+
+    def add_model(self, model: DeployedModel, decided_at: datetime) -> None:
+        with self._ledger().transaction() as tx:
+            tx.add_deployed_model(model, decided_at)
 
     def _ledger(self) -> PostgresLedger:
         return PostgresLedger(self._stack.enter_context(app_source(self._server, self._name)))
@@ -379,3 +393,65 @@ def test_account_stopped_after_one_trade_may_begin_the_next_of_its_symbol_in_one
     ended = replace(first, state=TradeState.ABANDONED)
     saved(ledger, one, two, Changes(trades=(replace(first, stop_loss=Decimal(1)), second, ended)))
     assert loaded(ledger).trades == two.trades
+
+
+def model_of(deployment: str, stage: str, bundle: str, gates: Mapping[str, str]) -> DeployedModel:
+    return DeployedModel(deployment, DeploymentStage(stage), FixedScorer(), Thresholds(0.03, 0.08), 60, bundle, gates)
+
+
+def standing(ledger: TradingLedger, at: datetime, decided_by: tuple[str, str] | None = None) -> ModelStanding | None:
+    with ledger.transaction(ACCOUNT.account) as tx:
+        return tx.standing(at, decided_by)
+
+
+def test_what_people_confirm_is_kept_by_its_own_instant_once_a_request(ledger: TradingLedger) -> None:
+    desk = loaded(ledger)
+    late, early = Confirmation("bo", NOON, "withdrawn", "req-1"), Confirmation("anna", NOON - minutes(5), "live", "req-2")
+    for said in (late, early, late):
+        saved(ledger, desk, desk, Changes(confirmations=(said,)))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert tx.confirmations() == (early, late)
+    with pytest.raises(LedgerRefusedError, match="req-1"):
+        saved(ledger, desk, desk, Changes(confirmations=(replace(late, what="live"),)))
+    ledger.open_account(OTHER, NOON, "anna")
+    with ledger.transaction(OTHER.account) as tx:
+        assert tx.confirmations() == ()
+
+
+def test_standing_is_of_the_model_that_decided_last_or_of_the_one_asked_about(world: TradingWorld, ledger: TradingLedger) -> None:
+    assert standing(ledger, NOON) is None
+    world.add_model(model_of("old", "active", "b", {"G0": "pass", "G1": "fail", "G2": "not evaluated"}), NOON - minutes(10))
+    world.add_model(model_of("new", "shadow", "b", {"G0": "pass"}), NOON)
+    world.add_signal(replace(SIGNAL, deployment="old", stage=DeploymentStage.ACTIVE, decided_at=NOON - minutes(5)))
+    world.add_signal(replace(SIGNAL, deployment="new"))
+    old = ModelStanding("old", "active", {"G0": True, "G1": False})
+    assert standing(ledger, NOON) == ModelStanding("new", "shadow", {"G0": True})
+    assert standing(ledger, NOON - minutes(1)) == old
+    assert standing(ledger, NOON, ("old", "active")) == old
+    assert standing(ledger, NOON, ("new", "active")) is None  # it never decided in this stage
+    assert standing(ledger, NOON - minutes(1), ("new", "shadow")) is None
+    assert standing(ledger, NOON, ("nobody", "active")) is None
+
+
+def test_a_name_given_to_several_bundles_passes_what_all_of_them_pass(world: TradingWorld, ledger: TradingLedger) -> None:
+    passed = {"G0": "pass", "G1": "pass", "G2": "pass"}
+    world.add_model(model_of("m", "active", "good", passed), NOON)
+    world.add_model(model_of("m", "active", "bad", {"G0": "pass", "G1": "fail", "G2": "not evaluated"}), NOON)
+    assert standing(ledger, NOON, ("m", "active")) == ModelStanding("m", "active", {"G0": True, "G1": False})
+
+
+def test_differences_are_those_of_the_account_since_an_instant(ledger: TradingLedger) -> None:
+    desk = loaded(ledger)
+    lines = (
+        RiskEvent(RiskEventKind.DIFFERENCE, "k1", NOON - minutes(1), "TRADE_UNKNOWN", detail="t0"),
+        RiskEvent(RiskEventKind.DIFFERENCE, "k2", NOON, "POSITION_DIFFERS", detail="BTC-USD"),
+        RiskEvent(RiskEventKind.EVENT_REFUSED, "k3", NOON + minutes(1), "OVERFILL", detail="order"),
+        RiskEvent(RiskEventKind.RECONCILED, "k4", NOON + minutes(1), "OrderFilled", detail="order"),
+    )
+    saved(ledger, desk, desk, Changes(risk=lines))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert list(tx.differences(NOON)) == ["POSITION_DIFFERS BTC-USD", "OVERFILL order"]
+        assert list(tx.differences(NOON + minutes(2))) == []
+    ledger.open_account(OTHER, NOON, "anna")
+    with ledger.transaction(OTHER.account) as tx:
+        assert list(tx.differences(NOON)) == []
