@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from local.backtest_command import backtest
 from local.bench_app import bench_app
 from local.data_commands import collect, data_app
 from local.evaluate_command import evaluate
@@ -107,6 +108,7 @@ def train(  # noqa: PLR0917 - typer passes by keyword
 
 app.command()(collect)
 app.command()(evaluate)
+app.command()(backtest)
 app.command()(report)
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")

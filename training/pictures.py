@@ -22,12 +22,12 @@ svg text.key{stroke:none}svg text.cell{text-anchor:middle;font-size:10px;fill:#1
 """
 _WIDTH: Final = 520.0
 _HEIGHT: Final = 340.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 14.0, 12.0, 36.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 12.0, 36.0
 _MIN_CELL: Final = 20  # signals, below which an hour has no colour
 
 
 @dataclass(frozen=True, slots=True)
-class _Plane:
+class Plane:
     """A chart's area; maps values to places."""
 
     x: tuple[float, float]
@@ -36,9 +36,9 @@ class _Plane:
     height: float = _HEIGHT
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        right = (x - self.x[0]) / (self.x[1] - self.x[0]) * (self.width - _LEFT - _RIGHT)
-        up = (y - self.y[0]) / (self.y[1] - self.y[0]) * (self.height - _TOP - _BOTTOM)
-        return _LEFT + right, self.height - _BOTTOM - up
+        right = (x - self.x[0]) / (self.x[1] - self.x[0]) * (self.width - LEFT - RIGHT)
+        up = (y - self.y[0]) / (self.y[1] - self.y[0]) * (self.height - TOP - BOTTOM)
+        return LEFT + right, self.height - BOTTOM - up
 
     def path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
         places = (self.at(x, y) for x, y in zip(xs, ys, strict=True))
@@ -50,14 +50,14 @@ class _Plane:
 
     def frame(self, label: str, body: str, *, names: tuple[str, str], ticks: Sequence[tuple[float, str]], form: str) -> str:
         parts = []
-        for value in _ticks(*self.y):
+        for value in round_ticks(*self.y):
             x, y = self.at(self.x[0], value)
             parts.append(self.line((self.x[0], value), (self.x[1], value), "grid"))
             parts.append(f'<text x="{x - 6:.0f}" y="{y + 4:.0f}" text-anchor="end">{value:{form}}</text>')
         for value, name in ticks:
             x, y = self.at(value, self.y[0])
             parts.append(f'<text x="{x:.0f}" y="{y + 15:.0f}" text-anchor="middle">{text(name)}</text>')
-        middle = (_LEFT + self.width - _RIGHT) / 2
+        middle = (LEFT + self.width - RIGHT) / 2
         parts.append(f'<text x="{middle:.0f}" y="{self.height - 4:.0f}" text-anchor="middle">{text(names[0])}</text>')
         parts.append(
             f'<text transform="translate(11 {self.height / 2:.0f}) rotate(-90)" text-anchor="middle">{text(names[1])}</text>'
@@ -76,7 +76,7 @@ def reliability_svg(bins: Sequence[ReliabilityBin]) -> str:
     edge = (max(0.0, np.floor(low * 20) / 20), min(1.0, np.ceil(high * 20) / 20))
     spread = max(max(c for c, _ in known) - min(c for c, _ in known), 0.02)
     across = (min(c for c, _ in known) - 0.1 * spread, max(c for c, _ in known) + 0.1 * spread)
-    plane = _Plane(across, edge)
+    plane = Plane(across, edge)
     ideal = (max(across[0], edge[0]), min(across[1], edge[1]))
     parts = [plane.line((ideal[0], ideal[0]), (ideal[1], ideal[1]), "ideal")]
     for confidence, precision in known:
@@ -85,7 +85,7 @@ def reliability_svg(bins: Sequence[ReliabilityBin]) -> str:
         interval = f"[{precision.low:.1%}, {precision.high:.1%}]"
         told = f"said {confidence:.1%}, came true {precision.value:.1%} {interval}, n = {precision.n}"
         parts.append(f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{told}</title></circle>')
-    ticks = [(value, f"{value:.1%}") for value in _ticks(*across)]
+    ticks = [(value, f"{value:.1%}") for value in round_ticks(*across)]
     return plane.frame(
         "reliability of issued signals",
         "".join(parts),
@@ -100,7 +100,7 @@ def coverage_svg(points: Sequence[CoveragePoint], asked: float, issued_coverage:
     values = [point for point in points if point.precision.n]
     low = min(0.5, *(point.precision.low for point in values))
     high = max(asked, *(point.precision.high for point in values))
-    plane = _Plane((-2.0, 0.0), (np.floor(low * 20) / 20, np.ceil(high * 20) / 20))
+    plane = Plane((-2.0, 0.0), (np.floor(low * 20) / 20, np.ceil(high * 20) / 20))
     xs = [float(np.log10(point.coverage)) for point in values]
     band = plane.path([*xs, *xs[::-1]], [*(p.precision.low for p in values), *(p.precision.high for p in values[::-1])])
     parts = [
@@ -129,13 +129,13 @@ def equity_svg(equity: Equity, cost: str) -> str:
     series: Mapping[str, list[float]] = {"before costs": equity.gross, f"after {cost}": equity.net[cost]}
     low, high = min(min(s) for s in series.values()), max(max(s) for s in series.values())
     pad = max(0.05 * (high - low), 0.5)
-    plane = _Plane((0.0, len(equity.days) - 1.0), (min(low, 0.0) - pad, max(high, 0.0) + pad), width=1040.0)
+    plane = Plane((0.0, len(equity.days) - 1.0), (min(low, 0.0) - pad, max(high, 0.0) + pad), width=1040.0)
     parts = [plane.line((0.0, 0.0), (plane.x[1], 0.0), "axis")]
     for i, (name, values) in enumerate(series.items()):
         points = plane.path(list(range(len(values))), values)
         parts.append(f'<polyline class="line c{i % 3}" style="fill:none" points="{points}"/>')
         key = f"{name}: {values[-1]:+.1f} %"
-        parts.append(f'<text class="key c{i % 3}" x="{_LEFT + 10 + 240 * i:.0f}" y="{_TOP - 1:.0f}">{text(key)}</text>')
+        parts.append(f'<text class="key c{i % 3}" x="{LEFT + 10 + 240 * i:.0f}" y="{TOP - 1:.0f}">{text(key)}</text>')
     months = [(i, list(group)) for i, (_, group) in enumerate(groupby(enumerate(equity.days), lambda day: day[1][:7]))]
     every = -(-len(months) // 12)
     ticks = [(float(group[0][0]), group[0][1][:7]) for i, group in months if i % every == 0 and len(group) > 7]
@@ -180,7 +180,7 @@ def _heat(precision: float) -> str:
     return f"rgb({red},{green},{blue})"
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Return four to ten round values within."""
     rough = (high - low) / 5.0
     scale = 10.0 ** np.floor(np.log10(rough))

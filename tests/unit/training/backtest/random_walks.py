@@ -1,0 +1,118 @@
+"""Random walks with gaps and jumps, signals on them, and the account brought through them as the deployed functions do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import numpy as np
+
+from signalbox.events import SignalGenerated
+from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
+from signalbox.trading import steps
+from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
+from signalbox.trading.state import Desk, opened
+from training.backtest.record import Record
+from training.backtest.tape import CYCLE_MINUTES, Tape
+
+BTC, ETH, SOL = Symbol("BTC-USD"), Symbol("ETH-USD"), Symbol("SOL-USD")
+SYMBOLS = (BTC, ETH, SOL)
+BEGIN = datetime(2024, 3, 29, 12, 0, tzinfo=UTC)  # before a change of clocks in Prague
+WITH_TARGET = DIR60_STANDARD.model_copy(update={"target_volatilities": Decimal(2), "version": "with-target.1"})
+BOLD = DIR60_STANDARD.model_copy(
+    update={"risk_fraction": Decimal("0.02"), "max_notional_fraction": Decimal(1), "version": "bold.1"}
+)  # loses enough to meet every limit
+WARM_UP = 300
+
+
+def walk_bars(
+    seed: int, minutes: int, *, minute_bps: float, gaps: Sequence[tuple[int, int, int]] = (), jump_every: int = 0
+) -> list[Bars]:
+    """Three symbols of `minutes` bars from BEGIN. gaps: (symbol, first minute, length); symbol 3 is all of them.
+
+    jump_every: minutes after which all open elsewhere, by 8 % up and down in turns, beyond any stop.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for i, symbol in enumerate(SYMBOLS):
+        price = [60_000.0, 3_000.0, 100.0][i]
+        common = rng.normal(0.0, minute_bps / 1e4, minutes) * rng.choice([0.5, 1.0, 4.0], minutes, p=[0.5, 0.45, 0.05])
+        close = np.round(price * np.exp(np.cumsum(common)), 2)
+        first = np.concatenate([[price], close[:-1]])
+        if jump_every:
+            level = np.where(np.arange(minutes) // jump_every % 2, 1.08, 1.0)
+            close, first = np.round(close * level, 2), np.round(first * level, 2)
+        reach = np.abs(rng.normal(0.0, minute_bps / 2e4, (2, minutes)))
+        high = np.round(np.maximum(first, close) * (1 + reach[0]) + 0.005, 2)
+        low = np.round(np.minimum(first, close) * (1 - reach[1]) - 0.005, 2)
+        kept = np.ones(minutes, dtype=bool)
+        for which, at, length in gaps:
+            if which in {i, len(SYMBOLS)}:
+                kept[at : at + length] = False
+        times = to_ms(BEGIN) + np.arange(minutes) * MINUTE_MS
+        columns = (first, np.maximum(high, np.maximum(first, close)), np.minimum(low, np.minimum(first, close)), close)
+        volume = np.full(minutes, 5.0)
+        found.append(Bars(symbol, times[kept], *(column[kept] for column in columns), volume[kept]))
+    return found
+
+
+def walk_signals(tape: Tape, seed: int, *, share: float) -> list[SignalGenerated]:
+    """A signal at `share` of the cycles of each symbol that has its newest bar, some of them held back."""
+    rng = np.random.default_rng(seed + 1)
+    found = []
+    for at in range(WARM_UP, tape.minutes, CYCLE_MINUTES):
+        for row, symbol in enumerate(tape.symbols):
+            draw, side, kind = rng.random(3)
+            if draw > share or np.isnan(tape.close[row, at - 1]):
+                continue
+            held_back = "RATE" if kind > 0.8 else None
+            found.append(
+                SignalGenerated(
+                    symbol=symbol,
+                    decided_at=tape.instant(at),
+                    deployment="walk",
+                    stage="shadow",
+                    direction="BUY" if side > 0.5 else "SELL",
+                    tier="HIGH" if kind < 0.4 else "MEDIUM",
+                    issued=held_back is None,
+                    held_back=held_back,
+                    late=False,
+                    probability_up=0.6 if side > 0.5 else 0.4,
+                    confidence=0.6,
+                    price=tape.price(symbol, at),
+                    horizon_minutes=60,
+                    schema_name="s",
+                    schema_hash="h",
+                )
+            )
+    return found
+
+
+def account(kind: str, policy: object = DIR60_STANDARD) -> TradingAccount:
+    """A paper account by its name."""
+    return account_named(kind, market="coinbase", policy=policy)  # type: ignore[arg-type]
+
+
+def deployed(
+    tape: Tape, signals: Sequence[SignalGenerated], of: TradingAccount, start: int, end: int
+) -> tuple[Desk, Record, dict[int, Decimal]]:
+    """Every cycle watches all its bars, then every signal watches and enters: what the room does. Also balance by cycle."""
+    desk, record, balance = opened(of, tape.instant(start)), Record(), {}
+    due: dict[int, list[SignalGenerated]] = {}
+    for signal in signals:
+        due.setdefault(tape.minute(signal.decided_at), []).append(signal)
+    for cycle in range(start + CYCLE_MINUTES, end + 1, CYCLE_MINUTES):
+        at = tape.instant(cycle)
+        for signal in (None, *due.get(cycle, ())):
+            since = start if desk.watched_until is None else tape.minute(desk.watched_until)
+            after, changes = steps.watch(desk, tape.candles(since, cycle), at)
+            record.take(desk, after, changes)
+            desk = after
+            if signal is not None:
+                bars = tape.known_bars(Symbol(signal.symbol), cycle, steps.ENTRY_BARS)
+                after, changes = steps.enter(desk, signal, bars, at)
+                record.take(desk, after, changes)
+                desk = after
+        balance[cycle] = desk.books.balance
+    return desk, record, balance

@@ -1,0 +1,240 @@
+"""`signalbox backtest`: a bundle's signals on an account of a name, over a period of candles."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from signalbox.inference import BundleManifest, load_bundle
+from signalbox.market.candles import ONE_MINUTE, MarketDataError, from_ms, to_ms
+from signalbox.market.clock import CYCLE
+from signalbox.signals.cycle import STANDARD
+from signalbox.signals.rate_limit import SignalLimits
+from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
+from signalbox.trading.errors import AccountError
+from training.backtest.decisions import Decisions, decide
+from training.backtest.engine import Ending, Plan, Run, run
+from training.backtest.figures import Figures, figures_of
+from training.backtest.starts import Passing, attempt, start_dates
+from training.backtest.tape import Tape
+from training.candles import CandleSeries, find_candle_files
+from training.dataset import build_dataset
+from training.evaluate import read_all
+from training.history import Overlap, overlap_of, read_history
+from training.progress import Progress, each_of
+from training.splits import Span
+
+MARKET: Final = "coinbase"  # the venue of the stage whose account it is
+STARTS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRequest:
+    """What to run on what. start, end: aware five-minute boundaries; decisions lie in (start, end]; None is no bound.
+
+    starts: how many start dates the probability of passing is made of; 0 is none. phase: of the prop-firm rules.
+    """
+
+    bundle: Path
+    data: Path
+    account: str = "ftmo-2step-100k"
+    start: datetime | None = None
+    end: datetime | None = None
+    starts: int = STARTS
+    phase: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast it was."""
+
+    decisions_a_second: float  # scored, classified and limited
+    seconds_of_account: float
+    trades_a_second: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BacktestResult:
+    """What came of it, with everything it was made of."""
+
+    manifest: BundleManifest
+    account: TradingAccount
+    start: datetime
+    end: datetime
+    decisions: Decisions
+    run: Run
+    figures: Figures
+    passing: Passing | None
+    overlap: Overlap
+    sources: tuple[CandleSeries, ...]
+    speed: Speed
+
+    @property
+    def headline(self) -> str:
+        """The first line: money, then the model, then the rules."""
+        return " ".join((self._seen(), self._money(), self._model(), self._outcome())).strip()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report; docs/backtest.md describes it."""
+        found = self.run
+        return {
+            "headline": self.headline,
+            "bundle": self.manifest.name,
+            "gates": {gate.value: verdict.value for gate, verdict in self.manifest.gates.items()},
+            "qualifies": self.manifest.passes_promotion,
+            "seen_before": self.overlap.to_json(),
+            "account": self.account.model_dump(mode="json"),
+            "limits": self.account.limits.version,
+            "rules": None if self.account.rules is None else self.account.rules.version,
+            "period": {"start": self.start.isoformat(), "end": self.end.isoformat()},
+            "symbols": list(self.decisions.symbols),
+            "decisions": len(self.decisions),
+            "outcome": {
+                "ending": found.ending.value,
+                "at": found.ended_at.isoformat(),
+                "halts": [{"level": h.level.value, "why": h.why, "since": h.since.isoformat()} for h in found.record.halts],
+                "open_trades": len(found.desk.trades),
+            },
+            "figures": self.figures.to_json(),
+            "passing": None if self.passing is None else self.passing.to_json(),
+            "equity": [[row.at.isoformat(), str(row.balance), str(row.equity)] for row in found.record.equity],
+            "days": [
+                {
+                    "date": day.date.isoformat(),
+                    "baseline": str(day.baseline),
+                    "daily_limit": str(day.daily_limit),
+                    "closing_balance": str(day.closing_balance),
+                    "worst_equity": str(day.worst_equity),
+                }
+                for day in found.record.days
+            ],
+            "sources": [{"name": source.name, "sha256": source.sha256()} for source in self.sources],
+            "speed": {
+                "decisions_a_second": round(self.speed.decisions_a_second),
+                "seconds_of_account": round(self.speed.seconds_of_account, 2),
+                "trades_a_second": round(self.speed.trades_a_second),
+                "minutes_watched": found.watched,
+            },
+        }
+
+    def _seen(self) -> str:
+        if not self.overlap.in_sample:
+            return ""
+        return f"IN-SAMPLE: the model was made with {self.overlap.days:.0f} days of this period, so nothing here proves anything."
+
+    def _money(self) -> str:
+        change, trades = self.figures.change, self.figures.whole.trades
+        if not trades:
+            return "No money was made or lost: not one trade was closed."
+        verb = "lost" if change < 0 else "made"
+        return f"Money was {verb} after costs: {change:+.2%} of the capital in {trades:,} trades."
+
+    def _model(self) -> str:
+        failed = [gate.value for gate, verdict in self.manifest.gates.items() if verdict.value != "pass"]
+        if self.manifest.passes_promotion:
+            told = f" ({', '.join(failed)} not passed)" if failed else ""
+            return f"The model passed the gates that promote it{told}; a backtest deploys it as shadow all the same."
+        return f"The model runs in shadow only: it does not pass {', '.join(failed)}."
+
+    def _outcome(self) -> str:
+        at = f"{self.run.ended_at:%Y-%m-%d}"
+        match self.run.ending:
+            case Ending.BREACHED:
+                return f"The account broke a loss rule on {at}."
+            case Ending.EXHAUSTED:
+                return f"On {at} so little was left above our own stop that no order passed the checks any more."
+            case Ending.HALTED:
+                return f"The kill switch was set on {at} and nobody resumes in a backtest."
+            case _:
+                return ""
+
+
+def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimits = STANDARD) -> BacktestResult:
+    """Run an account through a period. Raises BundleError, MarketDataError, AccountError, TradingError."""
+    ensemble = load_bundle(request.bundle)
+    account = _account(request)
+    progress.stage("read candles", 0.06)
+    files = find_candle_files(request.data)
+    history = timedelta(minutes=2 * ensemble.history_bars + 1440)
+    bars = read_all(files, None if request.start is None else request.start - history, request.end, progress)
+    tape = Tape.of(bars)
+    start, end = _period(request, tape)
+    progress.stage("features", 0.10)
+    data = build_dataset(ensemble.schema, bars, each_of(progress, len(bars)), window_bars=ensemble.window_bars, unjudged=True)
+    progress.stage("signals", 0.12)
+    began = time.monotonic()
+    decisions = decide(
+        ensemble,
+        data,
+        tape,
+        request.bundle.resolve().name,
+        start_ms=to_ms(start),
+        end_ms=to_ms(end),
+        limits=limits,
+        tell=progress.advance,
+    )
+    if not len(decisions):
+        raise MarketDataError(
+            f"{request.data}: no decision after {start:%Y-%m-%d %H:%M} and up to {end:%Y-%m-%d %H:%M} has its features; "
+            f"they need {ensemble.history_bars} minutes before"
+        )
+    scored = time.monotonic()
+    progress.stage("account", 0.12)
+
+    def told(fraction: float, trades: int) -> None:
+        progress.advance(fraction)
+        progress.detail(f"{trades:,} trades")
+
+    found = run(tape, decisions.signals, Plan(account, tape.minute(start), tape.minute(end)), told)
+    traded = time.monotonic()
+    passing = None
+    if account.rules is not None and request.starts:
+        progress.stage("start dates", 0.55)
+        dates = start_dates(start, end, request.starts)
+        if dates:
+            passing = attempt(tape, decisions.signals, account, dates, end=tape.minute(end), tell=progress.advance)
+    progress.stage("figures", 0.05)
+    seen = overlap_of(Span(to_ms(start), to_ms(end)), read_history(request.bundle, ensemble.manifest).seen)
+    return BacktestResult(
+        ensemble.manifest,
+        account,
+        start,
+        end,
+        decisions,
+        found,
+        figures_of(tape, decisions.signals, found, ensemble.manifest.label.horizon_minutes),
+        passing,
+        seen,
+        files,
+        Speed(len(decisions) / max(scored - began, 1e-9), traded - scored, len(found.record.trades) / max(traded - scored, 1e-9)),
+    )
+
+
+def _account(request: BacktestRequest) -> TradingAccount:
+    account = account_named(request.account, market=MARKET, policy=DIR60_STANDARD)
+    if request.phase is None:
+        return account
+    if account.rules is None or request.phase not in {phase.name for phase in account.rules.phases}:
+        known = "none" if account.rules is None else ", ".join(phase.name for phase in account.rules.phases)
+        raise AccountError(f"--phase: expected a phase of {account.account} ({known}), was {request.phase}")
+    return TradingAccount.model_validate({**account.model_dump(), "ftmo_phase": request.phase})
+
+
+def _period(request: BacktestRequest, tape: Tape) -> tuple[datetime, datetime]:
+    """Return the period asked for, or what the candles cover, on five-minute boundaries."""
+    step = CYCLE // ONE_MINUTE
+    start = request.start or from_ms(tape.first_ms)
+    end = request.end or tape.instant(tape.minutes // step * step)
+    for name, instant in (("--start", start), ("--end", end)):
+        if tape.minute(instant) % step or instant.second or instant.microsecond:
+            raise MarketDataError(f"{name}: expected a five-minute boundary, was {instant.isoformat()}")
+    last = tape.instant(tape.minutes // step * step)
+    start, end = max(start, tape.instant(0)), min(end, last)
+    if start >= end:
+        raise MarketDataError(
+            f"expected --start before --end and candles between them, was {start.isoformat()} and {end.isoformat()}"
+        )
+    return start, end

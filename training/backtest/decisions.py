@@ -1,0 +1,131 @@
+"""What the five-minute cycle would have decided, for years at once: probabilities, directions, tiers, and what is held back.
+
+Rows, windows and gaps are those of the training data (dataset.py), which are those of the cycle; the hourly limits are the
+cycle's own (signals/rate_limit.py). A decision whose outcome is not known yet is a decision all the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signalbox.events import SignalGenerated
+from signalbox.inference.ensemble import Ensemble
+from signalbox.market.candles import MINUTE_MS, Symbol
+from signalbox.signals.cycle import STANDARD, announcement
+from signalbox.signals.rate_limit import WINDOW, Issued, SignalLimits, limit_rate
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Thresholds, Tier, classify
+from training.backtest.tape import Tape
+from training.dataset import Dataset
+from training.scoring import Scored, score
+
+STAGE: Final = DeploymentStage.SHADOW  # what `signalbox demo` deploys a bundle as
+_WORKERS: Final = 16
+_PARTS_A_WORKER: Final = 25  # so that progress moves
+_WINDOW_MS: Final = WINDOW // timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """Every decision of a period, and the signals among them that say to do something, held back or not.
+
+    at_ms, symbol (index into `symbols`), probability_up: (n,), in time order, then by symbol.
+    signals: of direction BUY or SELL, in that order; `held_back` names the hourly limit that kept one.
+    """
+
+    symbols: tuple[Symbol, ...]
+    at_ms: NDArray[np.int64]
+    symbol: NDArray[np.int64]
+    probability_up: NDArray[np.float64]
+    signals: tuple[SignalGenerated, ...]
+
+    def __len__(self) -> int:
+        return int(self.at_ms.shape[0])
+
+    @property
+    def held_back(self) -> dict[str, int]:
+        """How many signals each limit kept."""
+        return dict(Counter(signal.held_back for signal in self.signals if signal.held_back))
+
+    def since(self, start: datetime) -> tuple[SignalGenerated, ...]:
+        """Return the signals decided after an instant."""
+        return tuple(signal for signal in self.signals if signal.decided_at > start)
+
+
+def decide(
+    ensemble: Ensemble,
+    data: Dataset,
+    tape: Tape,
+    deployment: str,
+    *,
+    start_ms: int,
+    end_ms: int,
+    limits: SignalLimits = STANDARD,
+    tell: Callable[[float], None] = lambda _: None,
+) -> Decisions:
+    """Return the decisions with start < decided_at <= end, as the cycle makes them when it begins at `start`."""
+    chosen = data.select((data.decided_at_ms > start_ms) & (data.decided_at_ms <= end_ms))
+    scored = _scored(ensemble, chosen, tell)
+    rows = np.flatnonzero(scored.issued)
+    found: list[SignalGenerated] = []
+    hour: list[tuple[int, Issued]] = []
+    thresholds = Thresholds(ensemble.thresholds.issue_margin, ensemble.thresholds.high_margin)
+    horizon = ensemble.manifest.label.horizon_minutes
+    for at_ms, own in groupby(rows.tolist(), key=lambda row: int(chosen.decided_at_ms[row])):
+        hour = [one for one in hour if one[0] > at_ms - _WINDOW_MS]
+        cycle = tuple(
+            _signal(chosen, row, float(scored.probability_up[row]), tape, deployment=deployment, thresholds=thresholds)
+            for row in own
+        )
+        for signal in limit_rate(cycle, (issued for _, issued in hour), limits):
+            if signal.issued:
+                hour.append((at_ms, Issued(signal.symbol, signal.decided_at, signal.tier)))
+            found.append(announcement(signal, horizon))
+    return Decisions(chosen.symbols, chosen.decided_at_ms, chosen.symbol, scored.probability_up, tuple(found))
+
+
+def _scored(ensemble: Ensemble, data: Dataset, tell: Callable[[float], None]) -> Scored:
+    """Score in as many threads as there are cores: the graphs run outside the interpreter's lock, one thread each."""
+    workers = min(os.cpu_count() or 1, _WORKERS)
+    rows = [part for part in np.array_split(np.arange(len(data)), workers * _PARTS_A_WORKER) if part.shape[0]]
+    found: list[NDArray[np.float64]] = []
+    with ThreadPoolExecutor(workers) as pool:
+        for part in pool.map(lambda own: score(ensemble, data.select(own)).probability_up, rows):
+            found.append(part)
+            tell(len(found) / len(rows))
+    return Scored.of(data, np.concatenate(found) if found else np.empty(0), ensemble.thresholds)
+
+
+def _signal(data: Dataset, row: int, probability: float, tape: Tape, *, deployment: str, thresholds: Thresholds) -> Signal:
+    """Return a signal that takes a side. HOLDs take no part in the limits and move no account."""
+    minute = (int(data.decided_at_ms[row]) - tape.first_ms) // MINUTE_MS
+    direction, tier = classify(probability, thresholds)
+    symbol = data.symbols[int(data.symbol[row])]
+    return Signal(
+        symbol=symbol,
+        decided_at=tape.instant(minute),
+        deployment=deployment,
+        stage=STAGE,
+        direction=direction,
+        tier=tier,
+        probability_up=probability,
+        price=tape.price(symbol, minute),
+        late=False,
+        schema_name=data.schema.name,
+        schema_hash=data.schema.hash,
+        features=(),
+    )
+
+
+def directions(decisions: Decisions, thresholds: Thresholds) -> list[tuple[Direction, Tier]]:
+    """Return the direction and tier of every decision, HOLDs included."""
+    return [classify(float(p), thresholds) for p in decisions.probability_up.tolist()]

@@ -1,0 +1,286 @@
+"""One account brought through a tape of candles and a list of signals by the deployed steps, `watch` and `enter`.
+
+Nothing here fills, sizes, judges or books. What is here is the choice of the minutes that are watched: with `every_bar` all
+of them, at every five-minute cycle, as the deployed functions do; else those of scan.py. Both leave the same trades, days,
+refusals and halts (a property test). What is left out: an equity snapshot at every cycle.
+
+The drawdown protection remembers the equity of every minute at stake. Its memory is not kept up while minutes are left out;
+so where equity comes near what it acts on, the run goes back more than its window and watches every bar from there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from signalbox.events import SignalGenerated
+from signalbox.market.candles import Symbol
+from signalbox.risk.ftmo.state import AccountStatus
+from signalbox.risk.protections import STANDARD
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading import steps
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.snapshot import equity_of
+from signalbox.trading.state import Desk, opened
+from signalbox.trading.watching import Candles
+from training.backtest.exhaustion import is_exhausted, least_entries
+from training.backtest.record import Mark, Record
+from training.backtest.scan import Levels, Stretch, is_quiet, levels_of, may_lock, stretch, worst_minutes
+from training.backtest.tape import CYCLE_MINUTES, Tape
+
+_MEMORY: Final = STANDARD.drawdown_lookback_minutes + 180  # minutes; a memory that was not kept up may reach back a trade more
+_CHECKPOINT_EVERY: Final = 360  # minutes
+_EVERY_BAR_FOR: Final = 360  # minutes, once equity has come near
+_TELL_EVERY: Final = 256  # signals
+
+
+class Ending(StrEnum):
+    """Why a run ended."""
+
+    END_OF_DATA = "END_OF_DATA"
+    TARGET_REACHED = "TARGET_REACHED"
+    BREACHED = "BREACHED"  # a loss rule broke: final
+    HALTED = "HALTED"  # the kill switch is set, nothing is open, and nobody resumes
+    EXHAUSTED = "EXHAUSTED"  # nothing is open, and so little is left above our own stop that no order can pass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run. start, end: minute counts; the account is opened at `start`, decisions lie in (start, end].
+
+    every_bar: watch all of them. stop_at_target: end when every objective of the phase is met. stop_when_over: end when
+    nothing can be traded any more; the signals after that are counted, not refused one by one.
+    """
+
+    account: TradingAccount
+    start: int
+    end: int
+    every_bar: bool = False
+    stop_at_target: bool = False
+    stop_when_over: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of it. `signals_after`: issued, after the run was over and before the end of the period."""
+
+    desk: Desk
+    record: Record
+    ending: Ending
+    ended_at: datetime
+    signals_after: int
+    watched: int  # calls of `watch`
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    minute: int
+    desk: Desk
+    next_signal: int
+    mark: Mark
+    is_whole: bool  # the memory of the protections: every bar before it was watched, as far back as they remember
+
+
+def run(
+    tape: Tape, signals: Sequence[SignalGenerated], plan: Plan, tell: Callable[[float, int], None] = lambda _f, _t: None
+) -> Run:
+    """Run an account. `signals`: BUY and SELL, in time order, of the period or more. tell: fraction done, trades so far."""
+    return _Engine(tape, signals, plan).run(tell)
+
+
+class _Engine:
+    def __init__(self, tape: Tape, signals: Sequence[SignalGenerated], plan: Plan) -> None:
+        self._tape, self._plan = tape, plan
+        due = ((tape.minute(signal.decided_at), signal) for signal in signals)
+        self._due = [(at, signal) for at, signal in due if plan.start < at <= plan.end]
+        self._desk = opened(plan.account, tape.instant(plan.start))
+        self._least = least_entries(tape, [signal for _, signal in self._due], plan.account)
+        self._record = Record()
+        self._next = 0  # of the signals
+        self._clock = plan.start  # the newest instant that was watched
+        self._calls = 0
+        self._every_bar_until = plan.end if plan.every_bar else -1
+        self._zone_begins = plan.start  # of the bars that were all watched, as far as the protections remember
+        self._levels: Levels | None = None  # of the desk as it is
+        self._judged: Desk | None = None  # the desk that was last found not to be over
+        self._peaks: deque[tuple[int, float]] = deque()  # (minute, estimated equity), falling
+        self._checkpoints: deque[_Checkpoint] = deque()
+
+    def run(self, tell: Callable[[float, int], None]) -> Run:
+        plan, told = self._plan, 0
+        first = min(plan.start + CYCLE_MINUTES, plan.end)  # the first cycle begins the account's first day
+        self._watch(self._tape.newest(plan.start, first), first)
+        while True:
+            if (ending := self._ending()) is not None:
+                return self._ended(ending)
+            at, signal = self._due[self._next] if self._next < len(self._due) else (plan.end, None)
+            self._keep_checkpoint()
+            must_watch = signal is None or not self._is_passed_over(signal)
+            if not self._until(at, must_watch=must_watch):
+                continue  # it went back
+            if signal is None:
+                return self._ended(self._ending() or Ending.END_OF_DATA)
+            if not must_watch and not self._is_passed_over(signal):
+                continue  # the trade that stood in its way has ended: watch up to it
+            self._enter(signal, at, keep=must_watch)
+            self._next += 1
+            if self._next - told >= _TELL_EVERY:
+                told = self._next
+                tell((at - plan.start) / (plan.end - plan.start), len(self._record.trades))
+
+    def _ended(self, ending: Ending) -> Run:
+        left = sum(signal.issued for _, signal in self._due[self._next :])
+        return Run(self._desk, self._record, ending, self._tape.instant(self._clock), left, self._calls)
+
+    def _is_passed_over(self, signal: SignalGenerated) -> bool:
+        """Whether a signal moves nothing whatever the prices are: held back, in the way of a trade, halted or locked."""
+        desk, at = self._desk, signal.decided_at
+        if not signal.issued or Symbol(signal.symbol) in desk.trades:
+            return True
+        if desk.halt is not None and desk.halt.level_at(at) is not HaltLevel.NONE:
+            return True
+        return any(lock.symbol in {None, signal.symbol} and lock.since <= at < lock.until for lock in desk.locks)
+
+    def _ending(self) -> Ending | None:
+        plan, desk = self._plan, self._desk
+        if desk is self._judged or not desk.is_idle:
+            return None
+        status = self._known_levels().status
+        if plan.stop_at_target and status is AccountStatus.TARGET_REACHED:
+            return Ending.TARGET_REACHED
+        if plan.stop_when_over:
+            if status is AccountStatus.BREACHED:
+                return Ending.BREACHED
+            if desk.halt is not None and desk.halt.level is not HaltLevel.NONE and desk.halt.until is None:
+                return Ending.HALTED
+            if is_exhausted(desk, self._least, self._next):
+                return Ending.EXHAUSTED
+        self._judged = desk
+        return None
+
+    def _known_levels(self) -> Levels:
+        if self._levels is None:
+            self._levels = levels_of(self._desk)
+        return self._levels
+
+    # Signals
+
+    def _enter(self, signal: SignalGenerated, at: int, *, keep: bool) -> None:
+        bars = self._tape.known_bars(Symbol(signal.symbol), at, steps.ENTRY_BARS)
+        desk, changes = steps.enter(self._desk, signal, bars, self._tape.instant(at))
+        if not keep:  # the other breaches and the id of the snapshot are those of another minute
+            changes = replace(changes, risk=tuple(replace(line, detail="", snapshot_id=None) for line in changes.risk))
+        self._record.take(self._desk, desk, changes)
+        if keep:  # else nothing but the reason was written down, and the bars up to it have still to be watched
+            self._desk = desk
+            self._levels = None
+
+    # Time
+
+    @property
+    def _watched_to(self) -> int:
+        until = self._desk.watched_until
+        return self._plan.start if until is None else self._tape.minute(until)
+
+    def _until(self, at: int, *, must_watch: bool) -> bool:
+        """Apply what happens up to an instant; with `must_watch` its own minute is watched in any case.
+
+        Returns False when the run went back to an earlier instant.
+        """
+        while self._clock < at:
+            if self._watches_all():
+                cycle = (self._clock // CYCLE_MINUTES + 1) * CYCLE_MINUTES
+                self._watch(self._tape.candles(self._watched_to, min(cycle, at)), min(cycle, at))
+            elif self._desk.is_idle:
+                if must_watch:
+                    self._watch(self._tape.newest(self._watched_to, at), at)
+                return True
+            elif not is_quiet(self._desk):
+                self._visit(self._clock + 1)
+            else:
+                part = self._next_stretch()
+                if part.stop > at and not must_watch:
+                    return True
+                if not self._go_through(part, min(part.stop, at)):
+                    return False
+        return True
+
+    def _watches_all(self) -> bool:
+        """Whether every bar has to be brought: asked for, near the drawdown protection, or where bars are missing."""
+        if self._clock < self._every_bar_until:
+            return True
+        if self._desk.is_idle:
+            return False
+        return self._watched_to < self._clock or bool(self._tape.is_ragged[self._clock // CYCLE_MINUTES])
+
+    def _next_stretch(self) -> Stretch:
+        """Return what lies before the next minute that must be watched."""
+        ragged = int(self._tape.next_ragged[self._clock // CYCLE_MINUTES]) * CYCLE_MINUTES
+        stop = min(ragged, self._plan.end)
+        return stretch(self._tape, self._desk, self._known_levels(), self._clock, stop)
+
+    def _go_through(self, part: Stretch, stop: int) -> bool:
+        """Watch the minute that closes at `stop`, and before it those that set today's worst equity."""
+        part = part.until(stop)
+        if self._comes_near(float(part.value.min()), float(part.value.max())):
+            self._go_back()
+            return False
+        for minute in worst_minutes(part, self._known_levels()):
+            self._visit(minute + 1)
+        self._remember(stop, float(part.value.max()))
+        self._visit(stop)
+        return True
+
+    def _visit(self, instant: int) -> None:
+        self._watch(self._tape.candles(instant - 1, instant), instant)
+
+    def _watch(self, candles: Candles, at: int) -> None:
+        desk, changes = steps.watch(self._desk, candles, self._tape.instant(at))
+        self._record.take(self._desk, desk, changes)
+        self._desk, self._levels, self._clock = desk, None, at
+        self._calls += 1
+        self._remember(at, self._equity())
+
+    # Near the drawdown protection
+
+    def _equity(self) -> float:
+        """The equity at the marks, as a float."""
+        return float(equity_of(self._desk))
+
+    def _remember(self, at: int, equity: float) -> None:
+        while self._peaks and self._peaks[0][0] < at - _MEMORY:
+            self._peaks.popleft()
+        while self._peaks and self._peaks[-1][1] <= equity:
+            self._peaks.pop()
+        self._peaks.append((at, equity))
+
+    def _comes_near(self, least: float, highest: float) -> bool:
+        peak = max(highest, self._peaks[0][1] if self._peaks else highest)
+        return may_lock(peak, least)
+
+    def _keep_checkpoint(self) -> None:
+        if self._plan.every_bar:
+            return
+        in_zone = self._clock <= self._every_bar_until
+        if self._checkpoints and self._clock - self._checkpoints[-1].minute < (1 if in_zone else _CHECKPOINT_EVERY):
+            return
+        while len(self._checkpoints) > 1 and self._checkpoints[1].minute < self._clock - 2 * _MEMORY:
+            self._checkpoints.popleft()
+        is_whole = not self._checkpoints or (in_zone and self._clock - self._zone_begins >= _MEMORY)
+        self._checkpoints.append(_Checkpoint(self._clock, self._desk, self._next, self._record.mark(), is_whole=is_whole))
+
+    def _go_back(self) -> None:
+        """Go back to where the memory of the protections is whole, or will be by now, and watch every bar from there on."""
+        now = self._clock
+        while len(self._checkpoints) > 1 and not self._checkpoints[-1].is_whole and self._checkpoints[-1].minute > now - _MEMORY:
+            self._checkpoints.pop()
+        found = self._checkpoints[-1]
+        self._zone_begins = found.minute - _MEMORY if found.is_whole else found.minute
+        self._every_bar_until = now + _EVERY_BAR_FOR
+        self._desk, self._levels, self._judged = found.desk, None, None
+        self._next, self._clock = found.next_signal, found.minute
+        self._record.cut(found.mark)

@@ -1,0 +1,87 @@
+"""Whether an account can ever trade again: the smallest loss its policy could risk, against what is left above our own stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signalbox.events import SignalGenerated
+from signalbox.market.candles import Symbol
+from signalbox.risk.snapshot import LossRule
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.entry import ENTRY_BARS, LEAST_RETURNS
+from signalbox.trading.instruments import FEE_BPS, INSTRUMENTS
+from signalbox.trading.snapshot import judge_of
+from signalbox.trading.state import Desk
+from training.backtest.tape import Tape
+
+_FLOATS: Final = 0.999  # a volatility summed here may differ in its last digits from the one an entry measures
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeastEntries:
+    """What the entries still to come are at least.
+
+    nearest, farthest: (n + 1,) the distances to its stop, as a fraction, of any entry that signal i or a later one may make.
+    step_value: the most that the smallest step of a quantity is worth: what an entry may lack of its size.
+    """
+
+    nearest: NDArray[np.float64]
+    farthest: NDArray[np.float64]
+    step_value: float
+
+
+def least_entries(tape: Tape, signals: Sequence[SignalGenerated], account: TradingAccount) -> LeastEntries:
+    """Return the bounds of what the signals of a run may enter."""
+    found = np.full(len(signals) + 1, np.nan)
+    measured = {symbol: _volatilities(tape, row) for symbol, row in tape.row.items()}
+    for i, signal in enumerate(signals):
+        move = measured[Symbol(signal.symbol)][tape.minute(signal.decided_at)]
+        if signal.issued and np.isfinite(move) and move > 0:
+            found[i] = move * np.sqrt(signal.horizon_minutes) * float(account.policy.stop_volatilities)
+    nearest = np.minimum.accumulate(np.nan_to_num(found, nan=np.inf)[::-1])[::-1]
+    farthest = np.maximum.accumulate(np.nan_to_num(found, nan=0.0)[::-1])[::-1]
+    steps = [float(INSTRUMENTS[s].step) * float(np.nanmax(tape.high[row])) for s, row in tape.row.items() if s in INSTRUMENTS]
+    return LeastEntries(nearest * _FLOATS, farthest / _FLOATS, max(steps, default=0.0))
+
+
+def _volatilities(tape: Tape, row: int) -> NDArray[np.float64]:
+    """Return (minutes + 1,) the deviation of one-minute returns that an entry at each instant measures; NaN where it cannot."""
+    returns = np.diff(np.log(tape.close[row]), prepend=np.nan)
+    known = np.isfinite(returns)
+    clean = np.where(known, returns, 0.0)
+    count, total, squares = (np.concatenate([[0.0], np.cumsum(column)]) for column in (known, clean, clean**2))
+    stop = np.arange(tape.minutes + 1)
+    start = np.maximum(stop - (ENTRY_BARS - 1), 0)
+    n, mean = count[stop] - count[start], total[stop] - total[start]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = (squares[stop] - squares[start] - mean**2 / n) / (n - 1)
+        found: NDArray[np.float64] = np.where(n >= LEAST_RETURNS, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+    return found
+
+
+def is_exhausted(desk: Desk, least: LeastEntries, next_signal: int) -> bool:
+    """Whether a flat account has so little above its internal stop of the overall limit that no entry passes the checks.
+
+    An entry loses, at the worst, its notional times the distance to the stop plus fees and slippages. Its notional is that
+    which loses `risk_fraction` of equity at the stop, `max_notional_fraction` of equity at most. So its worst loss grows with
+    the distance while the latter binds, and falls with it beyond that: the least of it is that of the nearest stop or of the
+    farthest. Without a trade the balance does not move, and the floor of this limit never falls.
+    """
+    account = desk.account
+    judge = judge_of(account, desk.loss_rules)
+    if judge is None or not np.isfinite(least.nearest[next_signal]):  # no entry is to come anyway
+        return False
+    policy, limits, balance = account.policy, account.limits, float(desk.books.balance)
+    beyond = 2 * float(FEE_BPS) / 10_000 + float(limits.market_slippage_fraction + limits.stop_slippage_fraction)
+    by_notional = (float(policy.max_notional_fraction) * balance - least.step_value) * (least.nearest[next_signal] + beyond)
+    by_risk = (
+        float(policy.risk_fraction) * balance * (1 + beyond / max(float(least.farthest[next_signal]), 1e-9)) - least.step_value
+    )
+    worst_loss = min(by_risk, by_notional) * _FLOATS
+    overall = next(rule for rule in judge.headroom().rules if rule.rule is LossRule.MAX_LOSS)
+    return bool(balance - worst_loss < float(overall.reference - judge.rules.stops.block * overall.amount))

@@ -1,0 +1,151 @@
+"""The report of a backtest for a trader: first whether money was lost or made, then how, in pictures and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from signalbox.reports.page import cards, document, section, table, text
+from training.backtest.backtest import BacktestResult
+from training.backtest.figures import Part
+from training.backtest.pictures import drawdown_svg, equity_svg, starts_svg
+from training.backtest.starts import Passing
+from training.pictures import PICTURE_STYLE
+from training.report_page import number, share
+
+_STYLE: Final = ".verdict{font-size:1.15rem;padding:.8rem 1rem;border-radius:8px}"
+
+
+def render_page(result: BacktestResult) -> str:
+    """Return the page. Self-contained: nothing is loaded from anywhere."""
+    figures, account = result.figures, result.account
+    good = figures.change > 0 and result.manifest.passes_promotion and not result.overlap.in_sample
+    parts = [
+        f'<p class="verdict {"ok" if good else "bad"}"><strong>{text(result.headline)}</strong></p>',
+        f"<h1>{text(result.manifest.name)} on {text(account.account)}</h1>",
+        f'<p class="soft">{result.start:%Y-%m-%d %H:%M} to {result.end:%Y-%m-%d %H:%M} UTC, {len(result.decisions):,} decisions, '
+        f"{text(', '.join(result.decisions.symbols))}. Policy {text(account.policy.version)}, limits "
+        f"{text(account.limits.version)}. Brackets are 95 % intervals from resampled days.</p>",
+        cards(_cards(result)),
+        section("Equity", equity_svg(result), _equity_note(result)),
+        section("Drawdown", drawdown_svg(result), "From the highest equity before, at the instants that were watched."),
+        section("Start dates", _passing(result), _passing_note(result.passing)),
+        section("Months", _months(result), "Change of equity over each UTC month."),
+        section("Trades", _parts({"all": figures.whole}, "")),
+        section("By symbol", _parts(figures.by_symbol, "symbol")),
+        section("By side", _parts(figures.by_side, "side")),
+        section("By tier", _parts(figures.by_tier, "tier")),
+        section("By exit", _parts(figures.by_leg, "exit")),
+        section("Signals and orders that became no trade", _reasons(result)),
+        section("What this is", _facts(result)),
+    ]
+    return document(f"Signalbox backtest of {result.manifest.name}", parts, PICTURE_STYLE + _STYLE)
+
+
+def _cards(result: BacktestResult) -> Mapping[str, object]:
+    figures, whole, passing = result.figures, result.figures.whole, result.passing
+    found: dict[str, object] = {
+        "of the capital, after costs": f"{figures.change:+.2%}",
+        "deepest drawdown": f"{figures.max_drawdown:.2%}",
+        "trades": f"{whole.trades:,}",
+        "won after costs / a coin": "-" if not whole.trades else f"{whole.wins.value:.1%} / {whole.coin:.1%}",
+        "paid in fees, of the capital": f"{whole.fees / figures.capital:.2%}",
+    }
+    if figures.max_day_loss is not None:
+        found["worst day, of the capital"] = f"{figures.max_day_loss:.2%}"
+    if passing is not None and passing.probability is not None:
+        found["passed, of decided start dates"] = f"{passing.probability.value:.0%}"
+    return found
+
+
+def _equity_note(result: BacktestResult) -> str:
+    if result.account.rules is None:
+        return "Percent of the capital; this account is under no loss rules."
+    daily, overall = result.account.rules.daily_loss_fraction, result.account.rules.max_loss_fraction
+    return (
+        f"The red line is the day's limit, {daily:.0%} of the capital below the midnight balance; dashed, {overall:.0%} overall."
+    )
+
+
+def _passing(result: BacktestResult) -> str:
+    passing = result.passing
+    if passing is None:
+        return ""
+    told = passing.to_json()
+    rows = [["probability of passing, of decided attempts", "-" if passing.probability is None else share(passing.probability)]]
+    rows.append(["start dates, decided", f"{told['starts']}, {told['decided']}"])
+    rows += [[f"ended: {text(name)}", f"{count}"] for name, count in told["endings"].items()]
+    rows += [[f"broke {text(rule)}", f"{count}"] for rule, count in told["breached_by_rule"].items()]
+    days = told["days_to_pass"]
+    spread = "none passed" if days is None else f"{days['median']:.0f} (from {days['p10']:.0f} to {days['p90']:.0f})"
+    rows.append(["days to pass, median (10 % to 90 %)", spread])
+    return starts_svg(passing.attempts) + table(["", ""], rows, (1,))
+
+
+def _passing_note(passing: Passing | None) -> str:
+    if passing is None:
+        return "Only an account under prop-firm rules has a phase to pass."
+    return (
+        "The account begun afresh on each date, until its phase was decided or the candles ended. Attempts that begin near each "
+        f"other live through the same market: they are worth about {passing.independent_runs:.1f} independent ones. "
+        f"Interval: {passing.interval}. Undecided attempts count for nothing."
+    )
+
+
+def _months(result: BacktestResult) -> str:
+    rows = [
+        [text(month.month), f"{month.change:+.2%}", f"{month.trades:,}", f"{month.worst:.2%}"] for month in result.figures.months
+    ]
+    return table(["month", "change", "trades closed", "deepest drawdown"], rows, (1, 2, 3))
+
+
+def _parts(parts: Mapping[str, Part], name: str) -> str:
+    rows = [
+        [
+            text(key),
+            f"{part.trades:,}",
+            share(part.wins),
+            "-" if math.isnan(part.coin) else f"{part.coin:.1%}",
+            number(part.net_bps, "+.2f"),
+            f"{part.net:+,.0f}",
+            f"{part.fees:,.0f}",
+            f"{part.modelled:,.0f}",
+            "-" if math.isnan(part.minutes_held) else f"{part.minutes_held:.0f}",
+        ]
+        for key, part in parts.items()
+        if part.trades
+    ]
+    head = [name, "trades", "won after costs", "a coin", "net bps a trade", "net", "fees", "spread and slippage", "minutes"]
+    return table(head, rows, range(1, 9))
+
+
+def _reasons(result: BacktestResult) -> str:
+    figures = result.figures
+    kinds = (
+        ("signal held back", figures.held_back),
+        ("order refused", figures.refused),
+        ("protection locked", figures.locked),
+        ("loss limit used", figures.limits_used),
+    )
+    rows = [[kind, text(code), f"{count:,}"] for kind, counts in kinds for code, count in counts.items()]
+    if left := figures.signals["after_it_was_over"]:
+        rows.append(["not judged", text(f"issued after the run was over ({result.run.ending.value})"), f"{left:,}"])
+    return table(["", "reason", "times"], rows, (2,))
+
+
+def _facts(result: BacktestResult) -> str:
+    gates = ", ".join(f"{gate.value} {verdict.value}" for gate, verdict in result.manifest.gates.items())
+    facts = {
+        "gates of the bundle": gates,
+        "seen before": "none of this period"
+        if not result.overlap.in_sample
+        else f"{result.overlap.days:.0f} days ({', '.join(result.overlap.periods)})",
+        "ended": f"{result.run.ending.value}, {result.run.ended_at:%Y-%m-%d %H:%M} UTC",
+        "halts": "; ".join(f"{h.since:%Y-%m-%d %H:%M} {h.level.value}: {h.why}" for h in result.run.record.halts) or "none",
+        "open at the end": f"{len(result.run.desk.trades)} trades, valued at the last closes",
+        "execution": "the steps of the deployed functions on a paper venue; no market impact, no queue, no path inside a bar: "
+        "of two stories a bar allows, the worse one happens",
+        "candles": ", ".join(f"{source.name} {source.sha256()[:12]}" for source in result.sources),
+    }
+    return table(["", ""], ([text(k), text(v)] for k, v in facts.items()))

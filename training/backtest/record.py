@@ -1,0 +1,105 @@
+"""What a run of an account leaves behind, as rows; cut back to a mark when a stretch is run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from signalbox.exact import exactly
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Leg, Side
+from signalbox.risk.ftmo.state import AccountDay
+from signalbox.trading.changes import Changes, RiskEvent
+from signalbox.trading.state import Desk, Halt, Trade, TradeState, exit_id
+
+
+@dataclass(frozen=True, slots=True)
+class TradeRow:
+    """A trade that is over. Prices are averages of the fills; amounts are in the account's currency."""
+
+    entry: ClientOrderId
+    symbol: str
+    side: Side
+    stage: str
+    decided_at: datetime
+    opened_at: datetime
+    closed_at: datetime
+    leg: Leg
+    quantity: Decimal
+    entry_price: Decimal
+    exit_price: Decimal
+    stop_loss: Decimal
+    take_profit: Decimal | None
+    fees: Decimal
+    realised: Decimal  # after fees
+
+
+@dataclass(frozen=True, slots=True)
+class EquityRow:
+    """The account at an instant, at the closes of the bars."""
+
+    at: datetime
+    balance: Decimal
+    equity: Decimal
+
+
+Mark = tuple[int, int, int, int, int]
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything in the order it happened."""
+
+    trades: list[TradeRow] = field(default_factory=list)
+    days: list[AccountDay] = field(default_factory=list)
+    equity: list[EquityRow] = field(default_factory=list)
+    risk: list[RiskEvent] = field(default_factory=list)
+    halts: list[Halt] = field(default_factory=list)
+
+    def take(self, before: Desk, after: Desk, changes: Changes) -> None:
+        """Write down what a step changed."""
+        for trade in changes.trades:
+            if trade.state is TradeState.CLOSED:
+                self.trades.append(closed_row(before, after, trade))
+        self.days += changes.days
+        self.equity += [EquityRow(one.at, one.balance, one.equity) for one in changes.equity]
+        self.risk += changes.risk
+        self.halts += changes.halts
+
+    def mark(self) -> Mark:
+        """Return where it is now."""
+        return len(self.trades), len(self.days), len(self.equity), len(self.risk), len(self.halts)
+
+    def cut(self, mark: Mark) -> None:
+        """Forget what came after a mark."""
+        trades, days, equity, risk, halts = mark
+        del self.trades[trades:], self.days[days:], self.equity[equity:], self.risk[risk:], self.halts[halts:]
+
+
+@exactly
+def closed_row(before: Desk, after: Desk, trade: Trade) -> TradeRow:
+    """Return the row of a trade that a step closed."""
+    orders = {**before.orders, **after.orders}
+    entry = orders[trade.entry]
+    leg = trade.exit_leg or Leg.EXIT
+    leaving = orders[trade.exit or exit_id(after.account, trade, leg)]
+    if trade.opened_at is None or trade.closed_at is None or entry.average_price is None or leaving.average_price is None:
+        raise ValueError(f"{trade.entry}: expected a trade that was entered and left, was {trade}")
+    return TradeRow(
+        entry=trade.entry,
+        symbol=trade.symbol,
+        side=trade.side,
+        stage=trade.stage,
+        decided_at=trade.decided_at,
+        opened_at=trade.opened_at,
+        closed_at=trade.closed_at,
+        leg=leg,
+        quantity=entry.filled,
+        entry_price=entry.average_price,
+        exit_price=leaving.average_price,
+        stop_loss=trade.stop_loss,
+        take_profit=trade.take_profit,
+        fees=entry.fees + leaving.fees,
+        realised=trade.realised or Decimal(0),
+    )

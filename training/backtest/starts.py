@@ -1,0 +1,194 @@
+"""How often an account would have passed its phase, had it begun on another day: the exact engine, once a start date.
+
+Runs that begin near each other live through the same market and are not independent. The interval therefore resamples whole
+months of start dates, and where none or all pass, it is that of as many runs as fit into the period one after the other.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal as signals_of_the_system
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from multiprocessing.pool import Pool
+from typing import Any, Final
+
+import numpy as np
+
+from signalbox.events import SignalGenerated
+from signalbox.market.candles import ONE_MINUTE
+from signalbox.trading.account import TradingAccount
+from training.backtest.engine import Ending, Plan, Run, run
+from training.backtest.tape import Tape
+from training.estimates import Estimate, mean_by_day
+
+DAY: Final = timedelta(days=1)
+LEAST_MONTHS: Final = 3  # of start dates, for months to be resampled
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One account from one start date until its phase was decided, or the candles ended."""
+
+    start: datetime
+    ending: Ending
+    ended_at: datetime
+    rule: str | None  # that broke
+    trades: int
+    profit: float  # of the capital, closed balance
+
+    @property
+    def days(self) -> float:
+        """How long it took."""
+        return (self.ended_at - self.start) / DAY
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it ended for a reason of its own."""
+        return self.ending is not Ending.END_OF_DATA
+
+    @classmethod
+    def of(cls, start: datetime, found: Run) -> Attempt:
+        """Return what a run says."""
+        breached = [line.code for line in found.record.risk if line.kind == "LIMIT_BREACHED"]
+        capital = found.desk.account.capital
+        profit = float((found.desk.books.balance - capital) / capital)
+        rule = str(breached[0]) if breached else None
+        return cls(start, found.ending, found.ended_at, rule, len(found.record.trades), profit)
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """All attempts. probability: of those decided; None without any. independent_runs: that fit one after the other."""
+
+    attempts: tuple[Attempt, ...]
+    probability: Estimate | None
+    independent_runs: float
+    interval: str  # how it was made
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it with its attempts."""
+        decided = [one for one in self.attempts if one.is_decided]
+        passed = sorted(one.days for one in decided if one.ending is Ending.TARGET_REACHED)
+        p = self.probability
+        return {
+            "probability": None if p is None else {"value": p.value, "low": p.low, "high": p.high, "n": p.n},
+            "interval": self.interval,
+            "independent_runs": round(self.independent_runs, 2),
+            "starts": len(self.attempts),
+            "decided": len(decided),
+            "undecided_share": 1 - len(decided) / len(self.attempts) if self.attempts else None,
+            "endings": dict(Counter(one.ending.value for one in self.attempts)),
+            "breached_by_rule": dict(Counter(one.rule for one in self.attempts if one.rule is not None)),
+            "days_to_pass": None
+            if not passed
+            else {name: float(np.quantile(passed, q)) for name, q in (("p10", 0.1), ("median", 0.5), ("p90", 0.9))},
+            "attempts": [
+                {
+                    "start": one.start.isoformat(),
+                    "ending": one.ending.value,
+                    "ended_at": one.ended_at.isoformat(),
+                    "days": round(one.days, 3),
+                    "rule": one.rule,
+                    "trades": one.trades,
+                    "profit": one.profit,
+                }
+                for one in self.attempts
+            ],
+        }
+
+
+def start_dates(start: datetime, end: datetime, count: int) -> tuple[datetime, ...]:
+    """Return at most `count` midnights UTC, spread evenly over the period, the first at or after its start."""
+    first = start if start == start.replace(hour=0, minute=0) else start.replace(hour=0, minute=0) + DAY
+    days = int((end - first) / DAY)
+    if days < 1 or count < 1:
+        return ()
+    chosen = sorted({round(i * days / count) for i in range(count)})
+    return tuple(first + day * DAY for day in chosen if day < days)
+
+
+def attempt(
+    tape: Tape,
+    signals: Sequence[SignalGenerated],
+    account: TradingAccount,
+    starts: Sequence[datetime],
+    *,
+    end: int,
+    tell: Callable[[float], None] = lambda _: None,
+) -> Passing:
+    """Run the account from every start date, in as many processes as there are cores."""
+    work = _Work(tape, tuple(signals), account, tuple(starts), end)
+    done: list[tuple[int, Attempt]] = []
+    with _workers(work, len(starts)) as results:
+        for one in results:
+            done.append(one)
+            tell(len(done) / len(starts))
+    attempts = tuple(found for _, found in sorted(done, key=lambda pair: pair[0]))
+    return judge_attempts(attempts, tape.instant(end))
+
+
+def judge_attempts(attempts: Sequence[Attempt], end: datetime) -> Passing:
+    """Return the share of decided attempts that passed, with its interval."""
+    decided = [one for one in attempts if one.is_decided]
+    if not decided:
+        return Passing(tuple(attempts), None, 0.0, "no attempt was decided before the candles ended")
+    length = float(np.mean([one.days for one in decided]))
+    independent = max((end - attempts[0].start) / DAY / max(length, ONE_MINUTE / DAY), 1.0)
+    independent = min(independent, float(len(decided)))
+    passed = np.array([one.ending is Ending.TARGET_REACHED for one in decided], dtype=np.float64)
+    months = np.array([one.start.year * 12 + one.start.month for one in decided], dtype=np.int64)
+    value, n = float(passed.mean()), len(decided)
+    if value in {0.0, 1.0} or np.unique(months).shape[0] < LEAST_MONTHS:
+        reach = 1 - 0.05 ** (1 / independent)  # the largest rate that shows nothing in so many runs one time in twenty
+        bounds = Estimate(value, 0.0 if value < 1 else 1 - reach, reach if value == 0 else 1.0, n)
+        return Passing(tuple(attempts), bounds, independent, "as many runs as fit one after the other")
+    return Passing(tuple(attempts), mean_by_day(passed, months), independent, "months of start dates resampled")
+
+
+# Processes: the tape is inherited, not sent
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    tape: Tape
+    signals: tuple[SignalGenerated, ...]
+    account: TradingAccount
+    starts: tuple[datetime, ...]
+    end: int
+
+    def __call__(self, number: int) -> tuple[int, Attempt]:
+        start = self.starts[number]
+        plan = Plan(self.account, self.tape.minute(start), self.end, stop_at_target=True)
+        return number, Attempt.of(start, run(self.tape, self.signals, plan))
+
+
+_inherited: list[_Work] = []  # of a child: what its parent had when it was forked
+
+
+def _one(number: int) -> tuple[int, Attempt]:
+    return _inherited[-1](number)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signals_of_the_system.signal(signals_of_the_system.SIGINT, signals_of_the_system.SIG_IGN)
+
+
+@contextmanager
+def _workers(work: _Work, count: int) -> Iterator[Iterator[tuple[int, Attempt]]]:
+    workers = min(os.cpu_count() or 1, count)
+    if workers < 2 or "fork" not in multiprocessing.get_all_start_methods():
+        yield map(work, range(count))
+        return
+    _inherited.append(work)
+    pool: Pool = multiprocessing.get_context("fork").Pool(workers, _leave_interrupts_to_the_parent)
+    try:
+        yield pool.imap_unordered(_one, range(count))
+    finally:
+        pool.terminate()
+        pool.join()
+        _inherited.pop()

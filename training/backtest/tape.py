@@ -1,0 +1,138 @@
+"""The candles of all symbols on one grid of minutes: floats to look for what may happen, exact candles for what does.
+
+Instants are minutes counted from the grid's first bar: the bar `m` covers [m, m + 1) and is closed at the instant m + 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signalbox.market.candles import MINUTE_MS, Bars, Candle, MarketDataError, Symbol, from_ms, to_ms
+
+CYCLE_MINUTES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """Bars by symbol, in the product's order, and the instant of the grid's minute 0.
+
+    open, high, low, close: (symbols, minutes) float64, NaN where a bar is absent.
+    """
+
+    bars: tuple[Bars, ...]
+    first_ms: int
+    open: NDArray[np.float64]
+    high: NDArray[np.float64]
+    low: NDArray[np.float64]
+    close: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, bars: Sequence[Bars]) -> Tape:
+        """Lay bars out. Raises MarketDataError without any, or for two series of one symbol."""
+        if not bars or not all(len(one) for one in bars):
+            raise MarketDataError("expected candles of at least one symbol, was a symbol without any")
+        if len({one.symbol for one in bars}) != len(bars):
+            raise MarketDataError(f"expected one series a symbol, was {', '.join(one.symbol for one in bars)}")
+        first = min(int(one.open_time_ms[0]) for one in bars)
+        first -= first % (CYCLE_MINUTES * MINUTE_MS)  # so that cycles are multiples of five
+        minutes = (max(int(one.open_time_ms[-1]) for one in bars) - first) // MINUTE_MS + 1
+        grids = [np.full((len(bars), minutes), np.nan) for _ in range(4)]
+        for row, one in enumerate(bars):
+            at = (one.open_time_ms - first) // MINUTE_MS
+            for grid, column in zip(grids, (one.open, one.high, one.low, one.close), strict=True):
+                grid[row, at] = column
+        return cls(tuple(bars), first, *grids)
+
+    @property
+    def minutes(self) -> int:
+        """How many the grid has."""
+        return int(self.open.shape[1])
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """In the order of the rows."""
+        return tuple(one.symbol for one in self.bars)
+
+    @cached_property
+    def row(self) -> dict[Symbol, int]:
+        """The row of each symbol."""
+        return {symbol: i for i, symbol in enumerate(self.symbols)}
+
+    @cached_property
+    def is_ragged(self) -> NDArray[np.bool_]:
+        """(minutes // 5 + 1,) whether a cycle's five minutes, or those of the cycle before, lack any symbol's bar."""
+        lacking = np.isnan(self.open).any(axis=0)
+        cycles = np.zeros(-(-self.minutes // CYCLE_MINUTES) + 1, dtype=np.bool_)
+        cycles[np.flatnonzero(lacking) // CYCLE_MINUTES] = True
+        cycles[1:] |= cycles[:-1].copy()
+        return cycles
+
+    @cached_property
+    def next_ragged(self) -> NDArray[np.int64]:
+        """(cycles + 1,) the first ragged cycle at or after each one; the last cycle's number where there is none."""
+        count = self.is_ragged.shape[0]
+        own = np.where(self.is_ragged, np.arange(count), count)
+        following: NDArray[np.int64] = np.minimum.accumulate(own[::-1])[::-1]
+        return following
+
+    def instant(self, minute: int) -> datetime:
+        """Return the instant of a minute count."""
+        return from_ms(self.first_ms + minute * MINUTE_MS)
+
+    def minute(self, instant: datetime) -> int:
+        """Return the minute count of an instant, rounded down."""
+        return (to_ms(instant) - self.first_ms) // MINUTE_MS
+
+    def candles(self, after: int, until: int) -> dict[Symbol, list[Candle]]:
+        """Return the bars that closed in (after, until], exact, oldest first; symbols without any are left out."""
+        found: dict[Symbol, list[Candle]] = {}
+        for row, symbol in enumerate(self.symbols):
+            for m in range(max(after, 0), min(until, self.minutes)):
+                if (one := self._candle(row, m)) is not None:
+                    found.setdefault(symbol, []).append(one)
+        return found
+
+    def newest(self, after: int, until: int) -> dict[Symbol, list[Candle]]:
+        """Return the newest bar of each symbol that closed in (after, until]."""
+        found: dict[Symbol, list[Candle]] = {}
+        for row, symbol in enumerate(self.symbols):
+            for m in range(min(until, self.minutes) - 1, max(after, 0) - 1, -1):
+                if (one := self._candle(row, m)) is not None:
+                    found[symbol] = [one]
+                    break
+        return found
+
+    def known_bars(self, symbol: Symbol, until: int, count: int) -> Bars:
+        """Return the newest `count` bars of a symbol that closed by an instant, without copying."""
+        bars = self.bars[self.row[symbol]]
+        stop = int(np.searchsorted(bars.open_time_ms, self.first_ms + (until - 1) * MINUTE_MS, side="right"))
+        return bars.window(slice(max(stop - count, 0), stop))
+
+    def price(self, symbol: Symbol, until: int) -> Decimal:
+        """Return the exact close of the bar that closed at an instant. Raises MarketDataError when it is absent."""
+        value = self.close[self.row[symbol], until - 1]
+        if np.isnan(value):
+            raise MarketDataError(f"{symbol}: expected a bar that closed at {self.instant(until).isoformat()}, was none")
+        return exact_price(float(value))
+
+    def _candle(self, row: int, m: int) -> Candle | None:
+        first = float(self.open[row, m])
+        if math.isnan(first):
+            return None
+        bars = self.bars[row]
+        at = int(np.searchsorted(bars.open_time_ms, self.first_ms + m * MINUTE_MS))
+        rest = (float(self.high[row, m]), float(self.low[row, m]), float(self.close[row, m]), float(bars.volume[at]))
+        return Candle(bars.symbol, self.instant(m), exact_price(first), *(exact_price(value) for value in rest))
+
+
+def exact_price(value: float) -> Decimal:
+    """Return the shortest decimal that is this float: the figure the exchange wrote."""
+    return Decimal(repr(value))
