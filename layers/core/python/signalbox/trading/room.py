@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final, TypeAlias, assert_never
 
 from signalbox.contracts import EventType, Metric
@@ -226,7 +227,8 @@ class TradingRoom:
         with self.ledger.transaction(account) as tx:
             before = tx.load(at, orders)
             now = at if before.at is None else max(at, before.at)
-            desk, changes = steps.watch(before, tx.candles(before.watched_until, now), now)
+            watched, changes = steps.watch(before, tx.candles(before.watched_until, now), now)
+            desk = _with_named(watched, before, orders)
             if step is not None:
                 desk, more = step(tx, desk, now)
                 changes += more
@@ -250,6 +252,12 @@ class TradingRoom:
             return steps.enter(desk, signal, tx.bars(Symbol(signal.symbol), at, steps.ENTRY_BARS), at)
 
         return self._handled(account.account, signal.decided_at, enter, (key,), key)
+
+
+def _with_named(desk: Desk, before: Desk, named: tuple[ClientOrderId, ...]) -> Desk:
+    """Return the desk with the orders that somebody named, however long ago they closed: watching lets go of those."""
+    gone = {key: before.orders[key] for key in named if key in before.orders and key not in desk.orders}
+    return replaced(desk, orders=MappingProxyType({**desk.orders, **gone})) if gone else desk
 
 
 def _not_ready(
