@@ -95,7 +95,8 @@ def run(
 class _Engine:
     def __init__(self, tape: Tape, signals: Sequence[SignalGenerated], plan: Plan) -> None:
         self._tape, self._plan = tape, plan
-        due = ((tape.minute(signal.decided_at), signal) for signal in signals)
+        # what the hourly limits held back is recorded and never reaches an account
+        due = ((tape.minute(signal.decided_at), signal) for signal in signals if signal.issued)
         self._due = [(at, signal) for at, signal in due if plan.start < at <= plan.end]
         self._desk = opened(plan.account, tape.instant(plan.start))
         self._least = least_entries(tape, [signal for _, signal in self._due], plan.account)
@@ -133,13 +134,13 @@ class _Engine:
                 tell((at - plan.start) / (plan.end - plan.start), len(self._record.trades))
 
     def _ended(self, ending: Ending) -> Run:
-        left = sum(signal.issued for _, signal in self._due[self._next :])
+        left = len(self._due) - self._next
         return Run(self._desk, self._record, ending, self._tape.instant(self._clock), left, self._calls)
 
     def _is_passed_over(self, signal: SignalGenerated) -> bool:
-        """Whether a signal moves nothing whatever the prices are: held back, in the way of a trade, halted or locked."""
+        """Whether a signal moves nothing whatever the prices are: a trade is in its way, or the account is halted or locked."""
         desk, at = self._desk, signal.decided_at
-        if not signal.issued or Symbol(signal.symbol) in desk.trades:
+        if Symbol(signal.symbol) in desk.trades:
             return True
         if desk.halt is not None and desk.halt.level_at(at) is not HaltLevel.NONE:
             return True

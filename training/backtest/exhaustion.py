@@ -41,7 +41,7 @@ def least_entries(tape: Tape, signals: Sequence[SignalGenerated], account: Tradi
     measured = {symbol: _volatilities(tape, row) for symbol, row in tape.row.items()}
     for i, signal in enumerate(signals):
         move = measured[Symbol(signal.symbol)][tape.minute(signal.decided_at)]
-        if signal.issued and np.isfinite(move) and move > 0:
+        if np.isfinite(move) and move > 0:
             found[i] = move * np.sqrt(signal.horizon_minutes) * float(account.policy.stop_volatilities)
     nearest = np.minimum.accumulate(np.nan_to_num(found, nan=np.inf)[::-1])[::-1]
     farthest = np.maximum.accumulate(np.nan_to_num(found, nan=0.0)[::-1])[::-1]

@@ -103,7 +103,7 @@ def figures_of(tape: Tape, signals: Sequence[SignalGenerated], found: Run, horiz
         },
         held_back={
             **Counter(signal.held_back for signal in signals if signal.held_back),
-            **_count(found, "SIGNAL_HELD_BACK", without="NOT_ISSUED"),
+            **_count(found, "SIGNAL_HELD_BACK"),
         },
         refused=_count(found, "ORDER_REFUSED"),
         locked=_count(found, "LOCKED"),
@@ -111,8 +111,8 @@ def figures_of(tape: Tape, signals: Sequence[SignalGenerated], found: Run, horiz
     )
 
 
-def _count(found: Run, kind: str, without: str = "") -> dict[str, int]:
-    return dict(Counter(str(line.code) for line in found.record.risk if line.kind == kind and line.code != without).most_common())
+def _count(found: Run, kind: str) -> dict[str, int]:
+    return dict(Counter(str(line.code) for line in found.record.risk if line.kind == kind).most_common())
 
 
 def drawdowns(equity: Sequence[Decimal], capital: Decimal) -> NDArray[np.float64]:

@@ -100,7 +100,7 @@ def deployed(
     """Every cycle watches all its bars, then every signal watches and enters: what the room does. Also balance by cycle."""
     desk, record, balance = opened(of, tape.instant(start)), Record(), {}
     due: dict[int, list[SignalGenerated]] = {}
-    for signal in signals:
+    for signal in (one for one in signals if one.issued):
         due.setdefault(tape.minute(signal.decided_at), []).append(signal)
     for cycle in range(start + CYCLE_MINUTES, end + 1, CYCLE_MINUTES):
         at = tape.instant(cycle)
