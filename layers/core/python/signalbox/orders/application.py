@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final, TypeAlias, TypeVar, assert_never
+from typing import Any, Final, TypeAlias, TypeVar, assert_never
 
 from signalbox.exact import exactly
 from signalbox.orders.errors import (
@@ -42,9 +42,10 @@ from signalbox.orders.events import (
 )
 from signalbox.orders.order import Order, PendingCancel, PendingUpdate, standing
 from signalbox.orders.terms import OrderType
-from signalbox.orders.transitions import TRANSITIONS, OrderState, Row, Trigger
+from signalbox.orders.transitions import TRANSITIONS, OrderState, Trigger
 
 Pending = TypeVar("Pending", PendingCancel, PendingUpdate)
+Facts: TypeAlias = dict[str, Any]  # fields of an order with what they become
 _Answer: TypeAlias = OrderCancelRejected | OrderUpdated | OrderUpdateRejected
 SUBMIT_ATTEMPT: Final = "submit"  # OrderUnconfirmed.attempt of a send; cancels and updates carry their request_id
 _TRIGGERS: Final[Mapping[type, Trigger]] = {
@@ -116,8 +117,12 @@ def apply(order: Order, event: OrderEvent) -> Order:
         raise IllegalTransitionError(
             order.client_order_id, event.event_id, f"expected an event legal in {order.state}, was {trigger or event.kind}"
         )
-    changed = replace(_recorded(order, event), seen=order.seen | {event.event_id})
-    return _moved(changed, row, event.at)
+    facts = {**_recorded(order, event), "seen": order.seen | {event.event_id}}
+    if isinstance(row.after, OrderState):
+        return replace(order, **facts, **_ended(order, row.after, event.at), state=row.after)
+    changed = replace(order, **facts)
+    after = standing(changed)
+    return replace(changed, **_ended(order, after, event.at), state=after)
 
 
 def trigger_of(order: Order, event: OrderEvent) -> Trigger | None:
@@ -128,10 +133,8 @@ def trigger_of(order: Order, event: OrderEvent) -> Trigger | None:
     return _TRIGGERS.get(type(event))
 
 
-def _moved(order: Order, row: Row, at: datetime) -> Order:
-    after = row.after if isinstance(row.after, OrderState) else standing(order)
-    closed_at = order.closed_at or (at if after.is_closed else None)
-    return replace(order, state=after, closed_at=closed_at)
+def _ended(order: Order, after: OrderState, at: datetime) -> Facts:
+    return {"closed_at": at} if after.is_closed and order.closed_at is None else {}
 
 
 def _check_repeated(order: Order, event: OrderFilled) -> None:
@@ -160,64 +163,64 @@ def _check_fill(order: Order, event: OrderFilled) -> None:
         )
 
 
-def _recorded(order: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PLR0912 - one case an event, checked to be all
-    """Return the order with the facts of the event, its state not yet moved."""
+def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911, PLR0912 - one case an event, checked to be all
+    """Return the fields that the event changes, those of the move apart. The order is copied once an event, by `apply`."""
     match event:
         case OrderSubmitted():
-            return replace(order, submitted_at=order.submitted_at or event.at)
+            return {"submitted_at": order.submitted_at or event.at}
         case OrderUnconfirmed():
             return _unconfirmed(order, event)
         case OrderAccepted():
-            return replace(
-                order, accepted_at=order.accepted_at or event.at, venue_order_id=event.venue_order_id, unconfirmed_since=None
-            )
+            return {
+                "accepted_at": order.accepted_at or event.at,
+                "venue_order_id": event.venue_order_id,
+                "unconfirmed_since": None,
+            }
         case OrderFilled():
             return _filled(order, event)
         case OrderCancelRequested():
-            return replace(order, pending_cancel=PendingCancel(event.request_id, event.at))
+            return {"pending_cancel": PendingCancel(event.request_id, event.at)}
         case OrderCancelRejected():
             _check_request(order, event, order.pending_cancel)
-            return replace(order, pending_cancel=None, unconfirmed_since=None)
+            return {"pending_cancel": None, "unconfirmed_since": None}
         case OrderUpdateRequested():
-            return replace(order, pending_update=_wanted(order, event))
+            return {"pending_update": _wanted(order, event)}
         case OrderUpdated():
             return _updated(order, event)
         case OrderUpdateRejected():
             return _update_rejected(order, event)
         case OrderDenied() | OrderRejected() | OrderCanceled() | OrderExpired():
-            return replace(order, reason=event.reason, unconfirmed_since=None)
+            return {"reason": event.reason, "unconfirmed_since": None}
         case OrderLost():
-            return replace(order, reason=event.kind, unconfirmed_since=None)
+            return {"reason": event.kind, "unconfirmed_since": None}
         case OrderInitialized() | OrderReleased():
-            return order
+            return {}
         case _:
             assert_never(event)
 
 
-def _unconfirmed(order: Order, event: OrderUnconfirmed) -> Order:
+def _unconfirmed(order: Order, event: OrderUnconfirmed) -> Facts:
     if event.attempt == SUBMIT_ATTEMPT:
         is_open = order.accepted_at is None and not order.trades
     else:
         is_open = event.attempt in {p.request_id for p in (order.pending_cancel, order.pending_update) if p is not None}
     sent = event.attempt == SUBMIT_ATTEMPT or order.state is OrderState.RELEASED
-    return replace(
-        order,
-        submitted_at=order.submitted_at or (event.at if sent else None),
-        unconfirmed_since=order.unconfirmed_since or (event.at if is_open and not order.state.is_closed else None),
-    )
+    return {
+        "submitted_at": order.submitted_at or (event.at if sent else None),
+        "unconfirmed_since": order.unconfirmed_since or (event.at if is_open and not order.state.is_closed else None),
+    }
 
 
-def _filled(order: Order, event: OrderFilled) -> Order:
+def _filled(order: Order, event: OrderFilled) -> Facts:
     # a fill proves that a send arrived; it says nothing of a cancel or update that is without an answer
     settled = order.pending_cancel is None and order.pending_update is None
-    return replace(
-        order,
-        trades=(*order.trades, event),
-        filled=order.filled + event.quantity,
-        filled_value=order.filled_value + event.quantity * event.price,
-        fees=order.fees + event.fee,
-        unconfirmed_since=None if settled else order.unconfirmed_since,
-    )
+    return {
+        "trades": (*order.trades, event),
+        "filled": order.filled + event.quantity,
+        "filled_value": order.filled_value + event.quantity * event.price,
+        "fees": order.fees + event.fee,
+        "unconfirmed_since": None if settled else order.unconfirmed_since,
+    }
 
 
 def _wanted(order: Order, event: OrderUpdateRequested) -> PendingUpdate:
@@ -236,7 +239,7 @@ def _wanted(order: Order, event: OrderUpdateRequested) -> PendingUpdate:
     )
 
 
-def _updated(order: Order, event: OrderUpdated) -> Order:
+def _updated(order: Order, event: OrderUpdated) -> Facts:
     update = _check_request(order, event, order.pending_update)
     if update.quantity < order.filled:
         raise RequestMismatchError(
@@ -244,18 +247,17 @@ def _updated(order: Order, event: OrderUpdated) -> Order:
             event.event_id,
             f"expected a quantity of at least the filled {order.filled}, was {update.quantity}",
         )
-    return replace(
-        order,
-        quantity=update.quantity,
-        limit_price=update.limit_price,
-        stop_price=update.stop_price,
-        venue_order_id=event.venue_order_id or order.venue_order_id,
-        pending_update=None,
-        unconfirmed_since=None,
-    )
+    return {
+        "quantity": update.quantity,
+        "limit_price": update.limit_price,
+        "stop_price": update.stop_price,
+        "venue_order_id": event.venue_order_id or order.venue_order_id,
+        "pending_update": None,
+        "unconfirmed_since": None,
+    }
 
 
-def _update_rejected(order: Order, event: OrderUpdateRejected) -> Order:
+def _update_rejected(order: Order, event: OrderUpdateRejected) -> Facts:
     _check_request(order, event, order.pending_update)
     if order.filled > order.quantity:
         raise OverfillError(
@@ -263,7 +265,7 @@ def _update_rejected(order: Order, event: OrderUpdateRejected) -> Order:
             event.event_id,
             f"expected at most {order.quantity} filled without the update, was {order.filled}",
         )
-    return replace(order, pending_update=None, unconfirmed_since=None)
+    return {"pending_update": None, "unconfirmed_since": None}
 
 
 def _check_request(order: Order, event: _Answer, pending: Pending | None) -> Pending:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NewType
 
 from signalbox.orders.errors import OrderTermsError
@@ -17,6 +18,7 @@ ClientOrderId = NewType("ClientOrderId", str)
 CLIENT_ORDER_ID_LENGTH: Final = 32
 
 
+@lru_cache(maxsize=4096)  # a pure function of natural keys, asked for several times an order
 def client_order_id(*, account: str, strategy: str, symbol: str, decided_at: datetime, leg: str) -> ClientOrderId:
     """Return the id of the order that `strategy` decided at that instant for that leg.
 

@@ -60,7 +60,7 @@ def aware(instant: datetime, name: str) -> datetime:
     """
     if instant.utcoffset() is None:
         raise RiskError(f"{name}: expected an instant with an offset from UTC, was {instant!r}")
-    return instant.astimezone(UTC)
+    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
 
 
 def plain(value: Decimal) -> str:

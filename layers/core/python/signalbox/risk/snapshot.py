@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping
-from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from signalbox.market.candles import Symbol
 from signalbox.risk.errors import RiskError
@@ -115,6 +115,7 @@ class RiskSnapshot:
     marks: Mapping[Symbol, Mark]
     floors: tuple[LossFloor, ...]
     order_times: tuple[datetime, ...]
+    _words: _Words | None = field(default=None, init=False, repr=False, compare=False)  # a batch asks for many ids
 
     def __post_init__(self) -> None:
         for key in ("at", "account_at"):
@@ -130,14 +131,18 @@ class RiskSnapshot:
         object.__setattr__(self, "working", tuple(sorted(self.working, key=lambda w: w.order.order_id)))
         object.__setattr__(self, "locks", tuple(sorted(self.locks, key=lambda k: (k.reason, k.symbol or "", k.until))))
         object.__setattr__(self, "floors", tuple(sorted(self.floors, key=lambda f: (f.starts_at, f.rule))))
-        object.__setattr__(self, "order_times", tuple(sorted(aware(t, "order time") for t in self.order_times)))
+        object.__setattr__(self, "order_times", _in_turn(self.order_times))
         if len({w.order.order_id for w in self.working}) != len(self.working):
             raise RiskError(f"account {self.account}: expected each working order once")
 
     @property
     def snapshot_id(self) -> str:
         """sha256 of the canonical text of all facts."""
-        return hashlib.sha256(canonical_text(self).encode()).hexdigest()
+        words = self._words
+        if words is None:
+            words = _words_of(self)
+            object.__setattr__(self, "_words", words)
+        return hashlib.sha256(words.text.encode()).hexdigest()
 
     def with_sent(self, order: ProposedOrder) -> RiskSnapshot:
         """Return the snapshot in which this order has been sent and may fill.
@@ -145,14 +150,66 @@ class RiskSnapshot:
         Equal to one composed from all facts again; what is canonical and sorted here already is not looked at a second time.
         Raises RiskError if an order of that id is working.
         """
-        if any(w.order.order_id == order.order_id for w in self.working):
+        names = [w.order.order_id for w in self.working]
+        if order.order_id in names:
             raise RiskError(f"account {self.account}: expected each working order once")
-        after = copy(self)
-        working = sorted((*self.working, WorkingOrder(order, order.quantity)), key=lambda w: w.order.order_id)
-        object.__setattr__(after, "working", tuple(working))
-        place = bisect_right(self.order_times, self.at)
-        object.__setattr__(after, "order_times", (*self.order_times[:place], self.at, *self.order_times[place:]))
+        sent, place = WorkingOrder(order, order.quantity), bisect_right(names, order.order_id)
+        moment, when = self.at, bisect_right(self.order_times, self.at)
+        after = object.__new__(RiskSnapshot)
+        for name in RiskSnapshot.__slots__:
+            object.__setattr__(after, name, getattr(self, name))
+        object.__setattr__(after, "working", _inserted(self.working, place, sent))
+        object.__setattr__(after, "order_times", _inserted(self.order_times, when, moment))
+        if self._words is not None:
+            working = _inserted(self._words.working, place, canonical_text(sent))
+            times = _inserted(self._words.order_times, when, canonical_text(moment))
+            object.__setattr__(after, "_words", self._words._replace(working=working, order_times=times))
         return after
+
+
+class _Words(NamedTuple):
+    """The canonical text of a snapshot in parts: those that sending an order changes, and the rest."""
+
+    before: str
+    working: tuple[str, ...]
+    between: str
+    order_times: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"RiskSnapshot({self.before},[{','.join(self.working)}],{self.between},[{','.join(self.order_times)}])"
+
+
+_BEFORE_WORKING: Final = ("account", "at", "account_at", "halt", "locks", "balance", "accrued_costs", "positions")
+
+
+def _words_of(snapshot: RiskSnapshot) -> _Words:
+    instruments = ",".join(f"{canonical_text(symbol)}:{_rules_text(of)}" for symbol, of in snapshot.instruments.items())
+    return _Words(
+        before=",".join(canonical_text(getattr(snapshot, name)) for name in _BEFORE_WORKING),
+        working=tuple(canonical_text(working) for working in snapshot.working),
+        between=f"{{{instruments}}},{canonical_text(snapshot.marks)},{canonical_text(snapshot.floors)}",
+        order_times=tuple(map(_instant_text, snapshot.order_times)),
+    )
+
+
+@lru_cache(maxsize=256)
+def _rules_text(instrument: Instrument) -> str:
+    return canonical_text(instrument)
+
+
+_instant_text: Final = lru_cache(maxsize=16_384)(datetime.isoformat)  # of instants in UTC; sends of a window come again and again
+
+
+def _in_turn(instants: tuple[datetime, ...]) -> tuple[datetime, ...]:
+    # there are as many as a window of sends holds, and nearly always they come in UTC and sorted
+    if any(instant.tzinfo is not UTC for instant in instants):
+        instants = tuple(aware(instant, "order time") for instant in instants)
+    return tuple(sorted(instants))
+
+
+def _inserted(items: tuple[Item, ...], place: int, item: Item) -> tuple[Item, ...]:
+    return (*items[:place], item, *items[place:])
 
 
 def canonical_text(value: object) -> str:
@@ -172,7 +229,7 @@ def canonical_text(value: object) -> str:
             names = getattr(type(value), "__dataclass_fields__", None)
             if names is None:
                 raise RiskError(f"no canonical text for {type(value).__name__}")
-            return type(value).__name__ + "(" + ",".join(canonical_text(getattr(value, n)) for n in names) + ")"
+            return type(value).__name__ + "(" + ",".join(canonical_text(getattr(value, n)) for n in names if n[0] != "_") + ")"
 
 
 def _sorted(items: Mapping[Symbol, Item]) -> Mapping[Symbol, Item]:

@@ -6,7 +6,7 @@ an order judged and sent, the kill switch set. Nothing is published or stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -31,6 +31,7 @@ from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import ExecutionRequested, Instruction
 from signalbox.orders.order import Order
 from signalbox.orders.terms import OrderTerms
+from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.account import EquitySnapshot, book, record, snapshot
 from signalbox.portfolio.entries import Entry, Fill, booking_order
 from signalbox.portfolio.errors import EntryConflictError, OutOfOrderError
@@ -215,14 +216,30 @@ class Sheet:
         An order that exists is returned as it is. `stop_loss`: where the position it opens is closed at the latest.
         """
         key = terms.client_order_id
-        if key in self.orders:
-            return self.orders[key]
+        return self.orders[key] if key in self.orders else self._send(terms, self.snapshot(at), stop_loss)
+
+    def send_in_turn(self, wanted: Iterable[OrderTerms], at: datetime) -> None:
+        """Send orders as `send` does, each judged with those before it working.
+
+        What they are judged on is composed once: an order that was let through is added to it, one that was refused
+        changes nothing of it, and after anything else (the venue refused or filled it) it is composed again.
+        """
+        facts: RiskSnapshot | None = None
+        for terms in wanted:
+            if terms.client_order_id in self.orders:
+                continue
+            facts = facts or self.snapshot(at)
+            order = self._send(terms, facts)
+            if order.state in {OrderState.RELEASED, OrderState.ACCEPTED} and not order.filled:
+                facts = facts.with_sent(proposed(order))
+            elif order.state is not OrderState.DENIED:
+                facts = None
+
+    def _send(self, terms: OrderTerms, facts: RiskSnapshot, stop_loss: Decimal | None = None) -> Order:
+        key, at = terms.client_order_id, facts.at
         begun = OrderInitialized(client_order_id=key, at=at, terms=terms)
         order = self.orders[key] = initialise(begun)
         self.order_events.append(begun)
-        self.orders.pop(key)  # it is judged before it works
-        facts = self.snapshot(at)
-        self.orders[key] = order
         if self.account.mode is TradingMode.DRY_RUN:
             return self.take(OrderDenied(client_order_id=key, at=at, reason=TradingMode.DRY_RUN.name))
         decision = assess(proposed(order, stop_loss), facts, self.account.limits)

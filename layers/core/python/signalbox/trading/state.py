@@ -142,8 +142,12 @@ def pruned(desk: Desk, at: datetime) -> Desk:
         desk,
         orders=desk.orders if len(orders) == len(desk.orders) else MappingProxyType(orders),
         locks=tuple(lock for lock in desk.locks if at < lock.until),
-        order_times=tuple(time for time in desk.order_times if at - time < window),
+        order_times=_newer(desk.order_times, at - window),
     )
+
+
+def _newer(instants: tuple[datetime, ...], limit: datetime) -> tuple[datetime, ...]:
+    return instants if not instants or min(instants) > limit else tuple(instant for instant in instants if instant > limit)
 
 
 EXIT_LEGS: Final = (Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN)

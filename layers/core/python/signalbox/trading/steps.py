@@ -155,12 +155,12 @@ def submit(desk: Desk, terms: OrderTerms | Sequence[OrderTerms], at: datetime) -
     wanted = (terms,) if isinstance(terms, OrderTerms) else tuple(terms)
     if all(one.client_order_id in desk.orders for one in wanted):
         return desk, NOTHING
-    for one in wanted:
+    for one in wanted:  # all of them first: an error sends none
         if one.account != desk.account.account:
             raise CommandError(f"expected an order of {desk.account.account}, was of {one.account}")
         if sheet.at >= one.send_before:
             raise CommandError(f"expected an order to send before {one.send_before.isoformat()}, was {sheet.at.isoformat()}")
-        sheet.send(one, sheet.at if sheet.is_live else sheet.stamp(sheet.at))
+    sheet.send_in_turn(wanted, sheet.at if sheet.is_live else sheet.stamp(sheet.at))
     return sheet.done()
 
 
@@ -246,15 +246,19 @@ def _known(desk: Desk, key: ClientOrderId) -> Order:
     return order
 
 
-def report(desk: Desk, reported: ExecutionReported, entries: Sequence[Entry] = ()) -> Step:
-    """Take what a venue did to an order. The order has to be on the desk, however old; the ledger loads it by its id.
+def report(desk: Desk, reported: ExecutionReported | Sequence[ExecutionReported], entries: Sequence[Entry] = ()) -> Step:
+    """Take what a venue did to an order, or to several as it was told in turn.
 
-    What an order refuses (an overfill, a conflicting trade, an illegal move) is recorded and stops the account, and nothing
-    of it is applied. Raises RebookNeededError when a fill is older than the newest booked entry: call again with all
-    `entries` of the account.
+    The orders have to be on the desk, however old; the ledger loads them by their ids. What an order refuses (an overfill, a
+    conflicting trade, an illegal move) is recorded and stops the account, and nothing of it is applied. Raises
+    RebookNeededError when a fill is older than the newest booked entry: call again with all `entries` of the account.
     """
-    sheet = Sheet(desk, reported.reported_at, entries)
-    sheet.report(reported.events)
+    told = (reported,) if isinstance(reported, ExecutionReported) else tuple(reported)
+    if not told:
+        return desk, NOTHING
+    sheet = Sheet(desk, max(one.reported_at for one in told), entries)
+    for one in told:
+        sheet.report(one.events)
     return _after_reports(sheet)
 
 

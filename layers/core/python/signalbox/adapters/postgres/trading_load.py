@@ -107,7 +107,7 @@ def load_desk(
         events = queries.ask(_EVENTS, account, account, list(named), account)
         trades = queries.ask(_TRADES, account)
         locks = queries.ask(_LOCKS, account, at)
-        times = queries.ask(_ORDER_TIMES, account, at - window, at)
+        times = connection.execute(_ORDER_TIMES, (account, at - window, at), prepare=True, binary=True)
         marks = connection.execute(_MARKS, _market(configured.market, valued_at), prepare=True)
     held = {r[0]: Position(*r) for r in positions.fetchall()}
     books = Books(

@@ -1,0 +1,137 @@
+"""Orders that are sent or reported together come out as those that come one after the other, risk records included."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalbox.orders.events import OrderAccepted, OrderDenied, OrderFilled, OrderReleased
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested
+from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
+from signalbox.risk.snapshot import canonical_text
+from signalbox.trading import steps
+from signalbox.trading.account import TradingAccount, TradingMode
+from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.errors import CommandError
+from signalbox.trading.snapshot import risk_snapshot
+from signalbox.trading.state import Desk
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, desk_at, paper
+
+PAPER = paper()
+LIVE = TradingAccount.model_validate(
+    PAPER.model_dump() | {"account": "live-1", "mode": TradingMode.LIVE, "venue": "exchange", "strategy": "signals"}
+)
+SECOND = timedelta(seconds=1)
+AMOUNTS = st.integers(1, 300)  # USD 100 each: the largest are over the limits together
+WANTED = st.lists(
+    st.tuples(st.sampled_from((BTC, ETH, SOL)), st.sampled_from(Side), AMOUNTS, st.booleans(), st.booleans()), max_size=12
+)
+
+
+def terms_of(account: TradingAccount, wanted: list[tuple[str, Side, int, bool, bool]]) -> list[OrderTerms]:
+    found = []
+    for number, (symbol, side, hundreds, limit, reduce_only) in enumerate(wanted):
+        price = BASE[symbol] * Decimal("0.99")
+        found.append(
+            OrderTerms(
+                account=account.account,
+                strategy=f"manual-{number}",
+                symbol=symbol,
+                decided_at=START,
+                leg=Leg.ENTRY,
+                side=side,
+                type=OrderType.LIMIT if limit else OrderType.MARKET,
+                limit_price=price if limit else None,
+                quantity=(Decimal(hundreds * 100) / BASE[symbol]).quantize(Decimal("0.01")) or Decimal("0.01"),
+                reduce_only=reduce_only,
+                send_before=START + timedelta(minutes=5),
+            )
+        )
+    return found
+
+
+def one_by_one(desk: Desk, wanted: list[OrderTerms]) -> tuple[Desk, Changes]:
+    changes = NOTHING
+    for terms in wanted:
+        desk, more = steps.submit(desk, terms, START)
+        changes += more
+    return desk, changes
+
+
+@settings(max_examples=60, deadline=None)
+@given(account=st.sampled_from((PAPER, LIVE, paper("ftmo-2step-100k"))), wanted=WANTED, again=st.integers(0, 3))
+def test_batch_is_judged_as_its_orders_one_after_the_other(
+    account: TradingAccount, wanted: list[tuple[str, Side, int, bool, bool]], again: int
+) -> None:
+    orders = terms_of(account, wanted)
+    batch, changes = steps.submit(desk_at(account), [*orders, *orders[:again]], START)
+    single, more = one_by_one(desk_at(account), orders)
+    assert batch == single
+    assert changes == more  # the ids of the snapshots they were judged on are among the events and the risk records
+
+
+def test_release_names_the_snapshot_with_the_orders_before_it_working() -> None:
+    orders = terms_of(LIVE, [(BTC, Side.BUY, 10, False, False), (ETH, Side.SELL, 10, False, False)])
+    begin = desk_at(LIVE)
+    _, changes = steps.submit(begin, orders, START)
+    first, second = (event for event in changes.events if isinstance(event, ExecutionRequested))
+    between, _ = steps.submit(begin, orders[0], START)
+    assert first.snapshot_id == risk_snapshot(begin, START).snapshot_id
+    assert second.snapshot_id == risk_snapshot(between, START).snapshot_id
+    facts = risk_snapshot(between, START)
+    assert facts.snapshot_id == hashlib.sha256(canonical_text(facts).encode()).hexdigest()
+
+
+def test_batch_passes_over_a_refused_order_and_goes_on() -> None:
+    orders = terms_of(
+        LIVE, [(BTC, Side.BUY, 10, False, False), (BTC, Side.BUY, 9_000, False, False), (ETH, Side.BUY, 10, False, False)]
+    )
+    _, changes = steps.submit(desk_at(LIVE), orders, START)
+    kinds = [type(event) for event in changes.order_events if isinstance(event, OrderReleased | OrderDenied)]
+    assert kinds == [OrderReleased, OrderDenied, OrderReleased]
+
+
+def test_batch_with_one_order_that_came_too_late_sends_none() -> None:
+    orders = terms_of(LIVE, [(BTC, Side.BUY, 10, False, False), (ETH, Side.BUY, 10, False, False)])
+    late = orders[1].model_copy(update={"send_before": START - SECOND, "decided_at": START - 2 * SECOND})
+    with pytest.raises(CommandError, match="to send before"):
+        steps.submit(desk_at(LIVE), [orders[0], late], START)
+
+
+@settings(max_examples=30, deadline=None)
+@given(wanted=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.sampled_from(Side), st.integers(1, 20)), max_size=6))
+def test_reports_taken_together_leave_the_account_of_reports_taken_apart(wanted: list[tuple[str, Side, int]]) -> None:
+    orders = terms_of(LIVE, [(*one, False, False) for one in wanted])
+    desk, _ = steps.submit(desk_at(LIVE), orders, START)
+    told = [
+        reported(terms, number) for number, terms in enumerate(orders) if not desk.orders[terms.client_order_id].state.is_closed
+    ]
+    together, changes = steps.report(desk, told)
+    apart, more = desk, NOTHING
+    for one in told:
+        apart, by_one = steps.report(apart, one)
+        more += by_one
+    assert together == apart
+    assert changes == more
+    assert steps.report(together, told) == (together, NOTHING)
+    assert steps.report(desk, []) == (desk, NOTHING)
+
+
+def reported(terms: OrderTerms, number: int) -> ExecutionReported:
+    key, at = terms.client_order_id, START + SECOND * (number + 1)
+    filled = OrderFilled(
+        client_order_id=key,
+        at=at,
+        account=terms.account,
+        symbol=terms.symbol,
+        trade_id=f"t{number}",
+        quantity=terms.quantity,
+        price=BASE[terms.symbol],
+    )
+    taken = OrderAccepted(client_order_id=key, at=at, venue_order_id=f"v{number}")
+    return ExecutionReported(account=terms.account, client_order_id=key, reported_at=at, events=(taken, filled))
