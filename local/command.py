@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from local.accounts_app import accounts_app
 from local.backtest_command import backtest
 from local.bench_app import bench_app
 from local.data_commands import collect, data_app
@@ -110,6 +111,7 @@ app.command()(collect)
 app.command()(evaluate)
 app.command()(backtest)
 app.command()(report)
+app.add_typer(accounts_app, name="accounts")
 app.add_typer(bench_app, name="bench")
 app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")

@@ -26,6 +26,7 @@ class Request:
     method: str
     path: str
     body: bytes
+    headers: dict[str, str] = field(default_factory=dict)  # names in lower case
 
 
 class ScriptedServer:
@@ -40,7 +41,8 @@ class ScriptedServer:
         class Handler(BaseHTTPRequestHandler):
             def _serve(self) -> None:
                 length = int(self.headers.get("content-length") or 0)
-                request = Request(self.command, self.path, self.rfile.read(length))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                request = Request(self.command, self.path, self.rfile.read(length), headers)
                 owner.requests.append(request)
                 reply = owner.answer(request)
                 if reply.hang:

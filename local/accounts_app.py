@@ -1,0 +1,128 @@
+"""`signalbox accounts ...` as typer sees it; it runs in `local/accounts_command.py`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from local.accounts_command import OrdersApi
+
+accounts_app = typer.Typer(
+    help="Trading accounts of a stage, commanded in your own name: open, confirm, halt, resume, look.", no_args_is_help=True
+)
+Name = Annotated[str, typer.Argument(help="The account's name, such as ftmo-2step-100k.")]
+Stage = Annotated[str, typer.Option(help="The deployed stage; local is the running `signalbox up`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, one line.")]
+RequestId = Annotated[
+    str | None, typer.Option(help="Of a command that is sent again, as the failed one printed it; default: a new one.")
+]
+Why = Annotated[str, typer.Option(help="The reason, for the compliance record.")]
+
+
+@accounts_app.callback()
+def _group() -> None:
+    """Trading accounts of a stage."""
+
+
+def _api(stage: str) -> OrdersApi:
+    from local.accounts_command import orders_api  # noqa: PLC0415 - boto3 is imported by the command that needs it
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    return orders_api(stage, load_settings().state)
+
+
+def _command(stage: str, method: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
+    from local.accounts_command import account_text, show  # noqa: PLC0415 - as above
+
+    told = {key: value for key, value in facts.items() if value is not None}
+    found = _api(stage).call(method, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **told})
+    show(found, account_text, as_json=as_json)
+
+
+@accounts_app.command("list")
+def list_accounts(stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+    """List every account."""
+    from local.accounts_command import listed_text, show  # noqa: PLC0415 - as above
+
+    show(_api(stage).call("GET", "/accounts"), listed_text, as_json=json_output)
+
+
+@accounts_app.command("show")
+def show_account(name: Name, stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+    """Show what an account has, holds and works on, and what stops it."""
+    from local.accounts_command import account_text, show  # noqa: PLC0415 - as above
+
+    show(_api(stage).call("GET", f"/accounts/{name}"), account_text, as_json=json_output)
+
+
+@accounts_app.command("readiness")
+def readiness(name: Name, stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+    """Say whether an account may trade live, and what mends each thing that is against it. Exit code 1 while it may not."""
+    from local.accounts_command import readiness_text, show  # noqa: PLC0415 - as above
+
+    found = _api(stage).call("GET", f"/accounts/{name}/readiness")
+    show(found, readiness_text, as_json=json_output)
+    raise typer.Exit(0 if found["is_ready"] else 1)
+
+
+@accounts_app.command("open")
+def open_account(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    kind: Annotated[str | None, typer.Option(help="paper, live-spot, ftmo-2step or ftmo-1step; without it, by the name.")] = None,
+    capital: Annotated[str | None, typer.Option(help="What it begins with, as 100000.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Of the capital; default: USD.")] = None,
+    venue: Annotated[str | None, typer.Option(help="paper, coinbase or mt5; default: paper.")] = None,
+    mode: Annotated[str | None, typer.Option(help="paper, dry_run or live; default: paper.")] = None,
+    phase: Annotated[str | None, typer.Option(help="Of the firm's programme, as challenge or verification.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Name of the entry policy's preset.")] = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Open an account. A live one does not trade before it is confirmed and everything `readiness` names is mended."""
+    told = {
+        "kind": kind, "capital": capital, "currency": currency, "venue": venue, "mode": mode, "phase": phase, "policy": policy,
+    }  # fmt: skip
+    configuration = {key: value for key, value in told.items() if value is not None} or None
+    _command(stage, "PUT", f"/accounts/{name}", request_id, as_json=json_output, configuration=configuration)
+
+
+@accounts_app.command("confirm")
+def confirm(
+    name: Name,
+    what: Annotated[str, typer.Argument(help="live; the rules you read, as 'ftmo-2step 2026-11.1'; paper or withdrawn.")],
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Confirm, in your name, that an account may trade live, or that you read its firm's rules; or take it back."""
+    _command(stage, "POST", f"/accounts/{name}/confirm", request_id, as_json=json_output, what=what)
+
+
+@accounts_app.command("halt")
+def halt(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    why: Why,
+    level: Annotated[str, typer.Option(help="HALT, REDUCE_ONLY or FLATTEN, which closes everything.")] = "HALT",
+    until: Annotated[str | None, typer.Option(help="ISO 8601 with a zone; default: until somebody resumes.")] = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Set the kill switch."""
+    _command(stage, "POST", f"/accounts/{name}/halt", request_id, as_json=json_output, why=why, level=level, until=until)
+
+
+@accounts_app.command("resume")
+def resume(
+    name: Name,
+    why: Why,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Release the kill switch."""
+    _command(stage, "POST", f"/accounts/{name}/resume", request_id, as_json=json_output, why=why)

@@ -1,0 +1,160 @@
+"""`signalbox accounts`: an operator's commands to the orders API of a stage, signed with their own AWS identity.
+
+The gateway verifies the signature, so that the name in the compliance record is the caller's and nothing that was typed. The
+stage `local` is the running `signalbox up`, whose emulator resolves the key and checks no signature.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+from boto3.session import Session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.errors import WorkbenchError
+from local.settings import ACCOUNT, LOOPBACK, REGION, STAGE
+from signalbox.contracts import PRODUCT, StackOutput
+
+SECONDS: Final = 40.0  # of one request; the function itself has 30
+UNANSWERED: Final = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+
+
+class AccountsError(WorkbenchError):
+    """The orders API could not be reached, or refused what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersApi:
+    """Where a stage's orders API answers, and as whom it is asked. `via`: the address that is really called, if another."""
+
+    url: str
+    session: Session
+    region: str
+    via: str | None = None
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the answer's JSON. Raises AccountsError with what the API says is wrong."""
+        content = b"" if body is None else json.dumps(body).encode()
+        credentials = self.session.get_credentials()
+        if credentials is None:
+            raise AccountsError("no AWS credentials: run `aws configure sso` or set AWS_PROFILE")
+        signed = AWSRequest(method, f"{self.url}{path}", {"content-type": "application/json"}, content)
+        SigV4Auth(credentials.get_frozen_credentials(), "execute-api", self.region).add_auth(signed)
+        headers = {**dict(signed.headers.items()), "host": urlsplit(self.url).netloc}
+        again = "" if body is None else f"; the same command with --request-id {body['request_id']} is safe to repeat"
+        try:
+            answer = httpx.request(
+                method,
+                f"{self.via or self.url}{path}",
+                headers=headers,
+                content=content,
+                timeout=SECONDS,
+                trust_env=self.via is None,
+            )
+        except httpx.HTTPError as error:
+            raise AccountsError(f"{self.url} did not answer ({type(error).__name__}){again}") from error
+        try:
+            found = answer.json()
+        except ValueError:
+            found = {}
+        if answer.status_code == httpx.codes.FORBIDDEN:
+            raise AccountsError(f"refused: your AWS identity may not {method} {path}; it needs execute-api:Invoke on that route")
+        if not answer.is_success or not isinstance(found, dict):
+            after = again if answer.status_code in UNANSWERED or answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR else ""
+            raise AccountsError(f"{_told(found)} (HTTP {answer.status_code}){after}")
+        return found
+
+
+def _told(found: Any) -> str:
+    if not isinstance(found, dict):
+        return "the API's answer is not understood"
+    if wrong := found.get("wrong"):
+        return "; ".join(f"{one['at']}: {one['what']}" for one in wrong)
+    return str(found.get("what") or found.get("message") or "the API did not say why")
+
+
+def orders_api(stage: str, state: Path) -> OrdersApi:
+    """Return the orders API of a deployed stage, or of the running local cloud. Raises AccountsError."""
+    if stage == STAGE:
+        via = _running(state / "up" / "ports.json")
+        session = Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)  # noqa: S106 - the emulator's
+        return OrdersApi(_output(session, stage, endpoint=via), session, REGION, via)
+    session = Session()
+    if session.region_name is None:
+        raise AccountsError("no AWS region: set AWS_REGION, for example eu-central-1")
+    return OrdersApi(_output(session, stage), session, session.region_name)
+
+
+def _running(ports: Path) -> str:
+    try:
+        port = int(json.loads(ports.read_text())["emulator"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AccountsError(f"{ports}: no local cloud was started here; run `signalbox up`, or name a --stage") from error
+    url = f"http://{LOOPBACK}:{port}"
+    try:
+        httpx.get(f"{url}/_ministack/health", timeout=5.0, trust_env=False).raise_for_status()
+    except httpx.HTTPError as error:
+        raise AccountsError(f"nothing answers at {url}; is `signalbox up` running?") from error
+    return url
+
+
+def _output(session: Session, stage: str, endpoint: str | None = None) -> str:
+    name = f"{PRODUCT}-{stage}-trading"
+    try:
+        stacks = session.client("cloudformation", endpoint_url=endpoint).describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        raise AccountsError(f"stack {name}: {error.response['Error'].get('Message', error)}") from error
+    except BotoCoreError as error:
+        raise AccountsError(f"stack {name}: AWS could not be asked: {error}") from error
+    for output in stacks[0].get("Outputs", []):
+        if output.get("OutputKey") == StackOutput.ORDERS_API_URL:
+            return str(output["OutputValue"]).rstrip("/")
+    raise AccountsError(f"stack {name}: expected the output {StackOutput.ORDERS_API_URL}; deploy this version of the stack")
+
+
+def show(found: Mapping[str, Any], render: Callable[[Mapping[str, Any]], str], *, as_json: bool) -> None:
+    """Print an answer as JSON, one line, or for people."""
+    print(json.dumps(found) if as_json else render(found))
+
+
+def listed_text(found: Mapping[str, Any]) -> str:
+    """Return one line an account."""
+    lines = [
+        f"{one['account']}  {one['mode']} at {one['venue']}  {one['kind']}  {one['capital']} {one['currency']}"
+        for one in found["accounts"]
+    ]
+    return "\n".join(lines) or "no accounts"
+
+
+def account_text(found: Mapping[str, Any]) -> str:
+    """Return an account: what it has, holds and works on, and what stops it."""
+    lines = [
+        f"{found['account']}  {found['mode']} at {found['venue']}  {found['kind']}  as of {found['as_of'] or 'never'}",
+        f"  cash {found['cash']}  balance {found['balance']}  equity {found['equity'] or 'unknown'} {found['currency']}",
+    ]
+    lines += [f"  holds {one['quantity']} {one['symbol']}" for one in found["positions"]]
+    lines += [
+        f"  order {one['client_order_id']}  {one['side']} {one['quantity']} {one['symbol']} {one['type']} {one['state']}"
+        for one in found["orders"]
+    ]
+    if (halt := found["halt"]) is not None:
+        lines.append(f"  {halt['level']} since {halt['since']} by {halt['who']}: {halt['why']}")
+    lines += [f"  locked until {one['until']}: {one['reason']} {one['symbol'] or ''}".rstrip() for one in found["locks"]]
+    return "\n".join(lines)
+
+
+def readiness_text(found: Mapping[str, Any]) -> str:
+    """Return whether an account may trade live, and every reason against it with what mends it."""
+    if found["is_ready"]:
+        return f"{found['account']} may trade live at {found['venue']}"
+    lines = [f"{found['account']} may not trade live:"]
+    lines += [f"  {one['code']}: {one['found']}. {one['mend']}" for one in found["reasons"]]
+    return "\n".join(lines)
