@@ -1,0 +1,121 @@
+"""A live account on PostgreSQL: what makes it ready is in the rows, and nobody changes those afterwards."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.ledger import PostgresLedger
+from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.adapters.postgres.trading_reading import TradingReader
+from signalbox.signals.model import DeployedModel
+from signalbox.signals.signal import DeploymentStage, Thresholds
+from signalbox.trading.changes import RiskEventKind
+from signalbox.trading.commands import COMMANDS
+from signalbox.trading.errors import CommandError
+from signalbox.trading.readiness import NotReady
+from signalbox.trading.room import Handled, TradingRoom
+from tests.fakes.postgres_server import PostgresServer, app_source
+from tests.integration.samples import SIGNAL
+from tests.unit.signals.test_cycle import FixedScorer
+from tests.unit.trading.market import BTC, ETH, SOL, START, signal, wave
+from tests.unit.trading.test_live_room import FIRM, MODEL, NAME, PASSED, RULES, SECOND, entries, view
+from tests.unit.trading.test_room import cycle, order
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def room(source: ConnectionSource) -> TradingRoom:
+    """A room with one live account, bars, and a model that decided and passed."""
+    with PostgresLedger(source).transaction() as tx:
+        for symbol in (BTC, ETH, SOL):
+            tx.add_candles("coinbase", wave(symbol, START - timedelta(hours=5), 8 * 60))
+        model = DeployedModel(MODEL, DeploymentStage.ACTIVE, FixedScorer(), Thresholds(0.03, 0.08), 60, "b1", PASSED)
+        tx.add_deployed_model(model, START)
+        tx.add_signal(replace(SIGNAL, deployment=MODEL, stage=DeploymentStage.ACTIVE, decided_at=START))
+    ledger = PostgresTradingLedger(source)
+    ledger.open_account(FIRM, START - timedelta(hours=1), "anna")
+    found = TradingRoom(ledger, "coinbase")
+    found.on_event(cycle())
+    return found
+
+
+def say(room: TradingRoom, what: str, request_id: str, at: object = START, who: str = "anna") -> Handled:
+    said = {"kind": "confirm", "account": NAME, "request_id": request_id, "requested_at": at, "what": what}
+    return room.on_command(COMMANDS.validate_python(said), who)
+
+
+def made_ready(room: TradingRoom) -> None:
+    say(room, "live", "req-live")
+    say(room, RULES, "req-rules")
+    room.on_event(view(START))
+
+
+def codes(room: TradingRoom, at: object = START) -> list[NotReady]:
+    return [reason.code for reason in room.standing(NAME, at).readiness.reasons]  # type: ignore[arg-type]
+
+
+def test_confirmed_judged_and_compared_it_trades_and_each_of_them_taken_away_stops_it(room: TradingRoom) -> None:
+    assert codes(room) == [
+        NotReady.MODE_NOT_CONFIRMED, NotReady.NOT_COMPARED, NotReady.SECRETS_MISSING, NotReady.RULES_NOT_CONFIRMED,
+    ]  # fmt: skip
+    assert entries(room.on_event(signal(BTC))) == []
+    made_ready(room)
+    assert codes(room) == []
+    assert [e.terms.symbol for e in entries(room.on_event(signal(ETH)))] == [ETH]
+    room.on_event(view(START + SECOND, positions={"SOL-USD": "1"}))
+    assert codes(room, START + SECOND) == [NotReady.HALTED, NotReady.DIFFERENCE]
+    say(room, "withdrawn", "req-out", START + 2 * SECOND)
+    with pytest.raises(CommandError, match="MODE_NOT_CONFIRMED"):
+        room.on_command(order(START + 3 * SECOND, NAME), "anna")
+
+
+def test_a_model_that_failed_a_gate_under_the_same_name_lets_nothing_out(room: TradingRoom, source: ConnectionSource) -> None:
+    made_ready(room)
+    with PostgresLedger(source).transaction() as tx:
+        failed = PASSED | {"G4": "fail"}
+        tx.add_deployed_model(
+            DeployedModel(MODEL, DeploymentStage.ACTIVE, FixedScorer(), Thresholds(0.03, 0.08), 60, "b2", failed), START
+        )
+    assert codes(room) == [NotReady.GATE_NOT_PASSED]
+    assert entries(room.on_event(signal(BTC))) == []
+
+
+def test_two_workers_that_get_one_confirmation_keep_it_once_and_the_record_names_who(
+    room: TradingRoom, source: ConnectionSource, postgres: PostgresServer, database: str
+) -> None:
+    def again(_: int) -> bool:
+        with app_source(postgres, database) as own:
+            return bool(say(TradingRoom(PostgresTradingLedger(own), "coinbase"), "live", "req-live").changes.confirmations)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(again, range(8))) == [False] * 7 + [True]
+    found = TradingReader(source).risk_events(NAME, START - SECOND, START + SECOND)
+    lines = [line for line in found if line.kind is RiskEventKind.OVERRIDE]
+    assert [(line.code, line.who, line.detail) for line in lines] == [("CONFIRM", "anna", "live")]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE confirmations SET what = 'live'",
+        "DELETE FROM confirmations",
+        "UPDATE deployed_models SET gates = '{}'",
+        "DELETE FROM deployed_models",
+        "UPDATE accounts SET mode = 'live'",
+        "UPDATE accounts SET configuration = '{}'",
+    ],
+)
+def test_the_functions_may_add_to_what_was_said_and_never_change_it(
+    room: TradingRoom, source: ConnectionSource, statement: str
+) -> None:
+    made_ready(room)
+    with pytest.raises(Exception, match="permission denied") as refused, source.transaction() as connection:
+        connection.execute(statement)  # type: ignore[call-overload]
+    assert isinstance(refused.value.__cause__ or refused.value, psycopg.errors.InsufficientPrivilege)
