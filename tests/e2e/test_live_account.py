@@ -16,15 +16,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from boto3.session import Session
 from onnx import TensorProto, helper, numpy_helper
 
-from local.accounts_command import AccountsError, OrdersApi
+from local.accounts_command import AccountsError, orders_api
 from local.cloud import LocalCloud
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
 from local.processes import wait_until
-from local.settings import ACCOUNT, REGION, load_settings
+from local.settings import STAGE, load_settings
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE
 from signalbox.adapters.postgres.trading_reading import AccountFacts
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY, EVENT_SOURCE, Env, Function, StackOutput, function_name
@@ -84,8 +83,12 @@ def passing_bundle(folder: Path) -> Path:
 class World:
     """The cloud, the exchange that the live account trades at, and what the venue's side said on the bus."""
 
-    def __init__(self, cloud: LocalCloud, exchange: LiveExchange, first: datetime) -> None:
+    def __init__(self, cloud: LocalCloud, exchange: LiveExchange, first: datetime, folder: Path) -> None:
         self.cloud, self.exchange, self.first = cloud, exchange, first
+        ports = folder / "up" / "ports.json"  # as `signalbox up` leaves it
+        ports.parent.mkdir()
+        ports.write_text(json.dumps({"emulator": cloud.emulator.port}))
+        self.api = orders_api(STAGE, folder)
         client = cloud.emulator.client
         self.sqs, self.events, self.bus = client("sqs"), client("events"), cloud.outputs[StackOutput.EVENT_BUS_NAME]
         self.seen = self.sqs.create_queue(QueueName="reported")["QueueUrl"]
@@ -120,9 +123,7 @@ class World:
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask the orders API as `signalbox accounts` does."""
-        session = Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)
-        url = self.cloud.outputs[StackOutput.ORDERS_API_URL].rstrip("/")
-        return OrdersApi(url, session, REGION, via=self.cloud.emulator.url).call(method, path, body)
+        return self.api.call(method, path, body)
 
     def cycle(self, at: datetime) -> None:
         self.cloud.exchange.set_time(at)
@@ -168,7 +169,7 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[World]:
     settings = load_settings()
     folder = settings.state / "e2e-live"
     nearest = cycle_of(datetime.now(UTC) + CYCLE / 2)
@@ -176,7 +177,7 @@ def world() -> Iterator[World]:
     exchange = LiveExchange(SimulatedSource(7), symbols, datetime.now(UTC), requests_per_second=1000, burst=1000)
     try:
         with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=nearest - CYCLE) as cloud:
-            yield World(cloud, exchange, nearest - CYCLE)
+            yield World(cloud, exchange, nearest - CYCLE, tmp_path)
     finally:
         exchange.close()
         shutil.rmtree(folder, ignore_errors=True)
