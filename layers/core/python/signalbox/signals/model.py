@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from signalbox.features import FeatureSchema
 from signalbox.signals.signal import DeploymentStage, Thresholds
+
+if TYPE_CHECKING:  # the ports name a model, and most functions that have ports have no talib
+    from signalbox.features import FeatureSchema
 
 
 class Scorer(Protocol):
