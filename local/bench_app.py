@@ -43,7 +43,7 @@ def risk(
 def orders(
     rate: Annotated[int, typer.Option(min=1, help="Orders a second, due at fixed instants.")] = 1000,
     seconds: Annotated[int, typer.Option(min=1, help="For how long.")] = 60,
-    accounts: Annotated[int, typer.Option(min=1, help="Accounts that share the orders.")] = 4,
+    accounts: Annotated[int, typer.Option(min=1, help="Accounts that share the orders.")] = 2,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the accounts.")] = 2,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
@@ -51,6 +51,8 @@ def orders(
     from local.bench.orders import OrderBenchOptions, run_order_bench  # noqa: PLC0415 - heavy packages, only where needed
 
     found = run_order_bench(OrderBenchOptions(rate, seconds, accounts, workers, json_output=json_output))
+    if found.interrupted:
+        raise typer.Exit(130)
     if not found.is_sound:
         raise typer.Exit(1)
 

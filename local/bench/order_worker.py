@@ -41,15 +41,19 @@ class WorkerResult:
     latencies_s: list[float]
     ended_s: float = 0.0
     transactions: int = 0
+    again: int = 0  # second deliveries that were made
     errors: int = 0
     ignored: int = 0
     refused: int = 0
 
 
 def run_worker(  # noqa: PLR0917 - multiprocessing passes by position
-    worker: int, settings: DatabaseSettings, schedule: Schedule, ready: Any, start: Any, tally: Tally, answers: Any
+    worker: int, settings: DatabaseSettings, schedule: Schedule, ready: Any, start: Any, stop: Any, tally: Tally, answers: Any
 ) -> None:
-    """Deliver a schedule and put a WorkerResult into `answers`. `ready` is passed twice: connected, and told the start."""
+    """Deliver a schedule, until `stop` is set, and put a WorkerResult into `answers`.
+
+    `ready` is passed twice: connected, and told the start.
+    """
     with ConnectionSource(settings, lambda: "") as source:
         worker_ledger = PostgresTradingLedger(source, parse_roomy)
         for number in {n % schedule.accounts for n in schedule.numbers}:
@@ -57,7 +61,7 @@ def run_worker(  # noqa: PLR0917 - multiprocessing passes by position
                 tx.load(BEGIN)
         ready.wait(60)
         ready.wait(60)
-        answers.put(_Worker(worker, worker_ledger, schedule, start.value, tally).run())
+        answers.put(_Worker(worker, worker_ledger, schedule, start.value, tally).run(stop))
 
 
 class _Worker:
@@ -67,12 +71,12 @@ class _Worker:
         self._next = 0
         self._result = WorkerResult([])
 
-    def run(self) -> WorkerResult:
+    def run(self, stop: Any) -> WorkerResult:
         total = len(self._schedule.numbers)
-        while self._next < total or self._waiting:
+        while (self._next < total or self._waiting) and not stop.is_set():
             self._collect()
             if not self._waiting:
-                time.sleep(max(self._start + self._schedule.due_s[self._next] - time.monotonic(), 0))
+                stop.wait(max(self._start + self._schedule.due_s[self._next] - time.monotonic(), 0))
                 continue
             # the account whose oldest order waits longest is next
             account = min(self._waiting, key=lambda a: self._waiting[a][0])
@@ -108,6 +112,7 @@ class _Worker:
         if found:
             result.latencies_s += found
             result.ended_s = committed
+        result.again += len(places) - len(found)
         self._tally[self._worker] += len(places)
 
     def _transact(self, name: str, batch: Mapping[ClientOrderId, OrderTerms], delivered: int) -> None:

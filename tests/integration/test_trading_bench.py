@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import psutil
+import psycopg
 import pytest
 
 from local.bench.orders import OrderBenchOptions, _schedules, run_order_bench
 from local.bench.risk import RiskBenchOptions, run_risk_bench
+from local.processes import wait_until
+from local.settings import REPOSITORY, load_settings
+from signalbox.contracts import ADMIN_DATABASE_USER, DATABASE_NAME
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -21,6 +31,61 @@ def test_short_run_of_orders_is_sound_and_counts_what_was_delivered_again(capsys
     assert 0 < found.p50_ms <= found.p99_ms <= found.max_ms
     assert 0 < found.transactions <= 120 + 12 + options.accounts * 2
     assert json.loads(capsys.readouterr().out)["is_sound"] is True
+
+
+def test_orders_interrupted_tell_what_was_measured_and_leave_nothing_behind(tmp_path: Path) -> None:
+    command = ("-m", "local.command", "bench", "orders", "--rate", "50", "--seconds", "600", "--json")
+    told, said = tmp_path / "told.json", tmp_path / "said.log"
+    with told.open("wb") as out, said.open("wb") as log:
+        bench = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=REPOSITORY,
+            env=load_settings().base_env,
+            stdout=out,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        server = wait_until(lambda: _server_of(bench), what="PostgreSQL", seconds=60, alive=lambda: bench.poll() is None)
+        folder, sockets = (Path(server.cmdline()[server.cmdline().index(option) + 1]) for option in ("-D", "-k"))
+        wait_until(lambda: _orders_at(sockets) > 20 or None, what="orders", seconds=60, alive=lambda: bench.poll() is None)
+        family = psutil.Process(bench.pid).children(recursive=True)
+        os.killpg(bench.pid, signal.SIGINT)  # as a terminal does: everybody in the group hears it
+        assert bench.wait(60) == 130, said.read_text()
+    finally:
+        bench.kill()
+        bench.wait()
+    assert len(family) >= 2 + 2  # workers; the guard and its server
+    assert psutil.wait_procs(family, timeout=20)[1] == []
+    assert not folder.parent.parent.exists()
+    assert folder.parent.parent.name.startswith("signalbox-bench-")
+    assert not sockets.exists()
+    found = json.loads(told.read_text())
+    assert found["interrupted"] is True
+    assert found["is_sound"] is True, found["checks"]
+    assert 20 < found["orders"] < 30_000
+    assert 0 < found["p50_ms"] <= found["p99_ms"]
+
+
+def _server_of(process: subprocess.Popen[bytes]) -> psutil.Process | None:
+    for one in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if one.name() == "postgres" and "-D" in one.cmdline():
+                return one
+        except psutil.Error:  # it ended while we looked
+            continue
+    return None
+
+
+def _orders_at(sockets: Path) -> int:
+    try:
+        with psycopg.connect(
+            f"host={sockets} dbname={DATABASE_NAME} user={ADMIN_DATABASE_USER}", connect_timeout=2
+        ) as connection:
+            row = connection.execute("SELECT count(*) FROM orders").fetchone()
+    except psycopg.Error:  # it is starting, or not migrated yet
+        return 0
+    return 0 if row is None else row[0]
 
 
 def test_schedules_hold_every_order_once_and_some_again_later() -> None:
