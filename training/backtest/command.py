@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Final
@@ -86,7 +87,13 @@ def show(console: Console, result: BacktestResult) -> None:
 def _cells(part: Part) -> tuple[str, ...]:
     if not part.trades:
         return ("0", "-", "-", "-", "-")
-    return f"{part.trades:,}", share(part.wins), f"{part.coin:.1%}", number(part.net_bps, "+.2f"), f"{part.net:+,.0f}"
+    return (
+        f"{part.trades:,}",
+        share(part.wins),
+        "-" if math.isnan(part.coin) else f"{part.coin:.1%}",
+        number(part.net_bps, "+.2f"),
+        f"{part.net:+,.0f}",
+    )
 
 
 def _figures(result: BacktestResult) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -38,7 +39,7 @@ class LeastEntries:
 def least_entries(tape: Tape, signals: Sequence[SignalGenerated], account: TradingAccount) -> LeastEntries:
     """Return the bounds of what the signals of a run may enter."""
     found = np.full(len(signals) + 1, np.nan)
-    measured = {symbol: _volatilities(tape, row) for symbol, row in tape.row.items()}
+    measured = _measured(tape)
     for i, signal in enumerate(signals):
         move = measured[Symbol(signal.symbol)][tape.minute(signal.decided_at)]
         if np.isfinite(move) and move > 0:
@@ -47,6 +48,11 @@ def least_entries(tape: Tape, signals: Sequence[SignalGenerated], account: Tradi
     farthest = np.maximum.accumulate(np.nan_to_num(found, nan=0.0)[::-1])[::-1]
     steps = [float(INSTRUMENTS[s].step) * float(np.nanmax(tape.high[row])) for s, row in tape.row.items() if s in INSTRUMENTS]
     return LeastEntries(nearest * _FLOATS, farthest / _FLOATS, max(steps, default=0.0))
+
+
+@lru_cache(maxsize=1)  # of one tape; every start date asks for it again
+def _measured(tape: Tape) -> dict[Symbol, NDArray[np.float64]]:
+    return {symbol: _volatilities(tape, row) for symbol, row in tape.row.items()}
 
 
 def _volatilities(tape: Tape, row: int) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -63,7 +63,7 @@ class Figures:
     by_symbol: dict[str, Part]
     by_side: dict[str, Part]
     by_tier: dict[str, Part]
-    by_leg: dict[str, Part]
+    by_leg: dict[str, Part]  # without a coin: which way a trade was left is known only afterwards
     months: list[Month]
     signals: dict[str, int]
     held_back: dict[str, int]  # by reason: of the rate limit, then of the account
@@ -94,7 +94,7 @@ def figures_of(tape: Tape, signals: Sequence[SignalGenerated], found: Run, horiz
         by_symbol=groups.by(lambda trade: trade.symbol),
         by_side=groups.by(lambda trade: trade.side.value),
         by_tier=groups.by(lambda trade: tiers[trade.symbol, trade.decided_at]),
-        by_leg=groups.by(lambda trade: trade.leg.value),
+        by_leg={leg: replace(part, coin=float("nan")) for leg, part in groups.by(lambda trade: trade.leg.value).items()},
         months=_months(record.equity, falls, record.trades, capital),
         signals={
             "issued": sum(signal.issued for signal in signals),
