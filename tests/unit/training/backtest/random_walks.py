@@ -23,6 +23,7 @@ WITH_TARGET = DIR60_STANDARD.model_copy(update={"target_volatilities": Decimal(2
 BOLD = DIR60_STANDARD.model_copy(
     update={"risk_fraction": Decimal("0.02"), "max_notional_fraction": Decimal(1), "version": "bold.1"}
 )  # loses enough to meet every limit
+TIGHT = WITH_TARGET.model_copy(update={"stop_volatilities": Decimal(1), "version": "tight.1"})
 WARM_UP = 300
 
 
