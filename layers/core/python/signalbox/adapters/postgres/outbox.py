@@ -31,7 +31,7 @@ def insert_event(connection: Connection, event: Event, at: datetime) -> bool:
     )
 
 
-_INSERT_EVENTS: Final = """
+INSERT_EVENTS: Final = """
 INSERT INTO outbox (event_id, event_type, detail, created_at)
 SELECT event_id, event_type, detail, %s
 FROM unnest(%b::text[], %b::text[], %b::text[]) WITH ORDINALITY AS offered (event_id, event_type, detail, place)
@@ -40,10 +40,9 @@ ON CONFLICT (event_id) DO NOTHING
 """
 
 
-def insert_events(connection: Connection, events: Sequence[Event], at: datetime) -> None:
-    """Put events into the outbox, in order and in one statement; those whose event_id exists stay as they are."""
-    columns = ([e.event_id for e in events], [e.type.value for e in events], [event_detail(e) for e in events])
-    connection.execute(_INSERT_EVENTS, (at, *columns), prepare=True)
+def event_columns(events: Sequence[Event]) -> tuple[list[str], list[str], list[str]]:
+    """Return the parameters of INSERT_EVENTS after its instant; events whose event_id exists stay as they are."""
+    return [e.event_id for e in events], [e.type.value for e in events], [event_detail(e) for e in events]
 
 
 class PostgresOutbox:

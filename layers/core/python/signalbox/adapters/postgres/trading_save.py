@@ -1,4 +1,4 @@
-"""What a step changed, written: facts appended, projections and state replaced where they differ. One round trip.
+"""What a step changed, written: facts appended, projections and state replaced where they differ. One statement.
 
 A fact whose key is there already is left as it is; when it is there with other data the save is refused, for then two
 different things were given one name.
@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, LiteralString
 
+from psycopg import Cursor
+
 from signalbox.adapters.postgres.connection import Connection
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
-from signalbox.adapters.postgres.outbox import insert_events
+from signalbox.adapters.postgres.outbox import INSERT_EVENTS, event_columns
 from signalbox.adapters.postgres.trading_rows import (
     confirmation_row,
     day_row,
@@ -80,65 +82,85 @@ def save_desk(connection: Connection, before: Desk, after: Desk, changes: Change
         raise LedgerError(f"expected two desks of one account, was {before.account.account} and {account}")
     touched = {event.client_order_id for event in changes.order_events}
     writer = _Writer(connection)
-    with connection.pipeline():
-        writer.facts(ORDER_EVENTS, [event_row(event, account) for event in changes.order_events])
-        _save_entries(writer, changes)
-        writer.rows(ORDERS, [order_row(order) for key, order in after.orders.items() if _moved(before, key, order)])
-        _save_books(writer, before.books, after.books)
-        if changes.rebooked:
-            writer.run(_DELETE_DISPOSALS, account)
-        writer.rows(DISPOSALS, disposal_rows(account, changes.disposals))
-        writer.rows(TRADES, _trade_rows(account, changes.trades))
-        writer.rows(EQUITY_SNAPSHOTS, [equity_row(snapshot) for snapshot in changes.equity])
-        writer.rows(DAY_BASELINES, [day_row(account, day) for day in changes.days])
-        writer.rows(RISK_EVENTS, [risk_row(account, event) for event in changes.risk])
-        writer.facts(CONFIRMATIONS, [confirmation_row(account, said) for said in changes.confirmations])
-        writer.rows(HALTS, [halt_row(account, halt) for halt in changes.halts])
-        if after.locks != before.locks:
-            writer.run(_DELETE_LOCKS, account)
-            writer.rows(LOCKS, lock_rows(account, after.locks))
-        if _account_values(after) != _account_values(before):
-            writer.run(_UPDATE_ACCOUNT, *_account_values(after), account)
-        if changes.events:
-            if after.at is None:
-                raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
-            insert_events(connection, changes.events, after.at)
-    writer.refuse_conflicts()
+    writer.facts(ORDER_EVENTS, [event_row(event, account) for event in changes.order_events])
+    _save_entries(writer, changes)
+    writer.rows(ORDERS, [order_row(order) for key, order in after.orders.items() if _moved(before, key, order)])
+    _save_books(writer, before.books, after.books)
+    if changes.rebooked:
+        writer.first(_DELETE_DISPOSALS, account)
+    writer.rows(DISPOSALS, disposal_rows(account, changes.disposals))
+    writer.rows(TRADES, _trade_rows(account, changes.trades))
+    writer.rows(EQUITY_SNAPSHOTS, [equity_row(snapshot) for snapshot in changes.equity])
+    writer.rows(DAY_BASELINES, [day_row(account, day) for day in changes.days])
+    writer.rows(RISK_EVENTS, [risk_row(account, event) for event in changes.risk])
+    writer.facts(CONFIRMATIONS, [confirmation_row(account, said) for said in changes.confirmations])
+    writer.rows(HALTS, [halt_row(account, halt) for halt in changes.halts])
+    if after.locks != before.locks:
+        writer.first(_DELETE_LOCKS, account)
+        writer.rows(LOCKS, lock_rows(account, after.locks))
+    if _account_values(after) != _account_values(before):
+        writer.run(_UPDATE_ACCOUNT, *_account_values(after), account)
+    if changes.events:
+        if after.at is None:
+            raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
+        writer.run(INSERT_EVENTS, after.at, *event_columns(changes.events))
+    writer.write()
     return {key for key in touched if ClientOrderId(key) not in after.orders}
 
 
 class _Writer:
-    """Statements of one pipeline, and the facts among them that turned out to be known."""
+    """What becomes one statement: a round trip, and a fraction of the work of as many statements as there are tables."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._facts: list[tuple[Table, list[Row], Any]] = []
+        self._parts: list[bytes] = []
+        self._values: list[object] = []
+        self._facts: list[tuple[Table, list[Row], int]] = []  # with the place of their part
 
     def rows(self, table: Table, rows: list[Row]) -> None:
         """Insert rows, or replace what a newer state replaces."""
         if rows:
-            self._send(table.insert, (rows_text(rows),))
+            self._add(table.insert, rows_text(rows))
 
     def facts(self, table: Table, rows: list[Row]) -> None:
         """Insert rows of which each is looked at again when its key was there."""
         if rows:
-            self._facts.append((table, rows, self._send(table.insert, (rows_text(rows),))))
+            self._facts.append((table, rows, len(self._parts)))
+            self._add(table.insert, rows_text(rows))
 
     def run(self, statement: LiteralString, *values: object) -> None:
-        """Change or remove rows of a projection or a state."""
-        self._send(statement, values)
+        """Change or remove rows of a projection or a state that no other part touches."""
+        self._add(statement.encode(), *values)
 
-    def _send(self, statement: LiteralString | bytes, values: Sequence[object]) -> Any:
+    def first(self, statement: LiteralString, *values: object) -> None:
+        """Remove rows before others of their table are inserted: within one statement they would not be gone yet."""
+        self._send(statement.encode(), values)
+
+    def _add(self, statement: bytes, *values: object) -> None:
+        self._parts.append(statement)
+        self._values += values
+
+    def write(self) -> None:
+        """Write all of it. Raises LedgerRefusedError naming the first fact that is kept with other data."""
+        if not self._parts:
+            return
+        parts = b", ".join(b"part%d AS (%s RETURNING 1)" % (place, part) for place, part in enumerate(self._parts))
+        counts = b", ".join(b"(SELECT count(*) FROM part%d)" % place for _, _, place in self._facts)
+        statement = b"WITH %s SELECT %s" % (parts, counts or b"0")
+        written = self._send(statement, self._values).fetchone()
+        if written is None:
+            raise LedgerError("expected the counts of what was written, was no row")
+        for (table, rows, _), count in zip(self._facts, written, strict=False):
+            if count != len(rows):
+                self._refuse_differing(table, rows)
+
+    def _send(self, statement: bytes, values: Sequence[object]) -> Cursor[tuple[Any, ...]]:
         return self._connection.execute(statement, values, prepare=True)
 
-    def refuse_conflicts(self) -> None:
-        """Compare the facts that were known with what is kept. Raises LedgerRefusedError naming the first that differs."""
-        for table, rows, cursor in self._facts:
-            if cursor.rowcount == len(rows):
-                continue
-            differing = self._connection.execute(table.differing, (rows_text(rows),)).fetchall()
-            if differing:
-                raise LedgerRefusedError(f"{table.name}: {differing[0][0]} came again with other data")
+    def _refuse_differing(self, table: Table, rows: list[Row]) -> None:
+        differing = self._connection.execute(table.differing, (rows_text(rows),)).fetchall()
+        if differing:
+            raise LedgerRefusedError(f"{table.name}: {differing[0][0]} came again with other data")
 
 
 def _moved(before: Desk, key: ClientOrderId, order: Order) -> bool:
