@@ -47,12 +47,12 @@ from tests.unit.orders.samples import terms
 pytestmark = [pytest.mark.usefixtures("aws")]
 LIVE, FTMO, NOBODY = "live-1", "ftmo-1", "nobody-1"
 KEY = "k" * 32
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC) - timedelta(minutes=30)  # when this was imported may be long ago
 
 
 def now_terms(account: str, **changes: Any) -> OrderTerms:
     return terms(
-        **{"account": account, "quantity": "0.1", "decided_at": NOW, "send_before": NOW + timedelta(minutes=5)} | changes
+        **{"account": account, "quantity": "0.1", "decided_at": NOW, "send_before": NOW + timedelta(hours=12)} | changes
     )
 
 
