@@ -6,10 +6,8 @@ cycle's own (signals/rate_limit.py). A decision whose outcome is not known yet i
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -26,11 +24,9 @@ from signalbox.signals.rate_limit import WINDOW, Issued, SignalLimits, limit_rat
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Thresholds, Tier, classify
 from training.backtest.tape import Tape
 from training.dataset import Dataset
-from training.scoring import Scored, score
+from training.scoring import score
 
 STAGE: Final = DeploymentStage.SHADOW  # what `signalbox demo` deploys a bundle as
-_WORKERS: Final = 16
-_PARTS_A_WORKER: Final = 25  # so that progress moves
 _WINDOW_MS: Final = WINDOW // timedelta(milliseconds=1)
 
 
@@ -74,7 +70,7 @@ def decide(
 ) -> Decisions:
     """Return the decisions with start < decided_at <= end, as the cycle makes them when it begins at `start`."""
     chosen = data.select((data.decided_at_ms > start_ms) & (data.decided_at_ms <= end_ms))
-    scored = _scored(ensemble, chosen, tell)
+    scored = score(ensemble, chosen, tell)
     rows = np.flatnonzero(scored.issued)
     found: list[SignalGenerated] = []
     hour: list[tuple[int, Issued]] = []
@@ -91,18 +87,6 @@ def decide(
                 hour.append((at_ms, Issued(signal.symbol, signal.decided_at, signal.tier)))
             found.append(announcement(signal, horizon))
     return Decisions(chosen.symbols, chosen.decided_at_ms, chosen.symbol, scored.probability_up, tuple(found))
-
-
-def _scored(ensemble: Ensemble, data: Dataset, tell: Callable[[float], None]) -> Scored:
-    """Score in as many threads as there are cores: the graphs run outside the interpreter's lock, one thread each."""
-    workers = min(os.cpu_count() or 1, _WORKERS)
-    rows = [part for part in np.array_split(np.arange(len(data)), workers * _PARTS_A_WORKER) if part.shape[0]]
-    found: list[NDArray[np.float64]] = []
-    with ThreadPoolExecutor(workers) as pool:
-        for part in pool.map(lambda own: score(ensemble, data.select(own)).probability_up, rows):
-            found.append(part)
-            tell(len(found) / len(rows))
-    return Scored.of(data, np.concatenate(found) if found else np.empty(0), ensemble.thresholds)
 
 
 def _signal(data: Dataset, row: int, probability: float, tape: Tape, *, deployment: str, thresholds: Thresholds) -> Signal:
