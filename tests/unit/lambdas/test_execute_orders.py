@@ -51,9 +51,7 @@ NOW = datetime.now(UTC) - timedelta(minutes=30)  # when this was imported may be
 
 
 def now_terms(account: str, **changes: Any) -> OrderTerms:
-    return terms(
-        **{"account": account, "quantity": "0.1", "decided_at": NOW, "send_before": NOW + timedelta(hours=12)} | changes
-    )
+    return terms(**{"account": account, "quantity": "0.1", "decided_at": NOW, "send_before": NOW + timedelta(hours=12)} | changes)
 
 
 def asked(account: str = LIVE, venue: str = "coinbase", **changes: Any) -> ExecutionRequested:
