@@ -1,7 +1,7 @@
 """Trading accounts on PostgreSQL (`trading.ports.TradingLedger`).
 
 An account is one row that every unit of work locks first, so two workers on one account take turns. READ COMMITTED: what
-is read after the lock was granted includes everything that the worker before committed. Four round trips a unit of work
+is read after the lock was granted includes everything that the worker before committed. A few round trips a unit of work
 and one commit, however many orders it brings: give a batch of one account to one transaction.
 """
 

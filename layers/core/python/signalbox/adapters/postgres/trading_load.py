@@ -1,4 +1,4 @@
-"""A desk out of its rows: nine short statements that travel together, one round trip.
+"""A desk out of its rows: short statements that travel together, in one round trip.
 
 Open orders are replayed from their events, so that an order in memory is what its events made of it and nothing else.
 """
