@@ -34,11 +34,11 @@ def _api(stage: str) -> OrdersApi:
     return orders_api(stage, load_settings().state)
 
 
-def _command(stage: str, method: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
+def _command(stage: str, verb: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
     from local.accounts_command import account_text, show  # noqa: PLC0415 - as above
 
     told = {key: value for key, value in facts.items() if value is not None}
-    found = _api(stage).call(method, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **told})
+    found = _api(stage).call(verb, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **told})
     show(found, account_text, as_json=as_json)
 
 
@@ -100,6 +100,22 @@ def confirm(
 ) -> None:
     """Confirm, in your name, that an account may trade live, or that you read its firm's rules; or take it back."""
     _command(stage, "POST", f"/accounts/{name}/confirm", request_id, as_json=json_output, what=what)
+
+
+@accounts_app.command("lots")
+def lots(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    method: Annotated[str, typer.Argument(help="FIFO, LIFO or HIFO: which lot a closing fill closes first.")],
+    effective_from: Annotated[
+        str | None, typer.Option("--from", help="ISO 8601 with a zone; default: from now on. Never in the past.")
+    ] = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Give the standing order of the tax lots."""
+    path = f"/accounts/{name}/lots"
+    _command(stage, "POST", path, request_id, as_json=json_output, method=method.upper(), effective_from=effective_from)
 
 
 @accounts_app.command("halt")

@@ -25,6 +25,7 @@ ROUTES: Final = (
     "PUT /orders/{client_order_id}",
     "PUT /accounts/{account}",
     "POST /accounts/{account}/confirm",
+    "POST /accounts/{account}/lots",
     "POST /accounts/{account}/halt",
     "POST /accounts/{account}/resume",
     "GET /accounts",

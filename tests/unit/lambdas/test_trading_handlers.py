@@ -333,6 +333,15 @@ class TestLiveAccounts:
         _, body = answer(load, room, request("GET", "/accounts"))
         assert [(one["account"], one["mode"]) for one in body["accounts"]] == [("live-1", "live")]
 
+    def test_the_standing_order_of_the_lots_is_given_by_name(self, load) -> None:
+        room = Desks(MemoryTradingLedger(), "coinbase")
+        answer(load, room, request("PUT", "/accounts/paper-10k", {"request_id": "req-open"}))
+        said = {"request_id": "req-lots", "method": "HIFO"}
+        status, body = answer(load, room, request("POST", "/accounts/paper-10k/lots", said))
+        assert (status, body["lot_method"]) == (200, "HIFO")
+        status, body = answer(load, room, request("POST", "/accounts/paper-10k/lots", {**said, "method": "BEST"}))
+        assert (status, body["wrong"][0]["at"]) == (422, "method")
+
     def test_an_account_that_exists_as_another_stays_as_it_is(self, load) -> None:
         room = Desks(MemoryTradingLedger(), "coinbase")
         opening = {"request_id": "req-open", "configuration": CONFIGURATION}

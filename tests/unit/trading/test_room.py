@@ -15,6 +15,8 @@ from signalbox.market.candles import ONE_MINUTE
 from signalbox.orders.events import OrderAccepted, OrderEvent, OrderFilled, OrderSubmitted
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewRequested
 from signalbox.orders.transitions import OrderState
+from signalbox.portfolio.entries import Fill
+from signalbox.portfolio.lots import LotMethod
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.changes import NOTHING, RiskEventKind
@@ -347,3 +349,39 @@ def test_a_symbol_that_stays_away_stops_an_account_that_holds_it() -> None:
     halt = floor.desk().halt
     assert halt is not None
     assert "STALE_DATA BTC-USD" in halt.why
+
+
+def test_standing_order_of_the_lots_holds_for_what_closes_later_and_is_recorded_by_name() -> None:
+    floor = Floor()
+    handled = floor.room.on_command(command("lots", method="HIFO"), "arn:aws:iam::1:user/ann")
+    (given,) = handled.desk.books.standing_orders
+    assert (given.method, given.given_at) == (LotMethod.HIFO, START)
+    (line,) = handled.changes.risk
+    assert (line.kind, line.code, line.who) == (RiskEventKind.OVERRIDE, "HIFO", "arn:aws:iam::1:user/ann")
+    at = START
+    for number, side in enumerate(("BUY", "BUY", "SELL")):
+        floor.room.on_command(order(at, request_id=f"lot-{number}", side=side), "ann")
+        at += 30 * ONE_MINUTE
+        handled = floor.room.on_event(cycle(at))[0]
+    desk = floor.room.look(PAPER, at)
+    (left,) = desk.books.lots["SOL-USD"]
+    first, second, _ = (entry for entry in floor.rows().entries.values() if isinstance(entry, Fill))
+    assert first.price != second.price
+    assert left.price == min(first.price, second.price)  # the dearer one was closed
+
+
+def test_standing_order_again_or_older_than_the_newest_changes_nothing() -> None:
+    floor = Floor()
+    floor.room.on_command(command("lots", START + ONE_MINUTE, method="HIFO"), "ann")
+    for again in (command("lots", START + 2 * ONE_MINUTE, method="HIFO"), command("lots", START, method="LIFO")):
+        assert not floor.room.on_command(again, "ann").changes.risk
+    assert [o.method for o in floor.room.look(PAPER, START + 2 * ONE_MINUTE).books.standing_orders] == [LotMethod.HIFO]
+
+
+def test_standing_order_never_reaches_into_the_past() -> None:
+    floor = Floor()
+    with pytest.raises(CommandError, match="what is booked stays"):
+        floor.room.on_command(command("lots", method="LIFO", effective_from=START - timedelta(days=1)), "ann")
+    floor.room.on_command(command("lots", method="LIFO", effective_from=START + timedelta(days=2)), "ann")
+    with pytest.raises(CommandError, match="expected after that of the newest"):
+        floor.room.on_command(command("lots", START + ONE_MINUTE, method="HIFO", effective_from=START + timedelta(days=1)), "ann")

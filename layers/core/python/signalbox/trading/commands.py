@@ -17,6 +17,7 @@ from signalbox.exact import PositiveAmount
 from signalbox.orders.events import OrderKey
 from signalbox.orders.messages import AccountName
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
+from signalbox.portfolio.lots import LotMethod
 from signalbox.risk.limits import AccountKind
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import (
@@ -102,6 +103,17 @@ class ConfirmAccount(Command):
     what: Annotated[str, Field(min_length=3, max_length=80)]
 
 
+class ChooseLots(Command):
+    """Give the standing order of the tax lots: which lot a closing fill closes first, from an instant on.
+
+    It never reaches into the past: without `effective_from` it holds for what is closed after the newest booked entry.
+    """
+
+    kind: Literal["lots"] = "lots"
+    method: LotMethod
+    effective_from: AwareDatetime | None = None
+
+
 class SubmitOrder(Command):
     """Send an order. It passes the same checks as any other; a refusal is an answer, not an error."""
 
@@ -162,7 +174,7 @@ class ResumeTrading(Command):
 
 
 AnyCommand: TypeAlias = Annotated[
-    OpenAccount | ConfirmAccount | SubmitOrder | CancelOrder | ReplaceOrder | HaltTrading | ResumeTrading,
+    OpenAccount | ConfirmAccount | ChooseLots | SubmitOrder | CancelOrder | ReplaceOrder | HaltTrading | ResumeTrading,
     Field(discriminator="kind"),
 ]
 COMMANDS: Final[TypeAdapter[AnyCommand]] = TypeAdapter(AnyCommand)

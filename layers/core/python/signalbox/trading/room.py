@@ -30,6 +30,7 @@ from signalbox.trading.commands import (
     AccountConfiguration,
     AnyCommand,
     CancelOrder,
+    ChooseLots,
     ConfirmAccount,
     HaltTrading,
     OpenAccount,
@@ -179,6 +180,8 @@ class TradingRoom:
                 return self._handled(command.account, at)
             case ConfirmAccount():
                 return self._handled(command.account, at, _confirmed(command, who))
+            case ChooseLots():
+                return self._handled(command.account, at, _lots_chosen(command, who))
             case SubmitOrder():
                 terms = command.terms()
                 key = terms.client_order_id
@@ -335,6 +338,14 @@ def _known(desk: Desk, key: str) -> ClientOrderId:
     if key not in desk.orders:
         raise OrderUnknownError(f"{desk.account.account} has no order {key}")
     return ClientOrderId(key)
+
+
+def _lots_chosen(command: ChooseLots, who: str) -> Step:
+    def choose(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        after, changes = steps.choose_lots(desk, command.method, command.requested_at, command.effective_from, at)
+        return after, replaced(changes, risk=tuple(replaced(line, who=who) for line in changes.risk))
+
+    return choose
 
 
 def _confirmed(command: ConfirmAccount, who: str) -> Step:

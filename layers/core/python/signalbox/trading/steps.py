@@ -23,6 +23,7 @@ from signalbox.orders.terms import Leg, OrderTerms, OrderType
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_view import LocalView, VenueOrder, VenueTrade, VenueView
 from signalbox.portfolio.entries import Entry
+from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskRefused
 from signalbox.risk.ftmo.state import AccountStatus
@@ -52,6 +53,7 @@ Step = tuple[Desk, Changes]
 __all__ = [
     "ENTRY_BARS",
     "cancel",
+    "choose_lots",
     "compare",
     "enter",
     "halt",
@@ -298,6 +300,28 @@ def _leave_late_entries(sheet: Sheet) -> None:
                 exit_leg=Leg.EXIT,
             )
         )
+
+
+def choose_lots(desk: Desk, method: LotMethod, given_at: datetime, effective_from: datetime | None, at: datetime) -> Step:
+    """Give a standing order of the tax lots. The method in force again, or a word older than the newest, changes nothing.
+
+    effective_from: None is right after the newest booked entry, and not before `at`. Raises CommandError for one that would
+    change what is booked, or does not follow the newest one.
+    """
+    given, newest = desk.books.standing_orders, desk.books.newest
+    if given and (given[-1].method is method or given_at <= given[-1].given_at):
+        return desk, NOTHING
+    earliest = at if newest is None else max(at, newest.at + timedelta.resolution)
+    begins = earliest if effective_from is None else effective_from
+    if begins < earliest:
+        raise CommandError(f"effective_from: expected {earliest.isoformat()} or later, for what is booked stays, was {begins}")
+    if given and begins <= given[-1].effective_from:
+        raise CommandError(f"effective_from: expected after that of the newest, {given[-1].effective_from}, was {begins}")
+    books = replaced(desk.books, standing_orders=(*given, StandingOrder(method, given_at, begins)))
+    line = RiskEvent(
+        RiskEventKind.OVERRIDE, f"lots:{given_at.isoformat()}", at, method, detail=f"{method} from {begins.isoformat()}"
+    )
+    return replaced(desk, books=books, at=at), Changes(risk=(line,))
 
 
 def needs_comparison(desk: Desk, at: datetime) -> bool:

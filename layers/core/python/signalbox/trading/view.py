@@ -10,6 +10,7 @@ from signalbox.exact import exactly
 from signalbox.market.candles import Symbol
 from signalbox.orders.order import Order
 from signalbox.portfolio.account import snapshot
+from signalbox.portfolio.lots import LotMethod, method_at
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.readiness import Confirmation, words_of
@@ -78,6 +79,7 @@ def account_view(desk: Desk) -> dict[str, Any]:
         ],
         "orders": [order_view(order) for order in desk.orders.values() if not order.state.is_closed],
         "trades": [_trade_view(trade) for _, trade in sorted(desk.trades.items())],
+        "lot_method": method_at(books.standing_orders, desk.at).value if desk.at else LotMethod.FIFO.value,
         "halt": None if desk.halt is None or desk.halt.level is HaltLevel.NONE else _halt_view(desk),
         "locks": [{"reason": lock.reason, "symbol": lock.symbol, "until": _iso(lock.until)} for lock in desk.locks],
     }

@@ -96,6 +96,10 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     def confirm(account: str) -> Response[str]:
         return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "confirm", "account": account}).desk))
 
+    @api.post("/accounts/<account>/lots")
+    def lots(account: str) -> Response[str]:
+        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "lots", "account": account}).desk))
+
     @api.get("/accounts")
     def listed() -> Response[str]:
         _principal(api)
