@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -20,7 +21,7 @@ metrics = Metrics()
 
 def _report(report: CompactionReport) -> None:
     for day in report.days:
-        facts = {"path": day.key.path, "rows": day.rows, "missing": day.missing, "changed": day.changed}
+        facts: dict[str, Any] = {"path": day.key.path, "rows": day.rows, "missing": day.missing, "changed": day.changed}
         if day.fault is not None:
             logger.error("day_file_quarantined", **facts, fault=day.fault)
         if day.error is not None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from signalbox.adapters.aws.batches import each_in_its_group, failure_told, wait_seconds
 from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, is_envelope
 from signalbox.bootstrap.execute_orders import ExecuteOrders, compose
 from signalbox.contracts import Metric
@@ -30,13 +30,7 @@ class UnexpectedEventError(ValueError):
     """An event that this function has no business with."""
 
 
-def _wait_seconds(error: Exception, receive_count: int) -> int:
-    """Return what the venue asked for, else a pause that doubles with each try."""
-    wanted = error.retry_after if isinstance(error, VenueBusyError) else 2 ** min(receive_count - 1, 7)
-    return min(max(wanted, 1), MAX_WAIT_SECONDS)
-
-
-def _count(message: str, reports: tuple[BusEvent, ...], **more: str) -> None:
+def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
     events = [event for report in reports if isinstance(report, ExecutionReported) for event in report.events]
     logger.info(message, reports=[r.event_id for r in reports], kinds=[event.kind for event in events], **more)
     refusals = [event for event in events if isinstance(event, OrderRejected)]
@@ -51,20 +45,21 @@ def make_handler(app: ExecuteOrders) -> Callable[[dict[str, Any], LambdaContext]
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        try:
-            handle(record)
-        except (ExecutionError, EnvelopeError) as error:
-            wait = _wait_seconds(error, int(record.attributes.approximate_receive_count))
-            refused = isinstance(error, EnvelopeError)
-            name = "envelope_refused" if refused else "execution_postponed"
-            logger.warning(name, message_id=record.message_id, wait_seconds=wait, reason=str(error))
-            metrics.add_metric(Metric.ENVELOPES_REFUSED if refused else Metric.EXECUTIONS_POSTPONED, MetricUnit.Count, 1)
-            app.retry_in(record.receipt_handle, record.event_source_arn, wait)
-            raise
-        except Exception:
-            # Powertools hands the message back to the queue without a word; the log must say why
-            logger.exception("record_failed", message_id=record.message_id)
-            raise
+        with failure_told(logger, record, told=(ExecutionError, EnvelopeError)):
+            try:
+                handle(record)
+            except (ExecutionError, EnvelopeError) as error:
+                postpone(record, error)
+                raise
+
+    def postpone(record: SQSRecord, error: ExecutionError | EnvelopeError) -> None:
+        asked = error.retry_after if isinstance(error, VenueBusyError) else None
+        wait = wait_seconds(asked, record, first=1, longest=MAX_WAIT_SECONDS)
+        refused = isinstance(error, EnvelopeError)
+        name = "envelope_refused" if refused else "execution_postponed"
+        logger.warning(name, message_id=record.message_id, wait_seconds=wait, reason=str(error))
+        metrics.add_metric(Metric.ENVELOPES_REFUSED if refused else Metric.EXECUTIONS_POSTPONED, MetricUnit.Count, 1)
+        app.retry_in(record.receipt_handle, record.event_source_arn, wait)
 
     def handle(record: SQSRecord) -> None:
         if is_envelope(record.body):
@@ -79,9 +74,7 @@ def make_handler(app: ExecuteOrders) -> Callable[[dict[str, Any], LambdaContext]
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-        processor = SqsFifoPartialProcessor(skip_group_on_error=True)
-        processor.raise_on_entire_batch_failure = False
-        return process_partial_response(event, record_handler, processor, context)
+        return each_in_its_group(event, record_handler, context)
 
     return handler
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from signalbox.adapters.aws.after_commit import publish_or_leave
+from signalbox.adapters.aws.batches import each_alone, failure_told
 from signalbox.bootstrap.generate_signals import GenerateSignals, compose
 from signalbox.contracts import Metric
 from signalbox.events import CandlesClosed, parse_event
@@ -41,12 +42,8 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        try:
+        with failure_told(logger, record):
             handle(record)
-        except Exception:
-            # Powertools hands the message back to the queue without a word; the log must say why
-            logger.exception("record_failed", message_id=record.message_id)
-            raise
 
     def handle(record: SQSRecord) -> None:
         envelope = json.loads(record.body)
@@ -63,13 +60,8 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-        processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-        answer = process_partial_response(event, record_handler, processor, context)
-        try:
-            metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, app.publish())
-        except Exception:
-            # what is committed stays in the outbox, and the relay publishes it within a minute
-            logger.exception("outbox_not_published")
+        answer = each_alone(event, record_handler, context)
+        publish_or_leave(app.publish, logger=logger, metrics=metrics)
         return answer
 
     return handler

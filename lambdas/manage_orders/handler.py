@@ -8,10 +8,11 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from signalbox.adapters.aws.after_commit import publish_or_leave
+from signalbox.adapters.aws.batches import each_in_its_group, failure_told
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import MessageRefusedError, handle_message
 from signalbox.bootstrap.manage_orders import ManageOrders, compose
@@ -29,31 +30,20 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
     def record_handler(record: SQSRecord) -> None:
         started = time.perf_counter()
         facts = record.attributes
-        try:
-            _report(handle_message(app, record.body, sender=facts.sender_id, sent_ms=facts.sent_timestamp))
-        except MessageRefusedError as error:
-            logger.exception("message_refused", message_id=record.message_id, reason=str(error), body=record.body[:4000])
-            metrics.add_metric(Metric.EVENTS_REFUSED, MetricUnit.Count, 1)
-        except Exception:
-            # Powertools hands the message back to the queue without a word; the log must say why
-            logger.exception("record_failed", message_id=record.message_id)
-            raise
+        with failure_told(logger, record):
+            try:
+                _report(handle_message(app, record.body, sender=facts.sender_id, sent_ms=facts.sent_timestamp))
+            except MessageRefusedError as error:
+                logger.exception("message_refused", message_id=record.message_id, reason=str(error), body=record.body[:4000])
+                metrics.add_metric(Metric.EVENTS_REFUSED, MetricUnit.Count, 1)
         metrics.add_metric(Metric.TRADING_DURATION, MetricUnit.Milliseconds, (time.perf_counter() - started) * 1000)
 
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-        if "requestContext" in event:
-            answer = api.resolve(event, context)
-        else:
-            processor = SqsFifoPartialProcessor(skip_group_on_error=True)
-            processor.raise_on_entire_batch_failure = False
-            answer = process_partial_response(event, record_handler, processor, context)
-        try:
-            metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, app.publish())
-        except Exception:
-            # what is committed stays in the outbox, and the relay publishes it within a minute
-            logger.exception("outbox_not_published")
+        over_http = "requestContext" in event
+        answer = api.resolve(event, context) if over_http else each_in_its_group(event, record_handler, context)
+        publish_or_leave(app.publish, logger=logger, metrics=metrics)
         _report_refused(app)
         return answer
 

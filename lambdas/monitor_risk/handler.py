@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from signalbox.adapters.aws.after_commit import publish_or_leave
 from signalbox.bootstrap.monitor_risk import ManageOrders, compose
 from signalbox.contracts import Metric
 from signalbox.events import ScheduledJob
@@ -32,11 +33,7 @@ def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaCon
         for metric, count in counts.items():
             metrics.add_metric(metric, MetricUnit.Count, count)
         metrics.add_metric(Metric.MONITOR_RUNS, MetricUnit.Count, 1)
-        try:
-            metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, app.publish())
-        except Exception:
-            # what is committed stays in the outbox, and the relay publishes it within a minute
-            logger.exception("outbox_not_published")
+        publish_or_leave(app.publish, logger=logger, metrics=metrics)
         return {"accounts": len(handled), "halts": counts[Metric.TRADING_HALTS]}
 
     return handler

@@ -8,10 +8,11 @@ from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from signalbox.adapters.aws.after_commit import publish_or_leave
+from signalbox.adapters.aws.batches import each_alone, failure_told
 from signalbox.bootstrap.register_model import RegisterModel, compose
 from signalbox.contracts import Metric
 from signalbox.library.entries import VersionState
@@ -35,12 +36,8 @@ def make_handler(app: RegisterModel) -> Callable[[dict[str, Any], LambdaContext]
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        try:
+        with failure_told(logger, record):
             handle(json.loads(record.body))
-        except Exception:
-            # Powertools hands the message back to the queue without a word; the log must say why
-            logger.exception("record_failed", message_id=record.message_id)
-            raise
 
     def handle(event: dict[str, Any]) -> None:
         job = finished_job(event)
@@ -50,11 +47,7 @@ def make_handler(app: RegisterModel) -> Callable[[dict[str, Any], LambdaContext]
         _report(job, app.register(job))
 
     def publish() -> None:
-        try:
-            metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, app.publish())
-        except Exception:
-            # what is committed stays in the outbox, and the relay publishes it within a minute
-            logger.exception("outbox_not_published")
+        publish_or_leave(app.publish, logger=logger, metrics=metrics)
 
     def step(event: dict[str, Any]) -> dict[str, str]:
         job = job_of_pipeline(event)
@@ -68,8 +61,7 @@ def make_handler(app: RegisterModel) -> Callable[[dict[str, Any], LambdaContext]
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         if "Records" not in event:
             return step(event)
-        processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-        answer = process_partial_response(event, record_handler, processor, context)
+        answer = each_alone(event, record_handler, context)
         publish()
         return answer
 

@@ -10,6 +10,7 @@ import boto3
 from aws_lambda_powertools.utilities import parameters
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
 from signalbox.adapters.aws.sends import DynamoSendLog, newest_number, next_number
 from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
@@ -121,8 +122,7 @@ class ExecuteOrders:
 
     def retry_in(self, receipt_handle: str, queue_arn: str, seconds: int) -> None:
         """Make a message visible again after `seconds`."""
-        url = self.queue.get_queue_url(QueueName=queue_arn.rsplit(":", 1)[1])["QueueUrl"]
-        self.queue.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds)
+        visible_again(self.queue, receipt_handle, queue_arn, seconds)
 
     def _venue(self, request: ExecutionRequested | VenueViewRequested, account: CoinbaseAccount | Mt5Account | None) -> Venue:
         if account is None:

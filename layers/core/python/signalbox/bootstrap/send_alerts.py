@@ -9,6 +9,7 @@ import boto3
 from aws_lambda_powertools.utilities import parameters
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
 from signalbox.adapters.aws.deliveries import DynamoDeliveryLog
 from signalbox.adapters.telegram.bot_api import DEFAULT_URL, TelegramMessenger
@@ -55,8 +56,7 @@ class SendAlerts:
 
     def retry_in(self, receipt_handle: str, queue_arn: str, seconds: int) -> None:
         """Make a message of the alerts queue visible again after `seconds`."""
-        url = self.queue.get_queue_url(QueueName=queue_arn.rsplit(":", 1)[1])["QueueUrl"]
-        self.queue.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds)
+        visible_again(self.queue, receipt_handle, queue_arn, seconds)
 
     def _secret(self) -> TelegramSecret:
         text = self.secrets.get(self.settings.telegram_secret_arn, max_age=SECRET_SECONDS)

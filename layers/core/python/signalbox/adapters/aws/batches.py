@@ -1,0 +1,72 @@
+"""Records of a queue, a batch an invocation: each failure is told and given back alone, and a failed one may ask for a pause.
+
+A batch never fails as a whole: what succeeded is done, and the answer names what has to come again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    SqsFifoPartialProcessor,
+    process_partial_response,
+)
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_sqs import SQSClient
+
+
+class RecordHandler(Protocol):
+    """Handles one record. Powertools passes it by this name, so a handler has to call it `record`."""
+
+    def __call__(self, record: SQSRecord) -> None:
+        """Handle it; an exception gives it back."""
+
+
+def each_alone(event: dict[str, Any], handle: RecordHandler, context: LambdaContext) -> Any:
+    """Handle the records of a standard queue; return those to give back."""
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(event, handle, processor, context)
+
+
+def each_in_its_group(event: dict[str, Any], handle: RecordHandler, context: LambdaContext) -> Any:
+    """Handle the records of a FIFO queue; a failure holds back what is behind it in its group, and no other group."""
+    processor = SqsFifoPartialProcessor(skip_group_on_error=True)
+    processor.raise_on_entire_batch_failure = False
+    return process_partial_response(event, handle, processor, context)
+
+
+@contextmanager
+def failure_told(logger: Logger, record: SQSRecord, *, told: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Log why a record fails, and let it fail. What is `told` was logged where it happened, and passes without a second line."""
+    try:
+        yield
+    except told:
+        raise
+    except Exception:
+        # Powertools hands the message back to the queue without a word; the log must say why
+        logger.exception("record_failed", message_id=record.message_id)
+        raise
+
+
+def wait_seconds(asked: int | None, record: SQSRecord, *, first: int, longest: int) -> int:
+    """Return what the other side `asked` for, else a pause that starts at `first` and doubles with each delivery.
+
+    Both are bounded to 1 … `longest` seconds.
+    """
+    deliveries = int(record.attributes.approximate_receive_count)
+    wanted = first * 2 ** min(deliveries - 1, 7) if asked is None else asked
+    return min(max(wanted, 1), longest)
+
+
+def visible_again(client: SQSClient, receipt_handle: str, queue_arn: str, seconds: int) -> None:
+    """Make a message visible again after `seconds`."""
+    url = client.get_queue_url(QueueName=queue_arn.rsplit(":", 1)[1])["QueueUrl"]
+    client.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds)
