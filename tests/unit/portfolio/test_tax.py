@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from signalbox.orders.terms import Side
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import Entry, Fill
 from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.portfolio.tax import Form8949Row, Term, form_8949, term_of, totals
-from tests.builders import BTC
+from tests.builders import BTC, ETH
+from tests.unit.portfolio.naive_tax import in_wash_sale_window
 from tests.unit.portfolio.samples import ACCOUNT, entries
 
 
@@ -142,3 +144,32 @@ def test_rows_differ_from_the_books_by_cents_at_most(history: list[Entry]) -> No
     for row, disposal in zip(rows, disposals, strict=True):
         assert abs(Fraction(row.gain) - Fraction(disposal.gain)) <= Fraction(1, 100)
         assert Fraction(row.gain) == Fraction(row.proceeds) - Fraction(row.cost_basis)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Fill]:
+    """Up to sixty fills of two symbols, close enough to each other that the ends of windows are met."""
+    found = []
+    for number in range(draw(st.integers(0, 60))):
+        at = datetime(2023, 1, 1, tzinfo=UTC) + timedelta(hours=draw(st.integers(0, 24 * 130)))
+        found.append(
+            Fill(
+                account=ACCOUNT,
+                key=f"t-{number}",
+                at=at,
+                symbol=draw(st.sampled_from((BTC, ETH))),
+                side=draw(st.sampled_from(Side)),
+                quantity=Decimal(draw(st.integers(1, 4))),
+                price=Decimal(draw(st.integers(90, 110))),
+            )
+        )
+    return found
+
+
+@given(histories(), st.sampled_from(("UTC", "America/New_York", "Pacific/Kiritimati")), st.data())
+def test_the_window_flags_what_looking_through_every_fill_flags(history: list[Fill], name: str, data: st.DataObject) -> None:
+    zone = ZoneInfo(name)
+    disposals = book(ACCOUNT, history).disposals
+    seen = [fill for fill in history if data.draw(st.booleans())] + history[:2]  # some not given, some given twice
+    rows = form_8949(disposals, seen, zone)
+    assert [row.in_wash_sale_window for row in rows] == [in_wash_sale_window(d, seen, zone) for d in disposals]

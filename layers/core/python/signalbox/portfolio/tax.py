@@ -11,6 +11,8 @@ Money is exact until a row is made; a row has cents, half to even, and its gain 
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo
@@ -68,12 +70,14 @@ def form_8949(disposals: Iterable[Disposal], fills: Sequence[Fill], zone: tzinfo
     """Return a row for each disposal, in order of closing.
 
     fills: every fill of the accounts that may hold the asset, from 30 days before the first disposal until 30 days after
-    the last; the wash-sale flag can only see these. zone: the taxpayer's.
+    the last; the wash-sale flag can only see these. One that is given twice is one fill. zone: the taxpayer's.
+    Takes n log n of the fills, and log n a disposal.
     """
-    return tuple(_row(disposal, fills, zone) for disposal in disposals)
+    openings = _Openings(fills, zone)
+    return tuple(_row(disposal, openings, zone) for disposal in disposals)
 
 
-def _row(disposal: Disposal, fills: Sequence[Fill], zone: tzinfo) -> Form8949Row:
+def _row(disposal: Disposal, openings: _Openings, zone: tzinfo) -> Form8949Row:
     opened, closed = (instant.astimezone(zone).date() for instant in (disposal.opened_at, disposal.closed_at))
     size = abs(disposal.quantity)
     at_open, at_close = size * disposal.open_price, size * disposal.close_price
@@ -92,22 +96,35 @@ def _row(disposal: Disposal, fills: Sequence[Fill], zone: tzinfo) -> Form8949Row
         cost_basis=basis,
         gain=proceeds - basis,
         term=term,
-        in_wash_sale_window=disposal.gain < 0 and _replaced(disposal, fills, closed, zone),
+        in_wash_sale_window=disposal.gain < 0 and openings.replaced(disposal, closed),
         lot_id=disposal.lot_id,
         fill_id=disposal.fill_id,
     )
 
 
-def _replaced(disposal: Disposal, fills: Sequence[Fill], closed: date, zone: tzinfo) -> bool:
-    """Whether another fill of the opening direction lies in the window around the closing day."""
-    was_long = disposal.quantity > 0
-    return any(
-        fill.symbol == disposal.symbol
-        and (fill.signed_quantity > 0) == was_long
-        and fill.entry_id not in {disposal.lot_id, disposal.fill_id}
-        and abs(fill.at.astimezone(zone).date() - closed) <= WASH_WINDOW
-        for fill in fills
-    )
+class _Openings:
+    """The days on which each asset was bought and sold, in order, so that a window is two searches."""
+
+    def __init__(self, fills: Iterable[Fill], zone: tzinfo) -> None:
+        self._of: dict[str, tuple[tuple[str, bool], date]] = {}  # by entry id: the list a fill is in, and its day
+        self._days: dict[tuple[str, bool], list[date]] = defaultdict(list)
+        for fill in fills:
+            self._of[fill.entry_id] = ((fill.symbol, fill.signed_quantity > 0), fill.at.astimezone(zone).date())
+        for asset, day in self._of.values():
+            self._days[asset].append(day)
+        for days in self._days.values():
+            days.sort()
+
+    def replaced(self, disposal: Disposal, closed: date) -> bool:
+        """Whether another fill of the opening direction lies in the window around the closing day."""
+        asset = (disposal.symbol, disposal.quantity > 0)
+        first, last = closed - WASH_WINDOW, closed + WASH_WINDOW
+        days = self._days.get(asset, [])
+        found = bisect_right(days, last) - bisect_left(days, first)
+        for entry_id in {disposal.lot_id, disposal.fill_id}:  # what is closed, and what closes it, replace nothing
+            own = self._of.get(entry_id)
+            found -= own is not None and own[0] == asset and first <= own[1] <= last
+        return found > 0
 
 
 @dataclass(frozen=True, slots=True)
