@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,7 +58,7 @@ class TreeFamily:
         weights = uniqueness_weights(train)
         fitted = xgb.QuantileDMatrix(train.features, label=train.label, weight=weights, max_bin=config.max_bin)
         watched = xgb.QuantileDMatrix(stopping.features, label=stopping.label, ref=fitted, max_bin=config.max_bin)
-        members, grown = [], 0
+        members, grown, computed_on = [], 0, device
         for number in range(config.members):
             making.detail(f"xgboost {number + 1} of {config.members}")
             history: dict[str, dict[str, list[float]]] = {}
@@ -71,6 +73,7 @@ class TreeFamily:
                 callbacks=[_Report(config, number, making.tell)],
             )
             grown += booster.num_boosted_rounds()
+            computed_on = trained_on(booster)
             booster.set_param({"device": "cpu"})  # scored and exported the same way everywhere
             members.append(TreeMember(booster[: booster.best_iteration + 1]))
             making.on_epoch(
@@ -80,18 +83,28 @@ class TreeFamily:
             )
             making.tell((number + 1) / config.members)
         seconds = time.perf_counter() - began
-        return Fit(members, Speed("xgboost", device, "fp32", config.members, grown, grown * len(train), seconds))
+        return Fit(members, Speed("xgboost", computed_on, "fp32", config.members, grown, grown * len(train), seconds))
 
 
 def cuda_is_usable() -> bool:
-    """Say whether XGBoost was built for CUDA and there is a device; `xgboost-cpu` never is."""
+    """Say whether XGBoost was built for CUDA and finds a device; `xgboost-cpu` never does."""
     if not xgb.build_info().get("USE_CUDA"):
         return False
-    try:
-        xgb.train({"device": "cuda", "tree_method": "hist"}, xgb.QuantileDMatrix(np.zeros((2, 1)), label=np.zeros(2)), 1)
-    except xgb.core.XGBoostError:
-        return False
-    return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without a device it warns and computes on the CPU: asking for CUDA proves nothing
+        try:
+            tried = xgb.train(
+                {"device": "cuda", "tree_method": "hist"}, xgb.QuantileDMatrix(np.zeros((2, 1)), label=np.zeros(2)), 1
+            )
+        except xgb.core.XGBoostError:
+            return False
+    return trained_on(tried).startswith("cuda")
+
+
+def trained_on(booster: xgb.Booster) -> str:
+    """Return the device that a booster computes on, by its own word: "cpu", "cuda:0"."""
+    told: str = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    return told
 
 
 class _Report(TrainingCallback):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Final, TypeAlias
 
 import torch
+from torch.autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEvent
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Precision: TypeAlias = str  # fp32, tf32, bf16, fp16
 AUTOCAST: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -15,11 +19,16 @@ _CANDIDATES: Final = ("tf32", "bf16", "fp16")
 _CLEARLY: Final = 1.10  # a lower precision must be this much faster to be worth it
 _WARM_STEPS: Final = 5
 _TIMED_STEPS: Final = 20
+_UTILISATION_SECONDS: Final = 1.5  # the driver averages over about a second
 
 
 def find_device() -> torch.device:
     """Return the GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    # cuBLAS below cuDNN's LSTM repeats itself only with fixed workspaces, and reads this when the first product is computed
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # noqa: TID251 - told to a library, not read by us
+    return torch.device("cuda")
 
 
 def device_name(device: torch.device) -> str:
@@ -31,19 +40,28 @@ def device_name(device: torch.device) -> str:
 
 @contextmanager
 def computing(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Let matrix products use tf32 or not while the block runs, and make them repeatable. Nothing on a CPU."""
+    """Let matrix products use tf32 or not while the block runs, and make a GPU repeat itself. Nothing on a CPU.
+
+    Attention is computed as plain matrix products: the fused kernels' backward passes add up in any order, and over a dozen
+    patches they have little to save. An operation that cannot be repeated warns; none is known in the two networks.
+    """
     if device.type != "cuda":
         yield
         return
-    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn
-    before = (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark)
+    matmul, cudnn, check = torch.get_float32_matmul_precision(), torch.backends.cudnn, torch.utils.deterministic
+    before = (cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, check.fill_uninitialized_memory)
+    strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
     cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = precision != "fp32", True, False
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    check.fill_uninitialized_memory = False  # a kernel for each new tensor, against reads of memory that was never written
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         torch.set_float32_matmul_precision(matmul)
-        cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = before
+        torch.use_deterministic_algorithms(mode=strict, warn_only=warns)
+        cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark, check.fill_uninitialized_memory = before
 
 
 def choose_precision(asked: Precision, device: torch.device, step_of: Callable[[Precision], Callable[[], None]]) -> Precision:
@@ -59,6 +77,11 @@ def choose_precision(asked: Precision, device: torch.device, step_of: Callable[[
     for precision in _CANDIDATES:
         with computing(device, precision):
             seconds[precision] = time_steps(step_of(precision), device)
+    return fastest(seconds)
+
+
+def fastest(seconds: Mapping[Precision, float]) -> Precision:
+    """Return the precision of the shortest step; tf32 unless another is clearly faster."""
     best = min(seconds, key=lambda one: seconds[one])
     return best if seconds["tf32"] > _CLEARLY * seconds[best] else "tf32"
 
@@ -80,12 +103,11 @@ def gpu_figures(step: Callable[[], None], device: torch.device) -> dict[str, flo
 
     kernel_share: of the wall clock, with at least one kernel running; outside_kernels_share: the rest, in which the GPU waited.
     The profiler's own cost is in the wall clock, so the first is a lower bound. utilisation_percent: the driver's own figure,
-    where it can be asked.
+    where it can be asked. peak_memory_bytes: of tensors, of the process so far. What cannot be measured is left out.
     """
     if device.type != "cuda":
         return None
-    from torch.autograd import DeviceType  # noqa: PLC0415 - with a GPU alone
-    from torch.profiler import ProfilerActivity, profile  # noqa: PLC0415 - as above
+    from torch.profiler import ProfilerActivity, profile  # noqa: PLC0415 - with a GPU alone
 
     for _ in range(_WARM_STEPS):
         step()
@@ -96,17 +118,33 @@ def gpu_figures(step: Callable[[], None], device: torch.device) -> dict[str, flo
             step()
         _wait(device)
         wall = time.perf_counter() - began
-    spans = sorted((e.time_range.start, e.time_range.end) for e in seen.events() if e.device_type == DeviceType.CUDA)
-    share = min(covered(spans) / 1e6 / wall, 1.0)
-    found = {"kernel_share": share, "outside_kernels_share": 1.0 - share, "profiled_steps": float(_TIMED_STEPS)}
-    try:
-        until = time.perf_counter() + 1.5  # the driver averages over about a second
-        while time.perf_counter() < until:
-            step()
+    found = shares_of(kernel_spans(seen.events()), wall)
+    until = time.perf_counter() + _UTILISATION_SECONDS
+    while time.perf_counter() < until:
+        step()
+    with suppress(Exception):  # NVML's own errors: no bindings, no right to ask, a part of a GPU. No figure is worth a fit
         found["utilisation_percent"] = float(torch.cuda.utilization(device))
-    except (ModuleNotFoundError, RuntimeError):  # no NVML bindings, or the driver does not tell
-        _wait(device)
+    _wait(device)
+    found["peak_memory_bytes"] = float(torch.cuda.max_memory_allocated(device))
     return found
+
+
+def shares_of(spans: list[tuple[float, float]], wall: float) -> dict[str, float]:
+    """Return the shares of a wall clock in seconds; none where the profiler saw nothing, which is a right it was not given."""
+    if not spans:
+        return {}
+    share = min(covered(spans) / 1e6 / wall, 1.0)
+    return {"kernel_share": share, "outside_kernels_share": 1.0 - share, "profiled_steps": float(_TIMED_STEPS)}
+
+
+def kernel_spans(events: Iterable[FunctionEvent]) -> list[tuple[float, float]]:
+    """Return when the GPU computed or copied, in microseconds, by start.
+
+    Named regions ("Optimizer.step") are drawn on the GPU's own line too, from their first kernel to their last: they are left
+    out, because the GPU may wait in between.
+    """
+    own = (e for e in events if e.device_type == DeviceType.CUDA and not e.is_user_annotation)
+    return sorted((float(e.time_range.start), float(e.time_range.end)) for e in own)
 
 
 def covered(spans: list[tuple[float, float]]) -> float:

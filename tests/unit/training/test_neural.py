@@ -22,7 +22,6 @@ from training.errors import ExportParityError
 from training.estimates import area_under_curve
 from training.export import PARITY_TOLERANCE, export_members, parity_difference
 from training.members import Making
-from training.neural.device import choose_precision, computing, covered, find_device, gpu_figures
 from training.neural.family import NeuralFamily, NeuralMember, device_rows
 from training.neural.loop import Rows, rate_share
 from training.neural.networks import Standardise, build_network
@@ -189,46 +188,3 @@ def test_rate_rises_then_falls() -> None:
     assert shares[:21] == sorted(shares[:21])
     assert shares[20:] == sorted(shares[20:], reverse=True)
     assert shares[20] == 1.0
-
-
-def test_device_of_this_machine_is_told_as_it_is() -> None:
-    data = windows_with_a_signal(300)
-    train, stopping, _ = parts_of(data, 0.6, 0.8)
-    speed = (
-        NeuralFamily("lstm", tiny_lstm(epochs=1, members=2), device_rows(data.tensor)).fit(train, stopping, Making(seed=1)).speed
-    )
-    assert (speed.members, speed.epochs, speed.samples) == (2, 2, 2 * len(train))
-    assert speed.samples_a_second > 0
-    if not torch.cuda.is_available():
-        assert speed.device.startswith("no GPU")
-        assert speed.precision == "fp32"
-        assert speed.device_figures is None
-
-
-def test_nothing_is_measured_of_a_gpu_that_is_not_there() -> None:
-    def step() -> None:
-        raise AssertionError("nobody may run a step for it")
-
-    assert gpu_figures(step, CPU) is None
-    assert choose_precision("bf16", CPU, lambda _: step) == "fp32"
-    with computing(CPU, "tf32"):
-        pass
-    assert find_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@BOTH
-def test_gpu_trains_measures_itself_and_exports_with_parity(config: Config) -> None:
-    data = windows_with_a_signal()
-    train, stopping, test = parts_of(data, 0.6, 0.8)
-    name = "lstm" if isinstance(config, LstmConfig) else "transformer"
-    fit = NeuralFamily(name, config, device_rows(data.tensor)).fit(train, stopping, Making(seed=1))  # type: ignore[arg-type]
-    assert area_under_curve(fit.members[0].logits(test), test.label > 0) > 0.8
-    assert export_members({"one.onnx": fit.members[0]}, test)[1] <= PARITY_TOLERANCE
-    assert fit.speed.device_figures is not None
-    assert 0 < fit.speed.device_figures["kernel_share"] <= 1
-
-
-def test_covered_time_counts_overlaps_once() -> None:
-    assert covered([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0)]) == 4.0
-    assert covered([]) == 0.0
