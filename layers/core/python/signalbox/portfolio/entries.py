@@ -7,22 +7,23 @@ that reads it, which keeps the venue's own figure beside it.
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, Field, TypeAdapter
 from typing_extensions import override
 
 from signalbox.events import SymbolName
 from signalbox.exact import ZERO, Amount, PositiveAmount
+from signalbox.frozen import Frozen
 from signalbox.orders.events import OrderFilled
 from signalbox.orders.terms import OrderTerms, Side
 
 Key = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Entry(Frozen):
     kind: str
     account: Key
     key: Key  # natural within account and kind (a fill: and symbol)
@@ -94,6 +95,9 @@ def parse_entry(text: str | bytes) -> Entry:
     return _ADAPTER.validate_json(text)
 
 
-def booking_order(entry: Entry) -> tuple[object, str]:
-    """Sort key of booking: by instant, then by natural key, so that any order of arrival is booked alike."""
-    return entry.at, entry.entry_id
+def booking_order(entry: Entry) -> tuple[datetime, bool, str]:
+    """Sort key of booking: by instant, then by natural key, so that any order of arrival is booked alike.
+
+    Of one instant transfers come first: money that is moved at the open of a bar is there before a trade at that open.
+    """
+    return entry.at, not isinstance(entry, Transfer), entry.entry_id

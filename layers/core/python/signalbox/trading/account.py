@@ -9,9 +9,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from signalbox.exact import PositiveAmount
+from signalbox.frozen import Frozen
 from signalbox.orders.messages import AccountName
 from signalbox.risk.ftmo.rules import RULES, FtmoRules
 from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
@@ -28,13 +29,12 @@ class TradingMode(StrEnum):
     LIVE = "live"
 
 
-class EntryPolicy(BaseModel):
+class EntryPolicy(Frozen):
     """How a signal becomes a position: how much is risked, where the exits stand. No defaults: presets name every value.
 
     volatility is the standard deviation of the return over the signal's horizon (trading/entry.py says how it is measured).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     version: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,40}\.\d+$")]
     tiers: Annotated[tuple[Literal["HIGH", "MEDIUM"], ...], Field(min_length=1)]  # that are traded
     risk_fraction: Annotated[Decimal, Field(gt=0, le=Decimal("0.05"))]  # of equity, lost when the stop is hit
@@ -44,10 +44,9 @@ class EntryPolicy(BaseModel):
     minimum_edge_over_cost: Annotated[Decimal, Field(ge=0, le=10)]  # expected move x edge, in round-trip costs; 0 trades all
 
 
-class TradingAccount(BaseModel):
+class TradingAccount(Frozen):
     """One account. Its name is its key; what it holds lives in the ledger."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     account: AccountName
     mode: TradingMode
     kind: AccountKind

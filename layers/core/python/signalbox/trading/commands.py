@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+from pydantic import AwareDatetime, Field, TypeAdapter, field_validator
 
 from signalbox.events import SymbolName
 from signalbox.exact import PositiveAmount
+from signalbox.frozen import Frozen
 from signalbox.orders.events import OrderKey
 from signalbox.orders.messages import AccountName
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
@@ -38,19 +39,17 @@ RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,47}$")]
 Reason = Annotated[str, Field(min_length=3, max_length=200)]
 
 
-class Command(BaseModel):
+class Command(Frozen):
     """What all of them have."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     account: AccountName
     request_id: RequestId
     requested_at: AwareDatetime
 
 
-class AccountConfiguration(BaseModel):
+class AccountConfiguration(Frozen):
     """What an account is. `policy` names a preset (trading.account.POLICIES)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     kind: AccountKind
     capital: PositiveAmount
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3,5}$")] = "USD"

@@ -230,7 +230,8 @@ class TradingRoom:
         with self.ledger.transaction(account) as tx:
             before = tx.load(at, orders)
             now = at if before.at is None else max(at, before.at)
-            watched, changes = steps.watch(before, tx.candles(before.watched_until, now), now)
+            candles = tx.candles(before.watched_until, now)
+            watched, changes = _rebooking(tx, lambda entries: steps.watch(before, candles, now, entries=entries))
             desk = _with_named(watched, before, orders)
             if step is not None:
                 desk, more = step(tx, desk, now)

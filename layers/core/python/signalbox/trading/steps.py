@@ -68,13 +68,16 @@ __all__ = [
 ]
 
 
-def watch(desk: Desk, candles: Candles, at: datetime, *, stale_after: timedelta = STALE_AFTER) -> Step:
+def watch(
+    desk: Desk, candles: Candles, at: datetime, *, stale_after: timedelta = STALE_AFTER, entries: Sequence[Entry] = ()
+) -> Step:
     """Apply the bars with watched_until < close_time <= at, minute by minute: fills, worst prices, rules, what is to be left.
 
     candles: by symbol, oldest first; bars that were watched are passed over. A desk that `is_idle` needs only the newest bar
-    of each symbol. Leaves one equity snapshot at `at`, the first time it is called for that instant.
+    of each symbol. Leaves one equity snapshot at `at`, the first time it is called for that instant. Raises RebookNeededError
+    when bars come after money was moved that is dated later than their fills: call again with all `entries` of the account.
     """
-    sheet = Sheet(desk, at)
+    sheet = Sheet(desk, at, entries)
     watch_bars(sheet, candles, stale_after)
     if desk.at is None or at > desk.at:
         sheet.value(at)
