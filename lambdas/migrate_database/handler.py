@@ -7,17 +7,17 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import SecretStr
 
 from signalbox.bootstrap.migrate_database import compose
+from signalbox.frozen import Frozen
 
 logger = Logger()
 
 
-class MigrateDatabase(BaseModel):
+class MigrateDatabase(Frozen):
     """Who to log in as; the password is never logged or stored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     username: str
     password: SecretStr
 

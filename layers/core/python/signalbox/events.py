@@ -11,23 +11,23 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 from typing_extensions import override
 
 from signalbox.contracts import EventType
+from signalbox.frozen import Frozen
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 _BY_TYPE: Final[dict[str, type[BusEvent]]] = {}
 
 
-class BusEvent(BaseModel, ABC):
+class BusEvent(Frozen, ABC):
     """What every event on the bus is. A subclass with a `type` is known to `parse_event` once its module is imported.
 
     Each room declares its own events (orders/messages.py, trading/events.py, library/events.py); those of the cycle are here.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     type: ClassVar[EventType]
 
     @classmethod
@@ -61,10 +61,9 @@ class CollectionProblem(StrEnum):
     CANDLES_REFUSED = "CANDLES_REFUSED"
 
 
-class CandleRow(BaseModel):
+class CandleRow(Frozen):
     """One closed bar on the wire; decimal text, so that nothing is rounded on the way."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     t: AwareDatetime  # open_time
     o: Price
     h: Price
@@ -73,10 +72,9 @@ class CandleRow(BaseModel):
     v: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 
 
-class SymbolCandles(BaseModel):
+class SymbolCandles(Frozen):
     """What one collection run brought for one symbol, oldest first, and what went wrong if anything did."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     symbol: SymbolName
     candles: tuple[CandleRow, ...]
     problem: CollectionProblem | None = None
@@ -202,10 +200,9 @@ class AlertUndeliverable(BusEvent):
         return f"{self.type}:{self.alert_id}:{self.chat_id}"
 
 
-class ScheduledJob(BaseModel):
+class ScheduledJob(Frozen):
     """The input of every schedule (cdk/constructs/schedule.py): the job, and the instant that is its clock. Not on the bus."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     job: str
     scheduled_at: AwareDatetime
 

@@ -10,10 +10,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AwareDatetime, Field, TypeAdapter
 from typing_extensions import override
 
 from signalbox.exact import ZERO, Amount, PositiveAmount
+from signalbox.frozen import Frozen
 from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
 from signalbox.orders.terms import OrderTerms
 
@@ -29,8 +30,7 @@ class Liquidity(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-class _OrderEvent(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _OrderEvent(Frozen):
     kind: str
     client_order_id: OrderKey
     at: AwareDatetime

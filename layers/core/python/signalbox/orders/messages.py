@@ -11,12 +11,13 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 from typing_extensions import override
 
 from signalbox.contracts import EventType
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, Amount, PositiveAmount
+from signalbox.frozen import Frozen
 from signalbox.orders.events import Liquidity, OrderEvent, OrderKey, Text
 from signalbox.orders.terms import OrderTerms, Side
 from signalbox.orders.venue_view import VenueStatus
@@ -100,10 +101,9 @@ class VenueViewRequested(BusEvent):
         return f"{self.type}:{self.account}:{self.at.isoformat()}"
 
 
-class ViewedOrder(BaseModel):
+class ViewedOrder(Frozen):
     """`orders.venue_view.VenueOrder` on the wire."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     client_order_id: OrderKey | None
     venue_order_id: Text
     symbol: Text
@@ -114,10 +114,9 @@ class ViewedOrder(BaseModel):
     stop_price: PositiveAmount | None = None
 
 
-class ViewedTrade(BaseModel):
+class ViewedTrade(Frozen):
     """`orders.venue_view.VenueTrade` on the wire."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     trade_id: Text
     client_order_id: OrderKey | None
     symbol: Text

@@ -6,10 +6,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from signalbox.events import SymbolName
 from signalbox.exact import PositiveAmount
+from signalbox.frozen import Frozen
 from signalbox.orders.identity import ClientOrderId, client_order_id
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -60,10 +61,9 @@ class Leg(StrEnum):
     FLATTEN = "FLATTEN"  # the kill switch
 
 
-class OrderTerms(BaseModel):
+class OrderTerms(Frozen):
     """The decision. Refused (pydantic.ValidationError) when prices do not fit the type or times are out of order."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     account: Name
     strategy: Name
     symbol: SymbolName

@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from signalbox.frozen import Frozen
 from signalbox.market.candles import Symbol
 from signalbox.signals.signal import Signal, Tier
 
@@ -32,10 +33,9 @@ class HoldReason(StrEnum):
     RATE = "RATE"
 
 
-class SignalLimits(BaseModel):
+class SignalLimits(Frozen):
     """Issued signals an hour. `high_*` count those of tier HIGH, which count among the others too."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     per_hour: Count = 10
     high_per_hour: Count = 5
     symbol_per_hour: Count = 10

@@ -16,10 +16,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from signalbox.errors import SignalboxError
 from signalbox.events import BusEvent, parse_event
+from signalbox.frozen import Frozen
 from signalbox.orders.messages import AccountName, ExecutionRequested, VenueViewRequested
 
 if TYPE_CHECKING:
@@ -45,10 +46,9 @@ class ReplayError(EnvelopeError):
     """A message of the past."""
 
 
-class Envelope(BaseModel):
+class Envelope(Frozen):
     """One message as it lies in a queue."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     version: Literal[1]
     direction: Direction
     account: AccountName

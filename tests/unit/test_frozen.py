@@ -1,0 +1,30 @@
+import pytest
+from pydantic import ValidationError
+
+from signalbox.frozen import Frozen
+
+
+class Limit(Frozen):
+    price: int
+    floor: int | None = None
+
+
+def test_a_field_that_nobody_declared_is_refused_and_named() -> None:
+    with pytest.raises(ValidationError, match="flor"):
+        Limit.model_validate({"price": 1, "flor": 2})
+
+
+def test_nothing_changes_afterwards() -> None:
+    limit = Limit(price=1)
+    with pytest.raises(ValidationError, match="frozen"):
+        limit.price = 2  # type: ignore[misc]
+    assert limit == Limit(price=1)
+
+
+def test_a_model_above_it_may_say_more_about_itself_and_keeps_both() -> None:
+    class Strict(Limit, strict=True): ...
+
+    with pytest.raises(ValidationError, match="valid integer"):
+        Strict.model_validate({"price": "1"})
+    with pytest.raises(ValidationError, match="flor"):
+        Strict.model_validate({"price": 1, "flor": 2})
