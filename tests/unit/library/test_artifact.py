@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,54 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     assert len(archive) < 1_000_000
     with pytest.raises(ArtifactError, match="bytes unpacked"):
         unpack_artifact(archive, tmp_path / "out")
+
+
+def raw(*blocks: bytes) -> bytes:
+    return gzip.compress(b"".join(blocks), compresslevel=1)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_that_announces_more_than_the_limit_is_refused_without_being_read(tmp_path: Path, kind: bytes) -> None:
+    """tarfile reads what follows such a header into memory, whatever its size: some kilobytes could ask for all of it."""
+    announced = entry("x", kind)
+    announced.size = 600 * 2**20
+    archive = raw(announced.tobuf(tarfile.USTAR_FORMAT), bytes(200 * 2**20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArtifactError, match="bytes unpacked"):
+            unpack_artifact(archive, tmp_path / "out")
+        assert tracemalloc.get_traced_memory()[1] < MAX_BYTES + 16 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_dot_folder_comes_once(tmp_path: Path) -> None:
+    """A folder has no bytes that count: millions of them fit into a small archive."""
+    archive = packed([(entry("./", tarfile.DIRTYPE), b""), (entry("./", tarfile.DIRTYPE), b""), (entry("a"), b"x")])
+    with pytest.raises(ArtifactError, match="of different names"):
+        unpack_artifact(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"GNU.sparse.map": "a,b", "GNU.sparse.major": "0"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"},
+        {"size": "7" * 5_000},
+    ],
+    ids=["sparse map", "sparse 1.0", "digits"],
+)
+def test_numbers_that_are_none_are_an_artifact_error(tmp_path: Path, records: dict[str, str]) -> None:
+    bad = entry("manifest.json")
+    bad.pax_headers = {"GNU.sparse.size": "1", "GNU.sparse.name": "manifest.json", **records}
+    archive = raw(bad.tobuf(tarfile.PAX_FORMAT), b"no number" * 100, bytes(1024))
+    with pytest.raises(ArtifactError):
+        unpack_artifact(archive, tmp_path / "out")
+
+
+def test_an_error_names_the_archive_it_is_about(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"output\.tar\.gz: expected plain files"):
+        unpack_artifact(packed([(entry("a/b"), b"x")]), tmp_path / "out", name="output.tar.gz")
 
 
 def test_an_archive_over_the_packed_limit_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
-"""The `model.tar.gz` of a training job: the files of a bundle, packed by SageMaker. Unpacking trusts nothing in it.
+"""What a job left as SageMaker packs it: `model.tar.gz` and `output.tar.gz`. Unpacking trusts nothing in them.
 
-What is inside is judged by `load_bundle` afterwards; here only that unpacking can do no harm.
+What is inside a model is judged by `load_bundle` afterwards; here only that unpacking can do no harm.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import tarfile
@@ -12,50 +13,81 @@ import zlib
 from pathlib import Path
 from typing import Final
 
+from typing_extensions import override
+
 from signalbox.inference.archive import MAX_BYTES, MAX_FILES
 from signalbox.inference.manifest import FILE_NAME_PATTERN
 from signalbox.library.errors import ArtifactError
 
 MODEL_ARCHIVE: Final = "model.tar.gz"
+OUTPUT_ARCHIVE: Final = "output.tar.gz"
 MAX_PACKED_BYTES: Final = 96 * 1024 * 1024
+_FRAMING: Final = 1024 * 1024  # bytes that headers and padding of a tar may take beside the files
 
 
-def unpack_artifact(archive: bytes, folder: Path) -> Path:
+class _TooLargeError(Exception):
+    """More came out of the compression than a bundle may hold."""
+
+
+class _Bounded(io.RawIOBase):
+    """The unpacked stream up to a limit: tarfile reads what a header announces into memory, whatever it announces."""
+
+    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
+        self._stream, self._left = stream, limit
+
+    @override
+    def read(self, size: int = -1) -> bytes:
+        content = self._stream.read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise _TooLargeError
+        return content
+
+
+def unpack_artifact(archive: bytes, folder: Path, *, name: str = MODEL_ARCHIVE) -> Path:
     """Write the files of an archive into `folder`, which is new or empty, and return it. Nothing is written on an error.
 
-    Raises ArtifactError when the archive is damaged, holds a path, a link, a device, a name twice or more than the limits.
+    name: what the error calls it. Raises ArtifactError when the archive is damaged, holds a path, a link, a device, a name
+    twice or more than the limits.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtifactError(f"{folder.name}: expected a new or empty folder to unpack into")
     if len(archive) > MAX_PACKED_BYTES:
-        raise ArtifactError(f"{MODEL_ARCHIVE}: expected at most {MAX_PACKED_BYTES} bytes, was {len(archive)}")
-    contents = _contents(archive)
+        raise ArtifactError(f"{name}: expected at most {MAX_PACKED_BYTES} bytes, was {len(archive)}")
+    try:
+        contents = _contents(archive)
+    except _TooLargeError:
+        raise ArtifactError(f"{name}: expected at most {MAX_BYTES} bytes unpacked, was more") from None
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, ArithmeticError, LookupError) as error:
+        # the last three are what tarfile lets through for numbers in a header that are none
+        raise ArtifactError(f"{name}: expected a whole archive: {error}") from error
+    except ArtifactError as error:
+        raise ArtifactError(f"{name}: {error}") from None
+    if not contents:
+        raise ArtifactError(f"{name}: expected files, was empty")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
+    for file, content in contents.items():
+        (folder / file).write_bytes(content)
     return folder
 
 
 def _contents(archive: bytes) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    left = MAX_BYTES
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as opened:
+    left, top = MAX_BYTES, False
+    with gzip.GzipFile(fileobj=io.BytesIO(archive)) as unpacked:
+        bounded = _Bounded(unpacked, MAX_BYTES + _FRAMING)
+        with tarfile.open(fileobj=bounded, mode="r|") as opened:
             for entry in opened:  # one at a time: a bomb is met at its first entry over the limit
-                if (name := _file_name(entry)) is None:
+                file = _file_name(entry)
+                if file is None and not top:
+                    top = True
                     continue
-                if name in found or len(found) == MAX_FILES:
-                    raise ArtifactError(
-                        f"{MODEL_ARCHIVE}: expected at most {MAX_FILES} files of different names, was {name!r} more"
-                    )
+                if file is None or file in found or len(found) == MAX_FILES:
+                    raise ArtifactError(f"expected at most {MAX_FILES} files of different names, was {file!r} more")
                 left -= entry.size
                 if left < 0:
-                    raise ArtifactError(f"{MODEL_ARCHIVE}: expected at most {MAX_BYTES} bytes unpacked, was more")
-                found[name] = _read(opened, entry)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ArtifactError(f"{MODEL_ARCHIVE}: expected a whole archive: {error}") from error
-    if not found:
-        raise ArtifactError(f"{MODEL_ARCHIVE}: expected the files of a bundle, was empty")
+                    raise _TooLargeError
+                found[file] = _read(opened, entry)
     return found
 
 
@@ -65,7 +97,7 @@ def _file_name(entry: tarfile.TarInfo) -> str | None:
     if entry.isdir() and name in {"", "."}:
         return None
     if not entry.isreg() or entry.issparse() or not re.fullmatch(FILE_NAME_PATTERN, name):
-        raise ArtifactError(f"{MODEL_ARCHIVE}: expected plain files without folders, was {entry.name!r}")
+        raise ArtifactError(f"expected plain files without folders, was {entry.name!r}")
     return name
 
 
@@ -73,5 +105,5 @@ def _read(opened: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     stream = opened.extractfile(entry)
     content = b"" if stream is None else stream.read(entry.size)
     if len(content) != entry.size:
-        raise ArtifactError(f"{MODEL_ARCHIVE}: expected {entry.name} of {entry.size} bytes, was cut short")
+        raise ArtifactError(f"expected {entry.name} of {entry.size} bytes, was cut short")
     return content
