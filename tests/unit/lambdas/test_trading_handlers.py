@@ -19,7 +19,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.commands import AnyCommand
-from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError
+from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError, UnpricedError
 from signalbox.trading.events import TradingHalted
 from signalbox.trading.room import Handled, TradingRoom
 from signalbox.trading.state import Desk, Halt, opened
@@ -276,6 +276,7 @@ class TestApi:
             (AccountError("account 'x' does not exist"), 404, "Account"),
             (OrderUnknownError("x has no order"), 404, "OrderUnknown"),
             (CommandError("may not trade live"), 409, "Command"),
+            (UnpricedError("expected a price of BTC-USD"), 409, "Unpriced"),
         ],
     )
     def test_what_is_refused_says_why(self, load, error: Exception, status: int, name: str) -> None:
@@ -307,6 +308,12 @@ class Desks(TradingRoom):
         return 0
 
 
+_FIELDS = {
+    "": ("request_id",),
+    "/halt": ("request_id", "why"),
+    "/resume": ("request_id", "why"),
+    "/lots": ("request_id", "method"),
+}
 CONFIGURATION = {"kind": "ftmo-2step", "capital": "50000", "venue": "coinbase", "mode": "live", "phase": "challenge"}
 
 
@@ -368,6 +375,30 @@ class TestLiveAccounts:
         status, found = answer(load, room, request("PUT", "/accounts/live-1", body))
         assert (status, [one["at"] for one in found["wrong"]]) == (422, [at])
         assert room.accounts() == ()
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [("GET", ""), ("GET", "/readiness"), ("PUT", ""), ("POST", "/halt"), ("POST", "/resume"), ("POST", "/lots")],
+    )
+    @pytest.mark.parametrize("name", ["LIVE", "-live", "live_1", "a" * 41])
+    def test_a_name_that_no_account_can_have_is_422_on_every_route(self, load, method: str, path: str, name: str) -> None:
+        said = {"request_id": "req-name", "why": "looking", "method": "FIFO"}
+        body = None if method == "GET" else {key: said[key] for key in _FIELDS[path]}
+        room = Desks(MemoryTradingLedger(), "coinbase")
+        status, found = answer(load, room, request(method, f"/accounts/{name}{path}", body))
+        assert (status, found["error"], [one["at"] for one in found["wrong"]]) == (422, "INVALID", ["account"])
+
+    @pytest.mark.parametrize("name", ["nonsense", "ftmo-9step-100k", "paper-0k"])
+    def test_a_name_that_describes_no_account_opens_none_without_a_configuration_and_is_422(self, load, name: str) -> None:
+        room = Desks(MemoryTradingLedger(), "coinbase")
+        status, found = answer(load, room, request("PUT", f"/accounts/{name}", {"request_id": "req-open"}))
+        assert (status, found["wrong"][0]["at"], room.accounts()) == (422, "account", ())
+        assert "ftmo-2step-100k" in found["wrong"][0]["what"]
+
+    @pytest.mark.parametrize("path", ["", "/readiness"])
+    def test_a_name_that_could_be_one_and_is_none_is_404(self, load, path: str) -> None:
+        status, found = answer(load, Desks(MemoryTradingLedger(), "coinbase"), request("GET", f"/accounts/paper-9k{path}"))
+        assert (status, found["error"]) == (404, "Account")
 
     def test_words_that_do_not_fit_the_account_are_409_and_named(self, load) -> None:
         room = Desks(MemoryTradingLedger(), "coinbase")

@@ -16,7 +16,7 @@ from signalbox.frozen import Frozen
 from signalbox.orders.messages import AccountName
 from signalbox.risk.ftmo.rules import RULES, FtmoRules
 from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
-from signalbox.trading.errors import AccountError
+from signalbox.trading.errors import AccountNameError
 
 PAPER_VENUE: Final = "paper"
 
@@ -98,12 +98,14 @@ _NAMED: Final = re.compile(r"^(?P<kind>[a-z0-9-]+?)-(?P<thousands>[1-9][0-9]{0,5
 def account_named(name: str, *, market: str, policy: EntryPolicy = DIR60_STANDARD) -> TradingAccount:
     """Return the paper account of a name like `ftmo-2step-100k` or `paper-25k`: a kind and its capital.
 
-    Raises AccountError with the names that exist.
+    Raises AccountNameError with the names that exist.
     """
     found = _NAMED.match(name)
     kinds = {kind.value: kind for kind in AccountKind}
     if found is None or found["kind"] not in kinds:
-        raise AccountError(f"account {name!r}: expected KIND-CAPITALk with KIND of {', '.join(kinds)}, such as ftmo-2step-100k")
+        raise AccountNameError(
+            f"account {name!r}: expected KIND-CAPITALk with KIND of {', '.join(kinds)}, such as ftmo-2step-100k"
+        )
     return TradingAccount(
         account=name,
         mode=TradingMode.PAPER,

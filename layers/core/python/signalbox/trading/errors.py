@@ -2,7 +2,9 @@
 
 TradingError
 ├── AccountError        an account whose configuration cannot be, or that does not exist
-│   └── AccountDiffersError     it exists, and is another than the one that is to be opened
+│   ├── AccountNameError        a name that can be no account's, or that describes none
+│   ├── AccountDiffersError     it exists, and is another than the one that is to be opened
+│   └── UnpricedError           what it is worth is not known: an open position has no price yet
 ├── CommandError        a command that cannot be carried out as it is: of another time, or with nothing to change
 │   └── OrderUnknownError   it names an order that the account does not have
 ├── NotWatchedError     a decision on bars the desk has not watched yet
@@ -22,8 +24,16 @@ class AccountError(TradingError):
     """An account that does not exist, or whose configuration contradicts itself."""
 
 
+class AccountNameError(AccountError):
+    """A name that no account can have, or that does not describe the one to be opened."""
+
+
 class AccountDiffersError(AccountError):
     """An account of this name exists and is another; what exists stays as it is."""
+
+
+class UnpricedError(AccountError):
+    """An open position of the account has no price yet."""
 
 
 class CommandError(TradingError):

@@ -17,7 +17,7 @@ from signalbox.risk.order import Side as RiskSide
 from signalbox.risk.snapshot import HaltLevel, Lock, LossFloor, RiskSnapshot
 from signalbox.risk.snapshot import Mark as RiskMark
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.errors import AccountError
+from signalbox.trading.errors import UnpricedError
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.state import Desk, Mark, Trade
 
@@ -33,12 +33,12 @@ def judge_of(account: TradingAccount, loss_rules: str | None) -> FtmoJudge | Non
 
 @exactly
 def equity_at(books: Books, prices: Mapping[Symbol, Decimal]) -> Decimal:
-    """Return balance plus what closing everything would bring. Raises AccountError when a position has no price."""
+    """Return balance plus what closing everything would bring. Raises UnpricedError when a position has no price."""
     total = books.balance
     for symbol, position in books.positions.items():
         if position.quantity:
             if symbol not in prices:
-                raise AccountError(f"{books.account}: expected a price of {symbol}, which it holds; watch its bars first")
+                raise UnpricedError(f"{books.account}: expected a price of {symbol}, which it holds; watch its bars first")
             total += position.unrealised(prices[Symbol(symbol)])
     return total
 

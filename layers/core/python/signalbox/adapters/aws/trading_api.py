@@ -2,7 +2,7 @@
 
 Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
 authorisation could not open a door. The clock is the gateway's. Statuses: 404 no such account or order, 409 a command that
-does not fit what is there, 422 a value that cannot be.
+does not fit what is there, 422 a value that cannot be, the account's name among them.
 """
 
 from __future__ import annotations
@@ -14,24 +14,34 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from signalbox.errors import SignalboxError
 from signalbox.orders.errors import OrderError
+from signalbox.orders.messages import AccountName
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import COMMANDS, AnyCommand, check_clock
-from signalbox.trading.errors import AccountDiffersError, AccountError, CommandError, OrderUnknownError
+from signalbox.trading.errors import (
+    AccountDiffersError,
+    AccountError,
+    AccountNameError,
+    CommandError,
+    OrderUnknownError,
+    UnpricedError,
+)
 from signalbox.trading.room import Handled, Standing
 from signalbox.trading.state import Desk
 from signalbox.trading.view import account_view, configuration_view, order_view, readiness_view
 
 _STATUSES: Final[tuple[tuple[type[SignalboxError], HTTPStatus], ...]] = (
     (AccountDiffersError, HTTPStatus.CONFLICT),
+    (UnpricedError, HTTPStatus.CONFLICT),
     (AccountError, HTTPStatus.NOT_FOUND),
     (OrderUnknownError, HTTPStatus.NOT_FOUND),
     (CommandError, HTTPStatus.CONFLICT),
     (OrderError, HTTPStatus.CONFLICT),
 )
+_NAME: Final[TypeAdapter[str]] = TypeAdapter(AccountName)
 
 
 class Room(Protocol):
@@ -108,15 +118,19 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     @api.get("/accounts/<account>/readiness")
     def ready(account: str) -> Response[str]:
         _principal(api)
-        return _answer(HTTPStatus.OK, readiness_view(room.standing(account, _now(api))))
+        return _answer(HTTPStatus.OK, readiness_view(room.standing(_named(account), _now(api))))
 
     @api.get("/accounts/<account>")
     def look(account: str) -> Response[str]:
         _principal(api)
-        return _answer(HTTPStatus.OK, account_view(room.look(account, _now(api))))
+        return _answer(HTTPStatus.OK, account_view(room.look(_named(account), _now(api))))
 
     def invalid(error: ValidationError) -> Response[str]:
         wrong = [{"at": ".".join(map(str, e["loc"][1:])) or "body", "what": e["msg"]} for e in error.errors()]
+        return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "INVALID", "wrong": wrong})
+
+    def misnamed(error: AccountNameError) -> Response[str]:
+        wrong = [{"at": "account", "what": str(error)}]
         return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "INVALID", "wrong": wrong})
 
     def refused(error: SignalboxError) -> Response[str]:
@@ -130,6 +144,7 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
         return _answer(HTTPStatus.FORBIDDEN, {"error": "Unsigned", "what": str(error)})
 
     api.exception_handler(ValidationError)(invalid)
+    api.exception_handler(AccountNameError)(misnamed)
     api.exception_handler(_UnsignedError)(unsigned)
 
     @api.not_found
@@ -153,6 +168,14 @@ def _principal(api: APIGatewayHttpResolver) -> str:
 
 def _now(api: APIGatewayHttpResolver) -> datetime:
     return datetime.fromtimestamp(int(api.current_event.request_context["timeEpoch"]) / 1000, UTC)
+
+
+def _named(account: str) -> str:
+    """Return the name in a path. Raises AccountNameError: a misspelt name must not read as an account that is not there."""
+    try:
+        return _NAME.validate_python(account)
+    except ValidationError:
+        raise AccountNameError(f"expected 1 to 40 of a-z, 0-9 and '-', the first no '-', was {account!r}") from None
 
 
 def _body(api: APIGatewayHttpResolver) -> dict[str, Any]:
