@@ -22,14 +22,26 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
     json_out: Annotated[Path | None, typer.Option("--json", help="Write every figure here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report for a trader here.")] = None,
     trades: Annotated[Path | None, typer.Option(help="Write one row a trade here, as Parquet.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Where scores are kept for the next run; default: state folder.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Score every decision again, and keep none.")] = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Trade a bundle's signals over years as the deployed functions would."""
     from local.settings import load_settings  # noqa: PLC0415 - see the docstring of local/command.py
     from training.backtest.backtest import BacktestRequest  # noqa: PLC0415 - as above
     from training.backtest.command import run_backtest  # noqa: PLC0415 - as above
 
-    folder = data or load_settings().recorded_candles
+    settings = load_settings()
+    folder = data or settings.recorded_candles
     if folder is None:
         raise DataError("no recorded candles: give --data DIR or set SIGNALBOX_DATA")
-    request = BacktestRequest(bundle, folder, account, parse_instant(start), parse_instant(end), starts, phase)
+    request = BacktestRequest(
+        bundle,
+        folder,
+        account,
+        parse_instant(start),
+        parse_instant(end),
+        starts,
+        phase,
+        None if fresh else scores or settings.scores,
+    )
     run_backtest(request, as_json=json_out, page=html, trades=trades)

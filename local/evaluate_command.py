@@ -20,6 +20,8 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     predictions: Annotated[Path | None, typer.Option(help="Write one row a decision here, as Parquet.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report for a trader here.")] = None,
     coinbase_taker_bps: Annotated[float, typer.Option(min=0, help="Your taker fee at Coinbase, basis points a side.")] = 60.0,
+    scores: Annotated[Path | None, typer.Option(help="Where scores are kept for the next run; default: state folder.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Score every decision again, and keep none.")] = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Score a bundle on any period and judge it by the gates."""
     from local.settings import load_settings  # noqa: PLC0415 - see the docstring of local/command.py
@@ -27,8 +29,16 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     from training.costs import cost_models  # noqa: PLC0415 - as above
     from training.evaluate import EvaluateRequest  # noqa: PLC0415 - as above
 
-    folder = data or load_settings().recorded_candles
+    settings = load_settings()
+    folder = data or settings.recorded_candles
     if folder is None:
         raise DataError("no recorded candles: give --data DIR or set SIGNALBOX_DATA")
-    request = EvaluateRequest(bundle, folder, parse_instant(start), parse_instant(end), cost_models(coinbase_taker_bps))
+    request = EvaluateRequest(
+        bundle,
+        folder,
+        parse_instant(start),
+        parse_instant(end),
+        cost_models(coinbase_taker_bps),
+        None if fresh else scores or settings.scores,
+    )
     run_evaluate(request, as_json=json_out, predictions=predictions, page=html)

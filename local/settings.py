@@ -35,6 +35,11 @@ class Settings:
         return self.repository.parent / "shared" / "data" / "candles"
 
     @property
+    def scores(self) -> Path:
+        """Where what models said of candles is kept."""
+        return self.state / "scores"
+
+    @property
     def recorded_candles(self) -> Path | None:
         """The folder of recorded candles to use when none was named: SIGNALBOX_DATA, else the shared one, else nothing."""
         if self.data is not None:

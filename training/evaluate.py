@@ -16,6 +16,7 @@ from training.costs import DEFAULT_COSTS, CostModel
 from training.dataset import PURGE_MS, build_dataset
 from training.history import overlap_of, read_history
 from training.integrity import check_integrity
+from training.kept_scores import KeptScores
 from training.progress import Progress, each_of
 from training.scoring import score
 from training.splits import Span
@@ -23,13 +24,17 @@ from training.splits import Span
 
 @dataclass(frozen=True, slots=True)
 class EvaluateRequest:
-    """What to score and on what. start, end: aware instants that bound decisions and their outcomes; None is no bound."""
+    """What to score and on what. start, end: aware instants that bound decisions and their outcomes; None is no bound.
+
+    scores: folder of what models said before (kept_scores.py); None: everything is scored anew.
+    """
 
     bundle: Path
     data: Path
     start: datetime | None = None
     end: datetime | None = None
     costs: Sequence[CostModel] = DEFAULT_COSTS
+    scores: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +43,7 @@ class EvaluateResult:
 
     assessment: Assessment
     sources: tuple[CandleSeries, ...]
+    reused: int  # decisions scored before, those of the placebo among them
 
     def to_json(self) -> dict[str, Any]:
         data = self.assessment.scored.data
@@ -54,6 +60,7 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
     Raises BundleError for a bundle that may not be used, MarketDataError for candles without one decision in the period.
     """
     ensemble = load_bundle(request.bundle)
+    kept = None if request.scores is None else KeptScores(request.scores)
     progress.stage("read candles", 0.10)
     files = find_candle_files(request.data)
     history = timedelta(minutes=2 * ensemble.history_bars + 1440)  # more than one: gaps are walked over
@@ -69,9 +76,9 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
             f"outcome; features need {ensemble.history_bars} minutes before, the outcome {PURGE_MS // 60_000} after"
         )
     progress.stage("score", 0.20)
-    scored = score(ensemble, data.select(chosen), progress.advance)
+    scored = score(ensemble, data.select(chosen), progress.advance, kept)
     progress.stage("integrity", 0.20)
-    integrity = check_integrity(ensemble, request.bundle, bars, span)
+    integrity = check_integrity(ensemble, request.bundle, bars, span, kept=kept)
     progress.stage("figures and gates", 0.15)
     made = read_history(request.bundle, ensemble.manifest)
     decided = scored.data.decided_at_ms
@@ -87,7 +94,7 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
         costs=request.costs,
     )
     progress.advance(1.0)
-    return EvaluateResult(result, files)
+    return EvaluateResult(result, files, 0 if kept is None else kept.reused)
 
 
 def read_all(files: Sequence[CandleSeries], start: datetime | None, end: datetime | None, progress: Progress) -> list[Bars]:

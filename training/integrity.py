@@ -18,6 +18,7 @@ from signalbox.market.candles import MINUTE_MS, Bars
 from training.dataset import build_dataset
 from training.estimates import Estimate, mean_by_day
 from training.export import PARITY_TOLERANCE
+from training.kept_scores import KeptScores
 from training.scoring import score
 from training.splits import DAY_MS, Span
 
@@ -104,7 +105,7 @@ def flip_signs(bars: Bars, rng: np.random.Generator) -> Bars:
     return Bars(bars.symbol, bars.open_time_ms, open_, high, low, close, bars.volume)
 
 
-def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span) -> Estimate:
+def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept: KeptScores | None = None) -> Estimate:
     """Return the precision of issued signals on sign-flipped bars of the period; without a leak it is one half.
 
     A short period is flipped again and again, each time by other coins, until there are days enough. The interval is of
@@ -121,7 +122,7 @@ def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span) -> E
             if high > low:
                 flipped.append(flip_signs(one.window(slice(int(low), int(high))), rng))
         data = build_dataset(ensemble.schema, flipped, window_bars=ensemble.window_bars)
-        scored = score(ensemble, data.select(span.rows(data.decided_at_ms)))
+        scored = score(ensemble, data.select(span.rows(data.decided_at_ms)), kept=kept)
         hit.append(scored.hit[scored.issued])
         day.append(scored.day[scored.issued] + flip * _ANOTHER_CALENDAR)
     return mean_by_day(np.concatenate(hit), np.concatenate(day), _PLACEBO_TAIL)
@@ -133,11 +134,19 @@ def golden_difference(ensemble: Ensemble, folder: Path) -> float:
         return float(np.max(np.abs(ensemble.predict(golden["features"]) - golden["probability_up"])))
 
 
-def check_integrity(ensemble: Ensemble, folder: Path, bars: Sequence[Bars], span: Span, exported: float = 0.0) -> Integrity:
+def check_integrity(
+    ensemble: Ensemble,
+    folder: Path,
+    bars: Sequence[Bars],
+    span: Span,
+    *,
+    exported: float = 0.0,
+    kept: KeptScores | None = None,
+) -> Integrity:
     """Return what the checks of G0 found on a period. `exported`: a larger ONNX difference seen when it was exported."""
     newest = [one.until(span.end).last(_PREFIX_BARS) for one in bars]
     return Integrity(
         prefix_difference=prefix_difference(ensemble.schema, newest, np.random.default_rng(0)),
         onnx_difference=max(exported, golden_difference(ensemble, folder)),
-        placebo_precision=placebo_precision(ensemble, bars, span),
+        placebo_precision=placebo_precision(ensemble, bars, span, kept),
     )

@@ -21,10 +21,11 @@ from signalbox.market.candles import MINUTE_MS
 from signalbox.signals.signal import Direction, Tier
 from training.costs import CostModel
 from training.dataset import HORIZON_MINUTES, Dataset
+from training.kept_scores import KeptScores, days_of, key_of
 from training.splits import DAY_MS
 
 _WORKERS: Final = 8
-_CHUNK: Final = 32_768  # rows scored at once, windows counted row by row: progress moves, memory does not grow
+_KEPT_AT_ONCE: Final = 64  # days written down together: what a kill may lose
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,22 +99,44 @@ def hits(data: Dataset, side: NDArray[np.float64]) -> NDArray[np.float64]:
     return (side * data.outcome > 0).astype(np.float64)
 
 
-def score(ensemble: Ensemble, data: Dataset, tell: Callable[[float], None] = lambda _: None) -> Scored:
+def score(
+    ensemble: Ensemble, data: Dataset, tell: Callable[[float], None] = lambda _: None, kept: KeptScores | None = None
+) -> Scored:
     """Return the ensemble's calibrated probabilities and issued signals.
 
-    Scored in as many threads as there are cores: the graphs run outside the interpreter's lock, one thread each.
+    Scored a day of a symbol at a time, so that an answer depends on nothing beside it, in as many threads as there are cores:
+    the graphs run outside the interpreter's lock, one thread each. kept: where answers are looked up and added, if anywhere.
     """
-    probability = np.empty(len(data))
-    chunk = max(_CHUNK // ensemble.window_bars, 1)
-    parts = [slice(start, min(start + chunk, len(data))) for start in range(0, len(data), chunk)]
+    probability, days, window = np.empty(len(data)), days_of(data, DAY_MS), ensemble.window_bars
+    done = 0
 
-    def fill(part: slice) -> None:
-        probability[part] = ensemble.predict(data.windows(part, ensemble.window_bars))
+    def predict(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return ensemble.predict(data.windows(rows, window))
 
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _WORKERS)) as pool:
         try:
-            for part, _ in zip(parts, pool.map(fill, parts), strict=True):
-                tell(part.stop / len(data))
+            keys = [] if kept is None else list(pool.map(lambda rows: key_of(data, rows, window), days))
+            known = {} if kept is None else kept.find(ensemble, keys)
+            asked = []
+            for number, rows in enumerate(days):
+                answer = known.get(keys[number]) if keys else None
+                if answer is None or answer.shape != rows.shape:
+                    asked.append(number)
+                    continue
+                probability[rows] = answer
+                done += rows.shape[0]
+            if kept is not None:
+                kept.reused += done
+            fresh = dict[bytes, NDArray[np.float64]]()
+            for number, answer in zip(asked, pool.map(predict, (days[number] for number in asked)), strict=True):
+                probability[days[number]] = answer
+                done += answer.shape[0]
+                tell(done / len(data))
+                if kept is not None:
+                    fresh[keys[number]] = answer
+                    if len(fresh) >= _KEPT_AT_ONCE or number == asked[-1]:
+                        kept.keep(ensemble, fresh)
+                        fresh = {}
         except BaseException:
             pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for years
             raise

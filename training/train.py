@@ -214,7 +214,7 @@ def _assess(run: _Run, ensemble: Ensemble, folder: Path, bars: Sequence[Bars], e
         ensemble.manifest,
         score(ensemble, run.parts[Period.TEST]),
         test,
-        integrity=check_integrity(ensemble, folder, bars, test, exported),
+        integrity=check_integrity(ensemble, folder, bars, test, exported=exported),
         trials=run.trials,
         train_up_rate=run.train_up_rate,
         overlap=overlap_of(test, seen),

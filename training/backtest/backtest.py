@@ -24,6 +24,7 @@ from training.candles import CandleSeries, find_candle_files
 from training.dataset import build_dataset
 from training.evaluate import read_all
 from training.history import Overlap, overlap_of, read_history
+from training.kept_scores import KeptScores
 from training.progress import Progress, each_of
 from training.splits import Span
 
@@ -36,6 +37,7 @@ class BacktestRequest:
     """What to run on what. start, end: aware five-minute boundaries; decisions lie in (start, end]; None is no bound.
 
     starts: how many start dates the probability of passing is made of; 0 is none. phase: of the prop-firm rules.
+    scores: folder of what models said before (training/kept_scores.py); None: everything is scored anew.
     """
 
     bundle: Path
@@ -45,13 +47,15 @@ class BacktestRequest:
     end: datetime | None = None
     starts: int = STARTS
     phase: str | None = None
+    scores: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
     """How fast it was."""
 
-    decisions_a_second: float  # scored, classified and limited
+    decisions_a_second: float  # scored or looked up, classified and limited
+    decisions_reused: int  # scored by an earlier run
     seconds_of_account: float
     trades_a_second: float
 
@@ -114,6 +118,7 @@ class BacktestResult:
             "sources": [{"name": source.name, "sha256": source.sha256()} for source in self.sources],
             "speed": {
                 "decisions_a_second": round(self.speed.decisions_a_second),
+                "decisions_reused": self.speed.decisions_reused,
                 "seconds_of_account": round(self.speed.seconds_of_account, 2),
                 "trades_a_second": round(self.speed.trades_a_second),
                 "minutes_watched": found.watched,
@@ -165,6 +170,7 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
     progress.stage("features", 0.10)
     data = build_dataset(ensemble.schema, bars, each_of(progress, len(bars)), window_bars=ensemble.window_bars, unjudged=True)
     progress.stage("signals", 0.12)
+    kept = None if request.scores is None else KeptScores(request.scores)
     began = time.monotonic()
     decisions = decide(
         ensemble,
@@ -175,6 +181,7 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         end_ms=to_ms(end),
         limits=limits,
         tell=progress.advance,
+        kept=kept,
     )
     if not len(decisions):
         raise MarketDataError(
@@ -209,7 +216,12 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         passing,
         seen,
         files,
-        Speed(len(decisions) / max(scored - began, 1e-9), traded - scored, len(found.record.trades) / max(traded - scored, 1e-9)),
+        Speed(
+            len(decisions) / max(scored - began, 1e-9),
+            0 if kept is None else kept.reused,
+            traded - scored,
+            len(found.record.trades) / max(traded - scored, 1e-9),
+        ),
     )
 
 

@@ -48,8 +48,9 @@ def run_backtest(
     show(console, result)
     speed, closed = result.speed, result.figures.whole.trades
     console.print(
-        f"{len(result.decisions):,} decisions at {speed.decisions_a_second:,.0f} a second, {closed:,} trades at "
-        f"{speed.trades_a_second:,.0f} a second; {time.monotonic() - began:.1f} s in all; written: {written}",
+        f"{len(result.decisions):,} decisions at {speed.decisions_a_second:,.0f} a second ({speed.decisions_reused:,} scored "
+        f"before), {closed:,} trades at {speed.trades_a_second:,.0f} a second; {time.monotonic() - began:.1f} s in all; "
+        f"written: {written}",
         highlight=False,
     )
     return result

@@ -24,6 +24,7 @@ from signalbox.signals.rate_limit import WINDOW, Issued, SignalLimits, limit_rat
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Thresholds, Tier, classify
 from training.backtest.tape import Tape
 from training.dataset import Dataset
+from training.kept_scores import KeptScores
 from training.scoring import score
 
 STAGE: Final = DeploymentStage.SHADOW  # what `signalbox demo` deploys a bundle as
@@ -67,10 +68,11 @@ def decide(
     end_ms: int,
     limits: SignalLimits = STANDARD,
     tell: Callable[[float], None] = lambda _: None,
+    kept: KeptScores | None = None,
 ) -> Decisions:
     """Return the decisions with start < decided_at <= end, as the cycle makes them when it begins at `start`."""
     chosen = data.select((data.decided_at_ms > start_ms) & (data.decided_at_ms <= end_ms))
-    scored = score(ensemble, chosen, tell)
+    scored = score(ensemble, chosen, tell, kept)
     rows = np.flatnonzero(scored.issued)
     found: list[SignalGenerated] = []
     hour: list[tuple[int, Issued]] = []

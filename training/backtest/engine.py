@@ -158,7 +158,7 @@ class _Engine:
                 return Ending.BREACHED
             if desk.halt is not None and desk.halt.level is not HaltLevel.NONE and desk.halt.until is None:
                 return Ending.HALTED
-            if is_exhausted(desk, self._least, self._next):
+            if is_exhausted(desk, self._tape.instant(self._clock), self._least, self._next):
                 return Ending.EXHAUSTED
         self._judged = desk
         return None

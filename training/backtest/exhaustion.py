@@ -1,9 +1,11 @@
-"""Whether an account can ever trade again: the smallest loss its policy could risk, against what is left above our own stop."""
+"""What a run knows of the entries still to come, for `signalbox.trading.exhaustion`: how near and how far their stops can be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
@@ -12,11 +14,10 @@ from numpy.typing import NDArray
 
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import Symbol
-from signalbox.risk.snapshot import LossRule
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.entry import ENTRY_BARS, LEAST_RETURNS
-from signalbox.trading.instruments import FEE_BPS, INSTRUMENTS
-from signalbox.trading.snapshot import judge_of
+from signalbox.trading.exhaustion import Reach, exhaustion
+from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.state import Desk
 from training.backtest.tape import Tape
 
@@ -70,24 +71,10 @@ def _volatilities(tape: Tape, row: int) -> NDArray[np.float64]:
     return found
 
 
-def is_exhausted(desk: Desk, least: LeastEntries, next_signal: int) -> bool:
-    """Whether a flat account has so little above its internal stop of the overall limit that no entry passes the checks.
-
-    An entry loses, at the worst, its notional times the distance to the stop plus fees and slippages. Its notional is that
-    which loses `risk_fraction` of equity at the stop, `max_notional_fraction` of equity at most. So its worst loss grows with
-    the distance while the latter binds, and falls with it beyond that: the least of it is that of the nearest stop or of the
-    farthest. Without a trade the balance does not move, and the floor of this limit never falls.
-    """
-    account = desk.account
-    judge = judge_of(account, desk.loss_rules)
-    if judge is None or not np.isfinite(least.nearest[next_signal]):  # no entry is to come anyway
+def is_exhausted(desk: Desk, at: datetime, least: LeastEntries, next_signal: int) -> bool:
+    """Whether no entry of the signals still to come can pass: the accounts' own rule, told how near and far their stops are."""
+    if not np.isfinite(least.nearest[next_signal]):  # no entry is to come anyway
         return False
-    policy, limits, balance = account.policy, account.limits, float(desk.books.balance)
-    beyond = 2 * float(FEE_BPS) / 10_000 + float(limits.market_slippage_fraction + limits.stop_slippage_fraction)
-    by_notional = (float(policy.max_notional_fraction) * balance - least.step_value) * (least.nearest[next_signal] + beyond)
-    by_risk = (
-        float(policy.risk_fraction) * balance * (1 + beyond / max(float(least.farthest[next_signal]), 1e-9)) - least.step_value
-    )
-    worst_loss = min(by_risk, by_notional) * _FLOATS
-    overall = next(rule for rule in judge.headroom().rules if rule.rule is LossRule.MAX_LOSS)
-    return bool(balance - worst_loss < float(overall.reference - judge.rules.stops.block * overall.amount))
+    reach = Reach(*(Decimal(repr(float(v))) for v in (least.nearest[next_signal], least.farthest[next_signal], least.step_value)))
+    over = exhaustion(desk, at, reach)
+    return over is not None and over.until is None
