@@ -147,6 +147,12 @@ def account_text(found: Mapping[str, Any]) -> str:
     ]
     if (halt := found["halt"]) is not None:
         lines.append(f"  {halt['level']} since {halt['since']} by {halt['who']}: {halt['why']}")
+    if (over := found["exhausted"]) is not None:
+        until = f"until {over['until']}" if over["until"] else "for good"
+        lines.append(
+            f"  exhausted {until}: {over['left']} left above our own stop of {over['rule']}, no entry risks less than"
+            f" {over['least_loss']}"
+        )
     lines += [f"  locked until {one['until']}: {one['reason']} {one['symbol'] or ''}".rstrip() for one in found["locks"]]
     return "\n".join(lines)
 

@@ -27,6 +27,7 @@ _ACCOUNTS = (
     EventType.TRADE_OPENED,
     EventType.TRADE_CLOSED,
     EventType.RISK_WARNING,
+    EventType.ACCOUNT_EXHAUSTED,
     EventType.TRADING_HALTED,
     EventType.TRADING_RESUMED,
     EventType.RULE_BREACHED,

@@ -100,6 +100,7 @@ def test_alerts_hear_issued_timely_signals_and_conditions(assembly: Assembly) ->
                 "TradeOpened",
                 "TradeClosed",
                 "RiskWarning",
+                "AccountExhausted",
                 "TradingHalted",
                 "TradingResumed",
                 "RuleBreached",

@@ -9,6 +9,7 @@ from signalbox.events import Event, parse_event
 from signalbox.orders.terms import Leg, Side
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.events import (
+    AccountExhausted,
     OrderRefused,
     RiskWarning,
     RuleBreached,
@@ -56,6 +57,19 @@ TOLD: list[tuple[Event, tuple[str, ...]]] = [
             equity=D(96000), limit=D(95000),
         ),
         ("80% of the daily loss limit is used", "no new risk", "equity 96,000.00, limit 95,000.00"),
+    ),
+    (
+        AccountExhausted(
+            account="a", rule="max_loss", at=NOON, balance=D(92100), left=D(100), least_loss=D("211.5"), until=None,
+        ),
+        ("exhausted for good", "100.00 is left", "total loss limit", "less than 211.50", "held back, balance 92,100.00"),
+    ),
+    (
+        AccountExhausted(
+            account="a", rule="max_daily_loss", at=NOON, balance=D(96100), left=D(100), least_loss=D(220),
+            until=NOON + minutes(5),
+        ),
+        ("exhausted until 2024-03-01 12:05 UTC", "daily loss limit"),
     ),
     (
         TradingHalted(account="a", level=HaltLevel.HALT, who="ops", why="nobody looks", at=NOON, until=None),

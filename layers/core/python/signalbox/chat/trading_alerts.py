@@ -8,6 +8,7 @@ from typing import Final, assert_never
 from signalbox.chat.words import clock, money, price
 from signalbox.orders.terms import Leg
 from signalbox.trading.events import (
+    AccountExhausted,
     OrderRefused,
     RiskWarning,
     RuleBreached,
@@ -19,7 +20,15 @@ from signalbox.trading.events import (
 )
 
 TradingEvent = (
-    OrderRefused | TradeOpened | TradeClosed | RiskWarning | TradingHalted | TradingResumed | RuleBreached | TargetReached
+    OrderRefused
+    | TradeOpened
+    | TradeClosed
+    | RiskWarning
+    | AccountExhausted
+    | TradingHalted
+    | TradingResumed
+    | RuleBreached
+    | TargetReached
 )
 _RULES: Final = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
 _CLOSED_BY: Final = {
@@ -61,6 +70,13 @@ def render_trading(event: TradingEvent) -> str:  # noqa: PLR0911 - one case an e
             return (
                 f"⚠️ {event.account}: {share:.0%} of the {_RULES.get(event.rule, event.rule)} limit is used, {what}\n"
                 f"equity {money(event.equity)}, limit {money(event.limit)}, {clock(event.at)}"
+            )
+        case AccountExhausted():
+            until = "for good" if event.until is None else f"until {clock(event.until)}"
+            return (
+                f"🪫 {event.account}: exhausted {until}. {money(event.left)} is left above our own stop of the"
+                f" {_RULES.get(event.rule, event.rule)} limit, and no entry risks less than {money(event.least_loss)}\n"
+                f"signals are held back, balance {money(event.balance)}, {clock(event.at)}"
             )
         case TradingHalted():
             until = f" until {clock(event.until)}" if event.until is not None else ", until somebody resumes"

@@ -26,6 +26,7 @@ class RiskEventKind(StrEnum):
     SIGNAL_HELD_BACK = "SIGNAL_HELD_BACK"  # code: trading.entry.HeldBack
     LIMIT_USED = "LIMIT_USED"  # code: rule; level reached: alert, block, flatten
     LIMIT_BREACHED = "LIMIT_BREACHED"
+    EXHAUSTED = "EXHAUSTED"  # no entry can pass any more; code: rule
     HALTED = "HALTED"
     RESUMED = "RESUMED"
     LOCKED = "LOCKED"  # code: ProtectionCode

@@ -41,6 +41,7 @@ class HeldBack(StrEnum):
     VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN"  # too few bars
     EDGE_BELOW_COST = "EDGE_BELOW_COST"
     BELOW_MINIMUM_SIZE = "BELOW_MINIMUM_SIZE"
+    EXHAUSTED = "EXHAUSTED"  # so little is left above our own stop that no entry can pass (trading/exhaustion.py)
     NOT_COMPARED = "NOT_COMPARED"  # a live account was not compared with its venue lately
     DRY_RUN = "DRY_RUN"  # the account only records
 

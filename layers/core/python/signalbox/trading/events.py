@@ -97,6 +97,24 @@ class RiskWarning(BusEvent):
         return f"{self.type}:{self.account}:{self.rule}:{self.level}:{self.day}"
 
 
+class AccountExhausted(BusEvent):
+    """So little is left above our own stop of a loss limit that no entry can pass. Told once, until one could again."""
+
+    type: ClassVar[EventType] = EventType.ACCOUNT_EXHAUSTED
+    account: AccountName
+    rule: Text
+    at: AwareDatetime
+    balance: Decimal
+    left: Decimal  # above the level at which new risk is blocked; may be below 0
+    least_loss: Decimal  # that any entry would risk
+    until: AwareDatetime | None  # the day's end; None: for good
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.rule}:{self.at.isoformat()}"
+
+
 class TradingHalted(BusEvent):
     """The kill switch was set."""
 

@@ -34,7 +34,8 @@ from signalbox.trading.account import TradingMode
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.entry import ENTRY_BARS, HeldBack, edge_is_below_cost, first_objection, plan, volatility
 from signalbox.trading.errors import CommandError, NotWatchedError
-from signalbox.trading.events import TradingResumed
+from signalbox.trading.events import AccountExhausted, TradingResumed
+from signalbox.trading.exhaustion import Exhaustion, exhaustion, untold
 from signalbox.trading.exits import tend
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.sheet import SIGNALBOX, Sheet
@@ -96,11 +97,10 @@ def enter(desk: Desk, signal: SignalGenerated, bars: Bars, at: datetime) -> Step
     if not desk.is_idle and desk.watched_until is None:
         raise NotWatchedError(f"{account.account}: expected the bars until {signal.decided_at} to be watched, were none")
     at = at if desk.at is None else max(at, desk.at)
-    objection = first_objection(account, signal, at, is_traded=symbol in desk.trades or _is_held(desk, symbol))
-    if objection is not None:
+    if (objection := _objection(desk, signal, at)) is not None:
         return _held_back(desk, signal, objection, at)
-    if account.mode is TradingMode.LIVE and (desk.compared_at is None or at - desk.compared_at > COMPARED_WITHIN):
-        return _held_back(desk, signal, HeldBack.NOT_COMPARED, at)
+    if (over := _over(desk, symbol, at)) is not None:
+        return _exhausted(desk, signal, over, at)
     move = volatility(bars, signal.decided_at, signal.horizon_minutes)
     if not move:
         return _held_back(desk, signal, HeldBack.VOLATILITY_UNKNOWN, at)
@@ -115,6 +115,7 @@ def enter(desk: Desk, signal: SignalGenerated, bars: Bars, at: datetime) -> Step
     sheet = Sheet(desk, at)
     order = sheet.send(wanted.terms, at if sheet.is_live else sheet.stamp(signal.decided_at), wanted.stop_loss)
     if not order.state.is_closed:
+        sheet.warned = untold(sheet.warned)
         sheet.set_trade(
             Trade(
                 entry=key,
@@ -132,6 +133,16 @@ def enter(desk: Desk, signal: SignalGenerated, bars: Bars, at: datetime) -> Step
     return sheet.done()
 
 
+def _objection(desk: Desk, signal: SignalGenerated, at: datetime) -> HeldBack | None:
+    """Return what an account has against a signal before it looks at prices."""
+    symbol = Symbol(signal.symbol)
+    found = first_objection(desk.account, signal, at, is_traded=symbol in desk.trades or _is_held(desk, symbol))
+    is_live = desk.account.mode is TradingMode.LIVE
+    if found is None and is_live and (desk.compared_at is None or at - desk.compared_at > COMPARED_WITHIN):
+        return HeldBack.NOT_COMPARED
+    return found
+
+
 def _entry_key(desk: Desk, signal: SignalGenerated) -> ClientOrderId:
     return client_order_id(
         account=desk.account.account,
@@ -144,6 +155,40 @@ def _entry_key(desk: Desk, signal: SignalGenerated) -> ClientOrderId:
 
 def _is_held(desk: Desk, symbol: Symbol) -> bool:
     return bool(desk.books.position(symbol).quantity)
+
+
+def _over(desk: Desk, symbol: Symbol, at: datetime) -> Exhaustion | None:
+    """Return why no entry can pass; nothing of an account that is stopped anyway: that is told so, and its orders refused."""
+    if desk.halt is not None and desk.halt.level_at(at) is not HaltLevel.NONE:
+        return None
+    is_locked = any(lock.symbol in {None, symbol} and lock.since <= at < lock.until for lock in desk.locks)
+    return None if is_locked else exhaustion(desk, at)
+
+
+def _exhausted(desk: Desk, signal: SignalGenerated, over: Exhaustion, at: datetime) -> Step:
+    """Hold a signal back because no entry can pass, and say so once."""
+    held_back, changes = _held_back(desk, signal, HeldBack.EXHAUSTED, at)
+    if over.warning in desk.warned:
+        return held_back, changes
+    told = AccountExhausted(
+        account=desk.account.account,
+        rule=over.rule,
+        at=at,
+        balance=desk.books.balance,
+        left=over.left,
+        least_loss=over.least_loss,
+        until=over.until,
+    )
+    line = RiskEvent(
+        RiskEventKind.EXHAUSTED,
+        f"{over.rule}:{at.isoformat()}",
+        at,
+        over.rule,
+        limit=over.least_loss,
+        value=over.left,
+        detail="for good" if over.until is None else f"until {over.until.isoformat()}",
+    )
+    return replaced(held_back, warned=untold(desk.warned) | {over.warning}), changes + Changes(risk=(line,), events=(told,))
 
 
 def _held_back(desk: Desk, signal: SignalGenerated, why: HeldBack, at: datetime) -> Step:
@@ -432,6 +477,7 @@ def resume(desk: Desk, who: str, why: str, at: datetime) -> Step:
         raise CommandError(f"{desk.account.account}: expected no broken rule, was {broken}; a breach is final")
     sheet = Sheet(desk, at)
     sheet.halt = None
+    sheet.warned = untold(sheet.warned)  # whoever resumes is told again
     sheet.risk.append(RiskEvent(RiskEventKind.RESUMED, sheet.at.isoformat(), sheet.at, desk.halt.level, who=who, detail=why))
     sheet.events.append(TradingResumed(account=desk.account.account, who=who, why=why, at=sheet.at))
     return sheet.done()

@@ -13,6 +13,7 @@ from signalbox.portfolio.account import snapshot
 from signalbox.portfolio.lots import LotMethod, method_at
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.exhaustion import exhaustion
 from signalbox.trading.readiness import Confirmation, words_of
 from signalbox.trading.room import Standing
 from signalbox.trading.state import Desk, Trade
@@ -81,6 +82,7 @@ def account_view(desk: Desk) -> dict[str, Any]:
         "trades": [_trade_view(trade) for _, trade in sorted(desk.trades.items())],
         "lot_method": method_at(books.standing_orders, desk.at).value if desk.at else LotMethod.FIFO.value,
         "halt": None if desk.halt is None or desk.halt.level is HaltLevel.NONE else _halt_view(desk),
+        "exhausted": _exhausted_view(desk),
         "locks": [{"reason": lock.reason, "symbol": lock.symbol, "until": _iso(lock.until)} for lock in desk.locks],
     }
 
@@ -129,6 +131,18 @@ def _trade_view(trade: Trade) -> dict[str, Any]:
         "stop_loss": _text(trade.stop_loss),
         "take_profit": _text(trade.take_profit),
         "deadline": _iso(trade.deadline),
+    }
+
+
+def _exhausted_view(desk: Desk) -> dict[str, str | None] | None:
+    over = None if desk.at is None else exhaustion(desk, desk.at)
+    if over is None:
+        return None
+    return {
+        "rule": over.rule.value,
+        "left": _text(over.left),
+        "least_loss": _text(over.least_loss),
+        "until": _iso(over.until),
     }
 
 
