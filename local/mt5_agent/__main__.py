@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     except (SignalboxError, OSError, ValidationError, ValueError) as error:
         print(f"signalbox mt5 agent: {error}", file=sys.stderr)
         return 2
-    venue = TerminalVenue(terminal, symbols=config.symbols, journal=journal, clock=_now)
+    venue = TerminalVenue(terminal, login=config.login, symbols=config.symbols, journal=journal, clock=_now)
     queues = boto3.client("sqs", region_name=config.region)
     mailbox = SqsMailbox(queues, commands_url=config.commands_queue_url, reports_url=config.reports_queue_url)
     agent = Agent(venue, journal, mailbox, account=config.account, key=key, clock=_now)

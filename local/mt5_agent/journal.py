@@ -1,17 +1,19 @@
 """What the agent has done, in one file that only grows: a line a fact, on the disk before the fact is acted on.
 
 A line is JSON. The last line may be half of one after a power cut and is then dropped; any other damage stops the agent,
-for a journal that cannot be read cannot say what was sent.
+for a journal that cannot be read cannot say what was sent. A second agent on the same journal would not know what the first
+one is sending, so a file beside it is locked for as long as the journal is open.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from signalbox.errors import SignalboxError
 from signalbox.orders.messages import ViewedOrder
@@ -20,19 +22,26 @@ from signalbox.orders.venue_view import VenueOrder
 
 
 class JournalError(SignalboxError):
-    """The journal is damaged."""
+    """The journal is damaged, or another agent has it."""
 
 
 class Journal:
-    """SendLog in a file, with the newest command's sequence and the newest report's. One agent, one process."""
+    """SendLog in a file, with the newest sequences of commands and reports and the broker's zone. One agent, one process."""
 
     def __init__(self, path: Path) -> None:
+        """Open or begin the journal. Raises JournalError."""
         self._path = path
         self._sends: dict[tuple[str, str], SendRecord] = {}
         self.command_sequence = 0
         self.report_sequence = 0
-        good = self._replay(path.read_bytes()) if path.exists() else 0
-        self._file = path.open("ab")
+        self.zone: timedelta | None = None  # the broker's clock minus UTC, as a price last told it
+        self._lock = _locked(path)
+        try:
+            good = self._replay(path.read_bytes()) if path.exists() else 0
+            self._file = path.open("ab")
+        except BaseException:
+            self._lock.close()
+            raise
         self._file.truncate(good)
 
     def begin(self, account: str, client_order_id: str, at: datetime) -> bool:
@@ -66,9 +75,15 @@ class Journal:
         self._write({"did": "report", "sequence": sequence})
         return sequence
 
+    def keep_zone(self, zone: timedelta) -> None:
+        """Write the broker's zone where it is another than before."""
+        if zone != self.zone:
+            self._write({"did": "zone", "seconds": round(zone.total_seconds())})
+
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let others have it."""
         self._file.close()
+        self._lock.close()
 
     def _write(self, fact: dict[str, Any]) -> None:
         self._file.write(json.dumps(fact, separators=(",", ":")).encode() + b"\n")
@@ -103,5 +118,25 @@ class Journal:
                 self.command_sequence = max(self.command_sequence, int(fact["sequence"]))
             case "report":
                 self.report_sequence = max(self.report_sequence, int(fact["sequence"]))
+            case "zone":
+                self.zone = timedelta(seconds=int(fact["seconds"]))
             case other:
                 raise ValueError(f"unknown fact {other!r}")
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Return the open file whose lock goes when it is closed, or with the process. Raises JournalError while another has it."""
+    file = path.with_name(f"{path.name}.lock").open("ab")
+    try:
+        if sys.platform == "win32":
+            import msvcrt  # noqa: PLC0415 - there alone
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl  # noqa: PLC0415 - there alone
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise JournalError(f"{path}: another agent has this journal; stop it first, one account has one agent") from error
+    return file

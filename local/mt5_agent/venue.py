@@ -6,6 +6,10 @@ A send is looked for before and after: the history of the terminal is the truth,
 Netting and hedging accounts both work. Where several positions of a symbol may exist (hedging), an order that reduces closes
 one position, and is refused when no single one is large enough; resting orders that reduce do not exist there.
 Quantities of ours are in base currency; lots are that divided by the contract size. Swaps are not fills and are not reported.
+
+Nothing is done, and nothing is told, while the terminal is logged in as somebody else than the account's own login. Once an
+instruction went out, whatever the terminal refuses afterwards leaves it unknown, never refused. The broker's time zone is read
+from prices that move; while none does it is the one of before, which the journal keeps.
 """
 
 from __future__ import annotations
@@ -55,7 +59,9 @@ MAGIC_DIGITS: Final = 15  # hexadecimal: 60 bits, which fits the terminal's unsi
 COMMENT_LENGTH: Final = 31
 PRICE_TRIES: Final = 3
 ZONE_STEP: Final = timedelta(minutes=30)  # a broker's clock is a whole number of these from UTC
+ZONES: Final = (timedelta(hours=-12), timedelta(hours=14))  # from UTC, on this earth; what is beyond is an old price
 CLOCK_TOLERANCE: Final = timedelta(minutes=2)
+LOGIN_RETRY: Final = 5  # seconds
 HISTORY_MARGIN: Final = timedelta(days=2)  # around what is asked of the history, whatever zone the broker has
 _STATUS: Final = {
     OrderStatus.CANCELED: VenueStatus.CANCELED,
@@ -97,12 +103,17 @@ class _Contract:
 
 
 class TerminalVenue:
-    """Venue over a terminal. symbols: the broker's name by ours, {"BTC-USD": "BTCUSD"}. One account, one thread."""
+    """Venue over a terminal. symbols: the broker's name by ours, {"BTC-USD": "BTCUSD"}. One account, one thread.
+
+    login: the terminal's own number of the account. While another one is logged in every call raises VenueBusyError.
+    """
 
     def __init__(
-        self, terminal: Terminal, *, symbols: Mapping[str, str], journal: Journal, clock: Callable[[], datetime]
+        self, terminal: Terminal, *, login: int, symbols: Mapping[str, str], journal: Journal, clock: Callable[[], datetime]
     ) -> None:
-        self._terminal, self._symbols, self._journal, self._clock = terminal, symbols, journal, clock
+        self._terminal, self._login, self._symbols, self._journal = terminal, login, symbols, journal
+        self._clock = clock
+        self._newest_price: int | None = None  # milliseconds of the broker's clock, as last looked at
 
     @property
     def forgets_unfilled(self) -> bool:
@@ -128,7 +139,7 @@ class TerminalVenue:
                 break
             code = self._sent(request)  # the broker says that it was not carried out at that price
         self._require_taken(code, request.client_order_id)
-        return self.find(request)
+        return self._found_after(request)
 
     def find(self, request: ExecutionRequested) -> Standing:
         found = self._look(request.client_order_id, request.terms.symbol)
@@ -138,18 +149,20 @@ class TerminalVenue:
 
     def cancel(self, request: ExecutionRequested) -> Standing:
         standing = self.find(request)
-        if standing.order.status is VenueStatus.OPEN:
-            answer = self._terminal.order_send({"action": Action.REMOVE, "order": int(standing.order.venue_order_id)})
-            if answer is None or answer.retcode in UNKNOWN:
-                raise VenueSilentError(f"{request.client_order_id}: a cancel without an answer")
-        return self.find(request)  # refused or done: the order itself says what it is
+        if standing.order.status is not VenueStatus.OPEN:
+            return standing
+        answer = self._terminal.order_send({"action": Action.REMOVE, "order": int(standing.order.venue_order_id)})
+        if answer is None or answer.retcode in UNKNOWN:
+            raise VenueSilentError(f"{request.client_order_id}: a cancel without an answer")
+        return self._found_after(request)  # refused or done: the order itself says what it is
 
     def replace(self, request: ExecutionRequested) -> Standing:
         raise VenueRefusedError(NOT_SUPPORTED, f"{request.client_order_id}: cancel it and send another order")
 
     def view(self, request: VenueViewRequested) -> VenueView:
         asked_at = self._clock()
-        contracts = {self._contract(symbol).name: self._contract(symbol) for symbol in request.symbols}
+        contracts = {contract.name: contract for contract in map(self._contract, request.symbols)}
+        self._require_login()  # also where no symbol was asked about
         names = {magic_of(name): name for name in (*self._journal.orders(request.account), *request.orders)}
         orders: dict[int, VenueOrder] = {}
         since = min(request.since, asked_at)
@@ -162,7 +175,8 @@ class TerminalVenue:
         for order in past:
             if order.magic in wanted:
                 orders[order.ticket] = self._order(order, self._of(contracts, order.symbol), names, open_=False)
-        trades = [self._trade(deal, self._of(contracts, deal.symbol), names) for deal in deals]
+        zone = self._zone_of_the_past() if deals else timedelta(0)
+        trades = [self._trade(deal, self._of(contracts, deal.symbol), names, zone) for deal in deals]
         return VenueView(
             asked_at,
             tuple(orders.values()),
@@ -170,12 +184,20 @@ class TerminalVenue:
             self._positions(contracts),
         )
 
+    def _found_after(self, request: ExecutionRequested) -> Standing:
+        """Find an order that an instruction went out for. A refusal to tell is no refusal of what was asked before."""
+        try:
+            return self.find(request)
+        except (VenueRefusedError, VenueBusyError) as error:
+            raise VenueSilentError(f"{request.client_order_id}: sent, and then: {error}") from error
+
     def _look(self, name: str, symbol: str) -> Standing | None:
         contract, magic = self._contract(symbol), magic_of(name)
         since = self._clock() - timedelta(days=90)
         names = {magic: name}
         deals = [deal for deal in self._history_deals(since) if deal.magic == magic and deal.type in {DEAL_BUY, DEAL_SELL}]
-        trades = tuple(self._trade(deal, contract, names) for deal in deals)
+        zone = self._zone_of_the_past() if deals else timedelta(0)
+        trades = tuple(self._trade(deal, contract, names, zone) for deal in deals)
         for order in self._listed(self._terminal.orders_get()):
             if order.magic == magic:
                 return Standing(self._order(order, contract, names, open_=True), trades)
@@ -261,10 +283,11 @@ class TerminalVenue:
         name = self._symbols.get(symbol)
         if name is None:
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: not among the agent's symbols ({', '.join(self._symbols)})")
+        account = self._require_login()
         self._terminal.symbol_select(name, True)  # noqa: FBT003 - the package's signature
-        info, account = self._terminal.symbol_info(name), self._terminal.account_info()
-        if info is None or account is None:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the terminal has no {name}, or is not logged in")
+        info = self._terminal.symbol_info(name)
+        if info is None:
+            raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the terminal has no {name}")
         if account.currency != symbol.split("-")[1]:
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the account is in {account.currency}, so fees would be too")
         return _Contract(
@@ -276,25 +299,65 @@ class TerminalVenue:
             exact(info.trade_tick_size),
         )
 
+    def _require_login(self) -> Any:
+        """Return what the terminal says of the account. Raises VenueBusyError while it is not ours: a person may switch back."""
+        account = self._terminal.account_info()
+        if account is None or account.login != self._login:
+            found = "nobody" if account is None else account.login
+            raise VenueBusyError(f"expected the terminal logged in as {self._login}, was {found}", LOGIN_RETRY)
+        return account
+
     def _of(self, contracts: Mapping[str, _Contract], name: str) -> _Contract:
         """Return the contract of something that is there; what nobody asked about is shown under the broker's name."""
         return contracts.get(name) or _Contract(name, name, Decimal(1), ZERO, ZERO, ZERO)
 
     def _offset(self, contract: _Contract) -> timedelta:
-        """Return the broker's clock minus UTC, of the newest price. Raises VenueRefusedError where that is not to be had."""
+        """Return the broker's clock minus UTC. Raises VenueRefusedError unless the symbol has a price of now."""
         tick = self._terminal.symbol_info_tick(contract.name)
-        now = self._clock()
         if tick is None:
             raise VenueRefusedError("NO_PRICE", f"{contract.ours}: the terminal has no price")
-        ahead = datetime.fromtimestamp(tick.time_msc / 1000, UTC) - now
-        offset = ZONE_STEP * round(ahead / ZONE_STEP)
-        if abs(ahead - offset) > CLOCK_TOLERANCE:
+        ahead, zone = self._ahead(tick.time_msc), self._zone()
+        if zone is None or abs(ahead - zone) > CLOCK_TOLERANCE:
             raise VenueRefusedError(
                 CLOCK_SKEW,
-                f"{contract.ours}: the newest price is {abs(ahead - offset)} from now in any time zone: the market is closed,"
-                " the terminal lost its connection, or this machine's clock is wrong",
+                f"{contract.ours}: the newest price is not of now in any time zone of the broker's: the market is closed, the"
+                " terminal lost its connection, or this machine's clock is wrong",
             )
-        return offset
+        return zone
+
+    def _ahead(self, broker_ms: int) -> timedelta:
+        return datetime.fromtimestamp(broker_ms / 1000, UTC) - self._clock()
+
+    def _zone(self) -> timedelta | None:
+        """Return the broker's clock minus UTC: what the newest price of all symbols says, else what one said before, else None.
+
+        A price that stands still looks like a zone further west every half hour, so a zone behind the known one is believed
+        only of a price that moved since the last look, as when the broker's summer ends.
+        """
+        ticks = (self._terminal.symbol_info_tick(name) for name in self._symbols.values())
+        newest = max((int(tick.time_msc) for tick in ticks if tick is not None), default=None)
+        known = self._journal.zone
+        if newest is None:
+            return known
+        moved = self._newest_price is not None and newest > self._newest_price
+        self._newest_price = newest
+        ahead = self._ahead(newest)
+        said = ZONE_STEP * round(ahead / ZONE_STEP)
+        if abs(ahead - said) > CLOCK_TOLERANCE or not ZONES[0] <= said <= ZONES[1]:
+            return known
+        if known is not None and said < known and not moved:
+            return known
+        self._journal.keep_zone(said)
+        return said
+
+    def _zone_of_the_past(self) -> timedelta:
+        """Return the zone that the times of deals are in. Raises VenueSilentError where no price has ever told it."""
+        zone = self._zone()
+        if zone is None:
+            raise VenueSilentError(
+                "no price is of now and none was before: the broker's time zone, so when deals were, is unknown"
+            )
+        return zone
 
     def _is_hedging(self) -> bool:
         account = self._terminal.account_info()
@@ -317,8 +380,7 @@ class TerminalVenue:
         )
 
     @exactly
-    def _trade(self, deal: Any, contract: _Contract, names: Mapping[int, str]) -> VenueTrade:
-        offset = self._offset_at_rest(contract)
+    def _trade(self, deal: Any, contract: _Contract, names: Mapping[int, str], zone: timedelta) -> VenueTrade:
         return VenueTrade(
             trade_id=str(deal.ticket),
             client_order_id=names.get(deal.magic),
@@ -326,16 +388,9 @@ class TerminalVenue:
             side=Side.BUY if deal.type == DEAL_BUY else Side.SELL,
             quantity=exact(deal.volume) * contract.size,
             price=exact(deal.price),
-            executed_at=datetime.fromtimestamp(deal.time_msc / 1000, UTC) - offset,
+            executed_at=datetime.fromtimestamp(deal.time_msc / 1000, UTC) - zone,
             fee=-(exact(deal.commission) + exact(deal.fee)),  # the terminal writes costs as negative amounts
         )
-
-    def _offset_at_rest(self, contract: _Contract) -> timedelta:
-        """Return the offset for times of the past, where the market may be closed: whatever half hour is nearest."""
-        tick = self._terminal.symbol_info_tick(contract.name)
-        if tick is None:
-            return timedelta(0)
-        return ZONE_STEP * round((datetime.fromtimestamp(tick.time_msc / 1000, UTC) - self._clock()) / ZONE_STEP)
 
     @exactly
     def _positions(self, contracts: Mapping[str, _Contract]) -> dict[str, Decimal]:

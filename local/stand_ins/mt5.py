@@ -29,6 +29,7 @@ class TerminalFault(StrEnum):
     TIMEOUT = "TIMEOUT"  # 10012, nothing done
     TIMEOUT_AFTER = "TIMEOUT_AFTER"  # done, then 10012
     NOTHING_AFTER = "NOTHING_AFTER"  # done, then None
+    LOGOUT_AFTER = "LOGOUT_AFTER"  # done, then the terminal is logged in as nobody
     PARTIAL = "PARTIAL"  # half is filled, 10010
 
 
@@ -52,6 +53,8 @@ class TerminalStandIn:
     contract_size: float = 1.0
     faults: deque[TerminalFault] = field(default_factory=deque)
     sends: list[Mapping[str, Any]] = field(default_factory=list)
+    login: int | None = 1  # None: nobody is logged in
+    ticks_at: datetime | None = None  # of the newest price, where the market stands still
     silent: bool = False  # lists are None
     deals_lag: bool = False  # deals are not in the history yet
     _orders: list[Any] = field(default_factory=list)
@@ -61,7 +64,9 @@ class TerminalStandIn:
     _tickets: int = 1000
 
     def account_info(self) -> Any:
-        return SimpleNamespace(login=1, currency="USD", margin_mode=self.margin_mode, equity=100_000.0)
+        if self.login is None:
+            return None
+        return SimpleNamespace(login=self.login, currency="USD", margin_mode=self.margin_mode, equity=100_000.0)
 
     def symbol_select(self, symbol: str, enable: bool) -> bool:  # noqa: FBT001 - the package's signature
         return enable and symbol in self.prices
@@ -75,13 +80,15 @@ class TerminalStandIn:
         if symbol not in self.prices:
             return None
         bid, ask = self.prices[symbol]
-        return SimpleNamespace(bid=bid, ask=ask, time_msc=self._server_ms())
+        return SimpleNamespace(bid=bid, ask=ask, time_msc=self._server_ms(self.ticks_at))
 
     def order_send(self, request: Mapping[str, Any]) -> Any:
         self.sends.append(dict(request))
         fault = self.faults.popleft() if self.faults else None
         if fault in _REFUSALS:
             return SimpleNamespace(retcode=int(_REFUSALS[fault]), order=0, deal=0)
+        if fault is TerminalFault.LOGOUT_AFTER:
+            self.login = None
         if request["action"] == Action.REMOVE:
             return self._remove(request["order"])
         order = self._new_order(request)
@@ -202,8 +209,8 @@ class TerminalStandIn:
         self._tickets += 1
         return self._tickets
 
-    def _server_ms(self) -> int:
-        return round((self.now + self.server_offset).timestamp() * 1000)
+    def _server_ms(self, at: datetime | None = None) -> int:
+        return round(((at or self.now) + self.server_offset).timestamp() * 1000)
 
     def _within(self, at_ms: int, date_from: datetime, date_to: datetime) -> bool:
         return date_from.timestamp() * 1000 <= at_ms <= date_to.timestamp() * 1000

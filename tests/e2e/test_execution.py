@@ -158,7 +158,7 @@ def test_an_order_for_metatrader_goes_through_the_mailbox_to_a_terminal_and_back
         commands_url=desk.cloud.outputs[StackOutput.MT5_COMMANDS_QUEUE_URL],
         reports_url=desk.cloud.outputs[StackOutput.MT5_REPORTS_QUEUE_URL],
     )
-    venue = TerminalVenue(terminal, symbols={BTC: "BTCUSD"}, journal=journal, clock=lambda: datetime.now(UTC))
+    venue = TerminalVenue(terminal, login=1, symbols={BTC: "BTCUSD"}, journal=journal, clock=lambda: datetime.now(UTC))
     agent = Agent(
         venue, journal, mailbox, account=FTMO, key=desk.secret["mt5_signing_key"].encode(), clock=lambda: datetime.now(UTC)
     )

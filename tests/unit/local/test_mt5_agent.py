@@ -111,7 +111,7 @@ class World:
         if lose_journal:
             path.unlink()
         self.journal = Journal(path)
-        venue = TerminalVenue(self.terminal, symbols=NAMES, journal=self.journal, clock=self.clock)
+        venue = TerminalVenue(self.terminal, login=1, symbols=NAMES, journal=self.journal, clock=self.clock)
         self.agent = Agent(venue, self.journal, self.box, account=ACCOUNT, key=KEY, clock=self.clock)
 
     def command(self, event: BusEvent, *, key: bytes = KEY, account: str = ACCOUNT, sequence: int | None = None) -> str:
@@ -285,11 +285,85 @@ class TestOrders:
         again = of_account(side=Side.SELL, reduce_only=True, strategy="again")
         assert reasons(world.report(asked(again))) == [None, "REDUCE_ONLY"]
 
+    @pytest.mark.parametrize("login", [None, 2])
+    def test_nothing_is_sent_or_told_while_the_terminal_is_logged_in_as_another(self, world: World, login: int | None) -> None:
+        world.terminal.login = login
+        for command in (asked(), asked(LIMIT, Instruction.CANCEL), viewed()):
+            world.box.waiting.clear()
+            world.command(command)
+            world.agent.step()
+            assert len(world.box.waiting) == 1
+        assert (world.terminal.sends, world.box.reports, world.box.postponed) == ([], [], [5, 5, 5])
+
+    def test_an_order_that_is_there_is_not_called_rejected_because_the_terminal_was_logged_out(self, world: World) -> None:
+        world.terminal.faults.append(TerminalFault.LOGOUT_AFTER)
+        assert kinds(world.report(asked())) == ["OrderSubmitted", "OrderUnconfirmed"]
+        world.terminal.login = 1
+        order = applied(released(), *world.report(asked()).events)
+        assert (order.state, len(world.terminal.sends)) == (OrderState.FILLED, 1)
+
+    def test_a_cancel_that_went_out_is_not_called_refused_because_the_terminal_was_logged_out(self, world: World) -> None:
+        world.report(asked(LIMIT))
+        world.terminal.faults.append(TerminalFault.LOGOUT_AFTER)
+        assert kinds(world.report(asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]
+        world.terminal.login = 1
+        assert kinds(world.report(asked(LIMIT, Instruction.CANCEL))) == ["OrderAccepted", "OrderCanceled"]
+
     def test_a_cancel_takes_a_resting_order_out(self, world: World) -> None:
         order = applied(released(LIMIT), *world.report(asked(LIMIT)).events)
         order = applied(order, OrderCancelRequested(client_order_id=LIMIT.client_order_id, at=NOON, request_id="r1"))
         order = applied(order, *world.report(asked(LIMIT, Instruction.CANCEL)).events)
         assert order.state is OrderState.CANCELED
+
+
+class TestBrokersClock:
+    @given(minutes=st.integers(0, 4 * 24 * 60))
+    def test_a_trade_keeps_its_time_however_long_the_market_has_been_closed(
+        self, tmp_path_factory: pytest.TempPathFactory, minutes: int
+    ) -> None:
+        world = World(tmp_path_factory.mktemp("agent"))
+        world.report(asked())
+        world.terminal.ticks_at = NOON
+        for passed in range(0, minutes, 30):
+            world.clock.now = NOON + timedelta(minutes=passed)
+            assert [trade.executed_at for trade in world.view().trades] == [NOON]
+        world.restart()
+        world.clock.now = world.terminal.now = NOON + timedelta(minutes=minutes)
+        assert [trade.executed_at for trade in world.view().trades] == [NOON]
+        world.journal.close()
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_a_change_of_the_brokers_summer_time_is_followed_by_prices_that_move(self, world: World, hours: int) -> None:
+        world.report(asked())
+        world.clock.now = world.terminal.now = NOON + timedelta(minutes=1)
+        world.view()
+        world.terminal.server_offset += timedelta(hours=hours)
+        for passed in (61, 62):
+            world.clock.now = world.terminal.now = NOON + timedelta(minutes=passed + 60)
+            world.view()
+        later = of_account(strategy="later", decided_at=world.clock.now, send_before=world.clock.now + timedelta(minutes=5))
+        report = world.report(asked(later))
+        assert report.events[-1].at == world.clock.now
+
+    @pytest.mark.parametrize("age", [timedelta(minutes=7), timedelta(hours=30)])
+    def test_without_any_price_of_now_the_times_of_deals_are_unknown_and_nothing_is_told(
+        self, world: World, age: timedelta
+    ) -> None:
+        world.report(asked())
+        world.restart(lose_journal=True)
+        world.terminal.ticks_at = NOON - age
+        world.command(viewed())
+        count = len(world.box.reports)
+        world.agent.step()
+        assert (len(world.box.reports), world.box.postponed) == (count, [5])
+
+    def test_a_price_of_half_an_hour_ago_is_not_a_price_of_now_in_another_zone(self, world: World) -> None:
+        world.report(asked())
+        world.terminal.ticks_at = NOON
+        world.clock.now = NOON + timedelta(minutes=30)
+        late = of_account(strategy="late", decided_at=world.clock.now, send_before=world.clock.now + timedelta(minutes=5))
+        assert reasons(world.report(asked(late))) == ["CLOCK_SKEW"]
+        assert len(world.terminal.sends) == 1
 
 
 class TestRestarts:
@@ -331,6 +405,13 @@ class TestRestarts:
         path.write_bytes(b"garbage\n" + whole)
         with pytest.raises(JournalError, match="line 1"):
             Journal(path)
+
+    def test_a_second_agent_on_the_same_journal_does_not_start(self, tmp_path: Path) -> None:
+        journal = Journal(tmp_path / "journal")
+        with pytest.raises(JournalError, match="another agent"):
+            Journal(tmp_path / "journal")
+        journal.close()
+        Journal(tmp_path / "journal").close()
 
     def test_reports_count_upwards_across_restarts_and_a_lost_journal(self, world: World) -> None:
         found = [world.journal.next_report(NOON) for _ in range(3)]
