@@ -78,6 +78,9 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
     mode: Annotated[str | None, typer.Option(help="paper, dry_run or live; default: paper.")] = None,
     phase: Annotated[str | None, typer.Option(help="Of the firm's programme, as challenge or verification.")] = None,
     policy: Annotated[str | None, typer.Option(help="Name of the entry policy's preset.")] = None,
+    follows: Annotated[
+        str | None, typer.Option(help="A deployment, or active; default: the active one, on paper a shadow where none is active.")
+    ] = None,
     stage: Stage = "dev",
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
@@ -85,6 +88,7 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
     """Open an account. A live one does not trade before it is confirmed and everything `readiness` names is mended."""
     told = {
         "kind": kind, "capital": capital, "currency": currency, "venue": venue, "mode": mode, "phase": phase, "policy": policy,
+        "follows": follows,
     }  # fmt: skip
     configuration = {key: value for key, value in told.items() if value is not None} or None
     _command(stage, "PUT", f"/accounts/{name}", request_id, as_json=json_output, configuration=configuration)

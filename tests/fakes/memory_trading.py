@@ -186,6 +186,10 @@ class MemoryTradingTransaction:
         gates = [json.loads(text) for text, first in kept.items() if first <= at]
         return standing_of(*decided_by, gates) if gates else None
 
+    def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
+        names = sorted(name for of, at, name in self._database.tiers if (of, at) == (symbol, decided_at))
+        return tuple((name, self._database.decided[decided_at, name]) for name in names)
+
     def differences(self, since: datetime) -> Sequence[str]:
         kinds = (RiskEventKind.DIFFERENCE, RiskEventKind.EVENT_REFUSED)
         found = (line for line in self.rows.risk.values() if line.kind in kinds and line.at >= since)

@@ -455,3 +455,14 @@ def test_differences_are_those_of_the_account_since_an_instant(ledger: TradingLe
     ledger.open_account(OTHER, NOON, "anna")
     with ledger.transaction(OTHER.account) as tx:
         assert list(tx.differences(NOON)) == []
+
+
+def test_every_deployment_that_decided_a_symbol_and_instant_is_named_with_its_stage(world: TradingWorld) -> None:
+    of = replace(SIGNAL, deployment="b", stage=DeploymentStage.ACTIVE)
+    for one in (SIGNAL, of, replace(of, deployment="A"), replace(of, decided_at=of.decided_at + minutes(5), deployment="c")):
+        world.add_signal(one)
+    world.trading().open_account(ACCOUNT, NOON, "test")
+    with world.trading().transaction(ACCOUNT.account) as tx:
+        found = tx.deciders(SIGNAL.symbol, SIGNAL.decided_at)
+        assert list(found) == sorted([("A", "active"), ("b", "active"), (SIGNAL.deployment, SIGNAL.stage.value)])
+        assert list(tx.deciders(SIGNAL.symbol, NOON - minutes(600))) == []

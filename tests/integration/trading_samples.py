@@ -23,7 +23,7 @@ from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.portfolio.account import record, snapshot
-from signalbox.portfolio.entries import Entry, Fill
+from signalbox.portfolio.entries import Entry, Fill, booking_order
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
@@ -108,7 +108,7 @@ def stepped(desk: Desk, at: datetime, *events: OrderEvent, entries: Iterable[Ent
         if isinstance(event, OrderFilled):
             booked.append(Fill.of(orders[key].terms, event))
     books, disposals = desk.books, []
-    for entry in sorted(booked, key=lambda e: (e.at, e.entry_id)):
+    for entry in sorted(booked, key=booking_order):
         made = record(books, entry)
         books, disposals = made.books, [*disposals, *made.disposals]
     released = tuple(event.at for event in events if isinstance(event, OrderReleased))

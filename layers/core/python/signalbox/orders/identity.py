@@ -22,6 +22,9 @@ CLIENT_ORDER_ID_LENGTH: Final = 32
 def client_order_id(*, account: str, strategy: str, symbol: str, decided_at: datetime, leg: str) -> ClientOrderId:
     """Return the id of the order that `strategy` decided at that instant for that leg.
 
+    The deployment is no part of it: an account follows one deployment's decision of a symbol and instant and no other
+    (trading.account.TradingAccount.followed), so that two models that decide at once cannot make two orders of it.
+
     The parts are hashed as a JSON list, so no choice of separators inside them can make two different orders collide.
     The same instant in another zone is the same order. Raises OrderTermsError for an empty part or a naive instant.
     """

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -19,6 +20,8 @@ from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
 from signalbox.trading.errors import AccountNameError
 
 PAPER_VENUE: Final = "paper"
+ACTIVE: Final = "active"  # the stage, and as `follows` whatever is in it
+DeploymentName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class TradingMode(StrEnum):
@@ -57,6 +60,22 @@ class TradingAccount(Frozen):
     strategy: Annotated[str, Field(min_length=1, max_length=64)]
     ftmo_phase: str | None = None
     policy: EntryPolicy
+    follows: DeploymentName | None = None  # None: the active deployment; on paper the shadow one where no active one decided
+
+    def followed(self, deciders: Iterable[tuple[str, str]]) -> str | None:
+        """Return the one deployment whose decision it follows, of those (name, stage) that decided a symbol at an instant.
+
+        `follows` is a name, or "active": no shadow one ever. None: there is none, or of several nobody said which. So an
+        account has at most one decision a symbol and instant, and the identity of its entry order (account, strategy,
+        symbol, instant, leg) names that decision.
+        """
+        if self.follows not in {None, ACTIVE}:
+            return self.follows
+        known = set(deciders)
+        found = {name for name, stage in known if stage == ACTIVE}
+        if not found and self.follows is None:
+            found = {name for name, _ in known}
+        return found.pop() if len(found) == 1 else None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

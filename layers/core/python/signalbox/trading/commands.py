@@ -27,6 +27,7 @@ from signalbox.trading.account import (
     POLICIES,
     SEND_WITHIN,
     STRATEGY,
+    DeploymentName,
     TradingAccount,
     TradingMode,
 )
@@ -57,6 +58,7 @@ class AccountConfiguration(Frozen):
     mode: TradingMode = TradingMode.PAPER
     phase: str | None = None
     policy: str = DIR60_STANDARD.version
+    follows: DeploymentName | None = None
 
     @field_validator("policy")
     @classmethod
@@ -78,6 +80,7 @@ class AccountConfiguration(Frozen):
             strategy=STRATEGY,
             ftmo_phase=self.phase,
             policy=POLICIES[self.policy],
+            follows=self.follows,
         )
 
 

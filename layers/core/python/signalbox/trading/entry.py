@@ -32,6 +32,7 @@ _ONE_MINUTE_MS: Final = MINUTE_MS
 class HeldBack(StrEnum):
     """Why a signal became no order."""
 
+    NOT_FOLLOWED = "NOT_FOLLOWED"  # another deployment decided the same symbol and instant, and the account follows that one
     NOT_ISSUED = "NOT_ISSUED"  # the rate limit of the signals kept it
     LATE = "LATE"  # a newer cycle was decided before it
     TIER = "TIER"  # the policy does not trade its tier

@@ -58,6 +58,9 @@ class TradingTransaction(Protocol):
         bundle that decided under this name and stage, False when it failed for one, absent when one was not judged.
         """
 
+    def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
+        """Return (deployment, stage) of every deployment that decided a symbol at an instant, HOLD included, by name."""
+
     def differences(self, since: datetime) -> Sequence[str]:
         """Return "CODE subject" of what ledger and venue disagreed about at or after `since`, oldest first."""
 

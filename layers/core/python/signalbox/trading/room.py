@@ -253,7 +253,9 @@ class TradingRoom:
             decided_by = (signal.deployment, signal.stage)
             if key not in desk.orders and (reasons := _not_ready(tx, desk, at, symbol=signal.symbol, decided_by=decided_by)):
                 return desk, Changes(risk=(_held_back(signal, at, reasons),))
-            return steps.enter(desk, signal, tx.bars(Symbol(signal.symbol), at, steps.ENTRY_BARS), at)
+            symbol = Symbol(signal.symbol)
+            deciders = tx.deciders(symbol, signal.decided_at)
+            return steps.enter(desk, signal, tx.bars(symbol, at, steps.ENTRY_BARS), at, deciders=deciders)
 
         return self._handled(account.account, signal.decided_at, enter, (key,), key)
 

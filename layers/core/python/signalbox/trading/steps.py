@@ -6,7 +6,7 @@ which event arrives first. A step that comes again finds its own traces and chan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -85,19 +85,24 @@ def watch(
     return sheet.done()
 
 
-def enter(desk: Desk, signal: SignalGenerated, bars: Bars, at: datetime) -> Step:  # noqa: PLR0911 - one reason a line
+def enter(  # noqa: PLR0911 - one reason a line
+    desk: Desk, signal: SignalGenerated, bars: Bars, at: datetime, *, deciders: Collection[tuple[str, str]] = ()
+) -> Step:
     """Follow a signal with an entry order, or record why not. `bars`: of its symbol, the newest ENTRY_BARS or more.
 
+    deciders: every deployment (name, stage) that decided this symbol at this instant; the signal's own is always one.
     Raises NotWatchedError for an account with something at stake that has not watched the bars up to the decision.
     """
     account, symbol = desk.account, Symbol(signal.symbol)
     key = _entry_key(desk, signal)
-    if key in desk.orders or signal.direction == "HOLD":
+    is_followed = account.followed({*deciders, (signal.deployment, signal.stage)}) == signal.deployment
+    if signal.direction == "HOLD" or (is_followed and key in desk.orders):
         return desk, NOTHING
     if not desk.is_idle and desk.watched_until is None:
         raise NotWatchedError(f"{account.account}: expected the bars until {signal.decided_at} to be watched, were none")
     at = at if desk.at is None else max(at, desk.at)
-    if (objection := _objection(desk, signal, at)) is not None:
+    objection = _objection(desk, signal, at) if is_followed else HeldBack.NOT_FOLLOWED
+    if objection is not None:
         return _held_back(desk, signal, objection, at)
     if (over := _over(desk, symbol, at)) is not None:
         return _exhausted(desk, signal, over, at)

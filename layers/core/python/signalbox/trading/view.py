@@ -30,6 +30,7 @@ def configuration_view(account: TradingAccount) -> dict[str, Any]:
         "currency": account.currency,
         "capital": _text(account.capital),
         "policy": account.policy.version,
+        "follows": account.follows,
     }
 
 

@@ -47,6 +47,7 @@ _CONFIRMATIONS: Final = (
 _NEWEST_DECIDED: Final = """
 SELECT deployment, stage FROM signals WHERE decided_at <= %s ORDER BY decided_at DESC, deployment COLLATE "C" LIMIT 1
 """
+_DECIDERS: Final = 'SELECT deployment, stage FROM signals WHERE symbol = %s AND decided_at = %s ORDER BY deployment COLLATE "C"'
 _GATES: Final = "SELECT gates FROM deployed_models WHERE deployment = %s AND stage = %s AND first_decided_at <= %s"
 _DIFFERENCES: Final = """
 SELECT code || ' ' || detail FROM risk_events
@@ -156,6 +157,9 @@ class PostgresTradingTransaction:
         deployment, stage = named
         rows = self._connection.execute(_GATES, (deployment, stage, at)).fetchall()
         return standing_of(deployment, stage, [json.loads(text) for (text,) in rows]) if rows else None
+
+    def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
+        return tuple(self._connection.execute(_DECIDERS, (symbol, decided_at), prepare=True).fetchall())
 
     def differences(self, since: datetime) -> Sequence[str]:
         return tuple(text for (text,) in self._connection.execute(_DIFFERENCES, (self._account, since)).fetchall())
