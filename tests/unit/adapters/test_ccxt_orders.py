@@ -334,6 +334,16 @@ class TestCancels:
         assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]
         assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderCanceled"]  # the venue forgot it by then
 
+    def test_a_cancel_that_was_done_is_not_called_refused_because_the_order_could_not_be_asked(
+        self, exchange, venue, log
+    ) -> None:
+        run(venue, log, asked(LIMIT))
+        (order,) = exchange.orders
+        jumping = venue_at(exchange, clock=lambda: NOON if order.done_reason is None else NOON + timedelta(hours=1))
+        assert kinds(run(jumping, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]
+        assert order.done_reason == "canceled"
+        assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderCanceled"]
+
     def test_a_cancel_after_the_last_fill_brings_the_fills(self, exchange, venue, log) -> None:
         order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
         exchange.set_price(BTC, Decimal(48000))

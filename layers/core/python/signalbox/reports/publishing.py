@@ -2,7 +2,8 @@
 
 Yesterday is the account's: the day that was over in its zone at the scheduled instant. On the first of a month the month's
 reports are written too, on 1 January the year's. Everything is a function of the ledger, so a repeated run writes the same
-bytes to the same paths. A report that fails leaves the others alone; the run fails at its end, so that somebody looks.
+bytes to the same paths. A report that fails leaves the others alone, and so does an account whose orders cannot be measured or
+whose facts contradict each other; the run fails at its end, so that somebody looks.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import InvalidOperation
+from decimal import DecimalException
 from typing import Final, Protocol
 
 from signalbox.errors import SignalboxError
+from signalbox.orders.errors import OrderError
+from signalbox.portfolio.errors import PortfolioError
 from signalbox.reports.build import BUILDERS, build
 from signalbox.reports.errors import PeriodError, ReportError
 from signalbox.reports.measurement import MeasuredOrder, Unmeasured, bars_needed, measure
@@ -23,6 +26,7 @@ from signalbox.reports.report import Report, ReportKind
 from signalbox.reports.source import AccountPeriod, Publication, PublicationLog, QualityLedger, ReportSource
 from signalbox.trading.account import TradingAccount
 
+_CONTRADICTIONS: Final = (ReportError, PortfolioError, OrderError, DecimalException)  # of an account's facts, not of a ledger
 MEASURE_AGAIN: Final = timedelta(days=3)  # a late fill or candle changes what was measured
 CONTENT_TYPES: Final = {"csv": "text/csv; charset=utf-8; header=present", "html": "text/html; charset=utf-8"}
 
@@ -77,14 +81,21 @@ def publish(
     unmeasured: list[Unmeasured] = []
     measured = 0
     for account in source.accounts():
-        rows, left_out = measured_orders(account, scheduled_at - MEASURE_AGAIN, scheduled_at, quality)
-        measured += quality.save_quality(rows)
-        unmeasured += left_out
+        try:
+            rows, left_out = measured_orders(account, scheduled_at - MEASURE_AGAIN, scheduled_at, quality)
+        except _CONTRADICTIONS as error:
+            failures.append(Failure(account.account, "measurement of its orders", _told(error)))
+        else:
+            measured += quality.save_quality(rows)
+            unmeasured += left_out
         for period in finished_periods(scheduled_at, zone_of(account)):
             try:
                 data = source.period(account.account, period, scheduled_at)
             except PeriodError:
                 continue  # the account was opened after it
+            except _CONTRADICTIONS as error:
+                failures.append(Failure(account.account, f"facts of {period.name}", _told(error)))
+                continue
             done, failed = _publish_period(data, shelf, scheduled_at)
             published += done
             failures += failed
@@ -112,8 +123,8 @@ def _publish_period(data: AccountPeriod, shelf: Shelf, at: datetime) -> tuple[Se
     for kind in BUILDERS:
         try:
             files = files_of(build(kind, data))
-        except (SignalboxError, InvalidOperation) as error:
-            failures.append(Failure(account, f"{kind.value} of {period.name}", str(error)))
+        except (SignalboxError, DecimalException) as error:
+            failures.append(Failure(account, f"{kind.value} of {period.name}", _told(error)))
             continue
         for ending, content in files.items():
             path = report_path(account, period.name, kind, ending)
@@ -121,6 +132,11 @@ def _publish_period(data: AccountPeriod, shelf: Shelf, at: datetime) -> tuple[Se
             digest = hashlib.sha256(content).hexdigest()
             published.append(Publication(path, account, period.name, kind.value, digest, len(content), at))
     return published, failures
+
+
+def _told(error: Exception) -> str:
+    """Return the reason; what decimal raises has none of its own but its signals."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, DecimalException) else str(error)
 
 
 def only_period(period: Period, until: datetime) -> datetime:

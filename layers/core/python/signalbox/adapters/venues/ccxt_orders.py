@@ -166,6 +166,8 @@ class CcxtVenue:
         except VenueUnknownOrderError:
             if not done:
                 raise
+        except VenueRefusedError as error:  # to tell what the order is, not to cancel it
+            raise VenueSilentError(f"{VENUE}: {request.client_order_id}: cancelled, and then: {error}") from error
         terms = request.terms  # it was there a moment ago and is forgotten: cancelled, without a fill
         return Standing(
             VenueOrder(
