@@ -57,6 +57,24 @@ def orders(
         raise typer.Exit(1)
 
 
+@bench_app.command("training")
+def training(
+    config: Annotated[Path | None, typer.Option(help="Configuration; default: training/configs/full.toml.")] = None,
+    steps: Annotated[int, typer.Option(min=3, help="Steps of a round; there are three of each side.")] = 10,
+    threads: Annotated[int, typer.Option(min=1, help="Of torch, on a CPU.")] = 2,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Steps of the networks of a configuration, against torch's data loader; on a GPU, in each precision."""
+    from training.config import QUICK, read_config  # noqa: PLC0415 - heavy packages, only where needed
+    from training.recipe import require_torch  # noqa: PLC0415 - as above
+
+    path = config or QUICK.with_name("full.toml")
+    require_torch(read_config(path))
+    from training.neural.bench import TrainingBenchOptions, run_training_bench  # noqa: PLC0415 - imports torch
+
+    run_training_bench(TrainingBenchOptions(path, steps, threads, json_output=json_output))
+
+
 @bench_app.callback()
 def bench() -> None:
     """Measure this machine, always beside a peer in the same run."""
