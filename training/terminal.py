@@ -1,10 +1,12 @@
-"""What a long run shows in the terminal: one bar over all stages, a line for each that is done, and the closing tables."""
+"""What a long run shows: one bar over all stages in a terminal, lines now and then in a file, and the closing tables."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,6 +16,8 @@ from rich.table import Table
 from training.assessment import Assessment
 from training.members import Speed
 from training.report_page import number, plain_verdict, share
+
+_PLAIN_EVERY: Final = 30.0  # seconds
 
 
 class TerminalProgress:
@@ -48,9 +52,51 @@ class TerminalProgress:
         self._began = now
 
 
+class PlainProgress:
+    """For a file or a pipe: where the run is, at most every half a minute, and a line for each stage that is done."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic, every: float = _PLAIN_EVERY) -> None:
+        self._console, self._clock, self._every = console, clock, every
+        self._name, self._detail, self._share, self._before = "", "", 0.0, 0.0
+        self._begun = self._began = self._told = clock()
+
+    def stage(self, name: str, share: float) -> None:
+        """Begin a stage; the one before it is told as done."""
+        self.finish()
+        self._before += self._share
+        self._name, self._share, self._detail = name, share, ""
+
+    def advance(self, fraction: float) -> None:
+        """Tell where the run is, if it is time."""
+        now = self._clock()
+        if now - self._told < self._every:
+            return
+        self._told = now
+        done = self._before + self._share * fraction
+        left = "" if done <= 0 else f", about {timedelta(seconds=round((now - self._begun) * (1 / done - 1)))} left"
+        detail = f" ({self._detail})" if self._detail else ""
+        self._console.print(f"  {self._name}: {done:.0%} of all{detail}{left}", highlight=False, soft_wrap=True)
+
+    def detail(self, text: str) -> None:
+        """Tell it with the next line."""
+        self._detail = text
+
+    def finish(self) -> None:
+        """Tell the present stage as done."""
+        now = self._clock()
+        if self._name:
+            self._console.print(f"  {self._name}: {now - self._began:.1f} s", highlight=False)
+        self._began = self._told = now
+
+
 @contextmanager
-def terminal_progress(console: Console) -> Iterator[TerminalProgress]:
-    """Show a bar while the block runs."""
+def terminal_progress(console: Console) -> Iterator[TerminalProgress | PlainProgress]:
+    """Show a bar while the block runs; lines where nobody could see a bar."""
+    if not console.is_terminal:
+        plain = PlainProgress(console)
+        yield plain
+        plain.finish()
+        return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with ProgressBar(
         *columns, TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[detail]}"), console=console, transient=True
