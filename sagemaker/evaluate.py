@@ -1,31 +1,29 @@
 """An evaluation job: `signalbox evaluate` between SageMaker's folders, as a training job (Spot) or a step of the pipeline.
 
 Reads the channels `candles` and `model` (a model.tar.gz, or a bundle's files); writes evaluation.json, report.html and
-verdict.json, which the pipeline's condition reads, into SM_OUTPUT_DATA_DIR. Parameters:
-signalbox.library.parameters.EvaluateParameters.
+verdict.json, which the pipeline's condition reads, into SM_OUTPUT_DATA_DIR. evaluation.json names the bundle by the sha256 of its
+archive, by which the library finds the version. Parameters: signalbox.library.parameters.EvaluateParameters.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import tempfile
 from datetime import datetime
 from pathlib import Path
 
 from signalbox.bootstrap.training_container import JobContainer, failures_told, read_container
-from signalbox.inference import Gate, Verdict, load_bundle
+from signalbox.inference import load_bundle, pack_bundle
 from signalbox.inference.manifest import REPORT_FILE
 from signalbox.library.artifact import MODEL_ARCHIVE, unpack_artifact
-from signalbox.library.parameters import EvaluateParameters, RegisterWhen
-from training.assessment import Assessment
+from signalbox.library.judgements import EVALUATION_FILE, VERDICT_FILE, registers
+from signalbox.library.parameters import EvaluateParameters
 from training.command import run_evaluate
 from training.costs import cost_models
 from training.evaluate import EvaluateRequest
 from training.job import candles_folder, metric_lines
-
-EVALUATION_FILE = "evaluation.json"
-VERDICT_FILE = "verdict.json"
 
 
 def bundle_folder(channel: Path, scratch: Path) -> Path:
@@ -43,11 +41,10 @@ def period(bundle: Path, parameters: EvaluateParameters) -> tuple[datetime | Non
     return (None, None) if test is None else (datetime.fromisoformat(test["start"]), datetime.fromisoformat(test["end"]))
 
 
-def registers(assessment: Assessment, when: RegisterWhen) -> bool:
-    """Return whether this evaluation is reason enough to register the model."""
-    if when is RegisterWhen.PROMOTION:
-        return assessment.qualifies
-    return assessment.gates[Gate.G0].verdict is Verdict.PASS
+def name_bundle(evaluation: Path, sha256: str) -> None:
+    """Add to an evaluation.json which bundle it is of."""
+    told = json.loads(evaluation.read_text(encoding="utf-8"))
+    evaluation.write_text(json.dumps({**told, "bundle_sha256": sha256}, indent=1) + "\n", encoding="utf-8")
 
 
 def evaluate(container: JobContainer) -> None:
@@ -57,16 +54,20 @@ def evaluate(container: JobContainer) -> None:
     with tempfile.TemporaryDirectory(prefix="signalbox-") as folder:
         scratch = Path(folder)
         bundle = bundle_folder(container.channel("model"), scratch)
+        sha256 = hashlib.sha256(pack_bundle(bundle)).hexdigest()
         start, end = period(bundle, parameters)
         candles = candles_folder(container.channel("candles"), scratch / "lake")
         request = EvaluateRequest(bundle, candles, start, end, cost_models(parameters.coinbase_taker_bps))
         result = run_evaluate(request, as_json=output / EVALUATION_FILE, page=output / "report.html")
+    name_bundle(output / EVALUATION_FILE, sha256)
     assessment = result.assessment
+    verdicts = {gate: one.verdict for gate, one in assessment.gates.items()}
     verdict = {
-        "registers": registers(assessment, parameters.register_when),
+        "registers": registers(verdicts, parameters.register_when),
         "qualifies": assessment.qualifies,
         "headline": assessment.headline,
         "model": assessment.manifest.name,
+        "bundle_sha256": sha256,
     }
     (output / VERDICT_FILE).write_text(json.dumps(verdict, indent=1) + "\n", encoding="utf-8")
     for line in metric_lines(assessment):

@@ -20,7 +20,10 @@ _ALWAYS = (
     EventType.MARKET_DATA_RECOVERED,
     EventType.MODEL_REFUSED,
     EventType.MODEL_REGISTERED,
+    EventType.MODEL_NOT_QUALIFIED,
+    EventType.MODEL_EVALUATED,
     EventType.TRAINING_FAILED,
+    EventType.EVALUATION_FAILED,
 )
 _ACCOUNTS = (
     EventType.ORDER_REFUSED,

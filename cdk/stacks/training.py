@@ -99,7 +99,7 @@ class TrainingStack(SignalboxStack):
             detail={
                 "RoleArn": [self.execution.role_arn],  # this stage's jobs, those of pipelines too
                 "TrainingJobStatus": _ENDED,
-                "HyperParameters": {"purpose": ["train"]},
+                "HyperParameters": {"purpose": ["train", "evaluate"]},
             },
         )
         EventSubscription(

@@ -45,6 +45,12 @@ class MemoryLibraryTransaction:
         found = (key for key, one in self._tables.versions.items() if (one.entity, one.origin) == (entity, origin))
         return next(found, None)
 
+    def bundles_of(self, entity: EntityKey) -> list[tuple[VersionKey, str | None]]:
+        return sorted((key, one.sha256) for key, one in self._tables.versions.items() if key.entity == entity)
+
+    def version_judged_by(self, source: str) -> VersionKey | None:
+        return min((key for key, one in self._tables.evaluations if one == source), default=None)
+
     def add_version(self, version: NewVersion) -> VersionKey:
         numbers = [key.number for key in self._tables.versions if key.entity == version.entity]
         key = VersionKey(version.entity, max(numbers, default=0) + 1)

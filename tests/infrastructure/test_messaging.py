@@ -91,7 +91,16 @@ def test_alerts_hear_issued_timely_signals_and_conditions(assembly: Assembly) ->
     assert _patterns(assembly, "alerts") == [
         {
             "source": ["signalbox"],
-            "detail-type": ["MarketDataStale", "MarketDataRecovered", "ModelRefused", "ModelRegistered", "TrainingFailed"],
+            "detail-type": [
+                "MarketDataStale",
+                "MarketDataRecovered",
+                "ModelRefused",
+                "ModelRegistered",
+                "ModelNotQualified",
+                "ModelEvaluated",
+                "TrainingFailed",
+                "EvaluationFailed",
+            ],
         },
         {
             "source": ["signalbox"],

@@ -107,7 +107,7 @@ def test_the_library_hears_of_this_stages_trainings_that_ended(assembly: Assembl
     pattern = rule["EventPattern"]
     assert (pattern["source"], pattern["detail-type"]) == (["aws.sagemaker"], ["SageMaker Training Job State Change"])
     assert pattern["detail"]["TrainingJobStatus"] == ["Completed", "Failed", "Stopped"]
-    assert pattern["detail"]["HyperParameters"] == {"purpose": ["train"]}
+    assert pattern["detail"]["HyperParameters"] == {"purpose": ["train", "evaluate"]}
     assert "ExecutionRole" in json.dumps(pattern["detail"]["RoleArn"])
 
 

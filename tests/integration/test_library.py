@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,13 +23,26 @@ from signalbox.events import parse_event
 from signalbox.inference import load_bundle
 from signalbox.inference.archive import unpack_bundle
 from signalbox.inference.manifest import Gate, Verdict
-from signalbox.library.entries import EntityKey, Evaluation, Kind, NewVersion, VersionKey, VersionState
-from signalbox.library.events import ModelRegistered, TrainingFailed
+from signalbox.library.entries import EntityKey, Evaluation, Kind, NewVersion, Period, VersionKey, VersionState
+from signalbox.library.evaluations import FinishedEvaluation, Judged, record_evaluation
+from signalbox.library.events import EvaluationFailed, ModelEvaluated, ModelNotQualified, ModelRegistered, TrainingFailed
+from signalbox.library.parameters import RegisterWhen
 from signalbox.library.ports import Library
 from signalbox.library.registration import JobEvaluation, JobOutcome, Registered, register
 from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary
 from tests.fakes.postgres_server import PostgresServer, app_source
-from tests.unit.library.samples import FINISHED, MODEL, URI, artifact, bundle, job, report
+from tests.unit.library.samples import (
+    FINISHED,
+    MODEL,
+    URI,
+    artifact,
+    bundle,
+    bundle_hash,
+    evaluation,
+    evaluation_output,
+    job,
+    packed,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +55,10 @@ class LibraryWorld(Protocol):
     def versions(self) -> Rows: ...
 
     def evaluations(self) -> Rows: ...
+
+    def periods(self) -> Rows: ...
+
+    def hashes(self) -> Rows: ...
 
     def lineage(self) -> Rows: ...
 
@@ -60,6 +79,16 @@ class MemoryWorld:
     def evaluations(self) -> Rows:
         found = self._library.tables.evaluations
         return sorted((key.number, source, one.qualifies, one.gates[Gate.G1].value) for (key, source), one in found.items())
+
+    def periods(self) -> Rows:
+        found = self._library.tables.evaluations
+        return sorted(
+            (source, one.period and one.period.start, one.period and one.period.end) for (_, source), one in found.items()
+        )
+
+    def hashes(self) -> Rows:
+        found = self._library.tables.versions.items()
+        return [(one.sha256, one.manifest is not None) for key, one in sorted(found) if key.entity.kind is Kind.MODEL]
 
     def lineage(self) -> Rows:
         found = self._library.tables.dependencies
@@ -84,6 +113,12 @@ class PostgresWorld:
 
     def evaluations(self) -> Rows:
         return self._rows("SELECT number, source, qualifies, gates ->> 'G1' FROM evaluations ORDER BY 1, 2")
+
+    def periods(self) -> Rows:
+        return self._rows("SELECT source, period_start, period_end FROM evaluations ORDER BY 1")
+
+    def hashes(self) -> Rows:
+        return self._rows("SELECT sha256, manifest IS NOT NULL FROM versions WHERE kind = 'model' ORDER BY number")
 
     def lineage(self) -> Rows:
         return self._rows("SELECT name, number, needs_kind, needs_name, needs_number FROM dependencies ORDER BY 1, 2, 3, 4, 5")
@@ -238,27 +273,228 @@ def test_nothing_where_the_job_should_have_left_its_model_is_refused(world: Libr
     assert found.state is VersionState.REFUSED
 
 
-EVALUATION = JobEvaluation("evaluate-abc", "s3://models/training/evaluations/abc/evaluation.json")
+URI_OF_EVALUATION = "s3://models/training/evaluations/abc/evaluation.json"
+PASSED = JobEvaluation("evaluate-abc", URI_OF_EVALUATION, RegisterWhen.PROMOTION, passed=True)
+SHADOW = replace(PASSED, when=RegisterWhen.INTEGRITY)
 
 
 def test_a_pipelines_evaluation_is_recorded_beside_that_of_the_training(
     world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path
 ) -> None:
-    gates = dict.fromkeys(Gate, Verdict.PASS)
-    gates[Gate.G3] = Verdict.FAIL
-    artifacts.objects[EVALUATION.uri] = json.dumps(report(gates)).encode()
-    registered(world, artifacts, tmp_path, evaluation=EVALUATION)
+    artifacts.objects[URI_OF_EVALUATION] = evaluation(tmp_path / "made")
+    assert registered(world, artifacts, tmp_path, evaluation=SHADOW).state is VersionState.CANDIDATE
     assert world.evaluations() == [(1, "evaluate-abc", False, "pass"), (1, "training", False, "fail")]
+    start, end = datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 15, tzinfo=UTC)
+    assert world.periods() == [("evaluate-abc", start, end), ("training", start, end)]
     (event,) = world.events()
     assert event.shortfalls == ("G1 fail: what G1 found", "evaluate-abc: G3 fail: what G3 found")
 
 
-@pytest.mark.parametrize("content", [b"no json", b"[]", b'{"name": "another"}', b'{"name": "dir60-v31-tiny", "gates": 7}'])
+def test_what_a_pipeline_does_not_want_is_a_version_with_its_reasons_and_nothing_that_could_be_deployed(
+    world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path
+) -> None:
+    artifacts.objects[URI_OF_EVALUATION] = evaluation(tmp_path / "made")
+    found = registered(world, artifacts, tmp_path, evaluation=replace(PASSED, passed=False))
+    assert (found.state, found.qualified) == (VersionState.REFUSED, False)
+    reason = "did not qualify for registration (promotion): G3 fail: what G3 found"
+    assert world.versions()[-1] == ("model", MODEL, 1, "refused", None, reason)
+    assert world.hashes() == [(bundle_hash(tmp_path / "made"), True)]
+    assert artifacts.kept == {}, "nothing of it is where bundles are deployed from"
+    assert world.evaluations() == [(1, "evaluate-abc", False, "pass"), (1, "training", False, "fail")]
+    assert world.lineage() == [(MODEL, 1, "dataset", "candles", 1), (MODEL, 1, "feature_set", "v31", 1)]
+    (event,) = world.events()
+    assert event == ModelNotQualified(
+        model=MODEL,
+        version=1,
+        job=job().name,
+        evaluation="evaluate-abc",
+        at=FINISHED,
+        headline="NOT PROMOTABLE: G1 not passed",
+        shortfalls=("G3 fail: what G3 found",),
+    )
+    again = registered(world, artifacts, tmp_path, evaluation=replace(PASSED, passed=False))
+    assert again == Registered(found.version, None, new=False)
+    assert len(world.events()) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "passes", "state"),
+    [
+        (PASSED, True, VersionState.CANDIDATE),
+        (PASSED, False, VersionState.REFUSED),  # the condition says yes, the gates say no
+        (replace(PASSED, passed=False), True, VersionState.REFUSED),  # the other way round
+        (replace(SHADOW, passed=False), False, VersionState.REFUSED),
+        (SHADOW, False, VersionState.CANDIDATE),
+    ],
+)
+def test_only_the_condition_and_the_gates_together_make_a_candidate(
+    world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, asked: JobEvaluation, passes: bool, state: VersionState
+) -> None:
+    artifacts.objects[URI_OF_EVALUATION] = evaluation(tmp_path / "made", passes=passes)
+    assert registered(world, artifacts, tmp_path, evaluation=asked).state is state
+    assert bool(artifacts.kept) is (state is VersionState.CANDIDATE)
+    (event,) = world.events()
+    assert isinstance(event, ModelRegistered if state is VersionState.CANDIDATE else ModelNotQualified)
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "of another model": {"name": "another"},
+    "of another archive": {"bundle_sha256": "0" * 64},
+    "without its gates": {"gates": 7},
+    "with a gate that is none": {"gates": {"G9": {"verdict": "pass"}}},
+    "that qualifies against its gates": {"qualifies": True},
+    "that qualifies in words": {"qualifies": "true"},
+    "of no period": {"period": None},
+    "of a period without an end": {"period": {"start": "2026-09-15T00:00:00Z", "end": "2026-09-15T00:00:00Z"}},
+    "with a figure that is none": {"figures": float("nan")},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_an_evaluation_that_is_none_refuses_the_registration(
+    world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    artifacts.objects[URI_OF_EVALUATION] = evaluation(tmp_path / "made", **wrong)
+    found = registered(world, artifacts, tmp_path, evaluation=SHADOW)
+    assert (found.state, found.qualified) == (VersionState.REFUSED, True)
+    assert (found.reason or "").startswith("ArtifactError")
+
+
+@pytest.mark.parametrize("content", [b"no json", b"[]", b"[" * 100_000, b'{"name": 1' + b"0" * 5_000 + b"}"])
+def test_what_is_no_json_object_refuses_the_registration(
     world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, content: bytes
 ) -> None:
-    artifacts.objects[EVALUATION.uri] = content
-    assert registered(world, artifacts, tmp_path, evaluation=EVALUATION).state is VersionState.REFUSED
+    artifacts.objects[URI_OF_EVALUATION] = content
+    assert registered(world, artifacts, tmp_path, evaluation=SHADOW).state is VersionState.REFUSED
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "half \ud83d", "x" * 100_000])
+def test_texts_that_no_ledger_takes_do_not_stop_a_registration(
+    world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, text: str
+) -> None:
+    """A constraint or an encoding that fails at the ledger would come back from the queue for ever."""
+    gates = {gate.value: {"verdict": "fail", "found": text} for gate in Gate}
+    artifacts.objects[URI_OF_EVALUATION] = evaluation(tmp_path / "made", headline=text, gates=gates)
+    assert registered(world, artifacts, tmp_path, evaluation=PASSED).state is VersionState.REFUSED
+    (event,) = world.events()
+    assert len(event.headline) <= 1_000
+    assert (
+        registered(world, artifacts, tmp_path, name="other", outcome=JobOutcome.FAILED, reason=text).state is VersionState.FAILED
+    )
+
+
+JOB = "signalbox-test-evaluate-20261116t020000z"
+OUTPUT = f"s3://models/training/artifacts/{JOB}/output/output.tar.gz"
+
+
+def evaluated(world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, **changes: Any) -> Judged:
+    workspace = tmp_path / f"work-{len(list(tmp_path.iterdir()))}"
+    workspace.mkdir()
+    told: dict[str, Any] = {
+        "name": JOB,
+        "outcome": JobOutcome.COMPLETED,
+        "finished_at": FINISHED,
+        "model_uri": URI,
+        "output_uri": OUTPUT,
+    }
+    found = FinishedEvaluation(**{**told, **changes})
+    return record_evaluation(found, artifacts=artifacts, library=world.library(), workspace=workspace)
+
+
+class TestAnEvaluationByItself:
+    def test_is_a_judgement_of_the_version_whose_bundle_it_loaded(
+        self, world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path
+    ) -> None:
+        other = bundle(tmp_path / "other", passes=True)
+        artifacts.objects["s3://other"] = artifact(other)
+        registered(world, artifacts, tmp_path, name="job-1", artifact_uri="s3://other")
+        version = registered(world, artifacts, tmp_path).version
+        versions = world.versions()
+        artifacts.objects[OUTPUT] = evaluation_output(evaluation(tmp_path / "made"))
+        found = evaluated(world, artifacts, tmp_path)
+        assert found == Judged(version, new=True, qualifies=False)
+        assert version.number == 2
+        assert (2, JOB, False, "pass") in world.evaluations()
+        assert (JOB, datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 15, tzinfo=UTC)) in world.periods()
+        assert world.versions() == versions
+        (event,) = (one for one in world.events() if isinstance(one, ModelEvaluated))
+        assert (event.version, event.qualifies, event.shortfalls) == (2, False, ("G3 fail: what G3 found",))
+        before = (world.evaluations(), len(world.events()), list(artifacts.fetched))
+        late = evaluated(world, artifacts, tmp_path, outcome=JobOutcome.FAILED, reason="told twice")
+        assert evaluated(world, artifacts, tmp_path) == late == Judged(version, new=False)
+        assert (world.evaluations(), len(world.events()), artifacts.fetched) == before
+
+    def test_may_be_of_a_model_that_a_pipeline_did_not_want(
+        self, world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path
+    ) -> None:
+        artifacts.objects[URI_OF_EVALUATION] = evaluation(tmp_path / "made")
+        registered(world, artifacts, tmp_path, evaluation=replace(PASSED, passed=False))
+        artifacts.objects[OUTPUT] = evaluation_output(evaluation(tmp_path / "made", passes=True))
+        assert evaluated(world, artifacts, tmp_path).qualifies
+        assert world.versions()[-1][3:5] == ("refused", None), "a later judgement makes it no candidate"
+        assert artifacts.kept == {}
+
+    @pytest.mark.parametrize("outcome", [JobOutcome.FAILED, JobOutcome.STOPPED])
+    def test_that_failed_is_told_once_and_touches_no_version(
+        self, world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, outcome: JobOutcome
+    ) -> None:
+        registered(world, artifacts, tmp_path)
+        before = (world.versions(), world.evaluations())
+        found = evaluated(world, artifacts, tmp_path, outcome=outcome, reason="MarketDataError: no decision")
+        assert found == Judged(None, new=True, reason="MarketDataError: no decision")
+        assert evaluated(world, artifacts, tmp_path, outcome=outcome, reason="again").new is False
+        (event,) = (one for one in world.events() if isinstance(one, EvaluationFailed))
+        assert (event.outcome, event.reason, event.model_uri) == (outcome.value.lower(), "MarketDataError: no decision", URI)
+        assert (world.versions(), world.evaluations()) == before
+
+    def test_of_a_model_that_the_library_does_not_know_is_refused_and_recorded_when_it_is_known(
+        self, world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path
+    ) -> None:
+        artifacts.objects[OUTPUT] = evaluation_output(evaluation(tmp_path / "made"))
+        refused = evaluated(world, artifacts, tmp_path)
+        assert refused.version is None
+        assert f"expected a model of the library, was {MODEL}" in (refused.reason or "")
+        assert world.versions() == world.evaluations() == []
+        registered(world, artifacts, tmp_path)
+        assert evaluated(world, artifacts, tmp_path).new
+        assert {type(one).__name__ for one in world.events()} == {"EvaluationFailed", "ModelRegistered", "ModelEvaluated"}
+
+    def test_of_another_archive_than_was_registered_is_refused_by_both_hashes(
+        self, world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path
+    ) -> None:
+        registered(world, artifacts, tmp_path)
+        registered(world, artifacts, tmp_path, name="job-2", outcome=JobOutcome.FAILED, reason="x")
+        artifacts.objects[OUTPUT] = evaluation_output(evaluation(bundle(tmp_path / "other", passes=True)))
+        found = evaluated(world, artifacts, tmp_path)
+        assert found.version is None
+        assert bundle_hash(tmp_path / "other")[:12] in (found.reason or "")
+        assert f"the newest: 1: {bundle_hash(tmp_path / 'made')[:12]}" in (found.reason or "")
+        assert len(world.evaluations()) == 1
+
+    @pytest.mark.parametrize(
+        "wrong", [one for key, one in WRONG.items() if key not in {"of another model", "of another archive"}]
+    )
+    def test_that_cannot_be_read_is_refused_and_does_not_come_back(
+        self, world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, wrong: dict[str, Any]
+    ) -> None:
+        registered(world, artifacts, tmp_path)
+        artifacts.objects[OUTPUT] = evaluation_output(evaluation(tmp_path / "made", **wrong))
+        found = evaluated(world, artifacts, tmp_path)
+        assert (found.version, found.new) == (None, True)
+        assert (found.reason or "").startswith("ArtifactError: evaluation.json")
+
+    @pytest.mark.parametrize(
+        "content",
+        [None, b"no archive", packed([(tarfile.TarInfo("../evaluation.json"), b"{}")]), packed([(tarfile.TarInfo("x"), b"")])],
+    )
+    def test_whose_archive_is_none_is_refused(
+        self, world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, content: bytes | None
+    ) -> None:
+        if content is not None:
+            artifacts.objects[OUTPUT] = content
+        found = evaluated(world, artifacts, tmp_path)
+        assert (found.reason or "").startswith("ArtifactError")
+        assert [type(one).__name__ for one in world.events()] == ["EvaluationFailed"]
 
 
 def test_a_failure_in_the_middle_leaves_nothing(world: LibraryWorld) -> None:
@@ -304,6 +540,9 @@ class TestWhatTheTablesRefuse:
         [
             replace(CANDIDATE, reason="a candidate has no reason"),
             replace(CANDIDATE, bundle_key=None),
+            replace(CANDIDATE, state=VersionState.REFUSED, reason="what is refused cannot be deployed"),
+            replace(CANDIDATE, state=VersionState.REFUSED, reason="by half", bundle_key=None, manifest=None),
+            replace(CANDIDATE, state=VersionState.FAILED, reason="it has no content", bundle_key=None),
             replace(CANDIDATE, sha256="short"),
             replace(CANDIDATE, manifest="no json"),
             replace(CANDIDATE, state=VersionState.REFUSED),
@@ -329,6 +568,15 @@ class TestWhatTheTablesRefuse:
             with pytest.raises(LedgerRefusedError, match="evaluations_qualify"), PostgresLibrary(source).transaction() as tx:
                 tx.add_evaluation(key, Evaluation("training", FINISHED, True, "", gates, "{}"))
 
+    def test_an_evaluation_of_half_a_period(self, postgres: PostgresServer, database: str) -> None:
+        gates = dict.fromkeys(Gate, Verdict.FAIL)
+        backwards = Evaluation("x", FINISHED, False, "", gates, "{}", Period(FINISHED, FINISHED - timedelta(days=1)))
+        with app_source(postgres, database) as source:
+            with PostgresLibrary(source).transaction() as tx:
+                key = tx.add_version(self.CANDIDATE)
+            with pytest.raises(LedgerRefusedError, match="evaluations_period"), PostgresLibrary(source).transaction() as tx:
+                tx.add_evaluation(key, backwards)
+
     @pytest.mark.parametrize("table", ["entities", "versions", "evaluations", "dependencies"])
     @pytest.mark.parametrize("statement", ["UPDATE {} SET kind = 'model'", "DELETE FROM {}", "TRUNCATE {}"])
     def test_the_functions_role_changes_nothing_that_is_there(
@@ -343,6 +591,6 @@ class TestWhatTheTablesRefuse:
         assert isinstance(caught.value.__cause__, psycopg.errors.InsufficientPrivilege)
 
 
-def test_both_events_are_known_to_the_bus() -> None:
+def test_the_events_are_known_to_the_bus() -> None:
     assert ModelRegistered.type is EventType.MODEL_REGISTERED
     assert TrainingFailed.type is EventType.TRAINING_FAILED

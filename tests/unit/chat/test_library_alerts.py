@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from signalbox.chat.alerts import render_alert
+from signalbox.chat.library_alerts import LibraryEvent
 from signalbox.events import parse_event
-from signalbox.library.events import ModelRegistered, TrainingFailed
+from signalbox.library.events import EvaluationFailed, ModelEvaluated, ModelNotQualified, ModelRegistered, TrainingFailed
 from tests.builders import NOON
 
 REGISTERED = ModelRegistered(
@@ -29,7 +32,36 @@ FAILED = TrainingFailed(
 )
 
 
-def told(event: ModelRegistered | TrainingFailed) -> list[str]:
+NOT_QUALIFIED = ModelNotQualified(
+    model="dir60-full",
+    version=5,
+    job="pipelines-abc-Train-xyz",
+    evaluation="pipelines-abc-Evaluate-xyz",
+    at=NOON,
+    headline="NOT PROMOTABLE: G1 not passed",
+    shortfalls=("G1 fail: 0.5626 [0.5431, 0.5823], n = 15721",),
+)
+EVALUATED = ModelEvaluated(
+    model="dir60-full",
+    version=3,
+    job="signalbox-prod-evaluate-20261116t020000z",
+    at=NOON,
+    start=NOON - timedelta(days=30),
+    end=NOON,
+    qualifies=False,
+    headline="NOT PROMOTABLE: G3 not passed",
+    shortfalls=("G3 fail: 0.08",),
+)
+EVALUATION_FAILED = EvaluationFailed(
+    job="signalbox-prod-evaluate-20261116t020000z",
+    at=NOON,
+    outcome="failed",
+    reason="MarketDataError: no decision",
+    model_uri="s3://models/training/artifacts/x/output/model.tar.gz",
+)
+
+
+def told(event: LibraryEvent) -> list[str]:
     alert = render_alert(event)
     assert alert is not None
     assert alert.alert_id == event.event_id
@@ -59,6 +91,33 @@ def test_a_training_without_a_model_says_how_it_ended_and_why(outcome: str, word
     assert FAILED.job in lines[2]
 
 
-@pytest.mark.parametrize("event", [REGISTERED, FAILED], ids=lambda event: event.type.value)
-def test_events_survive_the_bus(event: ModelRegistered | TrainingFailed) -> None:
+def test_a_model_that_a_pipeline_does_not_register_says_first_that_it_does_not_qualify() -> None:
+    lines = told(NOT_QUALIFIED)
+    assert lines[0] == "🟡 dir60-full version 5 does not qualify: not registered, it cannot be deployed."
+    assert lines[1] == "· G1 fail: 0.5626 [0.5431, 0.5823], n = 15721"
+    assert "Recorded as refused, with its evaluation pipelines-abc-Evaluate-xyz" in lines[2]
+
+
+def test_an_evaluation_says_first_of_which_version_and_period_and_how_it_ended() -> None:
+    lines = told(EVALUATED)
+    assert lines[0].startswith("🟡 dir60-full version 3 does not pass its promotion gates from ")
+    assert lines[1] == "· G3 fail: 0.08"
+    assert "as they were" in lines[-1]
+    passed = told(EVALUATED.model_copy(update={"qualifies": True, "shortfalls": (), "headline": "PROMOTABLE"}))
+    assert passed[0].startswith("✅ dir60-full version 3 passes its promotion gates from ")
+    assert passed[1] == "PROMOTABLE"
+
+
+@pytest.mark.parametrize(("outcome", "words"), [("failed", "failed"), ("stopped", "was stopped"), ("refused", "is refused")])
+def test_an_evaluation_that_judged_nothing_says_why(outcome: str, words: str) -> None:
+    lines = told(EVALUATION_FAILED.model_copy(update={"outcome": outcome}))
+    assert lines[0] == f"⛔ An evaluation {words}: no version is judged by it."
+    assert lines[1] == "MarketDataError: no decision"
+    assert EVALUATION_FAILED.model_uri in lines[2]
+
+
+@pytest.mark.parametrize(
+    "event", [REGISTERED, NOT_QUALIFIED, EVALUATED, FAILED, EVALUATION_FAILED], ids=lambda event: event.type.value
+)
+def test_events_survive_the_bus(event: LibraryEvent) -> None:
     assert parse_event(event.type.value, event.to_detail()) == event

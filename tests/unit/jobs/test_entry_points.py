@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -15,7 +16,8 @@ from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.stores import FolderStore
 from signalbox.bootstrap.settings import SettingsError
 from signalbox.bootstrap.training_container import MAX_FAILURE, failures_told, read_container
-from signalbox.inference import load_bundle
+from signalbox.inference import load_bundle, pack_bundle
+from signalbox.library.judgements import read_evaluation
 from signalbox.library.metrics import JobMetric, metric_definitions
 from signalbox.market.candles import Candle, from_ms
 from signalbox.market.lake import VALUES, DayKey, SeriesKey
@@ -170,6 +172,9 @@ def test_an_evaluation_job_judges_the_model_on_its_own_test_period(
     assert evaluation["figures"]["issued"]["precision"] == trained_report["figures"]["issued"]["precision"]
     assert verdict["registers"] is (evaluation["gates"]["G0"]["verdict"] == "pass")
     assert verdict["qualifies"] is evaluation["qualifies"]
+    judged = read_evaluation((output / "evaluation.json").read_bytes(), "evaluation.json", source="job", at=from_ms(0))
+    assert judged.bundle_sha256 == hashlib.sha256(pack_bundle(made.root / "model")).hexdigest() == verdict["bundle_sha256"]
+    assert judged.period.start.isoformat() == trained_report["period"]["start"]
     precision = metric_definitions()[0]["Regex"]
     assert re.findall(precision, done.stdout) == re.findall(precision, printed)
     assert (output / "report.html").is_file()

@@ -15,8 +15,9 @@ from signalbox.library.entries import Kind, VersionState
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary
 from tests.unit.lambdas.test_handlers import logged, metric_values, sqs
-from tests.unit.library.samples import MODEL, URI, artifact, bundle, job
-from tests.unit.library.test_job_events import announced
+from tests.unit.library.samples import MODEL, URI, artifact, bundle, evaluation_output, job
+from tests.unit.library.samples import evaluation as evaluated
+from tests.unit.library.test_job_events import EVALUATION, announced, judged
 
 CONTEXT = FakeLambdaContext()
 
@@ -75,7 +76,7 @@ class TestRegisterModel:
     def test_the_last_step_of_a_pipeline_gets_the_version(self, load: Any, tmp_path: Path) -> None:
         app = application(tmp_path)
         evaluation = "s3://models/training/artifacts/evaluations/abc/evaluation.json"
-        app.artifacts.objects[evaluation] = (tmp_path / "made" / "report.json").read_bytes()  # type: ignore[attr-defined]
+        app.artifacts.objects[evaluation] = evaluated(tmp_path / "made", passes=True)  # type: ignore[attr-defined]
         step = {
             "job": job().name,
             "model": MODEL,
@@ -83,11 +84,57 @@ class TestRegisterModel:
             "artifact_uri": URI,
             "evaluation": "pipelines-abc-Evaluate",
             "evaluation_uri": evaluation,
+            "register_when": "promotion",
+            "passed": True,
         }
         handler = load("register_model").make_handler(app)
         assert handler(step, CONTEXT) == {"version": "1", "state": "candidate"}
         assert handler(step, CONTEXT) == {"version": "1", "state": "known"}
         assert len(app.library.tables.evaluations) == 2  # type: ignore[attr-defined]
+
+    def test_the_other_side_of_a_pipelines_condition_is_recorded_and_counted_as_no_failure(
+        self, load: Any, tmp_path: Path, capsys: Any
+    ) -> None:
+        app = application(tmp_path)
+        uri = "s3://models/training/artifacts/evaluations/abc/evaluation.json"
+        app.artifacts.objects[uri] = evaluated(tmp_path / "made")  # type: ignore[attr-defined]
+        step = {
+            "job": job().name,
+            "model": MODEL,
+            "finished_at": "2026-11-15T03:40:00Z",
+            "artifact_uri": URI,
+            "evaluation": "pipelines-abc-Evaluate",
+            "evaluation_uri": uri,
+            "register_when": "promotion",
+            "passed": False,
+        }
+        assert load("register_model").make_handler(app)(step, CONTEXT) == {"version": "1", "state": "refused"}
+        counted = metric_values(logged(capsys))
+        assert (counted["ModelsNotQualified"], counted["TrainingsFailed"], counted["ModelsRegistered"]) == (1, 0, 0)
+
+    def test_an_evaluation_is_a_judgement_of_the_version_from_the_queue_and_by_hand(
+        self, load: Any, tmp_path: Path, capsys: Any
+    ) -> None:
+        app = application(tmp_path)
+        handler = load("register_model").make_handler(app)
+        output = f"s3://models/training/artifacts/{EVALUATION}/output/output.tar.gz"
+        app.artifacts.objects[output] = evaluation_output(evaluated(tmp_path / "made"))  # type: ignore[attr-defined]
+        too_early = handler(messages(judged()), CONTEXT)
+        assert too_early == {"batchItemFailures": []}, "nothing loops in the queue"
+        assert metric_values(logged(capsys))["EvaluationsFailed"] == 1
+        handler(messages(announced()), CONTEXT)
+        capsys.readouterr()
+        assert handler(judged(), CONTEXT) == {"version": "1", "state": "evaluated"}
+        counted = metric_values(logged(capsys))
+        assert (counted["ModelsEvaluated"], counted["EvaluationsFailed"], counted["OutboxPublished"]) == (1, 0, 3)
+        assert handler(judged(), CONTEXT) == {"version": "1", "state": "known"}
+
+    def test_a_failed_evaluation_is_counted_once(self, load: Any, tmp_path: Path, capsys: Any) -> None:
+        handler = load("register_model").make_handler(application(tmp_path))
+        for count, again in ((1, 0), (0, 1)):
+            assert handler(messages(judged("Failed", FailureReason="x")), CONTEXT) == {"batchItemFailures": []}
+            counted = metric_values(logged(capsys))
+            assert (counted["EvaluationsFailed"], counted["DuplicatesIgnored"]) == (count, again)
 
     def test_a_lost_connection_is_tried_again_within_the_delivery(self, tmp_path: Path) -> None:
         class Flaky(MemoryLibrary):

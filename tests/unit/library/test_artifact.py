@@ -115,6 +115,13 @@ def test_numbers_that_are_none_are_an_artifact_error(tmp_path: Path, records: di
         unpack_artifact(archive, tmp_path / "out")
 
 
+@pytest.mark.parametrize("left_out", [1, 8, 40, 200])
+def test_an_archive_that_lost_its_end_is_refused_though_its_files_came(tmp_path: Path, left_out: int) -> None:
+    whole = packed([(entry("manifest.json"), b"{}"), (entry("noise"), bytes(i * i % 251 for i in range(5_000)))])
+    with pytest.raises(ArtifactError, match="expected a whole archive"):
+        unpack_artifact(whole[:-left_out], tmp_path / "out")
+
+
 def test_an_error_names_the_archive_it_is_about(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"output\.tar\.gz: expected plain files"):
         unpack_artifact(packed([(entry("a/b"), b"x")]), tmp_path / "out", name="output.tar.gz")

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from signalbox.library.errors import TrainingPlanError
+from signalbox.library.evaluations import FinishedEvaluation
 from signalbox.library.job_events import JobEventError, finished_job, job_of_pipeline
-from signalbox.library.parameters import EvaluateParameters, Registration, TrainParameters
+from signalbox.library.parameters import EvaluateParameters, RegisterWhen, Registration, TrainParameters
 from signalbox.library.registration import JobEvaluation, JobOutcome
 from signalbox.library.training_jobs import evaluation_request, training_request
 from tests.unit.library.plans import plan
 from tests.unit.library.samples import FINISHED, URI
 
+EVALUATION = "signalbox-test-evaluate-20261115t030000z"
 NAME = "signalbox-test-train-20261115t020000z"
 
 
@@ -61,8 +63,31 @@ def test_a_job_that_goes_on_is_nothing_yet(status: str) -> None:
     assert finished_job(announced(status)) is None
 
 
-def test_an_evaluation_is_no_training() -> None:
-    assert finished_job(announced(request=evaluation_request(plan(), NAME, "s3://models/x", EvaluateParameters()))) is None
+def judged(status: str = "Completed", **detail: Any) -> dict[str, Any]:
+    """The event of an evaluation by itself."""
+    request = evaluation_request(plan(), EVALUATION, URI, EvaluateParameters())
+    return announced(status, request=request, **detail)
+
+
+def test_an_evaluation_says_what_it_judged_and_where_its_files_are() -> None:
+    job = finished_job(judged())
+    assert job == FinishedEvaluation(
+        name=EVALUATION,
+        outcome=JobOutcome.COMPLETED,
+        finished_at=FINISHED,
+        model_uri=URI,
+        output_uri=f"s3://models/training/artifacts/{EVALUATION}/output/output.tar.gz",
+    )
+    failed = finished_job(judged("Failed", FailureReason="MarketDataError: no decision"))
+    assert failed is not None
+    assert (failed.outcome, failed.reason) == (JobOutcome.FAILED, "MarketDataError: no decision")
+    assert finished_job(judged("InProgress")) is None
+
+
+def test_a_job_of_another_purpose_is_not_ours() -> None:
+    event = announced()
+    event["detail"]["HyperParameters"]["purpose"] = "tune"
+    assert finished_job(event) is None
 
 
 def test_a_pipelines_training_waits_for_its_evaluation_but_its_failure_is_told() -> None:
@@ -99,9 +124,16 @@ def test_a_pipelines_last_step_names_the_job_and_its_evaluation() -> None:
         "artifact_uri": "s3://models/training/artifacts/pipelines-abc-Train-xyz/output/model.tar.gz",
         "evaluation": "pipelines-abc-Evaluate-xyz",
         "evaluation_uri": "s3://models/training/artifacts/evaluations/abc/evaluation.json",
+        "register_when": "integrity",
+        "passed": False,
     }
     job = job_of_pipeline(told)
     assert job.outcome is JobOutcome.COMPLETED
-    assert job.evaluation == JobEvaluation(told["evaluation"], told["evaluation_uri"])
-    with pytest.raises(JobEventError, match="artifact_uri"):
-        job_of_pipeline({key: value for key, value in told.items() if key != "artifact_uri"})
+    assert job.evaluation == JobEvaluation(
+        "pipelines-abc-Evaluate-xyz", str(told["evaluation_uri"]), RegisterWhen.INTEGRITY, passed=False
+    )
+    for name in ("artifact_uri", "register_when", "passed"):
+        with pytest.raises(JobEventError, match=name):
+            job_of_pipeline({key: value for key, value in told.items() if key != name})
+    with pytest.raises(JobEventError, match="expected the name of an evaluation job"):
+        job_of_pipeline({**told, "evaluation": "training"})

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.library.errors import TrainingPlanError
+from signalbox.library.job_events import job_of_pipeline
 from signalbox.library.metrics import JobMetric, metric_line, metric_pattern
 from signalbox.library.parameters import EvaluateParameters, FeaturesParameters, Registration, TrainParameters
 from signalbox.library.pipeline import pipeline_definition
@@ -133,7 +134,20 @@ class TestPipeline:
         assert list(self.steps) == ["Features", "Train", "Evaluate", "RegisterOnPass"]
         assert json.loads(json.dumps(self.definition)) == self.definition
         decide = self.steps["RegisterOnPass"]["Arguments"]
-        assert [step["Type"] for step in decide["IfSteps"] + decide["ElseSteps"]] == ["Lambda", "Fail"]
+        assert [step["Type"] for step in decide["IfSteps"] + decide["ElseSteps"]] == ["Lambda", "Lambda", "Fail"]
+        assert decide["ElseSteps"][1]["DependsOn"] == [decide["ElseSteps"][0]["Name"]]
+
+    def test_both_sides_of_the_condition_tell_the_library_and_which_side_it_was(self) -> None:
+        decide = self.steps["RegisterOnPass"]["Arguments"]
+        register, refuse = decide["IfSteps"][0]["Arguments"], decide["ElseSteps"][0]["Arguments"]
+        assert (register["passed"], refuse["passed"]) == (True, False)
+        assert {**register, "passed": None} == {**refuse, "passed": None}
+        known = dict.fromkeys(register, "x") | {
+            "model": register["model"],
+            "finished_at": "2026-11-15T03:40:00Z",
+            "register_when": "promotion",
+        }
+        assert job_of_pipeline(known | {"passed": refuse["passed"]}).evaluation.passed is False  # type: ignore[union-attr]
 
     @pytest.mark.parametrize(
         ("step", "operation"), [("Features", "ProcessingJob"), ("Evaluate", "ProcessingJob"), ("Train", "TrainingJob")]

@@ -22,6 +22,7 @@ from signalbox.library.errors import ArtifactError
 MODEL_ARCHIVE: Final = "model.tar.gz"
 OUTPUT_ARCHIVE: Final = "output.tar.gz"
 MAX_PACKED_BYTES: Final = 96 * 1024 * 1024
+_BLOCK: Final = 64 * 1024
 _FRAMING: Final = 1024 * 1024  # bytes that headers and padding of a tar may take beside the files
 
 
@@ -88,6 +89,8 @@ def _contents(archive: bytes) -> dict[str, bytes]:
                 if left < 0:
                     raise _TooLargeError
                 found[file] = _read(opened, entry)
+        while bounded.read(_BLOCK):
+            pass  # to the end of the compression, whose checksum is of everything
     return found
 
 

@@ -58,9 +58,17 @@ class NewVersion:
     state: VersionState
     created_at: datetime
     reason: str | None = None  # given exactly for REFUSED and FAILED
-    bundle_key: str | None = None  # in the models bucket; given exactly for a CANDIDATE
-    sha256: str | None = None  # of the object at `bundle_key`
-    manifest: str | None = None  # the bundle's own manifest.json
+    bundle_key: str | None = None  # in the models bucket; given exactly for a CANDIDATE: without it nothing can be deployed
+    sha256: str | None = None  # of the bundle's archive; given for a CANDIDATE, and a REFUSED one whose bundle verified
+    manifest: str | None = None  # the bundle's own manifest.json; given where sha256 is
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What was judged: decisions from `start` to `end`."""
+
+    start: datetime
+    end: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +81,4 @@ class Evaluation:
     headline: str
     gates: Mapping[Gate, Verdict]
     report: str  # JSON, figures and intervals
+    period: Period | None = None  # None where the report tells none

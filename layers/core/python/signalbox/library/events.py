@@ -30,6 +30,60 @@ class ModelRegistered(BusEvent):
         return f"{self.type}:{self.model}:{self.job}"
 
 
+class ModelNotQualified(BusEvent):
+    """A pipeline's model did not pass the pipeline's evaluation: recorded as refused, and nothing of it can be deployed."""
+
+    type: ClassVar[EventType] = EventType.MODEL_NOT_QUALIFIED
+    model: str
+    version: Annotated[int, Field(gt=0)]
+    job: str
+    evaluation: str  # the job that judged it
+    at: AwareDatetime
+    headline: str
+    shortfalls: tuple[str, ...]  # each gate it would have needed, with what was found
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.model}:{self.job}"
+
+
+class ModelEvaluated(BusEvent):
+    """A version was judged by an evaluation job. What is deployed, and the version itself, are as they were."""
+
+    type: ClassVar[EventType] = EventType.MODEL_EVALUATED
+    model: str
+    version: Annotated[int, Field(gt=0)]
+    job: str
+    at: AwareDatetime
+    start: AwareDatetime  # of the period that was judged
+    end: AwareDatetime
+    qualifies: bool
+    headline: str
+    shortfalls: tuple[str, ...]  # as in ModelRegistered
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.model}:{self.job}"
+
+
+class EvaluationFailed(BusEvent):
+    """An evaluation job judged no version: it failed, was stopped, or judged what the library does not hold."""
+
+    type: ClassVar[EventType] = EventType.EVALUATION_FAILED
+    job: str
+    at: AwareDatetime
+    outcome: Literal["failed", "stopped", "refused"]
+    reason: str
+    model_uri: str  # what the job was given; may be empty
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.job}"
+
+
 class TrainingFailed(BusEvent):
     """A training job gave no model that could be used: it failed, was stopped, or what it left was refused."""
 

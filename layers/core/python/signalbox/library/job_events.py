@@ -1,6 +1,7 @@
 """What register_model is told: SageMaker's event of a training job that ended, or the last step of a pipeline.
 
-SageMaker may send several events for one change; what is not the end of a training of ours is None.
+An evaluation by itself is a training job too, for SageMaker. It may send several events for one change; what is not the end of a
+job of ours is None.
 """
 
 from __future__ import annotations
@@ -8,11 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from signalbox.library.artifact import MODEL_ARCHIVE, OUTPUT_ARCHIVE
 from signalbox.library.errors import LibraryError
-from signalbox.library.parameters import Purpose, Registration, TrainParameters
-from signalbox.library.registration import FinishedJob, JobEvaluation, JobOutcome
+from signalbox.library.evaluations import FinishedEvaluation
+from signalbox.library.parameters import (
+    MODEL_NAME_PATTERN,
+    EvaluateParameters,
+    Purpose,
+    RegisterWhen,
+    Registration,
+    TrainParameters,
+)
+from signalbox.library.registration import TRAINING, FinishedJob, JobEvaluation, JobOutcome
+from signalbox.library.training_jobs import MODEL_CHANNEL
 
 SOURCE: Final = "aws.sagemaker"
 DETAIL_TYPE: Final = "SageMaker Training Job State Change"
@@ -30,11 +41,25 @@ class _Output(_Told):
     path: Annotated[str, Field(alias="S3OutputPath", pattern="^s3://.+")]
 
 
+class _S3Source(_Told):
+    uri: Annotated[str, Field(alias="S3Uri")] = ""
+
+
+class _DataSource(_Told):
+    s3: Annotated[_S3Source, Field(alias="S3DataSource")] = _S3Source()
+
+
+class _Input(_Told):
+    name: Annotated[str, Field(alias="ChannelName")]
+    source: Annotated[_DataSource, Field(alias="DataSource")] = _DataSource()
+
+
 class _Detail(_Told):
     name: Annotated[str, Field(alias="TrainingJobName", min_length=1)]
     status: Annotated[str, Field(alias="TrainingJobStatus")]
     parameters: Annotated[dict[str, str], Field(alias="HyperParameters")]
     output: Annotated[_Output, Field(alias="OutputDataConfig")]
+    inputs: Annotated[tuple[_Input, ...], Field(alias="InputDataConfig")] = ()
     reason: Annotated[str | None, Field(alias="FailureReason")] = None
 
 
@@ -50,15 +75,24 @@ class PipelineRegistration(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     job: Annotated[str, Field(min_length=1)]
-    model: Annotated[str, Field(min_length=1)]
+    model: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)]
     finished_at: AwareDatetime
     artifact_uri: str
     evaluation: Annotated[str, Field(min_length=1)]
     evaluation_uri: str
+    register_when: RegisterWhen
+    passed: bool  # what the condition said: the step is called on both sides of it
+
+    @field_validator("evaluation")
+    @classmethod
+    def _is_a_job(cls, value: str) -> str:
+        if value == TRAINING:  # the training's own judgement has this name
+            raise ValueError(f"expected the name of an evaluation job, was {value}")
+        return value
 
 
-def finished_job(event: Mapping[str, Any]) -> FinishedJob | None:
-    """Return the job of SageMaker's event, or None: it goes on, is no training, or a pipeline registers it.
+def finished_job(event: Mapping[str, Any]) -> FinishedJob | FinishedEvaluation | None:
+    """Return the job of SageMaker's event, or None: it goes on, is neither kind of ours, or a pipeline registers it.
 
     Raises JobEventError for what cannot be read, TrainingPlanError for parameters that no launcher of ours wrote.
     """
@@ -69,9 +103,21 @@ def finished_job(event: Mapping[str, Any]) -> FinishedJob | None:
     if (found.source, found.detail_type) != (SOURCE, DETAIL_TYPE):
         raise JobEventError(f"event: expected {DETAIL_TYPE} of {SOURCE}, was {found.detail_type} of {found.source}")
     detail = found.detail
-    if detail.status not in set(JobOutcome) or detail.parameters.get("purpose", "").strip('"') != Purpose.TRAIN:
+    purpose = detail.parameters.get("purpose", "").strip('"')
+    if detail.status not in set(JobOutcome) or purpose not in set(Purpose):
         return None
-    parameters, outcome = TrainParameters.parse(detail.parameters), JobOutcome(detail.status)
+    outcome, folder = JobOutcome(detail.status), f"{detail.output.path.rstrip('/')}/{detail.name}/output"
+    if purpose == Purpose.EVALUATE:
+        EvaluateParameters.parse(detail.parameters)
+        return FinishedEvaluation(
+            name=detail.name,
+            outcome=outcome,
+            finished_at=found.time,
+            model_uri=next((one.source.s3.uri for one in detail.inputs if one.name == MODEL_CHANNEL), ""),
+            output_uri=f"{folder}/{OUTPUT_ARCHIVE}",
+            reason=detail.reason,
+        )
+    parameters = TrainParameters.parse(detail.parameters)
     if outcome is JobOutcome.COMPLETED and parameters.registration is Registration.ON_PASS:
         return None
     return FinishedJob(
@@ -79,9 +125,14 @@ def finished_job(event: Mapping[str, Any]) -> FinishedJob | None:
         model=parameters.model,
         outcome=outcome,
         finished_at=found.time,
-        artifact_uri=f"{detail.output.path.rstrip('/')}/{detail.name}/output/model.tar.gz",
+        artifact_uri=f"{folder}/{MODEL_ARCHIVE}",
         reason=detail.reason,
     )
+
+
+def is_job_event(told: Mapping[str, Any]) -> bool:
+    """Return whether this is an event, not the arguments of a pipeline's step."""
+    return "detail-type" in told
 
 
 def job_of_pipeline(arguments: Mapping[str, Any]) -> FinishedJob:
@@ -96,7 +147,7 @@ def job_of_pipeline(arguments: Mapping[str, Any]) -> FinishedJob:
         outcome=JobOutcome.COMPLETED,
         finished_at=found.finished_at,
         artifact_uri=found.artifact_uri,
-        evaluation=JobEvaluation(found.evaluation, found.evaluation_uri),
+        evaluation=JobEvaluation(found.evaluation, found.evaluation_uri, found.register_when, found.passed),
     )
 
 

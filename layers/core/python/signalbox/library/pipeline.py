@@ -1,8 +1,8 @@
 """The pipeline as SageMaker's own JSON: features → train → evaluate → register on pass. Pure; no SDK.
 
 The features step runs without a GPU and freezes the data set; training reads that. The evaluation judges the model again, on
-another machine, from the files it was told to have been made from; its verdict.json decides whether the last step, a call of
-register_model, is made. A model that does not pass ends the execution as failed, with the reason in the step.
+another machine, from the files it was told to have been made from; its verdict.json decides the condition. register_model is
+called on both sides of it and told which: a model that does not pass is recorded as refused, and the execution ends as failed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from signalbox.library.judgements import EVALUATION_FILE, VERDICT_FILE
 from signalbox.library.metrics import metric_definitions
 from signalbox.library.parameters import Purpose, RegisterWhen, Registration, TrainParameters
 from signalbox.library.plan import TrainingPlan
@@ -25,10 +26,10 @@ from signalbox.library.training_jobs import (
 
 VERSION: Final = "2020-12-01"
 PROCESSING: Final = "/opt/ml/processing"
-EVALUATION_FILE: Final = "evaluation.json"
-VERDICT_FILE: Final = "verdict.json"
 FEATURES_PROGRAM: Final = "features.py"
 EVALUATE_PROGRAM: Final = "evaluate.py"
+REGISTER_STEP: Final = "Register"
+REFUSE_STEP: Final = "RecordRefused"
 _STRINGS: Final = ("Config", "Start", "End", "Seed")  # an empty one is not given
 
 
@@ -98,10 +99,11 @@ def _evaluate(plan: TrainingPlan) -> Request:
     return {"Name": "Evaluate", "Type": "Processing", "Arguments": step, "PropertyFiles": [found]}
 
 
-def _decide(plan: TrainingPlan) -> Request:
-    registers = {"Std:JsonGet": {"PropertyFile": _get("Steps.Evaluate.PropertyFiles.Verdict"), "Path": "registers"}}
-    register = {
-        "Name": "Register",
+def _record(plan: TrainingPlan, name: str, *, passed: bool) -> Request:
+    """Return the call of register_model on one side of the condition."""
+    evaluation = _get("Steps.Evaluate.ProcessingOutputConfig.Outputs['result'].S3Output.S3Uri")
+    return {
+        "Name": name,
         "Type": "Lambda",
         "FunctionArn": plan.register_function_arn,
         "Arguments": {
@@ -110,19 +112,24 @@ def _decide(plan: TrainingPlan) -> Request:
             "finished_at": _get("Execution.StartDateTime"),
             "artifact_uri": _get("Steps.Train.ModelArtifacts.S3ModelArtifacts"),
             "evaluation": _get("Steps.Evaluate.ProcessingJobName"),
-            "evaluation_uri": _join(
-                _get("Steps.Evaluate.ProcessingOutputConfig.Outputs['result'].S3Output.S3Uri"), EVALUATION_FILE
-            ),
+            "evaluation_uri": _join(evaluation, EVALUATION_FILE),
+            "register_when": _get("Parameters.RegisterWhen"),
+            "passed": passed,
         },
         "OutputParameters": [{"OutputName": "version", "OutputType": "String"}, {"OutputName": "state", "OutputType": "String"}],
     }
-    told = "The model did not pass its evaluation and is not registered; its report is the output of the step Evaluate."
-    refuse = {"Name": "NotRegistered", "Type": "Fail", "Arguments": {"ErrorMessage": told}}
+
+
+def _decide(plan: TrainingPlan) -> Request:
+    registers = {"Std:JsonGet": {"PropertyFile": _get("Steps.Evaluate.PropertyFiles.Verdict"), "Path": "registers"}}
+    told = "The model did not pass its evaluation: the library has it as refused, with the reasons; it cannot be deployed."
+    end = {"Name": "NotRegistered", "Type": "Fail", "DependsOn": [REFUSE_STEP], "Arguments": {"ErrorMessage": told}}
+    register, refuse = _record(plan, REGISTER_STEP, passed=True), _record(plan, REFUSE_STEP, passed=False)
     condition = {"Type": "Equals", "LeftValue": registers, "RightValue": True}
     return {
         "Name": "RegisterOnPass",
         "Type": "Condition",
-        "Arguments": {"Conditions": [condition], "IfSteps": [register], "ElseSteps": [refuse]},
+        "Arguments": {"Conditions": [condition], "IfSteps": [register], "ElseSteps": [refuse, end]},
     }
 
 

@@ -6,6 +6,7 @@ all of it; numbers of an entity have no gap and no double, whoever adds at the s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -22,6 +23,12 @@ class LibraryTransaction(Protocol):
 
     def version_of(self, entity: EntityKey, origin: str) -> VersionKey | None:
         """Return the version that came from `origin`."""
+
+    def bundles_of(self, entity: EntityKey) -> Sequence[tuple[VersionKey, str | None]]:
+        """Return the versions of an entity by number, each with the sha256 of its bundle where it has one."""
+
+    def version_judged_by(self, source: str) -> VersionKey | None:
+        """Return the version that has an evaluation of this source, a job's name."""
 
     def add_version(self, version: NewVersion) -> VersionKey:
         """Add a version with the next number, its entity too when it is new. The caller holds the entity's lock."""

@@ -1,5 +1,9 @@
 """A finished training job becomes a version of its model: a candidate, or refused or failed with the reason.
 
+In a pipeline, a model that did not pass its evaluation is refused: the version has the evaluation, its lineage and the sha256
+of the bundle, and no bundle that could be deployed. The pipeline says whether its condition passed and this module looks at the
+evaluation's gates again: only both together make a candidate.
+
 The model is verified as serving would (`load_bundle`), its archive kept under a key made of its content, and version,
 evaluation, lineage and event are committed together. The origin is the job's name, so a redelivered event changes nothing.
 What S3 or the ledger cannot do now is raised, and the delivery comes again; what is wrong with the model is recorded.
@@ -9,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -20,17 +23,26 @@ from signalbox.contracts import BUNDLES_PREFIX
 from signalbox.inference import BundleManifest, load_bundle
 from signalbox.inference.archive import pack_bundle
 from signalbox.inference.errors import BundleError, BundleManifestError
-from signalbox.inference.manifest import MANIFEST_FILE, PROMOTION_GATES, REPORT_FILE, Gate, Verdict
+from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE
 from signalbox.library.artifact import MAX_PACKED_BYTES, unpack_artifact
 from signalbox.library.entries import EntityKey, Evaluation, Kind, NewVersion, VersionKey, VersionState
 from signalbox.library.errors import ArtifactError
-from signalbox.library.events import ModelRegistered, TrainingFailed
+from signalbox.library.events import ModelNotQualified, ModelRegistered, TrainingFailed
+from signalbox.library.judgements import (
+    MAX_EVALUATION_BYTES,
+    needed_gates,
+    period_of,
+    plain,
+    read_evaluation,
+    read_object,
+    registers,
+    shortfalls,
+)
+from signalbox.library.parameters import RegisterWhen
 from signalbox.library.ports import ArtifactStore, Library, LibraryTransaction
 
 TRAINING: Final = "training"  # source of the evaluation that a bundle brings along
 CANDLES: Final = "candles"  # the data set's entity
-MAX_REASON: Final = 1_000
-MAX_EVALUATION_BYTES: Final = 8 * 1024 * 1024
 
 
 class JobOutcome(StrEnum):
@@ -60,6 +72,8 @@ class JobEvaluation:
 
     source: str
     uri: str  # of evaluation.json
+    when: RegisterWhen
+    passed: bool  # what the pipeline's condition said
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +84,12 @@ class Registered:
     state: VersionState | None  # None when it was known
     new: bool
     reason: str | None = None
+    qualified: bool = True  # False when the model verified and its evaluation did not pass
 
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A bundle that may be used."""
+    """A bundle that verified."""
 
     manifest: BundleManifest
     manifest_text: str
@@ -82,6 +97,7 @@ class _Model:
     sha256: str
     report: dict[str, Any]
     further: Evaluation | None
+    shortfall: str | None  # why a pipeline does not want it registered
 
     @property
     def key(self) -> str:
@@ -101,14 +117,15 @@ def register(job: FinishedJob, *, artifacts: ArtifactStore, library: Library, wo
     if known is not None:
         return Registered(known, None, new=False)
     if job.outcome is not JobOutcome.COMPLETED:
-        reason = (job.reason or f"the job was {job.outcome.value.lower()} without a reason")[:MAX_REASON]
+        reason = plain((job.reason or "").strip() or f"the job was {job.outcome.value.lower()} without a reason")
         return _record_failure(library, job, VersionState.FAILED, reason)
     try:
         model = _verified(job, artifacts, workspace)
     except (ArtifactError, BundleError) as error:
-        return _record_failure(library, job, VersionState.REFUSED, f"{type(error).__name__}: {error}"[:MAX_REASON])
-    artifacts.keep_bundle(model.key, model.archive)
-    return _record_candidate(library, job, model)
+        return _record_failure(library, job, VersionState.REFUSED, plain(f"{type(error).__name__}: {error}"))
+    if model.shortfall is None:
+        artifacts.keep_bundle(model.key, model.archive)
+    return _record_model(library, job, model)
 
 
 def _verified(job: FinishedJob, artifacts: ArtifactStore, workspace: Path) -> _Model:
@@ -117,44 +134,41 @@ def _verified(job: FinishedJob, artifacts: ArtifactStore, workspace: Path) -> _M
     if manifest.name != job.model:
         raise BundleManifestError(f"expected a bundle of {job.model}, as the job was asked for, was {manifest.name}")
     archive = pack_bundle(folder)
+    sha256 = hashlib.sha256(archive).hexdigest()
+    further = _further(job, sha256, artifacts)
     return _Model(
         manifest=manifest,
         manifest_text=(folder / MANIFEST_FILE).read_text(encoding="utf-8"),
         archive=archive,
-        sha256=hashlib.sha256(archive).hexdigest(),
-        report=_json_object((folder / REPORT_FILE).read_bytes(), REPORT_FILE),
-        further=_further(job, manifest, artifacts),
+        sha256=sha256,
+        report=read_object((folder / REPORT_FILE).read_bytes(), REPORT_FILE),
+        further=further,
+        shortfall=_shortfall(job, further),
     )
 
 
-def _further(job: FinishedJob, manifest: BundleManifest, artifacts: ArtifactStore) -> Evaluation | None:
+def _further(job: FinishedJob, sha256: str, artifacts: ArtifactStore) -> Evaluation | None:
     if job.evaluation is None:
         return None
-    told = _json_object(artifacts.fetch(job.evaluation.uri, at_most=MAX_EVALUATION_BYTES), job.evaluation.uri)
-    if told.get("name") != manifest.name:
-        raise ArtifactError(f"{job.evaluation.uri}: expected an evaluation of {manifest.name}, was of {told.get('name')}")
-    try:
-        gates = {Gate(name): Verdict(found["verdict"]) for name, found in told["gates"].items()}
-        return Evaluation(
-            source=job.evaluation.source,
-            evaluated_at=job.finished_at,
-            qualifies=bool(told["qualifies"]),
-            headline=str(told["headline"]),
-            gates=gates,
-            report=json.dumps(told),
+    uri = job.evaluation.uri
+    content = artifacts.fetch(uri, at_most=MAX_EVALUATION_BYTES)
+    told = read_evaluation(content, uri, source=job.evaluation.source, at=job.finished_at)
+    if (told.model, told.bundle_sha256) != (job.model, sha256):
+        raise ArtifactError(
+            f"{uri}: expected an evaluation of {job.model} with sha256 {sha256}, was of {told.model} with {told.bundle_sha256}"
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{job.evaluation.uri}: expected the gates of an evaluation: {error}") from error
+    return told.evaluation
 
 
-def _json_object(content: bytes, name: str) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-    except ValueError as error:
-        raise ArtifactError(f"{name}: expected JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ArtifactError(f"{name}: expected an object, was {type(found).__name__}")
-    return found
+def _shortfall(job: FinishedJob, further: Evaluation | None) -> str | None:
+    if job.evaluation is None or further is None:
+        return None
+    when = job.evaluation.when
+    if job.evaluation.passed and registers(further.gates, when):
+        return None
+    missing = shortfalls(further.gates, json.loads(further.report), needed_gates(when))
+    why = "; ".join(missing) or "the pipeline's condition did not pass, whatever the gates say"
+    return plain(f"did not qualify for registration ({when.value}): {why}")
 
 
 def _record_failure(library: Library, job: FinishedJob, state: VersionState, reason: str) -> Registered:
@@ -171,14 +185,17 @@ def _record_failure(library: Library, job: FinishedJob, state: VersionState, rea
     return Registered(version, state, new=True, reason=reason)
 
 
-def _record_candidate(library: Library, job: FinishedJob, model: _Model) -> Registered:
+def _record_model(library: Library, job: FinishedJob, model: _Model) -> Registered:
     entity, manifest = EntityKey(Kind.MODEL, job.model), model.manifest
-    candidate = NewVersion(
+    wanted = model.shortfall is None
+    state = VersionState.CANDIDATE if wanted else VersionState.REFUSED
+    version_facts = NewVersion(
         entity,
         job.name,
-        VersionState.CANDIDATE,
+        state,
         job.finished_at,
-        bundle_key=model.key,
+        reason=model.shortfall,
+        bundle_key=model.key if wanted else None,
         sha256=model.sha256,
         manifest=model.manifest_text,
     )
@@ -186,21 +203,26 @@ def _record_candidate(library: Library, job: FinishedJob, model: _Model) -> Regi
         source=TRAINING,
         evaluated_at=manifest.created_at,
         qualifies=manifest.passes_promotion,
-        headline=str(model.report.get("headline", "")),
+        headline=_headline(model),
         gates=manifest.gates,
-        report=json.dumps(model.report),
+        report=json.dumps(model.report, allow_nan=False),
+        period=period_of(model.report),
     )
     with library.transaction() as tx:
         if (known := _known(tx, entity, job.name)) is not None:
             return Registered(known, None, new=False)
-        version = tx.add_version(candidate)
+        version = tx.add_version(version_facts)
         tx.add_evaluation(version, own)
         if model.further is not None:
             tx.add_evaluation(version, model.further)
         for needed, origin in _lineage(manifest):
             tx.add_dependency(version, _recorded(tx, needed, origin, job.finished_at))
         tx.add_event(_announcement(job, version, model), job.finished_at)
-    return Registered(version, VersionState.CANDIDATE, new=True)
+    return Registered(version, state, new=True, reason=model.shortfall, qualified=wanted)
+
+
+def _headline(model: _Model) -> str:
+    return plain(str(model.report.get("headline", "")))
 
 
 def _known(tx: LibraryTransaction, entity: EntityKey, origin: str) -> VersionKey | None:
@@ -233,33 +255,28 @@ def _recorded(tx: LibraryTransaction, entity: EntityKey, origin: str, at: dateti
     return known or tx.add_version(NewVersion(entity, origin, VersionState.RECORDED, at))
 
 
-def _announcement(job: FinishedJob, version: VersionKey, model: _Model) -> ModelRegistered:
+def _announcement(job: FinishedJob, version: VersionKey, model: _Model) -> ModelRegistered | ModelNotQualified:
     last = model.further
+    missing = shortfalls(model.manifest.gates, model.report)
+    if job.evaluation is not None and last is not None and model.shortfall is not None:
+        found = shortfalls(last.gates, json.loads(last.report), needed_gates(job.evaluation.when))
+        return ModelNotQualified(
+            model=job.model,
+            version=version.number,
+            job=job.name,
+            evaluation=last.source,
+            at=job.finished_at,
+            headline=last.headline,
+            shortfalls=found or (model.shortfall,),
+        )
     return ModelRegistered(
         model=job.model,
         version=version.number,
         job=job.name,
         at=job.finished_at,
         qualifies=model.manifest.passes_promotion if last is None else last.qualifies and model.manifest.passes_promotion,
-        headline=str(model.report.get("headline", "")) if last is None else last.headline,
-        shortfalls=tuple(_shortfalls(model.manifest.gates, model.report))
-        + (() if last is None else tuple(f"{last.source}: {text}" for text in _shortfalls(last.gates, json.loads(last.report)))),
+        headline=_headline(model) if last is None else last.headline,
+        shortfalls=missing
+        + (() if last is None else tuple(f"{last.source}: {text}" for text in shortfalls(last.gates, json.loads(last.report)))),
         bundle_key=model.key,
     )
-
-
-def _shortfalls(gates: Mapping[Gate, Verdict], report: Mapping[str, Any]) -> list[str]:
-    """Return a line for each gate of promotion that did not pass, with what the report found."""
-    lines = []
-    for gate in PROMOTION_GATES:
-        verdict = gates.get(gate, Verdict.NOT_EVALUATED)
-        if verdict is not Verdict.PASS:
-            found = _found(report, gate)
-            lines.append(f"{gate.value} {verdict.value}: {found}" if found else f"{gate.value} {verdict.value}")
-    return lines
-
-
-def _found(report: Mapping[str, Any], gate: Gate) -> str:
-    told = report.get("gates")
-    result = told.get(gate.value) if isinstance(told, dict) else None
-    return str(result.get("found", "")) if isinstance(result, dict) else ""

@@ -15,7 +15,7 @@ from typing import Final
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.events import Event
-from signalbox.library.entries import EntityKey, Evaluation, NewVersion, VersionKey
+from signalbox.library.entries import EntityKey, Evaluation, Kind, NewVersion, VersionKey
 
 _INSERT_VERSION: Final = """
 INSERT INTO versions (kind, name, number, origin, state, created_at, reason, bundle_key, sha256, manifest)
@@ -55,6 +55,18 @@ class PostgresLibraryTransaction:
         ).fetchone()
         return None if found is None else VersionKey(entity, found[0])
 
+    def bundles_of(self, entity: EntityKey) -> list[tuple[VersionKey, str | None]]:
+        found = self._connection.execute(
+            "SELECT number, sha256 FROM versions WHERE kind = %s AND name = %s ORDER BY number", (entity.kind.value, entity.name)
+        )
+        return [(VersionKey(entity, number), sha256) for number, sha256 in found]
+
+    def version_judged_by(self, source: str) -> VersionKey | None:
+        found = self._connection.execute(
+            "SELECT kind, name, number FROM evaluations WHERE source = %s ORDER BY 1, 2, 3 LIMIT 1", (source,)
+        ).fetchone()
+        return None if found is None else VersionKey(EntityKey(Kind(found[0]), found[1]), found[2])
+
     def add_version(self, version: NewVersion) -> VersionKey:
         kind, name = version.entity.kind.value, version.entity.name
         self._connection.execute(
@@ -84,10 +96,12 @@ class PostgresLibraryTransaction:
             evaluation.headline,
             json.dumps({gate.value: verdict.value for gate, verdict in evaluation.gates.items()}),
             evaluation.report,
+            *((None, None) if evaluation.period is None else (evaluation.period.start, evaluation.period.end)),
         )
         cursor = self._connection.execute(
-            "INSERT INTO evaluations (kind, name, number, source, evaluated_at, qualifies, headline, gates, report)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            "INSERT INTO evaluations"
+            " (kind, name, number, source, evaluated_at, qualifies, headline, gates, report, period_start, period_end)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             row,
         )
         return cursor.rowcount == 1

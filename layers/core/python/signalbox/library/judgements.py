@@ -1,0 +1,144 @@
+"""What an evaluation says, read as untrusted as the model it is about: evaluation.json, and what a report says of gates.
+
+An evaluation names the bundle that was judged by the sha256 of its archive (`pack_bundle`), because a name has many versions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, NoReturn
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, ValidationError
+
+from signalbox.inference.manifest import PROMOTION_GATES, Gate, Sha256, Verdict
+from signalbox.library.entries import Evaluation, Period
+from signalbox.library.errors import ArtifactError
+from signalbox.library.parameters import MODEL_NAME_PATTERN, RegisterWhen
+
+EVALUATION_FILE: Final = "evaluation.json"
+VERDICT_FILE: Final = "verdict.json"
+MAX_EVALUATION_BYTES: Final = 8 * 1024 * 1024
+MAX_TEXT: Final = 1_000  # characters of a reason or a headline
+_MAX_FOUND: Final = 300  # of what a gate found, in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One evaluation.json."""
+
+    model: str
+    bundle_sha256: str
+    period: Period
+    evaluation: Evaluation
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Gate(_Told):
+    verdict: Verdict
+
+
+class _Period(_Told):
+    start: AwareDatetime
+    end: AwareDatetime
+
+
+class _EvaluationFile(_Told):
+    name: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)]
+    bundle_sha256: Sha256
+    qualifies: StrictBool
+    headline: str
+    gates: dict[Gate, _Gate]
+    period: _Period
+
+
+def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> Judgement:
+    """Return what an evaluation.json says. Raises ArtifactError naming each part that is wrong.
+
+    name: what the error calls the file. source, at: of the evaluation in the library.
+    """
+    told = read_object(content, name)
+    try:
+        found = _EvaluationFile.model_validate(told)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'evaluation'}: {e['msg']}" for e in error.errors()[:5])
+        raise ArtifactError(f"{name}: {wrong}") from error
+    gates = {gate: one.verdict for gate, one in found.gates.items()}
+    if found.qualifies != registers(gates, RegisterWhen.PROMOTION):
+        raise ArtifactError(f"{name}: expected qualifies to be true exactly when {', '.join(PROMOTION_GATES)} pass")
+    if found.period.start >= found.period.end:
+        raise ArtifactError(f"{name}: expected a period that ends after its start")
+    period = Period(found.period.start, found.period.end)
+    evaluation = Evaluation(
+        source=source,
+        evaluated_at=at,
+        qualifies=found.qualifies,
+        headline=plain(found.headline),
+        gates=gates,
+        report=json.dumps(told, allow_nan=False),
+        period=period,
+    )
+    return Judgement(found.name, found.bundle_sha256, period, evaluation)
+
+
+def read_object(content: bytes, name: str) -> dict[str, Any]:
+    """Return a JSON object that the ledger takes: no NaN, no infinity, nested no deeper than is read. Raises ArtifactError."""
+    try:
+        found = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{name}: expected JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ArtifactError(f"{name}: expected an object, was {type(found).__name__}")
+    return found
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"expected finite numbers, was {text}")
+
+
+def period_of(report: Mapping[str, Any]) -> Period | None:
+    """Return the period of a report, or None for one that tells none."""
+    try:
+        found = _Period.model_validate(report.get("period"))
+    except ValidationError:
+        return None
+    return Period(found.start, found.end) if found.start < found.end else None
+
+
+def plain(text: str, limit: int = MAX_TEXT) -> str:
+    """Return a text that the ledger and a message can hold: no NUL, no half of a surrogate pair, at most `limit` long."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "?")[:limit]
+
+
+def registers(gates: Mapping[Gate, Verdict], when: RegisterWhen) -> bool:
+    """Return whether an evaluation is reason enough to register the model."""
+    return all(gates.get(gate) is Verdict.PASS for gate in needed_gates(when))
+
+
+def needed_gates(when: RegisterWhen) -> tuple[Gate, ...]:
+    """Return the gates that must pass."""
+    return PROMOTION_GATES if when is RegisterWhen.PROMOTION else (Gate.G0,)
+
+
+def shortfalls(
+    gates: Mapping[Gate, Verdict], report: Mapping[str, Any], needed: tuple[Gate, ...] = PROMOTION_GATES
+) -> tuple[str, ...]:
+    """Return a line for each needed gate that did not pass, with what the report found."""
+    lines = []
+    for gate in needed:
+        verdict = gates.get(gate, Verdict.NOT_EVALUATED)
+        if verdict is not Verdict.PASS:
+            found = _found(report, gate)
+            lines.append(f"{gate.value} {verdict.value}: {found}" if found else f"{gate.value} {verdict.value}")
+    return tuple(lines)
+
+
+def _found(report: Mapping[str, Any], gate: Gate) -> str:
+    told = report.get("gates")
+    result = told.get(gate.value) if isinstance(told, dict) else None
+    return plain(str(result.get("found", "")), _MAX_FOUND) if isinstance(result, dict) else ""
