@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +10,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import each_in_its_group, failure_told, wait_seconds
+from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, wait_seconds
 from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, is_envelope
 from signalbox.bootstrap.execute_orders import ExecuteOrders, compose
 from signalbox.contracts import Metric
-from signalbox.events import BusEvent, parse_event
+from signalbox.events import BusEvent
 from signalbox.orders.events import OrderRejected, OrderSubmitted, OrderUnconfirmed
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewRequested
 from signalbox.orders.venue_port import ExecutionError, VenueBusyError
@@ -65,8 +64,7 @@ def make_handler(app: ExecuteOrders) -> Callable[[dict[str, Any], LambdaContext]
         if is_envelope(record.body):
             _count("report_passed_on", app.pass_on(record.body))
             return
-        envelope = json.loads(record.body)
-        request = parse_event(envelope["detail-type"], envelope["detail"])
+        request = event_in(record)
         if not isinstance(request, (ExecutionRequested, VenueViewRequested)):
             raise UnexpectedEventError(f"expected a request to a venue, was {request.type}")
         _count("request_carried_out", app.carry_out(request), request=request.event_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +12,10 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave
-from signalbox.adapters.aws.batches import each_alone, failure_told
+from signalbox.adapters.aws.batches import each_alone, event_in, failure_told
 from signalbox.bootstrap.generate_signals import GenerateSignals, compose
 from signalbox.contracts import Metric
-from signalbox.events import CandlesClosed, parse_event
+from signalbox.events import CandlesClosed
 from signalbox.signals.cycle import CycleOutcome
 
 logger = Logger()
@@ -46,10 +45,9 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
             handle(record)
 
     def handle(record: SQSRecord) -> None:
-        envelope = json.loads(record.body)
-        event = parse_event(envelope["detail-type"], envelope["detail"])
+        event = event_in(record)
         if not isinstance(event, CandlesClosed):
-            raise TypeError(f"expected CandlesClosed, was {envelope['detail-type']}")
+            raise TypeError(f"expected CandlesClosed, was {event.type}")
         started = time.perf_counter()
         outcome, choice = app.decide(event)
         if choice.problem is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +10,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import each_in_its_group, failure_told, wait_seconds
+from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, wait_seconds
 from signalbox.bootstrap.send_alerts import SendAlerts, compose
 from signalbox.chat.messenger import MessengerBusyError, MessengerError
 from signalbox.contracts import Metric
-from signalbox.events import parse_event
 
 logger = Logger()
 metrics = Metrics()
@@ -31,8 +29,7 @@ def make_handler(app: SendAlerts) -> Callable[[dict[str, Any], LambdaContext], A
             handle(record)
 
     def handle(record: SQSRecord) -> None:
-        envelope = json.loads(record.body)
-        event = parse_event(envelope["detail-type"], envelope["detail"])
+        event = event_in(record)
         try:
             report = app.deliver(event)
         except MessengerError as error:

@@ -54,8 +54,9 @@ class Journal:
         self._write({"did": "forget", "account": account, "id": client_order_id})
 
     def accept(self, account: str, client_order_id: str, order: VenueOrder) -> None:
-        viewed = ViewedOrder(**{name: getattr(order, name) for name in ViewedOrder.model_fields})
-        self._write({"did": "accept", "account": account, "id": client_order_id, "order": viewed.model_dump(mode="json")})
+        self._write(
+            {"did": "accept", "account": account, "id": client_order_id, "order": ViewedOrder.of(order).model_dump(mode="json")}
+        )
 
     def read(self, account: str, client_order_id: str) -> SendRecord | None:
         return self._sends.get((account, client_order_id))
@@ -112,7 +113,7 @@ class Journal:
                 self._sends.pop((fact["account"], fact["id"]), None)
             case "accept":
                 key = (fact["account"], fact["id"])
-                order = VenueOrder(**ViewedOrder.model_validate(fact["order"]).model_dump())
+                order = ViewedOrder.model_validate(fact["order"]).as_order()
                 self._sends[key] = replace(self._sends[key], accepted=order)
             case "handle":
                 self.command_sequence = max(self.command_sequence, int(fact["sequence"]))

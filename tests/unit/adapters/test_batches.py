@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from signalbox.adapters.aws.after_commit import publish_or_leave
-from signalbox.adapters.aws.batches import RecordHandler, each_alone, each_in_its_group, failure_told, visible_again, wait_seconds
+from signalbox.adapters.aws.batches import (
+    RecordHandler,
+    each_alone,
+    each_in_its_group,
+    event_in,
+    failure_told,
+    visible_again,
+    wait_seconds,
+)
+from signalbox.events import MarketDataStale
+from tests.builders import BTC, NOON
 from tests.fakes.lambda_context import FakeLambdaContext
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -139,3 +149,15 @@ def test_an_outbox_that_was_not_published_is_told_and_is_no_failure(told: tuple[
     metrics.flush_metrics()
     (line,) = lines(text)
     assert (line["message"], line["level"], capsys.readouterr().out) == ("outbox_not_published", "ERROR", "")
+
+
+def test_the_event_of_a_rule_of_the_bus_is_in_the_message() -> None:
+    said = MarketDataStale(symbol=BTC, since=NOON, reason="STALE_DATA", newest_close=None)
+    body = json.dumps({"source": "signalbox", "detail-type": said.type, "detail": said.to_detail()})
+    assert event_in(SQSRecord(message(body))) == said
+
+
+@pytest.mark.parametrize("body", ["{", "{}", json.dumps({"detail-type": "Unknown", "detail": {}})])
+def test_a_message_that_is_no_event_is_an_error(body: str) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        event_in(SQSRecord(message(body)))

@@ -96,8 +96,8 @@ def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReport
         account=request.account,
         requested_at=request.at,
         asked_at=view.asked_at,
-        orders=tuple(_viewed_order(order) for order in view.orders),
-        trades=tuple(_viewed_trade(trade) for trade in view.trades),
+        orders=tuple(ViewedOrder.of(order) for order in view.orders),
+        trades=tuple(ViewedTrade.of(trade) for trade in view.trades),
         positions={symbol: amount for symbol, amount in view.positions.items() if amount},
     )
 
@@ -248,28 +248,10 @@ def _request_id(request: ExecutionRequested) -> str:
 
 
 def _fill(request: ExecutionRequested, trade: VenueTrade) -> OrderFilled:
-    return OrderFilled(
-        client_order_id=request.client_order_id,
-        at=trade.executed_at,
-        account=request.account,
-        symbol=trade.symbol,
-        trade_id=trade.trade_id,
-        quantity=trade.quantity,
-        price=trade.price,
-        fee=trade.fee,
-        liquidity=trade.liquidity,
-    )
+    return trade.fill_of(request.client_order_id, request.account)
 
 
 def _report(request: ExecutionRequested, events: list[OrderEvent], at: datetime) -> ExecutionReported:
     return ExecutionReported(
         account=request.account, client_order_id=request.client_order_id, reported_at=at, events=tuple(events)
     )
-
-
-def _viewed_order(order: VenueOrder) -> ViewedOrder:
-    return ViewedOrder(**{name: getattr(order, name) for name in ViewedOrder.model_fields})
-
-
-def _viewed_trade(trade: VenueTrade) -> ViewedTrade:
-    return ViewedTrade(**{name: getattr(trade, name) for name in ViewedTrade.model_fields})

@@ -20,7 +20,7 @@ from signalbox.exact import ZERO, Amount, PositiveAmount
 from signalbox.frozen import Frozen
 from signalbox.orders.events import Liquidity, OrderEvent, OrderKey, Text
 from signalbox.orders.terms import OrderTerms, Side
-from signalbox.orders.venue_view import VenueStatus
+from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade
 
 AccountName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 AnyOrderEvent = Annotated[OrderEvent, Field(discriminator="kind")]
@@ -113,6 +113,15 @@ class ViewedOrder(Frozen):
     limit_price: PositiveAmount | None = None
     stop_price: PositiveAmount | None = None
 
+    @classmethod
+    def of(cls, order: VenueOrder) -> Self:
+        """Return an order as it travels. Raises pydantic.ValidationError."""
+        return cls(**{name: getattr(order, name) for name in cls.model_fields})
+
+    def as_order(self) -> VenueOrder:
+        """Return the order."""
+        return VenueOrder(**self.model_dump())
+
 
 class ViewedTrade(Frozen):
     """`orders.venue_view.VenueTrade` on the wire."""
@@ -126,6 +135,15 @@ class ViewedTrade(Frozen):
     executed_at: AwareDatetime
     fee: Amount = ZERO
     liquidity: Liquidity = Liquidity.UNKNOWN
+
+    @classmethod
+    def of(cls, trade: VenueTrade) -> Self:
+        """Return a trade as it travels. Raises pydantic.ValidationError."""
+        return cls(**{name: getattr(trade, name) for name in cls.model_fields})
+
+    def as_trade(self) -> VenueTrade:
+        """Return the trade."""
+        return VenueTrade(**self.model_dump())
 
 
 class VenueViewReported(BusEvent):

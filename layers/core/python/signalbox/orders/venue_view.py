@@ -54,10 +54,14 @@ class VenueTrade:
 
     def as_fill(self, order: Order) -> OrderFilled:
         """Return the event this trade is for its order."""
+        return self.fill_of(order.client_order_id, order.terms.account)
+
+    def fill_of(self, client_order_id: str, account: str) -> OrderFilled:
+        """Return the event this trade is for the order of that id."""
         return OrderFilled(
-            client_order_id=order.client_order_id,
+            client_order_id=client_order_id,
             at=self.executed_at,
-            account=order.terms.account,
+            account=account,
             symbol=self.symbol,
             trade_id=self.trade_id,
             quantity=self.quantity,

@@ -21,7 +21,7 @@ from signalbox.orders.order import Order
 from signalbox.orders.reconciliation import CancelStray, Record, Stop, reconcile
 from signalbox.orders.terms import Leg, OrderTerms, OrderType
 from signalbox.orders.transitions import OrderState
-from signalbox.orders.venue_view import LocalView, VenueOrder, VenueTrade, VenueView
+from signalbox.orders.venue_view import LocalView, VenueView
 from signalbox.portfolio.entries import Entry
 from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.risk.assess import assess
@@ -450,8 +450,8 @@ def compare(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = ()
 def _view(viewed: VenueViewReported) -> VenueView:
     return VenueView(
         asked_at=viewed.asked_at,
-        orders=tuple(VenueOrder(**order.model_dump()) for order in viewed.orders),
-        trades=tuple(VenueTrade(**trade.model_dump()) for trade in viewed.trades),
+        orders=tuple(order.as_order() for order in viewed.orders),
+        trades=tuple(trade.as_trade() for trade in viewed.trades),
         positions=viewed.positions,
     )
 

@@ -5,6 +5,7 @@ A batch never fails as a whole: what succeeded is done, and the answer names wha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,6 +16,8 @@ from aws_lambda_powertools.utilities.batch import (
     SqsFifoPartialProcessor,
     process_partial_response,
 )
+
+from signalbox.events import BusEvent, parse_event
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -41,6 +44,12 @@ def each_in_its_group(event: dict[str, Any], handle: RecordHandler, context: Lam
     processor = SqsFifoPartialProcessor(skip_group_on_error=True)
     processor.raise_on_entire_batch_failure = False
     return process_partial_response(event, handle, processor, context)
+
+
+def event_in(record: SQSRecord) -> BusEvent:
+    """Return the event that a rule of the bus put into the queue. Raises ValueError, KeyError, pydantic.ValidationError."""
+    envelope = json.loads(record.body)
+    return parse_event(envelope["detail-type"], envelope["detail"])
 
 
 @contextmanager

@@ -44,13 +44,12 @@ class DynamoSendLog:
         self._client.delete_item(TableName=self._table, Key=_key(account, client_order_id))
 
     def accept(self, account: str, client_order_id: str, order: VenueOrder) -> None:
-        viewed = ViewedOrder(**{name: getattr(order, name) for name in ViewedOrder.model_fields})
         self._client.update_item(
             TableName=self._table,
             Key=_key(account, client_order_id),
             UpdateExpression="SET accepted = :order",
             ConditionExpression="attribute_exists(id)",
-            ExpressionAttributeValues={":order": {"S": viewed.model_dump_json()}},
+            ExpressionAttributeValues={":order": {"S": ViewedOrder.of(order).model_dump_json()}},
         )
 
     def read(self, account: str, client_order_id: str) -> SendRecord | None:
@@ -59,7 +58,7 @@ class DynamoSendLog:
         if item is None:
             return None
         accepted = item.get("accepted")
-        order = None if accepted is None else VenueOrder(**ViewedOrder.model_validate_json(accepted["S"]).model_dump())
+        order = None if accepted is None else ViewedOrder.model_validate_json(accepted["S"]).as_order()
         return SendRecord(datetime.fromisoformat(item["begun_at"]["S"]), order)
 
 

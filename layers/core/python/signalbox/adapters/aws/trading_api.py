@@ -73,6 +73,9 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
         report((handled,))
         return handled
 
+    def about(kind: str, account: str) -> Response[str]:
+        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": kind, "account": account}).desk))
+
     @api.post("/orders")
     def submit() -> Response[str]:
         body = _body(api)
@@ -92,23 +95,23 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
 
     @api.post("/accounts/<account>/halt")
     def halt(account: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "halt", "account": account}).desk))
+        return about("halt", account)
 
     @api.post("/accounts/<account>/resume")
     def resume(account: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "resume", "account": account}).desk))
+        return about("resume", account)
 
     @api.put("/accounts/<account>")
     def open_account(account: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "open", "account": account}).desk))
+        return about("open", account)
 
     @api.post("/accounts/<account>/confirm")
     def confirm(account: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "confirm", "account": account}).desk))
+        return about("confirm", account)
 
     @api.post("/accounts/<account>/lots")
     def lots(account: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": "lots", "account": account}).desk))
+        return about("lots", account)
 
     @api.get("/accounts")
     def listed() -> Response[str]:
@@ -126,12 +129,10 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
         return _answer(HTTPStatus.OK, account_view(room.look(_named(account), _now(api))))
 
     def invalid(error: ValidationError) -> Response[str]:
-        wrong = [{"at": ".".join(map(str, e["loc"][1:])) or "body", "what": e["msg"]} for e in error.errors()]
-        return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "INVALID", "wrong": wrong})
+        return _invalid([{"at": ".".join(map(str, e["loc"][1:])) or "body", "what": e["msg"]} for e in error.errors()])
 
     def misnamed(error: AccountNameError) -> Response[str]:
-        wrong = [{"at": "account", "what": str(error)}]
-        return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "INVALID", "wrong": wrong})
+        return _invalid([{"at": "account", "what": str(error)}])
 
     def refused(error: SignalboxError) -> Response[str]:
         status = next(status for kind, status in _STATUSES if isinstance(error, kind))
@@ -198,6 +199,10 @@ def _query(api: APIGatewayHttpResolver) -> dict[str, str]:
 def _ordered(handled: Handled) -> dict[str, Any]:
     found = None if handled.order is None else order_view(handled.order)
     return {"account": handled.account.account, "order": found}
+
+
+def _invalid(wrong: list[dict[str, str]]) -> Response[str]:
+    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "INVALID", "wrong": wrong})
 
 
 def _answer(status: HTTPStatus, body: Mapping[str, Any]) -> Response[str]:
