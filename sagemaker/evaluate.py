@@ -23,7 +23,7 @@ from signalbox.library.parameters import EvaluateParameters
 from training.command import run_evaluate
 from training.costs import cost_models
 from training.evaluate import EvaluateRequest
-from training.job import candles_folder, metric_lines
+from training.job import candles_folder, metric_lines, print_line
 
 
 def bundle_folder(channel: Path, scratch: Path) -> Path:
@@ -71,7 +71,7 @@ def evaluate(container: JobContainer) -> None:
     }
     (output / VERDICT_FILE).write_text(json.dumps(verdict, indent=1) + "\n", encoding="utf-8")
     for line in metric_lines(assessment):
-        print(line, flush=True)
+        print_line(line)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from signalbox.errors import SignalboxError
 from signalbox.inference.manifest import MANIFEST_FILE
 from signalbox.library.parameters import TrainParameters
 from training.command import run_train
-from training.job import candles_folder, config_path, metric_lines
+from training.job import LoggedTracking, candles_folder, config_path, metric_lines, print_line
 
 
 def require_empty(target: Path) -> None:
@@ -50,10 +50,11 @@ def train(container: JobContainer) -> None:
             families=None if parameters.families is None else parameters.families.split(","),
             checkpoints=container.checkpoints / "run",  # below the mount, which cannot be removed when the run is done
             tracking_uri=parameters.tracking_uri,
+            watched=LoggedTracking,
         )
         publish(bundle, container.model)
     for line in metric_lines(result.assessment):
-        print(line, flush=True)
+        print_line(line)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from training.evaluate import EvaluateRequest, EvaluateResult, evaluate_bundle
 from training.report_page import render_page
 from training.scoring import write_predictions
 from training.terminal import show_assessment, show_speeds, terminal_progress
-from training.tracking import tracking_at
+from training.tracking import Tracking, tracking_at
 from training.train import TrainRequest, TrainResult, train_bundle
 from training.writer import report_bytes
 
@@ -38,17 +38,20 @@ def run_train(
     checkpoints: Path | None = None,
     tracking: Path | None = None,
     tracking_uri: str | None = None,
+    watched: Callable[[Tracking], Tracking] | None = None,
 ) -> TrainResult:
     """Train a bundle on the candles of `data` and write it to `out`, with a progress bar and a closing table.
 
     folds, seed, families: instead of the configuration's. start, end: aware instants that bound the candles by open_time.
     as_json: the result as JSON on standard output, all else on standard error. created_at: the clock's time if not given.
     checkpoints: the folder of an interrupted run, beside `out` if not given. tracking, tracking_uri: where mlflow writes the
-    run down, a folder or an address; nowhere if neither is given. Raises SignalboxError with what to do about it.
+    run down, a folder or an address; nowhere if neither is given. watched: put around that diary, for whoever listens too.
+    Raises SignalboxError with what to do about it.
     """
     chosen = read_config(config, folds=folds, seed=seed, families=families)
     console = Console(stderr=as_json)
     began = time.monotonic()
+    diary = tracking_at(tracking, tracking_uri, lambda told: console.print(f"  {told}", highlight=False, style="yellow"))
     with terminal_progress(console) as progress:
         request = TrainRequest(
             data=data,
@@ -59,9 +62,7 @@ def run_train(
             start=start,
             end=end,
             checkpoints=checkpoints,
-            tracking=tracking_at(
-                tracking, tracking_uri, lambda told: console.print(f"  {told}", highlight=False, style="yellow")
-            ),
+            tracking=diary if watched is None else watched(diary),
         )
         result = train_bundle(request, progress)
     seconds = time.monotonic() - began

@@ -1,17 +1,19 @@
-"""What a job of the cloud needs around `run_train` and `run_evaluate`: its candles, its configuration, its figures."""
+"""What a job of the cloud needs around `run_train` and `run_evaluate`: its candles, its configuration, its figures, its log."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from signalbox.inference import Verdict
-from signalbox.library.metrics import JobMetric, metric_line
+from signalbox.library.metrics import JobMetric, epoch_line, metric_line
 from signalbox.market.lake import CANDLES
 from training.assessment import Assessment
 from training.config import QUICK
 from training.errors import ConfigError
+from training.tracking import Tracking
 
 
 def candles_folder(channel: Path, lake: Path) -> Path:
@@ -51,3 +53,32 @@ def metric_lines(assessment: Assessment) -> Iterator[str]:
     for metric, value in figures.items():
         if math.isfinite(value):
             yield metric_line(metric, value)
+
+
+def print_line(line: str) -> None:
+    """Print a line at once: a job's log is read while it runs, and what an interrupted one held back is lost."""
+    print(line, flush=True)
+
+
+class LoggedTracking:
+    """A diary that also prints a line an epoch, for the log and its metric definitions. The diary may be any other."""
+
+    def __init__(self, kept: Tracking, write: Callable[[str], None] = print_line) -> None:
+        self._kept, self._write = kept, write
+
+    def begin(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Open the diary."""
+        self._kept.begin(name, parameters)
+
+    def metrics(self, series: str, step: int, figures: Mapping[str, float]) -> None:
+        """Print the figures, then write them down: a diary whose server is slow holds back no line."""
+        self._write(epoch_line(series, step, figures))
+        self._kept.metrics(series, step, figures)
+
+    def artefacts(self, folder: Path) -> None:
+        """Keep the files of a folder."""
+        self._kept.artefacts(folder)
+
+    def end(self, *, finished: bool) -> None:
+        """Close the diary."""
+        self._kept.end(finished=finished)

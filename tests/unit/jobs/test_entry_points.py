@@ -9,6 +9,7 @@ import re
 import tarfile
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,12 +19,15 @@ from signalbox.bootstrap.settings import SettingsError
 from signalbox.bootstrap.training_container import MAX_FAILURE, failures_told, read_container
 from signalbox.inference import load_bundle, pack_bundle
 from signalbox.library.judgements import read_evaluation
-from signalbox.library.metrics import JobMetric, metric_definitions
+from signalbox.library.metrics import EpochFigure, JobMetric, metric_definitions, training_definitions
 from signalbox.market.candles import Candle, from_ms
 from signalbox.market.lake import VALUES, DayKey, SeriesKey
 from tests.unit.jobs.ml_layout import REPOSITORY, Layout
-from tests.unit.training.synthetic import DAY, walk, write_candles
+from tests.unit.training.synthetic import DAY, parts_of, walk, windows_with_a_signal, write_candles
 from training.candles import find_candle_files
+from training.job import LoggedTracking
+from training.members import Making
+from training.tracking import NoTracking
 
 PARAMETERS = {"purpose": "train", "model": "dir60-v31-small", "config": "quick", "seed": 3, "families": "xgboost"}
 TOOLS = {"sagemaker_program": "train.py", "sagemaker_submit_directory": "/opt/ml/input/data/code/sourcedir.tar.gz"}
@@ -84,6 +88,64 @@ def test_every_metric_definition_finds_its_figure_in_what_the_job_prints(
         JobMetric.GATES_PASSED: sum(gate["verdict"] == "pass" for gate in report["gates"].values()),
     }
     assert float(value) == pytest.approx(expected[JobMetric(definition["Name"])], abs=1e-6)
+
+
+def test_the_log_has_a_plain_line_for_each_fit_as_it_goes_on(trained: tuple[Layout, str]) -> None:
+    layout, printed = trained
+    assert not set("\r\x1b") & set(printed), "a log shows what redraws a bar as rubbish"
+    lines = [line for line in printed.splitlines() if line.startswith("[metric] whole/")]
+    members = json.loads((layout.root / "model" / "manifest.json").read_text())["members"]
+    assert len(lines) >= len(members) > 1
+    found = [one for one in training_definitions() if any(re.search(one["Regex"], line) for line in lines)]
+    assert {one["Name"] for one in found} == {f"xgboost-{n}:stopping_loss" for n in range(len(members))}
+    assert printed.index(lines[0]) < printed.index("[metric] issued:precision=")
+
+
+class Diary:
+    """Keeps what it is told, as mlflow would."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def begin(self, name: str, parameters: Any) -> None:
+        self.told.append(("begin", name, dict(parameters)))
+
+    def metrics(self, series: str, step: int, figures: Any) -> None:
+        self.told.append((series, step, dict(figures)))
+
+    def artefacts(self, folder: Path) -> None:
+        self.told.append(("artefacts", folder))
+
+    def end(self, *, finished: bool) -> None:
+        self.told.append(("end", finished))
+
+
+def test_the_log_hides_nothing_from_the_diary() -> None:
+    diary, lines = Diary(), list[str]()
+    logged = LoggedTracking(diary, lines.append)
+    logged.begin("run", {"seed": 1})
+    logged.metrics("whole/lstm-0", 0, {"train_loss": 0.7, "stopping_loss": float("nan")})
+    logged.artefacts(Path("x"))
+    logged.end(finished=True)
+    assert lines == ["[metric] whole/lstm-0 epoch=0; train_loss=0.700000;"]
+    assert [one[0] for one in diary.told] == ["begin", "whole/lstm-0", "artefacts", "end"]
+
+
+def test_each_epoch_of_a_network_is_a_point_of_its_curves() -> None:
+    pytest.importorskip("torch", reason="torch is not installed: make training")
+    from tests.unit.training.networks import tiny_lstm  # noqa: PLC0415 - after torch is known to be there
+    from training.neural.family import NeuralFamily, device_rows  # noqa: PLC0415 - as above
+
+    data, lines = windows_with_a_signal(300), list[str]()
+    train, stopping, _ = parts_of(data, 0.6, 0.8)
+    config = tiny_lstm()
+    watching = Making(seed=1, on_epoch=LoggedTracking(NoTracking(), lines.append).metrics)
+    NeuralFamily("lstm", config, device_rows(data.tensor)).fit(train, stopping, watching)
+    curves = {one["Name"]: re.findall(one["Regex"], "\n".join(lines)) for one in training_definitions()}
+    drawn = {name: len(values) for name, values in curves.items() if values}
+    assert set(drawn) == {f"lstm-0:{figure}" for figure in EpochFigure}
+    assert set(drawn.values()) == {len(lines)}
+    assert len(lines) > 1
 
 
 def test_without_the_containers_variables_the_layout_itself_is_read(candles: Path, tmp_path: Path) -> None:

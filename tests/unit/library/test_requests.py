@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -15,12 +16,23 @@ from hypothesis import strategies as st
 
 from signalbox.library.errors import TrainingPlanError
 from signalbox.library.job_events import job_of_pipeline
-from signalbox.library.metrics import JobMetric, metric_line, metric_pattern
+from signalbox.library.metrics import (
+    DRAWN,
+    MAX_DEFINITIONS,
+    EpochFigure,
+    JobMetric,
+    epoch_line,
+    metric_line,
+    metric_pattern,
+    training_definitions,
+)
 from signalbox.library.parameters import EvaluateParameters, FeaturesParameters, Registration, TrainParameters
 from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import read_plan
 from signalbox.library.training_jobs import evaluation_request, job_name, scheduled_parameters, training_request
 from tests.unit.library.plans import plan
+from training.config import read_config
+from training.job import config_path
 
 SUNDAY = datetime(2026, 11, 15, 2, 0, tzinfo=UTC)
 NAME = job_name("test", "train", SUNDAY)
@@ -124,6 +136,43 @@ def test_a_printed_figure_is_found_again(value: float, metric: JobMetric) -> Non
     assert float(found) == pytest.approx(value, abs=1e-6, rel=1e-9)
     others = [other for other in JobMetric if other is not metric]
     assert not any(re.search(metric_pattern(other), metric_line(metric, value)) for other in others)
+
+
+@given(
+    st.sampled_from([f"{family}-{n}" for family, (members, _) in DRAWN.items() for n in range(members)]),
+    st.integers(0, 500),
+    st.dictionaries(st.sampled_from(list(EpochFigure)), st.floats(-1e9, 1e9) | st.just(math.nan), min_size=1),
+)
+def test_an_epochs_figure_is_found_by_its_own_definition_and_by_no_other(
+    member: str, epoch: int, figures: dict[EpochFigure, float]
+) -> None:
+    line = f"2026-11-15T03:00:00 {epoch_line(f'whole/{member}', epoch, figures)} more"
+    found = {one["Name"]: hits for one in training_definitions() if (hits := re.findall(one["Regex"], line))}
+    drawn = DRAWN[member.rpartition("-")[0]][1]
+    assert {name: float(hits[0]) for name, hits in found.items()} == pytest.approx(
+        {f"{member}:{figure}": value for figure, value in figures.items() if math.isfinite(value) and figure in drawn}, abs=1e-6
+    )
+
+
+def test_a_folds_line_is_in_the_log_and_in_no_curve_of_the_run() -> None:
+    line = epoch_line("fold-0/lstm-0", 3, {"train_loss": 0.69, "stopping_loss": 0.69})
+    assert line == "[metric] fold-0/lstm-0 epoch=3; train_loss=0.690000; stopping_loss=0.690000;"
+    assert not [one["Name"] for one in training_definitions() if re.search(one["Regex"], line)]
+
+
+def test_the_definitions_are_as_many_and_as_long_as_sagemaker_takes() -> None:
+    names = [one["Name"] for one in training_definitions()]
+    assert len(set(names)) == len(names) <= MAX_DEFINITIONS
+    assert all(0 < len(one["Regex"]) <= 500 and len(one["Name"]) <= 255 for one in training_definitions())
+
+
+@pytest.mark.parametrize("name", ["quick", "full"])
+def test_every_network_of_a_shipped_configuration_has_its_curve(name: str) -> None:
+    config = read_config(config_path(name))
+    for family, (members, _) in DRAWN.items():
+        section = getattr(config, family)
+        assert section is not None
+        assert section.members <= members, f"{family}: more members than curves"
 
 
 class TestPipeline:

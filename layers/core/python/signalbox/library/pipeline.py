@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from signalbox.library.judgements import EVALUATION_FILE, VERDICT_FILE
-from signalbox.library.metrics import metric_definitions
 from signalbox.library.parameters import Purpose, RegisterWhen, Registration, TrainParameters
 from signalbox.library.plan import TrainingPlan
 from signalbox.library.training_jobs import (
@@ -81,7 +80,6 @@ def _train(plan: TrainingPlan) -> Request:
     frozen = Channel(CANDLES_CHANNEL, "").to_request()
     frozen["DataSource"]["S3DataSource"]["S3Uri"] = _get("Steps.Features.ProcessingOutputConfig.Outputs['result'].S3Output.S3Uri")
     request["InputDataConfig"] = [frozen, *request["InputDataConfig"][1:]]
-    request["AlgorithmSpecification"]["MetricDefinitions"] = metric_definitions()
     request["CheckpointConfig"]["S3Uri"] = _join(plan.checkpoints_uri, _get("Execution.PipelineExecutionId"))
     return {"Name": "Train", "Type": "Training", "Arguments": request}
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from signalbox.contracts import PRODUCT
 from signalbox.library.errors import TrainingPlanError
-from signalbox.library.metrics import metric_definitions
+from signalbox.library.metrics import metric_definitions, training_definitions
 from signalbox.library.parameters import EvaluateParameters, TrainParameters
 from signalbox.library.plan import TrainingPlan
 
@@ -96,7 +96,7 @@ def _request(plan: TrainingPlan, name: str, program: str, parameters: Mapping[st
             "TrainingImage": plan.require_image(),
             "TrainingInputMode": "File",
             "EnableSageMakerMetricsTimeSeries": True,
-            "MetricDefinitions": metric_definitions(),
+            "MetricDefinitions": training_definitions() if program == TRAIN_PROGRAM else metric_definitions(),
         },
         "HyperParameters": {**parameters, "sagemaker_program": program, "sagemaker_submit_directory": archive},
         "InputDataConfig": [channel.to_request() for channel in channels],
