@@ -16,6 +16,7 @@ from local.mt5_agent.journal import Journal
 from signalbox.adapters.venues.mt5_mailbox import Direction, EnvelopeError, ReplayError, open_envelope, seal
 from signalbox.orders.execution import execute, look
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewReported, VenueViewRequested
+from signalbox.orders.parts import in_parts
 from signalbox.orders.venue_port import ExecutionError, Venue, VenueBusyError
 
 if TYPE_CHECKING:
@@ -129,8 +130,9 @@ class Agent:
             report = look(request, self._venue, self._journal)
         else:
             raise EnvelopeError(f"{command.sequence}: expected a request to this account, was {request.type}")
-        now = self._clock()
-        sequence = self._journal.next_report(now)
-        sealed = seal(report, key=self._key, direction=Direction.REPORT, account=self._account, sequence=sequence, sent_at=now)
-        self._mailbox.report(sealed, account=self._account, sequence=sequence)
-        logger.info("%s → %s", request.event_id, report.event_id)
+        for part in in_parts(report):
+            now = self._clock()
+            sequence = self._journal.next_report(now)
+            sealed = seal(part, key=self._key, direction=Direction.REPORT, account=self._account, sequence=sequence, sent_at=now)
+            self._mailbox.report(sealed, account=self._account, sequence=sequence)
+            logger.info("%s → %s", request.event_id, part.event_id)

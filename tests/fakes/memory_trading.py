@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,12 +20,14 @@ from signalbox.events import BusEvent
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.application import replay
 from signalbox.orders.events import OrderEvent, OrderReleased
+from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.portfolio.lots import Disposal
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountDiffersError, AccountError
+from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import Confirmation, ModelStanding, standing_of
 from signalbox.trading.state import Desk, Mark, Trade, opened, opening_transfer, orders_of
 
@@ -45,10 +47,11 @@ class AccountRows:
     days: dict[object, object] = field(default_factory=dict)
     risk: dict[tuple[str, str], RiskEvent] = field(default_factory=dict)
     confirmations: dict[str, Confirmation] = field(default_factory=dict)
+    view_parts: dict[tuple[datetime, str, int], VenueViewReported] = field(default_factory=dict)
 
     def copy(self) -> AccountRows:
         """Return rows that may be changed without changing these."""
-        tables = ("order_events", "entries", "disposals", "trades", "equity", "days", "risk", "confirmations")
+        tables = ("order_events", "entries", "disposals", "trades", "equity", "days", "risk", "confirmations", "view_parts")
         return AccountRows(self.desk, **{name: dict(getattr(self, name)) for name in tables})
 
 
@@ -189,6 +192,21 @@ class MemoryTradingTransaction:
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
         names = sorted(name for of, at, name in self._database.tiers if (of, at) == (symbol, decided_at))
         return tuple((name, self._database.decided[decided_at, name]) for name in names)
+
+    def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
+        compared_at = self.rows.desk.compared_at
+        if compared_at is None or compared_at < part.asked_at:
+            self.rows.view_parts.setdefault((part.asked_at, part.view or "", part.part), part)
+        kept = sorted(self.rows.view_parts.items(), key=lambda item: item[0])
+        return tuple(one for (asked_at, view, _), one in kept if (asked_at, view) == (part.asked_at, part.view))
+
+    def incomplete_views(self) -> Sequence[IncompleteView]:
+        came = Counter((asked_at, view, one.parts) for (asked_at, view, _), one in self.rows.view_parts.items())
+        return tuple(IncompleteView(at, view, count, parts) for (at, view, parts), count in sorted(came.items()))
+
+    def drop_view_parts(self, until: datetime) -> None:
+        for key in [key for key in self.rows.view_parts if key[0] <= until]:
+            del self.rows.view_parts[key]
 
     def differences(self, since: datetime) -> Sequence[str]:
         kinds = (RiskEventKind.DIFFERENCE, RiskEventKind.EVENT_REFUSED)

@@ -17,6 +17,8 @@ from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.market.candles import Candle
 from signalbox.orders.events import OrderCanceled
+from signalbox.orders.messages import VenueViewReported
+from signalbox.orders.parts import in_parts
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import Funding, Transfer
@@ -466,3 +468,58 @@ def test_every_deployment_that_decided_a_symbol_and_instant_is_named_with_its_st
         found = tx.deciders(SIGNAL.symbol, SIGNAL.decided_at)
         assert list(found) == sorted([("A", "active"), ("b", "active"), (SIGNAL.deployment, SIGNAL.stage.value)])
         assert list(tx.deciders(SIGNAL.symbol, NOON - minutes(600))) == []
+
+
+def test_parts_of_a_view_are_kept_until_it_is_whole_and_forgotten_with_what_is_older(world: TradingWorld) -> None:
+    ledger = world.trading()
+    ledger.open_account(ACCOUNT, NOON, "test")
+    old, new = (view_parts(NOON + minutes(n), count) for n, count in ((1, 40), (2, 50)))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert tx.keep_view_part(old[0]) == (old[0],)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert [tx.keep_view_part(part) for part in (new[1], new[0], new[1])] == [(new[1],), new[:2], new[:2]]
+        found = [(one.asked_at, one.came, one.parts) for one in tx.incomplete_views()]
+        assert found == [(NOON + minutes(1), 1, len(old)), (NOON + minutes(2), 2, len(new))]
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.drop_view_parts(NOON + minutes(1))
+        assert [one.asked_at for one in tx.incomplete_views()] == [NOON + minutes(2)]
+    with ledger.transaction(ACCOUNT.account) as tx:
+        before = tx.load(NOON + minutes(3))
+        tx.save(before, replace(before, compared_at=NOON + minutes(2)), NOTHING)
+        tx.drop_view_parts(NOON + minutes(2))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert tx.keep_view_part(new[0]) == ()  # it, or a newer one, was compared
+        assert tx.incomplete_views() == ()
+
+
+def test_parts_of_a_view_are_gone_when_the_unit_of_work_fails(world: TradingWorld) -> None:
+    ledger = world.trading()
+    ledger.open_account(ACCOUNT, NOON, "test")
+
+    def fail() -> None:
+        with ledger.transaction(ACCOUNT.account) as tx:
+            tx.keep_view_part(view_parts(NOON, 40)[0])
+            raise DeliberateError
+
+    with pytest.raises(DeliberateError):
+        fail()
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert tx.incomplete_views() == ()
+
+
+def view_parts(asked_at: datetime, trades: int) -> tuple[VenueViewReported, ...]:
+    """A view of some trades in parts."""
+    found = in_parts(
+        VenueViewReported.model_validate(
+            {"account": ACCOUNT.account, "requested_at": asked_at, "asked_at": asked_at, "orders": (), "positions": {BTC: "0.10"}}
+            | {
+                "trades": [
+                    {"trade_id": f"t{i}", "client_order_id": None, "symbol": BTC, "side": "BUY", "quantity": "0.10"}
+                    | {"price": "100.50", "executed_at": asked_at}
+                    for i in range(trades)
+                ]
+            }
+        ),
+        2_000,
+    )
+    return tuple(part for part in found if isinstance(part, VenueViewReported))

@@ -32,6 +32,7 @@ from signalbox.orders.messages import (
     VenueViewReported,
     VenueViewRequested,
 )
+from signalbox.orders.parts import in_parts
 from signalbox.orders.venue_port import CREDENTIALS, NOT_SUPPORTED, ClosedVenue, Venue
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class ExecuteOrders:
         """Do it and announce what happened. Raises VenueBusyError and, for a view, any ExecutionError: deliver it again."""
         secret = self._secret()
         account = secret.accounts.get(request.account)
-        report: BusEvent | None
+        report: ExecutionReported | VenueViewReported | None
         if isinstance(account, Mt5Account) and request.venue == account.venue:
             relay = self._mailbox(secret)
             if isinstance(request, ExecutionRequested):
@@ -102,7 +103,7 @@ class ExecuteOrders:
             venue = self._venue(request, account)
             log = DynamoSendLog(self.table, self.settings.idempotency_table)
             report = execute(request, venue, log, _now) if isinstance(request, ExecutionRequested) else look(request, venue, log)
-        announced = () if report is None else (report,)
+        announced = () if report is None else in_parts(report)
         self.bus.announce(announced)
         return announced
 

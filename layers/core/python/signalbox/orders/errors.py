@@ -8,6 +8,7 @@ OrderError
 │   ├── OverfillError        the venue filled more than was ordered
 │   ├── TradeConflictError   a trade id came again with other data
 │   └── RequestMismatchError     an answer to a cancel or update that was not asked for, or an impossible one
+├── ViewPartsError           parts of a venue's view that are not the whole of one
 └── QualityError             a figure of execution quality without its inputs
 """
 
@@ -18,6 +19,10 @@ from signalbox.errors import SignalboxError
 
 class OrderError(SignalboxError):
     """The root of this package's errors."""
+
+
+class ViewPartsError(OrderError):
+    """Parts that are not, each once, those of one whole view. Nothing is compared."""
 
 
 class OrderTermsError(OrderError):

@@ -147,7 +147,10 @@ class ViewedTrade(Frozen):
 
 
 class VenueViewReported(BusEvent):
-    """What a venue has of an account, all asked at one time; `orders.venue_view.VenueView` on the wire."""
+    """What a venue has of an account, all asked at one time; `orders.venue_view.VenueView` on the wire.
+
+    A large one travels in parts (orders/parts.py): `view` is then the digest of the whole, by which they are put together.
+    """
 
     type: ClassVar[EventType] = EventType.VENUE_VIEW_REPORTED
     account: AccountName
@@ -157,8 +160,19 @@ class VenueViewReported(BusEvent):
     trades: tuple[ViewedTrade, ...]
     positions: dict[str, Amount]
     equity: Decimal | None = None  # of the venue, where it says so: for a look beside ours, never booked
+    part: Annotated[int, Field(ge=1)] = 1
+    parts: Annotated[int, Field(ge=1, le=9999)] = 1
+    view: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+
+    @model_validator(mode="after")
+    def _numbered(self) -> Self:
+        if self.part > self.parts or (self.view is None) != (self.parts == 1):
+            was = f"{self.part}/{self.parts} of {self.view}"
+            raise ValueError(f"expected part 1 of 1, or a part of several with their view, was {was}")
+        return self
 
     @property
     @override
     def event_id(self) -> str:
-        return f"{self.type}:{self.account}:{self.requested_at.isoformat()}:{self.asked_at.isoformat()}"
+        whole = f"{self.type}:{self.account}:{self.requested_at.isoformat()}:{self.asked_at.isoformat()}"
+        return whole if self.view is None else f"{whole}:{self.view}:{self.part}/{self.parts}"

@@ -33,6 +33,7 @@ class RiskEventKind(StrEnum):
     EVENT_REFUSED = "EVENT_REFUSED"  # a report that fits no order: overfill, conflicting trade
     RECONCILED = "RECONCILED"
     DIFFERENCE = "DIFFERENCE"  # ledger and venue differ; code: orders.reconciliation.Difference
+    VIEW_INCOMPLETE = "VIEW_INCOMPLETE"  # parts of a venue's view never came: it was not compared
     OVERRIDE = "OVERRIDE"  # an operator's command outside the plain course
 
 

@@ -10,16 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from signalbox.market.candles import Bars, Candle, Symbol
+from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import Changes
 from signalbox.trading.readiness import Confirmation, ModelStanding
 from signalbox.trading.state import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class IncompleteView:
+    """A venue's view of which some parts came."""
+
+    asked_at: datetime
+    view: str
+    came: int
+    parts: int
 
 
 class TradingTransaction(Protocol):
@@ -60,6 +72,15 @@ class TradingTransaction(Protocol):
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
         """Return (deployment, stage) of every deployment that decided a symbol at an instant, HOLD included, by name."""
+
+    def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
+        """Keep a part of a view; return all of that view that are kept, in order. None once it, or a newer one, was compared."""
+
+    def incomplete_views(self) -> Sequence[IncompleteView]:
+        """Return the views of which parts are kept, oldest first."""
+
+    def drop_view_parts(self, until: datetime) -> None:
+        """Forget the parts of views asked at or before an instant."""
 
     def differences(self, since: datetime) -> Sequence[str]:
         """Return "CODE subject" of what ledger and venue disagreed about at or after `since`, oldest first."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, TypeAlias, assert_never
 
@@ -20,6 +21,7 @@ from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.orders.identity import ClientOrderId, client_order_id
 from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.orders.order import Order
+from signalbox.orders.parts import whole
 from signalbox.orders.terms import Leg
 from signalbox.portfolio.entries import Entry
 from signalbox.risk.snapshot import HaltLevel
@@ -40,7 +42,7 @@ from signalbox.trading.commands import (
     amounts,
 )
 from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError
-from signalbox.trading.ports import TradingLedger, TradingTransaction
+from signalbox.trading.ports import IncompleteView, TradingLedger, TradingTransaction
 from signalbox.trading.readiness import (
     Comparison,
     Confirmation,
@@ -160,10 +162,13 @@ class TradingRoom:
             case ExecutionReported():
                 return (self._handled(event.account, at, _reported(event), (ClientOrderId(event.client_order_id),)),)
             case VenueViewReported():
+                view = event if event.parts == 1 else self._assembled(event)
+                if view is None:
+                    return ()
                 # of trades too: their orders may have closed, and then nothing else would bring them onto the desk
-                ids = [one.client_order_id for one in event.orders] + [one.client_order_id for one in event.trades]
-                named = tuple(ClientOrderId(one) for one in ids if one is not None)
-                return (self._handled(event.account, at, _compared(event), named),)
+                ids = [one.client_order_id for one in view.orders] + [one.client_order_id for one in view.trades]
+                named = tuple(dict.fromkeys(ClientOrderId(one) for one in ids if one is not None))
+                return (self._handled(event.account, at, _compared(view), named),)
             case _:
                 raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
 
@@ -240,6 +245,12 @@ class TradingRoom:
                 tx.save(before, desk, changes)
         return Handled(desk, changes, None if key is None else desk.orders.get(key))
 
+    def _assembled(self, part: VenueViewReported) -> VenueViewReported | None:
+        """Keep a part of a view, and return the view once all of it is there. Raises ViewPartsError when it is another's."""
+        with self.ledger.transaction(part.account) as tx:
+            kept = tx.keep_view_part(part)
+        return whole(kept) if len(kept) == part.parts else None
+
     def _entered(self, account: TradingAccount, signal: SignalGenerated) -> Handled:
         key = client_order_id(
             account=account.account,
@@ -309,8 +320,26 @@ def _reported(event: ExecutionReported) -> Step:
     return lambda tx, desk, _at: _rebooking(tx, lambda entries: steps.report(desk, event, entries))
 
 
-def _compared(event: VenueViewReported) -> Step:
-    return lambda tx, desk, _at: _rebooking(tx, lambda entries: steps.compare(desk, event, entries))
+def _compared(view: VenueViewReported) -> Step:
+    def compare(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        after, changes = _rebooking(tx, lambda entries: steps.compare(desk, view, entries))
+        older = [one for one in tx.incomplete_views() if one.asked_at <= view.asked_at and one.came < one.parts]
+        tx.drop_view_parts(view.asked_at)
+        return after, changes + Changes(risk=tuple(_incomplete(one, at) for one in older))
+
+    return compare
+
+
+def _incomplete(of: IncompleteView, at: datetime) -> RiskEvent:
+    return RiskEvent(
+        RiskEventKind.VIEW_INCOMPLETE,
+        f"{of.asked_at.isoformat()}:{of.view}",
+        at,
+        "PART_MISSING",
+        limit=Decimal(of.parts),
+        value=Decimal(of.came),
+        detail=f"{of.came} of {of.parts} parts of the view of {of.asked_at.isoformat()} came: it was not compared",
+    )
 
 
 def _cancelled(command: CancelOrder) -> Step:
@@ -389,11 +418,13 @@ def _audited(command: SubmitOrder | CancelOrder | ReplaceOrder, who: str, key: s
     return audited
 
 
-def _monitored(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+def _monitored(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
     """Ask the venue of a live account what it has, and stop an account whose venue does not answer. Stale data stops `watch`."""
     changes = NOTHING
     if _is_unknown(desk, at):
         why = f"not compared with {desk.account.venue} for {SILENT_AFTER // timedelta(minutes=1)} minutes"
+        if incomplete := tx.incomplete_views():
+            why += f"; {incomplete[-1].came} of {incomplete[-1].parts} parts of its newest view came"
         desk, changes = steps.halt(desk, HaltLevel.HALT, MONITOR, why, at)
     if steps.needs_comparison(desk, at):
         desk, asked = steps.request_view(desk, at)

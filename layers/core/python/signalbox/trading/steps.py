@@ -14,6 +14,7 @@ from typing import Final
 
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import Bars, Symbol
+from signalbox.orders.errors import ViewPartsError
 from signalbox.orders.events import OrderFilled, OrderUpdateRequested
 from signalbox.orders.identity import ClientOrderId, client_order_id
 from signalbox.orders.messages import ExecutionReported, Instruction, VenueViewReported, VenueViewRequested
@@ -405,8 +406,10 @@ def compare(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = ()
     """Compare the ledger with what the venue has: record what was missed, cancel strays, stop for what nothing explains.
 
     A view that is older than what is known here compares nothing. The orders its trades name have to be on the desk.
-    Raises RebookNeededError as `report` does.
+    Raises RebookNeededError as `report` does, ViewPartsError for a part of a view: only a whole one shows what is not there.
     """
+    if viewed.parts != 1:
+        raise ViewPartsError(f"expected a whole view, was part {viewed.part} of {viewed.parts}")
     newest = [t.at for o in desk.orders.values() for t in o.trades] + [
         o.submitted_at for o in desk.orders.values() if o.submitted_at
     ]

@@ -22,11 +22,13 @@ from signalbox.adapters.postgres.trading_save import save_desk
 from signalbox.adapters.postgres.trading_tables import ACCOUNT_ENTRIES, ORDERS, rows_text
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import Changes
 from signalbox.trading.errors import AccountDiffersError, AccountError
+from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import Confirmation, ModelStanding, standing_of
 from signalbox.trading.state import Desk, opened, opening_transfer
 
@@ -48,6 +50,17 @@ _NEWEST_DECIDED: Final = """
 SELECT deployment, stage FROM signals WHERE decided_at <= %s ORDER BY decided_at DESC, deployment COLLATE "C" LIMIT 1
 """
 _DECIDERS: Final = 'SELECT deployment, stage FROM signals WHERE symbol = %s AND decided_at = %s ORDER BY deployment COLLATE "C"'
+_KEEP_PART: Final = """
+INSERT INTO venue_view_parts (account, view, asked_at, part, parts, payload)
+SELECT %s, %s, %s, %s, %s, %s FROM accounts
+WHERE account = %s AND (compared_at IS NULL OR compared_at < %s) ON CONFLICT DO NOTHING
+"""
+_PARTS: Final = "SELECT payload FROM venue_view_parts WHERE account = %s AND asked_at = %s AND view = %s ORDER BY part"
+_INCOMPLETE: Final = """
+SELECT asked_at, view, count(*)::integer, max(parts) FROM venue_view_parts WHERE account = %s
+GROUP BY asked_at, view ORDER BY asked_at, view
+"""
+_DROP_PARTS: Final = "DELETE FROM venue_view_parts WHERE account = %s AND asked_at <= %s"
 _GATES: Final = "SELECT gates FROM deployed_models WHERE deployment = %s AND stage = %s AND first_decided_at <= %s"
 _DIFFERENCES: Final = """
 SELECT code || ' ' || detail FROM risk_events
@@ -160,6 +173,21 @@ class PostgresTradingTransaction:
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
         return tuple(self._connection.execute(_DECIDERS, (symbol, decided_at), prepare=True).fetchall())
+
+    def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
+        payload = part.model_dump_json()
+        self._connection.execute(
+            _KEEP_PART, (self._account, part.view, part.asked_at, part.part, part.parts, payload, self._account, part.asked_at)
+        )
+        rows = self._connection.execute(_PARTS, (self._account, part.asked_at, part.view)).fetchall()
+        return tuple(VenueViewReported.model_validate_json(text) for (text,) in rows)
+
+    def incomplete_views(self) -> Sequence[IncompleteView]:
+        rows = self._connection.execute(_INCOMPLETE, (self._account,), prepare=True).fetchall()
+        return tuple(IncompleteView(*row) for row in rows)
+
+    def drop_view_parts(self, until: datetime) -> None:
+        self._connection.execute(_DROP_PARTS, (self._account, until))
 
     def differences(self, since: datetime) -> Sequence[str]:
         return tuple(text for (text,) in self._connection.execute(_DIFFERENCES, (self._account, since)).fetchall())

@@ -1,0 +1,128 @@
+"""A comparison is made on a whole view alone, whatever the order in which its parts come."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalbox.orders.errors import ViewPartsError
+from signalbox.orders.events import OrderAccepted, OrderSubmitted
+from signalbox.orders.messages import ExecutionReported, VenueViewReported
+from signalbox.orders.parts import in_parts
+from signalbox.orders.transitions import OrderState
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading import steps
+from signalbox.trading.changes import RiskEventKind
+from tests.unit.trading.market import BTC, START, flat
+from tests.unit.trading.test_live_room import NAME, SECOND, World, view
+from tests.unit.trading.test_room import command, order
+
+FILLS = 60
+LIMIT = 2_000
+
+
+def resting() -> tuple[World, str]:
+    """A live account with a resting buy of BTC that the venue has accepted."""
+    world = World()
+    world.ready()
+    sent = world.floor.room.on_command(
+        order(account=NAME, symbol=BTC, type="LIMIT", limit_price="60000", quantity="0.06"), "ada"
+    ).order
+    assert sent is not None
+    key = sent.client_order_id
+    told = (
+        OrderSubmitted(client_order_id=key, at=START + SECOND),
+        OrderAccepted(client_order_id=key, at=START + SECOND, venue_order_id="V1"),
+    )
+    world.floor.tell(ExecutionReported(account=NAME, client_order_id=key, reported_at=START + SECOND, events=told))
+    return world, key
+
+
+def filled_view(key: str, at: datetime, fills: int = FILLS) -> VenueViewReported:
+    """What the venue has once the order was filled in small trades."""
+    return view(
+        at,
+        orders=[
+            {"client_order_id": key, "venue_order_id": "V1", "symbol": BTC, "status": "OPEN" if fills < 60 else "FILLED"}
+            | {"quantity": Decimal("0.060"), "filled": Decimal("0.001") * fills, "limit_price": Decimal(60000)}
+        ],
+        trades=[
+            {"trade_id": f"t{i}", "client_order_id": key, "symbol": BTC, "side": "BUY", "quantity": Decimal("0.001")}
+            | {"price": Decimal(60000), "executed_at": START + SECOND * 2 + timedelta(milliseconds=i)}
+            for i in range(fills)
+        ],
+        positions={BTC: Decimal("0.001") * fills},
+    )
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_parts_in_any_order_and_twice_leave_the_account_that_the_whole_view_leaves(data: st.DataObject) -> None:
+    at = START + 40 * SECOND
+    plain, key = resting()
+    plain.floor.tell(filled_view(key, at))
+    world, key = resting()
+    parts = list(in_parts(filled_view(key, at), LIMIT))
+    assert len(parts) > 3
+    order_of = data.draw(st.permutations(parts + data.draw(st.lists(st.sampled_from(parts), max_size=4))))
+    world.floor.tell(*order_of)
+    mine, theirs = world.floor.rows(NAME), plain.floor.rows(NAME)
+    assert (mine.desk, mine.entries, mine.order_events, mine.risk) == (
+        theirs.desk,
+        theirs.entries,
+        theirs.order_events,
+        theirs.risk,
+    )
+    assert mine.desk.orders[key].state is OrderState.FILLED  # type: ignore[index]
+    assert not mine.view_parts
+
+
+def test_without_its_last_part_nothing_is_compared_and_the_next_whole_view_says_what_was_lost() -> None:
+    world, key = resting()
+    before = world.floor.desk(NAME)
+    parts = in_parts(filled_view(key, START + 40 * SECOND, 50), LIMIT)
+    assert world.floor.tell(*parts[:-1]) == ()
+    assert world.floor.desk(NAME) == before  # not one fill, no halt, and no comparison that readiness could rely on
+    world.floor.tell(*in_parts(filled_view(key, START + 60 * SECOND), LIMIT))
+    desk = world.floor.desk(NAME)
+    assert (desk.compared_at, desk.books.position(BTC).quantity) == (START + 60 * SECOND, Decimal("0.060"))
+    (line,) = [one for one in world.floor.rows(NAME).risk.values() if one.kind is RiskEventKind.VIEW_INCOMPLETE]
+    assert (line.code, line.value, line.limit) == ("PART_MISSING", len(parts) - 1, len(parts))
+    world.floor.tell(parts[-1])  # it comes after all, too late
+    assert world.floor.desk(NAME) == desk
+    assert not world.floor.rows(NAME).view_parts
+
+
+def test_a_view_that_never_gets_whole_stops_an_account_with_something_at_its_venue_and_says_why() -> None:
+    world, key = resting()
+    parts = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
+    world.floor.tell(*parts[1:])
+    world.floor.database.add_candles("coinbase", flat(BTC, START, 20, "60000"))
+    world.floor.room.on_minute(START + timedelta(minutes=16))
+    halt = world.floor.desk(NAME).halt
+    assert halt is not None
+    assert halt.level is HaltLevel.HALT
+    assert halt.why.endswith(f"{len(parts) - 1} of {len(parts)} parts of its newest view came")
+
+
+def test_a_part_is_never_compared_as_if_it_were_the_whole() -> None:
+    world, key = resting()
+    (part, *_) = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
+    with pytest.raises(ViewPartsError, match="expected a whole view, was part 1"):
+        steps.compare(world.floor.desk(NAME), part)
+
+
+def test_a_part_that_says_something_else_than_its_digest_compares_nothing() -> None:
+    world, key = resting()
+    before = world.floor.desk(NAME)
+    first, *rest = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
+    assert first.trades
+    forged = first.model_copy(update={"trades": first.trades[1:]})
+    with pytest.raises(ViewPartsError, match="expected the view"):
+        world.floor.tell(forged, *rest)
+    assert world.floor.desk(NAME) == before
+    assert world.floor.room.on_command(command("halt", START + 50 * SECOND, NAME, why="look"), "ada").desk.halt is not None
