@@ -23,12 +23,9 @@ from signalbox.orders.paper.models import (
     FixedSpread,
     JitteredLatency,
     NoRejections,
-    NoSlippage,
     ProportionalFees,
     RandomRejections,
     RandomSlippage,
-    RangeSlippage,
-    RangeSpread,
     UnlimitedLiquidity,
     VolumeShare,
 )
@@ -238,13 +235,6 @@ def test_random_slippage_is_between_nothing_and_the_worst() -> None:
     drawn = [model.slippage(price, bar(), rng(seed)) for seed in range(100)]
     assert all(0 <= slip <= Decimal("0.3") for slip in drawn)
     assert len(set(drawn)) > 50
-
-
-def test_range_models_follow_the_bar() -> None:
-    assert RangeSpread(Decimal("0.05"), Decimal(1)).half_spread(bar()) == Decimal("0.05")  # 5 % of 2, halved
-    assert RangeSpread(Decimal("0.001"), Decimal(4)).half_spread(bar()) == Decimal("0.02")  # the floor
-    assert RangeSlippage(Decimal("0.1")).slippage(Decimal(100), bar(), rng()) == Decimal("0.2")
-    assert NoSlippage().slippage(Decimal(100), bar(), rng()) == 0
 
 
 def test_a_seed_belongs_to_an_order_and_an_instant() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -18,9 +18,7 @@ from signalbox.orders.quality import (
     FillMarks,
     Observation,
     Quality,
-    QualityKey,
     arrival_slippage,
-    by_day,
     effective_spread,
     implementation_shortfall,
     price_impact,
@@ -28,7 +26,6 @@ from signalbox.orders.quality import (
     realised_spread,
     vwap_slippage,
 )
-from tests.builders import BTC
 from tests.unit.orders.samples import accepted, applied, fill, seconds, submitted, terms
 
 MARKS = {"t-1": FillMarks(Decimal(100), Decimal("100.5")), "t-2": FillMarks(Decimal(101), Decimal("100.5"))}
@@ -106,18 +103,6 @@ def test_an_open_order_is_not_judged() -> None:
 
 def test_no_orders_have_no_figures() -> None:
     assert (Quality().fill_ratio, Quality().mean_time_to_fill, Quality().arrival_slippage.bps) == (None, None, None)
-
-
-def test_days_are_utc_and_weigh_by_value() -> None:
-    small, large = seen(whole=True), seen("SELL")
-    found = by_day([small, large])
-    day = small.order.terms.decided_at.astimezone(UTC).date()
-    assert list(found) == [QualityKey(day, "paper", BTC)]
-    assert day == date(2024, 3, 1)
-    both = found[QualityKey(day, "paper", BTC)]
-    # 6 + 2 * 2 over 1000 for the buy, -6 over 800 for the sale
-    assert both.arrival_slippage == Cost(Decimal("4.0"), Decimal(1800))
-    assert (both.orders, both.fill_ratio) == (2, Decimal("0.9"))
 
 
 _PRICES = st.decimals("0.01", "100000", places=6)

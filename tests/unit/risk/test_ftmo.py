@@ -22,7 +22,7 @@ from signalbox.risk.ftmo import (
     Opened,
     StopLevel,
 )
-from tests.builders import BTC, ETH
+from tests.builders import ETH
 from tests.unit.risk.accounts import D, account, at, closed, gain, marked, opened, swapped
 from tests.unit.risk.facts import LIMITS, PRICES, order, snapshot
 
@@ -225,11 +225,6 @@ def test_a_broken_account_blocks_every_new_risk_for_good() -> None:
 def test_before_its_first_event_an_account_has_no_floors_and_nothing_used() -> None:
     found = account(FTMO_2STEP, "200000")
     assert (found.headroom().floors, found.days, found.equity) == ((), (), 200_000)
-
-
-def test_the_worst_price_of_a_range_is_the_low_for_longs_and_the_high_for_shorts() -> None:
-    found = account(FTMO_2STEP, "200000", opened("2024-03-05 09:00"), opened("2024-03-05 09:00", "s", side=Side.SELL, symbol=ETH))
-    assert found.worst_prices({BTC: (D(90), D(110)), ETH: (D(90), D(110))}) == {BTC: D(90), ETH: D(110)}
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ Sources: Perold, The Implementation Shortfall (1988); Huang and Stoll, Dealer ve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -202,25 +202,6 @@ def quality_of(seen: Observation) -> Quality:
         timed_full_orders=int(is_full and last is not None),
         full_fill_time=(last or timedelta()) if is_full else timedelta(),
     )
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class QualityKey:
-    """What figures are grouped by; the day is the UTC day of the decision."""
-
-    day: date
-    venue: str
-    symbol: str
-
-
-def by_day(observations: Iterable[Observation]) -> dict[QualityKey, Quality]:
-    """Return the figures per day, venue and symbol, in that order."""
-    found: dict[QualityKey, Quality] = {}
-    for seen in observations:
-        terms = seen.order.terms
-        key = QualityKey(terms.decided_at.astimezone(UTC).date(), seen.venue, terms.symbol)
-        found[key] = found.get(key, Quality()) + quality_of(seen)
-    return dict(sorted(found.items()))
 
 
 def _against(order: Order, price: Decimal) -> Cost:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
-from signalbox.exact import ZERO, exactly, ratio
+from signalbox.exact import ZERO, exactly
 from signalbox.orders.terms import Side
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.statement import Statement, statement
@@ -82,11 +82,6 @@ class ProfitAndLoss:
     deepest_share: Decimal | None
     trades_closed: int
     trades_won: int
-
-    @property
-    def win_ratio(self) -> Decimal | None:
-        """Closed trades that earned something after fees, over all closed trades."""
-        return ratio(Decimal(self.trades_won), Decimal(self.trades_closed), 4) if self.trades_closed else None
 
 
 def profit_and_loss(data: AccountPeriod) -> ProfitAndLoss:

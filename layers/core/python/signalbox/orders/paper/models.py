@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from numpy.random import Generator
 
-from signalbox.exact import ZERO, exactly, up_to_places
+from signalbox.exact import exactly, up_to_places
 from signalbox.market.candles import Candle
 from signalbox.orders.events import Liquidity
 
@@ -70,28 +70,6 @@ class FixedSpread:
 
 
 @dataclass(frozen=True, slots=True)
-class RangeSpread:
-    """A spread that grows with the bar: a share of its range, and at least `floor_bps` of its open."""
-
-    share: Decimal  # 0.05 for 5 % of high minus low
-    floor_bps: Decimal
-
-    @exactly
-    def half_spread(self, bar: Candle) -> Decimal:
-        """Return half of the larger of both."""
-        return max((bar.high - bar.low) * self.share, bar.open * self.floor_bps * _BPS) * _HALF
-
-
-@dataclass(frozen=True, slots=True)
-class NoSlippage:
-    """Market orders trade at the touch: the first price of the book holds for the whole order."""
-
-    def slippage(self, price: Decimal, bar: Candle, rng: Generator) -> Decimal:  # noqa: ARG002 - the model's shape
-        """Return 0."""
-        return ZERO
-
-
-@dataclass(frozen=True, slots=True)
 class FixedSlippage:
     """Market orders always trade this many basis points beyond the touch, whatever their size."""
 
@@ -113,18 +91,6 @@ class RandomSlippage:
     def slippage(self, price: Decimal, bar: Candle, rng: Generator) -> Decimal:  # noqa: ARG002 - the model's shape
         """Return a random part of the worst, in ten thousand steps."""
         return price * self.worst_bps * _BPS * _BPS * int(rng.integers(0, _PARTS, endpoint=True))
-
-
-@dataclass(frozen=True, slots=True)
-class RangeSlippage:
-    """Market orders trade a share of the bar's range beyond the touch: rough markets cost more."""
-
-    share: Decimal  # 0.1 for 10 % of high minus low
-
-    @exactly
-    def slippage(self, price: Decimal, bar: Candle, rng: Generator) -> Decimal:  # noqa: ARG002 - the model's shape
-        """Return the share of high minus low."""
-        return (bar.high - bar.low) * self.share
 
 
 @dataclass(frozen=True, slots=True)

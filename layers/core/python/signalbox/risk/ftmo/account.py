@@ -89,10 +89,6 @@ class FtmoAccount:
         """How much of each limit is used, what that asks for, and the limits the next midnight will bring."""
         return self._judge.headroom()
 
-    def worst_prices(self, ranges: Mapping[Symbol, tuple[Decimal, Decimal]]) -> Mapping[Symbol, Decimal]:
-        """Of (low, high) since the last look, the price that hurts: low where the account is long, high where it is short."""
-        return {s: low if self._totals.get(s, _NOTHING).quantity >= ZERO else high for s, (low, high) in sorted(ranges.items())}
-
     # What happens to it
 
     def apply(self, event: FtmoEvent) -> tuple[AccountBreach, ...]:
