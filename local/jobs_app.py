@@ -44,6 +44,9 @@ def package(  # noqa: PLR0917 - typer passes by keyword
     plan: Plan = None,
     wheels: Annotated[Path | None, typer.Option(help="Folder of wheels to ship, for a container without them.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the archive here instead of into the stage's bucket.")] = None,
+    cuda_trees: Annotated[  # noqa: FBT002 - of typer
+        bool, typer.Option("--cuda-trees", help="Ask for XGBoost built for CUDA instead of xgboost-cpu.")
+    ] = False,
     dry_run: DryRun = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
@@ -52,7 +55,7 @@ def package(  # noqa: PLR0917 - typer passes by keyword
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     options = _options(stage, plan, None, dry_run=dry_run, as_json=json_output)
-    run_package(options, load_settings().repository, wheels=wheels, out=out)
+    run_package(options, load_settings().repository, wheels=wheels, out=out, cuda_trees=cuda_trees)
 
 
 @jobs_app.command("train")

@@ -106,10 +106,13 @@ def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str
     _send(options, "CreatePipeline", shown, put)
 
 
-def run_package(options: JobsOptions, repository: Path, *, wheels: Path | None, out: Path | None) -> None:
+def run_package(
+    options: JobsOptions, repository: Path, *, wheels: Path | None, out: Path | None, cuda_trees: bool = False
+) -> None:
     """Pack the code and put it where jobs look for it, or into a file. Raises SignalboxError."""
-    package = package_code(repository, wheels)
+    package = package_code(repository, wheels, cuda_trees=cuda_trees)
     told: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
+    told["trees"] = "cuda" if cuda_trees else "cpu"
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(package.content)

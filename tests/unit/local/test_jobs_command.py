@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,8 +125,88 @@ def test_the_package_holds_what_the_entry_points_import_and_nothing_of_this_mach
 def test_wheels_travel_with_the_code_and_their_absence_is_told(tmp_path: Path) -> None:
     with pytest.raises(WorkbenchError, match="expected wheels"):
         package_code(REPOSITORY, tmp_path)
-    (tmp_path / "numpy-1-py3-none-any.whl").write_bytes(b"wheel")
-    assert "wheels/numpy-1-py3-none-any.whl" in package_code(REPOSITORY, tmp_path).files
+    wheel(tmp_path, "numpy", "2.4.6")
+    wheel(tmp_path, "xgboost_cpu", CPU_VERSION, "numpy")
+    assert "wheels/numpy-2.4.6-py3-none-any.whl" in package_code(REPOSITORY, tmp_path).files
+
+
+def wheel(folder: Path, name: str, version: str, *needs: str) -> Path:
+    """A wheel as far as anybody looks into it here."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    told = "".join(f"Requires-Dist: {one}\n" for one in needs)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\n{told}\nText.\n")
+    return path
+
+
+def locked(file: str, name: str) -> str:
+    (found,) = re.findall(rf"^{name}==([0-9.]+)", (REPOSITORY / file).read_text(), re.MULTILINE)
+    return str(found)
+
+
+CPU_VERSION = locked("sagemaker/requirements.txt", "xgboost-cpu")
+CUDA_VERSION = locked("requirements/training-gpu.lock", "xgboost")
+NCCL = "nvidia-nccl-cu12; platform_system == 'Linux'"
+OTHERS = ("numpy", "pandas>=1.2; extra == 'pandas'", "nothing; platform_system == 'Windows'")
+
+
+def packed_requirements(wheels: Path | None, **options: bool) -> str:
+    with tarfile.open(fileobj=io.BytesIO(package_code(REPOSITORY, wheels, **options).content)) as archive:
+        held = archive.extractfile("requirements.txt")
+        assert held is not None
+        return held.read().decode()
+
+
+class TestTrees:
+    def test_cuda_trees_are_asked_for_in_the_version_of_the_gpu_lock_and_nothing_else_changes(self) -> None:
+        usual, cuda = packed_requirements(None).splitlines(), packed_requirements(None, cuda_trees=True).splitlines()
+        changed = [(a, b) for a, b in zip(usual, cuda, strict=True) if a != b]
+        assert changed == [(f"xgboost-cpu=={CPU_VERSION}", f"xgboost=={CUDA_VERSION}")]
+
+    def test_the_cuda_build_travels_with_what_it_needs(self, tmp_path: Path) -> None:
+        wheel(tmp_path, "numpy", "2.4.6")
+        wheel(tmp_path, "nvidia_nccl_cu12", "2.27.3")
+        wheel(tmp_path, "xgboost", CUDA_VERSION, NCCL, *OTHERS)
+        assert f"xgboost=={CUDA_VERSION}" in packed_requirements(tmp_path, cuda_trees=True)
+        with pytest.raises(WorkbenchError, match=f"xgboost-cpu=={CPU_VERSION} without --cuda-trees, holds xgboost;"):
+            package_code(REPOSITORY, tmp_path)
+
+    def test_a_library_that_is_missing_is_named(self, tmp_path: Path) -> None:
+        wheel(tmp_path, "numpy", "2.4.6")
+        wheel(tmp_path, "xgboost", CUDA_VERSION, NCCL, *OTHERS)
+        with pytest.raises(WorkbenchError, match=r"expected a wheel of nvidia-nccl-cu12, which xgboost==.* needs, holds none"):
+            package_code(REPOSITORY, tmp_path, cuda_trees=True)
+
+    @pytest.mark.parametrize("cuda_trees", [False, True])
+    def test_both_builds_are_refused(self, tmp_path: Path, cuda_trees: bool) -> None:
+        wheel(tmp_path, "xgboost", CUDA_VERSION)
+        wheel(tmp_path, "xgboost_cpu", CPU_VERSION)
+        with pytest.raises(WorkbenchError, match="holds both, and both are the module xgboost"):
+            package_code(REPOSITORY, tmp_path, cuda_trees=cuda_trees)
+
+    @pytest.mark.parametrize("cuda_trees", [False, True])
+    def test_neither_build_is_refused(self, tmp_path: Path, cuda_trees: bool) -> None:
+        wheel(tmp_path, "numpy", "2.4.6")
+        with pytest.raises(WorkbenchError, match="holds none of xgboost-cpu and xgboost"):
+            package_code(REPOSITORY, tmp_path, cuda_trees=cuda_trees)
+
+    def test_another_version_than_is_required_is_refused(self, tmp_path: Path) -> None:
+        wheel(tmp_path, "xgboost", "1.0.0")
+        with pytest.raises(WorkbenchError, match=f"expected xgboost=={CUDA_VERSION}, holds xgboost-1.0.0-py3-none-any.whl"):
+            package_code(REPOSITORY, tmp_path, cuda_trees=True)
+
+    def test_what_is_no_wheel_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / f"xgboost-{CUDA_VERSION}-py3-none-any.whl").write_bytes(b"no zip")
+        with pytest.raises(WorkbenchError, match="expected a wheel with its METADATA"):
+            package_code(REPOSITORY, tmp_path, cuda_trees=True)
+        (tmp_path / "strange.whl").write_bytes(b"")
+        with pytest.raises(WorkbenchError, match=r"strange\.whl: expected a wheel's name"):
+            package_code(REPOSITORY, tmp_path, cuda_trees=True)
+
+    def test_the_command_says_which_trees_were_packed(self, tmp_path: Path) -> None:
+        told = answered("package", "--out", str(tmp_path / "code.tar.gz"), "--cuda-trees")
+        assert told["trees"] == "cuda"
+        assert told["written"] == str(tmp_path / "code.tar.gz")
 
 
 class TestWithoutAnAccount:
