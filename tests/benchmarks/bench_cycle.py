@@ -1,8 +1,8 @@
-"""The five-minute cycle of the ledger function, warm: `python tests/benchmarks/bench_cycle.py [--cycles N] [--json]`.
+"""The five-minute cycle, warm: `python tests/benchmarks/bench_cycle.py [--cycles N] [--bundle DIR] [--json]`.
 
-Candles in, signals committed, on a real PostgreSQL that syncs every commit, with the starter bundle; beside it what the
-cycle cannot do without: the features of three windows, the ensemble, and one commit of a row. Budgets (DESIGN section 10):
-the cycle p50 <= 150 ms; the ensemble, three symbols and three members, <= 15 ms.
+Candles in, signals committed by the ledger function's steps, on a real PostgreSQL that syncs every commit, with the starter or
+another bundle; beside it what the cycle cannot do without: the features of three windows, the ensemble, and one commit of a
+row. Budgets (DESIGN section 10): the cycle p50 <= 150 ms; the ensemble, three symbols and three members, <= 15 ms.
 """
 
 from __future__ import annotations
@@ -67,11 +67,11 @@ def one_row_commits(source: ConnectionSource, rounds: int) -> dict[str, float]:
     return spans(commit, rounds)
 
 
-def measure(rounds: int) -> dict[str, dict[str, float]]:
+def measure(rounds: int, bundle: Path) -> dict[str, dict[str, float]]:
     """Every figure."""
-    ensemble = load_bundle(STARTER)
+    ensemble = load_bundle(bundle)
     thresholds = Thresholds(ensemble.issue_margin, ensemble.high_margin)
-    choice = ModelChoice(DeployedModel("starter", DeploymentStage.SHADOW, ensemble, thresholds, 60))
+    choice = ModelChoice(DeployedModel(bundle.name, DeploymentStage.SHADOW, ensemble, thresholds, 60))
     bars = Bars.from_candles(BTC, candles(BTC, NOON, ensemble.history_bars))
     window = compute_features(ensemble.schema, bars).values[-ensemble.window_bars :]
     windows = np.repeat(window[np.newaxis], len(SYMBOLS), axis=0)
@@ -88,7 +88,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
         "one row committed": commits,
         "ensemble, 3 symbols": spans(lambda _: ensemble.predict(windows), 1_000),
         "features, 3 symbols": spans(lambda _: [compute_features(ensemble.schema, bars) for _ in SYMBOLS], 100),
-        "bundle loaded and verified": spans(lambda _: load_bundle(STARTER), 20),
+        "bundle loaded and verified": spans(lambda _: load_bundle(bundle), 20),
     }
 
 
@@ -96,9 +96,10 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=200)
+    parser.add_argument("--bundle", type=Path, default=STARTER)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = measure(options.cycles)
+    figures = measure(options.cycles, options.bundle)
     if options.json:
         sys.stdout.write(json.dumps(figures, indent=1) + "\n")
         return
