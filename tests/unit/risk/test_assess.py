@@ -272,3 +272,27 @@ def test_the_far_target_of_an_exit_does_not_raise_what_the_position_is_worth() -
     facts = snapshot(position(quantity="1", stop="49900"), working=(target,))
     tight = limits(max_symbol_exposure_fraction=D("0.26"))  # 52,000; the position is worth 50,000
     assert isinstance(assess(order(quantity="0.03"), facts, tight), RiskApproved)
+
+
+@pytest.mark.parametrize(
+    ("held", "quantity", "rules", "found"),
+    [
+        ("0.12345", "0.12345", {}, []),  # all of a position that a venue left off our step
+        ("0.12345", "0.1", {}, []),
+        ("0.12345", "0.00005", {"min_notional": D(1)}, [RefusalCode.QUANTITY_BELOW_MINIMUM]),
+        ("0.1", "0.05005", {}, [RefusalCode.QUANTITY_OFF_STEP]),  # a position that is on it is reduced in steps
+        ("0.00002", "0.00002", {}, []),
+        ("0.1", "0.1", {"min_quantity": D("0.2"), "min_notional": D(9000)}, []),
+        ("0.1", "0.05", {"min_notional": D(9000)}, [RefusalCode.NOTIONAL_BELOW_MINIMUM]),
+        ("1", "1", {"max_notional": D(49_999)}, []),  # prices rose since it was opened
+        ("1", "1", {"max_quantity": D("0.5")}, [RefusalCode.QUANTITY_OVER_MAXIMUM]),
+    ],
+)
+def test_what_closes_a_position_is_not_held_back_by_its_odd_size(
+    held: str, quantity: str, rules: dict[str, Any], found: list[RefusalCode]
+) -> None:
+    facts = snapshot(
+        position(quantity=held), instruments={BTC: instrument(**({"step": D("0.0001"), "min_quantity": D("0.0001")} | rules))}
+    )
+    decision = assess(order(Side.SELL, quantity, reduce_only=True), facts, LIMITS)
+    assert [code for code in codes(decision) if "NOTIONAL" in code or "QUANTITY" in code] == found

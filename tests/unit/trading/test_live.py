@@ -161,6 +161,69 @@ def test_late_fill_of_a_cancelled_entry_is_booked_and_closed_again() -> None:
     assert requests(changes) == [(Instruction.SUBMIT, Leg.EXIT)]
 
 
+def test_late_fill_while_another_trade_of_the_symbol_is_open_stops_the_account_instead_of_being_forgotten() -> None:
+    desk, first = entered()
+    key, at = first.client_order_id, START + SECOND
+    desk, _ = reported(desk, key, at, *accepted(key, at), OrderCanceled(client_order_id=key, at=at, reason="IOC"))
+    later = START + timedelta(minutes=5)
+    desk, _ = steps.watch(desk, {BTC: flat(BTC, START, 5, "60000")}, later)
+    desk, changes = steps.enter(compared(desk, later), signal(at=later), history(until=later), later)
+    second = next(e for e in changes.events if isinstance(e, ExecutionRequested)).client_order_id
+    desk, _ = reported(desk, second, later + SECOND, *accepted(second, later), fill(second, later, "0.1", trade="t2"))
+    desk, changes = reported(desk, key, later + 2 * SECOND, fill(key, later + 2 * SECOND, "0.1", trade="t3"))
+    assert desk.books.position(BTC).quantity == Decimal("0.2")
+    assert desk.halt is not None
+    assert desk.halt.why == f"LATE_FILL BTC-USD of {key}"
+
+
+@pytest.mark.parametrize("part", ["0.00073421", "0.00000001"])
+def test_part_of_an_entry_that_is_off_our_step_or_below_our_minimum_is_protected_and_left_all_the_same(part: str) -> None:
+    desk, entry = entered()
+    key, at = entry.client_order_id, START + SECOND
+    end = OrderCanceled(client_order_id=key, at=at, reason="IOC")
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, part), end)
+    (stop,) = [e for e in changes.events if isinstance(e, ExecutionRequested)]
+    assert (stop.terms.leg, stop.terms.quantity) == (Leg.STOP_LOSS, Decimal(part))
+    name = stop.client_order_id
+    desk, _ = reported(desk, name, at, *accepted(name, at))
+    desk, changes = reported(desk, name, at + SECOND, OrderCanceled(client_order_id=name, at=at + SECOND, reason="SELF"))
+    (out,) = [e for e in changes.events if isinstance(e, ExecutionRequested)]
+    assert (out.terms.leg, out.terms.quantity) == (Leg.EXIT, Decimal(part))
+
+
+def test_cancel_that_the_venue_refused_is_asked_for_again_once_a_minute_until_the_trade_is_left() -> None:
+    desk, _, stop = opened()
+    key = stop.client_order_id
+    desk, changes = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
+    asked = [e for e in changes.events if isinstance(e, ExecutionRequested)]
+    refusals = []
+    for minute in range(1, 4):
+        at = DEADLINE + ONE_MINUTE * minute
+        request_id = asked[-1].request_id or ""
+        refused = OrderCancelRejected(client_order_id=key, at=at - SECOND, request_id=request_id, reason="VENUE_REFUSED")
+        desk, changes = reported(desk, key, at - SECOND, refused)
+        refusals.append(len(requests(changes)))
+        asked += [e for e in changes.events if isinstance(e, ExecutionRequested)]
+        desk, changes = steps.watch(desk, {BTC: flat(BTC, START, 60 + minute, "60000")}, at)
+        asked += [e for e in changes.events if isinstance(e, ExecutionRequested)]
+    assert {(e.instruction, e.terms.leg) for e in asked} == {(Instruction.CANCEL, Leg.STOP_LOSS)}
+    assert len({e.event_id for e in asked}) == len(asked)  # the outbox keeps one event of a name
+    assert len(asked) >= 3
+    assert max(refusals) <= 1  # a refusal is not answered without end
+    at = DEADLINE + ONE_MINUTE * 4
+    _, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="CANCELED"))
+    assert requests(changes) == [(Instruction.SUBMIT, Leg.TIMEOUT)]
+
+
+def test_a_persons_cancel_that_was_refused_is_not_repeated_by_its_second_delivery() -> None:
+    desk, _, stop = opened()
+    key, at = stop.client_order_id, START + 2 * SECOND
+    desk, changes = steps.cancel(desk, key, "req-1", at)
+    assert requests(changes) == [(Instruction.CANCEL, Leg.STOP_LOSS)]
+    desk, _ = reported(desk, key, at, OrderCancelRejected(client_order_id=key, at=at, request_id="req-1", reason="NO"))
+    assert steps.cancel(desk, key, "req-1", at + ONE_MINUTE) == (desk, NOTHING)
+
+
 def test_fill_that_comes_after_younger_ones_is_booked_from_all_entries() -> None:
     desk, entry = entered()
     key, at = entry.client_order_id, START + 5 * SECOND

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Decimal, Inexact
 
 import pytest
 from hypothesis import given
@@ -117,6 +117,46 @@ def test_the_monitor_at_every_minute_leaves_the_trades_that_the_cycles_leave() -
         monitored.room.on_minute(plain.desk().at)  # type: ignore[arg-type]
         monitored.room.on_minute(plain.desk().at)  # type: ignore[arg-type]
     assert facts_of(monitored.rows()) == facts_of(plain.rows())
+
+
+class Torn(MemoryTradingLedger):
+    """A ledger in memory where some accounts cannot be read; the others can."""
+
+    def __init__(self, database: MemoryTradingDatabase, broken: dict[str, Exception]) -> None:
+        super().__init__(database)
+        self.broken = broken
+
+    def transaction(self, account: str):  # type: ignore[no-untyped-def]
+        if account in self.broken:
+            raise self.broken[account]
+        return super().transaction(account)
+
+
+class AwayError(Exception):
+    """What an adapter raises when the same may succeed later."""
+
+
+@pytest.mark.parametrize("error", [AccountError("bad row"), Inexact(), ValueError("bad row"), AwayError()])
+def test_what_is_wrong_with_one_account_keeps_no_other_from_its_turn(error: Exception) -> None:
+    floor = Floor(paper("ftmo-2step-100k"), paper(), paper("paper-20k"))
+    torn = TradingRoom(Torn(floor.database, {PAPER: error}), market="coinbase")
+    for told in (lambda: torn.on_event(signal(BTC)), lambda: torn.on_event(cycle(START + timedelta(minutes=5)))):
+        with pytest.raises(type(error)) as caught:
+            told()
+        assert caught.value is error
+        assert f"of account {PAPER}" in caught.value.__notes__
+    with pytest.raises(type(error)):
+        torn.on_minute(START + timedelta(minutes=6))
+    assert floor.desk("ftmo-2step-100k").at == floor.desk("paper-20k").at == START + timedelta(minutes=6)
+    assert floor.desk("ftmo-2step-100k").trades.keys() == floor.desk("paper-20k").trades.keys() == {BTC}
+    assert not floor.desk(PAPER).trades
+
+
+def test_of_several_errors_the_one_that_may_pass_is_raised() -> None:
+    floor = Floor(paper("ftmo-2step-100k"), paper())
+    torn = TradingRoom(Torn(floor.database, {"ftmo-2step-100k": AccountError("bad row"), PAPER: AwayError()}), market="coinbase")
+    with pytest.raises(AwayError):
+        torn.on_minute(START)
 
 
 def test_time_never_runs_back_on_an_account() -> None:

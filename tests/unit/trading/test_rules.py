@@ -201,6 +201,16 @@ def test_halt_cancels_working_entries_lets_no_new_risk_through_and_is_not_made_m
         steps.halt(desk, HaltLevel.NONE, "bert", "also", START + ONE_MINUTE)
 
 
+def test_a_milder_halt_that_lasts_longer_is_not_forgotten_when_the_stricter_one_ends() -> None:
+    noon, one = START, START + timedelta(hours=1)
+    desk, _ = steps.halt(desk_at(paper()), HaltLevel.FLATTEN, "anna", "lunch", noon, one)
+    desk, changes = steps.halt(desk, HaltLevel.HALT, "signalbox", "EVENT_REFUSED", noon + ONE_MINUTE)
+    assert [(h.level, h.until) for h in changes.halts] == [(HaltLevel.FLATTEN, None)]
+    assert steps.risk_snapshot(desk, one).halt is HaltLevel.FLATTEN
+    desk, changes = steps.halt(desk, HaltLevel.REDUCE_ONLY, "bert", "also", noon + 2 * ONE_MINUTE, one)
+    assert changes == NOTHING
+
+
 def test_timed_halt_ends_by_itself_and_another_one_does_not() -> None:
     desk = desk_at(paper())
     timed, _ = steps.halt(desk, HaltLevel.HALT, "anna", "lunch", START, START + timedelta(minutes=4))

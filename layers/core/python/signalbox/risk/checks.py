@@ -131,16 +131,22 @@ def check_precision(case: Case, found: Breaches) -> None:
         if abs(entry - case.mark) > band:
             about = (("mark", plain(case.mark)),)
             found.append(Breach(RefusalCode.PRICE_DEVIATION_OVER_LIMIT, band, abs(entry - case.mark), "", about))
-    if order.quantity % instrument.step:
+    # a venue may fill a part that is off our step: what closes such a position must not be held back for it
+    closes_odd_lot = case.reduces and case.reducible % instrument.step
+    if order.quantity % instrument.step and not closes_odd_lot:
         found.append(Breach(RefusalCode.QUANTITY_OFF_STEP, instrument.step, order.quantity, ""))
 
 
 def check_size(case: Case, found: Breaches) -> None:
-    """Quantity and notional between the venue's bounds. Without any price a reduction's notional cannot be told, and passes."""
+    """Quantity and notional between the venue's bounds. Without any price a reduction's notional cannot be told, and passes.
+
+    What closes all that is left may be as small as it is, and no reduction is refused because prices made it worth too much.
+    """
     order, instrument = case.order, case.instrument
     if instrument is None:
         return
-    if order.quantity < instrument.min_quantity:
+    closes_all = case.reduces and order.quantity == case.reducible
+    if order.quantity < instrument.min_quantity and not closes_all:
         found.append(Breach(RefusalCode.QUANTITY_BELOW_MINIMUM, instrument.min_quantity, order.quantity, ""))
     if order.quantity > instrument.max_quantity:
         found.append(Breach(RefusalCode.QUANTITY_OVER_MAXIMUM, instrument.max_quantity, order.quantity, ""))
@@ -148,9 +154,9 @@ def check_size(case: Case, found: Breaches) -> None:
     if price is None:
         return
     notional = order.quantity * price
-    if notional < instrument.min_notional:
+    if notional < instrument.min_notional and not closes_all:
         found.append(Breach(RefusalCode.NOTIONAL_BELOW_MINIMUM, instrument.min_notional, notional, ""))
-    if notional > instrument.max_notional:
+    if notional > instrument.max_notional and not case.reduces:
         found.append(Breach(RefusalCode.NOTIONAL_OVER_MAXIMUM, instrument.max_notional, notional, ""))
 
 

@@ -83,11 +83,15 @@ MEANINGS: Final[Mapping[RefusalCode, CodeMeaning]] = MappingProxyType(
         RefusalCode.PRICE_DEVIATION_OVER_LIMIT: _m(
             "precision", "distance of the limit price from the mark", "`max_price_deviation_fraction` of the mark"
         ),
-        RefusalCode.QUANTITY_OFF_STEP: _m("precision", "quantity", "multiples of `step`", reducing_too=True),
-        RefusalCode.QUANTITY_BELOW_MINIMUM: _m("size", "quantity", "`min_quantity`", reducing_too=True),
+        RefusalCode.QUANTITY_OFF_STEP: _m(
+            "precision", "quantity", "multiples of `step`; any, to reduce a position that is off it", reducing_too=True
+        ),
+        RefusalCode.QUANTITY_BELOW_MINIMUM: _m("size", "quantity", "`min_quantity`, or all that is left", reducing_too=True),
         RefusalCode.QUANTITY_OVER_MAXIMUM: _m("size", "quantity", "`max_quantity`", reducing_too=True),
-        RefusalCode.NOTIONAL_BELOW_MINIMUM: _m("size", "quantity x price", "`min_notional`", reducing_too=True),
-        RefusalCode.NOTIONAL_OVER_MAXIMUM: _m("size", "quantity x price", "`max_notional`", reducing_too=True),
+        RefusalCode.NOTIONAL_BELOW_MINIMUM: _m(
+            "size", "quantity x price", "`min_notional`, or all that is left", reducing_too=True
+        ),
+        RefusalCode.NOTIONAL_OVER_MAXIMUM: _m("size", "quantity x price", "`max_notional`"),
         RefusalCode.REDUCE_ONLY_WITHOUT_POSITION: _m("reduce-only", "position", "not 0"),
         RefusalCode.REDUCE_ONLY_INCREASES_POSITION: _m("reduce-only", "side", "the side that closes the position"),
         RefusalCode.REDUCE_ONLY_FLIPS_POSITION: _m("reduce-only", "quantity", "position less what is already working against it"),

@@ -2,12 +2,12 @@
 
 Pure orchestration over the ledger's port. Nothing here decides about money; nothing here publishes. An event or a command
 that comes again finds its own traces under their natural keys and changes nothing. An account's time never runs back: what
-is told late is judged at the newest instant the account has seen.
+is told late is judged at the newest instant the account has seen. What is wrong with one account keeps no other from its turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
@@ -18,12 +18,15 @@ from typing import Final, TypeAlias, assert_never
 from signalbox.contracts import EventType, Metric
 from signalbox.events import BusEvent, CycleDecided, SignalGenerated
 from signalbox.market.candles import ONE_MINUTE, Symbol
+from signalbox.orders.errors import OrderError
 from signalbox.orders.identity import ClientOrderId, client_order_id
 from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.orders.parts import whole
 from signalbox.orders.terms import Leg
 from signalbox.portfolio.entries import Entry
+from signalbox.portfolio.errors import PortfolioError
+from signalbox.risk.errors import RiskError
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
@@ -59,6 +62,7 @@ from signalbox.trading.state import Desk
 MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
 SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: three comparisons that were asked for
 NOT_READY: Final = "NOT_READY"  # code of a signal that a live account may not follow yet
+_FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, ArithmeticError, ValueError)  # again the next time
 TradingEvent: TypeAlias = SignalGenerated | CycleDecided | ExecutionReported | VenueViewReported
 Step: TypeAlias = Callable[[TradingTransaction, Desk, datetime], tuple[Desk, Changes]]
 
@@ -122,6 +126,24 @@ def live_facts(
     )
 
 
+def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount], Handled]) -> tuple[Handled, ...]:
+    """Bring something to every account. What is wrong with one is raised once all the others had their turn.
+
+    Of several errors that of the ledger comes first: what may succeed later must not be taken for what never will.
+    """
+    found: list[Handled] = []
+    wrong: list[Exception] = []
+    for account in accounts:
+        try:
+            found.append(handle(account))
+        except Exception as error:  # noqa: BLE001 - raised below
+            error.add_note(f"of account {account.account}")
+            wrong.append(error)
+    if wrong:
+        raise next((error for error in wrong if not isinstance(error, _FINAL)), wrong[0])
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """An account and what is against its trading live."""
@@ -156,9 +178,10 @@ class TradingRoom:
         at = instant_of(event)
         match event:
             case CycleDecided():
-                return tuple(self._handled(a.account, at) for a in self.ledger.accounts() if a.market == event.venue)
+                of_venue = (account for account in self.ledger.accounts() if account.market == event.venue)
+                return _each(of_venue, lambda account: self._handled(account.account, at))
             case SignalGenerated():
-                return tuple(self._entered(a, event) for a in self.ledger.accounts())
+                return _each(self.ledger.accounts(), lambda account: self._entered(account, event))
             case ExecutionReported():
                 return (self._handled(event.account, at, _reported(event), (ClientOrderId(event.client_order_id),)),)
             case VenueViewReported():
@@ -174,7 +197,7 @@ class TradingRoom:
 
     def on_minute(self, at: datetime) -> tuple[Handled, ...]:
         """Watch every account at a scheduled instant; stop those that cannot see what they hold."""
-        return tuple(self._handled(account.account, at, _monitored) for account in self.ledger.accounts())
+        return _each(self.ledger.accounts(), lambda account: self._handled(account.account, at, _monitored))
 
     def on_command(self, command: AnyCommand, who: str) -> Handled:  # noqa: PLR0911 - one command a line
         """Carry out a command. Raises CommandError, AccountError, pydantic.ValidationError (terms that cannot be)."""

@@ -297,10 +297,21 @@ class Sheet:
         )
 
     def cancel(self, order: Order, request_id: str, at: datetime) -> None:
-        """Ask for a cancel, once at a time; nothing for an order that is over or being cancelled."""
+        """Ask for a cancel, once at a time; nothing for an order that is over or being cancelled.
+
+        One that the venue refused is asked for again under a name of its own, once a minute: under its old name nobody would
+        send it, and the order would stand for ever.
+        """
         if order.state.is_closed or order.pending_cancel is not None or not order.state.may_be_at_venue:
             return
-        self.take(OrderCancelRequested(client_order_id=order.client_order_id, at=at, request_id=request_id))
+        key = order.client_order_id
+        asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
+        if asked.event_id in order.seen:
+            request_id = f"{request_id}-{at:%Y%m%dT%H%MZ}"
+            asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
+            if asked.event_id in order.seen:
+                return
+        self.take(asked)
         if self.is_live:
             self.ask(Instruction.CANCEL, order, request_id, at)
 
@@ -335,15 +346,17 @@ class Sheet:
     # The kill switch, and what is written down
 
     def set_halt(self, halt: Halt) -> bool:
-        """Set the kill switch; False when what is in force is as strict and lasts as long. It is never made milder here."""
+        """Set the kill switch; False when what is in force is as strict and lasts as long. It is never made milder here.
+
+        Of two that overlap the stricter level holds until the later end, so that neither is forgotten when the other ends.
+        """
         now = self.halt
         if now is not None and now.level_at(halt.since) is not HaltLevel.NONE:
             stricter = SEVERITY[halt.level] > SEVERITY[now.level]
             longer = now.until is not None and (halt.until is None or halt.until > now.until)
-            if not stricter and not (longer and halt.level is now.level):
+            if not stricter and not longer:
                 return False
-            if not longer:
-                halt = replace(halt, until=now.until)
+            halt = replace(halt, level=halt.level if stricter else now.level, until=halt.until if longer else now.until)
         self.halt = halt
         self.halts.append(halt)
         self.risk.append(

@@ -15,7 +15,7 @@ from typing import Final
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import Bars, Symbol
 from signalbox.orders.errors import ViewPartsError
-from signalbox.orders.events import OrderFilled, OrderUpdateRequested
+from signalbox.orders.events import OrderCancelRequested, OrderFilled, OrderUpdateRequested
 from signalbox.orders.identity import ClientOrderId, client_order_id
 from signalbox.orders.messages import ExecutionReported, Instruction, VenueViewReported, VenueViewRequested
 from signalbox.orders.order import Order
@@ -45,6 +45,7 @@ from signalbox.trading.state import Desk, Halt, Trade, TradeState
 from signalbox.trading.watching import Candles, tell_reported, watch_bars
 
 STALE_AFTER: Final = timedelta(minutes=10)  # without a bar of what is held
+LATE_FILL: Final = "LATE_FILL"  # of an entry that was over, while another trade of its symbol is open
 SETTLE: Final = timedelta(seconds=30)  # how long a venue may take to know an order it was sent
 COMPARE_EVERY: Final = timedelta(minutes=5)
 ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent has no answer
@@ -226,7 +227,8 @@ def cancel(desk: Desk, key: ClientOrderId, request_id: str, at: datetime) -> Ste
     Raises CommandError for an order that is not on the desk.
     """
     order = _known(desk, key)
-    if order.state.is_closed or order.pending_cancel is not None:
+    asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
+    if order.state.is_closed or order.pending_cancel is not None or asked.event_id in order.seen:
         return desk, NOTHING
     sheet = Sheet(desk, at)
     sheet.cancel(order, request_id, sheet.at)
@@ -330,13 +332,20 @@ def _after_reports(sheet: Sheet) -> Step:
 
 
 def _leave_late_entries(sheet: Sheet) -> None:
-    """Close what an entry filled after its trade was over: nothing stands behind it."""
+    """Close what an entry filled after its trade was over: nothing stands behind it.
+
+    While another trade of the symbol is open, what is whose cannot be told apart at the venue: the account is stopped, so
+    that somebody looks. Silently the rest would stay without a stop once that trade is over.
+    """
     filled = {e.client_order_id for e in sheet.order_events if isinstance(e, OrderFilled)}
     traded = {trade.entry for trade in sheet.trades.values()}
     for key in sorted(filled - traded):
         order = sheet.orders[ClientOrderId(key)]
         terms = order.terms
-        if terms.leg is not Leg.ENTRY or terms.strategy != sheet.account.strategy or Symbol(terms.symbol) in sheet.trades:
+        if terms.leg is not Leg.ENTRY or terms.strategy != sheet.account.strategy:
+            continue
+        if Symbol(terms.symbol) in sheet.trades:
+            sheet.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, f"{LATE_FILL} {terms.symbol} of {key}", sheet.at))
             continue
         sheet.set_trade(
             Trade(
@@ -462,9 +471,10 @@ def _view(viewed: VenueViewReported) -> VenueView:
 def halt(  # noqa: PLR0917 - who, why and when read in this order
     desk: Desk, level: HaltLevel, who: str, why: str, at: datetime, until: datetime | None = None
 ) -> Step:
-    """Set the kill switch; FLATTEN also closes everything. One that is milder than what is in force changes nothing.
+    """Set the kill switch; FLATTEN also closes everything. Of two the stricter level holds until the later end.
 
-    Working orders that are not reductions are cancelled. Raises CommandError for NONE: that is `resume`.
+    One that is neither stricter nor longer than what is in force changes nothing. Working orders that are not reductions
+    are cancelled. Raises CommandError for NONE: that is `resume`.
     """
     if level is HaltLevel.NONE:
         raise CommandError("expected a level that stops something, was NONE; resume releases the kill switch")
