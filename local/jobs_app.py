@@ -117,3 +117,41 @@ def pipeline(  # noqa: PLR0917 - typer passes by keyword
 
     options = _options(stage, plan, at, dry_run=dry_run, as_json=json_output)
     run_pipeline(options, start=execute, parameters={} if register_when is None else {"RegisterWhen": register_when})
+
+
+@jobs_app.command("list")
+def list_jobs(
+    stage: Stage = "dev",
+    purpose: Annotated[str | None, typer.Option(help="train or evaluate; default: both.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most this many, the newest.")] = 20,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Show the newest jobs of a stage, evaluations among them."""
+    from local.jobs_command import run_list  # noqa: PLC0415 - as above
+
+    run_list(_options(stage, None, None, dry_run=False, as_json=json_output), purpose=purpose, at_most=limit)
+
+
+@jobs_app.command("show")
+def show(
+    job: Annotated[str, typer.Argument(help="The job's name, as `jobs list` shows it.")],
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Show one job: what it was asked, how it ended, its figures."""
+    from local.jobs_command import run_show  # noqa: PLC0415 - as above
+
+    run_show(_options("", None, None, dry_run=False, as_json=json_output), job)
+
+
+@jobs_app.command("register")
+def register(
+    job: Annotated[str, typer.Argument(help="The name of a training or an evaluation that ended.")],
+    stage: Stage = "dev",
+    plan: Plan = None,
+    dry_run: DryRun = False,  # noqa: FBT002 - of typer
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Tell the library of a job again: its event was lost, or came before its model was known."""
+    from local.jobs_command import run_register  # noqa: PLC0415 - as above
+
+    run_register(_options(stage, plan, None, dry_run=dry_run, as_json=json_output), job)

@@ -8,19 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from local.errors import WorkbenchError
 from local.jobs_package import package_code
+from local.jobs_view import job_facts, list_facts, show_job, show_jobs
 from signalbox.adapters.aws.training_jobs import SageMakerClient, SageMakerJobs, Started
 from signalbox.contracts import PRODUCT, Env, Function, function_name
-from signalbox.library.parameters import EvaluateParameters, TrainParameters
+from signalbox.library.job_events import event_of
+from signalbox.library.parameters import EvaluateParameters, Purpose, TrainParameters
 from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import TrainingPlan, read_plan
 from signalbox.library.training_jobs import CODE_ARCHIVE, Request, evaluation_request, job_name, training_request
+
+ANSWER_SECONDS: Final = 150  # of register_model, which may take two minutes; asked again it would only be told the same
 
 
 class JobsError(WorkbenchError):
@@ -39,7 +44,12 @@ class JobsOptions:
 
 
 def _aws(service: str) -> Any:
-    return boto3.client(service)  # type: ignore[call-overload]
+    patient = Config(read_timeout=ANSWER_SECONDS, retries={"total_max_attempts": 1}) if service == "lambda" else None
+    return boto3.client(service, config=patient)  # type: ignore[call-overload]
+
+
+def _jobs() -> SageMakerJobs:
+    return SageMakerJobs(cast("SageMakerClient", _aws("sagemaker")))
 
 
 @contextmanager
@@ -106,6 +116,50 @@ def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str
     _send(options, "CreatePipeline", shown, put)
 
 
+def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None:
+    """Show the newest jobs of a stage, of one purpose if told. Raises SignalboxError."""
+    if purpose is not None and purpose not in set(Purpose):
+        raise JobsError(f"purpose: expected one of {', '.join(Purpose)}, was {purpose!r}")
+    prefix = f"{PRODUCT}-{options.stage}-" + (f"{purpose}-" if purpose else "")
+    with aws_told():
+        found = _jobs().training_jobs(prefix, at_most=at_most)
+    if options.as_json:
+        print(json.dumps([list_facts(one, options.stage) for one in found]))
+    else:
+        show_jobs(found, options.stage)
+
+
+def run_show(options: JobsOptions, name: str) -> None:
+    """Show one job: what it was asked, how it ended, its figures. Raises SignalboxError."""
+    with aws_told():
+        found = job_facts(_jobs().describe_training_job(name))
+    if options.as_json:
+        print(json.dumps(found))
+    else:
+        show_job(found)
+
+
+def run_register(options: JobsOptions, name: str) -> None:
+    """Tell the library of a job that ended, as its event would have: for an event that was lost, or came too early.
+
+    Raises SignalboxError; JobsError for a job that goes on, one of another role, or when the function fails.
+    """
+    plan = load_plan(options)
+    with aws_told():
+        description = _jobs().describe_training_job(name)
+        if (role := description.get("RoleArn")) != plan.role_arn:
+            raise JobsError(f"{name}: expected a job of the stage {plan.stage}, whose role is {plan.role_arn}, was of {role}")
+        event = event_of(description)
+        if options.dry_run:
+            print(json.dumps({"operation": "Invoke", "request": event}, indent=None if options.as_json else 2))
+            return
+        answer = _aws("lambda").invoke(FunctionName=plan.register_function_arn, Payload=json.dumps(event).encode())
+        told = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        raise JobsError(f"{name}: register_model failed: {told.get('errorMessage', told)}")
+    _show(options, {"job": name, **told})
+
+
 def run_package(
     options: JobsOptions, repository: Path, *, wheels: Path | None, out: Path | None, cuda_trees: bool = False
 ) -> None:
@@ -114,8 +168,11 @@ def run_package(
     told: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
     told["trees"] = "cuda" if cuda_trees else "cpu"
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(package.content)
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_bytes(package.content)
+        except OSError as error:
+            raise JobsError(f"{out}: cannot be written ({error.strerror})") from error
         _show(options, {**told, "written": str(out)})
         return
     bucket, _, prefix = load_plan(options).code_uri.removeprefix("s3://").partition("/")
@@ -131,7 +188,7 @@ def _send(options: JobsOptions, operation: str, request: Request, call: Callable
         print(json.dumps({"operation": operation, "request": request}, indent=None if options.as_json else 2))
         return
     with aws_told():
-        started = call(SageMakerJobs(cast("SageMakerClient", _aws("sagemaker"))))
+        started = call(_jobs())
     _show(options, {"name": started.name, "arn": started.arn, "new": started.new})
 
 

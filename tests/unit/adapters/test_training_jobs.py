@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 import boto3
 import pytest
 from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
 from moto import mock_aws
 
 from signalbox.adapters.aws.artifacts import S3Artifacts
-from signalbox.adapters.aws.training_jobs import SageMakerJobs, TrainingServiceError
+from signalbox.adapters.aws.training_jobs import SageMakerJobs, TrainingServiceError, _token
 from signalbox.bootstrap.start_training import StartTraining
 from signalbox.library.errors import ArtifactError
 from signalbox.library.parameters import EvaluateParameters
 from signalbox.library.pipeline import pipeline_definition
-from signalbox.library.training_jobs import evaluation_request, job_name
+from signalbox.library.training_jobs import evaluation_request, job_name, scheduled_parameters, training_request
 from tests.unit.library.plans import plan
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -58,15 +61,47 @@ def test_a_duplicate_is_the_job_that_runs_already() -> None:
         "StoppingCondition": {},
         "CreationTime": SUNDAY,
     }
+    request = training_request(plan(), described["TrainingJobName"], scheduled_parameters(plan(), SUNDAY))
+    described |= {"HyperParameters": request["HyperParameters"], "InputDataConfig": request["InputDataConfig"]}
     told = "Job name must be unique within an AWS account and region, and a job with this name already exists"
     with Stubber(client) as answers:
         answers.add_client_error("create_training_job", "ResourceInUse", told)
         answers.add_response("describe_training_job", described, {"TrainingJobName": described["TrainingJobName"]})
         again = StartTraining(plan(), SageMakerJobs(client)).start(SUNDAY)
         assert (again.new, again.arn) == (False, arn)
+        answers.add_client_error("create_training_job", "ResourceInUse", told)
+        answers.add_response("describe_training_job", described, {"TrainingJobName": described["TrainingJobName"]})
+        with pytest.raises(TrainingServiceError, match="something else .*seed: not given, asked for 8"):
+            SageMakerJobs(client).start_training_job({**request, "HyperParameters": {**request["HyperParameters"], "seed": "8"}})
         answers.add_client_error("create_training_job", "ResourceLimitExceeded", "ml.g5.xlarge for spot training job usage: 0")
         with pytest.raises(TrainingServiceError, match=r"ResourceLimitExceeded: ml\.g5\.xlarge for spot"):
             StartTraining(plan(), SageMakerJobs(client)).start(SUNDAY)
+
+
+def test_the_newest_jobs_of_a_stage_are_listed_and_no_other_stages() -> None:
+    client, asked = boto3.client("sagemaker"), {"NameContains": "signalbox-test-", "SortBy": "CreationTime"}
+    asked |= {"SortOrder": "Descending", "MaxResults": 100}  # type: ignore[dict-item]
+
+    def page(*names: str, token: str | None = None) -> dict[str, Any]:
+        jobs = [
+            {"TrainingJobName": name, "TrainingJobArn": f"arn:{name}", "TrainingJobStatus": "Completed", "CreationTime": SUNDAY}
+            for name in names
+        ]
+        return {"TrainingJobSummaries": jobs, **({} if token is None else {"NextToken": token})}
+
+    with Stubber(client) as answers:
+        answers.add_response("list_training_jobs", page("signalbox-test-c", "my-signalbox-test-x", token="2"), asked)
+        answers.add_response("list_training_jobs", page("signalbox-test-b", "signalbox-test-a"), {**asked, "NextToken": "2"})
+        found = SageMakerJobs(client).training_jobs("signalbox-test-", at_most=2)
+    assert [one.name for one in found] == ["signalbox-test-c", "signalbox-test-b"]
+    assert found[0].ended_at is None
+
+
+@given(st.text("abcz0-", min_size=1, max_size=80), st.text("abcz0-", min_size=1, max_size=80))
+def test_a_token_is_taken_and_of_its_name_alone(name: str, other: str) -> None:
+    """A shorter name was filled up with zeros before, and `x` and `x0` were one."""
+    assert re.fullmatch(r"[a-zA-Z0-9-]{32,128}", _token(name))
+    assert (_token(name) == _token(other)) is (name == other)
 
 
 def test_the_next_week_is_another_job(sagemaker: Any) -> None:

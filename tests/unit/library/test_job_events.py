@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from signalbox.library.errors import TrainingPlanError
 from signalbox.library.evaluations import FinishedEvaluation
-from signalbox.library.job_events import JobEventError, finished_job, job_of_pipeline
+from signalbox.library.job_events import JobEventError, event_of, finished_job, job_of_pipeline
 from signalbox.library.parameters import EvaluateParameters, RegisterWhen, Registration, TrainParameters
 from signalbox.library.registration import JobEvaluation, JobOutcome
 from signalbox.library.training_jobs import evaluation_request, training_request
@@ -82,6 +84,17 @@ def test_an_evaluation_says_what_it_judged_and_where_its_files_are() -> None:
     assert failed is not None
     assert (failed.outcome, failed.reason) == (JobOutcome.FAILED, "MarketDataError: no decision")
     assert finished_job(judged("InProgress")) is None
+
+
+@pytest.mark.parametrize("status", ["Completed", "Failed", "Stopped"])
+@pytest.mark.parametrize("made", [announced, judged])
+def test_a_description_makes_the_event_that_was_lost(made: Any, status: str) -> None:
+    lost = made(status, FailureReason="x")
+    description = {**lost["detail"], "TrainingEndTime": FINISHED, "LastModifiedTime": FINISHED + timedelta(hours=1)}
+    event = event_of(description)
+    assert finished_job(json.loads(json.dumps(event))) == finished_job(lost)
+    with pytest.raises(JobEventError, match="expected a job that ended, was InProgress"):
+        event_of({**description, "TrainingJobStatus": "InProgress"})
 
 
 def test_a_job_of_another_purpose_is_not_ours() -> None:

@@ -108,6 +108,14 @@ def test_an_evaluation_runs_on_spot_too_and_keeps_no_checkpoints() -> None:
     assert EvaluateParameters.parse(request["HyperParameters"]) == EvaluateParameters()
 
 
+@pytest.mark.parametrize(
+    "uri", ["model.tar.gz", "s3://other/training/m.tar.gz", "s3://models/bundles/m.zip", "s3://models/training/"]
+)
+def test_a_model_that_no_job_could_read_is_refused_before_a_machine_is_paid_for(uri: str) -> None:
+    with pytest.raises(TrainingPlanError, match="below s3://models/training/"):
+        evaluation_request(plan(), NAME, uri, EvaluateParameters())
+
+
 def test_tracking_needs_a_network_and_is_refused_without_one() -> None:
     tracked = TrainParameters(model="dir60", tracking_uri="arn:aws:sagemaker:eu-central-1:1:mlflow-tracking-server/x")
     with pytest.raises(TrainingPlanError, match="no network"):

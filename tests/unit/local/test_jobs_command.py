@@ -16,11 +16,14 @@ import pytest
 from moto import mock_aws
 from typer.testing import CliRunner
 
+from local import jobs_command
 from local.command import app
 from local.errors import WorkbenchError
 from local.jobs_command import JobsError
 from local.jobs_package import package_code
 from signalbox.errors import SignalboxError
+from signalbox.library.evaluations import FinishedEvaluation
+from signalbox.library.job_events import finished_job
 from signalbox.library.parameters import TrainParameters
 from signalbox.library.pipeline import pipeline_definition
 from tests.unit.library.plans import plan
@@ -207,6 +210,91 @@ class TestTrees:
         told = answered("package", "--out", str(tmp_path / "code.tar.gz"), "--cuda-trees")
         assert told["trees"] == "cuda"
         assert told["written"] == str(tmp_path / "code.tar.gz")
+
+
+class TestLooking:
+    URI = "s3://models/training/artifacts/x/output/model.tar.gz"
+
+    def test_the_list_has_trainings_and_evaluations_of_the_stage_alone(self, plan_file: Path, cloud: None) -> None:
+        trained = answered("train", "--plan", str(plan_file), "--at", AT)["name"]
+        evaluated = answered("evaluate", self.URI, "--plan", str(plan_file), "--at", AT)["name"]
+        found = answered("list", "--stage", "test")
+        assert {(one["job"], one["purpose"]) for one in found} == {(trained, "train"), (evaluated, "evaluate")}
+        assert all(one["created_at"].endswith("+00:00") and one["status"] for one in found)
+        assert [one["job"] for one in answered("list", "--stage", "test", "--purpose", "evaluate")] == [evaluated]
+        assert answered("list", "--stage", "dev") == []
+        shown = CliRunner().invoke(app, ["jobs", "list", "--stage", "test"], env={"COLUMNS": "200"}).output
+        assert evaluated in shown
+        assert "no jobs of stage dev" in CliRunner().invoke(app, ["jobs", "list"]).output
+
+    def test_a_purpose_that_is_none_is_told_with_those_there_are(self, cloud: None) -> None:
+        assert "expected one of train, evaluate, was 'tune'" in str(failed("list", "--purpose", "tune"))
+
+    def test_a_job_is_shown_with_what_it_was_asked(self, plan_file: Path, cloud: None) -> None:
+        name = answered("evaluate", self.URI, "--plan", str(plan_file), "--at", AT, "--start", "2026-01-01")["name"]
+        found = answered("show", name)
+        assert (found["job"], found["inputs"]["model"]) == (name, self.URI)
+        assert found["parameters"]["start"] == "2026-01-01T00:00:00Z"
+        assert not [key for key in found["parameters"] if key.startswith("sagemaker_")]
+        assert found["output"] == f"s3://models/training/artifacts/{name}/output/"
+        shown = CliRunner().invoke(app, ["jobs", "show", name], env={"COLUMNS": "200"}).output
+        assert f"inputs model          {self.URI}" in " ".join(shown.split(" ")) or self.URI in shown
+        assert "training job absent: SageMaker answered" in str(failed("show", "absent"))
+
+    def test_a_model_out_of_the_jobs_reach_is_told_before_anything_is_started(self, plan_file: Path, cloud: None) -> None:
+        assert "below s3://models/training/" in str(failed("evaluate", "s3://elsewhere/m.tar.gz", "--plan", str(plan_file)))
+        assert boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
+
+
+class Functions:
+    """Lambda as far as it is invoked."""
+
+    def __init__(self, answer: dict[str, Any], **facts: str) -> None:
+        self.answer, self.facts, self.asked = answer, facts, list[dict[str, Any]]()
+
+    def invoke(self, **request: Any) -> dict[str, Any]:
+        self.asked.append(request)
+        return {"Payload": io.BytesIO(json.dumps(self.answer).encode()), **self.facts}
+
+
+class TestRegister:
+    @pytest.fixture
+    def job(self, plan_file: Path, cloud: None) -> str:
+        uri = "s3://models/training/artifacts/x/output/model.tar.gz"
+        return str(answered("evaluate", uri, "--plan", str(plan_file), "--at", AT)["name"])
+
+    @staticmethod
+    def serving(functions: Functions, monkeypatch: pytest.MonkeyPatch) -> None:
+        usual = jobs_command._aws
+        monkeypatch.setattr(jobs_command, "_aws", lambda service: functions if service == "lambda" else usual(service))
+
+    def test_the_library_is_told_what_the_event_would_have_told_it(
+        self, plan_file: Path, job: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        functions = Functions({"version": "3", "state": "evaluated"})
+        self.serving(functions, monkeypatch)
+        assert answered("register", job, "--plan", str(plan_file)) == {"job": job, "version": "3", "state": "evaluated"}
+        (asked,) = functions.asked
+        assert asked["FunctionName"] == plan().register_function_arn
+        told = finished_job(json.loads(asked["Payload"]))
+        assert isinstance(told, FinishedEvaluation)
+        assert (told.name, told.model_uri) == (job, "s3://models/training/artifacts/x/output/model.tar.gz")
+
+    def test_a_dry_run_shows_the_event_and_asks_nobody(self, plan_file: Path, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        functions = Functions({})
+        self.serving(functions, monkeypatch)
+        shown = answered("register", job, "--plan", str(plan_file), "--dry-run")
+        assert shown["request"]["detail"]["TrainingJobName"] == job
+        assert functions.asked == []
+
+    def test_a_job_of_another_role_is_refused(self, tmp_path: Path, job: str) -> None:
+        other = tmp_path / "other.json"
+        other.write_text(plan(role_arn="arn:aws:iam::123456789012:role/another").model_dump_json())
+        assert "expected a job of the stage test, whose role is" in str(failed("register", job, "--plan", str(other)))
+
+    def test_what_fails_in_the_function_is_told(self, plan_file: Path, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.serving(Functions({"errorMessage": "ledger away"}, FunctionError="Unhandled"), monkeypatch)
+        assert "register_model failed: ledger away" in str(failed("register", job, "--plan", str(plan_file)))
 
 
 class TestWithoutAnAccount:

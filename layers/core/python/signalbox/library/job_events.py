@@ -130,6 +130,25 @@ def finished_job(event: Mapping[str, Any]) -> FinishedJob | FinishedEvaluation |
     )
 
 
+def event_of(description: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event of a job that ended from DescribeTrainingJob, JSON-ready: for one whose event was lost, or came too early.
+
+    Raises JobEventError for a job that goes on.
+    """
+    status, name = str(description["TrainingJobStatus"]), str(description["TrainingJobName"])
+    if status not in set(JobOutcome):
+        raise JobEventError(f"{name}: expected a job that ended, was {status}")
+    ended = description.get("TrainingEndTime") or description.get("LastModifiedTime") or description["CreationTime"]
+    kept = ("HyperParameters", "OutputDataConfig", "InputDataConfig", "FailureReason", "RoleArn")
+    detail = {key: description[key] for key in kept if key in description}
+    return {
+        "source": SOURCE,
+        "detail-type": DETAIL_TYPE,
+        "time": ended.isoformat(),
+        "detail": {"TrainingJobName": name, "TrainingJobStatus": status, **detail},
+    }
+
+
 def is_job_event(told: Mapping[str, Any]) -> bool:
     """Return whether this is an event, not the arguments of a pipeline's step."""
     return "detail-type" in told

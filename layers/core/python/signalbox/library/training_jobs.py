@@ -77,8 +77,15 @@ def training_request(plan: TrainingPlan, name: str, parameters: TrainParameters)
 def evaluation_request(plan: TrainingPlan, name: str, model_uri: str, parameters: EvaluateParameters) -> Request:
     """Return CreateTrainingJob of an evaluation: a training job because those alone can run on Spot.
 
-    model_uri: the model.tar.gz of a training job, or a prefix with the files of a bundle.
+    model_uri: the model.tar.gz of a training job, or a prefix with the files of a bundle. Raises TrainingPlanError for one that
+    the job could not read, and without an image.
     """
+    readable = f"{plan.artifacts_uri.rpartition('/')[0]}/"  # what the jobs' role may read beside candles
+    if not model_uri.startswith(readable) or model_uri == readable:
+        raise TrainingPlanError(
+            f"model: expected a model.tar.gz, or a folder with a bundle's files, below {readable}, which is all that a job may"
+            f" read, was {model_uri!r}; copy it there with `aws s3 cp`"
+        )
     channels = [
         Channel(CANDLES_CHANNEL, plan.candles_uri),
         Channel(MODEL_CHANNEL, model_uri),

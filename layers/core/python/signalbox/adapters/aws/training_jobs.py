@@ -1,9 +1,15 @@
-"""SageMaker as far as the product starts things there. A name that is taken by the same request is done, not an error."""
+"""SageMaker as far as the product starts and looks at things there.
+
+A name that is taken by the same request is done, not an error; one that is taken by another request is.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from botocore.exceptions import ClientError
@@ -11,7 +17,7 @@ from botocore.exceptions import ClientError
 from signalbox.library.errors import LibraryError
 from signalbox.library.training_jobs import Request
 
-MIN_TOKEN: Final = 32  # characters of a ClientRequestToken
+_PAGE: Final = 100  # jobs in one answer, SageMaker's most
 
 
 class SageMakerClient(Protocol):
@@ -20,6 +26,8 @@ class SageMakerClient(Protocol):
     def create_training_job(self, **request: Any) -> dict[str, Any]: ...
 
     def describe_training_job(self, *, TrainingJobName: str) -> dict[str, Any]: ...  # noqa: N803 - the API's name
+
+    def list_training_jobs(self, **request: Any) -> dict[str, Any]: ...
 
     def create_pipeline(self, **request: Any) -> dict[str, Any]: ...
 
@@ -43,21 +51,34 @@ class Started:
     new: bool
 
 
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """A job as a list shows it."""
+
+    name: str
+    status: str
+    created_at: datetime
+    ended_at: datetime | None
+
+
 class SageMakerJobs:
-    """Starts jobs and pipelines."""
+    """Starts jobs and pipelines, and looks at them."""
 
     def __init__(self, client: SageMakerClient) -> None:
         self._client = client
 
     def start_training_job(self, request: Request) -> Started:
-        """Start a job once: its name is taken by the request itself when it was started before. Raises TrainingServiceError."""
+        """Start a job once: its name is taken by the request itself when it was started before.
+
+        Raises TrainingServiceError, also when the name is taken by a job that was asked something else.
+        """
         name = str(request["TrainingJobName"])
         try:
             answer = self._client.create_training_job(**request)
         except ClientError as error:
             if not _is_taken(error):
                 raise _refused(f"training job {name}", error) from error
-            return Started(name, self._existing_job(name), new=False)
+            return Started(name, self._existing_job(request), new=False)
         return Started(name, str(answer["TrainingJobArn"]), new=True)
 
     def put_pipeline(self, name: str, definition: Request, *, role_arn: str, tags: list[dict[str, str]]) -> Started:
@@ -90,11 +111,42 @@ class SageMakerJobs:
             raise _refused(f"execution of pipeline {name}", error) from error
         return Started(execution, str(answer["PipelineExecutionArn"]), new=True)
 
-    def _existing_job(self, name: str) -> str:
+    def describe_training_job(self, name: str) -> dict[str, Any]:
+        """Return what SageMaker knows of a job. Raises TrainingServiceError when there is none."""
         try:
-            return str(self._client.describe_training_job(TrainingJobName=name)["TrainingJobArn"])
+            return self._client.describe_training_job(TrainingJobName=name)
         except ClientError as error:
             raise _refused(f"training job {name}", error) from error
+
+    def training_jobs(self, prefix: str, *, at_most: int) -> list[JobSummary]:
+        """Return the newest jobs whose name begins with `prefix`, newest first. Raises TrainingServiceError."""
+        found: list[JobSummary] = []
+        request: dict[str, Any] = {
+            "NameContains": prefix,
+            "SortBy": "CreationTime",
+            "SortOrder": "Descending",
+            "MaxResults": _PAGE,
+        }
+        while len(found) < at_most:
+            try:
+                answer = self._client.list_training_jobs(**request)
+            except ClientError as error:
+                raise _refused("the list of training jobs", error) from error
+            found += [_summary(one) for one in answer["TrainingJobSummaries"] if one["TrainingJobName"].startswith(prefix)]
+            if not answer.get("NextToken"):
+                break
+            request["NextToken"] = answer["NextToken"]
+        return found[:at_most]
+
+    def _existing_job(self, request: Request) -> str:
+        name = str(request["TrainingJobName"])
+        found = self.describe_training_job(name)
+        if different := _differences(_asked(found), _asked(request)):
+            raise TrainingServiceError(
+                f"training job {name}: there is one of this name that was asked something else ({different}); another instant is"
+                " another job"
+            )
+        return str(found["TrainingJobArn"])
 
     def _pipeline_exists(self, name: str) -> bool:
         try:
@@ -107,8 +159,25 @@ class SageMakerJobs:
 
 
 def _token(name: str) -> str:
-    """Return a token that depends on the name alone, as long as it must be."""
-    return name.ljust(MIN_TOKEN, "0")
+    """Return a token that depends on the name alone, of a length that is taken; different names have different ones."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _asked(request: Mapping[str, Any]) -> dict[str, str]:
+    """Return what makes a job what it is: its parameters, and where its inputs come from."""
+    channels = {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in request.get("InputDataConfig", ())}
+    return {**request.get("HyperParameters", {}), **{f"channel {name}": uri for name, uri in channels.items()}}
+
+
+def _differences(there: Mapping[str, str], asked: Mapping[str, str]) -> str:
+    names = sorted(name for name in there.keys() | asked.keys() if there.get(name) != asked.get(name))
+    return "; ".join(f"{name}: {there.get(name, 'not given')}, asked for {asked.get(name, 'none')}" for name in names)
+
+
+def _summary(told: Mapping[str, Any]) -> JobSummary:
+    return JobSummary(
+        str(told["TrainingJobName"]), str(told["TrainingJobStatus"]), told["CreationTime"], told.get("TrainingEndTime")
+    )
 
 
 def _code(error: ClientError) -> str:

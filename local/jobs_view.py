@@ -1,0 +1,81 @@
+"""Jobs as the operator sees them: facts for --json, the same ones as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from signalbox.adapters.aws.training_jobs import JobSummary
+from signalbox.contracts import PRODUCT
+from signalbox.library.parameters import TOOL_PREFIX
+from signalbox.library.training_jobs import CODE_CHANNEL
+
+
+def list_facts(job: JobSummary, stage: str) -> dict[str, Any]:
+    """Return a job of a list."""
+    return {
+        "job": job.name,
+        "purpose": _purpose(job.name, stage),
+        "status": job.status,
+        "created_at": _instant(job.created_at),
+        "minutes": None if job.ended_at is None else round((job.ended_at - job.created_at).total_seconds() / 60, 1),
+    }
+
+
+def show_jobs(jobs: Sequence[JobSummary], stage: str) -> None:
+    """Print a table of jobs, or that there is none."""
+    if not jobs:
+        print(f"no jobs of stage {stage}; jobs of pipelines are shown by SageMaker alone")
+        return
+    table = Table("job", "purpose", "status", "created", "minutes", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for one in jobs:
+        facts = list_facts(one, stage)
+        minutes = "" if facts["minutes"] is None else f"{facts['minutes']:.1f}"
+        table.add_row(one.name, facts["purpose"], one.status, f"{one.created_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC", minutes)
+    Console().print(table)
+
+
+def job_facts(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a description says that is not the same for every job."""
+    parameters = {key: value for key, value in told.get("HyperParameters", {}).items() if not key.startswith(TOOL_PREFIX)}
+    channels = {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in told.get("InputDataConfig", ())}
+    output = told.get("OutputDataConfig", {}).get("S3OutputPath")
+    ended = told.get("TrainingEndTime")
+    return {
+        "job": told["TrainingJobName"],
+        "status": told["TrainingJobStatus"],
+        "step": told.get("SecondaryStatus"),
+        "reason": told.get("FailureReason"),
+        "created_at": _instant(told["CreationTime"]),
+        "ended_at": None if ended is None else _instant(ended),
+        "billed_seconds": told.get("BillableTimeInSeconds"),
+        "parameters": parameters,
+        "inputs": {name: uri for name, uri in channels.items() if name != CODE_CHANNEL},
+        "output": None if output is None else f"{output}/{told['TrainingJobName']}/output/",
+        "figures": {one["MetricName"]: one["Value"] for one in told.get("FinalMetricDataList", ())},
+    }
+
+
+def show_job(facts: Mapping[str, Any]) -> None:
+    """Print what is known of a job, a line a fact."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            for key, one in value.items():
+                table.add_row(f"{name} {key}", f"{one:g}" if isinstance(one, float) else str(one))
+        elif value is not None:
+            table.add_row(name, str(value))
+    Console().print(table)
+
+
+def _purpose(name: str, stage: str) -> str:
+    return name.removeprefix(f"{PRODUCT}-{stage}-").partition("-")[0]
+
+
+def _instant(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat()
