@@ -22,13 +22,7 @@ from signalbox.trading.state import Desk, Trade
 def configuration_view(account: TradingAccount) -> dict[str, Any]:
     """Return what an account is, without what it has."""
     return {
-        "account": account.account,
-        "mode": account.mode.value,
-        "venue": account.venue,
-        "kind": account.kind.value,
-        "phase": account.ftmo_phase,
-        "currency": account.currency,
-        "capital": _text(account.capital),
+        **_identity(account),
         "policy": account.policy.version,
         "follows": account.follows,
     }
@@ -58,10 +52,7 @@ def _said(said: Confirmation | None) -> dict[str, str | None] | None:
     return None if said is None else {"what": said.what, "who": said.who, "at": _iso(said.at)}
 
 
-def account_view(desk: Desk) -> dict[str, Any]:
-    """Return an account. `equity` is None while an open position has no price; nothing is made up."""
-    account, books = desk.account, desk.books
-    held = {symbol: position for symbol, position in sorted(books.positions.items()) if position.quantity}
+def _identity(account: TradingAccount) -> dict[str, Any]:
     return {
         "account": account.account,
         "mode": account.mode.value,
@@ -70,6 +61,15 @@ def account_view(desk: Desk) -> dict[str, Any]:
         "phase": account.ftmo_phase,
         "currency": account.currency,
         "capital": _text(account.capital),
+    }
+
+
+def account_view(desk: Desk) -> dict[str, Any]:
+    """Return an account. `equity` is None while an open position has no price; nothing is made up."""
+    account, books = desk.account, desk.books
+    held = {symbol: position for symbol, position in sorted(books.positions.items()) if position.quantity}
+    return {
+        **_identity(account),
         "as_of": _iso(desk.at),
         "watched_until": _iso(desk.watched_until),
         "cash": _text(books.cash),
