@@ -32,7 +32,10 @@ def show_jobs(jobs: Sequence[JobSummary], stage: str) -> None:
     if not jobs:
         print(f"no jobs of stage {stage}; jobs of pipelines are shown by SageMaker alone")
         return
-    table = Table("job", "purpose", "status", "created", "minutes", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("job", no_wrap=True)  # it is what the other commands are given
+    for name in ("purpose", "status", "created", "minutes"):
+        table.add_column(name)
     for one in jobs:
         facts = list_facts(one, stage)
         minutes = "" if facts["minutes"] is None else f"{facts['minutes']:.1f}"

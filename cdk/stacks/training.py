@@ -123,7 +123,7 @@ class TrainingStack(SignalboxStack):
         return register
 
     def _pipeline_role(self, register: SignalboxFunction) -> aws_iam.Role:
-        """Return what a pipeline of this stage may do: run jobs as the execution role, and register."""
+        """Return what a pipeline of this stage may do: run jobs as the execution role, read its verdict, and register."""
         role = aws_iam.Role(
             self,
             "Pipeline",
@@ -136,6 +136,11 @@ class TrainingStack(SignalboxStack):
         role.add_to_policy(aws_iam.PolicyStatement(actions=[*actions, "sagemaker:AddTags"], resources=jobs))
         role.add_to_policy(aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[register.function.function_arn]))
         self._allow_pass_role(role)
+        verdicts = f"{TRAINING_PREFIX}/artifacts/evaluations"  # where library/pipeline.py has its evaluations written
+        role.add_to_policy(  # the condition's JsonGet reads there as the pipeline, not as the job that wrote
+            aws_iam.PolicyStatement(actions=["s3:GetObject"], resources=[self._data.models.arn_for_objects(f"{verdicts}/*")])
+        )
+        acknowledge(role, f"IAM5[Resource::{self._models}/{verdicts}/*]", "A folder an execution, named when it is started.")
         for kind in ("training-job", "processing-job"):
             self._acknowledge_jobs(role, f"{kind}/pipelines-*")
         return role

@@ -15,6 +15,7 @@ from cdk.composition import synthesise
 from cdk.sources import SourceTree
 from cdk.stage import stage_from_context
 from signalbox.contracts import Env, Function
+from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import TrainingPlan, read_plan
 from tests.infrastructure.assembly import Assembly, Resource
 from tests.infrastructure.test_functions import deployed, statements
@@ -147,6 +148,15 @@ def test_only_the_execution_role_is_handed_on_and_to_sagemaker_alone(assembly: A
     (handed,) = (s for s in allowed(assembly, role) if s["Action"] == "iam:PassRole")
     assert "ExecutionRole" in json.dumps(handed["Resource"])
     assert handed["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+
+
+def test_a_pipeline_reads_the_verdict_that_its_condition_asks_for_and_nothing_else(asked: Assembly) -> None:
+    found = allowed(asked, "Pipeline")
+    (read,) = (s for s in found if s["Action"] == "s3:GetObject")
+    assert '/training/artifacts/evaluations/*"' in json.dumps(read["Resource"])
+    written = pipeline_definition(plan_of(asked))["Steps"][2]["Arguments"]["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]
+    assert written["S3Uri"]["Std:Join"]["Values"][:2] == ["s3://bucket/training/artifacts", "evaluations"]
+    assert not [one for one in actions(found) if one.startswith("s3:") and one != "s3:GetObject"]
 
 
 def test_with_a_pipeline_the_schedule_may_start_that_and_nothing_else(asked: Assembly) -> None:

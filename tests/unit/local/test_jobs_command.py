@@ -238,7 +238,7 @@ class TestLooking:
         assert not [key for key in found["parameters"] if key.startswith("sagemaker_")]
         assert found["output"] == f"s3://models/training/artifacts/{name}/output/"
         shown = CliRunner().invoke(app, ["jobs", "show", name], env={"COLUMNS": "200"}).output
-        assert f"inputs model          {self.URI}" in " ".join(shown.split(" ")) or self.URI in shown
+        assert self.URI in shown
         assert "training job absent: SageMaker answered" in str(failed("show", "absent"))
 
     def test_a_model_out_of_the_jobs_reach_is_told_before_anything_is_started(self, plan_file: Path, cloud: None) -> None:
