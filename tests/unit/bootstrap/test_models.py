@@ -7,6 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from signalbox.adapters.aws import deployments
 from signalbox.adapters.aws.deployments import S3Deployments
 from signalbox.bootstrap.models import ModelProvider
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY
@@ -119,6 +120,15 @@ def test_a_bad_bundle_with_nothing_before_it_means_no_model(store: Store) -> Non
     assert choice.problem.kept is None
 
 
+def test_a_bundle_that_is_too_large_to_be_one_is_not_downloaded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = store.provider.choose().model
+    monkeypatch.setattr(deployments, "_MAX_PACKED", 1_000)
+    store.deploy("m2", bytes(1_001))
+    choice = store.provider.choose()
+    assert choice.model is before
+    assert "expected a bundle of at most 1000 bytes, was 1001" in str(choice.problem)
+
+
 def test_a_good_deployment_after_a_bad_one_clears_the_problem(store: Store) -> None:
     store.deploy("m2", b"no zip at all")
     store.provider.choose()
@@ -129,7 +139,17 @@ def test_a_good_deployment_after_a_bad_one_clears_the_problem(store: Store) -> N
     assert choice.model.deployment == "m3"
 
 
-@pytest.mark.parametrize("pointer", [b"{", b"{}", b'{"deployment": "m", "bundle_key": "k", "stage": "live"}'])
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        b"{",
+        b"{}",
+        b'{"deployment": "m", "bundle_key": "bundles/m1.zip", "stage": "live"}',
+        # what jobs left is not what was accepted
+        b'{"deployment": "m", "bundle_key": "training/artifacts/job/output/model.tar.gz", "stage": "shadow"}',
+        b'{"deployment": "m", "bundle_key": "training/artifacts/m.zip", "stage": "shadow"}',
+    ],
+)
 def test_an_unreadable_pointer_keeps_the_old_model(store: Store, pointer: bytes) -> None:
     before = store.provider.choose().model
     store.put("models", DEPLOYMENT_POINTER_KEY, pointer)

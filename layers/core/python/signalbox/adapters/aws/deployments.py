@@ -11,17 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from signalbox.contracts import DEPLOYMENT_POINTER_KEY
+from signalbox.contracts import BUNDLES_PREFIX, DEPLOYMENT_POINTER_KEY
 from signalbox.errors import SignalboxError
-from signalbox.inference.archive import unpack_bundle
+from signalbox.inference.archive import MAX_BYTES, unpack_bundle
 from signalbox.signals.signal import DeploymentStage
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+
+_MAX_PACKED: Final = MAX_BYTES + 1024 * 1024  # a bundle's files are stored as they are, with a little about each
 
 
 class DeploymentError(SignalboxError):
@@ -33,7 +36,7 @@ class DeploymentPointer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     deployment: str
-    bundle_key: str
+    bundle_key: Annotated[str, Field(pattern=rf"^{BUNDLES_PREFIX}/.+\.zip$")]  # where accepted bundles are, alone
     stage: Literal["shadow", "active"]
 
 
@@ -80,11 +83,14 @@ class S3Deployments:
     def fetched(self, deployment: Deployment) -> Iterator[Path]:
         """Download and unpack a bundle into a temporary folder for the length of a block.
 
-        Raises DeploymentError when there is none, BundleError when its archive may not be unpacked.
+        Raises DeploymentError when there is none or it is too large to be one, BundleError when it may not be unpacked.
         """
         try:
-            body = self._client.get_object(Bucket=deployment.bucket, Key=deployment.key)["Body"].read()
+            answer = self._client.get_object(Bucket=deployment.bucket, Key=deployment.key)
         except self._client.exceptions.NoSuchKey as error:
             raise DeploymentError(f"{deployment.name}: no bundle at s3://{deployment.bucket}/{deployment.key}") from error
+        if (size := answer["ContentLength"]) > _MAX_PACKED:
+            answer["Body"].close()
+            raise DeploymentError(f"{deployment.name}: expected a bundle of at most {_MAX_PACKED} bytes, was {size}")
         with tempfile.TemporaryDirectory(prefix="bundle-") as folder:
-            yield unpack_bundle(body, Path(folder))
+            yield unpack_bundle(answer["Body"].read(), Path(folder))
