@@ -20,7 +20,7 @@ from local.jobs_view import job_facts, list_facts, show_job, show_jobs
 from signalbox.adapters.aws.training_jobs import SageMakerClient, SageMakerJobs, Started
 from signalbox.contracts import PRODUCT, Env, Function, function_name
 from signalbox.library.job_events import event_of
-from signalbox.library.parameters import EvaluateParameters, Purpose, TrainParameters
+from signalbox.library.parameters import EvaluateParameters, Purpose, RegisterWhen, TrainParameters
 from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import TrainingPlan, read_plan
 from signalbox.library.training_jobs import CODE_ARCHIVE, Request, evaluation_request, job_name, training_request
@@ -104,6 +104,8 @@ def run_evaluate(options: JobsOptions, model_uri: str, told: dict[str, Any]) -> 
 
 def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str]) -> None:
     """Create or replace the stage's pipeline, and start it when asked to. Raises SignalboxError."""
+    if (when := parameters.get("RegisterWhen")) is not None and when not in set(RegisterWhen):
+        raise JobsError(f"register-when: expected one of {', '.join(RegisterWhen)}, was {when!r}")
     plan = load_plan(options)
     name = plan.pipeline or f"{PRODUCT}-{plan.stage}"
     definition = pipeline_definition(plan)

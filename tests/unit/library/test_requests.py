@@ -93,6 +93,21 @@ def test_the_job_reads_back_the_parameters_its_launcher_wrote() -> None:
     assert all(isinstance(value, str) for value in request["HyperParameters"].values())
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (TrainParameters, {"model": "m", "seed": [1]}),
+        (TrainParameters, {"model": {}}),
+        (EvaluateParameters, {"coinbase_taker_bps": "inf"}),
+    ],
+)
+def test_a_value_of_another_kind_is_a_fault_of_its_parameter(kind: type[TrainParameters | EvaluateParameters], told: Any) -> None:
+    """The container's tools read each text as JSON where they can: what arrives may be any JSON."""
+    with pytest.raises(TrainingPlanError, match=r"parameters of the job: (seed|model|coinbase_taker_bps)"):
+        kind.parse(told)
+    assert TrainParameters.parse({"model": "m", "folds": 0, "seed": ""}).folds == 0
+
+
 def test_the_code_travels_as_a_channel_because_there_is_no_network() -> None:
     request = training_request(plan(), NAME, TrainParameters(model="dir60"))
     assert request["HyperParameters"]["sagemaker_submit_directory"] == "/opt/ml/input/data/code/sourcedir.tar.gz"

@@ -104,6 +104,12 @@ def test_the_pipeline_is_made_replaced_and_started(plan_file: Path, cloud: None)
     assert told == [{"Name": "RegisterWhen", "Value": "integrity"}]
 
 
+def test_a_condition_that_is_none_is_told_before_the_pipeline_is_replaced(plan_file: Path, cloud: None) -> None:
+    error = failed("pipeline", "--plan", str(plan_file), "--start", "--register-when", "always")
+    assert "expected one of promotion, integrity, was 'always'" in str(error)
+    assert boto3.client("sagemaker").list_pipelines()["PipelineSummaries"] == []
+
+
 def test_the_code_is_put_where_the_plan_says(plan_file: Path, cloud: None) -> None:
     client = boto3.client("s3")
     client.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})

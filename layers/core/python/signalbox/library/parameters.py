@@ -49,7 +49,7 @@ class _Parameters(BaseModel):
         """Return the parameters of a job. Raises TrainingPlanError naming each that is wrong."""
         own = {key: _plain(value) for key, value in told.items() if not key.startswith(TOOL_PREFIX)}
         try:
-            return cls.model_validate({key: value for key, value in own.items() if value not in {"", None}})
+            return cls.model_validate({key: value for key, value in own.items() if value is not None and value != ""})
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'parameters'}: {e['msg']}" for e in error.errors())
             raise TrainingPlanError(f"parameters of the job: {wrong}") from error
@@ -88,7 +88,7 @@ class EvaluateParameters(_Period):
     """Parameters of an evaluation: the options of `signalbox evaluate`. Without a period: the bundle's own test period."""
 
     purpose: Literal[Purpose.EVALUATE] = Purpose.EVALUATE
-    coinbase_taker_bps: Annotated[float, Field(ge=0)] = 60.0
+    coinbase_taker_bps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     register_when: RegisterWhen = RegisterWhen.PROMOTION
 
 
