@@ -18,10 +18,14 @@ from signalbox.adapters.lake.stores import FolderStore
 from signalbox.bootstrap.settings import SettingsError
 from signalbox.bootstrap.training_container import MAX_FAILURE, failures_told, read_container
 from signalbox.inference import load_bundle, pack_bundle
+from signalbox.library.entries import VersionState
+from signalbox.library.evaluations import FinishedEvaluation, record_evaluation
 from signalbox.library.judgements import read_evaluation
 from signalbox.library.metrics import EpochFigure, JobMetric, metric_definitions, training_definitions
+from signalbox.library.registration import FinishedJob, JobOutcome, register
 from signalbox.market.candles import Candle, from_ms
 from signalbox.market.lake import VALUES, DayKey, SeriesKey
+from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary
 from tests.unit.jobs.ml_layout import REPOSITORY, Layout
 from tests.unit.training.synthetic import DAY, parts_of, walk, windows_with_a_signal, write_candles
 from training.candles import find_candle_files
@@ -240,6 +244,28 @@ def test_an_evaluation_job_judges_the_model_on_its_own_test_period(
     precision = metric_definitions()[0]["Regex"]
     assert re.findall(precision, done.stdout) == re.findall(precision, printed)
     assert (output / "report.html").is_file()
+    assert recorded(made.root / "model", output, tmp_path) == (1, "job-2", False)
+
+
+def recorded(model: Path, output: Path, tmp_path: Path) -> tuple[int, str, bool]:
+    """What the library makes of a training and of an evaluation of it, each as SageMaker packs what it left."""
+    library, at = MemoryLibrary(), from_ms(0)
+    artifacts = MemoryArtifacts(model=archive_of(model), output=archive_of(output))
+    ports = {"artifacts": artifacts, "library": library}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    training = FinishedJob("job-1", "dir60-v31-small", JobOutcome.COMPLETED, at, "model")
+    registered = register(training, workspace=tmp_path / "one", **ports)  # type: ignore[arg-type]
+    assert registered.state is VersionState.CANDIDATE
+    judged = record_evaluation(
+        FinishedEvaluation("job-2", JobOutcome.COMPLETED, at, "model", "output"),
+        workspace=tmp_path / "two",
+        **ports,  # type: ignore[arg-type]
+    )
+    assert judged.version == registered.version, judged.reason
+    found = library.tables.evaluations[registered.version, "job-2"]
+    assert found.gates.keys() == library.tables.evaluations[registered.version, "training"].gates.keys()
+    return judged.version.number, found.source, found.qualifies
 
 
 def test_a_tampered_model_is_never_evaluated(
