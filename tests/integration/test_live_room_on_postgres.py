@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import psycopg
 import pytest
@@ -13,6 +14,10 @@ from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_reading import TradingReader
+from signalbox.orders.events import OrderAccepted, OrderSubmitted
+from signalbox.orders.messages import ExecutionReported
+from signalbox.orders.parts import in_parts
+from signalbox.portfolio.entries import Fill
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.signal import DeploymentStage, Thresholds
 from signalbox.trading.changes import RiskEventKind
@@ -119,3 +124,46 @@ def test_the_functions_may_add_to_what_was_said_and_never_change_it(
     with pytest.raises(Exception, match="permission denied") as refused, source.transaction() as connection:
         connection.execute(statement)  # type: ignore[call-overload]
     assert isinstance(refused.value.__cause__ or refused.value, psycopg.errors.InsufficientPrivilege)
+
+
+def test_a_view_of_five_thousand_trades_comes_in_parts_and_is_recorded_whole(room: TradingRoom, source: ConnectionSource) -> None:
+    made_ready(room)
+    keys = {}
+    for symbol, price in ((ETH, "2990"), (SOL, "99")):
+        wanted = order(account=NAME, symbol=symbol, type="LIMIT", limit_price=price, quantity="2.5", request_id=f"req-{symbol}")
+        sent = room.on_command(wanted, "ada").order
+        assert sent is not None
+        keys[symbol] = (sent.client_order_id, price)
+        told = (
+            OrderSubmitted(client_order_id=sent.client_order_id, at=START + SECOND),
+            OrderAccepted(client_order_id=sent.client_order_id, at=START + SECOND, venue_order_id=f"V-{symbol}"),
+        )
+        room.on_event(
+            ExecutionReported(account=NAME, client_order_id=sent.client_order_id, reported_at=START + SECOND, events=told)
+        )
+    made = view(
+        START + 60 * SECOND,
+        orders=[
+            {"client_order_id": key, "venue_order_id": f"V-{symbol}", "symbol": symbol, "status": "FILLED", "limit_price": price}
+            | {"quantity": "2.5", "filled": "2.5"}
+            for symbol, (key, price) in keys.items()
+        ],
+        trades=[
+            {"trade_id": f"t{i}", "client_order_id": key, "symbol": symbol, "side": "BUY", "quantity": "0.001", "price": price}
+            | {"executed_at": START + 2 * SECOND + timedelta(milliseconds=i), "fee": "0.0012345678"}
+            for i in range(2_500)
+            for symbol, (key, price) in keys.items()
+        ],
+        positions=dict.fromkeys(keys, "2.5"),
+    )
+    parts = in_parts(made)
+    assert len(parts) > 3
+    for part in parts[:-1]:
+        assert room.on_event(part) == ()
+    assert room.look(NAME, START + 60 * SECOND).compared_at == START
+    (handled,) = room.on_event(parts[-1])
+    assert {symbol: handled.desk.books.position(symbol).quantity for symbol in keys} == dict.fromkeys(keys, Decimal("2.5"))
+    assert (handled.desk.halt, handled.desk.compared_at) == (None, START + 60 * SECOND)
+    fills = [entry for entry in TradingReader(source).entries(NAME, START, START + 60 * SECOND) if isinstance(entry, Fill)]
+    assert len(fills) == 5_000
+    assert [one.changes.entries for part in reversed(parts) for one in room.on_event(part)] == []

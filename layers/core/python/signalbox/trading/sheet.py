@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from types import MappingProxyType
 from typing import Final
 
@@ -169,22 +170,25 @@ class Sheet:
     def book(self, *, before: datetime | None = None) -> tuple[Fill, ...]:
         """Book the waiting fills (those before an instant) in the order they happened, and return them."""
         ready = sorted((f for f in self.unbooked if before is None or f.at < before), key=booking_order)
-        for fill in ready:
-            self._book(fill)
-            self.unbooked.remove(fill)
+        self.unbooked = [] if before is None else [f for f in self.unbooked if f.at >= before]
+        for place, fill in enumerate(ready):
+            try:
+                booked = record(self.books, fill)
+            except OutOfOrderError as late:
+                self._book_again(ready[place:], late)
+                break
+            self.books = booked.books
+            self.entries.append(fill)
+            self.disposals += booked.disposals
         return tuple(ready)
 
-    def _book(self, entry: Entry) -> None:
-        try:
-            booked = record(self.books, entry)
-        except OutOfOrderError as late:
-            if not self._history:
-                raise RebookNeededError(str(late)) from late
-            booked = book(self.account.account, (*self._history, *self.entries, entry), self.books.standing_orders)
-            self._rebooked, self.disposals = True, []
-        self.books = booked.books
-        self.entries.append(entry)
-        self.disposals += booked.disposals
+    def _book_again(self, fills: Sequence[Fill], late: OutOfOrderError) -> None:
+        """Book the account from all of its entries, once for all the fills that are left."""
+        if not self._history:
+            raise RebookNeededError(str(late)) from late
+        self.entries += fills
+        booked = book(self.account.account, (*self._history, *self.entries), self.books.standing_orders)
+        self.books, self.disposals, self._rebooked = booked.books, list(booked.disposals), True
 
     def report(self, events: Sequence[OrderEvent]) -> None:
         """Take what a venue said of orders. What an order refuses is recorded, stops the account, and is not applied."""
@@ -193,15 +197,25 @@ class Sheet:
             if order is None:
                 self.refuse(event, f"{event.client_order_id}: expected an order of this account, was none")
                 continue
-            count, waiting = len(self.order_events), list(self.unbooked)
+            count, waiting = len(self.order_events), len(self.unbooked)
             try:
                 self.take(event)
-                self.book()
+                for fill in self.unbooked[waiting:]:
+                    self._check_entry(fill)
             except (EventRefusedError, EntryConflictError) as refused:
                 self.orders[order.client_order_id] = order
-                del self.order_events[count:]
-                self.unbooked = waiting
+                del self.order_events[count:], self.unbooked[waiting:]
                 self.refuse(event, str(refused))
+        self.book()  # all of them at once: what came late is booked again once, and not once a fill
+
+    def _check_entry(self, fill: Fill) -> None:
+        for known in (self.books.newest, self._known.get(fill.entry_id)):
+            if known is not None and known.entry_id == fill.entry_id and known != fill:
+                raise EntryConflictError(f"{self.account.account}: {fill.entry_id} came again with other data")
+
+    @cached_property
+    def _known(self) -> dict[str, Entry]:
+        return {entry.entry_id: entry for entry in self._history}
 
     def refuse(self, event: OrderEvent, why: str) -> None:
         """Record an event that fits no order, and stop the account."""
