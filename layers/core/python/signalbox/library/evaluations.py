@@ -15,17 +15,14 @@ from typing import Final, Literal
 
 from signalbox.library.artifact import MAX_PACKED_BYTES, OUTPUT_ARCHIVE, unpack_artifact
 from signalbox.library.entries import EntityKey, Kind, VersionKey
-from signalbox.library.errors import ArtifactError, LibraryError
+from signalbox.library.errors import ArtifactError, UnknownBundleError
 from signalbox.library.events import EvaluationFailed, ModelEvaluated
 from signalbox.library.judgements import EVALUATION_FILE, MAX_EVALUATION_BYTES, Judgement, plain, read_evaluation, shortfalls
 from signalbox.library.ports import ArtifactStore, Library, LibraryTransaction
 from signalbox.library.registration import JobOutcome
 
+_ENDED: Final = {"failed": "failed", "stopped": "was stopped"}
 _SHOWN: Final = 12  # characters of a sha256 in a message
-
-
-class UnknownBundleError(LibraryError):
-    """An evaluation is of a bundle that no version of the library was made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +61,6 @@ def record_evaluation(job: FinishedEvaluation, *, artifacts: ArtifactStore, libr
         return _recorded(library, job, found)
     except (ArtifactError, UnknownBundleError) as error:
         return _told(library, job, "refused", f"{type(error).__name__}: {error}")
-
-
-_ENDED: Final = {"failed": "failed", "stopped": "was stopped"}
 
 
 def _left(job: FinishedEvaluation, artifacts: ArtifactStore, workspace: Path) -> Judgement:
