@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale
 from signalbox.market.candles import ONE_MINUTE
-from signalbox.orders.events import OrderAccepted, OrderEvent, OrderFilled, OrderSubmitted
+from signalbox.orders.events import OrderAccepted, OrderCanceled, OrderEvent, OrderFilled, OrderSubmitted
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewRequested
 from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Fill
@@ -68,6 +68,41 @@ class Floor:
 
     def rows(self, account: str = PAPER) -> AccountRows:
         return self.database.accounts[account]
+
+
+def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it() -> None:
+    floor = Floor()
+    floor.tell(cycle())
+    floor.room.on_command(order(request_id="req-buy-1", quantity="2"), "ada")
+    minute = START + timedelta(minutes=5)
+    floor.tell(cycle(minute))
+    assert floor.desk().books.position(SOL).quantity == 2
+    resting = {"side": "SELL", "type": "LIMIT", "limit_price": "103", "quantity": "2", "reduce_only": True}
+    kept = floor.room.on_command(order(minute, request_id="req-tp-1", **resting), "ada").order
+    assert kept is not None
+    assert kept.state is OrderState.ACCEPTED
+    floor.room.on_command(command("halt", minute, why="out", level="FLATTEN"), "ada")
+    for i in range(6, 12):
+        floor.room.on_minute(START + timedelta(minutes=i))
+    assert not floor.desk().books.position(SOL).quantity
+    fills = [e for e in floor.rows().entries.values() if isinstance(e, Fill)]
+    assert [(f.side.value, f.quantity) for f in fills] == [("BUY", 2), ("SELL", 2)]
+
+
+def test_a_flatten_whose_order_the_venue_ended_is_tried_again_the_next_minute_until_it_is_flat() -> None:
+    floor = Floor()
+    floor.tell(cycle())
+    floor.room.on_command(order(request_id="req-buy-1", quantity="2"), "ada")
+    minute = START + timedelta(minutes=5)
+    floor.tell(cycle(minute))
+    floor.room.on_command(command("halt", minute, why="out", level="FLATTEN"), "ada")
+    (first,) = [o for o in floor.desk().orders.values() if o.terms.strategy == "kill-switch"]
+    end = OrderCanceled(client_order_id=first.client_order_id, at=minute, reason="VENUE")  # the venue would not
+    said = ExecutionReported(account=PAPER, client_order_id=first.client_order_id, reported_at=minute, events=(end,))
+    floor.tell(said)
+    for i in range(5, 12):
+        floor.room.on_minute(START + timedelta(minutes=i))
+    assert not floor.desk().books.position(SOL).quantity
 
 
 def story(cycles: int) -> list[list[BusEvent]]:

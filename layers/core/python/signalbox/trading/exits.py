@@ -33,10 +33,13 @@ from signalbox.trading.state import EXIT_LEGS, Halt, Trade, TradeState, exit_id
 FALLBACK: Final = (Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN)
 KILL_SWITCH: Final = "kill-switch"  # the strategy of orders that close what belongs to no trade
 EXIT_FAILED: Final = "EXIT_FAILED"
+FLATTENING: Final = "FLATTENING"  # a warning that begins with it says when the kill switch tried to close a symbol last
 
 
 def tend(sheet: Sheet, at: datetime) -> None:
     """Look at every trade, and at what the kill switch has to close."""
+    if sheet.halt_level(at) is HaltLevel.FLATTEN:
+        _clear_the_way(sheet, at)
     for trade in sorted(sheet.trades.values(), key=lambda t: t.symbol):
         _tend(sheet, trade, at)
     if sheet.halt_level(at) is HaltLevel.FLATTEN:
@@ -125,7 +128,7 @@ def _leave(sheet: Sheet, trade: Trade, leg: Leg, at: datetime) -> None:
             sheet.cancel(order, f"leave-{leg}", at)
     still_open = [o for o in (entry, *exits) if not sheet.orders[o.client_order_id].state.is_closed]
     held = held_by(sheet, trade)
-    if still_open or not held:
+    if still_open or not held or (leg is Leg.FLATTEN and _free(sheet, trade.symbol) < held):
         return
     used = {order.terms.leg for order in exits}
     free = [candidate for candidate in (leg, *FALLBACK) if candidate not in used]
@@ -222,36 +225,50 @@ def _realised(trade: Trade, entry: Order, exits: list[Order], price: Decimal) ->
     return exact(trade.side.sign * (brought - entry.filled_value) - fees, "realised")
 
 
-def _close_rest(sheet: Sheet, at: datetime) -> None:
-    """Close what belongs to no trade: the kill switch takes all of it."""
-    halt = sheet.halt
-    if halt is None:
-        return
-    traded = {str(trade.symbol) for trade in sheet.trades.values()}
-    for symbol in sheet.held:
-        if symbol in traded:
-            continue
-        for leg in (Leg.FLATTEN, Leg.EXIT, Leg.TIMEOUT):
-            terms = _rest(sheet, Symbol(symbol), leg, halt, at)
-            known = sheet.orders.get(terms.client_order_id)
-            if known is None:
-                sheet.send(terms, at)
-                break
-            if not known.state.is_closed:
-                break
+def _clear_the_way(sheet: Sheet, at: datetime) -> None:
+    """Cancel what people have resting to reduce a position: the kill switch closes all of it, and may not close it twice."""
+    traded = {order.client_order_id for trade in sheet.trades.values() for order in exits_of(sheet, trade)}
+    for order in sheet.open_orders():
+        if order.terms.reduce_only and order.terms.strategy != KILL_SWITCH and order.client_order_id not in traded:
+            sheet.cancel(order, f"flatten-{order.client_order_id}", at)
 
 
-def _rest(sheet: Sheet, symbol: Symbol, leg: Leg, halt: Halt, at: datetime) -> OrderTerms:
+@exactly
+def _free(sheet: Sheet, symbol: str) -> Decimal:
+    """Return how much of a position nothing works to close."""
     quantity = sheet.quantity(symbol)
+    closing = Side.SELL if quantity > 0 else Side.BUY
+    against = (order.fillable - order.filled for order in sheet.open_orders(symbol) if order.terms.side is closing)
+    return max(abs(quantity) - sum(against, ZERO), ZERO)
+
+
+def _close_rest(sheet: Sheet, at: datetime) -> None:
+    """Close what belongs to no trade: the kill switch takes all of it. What did not close it is followed by another try.
+
+    One try a minute and symbol, and none while one is open. That it was made stands with the warnings: an order that ended
+    is not on a desk that was loaded anew, and would be sent again under its name.
+    """
+    traded = {str(trade.symbol) for trade in sheet.trades.values()}
+    minute = at.replace(second=0, microsecond=0)
+    for symbol in sheet.held:
+        is_on_its_way = any(order.terms.strategy == KILL_SWITCH for order in sheet.open_orders(symbol))
+        tries, tried = f"{FLATTENING}:{symbol}:", f"{FLATTENING}:{symbol}:{minute.isoformat()}"
+        if symbol in traded or is_on_its_way or tried in sheet.warned or not _free(sheet, symbol):
+            continue
+        sheet.warned = frozenset(key for key in sheet.warned if not key.startswith(tries)) | {tried}
+        sheet.send(_rest(sheet, Symbol(symbol), minute, at), at)
+
+
+def _rest(sheet: Sheet, symbol: Symbol, minute: datetime, at: datetime) -> OrderTerms:
     return OrderTerms(
         account=sheet.account.account,
         strategy=KILL_SWITCH,
         symbol=symbol,
-        decided_at=halt.since,
-        leg=leg,
-        side=Side.SELL if quantity > 0 else Side.BUY,
+        decided_at=minute,
+        leg=Leg.FLATTEN,
+        side=Side.SELL if sheet.quantity(symbol) > 0 else Side.BUY,
         type=OrderType.MARKET,
-        quantity=abs(quantity),
+        quantity=_free(sheet, symbol),
         reduce_only=True,
         send_before=at + SEND_WITHIN,
     )
