@@ -346,6 +346,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "that qualifies in words": {"qualifies": "true"},
     "of no period": {"period": None},
     "of a period without an end": {"period": {"start": "2026-09-15T00:00:00Z", "end": "2026-09-15T00:00:00Z"}},
+    "of the year one": {"period": {"start": "0001-01-01T00:00:00+14:00", "end": "2026-09-15T00:00:00Z"}},
     "with a figure that is none": {"figures": float("nan")},
 }
 

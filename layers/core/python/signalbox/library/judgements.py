@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, NoReturn
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, ValidationError
@@ -22,6 +22,8 @@ EVALUATION_FILE: Final = "evaluation.json"
 VERDICT_FILE: Final = "verdict.json"
 MAX_EVALUATION_BYTES: Final = 8 * 1024 * 1024
 MAX_TEXT: Final = 1_000  # characters of a reason or a headline
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)  # of a period: beyond these, other time zones have no such instant
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 _MAX_FOUND: Final = 300  # of what a gate found, in a message
 
 
@@ -71,8 +73,8 @@ def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> 
     gates = {gate: one.verdict for gate, one in found.gates.items()}
     if found.qualifies != registers(gates, RegisterWhen.PROMOTION):
         raise ArtifactError(f"{name}: expected qualifies to be true exactly when {', '.join(PROMOTION_GATES)} pass")
-    if found.period.start >= found.period.end:
-        raise ArtifactError(f"{name}: expected a period that ends after its start")
+    if not _EARLIEST <= found.period.start < found.period.end <= _LATEST:
+        raise ArtifactError(f"{name}: expected a period that ends after its start, from {_EARLIEST.year} to {_LATEST.year}")
     period = Period(found.period.start, found.period.end)
     evaluation = Evaluation(
         source=source,
@@ -107,7 +109,7 @@ def period_of(report: Mapping[str, Any]) -> Period | None:
         found = _Period.model_validate(report.get("period"))
     except ValidationError:
         return None
-    return Period(found.start, found.end) if found.start < found.end else None
+    return Period(found.start, found.end) if _EARLIEST <= found.start < found.end <= _LATEST else None
 
 
 def plain(text: str, limit: int = MAX_TEXT) -> str:
