@@ -177,6 +177,16 @@ def test_a_difference_takes_a_resume_and_then_a_clean_comparison() -> None:
     assert world.reasons(START + 3 * SECOND) == []
 
 
+def test_an_old_view_that_comes_late_or_the_same_again_compares_nothing() -> None:
+    world = World()
+    world.ready()
+    world.floor.tell(view(START + 10 * SECOND))
+    before = world.floor.desk(NAME)
+    world.floor.tell(view(START + 5 * SECOND, positions={"BTC-USD": "1"}), view(START + 10 * SECOND, positions={"BTC-USD": "1"}))
+    assert world.floor.desk(NAME) == before
+    assert before.compared_at == START + 10 * SECOND
+
+
 def test_a_clean_comparison_alone_releases_nothing() -> None:
     world = World()
     world.ready()

@@ -70,6 +70,19 @@ class Floor:
         return self.database.accounts[account]
 
 
+def test_a_resume_releases_the_halt_that_was_looked_at_and_none_that_came_after_it() -> None:
+    floor = Floor()
+    looked = command("resume", START + timedelta(seconds=20), why="looked")
+    floor.room.on_command(command("halt", START + timedelta(seconds=10), why="news"), "ada")
+    assert floor.room.on_command(looked, "ada").desk.halt is None
+    floor.room.on_command(command("halt", START + timedelta(seconds=30), why="worse news"), "signalbox")
+    with pytest.raises(CommandError, match="expected a resume given after the halt"):
+        floor.room.on_command(looked, "ada")  # delivered a second time
+    halt = floor.desk().halt
+    assert halt is not None
+    assert halt.why == "worse news"
+
+
 def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it() -> None:
     floor = Floor()
     floor.tell(cycle())

@@ -227,7 +227,9 @@ class TradingRoom:
                     lambda _tx, desk, now: steps.halt(desk, HaltLevel(command.level), who, command.why, now, command.until),
                 )
             case ResumeTrading():
-                return self._handled(command.account, at, lambda _tx, desk, now: steps.resume(desk, who, command.why, now))
+                return self._handled(
+                    command.account, at, lambda _tx, desk, now: steps.resume(desk, who, command.why, now, command.requested_at)
+                )
             case _:
                 assert_never(command)
 

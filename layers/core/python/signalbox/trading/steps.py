@@ -422,6 +422,8 @@ def compare(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = ()
     newest = [t.at for o in desk.orders.values() for t in o.trades] + [
         o.submitted_at for o in desk.orders.values() if o.submitted_at
     ]
+    if desk.compared_at is not None:  # one that comes late, or the same again
+        newest.append(desk.compared_at + timedelta.resolution)
     if any(instant > viewed.asked_at for instant in newest):
         return desk, NOTHING
     sheet = Sheet(desk, viewed.asked_at, entries)
@@ -485,10 +487,19 @@ def halt(  # noqa: PLR0917 - who, why and when read in this order
     return sheet.done()
 
 
-def resume(desk: Desk, who: str, why: str, at: datetime) -> Step:
-    """Release the kill switch. Raises CommandError while a loss rule is broken: a breach is final."""
+def resume(desk: Desk, who: str, why: str, at: datetime, given_at: datetime | None = None) -> Step:
+    """Release the kill switch. Raises CommandError while a loss rule is broken: a breach is final.
+
+    given_at: when somebody said so, default: now. A word that waited, or is delivered twice, releases no halt that was set
+    after it: nobody has looked at that one. CommandError then.
+    """
     if desk.halt is None:
         return desk, NOTHING
+    if given_at is not None and given_at < desk.halt.since:
+        raise CommandError(
+            f"{desk.account.account}: expected a resume given after the halt of {desk.halt.since.isoformat()} "
+            f"({desk.halt.why}), was of {given_at.isoformat()}; look at it and resume again"
+        )
     judge = judge_of(desk.account, desk.loss_rules)
     if judge is not None and judge.status is AccountStatus.BREACHED:
         broken = ", ".join(judge.breaches)
