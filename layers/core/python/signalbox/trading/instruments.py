@@ -15,7 +15,7 @@ from signalbox.risk.order import GroupName, Instrument
 
 CRYPTO: Final = GroupName("crypto")  # they fall together
 FEE_BPS: Final = Decimal("3.25")  # a side, FTMO's commission on crypto (training/costs.py)
-MARGIN_FRACTION: Final = Decimal("0.5")  # 1:2, a crypto CFD; a CASH account pays in full whatever this says
+MARGIN_FRACTION: Final = Decimal("0.5")  # 1:2, our own assumption, no firm's figure; a CASH account pays in full whatever it says
 
 
 def _instrument(symbol: str, tick: str, step: str, most: str) -> tuple[Symbol, Instrument]:
