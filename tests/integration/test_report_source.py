@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.errors import LedgerBusyError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
@@ -26,6 +27,7 @@ from signalbox.trading.changes import Changes
 from signalbox.trading.errors import AccountError
 from signalbox.trading.state import TradeState
 from tests.builders import BTC, NOON, candle, minutes
+from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.integration.samples import VENUE
 from tests.integration.trading_samples import ACCOUNT, OTHER, equity, filled, halted, sent, stepped, terms, trade_of
 
@@ -146,7 +148,9 @@ def test_a_repeated_night_gives_the_same_bytes_and_records_nothing_new(reports: 
     again = night(reports, second)
     assert second.files == first.files
     assert (again.changed, again.measured) == (0, 0)
-    assert reports.published(ACCOUNT.account) == recorded
+    assert [replace(one, made_from=0) for one in reports.published(ACCOUNT.account)] == [
+        replace(one, made_from=0) for one in recorded
+    ]
     assert len(recorded) == 10
 
 
@@ -162,13 +166,120 @@ def test_a_late_candle_measures_an_order_again(reports: PostgresReports, source:
     assert data.quality[1].quality.realised_spread.base == Decimal("54.5")
 
 
+def late_fill(source: ConnectionSource, at: datetime) -> None:
+    """0.5 BTC bought at `at` for 100, which the venue tells only now."""
+    held = terms(at)
+    with PostgresTradingLedger(source).transaction(ACCOUNT.account) as tx:
+        before = tx.load(at)
+        tx.save(before, *stepped(before, at, *sent(held), filled(held, "t-late", at, price="100")))
+
+
+def periods_put(shelf: Shelf, account: str = ACCOUNT.account) -> set[str]:
+    return {path.split("/")[2].removeprefix("period=") for path in shelf.files if f"account={account}/" in path}
+
+
+def test_a_fill_booked_after_its_day_was_published_rewrites_the_day_its_month_and_what_follows(
+    reports: PostgresReports, source: ConnectionSource
+) -> None:
+    nights = [NIGHT + timedelta(days=days) for days in range(31)]
+    for at in nights[:5]:
+        night(reports, Shelf(), at)
+    for at in nights[29:]:  # 31 March and 1 April: days that no run wrote, and the month
+        night(reports, Shelf(), at)
+    path = f"reports/account={ACCOUNT.account}/period=2024-03-01/kind=blotter.csv"
+    of_day = {one.path: one for one in reports.published(ACCOUNT.account)}
+    late_fill(source, NOON + timedelta(days=1))
+    shelf = Shelf()
+    run = night(reports, shelf, nights[30] + timedelta(days=1))
+    assert run.failures == ()
+    assert {f"2024-03-{day:02}" for day in range(2, 32)} | {"2024-03", "2024-04-01"} == periods_put(shelf)
+    assert periods_put(shelf, OTHER.account) == {"2024-04-01"}
+    assert "t-late" in shelf.files[f"reports/account={ACCOUNT.account}/period=2024-03-02/kind=blotter.csv"].decode()
+    assert {one.path: one for one in reports.published(ACCOUNT.account)}[path].published_at == of_day[path].published_at
+    again = Shelf()
+    assert night(reports, again, nights[30] + timedelta(days=1)).changed == 0
+    assert periods_put(again) == {"2024-04-01"}  # yesterday's are put whatever was there
+
+
+def test_a_fill_at_night_belongs_to_the_day_of_the_accounts_zone(reports: PostgresReports, source: ConnectionSource) -> None:
+    for days in range(6):
+        night(reports, Shelf(), NIGHT + timedelta(days=days))
+    at = datetime(2024, 3, 2, 23, 30, tzinfo=UTC)  # half past midnight in Prague
+    held = terms(at, account=OTHER)
+    with PostgresTradingLedger(source).transaction(OTHER.account) as tx:
+        before = tx.load(at)
+        tx.save(before, *stepped(before, at, *sent(held), filled(held, "t-late", at, price="100")))
+    shelf = Shelf()
+    night(reports, shelf, NIGHT + timedelta(days=6))
+    assert periods_put(shelf, OTHER.account) == {f"2024-03-0{day}" for day in range(3, 8)}
+    of_day = shelf.files[f"reports/account={OTHER.account}/period=2024-03-03/kind=blotter.csv"].decode()
+    assert "t-late" in of_day
+    assert periods_put(shelf) == {"2024-03-07"}
+
+
+def test_what_a_still_stand_over_midnight_left_out_is_told_the_next_night(
+    reports: PostgresReports, source: ConnectionSource
+) -> None:
+    for days in range(6):
+        night(reports, Shelf(), NIGHT + timedelta(days=days))
+    at = NOON + timedelta(days=1)
+    with PostgresTradingLedger(source).transaction(ACCOUNT.account) as tx:
+        before = tx.load(at)
+        desk, halting = halted(before, at)
+        ended = AccountDay(at.date(), Decimal(100_000), Decimal(95_000), Decimal("100004.8"), Decimal(99_000))
+        tx.save(before, desk, equity(desk, at, {}) + halting + Changes(days=(ended,)))
+    shelf = Shelf()
+    night(reports, shelf, NIGHT + timedelta(days=6))
+    day_after = shelf.files[f"reports/account={ACCOUNT.account}/period=2024-03-02/kind=compliance.csv"].decode()
+    assert "HALTED" in day_after
+    assert "2024-03-01" not in periods_put(shelf)
+
+
+def test_each_kind_of_fact_that_a_report_tells_of_is_found_by_its_number(
+    reports: PostgresReports, source: ConnectionSource
+) -> None:
+    night(reports, Shelf())
+    told = ("fills", "account_entries", "order_events", "equity_snapshots", "day_baselines", "risk_events", "halts")
+    with source.transaction() as connection:
+        newest = {}
+        for table in (*told, "execution_quality"):
+            (newest[table],) = connection.execute(f"SELECT max(booked) FROM {table}".encode()).fetchone() or (None,)
+    assert all(newest.values()), newest
+    found = {facts.booked for facts in reports.booked(ACCOUNT.account, "UTC", 0, NIGHT)}
+    numbers = sorted(number for table, number in newest.items() if table != "account_entries")
+    assert found >= set(numbers)  # of the capital transfers the newest is the other account's
+    assert reports.booked(ACCOUNT.account, "UTC", max(numbers), NIGHT) == ()
+    assert reports.settled() >= max(numbers)
+
+
+def test_a_number_is_settled_only_when_who_was_given_it_has_committed(
+    reports: PostgresReports, source: ConnectionSource, postgres: PostgresServer, database: str
+) -> None:
+    before = reports.settled()
+    with app_source(postgres, database) as other, PostgresTradingLedger(source).transaction(ACCOUNT.account):
+        with other.transaction() as connection:
+            connection.execute("SET SESSION lock_timeout = '50ms'")
+        with pytest.raises(LedgerBusyError):
+            PostgresReports(other).settled()
+    assert reports.settled() == before > 0
+
+
 def test_the_first_of_a_month_brings_the_month_and_of_a_year_the_year(reports: PostgresReports) -> None:
     shelf = Shelf()
     night(reports, shelf, datetime(2024, 4, 1, 1, 40, tzinfo=UTC))
     assert {path.split("/")[2] for path in shelf.files} == {"period=2024-03-31", "period=2024-03"}
-    shelf = Shelf()
-    night(reports, shelf, datetime(2025, 1, 1, 1, 40, tzinfo=UTC))
+    for last in (datetime(2024, 12, 31, 1, 40, tzinfo=UTC), datetime(2025, 1, 1, 1, 40, tzinfo=UTC)):
+        shelf = Shelf()
+        night(reports, shelf, last)
     assert {path.split("/")[2] for path in shelf.files} == {"period=2024-12-31", "period=2024-12", "period=2024"}
+
+
+def test_nights_that_did_not_run_are_made_up_for(reports: PostgresReports) -> None:
+    night(reports, Shelf())
+    shelf = Shelf()
+    night(reports, shelf, NIGHT + timedelta(days=40))
+    days = {f"2024-03-{day:02}" for day in range(2, 32)} | {f"2024-04-{day:02}" for day in range(1, 11)}
+    assert periods_put(shelf) == periods_put(shelf, OTHER.account) == days | {"2024-03"}
 
 
 def test_a_report_that_would_be_untrue_fails_alone(reports: PostgresReports, source: ConnectionSource) -> None:

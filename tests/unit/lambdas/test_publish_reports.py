@@ -18,7 +18,7 @@ from tests.fakes.lambda_context import FakeLambdaContext
 
 EVENT = {"job": "publish_reports", "scheduled_at": "2024-03-02T01:40:00Z"}
 AT = datetime(2024, 3, 2, 1, 40, tzinfo=UTC)
-FILE = Publication("reports/account=a/period=2024-03-01/kind=pnl.csv", "a", "2024-03-01", "pnl", "0" * 64, 10, AT)
+FILE = Publication("reports/account=a/period=2024-03-01/kind=pnl.csv", "a", "2024-03-01", "pnl", "0" * 64, 10, AT, AT, 7)
 LEFT_OUT = Unmeasured("o" * 32, "BTC-USD", "no candle")
 
 

@@ -115,7 +115,21 @@ def zone_of(account: TradingAccount) -> str:
 
 def finished_periods(at: datetime, zone: str) -> tuple[Period, ...]:
     """Return the periods that ended with yesterday as seen at `at`: the day, on the first its month, on 1 January its year."""
-    today = at.astimezone(_zone(zone)).date()
+    return _ended_with(at.astimezone(_zone(zone)).date(), zone)
+
+
+def periods_ended(after: datetime, until: datetime, zone: str) -> tuple[Period, ...]:
+    """Return the periods with after < end <= until, by their ends; of one end the day before the month before the year."""
+    known = _zone(zone)
+    today, last = after.astimezone(known).date(), until.astimezone(known).date()
+    found: list[Period] = []
+    while today <= last:
+        found += [period for period in _ended_with(today, zone) if after < period.end <= until]
+        today += timedelta(days=1)
+    return tuple(found)
+
+
+def _ended_with(today: date, zone: str) -> tuple[Period, ...]:
     yesterday = today - timedelta(days=1)
     names = [yesterday.isoformat()]
     if today.day == 1:

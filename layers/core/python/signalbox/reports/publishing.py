@@ -1,15 +1,16 @@
-"""One run of publish_reports: what it cost to fill yesterday's orders is measured, then yesterday's reports are written.
+"""One run of publish_reports: what it cost to fill orders is measured, yesterday's reports are written, older ones amended.
 
 Yesterday is the account's: the day that was over in its zone at the scheduled instant. On the first of a month the month's
-reports are written too, on 1 January the year's. Everything is a function of the ledger, so a repeated run writes the same
-bytes to the same paths. A report that fails leaves the others alone, and so does an account whose orders cannot be measured or
-whose facts contradict each other; the run fails at its end, so that somebody looks.
+reports are written too, on 1 January the year's. Then every older period is written again whose facts changed since
+(`owed.py`), and every one that an earlier run left out. Everything is a function of the ledger, so a repeated run writes the
+same bytes to the same paths. A report that fails leaves the others alone, and so does an account whose orders cannot be
+measured or whose facts contradict each other; the run fails at its end, so that somebody looks, and the next one tries again.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import DecimalException
@@ -21,9 +22,10 @@ from signalbox.portfolio.errors import PortfolioError
 from signalbox.reports.build import BUILDERS, build
 from signalbox.reports.errors import PeriodError, ReportError
 from signalbox.reports.measurement import MeasuredOrder, Unmeasured, bars_needed, measure
-from signalbox.reports.period import Period, finished_periods, zone_of
+from signalbox.reports.owed import owed_periods, published_until
+from signalbox.reports.period import Period, PeriodKind, finished_periods, zone_of
 from signalbox.reports.report import Report, ReportKind
-from signalbox.reports.source import AccountPeriod, Publication, PublicationLog, QualityLedger, ReportSource
+from signalbox.reports.source import Publication, PublicationLog, QualityLedger, ReportMark, ReportSource
 from signalbox.trading.account import TradingAccount
 
 _CONTRADICTIONS: Final = (ReportError, PortfolioError, OrderError, DecimalException)  # of an account's facts, not of a ledger
@@ -76,30 +78,109 @@ def publish(
     scheduled_at: datetime, *, source: ReportSource, quality: QualityLedger, shelf: Shelf, log: PublicationLog
 ) -> PublishRun:
     """Measure and publish for every account. Raises what the ledger and the shelf raise when they do not answer."""
-    published: list[Publication] = []
-    failures: list[Failure] = []
-    unmeasured: list[Unmeasured] = []
-    measured = 0
-    for account in source.accounts():
-        try:
-            rows, left_out = measured_orders(account, scheduled_at - MEASURE_AGAIN, scheduled_at, quality)
-        except _CONTRADICTIONS as error:
-            failures.append(Failure(account.account, "measurement of its orders", _told(error)))
-        else:
-            measured += quality.save_quality(rows)
-            unmeasured += left_out
+    night = _Night(scheduled_at, source=source, quality=quality, shelf=shelf, log=log)
+    accounts = source.accounts()
+    for account in accounts:
+        night.measure(account, scheduled_at - MEASURE_AGAIN, scheduled_at)
+    night.made_from = log.settled()  # before anything is read that a report is made from
+    known = {account.account: log.published(account.account) for account in accounts}
+    for account in accounts:
         for period in finished_periods(scheduled_at, zone_of(account)):
+            night.write(account, period, {})
+    for account in accounts:  # whatever is owed of one, yesterday's reports of every other are there
+        night.amend(account, known[account.account])
+    return night.run()
+
+
+class _Night:
+    """What one run did so far."""
+
+    def __init__(
+        self,
+        scheduled_at: datetime,
+        *,
+        source: ReportSource,
+        quality: QualityLedger,
+        shelf: Shelf,
+        log: PublicationLog,
+    ) -> None:
+        self._at, self._source, self._quality, self._shelf, self._log = scheduled_at, source, quality, shelf, log
+        self.made_from = 0
+        self._published: list[Publication] = []
+        self._failures: list[Failure] = []
+        self._unmeasured: list[Unmeasured] = []
+        self._measured = self._changed = 0
+
+    def run(self) -> PublishRun:
+        """Return it."""
+        return PublishRun(tuple(self._published), self._changed, self._measured, tuple(self._unmeasured), tuple(self._failures))
+
+    def measure(self, account: TradingAccount, since: datetime, until: datetime) -> None:
+        """Measure the account's orders that closed in [since, until)."""
+        try:
+            rows, left_out = measured_orders(account, since, until, self._quality)
+        except _CONTRADICTIONS as error:
+            self._failures.append(Failure(account.account, "measurement of its orders", _told(error)))
+        else:
+            self._measured += self._quality.save_quality(rows)
+            self._unmeasured += [one for one in left_out if one not in self._unmeasured]
+
+    def write(self, account: TradingAccount, period: Period, kept: Mapping[str, str]) -> None:
+        """Write and record a period's files; one whose digest is that in `kept` lies there already."""
+        try:
+            data = self._source.period(account.account, period, self._at)
+        except PeriodError:
+            return  # the account was opened after it
+        except _CONTRADICTIONS as error:
+            self._failures.append(Failure(account.account, f"facts of {period.name}", _told(error)))
+            return
+        made: list[Publication] = []
+        for kind in BUILDERS:
             try:
-                data = source.period(account.account, period, scheduled_at)
-            except PeriodError:
-                continue  # the account was opened after it
-            except _CONTRADICTIONS as error:
-                failures.append(Failure(account.account, f"facts of {period.name}", _told(error)))
+                files = files_of(build(kind, data))
+            except (SignalboxError, DecimalException) as error:
+                self._failures.append(Failure(account.account, f"{kind.value} of {period.name}", _told(error)))
                 continue
-            done, failed = _publish_period(data, shelf, scheduled_at)
-            published += done
-            failures += failed
-    return PublishRun(tuple(published), log.record(published), measured, tuple(unmeasured), tuple(failures))
+            for ending, content in files.items():
+                one = self._publication(account.account, period.name, kind, ending, content)
+                if kept.get(one.path) != one.sha256:
+                    self._shelf.put(one.path, content, CONTENT_TYPES[ending])
+                made.append(one)
+        self._changed += self._log.record(made)  # at once: a run that ends here does not begin anew
+        self._published += made
+
+    def amend(self, account: TradingAccount, known: Sequence[Publication]) -> None:
+        """Write what is owed of an account; when nothing is left, set its mark. A night of long ago amends nothing."""
+        name, zone = account.account, zone_of(account)
+        mark = self._log.mark(name) or ReportMark(0, self._at)
+        if mark.at > self._at:
+            return
+        newest = published_until(known, zone)
+        booked = () if newest is None else self._log.booked(name, zone, mark.booked, newest)
+        expected = len(BUILDERS) * len(CONTENT_TYPES)
+        kept = {one.path: one.sha256 for one in known}
+        tried = finished_periods(self._at, zone)
+        for period in owed_periods(known, booked, mark=mark, expected=expected, scheduled_at=self._at, zone=zone):
+            if period in tried:
+                continue
+            if period.kind is PeriodKind.DAY and period.start < self._at - MEASURE_AGAIN:
+                self.measure(account, period.start, period.end)
+            self.write(account, period, kept)
+        if not any(failure.account == name for failure in self._failures):
+            self._log.set_mark(name, ReportMark(self.made_from, self._at))
+
+    def _publication(self, account: str, period: str, kind: ReportKind, ending: str, content: bytes) -> Publication:
+        return Publication(
+            path=report_path(account, period, kind, ending),
+            account=account,
+            period=period,
+            kind=kind.value,
+            sha256=hashlib.sha256(content).hexdigest(),
+            size=len(content),
+            published_at=self._at,
+            made_at=self._at,
+            made_from=self.made_from,
+        )
 
 
 def measured_orders(
@@ -115,23 +196,6 @@ def measured_orders(
         else:
             rows.append(found)
     return rows, left_out
-
-
-def _publish_period(data: AccountPeriod, shelf: Shelf, at: datetime) -> tuple[Sequence[Publication], Sequence[Failure]]:
-    published, failures = [], []
-    account, period = data.account.account, data.period
-    for kind in BUILDERS:
-        try:
-            files = files_of(build(kind, data))
-        except (SignalboxError, DecimalException) as error:
-            failures.append(Failure(account, f"{kind.value} of {period.name}", _told(error)))
-            continue
-        for ending, content in files.items():
-            path = report_path(account, period.name, kind, ending)
-            shelf.put(path, content, CONTENT_TYPES[ending])
-            digest = hashlib.sha256(content).hexdigest()
-            published.append(Publication(path, account, period.name, kind.value, digest, len(content), at))
-    return published, failures
 
 
 def _told(error: Exception) -> str:

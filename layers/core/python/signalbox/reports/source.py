@@ -172,7 +172,11 @@ class QualityLedger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A file that was published: where, what it holds (sha256), and the scheduled instant it was made at."""
+    """A file that was published: where, what it holds (sha256), and what it was made from.
+
+    published_at: the scheduled instant at which the path first held these bytes; made_at: that at which they were last made.
+    made_from: every fact that was booked up to this number is in it.
+    """
 
     path: str
     account: str
@@ -181,10 +185,54 @@ class Publication:
     sha256: str
     size: int  # bytes
     published_at: datetime
+    made_at: datetime
+    made_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class FactsBooked:
+    """Facts that touch what is told of [since, until], both ends in it; `until` None: of every later instant too.
+
+    booked: the highest of their numbers.
+    """
+
+    since: datetime
+    until: datetime | None
+    booked: int
+
+    def touch(self, period: Period) -> bool:
+        """Return whether a report of the period may tell of them."""
+        return self.since < period.end and (self.until is None or period.start <= self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportMark:
+    """How far an account's reports are known to be right: its facts up to `booked`, the periods that had ended `at`."""
+
+    booked: int
+    at: datetime
 
 
 class PublicationLog(Protocol):
-    """The record of what was published."""
+    """The record of what was published, and of what was booked since."""
+
+    def settled(self) -> int:
+        """Return a number such that every fact booked up to it can be read from now on."""
+
+    def published(self, account: str) -> Sequence[Publication]:
+        """Return what was published of an account, by path."""
+
+    def booked(self, account: str, zone: str, after: int, before: datetime) -> Sequence[FactsBooked]:
+        """Return the facts booked under numbers above `after` that a report may tell of which ends by `before`.
+
+        zone: in whose days the account is told.
+        """
 
     def record(self, publications: Sequence[Publication]) -> int:
         """Write them, replacing older ones of the same path; return how many hold other bytes than before, or are new."""
+
+    def mark(self, account: str) -> ReportMark | None:
+        """Return how far the account was looked through; None: never."""
+
+    def set_mark(self, account: str, mark: ReportMark) -> None:
+        """Write how far."""

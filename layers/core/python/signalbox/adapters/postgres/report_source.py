@@ -34,7 +34,7 @@ from signalbox.reports.errors import PeriodError
 from signalbox.reports.measurement import MeasuredOrder
 from signalbox.reports.period import Period
 from signalbox.reports.publishing import only_period
-from signalbox.reports.source import AccountPeriod, Publication
+from signalbox.reports.source import AccountPeriod, FactsBooked, Publication, ReportMark
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.errors import AccountError
@@ -129,17 +129,59 @@ _QUALITY: Final = (
 ).encode()
 _SAVE_QUALITY: Final = (
     f"INSERT INTO execution_quality AS kept ({_NAMES}) VALUES ({', '.join(['%s'] * len(_COLUMNS))})"  # noqa: S608 - as above
-    f" ON CONFLICT (client_order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _COLUMNS)}"
+    f" ON CONFLICT (client_order_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in (*_COLUMNS, 'booked'))}"
     f" WHERE ({', '.join(f'kept.{c}' for c in _COLUMNS)}) IS DISTINCT FROM ({', '.join(f'excluded.{c}' for c in _COLUMNS)})"
 ).encode()
 _RECORD: Final = """
-INSERT INTO published_reports AS kept (path, account, period, kind, sha256, size, published_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s)
+INSERT INTO published_reports AS kept (path, account, period, kind, sha256, size, published_at, made_at, made_from)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (path) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, published_at = excluded.published_at
 WHERE kept.sha256 <> excluded.sha256
 """
+_MADE: Final = "UPDATE published_reports SET made_at = %s, made_from = %s WHERE path = %s AND made_from <= %s"
 _PUBLISHED: Final = """
-SELECT path, account, period, kind, sha256, size, published_at FROM published_reports WHERE account = %s ORDER BY path COLLATE "C"
+SELECT path, account, period, kind, sha256, size, published_at, made_at, made_from
+FROM published_reports WHERE account = %s ORDER BY path COLLATE "C"
+"""
+_HIGHEST_NUMBER: Final = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM bookings"
+_TURN: Final = "SELECT 1 FROM accounts WHERE account = %s FOR SHARE"
+# Facts booked late, a row a day of UTC and kind: [since, until] and the highest number. Without an end: what moves the books or
+# the kill switch is told in every later period too, and a fill may make a wash sale of a loss before it. An order is told in
+# the periods of its whole life. The fills of a taxpayer's other accounts matter to wash sales alone.
+_BOOKED: Final = """
+SELECT min(at) - %(reach)s, NULL::timestamptz, max(booked) FROM fills
+WHERE account = %(account)s AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
+UNION ALL
+SELECT min(at) - %(reach)s, max(at) + %(reach)s, max(booked) FROM fills
+WHERE account = ANY(%(others)s) AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
+UNION ALL
+SELECT min(at), NULL, max(booked) FROM account_entries
+WHERE account = %(account)s AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
+UNION ALL
+SELECT min(since), NULL, max(booked) FROM halts
+WHERE account = %(account)s AND booked > %(after)s AND since < %(before)s GROUP BY date_trunc('day', since)
+UNION ALL
+SELECT min(at), max(at), max(booked) FROM equity_snapshots
+WHERE account = %(account)s AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
+UNION ALL
+SELECT min(at), max(at), max(booked) FROM risk_events
+WHERE account = %(account)s AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
+UNION ALL
+SELECT min(closed_at), max(closed_at), max(booked) FROM execution_quality
+WHERE account = %(account)s AND booked > %(after)s AND closed_at < %(before)s GROUP BY date_trunc('day', closed_at)
+UNION ALL
+SELECT day::timestamp AT TIME ZONE %(zone)s, NULL, booked FROM day_baselines
+WHERE account = %(account)s AND booked > %(after)s AND day::timestamp AT TIME ZONE %(zone)s < %(before)s
+UNION ALL
+SELECT o.decided_at, max(e.at), max(e.booked) FROM orders AS o JOIN order_events AS e USING (client_order_id)
+WHERE o.account = %(account)s AND o.decided_at < %(before)s AND o.client_order_id IN (
+    SELECT client_order_id FROM order_events WHERE account = %(account)s AND booked > %(after)s
+) GROUP BY o.client_order_id
+"""
+_REPORT_MARK: Final = "SELECT booked, at FROM report_marks WHERE account = %s"
+_SET_REPORT_MARK: Final = """
+INSERT INTO report_marks (account, booked, at) VALUES (%s, %s, %s)
+ON CONFLICT (account) DO UPDATE SET booked = excluded.booked, at = excluded.at
 """
 
 
@@ -207,19 +249,60 @@ class PostgresReports:
             cursor.executemany(_SAVE_QUALITY, [_values(row) for row in rows])
             return cursor.rowcount
 
+    def settled(self) -> int:
+        """Return a number such that every fact booked up to it can be read from now on.
+
+        Who was given a number holds the account's row until it commits; a turn at each row outwaits them all.
+        """
+        with self._source.snapshot() as connection:
+            row = connection.execute(_HIGHEST_NUMBER).fetchone()
+        for account in self.accounts():
+            with self._source.transaction() as connection:
+                connection.execute(_TURN, (account.account,))
+        return int(row[0]) if row else 0
+
+    def booked(self, account: str, zone: str, after: int, before: datetime) -> tuple[FactsBooked, ...]:
+        """Return the facts booked under numbers above `after` that a report may tell of which ends by `before`."""
+        with self._source.snapshot() as connection:
+            others = [name for name in _owners(connection, _opened(connection, account)[0]) if name != account]
+            asked = {
+                "account": account,
+                "others": others,
+                "after": after,
+                "before": before,
+                "reach": WASH_REACH,
+                "zone": zone,
+            }
+            return tuple(FactsBooked(*row) for row in connection.execute(_BOOKED, asked).fetchall())
+
     def record(self, publications: Sequence[Publication]) -> int:
         """Write the record; return how many paths hold other bytes than before, or are new."""
         if not publications:
             return 0
-        rows = [(p.path, p.account, p.period, p.kind, p.sha256, p.size, p.published_at) for p in publications]
+        rows = [
+            (p.path, p.account, p.period, p.kind, p.sha256, p.size, p.published_at, p.made_at, p.made_from) for p in publications
+        ]
         with self._source.transaction() as connection, connection.cursor() as cursor:
             cursor.executemany(_RECORD, rows)
-            return cursor.rowcount
+            changed = cursor.rowcount
+            cursor.executemany(_MADE, [(p.made_at, p.made_from, p.path, p.made_from) for p in publications])
+            return changed
 
     def published(self, account: str) -> tuple[Publication, ...]:
         """Return what was published of an account, by path."""
         with self._source.snapshot() as connection:
             return _some(connection, lambda row: Publication(*row), _PUBLISHED, account)
+
+    def mark(self, account: str) -> ReportMark | None:
+        """Return how far the account was looked through; None: never."""
+        with self._source.snapshot() as connection:
+            row = connection.execute(_REPORT_MARK, (account,)).fetchone()
+        return None if row is None else ReportMark(*row)
+
+    def set_mark(self, account: str, mark: ReportMark) -> None:
+        """Write how far."""
+        with self._source.transaction() as connection:
+            connection.execute(_SET_REPORT_MARK, (account, mark.booked, mark.at))
 
 
 def _opened(connection: Connection, account: str) -> tuple[TradingAccount, datetime]:
