@@ -129,7 +129,7 @@ class MemoryTradingTransaction:
         found = {k: o for k, o in kept.items() if not o.state.is_closed or k in traded or k in orders}
         window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
         sent = sorted(e.at for e in self.rows.order_events.values() if isinstance(e, OrderReleased))
-        valued_at = at if desk.watched_until is None else min(at, desk.watched_until)
+        valued_at = desk.watched_until or at
         marks = {}
         for symbol, bars in self._market.items():
             if times := [t for t in bars if t + ONE_MINUTE <= valued_at]:

@@ -21,7 +21,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.changes import NOTHING, RiskEventKind
 from signalbox.trading.commands import COMMANDS, AnyCommand
-from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError
+from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError, UnpricedError
 from signalbox.trading.readiness import LIVE_GATES
 from signalbox.trading.room import NOT_READY, Handled, TradingRoom, UnexpectedEventError, counted
 from signalbox.trading.state import Desk
@@ -68,6 +68,15 @@ class Floor:
 
     def rows(self, account: str = PAPER) -> AccountRows:
         return self.database.accounts[account]
+
+
+def test_a_command_of_an_earlier_instant_is_judged_on_the_prices_that_are_known() -> None:
+    floor = Floor()
+    floor.tell(cycle(START + timedelta(minutes=5)))
+    handled = floor.room.on_command(order(START + timedelta(minutes=1), request_id="req-late"), "ada")  # it waited in a queue
+    assert handled.desk.marks[SOL].at == START + timedelta(minutes=5)
+    assert handled.order is not None
+    assert handled.order.state is OrderState.ACCEPTED
 
 
 def test_a_resume_releases_the_halt_that_was_looked_at_and_none_that_came_after_it() -> None:
@@ -200,10 +209,11 @@ def test_what_is_wrong_with_one_account_keeps_no_other_from_its_turn(error: Exce
     assert not floor.desk(PAPER).trades
 
 
-def test_of_several_errors_the_one_that_may_pass_is_raised() -> None:
+@pytest.mark.parametrize("error", [AwayError(), UnpricedError("no price before the next bar")])
+def test_of_several_errors_the_one_that_may_pass_is_raised(error: Exception) -> None:
     floor = Floor(paper("ftmo-2step-100k"), paper())
-    torn = TradingRoom(Torn(floor.database, {"ftmo-2step-100k": AccountError("bad row"), PAPER: AwayError()}), market="coinbase")
-    with pytest.raises(AwayError):
+    torn = TradingRoom(Torn(floor.database, {"ftmo-2step-100k": AccountError("bad row"), PAPER: error}), market="coinbase")
+    with pytest.raises(type(error)):
         torn.on_minute(START)
 
 

@@ -4,7 +4,7 @@ TradingError
 ├── AccountError        an account whose configuration cannot be, or that does not exist
 │   ├── AccountNameError        a name that can be no account's, or that describes none
 │   ├── AccountDiffersError     it exists, and is another than the one that is to be opened
-│   └── UnpricedError           what it is worth is not known: an open position has no price yet
+│   └── UnpricedError           what it is worth is not known until the next bar: an open position has no price yet
 ├── CommandError        a command that cannot be carried out as it is: of another time, or with nothing to change
 │   └── OrderUnknownError   it names an order that the account does not have
 ├── NotWatchedError     a decision on bars the desk has not watched yet
@@ -33,7 +33,7 @@ class AccountDiffersError(AccountError):
 
 
 class UnpricedError(AccountError):
-    """An open position of the account has no price yet."""
+    """An open position of the account has no price yet; the symbol's next bar brings one."""
 
 
 class CommandError(TradingError):

@@ -38,8 +38,9 @@ class TradingTransaction(Protocol):
     """One unit of work on one account, which it holds locked."""
 
     def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
-        """Return the account: locks and order times that still count at `at`, marks of the newest bars closed by then.
+        """Return the account: locks and order times that still count at `at`, and its marks.
 
+        Marks are of the newest bars that were watched, also where `at` is earlier; before any was, of those closed by `at`.
         Its orders are the open ones, those of trades that are not closed, and whatever exists of the client order ids in
         `orders`: whoever submits or reports names them, so that a second delivery finds the first, however old it is.
         Order times are the instants of OrderReleased within the throttle's window before `at`.

@@ -44,7 +44,7 @@ from signalbox.trading.commands import (
     SubmitOrder,
     amounts,
 )
-from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError
+from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError, UnpricedError
 from signalbox.trading.ports import IncompleteView, TradingLedger, TradingTransaction
 from signalbox.trading.readiness import (
     Comparison,
@@ -129,7 +129,7 @@ def live_facts(
 def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount], Handled]) -> tuple[Handled, ...]:
     """Bring something to every account. What is wrong with one is raised once all the others had their turn.
 
-    Of several errors that of the ledger comes first: what may succeed later must not be taken for what never will.
+    Of several errors that of the ledger comes first, or of a price: what may succeed later must not be taken for what never will.
     """
     found: list[Handled] = []
     wrong: list[Exception] = []
@@ -140,7 +140,7 @@ def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount],
             error.add_note(f"of account {account.account}")
             wrong.append(error)
     if wrong:
-        raise next((error for error in wrong if not isinstance(error, _FINAL)), wrong[0])
+        raise next((error for error in wrong if isinstance(error, UnpricedError) or not isinstance(error, _FINAL)), wrong[0])
     return tuple(found)
 
 

@@ -97,7 +97,7 @@ def load_desk(
     """Return the desk of an account, whose locked row is `row` (ACCOUNT_ROW)."""
     account = configured.account
     _, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at = row
-    valued_at = at if watched_until is None else min(at, watched_until)
+    valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
     window = timedelta(seconds=configured.limits.throttle_window_seconds)
     with connection.pipeline():
         queries = _Queries(connection)
