@@ -129,6 +129,7 @@ class TradingStack(SignalboxStack):
             function=manage,
             alarm_topic=self._context.alarm_topic,
             group="trading",
+            batch_size=1,  # one that is given back counts no delivery of those behind it, which would end as dead letters with it
         )
         TopicAlarm(
             self,

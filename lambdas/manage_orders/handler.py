@@ -17,6 +17,7 @@ from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import MessageRefusedError, handle_message
 from signalbox.bootstrap.manage_orders import ManageOrders, compose
 from signalbox.contracts import Metric
+from signalbox.trading.errors import UnpricedError
 from signalbox.trading.room import Handled, counted
 
 logger = Logger()
@@ -30,12 +31,17 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
     def record_handler(record: SQSRecord) -> None:
         started = time.perf_counter()
         facts = record.attributes
-        with failure_told(logger, record):
+        with failure_told(logger, record, told=(UnpricedError,)):
             try:
                 _report(handle_message(app, record.body, sender=facts.sender_id, sent_ms=facts.sent_timestamp))
             except MessageRefusedError as error:
                 logger.exception("message_refused", message_id=record.message_id, reason=str(error), body=record.body[:4000])
                 metrics.add_metric(Metric.EVENTS_REFUSED, MetricUnit.Count, 1)
+            except UnpricedError as error:
+                # Comes again when its queue shows it again: a function of the ledger reaches no queue to ask for another pause
+                deliveries = facts.approximate_receive_count
+                logger.warning("message_postponed", message_id=record.message_id, deliveries=deliveries, reason=str(error))
+                raise
         metrics.add_metric(Metric.TRADING_DURATION, MetricUnit.Milliseconds, (time.perf_counter() - started) * 1000)
 
     @logger.inject_lambda_context

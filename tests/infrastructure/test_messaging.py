@@ -63,8 +63,9 @@ def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assem
         assert queue["VisibilityTimeout"] >= 6 * function.properties["Timeout"]
 
 
-def test_an_alert_put_back_holds_no_other_alert_of_its_batch(assembly: Assembly) -> None:
-    (mapping,) = (m for m in assembly.resources("AWS::Lambda::EventSourceMapping") if m.stack == "alerts")
+@pytest.mark.parametrize("stack", ["alerts", "trading"])
+def test_a_message_put_back_counts_no_delivery_of_another(assembly: Assembly, stack: str) -> None:
+    (mapping,) = (m for m in assembly.resources("AWS::Lambda::EventSourceMapping") if m.stack == stack)
     assert _queue_of(assembly, mapping).properties["FifoQueue"] is True
     assert mapping.properties["BatchSize"] == 1
 

@@ -187,6 +187,21 @@ class TestQueue:
         assert found == {"batchItemFailures": []}
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
+    def test_a_command_for_an_account_without_a_price_comes_again_and_those_behind_it_after_it(
+        self, load, capsys, caplog
+    ) -> None:
+        room = FakeRoom(error=UnpricedError("expected a price of BTC-USD, which it holds"))
+        handler = load("manage_orders").make_handler(room)
+        commands = [json.dumps({**ORDER, "kind": "submit", "request_id": f"req-{n:04}"}) for n in range(2)]
+        found = handler(sqs(*commands, queue="trading.fifo"), CONTEXT)
+        assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0", "m1"]
+        told = [(r.message_id, r.reason) for r in caplog.records if r.getMessage() == "message_postponed"]
+        assert told == [("m0", "expected a price of BTC-USD, which it holds")]
+        assert "EventsRefused" not in metric_values(logged(capsys))
+        room.error = None  # the next bar came
+        assert handler(sqs(*commands, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
+        assert [command.request_id for command, _ in room.commands] == ["req-0000", "req-0001"]
+
     def test_an_unpublished_outbox_does_not_fail_what_is_committed(self, load) -> None:
         room = FakeRoom()
         room.publish_error = ConnectionError("the bus is away")

@@ -1,7 +1,7 @@
 """The queue side of the trading room: a message is an event of the bus in its envelope, or a command as JSON.
 
 What can never succeed is told apart from what may succeed later: the first is out of the way at once, because in a FIFO group it
-would hold back every message behind it for nothing.
+would hold back every message behind it for nothing. A position without a price is of the second kind: its next bar brings one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from signalbox.events import BusEvent, parse_event
 from signalbox.orders.errors import OrderError
 from signalbox.trading.commands import COMMANDS, AnyCommand, check_clock
-from signalbox.trading.errors import CommandError, TradingError
+from signalbox.trading.errors import CommandError, TradingError, UnpricedError
 from signalbox.trading.room import Handled
 
 
@@ -34,13 +34,18 @@ class Room(Protocol):
 
 
 def handle_message(room: Room, body: str, *, sender: str, sent_ms: str) -> tuple[Handled, ...]:
-    """Bring one message to the accounts. Raises MessageRefusedError, or what the ledger raises when it may come again."""
+    """Bring one message to the accounts.
+
+    Raises MessageRefusedError; when it may come again UnpricedError, or what the ledger raises.
+    """
     try:
         work = _parsed(body, sent_ms)
     except (ValueError, KeyError, TypeError, CommandError) as error:
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
     try:
         return room.handle(work) if isinstance(work, BusEvent) else (room.command(work, sender),)
+    except UnpricedError:
+        raise
     except (TradingError, OrderError, ValidationError) as error:
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
 
