@@ -10,7 +10,7 @@ import pytest
 from local.report_command import run_report
 from local.settings import load_settings
 from signalbox.contracts import APP_DATABASE_USER, DATABASE_NAME, Function, StackOutput
-from signalbox.reports.csv_text import read_csv
+from tests.csv_text import read_csv
 from tests.e2e.conftest import Market
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

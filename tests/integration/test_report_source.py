@@ -16,7 +16,6 @@ from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.orders.terms import Leg, Side
 from signalbox.reports.build import build
-from signalbox.reports.csv_text import read_csv
 from signalbox.reports.errors import PeriodError
 from signalbox.reports.period import Period, parse_period
 from signalbox.reports.pnl import profit_and_loss
@@ -27,6 +26,7 @@ from signalbox.trading.changes import Changes
 from signalbox.trading.errors import AccountError
 from signalbox.trading.state import TradeState
 from tests.builders import BTC, NOON, candle, minutes
+from tests.csv_text import read_csv
 from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.integration.samples import VENUE
 from tests.integration.trading_samples import ACCOUNT, OTHER, equity, filled, halted, sent, stepped, terms, trade_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from local.settings import load_settings
-from signalbox.adapters.lake.series import series_of
+from signalbox.adapters.lake.series import find_series
 from signalbox.features import SCHEMAS, FeatureSchema, FeatureStream, compute_features
 from signalbox.market.candles import Bars, Symbol
 from tests.unit.features.test_stream import replayed
@@ -22,7 +22,8 @@ def market() -> tuple[Bars, Bars]:
     if folder is None:
         pytest.skip("no recorded candles: set SIGNALBOX_DATA")
     period = (HALT - timedelta(days=2.5), HALT + timedelta(days=1))
-    return series_of(folder, Symbol("SOL-USD")).bars(*period), series_of(folder, Symbol("BTC-USD")).bars(*period)
+    bars = {one.symbol: one.bars(*period) for one in find_series(folder)}
+    return bars[Symbol("SOL-USD")], bars[Symbol("BTC-USD")]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)

@@ -57,7 +57,7 @@ def test_every_finished_day_is_written_and_today_is_not(tmp_path: Path) -> None:
     assert report.left == 0
     day = Lake(FolderStore(tmp_path)).read_day(YESTERDAY)
     assert isinstance(day, DayFile)
-    assert day.is_finished
+    assert day.asked_until == YESTERDAY.end
     assert day.candles == tuple(ledger.candles("coinbase", BTC, YESTERDAY.start, YESTERDAY.end))
 
 

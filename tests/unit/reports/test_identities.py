@@ -17,7 +17,7 @@ from signalbox.portfolio.entries import Entry
 from signalbox.reports import blotter, compliance, execution, pnl, tax_form
 from signalbox.reports.blotter import executions
 from signalbox.reports.build import BUILDERS, build
-from signalbox.reports.csv_text import Cell, Cents, Table, cell_text, read_csv, to_csv
+from signalbox.reports.csv_text import Cell, Cents, Table, cell_text, to_csv
 from signalbox.reports.curve import EquityPoint, fold
 from signalbox.reports.errors import PeriodError
 from signalbox.reports.execution import MEASURES
@@ -26,6 +26,7 @@ from signalbox.reports.pnl import profit_and_loss
 from signalbox.reports.tax_form import tax_parts
 from signalbox.trading.state import Mark
 from tests.builders import BTC, ETH
+from tests.csv_text import read_csv
 from tests.unit.portfolio.samples import entries
 from tests.unit.reports.samples import PAPER, period_of
 

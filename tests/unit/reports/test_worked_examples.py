@@ -17,7 +17,7 @@ from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.reports.blotter import blotter_report, executions
 from signalbox.reports.build import BUILDERS, build
 from signalbox.reports.compliance import compliance_report, level_of, limit_uses, loss_uses
-from signalbox.reports.csv_text import Cents, read_csv
+from signalbox.reports.csv_text import Cents
 from signalbox.reports.curve import EquityPoint, fold
 from signalbox.reports.errors import ReportSourceError
 from signalbox.reports.execution import quality_report, unmeasured
@@ -31,6 +31,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.state import Halt, Trade, TradeState
 from tests.builders import BTC, ETH, NOON, candle, minutes
+from tests.csv_text import read_csv
 from tests.unit.orders import samples as orders
 from tests.unit.reports.samples import CAPITAL, FTMO, PAPER, at, fill, period_of, prices, transfer
 

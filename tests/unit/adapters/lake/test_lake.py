@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from signalbox.adapters.lake.day_file import DayFile, decode, encode
 from signalbox.adapters.lake.lake import BadDay, Lake
-from signalbox.adapters.lake.series import find_series, require_bars, series_of
+from signalbox.adapters.lake.series import find_series, require_bars
 from signalbox.adapters.lake.stores import FolderStore, LakeStorageError
 from signalbox.market.candles import Bars, Candle, MarketDataError, Symbol
 from signalbox.market.lake import VALUES, DayFault, DayFileError, DayKey, SeriesKey
@@ -78,11 +78,11 @@ def test_a_day_says_until_when_it_was_asked_and_may_be_empty(tmp_path: Path) -> 
     lake.write_day(DAY, [], asked_until=DAY.end)
     whole = lake.read_day(DAY)
     assert isinstance(whole, DayFile)
-    assert (len(whole), whole.is_finished) == (0, True)
+    assert (len(whole), whole.asked_until) == (0, DAY.end)
     lake.write_day(DAY, candles(BTC, DAY.start + minutes(5), 5), asked_until=DAY.start + minutes(5))
     half = lake.read_day(DAY)
     assert isinstance(half, DayFile)
-    assert (len(half), half.is_finished, half.asked_until) == (5, False, DAY.start + minutes(5))
+    assert (len(half), half.asked_until) == (5, DAY.start + minutes(5))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_every_single_flipped_byte_is_noticed_or_harmless() -> None:
         except DayFileError:
             continue
         assert got.candles == rows
-        assert got.is_finished
+        assert got.asked_until == DAY.end
 
 
 def test_looking_leaves_a_bad_file_where_it_is(tmp_path: Path) -> None:
@@ -258,9 +258,7 @@ def test_two_venues_of_one_symbol_are_refused_until_one_is_named(tmp_path: Path)
     filled(tmp_path, 1, SeriesKey("binance", Symbol("BTC-USDT")))
     with pytest.raises(MarketDataError, match=r"venue=binance.* is of BTC-USD too"):
         find_series(tmp_path)
-    assert series_of(tmp_path / "candles" / "venue=coinbase", BTC).symbol == BTC
-    with pytest.raises(MarketDataError, match="no candles of SOL-USD, only of BTC-USD"):
-        series_of(tmp_path / "candles" / "venue=coinbase", SOL)
+    assert [one.symbol for one in find_series(tmp_path / "candles" / "venue=coinbase")] == [BTC]
 
 
 def test_a_lake_and_recorded_files_in_one_folder_are_refused(tmp_path: Path) -> None:

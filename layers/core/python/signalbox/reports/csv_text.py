@@ -55,12 +55,6 @@ def to_csv(table: Table) -> str:
     return out.getvalue()
 
 
-def read_csv(text: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return columns and rows of a file of `to_csv`, with the apostrophes that guard text taken off again."""
-    rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    return tuple(rows[0]), [tuple(cell.removeprefix("'") for cell in row) for row in rows[1:]]
-
-
 def cell_text(cell: Cell) -> str:  # noqa: PLR0911 - one case a kind of cell
     """Return a cell as it stands in the file."""
     match cell:

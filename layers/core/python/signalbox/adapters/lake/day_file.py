@@ -46,11 +46,6 @@ class DayFile:
         return int(self.open_time_ms.shape[0])
 
     @property
-    def is_finished(self) -> bool:
-        """Whether the venue was asked up to the end of the day."""
-        return self.asked_until >= self.key.end
-
-    @property
     def bars(self) -> Bars:
         """The rows as float64, each the nearest to its exact number."""
         return Bars(self.key.series.symbol, self.open_time_ms, *self.columns)

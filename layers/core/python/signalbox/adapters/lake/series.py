@@ -108,15 +108,6 @@ def find_series(folder: Path) -> tuple[CandleSeries, ...]:
     return _in_order(series)
 
 
-def series_of(folder: Path, symbol: Symbol) -> CandleSeries:
-    """Return one symbol's series. Raises MarketDataError when the folder has none, naming what there is."""
-    found = find_series(folder)
-    for one in found:
-        if one.symbol == symbol:
-            return one
-    raise MarketDataError(f"{folder}: no candles of {symbol}, only of {', '.join(one.symbol for one in found)}")
-
-
 def lake_of(folder: Path) -> tuple[Lake, str] | None:
     """Return the lake a folder belongs to and the venue it narrows it to ("" for all), or None when it is none."""
     if folder.name.startswith("venue=") and folder.parent.name == CANDLES:

@@ -62,11 +62,6 @@ def load_migrations(folder: Path = MIGRATIONS) -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def expected_schema_version(folder: Path = MIGRATIONS) -> int:
-    """Return the version the code was written for."""
-    return len(load_migrations(folder))
-
-
 def schema_hash(folder: Path = MIGRATIONS) -> str:
     """Return the sha256 of every migration's label and sha256, a line each: it changes exactly when the schema does."""
     lines = "".join(f"{migration.label} {migration.sha256}\n" for migration in load_migrations(folder))
