@@ -16,7 +16,7 @@ from signalbox.orders.terms import Leg, Side
 from signalbox.orders.transitions import OrderState
 from tests.builders import BTC, NOON
 from tests.unit.orders.samples import accepted, terms
-from tests.unit.orders.test_paper_venue import VENUE, bar, rng
+from tests.unit.orders.test_paper_venue import VENUE, bar
 
 HALF = Decimal("0.05")
 LONG = Bracket(Side.BUY, NOON, EntryTiming.AT_OPEN, Decimal(95), Decimal(105), NOON + timedelta(minutes=3))
@@ -88,11 +88,11 @@ def test_the_exit_is_a_fill_of_its_own_order() -> None:
     one = bar(1, low="94")
     hit = barrier_hit(LONG, one, HALF)
     assert isinstance(hit, BarrierHit)
-    order = apply(accepted(exit_terms), barrier_fill(VENUE, accepted(exit_terms), hit, one, rng()))
+    order = apply(accepted(exit_terms), barrier_fill(VENUE, accepted(exit_terms), hit, one))
     assert order.state is OrderState.FILLED
     assert (order.trades[0].price, order.trades[0].at) == (Decimal("94.98"), one.close_time)  # 95 - 0.019, down
     with pytest.raises(OrderTermsError, match="expected an order of STOP_LOSS"):
-        barrier_fill(VENUE, accepted(), hit, one, rng())
+        barrier_fill(VENUE, accepted(), hit, one)
 
 
 _PRICES = st.integers(9_000, 11_000).map(lambda cents: Decimal(cents).scaleb(-2))

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,21 +14,16 @@ from hypothesis import strategies as st
 from signalbox.market.candles import ONE_MINUTE, Candle
 from signalbox.orders.application import apply
 from signalbox.orders.errors import OrderTermsError
-from signalbox.orders.events import Liquidity, OrderAccepted, OrderFilled, OrderRejected
+from signalbox.orders.events import Liquidity, OrderFilled
 from signalbox.orders.order import Order
 from signalbox.orders.paper.models import (
-    FixedLatency,
     FixedSlippage,
     FixedSpread,
-    JitteredLatency,
-    NoRejections,
     ProportionalFees,
-    RandomRejections,
-    RandomSlippage,
     UnlimitedLiquidity,
     VolumeShare,
 )
-from signalbox.orders.paper.venue import PaperInstrument, PaperVenue, seed_of
+from signalbox.orders.paper.venue import PaperInstrument, PaperVenue
 from signalbox.orders.terms import OrderTerms, OrderType, Side
 from signalbox.orders.transitions import OrderState
 from tests.builders import BTC, NOON, candle
@@ -42,14 +36,9 @@ VENUE = PaperVenue(  # 10 bps spread: 0.05 each way at 100; 2 bps slippage: abou
     spread=FixedSpread(Decimal(10)),
     slippage=FixedSlippage(Decimal(2)),
     fees=ProportionalFees(maker_bps=Decimal(-1), taker_bps=Decimal(5)),
-    latency=FixedLatency(LATENCY),
+    latency=LATENCY,
     liquidity=UnlimitedLiquidity(),
-    rejections=NoRejections(),
 )
-
-
-def rng(seed: int = 7) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def bar(minute: int = 0, open: str = "100", high: str = "101", low: str = "99", close: str = "100", volume: str = "50") -> Candle:  # noqa: A002
@@ -60,12 +49,12 @@ def at_venue(venue: PaperVenue = VENUE, position: Decimal = ZERO, sent_at: datet
     """An order the venue has accepted 250 ms after noon."""
     order = submitted(terms(**changes))
     order = replace(order, submitted_at=sent_at)
-    return applied(order, venue.answer(order, position, rng()))
+    return applied(order, venue.answer(order, position))
 
 
 def after(order: Order, *bars: Candle, venue: PaperVenue = VENUE, position: Decimal = ZERO) -> Order:
     for one in bars:
-        for event in venue.match(order, one, position, rng()):
+        for event in venue.match(order, one, position):
             order = apply(order, event)
             position += order.terms.signed(event.quantity) if isinstance(event, OrderFilled) else 0
     return order
@@ -150,7 +139,7 @@ def test_volume_limits_a_fill_and_the_rest_follows_in_the_next_bars() -> None:
 def test_a_bar_given_twice_is_the_same_trade() -> None:
     venue = replace(VENUE, liquidity=VolumeShare(Decimal("0.1")))
     once = after(at_venue(venue), bar(volume="70"), venue=venue)
-    assert venue.match(once, bar(volume="70"), ZERO, rng()) == ()
+    assert venue.match(once, bar(volume="70"), ZERO) == ()
 
 
 @pytest.mark.parametrize(
@@ -211,35 +200,12 @@ def test_a_reduce_only_order_ends_flat_and_never_flips() -> None:
 
 def test_the_venue_answers_only_what_it_was_sent() -> None:
     with pytest.raises(OrderTermsError, match="submitted order"):
-        VENUE.answer(replace(submitted(), submitted_at=None), ZERO, rng())
+        VENUE.answer(replace(submitted(), submitted_at=None), ZERO)
     with pytest.raises(OrderTermsError, match="expected one of"):
-        VENUE.answer(submitted(terms(symbol="ETH-USD")), ZERO, rng())
-    assert VENUE.match(submitted(), bar(), ZERO, rng()) == ()
+        VENUE.answer(submitted(terms(symbol="ETH-USD")), ZERO)
+    assert VENUE.match(submitted(), bar(), ZERO) == ()
     filled = after(at_venue(), bar())
-    assert VENUE.match(filled, bar(1), ZERO, rng()) == ()
-
-
-def test_rejections_and_latency_come_from_the_generator_alone() -> None:
-    venue = replace(VENUE, rejections=RandomRejections(5_000), latency=JitteredLatency(LATENCY, LATENCY))
-    answers = [venue.answer(submitted(), ZERO, rng(seed)) for seed in range(200)]
-    assert answers == [venue.answer(submitted(), ZERO, rng(seed)) for seed in range(200)]
-    rejected = [a for a in answers if isinstance(a, OrderRejected)]
-    assert {a.reason for a in rejected} == {"RANDOM"}
-    assert 70 <= len(rejected) <= 130
-    assert all(seconds(1) + LATENCY <= a.at <= seconds(1) + 2 * LATENCY for a in answers)
-    assert any(isinstance(a, OrderAccepted) for a in answers)
-
-
-def test_random_slippage_is_between_nothing_and_the_worst() -> None:
-    model, price = RandomSlippage(Decimal(3)), Decimal(1000)
-    drawn = [model.slippage(price, bar(), rng(seed)) for seed in range(100)]
-    assert all(0 <= slip <= Decimal("0.3") for slip in drawn)
-    assert len(set(drawn)) > 50
-
-
-def test_a_seed_belongs_to_an_order_and_an_instant() -> None:
-    order = submitted()
-    assert seed_of(order, NOON) == seed_of(order, NOON) != seed_of(order, seconds(60))
+    assert VENUE.match(filled, bar(1), ZERO) == ()
 
 
 _CENTS = st.integers(9_000, 11_000).map(lambda cents: Decimal(cents).scaleb(-2))
@@ -266,14 +232,14 @@ def _any_terms() -> st.SearchStrategy[OrderTerms]:
     )
 
 
-@given(_any_terms(), _bars(), st.sampled_from(["0", "3", "-3", "20", "-20"]), st.integers(0, 99))
-def test_no_fill_is_better_than_the_bar_allows(of: OrderTerms, bars: list[Candle], held: str, seed: int) -> None:
-    venue = replace(VENUE, liquidity=VolumeShare(Decimal("0.05")), slippage=RandomSlippage(Decimal(5)))
+@given(_any_terms(), _bars(), st.sampled_from(["0", "3", "-3", "20", "-20"]))
+def test_no_fill_is_better_than_the_bar_allows(of: OrderTerms, bars: list[Candle], held: str) -> None:
+    venue = replace(VENUE, liquidity=VolumeShare(Decimal("0.05")), slippage=FixedSlippage(Decimal(5)))
     order, position = replace(submitted(of), submitted_at=NOON), Decimal(held)
-    order = applied(order, venue.answer(order, position, rng(seed)))
+    order = applied(order, venue.answer(order, position))
     start = position
     for one in bars:
-        for event in venue.match(order, one, position, rng(seed)):
+        for event in venue.match(order, one, position):
             order = apply(order, event)
             if not isinstance(event, OrderFilled):
                 continue

@@ -6,25 +6,20 @@ takes no time, so an order decided at t trades in the bar that opens at t; a bar
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
-
-import numpy as np
 
 from signalbox.exact import exactly
 from signalbox.market.candles import Candle
 from signalbox.orders.events import OrderEvent, OrderFilled
-from signalbox.orders.order import Order
 from signalbox.orders.paper.models import (
-    FixedLatency,
     FixedSlippage,
     FixedSpread,
-    NoRejections,
     ProportionalFees,
     UnlimitedLiquidity,
 )
-from signalbox.orders.paper.venue import PaperInstrument, PaperVenue, seed_of
+from signalbox.orders.paper.venue import PaperInstrument, PaperVenue
 from signalbox.trading.instruments import FEE_BPS, INSTRUMENTS
 
 SPREAD_BPS: Final = Decimal(1)
@@ -35,16 +30,10 @@ VENUE: Final = PaperVenue(
     spread=FixedSpread(SPREAD_BPS),
     slippage=FixedSlippage(SLIPPAGE_BPS),
     fees=ProportionalFees(maker_bps=FEE_BPS, taker_bps=FEE_BPS),
-    latency=FixedLatency(timedelta(0)),
+    latency=timedelta(0),
     liquidity=UnlimitedLiquidity(),
-    rejections=NoRejections(),
 )
 ROUND_TRIP: Final = 2 * (FEE_BPS + SPREAD_BPS / 2 + SLIPPAGE_BPS) / 10_000  # of the value traded
-
-
-def draws(order: Order, instant: datetime) -> np.random.Generator:
-    """Return the random numbers of one order and instant: the same at every delivery."""
-    return np.random.default_rng(seed_of(order, instant))
 
 
 def stamped(event: OrderEvent, bar: Candle) -> OrderEvent:

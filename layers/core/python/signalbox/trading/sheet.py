@@ -45,7 +45,7 @@ from signalbox.trading.account import TradingMode
 from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.events import OrderRefused, TradingHalted
-from signalbox.trading.paper import VENUE, draws
+from signalbox.trading.paper import VENUE
 from signalbox.trading.snapshot import compose, equity_at, judge_of, proposed
 from signalbox.trading.state import Desk, Halt, Mark, Trade, pruned
 
@@ -276,7 +276,7 @@ class Sheet:
             )
             return self.orders[key]
         submitted = self.take(OrderSubmitted(client_order_id=key, at=at))
-        return self.take(VENUE.answer(submitted, self.quantity(terms.symbol), draws(submitted, at)))
+        return self.take(VENUE.answer(submitted, self.quantity(terms.symbol)))
 
     def _deny(self, order: Order, decision: RiskRefused, at: datetime) -> None:
         key, terms = order.client_order_id, order.terms

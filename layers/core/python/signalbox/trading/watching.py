@@ -26,7 +26,7 @@ from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.events import RiskWarning, RuleBreached, TargetReached
 from signalbox.trading.exhaustion import EXHAUSTED_FOR_GOOD
 from signalbox.trading.exits import FLATTENING, exits_of, held_by, send_exit, tend
-from signalbox.trading.paper import INSIDE, VENUE, draws, half_spread, stamped
+from signalbox.trading.paper import INSIDE, VENUE, half_spread, stamped
 from signalbox.trading.pauses import remember_equity
 from signalbox.trading.sheet import SIGNALBOX, Sheet
 from signalbox.trading.snapshot import equity_at
@@ -144,8 +144,7 @@ def _trade(sheet: Sheet, bars: Mapping[Symbol, Candle]) -> None:
     for symbol in sorted(bars):
         bar = bars[symbol]
         for order in sheet.open_orders(symbol):
-            rng = draws(order, bar.open_time)
-            for event in VENUE.match(order, bar, sheet.quantity(symbol), rng):
+            for event in VENUE.match(order, bar, sheet.quantity(symbol)):
                 sheet.take(stamped(event, bar))
         trade = sheet.trades.get(symbol)
         if trade is not None and sheet.orders[trade.entry].filled:
@@ -184,7 +183,7 @@ def _take_barrier(sheet: Sheet, trade: Trade, hit: BarrierHit, bar: Candle, held
     order = send_exit(sheet, trade, hit.leg, held, at)
     if order.accepted_at is None or order.state.is_closed:
         return  # refused: tend() takes the next leg
-    fill = stamped(barrier_fill(VENUE, order, hit, bar, draws(order, bar.open_time)), bar)
+    fill = stamped(barrier_fill(VENUE, order, hit, bar), bar)
     if isinstance(fill, OrderFilled) and fill.at < at:
         fill = fill.model_copy(update={"at": at})
     sheet.take(fill)

@@ -1,4 +1,4 @@
-"""The paper venue: fills of orders on real bars, as a pure model. Deterministic, given its inputs and a numpy Generator.
+"""The paper venue: fills of orders on real bars, as a pure model. Deterministic, given its inputs.
 
 It knows bars, not an order book. What that means, first and plainly:
 

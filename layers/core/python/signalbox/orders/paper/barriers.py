@@ -16,8 +16,6 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from numpy.random import Generator
-
 from signalbox.exact import exactly
 from signalbox.market.candles import Candle
 from signalbox.orders.errors import OrderTermsError
@@ -105,7 +103,7 @@ def _target(bracket: Bracket, quotes: Quotes) -> BarrierHit | None:
     return BarrierHit(Leg.TAKE_PROFIT, execution) if execution is not None else None
 
 
-def barrier_fill(venue: PaperVenue, order: Order, hit: BarrierHit, bar: Candle, rng: Generator) -> OrderFilled:
+def barrier_fill(venue: PaperVenue, order: Order, hit: BarrierHit, bar: Candle) -> OrderFilled:
     """Return the trade that fills the exit's order whole. Raises OrderTermsError if the order is of another leg.
 
     Exits are not limited by the volume of the bar: a position that has to go is assumed to find the other side, at the
@@ -113,4 +111,4 @@ def barrier_fill(venue: PaperVenue, order: Order, hit: BarrierHit, bar: Candle, 
     """
     if order.terms.leg is not hit.leg:
         raise OrderTermsError(f"{order.client_order_id}: expected an order of {hit.leg}, was {order.terms.leg}")
-    return venue.fill(order, order.leaves, hit.execution, bar, rng)
+    return venue.fill(order, order.leaves, hit.execution, bar)

@@ -1,16 +1,10 @@
-"""The assumptions of the paper venue, one named model each. Rates are in basis points of the price or the value traded.
-
-Randomness comes from a numpy Generator that is passed in and is asked for integers only, so money never meets a float.
-"""
+"""The assumptions of the paper venue, one named model each. Rates are in basis points of the price or the value traded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from decimal import Decimal
 from typing import Final, Protocol
-
-from numpy.random import Generator
 
 from signalbox.exact import exactly, up_to_places
 from signalbox.market.candles import Candle
@@ -19,7 +13,6 @@ from signalbox.orders.events import Liquidity
 FEE_PLACES: Final = 8  # decimals of a fee, rounded against us
 _BPS: Final = Decimal("0.0001")
 _HALF: Final = Decimal("0.5")
-_PARTS: Final = 10_000  # steps of a random share
 
 
 class SpreadModel(Protocol):
@@ -29,32 +22,11 @@ class SpreadModel(Protocol):
         """Return half the spread during this bar, quote currency, 0 or more."""
 
 
-class SlippageModel(Protocol):
-    """What a market order pays beyond the touch."""
-
-    def slippage(self, price: Decimal, bar: Candle, rng: Generator) -> Decimal:
-        """Return how much worse than `price` it trades, quote currency, 0 or more."""
-
-
-class LatencyModel(Protocol):
-    """How long a message takes to the venue."""
-
-    def delay(self, rng: Generator) -> timedelta:
-        """Return the delay of one message, 0 or more."""
-
-
 class LiquidityModel(Protocol):
     """How much of an order a bar can take."""
 
     def available(self, bar: Candle) -> Decimal | None:
         """Return the most that fills in this bar, base currency; None when there is no limit."""
-
-
-class RejectionModel(Protocol):
-    """Whether the venue refuses an order for no reason of ours."""
-
-    def is_rejected(self, rng: Generator) -> bool:
-        """Return whether this order is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +48,9 @@ class FixedSlippage:
     bps: Decimal
 
     @exactly
-    def slippage(self, price: Decimal, bar: Candle, rng: Generator) -> Decimal:  # noqa: ARG002 - the model's shape
+    def slippage(self, price: Decimal) -> Decimal:
         """Return bps of the price."""
         return price * self.bps * _BPS
-
-
-@dataclass(frozen=True, slots=True)
-class RandomSlippage:
-    """Uniform between nothing and `worst_bps`: never in our favour, independent of size and of other orders."""
-
-    worst_bps: Decimal
-
-    @exactly
-    def slippage(self, price: Decimal, bar: Candle, rng: Generator) -> Decimal:  # noqa: ARG002 - the model's shape
-        """Return a random part of the worst, in ten thousand steps."""
-        return price * self.worst_bps * _BPS * _BPS * int(rng.integers(0, _PARTS, endpoint=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,30 +65,6 @@ class ProportionalFees:
         """Return the fee in quote currency to 8 decimals, rounded against us. UNKNOWN pays as TAKER."""
         bps = self.maker_bps if liquidity is Liquidity.MAKER else self.taker_bps
         return up_to_places(value * bps * _BPS, FEE_PLACES)
-
-
-@dataclass(frozen=True, slots=True)
-class FixedLatency:
-    """Every message takes the same time."""
-
-    time: timedelta
-
-    def delay(self, rng: Generator) -> timedelta:  # noqa: ARG002 - the model's shape
-        """Return the time."""
-        return self.time
-
-
-@dataclass(frozen=True, slots=True)
-class JitteredLatency:
-    """A fixed time plus a uniform random part up to `jitter`, in whole milliseconds; messages may overtake each other."""
-
-    time: timedelta
-    jitter: timedelta
-
-    def delay(self, rng: Generator) -> timedelta:
-        """Return the time plus a random part of the jitter."""
-        steps = self.jitter // timedelta(milliseconds=1)
-        return self.time + timedelta(milliseconds=int(rng.integers(0, steps, endpoint=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,23 +86,3 @@ class VolumeShare:
     def available(self, bar: Candle) -> Decimal | None:
         """Return the share of the volume."""
         return bar.volume * self.share
-
-
-@dataclass(frozen=True, slots=True)
-class NoRejections:
-    """The venue takes every order that keeps its rules."""
-
-    def is_rejected(self, rng: Generator) -> bool:  # noqa: ARG002 - the model's shape
-        """Return False."""
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class RandomRejections:
-    """The venue refuses this many of ten thousand orders, independently of each other and of the market."""
-
-    per_10_000: int
-
-    def is_rejected(self, rng: Generator) -> bool:
-        """Return whether this one is refused."""
-        return int(rng.integers(0, _PARTS)) < self.per_10_000

@@ -8,14 +8,11 @@ in it. A trade id names order and bar, so the same bar given twice is the same t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
-
-from numpy.random import Generator
 
 from signalbox.exact import ZERO, exactly, to_step
 from signalbox.market.candles import ONE_MINUTE, Candle, to_ms
@@ -33,11 +30,9 @@ from signalbox.orders.events import (
 )
 from signalbox.orders.order import Order
 from signalbox.orders.paper.models import (
-    LatencyModel,
+    FixedSlippage,
     LiquidityModel,
     ProportionalFees,
-    RejectionModel,
-    SlippageModel,
     SpreadModel,
 )
 from signalbox.orders.paper.quotes import Execution, Quotes
@@ -46,7 +41,6 @@ from signalbox.orders.terms import OrderType, Side, TimeInForce
 LOT_SIZE: Final = "LOT_SIZE"
 TICK_SIZE: Final = "TICK_SIZE"
 REDUCE_ONLY: Final = "REDUCE_ONLY"
-RANDOM: Final = "RANDOM"
 UPDATE_IMPOSSIBLE: Final = "UPDATE_IMPOSSIBLE"
 CANCEL_REQUESTED: Final = "CANCEL_REQUESTED"
 
@@ -65,11 +59,10 @@ class PaperVenue:
 
     instruments: Mapping[str, PaperInstrument]
     spread: SpreadModel
-    slippage: SlippageModel
+    slippage: FixedSlippage
     fees: ProportionalFees
-    latency: LatencyModel
+    latency: timedelta  # of every message to the venue
     liquidity: LiquidityModel
-    rejections: RejectionModel
     arrival_tolerance: timedelta = timedelta(seconds=1)
 
     def instrument(self, symbol: str) -> PaperInstrument:
@@ -79,7 +72,7 @@ class PaperVenue:
         return self.instruments[symbol]
 
     @exactly
-    def answer(self, order: Order, position: Decimal, rng: Generator) -> OrderEvent:
+    def answer(self, order: Order, position: Decimal) -> OrderEvent:
         """Return the acceptance or rejection of an order that was submitted.
 
         position: signed, of the order's account and symbol; what reduce-only is judged on. Raises OrderTermsError when it
@@ -87,8 +80,8 @@ class PaperVenue:
         """
         if order.submitted_at is None:
             raise OrderTermsError(f"{order.client_order_id}: expected a submitted order, was {order.state}")
-        at = order.submitted_at + self.latency.delay(rng)
-        reason = self._refusal(order, position) or (RANDOM if self.rejections.is_rejected(rng) else None)
+        at = order.submitted_at + self.latency
+        reason = self._refusal(order, position)
         if reason is not None:
             return OrderRejected(client_order_id=order.client_order_id, at=at, reason=reason)
         return OrderAccepted(client_order_id=order.client_order_id, at=at, venue_order_id=f"P{order.client_order_id}")
@@ -104,19 +97,19 @@ class PaperVenue:
         return None
 
     @exactly
-    def match(self, order: Order, bar: Candle, position: Decimal, rng: Generator) -> tuple[OrderEvent, ...]:
+    def match(self, order: Order, bar: Candle, position: Decimal) -> tuple[OrderEvent, ...]:
         """Return what this closed bar does to an order the venue holds, oldest first; nothing for any other order."""
         if order.accepted_at is None or order.state.is_closed:
             return ()
         events: list[OrderEvent] = []
-        order = self._settle_requests(order, bar, events, rng)
+        order = self._settle_requests(order, bar, events)
         if order.state.is_closed or order.accepted_at is None or order.accepted_at > bar.open_time + self.arrival_tolerance:
             return tuple(events)
         if order.terms.expires_at is not None and order.terms.expires_at < bar.close_time:
             events.append(OrderExpired(client_order_id=order.client_order_id, at=order.terms.expires_at, reason=TimeInForce.GTD))
             return tuple(events)
         if trade_id(order, bar) not in {trade.trade_id for trade in order.trades}:
-            fill = self._fill(order, bar, position, rng)
+            fill = self._fill(order, bar, position)
             if fill is not None:
                 events.append(fill)
                 order, position = apply(order, fill), position + order.terms.signed(fill.quantity)
@@ -124,34 +117,34 @@ class PaperVenue:
             events.append(OrderCanceled(client_order_id=order.client_order_id, at=bar.close_time, reason=reason))
         return tuple(events)
 
-    def _settle_requests(self, order: Order, bar: Candle, events: list[OrderEvent], rng: Generator) -> Order:
+    def _settle_requests(self, order: Order, bar: Candle, events: list[OrderEvent]) -> Order:
         """Answer the cancel and update that arrived before the bar opened, in the order they were asked."""
         update, cancel = order.pending_update, order.pending_cancel
-        if update is not None and (at := update.requested_at + self.latency.delay(rng)) <= bar.open_time:
+        if update is not None and (at := update.requested_at + self.latency) <= bar.open_time:
             answer = {"client_order_id": order.client_order_id, "at": at, "request_id": update.request_id}
             is_possible = update.quantity >= order.filled and not update.quantity % self.instrument(order.terms.symbol).lot
             events.append(OrderUpdated(**answer) if is_possible else OrderUpdateRejected(**answer, reason=UPDATE_IMPOSSIBLE))
             order = apply(order, events[-1])
         if cancel is not None and not order.state.is_closed:
-            at = cancel.requested_at + self.latency.delay(rng)
+            at = cancel.requested_at + self.latency
             if at <= bar.open_time:
                 events.append(OrderCanceled(client_order_id=order.client_order_id, at=at, reason=CANCEL_REQUESTED))
                 order = apply(order, events[-1])
         return order
 
-    def _fill(self, order: Order, bar: Candle, position: Decimal, rng: Generator) -> OrderFilled | None:
+    def _fill(self, order: Order, bar: Candle, position: Decimal) -> OrderFilled | None:
         execution = self._execution(order, bar)
         quantity = self._quantity(order, bar, position)
         if execution is None or not quantity:
             return None
         if order.terms.time_in_force is TimeInForce.FOK and quantity < order.leaves:
             return None
-        return self.fill(order, quantity, execution, bar, rng)
+        return self.fill(order, quantity, execution, bar)
 
     @exactly
-    def fill(self, order: Order, quantity: Decimal, execution: Execution, bar: Candle, rng: Generator) -> OrderFilled:
+    def fill(self, order: Order, quantity: Decimal, execution: Execution, bar: Candle) -> OrderFilled:
         """Return the trade of an execution: slipped, rounded to the tick against us, with its fee."""
-        price = self._price(order, execution, bar, rng)
+        price = self._price(order, execution)
         return OrderFilled(
             client_order_id=order.client_order_id,
             at=execution.at,
@@ -187,11 +180,11 @@ class PaperVenue:
         most = min(limit for limit in limits if limit is not None)
         return to_step(most, self.instrument(order.terms.symbol).lot, upwards=False)
 
-    def _price(self, order: Order, execution: Execution, bar: Candle, rng: Generator) -> Decimal:
+    def _price(self, order: Order, execution: Execution) -> Decimal:
         side, tick = order.terms.side, self.instrument(order.terms.symbol).tick
         price = execution.price
         if execution.slips:
-            price += side.sign * self.slippage.slippage(execution.price, bar, rng)
+            price += side.sign * self.slippage.slippage(execution.price)
         price = max(to_step(price, tick, upwards=side is Side.BUY), tick)
         if execution.cap is not None:
             price = min(price, execution.cap) if side is Side.BUY else max(price, execution.cap)
@@ -210,8 +203,3 @@ def _why_over(order: Order, position: Decimal) -> str | None:
 def trade_id(order: Order, bar: Candle) -> str:
     """Return the id of the trade of an order in a bar; there is at most one."""
     return f"P{order.client_order_id}-{to_ms(bar.open_time)}"
-
-
-def seed_of(order: Order, instant: datetime) -> int:
-    """Return a seed for the Generator of one answer or bar, so that a second delivery draws the same numbers."""
-    return int.from_bytes(hashlib.sha256(f"{order.client_order_id}:{to_ms(instant)}".encode()).digest()[:8], "big")
