@@ -37,6 +37,7 @@ from training.report_page import render_page
 from training.scoring import score
 from training.splits import Period, Span, split_chronologically
 from training.tracking import NoTracking, Tracking
+from training.walk_forward import WalkForward
 from training.writer import BundleWriter, array_bytes, code_version, report_bytes
 
 PAGE_FILE: Final = "report.html"
@@ -162,6 +163,8 @@ def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Ba
     progress.stage("features and labels", 0.05)
     data = build_dataset(get_schema(config.schema_name), bars, each_of(progress, len(bars)), window_bars=config.window_bars)
     spans = split_chronologically(data.decided_at_ms, config.periods.shares)
+    if config.folds:
+        WalkForward(config.folds).spans(data.decided_at_ms)  # too few days are told before hours are spent, not after
     parts = periods_of(data, spans)
     identity = RunIdentity.of(config.model_dump_json(by_alias=True), data, code_version())
     making = Making(

@@ -18,12 +18,14 @@ from enum import StrEnum
 from typing import Final
 
 from signalbox.events import SignalGenerated
-from signalbox.market.candles import Symbol
+from signalbox.market.candles import Bars, Symbol
 from signalbox.risk.ftmo.state import AccountStatus
 from signalbox.risk.protections import STANDARD
-from signalbox.risk.snapshot import HaltLevel
+from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.changes import RiskEvent
+from signalbox.trading.entry import HeldBack
 from signalbox.trading.snapshot import equity_of
 from signalbox.trading.state import Desk, opened
 from signalbox.trading.watching import Candles
@@ -110,6 +112,7 @@ class _Engine:
         self._judged: Desk | None = None  # the desk that was last found not to be over
         self._peaks: deque[tuple[int, float]] = deque()  # (minute, estimated equity), falling
         self._checkpoints: deque[_Checkpoint] = deque()
+        self._locked_out: dict[tuple[Symbol, tuple[Lock, ...]], RiskEvent] = {}  # how each lock refuses an entry
 
     def run(self, tell: Callable[[float, int], None]) -> Run:
         plan, told = self._plan, 0
@@ -172,6 +175,10 @@ class _Engine:
 
     def _enter(self, signal: SignalGenerated, at: int, *, keep: bool) -> None:
         bars = self._tape.known_bars(Symbol(signal.symbol), at, steps.ENTRY_BARS)
+        locks = () if keep else self._locks_before(signal, at)
+        if locks and self._is_sent(signal, bars, at):
+            self._refuse(signal, bars, at, locks)
+            return
         desk, changes = steps.enter(self._desk, signal, bars, self._tape.instant(at))
         if not keep:  # the other breaches and the id of the snapshot are those of another minute
             changes = replace(changes, risk=tuple(replace(line, detail="", snapshot_id=None) for line in changes.risk))
@@ -179,6 +186,39 @@ class _Engine:
         if keep:  # else nothing but the reason was written down, and the bars up to it have still to be watched
             self._desk = desk
             self._levels = None
+
+    def _locks_before(self, signal: SignalGenerated, at: int) -> tuple[Lock, ...]:
+        """Return the locks that refuse an entry whatever the other checks would find; none where a halt comes first."""
+        desk, instant = self._desk, self._tape.instant(at)
+        newest = desk.books.newest
+        if desk.halt is not None and desk.halt.level_at(instant) is not HaltLevel.NONE:
+            return ()
+        if max(desk.watched_until or instant, instant if newest is None else newest.at) > instant:
+            return ()  # it would be judged at a later instant than its own
+        return tuple(lock for lock in desk.locks if lock.symbol in {None, signal.symbol} and lock.since <= instant < lock.until)
+
+    def _is_sent(self, signal: SignalGenerated, bars: Bars, at: int) -> bool:
+        """Whether an order would be written down for a signal, to be judged."""
+        desk = self._desk
+        if steps.entry_key(desk, signal) in desk.orders or desk.account.follows is not None:
+            return False
+        if steps.objection_to(desk, signal, self._tape.instant(at)) is not None:
+            return False
+        return not isinstance(steps.wanted_entry(desk, signal, bars), HeldBack)
+
+    def _refuse(self, signal: SignalGenerated, bars: Bars, at: int, locks: tuple[Lock, ...]) -> None:
+        """Write down that locks refused a signal: the first time the steps say how, and the next in the same words.
+
+        Four of five signals of a losing account come while entries are locked; their checks were half of a run.
+        """
+        desk, instant = self._desk, self._tape.instant(at)
+        name = (Symbol(signal.symbol), locks)
+        line = self._locked_out.get(name)
+        if line is None:
+            _, changes = steps.enter(desk, signal, bars, instant)
+            (judged,) = changes.risk
+            line = self._locked_out[name] = replace(judged, detail="", snapshot_id=None)
+        self._record.risk.append(replace(line, key=steps.entry_key(desk, signal), at=instant))
 
     # Time
 

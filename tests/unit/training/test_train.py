@@ -55,6 +55,17 @@ def but_for_the_speed(folder: Path) -> dict[str, object]:
     return {**found, "manifest.json": manifest}
 
 
+def test_candles_too_short_for_the_folds_are_told_before_anything_is_fitted(
+    candles: Path, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(MarketDataError, match="whole days"):
+        run_train(candles, tmp_path / "bundle", config=small, folds=6, created_at=CREATED)
+    told = capsys.readouterr().out
+    assert "features and labels" in told
+    assert "fit" not in told
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_bundle_loads_and_says_what_it_is(bundle: Path) -> None:
     ensemble = load_bundle(bundle)
     manifest = ensemble.manifest

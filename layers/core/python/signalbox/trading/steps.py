@@ -33,7 +33,7 @@ from signalbox.risk.order import Side as RiskSide
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingMode
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
-from signalbox.trading.entry import ENTRY_BARS, HeldBack, edge_is_below_cost, first_objection, plan, volatility
+from signalbox.trading.entry import ENTRY_BARS, EntryPlan, HeldBack, edge_is_below_cost, first_objection, plan, volatility
 from signalbox.trading.errors import CommandError, NotWatchedError
 from signalbox.trading.events import AccountExhausted, TradingResumed
 from signalbox.trading.exhaustion import Exhaustion, exhaustion, untold
@@ -59,14 +59,17 @@ __all__ = [
     "choose_lots",
     "compare",
     "enter",
+    "entry_key",
     "halt",
     "needs_comparison",
+    "objection_to",
     "replace",
     "report",
     "request_view",
     "resume",
     "risk_snapshot",
     "submit",
+    "wanted_entry",
     "watch",
 ]
 
@@ -87,38 +90,28 @@ def watch(
     return sheet.done()
 
 
-def enter(  # noqa: PLR0911 - one reason a line
-    desk: Desk, signal: SignalGenerated, bars: Bars, at: datetime, *, deciders: Collection[tuple[str, str]] = ()
-) -> Step:
+def enter(desk: Desk, signal: SignalGenerated, bars: Bars, at: datetime, *, deciders: Collection[tuple[str, str]] = ()) -> Step:
     """Follow a signal with an entry order, or record why not. `bars`: of its symbol, the newest ENTRY_BARS or more.
 
     deciders: every deployment (name, stage) that decided this symbol at this instant; the signal's own is always one.
     Raises NotWatchedError for an account with something at stake that has not watched the bars up to the decision.
     """
     account, symbol = desk.account, Symbol(signal.symbol)
-    key = _entry_key(desk, signal)
+    key = entry_key(desk, signal)
     is_followed = account.followed({*deciders, (signal.deployment, signal.stage)}) == signal.deployment
     if signal.direction == "HOLD" or (is_followed and key in desk.orders):
         return desk, NOTHING
     if not desk.is_idle and desk.watched_until is None:
         raise NotWatchedError(f"{account.account}: expected the bars until {signal.decided_at} to be watched, were none")
     at = at if desk.at is None else max(at, desk.at)
-    objection = _objection(desk, signal, at) if is_followed else HeldBack.NOT_FOLLOWED
+    objection = objection_to(desk, signal, at) if is_followed else HeldBack.NOT_FOLLOWED
     if objection is not None:
         return _held_back(desk, signal, objection, at)
     if (over := _over(desk, symbol, at)) is not None:
         return _exhausted(desk, signal, over, at)
-    move = volatility(bars, signal.decided_at, signal.horizon_minutes)
-    if not move:
-        return _held_back(desk, signal, HeldBack.VOLATILITY_UNKNOWN, at)
-    if edge_is_below_cost(account.policy, signal, move):
-        return _held_back(desk, signal, HeldBack.EDGE_BELOW_COST, at)
-    instrument = INSTRUMENTS.get(symbol)
-    wanted = None if instrument is None else plan(account, signal, instrument, move, equity_of(desk))
-    if wanted is None:
-        return _held_back(desk, signal, HeldBack.BELOW_MINIMUM_SIZE, at)
-    if account.mode is TradingMode.DRY_RUN:
-        return _held_back(desk, signal, HeldBack.DRY_RUN, at)
+    wanted = wanted_entry(desk, signal, bars)
+    if isinstance(wanted, HeldBack):
+        return _held_back(desk, signal, wanted, at)
     sheet = Sheet(desk, at)
     order = sheet.send(wanted.terms, at if sheet.is_live else sheet.stamp(signal.decided_at), wanted.stop_loss)
     if not order.state.is_closed:
@@ -140,7 +133,22 @@ def enter(  # noqa: PLR0911 - one reason a line
     return sheet.done()
 
 
-def _objection(desk: Desk, signal: SignalGenerated, at: datetime) -> HeldBack | None:
+def wanted_entry(desk: Desk, signal: SignalGenerated, bars: Bars) -> EntryPlan | HeldBack:
+    """Return what an account that has no objection would send for a signal, by its prices; or why it would send nothing."""
+    account = desk.account
+    move = volatility(bars, signal.decided_at, signal.horizon_minutes)
+    if not move:
+        return HeldBack.VOLATILITY_UNKNOWN
+    if edge_is_below_cost(account.policy, signal, move):
+        return HeldBack.EDGE_BELOW_COST
+    instrument = INSTRUMENTS.get(Symbol(signal.symbol))
+    wanted = None if instrument is None else plan(account, signal, instrument, move, equity_of(desk))
+    if wanted is None:
+        return HeldBack.BELOW_MINIMUM_SIZE
+    return HeldBack.DRY_RUN if account.mode is TradingMode.DRY_RUN else wanted
+
+
+def objection_to(desk: Desk, signal: SignalGenerated, at: datetime) -> HeldBack | None:
     """Return what an account has against a signal before it looks at prices."""
     symbol = Symbol(signal.symbol)
     found = first_objection(desk.account, signal, at, is_traded=symbol in desk.trades or _is_held(desk, symbol))
@@ -150,7 +158,8 @@ def _objection(desk: Desk, signal: SignalGenerated, at: datetime) -> HeldBack | 
     return found
 
 
-def _entry_key(desk: Desk, signal: SignalGenerated) -> ClientOrderId:
+def entry_key(desk: Desk, signal: SignalGenerated) -> ClientOrderId:
+    """Return the id of the order that enters a signal."""
     return client_order_id(
         account=desk.account.account,
         strategy=desk.account.strategy,
