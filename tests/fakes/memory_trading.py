@@ -61,7 +61,7 @@ class MemoryTradingDatabase:
     def __init__(self) -> None:
         self.accounts: dict[str, AccountRows] = {}
         self.candles: dict[tuple[str, Symbol], dict[datetime, Candle]] = defaultdict(dict)
-        self.tiers: dict[tuple[Symbol, datetime, str], str] = {}  # of signals, by (symbol, decided_at, deployment)
+        self.signals: set[tuple[Symbol, datetime, str]] = set()  # (symbol, decided_at, deployment)
         self.decided: dict[tuple[datetime, str], str] = {}  # the stage of what decided signals, by (decided_at, deployment)
         self.models: dict[tuple[str, str], dict[str, datetime]] = defaultdict(dict)  # first cycle by gates, by deployment, stage
         self.outbox: dict[str, BusEvent] = {}
@@ -167,14 +167,6 @@ class MemoryTradingTransaction:
         times = sorted(t for t in bars if t + ONE_MINUTE <= until)[-count:]
         return Bars.from_candles(symbol, [bars[t] for t in times])
 
-    def issued_since(self, since: datetime) -> Sequence[tuple[datetime, Symbol, str]]:
-        found = [
-            (t.decided_at, t.symbol, self._database.tiers[t.symbol, t.decided_at, t.deployment])
-            for t in self.rows.trades.values()
-            if t.decided_at > since and (t.symbol, t.decided_at, t.deployment) in self._database.tiers
-        ]
-        return tuple(sorted(found))
-
     def confirmations(self) -> Sequence[Confirmation]:
         return tuple(sorted(self.rows.confirmations.values(), key=lambda said: (said.at, said.request_id)))
 
@@ -190,7 +182,7 @@ class MemoryTradingTransaction:
         return standing_of(*decided_by, gates) if gates else None
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
-        names = sorted(name for of, at, name in self._database.tiers if (of, at) == (symbol, decided_at))
+        names = sorted(name for of, at, name in self._database.signals if (of, at) == (symbol, decided_at))
         return tuple((name, self._database.decided[decided_at, name]) for name in names)
 
     def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:

@@ -79,7 +79,7 @@ class MemoryTradingWorld:
         self._database.add_candles(venue, candles)
 
     def add_signal(self, signal: Signal) -> None:
-        self._database.tiers[signal.symbol, signal.decided_at, signal.deployment] = signal.tier.value
+        self._database.signals.add((signal.symbol, signal.decided_at, signal.deployment))
         self._database.decided[signal.decided_at, signal.deployment] = signal.stage.value
 
     def add_model(self, model: DeployedModel, decided_at: datetime) -> None:
@@ -336,18 +336,6 @@ def test_candles_are_of_the_bars_closed_in_between(world: TradingWorld, ledger: 
         }
         assert tx.candles(None, NOON) == {BTC: (kept[4],), ETH: (kept[6],)}
         assert len(tx.bars(BTC, NOON, 3)) == 3
-
-
-def test_signals_that_became_entries_are_told_with_their_tier(world: TradingWorld, ledger: TradingLedger) -> None:
-    world.add_signal(SIGNAL)
-    before = loaded(ledger)
-    entry = terms(SIGNAL.decided_at)
-    after, changes = stepped(before, NOON, *sent(entry))
-    trade = trade_of(entry, deployment=SIGNAL.deployment)
-    saved(ledger, before, replace(after, trades=MappingProxyType({BTC: trade})), changes + Changes(trades=(trade,)))
-    with ledger.transaction(ACCOUNT.account) as tx:
-        assert list(tx.issued_since(NOON - SECOND)) == [(NOON, BTC, "HIGH")]
-        assert list(tx.issued_since(NOON)) == []
 
 
 def test_late_fill_is_booked_again_and_its_disposals_replace_the_others(world: TradingWorld, ledger: TradingLedger) -> None:

@@ -230,11 +230,6 @@ def test_reader_gives_a_period_as_it_was_written(source: ConnectionSource, ledge
     assert reader.standing(ACCOUNT.account).halt == after.halt
     assert reader.standing(ACCOUNT.account).opened_by == "anna"
     assert reader.accounts() == (ACCOUNT,)
-    one = after.orders[terms(quantity="0.30").client_order_id]
-    assert [e.kind for e in reader.events_of_order(ACCOUNT.account, one.client_order_id)][:2] == [
-        "OrderInitialized",
-        "OrderReleased",
-    ]
 
 
 def test_periods_are_open_at_their_start_and_closed_at_their_end(source: ConnectionSource, ledger: PostgresTradingLedger) -> None:

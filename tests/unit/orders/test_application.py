@@ -34,7 +34,7 @@ from signalbox.orders.events import (
     OrderUpdated,
     OrderUpdateRejected,
     OrderUpdateRequested,
-    parse_order_event,
+    parse_order_events,
 )
 from signalbox.orders.order import Order, standing
 from signalbox.orders.transitions import OrderState
@@ -204,7 +204,7 @@ def test_an_order_needs_its_own_beginning() -> None:
 def test_money_is_never_read_from_a_float() -> None:
     text = fill(TERMS, "t-1", "1").model_dump_json().replace('"100"', "100.1")
     with pytest.raises(ValidationError, match="was float"):
-        parse_order_event(text)
+        parse_order_events([text])
 
 
 def test_a_denied_order_keeps_its_reason() -> None:
@@ -271,7 +271,7 @@ def test_replaying_the_recorded_events_rebuilds_the_order_exactly(
 ) -> None:
     order, kept = _survivors([*start, *events])
     stored = [event.model_dump_json() for event in kept]
-    again = replay(parse_order_event(text) for text in stored)
+    again = replay(parse_order_events(stored))
     assert again == order
     assert repr(again.filled_value) == repr(order.filled_value)  # to the last digit
 

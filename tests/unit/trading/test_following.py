@@ -32,7 +32,7 @@ class Cycle:
         self.floor = Floor(*accounts)
         self.signals = [signal(BTC, START, **one) for one in decided]
         for one in self.signals:
-            self.floor.database.tiers[BTC, START, one.deployment] = one.tier
+            self.floor.database.signals.add((BTC, START, one.deployment))
             self.floor.database.decided[START, one.deployment] = one.stage
 
     def trade(self, account: str) -> str | None:

@@ -6,6 +6,7 @@ codes of the sender. Instants are those of whoever reports: the venue's where th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
@@ -220,12 +221,12 @@ OrderEvent: TypeAlias = (
     | OrderUpdated
     | OrderUpdateRejected
 )
-_ADAPTER: TypeAdapter[OrderEvent] = TypeAdapter(Annotated[OrderEvent, Field(discriminator="kind")])
+_EVENTS: TypeAdapter[list[OrderEvent]] = TypeAdapter(list[Annotated[OrderEvent, Field(discriminator="kind")]])
 
 
-def parse_order_event(text: str | bytes) -> OrderEvent:
-    """Return the event of its JSON text (`event.model_dump_json()`). Raises pydantic.ValidationError."""
-    return _ADAPTER.validate_json(text)
+def parse_order_events(texts: Iterable[str]) -> list[OrderEvent]:
+    """Return the events of their JSON texts (`event.model_dump_json()`), read in one go. Raises pydantic.ValidationError."""
+    return _EVENTS.validate_json(f"[{','.join(texts)}]")
 
 
 def same_trade(one: OrderFilled, other: OrderFilled) -> bool:

@@ -92,11 +92,6 @@ class Reconciliation:
     orders: tuple[Order, ...]
 
     @property
-    def may_trade(self) -> bool:
-        """Whether both sides agree once the events are recorded."""
-        return all(isinstance(action, Record) for action in self.actions)
-
-    @property
     def events(self) -> tuple[OrderEvent, ...]:
         """The events to record."""
         return tuple(action.event for action in self.actions if isinstance(action, Record))

@@ -58,9 +58,6 @@ class TradingTransaction(Protocol):
     def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
         """Return the newest `count` bars of the account's market with close_time <= until, oldest first."""
 
-    def issued_since(self, since: datetime) -> Sequence[tuple[datetime, Symbol, str]]:
-        """Return (decided_at, symbol, tier) of every signal that became an entry order of this account after `since`."""
-
     def confirmations(self) -> Sequence[Confirmation]:
         """Return everything that people confirmed or took back of this account, oldest first."""
 

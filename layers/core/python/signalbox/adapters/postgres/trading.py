@@ -66,11 +66,6 @@ _DIFFERENCES: Final = """
 SELECT code || ' ' || detail FROM risk_events
 WHERE account = %s AND at >= %s AND kind IN ('DIFFERENCE', 'EVENT_REFUSED') ORDER BY at, sequence
 """
-_ISSUED: Final = """
-SELECT t.decided_at, t.symbol, s.tier FROM trades AS t
-JOIN signals AS s ON s.symbol = t.symbol AND s.decided_at = t.decided_at AND s.deployment = t.deployment
-WHERE t.account = %s AND t.decided_at > %s ORDER BY t.decided_at, t.symbol
-"""
 
 
 class PostgresTradingLedger:
@@ -155,10 +150,6 @@ class PostgresTradingTransaction:
 
     def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
         return PostgresLedgerTransaction(self._connection).bars(self._market, symbol, until, count)
-
-    def issued_since(self, since: datetime) -> Sequence[tuple[datetime, Symbol, str]]:
-        rows = self._connection.execute(_ISSUED, (self._account, since), prepare=True).fetchall()
-        return tuple((decided_at, Symbol(symbol), tier) for decided_at, symbol, tier in rows)
 
     def confirmations(self) -> Sequence[Confirmation]:
         return tuple(Confirmation(*row) for row in self._connection.execute(_CONFIRMATIONS, (self._account,)).fetchall())

@@ -16,7 +16,6 @@ from signalbox.adapters.postgres.trading_rows import (
     disposal_of,
     entry_of,
     equity_of,
-    events_of,
     fill_of,
     halt_of,
     halt_of_text,
@@ -26,7 +25,7 @@ from signalbox.adapters.postgres.trading_rows import (
     standing_order_of,
     trade_of,
 )
-from signalbox.orders.events import OrderEvent
+from signalbox.orders.events import OrderEvent, parse_order_events
 from signalbox.orders.order import Order
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.portfolio.entries import Entry, Fill, booking_order
@@ -51,7 +50,6 @@ SELECT payload FROM order_events WHERE client_order_id IN (
 ) ORDER BY sequence
 """
 _ORDER_EVENTS: Final = "SELECT payload FROM order_events WHERE account = %s AND at > %s AND at <= %s ORDER BY sequence"
-_EVENTS_OF_ORDER: Final = "SELECT payload FROM order_events WHERE account = %s AND client_order_id = %s ORDER BY sequence"
 _TRADES: Final = f"""
 SELECT {TRADE_COLUMNS} FROM trades WHERE account = %s AND decided_at > %s AND decided_at <= %s ORDER BY decided_at, symbol
 """  # noqa: S608 - constants of this package
@@ -141,12 +139,7 @@ class TradingReader:
     def order_events(self, account: str, start: datetime, end: datetime) -> tuple[OrderEvent, ...]:
         """Return the order events with start < at <= end, in order of arrival."""
         with self._source.snapshot() as connection:
-            return tuple(events_of(_texts(connection, _ORDER_EVENTS, account, start, end)))
-
-    def events_of_order(self, account: str, client_order_id: str) -> tuple[OrderEvent, ...]:
-        """Return the events of one order, in order of arrival; none when there is no such order."""
-        with self._source.snapshot() as connection:
-            return tuple(events_of(_texts(connection, _EVENTS_OF_ORDER, account, client_order_id)))
+            return tuple(parse_order_events(_texts(connection, _ORDER_EVENTS, account, start, end)))
 
     def entries(self, account: str, start: datetime, end: datetime) -> tuple[Entry, ...]:
         """Return fills, funding and transfers with start < at <= end, in booking order."""
@@ -200,7 +193,7 @@ class TradingReader:
                 start=start,
                 end=end,
                 orders=tuple(orders_of_events(_texts(connection, _ORDERS, *between)).values()),
-                order_events=tuple(events_of(_texts(connection, _ORDER_EVENTS, *between))),
+                order_events=tuple(parse_order_events(_texts(connection, _ORDER_EVENTS, *between))),
                 entries=_entries(connection, *between),
                 trades=_some(connection, trade_of, _TRADES, *between),
                 disposals=_some(connection, disposal_of, _DISPOSALS, *between),

@@ -8,14 +8,14 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from signalbox.adapters.postgres.trading_tables import Row
 from signalbox.market.candles import Symbol
 from signalbox.orders.application import replay
-from signalbox.orders.events import OrderEvent, OrderFilled
+from signalbox.orders.events import OrderEvent, OrderFilled, parse_order_events
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, Side
@@ -29,7 +29,6 @@ from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.readiness import Confirmation
 from signalbox.trading.state import Halt, Trade, TradeState
 
-_EVENTS: Final[TypeAdapter[list[OrderEvent]]] = TypeAdapter(list[Annotated[OrderEvent, Field(discriminator="kind")]])
 _HALT: Final = TypeAdapter(Halt)
 
 
@@ -64,21 +63,16 @@ def orders_of_rows(rows: Iterable[tuple[str, str]]) -> dict[ClientOrderId, Order
 
 @lru_cache(maxsize=1024)
 def _order_of(payloads: tuple[str, ...]) -> Order:
-    return replay(events_of(payloads))
+    return replay(parse_order_events(payloads))
 
 
 def orders_and_events(payloads: Iterable[str]) -> tuple[dict[ClientOrderId, Order], list[OrderEvent]]:
     """As `orders_of_events`, and the events themselves."""
-    events = events_of(payloads)
+    events = parse_order_events(payloads)
     by_order: dict[str, list[OrderEvent]] = {}
     for event in events:
         by_order.setdefault(event.client_order_id, []).append(event)
     return {ClientOrderId(key): replay(of_one) for key, of_one in by_order.items()}, events
-
-
-def events_of(payloads: Iterable[str]) -> list[OrderEvent]:
-    """Return the events of their payloads."""
-    return _EVENTS.validate_json(f"[{','.join(payloads)}]")
 
 
 def order_row(order: Order) -> Row:
