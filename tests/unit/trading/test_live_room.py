@@ -70,6 +70,18 @@ class World:
         self.decided("active", PASSED)
         self.floor.tell(cycle(), view(START))
 
+    def accepted(self, **terms: object) -> str:
+        """The id of an order of a person that the venue has accepted."""
+        sent = self.floor.room.on_command(order(account=NAME, **terms), "ada").order
+        assert sent is not None
+        key = sent.client_order_id
+        told = (
+            OrderSubmitted(client_order_id=key, at=START + SECOND),
+            OrderAccepted(client_order_id=key, at=START + SECOND, venue_order_id="V1"),
+        )
+        self.floor.tell(ExecutionReported(account=NAME, client_order_id=key, reported_at=START + SECOND, events=told))
+        return key
+
     def decided(self, stage: str, gates: dict[str, str], deployment: str = MODEL, at: datetime = START) -> None:
         self.floor.database.add_model(deployment, stage, gates, at)
         self.floor.database.decided[at, deployment] = stage
@@ -223,14 +235,7 @@ def test_words_that_are_not_of_this_account_are_refused_with_those_that_are() ->
 def test_an_order_that_works_may_shrink_and_go_but_not_grow_once_something_is_missing() -> None:
     world = World()
     world.ready()
-    sent = world.floor.room.on_command(order(account=NAME, type="LIMIT", limit_price="99", quantity="2"), "ada").order
-    assert sent is not None
-    key = sent.client_order_id
-    told = (
-        OrderSubmitted(client_order_id=key, at=START + SECOND),
-        OrderAccepted(client_order_id=key, at=START + SECOND, venue_order_id="V1"),
-    )
-    world.floor.tell(ExecutionReported(account=NAME, client_order_id=key, reported_at=START + SECOND, events=told))
+    key = world.accepted(type="LIMIT", limit_price="99", quantity="2")
     world.say("confirm", START + SECOND, what="paper")
     for change in ({"quantity": "3"}, {"limit_price": "98"}, {"quantity": "1", "limit_price": "98"}):
         with pytest.raises(CommandError, match="MODE_NOT_CONFIRMED"):

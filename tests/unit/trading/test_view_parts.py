@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox.orders.errors import ViewPartsError
-from signalbox.orders.events import OrderAccepted, OrderSubmitted
-from signalbox.orders.messages import ExecutionReported, VenueViewReported
+from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.parts import in_parts
 from signalbox.orders.transitions import OrderState
 from signalbox.risk.snapshot import HaltLevel
@@ -19,7 +18,7 @@ from signalbox.trading import steps
 from signalbox.trading.changes import RiskEventKind
 from tests.unit.trading.market import BTC, START, flat
 from tests.unit.trading.test_live_room import NAME, SECOND, World, view
-from tests.unit.trading.test_room import command, order
+from tests.unit.trading.test_room import command
 
 FILLS = 60
 LIMIT = 2_000
@@ -29,17 +28,7 @@ def resting() -> tuple[World, str]:
     """A live account with a resting buy of BTC that the venue has accepted."""
     world = World()
     world.ready()
-    sent = world.floor.room.on_command(
-        order(account=NAME, symbol=BTC, type="LIMIT", limit_price="60000", quantity="0.06"), "ada"
-    ).order
-    assert sent is not None
-    key = sent.client_order_id
-    told = (
-        OrderSubmitted(client_order_id=key, at=START + SECOND),
-        OrderAccepted(client_order_id=key, at=START + SECOND, venue_order_id="V1"),
-    )
-    world.floor.tell(ExecutionReported(account=NAME, client_order_id=key, reported_at=START + SECOND, events=told))
-    return world, key
+    return world, world.accepted(symbol=BTC, type="LIMIT", limit_price="60000", quantity="0.06")
 
 
 def filled_view(key: str, at: datetime, fills: int = FILLS) -> VenueViewReported:

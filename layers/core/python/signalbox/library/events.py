@@ -11,61 +11,48 @@ from signalbox.contracts import EventType
 from signalbox.events import BusEvent
 
 
-class ModelRegistered(BusEvent):
-    """A training job's model is a candidate: it loads as serving would load it. `qualifies`: it passes its promotion gates."""
+class _OfVersion(BusEvent):
+    """What a job did to a version of a model; told once a job and kind."""
 
-    type: ClassVar[EventType] = EventType.MODEL_REGISTERED
     model: str
     version: Annotated[int, Field(gt=0)]
     job: str
     at: AwareDatetime
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.model}:{self.job}"
+
+
+class ModelRegistered(_OfVersion):
+    """A training job's model is a candidate: it loads as serving would load it. `qualifies`: it passes its promotion gates."""
+
+    type: ClassVar[EventType] = EventType.MODEL_REGISTERED
     qualifies: bool
     headline: str
     shortfalls: tuple[str, ...]  # each gate of promotion that did not pass, with what it found; empty when it qualifies
     bundle_key: str
 
-    @property
-    @override
-    def event_id(self) -> str:
-        return f"{self.type}:{self.model}:{self.job}"
 
-
-class ModelNotQualified(BusEvent):
+class ModelNotQualified(_OfVersion):
     """A pipeline's model did not pass the pipeline's evaluation: recorded as refused, and nothing of it can be deployed."""
 
     type: ClassVar[EventType] = EventType.MODEL_NOT_QUALIFIED
-    model: str
-    version: Annotated[int, Field(gt=0)]
-    job: str
     evaluation: str  # the job that judged it
-    at: AwareDatetime
     headline: str
     shortfalls: tuple[str, ...]  # each gate it would have needed, with what was found
 
-    @property
-    @override
-    def event_id(self) -> str:
-        return f"{self.type}:{self.model}:{self.job}"
 
-
-class ModelEvaluated(BusEvent):
+class ModelEvaluated(_OfVersion):
     """A version was judged by an evaluation job. What is deployed, and the version itself, are as they were."""
 
     type: ClassVar[EventType] = EventType.MODEL_EVALUATED
-    model: str
-    version: Annotated[int, Field(gt=0)]
-    job: str
-    at: AwareDatetime
     start: AwareDatetime  # of the period that was judged
     end: AwareDatetime
     qualifies: bool
     headline: str
     shortfalls: tuple[str, ...]  # as in ModelRegistered
-
-    @property
-    @override
-    def event_id(self) -> str:
-        return f"{self.type}:{self.model}:{self.job}"
 
 
 class EvaluationFailed(BusEvent):
@@ -84,18 +71,9 @@ class EvaluationFailed(BusEvent):
         return f"{self.type}:{self.job}"
 
 
-class TrainingFailed(BusEvent):
+class TrainingFailed(_OfVersion):
     """A training job gave no model that could be used: it failed, was stopped, or what it left was refused."""
 
     type: ClassVar[EventType] = EventType.TRAINING_FAILED
-    model: str
-    version: Annotated[int, Field(gt=0)]
-    job: str
-    at: AwareDatetime
     outcome: Literal["failed", "stopped", "refused"]
     reason: str
-
-    @property
-    @override
-    def event_id(self) -> str:
-        return f"{self.type}:{self.model}:{self.job}"
