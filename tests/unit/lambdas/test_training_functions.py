@@ -20,6 +20,7 @@ from tests.unit.library.samples import evaluation as evaluated
 from tests.unit.library.test_job_events import EVALUATION, announced, judged
 
 CONTEXT = FakeLambdaContext()
+STEP_EVALUATION = "s3://models/training/artifacts/evaluations/abc/evaluation.json"
 
 
 class NoOutbox:
@@ -37,6 +38,20 @@ class Published(RegisterModel):
 def application(tmp_path: Path, library: Any = None) -> Published:
     artifacts = MemoryArtifacts(**{URI: artifact(bundle(tmp_path / "made"))})
     return Published(library or MemoryLibrary(), artifacts, NoOutbox(), NoOutbox(), pause=lambda _: None)  # type: ignore[arg-type]
+
+
+def step(*, passed: bool) -> dict[str, Any]:
+    """What the last step of a pipeline says, by the side of its condition."""
+    return {
+        "job": job().name,
+        "model": MODEL,
+        "finished_at": "2026-11-15T03:40:00Z",
+        "artifact_uri": URI,
+        "evaluation": "pipelines-abc-Evaluate",
+        "evaluation_uri": STEP_EVALUATION,
+        "register_when": "promotion",
+        "passed": passed,
+    }
 
 
 def messages(*events: dict[str, Any]) -> dict[str, Any]:
@@ -75,40 +90,18 @@ class TestRegisterModel:
 
     def test_the_last_step_of_a_pipeline_gets_the_version(self, load: Any, tmp_path: Path) -> None:
         app = application(tmp_path)
-        evaluation = "s3://models/training/artifacts/evaluations/abc/evaluation.json"
-        app.artifacts.objects[evaluation] = evaluated(tmp_path / "made", passes=True)  # type: ignore[attr-defined]
-        step = {
-            "job": job().name,
-            "model": MODEL,
-            "finished_at": "2026-11-15T03:40:00Z",
-            "artifact_uri": URI,
-            "evaluation": "pipelines-abc-Evaluate",
-            "evaluation_uri": evaluation,
-            "register_when": "promotion",
-            "passed": True,
-        }
+        app.artifacts.objects[STEP_EVALUATION] = evaluated(tmp_path / "made", passes=True)  # type: ignore[attr-defined]
         handler = load("register_model").make_handler(app)
-        assert handler(step, CONTEXT) == {"version": "1", "state": "candidate"}
-        assert handler(step, CONTEXT) == {"version": "1", "state": "known"}
+        assert handler(step(passed=True), CONTEXT) == {"version": "1", "state": "candidate"}
+        assert handler(step(passed=True), CONTEXT) == {"version": "1", "state": "known"}
         assert len(app.library.tables.evaluations) == 2  # type: ignore[attr-defined]
 
     def test_the_other_side_of_a_pipelines_condition_is_recorded_and_counted_as_no_failure(
         self, load: Any, tmp_path: Path, capsys: Any
     ) -> None:
         app = application(tmp_path)
-        uri = "s3://models/training/artifacts/evaluations/abc/evaluation.json"
-        app.artifacts.objects[uri] = evaluated(tmp_path / "made")  # type: ignore[attr-defined]
-        step = {
-            "job": job().name,
-            "model": MODEL,
-            "finished_at": "2026-11-15T03:40:00Z",
-            "artifact_uri": URI,
-            "evaluation": "pipelines-abc-Evaluate",
-            "evaluation_uri": uri,
-            "register_when": "promotion",
-            "passed": False,
-        }
-        assert load("register_model").make_handler(app)(step, CONTEXT) == {"version": "1", "state": "refused"}
+        app.artifacts.objects[STEP_EVALUATION] = evaluated(tmp_path / "made")  # type: ignore[attr-defined]
+        assert load("register_model").make_handler(app)(step(passed=False), CONTEXT) == {"version": "1", "state": "refused"}
         counted = metric_values(logged(capsys))
         assert (counted["ModelsNotQualified"], counted["TrainingsFailed"], counted["ModelsRegistered"]) == (1, 0, 0)
 
