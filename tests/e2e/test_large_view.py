@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,22 +11,16 @@ from typing import Any
 
 import pytest
 
-from local.cloud import LocalCloud
-from local.market.feed import CachedFeed
-from local.market.simulator import SimulatedSource
 from local.processes import wait_until
-from local.replay import default_symbols
-from local.settings import load_settings
 from signalbox.adapters.postgres.errors import LedgerBusyError
 from signalbox.contracts import EVENT_SOURCE
 from signalbox.market.candles import Symbol
-from signalbox.market.clock import CYCLE, cycle_of
+from signalbox.market.clock import CYCLE
 from signalbox.orders.transitions import OrderState
 from signalbox.trading import steps
 from signalbox.trading.changes import RiskEventKind
 from signalbox.trading.state import Desk
-from tests.e2e.test_execution import LiveExchange
-from tests.e2e.test_live_account import LIVE, World, passing_bundle
+from tests.e2e.test_live_account import LIVE, World, passing_bundle, running_world
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 TRADES = 2_500  # of each of two orders
@@ -37,16 +29,8 @@ SIZES = {"ETH-USD": Decimal("0.001"), "SOL-USD": Decimal("0.01")}
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    settings = load_settings()
-    folder = settings.state / "e2e" / f"large-view-{os.getpid()}"
-    nearest = cycle_of(datetime.now(UTC) + CYCLE / 2)
-    exchange = LiveExchange(SimulatedSource(7), default_symbols(), datetime.now(UTC), requests_per_second=1000, burst=1000)
-    try:
-        with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=nearest - CYCLE) as cloud:
-            yield World(cloud, exchange, nearest - CYCLE, tmp_path)
-    finally:
-        exchange.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with running_world("large-view", tmp_path) as found:
+        yield found
 
 
 def test_five_thousand_trades_are_told_in_parts_and_recorded_by_one_comparison(world: World, tmp_path: Path) -> None:

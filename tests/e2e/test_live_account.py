@@ -6,8 +6,10 @@ Times are the world's, because a venue's clock is: the cycles are the two around
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,13 +25,13 @@ from local.cloud import LocalCloud
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
 from local.processes import wait_until
+from local.replay import default_symbols
 from local.settings import STAGE, load_settings
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE
 from signalbox.adapters.postgres.trading_reading import AccountFacts
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY, EVENT_SOURCE, Env, Function, StackOutput, function_name
 from signalbox.events import parse_event
 from signalbox.inference import Gate, Verdict
-from signalbox.market.candles import Symbol
 from signalbox.market.clock import CYCLE, cycle_of
 from signalbox.orders.messages import ExecutionReported
 from signalbox.risk.snapshot import HaltLevel
@@ -168,19 +170,25 @@ class World:
             assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+@contextmanager
+def running_world(name: str, work: Path) -> Iterator[World]:
+    """A local cloud and a live exchange of their own, in a folder `name` that is gone afterwards."""
     settings = load_settings()
-    folder = settings.state / "e2e-live"
+    folder = settings.state / "e2e" / f"{name}-{os.getpid()}"
     nearest = cycle_of(datetime.now(UTC) + CYCLE / 2)
-    symbols = tuple(Symbol(s) for s in ("BTC-USD", "ETH-USD", "SOL-USD"))
-    exchange = LiveExchange(SimulatedSource(7), symbols, datetime.now(UTC), requests_per_second=1000, burst=1000)
+    exchange = LiveExchange(SimulatedSource(7), default_symbols(), datetime.now(UTC), requests_per_second=1000, burst=1000)
     try:
         with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=nearest - CYCLE) as cloud:
-            yield World(cloud, exchange, nearest - CYCLE, tmp_path)
+            yield World(cloud, exchange, nearest - CYCLE, work)
     finally:
         exchange.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with running_world("live", tmp_path) as found:
+        yield found
 
 
 def test_an_entry_leaves_once_everything_is_in_order_comes_back_as_a_position_and_a_halt_ends_it(
