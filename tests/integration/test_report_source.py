@@ -22,6 +22,7 @@ from signalbox.reports.pnl import profit_and_loss
 from signalbox.reports.publishing import PublishRun, publish
 from signalbox.reports.report import ReportKind
 from signalbox.risk.ftmo.state import AccountDay
+from signalbox.trading.account import TradingMode
 from signalbox.trading.changes import Changes
 from signalbox.trading.errors import AccountError
 from signalbox.trading.state import TradeState
@@ -215,6 +216,27 @@ def test_a_fill_at_night_belongs_to_the_day_of_the_accounts_zone(reports: Postgr
     of_day = shelf.files[f"reports/account={OTHER.account}/period=2024-03-03/kind=blotter.csv"].decode()
     assert "t-late" in of_day
     assert periods_put(shelf) == {"2024-03-07"}
+
+
+def test_a_late_fill_of_a_taxpayers_other_account_touches_what_a_wash_sale_reaches_and_no_more(
+    reports: PostgresReports, source: ConnectionSource
+) -> None:
+    one, other = (
+        ACCOUNT.model_copy(update={"account": name, "mode": TradingMode.LIVE, "venue": "coinbase"})
+        for name in ("live-1", "live-2")
+    )
+    ledger = PostgresTradingLedger(source)
+    for account in (one, other):
+        ledger.open_account(account, NOON - timedelta(days=1), "anna")
+    number, before = reports.settled(), NOON + timedelta(days=100)
+    held = terms(NOON + timedelta(days=1), account=other)
+    with ledger.transaction(other.account) as tx:
+        desk = tx.load(held.decided_at)
+        tx.save(desk, *stepped(desk, held.decided_at, *sent(held), filled(held, "t-late", held.decided_at, price="100")))
+    (facts,) = reports.booked(one.account, "UTC", number, before)
+    assert (facts.since, facts.until) == (held.decided_at - timedelta(days=32), held.decided_at + timedelta(days=32))
+    assert reports.booked(ACCOUNT.account, "UTC", number, before) == ()  # a paper account stands by itself
+    assert any(found.until is None for found in reports.booked(other.account, "UTC", number, before))
 
 
 def test_what_a_still_stand_over_midnight_left_out_is_told_the_next_night(
