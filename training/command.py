@@ -100,7 +100,7 @@ def run_evaluate(
     written = [str(path) for path in (as_json, predictions, page) if path is not None]
     show_assessment(console, result.assessment)
     decisions, seconds = result.assessment.evaluation.decisions, time.monotonic() - began
-    known = f", {result.reused:,} and the placebo's among them scored before" if result.reused else ""
+    known = f" ({result.reused:,} scored before, of the placebo too)" if result.reused else ""
     console.print(
         f"{decisions:,} decisions in {seconds:.1f} s{known}; written: {', '.join(written) or 'nothing'}", highlight=False
     )
