@@ -106,7 +106,7 @@ def test_the_core_layer_knows_the_days_of_prague_without_the_machine(built_sizes
     python = build_layer(LayerName.CORE, SourceTree(), with_dependencies=True).parts[1] / "python"
     code = "import zoneinfo; print(len(zoneinfo.TZPATH), zoneinfo.ZoneInfo('Europe/Prague').key)"
     script = f"import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + [{str(python)!r}]; {code}"
-    command = [sys.executable, "-S", "-c", script]
+    command = [sys.executable, "-S", "-B", "-c", script]  # -B: the folder is what is deployed, and the next run looks at it
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PYTHONTZPATH": ""})
     assert (done.returncode, done.stdout.split()) == (0, ["0", "Europe/Prague"]), done.stderr
 
