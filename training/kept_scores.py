@@ -61,7 +61,8 @@ class KeptScores:
             except sqlite3.OperationalError:  # locked, or no room: not the file's fault
                 raise
             except sqlite3.DatabaseError:
-                path.unlink()
+                for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                    path.with_name(name).unlink(missing_ok=True)  # a journal of the old file is none of the new one
                 _add(path, rows)
         except (OSError, sqlite3.Error) as error:
             raise TrainingError(

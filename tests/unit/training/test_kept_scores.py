@@ -106,6 +106,7 @@ def test_a_killed_run_leaves_what_it_had_scored(ensemble: Ensemble, data: Datase
 def test_a_file_that_cannot_be_read_is_begun_anew(ensemble: Ensemble, data: Dataset, tmp_path: Path) -> None:
     kept = KeptScores(tmp_path)
     kept.path_of(ensemble).write_bytes(b"no database, but longer than its header would be" * 100)
+    kept.path_of(ensemble).with_name(f"{kept.path_of(ensemble).name}-wal").write_bytes(b"nor a journal of one" * 100)
     first = score(ensemble, data, kept=kept)
     assert kept.reused == 0
     np.testing.assert_array_equal(score(silent(ensemble), data, kept=kept).probability_up, first.probability_up)
