@@ -147,7 +147,7 @@ class _Engine:
             return True
         if desk.halt is not None and desk.halt.level_at(at) is not HaltLevel.NONE:
             return True
-        return any(lock.symbol in {None, signal.symbol} and lock.since <= at < lock.until for lock in desk.locks)
+        return any(lock.stops(signal.symbol, at) for lock in desk.locks)
 
     def _ending(self) -> Ending | None:
         plan, desk = self._plan, self._desk
@@ -195,7 +195,7 @@ class _Engine:
             return ()
         if max(desk.watched_until or instant, instant if newest is None else newest.at) > instant:
             return ()  # it would be judged at a later instant than its own
-        return tuple(lock for lock in desk.locks if lock.symbol in {None, signal.symbol} and lock.since <= instant < lock.until)
+        return tuple(lock for lock in desk.locks if lock.stops(signal.symbol, instant))
 
     def _is_sent(self, signal: SignalGenerated, bars: Bars, at: int) -> bool:
         """Whether an order would be written down for a signal, to be judged."""

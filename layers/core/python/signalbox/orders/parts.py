@@ -9,7 +9,7 @@ is put together is compared only when that is its digest.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel
@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from signalbox.orders.errors import ViewPartsError
 from signalbox.orders.messages import ExecutionReported, VenueViewReported, ViewedOrder, ViewedTrade
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=BaseModel)
 Report: TypeAlias = ExecutionReported | VenueViewReported
 PART_BYTES: Final = 160_000  # of the items of one part, as JSON
 
@@ -25,9 +25,9 @@ PART_BYTES: Final = 160_000  # of the items of one part, as JSON
 def in_parts(report: Report, limit: int = PART_BYTES) -> tuple[Report, ...]:
     """Return the report itself when it fits, else its parts, oldest facts first."""
     if isinstance(report, ExecutionReported):
-        return tuple(report.model_copy(update={"events": tuple(some)}) for some in _cut(report.events, limit, _size))
+        return tuple(report.model_copy(update={"events": tuple(some)}) for some in _cut(report.events, limit))
     items: list[ViewedOrder | ViewedTrade] = [*report.orders, *report.trades]
-    cuts = list(_cut(items, limit, _size))
+    cuts = list(_cut(items, limit))
     if len(cuts) <= 1:
         return (report,)
     view = digest(report)
@@ -77,11 +77,11 @@ def _size(item: BaseModel) -> int:
     return len(item.model_dump_json()) + 1
 
 
-def _cut(items: Sequence[Item], limit: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
+def _cut(items: Sequence[Item], limit: int) -> Iterator[list[Item]]:
     part: list[Item] = []
     weight = 0
     for item in items:
-        own = size(item)
+        own = _size(item)
         if part and weight + own > limit:
             yield part
             part, weight = [], 0

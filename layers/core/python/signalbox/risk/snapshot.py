@@ -93,6 +93,10 @@ class Lock:
         if self.since >= self.until:
             raise RiskError(f"lock {self.reason}: expected it to begin before it ends")
 
+    def stops(self, symbol: str, at: datetime) -> bool:
+        """Return whether it keeps new entries of a symbol out at an instant."""
+        return self.symbol in {None, symbol} and self.since <= at < self.until
+
 
 @dataclass(frozen=True, slots=True)
 class RiskSnapshot:

@@ -177,7 +177,7 @@ def _over(desk: Desk, symbol: Symbol, at: datetime) -> Exhaustion | None:
     """Return why no entry can pass; nothing of an account that is stopped anyway: that is told so, and its orders refused."""
     if desk.halt is not None and desk.halt.level_at(at) is not HaltLevel.NONE:
         return None
-    is_locked = any(lock.symbol in {None, symbol} and lock.since <= at < lock.until for lock in desk.locks)
+    is_locked = any(lock.stops(symbol, at) for lock in desk.locks)
     return None if is_locked else exhaustion(desk, at)
 
 
