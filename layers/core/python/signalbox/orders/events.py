@@ -21,6 +21,7 @@ from signalbox.orders.terms import OrderTerms
 
 OrderKey = Annotated[str, Field(min_length=CLIENT_ORDER_ID_LENGTH, max_length=CLIENT_ORDER_ID_LENGTH)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
+Detail = Annotated[str, Field(max_length=500)]  # what the venue said, in its own words; no part of an event's identity
 
 
 class Liquidity(StrEnum):
@@ -73,6 +74,7 @@ class OrderUnconfirmed(_OrderEvent):
 
     kind: Literal["OrderUnconfirmed"] = "OrderUnconfirmed"
     attempt: Text  # what was being tried: "submit", or the request_id of a cancel or update
+    detail: Detail = ""
 
     @property
     @override
@@ -103,6 +105,7 @@ class OrderRejected(_OrderEvent):
 
     kind: Literal["OrderRejected"] = "OrderRejected"
     reason: Text
+    detail: Detail = ""
 
 
 class OrderFilled(_OrderEvent):
@@ -141,6 +144,7 @@ class OrderCancelRejected(_OrderEvent):
     kind: Literal["OrderCancelRejected"] = "OrderCancelRejected"
     request_id: Text
     reason: Text
+    detail: Detail = ""
 
     @property
     @override
@@ -153,6 +157,7 @@ class OrderCanceled(_OrderEvent):
 
     kind: Literal["OrderCanceled"] = "OrderCanceled"
     reason: Text
+    detail: Detail = ""
 
 
 class OrderExpired(_OrderEvent):
@@ -160,6 +165,7 @@ class OrderExpired(_OrderEvent):
 
     kind: Literal["OrderExpired"] = "OrderExpired"
     reason: Text
+    detail: Detail = ""
 
 
 class OrderUpdateRequested(_OrderEvent):
@@ -196,6 +202,7 @@ class OrderUpdateRejected(_OrderEvent):
     kind: Literal["OrderUpdateRejected"] = "OrderUpdateRejected"
     request_id: Text
     reason: Text
+    detail: Detail = ""
 
     @property
     @override

@@ -19,19 +19,26 @@ CLIENT_ORDER_ID_LENGTH: Final = 32
 
 
 @lru_cache(maxsize=4096)  # a pure function of natural keys, asked for several times an order
-def client_order_id(*, account: str, strategy: str, symbol: str, decided_at: datetime, leg: str) -> ClientOrderId:
+def client_order_id(
+    *, account: str, strategy: str, symbol: str, decided_at: datetime, leg: str, attempt: int = 0
+) -> ClientOrderId:
     """Return the id of the order that `strategy` decided at that instant for that leg.
+
+    attempt: 0 for the first; an exit that was refused, rejected or lost is followed by another under the next number, so that
+    a retry is an order of its own and a redelivery of the same attempt is not.
 
     The deployment is no part of it: an account follows one deployment's decision of a symbol and instant and no other
     (trading.account.TradingAccount.followed), so that two models that decide at once cannot make two orders of it.
 
     The parts are hashed as a JSON list, so no choice of separators inside them can make two different orders collide.
-    The same instant in another zone is the same order. Raises OrderTermsError for an empty part or a naive instant.
+    The same instant in another zone is the same order. Raises OrderTermsError for an empty part, an attempt
+    below 0 or a naive instant.
     """
     if decided_at.tzinfo is None:
         raise OrderTermsError(f"expected an aware decided_at, was {decided_at.isoformat()}")
     parts = (account, strategy, symbol, decided_at.astimezone(UTC).isoformat(timespec="microseconds"), leg)
-    if not all(parts):
-        raise OrderTermsError(f"expected no empty part of an identity, was {parts}")
-    digest = hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
+    if attempt < 0 or not all(parts):
+        raise OrderTermsError(f"expected no empty part of an identity, was {parts} {attempt}")
+    named = (*parts, attempt) if attempt else parts
+    digest = hashlib.sha256(json.dumps(named, ensure_ascii=True).encode()).hexdigest()
     return ClientOrderId(digest[:CLIENT_ORDER_ID_LENGTH])

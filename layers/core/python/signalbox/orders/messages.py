@@ -53,6 +53,9 @@ class ExecutionRequested(BusEvent):
     quantity: PositiveAmount | None = None  # REPLACE: the new total
     limit_price: PositiveAmount | None = None
     stop_price: PositiveAmount | None = None
+    entry: OrderKey | None = None  # an exit's: the entry order of the trade whose position it closes
+    stop_loss: PositiveAmount | None = None  # an entry's: for venues where stop and target travel with the position
+    take_profit: PositiveAmount | None = None
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -146,6 +149,27 @@ class ViewedTrade(Frozen):
         return VenueTrade(**self.model_dump())
 
 
+class ViewedInstrument(Frozen):
+    """The venue's own rules for one symbol, in base and quote currency: what an order of it may look like there."""
+
+    symbol: Text
+    tick: PositiveAmount
+    step: PositiveAmount
+    min_quantity: PositiveAmount
+    max_quantity: PositiveAmount | None = None  # None: the venue names no limit
+    min_notional: Amount = ZERO
+    max_notional: PositiveAmount | None = None
+    can_open: bool = True  # False: the venue takes reductions only, or nothing, in this symbol now
+
+
+class ViewedTransfer(Frozen):
+    """Money that the venue's ledger shows as deposited (above zero) or withdrawn, in the account's currency."""
+
+    key: Text  # the venue's own id of it
+    at: AwareDatetime
+    amount: Amount
+
+
 class VenueViewReported(BusEvent):
     """What a venue has of an account, all asked at one time; `orders.venue_view.VenueView` on the wire.
 
@@ -159,6 +183,8 @@ class VenueViewReported(BusEvent):
     orders: tuple[ViewedOrder, ...]
     trades: tuple[ViewedTrade, ...]
     positions: dict[str, Amount]
+    instruments: tuple[ViewedInstrument, ...] = ()  # empty: the venue did not say
+    transfers: tuple[ViewedTransfer, ...] = ()  # since `since` of the request
     equity: Decimal | None = None  # of the venue, where it says so: for a look beside ours, never booked
     part: Annotated[int, Field(ge=1)] = 1
     parts: Annotated[int, Field(ge=1, le=9999)] = 1

@@ -51,7 +51,7 @@ class TimeInForce(StrEnum):
 
 
 class Leg(StrEnum):
-    """What the order is for within its decision: one decision has at most one order of each."""
+    """What the order is for within its decision: one decision has one order of each, and more attempts of an exit."""
 
     ENTRY = "ENTRY"
     EXIT = "EXIT"
@@ -69,6 +69,7 @@ class OrderTerms(Frozen):
     symbol: SymbolName
     decided_at: AwareDatetime
     leg: Leg
+    attempt: Annotated[int, Field(ge=0)] = 0  # of this leg: a retry of an exit is an order of its own
     side: Side
     type: OrderType
     quantity: PositiveAmount
@@ -97,7 +98,12 @@ class OrderTerms(Frozen):
     def client_order_id(self) -> ClientOrderId:
         """The identity: it depends on why the order exists, not on its quantity or prices."""
         return client_order_id(
-            account=self.account, strategy=self.strategy, symbol=self.symbol, decided_at=self.decided_at, leg=self.leg
+            account=self.account,
+            strategy=self.strategy,
+            symbol=self.symbol,
+            decided_at=self.decided_at,
+            leg=self.leg,
+            attempt=self.attempt,
         )
 
     def signed(self, quantity: Decimal) -> Decimal:
