@@ -29,6 +29,8 @@ _ACCOUNTS = (
     EventType.ORDER_REFUSED,
     EventType.TRADE_OPENED,
     EventType.TRADE_CLOSED,
+    EventType.EXIT_FAILED,
+    EventType.STOP_PASSED,
     EventType.RISK_WARNING,
     EventType.ACCOUNT_EXHAUSTED,
     EventType.TRADING_HALTED,

@@ -34,6 +34,10 @@ ROUTES: Final = (
 )
 _HEARD: Final = (EventType.CYCLE_DECIDED, EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED)
 _ALARMS: Final = (
+    (
+        Metric.EXITS_FAILED,
+        "a position that has to be closed is still there after a minute; it is tried until it is closed",
+    ),
     (Metric.TRADING_HALTS, "trading of an account was halted; the log of the function and the alert say by whom and why"),
     (Metric.RULES_BREACHED, "an account broke a loss rule; that is final"),
     (Metric.EVENTS_REFUSED, "a report or command fits no order or account and was not applied; the log keeps it"),

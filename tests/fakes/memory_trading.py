@@ -29,7 +29,7 @@ from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountDiffersError, AccountError
 from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import Confirmation, ModelStanding, standing_of
-from signalbox.trading.state import Desk, Mark, Trade, opened, opening_transfer, orders_of
+from signalbox.trading.state import Desk, Mark, Trade, counts, opened, opening_transfer
 
 Fact = TypeVar("Fact")
 
@@ -124,9 +124,8 @@ class MemoryTradingTransaction:
 
     def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
         desk = self.rows.desk
-        traded = {key for trade in desk.trades.values() for key in orders_of(desk.account, trade)}
-        kept = self._orders()
-        found = {k: o for k, o in kept.items() if not o.state.is_closed or k in traded or k in orders}
+        trades = tuple(desk.trades.values())
+        found = {k: o for k, o in self._orders().items() if counts(o, trades) or k in orders}
         window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
         sent = sorted(e.at for e in self.rows.order_events.values() if isinstance(e, OrderReleased))
         valued_at = desk.watched_until or at

@@ -11,7 +11,7 @@ from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import Leg, Side
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.trading.changes import Changes, RiskEvent
-from signalbox.trading.state import Desk, Halt, Trade, TradeState, exit_id
+from signalbox.trading.state import Desk, Halt, Trade, TradeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,9 @@ def closed_row(before: Desk, after: Desk, trade: Trade) -> TradeRow:
     orders = {**before.orders, **after.orders}
     entry = orders[trade.entry]
     leg = trade.exit_leg or Leg.EXIT
-    leaving = orders[trade.exit or exit_id(after.account, trade, leg)]
+    if trade.exit is None:
+        raise ValueError(f"{trade.entry}: expected a trade that an exit of its own closed, was {trade}")
+    leaving = orders[trade.exit]
     if trade.opened_at is None or trade.closed_at is None or entry.average_price is None or leaving.average_price is None:
         raise ValueError(f"{trade.entry}: expected a trade that was entered and left, was {trade}")
     return TradeRow(

@@ -10,9 +10,11 @@ from signalbox.orders.terms import Leg, Side
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.events import (
     AccountExhausted,
+    ExitFailed,
     OrderRefused,
     RiskWarning,
     RuleBreached,
+    StopPassed,
     TargetReached,
     TradeClosed,
     TradeOpened,
@@ -78,6 +80,17 @@ TOLD: list[tuple[Event, tuple[str, ...]]] = [
     (
         TradingHalted(account="a", level=HaltLevel.FLATTEN, who="ops", why="x", at=NOON, until=NOON + minutes(5)),
         ("FLATTEN by ops until 2024-03-01 12:05 UTC",),
+    ),
+    (
+        ExitFailed(
+            account="a", mode="live", symbol="BTC-USD", leg=Leg.TIMEOUT, quantity=D("0.3736"), since=NOON, at=NOON + minutes(2),
+            number=2, attempts=7, reason="MARKET_CLOSED: 10018 Market closed", retry_at=NOON + minutes(3),
+        ),
+        ("a: 0.3736 BTC-USD is still open", "7 orders were sent: MARKET_CLOSED", "next try 2024-03-01 12:03 UTC"),
+    ),
+    (
+        StopPassed(account="a", entry=KEY, symbol="BTC-USD", side=Side.BUY, at=NOON, stop_loss=D(59000), price=D(55000)),
+        ("BTC-USD is at 55,000, beyond the stop of its BUY at 59,000", "closed at the market"),
     ),
     (TradingResumed(account="a", who="ops", why="looked", at=NOON), ("resumed by ops: looked",)),
     (

@@ -24,7 +24,7 @@ from signalbox.orders.events import (
     OrderUpdateRejected,
 )
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction, VenueViewReported
-from signalbox.orders.terms import Leg
+from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import book
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import steps
@@ -161,7 +161,7 @@ def test_late_fill_of_a_cancelled_entry_is_booked_and_closed_again() -> None:
     assert requests(changes) == [(Instruction.SUBMIT, Leg.EXIT)]
 
 
-def test_late_fill_while_another_trade_of_the_symbol_is_open_stops_the_account_instead_of_being_forgotten() -> None:
+def test_late_fill_while_another_trade_of_the_symbol_is_open_is_closed_by_an_order_of_its_own() -> None:
     desk, first = entered()
     key, at = first.client_order_id, START + SECOND
     desk, _ = reported(desk, key, at, *accepted(key, at), OrderCanceled(client_order_id=key, at=at, reason="IOC"))
@@ -172,8 +172,17 @@ def test_late_fill_while_another_trade_of_the_symbol_is_open_stops_the_account_i
     desk, _ = reported(desk, second, later + SECOND, *accepted(second, later), fill(second, later, "0.1", trade="t2"))
     desk, changes = reported(desk, key, later + 2 * SECOND, fill(key, later + 2 * SECOND, "0.1", trade="t3"))
     assert desk.books.position(BTC).quantity == Decimal("0.2")
-    assert desk.halt is not None
-    assert desk.halt.why == f"LATE_FILL BTC-USD of {key}"
+    assert desk.halt is None
+    assert [risk.kind for risk in changes.risk] == [RiskEventKind.LATE_FILL]
+    (out,) = [e for e in changes.events if isinstance(e, ExecutionRequested)]
+    assert (out.terms.leg, out.terms.side, out.terms.quantity, out.entry) == (Leg.EXIT, Side.SELL, Decimal("0.1"), key)
+    at = later + 3 * SECOND
+    desk, _ = reported(
+        desk, out.client_order_id, at, *accepted(out.client_order_id, at), fill(out.client_order_id, at, "0.1", trade="t4")
+    )
+    assert desk.books.position(BTC).quantity == Decimal("0.1")
+    assert [trade.entry for trade in desk.trades.values()] == [second]
+    assert not desk.closings
 
 
 @pytest.mark.parametrize("part", ["0.00073421", "0.00000001"])

@@ -9,9 +9,11 @@ from signalbox.chat.words import clock, money, price
 from signalbox.orders.terms import Leg
 from signalbox.trading.events import (
     AccountExhausted,
+    ExitFailed,
     OrderRefused,
     RiskWarning,
     RuleBreached,
+    StopPassed,
     TargetReached,
     TradeClosed,
     TradeOpened,
@@ -23,6 +25,8 @@ TradingEvent = (
     OrderRefused
     | TradeOpened
     | TradeClosed
+    | ExitFailed
+    | StopPassed
     | RiskWarning
     | AccountExhausted
     | TradingHalted
@@ -46,7 +50,7 @@ _WARNINGS: Final = {
 }
 
 
-def render_trading(event: TradingEvent) -> str:  # noqa: PLR0911 - one case an event, checked to be all
+def render_trading(event: TradingEvent) -> str:  # noqa: C901, PLR0911 - one case an event, checked to be all
     """Return the message of an event about an account."""
     match event:
         case OrderRefused():
@@ -64,6 +68,8 @@ def render_trading(event: TradingEvent) -> str:  # noqa: PLR0911 - one case an e
                 f"{sign} {_account(event.account, event.mode)}: {event.side} {event.symbol} closed {_CLOSED_BY[event.leg]}"
                 f" at {price(event.price)}\n{money(event.realised)} after fees, balance {money(event.balance)}"
             )
+        case ExitFailed() | StopPassed():
+            return _exit_trouble(event)
         case RiskWarning():
             share = event.used / event.amount if event.amount else Decimal(1)
             what = _WARNINGS.get(event.level, event.level)
@@ -90,6 +96,24 @@ def render_trading(event: TradingEvent) -> str:  # noqa: PLR0911 - one case an e
         case TargetReached():
             return (
                 f"🏁 {event.account}: the target of {event.phase} is reached, balance {money(event.balance)} ({clock(event.at)})."
+            )
+        case _:
+            assert_never(event)
+
+
+def _exit_trouble(event: ExitFailed | StopPassed) -> str:
+    match event:
+        case ExitFailed():
+            again = f", next try {clock(event.retry_at)}" if event.retry_at is not None else ""
+            return (
+                f"🆘 {_account(event.account, event.mode)}: {event.quantity:f} {event.symbol} is still open, to be closed"
+                f" {_CLOSED_BY[event.leg]} since {clock(event.since)}\n"
+                f"{event.attempts} orders were sent: {event.reason}{again}. It is tried until it is closed."
+            )
+        case StopPassed():
+            return (
+                f"⚠️ {event.account}: {event.symbol} is at {price(event.price)}, beyond the stop of its {event.side} at"
+                f" {price(event.stop_loss)}, and the stop did not close it: closed at the market ({clock(event.at)})."
             )
         case _:
             assert_never(event)

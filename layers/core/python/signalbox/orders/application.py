@@ -179,7 +179,11 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
         case OrderFilled():
             return _filled(order, event)
         case OrderCancelRequested():
-            return {"pending_cancel": PendingCancel(event.request_id, event.at)}
+            return {
+                "pending_cancel": PendingCancel(event.request_id, event.at),
+                "cancels": order.cancels + 1,
+                "cancel_asked_at": event.at,
+            }
         case OrderCancelRejected():
             _check_request(order, event, order.pending_cancel)
             return {"pending_cancel": None, "unconfirmed_since": None}
@@ -189,8 +193,10 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
             return _updated(order, event)
         case OrderUpdateRejected():
             return _update_rejected(order, event)
-        case OrderDenied() | OrderRejected() | OrderCanceled() | OrderExpired():
+        case OrderDenied():
             return {"reason": event.reason, "unconfirmed_since": None}
+        case OrderRejected() | OrderCanceled() | OrderExpired():
+            return {"reason": event.reason, "detail": event.detail, "unconfirmed_since": None}
         case OrderLost():
             return {"reason": event.kind, "unconfirmed_since": None}
         case OrderInitialized() | OrderReleased():

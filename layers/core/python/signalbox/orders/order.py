@@ -56,7 +56,10 @@ class Order:
     closed_at: datetime | None = None
     pending_cancel: PendingCancel | None = None
     pending_update: PendingUpdate | None = None
+    cancels: int = 0  # how often a cancel was asked for
+    cancel_asked_at: datetime | None = None  # the newest of them
     reason: str | None = None  # why it was denied, rejected, cancelled or expired
+    detail: str = ""  # the same in the venue's own words
     seen: frozenset[str] = frozenset()  # event ids, so that a second delivery changes nothing
 
     @property

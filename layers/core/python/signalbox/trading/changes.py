@@ -27,6 +27,9 @@ class RiskEventKind(StrEnum):
     LIMIT_USED = "LIMIT_USED"  # code: rule; level reached: alert, block, flatten
     LIMIT_BREACHED = "LIMIT_BREACHED"
     EXHAUSTED = "EXHAUSTED"  # no entry can pass any more; code: rule
+    EXIT_FAILED = "EXIT_FAILED"  # a position that has to be closed is still there; code: why it has to be
+    LATE_FILL = "LATE_FILL"  # an order of ours filled after its trade was over; code: its leg
+    STOP_PASSED = "STOP_PASSED"  # the market is beyond a resting stop that did not close its trade
     HALTED = "HALTED"
     RESUMED = "RESUMED"
     LOCKED = "LOCKED"  # code: ProtectionCode

@@ -77,6 +77,60 @@ class TradeClosed(BusEvent):
         return f"{self.type}:{self.entry}"
 
 
+class ExitFailed(BusEvent):
+    """A position that has to be closed is still there. Told again with growing pauses for as long as it is; tries go on."""
+
+    type: ClassVar[EventType] = EventType.EXIT_FAILED
+    account: AccountName
+    mode: Literal["paper", "live"]
+    symbol: SymbolName
+    leg: Leg  # why it has to be closed
+    quantity: Decimal  # signed, what is still open
+    since: AwareDatetime
+    at: AwareDatetime
+    number: int  # of this alarm
+    attempts: int
+    reason: str  # of the newest attempt, in the venue's words where it has any; empty: none has an answer
+    retry_at: AwareDatetime | None
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.symbol}:{self.since.isoformat()}:{self.number}"
+
+
+class StopPassed(BusEvent):
+    """The market is beyond the stop that rests at the venue, and the stop did not close the trade: it is closed at the market."""
+
+    type: ClassVar[EventType] = EventType.STOP_PASSED
+    account: AccountName
+    entry: OrderKey
+    symbol: SymbolName
+    side: Side
+    at: AwareDatetime
+    stop_loss: Decimal
+    price: Decimal  # the close that was beyond it
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.entry}"
+
+
+class AccountReviewDue(BusEvent):
+    """Something of a live account is due in seconds: a retry of an exit or cancel. It comes back to the account delayed."""
+
+    type: ClassVar[EventType] = EventType.ACCOUNT_REVIEW_DUE
+    account: AccountName
+    at: AwareDatetime  # when it was put
+    due: AwareDatetime
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.at.isoformat()}:{self.due.isoformat()}"
+
+
 class RiskWarning(BusEvent):
     """A share of a loss limit is used up. Raised once a level and day."""
 

@@ -1,22 +1,29 @@
-"""How a trade ends. One state-driven look at it, taken after everything that happens: what is missing is done, once.
+"""How a position is left. What is wanted is compared with what is there, after everything that happens, until they agree.
 
-At most one order may close a trade at a time. Live, a protective stop rests at the venue from the first fill on. At the
-deadline, or when the kill switch says so, the entry and then the stop are cancelled, and only when the venue has confirmed
-both is what is still held sent to the market: a stop that fills meanwhile leaves less, or nothing, to send. An exit that
-ends without closing the trade is followed by the next leg of FALLBACK, and in the end by a halt. On paper the stop, the
-target and the deadline are read from the bars (watching.py), so nothing rests.
+A trade is either protected (live: a stop rests at the venue for all that is held) or it is being left, and then it stays
+being left until it is flat. An order that was refused, rejected, expired or lost is an attempt and no result: another follows
+under an id of its own, at once after the first failure, then after seconds, a minute at most, for as long as the position is
+there. The kill switch, a limit, a deadline and a stop that ended all set the same goal. Nothing here gives up; what takes long
+is told again and again (EXIT_FAILED), with growing pauses.
+
+Live, at a venue that holds the coins of a resting order (spot), whatever rests in the way of an exit is cancelled first, our
+own stop too, and the exit takes what the confirmed cancels have freed; an exit that does not go through has the stop put back
+until the next one is due. Where stop and target are the position's own (MetaTrader), the exit goes first and the stop ends with
+the position. On paper the stop, the target and the deadline are read from the bars (watching.py), so nothing rests.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 from signalbox.exact import ZERO, exactly
-from signalbox.market.candles import Symbol
+from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.orders.events import OrderUpdateRequested
+from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import Instruction
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
@@ -25,31 +32,36 @@ from signalbox.risk.numbers import exact
 from signalbox.risk.protections import Exit
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import SEND_WITHIN
-from signalbox.trading.events import TradeClosed, TradeOpened
+from signalbox.trading.changes import RiskEvent, RiskEventKind
+from signalbox.trading.events import ExitFailed, StopPassed, TradeClosed, TradeOpened
+from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.pauses import remember_exit
-from signalbox.trading.sheet import SIGNALBOX, Sheet
-from signalbox.trading.state import EXIT_LEGS, Halt, Trade, TradeState, exit_id
+from signalbox.trading.sheet import Sheet, pause_after
+from signalbox.trading.state import EXIT_LEGS, Closing, Progress, Trade, TradeState
 
-FALLBACK: Final = (Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN)
-KILL_SWITCH: Final = "kill-switch"  # the strategy of orders that close what belongs to no trade
-EXIT_FAILED: Final = "EXIT_FAILED"
-FLATTENING: Final = "FLATTENING"  # a warning that begins with it says when the kill switch tried to close a symbol last
+KILL_SWITCH: Final = "kill-switch"  # the strategy of orders that close what belongs to no open trade
+RESIZE: Final = "resize"  # a cancel that begins with it takes a stop out to send one of another size
+STANDING: Final = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
+_ALARMS: Final = tuple(timedelta(minutes=m) for m in (1, 2, 5, 10, 20, 40, 60))  # after it was to be closed; then every hour
 
 
 def tend(sheet: Sheet, at: datetime) -> None:
-    """Look at every trade, and at what the kill switch has to close."""
-    if sheet.halt_level(at) is HaltLevel.FLATTEN:
-        _clear_the_way(sheet, at)
+    """Look at every trade, at every position that belongs to none, and at what the kill switch has to cancel."""
+    sheet.cancel_new_risk(at)
     for trade in sorted(sheet.trades.values(), key=lambda t: t.symbol):
         _tend(sheet, trade, at)
-    if sheet.halt_level(at) is HaltLevel.FLATTEN:
-        _close_rest(sheet, at)
+    for symbol in sorted({*sheet.held, *sheet.closings}):
+        _tend_rest(sheet, Symbol(symbol), at)
+
+
+# What is there
 
 
 def exits_of(sheet: Sheet, trade: Trade) -> list[Order]:
-    """Return the exit orders a trade has had so far."""
-    keys = (exit_id(sheet.account, trade, leg) for leg in EXIT_LEGS)
-    return [sheet.orders[key] for key in keys if key in sheet.orders]
+    """Return the exit orders of a trade that count: open ones, and those that closed some of it."""
+    strategy = sheet.account.strategy
+    found = (o for o in sheet.orders.values() if trade.owns(o) and o.terms.leg in EXIT_LEGS and o.terms.strategy == strategy)
+    return sorted(found, key=lambda order: order.terms.attempt)
 
 
 @exactly
@@ -60,14 +72,55 @@ def held_by(sheet: Sheet, trade: Trade) -> Decimal:
     return max(min(own, sheet.quantity(trade.symbol) * trade.side.sign), ZERO)
 
 
+@exactly
+def _against(sheet: Sheet, symbol: str, closing: Side) -> Decimal:
+    """Return how much of a position works to be closed already."""
+    working = (order.fillable - order.filled for order in sheet.open_orders(symbol) if order.terms.side is closing)
+    return sum(working, ZERO)
+
+
+@exactly
+def _free(sheet: Sheet, symbol: str) -> Decimal:
+    """Return how much of a position an order may close now: where a venue holds coins, what no resting order has."""
+    quantity = sheet.quantity(symbol)
+    if not sheet.holds_coins:
+        return abs(quantity)
+    return max(abs(quantity) - _against(sheet, symbol, Side.SELL if quantity > 0 else Side.BUY), ZERO)
+
+
+def _in_the_way(sheet: Sheet, symbol: Symbol, closing: Side, wanted: Decimal) -> list[Order]:
+    """Return the orders of people that rest where this much has to be closed; none while the rest of the position is enough."""
+    own = {key for trade in sheet.trades.values() for key in _keys(exits_of(sheet, trade))}
+    theirs = [
+        order
+        for order in sheet.open_orders(symbol)
+        if order.terms.side is closing and order.client_order_id not in own and order.terms.strategy != KILL_SWITCH
+    ]
+    return theirs if _exceeds(sheet, symbol, theirs, wanted) else []
+
+
+@exactly
+def _exceeds(sheet: Sheet, symbol: Symbol, theirs: Iterable[Order], wanted: Decimal) -> bool:
+    resting = sum((order.fillable - order.filled for order in theirs), ZERO)
+    return abs(sheet.quantity(symbol)) - resting < wanted
+
+
+def _keys(orders: Iterable[Order]) -> set[ClientOrderId]:
+    return {order.client_order_id for order in orders}
+
+
+# A trade
+
+
 def _tend(sheet: Sheet, trade: Trade, at: datetime) -> None:
     entry = sheet.orders[trade.entry]
     if entry.filled and trade.opened_at is None:
         trade = _opened(sheet, trade, entry)
+    trade = _settled(sheet, trade, at)
     held, exits = held_by(sheet, trade), exits_of(sheet, trade)
     if entry.state.is_closed and not held:
         for order in exits:
-            sheet.cancel(order, f"flat-{trade.entry}", at)
+            sheet.keep_cancelling(order, f"flat-{trade.entry}", at)
         if all(sheet.orders[order.client_order_id].state.is_closed for order in exits):
             _ended(sheet, trade, entry, exits, at)
         return
@@ -75,7 +128,7 @@ def _tend(sheet: Sheet, trade: Trade, at: datetime) -> None:
     if leg is not None:
         _leave(sheet, trade, leg, at)
     elif sheet.is_live and held:
-        _protect(sheet, trade, entry, at)
+        _protect(sheet, trade, at)
 
 
 def _opened(sheet: Sheet, trade: Trade, entry: Order) -> Trade:
@@ -85,7 +138,7 @@ def _opened(sheet: Sheet, trade: Trade, entry: Order) -> Trade:
     sheet.events.append(
         TradeOpened(
             account=sheet.account.account,
-            mode="live" if sheet.is_live else "paper",
+            mode=_mode(sheet),
             entry=trade.entry,
             symbol=trade.symbol,
             side=trade.side,
@@ -100,49 +153,158 @@ def _opened(sheet: Sheet, trade: Trade, entry: Order) -> Trade:
     return trade
 
 
+def _settled(sheet: Sheet, trade: Trade, at: datetime) -> Trade:
+    """Return the trade once the exit that was on its way has ended: with a fill, or as an attempt that failed."""
+    if trade.exit is None or not _is_over(sheet, trade.exit):
+        return trade
+    trade = replace(trade, exit=None, progress=_after(sheet, trade.progress, trade.exit, at))
+    sheet.set_trade(trade)
+    return trade
+
+
+def _is_over(sheet: Sheet, key: ClientOrderId) -> bool:
+    order = sheet.orders.get(key)
+    return order is None or order.state.is_closed
+
+
+def _after(sheet: Sheet, progress: Progress, key: ClientOrderId, at: datetime) -> Progress:
+    """Return the progress after an attempt ended. A fill begins the pauses anew; anything else is one failure more."""
+    order = sheet.orders.get(key)
+    if order is not None and order.filled:
+        return replace(progress, failures=0, retry_at=None, reason="")
+    failures = progress.failures + 1
+    pause = pause_after(failures)
+    if pause and not sheet.is_live:
+        pause = max(pause, ONE_MINUTE)  # on paper time passes by bars
+    reason = "no answer" if order is None else f"{order.reason}: {order.detail}" if order.detail else f"{order.reason}"
+    retry_at = at + pause if pause else None
+    return replace(progress, failures=failures, retry_at=retry_at, stop_restored=False, reason=reason)
+
+
 def _leg_wanted(sheet: Sheet, trade: Trade, at: datetime) -> Leg | None:
-    """Return why the trade has to be left now, None while it may stay."""
+    """Return why the trade has to be left now, None while it may stay. What was decided before holds until it is flat."""
     entry, exits, held = sheet.orders[trade.entry], exits_of(sheet, trade), held_by(sheet, trade)
     if sheet.halt_level(at) is HaltLevel.FLATTEN:
         return Leg.FLATTEN
-    if trade.exit_leg is not None and trade.exit_leg in FALLBACK:
-        return trade.exit_leg  # it was decided before
-    if sheet.is_live and at >= trade.deadline:
-        return Leg.TIMEOUT
-    if held and any(order.state.is_closed for order in exits):
+    if trade.exit_leg is not None:
+        return trade.exit_leg
+    if at >= trade.deadline and (sheet.is_live or not entry.state.is_closed):
+        return Leg.TIMEOUT  # on paper the barrier closes what is filled; an entry that the venue never filled is taken back
+    if held and any(order.state.is_closed and not _is_resized(order) for order in exits):
         return Leg.EXIT  # the stop or an exit ended, and something is still open
-    if not sheet.is_live and not entry.state.is_closed and at >= trade.deadline:
-        return Leg.TIMEOUT  # the venue never filled it
+    if sheet.is_live and held and _stop_passed(sheet, trade, at):
+        return Leg.EXIT
     return None
 
 
+def _is_resized(order: Order) -> bool:
+    return order.pending_cancel is not None and order.pending_cancel.request_id.startswith(RESIZE)
+
+
+def _stop_passed(sheet: Sheet, trade: Trade, at: datetime) -> bool:
+    """Whether a bar closed beyond the stop and the stop, at the venue since before that bar, has not closed the trade.
+
+    A stop-limit that the market jumped stays open. Without a stop at the venue yet, one is not sent beyond the market.
+    """
+    mark = sheet.marks.get(trade.symbol)
+    if mark is None or (mark.price - trade.stop_loss) * trade.side.sign >= 0:
+        return False
+    entry = sheet.orders[trade.entry]
+    stop = _open_stop(sheet, trade)
+    since = entry.trades[0].at if stop is None else stop.accepted_at or stop.terms.send_before - SEND_WITHIN
+    if mark.at - ONE_MINUTE < since:
+        return False
+    sheet.risk.append(
+        RiskEvent(
+            RiskEventKind.STOP_PASSED,
+            trade.entry,
+            at,
+            Leg.STOP_LOSS,
+            symbol=trade.symbol,
+            limit=trade.stop_loss,
+            value=mark.price,
+            detail="a bar closed beyond the stop, which is still open: closed at the market",
+        )
+    )
+    sheet.events.append(
+        StopPassed(
+            account=sheet.account.account,
+            entry=trade.entry,
+            symbol=trade.symbol,
+            side=trade.side,
+            at=at,
+            stop_loss=trade.stop_loss,
+            price=mark.price,
+        )
+    )
+    return True
+
+
+def _open_stop(sheet: Sheet, trade: Trade) -> Order | None:
+    stops = (o for o in exits_of(sheet, trade) if o.terms.leg is Leg.STOP_LOSS and not o.state.is_closed)
+    return next(stops, None)
+
+
 def _leave(sheet: Sheet, trade: Trade, leg: Leg, at: datetime) -> None:
-    entry, exits = sheet.orders[trade.entry], exits_of(sheet, trade)
-    if trade.exit_leg is not leg and trade.exit is None:
-        trade = replace(trade, exit_leg=leg)
+    """Take the next step towards flat: cancel what is in the way, send what is free to be sent, or wait for what is due."""
+    progress = trade.progress
+    if trade.exit_leg is not leg or progress.since is None:
+        progress = replace(progress, since=progress.since or at)
+        trade = replace(trade, exit_leg=leg, progress=progress)
         sheet.set_trade(trade)
-    sheet.cancel(entry, f"leave-{leg}", at)
-    stop_id = exit_id(sheet.account, trade, Leg.STOP_LOSS)
-    for order in exits:
-        if order.client_order_id == stop_id:
-            sheet.cancel(order, f"leave-{leg}", at)
-    still_open = [o for o in (entry, *exits) if not sheet.orders[o.client_order_id].state.is_closed]
-    held = held_by(sheet, trade)
-    if still_open or not held or (leg is Leg.FLATTEN and _free(sheet, trade.symbol) < held):
+    entry, held = sheet.orders[trade.entry], held_by(sheet, trade)
+    sheet.keep_cancelling(entry, f"leave-{leg}", at)
+    if not held:
         return
-    used = {order.terms.leg for order in exits}
-    free = [candidate for candidate in (leg, *FALLBACK) if candidate not in used]
-    if not free:
-        sheet.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, EXIT_FAILED, at))
+    _tell_if_late(sheet, trade.symbol, trade.progress, at, leg=leg, quantity=held * trade.side.sign)
+    trade = sheet.trades[trade.symbol]
+    if trade.exit is not None:
+        return  # one exit at a time
+    if progress.retry_at is not None and at < progress.retry_at:
+        sheet.due.append(progress.retry_at)
+        _restore_stop(sheet, trade, held, at)
         return
-    order = send_exit(sheet, trade, free[0], held, at)
-    if not order.state.is_closed:
-        sheet.set_trade(replace(trade, state=TradeState.EXITING, exit=order.client_order_id, exit_leg=order.terms.leg))
+    for order in _in_the_way(sheet, trade.symbol, trade.side.opposite, held):
+        sheet.keep_cancelling(order, f"leave-{leg}", at)
+    stop = _open_stop(sheet, trade)
+    if stop is not None and sheet.holds_coins:
+        sheet.keep_cancelling(stop, f"leave-{leg}", at)
+    quantity = _sendable(sheet, trade.symbol, held)
+    if not quantity:
+        return  # until a cancel is confirmed
+    order = send_exit(sheet, trade, leg if leg is not Leg.STOP_LOSS else Leg.EXIT, quantity, at)
+    trade = sheet.trades[trade.symbol]
+    sheet.set_trade(replace(trade, state=TradeState.EXITING, exit=order.client_order_id))
+    if order.state.is_closed:  # refused at once: it counts as an attempt, and the next one is due
+        _tend(sheet, sheet.trades[trade.symbol], at)
+
+
+@exactly
+def _sendable(sheet: Sheet, symbol: Symbol, wanted: Decimal) -> Decimal:
+    """Return how much of what is wanted one order can close now; 0: nothing, or less than the venue takes, so wait."""
+    quantity, rules = min(wanted, _free(sheet, symbol)), INSTRUMENTS.get(symbol)
+    if rules is None:
+        return quantity
+    if quantity < wanted and quantity < rules.min_quantity:
+        return ZERO
+    return min(quantity, rules.max_quantity)
+
+
+def _restore_stop(sheet: Sheet, trade: Trade, held: Decimal, at: datetime) -> None:
+    """Put the stop back while the next exit is not due: once after each exit that did not go through."""
+    if not sheet.is_live or trade.progress.stop_restored or _open_stop(sheet, trade) is not None:
+        return
+    quantity = _sendable(sheet, trade.symbol, held)
+    if quantity:
+        sheet.set_trade(replace(trade, progress=replace(trade.progress, stop_restored=True)))
+        send_exit(sheet, sheet.trades[trade.symbol], Leg.STOP_LOSS, quantity, at)
 
 
 def send_exit(sheet: Sheet, trade: Trade, leg: Leg, quantity: Decimal, at: datetime) -> Order:
-    """Send the exit of a trade by a leg: a stop, a resting target, or a market order for the others."""
+    """Send the next exit of a trade by a leg: a stop, a resting target, or a market order for the others."""
     kinds = {Leg.STOP_LOSS: OrderType.STOP, Leg.TAKE_PROFIT: OrderType.LIMIT}
+    attempt = trade.progress.attempts
+    sheet.set_trade(replace(trade, progress=replace(trade.progress, attempts=attempt + 1)))
     return sheet.send(
         OrderTerms(
             account=sheet.account.account,
@@ -150,6 +312,7 @@ def send_exit(sheet: Sheet, trade: Trade, leg: Leg, quantity: Decimal, at: datet
             symbol=trade.symbol,
             decided_at=trade.decided_at,
             leg=leg,
+            attempt=attempt,
             side=trade.side.opposite,
             type=kinds.get(leg, OrderType.MARKET),
             quantity=quantity,
@@ -159,28 +322,34 @@ def send_exit(sheet: Sheet, trade: Trade, leg: Leg, quantity: Decimal, at: datet
             send_before=at + SEND_WITHIN,
         ),
         at,
+        entry=trade.entry,
     )
 
 
-def _protect(sheet: Sheet, trade: Trade, entry: Order, at: datetime) -> None:
-    """Keep a stop at the venue for all that the entry has filled."""
-    stop = sheet.orders.get(exit_id(sheet.account, trade, Leg.STOP_LOSS))
+def _protect(sheet: Sheet, trade: Trade, at: datetime) -> None:
+    """Keep a stop at the venue for just what is held: send it, and change it where the venue can, else send another."""
+    held, stop = held_by(sheet, trade), _open_stop(sheet, trade)
     if stop is None:
-        send_exit(sheet, trade, Leg.STOP_LOSS, held_by(sheet, trade), at)
+        for order in _in_the_way(sheet, trade.symbol, trade.side.opposite, held):
+            sheet.keep_cancelling(order, f"protect-{trade.entry}", at)
+        quantity = _sendable(sheet, trade.symbol, held)
+        if quantity and send_exit(sheet, trade, Leg.STOP_LOSS, quantity, at).state.is_closed:
+            _tend(sheet, sheet.trades[trade.symbol], at)  # refused at once: without protection it is left
         return
-    is_standing = stop.state in {OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED}
-    if is_standing and stop.pending_update is None and stop.quantity < entry.filled:
-        request_id = f"grow-{entry.filled}"
-        event = OrderUpdateRequested(client_order_id=stop.client_order_id, at=at, request_id=request_id, quantity=entry.filled)
-        if event.event_id not in stop.seen:
-            sheet.take(event)
-            sheet.ask(Instruction.REPLACE, stop, request_id, at, quantity=entry.filled)
-        elif entry.state.is_closed:  # the venue would not: a stop for a part is no stop
-            sheet.set_trade(replace(trade, exit_leg=Leg.EXIT))
-            _leave(sheet, sheet.trades[trade.symbol], Leg.EXIT, at)
+    wanted = stop.filled + held
+    if stop.state not in STANDING or stop.pending_update is not None or stop.quantity == wanted:
+        return
+    request_id = f"{RESIZE}-{wanted}-{len(stop.trades)}"
+    asked = OrderUpdateRequested(client_order_id=stop.client_order_id, at=at, request_id=request_id, quantity=wanted)
+    if asked.event_id in stop.seen:  # the venue did not change it
+        sheet.keep_cancelling(stop, request_id, at)
+        return
+    sheet.take(asked)
+    sheet.ask(Instruction.REPLACE, stop, request_id, at, quantity=wanted)
 
 
 def _ended(sheet: Sheet, trade: Trade, entry: Order, exits: list[Order], at: datetime) -> None:
+    """The trade is over: flat, and nothing of it is open."""
     if not entry.filled:
         sheet.set_trade(replace(trade, state=TradeState.ABANDONED, closed_at=entry.closed_at or at), is_over=True)
         return
@@ -198,11 +367,13 @@ def _ended(sheet: Sheet, trade: Trade, entry: Order, exits: list[Order], at: dat
         realised=_realised(trade, entry, exits, price),
     )
     sheet.set_trade(closed, is_over=True)
+    if more := _closed_too_much(trade, entry, exits):
+        close_stray(sheet, trade.symbol, more, at, entry.client_order_id)
     realised = closed.realised or ZERO
     sheet.events.append(
         TradeClosed(
             account=sheet.account.account,
-            mode="live" if sheet.is_live else "paper",
+            mode=_mode(sheet),
             entry=trade.entry,
             symbol=trade.symbol,
             side=trade.side,
@@ -217,6 +388,13 @@ def _ended(sheet: Sheet, trade: Trade, entry: Order, exits: list[Order], at: dat
 
 
 @exactly
+def _closed_too_much(trade: Trade, entry: Order, exits: list[Order]) -> Decimal:
+    """Return the signed position that exits made which crossed on the wire and closed more than was open."""
+    own = entry.filled - sum((order.filled for order in exits), ZERO)
+    return min(own, ZERO) * trade.side.sign
+
+
+@exactly
 def _realised(trade: Trade, entry: Order, exits: list[Order], price: Decimal) -> Decimal:
     """Return what the trade earned after fees; what somebody else closed of it is valued at `price`."""
     closed = sum((order.filled for order in exits), ZERO)
@@ -225,50 +403,181 @@ def _realised(trade: Trade, entry: Order, exits: list[Order], price: Decimal) ->
     return exact(trade.side.sign * (brought - entry.filled_value) - fees, "realised")
 
 
-def _clear_the_way(sheet: Sheet, at: datetime) -> None:
-    """Cancel what people have resting to reduce a position: the kill switch closes all of it, and may not close it twice."""
-    traded = {order.client_order_id for trade in sheet.trades.values() for order in exits_of(sheet, trade)}
-    for order in sheet.open_orders():
-        if order.terms.reduce_only and order.terms.strategy != KILL_SWITCH and order.client_order_id not in traded:
-            sheet.cancel(order, f"flatten-{order.client_order_id}", at)
+# What belongs to no open trade
 
 
 @exactly
-def _free(sheet: Sheet, symbol: str) -> Decimal:
-    """Return how much of a position nothing works to close."""
-    quantity = sheet.quantity(symbol)
-    closing = Side.SELL if quantity > 0 else Side.BUY
-    against = (order.fillable - order.filled for order in sheet.open_orders(symbol) if order.terms.side is closing)
-    return max(abs(quantity) - sum(against, ZERO), ZERO)
+def close_stray(sheet: Sheet, symbol: Symbol, quantity: Decimal, at: datetime, entry: ClientOrderId | None) -> None:
+    """Have a signed quantity closed that belongs to no open trade: a fill that came after its trade was over."""
+    known = sheet.closings.get(symbol) or Closing(symbol, ZERO, Progress(since=at), entry)
+    if known.quantity is not None:
+        sheet.closings[symbol] = replace(known, quantity=known.quantity + quantity, entry=known.entry or entry)
 
 
-def _close_rest(sheet: Sheet, at: datetime) -> None:
-    """Close what belongs to no trade: the kill switch takes all of it. What did not close it is followed by another try.
-
-    One try a minute and symbol, and none while one is open. That it was made stands with the warnings: an order that ended
-    is not on a desk that was loaded anew, and would be sent again under its name.
-    """
-    traded = {str(trade.symbol) for trade in sheet.trades.values()}
-    minute = at.replace(second=0, microsecond=0)
-    for symbol in sheet.held:
-        is_on_its_way = any(order.terms.strategy == KILL_SWITCH for order in sheet.open_orders(symbol))
-        tries, tried = f"{FLATTENING}:{symbol}:", f"{FLATTENING}:{symbol}:{minute.isoformat()}"
-        if symbol in traded or is_on_its_way or tried in sheet.warned or not _free(sheet, symbol):
-            continue
-        sheet.warned = frozenset(key for key in sheet.warned if not key.startswith(tries)) | {tried}
-        sheet.send(_rest(sheet, Symbol(symbol), minute, at), at)
+@exactly
+def _rest(sheet: Sheet, symbol: Symbol) -> Decimal:
+    """Return the signed position that belongs to no open trade."""
+    quantity, trade = sheet.quantity(symbol), sheet.trades.get(symbol)
+    if trade is None:
+        return quantity
+    return quantity - held_by(sheet, trade) * trade.side.sign
 
 
-def _rest(sheet: Sheet, symbol: Symbol, minute: datetime, at: datetime) -> OrderTerms:
-    return OrderTerms(
-        account=sheet.account.account,
-        strategy=KILL_SWITCH,
-        symbol=symbol,
-        decided_at=minute,
-        leg=Leg.FLATTEN,
-        side=Side.SELL if sheet.quantity(symbol) > 0 else Side.BUY,
-        type=OrderType.MARKET,
-        quantity=_free(sheet, symbol),
-        reduce_only=True,
-        send_before=at + SEND_WITHIN,
+@exactly
+def _to_close(sheet: Sheet, closing: Closing) -> Decimal:
+    """Return the signed quantity that is still to be closed: never more than the rest, nor the other way around."""
+    rest = _rest(sheet, closing.symbol)
+    if closing.quantity is None:
+        return rest
+    if rest * closing.quantity <= 0:
+        return ZERO
+    return min(rest, closing.quantity, key=abs)
+
+
+def _tend_rest(sheet: Sheet, symbol: Symbol, at: datetime) -> None:
+    closing, is_flattened = sheet.closings.get(symbol), sheet.halt_level(at) is HaltLevel.FLATTEN
+    if is_flattened:
+        for order in sheet.open_orders(symbol):
+            if _is_a_persons_reduction(sheet, order):
+                sheet.keep_cancelling(order, f"flatten-{order.client_order_id}", at)
+        if closing is None and _rest(sheet, symbol):
+            closing = Closing(symbol, None, Progress(since=at))
+        elif closing is not None and closing.quantity is not None:
+            closing = replace(closing, quantity=None)
+    if closing is None:
+        return
+    if closing.order is not None and _is_over(sheet, closing.order):
+        closing = _closing_after(sheet, closing, at)
+    wanted = _to_close(sheet, closing)
+    if closing.order is None and (not wanted or (closing.quantity is None and not is_flattened)):
+        if closing.progress.since is not None and closing.progress.since < at:
+            sheet.closings.pop(symbol, None)
+        else:
+            sheet.closings[symbol] = replace(closing, quantity=ZERO)
+        return
+    sheet.closings[symbol] = closing
+    _close(sheet, closing, wanted, at)
+
+
+def _is_a_persons_reduction(sheet: Sheet, order: Order) -> bool:
+    """Whether the kill switch, which closes all of a position, takes an order out of the book: it may not be closed twice."""
+    if not order.terms.reduce_only or order.terms.strategy == KILL_SWITCH:
+        return False
+    trade = sheet.trades.get(Symbol(order.terms.symbol))
+    return trade is None or order.client_order_id not in _keys(exits_of(sheet, trade))
+
+
+@exactly
+def _closing_after(sheet: Sheet, closing: Closing, at: datetime) -> Closing:
+    """Return what is left to close once the attempt on its way has ended."""
+    key = closing.order
+    if key is None:
+        return closing
+    order, left = sheet.orders.get(key), closing.quantity
+    if order is not None and left is not None:
+        left += order.terms.signed(order.filled)  # it closes the other way, so this takes from it
+        left = left if left * (closing.quantity or ZERO) > 0 else ZERO
+    return replace(closing, order=None, quantity=left, progress=_after(sheet, closing.progress, key, at))
+
+
+def _leg_of(closing: Closing) -> Leg:
+    return Leg.FLATTEN if closing.quantity is None else Leg.EXIT
+
+
+def _close(sheet: Sheet, closing: Closing, wanted: Decimal, at: datetime) -> None:
+    symbol, progress = closing.symbol, closing.progress
+    if wanted:
+        _tell_if_late(sheet, symbol, progress, at, leg=_leg_of(closing), quantity=wanted)
+        closing = sheet.closings[symbol]
+    if closing.order is not None or not wanted:
+        return
+    if progress.retry_at is not None and at < progress.retry_at:
+        sheet.due.append(progress.retry_at)
+        return
+    side = Side.SELL if wanted > 0 else Side.BUY
+    for order in _in_the_way(sheet, symbol, side, abs(wanted)):
+        sheet.keep_cancelling(order, f"close-{order.client_order_id}", at)
+    quantity = _sendable(sheet, symbol, abs(wanted))
+    if not quantity:
+        return
+    closing = sheet.closings[symbol]
+    since = closing.progress.since or at
+    order = sheet.send(
+        OrderTerms(
+            account=sheet.account.account,
+            strategy=KILL_SWITCH,
+            symbol=symbol,
+            decided_at=since,
+            leg=_leg_of(closing),
+            attempt=closing.progress.attempts,
+            side=side,
+            type=OrderType.MARKET,
+            quantity=quantity,
+            reduce_only=True,
+            send_before=at + SEND_WITHIN,
+        ),
+        at,
+        entry=closing.entry,
     )
+    progress = replace(closing.progress, attempts=closing.progress.attempts + 1)
+    sheet.closings[symbol] = replace(closing, order=order.client_order_id, progress=progress)
+    if order.state.is_closed:
+        _tend_rest(sheet, symbol, at)
+
+
+# Alarms
+
+
+def _tell_if_late(sheet: Sheet, symbol: Symbol, progress: Progress, at: datetime, *, leg: Leg, quantity: Decimal) -> None:
+    """Tell that a position that has to be closed is still there, again after growing pauses; one line each.
+
+    leg: why it has to be closed. quantity: signed, what is still open.
+    """
+    if progress.since is None or at < progress.since + _alarm_after(progress.alarms):
+        return
+    number = progress.alarms + 1
+    waiting = ", ".join(f"{o.terms.leg} {o.state}" for o in sheet.open_orders(symbol))
+    reason = progress.reason or (f"waiting for {waiting}" if waiting else "no answer is known")
+    sheet.risk.append(
+        RiskEvent(
+            RiskEventKind.EXIT_FAILED,
+            f"{symbol}:{progress.since.isoformat()}:{number}",
+            at,
+            leg,
+            symbol=symbol,
+            value=quantity,
+            detail=f"not closed since {progress.since.isoformat()}; {progress.attempts} orders were sent: {reason}"[:500],
+        )
+    )
+    sheet.events.append(
+        ExitFailed(
+            account=sheet.account.account,
+            mode=_mode(sheet),
+            symbol=symbol,
+            leg=leg,
+            quantity=quantity,
+            since=progress.since,
+            at=at,
+            number=number,
+            attempts=progress.attempts,
+            reason=reason,
+            retry_at=progress.retry_at,
+        )
+    )
+    told = replace(progress, alarms=number)
+    trade, closing = sheet.trades.get(symbol), sheet.closings.get(symbol)
+    if trade is not None and trade.progress is progress:
+        sheet.set_trade(replace(trade, progress=told))
+    elif closing is not None:
+        sheet.closings[symbol] = replace(closing, progress=told)
+
+
+def _alarm_after(alarms: int) -> timedelta:
+    """Return how long after it was to be closed the next alarm is due."""
+    if alarms < len(_ALARMS):
+        return _ALARMS[alarms]
+    return _ALARMS[-1] * (alarms - len(_ALARMS) + 2)
+
+
+def _mode(sheet: Sheet) -> Literal["paper", "live"]:
+    return "live" if sheet.is_live else "paper"

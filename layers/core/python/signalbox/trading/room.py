@@ -45,6 +45,7 @@ from signalbox.trading.commands import (
     amounts,
 )
 from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError, UnpricedError
+from signalbox.trading.events import AccountReviewDue
 from signalbox.trading.ports import IncompleteView, TradingLedger, TradingTransaction
 from signalbox.trading.readiness import (
     Comparison,
@@ -61,9 +62,10 @@ from signalbox.trading.state import Desk
 
 MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
 SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: three comparisons that were asked for
+REVIEW_DELAY: Final = timedelta(seconds=5)  # of the queue that an AccountReviewDue waits in
 NOT_READY: Final = "NOT_READY"  # code of a signal that a live account may not follow yet
 _FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, ArithmeticError, ValueError)  # again the next time
-TradingEvent: TypeAlias = SignalGenerated | CycleDecided | ExecutionReported | VenueViewReported
+TradingEvent: TypeAlias = SignalGenerated | CycleDecided | ExecutionReported | VenueViewReported | AccountReviewDue
 Step: TypeAlias = Callable[[TradingTransaction, Desk, datetime], tuple[Desk, Changes]]
 
 
@@ -96,6 +98,8 @@ def instant_of(event: BusEvent) -> datetime:
             return event.reported_at
         case VenueViewReported():
             return event.asked_at
+        case AccountReviewDue():
+            return min(event.due, event.at + REVIEW_DELAY)
         case _:
             raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
 
@@ -184,6 +188,8 @@ class TradingRoom:
                 return _each(self.ledger.accounts(), lambda account: self._entered(account, event))
             case ExecutionReported():
                 return (self._handled(event.account, at, _reported(event), (ClientOrderId(event.client_order_id),)),)
+            case AccountReviewDue():
+                return (self._handled(event.account, at, _asking),)
             case VenueViewReported():
                 view = event if event.parts == 1 else self._assembled(event)
                 if view is None:
@@ -451,10 +457,13 @@ def _monitored(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, 
         if incomplete := tx.incomplete_views():
             why += f"; {incomplete[-1].came} of {incomplete[-1].parts} parts of its newest view came"
         desk, changes = steps.halt(desk, HaltLevel.HALT, MONITOR, why, at)
-    if steps.needs_comparison(desk, at):
-        desk, asked = steps.request_view(desk, at)
-        changes += asked
-    return desk, changes
+    desk, asked = _asking(tx, desk, at)
+    return desk, changes + asked
+
+
+def _asking(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+    """Ask the venue of a live account what it has, when it is time to."""
+    return steps.request_view(desk, at) if steps.needs_comparison(desk, at) else (desk, NOTHING)
 
 
 def _is_unknown(desk: Desk, at: datetime) -> bool:
@@ -469,6 +478,7 @@ _EVENTS: Final[Mapping[EventType, Metric]] = {
     EventType.TRADE_OPENED: Metric.TRADES_OPENED,
     EventType.TRADE_CLOSED: Metric.TRADES_CLOSED,
     EventType.TRADING_HALTED: Metric.TRADING_HALTS,
+    EventType.EXIT_FAILED: Metric.EXITS_FAILED,
     EventType.RULE_BREACHED: Metric.RULES_BREACHED,
 }
 _RISK: Final[Mapping[RiskEventKind, Metric]] = {

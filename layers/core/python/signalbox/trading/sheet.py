@@ -7,8 +7,8 @@ an order judged and sent, the kill switch set. Nothing is published or stored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from types import MappingProxyType
@@ -44,13 +44,29 @@ from signalbox.risk.snapshot import HaltLevel, Lock, RiskSnapshot
 from signalbox.trading.account import TradingMode
 from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
-from signalbox.trading.events import OrderRefused, TradingHalted
+from signalbox.trading.events import AccountReviewDue, OrderRefused, TradingHalted
 from signalbox.trading.paper import VENUE
 from signalbox.trading.snapshot import compose, equity_at, judge_of, proposed
 from signalbox.trading.state import Desk, Halt, Mark, Trade, pruned
 
 SIGNALBOX: Final = "signalbox"  # as `who`
+TIED_TO_POSITION: Final = frozenset({"mt5"})  # venues where an order that reduces needs no free coins and turns no position
+_PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (0, 5, 10, 20, 40, 60))
 SEVERITY: Final = {level: rank for rank, level in enumerate(HaltLevel)}
+
+
+def pause_after(failures: int) -> timedelta:
+    """Return how long to wait after so many failures in a row: not at all after the first, then seconds, a minute at most."""
+    return _PAUSES[min(max(failures - 1, 0), len(_PAUSES) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Travels:
+    """What travels with an order beside its terms, for venues where stop and target are the position's."""
+
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+    entry: ClientOrderId | None = None
 
 
 class Sheet:
@@ -60,6 +76,7 @@ class Sheet:
         self.desk = desk
         self.account = desk.account
         self.is_live = desk.account.mode is TradingMode.LIVE
+        self.holds_coins = self.is_live and desk.account.venue not in TIED_TO_POSITION
         self.at = at if desk.at is None else max(at, desk.at)
         self.books = desk.books
         self.orders = dict(desk.orders)
@@ -72,6 +89,8 @@ class Sheet:
         self.warned = desk.warned
         self.memory = desk.memory
         self.compared_at = desk.compared_at
+        self.closings = dict(desk.closings)
+        self.due: list[datetime] = []  # when something that is not due yet will be
         self.judge = judge_of(desk.account, desk.loss_rules)
         self.unbooked: list[Fill] = []
         self._history = entries
@@ -224,13 +243,29 @@ class Sheet:
         )
         self.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, "EVENT_REFUSED", self.at))
 
-    def send(self, terms: OrderTerms, at: datetime, stop_loss: Decimal | None = None) -> Order:
+    def send(
+        self,
+        terms: OrderTerms,
+        at: datetime,
+        *,
+        stop_loss: Decimal | None = None,
+        take_profit: Decimal | None = None,
+        entry: ClientOrderId | None = None,
+    ) -> Order:
         """Write an order down, judge it at `at`, and let it through or refuse it; the paper venue answers at once.
 
-        An order that exists is returned as it is. `stop_loss`: where the position it opens is closed at the latest.
+        An order that exists is returned as it is. stop_loss, take_profit: of the position it opens. entry: the entry order
+        of the trade whose position it closes.
         """
         key = terms.client_order_id
-        return self.orders[key] if key in self.orders else self._send(terms, self.snapshot(at), stop_loss)
+        if key in self.orders:
+            return self.orders[key]
+        facts = self.snapshot(at)
+        if entry is not None and not self.holds_coins:
+            # reduce-only is the venue's to keep: what else closes this position takes nothing from this order
+            others = (w for w in facts.working if w.order.symbol != terms.symbol or w.order.side.value != terms.side.value)
+            facts = replace(facts, working=tuple(others))
+        return self._send(terms, facts, _Travels(stop_loss, take_profit, entry))
 
     def send_in_turn(self, wanted: Iterable[OrderTerms], at: datetime) -> None:
         """Send orders as `send` does, each judged with those before it working.
@@ -249,14 +284,14 @@ class Sheet:
             elif order.state is not OrderState.DENIED:
                 facts = None
 
-    def _send(self, terms: OrderTerms, facts: RiskSnapshot, stop_loss: Decimal | None = None) -> Order:
-        key, at = terms.client_order_id, facts.at
+    def _send(self, terms: OrderTerms, facts: RiskSnapshot, travels: _Travels | None = None) -> Order:
+        key, at, travels = terms.client_order_id, facts.at, travels or _Travels()
         begun = OrderInitialized(client_order_id=key, at=at, terms=terms)
         order = self.orders[key] = initialise(begun)
         self.order_events.append(begun)
         if self.account.mode is TradingMode.DRY_RUN:
             return self.take(OrderDenied(client_order_id=key, at=at, reason=TradingMode.DRY_RUN.name))
-        decision = assess(proposed(order, stop_loss), facts, self.account.limits)
+        decision = assess(proposed(order, travels.stop_loss), facts, self.account.limits)
         if isinstance(decision, RiskRefused):
             self._deny(order, decision, at)
             return self.orders[key]
@@ -272,6 +307,9 @@ class Sheet:
                     terms=terms,
                     at=at,
                     snapshot_id=facts.snapshot_id,
+                    entry=travels.entry,
+                    stop_loss=travels.stop_loss,
+                    take_profit=travels.take_profit,
                 )
             )
             return self.orders[key]
@@ -311,23 +349,27 @@ class Sheet:
         )
 
     def cancel(self, order: Order, request_id: str, at: datetime) -> None:
-        """Ask for a cancel, once at a time; nothing for an order that is over or being cancelled.
-
-        One that the venue refused is asked for again under a name of its own, once a minute: under its old name nobody would
-        send it, and the order would stand for ever.
-        """
+        """Ask for a cancel; nothing for an order that is over or being cancelled."""
         if order.state.is_closed or order.pending_cancel is not None or not order.state.may_be_at_venue:
             return
         key = order.client_order_id
         asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
-        if asked.event_id in order.seen:
-            request_id = f"{request_id}-{at:%Y%m%dT%H%MZ}"
+        if asked.event_id in order.seen:  # under its old name nobody would send it
+            request_id = f"{request_id}-{order.cancels}"
             asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
-            if asked.event_id in order.seen:
-                return
         self.take(asked)
         if self.is_live:
             self.ask(Instruction.CANCEL, order, request_id, at)
+
+    def keep_cancelling(self, order: Order, request_id: str, at: datetime) -> None:
+        """Ask for a cancel; one that the venue refused is asked for again, after a pause, until the order ends."""
+        if order.state.is_closed or order.pending_cancel is not None:
+            return
+        due = at if order.cancel_asked_at is None else order.cancel_asked_at + pause_after(order.cancels)
+        if at < due:
+            self.due.append(due)
+        else:
+            self.cancel(order, request_id, at)
 
     def ask(
         self,
@@ -388,10 +430,16 @@ class Sheet:
                 account=self.account.account, level=halt.level, who=halt.who, why=halt.why, at=halt.since, until=halt.until
             )
         )
+        self.cancel_new_risk(halt.since)
+        return True
+
+    def cancel_new_risk(self, at: datetime) -> None:
+        """Cancel every working order that is no reduction, while the kill switch is set: until none is left."""
+        if self.halt is None or self.halt_level(at) is HaltLevel.NONE:
+            return
         for order in self.open_orders():
             if not order.terms.reduce_only:
-                self.cancel(order, f"halt-{halt.since.isoformat()}", max(halt.since, order.accepted_at or halt.since))
-        return True
+                self.keep_cancelling(order, f"halt-{self.halt.since.isoformat()}", max(at, order.accepted_at or at))
 
     def value(self, at: datetime) -> None:
         """Add an equity snapshot at the marks."""
@@ -431,7 +479,11 @@ class Sheet:
             warned=self.warned,
             memory=self.memory,
             compared_at=self.compared_at,
+            closings=MappingProxyType(self.closings),
         )
+        if self.is_live and self.due:
+            due = min(self.due)
+            self.events.append(AccountReviewDue(account=self.account.account, at=self.at, due=due))
         changes = Changes(
             order_events=tuple(self.order_events),
             entries=tuple(self.entries),

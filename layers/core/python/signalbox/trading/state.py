@@ -6,17 +6,16 @@ the position is flat again. Orders that people send themselves have no trade and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
 from signalbox.market.candles import Symbol
-from signalbox.orders.identity import ClientOrderId, client_order_id
+from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import Books, record
@@ -31,14 +30,52 @@ class TradeState(StrEnum):
 
     ENTERING = "ENTERING"  # the entry order is open and nothing is filled
     OPEN = "OPEN"
-    EXITING = "EXITING"  # an exit order is on its way
+    EXITING = "EXITING"  # it is being left: an exit order is on its way, or the next one is due
     CLOSED = "CLOSED"
     ABANDONED = "ABANDONED"  # the entry ended without a fill
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How far closing a position has come. An attempt that failed is followed by another, for as long as the position is there.
+
+    attempts: orders sent so far, stops included; the next one takes this as its number. failures: exits in a row that ended
+    without a fill. retry_at: not before this is the next one sent; None: at once. since: when it was first to be closed; None:
+    it may stay. alarms: how often somebody was told that it is still there. stop_restored: whether the stop was put back
+    since the last exit failed. reason: of the last failure.
+    """
+
+    attempts: int = 0
+    failures: int = 0
+    retry_at: datetime | None = None
+    since: datetime | None = None
+    alarms: int = 0
+    stop_restored: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A position of no open trade that has to be closed: by the kill switch, or a fill that came after its trade was over.
+
+    quantity: signed, what has to be closed; None: all of it; 0: none any more, kept while a new one would have the same
+    `since` and so the same order ids. entry: the entry order that filled late. order: the attempt that is on its way.
+    """
+
+    symbol: Symbol
+    quantity: Decimal | None
+    progress: Progress
+    entry: ClientOrderId | None = None
+    order: ClientOrderId | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Trade:
-    """One signal's way through the market. Key: account and `entry`, the client order id of the entry order."""
+    """One signal's way through the market. Key: account and `entry`, the client order id of the entry order.
+
+    exit_leg: why it is being left, None while it may stay; of a closed trade what closed it. exit: the exit order on its way;
+    of a closed trade the one that closed it.
+    """
 
     entry: ClientOrderId
     symbol: Symbol
@@ -55,6 +92,11 @@ class Trade:
     exit_leg: Leg | None = None
     closed_at: datetime | None = None
     realised: Decimal | None = None  # after fees, once closed
+    progress: Progress = Progress()
+
+    def owns(self, order: Order) -> bool:
+        """Whether an order is of this trade: its entry, or an exit of the same decision."""
+        return order.terms.decided_at == self.decided_at and order.terms.symbol == self.symbol
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +134,10 @@ def _no_trades() -> Mapping[Symbol, Trade]:
     return MappingProxyType({})
 
 
+def _no_closings() -> Mapping[Symbol, Closing]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """An account at `at`, the instant of the newest step (None: never stepped).
@@ -115,6 +161,7 @@ class Desk:
     warned: frozenset[str] = frozenset()  # keys of warnings that stand, so that each is raised once
     memory: Memory = field(default_factory=Memory)  # of the protections; `to_text` is what is stored
     compared_at: datetime | None = None  # the newest comparison with the venue, of a live account
+    closings: Mapping[Symbol, Closing] = field(default_factory=_no_closings)  # positions of no trade that are being closed
 
     @property
     def is_idle(self) -> bool:
@@ -129,14 +176,24 @@ class Desk:
 KEEP_CLOSED: Final = timedelta(hours=1)  # a closed order stays on a desk in memory; the ledger brings any back by its id
 
 
+def counts(order: Order, trades: Iterable[Trade]) -> bool:
+    """Whether an order is needed to know where an account stands: open, or a filled one or the entry of an open trade.
+
+    An attempt that ended without a fill is none: an exit may need many, and what they came to is in the trade's progress.
+    """
+    if not order.state.is_closed:
+        return True
+    return (bool(order.filled) or order.terms.leg is Leg.ENTRY) and any(trade.owns(order) for trade in trades)
+
+
 def pruned(desk: Desk, at: datetime) -> Desk:
     """Return the desk without what no longer counts at `at`. Every step ends with it."""
     window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
-    traded = {key for trade in desk.trades.values() for key in orders_of(desk.account, trade)}
+    trades = tuple(desk.trades.values())
     orders = {
         key: order
         for key, order in desk.orders.items()
-        if order.closed_at is None or at - order.closed_at < KEEP_CLOSED or key in traded
+        if order.closed_at is None or at - order.closed_at < KEEP_CLOSED or counts(order, trades)
     }
     return replace(
         desk,
@@ -150,28 +207,7 @@ def _newer(instants: tuple[datetime, ...], limit: datetime) -> tuple[datetime, .
     return instants if not instants or min(instants) > limit else tuple(instant for instant in instants if instant > limit)
 
 
-EXIT_LEGS: Final = (Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN)
-
-
-def exit_id(account: TradingAccount, trade: Trade, leg: Leg) -> ClientOrderId:
-    """Return the id that the exit of a trade by this leg has, whether it was sent or not."""
-    return _exit_ids(account.account, account.strategy, trade.symbol, trade.decided_at)[leg]
-
-
-@lru_cache(maxsize=256)
-def _exit_ids(account: str, strategy: str, symbol: str, decided_at: datetime) -> Mapping[Leg, ClientOrderId]:
-    # a pure function that is asked several times a bar
-    return MappingProxyType(
-        {
-            leg: client_order_id(account=account, strategy=strategy, symbol=symbol, decided_at=decided_at, leg=leg)
-            for leg in EXIT_LEGS
-        }
-    )
-
-
-def orders_of(account: TradingAccount, trade: Trade) -> tuple[ClientOrderId, ...]:
-    """Return the ids of every order a trade has or may come to have, the entry first."""
-    return (trade.entry, *_exit_ids(account.account, account.strategy, trade.symbol, trade.decided_at).values())
+EXIT_LEGS: Final = frozenset({Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN})
 
 
 def opening_transfer(account: TradingAccount, at: datetime) -> Transfer:

@@ -37,7 +37,7 @@ from signalbox.trading.entry import ENTRY_BARS, EntryPlan, HeldBack, edge_is_bel
 from signalbox.trading.errors import CommandError, NotWatchedError
 from signalbox.trading.events import AccountExhausted, TradingResumed
 from signalbox.trading.exhaustion import Exhaustion, exhaustion, untold
-from signalbox.trading.exits import tend
+from signalbox.trading.exits import KILL_SWITCH, close_stray, tend
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.sheet import SIGNALBOX, Sheet
 from signalbox.trading.snapshot import equity_of, judge_of, risk_snapshot
@@ -45,7 +45,6 @@ from signalbox.trading.state import Desk, Halt, Trade, TradeState
 from signalbox.trading.watching import Candles, tell_reported, watch_bars
 
 STALE_AFTER: Final = timedelta(minutes=10)  # without a bar of what is held
-LATE_FILL: Final = "LATE_FILL"  # of an entry that was over, while another trade of its symbol is open
 SETTLE: Final = timedelta(seconds=30)  # how long a venue may take to know an order it was sent
 COMPARE_EVERY: Final = timedelta(minutes=5)
 ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent has no answer
@@ -113,7 +112,12 @@ def enter(desk: Desk, signal: SignalGenerated, bars: Bars, at: datetime, *, deci
     if isinstance(wanted, HeldBack):
         return _held_back(desk, signal, wanted, at)
     sheet = Sheet(desk, at)
-    order = sheet.send(wanted.terms, at if sheet.is_live else sheet.stamp(signal.decided_at), wanted.stop_loss)
+    order = sheet.send(
+        wanted.terms,
+        at if sheet.is_live else sheet.stamp(signal.decided_at),
+        stop_loss=wanted.stop_loss,
+        take_profit=wanted.take_profit,
+    )
     if not order.state.is_closed:
         sheet.warned = untold(sheet.warned)
         sheet.set_trade(
@@ -335,43 +339,39 @@ def _after_reports(sheet: Sheet) -> Step:
     for event in sheet.order_events:
         if isinstance(event, OrderFilled):
             tell_reported(sheet, event.at, opened=not sheet.orders[ClientOrderId(event.client_order_id)].terms.reduce_only)
-    _leave_late_entries(sheet)
+    _close_strays(sheet)
     tend(sheet, sheet.at)
     return sheet.done()
 
 
-def _leave_late_entries(sheet: Sheet) -> None:
-    """Close what an entry filled after its trade was over: nothing stands behind it.
-
-    While another trade of the symbol is open, what is whose cannot be told apart at the venue: the account is stopped, so
-    that somebody looks. Silently the rest would stay without a stop once that trade is over.
-    """
-    filled = {e.client_order_id for e in sheet.order_events if isinstance(e, OrderFilled)}
-    traded = {trade.entry for trade in sheet.trades.values()}
-    for key in sorted(filled - traded):
-        order = sheet.orders[ClientOrderId(key)]
-        terms = order.terms
-        if terms.leg is not Leg.ENTRY or terms.strategy != sheet.account.strategy:
+def _close_strays(sheet: Sheet) -> None:
+    """Have closed what an order of ours filled after its trade was over: nothing stands behind it, and it is nobody's."""
+    for event in sheet.order_events:
+        if not isinstance(event, OrderFilled):
             continue
-        if Symbol(terms.symbol) in sheet.trades:
-            sheet.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, f"{LATE_FILL} {terms.symbol} of {key}", sheet.at))
+        order = sheet.orders[ClientOrderId(event.client_order_id)]
+        if not _is_stray(sheet, order):
             continue
-        sheet.set_trade(
-            Trade(
-                entry=order.client_order_id,
-                symbol=Symbol(terms.symbol),
-                side=terms.side,
-                decided_at=terms.decided_at,
-                deployment="late-fill",
-                stage="active",
-                state=TradeState.OPEN,
-                stop_loss=order.average_price or Decimal(1),
-                take_profit=None,
-                deadline=sheet.at,
-                opened_at=order.trades[-1].at,
-                exit_leg=Leg.EXIT,
+        sheet.risk.append(
+            RiskEvent(
+                RiskEventKind.LATE_FILL,
+                event.event_id[:200],
+                sheet.at,
+                order.terms.leg,
+                symbol=Symbol(event.symbol),
+                value=order.terms.signed(event.quantity),
+                detail=f"of {order.client_order_id}, whose trade was over: it is closed at the market",
             )
         )
+        close_stray(sheet, Symbol(event.symbol), order.terms.signed(event.quantity), sheet.at, order.client_order_id)
+
+
+def _is_stray(sheet: Sheet, order: Order) -> bool:
+    """Whether an order is ours and what it is for is over. Orders that people send are theirs."""
+    if order.terms.strategy == KILL_SWITCH:
+        closing = sheet.closings.get(Symbol(order.terms.symbol))
+        return closing is None or closing.order != order.client_order_id
+    return order.terms.strategy == sheet.account.strategy and not any(t.owns(order) for t in sheet.trades.values())
 
 
 def choose_lots(desk: Desk, method: LotMethod, given_at: datetime, effective_from: datetime | None, at: datetime) -> Step:

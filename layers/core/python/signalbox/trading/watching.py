@@ -25,7 +25,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.events import RiskWarning, RuleBreached, TargetReached
 from signalbox.trading.exhaustion import EXHAUSTED_FOR_GOOD
-from signalbox.trading.exits import FLATTENING, exits_of, held_by, send_exit, tend
+from signalbox.trading.exits import exits_of, held_by, send_exit, tend
 from signalbox.trading.paper import INSIDE, VENUE, half_spread, stamped
 from signalbox.trading.pauses import remember_equity
 from signalbox.trading.sheet import SIGNALBOX, Sheet
@@ -255,8 +255,7 @@ def advance(sheet: Sheet, to: datetime) -> None:
         sheet.days += judge.finished_days[known:]
         sheet.value(midnight)
         today = judge.day
-        lasting = (EXHAUSTED_FOR_GOOD, FLATTENING)
-        sheet.warned = frozenset(key for key in sheet.warned if key.startswith(lasting) or key.endswith(f":{today}"))
+        sheet.warned = frozenset(key for key in sheet.warned if key.startswith(EXHAUSTED_FOR_GOOD) or key.endswith(f":{today}"))
     _broken(sheet, judge.advance(to))
 
 

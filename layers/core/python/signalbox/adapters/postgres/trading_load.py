@@ -12,7 +12,14 @@ from types import MappingProxyType
 from typing import Any, Final, LiteralString
 
 from signalbox.adapters.postgres.connection import Connection
-from signalbox.adapters.postgres.trading_rows import halt_of_text, lock_of, orders_of_rows, standing_order_of, trade_of
+from signalbox.adapters.postgres.trading_rows import (
+    closings_of,
+    halt_of_text,
+    lock_of,
+    orders_of_rows,
+    standing_order_of,
+    trade_of,
+)
 from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.portfolio.account import Books
 from signalbox.portfolio.entries import parse_entry
@@ -23,13 +30,14 @@ from signalbox.trading.memory import Memory
 from signalbox.trading.state import Desk, Mark
 
 ACCOUNT_ROW: Final = """
-SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at
+SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
+    closings
 FROM accounts WHERE account = %s
 """
 OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
 TRADE_COLUMNS: Final = (
     "entry, symbol, side, decided_at, deployment, stage, state, stop_loss, take_profit, deadline, opened_at, exit, exit_leg,"
-    " closed_at, realised"
+    " closed_at, realised, progress"
 )
 MARKS_REACH: Final = timedelta(days=1)  # symbols that had a bar in the months this reaches are looked for
 
@@ -45,7 +53,8 @@ _EVENTS: Final = f"""
 WITH wanted (client_order_id) AS MATERIALIZED (
     SELECT client_order_id FROM orders WHERE account = %s AND {OPEN_ORDER}
     UNION SELECT o.client_order_id FROM trades AS t CROSS JOIN LATERAL (
-        SELECT client_order_id FROM orders WHERE account = t.account AND decided_at = t.decided_at AND symbol = t.symbol OFFSET 0
+        SELECT client_order_id FROM orders WHERE account = t.account AND decided_at = t.decided_at AND symbol = t.symbol
+            AND (filled > 0 OR leg = 'ENTRY') OFFSET 0
     ) AS o WHERE t.account = %s AND t.state NOT IN ('CLOSED', 'ABANDONED')
     UNION SELECT unnest(%s::text[])
 )
@@ -96,7 +105,7 @@ def load_desk(
 ) -> Desk:
     """Return the desk of an account, whose locked row is `row` (ACCOUNT_ROW)."""
     account = configured.account
-    _, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at = row
+    _, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at, closings = row
     valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
     window = timedelta(seconds=configured.limits.throttle_window_seconds)
     with connection.pipeline():
@@ -141,6 +150,7 @@ def load_desk(
         warned=frozenset(warned),
         memory=Memory() if memory is None else Memory.from_text(memory),
         compared_at=compared_at,
+        closings=closings_of(closings),
     )
 
 

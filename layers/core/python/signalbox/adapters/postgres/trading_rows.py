@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -27,9 +27,11 @@ from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.readiness import Confirmation
-from signalbox.trading.state import Halt, Trade, TradeState
+from signalbox.trading.state import Closing, Halt, Progress, Trade, TradeState
 
 _HALT: Final = TypeAdapter(Halt)
+_PROGRESS: Final = TypeAdapter(Progress)
+_CLOSINGS: Final = TypeAdapter(list[Closing])
 
 
 def event_row(event: OrderEvent, account: str) -> Row:
@@ -85,6 +87,7 @@ def order_row(order: Order) -> Row:
         "symbol": terms.symbol,
         "decided_at": terms.decided_at.isoformat(),
         "leg": terms.leg.value,
+        "attempt": terms.attempt,
         "side": terms.side.value,
         "type": terms.type.value,
         "time_in_force": terms.time_in_force.value,
@@ -105,6 +108,7 @@ def order_row(order: Order) -> Row:
         "closed_at": _instant(order.closed_at),
         "pending": _pending(order),
         "reason": order.reason,
+        "detail": order.detail,
     }
 
 
@@ -267,12 +271,14 @@ def trade_row(account: str, trade: Trade) -> Row:
         "exit_leg": None if trade.exit_leg is None else trade.exit_leg.value,
         "closed_at": _instant(trade.closed_at),
         "realised": _number(trade.realised),
+        "progress": _PROGRESS.dump_json(trade.progress, exclude_defaults=True).decode(),
     }
 
 
 def trade_of(row: Sequence[Any]) -> Trade:
     """Return the trade of its columns in the order of the dataclass."""
-    entry, symbol, side, decided_at, deployment, stage, state, stop, target, deadline, opened, exit_, leg, closed, realised = row
+    entry, symbol, side, decided_at, deployment, stage, state, stop, target, deadline, opened, exit_, leg, closed, *rest = row
+    realised, progress = rest
     return Trade(
         entry=ClientOrderId(entry),
         symbol=Symbol(symbol),
@@ -289,7 +295,19 @@ def trade_of(row: Sequence[Any]) -> Trade:
         exit_leg=None if leg is None else Leg(leg),
         closed_at=closed,
         realised=realised,
+        progress=_PROGRESS.validate_json(progress),
     )
+
+
+def closings_text(closings: Mapping[Symbol, Closing]) -> str:
+    """Return what is being closed as it is stored."""
+    return _CLOSINGS.dump_json([closings[symbol] for symbol in sorted(closings)]).decode()
+
+
+@lru_cache(maxsize=64)  # nearly always the same empty list
+def closings_of(text: str) -> Mapping[Symbol, Closing]:
+    """Return what `closings_text` wrote."""
+    return MappingProxyType({closing.symbol: closing for closing in _CLOSINGS.validate_json(text)})
 
 
 def equity_row(snapshot: EquitySnapshot) -> Row:

@@ -15,6 +15,7 @@ from signalbox.adapters.postgres.connection import Connection
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.adapters.postgres.outbox import INSERT_EVENTS, event_columns
 from signalbox.adapters.postgres.trading_rows import (
+    closings_text,
     confirmation_row,
     day_row,
     disposal_rows,
@@ -67,7 +68,7 @@ _DELETE_DISPOSALS: Final = "DELETE FROM disposals WHERE account = %s"
 _DELETE_LOCKS: Final = "DELETE FROM locks WHERE account = %s"
 _UPDATE_ACCOUNT: Final = """
 UPDATE accounts SET cash = %s::numeric, transfers = %s::numeric, newest_entry = %s, stepped_at = %s, watched_until = %s,
-    loss_rules = %s, halt = %s, warned = %s::text[], memory = %s, compared_at = %s
+    loss_rules = %s, halt = %s, warned = %s::text[], memory = %s, compared_at = %s, closings = %s
 WHERE account = %s
 """
 
@@ -218,4 +219,5 @@ def _account_values(desk: Desk) -> tuple[object, ...]:
         sorted(desk.warned),
         desk.memory.to_text(),
         desk.compared_at,
+        closings_text(desk.closings),
     )

@@ -66,7 +66,8 @@ ORDER_EVENTS: Final = Table(
 ORDERS: Final = Table(
     "orders",
     _columns(
-        text="client_order_id account strategy symbol leg side type time_in_force state venue_order_id pending reason",
+        text="client_order_id account strategy symbol leg side type time_in_force state venue_order_id pending reason detail",
+        integer="attempt",
         timestamptz="decided_at expires_at send_before submitted_at accepted_at unconfirmed_since closed_at",
         boolean="reduce_only",
         numeric="quantity limit_price stop_price filled filled_value fees",
@@ -87,6 +88,7 @@ ORDERS: Final = Table(
         "closed_at",
         "pending",
         "reason",
+        "detail",
     ),
 )
 FILLS: Final = Table(
@@ -125,12 +127,12 @@ STANDING_ORDERS: Final = Table(
 TRADES: Final = Table(
     "trades",
     _columns(
-        text="account entry symbol side deployment stage state exit exit_leg",
+        text="account entry symbol side deployment stage state exit exit_leg progress",
         timestamptz="decided_at deadline opened_at closed_at",
         numeric="stop_loss take_profit realised",
     ),
     ("account", "entry"),
-    ("state", "stop_loss", "take_profit", "deadline", "opened_at", "exit", "exit_leg", "closed_at", "realised"),
+    ("state", "stop_loss", "take_profit", "deadline", "opened_at", "exit", "exit_leg", "closed_at", "realised", "progress"),
 )
 EQUITY_SNAPSHOTS: Final = Table(
     "equity_snapshots",
