@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import AwareDatetime
 from typing_extensions import override
@@ -117,6 +118,9 @@ class StopPassed(BusEvent):
         return f"{self.type}:{self.entry}"
 
 
+REVIEW_DELAY: Final = timedelta(seconds=5)  # of the queue that an AccountReviewDue waits in
+
+
 class AccountReviewDue(BusEvent):
     """Something of a live account is due in seconds: a retry of an exit or cancel. It comes back to the account delayed."""
 
@@ -124,6 +128,11 @@ class AccountReviewDue(BusEvent):
     account: AccountName
     at: AwareDatetime  # when it was put
     due: AwareDatetime
+
+    @property
+    def comes_at(self) -> datetime:
+        """Return when it is back at the account, at the earliest."""
+        return min(self.due, self.at + REVIEW_DELAY)
 
     @property
     @override

@@ -31,7 +31,6 @@ from signalbox.orders.transitions import OrderState
 from signalbox.risk.numbers import exact
 from signalbox.risk.protections import Exit
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading.account import SEND_WITHIN
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.events import ExitFailed, StopPassed, TradeClosed, TradeOpened
 from signalbox.trading.instruments import INSTRUMENTS
@@ -42,12 +41,18 @@ from signalbox.trading.state import EXIT_LEGS, Closing, Progress, Trade, TradeSt
 KILL_SWITCH: Final = "kill-switch"  # the strategy of orders that close what belongs to no open trade
 RESIZE: Final = "resize"  # a cancel that begins with it takes a stop out to send one of another size
 STANDING: Final = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
+EXIT_WITHIN: Final = timedelta(minutes=2)  # nobody sends an exit later: the next attempt is nearer
+PATIENCE: Final = timedelta(seconds=20)  # with an exit at the market that the venue took and has not filled whole
 _ALARMS: Final = tuple(timedelta(minutes=m) for m in (1, 2, 5, 10, 20, 40, 60))  # after it was to be closed; then every hour
 
 
 def tend(sheet: Sheet, at: datetime) -> None:
     """Look at every trade, at every position that belongs to none, and at what the kill switch has to cancel."""
     sheet.cancel_new_risk(at)
+    if sheet.halt_level(at) is HaltLevel.FLATTEN:
+        for order in sheet.open_orders():
+            if _is_a_persons_reduction(sheet, order):
+                sheet.keep_cancelling(order, f"flatten-{order.client_order_id}", at)
     for trade in sorted(sheet.trades.values(), key=lambda t: t.symbol):
         _tend(sheet, trade, at)
     for symbol in sorted({*sheet.held, *sheet.closings}):
@@ -211,7 +216,7 @@ def _stop_passed(sheet: Sheet, trade: Trade, at: datetime) -> bool:
         return False
     entry = sheet.orders[trade.entry]
     stop = _open_stop(sheet, trade)
-    since = entry.trades[0].at if stop is None else stop.accepted_at or stop.terms.send_before - SEND_WITHIN
+    since = entry.trades[0].at if stop is None else stop.accepted_at or stop.terms.send_before - EXIT_WITHIN
     if mark.at - ONE_MINUTE < since:
         return False
     sheet.risk.append(
@@ -259,6 +264,7 @@ def _leave(sheet: Sheet, trade: Trade, leg: Leg, at: datetime) -> None:
     _tell_if_late(sheet, trade.symbol, trade.progress, at, leg=leg, quantity=held * trade.side.sign)
     trade = sheet.trades[trade.symbol]
     if trade.exit is not None:
+        _hurry(sheet, sheet.orders[trade.exit], at)
         return  # one exit at a time
     if progress.retry_at is not None and at < progress.retry_at:
         sheet.due.append(progress.retry_at)
@@ -277,6 +283,16 @@ def _leave(sheet: Sheet, trade: Trade, leg: Leg, at: datetime) -> None:
     sheet.set_trade(replace(trade, state=TradeState.EXITING, exit=order.client_order_id))
     if order.state.is_closed:  # refused at once: it counts as an attempt, and the next one is due
         _tend(sheet, sheet.trades[trade.symbol], at)
+
+
+def _hurry(sheet: Sheet, order: Order, at: datetime) -> None:
+    """Take back an exit at the market that is still open after a while: what is left of it is sent anew."""
+    if not sheet.is_live or order.accepted_at is None or order.terms.type is not OrderType.MARKET:
+        return
+    if at < order.accepted_at + PATIENCE:
+        sheet.due.append(order.accepted_at + PATIENCE)
+    else:
+        sheet.keep_cancelling(order, f"hurry-{order.client_order_id}", at)
 
 
 @exactly
@@ -319,7 +335,7 @@ def send_exit(sheet: Sheet, trade: Trade, leg: Leg, quantity: Decimal, at: datet
             limit_price=trade.take_profit if leg is Leg.TAKE_PROFIT else None,
             stop_price=trade.stop_loss if leg is Leg.STOP_LOSS else None,
             reduce_only=True,
-            send_before=at + SEND_WITHIN,
+            send_before=at + EXIT_WITHIN,
         ),
         at,
         entry=trade.entry,
@@ -436,14 +452,10 @@ def _to_close(sheet: Sheet, closing: Closing) -> Decimal:
 
 def _tend_rest(sheet: Sheet, symbol: Symbol, at: datetime) -> None:
     closing, is_flattened = sheet.closings.get(symbol), sheet.halt_level(at) is HaltLevel.FLATTEN
-    if is_flattened:
-        for order in sheet.open_orders(symbol):
-            if _is_a_persons_reduction(sheet, order):
-                sheet.keep_cancelling(order, f"flatten-{order.client_order_id}", at)
-        if closing is None and _rest(sheet, symbol):
-            closing = Closing(symbol, None, Progress(since=at))
-        elif closing is not None and closing.quantity is not None:
-            closing = replace(closing, quantity=None)
+    if is_flattened and closing is None and _rest(sheet, symbol):
+        closing = Closing(symbol, None, Progress(since=at))
+    elif is_flattened and closing is not None and closing.quantity is not None:
+        closing = replace(closing, quantity=None)
     if closing is None:
         return
     if closing.order is not None and _is_over(sheet, closing.order):
@@ -489,7 +501,10 @@ def _close(sheet: Sheet, closing: Closing, wanted: Decimal, at: datetime) -> Non
     if wanted:
         _tell_if_late(sheet, symbol, progress, at, leg=_leg_of(closing), quantity=wanted)
         closing = sheet.closings[symbol]
-    if closing.order is not None or not wanted:
+    if closing.order is not None:
+        _hurry(sheet, sheet.orders[closing.order], at)
+        return
+    if not wanted:
         return
     if progress.retry_at is not None and at < progress.retry_at:
         sheet.due.append(progress.retry_at)
@@ -514,7 +529,7 @@ def _close(sheet: Sheet, closing: Closing, wanted: Decimal, at: datetime) -> Non
             type=OrderType.MARKET,
             quantity=quantity,
             reduce_only=True,
-            send_before=at + SEND_WITHIN,
+            send_before=at + EXIT_WITHIN,
         ),
         at,
         entry=closing.entry,

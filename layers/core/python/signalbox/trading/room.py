@@ -62,7 +62,6 @@ from signalbox.trading.state import Desk
 
 MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
 SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: three comparisons that were asked for
-REVIEW_DELAY: Final = timedelta(seconds=5)  # of the queue that an AccountReviewDue waits in
 NOT_READY: Final = "NOT_READY"  # code of a signal that a live account may not follow yet
 _FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, ArithmeticError, ValueError)  # again the next time
 TradingEvent: TypeAlias = SignalGenerated | CycleDecided | ExecutionReported | VenueViewReported | AccountReviewDue
@@ -99,7 +98,7 @@ def instant_of(event: BusEvent) -> datetime:
         case VenueViewReported():
             return event.asked_at
         case AccountReviewDue():
-            return min(event.due, event.at + REVIEW_DELAY)
+            return event.comes_at
         case _:
             raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
 

@@ -463,6 +463,7 @@ class Sheet:
 
     def done(self) -> tuple[Desk, Changes]:
         """Return the desk after the step, and what to commit."""
+        review_at = self._review()
         judged = None if self.judge is None or self.judge.day is None else self.judge.state().to_text()
         desk = replace(
             self.desk,
@@ -480,10 +481,8 @@ class Sheet:
             memory=self.memory,
             compared_at=self.compared_at,
             closings=MappingProxyType(self.closings),
+            review_at=review_at,
         )
-        if self.is_live and self.due:
-            due = min(self.due)
-            self.events.append(AccountReviewDue(account=self.account.account, at=self.at, due=due))
         changes = Changes(
             order_events=tuple(self.order_events),
             entries=tuple(self.entries),
@@ -498,3 +497,14 @@ class Sheet:
             rebooked=self._rebooked,
         )
         return pruned(desk, self.at), changes
+
+    def _review(self) -> datetime | None:
+        """Have the account looked at again when something is due, unless a review that was asked for comes before."""
+        asked = self.desk.review_at
+        if not self.is_live or not self.due:
+            return asked
+        if asked is not None and self.at < asked:
+            return asked
+        review = AccountReviewDue(account=self.account.account, at=self.at, due=min(self.due))
+        self.events.append(review)
+        return review.comes_at

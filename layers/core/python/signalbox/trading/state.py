@@ -162,6 +162,7 @@ class Desk:
     memory: Memory = field(default_factory=Memory)  # of the protections; `to_text` is what is stored
     compared_at: datetime | None = None  # the newest comparison with the venue, of a live account
     closings: Mapping[Symbol, Closing] = field(default_factory=_no_closings)  # positions of no trade that are being closed
+    review_at: datetime | None = None  # when the newest AccountReviewDue comes back
 
     @property
     def is_idle(self) -> bool:

@@ -31,7 +31,7 @@ from signalbox.trading.state import Desk, Mark
 
 ACCOUNT_ROW: Final = """
 SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
-    closings
+    closings, review_at
 FROM accounts WHERE account = %s
 """
 OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
@@ -105,7 +105,21 @@ def load_desk(
 ) -> Desk:
     """Return the desk of an account, whose locked row is `row` (ACCOUNT_ROW)."""
     account = configured.account
-    _, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at, closings = row
+    (
+        _,
+        cash,
+        transfers,
+        newest_entry,
+        stepped_at,
+        watched_until,
+        loss_rules,
+        halt,
+        warned,
+        memory,
+        compared_at,
+        closings,
+        review_at,
+    ) = row
     valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
     window = timedelta(seconds=configured.limits.throttle_window_seconds)
     with connection.pipeline():
@@ -151,6 +165,7 @@ def load_desk(
         memory=Memory() if memory is None else Memory.from_text(memory),
         compared_at=compared_at,
         closings=closings_of(closings),
+        review_at=review_at,
     )
 
 

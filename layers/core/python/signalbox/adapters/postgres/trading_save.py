@@ -68,7 +68,7 @@ _DELETE_DISPOSALS: Final = "DELETE FROM disposals WHERE account = %s"
 _DELETE_LOCKS: Final = "DELETE FROM locks WHERE account = %s"
 _UPDATE_ACCOUNT: Final = """
 UPDATE accounts SET cash = %s::numeric, transfers = %s::numeric, newest_entry = %s, stepped_at = %s, watched_until = %s,
-    loss_rules = %s, halt = %s, warned = %s::text[], memory = %s, compared_at = %s, closings = %s
+    loss_rules = %s, halt = %s, warned = %s::text[], memory = %s, compared_at = %s, closings = %s, review_at = %s
 WHERE account = %s
 """
 
@@ -220,4 +220,5 @@ def _account_values(desk: Desk) -> tuple[object, ...]:
         desk.memory.to_text(),
         desk.compared_at,
         closings_text(desk.closings),
+        desk.review_at,
     )

@@ -1,0 +1,107 @@
+"""The trading ledger of one simulated account: what `trading.ports` promises, kept in memory without replaying events.
+
+A load gives back what PostgreSQL would: open orders, what counts of open trades, and the orders that were named. Everything
+else has to come through the account state, or it is forgotten; that is part of what is simulated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+
+from signalbox.events import BusEvent
+from signalbox.market.candles import Bars, Candle, Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.messages import VenueViewReported
+from signalbox.orders.order import Order
+from signalbox.portfolio.entries import Entry, booking_order
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.changes import Changes
+from signalbox.trading.ports import IncompleteView
+from signalbox.trading.readiness import LIVE_GATES, Confirmation, ModelStanding
+from signalbox.trading.state import Desk, counts
+
+
+@dataclass
+class SimulatedLedger:
+    """One account; it is its own transaction, for nothing runs beside it."""
+
+    desk: Desk
+    orders: dict[ClientOrderId, Order] = field(default_factory=dict)
+    facts: list[Entry] = field(default_factory=list)
+    bars_seen: list[Candle] = field(default_factory=list)
+    outbox: dict[str, BusEvent] = field(default_factory=dict)
+    fresh: list[BusEvent] = field(default_factory=list)  # put since the last look
+    risk: list[str] = field(default_factory=list)
+
+    def accounts(self) -> Sequence[TradingAccount]:
+        return (self.desk.account,)
+
+    def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
+        """Every simulated account is open from the start."""
+        return (account, at, who) is None
+
+    @contextmanager
+    def transaction(self, account: str) -> Iterator[SimulatedLedger]:
+        """Nothing else runs, so nothing is locked."""
+        if account != self.desk.account.account:
+            raise ValueError(f"expected {self.desk.account.account}, was {account}")
+        yield self
+
+    def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
+        trades = tuple(self.desk.trades.values())
+        kept = {k: o for k, o in self.orders.items() if k in orders or counts(o, trades)}
+        return replace(self.desk, orders=MappingProxyType(kept), locks=tuple(lock for lock in self.desk.locks if at < lock.until))
+
+    def save(self, before: Desk, after: Desk, changes: Changes) -> None:
+        for key, order in after.orders.items():
+            if before.orders.get(key) is not order:
+                self.orders[key] = order
+        self.desk = after
+        self.facts += changes.entries
+        self.risk += [f"{line.kind} {line.code}" for line in changes.risk]
+        for event in changes.events:
+            if event.event_id not in self.outbox:
+                self.outbox[event.event_id] = event
+                self.fresh.append(event)
+
+    def order(self, client_order_id: str) -> Order | None:
+        return self.orders.get(ClientOrderId(client_order_id))
+
+    def entries(self) -> Sequence[Entry]:
+        return tuple(sorted(self.facts, key=booking_order))
+
+    def candles(self, since: datetime | None, until: datetime) -> Mapping[Symbol, Sequence[Candle]]:
+        found: dict[Symbol, list[Candle]] = {}
+        for bar in self.bars_seen:
+            if (since is None or bar.close_time > since) and bar.close_time <= until:
+                found.setdefault(bar.symbol, []).append(bar)
+        return found
+
+    def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
+        """Signals are decided before a schedule begins."""
+        raise ValueError(f"no signal is expected in a schedule: {symbol} {until} {count}")
+
+    def confirmations(self) -> Sequence[Confirmation]:
+        return (Confirmation("simulation", self.desk.at or datetime.min, "live", "c"),)  # noqa: DTZ901 - never without a step
+
+    def standing(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelStanding | None:
+        return ModelStanding(decided_by[0] if decided_by else f"m{at:%Y}", "active", dict.fromkeys(LIVE_GATES, True))
+
+    def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
+        return () if symbol and decided_at else ()
+
+    def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
+        return (part,)
+
+    def incomplete_views(self) -> Sequence[IncompleteView]:
+        return ()
+
+    def drop_view_parts(self, until: datetime) -> None:
+        """No view of a schedule has parts."""
+
+    def differences(self, since: datetime) -> Sequence[str]:
+        return () if since else ()
