@@ -92,7 +92,7 @@ class SimulatedLedger:
         return ModelStanding(decided_by[0] if decided_by else f"m{at:%Y}", "active", dict.fromkeys(LIVE_GATES, True))
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
-        return () if symbol and decided_at else ()
+        return ()
 
     def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
         return (part,)
@@ -104,4 +104,4 @@ class SimulatedLedger:
         """No view of a schedule has parts."""
 
     def differences(self, since: datetime) -> Sequence[str]:
-        return () if since else ()
+        return ()

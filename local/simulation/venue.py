@@ -1,8 +1,8 @@
 """A venue that misbehaves as venues do, deterministic by its choices: `orders.venue_port.Venue` for one symbol and account.
 
 It may refuse, be busy, or not answer (before or after it took the order); show an order or a trade late; fill in parts, and
-between a cancel and its answer; let a stop-limit be jumped; be closed for minutes; see our clock ahead. Of two kinds: spot, where a
-resting sell holds its coins and nothing knows of reduce-only; and one where an order that reduces is tied to the position.
+between a cancel and its answer; let a stop-limit be jumped; be closed for minutes; see our clock ahead. Of two kinds: spot,
+where a resting sell holds its coins and nothing knows of reduce-only; and one where an order that reduces is tied to the position.
 
 The truth is `orders` and `trades`; an answer shows what is visible at the time. What must never happen is counted as it does.
 """
