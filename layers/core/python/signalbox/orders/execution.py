@@ -35,8 +35,10 @@ from signalbox.orders.messages import (
     Instruction,
     VenueViewReported,
     VenueViewRequested,
+    ViewedInstrument,
     ViewedOrder,
     ViewedTrade,
+    ViewedTransfer,
 )
 from signalbox.orders.venue_port import (
     REFUSED,
@@ -99,6 +101,9 @@ def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReport
         orders=tuple(ViewedOrder.of(order) for order in view.orders),
         trades=tuple(ViewedTrade.of(trade) for trade in view.trades),
         positions={symbol: amount for symbol, amount in view.positions.items() if amount},
+        instruments=tuple(ViewedInstrument.of(one) for one in view.instruments),
+        transfers=tuple(ViewedTransfer.of(one) for one in view.transfers),
+        forgets_unfilled=view.forgets_unfilled,
     )
 
 

@@ -10,13 +10,14 @@ ExecutionError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.venue_view import VenueOrder, VenueTrade, VenueView
 
+SETTLE: Final = timedelta(seconds=30)  # how long a venue may take to show what it was sent, or that it is gone
 NOT_SUPPORTED: Final = "NOT_SUPPORTED"  # codes of VenueRefusedError, beside a venue's own
 CLOCK_SKEW: Final = "CLOCK_SKEW"
 CREDENTIALS: Final = "CREDENTIALS"
