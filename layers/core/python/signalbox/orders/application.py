@@ -189,8 +189,10 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
             return _updated(order, event)
         case OrderUpdateRejected():
             return _update_rejected(order, event)
-        case OrderDenied() | OrderRejected() | OrderCanceled() | OrderExpired():
+        case OrderDenied():
             return {"reason": event.reason, "unconfirmed_since": None}
+        case OrderRejected() | OrderCanceled() | OrderExpired():
+            return {"reason": event.reason, "detail": event.detail, "unconfirmed_since": None}
         case OrderLost():
             return {"reason": event.kind, "unconfirmed_since": None}
         case OrderInitialized() | OrderReleased():

@@ -18,7 +18,7 @@ from signalbox.contracts import EventType
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, Amount, PositiveAmount
 from signalbox.frozen import Frozen
-from signalbox.orders.events import Liquidity, OrderEvent, OrderKey, Text
+from signalbox.orders.events import Detail, Liquidity, OrderEvent, OrderKey, Text
 from signalbox.orders.terms import OrderTerms, Side
 from signalbox.orders.venue_view import (
     VenueInstrument,
@@ -123,6 +123,7 @@ class ViewedOrder(Frozen):
     filled: Amount
     limit_price: PositiveAmount | None = None
     stop_price: PositiveAmount | None = None
+    detail: Detail = ""
 
     @classmethod
     def of(cls, order: VenueOrder) -> Self:

@@ -57,6 +57,7 @@ class Order:
     pending_cancel: PendingCancel | None = None
     pending_update: PendingUpdate | None = None
     reason: str | None = None  # why it was denied, rejected, cancelled or expired
+    detail: str = ""  # of that end, in the venue's own words
     seen: frozenset[str] = frozenset()  # event ids, so that a second delivery changes nothing
 
     @property

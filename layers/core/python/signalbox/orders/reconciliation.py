@@ -55,7 +55,7 @@ class Difference(StrEnum):
 
     @property
     def may_pass(self) -> bool:
-        """Whether a venue that moved while it was read explains it: a trade between two of its answers, an answer that is late."""
+        """Whether a venue that moved while it was read explains it: a trade between two answers, an answer that is late."""
         return self is not Difference.EVENT_REFUSED
 
 
@@ -247,7 +247,7 @@ class _Comparison:
         if theirs.status is VenueStatus.OPEN:
             self._answer_cancel()
         else:
-            self._end(theirs.status)
+            self._end(theirs)
 
     def _answer_update(self, theirs: VenueOrder, update: PendingUpdate) -> None:
         answer = {**self._common(), "request_id": update.request_id}
@@ -269,16 +269,17 @@ class _Comparison:
         else:
             self._record(OrderCancelRejected(**self._common(), request_id=cancel.request_id, reason=REASON))
 
-    def _end(self, status: VenueStatus) -> None:
-        match status:
+    def _end(self, theirs: VenueOrder) -> None:
+        ended = {**self._common(), "reason": REASON, "detail": theirs.detail}
+        match theirs.status:
             case VenueStatus.CANCELED:
-                self._record(OrderCanceled(**self._common(), reason=REASON))
+                self._record(OrderCanceled(**ended))
             case VenueStatus.EXPIRED:
-                self._record(OrderExpired(**self._common(), reason=REASON))
+                self._record(OrderExpired(**ended))
             case VenueStatus.REJECTED:
-                self._record(OrderRejected(**self._common(), reason=REASON))
+                self._record(OrderRejected(**ended))
             case VenueStatus.FILLED | VenueStatus.OPEN:  # filled, but not by as much as was ordered
-                self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(self.theirs or self.order))
+                self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
 
     def _record(self, event: OrderEvent) -> None:
         try:

@@ -36,6 +36,7 @@ class VenueOrder:
     filled: Decimal
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+    detail: str = ""  # why it ended, in the venue's own words
 
 
 @dataclass(frozen=True, slots=True)

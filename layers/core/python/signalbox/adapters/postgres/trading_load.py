@@ -19,11 +19,13 @@ from signalbox.portfolio.entries import parse_entry
 from signalbox.portfolio.lots import Lot
 from signalbox.portfolio.position import Position
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.memory import Memory
 from signalbox.trading.state import Desk, Mark
 
 ACCOUNT_ROW: Final = """
-SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at
+SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
+    at_venue
 FROM accounts WHERE account = %s
 """
 OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
@@ -96,7 +98,7 @@ def load_desk(
 ) -> Desk:
     """Return the desk of an account, whose locked row is `row` (ACCOUNT_ROW)."""
     account = configured.account
-    _, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at = row
+    _, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at, at_venue = row
     valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
     window = timedelta(seconds=configured.limits.throttle_window_seconds)
     with connection.pipeline():
@@ -141,6 +143,7 @@ def load_desk(
         warned=frozenset(warned),
         memory=Memory() if memory is None else Memory.from_text(memory),
         compared_at=compared_at,
+        at_venue=AtVenue() if at_venue is None else AtVenue.from_text(at_venue),
     )
 
 
