@@ -27,6 +27,7 @@ _ALWAYS = (
 )
 _ACCOUNTS = (
     EventType.ORDER_REFUSED,
+    EventType.VENUE_REFUSED,
     EventType.TRADE_OPENED,
     EventType.TRADE_CLOSED,
     EventType.EXIT_FAILED,

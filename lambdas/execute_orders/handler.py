@@ -15,7 +15,7 @@ from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, is_envelope
 from signalbox.bootstrap.execute_orders import ExecuteOrders, compose
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent
-from signalbox.orders.events import OrderRejected, OrderSubmitted, OrderUnconfirmed
+from signalbox.orders.events import OrderCancelRejected, OrderRejected, OrderSubmitted, OrderUnconfirmed, OrderUpdateRejected
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewRequested
 from signalbox.orders.venue_port import ExecutionError, VenueBusyError
 
@@ -34,7 +34,11 @@ def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
     logger.info(message, reports=[r.event_id for r in reports], kinds=[event.kind for event in events], **more)
     refusals = [event for event in events if isinstance(event, OrderRejected)]
     for refusal in refusals:
-        logger.warning("order_rejected", client_order_id=refusal.client_order_id, reason=refusal.reason)
+        logger.warning("order_rejected", client_order_id=refusal.client_order_id, reason=refusal.reason, detail=refusal.detail)
+    for event in events:
+        if isinstance(event, (OrderCancelRejected, OrderUpdateRejected, OrderUnconfirmed)):
+            facts = {"request": getattr(event, "request_id", None) or getattr(event, "attempt", None), "detail": event.detail}
+            logger.warning("order_not_done", client_order_id=event.client_order_id, kind=event.kind, **facts)
     for metric, kind in ((Metric.ORDERS_SENT, OrderSubmitted), (Metric.ORDERS_UNCONFIRMED, OrderUnconfirmed)):
         metrics.add_metric(metric, MetricUnit.Count, sum(isinstance(event, kind) for event in events))
     metrics.add_metric(Metric.VENUE_REFUSALS, MetricUnit.Count, len(refusals))

@@ -19,7 +19,7 @@ from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import Changes
+from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
 from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import LIVE_GATES, Confirmation, ModelStanding
 from signalbox.trading.state import Desk, counts
@@ -35,7 +35,8 @@ class SimulatedLedger:
     bars_seen: list[Candle] = field(default_factory=list)
     outbox: dict[str, BusEvent] = field(default_factory=dict)
     fresh: list[BusEvent] = field(default_factory=list)  # put since the last look
-    risk: list[str] = field(default_factory=list)
+    differing: list[RiskEvent] = field(default_factory=list)
+    decided: dict[tuple[Symbol, datetime], Sequence[tuple[str, str]]] = field(default_factory=dict)
 
     def accounts(self) -> Sequence[TradingAccount]:
         return (self.desk.account,)
@@ -62,7 +63,7 @@ class SimulatedLedger:
                 self.orders[key] = order
         self.desk = after
         self.facts += changes.entries
-        self.risk += [f"{line.kind} {line.code}" for line in changes.risk]
+        self.differing += [line for line in changes.risk if line.kind is RiskEventKind.DIFFERENCE]
         for event in changes.events:
             if event.event_id not in self.outbox:
                 self.outbox[event.event_id] = event
@@ -92,7 +93,7 @@ class SimulatedLedger:
         return ModelStanding(decided_by[0] if decided_by else f"m{at:%Y}", "active", dict.fromkeys(LIVE_GATES, True))
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
-        return ()
+        return self.decided.get((symbol, decided_at), ())
 
     def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
         return (part,)
@@ -104,4 +105,4 @@ class SimulatedLedger:
         """No view of a schedule has parts."""
 
     def differences(self, since: datetime) -> Sequence[str]:
-        return ()
+        return tuple(f"{line.code} {line.detail}" for line in self.differing if line.at >= since)

@@ -2,7 +2,7 @@
 
 It may refuse, be busy, or not answer (before or after it took the order); show an order or a trade late; fill in parts, and
 between a cancel and its answer; let a stop-limit be jumped; be closed for minutes; see our clock ahead. Of two kinds: spot,
-where a resting sell holds its coins and nothing knows of reduce-only; and one where an order that reduces is tied to the position.
+where a resting sell holds its coins and nothing knows of reduce-only; and one where what reduces is tied to the position.
 
 The truth is `orders` and `trades`; an answer shows what is visible at the time. What must never happen is counted as it does.
 """
@@ -21,20 +21,21 @@ from signalbox.orders.terms import OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
     CLOCK_SKEW,
     INSUFFICIENT_FUNDS,
-    NOT_SUPPORTED,
     Standing,
     VenueBusyError,
+    VenueNoAmendError,
     VenueRefusedError,
     VenueSilentError,
     VenueUnknownOrderError,
 )
-from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueView
+from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus, VenueTrade, VenueView
 
 MARKET_CLOSED: Final = "MARKET_CLOSED"
 REDUCE_ONLY: Final = "REDUCE_ONLY"
 OTHER: Final = "TRY_AGAIN"
 PARTS: Final = (Decimal(1), Decimal("0.5"), Decimal("0.25"), ZERO)  # of what an order could fill at once; harmless first
 LATE: Final = tuple(timedelta(seconds=s) for s in (0, 2, 8, 20))  # until something is visible; harmless first
+RULES: Final = (VenueInstrument("BTC-USD", Decimal("0.01"), Decimal("0.0001"), Decimal("0.0001"), Decimal(100)),)
 FEE: Final = Decimal("0.01")
 
 
@@ -123,8 +124,10 @@ class SimulatedVenue:
         return self._shown(key, answers=True)
 
     def replace(self, request: ExecutionRequested) -> Standing:
-        if not self.can_replace or self._is_closed() or self.choices.happens(5):
-            raise VenueRefusedError(NOT_SUPPORTED, "cancel it and send another")
+        if not self.can_replace:
+            raise VenueNoAmendError("cancel it and send another")
+        if self._is_closed() or self.choices.happens(5):
+            raise VenueRefusedError(OTHER, "the change cannot be taken now")
         key = request.client_order_id
         if key not in self.orders or self.orders[key].visible_at > self.now:
             raise VenueUnknownOrderError(key)
@@ -151,6 +154,7 @@ class SimulatedVenue:
             orders=orders,
             trades=tuple(trade for trade in visible if trade.executed_at >= request.since),
             positions=dict.fromkeys(symbols, signed) if signed else {},
+            instruments=RULES,
         )
 
     # What the market does

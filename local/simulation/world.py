@@ -21,13 +21,19 @@ import numpy as np
 from local.simulation.choices import Choices
 from local.simulation.ledger import SimulatedLedger
 from local.simulation.send_log import MemorySendLog
-from local.simulation.venue import SimulatedVenue
+from local.simulation.venue import RULES, SimulatedVenue
 from signalbox.events import BusEvent, SignalGenerated
 from signalbox.exact import ZERO
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol, to_ms
 from signalbox.orders.execution import execute, look
 from signalbox.orders.identity import ClientOrderId
-from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewReported, VenueViewRequested
+from signalbox.orders.messages import (
+    ExecutionReported,
+    ExecutionRequested,
+    VenueViewReported,
+    VenueViewRequested,
+    ViewedInstrument,
+)
 from signalbox.orders.terms import Leg, OrderType, Side
 from signalbox.orders.venue_port import ExecutionError, VenueBusyError
 from signalbox.portfolio.account import book
@@ -89,8 +95,11 @@ def _entered(kind: str, direction: str) -> tuple[Desk, tuple[BusEvent, ...]]:
     account = TradingAccount.model_validate(paper.model_dump() | {"account": ACCOUNT, "mode": mode, "venue": venue})
     desk = opened(account, START - timedelta(hours=1))
     desk, _ = steps.watch(desk, {BTC: [_bar(START - ONE_MINUTE, BASE, BASE)]}, START)
-    view = VenueViewReported(account=ACCOUNT, requested_at=START, asked_at=START, orders=(), trades=(), positions={})
     if kind != PAPER:
+        rules = tuple(ViewedInstrument.of(one) for one in RULES)
+        view = VenueViewReported(
+            account=ACCOUNT, requested_at=START, asked_at=START, orders=(), trades=(), positions={}, instruments=rules
+        )
         desk, _ = steps.compare(desk, view)
     count = steps.ENTRY_BARS + 10
     times = np.array([to_ms(START - ONE_MINUTE * (count - i)) for i in range(count)], dtype=np.int64)
@@ -195,7 +204,8 @@ class _World:
             self.requests.append(event)
             self.after(self._latency(), self._edge)
         elif isinstance(event, VenueViewRequested):
-            self.after(self._latency(), lambda: self._look(event))
+            wait = 0.0 if event.not_before is None else max((event.not_before - self.now).total_seconds(), 0.0)
+            self.after(wait + self._latency(), lambda: self._look(event))
         elif isinstance(event, AccountReviewDue):
             delay = REVIEW_DELAY.total_seconds() + 0.2
             self.after(delay, lambda: self.step(lambda: self.room.on_event(event), "review"))
@@ -219,7 +229,7 @@ class _World:
         request = self.requests[0]
         clock = lambda: self.now  # noqa: E731 - the one time there is
         try:
-            reported = execute(request, self.venue, self.log, clock)
+            reported = execute(request, self.venue, self.log, clock, chains=self.log)
         except VenueBusyError as busy:
             self.say(f"edge {_short(request)}: busy for {busy.retry_after} s")
             self.edge_is_busy = True
@@ -239,7 +249,7 @@ class _World:
 
     def _look(self, request: VenueViewRequested) -> None:
         try:
-            seen = look(request, self.venue, self.log)
+            seen = look(request, self.venue, self.log, chains=self.log)
         except ExecutionError as error:
             self.say(f"view: {error}")
             return  # the next minute asks again

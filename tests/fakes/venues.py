@@ -11,6 +11,7 @@ from enum import StrEnum
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.venue_port import (
     REFUSED,
+    Replacement,
     SendRecord,
     Standing,
     VenueBusyError,
@@ -48,6 +49,7 @@ class Clock:
 @dataclass
 class MemorySendLog:
     records: dict[tuple[str, str], SendRecord] = field(default_factory=dict)
+    chains: dict[tuple[str, str], list[Replacement]] = field(default_factory=dict)
 
     def begin(self, account: str, client_order_id: str, at: datetime) -> bool:
         if (account, client_order_id) in self.records:
@@ -63,6 +65,19 @@ class MemorySendLog:
 
     def read(self, account: str, client_order_id: str) -> SendRecord | None:
         return self.records.get((account, client_order_id))
+
+    # ReplacementLog, as the durable one is both
+
+    def intend(self, account: str, original: str, replacement: str, at: datetime) -> None:
+        known = self.chains.setdefault((account, original), [])
+        if all(one.name != replacement for one in known):
+            known.append(Replacement(replacement, at))
+
+    def replacements(self, account: str, original: str) -> tuple[Replacement, ...]:
+        return tuple(self.chains.get((account, original), ()))
+
+    def original_of(self, account: str, name: str) -> str | None:
+        return next((of for (who, of), links in self.chains.items() if who == account and name in {x.name for x in links}), None)
 
 
 @dataclass

@@ -213,17 +213,17 @@ def test_a_cancel_without_an_answer_stays_pending() -> None:
 
 
 @pytest.mark.parametrize("forgets", [True, False])
-def test_an_order_the_venue_forgot_is_cancelled_only_where_the_venue_forgets(forgets: bool) -> None:
+def test_an_order_that_is_not_shown_is_not_called_cancelled_by_whoever_asked(forgets: bool) -> None:
     venue, log = MemoryVenue(NOON, forgets_unfilled=forgets), MemorySendLog()
     run(venue, log, asked(of=LIMIT))
     venue.book.clear()
     report = run(venue, log, asked(Instruction.CANCEL, LIMIT))
-    assert kinds(report) == ["OrderCanceled" if forgets else "OrderUnconfirmed"]
+    assert kinds(report) == ["OrderUnconfirmed"]
     wanted = VenueViewRequested(
         account=ACCOUNT, venue="coinbase", at=NOON, since=NOON, orders=(LIMIT.client_order_id,), symbols=("BTC-USD",)
     )
     view = look(wanted, venue, log)
-    assert [o.status for o in view.orders] == ([VenueStatus.CANCELED] if forgets else [])
+    assert (view.orders, view.forgets_unfilled) == ((), forgets)
     assert parse_event(view.type, view.to_detail()) == view
     assert isinstance(view, VenueViewReported)
 

@@ -9,14 +9,20 @@ from typing import Any
 
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
+from signalbox.orders.venue_view import VenueInstrument
 from signalbox.trading import steps
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
+from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.state import Desk, opened
 
 BTC, ETH, SOL = Symbol("BTC-USD"), Symbol("ETH-USD"), Symbol("SOL-USD")
 START = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 BASE = {BTC: Decimal(60_000), ETH: Decimal(3_000), SOL: Decimal(100)}
+TOLD = AtVenue(
+    instruments=tuple(VenueInstrument(one.symbol, one.tick, one.step, one.min_quantity) for one in INSTRUMENTS.values())
+)  # what a venue tells that trades in the steps of the paper one
 Market = Mapping[Symbol, Sequence[Candle]]
 
 

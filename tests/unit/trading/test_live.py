@@ -33,7 +33,7 @@ from signalbox.trading.changes import NOTHING, Changes, RiskEventKind
 from signalbox.trading.entry import HeldBack
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.state import Desk, opening_transfer
-from tests.unit.trading.market import BASE, BTC, START, bar, desk_at, flat, history, paper, signal
+from tests.unit.trading.market import BASE, BTC, START, TOLD, bar, desk_at, flat, history, paper, signal
 
 LIVE: TradingAccount = TradingAccount.model_validate(
     paper().model_dump() | {"account": "live-1", "mode": TradingMode.LIVE, "venue": "exchange"}
@@ -43,7 +43,7 @@ DEADLINE = START + timedelta(minutes=60)
 
 
 def compared(desk: Desk, at: datetime = START) -> Desk:
-    return replace(desk, compared_at=at)
+    return replace(desk, compared_at=at, at_venue=TOLD)
 
 
 def entered() -> tuple[Desk, ExecutionRequested]:

@@ -16,6 +16,7 @@ from signalbox.orders.messages import (
     ExecutionRequested,
     Instruction,
     VenueViewReported,
+    ViewedInstrument,
     ViewedTrade,
 )
 from signalbox.orders.terms import Side
@@ -25,7 +26,7 @@ from signalbox.trading.changes import NOTHING, RiskEventKind
 from signalbox.trading.errors import CommandError
 from signalbox.trading.readiness import LIVE_GATES, NotReady
 from signalbox.trading.room import NOT_READY, Handled
-from tests.unit.trading.market import BTC, START, paper, signal
+from tests.unit.trading.market import BTC, START, TOLD, paper, signal
 from tests.unit.trading.test_room import Floor, command, cycle, order
 
 NAME = "live-1"
@@ -47,7 +48,8 @@ def entries(handled: tuple[Handled, ...]) -> list[ExecutionRequested]:
 
 def view(at: datetime, **facts: object) -> VenueViewReported:
     return VenueViewReported.model_validate(
-        {"account": NAME, "requested_at": at, "asked_at": at, "orders": (), "trades": (), "positions": {}, **facts}
+        {"account": NAME, "requested_at": at, "asked_at": at, "orders": (), "trades": (), "positions": {}}
+        | {"instruments": [ViewedInstrument.of(one) for one in TOLD.instruments], **facts}
     )
 
 

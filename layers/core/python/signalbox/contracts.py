@@ -40,6 +40,7 @@ class EventType(StrEnum):
     VENUE_VIEW_REQUESTED = "VenueViewRequested"
     VENUE_VIEW_REPORTED = "VenueViewReported"
     ORDER_REFUSED = "OrderRefused"
+    VENUE_REFUSED = "VenueRefused"
     TRADE_OPENED = "TradeOpened"
     TRADE_CLOSED = "TradeClosed"
     EXIT_FAILED = "ExitFailed"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import boto3
@@ -33,12 +36,13 @@ from signalbox.orders.messages import (
     VenueViewRequested,
 )
 from signalbox.orders.parts import in_parts
-from signalbox.orders.venue_port import CREDENTIALS, NOT_SUPPORTED, ClosedVenue, Venue
+from signalbox.orders.venue_port import CREDENTIALS, NOT_SUPPORTED, ClosedVenue, Venue, VenueBusyError
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
+MAX_WAIT = 30  # seconds that a view may wait to be due: a clock that is off by more delays it no longer
 SECRET_SECONDS = 300  # how long a secret is kept; a rotated one is used within this time
 
 
@@ -76,6 +80,18 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _sleep(wait: timedelta) -> None:
+    time.sleep(wait.total_seconds())
+
+
+def _wait_until_due(request: VenueViewRequested) -> None:
+    """Give a view back to its queue until it is due; in a group of its own it holds nobody up. Raises VenueBusyError."""
+    left = timedelta(0) if request.not_before is None else request.not_before - _now()
+    if left > timedelta(0):
+        seconds = min(ceil(left.total_seconds()), MAX_WAIT)
+        raise VenueBusyError(f"{request.account}: the view is due at {request.not_before}", seconds)
+
+
 @dataclass
 class ExecuteOrders:
     """Carries out one request at a time, and passes on what an agent reports."""
@@ -85,10 +101,13 @@ class ExecuteOrders:
     table: DynamoDBClient
     queue: SQSClient
     secrets: parameters.SecretsProvider
+    pause: Callable[[timedelta], None] = _sleep
     _venues: dict[str, tuple[CoinbaseAccount, CcxtVenue]] = field(default_factory=dict)
 
     def carry_out(self, request: ExecutionRequested | VenueViewRequested) -> tuple[BusEvent, ...]:
         """Do it and announce what happened. Raises VenueBusyError and, for a view, any ExecutionError: deliver it again."""
+        if isinstance(request, VenueViewRequested):
+            _wait_until_due(request)
         secret = self._secret()
         account = secret.accounts.get(request.account)
         report: ExecutionReported | VenueViewReported | None
@@ -102,7 +121,10 @@ class ExecuteOrders:
         else:
             venue = self._venue(request, account)
             log = DynamoSendLog(self.table, self.settings.idempotency_table)
-            report = execute(request, venue, log, _now) if isinstance(request, ExecutionRequested) else look(request, venue, log)
+            if isinstance(request, ExecutionRequested):
+                report = execute(request, venue, log, _now, chains=log, pause=self.pause)
+            else:
+                report = look(request, venue, log, chains=log)
         announced = () if report is None else in_parts(report)
         self.bus.announce(announced)
         return announced

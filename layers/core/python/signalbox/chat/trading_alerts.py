@@ -19,10 +19,12 @@ from signalbox.trading.events import (
     TradeOpened,
     TradingHalted,
     TradingResumed,
+    VenueRefused,
 )
 
 TradingEvent = (
     OrderRefused
+    | VenueRefused
     | TradeOpened
     | TradeClosed
     | ExitFailed
@@ -55,6 +57,12 @@ def render_trading(event: TradingEvent) -> str:  # noqa: C901, PLR0911 - one cas
     match event:
         case OrderRefused():
             return f"🚫 {event.account}: {event.side} {event.symbol} was refused, {event.message} ({clock(event.at)})."
+        case VenueRefused():
+            words = f": {event.detail}" if event.detail else ""
+            return (
+                f"🚫 {event.account}: {event.venue} refused the {event.what} {event.side} {event.symbol},"
+                f" {event.reason}{words} ({clock(event.at)})."
+            )
         case TradeOpened():
             target = f", target {price(event.take_profit)}" if event.take_profit is not None else ""
             return (

@@ -2,27 +2,25 @@
 
 The rules: nothing is sent at or after `terms.send_before`. Before a send it is written down that it begins, so a second
 delivery of the same request (a crash between send and report, a duplicate of the queue) never sends again: it asks the
-venue for the client order id and reports what is there. No answer is OrderUnconfirmed, which only a comparison with the
-venue resolves. Facts of the venue are reported as they are, also when they contradict each other; the ledger judges.
+venue for the client order id and reports what is there. No answer, and that the venue does not know the order, are
+OrderUnconfirmed, which only a comparison with the venue resolves. Facts of the venue are reported as they are, also when
+they contradict each other; the ledger judges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from signalbox.exact import ZERO, exactly
 from signalbox.orders.application import SUBMIT_ATTEMPT
 from signalbox.orders.events import (
     OrderAccepted,
-    OrderCanceled,
     OrderCancelRejected,
     OrderEvent,
     OrderExpired,
-    OrderFilled,
     OrderRejected,
     OrderSubmitted,
     OrderUnconfirmed,
@@ -35,38 +33,78 @@ from signalbox.orders.messages import (
     Instruction,
     VenueViewReported,
     VenueViewRequested,
+    ViewedInstrument,
     ViewedOrder,
     ViewedTrade,
+    ViewedTransfer,
 )
+from signalbox.orders.replacing import addressed, chain_of, folded, replace_by_another, whole
+from signalbox.orders.telling import (
+    ENDED_AT_VENUE,
+    ORDER_DONE,
+    SEND_TOO_LATE,
+    end_of,
+    fills_of,
+    has_ended,
+    request_id_of,
+    words,
+)
+from signalbox.orders.terms import OrderType, TimeInForce
 from signalbox.orders.venue_port import (
     REFUSED,
     Relay,
+    ReplacementLog,
     SendLog,
     Standing,
     Venue,
     VenueBusyError,
+    VenueNoAmendError,
     VenueRefusedError,
     VenueSilentError,
     VenueUnknownOrderError,
 )
-from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueView
+from signalbox.orders.venue_view import VenueStatus, VenueView
 
+__all__ = [
+    "ENDED_AT_VENUE",
+    "ORDER_DONE",
+    "SEND_TOO_LATE",
+    "cancel_facts",
+    "execute",
+    "facts",
+    "hand_on",
+    "look",
+    "replace_facts",
+    "view_report",
+]
 Clock = Callable[[], datetime]
-SEND_TOO_LATE: Final = "SEND_TOO_LATE"
-ORDER_DONE: Final = "ORDER_DONE"
+Pause = Callable[[timedelta], None]
+POLLS: Final = tuple(timedelta(milliseconds=n) for n in (200, 400, 800, 1600))  # before each further question
 CANCEL_REQUESTED: Final = "CANCEL_REQUESTED"
-ENDED_AT_VENUE: Final = "ENDED_AT_VENUE"
 NOT_REPLACED: Final = "NOT_REPLACED"
 
 
-def execute(request: ExecutionRequested, venue: Venue, log: SendLog, clock: Clock) -> ExecutionReported:
-    """Carry out the request; return what happened. Raises VenueBusyError: nothing was done, deliver it again."""
+def execute(
+    request: ExecutionRequested,
+    venue: Venue,
+    log: SendLog,
+    clock: Clock,
+    *,
+    chains: ReplacementLog | None = None,
+    pause: Pause | None = None,
+) -> ExecutionReported:
+    """Carry out the request; return what happened. Raises VenueBusyError: nothing was done, deliver it again.
+
+    chains: what replaced what, for venues that change no order; without it their refusal is told. pause: waits for some
+    seconds while an order that trades at once or never has not ended, POLLS in all; without it the venue is asked once.
+    """
+    way = _Way(venue, log, clock, chains, pause)
     if request.instruction is Instruction.SUBMIT:
-        events = _submit(request, venue, log, clock)
+        events = _submit(request, way)
     elif request.instruction is Instruction.CANCEL:
-        events = _cancel(request, venue, log, clock)
+        events = _cancel(request, way)
     else:
-        events = _replace(request, venue, clock)
+        events = _replace(request, way)
     return _report(request, events, clock())
 
 
@@ -81,13 +119,13 @@ def hand_on(request: ExecutionRequested, relay: Relay, clock: Clock) -> Executio
     return _report(request, [OrderSubmitted(client_order_id=request.client_order_id, at=now)], now)
 
 
-def look(request: VenueViewRequested, venue: Venue, log: SendLog) -> VenueViewReported:
-    """Ask the venue about the account. Orders that it forgot after an unfilled cancel are told from what it had accepted."""
-    found = venue.view(request)
-    if venue.forgets_unfilled:
-        shown = {order.client_order_id for order in found.orders}
-        found = replace(found, orders=(*found.orders, *_forgotten(request, log, shown)))
-    return view_report(request, found)
+def look(request: VenueViewRequested, venue: Venue, log: SendLog, *, chains: ReplacementLog | None = None) -> VenueViewReported:
+    """Ask the venue about the account. What replaced an order is told under the order's own id."""
+    if chains is None:
+        return view_report(request, replace(venue.view(request), forgets_unfilled=venue.forgets_unfilled))
+    links = dict.fromkeys(link for name in request.orders for link in chain_of(request.account, name, log, chains))
+    found = replace(venue.view(request.model_copy(update={"orders": tuple(links)})), forgets_unfilled=venue.forgets_unfilled)
+    return view_report(request, folded(found, request.account, request.orders, log, chains))
 
 
 def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReported:
@@ -99,31 +137,26 @@ def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReport
         orders=tuple(ViewedOrder.of(order) for order in view.orders),
         trades=tuple(ViewedTrade.of(trade) for trade in view.trades),
         positions={symbol: amount for symbol, amount in view.positions.items() if amount},
+        instruments=tuple(ViewedInstrument.of(one) for one in view.instruments),
+        transfers=tuple(ViewedTransfer.of(one) for one in view.transfers),
+        forgets_unfilled=view.forgets_unfilled,
     )
 
 
-@exactly
 def facts(request: ExecutionRequested, standing: Standing, at: datetime) -> list[OrderEvent]:
     """Return the events that a standing proves: acceptance, each trade, and the end once its trades are all there."""
     name = request.client_order_id
     order = standing.order
     if order.status is VenueStatus.REJECTED and not standing.trades:
-        return [OrderRejected(client_order_id=name, at=at, reason=standing.reason or REFUSED)]
-    events: list[OrderEvent] = [OrderAccepted(client_order_id=name, at=at, venue_order_id=order.venue_order_id)]
-    events += [_fill(request, trade) for trade in sorted(standing.trades, key=lambda t: (t.executed_at, t.trade_id))]
-    if sum((trade.quantity for trade in standing.trades), ZERO) != order.filled:
-        return events  # an end now would hide trades that are still to come
-    if order.status is VenueStatus.CANCELED:
-        events.append(OrderCanceled(client_order_id=name, at=at, reason=standing.reason or ENDED_AT_VENUE))
-    elif order.status is VenueStatus.EXPIRED:
-        events.append(OrderExpired(client_order_id=name, at=at, reason=standing.reason or ENDED_AT_VENUE))
-    return events
+        return [OrderRejected(client_order_id=name, at=at, reason=standing.reason or REFUSED, detail=words(order.detail))]
+    accepted = OrderAccepted(client_order_id=name, at=at, venue_order_id=order.venue_order_id)
+    return [accepted, *fills_of(request, standing), *end_of(request, standing, at)]
 
 
 def cancel_facts(request: ExecutionRequested, standing: Standing, at: datetime) -> list[OrderEvent]:
     """Return the events of an order as it is after a cancel was asked for."""
     events = facts(request, replace(standing, reason=standing.reason or CANCEL_REQUESTED), at)
-    name, request_id = request.client_order_id, _request_id(request)
+    name, request_id = request.client_order_id, request_id_of(request)
     if standing.order.status is VenueStatus.OPEN:
         events.append(OrderUnconfirmed(client_order_id=name, at=at, attempt=request_id))
     elif standing.order.status is not VenueStatus.CANCELED:
@@ -133,13 +166,13 @@ def cancel_facts(request: ExecutionRequested, standing: Standing, at: datetime) 
 
 def replace_facts(request: ExecutionRequested, standing: Standing, at: datetime) -> list[OrderEvent]:
     """Return the events of an order as it is after a replace was asked for."""
-    name, request_id, order = request.client_order_id, _request_id(request), standing.order
+    name, request_id, order = request.client_order_id, request_id_of(request), standing.order
     wanted: list[tuple[Decimal | None, Decimal | None]] = [
         (request.quantity, order.quantity),
         (request.limit_price, order.limit_price),
         (request.stop_price, order.stop_price),
     ]
-    events: list[OrderEvent] = [_fill(request, trade) for trade in standing.trades]
+    events: list[OrderEvent] = list(fills_of(request, standing))
     if all(asked is None or asked == found for asked, found in wanted):
         events.append(OrderUpdated(client_order_id=name, at=at, request_id=request_id, venue_order_id=order.venue_order_id))
     else:
@@ -147,108 +180,139 @@ def replace_facts(request: ExecutionRequested, standing: Standing, at: datetime)
     return events
 
 
-def _submit(request: ExecutionRequested, venue: Venue, log: SendLog, clock: Clock) -> list[OrderEvent]:
-    written = log.read(request.account, request.client_order_id)
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The way to a venue: what is asked, what is written down, and how long may be waited."""
+
+    venue: Venue
+    log: SendLog
+    clock: Clock
+    chains: ReplacementLog | None
+    pause: Pause | None
+
+
+def _submit(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
+    written = way.log.read(request.account, request.client_order_id)
     if written is not None:
         submitted = OrderSubmitted(client_order_id=request.client_order_id, at=written.begun_at)
-        return [submitted, *_asked(request, venue, log, clock)]
-    end = _prepared(request, venue, clock)
-    return [end] if end is not None else _send(request, venue, log, clock)
+        return [submitted, *_asked(request, way)]
+    end = _prepared(request, way)
+    return [end] if end is not None else _send(request, way)
 
 
-def _prepared(request: ExecutionRequested, venue: Venue, clock: Clock) -> OrderEvent | None:
+def _prepared(request: ExecutionRequested, way: _Way) -> OrderEvent | None:
     """Return why it will not be sent; None when it may be."""
-    if clock() >= request.terms.send_before:
-        return _expired(request, clock())
+    if way.clock() >= request.terms.send_before:
+        return _expired(request, way.clock())
     try:
-        venue.prepare(request)
+        way.venue.prepare(request)
     except VenueRefusedError as error:
-        return OrderRejected(client_order_id=request.client_order_id, at=clock(), reason=error.code)
+        return _rejected(request, error, way.clock())
     return None
 
 
-def _send(request: ExecutionRequested, venue: Venue, log: SendLog, clock: Clock) -> list[OrderEvent]:
-    account, name, now = request.account, request.client_order_id, clock()
+def _send(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
+    account, name, now = request.account, request.client_order_id, way.clock()
     if now >= request.terms.send_before:  # the preparation took too long
         return [_expired(request, now)]
     submitted = OrderSubmitted(client_order_id=name, at=now)
-    if not log.begin(account, name, now):  # another worker was faster
-        return [submitted, *_asked(request, venue, log, clock)]
+    if not way.log.begin(account, name, now):  # another worker was faster
+        return [submitted, *_asked(request, way)]
     try:
-        standing = venue.submit(request)
+        standing = way.venue.submit(request)
     except VenueRefusedError as error:
-        return [submitted, OrderRejected(client_order_id=name, at=clock(), reason=error.code)]
+        return [submitted, _rejected(request, error, way.clock())]
     except VenueBusyError:
-        log.forget(account, name)  # certainly not taken: the next delivery may send
+        way.log.forget(account, name)  # certainly not taken: the next delivery may send
         raise
-    except VenueSilentError:
-        return [submitted, *_asked(request, venue, log, clock)]
-    _remember(request, standing, log)
-    return [submitted, *facts(request, standing, clock())]
+    except VenueSilentError as error:
+        return [submitted, *_asked(request, way, str(error))]
+    _remember(way, account, name, standing)
+    if _has_to_end(request):
+        standing = _until_ended(request, way, standing) or standing
+    return [submitted, *facts(request, standing, way.clock())]
 
 
-def _asked(request: ExecutionRequested, venue: Venue, log: SendLog, clock: Clock) -> list[OrderEvent]:
-    """Return what the venue says of an order that may be there. It is not sent, whatever the answer."""
+def _asked(request: ExecutionRequested, way: _Way, silence: str = "") -> list[OrderEvent]:
+    """Return what the venue says of an order that may be there. It is not sent, whatever the answer.
+
+    That it is not there is no answer: it may not be shown yet.
+    """
+    standing, why = _found(request, way)
+    if standing is None or _has_to_end(request):
+        standing = _until_ended(request, way, standing)
+    if standing is None:
+        said = words("; ".join(filter(None, (silence, why))))
+        return [OrderUnconfirmed(client_order_id=request.client_order_id, at=way.clock(), attempt=SUBMIT_ATTEMPT, detail=said)]
+    return facts(request, standing, way.clock())
+
+
+def _found(request: ExecutionRequested, way: _Way) -> tuple[Standing | None, str]:
+    """Return the order as the venue has it, the links of its chain as one; or why nobody can say."""
+    names = chain_of(request.account, request.client_order_id, way.log, way.chains)
     try:
-        standing = venue.find(request)
-    except (VenueSilentError, VenueUnknownOrderError, VenueRefusedError, VenueBusyError):
-        return [OrderUnconfirmed(client_order_id=request.client_order_id, at=clock(), attempt=SUBMIT_ATTEMPT)]
-    _remember(request, standing, log)
-    return facts(request, standing, clock())
+        newest = way.venue.find(addressed(request, names[-1], way.log))
+        _remember(way, request.account, names[-1], newest)
+        return (newest if len(names) == 1 else whole(request, way.venue, way.log, names, newest)), ""
+    except (VenueSilentError, VenueUnknownOrderError, VenueRefusedError, VenueBusyError) as error:
+        return None, str(error)
 
 
-def _cancel(request: ExecutionRequested, venue: Venue, log: SendLog, clock: Clock) -> list[OrderEvent]:
-    name, request_id = request.client_order_id, _request_id(request)
+def _has_to_end(request: ExecutionRequested) -> bool:
+    """Whether the order trades at once or never: a venue that says "taken, nothing filled" has not said what became of it."""
+    terms = request.terms
+    return terms.type is OrderType.MARKET or terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
+
+
+def _until_ended(request: ExecutionRequested, way: _Way, standing: Standing | None) -> Standing | None:
+    """Ask again for a few seconds, until the order is shown, and has ended if it has to; return the newest answer."""
+    for wait in POLLS:
+        if way.pause is None or (standing is not None and (has_ended(standing) or not _has_to_end(request))):
+            return standing
+        way.pause(wait)
+        standing = _found(request, way)[0] or standing
+    return standing
+
+
+def _cancel(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
+    name, request_id = request.client_order_id, request_id_of(request)
+    names = chain_of(request.account, name, way.log, way.chains)
     try:
-        return cancel_facts(request, venue.cancel(request), clock())
-    except VenueUnknownOrderError:
-        written = log.read(request.account, name)
-        if venue.forgets_unfilled and written is not None and written.accepted is not None:
-            return [OrderCanceled(client_order_id=name, at=clock(), reason=CANCEL_REQUESTED)]
-        return [OrderUnconfirmed(client_order_id=name, at=clock(), attempt=request_id)]
-    except VenueSilentError:
-        return [OrderUnconfirmed(client_order_id=name, at=clock(), attempt=request_id)]
+        newest = way.venue.cancel(addressed(request, names[-1], way.log))
+        standing = newest if len(names) == 1 else whole(request, way.venue, way.log, names, newest)
+        return cancel_facts(request, standing, way.clock())
+    except (VenueUnknownOrderError, VenueSilentError) as error:
+        # not known is not cancelled: a venue may not show yet what it was sent. A view tells, once that has settled
+        return [OrderUnconfirmed(client_order_id=name, at=way.clock(), attempt=request_id, detail=words(str(error)))]
     except VenueRefusedError as error:
-        return [OrderCancelRejected(client_order_id=name, at=clock(), request_id=request_id, reason=error.code)]
+        at, said = way.clock(), words(error.detail)
+        return [OrderCancelRejected(client_order_id=name, at=at, request_id=request_id, reason=error.code, detail=said)]
 
 
-def _replace(request: ExecutionRequested, venue: Venue, clock: Clock) -> list[OrderEvent]:
-    name, request_id = request.client_order_id, _request_id(request)
+def _replace(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
+    name, request_id = request.client_order_id, request_id_of(request)
     try:
-        return replace_facts(request, venue.replace(request), clock())
-    except (VenueSilentError, VenueUnknownOrderError):
-        return [OrderUnconfirmed(client_order_id=name, at=clock(), attempt=request_id)]
+        return replace_facts(request, way.venue.replace(request), way.clock())
+    except (VenueSilentError, VenueUnknownOrderError) as error:
+        return [OrderUnconfirmed(client_order_id=name, at=way.clock(), attempt=request_id, detail=words(str(error)))]
     except VenueRefusedError as error:
-        return [OrderUpdateRejected(client_order_id=name, at=clock(), request_id=request_id, reason=error.code)]
+        if isinstance(error, VenueNoAmendError) and way.chains is not None:
+            return replace_by_another(request, way.venue, way.log, way.chains, way.clock)
+        at, said = way.clock(), words(error.detail)
+        return [OrderUpdateRejected(client_order_id=name, at=at, request_id=request_id, reason=error.code, detail=said)]
 
 
-def _remember(request: ExecutionRequested, standing: Standing, log: SendLog) -> None:
+def _remember(way: _Way, account: str, name: str, standing: Standing) -> None:
     if standing.order.status is not VenueStatus.REJECTED:
-        log.accept(request.account, request.client_order_id, standing.order)
-
-
-def _forgotten(request: VenueViewRequested, log: SendLog, shown: set[str | None]) -> list[VenueOrder]:
-    """Return the asked orders that the venue had accepted and does not know: cancelled, and never filled."""
-    found: list[VenueOrder] = []
-    for name in request.orders:
-        written = None if name in shown else log.read(request.account, name)
-        if written is not None and written.accepted is not None:
-            found.append(replace(written.accepted, status=VenueStatus.CANCELED, filled=ZERO))
-    return found
+        way.log.accept(account, name, standing.order)
 
 
 def _expired(request: ExecutionRequested, at: datetime) -> OrderExpired:
     return OrderExpired(client_order_id=request.client_order_id, at=at, reason=SEND_TOO_LATE)
 
 
-def _request_id(request: ExecutionRequested) -> str:
-    if request.request_id is None:  # the message's own check makes this unreachable for a cancel or replace
-        raise ValueError(f"expected a request_id with {request.instruction} of {request.client_order_id}")
-    return request.request_id
-
-
-def _fill(request: ExecutionRequested, trade: VenueTrade) -> OrderFilled:
-    return trade.fill_of(request.client_order_id, request.account)
+def _rejected(request: ExecutionRequested, error: VenueRefusedError, at: datetime) -> OrderRejected:
+    return OrderRejected(client_order_id=request.client_order_id, at=at, reason=error.code, detail=words(error.detail))
 
 
 def _report(request: ExecutionRequested, events: list[OrderEvent], at: datetime) -> ExecutionReported:

@@ -39,6 +39,14 @@ def client_order_id(
     parts = (account, strategy, symbol, decided_at.astimezone(UTC).isoformat(timespec="microseconds"), leg)
     if attempt < 0 or not all(parts):
         raise OrderTermsError(f"expected no empty part of an identity, was {parts} {attempt}")
-    named = (*parts, attempt) if attempt else parts
-    digest = hashlib.sha256(json.dumps(named, ensure_ascii=True).encode()).hexdigest()
+    return _digest((*parts, attempt) if attempt else parts)
+
+
+def replacement_id(original: str, request_id: str) -> ClientOrderId:
+    """Return the id at the venue of what replaces an order on that request, where the venue itself changes none."""
+    return _digest(("replacement", original, request_id))
+
+
+def _digest(parts: tuple[str | int, ...]) -> ClientOrderId:
+    digest = hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
     return ClientOrderId(digest[:CLIENT_ORDER_ID_LENGTH])

@@ -18,9 +18,16 @@ from signalbox.contracts import EventType
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, Amount, PositiveAmount
 from signalbox.frozen import Frozen
-from signalbox.orders.events import Liquidity, OrderEvent, OrderKey, Text
+from signalbox.orders.events import Detail, Liquidity, OrderEvent, OrderKey, Text
 from signalbox.orders.terms import OrderTerms, Side
-from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade
+from signalbox.orders.venue_view import (
+    VenueInstrument,
+    VenueOrder,
+    VenueStatus,
+    VenueTrade,
+    VenueTransfer,
+    VenueView,
+)
 
 AccountName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 AnyOrderEvent = Annotated[OrderEvent, Field(discriminator="kind")]
@@ -97,6 +104,7 @@ class VenueViewRequested(BusEvent):
     since: AwareDatetime
     orders: tuple[OrderKey, ...]
     symbols: tuple[str, ...]
+    not_before: AwareDatetime | None = None  # the edge waits until then: what moves now has settled by that time
 
     @property
     @override
@@ -115,6 +123,7 @@ class ViewedOrder(Frozen):
     filled: Amount
     limit_price: PositiveAmount | None = None
     stop_price: PositiveAmount | None = None
+    detail: Detail = ""
 
     @classmethod
     def of(cls, order: VenueOrder) -> Self:
@@ -150,7 +159,7 @@ class ViewedTrade(Frozen):
 
 
 class ViewedInstrument(Frozen):
-    """The venue's own rules for one symbol, in base and quote currency: what an order of it may look like there."""
+    """`orders.venue_view.VenueInstrument` on the wire."""
 
     symbol: Text
     tick: PositiveAmount
@@ -159,15 +168,33 @@ class ViewedInstrument(Frozen):
     max_quantity: PositiveAmount | None = None  # None: the venue names no limit
     min_notional: Amount = ZERO
     max_notional: PositiveAmount | None = None
-    can_open: bool = True  # False: the venue takes reductions only, or nothing, in this symbol now
+    can_open: bool = True
+
+    @classmethod
+    def of(cls, instrument: VenueInstrument) -> Self:
+        """Return an instrument as it travels. Raises pydantic.ValidationError."""
+        return cls(**{name: getattr(instrument, name) for name in cls.model_fields})
+
+    def as_instrument(self) -> VenueInstrument:
+        """Return the instrument."""
+        return VenueInstrument(**self.model_dump())
 
 
 class ViewedTransfer(Frozen):
-    """Money that the venue's ledger shows as deposited (above zero) or withdrawn, in the account's currency."""
+    """`orders.venue_view.VenueTransfer` on the wire."""
 
-    key: Text  # the venue's own id of it
+    key: Text
     at: AwareDatetime
     amount: Amount
+
+    @classmethod
+    def of(cls, transfer: VenueTransfer) -> Self:
+        """Return a transfer as it travels. Raises pydantic.ValidationError."""
+        return cls(**{name: getattr(transfer, name) for name in cls.model_fields})
+
+    def as_transfer(self) -> VenueTransfer:
+        """Return the transfer."""
+        return VenueTransfer(**self.model_dump())
 
 
 class VenueViewReported(BusEvent):
@@ -185,6 +212,7 @@ class VenueViewReported(BusEvent):
     positions: dict[str, Amount]
     instruments: tuple[ViewedInstrument, ...] = ()  # empty: the venue did not say
     transfers: tuple[ViewedTransfer, ...] = ()  # since `since` of the request
+    forgets_unfilled: bool = False  # an order that ended without a fill is not shown any more
     equity: Decimal | None = None  # of the venue, where it says so: for a look beside ours, never booked
     part: Annotated[int, Field(ge=1)] = 1
     parts: Annotated[int, Field(ge=1, le=9999)] = 1
@@ -196,6 +224,18 @@ class VenueViewReported(BusEvent):
             was = f"{self.part}/{self.parts} of {self.view}"
             raise ValueError(f"expected part 1 of 1, or a part of several with their view, was {was}")
         return self
+
+    def as_view(self) -> VenueView:
+        """Return the view."""
+        return VenueView(
+            asked_at=self.asked_at,
+            orders=tuple(order.as_order() for order in self.orders),
+            trades=tuple(trade.as_trade() for trade in self.trades),
+            positions=self.positions,
+            instruments=tuple(one.as_instrument() for one in self.instruments),
+            transfers=tuple(one.as_transfer() for one in self.transfers),
+            forgets_unfilled=self.forgets_unfilled,
+        )
 
     @property
     @override

@@ -1,13 +1,17 @@
 """The ledger and the venue compared, before anything new is sent: what to record, what to wait for, what to stop for.
 
 The venue is right about what happened there, so missed acceptances, fills and ends are recorded as events, in an order
-that `apply` takes. What cannot be explained is never adjusted away: it stops the account and names the difference.
+that `apply` takes. What a view does not show is not a fact before the settling time after the newest attempt: it may come.
+After it an order that the venue never confirmed is lost; one that it did confirm is over where the venue forgets what ended
+without a fill, once we asked for that end or a second view does not show it either. What cannot be explained is never
+adjusted away: it names the difference, and whoever calls decides whether to look again first (`Difference.may_pass`).
 Applying the events and comparing again gives no event. Pure; `venue.asked_at` is the only time.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -35,6 +39,7 @@ from signalbox.orders.venue_view import LocalView, VenueOrder, VenueStatus, Venu
 
 REASON: Final = "RECONCILED"  # of the ends that are recorded here
 NEVER_SENT: Final = "NEVER_SENT"
+FORGOTTEN: Final = "FORGOTTEN"  # it ended without a fill, at a venue that forgets such orders
 
 
 class Difference(StrEnum):
@@ -47,6 +52,11 @@ class Difference(StrEnum):
     ORDER_UNKNOWN = "ORDER_UNKNOWN"  # an open order nobody here has sent
     TRADE_UNKNOWN = "TRADE_UNKNOWN"  # a trade of no order of ours
     POSITION_DIFFERS = "POSITION_DIFFERS"  # also after all missed fills
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether a venue that moved while it was read explains it: a trade between two answers, an answer that is late."""
+        return self is not Difference.EVENT_REFUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,17 @@ class Stop:
     venue: str
 
 
-Action: TypeAlias = Record | Wait | CancelStray | Stop
+@dataclass(frozen=True, slots=True)
+class Dust:
+    """A position that differs by less than what can be traded: told, and nothing is stopped for it."""
+
+    symbol: str
+    ledger: str
+    venue: str
+    step: Decimal
+
+
+Action: TypeAlias = Record | Wait | CancelStray | Stop | Dust
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +118,19 @@ class Reconciliation:
 
 
 @exactly
-def reconcile(local: LocalView, venue: VenueView, *, settle: timedelta) -> Reconciliation:
-    """Compare one account. `settle`: how long the venue may take to know an order it was sent."""
+def reconcile(
+    local: LocalView,
+    venue: VenueView,
+    *,
+    settle: timedelta,
+    missed: Collection[str] = (),
+    steps: Mapping[str, Decimal] | None = None,
+) -> Reconciliation:
+    """Compare one account.
+
+    settle: how long the venue may take to show what it was sent. missed: client order ids that an earlier view, well before
+    this one, did not show either. steps: of quantity, by symbol; below it a position's difference is dust.
+    """
     by_id = {order.client_order_id: order for order in venue.orders if order.client_order_id is not None}
     trades: dict[str | None, list[VenueTrade]] = defaultdict(list)
     for trade in sorted(venue.trades, key=lambda t: (t.executed_at, t.trade_id)):
@@ -107,13 +138,20 @@ def reconcile(local: LocalView, venue: VenueView, *, settle: timedelta) -> Recon
     actions: list[Action] = []
     after: list[Order] = []
     for order in sorted(local.orders, key=lambda o: o.client_order_id):
-        one = _Comparison(order, by_id.get(order.client_order_id), venue.asked_at, settle)
+        one = _Comparison(
+            order,
+            by_id.get(order.client_order_id),
+            venue.asked_at,
+            settle,
+            may_be_forgotten=venue.forgets_unfilled,
+            was_missed=order.client_order_id in missed,
+        )
         one.run(trades.get(order.client_order_id, []))
         actions += one.actions
         after.append(one.order)
     known: set[str | None] = {order.client_order_id for order in local.orders}
     actions += _unknown(venue, known)
-    actions += _positions(local, venue, [a.event for a in actions if isinstance(a, Record)], after)
+    actions += _positions(local, venue, [a.event for a in actions if isinstance(a, Record)], after, steps or {})
     return Reconciliation(tuple(actions), tuple(after))
 
 
@@ -131,17 +169,25 @@ def _unknown(venue: VenueView, known: set[str | None]) -> list[Action]:
     return found
 
 
-def _positions(local: LocalView, venue: VenueView, events: list[OrderEvent], orders: list[Order]) -> list[Action]:
+def _positions(
+    local: LocalView, venue: VenueView, events: list[OrderEvent], orders: list[Order], steps: Mapping[str, Decimal]
+) -> list[Action]:
     expected: dict[str, Decimal] = defaultdict(Decimal, local.positions)
     terms = {str(order.client_order_id): order.terms for order in orders}
     for event in events:
         if isinstance(event, OrderFilled):
             expected[event.symbol] += terms[event.client_order_id].signed(event.quantity)
-    return [
-        Stop(Difference.POSITION_DIFFERS, symbol, str(expected.get(symbol, ZERO)), str(venue.positions.get(symbol, ZERO)))
-        for symbol in sorted({*expected, *venue.positions})
-        if expected.get(symbol, ZERO) != venue.positions.get(symbol, ZERO)
-    ]
+    found: list[Action] = []
+    for symbol in sorted({*expected, *venue.positions}):
+        ours, theirs = expected.get(symbol, ZERO), venue.positions.get(symbol, ZERO)
+        if ours == theirs:
+            continue
+        step = steps.get(symbol)
+        if step is not None and abs(ours - theirs) < step:
+            found.append(Dust(symbol, str(ours), str(theirs), step))
+        else:
+            found.append(Stop(Difference.POSITION_DIFFERS, symbol, str(ours), str(theirs)))
+    return found
 
 
 @dataclass(slots=True)
@@ -152,6 +198,8 @@ class _Comparison:
     theirs: VenueOrder | None
     asked_at: datetime
     settle: timedelta
+    may_be_forgotten: bool
+    was_missed: bool
     actions: list[Action] = field(default_factory=list)
 
     def run(self, trades: list[VenueTrade]) -> None:
@@ -177,16 +225,16 @@ class _Comparison:
         order = self.order
         if order.state.is_closed or order.state is OrderState.INITIALIZED:
             return
-        if order.accepted_at is not None or order.trades:
-            self._stop(Difference.ORDER_VANISHED, order.state, "not known")
-            return
-        newest = max(filter(None, (order.submitted_at, order.unconfirmed_since)), default=order.terms.send_before)
-        if self.asked_at < newest + self.settle:
-            self.actions.append(Wait(order.client_order_id, newest + self.settle))
-        elif order.state is OrderState.RELEASED:
-            self._record(OrderExpired(**self._common(), reason=NEVER_SENT))
+        settled_at = _newest_attempt(order) + self.settle
+        if self.asked_at < settled_at:
+            self.actions.append(Wait(order.client_order_id, settled_at))
+        elif order.accepted_at is None and not order.trades:
+            never_sent = order.state is OrderState.RELEASED
+            self._record(OrderExpired(**self._common(), reason=NEVER_SENT) if never_sent else OrderLost(**self._common()))
+        elif self.may_be_forgotten and not order.trades and (order.pending_cancel is not None or self.was_missed):
+            self._record(OrderCanceled(**self._common(), reason=FORGOTTEN))
         else:
-            self._record(OrderLost(**self._common()))
+            self._stop(Difference.ORDER_VANISHED, order.state, "not known")
 
     def _present(self, theirs: VenueOrder) -> None:
         if self.order.pending_update is not None:
@@ -199,7 +247,7 @@ class _Comparison:
         if theirs.status is VenueStatus.OPEN:
             self._answer_cancel()
         else:
-            self._end(theirs.status)
+            self._end(theirs)
 
     def _answer_update(self, theirs: VenueOrder, update: PendingUpdate) -> None:
         answer = {**self._common(), "request_id": update.request_id}
@@ -221,16 +269,17 @@ class _Comparison:
         else:
             self._record(OrderCancelRejected(**self._common(), request_id=cancel.request_id, reason=REASON))
 
-    def _end(self, status: VenueStatus) -> None:
-        match status:
+    def _end(self, theirs: VenueOrder) -> None:
+        ended = {**self._common(), "reason": REASON, "detail": theirs.detail}
+        match theirs.status:
             case VenueStatus.CANCELED:
-                self._record(OrderCanceled(**self._common(), reason=REASON))
+                self._record(OrderCanceled(**ended))
             case VenueStatus.EXPIRED:
-                self._record(OrderExpired(**self._common(), reason=REASON))
+                self._record(OrderExpired(**ended))
             case VenueStatus.REJECTED:
-                self._record(OrderRejected(**self._common(), reason=REASON))
+                self._record(OrderRejected(**ended))
             case VenueStatus.FILLED | VenueStatus.OPEN:  # filled, but not by as much as was ordered
-                self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(self.theirs or self.order))
+                self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
 
     def _record(self, event: OrderEvent) -> None:
         try:
@@ -247,6 +296,14 @@ class _Comparison:
 
     def _common(self) -> dict[str, object]:
         return {"client_order_id": self.order.client_order_id, "at": self.asked_at}
+
+
+def _newest_attempt(order: Order) -> datetime:
+    """Return when something of the order was tried last, or may still be: nobody sends it at or after `send_before`."""
+    pending = [one.requested_at for one in (order.pending_cancel, order.pending_update) if one is not None]
+    known = [at for at in (order.submitted_at, order.accepted_at, order.unconfirmed_since) if at is not None]
+    may_be_on_its_way = order.accepted_at is None and order.unconfirmed_since is None
+    return max([*pending, *known, *([order.terms.send_before] if may_be_on_its_way else [])])
 
 
 def _same_terms(theirs: VenueOrder, ours: Order | PendingUpdate) -> bool:

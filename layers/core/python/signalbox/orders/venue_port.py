@@ -2,6 +2,7 @@
 
 ExecutionError
 ├── VenueRefusedError        the venue, or we on the way to it, said no: the order is not there and will not be
+│   └── VenueNoAmendError    the venue changes no order: it is cancelled, and another one sent (orders/replacing.py)
 ├── VenueBusyError           not taken now (a rate limit, a venue that says "later"): nothing was done, ask again
 ├── VenueSilentError         an instruction went out and no answer came back: it may have been carried out
 └── VenueUnknownOrderError   the venue does not know the order it was asked about
@@ -10,13 +11,14 @@ ExecutionError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.venue_view import VenueOrder, VenueTrade, VenueView
 
+SETTLE: Final = timedelta(seconds=30)  # how long a venue may take to show what it was sent, or that it is gone
 NOT_SUPPORTED: Final = "NOT_SUPPORTED"  # codes of VenueRefusedError, beside a venue's own
 CLOCK_SKEW: Final = "CLOCK_SKEW"
 CREDENTIALS: Final = "CREDENTIALS"
@@ -30,12 +32,19 @@ class ExecutionError(OrderError):
 
 
 class VenueRefusedError(ExecutionError):
-    """Certainly not carried out. `code` travels as the event's reason; the text is for the log."""
+    """Certainly not carried out. `code` travels as the event's reason, `detail`, the venue's own words, beside it."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
+
+
+class VenueNoAmendError(VenueRefusedError):
+    """The venue, or its adapter, has no way to change an order that rests."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(NOT_SUPPORTED, detail)
 
 
 class VenueBusyError(ExecutionError):
@@ -80,10 +89,13 @@ class Venue(Protocol):
         """Ask for the order by its client order id."""
 
     def cancel(self, request: ExecutionRequested) -> Standing:
-        """Take the order out of the book; return it as it is then."""
+        """Take the order out of the book; return it as it is then.
+
+        VenueUnknownOrderError: the venue knows no such order. It may not show it yet, so that is no cancel.
+        """
 
     def replace(self, request: ExecutionRequested) -> Standing:
-        """Change quantity or prices; return the order as it is then."""
+        """Change quantity or prices; return the order as it is then. Raises VenueNoAmendError where the venue changes none."""
 
     def view(self, request: VenueViewRequested) -> VenueView:
         """Answer for the account. An order of `request.orders` that is not there is left out."""
@@ -148,3 +160,24 @@ class SendLog(Protocol):
 
     def read(self, account: str, client_order_id: str) -> SendRecord | None:
         """Return what is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """The id of what replaces an order at the venue, and when that was intended. It was sent once the send log has it."""
+
+    name: str
+    intended_at: datetime
+
+
+class ReplacementLog(Protocol):
+    """Durable memory of what replaced what, of venues that change no order; beside the send log, and as lasting."""
+
+    def intend(self, account: str, original: str, replacement: str, at: datetime) -> None:
+        """Write that an order is to be replaced by another; the same again changes nothing."""
+
+    def replacements(self, account: str, original: str) -> tuple[Replacement, ...]:
+        """Return what was to replace an order, in turn."""
+
+    def original_of(self, account: str, name: str) -> str | None:
+        """Return the order that this one was to replace, None for one that replaces none."""

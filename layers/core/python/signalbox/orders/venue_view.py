@@ -36,6 +36,7 @@ class VenueOrder:
     filled: Decimal
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
+    detail: str = ""  # why it ended, in the venue's own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +73,45 @@ class VenueTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class VenueInstrument:
+    """The venue's own rules for one symbol, in base and quote currency: what an order of it may look like there."""
+
+    symbol: str
+    tick: Decimal
+    step: Decimal
+    min_quantity: Decimal
+    max_quantity: Decimal | None = None  # None: the venue names no limit
+    min_notional: Decimal = ZERO
+    max_notional: Decimal | None = None
+    can_open: bool = True  # False: the venue takes reductions only, or nothing, in this symbol now
+
+
+@dataclass(frozen=True, slots=True)
+class VenueTransfer:
+    """Money that the venue's ledger shows as deposited (above zero) or withdrawn, in the account's currency."""
+
+    key: str  # the venue's own id of it
+    at: datetime  # when it was there, or gone
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class VenueView:
     """The venue's answer for one account, all asked at one time.
 
-    orders: every open order, and the answer for every open order of the ledger. trades: all since the oldest instant an
-    open or lately closed order of the ledger was sent. positions: signed base quantity by symbol; absent means none.
+    orders: every open order, and the answer for every open order of the ledger. trades: all since the request's `since`.
+    positions: signed base quantity by symbol; absent means none. instruments: of the request's symbols; empty: the venue did
+    not say. transfers: since the request's `since`. forgets_unfilled: an order that ended without a fill is not shown any
+    more, so that its absence may be its end; a venue that forgets nothing shows an absent order as lost.
     """
 
     asked_at: datetime
     orders: tuple[VenueOrder, ...]
     trades: tuple[VenueTrade, ...]
     positions: Mapping[str, Decimal]
+    instruments: tuple[VenueInstrument, ...] = ()
+    transfers: tuple[VenueTransfer, ...] = ()
+    forgets_unfilled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

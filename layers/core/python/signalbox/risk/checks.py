@@ -106,8 +106,8 @@ def check_fresh(case: Case, found: Breaches) -> None:
 
 
 def check_known(case: Case, found: Breaches) -> None:
-    """Rules of the order's instrument, and for new risk of every instrument held or working."""
-    for symbol in (case.order.symbol,) if case.reduces else case.symbols:
+    """For new risk the rules of every instrument held or working; leaving a position waits for nobody's list."""
+    for symbol in () if case.reduces else case.symbols:
         if symbol not in case.snapshot.instruments:
             found.append(Breach(RefusalCode.INSTRUMENT_UNKNOWN, "an instrument", "none", "", (("symbol", symbol),)))
 

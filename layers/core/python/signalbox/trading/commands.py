@@ -13,11 +13,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import AwareDatetime, Field, TypeAdapter, field_validator
 
 from signalbox.events import SymbolName
-from signalbox.exact import PositiveAmount
+from signalbox.exact import ZERO, Amount, PositiveAmount
 from signalbox.frozen import Frozen
 from signalbox.orders.events import OrderKey
 from signalbox.orders.messages import AccountName
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
+from signalbox.portfolio.entries import Fill, Transfer
 from signalbox.portfolio.lots import LotMethod
 from signalbox.risk.limits import AccountKind
 from signalbox.risk.snapshot import HaltLevel
@@ -31,6 +32,7 @@ from signalbox.trading.account import (
     TradingAccount,
     TradingMode,
 )
+from signalbox.trading.bookings import venue_key
 from signalbox.trading.errors import CommandError
 
 MANUAL: Final = "manual"  # the strategy of an order that a person sends
@@ -175,8 +177,85 @@ class ResumeTrading(Command):
     why: Reason
 
 
+class AdoptPosition(Command):
+    """Book a position that no order of ours made: what was there when the account began, dust, somebody's own trade.
+
+    It is booked as a fill at `price`: neither balance nor equity moves at that price, its cost comes out of the cash, and a
+    tax lot begins. `at`: when it was acquired, after the account began; default: now.
+    """
+
+    kind: Literal["adopt"] = "adopt"
+    symbol: SymbolName
+    quantity: Annotated[Amount, Field(description="in base currency; below zero what was sold")]
+    price: PositiveAmount
+    fee: Amount = ZERO
+    at: AwareDatetime | None = None
+    why: Reason
+
+    @field_validator("quantity")
+    @classmethod
+    def _something(cls, quantity: Decimal) -> Decimal:
+        if not quantity:
+            raise ValueError("expected a quantity that is not 0")
+        return quantity
+
+    def fill(self) -> Fill:
+        """Return the entry."""
+        return Fill(
+            account=self.account,
+            key=f"adopt-{self.request_id}",
+            at=self.at or self.requested_at,
+            symbol=self.symbol,
+            side=Side.BUY if self.quantity > 0 else Side.SELL,
+            quantity=abs(self.quantity),
+            price=self.price,
+            fee=self.fee,
+        )
+
+
+class _MoneyMoved(Command):
+    """Money that came or went. `venue_id`: the venue's own id of it, which a live account's view shows as well."""
+
+    amount: PositiveAmount
+    at: AwareDatetime | None = None
+    venue_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    why: Reason
+
+
+class DepositMoney(_MoneyMoved):
+    """Book money that came into the account. It is no profit: rules and reports leave it out."""
+
+    kind: Literal["deposit"] = "deposit"
+
+
+class WithdrawMoney(_MoneyMoved):
+    """Book money that was taken out of the account. It is no loss."""
+
+    kind: Literal["withdraw"] = "withdraw"
+
+
+def transfer_of(command: DepositMoney | WithdrawMoney) -> Transfer:
+    """Return the entry of a command: under the venue's id where it is named, else under the command's own."""
+    return Transfer(
+        account=command.account,
+        key=f"command-{command.request_id}" if command.venue_id is None else venue_key(command.venue_id),
+        at=command.at or command.requested_at,
+        amount=command.amount if isinstance(command, DepositMoney) else command.amount.copy_negate(),
+    )
+
+
 AnyCommand: TypeAlias = Annotated[
-    OpenAccount | ConfirmAccount | ChooseLots | SubmitOrder | CancelOrder | ReplaceOrder | HaltTrading | ResumeTrading,
+    OpenAccount
+    | ConfirmAccount
+    | ChooseLots
+    | SubmitOrder
+    | CancelOrder
+    | ReplaceOrder
+    | HaltTrading
+    | ResumeTrading
+    | AdoptPosition
+    | DepositMoney
+    | WithdrawMoney,
     Field(discriminator="kind"),
 ]
 COMMANDS: Final[TypeAdapter[AnyCommand]] = TypeAdapter(AnyCommand)

@@ -44,6 +44,8 @@ class HeldBack(StrEnum):
     BELOW_MINIMUM_SIZE = "BELOW_MINIMUM_SIZE"
     EXHAUSTED = "EXHAUSTED"  # so little is left above our own stop that no entry can pass (trading/exhaustion.py)
     NOT_COMPARED = "NOT_COMPARED"  # a live account was not compared with its venue lately
+    IN_DOUBT = "IN_DOUBT"  # ledger and venue differed in the newest view, and the venue is being looked at again
+    NO_INSTRUMENT = "NO_INSTRUMENT"  # the venue has not told what an order of the symbol may look like, or takes none
     DRY_RUN = "DRY_RUN"  # the account only records
 
 

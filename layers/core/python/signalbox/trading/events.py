@@ -35,6 +35,27 @@ class OrderRefused(BusEvent):
         return f"{self.type}:{self.client_order_id}"
 
 
+class VenueRefused(BusEvent):
+    """A venue refused an order that the interlocking had let through, a cancel or a change; `detail` is in its own words."""
+
+    type: ClassVar[EventType] = EventType.VENUE_REFUSED
+    account: AccountName
+    venue: Text
+    client_order_id: OrderKey
+    request: Text | None  # of a cancel or change
+    what: Literal["order", "cancel", "change"]
+    symbol: SymbolName
+    side: Side
+    at: AwareDatetime
+    reason: Text
+    detail: str
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.client_order_id}:{self.request or self.what}"
+
+
 class TradeOpened(BusEvent):
     """The entry of a trade filled for the first time."""
 

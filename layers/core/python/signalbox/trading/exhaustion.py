@@ -121,5 +121,5 @@ def least_loss(account: TradingAccount, equity: Decimal, reach: Reach) -> Decima
 
 @exactly
 def _step_value(desk: Desk) -> Decimal | None:
-    values = [found.step * desk.marks[symbol].price for symbol, found in INSTRUMENTS.items() if symbol in desk.marks]
+    values = [found.step * desk.marks[symbol].price for symbol, found in desk.instruments.items() if symbol in desk.marks]
     return max(values, default=None)

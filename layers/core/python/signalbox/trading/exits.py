@@ -33,7 +33,6 @@ from signalbox.risk.protections import Exit
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.events import ExitFailed, StopPassed, TradeClosed, TradeOpened
-from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.pauses import remember_exit
 from signalbox.trading.sheet import Sheet, pause_after
 from signalbox.trading.state import EXIT_LEGS, Closing, Progress, Trade, TradeState
@@ -298,7 +297,7 @@ def _hurry(sheet: Sheet, order: Order, at: datetime) -> None:
 @exactly
 def _sendable(sheet: Sheet, symbol: Symbol, wanted: Decimal) -> Decimal:
     """Return how much of what is wanted one order can close now; 0: nothing, or less than the venue takes, so wait."""
-    quantity, rules = min(wanted, _free(sheet, symbol)), INSTRUMENTS.get(symbol)
+    quantity, rules = min(wanted, _free(sheet, symbol)), sheet.desk.instruments.get(symbol)
     if rules is None:
         return quantity
     if quantity < wanted and quantity < rules.min_quantity:

@@ -28,21 +28,25 @@ from signalbox.portfolio.entries import Entry
 from signalbox.portfolio.errors import PortfolioError
 from signalbox.risk.errors import RiskError
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading import steps
+from signalbox.trading import bookings, steps
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.commands import (
     AccountConfiguration,
+    AdoptPosition,
     AnyCommand,
     CancelOrder,
     ChooseLots,
     ConfirmAccount,
+    DepositMoney,
     HaltTrading,
     OpenAccount,
     ReplaceOrder,
     ResumeTrading,
     SubmitOrder,
+    WithdrawMoney,
     amounts,
+    transfer_of,
 )
 from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError, UnpricedError
 from signalbox.trading.events import AccountReviewDue
@@ -58,6 +62,7 @@ from signalbox.trading.readiness import (
     rules_confirmed,
     words_of,
 )
+from signalbox.trading.refusals import refusals
 from signalbox.trading.state import Desk
 
 MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
@@ -115,7 +120,8 @@ def live_facts(
     said = tx.confirmations()
     compared = None
     if desk.compared_at is not None:
-        compared = Comparison(desk.compared_at, tuple(tx.differences(desk.compared_at)))
+        doubted = (f"{one.difference} {one.subject}, in one view so far" for one in desk.at_venue.open_doubts)
+        compared = Comparison(desk.compared_at, (*tx.differences(desk.compared_at), *doubted))
     answered = compared is not None and timedelta(0) <= at - compared.at <= ReadinessLimits().comparison
     return ReadinessFacts(
         account=desk.account,
@@ -204,7 +210,7 @@ class TradingRoom:
         """Watch every account at a scheduled instant; stop those that cannot see what they hold."""
         return _each(self.ledger.accounts(), lambda account: self._handled(account.account, at, _monitored))
 
-    def on_command(self, command: AnyCommand, who: str) -> Handled:  # noqa: PLR0911 - one command a line
+    def on_command(self, command: AnyCommand, who: str) -> Handled:  # noqa: C901, PLR0911 - one command a line
         """Carry out a command. Raises CommandError, AccountError, pydantic.ValidationError (terms that cannot be)."""
         at = command.requested_at
         match command:
@@ -235,6 +241,10 @@ class TradingRoom:
                 return self._handled(
                     command.account, at, lambda _tx, desk, now: steps.resume(desk, who, command.why, now, command.requested_at)
                 )
+            case AdoptPosition():
+                return self._handled(command.account, at, _adopted(command, who))
+            case DepositMoney() | WithdrawMoney():
+                return self._handled(command.account, at, _money_moved(command, who))
             case _:
                 assert_never(command)
 
@@ -347,7 +357,17 @@ def _rebooking(tx: TradingTransaction, step: Callable[[tuple[Entry, ...]], tuple
 
 
 def _reported(event: ExecutionReported) -> Step:
-    return lambda tx, desk, _at: _rebooking(tx, lambda entries: steps.report(desk, event, entries))
+    def report(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        after, changes = _rebooking(tx, lambda entries: steps.report(desk, event, entries))
+        return _followed(after, changes + refusals(after, changes.order_events), at)
+
+    return report
+
+
+def _followed(desk: Desk, changes: Changes, at: datetime, came: datetime | None = None) -> tuple[Desk, Changes]:
+    """Ask the venue again within seconds when something has no answer after the step."""
+    after, asked = steps.follow_up(desk, at, came=came)
+    return after, changes + asked
 
 
 def _compared(view: VenueViewReported) -> Step:
@@ -355,7 +375,9 @@ def _compared(view: VenueViewReported) -> Step:
         after, changes = _rebooking(tx, lambda entries: steps.compare(desk, view, entries))
         older = [one for one in tx.incomplete_views() if one.asked_at <= view.asked_at and one.came < one.parts]
         tx.drop_view_parts(view.asked_at)
-        return after, changes + Changes(risk=tuple(_incomplete(one, at) for one in older))
+        changes += refusals(after, changes.order_events)
+        changes += Changes(risk=tuple(_incomplete(one, at) for one in older))
+        return _followed(after, changes, at, view.asked_at)
 
     return compare
 
@@ -408,6 +430,44 @@ def _lots_chosen(command: ChooseLots, who: str) -> Step:
         return after, replaced(changes, risk=tuple(replaced(line, who=who) for line in changes.risk))
 
     return choose
+
+
+def _adopted(command: AdoptPosition, who: str) -> Step:
+    def adopt(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        if desk.account.mode is not TradingMode.LIVE:
+            raise CommandError(
+                f"{desk.account.account}: expected a live account, was {desk.account.mode}: it holds what it traded"
+            )
+        after, changes = bookings.book(desk, command.fill(), at, tx.entries())
+        what = f"{command.quantity:f} {command.symbol} at {command.price:f}: {command.why}"
+        return after, changes + _override(changes, command, who, at, what)
+
+    return adopt
+
+
+def _money_moved(command: DepositMoney | WithdrawMoney, who: str) -> Step:
+    """Book money. Of a live account the venue's id is needed: its view brings the same money under that id."""
+
+    def move(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        if desk.account.mode is TradingMode.LIVE and command.venue_id is None:
+            raise CommandError(
+                f"venue_id: expected {desk.account.venue}'s own id of it, for its view brings the same money; was none"
+            )
+        transfer = transfer_of(command)
+        after, changes = bookings.book(desk, transfer, at, tx.entries())
+        return after, changes + _override(changes, command, who, at, f"{transfer.amount:f} {transfer.key}: {command.why}")
+
+    return move
+
+
+def _override(
+    changes: Changes, command: AdoptPosition | DepositMoney | WithdrawMoney, who: str, at: datetime, what: str
+) -> Changes:
+    """Return the line of a command in the compliance record; a repeated command leaves none."""
+    if changes == NOTHING:
+        return NOTHING
+    key = f"{command.kind}:{command.request_id}"
+    return Changes(risk=(RiskEvent(RiskEventKind.OVERRIDE, key, at, command.kind.upper(), who=who, detail=what),))
 
 
 def _confirmed(command: ConfirmAccount, who: str) -> Step:

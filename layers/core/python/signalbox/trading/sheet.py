@@ -42,6 +42,7 @@ from signalbox.risk.decision import RiskRefused
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import HaltLevel, Lock, RiskSnapshot
 from signalbox.trading.account import TradingMode
+from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.events import AccountReviewDue, OrderRefused, TradingHalted
@@ -91,6 +92,7 @@ class Sheet:
         self.compared_at = desk.compared_at
         self.closings = dict(desk.closings)
         self.due: list[datetime] = []  # when something that is not due yet will be
+        self.at_venue = desk.at_venue
         self.judge = judge_of(desk.account, desk.loss_rules)
         self.unbooked: list[Fill] = []
         self._history = entries
@@ -151,9 +153,10 @@ class Sheet:
             trades=self.trades,
             marks=self.marks,
             halt=self.halt_level(at),
-            locks=self.locks,
+            locks=(*self.locks, *venue_locks(self.at_venue.instruments, at)),
             floors=() if self.judge is None else self.judge.headroom().floors,
             order_times=self.order_times,
+            instruments=self.desk.instruments,
         )
 
     def stamp(self, at: datetime) -> datetime:
@@ -190,24 +193,29 @@ class Sheet:
         """Book the waiting fills (those before an instant) in the order they happened, and return them."""
         ready = sorted((f for f in self.unbooked if before is None or f.at < before), key=booking_order)
         self.unbooked = [] if before is None else [f for f in self.unbooked if f.at >= before]
-        for place, fill in enumerate(ready):
+        self.book_entries(ready)
+        return tuple(ready)
+
+    def _book_again(self, entries: Sequence[Entry], late: OutOfOrderError) -> None:
+        """Book the account from all of its entries, once for all those that are left."""
+        if not self._history:
+            raise RebookNeededError(str(late)) from late
+        self.entries += entries
+        booked = book(self.account.account, (*self._history, *self.entries), self.books.standing_orders)
+        self.books, self.disposals, self._rebooked = booked.books, list(booked.disposals), True
+
+    def book_entries(self, entries: Sequence[Entry]) -> None:
+        """Book entries that no order has: money that moved, a position that is adopted. Raises RebookNeededError as `book`."""
+        ready = sorted(entries, key=booking_order)
+        for place, entry in enumerate(ready):
             try:
-                booked = record(self.books, fill)
+                booked = record(self.books, entry)
             except OutOfOrderError as late:
                 self._book_again(ready[place:], late)
                 break
             self.books = booked.books
-            self.entries.append(fill)
+            self.entries.append(entry)
             self.disposals += booked.disposals
-        return tuple(ready)
-
-    def _book_again(self, fills: Sequence[Fill], late: OutOfOrderError) -> None:
-        """Book the account from all of its entries, once for all the fills that are left."""
-        if not self._history:
-            raise RebookNeededError(str(late)) from late
-        self.entries += fills
-        booked = book(self.account.account, (*self._history, *self.entries), self.books.standing_orders)
-        self.books, self.disposals, self._rebooked = booked.books, list(booked.disposals), True
 
     def report(self, events: Sequence[OrderEvent]) -> None:
         """Take what a venue said of orders. What an order refuses is recorded, stops the account, and is not applied."""
@@ -482,6 +490,7 @@ class Sheet:
             compared_at=self.compared_at,
             closings=MappingProxyType(self.closings),
             review_at=review_at,
+            at_venue=self.at_venue,
         )
         changes = Changes(
             order_events=tuple(self.order_events),

@@ -12,13 +12,13 @@ from signalbox.orders.order import Order
 from signalbox.orders.terms import Side
 from signalbox.portfolio.account import Books
 from signalbox.risk.ftmo.judge import FtmoJudge, JudgeState
-from signalbox.risk.order import AccountId, OrderId, Position, ProposedOrder, WorkingOrder
+from signalbox.risk.order import AccountId, Instrument, OrderId, Position, ProposedOrder, WorkingOrder
 from signalbox.risk.order import Side as RiskSide
 from signalbox.risk.snapshot import HaltLevel, Lock, LossFloor, RiskSnapshot
 from signalbox.risk.snapshot import Mark as RiskMark
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.errors import UnpricedError
-from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.state import Desk, Mark, Trade
 
 
@@ -73,9 +73,10 @@ def risk_snapshot(desk: Desk, at: datetime) -> RiskSnapshot:
         trades=desk.trades,
         marks=desk.marks,
         halt=HaltLevel.NONE if desk.halt is None else desk.halt.level_at(at),
-        locks=desk.locks,
+        locks=(*desk.locks, *venue_locks(desk.at_venue.instruments, at)),
         floors=() if judge is None else judge.headroom().floors,
         order_times=desk.order_times,
+        instruments=desk.instruments,
     )
 
 
@@ -92,6 +93,7 @@ def compose(
     locks: Iterable[Lock],
     floors: tuple[LossFloor, ...],
     order_times: Iterable[datetime],
+    instruments: Mapping[Symbol, Instrument],
 ) -> RiskSnapshot:
     """As `risk_snapshot`, from its parts. `held`: signed quantities, fills that are not booked yet included."""
     stops = {trade.entry: trade.stop_loss for trade in trades.values()}
@@ -114,7 +116,7 @@ def compose(
             if quantity
         },
         working=working,
-        instruments=INSTRUMENTS,
+        instruments=instruments,
         marks={symbol: RiskMark(mark.price, mark.at) for symbol, mark in marks.items()},
         floors=floors,
         order_times=tuple(order_times),

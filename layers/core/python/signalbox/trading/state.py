@@ -20,8 +20,11 @@ from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import Books, record
 from signalbox.portfolio.entries import Transfer
+from signalbox.risk.order import Instrument
 from signalbox.risk.snapshot import HaltLevel, Lock
-from signalbox.trading.account import TradingAccount
+from signalbox.trading.account import TradingAccount, TradingMode
+from signalbox.trading.at_venue import AtVenue, instruments_at
+from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.memory import Memory
 
 
@@ -163,6 +166,12 @@ class Desk:
     compared_at: datetime | None = None  # the newest comparison with the venue, of a live account
     closings: Mapping[Symbol, Closing] = field(default_factory=_no_closings)  # positions of no trade that are being closed
     review_at: datetime | None = None  # when the newest AccountReviewDue comes back
+    at_venue: AtVenue = field(default_factory=AtVenue)  # what a live account knows of its venue; `to_text` is what is stored
+
+    @property
+    def instruments(self) -> Mapping[Symbol, Instrument]:
+        """What may be traded: of a live account what its venue told, nothing before it did; of any other the paper venue's."""
+        return instruments_at(self.at_venue.instruments) if self.account.mode is TradingMode.LIVE else INSTRUMENTS
 
     @property
     def is_idle(self) -> bool:

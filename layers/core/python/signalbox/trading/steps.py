@@ -14,15 +14,12 @@ from typing import Final
 
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import Bars, Symbol
-from signalbox.orders.errors import ViewPartsError
 from signalbox.orders.events import OrderCancelRequested, OrderFilled, OrderUpdateRequested
 from signalbox.orders.identity import ClientOrderId, client_order_id
-from signalbox.orders.messages import ExecutionReported, Instruction, VenueViewReported, VenueViewRequested
+from signalbox.orders.messages import ExecutionReported, Instruction, VenueViewReported
 from signalbox.orders.order import Order
-from signalbox.orders.reconciliation import CancelStray, Record, Stop, reconcile
 from signalbox.orders.terms import Leg, OrderTerms, OrderType
 from signalbox.orders.transitions import OrderState
-from signalbox.orders.venue_view import LocalView, VenueView
 from signalbox.portfolio.entries import Entry
 from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.risk.assess import assess
@@ -32,24 +29,21 @@ from signalbox.risk.order import OrderId, ProposedOrder
 from signalbox.risk.order import Side as RiskSide
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingMode
+from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
+from signalbox.trading.comparing import compared, follow_up, needs_comparison, request_view
 from signalbox.trading.entry import ENTRY_BARS, EntryPlan, HeldBack, edge_is_below_cost, first_objection, plan, volatility
 from signalbox.trading.errors import CommandError, NotWatchedError
 from signalbox.trading.events import AccountExhausted, TradingResumed
 from signalbox.trading.exhaustion import Exhaustion, exhaustion, untold
 from signalbox.trading.exits import KILL_SWITCH, close_stray, tend
-from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.sheet import SIGNALBOX, Sheet
+from signalbox.trading.sheet import Sheet
 from signalbox.trading.snapshot import equity_of, judge_of, risk_snapshot
 from signalbox.trading.state import Desk, Halt, Trade, TradeState
 from signalbox.trading.watching import Candles, tell_reported, watch_bars
 
 STALE_AFTER: Final = timedelta(minutes=10)  # without a bar of what is held
-SETTLE: Final = timedelta(seconds=30)  # how long a venue may take to know an order it was sent
-COMPARE_EVERY: Final = timedelta(minutes=5)
-ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent has no answer
 COMPARED_WITHIN: Final = timedelta(minutes=15)  # for a live account that takes new risk
-LOOK_BACK: Final = timedelta(days=1)  # of a first comparison
 Step = tuple[Desk, Changes]
 
 __all__ = [
@@ -59,6 +53,7 @@ __all__ = [
     "compare",
     "enter",
     "entry_key",
+    "follow_up",
     "halt",
     "needs_comparison",
     "objection_to",
@@ -145,8 +140,10 @@ def wanted_entry(desk: Desk, signal: SignalGenerated, bars: Bars) -> EntryPlan |
         return HeldBack.VOLATILITY_UNKNOWN
     if edge_is_below_cost(account.policy, signal, move):
         return HeldBack.EDGE_BELOW_COST
-    instrument = INSTRUMENTS.get(Symbol(signal.symbol))
-    wanted = None if instrument is None else plan(account, signal, instrument, move, equity_of(desk))
+    instrument = desk.instruments.get(Symbol(signal.symbol))
+    if instrument is None:
+        return HeldBack.NO_INSTRUMENT
+    wanted = plan(account, signal, instrument, move, equity_of(desk))
     if wanted is None:
         return HeldBack.BELOW_MINIMUM_SIZE
     return HeldBack.DRY_RUN if account.mode is TradingMode.DRY_RUN else wanted
@@ -156,10 +153,14 @@ def objection_to(desk: Desk, signal: SignalGenerated, at: datetime) -> HeldBack 
     """Return what an account has against a signal before it looks at prices."""
     symbol = Symbol(signal.symbol)
     found = first_objection(desk.account, signal, at, is_traded=symbol in desk.trades or _is_held(desk, symbol))
-    is_live = desk.account.mode is TradingMode.LIVE
-    if found is None and is_live and (desk.compared_at is None or at - desk.compared_at > COMPARED_WITHIN):
+    if found is not None or desk.account.mode is not TradingMode.LIVE:
+        return found
+    if desk.compared_at is None or at - desk.compared_at > COMPARED_WITHIN:
         return HeldBack.NOT_COMPARED
-    return found
+    if desk.at_venue.open_doubts:
+        return HeldBack.IN_DOUBT
+    is_closed = any(lock.stops(symbol, at) for lock in venue_locks(desk.at_venue.instruments, at))
+    return HeldBack.NO_INSTRUMENT if symbol not in desk.instruments or is_closed else None
 
 
 def entry_key(desk: Desk, signal: SignalGenerated) -> ClientOrderId:
@@ -396,87 +397,13 @@ def choose_lots(desk: Desk, method: LotMethod, given_at: datetime, effective_fro
     return replaced(desk, books=books, at=at), Changes(risk=(line,))
 
 
-def needs_comparison(desk: Desk, at: datetime) -> bool:
-    """Whether a live account should be compared with its venue now: never yet, a while ago, or something has no answer."""
-    if desk.account.mode is not TradingMode.LIVE:
-        return False
-    if desk.compared_at is None or at - desk.compared_at >= COMPARE_EVERY:
-        return True
-    return at - desk.compared_at >= ASK_AGAIN and any(order.is_ambiguous for order in desk.orders.values())
-
-
-def request_view(desk: Desk, at: datetime) -> Step:
-    """Ask the venue what it has of the account."""
-    open_orders = [order for order in desk.orders.values() if not order.state.is_closed]
-    sent = [order.submitted_at for order in open_orders if order.submitted_at is not None]
-    request = VenueViewRequested(
-        account=desk.account.account,
-        venue=desk.account.venue,
-        at=at,
-        since=min([*sent, desk.compared_at or at - LOOK_BACK]),
-        orders=tuple(sorted(order.client_order_id for order in open_orders)),
-        symbols=tuple(sorted({*INSTRUMENTS, *desk.books.positions, *(o.terms.symbol for o in desk.orders.values())})),
-    )
-    return desk, Changes(events=(request,))
-
-
 def compare(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = ()) -> Step:
-    """Compare the ledger with what the venue has: record what was missed, cancel strays, stop for what nothing explains.
-
-    A view that is older than what is known here compares nothing. The orders its trades name have to be on the desk.
-    Raises RebookNeededError as `report` does, ViewPartsError for a part of a view: only a whole one shows what is not there.
-    """
-    if viewed.parts != 1:
-        raise ViewPartsError(f"expected a whole view, was part {viewed.part} of {viewed.parts}")
-    newest = [t.at for o in desk.orders.values() for t in o.trades] + [
-        o.submitted_at for o in desk.orders.values() if o.submitted_at
-    ]
-    if desk.compared_at is not None:  # one that comes late, or the same again
-        newest.append(desk.compared_at + timedelta.resolution)
-    if any(instant > viewed.asked_at for instant in newest):
+    """Compare the ledger with what the venue has (trading/comparing.py), and tend what that leaves."""
+    sheet = compared(desk, viewed, entries)
+    if sheet is None:
         return desk, NOTHING
-    sheet = Sheet(desk, viewed.asked_at, entries)
-    positions = {symbol: p.quantity for symbol, p in desk.books.positions.items() if p.quantity}
-    local = LocalView(desk.account.account, tuple(desk.orders.values()), positions)
-    found = reconcile(local, _view(viewed), settle=SETTLE)
-    sheet.report(found.events)
-    for action in found.actions:
-        match action:
-            case Stop():
-                sheet.risk.append(
-                    RiskEvent(
-                        RiskEventKind.DIFFERENCE,
-                        f"{action.difference}:{action.subject}:{viewed.asked_at.isoformat()}",
-                        sheet.at,
-                        action.difference,
-                        limit=action.ledger,
-                        value=action.venue,
-                        detail=action.subject,
-                    )
-                )
-                sheet.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, f"{action.difference} {action.subject}", sheet.at))
-            case CancelStray():
-                stray = sheet.orders[ClientOrderId(action.order.client_order_id or "")]
-                sheet.ask(Instruction.CANCEL, stray, f"stray-{viewed.asked_at.isoformat()}", sheet.at)
-            case Record():
-                event = action.event
-                sheet.risk.append(
-                    RiskEvent(RiskEventKind.RECONCILED, event.event_id, sheet.at, event.kind, detail=event.client_order_id)
-                )
-            case _:  # Wait: the next comparison tells
-                pass
-    sheet.compared_at = viewed.asked_at
     _after_reports(sheet)
     return sheet.done()
-
-
-def _view(viewed: VenueViewReported) -> VenueView:
-    return VenueView(
-        asked_at=viewed.asked_at,
-        orders=tuple(order.as_order() for order in viewed.orders),
-        trades=tuple(trade.as_trade() for trade in viewed.trades),
-        positions=viewed.positions,
-    )
 
 
 def halt(  # noqa: PLR0917 - who, why and when read in this order

@@ -106,6 +106,7 @@ def order_view(order: Order) -> dict[str, Any]:
         "fees": _text(order.fees),
         "decided_at": _iso(terms.decided_at),
         "reason": order.reason,
+        "detail": order.detail,
     }
 
 

@@ -1,6 +1,7 @@
 """Which orders were sent, and counters that only go up, in DynamoDB: conditional writes, read consistently.
 
-Both live in the table of the delivery records (string key `id`, TTL attribute `expiration`), under prefixes of their own.
+What replaced an order at a venue that changes none is kept beside them. All live in the table of the delivery records
+(string key `id`, TTL attribute `expiration`), under prefixes of their own.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from signalbox.orders.messages import ViewedOrder
-from signalbox.orders.venue_port import SendRecord
+from signalbox.orders.venue_port import Replacement, SendRecord
 from signalbox.orders.venue_view import VenueOrder
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ KEPT: Final = timedelta(days=400)  # an order may rest for long; a record that i
 
 
 class DynamoSendLog:
-    """SendLog over a table with the string key `id`."""
+    """SendLog and ReplacementLog over a table with the string key `id`."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
@@ -60,6 +61,47 @@ class DynamoSendLog:
         accepted = item.get("accepted")
         order = None if accepted is None else ViewedOrder.model_validate_json(accepted["S"]).as_order()
         return SendRecord(datetime.fromisoformat(item["begun_at"]["S"]), order)
+
+    # ReplacementLog
+
+    def intend(self, account: str, original: str, replacement: str, at: datetime) -> None:
+        expiration = {"N": str(round((at + KEPT).timestamp()))}
+        self._client.put_item(
+            TableName=self._table,
+            Item={"id": _link("replaces", account, replacement), "original": {"S": original}, "expiration": expiration},
+        )
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={"id": _link("replaced", account, original)},
+                UpdateExpression="SET #l = list_append(if_not_exists(#l, :none), :link), #e = :until ADD #n :name",
+                ConditionExpression="NOT contains(#n, :one)",
+                ExpressionAttributeNames={"#l": "links", "#e": "expiration", "#n": "names"},
+                ExpressionAttributeValues={
+                    ":none": {"L": []},
+                    ":link": {"L": [{"M": {"name": {"S": replacement}, "at": {"S": at.isoformat()}}}]},
+                    ":until": expiration,
+                    ":name": {"SS": [replacement]},
+                    ":one": {"S": replacement},
+                },
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return
+
+    def replacements(self, account: str, original: str) -> tuple[Replacement, ...]:
+        key = {"id": _link("replaced", account, original)}
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
+        links = [link["M"] for link in item.get("links", {"L": []})["L"]]
+        return tuple(Replacement(link["name"]["S"], datetime.fromisoformat(link["at"]["S"])) for link in links)
+
+    def original_of(self, account: str, name: str) -> str | None:
+        key = {"id": _link("replaces", account, name)}
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        return None if item is None else item["original"]["S"]
+
+
+def _link(what: str, account: str, name: str) -> Any:
+    return {"S": f"{what}#{account}#{name}"}
 
 
 def next_number(client: DynamoDBClient, table: str, name: str) -> int:

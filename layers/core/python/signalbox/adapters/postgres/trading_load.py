@@ -26,12 +26,13 @@ from signalbox.portfolio.entries import parse_entry
 from signalbox.portfolio.lots import Lot
 from signalbox.portfolio.position import Position
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.memory import Memory
 from signalbox.trading.state import Desk, Mark
 
 ACCOUNT_ROW: Final = """
 SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
-    closings, review_at
+    closings, review_at, at_venue
 FROM accounts WHERE account = %s
 """
 OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
@@ -119,6 +120,7 @@ def load_desk(
         compared_at,
         closings,
         review_at,
+        at_venue,
     ) = row
     valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
     window = timedelta(seconds=configured.limits.throttle_window_seconds)
@@ -166,6 +168,7 @@ def load_desk(
         compared_at=compared_at,
         closings=closings_of(closings),
         review_at=review_at,
+        at_venue=AtVenue() if at_venue is None else AtVenue.from_text(at_venue),
     )
 
 

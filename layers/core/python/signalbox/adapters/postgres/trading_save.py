@@ -59,16 +59,19 @@ from signalbox.orders.order import Order
 from signalbox.portfolio.account import Books
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.lots import Lot
+from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.changes import Changes
 from signalbox.trading.state import Desk, Trade, TradeState
 
+NOTHING_KNOWN: Final = AtVenue()
 _ENDED: Final = (TradeState.CLOSED, TradeState.ABANDONED)
 _DELETE_LOTS: Final = "DELETE FROM lots WHERE account = %s AND lot_id = ANY(%s)"
 _DELETE_DISPOSALS: Final = "DELETE FROM disposals WHERE account = %s"
 _DELETE_LOCKS: Final = "DELETE FROM locks WHERE account = %s"
 _UPDATE_ACCOUNT: Final = """
 UPDATE accounts SET cash = %s::numeric, transfers = %s::numeric, newest_entry = %s, stepped_at = %s, watched_until = %s,
-    loss_rules = %s, halt = %s, warned = %s::text[], memory = %s, compared_at = %s, closings = %s, review_at = %s
+    loss_rules = %s, halt = %s, warned = %s::text[], memory = %s, compared_at = %s, closings = %s, review_at = %s,
+    at_venue = %s
 WHERE account = %s
 """
 
@@ -221,4 +224,5 @@ def _account_values(desk: Desk) -> tuple[object, ...]:
         desk.compared_at,
         closings_text(desk.closings),
         desk.review_at,
+        None if desk.at_venue == NOTHING_KNOWN else desk.at_venue.to_text(),
     )

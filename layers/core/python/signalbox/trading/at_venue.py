@@ -1,0 +1,164 @@
+"""What a live account knows of its venue between two comparisons: its instruments, its doubts, what it asked for last.
+
+A doubt is a difference that one view showed. A venue trades on while it is read, so a difference is a fact only when a later
+view, asked after a pause, shows it again; until then the account takes no new risk and asks again within seconds. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from signalbox.exact import ZERO
+from signalbox.market.candles import Symbol
+from signalbox.orders.reconciliation import Difference, Stop
+from signalbox.orders.venue_view import VenueInstrument
+from signalbox.risk.order import Instrument
+from signalbox.risk.snapshot import Lock
+from signalbox.trading.instruments import CRYPTO, FEE_BPS, INSTRUMENTS, MARGIN_FRACTION
+
+LOOK_AGAIN: Final = timedelta(seconds=5)  # until a second view of what one view showed
+DOUBTED_FOR: Final = timedelta(minutes=2)  # a difference that is another one in each view is a fact after this
+VENUE_CLOSED: Final = "VENUE_CLOSED"  # reason of a lock: the venue takes reductions only in this symbol
+KEPT_ABSENT: Final = timedelta(days=1)  # an order that ended because nobody saw it is asked about for this long
+_UNLIMITED: Final = Decimal(10) ** 12  # where the venue names no maximum
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A difference that a view showed. `since`: that view; `first`: the first that showed this subject, with any figures."""
+
+    difference: Difference
+    subject: str
+    ledger: str
+    venue: str
+    since: datetime
+    first: datetime
+    told: bool = False  # it was a fact and somebody was told
+
+    @property
+    def key(self) -> tuple[Difference, str]:
+        """What it is about."""
+        return self.difference, self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """An order that was recorded as over because no view showed it. A fill of it may still come."""
+
+    client_order_id: str
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AtVenue:
+    """Everything of it; stored as one JSON text. instruments: as the venue told them last, none before the first view."""
+
+    instruments: tuple[VenueInstrument, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    absent: tuple[Absent, ...] = ()
+    asked_at: datetime | None = None  # when the newest view that was asked for is due
+
+    @property
+    def open_doubts(self) -> tuple[Doubt, ...]:
+        """Return the doubts that a next view may explain."""
+        return tuple(doubt for doubt in self.doubts if not doubt.told)
+
+    @property
+    def steps(self) -> Mapping[str, Decimal]:
+        """Return the steps of quantity by symbol."""
+        return {one.symbol: one.step for one in self.instruments}
+
+    def to_text(self) -> str:
+        """Return it as it is stored; every number as exact decimal text."""
+        return _ADAPTER.dump_json(self).decode()
+
+    @classmethod
+    def from_text(cls, text: str) -> AtVenue:
+        """Return what `to_text` wrote. Raises pydantic.ValidationError."""
+        return _ADAPTER.validate_json(text)
+
+
+_ADAPTER: Final = TypeAdapter(AtVenue)
+
+
+@lru_cache(maxsize=64)  # asked for by every snapshot, and changed by a view alone
+def instruments_at(told: tuple[VenueInstrument, ...]) -> Mapping[Symbol, Instrument]:
+    """Return the venue's instruments as the checks judge them.
+
+    Group, margin and fee are ours: no venue tells them in these terms.
+    """
+    found = {}
+    for one in told:
+        symbol = Symbol(one.symbol)
+        ours = INSTRUMENTS.get(symbol)
+        found[symbol] = Instrument(
+            symbol=symbol,
+            group=CRYPTO if ours is None else ours.group,
+            tick=one.tick,
+            step=one.step,
+            min_quantity=one.min_quantity,
+            max_quantity=_UNLIMITED if one.max_quantity is None else one.max_quantity,
+            min_notional=one.min_notional,
+            max_notional=_UNLIMITED if one.max_notional is None else one.max_notional,
+            margin_fraction=MARGIN_FRACTION if ours is None else ours.margin_fraction,
+            fee_fraction=FEE_BPS / 10_000 if ours is None else ours.fee_fraction,
+        )
+    return MappingProxyType(found)
+
+
+def venue_locks(told: tuple[VenueInstrument, ...], at: datetime) -> tuple[Lock, ...]:
+    """Return a lock for each symbol in which the venue takes no new position now."""
+    until = at + timedelta.resolution
+    return tuple(Lock(VENUE_CLOSED, Symbol(one.symbol), at, until, ZERO, ZERO) for one in told if not one.can_open)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The differences of one view: facts, and what is doubted after it. `new`: doubts that no view showed before."""
+
+    facts: tuple[Stop, ...]
+    doubts: tuple[Doubt, ...]
+    new: tuple[Doubt, ...]
+
+
+def weigh(known: Iterable[Doubt], stops: Iterable[Stop], asked_at: datetime) -> Weighed:
+    """Return which of a view's differences are facts: those that an earlier view, LOOK_AGAIN before it, showed alike.
+
+    A trade of nobody is told once, for views overlap and show it for a while; anything else is told as long as it stands.
+    """
+    before = {doubt.key: doubt for doubt in known}
+    facts: list[Stop] = []
+    doubts: list[Doubt] = []
+    new: list[Doubt] = []
+    for stop in stops:
+        if not stop.difference.may_pass:
+            facts.append(stop)
+            continue
+        old = before.get((stop.difference, stop.subject))
+        first = asked_at if old is None else old.first
+        same = old is not None and (old.ledger, old.venue) == (stop.ledger, stop.venue)
+        since = old.since if old is not None and same else asked_at
+        told = old is not None and old.told and same
+        doubt = Doubt(stop.difference, stop.subject, stop.ledger, stop.venue, since, first, told=told)
+        is_fact = told or asked_at - since >= LOOK_AGAIN or asked_at - first >= DOUBTED_FOR
+        if is_fact and not (told and stop.difference is Difference.TRADE_UNKNOWN):
+            facts.append(stop)
+        if old is None:
+            new.append(doubt)
+        doubts.append(replace(doubt, told=is_fact))
+    return Weighed(tuple(facts), tuple(doubts), tuple(new))
+
+
+def missed(known: Iterable[Doubt], asked_at: datetime) -> frozenset[str]:
+    """Return the orders that a view, LOOK_AGAIN before this instant, did not show."""
+    return frozenset(
+        doubt.subject for doubt in known if doubt.difference is Difference.ORDER_VANISHED and asked_at - doubt.first >= LOOK_AGAIN
+    )

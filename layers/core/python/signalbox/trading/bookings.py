@@ -1,0 +1,53 @@
+"""What an operator enters in an account's books by hand: a position that no order of ours made, money that came or went.
+
+Each is one entry under a natural key. A position is booked as a fill at its price: neither balance nor equity moves at that
+price, and its cost comes out of the cash; coins that came from outside are booked as a deposit of their value beside it.
+Money of a live account is keyed by the venue's own id of it, the same under which a view brings it (steps.compare), so that
+whichever comes first books it and the other finds it there. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from signalbox.portfolio.entries import Entry, Fill, Transfer
+from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.errors import CommandError
+from signalbox.trading.sheet import Sheet
+from signalbox.trading.state import Desk
+from signalbox.trading.watching import tell_reported
+
+
+def venue_key(venue_id: str) -> str:
+    """Return the key of a transfer that the venue numbers itself."""
+    return f"venue-{venue_id}"
+
+
+def book(desk: Desk, entry: Fill | Transfer, at: datetime, entries: Sequence[Entry]) -> tuple[Desk, Changes]:
+    """Enter one entry in the books at `at`; one that is there changes nothing.
+
+    entries: all of the account. Raises CommandError when its key is there with other data, when it is dated after `at`, or
+    not after the account's first entry: what was there before is part of the capital.
+    """
+    known = next((one for one in entries if one.entry_id == entry.entry_id), None)
+    if known is not None:
+        if not _same(known, entry):
+            raise CommandError(f"{entry.entry_id}: expected the entry that is booked, {known!r}, was {entry!r}")
+        return desk, NOTHING
+    first = min(one.at for one in entries)
+    if not first < entry.at <= at:
+        raise CommandError(
+            f"at: expected after {first.isoformat()}, when the account began, and not after {at.isoformat()}, was {entry.at}"
+        )
+    sheet = Sheet(desk, at, entries)
+    sheet.book_entries([entry])
+    tell_reported(sheet, sheet.at, opened=False)
+    return sheet.done()
+
+
+def _same(known: Entry, entry: Fill | Transfer) -> bool:
+    """Whether both are the same; of money that the venue numbers the instant may be another: a person reads it off a screen."""
+    if isinstance(known, Transfer) and isinstance(entry, Transfer):
+        return known.amount == entry.amount
+    return known == entry

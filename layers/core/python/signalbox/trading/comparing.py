@@ -1,0 +1,247 @@
+"""A live account compared with its venue: when to ask, what to ask, and what an answer changes. Pure.
+
+A view is a photograph with a long exposure: the venue trades while it is read, and shows some things late. So views overlap,
+what a view does not show is no fact before it has settled (orders/reconciliation.py), a difference has to be seen twice
+before it stops the account (at_venue.py), and what wants an answer is asked about within seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace as replaced
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from signalbox.market.candles import Symbol
+from signalbox.orders.errors import ViewPartsError
+from signalbox.orders.events import OrderCanceled, OrderEvent, OrderExpired, OrderLost
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.messages import Instruction, VenueViewReported, VenueViewRequested
+from signalbox.orders.reconciliation import (
+    FORGOTTEN,
+    NEVER_SENT,
+    Action,
+    CancelStray,
+    Dust,
+    Reconciliation,
+    Record,
+    Stop,
+    Wait,
+    reconcile,
+)
+from signalbox.orders.terms import OrderType, TimeInForce
+from signalbox.orders.venue_port import SETTLE
+from signalbox.orders.venue_view import LocalView
+from signalbox.portfolio.entries import Entry, Transfer
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.account import TradingMode
+from signalbox.trading.at_venue import KEPT_ABSENT, LOOK_AGAIN, Absent, AtVenue, Doubt, missed, weigh
+from signalbox.trading.bookings import venue_key
+from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
+from signalbox.trading.errors import RebookNeededError
+from signalbox.trading.instruments import INSTRUMENTS
+from signalbox.trading.sheet import SIGNALBOX, Sheet
+from signalbox.trading.state import Desk, Halt
+
+COMPARE_EVERY: Final = timedelta(minutes=5)
+ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent has no answer
+LOOK_BACK: Final = timedelta(days=1)  # of a first comparison
+OVERLAP: Final = timedelta(minutes=15)  # of two views: what a venue shows late is in the next one
+WHY_LENGTH: Final = 256  # of an event's text
+FOLLOWED_FOR: Final = timedelta(minutes=2)  # after this what has no answer is asked about once a minute
+_IMMEDIATE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+Step = tuple[Desk, Changes]
+
+
+def needs_comparison(desk: Desk, at: datetime) -> bool:
+    """Whether a live account should be compared with its venue now: never yet, a while ago, or something has no answer."""
+    if desk.account.mode is not TradingMode.LIVE:
+        return False
+    if desk.compared_at is None or at - desk.compared_at >= COMPARE_EVERY:
+        return True
+    return at - desk.compared_at >= ASK_AGAIN and _wants_answer(desk) is not None
+
+
+def follow_up(desk: Desk, at: datetime, *, came: datetime | None = None) -> Step:
+    """Ask the venue again within seconds while something of a live account has no answer, or a view has to be looked at twice.
+
+    One view at a time is asked for; `came`: when the one that is here was asked, for it may have been too old to compare.
+    What stays without an answer for FOLLOWED_FOR is left to `needs_comparison`.
+    """
+    if desk.account.mode is not TradingMode.LIVE or (since := _wants_answer(desk)) is None or at - since > FOLLOWED_FOR:
+        return desk, NOTHING
+    asked_at = desk.at_venue.asked_at
+    answered = asked_at is None or any(one is not None and one >= asked_at for one in (came, desk.compared_at))
+    if not answered and asked_at is not None and at - asked_at < ASK_AGAIN:
+        return desk, NOTHING
+    return request_view(desk, at, not_before=at + LOOK_AGAIN)
+
+
+def _wants_answer(desk: Desk) -> datetime | None:
+    """Return since when something wants an answer of the venue soon, the newest of it; None when nothing does.
+
+    A send, cancel or change that got none; an order that trades at once or never, and has not ended; a doubt.
+    """
+    found = [doubt.since for doubt in desk.at_venue.open_doubts]
+    for order in desk.orders.values():
+        if order.state.is_closed:
+            continue
+        pending = [one.requested_at for one in (order.pending_cancel, order.pending_update) if one is not None]
+        found += pending
+        is_immediate = order.terms.type is OrderType.MARKET or order.terms.time_in_force in _IMMEDIATE
+        if (order.is_ambiguous or is_immediate) and (at := order.unconfirmed_since or order.accepted_at or order.submitted_at):
+            found.append(at)
+    return max(found, default=None)
+
+
+def request_view(desk: Desk, at: datetime, *, not_before: datetime | None = None) -> Step:
+    """Ask the venue what it has of the account; `not_before`: the edge waits until then.
+
+    It reaches back before the newest comparison, for a venue shows some things late, and asks about orders that were
+    recorded as over because no view showed them.
+    """
+    open_orders = [order for order in desk.orders.values() if not order.state.is_closed]
+    known = desk.at_venue
+    absent = tuple(one for one in known.absent if at - one.sent_at <= KEPT_ABSENT)
+    sent = [order.submitted_at for order in open_orders if order.submitted_at is not None]
+    sent += [one.sent_at for one in absent if at - one.sent_at <= 4 * OVERLAP]
+    newest = at - LOOK_BACK if desk.compared_at is None else desk.compared_at - OVERLAP
+    request = VenueViewRequested(
+        account=desk.account.account,
+        venue=desk.account.venue,
+        at=at,
+        since=min([*sent, newest]),
+        orders=tuple(sorted({*(order.client_order_id for order in open_orders), *(one.client_order_id for one in absent)})),
+        symbols=tuple(sorted({*INSTRUMENTS, *desk.books.positions, *(o.terms.symbol for o in desk.orders.values())})),
+        not_before=not_before,
+    )
+    asked = replaced(known, absent=absent, asked_at=not_before or at)
+    return replaced(desk, at_venue=asked), Changes(events=(request,))
+
+
+def compared(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = ()) -> Sheet | None:
+    """Compare the ledger with what the venue has: record what was missed, cancel strays, stop for what nothing explains.
+
+    A view that is older than what is known here compares nothing. The orders its trades name have to be on the desk. A
+    difference that a venue in motion explains is doubted first, and stops the account when a later view shows it again.
+    Raises RebookNeededError as `report` does, and for a view with transfers, which only the `entries` tell from those that
+    are booked; ViewPartsError for a part of a view: only a whole one shows what is not there.
+    """
+    if viewed.parts != 1:
+        raise ViewPartsError(f"expected a whole view, was part {viewed.part} of {viewed.parts}")
+    newest = [t.at for o in desk.orders.values() for t in o.trades] + [
+        o.submitted_at for o in desk.orders.values() if o.submitted_at
+    ]
+    if desk.compared_at is not None:  # one that comes late, or the same again
+        newest.append(desk.compared_at + timedelta.resolution)
+    if any(instant > viewed.asked_at for instant in newest):
+        return None
+    if viewed.transfers and not entries:
+        raise RebookNeededError(f"{desk.account.account}: expected all entries, to tell which transfers are booked")
+    sheet = Sheet(desk, viewed.asked_at, entries)
+    before, view = desk.at_venue, viewed.as_view()
+    if view.instruments:
+        sheet.at_venue = replaced(before, instruments=view.instruments)
+    positions = {symbol: p.quantity for symbol, p in desk.books.positions.items() if p.quantity}
+    local = LocalView(desk.account.account, tuple(desk.orders.values()), positions)
+    found = reconcile(local, view, settle=SETTLE, missed=missed(before.doubts, viewed.asked_at), steps=sheet.at_venue.steps)
+    sheet.report(found.events)
+    _weigh(sheet, before, found, viewed.asked_at)
+    ended = _absent(found.events, desk, viewed.asked_at)
+    sheet.at_venue = replaced(sheet.at_venue, absent=(*before.absent, *ended))
+    for action in found.actions:
+        _act(sheet, action, viewed.asked_at)
+    _book_transfers(sheet, viewed, entries)
+    sheet.compared_at = viewed.asked_at
+    return sheet
+
+
+def _weigh(sheet: Sheet, before: AtVenue, found: Reconciliation, asked_at: datetime) -> None:
+    """Doubt what one view shows, stop for what a second one shows too."""
+    weighed = weigh(before.doubts, [one for one in found.actions if isinstance(one, Stop)], asked_at)
+    for doubt in weighed.new:
+        sheet.risk.append(_difference(RiskEventKind.DOUBTED, doubt, asked_at, sheet.at))
+    for stop in weighed.facts:
+        sheet.risk.append(_difference(RiskEventKind.DIFFERENCE, stop, asked_at, sheet.at))
+        why = f"{stop.difference} {stop.subject}: {stop.ledger} in the ledger, {stop.venue} at the venue"
+        sheet.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, why[:WHY_LENGTH], sheet.at))
+    sheet.at_venue = replaced(sheet.at_venue, doubts=weighed.doubts)
+
+
+def _act(sheet: Sheet, action: Action, asked_at: datetime) -> None:
+    match action:
+        case CancelStray():
+            stray = sheet.orders[ClientOrderId(action.order.client_order_id or "")]
+            sheet.ask(Instruction.CANCEL, stray, f"stray-{asked_at.isoformat()}", sheet.at)
+        case Record():
+            event = action.event
+            sheet.risk.append(
+                RiskEvent(RiskEventKind.RECONCILED, event.event_id, sheet.at, event.kind, detail=event.client_order_id)
+            )
+        case Dust():
+            sheet.risk.append(
+                RiskEvent(
+                    RiskEventKind.DUST,
+                    f"{action.symbol}:{action.ledger}:{action.venue}",  # the same dust is told once
+                    sheet.at,
+                    "POSITION_DIFFERS",
+                    symbol=Symbol(action.symbol),
+                    limit=action.ledger,
+                    value=action.venue,
+                    detail=f"less than the step {action.step}; `signalbox accounts adopt` books it",
+                )
+            )
+        case Stop() | Wait():  # weighed before; the next comparison tells
+            pass
+        case _:
+            assert_never(action)
+
+
+def _difference(kind: RiskEventKind, of: Stop | Doubt, asked_at: datetime, at: datetime) -> RiskEvent:
+    return RiskEvent(
+        kind,
+        f"{of.difference}:{of.subject}:{asked_at.isoformat()}",
+        at,
+        of.difference,
+        limit=of.ledger,
+        value=of.venue,
+        detail=of.subject,
+    )
+
+
+def _absent(events: Sequence[OrderEvent], desk: Desk, at: datetime) -> list[Absent]:
+    """Return the orders that these events end because no view showed them: they are asked about for a while."""
+    found = []
+    for event in events:
+        by_absence = isinstance(event, OrderLost) or (
+            isinstance(event, (OrderCanceled, OrderExpired)) and event.reason in {FORGOTTEN, NEVER_SENT}
+        )
+        if by_absence:
+            order = desk.orders[ClientOrderId(event.client_order_id)]
+            found.append(Absent(order.client_order_id, order.submitted_at or order.terms.decided_at or at))
+    return found
+
+
+def _book_transfers(sheet: Sheet, viewed: VenueViewReported, entries: Sequence[Entry]) -> None:
+    """Book the money that moved at the venue, once, under the venue's own id. What came before the account did is its capital."""
+    known = {entry.entry_id: entry for entry in entries}
+    opened_at = min((entry.at for entry in entries), default=viewed.asked_at)
+    moved = []
+    for one in viewed.transfers:
+        transfer = Transfer(account=viewed.account, key=venue_key(one.key), at=one.at, amount=one.amount)
+        booked = known.setdefault(transfer.entry_id, transfer)
+        if booked is transfer and one.at > opened_at and one.amount:
+            moved.append(transfer)
+        elif isinstance(booked, Transfer) and booked.amount != one.amount:
+            sheet.risk.append(
+                RiskEvent(
+                    RiskEventKind.TRANSFER_DIFFERS,
+                    f"{transfer.key}:{one.amount}",
+                    sheet.at,
+                    "AMOUNT",
+                    limit=booked.amount,
+                    value=one.amount,
+                    detail=one.key,
+                )
+            )
+    sheet.book_entries(moved)

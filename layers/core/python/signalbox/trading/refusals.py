@@ -1,0 +1,61 @@
+"""What a venue refused, told in its own words: a line in the compliance record, and an event that people are alerted to. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from signalbox.market.candles import Symbol
+from signalbox.orders.events import OrderCancelRejected, OrderEvent, OrderRejected, OrderUpdateRejected
+from signalbox.orders.identity import ClientOrderId
+from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
+from signalbox.trading.events import VenueRefused
+from signalbox.trading.state import Desk
+
+
+def refusals(desk: Desk, events: Sequence[OrderEvent]) -> Changes:
+    """Return what is told of the refusals among a step's events; `desk` is the account after it.
+
+    A cancel or change that came too late is told by nothing: the order's end says it. Of an exit that is tried again and
+    again the first refusal is alerted to, and each has its line; the alarm about an exit that fails is that of the exits.
+    """
+    lines, told = [], []
+    for event in events:
+        match event:
+            case OrderRejected():
+                what = "order"
+            case OrderCancelRejected():
+                what = "cancel"
+            case OrderUpdateRejected():
+                what = "change"
+            case _:
+                continue
+        if what != "order" and not event.detail:
+            continue
+        order = desk.orders.get(ClientOrderId(event.client_order_id))
+        lines.append(
+            RiskEvent(
+                RiskEventKind.VENUE_REFUSED,
+                event.event_id[:200],
+                event.at,
+                event.reason[:200],
+                symbol=None if order is None else Symbol(order.terms.symbol),
+                who=desk.account.venue,
+                detail=f"{what} {event.client_order_id}: {event.detail or event.reason}",
+            )
+        )
+        if order is not None and not order.terms.attempt:
+            told.append(
+                VenueRefused(
+                    account=desk.account.account,
+                    venue=desk.account.venue,
+                    client_order_id=event.client_order_id,
+                    request=getattr(event, "request_id", None),
+                    what=what,
+                    symbol=order.terms.symbol,
+                    side=order.terms.side,
+                    at=event.at,
+                    reason=event.reason,
+                    detail=event.detail,
+                )
+            )
+    return Changes(risk=tuple(lines), events=tuple(told))
