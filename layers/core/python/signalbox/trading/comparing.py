@@ -40,11 +40,13 @@ from signalbox.trading.bookings import venue_key
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.instruments import INSTRUMENTS
+from signalbox.trading.review import with_review
 from signalbox.trading.sheet import SIGNALBOX, Sheet
 from signalbox.trading.state import Desk, Halt
 
 COMPARE_EVERY: Final = timedelta(minutes=5)
 ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent has no answer
+UNANSWERED: Final = timedelta(seconds=15)  # a view that has not come by then is asked for again
 LOOK_BACK: Final = timedelta(days=1)  # of a first comparison
 OVERLAP: Final = timedelta(minutes=15)  # of two views: what a venue shows late is in the next one
 WHY_LENGTH: Final = 256  # of an event's text
@@ -72,17 +74,23 @@ def follow_up(desk: Desk, at: datetime, *, came: datetime | None = None) -> Step
         return desk, NOTHING
     asked_at = desk.at_venue.asked_at
     answered = asked_at is None or any(one is not None and one >= asked_at for one in (came, desk.compared_at))
-    if not answered and asked_at is not None and at - asked_at < ASK_AGAIN:
-        return desk, NOTHING
-    return request_view(desk, at, not_before=at + LOOK_AGAIN)
+    if not answered and asked_at is not None and at - asked_at < UNANSWERED:
+        after, reviews = with_review(desk, at, asked_at + UNANSWERED)
+        return after, Changes(events=reviews)
+    after, changes = request_view(desk, at, not_before=at + LOOK_AGAIN)
+    after, reviews = with_review(after, at, at + LOOK_AGAIN + UNANSWERED)  # a view that does not come is asked for again
+    return after, changes + Changes(events=reviews)
 
 
 def _wants_answer(desk: Desk) -> datetime | None:
     """Return since when something wants an answer of the venue soon, the newest of it; None when nothing does.
 
-    A send, cancel or change that got none; an order that trades at once or never, and has not ended; a doubt.
+    A send, cancel or change that got none; an order that trades at once or never, and has not ended; a doubt; an exit that
+    failed since the newest view: what refuses it may be that the position is gone.
     """
     found = [doubt.since for doubt in desk.at_venue.open_doubts]
+    leaving = (one.progress.failed_at for one in (*desk.trades.values(), *desk.closings.values()))
+    found += [at for at in leaving if at is not None and (desk.compared_at is None or desk.compared_at < at)]
     for order in desk.orders.values():
         if order.state.is_closed:
             continue

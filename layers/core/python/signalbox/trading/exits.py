@@ -2,9 +2,9 @@
 
 A trade is either protected (live: a stop rests at the venue for all that is held) or it is being left, and then it stays
 being left until it is flat. An order that was refused, rejected, expired or lost is an attempt and no result: another follows
-under an id of its own, at once after the first failure, then after seconds, a minute at most, for as long as the position is
-there. The kill switch, a limit, a deadline and a stop that ended all set the same goal. Nothing here gives up; what takes long
-is told again and again (EXIT_FAILED), with growing pauses.
+under an id of its own, at once after the first failure, then after seconds, 40 at most, for as long as the position is there.
+The kill switch, a limit, a deadline and a stop that ended all set the same goal. Nothing here gives up; what takes long is
+told again and again (EXIT_FAILED), with growing pauses.
 
 Live, at a venue that holds the coins of a resting order (spot), whatever rests in the way of an exit is cancelled first, our
 own stop too, and the exit takes what the confirmed cancels have freed; an exit that does not go through has the stop put back
@@ -175,14 +175,16 @@ def _after(sheet: Sheet, progress: Progress, key: ClientOrderId, at: datetime) -
     """Return the progress after an attempt ended. A fill begins the pauses anew; anything else is one failure more."""
     order = sheet.orders.get(key)
     if order is not None and order.filled:
-        return replace(progress, failures=0, retry_at=None, reason="")
-    failures = progress.failures + 1
+        return replace(progress, failures=0, retry_at=None, failed_at=None, reason="")
+    failures, failed_at = progress.failures + 1, at
     pause = pause_after(failures)
-    if pause and not sheet.is_live:
+    if sheet.is_live and order is not None:
+        at = order.terms.send_before - EXIT_WITHIN  # since it was sent: what was without an answer has waited already
+    elif pause:
         pause = max(pause, ONE_MINUTE)  # on paper time passes by bars
     reason = "no answer" if order is None else f"{order.reason}: {order.detail}" if order.detail else f"{order.reason}"
     retry_at = at + pause if pause else None
-    return replace(progress, failures=failures, retry_at=retry_at, stop_restored=False, reason=reason)
+    return replace(progress, failures=failures, retry_at=retry_at, stop_restored=False, failed_at=failed_at, reason=reason)
 
 
 def _leg_wanted(sheet: Sheet, trade: Trade, at: datetime) -> Leg | None:
@@ -253,7 +255,7 @@ def _leave(sheet: Sheet, trade: Trade, leg: Leg, at: datetime) -> None:
     """Take the next step towards flat: cancel what is in the way, send what is free to be sent, or wait for what is due."""
     progress = trade.progress
     if trade.exit_leg is not leg or progress.since is None:
-        progress = replace(progress, since=progress.since or at)
+        progress = replace(progress, since=progress.since or at, retry_at=None)  # another reason does not wait
         trade = replace(trade, exit_leg=leg, progress=progress)
         sheet.set_trade(trade)
     entry, held = sheet.orders[trade.entry], held_by(sheet, trade)

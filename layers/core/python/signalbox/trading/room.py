@@ -194,7 +194,7 @@ class TradingRoom:
             case ExecutionReported():
                 return (self._handled(event.account, at, _reported(event), (ClientOrderId(event.client_order_id),)),)
             case AccountReviewDue():
-                return (self._handled(event.account, at, _asking),)
+                return (self._handled(event.account, at, _reviewed),)
             case VenueViewReported():
                 view = event if event.parts == 1 else self._assembled(event)
                 if view is None:
@@ -523,6 +523,13 @@ def _monitored(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, 
 def _asking(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
     """Ask the venue of a live account what it has, when it is time to."""
     return steps.request_view(desk, at) if steps.needs_comparison(desk, at) else (desk, NOTHING)
+
+
+def _reviewed(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+    """Ask the venue when it is time to, or when something has no answer."""
+    if steps.needs_comparison(desk, at):
+        return steps.request_view(desk, at)
+    return _followed(desk, NOTHING, at)
 
 
 def _is_unknown(desk: Desk, at: datetime) -> bool:

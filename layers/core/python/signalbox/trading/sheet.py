@@ -45,19 +45,20 @@ from signalbox.trading.account import TradingMode
 from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
-from signalbox.trading.events import AccountReviewDue, OrderRefused, TradingHalted
+from signalbox.trading.events import OrderRefused, TradingHalted
 from signalbox.trading.paper import VENUE
+from signalbox.trading.review import with_review
 from signalbox.trading.snapshot import compose, equity_at, judge_of, proposed
 from signalbox.trading.state import Desk, Halt, Mark, Trade, pruned
 
 SIGNALBOX: Final = "signalbox"  # as `who`
 TIED_TO_POSITION: Final = frozenset({"mt5"})  # venues where an order that reduces needs no free coins and turns no position
-_PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (0, 5, 10, 20, 40, 60))
+_PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (0, 5, 10, 20, 40))
 SEVERITY: Final = {level: rank for rank, level in enumerate(HaltLevel)}
 
 
 def pause_after(failures: int) -> timedelta:
-    """Return how long to wait after so many failures in a row: not at all after the first, then seconds, a minute at most."""
+    """Return how long to wait after so many failures in a row: not at all after the first, then 5 s, 40 s at most."""
     return _PAUSES[min(max(failures - 1, 0), len(_PAUSES) - 1)]
 
 
@@ -471,7 +472,6 @@ class Sheet:
 
     def done(self) -> tuple[Desk, Changes]:
         """Return the desk after the step, and what to commit."""
-        review_at = self._review()
         judged = None if self.judge is None or self.judge.day is None else self.judge.state().to_text()
         desk = replace(
             self.desk,
@@ -489,9 +489,9 @@ class Sheet:
             memory=self.memory,
             compared_at=self.compared_at,
             closings=MappingProxyType(self.closings),
-            review_at=review_at,
             at_venue=self.at_venue,
         )
+        desk, reviews = with_review(desk, self.at, min(self.due, default=None))
         changes = Changes(
             order_events=tuple(self.order_events),
             entries=tuple(self.entries),
@@ -502,18 +502,7 @@ class Sheet:
             risk=tuple(self.risk),
             halts=tuple(self.halts),
             locks=tuple(self.new_locks),
-            events=tuple(self.events),
+            events=(*self.events, *reviews),
             rebooked=self._rebooked,
         )
         return pruned(desk, self.at), changes
-
-    def _review(self) -> datetime | None:
-        """Have the account looked at again when something is due, unless a review that was asked for comes before."""
-        asked = self.desk.review_at
-        if not self.is_live or not self.due:
-            return asked
-        if asked is not None and self.at < asked:
-            return asked
-        review = AccountReviewDue(account=self.account.account, at=self.at, due=min(self.due))
-        self.events.append(review)
-        return review.comes_at

@@ -45,7 +45,7 @@ class Progress:
     attempts: orders sent so far, stops included; the next one takes this as its number. failures: exits in a row that ended
     without a fill. retry_at: not before this is the next one sent; None: at once. since: when it was first to be closed; None:
     it may stay. alarms: how often somebody was told that it is still there. stop_restored: whether the stop was put back
-    since the last exit failed. reason: of the last failure.
+    since the last exit failed. failed_at, reason: when and why it did.
     """
 
     attempts: int = 0
@@ -54,6 +54,7 @@ class Progress:
     since: datetime | None = None
     alarms: int = 0
     stop_restored: bool = False
+    failed_at: datetime | None = None
     reason: str = ""
 
 

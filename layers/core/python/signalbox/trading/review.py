@@ -1,0 +1,22 @@
+"""Looking at an account again within seconds, for something that is due: an event that comes back to it delayed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from signalbox.trading.account import TradingMode
+from signalbox.trading.events import AccountReviewDue
+from signalbox.trading.state import Desk
+
+
+def with_review(desk: Desk, at: datetime, due: datetime | None) -> tuple[Desk, tuple[AccountReviewDue, ...]]:
+    """Have a live account looked at again when something is due, unless a review that was asked for is still to come.
+
+    due: None: nothing is. A review that comes too early asks for the next one.
+    """
+    is_coming = desk.review_at is not None and at < desk.review_at
+    if due is None or is_coming or desk.account.mode is not TradingMode.LIVE:
+        return desk, ()
+    asked = AccountReviewDue(account=desk.account.account, at=at, due=max(due, at))
+    return replace(desk, review_at=asked.comes_at), (asked,)
