@@ -57,6 +57,24 @@ def orders(
         raise typer.Exit(1)
 
 
+@bench_app.command("simulate")
+def simulate(
+    schedules: Annotated[int, typer.Option(min=1, help="How many schedules.")] = 20_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first schedule; the others follow.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share them.")] = 2,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Accounts against a venue that refuses, delays, hides and closes: schedules a second, and every invariant that broke."""
+    from local.bench.simulate import SimulateOptions, print_simulation, run_simulation  # noqa: PLC0415 - only where needed
+
+    found = run_simulation(SimulateOptions(schedules, seed, workers))
+    print_simulation(found, json_output=json_output)
+    if found.interrupted:
+        raise typer.Exit(130)
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
 @bench_app.command("training")
 def training(
     config: Annotated[Path | None, typer.Option(help="Configuration; default: training/configs/full.toml.")] = None,

@@ -1,7 +1,7 @@
 """One schedule: an account with an entry on its way, a venue that misbehaves, people in between, and then the quiet.
 
 Everything between the two is the real thing: `TradingRoom` with its steps on the ledger's side, `execute` and `look` on the
-edge's. Messages take time, may come twice, and overtake each other. After STORM seconds everything is harmless; the kill switch
+edge's. Messages take time, may come twice, and overtake each other. After the storm everything is harmless; the kill switch
 is set if it was not, and the account has to be flat within a minute of that.
 """
 
@@ -51,9 +51,10 @@ START: Final = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 BTC: Final = Symbol("BTC-USD")
 BASE: Final = Decimal(60_000)
 ACCOUNT: Final = "sim-1"
-STORM: Final = 180  # seconds of it
+STORMS: Final = (40, 80, 180)  # seconds of it
 FLAT_WITHIN: Final = 60  # seconds after the venue is harmless again
-QUIET: Final = 150  # seconds after the storm until books are compared
+FLAT_ON_PAPER: Final = 125  # the bar that is open, and the one whose open the exit fills at
+QUIET: Final = 100  # seconds after the storm until books are compared
 LATENCY: Final = (0.3, 1.0, 4.0, 15.0)  # seconds of a message; harmless first
 PRICES: Final = tuple(Decimal(p) for p in (60_000, 60_200, 59_800, 59_200, 58_000, 55_000, 61_000, 60_000))
 SPOT, TIED, PAPER = "spot", "tied", "paper"
@@ -136,6 +137,9 @@ class _World:
             forgets_unfilled=self.kind == SPOT and bool(choices.pick(2)),
             can_replace=not choices.pick(3),
         )
+        self.storm = STORMS[choices.pick(len(STORMS))]
+        self.flat_within = FLAT_WITHIN if self.kind != PAPER else FLAT_ON_PAPER
+        self.end = self.storm + max(QUIET, self.flat_within)
         self.log = MemorySendLog()
         self.seconds = 0.0
         self.steps = 0
@@ -162,14 +166,14 @@ class _World:
 
     def run(self) -> Violation | None:
         try:
-            for minute in range(1, (STORM + QUIET) // 60 + 2):
+            for minute in range(1, self.end // 60 + 2):
                 self.after(60 * minute, self._minute)
-            for tick in range(5, STORM + QUIET, 10):
+            for tick in range(5, self.end, 10):
                 self.after(tick, self._tick)
-            self.after(STORM, self._quiet)
-            self.after(STORM + FLAT_WITHIN, self._must_be_flat)
-            self.after(STORM + QUIET, self._must_agree)
-            while self.queue and self.queue[0][0] <= STORM + QUIET:
+            self.after(self.storm, self._quiet)
+            self.after(self.storm + self.flat_within, self._must_be_flat)
+            self.after(self.end, self._must_agree)
+            while self.queue and self.queue[0][0] <= self.end:
                 self.seconds, _, what = heapq.heappop(self.queue)
                 self.venue.now = self.now
                 what()

@@ -46,6 +46,7 @@ class HeldBack(StrEnum):
     NOT_COMPARED = "NOT_COMPARED"  # a live account was not compared with its venue lately
     IN_DOUBT = "IN_DOUBT"  # ledger and venue differed in the newest view, and the venue is being looked at again
     NO_INSTRUMENT = "NO_INSTRUMENT"  # the venue has not told what an order of the symbol may look like, or takes none
+    EXIT_FAILING = "EXIT_FAILING"  # a position of the account has to be closed, and its exits do not go through
     DRY_RUN = "DRY_RUN"  # the account only records
 
 

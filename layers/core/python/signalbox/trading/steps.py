@@ -42,6 +42,7 @@ from signalbox.trading.snapshot import equity_of, judge_of, risk_snapshot
 from signalbox.trading.state import Desk, Halt, Trade, TradeState
 from signalbox.trading.watching import Candles, tell_reported, watch_bars
 
+FAILING_AFTER: Final = 3  # exits in a row that ended without a fill: no new entries until one goes through
 STALE_AFTER: Final = timedelta(minutes=10)  # without a bar of what is held
 COMPARED_WITHIN: Final = timedelta(minutes=15)  # for a live account that takes new risk
 Step = tuple[Desk, Changes]
@@ -153,6 +154,9 @@ def objection_to(desk: Desk, signal: SignalGenerated, at: datetime) -> HeldBack 
     """Return what an account has against a signal before it looks at prices."""
     symbol = Symbol(signal.symbol)
     found = first_objection(desk.account, signal, at, is_traded=symbol in desk.trades or _is_held(desk, symbol))
+    leaving = (one.progress.failures for one in (*desk.trades.values(), *desk.closings.values()))
+    if found is None and max(leaving, default=0) >= FAILING_AFTER:
+        return HeldBack.EXIT_FAILING
     if found is not None or desk.account.mode is not TradingMode.LIVE:
         return found
     if desk.compared_at is None or at - desk.compared_at > COMPARED_WITHIN:

@@ -1,0 +1,149 @@
+"""`signalbox bench simulate`: schedules of an account against a venue that misbehaves, as many as wanted, and what did not hold.
+
+Seeds are shared by processes in chunks. A violation is made smaller where it was found and told with its seed and its story.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from local.bench.durable_postgres import load_average
+from local.simulation.choices import smaller
+from local.simulation.world import Violation, run_schedule
+
+CHUNK: Final = 100  # schedules of one task
+TOLD: Final = 20  # violations that are told in full; the others are counted
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateOptions:
+    """How many schedules, from which seed on, in how many processes."""
+
+    schedules: int = 20_000
+    seed: int = 0
+    workers: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A violation: the seed, what did not hold, the smallest schedule that was found to break it, and its story."""
+
+    seed: int
+    violation: Violation
+    choices: list[int]
+    story: list[str]
+
+
+@dataclass
+class Simulated:
+    """What a run came to. `steps`: of the ledger's side, over all schedules."""
+
+    schedules: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    violations: list[Found] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether everything held."""
+        return not self.violations
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it is printed."""
+        rate = self.schedules / self.seconds if self.seconds else 0.0
+        return {
+            "schedules": self.schedules,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 1),
+            "schedules_per_second": round(rate, 1),
+            "load": load_average(),
+            "interrupted": self.interrupted,
+            "violations": [asdict(found) for found in self.violations[:TOLD]],
+            "violations_found": len(self.violations),
+        }
+
+
+def run_simulation(options: SimulateOptions, *, console: Console | None = None) -> Simulated:
+    """Run the schedules. Ctrl-C ends it with what was run until then."""
+    console = console or Console(stderr=True)
+    found, started = Simulated(), time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    chunks = [
+        (first, min(CHUNK, options.seed + options.schedules - first))
+        for first in range(options.seed, options.seed + options.schedules, CHUNK)
+    ]
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+        ProcessPoolExecutor(options.workers) as pool,
+    ):
+        bar = progress.add_task("schedules", total=options.schedules)
+        waiting: set[Future[tuple[int, int, list[Found]]]] = set()
+        try:
+            while chunks or waiting:
+                while chunks and len(waiting) < 2 * options.workers:
+                    waiting.add(pool.submit(_chunk, *chunks.pop(0)))
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for one in done:
+                    count, steps, violations = one.result()
+                    found.schedules += count
+                    found.steps += steps
+                    found.violations += violations
+                    progress.update(bar, advance=count, description=f"schedules, {len(found.violations)} violations")
+        except KeyboardInterrupt:
+            found.interrupted = True
+            pool.shutdown(wait=False, cancel_futures=True)
+    found.seconds = time.perf_counter() - started
+    found.violations.sort(key=lambda one: one.seed)
+    return found
+
+
+def _chunk(first: int, count: int) -> tuple[int, int, list[Found]]:
+    steps, violations = 0, []
+    for seed in range(first, first + count):
+        run = run_schedule(seed)
+        steps += run.steps
+        if run.violation is not None:
+            violations.append(minimised(seed, run.choices, run.violation))
+    return count, steps, violations
+
+
+def minimised(seed: int, choices: list[int], violation: Violation) -> Found:
+    """Return a violation with the smallest schedule that still breaks the same invariant."""
+
+    def breaks(recorded: Sequence[int]) -> bool:
+        again = run_schedule(recorded=recorded).violation
+        return again is not None and again.invariant == violation.invariant
+
+    least = smaller(choices, breaks)
+    told = run_schedule(recorded=least, story=True)
+    return Found(seed, told.violation or violation, least, told.story)
+
+
+def print_simulation(found: Simulated, *, json_output: bool) -> None:
+    """Print what a run came to, as a summary or as JSON."""
+    if json_output:
+        sys.stdout.write(json.dumps(found.as_json(), indent=1) + "\n")
+        return
+    figures = found.as_json()
+    out = Console()
+    out.print(
+        f"{found.schedules:,} schedules, {found.steps:,} steps in {figures['seconds']:,} s"
+        f" ({figures['schedules_per_second']:,}/s, load {figures['load']}); {len(found.violations)} violations"
+        + (" (interrupted)" if found.interrupted else ""),
+        highlight=False,
+    )
+    for one in found.violations[:TOLD]:
+        out.print(f"\n[bold red]{one.violation.invariant}[/] seed {one.seed}, after {one.violation.at:.1f} s", highlight=False)
+        out.print(f"  {one.violation.detail}\n  choices {one.choices}", highlight=False, markup=False)
+        for line in one.story:
+            out.print(f"  {line}", highlight=False, markup=False)

@@ -1,0 +1,97 @@
+"""Exits against a venue that misbehaves: many schedules hold, and one that is broken on purpose is found and made smaller."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from rich.console import Console
+
+from local.bench.simulate import SimulateOptions, minimised, run_simulation
+from local.simulation.choices import Choices, smaller
+from local.simulation.world import Run, run_schedule
+from signalbox.trading import exits, sheet
+
+SCHEDULES = 20_000
+QUIETLY = Console(quiet=True, stderr=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_no_schedule_leaves_a_position_alone_sends_twice_turns_it_or_loses_a_fill() -> None:
+    found = run_simulation(SimulateOptions(SCHEDULES), console=QUIETLY)
+    told = [(one.seed, one.violation, one.story[-30:]) for one in found.violations[:3]]
+    assert told == []
+    assert found.schedules == SCHEDULES
+    assert found.steps > 5 * SCHEDULES
+
+
+def test_seed_and_its_recorded_choices_are_the_same_schedule() -> None:
+    for seed in range(5):
+        drawn = run_schedule(seed, story=True)
+        again = run_schedule(recorded=drawn.choices, story=True)
+        assert (drawn.choices, drawn.story) == (again.choices, again.story)
+
+
+def test_schedule_of_harmless_choices_protects_the_trade_and_leaves_it_flat() -> None:
+    run = run_schedule(recorded=(), story=True)
+    told = "\n".join(run.story)
+    assert run.violation is None
+    assert "SUBMIT STOP_LOSS" in told
+    assert "TradeClosed" in told
+
+
+def failing(what: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The first schedule that breaks something once the code is made worse."""
+    run = next((run for seed in range(400) if (run := run_schedule(seed)).violation is not None), None)
+    assert run is not None, f"{what} was not noticed"
+    return run
+
+
+def test_exit_that_is_tried_once_only_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exits, "pause_after", lambda failures: timedelta(0) if failures < 2 else timedelta(hours=1))
+    run = failing("an exit that gives up", monkeypatch)
+    assert run.violation is not None
+    assert "FLATTEN ends flat" in run.violation.invariant or "never without" in run.violation.invariant
+
+
+def test_trade_without_protection_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exits, "_protect", lambda *_: None)
+    run = failing("a missing stop", monkeypatch)
+    assert run.violation is not None
+    assert "never without a stop" in run.violation.invariant
+
+
+def test_cancel_that_is_asked_for_once_only_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = sheet.Sheet.keep_cancelling
+
+    def once(self: sheet.Sheet, order: object, *args: object) -> None:
+        if order.cancels == 0:  # type: ignore[attr-defined] - an order
+            asked(self, order, *args)  # type: ignore[arg-type] - as it came
+
+    monkeypatch.setattr(sheet.Sheet, "keep_cancelling", once)
+    assert failing("a refused cancel", monkeypatch).violation is not None
+
+
+def test_violation_is_made_smaller_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exits, "_protect", lambda *_: None)
+    run = failing("a missing stop", monkeypatch)
+    assert run.violation is not None
+    least = minimised(7, run.choices, run.violation)
+    assert sum(map(bool, least.choices)) < sum(map(bool, run.choices)) or not any(run.choices)
+    assert least.violation.invariant == run.violation.invariant
+    assert least.story
+
+
+def test_smaller_keeps_just_what_fails() -> None:
+    recorded = [3, 1, 0, 7, 2, 5, 9, 9, 4]
+    assert smaller(recorded, lambda c: len(c) > 3 and c[3] == 7) == [0, 0, 0, 7]
+
+
+def test_choices_are_below_their_count_and_harmless_ones_are_not_recorded() -> None:
+    choices = Choices(1)
+    drawn = [choices.pick(n) for n in range(1, 50)]
+    assert all(value < n for n, value in enumerate(drawn, 1))
+    choices.is_harmless = True
+    assert [choices.pick(9), choices.happens(2)] == [0, False]
+    assert choices.taken == drawn

@@ -1,0 +1,397 @@
+"""Leaving a position: what was refused is tried again, what rests in the way goes first, and it ends flat or is told about."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from signalbox.market.candles import ONE_MINUTE
+from signalbox.orders.events import OrderCanceled, OrderCancelRejected, OrderRejected, OrderUpdateRejected
+from signalbox.orders.messages import ExecutionRequested, Instruction
+from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading import steps
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.changes import Changes, RiskEventKind
+from signalbox.trading.entry import HeldBack
+from signalbox.trading.events import AccountReviewDue, ExitFailed, StopPassed, TradeClosed
+from signalbox.trading.sheet import pause_after
+from signalbox.trading.state import Desk, TradeState
+from tests.unit.trading.market import BTC, ETH, START, bar, desk_at, flat, history, paper, signal
+from tests.unit.trading.test_live import LIVE, SECOND, accepted, compared, fill, opened, reported, requests
+
+MT5: TradingAccount = TradingAccount.model_validate(LIVE.model_dump() | {"venue": "mt5"})
+PERSON = "manual-req-1"
+
+
+def theirs(account: TradingAccount, side: Side, quantity: str, *, reduce_only: bool, at: datetime = START) -> OrderTerms:
+    """An order of a person that rests far from the market."""
+    return OrderTerms(
+        account=account.account,
+        strategy=PERSON,
+        symbol=BTC,
+        decided_at=at,
+        leg=Leg.EXIT if reduce_only else Leg.ENTRY,
+        side=side,
+        type=OrderType.LIMIT,
+        limit_price=Decimal(62_000) if side is Side.SELL else Decimal(58_000),
+        quantity=Decimal(quantity),
+        reduce_only=reduce_only,
+        send_before=at + timedelta(minutes=5),
+    )
+
+
+def asked(changes: Changes, instruction: Instruction = Instruction.SUBMIT) -> list[ExecutionRequested]:
+    return [e for e in changes.events if isinstance(e, ExecutionRequested) and e.instruction is instruction]
+
+
+# On paper: what a person has resting never stands in the way of a stop, the kill switch or a deadline
+
+
+def long_on_paper() -> Desk:
+    desk, _ = steps.enter(desk_at(paper()), signal(), history(), START)
+    desk, _ = steps.watch(desk, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    assert desk.trades[BTC].state is TradeState.OPEN
+    return desk
+
+
+@pytest.mark.parametrize("reduce_only", [True, False])
+def test_stop_on_paper_closes_the_trade_past_a_persons_order_that_rests_on_its_side(reduce_only: bool) -> None:
+    desk = long_on_paper()
+    at = START + ONE_MINUTE
+    desk, _ = steps.submit(desk, theirs(desk.account, Side.SELL, "0.1", reduce_only=reduce_only, at=at), at)
+    fall = bar(BTC, at, "60000", low="59000", close="59100")
+    desk, changes = steps.watch(desk, {BTC: [fall]}, at + ONE_MINUTE)
+    assert [t.state for t in changes.trades][-1] is TradeState.CLOSED
+    assert not desk.books.position(BTC).quantity
+    assert RiskEventKind.ORDER_REFUSED not in {risk.kind for risk in changes.risk}
+
+
+@pytest.mark.parametrize("reduce_only", [True, False])
+@pytest.mark.parametrize("cause", ["FLATTEN", "deadline"])
+def test_every_reason_to_leave_on_paper_ends_flat_past_a_persons_order(reduce_only: bool, cause: str) -> None:
+    desk = long_on_paper()
+    at = START + ONE_MINUTE
+    desk, _ = steps.submit(desk, theirs(desk.account, Side.SELL, "0.1", reduce_only=reduce_only, at=at), at)
+    minutes = 3
+    if cause == "FLATTEN":
+        desk, _ = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    else:
+        minutes = 65
+    desk, changes = steps.watch(desk, {BTC: flat(BTC, at, minutes, "60000")}, at + ONE_MINUTE * minutes)
+    assert desk.books.position(BTC).quantity == 0
+    assert not desk.trades
+    assert RiskEventKind.ORDER_REFUSED not in {risk.kind for risk in changes.risk}
+
+
+# Live: precedence, retries, and the stop put back
+
+
+def rejected(desk: Desk, key: str, at: datetime, reason: str = "MARKET_CLOSED", detail: str = "") -> tuple[Desk, Changes]:
+    return reported(desk, key, at, OrderRejected(client_order_id=key, at=at, reason=reason, detail=detail))
+
+
+def test_what_rests_in_the_way_is_cancelled_and_the_exit_takes_what_the_confirmed_cancels_have_freed() -> None:
+    desk, entry, stop = opened()
+    at = START + 2 * SECOND
+    mine = theirs(desk.account, Side.SELL, "0.1", reduce_only=False, at=at)
+    desk, _ = steps.submit(desk, mine, at)
+    name = mine.client_order_id
+    desk, _ = reported(desk, name, at, *accepted(name, at))
+    desk, changes = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    assert {e.client_order_id for e in asked(changes, Instruction.CANCEL)} == {name, stop.client_order_id}
+    assert asked(changes) == []  # the venue holds the coins until it has confirmed
+    desk, changes = reported(
+        desk, stop.client_order_id, at, OrderCanceled(client_order_id=stop.client_order_id, at=at, reason="X")
+    )
+    (first,) = asked(changes)
+    assert first.terms.quantity == entry.terms.quantity - Decimal("0.1")
+    desk, changes = reported(desk, name, at, OrderCanceled(client_order_id=name, at=at, reason="X"))
+    out = first.client_order_id
+    desk, changes = reported(desk, out, at, *accepted(out, at), fill(out, at, first.terms.quantity, trade="t8"))
+    (second,) = asked(changes)
+    assert second.terms.quantity == Decimal("0.1")
+    assert second.client_order_id != out
+    out = second.client_order_id
+    desk, changes = reported(desk, out, at, *accepted(out, at), fill(out, at, "0.1", trade="t9"))
+    assert desk.is_idle
+    assert any(isinstance(e, TradeClosed) for e in changes.events)
+
+
+def test_person_that_holds_more_than_the_trade_keeps_what_is_not_in_its_way() -> None:
+    desk, _, stop = opened()
+    at = START + 2 * SECOND
+    for place, quantity in enumerate(("1", "1")):
+        bought = theirs(desk.account, Side.BUY, quantity, reduce_only=False, at=at + place * SECOND)
+        desk, _ = steps.submit(desk, bought, at + place * SECOND)
+        key = bought.client_order_id
+        if key in desk.orders and not desk.orders[key].state.is_closed:
+            desk, _ = reported(desk, key, at, *accepted(key, at), fill(key, at, quantity, trade=f"b{place}"))
+    sold = theirs(desk.account, Side.SELL, "0.1", reduce_only=True, at=at + 5 * SECOND)
+    desk, _ = steps.submit(desk, sold, at + 5 * SECOND)
+    desk, _ = reported(desk, sold.client_order_id, at + 5 * SECOND, *accepted(sold.client_order_id, at))
+    desk, changes = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, START + timedelta(minutes=60))
+    assert {e.client_order_id for e in asked(changes, Instruction.CANCEL)} == {stop.client_order_id}
+
+
+def test_exit_that_is_refused_is_followed_by_another_under_a_new_id_for_as_long_as_the_position_is_there() -> None:
+    desk, entry, stop = opened()
+    at = START + timedelta(minutes=60)
+    desk, _ = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, at)
+    key = stop.client_order_id
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    sent: list[ExecutionRequested] = asked(changes)
+    alarms: list[ExitFailed] = []
+    for _ in range(60):  # twenty minutes of refusals, as when a market is closed
+        at += 20 * SECOND
+        open_ones = [o for o in desk.orders.values() if not o.state.is_closed]
+        for order in open_ones:
+            desk, changes = rejected(desk, order.client_order_id, at, detail="10018 Market closed")
+            sent += asked(changes)
+            alarms += [e for e in changes.events if isinstance(e, ExitFailed)]
+        desk, changes = steps.watch(desk, {BTC: [bar(BTC, at.replace(second=0) - ONE_MINUTE, "60000")]}, at)
+        sent += asked(changes)
+        alarms += [e for e in changes.events if isinstance(e, ExitFailed)]
+    exits = [e for e in sent if e.terms.type is OrderType.MARKET]
+    assert len(exits) > 20
+    assert len({e.client_order_id for e in sent}) == len(sent)
+    assert {e.terms.quantity for e in exits} == {entry.terms.quantity}
+    assert [e.number for e in alarms] == [1, 2, 3, 4, 5]  # after 1, 2, 5, 10 and 20 minutes: told again, and no flood
+    assert "10018 Market closed" in alarms[-1].reason
+    assert desk.halt is None  # nothing was given up, so nobody has to resume it
+
+
+@pytest.mark.parametrize("reasons", [("MARKET_CLOSED", "INSUFFICIENT_FUNDS", "CLOCK_SKEW"), ("PRICE_OLD",) * 3])
+def test_three_refusals_within_a_second_are_no_end(reasons: tuple[str, ...]) -> None:
+    desk, entry, stop = opened()
+    at = START + SECOND * 5
+    desk, changes = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    key = stop.client_order_id
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    for reason in reasons:
+        tried = [o.client_order_id for o in desk.orders.values() if not o.state.is_closed]
+        for name in tried:
+            desk, changes = rejected(desk, name, at, reason)
+    trade = desk.trades[BTC]
+    assert trade.state is TradeState.EXITING
+    assert trade.progress.retry_at is not None
+    assert timedelta(0) < trade.progress.retry_at - at <= timedelta(seconds=40)
+    desk, changes = steps.watch(desk, {}, trade.progress.retry_at)
+    for name in [e.client_order_id for e in asked(changes, Instruction.CANCEL)]:  # a stop that was put back makes way
+        desk, changes = reported(desk, name, at, OrderCanceled(client_order_id=name, at=at, reason="X"))
+    (again,) = asked(changes)
+    assert (again.terms.leg, again.terms.quantity) == (Leg.FLATTEN, entry.terms.quantity)
+
+
+def test_stop_is_put_back_while_the_next_exit_is_not_due_and_makes_way_for_it() -> None:
+    desk, entry, stop = opened()
+    at = START + timedelta(minutes=60)
+    desk, _ = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, at)
+    key = stop.client_order_id
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    (first,) = asked(changes)
+    desk, changes = rejected(desk, first.client_order_id, at)
+    (second,) = asked(changes)  # the first failure is answered at once
+    desk, changes = rejected(desk, second.client_order_id, at)
+    (back,) = asked(changes)
+    assert (back.terms.leg, back.terms.quantity, back.terms.stop_price) == (
+        Leg.STOP_LOSS, entry.terms.quantity, desk.trades[BTC].stop_loss,
+    )  # fmt: skip
+    review = next(e for e in changes.events if isinstance(e, AccountReviewDue))
+    assert review.due == at + pause_after(2)
+    name = back.client_order_id
+    desk, changes = reported(desk, name, at, *accepted(name, at))
+    desk, changes = steps.watch(desk, {}, review.due)
+    assert [e.client_order_id for e in asked(changes, Instruction.CANCEL)] == [name]
+    assert asked(changes) == []
+
+
+def test_where_stop_and_target_are_the_positions_own_the_exit_goes_first_and_the_stop_stays_until_it_is_filled() -> None:
+    desk, changes = steps.enter(compared(desk_at(MT5)), signal(), history(), START)
+    (entry,) = asked(changes)
+    assert entry.stop_loss == desk.trades[BTC].stop_loss
+    key, at = entry.client_order_id, START + SECOND
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, entry.terms.quantity))
+    (stop,) = asked(changes)
+    assert stop.entry == key
+    desk, _ = reported(desk, stop.client_order_id, at, *accepted(stop.client_order_id, at))
+    desk, changes = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    (out,) = asked(changes)
+    assert (out.terms.leg, out.terms.quantity, out.entry) == (Leg.FLATTEN, entry.terms.quantity, key)
+    assert asked(changes, Instruction.CANCEL) == []
+    name = out.client_order_id
+    desk, changes = reported(desk, name, at, *accepted(name, at), fill(name, at, entry.terms.quantity, trade="t9"))
+    assert [e.client_order_id for e in asked(changes, Instruction.CANCEL)] == [stop.client_order_id]
+
+
+def test_age_of_a_price_refuses_no_reduction() -> None:
+    desk, _, stop = opened()
+    at = START + timedelta(minutes=9)  # no bar since START, not yet stale
+    desk, changes = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    key = stop.client_order_id
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    assert [e.terms.leg for e in asked(changes)] == [Leg.FLATTEN]
+
+
+def test_cancel_of_the_stop_that_is_refused_is_asked_again_within_seconds() -> None:
+    desk, _, stop = opened()
+    key, at = stop.client_order_id, START + timedelta(minutes=60)
+    desk, changes = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, at)
+    names = [asked(changes, Instruction.CANCEL)[0].request_id]
+    waits = []
+    for _ in range(8):
+        refused = OrderCancelRejected(client_order_id=key, at=at, request_id=names[-1] or "", reason="BUSY")
+        desk, changes = reported(desk, key, at, refused)
+        if not asked(changes, Instruction.CANCEL):
+            due = min(e.due for e in changes.events if isinstance(e, AccountReviewDue))
+            waits.append(due - at)
+            at = due
+            desk, changes = steps.watch(desk, {}, at)
+        names.append(asked(changes, Instruction.CANCEL)[0].request_id)
+    assert len(set(names)) == len(names)
+    assert max(waits) <= timedelta(seconds=40)
+
+
+# The size of the stop
+
+
+def test_stop_that_the_venue_does_not_grow_is_taken_out_and_sent_anew_and_the_trade_is_not_left() -> None:
+    desk, changes = steps.enter(compared(desk_at(LIVE)), signal(), history(), START)
+    (entry,) = asked(changes)
+    key, at, part = entry.client_order_id, START + SECOND, Decimal("0.1")
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, part))
+    (stop,) = asked(changes)
+    assert stop.terms.quantity == part  # it follows the first fill at once
+    name = stop.client_order_id
+    desk, _ = reported(desk, name, at, *accepted(name, at))
+    desk, changes = reported(desk, key, at, fill(key, at, part, trade="t2"))
+    (grow,) = asked(changes, Instruction.REPLACE)
+    assert grow.quantity == 2 * part
+    refused = OrderUpdateRejected(client_order_id=name, at=at, request_id=grow.request_id or "", reason="NO")
+    desk, changes = reported(desk, name, at, refused)
+    assert [e.client_order_id for e in asked(changes, Instruction.CANCEL)] == [name]
+    desk, changes = reported(desk, name, at, OrderCanceled(client_order_id=name, at=at, reason="X"))
+    (larger,) = asked(changes)
+    assert (larger.terms.leg, larger.terms.quantity) == (Leg.STOP_LOSS, 2 * part)
+    assert desk.trades[BTC].exit_leg is None
+
+
+def test_stop_shrinks_when_a_person_has_closed_a_part() -> None:
+    desk, entry, stop = opened()
+    at = START + 2 * SECOND
+    sold = theirs(desk.account, Side.SELL, "0.1", reduce_only=False, at=at)
+    desk, _ = steps.submit(desk, sold, at)
+    key = sold.client_order_id
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, "0.1", "62000", "t5"))
+    (resize,) = asked(changes, Instruction.REPLACE)
+    assert (resize.client_order_id, resize.quantity) == (stop.client_order_id, entry.terms.quantity - Decimal("0.1"))
+
+
+# A stop that the market has passed
+
+
+def test_stop_that_the_market_jumped_is_answered_at_the_market_after_one_closed_bar_beyond_it() -> None:
+    desk, entry, stop = opened()
+    gap = [bar(BTC, START, "60000"), bar(BTC, START + ONE_MINUTE, "55800")]  # 7 %, and the stop-limit did not fill
+    desk, changes = steps.watch(desk, {BTC: gap}, START + 2 * ONE_MINUTE)
+    (said,) = [e for e in changes.events if isinstance(e, StopPassed)]
+    assert (said.stop_loss, said.price) == (desk.trades[BTC].stop_loss, Decimal(55800))
+    assert requests(changes) == [(Instruction.CANCEL, Leg.STOP_LOSS)]
+    key, at = stop.client_order_id, START + 2 * ONE_MINUTE
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    (out,) = asked(changes)
+    assert (out.terms.type, out.terms.quantity) == (OrderType.MARKET, entry.terms.quantity)
+
+
+def test_bar_that_only_touches_the_stop_leaves_it_to_the_venue() -> None:
+    desk, _, _ = opened()
+    touch = [bar(BTC, START, "60000"), bar(BTC, START + ONE_MINUTE, "60000", low="55800")]
+    desk, changes = steps.watch(desk, {BTC: touch}, START + 2 * ONE_MINUTE)
+    assert requests(changes) == []
+
+
+# The kill switch and what belongs to no trade
+
+
+def test_kill_switch_goes_on_with_what_belongs_to_no_trade_until_it_is_flat() -> None:
+    desk = compared(desk_at(LIVE))
+    bought = theirs(desk.account, Side.BUY, "0.2", reduce_only=False)
+    desk, _ = steps.submit(desk, bought, START)
+    key, at = bought.client_order_id, START + SECOND
+    desk, _ = reported(desk, key, at, *accepted(key, at), fill(key, at, "0.2", "58000"))
+    desk, changes = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    seen = set()
+    for _ in range(4):
+        (out,) = asked(changes)
+        assert out.client_order_id not in seen
+        seen.add(out.client_order_id)
+        desk, changes = rejected(desk, out.client_order_id, at)
+        if not asked(changes):
+            due = desk.closings[BTC].progress.retry_at
+            assert due is not None
+            at = due
+            desk, changes = steps.watch(desk, {}, at)
+    (out,) = asked(changes)
+    name = out.client_order_id
+    desk, _ = reported(desk, name, at, *accepted(name, at), fill(name, at, "0.2", trade="t9"))
+    assert not desk.books.position(BTC).quantity
+    assert not desk.closings
+
+
+def test_halt_goes_on_cancelling_new_risk_when_a_cancel_was_refused() -> None:
+    desk = compared(desk_at(LIVE))
+    bought = theirs(desk.account, Side.BUY, "0.2", reduce_only=False)
+    desk, _ = steps.submit(desk, bought, START)
+    key, at = bought.client_order_id, START + SECOND
+    desk, _ = reported(desk, key, at, *accepted(key, at))
+    desk, changes = steps.halt(desk, HaltLevel.HALT, "ann", "news", at)
+    for _ in range(5):
+        names = [e.request_id for e in asked(changes, Instruction.CANCEL)]
+        if not names:
+            at += 40 * SECOND
+            desk, changes = steps.watch(desk, {}, at)
+            continue
+        refused = OrderCancelRejected(client_order_id=key, at=at, request_id=names[0] or "", reason="BUSY")
+        desk, changes = reported(desk, key, at, refused)
+    at += 41 * SECOND
+    desk, changes = steps.watch(desk, {}, at) if not asked(changes, Instruction.CANCEL) else (desk, changes)
+    assert [e.client_order_id for e in asked(changes, Instruction.CANCEL)] == [key]
+
+
+def test_exits_that_crossed_and_closed_too_much_are_made_good() -> None:
+    """A venue that had confirmed the cancel of the stop tells of its fill after the exit was filled."""
+    desk, entry, stop = opened()
+    at = START + timedelta(minutes=60)
+    desk, _ = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, at)
+    key, quantity = stop.client_order_id, entry.terms.quantity
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    (out,) = asked(changes)
+    desk, _ = reported(
+        desk, out.client_order_id, at, *accepted(out.client_order_id, at), fill(out.client_order_id, at, quantity, trade="t8")
+    )
+    assert desk.is_idle
+    desk, changes = reported(desk, key, at, fill(key, at, quantity, "59000", "t9"))
+    assert desk.books.position(BTC).quantity == -quantity
+    (back,) = asked(changes)
+    assert (back.terms.side, back.terms.quantity, back.terms.reduce_only) == (Side.BUY, quantity, True)
+    assert [risk.kind for risk in changes.risk] == [RiskEventKind.LATE_FILL]
+
+
+# New risk while an exit does not go through
+
+
+def test_signal_is_held_back_while_an_exit_of_the_account_does_not_go_through() -> None:
+    desk, _, stop = opened()
+    at = START + SECOND * 5
+    key = stop.client_order_id
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    for _ in range(6):
+        for order in [o for o in desk.orders.values() if not o.state.is_closed]:
+            desk, changes = rejected(desk, order.client_order_id, at)
+        retry = desk.trades[BTC].progress.retry_at
+        at = max(at, retry or at)
+        desk, _ = steps.watch(desk, {}, at)
+    _, changes = steps.enter(compared(desk, at), signal(ETH), history(ETH), at)
+    assert [risk.code for risk in changes.risk] == [HeldBack.EXIT_FAILING]
