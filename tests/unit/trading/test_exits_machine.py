@@ -1,0 +1,252 @@
+"""The pure steps under any order of answers: a state machine that plays venue, market and person, on paper and live."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from signalbox.market.candles import ONE_MINUTE, Candle
+from signalbox.orders.events import (
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderEvent,
+    OrderExpired,
+    OrderRejected,
+    OrderUpdated,
+    OrderUpdateRejected,
+)
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
+from signalbox.orders.terms import OrderType, Side
+from signalbox.portfolio.account import book
+from signalbox.portfolio.entries import Entry
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading import steps
+from signalbox.trading.account import TradingAccount
+from signalbox.trading.changes import Changes
+from signalbox.trading.exits import held_by
+from signalbox.trading.sheet import Sheet
+from signalbox.trading.state import Desk, opening_transfer
+from tests.unit.trading.market import BTC, START, bar, desk_at, history, paper, signal
+from tests.unit.trading.test_exits import MT5, theirs
+from tests.unit.trading.test_live import LIVE, accepted, compared, fill
+
+PRICES = st.sampled_from(("60000", "60300", "59500", "58000", "55000", "62500"))
+PARTS = st.sampled_from((Decimal(1), Decimal("0.5"), Decimal("0.3")))
+
+
+class Leaving(RuleBasedStateMachine):
+    """One account from its entry on. Live, every request waits in `asked` until a rule answers it."""
+
+    account: TradingAccount
+
+    @initialize(direction=st.sampled_from(("BUY", "SELL")))
+    def enter(self, direction: str) -> None:
+        direction = "BUY" if self.account is LIVE else direction
+        self.at = START
+        self.asked: dict[str, ExecutionRequested] = {}
+        self.ids: set[str] = set()
+        self.resting: dict[str, Decimal] = {}  # what may still fill at the venue, by order
+        self.position = Decimal(0)
+        self.turned = False
+        self.trades = 0
+        self.price = Decimal(60_000)
+        self.people = 0
+        self.flattened = False
+        self.entries: list[Entry] = [opening_transfer(self.account, START - timedelta(hours=1))]
+        self.desk: Desk = desk_at(self.account)
+        self.is_live = self.account.mode.value == "live"
+        if self.is_live:
+            self.desk = compared(self.desk)
+        self.take(steps.enter(self.desk, signal(direction=direction), history(), START))
+
+    def take(self, step: tuple[Desk, Changes]) -> None:
+        self.desk, changes = step
+        self.entries += changes.entries
+        for event in changes.events:
+            if isinstance(event, ExecutionRequested):
+                assert event.event_id not in self.ids, "asked twice under one name"
+                self.ids.add(event.event_id)
+                self.asked[event.event_id] = event
+
+    def tell(self, key: str, *events: OrderEvent) -> None:
+        said = ExecutionReported(account=self.account.account, client_order_id=key, reported_at=self.at, events=events)
+        self.take(steps.report(self.desk, said))
+        assert steps.report(self.desk, said) == (self.desk, steps.NOTHING), "a second delivery changes nothing"
+
+    def filled(self, key: str, side: Side, quantity: Decimal, reduce_only: bool) -> OrderEvent | None:
+        left = min(quantity, self.resting[key])
+        if reduce_only:
+            left = min(left, max(-self.position * side.sign, Decimal(0)))
+        if not left:
+            return None
+        before, self.position = self.position, self.position + side.sign * left
+        self.turned |= reduce_only and (before * self.position < 0 or abs(self.position) > abs(before))
+        self.resting[key] -= left
+        self.trades += 1
+        event = fill(key, self.at, left, str(self.price), f"x{self.trades}")
+        return event.model_copy(update={"account": self.account.account})
+
+    # Time and market
+
+    @rule(price=PRICES, minutes=st.integers(1, 3))
+    def time_passes(self, price: str, minutes: int) -> None:
+        bars: list[Candle] = []
+        for _ in range(minutes):
+            open_time = (self.at + ONE_MINUTE).replace(second=0, microsecond=0) - ONE_MINUTE
+            bars.append(bar(BTC, open_time, self.price, close=price))
+            self.price, self.at = Decimal(price), open_time + ONE_MINUTE
+        self.take(steps.watch(self.desk, {BTC: bars}, self.at))
+
+    @rule(seconds=st.integers(1, 45))
+    def seconds_pass(self, seconds: int) -> None:
+        self.at += timedelta(seconds=seconds)
+        self.take(steps.watch(self.desk, {}, self.at))
+
+    # The venue
+
+    @precondition(lambda self: self.is_live and self.asked)
+    @rule(data=st.data(), how=st.sampled_from(("take", "take", "refuse", "lose")), part=PARTS)
+    def venue_answers(self, data: st.DataObject, how: str, part: Decimal) -> None:
+        name = data.draw(st.sampled_from(sorted(self.asked)), "request")
+        request = self.asked.pop(name)
+        order = self.desk.orders.get(request.client_order_id)
+        if order is None or order.state.is_closed:
+            return
+        self.answer(request, how, part)
+
+    def answer(self, request: ExecutionRequested, how: str, part: Decimal) -> None:
+        key, terms = request.client_order_id, request.terms
+        if request.instruction is Instruction.SUBMIT:
+            if how == "refuse":
+                self.tell(key, OrderRejected(client_order_id=key, at=self.at, reason="MARKET_CLOSED"))
+            elif how == "lose":
+                self.tell(key, OrderExpired(client_order_id=key, at=self.at, reason="SEND_TOO_LATE"))
+            else:
+                self.resting[key] = terms.quantity
+                events: list[OrderEvent] = list(accepted(key, self.at))
+                if terms.type is OrderType.MARKET:
+                    events += self.traded(key, terms.side, terms.quantity * part, reduce_only=terms.reduce_only)
+                    if self.resting[key]:
+                        self.resting[key] = Decimal(0)
+                        events.append(OrderCanceled(client_order_id=key, at=self.at, reason="IOC"))
+                self.tell(key, *events)
+        elif request.instruction is Instruction.CANCEL:
+            if how == "take" and key in self.resting:
+                self.resting[key] = Decimal(0)
+                self.tell(key, OrderCanceled(client_order_id=key, at=self.at, reason="CANCELED"))
+            else:
+                asked = request.request_id or ""
+                self.tell(key, OrderCancelRejected(client_order_id=key, at=self.at, request_id=asked, reason="BUSY"))
+        else:
+            asked, wanted = request.request_id or "", request.quantity or terms.quantity
+            done = self.desk.orders[key].filled
+            if how == "take" and wanted > done:
+                self.resting[key] = wanted - done
+                self.tell(key, OrderUpdated(client_order_id=key, at=self.at, request_id=asked))
+            else:
+                self.tell(key, OrderUpdateRejected(client_order_id=key, at=self.at, request_id=asked, reason="NO"))
+
+    def traded(self, key: str, side: Side, quantity: Decimal, *, reduce_only: bool) -> list[OrderEvent]:
+        event = self.filled(key, side, quantity.quantize(Decimal("0.0001")), reduce_only)
+        return [] if event is None else [event]
+
+    @precondition(lambda self: self.is_live and any(self.resting.values()))
+    @rule(data=st.data(), part=PARTS)
+    def resting_order_trades(self, data: st.DataObject, part: Decimal) -> None:
+        key = data.draw(st.sampled_from(sorted(k for k, left in self.resting.items() if left)), "order")
+        order = next((o for o in self.desk.orders.values() if o.client_order_id == key), None)
+        if order is None or order.terms.type is OrderType.MARKET:
+            return
+        for event in self.traded(key, order.terms.side, self.resting[key] * part, reduce_only=order.terms.reduce_only):
+            self.tell(key, event)
+
+    @precondition(lambda self: self.is_live and any(self.resting.values()))
+    @rule(data=st.data())
+    def venue_ends_an_order(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(k for k, left in self.resting.items() if left)), "order")
+        self.resting[key] = Decimal(0)
+        self.tell(key, OrderCanceled(client_order_id=key, at=self.at, reason="SELF"))
+
+    # People
+
+    @precondition(lambda self: self.people < 4)
+    @rule(reduce_only=st.booleans())
+    def person_rests_an_order_on_the_closing_side(self, reduce_only: bool) -> None:
+        quantity = self.desk.books.position(BTC).quantity
+        if not quantity:
+            return
+        self.people += 1
+        side = Side.SELL if quantity > 0 else Side.BUY
+        wanted = theirs(self.account, side, "0.05", reduce_only=reduce_only, at=self.at)
+        self.take(steps.submit(self.desk, wanted.model_copy(update={"strategy": f"manual-{self.people}"}), self.at))
+
+    @precondition(lambda self: not self.flattened)
+    @rule()
+    def flatten(self) -> None:
+        self.flattened = True
+        self.take(steps.halt(self.desk, HaltLevel.FLATTEN, "ann", "enough", self.at))
+
+    # What holds
+
+    @invariant()
+    def never_turned(self) -> None:
+        assert not getattr(self, "turned", False)
+
+    @invariant()
+    def protected_or_pursued(self) -> None:
+        if not getattr(self, "is_live", False):
+            return
+        for trade in self.desk.trades.values():
+            if not held_by(Sheet(self.desk, self.at), trade):
+                continue
+            orders = self.desk.orders.values()
+            own = [o for o in orders if trade.owns(o) and o.terms.reduce_only and not o.state.is_closed]
+            in_the_way = [o for o in orders if not o.state.is_closed and o.terms.side is trade.side.opposite and o.cancels]
+            assert own or in_the_way or trade.progress.retry_at is not None
+
+    @invariant()
+    def books_are_what_the_facts_make_of_them(self) -> None:
+        if getattr(self, "entries", None):
+            assert book(self.account.account, self.entries).books == self.desk.books
+
+    def teardown(self) -> None:
+        """Everything is answered from here on, and the kill switch is set: it ends flat."""
+        if not hasattr(self, "desk"):
+            return
+        self.take(steps.halt(self.desk, HaltLevel.FLATTEN, "ann", "the end", self.at))
+        for _ in range(40):
+            while self.asked:
+                _, request = self.asked.popitem()
+                order = self.desk.orders.get(request.client_order_id)
+                if order is not None and not order.state.is_closed:
+                    self.answer(request, "take", Decimal(1))
+            open_time = (self.at + ONE_MINUTE).replace(second=0, microsecond=0) - ONE_MINUTE
+            self.at = open_time + ONE_MINUTE
+            self.take(steps.watch(self.desk, {BTC: [bar(BTC, open_time, self.price)]}, self.at))
+        assert self.desk.is_idle, [f"{o.terms.leg} {o.state}" for o in self.desk.orders.values() if not o.state.is_closed]
+        assert not self.desk.closings
+        assert self.position == 0 or not self.is_live
+
+
+class OnSpot(Leaving):
+    account = LIVE
+
+
+class OnMetaTrader(Leaving):
+    account = MT5
+
+
+class OnPaper(Leaving):
+    account = paper()
+
+
+TestOnSpot = OnSpot.TestCase
+TestOnMetaTrader = OnMetaTrader.TestCase
+TestOnPaper = OnPaper.TestCase
+for _machine in (TestOnSpot, TestOnMetaTrader, TestOnPaper):
+    _machine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+del _machine
