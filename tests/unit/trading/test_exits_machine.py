@@ -43,8 +43,8 @@ class Leaving(RuleBasedStateMachine):
 
     account: TradingAccount
 
-    @initialize(direction=st.sampled_from(("BUY", "SELL")))
-    def enter(self, direction: str) -> None:
+    @initialize(direction=st.sampled_from(("BUY", "SELL")), part=PARTS, is_late=st.sampled_from((False, False, False, True)))
+    def enter(self, direction: str, part: Decimal, is_late: bool) -> None:
         direction = "BUY" if self.account is LIVE else direction
         self.at = START
         self.asked: dict[str, ExecutionRequested] = {}
@@ -61,7 +61,10 @@ class Leaving(RuleBasedStateMachine):
         self.is_live = self.account.mode.value == "live"
         if self.is_live:
             self.desk = compared(self.desk)
+        self.closed = False
         self.take(steps.enter(self.desk, signal(direction=direction), history(), START))
+        if self.asked and not is_late:
+            self.answer(self.asked.popitem()[1], "take", part)
 
     def take(self, step: tuple[Desk, Changes]) -> None:
         self.desk, changes = step
@@ -87,7 +90,7 @@ class Leaving(RuleBasedStateMachine):
         self.turned |= reduce_only and (before * self.position < 0 or abs(self.position) > abs(before))
         self.resting[key] -= left
         self.trades += 1
-        event = fill(key, self.at, left, str(self.price), f"x{self.trades}")
+        event = fill(key, self.at, left, str(self.price), f"x{self.trades:05}")
         return event.model_copy(update={"account": self.account.account})
 
     # Time and market
@@ -109,14 +112,30 @@ class Leaving(RuleBasedStateMachine):
     # The venue
 
     @precondition(lambda self: self.is_live and self.asked)
-    @rule(data=st.data(), how=st.sampled_from(("take", "take", "refuse", "lose")), part=PARTS)
+    @rule(data=st.data(), how=st.sampled_from(("take", "refuse", "lose")), part=PARTS)
     def venue_answers(self, data: st.DataObject, how: str, part: Decimal) -> None:
-        name = data.draw(st.sampled_from(sorted(self.asked)), "request")
-        request = self.asked.pop(name)
+        newest_first = list(reversed(self.asked))
+        request = self.asked.pop(data.draw(st.sampled_from(newest_first), "request"))
+        how = "refuse" if self.closed else how
         order = self.desk.orders.get(request.client_order_id)
         if order is None or order.state.is_closed:
             return
         self.answer(request, how, part)
+
+    @precondition(lambda self: self.is_live and self.asked)
+    @rule(count=st.integers(1, 6), part=PARTS)
+    def venue_answers_what_was_asked_last(self, count: int, part: Decimal) -> None:
+        for _ in range(count):
+            if self.asked:
+                _, request = self.asked.popitem()
+                order = self.desk.orders.get(request.client_order_id)
+                if order is not None and not order.state.is_closed:
+                    self.answer(request, "refuse" if self.closed else "take", part)
+
+    @precondition(lambda self: self.is_live)
+    @rule()
+    def venue_closes_or_opens(self) -> None:
+        self.closed = not self.closed
 
     def answer(self, request: ExecutionRequested, how: str, part: Decimal) -> None:
         key, terms = request.client_order_id, request.terms
@@ -151,7 +170,7 @@ class Leaving(RuleBasedStateMachine):
                 self.tell(key, OrderUpdateRejected(client_order_id=key, at=self.at, request_id=asked, reason="NO"))
 
     def traded(self, key: str, side: Side, quantity: Decimal, *, reduce_only: bool) -> list[OrderEvent]:
-        event = self.filled(key, side, quantity.quantize(Decimal("0.0001")), reduce_only)
+        event = self.filled(key, side, quantity.quantize(Decimal("0.0001")) or quantity, reduce_only)
         return [] if event is None else [event]
 
     @precondition(lambda self: self.is_live and any(self.resting.values()))
@@ -184,7 +203,7 @@ class Leaving(RuleBasedStateMachine):
         wanted = theirs(self.account, side, "0.05", reduce_only=reduce_only, at=self.at)
         self.take(steps.submit(self.desk, wanted.model_copy(update={"strategy": f"manual-{self.people}"}), self.at))
 
-    @precondition(lambda self: not self.flattened)
+    @precondition(lambda self: not self.flattened and self.desk.books.position(BTC).quantity)
     @rule()
     def flatten(self) -> None:
         self.flattened = True
