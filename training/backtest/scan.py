@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -54,7 +54,10 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """What equity means today: the next level of each loss limit that was not told, and when today ends."""
+    """What equity means today: the next level of each loss limit that was not told, and when that changes by itself.
+
+    day_ends: also when the limits of tomorrow begin to count, shortly before.
+    """
 
     day_ends: datetime | None
     highest_untold: float  # equity at or below which a level is reached; -inf when all were
@@ -67,24 +70,34 @@ def levels_of(desk: Desk) -> Levels:
     judge = judge_of(desk.account, desk.loss_rules)
     if judge is None:
         return Levels(None, -np.inf, -np.inf)
-    rules = judge.headroom().rules
+    room, today = judge.headroom(), judge.day
+    untold = _highest_untold(judge, room.rules, today, desk)
+    if today is not None:
+        untold = max(untold, _highest_untold(judge, room.tomorrow, today + timedelta(days=1), desk))
     return Levels(
-        judge.next_midnight,
-        _highest_untold(judge, rules, desk),
+        _next_change(judge),
+        untold,
         float(judge.state().worst_equity),
         judge.status,
     )
 
 
-def _highest_untold(judge: FtmoJudge, rules: Sequence[RuleHeadroom], desk: Desk) -> float:
+def _next_change(judge: FtmoJudge) -> datetime | None:
+    """Return when other limits begin to count: those of tomorrow before midnight, and at midnight."""
+    midnight = judge.next_midnight
+    if midnight is None or judge.now is None:
+        return midnight
+    guarded = midnight - timedelta(minutes=judge.rules.stops.midnight_minutes)
+    return guarded if judge.now < guarded else midnight
+
+
+def _highest_untold(judge: FtmoJudge, rules: Sequence[RuleHeadroom], day: date | None, desk: Desk) -> float:
     stops = judge.rules.stops
     shares = ((stops.alert, StopLevel.ALERT), (stops.block, StopLevel.BLOCK), (stops.flatten, StopLevel.FLATTEN))
     found = -np.inf
     for rule in rules:
         untold = [
-            rule.reference - share * rule.amount
-            for share, level in shares
-            if f"{rule.rule}:{level}:{judge.day}" not in desk.warned
+            rule.reference - share * rule.amount for share, level in shares if f"{rule.rule}:{level}:{day}" not in desk.warned
         ]
         if rule.rule not in judge.breaches:
             untold.append(rule.limit)

@@ -93,9 +93,16 @@ def order(
 
 
 def position(
-    symbol: Symbol = BTC, quantity: str | Decimal = "1", average: str | Decimal = "50000", stop: str | None = None
+    symbol: Symbol = BTC,
+    quantity: str | Decimal = "1",
+    average: str | Decimal = "50000",
+    stop: str | None = None,
+    protected: str | Decimal | None = None,
 ) -> Position:
-    return Position(symbol, D(quantity), D(average), None if stop is None else D(stop))
+    """A stop closes all of it unless told otherwise."""
+    if stop is None:
+        return Position(symbol, D(quantity), D(average))
+    return Position(symbol, D(quantity), D(average), D(stop), abs(D(quantity)) if protected is None else D(protected))
 
 
 def snapshot(*positions: Position, working: tuple[WorkingOrder, ...] = (), **changes: Any) -> RiskSnapshot:

@@ -106,11 +106,12 @@ def test_midnight_moves_the_limit_and_breaks_it_without_any_price_having_moved()
     )
     desk, changes = steps.submit(desk, back, start + 4 * ONE_MINUTE)
     assert not changes.risk
-    # 0.4 from 72 000 down to 58 400: 5 440 lost. Before midnight the floor is 95 000, after it about 100 960.
-    fall = [bar(BTC, start + 4 * ONE_MINUTE, "72000", close="58400"), *flat(BTC, start + 5 * ONE_MINUTE, 4, "58400")]
-    desk, changes = steps.watch(desk, {BTC: fall}, MIDNIGHT - ONE_MINUTE)
+    # 0.4 from 72 000 down to 58 400: 5 440 lost. Before midnight the floor is 95 000, after it about 100 960. It falls in the
+    # last minute, when nothing can be closed any more before the day ends.
+    desk, changes = steps.watch(desk, {BTC: flat(BTC, start + 4 * ONE_MINUTE, 5, "72000")}, MIDNIGHT - ONE_MINUTE)
     assert not judged(desk).breaches
-    desk, changes = steps.watch(desk, {BTC: flat(BTC, MIDNIGHT - ONE_MINUTE, 1, "58400")}, MIDNIGHT)
+    assert desk.halt is None
+    desk, changes = steps.watch(desk, {BTC: [bar(BTC, MIDNIGHT - ONE_MINUTE, "72000", close="58400")]}, MIDNIGHT)
     assert [(e.rule, e.at) for e in changes.events if isinstance(e, RuleBreached)] == [("max_daily_loss", MIDNIGHT)]
     assert [day.date.isoformat() for day in changes.days] == ["2024-03-01"]
     assert MIDNIGHT in {snapshot.at for snapshot in changes.equity}

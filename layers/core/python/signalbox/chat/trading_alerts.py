@@ -81,8 +81,10 @@ def render_trading(event: TradingEvent) -> str:  # noqa: C901, PLR0911 - one cas
         case RiskWarning():
             share = event.used / event.amount if event.amount else Decimal(1)
             what = _WARNINGS.get(event.level, event.level)
+            rule = _RULES.get(event.rule, event.rule)
+            limit = f"{rule} limit" if event.counts_from is None else f"{rule} limit from {clock(event.counts_from)} on"
             return (
-                f"⚠️ {event.account}: {share:.0%} of the {_RULES.get(event.rule, event.rule)} limit is used, {what}\n"
+                f"⚠️ {event.account}: {share:.0%} of the {limit} is used, {what}\n"
                 f"equity {money(event.equity)}, limit {money(event.limit)}, {clock(event.at)}"
             )
         case AccountExhausted():

@@ -233,13 +233,9 @@ def check_headroom(case: Case, found: Breaches) -> None:
     else:
         loss = order_loss(order, order.quantity, weighed.mark, weighed.instrument.fee_fraction, case.limits)
     worst_equity = weighed.book.equity - weighed.book.worst_loss - loss
-    horizon = case.snapshot.at + timedelta(minutes=case.limits.midnight_guard_minutes)
+    at, ahead = case.snapshot.at, timedelta(minutes=case.limits.midnight_guard_minutes)
     for rule in LossRule:
-        floors = [
-            f.block_below
-            for f in case.snapshot.floors
-            if f.rule is rule and f.starts_at <= horizon and f.ends_at > case.snapshot.at
-        ]
+        floors = [f.block_below for f in case.snapshot.floors if f.rule is rule and f.blocks(at, ahead)]
         if floors and worst_equity < max(floors):
             found.append(Breach(_HEADROOM[rule], max(floors), worst_equity, "USD", (("loss", plain(loss)),)))
 

@@ -2,7 +2,10 @@
 
 Conservative on purpose. A symbol's worst position is the larger of "all buys fill" and "all sells fill", valued at the
 highest price among its mark and its orders. The worst loss adds up every position and every order that adds risk, each
-falling to its stop (and a little beyond) or by the assumed worst move; orders that offset each other are not netted.
+going to its stop (and a little beyond) or by the assumed worst move; orders that offset each other are not netted.
+
+A stop counts for the quantity that it closes and no more, and only while the mark has not passed it: one that was passed
+and did not trade protects nothing, and what it should have closed may lose the worst move from the mark on.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from decimal import Decimal
 
 from signalbox.market.candles import Symbol
 from signalbox.risk.limits import RiskLimits
-from signalbox.risk.numbers import ONE, ZERO
+from signalbox.risk.numbers import ZERO
 from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder, Side
 from signalbox.risk.snapshot import RiskSnapshot
 
@@ -70,37 +73,54 @@ class Book:
 
 
 def entry_price(order: ProposedOrder, mark: Decimal, limits: RiskLimits) -> Decimal:
-    """Return the worst price the order may fill at."""
-    if order.price is not None:
+    """Return the worst price the order may fill at: its limit, or the market's when it is a market or stop order."""
+    is_buy = order.side is Side.BUY
+    if order.price is None:
+        start, slippage = mark, mark * limits.market_slippage_fraction
+    elif order.is_stop:  # one that the mark has passed trades at the mark
+        start = max(order.price, mark) if is_buy else min(order.price, mark)
+        slippage = start * limits.stop_slippage_fraction
+    else:
         return order.price
-    slippage = mark * limits.market_slippage_fraction
-    return mark + slippage if order.side is Side.BUY else mark - slippage
+    return start + slippage if is_buy else start - slippage
 
 
 def order_loss(order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits) -> Decimal:
     """Return what filling this much of the order may lose, fees of both ways included; nothing when it only reduces."""
     if order.reduce_only:
         return ZERO
-    sign = ONE if order.side is Side.BUY else -ONE
-    entry = entry_price(order, mark, limits)
-    if order.stop_price is not None:
-        # a stop that the mark has passed already is hit at the mark
-        end = min(order.stop_price, mark) if order.side is Side.BUY else max(order.stop_price, mark)
-        adverse = sign * (entry - end) + order.stop_price * limits.stop_slippage_fraction
-    else:
-        start = min(entry, mark) if order.side is Side.BUY else max(entry, mark)
-        adverse = max(sign * (entry - mark), ZERO) + start * limits.worst_move_fraction
-    return quantity * (max(adverse, ZERO) + 2 * entry * fee_fraction)
+    is_long, entry = order.side is Side.BUY, entry_price(order, mark, limits)
+    start = min(entry, mark) if is_long else max(entry, mark)
+    end = _stopped_at(order.stop_price, start, limits, is_long=is_long) or _worst_price(start, limits, is_long=is_long)
+    adverse = entry - end if is_long else end - entry
+    return quantity * (max(adverse, ZERO) + (entry + max(entry, end)) * fee_fraction)
 
 
 def position_loss(position: Position, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits) -> Decimal:
     """Return what an open position may still lose from its mark, the fee of leaving it included."""
-    sign = ONE if position.quantity > ZERO else -ONE
-    if position.stop_price is not None:
-        adverse = sign * (mark - position.stop_price) + position.stop_price * limits.stop_slippage_fraction
-    else:
-        adverse = mark * limits.worst_move_fraction
-    return abs(position.quantity) * (max(adverse, ZERO) + mark * fee_fraction)
+    is_long, quantity = position.quantity > ZERO, abs(position.quantity)
+    stopped = _stopped_at(position.stop_price, mark, limits, is_long=is_long)
+    bare = _loss_of_one(mark, _worst_price(mark, limits, is_long=is_long), fee_fraction)
+    if stopped is None:
+        return quantity * bare
+    return position.protected * _loss_of_one(mark, stopped, fee_fraction) + (quantity - position.protected) * bare
+
+
+def _loss_of_one(mark: Decimal, end: Decimal, fee_fraction: Decimal) -> Decimal:
+    return abs(mark - end) + max(mark, end) * fee_fraction
+
+
+def _stopped_at(stop: Decimal | None, start: Decimal, limits: RiskLimits, *, is_long: bool) -> Decimal | None:
+    """Return the worst price a stop trades at; None without one, and for one that `start` has passed."""
+    if stop is None or (start <= stop if is_long else start >= stop):
+        return None
+    slippage = stop * limits.stop_slippage_fraction
+    return stop - slippage if is_long else stop + slippage
+
+
+def _worst_price(start: Decimal, limits: RiskLimits, *, is_long: bool) -> Decimal:
+    move = start * limits.worst_move_fraction
+    return start - move if is_long else start + move
 
 
 def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:

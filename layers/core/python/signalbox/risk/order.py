@@ -28,7 +28,8 @@ class ProposedOrder:
     """An order somebody wants to send. Quantity in base units; `price` is None for a market order.
 
     `stop_price` is the protective stop that will stand behind it; without one the worst-case loss is the assumed worst
-    move. Raises RiskError when a number is not finite, positive and exact.
+    move. `is_stop`: `price` only sets it off, and it then trades at the market. Raises RiskError when a number is not
+    finite, positive and exact.
     """
 
     order_id: OrderId
@@ -38,10 +39,13 @@ class ProposedOrder:
     price: Decimal | None = None
     stop_price: Decimal | None = None
     reduce_only: bool = False
+    is_stop: bool = False
 
     def __post_init__(self) -> None:
         if not self.order_id:
             raise RiskError("expected an order id, was empty")
+        if self.is_stop and self.price is None:
+            raise RiskError(f"order {self.order_id}: expected the price that sets a stop order off, was none")
         name = f"order {self.order_id}"
         object.__setattr__(self, "side", Side(self.side))
         object.__setattr__(self, "quantity", positive(self.quantity, f"{name} quantity"))
@@ -99,12 +103,17 @@ class WorkingOrder:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The netted position of one symbol: signed base units (below zero = short), average price, protective stop if any."""
+    """The netted position of one symbol: signed base units (below zero = short), average price, and what protects it.
+
+    A stop closes `protected` of it at `stop_price`; nothing closes the rest. Raises RiskError for a stop that closes nothing,
+    or more than there is, and for a protected quantity without a stop.
+    """
 
     symbol: Symbol
     quantity: Decimal
     average_price: Decimal
     stop_price: Decimal | None = None
+    protected: Decimal = ZERO
 
     def __post_init__(self) -> None:
         name = f"position {self.symbol}"
@@ -115,3 +124,7 @@ class Position:
         object.__setattr__(self, "average_price", positive(self.average_price, f"{name} average_price"))
         if self.stop_price is not None:
             object.__setattr__(self, "stop_price", positive(self.stop_price, f"{name} stop_price"))
+        protected, most = not_negative(self.protected, f"{name} protected"), quantity.copy_abs()
+        if (self.stop_price is None) == bool(protected) or protected > most:
+            raise RiskError(f"{name}: expected a stop of 0 < quantity <= {most}, was {protected} at {self.stop_price}")
+        object.__setattr__(self, "protected", protected)

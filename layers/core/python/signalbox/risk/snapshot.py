@@ -10,7 +10,7 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -55,13 +55,17 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class LossFloor:
-    """Equity an account may not fall below between two instants: where the rule breaks, and where new risk stops before it."""
+    """Equity an account may not fall below between two instants: where the rule breaks, and where new risk stops before it.
+
+    blocks_from: from then on new risk stops for it, although it is not in force yet; None: from `starts_at`.
+    """
 
     rule: LossRule
     breach_below: Decimal
     block_below: Decimal
     starts_at: datetime
     ends_at: datetime
+    blocks_from: datetime | None = None
 
     def __post_init__(self) -> None:
         for key in ("breach_below", "block_below"):
@@ -72,6 +76,14 @@ class LossFloor:
             raise RiskError(f"{self.rule}: expected a floor that starts before it ends")
         if self.block_below < self.breach_below:
             raise RiskError(f"{self.rule}: expected the block inside the rule, was {self.block_below} < {self.breach_below}")
+        if self.blocks_from is not None:
+            object.__setattr__(self, "blocks_from", aware(self.blocks_from, f"{self.rule} blocks_from"))
+
+    def blocks(self, at: datetime, ahead: timedelta) -> bool:
+        """Return whether new risk at an instant is judged by it: in force until later, or to come within `ahead` of it."""
+        if self.ends_at <= at:
+            return False
+        return self.starts_at <= at + ahead or (self.blocks_from is not None and self.blocks_from <= at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from signalbox.trading.changes import NOTHING, Changes
 from signalbox.trading.errors import CommandError
 from signalbox.trading.sheet import Sheet
 from signalbox.trading.state import Desk
-from signalbox.trading.watching import tell_reported
+from signalbox.trading.watching import tell_now
 
 
 def venue_key(venue_id: str) -> str:
@@ -42,7 +42,7 @@ def book(desk: Desk, entry: Fill | Transfer, at: datetime, entries: Sequence[Ent
         )
     sheet = Sheet(desk, at, entries)
     sheet.book_entries([entry])
-    tell_reported(sheet, sheet.at, opened=False)
+    tell_now(sheet)  # somebody else opened it, if it is a position: no trading day of ours
     return sheet.done()
 
 

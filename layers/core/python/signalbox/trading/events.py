@@ -162,7 +162,10 @@ class AccountReviewDue(BusEvent):
 
 
 class RiskWarning(BusEvent):
-    """A share of a loss limit is used up. Raised once a level and day."""
+    """A share of a loss limit is used up. Raised once a level and day.
+
+    counts_from: when a limit comes into force that does not count yet: the midnight that begins `day`.
+    """
 
     type: ClassVar[EventType] = EventType.RISK_WARNING
     account: AccountName
@@ -174,6 +177,7 @@ class RiskWarning(BusEvent):
     amount: Decimal
     equity: Decimal
     limit: Decimal
+    counts_from: AwareDatetime | None = None
 
     @property
     @override

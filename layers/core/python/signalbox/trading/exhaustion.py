@@ -90,8 +90,8 @@ def untold(warned: frozenset[str]) -> frozenset[str]:
 @exactly
 def _judged(judge: FtmoJudge, desk: Desk, rule: LossRule, least: Decimal, at: datetime) -> Exhaustion | None:
     """As `risk.checks.check_headroom` chooses the level: the highest of those in force now, or within the guard."""
-    horizon = at + timedelta(minutes=desk.account.limits.midnight_guard_minutes)
-    floors = [f for f in judge.headroom().floors if f.rule is rule and f.starts_at <= horizon and f.ends_at > at]
+    ahead = timedelta(minutes=desk.account.limits.midnight_guard_minutes)
+    floors = [f for f in judge.headroom().floors if f.rule is rule and f.blocks(at, ahead)]
     day = judge.day
     if not floors or day is None:
         return None

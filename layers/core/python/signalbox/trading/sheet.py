@@ -96,8 +96,8 @@ class Sheet:
         self.at_venue = desk.at_venue
         self.judge = judge_of(desk.account, desk.loss_rules)
         self.unbooked: list[Fill] = []
-        self._history = entries
-        self._rebooked = False
+        self.history = entries
+        self.rebooked = False
         self.order_events: list[OrderEvent] = []
         self.entries: list[Entry] = []
         self.disposals: list[Disposal] = []
@@ -199,11 +199,11 @@ class Sheet:
 
     def _book_again(self, entries: Sequence[Entry], late: OutOfOrderError) -> None:
         """Book the account from all of its entries, once for all those that are left."""
-        if not self._history:
+        if not self.history:
             raise RebookNeededError(str(late)) from late
         self.entries += entries
-        booked = book(self.account.account, (*self._history, *self.entries), self.books.standing_orders)
-        self.books, self.disposals, self._rebooked = booked.books, list(booked.disposals), True
+        booked = book(self.account.account, (*self.history, *self.entries), self.books.standing_orders)
+        self.books, self.disposals, self.rebooked = booked.books, list(booked.disposals), True
 
     def book_entries(self, entries: Sequence[Entry]) -> None:
         """Book entries that no order has: money that moved, a position that is adopted. Raises RebookNeededError as `book`."""
@@ -243,7 +243,7 @@ class Sheet:
 
     @cached_property
     def _known(self) -> dict[str, Entry]:
-        return {entry.entry_id: entry for entry in self._history}
+        return {entry.entry_id: entry for entry in self.history}
 
     def refuse(self, event: OrderEvent, why: str) -> None:
         """Record an event that fits no order, and stop the account."""
@@ -503,6 +503,6 @@ class Sheet:
             halts=tuple(self.halts),
             locks=tuple(self.new_locks),
             events=(*self.events, *reviews),
-            rebooked=self._rebooked,
+            rebooked=self.rebooked,
         )
         return pruned(desk, self.at), changes

@@ -9,7 +9,7 @@ from decimal import Decimal
 from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
 from signalbox.orders.order import Order
-from signalbox.orders.terms import Side
+from signalbox.orders.terms import OrderType, Side
 from signalbox.portfolio.account import Books
 from signalbox.risk.ftmo.judge import FtmoJudge, JudgeState
 from signalbox.risk.order import AccountId, Instrument, OrderId, Position, ProposedOrder, WorkingOrder
@@ -19,6 +19,7 @@ from signalbox.risk.snapshot import Mark as RiskMark
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.errors import UnpricedError
+from signalbox.trading.protection import Protection, protection_of
 from signalbox.trading.state import Desk, Mark, Trade
 
 
@@ -55,10 +56,22 @@ def proposed(order: Order, stop_loss: Decimal | None = None) -> ProposedOrder:
         symbol=Symbol(order.terms.symbol),
         side=RiskSide(order.terms.side.value),
         quantity=order.fillable,
-        price=order.limit_price if order.limit_price is not None else order.stop_price,
+        price=_worst_price(order),
         stop_price=stop_loss,
         reduce_only=order.terms.reduce_only,
+        is_stop=order.terms.type is OrderType.STOP,
     )
+
+
+def _worst_price(order: Order) -> Decimal | None:
+    """Return the price of an order; while a change of it is on its way, the worse of both to trade at."""
+    pending = order.pending_update
+    prices = [price for price in (order.limit_price, order.stop_price) if price is not None]
+    if pending is not None:
+        prices += [price for price in (pending.limit_price, pending.stop_price) if price is not None]
+    if not prices:
+        return None
+    return max(prices) if order.terms.side is Side.BUY else min(prices)
 
 
 def risk_snapshot(desk: Desk, at: datetime) -> RiskSnapshot:
@@ -96,6 +109,7 @@ def compose(
     instruments: Mapping[Symbol, Instrument],
 ) -> RiskSnapshot:
     """As `risk_snapshot`, from its parts. `held`: signed quantities, fills that are not booked yet included."""
+    orders = tuple(orders)
     stops = {trade.entry: trade.stop_loss for trade in trades.values()}
     working = tuple(
         WorkingOrder(proposed(order, stops.get(order.client_order_id)), order.fillable - order.filled)
@@ -111,7 +125,13 @@ def compose(
         balance=books.balance,
         accrued_costs=ZERO,
         positions={
-            Symbol(symbol): _position(books, Symbol(symbol), quantity, trades, marks)
+            Symbol(symbol): _position(
+                books,
+                Symbol(symbol),
+                quantity,
+                marks,
+                protection_of(account, trades.get(Symbol(symbol)), orders, quantity),
+            )
             for symbol, quantity in held.items()
             if quantity
         },
@@ -124,15 +144,14 @@ def compose(
 
 
 def _position(
-    books: Books, symbol: Symbol, quantity: Decimal, trades: Mapping[Symbol, Trade], marks: Mapping[Symbol, Mark]
+    books: Books, symbol: Symbol, quantity: Decimal, marks: Mapping[Symbol, Mark], protection: Protection | None
 ) -> Position:
     booked = books.position(symbol)
     average = booked.average_price if booked.quantity * quantity > 0 else None
-    trade = trades.get(symbol)
-    protected = trade is not None and (trade.side is Side.BUY) == (quantity > 0)
     return Position(
         symbol=symbol,
         quantity=quantity,
         average_price=average or marks[symbol].price,
-        stop_price=trade.stop_loss if trade is not None and protected else None,
+        stop_price=None if protection is None else protection.price,
+        protected=ZERO if protection is None else protection.quantity,
     )

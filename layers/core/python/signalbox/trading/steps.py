@@ -341,9 +341,7 @@ def report(desk: Desk, reported: ExecutionReported | Sequence[ExecutionReported]
 def _after_reports(sheet: Sheet) -> Step:
     if not sheet.order_events and not sheet.risk:
         return sheet.desk, NOTHING
-    for event in sheet.order_events:
-        if isinstance(event, OrderFilled):
-            tell_reported(sheet, event.at, opened=not sheet.orders[ClientOrderId(event.client_order_id)].terms.reduce_only)
+    tell_reported(sheet)
     _close_strays(sheet)
     tend(sheet, sheet.at)
     return sheet.done()

@@ -8,19 +8,22 @@ the data that comes late changes nothing; a symbol that stays away longer than `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
+from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
 from signalbox.orders.events import OrderFilled
+from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.paper.barriers import BarrierHit, Bracket, EntryTiming, barrier_fill, barrier_hit
-from signalbox.orders.terms import Leg
-from signalbox.portfolio.entries import Fill
+from signalbox.orders.terms import OrderType, Side
+from signalbox.portfolio.entries import Fill, booking_order
 from signalbox.risk.ftmo.headroom import SEVERITY as STOP_SEVERITY
-from signalbox.risk.ftmo.headroom import StopLevel
+from signalbox.risk.ftmo.headroom import RuleHeadroom, StopLevel
 from signalbox.risk.ftmo.state import AccountBreach
+from signalbox.risk.ftmo.trading_days import opens_position
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.events import RiskWarning, RuleBreached, TargetReached
@@ -29,7 +32,6 @@ from signalbox.trading.exits import exits_of, held_by, send_exit, tend
 from signalbox.trading.paper import INSIDE, VENUE, half_spread, stamped
 from signalbox.trading.pauses import remember_equity
 from signalbox.trading.sheet import SIGNALBOX, Sheet
-from signalbox.trading.snapshot import equity_at
 from signalbox.trading.state import Halt, Trade
 
 STALE_DATA: Final = "STALE_DATA"
@@ -100,28 +102,21 @@ def _minute(sheet: Sheet, close: datetime, bars: Mapping[Symbol, Candle]) -> Non
     if not sheet.is_live:
         _trade(sheet, bars)
     inside = close - INSIDE
-    opened = _book(sheet, inside, bars)
-    prices = sheet.prices
-    stopped = {fill.symbol: fill.price for fill in sheet.unbooked}
-    for symbol, quantity in sheet.books.positions.items():
-        bar = bars.get(Symbol(symbol))
-        if bar is not None and quantity.quantity:
-            worst = bar.low if quantity.quantity > 0 else bar.high
-            if symbol in stopped and _was_stopped(sheet, symbol):
-                worst = stopped[symbol]  # it was gone before the bar went further
-            prices[Symbol(symbol)] = worst
-    worst_equity = _told(sheet, inside, prices, opened=opened)
-    opened_inside = _book(sheet, None, bars)
+    opened_at = _book(sheet, inside, bars)
+    worst_equity = _worst_equity(sheet, bars)
+    _told(sheet, inside, worst_equity, opened_at=opened_at)
+    opened_at = _book(sheet, None, bars)
     for symbol, bar in bars.items():
         sheet.set_mark(symbol, bar.close, close)
-    equity = _told(sheet, inside, sheet.prices, opened=opened_inside)
+    equity = sheet.equity if _is_priced(sheet) else None
+    _told(sheet, inside, equity, opened_at=opened_at)
     sheet.watched_until = close
+    _use_of_limits(sheet, close, worst_equity)  # before midnight, if it is one: this minute was still yesterday's
     advance(sheet, close)
     if equity is not None:
         if before is not None and (not sheet.memory.peaks or sheet.memory.peaks[-1].at < close - ONE_MINUTE):
             remember_equity(sheet, close - ONE_MINUTE, before)
         remember_equity(sheet, close, equity)
-    _use_of_limits(sheet, close, worst_equity)
     tend(sheet, close)
 
 
@@ -129,11 +124,42 @@ def _is_priced(sheet: Sheet) -> bool:
     return all(symbol in sheet.marks for symbol in sheet.held)
 
 
-def _was_stopped(sheet: Sheet, symbol: str) -> bool:
-    trade = sheet.trades.get(Symbol(symbol))
-    if trade is None:
-        return False
-    return any(order.terms.leg is Leg.STOP_LOSS and order.trades for order in exits_of(sheet, trade))
+@exactly
+def _worst_equity(sheet: Sheet, bars: Mapping[Symbol, Candle]) -> Decimal | None:
+    """Return the equity at the worst prices of a minute, each symbol at its own; None without a price of something held.
+
+    What traded at the open is booked, what traded inside the minute is not yet.
+    """
+    marks, positions = sheet.prices, sheet.books.positions
+    total = sheet.books.balance
+    for symbol in sorted({*(s for s, position in positions.items() if position.quantity), *(f.symbol for f in sheet.unbooked)}):
+        bar = bars.get(Symbol(symbol))
+        if bar is not None:
+            total += min(_worth(sheet, symbol, bar.low, Side.BUY), _worth(sheet, symbol, bar.high, Side.SELL))
+        elif Symbol(symbol) in marks:
+            total += sheet.books.position(symbol).unrealised(marks[Symbol(symbol)])
+        else:
+            return None
+    return total
+
+
+def _worth(sheet: Sheet, symbol: str, extreme: Decimal, losing: Side) -> Decimal:
+    """Return what a symbol adds to the balance while the minute is at an extreme, where what `losing` bought is worth least.
+
+    A stop traded before the price went further, and so did a resting limit that the price came to; of a fill on the other side
+    of the minute nobody knows whether it came first, and the worse story counts. So at the low every buy counts, and a sale only
+    of a stop; at the high it is the other way round. Only the quantity that traded is gone: the rest is at the extreme.
+    """
+    kinds = {
+        event.trade_id: sheet.orders[ClientOrderId(event.client_order_id)].terms.type
+        for event in sheet.order_events
+        if isinstance(event, OrderFilled) and event.symbol == symbol
+    }
+    worth = sheet.books.position(symbol).unrealised(extreme)
+    for fill in sheet.unbooked:
+        if fill.symbol == symbol and (fill.side is losing or kinds.get(fill.key) is not OrderType.LIMIT):
+            worth += fill.signed_quantity * (extreme - fill.price) - fill.fee
+    return worth
 
 
 # The paper venue
@@ -189,36 +215,39 @@ def _take_barrier(sheet: Sheet, trade: Trade, hit: BarrierHit, bar: Candle, held
     sheet.take(fill)
 
 
-def _book(sheet: Sheet, before: datetime | None, bars: Mapping[Symbol, Candle]) -> bool:
-    """Book what waits, mark what traded where no bar was seen before, and say whether a position was opened."""
-    opened = False
-    for fill in sorted(sheet.unbooked, key=lambda f: f.at):
-        if before is None or fill.at < before:
-            opened |= _opens(sheet, fill)
-            if Symbol(fill.symbol) not in sheet.marks:
-                sheet.set_mark(Symbol(fill.symbol), fill.price, bars[Symbol(fill.symbol)].open_time)
+def _book(sheet: Sheet, before: datetime | None, bars: Mapping[Symbol, Candle]) -> datetime | None:
+    """Book what waits, mark what traded where no bar was seen before, and say when a position was opened, if any was."""
+    fills = sorted((f for f in sheet.unbooked if before is None or f.at < before), key=booking_order)
+    held = {fill.symbol: sheet.books.position(fill.symbol).quantity for fill in fills}
+    for fill in fills:
+        if Symbol(fill.symbol) not in sheet.marks:
+            sheet.set_mark(Symbol(fill.symbol), fill.price, bars[Symbol(fill.symbol)].open_time)
     sheet.book(before=before)
-    return opened
+    return max((fill.at for fill in opening(fills, held)), default=None)
 
 
-def _opens(sheet: Sheet, fill: Fill) -> bool:
-    return sheet.books.position(fill.symbol).quantity * fill.signed_quantity >= 0
+@exactly
+def opening(fills: Iterable[Fill], held: Mapping[str, Decimal]) -> list[Fill]:
+    """Return those of fills, in booking order, that opened a position. held: the signed positions before the first."""
+    positions, found = dict(held), list[Fill]()
+    for fill in fills:
+        before = positions.get(fill.symbol, ZERO)
+        if opens_position(before, fill.signed_quantity):
+            found.append(fill)
+        positions[fill.symbol] = before + fill.signed_quantity
+    return found
 
 
 # The rules
 
 
-def _told(sheet: Sheet, at: datetime, prices: Mapping[Symbol, Decimal], *, opened: bool) -> Decimal | None:
-    """Tell the judge, and return the equity at these prices."""
-    if any(symbol not in prices for symbol in sheet.held):
-        return None
-    equity = equity_at(sheet.books, prices)
-    tell(sheet, at, equity, opened=opened)
-    return equity
+def _told(sheet: Sheet, at: datetime, equity: Decimal | None, *, opened_at: datetime | None) -> None:
+    if equity is not None and all(symbol in sheet.marks for symbol in sheet.held):
+        tell(sheet, at, equity, opened_at=opened_at)
 
 
-def tell(sheet: Sheet, at: datetime, equity: Decimal, *, opened: bool) -> None:
-    """Tell the judge an equity, after the midnights before it."""
+def tell(sheet: Sheet, at: datetime, equity: Decimal, *, opened_at: datetime | None) -> None:
+    """Tell the judge an equity, after the midnights before it. opened_at: when a position was opened that was not told yet."""
     judge = sheet.judge
     if judge is None:
         return
@@ -229,8 +258,8 @@ def tell(sheet: Sheet, at: datetime, equity: Decimal, *, opened: bool) -> None:
         at if now is None else max(at, now),
         balance=sheet.books.balance,
         equity=equity,
-        is_flat=not sheet.held,
-        opened=opened,
+        is_flat=not sheet.unbooked and not sheet.held,  # what was closed and is not booked is not in the balance yet
+        opened_at=opened_at,
     )
     _broken(sheet, breaches)
     if was_reached is None and judge.target_reached_at is not None:
@@ -275,15 +304,34 @@ def _broken(sheet: Sheet, breaches: Sequence[AccountBreach]) -> None:
 
 
 def _use_of_limits(sheet: Sheet, at: datetime, worst: Decimal | None) -> None:
-    """Warn of each level a loss limit's use has reached, once a day, and flatten at the last."""
+    """Warn of each level a loss limit's use has reached, once a day, and flatten at the last.
+
+    Shortly before midnight also of the limits that it brings, where they are tighter: nothing but time would break them.
+    """
     judge = sheet.judge
-    if judge is None or worst is None:
+    if judge is None or judge.day is None or worst is None:
         return
-    stops = judge.rules.stops
-    for rule in judge.headroom().rules:
-        used = max(rule.reference - worst, Decimal(0))
+    room = judge.headroom(at, worst)
+    _warn(sheet, at, worst, room.rules, day=judge.day)
+    _warn(sheet, at, worst, room.tomorrow, day=judge.day + timedelta(days=1), counts_from=judge.next_midnight)
+
+
+def _warn(
+    sheet: Sheet,
+    at: datetime,
+    worst: Decimal,
+    rules: Iterable[RuleHeadroom],
+    *,
+    day: date,
+    counts_from: datetime | None = None,
+) -> None:
+    if sheet.judge is None:
+        return
+    stops = sheet.judge.rules.stops
+    for rule in rules:
+        used = rule.used
         for share, level in ((stops.alert, StopLevel.ALERT), (stops.block, StopLevel.BLOCK), (stops.flatten, StopLevel.FLATTEN)):
-            key = f"{rule.rule}:{level}:{judge.day}"
+            key = f"{rule.rule}:{level}:{day}"
             if used < share * rule.amount or key in sheet.warned:
                 continue
             sheet.warned |= {key}
@@ -296,15 +344,17 @@ def _use_of_limits(sheet: Sheet, at: datetime, worst: Decimal | None) -> None:
                     rule=rule.rule,
                     level=level,
                     at=at,
-                    day=str(judge.day),
+                    day=str(day),
                     used=used,
                     amount=rule.amount,
                     equity=worst,
                     limit=rule.limit,
+                    counts_from=counts_from,
                 )
             )
             if STOP_SEVERITY[level] >= STOP_SEVERITY[StopLevel.FLATTEN]:
-                sheet.set_halt(Halt(HaltLevel.FLATTEN, SIGNALBOX, f"{rule.rule} used to {share:.0%}", at))
+                whose = rule.rule if counts_from is None else f"{rule.rule} of {day}"
+                sheet.set_halt(Halt(HaltLevel.FLATTEN, SIGNALBOX, f"{whose} used to {share:.0%}", at))
 
 
 def _look_for_gaps(sheet: Sheet, stale_after: timedelta) -> None:
@@ -322,7 +372,30 @@ def _look_for_gaps(sheet: Sheet, stale_after: timedelta) -> None:
     advance(sheet, sheet.at)
 
 
-def tell_reported(sheet: Sheet, fill_at: datetime, *, opened: bool) -> None:
-    """Tell the judge of fills that a venue reported, at the marks."""
+def tell_now(sheet: Sheet) -> None:
+    """Tell the judge the equity at the marks, with nothing that was opened."""
     if sheet.judge is not None and _is_priced(sheet):
-        tell(sheet, fill_at, sheet.equity, opened=opened)
+        tell(sheet, sheet.at, sheet.equity, opened_at=None)
+
+
+def tell_reported(sheet: Sheet) -> None:
+    """Tell the judge of the fills that a venue reported in this step, at the marks. They are booked."""
+    fills = sorted((entry for entry in sheet.entries if isinstance(entry, Fill)), key=booking_order)
+    if sheet.judge is None or not fills or not _is_priced(sheet):
+        return
+    opened = {fill.entry_id for fill in opening(*_since_before(sheet, fills))}
+    equity = sheet.equity
+    for fill in fills:
+        tell(sheet, fill.at, equity, opened_at=fill.at if fill.entry_id in opened else None)
+
+
+@exactly
+def _since_before(sheet: Sheet, fills: list[Fill]) -> tuple[list[Fill], dict[str, Decimal]]:
+    """Return these fills, and of late ones all that were booked, with the positions before the first of them."""
+    if sheet.rebooked:
+        late = (entry for entry in (*sheet.history, *fills) if isinstance(entry, Fill))
+        return sorted({fill.entry_id: fill for fill in late}.values(), key=booking_order), {}
+    held = {fill.symbol: sheet.books.position(fill.symbol).quantity for fill in fills}
+    for fill in fills:
+        held[fill.symbol] -= fill.signed_quantity
+    return fills, held

@@ -21,6 +21,7 @@ from signalbox.risk.ftmo.headroom import Headroom
 from signalbox.risk.ftmo.judge import FtmoJudge, JudgeState
 from signalbox.risk.ftmo.rules import FtmoRules
 from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountState, AccountStatus, OpenPosition, SymbolTotals
+from signalbox.risk.ftmo.trading_days import opens_position
 from signalbox.risk.numbers import CONTEXT, ZERO
 from signalbox.risk.order import Side
 from signalbox.risk.snapshot import LossRule
@@ -98,9 +99,11 @@ class FtmoAccount:
         not open. Then nothing has changed.
         """
         self._refuse_impossible(event)
+        opens = False
         with localcontext(CONTEXT):
             match event:
                 case Opened():
+                    opens = opens_position(ZERO, event.quantity if event.side is Side.BUY else -event.quantity)
                     self._open(event)
                 case Closed():
                     self._close(event)
@@ -118,7 +121,7 @@ class FtmoAccount:
                 balance=self._balance,
                 equity=self._equity(),
                 is_flat=not self._positions,
-                opened=isinstance(event, Opened),
+                opened_at=event.time if opens else None,
             )
 
     def advance(self, time: datetime) -> tuple[AccountBreach, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -65,21 +65,25 @@ class RuleHeadroom:
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """Both rules now, and the floors of today and of the day after the next midnight (at today's balance)."""
+    """Both rules now, and the floors of today and of the day after the next midnight (at today's balance).
+
+    tomorrow: shortly before midnight, the rules whose limit will be tighter from then on (InternalStops says how long before).
+    """
 
     equity: Decimal
     rules: tuple[RuleHeadroom, ...]
     floors: tuple[LossFloor, ...]
+    tomorrow: tuple[RuleHeadroom, ...] = ()
 
     @property
     def level(self) -> StopLevel:
-        """The most severe of both rules."""
-        return max((item.level for item in self.rules), key=SEVERITY.__getitem__)
+        """The most severe of all rules."""
+        return max((item.level for item in (*self.rules, *self.tomorrow)), key=SEVERITY.__getitem__)
 
     @property
     def remaining(self) -> Decimal:
         """What may be lost before the first rule breaks."""
-        return min(item.remaining for item in self.rules)
+        return min(item.remaining for item in (*self.rules, *self.tomorrow))
 
 
 def headroom_of(
@@ -92,16 +96,31 @@ def headroom_of(
     next_midnight: datetime,
     following_midnight: datetime | None,
     broken: frozenset[LossRule],
+    at: datetime | None = None,
 ) -> Headroom:
-    """Return the headroom; without a day (no event yet) there are no floors, so new risk is refused where they are needed."""
+    """Return the headroom at `at`; None looks at today alone.
+
+    Without a day (no event yet) there are no floors, so new risk is refused where they are needed.
+    """
     rules = tuple(_one(rule, stops, equity, today, broken=rule in broken) for rule in LossRule)
     floors: list[LossFloor] = []
+    coming: tuple[RuleHeadroom, ...] = ()
     if day_start is not None and following_midnight is not None:
-        for limits, start, end in ((today, day_start, next_midnight), (tomorrow, next_midnight, following_midnight)):
+        guard = timedelta(minutes=stops.midnight_minutes)
+        for limits, start, end, blocks_from in (
+            (today, day_start, next_midnight, None),
+            (tomorrow, next_midnight, following_midnight, next_midnight - guard),
+        ):
             for rule in LossRule:
                 block = limits.reference(rule) - stops.block * limits.amount(rule)
-                floors.append(LossFloor(rule, limits.floor(rule), NEVER_ABOVE if broken else block, start, end))
-    return Headroom(equity, rules, tuple(floors))
+                floors.append(LossFloor(rule, limits.floor(rule), NEVER_ABOVE if broken else block, start, end, blocks_from))
+        if guard and at is not None and next_midnight - guard <= at:
+            coming = tuple(
+                _one(rule, stops, equity, tomorrow, broken=rule in broken)
+                for rule in LossRule
+                if tomorrow.floor(rule) > today.floor(rule)
+            )
+    return Headroom(equity, rules, tuple(floors), coming)
 
 
 def _one(rule: LossRule, stops: InternalStops, equity: Decimal, limits: Limits, *, broken: bool) -> RuleHeadroom:

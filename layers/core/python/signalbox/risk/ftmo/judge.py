@@ -161,28 +161,34 @@ class FtmoJudge:
         with localcontext(CONTEXT):
             return self._limits().floor(rule)
 
-    def headroom(self) -> Headroom:
-        """How much of each limit is used at the equity told last, and the limits the next midnight will bring."""
+    def headroom(self, at: datetime | None = None, equity: Decimal | None = None) -> Headroom:
+        """How much of each limit is used, and the limits the next midnight will bring.
+
+        at: of the day under way; None: the last telling. equity: None: what was told last.
+        """
         with localcontext(CONTEXT):
             return headroom_of(
                 self._rules.stops,
-                equity=self._equity,
+                equity=self._equity if equity is None else equity,
                 today=self._limits(),
                 tomorrow=self._limits(self._balance, max(self._highest, self._balance)),
                 day_start=self._midnight(self._day) if self._day else None,
                 next_midnight=self._next_midnight,
                 following_midnight=self._midnight(self._day, 2) if self._day else None,
                 broken=frozenset(self._breaches),
+                at=self._now if at is None else at,
             )
 
     # What it is told
 
     def tell(
-        self, time: datetime, *, balance: Decimal, equity: Decimal, is_flat: bool, opened: bool = False
+        self, time: datetime, *, balance: Decimal, equity: Decimal, is_flat: bool, opened_at: datetime | None = None
     ) -> tuple[AccountBreach, ...]:
         """Take balance and equity of an instant and return the breaches they brought, those of midnights before included.
 
-        is_flat: nothing is open. opened: a position was opened now. Raises FtmoEventError for the past.
+        is_flat: nothing is open. opened_at: when a position was opened (trading_days.py says what that is), at or before
+        `time`; one of a day before the newest trading day is not counted, for it may have been. Raises FtmoEventError for the
+        past.
         """
         time = aware(time, "time")
         self.refuse_time(time)
@@ -190,9 +196,8 @@ class FtmoJudge:
         with localcontext(CONTEXT):
             self._advance(time)
             self._balance, self._equity = balance, equity
-            if opened and self._day != self._last_trading_day:
-                self._trading_days += 1
-                self._last_trading_day = self._day
+            if opened_at is not None:
+                self._count(aware(opened_at, "opened_at").astimezone(self._zone).date())
             self._judge(time)
             self._look_for_target(time, is_flat=is_flat)
         return tuple(self._breaches.values())[known:]
@@ -240,8 +245,8 @@ class FtmoJudge:
 
     @classmethod
     def restore(cls, rules: FtmoRules, state: JudgeState) -> FtmoJudge:
-        """Return the judge as it was. Raises FtmoEventError when the rules are not those it judged by."""
-        if (rules.name, rules.version) != (state.rules_name, state.rules_version):
+        """Return the judge as it was. Raises FtmoEventError when the rules neither are nor continue those it judged by."""
+        if rules.name != state.rules_name or state.rules_version not in {rules.version, *rules.continues}:
             raise FtmoEventError(f"expected rules {state.rules_name} {state.rules_version}, was {rules.name} {rules.version}")
         judge = cls(rules, state.capital, phase=state.phase)
         judge._balance, judge._equity, judge._baseline = state.balance, state.equity, state.baseline
@@ -271,6 +276,11 @@ class FtmoJudge:
             self._worst = self._equity
             self._judge(midnight)
         self._now = time
+
+    def _count(self, day: date) -> None:
+        if self._last_trading_day is None or day > self._last_trading_day:
+            self._trading_days += 1
+            self._last_trading_day = day
 
     def _judge(self, time: datetime) -> None:
         limits = self._limits()

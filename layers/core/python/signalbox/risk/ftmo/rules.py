@@ -29,13 +29,18 @@ class LossReference(StrEnum):
 
 
 class InternalStops(BaseModel):
-    """Shares of a loss limit, used up, at which we act before the rule does."""
+    """Shares of a loss limit, used up, at which we act before the rule does.
+
+    midnight_minutes: so long before a midnight the limits that it brings count already, where they are the tighter ones;
+    0 switches that off. What is closed by then moves them without any price having moved.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     alert: Fraction
     block: Fraction  # no new risk
     flatten: Fraction
+    midnight_minutes: Annotated[int, Field(ge=0, le=1380)]  # a day has 23 hours at the least
 
     @model_validator(mode="after")
     def _in_order(self) -> InternalStops:
@@ -54,7 +59,10 @@ class FtmoPhase(BaseModel):
 
 
 class FtmoRules(BaseModel):
-    """One rule set; every fraction is of the initial capital unless it says otherwise."""
+    """One rule set; every fraction is of the initial capital unless it says otherwise.
+
+    continues: versions whose accounts go on under this one, for what the firm reckons is the same and only our own stops differ.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -68,6 +76,7 @@ class FtmoRules(BaseModel):
     minimum_trading_days: Annotated[int, Field(ge=0, le=60)]
     best_day_fraction: Fraction | None  # of the total profit; None where the rule does not exist
     stops: InternalStops
+    continues: tuple[Annotated[str, Field(pattern=r"^\d{4}-\d{2}\.\d+$")], ...] = ()
 
     def phase(self, name: str | None) -> FtmoPhase:
         """Return a phase by name, the first one for None. Raises KeyError."""
@@ -76,10 +85,10 @@ class FtmoRules(BaseModel):
         return {phase.name: phase for phase in self.phases}[name]
 
 
-_STOPS: Final = InternalStops(alert=Decimal("0.5"), block=Decimal("0.8"), flatten=Decimal("0.9"))
+_STOPS: Final = InternalStops(alert=Decimal("0.5"), block=Decimal("0.8"), flatten=Decimal("0.9"), midnight_minutes=30)
 FTMO_2STEP: Final = FtmoRules(
     name="ftmo-2step",
-    version="2026-11.1",
+    version="2026-11.2",
     time_zone="Europe/Prague",
     daily_loss_fraction=Decimal("0.05"),
     max_loss_fraction=Decimal("0.10"),
@@ -91,10 +100,11 @@ FTMO_2STEP: Final = FtmoRules(
     minimum_trading_days=4,
     best_day_fraction=None,
     stops=_STOPS,
+    continues=("2026-11.1",),
 )
 FTMO_1STEP: Final = FtmoRules(
     name="ftmo-1step",
-    version="2026-11.1",
+    version="2026-11.2",
     time_zone="Europe/Prague",
     daily_loss_fraction=Decimal("0.03"),
     max_loss_fraction=Decimal("0.10"),
@@ -103,5 +113,6 @@ FTMO_1STEP: Final = FtmoRules(
     minimum_trading_days=0,
     best_day_fraction=Decimal("0.5"),
     stops=_STOPS,
+    continues=("2026-11.1",),
 )
 RULES: Final[Mapping[str, FtmoRules]] = MappingProxyType({rules.name: rules for rules in (FTMO_2STEP, FTMO_1STEP)})
