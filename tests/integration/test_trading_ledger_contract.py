@@ -27,12 +27,13 @@ from signalbox.risk.protections import EquityPoint, Exit
 from signalbox.risk.snapshot import Lock
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.signal import DeploymentStage, Signal, Thresholds
+from signalbox.trading.attribution import attribute, others_of
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountError
 from signalbox.trading.memory import Memory
 from signalbox.trading.ports import TradingLedger
 from signalbox.trading.readiness import Confirmation, ModelStanding
-from signalbox.trading.state import Desk, Mark, TradeState, opened
+from signalbox.trading.state import Desk, Mark, TradeState, opened, pruned
 from tests.builders import BTC, ETH, NOON, candle, candles, minutes
 from tests.fakes.memory_trading import MemoryTradingDatabase, MemoryTradingLedger
 from tests.fakes.postgres_server import app_source
@@ -231,6 +232,40 @@ def test_step_after_a_step_is_loaded_as_it_was_saved(world: TradingWorld, ledger
     assert loaded(world.trading(), at) == countable(second, at)
     assert loaded(world.trading(), at).books.position(BTC).quantity == 0
     assert loaded(world.trading(), at).books.lots[BTC] == ()
+
+
+def test_what_others_traded_in_the_symbol_of_an_open_trade_is_loaded_until_it_is_over(
+    world: TradingWorld, ledger: TradingLedger
+) -> None:
+    """A person's order that closed a part of a trade is over; what the trade earned cannot be told without it."""
+    before = loaded(ledger)
+    early = terms(NOON - minutes(30), quantity="0.2", leg=Leg.TAKE_PROFIT)
+    entry, elsewhere = terms(quantity="0.3"), terms(NOON + SECOND, symbol=ETH, leg=Leg.EXIT)
+    theirs = terms(NOON + minutes(2), side=Side.SELL, quantity="0.4", leg=Leg.EXIT)
+    after, changes = stepped(
+        before,
+        NOON + minutes(3),
+        *sent(early),
+        filled(early, "t0", NOON - minutes(29)),
+        *sent(entry),
+        filled(entry, "t1", NOON + 3 * SECOND),
+        *sent(elsewhere),
+        filled(elsewhere, "t2", NOON + 4 * SECOND),
+        *sent(theirs),
+        filled(theirs, "t3", NOON + minutes(2) + SECOND, price="101", fee="0.4"),
+    )
+    trade = trade_of(entry, TradeState.OPEN, opened_at=NOON + 3 * SECOND)
+    saved(ledger, before, replace(after, trades=MappingProxyType({BTC: trade})), changes + Changes(trades=(trade,)))
+    later = NOON + minutes(300)  # long after what is kept in memory alone
+    desk = loaded(world.trading(), later)
+    assert set(desk.orders) == {entry.client_order_id, theirs.client_order_id}
+    assert set(pruned(desk, later).orders) == set(desk.orders)
+    others = others_of(trade, [trade.entry], desk.orders.values())
+    found = attribute(trade, desk.orders[trade.entry], [], others, desk.books.position(BTC).quantity)
+    assert [(part.order, part.quantity, part.fee) for part in found.closings] == [
+        (theirs.client_order_id, Decimal("0.2"), Decimal("0.2"))  # the other 0.2 were there before the trade
+    ]
+    assert found.left == Decimal("0.1")
 
 
 def test_save_again_changes_nothing(world: TradingWorld, ledger: TradingLedger) -> None:

@@ -28,7 +28,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
 from signalbox.trading.events import TradingHalted
-from signalbox.trading.state import Desk, Halt, Trade, TradeState, pruned
+from signalbox.trading.state import Desk, Halt, Trade, TradeState, counts, pruned
 from tests.builders import BTC, NOON
 from tests.integration.samples import VENUE
 
@@ -153,17 +153,11 @@ def equity(desk: Desk, at: datetime, marks: dict[str, Decimal]) -> Changes:
 
 def countable(desk: Desk, at: datetime) -> Desk:
     """The desk as a load at `at` has to give it back: without the orders that closed and the times that ended."""
-    traded = {(t.symbol, t.decided_at) for t in desk.trades.values()}
+    trades = tuple(desk.trades.values())
     window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
     kept = pruned(desk, at)
     return replace(
         kept,
-        orders=MappingProxyType(
-            {
-                key: order
-                for key, order in kept.orders.items()
-                if not order.state.is_closed or (order.terms.symbol, order.terms.decided_at) in traded
-            }
-        ),
+        orders=MappingProxyType({key: order for key, order in kept.orders.items() if counts(order, trades)}),
         order_times=tuple(time for time in kept.order_times if at - window < time <= at),
     )

@@ -96,8 +96,11 @@ def test_what_a_person_adds_is_not_protected_by_the_trades_stop_and_a_gap_breaks
 
 
 def test_a_late_fill_has_no_stop_and_counts_with_the_worst_move() -> None:
-    desk = traded()
-    desk = replace(desk, trades={BTC: replace(desk.trades[BTC], deployment="late-fill", stop_loss=Decimal(60_000))})
+    desk, entry = entered()
+    key, at = entry.client_order_id, START + SECOND
+    desk, _ = reported(desk, key, at, *accepted(key, at), OrderCanceled(client_order_id=key, at=at, reason="CANCELED"))
+    assert not desk.trades
+    desk, _ = reported(desk, key, at + SECOND, fill(key, at + SECOND, "0.3736"))
     assert protected(desk) == (Decimal("0.3736"), None, Decimal(0))
     assert at_risk(desk) == Decimal("2248.89")
 

@@ -23,7 +23,7 @@ from signalbox.trading.changes import Changes
 from signalbox.trading.state import Desk
 from signalbox.trading.watching import opening
 from tests.unit.trading.market import BTC, START, bar, desk_at
-from tests.unit.trading.test_live import accepted, fill, reported
+from tests.unit.trading.test_live import accepted, compared, fill, reported
 from tests.unit.trading.test_protection import FTMO, person
 
 DAY = timedelta(days=1)
@@ -53,7 +53,7 @@ def test_what_opens_a_position(before: str, traded: str, *, opens: bool) -> None
 
 def sold_live(quantities: tuple[str, ...], *, size: str) -> Desk:
     """A live account that bought `size` on the first day and sells a part on each of the next, by plain orders."""
-    desk = desk_at(LIVE)
+    desk = compared(desk_at(LIVE))
     for number, (side, quantity) in enumerate([(Side.BUY, size), *((Side.SELL, q) for q in quantities)]):
         at = START + DAY * number
         desk, _ = steps.watch(desk, {BTC: [bar(BTC, at - ONE_MINUTE, "60000")]}, at)
@@ -91,7 +91,7 @@ def test_paper_counts_the_same(quantity: str, count: int) -> None:
 
 def test_an_opening_that_is_reported_after_midnight_belongs_to_its_own_day() -> None:
     late = datetime(2024, 3, 1, 22, 59, 59, tzinfo=START.tzinfo)  # a second before midnight in Prague
-    desk = desk_at(LIVE, late - timedelta(seconds=59))
+    desk = compared(desk_at(LIVE, late - timedelta(seconds=59)))
     keys = []
     for number in range(2):
         desk, changes = person(desk, Side.BUY, "0.1", late, str(number))

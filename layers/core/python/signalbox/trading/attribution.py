@@ -28,7 +28,7 @@ PRICE_PLACES: Final = 12  # of an average price that is shown; nothing is booked
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class ClosedPart:
     """A part of a trade that one fill closed. fee: of the fill's, the part of this quantity; 0 for the trade's own orders.
 
     The fees of its own orders are the trade's whole, whatever they closed.
@@ -47,7 +47,7 @@ class Closing:
 class Attribution:
     """What closed a trade, in time order. left: of it, still open. realised: after fees; None while something is left."""
 
-    closings: tuple[Closing, ...]
+    closings: tuple[ClosedPart, ...]
     left: Decimal
     realised: Decimal | None
 
@@ -60,7 +60,7 @@ class Attribution:
         return ratio(value, quantity, PRICE_PLACES) if quantity else None
 
     @property
-    def last(self) -> Closing | None:
+    def last(self) -> ClosedPart | None:
         """The closing that ended it: when, by which leg and at which price."""
         return self.closings[-1] if self.closings else None
 
@@ -86,7 +86,7 @@ def attribute(trade: Trade, entry: Order, exits: Sequence[Order], others: Iterab
     sign, own = trade.side.sign, {order.client_order_id for order in exits}
     fills = _since_entry(entry, [*exits, *others])
     net = position - sum((order.terms.signed(fill.quantity) for fill, order in fills), ZERO)
-    left, closings = ZERO, list[Closing]()
+    left, closings = ZERO, list[ClosedPart]()
     for fill, order in fills:
         is_entry, is_exit = order.client_order_id == entry.client_order_id, order.client_order_id in own
         net += order.terms.signed(fill.quantity)
@@ -108,12 +108,12 @@ def _since_entry(entry: Order, rest: Iterable[Order]) -> list[tuple[OrderFilled,
     return fills[first:]
 
 
-def _closing(fill: OrderFilled, order: Order, quantity: Decimal, fee: Decimal) -> Closing:
-    return Closing(order.client_order_id, order.terms.leg, fill.trade_id, fill.at, quantity, fill.price, fee)
+def _closing(fill: OrderFilled, order: Order, quantity: Decimal, fee: Decimal) -> ClosedPart:
+    return ClosedPart(order.client_order_id, order.terms.leg, fill.trade_id, fill.at, quantity, fill.price, fee)
 
 
 @exactly
-def _realised(sign: int, entry: Order, exits: Iterable[Order], closings: Iterable[Closing]) -> Decimal:
+def _realised(sign: int, entry: Order, exits: Iterable[Order], closings: Iterable[ClosedPart]) -> Decimal:
     brought, fees = ZERO, entry.fees + sum((order.fees for order in exits), ZERO)
     for closing in closings:
         brought += closing.quantity * closing.price

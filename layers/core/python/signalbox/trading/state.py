@@ -188,13 +188,21 @@ KEEP_CLOSED: Final = timedelta(hours=1)  # a closed order stays on a desk in mem
 
 
 def counts(order: Order, trades: Iterable[Trade]) -> bool:
-    """Whether an order is needed to know where an account stands: open, or a filled one or the entry of an open trade.
+    """Whether an order is needed to know where an account stands.
 
-    An attempt that ended without a fill is none: an exit may need many, and what they came to is in the trade's progress.
+    An open one is; the entry of an open trade; and whatever traded in its symbol since it was decided, whoever sent it, for it
+    may have closed a part of the trade (attribution.py). An attempt that ended without a fill is none: an exit may need many,
+    and what they came to is in the trade's progress.
     """
-    if not order.state.is_closed:
-        return True
-    return (bool(order.filled) or order.terms.leg is Leg.ENTRY) and any(trade.owns(order) for trade in trades)
+    return not order.state.is_closed or any(_belongs(order, trade) for trade in trades)
+
+
+def _belongs(order: Order, trade: Trade) -> bool:
+    if order.terms.symbol != trade.symbol:
+        return False
+    if trade.owns(order):
+        return bool(order.filled) or order.terms.leg is Leg.ENTRY
+    return any(fill.at >= trade.decided_at for fill in order.trades)
 
 
 def pruned(desk: Desk, at: datetime) -> Desk:

@@ -57,6 +57,10 @@ WITH wanted (client_order_id) AS MATERIALIZED (
         SELECT client_order_id FROM orders WHERE account = t.account AND decided_at = t.decided_at AND symbol = t.symbol
             AND (filled > 0 OR leg = 'ENTRY') OFFSET 0
     ) AS o WHERE t.account = %s AND t.state NOT IN ('CLOSED', 'ABANDONED')
+    UNION SELECT f.client_order_id FROM trades AS t CROSS JOIN LATERAL (
+        SELECT client_order_id FROM fills WHERE account = t.account AND at >= t.decided_at AND symbol = t.symbol
+            AND client_order_id IS NOT NULL OFFSET 0
+    ) AS f WHERE t.account = %s AND t.state NOT IN ('CLOSED', 'ABANDONED')
     UNION SELECT unnest(%s::text[])
 )
 SELECT wanted.client_order_id, e.payload FROM wanted CROSS JOIN LATERAL (
@@ -129,7 +133,7 @@ def load_desk(
         positions = queries.ask(_POSITIONS, account)
         lots = queries.ask(_LOTS, account)
         standing = queries.ask(STANDING_ORDERS_OF, account)
-        events = queries.ask(_EVENTS, account, account, list(named), account)
+        events = queries.ask(_EVENTS, account, account, account, list(named), account)
         trades = queries.ask(_TRADES, account)
         locks = queries.ask(_LOCKS, account, at)
         times = connection.execute(_ORDER_TIMES, (account, at - window, at), prepare=True, binary=True)
