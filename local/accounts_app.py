@@ -97,7 +97,7 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
 @accounts_app.command("confirm")
 def confirm(
     name: Name,
-    what: Annotated[str, typer.Argument(help="live; the rules you read, as 'ftmo-2step 2026-11.1'; paper or withdrawn.")],
+    what: Annotated[str, typer.Argument(help="live; the rules you read, as 'ftmo-2step 2026-11.2'; paper or withdrawn.")],
     stage: Stage = "dev",
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer

@@ -97,7 +97,7 @@ class OpenAccount(Command):
 
 
 class ConfirmAccount(Command):
-    """Say, by name, that an account may trade live ("live") or that the firm's rules were read ("ftmo-2step 2026-11.1").
+    """Say, by name, that an account may trade live ("live") or that the firm's rules were read ("ftmo-2step 2026-11.2").
 
     "paper" takes the mode back, "withdrawn" both. The newest `requested_at` counts, so that a word that waited somewhere does
     not undo a later one.
