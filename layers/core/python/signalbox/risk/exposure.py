@@ -89,38 +89,37 @@ def order_loss(order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fract
     """Return what filling this much of the order may lose, fees of both ways included; nothing when it only reduces."""
     if order.reduce_only:
         return ZERO
-    is_long, entry = order.side is Side.BUY, entry_price(order, mark, limits)
-    start = min(entry, mark) if is_long else max(entry, mark)
-    end = _stopped_at(order.stop_price, start, limits, is_long=is_long) or _worst_price(start, limits, is_long=is_long)
-    adverse = entry - end if is_long else end - entry
-    return quantity * (max(adverse, ZERO) + (entry + max(entry, end)) * fee_fraction)
+    entry = entry_price(order, mark, limits)
+    if order.side is Side.BUY:
+        end = _worst_sale(order.stop_price, min(entry, mark), limits)
+        return quantity * (max(entry - end, ZERO) + (entry + max(entry, end)) * fee_fraction)
+    end = _worst_purchase(order.stop_price, max(entry, mark), limits)
+    return quantity * (max(end - entry, ZERO) + (entry + max(entry, end)) * fee_fraction)
 
 
 def position_loss(position: Position, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits) -> Decimal:
     """Return what an open position may still lose from its mark, the fee of leaving it included."""
-    is_long, quantity = position.quantity > ZERO, abs(position.quantity)
-    stopped = _stopped_at(position.stop_price, mark, limits, is_long=is_long)
-    bare = _loss_of_one(mark, _worst_price(mark, limits, is_long=is_long), fee_fraction)
-    if stopped is None:
+    leaving = _worst_sale if position.quantity > ZERO else _worst_purchase
+    end, quantity = leaving(None, mark, limits), abs(position.quantity)
+    bare = abs(mark - end) + max(mark, end) * fee_fraction
+    if position.stop_price is None:
         return quantity * bare
-    return position.protected * _loss_of_one(mark, stopped, fee_fraction) + (quantity - position.protected) * bare
+    end = leaving(position.stop_price, mark, limits)
+    return position.protected * (abs(mark - end) + max(mark, end) * fee_fraction) + (quantity - position.protected) * bare
 
 
-def _loss_of_one(mark: Decimal, end: Decimal, fee_fraction: Decimal) -> Decimal:
-    return abs(mark - end) + max(mark, end) * fee_fraction
+def _worst_sale(stop: Decimal | None, start: Decimal, limits: RiskLimits) -> Decimal:
+    """Return where a long position is left at the worst: beyond its stop, or after the worst move when `start` has passed it."""
+    if stop is not None and stop < start:
+        return stop - stop * limits.stop_slippage_fraction
+    return start - start * limits.worst_move_fraction
 
 
-def _stopped_at(stop: Decimal | None, start: Decimal, limits: RiskLimits, *, is_long: bool) -> Decimal | None:
-    """Return the worst price a stop trades at; None without one, and for one that `start` has passed."""
-    if stop is None or (start <= stop if is_long else start >= stop):
-        return None
-    slippage = stop * limits.stop_slippage_fraction
-    return stop - slippage if is_long else stop + slippage
-
-
-def _worst_price(start: Decimal, limits: RiskLimits, *, is_long: bool) -> Decimal:
-    move = start * limits.worst_move_fraction
-    return start - move if is_long else start + move
+def _worst_purchase(stop: Decimal | None, start: Decimal, limits: RiskLimits) -> Decimal:
+    """As `_worst_sale`, of a short position."""
+    if stop is not None and stop > start:
+        return stop + stop * limits.stop_slippage_fraction
+    return start + start * limits.worst_move_fraction
 
 
 def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
