@@ -61,6 +61,13 @@ TOLD: list[tuple[Event, tuple[str, ...]]] = [
         ("80% of the daily loss limit is used", "no new risk", "equity 96,000.00, limit 95,000.00"),
     ),
     (
+        RiskWarning(
+            account="a", rule="max_daily_loss", level="FLATTEN", at=NOON, day="2024-03-02", used=D(4600), amount=D(5000),
+            equity=D(98957), limit=D(98557), counts_from=NOON + minutes(30),
+        ),
+        ("92% of the daily loss limit from 2024-03-01 12:30 UTC on is used", "everything open is closed", "limit 98,557.00"),
+    ),
+    (
         AccountExhausted(
             account="a", rule="max_loss", at=NOON, balance=D(92100), left=D(100), least_loss=D("211.5"), until=None,
         ),
