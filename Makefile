@@ -10,7 +10,7 @@ ARGS ?=
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup training run up test unit integration infrastructure e2e check format bench lock clean
+.PHONY: help setup training run up test unit integration infrastructure e2e check scan sbom audit format bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -79,20 +79,45 @@ e2e: $(READY)  ## tests on the local cloud
 bench: $(READY)  ## the features of years and of the newest bar beside plain pandas
 	@$(BIN)/signalbox bench features $(ARGS)
 
-check: $(READY)  ## lint, format, types, import contracts
+check: $(READY)  ## lint, format, types, import contracts, scanners
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory scan
+
+scan: $(READY)  ## unsafe code and secrets in what is committed (.ci/accepted.toml has the reasons)
+	@$(BIN)/python .ci/scan.py
+
+# What looks at the lock files from outside lives apart: it brings a pip of its own.
+AUDIT := .venv-audit
+
+$(AUDIT)/.ready: requirements/audit.lock $(READY)
+	@test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/audit.lock
+	@touch $@
+
+sbom: $(AUDIT)/.ready  ## what is in it: out/sbom/*.cdx.json (CycloneDX) from each lock file
+	@mkdir -p out/sbom
+	@for lock in requirements/*.lock layers/*/requirements.txt; do \
+	  name=$$(echo $$lock | sed 's|/requirements.txt||; s|.*/||; s|\.lock||'); \
+	  case $$lock in layers/*) name=layer-$$name;; esac; \
+	  grep -qE '^[A-Za-z0-9]' $$lock || continue; \
+	  $(AUDIT)/bin/cyclonedx-py requirements $$lock --output-reproducible --of JSON -o out/sbom/$$name.cdx.json || exit 1; \
+	done
+	@ls out/sbom
+
+audit: $(AUDIT)/.ready  ## known vulnerabilities of what is locked, where a database can be reached
+	@$(AUDIT)/bin/python .ci/audit.py
 
 format: $(READY)  ## rewrite in the house format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 lock: $(READY)  ## resolve the requirements again (needs the package index)
-	@cd requirements && for name in setup run training training-cpu training-gpu; do \
+	@cd requirements && for name in setup run training training-cpu training-gpu audit; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    $$(test $$name != training-gpu || echo --no-deps) --output-file $$name.lock $$name.in || exit 1; done
 
 clean:  ## remove the environment and everything the local cloud stored
-	rm -rf $(VENV) .signalbox out
+	rm -rf $(VENV) $(AUDIT) .signalbox out

@@ -20,6 +20,7 @@ from local.emulator import Emulator
 from local.errors import WorkbenchError
 from local.function_logs import FunctionLogs
 from local.postgres import LocalPostgres
+from local.private import private_folder
 from local.processes import free_port, port_is_free
 from local.settings import STAGE, Settings
 from local.stand_ins.exchange import BURST, REQUESTS_PER_SECOND, BarFeed, ExchangeStandIn
@@ -74,7 +75,7 @@ class LocalCloud:
         realtime: bool = False,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.settings, self.progress = settings, progress
+        self.settings, self.progress, self._folder = settings, progress, folder
         self.symbols = tuple(Symbol(s) for s in SYMBOLS)
         self._closing = ExitStack()
         limits = (REQUESTS_PER_SECOND, BURST) if realtime else (REPLAY_REQUESTS_PER_SECOND, REPLAY_BURST)
@@ -103,6 +104,7 @@ class LocalCloud:
         self._closing.close()
 
     def _start(self) -> None:
+        private_folder(self._folder)
         self.progress("synthesising the templates of stage local")
         stacks = read_stacks(synthesise(self.settings))
         self.progress("starting PostgreSQL")

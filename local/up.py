@@ -20,6 +20,7 @@ from local.demo import stop_signals_interrupt
 from local.errors import StateInUseError, StuckError
 from local.market.feed import CachedFeed
 from local.market.source import live_or_simulated
+from local.private import private_files, private_folder, tighten
 from local.processes import port_is_free
 from local.replay import default_symbols
 from local.settings import VENUE, Settings
@@ -36,8 +37,8 @@ MARKET_ANCHOR: Final = "market.json"  # which market this state was recorded fro
 def run_up(settings: Settings, *, port: int | None, seed: int) -> int:
     """Run until Ctrl-C or SIGTERM and return the exit code. Raises StateInUseError, ServiceError, DeployError."""
     folder = settings.state / "up"
-    folder.mkdir(parents=True, exist_ok=True)
-    with stop_signals_interrupt(), _only_one(folder / "lock"):
+    with stop_signals_interrupt(), private_files(), _only_one(private_folder(folder) / "lock"):
+        tighten(settings.state)
         source = live_or_simulated(default_symbols(), seed=seed)
         _say(f"market: {source.name}" + ("" if "live" in source.name else " (no exchange could be reached)"))
         _same_market(folder / MARKET_ANCHOR, source.name)
@@ -122,7 +123,7 @@ def _tell_addresses(cloud: LocalCloud) -> None:
                 "The local cloud is up, on this machine only:",
                 f"  AWS emulator    {cloud.emulator.url}   (AWS_ENDPOINT_URL, any credentials, region us-east-1)",
                 f'  PostgreSQL      psql "{cloud.postgres.dsn}"',
-                f"  Telegram page   {cloud.telegram.url}/",
+                f"  Telegram page   {cloud.telegram.page_url}",
                 f"  exchange        {cloud.exchange.url}/products",
                 f"  orders API      {cloud.outputs[StackOutput.ORDERS_API_URL]}   (signed requests: aws4, service execute-api)",
                 "Cycles run every five minutes. Ctrl-C stops; the state stays under .signalbox/up.",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from signalbox.inference import load_bundle
+from signalbox.inference import Workspace, load_bundle
 from signalbox.market.candles import ONE_MINUTE, Bars, MarketDataError, from_ms, to_ms
 from training.assessment import Assessment, assess
 from training.candles import CandleSeries, find_candle_files, read_bars
@@ -59,7 +59,7 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
 
     Raises BundleError for a bundle that may not be used, MarketDataError for candles without one decision in the period.
     """
-    ensemble = load_bundle(request.bundle)
+    ensemble = load_bundle(request.bundle, Workspace.MACHINE)
     kept = None if request.scores is None else KeptScores(request.scores)
     progress.stage("read candles", 0.10)
     files = find_candle_files(request.data)

@@ -5,17 +5,15 @@ All of it is in files whose sha256 the manifest keeps. What a bundle does not sa
 
 from __future__ import annotations
 
-import io
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from signalbox.inference import BundleManifest
+from signalbox.inference.judged import read_arrays
 from signalbox.inference.manifest import REPORT_FILE
+from signalbox.library.judgements import read_object
 from signalbox.market.candles import to_ms
 from training.overfitting import Trials
 from training.splits import DAY_MS, Period, Span
@@ -53,7 +51,7 @@ class Overlap:
 
 def read_history(folder: Path, manifest: BundleManifest) -> History:
     """Return the history of a bundle that `load_bundle` has accepted."""
-    report = json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
+    report = read_object((folder / REPORT_FILE).read_bytes(), REPORT_FILE)
     periods = report.get("periods") or {}
     seen = {name: _span(told) for name, told in periods.items() if name != Period.TEST.value}
     if not seen:  # it does not say which part was the test: all of it counts as seen
@@ -61,8 +59,7 @@ def read_history(folder: Path, manifest: BundleManifest) -> History:
         seen = {"all its data": Span(to_ms(training.start), to_ms(training.end))}
     daily = None
     if TRIALS_FILE in manifest.files:
-        with np.load(io.BytesIO((folder / TRIALS_FILE).read_bytes()), allow_pickle=False) as kept:
-            daily = kept["daily_bps"]
+        daily = read_arrays((folder / TRIALS_FILE).read_bytes(), {"daily_bps": (2,)})["daily_bps"]
     return History(seen, Trials(report.get("configurations_tried"), daily), report.get("train_up_rate"))
 
 

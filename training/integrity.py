@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, find_reference
 from signalbox.inference.ensemble import Ensemble
+from signalbox.inference.judged import read_arrays
 from signalbox.inference.manifest import GOLDEN_FILE
 from signalbox.market.candles import MINUTE_MS, Bars
 from training.dataset import build_dataset
@@ -130,8 +131,8 @@ def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept
 
 def golden_difference(ensemble: Ensemble, folder: Path) -> float:
     """Return the largest difference of a probability from those the source model gave when the bundle was written."""
-    with np.load(folder / GOLDEN_FILE, allow_pickle=False) as golden:
-        return float(np.max(np.abs(ensemble.predict(golden["features"]) - golden["probability_up"])))
+    golden = read_arrays((folder / GOLDEN_FILE).read_bytes(), {"features": (2, 3), "probability_up": (1,)})
+    return float(np.max(np.abs(ensemble.predict(golden["features"]) - golden["probability_up"])))
 
 
 def check_integrity(

@@ -46,7 +46,7 @@ class KeptScores:
                     marks = ", ".join("?" * len(part))
                     rows = base.execute(f"SELECT key, probability FROM scores WHERE key IN ({marks})", part)  # noqa: S608 - marks
                     found |= {key: np.frombuffer(value, "<f8") for key, value in rows}
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, ValueError, TypeError):  # the file, or what stands in it, is none of ours
             return {}  # `keep` begins it anew
         return found
 

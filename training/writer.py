@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox import features
-from signalbox.inference import BundleManifest, Ensemble, load_bundle, record_of
+from signalbox.inference import BundleManifest, Ensemble, Workspace, load_bundle, record_of
 from signalbox.inference.manifest import MANIFEST_FILE, write_manifest
 from training.errors import TrainingError
 
@@ -57,7 +57,7 @@ class BundleWriter:
         for name, content in contents.items():
             (self._partial / name).write_bytes(content)
         write_manifest(self._partial, manifest)
-        return load_bundle(self._partial)
+        return load_bundle(self._partial, Workspace.MACHINE)
 
     def publish(self) -> None:
         """Put the folder in its place; a bundle that was there is replaced as a whole."""

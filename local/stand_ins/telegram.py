@@ -1,4 +1,4 @@
-"""A stand-in for the Telegram Bot API: `getMe`, `sendMessage`, and a page for people at `/`.
+"""A stand-in for the Telegram Bot API: `getMe`, `sendMessage`, and a page for people at `/page/TOKEN`.
 
 Shapes of answers and errors follow https://core.telegram.org/bots/api#making-requests.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ from local.stand_ins.server import SILENCE, Reply, Request, StandInServer
 
 BOT_TOKEN: Final = "123:local"  # noqa: S105 - the stand-in's own token, worth nothing anywhere else
 CHAT_ID: Final = "1"
+PAGE_HEADERS: Final = {  # no script, no frame around it, its address told to nobody
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
 MAX_TEXT: Final = 4096  # characters, as the real API
 
 
@@ -45,13 +52,19 @@ class TelegramStandIn(StandInServer):
         self._messages: list[Message] = []
         self._refused = 0
         self._lock = threading.Lock()
-        super().__init__(port)
+        self._page_token = secrets.token_urlsafe(24)
+        super().__init__(port, page=True)
 
     @property
     def messages(self) -> tuple[Message, ...]:
         """Everything accepted so far, oldest first."""
         with self._lock:
             return tuple(self._messages)
+
+    @property
+    def page_url(self) -> str:
+        """Where a person reads the messages. The token is new at every start: who was not told the address cannot guess it."""
+        return f"{self.url}/page/{self._page_token}"
 
     @property
     def refused(self) -> int:
@@ -61,8 +74,8 @@ class TelegramStandIn(StandInServer):
 
     @override
     def answer(self, request: Request) -> Reply:
-        if request.path == "/":
-            return Reply(200, self._page().encode(), "text/html; charset=utf-8")
+        if request.path.startswith("/page/"):
+            return self._shown(request)
         match = re.fullmatch(r"/bot([^/]+)/(\w+)", request.path)
         if match is None:
             return _error(404, "Not Found")
@@ -73,6 +86,12 @@ class TelegramStandIn(StandInServer):
         if match[2] == "sendMessage":
             return self._send(_fields(request))
         return _error(404, "Not Found: method not found")
+
+    def _shown(self, request: Request) -> Reply:
+        given = request.path.removeprefix("/page/").encode()
+        if request.method != "GET" or not secrets.compare_digest(given, self._page_token.encode()):
+            return _error(404, "Not Found")
+        return Reply(200, self._page().encode(), "text/html; charset=utf-8", PAGE_HEADERS)
 
     def _send(self, fields: Mapping[str, Any]) -> Reply:
         chat_id, text = str(fields.get("chat_id", "")), str(fields.get("text", ""))

@@ -6,15 +6,18 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
+from local.postgres import LocalPostgres
 from local.processes import wait_until
 from local.settings import REPOSITORY, load_settings
 
@@ -79,7 +82,13 @@ def assert_gone(processes: list[psutil.Process]) -> None:
     assert alive == []
 
 
-def test_demo_writes_its_summary_report_and_chart(start: Start, tmp_path: Path) -> None:
+def open_to_others(folder: Path) -> list[Path]:
+    """Everything in and below a folder that more than its owner may use."""
+    found = [folder, *(Path(path, name) for path, folders, files in os.walk(folder) for name in (*folders, *files))]
+    return [path for path in found if not path.is_symlink() and path.lstat().st_mode & 0o077]
+
+
+def test_demo_writes_its_summary_report_and_chart(start: Start, state: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start("demo", "--hours", "0.5", "--out", str(out))
     assert process.wait(200) == 0, output(tmp_path)
@@ -98,6 +107,7 @@ def test_demo_writes_its_summary_report_and_chart(start: Start, tmp_path: Path) 
     assert "shadow: not for trading" in page
     assert "Account ftmo-2step-100k" in page
     assert (out / "chart.png").read_bytes().startswith(b"\x89PNG")
+    assert open_to_others(state) == []
 
 
 def test_two_demos_of_the_same_hours_trade_alike_to_the_last_digit(start: Start, tmp_path: Path) -> None:
@@ -143,14 +153,21 @@ def test_wrong_input_is_one_line_and_exit_2(start: Start, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_up_listens_on_loopback_only_refuses_a_second_one_and_stops_cleanly(
-    start: Start, tmp_path: Path, stop: signal.Signals
+    start: Start, state: Path, tmp_path: Path, stop: signal.Signals
 ) -> None:
     process = start("up")
     await_output(tmp_path, process, "BTC-USD")
+    assert len(list(state.rglob("*"))) > 100
+    assert open_to_others(state) == []
+    socket_folder = LocalPostgres(load_settings(), state / "up" / "postgres", durable=True).socket_folder
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (state, socket_folder)] == [0o700, 0o700]
     children = family(process)
     listening = [c for p in [psutil.Process(process.pid), *children] for c in p.net_connections("inet") if c.status == "LISTEN"]
     assert len(listening) >= 3
     assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
+    for url in {f"http://127.0.0.1:{c.laddr.port}/" for c in listening}:
+        for header in ({"host": "page.example"}, {"origin": "https://page.example"}, {"sec-fetch-site": "cross-site"}):
+            assert httpx.get(url, headers=header, trust_env=False).status_code == 403
     second = start("up")
     assert second.wait(60) == 2
     assert f"process {process.pid}" in output(tmp_path)
@@ -159,8 +176,13 @@ def test_up_listens_on_loopback_only_refuses_a_second_one_and_stops_cleanly(
     assert_gone(children)
 
 
-def test_up_finds_its_state_again(start: Start, state: Path, tmp_path: Path) -> None:
+def test_up_finds_its_state_again_and_closes_what_was_open(start: Start, state: Path, tmp_path: Path) -> None:
     for _ in range(2):
+        left_open = state / "left by an earlier version"
+        left_open.mkdir(parents=True, exist_ok=True)
+        (left_open / "secret").write_text("x")
+        for path in (left_open, state):
+            path.chmod(0o755)
         process = start("up")
         seen = output(tmp_path).count("  BTC-USD ")
         wait_until(
@@ -172,4 +194,5 @@ def test_up_finds_its_state_again(start: Start, state: Path, tmp_path: Path) -> 
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert (state / "up" / "aws" / "state").is_dir()
+    assert open_to_others(state) == []
     assert "!" not in output(tmp_path).replace("[shadow]", "")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from signalbox.inference import BundleManifest, load_bundle
+from signalbox.inference import BundleManifest, Workspace, load_bundle
 from signalbox.market.candles import ONE_MINUTE, MarketDataError, from_ms, to_ms
 from signalbox.market.clock import CYCLE
 from signalbox.signals.cycle import STANDARD
@@ -159,7 +159,7 @@ class BacktestResult:
 
 def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimits = STANDARD) -> BacktestResult:
     """Run an account through a period. Raises BundleError, MarketDataError, AccountError, TradingError."""
-    ensemble = load_bundle(request.bundle)
+    ensemble = load_bundle(request.bundle, Workspace.MACHINE)
     account = _account(request)
     progress.stage("read candles", 0.06)
     files = find_candle_files(request.data)

@@ -1,5 +1,7 @@
+import errno
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,13 @@ import pytest
 from moto import mock_aws
 
 from signalbox.adapters.aws import deployments
-from signalbox.adapters.aws.deployments import S3Deployments
+from signalbox.adapters.aws.deployments import Deployment, S3Deployments
 from signalbox.bootstrap.models import ModelProvider
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY
 from signalbox.inference.archive import pack_bundle
 from signalbox.inference.manifest import Gate
 from signalbox.signals.signal import DeploymentStage
+from tests.unit.inference.hostile import GOLDENS
 from tests.unit.inference.tiny_bundle import write_bundle
 
 STARTER = Path(__file__).parents[3] / "training" / "starter_bundle"
@@ -112,6 +115,56 @@ def test_a_bad_bundle_leaves_the_old_model_at_work_and_says_why(store: Store, ar
     assert store.provider.choose().problem == choice.problem  # told every cycle, not loaded again
 
 
+@pytest.mark.parametrize(
+    "name", ["header of 10^12 rows", "quarter of a gigabyte of zeros, deflated", "header in brackets without end"]
+)
+def test_a_bundle_that_asks_for_more_than_there_is_leaves_the_old_model_at_work(store: Store, tmp_path: Path, name: str) -> None:
+    before = store.provider.choose().model
+    store.deploy("m2", pack_bundle(write_bundle(tmp_path / "b", files={"golden.npz": GOLDENS[name]()})))
+    choice = store.provider.choose()
+    assert choice.model is before
+    assert "BundleGoldenError" in str(choice.problem)
+
+
+class Failing(S3Deployments):
+    """A store whose downloads end in an error."""
+
+    error: Exception
+
+    @contextmanager
+    def fetched(self, deployment: Deployment) -> Iterator[Path]:
+        raise self.error
+        yield
+
+
+def fail(store: Store, error: Exception) -> None:
+    failing = Failing(store.client, models_bucket="models", starter_bucket="assets", starter_key="starter.zip")
+    failing.error = error
+    store.provider._deployments = failing
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room"), RecursionError("too deep"), AssertionError("a bug"), KeyError("x")])
+def test_whatever_loading_raises_the_old_model_stays_at_work(store: Store, error: Exception) -> None:
+    before = store.provider.choose().model
+    store.deploy("m2", store.archive)
+    fail(store, error)
+    choice = store.provider.choose()
+    assert (choice.model, choice.problem is None) == (before, False)
+    assert type(error).__name__ in str(choice.problem)
+
+
+def test_a_full_disk_is_not_the_bundles_fault_and_it_is_tried_again(store: Store) -> None:
+    store.provider.choose()
+    store.deploy("m2", store.archive)
+    fail(store, OSError(errno.ENOSPC, "no space left"))
+    assert store.provider.choose().problem is not None
+    store.provider._deployments = store.deployments
+    choice = store.provider.choose()
+    assert choice.problem is None
+    assert choice.model is not None
+    assert choice.model.deployment == "m2"
+
+
 def test_a_bad_bundle_with_nothing_before_it_means_no_model(store: Store) -> None:
     store.deploy("m2", b"no zip at all")
     choice = store.provider.choose()
@@ -148,6 +201,9 @@ def test_a_good_deployment_after_a_bad_one_clears_the_problem(store: Store) -> N
         # what jobs left is not what was accepted
         b'{"deployment": "m", "bundle_key": "training/artifacts/job/output/model.tar.gz", "stage": "shadow"}',
         b'{"deployment": "m", "bundle_key": "training/artifacts/m.zip", "stage": "shadow"}',
+        b"[" * 60_000,
+        b" " * 70_000,
+        b"\xff\xfe",
     ],
 )
 def test_an_unreadable_pointer_keeps_the_old_model(store: Store, pointer: bytes) -> None:

@@ -76,7 +76,7 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_oversize_is_refused_by_what_it_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MAX_BYTES", 1_000)
+    monkeypatch.setattr(archive, "MAX_BUNDLE_BYTES", 1_000)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as out:
         out.writestr("bomb", b"\0" * 1_001)

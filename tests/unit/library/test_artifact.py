@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signalbox.inference import load_bundle
-from signalbox.inference.archive import MAX_BYTES, MAX_FILES
 from signalbox.library import artifact as module
 from signalbox.library.artifact import unpack_artifact
 from signalbox.library.errors import ArtifactError
+from signalbox.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_FILES
 from tests.unit.library.samples import artifact, bundle, packed
 
 
@@ -60,13 +60,13 @@ def test_what_is_no_plain_new_file_is_refused_and_nothing_is_written(tmp_path: P
 
 
 def test_too_many_files_are_refused(tmp_path: Path) -> None:
-    archive = packed((entry(f"f{i}"), b"") for i in range(MAX_FILES + 1))
-    with pytest.raises(ArtifactError, match=f"at most {MAX_FILES} files of different names"):
+    archive = packed((entry(f"f{i}"), b"") for i in range(MAX_BUNDLE_FILES + 1))
+    with pytest.raises(ArtifactError, match=f"at most {MAX_BUNDLE_FILES} files of different names"):
         unpack_artifact(archive, tmp_path / "out")
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    archive = packed([(entry("small"), b"x"), (entry("bomb"), bytes(MAX_BYTES))])
+    archive = packed([(entry("small"), b"x"), (entry("bomb"), bytes(MAX_BUNDLE_BYTES))])
     assert len(archive) < 1_000_000
     with pytest.raises(ArtifactError, match="bytes unpacked"):
         unpack_artifact(archive, tmp_path / "out")
@@ -86,7 +86,7 @@ def test_a_header_that_announces_more_than_the_limit_is_refused_without_being_re
     try:
         with pytest.raises(ArtifactError, match="bytes unpacked"):
             unpack_artifact(archive, tmp_path / "out")
-        assert tracemalloc.get_traced_memory()[1] < MAX_BYTES + 16 * 2**20
+        assert tracemalloc.get_traced_memory()[1] < MAX_BUNDLE_BYTES + 16 * 2**20
     finally:
         tracemalloc.stop()
 

@@ -29,7 +29,7 @@ def test_message_is_accepted_and_kept(telegram: TelegramStandIn) -> None:
     assert answer["ok"] is True
     assert answer["result"]["chat"]["id"] == int(CHAT_ID)
     assert [m.text for m in telegram.messages] == ["<b>hello</b>"]
-    page = httpx.get(telegram.url, trust_env=False).text
+    page = httpx.get(telegram.page_url, trust_env=False).text
     assert "&lt;b&gt;hello" in page
 
 

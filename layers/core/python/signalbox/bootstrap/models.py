@@ -12,7 +12,6 @@ from types import MappingProxyType
 from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.adapters.aws.deployments import Deployment, S3Deployments
-from signalbox.errors import SignalboxError
 from signalbox.inference import Ensemble, load_bundle
 from signalbox.signals.model import DeployedModel, ModelChoice, ModelProblem
 from signalbox.signals.signal import DeploymentStage, Thresholds
@@ -31,15 +30,19 @@ class ModelProvider:
         """Return the newest deployment that loads, else the last one that did, with the reason."""
         try:
             wanted = self._deployments.current()
-        except (SignalboxError, BotoCoreError, ClientError) as error:
+        except Exception as error:  # noqa: BLE001 - as below
             return ModelChoice(self._model, self._failed("current", error))
         if wanted.version != self._version:
             try:
                 self._model = self._load(wanted)
                 self._problem = None
-            except (BotoCoreError, ClientError) as error:  # the network, not the bundle: tried again next cycle
+            except (
+                BotoCoreError,
+                ClientError,
+                OSError,
+            ) as error:  # not the bundle's fault: tried again next cycle
                 return ModelChoice(self._model, self._failed(wanted.name, error))
-            except SignalboxError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is (memory, recursion), no bundle may end the cycle
                 self._problem = self._failed(wanted.name, error)
             self._version = wanted.version
         return ModelChoice(self._model, self._problem)

@@ -19,6 +19,7 @@ from signalbox.features.matrix import Incomplete
 from signalbox.features.nodes import BAR_INPUTS, Step
 from signalbox.features.schema import FeatureSchema, FeatureSchemaError
 from signalbox.features.windows import StatefulStep
+from signalbox.limits import MAX_STREAM_STATE_BYTES
 from signalbox.market.candles import MINUTE_MS, Bars, Candle, from_ms, to_ms
 
 STATE_FORMAT: Final = 1
@@ -193,7 +194,7 @@ def _numbers_of(schema: FeatureSchema, state: bytes) -> NDArray[np.float64]:
     try:
         head = json.loads(first)
         written = (head["format"], head["schema"], head["hash"], head["crc32"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FeatureSchemaError("expected the state of a feature stream, was something else") from error
     if written[0] != STATE_FORMAT:
         raise FeatureSchemaError(f"expected a stream state of format {STATE_FORMAT}, was {written[0]}")
@@ -203,4 +204,11 @@ def _numbers_of(schema: FeatureSchema, state: bytes) -> NDArray[np.float64]:
         )
     if written[3] != zlib.crc32(body):
         raise FeatureSchemaError("expected the whole state of a feature stream, was damaged; start from history")
-    return np.frombuffer(zlib.decompress(body), dtype="<f8")
+    unpacking = zlib.decompressobj()
+    try:
+        numbers = unpacking.decompress(body, MAX_STREAM_STATE_BYTES)
+    except zlib.error as error:
+        raise FeatureSchemaError("expected the whole state of a feature stream, was damaged; start from history") from error
+    if unpacking.unconsumed_tail or not unpacking.eof or len(numbers) % 8:
+        raise FeatureSchemaError(f"expected a stream state of at most {MAX_STREAM_STATE_BYTES} bytes; start from history")
+    return np.frombuffer(numbers, dtype="<f8")

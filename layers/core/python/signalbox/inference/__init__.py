@@ -1,7 +1,7 @@
 """Model bundles: what they say about themselves, the checks before use, and calibrated probabilities from them."""
 
 from signalbox.inference.archive import pack_bundle, unpack_bundle
-from signalbox.inference.bundle import load_bundle, record_of
+from signalbox.inference.bundle import Workspace, load_bundle, record_of
 from signalbox.inference.ensemble import Ensemble
 from signalbox.inference.errors import (
     BundleArchiveError,
@@ -26,6 +26,7 @@ __all__ = [
     "Ensemble",
     "Gate",
     "Verdict",
+    "Workspace",
     "load_bundle",
     "pack_bundle",
     "read_manifest",

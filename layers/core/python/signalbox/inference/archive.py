@@ -12,11 +12,11 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from signalbox.inference.errors import BundleArchiveError, BundleIncompleteError
+from signalbox.inference.errors import BundleArchiveError, BundleError, BundleIncompleteError
+from signalbox.inference.judged import UnfitFileError, open_zip
 from signalbox.inference.manifest import FILE_NAME_PATTERN, MANIFEST_FILE
+from signalbox.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_FILES
 
-MAX_FILES: Final = 64
-MAX_BYTES: Final = 128 * 1024 * 1024  # unpacked, all files together
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the oldest instant a zip can hold: no file time enters the bytes
 _PLAIN_FILE: Final = (stat.S_IFREG | 0o644) << 16
 
@@ -44,7 +44,7 @@ def unpack_bundle(archive: bytes, folder: Path) -> Path:
     """Write the files of an archive into `folder`, which is new or empty, and return it. Nothing is written on an error.
 
     Raises BundleIncompleteError when the archive is cut short or damaged, BundleArchiveError when it holds a path, a
-    link, a name twice or more than the limits, or the folder is in use.
+    link, a name twice (whatever its case: one disk in three knows no case) or more than the limits, or the folder is in use.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BundleArchiveError(f"{folder.name}: expected a new or empty folder to unpack into")
@@ -57,24 +57,28 @@ def unpack_bundle(archive: bytes, folder: Path) -> Path:
 
 def _contents(archive: bytes) -> dict[str, bytes]:
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        with open_zip(archive, files=MAX_BUNDLE_FILES) as opened:
             entries = opened.infolist()
             _check_entries(entries)
             return {entry.filename: _read(opened, entry) for entry in entries}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BundleIncompleteError(f"expected a whole bundle archive: {error}") from error
+    except BundleError:
+        raise
+    except UnfitFileError as error:
+        raise BundleArchiveError(str(error)) from error
+    except Exception as error:  # zipfile and zlib raise a dozen kinds for damaged bytes
+        raise BundleIncompleteError(f"expected a whole bundle archive: {type(error).__name__}: {error}") from error
 
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.filename for entry in entries]
-    if len(names) > MAX_FILES or len(set(names)) != len(names):
-        raise BundleArchiveError(f"expected at most {MAX_FILES} files of different names, was {len(names)}")
+    if len({name.casefold() for name in names}) != len(names):
+        raise BundleArchiveError(f"expected files of different names, whatever their case, was {sorted(names)}")
     for entry in entries:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if not re.fullmatch(FILE_NAME_PATTERN, entry.filename) or kind not in (0, stat.S_IFREG):
             raise BundleArchiveError(f"expected plain files without folders, was {entry.filename!r}")
-    if sum(entry.file_size for entry in entries) > MAX_BYTES:
-        raise BundleArchiveError(f"expected at most {MAX_BYTES} bytes unpacked, was more")
+    if sum(entry.file_size for entry in entries) > MAX_BUNDLE_BYTES:
+        raise BundleArchiveError(f"expected at most {MAX_BUNDLE_BYTES} bytes unpacked, was more")
 
 
 def _read(opened: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

@@ -1,14 +1,16 @@
 """From a bundle folder to an Ensemble, or to the error that says why not.
 
 All checks come before any use, in this order: manifest → exactly the listed files → their sizes and sha256 → the feature
-schema and its hash → ONNX graphs load → golden vectors give the probabilities they gave when it was written.
+schema and its hash → ONNX graphs are plain ones and load → golden vectors give the probabilities they gave when it was written.
+What a file declares is judged before memory is spent on it (`signalbox.limits`), and what the graphs compute with is bounded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
+from collections.abc import Sequence
+from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -18,28 +20,49 @@ import onnxruntime
 from signalbox.features import FeatureSchema, FeatureSchemaError, get_schema
 from signalbox.inference.ensemble import Ensemble
 from signalbox.inference.errors import (
+    BundleError,
     BundleGoldenError,
     BundleIncompleteError,
     BundleSchemaError,
     BundleTamperedError,
 )
+from signalbox.inference.judged import UnfitFileError, judge_graph, read_arrays
 from signalbox.inference.manifest import GOLDEN_FILE, MANIFEST_FILE, BundleManifest, FileRecord, read_manifest
+from signalbox.limits import MAX_GRAPH_TENSOR_BYTES
 
 GOLDEN_TOLERANCE: Final = 1e-5  # of a probability
 
 
-def load_bundle(folder: Path) -> Ensemble:
+class Workspace(Enum):
+    """How much memory the graphs of a bundle may compute with."""
+
+    BOUNDED = "bounded"  # MAX_GRAPH_TENSOR_BYTES, all bundles of a process together: to serve
+    MACHINE = "machine"  # what there is: to score years at once
+
+
+def load_bundle(folder: Path, workspace: Workspace = Workspace.BOUNDED) -> Ensemble:
     """Return the ensemble of a bundle folder, verified; the folder is not needed afterwards.
 
-    Raises the BundleError that names the first thing wrong.
+    Raises the BundleError that names the first thing wrong, whatever it is. A bundle is always verified in a bounded workspace.
     """
+    try:
+        return _load(folder, workspace)
+    except BundleError:
+        raise
+    except Exception as error:  # too little memory, too deep: no bundle may end who loads it
+        raise BundleIncompleteError(f"{folder.name}: expected to load, was {type(error).__name__}: {error}") from error
+
+
+def _load(folder: Path, workspace: Workspace) -> Ensemble:
     manifest = read_manifest(folder)
     contents = _verified_contents(folder, manifest)
     schema = _matching_schema(folder.name, manifest)
-    sessions = tuple(_session(folder.name, member.file, contents[member.file]) for member in manifest.members)
-    ensemble = Ensemble(manifest, schema, sessions)
+    graphs = [(member.file, contents[member.file]) for member in manifest.members]
+    ensemble = Ensemble(manifest, schema, _sessions(folder.name, graphs, Workspace.BOUNDED))
     _check_golden(ensemble, contents[GOLDEN_FILE])
-    return ensemble
+    if workspace is Workspace.BOUNDED:
+        return ensemble
+    return Ensemble(manifest, schema, _sessions(folder.name, graphs, workspace))
 
 
 def record_of(content: bytes) -> FileRecord:
@@ -58,6 +81,10 @@ def _verified_contents(folder: Path, manifest: BundleManifest) -> dict[str, byte
         path = folder / name
         if path.is_symlink() or not path.is_file():
             raise BundleTamperedError(f"{folder.name}: expected {name} to be a plain file")
+        if (size := path.stat().st_size) > wanted.size:  # what is read is at most what the manifest was allowed to say
+            raise BundleTamperedError(
+                f"{folder.name}: expected {name} with sha256 {wanted.sha256} of {wanted.size}, was {size} bytes"
+            )
         content = path.read_bytes()  # hashed and used from memory: nobody can change it in between
         found = record_of(content)
         if found.size < wanted.size:
@@ -81,13 +108,34 @@ def _matching_schema(bundle: str, manifest: BundleManifest) -> FeatureSchema:
     return schema
 
 
-def _session(bundle: str, name: str, content: bytes) -> onnxruntime.InferenceSession:
+def _sessions(bundle: str, graphs: Sequence[tuple[str, bytes]], workspace: Workspace) -> tuple[onnxruntime.InferenceSession, ...]:
+    return tuple(_session(bundle, name, content, workspace) for name, content in graphs)
+
+
+@cache
+def _bound_the_workspace() -> None:
+    """Give the process one arena of bounded size, for the sessions that ask for it. onnxruntime allows it once a process."""
+    cpu = onnxruntime.OrtMemoryInfo("Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
+    onnxruntime.create_and_register_allocator(cpu, onnxruntime.OrtArenaCfg({"max_mem": MAX_GRAPH_TENSOR_BYTES}))
+
+
+def _session(bundle: str, name: str, content: bytes, workspace: Workspace) -> onnxruntime.InferenceSession:
+    try:
+        judge_graph(content)
+    except UnfitFileError as error:
+        raise BundleIncompleteError(f"{bundle}: expected {name} to load as ONNX: {error}") from error
     options = onnxruntime.SessionOptions()
+    if workspace is Workspace.BOUNDED:
+        _bound_the_workspace()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = 1  # a batch of three symbols gains nothing from threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong is raised
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # Constants are not folded: that happens while it loads, outside the arena, and a chain of them grows without bound.
+        return onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
+        )
     except Exception as error:  # onnxruntime's errors share no base class
         raise BundleIncompleteError(f"{bundle}: expected {name} to load as ONNX: {error}") from error
 
@@ -95,10 +143,10 @@ def _session(bundle: str, name: str, content: bytes) -> onnxruntime.InferenceSes
 def _check_golden(ensemble: Ensemble, content: bytes) -> None:
     bundle = ensemble.name
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as golden:
-            features, wanted = golden["features"], golden["probability_up"]
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        golden = read_arrays(content, {"features": (2, 3), "probability_up": (1,)})
+    except UnfitFileError as error:
         raise BundleGoldenError(f"{bundle}: expected features and probability_up in {GOLDEN_FILE}: {error}") from error
+    features, wanted = golden["features"], golden["probability_up"]
     if wanted.shape != features.shape[:1] or wanted.shape[0] == 0:
         raise BundleGoldenError(
             f"{bundle}: expected golden rows with a probability each, was {features.shape} and {wanted.shape}"

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from signalbox.inference.errors import BundleIncompleteError, BundleManifestError
+from signalbox.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_FILES, MAX_MANIFEST_BYTES, MAX_REPORT_BYTES
 
 MANIFEST_FILE: Final = "manifest.json"
 GOLDEN_FILE: Final = "golden.npz"
@@ -152,8 +153,6 @@ class BundleManifest(_Part):
         for needed in (GOLDEN_FILE, REPORT_FILE, *(member.file for member in self.members)):
             if needed not in self.files:
                 raise ValueError(f"expected {needed} among the files")
-        if MANIFEST_FILE in self.files:
-            raise ValueError("expected no record of the manifest itself")
         if not math.isclose(sum(member.weight for member in self.members), 1.0, abs_tol=1e-9):
             raise ValueError("expected member weights that sum to 1")
         if self.thresholds.issue_margin > self.thresholds.high_margin:
@@ -164,12 +163,27 @@ class BundleManifest(_Part):
             raise ValueError(f"expected passes_promotion to be true exactly when {', '.join(PROMOTION_GATES)} pass")
         return self
 
+    @model_validator(mode="after")
+    def _files_are_a_bundle(self) -> Self:
+        folded = {name.casefold() for name in self.files}
+        if len(folded) != len(self.files):
+            raise ValueError("expected files of different names, whatever their case")
+        if MANIFEST_FILE in folded:
+            raise ValueError("expected no record of the manifest itself")
+        if len(folded) >= MAX_BUNDLE_FILES or sum(record.size for record in self.files.values()) > MAX_BUNDLE_BYTES:
+            raise ValueError(f"expected fewer than {MAX_BUNDLE_FILES} files of at most {MAX_BUNDLE_BYTES} bytes together")
+        if self.files[REPORT_FILE].size > MAX_REPORT_BYTES:
+            raise ValueError(f"expected a {REPORT_FILE} of at most {MAX_REPORT_BYTES} bytes")
+        return self
+
 
 def read_manifest(folder: Path) -> BundleManifest:
     """Return the manifest of a bundle folder. Raises BundleIncompleteError, BundleManifestError."""
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise BundleIncompleteError(f"{folder.name}: expected a {MANIFEST_FILE}, was none")
+    if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
+        raise BundleManifestError(f"{folder.name}: expected a manifest of at most {MAX_MANIFEST_BYTES} bytes, was {size}")
     try:
         return BundleManifest.model_validate_json(path.read_bytes())
     except ValidationError as error:

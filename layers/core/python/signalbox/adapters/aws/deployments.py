@@ -17,14 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from signalbox.contracts import BUNDLES_PREFIX, DEPLOYMENT_POINTER_KEY
 from signalbox.errors import SignalboxError
-from signalbox.inference.archive import MAX_BYTES, unpack_bundle
+from signalbox.inference.archive import unpack_bundle
+from signalbox.limits import MAX_BUNDLE_BYTES, MAX_POINTER_BYTES
 from signalbox.signals.signal import DeploymentStage
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-_MAX_PACKED: Final = MAX_BYTES + 1024 * 1024  # a bundle's files are stored as they are, with a little about each
+_MAX_PACKED: Final = MAX_BUNDLE_BYTES + 1024 * 1024  # a bundle's files are stored as they are, with a little about each
 
 
 class DeploymentError(SignalboxError):
@@ -67,6 +68,9 @@ class S3Deployments:
             answer = self._client.get_object(Bucket=self._models_bucket, Key=DEPLOYMENT_POINTER_KEY)
         except self._client.exceptions.NoSuchKey:
             return self._starter
+        if (size := answer["ContentLength"]) > MAX_POINTER_BYTES:
+            answer["Body"].close()
+            raise DeploymentError(f"{DEPLOYMENT_POINTER_KEY}: expected at most {MAX_POINTER_BYTES} bytes, was {size}")
         try:
             pointer = DeploymentPointer.model_validate_json(answer["Body"].read())
         except ValidationError as error:

@@ -7,7 +7,8 @@ how many, until when the venue was asked, and their checksum.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from signalbox.adapters.lake.judged import DAY, judge_pages, open_parquet
+from signalbox.limits import MAX_DAY_FILE_BYTES
 from signalbox.market.candles import Bars, Candle, MarketDataError, from_ms, to_ms
 from signalbox.market.lake import VALUES, DayFault, DayFileError, DayKey, check_rows, content_checksum, decimal_text
 
@@ -29,6 +32,7 @@ SCHEMA: Final = pa.schema(
 )
 _FACTS: Final = ("format", "venue", "symbol", "timeframe", "date", "rows", "asked_until", "sha256")
 _PREFIX: Final = "signalbox."
+_PHYSICAL: Final = {"open_time": "INT64", **dict.fromkeys(VALUES, "BYTE_ARRAY")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,19 +100,15 @@ def encode(key: DayKey, candles: Sequence[Candle], asked_until: datetime) -> byt
 
 def decode(key: DayKey, content: bytes) -> DayFile:
     """Return the verified day. Raises DayFileError."""
-    try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        schema, table = file.schema_arrow, file.read(use_threads=False)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise DayFileError(DayFault.UNREADABLE, f"no whole Parquet file of {len(content)} bytes: {str(error)[:200]}") from error
-    found = [(field.name, str(field.type)) for field in schema]
-    if found != (expected := [(field.name, str(field.type)) for field in SCHEMA]):
-        raise DayFileError(DayFault.SCHEMA_DIFFERS, f"expected {_columns(expected)}, was {_columns(found)}")
+    file = _opened(content)
     facts = _facts(file.metadata.metadata or {})
     rows, asked_until = _whole_number(facts, "rows"), _whole_number(facts, "asked_until")
     stated = (facts["venue"], facts["symbol"], facts["timeframe"], facts["date"])
     if stated != (asked := (key.series.venue, key.series.symbol, key.series.timeframe, key.day.isoformat())):
         raise DayFileError(DayFault.OTHER_DAY, f"expected {' '.join(asked)}, says {' '.join(stated)}")
+    if file.metadata.num_rows != rows:
+        raise DayFileError(DayFault.ROWS_SHORT, f"expected {rows} rows, was {file.metadata.num_rows}")
+    table = _unpacked(file, content)
     if table.num_rows != rows:
         raise DayFileError(DayFault.ROWS_SHORT, f"expected {rows} rows, was {table.num_rows}")
     table = table.combine_chunks()
@@ -121,6 +121,34 @@ def decode(key: DayKey, content: bytes) -> DayFile:
     columns = tuple(_floats(key, name, text) for name, text in zip(VALUES, texts, strict=True))
     check_rows(key, times, columns)
     return DayFile(key, from_ms(asked_until), checksum, table, times, columns)
+
+
+def _opened(content: bytes) -> Any:
+    """Return the file with the footer of a day: schema and number of rows, before anything is unpacked."""
+    if len(content) > MAX_DAY_FILE_BYTES:
+        raise DayFileError(DayFault.UNREADABLE, f"expected at most {MAX_DAY_FILE_BYTES} bytes, was {len(content)}")
+    with _readable(content):
+        file = open_parquet(pa.py_buffer(content), DAY)
+        schema = file.schema_arrow
+    found = [(field.name, str(field.type)) for field in schema]
+    if found != (expected := [(field.name, str(field.type)) for field in SCHEMA]):
+        raise DayFileError(DayFault.SCHEMA_DIFFERS, f"expected {_columns(expected)}, was {_columns(found)}")
+    return file
+
+
+def _unpacked(file: Any, content: bytes) -> Any:
+    with _readable(content):
+        judge_pages(pa.py_buffer(content), file, _PHYSICAL, DAY)
+        return file.read(use_threads=False)
+
+
+@contextmanager
+def _readable(content: bytes) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Arrow raises a dozen kinds for damaged bytes
+        detail = f"no whole Parquet file of {len(content)} bytes: {type(error).__name__}: {str(error)[:200]}"
+        raise DayFileError(DayFault.UNREADABLE, detail) from error
 
 
 def _checksum(facts: dict[str, str], times: NDArray[np.int64], texts: Sequence[Any]) -> str:

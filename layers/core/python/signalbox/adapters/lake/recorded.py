@@ -14,13 +14,14 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from signalbox.adapters.lake.judged import RECORDED, judge_pages, open_parquet
 from signalbox.market.candles import MINUTE_MS, Bars, MarketDataError, Symbol, from_ms, to_ms
 from signalbox.market.lake import VALUES, DayFileError, check_rows
 
 _HINT: Final = "expected columns open_time (timestamp with time zone UTC) and open, high, low, close, volume (double)"
+_PHYSICAL: Final = {"open_time": "INT64", **dict.fromkeys(VALUES, "DOUBLE")}
 _UTC_MS: Final = pa.timestamp("ms", tz="UTC")
 
 
@@ -66,7 +67,7 @@ class RecordedFile:
         groups = [i for i in range(self._file.num_row_groups) if self._may_hold(i, start, end)]
         try:
             table = self._file.read_row_groups(groups, columns=["open_time", *VALUES])
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except Exception as error:  # Arrow raises a dozen kinds for damaged bytes
             raise self._unreadable(error) from error
         column = table["open_time"]
         if column.null_count:
@@ -78,10 +79,11 @@ class RecordedFile:
     @cached_property
     def _file(self) -> Any:
         try:
-            file = pq.ParquetFile(self.path)
-        except (pa.ArrowException, OSError, ValueError) as error:
+            content = pa.memory_map(str(self.path)).read_buffer()  # its pages stay on the disk until they are read
+            file = open_parquet(content, RECORDED)
+            schema = file.schema_arrow
+        except Exception as error:
             raise self._unreadable(error) from error
-        schema = file.schema_arrow
         for column in ("open_time", *VALUES):
             if column not in schema.names:
                 raise MarketDataError(f"{self.name}: has no {column}; {_HINT}")
@@ -93,6 +95,10 @@ class RecordedFile:
                 raise MarketDataError(f"{self.name}: {column} is {kind}; {_HINT}; convert it")
         if file.metadata.num_rows == 0:
             raise MarketDataError(f"{self.name}: holds no candles; collect it again")
+        try:
+            judge_pages(content, file, _PHYSICAL, RECORDED)
+        except Exception as error:
+            raise self._unreadable(error) from error
         return file
 
     def _unreadable(self, error: Exception) -> MarketDataError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from signalbox.adapters.lake.stores import LakeStorageError
+from signalbox.adapters.lake.stores import LakeStorageError, require_size
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,9 +27,11 @@ class S3Store:
     def read(self, path: str) -> bytes | None:
         with self._explained("read", path):
             try:
-                return self._client.get_object(Bucket=self._bucket, Key=path)["Body"].read()
+                answer = self._client.get_object(Bucket=self._bucket, Key=path)
             except self._client.exceptions.NoSuchKey:
                 return None
+            require_size(f"s3://{self._bucket}/{path}", answer["ContentLength"])
+            return answer["Body"].read()
 
     def write(self, path: str, content: bytes) -> None:
         kind = "application/json" if path.endswith(".json") else "application/vnd.apache.parquet"

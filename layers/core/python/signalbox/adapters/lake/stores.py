@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from signalbox.errors import SignalboxError
+from signalbox.limits import MAX_LAKE_FILE_BYTES
 
 _PART: Final = ".part"
 
@@ -38,6 +39,12 @@ class LakeStore(Protocol):
         """Move a bad file, or copy it where nothing may be removed. Raises LakeStorageError."""
 
 
+def require_size(path: str, size: int) -> None:
+    """Raise LakeStorageError for a file that no part of a lake can be: it is not even read to be set aside."""
+    if size > MAX_LAKE_FILE_BYTES:
+        raise LakeStorageError(f"{path}: expected at most {MAX_LAKE_FILE_BYTES} bytes, was {size}; move it out of the lake")
+
+
 class FolderStore:
     """A folder of this machine."""
 
@@ -51,6 +58,7 @@ class FolderStore:
     def read(self, path: str) -> bytes | None:
         with _explained("read", self._root / path):
             try:
+                require_size(path, (self._root / path).stat().st_size)
                 return (self._root / path).read_bytes()
             except FileNotFoundError:
                 return None

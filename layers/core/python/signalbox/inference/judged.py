@@ -1,0 +1,196 @@
+"""Files of a bundle, judged by what they declare before they are read: zip directories, npz headers, ONNX graphs.
+
+Nothing here trusts a number that a file says of itself: it is compared with the bytes that are there, or with a limit.
+Formats: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3.16), numpy.lib.format, and onnx.proto of ONNX 1.x.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signalbox.errors import SignalboxError
+from signalbox.limits import (
+    MAX_ARRAY_BYTES,
+    MAX_ARRAY_FILES,
+    MAX_GRAPH_BYTES,
+    MAX_GRAPH_DEPTH,
+    MAX_GRAPH_NODES,
+    MAX_ZIP_DIRECTORY_BYTES,
+)
+
+_END: Final = struct.Struct("<4sHHHHIIH")  # end of central directory, without a comment
+_PACKINGS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # LZMA may ask for gigabytes to begin with
+_NUMBERS: Final = frozenset({"<f4", "<f8"})
+_NPY_VERSIONS: Final = frozenset({(1, 0), (2, 0)})
+Floats: TypeAlias = NDArray[np.float64] | NDArray[np.float32]
+
+
+class UnfitFileError(SignalboxError):
+    """A file that is no such file, or declares more than it may."""
+
+
+def open_zip(content: bytes, *, files: int) -> zipfile.ZipFile:
+    """Return an opened zip of at most `files` entries. Raises UnfitFileError, and zipfile's own errors for a damaged one.
+
+    The directory at its end is judged first: zipfile reads all of it, whatever its length.
+    """
+    end = content[-_END.size :]
+    if len(end) < _END.size or not end.startswith(b"PK\x05\x06"):
+        raise zipfile.BadZipFile("expected a whole zip without a comment, was cut short or something else")
+    _, _, _, here, total, length, _, comment = _END.unpack(end)
+    if comment or here != total or total > files:
+        raise UnfitFileError(f"expected at most {files} files, was {total}")
+    if length > MAX_ZIP_DIRECTORY_BYTES:
+        raise UnfitFileError(f"expected a directory of at most {MAX_ZIP_DIRECTORY_BYTES} bytes, was {length}")
+    opened = zipfile.ZipFile(io.BytesIO(content))
+    if len(opened.infolist()) > files:
+        raise UnfitFileError(f"expected at most {files} files, was {len(opened.infolist())}")
+    if odd := [entry.filename for entry in opened.infolist() if entry.compress_type not in _PACKINGS or entry.flag_bits & 1]:
+        raise UnfitFileError(f"expected files stored or deflated, was otherwise: {odd[0]!r}")
+    return opened
+
+
+def read_arrays(content: bytes, dimensions: Mapping[str, tuple[int, ...]]) -> dict[str, Floats]:
+    """Return arrays of an npz: float32 or float64, little-endian, of one of the numbers of dimensions named for each.
+
+    Raises UnfitFileError for anything else, before more than MAX_ARRAY_BYTES are unpacked.
+    """
+    try:
+        with open_zip(content, files=MAX_ARRAY_FILES) as opened:
+            sizes = _array_sizes(opened)
+            return {name: _array(opened, name, sizes, allowed) for name, allowed in dimensions.items()}
+    except UnfitFileError:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for damaged bytes
+        raise UnfitFileError(f"expected an npz of {', '.join(dimensions)}: {type(error).__name__}: {error}") from error
+
+
+def _array_sizes(opened: zipfile.ZipFile) -> dict[str, int]:
+    sizes = {entry.filename: entry.file_size for entry in opened.infolist()}
+    if sum(sizes.values()) > MAX_ARRAY_BYTES:
+        raise UnfitFileError(f"expected arrays of at most {MAX_ARRAY_BYTES} bytes, was {sum(sizes.values())}")
+    return sizes
+
+
+def _array(opened: zipfile.ZipFile, name: str, sizes: Mapping[str, int], allowed: tuple[int, ...]) -> Floats:
+    file = f"{name}.npy"
+    if file not in sizes:
+        raise UnfitFileError(f"expected {name}, was only {', '.join(sorted(sizes))}")
+    with opened.open(file) as stream:
+        body = stream.read(sizes[file] + 1)  # never more than was declared and counted
+    shape, is_fortran, kind, rest = _npy_header(name, body)
+    if len(shape) not in allowed:
+        raise UnfitFileError(f"expected {name} of {' or '.join(map(str, allowed))} dimensions, was {shape}")
+    if kind.str not in _NUMBERS:
+        raise UnfitFileError(f"expected {name} of float32 or float64, was {kind}")
+    if math.prod(shape) * kind.itemsize != len(rest):
+        raise UnfitFileError(f"expected {name} of {shape} with its numbers, was {len(rest)} bytes")
+    return np.frombuffer(rest, kind).reshape(shape, order="F" if is_fortran else "C")
+
+
+def _npy_header(name: str, body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], bytes]:
+    stream = io.BytesIO(body)
+    version = np.lib.format.read_magic(stream)
+    if version not in _NPY_VERSIONS:
+        raise UnfitFileError(f"expected {name} of npy version 1.0 or 2.0, was {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, is_fortran, kind = read(stream)
+    if any(size < 0 for size in shape):
+        raise UnfitFileError(f"expected {name} of a shape, was {shape}")
+    return shape, is_fortran, kind, body[stream.tell() :]
+
+
+# Which fields of onnx.proto are messages to look into, by number. What is not listed is skipped.
+_INSIDE: Final[Mapping[str, Mapping[int, str]]] = {
+    "model": {7: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 10: "tensor", 22: "sparse tensor", 23: "sparse tensor"},
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+_REFUSED: Final[Mapping[str, Mapping[int, str]]] = {
+    "model": {20: "training information", 25: "functions of its own"},
+    "graph": {},
+    "node": {},
+    "attribute": {6: "a graph inside a node", 11: "a graph inside a node"},  # a loop may run for ever
+    "sparse tensor": {},
+    "tensor": {13: "data outside the file"},
+}
+_DOMAIN: Final = 7  # of a node
+_DATA_LOCATION: Final = 14  # of a tensor: 0 in the file, 1 outside
+_DOMAINS: Final = frozenset({b"", b"ai.onnx", b"ai.onnx.ml"})
+
+
+def judge_graph(content: bytes) -> None:
+    """Raise UnfitFileError for an ONNX file that reads other files, runs other code, loops, or is too large.
+
+    onnxruntime would read external data from the working directory. That the graph is sound is for onnxruntime to say.
+    """
+    if len(content) > MAX_GRAPH_BYTES:
+        raise UnfitFileError(f"expected a graph of at most {MAX_GRAPH_BYTES} bytes, was {len(content)}")
+    nodes = 0
+    waiting = [("model", memoryview(content), 1)]
+    while waiting:
+        kind, message, depth = waiting.pop()
+        nodes += kind == "node"
+        if nodes > MAX_GRAPH_NODES or depth > MAX_GRAPH_DEPTH:
+            raise UnfitFileError(f"expected at most {MAX_GRAPH_NODES} nodes, {MAX_GRAPH_DEPTH} deep, was more")
+        for field, value in _fields(message):
+            if field in _REFUSED[kind]:
+                raise UnfitFileError(f"expected no {_REFUSED[kind][field]}")
+            if kind == "tensor" and field == _DATA_LOCATION and value != 0:
+                raise UnfitFileError("expected no data outside the file")
+            if kind == "node" and field == _DOMAIN and bytes(_message(value)) not in _DOMAINS:
+                raise UnfitFileError(f"expected operators of ONNX, was one of {bytes(_message(value))[:40]!r}")
+            if field in _INSIDE[kind]:
+                waiting.append((_INSIDE[kind][field], _message(value), depth + 1))
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise UnfitFileError("expected an ONNX file, was something else")
+    return value
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Yield the fields of a protobuf message: a number, or the bytes of what has a length."""
+    place = 0
+    while place < len(message):
+        key, place = _varint(message, place)
+        field, wire = key >> 3, key & 7
+        if wire == 0:
+            number, place = _varint(message, place)
+            yield field, number
+            continue
+        if wire == 2:
+            length, place = _varint(message, place)
+        elif wire in {1, 5}:
+            length = 8 if wire == 1 else 4
+        else:
+            raise UnfitFileError("expected an ONNX file, was something else")
+        if length > len(message) - place:
+            raise UnfitFileError("expected a whole ONNX file, was cut short")
+        yield field, message[place : place + length]
+        place += length
+
+
+def _varint(message: memoryview, place: int) -> tuple[int, int]:
+    number = 0
+    for shift in range(0, 70, 7):
+        if place >= len(message):
+            break
+        byte = message[place]
+        place += 1
+        number |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return number, place
+    raise UnfitFileError("expected an ONNX file, was something else")

@@ -1,0 +1,45 @@
+"""The state is its owner's alone: folders 0700, files 0600. It holds secrets, ledgers and the code of deployed functions."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+UMASK: Final = 0o077
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Give what this process and its children create inside the block to their owner alone."""
+    before = os.umask(UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def private_folder(folder: Path) -> Path:
+    """Create a folder if it is absent, and close it to others. What lies in it is out of their reach with it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _close(folder)
+    return folder
+
+
+def tighten(folder: Path) -> None:
+    """Close everything below a folder, and the folder, to others: what an earlier version left, too. Links are not followed."""
+    private_folder(folder)
+    for path, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            _close(Path(path, name))
+
+
+def _close(path: Path) -> None:
+    with suppress(FileNotFoundError, PermissionError):  # gone meanwhile, or another user's: then it is theirs to close
+        mode = path.lstat().st_mode
+        if not stat.S_ISLNK(mode) and mode & OTHERS:
+            path.chmod(stat.S_IMODE(mode) & ~OTHERS)

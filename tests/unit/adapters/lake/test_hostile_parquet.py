@@ -1,0 +1,172 @@
+"""Parquet files that become gigabytes, or lie about it: refused before a page is unpacked. Real ones are read as before."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.adapters.lake.day_file import SCHEMA, DayFile, decode, encode
+from signalbox.adapters.lake.judged import RECORDED, ParquetLimits, UnfitParquetError, judge_pages, open_parquet
+from signalbox.adapters.lake.lake import BadDay, Lake
+from signalbox.adapters.lake.recorded import RecordedFile
+from signalbox.adapters.lake.stores import FolderStore, LakeStorageError
+from signalbox.limits import MAX_LAKE_FILE_BYTES
+from signalbox.market.candles import MarketDataError
+from signalbox.market.lake import VALUES, DayFault, DayFileError, DayKey, SeriesKey
+from tests.builders import BTC, candles, minutes
+from tests.fakes.memory import run_measured
+from tests.unit.training.synthetic import table_of, walk
+
+DAY = DayKey(SeriesKey("coinbase", BTC), date(2024, 3, 1))
+HONEST = encode(DAY, candles(BTC, DAY.start + minutes(90), 90), DAY.end)
+MANY = 5_000_000  # rows: 40 MB a column, packed to kilobytes
+
+
+def parquet(table: pa.Table, **options: object) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", **options)  # type: ignore[arg-type]
+    return sink.getvalue()
+
+
+def facts_of(content: bytes) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = pq.ParquetFile(pa.BufferReader(content)).metadata.metadata
+    return {name: value for name, value in found.items() if name.startswith(b"signalbox.")}
+
+
+def day_of_long_texts() -> bytes:
+    """A day of one row as its footer says, whose price is 150 MB of zeros."""
+    texts = [pa.array(["0" * 150_000_000])] + [pa.array(["1"])] * 4
+    table = pa.Table.from_arrays([pa.array([0], pa.timestamp("ms", tz="UTC")), *texts], schema=SCHEMA)
+    return parquet(table.replace_schema_metadata({**facts_of(HONEST), b"signalbox.rows": b"1"}), use_dictionary=False)
+
+
+def day_of_many_rows() -> bytes:
+    times = pa.array(np.zeros(MANY, np.int64)).cast(pa.timestamp("ms", tz="UTC"))
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(MANY, np.int8)), pa.array(["1"])).cast(pa.string())
+    table = pa.Table.from_arrays([times, *[texts] * 5], schema=SCHEMA)
+    return parquet(table.replace_schema_metadata(facts_of(HONEST)))
+
+
+def recorded_of_many_rows() -> bytes:
+    zeros = pa.array(np.zeros(MANY))
+    times = pa.array(np.zeros(MANY, np.int64)).cast(pa.timestamp("ms", tz="UTC"))
+    return parquet(pa.table({"open_time": times, **dict.fromkeys(VALUES, zeros)}), use_dictionary=False)
+
+
+def test_files_that_become_gigabytes_are_refused_for_the_price_of_small_ones(tmp_path: Path) -> None:
+    contents = {
+        "long.parquet": day_of_long_texts(),
+        "many.parquet": day_of_many_rows(),
+        "recorded.parquet": recorded_of_many_rows(),
+    }
+    for name, content in contents.items():
+        assert len(content) < 2_000_000
+        (tmp_path / name).write_bytes(content)
+    told = run_measured(
+        "from datetime import date\nfrom pathlib import Path\nfrom signalbox.adapters.lake.day_file import decode\n"
+        "from signalbox.adapters.lake.recorded import RecordedFile\nfrom signalbox.market.lake import DayKey, SeriesKey\n"
+        "key = DayKey(SeriesKey('coinbase', 'BTC-USD'), date(2024, 3, 1))\n"
+        "told = [measured(decode, key, Path(name).read_bytes()) for name in ('long.parquet', 'many.parquet')]\n"
+        "told += [measured(RecordedFile('BTC-USD', Path('recorded.parquet')).bars)]",
+        tmp_path,
+    )
+    assert [said.partition(" ")[0] for said, _ in told] == ["DayFileError", "DayFileError", "MarketDataError"]
+    assert max(mib for _, mib in told) < 64
+
+
+def changed(content: bytes, old: bytes, new: bytes) -> bytes:
+    assert content.count(old) >= 1
+    return content.replace(old, new, 1)
+
+
+def test_page_that_becomes_more_than_the_footer_says_is_refused() -> None:
+    file = pq.ParquetFile(pa.BufferReader(HONEST))
+    start = file.metadata.row_group(0).column(1).data_page_offset
+    head = HONEST[start : start + 8]
+    assert head[:3] == b"\x15\x00\x15"  # field 1, a data page; field 2, unpacked bytes
+    length = next(i for i in range(3, 8) if not head[i] & 0x80) + 1 - 3
+    huge = b"\x15\x00\x15" + b"\xfe\xff\xff\xff\x0f"  # 2^31 - 1 in zigzag
+    lying = HONEST[:start] + huge + HONEST[start + 3 + length :]
+    with pytest.raises(DayFileError) as error:
+        decode(DAY, lying)
+    assert error.value.fault is DayFault.UNREADABLE
+
+
+@pytest.mark.parametrize("limit", ["rows", "unpacked_bytes", "footer_bytes"])
+def test_every_limit_is_asked(limit: str) -> None:
+    content, columns = pa.py_buffer(HONEST), {"open_time": "INT64", **dict.fromkeys(VALUES, "BYTE_ARRAY")}
+    file = open_parquet(content, RECORDED)
+    judge_pages(content, file, columns, RECORDED)
+    small = {"rows": 89, "unpacked_bytes": 100, "footer_bytes": 100}
+    tight = ParquetLimits(**{name: small[name] if name == limit else getattr(RECORDED, name) for name in small})
+    with pytest.raises(UnfitParquetError):
+        judge_pages(content, open_parquet(content, tight), columns, tight)
+
+
+@pytest.mark.parametrize("options", [{}, {"data_page_version": "2.0"}, {"use_dictionary": False}, {"row_group_size": 100}])
+@pytest.mark.parametrize("compression", ["zstd", "snappy", "gzip", "none"])
+def test_recorded_files_of_other_writers_are_read(tmp_path: Path, options: dict, compression: str) -> None:
+    bars = walk(0.1)
+    path = tmp_path / "BTC-USDT-1m.parquet"
+    pq.write_table(table_of(bars), path, compression=compression, write_page_index=True, write_page_checksum=True, **options)
+    np.testing.assert_array_equal(RecordedFile(BTC, path).bars().close, bars.close)
+
+
+def test_file_that_no_lake_has_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / DAY.path
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as stream:
+        stream.truncate(MAX_LAKE_FILE_BYTES + 1)
+    with pytest.raises(LakeStorageError, match="move it out of the lake"):
+        Lake(FolderStore(tmp_path)).read_day(DAY)
+
+
+@given(data=st.data())
+def test_damaged_day_is_the_same_day_or_refused(data: st.DataObject) -> None:
+    content = bytearray(HONEST)
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        part = data.draw(st.binary(min_size=1, max_size=8))
+        content[at : at + len(part)] = part
+    del content[data.draw(st.integers(len(HONEST) // 2, len(HONEST))) :]
+    try:
+        found = decode(DAY, bytes(content))
+    except DayFileError:
+        return
+    assert found.candles == decode(DAY, HONEST).candles
+    assert isinstance(found, DayFile)
+
+
+@given(st.binary(max_size=300), st.binary(max_size=40))
+def test_anything_at_all_is_refused_as_a_day(middle: bytes, end: bytes) -> None:
+    for content in (middle, b"PAR1" + middle + end + len(middle).to_bytes(4, "little") + b"PAR1"):
+        with pytest.raises(DayFileError):
+            decode(DAY, content)
+
+
+@given(st.binary(max_size=200))
+def test_anything_at_all_is_refused_as_a_recorded_file(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("x") / "BTC-USDT-1m.parquet"
+    path.write_bytes(b"PAR1" + content + len(content).to_bytes(4, "little") + b"PAR1")
+    with pytest.raises(MarketDataError):
+        RecordedFile(BTC, path).bars()
+
+
+def test_bad_day_goes_to_quarantine_and_the_others_are_read(tmp_path: Path) -> None:
+    lake = Lake(FolderStore(tmp_path))
+    (tmp_path / DAY.path).parent.mkdir(parents=True)
+    (tmp_path / DAY.path).write_bytes(day_of_long_texts())
+    found = lake.read_day(DAY)
+    assert isinstance(found, BadDay)
+    assert found.fault is DayFault.UNREADABLE
+    assert found.quarantined_to is not None
+    assert json.loads((tmp_path / found.quarantined_to).with_suffix(".json").read_text())
