@@ -246,6 +246,12 @@ class MemoryOutbox:
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
 
+    def put(self, event: Event, at: datetime) -> bool:
+        detail = json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
+        with self._database.mutex:
+            row = OutboxEvent(self._database.next_sequence(), event.event_id, event.type.value, detail, at)
+            return self._database.tables.outbox.setdefault(event.event_id, row) is row
+
     @contextmanager
     def claim(self, limit: int) -> Iterator[Sequence[OutboxEvent]]:
         with self._database.mutex:

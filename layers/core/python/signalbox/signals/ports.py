@@ -125,6 +125,9 @@ class Ledger(Protocol):
 class Outbox(Protocol):
     """Committed events on their way to the bus."""
 
+    def put(self, event: Event, at: datetime) -> bool:
+        """Put an event in that belongs to no other unit of work, and commit it; False when its event_id exists."""
+
     def claim(self, limit: int) -> AbstractContextManager[Sequence[OutboxEvent]]:
         """Yield unpublished events in order, hidden from other claimers; leaving the block normally marks them published."""
 

@@ -51,6 +51,10 @@ class PostgresOutbox:
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
 
+    def put(self, event: Event, at: datetime) -> bool:
+        with self._source.transaction() as connection:
+            return insert_event(connection, event, at)
+
     @contextmanager
     def claim(self, limit: int) -> Iterator[Sequence[OutboxEvent]]:
         """Yield unpublished events in order, hidden from other claimers; they are published when the block ends normally.
