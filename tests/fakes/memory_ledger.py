@@ -19,7 +19,14 @@ from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import Event
 from signalbox.market.candles import Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
-from signalbox.signals.ports import CandleWrites, CycleState, OutboxEvent, Refusal, SymbolStatus
+from signalbox.signals.ports import (
+    CandleWrites,
+    CycleState,
+    OutboxEvent,
+    PartlyPublishedError,
+    Refusal,
+    SymbolStatus,
+)
 from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Direction, Signal, Tier
 
@@ -260,6 +267,9 @@ class MemoryOutbox:
         try:
             yield events
             self._database.published.update(e.event_id for e in events)
+        except PartlyPublishedError as error:
+            self._database.published.update(e.event_id for e in error.published)
+            raise
         finally:
             self._database.claimed.difference_update(e.event_id for e in events)
 
