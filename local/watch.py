@@ -23,6 +23,8 @@ QUEUES: Final = {
     "signals dead letters": StackOutput.SIGNALS_DLQ_URL,
     "routing queue": StackOutput.ROUTING_QUEUE_URL,
     "routing dead letters": StackOutput.ROUTING_DLQ_URL,
+    "reviews queue": StackOutput.REVIEWS_QUEUE_URL,
+    "reviews dead letters": StackOutput.REVIEWS_DLQ_URL,
     "kill switch queue": StackOutput.KILL_SWITCH_QUEUE_URL,
     "kill switch dead letters": StackOutput.KILL_SWITCH_DLQ_URL,
     "trading queue": StackOutput.TRADING_QUEUE_URL,
@@ -121,7 +123,7 @@ class Watch:
         """Return once every queue is empty and the outbox is published. Raises StuckError."""
         # upstream first: what a stage hands on is in the next queue before it leaves its own; twice round, because what
         # accounts and venues tell each other goes in a circle
-        stages = ("signals queue", "kill switch queue", "trading queue", "routing queue", "execution queue", "routing queue")
+        stages = ("signals queue", "kill switch queue", "trading queue", "reviews queue", "routing queue", "execution queue")
 
         def round_is_quiet() -> bool:
             return all(self.depth(self._urls[name]).empty and self._published() for name in stages)

@@ -26,7 +26,7 @@ PATIENT_RECEIVES: Final = 20  # before a message is a dead letter, where it is s
 class FunctionQueue(Construct):
     """A queue that one function is fed from, one batch an invocation; it answers which messages come again.
 
-    visibility_seconds: None is VISIBILITY_FACTOR times the function's timeout.
+    visibility_seconds: None is VISIBILITY_FACTOR times the function's timeout. delay_seconds: how long each is kept first.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class FunctionQueue(Construct):
         maximum_receives: int = 5,
         maximum_concurrency: int | None = None,
         visibility_seconds: int | None = None,
+        delay_seconds: int = 0,
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=alarm_topic, fifo=fifo)
@@ -51,6 +52,7 @@ class FunctionQueue(Construct):
             content_based_deduplication=True if fifo else None,  # the bus gives no deduplication id
             encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
+            delivery_delay=Duration.seconds(delay_seconds) if delay_seconds else None,
             visibility_timeout=Duration.seconds(visibility_seconds or VISIBILITY_FACTOR * function.timeout_seconds),
             dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=maximum_receives),
         )
@@ -116,6 +118,7 @@ class EventSubscription(FunctionQueue):
         maximum_receives: int = 5,
         maximum_concurrency: int | None = None,
         visibility_seconds: int | None = None,
+        delay_seconds: int = 0,
     ) -> None:
         super().__init__(
             scope,
@@ -127,5 +130,6 @@ class EventSubscription(FunctionQueue):
             maximum_receives=maximum_receives,
             maximum_concurrency=maximum_concurrency,
             visibility_seconds=visibility_seconds,
+            delay_seconds=delay_seconds,
         )
         subscribe(self, bus=bus, queue=self.queue, patterns=patterns, group=group)

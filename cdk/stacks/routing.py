@@ -15,13 +15,25 @@ from cdk.stacks.base import SignalboxStack
 from cdk.stacks.execution import ExecutionStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.trading import TradingStack
-from signalbox.contracts import EVENT_SOURCE, ROUTED_EVENTS, Env, Function, Metric, StackOutput
+from signalbox.contracts import (
+    EVENT_SOURCE,
+    REVIEW_DELAY_SECONDS,
+    ROUTED_EVENTS,
+    Env,
+    EventType,
+    Function,
+    Metric,
+    StackOutput,
+)
 
 _TIMEOUT_SECONDS: Final = 10
 
 
 class RoutingStack(SignalboxStack):
-    """route_events between its queue, in which the bus keeps what order it has, and the queues of execution and trading."""
+    """route_events between the bus and the queues of execution and trading.
+
+    Its FIFO queue keeps what order the bus has; the other one keeps back for seconds what is due in seconds.
+    """
 
     def __init__(
         self,
@@ -60,6 +72,18 @@ class RoutingStack(SignalboxStack):
             maximum_receives=PATIENT_RECEIVES,
             visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
         )
+        due = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[EventType.ACCOUNT_REVIEW_DUE.value])
+        reviews = EventSubscription(
+            self,
+            "Reviews",
+            bus=messaging.bus,
+            patterns=[("DueInSeconds", due)],
+            function=route,
+            alarm_topic=context.alarm_topic,
+            maximum_receives=PATIENT_RECEIVES,
+            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
+            delay_seconds=REVIEW_DELAY_SECONDS,  # of a standard queue: a FIFO one would delay one account's behind another's
+        )
         TopicAlarm(
             self,
             Metric.EVENTS_REFUSED.value,
@@ -70,3 +94,5 @@ class RoutingStack(SignalboxStack):
         )
         self.output(StackOutput.ROUTING_QUEUE_URL, subscription.queue.queue_url)
         self.output(StackOutput.ROUTING_DLQ_URL, subscription.dead_letters.queue.queue_url)
+        self.output(StackOutput.REVIEWS_QUEUE_URL, reviews.queue.queue_url)
+        self.output(StackOutput.REVIEWS_DLQ_URL, reviews.dead_letters.queue.queue_url)

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, is_envelope
-from signalbox.bootstrap.execute_orders import ExecuteOrders, compose
+from signalbox.bootstrap.execute_orders import ExecuteOrders, ViewNotDueError, compose
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent
 from signalbox.orders.events import OrderCancelRejected, OrderRejected, OrderSubmitted, OrderUnconfirmed, OrderUpdateRejected
@@ -57,6 +57,8 @@ def _look(app: ExecuteOrders, request: VenueViewRequested) -> None:
     """Ask for a view. One that fails is dropped: the next minute asks again, and a stale one would only stand in its way."""
     try:
         _count("view_carried_out", app.carry_out(request), request=request.event_id)
+    except ViewNotDueError:
+        raise  # it waits in its queue
     except ExecutionError as error:
         logger.warning("view_failed", account=request.account, venue=request.venue, reason=f"{type(error).__name__}: {error}")
         metrics.add_metric(Metric.VIEWS_FAILED, MetricUnit.Count, 1)

@@ -52,7 +52,7 @@ def test_alarms_may_use_the_topic_and_its_key(assembly: Assembly) -> None:
 def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) -> None:
     metrics = [a.properties.get("MetricName") for a in assembly.resources("AWS::CloudWatch::Alarm")]
     assert metrics.count("Errors") == len(Function)
-    assert metrics.count("ApproximateNumberOfMessagesVisible") == 16
+    assert metrics.count("ApproximateNumberOfMessagesVisible") == 17
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,9 @@ class TestRouteEvents:
         assert handler(sqs(*told, queue="routing.fifo"), CONTEXT) == {"batchItemFailures": []}
         execution, trading = received(urls[Destination.EXECUTION]), received(urls[Destination.TRADING])
         assert sorted(group for group, _ in execution) == ["a-1", "a-1:entry", "a-1:view", "b-1:view"]
-        assert sorted(group for group, _ in trading) == [f"{a}{end}" for a in ("a-1", "b-1") for end in ("", ":market", ":view")]
+        assert sorted(group for group, _ in trading) == [
+            f"{a}{end}" for a in ("a-1", "b-1") for end in ("", "", ":market", ":view")
+        ]
         assert sorted(text for _, text in [*execution, *trading]) == sorted(told)
         assert metric_values(logged(capsys))["EventsRouted"] == len(told)
 

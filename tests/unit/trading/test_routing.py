@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.contracts import ROUTED_EVENTS
+from signalbox.contracts import ROUTED_EVENTS, EventType
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale
 from signalbox.orders.events import OrderSubmitted
 from signalbox.orders.messages import (
@@ -19,7 +19,7 @@ from signalbox.orders.messages import (
     VenueViewRequested,
 )
 from signalbox.orders.terms import Leg
-from signalbox.trading.events import TurnMissed
+from signalbox.trading.events import AccountReviewDue, TurnMissed
 from signalbox.trading.routing import Destination, NotRoutedError, route_of
 from tests.builders import BTC
 from tests.unit.orders.samples import terms
@@ -45,6 +45,7 @@ def events(account: str, venue: str = "coinbase") -> list[BusEvent]:
             account=account, client_order_id="a" * 32, reported_at=NOW, events=(OrderSubmitted(client_order_id="a" * 32, at=NOW),)
         ),
         VenueViewReported(account=account, requested_at=NOW, asked_at=NOW, orders=(), trades=(), positions={}),
+        AccountReviewDue(account=account, at=NOW, due=NOW),
         TurnMissed(
             account=account, missed=CycleDecided(venue="coinbase", cycle_at=NOW, symbols=(BTC,), late=False), why="no price"
         ),
@@ -71,6 +72,6 @@ def test_what_an_agent_numbers_is_in_one_group() -> None:
 
 
 def test_everything_that_the_rule_sends_has_a_route_and_nothing_else() -> None:
-    assert {event.type for event in events("a")} == set(ROUTED_EVENTS)
+    assert {event.type for event in events("a")} == {*ROUTED_EVENTS, EventType.ACCOUNT_REVIEW_DUE}
     with pytest.raises(NotRoutedError, match="MarketDataStale"):
         route_of(MarketDataStale(symbol=BTC, since=NOW, reason="x", newest_close=None))

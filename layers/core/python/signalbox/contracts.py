@@ -64,6 +64,9 @@ ROUTED_EVENTS: Final = (  # about one account each: route_events takes them to t
 )
 
 
+REVIEW_DELAY_SECONDS: Final = 5  # of the queue that an AccountReviewDue waits in on its way to its account
+
+
 class Function(StrEnum):
     """The deployed functions; each is a folder of `lambdas/`."""
 
@@ -146,6 +149,8 @@ class StackOutput(StrEnum):
     KILL_SWITCH_DLQ_URL = "KillSwitchDeadLetterQueueUrl"
     ROUTING_QUEUE_URL = "RoutingQueueUrl"
     ROUTING_DLQ_URL = "RoutingDeadLetterQueueUrl"
+    REVIEWS_QUEUE_URL = "ReviewsQueueUrl"
+    REVIEWS_DLQ_URL = "ReviewsDeadLetterQueueUrl"
     SIGNALS_QUEUE_URL = "SignalsQueueUrl"
     ALERTS_QUEUE_URL = "AlertsQueueUrl"
     SIGNALS_DLQ_URL = "SignalsDeadLetterQueueUrl"

@@ -111,12 +111,16 @@ def _sleep(wait: timedelta) -> None:
     time.sleep(wait.total_seconds())
 
 
+class ViewNotDueError(VenueBusyError):
+    """A view that is asked for a moment later, and then waits for that moment in its queue."""
+
+
 def _wait_until_due(request: VenueViewRequested) -> None:
-    """Give a view back to its queue until it is due; in a group of its own it holds nobody up. Raises VenueBusyError."""
+    """Give a view back to its queue until it is due; in a group of its own it holds nobody up. Raises ViewNotDueError."""
     left = timedelta(0) if request.not_before is None else request.not_before - _now()
     if left > timedelta(0):
         seconds = min(ceil(left.total_seconds()), MAX_WAIT)
-        raise VenueBusyError(f"{request.account}: the view is due at {request.not_before}", seconds)
+        raise ViewNotDueError(f"{request.account}: the view is due at {request.not_before}", seconds)
 
 
 def _places(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AwareDatetime
 from typing_extensions import override
 
-from signalbox.contracts import EventType
+from signalbox.contracts import REVIEW_DELAY_SECONDS, EventType
 from signalbox.events import BusEvent, CycleDecided, SignalGenerated, SymbolName
 from signalbox.orders.events import OrderKey, Text
 from signalbox.orders.messages import AccountName
@@ -154,7 +154,7 @@ class StopPassed(BusEvent):
         return f"{self.type}:{self.entry}"
 
 
-REVIEW_DELAY: Final = timedelta(seconds=5)  # of the queue that an AccountReviewDue waits in
+REVIEW_DELAY: Final = timedelta(seconds=REVIEW_DELAY_SECONDS)  # of the queue that an AccountReviewDue waits in
 
 
 class AccountReviewDue(BusEvent):

@@ -16,7 +16,7 @@ from signalbox.events import BusEvent
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewReported, VenueViewRequested
 from signalbox.orders.terms import Leg
 from signalbox.trading.errors import TradingError
-from signalbox.trading.events import TurnMissed
+from signalbox.trading.events import AccountReviewDue, TurnMissed
 
 MAILBOX_VENUES: Final = frozenset({"mt5"})
 
@@ -48,7 +48,7 @@ def route_of(event: BusEvent) -> Route:
             return Route(Destination.EXECUTION, f"{event.account}:entry" if opens else event.account)
         case VenueViewRequested():
             return Route(Destination.EXECUTION, event.account if event.venue in MAILBOX_VENUES else f"{event.account}:view")
-        case ExecutionReported():
+        case ExecutionReported() | AccountReviewDue():
             return Route(Destination.TRADING, event.account)
         case VenueViewReported():
             return Route(Destination.TRADING, f"{event.account}:view")
