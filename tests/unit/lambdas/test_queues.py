@@ -26,7 +26,7 @@ from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.lambdas.test_handlers import logged, metric_values, sqs
 from tests.unit.trading.test_routing import asked, events
 
-pytestmark = [pytest.mark.usefixtures("aws")]
+pytestmark = [pytest.mark.usefixtures("aws"), pytest.mark.filterwarnings("ignore:No application metrics")]
 CONTEXT = FakeLambdaContext()
 SUBMIT = Instruction.SUBMIT
 
