@@ -24,6 +24,7 @@ from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
 from cdk.stacks.operations import OperationsStack
 from cdk.stacks.reports import ReportsStack
+from cdk.stacks.routing import RoutingStack
 from cdk.stacks.schema import SchemaStack
 from cdk.stacks.secrets import SecretsStack
 from cdk.stacks.signals import SignalsStack
@@ -56,7 +57,8 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     signals = SignalsStack(app, context, network=network, data=data, messaging=messaging)
     trading = TradingStack(app, context, network=network, data=data, messaging=messaging)
     alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
-    ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging)
+    execution = ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging)
+    routing = RoutingStack(app, context, messaging=messaging, execution=execution, trading=trading)
     training = TrainingStack(app, context, network=network, data=data, messaging=messaging)
     reports = ReportsStack(app, context, network=network, data=data, messaging=messaging)
     dashboard = DashboardStack(app, stage)
@@ -65,6 +67,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     lake.add_stack_dependency(schema, "it reads the ledger's candles")
     trading.add_stack_dependency(schema, "it writes the ledger's accounts")
     signals.add_stack_dependency(trading, "signals and decided cycles need someone who listens")
+    signals.add_stack_dependency(routing, "and what they make accounts ask of venues needs its way there")
     training.add_stack_dependency(schema, "finished jobs are recorded in the library")
     reports.add_stack_dependency(schema, "it reads the ledger's accounts")
     market.add_stack_dependency(signals, "candles need someone who listens")

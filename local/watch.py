@@ -21,12 +21,20 @@ POLL_SECONDS: Final = 0.004
 QUEUES: Final = {
     "signals queue": StackOutput.SIGNALS_QUEUE_URL,
     "signals dead letters": StackOutput.SIGNALS_DLQ_URL,
+    "routing queue": StackOutput.ROUTING_QUEUE_URL,
+    "routing dead letters": StackOutput.ROUTING_DLQ_URL,
+    "reviews queue": StackOutput.REVIEWS_QUEUE_URL,
+    "reviews dead letters": StackOutput.REVIEWS_DLQ_URL,
+    "kill switch queue": StackOutput.KILL_SWITCH_QUEUE_URL,
+    "kill switch dead letters": StackOutput.KILL_SWITCH_DLQ_URL,
     "trading queue": StackOutput.TRADING_QUEUE_URL,
     "trading dead letters": StackOutput.TRADING_DLQ_URL,
     "execution queue": StackOutput.EXECUTION_QUEUE_URL,
     "execution dead letters": StackOutput.EXECUTION_DLQ_URL,
     "alerts queue": StackOutput.ALERTS_QUEUE_URL,
     "alerts dead letters": StackOutput.ALERTS_DLQ_URL,
+    "deliveries queue": StackOutput.DELIVERIES_QUEUE_URL,
+    "deliveries dead letters": StackOutput.DELIVERIES_DLQ_URL,
 }
 _FUNCTIONS: Final = (
     Function.COLLECT_CANDLES,
@@ -35,6 +43,7 @@ _FUNCTIONS: Final = (
     Function.MONITOR_RISK,
     Function.EXECUTE_ORDERS,
     Function.RELAY_OUTBOX,
+    Function.ROUTE_EVENTS,
     Function.SEND_ALERTS,
 )
 _COUNTS: Final = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed")
@@ -112,15 +121,16 @@ class Watch:
 
     def until_quiet(self, *, seconds: float) -> None:
         """Return once every queue is empty and the outbox is published. Raises StuckError."""
+        # upstream first: what a stage hands on is in the next queue before it leaves its own; twice round, because what
+        # accounts and venues tell each other goes in a circle
+        stages = ("signals queue", "kill switch queue", "trading queue", "reviews queue", "routing queue", "execution queue")
+
+        def round_is_quiet() -> bool:
+            return all(self.depth(self._urls[name]).empty and self._published() for name in stages)
 
         def quiet() -> bool:
-            # upstream first: what a stage hands on is in the next queue before it leaves its own
-            before = self.depths()
-            if not (before["signals queue"].empty and self._published() and before["trading queue"].empty):
-                return False
-            if not (self._published() and self.depth(self._urls["execution queue"]).empty):
-                return False
-            return self.depth(self._urls["trading queue"]).empty and self._published() and self.depths()["alerts queue"].empty
+            told = ("trading queue", "alerts queue", "deliveries queue")
+            return round_is_quiet() and round_is_quiet() and all(self.depth(self._urls[name]).empty for name in told)
 
         self._until(quiet, "the queues did not become empty", seconds, every=0.02)
 

@@ -1,8 +1,14 @@
-"""A subscription of the bus: rule → queue (with its dead letters) → function that answers which messages failed."""
+"""A queue of a function, with its dead letters, and a subscription of the bus: rule → queue → function that says what failed.
+
+A FIFO queue shows nothing of a message group while one of its messages is in somebody's hands or waits to be tried again. So
+how long a message stays hidden after a crash (`visibility_seconds`) is how long its group stands still: where a group is an
+account it is a little more than the function's timeout, and more deliveries make up for the factor of six that Lambda's
+manual asks for against throttling (decision 0069). docs/live-trading.md adds up what an exit may wait.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from aws_cdk import Duration, aws_events, aws_events_targets, aws_sns, aws_sqs
@@ -13,14 +19,90 @@ from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.queues import DeadLetterQueue
 
 VISIBILITY_FACTOR: Final = 6  # times the function's timeout, as Lambda asks for, so that a message is not seen twice
+GRACE_SECONDS: Final = 15  # above the function's timeout, where a hidden message holds an account back
+PATIENT_RECEIVES: Final = 20  # before a message is a dead letter, where it is shown again so early
 
 
-class EventSubscription(Construct):
-    """Events of the bus that match one of `patterns`, delivered to one function.
+class FunctionQueue(Construct):
+    """A queue that one function is fed from, one batch an invocation; it answers which messages come again.
 
-    With `group`, the queue is FIFO and every message is of that group: the function sees them one after another. With
-    `groups`, by the name of a pattern, each pattern has its own: one that waits holds up no other.
+    visibility_seconds: None is VISIBILITY_FACTOR times the function's timeout. delay_seconds: how long each is kept first.
     """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        function: SignalboxFunction,
+        alarm_topic: aws_sns.ITopic,
+        fifo: bool = False,
+        batch_size: int = 10,
+        maximum_receives: int = 5,
+        maximum_concurrency: int | None = None,
+        visibility_seconds: int | None = None,
+        delay_seconds: int = 0,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=alarm_topic, fifo=fifo)
+        self.queue = aws_sqs.Queue(
+            self,
+            "Queue",
+            fifo=True if fifo else None,
+            content_based_deduplication=True if fifo else None,  # the bus gives no deduplication id
+            encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            delivery_delay=Duration.seconds(delay_seconds) if delay_seconds else None,
+            visibility_timeout=Duration.seconds(visibility_seconds or VISIBILITY_FACTOR * function.timeout_seconds),
+            dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=maximum_receives),
+        )
+        function.function.add_event_source(
+            SqsEventSource(
+                self.queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=maximum_concurrency
+            )
+        )
+
+
+class AccountQueue(FunctionQueue):
+    """A FIFO queue whose message groups are accounts: one that waits or crashes holds up no other, and its own not for long."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, function: SignalboxFunction, alarm_topic: aws_sns.ITopic) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            function=function,
+            alarm_topic=alarm_topic,
+            fifo=True,
+            batch_size=1,  # one that is given back counts no delivery of those behind it
+            maximum_receives=PATIENT_RECEIVES,
+            visibility_seconds=function.timeout_seconds + GRACE_SECONDS,
+        )
+
+
+def subscribe(
+    scope: Construct,
+    *,
+    bus: aws_events.IEventBus,
+    queue: aws_sqs.IQueue,
+    patterns: Sequence[tuple[str, aws_events.EventPattern]],
+    group: str | None = None,
+) -> None:
+    """Put the events that match one of `patterns`, by the name of their rule, into a queue; a FIFO one's are all of `group`.
+
+    A rule has one group: AWS documents no path into the event there, and what did not resolve would be one group for all.
+    """
+    for name, pattern in patterns:
+        aws_events.Rule(
+            scope,
+            name,
+            event_bus=bus,
+            event_pattern=pattern,
+            targets=[aws_events_targets.SqsQueue(queue, message_group_id=group)],
+        )
+
+
+class EventSubscription(FunctionQueue):
+    """Events of the bus that match one of `patterns`, delivered to one function; with `group` one after another."""
 
     def __init__(
         self,
@@ -32,35 +114,22 @@ class EventSubscription(Construct):
         function: SignalboxFunction,
         alarm_topic: aws_sns.ITopic,
         group: str | None = None,
-        groups: Mapping[str, str] | None = None,
         batch_size: int = 10,
         maximum_receives: int = 5,
         maximum_concurrency: int | None = None,
+        visibility_seconds: int | None = None,
+        delay_seconds: int = 0,
     ) -> None:
-        super().__init__(scope, construct_id)
-        group_of = groups or {name: group for name, _ in patterns if group is not None}
-        fifo = bool(group_of)
-        self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=alarm_topic, fifo=fifo)
-        self.queue = aws_sqs.Queue(
-            self,
-            "Queue",
-            fifo=True if fifo else None,
-            content_based_deduplication=True if fifo else None,  # the bus gives no deduplication id
-            encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            visibility_timeout=Duration.seconds(VISIBILITY_FACTOR * function.timeout_seconds),
-            dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=maximum_receives),
+        super().__init__(
+            scope,
+            construct_id,
+            function=function,
+            alarm_topic=alarm_topic,
+            fifo=group is not None,
+            batch_size=batch_size,
+            maximum_receives=maximum_receives,
+            maximum_concurrency=maximum_concurrency,
+            visibility_seconds=visibility_seconds,
+            delay_seconds=delay_seconds,
         )
-        for name, pattern in patterns:
-            aws_events.Rule(
-                self,
-                name,
-                event_bus=bus,
-                event_pattern=pattern,
-                targets=[aws_events_targets.SqsQueue(self.queue, message_group_id=group_of.get(name))],
-            )
-        function.function.add_event_source(
-            SqsEventSource(
-                self.queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=maximum_concurrency
-            )
-        )
+        subscribe(self, bus=bus, queue=self.queue, patterns=patterns, group=group)

@@ -1,4 +1,4 @@
-"""What people should know goes to Telegram, in order."""
+"""What people should know goes to Telegram, in order, and each chat waits for itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from constructs import Construct
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
-from cdk.constructs.subscription import EventSubscription
+from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription, FunctionQueue
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
@@ -41,8 +41,16 @@ _ACCOUNTS = (
 )
 
 
+_TIMEOUT_SECONDS = 60
+_ALARMS = (
+    (Metric.ALERTS_UNDELIVERABLE, "an alert went to nobody: no chat, a blocked bot or an unknown chat; the log has its text"),
+    (Metric.CHATS_MOVED, "a chat has another id now; it is followed, and the log has both: put the new one into the secret"),
+    (Metric.EVENTS_REFUSED, "a message is no event and no delivery, and was not sent; the log keeps it"),
+)
+
+
 class AlertsStack(SignalboxStack):
-    """send_alerts and its queue."""
+    """send_alerts with two queues: events as they come, and what was made of them, in a message group a chat."""
 
     def __init__(
         self,
@@ -67,7 +75,7 @@ class AlertsStack(SignalboxStack):
                 Env.TELEGRAM_URL: stage.endpoints.telegram_url if stage.endpoints else "",
                 Env.IDEMPOTENCY_TABLE: data.idempotency.table_name,
             },
-            timeout_seconds=60,
+            timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=256,
         )
         send.allow(["secretsmanager:GetSecretValue"], secrets.telegram.secret_arn)
@@ -93,13 +101,28 @@ class AlertsStack(SignalboxStack):
             batch_size=1,  # one put back holds its group only as long as asked; a batch mate would hold it for the whole timeout
             maximum_receives=10,  # the function waits longer from try to try; together about 40 minutes
         )
-        TopicAlarm(
+        deliveries = FunctionQueue(
             self,
-            "Undeliverable",
-            metric=service_metric(Metric.ALERTS_UNDELIVERABLE, service=send.name, statistic="Sum"),
-            threshold=1,
-            description="Telegram will never take an alert: a blocked bot or an unknown chat; the log has its text",
-            topic=context.alarm_topic,
+            "Deliveries",
+            function=send,
+            alarm_topic=context.alarm_topic,
+            fifo=True,  # a message group a chat
+            batch_size=1,
+            maximum_receives=PATIENT_RECEIVES,  # a chat in flood control says how long to wait, up to hours, several times
+            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
         )
+        send.allow(["sqs:SendMessage"], deliveries.queue.queue_arn)
+        send.function.add_environment(Env.DELIVERIES_QUEUE_URL.value, deliveries.queue.queue_url)
+        for metric, description in _ALARMS:
+            TopicAlarm(
+                self,
+                metric.value,
+                metric=service_metric(metric, service=send.name, statistic="Sum"),
+                threshold=1,
+                description=description,
+                topic=context.alarm_topic,
+            )
         self.output(StackOutput.ALERTS_QUEUE_URL, subscription.queue.queue_url)
         self.output(StackOutput.ALERTS_DLQ_URL, subscription.dead_letters.queue.queue_url)
+        self.output(StackOutput.DELIVERIES_QUEUE_URL, deliveries.queue.queue_url)
+        self.output(StackOutput.DELIVERIES_DLQ_URL, deliveries.dead_letters.queue.queue_url)

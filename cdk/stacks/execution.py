@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import Duration, aws_events, aws_iam, aws_sqs
+from aws_cdk import Duration, aws_iam, aws_sqs
 from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
@@ -12,21 +12,25 @@ from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.queues import DeadLetterQueue
-from cdk.constructs.subscription import VISIBILITY_FACTOR, EventSubscription
+from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.secrets import SecretsStack
-from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
+from signalbox.contracts import Env, Function, Metric, StackOutput
 
-VENUES: Final = ("coinbase", "mt5")  # that execute_orders serves; each is a message group of its own
 _TIMEOUT_SECONDS: Final = 60
 _AGENT_AWAY_SECONDS: Final = 60
-_REQUESTS: Final = (EventType.EXECUTION_REQUESTED, EventType.VENUE_VIEW_REQUESTED)
 _ALARMS: Final = (
-    (Metric.ORDERS_UNCONFIRMED, "a venue did not answer and does not know the order; it stays open until the two are compared"),
-    (Metric.VENUE_REFUSALS, "a live order was refused by its venue or before it; the log says why"),
-    (Metric.ENVELOPES_REFUSED, "a report was not signed by the agent of its account, or is a replay"),
+    (
+        Metric.ORDERS_UNCONFIRMED,
+        1,
+        "a venue did not answer and does not know the order; it stays open until the two are compared",
+    ),
+    (Metric.VENUE_REFUSALS, 1, "a live order was refused by its venue or before it; the log says why"),
+    (Metric.ENVELOPES_REFUSED, 1, "a report was not signed by the agent of its account, or is a replay"),
+    (Metric.EVENTS_REFUSED, 1, "a message is no request to a venue and was not carried out; the log keeps it"),
+    (Metric.VIEWS_FAILED, 3, "a venue does not show what it has of an account; the log names both and says why"),
 )
 
 
@@ -45,28 +49,25 @@ class ExecutionStack(SignalboxStack):
         super().__init__(scope, context.stage, "execution", description="orders at live venues")
         self._context = context
         self._commands_dead = DeadLetterQueue(self, "CommandsDeadLetters", alarm_topic=context.alarm_topic, fifo=True)
-        self._commands = self._mailbox("Commands", self._commands_dead, retention=Duration.hours(1))
+        self._commands = self._mailbox("Commands", self._commands_dead, retention=Duration.hours(1), hidden=6 * _TIMEOUT_SECONDS)
         reports_dead = DeadLetterQueue(self, "ReportsDeadLetters", alarm_topic=context.alarm_topic, fifo=True)
-        self._reports = self._mailbox("Reports", reports_dead, retention=Duration.days(4))
-        execute = self._function(data, secrets, messaging)
-        subscription = EventSubscription(
-            self,
-            "Requests",
-            bus=messaging.bus,
-            patterns=[(f"For{venue.capitalize()}", _asks(venue)) for venue in VENUES],
-            function=execute,
-            alarm_topic=context.alarm_topic,
-            groups={f"For{venue.capitalize()}": venue for venue in VENUES},
-            batch_size=1,  # one put back holds its group only as long as asked
-            maximum_receives=10,
+        self._reports = self._mailbox(
+            "Reports",
+            reports_dead,
+            retention=Duration.days(4),
+            hidden=_TIMEOUT_SECONDS + GRACE_SECONDS,
+            receives=PATIENT_RECEIVES,
         )
+        execute = self._function(data, secrets, messaging)
+        requests = AccountQueue(self, "Requests", function=execute, alarm_topic=context.alarm_topic)
+        self.requests = requests.queue
         execute.function.add_event_source(SqsEventSource(self._reports, batch_size=1, report_batch_item_failures=True))
-        for metric, description in _ALARMS:
+        for metric, threshold, description in _ALARMS:
             TopicAlarm(
                 self,
                 metric.value,
                 metric=service_metric(metric, service=execute.name, statistic="Sum"),
-                threshold=1,
+                threshold=threshold,
                 description=description,
                 topic=context.alarm_topic,
             )
@@ -79,13 +80,15 @@ class ExecutionStack(SignalboxStack):
             topic=context.alarm_topic,
         )
         policy = self._agent_policy()
-        self.output(StackOutput.EXECUTION_QUEUE_URL, subscription.queue.queue_url)
-        self.output(StackOutput.EXECUTION_DLQ_URL, subscription.dead_letters.queue.queue_url)
+        self.output(StackOutput.EXECUTION_QUEUE_URL, requests.queue.queue_url)
+        self.output(StackOutput.EXECUTION_DLQ_URL, requests.dead_letters.queue.queue_url)
         self.output(StackOutput.MT5_COMMANDS_QUEUE_URL, self._commands.queue_url)
         self.output(StackOutput.MT5_REPORTS_QUEUE_URL, self._reports.queue_url)
         self.output(StackOutput.MT5_AGENT_POLICY_ARN, policy.managed_policy_arn)
 
-    def _mailbox(self, name: str, dead_letters: DeadLetterQueue, *, retention: Duration) -> aws_sqs.Queue:
+    def _mailbox(
+        self, name: str, dead_letters: DeadLetterQueue, *, retention: Duration, hidden: int, receives: int = 5
+    ) -> aws_sqs.Queue:
         return aws_sqs.Queue(
             self,
             name,
@@ -93,8 +96,8 @@ class ExecutionStack(SignalboxStack):
             encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
             retention_period=retention,  # an old command is worth nothing: its order may not be sent any more
-            visibility_timeout=Duration.seconds(VISIBILITY_FACTOR * _TIMEOUT_SECONDS),
-            dead_letter_queue=aws_sqs.DeadLetterQueue(queue=dead_letters.queue, max_receive_count=5),
+            visibility_timeout=Duration.seconds(hidden),
+            dead_letter_queue=aws_sqs.DeadLetterQueue(queue=dead_letters.queue, max_receive_count=receives),
         )
 
     def _function(self, data: DataStack, secrets: SecretsStack, messaging: MessagingStack) -> SignalboxFunction:
@@ -137,9 +140,3 @@ class ExecutionStack(SignalboxStack):
                 aws_iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self._reports.queue_arn]),
             ],
         )
-
-
-def _asks(venue: str) -> aws_events.EventPattern:
-    return aws_events.EventPattern(
-        source=[EVENT_SOURCE], detail_type=[kind.value for kind in _REQUESTS], detail={"venue": [venue]}
-    )

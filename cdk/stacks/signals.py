@@ -75,5 +75,13 @@ class SignalsStack(SignalboxStack):
             description="a model bundle was refused; the one before it, if any, stays in use",
             topic=context.alarm_topic,
         )
+        TopicAlarm(
+            self,
+            "EventsRefused",
+            metric=service_metric(Metric.EVENTS_REFUSED, service=generate.name, statistic="Sum"),
+            threshold=1,
+            description="a message is no candles and was not decided; the log keeps it",
+            topic=context.alarm_topic,
+        )
         self.output(StackOutput.SIGNALS_QUEUE_URL, subscription.queue.queue_url)
         self.output(StackOutput.SIGNALS_DLQ_URL, subscription.dead_letters.queue.queue_url)

@@ -12,7 +12,7 @@ from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import ScheduledJob
-from cdk.constructs.subscription import EventSubscription
+from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue, FunctionQueue, subscribe
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
@@ -32,7 +32,8 @@ ROUTES: Final = (
     "GET /accounts/{account}",
     "GET /accounts/{account}/readiness",
 )
-_HEARD: Final = (EventType.CYCLE_DECIDED, EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED)
+_TIMEOUT_SECONDS: Final = 30  # and a little more is how long an account stands still after a crash
+MARKET_GROUP: Final = "market"  # of what concerns every account; what concerns one comes by route_events, in its own group
 _ALARMS: Final = (
     (
         Metric.EXITS_FAILED,
@@ -42,6 +43,7 @@ _ALARMS: Final = (
     (Metric.RULES_BREACHED, "an account broke a loss rule; that is final"),
     (Metric.EVENTS_REFUSED, "a report or command fits no order or account and was not applied; the log keeps it"),
     (Metric.VENUE_DIFFERENCES, "ledger and venue differ and no event explains it; the account is halted"),
+    (Metric.TURNS_MISSED, "an account could not take what the others took; it gets it again alone, and the log says why"),
 )
 
 
@@ -103,7 +105,7 @@ class TradingStack(SignalboxStack):
                 Env.VENUE: stage.venue,
                 Env.ACCOUNTS: ",".join(stage.accounts),
             },
-            timeout_seconds=30,  # a message that failed holds its queue back for six times this
+            timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=megabytes,
             network=self._network.ledger,
         )
@@ -124,17 +126,27 @@ class TradingStack(SignalboxStack):
         issued = aws_events.EventPattern(
             source=[EVENT_SOURCE], detail_type=[EventType.SIGNAL_GENERATED.value], detail={"issued": [True]}
         )
-        others = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in _HEARD])
-        subscription = EventSubscription(
-            self,
-            "Trading",
+        decided = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[EventType.CYCLE_DECIDED.value])
+        trading = AccountQueue(self, "Trading", function=manage, alarm_topic=self._context.alarm_topic)
+        self.queue = trading.queue
+        subscribe(
+            trading,
             bus=self._messaging.bus,
-            patterns=[("IssuedSignals", issued), ("CyclesAndVenues", others)],
+            queue=trading.queue,
+            patterns=[("IssuedSignals", issued), ("DecidedCycles", decided)],
+            group=MARKET_GROUP,
+        )
+        # not FIFO: nothing can stand in front of a halt, and a halt needs no order, for it carries its instant
+        halts = FunctionQueue(
+            self,
+            "KillSwitch",
             function=manage,
             alarm_topic=self._context.alarm_topic,
-            group="trading",
-            batch_size=1,  # one that is given back counts no delivery of those behind it, which would end as dead letters with it
+            batch_size=1,
+            maximum_receives=PATIENT_RECEIVES,
+            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
         )
+        manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
         TopicAlarm(
             self,
             "AccountNotOpened",
@@ -143,5 +155,7 @@ class TradingStack(SignalboxStack):
             description="a configured account is another one in the ledger, which stays as it is",
             topic=self._context.alarm_topic,
         )
-        self.output(StackOutput.TRADING_QUEUE_URL, subscription.queue.queue_url)
-        self.output(StackOutput.TRADING_DLQ_URL, subscription.dead_letters.queue.queue_url)
+        self.output(StackOutput.TRADING_QUEUE_URL, trading.queue.queue_url)
+        self.output(StackOutput.TRADING_DLQ_URL, trading.dead_letters.queue.queue_url)
+        self.output(StackOutput.KILL_SWITCH_QUEUE_URL, halts.queue.queue_url)
+        self.output(StackOutput.KILL_SWITCH_DLQ_URL, halts.dead_letters.queue.queue_url)

@@ -10,9 +10,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, wait_seconds
+from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, is_envelope
-from signalbox.bootstrap.execute_orders import ExecuteOrders, compose
+from signalbox.bootstrap.execute_orders import ExecuteOrders, ViewNotDueError, compose
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent
 from signalbox.orders.events import OrderCancelRejected, OrderRejected, OrderSubmitted, OrderUnconfirmed, OrderUpdateRejected
@@ -22,7 +22,7 @@ from signalbox.orders.venue_port import ExecutionError, VenueBusyError
 logger = Logger()
 metrics = Metrics()
 
-MAX_WAIT_SECONDS = 120  # a request is worth little later
+MAX_WAIT_SECONDS = 60  # what stands behind it in its group waits too; docs/live-trading.md has the sum
 
 
 class UnexpectedEventError(ValueError):
@@ -44,34 +44,58 @@ def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
     metrics.add_metric(Metric.VENUE_REFUSALS, MetricUnit.Count, len(refusals))
 
 
+def _pass_on(app: ExecuteOrders, record: SQSRecord) -> None:
+    """Announce a report. No signature gets better in a queue: what is refused is out of the way of the reports behind it."""
+    try:
+        _count("report_passed_on", app.pass_on(record.body))
+    except EnvelopeError as error:
+        logger.error("envelope_refused", message_id=record.message_id, reason=str(error))  # noqa: TRY400 - a forgery has no trace
+        metrics.add_metric(Metric.ENVELOPES_REFUSED, MetricUnit.Count, 1)
+
+
+def _look(app: ExecuteOrders, request: VenueViewRequested) -> None:
+    """Ask for a view. One that fails is dropped: the next minute asks again, and a stale one would only stand in its way."""
+    try:
+        _count("view_carried_out", app.carry_out(request), request=request.event_id)
+    except ViewNotDueError:
+        raise  # it waits in its queue
+    except ExecutionError as error:
+        logger.warning("view_failed", account=request.account, venue=request.venue, reason=f"{type(error).__name__}: {error}")
+        metrics.add_metric(Metric.VIEWS_FAILED, MetricUnit.Count, 1)
+
+
+def _handle(app: ExecuteOrders, record: SQSRecord) -> None:
+    if is_envelope(record.body):
+        _pass_on(app, record)
+        return
+    request = event_in(record)
+    if isinstance(request, VenueViewRequested):
+        _look(app, request)
+    elif isinstance(request, ExecutionRequested):
+        _count("request_carried_out", app.carry_out(request), request=request.event_id)
+    else:
+        raise UnexpectedEventError(f"expected a request to a venue, was {request.type}")
+
+
+def _postponed(**facts: Any) -> None:
+    logger.warning("execution_postponed", **facts)
+    metrics.add_metric(Metric.EXECUTIONS_POSTPONED, MetricUnit.Count, 1)
+
+
 def make_handler(app: ExecuteOrders) -> Callable[[dict[str, Any], LambdaContext], Any]:
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        with failure_told(logger, record, told=(ExecutionError, EnvelopeError)):
-            try:
-                handle(record)
-            except (ExecutionError, EnvelopeError) as error:
-                postpone(record, error)
-                raise
+        def pause(error: Exception) -> int:
+            asked = error.retry_after if isinstance(error, VenueBusyError) else None
+            return wait_seconds(asked, record, first=1, longest=MAX_WAIT_SECONDS)
 
-    def postpone(record: SQSRecord, error: ExecutionError | EnvelopeError) -> None:
-        asked = error.retry_after if isinstance(error, VenueBusyError) else None
-        wait = wait_seconds(asked, record, first=1, longest=MAX_WAIT_SECONDS)
-        refused = isinstance(error, EnvelopeError)
-        name = "envelope_refused" if refused else "execution_postponed"
-        logger.warning(name, message_id=record.message_id, wait_seconds=wait, reason=str(error))
-        metrics.add_metric(Metric.ENVELOPES_REFUSED if refused else Metric.EXECUTIONS_POSTPONED, MetricUnit.Count, 1)
-        app.retry_in(record.receipt_handle, record.event_source_arn, wait)
-
-    def handle(record: SQSRecord) -> None:
-        if is_envelope(record.body):
-            _count("report_passed_on", app.pass_on(record.body))
-            return
-        request = event_in(record)
-        if not isinstance(request, (ExecutionRequested, VenueViewRequested)):
-            raise UnexpectedEventError(f"expected a request to a venue, was {request.type}")
-        _count("request_carried_out", app.carry_out(request), request=request.event_id)
+        with (
+            failure_told(logger, record, told=(ExecutionError,)),
+            put_off(record, app.retry_in, pause, _postponed),
+            refused_for_good(logger, metrics, record, UnexpectedEventError),
+        ):
+            _handle(app, record)
 
     @logger.inject_lambda_context
     @metrics.log_metrics

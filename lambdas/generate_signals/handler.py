@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave
-from signalbox.adapters.aws.batches import each_alone, event_in, failure_told
+from signalbox.adapters.aws.batches import each_alone, event_in, failure_told, refused_for_good
 from signalbox.bootstrap.generate_signals import GenerateSignals, compose
 from signalbox.contracts import Metric
 from signalbox.events import CandlesClosed
@@ -20,6 +20,10 @@ from signalbox.signals.cycle import CycleOutcome
 
 logger = Logger()
 metrics = Metrics()
+
+
+class UnexpectedEventError(ValueError):
+    """An event that this function has no business with."""
 
 
 def _report(outcome: CycleOutcome, elapsed_ms: float) -> None:
@@ -41,13 +45,13 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        with failure_told(logger, record):
+        with failure_told(logger, record), refused_for_good(logger, metrics, record, UnexpectedEventError):
             handle(record)
 
     def handle(record: SQSRecord) -> None:
         event = event_in(record)
         if not isinstance(event, CandlesClosed):
-            raise TypeError(f"expected CandlesClosed, was {event.type}")
+            raise UnexpectedEventError(f"expected CandlesClosed, was {event.type}")
         started = time.perf_counter()
         outcome, choice = app.decide(event)
         if choice.problem is not None:

@@ -1,4 +1,4 @@
-"""manage_orders (ledger): signals, cycles, venue reports and commands, from its queue in order or over HTTP, change accounts."""
+"""manage_orders (ledger): signals, cycles, venue reports and commands, from its queues or over HTTP, change accounts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.after_commit import publish_or_leave
+from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
 from signalbox.adapters.aws.batches import each_in_its_group, failure_told
 from signalbox.adapters.aws.trading_api import trading_api
-from signalbox.adapters.aws.trading_queue import MessageRefusedError, handle_message
+from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
 from signalbox.bootstrap.manage_orders import ManageOrders, compose
 from signalbox.contracts import Metric
 from signalbox.trading.errors import UnpricedError
@@ -33,7 +33,8 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
         facts = record.attributes
         with failure_told(logger, record, told=(UnpricedError,)):
             try:
-                _report(handle_message(app, record.body, sender=facts.sender_id, sent_ms=facts.sent_timestamp))
+                door = Door.KILL_SWITCH if record.event_source_arn == app.kill_switch_arn else Door.TRADING
+                _report(handle_message(app, record.body, sender=facts.sender_id, sent_ms=facts.sent_timestamp, door=door))
             except MessageRefusedError as error:
                 logger.exception("message_refused", message_id=record.message_id, reason=str(error), body=record.body[:4000])
                 metrics.add_metric(Metric.EVENTS_REFUSED, MetricUnit.Count, 1)
@@ -51,6 +52,7 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
         answer = api.resolve(event, context) if over_http else each_in_its_group(event, record_handler, context)
         publish_or_leave(app.publish, logger=logger, metrics=metrics)
         _report_refused(app)
+        report_missed(app, logger, metrics)
         return answer
 
     return handler

@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.after_commit import publish_or_leave
+from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
 from signalbox.bootstrap.monitor_risk import ManageOrders, compose
 from signalbox.contracts import Metric
 from signalbox.events import ScheduledJob
@@ -34,6 +34,7 @@ def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaCon
             metrics.add_metric(metric, MetricUnit.Count, count)
         metrics.add_metric(Metric.MONITOR_RUNS, MetricUnit.Count, 1)
         publish_or_leave(app.publish, logger=logger, metrics=metrics)
+        report_missed(app, logger, metrics)
         return {"accounts": len(handled), "halts": counts[Metric.TRADING_HALTS]}
 
     return handler

@@ -5,7 +5,6 @@ Told by SageMaker's events through a queue, by a pipeline as its last step, and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -15,13 +14,14 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave
-from signalbox.adapters.aws.batches import each_alone, failure_told
+from signalbox.adapters.aws.batches import each_alone, failure_told, refused_for_good
 from signalbox.bootstrap.register_model import RegisterModel, compose
 from signalbox.contracts import Metric
 from signalbox.library.entries import VersionState
 from signalbox.library.evaluations import FinishedEvaluation, Judged
 from signalbox.library.job_events import finished_job, is_job_event, job_of_pipeline
 from signalbox.library.registration import FinishedJob, Registered
+from signalbox.wire import parse_object
 
 logger = Logger()
 metrics = Metrics()
@@ -83,8 +83,8 @@ def make_handler(app: RegisterModel) -> Callable[[dict[str, Any], LambdaContext]
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        with failure_told(logger, record):
-            _handle(app, json.loads(record.body))
+        with failure_told(logger, record), refused_for_good(logger, metrics, record):
+            _handle(app, parse_object(record.body))
 
     def publish() -> None:
         publish_or_leave(app.publish, logger=logger, metrics=metrics)

@@ -1,4 +1,4 @@
-"""send_alerts (edge): events people should know become Telegram messages, in order, each once a chat."""
+"""send_alerts (edge): events people should know become one message a chat, and each chat has its own order and its own waits."""
 
 from __future__ import annotations
 
@@ -9,42 +9,78 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import ValidationError
 
-from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, wait_seconds
-from signalbox.bootstrap.send_alerts import SendAlerts, compose
-from signalbox.chat.messenger import MessengerBusyError, MessengerError
+from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, put_off, refused_for_good, wait_seconds
+from signalbox.bootstrap.send_alerts import DELIVERY, SendAlerts, compose, delivery_in
+from signalbox.chat.messenger import Delivery, MessengerBusyError, MessengerError, Move
 from signalbox.contracts import Metric
+from signalbox.events import AlertUndeliverable, BusEvent
+from signalbox.wire import parse_object
 
 logger = Logger()
 metrics = Metrics()
 
-MAX_WAIT_SECONDS = 900
+MAX_WAIT_SECONDS = 6 * 3600  # as long as the messenger asks, within the twelve hours that a queue hides a message
+MAX_PAUSE_SECONDS = 900  # where it does not say how long
+
+
+def _tell_lost(lost: AlertUndeliverable) -> None:
+    logger.error("alert_undeliverable", alert_id=lost.alert_id, chat_id=lost.chat_id, reason=lost.reason, text=lost.text)
+    metrics.add_metric(Metric.ALERTS_UNDELIVERABLE, MetricUnit.Count, 1)
+
+
+def _fan_out(app: SendAlerts, event: BusEvent) -> None:
+    found = app.fan_out(event)
+    logger.info("alert_queued", alert_id=event.event_id, chats=found.queued)
+    if found.undeliverable is not None:
+        _tell_lost(found.undeliverable)
+
+
+def _tell_move(app: SendAlerts, move: Move) -> None:
+    """Say where a chat went: to the operator by log and alarm, to the chat by a message, which may be lost."""
+    logger.warning("chat_moved", chat_id=move.chat_id, new_id=move.new_id)
+    metrics.add_metric(Metric.CHATS_MOVED, MetricUnit.Count, 1)
+    try:
+        app.tell_move(move)
+    except MessengerError as error:
+        logger.warning("chat_not_told", chat_id=move.new_id, reason=str(error))
+
+
+def _deliver(app: SendAlerts, delivery: Delivery) -> None:
+    report = app.deliver(delivery, lambda move: _tell_move(app, move))
+    if report.undeliverable is not None:
+        _tell_lost(report.undeliverable)
+        return
+    logger.info("alert_handled", alert_id=delivery.alert_id, chat_id=delivery.chat_id, duplicate=report.is_duplicate)
+    metrics.add_metric(Metric.ALERTS_SENT, MetricUnit.Count, int(not report.is_duplicate))
+    metrics.add_metric(Metric.DUPLICATES_IGNORED, MetricUnit.Count, int(report.is_duplicate))
+
+
+def _postponed(**facts: Any) -> None:
+    logger.warning("alert_postponed", **facts)
+    metrics.add_metric(Metric.ALERTS_POSTPONED, MetricUnit.Count, 1)
 
 
 def make_handler(app: SendAlerts) -> Callable[[dict[str, Any], LambdaContext], Any]:
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        with failure_told(logger, record, told=(MessengerError,)):
-            handle(record)
+        def pause(error: Exception) -> int:
+            if isinstance(error, MessengerBusyError):
+                return wait_seconds(error.retry_after, record, first=1, longest=MAX_WAIT_SECONDS)
+            return wait_seconds(None, record, first=5, longest=MAX_PAUSE_SECONDS)
 
-    def handle(record: SQSRecord) -> None:
-        event = event_in(record)
-        try:
-            report = app.deliver(event)
-        except MessengerError as error:
-            asked = error.retry_after if isinstance(error, MessengerBusyError) else None
-            wait = wait_seconds(asked, record, first=5, longest=MAX_WAIT_SECONDS)
-            logger.warning("alert_postponed", alert_id=event.event_id, wait_seconds=wait, reason=str(error))
-            metrics.add_metric(Metric.ALERTS_POSTPONED, MetricUnit.Count, 1)
-            app.retry_in(record.receipt_handle, record.event_source_arn, wait)
-            raise
-        for lost in report.undeliverable:
-            logger.error("alert_undeliverable", alert_id=lost.alert_id, chat_id=lost.chat_id, reason=lost.reason, text=lost.text)
-        logger.info("alert_handled", alert_id=event.event_id, sent=report.sent, duplicates=report.duplicates)
-        metrics.add_metric(Metric.ALERTS_SENT, MetricUnit.Count, report.sent)
-        metrics.add_metric(Metric.DUPLICATES_IGNORED, MetricUnit.Count, report.duplicates)
-        metrics.add_metric(Metric.ALERTS_UNDELIVERABLE, MetricUnit.Count, len(report.undeliverable))
+        with (
+            failure_told(logger, record, told=(MessengerError,)),
+            put_off(record, app.retry_in, pause, _postponed),
+            refused_for_good(logger, metrics, record, ValidationError),
+        ):
+            body = parse_object(record.body)
+            if DELIVERY in body:
+                _deliver(app, delivery_in(body))
+            else:
+                _fan_out(app, event_in(record))
 
     @logger.inject_lambda_context
     @metrics.log_metrics

@@ -32,6 +32,8 @@ class MessengerFault(StrEnum):
 
     RATE_LIMITED = "RATE_LIMITED"  # 429 with parameters.retry_after
     FORBIDDEN = "FORBIDDEN"  # 403, the bot was blocked
+    KICKED = "KICKED"  # 403, the bot is no longer in the group
+    DEACTIVATED = "DEACTIVATED"  # 403, the user's account is gone
     SERVER_ERROR = "SERVER_ERROR"  # 500
     TIMEOUT = "TIMEOUT"  # never answers
 

@@ -1,6 +1,7 @@
 """A stand-in for the Telegram Bot API: `getMe`, `sendMessage`, and a page for people at `/page/TOKEN`.
 
-Shapes of answers and errors follow https://core.telegram.org/bots/api#making-requests.
+Shapes of answers and errors follow https://core.telegram.org/bots/api#making-requests; what a chat refuses with follows the
+descriptions that the real API gives: blocked, kicked, deactivated, not found, upgraded to a supergroup, in flood control.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ PAGE_HEADERS: Final = {  # no script, no frame around it, its address told to no
     "Cache-Control": "no-store",
 }
 MAX_TEXT: Final = 4096  # characters, as the real API
+UPGRADED: Final = "Bad Request: group chat was upgraded to a supergroup chat"
+_FORBIDDEN: Final = {
+    MessengerFault.FORBIDDEN: "Forbidden: bot was blocked by the user",
+    MessengerFault.KICKED: "Forbidden: bot was kicked from the group chat",
+    MessengerFault.DEACTIVATED: "Forbidden: user is deactivated",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +55,24 @@ class TelegramStandIn(StandInServer):
 
     def __init__(self, port: int = 0, *, token: str = BOT_TOKEN, chat_ids: frozenset[str] = frozenset({CHAT_ID})) -> None:
         self.faults: Faults[MessengerFault] = Faults()
-        self._token, self._chat_ids = token, chat_ids
+        self._token, self._chat_ids = token, set(chat_ids)
+        self._moved: dict[str, str] = {}
         self._messages: list[Message] = []
         self._refused = 0
         self._lock = threading.Lock()
         self._page_token = secrets.token_urlsafe(24)
         super().__init__(port, page=True)
+
+    def add_chats(self, *chat_ids: str) -> None:
+        """Let the bot write to these chats too."""
+        with self._lock:
+            self._chat_ids.update(chat_ids)
+
+    def upgrade(self, chat_id: str, new_id: str) -> None:
+        """Make a supergroup of a group: it has another id, and under its old one it says so."""
+        with self._lock:
+            self._chat_ids.add(new_id)
+            self._moved[chat_id] = new_id
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -109,6 +128,8 @@ class TelegramStandIn(StandInServer):
     def _refusal(self, chat_id: str, text: str) -> Reply | None:
         for fault in self.faults.take(chat_id):
             return _faulty(fault)
+        if (new_id := self._moved.get(chat_id)) is not None:
+            return _error(400, UPGRADED, parameters={"migrate_to_chat_id": int(new_id)})
         if chat_id not in self._chat_ids:
             return _error(400, "Bad Request: chat not found")
         if not text:
@@ -146,8 +167,8 @@ def _faulty(fault: Fault[MessengerFault]) -> Reply:
     if fault.kind is MessengerFault.RATE_LIMITED:
         text = f"Too Many Requests: retry after {fault.retry_after}"
         return _error(429, text, parameters={"retry_after": fault.retry_after})
-    if fault.kind is MessengerFault.FORBIDDEN:
-        return _error(403, "Forbidden: bot was blocked by the user")
+    if fault.kind in _FORBIDDEN:
+        return _error(403, _FORBIDDEN[fault.kind])
     if fault.kind is MessengerFault.SERVER_ERROR:
         return _error(500, "Internal Server Error")
     return SILENCE

@@ -230,11 +230,11 @@ def test_an_entry_leaves_once_everything_is_in_order_comes_back_as_a_position_an
     assert {event.client_order_id for event in reports} >= {order.client_order_id for order in entries if order.filled}
     world.publish([*reversed(reports), *reports, *reports[::2]])
 
-    # behind them in the same queue comes the halt; it stops the account and is told
+    # behind them in the same message group comes the halt; it stops the account and is told
     halt = HaltTrading(account=LIVE, request_id="halt-1", requested_at=datetime.now(UTC), why="enough for today")
     world.cloud.watch.until_quiet(seconds=60)
     url = world.cloud.outputs[StackOutput.TRADING_QUEUE_URL]
-    world.sqs.send_message(QueueUrl=url, MessageBody=halt.model_dump_json(), MessageGroupId="trading")
+    world.sqs.send_message(QueueUrl=url, MessageBody=halt.model_dump_json(), MessageGroupId=LIVE)
     wait_until(lambda: world.desk().halt, what="the halt", seconds=60)
     after = world.facts()
     assert (after.order_events[: len(before.order_events)], after.entries) == (before.order_events, before.entries)

@@ -50,7 +50,7 @@ def send(market: Market, command: AnyCommand) -> None:
     market.cloud.emulator.client("sqs").send_message(
         QueueUrl=market.cloud.outputs[StackOutput.TRADING_QUEUE_URL],
         MessageBody=command.model_dump_json(),
-        MessageGroupId="trading",
+        MessageGroupId=command.account,
     )
     market.quiet()
 
@@ -251,7 +251,7 @@ def _closed(found: AccountRecord) -> int:
 
 def _queue(market: Market, text: str) -> None:
     url = market.cloud.outputs[StackOutput.TRADING_QUEUE_URL]
-    market.cloud.emulator.client("sqs").send_message(QueueUrl=url, MessageBody=text, MessageGroupId="trading")
+    market.cloud.emulator.client("sqs").send_message(QueueUrl=url, MessageBody=text, MessageGroupId=ACCOUNT)
 
 
 def _call(market: Market, method: str, path: str, body: object = None, *, signed: bool) -> tuple[int, dict]:

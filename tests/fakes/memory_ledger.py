@@ -19,7 +19,14 @@ from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import Event
 from signalbox.market.candles import Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
-from signalbox.signals.ports import CandleWrites, CycleState, OutboxEvent, Refusal, SymbolStatus
+from signalbox.signals.ports import (
+    CandleWrites,
+    CycleState,
+    OutboxEvent,
+    PartlyPublishedError,
+    Refusal,
+    SymbolStatus,
+)
 from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Direction, Signal, Tier
 
@@ -246,6 +253,12 @@ class MemoryOutbox:
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
 
+    def put(self, event: Event, at: datetime) -> bool:
+        detail = json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
+        with self._database.mutex:
+            row = OutboxEvent(self._database.next_sequence(), event.event_id, event.type.value, detail, at)
+            return self._database.tables.outbox.setdefault(event.event_id, row) is row
+
     @contextmanager
     def claim(self, limit: int) -> Iterator[Sequence[OutboxEvent]]:
         with self._database.mutex:
@@ -254,6 +267,9 @@ class MemoryOutbox:
         try:
             yield events
             self._database.published.update(e.event_id for e in events)
+        except PartlyPublishedError as error:
+            self._database.published.update(e.event_id for e in error.published)
+            raise
         finally:
             self._database.claimed.difference_update(e.event_id for e in events)
 

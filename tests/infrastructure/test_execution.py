@@ -6,22 +6,16 @@ import json
 
 import pytest
 
-from cdk.stacks.execution import VENUES
-from signalbox.contracts import Function, StackOutput
+from signalbox.contracts import ROUTED_EVENTS, Function, StackOutput
 from tests.infrastructure.assembly import Assembly
 
 pytestmark = pytest.mark.infra
 
 
-def test_each_venue_has_its_rule_and_its_message_group(assembly: Assembly) -> None:
-    rules = [r.properties for r in assembly.resources("AWS::Events::Rule") if r.stack == "execution"]
-    found = {}
-    for rule in rules:
-        assert rule["EventPattern"]["detail-type"] == ["ExecutionRequested", "VenueViewRequested"]
-        (venue,) = rule["EventPattern"]["detail"]["venue"]
-        (target,) = rule["Targets"]
-        found[venue] = target["SqsParameters"]["MessageGroupId"]
-    assert found == {venue: venue for venue in VENUES}
+def test_requests_reach_the_function_by_route_events_alone(assembly: Assembly) -> None:
+    assert [r for r in assembly.resources("AWS::Events::Rule") if r.stack == "execution"] == []
+    rules = [r.properties["EventPattern"]["detail-type"] for r in assembly.resources("AWS::Events::Rule") if r.stack == "routing"]
+    assert sorted(rules, key=len) == [["AccountReviewDue"], [kind.value for kind in ROUTED_EVENTS]]
 
 
 def test_requests_and_reports_come_one_by_one_and_in_order(assembly: Assembly) -> None:

@@ -28,8 +28,15 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.COLLECT_CANDLES: {Env.EVENT_BUS_NAME, Env.SYMBOLS, Env.VENUE, Env.VENUE_URL, Env.COLLECTION_CURSOR_TABLE},
     Function.GENERATE_SIGNALS: DATABASE
     | {Env.EVENT_BUS_NAME, Env.SIGNAL_LIMITS, Env.MODELS_BUCKET, Env.STARTER_BUNDLE_BUCKET, Env.STARTER_BUNDLE_KEY},
-    Function.SEND_ALERTS: {Env.EVENT_BUS_NAME, Env.TELEGRAM_SECRET_ARN, Env.TELEGRAM_URL, Env.IDEMPOTENCY_TABLE},
-    Function.MANAGE_ORDERS: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS},
+    Function.SEND_ALERTS: {
+        Env.EVENT_BUS_NAME,
+        Env.TELEGRAM_SECRET_ARN,
+        Env.TELEGRAM_URL,
+        Env.IDEMPOTENCY_TABLE,
+        Env.DELIVERIES_QUEUE_URL,
+    },
+    Function.ROUTE_EVENTS: {Env.EXECUTION_QUEUE_URL, Env.TRADING_QUEUE_URL},
+    Function.MANAGE_ORDERS: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS, Env.KILL_SWITCH_QUEUE_ARN},
     Function.MONITOR_RISK: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS},
     Function.RELAY_OUTBOX: DATABASE | {Env.EVENT_BUS_NAME},
     Function.EXECUTE_ORDERS: {
@@ -56,7 +63,9 @@ ACTIONS: dict[Function, set[str]] = {
         "dynamodb:UpdateItem",
         "events:PutEvents",
         "secretsmanager:GetSecretValue",
+        "sqs:SendMessage",
     },
+    Function.ROUTE_EVENTS: {"sqs:SendMessage"},
     Function.MANAGE_ORDERS: {"events:PutEvents", "rds-db:connect"},
     Function.MONITOR_RISK: {"events:PutEvents", "rds-db:connect"},
     Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect"},
@@ -93,6 +102,7 @@ CONSUMERS = {
     Function.EXECUTE_ORDERS,
     Function.GENERATE_SIGNALS,
     Function.MANAGE_ORDERS,
+    Function.ROUTE_EVENTS,
     Function.SEND_ALERTS,
     Function.REGISTER_MODEL,
 }

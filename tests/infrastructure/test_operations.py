@@ -22,9 +22,10 @@ ORDER = [
     "messaging",
     "lake",
     "trading",
+    "execution",
+    "routing",
     "signals",
     "alerts",
-    "execution",
     "training",
     "reports",
     "market",
@@ -51,7 +52,7 @@ def test_alarms_may_use_the_topic_and_its_key(assembly: Assembly) -> None:
 def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) -> None:
     metrics = [a.properties.get("MetricName") for a in assembly.resources("AWS::CloudWatch::Alarm")]
     assert metrics.count("Errors") == len(Function)
-    assert metrics.count("ApproximateNumberOfMessagesVisible") == 13
+    assert metrics.count("ApproximateNumberOfMessagesVisible") == 17
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,8 @@ def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) ->
         (Metric.ORDERS_UNCONFIRMED, Function.EXECUTE_ORDERS, "notBreaching"),
         (Metric.VENUE_REFUSALS, Function.EXECUTE_ORDERS, "notBreaching"),
         (Metric.ENVELOPES_REFUSED, Function.EXECUTE_ORDERS, "notBreaching"),
+        (Metric.VIEWS_FAILED, Function.EXECUTE_ORDERS, "notBreaching"),
+        (Metric.CHATS_MOVED, Function.SEND_ALERTS, "notBreaching"),
         (Metric.LAKE_FILES_QUARANTINED, Function.COMPACT_CANDLES, "notBreaching"),
     ],
 )
@@ -77,7 +80,13 @@ def test_product_metric_has_an_alarm(assembly: Assembly, metric: Metric, functio
     assert alarm.properties["TreatMissingData"] == missing
 
 
-@pytest.mark.parametrize("metric", [Metric.TRADING_HALTS, Metric.RULES_BREACHED, Metric.EVENTS_REFUSED, Metric.VENUE_DIFFERENCES])
+def test_a_message_that_was_refused_for_good_alarms_wherever_it_was_read(assembly: Assembly) -> None:
+    found = [a for a in assembly.resources("AWS::CloudWatch::Alarm") if a.properties.get("MetricName") == Metric.EVENTS_REFUSED]
+    services = {a.properties["Dimensions"][0]["Value"].removeprefix(f"signalbox-{assembly.stage}-") for a in found}
+    assert services == {"manage-orders", "monitor-risk", "execute-orders", "route-events", "send-alerts", "generate-signals"}
+
+
+@pytest.mark.parametrize("metric", [Metric.TRADING_HALTS, Metric.RULES_BREACHED, Metric.TURNS_MISSED, Metric.VENUE_DIFFERENCES])
 def test_what_stops_an_account_alarms_whichever_function_saw_it(assembly: Assembly, metric: Metric) -> None:
     found = [a for a in assembly.resources("AWS::CloudWatch::Alarm") if a.properties.get("MetricName") == metric]
     services = sorted(a.properties["Dimensions"][0]["Value"] for a in found)

@@ -13,7 +13,7 @@ import pytest
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import parse_event
 from signalbox.signals.model import DeployedModel
-from signalbox.signals.ports import CycleState, Ledger, LedgerTransaction, Outbox, Refusal, SymbolStatus
+from signalbox.signals.ports import CycleState, Ledger, LedgerTransaction, Outbox, PartlyPublishedError, Refusal, SymbolStatus
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Thresholds, Tier
 from tests.builders import BTC, ETH, NOON, SOL, candles, minutes
 from tests.integration.conftest import World
@@ -257,6 +257,29 @@ def test_events_are_claimed_in_order_up_to_the_limit_and_once(world: World) -> N
         with outbox.claim(2) as events:
             claimed.append([event.event_id for event in events])
     assert claimed == [[stale(BTC).event_id, stale(ETH).event_id], [stale(SOL).event_id], []]
+
+
+def test_what_the_bus_took_of_a_batch_is_published_and_the_rest_stays(world: World) -> None:
+    with world.ledger().transaction() as tx:
+        for symbol in (BTC, ETH, SOL):
+            tx.add_event(stale(symbol), NOON)
+    outbox = world.outbox()
+
+    def some() -> None:
+        with outbox.claim(10) as events:
+            raise PartlyPublishedError("one was refused", [events[0], events[2]])
+
+    with pytest.raises(PartlyPublishedError):
+        some()
+    with outbox.claim(10) as left:
+        assert [event.event_id for event in left] == [stale(ETH).event_id]
+
+
+def test_an_event_that_is_put_alone_is_there_once(world: World) -> None:
+    outbox = world.outbox()
+    assert (outbox.put(stale(), NOON), outbox.put(stale(), NOON)) == (True, False)
+    with outbox.claim(10) as events:
+        assert [event.event_id for event in events] == [stale().event_id]
 
 
 def claim_then_fail(outbox: Outbox) -> None:

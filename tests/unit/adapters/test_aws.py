@@ -1,7 +1,9 @@
 import json
+from dataclasses import replace
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
@@ -11,9 +13,11 @@ from signalbox.adapters.aws.cursors import DynamoCursorStore
 from signalbox.adapters.aws.database_token import token_password
 from signalbox.adapters.aws.deliveries import DynamoDeliveryLog
 from signalbox.events import MarketDataStale, parse_event
-from signalbox.signals.ports import OutboxEvent
+from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
+from signalbox.signals.publishing import publish_pending
 from tests.builders import BTC, NOON, minutes
 from tests.fakes.lambda_context import FakeLambdaContext
+from tests.fakes.memory_ledger import MemoryDatabase, MemoryLedger, MemoryOutbox
 
 pytestmark = pytest.mark.usefixtures("aws")
 STALE = MarketDataStale(symbol=BTC, since=NOON, reason="STALE_DATA", newest_close=None)
@@ -68,6 +72,39 @@ def test_a_refused_entry_is_an_error_with_the_reason() -> None:
 
     with pytest.raises(BusError, match="ThrottlingException: slow down"):
         EventBridgeBus(Client(), "b").announce([STALE])  # type: ignore[arg-type]
+
+
+class Choosy:
+    """A bus that refuses entries of one type, and a request with one of another."""
+
+    def __init__(self) -> None:
+        self.accepted: list[str] = []
+
+    def put_events(self, *, Entries):  # noqa: N803 - boto3's name
+        kinds = [entry["DetailType"] for entry in Entries]
+        if "TooLarge" in kinds:
+            raise ClientError({"Error": {"Code": "ValidationException", "Message": "too large"}}, "PutEvents")
+        self.accepted += [kind for kind in kinds if kind != "Wrong"]
+        answers = [
+            {"ErrorCode": "MalformedDetail", "ErrorMessage": "no"} if kind == "Wrong" else {"EventId": "1"} for kind in kinds
+        ]
+        return {"FailedEntryCount": kinds.count("Wrong"), "Entries": answers}
+
+
+def test_an_event_that_the_bus_refuses_keeps_no_other_back_and_stays_in_the_outbox() -> None:
+    database = MemoryDatabase()
+    with MemoryLedger(database).transaction() as tx:
+        for i in range(250):
+            tx.add_event(STALE.model_copy(update={"symbol": f"S{i:03}-USD"}), NOON)
+    for i, kind in ((0, "Wrong"), (120, "TooLarge")):
+        key = database.events[i].event_id
+        detail = "x" * (MAX_BYTES - 10) if kind == "TooLarge" else "{}"
+        database.tables.outbox[key] = replace(database.events[i], event_type=kind, detail=detail)
+    choosy = Choosy()
+    with pytest.raises(PartlyPublishedError, match="2 of 2 events were not accepted"):
+        publish_pending(outbox=MemoryOutbox(database), publisher=EventBridgeBus(choosy, "b"))  # type: ignore[arg-type]
+    assert len(choosy.accepted) == 248
+    assert [e.event_type for e in database.events if e.event_id not in database.published] == ["Wrong", "TooLarge"]
 
 
 @given(st.lists(st.integers(min_value=1, max_value=MAX_BYTES - 100), max_size=60))

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from signalbox.adapters.telegram.bot_api import TelegramMessenger
-from signalbox.chat.messenger import MessengerBusyError, MessengerRefusedError, MessengerUnavailableError
+from signalbox.chat.messenger import ChatMovedError, MessengerBusyError, MessengerRefusedError, MessengerUnavailableError
 from tests.fakes.http_server import Reply, serving
 
 TOKEN = "123:secret"
@@ -24,6 +24,32 @@ def test_429_says_how_long_to_wait() -> None:
     with serving(lambda _: Reply(429, body)) as server, pytest.raises(MessengerBusyError) as caught:
         TelegramMessenger(TOKEN, url=server.url).send("42", "hi")
     assert caught.value.retry_after == 17
+
+
+UPGRADED = "Bad Request: group chat was upgraded to a supergroup chat"
+
+
+def test_a_group_that_became_a_supergroup_says_where_it_is() -> None:
+    body = {"ok": False, "error_code": 400, "description": UPGRADED, "parameters": {"migrate_to_chat_id": -1001234567890}}
+    with serving(lambda _: Reply(400, body)) as server, pytest.raises(ChatMovedError) as caught:
+        TelegramMessenger(TOKEN, url=server.url).send("-42", "hi")
+    assert caught.value.new_id == "-1001234567890"
+
+
+@pytest.mark.parametrize("new_id", [None, "soon", True, 2**60, 1.5, [1], {}])
+def test_a_move_to_what_is_no_chat_is_final(new_id: object) -> None:
+    body = {"ok": False, "description": UPGRADED, "parameters": {"migrate_to_chat_id": new_id}}
+    with serving(lambda _: Reply(400, body)) as server, pytest.raises(MessengerRefusedError, match="upgraded") as caught:
+        TelegramMessenger(TOKEN, url=server.url).send("-42", "hi")
+    assert not isinstance(caught.value, ChatMovedError)
+
+
+def test_an_answer_that_nobody_can_read_is_judged_by_its_status() -> None:
+    deep = b"[" * 200_000
+    with serving(lambda _: Reply(403, deep)) as server, pytest.raises(MessengerRefusedError, match="HTTP 403"):
+        TelegramMessenger(TOKEN, url=server.url).send("42", "hi")
+    with serving(lambda _: Reply(502, deep)) as server, pytest.raises(MessengerUnavailableError, match="HTTP 502"):
+        TelegramMessenger(TOKEN, url=server.url).send("42", "hi")
 
 
 @pytest.mark.parametrize("body", [b"<html>", {"ok": False}, {"parameters": {"retry_after": "soon"}}, [1]])

@@ -4,10 +4,16 @@ import pytest
 
 from signalbox.chat.alerts import Alert, render_alert
 from signalbox.chat.messenger import (
+    ChatMovedError,
+    Delivery,
+    DeliveryReport,
     MessengerBusyError,
     MessengerRefusedError,
     MessengerUnavailableError,
-    deliver_alert,
+    Move,
+    deliver,
+    deliveries_of,
+    undelivered,
 )
 from signalbox.events import (
     AlertUndeliverable,
@@ -97,26 +103,83 @@ class MemoryDeliveries:
         return True
 
 
-def test_the_same_alert_three_times_is_one_message_a_chat() -> None:
-    messenger, log = FakeMessenger(), MemoryDeliveries()
-    reports = [deliver_alert(Alert("a", "hi"), ["1", "2"], messenger=messenger, log=log) for _ in range(3)]
-    assert messenger.sent == [("1", "hi"), ("2", "hi")]
-    assert [(r.sent, r.duplicates) for r in reports] == [(2, 0), (0, 2), (0, 2)]
+class MemoryMoves:
+    def __init__(self) -> None:
+        self.to: dict[str, str] = {}
+
+    def newest(self, chat_id: str) -> str:
+        return self.to.get(chat_id, chat_id)
+
+    def remember(self, chat_id: str, new_id: str) -> None:
+        self.to[chat_id] = new_id
 
 
-def test_a_blocked_chat_does_not_keep_the_alert_from_the_others_and_the_text_is_kept() -> None:
-    messenger = FakeMessenger({"1": MessengerRefusedError("HTTP 403: blocked")})
-    report = deliver_alert(Alert("a", "hi"), ["1", "2"], messenger=messenger, log=MemoryDeliveries())
-    assert messenger.sent == [("2", "hi")]
-    assert report.undeliverable == (AlertUndeliverable(alert_id="a", chat_id="1", reason="HTTP 403: blocked", text="hi"),)
+class Desk:
+    """Everything a delivery needs, and what was told."""
+
+    def __init__(self, errors: dict[str, Exception] | None = None) -> None:
+        self.messenger, self.log, self.moves = FakeMessenger(errors), MemoryDeliveries(), MemoryMoves()
+        self.told: list[Move] = []
+
+    def deliver(self, chat: str, alert: str = "a") -> DeliveryReport:
+        delivery = Delivery(alert_id=alert, chat_id=chat, text="hi")
+        return deliver(delivery, messenger=self.messenger, log=self.log, moves=self.moves, tell=self.told.append)
+
+
+def test_an_alert_is_one_delivery_a_chat_each_with_a_key_of_its_own() -> None:
+    found = deliveries_of(Alert("a", "hi"), ["1", "2", "1"])
+    assert [(d.alert_id, d.chat_id, d.text) for d in found] == [("a", "1", "hi"), ("a", "2", "hi")]
+    assert len({d.key for d in (*found, *deliveries_of(Alert("b", "hi"), ["1"]))}) == 3
+    assert [len(d.key) for d in found] == [64, 64]
+
+
+def test_an_alert_without_a_chat_is_undeliverable_and_keeps_its_text() -> None:
+    assert deliveries_of(Alert("a", "hi"), []) == ()
+    assert undelivered(Alert("a", "hi"), "nobody") == AlertUndeliverable(
+        alert_id="a", chat_id="(none)", reason="nobody", text="hi"
+    )
+
+
+def test_the_same_delivery_three_times_is_one_message() -> None:
+    desk = Desk()
+    assert [desk.deliver("1").is_duplicate for _ in range(3)] == [False, True, True]
+    assert desk.messenger.sent == [("1", "hi")]
+
+
+def test_a_chat_that_blocked_the_bot_is_final_and_the_text_is_kept() -> None:
+    report = Desk({"1": MessengerRefusedError("HTTP 403: blocked")}).deliver("1")
+    assert report.undeliverable == AlertUndeliverable(alert_id="a", chat_id="1", reason="HTTP 403: blocked", text="hi")
 
 
 @pytest.mark.parametrize("error", [MessengerBusyError(3), MessengerUnavailableError("HTTP 500")])
-def test_a_passing_failure_is_raised_and_the_next_try_sends_only_what_is_missing(error: Exception) -> None:
-    messenger, log = FakeMessenger({"2": error}), MemoryDeliveries()
+def test_a_passing_failure_is_raised_and_the_next_try_sends(error: Exception) -> None:
+    desk = Desk({"2": error})
     with pytest.raises(type(error)):
-        deliver_alert(Alert("a", "hi"), ["1", "2"], messenger=messenger, log=log)
-    messenger.errors.clear()
-    report = deliver_alert(Alert("a", "hi"), ["1", "2"], messenger=messenger, log=log)
-    assert messenger.sent == [("1", "hi"), ("2", "hi")]
-    assert (report.sent, report.duplicates) == (1, 1)
+        desk.deliver("2")
+    desk.messenger.errors.clear()
+    assert not desk.deliver("2").is_duplicate
+    assert desk.messenger.sent == [("2", "hi")]
+
+
+def test_a_chat_that_moved_is_followed_at_once_remembered_and_told_once() -> None:
+    desk = Desk({"-5": ChatMovedError("-1005")})
+    assert desk.deliver("-5").undeliverable is None
+    assert desk.deliver("-5", "b").undeliverable is None
+    assert desk.deliver("-5").is_duplicate  # redelivered
+    assert desk.messenger.sent == [("-1005", "hi"), ("-1005", "hi")]
+    assert (desk.told, desk.moves.to) == ([Move("-5", "-1005")], {"-5": "-1005"})
+
+
+def test_a_chat_that_moved_and_is_busy_there_keeps_where_it_went() -> None:
+    desk = Desk({"-5": ChatMovedError("-1005"), "-1005": MessengerBusyError(900)})
+    with pytest.raises(MessengerBusyError):
+        desk.deliver("-5")
+    desk.messenger.errors = {"-5": MessengerRefusedError("must not be asked again")}
+    assert desk.deliver("-5").undeliverable is None
+    assert desk.told == [Move("-5", "-1005")]
+
+
+def test_chats_that_point_at_each_other_end() -> None:
+    report = Desk({"1": ChatMovedError("2"), "2": ChatMovedError("1")}).deliver("1")
+    assert report.undeliverable is not None
+    assert "moved 3 times" in report.undeliverable.reason

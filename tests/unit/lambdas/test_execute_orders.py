@@ -195,11 +195,20 @@ class TestApplication:
         assert cloud.announced() == ["VenueViewReported"]
 
     def test_a_secret_of_another_shape_is_named_without_its_content(self, cloud: Cloud) -> None:
-        broken = cloud.secret | {"accounts": {LIVE: {"venue": "coinbase", "api_key": "TOPSECRET"}}}
-        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(broken))
-        with pytest.raises(SettingsError, match=r"api_secret.*live-trading\.md") as caught:
+        cloud.secrets.put_secret_value(SecretId="exchange", SecretString='{"accounts": ["TOPSECRET"]}')
+        with pytest.raises(SettingsError, match=r"wrong at accounts.*live-trading\.md") as caught:
             cloud.app().carry_out(asked())
         assert "TOPSECRET" not in str(caught.value)
+
+    @pytest.mark.parametrize("slip", [{"venue": "coinbase", "api_key": "TOPSECRET"}, {"venue": "kraken"}, "TOPSECRET", None, {}])
+    def test_a_slip_in_one_accounts_credentials_closes_its_venue_and_no_other(self, cloud: Cloud, slip: object) -> None:
+        broken = {"accounts": {**cloud.secret["accounts"], NOBODY: slip}}  # type: ignore[dict-item]
+        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret | broken))
+        (refused,) = cloud.app().carry_out(asked(NOBODY))
+        assert isinstance(refused, ExecutionReported)
+        assert [getattr(e, "reason", None) for e in refused.events] == ["CREDENTIALS"]
+        assert "TOPSECRET" not in refused.model_dump_json()
+        assert kinds(cloud.app().carry_out(asked()))[-1] == "OrderFilled"
 
     def test_a_rotated_key_is_used_by_the_same_function(self, cloud: Cloud, exchange: TradingStandIn) -> None:
         wrong = {**cloud.secret["accounts"][LIVE], "passphrase": "old"}  # type: ignore[index]
@@ -360,16 +369,69 @@ class TestHandler:
         assert '"ExecutionsPostponed"' in capsys.readouterr().out
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
-    def test_an_event_of_another_kind_fails_loudly(self, load, cloud: Cloud, caplog) -> None:
-        assert self.run(load, cloud.app(), self.body(report())) == ["m0"]
-        assert "expected a request to a venue" in caplog.text
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "{",
+            "[" * 200_000,
+            json.dumps({"detail-type": "ExecutionRequested", "detail": []}),
+            json.dumps({"detail-type": {"a": 1}, "detail": {}}),
+            json.dumps({"detail-type": "ExecutionRequested", "detail": {"account": "live-1"}}),
+        ],
+    )
+    def test_what_is_no_request_is_refused_for_good_alarms_and_holds_nothing_back(
+        self, load, cloud: Cloud, exchange: TradingStandIn, capsys, body: str
+    ) -> None:
+        assert self.run(load, cloud.app(), body, self.body(asked())) == []
+        assert '"EventsRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
+        assert len(exchange.orders) == 1
 
-    def test_a_forged_report_is_refused_and_counted(self, load, cloud: Cloud, capsys) -> None:
-        app = cloud.app()
-        app.retry_in = lambda *_: None  # type: ignore[method-assign]
+    def test_an_event_of_another_kind_is_refused_for_good(self, load, cloud: Cloud, caplog) -> None:
+        assert self.run(load, cloud.app(), self.body(report())) == []
+        (told,) = [r for r in caplog.records if r.getMessage() == "message_refused"]
+        assert "expected a request to a venue" in told.reason
+
+    def test_a_forged_report_is_refused_for_good_and_counted(self, load, cloud: Cloud, capsys) -> None:
         forged = seal(report(), key=b"x" * 32, direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
-        assert self.run(load, app, forged) == ["m0"]
+        genuine = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
+        assert self.run(load, cloud.app(), forged, genuine) == []  # of one group: what is behind it goes on
+        assert cloud.announced() == ["ExecutionReported"]
         assert '"EnvelopesRefused"' in capsys.readouterr().out
+
+    def test_a_key_that_was_changed_just_now_opens_what_was_sealed_with_it(self, load, cloud: Cloud) -> None:
+        app = cloud.app()
+        app.carry_out(asked(FTMO, "mt5"))  # the secret is known
+        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret | {"mt5_signing_key": "n" * 32}))
+        sealed = seal(report(), key=b"n" * 32, direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
+        cloud.announced()
+        assert self.run(load, app, sealed) == []
+        assert cloud.announced() == ["ExecutionReported"]
+
+    def test_a_view_of_an_account_without_credentials_is_dropped_counted_and_holds_nothing_back(
+        self, load, cloud: Cloud, exchange: TradingStandIn, capsys
+    ) -> None:
+        waits: list[int] = []
+        app = cloud.app()
+        app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)  # type: ignore[method-assign]
+        assert self.run(load, app, self.body(viewed(NOBODY)), self.body(asked())) == []
+        assert (waits, len(exchange.orders)) == ([], 1)
+        assert '"ViewsFailed":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+    def test_a_view_that_the_venue_does_not_answer_is_dropped_too(self, load, cloud: Cloud, exchange: TradingStandIn) -> None:
+        exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, times=None, retry_after=60))
+        assert self.run(load, cloud.app(), self.body(viewed())) == []
+
+    def test_whatever_else_fails_comes_again_within_seconds(self, load, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+        waits: list[int] = []
+        app = cloud.app()
+        app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)  # type: ignore[method-assign]
+
+        def refuses(_events: object) -> None:
+            raise BusError("told to")
+
+        monkeypatch.setattr(app.bus, "announce", refuses)
+        assert self.run(load, app, self.body(asked())) == ["m0"]
+        assert waits == [4]  # the third delivery
 
     def test_an_accepted_order_is_counted_as_sent(self, load, cloud: Cloud, capsys) -> None:
         assert self.run(load, cloud.app(), self.body(asked(price="100"))) == []

@@ -1,19 +1,21 @@
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
 
+from signalbox.bootstrap.send_alerts import FanOut
 from signalbox.bootstrap.settings import (
     CollectCandlesSettings,
     GenerateSignalsSettings,
     SettingsError,
 )
-from signalbox.chat.messenger import DeliveryReport, MessengerBusyError, MessengerUnavailableError
+from signalbox.chat.messenger import Delivery, DeliveryReport, MessengerBusyError, MessengerUnavailableError, Move
 from signalbox.contracts import Function
-from signalbox.events import AlertUndeliverable, CollectionProblem, MarketDataStale, SymbolCandles
+from signalbox.events import AlertUndeliverable, BusEvent, CollectionProblem, MarketDataStale, SymbolCandles
 from signalbox.market.acceptance import Accepted
 from signalbox.market.collection import CollectionReport, SymbolCollection
 from signalbox.signals.cycle import NO_WRITES, CycleOutcome
@@ -149,21 +151,38 @@ class TestGenerateSignals:
             "{",
             json.dumps({"detail-type": "Unknown", "detail": {}}),
             json.dumps({"detail-type": "CandlesClosed", "detail": {"venue": "x"}}),
+            json.dumps({"detail-type": "CandlesClosed", "detail": []}),
+            json.dumps({"detail-type": ["CandlesClosed"], "detail": {}}),
+            "[" * 200_000,
         ],
     )
-    def test_a_message_that_is_no_event_goes_to_the_dead_letter_queue_by_its_retries(self, load, body: str) -> None:
+    def test_a_message_that_is_no_event_is_refused_for_good_and_counted(self, load, capsys, body: str) -> None:
         app = FakeGenerate(CycleOutcome(NOON, CycleState.WAITING, NO_WRITES, (), ()))
-        answer = load("generate_signals").make_handler(app)(sqs(body), CONTEXT)
-        assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+        assert load("generate_signals").make_handler(app)(sqs(body), CONTEXT) == {"batchItemFailures": []}
+        assert metric_values(logged(capsys))["EventsRefused"] == 1
 
 
 class FakeAlerts:
-    def __init__(self, results: list) -> None:
-        self.results, self.retries = results, []
+    def __init__(self, results: list, *, fan_outs: list | None = None, moves: tuple[Move, ...] = ()) -> None:
+        self.results, self.fan_outs, self.moves = results, fan_outs or [], moves
+        self.retries: list[tuple[str, str, int]] = []
+        self.told: list[Move] = []
         self.log = SimpleNamespace(register=lambda _context: None)
 
-    def deliver(self, _event):
-        result = self.results.pop(0)
+    def fan_out(self, _event: BusEvent) -> FanOut:
+        return self._next(self.fan_outs)
+
+    def deliver(self, _delivery: Delivery, tell: Callable[[Move], None]) -> DeliveryReport:
+        for move in self.moves:
+            tell(move)
+        return self._next(self.results)
+
+    def tell_move(self, move: Move) -> None:
+        self.told.append(move)
+        raise MessengerUnavailableError("told to")
+
+    def _next(self, results: list) -> Any:
+        result = results.pop(0)
         if isinstance(result, Exception):
             raise result
         return result
@@ -173,27 +192,63 @@ class FakeAlerts:
 
 
 STALE = MarketDataStale(symbol=BTC, since=NOON, reason="STALE_DATA", newest_close=None)
+LOST = AlertUndeliverable(alert_id="a", chat_id="1", reason="HTTP 403", text="hi")
+
+
+def delivery(chat: str = "1") -> str:
+    return json.dumps({"delivery": {"alert_id": "a", "chat_id": chat, "text": "hi"}})
 
 
 class TestSendAlerts:
     def test_sent_duplicate_and_undeliverable_are_counted(self, load, capsys) -> None:
-        lost = AlertUndeliverable(alert_id="a", chat_id="1", reason="HTTP 403", text="hi")
-        app = FakeAlerts([DeliveryReport(2, 0, ()), DeliveryReport(0, 2, ()), DeliveryReport(0, 0, (lost,))])
-        answer = load("send_alerts").make_handler(app)(sqs(STALE, STALE, STALE), CONTEXT)
+        app = FakeAlerts(
+            [DeliveryReport(), DeliveryReport(), DeliveryReport(is_duplicate=True), DeliveryReport(undeliverable=LOST)]
+        )
+        answer = load("send_alerts").make_handler(app)(sqs(*[delivery()] * 4), CONTEXT)
         assert answer == {"batchItemFailures": []}
-        assert metric_values(logged(capsys)) == {"AlertsSent": 2, "DuplicatesIgnored": 2, "AlertsUndeliverable": 1}
+        assert metric_values(logged(capsys)) == {"AlertsSent": 2, "DuplicatesIgnored": 1, "AlertsUndeliverable": 1}
 
-    def test_429_waits_as_long_as_telegram_asked_and_keeps_the_order(self, load) -> None:
-        app = FakeAlerts([DeliveryReport(1, 0, ()), MessengerBusyError(17), DeliveryReport(1, 0, ())])
-        answer = load("send_alerts").make_handler(app)(sqs(STALE, STALE, STALE, queue="alerts.fifo"), CONTEXT)
+    @pytest.mark.filterwarnings("ignore:No application metrics")
+    def test_an_event_is_queued_and_nothing_is_sent_by_it(self, load) -> None:
+        app = FakeAlerts([], fan_outs=[FanOut(queued=2)])
+        assert load("send_alerts").make_handler(app)(sqs(STALE), CONTEXT) == {"batchItemFailures": []}
+
+    def test_an_alert_that_has_no_chat_alarms(self, load, capsys) -> None:
+        app = FakeAlerts([], fan_outs=[FanOut(undeliverable=LOST)])
+        load("send_alerts").make_handler(app)(sqs(STALE), CONTEXT)
+        assert metric_values(logged(capsys)) == {"AlertsUndeliverable": 1}
+
+    @pytest.mark.parametrize("asked", [17, 900, 3600])
+    def test_429_waits_as_long_as_telegram_asked_and_keeps_the_order(self, load, asked: int) -> None:
+        app = FakeAlerts([DeliveryReport(), MessengerBusyError(asked), DeliveryReport()])
+        answer = load("send_alerts").make_handler(app)(sqs(*[delivery()] * 3, queue="deliveries.fifo"), CONTEXT)
         assert [f["itemIdentifier"] for f in answer["batchItemFailures"]] == ["m1", "m2"]
-        assert app.retries == [("r1", "alerts.fifo", 17)]
+        assert app.retries == [("r1", "deliveries.fifo", asked)]
 
     @pytest.mark.parametrize(("receive_count", "wait"), [(1, 5), (2, 10), (4, 40), (30, 640)])
-    def test_an_unavailable_messenger_is_tried_again_ever_more_slowly(self, load, receive_count: int, wait: int) -> None:
-        app = FakeAlerts([MessengerUnavailableError("HTTP 500")])
-        load("send_alerts").make_handler(app)(sqs(STALE, receive_count=receive_count), CONTEXT)
+    @pytest.mark.parametrize(
+        "error", [MessengerUnavailableError("HTTP 500"), SettingsError("the secret"), ConnectionError("dynamodb")]
+    )
+    def test_whatever_passes_is_tried_again_ever_more_slowly(self, load, receive_count: int, wait: int, error: Exception) -> None:
+        app = FakeAlerts([error])
+        load("send_alerts").make_handler(app)(sqs(delivery(), receive_count=receive_count), CONTEXT)
         assert [seconds for _, _, seconds in app.retries] == [wait]
+
+    def test_a_move_is_told_by_log_metric_and_message_though_the_message_may_be_lost(self, load, capsys, caplog) -> None:
+        app = FakeAlerts([DeliveryReport()], moves=(Move("-5", "-1005"),))
+        assert load("send_alerts").make_handler(app)(sqs(delivery()), CONTEXT) == {"batchItemFailures": []}
+        assert metric_values(logged(capsys)) == {"ChatsMoved": 1, "AlertsSent": 1, "DuplicatesIgnored": 0}
+        assert [(r.chat_id, r.new_id) for r in caplog.records if r.getMessage() == "chat_moved"] == [("-5", "-1005")]
+        assert app.told == [Move("-5", "-1005")]
+
+    @pytest.mark.parametrize(
+        "body", ["{", "[" * 200_000, '{"delivery": 1}', '{"delivery": {"chat_id": "1"}}', '{"detail-type": {}}']
+    )
+    def test_what_is_neither_is_refused_for_good(self, load, capsys, body: str) -> None:
+        app = FakeAlerts([])
+        assert load("send_alerts").make_handler(app)(sqs(body), CONTEXT) == {"batchItemFailures": []}
+        assert metric_values(logged(capsys))["EventsRefused"] == 1
+        assert app.retries == []
 
 
 class TestRelayOutbox:

@@ -1,6 +1,7 @@
 """manage_orders and monitor_risk as Lambda calls them: the queue, the API, the clock; any composition behind them."""
 
 import json
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import ClassVar
 import pytest
 from pydantic import ValidationError
 
+from signalbox.bootstrap.manage_orders import MissedTurn
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale
 from signalbox.orders.application import initialise
 from signalbox.orders.errors import OrderTermsError
@@ -19,7 +21,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.commands import AnyCommand
-from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError, UnpricedError
+from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError, RowRefusedError, UnpricedError
 from signalbox.trading.events import TradingHalted
 from signalbox.trading.room import Handled, TradingRoom
 from signalbox.trading.state import Desk, Halt, opened
@@ -75,6 +77,8 @@ class FakeRoom:
         self.commands: list[tuple[AnyCommand, str]] = []
         self.instants: list[datetime] = []
         self.refused: dict[str, str] = {}
+        self.missed: tuple[MissedTurn, ...] = ()
+        self.kill_switch_arn = "arn:aws:sqs:eu-central-1:123456789012:kill-switch"
         self.publishes, self.publish_error = 0, None
 
     def handle(self, event: BusEvent) -> tuple[Handled, ...]:
@@ -95,6 +99,9 @@ class FakeRoom:
     def watch(self, at: datetime) -> tuple[Handled, ...]:
         self.instants.append(at)
         return (Handled(desk(), self.changes),)
+
+    def take_missed(self) -> tuple[MissedTurn, ...]:
+        return self.missed
 
     def publish(self) -> int:
         self.publishes += 1
@@ -171,12 +178,27 @@ class TestQueue:
         assert room.commands == []
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
-    @pytest.mark.parametrize("body", ["{", "[]", json.dumps({"kind": "steal"}), json.dumps({"detail-type": "X", "detail": {}})])
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "{",
+            "[]",
+            "[" * 200_000,
+            json.dumps({"kind": "steal"}),
+            json.dumps({"detail-type": "X", "detail": {}}),
+            json.dumps({"detail-type": "CycleDecided", "detail": []}),
+            json.dumps({"detail-type": ["CycleDecided"], "detail": {}}),
+            json.dumps({**ORDER, "kind": "submit", "account": "a\u0000b"}),
+            json.dumps(
+                {"kind": "halt", "account": ACCOUNT, "request_id": "req-1", "requested_at": NOON.isoformat(), "why": "no\u0000"}
+            ),
+        ],
+    )
     def test_a_message_that_is_nothing_known_is_refused_and_holds_nothing_back(self, load, capsys, caplog, body: str) -> None:
         room = FakeRoom()
         found = load("manage_orders").make_handler(room)(sqs(body, CYCLE, queue="trading.fifo"), CONTEXT)
         assert (found, room.events) == ({"batchItemFailures": []}, [CYCLE])
-        assert [r.body for r in caplog.records if r.getMessage() == "message_refused"] == [body]
+        assert [r.body for r in caplog.records if r.getMessage() == "message_refused"] == [body[:4000]]
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
     @pytest.mark.parametrize(
@@ -186,6 +208,35 @@ class TestQueue:
         found = load("manage_orders").make_handler(FakeRoom(error=error))(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         assert found == {"batchItemFailures": []}
         assert metric_values(logged(capsys))["EventsRefused"] == 1
+
+    def test_a_row_that_the_ledger_refuses_is_refused_for_good(self, load, capsys) -> None:
+        found = load("manage_orders").make_handler(FakeRoom(error=RowRefusedError("no column")))(
+            sqs(CYCLE, queue="trading.fifo"), CONTEXT
+        )
+        assert found == {"batchItemFailures": []}
+        assert metric_values(logged(capsys))["EventsRefused"] == 1
+
+    def test_missed_turns_are_told_apart_by_whether_they_come_again(self, load, capsys, caplog) -> None:
+        room = FakeRoom()
+        room.missed = (
+            MissedTurn("a-1", UnpricedError("no price"), is_final=False),
+            MissedTurn("a-2", AccountError("gone"), is_final=True),
+        )
+        load("manage_orders").make_handler(room)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
+        values = metric_values(logged(capsys))
+        assert (values["TurnsMissed"], values["EventsRefused"]) == (1, 1)
+        told = {r.getMessage(): r.account for r in caplog.records if r.getMessage().startswith("turn_")}
+        assert told == {"turn_missed": "a-1", "turn_refused": "a-2"}
+
+    def test_a_halt_comes_by_the_kill_switchs_queue_and_nothing_else_does(self, load, capsys) -> None:
+        room = FakeRoom()
+        said = {"account": ACCOUNT, "request_id": "req-0001", "requested_at": NOON.isoformat(), "why": "news"}
+        bodies = [json.dumps({**said, "kind": kind}) for kind in ("resume", "halt")]
+        others = [json.dumps({**ORDER, "kind": "submit"}), json.dumps({"detail-type": CYCLE.type, "detail": CYCLE.to_detail()})]
+        found = load("manage_orders").make_handler(room)(sqs(*bodies, *others, queue="kill-switch"), CONTEXT)
+        assert found == {"batchItemFailures": []}
+        assert ([command.kind for command, _ in room.commands], room.events) == (["halt"], [])
+        assert metric_values(logged(capsys))["EventsRefused"] == 3
 
     def test_a_command_for_an_account_without_a_price_comes_again_and_those_behind_it_after_it(
         self, load, capsys, caplog
@@ -277,13 +328,53 @@ class TestApi:
 
     @pytest.mark.parametrize(
         "body",
-        ["{", "[1]", {k: v for k, v in ORDER.items() if k != "requested_at"}, {**ORDER, "requested_at": "2024-03-01T11:00:00Z"}],
+        [{k: v for k, v in ORDER.items() if k != "requested_at"}, {**ORDER, "requested_at": "2024-03-01T11:00:00Z"}],
     )
-    def test_a_body_that_is_none_or_of_another_time_is_409_with_what_is_wrong(self, load, body: object) -> None:
+    def test_a_body_of_another_time_is_409_with_what_is_wrong(self, load, body: object) -> None:
         room = FakeRoom()
         status, found = answer(load, room, request("POST", "/orders", body))
         assert (status, room.commands) == (409, [])
-        assert found["what"].startswith(("body:", "requested_at:"))
+        assert found["what"].startswith("requested_at:")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "{",
+            "[1]",
+            "[" * 200_000,
+            '{"a":' * 100_000,
+            json.dumps({**ORDER, "x": "\u0000"}),
+            json.dumps(ORDER)[:-1] + ', "account": "another"}',
+            json.dumps({**ORDER, "x": "y" * 70_000}),
+            '{"quantity": NaN}',
+            '{"quantity": ' + "9" * 5000 + "}",
+        ],
+    )
+    def test_a_body_that_cannot_be_read_is_400(self, load, body: str) -> None:
+        room = FakeRoom()
+        status, found = answer(load, room, request("POST", "/orders", body))
+        assert (status, found["error"], room.commands) == (400, "Unreadable", [])
+
+    @pytest.mark.parametrize("body", [b"\xff\xfe", b"[" * 200_000])
+    def test_a_body_in_base64_is_read_as_strictly(self, load, body: bytes) -> None:
+        asked = request("POST", "/orders", b64encode(body).decode()) | {"isBase64Encoded": True}
+        assert answer(load, FakeRoom(), asked)[0] == 400
+
+    @pytest.mark.parametrize("name", ["ab" * 15 + "\x00\x00", "ab" * 15 + "\ud800b"])
+    def test_a_path_with_what_no_ledger_takes_leads_nowhere(self, load, name: str) -> None:
+        room = FakeRoom()
+        status, _ = answer(load, room, request("DELETE", f"/orders/{name}", {"account": ACCOUNT, "request_id": "req-0002"}))
+        assert (status, room.commands) == (404, [])
+
+    @pytest.mark.parametrize("why", ["no\nno", "no\tno", "ab\u202ecd", "ab\u2028cd"])
+    def test_a_reason_is_one_line_of_text(self, load, why: str) -> None:
+        said = {"request_id": "req-0003", "why": why}
+        status, found = answer(load, FakeRoom(), request("POST", f"/accounts/{ACCOUNT}/halt", said))
+        assert (status, [one["at"] for one in found["wrong"]]) == (422, ["why"])
+
+    def test_what_the_ledger_refuses_is_422(self, load) -> None:
+        status, found = answer(load, FakeRoom(error=RowRefusedError("no column")), request("POST", "/orders", ORDER))
+        assert (status, found["error"]) == (422, "RowRefused")
 
     @pytest.mark.parametrize(
         ("error", "status", "name"),
@@ -318,6 +409,9 @@ class Desks(TradingRoom):
 
     def listed(self) -> tuple[TradingAccount, ...]:
         return self.accounts()
+
+    def take_missed(self) -> tuple[MissedTurn, ...]:
+        return ()
 
     def publish(self) -> int:
         return 0

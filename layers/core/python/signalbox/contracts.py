@@ -35,6 +35,7 @@ class EventType(StrEnum):
     MODEL_EVALUATED = "ModelEvaluated"
     TRAINING_FAILED = "TrainingFailed"
     EVALUATION_FAILED = "EvaluationFailed"
+    TURN_MISSED = "TurnMissed"
     EXECUTION_REQUESTED = "ExecutionRequested"
     EXECUTION_REPORTED = "ExecutionReported"
     VENUE_VIEW_REQUESTED = "VenueViewRequested"
@@ -54,6 +55,18 @@ class EventType(StrEnum):
     TARGET_REACHED = "TargetReached"
 
 
+ROUTED_EVENTS: Final = (  # about one account each: route_events takes them to the account's message group
+    EventType.EXECUTION_REQUESTED,
+    EventType.VENUE_VIEW_REQUESTED,
+    EventType.EXECUTION_REPORTED,
+    EventType.VENUE_VIEW_REPORTED,
+    EventType.TURN_MISSED,
+)
+
+
+REVIEW_DELAY_SECONDS: Final = 5  # of the queue that an AccountReviewDue waits in on its way to its account
+
+
 class Function(StrEnum):
     """The deployed functions; each is a folder of `lambdas/`."""
 
@@ -61,6 +74,7 @@ class Function(StrEnum):
     GENERATE_SIGNALS = "generate_signals"
     SEND_ALERTS = "send_alerts"
     RELAY_OUTBOX = "relay_outbox"
+    ROUTE_EVENTS = "route_events"
     MANAGE_ORDERS = "manage_orders"
     MONITOR_RISK = "monitor_risk"
     EXECUTE_ORDERS = "execute_orders"
@@ -103,6 +117,10 @@ class Env(StrEnum):
     TELEGRAM_URL = "TELEGRAM_URL"
     EXCHANGE_SECRET_ARN = "EXCHANGE_SECRET_ARN"  # noqa: S105 - as above
     MT5_COMMANDS_QUEUE_URL = "MT5_COMMANDS_QUEUE_URL"
+    EXECUTION_QUEUE_URL = "EXECUTION_QUEUE_URL"
+    TRADING_QUEUE_URL = "TRADING_QUEUE_URL"
+    DELIVERIES_QUEUE_URL = "DELIVERIES_QUEUE_URL"
+    KILL_SWITCH_QUEUE_ARN = "KILL_SWITCH_QUEUE_ARN"
     MASTER_SECRET_ARN = "MASTER_SECRET_ARN"  # noqa: S105 - as above
     MIGRATE_FUNCTION_NAME = "MIGRATE_FUNCTION_NAME"
     TRAINING_PLAN = "TRAINING_PLAN"  # JSON, signalbox.library.plan
@@ -127,10 +145,18 @@ class StackOutput(StrEnum):
     ORDERS_API_URL = "OrdersApiUrl"
     TRADING_QUEUE_URL = "TradingQueueUrl"
     TRADING_DLQ_URL = "TradingDeadLetterQueueUrl"
+    KILL_SWITCH_QUEUE_URL = "KillSwitchQueueUrl"
+    KILL_SWITCH_DLQ_URL = "KillSwitchDeadLetterQueueUrl"
+    ROUTING_QUEUE_URL = "RoutingQueueUrl"
+    ROUTING_DLQ_URL = "RoutingDeadLetterQueueUrl"
+    REVIEWS_QUEUE_URL = "ReviewsQueueUrl"
+    REVIEWS_DLQ_URL = "ReviewsDeadLetterQueueUrl"
     SIGNALS_QUEUE_URL = "SignalsQueueUrl"
     ALERTS_QUEUE_URL = "AlertsQueueUrl"
     SIGNALS_DLQ_URL = "SignalsDeadLetterQueueUrl"
     ALERTS_DLQ_URL = "AlertsDeadLetterQueueUrl"
+    DELIVERIES_QUEUE_URL = "DeliveriesQueueUrl"
+    DELIVERIES_DLQ_URL = "DeliveriesDeadLetterQueueUrl"
 
 
 class Metric(StrEnum):
@@ -161,6 +187,9 @@ class Metric(StrEnum):
     EXITS_FAILED = "ExitsFailed"
     RULES_BREACHED = "RulesBreached"
     EVENTS_REFUSED = "EventsRefused"
+    EVENTS_ROUTED = "EventsRouted"
+    TURNS_MISSED = "TurnsMissed"
+    VIEWS_FAILED = "ViewsFailed"
     VENUE_DIFFERENCES = "VenueDifferences"
     ACCOUNTS_NOT_OPENED = "AccountsNotOpened"
     MONITOR_RUNS = "MonitorRuns"
@@ -173,6 +202,7 @@ class Metric(StrEnum):
     ALERTS_SENT = "AlertsSent"
     ALERTS_POSTPONED = "AlertsPostponed"
     ALERTS_UNDELIVERABLE = "AlertsUndeliverable"
+    CHATS_MOVED = "ChatsMoved"
     MODELS_REGISTERED = "ModelsRegistered"
     MODELS_NOT_QUALIFIED = "ModelsNotQualified"
     MODELS_EVALUATED = "ModelsEvaluated"

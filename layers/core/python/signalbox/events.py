@@ -11,11 +11,13 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, ValidationError
 from typing_extensions import override
 
 from signalbox.contracts import EventType
+from signalbox.errors import SignalboxError
 from signalbox.frozen import Frozen
+from signalbox.wire import checked, parse_object
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
@@ -210,7 +212,29 @@ class ScheduledJob(Frozen):
 Event: TypeAlias = BusEvent
 
 
-def parse_event(detail_type: str, detail: dict[str, Any]) -> Event:
-    """Return the event of a bus message. Raises KeyError for an unknown type, pydantic.ValidationError for a bad payload."""
-    facts = {key: value for key, value in detail.items() if key != "event_id"}
-    return _BY_TYPE[detail_type].model_validate(facts)
+class UnreadableEventError(SignalboxError, ValueError):
+    """A message that is no event of ours: it will not be one the next time."""
+
+
+def parse_event(detail_type: object, detail: object) -> Event:
+    """Return the event of a bus message, whose parts may be anything. Raises UnreadableEventError, and nothing else."""
+    kind = _BY_TYPE.get(detail_type) if isinstance(detail_type, str) else None
+    if kind is None or not isinstance(detail, dict):
+        what = f"{type(detail).__name__} of type {str(detail_type)[:60]!r}"
+        raise UnreadableEventError(f"expected the object of a known event, was {what}")
+    facts = {key: value for key, value in checked(detail).items() if key != "event_id"}
+    try:
+        event = kind.model_validate(facts)
+        event.to_detail()  # what cannot be written again, or has no natural key, is no event either
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:5])
+        raise UnreadableEventError(f"expected a {kind.type}, was wrong at {wrong[:500]}") from None
+    except Exception as error:  # pure code over strange facts: an instant that overflows in UTC, a name that hashes to nothing
+        raise UnreadableEventError(f"expected a {kind.type}, was {type(error).__name__}: {str(error)[:200]}") from error
+    return event
+
+
+def read_event(text: str) -> Event:
+    """Return the event that a rule of the bus put into a queue. Raises UnreadableEventError or WireError, both ValueErrors."""
+    envelope = parse_object(text)
+    return parse_event(envelope.get("detail-type"), envelope.get("detail"))

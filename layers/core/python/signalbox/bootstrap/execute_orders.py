@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import boto3
 from aws_lambda_powertools.utilities import parameters
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
@@ -68,11 +68,38 @@ class Mt5Account(BaseModel):
     venue: Literal["mt5"]
 
 
+class BrokenAccount(BaseModel):
+    """An account whose credentials cannot be used; `wrong` names the places and never what stands there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    venue: Literal["broken"] = "broken"
+    wrong: str
+
+
+LiveAccount: TypeAlias = CoinbaseAccount | Mt5Account | BrokenAccount
+_ACCOUNT: Final[TypeAdapter[CoinbaseAccount | Mt5Account]] = TypeAdapter(
+    Annotated[CoinbaseAccount | Mt5Account, Field(discriminator="venue")]
+)
+
+
+def _each_for_itself(accounts: object) -> object:
+    """Return the accounts, those that are wrong as broken ones: a slip in one must not close the venues of all."""
+    if not isinstance(accounts, dict):
+        return accounts
+    found: dict[object, LiveAccount] = {}
+    for name, said in accounts.items():
+        try:
+            found[name] = _ACCOUNT.validate_python(said)
+        except ValidationError as error:
+            found[name] = BrokenAccount(wrong=_places(error))
+    return found
+
+
 class ExecutionSecret(BaseModel):
     """The secret's JSON; the operator fills it in (docs/live-trading.md)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-    accounts: dict[AccountName, Annotated[CoinbaseAccount | Mt5Account, Field(discriminator="venue")]]
+    accounts: Annotated[dict[AccountName, LiveAccount], BeforeValidator(_each_for_itself)]
     mt5_signing_key: str = ""
 
 
@@ -84,12 +111,21 @@ def _sleep(wait: timedelta) -> None:
     time.sleep(wait.total_seconds())
 
 
+class ViewNotDueError(VenueBusyError):
+    """A view that is asked for a moment later, and then waits for that moment in its queue."""
+
+
 def _wait_until_due(request: VenueViewRequested) -> None:
-    """Give a view back to its queue until it is due; in a group of its own it holds nobody up. Raises VenueBusyError."""
+    """Give a view back to its queue until it is due; in a group of its own it holds nobody up. Raises ViewNotDueError."""
     left = timedelta(0) if request.not_before is None else request.not_before - _now()
     if left > timedelta(0):
         seconds = min(ceil(left.total_seconds()), MAX_WAIT)
-        raise VenueBusyError(f"{request.account}: the view is due at {request.not_before}", seconds)
+        raise ViewNotDueError(f"{request.account}: the view is due at {request.not_before}", seconds)
+
+
+def _places(error: ValidationError) -> str:
+    """Return where a secret is wrong; the input would be the secret, so it is named by its places alone."""
+    return ", ".join(".".join(str(part) for part in e["loc"]) or "the whole" for e in error.errors(include_input=False))
 
 
 @dataclass
@@ -132,7 +168,11 @@ class ExecuteOrders:
     def pass_on(self, envelope: str) -> tuple[BusEvent, ...]:
         """Announce what an agent reported. Raises EnvelopeError when it is not an agent's word."""
         secret = self._secret()
-        opened = open_envelope(envelope, key=require_key(secret.mt5_signing_key), direction=Direction.REPORT)
+        try:
+            opened = open_envelope(envelope, key=require_key(secret.mt5_signing_key), direction=Direction.REPORT)
+        except EnvelopeError:
+            secret = self._secret(fresh=True)  # the key may just have been changed; what it does not open is refused for good
+            opened = open_envelope(envelope, key=require_key(secret.mt5_signing_key), direction=Direction.REPORT)
         event = opened.event()
         if not isinstance(event, (ExecutionReported, VenueViewReported)) or event.account != opened.account:
             raise EnvelopeError(f"{opened.account} {opened.sequence}: expected a report of this account, was {event.type}")
@@ -147,9 +187,11 @@ class ExecuteOrders:
         """Make a message visible again after `seconds`."""
         visible_again(self.queue, receipt_handle, queue_arn, seconds)
 
-    def _venue(self, request: ExecutionRequested | VenueViewRequested, account: CoinbaseAccount | Mt5Account | None) -> Venue:
+    def _venue(self, request: ExecutionRequested | VenueViewRequested, account: LiveAccount | None) -> Venue:
         if account is None:
             return ClosedVenue(CREDENTIALS, "no credentials in the execution secret; add them under accounts")
+        if isinstance(account, BrokenAccount):
+            return ClosedVenue(CREDENTIALS, f"the execution secret is wrong at {account.wrong}; see docs/live-trading.md")
         if account.venue != request.venue or not isinstance(account, CoinbaseAccount):
             return ClosedVenue(NOT_SUPPORTED, f"expected venue {account.venue} as in the execution secret, was {request.venue}")
         kept = self._venues.get(request.account)
@@ -167,15 +209,13 @@ class ExecuteOrders:
             clock=_now,
         )
 
-    def _secret(self) -> ExecutionSecret:
-        text = self.secrets.get(self.settings.exchange_secret_arn, max_age=SECRET_SECONDS)
+    def _secret(self, *, fresh: bool = False) -> ExecutionSecret:
+        text = self.secrets.get(self.settings.exchange_secret_arn, max_age=SECRET_SECONDS, force_fetch=fresh)
         try:
             return ExecutionSecret.model_validate_json(str(text))
         except ValidationError as error:
-            # the input would be the secret: name the places alone
-            places = ", ".join(".".join(str(part) for part in e["loc"]) or "the whole" for e in error.errors(include_input=False))
             raise SettingsError(
-                f"{self.settings.exchange_secret_arn}: wrong at {places}; expected JSON as in docs/live-trading.md"
+                f"{self.settings.exchange_secret_arn}: wrong at {_places(error)}; expected JSON as in docs/live-trading.md"
             ) from None
 
 

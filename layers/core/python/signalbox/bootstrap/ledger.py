@@ -16,12 +16,19 @@ T = TypeVar("T")
 RETRY_PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # a failover or restart of the database, within the function's timeout
 
 
-def retried(unit: Callable[[], T], pause: Callable[[float], None]) -> T:
-    """Run a unit of work, again after a pause when the ledger is away or busy. It must be idempotent: a commit may come twice."""
+def retried(
+    unit: Callable[[], T],
+    pause: Callable[[float], None],
+    passing: tuple[type[Exception], ...] = (LedgerUnavailableError, LedgerBusyError),
+) -> T:
+    """Run a unit of work, again after a pause when the ledger is away or busy. It must be idempotent: a commit may come twice.
+
+    passing: what is tried again here; where many accounts wait for their turn, one that is busy is not.
+    """
     for wait in RETRY_PAUSES_SECONDS:
         try:
             return unit()
-        except (LedgerUnavailableError, LedgerBusyError):
+        except passing:
             pause(wait)
     return unit()
 

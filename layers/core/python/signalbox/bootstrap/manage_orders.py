@@ -3,36 +3,53 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import boto3
 
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.bootstrap.ledger import connect_ledger, retried
 from signalbox.bootstrap.settings import TradingSettings
-from signalbox.events import BusEvent
+from signalbox.events import BusEvent, CycleDecided, SignalGenerated
+from signalbox.orders.errors import OrderError
+from signalbox.portfolio.errors import PortfolioError
+from signalbox.risk.errors import RiskError
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import AnyCommand
-from signalbox.trading.errors import AccountError
+from signalbox.trading.errors import AccountError, RowRefusedError, TradingError, UnpricedError
+from signalbox.trading.events import TurnMissed
 from signalbox.trading.room import Handled, Standing, TradingRoom, instant_of
 from signalbox.trading.state import Desk
 
+T = TypeVar("T")
 OPENED_BY: Final = "deployment"  # as `who` of the accounts that the stage configures
+_FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, LedgerRefusedError)  # the same the next time
+
+
+@dataclass(frozen=True, slots=True)
+class MissedTurn:
+    """An account that could not take what concerned every account, and whether it gets it again."""
+
+    account: str
+    error: Exception
+    is_final: bool
 
 
 @dataclass
 class ManageOrders:
     """One message or request at a time; whatever it commits is published afterwards, by `publish`.
 
-    A lost connection is tried again here: every step is idempotent by natural keys.
+    A lost connection is tried again here: every step is idempotent by natural keys. What concerns every account is brought to
+    one after the other: one that cannot take it now gets it again alone, in its own message group, and the message is done.
     """
 
     room: TradingRoom
@@ -41,17 +58,58 @@ class ManageOrders:
     accounts: tuple[str, ...] = ()
     pause: Callable[[float], None] = time.sleep
     refused: dict[str, str] = field(default_factory=dict)  # configured accounts whose row in the ledger says something else
+    kill_switch_arn: str = ""  # of the queue that takes halts alone
+    _missed: list[MissedTurn] = field(default_factory=list)
     _opened: bool = False
 
+    def take_missed(self) -> tuple[MissedTurn, ...]:
+        """Return the turns that were missed since the last call."""
+        found, self._missed = tuple(self._missed), []
+        return found
+
     def handle(self, event: BusEvent) -> tuple[Handled, ...]:
-        """Bring an event to the accounts it concerns."""
-        self._open_accounts(instant_of(event))
-        return retried(lambda: self.room.on_event(event), self.pause)
+        """Bring an event to the accounts it concerns. Raises TradingError when it never can be, LedgerError, UnpricedError."""
+        at = instant_of(event)
+        self._open_accounts(at)
+        if not isinstance(event, SignalGenerated | CycleDecided):
+            return self._alone(lambda: self.room.on_event(event))
+        concerned = retried(partial(self.room.concerned, event), self.pause)
+        handled, missed = self._turns(concerned, lambda account: self.room.on_market(account, event))
+        for one in missed:
+            if not one.is_final:
+                told = TurnMissed(account=one.account, missed=event, why=f"{type(one.error).__name__}: {one.error}")
+                retried(partial(self.outbox.put, told, at), self.pause)
+        return handled
 
     def command(self, command: AnyCommand, who: str) -> Handled:
-        """Carry out a command."""
+        """Carry out a command. Raises TradingError when it never can be, LedgerError, UnpricedError."""
         self._open_accounts(command.requested_at)
-        return retried(lambda: self.room.on_command(command, who), self.pause)
+        return self._alone(lambda: self.room.on_command(command, who))
+
+    def _alone(self, unit: Callable[[], T]) -> T:
+        """Run a unit of work of one account. A row that the ledger refuses is refused for good, whoever asks again."""
+        try:
+            return retried(unit, self.pause)
+        except LedgerRefusedError as error:
+            raise RowRefusedError(str(error)) from error
+
+    def _turns(
+        self, accounts: Sequence[TradingAccount], turn: Callable[[TradingAccount], Handled]
+    ) -> tuple[tuple[Handled, ...], list[MissedTurn]]:
+        """Give each account its turn; return what they made of it and who missed it. Raises LedgerUnavailableError."""
+        handled: list[Handled] = []
+        missed: list[MissedTurn] = []
+        for account in accounts:
+            try:
+                # a busy account is not waited for here: the others stand behind it
+                handled.append(retried(partial(turn, account), self.pause, (LedgerUnavailableError,)))
+            except LedgerUnavailableError:
+                raise  # everybody's trouble
+            except Exception as error:  # noqa: BLE001 - told by whoever takes the missed turns; it keeps no other account from its turn
+                is_final = isinstance(error, _FINAL) and not isinstance(error, UnpricedError)
+                missed.append(MissedTurn(account.account, error, is_final))
+        self._missed += missed
+        return tuple(handled), missed
 
     def look(self, account: str, at: datetime) -> Desk:
         """Return an account as it is."""
@@ -66,9 +124,10 @@ class ManageOrders:
         return retried(self.room.accounts, self.pause)
 
     def watch(self, at: datetime) -> tuple[Handled, ...]:
-        """Watch every account at a scheduled instant."""
+        """Watch every account at a scheduled instant; the next minute makes up for one that could not be."""
         self._open_accounts(at)
-        return retried(lambda: self.room.on_minute(at), self.pause)
+        accounts = retried(self.room.accounts, self.pause)
+        return self._turns(accounts, lambda account: self.room.watched(account.account, at))[0]
 
     def _open_accounts(self, at: datetime) -> None:
         """Open the configured accounts, once a process. One that differs from its row stays as it is in the ledger."""
@@ -95,4 +154,5 @@ def compose(settings: TradingSettings | None = None, *, application: str = "mana
         outbox=PostgresOutbox(connection),
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
         accounts=found.accounts,
+        kill_switch_arn=found.kill_switch_queue_arn,
     )

@@ -1,9 +1,11 @@
-"""send_alerts, composed: Telegram, the delivery log, the bus."""
+"""send_alerts, composed: Telegram, the queue of deliveries, the delivery log, the bus."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from aws_lambda_powertools.utilities import parameters
@@ -11,16 +13,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
-from signalbox.adapters.aws.deliveries import DynamoDeliveryLog
+from signalbox.adapters.aws.deliveries import DynamoChatMoves, DynamoDeliveryLog
 from signalbox.adapters.telegram.bot_api import DEFAULT_URL, TelegramMessenger
 from signalbox.bootstrap.settings import SendAlertsSettings, SettingsError
 from signalbox.chat.alerts import render_alert
-from signalbox.chat.messenger import DeliveryReport, deliver_alert
-from signalbox.events import Event
+from signalbox.chat.messenger import Delivery, DeliveryReport, Move, deliver, deliveries_of, undelivered
+from signalbox.events import AlertUndeliverable, Event
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+DELIVERY: Final = "delivery"  # the key of a message in the queue of deliveries
 SECRET_SECONDS = 300  # how long a secret is kept; a rotated one is used within this time
 
 
@@ -32,27 +35,63 @@ class TelegramSecret(BaseModel):
     chat_ids: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """What became of one event."""
+
+    queued: int = 0
+    undeliverable: AlertUndeliverable | None = None
+
+
+def delivery_in(body: dict[str, Any]) -> Delivery:
+    """Return the delivery in a message of their queue. Raises pydantic.ValidationError."""
+    return Delivery.model_validate(body[DELIVERY])
+
+
 @dataclass
 class SendAlerts:
-    """Delivers one event at a time to every configured chat."""
+    """Makes an event one delivery a configured chat, and carries out one delivery at a time."""
 
     settings: SendAlertsSettings
     log: DynamoDeliveryLog
+    moves: DynamoChatMoves
     bus: EventBridgeBus
     queue: SQSClient
     secrets: parameters.SecretsProvider
     _messengers: dict[str, TelegramMessenger] = field(default_factory=dict)
 
-    def deliver(self, event: Event) -> DeliveryReport:
-        """Render and send; what the messenger will never take is announced and not tried again."""
+    def fan_out(self, event: Event) -> FanOut:
+        """Render the event and queue it for every chat; without a chat it is announced as undeliverable."""
         alert = render_alert(event)
         if alert is None:
-            return DeliveryReport(0, 0, ())
-        secret = self._secret()
-        report = deliver_alert(alert, secret.chat_ids, messenger=self._messenger(secret.bot_token), log=self.log)
-        if report.undeliverable:
-            self.bus.announce(report.undeliverable)
+            return FanOut()
+        newest = {self.moves.newest(chat): chat for chat in reversed(self._secret().chat_ids)}  # old and new id: one chat
+        deliveries = deliveries_of(alert, tuple(reversed(newest.values())))
+        if not deliveries:
+            lost = undelivered(alert, "chat_ids of the Telegram secret is empty")
+            self.bus.announce((lost,))
+            return FanOut(undeliverable=lost)
+        for delivery in deliveries:
+            self.queue.send_message(
+                QueueUrl=self.settings.deliveries_queue_url,
+                MessageBody=json.dumps({DELIVERY: delivery.model_dump()}),
+                MessageGroupId=delivery.chat_id,
+                MessageDeduplicationId=delivery.key,
+            )
+        return FanOut(queued=len(deliveries))
+
+    def deliver(self, delivery: Delivery, tell: Callable[[Move], None]) -> DeliveryReport:
+        """Send it; what the messenger will never take is announced and not tried again. Raises MessengerError: again later."""
+        messenger = self._messenger(self._secret().bot_token)
+        report = deliver(delivery, messenger=messenger, log=self.log, moves=self.moves, tell=tell)
+        if report.undeliverable is not None:
+            self.bus.announce((report.undeliverable,))
         return report
+
+    def tell_move(self, move: Move) -> None:
+        """Say in a chat that moved which id the secret needs. Raises MessengerError."""
+        text = f"This chat has the id {move.new_id} now, it was {move.chat_id}. Put the new one into the Telegram secret."
+        self._messenger(self._secret().bot_token).send(move.new_id, text)
 
     def retry_in(self, receipt_handle: str, queue_arn: str, seconds: int) -> None:
         """Make a message of the alerts queue visible again after `seconds`."""
@@ -77,9 +116,11 @@ class SendAlerts:
 def compose(settings: SendAlertsSettings | None = None) -> SendAlerts:
     """Return the function's application from its environment."""
     found = settings or SendAlertsSettings.read()
+    table = boto3.client("dynamodb")
     return SendAlerts(
         settings=found,
-        log=DynamoDeliveryLog(boto3.client("dynamodb"), found.idempotency_table),
+        log=DynamoDeliveryLog(table, found.idempotency_table),
+        moves=DynamoChatMoves(table, found.idempotency_table),
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
         queue=boto3.client("sqs"),
         secrets=parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager")),

@@ -105,6 +105,7 @@ class TradingSettings(LedgerSettings):
 
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
     accounts: tuple[str, ...] = Field(alias=Env.ACCOUNTS)
+    kill_switch_queue_arn: str = Field(alias=Env.KILL_SWITCH_QUEUE_ARN, default="")  # monitor_risk has none
 
     @field_validator("accounts", mode="before")
     @classmethod
@@ -118,6 +119,14 @@ class SendAlertsSettings(BusSettings):
     telegram_secret_arn: str = Field(alias=Env.TELEGRAM_SECRET_ARN, min_length=1)
     telegram_url: str = Field(alias=Env.TELEGRAM_URL, default="")
     idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
+    deliveries_queue_url: str = Field(alias=Env.DELIVERIES_QUEUE_URL, min_length=1)
+
+
+class RouteEventsSettings(FunctionSettings):
+    """route_events."""
+
+    execution_queue_url: str = Field(alias=Env.EXECUTION_QUEUE_URL, min_length=1)
+    trading_queue_url: str = Field(alias=Env.TRADING_QUEUE_URL, min_length=1)
 
 
 class ExecuteOrdersSettings(BusSettings):

@@ -18,10 +18,11 @@ from signalbox.exact import ZERO, Amount, PositiveAmount
 from signalbox.frozen import Frozen
 from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
 from signalbox.orders.terms import OrderTerms
+from signalbox.wire import cut
 
 OrderKey = Annotated[str, Field(min_length=CLIENT_ORDER_ID_LENGTH, max_length=CLIENT_ORDER_ID_LENGTH)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
-Detail = Annotated[str, Field(max_length=500)]  # what the venue said, in its own words; no part of an event's identity
+Detail = Annotated[str, Field(max_length=500), cut(500)]  # what the venue said, in its own words; no part of an event's identity
 
 
 class Liquidity(StrEnum):

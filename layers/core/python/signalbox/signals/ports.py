@@ -15,6 +15,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from signalbox.errors import SignalboxError
 from signalbox.events import Event
 from signalbox.market.candles import Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
@@ -122,11 +123,25 @@ class Ledger(Protocol):
         """Commit when the block ends, roll back when it raises."""
 
 
+class PartlyPublishedError(SignalboxError):
+    """The bus took some of the events and not the others; `published` are those it took."""
+
+    def __init__(self, message: str, published: Sequence[OutboxEvent]) -> None:
+        super().__init__(message)
+        self.published = tuple(published)
+
+
 class Outbox(Protocol):
     """Committed events on their way to the bus."""
 
+    def put(self, event: Event, at: datetime) -> bool:
+        """Put an event in that belongs to no other unit of work, and commit it; False when its event_id exists."""
+
     def claim(self, limit: int) -> AbstractContextManager[Sequence[OutboxEvent]]:
-        """Yield unpublished events in order, hidden from other claimers; leaving the block normally marks them published."""
+        """Yield unpublished events in order, hidden from other claimers; leaving the block normally marks them published.
+
+        Leaving it with PartlyPublishedError marks those it names, and raises it once they are.
+        """
 
     def oldest_unpublished(self) -> datetime | None:
         """Return `created_at` of the oldest event still to publish."""
@@ -136,4 +151,7 @@ class EventPublisher(Protocol):
     """The bus."""
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
-        """Publish all of them or raise; publishing twice is harmless because consumers know the event_id."""
+        """Publish all of them, or raise PartlyPublishedError once each was tried: one that the bus refuses keeps no other back.
+
+        Publishing twice is harmless because consumers know the event_id.
+        """

@@ -34,12 +34,14 @@ from signalbox.trading.account import (
 )
 from signalbox.trading.bookings import venue_key
 from signalbox.trading.errors import CommandError
+from signalbox.wire import OneLine
 
+HALT: Final = "halt"  # the kind of the one command that the kill switch's own queue takes
 MANUAL: Final = "manual"  # the strategy of an order that a person sends
 MAX_AHEAD: Final = timedelta(seconds=30)  # of a command's instant, before the clock it came by
 MAX_BEHIND: Final = timedelta(minutes=5)
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,47}$")]
-Reason = Annotated[str, Field(min_length=3, max_length=200)]
+Reason = Annotated[OneLine, Field(min_length=3, max_length=200)]
 
 
 class Command(Frozen):

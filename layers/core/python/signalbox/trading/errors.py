@@ -7,6 +7,7 @@ TradingError
 │   └── UnpricedError           what it is worth is not known until the next bar: an open position has no price yet
 ├── CommandError        a command that cannot be carried out as it is: of another time, or with nothing to change
 │   └── OrderUnknownError   it names an order that the account does not have
+├── RowRefusedError     the ledger takes no such row: a value that fits no column, which no repetition mends
 ├── NotWatchedError     a decision on bars the desk has not watched yet
 └── RebookNeededError   a fill older than the newest booked entry; call the step again with all entries of the account
 """
@@ -42,6 +43,10 @@ class CommandError(TradingError):
 
 class OrderUnknownError(CommandError):
     """A command about an order that the account does not have."""
+
+
+class RowRefusedError(TradingError):
+    """The ledger refuses what a step would write, today and tomorrow; nothing of it was written."""
 
 
 class NotWatchedError(TradingError):

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime
 from typing_extensions import override
 
-from signalbox.contracts import EventType
-from signalbox.events import BusEvent, SymbolName
+from signalbox.contracts import REVIEW_DELAY_SECONDS, EventType
+from signalbox.events import BusEvent, CycleDecided, SignalGenerated, SymbolName
 from signalbox.orders.events import OrderKey, Text
 from signalbox.orders.messages import AccountName
 from signalbox.orders.terms import Leg, Side
 from signalbox.risk.snapshot import HaltLevel
+from signalbox.wire import cut
+
+
+class TurnMissed(BusEvent):
+    """One account could not take what concerns every account; the others did. It takes it again, in its own message group."""
+
+    type: ClassVar[EventType] = EventType.TURN_MISSED
+    account: AccountName
+    missed: SignalGenerated | CycleDecided
+    why: Annotated[str, cut(300)]
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.account}:{self.missed.event_id}"
 
 
 class OrderRefused(BusEvent):
@@ -139,7 +154,7 @@ class StopPassed(BusEvent):
         return f"{self.type}:{self.entry}"
 
 
-REVIEW_DELAY: Final = timedelta(seconds=5)  # of the queue that an AccountReviewDue waits in
+REVIEW_DELAY: Final = timedelta(seconds=REVIEW_DELAY_SECONDS)  # of the queue that an AccountReviewDue waits in
 
 
 class AccountReviewDue(BusEvent):

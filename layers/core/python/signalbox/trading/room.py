@@ -49,7 +49,7 @@ from signalbox.trading.commands import (
     transfer_of,
 )
 from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError, UnpricedError
-from signalbox.trading.events import AccountReviewDue
+from signalbox.trading.events import AccountReviewDue, TurnMissed
 from signalbox.trading.ports import IncompleteView, TradingLedger, TradingTransaction
 from signalbox.trading.readiness import (
     Comparison,
@@ -69,7 +69,6 @@ MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
 SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: three comparisons that were asked for
 NOT_READY: Final = "NOT_READY"  # code of a signal that a live account may not follow yet
 _FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, ArithmeticError, ValueError)  # again the next time
-TradingEvent: TypeAlias = SignalGenerated | CycleDecided | ExecutionReported | VenueViewReported | AccountReviewDue
 Step: TypeAlias = Callable[[TradingTransaction, Desk, datetime], tuple[Desk, Changes]]
 
 
@@ -104,6 +103,8 @@ def instant_of(event: BusEvent) -> datetime:
             return event.asked_at
         case AccountReviewDue():
             return event.comes_at
+        case TurnMissed():
+            return instant_of(event.missed)
         case _:
             raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
 
@@ -182,15 +183,26 @@ class TradingRoom:
             account = configuration.account(name, market=self.market)
         return self.ledger.open_account(account, at - ONE_MINUTE, who)
 
+    def concerned(self, event: SignalGenerated | CycleDecided) -> tuple[TradingAccount, ...]:
+        """Return the accounts that an event of the market is brought to, by name."""
+        accounts = self.accounts()
+        return accounts if isinstance(event, SignalGenerated) else tuple(one for one in accounts if one.market == event.venue)
+
+    def on_market(self, account: TradingAccount, event: SignalGenerated | CycleDecided) -> Handled:
+        """Bring an event of the market to one account. Raises AccountError."""
+        if isinstance(event, SignalGenerated):
+            return self._entered(account, event)
+        return self._handled(account.account, instant_of(event))
+
     def on_event(self, event: BusEvent) -> tuple[Handled, ...]:
         """Bring an event to the accounts it concerns, each in its own transaction. Raises AccountError, UnexpectedEventError."""
         at = instant_of(event)
         match event:
-            case CycleDecided():
-                of_venue = (account for account in self.ledger.accounts() if account.market == event.venue)
-                return _each(of_venue, lambda account: self._handled(account.account, at))
-            case SignalGenerated():
-                return _each(self.ledger.accounts(), lambda account: self._entered(account, event))
+            case CycleDecided() | SignalGenerated():
+                return _each(self.concerned(event), lambda account: self.on_market(account, event))
+            case TurnMissed():
+                concerned = [one for one in self.concerned(event.missed) if one.account == event.account]
+                return _each(concerned, lambda account: self.on_market(account, event.missed))
             case ExecutionReported():
                 return (self._handled(event.account, at, _reported(event), (ClientOrderId(event.client_order_id),)),)
             case AccountReviewDue():
@@ -208,7 +220,11 @@ class TradingRoom:
 
     def on_minute(self, at: datetime) -> tuple[Handled, ...]:
         """Watch every account at a scheduled instant; stop those that cannot see what they hold."""
-        return _each(self.ledger.accounts(), lambda account: self._handled(account.account, at, _monitored))
+        return _each(self.accounts(), lambda account: self.watched(account.account, at))
+
+    def watched(self, account: str, at: datetime) -> Handled:
+        """Watch one account at a scheduled instant. Raises AccountError."""
+        return self._handled(account, at, _monitored)
 
     def on_command(self, command: AnyCommand, who: str) -> Handled:  # noqa: C901, PLR0911 - one command a line
         """Carry out a command. Raises CommandError, AccountError, pydantic.ValidationError (terms that cannot be)."""

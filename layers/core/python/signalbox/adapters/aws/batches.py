@@ -5,11 +5,11 @@ A batch never fails as a whole: what succeeded is done, and the answer names wha
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import (
     BatchProcessor,
     EventType,
@@ -17,10 +17,12 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 
-from signalbox.events import BusEvent, parse_event
+from signalbox.contracts import Metric
+from signalbox.events import BusEvent, UnreadableEventError, read_event
+from signalbox.wire import WireError
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
+    from aws_lambda_powertools import Logger, Metrics
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_sqs import SQSClient
@@ -47,9 +49,8 @@ def each_in_its_group(event: dict[str, Any], handle: RecordHandler, context: Lam
 
 
 def event_in(record: SQSRecord) -> BusEvent:
-    """Return the event that a rule of the bus put into the queue. Raises ValueError, KeyError, pydantic.ValidationError."""
-    envelope = json.loads(record.body)
-    return parse_event(envelope["detail-type"], envelope["detail"])
+    """Return the event that a rule of the bus put into the queue. Raises UnreadableEventError or WireError: final."""
+    return read_event(record.body)
 
 
 @contextmanager
@@ -62,6 +63,37 @@ def failure_told(logger: Logger, record: SQSRecord, *, told: tuple[type[Exceptio
     except Exception:
         # Powertools hands the message back to the queue without a word; the log must say why
         logger.exception("record_failed", message_id=record.message_id)
+        raise
+
+
+@contextmanager
+def refused_for_good(logger: Logger, metrics: Metrics, record: SQSRecord, *also: type[Exception]) -> Iterator[None]:
+    """End a record that no repetition mends: logged with its body, counted for an alarm, and out of the way of those behind it.
+
+    That is what cannot be read, and what is of a kind in `also`.
+    """
+    try:
+        yield
+    except (UnreadableEventError, WireError, *also) as error:
+        reason = f"{type(error).__name__}: {error}"
+        logger.error("message_refused", message_id=record.message_id, reason=reason, body=record.body[:4000])  # noqa: TRY400 - whole
+        metrics.add_metric(Metric.EVENTS_REFUSED, MetricUnit.Count, 1)
+
+
+@contextmanager
+def put_off(
+    record: SQSRecord, retry_in: Callable[[str, str, int], None], seconds: Callable[[Exception], int], told: Callable[..., None]
+) -> Iterator[None]:
+    """Let a record that fails come again after `seconds` of its error, not after the queue's whole timeout.
+
+    told: is called with the facts of the pause, to be logged and counted.
+    """
+    try:
+        yield
+    except Exception as error:
+        wait = seconds(error)
+        told(message_id=record.message_id, wait_seconds=wait, reason=f"{type(error).__name__}: {error}")
+        retry_in(record.receipt_handle, record.event_source_arn, wait)
         raise
 
 

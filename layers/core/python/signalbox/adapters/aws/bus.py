@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.exceptions import ClientError
+
 from signalbox.contracts import EVENT_SOURCE
 from signalbox.errors import SignalboxError
 from signalbox.events import Event
-from signalbox.signals.ports import OutboxEvent
+from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -30,27 +32,46 @@ class EventBridgeBus:
         self._bus_name = bus_name
 
     def announce(self, events: Sequence[Event]) -> None:
-        """Publish events of an edge function."""
-        self._put([(event.type.value, json.dumps(event.to_detail(), separators=(",", ":"))) for event in events])
+        """Publish events of an edge function. Raises BusError; the caller announces them again."""
+        for batch in _batches([(event.type.value, json.dumps(event.to_detail(), separators=(",", ":"))) for event in events]):
+            if refused := self._put(batch):
+                raise BusError(
+                    f"{self._bus_name}: {len(refused)} of {len(batch)} events were not accepted, first {refused[0][1]}"
+                )
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
-        """Publish events of the outbox."""
-        self._put([(event.event_type, event.detail) for event in events])
+        """Publish events of the outbox, each batch whatever became of the one before. Raises PartlyPublishedError."""
+        accepted: list[OutboxEvent] = []
+        refused: list[str] = []
+        waiting = iter(events)
+        for batch in _batches([(event.event_type, event.detail) for event in events]):
+            these = [next(waiting) for _ in batch]
+            try:
+                wrong = dict(self._put(batch))
+            except ClientError as error:  # of the whole request: one of it is too large, or is no event
+                wrong = dict.fromkeys(range(len(these)), str(error)[:300])
+            accepted += [event for place, event in enumerate(these) if place not in wrong]
+            refused += [f"{these[place].event_id}: {why}" for place, why in wrong.items()]
+        if refused:
+            raise PartlyPublishedError(
+                f"{self._bus_name}: {len(refused)} of {len(events)} events were not accepted, first {refused[0]}", accepted
+            )
 
-    def _put(self, items: Sequence[tuple[str, str]]) -> None:
-        for batch in _batches(items):
-            entries: list[Any] = [
-                {"Source": EVENT_SOURCE, "DetailType": kind, "Detail": detail, "EventBusName": self._bus_name}
-                for kind, detail in batch
-            ]
-            answer = self._client.put_events(Entries=entries)
-            failed = [e for e in answer["Entries"] if "ErrorCode" in e]
-            if failed or answer["FailedEntryCount"]:
-                first = failed[0] if failed else {}
-                raise BusError(
-                    f"{self._bus_name}: {answer['FailedEntryCount']} of {len(batch)} events were not accepted, "
-                    f"first {first.get('ErrorCode')}: {first.get('ErrorMessage')}"
-                )
+    def _put(self, batch: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
+        """Put a batch; return the places of those that were not accepted, with the reason. Raises botocore's errors."""
+        entries: list[Any] = [
+            {"Source": EVENT_SOURCE, "DetailType": kind, "Detail": detail, "EventBusName": self._bus_name}
+            for kind, detail in batch
+        ]
+        answer = self._client.put_events(Entries=entries)
+        wrong = [
+            (place, f"{entry['ErrorCode']}: {entry.get('ErrorMessage')}")
+            for place, entry in enumerate(answer["Entries"])
+            if "ErrorCode" in entry
+        ]
+        if answer["FailedEntryCount"] and not wrong:
+            raise BusError(f"{self._bus_name}: {answer['FailedEntryCount']} of {len(batch)} events were not accepted, none named")
+        return wrong
 
 
 def _batches(items: Sequence[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:

@@ -1,4 +1,4 @@
-"""Which alert went to which chat: Powertools idempotency on DynamoDB, with an in-progress lock against parallel deliveries."""
+"""Which alert went to which chat, and where chats moved, in DynamoDB; a delivery is locked against parallel ones (Powertools)."""
 
 from __future__ import annotations
 
@@ -44,3 +44,22 @@ class DynamoDeliveryLog:
         )
         guarded(delivery={"alert_id": alert_id, "chat_id": chat_id})
         return ran
+
+
+class DynamoChatMoves:
+    """ChatMoves over the same table, under a prefix of its own and without an end."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client, self._table = client, table
+
+    def newest(self, chat_id: str) -> str:
+        answer = self._client.get_item(TableName=self._table, Key=_moved(chat_id), ConsistentRead=True)
+        item = answer.get("Item")
+        return chat_id if item is None else item["new_id"]["S"]
+
+    def remember(self, chat_id: str, new_id: str) -> None:
+        self._client.put_item(TableName=self._table, Item={**_moved(chat_id), "new_id": {"S": new_id}})
+
+
+def _moved(chat_id: str) -> dict[str, Any]:
+    return {"id": {"S": f"chat-moved#{chat_id}"}}

@@ -1,8 +1,8 @@
 """The HTTP side of the trading room: API Gateway's payload 2.0 in, commands out, every refusal as JSON that says what is wrong.
 
 Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
-authorisation could not open a door. The clock is the gateway's. Statuses: 404 no such account or order, 409 a command that
-does not fit what is there, 422 a value that cannot be, the account's name among them.
+authorisation could not open a door. The clock is the gateway's. Statuses: 400 a body that cannot be read (signalbox.wire), 404 no
+such account or order, 409 a command that does not fit what is there, 422 a value that cannot be, the account's name among them.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from signalbox.trading.errors import (
     AccountNameError,
     CommandError,
     OrderUnknownError,
+    RowRefusedError,
     UnpricedError,
 )
 from signalbox.trading.room import Handled, Standing
 from signalbox.trading.state import Desk
 from signalbox.trading.view import account_view, configuration_view, order_view, readiness_view
+from signalbox.wire import WireError, checked, parse_object
 
 _STATUSES: Final[tuple[tuple[type[SignalboxError], HTTPStatus], ...]] = (
     (AccountDiffersError, HTTPStatus.CONFLICT),
@@ -41,6 +43,7 @@ _STATUSES: Final[tuple[tuple[type[SignalboxError], HTTPStatus], ...]] = (
     (CommandError, HTTPStatus.CONFLICT),
     (OrderError, HTTPStatus.CONFLICT),
 )
+MAX_BODY: Final = 65_536  # bytes; the largest command has a few hundred
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(AccountName)
 
 
@@ -67,7 +70,7 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     def carry_out(facts: Mapping[str, Any]) -> Handled:
         now = _now(api)
         who = _principal(api)
-        command = COMMANDS.validate_python({"requested_at": now, **facts})
+        command = COMMANDS.validate_python({"requested_at": now, **checked(dict(facts))})
         check_clock(command, now)
         handled = room.command(command, who)
         report((handled,))
@@ -141,9 +144,17 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     for kind in (AccountError, CommandError, OrderError):
         api.exception_handler(kind)(refused)
 
+    def unreadable(error: WireError) -> Response[str]:
+        return _answer(HTTPStatus.BAD_REQUEST, {"error": "Unreadable", "what": str(error)})
+
+    def impossible(error: RowRefusedError) -> Response[str]:
+        return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "RowRefused", "what": str(error)})
+
     def unsigned(error: _UnsignedError) -> Response[str]:
         return _answer(HTTPStatus.FORBIDDEN, {"error": "Unsigned", "what": str(error)})
 
+    api.exception_handler(WireError)(unreadable)
+    api.exception_handler(RowRefusedError)(impossible)
     api.exception_handler(ValidationError)(invalid)
     api.exception_handler(AccountNameError)(misnamed)
     api.exception_handler(_UnsignedError)(unsigned)
@@ -180,16 +191,13 @@ def _named(account: str) -> str:
 
 
 def _body(api: APIGatewayHttpResolver) -> dict[str, Any]:
-    text = api.current_event.decoded_body
+    try:
+        text = api.current_event.decoded_body
+    except ValueError as error:  # base64 of what is no text
+        raise WireError(f"expected JSON, was not: {error}") from None
     if not text:
         return {}
-    try:
-        found = json.loads(text, parse_float=str)  # a number as it was written: a float would have rounded it
-    except ValueError as error:
-        raise CommandError(f"body: expected JSON, was not: {error}") from error
-    if not isinstance(found, dict):
-        raise CommandError(f"body: expected a JSON object, was {type(found).__name__}")
-    return found
+    return parse_object(text, max_bytes=MAX_BODY, numbers=str)  # a number as it was written: a float would have rounded it
 
 
 def _query(api: APIGatewayHttpResolver) -> dict[str, str]:

@@ -6,17 +6,18 @@ would hold back every message behind it for nothing. A position without a price 
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Protocol
 
 from pydantic import ValidationError
 
-from signalbox.events import BusEvent, parse_event
+from signalbox.events import BusEvent, read_event
 from signalbox.orders.errors import OrderError
-from signalbox.trading.commands import COMMANDS, AnyCommand, check_clock
+from signalbox.trading.commands import COMMANDS, HALT, AnyCommand, check_clock
 from signalbox.trading.errors import CommandError, TradingError, UnpricedError
 from signalbox.trading.room import Handled
+from signalbox.wire import parse_object
 
 
 class MessageRefusedError(TradingError):
@@ -33,14 +34,21 @@ class Room(Protocol):
         """Carry out a command."""
 
 
-def handle_message(room: Room, body: str, *, sender: str, sent_ms: str) -> tuple[Handled, ...]:
+class Door(StrEnum):
+    """By which queue a message came."""
+
+    TRADING = "trading"
+    KILL_SWITCH = "kill-switch"  # takes halts and nothing else: who may send to it can stop an account, and never start one
+
+
+def handle_message(room: Room, body: str, *, sender: str, sent_ms: str, door: Door = Door.TRADING) -> tuple[Handled, ...]:
     """Bring one message to the accounts.
 
     Raises MessageRefusedError; when it may come again UnpricedError, or what the ledger raises.
     """
     try:
-        work = _parsed(body, sent_ms)
-    except (ValueError, KeyError, TypeError, CommandError) as error:
+        work = _parsed(body, sent_ms, door)
+    except (ValueError, CommandError, OverflowError) as error:
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
     try:
         return room.handle(work) if isinstance(work, BusEvent) else (room.command(work, sender),)
@@ -50,10 +58,12 @@ def handle_message(room: Room, body: str, *, sender: str, sent_ms: str) -> tuple
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
 
 
-def _parsed(body: str, sent_ms: str) -> BusEvent | AnyCommand:
-    message = json.loads(body)
-    if "detail-type" in message:
-        return parse_event(message["detail-type"], message["detail"])
+def _parsed(body: str, sent_ms: str, door: Door) -> BusEvent | AnyCommand:
+    message = parse_object(body, numbers=str)
+    if door is Door.KILL_SWITCH and message.get("kind") != HALT:
+        raise CommandError(f"expected a halt by the kill switch's queue, was {str(message.get('kind'))[:40]!r}")
+    if "detail-type" in message and door is Door.TRADING:
+        return read_event(body)
     command = COMMANDS.validate_python(message)
     check_clock(command, datetime.fromtimestamp(int(sent_ms) / 1000, UTC), behind=None)
     return command

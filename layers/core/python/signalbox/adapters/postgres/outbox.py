@@ -10,7 +10,7 @@ from typing import Final
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.events import Event
-from signalbox.signals.ports import OutboxEvent
+from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
 
 def event_detail(event: Event) -> str:
@@ -51,25 +51,35 @@ class PostgresOutbox:
     def __init__(self, source: ConnectionSource) -> None:
         self._source = source
 
+    def put(self, event: Event, at: datetime) -> bool:
+        with self._source.transaction() as connection:
+            return insert_event(connection, event, at)
+
     @contextmanager
     def claim(self, limit: int) -> Iterator[Sequence[OutboxEvent]]:
         """Yield unpublished events in order, hidden from other claimers; they are published when the block ends normally.
 
         Raises LedgerError as `errors.py` tells; after a lost COMMIT the events come again, which consumers expect.
         """
+        partly: PartlyPublishedError | None = None
         with self._source.transaction() as connection:
             rows = connection.execute(
                 "SELECT sequence, event_id, event_type, detail, created_at FROM outbox WHERE published_at IS NULL"
                 " ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED",
                 (limit,),
             ).fetchall()
-            events = tuple(OutboxEvent(*row) for row in rows)
-            yield events
-            if events:
+            events = published = tuple(OutboxEvent(*row) for row in rows)
+            try:
+                yield events
+            except PartlyPublishedError as error:
+                partly, published = error, error.published
+            if published:
                 connection.execute(
                     "UPDATE outbox SET published_at = clock_timestamp() WHERE sequence = ANY(%s)",
-                    ([event.sequence for event in events],),
+                    ([event.sequence for event in published],),
                 )
+        if partly is not None:
+            raise partly
 
     def oldest_unpublished(self) -> datetime | None:
         with self._source.transaction() as connection:

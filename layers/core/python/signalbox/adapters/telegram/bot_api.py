@@ -1,21 +1,30 @@
-"""`sendMessage` of Telegram's Bot API. Its answers are mapped to the messenger's three errors, and to nothing else.
+"""`sendMessage` of Telegram's Bot API. Its answers are mapped to the messenger's errors, and to nothing else.
 
-429 carries `parameters.retry_after` in seconds; 400, 401, 403 and 404 do not get better by repeating. A timeout may have
-delivered the message: it is reported as unavailable and tried again, so an alert can in rare cases come twice, never not.
+429 carries `parameters.retry_after` in seconds. 400 with `parameters.migrate_to_chat_id` is a group that became a supergroup,
+which has that id. Any other 400, and 401, 403 (blocked, kicked, deactivated, not a member) and 404 do not get better by
+repeating. A timeout may have delivered the message: it is reported as unavailable and tried again, so an alert can in rare
+cases come twice, never not. Source: core.telegram.org/bots/api, "Making requests", ResponseParameters, sendMessage.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 import urllib3
 
-from signalbox.chat.messenger import MessengerBusyError, MessengerRefusedError, MessengerUnavailableError
+from signalbox.chat.messenger import (
+    ChatMovedError,
+    MessengerBusyError,
+    MessengerRefusedError,
+    MessengerUnavailableError,
+)
+from signalbox.wire import WireError, parse_object, readable
 
 DEFAULT_URL: Final = "https://api.telegram.org"
 DEFAULT_RETRY_AFTER: Final = 5
-MAX_TEXT: Final = 4096
+MAX_TEXT: Final = 4096  # characters of a message
+MAX_DESCRIPTION: Final = 300
+MAX_NUMBER: Final = 2**52  # a chat's id has at most 52 significant bits
 
 
 class TelegramMessenger:
@@ -35,11 +44,11 @@ class TelegramMessenger:
         if answer.status == 200:
             return
         reply = _parse(answer.data)
-        description = str(reply.get("description", "no description"))
+        description = readable(str(reply.get("description", "no description")))[:MAX_DESCRIPTION]
         if answer.status == 429:
-            parameters = reply.get("parameters")
-            wait = parameters.get("retry_after") if isinstance(parameters, dict) else None
-            raise MessengerBusyError(wait if isinstance(wait, int) and wait > 0 else DEFAULT_RETRY_AFTER)
+            raise MessengerBusyError(_parameter(reply, "retry_after", at_least=1) or DEFAULT_RETRY_AFTER)
+        if (moved := _parameter(reply, "migrate_to_chat_id")) is not None:
+            raise ChatMovedError(str(moved))
         if 400 <= answer.status < 500:
             raise MessengerRefusedError(f"HTTP {answer.status}: {description}")
         raise MessengerUnavailableError(f"HTTP {answer.status}: {description}")
@@ -47,7 +56,15 @@ class TelegramMessenger:
 
 def _parse(data: bytes) -> dict[str, Any]:
     try:
-        reply = json.loads(data)
-    except ValueError:
-        return {}
-    return reply if isinstance(reply, dict) else {}
+        return parse_object(data)
+    except WireError:
+        return {}  # the status says enough
+
+
+def _parameter(reply: dict[str, Any], name: str, *, at_least: int | None = None) -> int | None:
+    """Return one number of ResponseParameters; None when there is none that could be one."""
+    parameters = reply.get("parameters")
+    found = parameters.get(name) if isinstance(parameters, dict) else None
+    if not isinstance(found, int) or isinstance(found, bool) or abs(found) >= MAX_NUMBER:
+        return None
+    return found if at_least is None or found >= at_least else None

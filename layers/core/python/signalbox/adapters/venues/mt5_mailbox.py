@@ -22,6 +22,7 @@ from signalbox.errors import SignalboxError
 from signalbox.events import BusEvent, parse_event
 from signalbox.frozen import Frozen
 from signalbox.orders.messages import AccountName, ExecutionRequested, VenueViewRequested
+from signalbox.wire import WireError, parse_object
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -60,19 +61,18 @@ class Envelope(Frozen):
     def event(self) -> BusEvent:
         """Return the event inside. Raises EnvelopeError."""
         try:
-            said = json.loads(self.body)
-            return parse_event(said["type"], said["detail"])
-        except (ValueError, TypeError, KeyError) as error:
+            said = parse_object(self.body)
+            return parse_event(said.get("type"), said.get("detail"))
+        except ValueError as error:
             raise EnvelopeError(f"{self.account} {self.sequence}: expected one event of the bus: {error}") from error
 
 
 def is_envelope(text: str) -> bool:
     """Whether a queue's message looks like one, so that it must be opened before anything else."""
     try:
-        found = json.loads(text)
-    except ValueError:
+        return "signature" in parse_object(text)
+    except WireError:
         return False
-    return isinstance(found, dict) and "signature" in found
 
 
 def seal(event: BusEvent, *, key: bytes, direction: Direction, account: str, sequence: int, sent_at: datetime) -> str:
@@ -93,9 +93,11 @@ def seal(event: BusEvent, *, key: bytes, direction: Direction, account: str, seq
 def open_envelope(text: str, *, key: bytes, direction: Direction, account: str | None = None) -> Envelope:
     """Return a message that was signed with the key. Raises EnvelopeError, which never quotes the message."""
     try:
-        found = Envelope.model_validate_json(text)
+        found = Envelope.model_validate(parse_object(text))
     except ValidationError as error:
         raise EnvelopeError(f"expected an envelope of version {VERSION}: {error.error_count()} fields are wrong") from None
+    except WireError as error:
+        raise EnvelopeError(f"expected an envelope of version {VERSION}: {error}") from None
     expected = _signature(key, found)
     if not hmac.compare_digest(expected, found.signature):
         raise EnvelopeError(f"{found.account} {found.sequence}: the signature is not of our key")

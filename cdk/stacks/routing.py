@@ -1,0 +1,98 @@
+"""Events about one account go into that account's message group of the queue they are for: route_events."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aws_cdk import aws_events
+from constructs import Construct
+
+from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.execution import ExecutionStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.trading import TradingStack
+from signalbox.contracts import (
+    EVENT_SOURCE,
+    REVIEW_DELAY_SECONDS,
+    ROUTED_EVENTS,
+    Env,
+    EventType,
+    Function,
+    Metric,
+    StackOutput,
+)
+
+_TIMEOUT_SECONDS: Final = 10
+
+
+class RoutingStack(SignalboxStack):
+    """route_events between the bus and the queues of execution and trading.
+
+    Its FIFO queue keeps what order the bus has; the other one keeps back for seconds what is due in seconds.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        messaging: MessagingStack,
+        execution: ExecutionStack,
+        trading: TradingStack,
+    ) -> None:
+        super().__init__(scope, context.stage, "routing", description="events about one account, to its message groups")
+        route = SignalboxFunction(
+            self,
+            "RouteEvents",
+            name=Function.ROUTE_EVENTS,
+            context=context,
+            layers=Layers(self, "Layers", stage=context.stage, sources=context.sources).of(LayerName.CORE),
+            environment={
+                Env.EXECUTION_QUEUE_URL: execution.requests.queue_url,
+                Env.TRADING_QUEUE_URL: trading.queue.queue_url,
+            },
+            timeout_seconds=_TIMEOUT_SECONDS,
+            memory_megabytes=512,
+        )
+        route.allow(["sqs:SendMessage"], execution.requests.queue_arn, trading.queue.queue_arn)
+        subscription = EventSubscription(
+            self,
+            "Events",
+            bus=messaging.bus,
+            patterns=[
+                ("OfAccounts", aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in ROUTED_EVENTS]))
+            ],
+            function=route,
+            alarm_topic=context.alarm_topic,
+            group="routing",
+            maximum_receives=PATIENT_RECEIVES,
+            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
+        )
+        due = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[EventType.ACCOUNT_REVIEW_DUE.value])
+        reviews = EventSubscription(
+            self,
+            "Reviews",
+            bus=messaging.bus,
+            patterns=[("DueInSeconds", due)],
+            function=route,
+            alarm_topic=context.alarm_topic,
+            maximum_receives=PATIENT_RECEIVES,
+            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
+            delay_seconds=REVIEW_DELAY_SECONDS,  # of a standard queue: a FIFO one would delay one account's behind another's
+        )
+        TopicAlarm(
+            self,
+            Metric.EVENTS_REFUSED.value,
+            metric=service_metric(Metric.EVENTS_REFUSED, service=route.name, statistic="Sum"),
+            threshold=1,
+            description="a message is no event about an account and goes nowhere; the log keeps it",
+            topic=context.alarm_topic,
+        )
+        self.output(StackOutput.ROUTING_QUEUE_URL, subscription.queue.queue_url)
+        self.output(StackOutput.ROUTING_DLQ_URL, subscription.dead_letters.queue.queue_url)
+        self.output(StackOutput.REVIEWS_QUEUE_URL, reviews.queue.queue_url)
+        self.output(StackOutput.REVIEWS_DLQ_URL, reviews.dead_letters.queue.queue_url)

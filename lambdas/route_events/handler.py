@@ -1,0 +1,41 @@
+"""route_events (edge): events about one account go on into that account's message group; a rule of the bus knows one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, refused_for_good
+from signalbox.bootstrap.route_events import RouteEvents, compose
+from signalbox.contracts import Metric
+from signalbox.trading.routing import NotRoutedError, route_of
+
+logger = Logger()
+metrics = Metrics()
+
+
+def make_handler(app: RouteEvents) -> Callable[[dict[str, Any], LambdaContext], Any]:
+    """Return the Lambda entry over any composition."""
+
+    def record_handler(record: SQSRecord) -> None:
+        with failure_told(logger, record), refused_for_good(logger, metrics, record, NotRoutedError):
+            event = event_in(record)
+            route = route_of(event)
+            app.send(record.body, route)
+            logger.info("event_routed", event_id=event.event_id, queue=route.queue, group=route.group)
+            metrics.add_metric(Metric.EVENTS_ROUTED, MetricUnit.Count, 1)
+
+    @logger.inject_lambda_context
+    @metrics.log_metrics
+    def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+        return each_in_its_group(event, record_handler, context)
+
+    return handler
+
+
+handler = make_handler(compose())

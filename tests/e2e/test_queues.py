@@ -1,0 +1,121 @@
+"""Nobody waits for another's trouble: an account without credentials beside a healthy one, a flooded chat beside another.
+
+A cloud of its own. What is held back in any group would be held back for minutes, so the waits below tell.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from local.cloud import LocalCloud
+from local.market.feed import CachedFeed
+from local.market.simulator import SimulatedSource
+from local.processes import wait_until
+from local.settings import load_settings
+from local.stand_ins.faults import Fault, MessengerFault
+from signalbox.contracts import Function, Metric, StackOutput
+from signalbox.events import MarketDataStale
+from signalbox.orders.messages import VenueViewRequested
+from signalbox.orders.terms import Leg, Side
+from tests.builders import BTC
+from tests.e2e.test_execution import LIVE, NOBODY, Desk, LiveExchange, kinds
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+CHATS = ("1", "2", "-5")
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    settings = load_settings()
+    folder = settings.state / "e2e-queues"
+    exchange = LiveExchange(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
+    exchange.set_price(BTC, Decimal(50000))
+    try:
+        with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=datetime(2026, 1, 14, 12, tzinfo=UTC)) as cloud:
+            cloud.telegram.add_chats(*CHATS)
+            secrets, secret_id = cloud.emulator.client("secretsmanager"), cloud.outputs[StackOutput.TELEGRAM_SECRET_ARN]
+            secret = json.loads(secrets.get_secret_value(SecretId=secret_id)["SecretString"])
+            secrets.put_secret_value(SecretId=secret_id, SecretString=json.dumps(secret | {"chat_ids": CHATS}))
+            yield Desk(cloud, exchange)
+    finally:
+        exchange.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def view(account: str, seconds: int) -> VenueViewRequested:
+    at = datetime.now(UTC) + timedelta(seconds=seconds)
+    return VenueViewRequested(account=account, venue="coinbase", at=at, since=at - timedelta(hours=1), orders=(), symbols=(BTC,))
+
+
+def alert(hour: int) -> MarketDataStale:
+    at = datetime(2026, 1, 14, hour, tzinfo=UTC)
+    return MarketDataStale(symbol=BTC, since=at, reason="VENUE_TIMEOUT", newest_close=None)
+
+
+def said(desk: Desk, chat: str, hour: int) -> list[str]:
+    return [m.text for m in desk.cloud.telegram.messages if m.chat_id == chat and f"2026-01-14 {hour}:00" in m.text]
+
+
+def test_an_exit_of_a_healthy_account_does_not_wait_for_one_without_credentials(desk: Desk) -> None:
+    bought = desk.ask(LIVE, "coinbase", strategy="position")
+    desk.publish(bought)
+    assert "OrderFilled" in kinds(desk.reports(bought))
+    for i in range(3):
+        desk.publish(view(NOBODY, i))
+    leaving = desk.ask(LIVE, "coinbase", strategy="leaving", leg=Leg.EXIT, side=Side.SELL, reduce_only=True)
+    desk.publish(leaving)
+    assert "OrderFilled" in kinds(desk.reports(leaving))
+    desk.cloud.watch.until_quiet(seconds=60)  # nothing of the other account is tried again either
+    assert desk.cloud.logs.total(Function.EXECUTE_ORDERS, Metric.VIEWS_FAILED) == 3
+    assert desk.cloud.watch.dead_letters() == {}
+
+
+def test_what_nobody_can_read_holds_nothing_back_and_is_counted(desk: Desk) -> None:
+    deep = "[" * 200_000
+    sqs = desk.sqs
+    for key, group in (
+        (StackOutput.EXECUTION_QUEUE_URL, LIVE),
+        (StackOutput.TRADING_QUEUE_URL, LIVE),
+        (StackOutput.ROUTING_QUEUE_URL, "routing"),
+    ):
+        sqs.send_message(QueueUrl=desk.cloud.outputs[key], MessageBody=deep, MessageGroupId=group)
+    sqs.send_message(QueueUrl=desk.cloud.outputs[StackOutput.KILL_SWITCH_QUEUE_URL], MessageBody=deep)
+    request = desk.ask(LIVE, "coinbase", strategy="behind")
+    desk.publish(request)
+    assert "OrderFilled" in kinds(desk.reports(request))
+    desk.cloud.watch.until_quiet(seconds=60)
+    counts = {
+        f: desk.cloud.logs.total(f, Metric.EVENTS_REFUSED)
+        for f in (Function.EXECUTE_ORDERS, Function.MANAGE_ORDERS, Function.ROUTE_EVENTS)
+    }
+    assert counts[Function.EXECUTE_ORDERS] == counts[Function.ROUTE_EVENTS] == 1
+    assert counts[Function.MANAGE_ORDERS] >= 2  # the reports of accounts that this ledger does not know are refused too
+
+
+def test_a_chat_in_flood_control_delays_no_other_and_a_chat_that_moved_is_followed(desk: Desk) -> None:
+    telegram = desk.cloud.telegram
+    flood = telegram.faults.add(Fault(MessengerFault.RATE_LIMITED, "1", retry_after=900))
+    telegram.upgrade("-5", "-1005")
+    for hour in (13, 14):
+        desk.publish(alert(hour))
+    for chat in ("2", "-1005"):
+        for hour in (13, 14):
+            wait_until(lambda c=chat, h=hour: said(desk, c, h) or None, what=f"the alert of {hour} in {chat}", seconds=30)
+    assert flood.hits >= 1
+    assert said(desk, "1", 13) == said(desk, "1", 14) == []
+    assert [m.text for m in telegram.messages if "-1005 now, it was -5" in m.text]
+    assert desk.cloud.logs.total(Function.SEND_ALERTS, Metric.CHATS_MOVED) == 1
+
+    # the same events again: nobody gets them twice, not the chat that moved either
+    for hour in (13, 14):
+        desk.publish(alert(hour))
+    desk.publish(alert(15))
+    wait_until(lambda: (said(desk, "2", 15) and said(desk, "-1005", 15)) or None, what="the last alert", seconds=30)
+    assert [len(said(desk, chat, hour)) for chat in ("2", "-1005") for hour in (13, 14)] == [1, 1, 1, 1]
+    telegram.faults.clear()
