@@ -379,6 +379,27 @@ def test_exits_that_crossed_and_closed_too_much_are_made_good() -> None:
     assert [risk.kind for risk in changes.risk] == [RiskEventKind.LATE_FILL]
 
 
+# What it earned
+
+
+def test_trade_that_a_persons_order_closed_is_told_at_that_fills_price_with_its_fee() -> None:
+    desk, entry, stop = opened()
+    at, quantity = START + 10 * SECOND, entry.terms.quantity
+    sold = theirs(desk.account, Side.SELL, str(quantity), reduce_only=False, at=at)
+    desk, _ = steps.submit(desk, sold, at)
+    key = sold.client_order_id
+    fee = Decimal("3.5")
+    part = fill(key, at, quantity, "59500", "t5").model_copy(update={"fee": fee})
+    desk, _ = reported(desk, key, at, *accepted(key, at), part)
+    desk, _ = steps.watch(desk, {BTC: [bar(BTC, START, "60400")]}, START + ONE_MINUTE)  # the mark is another
+    name, at = stop.client_order_id, START + ONE_MINUTE
+    desk, changes = reported(desk, name, at, OrderCanceled(client_order_id=name, at=at, reason="X"))
+    (closed,) = [e for e in changes.events if isinstance(e, TradeClosed)]
+    assert (closed.price, closed.leg) == (Decimal(59_500), Leg.EXIT)
+    assert closed.realised == (Decimal(59_500) - Decimal(60_000)) * quantity - fee
+    assert closed.realised == desk.books.balance - desk.account.capital
+
+
 # New risk while an exit does not go through
 
 

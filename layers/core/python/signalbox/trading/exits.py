@@ -31,6 +31,7 @@ from signalbox.orders.transitions import OrderState
 from signalbox.risk.numbers import exact
 from signalbox.risk.protections import Exit
 from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.attribution import attribute, others_of
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.events import ExitFailed, StopPassed, TradeClosed, TradeOpened
 from signalbox.trading.pauses import remember_exit
@@ -370,18 +371,19 @@ def _ended(sheet: Sheet, trade: Trade, entry: Order, exits: list[Order], at: dat
     if not entry.filled:
         sheet.set_trade(replace(trade, state=TradeState.ABANDONED, closed_at=entry.closed_at or at), is_over=True)
         return
-    filled = [order for order in exits if order.trades]
-    last = max(filled, key=lambda o: max(t.at for t in o.trades), default=None)
-    price = (last.average_price if last is not None else None) or sheet.marks[trade.symbol].price
-    closed_at = max(t.at for t in last.trades) if last is not None else at
-    leg = last.terms.leg if last is not None else Leg.EXIT
+    own = {entry.client_order_id, *_keys(exits)}
+    found = attribute(trade, entry, exits, others_of(trade, own, sheet.orders.values()), sheet.quantity(trade.symbol))
+    last = found.last
+    price = found.price or sheet.marks[trade.symbol].price
+    closed_at = at if last is None else last.at
+    leg = last.leg if last is not None and last.order in own else Leg.EXIT  # people's orders close it by hand
     closed = replace(
         trade,
         state=TradeState.CLOSED,
-        exit=None if last is None else last.client_order_id,
+        exit=None if last is None else last.order,
         exit_leg=leg,
         closed_at=closed_at,
-        realised=_realised(trade, entry, exits, price),
+        realised=_at_mark(trade, entry, exits, price) if found.realised is None else found.realised,
     )
     sheet.set_trade(closed, is_over=True)
     if more := _closed_too_much(trade, entry, exits):
@@ -412,8 +414,8 @@ def _closed_too_much(trade: Trade, entry: Order, exits: list[Order]) -> Decimal:
 
 
 @exactly
-def _realised(trade: Trade, entry: Order, exits: list[Order], price: Decimal) -> Decimal:
-    """Return what the trade earned after fees; what somebody else closed of it is valued at `price`."""
+def _at_mark(trade: Trade, entry: Order, exits: list[Order], price: Decimal) -> Decimal:
+    """Return what a trade earned after fees of which a part was closed by no order: that part is valued at `price`."""
     closed = sum((order.filled for order in exits), ZERO)
     brought = sum((order.filled_value for order in exits), ZERO) + (entry.filled - closed) * price
     fees = entry.fees + sum((order.fees for order in exits), ZERO)
