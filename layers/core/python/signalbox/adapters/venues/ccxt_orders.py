@@ -440,7 +440,7 @@ def _instant(text: str) -> datetime:
 def _id_in(answer: Any) -> str | None:
     """Return the exchange's id in its answer to a cancel: the id alone, as text, or an order."""
     said = answer.get("id") or answer.get("info") if isinstance(answer, dict) else answer
-    return said if isinstance(said, str) and said else None
+    return said.strip('"') if isinstance(said, str) and said.strip('"') else None
 
 
 def _pair(symbol: str) -> str:
