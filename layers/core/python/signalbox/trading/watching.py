@@ -119,8 +119,8 @@ def _minute(sheet: Sheet, close: datetime, bars: Mapping[Symbol, Candle]) -> Non
     advance(sheet, close)
     if equity is not None:
         if before is not None and (not sheet.memory.peaks or sheet.memory.peaks[-1].at < close - ONE_MINUTE):
-            remember_equity(sheet, close - ONE_MINUTE, before)
-        remember_equity(sheet, close, equity)
+            remember_equity(sheet, close - ONE_MINUTE, before - sheet.moved)
+        remember_equity(sheet, close, equity - sheet.moved)
     _use_of_limits(sheet, close, worst_equity)
     tend(sheet, close)
 
@@ -227,8 +227,8 @@ def tell(sheet: Sheet, at: datetime, equity: Decimal, *, opened: bool) -> None:
     was_reached = judge.target_reached_at
     breaches = judge.tell(
         at if now is None else max(at, now),
-        balance=sheet.books.balance,
-        equity=equity,
+        balance=sheet.books.balance - sheet.moved,
+        equity=equity - sheet.moved,
         is_flat=not sheet.held,
         opened=opened,
     )
@@ -282,7 +282,7 @@ def _use_of_limits(sheet: Sheet, at: datetime, worst: Decimal | None) -> None:
         return
     stops = judge.rules.stops
     for rule in judge.headroom().rules:
-        used = max(rule.reference - worst, Decimal(0))
+        used = max(rule.reference - (worst - sheet.moved), Decimal(0))
         for share, level in ((stops.alert, StopLevel.ALERT), (stops.block, StopLevel.BLOCK), (stops.flatten, StopLevel.FLATTEN)):
             key = f"{rule.rule}:{level}:{judge.day}"
             if used < share * rule.amount or key in sheet.warned:
