@@ -18,6 +18,7 @@ from signalbox.trading.events import (
     TradeOpened,
     TradingHalted,
     TradingResumed,
+    VenueRefused,
 )
 from tests.builders import NOON, minutes
 
@@ -78,6 +79,13 @@ TOLD: list[tuple[Event, tuple[str, ...]]] = [
     (
         TradingHalted(account="a", level=HaltLevel.FLATTEN, who="ops", why="x", at=NOON, until=NOON + minutes(5)),
         ("FLATTEN by ops until 2024-03-01 12:05 UTC",),
+    ),
+    (
+        VenueRefused(
+            account="a", venue="coinbase", client_order_id="ab" * 16, request=None, what="order", symbol="BTC-USD", side=Side.BUY,
+            at=NOON, reason="VENUE_REFUSED", detail="size is too small.\nMinimum size is 1",
+        ),
+        ("coinbase refused the order BUY BTC-USD, VENUE_REFUSED: size is too small. Minimum size is 1",),
     ),
     (TradingResumed(account="a", who="ops", why="looked", at=NOON), ("resumed by ops: looked",)),
     (
