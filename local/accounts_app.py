@@ -20,6 +20,13 @@ RequestId = Annotated[
     str | None, typer.Option(help="Of a command that is sent again, as the failed one printed it; default: a new one.")
 ]
 Why = Annotated[str, typer.Option(help="The reason, for the compliance record.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason, for the compliance record.")]
+At = Annotated[str | None, typer.Option(help="When it happened, ISO 8601 with a zone; default: now.")]
+Amount = Annotated[str, typer.Option(help="In the account's currency, above zero.")]
+VenueId = Annotated[
+    str | None,
+    typer.Option(help="The venue's own id of it. A live account needs it: its views bring the same money under that id."),
+]
 
 
 @accounts_app.callback()
@@ -120,6 +127,56 @@ def lots(  # noqa: PLR0917 - typer passes by keyword
     """Give the standing order of the tax lots."""
     path = f"/accounts/{name}/lots"
     _command(stage, "POST", path, request_id, as_json=json_output, method=method.upper(), effective_from=effective_from)
+
+
+@accounts_app.command("adopt")
+def adopt(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    symbol: Annotated[str, typer.Option(help="Such as BTC-USD.")],
+    quantity: Annotated[str, typer.Option(help="In base currency; below zero what was sold, as --quantity=-0.1.")],
+    price: Annotated[str, typer.Option(help="At which it is booked: neither balance nor equity moves at this price.")],
+    why: Why,
+    at: At = None,
+    fee: Annotated[str | None, typer.Option(help="That was paid for it; default: none.")] = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Book a position that no order of ours made: what was there at the beginning, dust, somebody's own trade."""
+    told = {"symbol": symbol, "quantity": quantity, "price": price, "why": why, "at": at, "fee": fee}
+    _command(stage, "POST", f"/accounts/{name}/adopt", request_id, as_json=json_output, **told)
+
+
+@accounts_app.command("deposit")
+def deposit(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    amount: Amount,
+    reason: Reason,
+    at: At = None,
+    venue_id: VenueId = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Book money that came into an account. It is no profit."""
+    told = {"amount": amount, "why": reason, "at": at, "venue_id": venue_id}
+    _command(stage, "POST", f"/accounts/{name}/deposit", request_id, as_json=json_output, **told)
+
+
+@accounts_app.command("withdraw")
+def withdraw(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    amount: Amount,
+    reason: Reason,
+    at: At = None,
+    venue_id: VenueId = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Book money that was taken out of an account. It is no loss."""
+    told = {"amount": amount, "why": reason, "at": at, "venue_id": venue_id}
+    _command(stage, "POST", f"/accounts/{name}/withdraw", request_id, as_json=json_output, **told)
 
 
 @accounts_app.command("halt")

@@ -52,7 +52,7 @@ class LoadedBars:
 
 
 @dataclass(slots=True)
-class _Bucket:
+class Bucket:
     """A token bucket on the wall clock, as the real limit is."""
 
     rate: float  # tokens a second
@@ -85,7 +85,7 @@ class ExchangeStandIn(StandInServer):
     ) -> None:
         self.faults: Faults[VenueFault] = Faults()
         self._feed, self._symbols, self._now = feed, symbols, now
-        self._bucket = _Bucket(requests_per_second, burst, burst, time.monotonic())
+        self._bucket = Bucket(requests_per_second, burst, burst, time.monotonic())
         self._lock = threading.Lock()
         self._requests = self._limited = 0
         super().__init__(port)
@@ -109,6 +109,10 @@ class ExchangeStandIn(StandInServer):
         """Move the replayed time; bars closed at it become visible."""
         self._now = now
 
+    def product(self, symbol: str) -> dict[str, Any]:
+        """Return a product as it is listed."""
+        return _product(symbol)
+
     @override
     def answer(self, request: Request) -> Reply:
         with self._lock:
@@ -121,7 +125,7 @@ class ExchangeStandIn(StandInServer):
         lists: dict[str, Any] = {
             "/time": {"iso": _iso(self._now), "epoch": self._now.timestamp()},
             "/currencies": [_currency(c) for c in sorted({part for s in self._symbols for part in s.split("-")})],
-            "/products": [_product(s) for s in self._symbols],
+            "/products": [self.product(s) for s in self._symbols],
         }
         if request.path in lists:
             return _json(lists[request.path])
@@ -136,7 +140,7 @@ class ExchangeStandIn(StandInServer):
             return _error(404, "NotFound")
         symbol = Symbol(match[1])
         if match[2] is None:
-            return _json(_product(symbol))
+            return _json(self.product(symbol))
         if match[2] == "/ticker":
             return self._ticker(symbol)
         return self._candles(symbol, request.query)

@@ -2,7 +2,13 @@
 
 Authentication: base64(HMAC-SHA256(base64-decoded secret, timestamp + method + path with query + body)), a passphrase, and a
 timestamp within 30 seconds. Shapes follow https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api. As there, an
-order that was cancelled without a fill is not known any more.
+order that was cancelled without a fill is not known any more; nothing changes an order; resting orders hold what they would
+spend, and what is held can be spent by no other; lists come in pages of 100 with cursors; private requests have a limit of
+their own, 15 a second with bursts of 30; a fill is recorded first and settled, with its credit to the balances, later.
+
+What users report and the pages leave open is a setting: for `visible_after` an order that was just taken is "not found" (also
+to a cancel) and in no list, for `fills_after` a fill is in no list although its order counts it, and for `holds_after` what a
+cancelled order held is still held.
 
 The market is one price a product: that of the newest bar, or what `set_price` says. A market order trades at it at once, as
 far as `depth` goes; a limit order rests at its own price; a stop becomes a limit order when the price touches it.
@@ -16,8 +22,9 @@ import hmac
 import json
 import re
 import threading
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -25,7 +32,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from local.stand_ins.exchange import BarFeed, ExchangeStandIn
+from local.stand_ins.exchange import BarFeed, Bucket, ExchangeStandIn
 from local.stand_ins.faults import Fault, Faults, TradingFault
 from local.stand_ins.server import SILENCE, Reply, Request
 from signalbox.exact import ZERO, exactly, to_places
@@ -38,7 +45,9 @@ TIMESTAMP_WINDOW: Final = timedelta(seconds=30)
 TAKER: Final = Decimal("0.006")
 MAKER: Final = Decimal("0.004")
 STEP: Final = {"price": Decimal("0.01"), "size": Decimal("0.00000001")}
-FILLS_PAGE: Final = 100
+PAGE_ROWS: Final = 100
+PRIVATE_REQUESTS_PER_SECOND: Final = 15.0  # of one profile
+PRIVATE_BURST: Final = 30.0
 _ONE_ORDER: Final = re.compile(r"^/orders/.*")
 _DROP: Final = Reply(0, b"", drop=True)
 
@@ -62,6 +71,7 @@ class StandInOrder:
     filled: Decimal = ZERO
     status: str = "open"  # open, done
     done_reason: str | None = None  # filled, canceled
+    done_at: datetime | None = None
 
     @property
     def leaves(self) -> Decimal:
@@ -80,6 +90,18 @@ class StandInFill:
     fee: Decimal
     liquidity: str
     at: datetime
+
+
+@dataclass(slots=True)
+class StandInTransfer:
+    """Money, or coins, that came (`deposit`, `internal_deposit`) or went."""
+
+    id: str
+    type: str
+    currency: str
+    amount: Decimal
+    created_at: datetime
+    completed_at: datetime | None
 
 
 class _RefusedError(Exception):
@@ -107,6 +129,14 @@ class TradingStandIn(ExchangeStandIn):
         self.trading_faults: Faults[TradingFault] = Faults()
         self.skew = timedelta(0)  # of the exchange's clock against the world's
         self.depth: Decimal | None = None  # how much of a market or crossing order trades at once; None: all
+        self.visible_after = timedelta(0)  # from the send until an order is shown
+        self.fills_after = timedelta(0)  # from a trade until it is listed
+        self.settles_after = timedelta(0)  # from a trade until it is settled and in the balances
+        self.holds_after = timedelta(0)  # from the end of an order until what it held is free
+        self.limits: dict[str, dict[str, str | bool]] = {}  # by product, over what /products says
+        self._then: list[tuple[str, Callable[[], object]]] = []
+        self._transfers: list[StandInTransfer] = []
+        self._private_bucket = Bucket(PRIVATE_REQUESTS_PER_SECOND, PRIVATE_BURST, PRIVATE_BURST, time.monotonic())
         self._trading = threading.RLock()
         self._orders: dict[str, StandInOrder] = {}
         self._fills: list[StandInFill] = []
@@ -146,7 +176,26 @@ class TradingStandIn(ExchangeStandIn):
         with self._trading:
             self._fills.append(next(f for f in self._fills if f.trade_id == trade_id))
 
+    def then(self, request: str, do: Callable[[], object]) -> None:
+        """Do something right after the next answer to a request of this kind, such as `GET /orders`: the venue trades on."""
+        self._then.append((request, do))
+
+    def move_money(self, kind: str, currency: str, amount: Decimal, *, completed: bool = True) -> str:
+        """Let money or coins come or go; return the id. One that is not completed moves no balance."""
+        with self._trading:
+            name = str(uuid.uuid5(uuid.NAMESPACE_OID, f"transfer {len(self._transfers)}"))
+            done_at = self.now if completed else None
+            self._transfers.append(StandInTransfer(name, kind, currency, amount, self.now, done_at))
+            if completed:
+                sign = 1 if kind.endswith("deposit") else -1
+                self._balances[currency] = self._balances.get(currency, ZERO) + sign * amount
+            return name
+
     # what a client gets
+
+    @override
+    def product(self, symbol: str) -> dict[str, Any]:
+        return super().product(symbol) | self.limits.get(symbol, {})
 
     @override
     def answer(self, request: Request) -> Reply:
@@ -154,8 +203,10 @@ class TradingStandIn(ExchangeStandIn):
         if path == "/time":
             at = self.now + self.skew
             return _json({"iso": _iso(at), "epoch": at.timestamp()})
-        if not re.fullmatch(r"/(orders|fills|accounts)(/.*)?", path):
+        if not re.fullmatch(r"/(orders|fills|accounts|transfers)(/.*)?", path):
             return super().answer(request)
+        if not self._private_bucket.take():
+            return _message(429, "Private rate limit exceeded")
         refusal = self._unauthorised(request)
         if refusal is not None:
             return refusal
@@ -188,7 +239,12 @@ class TradingStandIn(ExchangeStandIn):
                 return before(fault)
             self._private(request)
             return _AFTER[fault.kind]
-        return self._private(request)
+        answer = self._private(request)
+        due = next((one for one in self._then if one[0] == kind), None)
+        if due is not None:
+            self._then.remove(due)
+            due[1]()
+        return answer
 
     def _private(self, request: Request) -> Reply:
         try:
@@ -209,6 +265,8 @@ class TradingStandIn(ExchangeStandIn):
             return self._fills_of(request.query)
         if (method, path) == ("GET", "/accounts"):
             return _json([self._account(c) for c in sorted({*self._balances, *(p for s in self._symbols for p in s.split("-"))})])
+        if (method, path) == ("GET", "/transfers"):
+            return self._transfers_listed(request.query)
         if not path.startswith("/orders/") or method not in {"GET", "DELETE"}:
             raise _RefusedError(405, "Method Not Allowed")
         order = self._found(path.removeprefix("/orders/"), method)
@@ -220,7 +278,7 @@ class TradingStandIn(ExchangeStandIn):
             order = next((o for o in self._orders.values() if o.client_oid == wanted), None)
         else:
             order = self._orders.get(name)
-        if order is None or (order.done_reason == "canceled" and not order.filled):
+        if order is None or not self._is_shown(order) or (order.done_reason == "canceled" and not order.filled):
             raise _RefusedError(404, "NotFound" if method == "GET" else "order not found")
         return order
 
@@ -253,14 +311,45 @@ class TradingStandIn(ExchangeStandIn):
             self._end(order, "canceled")
         return order
 
+    def _is_shown(self, order: StandInOrder) -> bool:
+        return self.now >= order.created_at + self.visible_after
+
     @exactly
-    def _require_funds(self, order: StandInOrder) -> None:
+    def _needs(self, order: StandInOrder) -> tuple[str, Decimal]:
+        """Return what an order would spend of which currency, for all that is left of it."""
         base, quote = order.product.split("-")
         price = order.price or self._price(order.product)
-        needed = order.size if order.side == "sell" else order.size * price * (1 + TAKER)
-        held = self._balances.get(base if order.side == "sell" else quote, ZERO)
-        if needed > held:
+        return (base, order.leaves) if order.side == "sell" else (quote, order.leaves * price * (1 + TAKER))
+
+    @exactly
+    def _held(self, currency: str) -> Decimal:
+        """Return what orders hold of a currency: resting ones, and for `holds_after` those that ended."""
+        holding = [
+            self._needs(order)
+            for order in self._orders.values()
+            if order.status == "open" or (order.done_at is not None and self.now < order.done_at + self.holds_after)
+        ]
+        return sum((amount for of, amount in holding if of == currency), ZERO)
+
+    @exactly
+    def _require_funds(self, order: StandInOrder) -> None:
+        currency, needed = self._needs(order)
+        if needed > self._balance(currency) - self._held(currency):
             raise _RefusedError(400, "Insufficient funds")
+
+    @exactly
+    def _balance(self, currency: str) -> Decimal:
+        """Return a balance as it is shown: without trades that are not settled."""
+        found = self._balances.get(currency, ZERO)
+        for fill in self._fills:
+            if self.now < fill.at + self.settles_after:
+                base, quote = fill.order.product.split("-")
+                sign = 1 if fill.order.side == "buy" else -1
+                if currency == base:
+                    found -= sign * fill.size
+                elif currency == quote:
+                    found += sign * fill.size * fill.price + fill.fee
+        return found
 
     def _match(self, order: StandInOrder, *, liquidity: str) -> None:
         price = self._price(order.product)
@@ -293,7 +382,7 @@ class TradingStandIn(ExchangeStandIn):
         return trade_id
 
     def _end(self, order: StandInOrder, reason: str) -> None:
-        order.status, order.done_reason = "done", reason
+        order.status, order.done_reason, order.done_at = "done", reason, self.now
 
     def _cancel(self, order: StandInOrder) -> Reply:
         if order.status == "done":
@@ -303,8 +392,15 @@ class TradingStandIn(ExchangeStandIn):
 
     def _listed(self, query: Mapping[str, str]) -> Reply:
         product = query.get("product_id")
-        found = [o for o in self._orders.values() if o.status == "open" and product in {None, o.product}]
-        return _json([_shown(o) for o in reversed(found)])
+        found = [
+            (number, o)
+            for number, o in enumerate(self._orders.values())
+            if o.status == "open" and product in {None, o.product} and self._is_shown(o)
+        ]
+        return _page([(number, _shown(o)) for number, o in reversed(found)], query)
+
+    def _transfers_listed(self, query: Mapping[str, str]) -> Reply:
+        return _page([(n, _transfer(one)) for n, one in reversed(list(enumerate(self._transfers)))], query)
 
     def _fills_of(self, query: Mapping[str, str]) -> Reply:
         if "order_id" not in query and "product_id" not in query:
@@ -314,20 +410,18 @@ class TradingStandIn(ExchangeStandIn):
             for f in reversed(self._fills)
             if query.get("order_id") in {None, f.order.id}
             and query.get("product_id") in {None, f.order.product}
-            and f.trade_id < int(query.get("after", 10**12))
+            and self.now >= f.at + self.fills_after
         ]
-        page = found[: min(int(query.get("limit", FILLS_PAGE)), FILLS_PAGE)]
-        headers = {"cb-before": str(page[0].trade_id), "cb-after": str(page[-1].trade_id)} if page else {}
-        return Reply(200, json.dumps([_fill(f) for f in page]).encode(), headers=headers)
+        return _page([(f.trade_id, _fill(f, settled=self.now >= f.at + self.settles_after)) for f in found], query)
 
     def _account(self, currency: str) -> dict[str, str]:
-        balance = _text(self._balances.get(currency, ZERO))
+        balance, held = self._balance(currency), self._held(currency)
         return {
-            "id": str(uuid.uuid5(uuid.NAMESPACE_OID, currency)),
+            "id": _account_id(currency),
             "currency": currency,
-            "balance": balance,
-            "available": balance,
-            "hold": "0",
+            "balance": _text(balance),
+            "available": _text(balance - held),
+            "hold": _text(held),
             "profile_id": str(uuid.uuid5(uuid.NAMESPACE_OID, "profile")),
         }
 
@@ -368,11 +462,42 @@ def _shown(order: StandInOrder) -> dict[str, Any]:
         "stop": order.stop,
         "stop_price": order.stop_price,
         "done_reason": order.done_reason,
+        "done_at": None if order.done_at is None else _iso(order.done_at),
     }
     return answer | {k: _text(v) if isinstance(v, Decimal) else v for k, v in optional.items() if v is not None}
 
 
-def _fill(fill: StandInFill) -> dict[str, Any]:
+def _account_id(currency: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, currency))
+
+
+def _page(rows: Sequence[tuple[int, Mapping[str, Any]]], query: Mapping[str, str]) -> Reply:
+    """Return a page of rows, newest first, with the cursors to the pages beside it; a cursor is the number of a row."""
+    after = int(query["after"]) if "after" in query else None
+    found = [row for row in rows if after is None or row[0] < after]
+    page = found[: min(int(query.get("limit", PAGE_ROWS)), PAGE_ROWS)]
+    headers = {"cb-before": str(page[0][0]), "cb-after": str(page[-1][0])} if page else {}
+    return Reply(200, json.dumps([row for _, row in page]).encode(), headers=headers)
+
+
+def _transfer(one: StandInTransfer) -> dict[str, Any]:
+    done = None if one.completed_at is None else one.completed_at.isoformat(sep=" ").replace("+00:00", "+00")
+    return {
+        "id": one.id,
+        "type": one.type,
+        "created_at": one.created_at.isoformat(sep=" ").replace("+00:00", "+00"),
+        "completed_at": done,
+        "canceled_at": None,
+        "processed_at": done,
+        "account_id": _account_id(one.currency),
+        "amount": _text(one.amount),
+        "details": {},
+        "user_nonce": None,
+        "currency": one.currency,
+    }
+
+
+def _fill(fill: StandInFill, *, settled: bool) -> dict[str, Any]:
     return {
         "trade_id": fill.trade_id,
         "product_id": fill.order.product,
@@ -383,7 +508,7 @@ def _fill(fill: StandInFill) -> dict[str, Any]:
         "fee": _text(fill.fee),
         "liquidity": fill.liquidity,
         "created_at": _iso(fill.at),
-        "settled": True,
+        "settled": settled,
     }
 
 

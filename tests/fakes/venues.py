@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -51,7 +51,11 @@ class MemorySendLog:
     records: dict[tuple[str, str], SendRecord] = field(default_factory=dict)
     chains: dict[tuple[str, str], list[Replacement]] = field(default_factory=dict)
 
+    begin_hook: Callable[[], None] | None = None  # where a test lets the process die
+
     def begin(self, account: str, client_order_id: str, at: datetime) -> bool:
+        if self.begin_hook is not None:
+            self.begin_hook()
         if (account, client_order_id) in self.records:
             return False
         self.records[account, client_order_id] = SendRecord(at)

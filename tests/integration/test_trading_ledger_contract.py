@@ -19,7 +19,9 @@ from signalbox.market.candles import Candle
 from signalbox.orders.events import OrderCanceled
 from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.parts import in_parts
+from signalbox.orders.reconciliation import Difference
 from signalbox.orders.terms import Leg, Side
+from signalbox.orders.venue_view import VenueInstrument
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import Funding, Transfer
 from signalbox.portfolio.lots import LotMethod, StandingOrder
@@ -27,6 +29,7 @@ from signalbox.risk.protections import EquityPoint, Exit
 from signalbox.risk.snapshot import Lock
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.signal import DeploymentStage, Signal, Thresholds
+from signalbox.trading.at_venue import Absent, AtVenue, Doubt
 from signalbox.trading.attribution import attribute, others_of
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountError
@@ -198,6 +201,12 @@ def everything(desk: Desk) -> tuple[Desk, Changes]:
         warned=frozenset({"max_loss:ALERT:2024-03-01", "b"}),
         memory=memory,
         compared_at=NOON - minutes(1),
+        at_venue=AtVenue(
+            instruments=(VenueInstrument(BTC, Decimal("0.01"), Decimal("0.00010"), Decimal("0.0001"), None, Decimal(1), None),),
+            doubts=(Doubt(Difference.POSITION_DIFFERS, BTC, "1.0", "1.10", NOON, NOON - minutes(2)),),
+            absent=(Absent("ab" * 16, NOON),),
+            asked_at=NOON + minutes(1),
+        ),
     )
     marks = {BTC: Decimal("101.2")}
     return full, changes + halt + equity(full, moment, marks) + Changes(trades=(trade,), locks=locks)

@@ -16,7 +16,7 @@ from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStan
 from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
 from signalbox.orders.application import apply
 from signalbox.orders.errors import OverfillError, TradeConflictError
-from signalbox.orders.events import OrderCancelRequested, OrderFilled, OrderReleased
+from signalbox.orders.events import OrderCancelRequested, OrderFilled, OrderReleased, OrderUpdateRequested
 from signalbox.orders.execution import execute, look
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction, VenueViewRequested
 from signalbox.orders.order import Order
@@ -24,7 +24,7 @@ from signalbox.orders.reconciliation import reconcile
 from signalbox.orders.terms import OrderTerms, Side, TimeInForce
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_port import VenueBusyError, VenueRefusedError, VenueSilentError
-from signalbox.orders.venue_view import LocalView, VenueOrder, VenueStatus, VenueTrade, VenueView
+from signalbox.orders.venue_view import LocalView, VenueView
 from tests.builders import BTC, ETH, NOON
 from tests.fakes.venues import Clock, MemorySendLog
 from tests.unit.orders.samples import ACCOUNT, applied, new, terms
@@ -72,7 +72,7 @@ def asked(of: OrderTerms = MARKET, instruction: Instruction = Instruction.SUBMIT
 
 
 def run(venue: CcxtVenue, log: MemorySendLog, request: ExecutionRequested | None = None) -> ExecutionReported:
-    return execute(request or asked(), venue, log, Clock(NOON))
+    return execute(request or asked(), venue, log, Clock(NOON), chains=log)
 
 
 def kinds(report: ExecutionReported) -> list[str]:
@@ -91,13 +91,8 @@ def looked(venue: CcxtVenue, log: MemorySendLog, *orders: str, symbols: tuple[st
     wanted = VenueViewRequested(
         account=ACCOUNT, venue="coinbase", at=NOON, since=NOON - timedelta(hours=1), orders=orders, symbols=symbols
     )
-    found = look(wanted, venue, log)
-    return VenueView(
-        found.asked_at,
-        tuple(VenueOrder(**o.model_dump()) for o in found.orders),
-        tuple(VenueTrade(**t.model_dump()) for t in found.trades),
-        found.positions,
-    )
+    found = look(wanted, venue, log, chains=log)
+    return found.as_view()
 
 
 class TestSends:
@@ -332,7 +327,7 @@ class TestCancels:
         run(venue, log, asked(LIMIT))
         exchange.trading_faults.add(Fault(TradingFault.LOST_ACKNOWLEDGEMENT, "DELETE /orders/ID", times=1))
         assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]
-        assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderCanceled"]  # the venue forgot it by then
+        assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]  # not known is not cancelled
 
     def test_a_cancel_that_was_done_is_not_called_refused_because_the_order_could_not_be_asked(
         self, exchange, venue, log
@@ -342,7 +337,6 @@ class TestCancels:
         jumping = venue_at(exchange, clock=lambda: NOON if order.done_reason is None else NOON + timedelta(hours=1))
         assert kinds(run(jumping, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]
         assert order.done_reason == "canceled"
-        assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderCanceled"]
 
     def test_a_cancel_after_the_last_fill_brings_the_fills(self, exchange, venue, log) -> None:
         order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
@@ -360,10 +354,133 @@ class TestCancels:
         order = applied(order, *run(venue, log, asked(LIMIT)).events)
         assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.05"))
 
-    def test_a_replace_is_not_offered(self, venue, log) -> None:
-        run(venue, log, asked(LIMIT))
-        report = run(venue, log, asked(LIMIT, Instruction.REPLACE, quantity="0.2"))
-        assert [(e.kind, getattr(e, "reason", None)) for e in report.events] == [("OrderUpdateRejected", "NOT_SUPPORTED")]
+    def test_a_cancel_of_an_order_that_is_not_shown_yet_cancels_nothing_and_claims_nothing(self, exchange, venue, log) -> None:
+        exchange.visible_after = timedelta(seconds=20)
+        order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
+        exchange.set_time(NOON + timedelta(seconds=10))
+        order = applied(order, *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        assert (order.state, exchange.orders[0].status) == (OrderState.PENDING_CANCEL, "open")
+
+    def test_a_confirmed_cancel_of_what_is_not_shown_brings_the_fills_that_are_listed(self, exchange, venue, log) -> None:
+        exchange.depth = Decimal("0.04")
+        order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
+        exchange.set_price(BTC, Decimal(48999))
+
+        def hide() -> None:
+            exchange.visible_after = timedelta(hours=1)
+
+        exchange.then("DELETE /orders/ID", hide)
+        order = applied(order, *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.04"))
+
+
+STOP = terms(quantity="0.1", stop="48000", side=Side.SELL)
+
+
+def updating(order: Order, request_id: str = "r1", **changes: Any) -> Order:
+    event = OrderUpdateRequested(client_order_id=order.client_order_id, at=NOON, request_id=request_id, **changes)
+    return applied(order, event)
+
+
+def told(venue: CcxtVenue, log: MemorySendLog, order: Order) -> Order:
+    """The order once two views were compared."""
+    view = looked(venue, log, order.client_order_id)
+    local = LocalView(ACCOUNT, (order,), {})
+    return reconcile(local, view, settle=timedelta(0), missed=(order.client_order_id,)).orders[0]
+
+
+class TestReplaces:
+    @pytest.fixture
+    def stop(self, exchange, venue, log) -> Order:
+        exchange._balances["BTC"] = Decimal("0.3")
+        return applied(released(STOP), *run(venue, log, asked(STOP)).events)
+
+    def test_a_stop_grows_by_another_that_holds_all_of_it(self, exchange, venue, log, stop) -> None:
+        report = run(venue, log, asked(STOP, Instruction.REPLACE, quantity="0.25"))
+        order = applied(updating(stop, quantity="0.25"), *report.events)
+        assert (order.state, order.quantity, order.stop_price) == (OrderState.ACCEPTED, Decimal("0.25"), Decimal(48000))
+        assert [(o.status, o.size) for o in exchange.orders] == [("done", Decimal("0.1")), ("open", Decimal("0.25"))]
+        assert order.venue_order_id == exchange.orders[1].id
+        assert told(venue, log, order) == order
+
+    def test_what_was_filled_before_counts_and_fills_after_it_are_the_orders(self, exchange, venue, log, stop) -> None:
+        exchange.depth = Decimal("0.04")
+        exchange.set_price(BTC, Decimal(47999))
+        exchange.depth = Decimal(0)
+        report = run(venue, log, asked(STOP, Instruction.REPLACE, quantity="0.25"))
+        order = applied(updating(stop, quantity="0.25"), *report.events)
+        assert (order.filled, order.quantity, exchange.orders[1].size) == (Decimal("0.04"), Decimal("0.25"), Decimal("0.21"))
+        exchange.depth = None
+        exchange.set_price(BTC, Decimal(47000))
+        assert told(venue, log, order).state is OrderState.FILLED
+
+    def test_a_second_replace_and_a_cancel_go_to_the_newest(self, exchange, venue, log, stop) -> None:
+        order = applied(updating(stop, quantity="0.2"), *run(venue, log, asked(STOP, Instruction.REPLACE, quantity="0.2")).events)
+        again = asked(STOP, Instruction.REPLACE, request_id="r2", stop_price="47000")
+        order = applied(updating(order, "r2", stop_price="47000"), *run(venue, log, again).events)
+        assert (order.quantity, order.stop_price) == (Decimal("0.2"), Decimal(47000))
+        order = applied(cancelling(order), *run(venue, log, asked(STOP, Instruction.CANCEL)).events)
+        assert order.state is OrderState.CANCELED
+        assert {o.status for o in exchange.orders} == {"done"}
+
+    def test_the_same_request_again_sends_nothing(self, exchange, venue, log, stop) -> None:
+        request = asked(STOP, Instruction.REPLACE, quantity="0.2")
+        order = applied(updating(stop, quantity="0.2"), *run(venue, log, request).events)
+        assert applied(order, *run(venue_at(exchange), log, request).events) == order
+        assert len(exchange.orders) == 2
+
+    @pytest.mark.parametrize("where", ["POST /orders", "DELETE /orders/ID"])
+    @pytest.mark.parametrize("kind", [TradingFault.RATE_LIMITED, TradingFault.LOST_ACKNOWLEDGEMENT, TradingFault.DROPPED])
+    def test_whatever_breaks_on_the_way_there_is_one_stop_or_the_ledger_knows_of_none(
+        self, exchange, venue, log, stop, where, kind
+    ) -> None:
+        exchange.trading_faults.add(Fault(kind, where, times=1))
+        request, order = asked(STOP, Instruction.REPLACE, quantity="0.2"), updating(stop, quantity="0.2")
+        for _ in range(3):
+            try:
+                order = applied(order, *run(venue, log, request).events)
+            except VenueBusyError:
+                continue
+        order = told(venue, log, order)
+        resting = [o for o in exchange.orders if o.status == "open"]
+        assert len(resting) == (not order.state.is_closed)
+        if resting:
+            assert order.quantity == resting[0].size
+
+    def test_a_replacement_that_the_venue_refuses_ends_the_order_and_says_why(self, exchange, venue, log, stop) -> None:
+        report = run(venue, log, asked(STOP, Instruction.REPLACE, quantity="0.4"))  # more than there is
+        order = applied(updating(stop, quantity="0.4"), *report.events)
+        assert (order.state, order.reason) == (OrderState.CANCELED, "REPLACE_FAILED")
+        assert "Insufficient funds" in order.detail
+
+    def test_what_cannot_be_sent_leaves_the_old_stop_where_it_is(self, exchange, venue, log, stop) -> None:
+        report = run(venue, log, asked(STOP, Instruction.REPLACE, stop_price="47000.001"))
+        assert [(e.kind, getattr(e, "reason", "")) for e in report.events] == [("OrderUpdateRejected", "PRECISION")]
+        assert [o.status for o in exchange.orders] == ["open"]
+
+    def test_a_stop_that_fills_under_its_cancel_is_told_as_filled(self, exchange, venue, log, stop) -> None:
+        exchange.trading_faults.add(Fault(TradingFault.SERVER_ERROR, "DELETE /orders/ID", times=1))
+        request = asked(STOP, Instruction.REPLACE, quantity="0.2")
+        order = applied(updating(stop, quantity="0.2"), *run(venue, log, request).events)
+        exchange.set_price(BTC, Decimal(47000))
+        order = applied(order, *run(venue, log, request).events)
+        assert (order.filled, len(exchange.orders)) == (Decimal("0.1"), 1)
+
+    def test_an_order_killed_between_cancel_and_send_goes_on_with_the_send(self, exchange, venue, log, stop) -> None:
+        class Gone(BaseException):
+            """The process is gone."""
+
+        def kill() -> None:
+            raise Gone
+
+        request = asked(STOP, Instruction.REPLACE, quantity="0.2")
+        log.begin_hook = kill
+        with pytest.raises(Gone):
+            run(venue, log, request)
+        log.begin_hook = None
+        assert [o.status for o in exchange.orders] == ["done"]
+        order = applied(updating(stop, quantity="0.2"), *run(venue_at(exchange), log, request).events)
+        assert (order.state, order.quantity, len(exchange.orders)) == (OrderState.ACCEPTED, Decimal("0.2"), 2)
 
 
 class TestViews:
@@ -379,9 +496,9 @@ class TestViews:
     def test_an_unfilled_cancel_that_the_venue_forgot_is_still_answered(self, venue, log) -> None:
         order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
         venue.cancel(asked(LIMIT, Instruction.CANCEL))
-        (there,) = looked(venue, log, LIMIT.client_order_id).orders
-        assert there.status is VenueStatus.CANCELED
-        found = reconcile(LocalView(ACCOUNT, (order,), {}), looked(venue, log, LIMIT.client_order_id), settle=timedelta(0))
+        view = looked(venue, log, LIMIT.client_order_id)
+        assert (view.orders, view.forgets_unfilled) == ((), True)
+        found = reconcile(LocalView(ACCOUNT, (cancelling(order),), {}), view, settle=timedelta(0))
         assert [r.state for r in found.orders] == [OrderState.CANCELED]
         assert len(found.events) == len(found.actions)  # nothing but what is to be recorded
 
@@ -402,9 +519,59 @@ class TestViews:
         assert {t.client_order_id for t in view.trades} == {LIMIT.client_order_id}
         assert exchange.signed_requests.count("GET /fills") >= 3
 
+    def test_a_view_tells_what_an_order_may_look_like(self, exchange, venue, log) -> None:
+        exchange.limits[BTC] = {"base_min_size": "0.000016", "base_max_size": "1500", "min_market_funds": "1"}
+        exchange.limits[ETH] = {"cancel_only": True}
+        btc, eth = looked(venue, log).instruments
+        assert (btc.tick, btc.step, btc.min_quantity) == (Decimal("0.01"), Decimal("1E-8"), Decimal("0.000016"))
+        assert (btc.max_quantity, btc.min_notional, btc.can_open, eth.can_open) == (Decimal(1500), Decimal(1), True, False)
+
+    def test_money_that_moved_is_told_once_it_is_there_and_coins_are_no_money(self, exchange, venue, log) -> None:
+        paid = exchange.move_money("deposit", "USD", Decimal(500))
+        exchange.move_money("deposit", "USD", Decimal(7), completed=False)
+        exchange.move_money("deposit", "BTC", Decimal(1))
+        taken = exchange.move_money("withdraw", "USD", Decimal(200))
+        for _ in range(120):
+            exchange.move_money("internal_deposit", "USD", Decimal(1))
+        found = {one.key: (one.at, one.amount) for one in looked(venue, log).transfers}
+        assert (found[paid], found[taken]) == ((NOON, Decimal(500)), (NOON, Decimal(-200)))
+        assert len(found) == 122
+
+    def test_a_stop_holds_what_it_would_sell_until_it_is_out(self, exchange, venue, log) -> None:
+        exchange._balances["BTC"] = Decimal("0.1")
+        run(venue, log, asked(STOP))
+        sale = terms(quantity="0.1", side=Side.SELL, strategy="out")
+        (_, refused) = run(venue, log, asked(sale)).events
+        assert (refused.reason, "Insufficient funds" in refused.detail) == ("INSUFFICIENT_FUNDS", True)
+        run(venue, log, asked(STOP, Instruction.CANCEL))
+        assert "OrderFilled" in kinds(run(venue, MemorySendLog(), asked(sale)))
+
+    def test_a_market_order_that_is_not_shown_at_once_is_asked_for_until_its_fills_are_there(self, exchange, venue, log) -> None:
+        exchange.visible_after = exchange.fills_after = timedelta(seconds=1)
+        waited: list[timedelta] = []
+
+        def pause(wait: timedelta) -> None:
+            waited.append(wait)
+            exchange.set_time(exchange.now + wait)
+
+        report = execute(asked(), venue, log, Clock(NOON), chains=log, pause=pause)
+        assert applied(released(), *report.events).state is OrderState.FILLED
+        assert sum(waited, timedelta()) < timedelta(seconds=3)
+
+    def test_a_fill_that_is_listed_late_is_in_the_view_of_the_order_that_is_asked_about(self, exchange, venue, log) -> None:
+        exchange.depth = Decimal("0.04")
+        order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
+        exchange.set_price(BTC, Decimal(48999))
+        wanted = VenueViewRequested(
+            account=ACCOUNT, venue="coinbase", at=NOON, since=NOON + timedelta(hours=1), orders=(order.client_order_id,),
+            symbols=(BTC,),
+        )  # fmt: skip
+        (trade,) = look(wanted, venue, log, chains=log).trades
+        assert (trade.client_order_id, trade.quantity) == (order.client_order_id, Decimal("0.04"))
+
     def test_two_symbols_of_one_balance_are_refused(self, venue, log) -> None:
         with pytest.raises(VenueRefusedError, match="share a balance"):
-            venue._positions(("BTC-USD", "BTC-EUR"))
+            looked(venue, log, symbols=("BTC-USD", "BTC-EUR"))
 
     def test_an_outage_is_silence_and_no_empty_account(self, exchange, venue, log) -> None:
         exchange.trading_faults.add(Fault(TradingFault.SERVER_ERROR, "GET /accounts"))

@@ -20,6 +20,7 @@ from signalbox.trading.events import (
     TradeOpened,
     TradingHalted,
     TradingResumed,
+    VenueRefused,
 )
 from tests.builders import NOON, minutes
 
@@ -98,6 +99,13 @@ TOLD: list[tuple[Event, tuple[str, ...]]] = [
     (
         StopPassed(account="a", entry=KEY, symbol="BTC-USD", side=Side.BUY, at=NOON, stop_loss=D(59000), price=D(55000)),
         ("BTC-USD is at 55,000, beyond the stop of its BUY at 59,000", "closed at the market"),
+    ),
+    (
+        VenueRefused(
+            account="a", venue="coinbase", client_order_id="ab" * 16, request=None, what="order", symbol="BTC-USD", side=Side.BUY,
+            at=NOON, reason="VENUE_REFUSED", detail="size is too small.\nMinimum size is 1",
+        ),
+        ("coinbase refused the order BUY BTC-USD, VENUE_REFUSED: size is too small. Minimum size is 1",),
     ),
     (TradingResumed(account="a", who="ops", why="looked", at=NOON), ("resumed by ops: looked",)),
     (

@@ -39,6 +39,7 @@ from signalbox.orders.messages import (
     VenueViewRequested,
 )
 from signalbox.orders.terms import OrderTerms
+from signalbox.orders.venue_port import Replacement, VenueBusyError
 from signalbox.orders.venue_view import VenueOrder, VenueStatus
 from tests.builders import BTC
 from tests.fakes.lambda_context import FakeLambdaContext
@@ -106,7 +107,9 @@ class Cloud:
             Env.IDEMPOTENCY_TABLE: "sends",
             Env.MT5_COMMANDS_QUEUE_URL: self.commands,
         }
-        return compose(ExecuteOrdersSettings.read({str(k): v for k, v in found.items()}))
+        app = compose(ExecuteOrdersSettings.read({str(k): v for k, v in found.items()}))
+        app.pause = lambda _wait: None
+        return app
 
     def received(self, url: str) -> list[str]:
         found: list[str] = []
@@ -317,6 +320,26 @@ def test_the_log_of_sends_is_written_once_and_kept(cloud: Cloud) -> None:
     assert log.read("other", "a") is None
     log.forget(LIVE, "a")
     assert log.begin(LIVE, "a", NOW)
+
+
+def test_what_replaced_what_is_written_once_and_in_turn(cloud: Cloud) -> None:
+    log = DynamoSendLog(cloud.table, "sends")
+    assert (log.replacements(LIVE, "a"), log.original_of(LIVE, "b")) == ((), None)
+    for at, name in enumerate(("b", "c", "b")):
+        log.intend(LIVE, "a", name, NOW + timedelta(seconds=at))
+    assert log.replacements(LIVE, "a") == (Replacement("b", NOW), Replacement("c", NOW + timedelta(seconds=1)))
+    assert [log.original_of(LIVE, name) for name in ("a", "b", "c")] == [None, "a", "a"]
+    assert log.replacements("other", "a") == ()
+
+
+def test_a_view_that_is_not_due_is_given_back_for_as_long_as_that_takes(cloud: Cloud, exchange: TradingStandIn) -> None:
+    soon = viewed().model_copy(update={"not_before": datetime.now(UTC) + timedelta(seconds=20)})
+    with pytest.raises(VenueBusyError) as caught:
+        cloud.app().carry_out(soon)
+    assert 1 <= caught.value.retry_after <= 20
+    assert exchange.signed_requests == []
+    due = viewed().model_copy(update={"not_before": NOW - timedelta(seconds=1)})
+    assert isinstance(cloud.app().carry_out(due)[0], VenueViewReported)
 
 
 def test_counters_only_go_up(cloud: Cloud) -> None:

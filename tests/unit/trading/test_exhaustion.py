@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from signalbox.exact import exactly
 from signalbox.market.candles import Symbol
 from signalbox.portfolio.account import record
-from signalbox.portfolio.entries import Transfer
+from signalbox.portfolio.entries import Funding
 from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskApproved
 from signalbox.risk.exposure import order_loss
@@ -44,7 +44,8 @@ def desk_with(balances: list[str], at: datetime = START, kind: str = ACCOUNT, po
     judge = FtmoJudge(desk.account.rules, desk.account.capital)
     for days_ago, balance in zip(range(len(balances) - 1, -1, -1), map(Decimal, balances), strict=True):
         judge.tell(at - days_ago * DAY, balance=balance, equity=balance, is_flat=True)
-    lost = Transfer(account=kind, key="lost", at=at - timedelta(minutes=1), amount=Decimal(balances[-1]) - desk.account.capital)
+    amount = Decimal(balances[-1]) - desk.account.capital
+    lost = Funding(account=kind, key="lost", at=at - timedelta(minutes=1), symbol=BTC, amount=amount)
     return steps.replaced(desk, books=record(desk.books, lost).books, loss_rules=judge.state().to_text())
 
 
@@ -103,9 +104,9 @@ def test_exhausted_for_good_outlasts_midnights_without_being_told_again() -> Non
     assert not desk.orders
 
 
-def test_money_that_comes_ends_it_and_its_loss_is_told_anew() -> None:
+def test_money_that_is_earned_ends_it_and_its_loss_is_told_anew() -> None:
     desk, _ = tried(desk_with(["96100", "92150"]), 1)
-    money = Transfer(account=ACCOUNT, key="more", at=START, amount=Decimal(1000))
+    money = Funding(account=ACCOUNT, key="more", at=START, symbol=BTC, amount=Decimal(1000))
     rich = steps.replaced(desk, books=record(desk.books, money).books)
     entered, changes = tried(rich, 1)
     assert (len(entered.trades), exhausted(changes)) == (1, [])
@@ -181,7 +182,7 @@ def test_nothing_is_said_of_an_account_without_rules_with_something_open_or_with
     assert exhaustion(desk_at(paper("paper-100k")), START) is None
     desk = desk_with(["96100", "92600"])
     entered, _ = tried(desk, 1)
-    poor = Transfer(account=ACCOUNT, key="gone", at=START, amount=Decimal(-500))
+    poor = Funding(account=ACCOUNT, key="gone", at=START, symbol=BTC, amount=Decimal(-500))
     assert exhaustion(steps.replaced(entered, books=record(entered.books, poor).books), START) is None
     bare = desk_with(["96100", "92150"])
     assert exhaustion(steps.replaced(bare, marks={}), START) is None

@@ -262,6 +262,8 @@ def test_account_is_compared_before_it_takes_new_risk_and_differences_stop_it() 
     assert not steps.needs_comparison(desk, START + ONE_MINUTE)
     odd = seen.model_copy(update={"asked_at": START + ONE_MINUTE, "positions": {BTC: Decimal(1)}})
     desk, changes = steps.compare(desk, odd)
+    assert ([risk.kind for risk in changes.risk], desk.halt) == ([RiskEventKind.DOUBTED], None)
+    desk, changes = steps.compare(desk, odd.model_copy(update={"asked_at": START + 2 * ONE_MINUTE}))
     assert [risk.code for risk in changes.risk] == ["POSITION_DIFFERS", "HALT"]
 
 

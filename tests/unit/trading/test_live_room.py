@@ -117,9 +117,9 @@ MISSING: dict[str, tuple[Callable[[World], object], list[NotReady]]] = {
     ),
     "a gate was not judged": (lambda w: w.decided("active", PASSED | {"G2": "not evaluated"}), [NotReady.GATE_NOT_PASSED]),
     "somebody halted it": (lambda w: w.say("halt", why="news"), [NotReady.HALTED]),
-    "the venue has what nobody explains": (
+    "the venue has what nobody explains yet": (
         lambda w: w.floor.tell(view(START + SECOND, positions={"BTC-USD": "1"})),
-        [NotReady.HALTED, NotReady.DIFFERENCE],
+        [NotReady.DIFFERENCE],
     ),
 }
 
@@ -184,11 +184,13 @@ def test_a_signal_is_judged_by_the_model_that_made_it_and_a_person_by_the_newest
 def test_a_difference_takes_a_resume_and_then_a_clean_comparison() -> None:
     world = World()
     world.ready()
-    world.floor.tell(view(START + SECOND, positions={"BTC-USD": "1"}))
-    world.say("resume", START + 2 * SECOND, why="sold it by hand")
-    assert world.reasons(START + 2 * SECOND) == [NotReady.DIFFERENCE]
-    world.floor.tell(view(START + 3 * SECOND))
-    assert world.reasons(START + 3 * SECOND) == []
+    differing = {"positions": {"BTC-USD": "1"}}
+    world.floor.tell(view(START + SECOND, **differing), view(START + 31 * SECOND, **differing))
+    assert world.reasons(START + 31 * SECOND) == [NotReady.HALTED, NotReady.DIFFERENCE]
+    world.say("resume", START + 32 * SECOND, why="sold it by hand")
+    assert world.reasons(START + 32 * SECOND) == [NotReady.DIFFERENCE]
+    world.floor.tell(view(START + 33 * SECOND))
+    assert world.reasons(START + 33 * SECOND) == []
 
 
 def test_an_old_view_that_comes_late_or_the_same_again_compares_nothing() -> None:
@@ -204,8 +206,9 @@ def test_an_old_view_that_comes_late_or_the_same_again_compares_nothing() -> Non
 def test_a_clean_comparison_alone_releases_nothing() -> None:
     world = World()
     world.ready()
-    world.floor.tell(view(START + SECOND, positions={"BTC-USD": "1"}), view(START + 2 * SECOND))
-    assert world.reasons(START + 2 * SECOND) == [NotReady.HALTED]
+    differing = {"positions": {"BTC-USD": "1"}}
+    world.floor.tell(view(START + SECOND, **differing), view(START + 31 * SECOND, **differing), view(START + 32 * SECOND))
+    assert world.reasons(START + 32 * SECOND) == [NotReady.HALTED]
 
 
 def test_a_word_that_waited_in_a_queue_does_not_undo_a_later_one() -> None:
@@ -280,7 +283,7 @@ def test_trades_of_an_order_that_closed_long_ago_are_known_when_the_venue_lists_
     assert (known.state, len(known.trades)) == (OrderState.FILLED, 1)
     stranger = trade.model_copy(update={"client_order_id": "ab" * 16, "trade_id": "t2"})
     (handled,) = world.floor.tell(view(hours + SECOND, trades=(stranger,), positions=held))
-    assert [line.code for line in handled.changes.risk if line.kind is RiskEventKind.DIFFERENCE] == ["TRADE_UNKNOWN"]
+    assert [line.code for line in handled.changes.risk if line.kind is RiskEventKind.DOUBTED] == ["TRADE_UNKNOWN"]
 
 
 @dataclass
@@ -293,6 +296,13 @@ class Known:
     viewed_at: datetime | None = None
     is_clean: bool = False
     is_halted: bool = False
+    differs_since: datetime | None = None
+
+    def viewed(self, at: datetime, *, is_clean: bool) -> None:
+        """A difference that is still there half a minute later halts."""
+        self.viewed_at, self.is_clean = at, is_clean
+        self.differs_since = None if is_clean else self.differs_since or at
+        self.is_halted |= self.differs_since is not None and at - self.differs_since >= timedelta(seconds=30)
 
     def newest_word(self, *of: str) -> str:
         return max(((at, what not in {"live", RULES}, what) for at, what in self.words if what in of), default=("", "", ""))[2]
@@ -356,8 +366,7 @@ def test_no_sequence_of_events_and_commands_lets_an_entry_out_before_everything_
                     known.newest = MODEL, str(one)
                 case "view":
                     handled = world.floor.tell(view(now, positions={} if one else {"ETH-USD": "1"}))
-                    known.viewed_at, known.is_clean = now, bool(one)
-                    known.is_halted |= not one
+                    known.viewed(now, is_clean=bool(one))
                 case "halt":
                     handled = (world.say("halt", now, why="news"),)
                     known.is_halted = True

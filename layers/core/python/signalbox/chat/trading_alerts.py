@@ -58,7 +58,7 @@ def render_trading(event: TradingEvent) -> str:  # noqa: C901, PLR0911 - one cas
         case OrderRefused():
             return f"🚫 {event.account}: {event.side} {event.symbol} was refused, {event.message} ({clock(event.at)})."
         case VenueRefused():
-            words = f": {event.detail}" if event.detail else ""
+            words = f": {' '.join(event.detail.split())}" if event.detail else ""
             return (
                 f"🚫 {event.account}: {event.venue} refused the {event.what} {event.side} {event.symbol},"
                 f" {event.reason}{words} ({clock(event.at)})."

@@ -52,6 +52,7 @@ from signalbox.orders.telling import (
 from signalbox.orders.terms import OrderType, TimeInForce
 from signalbox.orders.venue_port import (
     REFUSED,
+    ExecutionError,
     Relay,
     ReplacementLog,
     SendLog,
@@ -238,24 +239,24 @@ def _asked(request: ExecutionRequested, way: _Way, silence: str = "") -> list[Or
 
     That it is not there is no answer: it may not be shown yet.
     """
-    standing, why = _found(request, way)
-    if standing is None or _has_to_end(request):
+    standing, error = _found(request, way)
+    if not isinstance(error, VenueRefusedError) and (standing is None or _has_to_end(request)):
         standing = _until_ended(request, way, standing)
     if standing is None:
-        said = words("; ".join(filter(None, (silence, why))))
+        said = words("; ".join(filter(None, (silence, str(error or "")))))
         return [OrderUnconfirmed(client_order_id=request.client_order_id, at=way.clock(), attempt=SUBMIT_ATTEMPT, detail=said)]
     return facts(request, standing, way.clock())
 
 
-def _found(request: ExecutionRequested, way: _Way) -> tuple[Standing | None, str]:
+def _found(request: ExecutionRequested, way: _Way) -> tuple[Standing | None, ExecutionError | None]:
     """Return the order as the venue has it, the links of its chain as one; or why nobody can say."""
     names = chain_of(request.account, request.client_order_id, way.log, way.chains)
     try:
         newest = way.venue.find(addressed(request, names[-1], way.log))
         _remember(way, request.account, names[-1], newest)
-        return (newest if len(names) == 1 else whole(request, way.venue, way.log, names, newest)), ""
+        return (newest if len(names) == 1 else whole(request, way.venue, way.log, names, newest)), None
     except (VenueSilentError, VenueUnknownOrderError, VenueRefusedError, VenueBusyError) as error:
-        return None, str(error)
+        return None, error
 
 
 def _has_to_end(request: ExecutionRequested) -> bool:

@@ -46,6 +46,7 @@ from signalbox.orders.venue_port import (
 from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueView
 
 REPLACE_WITHIN: Final = timedelta(minutes=5)  # of the request: later, what it wanted is of the past
+AGAIN: Final = 1  # seconds until an operation that stopped half way goes on
 REPLACE_FAILED: Final = "REPLACE_FAILED"  # of the end of an order whose successor could not be sent
 Clock = Callable[[], datetime]
 
@@ -191,6 +192,12 @@ def _send_rest(way: _Operation, done: Standing) -> list[OrderEvent]:
 def _send_successor(way: _Operation, done: Standing, rest: Decimal) -> list[OrderEvent]:
     request, account = way.request, way.request.account
     sending = way.successor(rest)
+    try:
+        way.venue.prepare(sending)  # a function that goes on where another one stopped knows no market yet
+    except VenueRefusedError as error:
+        return _failed(request, way.clock(), error.code, error.detail)
+    except VenueSilentError as error:
+        raise VenueBusyError(str(error), AGAIN) from error  # nothing was sent, and the old one is out: go on soon
     if not way.log.begin(account, way.new, way.clock()):  # another worker was faster
         return _sent_before(way)
     try:

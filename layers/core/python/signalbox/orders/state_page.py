@@ -20,8 +20,9 @@ An order is what its events say: `order_events` is the truth, and replaying it g
 * **An overfill** is refused (`OverfillError`). While an update is on its way the larger of both quantities may be filled,
   because either may be in force.
 * **Unknown is not failed.** A send, cancel or update without an answer leaves the order where it is, marked ambiguous.
-  Reconciliation asks the venue; only an order the venue does not know after the settling time is given up (`OrderLost`),
-  and even then a late fill is recorded. Nothing is ever sent again.
+  So does "not found": a venue may not show yet what it was sent. Reconciliation asks the venue; only what it does not show
+  after the settling time of the newest attempt is given up (`OrderLost`, or `OrderCanceled` where a confirmed order is forgotten
+  once it ended without a fill), and even then a late fill is recorded. Nothing is ever sent again.
 * **Nobody sends an order at or after its `send_before`.** An order that waited in the queue past it expires.
 
 A client order id is 32 hexadecimal characters of SHA-256 over account, strategy, symbol, instant of decision and leg. The

@@ -1,7 +1,8 @@
 """What a live account knows of its venue between two comparisons: its instruments, its doubts, what it asked for last.
 
-A doubt is a difference that one view showed. A venue trades on while it is read, so a difference is a fact only when a later
-view, asked after a pause, shows it again; until then the account takes no new risk and asks again within seconds. Pure.
+A doubt is a difference that one view showed. A venue trades on while it is read, and lists some things late, so a difference
+is a fact only when it stands after the settling time and a later view shows it again; until then the account takes no new
+risk and asks again every few seconds. Pure.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from pydantic import TypeAdapter
 from signalbox.exact import ZERO
 from signalbox.market.candles import Symbol
 from signalbox.orders.reconciliation import Difference, Stop
+from signalbox.orders.venue_port import SETTLE
 from signalbox.orders.venue_view import VenueInstrument
 from signalbox.risk.order import Instrument
 from signalbox.risk.snapshot import Lock
 from signalbox.trading.instruments import CRYPTO, FEE_BPS, INSTRUMENTS, MARGIN_FRACTION
 
-LOOK_AGAIN: Final = timedelta(seconds=5)  # until a second view of what one view showed
+LOOK_AGAIN: Final = timedelta(seconds=5)  # until the next view, while something is doubted or has no answer
 DOUBTED_FOR: Final = timedelta(minutes=2)  # a difference that is another one in each view is a fact after this
 VENUE_CLOSED: Final = "VENUE_CLOSED"  # reason of a lock: the venue takes reductions only in this symbol
 KEPT_ABSENT: Final = timedelta(days=1)  # an order that ended because nobody saw it is asked about for this long
@@ -130,7 +132,7 @@ class Weighed:
 
 
 def weigh(known: Iterable[Doubt], stops: Iterable[Stop], asked_at: datetime) -> Weighed:
-    """Return which of a view's differences are facts: those that an earlier view, LOOK_AGAIN before it, showed alike.
+    """Return which of a view's differences are facts: those that an earlier view, SETTLE before it, showed alike.
 
     A trade of nobody is told once, for views overlap and show it for a while; anything else is told as long as it stands.
     """
@@ -148,7 +150,7 @@ def weigh(known: Iterable[Doubt], stops: Iterable[Stop], asked_at: datetime) -> 
         since = old.since if old is not None and same else asked_at
         told = old is not None and old.told and same
         doubt = Doubt(stop.difference, stop.subject, stop.ledger, stop.venue, since, first, told=told)
-        is_fact = told or asked_at - since >= LOOK_AGAIN or asked_at - first >= DOUBTED_FOR
+        is_fact = told or asked_at - since >= SETTLE or asked_at - first >= DOUBTED_FOR
         if is_fact and not (told and stop.difference is Difference.TRADE_UNKNOWN):
             facts.append(stop)
         if old is None:
@@ -158,7 +160,7 @@ def weigh(known: Iterable[Doubt], stops: Iterable[Stop], asked_at: datetime) -> 
 
 
 def missed(known: Iterable[Doubt], asked_at: datetime) -> frozenset[str]:
-    """Return the orders that a view, LOOK_AGAIN before this instant, did not show."""
+    """Return the orders that a view, SETTLE before this instant, did not show."""
     return frozenset(
-        doubt.subject for doubt in known if doubt.difference is Difference.ORDER_VANISHED and asked_at - doubt.first >= LOOK_AGAIN
+        doubt.subject for doubt in known if doubt.difference is Difference.ORDER_VANISHED and asked_at - doubt.first >= SETTLE
     )

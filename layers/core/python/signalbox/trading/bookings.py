@@ -47,7 +47,5 @@ def book(desk: Desk, entry: Fill | Transfer, at: datetime, entries: Sequence[Ent
 
 
 def _same(known: Entry, entry: Fill | Transfer) -> bool:
-    """Whether both are the same; of money that the venue numbers the instant may be another: a person reads it off a screen."""
-    if isinstance(known, Transfer) and isinstance(entry, Transfer):
-        return known.amount == entry.amount
-    return known == entry
+    """Whether both are the same but for the instant: a command that comes again is of another one, unless it names it."""
+    return known == entry.model_copy(update={"at": known.at})

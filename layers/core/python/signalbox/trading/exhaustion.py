@@ -24,7 +24,7 @@ from signalbox.risk.ftmo.state import AccountStatus
 from signalbox.risk.snapshot import LossRule
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.snapshot import judge_of
+from signalbox.trading.snapshot import judge_of, moved
 from signalbox.trading.state import Desk
 
 EXHAUSTED: Final = "EXHAUSTED"  # a warning that stands begins with it
@@ -95,7 +95,7 @@ def _judged(judge: FtmoJudge, desk: Desk, rule: LossRule, least: Decimal, at: da
     day = judge.day
     if not floors or day is None:
         return None
-    left = desk.books.balance - max(floor.block_below for floor in floors)
+    left = desk.books.balance - moved(desk.account, desk.books) - max(floor.block_below for floor in floors)
     if left >= least:
         return None
     return Exhaustion(rule, left, least, judge.next_midnight if rule is LossRule.MAX_DAILY_LOSS else None, day)

@@ -48,7 +48,7 @@ from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.events import OrderRefused, TradingHalted
 from signalbox.trading.paper import VENUE
 from signalbox.trading.review import with_review
-from signalbox.trading.snapshot import compose, equity_at, judge_of, proposed
+from signalbox.trading.snapshot import compose, equity_at, floors_of, judge_of, moved, proposed
 from signalbox.trading.state import Desk, Halt, Mark, Trade, pruned
 
 SIGNALBOX: Final = "signalbox"  # as `who`
@@ -139,6 +139,11 @@ class Sheet:
         """Equity at the marks."""
         return equity_at(self.books, self.prices)
 
+    @property
+    def moved(self) -> Decimal:
+        """What was paid in, less what was taken out, since the account was opened."""
+        return moved(self.account, self.books)
+
     def halt_level(self, at: datetime) -> HaltLevel:
         """Return the level of the kill switch in force."""
         return HaltLevel.NONE if self.halt is None else self.halt.level_at(at)
@@ -155,7 +160,7 @@ class Sheet:
             marks=self.marks,
             halt=self.halt_level(at),
             locks=(*self.locks, *venue_locks(self.at_venue.instruments, at)),
-            floors=() if self.judge is None else self.judge.headroom().floors,
+            floors=floors_of(self.account, self.books, self.judge),
             order_times=self.order_times,
             instruments=self.desk.instruments,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -30,6 +31,26 @@ def judge_of(account: TradingAccount, loss_rules: str | None) -> FtmoJudge | Non
     if loss_rules is None:
         return FtmoJudge(account.rules, account.capital, phase=account.ftmo_phase)
     return FtmoJudge.restore(account.rules, JudgeState.from_text(loss_rules))
+
+
+@exactly
+def moved(account: TradingAccount, books: Books) -> Decimal:
+    """Return what was paid in, less what was taken out, since the account was opened: no profit, and no loss.
+
+    Loss rules and targets are judged without it: a deposit lifts balance and equity, and the levels they are held against.
+    """
+    return books.transfers - account.capital
+
+
+def floors_of(account: TradingAccount, books: Books, judge: FtmoJudge | None) -> tuple[LossFloor, ...]:
+    """Return the levels that equity is held against, in the account's money: lifted or lowered by what moved."""
+    floors = () if judge is None else judge.headroom().floors
+    return floors if not (by := moved(account, books)) else tuple(_lifted(floor, by) for floor in floors)
+
+
+@exactly
+def _lifted(floor: LossFloor, by: Decimal) -> LossFloor:
+    return replace(floor, breach_below=floor.breach_below + by, block_below=floor.block_below + by)
 
 
 @exactly
@@ -87,7 +108,7 @@ def risk_snapshot(desk: Desk, at: datetime) -> RiskSnapshot:
         marks=desk.marks,
         halt=HaltLevel.NONE if desk.halt is None else desk.halt.level_at(at),
         locks=(*desk.locks, *venue_locks(desk.at_venue.instruments, at)),
-        floors=() if judge is None else judge.headroom().floors,
+        floors=floors_of(desk.account, desk.books, judge),
         order_times=desk.order_times,
         instruments=desk.instruments,
     )

@@ -115,8 +115,8 @@ def _minute(sheet: Sheet, close: datetime, bars: Mapping[Symbol, Candle]) -> Non
     advance(sheet, close)
     if equity is not None:
         if before is not None and (not sheet.memory.peaks or sheet.memory.peaks[-1].at < close - ONE_MINUTE):
-            remember_equity(sheet, close - ONE_MINUTE, before)
-        remember_equity(sheet, close, equity)
+            remember_equity(sheet, close - ONE_MINUTE, before - sheet.moved)
+        remember_equity(sheet, close, equity - sheet.moved)
     tend(sheet, close)
 
 
@@ -256,8 +256,8 @@ def tell(sheet: Sheet, at: datetime, equity: Decimal, *, opened_at: datetime | N
     was_reached = judge.target_reached_at
     breaches = judge.tell(
         at if now is None else max(at, now),
-        balance=sheet.books.balance,
-        equity=equity,
+        balance=sheet.books.balance - sheet.moved,
+        equity=equity - sheet.moved,
         is_flat=not sheet.unbooked and not sheet.held,  # what was closed and is not booked is not in the balance yet
         opened_at=opened_at,
     )
@@ -311,7 +311,7 @@ def _use_of_limits(sheet: Sheet, at: datetime, worst: Decimal | None) -> None:
     judge = sheet.judge
     if judge is None or judge.day is None or worst is None:
         return
-    room = judge.headroom(at, worst)
+    room = judge.headroom(at, worst - sheet.moved)
     _warn(sheet, at, worst, room.rules, day=judge.day)
     _warn(sheet, at, worst, room.tomorrow, day=judge.day + timedelta(days=1), counts_from=judge.next_midnight)
 
@@ -348,7 +348,7 @@ def _warn(
                     used=used,
                     amount=rule.amount,
                     equity=worst,
-                    limit=rule.limit,
+                    limit=rule.limit + sheet.moved,
                     counts_from=counts_from,
                 )
             )

@@ -116,6 +116,18 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     def lots(account: str) -> Response[str]:
         return about("lots", account)
 
+    @api.post("/accounts/<account>/adopt")
+    def adopt(account: str) -> Response[str]:
+        return about("adopt", account)
+
+    @api.post("/accounts/<account>/deposit")
+    def deposit(account: str) -> Response[str]:
+        return about("deposit", account)
+
+    @api.post("/accounts/<account>/withdraw")
+    def withdraw(account: str) -> Response[str]:
+        return about("withdraw", account)
+
     @api.get("/accounts")
     def listed() -> Response[str]:
         _principal(api)

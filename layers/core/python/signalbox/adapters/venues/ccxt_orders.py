@@ -7,7 +7,8 @@ round silently, so steps are checked and nothing is rounded; `createOrder` leave
 know becomes a plain ExchangeError, so the status decides whether an order may be there. It retries nothing unless told to.
 
 Coinbase has no market stop: a stop goes as a stop-limit whose limit is `stop_allowance` worse than the stop. It wants a
-UUID as client id: ours are 128 bits in hexadecimal, so they are one. It forgets an order that was cancelled without a fill.
+UUID as client id: ours are 128 bits in hexadecimal, so they are one. It forgets an order that was cancelled without a fill,
+and for a while after a send it may not show an order at all, so "not found" is no answer. Its REST interface changes no order.
 Decision: docs/decisions/0051-an-order-is-sent-once.md.
 """
 
@@ -41,11 +42,12 @@ from signalbox.orders.venue_port import (
     ExecutionError,
     Standing,
     VenueBusyError,
+    VenueNoAmendError,
     VenueRefusedError,
     VenueSilentError,
     VenueUnknownOrderError,
 )
-from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueView
+from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus, VenueTrade, VenueTransfer, VenueView
 
 VENUE: Final = "coinbase"
 TIMEOUT_SECONDS: Final = 5.0
@@ -55,6 +57,8 @@ MARKETS_KEPT_FOR: Final = timedelta(hours=1)
 STOP_ALLOWANCE: Final = Decimal("0.05")
 RETRY_AFTER: Final = 1  # seconds, where the exchange does not say
 PAGE: Final = 100
+TRANSFER_TAKES: Final = timedelta(days=14)  # from its begin until the money is there, at the longest that is looked for
+DETAIL_LENGTH: Final = 500
 MAX_PAGES: Final = 50
 _OPEN: Final = frozenset({"received", "pending", "active", "open", "canceling"})
 _LIQUIDITY: Final = {"M": Liquidity.MAKER, "T": Liquidity.TAKER}
@@ -156,8 +160,9 @@ class CcxtVenue:
     def cancel(self, request: ExecutionRequested) -> Standing:
         name = _venue_name(request.client_order_id)
         with _write(self._client):
+            answer = None
             try:
-                self._client.cancel_order(None, None, {"clientOrderId": name})
+                answer = self._client.cancel_order(None, None, {"clientOrderId": name})
                 done = True
             except ccxt_errors.OrderNotFound:  # also "already done": the order itself says which
                 done = False
@@ -168,28 +173,33 @@ class CcxtVenue:
                 raise
         except VenueRefusedError as error:  # to tell what the order is, not to cancel it
             raise VenueSilentError(f"{VENUE}: {request.client_order_id}: cancelled, and then: {error}") from error
-        terms = request.terms  # it was there a moment ago and is forgotten: cancelled, without a fill
+        return self._forgotten(request, request.venue_order_id or _id_in(answer) or name)
+
+    @exactly
+    def _forgotten(self, request: ExecutionRequested, venue_order_id: str) -> Standing:
+        """Return an order that the venue says it cancelled and does not show: with the fills that it lists, most often none."""
+        terms = request.terms
+        trades = tuple(
+            replace(trade, client_order_id=request.client_order_id)
+            for trade in self._trades(terms.symbol, order_id=venue_order_id, named=False)
+        )
+        filled = sum((trade.quantity for trade in trades), ZERO)
+        prices = terms.limit_price, terms.stop_price
         return Standing(
             VenueOrder(
-                request.client_order_id,
-                request.venue_order_id or name,
-                terms.symbol,
-                VenueStatus.CANCELED,
-                terms.quantity,
-                ZERO,
-                terms.limit_price,
-                terms.stop_price,
-            )
+                request.client_order_id, venue_order_id, terms.symbol, VenueStatus.CANCELED, terms.quantity, filled, *prices
+            ),
+            trades,
         )
 
     def replace(self, request: ExecutionRequested) -> Standing:
-        raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: {request.client_order_id}: cancel it and send another order")
+        raise VenueNoAmendError(f"{VENUE}: {request.client_order_id}: its REST interface changes no order")
 
     def view(self, request: VenueViewRequested) -> VenueView:
         with _read(self._client):
             self._require_clock()
-            for symbol in request.symbols:
-                self._require_market(symbol)
+            self._load_markets()
+            symbols = tuple(symbol for symbol in request.symbols if _pair(symbol) in self._client.markets)
         asked_at = self._clock()
         orders = {order.venue_order_id: order for order in self._open_orders()}
         shown = {order.client_order_id for order in orders.values()}
@@ -201,8 +211,21 @@ class CcxtVenue:
                     continue
                 orders[found.venue_order_id] = found
         self._names |= {order.venue_order_id: order.client_order_id for order in orders.values()}
-        trades = tuple(trade for symbol in request.symbols for trade in self._trades(symbol, since=request.since))
-        return VenueView(asked_at, tuple(orders.values()), trades, self._positions(request.symbols))
+        trades = [trade for symbol in symbols for trade in self._trades(symbol, since=request.since)]
+        listed = {(trade.symbol, trade.trade_id) for trade in trades}
+        for order in orders.values():  # of an order that is asked about every trade counts, however old
+            if order.filled and order.client_order_id in request.orders:
+                older = self._trades(order.symbol, order_id=order.venue_order_id)
+                trades += [trade for trade in older if (trade.symbol, trade.trade_id) not in listed]
+        accounts = self._accounts()
+        return VenueView(
+            asked_at,
+            tuple(orders.values()),
+            tuple(trades),
+            _positions(accounts, request.symbols),
+            instruments=self._instruments(symbols),
+            transfers=self._transfers(accounts, symbols, request.since),
+        )
 
     def _require_clock(self) -> None:
         """Compare clocks. Before every send: the request also proves the connection, which a frozen function may have lost."""
@@ -216,10 +239,13 @@ class CcxtVenue:
                 CLOCK_SKEW, f"{VENUE}: our clock is {skew} off, expected at most {self._skew_limit}; set this machine's clock"
             )
 
-    def _require_market(self, symbol: str) -> None:
+    def _load_markets(self) -> None:
         if self._monotonic() >= self._markets_good_until:
             self._client.load_markets(reload=True)
             self._markets_good_until = self._monotonic() + MARKETS_KEPT_FOR.total_seconds()
+
+    def _require_market(self, symbol: str) -> None:
+        self._load_markets()
         market = self._client.markets.get(_pair(symbol))
         if market is None or not market["active"]:
             raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: {symbol} is not a market that is open")
@@ -269,12 +295,17 @@ class CcxtVenue:
             found += [self._order(answer) for answer in page]
         return found
 
-    def _trades(self, symbol: str, *, order_id: str | None = None, since: datetime | None = None) -> list[VenueTrade]:
-        """Return the account's trades, newest first as the exchange lists them; exactly as it says, repeated ones included."""
+    def _trades(
+        self, symbol: str, *, order_id: str | None = None, since: datetime | None = None, named: bool = True
+    ) -> list[VenueTrade]:
+        """Return the account's trades, newest first as the exchange lists them; exactly as it says, repeated ones included.
+
+        named False: without our ids, which ask for each order that is not known yet.
+        """
         bounds = {} if order_id is None else {"order_id": order_id}
         found: list[VenueTrade] = []
         for page in self._pages(lambda params: self._client.fetch_my_trades(_pair(symbol), None, PAGE, bounds | params)):
-            trades = [self._trade(answer) for answer in page]
+            trades = [self._trade(answer, named=named) for answer in page]
             found += [trade for trade in trades if since is None or trade.executed_at >= since]
             if since is not None and any(trade.executed_at < since for trade in trades):
                 break
@@ -308,14 +339,15 @@ class CcxtVenue:
                 filled=filled,
                 limit_price=Decimal(said["price"]) if is_limit else None,
                 stop_price=None if stop is None else Decimal(stop),
+                detail=" ".join(str(said[key]) for key in ("done_reason", "reject_reason") if said.get(key))[:DETAIL_LENGTH],
             )
 
-    def _trade(self, answer: Any) -> VenueTrade:
+    def _trade(self, answer: Any, *, named: bool) -> VenueTrade:
         with _read(self._client):
             said = answer["info"]
             return VenueTrade(
                 trade_id=str(said["trade_id"]),
-                client_order_id=self._name_of(said["order_id"]),
+                client_order_id=self._name_of(said["order_id"]) if named else None,
                 symbol=said["product_id"],
                 side=Side(said["side"].upper()),
                 quantity=Decimal(said["size"]),
@@ -336,15 +368,79 @@ class CcxtVenue:
                 return None  # not remembered: it may be known the next time
         return self._names[venue_order_id]
 
-    def _positions(self, symbols: tuple[str, ...]) -> dict[str, Decimal]:
-        bases = [symbol.split("-")[0] for symbol in symbols]
-        if len(set(bases)) != len(bases):
-            raise VenueRefusedError(
-                NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; it cannot be told apart"
-            )
+    def _accounts(self) -> list[dict[str, Any]]:
+        """Return the exchange's accounts, one a currency, as it says them."""
         with _read(self._client):
-            totals = self._client.fetch_balance()["total"]
-            return {symbol: Decimal(totals[base]) for symbol, base in zip(symbols, bases, strict=True) if totals.get(base)}
+            return [dict(one) for one in self._client.fetch_balance()["info"]]
+
+    @exactly
+    def _instruments(self, symbols: tuple[str, ...]) -> tuple[VenueInstrument, ...]:
+        """Return what an order of each symbol may look like. A market that takes no market order now can open nothing."""
+        found = []
+        with _read(self._client):
+            for symbol in symbols:
+                market = self._client.markets[_pair(symbol)]
+                said, step = market["info"], market["precision"]["amount"]
+                closed = any(said.get(key) for key in ("trading_disabled", "cancel_only", "post_only", "limit_only"))
+                found.append(
+                    VenueInstrument(
+                        symbol=symbol,
+                        tick=market["precision"]["price"],
+                        step=step,
+                        min_quantity=_above_zero(said.get("base_min_size")) or step,
+                        max_quantity=_above_zero(said.get("base_max_size")),
+                        min_notional=_above_zero(said.get("min_market_funds")) or ZERO,
+                        max_notional=_above_zero(said.get("max_market_funds")),
+                        can_open=bool(market["active"]) and not closed,
+                    )
+                )
+        return tuple(found)
+
+    def _transfers(self, accounts: list[dict[str, Any]], symbols: tuple[str, ...], since: datetime) -> tuple[VenueTransfer, ...]:
+        """Return the money of the symbols' quote currencies that came or went since an instant; newest first.
+
+        The exchange lists transfers by when they were begun, and money counts when it is there: those begun up to
+        TRANSFER_TAKES before are looked through. Coins that moved are no money: they show up as a position that differs.
+        """
+        quotes = {symbol.split("-")[1] for symbol in symbols}
+        currencies = {str(one["id"]): one["currency"] for one in accounts}
+        found: list[VenueTransfer] = []
+        for page in self._pages(lambda params: self._client.private_get_transfers({"limit": PAGE} | params)):
+            with _read(self._client):
+                for said in page:
+                    currency = said.get("currency") or currencies.get(str(said.get("account_id")))
+                    done_at = said.get("completed_at") or said.get("processed_at")
+                    if said.get("canceled_at") or not done_at or currency not in quotes or _instant(done_at) < since:
+                        continue
+                    sign = 1 if said["type"] in {"deposit", "internal_deposit"} else -1
+                    found.append(VenueTransfer(str(said["id"]), _instant(done_at), sign * Decimal(said["amount"])))
+                if any(_instant(said["created_at"]) < since - TRANSFER_TAKES for said in page):
+                    break
+        return tuple(found)
+
+
+def _positions(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> dict[str, Decimal]:
+    bases = [symbol.split("-")[0] for symbol in symbols]
+    if len(set(bases)) != len(bases):
+        raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; it cannot be told apart")
+    totals = {one["currency"]: Decimal(one["balance"]) for one in accounts}
+    return {symbol: totals[base] for symbol, base in zip(symbols, bases, strict=True) if totals.get(base)}
+
+
+def _above_zero(text: Any) -> Decimal | None:
+    value = Decimal(text) if text else ZERO
+    return value if value > 0 else None
+
+
+def _instant(text: str) -> datetime:
+    """Return an instant that the exchange wrote, `2022-12-21 00:48:45.477503+00` among others."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _id_in(answer: Any) -> str | None:
+    """Return the exchange's id in its answer to a cancel: the id alone, as text, or an order."""
+    said = answer.get("id") or answer.get("info") if isinstance(answer, dict) else answer
+    return said.strip('"') if isinstance(said, str) and said.strip('"') else None
 
 
 def _pair(symbol: str) -> str:
