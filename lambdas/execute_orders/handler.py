@@ -37,8 +37,10 @@ def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
         logger.warning("order_rejected", client_order_id=refusal.client_order_id, reason=refusal.reason, detail=refusal.detail)
     for event in events:
         if isinstance(event, (OrderCancelRejected, OrderUpdateRejected, OrderUnconfirmed)):
-            facts = {"request": getattr(event, "request_id", None) or getattr(event, "attempt", None), "detail": event.detail}
-            logger.warning("order_not_done", client_order_id=event.client_order_id, kind=event.kind, **facts)
+            asked = event.attempt if isinstance(event, OrderUnconfirmed) else event.request_id
+            logger.warning(
+                "order_not_done", client_order_id=event.client_order_id, kind=event.kind, request=asked, detail=event.detail
+            )
     for metric, kind in ((Metric.ORDERS_SENT, OrderSubmitted), (Metric.ORDERS_UNCONFIRMED, OrderUnconfirmed)):
         metrics.add_metric(metric, MetricUnit.Count, sum(isinstance(event, kind) for event in events))
     metrics.add_metric(Metric.VENUE_REFUSALS, MetricUnit.Count, len(refusals))

@@ -155,7 +155,7 @@ def compared(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = (
     found = reconcile(local, view, settle=SETTLE, missed=missed(before.doubts, viewed.asked_at), steps=sheet.at_venue.steps)
     sheet.report(found.events)
     _weigh(sheet, before, found, viewed.asked_at)
-    ended = _absent(found.events, desk, viewed.asked_at)
+    ended = _absent(found.events, desk)
     sheet.at_venue = replaced(sheet.at_venue, absent=(*before.absent, *ended))
     for action in found.actions:
         _act(sheet, action, viewed.asked_at)
@@ -217,7 +217,7 @@ def _difference(kind: RiskEventKind, of: Stop | Doubt, asked_at: datetime, at: d
     )
 
 
-def _absent(events: Sequence[OrderEvent], desk: Desk, at: datetime) -> list[Absent]:
+def _absent(events: Sequence[OrderEvent], desk: Desk) -> list[Absent]:
     """Return the orders that these events end because no view showed them: they are asked about for a while."""
     found = []
     for event in events:
@@ -226,7 +226,7 @@ def _absent(events: Sequence[OrderEvent], desk: Desk, at: datetime) -> list[Abse
         )
         if by_absence:
             order = desk.orders[ClientOrderId(event.client_order_id)]
-            found.append(Absent(order.client_order_id, order.submitted_at or order.terms.decided_at or at))
+            found.append(Absent(order.client_order_id, order.submitted_at or order.terms.decided_at))
     return found
 
 
