@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from signalbox.features import (
 )
 from signalbox.features.nodes import Input, Node
 from signalbox.features.schema import Reference
+from signalbox.limits import MAX_STREAM_STATE_BYTES
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol
 from tests.builders import candle
 from tests.unit.features.synthetic_bars import BTC, flat, select, walk, without
@@ -184,6 +187,21 @@ def test_a_damaged_or_newer_state_is_refused() -> None:
     newer = json.dumps({**json.loads(head), "format": 2}).encode() + b"\n" + body
     with pytest.raises(FeatureSchemaError, match="format 1, was 2"):
         FeatureStream.restore(schema, newer)
+
+
+def test_a_state_that_becomes_more_than_any_is_refused_before_it_does() -> None:
+    schema = get_schema("v31")
+    head = json.loads(FeatureStream(schema).state().partition(b"\n")[0])
+    bomb = zlib.compress(bytes(4 * MAX_STREAM_STATE_BYTES))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FeatureSchemaError, match="at most"):
+            FeatureStream.restore(schema, json.dumps({**head, "crc32": zlib.crc32(bomb)}).encode() + b"\n" + bomb)
+        assert tracemalloc.get_traced_memory()[1] < 3 * MAX_STREAM_STATE_BYTES
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(FeatureSchemaError, match="expected the state"):
+        FeatureStream.restore(schema, b"[" * 100_000)
 
 
 def good(minute: int = 10) -> Bar:

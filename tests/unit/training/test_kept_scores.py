@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +112,17 @@ def test_a_file_that_cannot_be_read_is_begun_anew(ensemble: Ensemble, data: Data
     first = score(ensemble, data, kept=kept)
     assert kept.reused == 0
     np.testing.assert_array_equal(score(silent(ensemble), data, kept=kept).probability_up, first.probability_up)
+
+
+@pytest.mark.parametrize("value", [b"1234567", "text", 7])
+def test_an_answer_that_is_no_row_of_numbers_is_asked_again(
+    ensemble: Ensemble, data: Dataset, tmp_path: Path, value: object
+) -> None:
+    kept, key = KeptScores(tmp_path), b"k" * 32
+    kept.keep(ensemble, {key: np.zeros(3)})
+    with closing(sqlite3.connect(kept.path_of(ensemble))) as base, base:
+        base.execute("UPDATE scores SET probability = ?", (value,))
+    assert kept.find(ensemble, [key]) == {}
 
 
 def test_an_answer_of_another_length_is_no_answer(ensemble: Ensemble, data: Dataset, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def open_parquet(content: Any, limits: ParquetLimits) -> pq.ParquetFile:
     Raises UnfitParquetError, and what Arrow raises for a footer that is none.
     """
     whole = memoryview(content)
-    if len(whole) < len(_MAGIC) + _TAIL or whole[-len(_MAGIC) :] != _MAGIC:
+    if len(whole) < len(_MAGIC) + _TAIL or bytes(whole[-len(_MAGIC) :]) != _MAGIC:
         raise UnfitParquetError("expected a whole Parquet file, was cut short or something else")
     footer = int.from_bytes(whole[-_TAIL : -len(_MAGIC)], "little")
     if footer > min(limits.footer_bytes, len(whole) - _TAIL):
