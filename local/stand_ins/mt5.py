@@ -14,7 +14,7 @@ from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any, Final
 
-from local.mt5_agent.terminal import HEDGING, Action, Filling, OrderKind, OrderStatus, Retcode
+from signalbox_mt5.terminal import HEDGING, Action, Filling, OrderKind, OrderStatus, Retcode
 
 COMMISSION: Final = -3.5  # a lot and deal, as the terminal writes it
 

@@ -13,11 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.mt5_agent.__main__ import main, read_config
-from local.mt5_agent.agent import Agent, Delivery
-from local.mt5_agent.journal import Journal, JournalError
-from local.mt5_agent.terminal import TerminalError, exact, open_terminal
-from local.mt5_agent.venue import TerminalVenue, magic_of
 from local.stand_ins.mt5 import TerminalFault, TerminalStandIn
 from signalbox.adapters.venues.mt5_mailbox import Direction, open_envelope, seal
 from signalbox.events import BusEvent
@@ -34,6 +29,11 @@ from signalbox.orders.reconciliation import reconcile
 from signalbox.orders.terms import OrderTerms, Side, TimeInForce
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_view import LocalView, VenueOrder, VenueTrade, VenueView
+from signalbox_mt5.__main__ import main, read_config
+from signalbox_mt5.agent import Agent, Delivery
+from signalbox_mt5.journal import Journal, JournalError
+from signalbox_mt5.terminal import TerminalError, exact, open_terminal
+from signalbox_mt5.venue import TerminalVenue, magic_of
 from tests.builders import BTC, NOON
 from tests.fakes.venues import Clock
 from tests.unit.orders.samples import applied, new, terms

@@ -1,4 +1,4 @@
-"""`python -m local.mt5_agent agent.toml`: run the agent until it is stopped. docs/live-trading.md describes the file."""
+"""`python -m signalbox_mt5 agent.toml`: run the agent until it is stopped. docs/live-trading.md describes the file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from local.mt5_agent.agent import RETRY_SECONDS, Agent, SqsMailbox
-from local.mt5_agent.journal import Journal
-from local.mt5_agent.terminal import open_terminal
-from local.mt5_agent.venue import TerminalVenue
 from signalbox.adapters.venues.mt5_mailbox import require_key
 from signalbox.errors import SignalboxError
 from signalbox.orders.messages import AccountName
+from signalbox_mt5.agent import RETRY_SECONDS, Agent, SqsMailbox
+from signalbox_mt5.journal import Journal
+from signalbox_mt5.terminal import open_terminal
+from signalbox_mt5.venue import TerminalVenue
 
 
 class AgentConfig(BaseModel):

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from local.mt5_agent.journal import Journal
 from signalbox.adapters.venues.mt5_mailbox import Direction, EnvelopeError, ReplayError, open_envelope, seal
 from signalbox.orders.execution import execute, look
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewReported, VenueViewRequested
 from signalbox.orders.parts import in_parts
 from signalbox.orders.venue_port import ExecutionError, Venue, VenueBusyError
+from signalbox_mt5.journal import Journal
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

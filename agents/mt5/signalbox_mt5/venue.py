@@ -20,24 +20,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from local.mt5_agent.journal import Journal
-from local.mt5_agent.terminal import (
-    DEAL_BUY,
-    DEAL_SELL,
-    HEDGING,
-    LATER,
-    PRICE_MOVED,
-    TOOK_IT,
-    UNKNOWN,
-    Action,
-    Filling,
-    OrderKind,
-    OrderStatus,
-    OrderTime,
-    Retcode,
-    Terminal,
-    exact,
-)
 from signalbox.exact import ZERO, exactly
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.terms import OrderTerms, OrderType, Side, TimeInForce
@@ -54,6 +36,24 @@ from signalbox.orders.venue_port import (
     VenueUnknownOrderError,
 )
 from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueView
+from signalbox_mt5.journal import Journal
+from signalbox_mt5.terminal import (
+    DEAL_BUY,
+    DEAL_SELL,
+    HEDGING,
+    LATER,
+    PRICE_MOVED,
+    TOOK_IT,
+    UNKNOWN,
+    Action,
+    Filling,
+    OrderKind,
+    OrderStatus,
+    OrderTime,
+    Retcode,
+    Terminal,
+    exact,
+)
 
 MAGIC_DIGITS: Final = 15  # hexadecimal: 60 bits, which fits the terminal's unsigned 64
 COMMENT_LENGTH: Final = 31
