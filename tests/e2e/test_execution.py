@@ -24,8 +24,9 @@ from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStan
 from signalbox.contracts import EVENT_SOURCE, Env, Function, StackOutput, function_name
 from signalbox.events import BusEvent, parse_event
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
-from signalbox_mt5.agent import Agent, SqsMailbox
+from signalbox_mt5.agent import Agent
 from signalbox_mt5.journal import Journal
+from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.venue import TerminalVenue
 from tests.builders import BTC
 from tests.unit.orders.samples import terms

@@ -1,22 +1,26 @@
-"""Orders at a MetaTrader 5 terminal. An order is found again by its magic number: the first 60 bits of our client order id.
+"""Orders at a MetaTrader 5 terminal, on netting and on hedging accounts alike.
 
-The comment has 31 characters, one too few for our id, and a broker may write its own there; it holds the first 31 for people.
-A send is looked for before and after: the history of the terminal is the truth, not the answer of `order_send`.
+A send is looked for before and after: the history of the terminal is the truth, not the answer of `order_send`. An order of the
+ledger is one or several of the terminal under one magic number (book.py), or a level of a position (levels.py).
 
-Netting and hedging accounts both work. Where several positions of a symbol may exist (hedging), an order that reduces closes
-one position, and is refused when no single one is large enough; resting orders that reduce do not exist there.
-Quantities of ours are in base currency; lots are that divided by the contract size. Swaps are not fills and are not reported.
+The ledger nets what it holds of a symbol; a hedging account does not. So a market order closes positions of ours on the other
+side first, each by its ticket, in as few tickets as can be, and what is left of it opens. An order that only reduces opens
+nothing: it closes the positions of the entry it names, or of nobody but us where it names none, and what is not there is not
+closed. Every close names its position, on both kinds of accounts, so the broker refuses what would turn one around.
 
-Nothing is done, and nothing is told, while the terminal is logged in as somebody else than the account's own login. Once an
-instruction went out, whatever the terminal refuses afterwards leaves it unknown, never refused. The broker's time zone is read
-from prices that move; while none does it is the one of before, which the journal keeps.
+What opens risk is judged before it is sent: symbol, size, price, a price of now. What reduces is not: it is rounded down to what
+can be traded and sent, whatever the age of the newest price. Nothing is done, and nothing is told, while the terminal is not
+connected or is logged in as somebody else. Once an instruction went out, whatever the terminal refuses afterwards leaves it
+unknown, never refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -24,82 +28,35 @@ from signalbox.exact import ZERO, exactly
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.terms import OrderTerms, OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
-    CLOCK_SKEW,
-    INSUFFICIENT_FUNDS,
     NOT_SUPPORTED,
-    PRECISION,
-    REFUSED,
     Standing,
     VenueBusyError,
     VenueRefusedError,
     VenueSilentError,
     VenueUnknownOrderError,
 )
-from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueView
+from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueTransfer, VenueView
+from signalbox_mt5.book import Book, is_ours, magic_of
+from signalbox_mt5.broker_clock import BrokerClock
+from signalbox_mt5.contracts import BELOW_MINIMUM, Contract
 from signalbox_mt5.journal import Journal
-from signalbox_mt5.terminal import (
-    DEAL_BUY,
-    DEAL_SELL,
-    HEDGING,
-    LATER,
-    PRICE_MOVED,
-    TOOK_IT,
-    UNKNOWN,
-    Action,
-    Filling,
-    OrderKind,
-    OrderStatus,
-    OrderTime,
-    Retcode,
-    Terminal,
-    exact,
-)
+from signalbox_mt5.levels import REDUCE_ONLY, Levels, Wanted, kind_of
+from signalbox_mt5.retcodes import Outcome
+from signalbox_mt5.sending import ask, ask_at_price
+from signalbox_mt5.terminal import Action, DealKind, Filling, Holding, OrderKind, OrderTime, Terminal, exact
 
-MAGIC_DIGITS: Final = 15  # hexadecimal: 60 bits, which fits the terminal's unsigned 64
+logger = logging.getLogger("signalbox.mt5_agent")
 COMMENT_LENGTH: Final = 31
-PRICE_TRIES: Final = 3
-ZONE_STEP: Final = timedelta(minutes=30)  # a broker's clock is a whole number of these from UTC
-ZONES: Final = (timedelta(hours=-12), timedelta(hours=14))  # from UTC, on this earth; what is beyond is an old price
-CLOCK_TOLERANCE: Final = timedelta(minutes=2)
-LOGIN_RETRY: Final = 5  # seconds
-HISTORY_MARGIN: Final = timedelta(days=2)  # around what is asked of the history, whatever zone the broker has
-_STATUS: Final = {
-    OrderStatus.CANCELED: VenueStatus.CANCELED,
-    OrderStatus.FILLED: VenueStatus.FILLED,
-    OrderStatus.REJECTED: VenueStatus.REJECTED,
-    OrderStatus.EXPIRED: VenueStatus.EXPIRED,
-}
+READY_RETRY: Final = 5  # seconds, while the terminal is not there, not connected or not ours
+SETTLING_RETRY: Final = 1
+LEVEL_ORDER_WAIT: Final = timedelta(seconds=60)  # for the order that a level's deal is told of: it is on its way
+PARTLY_CLOSED: Final = "PARTLY_CLOSED"
 _PENDING: Final = {
     (OrderType.LIMIT, Side.BUY): OrderKind.BUY_LIMIT,
     (OrderType.LIMIT, Side.SELL): OrderKind.SELL_LIMIT,
     (OrderType.STOP, Side.BUY): OrderKind.BUY_STOP,
     (OrderType.STOP, Side.SELL): OrderKind.SELL_STOP,
 }
-_LIMITS: Final = frozenset({OrderKind.BUY_LIMIT, OrderKind.SELL_LIMIT})
-_STOPS: Final = frozenset({OrderKind.BUY_STOP, OrderKind.SELL_STOP})
-_CODES: Final = {
-    Retcode.NO_MONEY: INSUFFICIENT_FUNDS,
-    Retcode.MARKET_CLOSED: "MARKET_CLOSED",
-    Retcode.INVALID_VOLUME: PRECISION,
-    Retcode.INVALID_PRICE: PRECISION,
-}
-
-
-def magic_of(client_order_id: str) -> int:
-    """Return the magic number of an order of ours."""
-    return int(client_order_id[:MAGIC_DIGITS], 16)
-
-
-@dataclass(frozen=True, slots=True)
-class _Contract:
-    """How the terminal trades one symbol of ours."""
-
-    ours: str
-    name: str
-    size: Decimal  # base currency of one lot
-    step: Decimal  # of lots
-    smallest: Decimal  # lots
-    tick: Decimal
 
 
 class TerminalVenue:
@@ -113,7 +70,8 @@ class TerminalVenue:
     ) -> None:
         self._terminal, self._login, self._symbols, self._journal = terminal, login, symbols, journal
         self._clock = clock
-        self._newest_price: int | None = None  # milliseconds of the broker's clock, as last looked at
+        self._broker = BrokerClock(terminal, symbols.values(), journal, clock)
+        self._levels = Levels(terminal, journal)
 
     @property
     def forgets_unfilled(self) -> bool:
@@ -122,300 +80,435 @@ class TerminalVenue:
     def prepare(self, request: ExecutionRequested) -> None:
         terms = request.terms
         contract = self._contract(terms.symbol)
-        self._require_exact(terms, contract)
-        if terms.time_in_force is TimeInForce.IOC and terms.type is not OrderType.MARKET:
-            raise VenueRefusedError(NOT_SUPPORTED, "a terminal has no resting order that trades at once or not at all")
-        if terms.reduce_only and terms.type is not OrderType.MARKET and self._is_hedging():
-            raise VenueRefusedError(NOT_SUPPORTED, "on a hedging account a resting order opens a position; reduce at the market")
-        self._offset(contract)
+        for price in (terms.limit_price, terms.stop_price):
+            contract.require_price(price)
+        if terms.reduce_only:
+            return
+        contract.require_openable(terms)
+        for price in (request.stop_loss, request.take_profit):
+            contract.require_price(price)
+        if terms.type is OrderType.MARKET:
+            contract.immediate(terms.time_in_force)
+        else:
+            contract.require_expiry(terms)
+        self._broker.now(contract.name)
 
     def submit(self, request: ExecutionRequested) -> Standing:
-        found = self._look(request.client_order_id, request.terms.symbol)
-        if found is not None:  # the journal was lost, or somebody handed the command on twice
-            return found
-        code = self._sent(request)
-        for _ in range(PRICE_TRIES - 1):
-            if code not in PRICE_MOVED or self._clock() >= request.terms.send_before:
-                break
-            code = self._sent(request)  # the broker says that it was not carried out at that price
-        self._require_taken(code, request.client_order_id)
-        return self._found_after(request)
+        terms = request.terms
+        contract = self._contract(terms.symbol)
+        if kind_of(terms) is not None:
+            return self._submit_level(request, contract)
+        try:
+            found = self._look(request, contract)
+        except VenueSilentError as error:  # nothing was sent yet
+            raise VenueBusyError(str(error), SETTLING_RETRY) from error
+        if found is not None and (found.trades or found.order.status is not VenueStatus.REJECTED):
+            return found  # the journal was lost, or somebody handed the command on twice
+        if terms.type is OrderType.MARKET:
+            why = self._trade_now(request, contract)
+        else:
+            ask(self._terminal, self._pending(request, contract)).require_taken(request.client_order_id)
+            why = ""
+        standing = self._found_after(request)
+        if not why:
+            return standing
+        return Standing(replace(standing.order, detail=why), standing.trades, PARTLY_CLOSED)
 
     def find(self, request: ExecutionRequested) -> Standing:
-        found = self._look(request.client_order_id, request.terms.symbol)
+        contract = self._contract(request.terms.symbol)
+        if kind_of(request.terms) is None:
+            found = self._look(request, contract)
+        else:
+            book = self._book()
+            protection = self._levels.known(Wanted.by(request), book, contract)
+            found = None if protection is None else self._levels.standing(protection, book, contract)
         if found is None:
             raise VenueUnknownOrderError(f"{request.client_order_id}: neither open nor in the history")
         return found
 
     def cancel(self, request: ExecutionRequested) -> Standing:
-        standing = self.find(request)
+        contract = self._contract(request.terms.symbol)
+        standing = self._found_before(request)
         if standing.order.status is not VenueStatus.OPEN:
             return standing
-        answer = self._terminal.order_send({"action": Action.REMOVE, "order": int(standing.order.venue_order_id)})
-        if answer is None or answer.retcode in UNKNOWN:
-            raise VenueSilentError(f"{request.client_order_id}: a cancel without an answer")
+        if kind_of(request.terms) is not None:
+            protection = self._journal.protections[request.client_order_id]
+            self._levels.take_away(protection, self._book())
+            return self._found_after(request)
+        for order in self._book().orders_of(request.client_order_id)[0]:
+            said = ask(self._terminal, {"action": Action.REMOVE, "order": order.ticket, "symbol": contract.name})
+            if said.outcome is Outcome.UNKNOWN or said.outcome is Outcome.LATER:
+                said.require_taken(request.client_order_id)
         return self._found_after(request)  # refused or done: the order itself says what it is
 
     def replace(self, request: ExecutionRequested) -> Standing:
-        raise VenueRefusedError(NOT_SUPPORTED, f"{request.client_order_id}: cancel it and send another order")
+        contract = self._contract(request.terms.symbol)
+        for price in (request.limit_price, request.stop_price):
+            contract.require_price(price)
+        if request.quantity is not None and kind_of(request.terms) is None:
+            contract.require_openable(request.terms.model_copy(update={"quantity": request.quantity}))
+        standing = self._found_before(request)
+        if standing.order.status is not VenueStatus.OPEN:
+            return standing
+        if kind_of(request.terms) is not None:
+            self._move_level(request, contract)
+        else:
+            self._modify(request, contract, standing)
+        return self._found_after(request)
 
     def view(self, request: VenueViewRequested) -> VenueView:
+        account = self._ready()
         asked_at = self._clock()
-        contracts = {contract.name: contract for contract in map(self._contract, request.symbols)}
-        self._require_login()  # also where no symbol was asked about
-        names = {magic_of(name): name for name in (*self._journal.orders(request.account), *request.orders)}
-        orders: dict[int, VenueOrder] = {}
-        since = min(request.since, asked_at)
-        live = self._listed(self._terminal.orders_get())
-        past = self._history_orders(since - HISTORY_MARGIN)
-        wanted = {magic_of(name) for name in request.orders}
-        deals = [d for d in self._history_deals(since - HISTORY_MARGIN) if d.type in {DEAL_BUY, DEAL_SELL}]
-        for order in live:
-            orders[order.ticket] = self._order(order, self._of(contracts, order.symbol), names, open_=True)
-        for order in past:
-            if order.magic in wanted:
-                orders[order.ticket] = self._order(order, self._of(contracts, order.symbol), names, open_=False)
-        zone = self._zone_of_the_past() if deals else timedelta(0)
-        trades = [self._trade(deal, self._of(contracts, deal.symbol), names, zone) for deal in deals]
+        contracts = self._contracts(request.symbols)
+        book = self._book()
+        try:
+            orders = self._viewed_orders(request, book, contracts)
+            trades = self._viewed_trades(request, book, contracts, asked_at)
+            transfers = self._transfers(book, request.since)
+        except VenueSilentError as error:  # nothing was instructed: it is asked again
+            raise VenueBusyError(str(error), SETTLING_RETRY) from error
         return VenueView(
             asked_at,
-            tuple(orders.values()),
-            tuple(trade for trade in trades if trade.executed_at >= request.since),
-            self._positions(contracts),
+            orders,
+            trades,
+            book.held(contracts, others=False),
+            instruments=tuple(contract.instrument() for contract in contracts.values()),
+            transfers=transfers,
+            equity=exact(account.equity),
+            others=book.held(contracts, others=True),
         )
+
+    # Orders
+
+    def _submit_level(self, request: ExecutionRequested, contract: Contract) -> Standing:
+        wanted = Wanted.by(request)
+        try:
+            book = self._book()
+            if self._levels.known(wanted, book, contract) is None:
+                self._levels.put(wanted, book, contract)
+        except VenueSilentError as error:
+            raise VenueBusyError(str(error), SETTLING_RETRY) from error
+        except VenueRefusedError as error:
+            if error.code != "POSITION_CLOSED":
+                raise
+            self._levels.put(wanted, self._book(), contract)  # it was closed meanwhile, perhaps by the very level
+        return self._found_after(request)
+
+    def _move_level(self, request: ExecutionRequested, contract: Contract) -> None:
+        protection = self._journal.protections[request.client_order_id]
+        wanted = Wanted(
+            protection.client_order_id,
+            protection.entry,
+            protection.kind,
+            request.stop_price or request.limit_price or protection.price,
+            request.quantity or protection.quantity,
+        )
+        self._levels.put(wanted, self._book(), contract)
+
+    def _modify(self, request: ExecutionRequested, contract: Contract, standing: Standing) -> None:
+        """Change a resting order; its levels and time stay. A terminal changes no volume: another order takes its place."""
+        price = request.limit_price or request.stop_price
+        for order in self._book().orders_of(request.client_order_id)[0]:
+            wanted = {
+                "symbol": contract.name,
+                "price": order.price_open if price is None else float(price),
+                "sl": order.sl,
+                "tp": order.tp,
+                "type_time": order.type_time,
+                "expiration": order.time_expiration,
+            }
+            if request.quantity in {None, standing.order.quantity}:
+                ask(self._terminal, wanted | {"action": Action.MODIFY, "order": order.ticket}).require_taken(
+                    request.client_order_id
+                )
+            else:
+                ask(self._terminal, {"action": Action.REMOVE, "order": order.ticket, "symbol": contract.name}).require_taken(
+                    request.client_order_id
+                )
+                self._succeed(request, contract, wanted | {"type": order.type})
+
+    def _succeed(self, request: ExecutionRequested, contract: Contract, wanted: dict[str, Any]) -> None:
+        """Rest what an order that was taken out for its size still lacks. After that cancel nothing is certainly not done."""
+        try:
+            done = self.find(request)
+            if done.order.status is VenueStatus.OPEN:
+                raise VenueSilentError(f"{request.client_order_id}: open after it was taken out")
+            rest = contract.lots((request.quantity or done.order.quantity) - done.order.filled)
+            if rest > 0:
+                asked = self._named(request, contract, rest) | wanted | {"action": Action.PENDING, "type_filling": Filling.RETURN}
+                ask(self._terminal, asked).require_taken(request.client_order_id)
+        except (VenueRefusedError, VenueBusyError, VenueUnknownOrderError) as error:
+            raise VenueSilentError(f"{request.client_order_id}: taken out, and nothing follows it: {error}") from error
+
+    def _trade_now(self, request: ExecutionRequested, contract: Contract) -> str:
+        """Close what is ours on the other side, then open what is left. Return why not all of it was sent, or nothing."""
+        terms = request.terms
+        wanted = contract.lots(terms.quantity)
+        self._journal.ask(request.client_order_id, terms.quantity)
+        try:
+            closes = self._closes(request, contract, wanted)
+        except VenueSilentError as error:
+            raise VenueBusyError(str(error), SETTLING_RETRY) from error
+        if terms.reduce_only and not closes:
+            raise self._nothing_to_close(terms, contract, wanted)
+        orders = [(position, part) for position, lots in closes for part in _parts(lots, contract.largest)]
+        rest = ZERO if terms.reduce_only else wanted - sum((lots for _, lots in closes), ZERO)
+        sent, refused = self._deals(request, contract, [*orders, (None, rest)] if rest else orders)
+        if refused is not None and not sent:
+            raise refused
+        if refused is not None:
+            return str(refused)
+        is_whole = contract.base(sent) == terms.quantity
+        return "" if is_whole else f"{contract.base(sent)} of {terms.quantity} could be sent"
+
+    def _deals(
+        self, request: ExecutionRequested, contract: Contract, orders: Sequence[tuple[Any, Decimal]]
+    ) -> tuple[Decimal, VenueRefusedError | VenueBusyError | None]:
+        """Send one order after the other; return the lots that were taken, and the first refusal."""
+        sent, refused = ZERO, None
+        for position, lots in orders:
+            if position is None and refused is not None:
+                break  # what could not be closed is not opened beside it
+            try:
+                self._deal(request, contract, lots, position)
+            except (VenueRefusedError, VenueBusyError) as error:
+                refused = refused or error
+            else:
+                sent += lots
+        return sent, refused
+
+    def _deal(self, request: ExecutionRequested, contract: Contract, lots: Decimal, position: Any) -> None:
+        terms = request.terms
+        asked = self._named(request, contract, lots) | {
+            "action": Action.DEAL,
+            "type": OrderKind.BUY if terms.side is Side.BUY else OrderKind.SELL,
+            "type_filling": contract.immediate(TimeInForce.IOC if terms.reduce_only else terms.time_in_force),
+            "type_time": OrderTime.GTC,
+        }
+        asked |= {"position": position.ticket} if position is not None else self._levels_of_entry(request, contract)
+        said = ask_at_price(
+            self._terminal, asked, lambda: self._price(terms, contract), clock=self._clock, before=terms.send_before
+        )
+        said.require_taken(request.client_order_id)
+
+    def _closes(self, request: ExecutionRequested, contract: Contract, wanted: Decimal) -> list[tuple[Any, Decimal]]:
+        """Return which positions a market order closes, and how many lots of each."""
+        terms, book = request.terms, self._book()
+        if not terms.reduce_only and not book.is_hedging:
+            return []  # one position: the broker nets
+        against = Holding.BUY if terms.side is Side.SELL else Holding.SELL
+        if request.entry is not None:
+            open_ = book.positions_of_entry(request.entry, contract.name)
+        else:
+            open_ = [position for position in book.positions() if position.symbol == contract.name]
+        own = {p.ticket: book.own_lots(p) for p in open_ if p.type == against}
+        mine = [(p, own[p.ticket]) for p in open_ if own.get(p.ticket)]
+        guarded = {i for p in self._journal.protections.values() if not p.is_released for i in p.positions}
+        free = [(p, lots) for p, lots in mine if p.identifier not in guarded]
+        enough = request.entry is None and sum((lots for _, lots in free), ZERO) >= wanted
+        return _fewest(free if enough else mine, wanted)
+
+    def _nothing_to_close(self, terms: OrderTerms, contract: Contract, wanted: Decimal) -> VenueRefusedError:
+        if not wanted:
+            return VenueRefusedError(
+                BELOW_MINIMUM, f"{terms.symbol}: {terms.quantity} is less than one step of {contract.base(contract.step)}"
+            )
+        return VenueRefusedError(REDUCE_ONLY, f"{terms.symbol}: no position of ours is open that a {terms.side} reduces")
+
+    def _pending(self, request: ExecutionRequested, contract: Contract) -> dict[str, Any]:
+        terms = request.terms
+        price = terms.limit_price if terms.limit_price is not None else terms.stop_price
+        asked = self._named(request, contract, contract.lots(terms.quantity)) | self._levels_of_entry(request, contract)
+        asked |= {
+            "action": Action.PENDING,
+            "type": _PENDING[terms.type, terms.side],
+            "type_filling": Filling.RETURN,
+            "type_time": OrderTime.GTC,
+            "price": float(price or ZERO),
+        }
+        if terms.expires_at is not None:
+            ends = terms.expires_at + self._broker.now(contract.name)
+            asked |= {"type_time": OrderTime.SPECIFIED, "expiration": int(ends.timestamp())}
+        return asked
+
+    def _named(self, request: ExecutionRequested, contract: Contract, lots: Decimal) -> dict[str, Any]:
+        return {
+            "symbol": contract.name,
+            "volume": float(lots),
+            "magic": magic_of(request.client_order_id),
+            "comment": request.client_order_id[:COMMENT_LENGTH],
+        }
+
+    def _levels_of_entry(self, request: ExecutionRequested, contract: Contract) -> dict[str, float]:
+        """Return stop and target of an entry. Not where a netted position is there already: they would become its own."""
+        levels = {"sl": request.stop_loss, "tp": request.take_profit}
+        book = self._book()
+        if not book.is_hedging and any(p.symbol == contract.name for p in book.positions()):
+            return {}
+        return {name: float(price) for name, price in levels.items() if price is not None}
+
+    def _price(self, terms: OrderTerms, contract: Contract) -> float:
+        tick = self._terminal.symbol_info_tick(contract.name)
+        if tick is None:
+            raise VenueBusyError(f"{terms.symbol}: the terminal has no price", READY_RETRY)
+        return float(tick.ask if terms.side is Side.BUY else tick.bid)
+
+    def _look(self, request: ExecutionRequested, contract: Contract) -> Standing | None:
+        book = self._book()
+        live, past = book.orders_of(request.client_order_id)
+        if not live and not past:
+            return None
+        asked = request.terms.quantity if request.terms.type is OrderType.MARKET else None
+        trades = tuple(book.trade(deal, request.client_order_id, contract) for deal in book.deals_of(request.client_order_id))
+        return Standing(book.order(request.client_order_id, [*live, *past], contract, asked), trades)
+
+    def _found_before(self, request: ExecutionRequested) -> Standing:
+        """Find an order that is to be changed. No answer means that nothing was done yet."""
+        try:
+            return self.find(request)
+        except VenueSilentError as error:
+            raise VenueBusyError(str(error), SETTLING_RETRY) from error
 
     def _found_after(self, request: ExecutionRequested) -> Standing:
         """Find an order that an instruction went out for. A refusal to tell is no refusal of what was asked before."""
         try:
             return self.find(request)
-        except (VenueRefusedError, VenueBusyError) as error:
+        except (VenueRefusedError, VenueBusyError, VenueUnknownOrderError) as error:  # the history may be a moment late
             raise VenueSilentError(f"{request.client_order_id}: sent, and then: {error}") from error
 
-    def _look(self, name: str, symbol: str) -> Standing | None:
-        contract, magic = self._contract(symbol), magic_of(name)
-        since = self._clock() - timedelta(days=90)
-        names = {magic: name}
-        deals = [deal for deal in self._history_deals(since) if deal.magic == magic and deal.type in {DEAL_BUY, DEAL_SELL}]
-        zone = self._zone_of_the_past() if deals else timedelta(0)
-        trades = tuple(self._trade(deal, contract, names, zone) for deal in deals)
-        for order in self._listed(self._terminal.orders_get()):
-            if order.magic == magic:
-                return Standing(self._order(order, contract, names, open_=True), trades)
-        past = [order for order in self._history_orders(since) if order.magic == magic]
-        if not past:
-            return None
-        return Standing(self._order(past[-1], contract, names, open_=False), trades, reason="")
+    # The view
 
-    def _sent(self, request: ExecutionRequested) -> int | None:
-        """Send once; return the return code, None for no answer."""
-        asked = self._request(request)
-        if request.terms.type is OrderType.MARKET:
-            asked["price"] = self._market_price(request.terms)
-        answer = self._terminal.order_send(asked)
-        return None if answer is None else int(answer.retcode)
+    def _viewed_orders(
+        self, request: VenueViewRequested, book: Book, contracts: Mapping[str, Contract]
+    ) -> tuple[VenueOrder, ...]:
+        names = {magic_of(name): name for name in (*self._journal.orders(request.account), *request.orders)}
+        wanted = {magic_of(name) for name in request.orders}
+        groups: dict[str | int, list[Any]] = defaultdict(list)
+        shown = set()
+        for order in book.orders():
+            groups[names.get(order.magic, order.ticket)].append(order)
+            shown.add(order.ticket)
+        for order in book.past_orders(min(request.since, self._clock())):
+            if order.magic in wanted and order.ticket not in shown:
+                groups[names[order.magic]].append(order)
+        found = []
+        for key, orders in groups.items():
+            name = key if isinstance(key, str) else None
+            contract = contracts.get(orders[0].symbol) or Contract.unknown(orders[0].symbol)
+            found.append(book.order(name, orders, contract, self._journal.asked.get(name or "")))
+        return (*found, *self._viewed_levels(request, book, contracts))
 
-    def _request(self, request: ExecutionRequested) -> dict[str, Any]:
-        terms, contract = request.terms, self._contract(request.terms.symbol)
-        asked: dict[str, Any] = {
-            "symbol": contract.name,
-            "volume": float(_divided(terms.quantity, contract.size)),
-            "magic": magic_of(request.client_order_id),
-            "comment": request.client_order_id[:COMMENT_LENGTH],
-            "type_time": OrderTime.GTC,
-        }
-        if terms.type is OrderType.MARKET:
-            fok = terms.time_in_force is TimeInForce.FOK
-            kind = OrderKind.BUY if terms.side is Side.BUY else OrderKind.SELL
-            asked |= {"action": Action.DEAL, "type": kind, "type_filling": Filling.FOK if fok else Filling.IOC}
-            if terms.reduce_only:
-                asked |= self._reduced(terms, contract)
-            return asked
-        price = terms.limit_price if terms.limit_price is not None else terms.stop_price
-        asked |= {"action": Action.PENDING, "type": _PENDING[terms.type, terms.side], "type_filling": Filling.RETURN}
-        asked["price"] = float(price or ZERO)
-        if terms.expires_at is not None:
-            ends = terms.expires_at + self._offset(contract)
-            asked |= {"type_time": OrderTime.SPECIFIED, "expiration": int(ends.timestamp())}
-        return asked
+    def _viewed_levels(self, request: VenueViewRequested, book: Book, contracts: Mapping[str, Contract]) -> list[VenueOrder]:
+        by_symbol = {contract.ours: contract for contract in contracts.values()}
+        for exit_ in request.exits:
+            wanted = Wanted.of(exit_)
+            if wanted is not None and exit_.symbol in by_symbol:
+                self._levels.known(wanted, book, by_symbol[exit_.symbol])  # by entry and price, where our journal was lost
+        return [
+            self._levels.standing(protection, book, by_symbol[protection.symbol]).order
+            for protection in list(self._journal.protections.values())
+            if protection.symbol in by_symbol and (protection.client_order_id in request.orders or not protection.is_released)
+            if protection.client_order_id in request.orders or self._is_standing(protection.positions, book)
+        ]
 
-    @exactly
-    def _reduced(self, terms: OrderTerms, contract: _Contract) -> dict[str, Any]:
-        """Return what ties an order to a position; a reduction larger than what is open is refused, never turned around."""
-        side = 1 if terms.side is Side.BUY else 0  # POSITION_TYPE_BUY is 0: a sell reduces a long one
-        fitting = [p for p in self._listed(self._terminal.positions_get()) if p.symbol == contract.name and p.type == side]
-        large = [p for p in fitting if exact(p.volume) * contract.size >= terms.quantity]
-        if not large:
-            raise VenueRefusedError(
-                "REDUCE_ONLY",
-                f"{terms.symbol}: expected one open position of at least {terms.quantity}, was {len(fitting)} smaller",
-            )
-        return {"position": large[0].ticket} if self._is_hedging() else {}
+    def _is_standing(self, identifiers: Sequence[int], book: Book) -> bool:
+        return any(position.identifier in identifiers for position in book.positions())
 
-    def _market_price(self, terms: OrderTerms) -> float:
-        tick = self._terminal.symbol_info_tick(self._contract(terms.symbol).name)
-        if tick is None:
-            raise VenueRefusedError("NO_PRICE", f"{terms.symbol}: the terminal has no price")
-        return float(tick.ask if terms.side is Side.BUY else tick.bid)
+    def _viewed_trades(
+        self, request: VenueViewRequested, book: Book, contracts: Mapping[str, Contract], asked_at: datetime
+    ) -> tuple[VenueTrade, ...]:
+        names = {magic_of(name): name for name in (*self._journal.orders(request.account), *request.orders)}
+        found = []
+        for deal in book.deals(min(request.since, asked_at)):
+            if not book.is_trade(deal):
+                continue
+            contract = contracts.get(deal.symbol) or Contract.unknown(deal.symbol)
+            trade = book.trade(deal, self._name_of(deal, book, names), contract)
+            if trade.executed_at < request.since:
+                continue
+            is_early = trade.client_order_id is None and self._levels.is_level_deal(deal) and is_ours(deal.magic)
+            if is_early and asked_at < trade.executed_at + LEVEL_ORDER_WAIT:
+                raise VenueBusyError(f"deal {deal.ticket}: the order of its level is not here yet", READY_RETRY)
+            found.append(trade)
+        return tuple(found)
 
-    def _require_taken(self, code: int | None, name: str) -> None:
-        if code in TOOK_IT:
-            return
-        if code is None or code in UNKNOWN:
-            raise VenueSilentError(f"{name}: return code {code}: it may have been carried out")
-        if code in LATER:
-            raise VenueBusyError(f"{name}: return code {code}", 1)
-        known = {int(c) for c in Retcode}
-        label = Retcode(code).name if code in known else str(code)
-        raise VenueRefusedError(_CODES.get(Retcode(code), REFUSED) if code in known else REFUSED, f"{name}: {label}")
+    def _name_of(self, deal: Any, book: Book, names: Mapping[int, str]) -> str | None:
+        if self._levels.is_level_deal(deal):
+            return self._levels.owner(deal)
+        return names.get(deal.magic) if book.is_order_deal(deal) else None
 
     @exactly
-    def _require_exact(self, terms: OrderTerms, contract: _Contract) -> None:
-        lots = _divided(terms.quantity, contract.size)
-        if lots % contract.step or lots < contract.smallest:
-            raise VenueRefusedError(
-                PRECISION, f"{terms.symbol}: expected lots of {contract.step} from {contract.smallest}, was {lots}"
-            )
-        for price in (terms.limit_price, terms.stop_price):
-            if price is not None and price % contract.tick:
-                raise VenueRefusedError(PRECISION, f"{terms.symbol}: expected a price in steps of {contract.tick}, was {price}")
+    def _transfers(self, book: Book, since: datetime) -> tuple[VenueTransfer, ...]:
+        found = [
+            VenueTransfer(key=str(deal.ticket), at=self._broker.utc(deal.time_msc), amount=exact(deal.profit))
+            for deal in book.deals(min(since, self._clock()))
+            if deal.type == DealKind.BALANCE
+        ]
+        return tuple(transfer for transfer in found if transfer.at >= since)
 
-    def _contract(self, symbol: str) -> _Contract:
+    # The terminal
+
+    def _book(self) -> Book:
+        return Book(self._terminal, self._broker, self._clock, self._ready().margin_mode)
+
+    def _contract(self, symbol: str) -> Contract:
+        account = self._ready()
         name = self._symbols.get(symbol)
         if name is None:
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: not among the agent's symbols ({', '.join(self._symbols)})")
-        account = self._require_login()
         self._terminal.symbol_select(name, True)  # noqa: FBT003 - the package's signature
         info = self._terminal.symbol_info(name)
         if info is None:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the terminal has no {name}")
+            raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the terminal has no {name}: {self._terminal.last_error()}")
         if account.currency != symbol.split("-")[1]:
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the account is in {account.currency}, so fees would be too")
-        return _Contract(
-            symbol,
-            name,
-            exact(info.trade_contract_size),
-            exact(info.volume_step),
-            exact(info.volume_min),
-            exact(info.trade_tick_size),
-        )
+        return Contract.of(symbol, name, info)
 
-    def _require_login(self) -> Any:
-        """Return what the terminal says of the account. Raises VenueBusyError while it is not ours: a person may switch back."""
+    def _contracts(self, symbols: Sequence[str]) -> dict[str, Contract]:
+        """Return the contracts of a view by the broker's names. A symbol that is not traded here has nothing to show."""
+        found = {}
+        for symbol in symbols:
+            try:
+                contract = self._contract(symbol)
+            except VenueRefusedError as error:
+                logger.info("left out of the view: %s", error)
+            else:
+                found[contract.name] = contract
+        return found
+
+    def _ready(self) -> Any:
+        """Return what the terminal says of the account. Raises VenueBusyError while it shows nothing, or another's.
+
+        A terminal without its server shows what was true when it lost it, and a person may log in and back again.
+        """
+        terminal = self._terminal.terminal_info()
+        if terminal is None or not terminal.connected:
+            found = "does not run" if terminal is None else "has no connection to its server"
+            raise VenueBusyError(f"the terminal {found}: {self._terminal.last_error()}", READY_RETRY)
         account = self._terminal.account_info()
         if account is None or account.login != self._login:
             found = "nobody" if account is None else account.login
-            raise VenueBusyError(f"expected the terminal logged in as {self._login}, was {found}", LOGIN_RETRY)
+            raise VenueBusyError(f"expected the terminal logged in as {self._login}, was {found}", READY_RETRY)
         return account
 
-    def _of(self, contracts: Mapping[str, _Contract], name: str) -> _Contract:
-        """Return the contract of something that is there; what nobody asked about is shown under the broker's name."""
-        return contracts.get(name) or _Contract(name, name, Decimal(1), ZERO, ZERO, ZERO)
 
-    def _offset(self, contract: _Contract) -> timedelta:
-        """Return the broker's clock minus UTC. Raises VenueRefusedError unless the symbol has a price of now."""
-        tick = self._terminal.symbol_info_tick(contract.name)
-        if tick is None:
-            raise VenueRefusedError("NO_PRICE", f"{contract.ours}: the terminal has no price")
-        ahead, zone = self._ahead(tick.time_msc), self._zone()
-        if zone is None or abs(ahead - zone) > CLOCK_TOLERANCE:
-            raise VenueRefusedError(
-                CLOCK_SKEW,
-                f"{contract.ours}: the newest price is not of now in any time zone of the broker's: the market is closed, the"
-                " terminal lost its connection, or this machine's clock is wrong",
-            )
-        return zone
-
-    def _ahead(self, broker_ms: int) -> timedelta:
-        return datetime.fromtimestamp(broker_ms / 1000, UTC) - self._clock()
-
-    def _zone(self) -> timedelta | None:
-        """Return the broker's clock minus UTC: what the newest price of all symbols says, else what one said before, else None.
-
-        A price that stands still looks like a zone further west every half hour, so a zone behind the known one is believed
-        only of a price that moved since the last look, as when the broker's summer ends.
-        """
-        ticks = (self._terminal.symbol_info_tick(name) for name in self._symbols.values())
-        newest = max((int(tick.time_msc) for tick in ticks if tick is not None), default=None)
-        known = self._journal.zone
-        if newest is None:
-            return known
-        moved = self._newest_price is not None and newest > self._newest_price
-        self._newest_price = newest
-        ahead = self._ahead(newest)
-        said = ZONE_STEP * round(ahead / ZONE_STEP)
-        if abs(ahead - said) > CLOCK_TOLERANCE or not ZONES[0] <= said <= ZONES[1]:
-            return known
-        if known is not None and said < known and not moved:
-            return known
-        self._journal.keep_zone(said)
-        return said
-
-    def _zone_of_the_past(self) -> timedelta:
-        """Return the zone that the times of deals are in. Raises VenueSilentError where no price has ever told it."""
-        zone = self._zone()
-        if zone is None:
-            raise VenueSilentError(
-                "no price is of now and none was before: the broker's time zone, so when deals were, is unknown"
-            )
-        return zone
-
-    def _is_hedging(self) -> bool:
-        account = self._terminal.account_info()
-        return account is None or account.margin_mode == HEDGING
-
-    @exactly
-    def _order(self, order: Any, contract: _Contract, names: Mapping[int, str], *, open_: bool) -> VenueOrder:
-        price = exact(order.price_open)
-        left = exact(order.volume_current)  # of the order itself: its deals may come into the history later
-        status = VenueStatus.OPEN if open_ else _STATUS.get(order.state, VenueStatus.CANCELED)
-        return VenueOrder(
-            client_order_id=names.get(order.magic),
-            venue_order_id=str(order.ticket),
-            symbol=contract.ours,
-            status=VenueStatus.CANCELED if status is VenueStatus.FILLED and left else status,
-            quantity=exact(order.volume_initial) * contract.size,
-            filled=(exact(order.volume_initial) - left) * contract.size,
-            limit_price=price if order.type in _LIMITS else None,
-            stop_price=price if order.type in _STOPS else None,
-        )
-
-    @exactly
-    def _trade(self, deal: Any, contract: _Contract, names: Mapping[int, str], zone: timedelta) -> VenueTrade:
-        return VenueTrade(
-            trade_id=str(deal.ticket),
-            client_order_id=names.get(deal.magic),
-            symbol=contract.ours,
-            side=Side.BUY if deal.type == DEAL_BUY else Side.SELL,
-            quantity=exact(deal.volume) * contract.size,
-            price=exact(deal.price),
-            executed_at=datetime.fromtimestamp(deal.time_msc / 1000, UTC) - zone,
-            fee=-(exact(deal.commission) + exact(deal.fee)),  # the terminal writes costs as negative amounts
-        )
-
-    @exactly
-    def _positions(self, contracts: Mapping[str, _Contract]) -> dict[str, Decimal]:
-        found: dict[str, Decimal] = {}
-        for position in self._listed(self._terminal.positions_get()):
-            contract = self._of(contracts, position.symbol)
-            signed = exact(position.volume) * contract.size * (1 if position.type == 0 else -1)
-            found[contract.ours] = found.get(contract.ours, ZERO) + signed
-        return {symbol: amount for symbol, amount in found.items() if amount}
-
-    def _history_orders(self, since: datetime) -> list[Any]:
-        return self._listed(self._terminal.history_orders_get(since, self._clock() + HISTORY_MARGIN))
-
-    def _history_deals(self, since: datetime) -> list[Any]:
-        return self._listed(self._terminal.history_deals_get(since, self._clock() + HISTORY_MARGIN))
-
-    def _listed(self, found: Any) -> list[Any]:
-        if found is None:
-            raise VenueSilentError(f"the terminal does not answer: {self._terminal.last_error()}")
-        return list(found)
+def _fewest(positions: Sequence[tuple[Any, Decimal]], wanted: Decimal) -> list[tuple[Any, Decimal]]:
+    """Return the fewest positions that hold `wanted` lots together, and how many of each; all of them where they hold less."""
+    large = sorted(positions, key=lambda one: (one[1], one[0].ticket))
+    single = next((one for one in large if one[1] >= wanted), None)
+    chosen: list[tuple[Any, Decimal]] = []
+    left = wanted
+    for position, lots in [single] if single is not None else reversed(large):
+        if left > 0:
+            chosen.append((position, min(lots, left)))
+            left -= lots
+    return chosen
 
 
-def _divided(quantity: Decimal, size: Decimal) -> Decimal:
-    """Return quantity / size where that is exact, else VenueRefusedError."""
-    lots = (quantity / size).normalize()
-    if lots * size != quantity:
-        raise VenueRefusedError(PRECISION, f"expected a multiple of the contract size {size}, was {quantity}")
-    return lots
+def _parts(lots: Decimal, largest: Decimal) -> list[Decimal]:
+    """Return lots cut into what one order may be."""
+    parts: list[Decimal] = []
+    while largest and lots > largest:
+        parts.append(largest)
+        lots -= largest
+    return [*parts, lots]
