@@ -1,10 +1,11 @@
-"""What cannot be carried out now is kept on this machine, tried again, and in the end reported; nothing is lost or held up by it."""
+"""What cannot be carried out now is kept here, tried again, and in the end reported; nothing is lost or held up by it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -209,10 +210,14 @@ def test_an_order_that_is_only_asked_for_does_not_hold_its_cancel(world: World) 
     assert kinds(world.cancel(LIMIT)) == ["OrderUnconfirmed"]
 
 
-@pytest.mark.parametrize("fault", [TerminalFault.TOO_MANY, TerminalFault.REQUOTE, TerminalFault.PRICE_OFF])
-def test_what_passes_in_a_moment_is_tried_again_within_a_second_and_then_less_often(world: World, fault: TerminalFault) -> None:
+@pytest.mark.parametrize(
+    ("fault", "times"), [(TerminalFault.TOO_MANY, 4), (TerminalFault.REQUOTE, 12), (TerminalFault.PRICE_OFF, 12)]
+)
+def test_what_passes_in_a_moment_is_tried_again_within_a_second_and_then_less_often(
+    world: World, fault: TerminalFault, times: int
+) -> None:
     world.submit(ENTRY)
-    world.terminal.faults.extend([fault] * 12)
+    world.terminal.faults.extend([fault] * times)
     world.wait(asked(exit_of(ENTRY)))
     tried = []
     for second in range(60):
@@ -223,7 +228,7 @@ def test_what_passes_in_a_moment_is_tried_again_within_a_second_and_then_less_of
             tried.append(second)
     assert world.terminal.open_positions() == []
     assert tried[0] == 0
-    assert max(b - a for a, b in zip(tried, tried[1:], strict=False)) <= 15
+    assert max(b - a for a, b in pairwise(tried)) <= 15
 
 
 def test_a_signed_command_of_before_a_new_key_is_still_carried_out(world: World) -> None:
