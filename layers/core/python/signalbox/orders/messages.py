@@ -235,9 +235,7 @@ class VenueViewReported(BusEvent):
     orders: tuple[ViewedOrder, ...]
     trades: tuple[ViewedTrade, ...]
     positions: dict[str, Amount]
-    others: dict[str, Amount] = Field(
-        default_factory=dict
-    )  # of the positions, what others than us hold, where the venue can tell
+    others: dict[str, Amount] = Field(default_factory=dict)  # of the positions, what is not ours, where the venue can tell
     instruments: tuple[ViewedInstrument, ...] = ()  # empty: the venue did not say
     transfers: tuple[ViewedTransfer, ...] = ()  # since `since` of the request
     forgets_unfilled: bool = False  # an order that ended without a fill is not shown any more
