@@ -242,6 +242,10 @@ class TerminalStandIn:
         """Fill a resting order, in part or as far as it goes; return the deal's ticket."""
         return self._fill(self._resting(ticket), volume, price, None, DealReason.EXPERT)
 
+    def expire(self, ticket: int) -> None:
+        """End a resting order whose time is over."""
+        self._end(self._resting(ticket), OrderStatus.EXPIRED)
+
     def quote(self, symbol: str, bid: float, ask: float) -> None:
         """Move the price: what it passes trades, stops and targets of positions first."""
         self.prices[symbol] = (bid, ask)

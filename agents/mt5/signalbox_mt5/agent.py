@@ -51,6 +51,7 @@ RETRY_SECONDS: Final = 5  # of an error that names no time
 LONGEST_PAUSE: Final = timedelta(seconds=15)  # a position can be left within a minute after the venue takes orders again
 CHANGES_KEPT: Final = timedelta(minutes=10)
 FOLLOWED: Final = timedelta(minutes=1)
+NEVER_SENT: Final = "NEVER_SENT"
 GIVEN_UP: Final = "GIVEN_UP"
 DETAIL_LENGTH: Final = 500
 logger = logging.getLogger("signalbox.mt5_agent")
@@ -114,6 +115,8 @@ class Agent:
     def _handle(self, command: Envelope, request: Request, text: str) -> None:
         if isinstance(request, VenueViewRequested):
             self._forget_views(command.sequence)
+        elif self._is_overtaken(command.sequence, request):
+            return
         elif any(self._comes_before(kept, request) for kept in self._journal.kept.values()):
             self._journal.keep(command.sequence, text, self._clock())
             return
@@ -224,6 +227,32 @@ class Agent:
             if kept.sequence != sequence and isinstance(self._kept(kept.text), VenueViewRequested):
                 self._journal.drop(kept.sequence)
                 self._tries.pop(kept.sequence, None)
+
+    def _is_overtaken(self, sequence: int, request: ExecutionRequested) -> bool:
+        """Whether a cancel is about a submit that still waits here and was never sent: then neither is carried out."""
+        if (
+            request.instruction is not Instruction.CANCEL
+            or self._journal.read(self._account, request.client_order_id) is not None
+        ):
+            return False
+        waiting = [kept for kept in self._journal.kept.values() if self._comes_before(kept, request)]
+        if not any(self._is_submit(kept) for kept in waiting):
+            return False
+        now = self._clock()
+        event = OrderCanceled(client_order_id=request.client_order_id, at=now, reason=NEVER_SENT)
+        self._send(
+            request.event_id,
+            ExecutionReported(account=self._account, client_order_id=request.client_order_id, reported_at=now, events=(event,)),
+        )
+        for kept in waiting:
+            self._journal.drop(kept.sequence)
+            self._tries.pop(kept.sequence, None)
+        logger.info("command %s ends what waited: %s", sequence, [kept.sequence for kept in waiting])
+        return True
+
+    def _is_submit(self, kept: Kept) -> bool:
+        request = self._kept(kept.text)
+        return isinstance(request, ExecutionRequested) and request.instruction is Instruction.SUBMIT
 
     def _comes_before(self, kept: Kept, request: ExecutionRequested) -> bool:
         """Whether a kept command of the same order has to be carried out first. One that was, and is only followed, has not."""

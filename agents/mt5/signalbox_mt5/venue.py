@@ -17,39 +17,39 @@ unknown, never refused.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from signalbox.exact import ZERO, exactly
+from signalbox.exact import ZERO
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.terms import OrderTerms, OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
     NOT_SUPPORTED,
+    SETTLE,
     Standing,
     VenueBusyError,
     VenueRefusedError,
     VenueSilentError,
     VenueUnknownOrderError,
 )
-from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade, VenueTransfer, VenueView
-from signalbox_mt5.book import Book, is_ours, magic_of
+from signalbox.orders.venue_view import VenueStatus, VenueView
+from signalbox_mt5.book import Book, magic_of
 from signalbox_mt5.broker_clock import BrokerClock
 from signalbox_mt5.contracts import BELOW_MINIMUM, Contract
 from signalbox_mt5.journal import Journal
 from signalbox_mt5.levels import REDUCE_ONLY, Levels, Wanted, kind_of
+from signalbox_mt5.look import Look
 from signalbox_mt5.retcodes import Outcome
 from signalbox_mt5.sending import ask, ask_at_price
-from signalbox_mt5.terminal import Action, DealKind, Filling, Holding, OrderKind, OrderTime, Terminal, exact
+from signalbox_mt5.terminal import Action, Filling, Holding, OrderKind, OrderTime, Terminal
 
 logger = logging.getLogger("signalbox.mt5_agent")
 COMMENT_LENGTH: Final = 31
 READY_RETRY: Final = 5  # seconds, while the terminal is not there, not connected or not ours
 SETTLING_RETRY: Final = 1
-LEVEL_ORDER_WAIT: Final = timedelta(seconds=60)  # for the order that a level's deal is told of: it is on its way
 PARTLY_CLOSED: Final = "PARTLY_CLOSED"
 _PENDING: Final = {
     (OrderType.LIMIT, Side.BUY): OrderKind.BUY_LIMIT,
@@ -72,6 +72,7 @@ class TerminalVenue:
         self._clock = clock
         self._broker = BrokerClock(terminal, symbols.values(), journal, clock)
         self._levels = Levels(terminal, journal)
+        self._doubts: dict[str, datetime] = {}  # since when a part of a market order is unknown
 
     @property
     def forgets_unfilled(self) -> bool:
@@ -157,26 +158,14 @@ class TerminalVenue:
         return self._found_after(request)
 
     def view(self, request: VenueViewRequested) -> VenueView:
-        account = self._ready()
-        asked_at = self._clock()
+        account, asked_at = self._ready(), self._clock()
         contracts = self._contracts(request.symbols)
-        book = self._book()
         try:
-            orders = self._viewed_orders(request, book, contracts)
-            trades = self._viewed_trades(request, book, contracts, asked_at)
-            transfers = self._transfers(book, request.since)
+            return Look(
+                self._book(), self._levels, self._journal, self._broker, contracts, request, asked_at, self._doubtful()
+            ).view(account)
         except VenueSilentError as error:  # nothing was instructed: it is asked again
             raise VenueBusyError(str(error), SETTLING_RETRY) from error
-        return VenueView(
-            asked_at,
-            orders,
-            trades,
-            book.held(contracts, others=False),
-            instruments=tuple(contract.instrument() for contract in contracts.values()),
-            transfers=transfers,
-            equity=exact(account.equity),
-            others=book.held(contracts, others=True),
-        )
 
     # Orders
 
@@ -253,7 +242,11 @@ class TerminalVenue:
             raise self._nothing_to_close(terms, contract, wanted)
         orders = [(position, part) for position, lots in closes for part in _parts(lots, contract.largest)]
         rest = ZERO if terms.reduce_only else wanted - sum((lots for _, lots in closes), ZERO)
-        sent, refused = self._deals(request, contract, [*orders, (None, rest)] if rest else orders)
+        try:
+            sent, refused = self._deals(request, contract, [*orders, (None, rest)] if rest else orders)
+        except VenueSilentError:
+            self._doubts[request.client_order_id] = self._clock()
+            raise
         if refused is not None and not sent:
             raise refused
         if refused is not None:
@@ -360,7 +353,17 @@ class TerminalVenue:
             return None
         asked = request.terms.quantity if request.terms.type is OrderType.MARKET else None
         trades = tuple(book.trade(deal, request.client_order_id, contract) for deal in book.deals_of(request.client_order_id))
-        return Standing(book.order(request.client_order_id, [*live, *past], contract, asked), trades)
+        order = book.order(request.client_order_id, [*live, *past], contract, asked)
+        if request.client_order_id in self._doubtful() and order.filled < order.quantity:
+            raise VenueSilentError(
+                f"{request.client_order_id}: {order.filled} of {order.quantity} is done, the rest is unknown yet"
+            )
+        return Standing(order, trades)
+
+    def _doubtful(self) -> set[str]:
+        """Return the market orders of which a part went out without an answer, and may not be shown yet."""
+        self._doubts = {name: since for name, since in self._doubts.items() if self._clock() < since + SETTLE}
+        return set(self._doubts)
 
     def _found_before(self, request: ExecutionRequested) -> Standing:
         """Find an order that is to be changed. No answer means that nothing was done yet."""
@@ -375,76 +378,6 @@ class TerminalVenue:
             return self.find(request)
         except (VenueRefusedError, VenueBusyError, VenueUnknownOrderError) as error:  # the history may be a moment late
             raise VenueSilentError(f"{request.client_order_id}: sent, and then: {error}") from error
-
-    # The view
-
-    def _viewed_orders(
-        self, request: VenueViewRequested, book: Book, contracts: Mapping[str, Contract]
-    ) -> tuple[VenueOrder, ...]:
-        names = {magic_of(name): name for name in (*self._journal.orders(request.account), *request.orders)}
-        wanted = {magic_of(name) for name in request.orders}
-        groups: dict[str | int, list[Any]] = defaultdict(list)
-        shown = set()
-        for order in book.orders():
-            groups[names.get(order.magic, order.ticket)].append(order)
-            shown.add(order.ticket)
-        for order in book.past_orders(min(request.since, self._clock())):
-            if order.magic in wanted and order.ticket not in shown:
-                groups[names[order.magic]].append(order)
-        found = []
-        for key, orders in groups.items():
-            name = key if isinstance(key, str) else None
-            contract = contracts.get(orders[0].symbol) or Contract.unknown(orders[0].symbol)
-            found.append(book.order(name, orders, contract, self._journal.asked.get(name or "")))
-        return (*found, *self._viewed_levels(request, book, contracts))
-
-    def _viewed_levels(self, request: VenueViewRequested, book: Book, contracts: Mapping[str, Contract]) -> list[VenueOrder]:
-        by_symbol = {contract.ours: contract for contract in contracts.values()}
-        for exit_ in request.exits:
-            wanted = Wanted.of(exit_)
-            if wanted is not None and exit_.symbol in by_symbol:
-                self._levels.known(wanted, book, by_symbol[exit_.symbol])  # by entry and price, where our journal was lost
-        return [
-            self._levels.standing(protection, book, by_symbol[protection.symbol]).order
-            for protection in list(self._journal.protections.values())
-            if protection.symbol in by_symbol and (protection.client_order_id in request.orders or not protection.is_released)
-            if protection.client_order_id in request.orders or self._is_standing(protection.positions, book)
-        ]
-
-    def _is_standing(self, identifiers: Sequence[int], book: Book) -> bool:
-        return any(position.identifier in identifiers for position in book.positions())
-
-    def _viewed_trades(
-        self, request: VenueViewRequested, book: Book, contracts: Mapping[str, Contract], asked_at: datetime
-    ) -> tuple[VenueTrade, ...]:
-        names = {magic_of(name): name for name in (*self._journal.orders(request.account), *request.orders)}
-        found = []
-        for deal in book.deals(min(request.since, asked_at)):
-            if not book.is_trade(deal):
-                continue
-            contract = contracts.get(deal.symbol) or Contract.unknown(deal.symbol)
-            trade = book.trade(deal, self._name_of(deal, book, names), contract)
-            if trade.executed_at < request.since:
-                continue
-            is_early = trade.client_order_id is None and self._levels.is_level_deal(deal) and is_ours(deal.magic)
-            if is_early and asked_at < trade.executed_at + LEVEL_ORDER_WAIT:
-                raise VenueBusyError(f"deal {deal.ticket}: the order of its level is not here yet", READY_RETRY)
-            found.append(trade)
-        return tuple(found)
-
-    def _name_of(self, deal: Any, book: Book, names: Mapping[int, str]) -> str | None:
-        if self._levels.is_level_deal(deal):
-            return self._levels.owner(deal)
-        return names.get(deal.magic) if book.is_order_deal(deal) else None
-
-    @exactly
-    def _transfers(self, book: Book, since: datetime) -> tuple[VenueTransfer, ...]:
-        found = [
-            VenueTransfer(key=str(deal.ticket), at=self._broker.utc(deal.time_msc), amount=exact(deal.profit))
-            for deal in book.deals(min(since, self._clock()))
-            if deal.type == DealKind.BALANCE
-        ]
-        return tuple(transfer for transfer in found if transfer.at >= since)
 
     # The terminal
 
@@ -462,7 +395,10 @@ class TerminalVenue:
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the terminal has no {name}: {self._terminal.last_error()}")
         if account.currency != symbol.split("-")[1]:
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the account is in {account.currency}, so fees would be too")
-        return Contract.of(symbol, name, info)
+        try:
+            return Contract.of(symbol, name, info)
+        except ValueError as error:  # a mode that MetaQuotes added since
+            raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: {error}") from error
 
     def _contracts(self, symbols: Sequence[str]) -> dict[str, Contract]:
         """Return the contracts of a view by the broker's names. A symbol that is not traded here has nothing to show."""

@@ -285,6 +285,20 @@ class TestTickets:
         order = applied(released(out), *world.submit(out).events)
         assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.05"))
 
+    def test_a_part_without_an_answer_is_not_called_over_before_it_has_settled(self, hedging: World) -> None:
+        world = hedging
+        for number in range(2):
+            world.submit(of_account(strategy=f"n{number}"))
+        out = of_account(strategy="kill-switch", leg=Leg.FLATTEN, side=Side.SELL, reduce_only=True, quantity="0.2")
+        world.terminal.faults.extend([TerminalFault.NONE, TerminalFault.TIMEOUT])
+        assert kinds(world.submit(out)) == ["OrderSubmitted", "OrderUnconfirmed"]
+        world.wait(viewed(out))
+        for _ in range(12):
+            world.pass_time(5)
+            world.agent.step()
+        order = applied(released(out), *[e for t in world.told() if t.event_id.count(out.client_order_id) for e in t.events])
+        assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.1"))
+
     def test_a_reduction_of_odd_size_is_rounded_down_and_ends(self, world: World) -> None:
         world.submit(ENTRY)
         out = exit_of(ENTRY, quantity="0.0567")
@@ -333,6 +347,14 @@ class TestTickets:
 
 
 class TestPendingOrders:
+    def test_one_whose_time_is_over_is_told_so(self, world: World) -> None:
+        limit = entry(price="49000", time_in_force="GTD", expires_at=NOON + timedelta(minutes=3))
+        world.submit(limit)
+        assert world.terminal.sends[0]["expiration"] == int((NOON + timedelta(hours=3, minutes=3)).timestamp())
+        world.terminal.expire(world.terminal.all_orders()[0].ticket)
+        assert kinds(world.report(asked(limit)))[-1] == "OrderExpired"
+        assert [o.status for o in world.view(limit).orders] == [VenueStatus.EXPIRED]
+
     def test_a_resting_entry_is_moved_and_keeps_its_levels(self, world: World) -> None:
         limit = entry(price="49000")
         world.submit(limit, stop_loss=Decimal(48_000))

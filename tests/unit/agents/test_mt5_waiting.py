@@ -157,6 +157,17 @@ def test_what_is_asked_of_one_order_stays_in_order_and_others_go_on(world: World
     assert [kinds(event) for event in world.told()[count:]] == [["OrderUpdated"], ["OrderAccepted", "OrderCanceled"]]
 
 
+def test_a_cancel_ends_an_entry_that_waits_before_it_is_sent(world: World) -> None:
+    world.terminal.is_open = False
+    world.wait(asked(ENTRY))
+    report = world.report(asked(ENTRY, Instruction.CANCEL))
+    assert (kinds(report), reasons(report)) == (["OrderCanceled"], ["NEVER_SENT"])
+    world.terminal.is_open = True
+    sends = len(world.terminal.sends)
+    steps(world, 60)
+    assert (len(world.terminal.sends), world.journal.kept) == (sends, {})
+
+
 def test_of_views_the_newest_alone_is_kept(world: World) -> None:
     world.terminal.is_connected = False
     for minutes in range(3):
