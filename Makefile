@@ -10,7 +10,7 @@ ARGS ?=
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup training run up test unit integration infrastructure e2e check scan sbom audit format bench lock clean
+.PHONY: help setup training run up test unit integration infrastructure e2e check scan sbom audit format bench agent lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -79,6 +79,11 @@ e2e: $(READY)  ## tests on the local cloud
 bench: $(READY)  ## the features of years and of the newest bar beside plain pandas
 	@$(BIN)/signalbox bench features $(ARGS)
 
+agent: $(READY)  ## the MetaTrader 5 agent as a wheel for its Windows machine, in out/agent
+	@rm -rf agents/mt5/build out/agent
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir out/agent agents/mt5
+	@cp agents/mt5/requirements.lock out/agent/
+
 check: $(READY)  ## lint, format, types, import contracts, scanners
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -118,6 +123,8 @@ lock: $(READY)  ## resolve the requirements again (needs the package index)
 	@cd requirements && for name in setup run training training-cpu training-gpu audit; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    $$(test $$name != training-gpu || echo --no-deps) --output-file $$name.lock $$name.in || exit 1; done
+	@cd agents/mt5 && ../../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --constraints ../../requirements/run.lock --output-file requirements.lock requirements.in
 
 clean:  ## remove the environment and everything the local cloud stored
 	rm -rf $(VENV) $(AUDIT) .signalbox out

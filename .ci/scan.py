@@ -17,7 +17,16 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ACCEPTED = REPOSITORY / ".ci" / "accepted.toml"
-PYTHON = ("cdk", "lambdas", "layers", "local", "sagemaker", "training", ".ci")  # tests assert, run programs and hold false keys
+PYTHON = (
+    "agents",
+    "cdk",
+    "lambdas",
+    "layers",
+    "local",
+    "sagemaker",
+    "training",
+    ".ci",
+)  # tests assert, run programs, hold false keys
 # Not looked at for keys: files of hashes and of numbers.
 HASHES = (".lock", "requirements.txt", ".onnx", ".npz", "manifest.json", "speed.json", "report.json", "report.html")
 Finding = tuple[str, str, str]  # tool, file, rule

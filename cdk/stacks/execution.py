@@ -138,5 +138,8 @@ class ExecutionStack(SignalboxStack):
                     resources=[self._commands.queue_arn],
                 ),
                 aws_iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self._reports.queue_arn]),
+                aws_iam.PolicyStatement(  # what `--check` asks
+                    actions=["sqs:GetQueueAttributes"], resources=[self._commands.queue_arn, self._reports.queue_arn]
+                ),
             ],
         )

@@ -16,9 +16,6 @@ from typing_extensions import override
 from local.cloud import LocalCloud
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
-from local.mt5_agent.agent import Agent, SqsMailbox
-from local.mt5_agent.journal import Journal
-from local.mt5_agent.venue import TerminalVenue
 from local.processes import wait_until
 from local.settings import load_settings
 from local.stand_ins.faults import Fault, TradingFault
@@ -27,6 +24,10 @@ from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStan
 from signalbox.contracts import EVENT_SOURCE, Env, Function, StackOutput, function_name
 from signalbox.events import BusEvent, parse_event
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
+from signalbox_mt5.agent import Agent
+from signalbox_mt5.journal import Journal
+from signalbox_mt5.mailbox import SqsMailbox
+from signalbox_mt5.venue import TerminalVenue
 from tests.builders import BTC
 from tests.unit.orders.samples import terms
 

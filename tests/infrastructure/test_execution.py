@@ -43,12 +43,13 @@ def test_an_agent_that_does_not_take_commands_alarms(assembly: Assembly) -> None
 
 def test_the_agent_takes_commands_and_puts_reports_and_no_more(assembly: Assembly) -> None:
     (policy,) = assembly.resources("AWS::IAM::ManagedPolicy")
-    take, put = policy.properties["PolicyDocument"]["Statement"]
+    take, put, ask = policy.properties["PolicyDocument"]["Statement"]
     assert set(take["Action"]) == {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
     assert put["Action"] == "sqs:SendMessage"
     assert "Commands" in json.dumps(take["Resource"])
     assert "Reports" in json.dumps(put["Resource"])
     assert take["Resource"] != put["Resource"]
+    assert (ask["Action"], ask["Resource"]) == ("sqs:GetQueueAttributes", [take["Resource"], put["Resource"]])
 
 
 def test_the_secret_begins_without_accounts_and_with_a_key_of_its_own(assembly: Assembly) -> None:

@@ -19,7 +19,7 @@ RISK = Path(signalbox.risk.__file__).parent
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = [
     p
-    for folder in ("layers/core/python", "lambdas", "local", "training", "sagemaker")
+    for folder in ("layers/core/python", "lambdas", "local", "training", "sagemaker", "agents")
     for p in sorted((ROOT / folder).rglob("*.py"))
 ]
 ALLOWED = {

@@ -141,6 +141,8 @@ def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReport
         instruments=tuple(ViewedInstrument.of(one) for one in view.instruments),
         transfers=tuple(ViewedTransfer.of(one) for one in view.transfers),
         forgets_unfilled=view.forgets_unfilled,
+        equity=view.equity,
+        others={symbol: amount for symbol, amount in view.others.items() if amount},
     )
 
 

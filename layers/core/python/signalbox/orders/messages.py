@@ -19,6 +19,7 @@ from signalbox.events import BusEvent
 from signalbox.exact import ZERO, Amount, PositiveAmount
 from signalbox.frozen import Frozen
 from signalbox.orders.events import Detail, Liquidity, OrderEvent, OrderKey, Text
+from signalbox.orders.order import Order
 from signalbox.orders.terms import OrderTerms, Side
 from signalbox.orders.venue_view import (
     VenueInstrument,
@@ -94,6 +95,29 @@ class ExecutionReported(BusEvent):
         return f"{self.type}:{self.client_order_id}:{facts}"
 
 
+class RestingExit(Frozen):
+    """An open order that rests to leave a trade: where stop and target are levels of a position, it is found by these."""
+
+    client_order_id: OrderKey
+    entry: OrderKey
+    symbol: Text
+    quantity: PositiveAmount
+    limit_price: PositiveAmount | None = None
+    stop_price: PositiveAmount | None = None
+
+    @classmethod
+    def of(cls, order: Order) -> Self:
+        """Return how an order that reduces rests."""
+        return cls(
+            client_order_id=order.client_order_id,
+            entry=order.terms.entry_id,
+            symbol=order.terms.symbol,
+            quantity=order.quantity,
+            limit_price=order.limit_price,
+            stop_price=order.stop_price,
+        )
+
+
 class VenueViewRequested(BusEvent):
     """The ledger wants to compare an account: open orders, these orders, the trades since `since`, the positions."""
 
@@ -104,6 +128,7 @@ class VenueViewRequested(BusEvent):
     since: AwareDatetime
     orders: tuple[OrderKey, ...]
     symbols: tuple[str, ...]
+    exits: tuple[RestingExit, ...] = ()  # of the orders, those that rest to leave a trade
     not_before: AwareDatetime | None = None  # the edge waits until then: what moves now has settled by that time
 
     @property
@@ -210,6 +235,7 @@ class VenueViewReported(BusEvent):
     orders: tuple[ViewedOrder, ...]
     trades: tuple[ViewedTrade, ...]
     positions: dict[str, Amount]
+    others: dict[str, Amount] = Field(default_factory=dict)  # of the positions, what is not ours, where the venue can tell
     instruments: tuple[ViewedInstrument, ...] = ()  # empty: the venue did not say
     transfers: tuple[ViewedTransfer, ...] = ()  # since `since` of the request
     forgets_unfilled: bool = False  # an order that ended without a fill is not shown any more
@@ -235,6 +261,8 @@ class VenueViewReported(BusEvent):
             instruments=tuple(one.as_instrument() for one in self.instruments),
             transfers=tuple(one.as_transfer() for one in self.transfers),
             forgets_unfilled=self.forgets_unfilled,
+            equity=self.equity,
+            others=self.others,
         )
 
     @property

@@ -37,6 +37,7 @@ def in_parts(report: Report, limit: int = PART_BYTES) -> tuple[Report, ...]:
                 "orders": tuple(item for item in some if isinstance(item, ViewedOrder)),
                 "trades": tuple(item for item in some if isinstance(item, ViewedTrade)),
                 "positions": report.positions if number == 1 else {},
+                "others": report.others if number == 1 else {},
                 "instruments": report.instruments if number == 1 else (),
                 "transfers": report.transfers if number == 1 else (),
                 "part": number,

@@ -106,6 +106,13 @@ class OrderTerms(Frozen):
             attempt=self.attempt,
         )
 
+    @property
+    def entry_id(self) -> ClientOrderId:
+        """The identity of the entry of the same decision: of an exit, the order whose position it leaves."""
+        return client_order_id(
+            account=self.account, strategy=self.strategy, symbol=self.symbol, decided_at=self.decided_at, leg=Leg.ENTRY
+        )
+
     def signed(self, quantity: Decimal) -> Decimal:
         """Return what filling `quantity` adds to the position."""
         return quantity if self.side is Side.BUY else quantity.copy_negate()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -102,7 +102,8 @@ class VenueView:
     orders: every open order, and the answer for every open order of the ledger. trades: all since the request's `since`.
     positions: signed base quantity by symbol; absent means none. instruments: of the request's symbols; empty: the venue did
     not say. transfers: since the request's `since`. forgets_unfilled: an order that ended without a fill is not shown any
-    more, so that its absence may be its end; a venue that forgets nothing shows an absent order as lost.
+    more, so that its absence may be its end; a venue that forgets nothing shows an absent order as lost. equity: the venue's
+    own, None where it does not say. others: of the positions, what others than us hold, where the venue can tell.
     """
 
     asked_at: datetime
@@ -112,6 +113,8 @@ class VenueView:
     instruments: tuple[VenueInstrument, ...] = ()
     transfers: tuple[VenueTransfer, ...] = ()
     forgets_unfilled: bool = False
+    equity: Decimal | None = None
+    others: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.errors import ViewPartsError
 from signalbox.orders.events import OrderCanceled, OrderEvent, OrderExpired, OrderLost
 from signalbox.orders.identity import ClientOrderId
-from signalbox.orders.messages import Instruction, VenueViewReported, VenueViewRequested
+from signalbox.orders.messages import Instruction, RestingExit, VenueViewReported, VenueViewRequested
 from signalbox.orders.reconciliation import (
     FORGOTTEN,
     NEVER_SENT,
@@ -121,6 +121,7 @@ def request_view(desk: Desk, at: datetime, *, not_before: datetime | None = None
         since=min([*sent, newest]),
         orders=tuple(sorted({*(order.client_order_id for order in open_orders), *(one.client_order_id for one in absent)})),
         symbols=tuple(sorted({*INSTRUMENTS, *desk.books.positions, *(o.terms.symbol for o in desk.orders.values())})),
+        exits=tuple(RestingExit.of(o) for o in open_orders if o.terms.reduce_only and o.terms.type is not OrderType.MARKET),
         not_before=not_before,
     )
     asked = replaced(known, absent=absent, asked_at=not_before or at)

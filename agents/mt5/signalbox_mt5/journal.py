@@ -10,23 +10,61 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from signalbox.errors import SignalboxError
 from signalbox.orders.messages import ViewedOrder
 from signalbox.orders.venue_port import SendRecord
 from signalbox.orders.venue_view import VenueOrder
 
+LOST: Final = SendRecord(datetime.fromtimestamp(0, UTC))  # of an order that was sent before this journal began
+
 
 class JournalError(SignalboxError):
     """The journal is damaged, or another agent has it."""
 
 
+class Kind(StrEnum):
+    """Which of a position's two levels an order of ours stands for."""
+
+    STOP = "sl"
+    TARGET = "tp"
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """An order of the ledger that is no order at the terminal: the stop or target level of positions.
+
+    positions: their identifiers, which a position keeps for life; none is left when it was released or another order took
+    its place.
+    """
+
+    client_order_id: str
+    entry: str
+    symbol: str
+    kind: Kind
+    price: Decimal
+    quantity: Decimal
+    positions: tuple[int, ...]
+    is_released: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A command that could not be carried out yet."""
+
+    sequence: int
+    text: str
+    since: datetime
+
+
 class Journal:
-    """SendLog in a file, with the newest sequences of commands and reports and the broker's zone. One agent, one process."""
+    """SendLog in a file, with what stands for which position's levels and the commands that wait. One agent, one process."""
 
     def __init__(self, path: Path) -> None:
         """Open or begin the journal. Raises JournalError."""
@@ -35,6 +73,10 @@ class Journal:
         self.command_sequence = 0
         self.report_sequence = 0
         self.zone: timedelta | None = None  # the broker's clock minus UTC, as a price last told it
+        self.protections: dict[str, Protection] = {}  # by client order id, oldest first
+        self.asked: dict[str, Decimal] = {}  # of market orders, in base currency: the terminal may have been sent less
+        self.claims: dict[int, str] = {}  # deals by stop or target, and the order of ours that they were told of
+        self.kept: dict[int, Kept] = {}  # by sequence
         self._lock = _locked(path)
         try:
             good = self._replay(path.read_bytes()) if path.exists() else 0
@@ -81,6 +123,44 @@ class Journal:
         if zone != self.zone:
             self._write({"did": "zone", "seconds": round(zone.total_seconds())})
 
+    def ask(self, client_order_id: str, quantity: Decimal) -> None:
+        """Write how much a market order was asked to trade."""
+        self._write({"did": "ask", "id": client_order_id, "quantity": str(quantity)})
+
+    def protect(self, protection: Protection) -> None:
+        """Write that an order stands for a level of these positions, instead of any order that did."""
+        self._write(
+            {
+                "did": "protect",
+                "id": protection.client_order_id,
+                "entry": protection.entry,
+                "symbol": protection.symbol,
+                "kind": protection.kind.value,
+                "price": str(protection.price),
+                "quantity": str(protection.quantity),
+                "positions": list(protection.positions),
+            }
+        )
+
+    def release(self, client_order_id: str) -> None:
+        """Write that an order stands for no level any more."""
+        self._write({"did": "release", "id": client_order_id})
+
+    def claim(self, deal: int, client_order_id: str) -> None:
+        """Write which order a deal by stop or target was told of: it is never told of another."""
+        if self.claims.get(deal) != client_order_id:
+            self._write({"did": "claim", "deal": deal, "id": client_order_id})
+
+    def keep(self, sequence: int, text: str, since: datetime) -> None:
+        """Write down a command that has to wait."""
+        if sequence not in self.kept:
+            self._write({"did": "keep", "sequence": sequence, "text": text, "since": since.isoformat()})
+
+    def drop(self, sequence: int) -> None:
+        """Write that a command waits no longer."""
+        if sequence in self.kept:
+            self._write({"did": "drop", "sequence": sequence})
+
     def close(self) -> None:
         """Close the file, and let others have it."""
         self._file.close()
@@ -98,7 +178,7 @@ class Journal:
         for number, line in enumerate(data[:good].splitlines(), start=1):
             try:
                 self._apply(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, ArithmeticError) as error:
                 raise JournalError(
                     f"{self._path} line {number}: expected a fact, was {line[:80]!r}; keep the file, compare the account by hand"
                     " (docs/live-trading.md), then start with a new one"
@@ -114,15 +194,55 @@ class Journal:
             case "accept":
                 key = (fact["account"], fact["id"])
                 order = ViewedOrder.model_validate(fact["order"]).as_order()
-                self._sends[key] = replace(self._sends[key], accepted=order)
-            case "handle":
-                self.command_sequence = max(self.command_sequence, int(fact["sequence"]))
-            case "report":
-                self.report_sequence = max(self.report_sequence, int(fact["sequence"]))
+                self._sends[key] = replace(self._sends.get(key, LOST), accepted=order)
+            case "handle" | "report":
+                self._apply_sequence(fact)
+            case "ask":
+                self.asked[fact["id"]] = Decimal(fact["quantity"])
+            case "protect" | "release" | "claim":
+                self._apply_protection(fact)
+            case "keep" | "drop":
+                self._apply_waiting(fact)
             case "zone":
                 self.zone = timedelta(seconds=int(fact["seconds"]))
             case other:
                 raise ValueError(f"unknown fact {other!r}")
+
+    def _apply_sequence(self, fact: dict[str, Any]) -> None:
+        sequence = int(fact["sequence"])
+        if fact["did"] == "handle":
+            self.command_sequence = max(self.command_sequence, sequence)
+        else:
+            self.report_sequence = max(self.report_sequence, sequence)
+
+    def _apply_waiting(self, fact: dict[str, Any]) -> None:
+        sequence = int(fact["sequence"])
+        if fact["did"] == "keep":
+            self.kept[sequence] = Kept(sequence, fact["text"], datetime.fromisoformat(fact["since"]))
+        else:
+            self.kept.pop(sequence, None)
+
+    def _apply_protection(self, fact: dict[str, Any]) -> None:
+        name = fact["id"]
+        if fact["did"] == "claim":
+            self.claims[int(fact["deal"])] = name
+        elif fact["did"] == "release":
+            if name in self.protections:
+                self.protections[name] = replace(self.protections[name], is_released=True)
+        else:
+            made = Protection(
+                name,
+                fact["entry"],
+                fact["symbol"],
+                Kind(fact["kind"]),
+                Decimal(fact["price"]),
+                Decimal(fact["quantity"]),
+                tuple(fact["positions"]),
+            )
+            for other in list(self.protections.values()):
+                if other.kind is made.kind and other.client_order_id != name and {*other.positions} & {*made.positions}:
+                    self.protections[other.client_order_id] = replace(other, is_released=True)
+            self.protections[name] = made
 
 
 def _locked(path: Path) -> IO[bytes]:

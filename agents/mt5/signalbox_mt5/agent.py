@@ -1,0 +1,296 @@
+"""Take a command, carry it out at the terminal, report, and only then take it out of the mailbox.
+
+Whatever is cut off in between is delivered again, and the journal and the terminal's history make that harmless: an order
+whose send began is asked for and never sent again.
+
+What cannot be carried out now (the terminal is closed, logged out or without its server, the market is closed, a price is gone)
+is written into the journal and taken out of the queue, which would hold everything behind it and give it up after a few tries.
+It is tried again with growing pauses: a submit until its `send_before`, which is then reported as expired; a cancel or replace
+for CHANGES_KEPT, which is then reported as not done; of views the newest alone. What is asked of one order stays in order.
+
+An answer that is not the last word (no answer, a market order of which not all is in the history yet) is reported at once and
+asked for again for FOLLOWED; after that the ledger's comparison is left to find it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from signalbox.adapters.venues.mt5_mailbox import Direction, Envelope, EnvelopeError, ReplayError, open_envelope, seal
+from signalbox.exact import ZERO, exactly
+from signalbox.orders.events import (
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderEvent,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderUnconfirmed,
+    OrderUpdateRejected,
+)
+from signalbox.orders.execution import execute, look
+from signalbox.orders.messages import (
+    ExecutionReported,
+    ExecutionRequested,
+    Instruction,
+    VenueViewReported,
+    VenueViewRequested,
+)
+from signalbox.orders.parts import in_parts
+from signalbox.orders.terms import OrderType
+from signalbox.orders.venue_port import ExecutionError, Venue, VenueBusyError
+from signalbox_mt5.journal import Journal, Kept
+from signalbox_mt5.mailbox import Delivery, Mailbox
+
+LONG_POLL_SECONDS: Final = 20
+RETRY_SECONDS: Final = 5  # of an error that names no time
+LONGEST_PAUSE: Final = timedelta(seconds=15)  # a position can be left within a minute after the venue takes orders again
+CHANGES_KEPT: Final = timedelta(minutes=10)
+FOLLOWED: Final = timedelta(minutes=1)
+NEVER_SENT: Final = "NEVER_SENT"
+GIVEN_UP: Final = "GIVEN_UP"
+DETAIL_LENGTH: Final = 500
+logger = logging.getLogger("signalbox.mt5_agent")
+_ENDS: Final = (OrderRejected, OrderCanceled, OrderExpired)
+Request: TypeAlias = ExecutionRequested | VenueViewRequested
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """How often a kept command was tried, when it is due, what the terminal said, and what was reported of it."""
+
+    count: int
+    due: datetime
+    words: str
+    told: str = ""  # the id of the report that was not the last word
+
+
+class Agent:
+    """One account's agent."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        journal: Journal,
+        mailbox: Mailbox,
+        *,
+        account: str,
+        key: bytes,
+        clock: Callable[[], datetime],
+        pause: Callable[[timedelta], None] | None = None,
+    ) -> None:
+        """pause: waits while the terminal's history catches up with a send; without it, it is asked again later alone."""
+        self._pause = pause
+        self._venue, self._journal, self._mailbox = venue, journal, mailbox
+        self._account, self._key, self._clock = account, key, clock
+        self._tries: dict[int, Try] = {}  # of kept commands; after a restart all are due
+
+    def step(self) -> int:
+        """Try what is kept and due, wait for commands and handle what came; return how many messages there were."""
+        self._again()
+        deliveries = self._mailbox.receive(self._patience())
+        for delivery in deliveries:
+            self._take(delivery)
+        return len(deliveries)
+
+    def _take(self, delivery: Delivery) -> None:
+        try:
+            command = self._newer(delivery.text)
+            request = self._request(command)
+        except ReplayError as error:
+            logger.warning("replay refused: %s", error)  # its newer ones were handled: nothing is owed
+        except EnvelopeError as error:
+            logger.error("command refused: %s", error)  # noqa: TRY400 - the text says it; it ends with the dead letters
+            self._mailbox.put_back(delivery, RETRY_SECONDS)
+            return
+        else:
+            self._journal.handle(command.sequence)
+            self._handle(command, request, delivery.text)
+        self._mailbox.remove(delivery)
+
+    def _handle(self, command: Envelope, request: Request, text: str) -> None:
+        if isinstance(request, VenueViewRequested):
+            self._forget_views(command.sequence)
+        elif self._is_overtaken(command.sequence, request):
+            return
+        elif any(self._comes_before(kept, request) for kept in self._journal.kept.values()):
+            self._journal.keep(command.sequence, text, self._clock())
+            return
+        try:
+            told = self._carry_out(request, None)
+        except ExecutionError as error:
+            self._journal.keep(command.sequence, text, self._clock())
+            self._postpone(command.sequence, error)
+        else:
+            if told:
+                self._journal.keep(command.sequence, text, self._clock())
+                self._follow(command.sequence, told)
+
+    def _again(self) -> None:
+        """Carry out what is kept and due. Of an order whose older command still waits, nothing is tried."""
+        waiting: set[str] = set()
+        for kept in sorted(self._journal.kept.values(), key=lambda one: one.sequence):
+            request, tried = self._kept(kept.text), self._tries.get(kept.sequence)
+            order = request.client_order_id if isinstance(request, ExecutionRequested) else ""
+            is_follow_up = tried is not None and bool(tried.told)
+            is_due = tried is None or self._clock() >= tried.due
+            if not is_due or (order in waiting and not is_follow_up) or not self._try(kept, request, tried):
+                waiting |= set() if is_follow_up else {order}
+                continue
+            self._journal.drop(kept.sequence)
+            self._tries.pop(kept.sequence, None)
+
+    def _try(self, kept: Kept, request: Request, tried: Try | None) -> bool:
+        """Try a kept command once; return whether nothing is left to do for it."""
+        try:
+            told = self._carry_out(request, tried)
+        except ExecutionError as error:
+            if (tried is None or not tried.told) and self._give_up(request, kept.since, str(error)):
+                return True
+            self._postpone(kept.sequence, error)
+            return False
+        if told and self._clock() < kept.since + FOLLOWED:
+            self._follow(kept.sequence, told)
+            return False
+        return True
+
+    def _carry_out(self, request: Request, tried: Try | None) -> str:
+        """Carry out and report; return the report's id where it is not the last word, else nothing."""
+        if isinstance(request, VenueViewRequested):
+            now = self._clock()
+            if request.not_before is not None and now < request.not_before:
+                raise VenueBusyError("a view that is not wanted yet", max(1, round((request.not_before - now).total_seconds())))
+            self._send(request.event_id, look(request, self._venue, self._journal))
+            return ""
+        report = execute(request, self._venue, self._journal, self._clock, pause=self._pause)
+        words = tried.words if tried is not None else ""
+        report = report.model_copy(update={"events": tuple(_with_words(event, words) for event in report.events)})
+        if tried is None or tried.told != report.event_id:
+            self._send(request.event_id, report)
+        return "" if _is_last_word(request, report) else report.event_id
+
+    def _give_up(self, request: Request, since: datetime, words: str) -> bool:
+        """Whether a change has waited for so long that it is reported as not done. What it was to change is as it was."""
+        if isinstance(request, VenueViewRequested) or request.instruction is Instruction.SUBMIT:
+            return False
+        now = self._clock()
+        if now < since + CHANGES_KEPT:
+            return False
+        kind = OrderCancelRejected if request.instruction is Instruction.CANCEL else OrderUpdateRejected
+        event = kind(
+            client_order_id=request.client_order_id,
+            at=now,
+            request_id=request.request_id or "",
+            reason=GIVEN_UP,
+            detail=words[:DETAIL_LENGTH],
+        )
+        report = ExecutionReported(
+            account=self._account, client_order_id=request.client_order_id, reported_at=now, events=(event,)
+        )
+        self._send(request.event_id, report)
+        return True
+
+    def _send(self, event_id: str, report: ExecutionReported | VenueViewReported) -> None:
+        for part in in_parts(report):
+            now = self._clock()
+            sequence = self._journal.next_report(now)
+            sealed = seal(part, key=self._key, direction=Direction.REPORT, account=self._account, sequence=sequence, sent_at=now)
+            self._mailbox.report(sealed, account=self._account, sequence=sequence)
+            logger.info("%s → %s", event_id, part.event_id)
+
+    def _postpone(self, sequence: int, error: ExecutionError) -> None:
+        pause = timedelta(seconds=error.retry_after if isinstance(error, VenueBusyError) else RETRY_SECONDS)
+        before = self._tries.get(sequence)
+        self._tries[sequence] = self._next(before, pause, str(error), "" if before is None else before.told)
+        logger.warning("command %s waits until %s: %s", sequence, self._tries[sequence].due, error)
+
+    def _follow(self, sequence: int, told: str) -> None:
+        self._tries[sequence] = self._next(self._tries.get(sequence), timedelta(seconds=1), "", told)
+
+    def _next(self, before: Try | None, pause: timedelta, words: str, told: str) -> Try:
+        count = 0 if before is None else before.count + 1
+        return Try(count, self._clock() + min(pause * 2 ** min(count, 6), max(pause, LONGEST_PAUSE)), words, told)
+
+    def _patience(self) -> int:
+        """Return for how many seconds nothing that is kept can become due."""
+        due = [self._tries[sequence].due for sequence in self._journal.kept if sequence in self._tries]
+        if not due:
+            return 1 if self._journal.kept else LONG_POLL_SECONDS
+        return min(LONG_POLL_SECONDS, max(1, round((min(due) - self._clock()).total_seconds())))
+
+    def _forget_views(self, sequence: int) -> None:
+        for kept in list(self._journal.kept.values()):
+            if kept.sequence != sequence and isinstance(self._kept(kept.text), VenueViewRequested):
+                self._journal.drop(kept.sequence)
+                self._tries.pop(kept.sequence, None)
+
+    def _is_overtaken(self, sequence: int, request: ExecutionRequested) -> bool:
+        """Whether a cancel is about a submit that still waits here and was never sent: then neither is carried out."""
+        if (
+            request.instruction is not Instruction.CANCEL
+            or self._journal.read(self._account, request.client_order_id) is not None
+        ):
+            return False
+        waiting = [kept for kept in self._journal.kept.values() if self._comes_before(kept, request)]
+        if not any(self._is_submit(kept) for kept in waiting):
+            return False
+        now = self._clock()
+        event = OrderCanceled(client_order_id=request.client_order_id, at=now, reason=NEVER_SENT)
+        self._send(
+            request.event_id,
+            ExecutionReported(account=self._account, client_order_id=request.client_order_id, reported_at=now, events=(event,)),
+        )
+        for kept in waiting:
+            self._journal.drop(kept.sequence)
+            self._tries.pop(kept.sequence, None)
+        logger.info("command %s ends what waited: %s", sequence, [kept.sequence for kept in waiting])
+        return True
+
+    def _is_submit(self, kept: Kept) -> bool:
+        request = self._kept(kept.text)
+        return isinstance(request, ExecutionRequested) and request.instruction is Instruction.SUBMIT
+
+    def _comes_before(self, kept: Kept, request: ExecutionRequested) -> bool:
+        """Whether a kept command of the same order has to be carried out first. One that was, and is only followed, has not."""
+        earlier, tried = self._kept(kept.text), self._tries.get(kept.sequence)
+        is_of_it = isinstance(earlier, ExecutionRequested) and earlier.client_order_id == request.client_order_id
+        return is_of_it and not (tried is not None and tried.told)
+
+    def _kept(self, text: str) -> Request:
+        """Return a command of the journal. It was opened with the key of its time, which may be another by now."""
+        return self._request(Envelope.model_validate_json(text))
+
+    def _newer(self, text: str) -> Envelope:
+        """Return a command of the cloud's. Raises EnvelopeError, and ReplayError for one before the newest that was handled."""
+        found = open_envelope(text, key=self._key, direction=Direction.COMMAND, account=self._account)
+        if found.sequence < self._journal.command_sequence:
+            raise ReplayError(f"{found.sequence}, after {self._journal.command_sequence}")
+        return found
+
+    def _request(self, command: Envelope) -> Request:
+        request = command.event()
+        if isinstance(request, ExecutionRequested | VenueViewRequested) and request.account == self._account:
+            return request
+        raise EnvelopeError(f"{command.sequence}: expected a request to this account, was {request.type}")
+
+
+@exactly
+def _is_last_word(request: ExecutionRequested, report: ExecutionReported) -> bool:
+    """Whether nothing more is to be expected of what a request did at once."""
+    if any(isinstance(event, OrderUnconfirmed) for event in report.events):
+        return False
+    if request.instruction is not Instruction.SUBMIT or request.terms.type is not OrderType.MARKET:
+        return True
+    filled = sum((event.quantity for event in report.events if isinstance(event, OrderFilled)), ZERO)
+    return filled >= request.terms.quantity or any(isinstance(event, _ENDS) for event in report.events)
+
+
+def _with_words(event: OrderEvent, words: str) -> OrderEvent:
+    """Return an expiry with what the terminal said while it waited."""
+    if isinstance(event, OrderExpired) and words and not event.detail:
+        return event.model_copy(update={"detail": words[:DETAIL_LENGTH]})
+    return event

@@ -1,0 +1,134 @@
+"""How the terminal trades one symbol, as `symbol_info` says: steps and limits of size and price, filling, what may be opened.
+
+Quantities of ours are in base currency, lots are that divided by the contract size. What opens risk is refused unless it fits
+exactly; what reduces is rounded down to what can be traded, because a ledger may hold less than a step that the terminal
+never can. Source: https://www.mql5.com/en/docs/constants/environment_state/marketinfoconstants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from signalbox.exact import ZERO, exactly, to_step
+from signalbox.orders.terms import OrderTerms, Side, TimeInForce
+from signalbox.orders.venue_port import NOT_SUPPORTED, PRECISION, VenueRefusedError
+from signalbox.orders.venue_view import VenueInstrument
+from signalbox_mt5.terminal import Execution, ExpirationFlag, Filling, FillingFlag, TradeMode, exact
+
+BELOW_MINIMUM: Final = "BELOW_MINIMUM"  # codes of refusals
+ABOVE_MAXIMUM: Final = "ABOVE_MAXIMUM"
+TRADE_MODE: Final = "TRADE_MODE"
+_MAY_OPEN: Final = {
+    Side.BUY: frozenset({TradeMode.FULL, TradeMode.LONG_ONLY}),
+    Side.SELL: frozenset({TradeMode.FULL, TradeMode.SHORT_ONLY}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One symbol of ours at the broker. `size`: base currency of one lot; step, smallest and largest in lots."""
+
+    ours: str
+    name: str
+    size: Decimal
+    step: Decimal
+    smallest: Decimal
+    largest: Decimal
+    tick: Decimal
+    mode: TradeMode = TradeMode.FULL
+    execution: Execution = Execution.MARKET
+    filling: FillingFlag = FillingFlag.FOK | FillingFlag.IOC
+    expiration: ExpirationFlag = ExpirationFlag.GTC | ExpirationFlag.SPECIFIED
+    stops_level: int = 0  # points between the price and a stop, at least
+    freeze_level: int = 0  # points from the price within which nothing may be changed
+
+    @classmethod
+    def of(cls, ours: str, name: str, info: Any) -> Contract:
+        """Return what `symbol_info` says of a symbol. Raises ValueError for a mode that MetaQuotes added since."""
+        return cls(
+            ours=ours,
+            name=name,
+            size=exact(info.trade_contract_size),
+            step=exact(info.volume_step),
+            smallest=exact(info.volume_min),
+            largest=exact(info.volume_max),
+            tick=exact(info.trade_tick_size),
+            mode=TradeMode(info.trade_mode),
+            execution=Execution(info.trade_exemode),
+            filling=FillingFlag(info.filling_mode & 3),
+            expiration=ExpirationFlag(info.expiration_mode & 5),
+            stops_level=int(info.trade_stops_level),
+            freeze_level=int(info.trade_freeze_level),
+        )
+
+    @classmethod
+    def unknown(cls, name: str) -> Contract:
+        """Return what stands for a symbol that nobody asked about: shown under the broker's name, in lots."""
+        return cls(name, name, Decimal(1), ZERO, ZERO, ZERO, ZERO)
+
+    @exactly
+    def base(self, lots: float | Decimal) -> Decimal:
+        """Return lots in base currency."""
+        return (lots if isinstance(lots, Decimal) else exact(lots)) * self.size
+
+    @exactly
+    def require_openable(self, terms: OrderTerms) -> None:
+        """Raise VenueRefusedError unless an order that opens risk fits the symbol as it is."""
+        if self.mode not in _MAY_OPEN[terms.side]:
+            raise VenueRefusedError(TRADE_MODE, f"{terms.symbol}: no {terms.side} may be opened, the symbol is {self.mode.name}")
+        quantity, step = terms.quantity, self.step * self.size
+        if quantity < self.smallest * self.size:
+            raise VenueRefusedError(
+                BELOW_MINIMUM, f"{terms.symbol}: expected at least {self.smallest * self.size}, was {quantity}"
+            )
+        if quantity % step:
+            raise VenueRefusedError(PRECISION, f"{terms.symbol}: expected a quantity in steps of {step}, was {quantity}")
+        if quantity > self.largest * self.size:
+            raise VenueRefusedError(ABOVE_MAXIMUM, f"{terms.symbol}: expected at most {self.largest * self.size}, was {quantity}")
+
+    @exactly
+    def require_price(self, price: Decimal | None) -> None:
+        """Raise VenueRefusedError for a price between two ticks."""
+        if price is not None and self.tick and price % self.tick:
+            raise VenueRefusedError(PRECISION, f"{self.ours}: expected a price in steps of {self.tick}, was {price}")
+
+    def require_expiry(self, terms: OrderTerms) -> None:
+        """Raise VenueRefusedError for a time in force that a resting order of this symbol cannot have."""
+        wanted = ExpirationFlag.SPECIFIED if terms.time_in_force is TimeInForce.GTD else ExpirationFlag.GTC
+        if terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK} or not self.expiration & wanted:
+            raise VenueRefusedError(NOT_SUPPORTED, f"{terms.symbol}: a resting order cannot be {terms.time_in_force} here")
+
+    @exactly
+    def lots(self, quantity: Decimal) -> Decimal:
+        """Return the most lots of a quantity that can be traded: rounded down to the step. Zero: nothing of it."""
+        return to_step(quantity, self.step * self.size, upwards=False) / self.size
+
+    def immediate(self, time_in_force: TimeInForce) -> Filling:
+        """Return the filling of a market order. Raises VenueRefusedError when all-or-nothing was asked and is not there.
+
+        Request and instant execution fill or kill. Market and exchange execution take what the flags name; RETURN, which
+        leaves a rest in the book, is for exchange execution alone and the last choice.
+        """
+        if self.execution in {Execution.REQUEST, Execution.INSTANT}:
+            return Filling.FOK
+        if time_in_force is TimeInForce.FOK:
+            if FillingFlag.FOK not in self.filling:
+                raise VenueRefusedError(NOT_SUPPORTED, f"{self.ours}: orders of all or nothing do not exist here")
+            return Filling.FOK
+        if FillingFlag.IOC in self.filling:
+            return Filling.IOC
+        return Filling.FOK if FillingFlag.FOK in self.filling else Filling.RETURN
+
+    @exactly
+    def instrument(self) -> VenueInstrument:
+        """Return the symbol's rules as the ledger takes them, in base and quote currency."""
+        return VenueInstrument(
+            symbol=self.ours,
+            tick=self.tick,
+            step=self.step * self.size,
+            min_quantity=self.smallest * self.size,
+            max_quantity=self.largest * self.size if self.largest else None,
+            can_open=self.mode in {TradeMode.FULL, TradeMode.LONG_ONLY, TradeMode.SHORT_ONLY},
+        )

@@ -1,0 +1,222 @@
+"""The ledger's resting stop and target of a trade, as the levels `sl` and `tp` of the positions that its entry opened.
+
+A level travels with its position: it never outlives it, never opens one, and its whole volume is closed. So an order STOP or
+LIMIT that reduces is no order at the terminal. Submitting it sets the level (or finds it set, by the entry's own request),
+cancelling takes it away, replacing moves it, and a deal with reason SL or TP of that position is its fill. Which order a level
+stands for is in the journal; where that was lost, entry and price name it again.
+
+Source: TRADE_ACTION_SLTP in https://www.mql5.com/en/docs/constants/tradingconstants/enum_trade_request_actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from signalbox.exact import ZERO, exactly
+from signalbox.orders.messages import ExecutionRequested, RestingExit
+from signalbox.orders.terms import OrderTerms, OrderType
+from signalbox.orders.venue_port import Standing, VenueBusyError, VenueRefusedError
+from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade
+from signalbox_mt5.book import Book
+from signalbox_mt5.contracts import Contract
+from signalbox_mt5.journal import Journal, Kind, Protection
+from signalbox_mt5.retcodes import Outcome, Retcode
+from signalbox_mt5.sending import ask
+from signalbox_mt5.terminal import Action, DealReason, Terminal, exact
+
+REDUCE_ONLY: Final = "REDUCE_ONLY"
+POSITION_SHARED: Final = "POSITION_SHARED"
+LEVEL_REMOVED: Final = "LEVEL_REMOVED"  # by a person, or with its position
+_REASONS: Final = {Kind.STOP: DealReason.SL, Kind.TARGET: DealReason.TP}
+
+
+def kind_of(terms: OrderTerms) -> Kind | None:
+    """Return the level that an order stands for; None for an order that is one at the terminal too."""
+    if not terms.reduce_only or terms.type is OrderType.MARKET:
+        return None
+    return Kind.STOP if terms.type is OrderType.STOP else Kind.TARGET
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An order that stands for a level, as the ledger knows it."""
+
+    client_order_id: str
+    entry: str
+    kind: Kind
+    price: Decimal
+    quantity: Decimal
+
+    @classmethod
+    def of(cls, resting: RestingExit) -> Wanted | None:
+        """Return what the ledger says rests; None for what has no price."""
+        kind = Kind.STOP if resting.stop_price is not None else Kind.TARGET
+        price = resting.stop_price or resting.limit_price
+        return None if price is None else cls(resting.client_order_id, resting.entry, kind, price, resting.quantity)
+
+    @classmethod
+    def by(cls, request: ExecutionRequested) -> Wanted:
+        """Return what a request is about, with its changes; the entry, where it names none, is that of its own decision."""
+        terms = request.terms
+        kind = Kind.STOP if terms.type is OrderType.STOP else Kind.TARGET
+        price = (request.stop_price or terms.stop_price) if kind is Kind.STOP else (request.limit_price or terms.limit_price)
+        if price is None:  # the terms' own check makes this unreachable
+            raise ValueError(f"expected a price with {terms.type}")
+        return cls(request.client_order_id, request.entry or terms.entry_id, kind, price, request.quantity or terms.quantity)
+
+
+class Levels:
+    """Sets, moves and removes levels, and says how the orders that stand for them are."""
+
+    def __init__(self, terminal: Terminal, journal: Journal) -> None:
+        self._terminal, self._journal = terminal, journal
+
+    def put(self, wanted: Wanted, book: Book, contract: Contract) -> None:
+        """Give every position of the entry the level. Raises VenueRefusedError where there is none, and as `ask` says."""
+        open_ = book.positions_of_entry(wanted.entry, contract.name)
+        if not open_ and not self._adopt_traded(wanted, book, contract):
+            raise VenueRefusedError(REDUCE_ONLY, f"{contract.ours}: no position of that entry is open")
+        for position in open_:
+            if book.is_shared(position, wanted.entry) and contract.base(position.volume) > wanted.quantity:
+                raise VenueRefusedError(
+                    POSITION_SHARED,
+                    f"{contract.ours}: the one position also holds what is not the trade's; its stop would close both",
+                )
+        for position in open_:
+            self._set(position, wanted.kind, wanted.price, wanted.client_order_id)
+        if open_:
+            self._write(wanted, contract, open_)
+
+    def known(self, wanted: Wanted, book: Book, contract: Contract) -> Protection | None:
+        """Return what the journal has of an order, else what entry and price tell; None where nothing of it is to be seen."""
+        written = self._journal.protections.get(wanted.client_order_id)
+        if written is not None:
+            return written
+        open_ = book.positions_of_entry(wanted.entry, contract.name)
+        if open_:
+            if all(self._level(position, wanted.kind) == wanted.price for position in open_):
+                self._write(wanted, contract, open_)
+        else:
+            self._adopt_traded(wanted, book, contract)
+        return self._journal.protections.get(wanted.client_order_id)
+
+    def take_away(self, protection: Protection, book: Book) -> None:
+        """Remove the level where an order still stands for it. Raises as `ask` says."""
+        if not protection.is_released:
+            for position in self._open(protection, book):
+                self._set(position, protection.kind, ZERO, protection.client_order_id)
+            self._journal.release(protection.client_order_id)
+
+    @exactly
+    def standing(self, protection: Protection, book: Book, contract: Contract) -> Standing:
+        """Return how an order stands. Raises VenueSilentError while the terminal does not show how its position was closed."""
+        book.require_settled(protection.positions)
+        trades = self._trades(protection, book, contract)
+        filled = sum((trade.quantity for trade in trades), ZERO)
+        levels = [self._level(position, protection.kind) for position in self._open(protection, book)]
+        price, status, reason = protection.price, VenueStatus.OPEN, ""
+        if filled >= protection.quantity:
+            status = VenueStatus.FILLED
+        elif protection.is_released or not any(levels):
+            status, reason = VenueStatus.CANCELED, "" if protection.is_released else LEVEL_REMOVED
+        else:  # a person may have moved it: what the terminal has is told
+            price = next((level for level in levels if level != price), price) or price
+        order = VenueOrder(
+            client_order_id=protection.client_order_id,
+            venue_order_id="-".join([*map(str, protection.positions), protection.kind]),
+            symbol=contract.ours,
+            status=status,
+            quantity=protection.quantity,
+            filled=filled,
+            limit_price=price if protection.kind is Kind.TARGET else None,
+            stop_price=price if protection.kind is Kind.STOP else None,
+        )
+        return Standing(order, trades, reason)
+
+    def owner(self, deal: Any) -> str | None:
+        """Return the order that a deal by stop or target is told of, and remember it; None while no order stands for it."""
+        claimed = self._journal.claims.get(deal.ticket)
+        if claimed is not None:
+            return claimed
+        of = [
+            p for p in self._journal.protections.values() if deal.position_id in p.positions and _REASONS[p.kind] == deal.reason
+        ]
+        active = [p for p in of if not p.is_released]
+        if not of:
+            return None
+        name = (active or of)[-1].client_order_id  # released a moment ago: it traded before its level was gone
+        self._journal.claim(deal.ticket, name)
+        return name
+
+    def is_level_deal(self, deal: Any) -> bool:
+        """Whether a level of a position made this deal."""
+        return deal.reason in {DealReason.SL, DealReason.TP}
+
+    def _adopt_traded(self, wanted: Wanted, book: Book, contract: Contract) -> bool:
+        """Whether the entry's own level traded before its order came, or before the journal was lost: it is that order's then."""
+        entry = wanted.entry
+        identifiers = book.identifiers_of_entry(entry)
+        book.require_settled(identifiers)
+        deals = [
+            deal
+            for identifier in identifiers
+            for deal in book.deals_of_position(identifier)
+            if deal.reason == _REASONS[wanted.kind] and deal.ticket not in self._journal.claims
+        ]
+        if not deals:
+            return False
+        self._journal.protect(
+            Protection(wanted.client_order_id, entry, contract.ours, wanted.kind, wanted.price, wanted.quantity, identifiers)
+        )
+        for deal in deals:
+            self._journal.claim(deal.ticket, wanted.client_order_id)
+        return True
+
+    def _write(self, wanted: Wanted, contract: Contract, positions: Iterable[Any]) -> None:
+        identifiers = tuple(position.identifier for position in positions)
+        before = self._journal.protections.get(wanted.client_order_id)
+        if before is not None:
+            identifiers = tuple(dict.fromkeys((*before.positions, *identifiers)))
+        self._journal.protect(
+            Protection(
+                wanted.client_order_id, wanted.entry, contract.ours, wanted.kind, wanted.price, wanted.quantity, identifiers
+            )
+        )
+
+    def _set(self, position: Any, kind: Kind, price: Decimal, name: str) -> None:
+        """Set one level of one position and leave the other. Set already is done; a position that is gone needs none."""
+        if self._level(position, kind) == price:
+            return
+        levels = {"sl": position.sl, "tp": position.tp} | {kind.value: float(price)}
+        said = ask(
+            self._terminal,
+            {"action": Action.SLTP, "symbol": position.symbol, "position": position.ticket, "magic": position.magic} | levels,
+        )
+        if said.outcome is Outcome.UNKNOWN:
+            if self._is_set(position, kind, price):
+                return
+            raise VenueBusyError(f"{name}: {said.words}", 1)  # setting a level twice is setting it once
+        if said.code is Retcode.POSITION_CLOSED and not price:
+            return
+        said.require_taken(name)
+
+    def _is_set(self, position: Any, kind: Kind, price: Decimal) -> bool:
+        found = self._terminal.positions_get() or ()
+        return any(p.ticket == position.ticket and self._level(p, kind) == price for p in found)
+
+    def _open(self, protection: Protection, book: Book) -> list[Any]:
+        return [position for position in book.positions() if position.identifier in protection.positions]
+
+    def _trades(self, protection: Protection, book: Book, contract: Contract) -> tuple[VenueTrade, ...]:
+        return tuple(
+            book.trade(deal, protection.client_order_id, contract)
+            for identifier in protection.positions
+            for deal in book.deals_of_position(identifier)
+            if self.is_level_deal(deal) and self.owner(deal) == protection.client_order_id
+        )
+
+    def _level(self, position: Any, kind: Kind) -> Decimal:
+        return exact(getattr(position, kind.value))

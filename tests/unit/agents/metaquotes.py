@@ -1,0 +1,50 @@
+"""Constants as MetaQuotes' own package MetaTrader5 5.0.6231 has them (its `__init__.py`, read on 2026-11-27).
+
+10046 is in the documentation of return codes and not in the package:
+https://www.mql5.com/en/docs/constants/errorswarnings/enum_trade_return_codes. The flags of symbols are in neither the package
+nor an enumeration; they are from https://www.mql5.com/en/docs/constants/environment_state/marketinfoconstants.
+"""
+
+PACKAGE = {
+    "TRADE_RETCODE": {
+        "REQUOTE": 10004, "REJECT": 10006, "CANCEL": 10007, "PLACED": 10008, "DONE": 10009, "DONE_PARTIAL": 10010, "ERROR": 10011,
+        "TIMEOUT": 10012, "INVALID": 10013, "INVALID_VOLUME": 10014, "INVALID_PRICE": 10015, "INVALID_STOPS": 10016,
+        "TRADE_DISABLED": 10017, "MARKET_CLOSED": 10018, "NO_MONEY": 10019, "PRICE_CHANGED": 10020, "PRICE_OFF": 10021,
+        "INVALID_EXPIRATION": 10022, "ORDER_CHANGED": 10023, "TOO_MANY_REQUESTS": 10024, "NO_CHANGES": 10025,
+        "SERVER_DISABLES_AT": 10026, "CLIENT_DISABLES_AT": 10027, "LOCKED": 10028, "FROZEN": 10029, "INVALID_FILL": 10030,
+        "CONNECTION": 10031, "ONLY_REAL": 10032, "LIMIT_ORDERS": 10033, "LIMIT_VOLUME": 10034, "INVALID_ORDER": 10035,
+        "POSITION_CLOSED": 10036, "INVALID_CLOSE_VOLUME": 10038, "CLOSE_ORDER_EXIST": 10039, "LIMIT_POSITIONS": 10040,
+        "REJECT_CANCEL": 10041, "LONG_ONLY": 10042, "SHORT_ONLY": 10043, "CLOSE_ONLY": 10044, "FIFO_CLOSE": 10045,
+    },
+    "RES": {
+        "S_OK": 1, "E_FAIL": -1, "E_INVALID_PARAMS": -2, "E_NO_MEMORY": -3, "E_NOT_FOUND": -4, "E_INVALID_VERSION": -5,
+        "E_AUTH_FAILED": -6, "E_UNSUPPORTED": -7, "E_AUTO_TRADING_DISABLED": -8, "E_INTERNAL_FAIL": -10000,
+        "E_INTERNAL_FAIL_SEND": -10001, "E_INTERNAL_FAIL_RECEIVE": -10002, "E_INTERNAL_FAIL_INIT": -10003,
+        "E_INTERNAL_FAIL_CONNECT": -10004, "E_INTERNAL_FAIL_TIMEOUT": -10005,
+    },
+    "TRADE_ACTION": {"DEAL": 1, "PENDING": 5, "SLTP": 6, "MODIFY": 7, "REMOVE": 8, "CLOSE_BY": 10},
+    "ORDER_TYPE": {
+        "BUY": 0, "SELL": 1, "BUY_LIMIT": 2, "SELL_LIMIT": 3, "BUY_STOP": 4, "SELL_STOP": 5, "BUY_STOP_LIMIT": 6,
+        "SELL_STOP_LIMIT": 7, "CLOSE_BY": 8,
+    },
+    "ORDER_STATE": {
+        "STARTED": 0, "PLACED": 1, "CANCELED": 2, "PARTIAL": 3, "FILLED": 4, "REJECTED": 5, "EXPIRED": 6, "REQUEST_ADD": 7,
+        "REQUEST_MODIFY": 8, "REQUEST_CANCEL": 9,
+    },
+    "ORDER_FILLING": {"FOK": 0, "IOC": 1, "RETURN": 2, "BOC": 3},
+    "ORDER_TIME": {"GTC": 0, "DAY": 1, "SPECIFIED": 2, "SPECIFIED_DAY": 3},
+    "DEAL_TYPE": {"BUY": 0, "SELL": 1, "BALANCE": 2, "CREDIT": 3, "CHARGE": 4, "CORRECTION": 5, "BONUS": 6},
+    "DEAL_ENTRY": {"IN": 0, "OUT": 1, "INOUT": 2, "OUT_BY": 3},
+    "DEAL_REASON": {
+        "CLIENT": 0, "MOBILE": 1, "WEB": 2, "EXPERT": 3, "SL": 4, "TP": 5, "SO": 6, "ROLLOVER": 7, "VMARGIN": 8, "SPLIT": 9,
+    },
+    "POSITION_TYPE": {"BUY": 0, "SELL": 1},
+    "ACCOUNT_MARGIN_MODE": {"RETAIL_NETTING": 0, "EXCHANGE": 1, "RETAIL_HEDGING": 2},
+    "SYMBOL_TRADE_MODE": {"DISABLED": 0, "LONGONLY": 1, "SHORTONLY": 2, "CLOSEONLY": 3, "FULL": 4},
+    "SYMBOL_TRADE_EXECUTION": {"REQUEST": 0, "INSTANT": 1, "MARKET": 2, "EXCHANGE": 3},
+}  # fmt: skip
+DOCUMENTED = {
+    "TRADE_RETCODE": {"HEDGE_PROHIBITED": 10046},
+    "SYMBOL_FILLING": {"FOK": 1, "IOC": 2},
+    "SYMBOL_EXPIRATION": {"GTC": 1, "DAY": 2, "SPECIFIED": 4, "SPECIFIED_DAY": 8},
+}

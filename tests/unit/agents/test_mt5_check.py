@@ -1,0 +1,136 @@
+"""What `--check` says of this machine, and that the log is cut."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from local.stand_ins.mt5 import TerminalStandIn
+from signalbox_mt5 import __main__ as program
+from signalbox_mt5.check import Finding, as_json, as_table, check
+from signalbox_mt5.config import AgentConfig, read_config
+from signalbox_mt5.terminal import TradeMode
+from tests.builders import NOON
+from tests.fakes.venues import Clock
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+TOML = """account = "ftmo-1"
+login = 1
+region = "eu-central-1"
+commands_queue_url = "{commands}"
+reports_queue_url = "{reports}"
+key_file = "key"
+journal = "journal"
+[symbols]
+BTC-USD = "BTCUSD"
+"""
+
+
+class Desk:
+    """A machine where all is right: files, queues, a terminal."""
+
+    def __init__(self, folder: Path, queues: SQSClient) -> None:
+        self.queues = queues
+        self.file = folder / "agent.toml"
+        commands = queues.create_queue(QueueName="commands.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        reports = queues.create_queue(QueueName="reports.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        self.file.write_text(TOML.format(commands=commands, reports=reports))
+        (folder / "key").write_text("k" * 32)
+        self.terminal = TerminalStandIn(NOON, {"BTCUSD": (49_990.0, 50_010.5)})
+
+    @property
+    def config(self) -> AgentConfig:
+        return read_config(self.file)
+
+    def findings(self) -> list[Finding]:
+        return check(self.config, self.terminal, self.queues, Clock(NOON))
+
+    def wrong(self) -> set[str]:
+        return {one.what for one in self.findings() if not one.is_right} - {"clock"}  # the queues' clock is of today
+
+
+@pytest.fixture
+def desk(tmp_path: Path, aws: None) -> Iterator[Desk]:
+    with mock_aws():
+        yield Desk(tmp_path, boto3.client("sqs", region_name="eu-central-1"))
+
+
+def test_all_is_right_and_said(desk: Desk) -> None:
+    assert desk.wrong() == set()
+    found = {one.what: one.found for one in desk.findings()}
+    assert "lots of 0.01 from 0.01 to 100.0" in found["BTC-USD"]
+    assert found["margin mode"] == "hedging"
+    assert found["BTC-USD price"] == "of now; the broker's clock is UTC+3.0 h"
+
+
+@pytest.mark.parametrize(
+    ("breaks", "expected"),
+    [
+        (lambda desk: setattr(desk.terminal, "is_running", False), {"terminal"}),
+        (lambda desk: setattr(desk.terminal, "is_connected", False), {"terminal"}),
+        (lambda desk: setattr(desk.terminal, "login", 2), {"login"}),
+        (lambda desk: setattr(desk.terminal, "login", None), {"login"}),
+        (lambda desk: setattr(desk.terminal, "algo_trading", False), {"algo trading"}),
+        (lambda desk: setattr(desk.terminal, "trading_allowed", False), {"account may trade"}),
+        (lambda desk: setattr(desk.terminal, "margin_mode", 7), {"margin mode"}),
+        (lambda desk: setattr(desk.terminal, "prices", {}), {"BTC-USD"}),
+        (lambda desk: setattr(desk.terminal.of("BTCUSD"), "trade_mode", TradeMode.CLOSE_ONLY), {"BTC-USD"}),
+        (lambda desk: setattr(desk.terminal, "ticks_at", datetime(2024, 2, 20, 3, 7, tzinfo=UTC)), {"BTC-USD price"}),
+        (lambda desk: (desk.file.parent / "key").write_text("short"), {"signing key"}),
+        (lambda desk: (desk.file.parent / "journal").write_text("garbage\n"), {"journal"}),
+        (lambda desk: desk.queues.delete_queue(QueueUrl=desk.config.commands_queue_url), {"queue of commands"}),
+        (lambda desk: desk.queues.delete_queue(QueueUrl=desk.config.reports_queue_url), {"queue of reports"}),
+    ],
+)
+def test_each_thing_that_is_wrong_is_named(desk: Desk, breaks: Callable[[Desk], object], expected: set[str]) -> None:
+    breaks(desk)
+    assert desk.wrong() == expected
+
+
+def test_a_clock_that_is_off_is_wrong(desk: Desk) -> None:
+    (clock,) = [one for one in desk.findings() if one.what == "clock"]
+    assert not clock.is_right
+    now = datetime.now(UTC)
+    (clock,) = [one for one in check(desk.config, desk.terminal, desk.queues, lambda: now) if one.what == "clock"]
+    assert clock.is_right
+
+
+def test_the_table_is_for_people_and_json_for_programs(desk: Desk) -> None:
+    desk.terminal.algo_trading = False
+    findings = desk.findings()
+    assert any(line.startswith("WRONG  algo trading") for line in as_table(findings).splitlines())
+    told = json.loads(as_json(findings))
+    assert told["ok"] is False
+    assert {"what": "login", "is_right": True, "found": "1; expected 1"} in told["checks"]
+
+
+def test_without_the_package_the_check_says_so_and_fails(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main([str(desk.file), "--check", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert any("pip install MetaTrader5" in one["found"] for one in told["checks"])
+
+
+def test_the_log_is_cut_and_the_old_ones_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "LOG_BYTES", 200)
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers = []
+    try:
+        program.log_to(tmp_path / "agent.log")
+        for _ in range(60):
+            logging.getLogger("signalbox.mt5_agent").info("one line of the log of an agent")
+        assert len(list(tmp_path.glob("agent.log*"))) == program.LOG_FILES + 1
+    finally:
+        for handler in root.handlers:
+            handler.close()
+        root.handlers, root.level = before, level
