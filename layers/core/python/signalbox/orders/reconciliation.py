@@ -237,12 +237,14 @@ class _Comparison:
             self._stop(Difference.ORDER_VANISHED, order.state, "not known")
 
     def _present(self, theirs: VenueOrder) -> None:
-        if theirs.status is VenueStatus.FILLED and theirs.filled == theirs.quantity and theirs.filled < self.order.quantity:
+        update = self.order.pending_update
+        is_full = theirs.status is VenueStatus.FILLED and theirs.filled == theirs.quantity
+        if is_full and theirs.filled < self.order.quantity and (update is None or not _same_terms(theirs, update)):
             # it crossed a change to less: nothing more of it can fill, and all that did is known
             self._record(OrderCanceled(**self._common(), reason=REASON, detail=f"filled with {theirs.filled}"))
             return
-        if self.order.pending_update is not None:
-            self._answer_update(theirs, self.order.pending_update)
+        if update is not None:
+            self._answer_update(theirs, update)
         elif not _same_terms(theirs, self.order):
             self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
             return
