@@ -75,7 +75,7 @@ def test_confirmed_judged_and_compared_it_trades_and_each_of_them_taken_away_sto
     assert codes(room) == []
     assert [e.terms.symbol for e in entries(room.on_event(signal(ETH)))] == [ETH]
     room.on_event(view(START + SECOND, positions={"SOL-USD": "1"}))
-    assert codes(room, START + SECOND) == [NotReady.HALTED, NotReady.DIFFERENCE]
+    assert codes(room, START + SECOND) == [NotReady.DIFFERENCE]
     say(room, "withdrawn", "req-out", START + 2 * SECOND)
     with pytest.raises(CommandError, match="MODE_NOT_CONFIRMED"):
         room.on_command(order(START + 3 * SECOND, NAME), "anna")
