@@ -17,7 +17,9 @@ from decimal import (
     Inexact,
     InvalidOperation,
     Overflow,
+    getcontext,
     localcontext,
+    setcontext,
 )
 from functools import wraps
 from typing import Annotated, Final, ParamSpec, TypeAlias, TypeVar
@@ -51,12 +53,22 @@ PositiveAmount: TypeAlias = Annotated[
 
 
 def exactly(function: Callable[P, R]) -> Callable[P, R]:
-    """Run `function` where a result that would have to be rounded raises decimal.Inexact."""
+    """Run `function` where a result that would have to be rounded raises decimal.Inexact.
+
+    The context is the one of this module itself and not a copy, which would cost as much as a few sums; nobody but this function
+    gets to see it, and inside another exact function nothing is left to do.
+    """
 
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        with localcontext(_EXACT):
+        outside = getcontext()
+        if outside is _EXACT:
             return function(*args, **kwargs)
+        setcontext(_EXACT)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            setcontext(outside)
 
     return inside
 

@@ -7,8 +7,6 @@ EventRefusedErrors and nothing of it is applied; the caller records the refusal 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final, TypeAlias, TypeVar, assert_never
 
 from signalbox.exact import exactly
@@ -69,11 +67,12 @@ _TRIGGERS: Final[Mapping[type, Trigger]] = {
 def initialise(event: OrderInitialized) -> Order:
     """Return the order an OrderInitialized begins. Raises OrderTermsError if the id is not the one of its terms."""
     terms = event.terms
-    if event.client_order_id != terms.client_order_id:
-        raise OrderTermsError(f"expected the id {terms.client_order_id} of these terms, was {event.client_order_id}")
+    key = terms.client_order_id
+    if event.client_order_id != key:
+        raise OrderTermsError(f"expected the id {key} of these terms, was {event.client_order_id}")
     return Order(
         terms=terms,
-        client_order_id=terms.client_order_id,
+        client_order_id=key,
         state=OrderState.INITIALIZED,
         quantity=terms.quantity,
         limit_price=terms.limit_price,
@@ -105,7 +104,8 @@ def apply(order: Order, event: OrderEvent) -> Order:
     """
     if event.client_order_id != order.client_order_id:
         raise WrongOrderError(order.client_order_id, event.event_id, f"expected its own event, was of {event.client_order_id}")
-    if event.event_id in order.seen:
+    event_id = event.event_id
+    if event_id in order.seen:
         if isinstance(event, OrderFilled):
             _check_repeated(order, event)
         return order
@@ -117,12 +117,13 @@ def apply(order: Order, event: OrderEvent) -> Order:
         raise IllegalTransitionError(
             order.client_order_id, event.event_id, f"expected an event legal in {order.state}, was {trigger or event.kind}"
         )
-    facts = {**_recorded(order, event), "seen": order.seen | {event.event_id}}
-    if isinstance(row.after, OrderState):
-        return replace(order, **facts, **_ended(order, row.after, event.at), state=row.after)
-    changed = replace(order, **facts)
-    after = standing(changed)
-    return replace(changed, **_ended(order, after, event.at), state=after)
+    facts = _recorded(order, event)
+    facts["seen"] = order.seen | {event_id}
+    after = row.after if isinstance(row.after, OrderState) else standing(order.after(facts))
+    facts["state"] = after
+    if after.is_closed and order.closed_at is None:
+        facts["closed_at"] = event.at
+    return order.after(facts)
 
 
 def trigger_of(order: Order, event: OrderEvent) -> Trigger | None:
@@ -131,10 +132,6 @@ def trigger_of(order: Order, event: OrderEvent) -> Trigger | None:
         completes = order.filled + event.quantity >= order.fillable
         return Trigger.FILLED_IN_FULL if completes else Trigger.FILLED_IN_PART
     return _TRIGGERS.get(type(event))
-
-
-def _ended(order: Order, after: OrderState, at: datetime) -> Facts:
-    return {"closed_at": at} if after.is_closed and order.closed_at is None else {}
 
 
 def _check_repeated(order: Order, event: OrderFilled) -> None:

@@ -28,6 +28,8 @@ class OrderState(StrEnum):
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
 
+    __hash__ = str.__hash__  # of an Enum it is a function of Python's, and the table is asked several times an order
+
     @property
     def is_closed(self) -> bool:
         """Whether nothing more is expected; a late report may still be recorded."""
@@ -58,6 +60,8 @@ class Trigger(StrEnum):
     UPDATE_REQUESTED = "update requested"
     UPDATED = "updated"
     UPDATE_REJECTED = "update rejected"
+
+    __hash__ = str.__hash__
 
 
 class Derived(Enum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 from typing_extensions import override
@@ -20,7 +20,8 @@ from signalbox.frozen import Frozen
 from signalbox.orders.events import OrderFilled
 from signalbox.orders.terms import OrderTerms, Side
 
-Key = Annotated[str, Field(min_length=1, max_length=128)]
+MOST_OF_A_KEY: Final = 128  # characters
+Key = Annotated[str, Field(min_length=1, max_length=MOST_OF_A_KEY)]
 
 
 class _Entry(Frozen):
@@ -59,7 +60,8 @@ class Fill(_Entry):
     @classmethod
     def of(cls, terms: OrderTerms, event: OrderFilled) -> Fill:
         """Return the entry of an order's fill."""
-        return cls(
+        make = cls if len(event.trade_id) > MOST_OF_A_KEY else cls.trusted  # all else is as bounded in an order as here
+        return make(
             account=event.account,
             key=event.trade_id,
             at=event.at,

@@ -42,7 +42,7 @@ def assess_batch(orders: Iterable[ProposedOrder], snapshot: RiskSnapshot, limits
 
 
 def _case(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Case:
-    symbols = {order.symbol, *snapshot.positions, *(w.order.symbol for w in snapshot.working)}
+    symbols = snapshot.symbols if order.symbol in snapshot.symbols else snapshot.symbols | {order.symbol}
     reducible = reducible_quantity(order, snapshot) if order.reduce_only else ZERO
     reduces = order.reduce_only and order.quantity <= reducible
     mark = snapshot.marks.get(order.symbol)
@@ -59,7 +59,7 @@ def _case(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> C
     )
 
 
-def _weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: set[Symbol]) -> Weighed | None:
+def _weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: frozenset[Symbol]) -> Weighed | None:
     """Return what new risk is judged by, or None when a price or an instrument is missing."""
     if not all(s in snapshot.marks and s in snapshot.instruments for s in symbols):
         return None

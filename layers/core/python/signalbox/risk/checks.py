@@ -185,11 +185,13 @@ def check_exposure(case: Case, found: Breaches) -> None:
     account, group = book.exposure() + added, book.exposure(group_name) + added
     for code, fraction, value, about in (
         (RefusalCode.SYMBOL_EXPOSURE_OVER_LIMIT, limits.max_symbol_exposure_fraction, weighed.after, ("symbol", symbol)),
-        (RefusalCode.ACCOUNT_EXPOSURE_OVER_LIMIT, limits.max_account_exposure_fraction, account, ("equity", plain(equity))),
+        (RefusalCode.ACCOUNT_EXPOSURE_OVER_LIMIT, limits.max_account_exposure_fraction, account, ("equity", equity)),
         (RefusalCode.GROUP_EXPOSURE_OVER_LIMIT, limits.max_group_exposure_fraction, group, ("group", group_name)),
     ):
         if value > equity * fraction:
-            found.append(Breach(code, equity * fraction, value, "USD", (about,)))
+            named, fact = about
+            about_it = ((named, fact if isinstance(fact, str) else plain(fact)),)
+            found.append(Breach(code, equity * fraction, value, "USD", about_it))
 
 
 def check_funding(case: Case, found: Breaches) -> None:
@@ -234,7 +236,7 @@ def check_headroom(case: Case, found: Breaches) -> None:
         loss = order_loss(order, order.quantity, weighed.mark, weighed.instrument.fee_fraction, case.limits)
     worst_equity = weighed.book.equity - weighed.book.worst_loss - loss
     at, ahead = case.snapshot.at, timedelta(minutes=case.limits.midnight_guard_minutes)
-    for rule in LossRule:
+    for rule in _HEADROOM:
         floors = [f.block_below for f in case.snapshot.floors if f.rule is rule and f.blocks(at, ahead)]
         if floors and worst_equity < max(floors):
             found.append(Breach(_HEADROOM[rule], max(floors), worst_equity, "USD", (("loss", plain(loss)),)))
@@ -243,7 +245,7 @@ def check_headroom(case: Case, found: Breaches) -> None:
 def check_throttle(case: Case, found: Breaches) -> None:
     """One id works once; a bounded number of orders in the window, with some kept back for reductions."""
     order, snapshot, limits = case.order, case.snapshot, case.limits
-    if any(w.order.order_id == order.order_id for w in snapshot.working):
+    if snapshot.is_working(order.order_id):
         found.append(Breach(RefusalCode.ORDER_ID_IN_USE, "an unused id", order.order_id, ""))
     start = snapshot.at - timedelta(seconds=limits.throttle_window_seconds)
     count = 1 + len(snapshot.order_times) - bisect_right(snapshot.order_times, start)  # one dated in the future counts too

@@ -17,8 +17,8 @@ from decimal import Decimal
 from signalbox.market.candles import Symbol
 from signalbox.risk.limits import RiskLimits
 from signalbox.risk.numbers import ZERO
-from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder, Side
-from signalbox.risk.snapshot import RiskSnapshot
+from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder, Side, WorkingOrder
+from signalbox.risk.snapshot import KeptBook, RiskSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,45 @@ def _worst_purchase(stop: Decimal | None, start: Decimal, limits: RiskLimits) ->
 
 
 def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
-    """Return the account's book. Every symbol held or working needs a mark and an instrument (KeyError otherwise)."""
+    """Return the account's book. Every symbol held or working needs a mark and an instrument (KeyError otherwise).
+
+    A snapshot keeps its book, and one with an order sent goes on from the book before: all sums are exact, so that what is
+    added last makes the same as what is added first.
+    """
+    kept = snapshot._book  # noqa: SLF001 - kept there for this function alone
+    if kept is None or kept.limits is not limits or not isinstance(kept.book, Book):
+        book = _whole_book(snapshot, limits)
+    elif kept.sent:
+        book = kept.book
+        for sent in kept.sent:
+            book = _with_working(book, sent, snapshot.marks[sent.order.symbol].price, limits)
+    else:
+        return kept.book
+    object.__setattr__(snapshot, "_book", KeptBook(limits, book))
+    return book
+
+
+def _with_working(book: Book, working: WorkingOrder, mark: Decimal, limits: RiskLimits) -> Book:
+    order, symbol = working.order, working.order.symbol
+    fee_fraction = book.instruments[symbol].fee_fraction
+    entry = entry_price(order, mark, limits)
+    line = (book.lines.get(symbol) or Line(ZERO, ZERO, ZERO, mark)).plus(
+        order.side, working.remaining, mark if order.reduce_only else entry
+    )
+    fee = working.remaining * entry * fee_fraction
+    return Book(
+        lines={**book.lines, symbol: line},
+        exposures={**book.exposures, symbol: line.exposure},
+        instruments=book.instruments,
+        equity=book.equity,
+        cash=book.cash,
+        buy_cost=book.buy_cost + working.remaining * entry + fee if order.side is Side.BUY else book.buy_cost,
+        fees=book.fees + fee,
+        worst_loss=book.worst_loss + order_loss(order, working.remaining, mark, fee_fraction, limits),
+    )
+
+
+def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
     marks, instruments = snapshot.marks, snapshot.instruments
     lines: dict[Symbol, Line] = {}
     floating, invested, worst_loss, buy_cost, fees = ZERO, ZERO, ZERO, ZERO, ZERO

@@ -47,7 +47,8 @@ class ProposedOrder:
         if self.is_stop and self.price is None:
             raise RiskError(f"order {self.order_id}: expected the price that sets a stop order off, was none")
         name = f"order {self.order_id}"
-        object.__setattr__(self, "side", Side(self.side))
+        if not isinstance(self.side, Side):
+            object.__setattr__(self, "side", Side(self.side))
         object.__setattr__(self, "quantity", positive(self.quantity, f"{name} quantity"))
         for key in ("price", "stop_price"):
             value = getattr(self, key)

@@ -7,7 +7,7 @@ their numbers were written.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,14 +15,24 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from signalbox.market.candles import Symbol
 from signalbox.risk.errors import RiskError
 from signalbox.risk.numbers import aware, exact, plain, positive
-from signalbox.risk.order import AccountId, Instrument, Position, ProposedOrder, WorkingOrder
+from signalbox.risk.order import AccountId, Instrument, OrderId, Position, ProposedOrder, WorkingOrder
 
 Item = TypeVar("Item")
+
+
+class Digest(Protocol):
+    """A hash under way, as hashlib makes it."""
+
+    def copy(self) -> Digest: ...
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
 
 
 class HaltLevel(StrEnum):
@@ -115,6 +125,7 @@ class RiskSnapshot:
     """An account at `at`, the instant of judgement. Balances and positions were read at `account_at`.
 
     balance: closed balance. accrued_costs: of open positions, not in the balance yet (swap, funding; below zero = gains).
+    What an order more changes comes last, so that the digest of a batch's next snapshot begins where the last one's ended.
     order_times: when orders were sent lately. floors: the loss limits in force now and, if known, after the next midnight.
     """
 
@@ -126,12 +137,15 @@ class RiskSnapshot:
     balance: Decimal
     accrued_costs: Decimal
     positions: Mapping[Symbol, Position]
-    working: tuple[WorkingOrder, ...]
     instruments: Mapping[Symbol, Instrument]
     marks: Mapping[Symbol, Mark]
     floors: tuple[LossFloor, ...]
     order_times: tuple[datetime, ...]
-    _words: _Words | None = field(default=None, init=False, repr=False, compare=False)  # a batch asks for many ids
+    working: tuple[WorkingOrder, ...]
+    # Made once and carried on by `with_sent`: a batch asks for many ids, and for the account's book before each order.
+    _words: _Words | None = field(default=None, init=False, repr=False, compare=False)
+    _symbols: frozenset[Symbol] | None = field(default=None, init=False, repr=False, compare=False)
+    _book: KeptBook | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for key in ("at", "account_at"):
@@ -158,7 +172,23 @@ class RiskSnapshot:
         if words is None:
             words = _words_of(self)
             object.__setattr__(self, "_words", words)
-        return hashlib.sha256(words.text.encode()).hexdigest()
+        digest = words.digest.copy()
+        digest.update(f"],[{','.join(words.working)}])".encode())
+        return digest.hexdigest()
+
+    @property
+    def symbols(self) -> frozenset[Symbol]:
+        """Every symbol held or working."""
+        symbols = self._symbols
+        if symbols is None:
+            symbols = frozenset((*self.positions, *(w.order.symbol for w in self.working)))
+            object.__setattr__(self, "_symbols", symbols)
+        return symbols
+
+    def is_working(self, order_id: OrderId) -> bool:
+        """Return whether an order of that id is working."""
+        place = bisect_left(self.working, order_id, key=_id_of)
+        return place < len(self.working) and self.working[place].order.order_id == order_id
 
     def with_sent(self, order: ProposedOrder) -> RiskSnapshot:
         """Return the snapshot in which this order has been sent and may fill.
@@ -166,47 +196,71 @@ class RiskSnapshot:
         Equal to one composed from all facts again; what is canonical and sorted here already is not looked at a second time.
         Raises RiskError if an order of that id is working.
         """
-        names = [w.order.order_id for w in self.working]
-        if order.order_id in names:
+        place = bisect_left(self.working, order.order_id, key=_id_of)
+        if place < len(self.working) and self.working[place].order.order_id == order.order_id:
             raise RiskError(f"account {self.account}: expected each working order once")
-        sent, place = WorkingOrder(order, order.quantity), bisect_right(names, order.order_id)
+        sent = WorkingOrder(order, order.quantity)
         moment, when = self.at, bisect_right(self.order_times, self.at)
         after = object.__new__(RiskSnapshot)
-        for name in RiskSnapshot.__slots__:
-            object.__setattr__(after, name, getattr(self, name))
-        object.__setattr__(after, "working", _inserted(self.working, place, sent))
-        object.__setattr__(after, "order_times", _inserted(self.order_times, when, moment))
-        if self._words is not None:
-            working = _inserted(self._words.working, place, canonical_text(sent))
-            times = _inserted(self._words.order_times, when, canonical_text(moment))
-            object.__setattr__(after, "_words", self._words._replace(working=working, order_times=times))
+        for name in _AS_BEFORE:
+            _set(after, name, getattr(self, name))
+        _set(after, "working", _inserted(self.working, place, sent))
+        _set(after, "order_times", _inserted(self.order_times, when, moment))
+        words, symbols, book = self._words, self._symbols, self._book
+        is_newest = when == len(self.order_times)
+        if words is not None and is_newest:
+            words = words.with_sent(canonical_text(sent), place, _instant_text(moment), is_first=not self.order_times)
+        _set(after, "_words", words if is_newest else None)
+        if symbols is not None and order.symbol not in symbols:
+            symbols |= {order.symbol}
+        _set(after, "_symbols", symbols)
+        _set(after, "_book", None if book is None else book.with_sent(sent))
         return after
 
 
+_set: Final = object.__setattr__
+
+
+def _id_of(working: WorkingOrder) -> OrderId:
+    return working.order.order_id
+
+
+_CHANGED_BY_SENDING: Final = {"working", "order_times", "_words", "_symbols", "_book"}
+_AS_BEFORE: Final = tuple(name for name in RiskSnapshot.__slots__ if name not in _CHANGED_BY_SENDING)
+
+
+class KeptBook(NamedTuple):
+    """A book (exposure.Book, which is made of a snapshot and so is not known here) and the orders sent since it was made."""
+
+    limits: object  # it was made under
+    book: object
+    sent: tuple[WorkingOrder, ...] = ()
+
+    def with_sent(self, order: WorkingOrder) -> KeptBook:
+        return KeptBook(self.limits, self.book, (*self.sent, order))
+
+
 class _Words(NamedTuple):
-    """The canonical text of a snapshot in parts: those that sending an order changes, and the rest."""
+    """The canonical text of a snapshot: the digest of all that stands before the working orders, and the text of each order."""
 
-    before: str
+    digest: Digest
     working: tuple[str, ...]
-    between: str
-    order_times: tuple[str, ...]
 
-    @property
-    def text(self) -> str:
-        return f"RiskSnapshot({self.before},[{','.join(self.working)}],{self.between},[{','.join(self.order_times)}])"
+    def with_sent(self, working: str, place: int, moment: str, *, is_first: bool) -> _Words:
+        digest = self.digest.copy()
+        digest.update((moment if is_first else f",{moment}").encode())
+        return _Words(digest, _inserted(self.working, place, working))
 
 
-_BEFORE_WORKING: Final = ("account", "at", "account_at", "halt", "locks", "balance", "accrued_costs", "positions")
+_BEFORE: Final = ("account", "at", "account_at", "halt", "locks", "balance", "accrued_costs", "positions")
 
 
 def _words_of(snapshot: RiskSnapshot) -> _Words:
+    before = ",".join(canonical_text(getattr(snapshot, name)) for name in _BEFORE)
     instruments = ",".join(f"{canonical_text(symbol)}:{_rules_text(of)}" for symbol, of in snapshot.instruments.items())
-    return _Words(
-        before=",".join(canonical_text(getattr(snapshot, name)) for name in _BEFORE_WORKING),
-        working=tuple(canonical_text(working) for working in snapshot.working),
-        between=f"{{{instruments}}},{canonical_text(snapshot.marks)},{canonical_text(snapshot.floors)}",
-        order_times=tuple(map(_instant_text, snapshot.order_times)),
-    )
+    facts = f"{before},{{{instruments}}},{canonical_text(snapshot.marks)},{canonical_text(snapshot.floors)}"
+    digest = hashlib.sha256(f"RiskSnapshot({facts},[{','.join(map(_instant_text, snapshot.order_times))}".encode())
+    return _Words(digest, tuple(map(canonical_text, snapshot.working)))
 
 
 @lru_cache(maxsize=256)
@@ -242,11 +296,17 @@ def canonical_text(value: object) -> str:
         case tuple():
             return "[" + ",".join(canonical_text(item) for item in value) + "]"
         case _:
-            names = getattr(type(value), "__dataclass_fields__", None)
-            if names is None:
-                raise RiskError(f"no canonical text for {type(value).__name__}")
-            return type(value).__name__ + "(" + ",".join(canonical_text(getattr(value, n)) for n in names if n[0] != "_") + ")"
+            kind = type(value)
+            return f"{kind.__name__}({','.join([canonical_text(getattr(value, name)) for name in _facts_of(kind)])})"
 
 
 def _sorted(items: Mapping[Symbol, Item]) -> Mapping[Symbol, Item]:
     return MappingProxyType({symbol: items[symbol] for symbol in sorted(items)})
+
+
+@lru_cache(maxsize=64)
+def _facts_of(kind: type) -> tuple[str, ...]:
+    names = getattr(kind, "__dataclass_fields__", None)
+    if names is None:
+        raise RiskError(f"no canonical text for {kind.__name__}")
+    return tuple(name for name in names if name[0] != "_")

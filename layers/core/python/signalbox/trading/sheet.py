@@ -40,6 +40,7 @@ from signalbox.portfolio.lots import Disposal
 from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskRefused
 from signalbox.risk.ftmo.state import AccountDay
+from signalbox.risk.order import ProposedOrder
 from signalbox.risk.snapshot import HaltLevel, Lock, RiskSnapshot
 from signalbox.trading.account import TradingMode
 from signalbox.trading.at_venue import venue_locks
@@ -96,6 +97,7 @@ class Sheet:
         self.at_venue = desk.at_venue
         self.judge = judge_of(desk.account, desk.loss_rules)
         self.unbooked: list[Fill] = []
+        self._judged: ProposedOrder | None = None  # the order that was judged last
         self.history = entries
         self.rebooked = False
         self.order_events: list[OrderEvent] = []
@@ -185,15 +187,19 @@ class Sheet:
             self.orders[order.client_order_id] = after
             self.order_events.append(event)
             if isinstance(event, OrderFilled):
+                self._traded[event.event_id] = event.client_order_id
                 self.unbooked.append(Fill.of(order.terms, event))
         return after
 
     def _check_trade_id(self, event: OrderFilled) -> None:
-        for other in self.orders.values():
-            if other.client_order_id != event.client_order_id and event.event_id in other.seen:
-                raise TradeConflictError(
-                    event.client_order_id, event.event_id, f"expected a trade of its own, was one of {other.client_order_id}"
-                )
+        owner = self._traded.get(event.event_id, event.client_order_id)
+        if owner != event.client_order_id:
+            raise TradeConflictError(event.client_order_id, event.event_id, f"expected a trade of its own, was one of {owner}")
+
+    @cached_property
+    def _traded(self) -> dict[str, str]:
+        """The order of each trade on the desk, by the trade's event id: looked for once a step and not once a fill."""
+        return {trade.event_id: key for key, order in self.orders.items() for trade in order.trades}
 
     def book(self, *, before: datetime | None = None) -> tuple[Fill, ...]:
         """Book the waiting fills (those before an instant) in the order they happened, and return them."""
@@ -238,6 +244,7 @@ class Sheet:
             except (EventRefusedError, EntryConflictError) as refused:
                 self.orders[order.client_order_id] = order
                 del self.order_events[count:], self.unbooked[waiting:]
+                self.__dict__.pop("_traded", None)  # made again without it
                 self.refuse(event, str(refused))
         self.book()  # all of them at once: what came late is booked again once, and not once a fill
 
@@ -294,26 +301,28 @@ class Sheet:
             facts = facts or self.snapshot(at)
             order = self._send(terms, facts)
             if order.state in {OrderState.RELEASED, OrderState.ACCEPTED} and not order.filled:
-                facts = facts.with_sent(proposed(order))
+                facts = facts.with_sent(self._judged or proposed(order))
             elif order.state is not OrderState.DENIED:
                 facts = None
 
     def _send(self, terms: OrderTerms, facts: RiskSnapshot, travels: _Travels | None = None) -> Order:
         key, at, travels = terms.client_order_id, facts.at, travels or _Travels()
-        begun = OrderInitialized(client_order_id=key, at=at, terms=terms)
+        begun = OrderInitialized.trusted(client_order_id=key, at=at, terms=terms)
         order = self.orders[key] = initialise(begun)
         self.order_events.append(begun)
         if self.account.mode is TradingMode.DRY_RUN:
             return self.take(OrderDenied(client_order_id=key, at=at, reason=TradingMode.DRY_RUN.name))
-        decision = assess(proposed(order, travels.stop_loss), facts, self.account.limits)
+        self._judged = proposed(order, travels.stop_loss)
+        decision = assess(self._judged, facts, self.account.limits)
         if isinstance(decision, RiskRefused):
             self._deny(order, decision, at)
             return self.orders[key]
-        self.take(OrderReleased(client_order_id=key, at=at))
+        self.take(OrderReleased.trusted(client_order_id=key, at=at))
         self.order_times.append(at)
         if self.is_live:
+            request = ExecutionRequested.trusted if travels == _Travels() else ExecutionRequested
             self.events.append(
-                ExecutionRequested(
+                request(
                     account=self.account.account,
                     venue=self.account.venue,
                     instruction=Instruction.SUBMIT,
@@ -327,7 +336,7 @@ class Sheet:
                 )
             )
             return self.orders[key]
-        submitted = self.take(OrderSubmitted(client_order_id=key, at=at))
+        submitted = self.take(OrderSubmitted.trusted(client_order_id=key, at=at))
         return self.take(VENUE.answer(submitted, self.quantity(terms.symbol)))
 
     def _deny(self, order: Order, decision: RiskRefused, at: datetime) -> None:

@@ -75,7 +75,7 @@ def proposed(order: Order, stop_loss: Decimal | None = None) -> ProposedOrder:
     return ProposedOrder(
         order_id=OrderId(order.client_order_id),
         symbol=Symbol(order.terms.symbol),
-        side=RiskSide(order.terms.side.value),
+        side=RiskSide.BUY if order.terms.side is Side.BUY else RiskSide.SELL,
         quantity=order.fillable,
         price=_worst_price(order),
         stop_price=stop_loss,
