@@ -24,7 +24,6 @@ from signalbox.adapters.postgres.trading_tables import (
     POSITIONS,
     Row,
     Table,
-    rows_text,
 )
 from signalbox.portfolio.entries import Fill
 from signalbox.trading.changes import Changes
@@ -60,4 +59,4 @@ def save_row_by_row(connection: Connection, before: Desk, after: Desk, changes: 
 
 def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
     for row in rows:
-        connection.execute(table.insert, (rows_text([row]),), prepare=False)
+        connection.execute(table.insert, table.parameters([row]), prepare=False)

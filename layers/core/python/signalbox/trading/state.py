@@ -1,4 +1,4 @@
-"""What an account is between two steps. Everything here is rebuilt from the ledger's rows; nothing lives in a process.
+"""What an account is between two steps. Everything here is rebuilt from the ledger's rows; a worker may keep a copy.
 
 One trade at a time and symbol: a `Trade` is an entry order with the exits that stand behind it, from the decision until
 the position is flat again. Orders that people send themselves have no trade and no exits.

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
+from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.events import Event
 from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
@@ -15,7 +17,16 @@ from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
 def event_detail(event: Event) -> str:
     """Return the JSON text that travels on the bus."""
-    return json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
+    if _has_floats(type(event)):
+        return json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
+    facts = event.model_dump_json(ensure_ascii=True)  # the same text, in one go
+    return f'{facts[:-1]},"event_id":{json.dumps(event.event_id)}}}'
+
+
+@lru_cache(maxsize=256)
+def _has_floats(kind: type[Event]) -> bool:
+    """Whether a float may be in it: pydantic writes 1e-05 otherwise, and a NaN as null where json refuses it."""
+    return "'type': 'float'" in repr(kind.__pydantic_core_schema__)
 
 
 def insert_event(connection: Connection, event: Event, at: datetime) -> bool:
@@ -34,15 +45,16 @@ def insert_event(connection: Connection, event: Event, at: datetime) -> bool:
 INSERT_EVENTS: Final = """
 INSERT INTO outbox (event_id, event_type, detail, created_at)
 SELECT event_id, event_type, detail, %s
-FROM unnest(%b::text[], %b::text[], %b::text[]) WITH ORDINALITY AS offered (event_id, event_type, detail, place)
+FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS offered (event_id, event_type, detail, place)
 ORDER BY place
 ON CONFLICT (event_id) DO NOTHING
 """
 
 
-def event_columns(events: Sequence[Event]) -> tuple[list[str], list[str], list[str]]:
+def event_columns(events: Sequence[Event]) -> tuple[str, str, str]:
     """Return the parameters of INSERT_EVENTS after its instant; events whose event_id exists stay as they are."""
-    return [e.event_id for e in events], [e.type.value for e in events], [event_detail(e) for e in events]
+    columns = [e.event_id for e in events], [e.type.value for e in events], [event_detail(e) for e in events]
+    return text_array(columns[0]), text_array(columns[1]), text_array(columns[2])
 
 
 class PostgresOutbox:

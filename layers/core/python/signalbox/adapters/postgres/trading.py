@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.ledger import PostgresLedgerTransaction
-from signalbox.adapters.postgres.trading_load import ACCOUNT_ROW, account_of_text, load_desk
+from signalbox.adapters.postgres.trading_load import ACCOUNT_ROW, KeptDesk, account_of_text, continue_desk, load_desk
 from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events
 from signalbox.adapters.postgres.trading_save import save_desk
-from signalbox.adapters.postgres.trading_tables import ACCOUNT_ENTRIES, ORDERS, rows_text
+from signalbox.adapters.postgres.trading_tables import ACCOUNT_ENTRIES, ORDERS
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import VenueViewReported
@@ -76,6 +76,7 @@ class PostgresTradingLedger:
 
     def __init__(self, source: ConnectionSource, parse: Callable[[str], TradingAccount] = account_of_text) -> None:
         self._source, self._parse = source, parse
+        self._kept: dict[str, KeptDesk] = {}  # as this worker saved them; used while the account's row is of that save
 
     def accounts(self) -> Sequence[TradingAccount]:
         """Return every account, by name."""
@@ -98,7 +99,7 @@ class PostgresTradingLedger:
         )
         with self._source.transaction() as connection:
             if connection.execute(_INSERT_ACCOUNT, row).rowcount == 1:
-                connection.execute(ACCOUNT_ENTRIES.insert, (rows_text([entry_row(capital)]),))
+                connection.execute(ACCOUNT_ENTRIES.insert, ACCOUNT_ENTRIES.parameters([entry_row(capital)]))
                 return True
             kept = account_of_text(locked_row(connection, account.account)[0])
         if kept != account:
@@ -110,15 +111,22 @@ class PostgresTradingLedger:
         """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there."""
         with self._source.transaction() as connection:
             row = locked_row(connection, account)
-            yield PostgresTradingTransaction(connection, self._parse(row[0]), row)
+            tx = PostgresTradingTransaction(connection, self._parse(row[0]), row, self._kept.get(account))
+            yield tx
+        if tx.saved is not None:  # committed: what was rolled back, or may have been, is not kept
+            self._kept[account] = tx.saved
 
 
 class PostgresTradingTransaction:
     """`trading.ports.TradingTransaction` inside one open transaction that holds the account's row."""
 
-    def __init__(self, connection: Connection, configured: TradingAccount, row: tuple[Any, ...]) -> None:
-        self._connection, self._configured = connection, configured
+    def __init__(
+        self, connection: Connection, configured: TradingAccount, row: tuple[Any, ...], kept: KeptDesk | None = None
+    ) -> None:
+        self._connection, self._configured, self._kept = connection, configured, kept
         self._account, self._market = configured.account, configured.market
+        self._newest: Desk | None = None  # that was loaded or saved here
+        self.saved: KeptDesk | None = None  # the newest desk that was saved, if it may be kept
         self._row: tuple[Any, ...] | None = row  # of the lock; None once something was saved
 
     @property
@@ -128,7 +136,11 @@ class PostgresTradingTransaction:
 
     def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
         row = self._row or locked_row(self._connection, self._account)
-        return load_desk(self._connection, self._configured, row, at, orders)
+        if self._kept is not None and self._kept.is_of(row, at):
+            self._newest = continue_desk(self._connection, self._kept.desk, at, orders)
+        else:
+            self._newest = load_desk(self._connection, self._configured, row, at, orders)
+        return self._newest
 
     def order(self, client_order_id: str) -> Order | None:
         return self._orders([client_order_id]).get(ClientOrderId(client_order_id))
@@ -185,10 +197,14 @@ class PostgresTradingTransaction:
 
     def save(self, before: Desk, after: Desk, changes: Changes) -> None:
         self._row = None
-        left = save_desk(self._connection, before, after, changes)
+        left, version = save_desk(self._connection, before, after, changes)
+        # kept is what goes on from what this unit of work has read, and holds every order it wrote
+        goes_on = self._newest is not None and before.books is self._newest.books and not left
+        if version is not None:
+            self.saved, self._newest = (KeptDesk.of(version, after), after) if goes_on else (None, None)
         if left:  # events of orders that are no longer on the desk: their projections come from the events
             rows = [order_row(order) for order in self._orders(sorted(left)).values()]
-            self._connection.execute(ORDERS.insert, (rows_text(rows),))
+            self._connection.execute(ORDERS.insert, ORDERS.parameters(rows))
 
     def _orders(self, keys: list[str]) -> dict[ClientOrderId, Order]:
         rows = self._connection.execute(_EVENTS_OF, (keys, self._account), prepare=True).fetchall()

@@ -1,16 +1,21 @@
 """A desk out of its rows: short statements that travel together, in one round trip.
 
-Open orders are replayed from their events, so that an order in memory is what its events made of it and nothing else.
+Open orders are replayed from their events, so that an order in memory is what its events made of it and nothing else. A worker
+that saved a desk keeps it (KeptDesk): while the account's row is still the version that this save wrote, nobody has stepped
+the account since, and the rows would make the same desk again. Decision: docs/decisions/0061-a-worker-keeps-the-desk-it-saved.md.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, LiteralString
 
+from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Connection
 from signalbox.adapters.postgres.trading_rows import (
     closings_of,
@@ -21,6 +26,8 @@ from signalbox.adapters.postgres.trading_rows import (
     trade_of,
 )
 from signalbox.market.candles import ONE_MINUTE, Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.order import Order
 from signalbox.portfolio.account import Books
 from signalbox.portfolio.entries import parse_entry
 from signalbox.portfolio.lots import Lot
@@ -28,11 +35,11 @@ from signalbox.portfolio.position import Position
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.memory import Memory
-from signalbox.trading.state import Desk, Mark
+from signalbox.trading.state import Desk, Mark, counts
 
 ACCOUNT_ROW: Final = """
 SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
-    closings, review_at, at_venue
+    closings, review_at, at_venue, xmin::text
 FROM accounts WHERE account = %s
 """
 OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
@@ -67,6 +74,11 @@ SELECT wanted.client_order_id, e.payload FROM wanted CROSS JOIN LATERAL (
     SELECT payload, sequence, account FROM order_events WHERE client_order_id = wanted.client_order_id OFFSET 0
 ) AS e WHERE e.account = %s ORDER BY e.sequence
 """  # noqa: S608 - constants of this module
+_EVENTS_OF: Final = """
+SELECT wanted.client_order_id, e.payload FROM unnest(%s::text[]) AS wanted (client_order_id) CROSS JOIN LATERAL (
+    SELECT payload, sequence, account FROM order_events WHERE client_order_id = wanted.client_order_id OFFSET 0
+) AS e WHERE e.account = %s ORDER BY e.sequence
+"""
 _TRADES: Final = f"SELECT {TRADE_COLUMNS} FROM trades WHERE account = %s AND state NOT IN ('CLOSED', 'ABANDONED')"  # noqa: S608 - as above
 _LOCKS: Final = (
     "SELECT reason, symbol, since, until, limit_amount, value_amount FROM locks WHERE account = %s AND until > %s ORDER BY place"
@@ -125,6 +137,7 @@ def load_desk(
         closings,
         review_at,
         at_venue,
+        _,
     ) = row
     valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
     window = timedelta(seconds=configured.limits.throttle_window_seconds)
@@ -150,12 +163,7 @@ def load_desk(
     )
     orders = orders_of_rows(events.fetchall())
     open_trades = {t.symbol: t for t in (trade_of(r) for r in trades.fetchall())}
-    known = _marks(marks.fetchall())
-    wanted = {p.symbol for p in held.values() if p.quantity} | {o.terms.symbol for o in orders.values()} | open_trades.keys()
-    if missing := sorted(wanted - known.keys()):
-        old = connection.execute(_OLD_MARKS, (missing, configured.market, valued_at - ONE_MINUTE), prepare=True)
-        known |= _marks(old.fetchall())
-    return Desk(
+    desk = Desk(
         account=configured,
         books=books,
         at=stepped_at,
@@ -163,7 +171,6 @@ def load_desk(
         trades=MappingProxyType(open_trades),
         halt=halt_of_text(halt),
         locks=tuple(lock_of(r) for r in locks.fetchall()),
-        marks=MappingProxyType(known),
         watched_until=watched_until,
         loss_rules=loss_rules,
         order_times=tuple(r[0] for r in times.fetchall()),
@@ -173,6 +180,59 @@ def load_desk(
         closings=closings_of(closings),
         review_at=review_at,
         at_venue=AtVenue() if at_venue is None else AtVenue.from_text(at_venue),
+    )
+    return replace(desk, marks=MappingProxyType(_all_marks(connection, desk, orders, _marks(marks.fetchall()), at)))
+
+
+def _all_marks(
+    connection: Connection, desk: Desk, orders: Mapping[ClientOrderId, Order], known: dict[Symbol, Mark], at: datetime
+) -> dict[Symbol, Mark]:
+    """Return the marks, those of symbols included that had no bar lately but are held, working or traded."""
+    held = {Symbol(p.symbol) for p in desk.books.positions.values() if p.quantity}
+    wanted = held | {Symbol(o.terms.symbol) for o in orders.values()} | desk.trades.keys()
+    if missing := sorted(wanted - known.keys()):
+        until = (desk.watched_until or at) - ONE_MINUTE
+        known |= _marks(connection.execute(_OLD_MARKS, (missing, desk.account.market, until), prepare=True).fetchall())
+    return known
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDesk:
+    """A desk as its save left it. `version`: of the account's row, the transaction that wrote it."""
+
+    version: str
+    desk: Desk
+
+    @classmethod
+    def of(cls, version: str, desk: Desk) -> KeptDesk:
+        """Keep what a load would bring: orders that count, and the sends of the window in order."""
+        trades = tuple(desk.trades.values())
+        orders = {key: order for key, order in desk.orders.items() if counts(order, trades)}
+        return cls(version, replace(desk, orders=MappingProxyType(orders), order_times=tuple(sorted(desk.order_times))))
+
+    def is_of(self, row: tuple[Any, ...], at: datetime) -> bool:
+        """Whether a load at `at` would bring it. Sends from before its window are not kept: not at an earlier instant."""
+        return row[-1] == self.version and self.desk.at is not None and at >= self.desk.at
+
+
+def continue_desk(connection: Connection, kept: Desk, at: datetime, named: Collection[str]) -> Desk:
+    """Return what `load_desk` would: the desk that was kept, with what time and the market changed, and the orders named."""
+    configured = kept.account
+    market = _market(configured.market, kept.watched_until or at)
+    if asked := [key for key in named if key not in kept.orders]:
+        with connection.pipeline():
+            events = connection.execute(_EVENTS_OF, (text_array(asked), configured.account), prepare=True)
+            marks = connection.execute(_MARKS, market, prepare=True)
+        orders = {**kept.orders, **orders_of_rows(events.fetchall())}
+    else:
+        marks, orders = connection.execute(_MARKS, market, prepare=True), dict(kept.orders)
+    since = bisect_right(kept.order_times, at - timedelta(seconds=configured.limits.throttle_window_seconds))
+    return replace(
+        kept,
+        orders=MappingProxyType(orders),
+        locks=tuple(lock for lock in kept.locks if at < lock.until),
+        marks=MappingProxyType(_all_marks(connection, kept, orders, _marks(marks.fetchall()), at)),
+        order_times=kept.order_times[since : bisect_right(kept.order_times, at)],
     )
 
 

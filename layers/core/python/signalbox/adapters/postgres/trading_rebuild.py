@@ -26,7 +26,7 @@ from signalbox.adapters.postgres.trading_rows import (
     standing_order_of,
     trade_ids,
 )
-from signalbox.adapters.postgres.trading_tables import DISPOSALS, LOTS, ORDERS, POSITIONS, Row, Table, rows_text
+from signalbox.adapters.postgres.trading_tables import DISPOSALS, LOTS, ORDERS, POSITIONS, Row, Table
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import Fill, booking_order, parse_entry
 
@@ -78,10 +78,10 @@ def rebuild(source: ConnectionSource, account: str) -> None:
     """Write the projections as the facts say, in one transaction. Raises AccountError, LedgerError."""
     with source.transaction() as connection:
         expected = _expected(connection, account, locked_row(connection, account))
-        connection.execute(ORDERS.insert, (rows_text(expected.rows[ORDERS.name]),))
+        connection.execute(ORDERS.insert, ORDERS.parameters(expected.rows[ORDERS.name]))
         for table in (POSITIONS, LOTS, DISPOSALS):
             connection.execute(_DELETE[table.name], (account,))
-            connection.execute(table.insert, (rows_text(expected.rows[table.name]),))
+            connection.execute(table.insert, table.parameters(expected.rows[table.name]))
         connection.execute(
             "UPDATE accounts SET cash = %s::numeric, transfers = %s::numeric, newest_entry = %s WHERE account = %s",
             (*(str(expected.account[name]) for name in ("cash", "transfers")), expected.account["newest_entry"], account),

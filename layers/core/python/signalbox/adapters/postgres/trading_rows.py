@@ -30,6 +30,7 @@ from signalbox.trading.readiness import Confirmation
 from signalbox.trading.state import Closing, Halt, Progress, Trade, TradeState
 
 _HALT: Final = TypeAdapter(Halt)
+_text_of: Final = lru_cache(maxsize=4096)(datetime.isoformat)  # one batch has few instants, and each in many rows
 _PROGRESS: Final = TypeAdapter(Progress)
 _CLOSINGS: Final = TypeAdapter(list[Closing])
 
@@ -41,8 +42,8 @@ def event_row(event: OrderEvent, account: str) -> Row:
         "client_order_id": event.client_order_id,
         "account": account,
         "kind": event.kind,
-        "at": event.at.isoformat(),
-        "payload": event.model_dump_json(),
+        "at": _text_of(event.at),
+        "payload": event.__pydantic_serializer__.to_json(event).decode(),  # `model_dump_json`, without its twenty options
     }
 
 
@@ -85,16 +86,16 @@ def order_row(order: Order) -> Row:
         "account": terms.account,
         "strategy": terms.strategy,
         "symbol": terms.symbol,
-        "decided_at": terms.decided_at.isoformat(),
-        "leg": terms.leg.value,
+        "decided_at": _text_of(terms.decided_at),
+        "leg": terms.leg,
         "attempt": terms.attempt,
-        "side": terms.side.value,
-        "type": terms.type.value,
-        "time_in_force": terms.time_in_force.value,
+        "side": terms.side,
+        "type": terms.type,
+        "time_in_force": terms.time_in_force,
         "expires_at": _instant(terms.expires_at),
         "reduce_only": terms.reduce_only,
-        "send_before": terms.send_before.isoformat(),
-        "state": order.state.value,
+        "send_before": _text_of(terms.send_before),
+        "state": order.state,
         "quantity": str(order.quantity),
         "limit_price": _number(order.limit_price),
         "stop_price": _number(order.stop_price),
@@ -138,8 +139,8 @@ def fill_row(fill: Fill, client_order_id: str | None) -> Row:
         "symbol": fill.symbol,
         "trade_id": fill.key,
         "client_order_id": client_order_id,
-        "at": fill.at.isoformat(),
-        "side": fill.side.value,
+        "at": _text_of(fill.at),
+        "side": fill.side,
         "quantity": str(fill.quantity),
         "price": str(fill.price),
         "fee": str(fill.fee),
@@ -197,7 +198,7 @@ def lot_row(account: str, lot: Lot) -> Row:
         "account": account,
         "lot_id": lot.lot_id,
         "symbol": lot.symbol,
-        "opened_at": lot.opened_at.isoformat(),
+        "opened_at": _text_of(lot.opened_at),
         "quantity": str(lot.quantity),
         "price": str(lot.price),
         "fee": str(lot.fee),
@@ -218,14 +219,14 @@ def disposal_rows(account: str, disposals: Iterable[Disposal]) -> list[Row]:
                 "place": place,
                 "lot_id": disposal.lot_id,
                 "symbol": disposal.symbol,
-                "opened_at": disposal.opened_at.isoformat(),
-                "closed_at": disposal.closed_at.isoformat(),
+                "opened_at": _text_of(disposal.opened_at),
+                "closed_at": _text_of(disposal.closed_at),
                 "quantity": str(disposal.quantity),
                 "open_price": str(disposal.open_price),
                 "close_price": str(disposal.close_price),
                 "open_fee": str(disposal.open_fee),
                 "close_fee": str(disposal.close_fee),
-                "method": disposal.method.value,
+                "method": disposal.method,
             }
         )
     return rows
@@ -342,7 +343,7 @@ def risk_row(account: str, event: RiskEvent) -> Row:
         "account": account,
         "kind": event.kind.value,
         "key": event.key,
-        "at": event.at.isoformat(),
+        "at": _text_of(event.at),
         "code": event.code,
         "symbol": event.symbol,
         "limit_amount": str(event.limit) if isinstance(event.limit, Decimal) else None,
@@ -435,7 +436,7 @@ def lock_of(row: Sequence[Any]) -> Lock:
 
 
 def _instant(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.isoformat()
+    return None if instant is None else _text_of(instant)
 
 
 def _number(number: Decimal | None) -> str | None:

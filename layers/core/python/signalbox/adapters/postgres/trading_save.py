@@ -7,10 +7,12 @@ different things were given one name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, LiteralString
 
-from psycopg import Cursor
+from psycopg import Cursor, RawCursor
 
+from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Connection
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.adapters.postgres.outbox import INSERT_EVENTS, event_columns
@@ -52,7 +54,6 @@ from signalbox.adapters.postgres.trading_tables import (
     TRADES,
     Row,
     Table,
-    rows_text,
 )
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
@@ -65,7 +66,7 @@ from signalbox.trading.state import Desk, Trade, TradeState
 
 NOTHING_KNOWN: Final = AtVenue()
 _ENDED: Final = (TradeState.CLOSED, TradeState.ABANDONED)
-_DELETE_LOTS: Final = "DELETE FROM lots WHERE account = %s AND lot_id = ANY(%s)"
+_DELETE_LOTS: Final = "DELETE FROM lots WHERE account = %s AND lot_id = ANY(%s::text[])"
 _DELETE_DISPOSALS: Final = "DELETE FROM disposals WHERE account = %s"
 _DELETE_LOCKS: Final = "DELETE FROM locks WHERE account = %s"
 _UPDATE_ACCOUNT: Final = """
@@ -76,10 +77,11 @@ WHERE account = %s
 """
 
 
-def save_desk(connection: Connection, before: Desk, after: Desk, changes: Changes) -> set[str]:
-    """Write the difference; return the ids of orders whose events were written but which `after` no longer holds.
+def save_desk(connection: Connection, before: Desk, after: Desk, changes: Changes) -> tuple[set[str], str | None]:
+    """Write the difference; return the ids of orders whose events were written but which `after` no longer holds, and a version.
 
-    Raises LedgerRefusedError when a fact is known with other data.
+    The version is what the account's row has now, None when nothing was written. Whatever is written, that row is written too:
+    so a worker that keeps a desk of the account learns of it. Raises LedgerRefusedError when a fact is known with other data.
     """
     account = after.account.account
     if before.account.account != account:
@@ -102,14 +104,16 @@ def save_desk(connection: Connection, before: Desk, after: Desk, changes: Change
     if after.locks != before.locks:
         writer.first(_DELETE_LOCKS, account)
         writer.rows(LOCKS, lock_rows(account, after.locks))
-    if _account_values(after) != _account_values(before):
-        writer.run(_UPDATE_ACCOUNT, *_account_values(after), account)
     if changes.events:
         if after.at is None:
             raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
         writer.run(INSERT_EVENTS, after.at, *event_columns(changes.events))
-    writer.write()
-    return {key for key in touched if ClientOrderId(key) not in after.orders}
+    version = None
+    values = _account_values(after)
+    if writer.has_parts or values != _account_values(before):
+        writer.run(_UPDATE_ACCOUNT, *values, account)
+        version = writer.write()
+    return {key for key in touched if ClientOrderId(key) not in after.orders}, version
 
 
 class _Writer:
@@ -119,18 +123,19 @@ class _Writer:
         self._connection = connection
         self._parts: list[bytes] = []
         self._values: list[object] = []
+        self._has_sent = False
         self._facts: list[tuple[Table, list[Row], int]] = []  # with the place of their part
 
     def rows(self, table: Table, rows: list[Row]) -> None:
         """Insert rows, or replace what a newer state replaces."""
         if rows:
-            self._add(table.insert, rows_text(rows))
+            self._add(table.insert, *table.parameters(rows))
 
     def facts(self, table: Table, rows: list[Row]) -> None:
         """Insert rows of which each is looked at again when its key was there."""
         if rows:
             self._facts.append((table, rows, len(self._parts)))
-            self._add(table.insert, rows_text(rows))
+            self._add(table.insert, *table.parameters(rows))
 
     def run(self, statement: LiteralString, *values: object) -> None:
         """Change or remove rows of a projection or a state that no other part touches."""
@@ -138,33 +143,55 @@ class _Writer:
 
     def first(self, statement: LiteralString, *values: object) -> None:
         """Remove rows before others of their table are inserted: within one statement they would not be gone yet."""
-        self._send(statement.encode(), values)
+        self._send(_numbered(statement.encode()), values)
+        self._has_sent = True
 
     def _add(self, statement: bytes, *values: object) -> None:
         self._parts.append(statement)
         self._values += values
 
-    def write(self) -> None:
-        """Write all of it. Raises LedgerRefusedError naming the first fact that is kept with other data."""
-        if not self._parts:
-            return
-        parts = b", ".join(b"part%d AS (%s RETURNING 1)" % (place, part) for place, part in enumerate(self._parts))
-        counts = b", ".join(b"(SELECT count(*) FROM part%d)" % place for _, _, place in self._facts)
-        statement = b"WITH %s SELECT %s" % (parts, counts or b"0")
-        written = self._send(statement, self._values).fetchone()
-        if written is None:
+    @property
+    def has_parts(self) -> bool:
+        """Whether anything is to be written, or was."""
+        return bool(self._parts) or self._has_sent
+
+    def write(self) -> str:
+        """Write all of it and return the transaction's id. Raises LedgerRefusedError naming the first fact kept with other data.
+
+        Its last part is the account's row; LedgerError when that is not there.
+        """
+        places = (len(self._parts) - 1, *(place for _, _, place in self._facts))
+        row = self._send(_joined(tuple(self._parts), places), self._values).fetchone()
+        if row is None:
             raise LedgerError("expected the counts of what was written, was no row")
+        version, accounts, *written = row
+        if accounts != 1:
+            raise LedgerError(f"expected to write one account's row, was {accounts}")
         for (table, rows, _), count in zip(self._facts, written, strict=False):
             if count != len(rows):
                 self._refuse_differing(table, rows)
+        return str(version)
 
     def _send(self, statement: bytes, values: Sequence[object]) -> Cursor[tuple[Any, ...]]:
-        return self._connection.execute(statement, values, prepare=True)
+        return RawCursor(self._connection).execute(statement, values, prepare=True)
 
     def _refuse_differing(self, table: Table, rows: list[Row]) -> None:
-        differing = self._connection.execute(table.differing, (rows_text(rows),)).fetchall()
+        differing = self._connection.execute(table.differing, table.parameters(rows)).fetchall()
         if differing:
             raise LedgerRefusedError(f"{table.name}: {differing[0][0]} came again with other data")
+
+
+@lru_cache(maxsize=256)  # an account's steps write the same tables again and again
+def _joined(parts: tuple[bytes, ...], counted: tuple[int, ...]) -> bytes:
+    """Return one statement of these parts, with numbered parameters: nothing in it is looked for again at each execution."""
+    written = b", ".join(b"part%d AS (%s RETURNING 1)" % (place, part) for place, part in enumerate(parts))
+    counts = b", ".join(b"(SELECT count(*) FROM part%d)" % place for place in counted)
+    return _numbered(b"WITH %s SELECT pg_current_xact_id()::xid::text, %s" % (written, counts))
+
+
+def _numbered(statement: bytes) -> bytes:
+    first, *rest = statement.split(b"%s")
+    return first + b"".join(b"$%d%s" % (number, piece) for number, piece in enumerate(rest, 1))
 
 
 def _moved(before: Desk, key: ClientOrderId, order: Order) -> bool:
@@ -193,7 +220,7 @@ def _save_books(writer: _Writer, before: Books, after: Books) -> None:
     writer.rows(POSITIONS, [position_row(account, position) for position in moved])
     old, new = _all_lots(before.lots), _all_lots(after.lots)
     if gone := sorted(old.keys() - new.keys()):
-        writer.run(_DELETE_LOTS, account, gone)
+        writer.run(_DELETE_LOTS, account, text_array(gone))
     writer.rows(LOTS, [lot_row(account, lot) for key, lot in new.items() if old.get(key) != lot])
     if after.standing_orders != before.standing_orders:
         writer.rows(STANDING_ORDERS, [standing_order_row(account, order) for order in after.standing_orders])
@@ -219,7 +246,7 @@ def _account_values(desk: Desk) -> tuple[object, ...]:
         desk.watched_until,
         desk.loss_rules,
         halt_text(desk.halt),
-        sorted(desk.warned),
+        text_array(sorted(desk.warned)),
         desk.memory.to_text(),
         desk.compared_at,
         closings_text(desk.closings),

@@ -1,16 +1,17 @@
 """The tables of trading accounts as the writer sees them: columns with their types, keys, and what a newer state replaces.
 
-Rows travel as one JSON text a table and statement: one parameter, however many rows, read by json_to_recordset. Numbers and
-instants are texts in it, so nothing is rounded on the way.
+Rows travel as one array a column, however many rows, as PostgreSQL writes arrays down: `{1.50,NULL}`, `{"a","b"}`. Numbers and
+instants are texts in it, so nothing is rounded on the way, and each is read once, as what it is.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, TypeAlias
+
+from signalbox.adapters.postgres.arrays import text_array, value_array
 
 Row: TypeAlias = Mapping[str, object]
 
@@ -24,9 +25,16 @@ class Table:
     key: tuple[str, ...]
     replaced: tuple[str, ...] = ()
 
+    def parameters(self, rows: Sequence[Row]) -> list[str]:
+        """Return rows as the parameters of `insert` and `differing`: an array literal a column."""
+        return [
+            text_array([row[column] for row in rows]) if kind == "text" else value_array([row[column] for row in rows])
+            for column, kind in self.columns.items()
+        ]
+
     @cached_property
     def insert(self) -> bytes:
-        """Return the statement that writes rows; its one parameter is `rows_text`."""
+        """Return the statement that writes rows; its parameters are `parameters`."""
         names = ", ".join(self.columns)
         taken = ", ".join(f"{column} = excluded.{column}" for column in self.replaced)
         action = f"({', '.join(self.key)}) DO UPDATE SET {taken}" if taken else "DO NOTHING"
@@ -46,13 +54,8 @@ class Table:
 
     @property
     def _offered(self) -> str:
-        typed = ", ".join(f"{column} {kind}" for column, kind in self.columns.items())
-        return f"json_to_recordset(%s::json) AS offered ({typed})"
-
-
-def rows_text(rows: Sequence[Row]) -> str:
-    """Return rows as the parameter of `Table.insert`."""
-    return json.dumps(rows, separators=(",", ":"), allow_nan=False)
+        arrays = ", ".join(f"%s::{kind}[]" for kind in self.columns.values())
+        return f"unnest({arrays}) AS offered ({', '.join(self.columns)})"
 
 
 def _columns(**kinds: str) -> dict[str, str]:
