@@ -3,8 +3,9 @@
 Open loop: an order is due at its instant whatever the ledger is doing, so waiting counts. Worker processes share the accounts
 as FIFO groups do; what is due of one account goes into one transaction. A few orders are delivered again. At the end the
 database itself says whether an order was doubled or lost, and a rebuild from the facts is compared with the tables. The peer
-is the same work with one order a transaction and one statement a row, as fast as it goes. Ctrl-C ends the orders early; what
-was measured until then is checked and told.
+is the same work with one order a transaction and one statement a row, as fast as it goes. What an order costs in CPU time, in a
+unit that compares across machines, is measured apart (order_cost.py). Ctrl-C ends the orders early; what was measured until
+then is checked and told.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
@@ -26,8 +27,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from local.bench.durable_postgres import durable_postgres, load_average
+from local.bench.order_cost import BATCHES, OrderCost, measure_costs
 from local.bench.order_worker import Schedule, Tally, WorkerResult, deliver_as_fast_as_possible, run_worker
-from local.bench.submission import BEGIN, MARKET, bench_account, flat_candles
+from local.bench.submission import MARKET, bench_account, flat_candles, open_bench_account
+from local.bench.unit import UNIT
 from local.errors import ServiceError
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
 from signalbox.adapters.postgres.ledger import PostgresLedger
@@ -49,6 +52,8 @@ class OrderBenchOptions:
     workers: int = 2
     redelivered: float = 0.02  # share of orders that are delivered a second time
     peer_seconds: float = 5.0
+    cost_orders: int = 4_000  # a round of what an order costs
+    cost_rounds: int = 3
     json_output: bool = False
 
 
@@ -79,11 +84,13 @@ class OrderBench:
     load_after: str
     interrupted: bool  # by Ctrl-C: `orders` were delivered, and fewer than rate times seconds
     checks: dict[str, bool] = field(default_factory=dict)
+    unit: str = UNIT  # of `costs`
+    costs: tuple[OrderCost, ...] = ()  # none when interrupted
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing was lost, doubled, refused or made otherwise than the facts say."""
-        return self.errors == 0 and all(self.checks.values())
+        return self.errors == self.refused == 0 and all(self.checks.values())
 
     @property
     def is_within_budget(self) -> bool:
@@ -107,7 +114,9 @@ def run_order_bench(options: OrderBenchOptions) -> OrderBench:
         loops = [0.0, 0.0]
         if not interrupted:
             loops = [_closed_loop(settings, options, rows_apart=apart) for apart in (False, True)]
+        costs = () if interrupted else _costs(settings, options)
     bench = _summed(options, results, checks, (before, after), (loops[0], loops[1]), interrupted=interrupted)
+    bench = replace(bench, costs=costs)
     _print(bench, json_output=options.json_output)
     return bench
 
@@ -117,8 +126,8 @@ def _prepare(settings: DatabaseSettings, options: OrderBenchOptions) -> None:
         with PostgresLedger(source).transaction() as tx:
             tx.add_candles(MARKET, flat_candles(options.seconds // 60 + 5))
         ledger = PostgresTradingLedger(source)
-        for number in range(options.accounts + 2 * options.workers):  # those after the first are of the closed loops
-            ledger.open_account(bench_account(number), BEGIN, "bench")
+        for number in range(options.accounts + 2 * options.workers + len(BATCHES)):  # after the first: closed loops, costs
+            open_bench_account(ledger, number)
 
 
 def _schedules(options: OrderBenchOptions) -> list[Schedule]:
@@ -221,6 +230,19 @@ def _closed_loop(settings: DatabaseSettings, options: OrderBenchOptions, *, rows
     return sum(rates)
 
 
+def _costs(settings: DatabaseSettings, options: OrderBenchOptions) -> tuple[OrderCost, ...]:
+    """Return what an order costs at each batch size, by one process of its own."""
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    first = options.accounts + 2 * options.workers
+    process = context.Process(
+        target=measure_costs, args=(settings, first, options.cost_orders, options.cost_rounds, answers), daemon=True
+    )
+    with _running([process]):
+        found: tuple[OrderCost, ...] = answers.get(timeout=600)
+    return found
+
+
 def _checks(settings: DatabaseSettings, options: OrderBenchOptions, results: list[WorkerResult]) -> dict[str, bool]:
     """Ask the database: every order once, each with the events of its life, every fill booked, the rebuild equal."""
     total = sum(len(result.latencies_s) for result in results)
@@ -305,6 +327,11 @@ def _print(bench: OrderBench, *, json_output: bool) -> None:
         f"arrival to commit: p50 {bench.p50_ms} ms, p90 {bench.p90_ms} ms, p99 {bench.p99_ms} ms, p99.9 {bench.p999_ms} ms, "
         f"max {bench.max_ms} ms ({within} the budget of {BUDGET_P50_MS:g} and {BUDGET_P99_MS:g} ms)",
         f"delivered again {bench.redelivered}, ignored {bench.ignored}",
+        *(
+            f"CPU of an order in batches of {cost.batch}: {cost.units:g} units of {cost.unit_us:g} µs ({bench.unit}): client "
+            f"{cost.client_units:g}, PostgreSQL {cost.server_units:g} (goal {cost.budget_units:g})"
+            for cost in bench.costs
+        ),
         f"closed loop: {bench.batched_orders_per_s} orders/s; peer, a statement a row: {bench.peer_orders_per_s} orders/s",
         *(f"{'yes' if holds else 'NO '}  {what}" for what, holds in bench.checks.items()),
     ]

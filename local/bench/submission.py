@@ -8,6 +8,7 @@ and sells take turns, so positions stay small. The limits are configured: those 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -20,10 +21,14 @@ from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import ExecutionReported
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
+from signalbox.orders.venue_view import VenueInstrument
 from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
-from signalbox.trading.changes import Changes
+from signalbox.trading.at_venue import AtVenue
+from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.instruments import INSTRUMENTS
+from signalbox.trading.ports import TradingLedger
 from signalbox.trading.state import Desk
 
 BEGIN: Final = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
@@ -50,6 +55,16 @@ def bench_account(number: int) -> TradingAccount:
     """Return a live account of the benchmark: what it releases is announced for a venue."""
     plain = account_named("paper-900000k", market=MARKET)
     return plain.model_copy(update={"account": f"bench-{number}", "mode": TradingMode.LIVE, "venue": "bench"})
+
+
+def open_bench_account(ledger: TradingLedger, number: int) -> None:
+    """Open an account whose venue has told its instruments: those of the paper venue."""
+    account = bench_account(number)
+    ledger.open_account(account, BEGIN, "bench")
+    told = tuple(VenueInstrument(one.symbol, one.tick, one.step, one.min_quantity) for one in INSTRUMENTS.values())
+    with ledger.transaction(account.account) as tx:
+        desk = tx.load(BEGIN)
+        tx.save(desk, replace(desk, at=BEGIN, at_venue=AtVenue(instruments=told)), NOTHING)
 
 
 def parse_roomy(text: str) -> TradingAccount:

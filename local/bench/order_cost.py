@@ -1,0 +1,140 @@
+"""What an order costs, in CPU time: of the process that delivers it and of PostgreSQL, at fixed batch sizes.
+
+A latency on a shared machine says what else ran; CPU time says what an order takes. One process delivers batch after batch,
+each as soon as the last is committed, while the account's clock runs at a fixed pace, so that the throttle's window holds what
+it would hold at that pace. CPU time is the kernel's, user and system apart; PostgreSQL's is that of all its processes: the
+backend, the writers of log and pages, the autovacuum. The unit is measured between batches, in the same process.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import psutil
+
+from local.bench.submission import BEGIN, bench_account, numbered, parse_roomy, step
+from local.bench.unit import unit_sample_us
+from local.errors import ServiceError
+from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
+from signalbox.adapters.postgres.trading import PostgresTradingLedger
+
+BATCHES: Final = (20, 5)  # orders a transaction
+BUDGET_UNITS: Final = {20: 60.0, 5: 100.0}  # an order, client and server
+PACE: Final = 500  # orders a second of the account's clock: what one of two accounts gets at 1,000/s
+FIRST_NUMBER: Final = 2_000_000_000  # order numbers no other part of the benchmark reaches
+_SAMPLE_EVERY: Final = 100  # orders
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCost:
+    """CPU time of one order in batches of `batch`: medians over `rounds`, in microseconds, and in units of the same run."""
+
+    batch: int
+    orders: int
+    rounds: int
+    unit_us: float
+    client_user_us: float
+    client_system_us: float
+    server_user_us: float
+    server_system_us: float
+    client_units: float
+    server_units: float
+    units: float
+    units_of_rounds: tuple[float, ...]
+    budget_units: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    orders: int
+    unit_us: float
+    client: tuple[float, float]  # s, user and system
+    server: tuple[float, float]
+
+
+def measure_costs(settings: DatabaseSettings, first_account: int, orders: int, rounds: int, answers: Any) -> None:
+    """Put a tuple of OrderCost, one a batch size, into `answers`. `orders`: of each round; one more warms up."""
+    found = []
+    for place, batch in enumerate(BATCHES):
+        with ConnectionSource(settings, lambda: "") as source:
+            run = _Run(PostgresTradingLedger(source, parse_roomy), source, bench_account(first_account + place).account, batch)
+            run.deliver(max(orders // 4, batch))
+            found.append(_summed(batch, [run.deliver(orders) for _ in range(rounds)]))
+    answers.put(tuple(found))
+
+
+class _Run:
+    def __init__(self, ledger: PostgresTradingLedger, source: ConnectionSource, name: str, batch: int) -> None:
+        self._ledger, self._name, self._batch, self._done = ledger, name, batch, 0
+        with source.transaction() as connection:
+            self._postmaster = psutil.Process(connection.info.backend_pid).parent()
+
+    def deliver(self, orders: int) -> _Round:
+        """Deliver orders in batches. The samples of the unit are not in the client's time."""
+        units, client, target = [unit_sample_us()], [0.0, 0.0], self._done + orders
+        server = self._server()
+        while self._done < target:
+            before = resource.getrusage(resource.RUSAGE_SELF)
+            stop = min(self._done + _SAMPLE_EVERY, target)
+            while self._done < stop:
+                self._transact()
+            after = resource.getrusage(resource.RUSAGE_SELF)
+            client[0] += after.ru_utime - before.ru_utime
+            client[1] += after.ru_stime - before.ru_stime
+            units.append(unit_sample_us())
+        user, system = (now - then for now, then in zip(self._server(), server, strict=True))
+        return _Round(orders, statistics.median(units), (client[0], client[1]), (user, system))
+
+    def _transact(self) -> None:
+        first = FIRST_NUMBER + self._done
+        batch = numbered(range(first, first + self._batch), self._name)
+        at = BEGIN + timedelta(seconds=self._done / PACE)
+        with self._ledger.transaction(self._name) as tx:
+            desk = tx.load(at, batch)
+            after, changes = step(desk, batch, at)
+            if changes.risk:
+                raise ServiceError(f"expected every order to be let through and filled, was {changes.risk[0]}")
+            tx.save(desk, after, changes)
+        self._done += self._batch
+
+    def _server(self) -> tuple[float, float]:
+        """Return user and system seconds of all processes of the server."""
+        if self._postmaster is None:
+            return 0.0, 0.0
+        user = system = 0.0
+        for process in (self._postmaster, *self._postmaster.children(recursive=True)):
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:  # a worker of autovacuum that ended
+                continue
+            user, system = user + times.user, system + times.system
+        return user, system
+
+
+def _summed(batch: int, rounds: list[_Round]) -> OrderCost:
+    def an_order(of: str, part: int) -> float:
+        return round(statistics.median(getattr(r, of)[part] / r.orders * 1e6 for r in rounds), 1)
+
+    def in_units(*of: str) -> list[float]:
+        return [round(sum(sum(getattr(r, name)) for name in of) / r.orders * 1e6 / r.unit_us, 1) for r in rounds]
+
+    both = in_units("client", "server")
+    return OrderCost(
+        batch=batch,
+        orders=sum(r.orders for r in rounds),
+        rounds=len(rounds),
+        unit_us=round(statistics.median(r.unit_us for r in rounds), 2),
+        client_user_us=an_order("client", 0),
+        client_system_us=an_order("client", 1),
+        server_user_us=an_order("server", 0),
+        server_system_us=an_order("server", 1),
+        client_units=statistics.median(in_units("client")),
+        server_units=statistics.median(in_units("server")),
+        units=statistics.median(both),
+        units_of_rounds=tuple(both),
+        budget_units=BUDGET_UNITS[batch],
+    )
