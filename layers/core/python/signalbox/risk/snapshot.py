@@ -15,7 +15,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from signalbox.market.candles import Symbol
 from signalbox.risk.errors import RiskError
@@ -296,7 +296,7 @@ def canonical_text(value: object) -> str:
         case tuple():
             return "[" + ",".join(canonical_text(item) for item in value) + "]"
         case _:
-            kind = type(value)
+            kind: Any = type(value)
             return f"{kind.__name__}({','.join([canonical_text(getattr(value, name)) for name in _facts_of(kind)])})"
 
 
