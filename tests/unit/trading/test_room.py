@@ -26,7 +26,7 @@ from signalbox.trading.readiness import LIVE_GATES
 from signalbox.trading.room import NOT_READY, Handled, TradingRoom, UnexpectedEventError, counted
 from signalbox.trading.state import Desk
 from tests.fakes.memory_trading import AccountRows, MemoryTradingDatabase, MemoryTradingLedger
-from tests.unit.trading.market import BTC, ETH, SOL, START, flat, paper, signal, wave
+from tests.unit.trading.market import BTC, ETH, SOL, START, TOLD, flat, paper, signal, wave
 
 PAPER = "paper-100k"
 LIVE = TradingAccount.model_validate(paper().model_dump() | {"account": "live-1", "mode": TradingMode.LIVE, "venue": "coinbase"})
@@ -353,7 +353,7 @@ def made_ready(floor: Floor) -> None:
 
 def compared(floor: Floor) -> None:
     rows = floor.rows("live-1")
-    rows.desk = replace(rows.desk, compared_at=START)
+    rows.desk = replace(rows.desk, compared_at=START, at_venue=TOLD)
 
 
 class TestLive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -20,7 +21,7 @@ from signalbox.trading.changes import NOTHING, Changes
 from signalbox.trading.errors import CommandError
 from signalbox.trading.snapshot import risk_snapshot
 from signalbox.trading.state import Desk
-from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, desk_at, paper
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, TOLD, desk_at, paper
 
 PAPER = paper()
 LIVE = TradingAccount.model_validate(
@@ -31,6 +32,11 @@ AMOUNTS = st.integers(1, 300)  # USD 100 each: the largest are over the limits t
 WANTED = st.lists(
     st.tuples(st.sampled_from((BTC, ETH, SOL)), st.sampled_from(Side), AMOUNTS, st.booleans(), st.booleans()), max_size=12
 )
+
+
+def begun(account: TradingAccount) -> Desk:
+    """A new desk; a live one knows its venue's instruments."""
+    return replace(desk_at(account), at_venue=TOLD) if account.mode is TradingMode.LIVE else desk_at(account)
 
 
 def terms_of(account: TradingAccount, wanted: list[tuple[str, Side, int, bool, bool]]) -> list[OrderTerms]:
@@ -69,15 +75,15 @@ def test_batch_is_judged_as_its_orders_one_after_the_other(
     account: TradingAccount, wanted: list[tuple[str, Side, int, bool, bool]], again: int
 ) -> None:
     orders = terms_of(account, wanted)
-    batch, changes = steps.submit(desk_at(account), [*orders, *orders[:again]], START)
-    single, more = one_by_one(desk_at(account), orders)
+    batch, changes = steps.submit(begun(account), [*orders, *orders[:again]], START)
+    single, more = one_by_one(begun(account), orders)
     assert batch == single
     assert changes == more  # the ids of the snapshots they were judged on are among the events and the risk records
 
 
 def test_release_names_the_snapshot_with_the_orders_before_it_working() -> None:
     orders = terms_of(LIVE, [(BTC, Side.BUY, 10, False, False), (ETH, Side.SELL, 10, False, False)])
-    begin = desk_at(LIVE)
+    begin = begun(LIVE)
     _, changes = steps.submit(begin, orders, START)
     first, second = (event for event in changes.events if isinstance(event, ExecutionRequested))
     between, _ = steps.submit(begin, orders[0], START)
@@ -91,7 +97,7 @@ def test_batch_passes_over_a_refused_order_and_goes_on() -> None:
     orders = terms_of(
         LIVE, [(BTC, Side.BUY, 10, False, False), (BTC, Side.BUY, 9_000, False, False), (ETH, Side.BUY, 10, False, False)]
     )
-    _, changes = steps.submit(desk_at(LIVE), orders, START)
+    _, changes = steps.submit(begun(LIVE), orders, START)
     kinds = [type(event) for event in changes.order_events if isinstance(event, OrderReleased | OrderDenied)]
     assert kinds == [OrderReleased, OrderDenied, OrderReleased]
 
@@ -100,14 +106,14 @@ def test_batch_with_one_order_that_came_too_late_sends_none() -> None:
     orders = terms_of(LIVE, [(BTC, Side.BUY, 10, False, False), (ETH, Side.BUY, 10, False, False)])
     late = orders[1].model_copy(update={"send_before": START - SECOND, "decided_at": START - 2 * SECOND})
     with pytest.raises(CommandError, match="to send before"):
-        steps.submit(desk_at(LIVE), [orders[0], late], START)
+        steps.submit(begun(LIVE), [orders[0], late], START)
 
 
 @settings(max_examples=30, deadline=None)
 @given(wanted=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.sampled_from(Side), st.integers(1, 20)), max_size=6))
 def test_reports_taken_together_leave_the_account_of_reports_taken_apart(wanted: list[tuple[str, Side, int]]) -> None:
     orders = terms_of(LIVE, [(*one, False, False) for one in wanted])
-    desk, _ = steps.submit(desk_at(LIVE), orders, START)
+    desk, _ = steps.submit(begun(LIVE), orders, START)
     told = [
         reported(terms, number) for number, terms in enumerate(orders) if not desk.orders[terms.client_order_id].state.is_closed
     ]
