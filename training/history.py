@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from signalbox.inference import BundleManifest
 from signalbox.inference.judged import read_arrays
 from signalbox.inference.manifest import REPORT_FILE
@@ -59,7 +61,8 @@ def read_history(folder: Path, manifest: BundleManifest) -> History:
         seen = {"all its data": Span(to_ms(training.start), to_ms(training.end))}
     daily = None
     if TRIALS_FILE in manifest.files:
-        daily = read_arrays((folder / TRIALS_FILE).read_bytes(), {"daily_bps": (2,)})["daily_bps"]
+        found = read_arrays((folder / TRIALS_FILE).read_bytes(), {"daily_bps": (2,)})["daily_bps"]
+        daily = np.asarray(found, dtype=np.float64)
     return History(seen, Trials(report.get("configurations_tried"), daily), report.get("train_up_rate"))
 
 

@@ -117,7 +117,7 @@ class _Run:
 
 def _summed(batch: int, rounds: list[_Round]) -> OrderCost:
     def an_order(of: str, part: int) -> float:
-        return round(statistics.median(getattr(r, of)[part] / r.orders * 1e6 for r in rounds), 1)
+        return round(float(statistics.median(getattr(r, of)[part] / r.orders * 1e6 for r in rounds)), 1)
 
     def in_units(*of: str) -> list[float]:
         return [round(sum(sum(getattr(r, name)) for name in of) / r.orders * 1e6 / r.unit_us, 1) for r in rounds]

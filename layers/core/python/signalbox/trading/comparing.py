@@ -89,8 +89,11 @@ def _wants_answer(desk: Desk) -> datetime | None:
     failed since the newest view: what refuses it may be that the position is gone.
     """
     found = [doubt.since for doubt in desk.at_venue.open_doubts]
-    leaving = (one.progress.failed_at for one in (*desk.trades.values(), *desk.closings.values()))
-    found += [at for at in leaving if at is not None and (desk.compared_at is None or desk.compared_at < at)]
+    found += [
+        at
+        for at in (one.failed_at for one in desk.leaving)
+        if at is not None and (desk.compared_at is None or desk.compared_at < at)
+    ]
     for order in desk.orders.values():
         if order.state.is_closed:
             continue

@@ -175,6 +175,11 @@ class Desk:
         return instruments_at(self.at_venue.instruments) if self.account.mode is TradingMode.LIVE else INSTRUMENTS
 
     @property
+    def leaving(self) -> tuple[Progress, ...]:
+        """How far every trade, and every position of none, has come on its way out."""
+        return (*(trade.progress for trade in self.trades.values()), *(one.progress for one in self.closings.values()))
+
+    @property
     def is_idle(self) -> bool:
         """Whether no price can change anything: nothing held, nothing working. Its bars need not be watched one by one."""
         return (

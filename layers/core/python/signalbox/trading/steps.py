@@ -154,8 +154,7 @@ def objection_to(desk: Desk, signal: SignalGenerated, at: datetime) -> HeldBack 
     """Return what an account has against a signal before it looks at prices."""
     symbol = Symbol(signal.symbol)
     found = first_objection(desk.account, signal, at, is_traded=symbol in desk.trades or _is_held(desk, symbol))
-    leaving = (one.progress.failures for one in (*desk.trades.values(), *desk.closings.values()))
-    if found is None and max(leaving, default=0) >= FAILING_AFTER:
+    if found is None and max((one.failures for one in desk.leaving), default=0) >= FAILING_AFTER:
         return HeldBack.EXIT_FAILING
     if found is not None or desk.account.mode is not TradingMode.LIVE:
         return found

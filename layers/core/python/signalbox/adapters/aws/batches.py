@@ -72,9 +72,10 @@ def refused_for_good(logger: Logger, metrics: Metrics, record: SQSRecord, *also:
 
     That is what cannot be read, and what is of a kind in `also`.
     """
+    final: tuple[type[Exception], ...] = (UnreadableEventError, WireError, *also)
     try:
         yield
-    except (UnreadableEventError, WireError, *also) as error:
+    except final as error:
         reason = f"{type(error).__name__}: {error}"
         logger.error("message_refused", message_id=record.message_id, reason=reason, body=record.body[:4000])  # noqa: TRY400 - whole
         metrics.add_metric(Metric.EVENTS_REFUSED, MetricUnit.Count, 1)
