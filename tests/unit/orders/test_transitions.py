@@ -25,7 +25,7 @@ from signalbox.orders.events import (
     OrderUpdateRejected,
     OrderUpdateRequested,
 )
-from signalbox.orders.order import Order, standing
+from signalbox.orders.order import Order, PendingUpdate, standing
 from signalbox.orders.transitions import ROWS, TRANSITIONS, Derived, OrderState, Trigger
 from tests.unit.orders.samples import (
     accepted,
@@ -99,6 +99,12 @@ def _order_in(state: OrderState, trigger: Trigger) -> Order:
         OrderState.EXPIRED: lambda: applied(asked, EVENTS[Trigger.EXPIRED]),
     }
     order = makers[state]()
+    if (
+        trigger is Trigger.UPDATED
+        and order.pending_update is None
+        and order.state in {OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED}
+    ):
+        order = replace(order, given_up=(PendingUpdate("u-1", order.terms.decided_at, Decimal(12), order.limit_price, None),))
     assert order.state is state
     return _forgetful(order)
 

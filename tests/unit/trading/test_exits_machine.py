@@ -170,7 +170,7 @@ class Leaving(RuleBasedStateMachine):
                 self.tell(key, OrderUpdateRejected(client_order_id=key, at=self.at, request_id=asked, reason="NO"))
 
     def traded(self, key: str, side: Side, quantity: Decimal, *, reduce_only: bool) -> list[OrderEvent]:
-        event = self.filled(key, side, quantity.quantize(Decimal("0.0001")) or quantity, reduce_only)
+        event = self.filled(key, side, quantity.quantize(Decimal("0.0001")) or self.resting[key], reduce_only)
         return [] if event is None else [event]
 
     @precondition(lambda self: self.is_live and any(self.resting.values()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, assert_never
 
-from signalbox.exact import exactly
+from signalbox.exact import ZERO, exactly
 from signalbox.orders.errors import (
     IllegalTransitionError,
     OrderTermsError,
@@ -19,6 +19,7 @@ from signalbox.orders.errors import (
     WrongOrderError,
 )
 from signalbox.orders.events import (
+    RECONCILED,
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
@@ -152,11 +153,12 @@ def _check_fill(order: Order, event: OrderFilled) -> None:
             event.event_id,
             f"expected {order.terms.account} {order.terms.symbol}, was {event.account} {event.symbol}",
         )
-    if order.filled + event.quantity > order.fillable:
+    most = max(order.fillable, *(update.quantity for update in order.given_up), ZERO)
+    if order.filled + event.quantity > most:
         raise OverfillError(
             order.client_order_id,
             event.event_id,
-            f"expected at most {order.fillable - order.filled} more of {order.fillable}, was {event.quantity}",
+            f"expected at most {most - order.filled} more of {most}, was {event.quantity}",
         )
 
 
@@ -181,6 +183,8 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
                 "cancels": order.cancels + 1,
                 "cancel_asked_at": event.at,
             }
+        case OrderCancelRejected() if order.state.is_closed:
+            return {}  # nothing is left to cancel, whoever asked
         case OrderCancelRejected():
             _check_request(order, event, order.pending_cancel)
             return {"pending_cancel": None, "unconfirmed_since": None}
@@ -243,7 +247,8 @@ def _wanted(order: Order, event: OrderUpdateRequested) -> PendingUpdate:
 
 
 def _updated(order: Order, event: OrderUpdated) -> Facts:
-    update = _check_request(order, event, order.pending_update)
+    late = next((one for one in order.given_up if one.request_id == event.request_id), None)
+    update = _check_request(order, event, order.pending_update) if late is None else late
     if update.quantity < order.filled:
         raise RequestMismatchError(
             order.client_order_id,
@@ -255,20 +260,23 @@ def _updated(order: Order, event: OrderUpdated) -> Facts:
         "limit_price": update.limit_price,
         "stop_price": update.stop_price,
         "venue_order_id": event.venue_order_id or order.venue_order_id,
-        "pending_update": None,
+        "pending_update": order.pending_update if late is not None else None,
+        "given_up": tuple(one for one in order.given_up if one is not late),
         "unconfirmed_since": None,
     }
 
 
 def _update_rejected(order: Order, event: OrderUpdateRejected) -> Facts:
-    _check_request(order, event, order.pending_update)
+    update = _check_request(order, event, order.pending_update)
     if order.filled > order.quantity:
         raise OverfillError(
             order.client_order_id,
             event.event_id,
             f"expected at most {order.quantity} filled without the update, was {order.filled}",
         )
-    return {"pending_update": None, "unconfirmed_since": None}
+    # a view did not show it: the request may still be on its way, and what the venue says of it then is a fact
+    given_up = (*order.given_up, update) if event.reason == RECONCILED else order.given_up
+    return {"pending_update": None, "given_up": given_up, "unconfirmed_since": None}
 
 
 def _check_request(order: Order, event: _Answer, pending: Pending | None) -> Pending:

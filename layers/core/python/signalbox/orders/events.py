@@ -25,6 +25,9 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 Detail = Annotated[str, Field(max_length=500), cut(500)]  # what the venue said, in its own words; no part of an event's identity
 
 
+RECONCILED = "RECONCILED"  # reason of what a comparison with the venue recorded, and no answer of the venue
+
+
 class Liquidity(StrEnum):
     """Whether the fill gave liquidity or took it; UNKNOWN when the venue does not say."""
 

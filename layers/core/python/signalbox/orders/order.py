@@ -57,6 +57,7 @@ class Order:
     closed_at: datetime | None = None
     pending_cancel: PendingCancel | None = None
     pending_update: PendingUpdate | None = None
+    given_up: tuple[PendingUpdate, ...] = ()  # updates that a view did not show; the venue may have been told late
     cancels: int = 0  # how often a cancel was asked for
     cancel_asked_at: datetime | None = None  # the newest of them
     reason: str | None = None  # why it was denied, rejected, cancelled or expired

@@ -22,6 +22,7 @@ from signalbox.exact import ZERO, exactly
 from signalbox.orders.application import apply
 from signalbox.orders.errors import EventRefusedError
 from signalbox.orders.events import (
+    RECONCILED,
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
@@ -37,7 +38,7 @@ from signalbox.orders.order import Order, PendingUpdate
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_view import LocalView, VenueOrder, VenueStatus, VenueTrade, VenueView
 
-REASON: Final = "RECONCILED"  # of the ends that are recorded here
+REASON: Final = RECONCILED  # of the ends that are recorded here
 NEVER_SENT: Final = "NEVER_SENT"
 FORGOTTEN: Final = "FORGOTTEN"  # it ended without a fill, at a venue that forgets such orders
 
@@ -238,10 +239,9 @@ class _Comparison:
 
     def _present(self, theirs: VenueOrder) -> None:
         update = self.order.pending_update
-        is_whole = theirs.status is VenueStatus.FILLED and theirs.filled == theirs.quantity
-        if is_whole and theirs.filled < self.order.quantity and (update is None or not _same_terms(theirs, update)):
-            # it crossed a change to less: nothing more of it can fill, and all that did is known
-            self._record(OrderCanceled(**self._common(), reason=REASON, detail=f"filled with {theirs.filled}"))
+        is_as_known = _same_terms(theirs, self.order) or (update is not None and _same_terms(theirs, update))
+        if theirs.status is not VenueStatus.OPEN and not is_as_known:
+            self._end(theirs)  # somebody changed it there first: it is over all the same, and all that it filled is known
             return
         if update is not None:
             self._answer_update(theirs, update)
@@ -284,6 +284,8 @@ class _Comparison:
                 self._record(OrderExpired(**ended))
             case VenueStatus.REJECTED:
                 self._record(OrderRejected(**ended))
+            case VenueStatus.FILLED if theirs.filled == theirs.quantity < self.order.quantity:
+                self._record(OrderCanceled(**{**ended, "detail": theirs.detail or f"filled with {theirs.filled}"}))
             case VenueStatus.FILLED | VenueStatus.OPEN:  # filled, but not by as much as was ordered
                 self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
 

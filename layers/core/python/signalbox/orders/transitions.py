@@ -130,7 +130,10 @@ _AT_VENUE: Final = (
     Row(S.PARTIALLY_FILLED, T.CANCELED, S.CANCELED),
     Row(S.PARTIALLY_FILLED, T.EXPIRED, S.EXPIRED),
 )
+_LATE_UPDATE: Final = "a late answer to an update that a view had not shown: its terms are in force"
 _UPDATING: Final = (
+    Row(S.ACCEPTED, T.UPDATED, STANDING, _LATE_UPDATE),
+    Row(S.PARTIALLY_FILLED, T.UPDATED, STANDING, _LATE_UPDATE),
     Row(S.PENDING_UPDATE, T.UPDATED, STANDING, "the new quantity may be just what is filled"),
     Row(S.PENDING_UPDATE, T.UPDATE_REJECTED, STANDING, "back to what it was, or complete if the old quantity is filled"),
     Row(S.PENDING_UPDATE, T.FILLED_IN_PART, S.PENDING_UPDATE, "the fill says nothing about the update"),
@@ -170,6 +173,7 @@ _LATE: Final = (
     *_stay(T.UNCONFIRMED, "it ended before the timeout was reported", S.REJECTED, S.FILLED, S.CANCELED, S.EXPIRED),
     *_stay(T.CANCEL_REJECTED, "it had ended before the cancel reached it", S.DENIED, S.REJECTED, S.FILLED, S.CANCELED, S.EXPIRED),
     *_stay(T.UPDATE_REJECTED, "it had ended before the update reached it", S.REJECTED, S.FILLED, S.CANCELED, S.EXPIRED),
+    *_stay(T.CANCELED, "it had ended otherwise before a stray of it was taken out", S.FILLED, S.EXPIRED, S.REJECTED),
     *_stay(T.UPDATED, "the update and the end crossed; its terms are recorded", S.FILLED, S.CANCELED, S.EXPIRED),
 )
 ROWS: Final = (*_QUEUE, *_SENT, *_AT_VENUE, *_UPDATING, *_CANCELING, *_LATE)

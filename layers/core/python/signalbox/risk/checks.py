@@ -132,7 +132,7 @@ def check_precision(case: Case, found: Breaches) -> None:
             about = (("mark", plain(case.mark)),)
             found.append(Breach(RefusalCode.PRICE_DEVIATION_OVER_LIMIT, band, abs(entry - case.mark), "", about))
     # a venue may fill a part that is off our step: what closes such a position must not be held back for it
-    closes_odd_lot = case.reduces and case.reducible % instrument.step
+    closes_odd_lot = case.reduces and (order.is_exit or case.reducible % instrument.step)
     if order.quantity % instrument.step and not closes_odd_lot:
         found.append(Breach(RefusalCode.QUANTITY_OFF_STEP, instrument.step, order.quantity, ""))
 
@@ -145,7 +145,7 @@ def check_size(case: Case, found: Breaches) -> None:
     order, instrument = case.order, case.instrument
     if instrument is None:
         return
-    closes_all = case.reduces and order.quantity == case.reducible
+    closes_all = case.reduces and (order.is_exit or order.quantity == case.reducible)
     if order.quantity < instrument.min_quantity and not closes_all:
         found.append(Breach(RefusalCode.QUANTITY_BELOW_MINIMUM, instrument.min_quantity, order.quantity, ""))
     if order.quantity > instrument.max_quantity:

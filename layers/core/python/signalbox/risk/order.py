@@ -28,8 +28,8 @@ class ProposedOrder:
     """An order somebody wants to send. Quantity in base units; `price` is None for a market order.
 
     `stop_price` is the protective stop that will stand behind it; without one the worst-case loss is the assumed worst
-    move. `is_stop`: `price` only sets it off, and it then trades at the market. Raises RiskError when a number is not
-    finite, positive and exact.
+    move. `is_stop`: `price` only sets it off, and it then trades at the market. `is_exit`: it closes all that is left of a
+    trade of ours; how small that is is the venue's to judge. Raises RiskError when a number is not finite, positive and exact.
     """
 
     order_id: OrderId
@@ -40,6 +40,7 @@ class ProposedOrder:
     stop_price: Decimal | None = None
     reduce_only: bool = False
     is_stop: bool = False
+    is_exit: bool = False
 
     def __post_init__(self) -> None:
         if not self.order_id:

@@ -22,6 +22,7 @@ from signalbox.orders.reconciliation import (
     NEVER_SENT,
     Action,
     CancelStray,
+    Difference,
     Dust,
     Reconciliation,
     Record,
@@ -30,6 +31,7 @@ from signalbox.orders.reconciliation import (
     reconcile,
 )
 from signalbox.orders.terms import OrderType, TimeInForce
+from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_port import SETTLE
 from signalbox.orders.venue_view import LocalView
 from signalbox.portfolio.entries import Entry, Transfer
@@ -177,7 +179,19 @@ def _weigh(sheet: Sheet, before: AtVenue, found: Reconciliation, asked_at: datet
         sheet.risk.append(_difference(RiskEventKind.DIFFERENCE, stop, asked_at, sheet.at))
         why = f"{stop.difference} {stop.subject}: {stop.ledger} in the ledger, {stop.venue} at the venue"
         sheet.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, why[:WHY_LENGTH], sheet.at))
+        if stop.difference is Difference.ORDER_VANISHED:
+            _give_up(sheet, ClientOrderId(stop.subject), asked_at)
     sheet.at_venue = replaced(sheet.at_venue, doubts=weighed.doubts)
+
+
+def _give_up(sheet: Sheet, key: ClientOrderId, at: datetime) -> None:
+    """Record an exit as lost that two views did not show and that was being taken back: the next one may go.
+
+    A fill of it stays legal, and what it then closes too much is closed again.
+    """
+    order = sheet.orders.get(key)
+    if order is not None and order.terms.reduce_only and order.state is OrderState.PENDING_CANCEL:
+        sheet.report([OrderLost(client_order_id=key, at=at)])
 
 
 def _act(sheet: Sheet, action: Action, asked_at: datetime) -> None:

@@ -26,6 +26,8 @@ from signalbox.orders.events import OrderUpdateRequested
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import Instruction
 from signalbox.orders.order import Order
+from signalbox.orders.reconciliation import Difference
+from signalbox.orders.replacing import REPLACE_FAILED
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.orders.transitions import OrderState
 from signalbox.risk.numbers import exact
@@ -41,6 +43,7 @@ from signalbox.trading.state import EXIT_LEGS, Closing, Progress, Trade, TradeSt
 KILL_SWITCH: Final = "kill-switch"  # the strategy of orders that close what belongs to no open trade
 RESIZE: Final = "resize"  # a cancel that begins with it takes a stop out to send one of another size
 STANDING: Final = frozenset({OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED})
+STOP_TRIES: Final = 3  # stops in a row that the venue refuses: then the trade is left
 EXIT_WITHIN: Final = timedelta(minutes=2)  # nobody sends an exit later: the next attempt is nearer
 PATIENCE: Final = timedelta(seconds=20)  # with an exit at the market that the venue took and has not filled whole
 _ALARMS: Final = tuple(timedelta(minutes=m) for m in (1, 2, 5, 10, 20, 40, 60))  # after it was to be closed; then every hour
@@ -71,10 +74,15 @@ def exits_of(sheet: Sheet, trade: Trade) -> list[Order]:
 
 @exactly
 def held_by(sheet: Sheet, trade: Trade) -> Decimal:
-    """Return what is still open of a trade: filled, less what its exits closed, and never more than the position."""
-    entry = sheet.orders[trade.entry]
-    own = entry.filled - sum((order.filled for order in exits_of(sheet, trade)), ZERO)
-    return max(min(own, sheet.quantity(trade.symbol) * trade.side.sign), ZERO)
+    """Return what is still open of a trade: filled, less what closed it, and never more than the position.
+
+    What people's orders closed of it is gone, also when they have bought beside it since (attribution.py).
+    """
+    entry, exits = sheet.orders[trade.entry], exits_of(sheet, trade)
+    own, position = entry.filled - sum((order.filled for order in exits), ZERO), sheet.quantity(trade.symbol)
+    if others := others_of(trade, {trade.entry, *_keys(exits)}, sheet.orders.values()):
+        own = min(own, attribute(trade, entry, exits, others, position).left)
+    return max(min(own, position * trade.side.sign), ZERO)
 
 
 @exactly
@@ -85,29 +93,56 @@ def _against(sheet: Sheet, symbol: str, closing: Side) -> Decimal:
 
 
 @exactly
-def _free(sheet: Sheet, symbol: str) -> Decimal:
-    """Return how much of a position an order may close now: where a venue holds coins, what no resting order has."""
+def _free(sheet: Sheet, symbol: str, own: Iterable[Order] = ()) -> Decimal:
+    """Return how much of a position an order may close now: where a venue holds coins, what no other resting order has.
+
+    own: orders that do not count, for they make way for it.
+    """
     quantity = sheet.quantity(symbol)
     if not sheet.holds_coins:
         return abs(quantity)
-    return max(abs(quantity) - _against(sheet, symbol, Side.SELL if quantity > 0 else Side.BUY), ZERO)
-
-
-def _in_the_way(sheet: Sheet, symbol: Symbol, closing: Side, wanted: Decimal) -> list[Order]:
-    """Return the orders of people that rest where this much has to be closed; none while the rest of the position is enough."""
-    own = {key for trade in sheet.trades.values() for key in _keys(exits_of(sheet, trade))}
-    theirs = [
-        order
-        for order in sheet.open_orders(symbol)
-        if order.terms.side is closing and order.client_order_id not in own and order.terms.strategy != KILL_SWITCH
-    ]
-    return theirs if _exceeds(sheet, symbol, theirs, wanted) else []
+    return _left_beside(sheet, symbol, own)
 
 
 @exactly
-def _exceeds(sheet: Sheet, symbol: Symbol, theirs: Iterable[Order], wanted: Decimal) -> bool:
-    resting = sum((order.fillable - order.filled for order in theirs), ZERO)
-    return abs(sheet.quantity(symbol)) - resting < wanted
+def _left_beside(sheet: Sheet, symbol: str, own: Iterable[Order]) -> Decimal:
+    quantity = sheet.quantity(symbol)
+    closing = Side.SELL if quantity > 0 else Side.BUY
+    mine = (o.fillable - o.filled for o in own if o.terms.side is closing and not o.state.is_closed)
+    return max(abs(quantity) - _against(sheet, symbol, closing) + sum(mine, ZERO), ZERO)
+
+
+def _in_the_way(sheet: Sheet, symbol: Symbol, closing: Side, wanted: Decimal, own: Iterable[Order]) -> list[Order]:
+    """Return the orders of people that rest where this much has to be closed; none while the rest of the position is enough.
+
+    own: the orders of what is to be closed.
+    """
+    if _left_beside(sheet, symbol, own) >= wanted:
+        return []
+    ours = {key for trade in sheet.trades.values() for key in _keys(exits_of(sheet, trade))}
+    return [
+        order
+        for order in sheet.open_orders(symbol)
+        if order.terms.side is closing and order.client_order_id not in ours and order.terms.strategy != KILL_SWITCH
+    ]
+
+
+@exactly
+def _shown(sheet: Sheet, symbol: Symbol, wanted: Decimal) -> Decimal:
+    """Return at most what the venue has of a position, once two of its views have differed from the books.
+
+    More than that it would refuse, and what it does have would stay open.
+    """
+    for doubt in sheet.at_venue.doubts:
+        if doubt.told and doubt.difference is Difference.POSITION_DIFFERS and doubt.subject == symbol:
+            there = Decimal(doubt.venue)
+            return min(wanted, abs(there)) if there * sheet.quantity(symbol) > 0 else ZERO
+    return wanted
+
+
+@exactly
+def _sum(one: Decimal, other: Decimal) -> Decimal:
+    return one + other
 
 
 def _keys(orders: Iterable[Order]) -> set[ClientOrderId]:
@@ -160,6 +195,12 @@ def _opened(sheet: Sheet, trade: Trade, entry: Order) -> Trade:
 
 def _settled(sheet: Sheet, trade: Trade, at: datetime) -> Trade:
     """Return the trade once the exit that was on its way has ended: with a fill, or as an attempt that failed."""
+    stop = trade.progress.stop
+    if stop is not None and _is_over(sheet, stop):
+        failed = stop not in sheet.orders or _is_failed_stop(sheet.orders[stop])
+        count = trade.progress.stops_failed + 1 if failed else 0
+        trade = replace(trade, progress=replace(trade.progress, stop=None, stops_failed=count))
+        sheet.set_trade(trade)
     if trade.exit is None or not _is_over(sheet, trade.exit):
         return trade
     trade = replace(trade, exit=None, progress=_after(sheet, trade.progress, trade.exit, at))
@@ -197,11 +238,24 @@ def _leg_wanted(sheet: Sheet, trade: Trade, at: datetime) -> Leg | None:
         return trade.exit_leg
     if at >= trade.deadline and (sheet.is_live or not entry.state.is_closed):
         return Leg.TIMEOUT  # on paper the barrier closes what is filled; an entry that the venue never filled is taken back
-    if held and any(order.state.is_closed and not _is_resized(order) for order in exits):
+    if held and any(_ended_for_good(order, trade) for order in exits):
         return Leg.EXIT  # the stop or an exit ended, and something is still open
     if sheet.is_live and held and _stop_passed(sheet, trade, at):
         return Leg.EXIT
     return None
+
+
+def _ended_for_good(order: Order, trade: Trade) -> bool:
+    """Whether an exit ended such that the trade has to be left: not one that makes way for another, nor an attempt of a stop."""
+    if not order.state.is_closed or _is_resized(order):
+        return False
+    return not _is_failed_stop(order) or trade.progress.stops_failed >= STOP_TRIES
+
+
+def _is_failed_stop(order: Order) -> bool:
+    """Whether a stop never stood at the venue, or was lost when it was changed: another one may."""
+    was_refused = order.state in {OrderState.REJECTED, OrderState.EXPIRED, OrderState.DENIED} or order.reason == REPLACE_FAILED
+    return order.terms.leg is Leg.STOP_LOSS and was_refused and not order.filled
 
 
 def _is_resized(order: Order) -> bool:
@@ -272,11 +326,12 @@ def _leave(sheet: Sheet, trade: Trade, leg: Leg, at: datetime) -> None:
         sheet.due.append(progress.retry_at)
         _restore_stop(sheet, trade, held, at)
         return
-    for order in _in_the_way(sheet, trade.symbol, trade.side.opposite, held):
+    for order in _in_the_way(sheet, trade.symbol, trade.side.opposite, held, exits_of(sheet, trade)):
         sheet.keep_cancelling(order, f"leave-{leg}", at)
     stop = _open_stop(sheet, trade)
     if stop is not None and sheet.holds_coins:
         sheet.keep_cancelling(stop, f"leave-{leg}", at)
+        return  # until that is confirmed: both could fill, and the second would sell what people hold beside the trade
     quantity = _sendable(sheet, trade.symbol, held)
     if not quantity:
         return  # until a cancel is confirmed
@@ -300,6 +355,7 @@ def _hurry(sheet: Sheet, order: Order, at: datetime) -> None:
 @exactly
 def _sendable(sheet: Sheet, symbol: Symbol, wanted: Decimal) -> Decimal:
     """Return how much of what is wanted one order can close now; 0: nothing, or less than the venue takes, so wait."""
+    wanted = _shown(sheet, symbol, wanted)
     quantity, rules = min(wanted, _free(sheet, symbol)), sheet.desk.instruments.get(symbol)
     if rules is None:
         return quantity
@@ -321,40 +377,40 @@ def _restore_stop(sheet: Sheet, trade: Trade, held: Decimal, at: datetime) -> No
 def send_exit(sheet: Sheet, trade: Trade, leg: Leg, quantity: Decimal, at: datetime) -> Order:
     """Send the next exit of a trade by a leg: a stop, a resting target, or a market order for the others."""
     kinds = {Leg.STOP_LOSS: OrderType.STOP, Leg.TAKE_PROFIT: OrderType.LIMIT}
-    attempt = trade.progress.attempts
-    sheet.set_trade(replace(trade, progress=replace(trade.progress, attempts=attempt + 1)))
-    return sheet.send(
-        OrderTerms(
-            account=sheet.account.account,
-            strategy=sheet.account.strategy,
-            symbol=trade.symbol,
-            decided_at=trade.decided_at,
-            leg=leg,
-            attempt=attempt,
-            side=trade.side.opposite,
-            type=kinds.get(leg, OrderType.MARKET),
-            quantity=quantity,
-            limit_price=trade.take_profit if leg is Leg.TAKE_PROFIT else None,
-            stop_price=trade.stop_loss if leg is Leg.STOP_LOSS else None,
-            reduce_only=True,
-            send_before=at + EXIT_WITHIN,
-        ),
-        at,
-        entry=trade.entry,
+    progress = trade.progress
+    terms = OrderTerms(
+        account=sheet.account.account,
+        strategy=sheet.account.strategy,
+        symbol=trade.symbol,
+        decided_at=trade.decided_at,
+        leg=leg,
+        attempt=progress.attempts,
+        side=trade.side.opposite,
+        type=kinds.get(leg, OrderType.MARKET),
+        quantity=quantity,
+        limit_price=trade.take_profit if leg is Leg.TAKE_PROFIT else None,
+        stop_price=trade.stop_loss if leg is Leg.STOP_LOSS else None,
+        reduce_only=True,
+        send_before=at + EXIT_WITHIN,
     )
+    stop = terms.client_order_id if leg is Leg.STOP_LOSS else progress.stop
+    sheet.set_trade(replace(trade, progress=replace(progress, attempts=progress.attempts + 1, stop=stop)))
+    return sheet.send(terms, at, entry=trade.entry, is_exit=True)
 
 
 def _protect(sheet: Sheet, trade: Trade, at: datetime) -> None:
     """Keep a stop at the venue for just what is held: send it, and change it where the venue can, else send another."""
     held, stop = held_by(sheet, trade), _open_stop(sheet, trade)
     if stop is None:
-        for order in _in_the_way(sheet, trade.symbol, trade.side.opposite, held):
+        for order in _in_the_way(sheet, trade.symbol, trade.side.opposite, held, ()):
             sheet.keep_cancelling(order, f"protect-{trade.entry}", at)
         quantity = _sendable(sheet, trade.symbol, held)
         if quantity and send_exit(sheet, trade, Leg.STOP_LOSS, quantity, at).state.is_closed:
             _tend(sheet, sheet.trades[trade.symbol], at)  # refused at once: without protection it is left
         return
-    wanted = stop.filled + held
+    if stop.state in STANDING and trade.progress.stops_failed:
+        sheet.set_trade(replace(trade, progress=replace(trade.progress, stops_failed=0)))
+    wanted = _sum(stop.filled, _shown(sheet, trade.symbol, held))
     if stop.state not in STANDING or stop.pending_update is not None or stop.quantity == wanted:
         return
     request_id = f"{RESIZE}-{wanted}-{len(stop.trades)}"
@@ -429,8 +485,7 @@ def _at_mark(trade: Trade, entry: Order, exits: list[Order], price: Decimal) -> 
 def close_stray(sheet: Sheet, symbol: Symbol, quantity: Decimal, at: datetime, entry: ClientOrderId | None) -> None:
     """Have a signed quantity closed that belongs to no open trade: a fill that came after its trade was over."""
     known = sheet.closings.get(symbol) or Closing(symbol, ZERO, Progress(since=at), entry)
-    if known.quantity is not None:
-        sheet.closings[symbol] = replace(known, quantity=known.quantity + quantity, entry=known.entry or entry)
+    sheet.closings[symbol] = replace(known, quantity=known.quantity + quantity, entry=known.entry or entry)
 
 
 @exactly
@@ -446,7 +501,7 @@ def _rest(sheet: Sheet, symbol: Symbol) -> Decimal:
 def _to_close(sheet: Sheet, closing: Closing) -> Decimal:
     """Return the signed quantity that is still to be closed: never more than the rest, nor the other way around."""
     rest = _rest(sheet, closing.symbol)
-    if closing.quantity is None:
+    if closing.is_flattened:
         return rest
     if rest * closing.quantity <= 0:
         return ZERO
@@ -456,15 +511,15 @@ def _to_close(sheet: Sheet, closing: Closing) -> Decimal:
 def _tend_rest(sheet: Sheet, symbol: Symbol, at: datetime) -> None:
     closing, is_flattened = sheet.closings.get(symbol), sheet.halt_level(at) is HaltLevel.FLATTEN
     if is_flattened and closing is None and _rest(sheet, symbol):
-        closing = Closing(symbol, None, Progress(since=at))
-    elif is_flattened and closing is not None and closing.quantity is not None:
-        closing = replace(closing, quantity=None)
+        closing = Closing(symbol, ZERO, Progress(since=at))
     if closing is None:
         return
+    if closing.is_flattened is not is_flattened:
+        closing = replace(closing, is_flattened=is_flattened, progress=replace(closing.progress, retry_at=None))
     if closing.order is not None and _is_over(sheet, closing.order):
         closing = _closing_after(sheet, closing, at)
     wanted = _to_close(sheet, closing)
-    if closing.order is None and (not wanted or (closing.quantity is None and not is_flattened)):
+    if closing.order is None and not wanted:
         if closing.progress.since is not None and closing.progress.since < at:
             sheet.closings.pop(symbol, None)
         else:
@@ -489,14 +544,14 @@ def _closing_after(sheet: Sheet, closing: Closing, at: datetime) -> Closing:
     if key is None:
         return closing
     order, left = sheet.orders.get(key), closing.quantity
-    if order is not None and left is not None:
+    if order is not None:
         left += order.terms.signed(order.filled)  # it closes the other way, so this takes from it
-        left = left if left * (closing.quantity or ZERO) > 0 else ZERO
+        left = left if left * closing.quantity > 0 else ZERO
     return replace(closing, order=None, quantity=left, progress=_after(sheet, closing.progress, key, at))
 
 
 def _leg_of(closing: Closing) -> Leg:
-    return Leg.FLATTEN if closing.quantity is None else Leg.EXIT
+    return Leg.FLATTEN if closing.is_flattened else Leg.EXIT
 
 
 def _close(sheet: Sheet, closing: Closing, wanted: Decimal, at: datetime) -> None:
@@ -513,7 +568,7 @@ def _close(sheet: Sheet, closing: Closing, wanted: Decimal, at: datetime) -> Non
         sheet.due.append(progress.retry_at)
         return
     side = Side.SELL if wanted > 0 else Side.BUY
-    for order in _in_the_way(sheet, symbol, side, abs(wanted)):
+    for order in _in_the_way(sheet, symbol, side, abs(wanted), ()):
         sheet.keep_cancelling(order, f"close-{order.client_order_id}", at)
     quantity = _sendable(sheet, symbol, abs(wanted))
     if not quantity:
@@ -536,6 +591,7 @@ def _close(sheet: Sheet, closing: Closing, wanted: Decimal, at: datetime) -> Non
         ),
         at,
         entry=closing.entry,
+        is_exit=True,
     )
     progress = replace(closing.progress, attempts=closing.progress.attempts + 1)
     sheet.closings[symbol] = replace(closing, order=order.client_order_id, progress=progress)

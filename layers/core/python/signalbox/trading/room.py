@@ -454,6 +454,10 @@ def _adopted(command: AdoptPosition, who: str) -> Step:
             raise CommandError(
                 f"{desk.account.account}: expected a live account, was {desk.account.mode}: it holds what it traded"
             )
+        if Symbol(command.symbol) not in desk.marks:
+            raise CommandError(
+                f"symbol: expected one that {desk.account.market} prices, was {command.symbol}: it could not be valued"
+            )
         after, changes = bookings.book(desk, command.fill(), at, tx.entries())
         what = f"{command.quantity:f} {command.symbol} at {command.price:f}: {command.why}"
         return after, changes + _override(changes, command, who, at, what)

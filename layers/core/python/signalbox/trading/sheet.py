@@ -272,21 +272,22 @@ class Sheet:
         stop_loss: Decimal | None = None,
         take_profit: Decimal | None = None,
         entry: ClientOrderId | None = None,
+        is_exit: bool = False,
     ) -> Order:
         """Write an order down, judge it at `at`, and let it through or refuse it; the paper venue answers at once.
 
         An order that exists is returned as it is. stop_loss, take_profit: of the position it opens. entry: the entry order
-        of the trade whose position it closes.
+        of the trade whose position it closes. is_exit: it closes all that is left of what it belongs to.
         """
         key = terms.client_order_id
         if key in self.orders:
             return self.orders[key]
         facts = self.snapshot(at)
-        if entry is not None and not self.holds_coins:
+        if is_exit and not self.holds_coins:
             # reduce-only is the venue's to keep: what else closes this position takes nothing from this order
             others = (w for w in facts.working if w.order.symbol != terms.symbol or w.order.side.value != terms.side.value)
             facts = replace(facts, working=tuple(others))
-        return self._send(terms, facts, _Travels(stop_loss, take_profit, entry))
+        return self._send(terms, facts, _Travels(stop_loss, take_profit, entry), is_exit=is_exit)
 
     def send_in_turn(self, wanted: Iterable[OrderTerms], at: datetime) -> None:
         """Send orders as `send` does, each judged with those before it working.
@@ -305,14 +306,14 @@ class Sheet:
             elif order.state is not OrderState.DENIED:
                 facts = None
 
-    def _send(self, terms: OrderTerms, facts: RiskSnapshot, travels: _Travels | None = None) -> Order:
+    def _send(self, terms: OrderTerms, facts: RiskSnapshot, travels: _Travels | None = None, *, is_exit: bool = False) -> Order:
         key, at, travels = terms.client_order_id, facts.at, travels or _Travels()
         begun = OrderInitialized.trusted(client_order_id=key, at=at, terms=terms)
         order = self.orders[key] = initialise(begun)
         self.order_events.append(begun)
         if self.account.mode is TradingMode.DRY_RUN:
             return self.take(OrderDenied(client_order_id=key, at=at, reason=TradingMode.DRY_RUN.name))
-        self._judged = proposed(order, travels.stop_loss)
+        self._judged = proposed(order, travels.stop_loss, is_exit=is_exit)
         decision = assess(self._judged, facts, self.account.limits)
         if isinstance(decision, RiskRefused):
             self._deny(order, decision, at)
@@ -343,6 +344,8 @@ class Sheet:
         key, terms = order.client_order_id, order.terms
         self.take(OrderDenied(client_order_id=key, at=at, reason=decision.code))
         self.refused(key, order, decision, at)
+        if terms.attempt:
+            return  # the first try was told; that it still does not go through is told as ExitFailed, without a flood
         self.events.append(
             OrderRefused(
                 account=self.account.account,

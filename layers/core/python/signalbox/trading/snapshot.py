@@ -70,8 +70,8 @@ def equity_of(desk: Desk) -> Decimal:
     return equity_at(desk.books, {symbol: mark.price for symbol, mark in desk.marks.items()})
 
 
-def proposed(order: Order, stop_loss: Decimal | None = None) -> ProposedOrder:
-    """Return an order as the checks see it. `stop_loss`: of the trade it opens."""
+def proposed(order: Order, stop_loss: Decimal | None = None, *, is_exit: bool = False) -> ProposedOrder:
+    """Return an order as the checks see it. `stop_loss`: of the trade it opens. is_exit: of ours, and closes what is left."""
     return ProposedOrder(
         order_id=OrderId(order.client_order_id),
         symbol=Symbol(order.terms.symbol),
@@ -81,6 +81,7 @@ def proposed(order: Order, stop_loss: Decimal | None = None) -> ProposedOrder:
         stop_price=stop_loss,
         reduce_only=order.terms.reduce_only,
         is_stop=order.terms.type is OrderType.STOP,
+        is_exit=is_exit,
     )
 
 

@@ -45,7 +45,8 @@ class Progress:
     attempts: orders sent so far, stops included; the next one takes this as its number. failures: exits in a row that ended
     without a fill. retry_at: not before this is the next one sent; None: at once. since: when it was first to be closed; None:
     it may stay. alarms: how often somebody was told that it is still there. stop_restored: whether the stop was put back
-    since the last exit failed. failed_at, reason: when and why it did.
+    since the last exit failed. failed_at, reason: when and why it did. stop: the newest stop, until it has ended. stops_failed:
+    stops in a row that the venue did not take.
     """
 
     attempts: int = 0
@@ -56,21 +57,25 @@ class Progress:
     stop_restored: bool = False
     failed_at: datetime | None = None
     reason: str = ""
+    stop: ClientOrderId | None = None
+    stops_failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
     """A position of no open trade that has to be closed: by the kill switch, or a fill that came after its trade was over.
 
-    quantity: signed, what has to be closed; None: all of it; 0: none any more, kept while a new one would have the same
-    `since` and so the same order ids. entry: the entry order that filled late. order: the attempt that is on its way.
+    quantity: signed, what came late and is still to be closed; 0: nothing of it. is_flattened: all of the position is, for as
+    long as the kill switch says so. With neither it is kept while a new one would have the same `since` and so the same order
+    ids. entry: the entry order that filled late. order: the attempt that is on its way.
     """
 
     symbol: Symbol
-    quantity: Decimal | None
+    quantity: Decimal
     progress: Progress
     entry: ClientOrderId | None = None
     order: ClientOrderId | None = None
+    is_flattened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -363,13 +363,19 @@ def _look_for_gaps(sheet: Sheet, stale_after: timedelta) -> None:
     for symbol in sorted(_at_stake(sheet)):
         mark = sheet.marks.get(Symbol(symbol))
         trade = sheet.trades.get(Symbol(symbol))
-        seen = mark.at if mark is not None else (trade.decided_at if trade is not None else sheet.watched_until)
+        seen = mark.at if mark is not None else (trade.decided_at if trade is not None else _traded_at(sheet, symbol))
         if seen is None or sheet.at - seen > stale_after:
             lost.append(symbol)
     if not lost:
         return
     sheet.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, f"{STALE_DATA} {', '.join(lost)}", sheet.at))
     advance(sheet, sheet.at)
+
+
+def _traded_at(sheet: Sheet, symbol: str) -> datetime | None:
+    """Return since when a symbol without any price is at stake, by the newest order of it; None: nobody can say."""
+    found = (o.accepted_at or o.submitted_at or o.terms.decided_at for o in sheet.orders.values() if o.terms.symbol == symbol)
+    return max(found, default=None)
 
 
 def tell_now(sheet: Sheet) -> None:

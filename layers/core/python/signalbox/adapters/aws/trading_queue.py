@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from signalbox.events import BusEvent, read_event
 from signalbox.orders.errors import OrderError
+from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.trading.commands import COMMANDS, HALT, AnyCommand, check_clock
 from signalbox.trading.errors import CommandError, TradingError, UnpricedError
 from signalbox.trading.room import Handled
@@ -62,8 +63,21 @@ def _parsed(body: str, sent_ms: str, door: Door) -> BusEvent | AnyCommand:
     message = parse_object(body, numbers=str)
     if door is Door.KILL_SWITCH and message.get("kind") != HALT:
         raise CommandError(f"expected a halt by the kill switch's queue, was {str(message.get('kind'))[:40]!r}")
+    sent_at = datetime.fromtimestamp(int(sent_ms) / 1000, UTC)
     if "detail-type" in message and door is Door.TRADING:
-        return read_event(body)
+        return _not_ahead(read_event(body), sent_at)
     command = COMMANDS.validate_python(message)
-    check_clock(command, datetime.fromtimestamp(int(sent_ms) / 1000, UTC), behind=None)
+    check_clock(command, sent_at, behind=None)
     return command
+
+
+def _not_ahead(event: BusEvent, sent_at: datetime) -> BusEvent:
+    """Return a report as of when it was sent at the latest: a clock that runs ahead must not take an account into the future.
+
+    An account's time never runs back, so one report stamped hours ahead would end its deadlines and make its prices old.
+    """
+    if isinstance(event, ExecutionReported) and event.reported_at > sent_at:
+        return event.model_copy(update={"reported_at": sent_at})
+    if isinstance(event, VenueViewReported) and event.asked_at > sent_at:
+        return event.model_copy(update={"asked_at": sent_at})
+    return event

@@ -53,6 +53,7 @@ VENUE: Final = "coinbase"
 TIMEOUT_SECONDS: Final = 5.0
 MINIMUM_INTERVAL_MS: Final = 200  # between two requests of one client; two functions may run at once, the limit is 15 a second
 SKEW_LIMIT: Final = timedelta(seconds=5)  # of the 30 the exchange tolerates: a clock that is off makes every deadline wrong
+TOLERATED_SKEW: Final = timedelta(seconds=25)  # the exchange refuses what is signed more than 30 s off
 MARKETS_KEPT_FOR: Final = timedelta(hours=1)
 STOP_ALLOWANCE: Final = Decimal("0.05")
 RETRY_AFTER: Final = 1  # seconds, where the exchange does not say
@@ -62,7 +63,7 @@ DETAIL_LENGTH: Final = 500
 MAX_PAGES: Final = 50
 _OPEN: Final = frozenset({"received", "pending", "active", "open", "canceling"})
 _LIQUIDITY: Final = {"M": Liquidity.MAKER, "T": Liquidity.TAKER}
-_UNREADABLE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation)
+_UNREADABLE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class CcxtVenue:
     def prepare(self, request: ExecutionRequested) -> None:
         terms = request.terms
         with _read(self._client):
-            self._require_clock()
+            self._require_clock(TOLERATED_SKEW if terms.reduce_only else self._skew_limit)
             self._require_market(terms.symbol)
         self._require_supported(terms)
         self._require_steps(terms)
@@ -197,7 +198,7 @@ class CcxtVenue:
 
     def view(self, request: VenueViewRequested) -> VenueView:
         with _read(self._client):
-            self._require_clock()
+            self._require_clock(TOLERATED_SKEW)
             self._load_markets()
             symbols = tuple(symbol for symbol in request.symbols if _pair(symbol) in self._client.markets)
         asked_at = self._clock()
@@ -227,16 +228,19 @@ class CcxtVenue:
             transfers=self._transfers(accounts, symbols, request.since),
         )
 
-    def _require_clock(self) -> None:
-        """Compare clocks. Before every send: the request also proves the connection, which a frozen function may have lost."""
+    def _require_clock(self, limit: timedelta) -> None:
+        """Compare clocks: our own limit guards new risk; leaving and looking only need what the exchange takes.
+
+        Before every send: the request also proves the connection, which a frozen function may have lost.
+        """
         before = self._clock()
         said = self._client.fetch_time()
         after = self._clock()
         there = datetime.fromtimestamp(said / 1000, UTC)
         skew = max(before - there, there - after, timedelta(0))  # what the length of the request cannot explain
-        if skew > self._skew_limit:
+        if skew > limit:
             raise VenueRefusedError(
-                CLOCK_SKEW, f"{VENUE}: our clock is {skew} off, expected at most {self._skew_limit}; set this machine's clock"
+                CLOCK_SKEW, f"{VENUE}: our clock is {skew} off, expected at most {limit}; set this machine's clock"
             )
 
     def _load_markets(self) -> None:
