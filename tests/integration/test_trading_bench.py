@@ -47,7 +47,8 @@ def test_orders_interrupted_tell_what_was_measured_and_leave_nothing_behind(tmp_
         )
     try:
         server = wait_until(lambda: _server_of(bench), what="PostgreSQL", seconds=60, alive=lambda: bench.poll() is None)
-        folder, sockets = (Path(server.cmdline()[server.cmdline().index(option) + 1]) for option in ("-D", "-k"))
+        folder = Path(server.cwd())  # a server walks there by no name: "-D" says where it was started
+        sockets = Path(server.cmdline()[server.cmdline().index("-k") + 1])
         wait_until(lambda: _orders_at(sockets) > 20 or None, what="orders", seconds=60, alive=lambda: bench.poll() is None)
         family = psutil.Process(bench.pid).children(recursive=True)
         os.killpg(bench.pid, signal.SIGINT)  # as a terminal does: everybody in the group hears it
