@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -99,12 +100,11 @@ def _order_in(state: OrderState, trigger: Trigger) -> Order:
         OrderState.EXPIRED: lambda: applied(asked, EVENTS[Trigger.EXPIRED]),
     }
     order = makers[state]()
-    if (
-        trigger is Trigger.UPDATED
-        and order.pending_update is None
-        and order.state in {OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED}
-    ):
-        order = replace(order, given_up=(PendingUpdate("u-1", order.terms.decided_at, Decimal(12), order.limit_price, None),))
+    is_at_venue = order.state in {OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED}
+    if trigger is Trigger.UPDATED and is_at_venue:  # the late answer to an update that a view had not shown
+        asked = EVENTS[trigger]
+        given_up = PendingUpdate(asked.request_id, order.terms.decided_at, Decimal(12), order.limit_price, None)
+        order = replace(order, given_up=(given_up,))
     assert order.state is state
     return _forgetful(order)
 
