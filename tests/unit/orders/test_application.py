@@ -17,6 +17,7 @@ from signalbox.orders.errors import (
     WrongOrderError,
 )
 from signalbox.orders.events import (
+    RECONCILED,
     OrderAccepted,
     OrderCanceled,
     OrderCancelRejected,
@@ -311,3 +312,26 @@ def test_fills_in_any_order_around_acceptance_and_cancel_give_the_same_totals(or
     order = applied(submitted(TERMS), *events)
     assert (order.state, order.filled, order.filled_value) == (OrderState.CANCELED, Decimal("6.75"), Decimal("669.75"))
     assert order.venue_order_id == "v-1"
+
+
+def test_the_late_answer_to_an_update_that_a_view_had_not_shown_is_a_fact_and_so_are_its_fills() -> None:
+    asked = update_requested(accepted(), quantity="12")
+    request = asked.pending_update
+    assert request is not None
+    answer = {"client_order_id": KEY, "at": NOON, "request_id": request.request_id}
+    given_up = apply(asked, OrderUpdateRejected(**answer, reason=RECONCILED))
+    assert (given_up.quantity, given_up.pending_update) == (Decimal(10), None)
+    late = apply(given_up, OrderUpdated(**answer))
+    assert (late.quantity, late.given_up) == (Decimal(12), ())
+    filled = apply(given_up, fill(TERMS, "t-1", "11"))  # its fill may come before its answer
+    assert (filled.filled, filled.state) == (Decimal(11), OrderState.FILLED)
+    refused = apply(asked, OrderUpdateRejected(**answer, reason="NO"))
+    with pytest.raises(OverfillError):
+        apply(refused, fill(TERMS, "t-1", "11"))
+
+
+def test_the_answer_to_a_cancel_of_an_order_that_is_over_changes_nothing_of_it() -> None:
+    over = apply(accepted(), fill(TERMS, "t-1", "10"))
+    said = OrderCancelRejected(client_order_id=KEY, at=NOON, request_id="stray-1", reason="ORDER_DONE")
+    assert apply(over, said).state is OrderState.FILLED
+    assert apply(over, OrderCanceled(client_order_id=KEY, at=NOON, reason="STRAY")).state is OrderState.FILLED

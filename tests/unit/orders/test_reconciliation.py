@@ -155,6 +155,24 @@ def test_an_update_to_what_is_filled_ends_the_order() -> None:
     assert (kinds(actions), after.state) == (["OrderUpdated"], OrderState.FILLED)
 
 
+@pytest.mark.parametrize(
+    ("status", "quantity", "filled", "after"),
+    [
+        (VenueStatus.CANCELED, "7", "0", OrderState.CANCELED),  # somebody made it smaller at the venue, and then took it out
+        (VenueStatus.EXPIRED, "12", "0", OrderState.EXPIRED),
+        (VenueStatus.FILLED, "4", "4", OrderState.CANCELED),  # it crossed a change to less
+    ],
+)
+def test_an_order_that_ended_at_the_venue_is_over_whatever_its_terms(
+    status: VenueStatus, quantity: str, filled: str, after: OrderState
+) -> None:
+    trades = (trade("t-1", filled),) if Decimal(filled) else ()
+    theirs = at_venue(status, filled=filled, quantity=Decimal(quantity), limit_price=accepted().limit_price)
+    actions, order = compared(accepted(), theirs, *trades, position=filled)
+    assert "Stop" not in kinds(actions)
+    assert order.state is after
+
+
 def test_an_order_that_is_over_for_us_is_taken_out_of_the_venue() -> None:
     lost = applied(submitted(), OrderLost(client_order_id=KEY, at=seconds(40)))
     assert compared(lost, at_venue())[0] == (CancelStray(at_venue()),)

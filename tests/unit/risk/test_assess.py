@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import localcontext
 from typing import Any
@@ -296,3 +297,14 @@ def test_what_closes_a_position_is_not_held_back_by_its_odd_size(
     )
     decision = assess(order(Side.SELL, quantity, reduce_only=True), facts, LIMITS)
     assert [code for code in codes(decision) if "NOTIONAL" in code or "QUANTITY" in code] == found
+
+
+def test_how_small_an_exit_of_ours_is_is_the_venues_to_judge() -> None:
+    """What is left of a trade has to go, also beside what people hold: 0.00005 of 0.30005."""
+    held = snapshot(
+        position("0.30005"), instruments={BTC: instrument(min_quantity=D("0.0001"), min_notional=D(10), step=D("0.0001"))}
+    )
+    small = order(side=Side.SELL, quantity="0.00005", reduce_only=True)
+    assert isinstance(assess(small, held, LIMITS), RiskRefused)
+    assert isinstance(assess(replace(small, is_exit=True), held, LIMITS), RiskApproved)
+    assert isinstance(assess(replace(small, is_exit=True, quantity=D(1)), held, LIMITS), RiskRefused)  # no true reduction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -9,15 +10,18 @@ import pytest
 
 from signalbox.market.candles import ONE_MINUTE
 from signalbox.orders.events import OrderCanceled, OrderCancelRejected, OrderRejected, OrderUpdateRejected
-from signalbox.orders.messages import ExecutionRequested, Instruction
+from signalbox.orders.messages import ExecutionRequested, Instruction, VenueViewReported
+from signalbox.orders.reconciliation import Difference
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.at_venue import Doubt
 from signalbox.trading.changes import Changes, RiskEventKind
 from signalbox.trading.entry import HeldBack
 from signalbox.trading.events import AccountReviewDue, ExitFailed, StopPassed, TradeClosed
-from signalbox.trading.sheet import pause_after
+from signalbox.trading.exits import held_by
+from signalbox.trading.sheet import Sheet, pause_after
 from signalbox.trading.state import Desk, TradeState
 from tests.unit.trading.market import BTC, ETH, START, bar, desk_at, flat, history, paper, signal
 from tests.unit.trading.test_live import LIVE, SECOND, accepted, compared, fill, opened, reported, requests
@@ -377,6 +381,131 @@ def test_exits_that_crossed_and_closed_too_much_are_made_good() -> None:
     (back,) = asked(changes)
     assert (back.terms.side, back.terms.quantity, back.terms.reduce_only) == (Side.BUY, quantity, True)
     assert [risk.kind for risk in changes.risk] == [RiskEventKind.LATE_FILL]
+
+
+# What the venue and people have beside it
+
+
+def sell_at_venue(desk: Desk, at: datetime, quantity: str, side: Side, trade: str, strategy: str) -> Desk:
+    """A person's order that fills at once."""
+    wanted = theirs(desk.account, side, quantity, reduce_only=False, at=at).model_copy(update={"strategy": strategy})
+    desk, _ = steps.submit(desk, wanted, at)
+    key = wanted.client_order_id
+    return reported(desk, key, at, *accepted(key, at), fill(key, at, quantity, trade=trade))[0]
+
+
+def test_what_people_sold_of_a_trade_is_gone_also_when_they_buy_beside_it() -> None:
+    desk, entry, _ = opened()
+    at = START + 5 * SECOND
+    desk = sell_at_venue(desk, at, "0.2", Side.SELL, "p1", "manual-a")
+    desk = sell_at_venue(desk, at + SECOND, "0.2", Side.BUY, "p2", "manual-b")
+    held = held_by(Sheet(desk, at + SECOND), desk.trades[BTC])
+    assert held == entry.terms.quantity - Decimal("0.2")
+
+
+def test_exit_is_at_most_what_the_venue_has_once_two_views_have_differed() -> None:
+    desk, entry, stop = opened()
+    at, shown = START + 5 * SECOND, entry.terms.quantity - Decimal("0.1")
+    doubt = Doubt(Difference.POSITION_DIFFERS, BTC, str(entry.terms.quantity), str(shown), at, at, told=True)
+    desk = replace(desk, at_venue=replace(desk.at_venue, doubts=(doubt,)))
+    desk, _ = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    key = stop.client_order_id
+    _, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    assert [e.terms.quantity for e in asked(changes)] == [shown]
+
+
+def test_exit_waits_for_the_end_of_the_stop_where_people_hold_coins_beside_the_trade() -> None:
+    desk, _, stop = opened()
+    at = START + 5 * SECOND
+    desk = sell_at_venue(desk, at, "0.1", Side.BUY, "p1", "manual-a")
+    desk, changes = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, START + timedelta(minutes=60))
+    assert requests(changes) == [(Instruction.CANCEL, Leg.STOP_LOSS)]
+    assert stop.client_order_id == asked(changes, Instruction.CANCEL)[0].client_order_id
+
+
+def test_stop_that_is_refused_is_sent_again_and_the_trade_is_left_after_three() -> None:
+    desk, changes = steps.enter(compared(desk_at(LIVE)), signal(), history(), START)
+    (entry,) = asked(changes)
+    key, at = entry.client_order_id, START + SECOND
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, entry.terms.quantity))
+    legs = [e.terms.leg for e in asked(changes)]
+    for _ in range(3):
+        (newest,) = asked(changes)
+        desk, changes = rejected(desk, newest.client_order_id, at, "INSUFFICIENT_FUNDS")
+        legs += [e.terms.leg for e in asked(changes)]
+    assert legs == [Leg.STOP_LOSS, Leg.STOP_LOSS, Leg.STOP_LOSS, Leg.EXIT]
+
+
+def late_fill_beside_a_trade() -> tuple[Desk, ExecutionRequested, datetime]:
+    """A trade with its stop, and 0.1 that an older entry filled late, on its way out."""
+    desk, changes = steps.enter(compared(desk_at(LIVE)), signal(), history(), START)
+    (first,) = asked(changes)
+    key, at = first.client_order_id, START + SECOND
+    desk, _ = reported(desk, key, at, *accepted(key, at), OrderCanceled(client_order_id=key, at=at, reason="IOC"))
+    later = START + timedelta(minutes=5)
+    desk, _ = steps.watch(desk, {BTC: flat(BTC, START, 5, "60000")}, later)
+    desk, changes = steps.enter(compared(desk, later), signal(at=later), history(until=later), later)
+    (second,) = asked(changes)
+    name = second.client_order_id
+    desk, changes = reported(desk, name, later, *accepted(name, later), fill(name, later, "0.2", trade="t2"))
+    (stop,) = asked(changes)
+    desk, _ = reported(desk, stop.client_order_id, later, *accepted(stop.client_order_id, later))
+    at = later + 2 * SECOND
+    desk, changes = reported(desk, key, at, fill(key, at, "0.1", trade="t3"))
+    (out,) = asked(changes)
+    assert (out.terms.quantity, out.entry) == (Decimal("0.1"), key)
+    return desk, out, at
+
+
+def test_late_fill_is_still_to_be_closed_when_the_kill_switch_is_released() -> None:
+    desk, out, at = late_fill_beside_a_trade()
+    desk, changes = rejected(desk, out.client_order_id, at)
+    (again,) = asked(changes)
+    desk, changes = rejected(desk, again.client_order_id, at)
+    desk, _ = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at + SECOND)
+    desk, _ = steps.resume(desk, "ann", "looked", at + 2 * SECOND)
+    assert desk.closings[BTC].quantity == Decimal("0.1")
+
+
+def test_persons_order_that_holds_a_late_fills_coins_is_in_its_way_whatever_our_own_stop_holds() -> None:
+    desk, out, at = late_fill_beside_a_trade()
+    desk, changes = rejected(desk, out.client_order_id, at)
+    (again,) = asked(changes)
+    desk, changes = rejected(desk, again.client_order_id, at)  # the next try is due in seconds
+    rest = theirs(desk.account, Side.SELL, "0.1", reduce_only=False, at=at)
+    desk, _ = steps.submit(desk, rest, at)
+    desk, _ = reported(desk, rest.client_order_id, at, *accepted(rest.client_order_id, at))
+    desk, changes = steps.watch(desk, {}, at + pause_after(2))
+    assert [e.client_order_id for e in asked(changes, Instruction.CANCEL)] == [rest.client_order_id]
+
+
+def test_exit_that_two_views_do_not_show_is_followed_by_another() -> None:
+    desk, changes = steps.enter(compared(desk_at(MT5)), signal(), history(), START)
+    (entry,) = asked(changes)
+    key, at, quantity = entry.client_order_id, START + SECOND, entry.terms.quantity
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, quantity))
+    desk, changes = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    (out,) = asked(changes)
+    desk, _ = reported(desk, out.client_order_id, at, *accepted(out.client_order_id, at))
+    desk, changes = steps.watch(desk, {}, at + timedelta(seconds=21))
+    assert asked(changes, Instruction.CANCEL)  # it has not filled: taken back
+    sent: list[ExecutionRequested] = []
+    for seconds in (60, 100, 140):
+        seen = VenueViewReported.model_validate(
+            {"account": "live-1", "requested_at": at, "asked_at": at + timedelta(seconds=seconds), "orders": []}
+            | {"positions": {BTC: quantity}, "trades": [as_traded(key, quantity, at)]}
+        )
+        desk, changes = steps.compare(desk, seen)
+        sent += [e for e in asked(changes) if e.terms.leg is Leg.FLATTEN]
+    assert [e.terms.quantity for e in sent] == [quantity]
+    assert sent[0].client_order_id != out.client_order_id
+
+
+def as_traded(key: str, quantity: Decimal, at: datetime) -> dict[str, object]:
+    return {
+        "trade_id": "t1", "client_order_id": key, "symbol": BTC, "side": "BUY", "quantity": quantity, "price": Decimal(60000),
+        "executed_at": at,
+    }  # fmt: skip
 
 
 # What it earned

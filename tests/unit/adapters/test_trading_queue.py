@@ -1,0 +1,52 @@
+"""What comes by the queue: a report that is stamped ahead of its arrival moves no account into the future."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+
+from signalbox.adapters.aws.trading_queue import handle_message
+from signalbox.events import BusEvent
+from signalbox.orders.events import OrderSubmitted
+from signalbox.orders.messages import ExecutionReported, VenueViewReported
+from signalbox.trading.commands import AnyCommand
+from signalbox.trading.room import Handled
+from tests.builders import NOON
+
+KEY = "ab" * 16
+
+
+@dataclass
+class Heard:
+    """A room that keeps what it is told."""
+
+    events: list[BusEvent] = field(default_factory=list)
+
+    def handle(self, event: BusEvent) -> tuple[Handled, ...]:
+        self.events.append(event)
+        return ()
+
+    def command(self, command: AnyCommand, who: str) -> Handled:
+        raise AssertionError(f"no command is expected: {command} {who}")
+
+
+def sent(event: BusEvent, at: datetime) -> BusEvent:
+    room = Heard()
+    body = json.dumps({"detail-type": event.type.value, "source": "signalbox", "detail": event.to_detail()})
+    handle_message(room, body, sender="me", sent_ms=str(int(at.timestamp() * 1000)))
+    return room.events[0]
+
+
+@pytest.mark.parametrize(("ahead", "expected"), [(timedelta(hours=2), NOON), (timedelta(0), NOON), (-timedelta(minutes=9), None)])
+def test_a_report_is_of_the_time_it_was_sent_at_the_latest(ahead: timedelta, expected: datetime | None) -> None:
+    at = NOON + ahead
+    told = (OrderSubmitted(client_order_id=KEY, at=NOON),)
+    found = sent(ExecutionReported(account="a", client_order_id=KEY, reported_at=at, events=told), NOON)
+    assert isinstance(found, ExecutionReported)
+    assert found.reported_at == (expected or at)
+    view = sent(VenueViewReported(account="a", requested_at=NOON, asked_at=at, orders=(), trades=(), positions={}), NOON)
+    assert isinstance(view, VenueViewReported)
+    assert view.asked_at == (expected or at)
