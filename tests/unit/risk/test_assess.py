@@ -302,7 +302,8 @@ def test_what_closes_a_position_is_not_held_back_by_its_odd_size(
 def test_how_small_an_exit_of_ours_is_is_the_venues_to_judge() -> None:
     """What is left of a trade has to go, also beside what people hold: 0.00005 of 0.30005."""
     held = snapshot(
-        position("0.30005"), instruments={BTC: instrument(min_quantity=D("0.0001"), min_notional=D(10), step=D("0.0001"))}
+        position(quantity="0.30005"),
+        instruments={BTC: instrument(min_quantity=D("0.0001"), min_notional=D(10), step=D("0.0001"))},
     )
     small = order(side=Side.SELL, quantity="0.00005", reduce_only=True)
     assert isinstance(assess(small, held, LIMITS), RiskRefused)
