@@ -19,7 +19,7 @@ from signalbox.adapters.lake.judged import RECORDED, ParquetLimits, UnfitParquet
 from signalbox.adapters.lake.lake import BadDay, Lake
 from signalbox.adapters.lake.recorded import RecordedFile
 from signalbox.adapters.lake.stores import FolderStore, LakeStorageError
-from signalbox.limits import MAX_LAKE_FILE_BYTES
+from signalbox.limits import MAX_LAKE_FILE_BYTES, MAX_RECORDED_ROWS
 from signalbox.market.candles import MarketDataError
 from signalbox.market.lake import VALUES, DayFault, DayFileError, DayKey, SeriesKey
 from tests.builders import BTC, candles, minutes
@@ -57,8 +57,9 @@ def day_of_many_rows() -> bytes:
 
 
 def recorded_of_many_rows() -> bytes:
-    zeros = pa.array(np.zeros(MANY))
-    times = pa.array(np.zeros(MANY, np.int64)).cast(pa.timestamp("ms", tz="UTC"))
+    """One row more than a recorded file may have."""
+    zeros = pa.array(np.zeros(MAX_RECORDED_ROWS + 1))
+    times = pa.array(np.zeros(MAX_RECORDED_ROWS + 1, np.int64)).cast(pa.timestamp("ms", tz="UTC"))
     return parquet(pa.table({"open_time": times, **dict.fromkeys(VALUES, zeros)}), use_dictionary=False)
 
 
@@ -80,6 +81,7 @@ def test_files_that_become_gigabytes_are_refused_for_the_price_of_small_ones(tmp
         tmp_path,
     )
     assert [said.partition(" ")[0] for said, _ in told] == ["DayFileError", "DayFileError", "MarketDataError"]
+    assert f"at most {MAX_RECORDED_ROWS} rows" in told[2][0]
     assert max(mib for _, mib in told) < 64
 
 
