@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from typing_extensions import override
+
+from local.simulation import send_log
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.venue_port import (
     REFUSED,
-    Replacement,
-    SendRecord,
     Standing,
     VenueBusyError,
     VenueRefusedError,
@@ -47,41 +48,16 @@ class Clock:
 
 
 @dataclass
-class MemorySendLog:
-    records: dict[tuple[str, str], SendRecord] = field(default_factory=dict)
-    chains: dict[tuple[str, str], list[Replacement]] = field(default_factory=dict)
+class MemorySendLog(send_log.MemorySendLog):
+    """The log of the simulation, with a place for what happens just before a send is written down."""
 
-    begin_hook: Callable[[], None] | None = None  # where a test lets the process die
+    begin_hook: Callable[[], None] | None = None
 
+    @override
     def begin(self, account: str, client_order_id: str, at: datetime) -> bool:
         if self.begin_hook is not None:
             self.begin_hook()
-        if (account, client_order_id) in self.records:
-            return False
-        self.records[account, client_order_id] = SendRecord(at)
-        return True
-
-    def forget(self, account: str, client_order_id: str) -> None:
-        self.records.pop((account, client_order_id), None)
-
-    def accept(self, account: str, client_order_id: str, order: VenueOrder) -> None:
-        self.records[account, client_order_id] = replace(self.records[account, client_order_id], accepted=order)
-
-    def read(self, account: str, client_order_id: str) -> SendRecord | None:
-        return self.records.get((account, client_order_id))
-
-    # ReplacementLog, as the durable one is both
-
-    def intend(self, account: str, original: str, replacement: str, at: datetime) -> None:
-        known = self.chains.setdefault((account, original), [])
-        if all(one.name != replacement for one in known):
-            known.append(Replacement(replacement, at))
-
-    def replacements(self, account: str, original: str) -> tuple[Replacement, ...]:
-        return tuple(self.chains.get((account, original), ()))
-
-    def original_of(self, account: str, name: str) -> str | None:
-        return next((of for (who, of), links in self.chains.items() if who == account and name in {x.name for x in links}), None)
+        return super().begin(account, client_order_id, at)
 
 
 @dataclass
