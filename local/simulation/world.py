@@ -26,7 +26,6 @@ from signalbox.events import BusEvent, SignalGenerated
 from signalbox.exact import ZERO
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol, to_ms
 from signalbox.orders.execution import execute, look
-from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import (
     ExecutionReported,
     ExecutionRequested,
@@ -401,4 +400,4 @@ def _view_text(seen: VenueViewReported) -> str:
     return f"{orders} trades {[t.trade_id for t in seen.trades]} {dict(seen.positions)}"
 
 
-__all__ = ["KINDS", "ClientOrderId", "Run", "Violation", "run_schedule"]
+__all__ = ["KINDS", "Run", "Violation", "run_schedule"]

@@ -92,20 +92,14 @@ def _against(sheet: Sheet, symbol: str, closing: Side) -> Decimal:
     return sum(working, ZERO)
 
 
-@exactly
-def _free(sheet: Sheet, symbol: str, own: Iterable[Order] = ()) -> Decimal:
-    """Return how much of a position an order may close now: where a venue holds coins, what no other resting order has.
-
-    own: orders that do not count, for they make way for it.
-    """
-    quantity = sheet.quantity(symbol)
-    if not sheet.holds_coins:
-        return abs(quantity)
-    return _left_beside(sheet, symbol, own)
+def _free(sheet: Sheet, symbol: str) -> Decimal:
+    """Return how much of a position an order may close now: where a venue holds coins, what no resting order has."""
+    return _left_beside(sheet, symbol, ()) if sheet.holds_coins else abs(sheet.quantity(symbol))
 
 
 @exactly
 def _left_beside(sheet: Sheet, symbol: str, own: Iterable[Order]) -> Decimal:
+    """Return how much of a position no other order works to close. own: orders that do not count."""
     quantity = sheet.quantity(symbol)
     closing = Side.SELL if quantity > 0 else Side.BUY
     mine = (o.fillable - o.filled for o in own if o.terms.side is closing and not o.state.is_closed)
