@@ -1,7 +1,7 @@
 """A function: its deployed name, code, layers, log group, a role of its own, an error alarm, and the size it may have.
 
 An edge function gets no network; a ledger function gets `network` and with it nothing but the ledger, S3 and the bus
-(DESIGN, principle 1).
+(docs/architecture.md, principle 1).
 """
 
 from __future__ import annotations

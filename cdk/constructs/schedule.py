@@ -1,6 +1,6 @@
 """A job on a schedule: on time or not at all, twice tried again, its lost runs kept in a dead-letter queue.
 
-The event carries the *scheduled* time, which is the job's idempotency key (DESIGN, section 3).
+The event carries the *scheduled* time, which is the job's idempotency key (docs/architecture.md, section 3).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Candles in, signals committed by the ledger function's steps, on a real PostgreSQL that syncs every commit, with the starter or
 another bundle; beside it what the cycle cannot do without: the features of three windows, the ensemble, and one commit of a
-row. Budgets (DESIGN section 10): the cycle p50 <= 150 ms; the ensemble, three symbols and three members, <= 15 ms.
+row. Budgets (docs/architecture.md, section 10): the cycle p50 <= 150 ms; the ensemble, three symbols and three members, <= 15 ms.
 """
 
 from __future__ import annotations

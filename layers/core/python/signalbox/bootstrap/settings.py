@@ -30,7 +30,7 @@ class FunctionSettings(BaseModel):
     @classmethod
     def read(cls: type[SettingsT], environment: Mapping[str, str] | None = None) -> SettingsT:
         """Return the settings of this process. Raises SettingsError naming every variable that is wrong."""
-        source = os.environ if environment is None else environment  # noqa: TID251 - the one place that reads it (R17)
+        source = os.environ if environment is None else environment  # noqa: TID251 - the one place that reads it (docs/style.md, R17)
         try:
             return cls.model_validate(dict(source))
         except ValidationError as error:

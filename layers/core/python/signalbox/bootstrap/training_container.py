@@ -57,7 +57,7 @@ class JobContainer:
 
 def read_container(root: Path | None = None, environment: Mapping[str, str] | None = None) -> JobContainer:
     """Return the surroundings of this process. Raises SettingsError for what cannot be read."""
-    told = os.environ if environment is None else environment  # noqa: TID251 - bootstrap reads it (R17)
+    told = os.environ if environment is None else environment  # noqa: TID251 - bootstrap reads it (docs/style.md, R17)
     base = root or Path(told.get(ROOT_VARIABLE) or DEFAULT_ROOT)
     channels = {
         key.removeprefix("SM_CHANNEL_").lower(): Path(value) for key, value in told.items() if key.startswith("SM_CHANNEL_")

@@ -1,6 +1,6 @@
 """The interlocking: one order against one snapshot under one set of limits. Pure; the only place that approves.
 
-Rules and their order: docs/risk-codes.md, DESIGN section 7. Every breach is reported. Whatever is unknown refuses.
+Rules and their order: docs/risk-codes.md, docs/architecture.md section 7. Every breach is reported. Whatever is unknown refuses.
 """
 
 from __future__ import annotations

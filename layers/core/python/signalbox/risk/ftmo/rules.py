@@ -4,7 +4,7 @@ C0 is the initial capital, B_d the balance at 00:00 Europe/Prague of day d (B_1 
   max_daily_loss: broken when E < B_d - daily_loss_fraction * C0, at any moment.
   max_loss:       broken when E < reference - max_loss_fraction * C0; the reference is C0 (STATIC) or the highest midnight
                   balance, C0 included (TRAILING).
-Sources: DESIGN section 7 for all of 2-step and the trailing of 1-step; FTMO's public terms for what is 1-step's own
+Sources: docs/architecture.md section 7 for all of 2-step and the trailing of 1-step; FTMO's public terms for what is 1-step's own
 (3 % a day, 10 % target, best day at most half of the profit, no minimum of trading days).
 """
 
