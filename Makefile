@@ -13,7 +13,7 @@ TESTS ?= tests
 .PHONY: help setup training run up test unit integration infrastructure e2e check scan sbom audit format bench agent lock clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 setup: $(READY)  ## create the environment (again only when a lock changed)
 
