@@ -337,7 +337,7 @@ def artifact(rng: Rng) -> bytes:
         entry.type = one_of(rng, (
             tarfile.REGTYPE, tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE,
             tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_LONGNAME,
-            tarfile.GNUTYPE_LONGLINK, tarfile.GNUTYPE_SPARSE,            tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, b"?",
+            tarfile.GNUTYPE_LONGLINK, tarfile.GNUTYPE_SPARSE, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, b"?",
         ))  # fmt: skip
         entry.linkname = one_of(rng, ODD_NAMES)
         body = rng.bytes(int(rng.integers(40)))
