@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -27,15 +28,26 @@ def settings(tmp_path: Path) -> Settings:
     return replace(load_settings({}), repository=tmp_path / "repository", state=tmp_path / "state")
 
 
+def is_locked(path: Path) -> bool:
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 class Synth:
     """What the program of the templates does, without node: it writes a file, then the manifest."""
 
     def __init__(self, *, code: int = 0) -> None:
         self.calls, self.code = 0, code
+        self.alone: list[bool] = []
 
     def __call__(self, command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         self.calls += 1
         out = Path(command[-1])
+        self.alone.append(is_locked(out.parent / "lock"))
         (out / "stack.template.json").write_text("{}")
         if self.code == 0:
             (out / "manifest.json").write_text(json.dumps({"artifacts": {}}))
@@ -56,7 +68,7 @@ def test_two_starts_at_once_synthesise_once(settings: Settings, monkeypatch: pyt
         first, second = pool.map(synthesise, [settings, settings])
     assert first == second
     assert sorted(path.name for path in first.iterdir()) == ["manifest.json", "stack.template.json"]
-    assert synth.calls == 1
+    assert (synth.calls, synth.alone) == (1, [True])
 
 
 def test_synthesis_that_failed_leaves_nothing_that_the_next_start_takes(
