@@ -10,7 +10,7 @@ ARGS ?=
 TESTS ?= tests
 JOBS ?= logical
 # Workers of pytest (JOBS=0: none). Which tests stay together, and which start first: tests/conftest.py.
-PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=loadgroup --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=loadscope --no-loadscope-reorder
 # Some images forbid Python to keep what it compiled: then every process compiles all of its imports again (half of collecting).
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import settings
@@ -12,8 +12,8 @@ from hypothesis import settings
 TESTS: Final = Path(__file__).parent
 # Parts in the order in which they are handed out: what takes longest in one piece starts first, so that no worker ends alone.
 PARTS: Final = ("e2e", "unit/simulation", "infrastructure", "integration", "unit/training", "unit")
-# What is dear to set up, by the fixture that sets it up: its tests go to one worker, whatever file they are in.
-SHARED: Final = ("cloud", "assemblies")
+# Of e2e, the files whose tests start local clouds of their own; the others share one market, and so one worker.
+OWN_CLOUD: Final = ("backtest", "commands", "execution", "large_view", "live_account", "queues")
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=150, deadline=None, derandomize=True)
@@ -39,18 +39,34 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests by part and keep together what shares a fixture, else a file: its module's fixtures are made once."""
+    """Order the tests by part; within a part the order of collection stays."""
     if len({item.path for item in items}) > 1:
-        items.sort(key=_part)  # stable: within a part the order of collection stays
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+        items.sort(key=lambda item: _part(item.path.relative_to(TESTS).as_posix()))
 
 
-def _part(item: pytest.Item) -> int:
-    place = item.path.relative_to(TESTS).as_posix()
-    return next((number for number, part in enumerate(PARTS) if place.startswith(f"{part}/")), len(PARTS))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return the scheduler of the workers: what `together` names alike goes to one of them, in the order above.
+
+    Its own option for that, loadgroup, does nothing under pytest 9.2: it renames a test in a way that this pytest has no more.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where there are workers
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return together(nodeid)
+
+    return Together(config, log)
 
 
-def _group(item: pytest.Item) -> str:
-    used = getattr(item, "fixturenames", ())
-    return next((fixture for fixture in SHARED if fixture in used), item.path.relative_to(TESTS).as_posix())
+def together(nodeid: str) -> str:
+    """Return a name that a test shares with those that use what was set up for it: a market, the templates, else a module's."""
+    file = nodeid.partition("::")[0].partition("tests/")[2]
+    folder, _, name = file.rpartition("/")
+    if folder == "infrastructure" or (folder == "e2e" and name.removeprefix("test_").removesuffix(".py") not in OWN_CLOUD):
+        return folder
+    return file
+
+
+def _part(file: str) -> int:
+    return next((number for number, part in enumerate(PARTS) if file.startswith(f"{part}/")), len(PARTS))

@@ -16,12 +16,3 @@ def test_help_lists_every_command() -> None:
     assert phony is not None
     assert [line.split()[0] for line in shown.splitlines()] == re.findall(r"^([A-Za-z0-9_-]+):.*##", MAKEFILE, re.MULTILINE)
     assert {line.split()[0] for line in shown.splitlines()} == set(phony[1].split())
-
-
-def test_every_part_of_the_suite_has_its_place_among_the_workers() -> None:
-    from tests.conftest import PARTS  # noqa: PLC0415 - beside what it is about
-
-    folders = {path.parent.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").glob("*/**/test_*.py")}
-    placed = {folder for folder in folders for part in PARTS if f"{folder}/".startswith(f"{part}/")}
-    assert folders - placed == {"benchmarks"} & folders
-    assert all((ROOT / "tests" / part).is_dir() for part in PARTS)
