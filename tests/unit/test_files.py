@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -74,6 +75,13 @@ def test_process_that_dies_is_an_escape_of_the_input_in_hand_and_the_others_are_
     found = list(batches(8, seed=1))
     assert sum(one.inputs for one in found) == 8
     assert [escape for one in found for escape in one.escaped] == [(4, ORDER[4], "the process ended by SIGSEGV")]
+
+
+def test_input_that_computes_without_end_ends_its_process() -> None:
+    """In native code no exception of ours would come through; the kernel's clock counts what the process computes."""
+    program = "import signal\nsignal.setitimer(signal.ITIMER_PROF, 0.05)\nsum(range(10**12))"
+    done = fuzz_files.subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert fuzz_files._ended(done) == "the process ended by SIGPROF"
 
 
 @pytest.fixture(autouse=True)
