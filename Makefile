@@ -8,12 +8,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 TESTS ?= tests
+JOBS ?= logical
+# Workers of pytest (JOBS=0: none). Which tests stay together, and which start first: tests/conftest.py.
+PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=loadscope --no-loadscope-reorder
+# Some images forbid Python to keep what it compiled: then every process compiles all of its imports again (half of collecting).
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup training run up test unit integration infrastructure e2e check scan sbom audit format bench agent lock clean
+.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan sbom audit format bench agent lock clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 setup: $(READY)  ## create the environment (again only when a lock changed)
 
@@ -62,19 +67,30 @@ up: $(READY)  ## the local cloud in real time until Ctrl-C
 	@$(BIN)/signalbox up $(ARGS)
 
 test: $(READY)  ## every test (TESTS=tests/unit for a part)
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(PYTEST) $(TESTS)
 
 unit: $(READY)  ## tests without I/O
-	@$(BIN)/python -m pytest tests/unit
+	@$(PYTEST) tests/unit
 
 integration: $(READY)  ## tests on a real PostgreSQL
-	@$(BIN)/python -m pytest tests/integration
+	@$(PYTEST) tests/integration
 
 infrastructure: $(READY)  ## tests of the synthesised templates
-	@$(BIN)/python -m pytest tests/infrastructure
+	@$(PYTEST) tests/infrastructure
 
 e2e: $(READY)  ## tests on the local cloud
-	@$(BIN)/python -m pytest tests/e2e
+	@$(PYTEST) tests/e2e
+
+# Hours: whatever is searched longer is found more surely. A share of each search is in `make test` (tests/README.md says how much).
+INPUTS ?= 1000000
+SEED ?= $(shell date +%Y%m%d)
+nightly: $(READY)  ## the long searches (INPUTS=1000000 SEED=date): fuzzers, unit tests with 5,000 examples each, 20,000 schedules
+	@$(MAKE) --no-print-directory fuzz
+	@HYPOTHESIS_PROFILE=nightly $(PYTEST) --timeout=14400 tests/unit
+
+fuzz: $(READY)  ## the fuzzers of messages and of files (INPUTS=1000000 SEED=date), one after the other
+	@$(BIN)/python -m tests.fuzz_wire $(INPUTS) $(SEED)
+	@$(BIN)/python -m tests.fuzz_files $(INPUTS) $(SEED)
 
 bench: $(READY)  ## the features of years and of the newest bar beside plain pandas
 	@$(BIN)/signalbox bench features $(ARGS)
@@ -84,12 +100,14 @@ agent: $(READY)  ## the MetaTrader 5 agent as a wheel for its Windows machine, i
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir out/agent agents/mt5
 	@cp agents/mt5/requirements.lock out/agent/
 
-check: $(READY)  ## lint, format, types, import contracts, scanners
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+check: lint  ## lint, format, types, import contracts, scanners
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory scan
+
+lint: $(READY)  ## lint and format: seconds
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 
 scan: $(READY)  ## unsafe code and secrets in what is committed (.ci/accepted.toml has the reasons)
 	@$(BIN)/python .ci/scan.py

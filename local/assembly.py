@@ -6,6 +6,7 @@ The addresses of the local cloud change with every start, the templates need not
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -65,8 +66,17 @@ def synthesise(settings: Settings) -> Path:
     if (target / "manifest.json").exists():
         return target
     folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two starts at once need one assembly: the second finds what the first made
+        if not (target / "manifest.json").exists():
+            _synthesise_into(target, settings)
+            _forget_old(folder, keep=target)
+    return target
+
+
+def _synthesise_into(target: Path, settings: Settings) -> None:
     endpoints = {**PLACEHOLDERS, "database_port": 5432, "database_sslmode": "disable"}
-    with tempfile.TemporaryDirectory(dir=folder, prefix="new-") as fresh:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix="new-") as fresh:
         command = [sys.executable, "cdk/app.py", "-c", f"stage={STAGE}", "-c", f"local_endpoints={json.dumps(endpoints)}"]
         done = subprocess.run(
             [*command, "--out", fresh],
@@ -81,9 +91,8 @@ def synthesise(settings: Settings) -> Path:
             tail = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
             raise DeployError(f"the templates of stage {STAGE} could not be synthesised:\n{tail}")
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(fresh, target)
-    _forget_old(folder, keep=target)
-    return target
+        Path(fresh).rename(target)  # whole or not there
+        Path(fresh).mkdir()  # what the end of this block removes
 
 
 def read_stacks(assembly: Path) -> tuple[Stack, ...]:

@@ -30,7 +30,7 @@ def exchange() -> Iterator[ExchangeStandIn]:
 
 @pytest.fixture
 def client(exchange: ExchangeStandIn) -> Iterator[Any]:
-    made = ccxt.coinbaseexchange({"timeout": 2000, "enableRateLimit": False})
+    made = ccxt.coinbaseexchange({"timeout": 20_000, "enableRateLimit": False})
     made.urls["api"] = dict.fromkeys(made.urls["api"], exchange.url)
     yield made
     made.session.close()
@@ -111,7 +111,7 @@ def test_faults_that_ccxt_raises(exchange: ExchangeStandIn, client: Any, kind: V
     with pytest.raises(error):
         client.fetch_ohlcv("BTC/USD", "1m", to_ms(NOW - 5 * MINUTE), 5)
     assert fault.hits == 1
-    client.timeout = 2000
+    client.timeout = 20_000
     assert len(client.fetch_ohlcv("BTC/USD", "1m", to_ms(NOW - 5 * MINUTE), 5)) == 5
 
 

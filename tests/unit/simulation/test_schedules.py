@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import settings
 from rich.console import Console
 
 from local.bench.simulate import SimulateOptions, minimised, run_simulation
@@ -12,7 +13,7 @@ from local.simulation.choices import Choices, smaller
 from local.simulation.world import Run, run_schedule
 from signalbox.trading import exits, sheet
 
-SCHEDULES = 20_000
+SCHEDULES = 20_000 if settings.get_current_profile_name() == "nightly" else 5_000
 QUIETLY = Console(quiet=True, stderr=True)
 
 

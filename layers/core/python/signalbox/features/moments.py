@@ -16,7 +16,7 @@ import numpy as np
 from typing_extensions import override
 
 from signalbox.features.nodes import Block, Scratch, Series, Step
-from signalbox.features.windows import StatefulStep, Summed
+from signalbox.features.windows import StatefulStep, Summed, whole_number
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _MomentsStep(StatefulStep):
 
     @override
     def load(self, numbers: Series) -> None:
-        self._at = int(numbers[0])
+        self._at = whole_number(numbers[0], self._window)
         self._anchor, self._older_anchor, self._sum, self._squares = numbers[1:5].tolist()
         values, to_end, squares = numbers[5:].reshape(3, self._window)
         self._values = values.copy()

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from signalbox.features.matrix import Incomplete
 from signalbox.features.nodes import BAR_INPUTS, Step
 from signalbox.features.schema import FeatureSchema, FeatureSchemaError
-from signalbox.features.windows import StatefulStep
+from signalbox.features.windows import StatefulStep, whole_number
 from signalbox.limits import MAX_STREAM_STATE_BYTES
 from signalbox.market.candles import MINUTE_MS, Bars, Candle, from_ms, to_ms
 
 STATE_FORMAT: Final = 1
 _HEAD: Final = 2  # numbers before those of the steps: bars seen, newest open time
+_MOST_BARS: Final = 4.0e9  # minutes from 1970 to the year 9575: every open time below it is a date
 
 
 class Bar(NamedTuple):
@@ -136,11 +137,15 @@ class FeatureStream:
         sizes = [step.size for step in stream._stateful]
         if numbers.shape[0] != _HEAD + sum(sizes):
             raise FeatureSchemaError(f"expected a state of {_HEAD + sum(sizes)} numbers, was {numbers.shape[0]}")
-        stream._bars, stream._newest_ms = int(numbers[0]), int(numbers[1])
-        at = _HEAD
-        for step, size in zip(stream._stateful, sizes, strict=True):
-            step.load(numbers[at : at + size])
-            at += size
+        try:
+            stream._bars = whole_number(numbers[0], _MOST_BARS)
+            stream._newest_ms = MINUTE_MS * (whole_number(numbers[1] / MINUTE_MS + 1.0, _MOST_BARS) - 1)
+            at = _HEAD
+            for step, size in zip(stream._stateful, sizes, strict=True):
+                step.load(numbers[at : at + size])
+                at += size
+        except ValueError as error:
+            raise FeatureSchemaError(f"expected the state of a feature stream: {error}; start from history") from error
         return stream
 
     def _row(self, open_time_ms: int) -> FeatureRow:

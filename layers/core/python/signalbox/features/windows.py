@@ -41,7 +41,14 @@ class StatefulStep(ABC):
 
     @abstractmethod
     def load(self, numbers: Series) -> None:
-        """Continue from what `save` returned."""
+        """Continue from what `save` returned. Raises ValueError for numbers that it never returns."""
+
+
+def whole_number(number: float, end: float) -> int:
+    """Return a place or a count that was saved as a float. Raises ValueError unless it is whole, at least 0 and below `end`."""
+    if not (0.0 <= number < end and float(number).is_integer()):
+        raise ValueError(f"expected a whole number below {end:g}, was {number}")
+    return int(number)
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ class _LagStep(StatefulStep):
 
     @override
     def load(self, numbers: Series) -> None:
-        self._at, self._ring = int(numbers[0]), array("d", numbers[1:].tobytes())
+        self._at, self._ring = whole_number(numbers[0], self._bars), array("d", numbers[1:].tobytes())
 
 
 # --- sums ----------------------------------------------------------------------------------------------------------------
@@ -198,7 +205,7 @@ class _SumStep(StatefulStep):
 
     @override
     def load(self, numbers: Series) -> None:
-        self._at, self._sum = int(numbers[0]), float(numbers[1])
+        self._at, self._sum = whole_number(numbers[0], self._window), float(numbers[1])
         self._bind(numbers[2 : 2 + self._window], numbers[2 + self._window :])
 
 
@@ -275,7 +282,7 @@ class _ExtremeStep(StatefulStep):
 
     @override
     def load(self, numbers: Series) -> None:
-        self._at, self._best = int(numbers[0]), float(numbers[1])
+        self._at, self._best = whole_number(numbers[0], self._window), float(numbers[1])
         self._values = numbers[2 : 2 + self._window].copy()
         self._to_end = array("d", numbers[2 + self._window :].tobytes())
 
@@ -369,7 +376,10 @@ class _EmaStep(StatefulStep):
 
     @override
     def load(self, numbers: Series) -> None:
-        self._stage, self._handle = float(numbers[0]), None
-        self._first = numbers[3 : 3 + int(numbers[2])].tolist()
+        self._stage, self._handle = float(whole_number(numbers[0], self._BROKEN + 1.0)), None
+        self._first = numbers[3 : 3 + whole_number(numbers[2], self._span)].tolist()
         if self._stage == self._RUNNING:
-            self._open(_history_of(float(numbers[1]), self._span))
+            history = _history_of(float(numbers[1]), self._span)
+            if not np.isfinite(history).all():
+                raise ValueError(f"expected an average, was {numbers[1]}")
+            self._open(history)

@@ -32,6 +32,7 @@ SCHEMA: Final = pa.schema(
 )
 _FACTS: Final = ("format", "venue", "symbol", "timeframe", "date", "rows", "asked_until", "sha256")
 _PREFIX: Final = "signalbox."
+_MAX_DIGITS: Final = 15  # of milliseconds: thirty thousand years
 _PHYSICAL: Final = {"open_time": "INT64", **dict.fromkeys(VALUES, "BYTE_ARRAY")}
 
 
@@ -106,6 +107,8 @@ def decode(key: DayKey, content: bytes) -> DayFile:
     stated = (facts["venue"], facts["symbol"], facts["timeframe"], facts["date"])
     if stated != (asked := (key.series.venue, key.series.symbol, key.series.timeframe, key.day.isoformat())):
         raise DayFileError(DayFault.OTHER_DAY, f"expected {' '.join(asked)}, says {' '.join(stated)}")
+    if not to_ms(key.start) <= asked_until <= to_ms(key.end):
+        raise DayFileError(DayFault.METADATA_ABSENT, f"expected asked_until within {key.day}, was {asked_until} ms")
     if file.metadata.num_rows != rows:
         raise DayFileError(DayFault.ROWS_SHORT, f"expected {rows} rows, was {file.metadata.num_rows}")
     table = _unpacked(file, content)
@@ -170,8 +173,8 @@ def _facts(metadata: dict[bytes, bytes]) -> dict[str, str]:
 
 
 def _whole_number(facts: dict[str, str], name: str) -> int:
-    if not facts[name].isdecimal():
-        raise DayFileError(DayFault.METADATA_ABSENT, f"expected a number as {name}, was {facts[name]!r}")
+    if not (facts[name].isascii() and facts[name].isdecimal() and len(facts[name]) <= _MAX_DIGITS):
+        raise DayFileError(DayFault.METADATA_ABSENT, f"expected a number as {name}, was {facts[name][:40]!r}")
     return int(facts[name])
 
 

@@ -6,6 +6,8 @@ Only the row groups asked for are read. A file that is not what it should be is 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -43,10 +45,11 @@ class RecordedFile:
 
     def ends(self) -> tuple[datetime, datetime]:
         """Return the first open_time and the close_time of the last bar, from the statistics where there are any."""
-        groups = [self._group_ends(index) for index in range(self._file.num_row_groups)]
+        groups = [ends for index in range(self._file.num_row_groups) if (ends := self._group_ends(index)) is not None]
         if not groups:
             raise MarketDataError(f"{self.name}: holds no candles; collect it again")
-        return from_ms(min(g[0] for g in groups)), from_ms(max(g[1] for g in groups) + MINUTE_MS)
+        with self._readable():
+            return from_ms(min(g[0] for g in groups)), from_ms(max(g[1] for g in groups) + MINUTE_MS)
 
     def bars(self, start: datetime | None = None, end: datetime | None = None) -> Bars:
         """Return the bars with start <= open_time < end."""
@@ -65,25 +68,22 @@ class RecordedFile:
     ) -> tuple[NDArray[np.int64], tuple[NDArray[np.float64], ...]]:
         """Return the rows of the row groups that may hold [start, end) as they stand: right types, nothing else checked."""
         groups = [i for i in range(self._file.num_row_groups) if self._may_hold(i, start, end)]
-        try:
+        with self._readable():
             table = self._file.read_row_groups(groups, columns=["open_time", *VALUES])
-        except Exception as error:  # Arrow raises a dozen kinds for damaged bytes
-            raise self._unreadable(error) from error
         column = table["open_time"]
         if column.null_count:
             raise MarketDataError(f"{self.name}: open_time has {column.null_count} nulls; remove those rows")
-        times: NDArray[np.int64] = np.ascontiguousarray(column.cast(_UTC_MS).cast(pa.int64()).to_numpy())
+        with self._readable():
+            times: NDArray[np.int64] = np.ascontiguousarray(column.cast(_UTC_MS).cast(pa.int64()).to_numpy())
         # nulls become NaN, which no check lets through
         return times, tuple(np.ascontiguousarray(table[name].to_numpy()) for name in VALUES)
 
     @cached_property
     def _file(self) -> Any:
-        try:
+        with self._readable():
             content = pa.memory_map(str(self.path)).read_buffer()  # its pages stay on the disk until they are read
             file = open_parquet(content, RECORDED)
             schema = file.schema_arrow
-        except Exception as error:
-            raise self._unreadable(error) from error
         for column in ("open_time", *VALUES):
             if column not in schema.names:
                 raise MarketDataError(f"{self.name}: has no {column}; {_HINT}")
@@ -95,27 +95,40 @@ class RecordedFile:
                 raise MarketDataError(f"{self.name}: {column} is {kind}; {_HINT}; convert it")
         if file.metadata.num_rows == 0:
             raise MarketDataError(f"{self.name}: holds no candles; collect it again")
-        try:
+        with self._readable():
             judge_pages(content, file, _PHYSICAL, RECORDED)
-        except Exception as error:
-            raise self._unreadable(error) from error
         return file
 
-    def _unreadable(self, error: Exception) -> MarketDataError:
-        return MarketDataError(f"{self.name}: cannot be read as Parquet candles ({error}); {_HINT}; collect it again")
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turn whatever reading raises into a MarketDataError: Arrow raises a dozen kinds for damaged bytes, dates some more."""
+        try:
+            yield
+        except Exception as error:
+            raise MarketDataError(
+                f"{self.name}: cannot be read as Parquet candles ({error}); {_HINT}; collect it again"
+            ) from error
 
     def _may_hold(self, index: int, start: datetime | None, end: datetime | None) -> bool:
         if start is None and end is None:
             return True
-        first, last = self._group_ends(index)
+        if (ends := self._group_ends(index)) is None:
+            return False
+        first, last = ends
         return (end is None or first < to_ms(end)) and (start is None or last >= to_ms(start))
 
-    def _group_ends(self, index: int) -> tuple[int, int]:
-        """Return the oldest and the newest open_time of a row group in milliseconds."""
+    def _group_ends(self, index: int) -> tuple[int, int] | None:
+        """Return the oldest and the newest open_time of a row group in milliseconds, None for a group without rows."""
         group = self._file.metadata.row_group(index)
+        if group.num_rows == 0:
+            return None
         place = next(i for i in range(group.num_columns) if group.column(i).path_in_schema == "open_time")
-        statistics = group.column(place).statistics
-        if statistics is not None and statistics.has_min_max and isinstance(statistics.min, datetime):
-            return to_ms(statistics.min), to_ms(statistics.max)
-        times = self._file.read_row_group(index, columns=["open_time"]).column(0).cast(_UTC_MS).cast(pa.int64()).to_numpy()
+        with self._readable():
+            statistics = group.column(place).statistics
+            if statistics is not None and statistics.has_min_max and isinstance(statistics.min, datetime):
+                return to_ms(statistics.min), to_ms(statistics.max)
+            column = self._file.read_row_group(index, columns=["open_time"]).column(0)
+            times = column.cast(_UTC_MS).cast(pa.int64()).drop_null().to_numpy()
+        if times.shape[0] == 0:
+            raise MarketDataError(f"{self.name}: open_time has {group.num_rows} nulls; remove those rows")
         return int(times.min()), int(times.max())
