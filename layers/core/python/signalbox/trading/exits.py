@@ -408,6 +408,9 @@ def _protect(sheet: Sheet, trade: Trade, at: datetime) -> None:
     if stop.state not in STANDING or stop.pending_update is not None or stop.quantity == wanted:
         return
     request_id = f"{RESIZE}-{wanted}-{len(stop.trades)}"
+    if not wanted:  # the venue has nothing of it left: somebody closed it there
+        sheet.keep_cancelling(stop, request_id, at)
+        return
     asked = OrderUpdateRequested(client_order_id=stop.client_order_id, at=at, request_id=request_id, quantity=wanted)
     if asked.event_id in stop.seen:  # the venue did not change it
         sheet.keep_cancelling(stop, request_id, at)
