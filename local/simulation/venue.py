@@ -107,6 +107,7 @@ class TrueOrder:
             filled=self.filled,
             limit_price=self.limit_price,
             stop_price=self.stop_price,
+            side=self.side,
         )
 
 
@@ -292,7 +293,7 @@ class SimulatedVenue:
         self.orders[f"app-{number}"] = order
         return f"{side} {quantity} rests at {price}"
 
-    def app_leaves(self) -> None:
+    def app_takes_back(self) -> None:
         """Whoever left orders in the app takes them back."""
         for order in self.orders.values():
             if order.purpose is Purpose.APP and order.left:

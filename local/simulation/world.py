@@ -26,11 +26,9 @@ from local.simulation.send_log import MemorySendLog
 from local.simulation.venue import RULES, SimulatedVenue
 from local.simulation.wire import carried, carried_command
 from signalbox.events import BusEvent, SignalGenerated
-from signalbox.exact import ZERO
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol, to_ms
 from signalbox.orders.execution import execute, look
 from signalbox.orders.messages import (
-    ExecutionReported,
     ExecutionRequested,
     VenueViewReported,
     VenueViewRequested,
@@ -143,6 +141,7 @@ class _World:
         self.by_wire = choices.happens(16)  # everything that is told travels as the text that it is in a queue
         self.is_live = self.kind != PAPER
         self.has_app = self.is_live and choices.happens(3)
+        self.app_stays = self.has_app and choices.happens(2)  # orders left in the app stay there to the end
         self.is_calm = self.is_live and choices.happens(3)
         self.ledger = SimulatedLedger(desk, dict(desk.orders))
         self.ledger.facts.append(opening_transfer(desk.account, START - timedelta(hours=1)))
@@ -183,7 +182,7 @@ class _World:
     def run(self) -> Violation | None:
         flat_at = self.storm + (CALM if self.is_calm else 0)
         checked_at = flat_at + (FLAT_WITHIN if self.is_live else FLAT_ON_PAPER) + (SEEN_TWICE if self.has_app else 0)
-        end = checked_at + (BOOKED if self.is_live else 0)
+        end = checked_at + (0 if not self.is_live else 2 * BOOKED if self.has_app else BOOKED)
         try:
             for minute in range(1, end // 60 + 2):
                 self.after(60 * minute, self._minute)
@@ -201,6 +200,8 @@ class _World:
                 self.seconds, _, what = heapq.heappop(queue)
                 self.now = self.venue.now = START + timedelta(seconds=self.seconds)
                 what()
+                if self.is_quiet and self._is_settled():
+                    break  # nothing can happen any more
             self._must_agree()
         except _Failed as failed:
             return failed.violation
@@ -422,12 +423,15 @@ class _World:
             self.say("--- quiet from here on")
         self.choices.is_harmless = self.is_quiet = True
         self.venue.closed_until = self.venue.skewed_until = None
-        self.venue.app_leaves()
+        if not self.app_stays:
+            self.venue.app_takes_back()
         self.venue.move(self.venue.price)
         self.stands_until = self.seconds
+        self._edge_again()
 
     def _adopt(self) -> None:
-        """Somebody books what was traded in the venue's app, as the alerts say."""
+        """Somebody takes back what rests in the venue's app, and books what was traded there, as the alerts say."""
+        self.venue.app_takes_back()
         if self.venue.foreign:
             adopted = AdoptPosition(
                 account=ACCOUNT,
@@ -439,6 +443,15 @@ class _World:
                 why="traded in the app",
             )
             self.command(adopted, f"person adopts {self.venue.foreign}")
+
+    def _is_settled(self) -> bool:
+        if self.coming or self.requests:
+            return False
+        desk, venue = self.ledger.desk, self.venue
+        if venue.position or venue.foreign or not desk.is_idle or desk.closings:
+            return False
+        late = any(at > self.now for at, _ in venue.trades)
+        return not late and not any(order.left for order in venue.orders.values())
 
     # What must hold
 
@@ -457,7 +470,7 @@ class _World:
         venue, desk = self.venue, self.ledger.desk
         if steps.needs_comparison(desk, self.now + NEXT_LOOK):
             return
-        if venue.owed and not venue.protects():
+        if venue.owed > venue.held_in_app() and not venue.protects():
             self.fail(NEVER_ALONE, f"{venue.owed} of the trade at the venue, {desk.trades.get(BTC)}")
         if (venue.position - venue.foreign) * venue.position > 0 and not venue.is_closing():
             for closing in desk.closings.values():
@@ -467,8 +480,8 @@ class _World:
     def _must_be_protected(self) -> None:
         """Without a halt: what is open of the trade has a stop for all of it, and what belongs to none is closed."""
         venue, desk = self.venue, self.ledger.desk
-        if venue.protects() < venue.owed:
-            self.fail(PROTECTED, f"{venue.protects()} of {venue.owed}, {desk.trades.get(BTC)}")
+        if venue.protects() < venue.owed - venue.held_in_app():
+            self.fail(PROTECTED, f"{venue.protects()} of {venue.owed} ({venue.held_in_app()}), {desk.trades.get(BTC)}")
         late = [closing for closing in desk.closings.values() if closing.quantity and not closing.is_flattened]
         if late and venue.position:
             self.fail(PROTECTED, f"{late} at a position of {venue.position}")
@@ -479,7 +492,8 @@ class _World:
             if self.ledger.desk.books.position(BTC).quantity:
                 self.fail(FLAT, "on paper")
             return
-        position, ours = self.venue.position, self.venue.position - self.venue.foreign
+        position = self.venue.position - self.venue.held_in_app()
+        ours = self.venue.position - self.venue.foreign
         if ours * position > 0:
             self.fail(FLAT, f"{position} at the venue, {self.venue.foreign} of others")
 

@@ -37,7 +37,7 @@ from signalbox.orders.venue_view import LocalView
 from signalbox.portfolio.entries import Entry, Transfer
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingMode
-from signalbox.trading.at_venue import KEPT_ABSENT, LOOK_AGAIN, Absent, AtVenue, Doubt, missed, weigh
+from signalbox.trading.at_venue import KEPT_ABSENT, LOOK_AGAIN, Absent, AtVenue, Doubt, foreign_orders, missed, weigh
 from signalbox.trading.bookings import venue_key
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
@@ -173,7 +173,8 @@ def compared(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = (
     sheet.report(found.events)
     _weigh(sheet, before, found, viewed.asked_at)
     ended = _absent(found.events, desk)
-    sheet.at_venue = replaced(sheet.at_venue, absent=(*before.absent, *ended))
+    others = foreign_orders(view.orders, desk.orders.keys())
+    sheet.at_venue = replaced(sheet.at_venue, absent=(*before.absent, *ended), foreign=others)
     for action in found.actions:
         _act(sheet, action, viewed.asked_at)
     _book_transfers(sheet, viewed, entries)
