@@ -26,6 +26,7 @@ from local.simulation.send_log import MemorySendLog
 from local.simulation.venue import RULES, SimulatedVenue
 from local.simulation.wire import carried, carried_command
 from signalbox.events import BusEvent, SignalGenerated
+from signalbox.exact import ZERO
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol, to_ms
 from signalbox.orders.execution import execute, look
 from signalbox.orders.messages import (
@@ -42,8 +43,10 @@ from signalbox.trading.account import DIR60_STANDARD, TradingAccount, TradingMod
 from signalbox.trading.commands import AdoptPosition, AnyCommand, CancelOrder, HaltTrading, ResumeTrading, SubmitOrder
 from signalbox.trading.errors import CommandError
 from signalbox.trading.events import REVIEW_DELAY, AccountReviewDue
+from signalbox.trading.exits import held_by
 from signalbox.trading.room import TradingRoom
-from signalbox.trading.state import Desk, opened, opening_transfer
+from signalbox.trading.sheet import Sheet
+from signalbox.trading.state import Desk, Progress, opened, opening_transfer
 
 START: Final = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 BTC: Final = Symbol("BTC-USD")
@@ -460,22 +463,41 @@ class _World:
             self.fail(ONCE, self.venue.violations[0])
 
     def _must_be_pursued(self) -> None:
-        """Whatever of a position is ours to close has an order at the venue, or the next look at it is on its way.
+        """Whatever of a position is ours to close has an order at the venue, or the next step towards one is on its way.
 
-        By the venue's truth: what the ledger believes protects nothing. A look is a request at the edge, a report, a view or a
-        review on its way, or that the next minute asks the venue.
+        By the venue's truth: what the ledger believes protects nothing. What the ledger knows it pursues, by an order, a cancel
+        or a retry that is due. What it does not know it has to look for: a request at the edge, a report, a view or a review is
+        on its way, or the next minute asks the venue.
         """
-        if self.requests or self.coming:
-            return
         venue, desk = self.venue, self.ledger.desk
-        if steps.needs_comparison(desk, self.now + NEXT_LOOK):
-            return
+        knows = not desk.at_venue.foreign and not any(doubt.told for doubt in desk.at_venue.doubts)
         if venue.owed > venue.held_in_app() and not venue.protects():
-            self.fail(NEVER_ALONE, f"{venue.owed} of the trade at the venue, {desk.trades.get(BTC)}")
-        if (venue.position - venue.foreign) * venue.position > 0 and not venue.is_closing():
+            trade = desk.trades.get(BTC)
+            held = ZERO if trade is None or trade.entry not in desk.orders else held_by(Sheet(desk, self.now), trade)
+            if knows and trade is not None and held and not self._is_pursued(desk, trade.progress, trade.side.opposite):
+                self.fail(NEVER_ALONE, f"{held} of {trade}")
+            if not self._is_looked_for(desk):
+                self.fail(NEVER_ALONE, f"{venue.owed} of the trade at the venue, {trade}")
+        if desk.closings and (venue.position - venue.foreign) * venue.position > 0 and not venue.is_closing():
+            side = Side.SELL if venue.position > 0 else Side.BUY
             for closing in desk.closings.values():
-                if closing.quantity or closing.is_flattened:
+                held = desk.books.position(BTC).quantity
+                if not held or not (closing.quantity or (closing.is_flattened and BTC not in desk.trades)):
+                    continue
+                if knows and closing.order is None and not self._is_pursued(desk, closing.progress, side):
+                    self.fail(NEVER_ALONE, f"{held}, {closing}")
+                if not self._is_looked_for(desk):
                     self.fail(NEVER_ALONE, f"{venue.position} at the venue, {closing}")
+
+    def _is_pursued(self, desk: Desk, progress: Progress, closing: Side) -> bool:
+        """Whether the ledger has something on its way, or due by the next minute, that closes or protects."""
+        if progress.retry_at is not None and progress.retry_at <= self.now + NEXT_LOOK:
+            return True
+        waits = [o for o in desk.orders.values() if not o.state.is_closed and o.terms.side is closing]
+        return any(o.terms.reduce_only or o.pending_cancel or o.cancels for o in waits)
+
+    def _is_looked_for(self, desk: Desk) -> bool:
+        return bool(self.requests or self.coming) or steps.needs_comparison(desk, self.now + NEXT_LOOK)
 
     def _must_be_protected(self) -> None:
         """Without a halt: what is open of the trade has a stop for all of it, and what belongs to none is closed."""
