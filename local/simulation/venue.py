@@ -312,6 +312,13 @@ class SimulatedVenue:
     def _is_lost(self, order: TrueOrder) -> bool:
         return order.jumped and order.triggered_at is not None and self.now - order.triggered_at > BARS_JUMPED
 
+    def to_protect(self) -> Decimal:
+        """Return how much of the trade has to be protected: not what an order of the app holds, nor what others traded there."""
+        if self.side is None or not self.owed:
+            return ZERO
+        ours = (self.position - self.foreign) * self.side.sign
+        return max(min(self.owed, ours) - self.held_in_app(), ZERO)
+
     def held_in_app(self) -> Decimal:
         """Return how much of the position an order of the app holds."""
         if not self.holds_coins:

@@ -471,13 +471,13 @@ class _World:
         """
         venue, desk = self.venue, self.ledger.desk
         knows = not desk.at_venue.foreign and not any(doubt.told for doubt in desk.at_venue.doubts)
-        if venue.owed > venue.held_in_app() and not venue.protects():
+        if venue.to_protect() and not venue.protects():
             trade = desk.trades.get(BTC)
             held = ZERO if trade is None or trade.entry not in desk.orders else held_by(Sheet(desk, self.now), trade)
             if knows and trade is not None and held and not self._is_pursued(desk, trade.progress, trade.side.opposite):
                 self.fail(NEVER_ALONE, f"{held} of {trade}")
             if not self._is_looked_for(desk):
-                self.fail(NEVER_ALONE, f"{venue.owed} of the trade at the venue, {trade}")
+                self.fail(NEVER_ALONE, f"{venue.to_protect()} of the trade at the venue, {trade}")
         if desk.closings and (venue.position - venue.foreign) * venue.position > 0 and not venue.is_closing():
             side = Side.SELL if venue.position > 0 else Side.BUY
             for closing in desk.closings.values():
@@ -502,8 +502,8 @@ class _World:
     def _must_be_protected(self) -> None:
         """Without a halt: what is open of the trade has a stop for all of it, and what belongs to none is closed."""
         venue, desk = self.venue, self.ledger.desk
-        if venue.protects() < venue.owed - venue.held_in_app():
-            self.fail(PROTECTED, f"{venue.protects()} of {venue.owed} ({venue.held_in_app()}), {desk.trades.get(BTC)}")
+        if venue.protects() < venue.to_protect():
+            self.fail(PROTECTED, f"{venue.protects()} of {venue.to_protect()}, {desk.trades.get(BTC)}")
         late = [closing for closing in desk.closings.values() if closing.quantity and not closing.is_flattened]
         if late and venue.position:
             self.fail(PROTECTED, f"{late} at a position of {venue.position}")
