@@ -45,10 +45,12 @@ class Found:
 
 @dataclass
 class Simulated:
-    """What a run came to. `steps`: of the ledger's side, over all schedules."""
+    """What a run came to. seed: of the first schedule. steps: of the ledger's side. by_wire: schedules told in texts."""
 
+    seed: int = 0
     schedules: int = 0
     steps: int = 0
+    by_wire: int = 0
     seconds: float = 0.0
     violations: list[Found] = field(default_factory=list)
     interrupted: bool = False
@@ -62,8 +64,10 @@ class Simulated:
         """Return it as it is printed."""
         rate = self.schedules / self.seconds if self.seconds else 0.0
         return {
+            "seed": self.seed,
             "schedules": self.schedules,
             "steps": self.steps,
+            "by_wire": self.by_wire,
             "seconds": round(self.seconds, 1),
             "schedules_per_second": round(rate, 1),
             "load": load_average(),
@@ -76,7 +80,7 @@ class Simulated:
 def run_simulation(options: SimulateOptions, *, console: Console | None = None) -> Simulated:
     """Run the schedules. Ctrl-C ends it with what was run until then."""
     console = console or Console(stderr=True)
-    found, started = Simulated(), time.perf_counter()
+    found, started = Simulated(options.seed), time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     chunks = [
         (first, min(CHUNK, options.seed + options.schedules - first))
@@ -87,18 +91,19 @@ def run_simulation(options: SimulateOptions, *, console: Console | None = None) 
         ProcessPoolExecutor(options.workers) as pool,
     ):
         bar = progress.add_task("schedules", total=options.schedules)
-        waiting: set[Future[tuple[int, int, list[Found]]]] = set()
+        waiting: set[Future[Simulated]] = set()
         try:
             while chunks or waiting:
                 while chunks and len(waiting) < 2 * options.workers:
                     waiting.add(pool.submit(_chunk, *chunks.pop(0)))
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for one in done:
-                    count, steps, violations = one.result()
-                    found.schedules += count
-                    found.steps += steps
-                    found.violations += violations
-                    progress.update(bar, advance=count, description=f"schedules, {len(found.violations)} violations")
+                    part = one.result()
+                    found.schedules += part.schedules
+                    found.steps += part.steps
+                    found.by_wire += part.by_wire
+                    found.violations += part.violations
+                    progress.update(bar, advance=part.schedules, description=f"schedules, {len(found.violations)} violations")
         except KeyboardInterrupt:
             found.interrupted = True
             pool.shutdown(wait=False, cancel_futures=True)
@@ -107,14 +112,16 @@ def run_simulation(options: SimulateOptions, *, console: Console | None = None) 
     return found
 
 
-def _chunk(first: int, count: int) -> tuple[int, int, list[Found]]:
-    steps, violations = 0, []
+def _chunk(first: int, count: int) -> Simulated:
+    part = Simulated(first)
     for seed in range(first, first + count):
         run = run_schedule(seed)
-        steps += run.steps
+        part.schedules += 1
+        part.steps += run.steps
+        part.by_wire += run.by_wire
         if run.violation is not None:
-            violations.append(minimised(seed, run.choices, run.violation))
-    return count, steps, violations
+            part.violations.append(minimised(seed, run.choices, run.violation))
+    return part
 
 
 def minimised(seed: int, choices: list[int], violation: Violation) -> Found:

@@ -3,8 +3,11 @@
 It may refuse, be busy, or not answer (before or after it took the order); show an order or a trade late; fill in parts, and
 between a cancel and its answer; let a stop-limit be jumped; be closed for minutes; see our clock ahead. Of two kinds: spot,
 where a resting sell holds its coins and nothing knows of reduce-only; and one where what reduces is tied to the position.
+Somebody may use its own app as well: cancel or edit our orders there, trade there, or leave an order there.
 
-The truth is `orders` and `trades`; an answer shows what is visible at the time. What must never happen is counted as it does.
+The truth is `orders` and `trades`; an answer shows what is visible at the time. `owed` is the truth of the account's trade:
+what its entry filled, less what its exits and, once people's part was gone, others closed. What must never happen is counted
+as it does.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Final
 
 from local.simulation.choices import Choices
 from signalbox.exact import ZERO
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
-from signalbox.orders.terms import OrderType, Side, TimeInForce
+from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
     CLOCK_SKEW,
     INSUFFICIENT_FUNDS,
@@ -29,33 +33,82 @@ from signalbox.orders.venue_port import (
     VenueUnknownOrderError,
 )
 from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus, VenueTrade, VenueView
+from signalbox.trading.account import STRATEGY
 
+SYMBOL: Final = "BTC-USD"
 MARKET_CLOSED: Final = "MARKET_CLOSED"
 REDUCE_ONLY: Final = "REDUCE_ONLY"
 OTHER: Final = "TRY_AGAIN"
 PARTS: Final = (Decimal(1), Decimal("0.5"), Decimal("0.25"), ZERO)  # of what an order could fill at once; harmless first
 LATE: Final = tuple(timedelta(seconds=s) for s in (0, 2, 8, 20))  # until something is visible; harmless first
-RULES: Final = (VenueInstrument("BTC-USD", Decimal("0.01"), Decimal("0.0001"), Decimal("0.0001"), Decimal(100)),)
+STEP: Final = Decimal("0.0001")
+RULES: Final = (VenueInstrument(SYMBOL, Decimal("0.01"), STEP, STEP, Decimal(100)),)
 FEE: Final = Decimal("0.01")
+BARS_JUMPED: Final = timedelta(seconds=125)  # the bar in which a stop was jumped, and a whole one beyond it
+UNLIMITED: Final = Decimal(10**9)
+
+
+class Purpose(Enum):
+    """Whose order it is."""
+
+    ENTRY = "entry of the account's trade"
+    EXIT = "exit of the account's trade"
+    CLOSING = "closes what belongs to no trade"
+    PERSON = "a person's, sent through us"
+    APP = "placed in the venue's own app"
+
+
+def purpose_of(terms: OrderTerms) -> Purpose:
+    """Return whose an order is, by what it says of itself."""
+    if terms.strategy == STRATEGY:
+        return Purpose.ENTRY if terms.leg is Leg.ENTRY else Purpose.EXIT
+    return Purpose.CLOSING if terms.strategy == "kill-switch" else Purpose.PERSON
 
 
 @dataclass(slots=True)
 class TrueOrder:
-    """An order as the venue really has it."""
+    """An order as the venue really has it. name: the client order id, None of one that was placed in the app."""
 
-    request: ExecutionRequested
+    name: str | None
     number: int
-    visible_at: datetime
+    purpose: Purpose
+    side: Side
+    type: OrderType
     quantity: Decimal
+    visible_at: datetime
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    reduce_only: bool = False
+    at_once: bool = False  # immediate or cancel
+    label: str = ""
     filled: Decimal = ZERO
     status: VenueStatus = VenueStatus.OPEN
     triggered: bool = False
-    jumped: bool = False  # a stop-limit that the market went past
+    triggered_at: datetime | None = None
+    jumped: bool = False  # a stop-limit that the market went past: it fills when the market comes back
+
+    @property
+    def is_open(self) -> bool:
+        return self.status is VenueStatus.OPEN
 
     @property
     def left(self) -> Decimal:
         """What may still fill."""
         return self.quantity - self.filled if self.status is VenueStatus.OPEN else ZERO
+
+    def shown(self) -> VenueOrder:
+        """Return the order with the quantity that it really filled: its trades may be shown later than it says so."""
+        return VenueOrder(
+            client_order_id=self.name,
+            venue_order_id=f"v{self.number}",
+            symbol=SYMBOL,
+            status=self.status,
+            quantity=self.quantity,
+            filled=self.filled,
+            limit_price=self.limit_price,
+            stop_price=self.stop_price,
+            side=self.side,
+        )
 
 
 @dataclass(slots=True)
@@ -71,6 +124,9 @@ class SimulatedVenue:
     closed_until: datetime | None = None
     skewed_until: datetime | None = None
     position: Decimal = ZERO
+    owed: Decimal = ZERO  # of the account's trade, above 0
+    side: Side | None = None  # of that trade, once it filled
+    foreign: Decimal = ZERO  # signed, of what was traded in the app
     orders: dict[str, TrueOrder] = field(default_factory=dict)
     trades: list[tuple[datetime, VenueTrade]] = field(default_factory=list)  # with when it becomes visible
     violations: list[str] = field(default_factory=list)
@@ -78,7 +134,7 @@ class SimulatedVenue:
     # What the edge asks
 
     def prepare(self, request: ExecutionRequested) -> None:
-        if self._is_closed():
+        if self.is_closed:
             raise VenueRefusedError(MARKET_CLOSED, "the market is closed")
         if self.skewed_until is not None and self.now < self.skewed_until:
             raise VenueRefusedError(CLOCK_SKEW, "our clock is 6 s ahead")
@@ -91,7 +147,7 @@ class SimulatedVenue:
             raise VenueBusyError("rate limit", 1 + self.choices.pick(4))
         if what == 8:
             raise VenueSilentError("no answer, and it was not taken")
-        if self._is_closed():
+        if self.is_closed:
             raise VenueRefusedError(MARKET_CLOSED, "the market is closed")
         self._take(request)
         if what == 9:
@@ -109,7 +165,7 @@ class SimulatedVenue:
             raise VenueRefusedError(OTHER, "the cancel cannot be taken now")
         if what == 7:
             raise VenueBusyError("rate limit", 1 + self.choices.pick(4))
-        if what == 8 or self._is_closed():
+        if what == 8 or self.is_closed:
             raise VenueSilentError("no answer, and it was not taken")
         key = request.client_order_id
         if key not in self.orders or self.orders[key].visible_at > self.now:
@@ -126,17 +182,13 @@ class SimulatedVenue:
     def replace(self, request: ExecutionRequested) -> Standing:
         if not self.can_replace:
             raise VenueNoAmendError("cancel it and send another")
-        if self._is_closed() or self.choices.happens(5):
+        if self.is_closed or self.choices.happens(5):
             raise VenueRefusedError(OTHER, "the change cannot be taken now")
         key = request.client_order_id
         if key not in self.orders or self.orders[key].visible_at > self.now:
             raise VenueUnknownOrderError(key)
         order = self.orders[key]
-        more = (request.quantity or order.quantity) - order.quantity
-        if order.left and more <= self._free(order.request.terms.side):
-            order.quantity = max(request.quantity or order.quantity, order.filled)
-            if order.filled == order.quantity:
-                order.status = VenueStatus.FILLED
+        self._change(order, request.quantity or order.quantity)
         if self.choices.happens(8):
             raise VenueSilentError("no answer to the replace")
         return self._shown(key, answers=True)
@@ -144,16 +196,20 @@ class SimulatedVenue:
     def view(self, request: VenueViewRequested) -> VenueView:
         if self.choices.happens(10):
             raise VenueSilentError("no answer to the view")
-        shown = [(key, o) for key, o in self.orders.items() if o.visible_at <= self.now and not self._is_forgotten(o)]
-        orders = tuple(self._order(o) for key, o in shown if o.status is VenueStatus.OPEN or key in request.orders)
+        asked = set(request.orders)
+        orders = tuple(
+            order.shown()
+            for key, order in self.orders.items()
+            if (order.is_open or key in asked) and order.visible_at <= self.now and not self._is_forgotten(order)
+        )
         visible = [trade for at, trade in self.trades if at <= self.now]
-        signed = sum((t.quantity if t.side is Side.BUY else -t.quantity for t in visible), ZERO)
-        symbols = {o.request.terms.symbol for o in self.orders.values()}
+        late = sum((_signed(trade) for at, trade in self.trades if at > self.now), ZERO)
+        position = self.position - late
         return VenueView(
             asked_at=self.now,
             orders=orders,
             trades=tuple(trade for trade in visible if trade.executed_at >= request.since),
-            positions=dict.fromkeys(symbols, signed) if signed else {},
+            positions={SYMBOL: position} if position else {},
             instruments=RULES,
         )
 
@@ -162,70 +218,194 @@ class SimulatedVenue:
     def move(self, price: Decimal) -> None:
         """Let the price be another one: stops trigger, limits fill."""
         self.price = price
-        if self._is_closed():
+        if self.is_closed:
             return
         for order in list(self.orders.values()):
-            terms = order.request.terms
-            sign = terms.side.sign
             if not order.left:
                 continue
-            if terms.type is OrderType.STOP and not order.triggered and (price - (terms.stop_price or ZERO)) * sign >= 0:
+            sign = order.side.sign
+            if order.type is OrderType.STOP and not order.triggered and (price - (order.stop_price or ZERO)) * sign >= 0:
                 order.triggered = True
                 order.jumped = self.choices.happens(6)
+                order.triggered_at = self.now
+            elif order.jumped and (price - (order.stop_price or ZERO)) * sign <= 0:
+                order.jumped = False
             is_due = order.triggered and not order.jumped
-            if terms.type is OrderType.LIMIT and ((terms.limit_price or ZERO) - price) * sign >= 0:
+            if order.type is OrderType.LIMIT and ((order.limit_price or ZERO) - price) * sign >= 0:
                 is_due = True
-            if is_due or (terms.type is OrderType.MARKET):
+            if is_due or order.type is OrderType.MARKET:
                 self._fill(order, self.choices.pick(3))
 
-    def _is_closed(self) -> bool:
+    @property
+    def is_closed(self) -> bool:
         return self.closed_until is not None and self.now < self.closed_until
+
+    # What somebody does in the venue's own app
+
+    def app_cancel(self) -> str:
+        """Cancel an order of ours there, a stop rather than another; return what was done."""
+        found = [o for o in self.orders.values() if o.left and o.name is not None]
+        stops = [o for o in found if o.type is OrderType.STOP]
+        for order in (stops or found)[:1]:
+            order.status = VenueStatus.CANCELED
+            return f"cancels {order.label}"
+        return ""
+
+    def app_trade(self) -> str:
+        """Sell of the position there, or add to it; return what was done."""
+        closes = self.choices.pick(3) < 2
+        if not self.position:
+            return ""
+        long = self.position > 0
+        side = (Side.SELL if long else Side.BUY) if closes else (Side.BUY if long else Side.SELL)
+        quantity = (abs(self.position) * PARTS[self.choices.pick(3)]).quantize(STEP)
+        if self.holds_coins and side is Side.SELL:
+            if quantity > self._free(side):
+                for order in self.orders.values():  # the app says what holds the coins, so that is cancelled first
+                    if order.left and order.side is Side.SELL:
+                        order.status = VenueStatus.CANCELED
+            quantity = min(quantity, self._free(side))
+        if not quantity:
+            return ""
+        self._trade(None, Purpose.APP, side, quantity)
+        return f"{side} {quantity}"
+
+    def app_edit(self) -> str:
+        """Give a stop of ours another price or a smaller quantity there; return what was done."""
+        for order in self.orders.values():
+            if order.left and order.type is OrderType.STOP and order.stop_price is not None and not order.triggered:
+                if self.choices.pick(2):
+                    order.stop_price += order.side.sign * 50
+                    return f"stop price {order.stop_price}"
+                self._change(order, (order.filled + order.left / 2).quantize(STEP))
+                return f"stop quantity {order.quantity}"
+        return ""
+
+    def app_order(self) -> str:
+        """Leave a limit order there that rests away from the market; return what was done."""
+        side = (Side.SELL, Side.BUY)[self.choices.pick(2)]
+        quantity = min((abs(self.position) / 3).quantize(STEP), max(self._free(side), ZERO))
+        if not quantity:
+            return ""
+        number = len(self.orders) + 1
+        price = self.price - side.sign * 3_000
+        order = TrueOrder(None, number, Purpose.APP, side, OrderType.LIMIT, quantity, self.now, limit_price=price, label="app")
+        self.orders[f"app-{number}"] = order
+        return f"{side} {quantity} rests at {price}"
+
+    def app_takes_back(self) -> None:
+        """Whoever left orders in the app takes them back."""
+        for order in self.orders.values():
+            if order.purpose is Purpose.APP and order.left:
+                order.status = VenueStatus.CANCELED
+
+    # What is at the venue
+
+    def protects(self) -> Decimal:
+        """Return how much of the trade works to be closed: its stops, and exits that are on their way.
+
+        Not a stop that was jumped before BARS_JUMPED: nobody can see that it was before a bar closed beyond it.
+        """
+        own = (o.left for o in self.orders.values() if o.purpose is Purpose.EXIT and not self._is_lost(o))
+        return sum(own, ZERO)
+
+    def _is_lost(self, order: TrueOrder) -> bool:
+        return order.jumped and order.triggered_at is not None and self.now - order.triggered_at > BARS_JUMPED
+
+    def to_protect(self) -> Decimal:
+        """Return how much of the trade has to be protected: not what an order of the app holds, nor what others traded there."""
+        if self.side is None or not self.owed:
+            return ZERO
+        ours = (self.position - self.foreign) * self.side.sign
+        return max(min(self.owed, ours) - self.held_in_app(), ZERO)
+
+    def held_in_app(self) -> Decimal:
+        """Return how much of the position an order of the app holds."""
+        if not self.holds_coins:
+            return ZERO
+        return sum((o.left for o in self.orders.values() if o.purpose is Purpose.APP and o.side is Side.SELL), ZERO)
+
+    def is_closing(self) -> bool:
+        """Whether an order of ours works to close some of the position."""
+        sides = Side.SELL if self.position > 0 else Side.BUY
+        return any(
+            o.left and o.side is sides and not self._is_lost(o) and o.purpose in {Purpose.EXIT, Purpose.CLOSING}
+            for o in self.orders.values()
+        )
 
     def _free(self, side: Side) -> Decimal:
         """Return what a new order on this side may have: coins that nothing holds; without end where nothing is held."""
         if not self.holds_coins or side is Side.BUY:
-            return Decimal(10**9)
-        return self.position - sum((o.left for o in self.orders.values() if o.request.terms.side is Side.SELL), ZERO)
+            return UNLIMITED
+        return self.position - sum((o.left for o in self.orders.values() if o.side is Side.SELL), ZERO)
 
     def _take(self, request: ExecutionRequested) -> None:
         key, terms = request.client_order_id, request.terms
         if key in self.orders:
             self.violations.append(f"sent twice: {terms.leg} attempt {terms.attempt}")
             return
-        if self.holds_coins and terms.quantity > self._free(terms.side):
-            raise VenueRefusedError(INSUFFICIENT_FUNDS, f"{self._free(terms.side)} free, {terms.quantity} asked")
+        if self.holds_coins and terms.quantity > (free := self._free(terms.side)):
+            raise VenueRefusedError(INSUFFICIENT_FUNDS, f"{free} free, {terms.quantity} asked")
         if not self.holds_coins and terms.reduce_only and self.position * terms.side.sign >= 0:
             raise VenueRefusedError(REDUCE_ONLY, "nothing to reduce")
-        order = TrueOrder(request, len(self.orders) + 1, self.now + LATE[self.choices.pick(len(LATE))], terms.quantity)
-        self.orders[key] = order
+        order = self.orders[key] = TrueOrder(
+            key,
+            len(self.orders) + 1,
+            purpose_of(terms),
+            terms.side,
+            terms.type,
+            terms.quantity,
+            self.now + LATE[self.choices.pick(len(LATE))],
+            limit_price=terms.limit_price,
+            stop_price=terms.stop_price,
+            reduce_only=terms.reduce_only,
+            at_once=terms.time_in_force is TimeInForce.IOC,
+            label=f"{terms.leg}/{terms.attempt}",
+        )
         if terms.type is OrderType.MARKET:
             self._fill(order, self.choices.pick(4))
-            if order.left and terms.time_in_force is TimeInForce.IOC:
+            if order.left and order.at_once:
                 order.status = VenueStatus.CANCELED
         elif terms.type is OrderType.STOP:
             self.move(self.price)  # beyond the market already: it triggers at once
 
+    def _change(self, order: TrueOrder, quantity: Decimal) -> None:
+        if order.left and quantity - order.quantity <= self._free(order.side):
+            order.quantity = max(quantity, order.filled)
+            if order.filled == order.quantity:
+                order.status = VenueStatus.FILLED
+
     def _fill(self, order: TrueOrder, part: int) -> None:
-        terms = order.request.terms
         most = order.left
-        if not self.holds_coins and terms.reduce_only:
-            most = min(most, max(-self.position * terms.side.sign, ZERO))
-        quantity = (most * PARTS[part]).quantize(Decimal("0.0001"))
-        if part == 0:
-            quantity = most
+        if not self.holds_coins and order.reduce_only:
+            most = min(most, max(-self.position * order.side.sign, ZERO))
+        quantity = (most * PARTS[part]).quantize(STEP) if part else most
         if not quantity:
             return
         order.filled += quantity
         if order.filled == order.quantity:
             order.status = VenueStatus.FILLED
-        before, self.position = self.position, self.position + terms.side.sign * quantity
-        if terms.reduce_only and (abs(self.position) > abs(before) or self.position * before < 0):
-            self.violations.append(f"turned: {terms.leg} {quantity} at a position of {before}")
+        before = self.position
+        self._trade(order.name, order.purpose, order.side, quantity)
+        if order.reduce_only and (abs(self.position) > abs(before) or self.position * before < 0):
+            self.violations.append(f"turned: {order.label} {quantity} at a position of {before}")
+
+    def _trade(self, name: str | None, purpose: Purpose, side: Side, quantity: Decimal) -> None:
+        signed = quantity if side is Side.BUY else -quantity
+        self.position += signed
+        if purpose is Purpose.ENTRY:
+            self.side, self.owed = side, self.owed + quantity
+        elif purpose is Purpose.EXIT:
+            self.owed -= min(self.owed, quantity)
+        elif purpose is Purpose.APP:
+            self.foreign += signed
+        if self.side is not None and self.owed:  # of the others' trades, theirs goes first
+            self.owed = min(self.owed, max(self.position * self.side.sign, ZERO))
         trade = VenueTrade(
-            trade_id=f"t{len(self.trades) + 1}",
-            client_order_id=order.request.client_order_id,
-            symbol=terms.symbol,
-            side=terms.side,
+            trade_id=f"t{len(self.trades) + 1:05}",
+            client_order_id=name,
+            symbol=SYMBOL,
+            side=side,
             quantity=quantity,
             price=self.price,
             executed_at=self.now,
@@ -238,25 +418,13 @@ class SimulatedVenue:
     def _is_forgotten(self, order: TrueOrder) -> bool:
         return self.forgets_unfilled and order.status is VenueStatus.CANCELED and not order.filled
 
-    def _visible(self, key: str) -> tuple[VenueTrade, ...]:
-        return tuple(trade for at, trade in self.trades if trade.client_order_id == key and at <= self.now)
-
     def _shown(self, key: str, *, answers: bool = False) -> Standing:
         order = self.orders.get(key)
         if order is None or (not answers and (order.visible_at > self.now or self._is_forgotten(order))):
             raise VenueUnknownOrderError(key)
-        return Standing(self._order(order), self._visible(key))
+        trades = tuple(trade for at, trade in self.trades if trade.client_order_id == key and at <= self.now)
+        return Standing(order.shown(), trades)
 
-    def _order(self, order: TrueOrder) -> VenueOrder:
-        """Return the order with the quantity that it really filled: its trades may be shown later than it says so."""
-        terms = order.request.terms
-        return VenueOrder(
-            client_order_id=order.request.client_order_id,
-            venue_order_id=f"v{order.number}",
-            symbol=terms.symbol,
-            status=order.status,
-            quantity=order.quantity,
-            filled=order.filled,
-            limit_price=terms.limit_price,
-            stop_price=terms.stop_price,
-        )
+
+def _signed(trade: VenueTrade) -> Decimal:
+    return trade.quantity if trade.side is Side.BUY else -trade.quantity

@@ -1,8 +1,10 @@
 """One schedule: an account with an entry on its way, a venue that misbehaves, people in between, and then the quiet.
 
 Everything between the two is the real thing: `TradingRoom` with its steps on the ledger's side, `execute` and `look` on the
-edge's. Messages take time, may come twice, and overtake each other. After the storm everything is harmless; the kill switch
-is set if it was not, and the account has to be flat within a minute of that.
+edge's. Messages take time, may come twice, and overtake each other; the edge may stand still. People buy and sell beside the
+trade, cancel its stop, halt and resume; somebody may use the venue's own app. After the storm everything is harmless. In some
+schedules nothing is halted at first: within CALM seconds the trade has to be protected or over, by the venue's truth. Then
+the kill switch is set if it was not, and the account has to be flat within a minute of that.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ from local.simulation.choices import Choices
 from local.simulation.ledger import SimulatedLedger
 from local.simulation.send_log import MemorySendLog
 from local.simulation.venue import RULES, SimulatedVenue
+from local.simulation.wire import carried, carried_command
 from signalbox.events import BusEvent, SignalGenerated
 from signalbox.exact import ZERO
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol, to_ms
 from signalbox.orders.execution import execute, look
 from signalbox.orders.messages import (
-    ExecutionReported,
     ExecutionRequested,
     VenueViewReported,
     VenueViewRequested,
@@ -38,26 +40,40 @@ from signalbox.orders.venue_port import ExecutionError, VenueBusyError
 from signalbox.portfolio.account import book
 from signalbox.trading import steps
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, TradingMode, account_named
-from signalbox.trading.commands import CancelOrder, HaltTrading, SubmitOrder
+from signalbox.trading.commands import AdoptPosition, AnyCommand, CancelOrder, HaltTrading, ResumeTrading, SubmitOrder
 from signalbox.trading.errors import CommandError
 from signalbox.trading.events import REVIEW_DELAY, AccountReviewDue
 from signalbox.trading.exits import held_by
 from signalbox.trading.room import TradingRoom
 from signalbox.trading.sheet import Sheet
-from signalbox.trading.state import Desk, Trade, opened, opening_transfer
+from signalbox.trading.state import Desk, Progress, opened, opening_transfer
 
 START: Final = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 BTC: Final = Symbol("BTC-USD")
 BASE: Final = Decimal(60_000)
 ACCOUNT: Final = "sim-1"
 STORMS: Final = (40, 80, 180)  # seconds of it
+HORIZONS: Final = (2, 30)  # minutes until the deadline
+CALM: Final = 160  # seconds after the storm in which a trade has to be protected, or over
 FLAT_WITHIN: Final = 60  # seconds after the venue is harmless again
+SEEN_TWICE: Final = 60  # seconds more where somebody traded in the venue's own app: two views have to show that
 FLAT_ON_PAPER: Final = 125  # the bar that is open, and the one whose open the exit fills at
-QUIET: Final = 100  # seconds after the storm until books are compared
+BOOKED: Final = 100  # seconds after that until books are compared
+NEXT_LOOK: Final = timedelta(seconds=61)  # the minute is always coming
 LATENCY: Final = (0.3, 1.0, 4.0, 15.0)  # seconds of a message; harmless first
 PRICES: Final = tuple(Decimal(p) for p in (60_000, 60_200, 59_800, 59_200, 58_000, 55_000, 61_000, 60_000))
+STEP: Final = Decimal("0.0001")
 SPOT, TIED, PAPER = "spot", "tied", "paper"
 KINDS: Final = (SPOT, TIED, PAPER)
+
+NEVER_ALONE: Final = "a position is never without a stop, an exit or a retry"
+PROTECTED: Final = "what is held is protected, or gone, once the venue is calm"
+FLAT: Final = "FLATTEN ends flat within a minute after the venue accepts again"
+ONCE: Final = "nothing is sent twice, and no order of ours turns a position"
+BOOKS: Final = "books equal the venue's fills when it is quiet"
+ENDED: Final = "it ends flat, with nothing left to do"
+NO_ERROR: Final = "no event and no command makes a step fail"
+PROJECTED: Final = "books are what the facts make of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +93,18 @@ class Run:
     choices: list[int]
     steps: int
     story: list[str] = field(default_factory=list)
+    by_wire: bool = False
 
 
 def run_schedule(seed: int | None = None, recorded: Sequence[int] = (), *, story: bool = False) -> Run:
     """Run one schedule: of a seed, or of recorded choices."""
     world = _World(Choices(seed, recorded), tells=story)
     violation = world.run()
-    return Run(violation, world.choices.taken, world.steps, world.story)
+    return Run(violation, world.choices.taken, world.steps, world.story, world.by_wire)
 
 
-@lru_cache(maxsize=8)
-def _entered(kind: str, direction: str) -> tuple[Desk, tuple[BusEvent, ...]]:
+@lru_cache(maxsize=16)
+def _entered(kind: str, direction: str, minutes: int) -> tuple[Desk, tuple[BusEvent, ...]]:
     """Return an account that has just followed a signal, and what it asked of its venue."""
     paper = account_named("paper-100k", market="coinbase", policy=DIR60_STANDARD)
     venue = {SPOT: "coinbase", TIED: "mt5", PAPER: "paper"}[kind]
@@ -108,7 +125,7 @@ def _entered(kind: str, direction: str) -> tuple[Desk, tuple[BusEvent, ...]]:
     signal = SignalGenerated.model_validate(
         {"symbol": BTC, "decided_at": START, "deployment": "m", "stage": "active", "direction": direction, "tier": "HIGH"}
         | {"issued": True, "late": False, "probability_up": 0.6 if direction == "BUY" else 0.4, "confidence": 0.6}
-        | {"price": BASE, "horizon_minutes": 2, "schema_name": "s", "schema_hash": "h"}
+        | {"price": BASE, "horizon_minutes": minutes, "schema_name": "s", "schema_hash": "h"}
     )
     desk, changes = steps.enter(desk, signal, bars, START)
     return desk, changes.events
@@ -123,11 +140,15 @@ class _World:
         self.choices = choices
         self.kind = KINDS[choices.pick(len(KINDS))]
         direction = "SELL" if self.kind != SPOT and choices.pick(2) else "BUY"
-        desk, events = _entered(self.kind, direction)
+        desk, events = _entered(self.kind, direction, HORIZONS[choices.pick(len(HORIZONS))])
+        self.by_wire = choices.happens(16)  # everything that is told travels as the text that it is in a queue
+        self.is_live = self.kind != PAPER
+        self.has_app = self.is_live and choices.happens(3)
+        self.app_stays = self.has_app and choices.happens(2)  # orders left in the app stay there to the end
+        self.is_calm = self.is_live and choices.happens(3)
         self.ledger = SimulatedLedger(desk, dict(desk.orders))
         self.ledger.facts.append(opening_transfer(desk.account, START - timedelta(hours=1)))
         self.room = TradingRoom(self.ledger, market="coinbase")
-        self.is_live = self.kind != PAPER
         self.venue = SimulatedVenue(
             choices,
             START,
@@ -137,45 +158,54 @@ class _World:
             can_replace=not choices.pick(3),
         )
         self.storm = STORMS[choices.pick(len(STORMS))]
-        self.flat_within = FLAT_WITHIN if self.kind != PAPER else FLAT_ON_PAPER
-        self.end = self.storm + max(QUIET, self.flat_within)
         self.log = MemorySendLog()
+        self.now = START
         self.seconds = 0.0
         self.steps = 0
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.requests: deque[ExecutionRequested] = deque()
+        self.coming = 0  # reports, views and reviews on their way to the ledger
         self.edge_is_busy = False
-        self.flattened = False
+        self.stands_until = 0.0  # the edge does nothing before
+        self.is_flattened = False
+        self.is_quiet = False
+        self.commands = 0
         self.tells, self.story = tells, list[str]()
         self.opens_at = BASE  # price at the begin of the minute
-        self.exposed_since: float | None = None
         self._count = 0
         for event in events:
             self._put(event)
 
     # Time
 
-    @property
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.seconds)
-
     def after(self, seconds: float, what: Callable[[], None]) -> None:
         self._count += 1
         heapq.heappush(self.queue, (self.seconds + seconds, self._count, what))
 
     def run(self) -> Violation | None:
+        flat_at = self.storm + (CALM if self.is_calm else 0)
+        checked_at = flat_at + (FLAT_WITHIN if self.is_live else FLAT_ON_PAPER) + (SEEN_TWICE if self.has_app else 0)
+        end = checked_at + (0 if not self.is_live else 2 * BOOKED if self.has_app else BOOKED)
         try:
-            for minute in range(1, self.end // 60 + 2):
+            for minute in range(1, end // 60 + 2):
                 self.after(60 * minute, self._minute)
-            for tick in range(5, self.end, 10):
+            for tick in range(5, self.storm, 10):
                 self.after(tick, self._tick)
             self.after(self.storm, self._quiet)
-            self.after(self.storm + self.flat_within, self._must_be_flat)
-            self.after(self.end, self._must_agree)
-            while self.queue and self.queue[0][0] <= self.end:
-                self.seconds, _, what = heapq.heappop(self.queue)
-                self.venue.now = self.now
+            if self.is_calm:
+                self.after(flat_at, self._must_be_protected)
+            self.after(flat_at, self._flatten)
+            self.after(checked_at, self._must_be_flat)
+            if self.has_app:
+                self.after(checked_at, self._adopt)
+            queue = self.queue
+            while queue and queue[0][0] <= end:
+                self.seconds, _, what = heapq.heappop(queue)
+                self.now = self.venue.now = START + timedelta(seconds=self.seconds)
                 what()
+                if self.is_quiet and self._is_settled():
+                    break  # nothing can happen any more
+            self._must_agree()
         except _Failed as failed:
             return failed.violation
         return None
@@ -184,8 +214,7 @@ class _World:
         raise _Failed(Violation(invariant, self.seconds, detail))
 
     def say(self, text: str) -> None:
-        if self.tells:
-            self.story.append(f"{self.seconds:7.1f} s  {text}")
+        self.story.append(f"{self.seconds:7.1f} s  {text}")
 
     # The ledger
 
@@ -194,24 +223,53 @@ class _World:
         try:
             what()
         except CommandError as error:
-            self.say(f"{about}: {error}")
+            if self.tells:
+                self.say(f"{about}: {error}")
             return
+        except Exception as error:  # noqa: BLE001 - whatever it is: the event would come again, and fail again
+            self.fail(NO_ERROR, f"{about}: {type(error).__name__}: {error}")
         fresh, self.ledger.fresh = self.ledger.fresh, []
-        self.say(f"{about}: {', '.join(map(_short, fresh)) or '-'}")
+        if self.tells:
+            self.say(f"{about}: {', '.join(map(_short, fresh)) or '-'}")
         for event in fresh:
             self._put(event)
-        self._must_be_protected()
+        if self.is_live:
+            self._must_be_pursued()
+
+    def command(self, command: AnyCommand, about: str) -> None:
+        if self.by_wire:
+            command = carried_command(command)
+        self.step(lambda: self.room.on_command(command, "ann"), about)
+
+    def request_id(self, what: str) -> str:
+        self.commands += 1
+        return f"{what}-{self.commands:04}"
 
     def _put(self, event: BusEvent) -> None:
+        if not isinstance(event, (ExecutionRequested, VenueViewRequested, AccountReviewDue)):
+            return
+        if self.by_wire:
+            event = carried(event)
         if isinstance(event, ExecutionRequested):
             self.requests.append(event)
             self.after(self._latency(), self._edge)
         elif isinstance(event, VenueViewRequested):
+            view = event
             wait = 0.0 if event.not_before is None else max((event.not_before - self.now).total_seconds(), 0.0)
-            self.after(wait + self._latency(), lambda: self._look(event))
-        elif isinstance(event, AccountReviewDue):
-            delay = REVIEW_DELAY.total_seconds() + 0.2
-            self.after(delay, lambda: self.step(lambda: self.room.on_event(event), "review"))
+            self.coming += 1
+            self.after(wait + self._latency(), lambda: self._look(view))
+        else:
+            self._comes(REVIEW_DELAY.total_seconds() + 0.2, event, "review")
+
+    def _comes(self, seconds: float, event: BusEvent, about: str) -> None:
+        """Bring an event to the ledger after a while."""
+        self.coming += 1
+
+        def come() -> None:
+            self.coming -= 1
+            self.step(lambda: self.room.on_event(event), about)
+
+        self.after(seconds, come)
 
     def _latency(self) -> float:
         return LATENCY[self.choices.pick(len(LATENCY))] if self.choices.happens(3) else LATENCY[0]
@@ -229,162 +287,261 @@ class _World:
         """Requests of an account are carried out one after the other, in the order they were put."""
         if self.edge_is_busy or not self.requests:
             return
+        if self.seconds < self.stands_until:
+            self.edge_is_busy = True
+            self.after(self.stands_until - self.seconds, self._edge_again)
+            return
         request = self.requests[0]
-        clock = lambda: self.now  # noqa: E731 - the one time there is
         try:
-            reported = execute(request, self.venue, self.log, clock, chains=self.log)
+            reported = execute(request, self.venue, self.log, self._clock, chains=self.log)
         except VenueBusyError as busy:
-            self.say(f"edge {_short(request)}: busy for {busy.retry_after} s")
+            if self.tells:
+                self.say(f"edge {_short(request)}: busy for {busy.retry_after} s")
             self.edge_is_busy = True
             self.after(busy.retry_after, self._edge_again)
             return
         self.requests.popleft()
-        self.say(f"edge {_short(request)}: {', '.join(e.kind for e in reported.events)}")
+        kinds = ", ".join([e.kind for e in reported.events]) if self.tells else ""
+        if self.tells:
+            self.say(f"edge {_short(request)}: {kinds}")
         self._violated_at_venue()
+        if self.by_wire:
+            reported = carried(reported)
         for _ in range(2 if self.choices.happens(15) else 1):
-            self.after(self._latency(), lambda: self._report(reported))
+            self._comes(self._latency(), reported, f"report {kinds}")
         if self.requests:
             self.after(0.1, self._edge)
+
+    def _clock(self) -> datetime:
+        return self.now
 
     def _edge_again(self) -> None:
         self.edge_is_busy = False
         self._edge()
 
     def _look(self, request: VenueViewRequested) -> None:
+        self.coming -= 1
         try:
             seen = look(request, self.venue, self.log, chains=self.log)
         except ExecutionError as error:
-            self.say(f"view: {error}")
+            if self.tells:
+                self.say(f"view: {error}")
             return  # the next minute asks again
-        self.after(self._latency(), lambda: self.step(lambda: self.room.on_event(seen), f"view {_view_text(seen)}"))
-
-    def _report(self, reported: ExecutionReported) -> None:
-        self.step(lambda: self.room.on_event(reported), f"report {[e.kind for e in reported.events]}")
+        if self.by_wire:
+            seen = carried(seen)
+        self._comes(self._latency(), seen, f"view {_view_text(seen)}" if self.tells else "")
 
     # What happens
 
-    def _tick(self) -> None:
+    def _tick(self) -> None:  # noqa: C901, PLR0912 - one happening a line
         """Something of the market's or a person's doing, every ten seconds of the storm."""
-        what = self.choices.pick(16)
+        what = self.choices.pick(24)
         if what == 0:
             self.venue.move(self.venue.price)  # what is left of a market order goes on filling
         elif what in {1, 2, 3}:
             self.venue.move(PRICES[self.choices.pick(len(PRICES))])
-            self.say(f"price {self.venue.price}")
+            if self.tells:
+                self.say(f"price {self.venue.price}")
             self._violated_at_venue()
         elif what == 4:
             self.venue.closed_until = self.now + timedelta(seconds=(30, 60, 120)[self.choices.pick(3)])
-            self.say(f"closed until {self.venue.closed_until:%H:%M:%S}")
+            if self.tells:
+                self.say(f"closed until {self.venue.closed_until:%H:%M:%S}")
         elif what == 5:
             self.venue.skewed_until = self.now + timedelta(seconds=40)
-            self.say("clock off")
-        elif what in {6, 7, 8}:
-            self._person(what)
+            if self.tells:
+                self.say("clock off")
+        elif what in {6, 7}:
+            self._person_reduces(reduce_only=what == 6)
+        elif what == 8:
+            self._person_cancels()
         elif what == 9:
             self._flatten()
+        elif what in {10, 11}:
+            self._person_opens()
+        elif what == 12:
+            self._person_resumes()
+        elif what == 13:
+            self.stands_until = self.seconds + (20, 45, 90)[self.choices.pick(3)]
+            if self.tells:
+                self.say(f"the edge stands still until {self.stands_until:.0f} s")
+        elif what in {14, 15, 16, 17} and self.has_app and not self.venue.is_closed:
+            venue = self.venue
+            did = (venue.app_cancel, venue.app_trade, venue.app_edit, venue.app_order)[what - 14]()
+            if self.tells and did:
+                self.say(f"in the venue's app: {did}")
 
-    def _person(self, what: int) -> None:
+    def _person_reduces(self, *, reduce_only: bool) -> None:
         held = self.ledger.desk.books.position(BTC).quantity
-        if not held:
-            return
-        side = Side.SELL if held > 0 else Side.BUY
-        if what == 8:
-            stops = [o for o in self.ledger.orders.values() if o.terms.leg is Leg.STOP_LOSS and not o.state.is_closed]
-            if stops:
-                command = CancelOrder(
-                    account=ACCOUNT,
-                    client_order_id=stops[0].client_order_id,
-                    request_id=f"cancel-{len(self.ledger.outbox):06}",
-                    requested_at=self.now,
-                )
-                self.step(lambda: self.room.on_command(command, "ann"), "person cancels the stop")
-            return
+        if held:
+            side = Side.SELL if held > 0 else Side.BUY
+            share = 3 if reduce_only or self.kind == SPOT else (3, Decimal("0.4"))[self.choices.pick(2)]
+            self._person_sends(side, (abs(held) / share).quantize(STEP), reduce_only=reduce_only)
+
+    def _person_opens(self) -> None:
+        side = Side.BUY if self.kind == SPOT else (Side.BUY, Side.SELL)[self.choices.pick(2)]
+        self._person_sends(side, (Decimal("0.1"), Decimal("0.02"))[self.choices.pick(2)], reduce_only=False)
+
+    def _person_sends(self, side: Side, quantity: Decimal, *, reduce_only: bool) -> None:
         resting = bool(self.choices.pick(2))
         submitted = SubmitOrder(
             account=ACCOUNT,
-            request_id=f"order-{len(self.ledger.outbox):06}",
+            request_id=self.request_id("order"),
             requested_at=self.now,
             symbol=BTC,
             side=side,
             type=OrderType.LIMIT if resting else OrderType.MARKET,
-            quantity=(abs(held) / 3).quantize(Decimal("0.0001")),
-            limit_price=BASE + side.sign * -2_000 if resting else None,
-            reduce_only=what == 6,
+            quantity=quantity,
+            limit_price=BASE - side.sign * 2_000 if resting else None,
+            reduce_only=reduce_only,
         )
-        about = f"person {side} {submitted.type} {submitted.quantity} reduce_only={submitted.reduce_only}"
-        self.step(lambda: self.room.on_command(submitted, "ann"), about)
+        self.command(submitted, f"person {side} {submitted.type} {quantity} reduce_only={reduce_only}")
+
+    def _person_cancels(self) -> None:
+        stops = [o for o in self.ledger.orders.values() if o.terms.leg is Leg.STOP_LOSS and not o.state.is_closed]
+        if stops:
+            key, request_id = stops[0].client_order_id, self.request_id("cancel")
+            cancel = CancelOrder(account=ACCOUNT, client_order_id=key, request_id=request_id, requested_at=self.now)
+            self.command(cancel, "person cancels the stop")
+
+    def _person_resumes(self) -> None:
+        if self.ledger.desk.halt is not None:
+            self.is_flattened = False
+            resume = ResumeTrading(
+                account=ACCOUNT, request_id=self.request_id("resume"), requested_at=self.now, why="looked at it"
+            )
+            self.command(resume, "person resumes")
 
     def _flatten(self) -> None:
-        if not self.flattened:
-            self.flattened = True
-            command = HaltTrading(
-                account=ACCOUNT, request_id="flatten-1", requested_at=self.now, level="FLATTEN", why="simulated"
+        if not self.is_flattened:
+            self.is_flattened = True
+            halt = HaltTrading(
+                account=ACCOUNT, request_id=self.request_id("halt"), requested_at=self.now, level="FLATTEN", why="simulated"
             )
-            self.step(lambda: self.room.on_command(command, "ann"), "FLATTEN")
+            self.command(halt, "FLATTEN")
 
     def _quiet(self) -> None:
         """From here on nothing is refused, late or lost; what was late before still comes when it comes."""
-        self.say("--- quiet from here on")
-        self.choices.is_harmless = True
+        if self.tells:
+            self.say("--- quiet from here on")
+        self.choices.is_harmless = self.is_quiet = True
         self.venue.closed_until = self.venue.skewed_until = None
-        self._flatten()
+        if not self.app_stays:
+            self.venue.app_takes_back()
+        self.venue.move(self.venue.price)
+        self.stands_until = self.seconds
+        self._edge_again()
+
+    def _adopt(self) -> None:
+        """Somebody takes back what rests in the venue's app, and books what was traded there, as the alerts say."""
+        self.venue.app_takes_back()
+        if self.venue.foreign:
+            adopted = AdoptPosition(
+                account=ACCOUNT,
+                request_id=self.request_id("adopt"),
+                requested_at=self.now,
+                symbol=BTC,
+                quantity=self.venue.foreign,
+                price=self.venue.price,
+                why="traded in the app",
+            )
+            self.command(adopted, f"person adopts {self.venue.foreign}")
+
+    def _is_settled(self) -> bool:
+        if self.coming or self.requests:
+            return False
+        desk, venue = self.ledger.desk, self.venue
+        if venue.position or venue.foreign or not desk.is_idle or desk.closings:
+            return False
+        late = any(at > self.now for at, _ in venue.trades)
+        return not late and not any(order.left for order in venue.orders.values())
 
     # What must hold
 
     def _violated_at_venue(self) -> None:
         if self.venue.violations:
-            self.fail("nothing is sent twice, and no order of ours turns a position", self.venue.violations[0])
+            self.fail(ONCE, self.venue.violations[0])
+
+    def _must_be_pursued(self) -> None:
+        """Whatever of a position is ours to close has an order at the venue, or the next step towards one is on its way.
+
+        By the venue's truth: what the ledger believes protects nothing. What the ledger knows it pursues, by an order, a cancel
+        or a retry that is due. What it does not know it has to look for: a request at the edge, a report, a view or a review is
+        on its way, or the next minute asks the venue.
+        """
+        venue, desk = self.venue, self.ledger.desk
+        knows = not desk.at_venue.foreign and not any(doubt.told for doubt in desk.at_venue.doubts)
+        if venue.to_protect() and not venue.protects():
+            trade = desk.trades.get(BTC)
+            held = ZERO if trade is None or trade.entry not in desk.orders else held_by(Sheet(desk, self.now), trade)
+            if knows and trade is not None and held and not self._is_pursued(desk, trade.progress, trade.side.opposite):
+                self.fail(NEVER_ALONE, f"{held} of {trade}")
+            if not self._is_looked_for(desk):
+                self.fail(NEVER_ALONE, f"{venue.to_protect()} of the trade at the venue, {trade}")
+        if desk.closings and (venue.position - venue.foreign) * venue.position > 0 and not venue.is_closing():
+            side = Side.SELL if venue.position > 0 else Side.BUY
+            for closing in desk.closings.values():
+                held = desk.books.position(BTC).quantity
+                if not held or not (closing.quantity or (closing.is_flattened and BTC not in desk.trades)):
+                    continue
+                if knows and closing.order is None and not self._is_pursued(desk, closing.progress, side):
+                    self.fail(NEVER_ALONE, f"{held}, {closing}")
+                if not self._is_looked_for(desk):
+                    self.fail(NEVER_ALONE, f"{venue.position} at the venue, {closing}")
+
+    def _is_pursued(self, desk: Desk, progress: Progress, closing: Side) -> bool:
+        """Whether the ledger has something on its way, or due by the next minute, that closes or protects."""
+        if progress.retry_at is not None and progress.retry_at <= self.now + NEXT_LOOK:
+            return True
+        waits = [o for o in desk.orders.values() if not o.state.is_closed and o.terms.side is closing]
+        return any(o.terms.reduce_only or o.pending_cancel or o.cancels for o in waits)
+
+    def _is_looked_for(self, desk: Desk) -> bool:
+        return bool(self.requests or self.coming) or steps.needs_comparison(desk, self.now + NEXT_LOOK)
 
     def _must_be_protected(self) -> None:
-        """A position is never without a resting stop, an exit in flight, or a step that is due."""
-        desk = self.ledger.desk
-        if not self.is_live:
-            return
-        for trade in desk.trades.values():
-            if not self._is_pursued(desk, trade) and _held(desk, trade):
-                self.fail("a position is never without a stop, an exit or a retry", f"{trade.symbol} {trade.progress}")
-
-    def _is_pursued(self, desk: Desk, trade: Trade) -> bool:
-        own = [o for o in desk.orders.values() if trade.owns(o) and o.terms.reduce_only and not o.state.is_closed]
-        waits = [o for o in desk.orders.values() if not o.state.is_closed and o.terms.side is trade.side.opposite]
-        retry = trade.progress.retry_at
-        is_due = retry is not None and retry <= self.now + timedelta(seconds=61)
-        return bool(own or is_due or any(o.pending_cancel or o.cancels for o in waits))
+        """Without a halt: what is open of the trade has a stop for all of it, and what belongs to none is closed."""
+        venue, desk = self.venue, self.ledger.desk
+        if venue.protects() < venue.to_protect():
+            self.fail(PROTECTED, f"{venue.protects()} of {venue.to_protect()}, {desk.trades.get(BTC)}")
+        late = [closing for closing in desk.closings.values() if closing.quantity and not closing.is_flattened]
+        if late and venue.position:
+            self.fail(PROTECTED, f"{late} at a position of {venue.position}")
 
     def _must_be_flat(self) -> None:
-        if self.is_live and self.venue.position:
-            self.fail("FLATTEN ends flat within a minute after the venue accepts again", f"{self.venue.position} at the venue")
-        if not self.is_live and self.ledger.desk.books.position(BTC).quantity:
-            self.fail("FLATTEN ends flat within a minute after the venue accepts again", "on paper")
+        """Nothing is left that could be closed: what others traded in the app is theirs, and may be more than was ours."""
+        if not self.is_live:
+            if self.ledger.desk.books.position(BTC).quantity:
+                self.fail(FLAT, "on paper")
+            return
+        position = self.venue.position - self.venue.held_in_app()
+        ours = self.venue.position - self.venue.foreign
+        if ours * position > 0:
+            self.fail(FLAT, f"{position} at the venue, {self.venue.foreign} of others")
 
     def _must_agree(self) -> None:
-        desk = self.ledger.desk
+        desk, venue = self.ledger.desk, self.venue
         if self.is_live:
-            known = {f"{t.trade_id}" for _, t in self.venue.trades}
+            known = {t.trade_id for _, t in venue.trades if t.client_order_id is not None}
             booked = {str(getattr(entry, "key", "")) for entry in self.ledger.facts[1:]}
+            booked = {key for key in booked if not key.startswith("adopt-")}
             if known != booked:
-                self.fail("books equal the venue's fills when it is quiet", f"venue {sorted(known)}, books {sorted(booked)}")
+                self.fail(BOOKS, f"venue {sorted(known)}, books {sorted(booked)}")
+            if venue.position:
+                self.fail(ENDED, f"{venue.position} at the venue")
         if desk.books.position(BTC).quantity or desk.trades or desk.closings:
-            self.fail(
-                "it ends flat, with nothing left to do", f"{desk.books.position(BTC).quantity} {list(desk.trades.values())}"
-            )
+            self.fail(ENDED, f"{desk.books.position(BTC).quantity} {list(desk.trades.values())} {list(desk.closings.values())}")
         if any(not order.state.is_closed for order in desk.orders.values()):
             left = [f"{o.terms.leg} {o.state}" for o in desk.orders.values() if not o.state.is_closed]
-            self.fail("it ends flat, with nothing left to do", f"open orders {left}")
+            self.fail(ENDED, f"open orders {left}")
         if book(ACCOUNT, self.ledger.facts, desk.books.standing_orders).books != desk.books:
-            self.fail("books are what the facts make of them", "a projection differs")
+            self.fail(PROJECTED, "a projection differs")
 
 
 class _Failed(Exception):  # noqa: N818 - it ends a schedule and is no error
     def __init__(self, violation: Violation) -> None:
         super().__init__(violation.invariant)
         self.violation = violation
-
-
-def _held(desk: Desk, trade: Trade) -> Decimal:
-    if trade.entry not in desk.orders:
-        return ZERO
-    return held_by(Sheet(desk, desk.at or START), trade)
 
 
 def _short(event: BusEvent) -> str:
@@ -396,7 +553,7 @@ def _short(event: BusEvent) -> str:
 
 
 def _view_text(seen: VenueViewReported) -> str:
-    orders = [f"{(o.client_order_id or '')[:4]} {o.status} {o.filled}/{o.quantity}" for o in seen.orders]
+    orders = [f"{(o.client_order_id or 'app')[:4]} {o.status} {o.filled}/{o.quantity}" for o in seen.orders]
     return f"{orders} trades {[t.trade_id for t in seen.trades]} {dict(seen.positions)}"
 
 

@@ -10,8 +10,11 @@ from rich.console import Console
 
 from local.bench.simulate import SimulateOptions, minimised, run_simulation
 from local.simulation.choices import Choices, smaller
-from local.simulation.world import Run, run_schedule
-from signalbox.trading import exits, sheet
+from local.simulation.wire import carried, carried_command
+from local.simulation.world import FLAT, NEVER_ALONE, NO_ERROR, PROTECTED, START, Run, run_schedule
+from signalbox.trading import comparing, exits, sheet
+from signalbox.trading.commands import HaltTrading
+from signalbox.trading.events import AccountReviewDue
 
 SCHEDULES = 20_000 if settings.get_current_profile_name() == "nightly" else 5_000
 QUIETLY = Console(quiet=True, stderr=True)
@@ -25,6 +28,7 @@ def test_no_schedule_leaves_a_position_alone_sends_twice_turns_it_or_loses_a_fil
     assert told == []
     assert found.schedules == SCHEDULES
     assert found.steps > 5 * SCHEDULES
+    assert found.by_wire > SCHEDULES / 40
 
 
 def test_seed_and_its_recorded_choices_are_the_same_schedule() -> None:
@@ -53,7 +57,7 @@ def test_exit_that_is_tried_once_only_is_found(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(exits, "pause_after", lambda failures: timedelta(0) if failures < 2 else timedelta(hours=1))
     run = failing("an exit that gives up", monkeypatch)
     assert run.violation is not None
-    assert "FLATTEN ends flat" in run.violation.invariant or "never without" in run.violation.invariant
+    assert run.violation.invariant in {FLAT, NEVER_ALONE, PROTECTED}
 
 
 def test_trade_without_protection_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +76,45 @@ def test_cancel_that_is_asked_for_once_only_is_found(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(sheet.Sheet, "keep_cancelling", once)
     assert failing("a refused cancel", monkeypatch).violation is not None
+
+
+def test_stop_that_is_taken_out_in_the_venues_app_and_looked_for_too_late_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "COMPARE_HELD", timedelta(minutes=5))
+    run = failing("a stop that is gone for minutes", monkeypatch)
+    assert run.violation is not None
+    assert "never without" in run.violation.invariant
+
+
+def test_step_that_fails_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ArithmeticError("no such number")
+
+    monkeypatch.setattr(exits, "_hurry", fails)
+    run = failing("an exit that is not filled whole", monkeypatch)
+    assert run.violation is not None
+    assert (run.violation.invariant, "no such number" in run.violation.detail) == (NO_ERROR, True)
+
+
+def test_schedules_have_what_people_do_beside_a_trade_and_in_the_venues_app() -> None:
+    missing = {"person BUY", "person SELL", "person cancels the stop", "person resumes: TradingResumed", "person adopts"}
+    missing |= {"app: cancels", "app: SELL", "app: BUY", "app: stop price", "app: stop quantity", "rests at"}
+    missing |= {"the edge stands still"}
+    for seed in range(300):
+        told = "\n".join(run_schedule(seed, story=True).story)
+        missing = {what for what in missing if what not in told}
+        if not missing:
+            return
+    assert missing == set()
+
+
+def test_message_comes_off_the_wire_as_it_was_put_there() -> None:
+    review = AccountReviewDue(account="sim-1", at=START, due=START)
+    assert carried(review) == review
+    halt = HaltTrading(account="sim-1", request_id="halt-1", requested_at=START, level="FLATTEN", why="enough")
+    assert carried_command(halt) == halt
+    lossy = review.model_copy(update={"at": START.replace(tzinfo=None)})
+    with pytest.raises(ValueError, match="expected"):
+        carried(lossy)
 
 
 def test_violation_is_made_smaller_and_told(monkeypatch: pytest.MonkeyPatch) -> None:

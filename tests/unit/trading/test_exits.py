@@ -9,12 +9,19 @@ from decimal import Decimal
 import pytest
 
 from signalbox.market.candles import ONE_MINUTE
-from signalbox.orders.events import OrderCanceled, OrderCancelRejected, OrderRejected, OrderUpdateRejected
+from signalbox.orders.events import (
+    OrderCanceled,
+    OrderCancelRejected,
+    OrderRejected,
+    OrderUnconfirmed,
+    OrderUpdateRejected,
+)
 from signalbox.orders.messages import ExecutionRequested, Instruction, VenueViewReported
 from signalbox.orders.reconciliation import Difference
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
+from signalbox.portfolio.entries import Fill
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading import steps
+from signalbox.trading import bookings, steps
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import Doubt
 from signalbox.trading.changes import Changes, RiskEventKind
@@ -22,7 +29,7 @@ from signalbox.trading.entry import HeldBack
 from signalbox.trading.events import AccountReviewDue, ExitFailed, StopPassed, TradeClosed
 from signalbox.trading.exits import held_by
 from signalbox.trading.sheet import Sheet, pause_after
-from signalbox.trading.state import Desk, TradeState
+from signalbox.trading.state import Desk, TradeState, opening_transfer
 from tests.unit.trading.market import BTC, ETH, START, bar, desk_at, flat, history, paper, signal
 from tests.unit.trading.test_live import LIVE, SECOND, accepted, compared, fill, opened, reported, requests
 
@@ -291,6 +298,160 @@ def test_stop_shrinks_when_a_person_has_closed_a_part() -> None:
     desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, "0.1", "62000", "t5"))
     (resize,) = asked(changes, Instruction.REPLACE)
     assert (resize.client_order_id, resize.quantity) == (stop.client_order_id, entry.terms.quantity - Decimal("0.1"))
+
+
+# What somebody does with a position and its stop in the venue's own app
+
+
+def seen(
+    desk: Desk, stop: ExecutionRequested, at: datetime, *, quantity: Decimal, price: Decimal | None, position: Decimal
+) -> tuple[Desk, Changes]:
+    """Compare with a view in which the stop rests with a quantity and a price."""
+    view = VenueViewReported.model_validate(
+        {"account": desk.account.account, "requested_at": at, "asked_at": at, "trades": (), "positions": {BTC: position}}
+        | {
+            "orders": (
+                {"client_order_id": stop.client_order_id, "venue_order_id": "V", "symbol": BTC, "status": "OPEN"}
+                | {"quantity": quantity, "filled": Decimal(0), "stop_price": price},
+            )
+        }
+    )
+    return steps.compare(desk, view)
+
+
+def test_stop_of_a_position_that_somebody_closed_at_the_venue_is_taken_out() -> None:
+    desk, entry, stop = opened()
+    whole, at = entry.terms.quantity, START + 10 * SECOND
+    for _ in range(2):
+        desk, changes = seen(desk, stop, at, quantity=whole, price=stop.terms.stop_price, position=Decimal(0))
+        at += 40 * SECOND
+    assert [e.client_order_id for e in asked(changes, Instruction.CANCEL)] == [stop.client_order_id]
+    key = stop.client_order_id
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    assert asked(changes) == []  # the venue has nothing to protect
+    desk, changes = bookings.book(
+        desk,
+        Fill(account=LIVE.account, key="adopt-1", at=at, symbol=BTC, side=Side.SELL, quantity=whole, price=Decimal(60_000)),
+        at,
+        [opening_transfer(LIVE, START - timedelta(hours=1))],
+    )
+    desk, changes = steps.watch(desk, {}, at + SECOND)
+    assert [t.state for t in changes.trades] == [TradeState.CLOSED]
+    assert not desk.trades
+
+
+def test_stop_whose_quantity_somebody_changed_at_the_venue_is_sent_anew_for_all_that_is_held() -> None:
+    desk, entry, stop = opened()
+    whole, at = entry.terms.quantity, START + 10 * SECOND
+    for _ in range(2):
+        assert desk.trades[BTC].exit_leg is None
+        desk, changes = seen(desk, stop, at, quantity=whole / 2, price=stop.terms.stop_price, position=whole)
+        at += 40 * SECOND
+    assert [e.client_order_id for e in asked(changes, Instruction.CANCEL)] == [stop.client_order_id]
+    key = stop.client_order_id
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    (again,) = asked(changes)
+    assert (again.terms.leg, again.terms.quantity) == (Leg.STOP_LOSS, whole)
+    assert desk.halt is not None
+
+
+def test_stop_whose_price_somebody_changed_at_the_venue_is_told_and_stays() -> None:
+    desk, entry, stop = opened()
+    at = START + 10 * SECOND
+    for _ in range(3):
+        desk, changes = seen(desk, stop, at, quantity=entry.terms.quantity, price=Decimal(59_000), position=entry.terms.quantity)
+        assert asked(changes, Instruction.CANCEL) == []
+        at += 40 * SECOND
+    assert desk.halt is not None
+    assert desk.halt.why.startswith("ORDER_DIFFERS")
+
+
+def test_cancel_without_an_answer_of_an_order_that_somebody_changed_is_asked_for_again() -> None:
+    desk, entry, stop = opened()
+    key, at = stop.client_order_id, START + 5 * SECOND
+    desk, changes = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    (first,) = asked(changes, Instruction.CANCEL)
+    desk, _ = reported(desk, key, at, OrderUnconfirmed(client_order_id=key, at=at, attempt=first.request_id or ""))
+    at += 40 * SECOND
+    desk, changes = seen(
+        desk, stop, at, quantity=entry.terms.quantity / 2, price=stop.terms.stop_price, position=entry.terms.quantity
+    )
+    (again,) = asked(changes, Instruction.CANCEL)
+    assert again.client_order_id == key
+    assert again.request_id != first.request_id
+
+
+def with_order_of_others(desk: Desk, at: datetime, left: str | None, position: Decimal) -> tuple[Desk, Changes]:
+    """Compare with a view in which somebody's own sell order rests, placed in the venue's app; None: none rests."""
+    order = {"client_order_id": None, "venue_order_id": "theirs", "symbol": BTC, "status": "OPEN", "side": "SELL"} | {
+        "quantity": Decimal(left or 1), "filled": Decimal(0), "limit_price": Decimal(65_000),
+    }  # fmt: skip
+    shown = [order] if left is not None else []
+    shown += [
+        {"client_order_id": o.client_order_id, "venue_order_id": f"V{o.client_order_id}", "symbol": BTC, "status": "OPEN"}
+        | {"quantity": o.quantity, "filled": o.filled, "stop_price": o.stop_price, "side": "SELL"}
+        for o in desk.orders.values()
+        if o.accepted_at is not None and not o.state.is_closed
+    ]
+    view = VenueViewReported.model_validate(
+        {"account": desk.account.account, "requested_at": at, "asked_at": at, "trades": (), "positions": {BTC: position}}
+        | {"orders": shown}
+    )
+    return steps.compare(desk, view)
+
+
+def test_exit_takes_what_an_order_placed_in_the_venues_app_leaves_free_and_the_rest_once_that_is_gone() -> None:
+    desk, changes = steps.enter(compared(desk_at(LIVE)), signal(), history(), START)
+    (entry,) = asked(changes)
+    whole, at = entry.terms.quantity, START + 10 * SECOND
+    desk, _ = with_order_of_others(desk, START + SECOND, "0.1", Decimal(0))
+    desk, changes = reported(
+        desk, entry.client_order_id, at, *accepted(entry.client_order_id, at), fill(entry.client_order_id, at, whole)
+    )
+    (stop,) = asked(changes)
+    assert (stop.terms.leg, stop.terms.quantity) == (Leg.STOP_LOSS, whole - Decimal("0.1"))
+    key = stop.client_order_id
+    desk, changes = reported(desk, key, at, *accepted(key, at))
+    assert asked(changes, Instruction.REPLACE) == []  # the venue would not let it grow
+    desk, changes = steps.halt(desk, HaltLevel.FLATTEN, "ann", "enough", at)
+    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
+    (out,) = asked(changes)
+    assert (out.terms.leg, out.terms.quantity) == (Leg.FLATTEN, whole - Decimal("0.1"))
+    key = out.client_order_id
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, out.terms.quantity, trade="t8"))
+    assert asked(changes) == []  # nothing is free
+    desk, changes = with_order_of_others(desk, at + 10 * SECOND, None, Decimal("0.1"))
+    (rest,) = asked(changes)  # at once, with the view that shows it gone
+    assert rest.terms.quantity == Decimal("0.1")
+
+
+def test_stop_grows_once_an_order_placed_in_the_venues_app_is_gone() -> None:
+    desk, changes = steps.enter(compared(desk_at(LIVE)), signal(), history(), START)
+    (entry,) = asked(changes)
+    whole, key, at = entry.terms.quantity, entry.client_order_id, START + 10 * SECOND
+    desk, _ = with_order_of_others(desk, START + SECOND, "0.1", Decimal(0))
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, whole))
+    (stop,) = asked(changes)
+    desk, _ = reported(desk, stop.client_order_id, at, *accepted(stop.client_order_id, at))
+    desk, changes = with_order_of_others(desk, at + 10 * SECOND, None, whole)
+    (more,) = asked(changes, Instruction.REPLACE)
+    assert (more.client_order_id, more.quantity) == (stop.client_order_id, whole)
+
+
+def test_order_of_others_makes_no_stop_smaller() -> None:
+    desk, entry, _ = opened()
+    desk, changes = with_order_of_others(desk, START + 10 * SECOND, "0.1", entry.terms.quantity)
+    assert requests(changes) == []
+
+
+def test_order_of_others_is_no_matter_where_stop_and_target_are_the_positions_own() -> None:
+    desk, changes = steps.enter(compared(desk_at(MT5)), signal(), history(), START)
+    (entry,) = asked(changes)
+    desk, _ = with_order_of_others(desk, START + SECOND, "0.1", Decimal(0))
+    key, at = entry.client_order_id, START + 10 * SECOND
+    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, entry.terms.quantity))
+    (stop,) = asked(changes)
+    assert stop.terms.quantity == entry.terms.quantity
 
 
 # A stop that the market has passed

@@ -267,6 +267,14 @@ def test_account_is_compared_before_it_takes_new_risk_and_differences_stop_it() 
     assert [risk.code for risk in changes.risk] == ["POSITION_DIFFERS", "HALT"]
 
 
+def test_venue_is_asked_every_minute_while_something_is_held() -> None:
+    """A stop that somebody takes out in the venue's own app is told by nothing else."""
+    desk, _, _ = opened()
+    assert not steps.needs_comparison(desk, START + 50 * SECOND)
+    assert steps.needs_comparison(desk, START + ONE_MINUTE)
+    assert not steps.needs_comparison(compared(desk_at(LIVE)), START + ONE_MINUTE)
+
+
 def test_order_without_an_answer_is_asked_about_and_found_by_comparing() -> None:
     desk, entry = entered()
     key, at = entry.client_order_id, START + SECOND

@@ -149,6 +149,7 @@ class ViewedOrder(Frozen):
     limit_price: PositiveAmount | None = None
     stop_price: PositiveAmount | None = None
     detail: Detail = ""
+    side: Side | None = None
 
     @classmethod
     def of(cls, order: VenueOrder) -> Self:
@@ -157,7 +158,7 @@ class ViewedOrder(Frozen):
 
     def as_order(self) -> VenueOrder:
         """Return the order."""
-        return VenueOrder(**self.model_dump())
+        return VenueOrder(**self.__dict__)
 
 
 class ViewedTrade(Frozen):
@@ -180,7 +181,7 @@ class ViewedTrade(Frozen):
 
     def as_trade(self) -> VenueTrade:
         """Return the trade."""
-        return VenueTrade(**self.model_dump())
+        return VenueTrade(**self.__dict__)
 
 
 class ViewedInstrument(Frozen):
@@ -202,7 +203,7 @@ class ViewedInstrument(Frozen):
 
     def as_instrument(self) -> VenueInstrument:
         """Return the instrument."""
-        return VenueInstrument(**self.model_dump())
+        return VenueInstrument(**self.__dict__)
 
 
 class ViewedTransfer(Frozen):
@@ -219,7 +220,7 @@ class ViewedTransfer(Frozen):
 
     def as_transfer(self) -> VenueTransfer:
         """Return the transfer."""
-        return VenueTransfer(**self.model_dump())
+        return VenueTransfer(**self.__dict__)
 
 
 class VenueViewReported(BusEvent):

@@ -247,24 +247,25 @@ class _Comparison:
             self._answer_update(theirs, update)
         elif not _same_terms(theirs, self.order):
             self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
-            return
-        if self.order.state.is_closed or (self.actions and isinstance(self.actions[-1], (Stop, Wait))):
+        if self.order.state.is_closed or (self.actions and _is_final(self.actions[-1])):
             return
         if theirs.status is VenueStatus.OPEN:
-            self._answer_cancel()
+            self._answer_cancel()  # also of one that somebody changed there: it is asked for again
         else:
             self._end(theirs)
 
     def _answer_update(self, theirs: VenueOrder, update: PendingUpdate) -> None:
         answer = {**self._common(), "request_id": update.request_id}
+        settled_at = update.requested_at + self.settle
         if _same_terms(theirs, update):
             self._record(OrderUpdated(**answer, venue_order_id=theirs.venue_order_id))
-        elif not _same_terms(theirs, self.order):
-            self._stop(Difference.ORDER_DIFFERS, _shown(update), _shown(theirs))
-        elif theirs.status is not VenueStatus.OPEN or self.asked_at >= update.requested_at + self.settle:
+            return
+        if theirs.status is not VenueStatus.OPEN or self.asked_at >= settled_at:
             self._record(OrderUpdateRejected(**answer, reason=REASON))
         else:
-            self.actions.append(Wait(self.order.client_order_id, update.requested_at + self.settle))
+            self.actions.append(Wait(self.order.client_order_id, settled_at))
+        if not _same_terms(theirs, self.order):
+            self._stop(Difference.ORDER_DIFFERS, _shown(update), _shown(theirs))
 
     def _answer_cancel(self) -> None:
         cancel = self.order.pending_cancel
@@ -312,6 +313,11 @@ def _newest_attempt(order: Order) -> datetime:
     known = [at for at in (order.submitted_at, order.accepted_at, order.unconfirmed_since) if at is not None]
     may_be_on_its_way = order.accepted_at is None and order.unconfirmed_since is None
     return max([*pending, *known, *([order.terms.send_before] if may_be_on_its_way else [])])
+
+
+def _is_final(action: Action) -> bool:
+    """Whether nothing more of an order is to be said in this comparison."""
+    return isinstance(action, Wait) or (isinstance(action, Stop) and action.difference is not Difference.ORDER_DIFFERS)
 
 
 def _same_terms(theirs: VenueOrder, ours: Order | PendingUpdate) -> bool:

@@ -37,6 +37,7 @@ class VenueOrder:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     detail: str = ""  # why it ended, in the venue's own words
+    side: Side | None = None  # where the venue tells it: what an order that we did not send holds depends on it
 
 
 @dataclass(frozen=True, slots=True)

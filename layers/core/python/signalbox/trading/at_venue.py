@@ -7,7 +7,7 @@ risk and asks again every few seconds. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,11 +17,12 @@ from typing import Final
 
 from pydantic import TypeAdapter
 
-from signalbox.exact import ZERO
+from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
 from signalbox.orders.reconciliation import Difference, Stop
+from signalbox.orders.terms import Side
 from signalbox.orders.venue_port import SETTLE
-from signalbox.orders.venue_view import VenueInstrument
+from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus
 from signalbox.risk.order import Instrument
 from signalbox.risk.snapshot import Lock
 from signalbox.trading.instruments import CRYPTO, FEE_BPS, INSTRUMENTS, MARGIN_FRACTION
@@ -60,18 +61,37 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignOrder:
+    """An open order that nobody here has sent: placed in the venue's own app. left: what may still fill, above 0."""
+
+    venue_order_id: str
+    symbol: str
+    side: Side
+    left: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class AtVenue:
-    """Everything of it; stored as one JSON text. instruments: as the venue told them last, none before the first view."""
+    """Everything of it; stored as one JSON text. instruments: as the venue told them last, none before the first view.
+
+    foreign: of the newest view.
+    """
 
     instruments: tuple[VenueInstrument, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     absent: tuple[Absent, ...] = ()
     asked_at: datetime | None = None  # when the newest view that was asked for is due
+    foreign: tuple[ForeignOrder, ...] = ()
 
     @property
     def open_doubts(self) -> tuple[Doubt, ...]:
         """Return the doubts that a next view may explain."""
         return tuple(doubt for doubt in self.doubts if not doubt.told)
+
+    @exactly
+    def held_by_others(self, symbol: str, side: Side) -> Decimal:
+        """Return how much of a symbol orders of others have on a side: where a venue holds coins, no order of ours gets it."""
+        return sum((one.left for one in self.foreign if (one.symbol, one.side) == (symbol, side)), ZERO)
 
     @property
     def steps(self) -> Mapping[str, Decimal]:
@@ -120,6 +140,19 @@ def venue_locks(told: tuple[VenueInstrument, ...], at: datetime) -> tuple[Lock, 
     """Return a lock for each symbol in which the venue takes no new position now."""
     until = at + timedelta.resolution
     return tuple(Lock(VENUE_CLOSED, Symbol(one.symbol), at, until, ZERO, ZERO) for one in told if not one.can_open)
+
+
+@exactly
+def foreign_orders(shown: Iterable[VenueOrder], known: Collection[str]) -> tuple[ForeignOrder, ...]:
+    """Return the open orders of a view that are none of these. One whose side the venue does not tell is left out."""
+    return tuple(
+        ForeignOrder(order.venue_order_id, order.symbol, order.side, order.quantity - order.filled)
+        for order in shown
+        if order.client_order_id not in known
+        and order.status is VenueStatus.OPEN
+        and order.side is not None
+        and order.quantity > order.filled
+    )
 
 
 @dataclass(frozen=True, slots=True)

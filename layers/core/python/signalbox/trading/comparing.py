@@ -37,7 +37,7 @@ from signalbox.orders.venue_view import LocalView
 from signalbox.portfolio.entries import Entry, Transfer
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingMode
-from signalbox.trading.at_venue import KEPT_ABSENT, LOOK_AGAIN, Absent, AtVenue, Doubt, missed, weigh
+from signalbox.trading.at_venue import KEPT_ABSENT, LOOK_AGAIN, Absent, AtVenue, Doubt, foreign_orders, missed, weigh
 from signalbox.trading.bookings import venue_key
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
@@ -47,6 +47,7 @@ from signalbox.trading.sheet import SIGNALBOX, Sheet
 from signalbox.trading.state import Desk, Halt
 
 COMPARE_EVERY: Final = timedelta(minutes=5)
+COMPARE_HELD: Final = timedelta(seconds=55)  # while something is held: once a minute, whatever a view took to come
 ASK_AGAIN: Final = timedelta(seconds=30)  # while something sent has no answer
 UNANSWERED: Final = timedelta(seconds=15)  # a view that has not come by then is asked for again
 LOOK_BACK: Final = timedelta(days=1)  # of a first comparison
@@ -58,12 +59,22 @@ Step = tuple[Desk, Changes]
 
 
 def needs_comparison(desk: Desk, at: datetime) -> bool:
-    """Whether a live account should be compared with its venue now: never yet, a while ago, or something has no answer."""
+    """Whether a live account should be compared with its venue now: never yet, a while ago, or something has no answer.
+
+    While something is held every minute: a stop that somebody took out in the venue's own app is told by nothing else.
+    """
     if desk.account.mode is not TradingMode.LIVE:
         return False
-    if desk.compared_at is None or at - desk.compared_at >= COMPARE_EVERY:
+    if desk.compared_at is None:
         return True
-    return at - desk.compared_at >= ASK_AGAIN and _wants_answer(desk) is not None
+    age = at - desk.compared_at
+    if age >= COMPARE_EVERY or (age >= COMPARE_HELD and _holds(desk)):
+        return True
+    return age >= ASK_AGAIN and _wants_answer(desk) is not None
+
+
+def _holds(desk: Desk) -> bool:
+    return any(position.quantity for position in desk.books.positions.values())
 
 
 def follow_up(desk: Desk, at: datetime, *, came: datetime | None = None) -> Step:
@@ -162,7 +173,8 @@ def compared(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = (
     sheet.report(found.events)
     _weigh(sheet, before, found, viewed.asked_at)
     ended = _absent(found.events, desk)
-    sheet.at_venue = replaced(sheet.at_venue, absent=(*before.absent, *ended))
+    others = foreign_orders(view.orders, desk.orders.keys())
+    sheet.at_venue = replaced(sheet.at_venue, absent=(*before.absent, *ended), foreign=others)
     for action in found.actions:
         _act(sheet, action, viewed.asked_at)
     _book_transfers(sheet, viewed, entries)

@@ -103,7 +103,20 @@ def _left_beside(sheet: Sheet, symbol: str, own: Iterable[Order]) -> Decimal:
     quantity = sheet.quantity(symbol)
     closing = Side.SELL if quantity > 0 else Side.BUY
     mine = (o.fillable - o.filled for o in own if o.terms.side is closing and not o.state.is_closed)
-    return max(abs(quantity) - _against(sheet, symbol, closing) + sum(mine, ZERO), ZERO)
+    return max(_within_reach(sheet, symbol) - _against(sheet, symbol, closing) + sum(mine, ZERO), ZERO)
+
+
+@exactly
+def _within_reach(sheet: Sheet, symbol: str) -> Decimal:
+    """Return how much of a position orders of ours can close: where a venue holds coins, not what it holds for others.
+
+    Others' orders are those of its newest view that nobody here has sent.
+    """
+    quantity = sheet.quantity(symbol)
+    if not sheet.holds_coins:
+        return abs(quantity)
+    others = sheet.at_venue.held_by_others(symbol, Side.SELL if quantity > 0 else Side.BUY)
+    return min(abs(quantity), max(_at_venue(sheet, symbol) - others, ZERO))
 
 
 def _in_the_way(sheet: Sheet, symbol: Symbol, closing: Side, wanted: Decimal, own: Iterable[Order]) -> list[Order]:
@@ -121,17 +134,19 @@ def _in_the_way(sheet: Sheet, symbol: Symbol, closing: Side, wanted: Decimal, ow
     ]
 
 
-@exactly
-def _shown(sheet: Sheet, symbol: Symbol, wanted: Decimal) -> Decimal:
-    """Return at most what the venue has of a position, once two of its views have differed from the books.
+def _shown(sheet: Sheet, symbol: str, wanted: Decimal) -> Decimal:
+    """Return at most what the venue has of a position: more than that it would refuse, and what it does have would stay open."""
+    return min(wanted, _at_venue(sheet, symbol))
 
-    More than that it would refuse, and what it does have would stay open.
-    """
+
+@exactly
+def _at_venue(sheet: Sheet, symbol: str) -> Decimal:
+    """Return how much the venue has of a position, in its direction: as the books say, until two views differed from them."""
+    quantity = sheet.quantity(symbol)
     for doubt in sheet.at_venue.doubts:
         if doubt.told and doubt.difference is Difference.POSITION_DIFFERS and doubt.subject == symbol:
-            there = Decimal(doubt.venue)
-            return min(wanted, abs(there)) if there * sheet.quantity(symbol) > 0 else ZERO
-    return wanted
+            return max(Decimal(doubt.venue) * (1 if quantity > 0 else -1), ZERO)
+    return abs(quantity)
 
 
 @exactly
@@ -402,18 +417,34 @@ def _protect(sheet: Sheet, trade: Trade, at: datetime) -> None:
         if quantity and send_exit(sheet, trade, Leg.STOP_LOSS, quantity, at).state.is_closed:
             _tend(sheet, sheet.trades[trade.symbol], at)  # refused at once: without protection it is left
         return
+    if _differs(sheet, stop):
+        sheet.keep_cancelling(stop, f"{RESIZE}-differs-{len(stop.trades)}", at)  # another takes its place, as it is wanted
+        return
     if stop.state in STANDING and trade.progress.stops_failed:
         sheet.set_trade(replace(trade, progress=replace(trade.progress, stops_failed=0)))
-    wanted = _sum(stop.filled, _shown(sheet, trade.symbol, held))
+    wanted = _shown(sheet, trade.symbol, held)
+    if wanted > stop.leaves:  # what others hold there lets it not grow, and makes it no smaller
+        wanted = max(min(wanted, _within_reach(sheet, trade.symbol)), stop.leaves)
+    wanted = _sum(stop.filled, wanted)
     if stop.state not in STANDING or stop.pending_update is not None or stop.quantity == wanted:
         return
     request_id = f"{RESIZE}-{wanted}-{len(stop.trades)}"
+    if not wanted:  # the venue has nothing of it left: somebody closed it there
+        sheet.keep_cancelling(stop, request_id, at)
+        return
     asked = OrderUpdateRequested(client_order_id=stop.client_order_id, at=at, request_id=request_id, quantity=wanted)
     if asked.event_id in stop.seen:  # the venue did not change it
         sheet.keep_cancelling(stop, request_id, at)
         return
     sheet.take(asked)
     sheet.ask(Instruction.REPLACE, stop, request_id, at, quantity=wanted)
+
+
+def _differs(sheet: Sheet, order: Order) -> bool:
+    """Whether two views have shown that somebody changed an order's quantity at the venue. Another price is left as it is."""
+    key = (Difference.ORDER_DIFFERS, order.client_order_id)
+    found = (doubt for doubt in sheet.at_venue.doubts if doubt.told and doubt.key == key)
+    return any(doubt.ledger.split()[0] != doubt.venue.split()[0] for doubt in found)
 
 
 def _ended(sheet: Sheet, trade: Trade, entry: Order, exits: list[Order], at: datetime) -> None:

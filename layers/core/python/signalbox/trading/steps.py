@@ -340,10 +340,14 @@ def report(desk: Desk, reported: ExecutionReported | Sequence[ExecutionReported]
 def _after_reports(sheet: Sheet) -> Step:
     if not sheet.order_events and not sheet.risk:
         return sheet.desk, NOTHING
+    _tended(sheet)
+    return sheet.done()
+
+
+def _tended(sheet: Sheet) -> None:
     tell_reported(sheet)
     _close_strays(sheet)
     tend(sheet, sheet.at)
-    return sheet.done()
 
 
 def _close_strays(sheet: Sheet) -> None:
@@ -403,7 +407,7 @@ def compare(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = ()
     sheet = compared(desk, viewed, entries)
     if sheet is None:
         return desk, NOTHING
-    _after_reports(sheet)
+    _tended(sheet)  # also after a view without an event: what it shows may be what an exit waits for
     return sheet.done()
 
 

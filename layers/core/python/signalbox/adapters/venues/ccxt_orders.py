@@ -344,6 +344,7 @@ class CcxtVenue:
                 limit_price=Decimal(said["price"]) if is_limit else None,
                 stop_price=None if stop is None else Decimal(stop),
                 detail=" ".join(str(said[key]) for key in ("done_reason", "reject_reason") if said.get(key))[:DETAIL_LENGTH],
+                side=Side(said["side"].upper()),
             )
 
     def _trade(self, answer: Any, *, named: bool) -> VenueTrade:
