@@ -41,7 +41,7 @@ from signalbox.orders.events import (
 )
 from signalbox.orders.order import Order, PendingCancel, PendingUpdate, standing
 from signalbox.orders.terms import OrderType
-from signalbox.orders.transitions import TRANSITIONS, OrderState, Trigger
+from signalbox.orders.transitions import TRANSITIONS, Derived, OrderState, Trigger
 
 Pending = TypeVar("Pending", PendingCancel, PendingUpdate)
 Facts: TypeAlias = dict[str, Any]  # fields of an order with what they become
@@ -71,15 +71,7 @@ def initialise(event: OrderInitialized) -> Order:
     key = terms.client_order_id
     if event.client_order_id != key:
         raise OrderTermsError(f"expected the id {key} of these terms, was {event.client_order_id}")
-    return Order(
-        terms=terms,
-        client_order_id=key,
-        state=OrderState.INITIALIZED,
-        quantity=terms.quantity,
-        limit_price=terms.limit_price,
-        stop_price=terms.stop_price,
-        seen=frozenset({event.event_id}),
-    )
+    return Order.begun(terms, key, event.event_id)
 
 
 def replay(events: Iterable[OrderEvent]) -> Order:
@@ -120,7 +112,7 @@ def apply(order: Order, event: OrderEvent) -> Order:
         )
     facts = _recorded(order, event)
     facts["seen"] = order.seen | {event_id}
-    after = row.after if isinstance(row.after, OrderState) else standing(order.after(facts))
+    after = standing(order.after(facts)) if row.after is Derived.STANDING else row.after
     facts["state"] = after
     if after.is_closed and order.closed_at is None:
         facts["closed_at"] = event.at
@@ -153,7 +145,7 @@ def _check_fill(order: Order, event: OrderFilled) -> None:
             event.event_id,
             f"expected {order.terms.account} {order.terms.symbol}, was {event.account} {event.symbol}",
         )
-    most = max(order.fillable, *(update.quantity for update in order.given_up), ZERO)
+    most = max(order.fillable, *(update.quantity for update in order.given_up), ZERO) if order.given_up else order.fillable
     if order.filled + event.quantity > most:
         raise OverfillError(
             order.client_order_id,
@@ -164,11 +156,11 @@ def _check_fill(order: Order, event: OrderFilled) -> None:
 
 def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911, PLR0912 - one case an event, checked to be all
     """Return the fields that the event changes, those of the move apart. The order is copied once an event, by `apply`."""
-    match event:
+    match event:  # the plain course of an order first: a case is looked at after all before it
+        case OrderReleased() | OrderInitialized():
+            return {}
         case OrderSubmitted():
             return {"submitted_at": order.submitted_at or event.at}
-        case OrderUnconfirmed():
-            return _unconfirmed(order, event)
         case OrderAccepted():
             return {
                 "accepted_at": order.accepted_at or event.at,
@@ -177,6 +169,8 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
             }
         case OrderFilled():
             return _filled(order, event)
+        case OrderUnconfirmed():
+            return _unconfirmed(order, event)
         case OrderCancelRequested():
             return {
                 "pending_cancel": PendingCancel(event.request_id, event.at),
@@ -200,8 +194,6 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
             return {"reason": event.reason, "detail": event.detail, "unconfirmed_since": None}
         case OrderLost():
             return {"reason": event.kind, "unconfirmed_since": None}
-        case OrderInitialized() | OrderReleased():
-            return {}
         case _:
             assert_never(event)
 

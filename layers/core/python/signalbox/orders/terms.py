@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from signalbox.events import SymbolName
 from signalbox.exact import PositiveAmount
-from signalbox.frozen import Frozen
+from signalbox.frozen import Frozen, instant_text, made_once, number_text, quoted
 from signalbox.orders.identity import ClientOrderId, client_order_id
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -94,7 +94,7 @@ class OrderTerms(Frozen):
             raise ValueError(f"expected send_before after {self.decided_at}, was {self.send_before}")
         return self
 
-    @property
+    @made_once
     def client_order_id(self) -> ClientOrderId:
         """The identity: it depends on why the order exists, not on its quantity or prices."""
         return client_order_id(
@@ -106,11 +106,23 @@ class OrderTerms(Frozen):
             attempt=self.attempt,
         )
 
-    @property
+    @made_once
     def entry_id(self) -> ClientOrderId:
         """The identity of the entry of the same decision: of an exit, the order whose position it leaves."""
         return client_order_id(
             account=self.account, strategy=self.strategy, symbol=self.symbol, decided_at=self.decided_at, leg=Leg.ENTRY
+        )
+
+    @made_once
+    def text(self) -> str:
+        """The JSON that `model_dump_json` writes: stored with the order, and sent with what is asked of the venue."""
+        return (
+            f'{{"account":{quoted(self.account)},"strategy":{quoted(self.strategy)},"symbol":{quoted(self.symbol)}'
+            f',"decided_at":"{instant_text(self.decided_at)}","leg":"{self.leg}","attempt":{self.attempt},"side":"{self.side}"'
+            f',"type":"{self.type}","quantity":"{self.quantity}","limit_price":{number_text(self.limit_price)}'
+            f',"stop_price":{number_text(self.stop_price)},"time_in_force":"{self.time_in_force}"'
+            f',"expires_at":{"null" if self.expires_at is None else quoted(instant_text(self.expires_at))}'
+            f',"reduce_only":{"true" if self.reduce_only else "false"},"send_before":"{instant_text(self.send_before)}"}}'
         )
 
     def signed(self, quantity: Decimal) -> Decimal:

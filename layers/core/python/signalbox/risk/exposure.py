@@ -43,8 +43,7 @@ class Line(NamedTuple):
     def plus(self, side: Side, quantity: Decimal, price: Decimal) -> Line:
         """Return the line with one more order working."""
         position, buys, sells, highest = self
-        if price > highest:
-            highest = price
+        highest = max(highest, price)
         if side is Side.BUY:
             return Line(position, buys + quantity, sells, highest)
         return Line(position, buys, sells + quantity, highest)
@@ -217,8 +216,7 @@ def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
         else:
             line[2] += remaining
         if not order.reduce_only:  # the far target of an exit says nothing about what the position is worth
-            if entry > line[3]:
-                line[3] = entry
+            line[3] = max(line[3], entry)
             worst_loss += loss_from(entry, order, remaining, mark, fee_fraction, limits)
     total, tied = ZERO, ZERO
     made: dict[Symbol, Line] = {}

@@ -83,8 +83,10 @@ class Changes:
     def __add__(self, other: Changes) -> Changes:
         if other.rebooked:
             return replace(self + replace(other, disposals=(), rebooked=False), disposals=other.disposals, rebooked=True)
-        joined = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "rebooked"}
-        return Changes(**joined, rebooked=self.rebooked)
+        return Changes(*[getattr(self, name) + getattr(other, name) for name in _JOINED], rebooked=self.rebooked)
+
+
+_JOINED = tuple(f.name for f in fields(Changes) if f.name != "rebooked")
 
 
 NOTHING = Changes()

@@ -218,18 +218,20 @@ def _belongs(order: Order, trade: Trade) -> bool:
 def pruned(desk: Desk, at: datetime) -> Desk:
     """Return the desk without what no longer counts at `at`. Every step ends with it."""
     window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
-    trades = tuple(desk.trades.values())
-    orders = {
-        key: order
-        for key, order in desk.orders.items()
-        if order.closed_at is None or at - order.closed_at < KEEP_CLOSED or counts(order, trades)
-    }
-    return replace(
-        desk,
-        orders=desk.orders if len(orders) == len(desk.orders) else MappingProxyType(orders),
-        locks=tuple(lock for lock in desk.locks if at < lock.until),
-        order_times=_newer(desk.order_times, at - window),
-    )
+    gone = _no_longer_counting(desk, at)
+    locks = tuple(lock for lock in desk.locks if at < lock.until) if desk.locks else desk.locks
+    times = _newer(desk.order_times, at - window)
+    if not gone and len(locks) == len(desk.locks) and times is desk.order_times:
+        return desk
+    orders = MappingProxyType({key: order for key, order in desk.orders.items() if key not in gone}) if gone else desk.orders
+    return replace(desk, orders=orders, locks=locks, order_times=times)
+
+
+def _no_longer_counting(desk: Desk, at: datetime) -> set[ClientOrderId]:
+    until = at - KEEP_CLOSED
+    old = [(key, order) for key, order in desk.orders.items() if order.closed_at is not None and order.closed_at <= until]
+    trades = tuple(desk.trades.values()) if old else ()
+    return {key for key, order in old if not counts(order, trades)}
 
 
 def _newer(instants: tuple[datetime, ...], limit: datetime) -> tuple[datetime, ...]:
