@@ -89,7 +89,6 @@ def replay(events: Iterable[OrderEvent]) -> Order:
     return order
 
 
-@exactly
 def apply(order: Order, event: OrderEvent) -> Order:
     """Return the order after the event; the same object when the event was applied before.
 
@@ -97,23 +96,33 @@ def apply(order: Order, event: OrderEvent) -> Order:
     """
     if event.client_order_id != order.client_order_id:
         raise WrongOrderError(order.client_order_id, event.event_id, f"expected its own event, was of {event.client_order_id}")
+    if isinstance(event, OrderFilled):
+        return _apply_fill(order, event)
     event_id = event.event_id
     if event_id in order.seen:
-        if isinstance(event, OrderFilled):
-            _check_repeated(order, event)
         return order
-    if isinstance(event, OrderFilled):
-        _check_fill(order, event)
-    trigger = trigger_of(order, event)
+    trigger = _TRIGGERS.get(type(event))
+    return _moved(order, event, trigger)
+
+
+@exactly
+def _apply_fill(order: Order, event: OrderFilled) -> Order:
+    if event.event_id in order.seen:
+        _check_repeated(order, event)
+        return order
+    _check_fill(order, event)
+    return _moved(order, event, trigger_of(order, event))
+
+
+def _moved(order: Order, event: OrderEvent, trigger: Trigger | None) -> Order:
     row = TRANSITIONS.get((order.state, trigger)) if trigger is not None else None
     if row is None:
         raise IllegalTransitionError(
             order.client_order_id, event.event_id, f"expected an event legal in {order.state}, was {trigger or event.kind}"
         )
     facts = _recorded(order, event)
-    facts["seen"] = order.seen | {event_id}
-    after = standing(order.after(facts)) if row.after is Derived.STANDING else row.after
-    facts["state"] = after
+    facts["seen"] = order.seen | {event.event_id}
+    facts["state"] = after = standing(order.after(facts)) if row.after is Derived.STANDING else row.after
     if after.is_closed and order.closed_at is None:
         facts["closed_at"] = event.at
     return order.after(facts)

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from signalbox.events import SymbolName
 from signalbox.exact import PositiveAmount
-from signalbox.frozen import Frozen, instant_text, made_once, number_text, quoted
+from signalbox.frozen import Frozen, made_once
 from signalbox.orders.identity import ClientOrderId, client_order_id
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -115,15 +115,8 @@ class OrderTerms(Frozen):
 
     @made_once
     def text(self) -> str:
-        """The JSON that `model_dump_json` writes: stored with the order, and sent with what is asked of the venue."""
-        return (
-            f'{{"account":{quoted(self.account)},"strategy":{quoted(self.strategy)},"symbol":{quoted(self.symbol)}'
-            f',"decided_at":"{instant_text(self.decided_at)}","leg":"{self.leg}","attempt":{self.attempt},"side":"{self.side}"'
-            f',"type":"{self.type}","quantity":"{self.quantity}","limit_price":{number_text(self.limit_price)}'
-            f',"stop_price":{number_text(self.stop_price)},"time_in_force":"{self.time_in_force}"'
-            f',"expires_at":{"null" if self.expires_at is None else quoted(instant_text(self.expires_at))}'
-            f',"reduce_only":{"true" if self.reduce_only else "false"},"send_before":"{instant_text(self.send_before)}"}}'
-        )
+        """Its JSON: stored with the order, and sent with what is asked of the venue."""
+        return self.__pydantic_serializer__.to_json(self).decode()
 
     def signed(self, quantity: Decimal) -> Decimal:
         """Return what filling `quantity` adds to the position."""

@@ -19,7 +19,7 @@ from decimal import (
     getcontext,
     setcontext,
 )
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Final, ParamSpec, TypeVar
 
 from signalbox.risk.errors import RiskError
@@ -41,17 +41,24 @@ def exact(value: object, *name: object) -> Decimal:
     """
     if not isinstance(value, Decimal) or not value.is_finite():
         raise RiskError(f"{_said(name)}: expected a finite Decimal, was {value!r}")
+    number = _canonical(value)
+    if number is None:
+        if value.adjusted() >= MAX_DIGITS:
+            raise RiskError(f"{_said(name)}: expected less than 1E+{MAX_DIGITS}, was {value}")
+        raise RiskError(f"{_said(name)}: expected at most {MAX_DIGITS} decimal places, was {value}")
+    return number
+
+
+@lru_cache(maxsize=4096)  # steps and prices come again and again; equal numbers have one form
+def _canonical(value: Decimal) -> Decimal | None:
     if not value:
         return ZERO
-    canonical = value.normalize(CONTEXT)
-    text = str(canonical)
-    if len(text) <= MAX_DIGITS and "E" not in text and canonical == value:
-        return canonical  # nearly all are: no exponent, and too short for too many digits on either side
     if value.adjusted() >= MAX_DIGITS:
-        raise RiskError(f"{_said(name)}: expected less than 1E+{MAX_DIGITS}, was {value}")
+        return None
+    canonical = value.normalize(CONTEXT)
     exponent = canonical.as_tuple().exponent
     if canonical != value or not isinstance(exponent, int) or exponent < -MAX_DIGITS:
-        raise RiskError(f"{_said(name)}: expected at most {MAX_DIGITS} decimal places, was {value}")
+        return None
     return canonical if exponent <= 0 else canonical.quantize(ONE, context=CONTEXT)  # 5E+4 is 50000
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NewType
@@ -24,7 +24,7 @@ class Side(StrEnum):
     SELL = "SELL"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProposedOrder:
     """An order somebody wants to send. Quantity in base units; `price` is None for a market order.
 
@@ -48,13 +48,33 @@ class ProposedOrder:
             raise RiskError("expected an order id, was empty")
         if self.is_stop and self.price is None:
             raise RiskError(f"order {self.order_id}: expected the price that sets a stop order off, was none")
+        facts = self.__dict__  # frozen for everybody else
         if not isinstance(self.side, Side):
-            _set(self, "side", Side(self.side))
-        _set(self, "quantity", positive(self.quantity, "order", self.order_id, "quantity"))
+            facts["side"] = Side(self.side)
+        facts["quantity"] = positive(self.quantity, "order", self.order_id, "quantity")
         if self.price is not None:
-            _set(self, "price", positive(self.price, "order", self.order_id, "price"))
+            facts["price"] = positive(self.price, "order", self.order_id, "price")
         if self.stop_price is not None:
-            _set(self, "stop_price", positive(self.stop_price, "order", self.order_id, "stop_price"))
+            facts["stop_price"] = positive(self.stop_price, "order", self.order_id, "stop_price")
+
+    @classmethod
+    def market(cls, order_id: OrderId, symbol: Symbol, side: Side, quantity: Decimal, *, reduce_only: bool) -> ProposedOrder:
+        """Return a market order without a stop behind it: `ProposedOrder(...)` of these facts, at a fraction of its cost."""
+        if not order_id:
+            raise RiskError("expected an order id, was empty")
+        order = object.__new__(cls)
+        facts = {
+            "order_id": order_id,
+            "symbol": symbol,
+            "side": side,
+            "quantity": positive(quantity, "order", order_id, "quantity"),
+            "reduce_only": reduce_only,
+        }
+        _set(order, "__dict__", _MARKET | facts)
+        return order
+
+
+_MARKET: Final = {field.name: field.default for field in fields(ProposedOrder)}
 
 
 @dataclass(frozen=True, slots=True)
