@@ -220,8 +220,11 @@ class RiskSnapshot:
 
     def sent_after(self, instant: datetime) -> int:
         """Return how many orders were sent after an instant; one dated in the future counts too."""
-        times = self._composed.order_times
-        return len(times) - bisect_right(times, instant) + (self._count if self.at > instant else 0)
+        composed = self._composed
+        if composed.counted is None or composed.counted[0] != instant:
+            times = composed.order_times
+            composed.counted = instant, len(times) - bisect_right(times, instant)
+        return composed.counted[1] + (self._count if self.at > instant else 0)
 
     def with_sent(self, order: ProposedOrder) -> RiskSnapshot:
         """Return the snapshot in which this order has been sent and may fill.
@@ -268,10 +271,11 @@ class FoundFresh(NamedTuple):
 class _Composed:
     """What a snapshot was composed with, and the words of it once somebody asked: the same for all snapshots of a batch."""
 
-    __slots__ = ("digest", "ids", "order_times", "texts", "working")
+    __slots__ = ("counted", "digest", "ids", "order_times", "texts", "working")
 
     def __init__(self, order_times: tuple[datetime, ...], working: tuple[WorkingOrder, ...], ids: frozenset[OrderId]) -> None:
         self.order_times, self.working, self.ids = order_times, working, ids
+        self.counted: tuple[datetime, int] | None = None  # an instant, and how many of order_times are after it
         self.digest: Digest | None = None  # of all that stands before the working orders
         self.texts: list[str] = []  # of the working orders, by id
 
@@ -370,13 +374,9 @@ def _plain(number: Decimal) -> str:
 _instant_text: Final = lru_cache(maxsize=16_384)(datetime.isoformat)  # of instants in UTC; sends of a window come again and again
 
 
-def _is_utc(instant: datetime) -> bool:
-    return instant.tzinfo is UTC
-
-
 def _in_turn(instants: tuple[datetime, ...]) -> tuple[datetime, ...]:
     # there are as many as a window of sends holds, and nearly always they come in UTC and sorted
-    if not all(map(_is_utc, instants)):
+    if {instant.tzinfo for instant in instants} != {UTC}:
         instants = tuple(aware(instant, "order time") for instant in instants)
     return tuple(sorted(instants))
 

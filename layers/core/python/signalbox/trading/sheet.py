@@ -50,7 +50,7 @@ from signalbox.trading.events import OrderRefused, TradingHalted
 from signalbox.trading.paper import VENUE
 from signalbox.trading.review import with_review
 from signalbox.trading.snapshot import compose, equity_at, floors_of, judge_of, moved, proposed
-from signalbox.trading.state import Desk, Halt, Mark, Trade, pruned
+from signalbox.trading.state import Desk, Halt, Mark, Trade, counting_orders, in_window
 
 E = TypeVar("E", bound=Entry)
 SIGNALBOX: Final = "signalbox"  # as `who`
@@ -185,16 +185,23 @@ class Sheet:
     def take(self, event: OrderEvent) -> Order:
         """Apply an event to its order; a fill waits to be booked. Raises EventRefusedError, and then nothing was applied."""
         key = ClientOrderId(event.client_order_id)
-        order, is_fill = self.orders[key], isinstance(event, OrderFilled)
-        if is_fill:
-            self._check_trade_id(event)
+        order = self.orders[key]
+        if isinstance(event, OrderFilled):
+            return self._take_fill(order, event)
         after = apply(order, event)
         if after is not order:
             self.orders[key] = after
             self.order_events.append(event)
-            if is_fill:
-                self._traded[event.event_id] = key
-                self.unbooked.append(Fill.of(order.terms, event))
+        return after
+
+    def _take_fill(self, order: Order, event: OrderFilled) -> Order:
+        self._check_trade_id(event)
+        after = apply(order, event)
+        if after is not order:
+            self.orders[order.client_order_id] = after
+            self.order_events.append(event)
+            self._traded[event.event_id] = order.client_order_id
+            self.unbooked.append(Fill.of(order.terms, event))
         return after
 
     def _check_trade_id(self, event: OrderFilled) -> None:
@@ -502,25 +509,27 @@ class Sheet:
     def done(self) -> tuple[Desk, Changes]:
         """Return the desk after the step, and what to commit."""
         judged = None if self.judge is None or self.judge.day is None else self.judge.state().to_text()
-        desk = replace(
-            self.desk,
+        at = self.at
+        desk = Desk(
+            account=self.account,
             books=self.books,
-            at=self.at,
-            orders=MappingProxyType(self.orders),
+            at=at,
+            orders=MappingProxyType(counting_orders(self.orders, self.trades.values(), at)),
             trades=MappingProxyType(self.trades),
             halt=self.halt,
-            locks=self.locks,
+            locks=tuple(lock for lock in self.locks if at < lock.until) if self.locks else (),
             marks=MappingProxyType(self.marks),
             watched_until=self.watched_until,
             loss_rules=judged,
-            order_times=tuple(self.order_times),
+            order_times=in_window(self.account, tuple(self.order_times), at),
             warned=self.warned,
             memory=self.memory,
             compared_at=self.compared_at,
             closings=MappingProxyType(self.closings),
+            review_at=self.desk.review_at,
             at_venue=self.at_venue,
         )
-        desk, reviews = with_review(desk, self.at, min(self.due, default=None))
+        desk, reviews = with_review(desk, at, min(self.due, default=None))
         changes = Changes(
             order_events=tuple(self.order_events),
             entries=tuple(self.entries),
@@ -534,4 +543,4 @@ class Sheet:
             events=(*self.events, *reviews),
             rebooked=self.rebooked,
         )
-        return pruned(desk, self.at), changes
+        return desk, changes
