@@ -148,11 +148,11 @@ def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
     kept, count = snapshot._book, snapshot._count  # noqa: SLF001 - kept there for this function alone
     if kept is None or kept.limits is not limits or not isinstance(kept.book, Book):
         book = _whole_book(snapshot, limits)
-    elif kept.count == count:
+    elif kept.sent == count:
         return kept.book
     else:
         book = kept.book
-        for working in snapshot.sent()[kept.count :]:
+        for working in snapshot.sent()[kept.sent :]:
             book = _with_working(book, working, snapshot.marks[working.order.symbol].price, limits)
     snapshot.__dict__["_book"] = KeptBook(limits, book, count)
     return book

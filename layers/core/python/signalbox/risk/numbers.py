@@ -56,6 +56,9 @@ def _canonical(value: Decimal) -> Decimal | None:
     if value.adjusted() >= MAX_DIGITS:
         return None
     canonical = value.normalize(CONTEXT)
+    text = str(canonical)
+    if len(text) <= MAX_DIGITS and "E" not in text and canonical == value:
+        return canonical  # nearly all are: no exponent, and too short for too many digits after the point
     exponent = canonical.as_tuple().exponent
     if canonical != value or not isinstance(exponent, int) or exponent < -MAX_DIGITS:
         return None

@@ -254,11 +254,11 @@ def _id_of(working: WorkingOrder) -> OrderId:
 
 
 class KeptBook(NamedTuple):
-    """A book (exposure.Book, which is made of a snapshot and so is not known here) under limits, with the first `count` sent."""
+    """A book (exposure.Book, which is made of a snapshot and so not known here), its limits, and how many orders sent it has."""
 
     limits: object
     book: object
-    count: int
+    sent: int
 
 
 class FoundFresh(NamedTuple):

@@ -83,7 +83,8 @@ class Changes:
     def __add__(self, other: Changes) -> Changes:
         if other.rebooked:
             return replace(self + replace(other, disposals=(), rebooked=False), disposals=other.disposals, rebooked=True)
-        return Changes(*[getattr(self, name) + getattr(other, name) for name in _JOINED], rebooked=self.rebooked)
+        joined = {name: getattr(self, name) + getattr(other, name) for name in _JOINED}
+        return Changes(**joined, rebooked=self.rebooked)
 
 
 _JOINED = tuple(f.name for f in fields(Changes) if f.name != "rebooked")

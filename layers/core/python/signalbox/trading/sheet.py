@@ -217,11 +217,11 @@ class Sheet:
     def book(self, *, before: datetime | None = None) -> tuple[Fill, ...]:
         """Book the waiting fills (those before an instant) in the order they happened, and return them."""
         if before is None:
-            ready, self.unbooked = self.unbooked, []
+            waiting, self.unbooked = self.unbooked, []
         else:
-            ready = [f for f in self.unbooked if f.at < before]
+            waiting = [f for f in self.unbooked if f.at < before]
             self.unbooked = [f for f in self.unbooked if f.at >= before]
-        ready = _in_booking_order(ready)
+        ready = _in_booking_order(waiting)
         self.book_entries(ready)
         return tuple(ready)
 
