@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from signalbox.market.candles import Symbol
-from signalbox.risk.checks import CHECKS, Breaches, Case, Weighed, is_fresh, reducible_quantity
+from signalbox.risk.checks import CHECKS, Breaches, Case, is_fresh, reducible_quantity
 from signalbox.risk.decision import SEAL, RiskApproved, RiskDecision, RiskRefused
-from signalbox.risk.exposure import Line, book_of, entry_price
+from signalbox.risk.exposure import Weighed, weigh
 from signalbox.risk.limits import RiskLimits
 from signalbox.risk.numbers import ZERO, exactly
 from signalbox.risk.order import ProposedOrder
@@ -70,9 +70,4 @@ def _weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, sym
     marks, instruments = snapshot.marks, snapshot.instruments
     if not is_fresh(snapshot, limits, symbols) and not all(s in marks and s in instruments for s in symbols):
         return None
-    book, mark = book_of(snapshot, limits), marks[order.symbol].price
-    entry = entry_price(order, mark, limits)
-    line = book.lines.get(order.symbol) or Line(ZERO, ZERO, ZERO, mark)
-    after = line.plus(order.side, order.quantity, entry)
-    before = book.exposures.get(order.symbol, ZERO)
-    return Weighed(book, instruments[order.symbol], mark, entry, before, after, after.exposure)
+    return weigh(order, snapshot, limits)

@@ -14,23 +14,11 @@ from typing import Final, NamedTuple, TypeAlias
 from signalbox.market.candles import Symbol
 from signalbox.risk.codes import RefusalCode
 from signalbox.risk.decision import Breach
-from signalbox.risk.exposure import Book, Line, loss_from
+from signalbox.risk.exposure import Weighed, loss_from
 from signalbox.risk.limits import Funding, RiskLimits
 from signalbox.risk.numbers import ZERO, plain, seconds_of
 from signalbox.risk.order import Instrument, ProposedOrder, Side
 from signalbox.risk.snapshot import FoundFresh, HaltLevel, LossRule, RiskSnapshot
-
-
-class Weighed(NamedTuple):
-    """What new risk is judged by: the account's book, and the order's symbol before and after the order."""
-
-    book: Book
-    instrument: Instrument
-    mark: Decimal
-    entry: Decimal  # the worst price it may fill at
-    before: Decimal  # exposure of the symbol
-    line: Line  # of the symbol, the order working
-    after: Decimal  # exposure of that line
 
 
 class Case(NamedTuple):

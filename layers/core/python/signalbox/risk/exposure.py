@@ -18,7 +18,7 @@ from signalbox.market.candles import Symbol
 from signalbox.risk.limits import RiskLimits
 from signalbox.risk.numbers import ZERO
 from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder, Side, WorkingOrder
-from signalbox.risk.snapshot import KeptBook, RiskSnapshot
+from signalbox.risk.snapshot import KeptBook, KeptWeighed, RiskSnapshot
 
 
 class Line(NamedTuple):
@@ -71,6 +71,18 @@ class Book(NamedTuple):
     def margin(self) -> Decimal:
         """Equity tied up by the worst positions, and the fees of getting there."""
         return self.tied + self.fees
+
+
+class Weighed(NamedTuple):
+    """What new risk is judged by: the account's book, and the order's symbol before and after the order."""
+
+    book: Book
+    instrument: Instrument
+    mark: Decimal
+    entry: Decimal  # the worst price it may fill at
+    before: Decimal  # exposure of the symbol
+    line: Line  # of the symbol, the order working
+    after: Decimal  # exposure of that line
 
 
 def entry_price(order: ProposedOrder, mark: Decimal, limits: RiskLimits) -> Decimal:
@@ -139,6 +151,20 @@ def _worst_purchase(stop: Decimal | None, start: Decimal, limits: RiskLimits) ->
     return start + start * limits.worst_move_fraction
 
 
+def weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Weighed:
+    """Return an order beside the account's book. Once it is sent, the book goes on from what was found here."""
+    book, mark = book_of(snapshot, limits), snapshot.marks[order.symbol].price
+    found = _weighed(book, order, order.quantity, mark, limits)
+    snapshot.__dict__["_weighed"] = KeptWeighed(order, found)
+    return found
+
+
+def _weighed(book: Book, order: ProposedOrder, quantity: Decimal, mark: Decimal, limits: RiskLimits) -> Weighed:
+    symbol, entry = order.symbol, entry_price(order, mark, limits)
+    line = (book.lines.get(symbol) or Line(ZERO, ZERO, ZERO, mark)).plus(order.side, quantity, entry)
+    return Weighed(book, book.instruments[symbol], mark, entry, book.exposures.get(symbol, ZERO), line, line.exposure)
+
+
 def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
     """Return the account's book. Every symbol held or working needs a mark and an instrument (KeyError otherwise).
 
@@ -153,22 +179,27 @@ def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
     else:
         book = kept.book
         for working in snapshot.sent()[kept.sent :]:
-            book = _with_working(book, working, snapshot.marks[working.order.symbol].price, limits)
+            book = _with_working(book, working, snapshot, limits)
     snapshot.__dict__["_book"] = KeptBook(limits, book, count)
     return book
 
 
-def _with_working(book: Book, working: WorkingOrder, mark: Decimal, limits: RiskLimits) -> Book:
+def _with_working(book: Book, working: WorkingOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
     order, remaining = working.order, working.remaining
     symbol = order.symbol
-    instrument = book.instruments[symbol]
-    group, fee_fraction = instrument.group, instrument.fee_fraction
-    entry = entry_price(order, mark, limits)
-    line = (book.lines.get(symbol) or Line(ZERO, ZERO, ZERO, mark)).plus(
-        order.side, remaining, mark if order.reduce_only else entry
-    )
-    exposure = line.exposure
-    added = exposure - book.exposures.get(symbol, ZERO)
+    mark, known = snapshot.marks[symbol].price, snapshot._weighed  # noqa: SLF001 - kept there for this module alone
+    if known is not None and known.order is order and isinstance(known.weighed, Weighed) and known.weighed.book is book:
+        found = known.weighed
+    else:
+        found = _weighed(book, order, remaining, mark, limits)
+    entry, fee_fraction, group = found.entry, found.instrument.fee_fraction, found.instrument.group
+    line, exposure, worst_loss = found.line, found.after, book.worst_loss
+    if order.reduce_only:  # the far target of an exit says nothing about what the position is worth
+        line = (book.lines.get(symbol) or Line(ZERO, ZERO, ZERO, mark)).plus(order.side, remaining, mark)
+        exposure = line.exposure
+    else:
+        worst_loss += loss_from(entry, order, remaining, mark, fee_fraction, limits)
+    added = exposure - found.before
     cost = remaining * entry
     fee = cost * fee_fraction
     return Book(
@@ -179,12 +210,10 @@ def _with_working(book: Book, working: WorkingOrder, mark: Decimal, limits: Risk
         book.cash,
         book.buy_cost + cost + fee if order.side is Side.BUY else book.buy_cost,
         book.fees + fee,
-        book.worst_loss
-        if order.reduce_only
-        else book.worst_loss + loss_from(entry, order, remaining, mark, fee_fraction, limits),
+        worst_loss,
         book.total + added,
         {**book.groups, group: book.groups.get(group, ZERO) + added},
-        book.tied + added * instrument.margin_fraction,
+        book.tied + added * found.instrument.margin_fraction,
     )
 
 
