@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from signalbox.frozen import Frozen
+from signalbox.adapters.postgres.outbox import event_detail
+from signalbox.frozen import Frozen, instant_text, number_text, quoted
 from signalbox.orders.events import OrderFilled, OrderInitialized, OrderReleased, OrderSubmitted, parse_order_events
-from signalbox.orders.messages import ExecutionRequested, Instruction
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.portfolio.entries import Fill
 from tests.builders import NOON
@@ -80,3 +84,55 @@ def test_fill_with_a_trade_id_that_is_no_key_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="at most 128"):
         Fill.of(TERMS, event)
+
+
+TEXTS = st.text(min_size=1, max_size=20).filter(lambda text: not any("\ud800" <= letter <= "\udfff" for letter in text))
+ZONES = st.sampled_from((UTC, timezone(timedelta(hours=5))))
+INSTANTS = st.builds(
+    lambda past, zone: (NOON + past).astimezone(zone), st.timedeltas(-timedelta(days=9_000), timedelta(days=9_000)), ZONES
+)
+SOON = timedelta(minutes=5)
+NUMBERS = st.none() | st.decimals(min_value="0.000001", max_value="1e9", places=6)
+
+
+@given(text=TEXTS, instant=INSTANTS, number=NUMBERS)
+def test_parts_of_a_text_are_written_as_pydantic_writes_them(text: str, instant: datetime, number: Decimal | None) -> None:
+    assert quoted(text) == TypeAdapter(str).dump_json(text).decode()
+    assert f'"{instant_text(instant)}"' == TypeAdapter(datetime).dump_json(instant).decode()
+    assert number_text(number) == TypeAdapter(Decimal | None).dump_json(number).decode()
+
+
+@given(account=TEXTS, strategy=TEXTS, at=INSTANTS, numbers=st.tuples(NUMBERS, NUMBERS, NUMBERS), named=st.none() | TEXTS)
+def test_text_of_terms_is_shared_and_what_has_them_is_written_as_pydantic_writes_it(
+    account: str, strategy: str, at: datetime, numbers: tuple[Decimal | None, ...], named: str | None
+) -> None:
+    terms = TERMS.model_copy(update={"account": account, "strategy": strategy, "decided_at": at, "send_before": at + SOON})
+    begun = OrderInitialized(client_order_id=terms.client_order_id, at=at, terms=terms)
+    assert begun.to_text() == begun.model_dump_json()
+    assert parse_order_events([begun.to_text()]) == [begun]
+    request = ExecutionRequested.trusted(
+        **REQUEST
+        | {"account": account, "venue": strategy, "terms": terms, "at": at, "request_id": named, "entry": named}
+        | {"quantity": numbers[0], "stop_loss": numbers[1], "take_profit": numbers[2]}
+    )
+    assert request.facts_text() == request.model_dump_json(ensure_ascii=True)
+    assert event_detail(request).startswith(request.facts_text()[:-1])
+
+
+def test_what_is_made_of_facts_is_no_fact() -> None:
+    """Ids are kept with the value that they are made of: neither equality, hash and text see them, nor another value's copy."""
+    plain, asked = (OrderReleased(client_order_id=KEY, at=NOON) for _ in range(2))
+    terms = TERMS.model_copy()
+    before = (terms.client_order_id, terms.text, asked.event_id)
+    assert before == (TERMS.client_order_id, TERMS.model_dump_json(), f"OrderReleased:{KEY}")
+    assert asked == plain
+    assert hash(asked) == hash(plain)
+    assert asked.model_dump_json() == plain.model_dump_json()
+    assert asked.model_dump() == plain.model_dump()
+    assert repr(asked) == repr(plain)
+    reported = ExecutionReported(account="live-1", client_order_id=KEY, reported_at=NOON, events=(asked,))
+    assert reported.to_detail() == ExecutionReported(**reported.model_dump()).to_detail()
+    other = terms.model_copy(update={"attempt": 1})
+    assert other.client_order_id == OrderTerms(**TERMS.model_dump() | {"attempt": 1}).client_order_id != terms.client_order_id
+    assert other.text == other.model_dump_json() != terms.text
+    assert terms.client_order_id is terms.client_order_id

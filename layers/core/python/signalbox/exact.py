@@ -21,7 +21,7 @@ from decimal import (
     localcontext,
     setcontext,
 )
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Annotated, Final, ParamSpec, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field
@@ -90,12 +90,17 @@ def ratio(numerator: Decimal, denominator: Decimal, places: int) -> Decimal:
 
 def to_places(amount: Decimal, places: int) -> Decimal:
     """Return `amount` rounded half to even to `places` decimals, for showing; exact when it has no more."""
-    return amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, _ROUNDED)
+    return amount.quantize(_unit(places), ROUND_HALF_EVEN, _ROUNDED)
 
 
 def up_to_places(amount: Decimal, places: int) -> Decimal:
     """Return `amount` rounded towards plus infinity to `places` decimals: for a fee that is estimated, never in our favour."""
-    return amount.quantize(Decimal(1).scaleb(-places), ROUND_CEILING, _ROUNDED)
+    return amount.quantize(_unit(places), ROUND_CEILING, _ROUNDED)
+
+
+@lru_cache(maxsize=64)
+def _unit(places: int) -> Decimal:
+    return Decimal(1).scaleb(-places)
 
 
 def to_step(amount: Decimal, step: Decimal, *, upwards: bool) -> Decimal:

@@ -41,7 +41,7 @@ from signalbox.orders.events import (
 )
 from signalbox.orders.order import Order, PendingCancel, PendingUpdate, standing
 from signalbox.orders.terms import OrderType
-from signalbox.orders.transitions import TRANSITIONS, OrderState, Trigger
+from signalbox.orders.transitions import TRANSITIONS, Derived, OrderState, Trigger
 
 Pending = TypeVar("Pending", PendingCancel, PendingUpdate)
 Facts: TypeAlias = dict[str, Any]  # fields of an order with what they become
@@ -71,15 +71,7 @@ def initialise(event: OrderInitialized) -> Order:
     key = terms.client_order_id
     if event.client_order_id != key:
         raise OrderTermsError(f"expected the id {key} of these terms, was {event.client_order_id}")
-    return Order(
-        terms=terms,
-        client_order_id=key,
-        state=OrderState.INITIALIZED,
-        quantity=terms.quantity,
-        limit_price=terms.limit_price,
-        stop_price=terms.stop_price,
-        seen=frozenset({event.event_id}),
-    )
+    return Order.begun(terms, key, event.event_id)
 
 
 def replay(events: Iterable[OrderEvent]) -> Order:
@@ -97,7 +89,6 @@ def replay(events: Iterable[OrderEvent]) -> Order:
     return order
 
 
-@exactly
 def apply(order: Order, event: OrderEvent) -> Order:
     """Return the order after the event; the same object when the event was applied before.
 
@@ -105,23 +96,33 @@ def apply(order: Order, event: OrderEvent) -> Order:
     """
     if event.client_order_id != order.client_order_id:
         raise WrongOrderError(order.client_order_id, event.event_id, f"expected its own event, was of {event.client_order_id}")
+    if isinstance(event, OrderFilled):
+        return _apply_fill(order, event)
     event_id = event.event_id
     if event_id in order.seen:
-        if isinstance(event, OrderFilled):
-            _check_repeated(order, event)
         return order
-    if isinstance(event, OrderFilled):
-        _check_fill(order, event)
-    trigger = trigger_of(order, event)
+    trigger = _TRIGGERS.get(type(event))
+    return _moved(order, event, trigger)
+
+
+@exactly
+def _apply_fill(order: Order, event: OrderFilled) -> Order:
+    if event.event_id in order.seen:
+        _check_repeated(order, event)
+        return order
+    _check_fill(order, event)
+    return _moved(order, event, trigger_of(order, event))
+
+
+def _moved(order: Order, event: OrderEvent, trigger: Trigger | None) -> Order:
     row = TRANSITIONS.get((order.state, trigger)) if trigger is not None else None
     if row is None:
         raise IllegalTransitionError(
             order.client_order_id, event.event_id, f"expected an event legal in {order.state}, was {trigger or event.kind}"
         )
     facts = _recorded(order, event)
-    facts["seen"] = order.seen | {event_id}
-    after = row.after if isinstance(row.after, OrderState) else standing(order.after(facts))
-    facts["state"] = after
+    facts["seen"] = order.seen | {event.event_id}
+    facts["state"] = after = standing(order.after(facts)) if row.after is Derived.STANDING else row.after
     if after.is_closed and order.closed_at is None:
         facts["closed_at"] = event.at
     return order.after(facts)
@@ -153,7 +154,7 @@ def _check_fill(order: Order, event: OrderFilled) -> None:
             event.event_id,
             f"expected {order.terms.account} {order.terms.symbol}, was {event.account} {event.symbol}",
         )
-    most = max(order.fillable, *(update.quantity for update in order.given_up), ZERO)
+    most = max(order.fillable, *(update.quantity for update in order.given_up), ZERO) if order.given_up else order.fillable
     if order.filled + event.quantity > most:
         raise OverfillError(
             order.client_order_id,
@@ -164,11 +165,11 @@ def _check_fill(order: Order, event: OrderFilled) -> None:
 
 def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911, PLR0912 - one case an event, checked to be all
     """Return the fields that the event changes, those of the move apart. The order is copied once an event, by `apply`."""
-    match event:
+    match event:  # the plain course of an order first: a case is looked at after all before it
+        case OrderReleased() | OrderInitialized():
+            return {}
         case OrderSubmitted():
             return {"submitted_at": order.submitted_at or event.at}
-        case OrderUnconfirmed():
-            return _unconfirmed(order, event)
         case OrderAccepted():
             return {
                 "accepted_at": order.accepted_at or event.at,
@@ -177,6 +178,8 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
             }
         case OrderFilled():
             return _filled(order, event)
+        case OrderUnconfirmed():
+            return _unconfirmed(order, event)
         case OrderCancelRequested():
             return {
                 "pending_cancel": PendingCancel(event.request_id, event.at),
@@ -200,8 +203,6 @@ def _recorded(order: Order, event: OrderEvent) -> Facts:  # noqa: C901, PLR0911,
             return {"reason": event.reason, "detail": event.detail, "unconfirmed_since": None}
         case OrderLost():
             return {"reason": event.kind, "unconfirmed_since": None}
-        case OrderInitialized() | OrderReleased():
-            return {}
         case _:
             assert_never(event)
 

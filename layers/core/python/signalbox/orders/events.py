@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from typing_extensions import override
 
 from signalbox.exact import ZERO, Amount, PositiveAmount
-from signalbox.frozen import Frozen
+from signalbox.frozen import Frozen, instant_text, made_once, quoted
 from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
 from signalbox.orders.terms import OrderTerms
 from signalbox.wire import cut
@@ -41,10 +41,14 @@ class _OrderEvent(Frozen):
     client_order_id: OrderKey
     at: AwareDatetime
 
-    @property
+    @made_once
     def event_id(self) -> str:
         """The natural key: this can happen to an order once."""
         return f"{self.kind}:{self.client_order_id}"
+
+    def to_text(self) -> str:
+        """Return it as it is stored: `model_dump_json`, without its twenty options."""
+        return self.__pydantic_serializer__.to_json(self).decode()
 
 
 class OrderInitialized(_OrderEvent):
@@ -52,6 +56,11 @@ class OrderInitialized(_OrderEvent):
 
     kind: Literal["OrderInitialized"] = "OrderInitialized"
     terms: OrderTerms
+
+    @override
+    def to_text(self) -> str:
+        begun = f'{{"kind":"{self.kind}","client_order_id":{quoted(self.client_order_id)},"at":"{instant_text(self.at)}"'
+        return f'{begun},"terms":{self.terms.text}}}'
 
 
 class OrderDenied(_OrderEvent):
@@ -80,7 +89,7 @@ class OrderUnconfirmed(_OrderEvent):
     attempt: Text  # what was being tried: "submit", or the request_id of a cancel or update
     detail: Detail = ""
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.kind}:{self.client_order_id}:{self.attempt}"
@@ -98,7 +107,7 @@ class OrderAccepted(_OrderEvent):
     kind: Literal["OrderAccepted"] = "OrderAccepted"
     venue_order_id: Text
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.kind}:{self.client_order_id}:{self.venue_order_id}"
@@ -124,7 +133,7 @@ class OrderFilled(_OrderEvent):
     fee: Amount = ZERO
     liquidity: Liquidity = Liquidity.UNKNOWN
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.kind}:{self.account}:{self.symbol}:{self.trade_id}"
@@ -136,7 +145,7 @@ class OrderCancelRequested(_OrderEvent):
     kind: Literal["OrderCancelRequested"] = "OrderCancelRequested"
     request_id: Text
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.kind}:{self.client_order_id}:{self.request_id}"
@@ -150,7 +159,7 @@ class OrderCancelRejected(_OrderEvent):
     reason: Text
     detail: Detail = ""
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.kind}:{self.client_order_id}:{self.request_id}"
@@ -181,7 +190,7 @@ class OrderUpdateRequested(_OrderEvent):
     limit_price: PositiveAmount | None = None
     stop_price: PositiveAmount | None = None
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.kind}:{self.client_order_id}:{self.request_id}"
@@ -194,7 +203,7 @@ class OrderUpdated(_OrderEvent):
     request_id: Text
     venue_order_id: Text | None = None
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.kind}:{self.client_order_id}:{self.request_id}"
@@ -208,7 +217,7 @@ class OrderUpdateRejected(_OrderEvent):
     reason: Text
     detail: Detail = ""
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.kind}:{self.client_order_id}:{self.request_id}"

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from signalbox.events import SymbolName
 from signalbox.exact import PositiveAmount
-from signalbox.frozen import Frozen
+from signalbox.frozen import Frozen, made_once
 from signalbox.orders.identity import ClientOrderId, client_order_id
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -94,7 +94,7 @@ class OrderTerms(Frozen):
             raise ValueError(f"expected send_before after {self.decided_at}, was {self.send_before}")
         return self
 
-    @property
+    @made_once
     def client_order_id(self) -> ClientOrderId:
         """The identity: it depends on why the order exists, not on its quantity or prices."""
         return client_order_id(
@@ -106,12 +106,17 @@ class OrderTerms(Frozen):
             attempt=self.attempt,
         )
 
-    @property
+    @made_once
     def entry_id(self) -> ClientOrderId:
         """The identity of the entry of the same decision: of an exit, the order whose position it leaves."""
         return client_order_id(
             account=self.account, strategy=self.strategy, symbol=self.symbol, decided_at=self.decided_at, leg=Leg.ENTRY
         )
+
+    @made_once
+    def text(self) -> str:
+        """Its JSON: stored with the order, and sent with what is asked of the venue."""
+        return self.__pydantic_serializer__.to_json(self).decode()
 
     def signed(self, quantity: Decimal) -> Decimal:
         """Return what filling `quantity` adds to the position."""

@@ -112,12 +112,15 @@ def record(books: Books, entry: Entry) -> Booked:
 def _record_fill(books: Books, fill: Fill) -> Booked:
     method = method_at(books.standing_orders, fill.at)
     lots, disposals = lots_after(books.lots.get(fill.symbol, ()), fill, method)
-    after = replace(
-        books,
-        cash=books.cash - fill.signed_quantity * fill.price - fill.fee,
-        positions=_with(books.positions, fill.symbol, after_fill(books.position(fill.symbol), fill)),
-        lots=MappingProxyType({**books.lots, fill.symbol: lots}),
-        newest=fill,
+    symbol = fill.symbol
+    after = Books(
+        books.account,
+        books.standing_orders,
+        books.cash - fill.signed_quantity * fill.price - fill.fee,
+        books.transfers,
+        _with(books.positions, symbol, after_fill(books.position(symbol), fill)),
+        MappingProxyType({**books.lots, symbol: lots}),
+        fill,
     )
     return Booked(after, disposals)
 

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from signalbox.events import SymbolName
 from signalbox.exact import ZERO, Amount, PositiveAmount
-from signalbox.frozen import Frozen
+from signalbox.frozen import Frozen, made_once
 from signalbox.orders.events import OrderFilled
 from signalbox.orders.terms import OrderTerms, Side
 
@@ -30,7 +30,7 @@ class _Entry(Frozen):
     key: Key  # natural within account and kind (a fill: and symbol)
     at: AwareDatetime
 
-    @property
+    @made_once
     def entry_id(self) -> str:
         """The natural key."""
         return f"{self.kind}:{self.account}:{self.key}"
@@ -46,7 +46,7 @@ class Fill(_Entry):
     price: PositiveAmount
     fee: Amount = ZERO
 
-    @property
+    @made_once
     @override
     def entry_id(self) -> str:
         """The natural key: venues number the trades of a symbol."""

@@ -43,6 +43,8 @@ class StandingOrder:
 
 def method_at(orders: Sequence[StandingOrder], instant: datetime) -> LotMethod:
     """Return the method in force. Raises StandingOrderError unless they are in order of effect."""
+    if not orders:
+        return LotMethod.FIFO
     dates = [order.effective_from for order in orders]
     if dates != sorted(set(dates)):
         raise StandingOrderError(f"expected standing orders in order of effect, was {dates}")
@@ -105,7 +107,6 @@ class Disposal:
 
 _RANKS: Final[Mapping[LotMethod, Callable[[int, Lot], tuple[Decimal, int]]]] = MappingProxyType(
     {
-        LotMethod.FIFO: lambda index, _: (ZERO, index),
         LotMethod.LIFO: lambda index, _: (ZERO, -index),
         LotMethod.HIFO: lambda index, lot: (-lot.unit_cost if lot.quantity > 0 else lot.unit_cost, index),
     }
@@ -121,7 +122,8 @@ def lots_after(lots: tuple[Lot, ...], fill: Fill, method: LotMethod) -> tuple[tu
     left, fee_left = fill.quantity, fill.fee
     open_lots = dict(enumerate(lots))
     disposals: list[Disposal] = []
-    for index in sorted(open_lots, key=lambda i: _RANKS[method](i, lots[i])):
+    turns = range(len(lots))
+    for index in turns if method is LotMethod.FIFO else sorted(turns, key=lambda i: _RANKS[method](i, lots[i])):
         if not left:
             break
         lot = open_lots[index]

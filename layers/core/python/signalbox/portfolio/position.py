@@ -54,18 +54,26 @@ class Position:
 @exactly
 def after_fill(position: Position, fill: Fill) -> Position:
     """Return the position after a fill."""
-    signed = fill.signed_quantity
-    closing = min(fill.quantity, abs(position.quantity)) if position.quantity * signed < 0 else ZERO
-    released = share(position.cost, closing, abs(position.quantity)) if closing else ZERO
-    closed_value = closing * fill.price if position.quantity > 0 else -closing * fill.price
-    opened = signed - (closing if signed > 0 else -closing)
-    return replace(
-        position,
-        quantity=position.quantity + signed,
-        cost=position.cost - released + opened * fill.price,
-        realised=position.realised + closed_value - released,
-        fees=position.fees + fill.fee,
-        volume=position.volume + fill.quantity * fill.price,
+    signed, held, price = fill.signed_quantity, position.quantity, fill.price
+    value = fill.quantity * price
+    cost, realised = position.cost, position.realised
+    if held * signed >= 0:
+        cost += value if signed > 0 else -value
+    else:
+        most = abs(held)
+        closing = min(fill.quantity, most)
+        released = share(cost, closing, most)
+        closed_value = closing * price if held > 0 else -closing * price
+        cost += signed * price + closed_value - released
+        realised += closed_value - released
+    return Position(
+        position.symbol,
+        held + signed,
+        cost,
+        realised,
+        position.fees + fill.fee,
+        position.funding,
+        position.volume + value,
     )
 
 

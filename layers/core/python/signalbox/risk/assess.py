@@ -6,28 +6,32 @@ Rules and their order: docs/risk-codes.md, docs/architecture.md section 7. Every
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import localcontext
 
 from signalbox.market.candles import Symbol
-from signalbox.risk.checks import CHECKS, Breaches, Case, Weighed, reducible_quantity
+from signalbox.risk.checks import CHECKS, Breaches, Case, is_fresh, reducible_quantity
 from signalbox.risk.decision import SEAL, RiskApproved, RiskDecision, RiskRefused
-from signalbox.risk.exposure import Line, book_of, entry_price
+from signalbox.risk.exposure import Weighed, weigh
 from signalbox.risk.limits import RiskLimits
-from signalbox.risk.numbers import CONTEXT, ZERO
+from signalbox.risk.numbers import ZERO, exactly
 from signalbox.risk.order import ProposedOrder
 from signalbox.risk.snapshot import RiskSnapshot
 
 
 def assess(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> RiskApproved | RiskRefused:
     """Return the decision on one order; both kinds carry the snapshot they were judged on."""
-    with localcontext(CONTEXT):
-        case = _case(order, snapshot, limits)
-        found: Breaches = []
-        for check in CHECKS:
-            check(case, found)
+    found = _breaches(order, snapshot, limits)
     if found:
         return RiskRefused(order, snapshot, limits.version, tuple(found))
     return RiskApproved(order, snapshot, limits.version, SEAL)
+
+
+@exactly
+def _breaches(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Breaches:
+    case = _case(order, snapshot, limits)
+    found: Breaches = []
+    for check in CHECKS:
+        check(case, found)
+    return found
 
 
 def assess_batch(orders: Iterable[ProposedOrder], snapshot: RiskSnapshot, limits: RiskLimits) -> tuple[RiskDecision, ...]:
@@ -42,30 +46,28 @@ def assess_batch(orders: Iterable[ProposedOrder], snapshot: RiskSnapshot, limits
 
 
 def _case(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Case:
-    symbols = snapshot.symbols if order.symbol in snapshot.symbols else snapshot.symbols | {order.symbol}
+    symbol, symbols = order.symbol, snapshot.symbols
+    if symbol not in symbols:
+        symbols = tuple(sorted((*symbols, symbol)))
     reducible = reducible_quantity(order, snapshot) if order.reduce_only else ZERO
     reduces = order.reduce_only and order.quantity <= reducible
-    mark = snapshot.marks.get(order.symbol)
+    mark = snapshot.marks.get(symbol)
     return Case(
-        order=order,
-        snapshot=snapshot,
-        limits=limits,
-        instrument=snapshot.instruments.get(order.symbol),
-        mark=None if mark is None else mark.price,
-        weighed=None if reduces else _weigh(order, snapshot, limits, symbols),
-        symbols=tuple(sorted(symbols)),
-        reducible=reducible,
-        reduces=reduces,
+        order,
+        snapshot,
+        limits,
+        snapshot.instruments.get(symbol),
+        None if mark is None else mark.price,
+        None if reduces else _weigh(order, snapshot, limits, symbols),
+        symbols,
+        reducible,
+        reduces,
     )
 
 
-def _weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: frozenset[Symbol]) -> Weighed | None:
+def _weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: tuple[Symbol, ...]) -> Weighed | None:
     """Return what new risk is judged by, or None when a price or an instrument is missing."""
-    if not all(s in snapshot.marks and s in snapshot.instruments for s in symbols):
+    marks, instruments = snapshot.marks, snapshot.instruments
+    if not is_fresh(snapshot, limits, symbols) and not all(s in marks and s in instruments for s in symbols):
         return None
-    book, mark = book_of(snapshot, limits), snapshot.marks[order.symbol].price
-    entry = entry_price(order, mark, limits)
-    line = book.lines.get(order.symbol) or Line(ZERO, ZERO, ZERO, mark)
-    after = line.plus(order.side, order.quantity, entry)
-    before = book.exposures.get(order.symbol, ZERO)
-    return Weighed(book, snapshot.instruments[order.symbol], mark, entry, before, after, after.exposure)
+    return weigh(order, snapshot, limits)

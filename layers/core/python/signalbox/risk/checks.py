@@ -6,38 +6,22 @@ loss headroom. It still has to be true, precise, sent from a fresh view of the a
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from signalbox.market.candles import Symbol
 from signalbox.risk.codes import RefusalCode
 from signalbox.risk.decision import Breach
-from signalbox.risk.exposure import Book, Line, order_loss
+from signalbox.risk.exposure import Weighed, loss_from
 from signalbox.risk.limits import Funding, RiskLimits
 from signalbox.risk.numbers import ZERO, plain, seconds_of
 from signalbox.risk.order import Instrument, ProposedOrder, Side
-from signalbox.risk.snapshot import HaltLevel, LossRule, RiskSnapshot
+from signalbox.risk.snapshot import FoundFresh, HaltLevel, LossRule, RiskSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """What new risk is judged by: the account's book, and the order's symbol before and after the order."""
-
-    book: Book
-    instrument: Instrument
-    mark: Decimal
-    entry: Decimal  # the worst price it may fill at
-    before: Decimal  # exposure of the symbol
-    line: Line  # of the symbol, the order working
-    after: Decimal  # exposure of that line
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """One order before its judges.
 
     `weighed` is None for a true reduction, and when a price or an instrument that new risk needs is missing (which is a
@@ -56,6 +40,7 @@ class Case:
 
 
 Breaches: TypeAlias = list[Breach]
+_NO_TIME: Final = timedelta()
 
 
 def reducible_quantity(order: ProposedOrder, snapshot: RiskSnapshot) -> Decimal:
@@ -84,20 +69,20 @@ def check_fresh(case: Case, found: Breaches) -> None:
     """Old, absent or future-dated facts make no new risk; a view of the account that is old makes no order at all."""
     snapshot, limits = case.snapshot, case.limits
     age = snapshot.at - snapshot.account_at
-    if not timedelta() <= age <= timedelta(seconds=limits.max_account_age_seconds):
+    if age and not _NO_TIME <= age <= timedelta(seconds=limits.max_account_age_seconds):
         found.append(_age(RefusalCode.ACCOUNT_STATE_AGE_OUT_OF_RANGE, limits.max_account_age_seconds, age))
-    if case.reduces:
+    if case.reduces or is_fresh(snapshot, limits, case.symbols):
         return
     limit = timedelta(seconds=limits.max_price_age_seconds)
     for symbol in case.symbols:
         mark = snapshot.marks.get(symbol)
         if mark is None:
             found.append(Breach(RefusalCode.PRICE_MISSING, "a price", "none", "", (("symbol", symbol),)))
-        elif not timedelta() <= snapshot.at - mark.at <= limit:
+        elif not _NO_TIME <= snapshot.at - mark.at <= limit:
             age = snapshot.at - mark.at
             found.append(_age(RefusalCode.PRICE_AGE_OUT_OF_RANGE, limits.max_price_age_seconds, age, (("symbol", symbol),)))
     if limits.loss_floors_required:
-        in_force = {f.rule for f in snapshot.floors if f.starts_at <= snapshot.at < f.ends_at}
+        in_force = _in_force(snapshot)
         found.extend(
             Breach(RefusalCode.LOSS_FLOOR_MISSING, "a limit in force", "none", "", (("rule", rule),))
             for rule in LossRule
@@ -105,9 +90,35 @@ def check_fresh(case: Case, found: Breaches) -> None:
         )
 
 
+def is_fresh(snapshot: RiskSnapshot, limits: RiskLimits, symbols: tuple[Symbol, ...]) -> bool:
+    """Return whether prices and rules of these symbols are there, prices are recent, and every loss limit needed is in force.
+
+    An order more changes nothing of it, so that a batch asks once: the answer yes is kept with the snapshot.
+    """
+    kept = snapshot._fresh  # noqa: SLF001 - kept there for this function alone
+    if kept is not None and kept.limits is limits and kept.symbols == symbols:
+        return True
+    at, marks, instruments = snapshot.at, snapshot.marks, snapshot.instruments
+    limit = timedelta(seconds=limits.max_price_age_seconds)
+    for symbol in symbols:
+        mark = marks.get(symbol)
+        if mark is None or symbol not in instruments or not _NO_TIME <= at - mark.at <= limit:
+            return False
+    if limits.loss_floors_required and not _in_force(snapshot).issuperset(LossRule):
+        return False
+    snapshot.__dict__["_fresh"] = FoundFresh(limits, symbols)
+    return True
+
+
+def _in_force(snapshot: RiskSnapshot) -> set[LossRule]:
+    return {f.rule for f in snapshot.floors if f.starts_at <= snapshot.at < f.ends_at}
+
+
 def check_known(case: Case, found: Breaches) -> None:
     """For new risk the rules of every instrument held or working; leaving a position waits for nobody's list."""
-    for symbol in () if case.reduces else case.symbols:
+    if case.reduces or case.weighed is not None:
+        return
+    for symbol in case.symbols:
         if symbol not in case.snapshot.instruments:
             found.append(Breach(RefusalCode.INSTRUMENT_UNKNOWN, "an instrument", "none", "", (("symbol", symbol),)))
 
@@ -181,17 +192,14 @@ def check_exposure(case: Case, found: Breaches) -> None:
     if weighed is None or (added := weighed.after - weighed.before) <= ZERO:
         return
     book, group_name = weighed.book, weighed.instrument.group
-    limits, equity, symbol = case.limits, max(book.equity, ZERO), case.order.symbol
-    account, group = book.exposure() + added, book.exposure(group_name) + added
-    for code, fraction, value, about in (
-        (RefusalCode.SYMBOL_EXPOSURE_OVER_LIMIT, limits.max_symbol_exposure_fraction, weighed.after, ("symbol", symbol)),
-        (RefusalCode.ACCOUNT_EXPOSURE_OVER_LIMIT, limits.max_account_exposure_fraction, account, ("equity", equity)),
-        (RefusalCode.GROUP_EXPOSURE_OVER_LIMIT, limits.max_group_exposure_fraction, group, ("group", group_name)),
-    ):
-        if value > equity * fraction:
-            named, fact = about
-            about_it = ((named, fact if isinstance(fact, str) else plain(fact)),)
-            found.append(Breach(code, equity * fraction, value, "USD", about_it))
+    limits, equity, after = case.limits, book.equity if book.equity > ZERO else ZERO, weighed.after
+    account, group = book.total + added, book.exposure(group_name) + added
+    if after > (limit := equity * limits.max_symbol_exposure_fraction):
+        found.append(Breach(RefusalCode.SYMBOL_EXPOSURE_OVER_LIMIT, limit, after, "USD", (("symbol", case.order.symbol),)))
+    if account > (limit := equity * limits.max_account_exposure_fraction):
+        found.append(Breach(RefusalCode.ACCOUNT_EXPOSURE_OVER_LIMIT, limit, account, "USD", (("equity", plain(equity)),)))
+    if group > (limit := equity * limits.max_group_exposure_fraction):
+        found.append(Breach(RefusalCode.GROUP_EXPOSURE_OVER_LIMIT, limit, group, "USD", (("group", group_name),)))
 
 
 def check_funding(case: Case, found: Breaches) -> None:
@@ -228,12 +236,12 @@ _HEADROOM: Final = {
 def check_headroom(case: Case, found: Breaches) -> None:
     """Equity after the worst case of everything open, working and this order stays above where new risk is blocked."""
     weighed, order = case.weighed, case.order
-    if weighed is None:
+    if weighed is None or not case.snapshot.floors:
         return
     if order.reduce_only:  # not a true one: judged as the new risk it would be
         loss = order.quantity * weighed.mark * case.limits.worst_move_fraction
     else:
-        loss = order_loss(order, order.quantity, weighed.mark, weighed.instrument.fee_fraction, case.limits)
+        loss = loss_from(weighed.entry, order, order.quantity, weighed.mark, weighed.instrument.fee_fraction, case.limits)
     worst_equity = weighed.book.equity - weighed.book.worst_loss - loss
     at, ahead = case.snapshot.at, timedelta(minutes=case.limits.midnight_guard_minutes)
     for rule in _HEADROOM:
@@ -248,7 +256,7 @@ def check_throttle(case: Case, found: Breaches) -> None:
     if snapshot.is_working(order.order_id):
         found.append(Breach(RefusalCode.ORDER_ID_IN_USE, "an unused id", order.order_id, ""))
     start = snapshot.at - timedelta(seconds=limits.throttle_window_seconds)
-    count = 1 + len(snapshot.order_times) - bisect_right(snapshot.order_times, start)  # one dated in the future counts too
+    count = 1 + snapshot.sent_after(start)
     limit = limits.max_orders_per_window + (limits.reserved_for_reducing if case.reduces else 0)
     if count > limit:
         about = (("window", f"{limits.throttle_window_seconds} s"),)

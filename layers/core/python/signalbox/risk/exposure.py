@@ -11,18 +11,17 @@ and did not trade protects nothing, and what it should have closed may lose the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from signalbox.market.candles import Symbol
 from signalbox.risk.limits import RiskLimits
 from signalbox.risk.numbers import ZERO
 from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder, Side, WorkingOrder
-from signalbox.risk.snapshot import KeptBook, RiskSnapshot
+from signalbox.risk.snapshot import KeptBook, KeptWeighed, RiskSnapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One symbol: signed position, quantities working on each side, and the highest price anything of it may trade at."""
 
     position: Decimal
@@ -38,18 +37,19 @@ class Line:
     @property
     def exposure(self) -> Decimal:
         """`worst_quantity` at the highest price."""
-        return self.worst_quantity * self.price
+        long, short = abs(self.position + self.buys), abs(self.position - self.sells)
+        return (long if long > short else short) * self.price
 
     def plus(self, side: Side, quantity: Decimal, price: Decimal) -> Line:
         """Return the line with one more order working."""
-        highest = max(self.price, price)
+        position, buys, sells, highest = self
+        highest = max(highest, price)
         if side is Side.BUY:
-            return Line(self.position, self.buys + quantity, self.sells, highest)
-        return Line(self.position, self.buys, self.sells + quantity, highest)
+            return Line(position, buys + quantity, sells, highest)
+        return Line(position, buys, sells + quantity, highest)
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(NamedTuple):
     """The account before the order under judgement. `cash` is what CASH funding may spend, working buys not yet taken off."""
 
     lines: Mapping[Symbol, Line]
@@ -60,16 +60,29 @@ class Book:
     buy_cost: Decimal  # of working buys, fees included
     fees: Decimal  # of working orders, one way
     worst_loss: Decimal
+    total: Decimal  # of all exposures
+    groups: Mapping[GroupName, Decimal]  # the same of each correlated group
+    tied: Decimal  # equity that the worst positions tie up
 
     def exposure(self, group: GroupName | None = None) -> Decimal:
         """Worst notional of the account, or of one correlated group."""
-        if group is None:
-            return sum(self.exposures.values(), ZERO)
-        return sum((found for s, found in self.exposures.items() if self.instruments[s].group == group), ZERO)
+        return self.total if group is None else self.groups.get(group, ZERO)
 
     def margin(self) -> Decimal:
         """Equity tied up by the worst positions, and the fees of getting there."""
-        return sum((found * self.instruments[s].margin_fraction for s, found in self.exposures.items()), self.fees)
+        return self.tied + self.fees
+
+
+class Weighed(NamedTuple):
+    """What new risk is judged by: the account's book, and the order's symbol before and after the order."""
+
+    book: Book
+    instrument: Instrument
+    mark: Decimal
+    entry: Decimal  # the worst price it may fill at
+    before: Decimal  # exposure of the symbol
+    line: Line  # of the symbol, the order working
+    after: Decimal  # exposure of that line
 
 
 def entry_price(order: ProposedOrder, mark: Decimal, limits: RiskLimits) -> Decimal:
@@ -89,23 +102,39 @@ def order_loss(order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fract
     """Return what filling this much of the order may lose, fees of both ways included; nothing when it only reduces."""
     if order.reduce_only:
         return ZERO
-    entry = entry_price(order, mark, limits)
+    return loss_from(entry_price(order, mark, limits), order, quantity, mark, fee_fraction, limits)
+
+
+def loss_from(  # noqa: PLR0917 - asked for each order of a batch
+    entry: Decimal, order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits
+) -> Decimal:
+    """As `order_loss` of an order that adds risk, which fills at `entry` at the worst.
+
+    A purchase is left below its entry and a sale above, whatever the stop: slippages and the worst move are never negative.
+    """
     if order.side is Side.BUY:
-        end = _worst_sale(order.stop_price, min(entry, mark), limits)
-        return quantity * (max(entry - end, ZERO) + (entry + max(entry, end)) * fee_fraction)
-    end = _worst_purchase(order.stop_price, max(entry, mark), limits)
-    return quantity * (max(end - entry, ZERO) + (entry + max(entry, end)) * fee_fraction)
+        end = _worst_sale(order.stop_price, mark if mark < entry else entry, limits)
+        return quantity * (entry - end + (entry + entry) * fee_fraction)
+    end = _worst_purchase(order.stop_price, mark if mark > entry else entry, limits)
+    return quantity * (end - entry + (entry + end) * fee_fraction)
 
 
 def position_loss(position: Position, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits) -> Decimal:
     """Return what an open position may still lose from its mark, the fee of leaving it included."""
-    leaving = _worst_sale if position.quantity > ZERO else _worst_purchase
-    end, quantity = leaving(None, mark, limits), abs(position.quantity)
-    bare = abs(mark - end) + max(mark, end) * fee_fraction
-    if position.stop_price is None:
-        return quantity * bare
-    end = leaving(position.stop_price, mark, limits)
-    return position.protected * (abs(mark - end) + max(mark, end) * fee_fraction) + (quantity - position.protected) * bare
+    quantity, stop = position.quantity, position.stop_price
+    if quantity > ZERO:  # left below its mark, a short one above
+        bare = mark - _worst_sale(None, mark, limits) + mark * fee_fraction
+        if stop is None:
+            return quantity * bare
+        guarded = mark - _worst_sale(stop, mark, limits) + mark * fee_fraction
+    else:
+        quantity, end = -quantity, _worst_purchase(None, mark, limits)
+        bare = end - mark + end * fee_fraction
+        if stop is None:
+            return quantity * bare
+        end = _worst_purchase(stop, mark, limits)
+        guarded = end - mark + end * fee_fraction
+    return position.protected * guarded + (quantity - position.protected) * bare
 
 
 def _worst_sale(stop: Decimal | None, start: Decimal, limits: RiskLimits) -> Decimal:
@@ -122,75 +151,124 @@ def _worst_purchase(stop: Decimal | None, start: Decimal, limits: RiskLimits) ->
     return start + start * limits.worst_move_fraction
 
 
+def weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Weighed:
+    """Return an order beside the account's book. Once it is sent, the book goes on from what was found here."""
+    book, mark = book_of(snapshot, limits), snapshot.marks[order.symbol].price
+    found = _weighed(book, order, order.quantity, mark, limits)
+    snapshot.__dict__["_weighed"] = KeptWeighed(order, found)
+    return found
+
+
+def _weighed(book: Book, order: ProposedOrder, quantity: Decimal, mark: Decimal, limits: RiskLimits) -> Weighed:
+    symbol, entry = order.symbol, entry_price(order, mark, limits)
+    line = (book.lines.get(symbol) or Line(ZERO, ZERO, ZERO, mark)).plus(order.side, quantity, entry)
+    return Weighed(book, book.instruments[symbol], mark, entry, book.exposures.get(symbol, ZERO), line, line.exposure)
+
+
 def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
     """Return the account's book. Every symbol held or working needs a mark and an instrument (KeyError otherwise).
 
     A snapshot keeps its book, and one with an order sent goes on from the book before: all sums are exact, so that what is
     added last makes the same as what is added first.
     """
-    kept = snapshot._book  # noqa: SLF001 - kept there for this function alone
+    kept, count = snapshot._book, snapshot._count  # noqa: SLF001 - kept there for this function alone
     if kept is None or kept.limits is not limits or not isinstance(kept.book, Book):
         book = _whole_book(snapshot, limits)
-    elif kept.sent:
-        book = kept.book
-        for sent in kept.sent:
-            book = _with_working(book, sent, snapshot.marks[sent.order.symbol].price, limits)
-    else:
+    elif kept.sent == count:
         return kept.book
-    object.__setattr__(snapshot, "_book", KeptBook(limits, book))
+    else:
+        book = kept.book
+        for working in snapshot.sent()[kept.sent :]:
+            book = _with_working(book, working, snapshot, limits)
+    snapshot.__dict__["_book"] = KeptBook(limits, book, count)
     return book
 
 
-def _with_working(book: Book, working: WorkingOrder, mark: Decimal, limits: RiskLimits) -> Book:
-    order, symbol = working.order, working.order.symbol
-    fee_fraction = book.instruments[symbol].fee_fraction
-    entry = entry_price(order, mark, limits)
-    line = (book.lines.get(symbol) or Line(ZERO, ZERO, ZERO, mark)).plus(
-        order.side, working.remaining, mark if order.reduce_only else entry
-    )
-    fee = working.remaining * entry * fee_fraction
+def _with_working(book: Book, working: WorkingOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
+    order, remaining = working.order, working.remaining
+    symbol = order.symbol
+    mark, known = snapshot.marks[symbol].price, snapshot._weighed  # noqa: SLF001 - kept there for this module alone
+    if known is not None and known.order is order and isinstance(known.weighed, Weighed) and known.weighed.book is book:
+        found = known.weighed
+    else:
+        found = _weighed(book, order, remaining, mark, limits)
+    entry, fee_fraction, group = found.entry, found.instrument.fee_fraction, found.instrument.group
+    line, exposure, worst_loss = found.line, found.after, book.worst_loss
+    if order.reduce_only:  # the far target of an exit says nothing about what the position is worth
+        line = (book.lines.get(symbol) or Line(ZERO, ZERO, ZERO, mark)).plus(order.side, remaining, mark)
+        exposure = line.exposure
+    else:
+        worst_loss += loss_from(entry, order, remaining, mark, fee_fraction, limits)
+    added = exposure - found.before
+    cost = remaining * entry
+    fee = cost * fee_fraction
     return Book(
-        lines={**book.lines, symbol: line},
-        exposures={**book.exposures, symbol: line.exposure},
-        instruments=book.instruments,
-        equity=book.equity,
-        cash=book.cash,
-        buy_cost=book.buy_cost + working.remaining * entry + fee if order.side is Side.BUY else book.buy_cost,
-        fees=book.fees + fee,
-        worst_loss=book.worst_loss + order_loss(order, working.remaining, mark, fee_fraction, limits),
+        {**book.lines, symbol: line},
+        {**book.exposures, symbol: exposure},
+        book.instruments,
+        book.equity,
+        book.cash,
+        book.buy_cost + cost + fee if order.side is Side.BUY else book.buy_cost,
+        book.fees + fee,
+        worst_loss,
+        book.total + added,
+        {**book.groups, group: book.groups.get(group, ZERO) + added},
+        book.tied + added * found.instrument.margin_fraction,
     )
 
 
 def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
     marks, instruments = snapshot.marks, snapshot.instruments
-    lines: dict[Symbol, Line] = {}
+    lines: dict[Symbol, list[Decimal]] = {}  # as Line, under way
     floating, invested, worst_loss, buy_cost, fees = ZERO, ZERO, ZERO, ZERO, ZERO
     for symbol, position in snapshot.positions.items():
-        mark = marks[symbol].price
-        lines[symbol] = Line(position.quantity, ZERO, ZERO, mark)
-        floating += position.quantity * (mark - position.average_price)
-        invested += position.quantity * position.average_price
+        mark, quantity = marks[symbol].price, position.quantity
+        lines[symbol] = [quantity, ZERO, ZERO, mark]
+        paid, worth = quantity * position.average_price, quantity * mark
+        floating += worth - paid
+        invested += paid
         worst_loss += position_loss(position, mark, instruments[symbol].fee_fraction, limits)
     for working in snapshot.working:
         order, remaining = working.order, working.remaining
-        mark, fee_fraction = marks[order.symbol].price, instruments[order.symbol].fee_fraction
+        symbol = order.symbol
+        mark, fee_fraction = marks[symbol].price, instruments[symbol].fee_fraction
         entry = entry_price(order, mark, limits)
-        line = lines.get(order.symbol) or Line(ZERO, ZERO, ZERO, mark)
-        # the far target of an exit says nothing about what the position is worth
-        lines[order.symbol] = line.plus(order.side, remaining, mark if order.reduce_only else entry)
-        worst_loss += order_loss(order, remaining, mark, fee_fraction, limits)
-        fee = remaining * entry * fee_fraction
+        line = lines.get(symbol)
+        if line is None:
+            line = lines[symbol] = [ZERO, ZERO, ZERO, mark]
+        cost = remaining * entry
+        fee = cost * fee_fraction
         fees += fee
         if order.side is Side.BUY:
-            buy_cost += remaining * entry + fee
+            line[1] += remaining
+            buy_cost += cost + fee
+        else:
+            line[2] += remaining
+        if not order.reduce_only:  # the far target of an exit says nothing about what the position is worth
+            line[3] = max(line[3], entry)
+            worst_loss += loss_from(entry, order, remaining, mark, fee_fraction, limits)
+    total, tied = ZERO, ZERO
+    made: dict[Symbol, Line] = {}
+    exposures: dict[Symbol, Decimal] = {}
+    groups: dict[GroupName, Decimal] = {}
+    for symbol, numbers in lines.items():
+        made[symbol] = line_made = Line(*numbers)
+        exposures[symbol] = exposure = line_made.exposure
+        instrument = instruments[symbol]
+        total += exposure
+        tied += exposure * instrument.margin_fraction
+        groups[instrument.group] = groups.get(instrument.group, ZERO) + exposure
     closed = snapshot.balance - snapshot.accrued_costs
     return Book(
-        lines=lines,
-        exposures={symbol: line.exposure for symbol, line in lines.items()},
-        instruments=instruments,
-        equity=closed + floating,
-        cash=closed - invested,
-        buy_cost=buy_cost,
-        fees=fees,
-        worst_loss=worst_loss,
+        made,
+        exposures,
+        instruments,
+        closed + floating,
+        closed - invested,
+        buy_cost,
+        fees,
+        worst_loss,
+        total,
+        groups,
+        tied,
     )

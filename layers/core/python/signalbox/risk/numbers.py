@@ -6,11 +6,26 @@ Nothing else sees the caller's decimal context, so a decision is the same whatev
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, FloatOperation, InvalidOperation, Overflow
-from typing import Final
+from decimal import (
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    DivisionByZero,
+    FloatOperation,
+    InvalidOperation,
+    Overflow,
+    getcontext,
+    setcontext,
+)
+from functools import lru_cache, wraps
+from typing import Final, ParamSpec, TypeVar
 
 from signalbox.risk.errors import RiskError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # A product of two admitted numbers has at most 72 digits; what is left is room for sums of very many of them.
 CONTEXT: Final = Context(prec=120, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow, FloatOperation])
@@ -19,48 +34,84 @@ ONE: Final = Decimal(1)
 MAX_DIGITS: Final = 18  # on either side of the point
 
 
-def exact(value: object, name: str) -> Decimal:
-    """Return the number in its one canonical form (1.00 and 1.0 become 1; -0 becomes 0).
+def exact(value: object, *name: object) -> Decimal:
+    """Return the number in its one canonical form (1.00 and 1.0 become 1; -0 becomes 0). name: its words, for the message.
 
     Raises RiskError unless it is a finite Decimal below 10**18 with at most 18 decimal places.
     """
     if not isinstance(value, Decimal) or not value.is_finite():
-        raise RiskError(f"{name}: expected a finite Decimal, was {value!r}")
+        raise RiskError(f"{_said(name)}: expected a finite Decimal, was {value!r}")
+    number = _canonical(value)
+    if number is None:
+        if value.adjusted() >= MAX_DIGITS:
+            raise RiskError(f"{_said(name)}: expected less than 1E+{MAX_DIGITS}, was {value}")
+        raise RiskError(f"{_said(name)}: expected at most {MAX_DIGITS} decimal places, was {value}")
+    return number
+
+
+@lru_cache(maxsize=4096)  # steps and prices come again and again; equal numbers have one form
+def _canonical(value: Decimal) -> Decimal | None:
     if not value:
         return ZERO
     if value.adjusted() >= MAX_DIGITS:
-        raise RiskError(f"{name}: expected less than 1E+{MAX_DIGITS}, was {value}")
+        return None
     canonical = value.normalize(CONTEXT)
+    text = str(canonical)
+    if len(text) <= MAX_DIGITS and "E" not in text and canonical == value:
+        return canonical  # nearly all are: no exponent, and too short for too many digits after the point
     exponent = canonical.as_tuple().exponent
     if canonical != value or not isinstance(exponent, int) or exponent < -MAX_DIGITS:
-        raise RiskError(f"{name}: expected at most {MAX_DIGITS} decimal places, was {value}")
+        return None
     return canonical if exponent <= 0 else canonical.quantize(ONE, context=CONTEXT)  # 5E+4 is 50000
 
 
-def positive(value: Decimal, name: str) -> Decimal:
+def positive(value: Decimal, *name: object) -> Decimal:
     """Return `exact(value)`; raises RiskError unless it is above zero."""
-    number = exact(value, name)
+    number = exact(value, *name)
     if number <= ZERO:
-        raise RiskError(f"{name}: expected more than 0, was {value}")
+        raise RiskError(f"{_said(name)}: expected more than 0, was {value}")
     return number
 
 
-def not_negative(value: Decimal, name: str) -> Decimal:
+def not_negative(value: Decimal, *name: object) -> Decimal:
     """Return `exact(value)`; raises RiskError when it is below zero."""
-    number = exact(value, name)
+    number = exact(value, *name)
     if number < ZERO:
-        raise RiskError(f"{name}: expected 0 or more, was {value}")
+        raise RiskError(f"{_said(name)}: expected 0 or more, was {value}")
     return number
 
 
-def aware(instant: datetime, name: str) -> datetime:
+def _said(name: tuple[object, ...]) -> str:
+    return " ".join(map(str, name))  # of an error alone: made for each number it would cost more than the number
+
+
+def aware(instant: datetime, *name: object) -> datetime:
     """Return the instant in UTC: two instants of one local zone would be compared by their wall clocks, wrong over DST.
 
     Raises RiskError when it says no offset from UTC.
     """
+    if instant.tzinfo is UTC:
+        return instant
     if instant.utcoffset() is None:
-        raise RiskError(f"{name}: expected an instant with an offset from UTC, was {instant!r}")
-    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+        raise RiskError(f"{_said(name)}: expected an instant with an offset from UTC, was {instant!r}")
+    return instant.astimezone(UTC)
+
+
+def exactly(function: Callable[P, R]) -> Callable[P, R]:
+    """Run `function` under CONTEXT, the context itself and not a copy of it, which would cost as much as a few products."""
+
+    @wraps(function)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        outside = getcontext()
+        if outside is CONTEXT:
+            return function(*args, **kwargs)
+        setcontext(CONTEXT)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            setcontext(outside)
+
+    return inside
 
 
 def plain(value: Decimal) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 from signalbox.market.candles import Symbol
 from signalbox.risk.errors import RiskError
@@ -14,6 +14,7 @@ from signalbox.risk.numbers import ONE, ZERO, exact, not_negative, positive
 OrderId = NewType("OrderId", str)
 AccountId = NewType("AccountId", str)
 GroupName = NewType("GroupName", str)  # instruments that fall together
+_set: Final = object.__setattr__  # of what is frozen, while it is made
 
 
 class Side(StrEnum):
@@ -23,7 +24,7 @@ class Side(StrEnum):
     SELL = "SELL"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ProposedOrder:
     """An order somebody wants to send. Quantity in base units; `price` is None for a market order.
 
@@ -47,14 +48,33 @@ class ProposedOrder:
             raise RiskError("expected an order id, was empty")
         if self.is_stop and self.price is None:
             raise RiskError(f"order {self.order_id}: expected the price that sets a stop order off, was none")
-        name = f"order {self.order_id}"
+        facts = self.__dict__  # frozen for everybody else
         if not isinstance(self.side, Side):
-            object.__setattr__(self, "side", Side(self.side))
-        object.__setattr__(self, "quantity", positive(self.quantity, f"{name} quantity"))
-        for key in ("price", "stop_price"):
-            value = getattr(self, key)
-            if value is not None:
-                object.__setattr__(self, key, positive(value, f"{name} {key}"))
+            facts["side"] = Side(self.side)
+        facts["quantity"] = positive(self.quantity, "order", self.order_id, "quantity")
+        if self.price is not None:
+            facts["price"] = positive(self.price, "order", self.order_id, "price")
+        if self.stop_price is not None:
+            facts["stop_price"] = positive(self.stop_price, "order", self.order_id, "stop_price")
+
+    @classmethod
+    def market(cls, order_id: OrderId, symbol: Symbol, side: Side, quantity: Decimal, *, reduce_only: bool) -> ProposedOrder:
+        """Return a market order without a stop behind it: `ProposedOrder(...)` of these facts, at a fraction of its cost."""
+        if not order_id:
+            raise RiskError("expected an order id, was empty")
+        order = object.__new__(cls)
+        facts = {
+            "order_id": order_id,
+            "symbol": symbol,
+            "side": side,
+            "quantity": positive(quantity, "order", order_id, "quantity"),
+            "reduce_only": reduce_only,
+        }
+        _set(order, "__dict__", _MARKET | facts)
+        return order
+
+
+_MARKET: Final = {field.name: field.default for field in fields(ProposedOrder)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +94,14 @@ class Instrument:
     max_notional: Decimal
     margin_fraction: Decimal = field(default=ONE)
     fee_fraction: Decimal = field(default=ZERO)
+    _text: str | None = field(default=None, init=False, repr=False, compare=False)  # snapshot.canonical_text, made once
 
     def __post_init__(self) -> None:
         name = f"instrument {self.symbol}"
         for key in ("tick", "step", "min_quantity", "max_quantity", "max_notional", "margin_fraction"):
-            object.__setattr__(self, key, positive(getattr(self, key), f"{name} {key}"))
+            _set(self, key, positive(getattr(self, key), name, key))
         for key in ("min_notional", "fee_fraction"):
-            object.__setattr__(self, key, not_negative(getattr(self, key), f"{name} {key}"))
+            _set(self, key, not_negative(getattr(self, key), name, key))
         if self.min_quantity > self.max_quantity or self.min_notional > self.max_notional:
             raise RiskError(f"{name}: expected minimum <= maximum of quantity and of notional")
         if self.margin_fraction > ONE or self.fee_fraction >= ONE:
@@ -97,10 +118,18 @@ class WorkingOrder:
     remaining: Decimal
 
     def __post_init__(self) -> None:
-        remaining = positive(self.remaining, f"order {self.order.order_id} remaining")
+        remaining = positive(self.remaining, "order", self.order.order_id, "remaining")
         if remaining > self.order.quantity:
             raise RiskError(f"order {self.order.order_id}: expected remaining <= {self.order.quantity}, was {remaining}")
-        object.__setattr__(self, "remaining", remaining)
+        _set(self, "remaining", remaining)
+
+    @classmethod
+    def whole(cls, order: ProposedOrder) -> WorkingOrder:
+        """Return an order of which nothing has filled: its quantity was looked at when it was made."""
+        working = object.__new__(cls)
+        _set(working, "order", order)
+        _set(working, "remaining", order.quantity)
+        return working
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +147,17 @@ class Position:
     protected: Decimal = ZERO
 
     def __post_init__(self) -> None:
-        name = f"position {self.symbol}"
-        quantity = exact(self.quantity, f"{name} quantity")
+        name = ("position", self.symbol)
+        quantity = exact(self.quantity, *name, "quantity")
         if not quantity:
-            raise RiskError(f"{name}: expected a quantity, was 0")
-        object.__setattr__(self, "quantity", quantity)
-        object.__setattr__(self, "average_price", positive(self.average_price, f"{name} average_price"))
+            raise RiskError(f"position {self.symbol}: expected a quantity, was 0")
+        _set(self, "quantity", quantity)
+        _set(self, "average_price", positive(self.average_price, *name, "average_price"))
         if self.stop_price is not None:
-            object.__setattr__(self, "stop_price", positive(self.stop_price, f"{name} stop_price"))
-        protected, most = not_negative(self.protected, f"{name} protected"), quantity.copy_abs()
+            _set(self, "stop_price", positive(self.stop_price, *name, "stop_price"))
+        protected, most = not_negative(self.protected, *name, "protected"), quantity.copy_abs()
         if (self.stop_price is None) == bool(protected) or protected > most:
-            raise RiskError(f"{name}: expected a stop of 0 < quantity <= {most}, was {protected} at {self.stop_price}")
-        object.__setattr__(self, "protected", protected)
+            raise RiskError(
+                f"position {self.symbol}: expected a stop of 0 < quantity <= {most}, was {protected} at {self.stop_price}"
+            )
+        _set(self, "protected", protected)

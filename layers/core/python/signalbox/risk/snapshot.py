@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from signalbox.market.candles import Symbol
 from signalbox.risk.errors import RiskError
 from signalbox.risk.numbers import aware, exact, plain, positive
-from signalbox.risk.order import AccountId, Instrument, OrderId, Position, ProposedOrder, WorkingOrder
+from signalbox.risk.order import AccountId, Instrument, OrderId, Position, ProposedOrder, Side, WorkingOrder
 
 Item = TypeVar("Item")
 
@@ -120,7 +120,7 @@ class Lock:
         return self.symbol in {None, symbol} and self.since <= at < self.until
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: `with_sent` copies one dictionary
 class RiskSnapshot:
     """An account at `at`, the instant of judgement. Balances and positions were read at `account_at`.
 
@@ -143,52 +143,89 @@ class RiskSnapshot:
     order_times: tuple[datetime, ...]
     working: tuple[WorkingOrder, ...]
     # Made once and carried on by `with_sent`: a batch asks for many ids, and for the account's book before each order.
-    _words: _Words | None = field(default=None, init=False, repr=False, compare=False)
-    _symbols: frozenset[Symbol] | None = field(default=None, init=False, repr=False, compare=False)
+    _composed: _Composed = field(init=False, repr=False, compare=False)
+    _sent: _Sent | None = field(default=None, init=False, repr=False, compare=False)
+    _count: int = field(default=0, init=False, repr=False, compare=False)  # of what was sent, this many are its own
+    _symbols: tuple[Symbol, ...] = field(init=False, repr=False, compare=False)
     _book: KeptBook | None = field(default=None, init=False, repr=False, compare=False)
+    _weighed: KeptWeighed | None = field(default=None, init=False, repr=False, compare=False)
+    _fresh: FoundFresh | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for key in ("at", "account_at"):
-            object.__setattr__(self, key, aware(getattr(self, key), f"snapshot {key}"))
-        for key in ("balance", "accrued_costs"):
-            object.__setattr__(self, key, exact(getattr(self, key), f"account {self.account} {key}"))
+        facts = self.__dict__  # frozen for everybody else
+        account = self.account
+        facts["at"] = aware(self.at, "snapshot at")
+        facts["account_at"] = aware(self.account_at, "snapshot account_at")
+        facts["balance"] = exact(self.balance, "account", account, "balance")
+        facts["accrued_costs"] = exact(self.accrued_costs, "account", account, "accrued_costs")
         for key in ("positions", "instruments", "marks"):
-            object.__setattr__(self, key, _sorted(getattr(self, key)))
-        named = [(s, p.symbol) for s, p in self.positions.items()] + [(s, i.symbol) for s, i in self.instruments.items()]
-        for symbol, name in named:
-            if name != symbol:
-                raise RiskError(f"expected {symbol} under its own name, was {name}")
-        object.__setattr__(self, "working", tuple(sorted(self.working, key=lambda w: w.order.order_id)))
-        object.__setattr__(self, "locks", tuple(sorted(self.locks, key=lambda k: (k.reason, k.symbol or "", k.until))))
-        object.__setattr__(self, "floors", tuple(sorted(self.floors, key=lambda f: (f.starts_at, f.rule))))
-        object.__setattr__(self, "order_times", _in_turn(self.order_times))
-        if len({w.order.order_id for w in self.working}) != len(self.working):
-            raise RiskError(f"account {self.account}: expected each working order once")
+            facts[key] = _sorted(facts[key])
+        for of in (self.positions, self.instruments):
+            for symbol, named in of.items():
+                if named.symbol != symbol:
+                    raise RiskError(f"expected {symbol} under its own name, was {named.symbol}")
+        facts["working"] = working = tuple(sorted(self.working, key=_id_of))
+        if len(self.locks) > 1:
+            facts["locks"] = tuple(sorted(self.locks, key=lambda k: (k.reason, k.symbol or "", k.until)))
+        if len(self.floors) > 1:
+            facts["floors"] = tuple(sorted(self.floors, key=lambda f: (f.starts_at, f.rule)))
+        facts["order_times"] = _in_turn(self.order_times)
+        ids = frozenset([w.order.order_id for w in working])
+        if len(ids) != len(working):
+            raise RiskError(f"account {account}: expected each working order once")
+        facts["_composed"] = _Composed(self.order_times, working, ids)
+        facts["_symbols"] = tuple(sorted({*self.positions, *[w.order.symbol for w in working]}))
+
+    def __getattr__(self, name: str) -> Any:
+        """Make what `with_sent` left to whoever asks for it: few look at all orders of a snapshot in the middle of a batch."""
+        facts = self.__dict__
+        if name == "working" and "_composed" in facts:
+            found: Any = tuple(sorted((*self._composed.working, *self.sent()), key=_id_of))
+        elif name == "order_times" and "_composed" in facts:
+            times = self._composed.order_times
+            place = bisect_right(times, self.at)
+            found = (*times[:place], *(self.at,) * self._count, *times[place:])
+        else:
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        facts[name] = found
+        return found
+
+    def sent(self) -> list[WorkingOrder]:
+        """Return the orders that `with_sent` brought, oldest first."""
+        return [] if self._sent is None else self._sent.orders[: self._count]
 
     @property
     def snapshot_id(self) -> str:
         """sha256 of the canonical text of all facts."""
-        words = self._words
-        if words is None:
-            words = _words_of(self)
-            object.__setattr__(self, "_words", words)
-        digest = words.digest.copy()
-        digest.update(f"],[{','.join(words.working)}])".encode())
+        composed, sent = self._composed, self._sent
+        if composed.digest is None:
+            composed.digest = _digest_of(self, composed.order_times)
+            composed.texts = [working_text(w) for w in composed.working]
+        digest, texts = composed.digest, composed.texts
+        if sent is not None and self._count:
+            digest, texts = sent.words(self, self._count)
+        digest = digest.copy()
+        digest.update(f"],[{','.join(texts)}])".encode())
         return digest.hexdigest()
 
     @property
-    def symbols(self) -> frozenset[Symbol]:
-        """Every symbol held or working."""
-        symbols = self._symbols
-        if symbols is None:
-            symbols = frozenset((*self.positions, *(w.order.symbol for w in self.working)))
-            object.__setattr__(self, "_symbols", symbols)
-        return symbols
+    def symbols(self) -> tuple[Symbol, ...]:
+        """Every symbol held or working, in order."""
+        return self._symbols
 
     def is_working(self, order_id: OrderId) -> bool:
         """Return whether an order of that id is working."""
-        place = bisect_left(self.working, order_id, key=_id_of)
-        return place < len(self.working) and self.working[place].order.order_id == order_id
+        if order_id in self._composed.ids:
+            return True
+        return self._sent is not None and self._sent.places.get(order_id, self._count) < self._count
+
+    def sent_after(self, instant: datetime) -> int:
+        """Return how many orders were sent after an instant; one dated in the future counts too."""
+        composed = self._composed
+        if composed.counted is None or composed.counted[0] != instant:
+            times = composed.order_times
+            composed.counted = instant, len(times) - bisect_right(times, instant)
+        return composed.counted[1] + (self._count if self.at > instant else 0)
 
     def with_sent(self, order: ProposedOrder) -> RiskSnapshot:
         """Return the snapshot in which this order has been sent and may fill.
@@ -196,76 +233,150 @@ class RiskSnapshot:
         Equal to one composed from all facts again; what is canonical and sorted here already is not looked at a second time.
         Raises RiskError if an order of that id is working.
         """
-        place = bisect_left(self.working, order.order_id, key=_id_of)
-        if place < len(self.working) and self.working[place].order.order_id == order.order_id:
+        if self.is_working(order.order_id):
             raise RiskError(f"account {self.account}: expected each working order once")
-        sent = WorkingOrder(order, order.quantity)
-        moment, when = self.at, bisect_right(self.order_times, self.at)
+        sent, count = self._sent, self._count
+        if sent is None or len(sent.orders) != count:  # the first, or another one was sent after this snapshot already
+            sent = _Sent(self.sent())
+        sent.add(WorkingOrder.whole(order))
         after = object.__new__(RiskSnapshot)
-        for name in _AS_BEFORE:
-            _set(after, name, getattr(self, name))
-        _set(after, "working", _inserted(self.working, place, sent))
-        _set(after, "order_times", _inserted(self.order_times, when, moment))
-        words, symbols, book = self._words, self._symbols, self._book
-        is_newest = when == len(self.order_times)
-        if words is not None and is_newest:
-            words = words.with_sent(canonical_text(sent), place, _instant_text(moment), is_first=not self.order_times)
-        _set(after, "_words", words if is_newest else None)
-        if symbols is not None and order.symbol not in symbols:
-            symbols |= {order.symbol}
-        _set(after, "_symbols", symbols)
-        _set(after, "_book", None if book is None else book.with_sent(sent))
+        facts = after.__dict__
+        facts.update(self.__dict__)
+        facts.pop("working", None)
+        facts.pop("order_times", None)
+        facts["_sent"], facts["_count"] = sent, count + 1
+        if order.symbol not in self._symbols:
+            facts["_symbols"] = tuple(sorted((*self._symbols, order.symbol)))
         return after
-
-
-_set: Final = object.__setattr__
 
 
 def _id_of(working: WorkingOrder) -> OrderId:
     return working.order.order_id
 
 
-_CHANGED_BY_SENDING: Final = {"working", "order_times", "_words", "_symbols", "_book"}
-_AS_BEFORE: Final = tuple(name for name in RiskSnapshot.__slots__ if name not in _CHANGED_BY_SENDING)
-
-
 class KeptBook(NamedTuple):
-    """A book (exposure.Book, which is made of a snapshot and so is not known here) and the orders sent since it was made."""
+    """A book (exposure.Book, which is made of a snapshot and so not known here), its limits, and how many orders sent it has."""
 
-    limits: object  # it was made under
+    limits: object
     book: object
-    sent: tuple[WorkingOrder, ...] = ()
-
-    def with_sent(self, order: WorkingOrder) -> KeptBook:
-        return KeptBook(self.limits, self.book, (*self.sent, order))
+    sent: int
 
 
-class _Words(NamedTuple):
-    """The canonical text of a snapshot: the digest of all that stands before the working orders, and the text of each order."""
+class KeptWeighed(NamedTuple):
+    """The order that was judged last, and what it was weighed as (exposure.Weighed)."""
 
-    digest: Digest
-    working: tuple[str, ...]
-
-    def with_sent(self, working: str, place: int, moment: str, *, is_first: bool) -> _Words:
-        digest = self.digest.copy()
-        digest.update((moment if is_first else f",{moment}").encode())
-        return _Words(digest, _inserted(self.working, place, working))
+    order: ProposedOrder
+    weighed: object
 
 
-_BEFORE: Final = ("account", "at", "account_at", "halt", "locks", "balance", "accrued_costs", "positions")
+class FoundFresh(NamedTuple):
+    """The symbols whose prices and rules are all there and recent, as checks.py found under these limits."""
+
+    limits: object
+    symbols: tuple[Symbol, ...]
 
 
-def _words_of(snapshot: RiskSnapshot) -> _Words:
-    before = ",".join(canonical_text(getattr(snapshot, name)) for name in _BEFORE)
-    instruments = ",".join(f"{canonical_text(symbol)}:{_rules_text(of)}" for symbol, of in snapshot.instruments.items())
-    facts = f"{before},{{{instruments}}},{canonical_text(snapshot.marks)},{canonical_text(snapshot.floors)}"
-    digest = hashlib.sha256(f"RiskSnapshot({facts},[{','.join(map(_instant_text, snapshot.order_times))}".encode())
-    return _Words(digest, tuple(map(canonical_text, snapshot.working)))
+class _Composed:
+    """What a snapshot was composed with, and the words of it once somebody asked: the same for all snapshots of a batch."""
+
+    __slots__ = ("counted", "digest", "ids", "order_times", "texts", "working")
+
+    def __init__(self, order_times: tuple[datetime, ...], working: tuple[WorkingOrder, ...], ids: frozenset[OrderId]) -> None:
+        self.order_times, self.working, self.ids = order_times, working, ids
+        self.counted: tuple[datetime, int] | None = None  # an instant, and how many of order_times are after it
+        self.digest: Digest | None = None  # of all that stands before the working orders
+        self.texts: list[str] = []  # of the working orders, by id
 
 
-@lru_cache(maxsize=256)
+class _Sent:
+    """Orders sent one after the other. Only added to; snapshots of a batch share it, and each knows how many are its own."""
+
+    __slots__ = ("_digest", "_ids", "_texts", "_worded", "orders", "places")
+
+    def __init__(self, orders: list[WorkingOrder]) -> None:
+        self.orders = orders
+        self.places = {w.order.order_id: place for place, w in enumerate(orders)}
+        self._worded = 0  # so many of them are in the three below
+        self._digest: Digest | None = None
+        self._ids: list[OrderId] = []
+        self._texts: list[str] = []
+
+    def add(self, working: WorkingOrder) -> None:
+        self.places[working.order.order_id] = len(self.orders)
+        self.orders.append(working)
+
+    def words(self, snapshot: RiskSnapshot, count: int) -> tuple[Digest, list[str]]:
+        """Return the digest of all that stands before the working orders, and their texts, of a snapshot with `count` sent."""
+        composed = snapshot._composed  # noqa: SLF001 - both are this module's
+        times = composed.order_times
+        if count < self._worded or (times and times[-1] > snapshot.at):  # an older one; or a send of now is not the newest
+            return _digest_of(snapshot, snapshot.order_times), [working_text(w) for w in snapshot.working]
+        if self._digest is None:
+            assert composed.digest is not None  # noqa: S101 - snapshot_id made it
+            self._digest, self._ids, self._texts = (
+                composed.digest.copy(),
+                [_id_of(w) for w in composed.working],
+                [*composed.texts],
+            )
+        moment = _instant_text(snapshot.at)
+        for working in self.orders[self._worded : count]:
+            self._digest.update((f",{moment}" if times or self._worded else moment).encode())
+            place = bisect_left(self._ids, working.order.order_id)
+            self._ids.insert(place, working.order.order_id)
+            self._texts.insert(place, working_text(working))
+            self._worded += 1
+        return self._digest, self._texts
+
+
+def _digest_of(snapshot: RiskSnapshot, order_times: tuple[datetime, ...]) -> Digest:
+    positions, marks = snapshot.positions.values(), snapshot.marks.values()
+    facts = (
+        repr(str(snapshot.account)),
+        _instant_text(snapshot.at),
+        _instant_text(snapshot.account_at),
+        repr(str(snapshot.halt)),
+        canonical_text(snapshot.locks),
+        plain(snapshot.balance),
+        plain(snapshot.accrued_costs),
+        "{" + ",".join([f"{str(p.symbol)!r}:{canonical_text(p)}" for p in positions]) + "}",
+        "{" + ",".join([f"{str(i.symbol)!r}:{_rules_text(i)}" for i in snapshot.instruments.values()]) + "}",
+        "{" + ",".join([f"{str(s)!r}:{_mark_text(m)}" for s, m in zip(snapshot.marks, marks, strict=True)]) + "}",
+        canonical_text(snapshot.floors),
+        f"[{','.join(map(_instant_text, order_times))}",
+    )
+    return hashlib.sha256(f"RiskSnapshot({','.join(facts)}".encode())
+
+
 def _rules_text(instrument: Instrument) -> str:
-    return canonical_text(instrument)
+    text = instrument._text  # noqa: SLF001 - kept there for this function alone
+    if text is None:
+        text = canonical_text(instrument)
+        object.__setattr__(instrument, "_text", text)
+    return text
+
+
+def _mark_text(mark: Mark) -> str:
+    return f"Mark({_plain(mark.price)},{_instant_text(mark.at)})"
+
+
+def working_text(working: WorkingOrder) -> str:
+    """Return the canonical text of an order that works: `canonical_text`, written out, for a batch asks for many."""
+    order = working.order
+    price, stop = order.price, order.stop_price
+    return (
+        f"WorkingOrder(ProposedOrder({str(order.order_id)!r},{str(order.symbol)!r},{_SIDE_TEXTS[order.side]},"
+        f"{_plain(order.quantity)},{None if price is None else _plain(price)},{None if stop is None else _plain(stop)},"
+        f"{order.reduce_only!r},{order.is_stop!r},{order.is_exit!r}),{_plain(working.remaining)})"
+    )
+
+
+_SIDE_TEXTS: Final = {side: repr(str(side)) for side in Side}
+
+
+def _plain(number: Decimal) -> str:
+    """Return `plain` of a number in its canonical form."""
+    text = str(number)
+    return text if "E" not in text else plain(number)
 
 
 _instant_text: Final = lru_cache(maxsize=16_384)(datetime.isoformat)  # of instants in UTC; sends of a window come again and again
@@ -273,13 +384,9 @@ _instant_text: Final = lru_cache(maxsize=16_384)(datetime.isoformat)  # of insta
 
 def _in_turn(instants: tuple[datetime, ...]) -> tuple[datetime, ...]:
     # there are as many as a window of sends holds, and nearly always they come in UTC and sorted
-    if any(instant.tzinfo is not UTC for instant in instants):
+    if {instant.tzinfo for instant in instants} != {UTC}:
         instants = tuple(aware(instant, "order time") for instant in instants)
     return tuple(sorted(instants))
-
-
-def _inserted(items: tuple[Item, ...], place: int, item: Item) -> tuple[Item, ...]:
-    return (*items[:place], item, *items[place:])
 
 
 def canonical_text(value: object) -> str:
@@ -301,7 +408,7 @@ def canonical_text(value: object) -> str:
 
 
 def _sorted(items: Mapping[Symbol, Item]) -> Mapping[Symbol, Item]:
-    return MappingProxyType({symbol: items[symbol] for symbol in sorted(items)})
+    return MappingProxyType(dict(sorted(items.items())) if len(items) > 1 else dict(items))
 
 
 @lru_cache(maxsize=64)

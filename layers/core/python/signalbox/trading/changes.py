@@ -81,10 +81,15 @@ class Changes:
     rebooked: bool = False  # an entry came late: `disposals` are all of the account and replace those that were written
 
     def __add__(self, other: Changes) -> Changes:
+        if other is NOTHING or self is NOTHING:
+            return self if other is NOTHING else other
         if other.rebooked:
             return replace(self + replace(other, disposals=(), rebooked=False), disposals=other.disposals, rebooked=True)
-        joined = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "rebooked"}
+        joined = {name: getattr(self, name) + getattr(other, name) for name in _JOINED}
         return Changes(**joined, rebooked=self.rebooked)
+
+
+_JOINED = tuple(f.name for f in fields(Changes) if f.name != "rebooked")
 
 
 NOTHING = Changes()

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, exactly
@@ -50,8 +50,9 @@ from signalbox.trading.events import OrderRefused, TradingHalted
 from signalbox.trading.paper import VENUE
 from signalbox.trading.review import with_review
 from signalbox.trading.snapshot import compose, equity_at, floors_of, judge_of, moved, proposed
-from signalbox.trading.state import Desk, Halt, Mark, Trade, pruned
+from signalbox.trading.state import Desk, Halt, Mark, Trade, counting_orders, in_window
 
+E = TypeVar("E", bound=Entry)
 SIGNALBOX: Final = "signalbox"  # as `who`
 TIED_TO_POSITION: Final = frozenset({"mt5"})  # venues where an order that reduces needs no free coins and turns no position
 _PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (0, 5, 10, 20, 40))
@@ -70,6 +71,10 @@ class _Travels:
     stop_loss: Decimal | None = None
     take_profit: Decimal | None = None
     entry: ClientOrderId | None = None
+
+
+def _in_booking_order(entries: Sequence[E]) -> Sequence[E]:
+    return sorted(entries, key=booking_order) if len(entries) > 1 else entries
 
 
 class Sheet:
@@ -179,16 +184,24 @@ class Sheet:
 
     def take(self, event: OrderEvent) -> Order:
         """Apply an event to its order; a fill waits to be booked. Raises EventRefusedError, and then nothing was applied."""
-        order = self.orders[ClientOrderId(event.client_order_id)]
+        key = ClientOrderId(event.client_order_id)
+        order = self.orders[key]
         if isinstance(event, OrderFilled):
-            self._check_trade_id(event)
+            return self._take_fill(order, event)
+        after = apply(order, event)
+        if after is not order:
+            self.orders[key] = after
+            self.order_events.append(event)
+        return after
+
+    def _take_fill(self, order: Order, event: OrderFilled) -> Order:
+        self._check_trade_id(event)
         after = apply(order, event)
         if after is not order:
             self.orders[order.client_order_id] = after
             self.order_events.append(event)
-            if isinstance(event, OrderFilled):
-                self._traded[event.event_id] = event.client_order_id
-                self.unbooked.append(Fill.of(order.terms, event))
+            self._traded[event.event_id] = order.client_order_id
+            self.unbooked.append(Fill.of(order.terms, event))
         return after
 
     def _check_trade_id(self, event: OrderFilled) -> None:
@@ -203,8 +216,12 @@ class Sheet:
 
     def book(self, *, before: datetime | None = None) -> tuple[Fill, ...]:
         """Book the waiting fills (those before an instant) in the order they happened, and return them."""
-        ready = sorted((f for f in self.unbooked if before is None or f.at < before), key=booking_order)
-        self.unbooked = [] if before is None else [f for f in self.unbooked if f.at >= before]
+        if before is None:
+            waiting, self.unbooked = self.unbooked, []
+        else:
+            waiting = [f for f in self.unbooked if f.at < before]
+            self.unbooked = [f for f in self.unbooked if f.at >= before]
+        ready = _in_booking_order(waiting)
         self.book_entries(ready)
         return tuple(ready)
 
@@ -218,7 +235,7 @@ class Sheet:
 
     def book_entries(self, entries: Sequence[Entry]) -> None:
         """Book entries that no order has: money that moved, a position that is adopted. Raises RebookNeededError as `book`."""
-        ready = sorted(entries, key=booking_order)
+        ready = _in_booking_order(entries)
         for place, entry in enumerate(ready):
             try:
                 booked = record(self.books, entry)
@@ -239,8 +256,8 @@ class Sheet:
             count, waiting = len(self.order_events), len(self.unbooked)
             try:
                 self.take(event)
-                for fill in self.unbooked[waiting:]:
-                    self._check_entry(fill)
+                if len(self.unbooked) > waiting:
+                    self._check_entry(self.unbooked[-1])
             except (EventRefusedError, EntryConflictError) as refused:
                 self.orders[order.client_order_id] = order
                 del self.order_events[count:], self.unbooked[waiting:]
@@ -249,7 +266,8 @@ class Sheet:
         self.book()  # all of them at once: what came late is booked again once, and not once a fill
 
     def _check_entry(self, fill: Fill) -> None:
-        for known in (self.books.newest, self._known.get(fill.entry_id)):
+        newest = self.books.newest
+        for known in (newest, self._known.get(fill.entry_id) if self.history else None):
             if known is not None and known.entry_id == fill.entry_id and known != fill:
                 raise EntryConflictError(f"{self.account.account}: {fill.entry_id} came again with other data")
 
@@ -307,38 +325,39 @@ class Sheet:
                 facts = None
 
     def _send(self, terms: OrderTerms, facts: RiskSnapshot, travels: _Travels | None = None, *, is_exit: bool = False) -> Order:
-        key, at, travels = terms.client_order_id, facts.at, travels or _Travels()
+        key, at = terms.client_order_id, facts.at
         begun = OrderInitialized.trusted(client_order_id=key, at=at, terms=terms)
         order = self.orders[key] = initialise(begun)
         self.order_events.append(begun)
         if self.account.mode is TradingMode.DRY_RUN:
             return self.take(OrderDenied(client_order_id=key, at=at, reason=TradingMode.DRY_RUN.name))
-        self._judged = proposed(order, travels.stop_loss, is_exit=is_exit)
+        self._judged = proposed(order, None if travels is None else travels.stop_loss, is_exit=is_exit)
         decision = assess(self._judged, facts, self.account.limits)
         if isinstance(decision, RiskRefused):
             self._deny(order, decision, at)
             return self.orders[key]
-        self.take(OrderReleased.trusted(client_order_id=key, at=at))
+        released = self.take(OrderReleased.trusted(client_order_id=key, at=at))
         self.order_times.append(at)
         if self.is_live:
-            request = ExecutionRequested.trusted if travels == _Travels() else ExecutionRequested
-            self.events.append(
-                request(
-                    account=self.account.account,
-                    venue=self.account.venue,
-                    instruction=Instruction.SUBMIT,
-                    client_order_id=key,
-                    terms=terms,
-                    at=at,
-                    snapshot_id=facts.snapshot_id,
-                    entry=travels.entry,
-                    stop_loss=travels.stop_loss,
-                    take_profit=travels.take_profit,
-                )
-            )
-            return self.orders[key]
+            self.events.append(self._request(terms, facts, travels))
+            return released
         submitted = self.take(OrderSubmitted.trusted(client_order_id=key, at=at))
         return self.take(VENUE.answer(submitted, self.quantity(terms.symbol)))
+
+    def _request(self, terms: OrderTerms, facts: RiskSnapshot, travels: _Travels | None) -> ExecutionRequested:
+        request = ExecutionRequested.trusted if travels is None or travels == _Travels() else ExecutionRequested
+        return request(
+            account=self.account.account,
+            venue=self.account.venue,
+            instruction=Instruction.SUBMIT,
+            client_order_id=terms.client_order_id,
+            terms=terms,
+            at=facts.at,
+            snapshot_id=facts.snapshot_id,
+            entry=None if travels is None else travels.entry,
+            stop_loss=None if travels is None else travels.stop_loss,
+            take_profit=None if travels is None else travels.take_profit,
+        )
 
     def _deny(self, order: Order, decision: RiskRefused, at: datetime) -> None:
         key, terms = order.client_order_id, order.terms
@@ -490,25 +509,27 @@ class Sheet:
     def done(self) -> tuple[Desk, Changes]:
         """Return the desk after the step, and what to commit."""
         judged = None if self.judge is None or self.judge.day is None else self.judge.state().to_text()
-        desk = replace(
-            self.desk,
+        at = self.at
+        desk = Desk(
+            account=self.account,
             books=self.books,
-            at=self.at,
-            orders=MappingProxyType(self.orders),
+            at=at,
+            orders=MappingProxyType(counting_orders(self.orders, self.trades.values(), at)),
             trades=MappingProxyType(self.trades),
             halt=self.halt,
-            locks=self.locks,
+            locks=tuple(lock for lock in self.locks if at < lock.until) if self.locks else (),
             marks=MappingProxyType(self.marks),
             watched_until=self.watched_until,
             loss_rules=judged,
-            order_times=tuple(self.order_times),
+            order_times=in_window(self.account, tuple(self.order_times), at),
             warned=self.warned,
             memory=self.memory,
             compared_at=self.compared_at,
             closings=MappingProxyType(self.closings),
+            review_at=self.desk.review_at,
             at_venue=self.at_venue,
         )
-        desk, reviews = with_review(desk, self.at, min(self.due, default=None))
+        desk, reviews = with_review(desk, at, min(self.due, default=None))
         changes = Changes(
             order_events=tuple(self.order_events),
             entries=tuple(self.entries),
@@ -522,4 +543,4 @@ class Sheet:
             events=(*self.events, *reviews),
             rebooked=self.rebooked,
         )
-        return pruned(desk, self.at), changes
+        return desk, changes

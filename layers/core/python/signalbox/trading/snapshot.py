@@ -72,15 +72,20 @@ def equity_of(desk: Desk) -> Decimal:
 
 def proposed(order: Order, stop_loss: Decimal | None = None, *, is_exit: bool = False) -> ProposedOrder:
     """Return an order as the checks see it. `stop_loss`: of the trade it opens. is_exit: of ours, and closes what is left."""
+    terms, price = order.terms, _worst_price(order)
+    order_id, symbol = OrderId(order.client_order_id), Symbol(terms.symbol)
+    side = RiskSide.BUY if terms.side is Side.BUY else RiskSide.SELL
+    if price is None and stop_loss is None and not is_exit:
+        return ProposedOrder.market(order_id, symbol, side, order.fillable, reduce_only=terms.reduce_only)
     return ProposedOrder(
-        order_id=OrderId(order.client_order_id),
-        symbol=Symbol(order.terms.symbol),
-        side=RiskSide.BUY if order.terms.side is Side.BUY else RiskSide.SELL,
+        order_id=order_id,
+        symbol=symbol,
+        side=side,
         quantity=order.fillable,
-        price=_worst_price(order),
+        price=price,
         stop_price=stop_loss,
-        reduce_only=order.terms.reduce_only,
-        is_stop=order.terms.type is OrderType.STOP,
+        reduce_only=terms.reduce_only,
+        is_stop=terms.type is OrderType.STOP,
         is_exit=is_exit,
     )
 
@@ -88,6 +93,8 @@ def proposed(order: Order, stop_loss: Decimal | None = None, *, is_exit: bool = 
 def _worst_price(order: Order) -> Decimal | None:
     """Return the price of an order; while a change of it is on its way, the worse of both to trade at."""
     pending = order.pending_update
+    if pending is None and order.terms.type is OrderType.MARKET:
+        return None
     prices = [price for price in (order.limit_price, order.stop_price) if price is not None]
     if pending is not None:
         prices += [price for price in (pending.limit_price, pending.stop_price) if price is not None]

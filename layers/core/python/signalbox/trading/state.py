@@ -216,20 +216,30 @@ def _belongs(order: Order, trade: Trade) -> bool:
 
 
 def pruned(desk: Desk, at: datetime) -> Desk:
-    """Return the desk without what no longer counts at `at`. Every step ends with it."""
-    window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
-    trades = tuple(desk.trades.values())
-    orders = {
-        key: order
-        for key, order in desk.orders.items()
-        if order.closed_at is None or at - order.closed_at < KEEP_CLOSED or counts(order, trades)
-    }
+    """Return the desk without what no longer counts at `at`, as every step leaves it."""
+    orders = counting_orders(desk.orders, desk.trades.values(), at)
     return replace(
         desk,
-        orders=desk.orders if len(orders) == len(desk.orders) else MappingProxyType(orders),
+        orders=desk.orders if orders is desk.orders else MappingProxyType(dict(orders)),
         locks=tuple(lock for lock in desk.locks if at < lock.until),
-        order_times=_newer(desk.order_times, at - window),
+        order_times=in_window(desk.account, desk.order_times, at),
     )
+
+
+def counting_orders(
+    orders: Mapping[ClientOrderId, Order], trades: Iterable[Trade], at: datetime
+) -> Mapping[ClientOrderId, Order]:
+    """Return the orders of a desk without those that no longer count at `at`; the same mapping when all do."""
+    until = at - KEEP_CLOSED
+    old = [(key, order) for key, order in orders.items() if order.closed_at is not None and order.closed_at <= until]
+    standing = tuple(trades) if old else ()
+    gone = {key for key, order in old if not counts(order, standing)}
+    return {key: order for key, order in orders.items() if key not in gone} if gone else orders
+
+
+def in_window(account: TradingAccount, order_times: tuple[datetime, ...], at: datetime) -> tuple[datetime, ...]:
+    """Return the sends that the throttle of an account still counts at `at`."""
+    return _newer(order_times, at - timedelta(seconds=account.limits.throttle_window_seconds))
 
 
 def _newer(instants: tuple[datetime, ...], limit: datetime) -> tuple[datetime, ...]:

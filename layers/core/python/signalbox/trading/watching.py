@@ -386,8 +386,10 @@ def tell_now(sheet: Sheet) -> None:
 
 def tell_reported(sheet: Sheet) -> None:
     """Tell the judge of the fills that a venue reported in this step, at the marks. They are booked."""
+    if sheet.judge is None:
+        return
     fills = sorted((entry for entry in sheet.entries if isinstance(entry, Fill)), key=booking_order)
-    if sheet.judge is None or not fills or not _is_priced(sheet):
+    if not fills or not _is_priced(sheet):
         return
     opened = {fill.entry_id for fill in opening(*_since_before(sheet, fills))}
     equity = sheet.equity

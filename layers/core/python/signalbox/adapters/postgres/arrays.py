@@ -29,4 +29,7 @@ def _escaped(text: str) -> str:
 
 def value_array(values: Sequence[object]) -> str:
     """Return an array literal of numbers, instants, dates or truth values: no text of theirs has a character to be quoted."""
-    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+    try:
+        return "{" + ",".join(cast("Sequence[str]", values)) + "}"
+    except TypeError:  # nothing among them, or what is no text yet
+        return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import json.encoder
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,8 +20,11 @@ def event_detail(event: Event) -> str:
     """Return the JSON text that travels on the bus."""
     if _has_floats(type(event)):
         return json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
-    facts = event.model_dump_json(ensure_ascii=True)  # the same text, in one go
-    return f'{facts[:-1]},"event_id":{json.dumps(event.event_id)}}}'
+    facts = event.facts_text()  # the same text, in one go
+    return f'{facts[:-1]},"event_id":{_quoted(event.event_id)}}}'
+
+
+_quoted: Final = json.encoder.encode_basestring_ascii
 
 
 @lru_cache(maxsize=256)

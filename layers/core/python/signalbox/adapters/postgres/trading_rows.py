@@ -43,7 +43,7 @@ def event_row(event: OrderEvent, account: str) -> Row:
         "account": account,
         "kind": event.kind,
         "at": _text_of(event.at),
-        "payload": event.__pydantic_serializer__.to_json(event).decode(),  # `model_dump_json`, without its twenty options
+        "payload": event.to_text(),
     }
 
 
