@@ -14,8 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from signalbox.adapters.postgres import trading_save
-from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.connection import ConnectionSource, Unit
 from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
@@ -96,6 +95,77 @@ def test_fact_that_comes_again_with_other_data_is_refused(ledger: PostgresTradin
     assert loaded(ledger, NOON, bought.client_order_id) == replace(countable(after, NOON), orders=after.orders)
 
 
+def bought(before: Desk) -> tuple[Desk, Changes]:
+    """A step that writes nothing but new rows."""
+    order = terms()
+    return stepped(before, NOON, *sent(order), filled(order, "t1", NOON))
+
+
+def test_new_rows_travel_with_the_commit_and_those_that_come_again_are_left(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    before = loaded(ledger)
+    after, changes = bought(before)
+    with failing_after(10_000, lambda: None) as statements, ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    assert statements == []
+    once = content(postgres, database)
+    assert len(once["order_events"]) == len(changes.order_events) == 5
+    with failing_after(10_000, lambda: None) as statements, ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    assert len(statements) == 4  # back to before the save, once more with care, and events and fills compared
+    assert content(postgres, database) == once
+    assert loaded(PostgresTradingLedger(ledger._source)) == loaded(ledger)
+
+
+def test_what_was_saved_is_read_by_the_same_unit_of_work(ledger: PostgresTradingLedger) -> None:
+    before = loaded(ledger)
+    after, changes = bought(before)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+        assert len(tx.entries()) == 2
+        assert tx.load(NOON) == countable(after, NOON)
+    assert loaded(PostgresTradingLedger(ledger._source)) == countable(after, NOON)
+
+
+def test_backend_killed_before_the_last_message_leaves_nothing(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    untouched = content(postgres, database)
+
+    def step(*, killed: bool) -> None:
+        with ledger.transaction(ACCOUNT.account) as tx:
+            before = tx.load(NOON)
+            tx.save(before, *bought(before))
+            if killed:
+                postgres.execute(
+                    f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+                    f" AND usename = '{APP_DATABASE_USER}'"
+                )
+
+    with pytest.raises(LedgerUnavailableError, match="outcome is unknown"):
+        step(killed=True)
+    assert content(postgres, database) == untouched
+    step(killed=False)
+    assert len(content(postgres, database)["fills"]) == 1
+
+
+def test_warm_worker_whose_connection_died_while_idle_steps_on(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    before = loaded(ledger)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(tx.load(NOON), *bought(before))
+    postgres.execute(
+        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+        f" AND usename = '{APP_DATABASE_USER}'"
+    )
+    with ledger.transaction(ACCOUNT.account) as tx:
+        desk = tx.load(NOON)
+        assert tx.was_kept
+    assert desk == loaded(PostgresTradingLedger(ledger._source))
+
+
 def test_two_workers_on_one_account_take_turns(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:
     workers, orders = 4, 12
     barrier = threading.Barrier(workers)
@@ -139,20 +209,19 @@ def test_workers_on_two_accounts_do_not_wait_for_each_other(
 def failing_after(statements: int, then: Any) -> Iterator[list[str]]:
     """Let `then` happen once so many statements of saves were sent; the list tells which."""
     sent_so_far: list[str] = []
-    original = trading_save._Writer
+    original = Unit.send
 
-    class Failing(original):  # type: ignore[misc, valid-type]
-        def _send(self, statement: Any, values: Any) -> Any:
-            if len(sent_so_far) == statements:
-                then()
-            sent_so_far.append(str(statement))
-            return super()._send(statement, values)
+    def failing(self: Unit, sent: Any) -> Any:
+        if len(sent_so_far) == statements:
+            then()
+        sent_so_far.extend(str(statement) for statement, _ in sent)
+        return original(self, sent)
 
-    trading_save._Writer = Failing  # type: ignore[misc]
+    Unit.send = failing  # type: ignore[method-assign]
     try:
         yield sent_so_far
     finally:
-        trading_save._Writer = original  # type: ignore[misc]
+        Unit.send = original  # type: ignore[method-assign]
 
 
 def statements_of_a_full_save(ledger: PostgresTradingLedger) -> int:

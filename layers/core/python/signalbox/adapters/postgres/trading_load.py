@@ -8,15 +8,17 @@ the account since, and the rows would make the same desk again. Decision: docs/d
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, LiteralString
 
 from signalbox.adapters.postgres.arrays import text_array
-from signalbox.adapters.postgres.connection import Connection
+from signalbox.adapters.postgres.connection import Connection, Unit
+from signalbox.adapters.postgres.exchange import Rows, Statement
 from signalbox.adapters.postgres.trading_rows import (
     closings_of,
     halt_of_text,
@@ -102,6 +104,14 @@ SELECT m.symbol, newest.close, newest.open_time FROM market AS m CROSS JOIN LATE
     ORDER BY open_time DESC LIMIT 1
 ) AS newest WHERE m.symbol IS NOT NULL
 """
+_LOCK: Final = b"SELECT xmin::text FROM accounts WHERE account = $1 FOR UPDATE"
+_MARKS_NUMBERED: Final = (
+    _MARKS.replace("%(venue)s", "$1::text")
+    .replace("%(month)s", "$2::timestamptz")
+    .replace("%(newest)s", "$3::timestamptz")
+    .encode()
+)
+_EVENTS_NUMBERED: Final = _EVENTS_OF.replace("%s", "$1", 1).replace("%s", "$2", 1).encode()
 _OLD_MARKS: Final = """
 SELECT s.symbol, newest.close, newest.open_time FROM unnest(%s::text[]) AS s (symbol) CROSS JOIN LATERAL (
     SELECT close, open_time FROM candles
@@ -210,28 +220,67 @@ class KeptDesk:
         orders = {key: order for key, order in desk.orders.items() if counts(order, trades)}
         return cls(version, replace(desk, orders=MappingProxyType(orders), order_times=tuple(sorted(desk.order_times))))
 
+    def may_serve(self, at: datetime) -> bool:
+        """Whether a load at `at` may bring it. Sends from before its window are not kept: not at an earlier instant."""
+        return self.desk.at is not None and at >= self.desk.at
+
     def is_of(self, row: tuple[Any, ...], at: datetime) -> bool:
-        """Whether a load at `at` would bring it. Sends from before its window are not kept: not at an earlier instant."""
-        return row[-1] == self.version and self.desk.at is not None and at >= self.desk.at
+        """Whether a load at `at` would bring it."""
+        return row[-1] == self.version and self.may_serve(at)
 
 
-def continue_desk(connection: Connection, kept: Desk, at: datetime, named: Collection[str]) -> Desk:
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What is asked of the rows for a desk that is kept: orders that were named, and marks."""
+
+    orders: Mapping[ClientOrderId, Order]
+    marks: dict[Symbol, Mark]
+
+
+def begin_with(unit: Unit, kept: KeptDesk, at: datetime, asked: Sequence[str]) -> tuple[str | None, _Answers]:
+    """Begin a unit of work: lock the account and return the version of its row, and what was asked. One message.
+
+    The answers count when the version is that of the kept desk.
+    """
+    account = kept.desk.account.account.encode()
+    (locked, *answers) = unit.begin([(_LOCK, (account,)), *_questions(kept.desk, at, asked)])
+    version = locked[0][0] if locked else None
+    return None if version is None else version.decode(), _answers(answers)
+
+
+def ask_again(unit: Unit, kept: Desk, at: datetime, named: Collection[str]) -> _Answers:
+    """As `begin_with`, in a unit of work that has the account locked."""
+    return _answers(unit.send(_questions(kept, at, [key for key in named if key not in kept.orders])))
+
+
+def _questions(kept: Desk, at: datetime, asked: Sequence[str]) -> list[Statement]:
+    market = _market(kept.account.market, kept.watched_until or at)
+    marks: Statement = (_MARKS_NUMBERED, [str(market[name]).encode() for name in ("venue", "month", "newest")])
+    if not asked:
+        return [marks]
+    return [marks, (_EVENTS_NUMBERED, (text_array(asked).encode(), kept.account.account.encode()))]
+
+
+def _answers(found: Sequence[Rows]) -> _Answers:
+    marks, *events = found
+    orders = orders_of_rows((key.decode(), payload.decode()) for key, payload in events[0] if key and payload) if events else {}
+    return _Answers(orders, dict(_mark_of(*row) for row in marks))
+
+
+@lru_cache(maxsize=1024)  # of few symbols, and a new one each minute
+def _mark_of(symbol: bytes, close: bytes, open_time: bytes) -> tuple[Symbol, Mark]:
+    return Symbol(symbol.decode()), Mark(Decimal(close.decode()), datetime.fromisoformat(open_time.decode()) + ONE_MINUTE)
+
+
+def continue_desk(unit: Unit, kept: Desk, at: datetime, found: _Answers) -> Desk:
     """Return what `load_desk` would: the desk that was kept, with what time and the market changed, and the orders named."""
-    configured = kept.account
-    market = _market(configured.market, kept.watched_until or at)
-    if asked := [key for key in named if key not in kept.orders]:
-        with connection.pipeline():
-            events = connection.execute(_EVENTS_OF, (text_array(asked), configured.account), prepare=True)
-            marks = connection.execute(_MARKS, market, prepare=True)
-        orders = {**kept.orders, **orders_of_rows(events.fetchall())}
-    else:
-        marks, orders = connection.execute(_MARKS, market, prepare=True), dict(kept.orders)
-    since = bisect_right(kept.order_times, at - timedelta(seconds=configured.limits.throttle_window_seconds))
+    orders = {**kept.orders, **found.orders}
+    since = bisect_right(kept.order_times, at - timedelta(seconds=kept.account.limits.throttle_window_seconds))
     return replace(
         kept,
         orders=MappingProxyType(orders),
         locks=tuple(lock for lock in kept.locks if at < lock.until),
-        marks=MappingProxyType(_all_marks(connection, kept, orders, _marks(marks.fetchall()), at)),
+        marks=MappingProxyType(_all_marks(unit.connection, kept, orders, found.marks, at)),
         order_times=kept.order_times[since : bisect_right(kept.order_times, at)],
     )
 
