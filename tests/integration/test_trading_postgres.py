@@ -13,12 +13,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from signalbox.adapters.postgres.connection import ConnectionSource, Unit
 from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rebuild import verify
+from signalbox.adapters.postgres.trading_save import _numbered
+from signalbox.adapters.postgres.trading_tables import RISK_EVENTS
 from signalbox.contracts import APP_DATABASE_USER
 from signalbox.trading.changes import Changes
 from signalbox.trading.state import Desk, TradeState
@@ -116,6 +120,20 @@ def test_new_rows_travel_with_the_commit_and_those_that_come_again_are_left(
     assert len(statements) == 4  # back to before the save, once more with care, and events and fills compared
     assert content(postgres, database) == once
     assert loaded(PostgresTradingLedger(ledger._source)) == loaded(ledger)
+
+
+@pytest.mark.parametrize("trade_id", ["t\0001", "\000", "t\000"])
+def test_text_that_a_message_would_cut_off_is_refused(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, trade_id: str
+) -> None:
+    untouched = content(postgres, database)
+    before = loaded(ledger)
+    order = terms()
+    after, changes = stepped(before, NOON, *sent(order), filled(order, trade_id, NOON))
+    with pytest.raises(LedgerRefusedError, match="without NUL"), ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    assert content(postgres, database) == untouched
+    assert loaded(ledger) == before
 
 
 def test_what_was_saved_is_read_by_the_same_unit_of_work(ledger: PostgresTradingLedger) -> None:
@@ -419,11 +437,15 @@ def test_row_the_bad_ones_are_made_from_is_accepted(
         ("order_events", "'OrderReleased'", "'OrderEaten'"),
         ("order_events", "'{}'", "'[]'"),
         ("order_events", "repeat('a', 32)", "repeat('a', 31)"),
+        ("order_events", "repeat('a', 32)", "repeat('A', 32)"),
+        ("order_events", "'e'", "''"),
         ("order_events", "'paper-100k'", "'nobody'"),
         ("positions", "1, 100, 0", "0, 100, 0"),
         ("positions", "1, 100, 0", "1, 'NaN', 0"),
         ("positions", "1, 100, 0", "1, 'Infinity', 0"),
         ("positions", "'BTC-USD'", "'btcusd'"),
+        ("positions", "'BTC-USD'", "'BTC-USD-USD'"),
+        ("positions", "'BTC-USD'", "'BTC-USD '"),
         ("fills", "'BUY', 1, 100", "'HOLD', 1, 100"),
         ("fills", "'BUY', 1, 100", "'BUY', 0, 100"),
         ("fills", "'BUY', 1, 100", "'BUY', 1, -100"),
@@ -448,6 +470,55 @@ def test_row_that_cannot_be_true_is_refused(
     assert good in GOOD[table]
     with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.ForeignKeyViolation)):
         postgres.execute(f"INSERT INTO {table}{COLUMNS.get(table, '')} VALUES ({GOOD[table].replace(good, bad, 1)})", database)
+
+
+def test_order_key_of_other_characters_is_refused(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:
+    other = GOOD["order_events"].replace("repeat('a', 32)", "repeat('g', 32)")
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        postgres.execute(f"INSERT INTO order_events{COLUMNS['order_events']} VALUES ({other})", database)
+
+
+def test_account_that_is_locked_vouches_for_its_own_rows_alone(source: ConnectionSource, ledger: PostgresTradingLedger) -> None:
+    row = "'e', repeat('a', 32), '{}', 'OrderReleased', now(), '{{}}'"
+    insert = f"INSERT INTO order_events{COLUMNS['order_events']} VALUES ({row})"
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.connection.execute(insert.format(ACCOUNT.account).encode())
+    ledger.open_account(OTHER, NOON, "anna")
+    with ledger.transaction(ACCOUNT.account) as tx:  # of another account that exists, too
+        tx.connection.execute(insert.format(OTHER.account).replace("'e'", "'f'").encode())
+    with (
+        pytest.raises(LedgerRefusedError, match="expected an account that exists, was nobody"),
+        ledger.transaction(ACCOUNT.account) as tx,
+    ):
+        tx.connection.execute(insert.format("nobody").replace("'e'", "'g'").encode())
+    with pytest.raises(LedgerRefusedError, match="was nobody"), source.transaction() as connection:
+        connection.execute(insert.format("nobody").encode())
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "detail": st.text(st.characters(codec="utf-8", exclude_characters="\x00")) | st.sampled_from(["NULL", "", "{}"]),
+                "limit_text": st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\x00")),
+                "value_amount": st.none() | st.decimals(-(10**9), 10**9, places=9),
+            }
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rows_are_read_as_they_were_offered(ledger: PostgresTradingLedger, given_rows: list[dict[str, Any]]) -> None:
+    known = {"account": ACCOUNT.account, "kind": "TEST", "at": NOON.isoformat(), "code": "c", "who": "w"}
+    rows = [{**dict.fromkeys(RISK_EVENTS.columns), **known, "key": str(place), **given} for place, given in enumerate(given_rows)]
+    names, values = RISK_EVENTS.offered(rows)
+    with suppress(DeliberateError), ledger._source.unit() as unit:
+        unit.send([(_numbered(RISK_EVENTS.statement(names, None)), values)])
+        read = "SELECT detail, limit_text, value_amount FROM risk_events WHERE kind = 'TEST' ORDER BY sequence"
+        found = unit.connection.execute(read.encode()).fetchall()
+        raise DeliberateError
+    assert found == [(row["detail"], row["limit_text"], row["value_amount"]) for row in rows]
 
 
 @pytest.mark.parametrize(

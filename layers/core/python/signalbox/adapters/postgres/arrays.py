@@ -29,4 +29,6 @@ def _escaped(text: str) -> str:
 
 def value_array(values: Sequence[object]) -> str:
     """Return an array literal of numbers, instants, dates or truth values: no text of theirs has a character to be quoted."""
-    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+    if None in values:
+        return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+    return "{" + ",".join(map(str, values)) + "}"

@@ -36,6 +36,8 @@ class Exchange:
         new: list[bytes] = []  # those that are prepared with this message
         answers: list[int] = []  # the place of each statement's result
         count = 0
+        if any(b"\0" in value for _, parameters in statements for value in parameters if value is not None):
+            raise psycopg.DataError("expected texts without NUL, at which a parameter would be cut off, was one with it")
         try:
             pgconn.enter_pipeline_mode()
             for statement, parameters in statements:

@@ -174,8 +174,7 @@ class PostgresTradingTransaction:
         self._write_waiting()
         kept = self._kept
         if kept is not None and kept.may_serve(at) and not self._unit.is_begun:
-            asked = [key for key in orders if key not in kept.desk.orders]
-            version, answers = begin_with(self._unit, kept, at, asked)
+            version, answers = begin_with(self._unit, kept, at, orders)
             if version == kept.version:
                 self.was_kept = True
                 self._newest = continue_desk(self._unit, kept.desk, at, answers)

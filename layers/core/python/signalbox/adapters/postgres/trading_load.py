@@ -8,7 +8,7 @@ the account since, and the rows would make the same desk again. Decision: docs/d
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -41,7 +41,7 @@ from signalbox.trading.state import Desk, Mark, counts
 
 ACCOUNT_ROW: Final = """
 SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
-    closings, review_at, at_venue, xmin::text
+    closings, review_at, at_venue, set_config('signalbox.locked_account', account, true), xmin::text
 FROM accounts WHERE account = %s
 """
 OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
@@ -104,7 +104,10 @@ SELECT m.symbol, newest.close, newest.open_time FROM market AS m CROSS JOIN LATE
     ORDER BY open_time DESC LIMIT 1
 ) AS newest WHERE m.symbol IS NOT NULL
 """
-_LOCK: Final = b"SELECT xmin::text FROM accounts WHERE account = $1 FOR UPDATE"
+# For the rest of the transaction rows of the account that is locked need no look for it (migration 0014).
+_LOCK: Final = (
+    b"SELECT xmin::text, set_config('signalbox.locked_account', account, true) FROM accounts WHERE account = $1 FOR UPDATE"
+)
 _MARKS_NUMBERED: Final = (
     _MARKS.replace("%(venue)s", "$1::text")
     .replace("%(month)s", "$2::timestamptz")
@@ -147,6 +150,7 @@ def load_desk(
         closings,
         review_at,
         at_venue,
+        _,
         _,
     ) = row
     valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
@@ -231,40 +235,55 @@ class KeptDesk:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What is asked of the rows for a desk that is kept: orders that were named, and marks."""
+    """What is asked of the rows for a desk that is kept: orders that were named, and marks (None: not asked for)."""
 
     orders: Mapping[ClientOrderId, Order]
-    marks: dict[Symbol, Mark]
+    marks: dict[Symbol, Mark] | None
 
 
-def begin_with(unit: Unit, kept: KeptDesk, at: datetime, asked: Sequence[str]) -> tuple[str | None, _Answers]:
+def begin_with(unit: Unit, kept: KeptDesk, at: datetime, named: Collection[str]) -> tuple[str | None, _Answers]:
     """Begin a unit of work: lock the account and return the version of its row, and what was asked. One message.
 
     The answers count when the version is that of the kept desk.
     """
-    account = kept.desk.account.account.encode()
-    (locked, *answers) = unit.begin([(_LOCK, (account,)), *_questions(kept.desk, at, asked)])
-    version = locked[0][0] if locked else None
-    return None if version is None else version.decode(), _answers(answers)
+    lock: Statement = (_LOCK, (kept.desk.account.account.encode(),))
+    locked, answers = _asked(unit, kept.desk, at, named, (lock,))
+    version = locked[0][0][0] if locked[0] else None
+    return None if version is None else version.decode(), answers
 
 
 def ask_again(unit: Unit, kept: Desk, at: datetime, named: Collection[str]) -> _Answers:
     """As `begin_with`, in a unit of work that has the account locked."""
-    return _answers(unit.send(_questions(kept, at, [key for key in named if key not in kept.orders])))
+    return _asked(unit, kept, at, named, ())[1]
 
 
-def _questions(kept: Desk, at: datetime, asked: Sequence[str]) -> list[Statement]:
-    market = _market(kept.account.market, kept.watched_until or at)
-    marks: Statement = (_MARKS_NUMBERED, [str(market[name]).encode() for name in ("venue", "month", "newest")])
-    if not asked:
-        return [marks]
-    return [marks, (_EVENTS_NUMBERED, (text_array(asked).encode(), kept.account.account.encode()))]
+def _asked(
+    unit: Unit, kept: Desk, at: datetime, named: Collection[str], first: tuple[Statement, ...]
+) -> tuple[list[Rows], _Answers]:
+    """Return the answers to the statements that come first, and to what the kept desk has to ask."""
+    statements = list(first)
+    if keys := [key for key in named if key not in kept.orders]:
+        statements.append((_EVENTS_NUMBERED, (text_array(keys).encode(), kept.account.account.encode())))
+    valued_at = kept.watched_until or at
+    has_newest = _has_newest_marks(kept, valued_at)
+    if not has_newest:
+        market = _market(kept.account.market, valued_at)
+        statements.append((_MARKS_NUMBERED, [str(market[name]).encode() for name in ("venue", "month", "newest")]))
+    found = unit.begin(statements) if statements else []
+    rest = found[len(first) :]
+    orders: Mapping[ClientOrderId, Order] = {}
+    if keys:
+        orders = orders_of_rows((key.decode(), payload.decode()) for key, payload in rest[0] if key and payload)
+    return found[: len(first)], _Answers(orders, None if has_newest else dict(_mark_of(*row) for row in rest[-1]))
 
 
-def _answers(found: Sequence[Rows]) -> _Answers:
-    marks, *events = found
-    orders = orders_of_rows((key.decode(), payload.decode()) for key, payload in events[0] if key and payload) if events else {}
-    return _Answers(orders, dict(_mark_of(*row) for row in marks))
+def _has_newest_marks(kept: Desk, valued_at: datetime) -> bool:
+    """Whether every mark is of the newest bar that may count at `valued_at`: bars are never changed, so none can be newer.
+
+    A symbol whose first bar ever came since is not seen until the next minute: it has no mark, and no order of it is let through.
+    """
+    newest = valued_at.replace(second=0, microsecond=0)
+    return bool(kept.marks) and all(mark.at == newest for mark in kept.marks.values())
 
 
 @lru_cache(maxsize=1024)  # of few symbols, and a new one each minute
@@ -275,12 +294,13 @@ def _mark_of(symbol: bytes, close: bytes, open_time: bytes) -> tuple[Symbol, Mar
 def continue_desk(unit: Unit, kept: Desk, at: datetime, found: _Answers) -> Desk:
     """Return what `load_desk` would: the desk that was kept, with what time and the market changed, and the orders named."""
     orders = {**kept.orders, **found.orders}
+    marks = dict(kept.marks) if found.marks is None else found.marks
     since = bisect_right(kept.order_times, at - timedelta(seconds=kept.account.limits.throttle_window_seconds))
     return replace(
         kept,
         orders=MappingProxyType(orders),
         locks=tuple(lock for lock in kept.locks if at < lock.until),
-        marks=MappingProxyType(_all_marks(unit.connection, kept, orders, found.marks, at)),
+        marks=MappingProxyType(_all_marks(unit.connection, kept, orders, marks, at)),
         order_times=kept.order_times[since : bisect_right(kept.order_times, at)],
     )
 

@@ -6,10 +6,11 @@ instants are texts in it, so nothing is rounded on the way, and each is read onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypeAlias, cast
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
 
 from signalbox.adapters.postgres.arrays import text_array, value_array
 
@@ -48,16 +49,15 @@ class Table:
         All rows are of one account: it is a parameter of its own, and the other columns are an array each.
         """
         names, values = [], []
-        for column, kind in self.columns.items():
-            found = [row[column] for row in rows]
+        for column, found in zip(self.columns, zip(*map(self._values, rows), strict=True), strict=True):
             if column == "account":
                 value = str(found[0])
-            elif found.count(None) == len(found):
+            elif found[0] is None and found.count(None) == len(found):
                 continue
             elif column in self.lines:
-                value = "\n".join(cast("list[str]", found))
+                value = "\n".join(found)
             else:
-                value = text_array(found) if kind == "text" else value_array(found)
+                value = text_array(found) if self.columns[column] == "text" else value_array(found)
             names.append(column)
             values.append(value.encode())
         return tuple(names), values
@@ -71,6 +71,10 @@ class Table:
         if known is None:
             known = self._statements[names, taken] = self._written(names, taken)
         return known
+
+    @cached_property
+    def _values(self) -> Callable[[Row], tuple[Any, ...]]:
+        return itemgetter(*self.columns)
 
     @cached_property
     def _statements(self) -> dict[tuple[tuple[str, ...], tuple[str, ...] | None], bytes]:
