@@ -41,8 +41,7 @@ def source(postgres: PostgresServer, database: str) -> Iterator[ConnectionSource
 def loaded(ledger: PostgresTradingLedger, at: datetime, named: Collection[str] = ()) -> tuple[Desk, bool]:
     """Return the desk, and whether it is one that the worker kept."""
     with ledger.transaction(NAME) as tx:
-        kept, row = tx._kept, tx._row
-        return tx.load(at, named), kept is not None and row is not None and kept.is_of(row, at)
+        return tx.load(at, named), tx.was_kept
 
 
 def submitted(ledger: PostgresTradingLedger, at: datetime, numbers: range, *, fails: bool = False) -> None:

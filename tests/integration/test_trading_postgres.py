@@ -13,13 +13,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from signalbox.adapters.postgres import trading_save
-from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.connection import ConnectionSource, Unit
 from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rebuild import verify
+from signalbox.adapters.postgres.trading_save import _numbered
+from signalbox.adapters.postgres.trading_tables import RISK_EVENTS
 from signalbox.contracts import APP_DATABASE_USER
 from signalbox.trading.changes import Changes
 from signalbox.trading.state import Desk, TradeState
@@ -96,6 +99,91 @@ def test_fact_that_comes_again_with_other_data_is_refused(ledger: PostgresTradin
     assert loaded(ledger, NOON, bought.client_order_id) == replace(countable(after, NOON), orders=after.orders)
 
 
+def bought(before: Desk) -> tuple[Desk, Changes]:
+    """A step that writes nothing but new rows."""
+    order = terms()
+    return stepped(before, NOON, *sent(order), filled(order, "t1", NOON))
+
+
+def test_new_rows_travel_with_the_commit_and_those_that_come_again_are_left(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    before = loaded(ledger)
+    after, changes = bought(before)
+    with failing_after(10_000, lambda: None) as statements, ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    assert statements == []
+    once = content(postgres, database)
+    assert len(once["order_events"]) == len(changes.order_events) == 5
+    with failing_after(10_000, lambda: None) as statements, ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    assert len(statements) == 4  # back to before the save, once more with care, and events and fills compared
+    assert content(postgres, database) == once
+    assert loaded(PostgresTradingLedger(ledger._source)) == loaded(ledger)
+
+
+@pytest.mark.parametrize("trade_id", ["t\0001", "\000", "t\000"])
+def test_text_that_a_message_would_cut_off_is_refused(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, trade_id: str
+) -> None:
+    untouched = content(postgres, database)
+    before = loaded(ledger)
+    order = terms()
+    after, changes = stepped(before, NOON, *sent(order), filled(order, trade_id, NOON))
+    with pytest.raises(LedgerRefusedError, match="without NUL"), ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    assert content(postgres, database) == untouched
+    assert loaded(ledger) == before
+
+
+def test_what_was_saved_is_read_by_the_same_unit_of_work(ledger: PostgresTradingLedger) -> None:
+    before = loaded(ledger)
+    after, changes = bought(before)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+        assert len(tx.entries()) == 2
+        assert tx.load(NOON) == countable(after, NOON)
+    assert loaded(PostgresTradingLedger(ledger._source)) == countable(after, NOON)
+
+
+def test_backend_killed_before_the_last_message_leaves_nothing(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    untouched = content(postgres, database)
+
+    def step(*, killed: bool) -> None:
+        with ledger.transaction(ACCOUNT.account) as tx:
+            before = tx.load(NOON)
+            tx.save(before, *bought(before))
+            if killed:
+                postgres.execute(
+                    f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+                    f" AND usename = '{APP_DATABASE_USER}'"
+                )
+
+    with pytest.raises(LedgerUnavailableError, match="outcome is unknown"):
+        step(killed=True)
+    assert content(postgres, database) == untouched
+    step(killed=False)
+    assert len(content(postgres, database)["fills"]) == 1
+
+
+def test_warm_worker_whose_connection_died_while_idle_steps_on(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    before = loaded(ledger)
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(tx.load(NOON), *bought(before))
+    postgres.execute(
+        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
+        f" AND usename = '{APP_DATABASE_USER}'"
+    )
+    with ledger.transaction(ACCOUNT.account) as tx:
+        desk = tx.load(NOON)
+        assert tx.was_kept
+    assert desk == loaded(PostgresTradingLedger(ledger._source))
+
+
 def test_two_workers_on_one_account_take_turns(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:
     workers, orders = 4, 12
     barrier = threading.Barrier(workers)
@@ -139,20 +227,19 @@ def test_workers_on_two_accounts_do_not_wait_for_each_other(
 def failing_after(statements: int, then: Any) -> Iterator[list[str]]:
     """Let `then` happen once so many statements of saves were sent; the list tells which."""
     sent_so_far: list[str] = []
-    original = trading_save._Writer
+    original = Unit.send
 
-    class Failing(original):  # type: ignore[misc, valid-type]
-        def _send(self, statement: Any, values: Any) -> Any:
-            if len(sent_so_far) == statements:
-                then()
-            sent_so_far.append(str(statement))
-            return super()._send(statement, values)
+    def failing(self: Unit, sent: Any) -> Any:
+        if len(sent_so_far) == statements:
+            then()
+        sent_so_far.extend(str(statement) for statement, _ in sent)
+        return original(self, sent)
 
-    trading_save._Writer = Failing  # type: ignore[misc]
+    Unit.send = failing  # type: ignore[method-assign]
     try:
         yield sent_so_far
     finally:
-        trading_save._Writer = original  # type: ignore[misc]
+        Unit.send = original  # type: ignore[method-assign]
 
 
 def statements_of_a_full_save(ledger: PostgresTradingLedger) -> int:
@@ -350,11 +437,15 @@ def test_row_the_bad_ones_are_made_from_is_accepted(
         ("order_events", "'OrderReleased'", "'OrderEaten'"),
         ("order_events", "'{}'", "'[]'"),
         ("order_events", "repeat('a', 32)", "repeat('a', 31)"),
+        ("order_events", "repeat('a', 32)", "repeat('A', 32)"),
+        ("order_events", "'e'", "''"),
         ("order_events", "'paper-100k'", "'nobody'"),
         ("positions", "1, 100, 0", "0, 100, 0"),
         ("positions", "1, 100, 0", "1, 'NaN', 0"),
         ("positions", "1, 100, 0", "1, 'Infinity', 0"),
         ("positions", "'BTC-USD'", "'btcusd'"),
+        ("positions", "'BTC-USD'", "'BTC-USD-USD'"),
+        ("positions", "'BTC-USD'", "'BTC-USD '"),
         ("fills", "'BUY', 1, 100", "'HOLD', 1, 100"),
         ("fills", "'BUY', 1, 100", "'BUY', 0, 100"),
         ("fills", "'BUY', 1, 100", "'BUY', 1, -100"),
@@ -379,6 +470,55 @@ def test_row_that_cannot_be_true_is_refused(
     assert good in GOOD[table]
     with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.ForeignKeyViolation)):
         postgres.execute(f"INSERT INTO {table}{COLUMNS.get(table, '')} VALUES ({GOOD[table].replace(good, bad, 1)})", database)
+
+
+def test_order_key_of_other_characters_is_refused(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:
+    other = GOOD["order_events"].replace("repeat('a', 32)", "repeat('g', 32)")
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        postgres.execute(f"INSERT INTO order_events{COLUMNS['order_events']} VALUES ({other})", database)
+
+
+def test_account_that_is_locked_vouches_for_its_own_rows_alone(source: ConnectionSource, ledger: PostgresTradingLedger) -> None:
+    row = "'e', repeat('a', 32), '{}', 'OrderReleased', now(), '{{}}'"
+    insert = f"INSERT INTO order_events{COLUMNS['order_events']} VALUES ({row})"
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.connection.execute(insert.format(ACCOUNT.account).encode())
+    ledger.open_account(OTHER, NOON, "anna")
+    with ledger.transaction(ACCOUNT.account) as tx:  # of another account that exists, too
+        tx.connection.execute(insert.format(OTHER.account).replace("'e'", "'f'").encode())
+    with (
+        pytest.raises(LedgerRefusedError, match="expected an account that exists, was nobody"),
+        ledger.transaction(ACCOUNT.account) as tx,
+    ):
+        tx.connection.execute(insert.format("nobody").replace("'e'", "'g'").encode())
+    with pytest.raises(LedgerRefusedError, match="was nobody"), source.transaction() as connection:
+        connection.execute(insert.format("nobody").encode())
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "detail": st.text(st.characters(codec="utf-8", exclude_characters="\x00")) | st.sampled_from(["NULL", "", "{}"]),
+                "limit_text": st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\x00")),
+                "value_amount": st.none() | st.decimals(-(10**9), 10**9, places=9),
+            }
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rows_are_read_as_they_were_offered(ledger: PostgresTradingLedger, given_rows: list[dict[str, Any]]) -> None:
+    known = {"account": ACCOUNT.account, "kind": "TEST", "at": NOON.isoformat(), "code": "c", "who": "w"}
+    rows = [{**dict.fromkeys(RISK_EVENTS.columns), **known, "key": str(place), **given} for place, given in enumerate(given_rows)]
+    names, values = RISK_EVENTS.offered(rows)
+    with suppress(DeliberateError), ledger._source.unit() as unit:
+        unit.send([(_numbered(RISK_EVENTS.statement(names, None)), values)])
+        read = "SELECT detail, limit_text, value_amount FROM risk_events WHERE kind = 'TEST' ORDER BY sequence"
+        found = unit.connection.execute(read.encode()).fetchall()
+        raise DeliberateError
+    assert found == [(row["detail"], row["limit_text"], row["value_amount"]) for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ never sent twice: when its answer is lost the outcome is unknown, and delivering
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,11 +23,15 @@ from signalbox.adapters.postgres.errors import (
     connection_was_lost,
     translated,
 )
+from signalbox.adapters.postgres.exchange import Exchange, Rows, Statement
 
 __all__ = ["ConnectionSource", "DatabaseSettings", "LedgerError", "LedgerUnavailableError", "connect"]
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 READ_WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_BEGIN: Final[Statement] = (READ_WRITE.encode(), ())
+_COMMIT: Final[Statement] = (b"COMMIT", ())
+_ROLLBACK: Final[Statement] = (b"ROLLBACK", ())
 SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -86,6 +90,7 @@ class ConnectionSource:
     def __init__(self, settings: DatabaseSettings, password: Callable[[], str]) -> None:
         self._settings, self._password = settings, password
         self._connection: Connection | None = None
+        self._exchange: Exchange | None = None  # of the connection
         self._turn = threading.Lock()
         self._owner: int | None = None
 
@@ -97,7 +102,7 @@ class ConnectionSource:
 
     def close(self) -> None:
         """Close the connection; the next unit of work opens another."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._exchange = self._connection, None, None
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()
@@ -113,6 +118,28 @@ class ConnectionSource:
         """Read only, every statement at the same instant of the database."""
         with self._unit(SNAPSHOT) as connection:
             yield connection
+
+    @contextmanager
+    def unit(self) -> Iterator[Unit]:
+        """As `transaction`, but BEGIN travels with the first statements that are sent, and COMMIT may with the last."""
+        with self._my_turn():
+            unit = Unit(self)
+            try:
+                yield unit
+                if unit.is_open:
+                    _refuse_failed(unit.connection)
+            except psycopg.Error as error:
+                if connection_was_lost(error):
+                    self.close()
+                elif unit.is_open:
+                    self._undo(unit.connection)
+                raise translated(error) from error
+            except BaseException:
+                if unit.is_open:
+                    self._undo(unit.connection)
+                raise
+            if unit.is_open:
+                self._commit(unit.connection)
 
     @contextmanager
     def _unit(self, begin: LiteralString) -> Iterator[Connection]:
@@ -163,6 +190,29 @@ class ConnectionSource:
             raise translated(error) from error
         return connection
 
+    def begun_with(self, reading: Sequence[Statement]) -> tuple[Connection, list[Rows]]:
+        """Begin a transaction and run its first statements. They only read and lock: a connection that died is replaced."""
+        statements = (_BEGIN, *reading)
+        if self._connection is not None and not self._connection.closed:
+            try:
+                return self._connection, self.exchange(self._connection).run(statements)[1:]
+            except psycopg.Error as error:
+                if not connection_was_lost(error):
+                    self._undo(self._connection)
+                    raise
+        connection = self._connected()
+        try:
+            return connection, self.exchange(connection).run(statements)[1:]
+        except psycopg.Error:
+            self._undo(connection)
+            raise
+
+    def exchange(self, connection: Connection) -> Exchange:
+        """Return the exchange of the connection, which knows what was prepared on it."""
+        if self._exchange is None:
+            self._exchange = Exchange(connection)
+        return self._exchange
+
     def _connected(self) -> Connection:
         self.close()
         try:
@@ -172,8 +222,8 @@ class ConnectionSource:
         return self._connection
 
     def _undo(self, connection: Connection) -> None:
-        try:
-            connection.rollback()
+        try:  # not the driver's own, which forgets what was prepared, and ours with it
+            self.exchange(connection).run([_ROLLBACK])
         except psycopg.Error:
             self.close()  # the server undoes what it never got a COMMIT for
         if connection.closed or connection.info.transaction_status is not TransactionStatus.IDLE:
@@ -187,6 +237,62 @@ class ConnectionSource:
             if connection_was_lost(error):
                 raise LedgerUnavailableError(f"the answer to COMMIT was lost, its outcome is unknown: {error}") from error
             raise translated(error) from error
+
+
+class Unit:
+    """One transaction, begun by whatever is sent first. What is sent in it is undone with it."""
+
+    def __init__(self, source: ConnectionSource) -> None:
+        self._source = source
+        self._connection: Connection | None = None
+        self._is_committed = False
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was sent."""
+        return self._connection is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is begun and not committed."""
+        return self._connection is not None and not self._is_committed
+
+    @property
+    def connection(self) -> Connection:
+        """The open transaction itself, for statements of the driver."""
+        if self._connection is None:
+            self._connection, _ = self._source.begun_with(())
+        return self._connection
+
+    def begin(self, reading: Sequence[Statement]) -> list[Rows]:
+        """Begin with statements that read and lock, and return their rows."""
+        if self._connection is not None:
+            return self.send(reading)
+        self._connection, found = self._source.begun_with(reading)
+        return found
+
+    def send(self, statements: Sequence[Statement]) -> list[Rows]:
+        """Run statements and return the rows of each. Raises psycopg.Error."""
+        connection = self.connection
+        return self._source.exchange(connection).run(statements)
+
+    def commit_with(self, statements: Sequence[Statement]) -> list[Rows]:
+        """Run the last statements and commit. Raises psycopg.Error when one of them failed: then nothing is committed.
+
+        LedgerUnavailableError: the connection was lost and the outcome is unknown.
+        """
+        connection = self.connection
+        _refuse_failed(connection)
+        try:
+            found = self._source.exchange(connection).run((*statements, _COMMIT))
+        except psycopg.Error as error:
+            if connection_was_lost(error):
+                self._source.close()
+                self._connection = None
+                raise LedgerUnavailableError(f"the answer to COMMIT was lost, its outcome is unknown: {error}") from error
+            raise
+        self._is_committed = True
+        return found[:-1]
 
 
 def _refuse_failed(connection: Connection) -> None:

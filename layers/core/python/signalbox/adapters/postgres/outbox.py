@@ -46,19 +46,22 @@ def insert_event(connection: Connection, event: Event, at: datetime) -> bool:
     )
 
 
-INSERT_EVENTS: Final = """
-INSERT INTO outbox (event_id, event_type, detail, created_at)
-SELECT event_id, event_type, detail, %s
-FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS offered (event_id, event_type, detail, place)
-ORDER BY place
-ON CONFLICT (event_id) DO NOTHING
-"""
+# The arrays advance together, and rows are numbered as they come.
+ADD_EVENTS: Final = (
+    b"INSERT INTO outbox (event_id, event_type, detail, created_at) SELECT unnest(%s::text[]), unnest(%s::text[]),"
+    b" unnest(string_to_array(%s, E'\\n')), %s::timestamptz"
+)
+INSERT_EVENTS: Final = ADD_EVENTS + b" ON CONFLICT (event_id) DO NOTHING"
 
 
-def event_columns(events: Sequence[Event]) -> tuple[str, str, str]:
-    """Return the parameters of INSERT_EVENTS after its instant; events whose event_id exists stay as they are."""
-    columns = [e.event_id for e in events], [e.type.value for e in events], [event_detail(e) for e in events]
-    return text_array(columns[0]), text_array(columns[1]), text_array(columns[2])
+def event_columns(events: Sequence[Event], at: datetime) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the parameters of ADD_EVENTS, which fails when an event_id exists, and INSERT_EVENTS, which leaves it as it is."""
+    return (
+        text_array([e.event_id for e in events]).encode(),
+        text_array([e.type.value for e in events]).encode(),
+        "\n".join([event_detail(e) for e in events]).encode(),  # in JSON no line ends
+        at.isoformat().encode(),
+    )
 
 
 class PostgresOutbox:

@@ -14,11 +14,22 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from psycopg.errors import UniqueViolation
+
+from signalbox.adapters.postgres.connection import Connection, ConnectionSource, Unit
+from signalbox.adapters.postgres.exchange import Statement
 from signalbox.adapters.postgres.ledger import PostgresLedgerTransaction
-from signalbox.adapters.postgres.trading_load import ACCOUNT_ROW, KeptDesk, account_of_text, continue_desk, load_desk
+from signalbox.adapters.postgres.trading_load import (
+    ACCOUNT_ROW,
+    KeptDesk,
+    account_of_text,
+    ask_again,
+    begin_with,
+    continue_desk,
+    load_desk,
+)
 from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events
-from signalbox.adapters.postgres.trading_save import save_desk
+from signalbox.adapters.postgres.trading_save import Save, gathered, plain_statement, save_with_care, version_of
 from signalbox.adapters.postgres.trading_tables import ACCOUNT_ENTRIES, ORDERS
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.identity import ClientOrderId
@@ -61,6 +72,8 @@ SELECT asked_at, view, count(*)::integer, max(parts) FROM venue_view_parts WHERE
 GROUP BY asked_at, view ORDER BY asked_at, view
 """
 _DROP_PARTS: Final = "DELETE FROM venue_view_parts WHERE account = %s AND asked_at <= %s"
+_SAVEPOINT: Final[Statement] = (b"SAVEPOINT before_save", ())
+_BACK: Final[Statement] = (b"ROLLBACK TO SAVEPOINT before_save", ())
 _GATES: Final = "SELECT gates FROM deployed_models WHERE deployment = %s AND stage = %s AND first_decided_at <= %s"
 _DIFFERENCES: Final = """
 SELECT code || ' ' || detail FROM risk_events
@@ -108,11 +121,14 @@ class PostgresTradingLedger:
 
     @contextmanager
     def transaction(self, account: str) -> Iterator[PostgresTradingTransaction]:
-        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there."""
-        with self._source.transaction() as connection:
-            row = locked_row(connection, account)
-            tx = PostgresTradingTransaction(connection, self._parse(row[0]), row, self._kept.get(account))
+        """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there.
+
+        An account whose desk this worker keeps is there, and is locked by what is read or written of it first.
+        """
+        with self._source.unit() as unit:
+            tx = PostgresTradingTransaction(unit, account, self._parse, self._kept.get(account))
             yield tx
+            tx.finish()
         if tx.saved is not None:  # committed: what was rolled back, or may have been, is not kept
             self._kept[account] = tx.saved
 
@@ -121,94 +137,158 @@ class PostgresTradingTransaction:
     """`trading.ports.TradingTransaction` inside one open transaction that holds the account's row."""
 
     def __init__(
-        self, connection: Connection, configured: TradingAccount, row: tuple[Any, ...], kept: KeptDesk | None = None
+        self, unit: Unit, account: str, parse: Callable[[str], TradingAccount] = account_of_text, kept: KeptDesk | None = None
     ) -> None:
-        self._connection, self._configured, self._kept = connection, configured, kept
-        self._account, self._market = configured.account, configured.market
+        self._unit, self._account, self._parse, self._kept = unit, account, parse, kept
         self._newest: Desk | None = None  # that was loaded or saved here
+        self.was_kept = False  # whether the newest load was served from the desk that the worker kept
         self.saved: KeptDesk | None = None  # the newest desk that was saved, if it may be kept
-        self._row: tuple[Any, ...] | None = row  # of the lock; None once something was saved
+        self._row: tuple[Any, ...] | None = None  # of the lock; None as long as it is not known, or once something was saved
+        self._waiting: tuple[Save, Desk | None] | None = None  # what goes with the COMMIT, and the desk that may be kept then
+        if kept is None:
+            self._lock()
 
     @property
     def connection(self) -> Connection:
         """The open transaction itself, for statements of the same unit of work."""
-        return self._connection
+        self._write_waiting()
+        if not self._unit.is_begun:
+            self._lock()
+        return self._unit.connection
+
+    @property
+    def _configured(self) -> TradingAccount:
+        if self._kept is not None:
+            return self._kept.desk.account
+        return self._parse((self._row or self._lock())[0])
+
+    @property
+    def _market(self) -> str:
+        return self._configured.market
+
+    def _lock(self) -> tuple[Any, ...]:
+        self._row = locked_row(self._unit.connection, self._account)
+        return self._row
 
     def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
-        row = self._row or locked_row(self._connection, self._account)
-        if self._kept is not None and self._kept.is_of(row, at):
-            self._newest = continue_desk(self._connection, self._kept.desk, at, orders)
+        self._write_waiting()
+        kept = self._kept
+        if kept is not None and kept.may_serve(at) and not self._unit.is_begun:
+            version, answers = begin_with(self._unit, kept, at, orders)
+            if version == kept.version:
+                self.was_kept = True
+                self._newest = continue_desk(self._unit, kept.desk, at, answers)
+                return self._newest
+        row = self._row or self._lock()
+        self.was_kept = kept is not None and kept.is_of(row, at)
+        if kept is not None and self.was_kept:
+            self._newest = continue_desk(self._unit, kept.desk, at, ask_again(self._unit, kept.desk, at, orders))
         else:
-            self._newest = load_desk(self._connection, self._configured, row, at, orders)
+            self._newest = load_desk(self._unit.connection, self._parse(row[0]), row, at, orders)
         return self._newest
 
     def order(self, client_order_id: str) -> Order | None:
         return self._orders([client_order_id]).get(ClientOrderId(client_order_id))
 
     def entries(self) -> Sequence[Entry]:
-        fills = self._connection.execute(f"SELECT {FILL_COLUMNS} FROM fills WHERE account = %s", (self._account,))  # noqa: S608 - constants of this module
-        others = self._connection.execute(f"SELECT {ENTRY_COLUMNS} FROM account_entries WHERE account = %s", (self._account,))  # noqa: S608 - as above
-        found: list[Entry] = [fill_of(row) for row in fills.fetchall()]
-        found += [entry_of(row) for row in others.fetchall()]
-        return tuple(sorted(found, key=booking_order))
+        return entries_of(self.connection, self._account)
 
     def candles(self, since: datetime | None, until: datetime) -> Mapping[Symbol, Sequence[Candle]]:
         after = until - 2 * ONE_MINUTE if since is None else since - ONE_MINUTE
-        rows = self._connection.execute(_CANDLES, (self._market, after, until - ONE_MINUTE), prepare=True).fetchall()
+        rows = self.connection.execute(_CANDLES, (self._market, after, until - ONE_MINUTE), prepare=True).fetchall()
         found: dict[Symbol, list[Candle]] = {}
         for symbol, *values in rows:
             found.setdefault(symbol, []).append(Candle(symbol, *values))
         return MappingProxyType({symbol: tuple(candles) for symbol, candles in found.items()})
 
     def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
-        return PostgresLedgerTransaction(self._connection).bars(self._market, symbol, until, count)
+        return PostgresLedgerTransaction(self.connection).bars(self._market, symbol, until, count)
 
     def confirmations(self) -> Sequence[Confirmation]:
-        return tuple(Confirmation(*row) for row in self._connection.execute(_CONFIRMATIONS, (self._account,)).fetchall())
+        return tuple(Confirmation(*row) for row in self.connection.execute(_CONFIRMATIONS, (self._account,)).fetchall())
 
     def standing(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelStanding | None:
-        named = decided_by or self._connection.execute(_NEWEST_DECIDED, (at,)).fetchone()
+        named = decided_by or self.connection.execute(_NEWEST_DECIDED, (at,)).fetchone()
         if named is None:
             return None
         deployment, stage = named
-        rows = self._connection.execute(_GATES, (deployment, stage, at)).fetchall()
+        rows = self.connection.execute(_GATES, (deployment, stage, at)).fetchall()
         return standing_of(deployment, stage, [json.loads(text) for (text,) in rows]) if rows else None
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
-        return tuple(self._connection.execute(_DECIDERS, (symbol, decided_at), prepare=True).fetchall())
+        return tuple(self.connection.execute(_DECIDERS, (symbol, decided_at), prepare=True).fetchall())
 
     def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
         payload = part.model_dump_json()
-        self._connection.execute(
+        self.connection.execute(
             _KEEP_PART, (self._account, part.view, part.asked_at, part.part, part.parts, payload, self._account, part.asked_at)
         )
-        rows = self._connection.execute(_PARTS, (self._account, part.asked_at, part.view)).fetchall()
+        rows = self.connection.execute(_PARTS, (self._account, part.asked_at, part.view)).fetchall()
         return tuple(VenueViewReported.model_validate_json(text) for (text,) in rows)
 
     def incomplete_views(self) -> Sequence[IncompleteView]:
-        rows = self._connection.execute(_INCOMPLETE, (self._account,), prepare=True).fetchall()
+        rows = self.connection.execute(_INCOMPLETE, (self._account,), prepare=True).fetchall()
         return tuple(IncompleteView(*row) for row in rows)
 
     def drop_view_parts(self, until: datetime) -> None:
-        self._connection.execute(_DROP_PARTS, (self._account, until))
+        self.connection.execute(_DROP_PARTS, (self._account, until))
 
     def differences(self, since: datetime) -> Sequence[str]:
-        return tuple(text for (text,) in self._connection.execute(_DIFFERENCES, (self._account, since)).fetchall())
+        return tuple(text for (text,) in self.connection.execute(_DIFFERENCES, (self._account, since)).fetchall())
 
     def save(self, before: Desk, after: Desk, changes: Changes) -> None:
+        save = gathered(before, after, changes)
+        if save.is_nothing:
+            return
+        self._write_waiting()
+        if not self._unit.is_begun:
+            self._lock()
         self._row = None
-        left, version = save_desk(self._connection, before, after, changes)
         # kept is what goes on from what this unit of work has read, and holds every order it wrote
-        goes_on = self._newest is not None and before.books is self._newest.books and not left
-        if version is not None:
-            self.saved, self._newest = (KeptDesk.of(version, after), after) if goes_on else (None, None)
-        if left:  # events of orders that are no longer on the desk: their projections come from the events
-            rows = [order_row(order) for order in self._orders(sorted(left)).values()]
-            self._connection.execute(ORDERS.insert, ORDERS.parameters(rows))
+        goes_on = self._newest is not None and before.books is self._newest.books and not save.left
+        self._newest = after if goes_on else None
+        self._waiting = save, self._newest
+        if not save.is_plain:
+            self._write_waiting()
+
+    def finish(self) -> None:
+        """Write what waits, and commit with it. Raises as `save_with_care`, and LedgerUnavailableError as COMMIT does."""
+        if self._waiting is None:
+            return
+        save, desk = self._waiting
+        try:
+            *_, written = self._unit.commit_with([_SAVEPOINT, plain_statement(save)])
+        except UniqueViolation:  # a row that should be new is there: it came again, or somebody takes its name
+            self._unit.send([_BACK])
+            self._write_waiting()
+        else:
+            self._keep(version_of(written), desk)
+
+    def _write_waiting(self) -> None:
+        """Write what waits for the COMMIT now, for something else comes before it."""
+        if self._waiting is None:
+            return
+        (save, desk), self._waiting = self._waiting, None
+        self._keep(save_with_care(self._unit, save), desk)
+        if save.left:  # events of orders that are no longer on the desk: their projections come from the events
+            rows = [order_row(order) for order in self._orders(sorted(save.left)).values()]
+            self.connection.execute(ORDERS.insert, ORDERS.parameters(rows))
+
+    def _keep(self, version: str, desk: Desk | None) -> None:
+        self.saved = None if desk is None else KeptDesk.of(version, desk)
 
     def _orders(self, keys: list[str]) -> dict[ClientOrderId, Order]:
-        rows = self._connection.execute(_EVENTS_OF, (keys, self._account), prepare=True).fetchall()
+        rows = self.connection.execute(_EVENTS_OF, (keys, self._account), prepare=True).fetchall()
         return orders_of_events(payload for (payload,) in rows)
+
+
+def entries_of(connection: Connection, account: str) -> tuple[Entry, ...]:
+    """Return every entry of an account, oldest first."""
+    fills = connection.execute(f"SELECT {FILL_COLUMNS} FROM fills WHERE account = %s", (account,))  # noqa: S608 - constants of this module
+    others = connection.execute(f"SELECT {ENTRY_COLUMNS} FROM account_entries WHERE account = %s", (account,))  # noqa: S608 - as above
+    found: list[Entry] = [fill_of(row) for row in fills.fetchall()]
+    found += [entry_of(row) for row in others.fetchall()]
+    return tuple(sorted(found, key=booking_order))
 
 
 def locked_row(connection: Connection, account: str) -> tuple[Any, ...]:

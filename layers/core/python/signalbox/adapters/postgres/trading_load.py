@@ -11,12 +11,14 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, LiteralString
 
 from signalbox.adapters.postgres.arrays import text_array
-from signalbox.adapters.postgres.connection import Connection
+from signalbox.adapters.postgres.connection import Connection, Unit
+from signalbox.adapters.postgres.exchange import Rows, Statement
 from signalbox.adapters.postgres.trading_rows import (
     closings_of,
     halt_of_text,
@@ -39,7 +41,7 @@ from signalbox.trading.state import Desk, Mark, counts
 
 ACCOUNT_ROW: Final = """
 SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
-    closings, review_at, at_venue, xmin::text
+    closings, review_at, at_venue, set_config('signalbox.locked_account', account, true), xmin::text
 FROM accounts WHERE account = %s
 """
 OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
@@ -102,6 +104,17 @@ SELECT m.symbol, newest.close, newest.open_time FROM market AS m CROSS JOIN LATE
     ORDER BY open_time DESC LIMIT 1
 ) AS newest WHERE m.symbol IS NOT NULL
 """
+# For the rest of the transaction rows of the account that is locked need no look for it (migration 0014).
+_LOCK: Final = (
+    b"SELECT xmin::text, set_config('signalbox.locked_account', account, true) FROM accounts WHERE account = $1 FOR UPDATE"
+)
+_MARKS_NUMBERED: Final = (
+    _MARKS.replace("%(venue)s", "$1::text")
+    .replace("%(month)s", "$2::timestamptz")
+    .replace("%(newest)s", "$3::timestamptz")
+    .encode()
+)
+_EVENTS_NUMBERED: Final = _EVENTS_OF.replace("%s", "$1", 1).replace("%s", "$2", 1).encode()
 _OLD_MARKS: Final = """
 SELECT s.symbol, newest.close, newest.open_time FROM unnest(%s::text[]) AS s (symbol) CROSS JOIN LATERAL (
     SELECT close, open_time FROM candles
@@ -137,6 +150,7 @@ def load_desk(
         closings,
         review_at,
         at_venue,
+        _,
         _,
     ) = row
     valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
@@ -210,28 +224,83 @@ class KeptDesk:
         orders = {key: order for key, order in desk.orders.items() if counts(order, trades)}
         return cls(version, replace(desk, orders=MappingProxyType(orders), order_times=tuple(sorted(desk.order_times))))
 
+    def may_serve(self, at: datetime) -> bool:
+        """Whether a load at `at` may bring it. Sends from before its window are not kept: not at an earlier instant."""
+        return self.desk.at is not None and at >= self.desk.at
+
     def is_of(self, row: tuple[Any, ...], at: datetime) -> bool:
-        """Whether a load at `at` would bring it. Sends from before its window are not kept: not at an earlier instant."""
-        return row[-1] == self.version and self.desk.at is not None and at >= self.desk.at
+        """Whether a load at `at` would bring it."""
+        return row[-1] == self.version and self.may_serve(at)
 
 
-def continue_desk(connection: Connection, kept: Desk, at: datetime, named: Collection[str]) -> Desk:
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What is asked of the rows for a desk that is kept: orders that were named, and marks (None: not asked for)."""
+
+    orders: Mapping[ClientOrderId, Order]
+    marks: dict[Symbol, Mark] | None
+
+
+def begin_with(unit: Unit, kept: KeptDesk, at: datetime, named: Collection[str]) -> tuple[str | None, _Answers]:
+    """Begin a unit of work: lock the account and return the version of its row, and what was asked. One message.
+
+    The answers count when the version is that of the kept desk.
+    """
+    lock: Statement = (_LOCK, (kept.desk.account.account.encode(),))
+    locked, answers = _asked(unit, kept.desk, at, named, (lock,))
+    version = locked[0][0][0] if locked[0] else None
+    return None if version is None else version.decode(), answers
+
+
+def ask_again(unit: Unit, kept: Desk, at: datetime, named: Collection[str]) -> _Answers:
+    """As `begin_with`, in a unit of work that has the account locked."""
+    return _asked(unit, kept, at, named, ())[1]
+
+
+def _asked(
+    unit: Unit, kept: Desk, at: datetime, named: Collection[str], first: tuple[Statement, ...]
+) -> tuple[list[Rows], _Answers]:
+    """Return the answers to the statements that come first, and to what the kept desk has to ask."""
+    statements = list(first)
+    if keys := [key for key in named if key not in kept.orders]:
+        statements.append((_EVENTS_NUMBERED, (text_array(keys).encode(), kept.account.account.encode())))
+    valued_at = kept.watched_until or at
+    has_newest = _has_newest_marks(kept, valued_at)
+    if not has_newest:
+        market = _market(kept.account.market, valued_at)
+        statements.append((_MARKS_NUMBERED, [str(market[name]).encode() for name in ("venue", "month", "newest")]))
+    found = unit.begin(statements) if statements else []
+    rest = found[len(first) :]
+    orders: Mapping[ClientOrderId, Order] = {}
+    if keys:
+        orders = orders_of_rows((key.decode(), payload.decode()) for key, payload in rest[0] if key and payload)
+    return found[: len(first)], _Answers(orders, None if has_newest else dict(_mark_of(*row) for row in rest[-1]))
+
+
+def _has_newest_marks(kept: Desk, valued_at: datetime) -> bool:
+    """Whether every mark is of the newest bar that may count at `valued_at`: bars are never changed, so none can be newer.
+
+    A symbol whose first bar ever came since is not seen until the next minute: it has no mark, and no order of it is let through.
+    """
+    newest = valued_at.replace(second=0, microsecond=0)
+    return bool(kept.marks) and all(mark.at == newest for mark in kept.marks.values())
+
+
+@lru_cache(maxsize=1024)  # of few symbols, and a new one each minute
+def _mark_of(symbol: bytes, close: bytes, open_time: bytes) -> tuple[Symbol, Mark]:
+    return Symbol(symbol.decode()), Mark(Decimal(close.decode()), datetime.fromisoformat(open_time.decode()) + ONE_MINUTE)
+
+
+def continue_desk(unit: Unit, kept: Desk, at: datetime, found: _Answers) -> Desk:
     """Return what `load_desk` would: the desk that was kept, with what time and the market changed, and the orders named."""
-    configured = kept.account
-    market = _market(configured.market, kept.watched_until or at)
-    if asked := [key for key in named if key not in kept.orders]:
-        with connection.pipeline():
-            events = connection.execute(_EVENTS_OF, (text_array(asked), configured.account), prepare=True)
-            marks = connection.execute(_MARKS, market, prepare=True)
-        orders = {**kept.orders, **orders_of_rows(events.fetchall())}
-    else:
-        marks, orders = connection.execute(_MARKS, market, prepare=True), dict(kept.orders)
-    since = bisect_right(kept.order_times, at - timedelta(seconds=configured.limits.throttle_window_seconds))
+    orders = {**kept.orders, **found.orders}
+    marks = dict(kept.marks) if found.marks is None else found.marks
+    since = bisect_right(kept.order_times, at - timedelta(seconds=kept.account.limits.throttle_window_seconds))
     return replace(
         kept,
         orders=MappingProxyType(orders),
         locks=tuple(lock for lock in kept.locks if at < lock.until),
-        marks=MappingProxyType(_all_marks(connection, kept, orders, _marks(marks.fetchall()), at)),
+        marks=MappingProxyType(_all_marks(unit.connection, kept, orders, marks, at)),
         order_times=kept.order_times[since : bisect_right(kept.order_times, at)],
     )
 

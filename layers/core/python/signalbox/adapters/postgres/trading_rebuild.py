@@ -15,8 +15,8 @@ from typing import Any, Final
 from typing_extensions import override
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
-from signalbox.adapters.postgres.trading import PostgresTradingTransaction, locked_row
-from signalbox.adapters.postgres.trading_load import STANDING_ORDERS_OF, account_of_text
+from signalbox.adapters.postgres.trading import entries_of, locked_row
+from signalbox.adapters.postgres.trading_load import STANDING_ORDERS_OF
 from signalbox.adapters.postgres.trading_rows import (
     disposal_rows,
     lot_row,
@@ -67,7 +67,7 @@ def verify(source: ConnectionSource, account: str) -> tuple[Difference, ...]:
     """Return every value that differs from what the facts say; none when all is well. Raises AccountError, LedgerError."""
     with source.transaction() as connection:
         row = locked_row(connection, account)
-        expected = _expected(connection, account, row)
+        expected = _expected(connection, account)
         found = [*expected.strays, *_account_differences(account, row, expected.account)]
         for table in _PROJECTIONS:
             found += _table_differences(table, _kept(connection, table, account), expected.rows[table.name])
@@ -77,7 +77,8 @@ def verify(source: ConnectionSource, account: str) -> tuple[Difference, ...]:
 def rebuild(source: ConnectionSource, account: str) -> None:
     """Write the projections as the facts say, in one transaction. Raises AccountError, LedgerError."""
     with source.transaction() as connection:
-        expected = _expected(connection, account, locked_row(connection, account))
+        locked_row(connection, account)
+        expected = _expected(connection, account)
         connection.execute(ORDERS.insert, ORDERS.parameters(expected.rows[ORDERS.name]))
         for table in (POSITIONS, LOTS, DISPOSALS):
             connection.execute(_DELETE[table.name], (account,))
@@ -88,10 +89,10 @@ def rebuild(source: ConnectionSource, account: str) -> None:
         )
 
 
-def _expected(connection: Connection, account: str, row: tuple[Any, ...]) -> _Expected:
+def _expected(connection: Connection, account: str) -> _Expected:
     payloads = (payload for (payload,) in connection.execute(_EVENTS, (account,)))
     orders, events = orders_and_events(payloads)
-    entries = PostgresTradingTransaction(connection, account_of_text(row[0]), row).entries()
+    entries = entries_of(connection, account)
     standing = tuple(standing_order_of(r) for r in connection.execute(STANDING_ORDERS_OF, (account,)))
     booked = book(account, entries, standing)
     traded = trade_ids(events)

@@ -92,7 +92,7 @@ def order_row(order: Order) -> Row:
         "side": terms.side,
         "type": terms.type,
         "time_in_force": terms.time_in_force,
-        "expires_at": _instant(terms.expires_at),
+        "expires_at": instant_text(terms.expires_at),
         "reduce_only": terms.reduce_only,
         "send_before": _text_of(terms.send_before),
         "state": order.state,
@@ -103,10 +103,10 @@ def order_row(order: Order) -> Row:
         "filled_value": str(order.filled_value),
         "fees": str(order.fees),
         "venue_order_id": order.venue_order_id,
-        "submitted_at": _instant(order.submitted_at),
-        "accepted_at": _instant(order.accepted_at),
-        "unconfirmed_since": _instant(order.unconfirmed_since),
-        "closed_at": _instant(order.closed_at),
+        "submitted_at": instant_text(order.submitted_at),
+        "accepted_at": instant_text(order.accepted_at),
+        "unconfirmed_since": instant_text(order.unconfirmed_since),
+        "closed_at": instant_text(order.closed_at),
         "pending": _pending(order),
         "reason": order.reason,
         "detail": order.detail,
@@ -267,10 +267,10 @@ def trade_row(account: str, trade: Trade) -> Row:
         "stop_loss": str(trade.stop_loss),
         "take_profit": _number(trade.take_profit),
         "deadline": trade.deadline.isoformat(),
-        "opened_at": _instant(trade.opened_at),
+        "opened_at": instant_text(trade.opened_at),
         "exit": trade.exit,
         "exit_leg": None if trade.exit_leg is None else trade.exit_leg.value,
-        "closed_at": _instant(trade.closed_at),
+        "closed_at": instant_text(trade.closed_at),
         "realised": _number(trade.realised),
         "progress": _PROGRESS.dump_json(trade.progress, exclude_defaults=True).decode(),
     }
@@ -392,7 +392,7 @@ def halt_row(account: str, halt: Halt) -> Row:
         "who": halt.who,
         "why": halt.why,
         "since": halt.since.isoformat(),
-        "until": _instant(halt.until),
+        "until": instant_text(halt.until),
     }
 
 
@@ -435,7 +435,8 @@ def lock_of(row: Sequence[Any]) -> Lock:
     return Lock(reason, None if symbol is None else Symbol(symbol), since, until, limit, value)
 
 
-def _instant(instant: datetime | None) -> str | None:
+def instant_text(instant: datetime | None) -> str | None:
+    """Return an instant as it is written."""
     return None if instant is None else _text_of(instant)
 
 

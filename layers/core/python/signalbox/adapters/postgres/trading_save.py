@@ -1,21 +1,22 @@
 """What a step changed, written: facts appended, projections and state replaced where they differ. One statement.
 
-A fact whose key is there already is left as it is; when it is there with other data the save is refused, for then two
-different things were given one name.
+Nearly always no new row is there already, and a statement that fails when one is costs least (`plain_statement`). When it has
+failed the rows are written with care (`save_with_care`): a fact whose key is there already is left as it is; when it is there
+with other data the save is refused, for then two different things were given one name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, LiteralString
-
-from psycopg import Cursor, RawCursor
+from typing import Any, Final
 
 from signalbox.adapters.postgres.arrays import text_array
-from signalbox.adapters.postgres.connection import Connection
+from signalbox.adapters.postgres.connection import Unit
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
-from signalbox.adapters.postgres.outbox import INSERT_EVENTS, event_columns
+from signalbox.adapters.postgres.exchange import Rows, Statement
+from signalbox.adapters.postgres.outbox import ADD_EVENTS, INSERT_EVENTS, event_columns
 from signalbox.adapters.postgres.trading_rows import (
     closings_text,
     confirmation_row,
@@ -27,6 +28,7 @@ from signalbox.adapters.postgres.trading_rows import (
     fill_row,
     halt_row,
     halt_text,
+    instant_text,
     lock_rows,
     lot_row,
     order_row,
@@ -58,135 +60,173 @@ from signalbox.adapters.postgres.trading_tables import (
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
 from signalbox.portfolio.account import Books
-from signalbox.portfolio.entries import Fill
+from signalbox.portfolio.entries import Entry, Fill
 from signalbox.portfolio.lots import Lot
 from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.changes import Changes
+from signalbox.trading.memory import Memory
 from signalbox.trading.state import Desk, Trade, TradeState
 
 NOTHING_KNOWN: Final = AtVenue()
 _ENDED: Final = (TradeState.CLOSED, TradeState.ABANDONED)
-_DELETE_LOTS: Final = "DELETE FROM lots WHERE account = %s AND lot_id = ANY(%s::text[])"
-_DELETE_DISPOSALS: Final = "DELETE FROM disposals WHERE account = %s"
-_DELETE_LOCKS: Final = "DELETE FROM locks WHERE account = %s"
-_UPDATE_ACCOUNT: Final = """
-UPDATE accounts SET cash = %s::numeric, transfers = %s::numeric, newest_entry = %s, stepped_at = %s, watched_until = %s,
-    loss_rules = %s, halt = %s, warned = %s::text[], memory = %s, compared_at = %s, closings = %s, review_at = %s,
-    at_venue = %s
-WHERE account = %s
-"""
+_DELETE_LOTS: Final = b"DELETE FROM lots WHERE account = %s::text AND lot_id = ANY(%s::text[])"
+_DELETE_DISPOSALS: Final = b"DELETE FROM disposals WHERE account = $1::text"
+_DELETE_LOCKS: Final = b"DELETE FROM locks WHERE account = $1::text"
+_ACCOUNT_COLUMNS: Final = {
+    "cash": "numeric",
+    "transfers": "numeric",
+    "newest_entry": "text",
+    "stepped_at": "timestamptz",
+    "watched_until": "timestamptz",
+    "loss_rules": "text",
+    "halt": "text",
+    "warned": "text[]",
+    "memory": "text",
+    "compared_at": "timestamptz",
+    "closings": "text",
+    "review_at": "timestamptz",
+    "at_venue": "text",
+}
 
 
-def save_desk(connection: Connection, before: Desk, after: Desk, changes: Changes) -> tuple[set[str], str | None]:
-    """Write the difference; return the ids of orders whose events were written but which `after` no longer holds, and a version.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of one table. `taken`: what rows that are there take of them, none when empty; None: none is known to be there."""
 
-    The version is what the account's row has now, None when nothing was written. Whatever is written, that row is written too:
-    so a worker that keeps a desk of the account learns of it. Raises LedgerRefusedError when a fact is known with other data.
-    """
+    table: Table
+    rows: list[Row]
+    taken: tuple[str, ...] | None
+    is_fact: bool  # looked at again when its key was there
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """What a step changed, as rows. `left`: orders whose events are written but which the desk no longer holds."""
+
+    account: str
+    parts: list[_Part]
+    emptied: list[bytes]  # statements that make room before rows of their tables are written
+    lots_gone: list[str]
+    events: tuple[bytes, ...]  # columns of the outbox; none when there are none
+    columns: dict[str, bytes | None]  # of the account's row, that changed
+    left: frozenset[str]
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing is to be written."""
+        return not (self.parts or self.emptied or self.lots_gone or self.events or self.columns)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether `plain_statement` can write it."""
+        return not self.emptied and not self.left
+
+
+def gathered(before: Desk, after: Desk, changes: Changes) -> Save:
+    """Return what differs. Raises LedgerError for desks of two accounts, and for events of a step without an instant."""
     account = after.account.account
     if before.account.account != account:
         raise LedgerError(f"expected two desks of one account, was {before.account.account} and {account}")
-    touched = {event.client_order_id for event in changes.order_events}
-    writer = _Writer(connection)
-    writer.facts(ORDER_EVENTS, [event_row(event, account) for event in changes.order_events])
-    _save_entries(writer, changes)
-    writer.rows(ORDERS, [order_row(order) for key, order in after.orders.items() if _moved(before, key, order)])
-    _save_books(writer, before.books, after.books)
-    if changes.rebooked:
-        writer.first(_DELETE_DISPOSALS, account)
-    writer.rows(DISPOSALS, disposal_rows(account, changes.disposals))
-    writer.rows(TRADES, _trade_rows(account, changes.trades))
-    writer.rows(EQUITY_SNAPSHOTS, [equity_row(snapshot) for snapshot in changes.equity])
-    writer.rows(DAY_BASELINES, [day_row(account, day) for day in changes.days])
-    writer.rows(RISK_EVENTS, [risk_row(account, event) for event in changes.risk])
-    writer.facts(CONFIRMATIONS, [confirmation_row(account, said) for said in changes.confirmations])
-    writer.rows(HALTS, [halt_row(account, halt) for halt in changes.halts])
+    if changes.events and after.at is None:
+        raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
+    found = _Gathering()
+    found.new(ORDER_EVENTS, [event_row(event, account) for event in changes.order_events], is_fact=True)
+    _gather_entries(found, changes)
+    _gather_orders(found, before.orders, after.orders)
+    gone = _gather_books(found, before.books, after.books)
+    found.new(DISPOSALS, disposal_rows(account, changes.disposals))
+    found.replacing(TRADES, _trade_rows(account, changes.trades))
+    found.replacing(EQUITY_SNAPSHOTS, [equity_row(snapshot) for snapshot in changes.equity])
+    found.replacing(DAY_BASELINES, [day_row(account, day) for day in changes.days])
+    found.replacing(RISK_EVENTS, [risk_row(account, event) for event in changes.risk])
+    found.new(CONFIRMATIONS, [confirmation_row(account, said) for said in changes.confirmations], is_fact=True)
+    found.replacing(HALTS, [halt_row(account, halt) for halt in changes.halts])
+    emptied = [_DELETE_DISPOSALS] if changes.rebooked else []
     if after.locks != before.locks:
-        writer.first(_DELETE_LOCKS, account)
-        writer.rows(LOCKS, lock_rows(account, after.locks))
-    if changes.events:
-        if after.at is None:
-            raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
-        writer.run(INSERT_EVENTS, after.at, *event_columns(changes.events))
-    version = None
-    values = _account_values(after)
-    if writer.has_parts or values != _account_values(before):
-        writer.run(_UPDATE_ACCOUNT, *values, account)
-        version = writer.write()
-    return {key for key in touched if ClientOrderId(key) not in after.orders}, version
+        emptied.append(_DELETE_LOCKS)
+        found.new(LOCKS, lock_rows(account, after.locks))
+    touched = {event.client_order_id for event in changes.order_events}
+    return Save(
+        account=account,
+        parts=found.parts,
+        emptied=emptied,
+        lots_gone=gone,
+        events=event_columns(changes.events, after.at) if changes.events and after.at is not None else (),
+        columns=_account_changes(before, after),
+        left=frozenset(key for key in touched if ClientOrderId(key) not in after.orders),
+    )
 
 
-class _Writer:
-    """What becomes one statement: a round trip, and a fraction of the work of as many statements as there are tables."""
+def plain_statement(save: Save) -> Statement:
+    """Return the one statement that writes a save and returns the version of the account's row.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._parts: list[bytes] = []
-        self._values: list[object] = []
-        self._has_sent = False
-        self._facts: list[tuple[Table, list[Row], int]] = []  # with the place of their part
+    It fails with psycopg's UniqueViolation when a row that should be new is there.
+    """
+    parts: list[bytes] = []
+    values: list[bytes | None] = []
+    for part in save.parts:
+        names, offered = part.table.offered(part.rows)
+        parts.append(part.table.statement(names, part.taken))
+        values += offered
+    return _written(save, parts, values, ADD_EVENTS, ())
 
-    def rows(self, table: Table, rows: list[Row]) -> None:
-        """Insert rows, or replace what a newer state replaces."""
-        if rows:
-            self._add(table.insert, *table.parameters(rows))
 
-    def facts(self, table: Table, rows: list[Row]) -> None:
-        """Insert rows of which each is looked at again when its key was there."""
-        if rows:
-            self._facts.append((table, rows, len(self._parts)))
-            self._add(table.insert, *table.parameters(rows))
+def save_with_care(unit: Unit, save: Save) -> str:
+    """Write a save and return the version of the account's row: the transaction that wrote it.
 
-    def run(self, statement: LiteralString, *values: object) -> None:
-        """Change or remove rows of a projection or a state that no other part touches."""
-        self._add(statement.encode(), *values)
+    Raises LedgerRefusedError naming the first fact that is kept with other data, and LedgerError when there is no such account.
+    """
+    for emptied in save.emptied:  # within one statement they would not be gone yet
+        unit.send([(emptied, (save.account.encode(),))])
+    parts: list[bytes] = []
+    values: list[bytes | None] = []
+    for part in save.parts:
+        parts.append(part.table.insert + (b" RETURNING 1" if part.is_fact else b""))
+        values += [value.encode() for value in part.table.parameters(part.rows)]
+    facts = tuple(place for place, part in enumerate(save.parts) if part.is_fact)
+    (rows,) = unit.send([_written(save, parts, values, INSERT_EVENTS, facts)])
+    version, *counts = rows[0] if rows else (None,)
+    if version is None:
+        raise LedgerError(f"expected to write the row of account {save.account}, was none")
+    for place, count in zip(facts, counts, strict=True):
+        part = save.parts[place]
+        if count is None or int(count) != len(part.rows):
+            _refuse_differing(unit, part)
+    return version.decode()
 
-    def first(self, statement: LiteralString, *values: object) -> None:
-        """Remove rows before others of their table are inserted: within one statement they would not be gone yet."""
-        self._send(_numbered(statement.encode()), values)
-        self._has_sent = True
 
-    def _add(self, statement: bytes, *values: object) -> None:
-        self._parts.append(statement)
-        self._values += values
+def version_of(rows: Rows) -> str:
+    """Return the version that `plain_statement` answered. Raises LedgerError when it found no row of the account."""
+    if not rows or rows[0][0] is None:
+        raise LedgerError("expected to write one account's row, was none")
+    return rows[0][0].decode()
 
-    @property
-    def has_parts(self) -> bool:
-        """Whether anything is to be written, or was."""
-        return bool(self._parts) or self._has_sent
 
-    def write(self) -> str:
-        """Write all of it and return the transaction's id. Raises LedgerRefusedError naming the first fact kept with other data.
+def _written(save: Save, parts: list[bytes], values: list[bytes | None], events: bytes, counted: tuple[int, ...]) -> Statement:
+    """Return one statement of these parts, of what goes, and of the account's row.
 
-        Its last part is the account's row; LedgerError when that is not there.
-        """
-        places = (len(self._parts) - 1, *(place for _, _, place in self._facts))
-        row = self._send(_joined(tuple(self._parts), places), self._values).fetchone()
-        if row is None:
-            raise LedgerError("expected the counts of what was written, was no row")
-        version, accounts, *written = row
-        if accounts != 1:
-            raise LedgerError(f"expected to write one account's row, was {accounts}")
-        for (table, rows, _), count in zip(self._facts, written, strict=False):
-            if count != len(rows):
-                self._refuse_differing(table, rows)
-        return str(version)
-
-    def _send(self, statement: bytes, values: Sequence[object]) -> Cursor[tuple[Any, ...]]:
-        return RawCursor(self._connection).execute(statement, values, prepare=True)
-
-    def _refuse_differing(self, table: Table, rows: list[Row]) -> None:
-        differing = self._connection.execute(table.differing, table.parameters(rows)).fetchall()
-        if differing:
-            raise LedgerRefusedError(f"{table.name}: {differing[0][0]} came again with other data")
+    Whatever is written, that row is written too: so a worker that keeps a desk of the account learns of it.
+    """
+    account = save.account.encode()
+    if save.lots_gone:
+        parts.append(_DELETE_LOTS)
+        values += (account, text_array(save.lots_gone).encode())
+    if save.events:
+        parts.append(events)
+        values += save.events
+    return _joined(tuple(parts), tuple(save.columns), counted), [*values, *save.columns.values(), account]
 
 
 @lru_cache(maxsize=256)  # an account's steps write the same tables again and again
-def _joined(parts: tuple[bytes, ...], counted: tuple[int, ...]) -> bytes:
-    """Return one statement of these parts, with numbered parameters: nothing in it is looked for again at each execution."""
-    written = b", ".join(b"part%d AS (%s RETURNING 1)" % (place, part) for place, part in enumerate(parts))
-    counts = b", ".join(b"(SELECT count(*) FROM part%d)" % place for place in counted)
-    return _numbered(b"WITH %s SELECT pg_current_xact_id()::xid::text, %s" % (written, counts))
+def _joined(parts: tuple[bytes, ...], columns: tuple[str, ...], counted: tuple[int, ...]) -> bytes:
+    """Return one statement with numbered parameters: nothing in it is looked for again at each execution."""
+    changed = ", ".join(f"{column} = %s::{_ACCOUNT_COLUMNS[column]}" for column in columns) or "cash = cash"
+    step = f"UPDATE accounts SET {changed} WHERE account = %s::text RETURNING xmin::text AS version".encode()  # noqa: S608 - constants of this module
+    written = b", ".join(b"part%d AS (%s)" % (place, part) for place, part in enumerate(parts))
+    if counted:
+        counts = b", ".join(b"(SELECT count(*) FROM part%d)" % place for place in counted)
+        return _numbered(b"WITH %s, step AS (%s) SELECT step.version, %s FROM step" % (written, step, counts))
+    return _numbered(b"WITH %s %s" % (written, step) if parts else step)
 
 
 def _numbered(statement: bytes) -> bytes:
@@ -194,12 +234,30 @@ def _numbered(statement: bytes) -> bytes:
     return first + b"".join(b"$%d%s" % (number, piece) for number, piece in enumerate(rest, 1))
 
 
-def _moved(before: Desk, key: ClientOrderId, order: Order) -> bool:
-    known = before.orders.get(key)
-    return known is not order and known != order
+def _refuse_differing(unit: Unit, part: _Part) -> None:
+    statement, values = _numbered(part.table.differing), [value.encode() for value in part.table.parameters(part.rows)]
+    (differing,) = unit.send([(statement, values)])
+    if differing:
+        key = (differing[0][0] or b"").decode()
+        raise LedgerRefusedError(f"{part.table.name}: {key} came again with other data")
 
 
-def _save_entries(writer: _Writer, changes: Changes) -> None:
+class _Gathering:
+    def __init__(self) -> None:
+        self.parts: list[_Part] = []
+
+    def new(self, table: Table, rows: list[Row], *, is_fact: bool = False) -> None:
+        """Take rows that are not there yet."""
+        if rows:
+            self.parts.append(_Part(table, rows, None, is_fact))
+
+    def replacing(self, table: Table, rows: list[Row], taken: tuple[str, ...] | None = None) -> None:
+        """Take rows of which some may be there: then these columns of theirs are replaced, or all that the table says."""
+        if rows:
+            self.parts.append(_Part(table, rows, table.replaced if taken is None else taken, is_fact=False))
+
+
+def _gather_entries(found: _Gathering, changes: Changes) -> None:
     orders = trade_ids(changes.order_events)
     fills: list[Row] = []
     others: list[Row] = []
@@ -208,22 +266,42 @@ def _save_entries(writer: _Writer, changes: Changes) -> None:
             fills.append(fill_row(entry, orders.get((entry.symbol, entry.key))))
         else:
             others.append(entry_row(entry))
-    writer.facts(FILLS, fills)
-    writer.facts(ACCOUNT_ENTRIES, others)
+    found.new(FILLS, fills, is_fact=True)
+    found.new(ACCOUNT_ENTRIES, others, is_fact=True)
 
 
-def _save_books(writer: _Writer, before: Books, after: Books) -> None:
+def _gather_orders(found: _Gathering, before: Mapping[ClientOrderId, Order], after: Mapping[ClientOrderId, Order]) -> None:
+    new: list[Row] = []
+    moved: list[Row] = []
+    for key, order in after.items():
+        known = before.get(key)
+        if known is None:
+            new.append(order_row(order))
+        elif known is not order and known != order:
+            moved.append(order_row(order))
+    found.new(ORDERS, new)
+    found.replacing(ORDERS, moved)
+
+
+def _gather_books(found: _Gathering, before: Books, after: Books) -> list[str]:
+    """Take positions, lots and standing orders; return the ids of lots that are gone."""
     if after is before:
-        return
+        return []
     account = after.account
-    moved = [position for symbol, position in after.positions.items() if before.positions.get(symbol) != position]
-    writer.rows(POSITIONS, [position_row(account, position) for position in moved])
+    found.replacing(
+        POSITIONS,
+        [
+            position_row(account, position)
+            for symbol, position in after.positions.items()
+            if before.positions.get(symbol) != position
+        ],
+    )
     old, new = _all_lots(before.lots), _all_lots(after.lots)
-    if gone := sorted(old.keys() - new.keys()):
-        writer.run(_DELETE_LOTS, account, text_array(gone))
-    writer.rows(LOTS, [lot_row(account, lot) for key, lot in new.items() if old.get(key) != lot])
+    found.new(LOTS, [lot_row(account, lot) for key, lot in new.items() if key not in old])
+    found.replacing(LOTS, [lot_row(account, lot) for key, lot in new.items() if key in old and old[key] != lot])
     if after.standing_orders != before.standing_orders:
-        writer.rows(STANDING_ORDERS, [standing_order_row(account, order) for order in after.standing_orders])
+        found.replacing(STANDING_ORDERS, [standing_order_row(account, order) for order in after.standing_orders])
+    return sorted(old.keys() - new.keys())
 
 
 def _all_lots(lots: Mapping[str, tuple[Lot, ...]]) -> dict[str, Lot]:
@@ -236,20 +314,50 @@ def _trade_rows(account: str, trades: Iterable[Trade]) -> list[Row]:
     return [trade_row(account, trade) for trade in sorted(newest.values(), key=lambda trade: trade.state not in _ENDED)]
 
 
-def _account_values(desk: Desk) -> tuple[object, ...]:
+def _account_changes(before: Desk, after: Desk) -> dict[str, bytes | None]:
+    """Return the columns of the account's row that are written otherwise than before."""
+    found: dict[str, bytes | None] = {}
+    old, new = _account_values(before), _account_values(after)
+    for (column, was, _), (_, value, written) in zip(old, new, strict=True):
+        if value is was:
+            continue
+        text = written(value)
+        if text != written(was):
+            found[column] = None if text is None else text.encode()
+    return found
+
+
+def _account_values(desk: Desk) -> tuple[tuple[str, Any, Callable[[Any], str | None]], ...]:
+    """Return each column of the account's row with its value and how that is written."""
     books = desk.books
     return (
-        str(books.cash),
-        str(books.transfers),
-        None if books.newest is None else books.newest.model_dump_json(),
-        desk.at,
-        desk.watched_until,
-        desk.loss_rules,
-        halt_text(desk.halt),
-        text_array(sorted(desk.warned)),
-        desk.memory.to_text(),
-        desk.compared_at,
-        closings_text(desk.closings),
-        desk.review_at,
-        None if desk.at_venue == NOTHING_KNOWN else desk.at_venue.to_text(),
+        ("cash", books.cash, str),
+        ("transfers", books.transfers, str),
+        ("newest_entry", books.newest, _entry_text),
+        ("stepped_at", desk.at, instant_text),
+        ("watched_until", desk.watched_until, instant_text),
+        ("loss_rules", desk.loss_rules, _as_it_is),
+        ("halt", desk.halt, halt_text),
+        ("warned", desk.warned, _warned_text),
+        ("memory", desk.memory, Memory.to_text),
+        ("compared_at", desk.compared_at, instant_text),
+        ("closings", desk.closings, closings_text),
+        ("review_at", desk.review_at, instant_text),
+        ("at_venue", desk.at_venue, _at_venue_text),
     )
+
+
+def _entry_text(entry: Entry | None) -> str | None:
+    return None if entry is None else entry.model_dump_json()
+
+
+def _as_it_is(text: str | None) -> str | None:
+    return text
+
+
+def _warned_text(warned: frozenset[str]) -> str:
+    return text_array(sorted(warned))
+
+
+def _at_venue_text(at_venue: AtVenue) -> str | None:
+    return None if at_venue == NOTHING_KNOWN else at_venue.to_text()

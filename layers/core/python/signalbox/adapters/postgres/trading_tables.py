@@ -6,10 +6,11 @@ instants are texts in it, so nothing is rounded on the way, and each is read onc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, TypeAlias
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
 
 from signalbox.adapters.postgres.arrays import text_array, value_array
 
@@ -24,6 +25,8 @@ class Table:
     columns: Mapping[str, str]
     key: tuple[str, ...]
     replaced: tuple[str, ...] = ()
+    lines: frozenset[str] = frozenset()  # columns of JSON, in which no line ends: a text a line needs no quotes
+    is_numbered: bool = False  # whether it has `booked`
 
     def parameters(self, rows: Sequence[Row]) -> list[str]:
         """Return rows as the parameters of `insert` and `differing`: an array literal a column."""
@@ -39,6 +42,60 @@ class Table:
         taken = ", ".join(f"{column} = excluded.{column}" for column in self.replaced)
         action = f"({', '.join(self.key)}) DO UPDATE SET {taken}" if taken else "DO NOTHING"
         return f"INSERT INTO {self.name} ({names}) SELECT {names} FROM {self._offered} ON CONFLICT {action}".encode()  # noqa: S608 - constants of this module
+
+    def offered(self, rows: Sequence[Row]) -> tuple[tuple[str, ...], list[bytes]]:
+        """Return the columns that have a value in some row, and their parameters in `statement`.
+
+        All rows are of one account: it is a parameter of its own, and the other columns are an array each.
+        """
+        names, values = [], []
+        for column, found in zip(self.columns, zip(*map(self._values, rows), strict=True), strict=True):
+            if column == "account":
+                value = str(found[0])
+            elif found[0] is None and found.count(None) == len(found):
+                continue
+            elif column in self.lines:
+                value = "\n".join(found)
+            else:
+                value = text_array(found) if self.columns[column] == "text" else value_array(found)
+            names.append(column)
+            values.append(value.encode())
+        return tuple(names), values
+
+    def statement(self, names: tuple[str, ...], taken: tuple[str, ...] | None) -> bytes:
+        """Return the statement that writes rows of these columns.
+
+        taken: what a row that is there takes of the offered one, nothing when empty; None: the statement fails when one is there.
+        """
+        known = self._statements.get((names, taken))
+        if known is None:
+            known = self._statements[names, taken] = self._written(names, taken)
+        return known
+
+    @cached_property
+    def _values(self) -> Callable[[Row], tuple[Any, ...]]:
+        return itemgetter(*self.columns)
+
+    @cached_property
+    def _statements(self) -> dict[tuple[tuple[str, ...], tuple[str, ...] | None], bytes]:
+        return {}
+
+    def _written(self, names: tuple[str, ...], taken: tuple[str, ...] | None) -> bytes:
+        # In the list of a SELECT the arrays advance together, row by row; in FROM each would be written down first.
+        columns, values = list(names), [self._advancing(name) for name in names]
+        if self.is_numbered:
+            columns.append("booked")
+            values.append("(SELECT nextval('bookings'))")  # once a statement: what is committed together has one number
+        added = f"INSERT INTO {self.name} ({', '.join(columns)}) SELECT {', '.join(values)}"
+        if taken is not None:
+            new = ", ".join(f"{column} = excluded.{column}" for column in taken)
+            added += f" ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {new}" if taken else " ON CONFLICT DO NOTHING"
+        return added.encode()
+
+    def _advancing(self, column: str) -> str:
+        if column == "account":
+            return "%s::text"
+        return "unnest(string_to_array(%s, E'\\n'))" if column in self.lines else f"unnest(%s::{self.columns[column]}[])"
 
     @cached_property
     def differing(self) -> bytes:
@@ -64,7 +121,11 @@ def _columns(**kinds: str) -> dict[str, str]:
 
 
 ORDER_EVENTS: Final = Table(
-    "order_events", _columns(text="event_id client_order_id account kind payload", timestamptz="at"), ("event_id",)
+    "order_events",
+    _columns(text="event_id client_order_id account kind payload", timestamptz="at"),
+    ("event_id",),
+    lines=frozenset({"payload"}),
+    is_numbered=True,
 )
 ORDERS: Final = Table(
     "orders",
@@ -98,6 +159,7 @@ FILLS: Final = Table(
     "fills",
     _columns(text="account symbol trade_id client_order_id side", timestamptz="at", numeric="quantity price fee"),
     ("account", "symbol", "trade_id"),
+    is_numbered=True,
 )
 ACCOUNT_ENTRIES: Final = Table(
     "account_entries", _columns(text="account kind key symbol", timestamptz="at", numeric="amount"), ("account", "kind", "key")

@@ -1,0 +1,94 @@
+"""Prepared statements that travel together: one message to the server and one back, however many they are.
+
+What the driver's own pipeline does, without a cursor a statement: the parameters are bytes already and most answers are a word.
+Statements are prepared once a connection. An error of one of them stops those after it, and leaves as the driver's own error.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Generator, Sequence
+from typing import Final, NoReturn, TypeAlias
+
+import psycopg
+from psycopg import errors, pq
+from psycopg.waiting import Ready, Wait
+
+Parameters: TypeAlias = Sequence[bytes | None]
+Statement: TypeAlias = tuple[bytes, Parameters]  # with numbered parameters, and their values as PostgreSQL reads text
+Rows: TypeAlias = list[tuple[bytes | None, ...]]
+
+_DONE: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+_NOT_SENT: Final = pq.ExecStatus.PIPELINE_ABORTED
+
+
+class Exchange:
+    """Statements of one connection, whose transaction they share."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+        self._connection, self._pgconn = connection, connection.pgconn
+        self._prepared: dict[bytes, bytes] = {}  # names by statement
+        self._numbers = itertools.count()
+
+    def run(self, statements: Sequence[Statement]) -> list[Rows]:
+        """Send statements and return the rows of each, as text. Raises psycopg.Error of the first that failed."""
+        pgconn, prepared = self._pgconn, self._prepared
+        new: list[bytes] = []  # those that are prepared with this message
+        answers: list[int] = []  # the place of each statement's result
+        count = 0
+        if any(b"\0" in value for _, parameters in statements for value in parameters if value is not None):
+            raise psycopg.DataError("expected texts without NUL, at which a parameter would be cut off, was one with it")
+        try:
+            pgconn.enter_pipeline_mode()
+            for statement, parameters in statements:
+                name = prepared.get(statement)
+                if name is None:
+                    name = prepared[statement] = b"x%d" % next(self._numbers)
+                    new.append(statement)
+                    pgconn.send_prepare(name, statement)
+                    count += 1
+                pgconn.send_query_prepared(name, parameters)
+                answers.append(count)
+                count += 1
+            pgconn.pipeline_sync()
+            results = self._connection.wait(_answered(pgconn))
+            pgconn.exit_pipeline_mode()
+        except BaseException:
+            pgconn.finish()  # whatever was under way, nobody may go on with it
+            raise
+        if len(results) != count or any(result.status not in _DONE for result in results):
+            self._refuse(results, new)
+        return [_rows(results[place]) for place in answers]
+
+    def _refuse(self, results: Sequence[pq.abc.PGresult], new: Sequence[bytes]) -> NoReturn:
+        for statement in new:  # which of them the server has is not worth knowing: they get other names next time
+            self._prepared.pop(statement, None)
+        for result in results:
+            if result.status not in _DONE:
+                raise errors.error_from_result(result, encoding="utf-8")
+        raise psycopg.OperationalError(f"expected the answers to all statements, was {len(results)} of them")
+
+
+def _answered(pgconn: pq.abc.PGconn) -> Generator[Wait, Ready | int, list[pq.abc.PGresult]]:
+    """Send what waits and return the results up to the end of this message."""
+    while pgconn.flush():
+        if (yield Wait.RW) & Ready.R:
+            pgconn.consume_input()
+    results: list[pq.abc.PGresult] = []
+    while True:
+        while pgconn.is_busy():
+            yield Wait.R
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:  # between two statements
+            if pgconn.status == pq.ConnStatus.BAD:
+                raise psycopg.OperationalError(pgconn.get_error_message("utf-8"))
+        elif result.status == pq.ExecStatus.PIPELINE_SYNC:
+            return results
+        elif result.status != _NOT_SENT:
+            results.append(result)
+
+
+def _rows(result: pq.abc.PGresult) -> Rows:
+    columns = range(result.nfields)
+    return [tuple(result.get_value(row, column) for column in columns) for row in range(result.ntuples)]
