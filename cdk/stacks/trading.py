@@ -17,7 +17,7 @@ from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
-from signalbox.contracts import APP_DATABASE_USER, EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
+from signalbox.contracts import EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
 
 ROUTES: Final = (
     "POST /orders",
@@ -104,7 +104,6 @@ class TradingStack(SignalboxStack):
             layers=layers.of(LayerName.CORE),
             environment={
                 Env.EVENT_BUS_NAME: self._messaging.bus.event_bus_name,
-                **data.database_environment(),
                 Env.VENUE: stage.venue,
                 Env.ACCOUNTS: ",".join(stage.accounts),
             },
@@ -112,7 +111,7 @@ class TradingStack(SignalboxStack):
             memory_megabytes=megabytes,
             network=self._network.ledger,
         )
-        data.database.grant_connect(function.role, APP_DATABASE_USER)
+        data.let_connect(function, name)
         function.allow(["events:PutEvents"], self._messaging.bus.event_bus_arn)
         for metric, description in _ALARMS:
             TopicAlarm(

@@ -15,7 +15,8 @@ BACKFILL_MINUTES: Final = 2_520  # what a start from nothing collects; at least 
 DEPLOYMENT_POINTER_KEY: Final = "deployments/current.json"  # in the models bucket
 BUNDLES_PREFIX: Final = "bundles"  # in the models bucket: accepted bundles
 TRAINING_PREFIX: Final = "training"  # in the models bucket: all that training jobs read and write beside candles
-APP_DATABASE_USER: Final = "signalbox_app"  # logs in with an IAM token
+APP_DATABASE_USER: Final = "signalbox_app"  # of every function before there was a user a function; it may do nothing any more
+READER_DATABASE_USER: Final = "signalbox_reader"  # the operator's tools: reads, and writes nothing
 ADMIN_DATABASE_USER: Final = "signalbox_admin"  # owns the schema; used by migrate_database alone
 DATABASE_NAME: Final = "signalbox"
 
@@ -89,6 +90,11 @@ class Function(StrEnum):
 def function_name(stage: str, function: Function) -> str:
     """Return the deployed name, for example `signalbox-prod-collect-candles`."""
     return f"{PRODUCT}-{stage}-{function.value.replace('_', '-')}"
+
+
+def database_user(function: Function) -> str:
+    """Return the database user of a ledger function, and of no other function: `signalbox_manage_orders`."""
+    return f"{PRODUCT}_{function.value}"
 
 
 class Env(StrEnum):
