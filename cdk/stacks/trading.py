@@ -31,9 +31,12 @@ ROUTES: Final = (
     "POST /accounts/{account}/lots",
     "POST /accounts/{account}/halt",
     "POST /accounts/{account}/resume",
+    "POST /accounts/{account}/grant",
+    "POST /accounts/{account}/revoke",
     "GET /accounts",
     "GET /accounts/{account}",
     "GET /accounts/{account}/readiness",
+    "GET /accounts/{account}/access",
 )
 _TIMEOUT_SECONDS: Final = 30  # and a little more is how long an account stands still after a crash
 MARKET_GROUP: Final = "market"  # of what concerns every account; what concerns one comes by route_events, in its own group
@@ -105,7 +108,6 @@ class TradingStack(SignalboxStack):
             environment={
                 Env.EVENT_BUS_NAME: self._messaging.bus.event_bus_name,
                 Env.VENUE: stage.venue,
-                Env.ACCOUNTS: ",".join(stage.accounts),
             },
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=megabytes,
@@ -149,6 +151,16 @@ class TradingStack(SignalboxStack):
             visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
         )
         manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
+        manage.function.add_environment(Env.ACCOUNTS.value, ",".join(self._context.stage.accounts))
+        manage.function.add_environment(Env.OWNERS.value, ",".join(self._context.stage.owners))
+        TopicAlarm(
+            self,
+            "AccessRefused",
+            metric=service_metric(Metric.ACCESS_REFUSED, service=manage.name, statistic="Sum"),
+            threshold=1,
+            description="somebody asked for what they have no role for; the log and the table access_refusals say who and what",
+            topic=self._context.alarm_topic,
+        )
         TopicAlarm(
             self,
             "AccountNotOpened",

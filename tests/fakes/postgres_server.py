@@ -69,6 +69,11 @@ class PostgresServer:
         self.execute(f"CREATE ROLE {FUNCTIONS_USER} LOGIN IN ROLE {functions}")
 
     @property
+    def access_rules(self) -> Path:
+        """Who may log in, and how: pg_hba.conf."""
+        return self._data / "pg_hba.conf"
+
+    @property
     def log(self) -> Path:
         """What the server says; statements too, of a database that is set to log them."""
         return self._data / "log"

@@ -7,6 +7,7 @@ statements that a role has to allow, and for all that it may need.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -18,6 +19,7 @@ from local.settings import load_settings
 from local.verification import run_verify
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.stores import FolderStore
+from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.candle_days import PostgresCandleDays
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.ledger import PostgresLedger
@@ -36,26 +38,29 @@ from signalbox.orders.parts import in_parts
 from signalbox.reports.publishing import publish
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.signals.model import DeployedModel, ModelChoice
-from signalbox.signals.ports import OutboxEvent, Refusal
+from signalbox.signals.ports import OutboxEvent, Refusal, SymbolStatus
 from signalbox.signals.publishing import publish_pending
 from signalbox.signals.rate_limit import SignalLimits
 from signalbox.signals.signal import DeploymentStage, Thresholds
+from signalbox.trading.access import Gate, GrantAccess, RevokeAccess
 from signalbox.trading.changes import Changes
 from signalbox.trading.commands import COMMANDS
+from signalbox.trading.errors import AccessRefusedError
 from signalbox.trading.room import TradingRoom
-from tests.builders import NOON, SYMBOLS, candle, event, minutes
+from tests.builders import NOON, SYMBOLS, candle, candles, event, minutes
 from tests.fakes.memory_library import MemoryArtifacts
 from tests.integration.samples import SIGNAL
 from tests.integration.test_report_source import NIGHT, Shelf
 from tests.integration.test_trading_ledger_contract import everything
 from tests.integration.trading_samples import ACCOUNT
-from tests.unit.library.samples import FINISHED, URI, artifact, bundle, evaluation_output, job
+from tests.unit.library.samples import FINISHED, URI, artifact, bundle, evaluation, evaluation_output, job
 from tests.unit.signals.test_cycle import FixedScorer
 from tests.unit.trading.market import BTC, ETH, SOL, START, signal, wave
 from tests.unit.trading.test_live_room import FIRM, MODEL, NAME, PASSED, RULES, SECOND, view
 from tests.unit.trading.test_room import cycle, order
 
 JUDGE: Final = "signalbox-test-evaluate-20261116t020000z"
+OTHER: Final = "arn:aws:iam::123456789012:user/other"
 OWNER: Final = "arn:aws:iam::123456789012:user/owner"
 DEPLOYED: Final = DeployedModel(MODEL, DeploymentStage.ACTIVE, FixedScorer(), Thresholds(0.03, 0.08), 60, "b1", PASSED)
 
@@ -96,8 +101,11 @@ def generate_signals(ledger: Ledger) -> None:
     with PostgresLedger(source).transaction() as tx:
         for symbol in (BTC, ETH, SOL):
             tx.add_candles("coinbase", wave(symbol, START - timedelta(hours=5), 10 * 60))
+            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_600))
         tx.add_deployed_model(DEPLOYED, START)
         tx.add_signal(replace(SIGNAL, deployment=MODEL, stage=DeploymentStage.ACTIVE, decided_at=START))
+        for status in (SymbolStatus(SYMBOLS[0], START, "STALE"), SymbolStatus(SYMBOLS[0], None, None)):
+            tx.set_symbol_status(status)
         tx.add_refusal("coinbase", Refusal(SYMBOLS[0], START, "STALE", "by hand"))
     for part in (1, 2):
         app.decide(event(part=part, parts=2, symbols=SYMBOLS[:2] if part == 1 else SYMBOLS[2:]))
@@ -113,7 +121,8 @@ def generate_signals(ledger: Ledger) -> None:
 
 def _room(source: ConnectionSource, *accounts: str) -> ManageOrders:
     room = TradingRoom(PostgresTradingLedger(source), market="coinbase")
-    return ManageOrders(room, PostgresOutbox(source), Bus(), accounts=accounts, pause=lambda _: None)
+    gate = Gate(PostgresAccessBook(source), (OWNER,))
+    return ManageOrders(room, PostgresOutbox(source), Bus(), accounts=accounts, gate=gate, pause=lambda _: None)
 
 
 def manage_orders(ledger: Ledger) -> None:
@@ -125,6 +134,7 @@ def manage_orders(ledger: Ledger) -> None:
         app.handle(cycle(START + minutes(5 * step)))
     live = PostgresTradingLedger(source)
     live.open_account(FIRM, START - timedelta(hours=1), "anna")
+    app.gate.book.name_owners((OWNER,), START)
     for number, what in enumerate(("live", RULES)):
         _told(app, "confirm", what=what, request_id=f"req-said-{number}")
     app.handle(view(START))
@@ -145,9 +155,15 @@ def manage_orders(ledger: Ledger) -> None:
     ]
     for part in in_parts(view(START + 60 * SECOND, trades=trades)):
         app.handle(part)
-    app.look(NAME, START + 61 * SECOND)
-    app.standing(NAME, START + 61 * SECOND)
-    app.listed()
+    app.look(NAME, START + 61 * SECOND, OWNER)
+    app.standing(NAME, START + 61 * SECOND, OWNER)
+    app.listed(START, OWNER)
+    told = {"account": NAME, "requested_at": START, "principal": OTHER}
+    app.change_access(GrantAccess.model_validate({**told, "request_id": "req-grant", "role": "viewer"}), OWNER)
+    app.change_access(RevokeAccess.model_validate({**told, "request_id": "req-revoke"}), OWNER)
+    app.access(NAME, START, OWNER)
+    with suppress(AccessRefusedError):
+        app.look(NAME, START, OTHER)
     _everything(live)
     app.publish()
 
@@ -173,23 +189,24 @@ def _everything(ledger: PostgresTradingLedger) -> None:
 
 
 def monitor_risk(ledger: Ledger) -> None:
-    """Every account at minutes in which stops are reached, days end, orders rest, venues are asked, fills are booked late."""
+    """A position whose stop a late bar passes before money that is booked already, and one that nobody can see any more."""
     manager = _room(ledger.function(Function.MANAGE_ORDERS))
-    at = START + minutes(60)
-    manager.room.open("paper-30k", at, "anna")
-    manager.handle(signal(SOL, at))
     app = _room(ledger.function(Function.MONITOR_RISK))
-    app.watch(at + minutes(1))
-    # money that came between two bars: the fills of the bar before it are booked into the past
-    manager.command(
-        COMMANDS.validate_python(
-            {"kind": "deposit", "account": "paper-30k", "request_id": "req-late", "requested_at": at + minutes(3), "amount": "5",
-             "why": "more money", "at": at + minutes(3)}
-        ),
-        OWNER,
-    )  # fmt: skip
-    for minute in (*range(2, 90), 24 * 60, 48 * 60):
-        app.watch(at + minutes(minute))
+    end = START + timedelta(hours=5)  # of the bars
+    manager.room.open("paper-30k", end - minutes(10), "anna")
+    manager.gate.book.name_owners((OWNER,), end)
+    manager.handle(signal(SOL, end - minutes(5)))
+    for minute in range(-4, 1):
+        app.watch(end + minutes(minute))
+    told = {"account": "paper-30k", "request_id": "req-late", "requested_at": end + minutes(3), "amount": "5", "why": "more"}
+    manager.command(COMMANDS.validate_python({"kind": "deposit", **told}), OWNER)
+    with PostgresLedger(ledger.function(Function.GENERATE_SIGNALS)).transaction() as tx:
+        for symbol in (BTC, ETH, SOL):
+            tx.add_candles("coinbase", [bar(symbol, end + minutes(i), BASE[symbol] * (3 if i else 4) / 5) for i in range(10)])
+    app.watch(end + minutes(10))
+    manager.handle(signal(BTC, end + minutes(10), price=BASE[BTC]))
+    for minute in (11, 60, 24 * 60, 48 * 60):
+        app.watch(end + minutes(minute))
     app.publish()
 
 
@@ -219,9 +236,8 @@ def register_model(ledger: Ledger) -> None:
     source = ledger.function(Function.REGISTER_MODEL)
     artifacts = MemoryArtifacts(**{URI: artifact(bundle(ledger.folder / "made"))})
     app = RegisterModel(PostgresLibrary(source), artifacts, PostgresOutbox(source), Bus(), pause=lambda _: None)
-    artifacts.objects[f"s3://models/training/artifacts/{JUDGE}/output/output.tar.gz"] = evaluation_output(
-        ledger.folder / "judged"
-    )
+    output = f"s3://models/training/artifacts/{JUDGE}/output/output.tar.gz"
+    artifacts.objects[output] = evaluation_output(evaluation(ledger.folder / "made"))
     for _ in range(2):
         app.register(job())
         app.judge(
@@ -230,7 +246,7 @@ def register_model(ledger: Ledger) -> None:
                 outcome=JobOutcome.COMPLETED,
                 finished_at=FINISHED,
                 model_uri=URI,
-                output_uri=f"s3://models/training/artifacts/{JUDGE}/output/output.tar.gz",
+                output_uri=output,
             )
         )
     app.publish()

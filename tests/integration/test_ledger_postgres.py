@@ -117,8 +117,9 @@ def test_candle_that_another_worker_commits_meanwhile_is_compared_with_not_lost(
 
 CANDLE = "INSERT INTO candles VALUES ('coinbase', 'BTC-USD', '2024-03-01 {time}+00', {prices}, {volume})"
 SIGNAL_ROW = (
-    "INSERT INTO signals VALUES ('BTC-USD', '2024-03-01 12:00+00', 'd', '{stage}', '{direction}', '{tier}', {probability},"
-    " DEFAULT, {price}, false, 'v31', 'abc', '{{}}')"
+    "INSERT INTO signals (symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name,"
+    " schema_hash, features) VALUES ('BTC-USD', '2024-03-01 12:00+00', 'd', '{stage}', '{direction}', '{tier}', {probability},"
+    " {price}, false, 'v31', 'abc', '{{}}')"
 )
 GOOD_CANDLE = {"time": "12:00", "prices": "10, 12, 9, 11", "volume": "1"}
 GOOD_SIGNAL = {"stage": "shadow", "direction": "BUY", "tier": "HIGH", "probability": "0.7", "price": "1"}

@@ -115,6 +115,7 @@ class Env(StrEnum):
     STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle the deployment ships, until one is deployed
     STARTER_BUNDLE_KEY = "STARTER_BUNDLE_KEY"
     ACCOUNTS = "ACCOUNTS"  # names of paper accounts to open, comma-separated; may be empty
+    OWNERS = "OWNERS"  # of the stage's accounts: principals, comma-separated; may be empty
     VENUE = "VENUE"
     VENUE_URL = "VENUE_URL"  # empty: the venue's own address
     COLLECTION_CURSOR_TABLE = "COLLECTION_CURSOR_TABLE"
@@ -193,6 +194,7 @@ class Metric(StrEnum):
     EXITS_FAILED = "ExitsFailed"
     RULES_BREACHED = "RulesBreached"
     EVENTS_REFUSED = "EventsRefused"
+    ACCESS_REFUSED = "AccessRefused"
     EVENTS_ROUTED = "EventsRouted"
     TURNS_MISSED = "TurnsMissed"
     VIEWS_FAILED = "ViewsFailed"

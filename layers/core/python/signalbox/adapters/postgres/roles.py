@@ -109,10 +109,7 @@ _STEPPED: Final = {  # what a step of an account reads and writes, whoever takes
     "accounts": Rights(select=True, update=_ACCOUNT_STATE),  # a halt is made no milder by monitor_risk: trigger accounts_halt
     "standing_orders": READ,
     "account_entries": READ,
-    "confirmations": READ,
     "venue_view_parts": READ,
-    "signals": READ,
-    "deployed_models": READ,
     "order_events": _rows(ORDER_EVENTS),
     "orders": _rows(ORDERS),
     "fills": _rows(FILLS),
@@ -120,10 +117,10 @@ _STEPPED: Final = {  # what a step of an account reads and writes, whoever takes
     "lots": _rows(LOTS, delete=True),
     "disposals": _rows(DISPOSALS, delete=True),
     "trades": _rows(TRADES),
-    "equity_snapshots": _rows(EQUITY_SNAPSHOTS),
-    "day_baselines": _rows(DAY_BASELINES),
-    "risk_events": _rows(RISK_EVENTS),
-    "halts": _rows(HALTS),
+    "equity_snapshots": _rows(EQUITY_SNAPSHOTS, select=False),
+    "day_baselines": _rows(DAY_BASELINES, select=False),
+    "risk_events": _rows(RISK_EVENTS, select=False),
+    "halts": _rows(HALTS, select=False),
     "locks": _rows(LOCKS, delete=True),
     "outbox": OUTBOX,
 }
@@ -212,6 +209,9 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
             "standing_orders": _rows(STANDING_ORDERS),
             "account_entries": _rows(ACCOUNT_ENTRIES),
             "confirmations": _rows(CONFIRMATIONS),
+            "risk_events": _rows(RISK_EVENTS),
+            "signals": READ,
+            "deployed_models": READ,
             "venue_view_parts": Rights(
                 select=True, insert=("account", "view", "asked_at", "part", "parts", "payload"), delete=True
             ),
@@ -277,8 +277,8 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
         READER_DATABASE_USER,
         {
             **dict.fromkeys(_FACTS_OF_REPORTS, READ),
-            **dict.fromkeys(("cycles", "locks", "refusals", "signals", "account_access", "access_refusals"), READ),
+            **dict.fromkeys(("signals", "account_access", "access_refusals"), READ),
         },
-        {"bookings": ("SELECT",)},
+        {},
     ),
 )  # fmt: skip

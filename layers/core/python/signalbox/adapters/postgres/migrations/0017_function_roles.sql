@@ -176,16 +176,15 @@ GRANT SELECT, INSERT (account, mode, configuration, opened_at, opened_by, cash, 
     at_venue) ON accounts TO signalbox_manage_orders;
 GRANT SELECT ON candles TO signalbox_manage_orders;
 GRANT SELECT, INSERT (account, request_id, what, who, at) ON confirmations TO signalbox_manage_orders;
-GRANT SELECT, INSERT (account, day, baseline, daily_limit, closing_balance, worst_equity) ON day_baselines TO
-    signalbox_manage_orders;
+GRANT INSERT (account, day, baseline, daily_limit, closing_balance, worst_equity) ON day_baselines TO signalbox_manage_orders;
 GRANT SELECT ON deployed_models TO signalbox_manage_orders;
 GRANT SELECT, INSERT (account, fill_id, lot_id, symbol, method, place, opened_at, closed_at, quantity, open_price,
     close_price, open_fee, close_fee), DELETE ON disposals TO signalbox_manage_orders;
-GRANT SELECT, INSERT (account, marks, at, cash, balance, unrealised, equity, exposure, transfers, realised, fees, funding) ON
+GRANT INSERT (account, marks, at, cash, balance, unrealised, equity, exposure, transfers, realised, fees, funding) ON
     equity_snapshots TO signalbox_manage_orders;
 GRANT SELECT, INSERT (account, symbol, trade_id, client_order_id, side, at, quantity, price, fee) ON fills TO
     signalbox_manage_orders;
-GRANT SELECT, INSERT (account, level, who, why, since, until) ON halts TO signalbox_manage_orders;
+GRANT INSERT (account, level, who, why, since, until) ON halts TO signalbox_manage_orders;
 GRANT SELECT, INSERT (account, reason, symbol, place, since, until, limit_amount, value_amount), DELETE ON locks TO
     signalbox_manage_orders;
 GRANT SELECT, INSERT (account, lot_id, symbol, opened_at, quantity, price, fee), UPDATE (quantity, price, fee), DELETE ON lots
@@ -212,17 +211,14 @@ GRANT SELECT ON account_entries TO signalbox_monitor_risk;
 GRANT SELECT, UPDATE (cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
     closings, review_at, at_venue) ON accounts TO signalbox_monitor_risk;
 GRANT SELECT ON candles TO signalbox_monitor_risk;
-GRANT SELECT ON confirmations TO signalbox_monitor_risk;
-GRANT SELECT, INSERT (account, day, baseline, daily_limit, closing_balance, worst_equity) ON day_baselines TO
-    signalbox_monitor_risk;
-GRANT SELECT ON deployed_models TO signalbox_monitor_risk;
+GRANT INSERT (account, day, baseline, daily_limit, closing_balance, worst_equity) ON day_baselines TO signalbox_monitor_risk;
 GRANT SELECT, INSERT (account, fill_id, lot_id, symbol, method, place, opened_at, closed_at, quantity, open_price,
     close_price, open_fee, close_fee), DELETE ON disposals TO signalbox_monitor_risk;
-GRANT SELECT, INSERT (account, marks, at, cash, balance, unrealised, equity, exposure, transfers, realised, fees, funding) ON
+GRANT INSERT (account, marks, at, cash, balance, unrealised, equity, exposure, transfers, realised, fees, funding) ON
     equity_snapshots TO signalbox_monitor_risk;
 GRANT SELECT, INSERT (account, symbol, trade_id, client_order_id, side, at, quantity, price, fee) ON fills TO
     signalbox_monitor_risk;
-GRANT SELECT, INSERT (account, level, who, why, since, until) ON halts TO signalbox_monitor_risk;
+GRANT INSERT (account, level, who, why, since, until) ON halts TO signalbox_monitor_risk;
 GRANT SELECT, INSERT (account, reason, symbol, place, since, until, limit_amount, value_amount), DELETE ON locks TO
     signalbox_monitor_risk;
 GRANT SELECT, INSERT (account, lot_id, symbol, opened_at, quantity, price, fee), UPDATE (quantity, price, fee), DELETE ON lots
@@ -236,9 +232,8 @@ GRANT SELECT, INSERT (client_order_id, account, strategy, symbol, leg, side, typ
 GRANT SELECT, INSERT (event_id, event_type, detail, created_at), UPDATE (published_at) ON outbox TO signalbox_monitor_risk;
 GRANT SELECT, INSERT (account, symbol, quantity, cost, realised, fees, funding, volume), UPDATE (quantity, cost, realised,
     fees, funding, volume) ON positions TO signalbox_monitor_risk;
-GRANT SELECT, INSERT (account, kind, key, code, symbol, limit_text, value_text, who, detail, snapshot_id, at, limit_amount,
+GRANT INSERT (account, kind, key, code, symbol, limit_text, value_text, who, detail, snapshot_id, at, limit_amount,
     value_amount) ON risk_events TO signalbox_monitor_risk;
-GRANT SELECT ON signals TO signalbox_monitor_risk;
 GRANT SELECT ON standing_orders TO signalbox_monitor_risk;
 GRANT SELECT, INSERT (account, entry, symbol, side, deployment, stage, state, exit, exit_leg, progress, decided_at, deadline,
     opened_at, closed_at, stop_loss, take_profit, realised), UPDATE (state, stop_loss, take_profit, deadline, opened_at, exit,
@@ -287,19 +282,15 @@ GRANT SELECT ON account_access TO signalbox_reader;
 GRANT SELECT ON account_entries TO signalbox_reader;
 GRANT SELECT ON accounts TO signalbox_reader;
 GRANT SELECT ON candles TO signalbox_reader;
-GRANT SELECT ON cycles TO signalbox_reader;
 GRANT SELECT ON day_baselines TO signalbox_reader;
 GRANT SELECT ON disposals TO signalbox_reader;
 GRANT SELECT ON equity_snapshots TO signalbox_reader;
 GRANT SELECT ON execution_quality TO signalbox_reader;
 GRANT SELECT ON fills TO signalbox_reader;
 GRANT SELECT ON halts TO signalbox_reader;
-GRANT SELECT ON locks TO signalbox_reader;
 GRANT SELECT ON order_events TO signalbox_reader;
 GRANT SELECT ON orders TO signalbox_reader;
-GRANT SELECT ON refusals TO signalbox_reader;
 GRANT SELECT ON risk_events TO signalbox_reader;
 GRANT SELECT ON signals TO signalbox_reader;
 GRANT SELECT ON standing_orders TO signalbox_reader;
 GRANT SELECT ON trades TO signalbox_reader;
-GRANT SELECT ON SEQUENCE bookings TO signalbox_reader;
