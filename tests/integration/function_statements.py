@@ -55,7 +55,7 @@ from tests.integration.test_trading_ledger_contract import everything
 from tests.integration.trading_samples import ACCOUNT
 from tests.unit.library.samples import FINISHED, URI, artifact, bundle, evaluation, evaluation_output, job
 from tests.unit.signals.test_cycle import FixedScorer
-from tests.unit.trading.market import BTC, ETH, SOL, START, signal, wave
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, signal, wave
 from tests.unit.trading.test_live_room import FIRM, MODEL, NAME, PASSED, RULES, SECOND, view
 from tests.unit.trading.test_room import cycle, order
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -324,3 +325,44 @@ def test_a_function_puts_sees_and_publishes_its_own_events_alone(
 def test_generate_signals_asks_no_venue_to_trade(postgres: PostgresServer, database: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
         postgres.execute(EVENT.format("ExecutionRequested"), database, database_user(Function.GENERATE_SIGNALS))
+
+
+def halt(level: str, until: str | None, since: str = "2024-03-01T12:00:00Z") -> str:
+    return json.dumps({"level": level, "who": "anna", "why": "news", "since": since, "until": until})
+
+
+KEPT = halt("REDUCE_ONLY", "2024-03-02T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("offered", "is_allowed"),
+    [
+        (None, False),
+        (halt("HALT", "2024-03-02T00:00:00Z"), False),
+        (halt("NONE", None), False),
+        (halt("REDUCE_ONLY", "2024-03-01T23:00:00Z"), False),
+        (halt("HALT", None), False),
+        (halt("FLATTEN", "2024-03-02T00:00:00Z"), True),
+        (halt("REDUCE_ONLY", None), True),
+        (halt("HALT", "2024-03-03T00:00:00Z", since="2024-03-02T00:00:01Z"), True),  # the one that was there has ended
+    ],
+)
+def test_monitor_risk_makes_no_halt_milder_or_shorter(
+    postgres: PostgresServer, migrated: str, offered: str | None, is_allowed: bool
+) -> None:
+    with superuser(postgres, migrated) as connection:
+        connection.execute(
+            "INSERT INTO accounts (account, mode, configuration, opened_at, opened_by, cash, transfers, halt)"
+            " VALUES ('a', 'paper', '{}', now(), 'anna', 0, 0, %s)",
+            (KEPT,),
+        )
+        for function in (Function.MONITOR_RISK, Function.MANAGE_ORDERS):
+            expected = is_allowed or function is Function.MANAGE_ORDERS
+            try:
+                with connection.transaction(force_rollback=True):
+                    connection.execute(f"SET LOCAL ROLE {database_user(function)}".encode())
+                    connection.execute("UPDATE accounts SET halt = %s, cash = 1", (offered,))
+            except psycopg.errors.InsufficientPrivilege:
+                assert not expected, function
+            else:
+                assert expected, function

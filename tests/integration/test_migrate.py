@@ -183,7 +183,7 @@ def test_the_master_of_rds_migrates_a_second_time(
         members = postgres.execute("SELECT rolname FROM pg_roles WHERE pg_has_role(oid, 'rds_iam', 'MEMBER') AND NOT rolsuper")
         assert {name for (name,) in members} - {"rds_iam", FUNCTIONS_USER} == set(users)
         assert master.migrate(monkeypatch) == []
-        with pytest.raises(LedgerUnavailableError, match="pg_hba.conf rejects"):
+        with pytest.raises(LedgerUnavailableError, match="rejects connection"):
             connect(postgres.settings(owner.name, users[0]), "")
 
 
