@@ -189,7 +189,7 @@ def _everything(ledger: PostgresTradingLedger) -> None:
 
 
 def monitor_risk(ledger: Ledger) -> None:
-    """A position whose stop a late bar passes before money that is booked already, and one that nobody can see any more."""
+    """A position that nobody sees any more, and then late bars, which pass its stop before money that is booked already."""
     manager = _room(ledger.function(Function.MANAGE_ORDERS))
     app = _room(ledger.function(Function.MONITOR_RISK))
     end = START + timedelta(hours=5)  # of the bars
@@ -200,12 +200,11 @@ def monitor_risk(ledger: Ledger) -> None:
         app.watch(end + minutes(minute))
     told = {"account": "paper-30k", "request_id": "req-late", "requested_at": end + minutes(3), "amount": "5", "why": "more"}
     manager.command(COMMANDS.validate_python({"kind": "deposit", **told}), OWNER)
+    app.watch(end + minutes(20))  # nobody sees what it holds
     with PostgresLedger(ledger.function(Function.GENERATE_SIGNALS)).transaction() as tx:
         for symbol in (BTC, ETH, SOL):
             tx.add_candles("coinbase", [bar(symbol, end + minutes(i), BASE[symbol] * (3 if i else 4) / 5) for i in range(10)])
-    app.watch(end + minutes(10))
-    manager.handle(signal(BTC, end + minutes(10), price=BASE[BTC]))
-    for minute in (11, 60, 24 * 60, 48 * 60):
+    for minute in (21, 60, 24 * 60, 48 * 60):
         app.watch(end + minutes(minute))
     app.publish()
 
