@@ -16,6 +16,9 @@ from cdk.training_config import CONTEXT_FIELDS, TrainingConfig, training_from_co
 from signalbox.contracts import PRODUCT, SYMBOLS, Function, function_name
 
 AccountName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}-[1-9][0-9]{0,5}k$")]  # a kind and its capital
+PrincipalName: TypeAlias = Annotated[
+    str, Field(pattern=r"^(arn:aws[a-z-]*:(iam|sts)::\d{12}:\S+|A[A-Z0-9]{15,127}|telegram:\d+)$")
+]
 StageName: TypeAlias = Literal["local", "dev", "prod"]
 PYTHON_VERSION: Final = "3.14"  # of the Lambda runtime and of the wheels in the layers
 
@@ -51,6 +54,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     signal_limits: SignalLimits = SignalLimits()
     venue: str = "coinbase"
     accounts: tuple[AccountName, ...] = ()  # paper accounts that manage_orders opens; live ones are opened by command
+    owners: tuple[PrincipalName, ...] = ()  # of every account of the stage: IAM users, roles, or sessions of Identity Center
     bundle_dependencies: bool  # false: the functions run where the dependencies already are
     max_unzipped_megabytes: int = Field(default=200, gt=0, le=250)  # layers and code of one function
     retain_state: bool
@@ -83,6 +87,7 @@ _STAGES: Final[Mapping[StageName, StageConfig]] = {
     "local": StageConfig(
         name="local",
         accounts=("ftmo-2step-100k",),
+        owners=("arn:aws:iam::000000000000:root",),  # whom the emulator takes every caller of this machine for
         bundle_dependencies=False,  # the emulator's workers run in the project's own environment
         retain_state=False,
         termination_protection=False,
@@ -135,6 +140,7 @@ CONTEXT_KEYS: Final = (
     "venue",
     "symbols",
     "accounts",
+    "owners",
     "signal_limits",
     *CONTEXT_FIELDS,
 )
@@ -157,7 +163,7 @@ def stage_from_context(context: Mapping[str, Any]) -> StageConfig:
     if base is None:
         raise StageError(f"expected stage {' | '.join(_STAGES)}, was {name!r}")
     chosen: dict[str, Any] = {key: context[key] for key in ("alarm_email", "s3_prefix_list_id", "venue") if context.get(key)}
-    for key in ("symbols", "accounts"):
+    for key in ("symbols", "accounts", "owners"):
         if context.get(key):
             chosen[key] = tuple(part.strip() for part in str(context[key]).split(","))
     if context.get("signal_limits"):

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 accounts_app = typer.Typer(
     help="Trading accounts of a stage, commanded in your own name: open, confirm, halt, resume, look.", no_args_is_help=True
 )
+access_app = typer.Typer(help="Who may do what with an account: viewer, operator or owner.", no_args_is_help=True)
+accounts_app.add_typer(access_app, name="access")
+Who = Annotated[
+    str,
+    typer.Argument(
+        help="ARN of an IAM user or role, or of a session of IAM Identity Center; the unique id of a user or role (AIDA, AROA),"
+        " by which a queue knows it; or telegram:NUMBER."
+    ),
+]
 Name = Annotated[str, typer.Argument(help="The account's name, such as ftmo-2step-100k.")]
 Stage = Annotated[str, typer.Option(help="The deployed stage; local is the running `signalbox up`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, one line.")]
@@ -203,3 +212,48 @@ def resume(
 ) -> None:
     """Release the kill switch."""
     _command(stage, "POST", f"/accounts/{name}/resume", request_id, as_json=json_output, why=why)
+
+
+@access_app.callback()
+def _access_group() -> None:
+    """Who may do what with an account."""
+
+
+def _change(stage: str, path: str, request_id: str | None, *, as_json: bool, **facts: str) -> None:
+    from local.accounts_command import access_text, show  # noqa: PLC0415 - as above
+
+    found = _api(stage).call("POST", path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **facts})
+    show(found, access_text, as_json=as_json)
+
+
+@access_app.command("list")
+def list_access(name: Name, stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+    """List who has a role on an account, and who gave it to them."""
+    from local.accounts_command import access_text, show  # noqa: PLC0415 - as above
+
+    show(_api(stage).call("GET", f"/accounts/{name}/access"), access_text, as_json=json_output)
+
+
+@access_app.command("grant")
+def grant(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    principal: Who,
+    role: Annotated[str, typer.Argument(help="viewer reads, operator commands, owner also says who may.")],
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Give somebody a role on an account, or another one than before. It takes an owner."""
+    _change(stage, f"/accounts/{name}/grant", request_id, as_json=json_output, principal=principal, role=role.lower())
+
+
+@access_app.command("revoke")
+def revoke(
+    name: Name,
+    principal: Who,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Take somebody's role on an account away; it holds at once. It takes an owner, and an account keeps one."""
+    _change(stage, f"/accounts/{name}/revoke", request_id, as_json=json_output, principal=principal)

@@ -65,6 +65,8 @@ class OrdersApi:
             found = answer.json()
         except ValueError:
             found = {}
+        if answer.status_code == httpx.codes.FORBIDDEN and isinstance(found, dict) and found.get("error") == "AccessRefused":
+            raise AccountsError(f"refused: {found['what']}; an owner grants it: signalbox accounts access grant")
         if answer.status_code == httpx.codes.FORBIDDEN:
             raise AccountsError(f"refused: your AWS identity may not {method} {path}; it needs execute-api:Invoke on that route")
         if not answer.is_success or not isinstance(found, dict):
@@ -132,6 +134,12 @@ def listed_text(found: Mapping[str, Any]) -> str:
         for one in found["accounts"]
     ]
     return "\n".join(lines) or "no accounts"
+
+
+def access_text(found: Mapping[str, Any]) -> str:
+    """Return one line a person or program that has a role."""
+    lines = [f"{one['role']:<8}  {one['principal']}  since {one['at']}, by {one['who']}" for one in found["access"]]
+    return "\n".join(lines) or f"nobody has a role on {found['account']}"
 
 
 def account_text(found: Mapping[str, Any]) -> str:

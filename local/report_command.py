@@ -24,7 +24,7 @@ from local.postgres import PORT, LocalPostgres
 from local.settings import Settings
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings, LedgerError, LedgerUnavailableError
 from signalbox.adapters.postgres.report_source import PostgresReports
-from signalbox.contracts import APP_DATABASE_USER, DATABASE_NAME
+from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER
 from signalbox.reports.build import build
 from signalbox.reports.period import parse_period, zone_of
 from signalbox.reports.publishing import files_of, measured_orders
@@ -112,14 +112,14 @@ def connection_source(database: str | None, settings: Settings) -> ConnectionSou
     """
     if database is None:
         host = str(LocalPostgres(settings, settings.state / "up" / "postgres", durable=True).socket_folder)
-        return _source(DatabaseSettings(host, PORT, DATABASE_NAME, APP_DATABASE_USER, "disable"), "")
+        return _source(DatabaseSettings(host, PORT, DATABASE_NAME, READER_DATABASE_USER, "disable"), "")
     try:
         given: dict[str, Any] = conninfo_to_dict(database)
         given_settings = DatabaseSettings(
             host=str(given["host"]),
             port=int(given.get("port") or PORT),
             name=str(given.get("dbname") or DATABASE_NAME),
-            user=str(given.get("user") or APP_DATABASE_USER),
+            user=str(given.get("user") or READER_DATABASE_USER),
             sslmode=str(given.get("sslmode") or "prefer"),
             sslrootcert=given.get("sslrootcert"),
         )

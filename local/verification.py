@@ -25,7 +25,7 @@ from signalbox.adapters.lake.s3 import S3Store
 from signalbox.adapters.lake.series import CandleSeries, LakeSeries, find_series
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings, LedgerUnavailableError
 from signalbox.adapters.postgres.reading import LedgerReader
-from signalbox.contracts import APP_DATABASE_USER, DATABASE_NAME
+from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER
 from signalbox.market.candles import ONE_MINUTE, Bars, Symbol
 from signalbox.market.lake import ONE_DAY, DayKey, SeriesKey
 from signalbox.signals.signal import Signal
@@ -74,7 +74,7 @@ def connect(database: str | None, settings: Settings) -> ConnectionSource:
     """Return the (lazy) connection: a libpq connection string, else the ledger of `signalbox up`."""
     if database is None:
         host = str(LocalPostgres(settings, settings.state / "up" / "postgres", durable=True).socket_folder)
-        local = DatabaseSettings(host, PORT, DATABASE_NAME, APP_DATABASE_USER, "disable", application_name="signalbox verify")
+        local = DatabaseSettings(host, PORT, DATABASE_NAME, READER_DATABASE_USER, "disable", application_name="signalbox verify")
         return ConnectionSource(local, lambda: "")
     try:
         given: dict[str, Any] = conninfo_to_dict(database)
@@ -82,7 +82,7 @@ def connect(database: str | None, settings: Settings) -> ConnectionSource:
             host=str(given["host"]),
             port=int(given.get("port") or PORT),
             name=str(given.get("dbname") or DATABASE_NAME),
-            user=str(given.get("user") or APP_DATABASE_USER),
+            user=str(given.get("user") or READER_DATABASE_USER),
             sslmode=str(given.get("sslmode") or "prefer"),
             application_name="signalbox verify",
         )

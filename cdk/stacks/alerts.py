@@ -73,14 +73,14 @@ class AlertsStack(SignalboxStack):
                 Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
                 Env.TELEGRAM_SECRET_ARN: secrets.telegram.secret_arn,
                 Env.TELEGRAM_URL: stage.endpoints.telegram_url if stage.endpoints else "",
-                Env.IDEMPOTENCY_TABLE: data.idempotency.table_name,
+                Env.IDEMPOTENCY_TABLE: data.deliveries.table_name,
             },
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=256,
         )
         send.allow(["secretsmanager:GetSecretValue"], secrets.telegram.secret_arn)
         send.allow(
-            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], data.idempotency.table_arn
+            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], data.deliveries.table_arn
         )
         send.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
         issued = aws_events.EventPattern(

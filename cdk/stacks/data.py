@@ -7,10 +7,11 @@ from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.bucket import LogsBucket, StateBucket
+from cdk.constructs.function import SignalboxFunction
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.network import POSTGRES_PORT, NetworkStack
 from cdk.stage import StageConfig
-from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER, DATABASE_NAME, Env, StackOutput
+from signalbox.contracts import ADMIN_DATABASE_USER, DATABASE_NAME, Env, Function, StackOutput, database_user
 
 _ENGINE = aws_rds.DatabaseInstanceEngine.postgres(version=aws_rds.PostgresEngineVersion.VER_18_3)
 
@@ -28,14 +29,16 @@ class DataStack(SignalboxStack):
         self.reports = StateBucket(self, "Reports", removal=self.state_removal, access_logs=logs).bucket
         self.backups = StateBucket(self, "Backups", removal=self.state_removal, access_logs=logs, archive=True).bucket
         self.cursors = self._table("CollectionCursors", key="symbol")
+        # which orders were sent: execute_orders' alone, for whoever could delete a record could have an order sent twice
         self.idempotency = self._table("Idempotency", key="id", expires="expiration")
+        self.deliveries = self._table("Deliveries", key="id", expires="expiration")  # which alert went to which chat
         self.output(StackOutput.DATABASE_ADDRESS, self.database.db_instance_endpoint_address)
         self.output(StackOutput.MARKET_DATA_BUCKET, self.market_data.bucket_name)
         self.output(StackOutput.MODELS_BUCKET, self.models.bucket_name)
         self.output(StackOutput.REPORTS_BUCKET, self.reports.bucket_name)
 
-    def database_environment(self, user: str = APP_DATABASE_USER) -> dict[Env, str]:
-        """Return the variables with which a ledger function reaches PostgreSQL."""
+    def database_environment(self, user: str) -> dict[Env, str]:
+        """Return the variables with which a ledger function reaches PostgreSQL as a user."""
         local = self.config.endpoints
         return {
             Env.DATABASE_HOST: local.database_host if local else self.database.db_instance_endpoint_address,
@@ -44,6 +47,13 @@ class DataStack(SignalboxStack):
             Env.DATABASE_USER: user,
             Env.DATABASE_SSLMODE: local.database_sslmode if local else self.config.database_sslmode,
         }
+
+    def let_connect(self, function: SignalboxFunction, name: Function) -> None:
+        """Let a function log in as its own database user, and as nobody else."""
+        user = database_user(name)
+        self.database.grant_connect(function.role, user)
+        for key, value in self.database_environment(user).items():
+            function.function.add_environment(key.value, value)
 
     def _database(self, network: NetworkStack) -> aws_rds.DatabaseInstance:
         stage = self.config

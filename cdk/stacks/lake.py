@@ -16,7 +16,7 @@ from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
-from signalbox.contracts import APP_DATABASE_USER, Env, Function, Metric
+from signalbox.contracts import Env, Function, Metric
 
 _FOLDERS: Final = ("candles", "quarantine")  # of signalbox.market.lake
 
@@ -42,7 +42,6 @@ class LakeStack(SignalboxStack):
             context=context,
             layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE, LayerName.DATA),
             environment={
-                **data.database_environment(),
                 Env.MARKET_DATA_BUCKET: data.market_data.bucket_name,
                 Env.VENUE: stage.venue,
                 Env.SYMBOLS: ",".join(stage.symbols),
@@ -51,7 +50,7 @@ class LakeStack(SignalboxStack):
             memory_megabytes=512,
             network=network.ledger,
         )
-        data.database.grant_connect(compact.role, APP_DATABASE_USER)
+        data.let_connect(compact, Function.COMPACT_CANDLES)
         # without ListBucket an absent day looks like a forbidden one
         compact.allow(["s3:ListBucket"], data.market_data.bucket_arn)
         compact.allow(["s3:GetObject", "s3:PutObject"], *(data.market_data.arn_for_objects(f"{folder}/*") for folder in _FOLDERS))

@@ -12,7 +12,7 @@ from cdk.constructs.schedule import ScheduledJob
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.network import NetworkStack
-from signalbox.contracts import APP_DATABASE_USER, EVENT_SOURCE, PRODUCT, Env, Function, Metric, StackOutput
+from signalbox.contracts import EVENT_SOURCE, PRODUCT, Env, Function, Metric, StackOutput
 
 _OUTBOX_AGE_SECONDS = 180  # three runs of the relay
 
@@ -39,12 +39,12 @@ class MessagingStack(SignalboxStack):
             name=Function.RELAY_OUTBOX,
             context=context,
             layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE),
-            environment={Env.EVENT_BUS_NAME: self.bus.event_bus_name, **data.database_environment()},
+            environment={Env.EVENT_BUS_NAME: self.bus.event_bus_name},
             timeout_seconds=50,
             memory_megabytes=256,
             network=network.ledger,
         )
-        data.database.grant_connect(relay.role, APP_DATABASE_USER)
+        data.let_connect(relay, Function.RELAY_OUTBOX)
         relay.allow(["events:PutEvents"], self.bus.event_bus_arn)
         job = ScheduledJob(
             self,

@@ -15,7 +15,7 @@ from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
-from signalbox.contracts import APP_DATABASE_USER, Env, Function
+from signalbox.contracts import Env, Function
 
 _FOLDER: Final = "reports"  # of signalbox.reports.publishing
 
@@ -40,12 +40,12 @@ class ReportsStack(SignalboxStack):
             name=Function.PUBLISH_REPORTS,
             context=context,
             layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE),
-            environment={**data.database_environment(), Env.REPORTS_BUCKET: data.reports.bucket_name},
+            environment={Env.REPORTS_BUCKET: data.reports.bucket_name},
             timeout_seconds=600,
             memory_megabytes=1024,
             network=network.ledger,
         )
-        data.database.grant_connect(publish.role, APP_DATABASE_USER)
+        data.let_connect(publish, Function.PUBLISH_REPORTS)
         publish.allow(["s3:PutObject"], data.reports.arn_for_objects(f"{_FOLDER}/*"))
         bucket = self.resolve(data.export_value(data.reports.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
         reason = "A file a report, named by account and period: the folder is the narrowest resource there is."

@@ -14,7 +14,7 @@ from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
-from signalbox.contracts import APP_DATABASE_USER, EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
+from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
 
 
 class SignalsStack(SignalboxStack):
@@ -39,7 +39,6 @@ class SignalsStack(SignalboxStack):
             layers=Layers(self, "Layers", stage=context.stage, sources=context.sources).of(LayerName.CORE, LayerName.INFERENCE),
             environment={
                 Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
-                **data.database_environment(),
                 Env.SIGNAL_LIMITS: context.stage.signal_limits.model_dump_json(),
                 Env.MODELS_BUCKET: data.models.bucket_name,
                 Env.STARTER_BUNDLE_BUCKET: starter.s3_bucket_name,
@@ -49,7 +48,7 @@ class SignalsStack(SignalboxStack):
             memory_megabytes=1769,  # one full vCPU
             network=network.ledger,
         )
-        data.database.grant_connect(generate.role, APP_DATABASE_USER)
+        data.let_connect(generate, Function.GENERATE_SIGNALS)
         generate.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
         # without ListBucket an absent object looks like a forbidden one
         generate.allow(["s3:ListBucket"], data.models.bucket_arn)

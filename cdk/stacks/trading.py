@@ -17,7 +17,7 @@ from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
-from signalbox.contracts import APP_DATABASE_USER, EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
+from signalbox.contracts import EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
 
 ROUTES: Final = (
     "POST /orders",
@@ -31,9 +31,12 @@ ROUTES: Final = (
     "POST /accounts/{account}/lots",
     "POST /accounts/{account}/halt",
     "POST /accounts/{account}/resume",
+    "POST /accounts/{account}/grant",
+    "POST /accounts/{account}/revoke",
     "GET /accounts",
     "GET /accounts/{account}",
     "GET /accounts/{account}/readiness",
+    "GET /accounts/{account}/access",
 )
 _TIMEOUT_SECONDS: Final = 30  # and a little more is how long an account stands still after a crash
 MARKET_GROUP: Final = "market"  # of what concerns every account; what concerns one comes by route_events, in its own group
@@ -104,15 +107,13 @@ class TradingStack(SignalboxStack):
             layers=layers.of(LayerName.CORE),
             environment={
                 Env.EVENT_BUS_NAME: self._messaging.bus.event_bus_name,
-                **data.database_environment(),
                 Env.VENUE: stage.venue,
-                Env.ACCOUNTS: ",".join(stage.accounts),
             },
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=megabytes,
             network=self._network.ledger,
         )
-        data.database.grant_connect(function.role, APP_DATABASE_USER)
+        data.let_connect(function, name)
         function.allow(["events:PutEvents"], self._messaging.bus.event_bus_arn)
         for metric, description in _ALARMS:
             TopicAlarm(
@@ -150,6 +151,16 @@ class TradingStack(SignalboxStack):
             visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
         )
         manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
+        manage.function.add_environment(Env.ACCOUNTS.value, ",".join(self._context.stage.accounts))
+        manage.function.add_environment(Env.OWNERS.value, ",".join(self._context.stage.owners))
+        TopicAlarm(
+            self,
+            "AccessRefused",
+            metric=service_metric(Metric.ACCESS_REFUSED, service=manage.name, statistic="Sum"),
+            threshold=1,
+            description="somebody asked for what they have no role for; the log and the table access_refusals say who and what",
+            topic=self._context.alarm_topic,
+        )
         TopicAlarm(
             self,
             "AccountNotOpened",

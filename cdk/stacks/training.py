@@ -22,7 +22,7 @@ from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
-from signalbox.contracts import APP_DATABASE_USER, BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, Metric
+from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, Metric
 
 _CANDLES: Final = "candles"  # in the market-data bucket
 _ENDED: Final = ["Completed", "Failed", "Stopped"]
@@ -78,14 +78,13 @@ class TrainingStack(SignalboxStack):
             layers=self._layers.of(LayerName.CORE, LayerName.INFERENCE),
             environment={
                 Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
-                **data.database_environment(),
                 Env.MODELS_BUCKET: data.models.bucket_name,
             },
             timeout_seconds=120,
             memory_megabytes=1769,  # the archive, its files and the sessions of the models are in memory at once
             network=network.ledger,
         )
-        data.database.grant_connect(register.role, APP_DATABASE_USER)
+        data.let_connect(register, Function.REGISTER_MODEL)
         register.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
         register.allow(["s3:ListBucket"], data.models.bucket_arn)  # without it an absent object looks like a forbidden one
         register.allow(["s3:GetObject"], data.models.arn_for_objects(f"{TRAINING_PREFIX}/*"))

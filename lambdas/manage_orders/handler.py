@@ -52,6 +52,7 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
         answer = api.resolve(event, context) if over_http else each_in_its_group(event, record_handler, context)
         publish_or_leave(app.publish, logger=logger, metrics=metrics)
         _report_refused(app)
+        _report_denied(app)
         report_missed(app, logger, metrics)
         return answer
 
@@ -63,6 +64,12 @@ def _report_refused(app: ManageOrders) -> None:
         name, reason = app.refused.popitem()
         logger.error("account_not_opened", account=name, reason=reason)
         metrics.add_metric(Metric.ACCOUNTS_NOT_OPENED, MetricUnit.Count, 1)
+
+
+def _report_denied(app: ManageOrders) -> None:
+    for one in app.take_denied():
+        logger.warning("access_refused", account=one.account, principal=one.principal, action=one.action, needed=one.needed)
+        metrics.add_metric(Metric.ACCESS_REFUSED, MetricUnit.Count, 1)
 
 
 def _report(handled: tuple[Handled, ...]) -> None:

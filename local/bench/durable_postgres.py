@@ -16,14 +16,16 @@ from local.postgres import LocalPostgres
 from local.settings import load_settings
 from signalbox.adapters.postgres.connection import DatabaseSettings, connect
 from signalbox.adapters.postgres.migrate import migrate
-from signalbox.contracts import APP_DATABASE_USER
+from signalbox.contracts import Function, database_user
 
+_USER: Final = "signalbox_bench"  # plays two functions: the bars come from one, the orders from the other
+_FUNCTIONS: Final = (Function.GENERATE_SIGNALS, Function.MANAGE_ORDERS)
 _DURABLE: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
 @contextmanager
 def durable_postgres() -> Iterator[DatabaseSettings]:
-    """Yield how the functions' role reaches it. Raises ServiceError when a commit would not be durable."""
+    """Yield how the functions' roles reach it. Raises ServiceError when a commit would not be durable."""
     folder = Path(tempfile.mkdtemp(prefix="signalbox-bench-"))
     folder.chmod(0o755)  # its system user has to pass when we are root
     server = LocalPostgres(load_settings(), folder / "postgres", durable=True)
@@ -31,11 +33,13 @@ def durable_postgres() -> Iterator[DatabaseSettings]:
         server.start()
         migrate(server.settings, "")
         with connect(server.settings, "") as connection:
+            roles = ", ".join(database_user(function) for function in _FUNCTIONS)
+            connection.execute(f"CREATE ROLE {_USER} LOGIN IN ROLE {roles}".encode())
             for name, expected in _DURABLE.items():
                 row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
                 if row is None or row[0] != expected:
                     raise ServiceError(f"PostgreSQL: expected {name} = {expected} for an honest figure, was {row and row[0]}")
-        yield replace(server.settings, user=APP_DATABASE_USER, application_name="signalbox-bench")
+        yield replace(server.settings, user=_USER, application_name="signalbox-bench")
     finally:
         server.stop()
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ import pytest
 
 from local.report_command import run_report
 from local.settings import load_settings
-from signalbox.contracts import APP_DATABASE_USER, DATABASE_NAME, Function, StackOutput
+from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER, Function, StackOutput
 from tests.csv_text import read_csv
 from tests.e2e.conftest import Market
 
@@ -41,7 +41,7 @@ def test_a_night_publishes_the_reports_of_the_local_account(market: Market, tmp_
     total = next(row for row in rows if row[columns.index("row")] == "total")
     assert total[columns.index("transfers")] in {"0", "100000"}  # the account was opened on this day or before
 
-    database = f"host={cloud.postgres.socket_folder} dbname={DATABASE_NAME} user={APP_DATABASE_USER}"
+    database = f"host={cloud.postgres.socket_folder} dbname={DATABASE_NAME} user={READER_DATABASE_USER}"
     facts = {"zone": None, "database": database, "json_output": True, "settings": load_settings({}), "now": night}
     assert run_report(ACCOUNT, at.date().isoformat(), "all", tmp_path, **facts) == 0
     for key, content in published.items():

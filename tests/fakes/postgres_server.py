@@ -1,6 +1,7 @@
 """A throw-away PostgreSQL for tests: one server a session, one fresh database a test (a copy of a migrated template).
 
-The roles are those of RDS: an owner that is no superuser, and the functions' role made by the migrations.
+The roles are those of RDS: an owner that is no superuser, and a role a function made by the migrations. Tests that play several
+functions on one connection log in as the sum of them; what each of them may do is tests/integration/test_function_roles.py's.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from psycopg import sql
 
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
 from signalbox.adapters.postgres.migrate import migrate
-from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER
+from signalbox.adapters.postgres.roles import ROLES
+from signalbox.contracts import ADMIN_DATABASE_USER, READER_DATABASE_USER
 
 SUPERUSER = "postgres"
+FUNCTIONS_USER = "signalbox_functions"  # a member of every function's role
 SYSTEM_USER = "pgserver"
 TEMPLATE = "signalbox_template"
 
@@ -37,7 +40,7 @@ class PostgresServer:
         self._binaries, self._user = _binaries_and_user()
         self._databases = 0
 
-    def settings(self, database: str, user: str = APP_DATABASE_USER) -> DatabaseSettings:
+    def settings(self, database: str, user: str = FUNCTIONS_USER) -> DatabaseSettings:
         return DatabaseSettings(host=self.socket_folder, port=5432, name=database, user=user, sslmode="disable")
 
     def execute(self, statement: str, database: str = "postgres", user: str = SUPERUSER) -> list[tuple[Any, ...]]:
@@ -55,12 +58,25 @@ class PostgresServer:
         self._run("initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", f"--username={SUPERUSER}")
         # Commits stay synchronous: a restart in a test may lose nothing that was committed.
         settings = ("listen_addresses = ''", f"unix_socket_directories = '{self.socket_folder}'", "fsync = off")
+        settings += ("log_line_prefix = '%u@%d '",)
         with (self._data / "postgresql.auto.conf").open("a") as configuration:
             configuration.write("\n".join((*settings, "timezone = UTC", "max_connections = 40", "")))
         self._control("start")
         self.execute(f"CREATE ROLE {ADMIN_DATABASE_USER} LOGIN CREATEROLE CREATEDB")
         self.execute(f"CREATE DATABASE {TEMPLATE} OWNER {ADMIN_DATABASE_USER}")
         migrate(self.settings(TEMPLATE, ADMIN_DATABASE_USER), "")
+        functions = ", ".join(role.user for role in ROLES if role.user != READER_DATABASE_USER)
+        self.execute(f"CREATE ROLE {FUNCTIONS_USER} LOGIN IN ROLE {functions}")
+
+    @property
+    def access_rules(self) -> Path:
+        """Who may log in, and how: pg_hba.conf."""
+        return self._data / "pg_hba.conf"
+
+    @property
+    def log(self) -> Path:
+        """What the server says; statements too, of a database that is set to log them."""
+        return self._data / "log"
 
     def restart(self) -> None:
         """Kill every connection and start again, as a failover does."""
@@ -121,6 +137,6 @@ def _binaries_and_user() -> tuple[Path, str | None]:
 
 @contextmanager
 def app_source(server: PostgresServer, database: str, **changes: Any) -> Iterator[ConnectionSource]:
-    """A connection source of the functions' role, closed at the end."""
+    """A connection source of the functions' role, or of `user`, closed at the end."""
     with ConnectionSource(replace(server.settings(database), **changes), lambda: "") as source:
         yield source

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from signalbox.contracts import Env, Function
+from signalbox.adapters.postgres.roles import ROLES
+from signalbox.contracts import READER_DATABASE_USER, Env, Function, database_user
 from tests.infrastructure.assembly import Assembly, Resource
 
 pytestmark = pytest.mark.infra
@@ -36,8 +38,8 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.DELIVERIES_QUEUE_URL,
     },
     Function.ROUTE_EVENTS: {Env.EXECUTION_QUEUE_URL, Env.TRADING_QUEUE_URL},
-    Function.MANAGE_ORDERS: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS, Env.KILL_SWITCH_QUEUE_ARN},
-    Function.MONITOR_RISK: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS},
+    Function.MANAGE_ORDERS: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS, Env.OWNERS, Env.KILL_SWITCH_QUEUE_ARN},
+    Function.MONITOR_RISK: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE},
     Function.RELAY_OUTBOX: DATABASE | {Env.EVENT_BUS_NAME},
     Function.EXECUTE_ORDERS: {
         Env.EVENT_BUS_NAME,
@@ -188,11 +190,41 @@ def test_ledger_functions_can_read_no_secret(assembly: Assembly, function: Funct
     assert "Secret" not in json.dumps(deployed(assembly, function).properties["Environment"])
 
 
-def test_only_the_app_user_logs_in_with_a_token(assembly: Assembly) -> None:
+def test_each_ledger_function_logs_in_as_its_own_database_user(assembly: Assembly) -> None:
+    """The grant names the one user that the environment names, and no function may log in as another, nor as the owner."""
     for function in sorted(LEDGER - {Function.MIGRATE_DATABASE}):
         (connect,) = (s for s in statements(assembly, function) if s["Action"] == "rds-db:connect")
-        assert json.dumps(connect["Resource"]).count("/signalbox_app") == 1
-    assert not any("rds-db:connect" in json.dumps(s) for s in statements(assembly, Function.MIGRATE_DATABASE))
+        user = deployed(assembly, function).properties["Environment"]["Variables"][Env.DATABASE_USER]
+        assert user == database_user(function)
+        assert re.findall(r"/(signalbox_\w+)", json.dumps(connect["Resource"])) == [user]
+        assert "*" not in json.dumps(connect["Resource"]).replace(":*:", "")
+    for function in set(Function) - (LEDGER - {Function.MIGRATE_DATABASE}):
+        assert not any("rds-db:connect" in json.dumps(s) for s in statements(assembly, function))
+
+
+TABLES = {
+    Function.COLLECT_CANDLES: {"CollectionCursors"},
+    Function.SEND_ALERTS: {"Deliveries"},
+    Function.EXECUTE_ORDERS: {"Idempotency"},  # which orders were sent
+}
+
+
+@pytest.mark.parametrize("function", Function)
+def test_a_table_of_the_edge_is_one_functions_alone(assembly: Assembly, function: Function) -> None:
+    """send_alerts, which parses what the internet answers, cannot forget that an order was sent."""
+    tables = "|".join(r.logical_id for r in assembly.resources("AWS::DynamoDB::Table"))
+    found = set()
+    for statement in statements(assembly, function):
+        if any(action.startswith("dynamodb:") for action in _listed(statement["Action"])):
+            named = re.findall(tables, json.dumps(statement["Resource"]))
+            assert len(named) == len(_listed(statement["Resource"])), statement
+            found |= {re.sub("[0-9A-F]{8}$", "", name) for name in named}
+    assert found == TABLES.get(function, set())
+
+
+def test_every_ledger_function_has_a_role_in_the_database() -> None:
+    users = {database_user(function) for function in LEDGER - {Function.MIGRATE_DATABASE}}
+    assert {role.user for role in ROLES} == users | {READER_DATABASE_USER}
 
 
 @pytest.mark.parametrize("function", Function)

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.infra
 STATEFUL = {
     "data/BackupsBucket2936A3AA": "AWS::S3::Bucket",
     "data/CollectionCursors64C642A1": "AWS::DynamoDB::Table",
+    "data/DeliveriesBF2F7293": "AWS::DynamoDB::Table",
     "data/IdempotencyC15CBC33": "AWS::DynamoDB::Table",
     "data/LedgerB7379752": "AWS::RDS::DBInstance",
     "data/LedgerMasterAF703E9E": "AWS::SecretsManager::Secret",

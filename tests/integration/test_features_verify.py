@@ -72,7 +72,7 @@ def day(source: ConnectionSource, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dsn(postgres: PostgresServer, database: str) -> str:
-    return f"host={postgres.socket_folder} dbname={database} user=signalbox_app sslmode=disable"
+    return f"host={postgres.socket_folder} dbname={database} user=signalbox_reader sslmode=disable"
 
 
 def run(lake: Path, dsn: str, capsys: pytest.CaptureFixture[str], day: date = DAY) -> tuple[int, dict]:

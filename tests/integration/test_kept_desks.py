@@ -16,6 +16,7 @@ from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rebuild import rebuild
+from signalbox.contracts import ADMIN_DATABASE_USER
 from signalbox.trading import steps
 from signalbox.trading.state import Desk
 from tests.fakes.postgres_server import PostgresServer, app_source
@@ -81,7 +82,9 @@ def test_kept_desk_is_the_desk_that_the_rows_make(source: ConnectionSource, seed
     assert served > 12  # otherwise nothing was looked at
 
 
-def test_kept_desk_is_not_used_once_somebody_else_wrote_the_account(source: ConnectionSource) -> None:
+def test_kept_desk_is_not_used_once_somebody_else_wrote_the_account(
+    source: ConnectionSource, postgres: PostgresServer, database: str
+) -> None:
     mine, other = (PostgresTradingLedger(source, parse_roomy) for _ in range(2))
     submitted(mine, BEGIN, range(3))
     assert loaded(mine, BEGIN)[1]
@@ -89,7 +92,8 @@ def test_kept_desk_is_not_used_once_somebody_else_wrote_the_account(source: Conn
     desk, was_kept = loaded(mine, LATER)
     assert (was_kept, len(desk.orders)) == (False, 3)
     submitted(mine, LATER + (LATER - BEGIN), range(6, 7))
-    rebuild(source, NAME)
+    with app_source(postgres, database, user=ADMIN_DATABASE_USER) as owner:
+        rebuild(owner, NAME)
     assert not loaded(mine, LATER + (LATER - BEGIN))[1]
 
 

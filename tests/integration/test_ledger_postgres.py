@@ -14,10 +14,10 @@ from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.errors import LedgerRefusedError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.migrate import migrate
-from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER
+from signalbox.contracts import ADMIN_DATABASE_USER
 from signalbox.market.candles import ONE_MINUTE
 from tests.builders import BTC, ETH, NOON, candle, candles, minutes
-from tests.fakes.postgres_server import PostgresServer, app_source
+from tests.fakes.postgres_server import FUNCTIONS_USER, PostgresServer, app_source
 from tests.integration.samples import VENUE
 
 pytestmark = pytest.mark.integration
@@ -117,8 +117,9 @@ def test_candle_that_another_worker_commits_meanwhile_is_compared_with_not_lost(
 
 CANDLE = "INSERT INTO candles VALUES ('coinbase', 'BTC-USD', '2024-03-01 {time}+00', {prices}, {volume})"
 SIGNAL_ROW = (
-    "INSERT INTO signals VALUES ('BTC-USD', '2024-03-01 12:00+00', 'd', '{stage}', '{direction}', '{tier}', {probability},"
-    " DEFAULT, {price}, false, 'v31', 'abc', '{{}}')"
+    "INSERT INTO signals (symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name,"
+    " schema_hash, features) VALUES ('BTC-USD', '2024-03-01 12:00+00', 'd', '{stage}', '{direction}', '{tier}', {probability},"
+    " {price}, false, 'v31', 'abc', '{{}}')"
 )
 GOOD_CANDLE = {"time": "12:00", "prices": "10, 12, 9, 11", "volume": "1"}
 GOOD_SIGNAL = {"stage": "shadow", "direction": "BUY", "tier": "HIGH", "probability": "0.7", "price": "1"}
@@ -155,9 +156,9 @@ def test_row_that_cannot_be_true_is_refused_whoever_writes_it(postgres: Postgres
 
 
 def test_rows_the_bad_ones_were_made_from_are_accepted(postgres: PostgresServer, database: str) -> None:
-    postgres.execute("SELECT ensure_candle_partitions(ARRAY[date '2024-03-01'])", database, APP_DATABASE_USER)
+    postgres.execute("SELECT ensure_candle_partitions(ARRAY[date '2024-03-01'])", database, FUNCTIONS_USER)
     for statement in (CANDLE.format(**GOOD_CANDLE), SIGNAL_ROW.format(**GOOD_SIGNAL)):
-        postgres.execute(statement, database, APP_DATABASE_USER)
+        postgres.execute(statement, database, FUNCTIONS_USER)
     assert postgres.execute("SELECT confidence FROM signals", database) == [(0.7,)]
 
 
@@ -185,9 +186,9 @@ def test_rows_the_bad_ones_were_made_from_are_accepted(postgres: PostgresServer,
 )
 def test_application_role_cannot(postgres: PostgresServer, empty_database: str, statement: str) -> None:
     migrate(postgres.settings(empty_database, ADMIN_DATABASE_USER), "")
-    postgres.execute("SELECT ensure_candle_partitions(ARRAY[date '2024-03-01'])", empty_database, APP_DATABASE_USER)
+    postgres.execute("SELECT ensure_candle_partitions(ARRAY[date '2024-03-01'])", empty_database, FUNCTIONS_USER)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        postgres.execute(statement, empty_database, APP_DATABASE_USER)
+        postgres.execute(statement, empty_database, FUNCTIONS_USER)
 
 
 def test_owner_of_the_schema_is_no_superuser_and_others_may_not_even_log_in(

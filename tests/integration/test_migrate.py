@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from signalbox.adapters.postgres.connection import DatabaseSettings
+from signalbox.adapters.postgres import migrate as migrations
+from signalbox.adapters.postgres.connection import Connection, DatabaseSettings, connect
 from signalbox.adapters.postgres.errors import LedgerError, LedgerUnavailableError, MigrationError
 from signalbox.adapters.postgres.migrate import MIGRATIONS, load_migrations, migrate, schema_hash
+from signalbox.adapters.postgres.roles import ROLES
 from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER
-from tests.fakes.postgres_server import PostgresServer
+from tests.fakes.postgres_server import FUNCTIONS_USER, PostgresServer
 
 pytestmark = pytest.mark.integration
 
@@ -114,14 +118,90 @@ def test_database_that_is_not_there_is_unavailable(postgres: PostgresServer) -> 
         migrate(postgres.settings("no_such_database", ADMIN_DATABASE_USER), "")
 
 
-def test_application_role_logs_in_with_iam_where_rds_knows_it(postgres: PostgresServer, owner: DatabaseSettings) -> None:
+@contextmanager
+def as_on_rds(postgres: PostgresServer) -> Iterator[None]:
+    """A server whose members of rds_iam, however indirect, log in by a token that this test has not."""
+    rules = postgres.access_rules
+    before = rules.read_text()
     postgres.execute("CREATE ROLE rds_iam NOLOGIN")
+    rules.write_text("local all +rds_iam reject\n" + before)
+    postgres.execute("SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        rules.write_text(before)
+        postgres.execute("SELECT pg_reload_conf()")
+        postgres.execute("DROP ROLE rds_iam")
+
+
+@contextmanager
+def granting(postgres: PostgresServer) -> Iterator[None]:
+    """RDS lets its master grant rds_iam without being a member of it; PostgreSQL itself lets a member with ADMIN OPTION alone.
+
+    So that membership lasts as long as a login, and what was granted with it is granted by a superuser before it ends.
+    """
     postgres.execute(f"GRANT rds_iam TO {ADMIN_DATABASE_USER} WITH ADMIN OPTION")
     try:
-        migrate(owner, "")
-        assert postgres.execute(f"SELECT pg_has_role('{APP_DATABASE_USER}', 'rds_iam', 'MEMBER')") == [(True,)]
+        yield
     finally:
-        postgres.execute("DROP ROLE rds_iam")
+        granted = postgres.execute(
+            "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'rds_iam'::regrole"
+            f" AND grantor = '{ADMIN_DATABASE_USER}'::regrole"
+        )
+        postgres.execute(f"REVOKE rds_iam FROM {ADMIN_DATABASE_USER} CASCADE")
+        for (member,) in granted:
+            postgres.execute(f"GRANT rds_iam TO {member}")
+
+
+class MasterOfRds:
+    """A login that is let in before it can grant, as RDS's master is."""
+
+    def __init__(self, postgres: PostgresServer, owner: DatabaseSettings) -> None:
+        self._postgres, self._owner = postgres, owner
+
+    def migrate(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        connecting = migrations.connect
+
+        def connected(settings: DatabaseSettings, password: str) -> Connection:
+            connection = connecting(settings, password)
+            stack.enter_context(granting(self._postgres))
+            return connection
+
+        with ExitStack() as stack, monkeypatch.context() as patch:
+            patch.setattr(migrations, "connect", connected)
+            return migrate(self._owner, "")
+
+
+def test_the_master_of_rds_migrates_a_second_time(
+    postgres: PostgresServer, owner: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may create roles and is no superuser: it must not become a member of those that log in with a token."""
+    users = [role.user for role in ROLES]
+    master = MasterOfRds(postgres, owner)
+    with as_on_rds(postgres), roles_made_anew(postgres):
+        assert master.migrate(monkeypatch) == [migration.label for migration in load_migrations()]
+        members = postgres.execute("SELECT rolname FROM pg_roles WHERE pg_has_role(oid, 'rds_iam', 'MEMBER') AND NOT rolsuper")
+        assert {name for (name,) in members} - {"rds_iam", FUNCTIONS_USER} == set(users)
+        assert master.migrate(monkeypatch) == []
+        with pytest.raises(LedgerUnavailableError, match="rejects connection"):
+            connect(postgres.settings(owner.name, users[0]), "")
+
+
+@contextmanager
+def roles_made_anew(postgres: PostgresServer) -> Iterator[None]:
+    """The roles belong to the server: those of the other tests step aside, so that the migrations have to make them."""
+    users = [role.user for role in ROLES] + [APP_DATABASE_USER]
+    for user in users:
+        postgres.execute(f"ALTER ROLE {user} RENAME TO aside_{user}")
+    try:
+        yield
+    finally:
+        databases = postgres.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test_%'")
+        for user in users:
+            for (database,) in databases:
+                postgres.execute(f"DROP OWNED BY {user}", database)
+            postgres.execute(f"DROP ROLE {user}")
+            postgres.execute(f"ALTER ROLE aside_{user} RENAME TO {user}")
 
 
 def test_application_role_may_not_migrate(postgres: PostgresServer, owner: DatabaseSettings, folder: Path) -> None:
@@ -129,4 +209,4 @@ def test_application_role_may_not_migrate(postgres: PostgresServer, owner: Datab
     version = len(load_migrations(folder)) + 1
     (folder / f"{version:04d}_more.sql").write_text("CREATE TABLE more (a int);")
     with pytest.raises(LedgerError, match="permission denied"):
-        migrate(postgres.settings(owner.name, APP_DATABASE_USER), "", folder)
+        migrate(postgres.settings(owner.name, FUNCTIONS_USER), "", folder)

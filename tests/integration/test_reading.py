@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,18 +12,21 @@ from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.reading import DecidedCycles, LedgerReader
+from signalbox.contracts import ADMIN_DATABASE_USER
 from signalbox.market.candles import Bars
 from signalbox.signals.ports import Refusal
 from signalbox.signals.signal import DeploymentStage, Direction, Tier
 from tests.builders import BTC, ETH, NOON, candles, minutes
+from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.integration.samples import SIGNAL, VENUE, stale
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def reader(source: ConnectionSource) -> LedgerReader:
-    return LedgerReader(source)
+def reader(postgres: PostgresServer, database: str) -> Iterator[LedgerReader]:
+    with app_source(postgres, database, user=ADMIN_DATABASE_USER) as owner:  # as the local cloud asks
+        yield LedgerReader(owner)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ NOW = datetime(2024, 3, 5, tzinfo=UTC)
 
 @pytest.fixture
 def database(postgres: PostgresServer, database: str, reports: PostgresReports) -> str:  # noqa: F811 - the fixture
-    return f"host={postgres.socket_folder} dbname={database} user=signalbox_app sslmode=disable"
+    return f"host={postgres.socket_folder} dbname={database} user=signalbox_reader sslmode=disable"
 
 
 def run(database: str, out: Path, *, account: str = ACCOUNT.account, period: str = "2024-03", kind: str = "all") -> int:

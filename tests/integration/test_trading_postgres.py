@@ -23,11 +23,10 @@ from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rebuild import verify
 from signalbox.adapters.postgres.trading_save import _numbered
 from signalbox.adapters.postgres.trading_tables import RISK_EVENTS
-from signalbox.contracts import APP_DATABASE_USER
 from signalbox.trading.changes import Changes
 from signalbox.trading.state import Desk, TradeState
 from tests.builders import BTC, NOON, minutes
-from tests.fakes.postgres_server import PostgresServer, app_source
+from tests.fakes.postgres_server import FUNCTIONS_USER, PostgresServer, app_source
 from tests.integration.samples import DeliberateError
 from tests.integration.test_trading_ledger_contract import everything
 from tests.integration.trading_samples import ACCOUNT, OTHER, SECOND, countable, filled, sent, stepped, terms, trade_of
@@ -158,7 +157,7 @@ def test_backend_killed_before_the_last_message_leaves_nothing(
             if killed:
                 postgres.execute(
                     f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
-                    f" AND usename = '{APP_DATABASE_USER}'"
+                    f" AND usename = '{FUNCTIONS_USER}'"
                 )
 
     with pytest.raises(LedgerUnavailableError, match="outcome is unknown"):
@@ -176,7 +175,7 @@ def test_warm_worker_whose_connection_died_while_idle_steps_on(
         tx.save(tx.load(NOON), *bought(before))
     postgres.execute(
         f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
-        f" AND usename = '{APP_DATABASE_USER}'"
+        f" AND usename = '{FUNCTIONS_USER}'"
     )
     with ledger.transaction(ACCOUNT.account) as tx:
         desk = tx.load(NOON)
@@ -295,7 +294,7 @@ def test_backend_killed_after_any_statement_of_a_save_leaves_nothing(
     def kill() -> None:
         postgres.execute(
             f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{database}'"
-            f" AND usename = '{APP_DATABASE_USER}'"
+            f" AND usename = '{FUNCTIONS_USER}'"
         )
 
     for statements in range(count):
@@ -428,7 +427,7 @@ COLUMNS = {"order_events": " (event_id, client_order_id, account, kind, at, payl
 def test_row_the_bad_ones_are_made_from_is_accepted(
     postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, table: str
 ) -> None:
-    postgres.execute(f"INSERT INTO {table}{COLUMNS.get(table, '')} VALUES ({GOOD[table]})", database, APP_DATABASE_USER)
+    postgres.execute(f"INSERT INTO {table}{COLUMNS.get(table, '')} VALUES ({GOOD[table]})", database, FUNCTIONS_USER)
 
 
 @pytest.mark.parametrize(
@@ -570,4 +569,4 @@ def test_account_has_one_open_trade_a_symbol(ledger: PostgresTradingLedger) -> N
 )
 def test_application_role_cannot(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger, statement: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        postgres.execute(statement, database, APP_DATABASE_USER)
+        postgres.execute(statement, database, FUNCTIONS_USER)

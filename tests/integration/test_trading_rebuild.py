@@ -16,6 +16,7 @@ from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_reading import TradingReader
 from signalbox.adapters.postgres.trading_rebuild import rebuild, verify
+from signalbox.contracts import ADMIN_DATABASE_USER
 from signalbox.orders.events import (
     OrderCanceled,
     OrderCancelRequested,
@@ -163,7 +164,8 @@ def test_any_history_is_loaded_as_saved_and_made_again_from_its_facts(
             for name in list(PROJECTIONS)[1:]:
                 postgres.execute(f"DELETE FROM {name}", database)
             assert differences(source, account.account)
-            rebuild(source, account.account)
+            with app_source(postgres, database, user=ADMIN_DATABASE_USER) as owner:
+                rebuild(owner, account.account)
             assert differences(source, account.account) == []
             assert projections(postgres, database) == kept
             assert with_(reader, account.account, at + minutes(1)) == found

@@ -11,17 +11,22 @@ from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerRefusedErr
 from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.events import CycleDecided, read_event
 from signalbox.signals.ports import OutboxEvent
+from signalbox.trading.access import Gate
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.errors import AccountError, RowRefusedError, UnpricedError
 from signalbox.trading.events import TurnMissed
 from signalbox.trading.room import TradingRoom
 from tests.builders import BTC
+from tests.fakes.memory_access import MemoryAccessBook
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryOutbox
 from tests.fakes.memory_trading import MemoryTradingLedger, MemoryTradingTransaction
 from tests.unit.trading.market import ETH, SOL, START, signal
 
 ACCOUNTS = ("paper-10k", "paper-20k", "paper-30k")
 CYCLE = CycleDecided(venue="coinbase", cycle_at=START, symbols=(BTC, ETH, SOL), late=False)
+
+
+OWNER = "arn:aws:iam::123456789012:user/owner"
 
 
 class TroubledLedger(MemoryTradingLedger):
@@ -46,8 +51,9 @@ class Stage:
         self.ledger = TroubledLedger(error)
         self.database, self.pauses = MemoryDatabase(), list[float]()
         self.app = ManageOrders(
-            TradingRoom(self.ledger, "coinbase"), MemoryOutbox(self.database), self, accounts=ACCOUNTS, pause=self.pauses.append
-        )
+            TradingRoom(self.ledger, "coinbase"), MemoryOutbox(self.database), self, accounts=ACCOUNTS, pause=self.pauses.append,
+            gate=Gate(MemoryAccessBook(self.ledger.database.accounts), (OWNER,)),
+        )  # fmt: skip
         self.app._open_accounts(START)
         self.ledger.turns.clear()
 
@@ -126,5 +132,5 @@ def test_a_row_that_the_ledger_refuses_is_refused_for_good() -> None:
     stage = Stage(LedgerRefusedError("a NUL"))
     halt = HaltTrading(account="paper-20k", request_id="req-1", requested_at=START, why="news")
     with pytest.raises(RowRefusedError, match="NUL"):
-        stage.app.command(halt, "somebody")
+        stage.app.command(halt, OWNER)
     assert stage.pauses == []

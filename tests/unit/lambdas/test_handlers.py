@@ -73,7 +73,7 @@ def test_a_missing_variable_is_one_error_that_names_them_all() -> None:
 
 def test_settings_are_read_from_the_templates_names(environment: dict[str, str]) -> None:
     found = GenerateSignalsSettings.read()
-    assert (found.host, found.port, found.user) == ("/nowhere", 5432, "signalbox_app")
+    assert (found.host, found.port, found.user) == ("/nowhere", 5432, "signalbox_manage_orders")
     assert CollectCandlesSettings.read().symbols == (BTC, ETH)
 
 

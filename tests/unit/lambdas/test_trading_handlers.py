@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 from pydantic import ValidationError
 
+from signalbox.access import Role
 from signalbox.bootstrap.manage_orders import MissedTurn
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale
 from signalbox.orders.application import initialise
@@ -18,12 +19,13 @@ from signalbox.orders.events import OrderInitialized
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.access import Refusal
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
 from signalbox.trading.commands import AnyCommand
 from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError, RowRefusedError, UnpricedError
 from signalbox.trading.events import TradingHalted
-from signalbox.trading.room import Handled, TradingRoom
+from signalbox.trading.room import Handled, Standing, TradingRoom
 from signalbox.trading.state import Desk, Halt, opened
 from tests.builders import NOON
 from tests.fakes.lambda_context import FakeLambdaContext
@@ -76,6 +78,8 @@ class FakeRoom:
         self.events: list[BusEvent] = []
         self.commands: list[tuple[AnyCommand, str]] = []
         self.instants: list[datetime] = []
+        self.asked: list[str] = []
+        self.denied: tuple[Refusal, ...] = ()
         self.refused: dict[str, str] = {}
         self.missed: tuple[MissedTurn, ...] = ()
         self.kill_switch_arn = "arn:aws:sqs:eu-central-1:123456789012:kill-switch"
@@ -91,8 +95,9 @@ class FakeRoom:
         self.commands.append((command, who))
         return Handled(desk(), self.changes, order() if command.kind in {"submit", "cancel", "replace"} else None)
 
-    def look(self, account: str, at: datetime) -> Desk:
+    def look(self, account: str, at: datetime, who: str) -> Desk:
         self._fail()
+        self.asked.append(who)
         self.instants.append(at)
         return replace(desk(), halt=Halt(HaltLevel.HALT, "ops", "looking", NOON))
 
@@ -102,6 +107,9 @@ class FakeRoom:
 
     def take_missed(self) -> tuple[MissedTurn, ...]:
         return self.missed
+
+    def take_denied(self) -> tuple[Refusal, ...]:
+        return self.denied
 
     def publish(self) -> int:
         self.publishes += 1
@@ -154,6 +162,12 @@ class TestQueue:
         assert {k: values[k] for k in ("TradingHalts", "TradesOpened", "OutboxPublished")} == {
             "TradingHalts": 1, "TradesOpened": 0, "OutboxPublished": 2,
         }  # fmt: skip
+
+    def test_what_somebody_may_not_is_counted(self, load, capsys) -> None:
+        room = FakeRoom()
+        room.denied = (Refusal(ACCOUNT, WHO, "halt", Role.OPERATOR, Role.VIEWER, NOON),)
+        load("manage_orders").make_handler(room)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
+        assert metric_values(logged(capsys))["AccessRefused"] == 1
 
     def test_a_failing_message_holds_back_those_behind_it_and_what_was_committed_is_published(self, load) -> None:
         room = FakeRoom(error=ConnectionError("the ledger is away"))
@@ -400,15 +414,24 @@ class TestApi:
 
 
 class Desks(TradingRoom):
-    """A real room on a ledger in memory, as the handler calls the application."""
+    """A real room on a ledger in memory, as the handler calls the application. Who may do what is test_access.py's."""
 
     refused: ClassVar[dict[str, str]] = {}
 
     def command(self, command: AnyCommand, who: str) -> Handled:
         return self.on_command(command, who)
 
-    def listed(self) -> tuple[TradingAccount, ...]:
+    def look(self, account: str, at: datetime, who: str) -> Desk:  # type: ignore[override]
+        return super().look(account, at)
+
+    def standing(self, account: str, at: datetime, who: str) -> Standing:  # type: ignore[override]
+        return super().standing(account, at)
+
+    def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:
         return self.accounts()
+
+    def take_denied(self) -> tuple[Refusal, ...]:
+        return ()
 
     def take_missed(self) -> tuple[MissedTurn, ...]:
         return ()

@@ -15,7 +15,8 @@ BACKFILL_MINUTES: Final = 2_520  # what a start from nothing collects; at least 
 DEPLOYMENT_POINTER_KEY: Final = "deployments/current.json"  # in the models bucket
 BUNDLES_PREFIX: Final = "bundles"  # in the models bucket: accepted bundles
 TRAINING_PREFIX: Final = "training"  # in the models bucket: all that training jobs read and write beside candles
-APP_DATABASE_USER: Final = "signalbox_app"  # logs in with an IAM token
+APP_DATABASE_USER: Final = "signalbox_app"  # of every function before there was a user a function; it may do nothing any more
+READER_DATABASE_USER: Final = "signalbox_reader"  # the operator's tools: reads, and writes nothing
 ADMIN_DATABASE_USER: Final = "signalbox_admin"  # owns the schema; used by migrate_database alone
 DATABASE_NAME: Final = "signalbox"
 
@@ -91,6 +92,11 @@ def function_name(stage: str, function: Function) -> str:
     return f"{PRODUCT}-{stage}-{function.value.replace('_', '-')}"
 
 
+def database_user(function: Function) -> str:
+    """Return the database user of a ledger function, and of no other function: `signalbox_manage_orders`."""
+    return f"{PRODUCT}_{function.value}"
+
+
 class Env(StrEnum):
     """Environment variables of the functions. Never a secret: those are named by ARN and read at run time."""
 
@@ -109,6 +115,7 @@ class Env(StrEnum):
     STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle the deployment ships, until one is deployed
     STARTER_BUNDLE_KEY = "STARTER_BUNDLE_KEY"
     ACCOUNTS = "ACCOUNTS"  # names of paper accounts to open, comma-separated; may be empty
+    OWNERS = "OWNERS"  # of the stage's accounts: principals, comma-separated; may be empty
     VENUE = "VENUE"
     VENUE_URL = "VENUE_URL"  # empty: the venue's own address
     COLLECTION_CURSOR_TABLE = "COLLECTION_CURSOR_TABLE"
@@ -187,6 +194,7 @@ class Metric(StrEnum):
     EXITS_FAILED = "ExitsFailed"
     RULES_BREACHED = "RulesBreached"
     EVENTS_REFUSED = "EventsRefused"
+    ACCESS_REFUSED = "AccessRefused"
     EVENTS_ROUTED = "EventsRouted"
     TURNS_MISSED = "TurnsMissed"
     VIEWS_FAILED = "ViewsFailed"

@@ -11,7 +11,9 @@ from typing import Final, TypeVar
 
 import boto3
 
+from signalbox.access import Role
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
@@ -23,9 +25,10 @@ from signalbox.portfolio.errors import PortfolioError
 from signalbox.risk.errors import RiskError
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
+from signalbox.trading.access import LOOK, Access, Gate, GrantAccess, Nobody, Refusal, RevokeAccess
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.commands import AnyCommand
-from signalbox.trading.errors import AccountError, RowRefusedError, TradingError, UnpricedError
+from signalbox.trading.commands import AnyCommand, OpenAccount
+from signalbox.trading.errors import AccessRefusedError, AccountError, RowRefusedError, TradingError, UnpricedError
 from signalbox.trading.events import TurnMissed
 from signalbox.trading.room import Handled, Standing, TradingRoom, instant_of
 from signalbox.trading.state import Desk
@@ -56,15 +59,22 @@ class ManageOrders:
     outbox: Outbox
     bus: EventPublisher
     accounts: tuple[str, ...] = ()
+    gate: Gate = field(default_factory=lambda: Gate(Nobody()))  # who may do what; by default nobody anything
     pause: Callable[[float], None] = time.sleep
     refused: dict[str, str] = field(default_factory=dict)  # configured accounts whose row in the ledger says something else
     kill_switch_arn: str = ""  # of the queue that takes halts alone
     _missed: list[MissedTurn] = field(default_factory=list)
+    _denied: list[Refusal] = field(default_factory=list)
     _opened: bool = False
 
     def take_missed(self) -> tuple[MissedTurn, ...]:
         """Return the turns that were missed since the last call."""
         found, self._missed = tuple(self._missed), []
+        return found
+
+    def take_denied(self) -> tuple[Refusal, ...]:
+        """Return what was asked without the right to it since the last call."""
+        found, self._denied = tuple(self._denied), []
         return found
 
     def handle(self, event: BusEvent) -> tuple[Handled, ...]:
@@ -82,9 +92,39 @@ class ManageOrders:
         return handled
 
     def command(self, command: AnyCommand, who: str) -> Handled:
-        """Carry out a command. Raises TradingError when it never can be, LedgerError, UnpricedError."""
+        """Carry out a command of somebody who may. Raises TradingError when it never can be, LedgerError, UnpricedError."""
         self._open_accounts(command.requested_at)
-        return self._alone(lambda: self.room.on_command(command, who))
+        self._judged(lambda: self.gate.require_command(who, command))
+        handled = self._alone(lambda: self.room.on_command(command, who))
+        if isinstance(command, OpenAccount):
+            retried(lambda: self.gate.book.name_owners(self.gate.owners, command.requested_at), self.pause)
+        return handled
+
+    def change_access(self, command: GrantAccess | RevokeAccess, who: str) -> tuple[Access, ...]:
+        """Give somebody a role or take it away, and return who has one. Raises TradingError, LedgerError."""
+        self._open_accounts(command.requested_at)
+        self._judged(lambda: self.gate.require_command(who, command))
+        role: Role | None = command.role if isinstance(command, GrantAccess) else None
+        change = Access(command.principal, role, who, command.requested_at, command.request_id)
+        self._alone(lambda: self.gate.book.change(command.account, change))
+        return tuple(retried(lambda: self.gate.book.access(command.account), self.pause))
+
+    def access(self, account: str, at: datetime, who: str) -> tuple[Access, ...]:
+        """Return who has a role on an account."""
+        self._may_look(account, at, who)
+        return tuple(retried(lambda: self.gate.book.access(account), self.pause))
+
+    def _may_look(self, account: str, at: datetime, who: str) -> None:
+        self._open_accounts(at)
+        self._judged(lambda: self.gate.require(who, account, LOOK, at))
+
+    def _judged(self, judge: Callable[[], T]) -> T:
+        """Ask the gate; what it refuses is counted by whoever takes what was denied."""
+        try:
+            return retried(judge, self.pause)
+        except AccessRefusedError as error:
+            self._denied.append(error.refusal)
+            raise
 
     def _alone(self, unit: Callable[[], T]) -> T:
         """Run a unit of work of one account. A row that the ledger refuses is refused for good, whoever asks again."""
@@ -111,26 +151,29 @@ class ManageOrders:
         self._missed += missed
         return tuple(handled), missed
 
-    def look(self, account: str, at: datetime) -> Desk:
+    def look(self, account: str, at: datetime, who: str) -> Desk:
         """Return an account as it is."""
+        self._may_look(account, at, who)
         return retried(lambda: self.room.look(account, at), self.pause)
 
-    def standing(self, account: str, at: datetime) -> Standing:
+    def standing(self, account: str, at: datetime, who: str) -> Standing:
         """Return whether an account may trade live."""
+        self._may_look(account, at, who)
         return retried(lambda: self.room.standing(account, at), self.pause)
 
-    def listed(self) -> tuple[TradingAccount, ...]:
-        """Return every account, by name."""
-        return retried(self.room.accounts, self.pause)
+    def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:
+        """Return every account that somebody may see, by name."""
+        self._open_accounts(at)
+        visible = self._judged(lambda: self.gate.visible(who, at))
+        return tuple(one for one in retried(self.room.accounts, self.pause) if one.account in visible)
 
     def watch(self, at: datetime) -> tuple[Handled, ...]:
         """Watch every account at a scheduled instant; the next minute makes up for one that could not be."""
-        self._open_accounts(at)
         accounts = retried(self.room.accounts, self.pause)
         return self._turns(accounts, lambda account: self.room.watched(account.account, at))[0]
 
     def _open_accounts(self, at: datetime) -> None:
-        """Open the configured accounts, once a process. One that differs from its row stays as it is in the ledger."""
+        """Open the configured accounts, once a process, and name their owners. One that differs from its row stays as it is."""
         if self._opened:
             return
         for name in self.accounts:
@@ -138,6 +181,8 @@ class ManageOrders:
                 retried(partial(self.room.open, name, at, OPENED_BY), self.pause)
             except AccountError as error:
                 self.refused[name] = str(error)
+        if self.gate.owners:
+            retried(lambda: self.gate.book.name_owners(self.gate.owners, at), self.pause)
         self._opened = True
 
     def publish(self) -> int:
@@ -154,5 +199,6 @@ def compose(settings: TradingSettings | None = None, *, application: str = "mana
         outbox=PostgresOutbox(connection),
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
         accounts=found.accounts,
+        gate=Gate(PostgresAccessBook(connection), found.owners),
         kill_switch_arn=found.kill_switch_queue_arn,
     )

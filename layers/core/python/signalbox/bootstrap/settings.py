@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
 
+from signalbox.access import Principal
 from signalbox.contracts import Env
 from signalbox.errors import SignalboxError
 from signalbox.market.candles import Symbol
@@ -104,10 +105,11 @@ class TradingSettings(LedgerSettings):
     """manage_orders and monitor_risk. `venue`: whose candles value an account that is opened by name."""
 
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
-    accounts: tuple[str, ...] = Field(alias=Env.ACCOUNTS)
+    accounts: tuple[str, ...] = Field(alias=Env.ACCOUNTS, default=())  # monitor_risk opens none
+    owners: tuple[Principal, ...] = Field(alias=Env.OWNERS, default=())
     kill_switch_queue_arn: str = Field(alias=Env.KILL_SWITCH_QUEUE_ARN, default="")  # monitor_risk has none
 
-    @field_validator("accounts", mode="before")
+    @field_validator("accounts", "owners", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -7,6 +7,7 @@ TradingError
 │   └── UnpricedError           what it is worth is not known until the next bar: an open position has no price yet
 ├── CommandError        a command that cannot be carried out as it is: of another time, or with nothing to change
 │   └── OrderUnknownError   it names an order that the account does not have
+├── AccessRefusedError  somebody asks for what they have no role for
 ├── RowRefusedError     the ledger takes no such row: a value that fits no column, which no repetition mends
 ├── NotWatchedError     a decision on bars the desk has not watched yet
 └── RebookNeededError   a fill older than the newest booked entry; call the step again with all entries of the account
@@ -14,7 +15,12 @@ TradingError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from signalbox.errors import SignalboxError
+
+if TYPE_CHECKING:
+    from signalbox.trading.access import Refusal
 
 
 class TradingError(SignalboxError):
@@ -43,6 +49,17 @@ class CommandError(TradingError):
 
 class OrderUnknownError(CommandError):
     """A command about an order that the account does not have."""
+
+
+class AccessRefusedError(TradingError):
+    """Somebody asks for what they have no role for. The message tells nothing of an account that they may not see."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(
+            f"{refusal.action} needs the role {refusal.needed}, {refusal.principal} has "
+            f"{'none' if refusal.held is None else refusal.held} on {refusal.account or 'any account'}"
+        )
+        self.refusal = refusal
 
 
 class RowRefusedError(TradingError):

@@ -1,8 +1,9 @@
 """The HTTP side of the trading room: API Gateway's payload 2.0 in, commands out, every refusal as JSON that says what is wrong.
 
 Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
-authorisation could not open a door. The clock is the gateway's. Statuses: 400 a body that cannot be read (signalbox.wire), 404 no
-such account or order, 409 a command that does not fit what is there, 422 a value that cannot be, the account's name among them.
+authorisation could not open a door. The clock is the gateway's. Statuses: 400 a body that cannot be read (signalbox.wire), 403
+somebody without the role for it (whether there is such an account is not told), 404 no such account or order, 409 a command that
+does not fit what is there, 422 a value that cannot be, the account's name among them.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from pydantic import TypeAdapter, ValidationError
 from signalbox.errors import SignalboxError
 from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import AccountName
+from signalbox.trading.access import Access, GrantAccess, RevokeAccess
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import COMMANDS, AnyCommand, check_clock
 from signalbox.trading.errors import (
+    AccessRefusedError,
     AccountDiffersError,
     AccountError,
     AccountNameError,
@@ -53,17 +56,23 @@ class Room(Protocol):
     def command(self, command: AnyCommand, who: str) -> Handled:
         """Carry out a command."""
 
-    def look(self, account: str, at: datetime) -> Desk:
+    def change_access(self, command: GrantAccess | RevokeAccess, who: str) -> tuple[Access, ...]:
+        """Give somebody a role or take it away; return who has one."""
+
+    def access(self, account: str, at: datetime, who: str) -> tuple[Access, ...]:
+        """Return who has a role on an account."""
+
+    def look(self, account: str, at: datetime, who: str) -> Desk:
         """Return an account as it is."""
 
-    def standing(self, account: str, at: datetime) -> Standing:
+    def standing(self, account: str, at: datetime, who: str) -> Standing:
         """Return whether an account may trade live."""
 
-    def listed(self) -> tuple[TradingAccount, ...]:
-        """Return every account, by name."""
+    def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:
+        """Return every account that somebody may see, by name."""
 
 
-def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901 - a function a route
+def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901, PLR0915 - a function a route
     """Return the routes over a room; `report` is told what each command did."""
     api = APIGatewayHttpResolver()
 
@@ -78,6 +87,12 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
 
     def about(kind: str, account: str) -> Response[str]:
         return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": kind, "account": account}).desk))
+
+    def changed(kind: type[GrantAccess] | type[RevokeAccess], account: str) -> Response[str]:
+        now, who = _now(api), _principal(api)
+        command = kind.model_validate({"requested_at": now, **checked(_body(api)), "account": account})
+        check_clock(command, now)
+        return _answer(HTTPStatus.OK, _access_view(account, room.change_access(command, who)))
 
     @api.post("/orders")
     def submit() -> Response[str]:
@@ -130,18 +145,31 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
 
     @api.get("/accounts")
     def listed() -> Response[str]:
-        _principal(api)
-        return _answer(HTTPStatus.OK, {"accounts": [configuration_view(account) for account in room.listed()]})
+        seen = room.listed(_now(api), _principal(api))
+        return _answer(HTTPStatus.OK, {"accounts": [configuration_view(account) for account in seen]})
 
     @api.get("/accounts/<account>/readiness")
     def ready(account: str) -> Response[str]:
-        _principal(api)
-        return _answer(HTTPStatus.OK, readiness_view(room.standing(_named(account), _now(api))))
+        who = _principal(api)
+        return _answer(HTTPStatus.OK, readiness_view(room.standing(_named(account), _now(api), who)))
+
+    @api.get("/accounts/<account>/access")
+    def access(account: str) -> Response[str]:
+        who = _principal(api)
+        return _answer(HTTPStatus.OK, _access_view(account, room.access(_named(account), _now(api), who)))
+
+    @api.post("/accounts/<account>/grant")
+    def grant(account: str) -> Response[str]:
+        return changed(GrantAccess, account)
+
+    @api.post("/accounts/<account>/revoke")
+    def revoke(account: str) -> Response[str]:
+        return changed(RevokeAccess, account)
 
     @api.get("/accounts/<account>")
     def look(account: str) -> Response[str]:
-        _principal(api)
-        return _answer(HTTPStatus.OK, account_view(room.look(_named(account), _now(api))))
+        who = _principal(api)
+        return _answer(HTTPStatus.OK, account_view(room.look(_named(account), _now(api), who)))
 
     def invalid(error: ValidationError) -> Response[str]:
         return _invalid([{"at": ".".join(map(str, e["loc"][1:])) or "body", "what": e["msg"]} for e in error.errors()])
@@ -156,6 +184,9 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     for kind in (AccountError, CommandError, OrderError):
         api.exception_handler(kind)(refused)
 
+    def denied(error: AccessRefusedError) -> Response[str]:
+        return _answer(HTTPStatus.FORBIDDEN, {"error": "AccessRefused", "what": str(error)})
+
     def unreadable(error: WireError) -> Response[str]:
         return _answer(HTTPStatus.BAD_REQUEST, {"error": "Unreadable", "what": str(error)})
 
@@ -165,6 +196,7 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     def unsigned(error: _UnsignedError) -> Response[str]:
         return _answer(HTTPStatus.FORBIDDEN, {"error": "Unsigned", "what": str(error)})
 
+    api.exception_handler(AccessRefusedError)(denied)
     api.exception_handler(WireError)(unreadable)
     api.exception_handler(RowRefusedError)(impossible)
     api.exception_handler(ValidationError)(invalid)
@@ -214,6 +246,11 @@ def _body(api: APIGatewayHttpResolver) -> dict[str, Any]:
 
 def _query(api: APIGatewayHttpResolver) -> dict[str, str]:
     return dict(api.current_event.query_string_parameters or {})
+
+
+def _access_view(account: str, found: tuple[Access, ...]) -> dict[str, Any]:
+    rows = [{"principal": one.principal, "role": one.role, "who": one.who, "at": one.at.isoformat()} for one in found]
+    return {"account": account, "access": rows}
 
 
 def _ordered(handled: Handled) -> dict[str, Any]:

@@ -149,10 +149,10 @@ _TURN: Final = "SELECT 1 FROM accounts WHERE account = %s FOR SHARE"
 # the kill switch is told in every later period too, and a fill may make a wash sale of a loss before it. An order is told in
 # the periods of its whole life. The fills of a taxpayer's other accounts matter to wash sales alone.
 _BOOKED: Final = """
-SELECT min(at) - %(reach)s, NULL::timestamptz, max(booked) FROM fills
+SELECT min(at) - %(reach)s::interval, NULL::timestamptz, max(booked) FROM fills
 WHERE account = %(account)s AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
 UNION ALL
-SELECT min(at) - %(reach)s, max(at) + %(reach)s, max(booked) FROM fills
+SELECT min(at) - %(reach)s::interval, max(at) + %(reach)s::interval, max(booked) FROM fills
 WHERE account = ANY(%(others)s) AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
 UNION ALL
 SELECT min(at), NULL, max(booked) FROM account_entries

@@ -1,0 +1,284 @@
+"""Who may do what in the ledger: a database role a function, with what its statements need and nothing else.
+
+Declared here once. Migrations grant it, and tests hold the three together: what a migrated database grants is what is declared,
+every statement that a function really sends is allowed, and no right can be taken away without one of them failing. A migration
+that changes a table changes its rights as well; the test names the lines that it lacks.
+Decision: docs/decisions/0072-a-database-role-a-function.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from signalbox.adapters.postgres.trading_tables import (
+    ACCOUNT_ENTRIES,
+    CONFIRMATIONS,
+    DAY_BASELINES,
+    DISPOSALS,
+    EQUITY_SNAPSHOTS,
+    FILLS,
+    HALTS,
+    LOCKS,
+    LOTS,
+    ORDER_EVENTS,
+    ORDERS,
+    POSITIONS,
+    RISK_EVENTS,
+    STANDING_ORDERS,
+    TRADES,
+    Table,
+)
+from signalbox.contracts import READER_DATABASE_USER, EventType, Function, database_user
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a role may do with a table. A column that is not named in `insert` takes its default, and no other value."""
+
+    select: bool = False
+    insert: tuple[str, ...] = ()
+    update: tuple[str, ...] = ()
+    delete: bool = False
+
+    def verbs(self) -> Iterator[str]:
+        """Yield them as GRANT writes them."""
+        if self.select:
+            yield "SELECT"
+        if self.insert:
+            yield f"INSERT ({', '.join(self.insert)})"
+        if self.update:
+            yield f"UPDATE ({', '.join(self.update)})"
+        if self.delete:
+            yield "DELETE"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRole:
+    """One login role. `emits`: the types of events it may put into the outbox, and publish from there; None: it sees all."""
+
+    user: str
+    tables: Mapping[str, Rights]
+    sequences: Mapping[str, tuple[str, ...]]
+    functions: tuple[str, ...] = ()
+    emits: tuple[EventType, ...] | None = ()
+
+    def grants(self) -> tuple[str, ...]:
+        """Return the statements that give it its rights."""
+        found = [f"GRANT {', '.join(rights.verbs())} ON {table} TO {self.user};" for table, rights in sorted(self.tables.items())]
+        found += [
+            f"GRANT {', '.join(verbs)} ON SEQUENCE {name} TO {self.user};" for name, verbs in sorted(self.sequences.items())
+        ]
+        found += [f"GRANT EXECUTE ON FUNCTION {name} TO {self.user};" for name in self.functions]
+        return tuple(found)
+
+
+READ: Final = Rights(select=True)
+OUTBOX: Final = Rights(
+    select=True, insert=("event_id", "event_type", "detail", "created_at"), update=("published_at",)
+)  # of rows with its own types of events alone: policies of the table
+
+
+def _names(columns: str) -> tuple[str, ...]:
+    return tuple(columns.split())
+
+
+def _rows(table: Table, *, select: bool = True, delete: bool = False) -> Rights:
+    """Return the right to write a table as trading_save does."""
+    return Rights(select=select, insert=tuple(table.columns), update=table.replaced, delete=delete)
+
+
+_ACCOUNT_STATE: Final = (
+    "cash",
+    "transfers",
+    "newest_entry",
+    "stepped_at",
+    "watched_until",
+    "loss_rules",
+    "halt",
+    "warned",
+    "memory",
+    "compared_at",
+    "closings",
+    "review_at",
+    "at_venue",
+)
+_STEPPED: Final = {  # what a step of an account reads and writes, whoever takes it
+    "candles": READ,
+    "accounts": Rights(select=True, update=_ACCOUNT_STATE),  # a halt is made no milder by monitor_risk: trigger accounts_halt
+    "standing_orders": READ,
+    "account_entries": READ,
+    "venue_view_parts": READ,
+    "order_events": _rows(ORDER_EVENTS),
+    "orders": _rows(ORDERS),
+    "fills": _rows(FILLS),
+    "positions": _rows(POSITIONS),
+    "lots": _rows(LOTS, delete=True),
+    "disposals": _rows(DISPOSALS, delete=True),
+    "trades": _rows(TRADES),
+    "equity_snapshots": _rows(EQUITY_SNAPSHOTS, select=False),
+    "day_baselines": _rows(DAY_BASELINES, select=False),
+    "risk_events": _rows(RISK_EVENTS, select=False),
+    "halts": _rows(HALTS, select=False),
+    "locks": _rows(LOCKS, delete=True),
+    "outbox": OUTBOX,
+}
+_TOLD_OF_ACCOUNTS: Final = (
+    EventType.EXECUTION_REQUESTED,
+    EventType.VENUE_VIEW_REQUESTED,
+    EventType.ORDER_REFUSED,
+    EventType.VENUE_REFUSED,
+    EventType.TRADE_OPENED,
+    EventType.TRADE_CLOSED,
+    EventType.EXIT_FAILED,
+    EventType.STOP_PASSED,
+    EventType.ACCOUNT_REVIEW_DUE,
+    EventType.RISK_WARNING,
+    EventType.ACCOUNT_EXHAUSTED,
+    EventType.TRADING_HALTED,
+    EventType.TRADING_RESUMED,
+    EventType.RULE_BREACHED,
+    EventType.TARGET_REACHED,
+)
+_FACTS_OF_REPORTS: Final = (
+    "accounts",
+    "account_entries",
+    "candles",
+    "day_baselines",
+    "disposals",
+    "equity_snapshots",
+    "execution_quality",
+    "fills",
+    "halts",
+    "order_events",
+    "orders",
+    "risk_events",
+    "standing_orders",
+    "trades",
+)
+_QUALITY: Final = _names(
+    "client_order_id account venue symbol side leg state decided_at submitted_at closed_at decision_price arrival_mid end_mid"
+    " market_vwap orders filled_orders trades trades_without_marks ordered filled value fees arrival_slippage_cost"
+    " arrival_slippage_base effective_spread_cost effective_spread_base realised_spread_cost realised_spread_base"
+    " price_impact_cost price_impact_base implementation_shortfall_cost implementation_shortfall_base vwap_slippage_cost"
+    " vwap_slippage_base timed_orders first_fill_time timed_full_orders full_fill_time"
+)
+_BOOKINGS: Final = {"bookings": ("USAGE",)}  # the next number of a fact; setting it takes UPDATE
+
+ROLES: Final[tuple[DatabaseRole, ...]] = (
+    DatabaseRole(
+        database_user(Function.GENERATE_SIGNALS),
+        {
+            "candles": Rights(select=True, insert=("venue", "symbol", "open_time", "open", "high", "low", "close", "volume")),
+            "cycles": Rights(select=True, insert=("venue", "cycle_at", "decided"), update=("decided",)),
+            "cycle_parts": Rights(select=True, insert=("venue", "cycle_at", "parts", "part")),
+            "signals": Rights(
+                select=True,
+                insert=(
+                    "symbol", "decided_at", "deployment", "stage", "direction", "tier", "probability_up", "price", "late",
+                    "schema_name", "schema_hash", "features", "held_back",
+                ),
+            ),
+            "deployed_models": Rights(insert=("deployment", "stage", "bundle", "gates", "first_decided_at")),
+            "refusals": Rights(insert=("venue", "cycle_at", "symbol", "reason", "detail")),
+            "symbol_status": Rights(
+                select=True, insert=("symbol", "stale_since", "reason"), update=("stale_since", "reason")
+            ),
+            "outbox": OUTBOX,
+        },
+        {},
+        functions=("ensure_candle_partitions(date[])",),
+        emits=(
+            EventType.CYCLE_DECIDED,
+            EventType.SIGNAL_GENERATED,
+            EventType.MARKET_DATA_STALE,
+            EventType.MARKET_DATA_RECOVERED,
+            EventType.MODEL_REFUSED,
+        ),
+    ),
+    DatabaseRole(
+        database_user(Function.MANAGE_ORDERS),
+        {
+            **_STEPPED,
+            "accounts": Rights(
+                select=True,
+                insert=("account", "mode", "configuration", "opened_at", "opened_by", "cash", "transfers", "newest_entry"),
+                update=_ACCOUNT_STATE,
+            ),
+            "standing_orders": _rows(STANDING_ORDERS),
+            "account_entries": _rows(ACCOUNT_ENTRIES),
+            "confirmations": _rows(CONFIRMATIONS),
+            "risk_events": _rows(RISK_EVENTS),
+            "signals": READ,
+            "deployed_models": READ,
+            "venue_view_parts": Rights(
+                select=True, insert=("account", "view", "asked_at", "part", "parts", "payload"), delete=True
+            ),
+            "account_access": Rights(
+                select=True, insert=("account", "principal", "request_id", "role", "who", "at")
+            ),
+            "access_refusals": Rights(insert=("account", "principal", "action", "minute", "needed", "held")),
+        },
+        _BOOKINGS,
+        emits=(EventType.TURN_MISSED, *_TOLD_OF_ACCOUNTS),
+    ),
+    DatabaseRole(database_user(Function.MONITOR_RISK), _STEPPED, _BOOKINGS, emits=_TOLD_OF_ACCOUNTS),
+    DatabaseRole(
+        database_user(Function.RELAY_OUTBOX), {"outbox": Rights(select=True, update=("published_at",))}, {}, emits=None
+    ),
+    DatabaseRole(database_user(Function.COMPACT_CANDLES), {"candles": READ}, {}),
+    DatabaseRole(
+        database_user(Function.PUBLISH_REPORTS),
+        {
+            **dict.fromkeys(_FACTS_OF_REPORTS, READ),
+            # FOR SHARE takes the right to update a column: this one is there for that, and holds nothing
+            "accounts": Rights(select=True, update=("turn",)),
+            "execution_quality": Rights(select=True, insert=_QUALITY, update=(*_QUALITY, "booked")),
+            "published_reports": Rights(
+                select=True,
+                insert=("path", "account", "period", "kind", "sha256", "size", "published_at", "made_at", "made_from"),
+                update=("sha256", "size", "published_at", "made_at", "made_from"),
+            ),
+            "report_marks": Rights(select=True, insert=("account", "booked", "at"), update=("booked", "at")),
+        },
+        {"bookings": ("USAGE", "SELECT")},
+    ),
+    DatabaseRole(
+        database_user(Function.REGISTER_MODEL),
+        {
+            "entities": Rights(insert=("kind", "name", "created_at")),
+            "versions": Rights(
+                select=True,
+                insert=(
+                    "kind", "name", "number", "origin", "state", "created_at", "reason", "bundle_key", "sha256", "manifest",
+                ),
+            ),
+            "evaluations": Rights(
+                select=True,
+                insert=(
+                    "kind", "name", "number", "source", "evaluated_at", "qualifies", "headline", "gates", "report",
+                    "period_start", "period_end",
+                ),
+            ),
+            "dependencies": Rights(insert=("kind", "name", "number", "needs_kind", "needs_name", "needs_number")),
+            "outbox": OUTBOX,
+        },
+        {},
+        emits=(
+            EventType.MODEL_REGISTERED,
+            EventType.MODEL_NOT_QUALIFIED,
+            EventType.MODEL_EVALUATED,
+            EventType.TRAINING_FAILED,
+            EventType.EVALUATION_FAILED,
+        ),
+    ),
+    DatabaseRole(
+        READER_DATABASE_USER,
+        {
+            **dict.fromkeys(_FACTS_OF_REPORTS, READ),
+            **dict.fromkeys(("signals", "account_access", "access_refusals"), READ),
+        },
+        {},
+    ),
+)  # fmt: skip

@@ -1,0 +1,185 @@
+"""Who may do what with an account: what each command and question needs, asked in one place before anything is done.
+
+Without a role nothing is allowed, and an account that one may not see is not told from one that does not exist. Which role
+somebody has is a row of the ledger that an owner wrote. Opening an account takes an owner of the stage: those whom its
+deployment names, who become owners of every account of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, Protocol
+
+from signalbox.access import Principal, Role, names_of
+from signalbox.trading.commands import AnyCommand, Command
+from signalbox.trading.errors import AccessRefusedError, CommandError
+
+DEPLOYMENT: Final = "deployment"  # as `who` of the owners that the stage names
+LOOK: Final = "look"
+LIST: Final = "list"
+NEEDED: Final[Mapping[str, Role]] = {  # by the kind of a command, or by what is asked
+    LIST: Role.VIEWER,
+    LOOK: Role.VIEWER,
+    "submit": Role.OPERATOR,
+    "cancel": Role.OPERATOR,
+    "replace": Role.OPERATOR,
+    "halt": Role.OPERATOR,
+    "resume": Role.OPERATOR,
+    "confirm": Role.OPERATOR,
+    "lots": Role.OPERATOR,
+    "adopt": Role.OPERATOR,
+    "deposit": Role.OPERATOR,
+    "withdraw": Role.OPERATOR,
+    "open": Role.OWNER,
+    "grant": Role.OWNER,
+    "revoke": Role.OWNER,
+}
+
+
+class GrantAccess(Command):
+    """Give somebody a role on an account, or another one than before."""
+
+    kind: Literal["grant"] = "grant"
+    principal: Principal
+    role: Role
+
+
+class RevokeAccess(Command):
+    """Take somebody's role on an account away. It holds from when it arrives, whatever was granted before."""
+
+    kind: Literal["revoke"] = "revoke"
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What somebody may do with an account. `role` None: nothing any more."""
+
+    principal: str
+    role: Role | None
+    who: str
+    at: datetime
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What somebody asked for without the right to it."""
+
+    account: str
+    principal: str
+    action: str
+    needed: Role
+    held: Role | None
+    at: datetime
+
+
+class AccessBook(Protocol):
+    """The ledger's rows about access. Implementations: adapters.postgres.access, and a memory twin in tests/fakes."""
+
+    def roles(self, account: str, principals: Sequence[str]) -> Sequence[Access]:
+        """Return the newest row of each of these principals on an account."""
+
+    def access(self, account: str) -> Sequence[Access]:
+        """Return who has a role on an account, by name. Raises AccountError."""
+
+    def visible(self, principals: Sequence[str]) -> frozenset[str]:
+        """Return the accounts on which any of these principals has a role."""
+
+    def change(self, account: str, change: Access) -> None:
+        """Append a row, by `decide` on what is there, while the account is held. Raises AccountError, CommandError."""
+
+    def name_owners(self, principals: Sequence[str], at: datetime) -> None:
+        """Make these owners of every account on which the deployment has not named them before."""
+
+    def record(self, refusal: Refusal) -> None:
+        """Keep a refusal, once a minute."""
+
+
+def strongest(found: Sequence[Access]) -> Role | None:
+    """Return the most that rows in force allow."""
+    held = [one.role for one in found if one.role is not None]
+    return next((role for role in reversed(Role) if role in held), None)
+
+
+def decide(change: Access, newest: Sequence[Access], same_request: Access | None) -> Access | None:
+    """Return the row to append, None for a request that was carried out before. Raises CommandError.
+
+    newest: of every principal of the account. A role that is given counts as of when somebody said so, so that a word that
+    waited gives nothing back that was taken since; what takes a right away counts at once. An account keeps an owner.
+    """
+    if same_request is not None:
+        if same_request.role != change.role:
+            raise CommandError(f"request_id {change.request_id}: it was used for another role; take another")
+        return None
+    before = next((one for one in newest if one.principal == change.principal), None)
+    held = None if before is None else before.role
+    if change.role is None and held is None:
+        raise CommandError(f"expected somebody with a role, was {change.principal}")
+    takes = held is not None and (change.role is None or not change.role.includes(held))
+    if takes and held is Role.OWNER and not any(one.role is Role.OWNER for one in newest if one is not before):
+        raise CommandError(f"{change.principal} is the only owner: make somebody else one first")
+    at = max(change.at, before.at) if takes and before is not None else change.at
+    return Access(change.principal, change.role, change.who, at, change.request_id)
+
+
+class Nobody:
+    """The book of who asks nobody: without one, every command is refused."""
+
+    def roles(self, account: str, principals: Sequence[str]) -> Sequence[Access]:  # noqa: ARG002 - of the port
+        return ()
+
+    def access(self, account: str) -> Sequence[Access]:  # noqa: ARG002 - of the port
+        return ()
+
+    def visible(self, principals: Sequence[str]) -> frozenset[str]:  # noqa: ARG002 - of the port
+        return frozenset()
+
+    def change(self, account: str, change: Access) -> None:
+        raise CommandError(f"nobody keeps who may do what with {account}: {change.principal} has no role")
+
+    def name_owners(self, principals: Sequence[str], at: datetime) -> None:
+        """Nobody is named."""
+
+    def record(self, refusal: Refusal) -> None:
+        """Nobody keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Where every command and question is judged. `owners`: of the stage, as its deployment names them."""
+
+    book: AccessBook
+    owners: tuple[str, ...] = ()
+
+    def require(self, who: str, account: str, action: str, at: datetime) -> None:
+        """Pass, or raise AccessRefusedError with what is recorded of it. Anything that is not named in NEEDED is refused."""
+        names = names_of(who)
+        found = self.book.roles(account, names) if names else ()
+        held, needed = strongest(found), NEEDED[action]
+        if held is not None and held.includes(needed):
+            return
+        if action == "open" and not found and self.stage_owner(who) is not None:
+            return  # it does not exist, or nobody has said anything of this owner of the stage on it
+        self._refuse(Refusal(account, who[:300], action, needed, held, at))
+
+    def require_command(self, who: str, command: AnyCommand | GrantAccess | RevokeAccess) -> None:
+        """Pass a command. Raises AccessRefusedError."""
+        self.require(who, command.account, command.kind, command.requested_at)
+
+    def visible(self, who: str, at: datetime) -> frozenset[str]:
+        """Return the accounts that somebody may see. Raises AccessRefusedError for who may see none and open none."""
+        found = self.book.visible(names_of(who))
+        if not found and self.stage_owner(who) is None:
+            self._refuse(Refusal("", who[:300], LIST, NEEDED[LIST], None, at))
+        return found
+
+    def stage_owner(self, who: str) -> str | None:
+        """Return the name under which a caller is an owner of the stage."""
+        return next((name for name in names_of(who) if name in self.owners), None)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.book.record(refusal)
+        raise AccessRefusedError(refusal)

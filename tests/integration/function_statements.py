@@ -1,0 +1,275 @@
+"""What each ledger function really does in the ledger, driven through its own composition under its own database user.
+
+Every use case that sends another statement belongs here: `test_function_roles` takes what the server logs of these runs for the
+statements that a role has to allow, and for all that it may need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from local.report_command import run_report
+from local.settings import load_settings
+from local.verification import run_verify
+from signalbox.adapters.lake.lake import Lake
+from signalbox.adapters.lake.stores import FolderStore
+from signalbox.adapters.postgres.access import PostgresAccessBook
+from signalbox.adapters.postgres.candle_days import PostgresCandleDays
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.ledger import PostgresLedger
+from signalbox.adapters.postgres.library import PostgresLibrary
+from signalbox.adapters.postgres.outbox import PostgresOutbox
+from signalbox.adapters.postgres.report_source import PostgresReports
+from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.bootstrap.generate_signals import GenerateSignals
+from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.bootstrap.register_model import RegisterModel
+from signalbox.contracts import READER_DATABASE_USER, Function, database_user
+from signalbox.library.evaluations import FinishedEvaluation
+from signalbox.library.registration import JobOutcome
+from signalbox.market.compaction import compact
+from signalbox.orders.parts import in_parts
+from signalbox.reports.publishing import publish
+from signalbox.risk.ftmo.state import AccountDay
+from signalbox.signals.model import DeployedModel, ModelChoice
+from signalbox.signals.ports import OutboxEvent, Refusal, SymbolStatus
+from signalbox.signals.publishing import publish_pending
+from signalbox.signals.rate_limit import SignalLimits
+from signalbox.signals.signal import DeploymentStage, Thresholds
+from signalbox.trading.access import Gate, GrantAccess, RevokeAccess
+from signalbox.trading.changes import Changes
+from signalbox.trading.commands import COMMANDS
+from signalbox.trading.errors import AccessRefusedError
+from signalbox.trading.room import TradingRoom
+from tests.builders import NOON, SYMBOLS, candle, candles, event, minutes
+from tests.fakes.memory_library import MemoryArtifacts
+from tests.integration.samples import SIGNAL
+from tests.integration.test_report_source import NIGHT, Shelf
+from tests.integration.test_trading_ledger_contract import everything
+from tests.integration.trading_samples import ACCOUNT
+from tests.unit.library.samples import FINISHED, URI, artifact, bundle, evaluation, evaluation_output, job
+from tests.unit.signals.test_cycle import FixedScorer
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, signal, wave
+from tests.unit.trading.test_live_room import FIRM, MODEL, NAME, PASSED, RULES, SECOND, view
+from tests.unit.trading.test_room import cycle, order
+
+JUDGE: Final = "signalbox-test-evaluate-20261116t020000z"
+OTHER: Final = "arn:aws:iam::123456789012:user/other"
+OWNER: Final = "arn:aws:iam::123456789012:user/owner"
+DEPLOYED: Final = DeployedModel(MODEL, DeploymentStage.ACTIVE, FixedScorer(), Thresholds(0.03, 0.08), 60, "b1", PASSED)
+
+
+class Bus:
+    """Takes every event."""
+
+    def publish(self, events: Sequence[OutboxEvent]) -> None:
+        """Take them."""
+
+
+class Models:
+    """The model of the stage."""
+
+    def choose(self) -> ModelChoice:
+        """Return it."""
+        return ModelChoice(DEPLOYED)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """One migrated database, as any of its users reaches it, and a folder for what is written beside it."""
+
+    of: Callable[[str], ConnectionSource]
+    address: str  # without a user
+    folder: Path
+
+    def function(self, function: Function) -> ConnectionSource:
+        """The connection of a function."""
+        return self.of(database_user(function))
+
+
+def generate_signals(ledger: Ledger) -> None:
+    """Cycles whole, in parts, again, with a hole, with bars that differ, and with a symbol that is stale and recovers."""
+    source = ledger.function(Function.GENERATE_SIGNALS)
+    models: Any = Models()
+    app = GenerateSignals(PostgresLedger(source), PostgresOutbox(source), Bus(), models, SignalLimits(), pause=lambda _: None)
+    with PostgresLedger(source).transaction() as tx:
+        for symbol in (BTC, ETH, SOL):
+            tx.add_candles("coinbase", wave(symbol, START - timedelta(hours=5), 10 * 60))
+            tx.add_candles("coinbase", candles(symbol, NOON - minutes(10), 2_600))
+        tx.add_deployed_model(DEPLOYED, START)
+        tx.add_signal(replace(SIGNAL, deployment=MODEL, stage=DeploymentStage.ACTIVE, decided_at=START))
+        for status in (SymbolStatus(SYMBOLS[0], START, "STALE"), SymbolStatus(SYMBOLS[0], None, None)):
+            tx.set_symbol_status(status)
+        tx.add_refusal("coinbase", Refusal(SYMBOLS[0], START, "STALE", "by hand"))
+    for part in (1, 2):
+        app.decide(event(part=part, parts=2, symbols=SYMBOLS[:2] if part == 1 else SYMBOLS[2:]))
+    app.decide(event())
+    changed = event(NOON + minutes(5))
+    app.decide(changed)
+    with PostgresLedger(source).transaction() as tx:
+        tx.add_candles("coinbase", [candle(SYMBOLS[0], NOON - minutes(1), "7")])  # another bar of a minute that is known
+    app.decide(event(NOON + minutes(10), without=SYMBOLS[1:]))
+    app.decide(event(NOON + minutes(15), count=20))
+    app.publish()
+
+
+def _room(source: ConnectionSource, *accounts: str) -> ManageOrders:
+    room = TradingRoom(PostgresTradingLedger(source), market="coinbase")
+    gate = Gate(PostgresAccessBook(source), (OWNER,))
+    return ManageOrders(room, PostgresOutbox(source), Bus(), accounts=accounts, gate=gate, pause=lambda _: None)
+
+
+def manage_orders(ledger: Ledger) -> None:
+    """A paper account from a signal to its close, a live one from its confirmation to a view in parts, every command."""
+    source = ledger.function(Function.MANAGE_ORDERS)
+    app = _room(source, "ftmo-2step-100k", "paper-10k")
+    app.handle(signal(BTC))
+    for step in range(1, 6):
+        app.handle(cycle(START + minutes(5 * step)))
+    live = PostgresTradingLedger(source)
+    live.open_account(FIRM, START - timedelta(hours=1), "anna")
+    app.gate.book.name_owners((OWNER,), START)
+    for number, what in enumerate(("live", RULES)):
+        _told(app, "confirm", what=what, request_id=f"req-said-{number}")
+    app.handle(view(START))
+    app.handle(signal(ETH))
+    sent_order = app.command(order(account=NAME, type="LIMIT", limit_price="99", symbol="SOL-USD", request_id="req-limit"), OWNER)
+    assert sent_order.order is not None
+    key = sent_order.order.client_order_id
+    _told(app, "lots", method="HIFO")
+    _told(app, "adopt", symbol="SOL-USD", quantity="1", price="100", why="what was there", at=START - minutes(30))
+    _told(app, "deposit", amount="5", venue_id="v-1", why="more money", at=START - minutes(20))
+    _told(app, "cancel", client_order_id=key)
+    _told(app, "halt", why="looking into it", at_instant=START + SECOND)
+    _told(app, "resume", why="looked at it", at_instant=START + 2 * SECOND)
+    trades = [
+        {"trade_id": f"t{i}", "client_order_id": key, "symbol": "SOL-USD", "side": "BUY", "quantity": "0.001", "price": "99"}
+        | {"executed_at": START + 3 * SECOND + timedelta(milliseconds=i), "fee": "0"}
+        for i in range(1_500)
+    ]
+    for part in in_parts(view(START + 60 * SECOND, trades=trades)):
+        app.handle(part)
+    app.look(NAME, START + 61 * SECOND, OWNER)
+    app.standing(NAME, START + 61 * SECOND, OWNER)
+    app.listed(START, OWNER)
+    told = {"account": NAME, "requested_at": START, "principal": OTHER}
+    app.change_access(GrantAccess.model_validate({**told, "request_id": "req-grant", "role": "viewer"}), OWNER)
+    app.change_access(RevokeAccess.model_validate({**told, "request_id": "req-revoke"}), OWNER)
+    app.access(NAME, START, OWNER)
+    with suppress(AccessRefusedError):
+        app.look(NAME, START, OTHER)
+    _everything(live)
+    app.publish()
+
+
+def _told(app: ManageOrders, kind: str, at_instant: object = START, **facts: object) -> None:
+    told = {"kind": kind, "account": NAME, "request_id": f"req-{kind}", "requested_at": at_instant, **facts}
+    app.command(COMMANDS.validate_python(told), OWNER)
+
+
+def _everything(ledger: PostgresTradingLedger) -> None:
+    """A step that touches every table of an account, one that books again what it made, and a desk that is loaded anew."""
+    ledger.open_account(ACCOUNT, NOON - minutes(60), "anna")
+    with ledger.transaction(ACCOUNT.account) as tx:
+        before = tx.load(NOON)
+        after, changes = everything(before)
+        ended = AccountDay(NOON.date(), Decimal(1), Decimal(1), Decimal(1), Decimal(1))
+        tx.save(before, after, changes + Changes(days=(ended,)))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        kept = tx.load(NOON + minutes(1))
+        tx.save(kept, replace(kept, at=NOON + minutes(1), locks=()), replace(changes, rebooked=True))
+        tx.entries()
+        tx.order(next(iter(after.orders)))
+
+
+def monitor_risk(ledger: Ledger) -> None:
+    """A position that nobody sees any more, and then late bars, which pass its stop before money that is booked already."""
+    manager = _room(ledger.function(Function.MANAGE_ORDERS))
+    app = _room(ledger.function(Function.MONITOR_RISK))
+    end = START + timedelta(hours=5)  # of the bars
+    manager.room.open("paper-30k", end - minutes(10), "anna")
+    manager.gate.book.name_owners((OWNER,), end)
+    manager.handle(signal(SOL, end - minutes(5)))
+    for minute in range(-4, 1):
+        app.watch(end + minutes(minute))
+    told = {"account": "paper-30k", "request_id": "req-late", "requested_at": end + minutes(3), "amount": "5", "why": "more"}
+    manager.command(COMMANDS.validate_python({"kind": "deposit", **told}), OWNER)
+    app.watch(end + minutes(20))  # nobody sees what it holds
+    with PostgresLedger(ledger.function(Function.GENERATE_SIGNALS)).transaction() as tx:
+        for symbol in (BTC, ETH, SOL):
+            tx.add_candles("coinbase", [bar(symbol, end + minutes(i), BASE[symbol] * (3 if i else 4) / 5) for i in range(10)])
+    for minute in (21, 60, 24 * 60, 48 * 60):
+        app.watch(end + minutes(minute))
+    app.publish()
+
+
+def relay_outbox(ledger: Ledger) -> None:
+    """What others left."""
+    outbox = PostgresOutbox(ledger.function(Function.RELAY_OUTBOX))
+    outbox.oldest_unpublished()
+    publish_pending(outbox=outbox, publisher=Bus())
+
+
+def compact_candles(ledger: Ledger) -> None:
+    """A night."""
+    source = ledger.function(Function.COMPACT_CANDLES)
+    lake = Lake(FolderStore(ledger.folder / "lake"))
+    compact(NIGHT, "coinbase", (BTC, ETH), ledger=PostgresCandleDays(source), lake=lake)
+
+
+def publish_reports(ledger: Ledger) -> None:
+    """A night, the same night again, and one that finds a fact booked late."""
+    reports = PostgresReports(ledger.function(Function.PUBLISH_REPORTS))
+    for at in (NIGHT, NIGHT, NIGHT + timedelta(days=1)):
+        publish(at, source=reports, quality=reports, shelf=Shelf(), log=reports)
+
+
+def register_model(ledger: Ledger) -> None:
+    """A training and an evaluation, each told twice."""
+    source = ledger.function(Function.REGISTER_MODEL)
+    artifacts = MemoryArtifacts(**{URI: artifact(bundle(ledger.folder / "made"))})
+    app = RegisterModel(PostgresLibrary(source), artifacts, PostgresOutbox(source), Bus(), pause=lambda _: None)
+    output = f"s3://models/training/artifacts/{JUDGE}/output/output.tar.gz"
+    artifacts.objects[output] = evaluation_output(evaluation(ledger.folder / "made"))
+    for _ in range(2):
+        app.register(job())
+        app.judge(
+            FinishedEvaluation(
+                name=JUDGE,
+                outcome=JobOutcome.COMPLETED,
+                finished_at=FINISHED,
+                model_uri=URI,
+                output_uri=output,
+            )
+        )
+    app.publish()
+
+
+def reader(ledger: Ledger) -> None:
+    """`signalbox report` and `signalbox features verify`."""
+    source = ledger.of(READER_DATABASE_USER)
+    where = f"{ledger.address} user={READER_DATABASE_USER} sslmode=disable"
+    settings, out = load_settings({}), ledger.folder / "reports"
+    run_report(ACCOUNT.account, "2024-03", "all", out, zone=None, database=where, json_output=True, settings=settings, now=NIGHT)
+    run_verify(NOON.date(), str(ledger.folder / "lake"), where, venue="coinbase", json_output=True, settings=settings)
+    with source.snapshot() as connection:
+        for table in ("account_access", "access_refusals"):  # who may do what, read by hand
+            connection.execute(f"SELECT * FROM {table}".encode())
+
+
+USES: Final[Mapping[str, Callable[[Ledger], None]]] = {  # in an order in which each finds what it needs
+    database_user(Function.GENERATE_SIGNALS): generate_signals,
+    database_user(Function.MANAGE_ORDERS): manage_orders,
+    database_user(Function.MONITOR_RISK): monitor_risk,
+    database_user(Function.RELAY_OUTBOX): relay_outbox,
+    database_user(Function.COMPACT_CANDLES): compact_candles,
+    database_user(Function.PUBLISH_REPORTS): publish_reports,
+    database_user(Function.REGISTER_MODEL): register_model,
+    READER_DATABASE_USER: reader,
+}

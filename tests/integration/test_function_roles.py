@@ -1,0 +1,368 @@
+"""Each function may do in the ledger what it does, and nothing else: declared, granted, and sent are the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from signalbox.adapters.postgres.migrate import migrate
+from signalbox.adapters.postgres.roles import ROLES, DatabaseRole
+from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER, EventType, Function, database_user
+from tests.fakes.postgres_server import SUPERUSER, PostgresServer, app_source
+from tests.integration.function_statements import USES, Ledger
+
+pytestmark = pytest.mark.integration
+
+BY_USER = {role.user: role for role in ROLES}
+FACTS = (  # appended and never changed
+    "access_refusals", "account_access", "account_entries", "candles", "confirmations", "cycle_parts", "day_baselines",
+    "dependencies", "deployed_models", "entities", "equity_snapshots", "evaluations", "fills", "halts", "order_events",
+    "refusals", "risk_events", "schema_migrations", "signals", "standing_orders", "versions",
+)  # fmt: skip
+_STATEMENT = re.compile(r"^(?:statement|execute [^:]*): (?P<sql>.*)", re.DOTALL)
+_EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "DECLARE")
+
+
+@pytest.fixture(scope="module")
+def used(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, set[str]]]]:
+    """A database in which every function did its work as itself, and the statements of each, as the server logged them."""
+    database = postgres.create_database()
+    postgres.execute(f"ALTER DATABASE {database} SET log_statement = 'all'")
+    postgres.execute(f"ALTER DATABASE {database} SET log_parameter_max_length = 0")
+    begin = postgres.log.stat().st_size
+    with ExitStack() as stack:
+        ledger = Ledger(
+            lambda user: stack.enter_context(app_source(postgres, database, user=user)),
+            f"host={postgres.socket_folder} dbname={database}",
+            tmp_path_factory.mktemp("used"),
+        )
+        for use in USES.values():
+            use(ledger)
+    yield database, logged(postgres.log, begin, database)
+    postgres.drop_database(database)
+
+
+@pytest.fixture(scope="module")
+def migrated(postgres: PostgresServer) -> Iterator[str]:
+    """A database for tests that leave nothing in it. Migrated itself: a copy has not the rights on the database."""
+    database = postgres.create_database(template="template0")
+    migrate(postgres.settings(database, ADMIN_DATABASE_USER), "")
+    yield database
+    postgres.drop_database(database)
+
+
+def logged(path: Path, begin: int, database: str) -> dict[str, set[str]]:
+    """The statements of each user in the server's log; a line that begins with a tab continues the one before."""
+    found: dict[str, set[str]] = {user: set() for user in BY_USER}
+    with path.open("rb") as log:
+        log.seek(begin)
+        text = log.read().decode().replace("\n\t", "\n")
+    for entry in re.split(r"\n(?=\w*@\w* )", text):
+        who, _, said = entry.partition("@")
+        where, _, line = said.partition(" LOG:  ")
+        if where == database and who in found and (match := _STATEMENT.match(line)):
+            statement = match["sql"].strip()
+            if statement.upper().startswith(_EXPLAINED):
+                found[who].add(statement)
+    return found
+
+
+@contextmanager
+def superuser(postgres: PostgresServer, database: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A connection that may become anybody; what it does is undone."""
+    with psycopg.connect(host=postgres.socket_folder, dbname=database, user=SUPERUSER) as connection:
+        yield connection
+        connection.rollback()
+
+
+def refused(connection: psycopg.Connection[tuple[object, ...]], user: str, statement: str) -> str | None:
+    """Why PostgreSQL does not let a role send a statement; None when it does. The statement is planned, not carried out."""
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute(f"SET LOCAL ROLE {user}".encode())
+            connection.execute(f"EXPLAIN (GENERIC_PLAN) {statement}".encode())
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable) as error:  # what is in no schema of theirs
+        return str(error)
+    return None
+
+
+def tables(postgres: PostgresServer, database: str) -> list[str]:
+    rows = postgres.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1", database)
+    return [name for (name,) in rows if not name.startswith("candles_2")]
+
+
+GRANTED = """
+SELECT 'table', table_name, privilege_type, '' FROM information_schema.role_table_grants
+WHERE grantee = '{user}' AND table_schema = 'public'
+UNION SELECT 'table', table_name, privilege_type, column_name FROM information_schema.role_column_grants AS c
+WHERE grantee = '{user}' AND table_schema = 'public' AND NOT EXISTS (
+    SELECT FROM information_schema.role_table_grants AS t
+    WHERE (t.grantee, t.table_schema, t.table_name) = (c.grantee, c.table_schema, c.table_name)
+        AND t.privilege_type = c.privilege_type
+)
+UNION SELECT 'sequence', s.relname, a.privilege_type, '' FROM pg_class AS s, aclexplode(s.relacl) AS a
+WHERE s.relkind = 'S' AND a.grantee = '{user}'::regrole
+UNION SELECT 'function', p.proname, a.privilege_type, '' FROM pg_proc AS p, aclexplode(p.proacl) AS a
+WHERE a.grantee = '{user}'::regrole
+"""
+
+
+def declared(role: DatabaseRole) -> set[tuple[str, str, str, str]]:
+    found: set[tuple[str, str, str, str]] = set()
+    for table, rights in role.tables.items():
+        found |= {("table", table, "SELECT", "")} if rights.select else set()
+        found |= {("table", table, "DELETE", "")} if rights.delete else set()
+        found |= {("table", table, "INSERT", column) for column in rights.insert}
+        found |= {("table", table, "UPDATE", column) for column in rights.update}
+    found |= {("sequence", name, verb, "") for name, verbs in role.sequences.items() for verb in verbs}
+    return found | {("function", name.partition("(")[0], "EXECUTE", "") for name in role.functions}
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.user)
+def test_a_migrated_database_grants_what_is_declared(postgres: PostgresServer, migrated: str, role: DatabaseRole) -> None:
+    found = set(postgres.execute(GRANTED.format(user=role.user), migrated))
+    assert found == declared(role), "the newest migration has to grant, as the schema's owner:\n" + "\n".join(role.grants())
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.user)
+def test_every_statement_of_a_function_is_allowed(
+    postgres: PostgresServer, used: tuple[str, dict[str, set[str]]], role: DatabaseRole
+) -> None:
+    database, statements = used
+    assert statements[role.user], "the server logged nothing of it"
+    with superuser(postgres, database) as connection:
+        for statement in statements[role.user]:
+            assert refused(connection, role.user, statement) is None, statement
+
+
+def test_no_function_may_send_what_only_another_one_sends(
+    postgres: PostgresServer, used: tuple[str, dict[str, set[str]]]
+) -> None:
+    """Of the writes of one function another may send those alone whose every column it was declared to write."""
+    database, statements = used
+    with superuser(postgres, database) as connection:
+        for user, own in statements.items():
+            for other in statements.keys() - {user}:
+                for statement in (s for s in statements[other] - own if re.match("INSERT|UPDATE|DELETE", s)):
+                    table = re.search(r"(?:INTO|UPDATE|FROM) (\w+)", statement)
+                    assert table is not None, statement
+                    if table[1] not in BY_USER[user].tables:
+                        assert refused(connection, user, statement) is not None, f"{user}: {statement}"
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.user)
+def test_each_right_is_needed_by_a_statement(
+    postgres: PostgresServer, used: tuple[str, dict[str, set[str]]], role: DatabaseRole
+) -> None:
+    database, statements = used
+    spare = []
+    with superuser(postgres, database) as connection:
+        for kind, name, verb, column in sorted(declared(role)):
+            if (kind, verb) == ("sequence", "USAGE"):
+                continue  # of a default, which no plan asks for: below
+            what = f"{verb} ({column})" if column else verb
+            on = f"FUNCTION {name}" if kind == "function" else name
+            word = re.compile(rf"\b{name}\b")
+            with connection.transaction(force_rollback=True):
+                connection.execute(f"REVOKE {what} ON {on} FROM {role.user}".encode())
+                concerned = (s for s in sorted(statements[role.user], key=len, reverse=True) if word.search(s))
+                if not any(refused(connection, role.user, statement) for statement in concerned):
+                    spare.append(f"{what} ON {name}")
+    assert not spare, "\n".join(spare)
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.user)
+def test_who_counts_facts_is_who_adds_them(postgres: PostgresServer, migrated: str, role: DatabaseRole) -> None:
+    counted = {t for (t,) in postgres.execute(
+        "SELECT attrelid::regclass::text FROM pg_attrdef JOIN pg_attribute ON (attrelid, attnum) = (adrelid, adnum)"
+        " WHERE pg_get_expr(adbin, adrelid) LIKE '%bookings%'", migrated,
+    )}  # fmt: skip
+    adds = any(role.tables[table].insert for table in counted & role.tables.keys())
+    assert ("USAGE" in role.sequences.get("bookings", ())) == adds
+
+
+EVERYBODY = (*BY_USER, APP_DATABASE_USER)
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+def test_every_other_table_and_verb_is_refused(postgres: PostgresServer, migrated: str, user: str) -> None:
+    role = BY_USER.get(user)
+    with superuser(postgres, migrated) as connection:
+        for table in tables(postgres, migrated):
+            rights = role.tables.get(table) if role is not None else None
+            columns = [c for (c,) in connection.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = %s AND is_generated = 'NEVER'", (table,)
+            )]  # fmt: skip
+            may = {
+                f"SELECT * FROM {table}": rights is not None and rights.select,
+                f"DELETE FROM {table}": rights is not None and rights.delete,
+                **{
+                    f"UPDATE {table} SET {column} = DEFAULT": rights is not None and column in rights.update for column in columns
+                },
+                **{
+                    f"INSERT INTO {table} ({column}) OVERRIDING SYSTEM VALUE VALUES (NULL)": rights is not None
+                    and column in rights.insert
+                    for column in columns
+                },
+            }
+            for statement, expected in may.items():
+                assert (refused(connection, user, statement) is None) == expected, f"{user}: {statement}"
+            privilege = connection.execute("SELECT has_table_privilege(%s, %s, 'TRUNCATE, REFERENCES, TRIGGER')", (user, table))
+            assert privilege.fetchone() == (False,), f"{user}: {table}"
+
+
+REFUSALS = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.InvalidSchemaName,  # it may not look into the schema either
+    psycopg.errors.FeatureNotSupported,  # an extension that is not installed
+)
+CHANGES = (
+    "CREATE TABLE mine (a int)",
+    "CREATE TEMPORARY TABLE mine (a int)",
+    "CREATE SCHEMA mine",
+    "CREATE VIEW mine AS SELECT 1",
+    "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE FUNCTION pg_temp.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE SEQUENCE mine",
+    "CREATE TYPE mine AS (a int)",
+    "CREATE ROLE mine",
+    "CREATE EXTENSION plpgsql_check",
+    "CREATE TRIGGER mine BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION refuse_milder_halts()",
+    "CREATE POLICY mine ON outbox USING (true)",
+    "ALTER TABLE outbox DISABLE ROW LEVEL SECURITY",
+    "ALTER TABLE accounts DISABLE TRIGGER accounts_halt",
+    "ALTER TABLE accounts OWNER TO {user}",
+    "ALTER ROLE {user} BYPASSRLS",
+    "ALTER ROLE {user} CREATEROLE",
+    "GRANT ALL ON accounts TO {user}",
+    "GRANT signalbox_manage_orders TO {user}",
+    "GRANT signalbox_admin TO {user}",
+    "REVOKE SELECT ON candles FROM signalbox_manage_orders",
+    "SET SESSION AUTHORIZATION signalbox_admin",
+    "SET ROLE signalbox_admin",
+    "SET session_replication_role = replica",
+    "SELECT setval('bookings', 1)",
+    "COPY candles TO PROGRAM 'true'",
+    "DROP TABLE signals",
+)
+
+
+@pytest.mark.parametrize("user", BY_USER)
+def test_no_role_makes_or_changes_anything_but_rows(postgres: PostgresServer, migrated: str, user: str) -> None:
+    for statement in CHANGES:
+        if (user, statement) == (database_user(Function.MANAGE_ORDERS), "GRANT signalbox_manage_orders TO {user}"):
+            continue  # of oneself it is no right
+        with psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=user) as connection:
+            try:
+                connection.execute(statement.format(user=user).encode())
+            except REFUSALS:
+                continue
+            # where there is nothing that may be granted or taken away PostgreSQL warns, and does nothing
+            assert statement.startswith(("GRANT ALL", "REVOKE")), f"{user}: {statement}"
+            kept = connection.execute(
+                "SELECT has_table_privilege(%s, 'accounts', 'DELETE'),"
+                " has_table_privilege('signalbox_manage_orders', 'candles', 'SELECT')",
+                (user,),
+            ).fetchone()
+            assert kept == (False, True), f"{user}: {statement}"
+            connection.rollback()
+
+
+def test_no_role_has_a_power_of_the_server(postgres: PostgresServer, migrated: str) -> None:
+    powers = "rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
+    rows = postgres.execute(f"SELECT rolname FROM pg_roles WHERE rolname LIKE 'signalbox_%' AND ({powers})", migrated)
+    assert {name for (name,) in rows} == {ADMIN_DATABASE_USER}
+    owned = "SELECT relname FROM pg_class WHERE relowner <> ALL (SELECT oid FROM pg_roles WHERE rolname IN ('{}', '{}'))"
+    assert postgres.execute(owned.format(ADMIN_DATABASE_USER, SUPERUSER), migrated) == []
+    member = "SELECT member::regrole FROM pg_auth_members WHERE member::regrole::text = ANY('{{{}}}'::text[])"
+    assert postgres.execute(member.format(",".join(EVERYBODY)), migrated) == []
+
+
+@pytest.mark.parametrize("table", FACTS)
+def test_what_is_appended_is_changed_by_nobody(postgres: PostgresServer, migrated: str, table: str) -> None:
+    assert table in tables(postgres, migrated)
+    for role in ROLES:
+        rights = role.tables.get(table)
+        assert rights is None or (rights.update, rights.delete) == ((), False), role.user
+
+
+def test_who_held_every_right_may_not_even_log_in(postgres: PostgresServer, migrated: str) -> None:
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        postgres.execute("SELECT 1", migrated, APP_DATABASE_USER)
+
+
+EVENT = "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ('{0}', '{0}', '{{}}', now())"
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if "outbox" in role.tables], ids=lambda role: role.user)
+def test_a_function_puts_sees_and_publishes_its_own_events_alone(
+    postgres: PostgresServer, database: str, role: DatabaseRole
+) -> None:
+    for kind in EventType:
+        postgres.execute(EVENT.format(kind.value), database)
+    own = set(EventType) if role.emits is None else set(role.emits)
+    seen = {name for (name,) in postgres.execute("SELECT event_type FROM outbox", database, role.user)}
+    assert seen == {kind.value for kind in own}
+    published = postgres.execute("UPDATE outbox SET published_at = now() RETURNING event_type", database, role.user)
+    assert {name for (name,) in published} == seen
+    # what is published stays so: nobody has it told again, and nobody says of it when
+    assert postgres.execute("UPDATE outbox SET published_at = NULL RETURNING event_type", database, role.user) == []
+    for kind in EventType:
+        statement = EVENT.format(kind.value).replace("VALUES ('", "VALUES ('again-", 1)
+        if role.emits is not None and kind in own:
+            postgres.execute(statement, database, role.user)
+        else:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                postgres.execute(statement, database, role.user)
+
+
+def test_generate_signals_asks_no_venue_to_trade(postgres: PostgresServer, database: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+        postgres.execute(EVENT.format("ExecutionRequested"), database, database_user(Function.GENERATE_SIGNALS))
+
+
+def halt(level: str, until: str | None, since: str = "2024-03-01T12:00:00Z") -> str:
+    return json.dumps({"level": level, "who": "anna", "why": "news", "since": since, "until": until})
+
+
+KEPT = halt("REDUCE_ONLY", "2024-03-02T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("offered", "is_allowed"),
+    [
+        (None, False),
+        (halt("HALT", "2024-03-02T00:00:00Z"), False),
+        (halt("NONE", None), False),
+        (halt("REDUCE_ONLY", "2024-03-01T23:00:00Z"), False),
+        (halt("HALT", None), False),
+        (halt("FLATTEN", "2024-03-02T00:00:00Z"), True),
+        (halt("REDUCE_ONLY", None), True),
+        (halt("HALT", "2024-03-03T00:00:00Z", since="2024-03-02T00:00:01Z"), True),  # the one that was there has ended
+    ],
+)
+def test_monitor_risk_makes_no_halt_milder_or_shorter(
+    postgres: PostgresServer, migrated: str, offered: str | None, is_allowed: bool
+) -> None:
+    with superuser(postgres, migrated) as connection:
+        connection.execute(
+            "INSERT INTO accounts (account, mode, configuration, opened_at, opened_by, cash, transfers, halt)"
+            " VALUES ('a', 'paper', '{}', now(), 'anna', 0, 0, %s)",
+            (KEPT,),
+        )
+        for function in (Function.MONITOR_RISK, Function.MANAGE_ORDERS):
+            expected = is_allowed or function is Function.MANAGE_ORDERS
+            try:
+                with connection.transaction(force_rollback=True):
+                    connection.execute(f"SET LOCAL ROLE {database_user(function)}".encode())
+                    connection.execute("UPDATE accounts SET halt = %s, cash = 1", (offered,))
+            except psycopg.errors.InsufficientPrivilege:
+                assert not expected, function
+            else:
+                assert expected, function
