@@ -106,6 +106,8 @@ class TradingSettings(LedgerSettings):
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
     accounts: tuple[str, ...] = Field(alias=Env.ACCOUNTS)
     kill_switch_queue_arn: str = Field(alias=Env.KILL_SWITCH_QUEUE_ARN, default="")  # monitor_risk has none
+    request_key_arn: str = Field(alias=Env.REQUEST_KEY_ARN, min_length=1)
+    report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, default="")  # monitor_risk hears no reports
 
     @field_validator("accounts", mode="before")
     @classmethod
@@ -133,6 +135,8 @@ class ExecuteOrdersSettings(BusSettings):
     """execute_orders."""
 
     exchange_secret_arn: str = Field(alias=Env.EXCHANGE_SECRET_ARN, min_length=1)
+    request_key_arn: str = Field(alias=Env.REQUEST_KEY_ARN, min_length=1)
+    report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, min_length=1)
     venue_url: str = Field(alias=Env.VENUE_URL, default="")
     idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
     mt5_commands_queue_url: str = Field(alias=Env.MT5_COMMANDS_QUEUE_URL, min_length=1)

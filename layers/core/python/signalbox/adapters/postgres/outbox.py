@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -11,6 +11,7 @@ from typing import Final
 
 from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.contracts import EventType
 from signalbox.events import Event
 from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
@@ -51,17 +52,21 @@ ON CONFLICT (event_id) DO NOTHING
 """
 
 
-def event_columns(events: Sequence[Event]) -> tuple[str, str, str]:
+def event_columns(events: Sequence[Event], detail: Callable[[Event], str] = event_detail) -> tuple[str, str, str]:
     """Return the parameters of INSERT_EVENTS after its instant; events whose event_id exists stay as they are."""
-    columns = [e.event_id for e in events], [e.type.value for e in events], [event_detail(e) for e in events]
+    columns = [e.event_id for e in events], [e.type.value for e in events], [detail(e) for e in events]
     return text_array(columns[0]), text_array(columns[1]), text_array(columns[2])
 
 
 class PostgresOutbox:
-    """Committed events, claimed by row locks: a claimer that dies frees its events with its connection."""
+    """Committed events, claimed by row locks: a claimer that dies frees its events with its connection.
 
-    def __init__(self, source: ConnectionSource) -> None:
+    types: what the function may put on the bus (contracts.EMITTERS); what others left there is theirs or the relay's to publish.
+    """
+
+    def __init__(self, source: ConnectionSource, types: Collection[EventType] = tuple(EventType)) -> None:
         self._source = source
+        self._types = text_array([kind.value for kind in types])
 
     def put(self, event: Event, at: datetime) -> bool:
         with self._source.transaction() as connection:
@@ -77,8 +82,8 @@ class PostgresOutbox:
         with self._source.transaction() as connection:
             rows = connection.execute(
                 "SELECT sequence, event_id, event_type, detail, created_at FROM outbox WHERE published_at IS NULL"
-                " ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED",
-                (limit,),
+                " AND event_type = ANY(%s::text[]) ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED",
+                (self._types, limit),
             ).fetchall()
             events = published = tuple(OutboxEvent(*row) for row in rows)
             try:

@@ -15,15 +15,18 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.adapters.postgres.errors import LedgerError
 from signalbox.adapters.postgres.ledger import PostgresLedgerTransaction
 from signalbox.adapters.postgres.trading_load import ACCOUNT_ROW, KeptDesk, account_of_text, continue_desk, load_desk
 from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events
 from signalbox.adapters.postgres.trading_save import save_desk
 from signalbox.adapters.postgres.trading_tables import ACCOUNT_ENTRIES, ORDERS
+from signalbox.events import BusEvent
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
+from signalbox.orders.sealing import RequestSealer
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import Changes
@@ -72,10 +75,16 @@ class PostgresTradingLedger:
     """Units of work of accounts on a connection source. Errors of the database: `errors.py` tells which.
 
     `parse` reads an account's configuration; a benchmark gives one whose accounts have other limits than their kind's.
+    `sealer` seals what is asked of venues, as part of the save; what is saved without one, no executor acts on.
     """
 
-    def __init__(self, source: ConnectionSource, parse: Callable[[str], TradingAccount] = account_of_text) -> None:
-        self._source, self._parse = source, parse
+    def __init__(
+        self,
+        source: ConnectionSource,
+        parse: Callable[[str], TradingAccount] = account_of_text,
+        sealer: RequestSealer | None = None,
+    ) -> None:
+        self._source, self._parse, self._sealer = source, parse, sealer
         self._kept: dict[str, KeptDesk] = {}  # as this worker saved them; used while the account's row is of that save
 
     def accounts(self) -> Sequence[TradingAccount]:
@@ -111,7 +120,7 @@ class PostgresTradingLedger:
         """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there."""
         with self._source.transaction() as connection:
             row = locked_row(connection, account)
-            tx = PostgresTradingTransaction(connection, self._parse(row[0]), row, self._kept.get(account))
+            tx = PostgresTradingTransaction(connection, self._parse(row[0]), row, self._kept.get(account), self._sealer)
             yield tx
         if tx.saved is not None:  # committed: what was rolled back, or may have been, is not kept
             self._kept[account] = tx.saved
@@ -121,13 +130,19 @@ class PostgresTradingTransaction:
     """`trading.ports.TradingTransaction` inside one open transaction that holds the account's row."""
 
     def __init__(
-        self, connection: Connection, configured: TradingAccount, row: tuple[Any, ...], kept: KeptDesk | None = None
+        self,
+        connection: Connection,
+        configured: TradingAccount,
+        row: tuple[Any, ...],
+        kept: KeptDesk | None = None,
+        sealer: RequestSealer | None = None,
     ) -> None:
         self._connection, self._configured, self._kept = connection, configured, kept
         self._account, self._market = configured.account, configured.market
         self._newest: Desk | None = None  # that was loaded or saved here
         self.saved: KeptDesk | None = None  # the newest desk that was saved, if it may be kept
         self._row: tuple[Any, ...] | None = row  # of the lock; None once something was saved
+        self._sealer, self._sequence = sealer, int(row[-2])  # the newest number this account has given out
 
     @property
     def connection(self) -> Connection:
@@ -197,7 +212,7 @@ class PostgresTradingTransaction:
 
     def save(self, before: Desk, after: Desk, changes: Changes) -> None:
         self._row = None
-        left, version = save_desk(self._connection, before, after, changes)
+        left, version = save_desk(self._connection, before, after, changes, None if self._sealer is None else self._sealed)
         # kept is what goes on from what this unit of work has read, and holds every order it wrote
         goes_on = self._newest is not None and before.books is self._newest.books and not left
         if version is not None:
@@ -205,6 +220,12 @@ class PostgresTradingTransaction:
         if left:  # events of orders that are no longer on the desk: their projections come from the events
             rows = [order_row(order) for order in self._orders(sorted(left)).values()]
             self._connection.execute(ORDERS.insert, ORDERS.parameters(rows))
+
+    def _sealed(self, event: BusEvent) -> str:
+        if self._sealer is None:
+            raise LedgerError(f"{self._account}: expected a sealer, was none")
+        self._sequence += 1
+        return self._sealer.detail(event, self._sequence)
 
     def _orders(self, keys: list[str]) -> dict[ClientOrderId, Order]:
         rows = self._connection.execute(_EVENTS_OF, (keys, self._account), prepare=True).fetchall()

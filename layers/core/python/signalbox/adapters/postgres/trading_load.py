@@ -39,7 +39,7 @@ from signalbox.trading.state import Desk, Mark, counts
 
 ACCOUNT_ROW: Final = """
 SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
-    closings, review_at, at_venue, xmin::text
+    closings, review_at, at_venue, request_sequence, xmin::text
 FROM accounts WHERE account = %s
 """
 OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
@@ -137,7 +137,7 @@ def load_desk(
         closings,
         review_at,
         at_venue,
-        _,
+        *_,
     ) = row
     valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
     window = timedelta(seconds=configured.limits.throttle_window_seconds)

@@ -6,7 +6,7 @@ different things were given one name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, LiteralString
 
@@ -15,7 +15,7 @@ from psycopg import Cursor, RawCursor
 from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Connection
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
-from signalbox.adapters.postgres.outbox import INSERT_EVENTS, event_columns
+from signalbox.adapters.postgres.outbox import INSERT_EVENTS, event_columns, event_detail
 from signalbox.adapters.postgres.trading_rows import (
     closings_text,
     confirmation_row,
@@ -55,8 +55,10 @@ from signalbox.adapters.postgres.trading_tables import (
     Row,
     Table,
 )
+from signalbox.events import BusEvent
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
+from signalbox.orders.sealing import MAY_ASK
 from signalbox.portfolio.account import Books
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.lots import Lot
@@ -72,13 +74,18 @@ _DELETE_LOCKS: Final = "DELETE FROM locks WHERE account = %s"
 _UPDATE_ACCOUNT: Final = """
 UPDATE accounts SET cash = %s::numeric, transfers = %s::numeric, newest_entry = %s, stepped_at = %s, watched_until = %s,
     loss_rules = %s, halt = %s, warned = %s::text[], memory = %s, compared_at = %s, closings = %s, review_at = %s,
-    at_venue = %s
+    at_venue = %s, request_sequence = request_sequence + %s
 WHERE account = %s
 """
 
 
-def save_desk(connection: Connection, before: Desk, after: Desk, changes: Changes) -> tuple[set[str], str | None]:
+def save_desk(
+    connection: Connection, before: Desk, after: Desk, changes: Changes, seal: Callable[[BusEvent], str] | None = None
+) -> tuple[set[str], str | None]:
     """Write the difference; return the ids of orders whose events were written but which `after` no longer holds, and a version.
+
+    seal: gives the detail of an event that asks something of a venue. Without it such an event is written as it is, and no
+    executor acts on it.
 
     The version is what the account's row has now, None when nothing was written. Whatever is written, that row is written too:
     so a worker that keeps a desk of the account learns of it. Raises LedgerRefusedError when a fact is known with other data.
@@ -107,11 +114,13 @@ def save_desk(connection: Connection, before: Desk, after: Desk, changes: Change
     if changes.events:
         if after.at is None:
             raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
-        writer.run(INSERT_EVENTS, after.at, *event_columns(changes.events))
+        detail = event_detail if seal is None else lambda event: seal(event) if event.type in MAY_ASK else event_detail(event)
+        writer.run(INSERT_EVENTS, after.at, *event_columns(changes.events, detail))
     version = None
     values = _account_values(after)
     if writer.has_parts or values != _account_values(before):
-        writer.run(_UPDATE_ACCOUNT, *values, account)
+        given_out = 0 if seal is None else sum(event.type in MAY_ASK for event in changes.events)
+        writer.run(_UPDATE_ACCOUNT, *values, given_out, account)
         version = writer.write()
     return {key for key in touched if ClientOrderId(key) not in after.orders}, version
 
