@@ -36,17 +36,12 @@ def ledger(source: ConnectionSource) -> PostgresTradingLedger:
 
 def asks(number: int) -> Changes:
     """An order that leaves, and a look at the venue."""
-    of = terms(strategy=f"number-{number}")
-    at = NOON + SECOND * number
+    at, name = NOON + SECOND * number, ACCOUNT.account
+    of = terms(at)
     order = ExecutionRequested(
-        account=ACCOUNT.account,
-        venue="coinbase",
-        instruction=Instruction.SUBMIT,
-        client_order_id=of.client_order_id,
-        terms=of,
-        at=at,
+        account=name, venue="coinbase", instruction=Instruction.SUBMIT, client_order_id=of.client_order_id, terms=of, at=at
     )
-    look = VenueViewRequested(account=ACCOUNT.account, venue="coinbase", at=at, since=at, orders=(), symbols=())
+    look = VenueViewRequested(account=name, venue="coinbase", at=at, since=at, orders=(), symbols=())
     return Changes(events=(order, look))
 
 
@@ -115,9 +110,7 @@ def test_without_a_key_nothing_is_committed_and_what_asks_for_nothing_goes_on(so
 
 
 @pytest.mark.parametrize("function", Function)
-def test_a_function_publishes_what_it_may_put_on_the_bus_and_leaves_the_rest(
-    source: ConnectionSource, function: Function
-) -> None:
+def test_a_function_publishes_what_it_may_and_leaves_the_rest(source: ConnectionSource, function: Function) -> None:
     save(ledger(source), 1)
     with PostgresOutbox(source, emitted_by(function)).claim(10) as events:
         found = {EventType(event.event_type) for event in events}
