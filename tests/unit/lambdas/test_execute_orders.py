@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from typing_extensions import override
 
 from local.market.simulator import SimulatedSource
 from local.stand_ins.faults import Fault, TradingFault
@@ -131,9 +132,18 @@ class Cloud:
         return [json.loads(text)["detail-type"] for text in self.received(self.bus)]
 
 
+class LiveExchange(TradingStandIn):
+    """The exchange on the world's clock, as the function is: it refuses what was signed half a minute ago."""
+
+    @property
+    @override
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
 @pytest.fixture
 def exchange() -> Iterator[TradingStandIn]:
-    stand_in = TradingStandIn(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
+    stand_in = LiveExchange(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
     stand_in.set_price(BTC, Decimal(50000))
     yield stand_in
     stand_in.close()
@@ -480,15 +490,15 @@ class TestHandler:
         assert self.run(load, app, message_of(second, after), self.body(first)) == []
         assert len(exchange.orders) == 3
 
+    @pytest.mark.parametrize("change", [{"instruction": Instruction.CANCEL}, {"limit_price": Decimal("101")}])
     def test_a_request_that_is_done_is_answered_again_and_not_done_again(
-        self, load, cloud: Cloud, exchange: TradingStandIn
+        self, load, cloud: Cloud, exchange: TradingStandIn, change: dict[str, Any]
     ) -> None:
         resting = asked(price="100", type=OrderType.LIMIT)
         assert self.run(load, cloud.app(), self.body(resting)) == []
         (order,) = exchange.orders
-        about = {"venue_order_id": str(order.id), "instruction": Instruction.REPLACE, "request_id": "up"}
-        moved = resting.model_copy(update={**about, "limit_price": Decimal("101")})
-        body = self.body(moved)
+        about = {"venue_order_id": str(order.id), "instruction": Instruction.REPLACE, "request_id": "req-1"}
+        body = self.body(resting.model_copy(update=about | change))
         assert self.run(load, cloud.app(), body) == []
         sent = len(exchange.signed_requests)
         told = cloud.received(cloud.bus)[-1]

@@ -327,9 +327,9 @@ class TestApi:
     @pytest.mark.parametrize(
         ("method", "path", "body", "query", "at"),
         [
-            ("POST", f"/accounts/{ACCOUNT}/halt", {"account": "live-1", "request_id": "req-3", "why": "x"}, None, "account"),
-            ("POST", f"/accounts/{ACCOUNT}/resume", {"account": "live-1", "request_id": "req-4", "why": "x"}, None, "account"),
-            ("POST", f"/accounts/{ACCOUNT}/resume", {"kind": "halt", "request_id": "req-4", "why": "x"}, None, "kind"),
+            ("POST", f"/accounts/{ACCOUNT}/halt", {"account": "live-1", "request_id": "req-3", "why": "news"}, None, "account"),
+            ("POST", f"/accounts/{ACCOUNT}/resume", {"account": "live-1", "request_id": "req-4", "why": "news"}, None, "account"),
+            ("POST", f"/accounts/{ACCOUNT}/resume", {"kind": "halt", "request_id": "req-4", "why": "news"}, None, "kind"),
             ("PUT", f"/accounts/{ACCOUNT}", {"account": "live-1", "request_id": "req-5"}, None, "account"),
             ("POST", f"/accounts/{ACCOUNT}/withdraw", {"account": None, "request_id": "r-6", "amount": "1"}, None, "account"),
             ("POST", "/orders", {**ORDER, "kind": "halt"}, None, "kind"),
