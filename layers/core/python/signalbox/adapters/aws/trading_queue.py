@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -16,7 +16,7 @@ from signalbox.events import BusEvent, read_event
 from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.orders.sealing import MAY_REPORT
-from signalbox.signing import AcceptedKeys, SealError, SigningKey, open_envelope
+from signalbox.signing import AcceptedKeys, SealError, UnsealedError, open_envelope
 from signalbox.trading.commands import COMMANDS, HALT, AnyCommand, check_clock
 from signalbox.trading.errors import CommandError, TradingError, UnpricedError
 from signalbox.trading.room import Handled
@@ -46,16 +46,6 @@ class Door(StrEnum):
 
     TRADING = "trading"
     KILL_SWITCH = "kill-switch"  # takes halts and nothing else: who may send to it can stop an account, and never start one
-
-
-class _NoKeys:
-    """Of who believes nobody."""
-
-    def find(self, key_id: str) -> SigningKey | None:
-        del key_id
-
-
-_NO_KEYS: Final = _NoKeys()
 
 
 def handle_message(
@@ -88,7 +78,9 @@ def _parsed(body: str, sent_ms: str, door: Door, keys: AcceptedKeys | None) -> B
     if "detail-type" in message and door is Door.TRADING:
         kind = message["detail-type"]
         if isinstance(kind, str) and kind in MAY_REPORT:
-            return _not_ahead(open_envelope(message, keys or _NO_KEYS).event, sent_at)
+            if keys is None:
+                raise UnsealedError("expected to know the executor's keys, was without: no report is believed here")
+            return _not_ahead(open_envelope(message, keys).event, sent_at)
         return read_event(body)
     command = COMMANDS.validate_python(message)
     check_clock(command, sent_at, behind=None)
