@@ -45,9 +45,9 @@ OPERATOR_ERRORS: Final = (
 
 def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     """Add the stacks of one stage to the app."""
-    network = NetworkStack(app, stage)
-    operations = OperationsStack(app, stage)
     secrets = SecretsStack(app, stage)
+    network = NetworkStack(app, stage, secrets=secrets)
+    operations = OperationsStack(app, stage)
     context = FunctionContext(stage=stage, sources=sources, alarm_topic=operations.alarms)
     data = DataStack(app, stage, network=network)
     schema = SchemaStack(app, context, network=network, data=data)
@@ -55,7 +55,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     market = MarketStack(app, context, data=data, messaging=messaging)
     lake = LakeStack(app, context, network=network, data=data, messaging=messaging)
     signals = SignalsStack(app, context, network=network, data=data, messaging=messaging)
-    trading = TradingStack(app, context, network=network, data=data, messaging=messaging)
+    trading = TradingStack(app, context, network=network, data=data, secrets=secrets, messaging=messaging)
     alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
     execution = ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging)
     routing = RoutingStack(app, context, messaging=messaging, execution=execution, trading=trading)

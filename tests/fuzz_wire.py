@@ -36,10 +36,13 @@ from signalbox.orders.messages import (
     ViewedOrder,
 )
 from signalbox.orders.venue_view import VenueStatus
+from signalbox.signing import open_envelope as open_sealed
+from signalbox.signing import open_message
 from signalbox.trading.errors import AccountError
 from signalbox.trading.events import TurnMissed
 from signalbox.trading.routing import NotRoutedError, route_of
-from signalbox.wire import WireError
+from signalbox.wire import WireError, parse_object
+from tests.fakes.keys import REPORT_KEYS, REQUEST_KEY, REQUEST_KEYS, message_of, sealed
 from tests.unit.orders.samples import terms
 
 One = TypeVar("One")
@@ -109,7 +112,7 @@ class Nobody:
 
 def seeds() -> list[Any]:
     """Return the well-formed messages of every door, as JSON values."""
-    events = [{"detail-type": e.type.value, "detail": e.to_detail(), "source": "signalbox", "id": "1"} for e in samples()]
+    events = [json.loads(message_of(e, id="1")) for e in samples()]
     said = [{"account": "live-1", "request_id": "req-1", "requested_at": NOW.isoformat(), **command} for command in COMMANDS]
     sealed = [
         json.loads(seal(e, key=KEY, direction=Direction.REPORT, account="live-1", sequence=3, sent_at=NOW)) for e in samples()[:4]
@@ -129,6 +132,15 @@ def _body(data: bytes) -> None:
     Envelope(
         version=1, direction=Direction.REPORT, account="live-1", sequence=1, sent_at=NOW, body=data.decode(), signature="0" * 64
     ).event()
+
+
+def _sealed(data: bytes) -> None:
+    """What is under a seal that is good: a ledger or an executor that somebody took over seals anything."""
+    said = parse_object(data.decode(), numbers=str)
+    kind, detail = said.get("detail-type"), said.get("detail")
+    if not isinstance(kind, str) or not isinstance(detail, dict):
+        raise WireError("expected an event")
+    open_sealed({**said, "detail": sealed(kind, detail, REQUEST_KEY)}, REQUEST_KEYS)
 
 
 def _http() -> Callable[[bytes], None]:
@@ -186,8 +198,12 @@ def doors() -> dict[str, Callable[[bytes], bool]]:
     found: dict[str, Callable[[bytes], object]] = {
         "bus": lambda data: read_event(data.decode()).event_id,
         "routing": lambda data: route_of(read_event(data.decode())),
-        "trading": lambda data: handle_message(Nobody(), data.decode(), sender="x", sent_ms=sent),
-        "kill switch": lambda data: handle_message(Nobody(), data.decode(), sender="x", sent_ms=sent, door=Door.KILL_SWITCH),
+        "trading": lambda data: handle_message(Nobody(), data.decode(), sender="x", sent_ms=sent, keys=REPORT_KEYS),
+        "kill switch": lambda data: handle_message(
+            Nobody(), data.decode(), sender="x", sent_ms=sent, keys=None, door=Door.KILL_SWITCH
+        ),
+        "seal": lambda data: open_message(data.decode(), REQUEST_KEYS),
+        "sealed": _sealed,
         "envelope": _envelope,
         "envelope body": _body,
         "messenger": _parse,

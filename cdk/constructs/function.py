@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy, aws_ec2, aws_iam, aws_lambda, aws_logs, aws_sns
+from aws_cdk import Duration, RemovalPolicy, aws_ec2, aws_events, aws_iam, aws_lambda, aws_logs, aws_sns
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
@@ -18,7 +18,7 @@ from cdk.constructs.alarms import TopicAlarm
 from cdk.constructs.layers import RUNTIME, Layer
 from cdk.sources import SourceTree, source_files
 from cdk.stage import StageConfig
-from signalbox.contracts import METRIC_NAMESPACE, Env, Function
+from signalbox.contracts import EVENT_SOURCE, METRIC_NAMESPACE, Env, Function, emitted_by
 
 _INTERFACE_ACTIONS: Final = [  # what Lambda does in the role's name to place a function in a VPC
     "ec2:CreateNetworkInterface",
@@ -92,6 +92,7 @@ class SignalboxFunction(Construct):
         sizes["code"] = sum(path.stat().st_size for path in source_files(code))
         require_size(name, sizes, megabytes=stage.max_unzipped_megabytes)
         self.name = stage.function_name(name)
+        self._kind = name
         self.timeout_seconds = timeout_seconds
         logs = aws_logs.LogGroup(
             self,
@@ -140,6 +141,26 @@ class SignalboxFunction(Construct):
     def allow(self, actions: Sequence[str], *resources: str) -> None:
         """Give the function's role exactly these actions on these resources."""
         self.role.add_to_policy(aws_iam.PolicyStatement(actions=list(actions), resources=list(resources)))
+
+    def allow_events(self, bus: aws_events.IEventBus) -> None:
+        """Let the function put the types of events on the bus that contracts.EMITTERS names it for, and no other.
+
+        A request carries the source and the type of each of its entries. `ForAllValues` refuses one with a foreign value among
+        them, but is true of a key that is absent, so `Null` asks for the key to be there.
+        """
+        self.role.add_to_policy(
+            aws_iam.PolicyStatement(
+                actions=["events:PutEvents"],
+                resources=[bus.event_bus_arn],
+                conditions={
+                    "ForAllValues:StringEquals": {
+                        "events:source": [EVENT_SOURCE],
+                        "events:detail-type": [kind.value for kind in emitted_by(self._kind)],
+                    },
+                    "Null": {"events:source": "false", "events:detail-type": "false"},
+                },
+            )
+        )
 
     def _allow_interfaces(self) -> None:
         self.allow(_INTERFACE_ACTIONS, "*")

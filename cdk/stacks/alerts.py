@@ -82,7 +82,7 @@ class AlertsStack(SignalboxStack):
         send.allow(
             ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], data.deliveries.table_arn
         )
-        send.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
+        send.allow_events(messaging.bus)
         issued = aws_events.EventPattern(
             source=[EVENT_SOURCE],
             detail_type=[EventType.SIGNAL_GENERATED.value],

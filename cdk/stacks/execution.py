@@ -29,6 +29,12 @@ _ALARMS: Final = (
     ),
     (Metric.VENUE_REFUSALS, 1, "a live order was refused by its venue or before it; the log says why"),
     (Metric.ENVELOPES_REFUSED, 1, "a report was not signed by the agent of its account, or is a replay"),
+    (
+        Metric.REQUESTS_REFUSED,
+        1,
+        "a request to a venue is overdue or not the ledger's word, and was not sent; the log keeps it",
+    ),
+    (Metric.REQUESTS_EXPIRED, 1, "an order came after its time and was not sent: something between ledger and venue is slow"),
     (Metric.EVENTS_REFUSED, 1, "a message is no request to a venue and was not carried out; the log keeps it"),
     (Metric.VIEWS_FAILED, 3, "a venue does not show what it has of an account; the log names both and says why"),
 )
@@ -111,6 +117,8 @@ class ExecutionStack(SignalboxStack):
             environment={
                 Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
                 Env.EXCHANGE_SECRET_ARN: secrets.exchange.secret_arn,
+                Env.REQUEST_KEY_ARN: secrets.request_key.secret_arn,
+                Env.REPORT_KEY_ARN: secrets.report_key.secret_arn,
                 Env.VENUE_URL: stage.endpoints.venue_url if stage.endpoints else "",
                 Env.IDEMPOTENCY_TABLE: data.idempotency.table_name,
                 Env.MT5_COMMANDS_QUEUE_URL: self._commands.queue_url,
@@ -118,11 +126,16 @@ class ExecutionStack(SignalboxStack):
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=512,
         )
-        execute.allow(["secretsmanager:GetSecretValue"], secrets.exchange.secret_arn)
+        execute.allow(
+            ["secretsmanager:GetSecretValue"],
+            secrets.exchange.secret_arn,
+            secrets.request_key.secret_arn,
+            secrets.report_key.secret_arn,
+        )
         execute.allow(
             ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], data.idempotency.table_arn
         )
-        execute.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
+        execute.allow_events(messaging.bus)
         execute.allow(["sqs:SendMessage"], self._commands.queue_arn)
         return execute
 

@@ -39,7 +39,7 @@ class MarketStack(SignalboxStack):
             reserved_concurrency=1,  # two runs at once would only fight over the cursors
         )
         collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], data.cursors.table_arn)
-        collect.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
+        collect.allow_events(messaging.bus)
         ScheduledJob(
             self,
             "EveryCycle",

@@ -45,7 +45,7 @@ class MessagingStack(SignalboxStack):
             network=network.ledger,
         )
         data.let_connect(relay, Function.RELAY_OUTBOX)
-        relay.allow(["events:PutEvents"], self.bus.event_bus_arn)
+        relay.allow_events(self.bus)
         job = ScheduledJob(
             self,
             "EveryMinute",

@@ -1,7 +1,7 @@
-"""The ledger functions' world: isolated subnets in two zones, no way to the internet, and three doors.
+"""The ledger functions' world: isolated subnets in two zones, no way to the internet, and four doors.
 
-The doors: S3 through a gateway endpoint, the event bus through the one interface endpoint, PostgreSQL through its security
-group. Both endpoints refuse what is not this account's.
+The doors: S3 through a gateway endpoint, the event bus and Secrets Manager through an interface endpoint each, PostgreSQL through
+its security group. The endpoints refuse what is not this account's, and that of Secrets Manager whatever is no signing key.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from constructs import Construct
 
 from cdk.constructs.function import LedgerNetwork, retention
 from cdk.stacks.base import SignalboxStack
+from cdk.stacks.secrets import SecretsStack
 from cdk.stage import StageConfig
 
 POSTGRES_PORT: Final = 5432
@@ -22,7 +23,7 @@ _ADDRESSES: Final = "10.20.0.0/16"
 class NetworkStack(SignalboxStack):
     """VPC, endpoints and security groups."""
 
-    def __init__(self, scope: Construct, stage: StageConfig) -> None:
+    def __init__(self, scope: Construct, stage: StageConfig, *, secrets: SecretsStack) -> None:
         super().__init__(scope, stage, "network", description="isolated network of the ledger functions")
         self.vpc = aws_ec2.Vpc(
             self,
@@ -37,21 +38,24 @@ class NetworkStack(SignalboxStack):
             ],
         )
         # The rules below are written inside the groups: a rule from group to group in both directions would be a circle.
-        ledger = self._group("LedgerFunctions", "ledger functions: PostgreSQL, the bus and S3, nothing else")
+        ledger = self._group("LedgerFunctions", "ledger functions: PostgreSQL, the bus, S3 and signing keys, nothing else")
         self.database_group = self._group("Database", "the ledger: from ledger functions only")
         endpoint_group = self._group("EventsEndpoint", "the bus: from ledger functions only")
+        keys_group = self._group("KeysEndpoint", "Secrets Manager: from ledger functions only")
         from_ledger = aws_ec2.Peer.security_group_id(ledger.security_group_id)
         self.database_group.add_ingress_rule(from_ledger, aws_ec2.Port.tcp(POSTGRES_PORT), "ledger functions")
         endpoint_group.add_ingress_rule(from_ledger, aws_ec2.Port.tcp(443), "ledger functions")
+        keys_group.add_ingress_rule(from_ledger, aws_ec2.Port.tcp(443), "ledger functions")
         inside = aws_ec2.Peer.ipv4(_ADDRESSES)
         ledger.add_egress_rule(inside, aws_ec2.Port.tcp(POSTGRES_PORT), "PostgreSQL")
-        ledger.add_egress_rule(inside, aws_ec2.Port.tcp(443), "the bus")
+        ledger.add_egress_rule(inside, aws_ec2.Port.tcp(443), "the bus and Secrets Manager")
         # S3's prefix list has another id in every region, which a template for any region cannot look up. The subnets
         # have no route but the gateway endpoint's, so "any address" is S3 even when the id is not given.
         to_s3 = aws_ec2.Peer.prefix_list(stage.s3_prefix_list_id) if stage.s3_prefix_list_id else aws_ec2.Peer.any_ipv4()
         ledger.add_egress_rule(to_s3, aws_ec2.Port.tcp(443), "S3 through its gateway endpoint")
         self.ledger = LedgerNetwork(self.vpc, ledger)
         self._endpoints(endpoint_group)
+        self._open_keys(keys_group, secrets)
         if stage.flow_logs:
             self._flow_logs()
 
@@ -82,6 +86,24 @@ class NetworkStack(SignalboxStack):
                 principals=[aws_iam.AnyPrincipal()],
                 actions=["events:PutEvents"],
                 resources=[f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:event-bus/*"],
+                conditions={"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
+            )
+        )
+
+    def _open_keys(self, group: aws_ec2.SecurityGroup, secrets: SecretsStack) -> None:
+        """Let signing keys through, and no other secret: the way must not serve a role that was given too much."""
+        keys = self.vpc.add_interface_endpoint(
+            "SigningKeys",
+            service=aws_ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
+            security_groups=[group],
+            open=False,
+            private_dns_enabled=True,
+        )
+        keys.add_to_policy(
+            aws_iam.PolicyStatement(
+                principals=[aws_iam.AnyPrincipal()],
+                actions=["secretsmanager:GetSecretValue"],
+                resources=[secrets.request_key.secret_arn, secrets.report_key.secret_arn],
                 conditions={"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
             )
         )

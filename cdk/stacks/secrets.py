@@ -1,4 +1,8 @@
-"""Credentials of the outside world. The template holds their shape; the operator puts the values in after the first deploy."""
+"""Credentials of the outside world, and the keys with which the functions sign what they tell each other.
+
+The template holds the shape of the first; the operator puts the values in after the first deploy. The keys are generated there
+and nobody has to know them; docs/runbooks/signing-keys.md says how they are changed.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,23 @@ class SecretsStack(SignalboxStack):
         super().__init__(scope, stage, "secrets", description="credentials", stateful=True)
         self.telegram = self._secret("Telegram", {"chat_ids": []}, "bot_token", "Telegram bot: bot_token and chat_ids")
         self.exchange = self._secret("Exchange", {"accounts": {}}, "mt5_signing_key", "live venues: accounts by name")
+        self.request_key = self._key("RequestKey", "signs what the ledger asks of venues")
+        self.report_key = self._key("ReportKey", "signs what execute_orders reports")
         self.output(StackOutput.TELEGRAM_SECRET_ARN, self.telegram.secret_arn)
         self.output(StackOutput.EXCHANGE_SECRET_ARN, self.exchange.secret_arn)
+        self.output(StackOutput.REQUEST_KEY_ARN, self.request_key.secret_arn)
+        self.output(StackOutput.REPORT_KEY_ARN, self.report_key.secret_arn)
+
+    def _key(self, name: str, description: str) -> aws_secretsmanager.Secret:
+        key = aws_secretsmanager.Secret(
+            self,
+            name,
+            description=description,
+            removal_policy=self.state_removal,
+            generate_secret_string=aws_secretsmanager.SecretStringGenerator(password_length=64, exclude_punctuation=True),
+        )
+        acknowledge(key, "SMG4", "Changed by the operator with one command; the key before it stays accepted meanwhile.")
+        return key
 
     def _secret(self, name: str, shape: dict[str, object], generated: str, description: str) -> aws_secretsmanager.Secret:
         secret = aws_secretsmanager.Secret(

@@ -49,7 +49,7 @@ class SignalsStack(SignalboxStack):
             network=network.ledger,
         )
         data.let_connect(generate, Function.GENERATE_SIGNALS)
-        generate.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
+        generate.allow_events(messaging.bus)
         # without ListBucket an absent object looks like a forbidden one
         generate.allow(["s3:ListBucket"], data.models.bucket_arn)
         generate.allow(["s3:GetObject"], data.models.arn_for_objects("*"), starter.bucket.arn_for_objects(starter.s3_object_key))

@@ -17,6 +17,7 @@ from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
+from cdk.stacks.secrets import SecretsStack
 from signalbox.contracts import EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
 
 ROUTES: Final = (
@@ -63,13 +64,25 @@ class TradingStack(SignalboxStack):
         *,
         network: NetworkStack,
         data: DataStack,
+        secrets: SecretsStack,
         messaging: MessagingStack,
     ) -> None:
         super().__init__(scope, context.stage, "trading", description="accounts, orders and their risk")
         self._context, self._network, self._data, self._messaging = context, network, data, messaging
+        self._secrets = secrets
         layers = Layers(self, "Layers", stage=context.stage, sources=context.sources)
         manage = self._function("ManageOrders", Function.MANAGE_ORDERS, layers, megabytes=1769)  # one full vCPU
         monitor = self._function("MonitorRisk", Function.MONITOR_RISK, layers, megabytes=512)
+        manage.function.add_environment(Env.REPORT_KEY_ARN.value, secrets.report_key.secret_arn)
+        manage.allow(["secretsmanager:GetSecretValue"], secrets.report_key.secret_arn)
+        TopicAlarm(
+            self,
+            "ReportsRefused",
+            metric=service_metric(Metric.REPORTS_REFUSED, service=manage.name, statistic="Sum"),
+            threshold=1,
+            description="a report of a venue is not the executor's word and was not believed; the log keeps it",
+            topic=context.alarm_topic,
+        )
         self._listen(manage)
         ScheduledJob(
             self,
@@ -108,13 +121,15 @@ class TradingStack(SignalboxStack):
             environment={
                 Env.EVENT_BUS_NAME: self._messaging.bus.event_bus_name,
                 Env.VENUE: stage.venue,
+                Env.REQUEST_KEY_ARN: self._secrets.request_key.secret_arn,
             },
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=megabytes,
             network=self._network.ledger,
         )
         data.let_connect(function, name)
-        function.allow(["events:PutEvents"], self._messaging.bus.event_bus_arn)
+        function.allow(["secretsmanager:GetSecretValue"], self._secrets.request_key.secret_arn)
+        function.allow_events(self._messaging.bus)
         for metric, description in _ALARMS:
             TopicAlarm(
                 self,

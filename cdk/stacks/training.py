@@ -85,7 +85,7 @@ class TrainingStack(SignalboxStack):
             network=network.ledger,
         )
         data.let_connect(register, Function.REGISTER_MODEL)
-        register.allow(["events:PutEvents"], messaging.bus.event_bus_arn)
+        register.allow_events(messaging.bus)
         register.allow(["s3:ListBucket"], data.models.bucket_arn)  # without it an absent object looks like a forbidden one
         register.allow(["s3:GetObject"], data.models.arn_for_objects(f"{TRAINING_PREFIX}/*"))
         register.allow(["s3:PutObject"], data.models.arn_for_objects(f"{BUNDLES_PREFIX}/*"))

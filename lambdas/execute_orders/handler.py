@@ -10,14 +10,23 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, put_off, refused_for_good, wait_seconds
+from signalbox.adapters.aws.batches import each_in_its_group, failure_told, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, is_envelope
 from signalbox.bootstrap.execute_orders import ExecuteOrders, ViewNotDueError, compose
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent
-from signalbox.orders.events import OrderCancelRejected, OrderRejected, OrderSubmitted, OrderUnconfirmed, OrderUpdateRejected
+from signalbox.orders.events import (
+    OrderCancelRejected,
+    OrderExpired,
+    OrderRejected,
+    OrderSubmitted,
+    OrderUnconfirmed,
+    OrderUpdateRejected,
+)
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewRequested
+from signalbox.orders.telling import SEND_TOO_LATE
 from signalbox.orders.venue_port import ExecutionError, VenueBusyError
+from signalbox.signing import SealError
 
 logger = Logger()
 metrics = Metrics()
@@ -44,6 +53,8 @@ def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
     for metric, kind in ((Metric.ORDERS_SENT, OrderSubmitted), (Metric.ORDERS_UNCONFIRMED, OrderUnconfirmed)):
         metrics.add_metric(metric, MetricUnit.Count, sum(isinstance(event, kind) for event in events))
     metrics.add_metric(Metric.VENUE_REFUSALS, MetricUnit.Count, len(refusals))
+    late = sum(isinstance(event, OrderExpired) and event.reason == SEND_TOO_LATE for event in events)
+    metrics.add_metric(Metric.REQUESTS_EXPIRED, MetricUnit.Count, late)
 
 
 def _pass_on(app: ExecuteOrders, record: SQSRecord) -> None:
@@ -70,11 +81,19 @@ def _handle(app: ExecuteOrders, record: SQSRecord) -> None:
     if is_envelope(record.body):
         _pass_on(app, record)
         return
-    request = event_in(record)
+    try:
+        found = app.accept(record.body)
+    except SealError as error:
+        # no seal gets better in a queue either, and a forgery holds up no order that is one
+        reason = f"{type(error).__name__}: {error}"
+        logger.error("request_refused", message_id=record.message_id, reason=reason, body=record.body[:4000])  # noqa: TRY400 - as above
+        metrics.add_metric(Metric.REQUESTS_REFUSED, MetricUnit.Count, 1)
+        return
+    request = found.event
     if isinstance(request, VenueViewRequested):
         _look(app, request)
     elif isinstance(request, ExecutionRequested):
-        _count("request_carried_out", app.carry_out(request), request=request.event_id)
+        _count("request_carried_out", app.carry_out(request), request=request.event_id, sequence=found.seal.sequence)
     else:
         raise UnexpectedEventError(f"expected a request to a venue, was {request.type}")
 

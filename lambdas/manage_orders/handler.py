@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
 from signalbox.adapters.aws.batches import each_in_its_group, failure_told
 from signalbox.adapters.aws.trading_api import trading_api
-from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
+from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, ReportRefusedError, handle_message
 from signalbox.bootstrap.manage_orders import ManageOrders, compose
 from signalbox.contracts import Metric
 from signalbox.trading.errors import UnpricedError
@@ -34,7 +34,18 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
         with failure_told(logger, record, told=(UnpricedError,)):
             try:
                 door = Door.KILL_SWITCH if record.event_source_arn == app.kill_switch_arn else Door.TRADING
-                _report(handle_message(app, record.body, sender=facts.sender_id, sent_ms=facts.sent_timestamp, door=door))
+                _report(
+                    handle_message(
+                        app,
+                        record.body,
+                        sender=facts.sender_id,
+                        sent_ms=facts.sent_timestamp,
+                        keys=app.report_keys,
+                        door=door,
+                    )
+                )
+            except ReportRefusedError as error:
+                _refuse_report(record, error)
             except MessageRefusedError as error:
                 logger.exception("message_refused", message_id=record.message_id, reason=str(error), body=record.body[:4000])
                 metrics.add_metric(Metric.EVENTS_REFUSED, MetricUnit.Count, 1)
@@ -57,6 +68,12 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
         return answer
 
     return handler
+
+
+def _refuse_report(record: SQSRecord, error: ReportRefusedError) -> None:
+    """Tell of a report that the executor did not seal. Nothing of it is believed, and it is out of the way of those behind it."""
+    logger.error("report_refused", message_id=record.message_id, reason=str(error), body=record.body[:4000])
+    metrics.add_metric(Metric.REPORTS_REFUSED, MetricUnit.Count, 1)
 
 
 def _report_refused(app: ManageOrders) -> None:

@@ -1,6 +1,6 @@
 """prepare_database (edge): CloudFormation's custom resource for the schema.
 
-A ledger function cannot reach Secrets Manager, so this one reads the master secret, hands it to migrate_database, and
+A ledger function reaches no secret but the signing keys, so this one reads the master secret, hands it to migrate_database, and
 answers CloudFormation. It stores nothing.
 """
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import psutil
 
-from local.bench.submission import BEGIN, bench_account, numbered, parse_roomy, step
+from local.bench.submission import BEGIN, bench_account, bench_sealer, numbered, parse_roomy, step
 from local.bench.unit import unit_sample_us
 from local.errors import ServiceError
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
@@ -61,7 +61,8 @@ def measure_costs(settings: DatabaseSettings, first_account: int, orders: int, r
     found = []
     for place, batch in enumerate(BATCHES):
         with ConnectionSource(settings, lambda: "") as source:
-            run = _Run(PostgresTradingLedger(source, parse_roomy), source, bench_account(first_account + place).account, batch)
+            ledger = PostgresTradingLedger(source, parse_roomy, bench_sealer())
+            run = _Run(ledger, source, bench_account(first_account + place).account, batch)
             run.deliver(max(orders // 4, batch))
             found.append(_summed(batch, [run.deliver(orders) for _ in range(rounds)]))
     answers.put(tuple(found))

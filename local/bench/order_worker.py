@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 from local.bench.row_by_row import save_row_by_row
-from local.bench.submission import BEGIN, bench_account, numbered, parse_roomy, step
+from local.bench.submission import BEGIN, bench_account, bench_sealer, numbered, parse_roomy, step
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
 from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerUnavailableError
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
@@ -55,7 +55,7 @@ def run_worker(  # noqa: PLR0917 - multiprocessing passes by position
     `ready` is passed twice: connected, and told the start.
     """
     with ConnectionSource(settings, lambda: "") as source:
-        worker_ledger = PostgresTradingLedger(source, parse_roomy)
+        worker_ledger = PostgresTradingLedger(source, parse_roomy, bench_sealer())
         for number in {n % schedule.accounts for n in schedule.numbers}:
             with worker_ledger.transaction(f"bench-{number}") as tx:
                 tx.load(BEGIN)
@@ -137,7 +137,7 @@ def deliver_as_fast_as_possible(
     size = 1 if rows_apart else CLOSED_LOOP_BATCH
     name, done = bench_account(account).account, 0
     with ConnectionSource(settings, lambda: "") as source:
-        ledger = PostgresTradingLedger(source, parse_roomy)
+        ledger = PostgresTradingLedger(source, parse_roomy, bench_sealer())
         began = time.monotonic()
         while (elapsed := time.monotonic() - began) < seconds:
             at = BEGIN + timedelta(seconds=elapsed)

@@ -7,6 +7,7 @@ and sells take turns, so positions stay small. The limits are configured: those 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,11 @@ from signalbox.orders.events import OrderAccepted, OrderFilled, OrderSubmitted
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import ExecutionReported
 from signalbox.orders.order import Order
+from signalbox.orders.sealing import RequestSealer
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.orders.venue_view import VenueInstrument
 from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
+from signalbox.signing import SigningKey
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
 from signalbox.trading.at_venue import AtVenue
@@ -70,6 +73,12 @@ def open_bench_account(ledger: TradingLedger, number: int) -> None:
 def parse_roomy(text: str) -> TradingAccount:
     """Read a configuration as a RoomyAccount."""
     return RoomyAccount.model_validate_json(text)
+
+
+def bench_sealer() -> RequestSealer:
+    """Return what seals requests as the deployed ledger does, with a key of this process."""
+    key = SigningKey.of(secrets.token_hex(32))
+    return RequestSealer(lambda: key, lambda: datetime.now(UTC))
 
 
 def flat_candles(minutes: int) -> list[Candle]:

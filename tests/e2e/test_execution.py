@@ -21,14 +21,17 @@ from local.settings import load_settings
 from local.stand_ins.faults import Fault, TradingFault
 from local.stand_ins.mt5 import TerminalStandIn
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStandIn
-from signalbox.contracts import EVENT_SOURCE, Env, Function, StackOutput, function_name
+from signalbox.contracts import EVENT_SOURCE, Env, Function, Metric, StackOutput, function_name
 from signalbox.events import BusEvent, parse_event
+from signalbox.orders.events import OrderFilled
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
+from signalbox.signing import SigningKey
 from signalbox_mt5.agent import Agent
 from signalbox_mt5.journal import Journal
 from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.venue import TerminalVenue
 from tests.builders import BTC
+from tests.fakes.keys import Sealers
 from tests.unit.orders.samples import terms
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -48,7 +51,7 @@ class Desk:
     """The ledger's end of the bus."""
 
     def __init__(self, cloud: LocalCloud, exchange: LiveExchange) -> None:
-        self.cloud, self.exchange = cloud, exchange
+        self.cloud, self.exchange, self.sealers = cloud, exchange, Sealers.of(cloud)
         self.bus = cloud.outputs[StackOutput.EVENT_BUS_NAME]
         self.sqs, self.events = cloud.emulator.client("sqs"), cloud.emulator.client("events")
         self.url = self.sqs.create_queue(QueueName="seen")["QueueUrl"]
@@ -82,7 +85,11 @@ class Desk:
         )
 
     def publish(self, event: BusEvent) -> None:
-        detail = json.dumps(event.to_detail())
+        self.put(event, self.sealers.detail_of(event))
+
+    def put(self, event: BusEvent, facts: dict[str, Any]) -> None:
+        """As whoever may put events on the bus."""
+        detail = json.dumps(facts)
         entry = {"Source": EVENT_SOURCE, "DetailType": event.type.value, "Detail": detail, "EventBusName": self.bus}
         assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
 
@@ -149,6 +156,59 @@ def test_an_account_without_credentials_sends_nothing(desk: Desk) -> None:
     desk.publish(request)
     (report,) = desk.reports(request)
     assert [getattr(event, "reason", None) for event in report.events] == ["CREDENTIALS"]
+
+
+def counted(desk: Desk, function: Function, metric: Metric, count: float) -> None:
+    wait_until(
+        lambda: desk.cloud.logs.total(function, metric) >= count or None, what=f"{count} of {metric} by {function}", seconds=60
+    )
+
+
+def test_a_forged_request_on_the_bus_reaches_no_venue_alarms_and_holds_nobody_up(desk: Desk) -> None:
+    before, asked_before = len(desk.exchange.orders), len(desk.exchange.signed_requests)
+    refused = desk.cloud.logs.total(Function.EXECUTE_ORDERS, Metric.REQUESTS_REFUSED)
+    forged = [desk.ask(LIVE, "coinbase", strategy=f"forged-{n}") for n in range(3)]
+    desk.put(forged[0], forged[0].to_detail())
+    desk.put(forged[1], Sealers(request=SigningKey.of("guessed-" * 8)).detail_of(forged[1]))
+    larger = forged[2].terms.model_copy(update={"quantity": Decimal(9)})
+    desk.put(forged[2], {**desk.sealers.detail_of(forged[2]), "terms": larger.model_dump(mode="json")})
+    counted(desk, Function.EXECUTE_ORDERS, Metric.REQUESTS_REFUSED, refused + 3)
+    assert (len(desk.exchange.orders), len(desk.exchange.signed_requests)) == (before, asked_before)
+    genuine = desk.ask(LIVE, "coinbase", strategy="behind-forged")
+    desk.publish(genuine)
+    assert "OrderFilled" in kinds(desk.reports(genuine))
+    assert len(desk.exchange.orders) == before + 1
+    assert desk.cloud.watch.dead_letters() == {}
+
+
+def test_a_forged_report_on_the_bus_is_not_believed_and_alarms(desk: Desk) -> None:
+    refused = desk.cloud.logs.total(Function.MANAGE_ORDERS, Metric.REPORTS_REFUSED)
+    request = desk.ask(LIVE, "coinbase", strategy="never-sent")
+    fill = OrderFilled(
+        client_order_id=request.client_order_id,
+        at=request.at,
+        account=LIVE,
+        symbol=BTC,
+        trade_id="forged",
+        quantity=Decimal("0.1"),
+        price=Decimal(1),
+    )
+    report = ExecutionReported(account=LIVE, client_order_id=request.client_order_id, reported_at=request.at, events=(fill,))
+    desk.put(report, report.to_detail())
+    counted(desk, Function.MANAGE_ORDERS, Metric.REPORTS_REFUSED, refused + 1)
+
+
+def test_both_keys_are_changed_while_orders_go_on(desk: Desk) -> None:
+    secrets = desk.cloud.emulator.client("secretsmanager")
+    for name, letter in ((StackOutput.REQUEST_KEY_ARN, "q"), (StackOutput.REPORT_KEY_ARN, "r")):
+        secrets.put_secret_value(SecretId=desk.cloud.outputs[name], SecretString=letter * 64)
+    old = desk.ask(LIVE, "coinbase", strategy="sealed-before")
+    desk.publish(old)  # by a ledger that still keeps the key before
+    assert "OrderFilled" in kinds(desk.reports(old))
+    desk.sealers = Sealers.of(desk.cloud)
+    new = desk.ask(LIVE, "coinbase", strategy="sealed-after")
+    desk.publish(new)
+    assert "OrderFilled" in kinds(desk.reports(new))
 
 
 def test_an_order_for_metatrader_goes_through_the_mailbox_to_a_terminal_and_back(desk: Desk, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from signalbox.trading import steps
 from signalbox.trading.changes import RiskEventKind
 from signalbox.trading.state import Desk
 from tests.e2e.test_live_account import LIVE, World, passing_bundle, running_world
+from tests.fakes.keys import Sealers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 TRADES = 2_500  # of each of two orders
@@ -72,7 +73,7 @@ def test_five_thousand_trades_are_told_in_parts_and_recorded_by_one_comparison(w
             world.exchange.fill(there.id, SIZES[there.product], there.price)
     before = world.desk()
     (request,) = steps.request_view(before, datetime.now(UTC))[1].events
-    detail = json.dumps(request.to_detail())
+    detail = json.dumps(Sealers.of(world.cloud).detail_of(request))
     entry = {"Source": EVENT_SOURCE, "DetailType": request.type.value, "Detail": detail, "EventBusName": world.bus}
     assert world.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
     wait_until(lambda: was_compared(world, before) or None, what="the comparison", seconds=180)

@@ -40,6 +40,7 @@ from signalbox.trading.changes import RiskEventKind
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.state import Desk
 from tests.e2e.test_execution import LiveExchange
+from tests.fakes.keys import Sealers
 from tests.unit.inference.tiny_bundle import TEMPERATURE, WIDTH, golden, rows, write_bundle
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -165,7 +166,7 @@ class World:
 
     def publish(self, events: list[ExecutionReported]) -> None:
         for event in events:
-            detail = json.dumps(event.to_detail())
+            detail = json.dumps(Sealers.of(self.cloud).detail_of(event))
             entry = {"Source": EVENT_SOURCE, "DetailType": event.type.value, "Detail": detail, "EventBusName": self.bus}
             assert self.events.put_events(Entries=[entry])["FailedEntryCount"] == 0
 

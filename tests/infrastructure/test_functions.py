@@ -11,6 +11,7 @@ import pytest
 from signalbox.adapters.postgres.roles import ROLES
 from signalbox.contracts import READER_DATABASE_USER, Env, Function, database_user
 from tests.infrastructure.assembly import Assembly, Resource
+from tests.infrastructure.policies import Policies, allows
 
 pytestmark = pytest.mark.infra
 
@@ -38,12 +39,15 @@ ENVIRONMENT: dict[Function, set[str]] = {
         Env.DELIVERIES_QUEUE_URL,
     },
     Function.ROUTE_EVENTS: {Env.EXECUTION_QUEUE_URL, Env.TRADING_QUEUE_URL},
-    Function.MANAGE_ORDERS: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS, Env.OWNERS, Env.KILL_SWITCH_QUEUE_ARN},
-    Function.MONITOR_RISK: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE},
+    Function.MANAGE_ORDERS: DATABASE
+    | {Env.EVENT_BUS_NAME, Env.VENUE, Env.ACCOUNTS, Env.OWNERS, Env.KILL_SWITCH_QUEUE_ARN, Env.REQUEST_KEY_ARN, Env.REPORT_KEY_ARN},
+    Function.MONITOR_RISK: DATABASE | {Env.EVENT_BUS_NAME, Env.VENUE, Env.REQUEST_KEY_ARN},
     Function.RELAY_OUTBOX: DATABASE | {Env.EVENT_BUS_NAME},
     Function.EXECUTE_ORDERS: {
         Env.EVENT_BUS_NAME,
         Env.EXCHANGE_SECRET_ARN,
+        Env.REQUEST_KEY_ARN,
+        Env.REPORT_KEY_ARN,
         Env.VENUE_URL,
         Env.IDEMPOTENCY_TABLE,
         Env.MT5_COMMANDS_QUEUE_URL,
@@ -68,8 +72,8 @@ ACTIONS: dict[Function, set[str]] = {
         "sqs:SendMessage",
     },
     Function.ROUTE_EVENTS: {"sqs:SendMessage"},
-    Function.MANAGE_ORDERS: {"events:PutEvents", "rds-db:connect"},
-    Function.MONITOR_RISK: {"events:PutEvents", "rds-db:connect"},
+    Function.MANAGE_ORDERS: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue"},
+    Function.MONITOR_RISK: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue"},
     Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect"},
     Function.EXECUTE_ORDERS: {
         "dynamodb:DeleteItem",
@@ -184,8 +188,33 @@ def test_ledger_functions_are_in_the_network_and_edge_functions_are_not(assembly
     assert "LedgerFunctions" in json.dumps(network["SecurityGroupIds"])
 
 
-@pytest.mark.parametrize("function", sorted(LEDGER))
-def test_ledger_functions_can_read_no_secret(assembly: Assembly, function: Function) -> None:
+def test_each_secret_is_read_by_whom_it_is_for_and_nobody_else(assembly: Assembly) -> None:
+    policies = Policies(assembly)
+    readers = {
+        str(secret).split("/")[1].rstrip("0123456789ABCDEF"): {
+            function
+            for function in Function
+            if allows(
+                policies.of_role(
+                    deployed(assembly, function).stack, deployed(assembly, function).properties["Role"]["Fn::GetAtt"][0]
+                ),
+                "secretsmanager:GetSecretValue",
+                str(secret),
+            )
+        }
+        for secret in assembly.resources("AWS::SecretsManager::Secret")
+    }
+    assert readers == {
+        "LedgerMaster": {Function.PREPARE_DATABASE},
+        "Telegram": {Function.SEND_ALERTS},
+        "Exchange": {Function.EXECUTE_ORDERS},
+        "RequestKey": {Function.MANAGE_ORDERS, Function.MONITOR_RISK, Function.EXECUTE_ORDERS},
+        "ReportKey": {Function.MANAGE_ORDERS, Function.EXECUTE_ORDERS},
+    }
+
+
+@pytest.mark.parametrize("function", sorted(LEDGER - {Function.MANAGE_ORDERS, Function.MONITOR_RISK}))
+def test_other_ledger_functions_know_no_secret(assembly: Assembly, function: Function) -> None:
     assert not any("secretsmanager" in json.dumps(s) for s in statements(assembly, function))
     assert "Secret" not in json.dumps(deployed(assembly, function).properties["Environment"])
 

@@ -23,14 +23,18 @@ def test_subnets_are_two_and_private(assembly: Assembly) -> None:
     assert not any(s.properties["MapPublicIpOnLaunch"] for s in subnets)
 
 
-def test_the_doors_are_s3_and_the_bus(assembly: Assembly) -> None:
-    endpoints = assembly.resources("AWS::EC2::VPCEndpoint")
-    kinds = sorted(e.properties["VpcEndpointType"] for e in endpoints)
-    assert kinds == ["Gateway", "Interface"]
-    services = {e.properties["VpcEndpointType"]: json.dumps(e.properties["ServiceName"]) for e in endpoints}
-    assert ".s3" in services["Gateway"]
-    assert ".events" in services["Interface"]
-    assert all("PolicyDocument" in e.properties for e in endpoints)
+def test_the_doors_are_s3_the_bus_and_signing_keys(assembly: Assembly) -> None:
+    doors = {}
+    for endpoint in assembly.resources("AWS::EC2::VPCEndpoint"):
+        service = json.dumps(endpoint.properties["ServiceName"])
+        name = next(one for one in (".s3", ".events", ".secretsmanager") if one in service)
+        doors[name] = (endpoint.properties["VpcEndpointType"], endpoint.properties["PolicyDocument"]["Statement"])
+    kinds = {name: kind for name, (kind, _) in doors.items()}
+    assert kinds == {".s3": "Gateway", ".events": "Interface", ".secretsmanager": "Interface"}
+    (keys,) = doors[".secretsmanager"][1]
+    assert keys["Action"] == "secretsmanager:GetSecretValue"
+    shown = sorted(json.dumps(resource) for resource in keys["Resource"])
+    assert ["ReportKey" in shown[0], "RequestKey" in shown[1], len(shown)] == [True, True, 2]
 
 
 def _group(assembly: Assembly, name: str) -> dict[str, Any]:
@@ -45,7 +49,7 @@ def test_ledger_functions_reach_only_postgres_and_https(assembly: Assembly) -> N
     assert rules == [(5432, 5432, "10.20.0.0/16"), (443, 443, "10.20.0.0/16"), (443, 443, "0.0.0.0/0")]
 
 
-@pytest.mark.parametrize(("name", "port"), [("Database", 5432), ("EventsEndpoint", 443)])
+@pytest.mark.parametrize(("name", "port"), [("Database", 5432), ("EventsEndpoint", 443), ("KeysEndpoint", 443)])
 def test_database_and_endpoint_take_ledger_functions_only(assembly: Assembly, name: str, port: int) -> None:
     (rule,) = _group(assembly, name)["SecurityGroupIngress"]
     assert (rule["FromPort"], rule["ToPort"]) == (port, port)

@@ -14,9 +14,9 @@ from tests.infrastructure.assembly import Assembly
 pytestmark = pytest.mark.infra
 
 ORDER = [
+    "secrets",
     "network",
     "operations",
-    "secrets",
     "data",
     "schema",
     "messaging",
@@ -67,6 +67,9 @@ def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) ->
         (Metric.ORDERS_UNCONFIRMED, Function.EXECUTE_ORDERS, "notBreaching"),
         (Metric.VENUE_REFUSALS, Function.EXECUTE_ORDERS, "notBreaching"),
         (Metric.ENVELOPES_REFUSED, Function.EXECUTE_ORDERS, "notBreaching"),
+        (Metric.REQUESTS_REFUSED, Function.EXECUTE_ORDERS, "notBreaching"),
+        (Metric.REQUESTS_EXPIRED, Function.EXECUTE_ORDERS, "notBreaching"),
+        (Metric.REPORTS_REFUSED, Function.MANAGE_ORDERS, "notBreaching"),
         (Metric.VIEWS_FAILED, Function.EXECUTE_ORDERS, "notBreaching"),
         (Metric.CHATS_MOVED, Function.SEND_ALERTS, "notBreaching"),
         (Metric.LAKE_FILES_QUARANTINED, Function.COMPACT_CANDLES, "notBreaching"),

@@ -24,6 +24,8 @@ STATEFUL = {
     "data/ReportsBucket95FE29A2": "AWS::S3::Bucket",
     "operations/AlarmKeyE05DE300": "AWS::KMS::Key",
     "secrets/Exchange6745BA1E": "AWS::SecretsManager::Secret",
+    "secrets/ReportKey59FCFF66": "AWS::SecretsManager::Secret",
+    "secrets/RequestKeyE26E673D": "AWS::SecretsManager::Secret",
     "secrets/Telegram81A8E329": "AWS::SecretsManager::Secret",
 }
 STATEFUL_TYPES = (

@@ -102,7 +102,7 @@ def test_an_event_of_an_unknown_type_is_unreadable(kind: object, detail: object)
 @pytest.mark.parametrize("event", samples(), ids=lambda event: event.type)
 def test_every_event_is_read_back_and_with_any_one_part_exchanged_read_or_unreadable(event: Any) -> None:
     detail = event.to_detail()
-    assert read_event(json.dumps({"detail-type": event.type, "detail": detail})) == event
+    assert read_event(json.dumps({"source": "signalbox", "detail-type": event.type, "detail": detail})) == event
     for key in detail:
         for strange in (None, [], {}, "", 10**40, "9999-12-31T23:59:59-23:59", "\x00", "NaN", [[]] * 3, True):
             try:

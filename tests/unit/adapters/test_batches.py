@@ -157,7 +157,7 @@ def test_the_event_of_a_rule_of_the_bus_is_in_the_message() -> None:
     assert event_in(SQSRecord(message(body))) == said
 
 
-@pytest.mark.parametrize("body", ["{", "{}", json.dumps({"detail-type": "Unknown", "detail": {}})])
+@pytest.mark.parametrize("body", ["{", "{}", json.dumps({"source": "signalbox", "detail-type": "Unknown", "detail": {}})])
 def test_a_message_that_is_no_event_is_an_error(body: str) -> None:
     with pytest.raises((ValueError, KeyError)):
         event_in(SQSRecord(message(body)))

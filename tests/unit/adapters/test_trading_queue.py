@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,6 +14,7 @@ from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.trading.commands import AnyCommand
 from signalbox.trading.room import Handled
 from tests.builders import NOON
+from tests.fakes.keys import REPORT_KEYS, message_of
 
 KEY = "ab" * 16
 
@@ -35,8 +35,7 @@ class Heard:
 
 def sent(event: BusEvent, at: datetime) -> BusEvent:
     room = Heard()
-    body = json.dumps({"detail-type": event.type.value, "source": "signalbox", "detail": event.to_detail()})
-    handle_message(room, body, sender="me", sent_ms=str(int(at.timestamp() * 1000)))
+    handle_message(room, message_of(event), sender="me", sent_ms=str(int(at.timestamp() * 1000)), keys=REPORT_KEYS)
     return room.events[0]
 
 

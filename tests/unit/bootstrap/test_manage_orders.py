@@ -67,7 +67,7 @@ class Stage:
 
 
 def _envelope(event: OutboxEvent) -> str:
-    return f'{{"detail-type": "{event.event_type}", "detail": {event.detail}}}'
+    return f'{{"source": "signalbox", "detail-type": "{event.event_type}", "detail": {event.detail}}}'
 
 
 PASSING = (UnpricedError("no price"), LedgerBusyError("locked"), ZeroDivisionError("a bug"))

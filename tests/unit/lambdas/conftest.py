@@ -36,6 +36,8 @@ ENVIRONMENT = {
     Env.TELEGRAM_SECRET_ARN: "telegram",
     Env.TELEGRAM_URL: "http://127.0.0.1:9",
     Env.EXCHANGE_SECRET_ARN: "exchange",
+    Env.REQUEST_KEY_ARN: "request-key",
+    Env.REPORT_KEY_ARN: "report-key",
     Env.MT5_COMMANDS_QUEUE_URL: "http://127.0.0.1:9/commands.fifo",
     Env.EXECUTION_QUEUE_URL: "http://127.0.0.1:9/execution.fifo",
     Env.TRADING_QUEUE_URL: "http://127.0.0.1:9/trading.fifo",

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from typing_extensions import override
 
 from local.market.simulator import SimulatedSource
 from local.stand_ins.faults import Fault, TradingFault
@@ -28,7 +29,7 @@ from signalbox.adapters.venues.mt5_mailbox import (
 )
 from signalbox.bootstrap.execute_orders import ExecuteOrders, compose
 from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
-from signalbox.contracts import Env
+from signalbox.contracts import SIGNED_REPORTS, Env
 from signalbox.events import BusEvent, MarketDataStale
 from signalbox.orders.events import OrderSubmitted
 from signalbox.orders.messages import (
@@ -38,16 +39,20 @@ from signalbox.orders.messages import (
     VenueViewReported,
     VenueViewRequested,
 )
-from signalbox.orders.terms import OrderTerms
+from signalbox.orders.terms import OrderTerms, OrderType
 from signalbox.orders.venue_port import Replacement, VenueBusyError
 from signalbox.orders.venue_view import VenueOrder, VenueStatus
+from signalbox.signing import SigningKey, open_message
 from tests.builders import BTC
+from tests.fakes.keys import REPORT_KEY, REPORT_KEYS, REPORT_TEXT, REQUEST_KEY, REQUEST_TEXT, detail_of, message_of
+from tests.fakes.keys import sealed as sealed_event
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.orders.samples import terms
 
 pytestmark = [pytest.mark.usefixtures("aws")]
 LIVE, FTMO, NOBODY = "live-1", "ftmo-1", "nobody-1"
 KEY = "k" * 32
+LATER = datetime.now(UTC) + timedelta(hours=12)
 NOW = datetime.now(UTC) - timedelta(minutes=30)  # when this was imported may be long ago
 
 
@@ -96,6 +101,8 @@ class Cloud:
         self.secret = {"accounts": {LIVE: coinbase, FTMO: {"venue": "mt5"}}, "mt5_signing_key": KEY}
         self.secrets = boto3.client("secretsmanager")
         self.secrets.create_secret(Name="exchange", SecretString=json.dumps(self.secret))
+        self.secrets.create_secret(Name="request-key", SecretString=REQUEST_TEXT)
+        self.secrets.create_secret(Name="report-key", SecretString=REPORT_TEXT)
         self.venue_url = venue_url
 
     def app(self) -> ExecuteOrders:
@@ -103,6 +110,8 @@ class Cloud:
             Env.STAGE: "test",
             Env.EVENT_BUS_NAME: "signalbox-test",
             Env.EXCHANGE_SECRET_ARN: "exchange",
+            Env.REQUEST_KEY_ARN: "request-key",
+            Env.REPORT_KEY_ARN: "report-key",
             Env.VENUE_URL: self.venue_url,
             Env.IDEMPOTENCY_TABLE: "sends",
             Env.MT5_COMMANDS_QUEUE_URL: self.commands,
@@ -123,9 +132,18 @@ class Cloud:
         return [json.loads(text)["detail-type"] for text in self.received(self.bus)]
 
 
+class LiveExchange(TradingStandIn):
+    """The exchange on the world's clock, as the function is: it refuses what was signed half a minute ago."""
+
+    @property
+    @override
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
 @pytest.fixture
 def exchange() -> Iterator[TradingStandIn]:
-    stand_in = TradingStandIn(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
+    stand_in = LiveExchange(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
     stand_in.set_price(BTC, Decimal(50000))
     yield stand_in
     stand_in.close()
@@ -366,7 +384,7 @@ class TestHandler:
         return [item["itemIdentifier"] for item in answer["batchItemFailures"]]
 
     def body(self, event: BusEvent) -> str:
-        return json.dumps({"detail-type": event.type, "detail": event.to_detail()})
+        return message_of(event)
 
     def test_requests_and_reports_are_told_apart(self, load, cloud: Cloud, exchange: TradingStandIn) -> None:
         sealed = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
@@ -397,9 +415,10 @@ class TestHandler:
         [
             "{",
             "[" * 200_000,
-            json.dumps({"detail-type": "ExecutionRequested", "detail": []}),
-            json.dumps({"detail-type": {"a": 1}, "detail": {}}),
-            json.dumps({"detail-type": "ExecutionRequested", "detail": {"account": "live-1"}}),
+            json.dumps({"source": "signalbox", "detail-type": "ExecutionRequested", "detail": []}),
+            json.dumps({"source": "signalbox", "detail-type": {"a": 1}, "detail": {}}),
+            message_of(asked(), source="somebody"),
+            message_of(asked(), source=None),
         ],
     )
     def test_what_is_no_request_is_refused_for_good_alarms_and_holds_nothing_back(
@@ -409,8 +428,107 @@ class TestHandler:
         assert '"EventsRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
         assert len(exchange.orders) == 1
 
+    @pytest.mark.parametrize("request_", [asked(), viewed()], ids=lambda request: request.type)
+    def test_what_the_ledger_did_not_seal_is_not_sent_alarms_and_holds_nothing_back(
+        self, load, cloud: Cloud, exchange: TradingStandIn, capsys, caplog, request_: BusEvent
+    ) -> None:
+        def resealed(key: SigningKey, **changes: Any) -> dict[str, Any]:
+            facts = {"sequence": 1, "expires_at": LATER} | changes
+            return sealed_event(request_.type.value, request_.to_detail(), key, **facts)
+
+        another = SigningKey.of("x" * 64)
+        genuine = detail_of(request_)
+        forged = [
+            request_.to_detail(),  # as whoever may put events on the bus would write it
+            {**genuine, "account": FTMO},
+            {**genuine, "venue": "mt5"},
+            {**genuine, "seal": {**genuine["seal"], "sequence": 2}},
+            {**genuine, "seal": {**genuine["seal"], "expires_at": (LATER + timedelta(days=400)).isoformat()}},
+            resealed(another),
+            resealed(SigningKey(REQUEST_KEY.key_id, another.secret)),
+            resealed(REPORT_KEY),  # the executor's own word asks for nothing
+            resealed(REQUEST_KEY, expires_at=datetime.now(UTC) - timedelta(seconds=1)),
+            resealed(REQUEST_KEY, expires_at=None),
+        ]
+        for detail in forged:
+            assert self.run(load, cloud.app(), message_of(request_, detail), message_of(asked(strategy="behind"))) == []
+            assert '"RequestsRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
+        assert len([r for r in caplog.records if r.getMessage() == "request_refused"]) == len(forged)
+        assert [order.status for order in exchange.orders] == [exchange.orders[0].status]  # the one behind, and that once
+
+    def test_an_order_of_an_account_that_has_no_credentials_is_told_and_alarms(self, load, cloud: Cloud, capsys) -> None:
+        assert self.run(load, cloud.app(), self.body(asked(NOBODY))) == []
+        assert '"VenueRefusals":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+    def test_an_order_that_came_after_its_time_is_told_and_alarms(
+        self, load, cloud: Cloud, exchange: TradingStandIn, capsys
+    ) -> None:
+        late = asked(send_before=datetime.now(UTC) - timedelta(seconds=1))
+        assert self.run(load, cloud.app(), self.body(late)) == []
+        assert '"RequestsExpired":[1.0]' in capsys.readouterr().out.replace(" ", "")
+        assert (cloud.announced(), exchange.orders) == (["ExecutionReported"], ())
+
+    def test_keys_that_cannot_be_read_now_refuse_nobody(self, load, cloud: Cloud, exchange: TradingStandIn, capsys) -> None:
+        app = cloud.app()
+        app.retry_in = lambda _handle, _arn, _seconds: None  # type: ignore[method-assign]
+        cloud.secrets.delete_secret(SecretId="request-key", ForceDeleteWithoutRecovery=True)
+        assert self.run(load, app, self.body(asked())) == ["m0"]
+        assert "RequestsRefused" not in capsys.readouterr().out
+        cloud.secrets.create_secret(Name="request-key", SecretString=REQUEST_TEXT)
+        assert self.run(load, app, self.body(asked())) == []
+        assert len(exchange.orders) == 1
+
+    def test_what_was_sealed_before_a_rotation_is_sent_and_what_is_sealed_after_it_too(
+        self, load, cloud: Cloud, exchange: TradingStandIn
+    ) -> None:
+        app = cloud.app()
+        new = SigningKey.of("n" * 64)
+        first, second = asked(strategy="first"), asked(strategy="second")
+        assert self.run(load, app, self.body(asked(strategy="before"))) == []  # the keys are known
+        cloud.secrets.put_secret_value(SecretId="request-key", SecretString="n" * 64)
+        after = sealed_event(second.type.value, second.to_detail(), new, sequence=9, expires_at=LATER)
+        assert self.run(load, app, message_of(second, after), self.body(first)) == []
+        assert len(exchange.orders) == 3
+
+    @pytest.mark.parametrize("change", [{"instruction": Instruction.CANCEL}, {"limit_price": Decimal("101")}])
+    def test_a_request_that_is_done_is_answered_again_and_not_done_again(
+        self, load, cloud: Cloud, exchange: TradingStandIn, change: dict[str, Any]
+    ) -> None:
+        resting = asked(price="100", type=OrderType.LIMIT)
+        assert self.run(load, cloud.app(), self.body(resting)) == []
+        (order,) = exchange.orders
+        about = {"venue_order_id": str(order.id), "instruction": Instruction.REPLACE, "request_id": "req-1"}
+        body = self.body(resting.model_copy(update=about | change))
+        assert self.run(load, cloud.app(), body) == []
+        sent = len(exchange.signed_requests)
+        told = cloud.received(cloud.bus)[-1]
+        assert self.run(load, cloud.app(), body) == []  # by a process that has never seen it
+        assert len(exchange.signed_requests) == sent
+        (again,) = cloud.received(cloud.bus)
+        assert json.loads(again)["detail"] == json.loads(told)["detail"]
+
+    def test_an_order_that_was_refused_is_not_sent_when_its_request_comes_again(
+        self, load, cloud: Cloud, exchange: TradingStandIn
+    ) -> None:
+        closed = cloud.secret | {"accounts": {}}
+        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(closed))
+        body = self.body(asked())
+        assert self.run(load, cloud.app(), body) == []  # the ledger hears that it was rejected, and the order is over
+        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret))
+        assert self.run(load, cloud.app(), body) == []
+        assert exchange.orders == ()
+
+    def test_what_is_announced_is_sealed_with_the_executors_key(self, load, cloud: Cloud) -> None:
+        envelope = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
+        assert self.run(load, cloud.app(), self.body(asked()), envelope, self.body(viewed())) == []
+        told = cloud.received(cloud.bus)
+        assert len(told) == 3
+        for text in told:
+            assert open_message(text, REPORT_KEYS).event.type in SIGNED_REPORTS
+
     def test_an_event_of_another_kind_is_refused_for_good(self, load, cloud: Cloud, caplog) -> None:
-        assert self.run(load, cloud.app(), self.body(report())) == []
+        sealed = sealed_event(report().type.value, report().to_detail(), REQUEST_KEY, sequence=1, expires_at=LATER)
+        assert self.run(load, cloud.app(), message_of(report(), sealed)) == []
         (told,) = [r for r in caplog.records if r.getMessage() == "message_refused"]
         assert "expected a request to a venue" in told.reason
 

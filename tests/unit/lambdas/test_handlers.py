@@ -22,6 +22,7 @@ from signalbox.signals.cycle import NO_WRITES, CycleOutcome
 from signalbox.signals.model import ModelChoice, ModelProblem
 from signalbox.signals.ports import CycleState, Refusal
 from tests.builders import BTC, ETH, NOON, candles, event
+from tests.fakes.keys import message_of
 from tests.fakes.lambda_context import FakeLambdaContext
 
 CONTEXT = FakeLambdaContext()
@@ -47,7 +48,7 @@ def sqs(*events, queue: str = "q", receive_count: int = 1) -> dict:
             {
                 "messageId": f"m{i}",
                 "receiptHandle": f"r{i}",
-                "body": json.dumps({"detail-type": e.type, "detail": e.to_detail()}) if not isinstance(e, str) else e,
+                "body": message_of(e) if not isinstance(e, str) else e,
                 "attributes": {"ApproximateReceiveCount": str(receive_count), "MessageGroupId": "alerts"},
                 "messageAttributes": {},
                 "eventSource": "aws:sqs",
@@ -149,10 +150,10 @@ class TestGenerateSignals:
         "body",
         [
             "{",
-            json.dumps({"detail-type": "Unknown", "detail": {}}),
-            json.dumps({"detail-type": "CandlesClosed", "detail": {"venue": "x"}}),
-            json.dumps({"detail-type": "CandlesClosed", "detail": []}),
-            json.dumps({"detail-type": ["CandlesClosed"], "detail": {}}),
+            json.dumps({"source": "signalbox", "detail-type": "Unknown", "detail": {}}),
+            json.dumps({"source": "signalbox", "detail-type": "CandlesClosed", "detail": {"venue": "x"}}),
+            json.dumps({"source": "signalbox", "detail-type": "CandlesClosed", "detail": []}),
+            json.dumps({"source": "signalbox", "detail-type": ["CandlesClosed"], "detail": {}}),
             "[" * 200_000,
         ],
     )

@@ -22,6 +22,7 @@ from signalbox.orders.messages import ExecutionRequested, Instruction
 from signalbox.orders.terms import Leg
 from signalbox.trading.routing import Destination
 from tests.builders import BTC, NOON
+from tests.fakes.keys import message_of
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.lambdas.test_handlers import logged, metric_values, sqs
 from tests.unit.trading.test_routing import asked, events
@@ -55,7 +56,7 @@ def received(url: str) -> list[tuple[str, str]]:
 
 
 def body(event: BusEvent) -> str:
-    return json.dumps({"id": "e-1", "detail-type": event.type, "detail": event.to_detail()})
+    return message_of(event, id="e-1")
 
 
 class TestRouteEvents:
@@ -77,7 +78,7 @@ class TestRouteEvents:
 
     @pytest.mark.parametrize(
         "strange",
-        ["{", "[" * 200_000, json.dumps({"detail-type": "ExecutionReported", "detail": []}), body(
+        ["{", "[" * 200_000, json.dumps({"source": "signalbox", "detail-type": "ExecutionReported", "detail": []}), body(
             MarketDataStale(symbol=BTC, since=NOON, reason="x", newest_close=None))],
     )  # fmt: skip
     def test_what_has_no_route_is_refused_for_good_and_holds_nothing_back(self, load, cloud: None, capsys, strange: str) -> None:

@@ -15,10 +15,12 @@ from signalbox.bootstrap.manage_orders import MissedTurn
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale
 from signalbox.orders.application import initialise
 from signalbox.orders.errors import OrderTermsError
-from signalbox.orders.events import OrderInitialized
+from signalbox.orders.events import OrderInitialized, OrderSubmitted
+from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.risk.snapshot import HaltLevel
+from signalbox.signing import AcceptedKeys, KeyUnavailableError, SigningKey
 from signalbox.trading.access import Refusal
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
@@ -28,6 +30,7 @@ from signalbox.trading.events import TradingHalted
 from signalbox.trading.room import Handled, Standing, TradingRoom
 from signalbox.trading.state import Desk, Halt, opened
 from tests.builders import NOON
+from tests.fakes.keys import REPORT_KEY, REPORT_KEYS, detail_of, message_of, sealed
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.fakes.memory_trading import MemoryTradingLedger
 from tests.unit.lambdas.test_handlers import logged, metric_values
@@ -38,6 +41,12 @@ ACCOUNT = "ftmo-2step-100k"
 WHO = "arn:aws:iam::123456789012:user/trader"
 KEY = "ab" * 16
 CYCLE = CycleDecided(venue="coinbase", cycle_at=NOON, symbols=("BTC-USD",), late=False)
+REPORTS = (
+    ExecutionReported(
+        account="live-1", client_order_id=KEY, reported_at=NOON, events=(OrderSubmitted(client_order_id=KEY, at=NOON),)
+    ),
+    VenueViewReported(account="live-1", requested_at=NOON, asked_at=NOON, orders=(), trades=(), positions={}),
+)
 ORDER = {
     "account": ACCOUNT, "request_id": "req-0001", "requested_at": NOON.isoformat(), "symbol": "BTC-USD", "side": "BUY",
     "type": "MARKET", "quantity": "0.5",
@@ -82,6 +91,7 @@ class FakeRoom:
         self.denied: tuple[Refusal, ...] = ()
         self.refused: dict[str, str] = {}
         self.missed: tuple[MissedTurn, ...] = ()
+        self.report_keys: AcceptedKeys | None = REPORT_KEYS
         self.kill_switch_arn = "arn:aws:sqs:eu-central-1:123456789012:kill-switch"
         self.publishes, self.publish_error = 0, None
 
@@ -199,9 +209,9 @@ class TestQueue:
             "[]",
             "[" * 200_000,
             json.dumps({"kind": "steal"}),
-            json.dumps({"detail-type": "X", "detail": {}}),
-            json.dumps({"detail-type": "CycleDecided", "detail": []}),
-            json.dumps({"detail-type": ["CycleDecided"], "detail": {}}),
+            json.dumps({"source": "signalbox", "detail-type": "X", "detail": {}}),
+            json.dumps({"source": "signalbox", "detail-type": "CycleDecided", "detail": []}),
+            json.dumps({"source": "signalbox", "detail-type": ["CycleDecided"], "detail": {}}),
             json.dumps({**ORDER, "kind": "submit", "account": "a\u0000b"}),
             json.dumps(
                 {"kind": "halt", "account": ACCOUNT, "request_id": "req-1", "requested_at": NOON.isoformat(), "why": "no\u0000"}
@@ -246,7 +256,10 @@ class TestQueue:
         room = FakeRoom()
         said = {"account": ACCOUNT, "request_id": "req-0001", "requested_at": NOON.isoformat(), "why": "news"}
         bodies = [json.dumps({**said, "kind": kind}) for kind in ("resume", "halt")]
-        others = [json.dumps({**ORDER, "kind": "submit"}), json.dumps({"detail-type": CYCLE.type, "detail": CYCLE.to_detail()})]
+        others = [
+            json.dumps({**ORDER, "kind": "submit"}),
+            message_of(CYCLE),
+        ]
         found = load("manage_orders").make_handler(room)(sqs(*bodies, *others, queue="kill-switch"), CONTEXT)
         assert found == {"batchItemFailures": []}
         assert ([command.kind for command, _ in room.commands], room.events) == (["halt"], [])
@@ -266,6 +279,40 @@ class TestQueue:
         room.error = None  # the next bar came
         assert handler(sqs(*commands, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
         assert [command.request_id for command, _ in room.commands] == ["req-0000", "req-0001"]
+
+    @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.type)
+    def test_a_report_of_the_executor_is_believed_and_no_other(self, load, capsys, caplog, report: BusEvent) -> None:
+        room = FakeRoom()
+        another = SigningKey.of("x" * 64)
+        forged = [
+            message_of(report, report.to_detail()),  # as whoever may put events on the bus would write it
+            message_of(report, {**detail_of(report), "account": "live-2"}),
+            message_of(report, sealed(report.type, report.to_detail(), another)),
+            message_of(report, sealed(report.type, report.to_detail(), SigningKey(REPORT_KEY.key_id, another.secret))),
+        ]
+        handler = load("manage_orders").make_handler(room)
+        assert handler(sqs(*forged, message_of(report), queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
+        assert room.events == [report]  # and what is behind a forgery is not held back
+        assert metric_values(logged(capsys))["ReportsRefused"] == len(forged)
+        assert len([r for r in caplog.records if r.getMessage() == "report_refused"]) == len(forged)
+
+    def test_without_the_executors_keys_no_report_is_believed(self, load, capsys) -> None:
+        room = FakeRoom()
+        room.report_keys = None
+        handler = load("manage_orders").make_handler(room)
+        assert handler(sqs(message_of(REPORTS[0]), queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
+        assert (room.events, metric_values(logged(capsys))["ReportsRefused"]) == ([], 1)
+
+    def test_a_report_whose_key_cannot_be_read_now_comes_again(self, load, capsys) -> None:
+        class Away:
+            def find(self, key_id: str) -> SigningKey | None:
+                raise KeyUnavailableError(key_id)
+
+        room = FakeRoom()
+        room.report_keys = Away()
+        found = load("manage_orders").make_handler(room)(sqs(message_of(REPORTS[0]), queue="trading.fifo"), CONTEXT)
+        assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0"]
+        assert "ReportsRefused" not in metric_values(logged(capsys))
 
     def test_an_unpublished_outbox_does_not_fail_what_is_committed(self, load) -> None:
         room = FakeRoom()
@@ -290,6 +337,33 @@ class TestApi:
         assert (status, command.kind, who) == (201, "submit", WHO)
         assert (body["account"], body["order"]["state"], body["order"]["quantity"]) == (ACCOUNT, "INITIALIZED", "0.5")
         assert room.publishes == 1
+
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "query", "at"),
+        [
+            ("POST", f"/accounts/{ACCOUNT}/halt", {"account": "live-1", "request_id": "req-3", "why": "news"}, None, "account"),
+            ("POST", f"/accounts/{ACCOUNT}/resume", {"account": "live-1", "request_id": "req-4", "why": "news"}, None, "account"),
+            ("POST", f"/accounts/{ACCOUNT}/resume", {"kind": "halt", "request_id": "req-4", "why": "news"}, None, "kind"),
+            ("PUT", f"/accounts/{ACCOUNT}", {"account": "live-1", "request_id": "req-5"}, None, "account"),
+            ("POST", f"/accounts/{ACCOUNT}/withdraw", {"account": None, "request_id": "r-6", "amount": "1"}, None, "account"),
+            ("POST", "/orders", {**ORDER, "kind": "halt"}, None, "kind"),
+            ("PUT", f"/orders/{KEY}", {"client_order_id": "cd" * 16, "account": ACCOUNT}, None, "client_order_id"),
+            ("DELETE", f"/orders/{KEY}", {"client_order_id": "cd" * 16}, {"account": ACCOUNT}, "client_order_id"),
+            ("DELETE", f"/orders/{KEY}", {"account": "live-1"}, {"account": ACCOUNT, "request_id": "req-7"}, "account"),
+        ],
+    )
+    def test_a_request_that_names_two_things_in_one_place_is_refused(
+        self, load, method: str, path: str, body: dict, query: dict | None, at: str
+    ) -> None:
+        room = FakeRoom()
+        status, said = answer(load, room, request(method, path, body, query=query))
+        assert (status, [one["at"] for one in said["wrong"]], room.commands) == (422, [at], [])
+
+    def test_a_request_may_name_the_same_twice(self, load) -> None:
+        room = FakeRoom()
+        said = {"account": ACCOUNT, "kind": "halt", "request_id": "req-3", "why": "news"}
+        assert answer(load, room, request("POST", f"/accounts/{ACCOUNT}/halt", said))[0] == 200
+        assert [command.account for command, _ in room.commands] == [ACCOUNT]
 
     def test_numbers_are_taken_as_they_were_written(self, load) -> None:
         room = FakeRoom()

@@ -1,8 +1,9 @@
 """Names shared by the functions, the templates and the local cloud. Each is written once, here.
 
-Pure constants: no logic, no imports beyond the standard library, so that `cdk` may import it.
+Pure constants and look-ups in them: no imports beyond the standard library, so that `cdk` may import it.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -97,6 +98,64 @@ def database_user(function: Function) -> str:
     return f"{PRODUCT}_{function.value}"
 
 
+_LEDGER_OF_ACCOUNTS: Final = (Function.MANAGE_ORDERS, Function.MONITOR_RISK, Function.RELAY_OUTBOX)
+
+# Who may put an event of a type on the bus; the grants of the templates are made of it.
+EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
+    EventType.CANDLES_CLOSED: (Function.COLLECT_CANDLES,),
+    **dict.fromkeys(
+        (
+            EventType.CYCLE_DECIDED,
+            EventType.SIGNAL_GENERATED,
+            EventType.MARKET_DATA_STALE,
+            EventType.MARKET_DATA_RECOVERED,
+            EventType.MODEL_REFUSED,
+        ),
+        (Function.GENERATE_SIGNALS, Function.RELAY_OUTBOX),
+    ),
+    EventType.ALERT_UNDELIVERABLE: (Function.SEND_ALERTS,),
+    **dict.fromkeys(
+        (
+            EventType.MODEL_REGISTERED,
+            EventType.MODEL_NOT_QUALIFIED,
+            EventType.MODEL_EVALUATED,
+            EventType.TRAINING_FAILED,
+            EventType.EVALUATION_FAILED,
+        ),
+        (Function.REGISTER_MODEL, Function.RELAY_OUTBOX),
+    ),
+    EventType.TURN_MISSED: (Function.MANAGE_ORDERS, Function.RELAY_OUTBOX),
+    **dict.fromkeys((EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED), (Function.EXECUTE_ORDERS,)),
+    **dict.fromkeys(
+        (
+            EventType.EXECUTION_REQUESTED,
+            EventType.VENUE_VIEW_REQUESTED,
+            EventType.ORDER_REFUSED,
+            EventType.VENUE_REFUSED,
+            EventType.TRADE_OPENED,
+            EventType.TRADE_CLOSED,
+            EventType.EXIT_FAILED,
+            EventType.STOP_PASSED,
+            EventType.ACCOUNT_REVIEW_DUE,
+            EventType.RISK_WARNING,
+            EventType.ACCOUNT_EXHAUSTED,
+            EventType.TRADING_HALTED,
+            EventType.TRADING_RESUMED,
+            EventType.RULE_BREACHED,
+            EventType.TARGET_REACHED,
+        ),
+        _LEDGER_OF_ACCOUNTS,
+    ),
+}
+SIGNED_REQUESTS: Final = (EventType.EXECUTION_REQUESTED, EventType.VENUE_VIEW_REQUESTED)  # the ledger's word, to the executor
+SIGNED_REPORTS: Final = (EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED)  # the executor's word, to the ledger
+
+
+def emitted_by(function: Function) -> tuple[EventType, ...]:
+    """Return the types of events that a function may put on the bus."""
+    return tuple(kind for kind in EventType if function in EMITTERS[kind])
+
+
 class Env(StrEnum):
     """Environment variables of the functions. Never a secret: those are named by ARN and read at run time."""
 
@@ -123,6 +182,8 @@ class Env(StrEnum):
     TELEGRAM_SECRET_ARN = "TELEGRAM_SECRET_ARN"  # noqa: S105 - the name of a variable that holds an ARN
     TELEGRAM_URL = "TELEGRAM_URL"
     EXCHANGE_SECRET_ARN = "EXCHANGE_SECRET_ARN"  # noqa: S105 - as above
+    REQUEST_KEY_ARN = "REQUEST_KEY_ARN"  # of the secret with the key that signs requests to the executor
+    REPORT_KEY_ARN = "REPORT_KEY_ARN"  # of the secret with the key that signs its reports
     MT5_COMMANDS_QUEUE_URL = "MT5_COMMANDS_QUEUE_URL"
     EXECUTION_QUEUE_URL = "EXECUTION_QUEUE_URL"
     TRADING_QUEUE_URL = "TRADING_QUEUE_URL"
@@ -142,6 +203,8 @@ class StackOutput(StrEnum):
     REPORTS_BUCKET = "ReportsBucket"
     TELEGRAM_SECRET_ARN = "TelegramSecretArn"  # noqa: S105 - an output's key
     EXCHANGE_SECRET_ARN = "ExchangeSecretArn"  # noqa: S105 - an output's key
+    REQUEST_KEY_ARN = "RequestKeyArn"
+    REPORT_KEY_ARN = "ReportKeyArn"
     EXECUTION_QUEUE_URL = "ExecutionQueueUrl"
     EXECUTION_DLQ_URL = "ExecutionDeadLetterQueueUrl"
     MT5_COMMANDS_QUEUE_URL = "Mt5CommandsQueueUrl"
@@ -207,6 +270,9 @@ class Metric(StrEnum):
     VENUE_REFUSALS = "VenueRefusals"
     EXECUTIONS_POSTPONED = "ExecutionsPostponed"
     ENVELOPES_REFUSED = "EnvelopesRefused"
+    REQUESTS_REFUSED = "RequestsRefused"
+    REQUESTS_EXPIRED = "RequestsExpired"
+    REPORTS_REFUSED = "ReportsRefused"
     ALERTS_SENT = "AlertsSent"
     ALERTS_POSTPONED = "AlertsPostponed"
     ALERTS_UNDELIVERABLE = "AlertsUndeliverable"

@@ -14,14 +14,16 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 from pydantic import AwareDatetime, Field, ValidationError
 from typing_extensions import override
 
-from signalbox.contracts import EventType
+from signalbox.contracts import EVENT_SOURCE, EventType
 from signalbox.errors import SignalboxError
 from signalbox.frozen import Frozen
 from signalbox.wire import checked, parse_object
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+SEAL: Final = "seal"  # beside the facts in the detail of what is signed; signalbox.signing reads it
 _BY_TYPE: Final[dict[str, type[BusEvent]]] = {}
+_BESIDE_THE_FACTS: Final = frozenset({"event_id", SEAL})
 
 
 class BusEvent(Frozen, ABC):
@@ -226,7 +228,7 @@ def parse_event(detail_type: object, detail: object) -> Event:
     if kind is None or not isinstance(detail, dict):
         what = f"{type(detail).__name__} of type {str(detail_type)[:60]!r}"
         raise UnreadableEventError(f"expected the object of a known event, was {what}")
-    facts = {key: value for key, value in checked(detail).items() if key != "event_id"}
+    facts = {key: value for key, value in checked(detail).items() if key not in _BESIDE_THE_FACTS}
     try:
         event = kind.model_validate(facts)
         event.to_detail()  # what cannot be written again, or has no natural key, is no event either
@@ -239,6 +241,11 @@ def parse_event(detail_type: object, detail: object) -> Event:
 
 
 def read_event(text: str) -> Event:
-    """Return the event that a rule of the bus put into a queue. Raises UnreadableEventError or WireError, both ValueErrors."""
+    """Return the event that a rule of the bus put into a queue. Raises UnreadableEventError or WireError, both ValueErrors.
+
+    It has to be of our source: a rule asks for it, and so does whoever reads what something else than a rule may have put there.
+    """
     envelope = parse_object(text)
+    if (source := envelope.get("source")) != EVENT_SOURCE:
+        raise UnreadableEventError(f"expected an event of {EVENT_SOURCE}, was of {str(source)[:60]!r}")
     return parse_event(envelope.get("detail-type"), envelope.get("detail"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
-from signalbox.adapters.aws.sends import DynamoSendLog, newest_number, next_number
+from signalbox.adapters.aws.sends import DynamoAnswers, DynamoSendLog, newest_number, next_number
+from signalbox.adapters.aws.signing_keys import SecretKeys
 from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
 from signalbox.adapters.venues.mt5_mailbox import (
     Direction,
@@ -26,7 +28,7 @@ from signalbox.adapters.venues.mt5_mailbox import (
     require_key,
 )
 from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
-from signalbox.events import BusEvent
+from signalbox.events import BusEvent, parse_event
 from signalbox.orders.execution import execute, hand_on, look
 from signalbox.orders.messages import (
     AccountName,
@@ -37,6 +39,7 @@ from signalbox.orders.messages import (
 )
 from signalbox.orders.parts import in_parts
 from signalbox.orders.venue_port import CREDENTIALS, NOT_SUPPORTED, ClosedVenue, Venue, VenueBusyError
+from signalbox.signing import AcceptedKeys, Sealed, open_message, require_in_time, sealed
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -137,11 +140,37 @@ class ExecuteOrders:
     table: DynamoDBClient
     queue: SQSClient
     secrets: parameters.SecretsProvider
+    request_keys: AcceptedKeys
     pause: Callable[[timedelta], None] = _sleep
     _venues: dict[str, tuple[CoinbaseAccount, CcxtVenue]] = field(default_factory=dict)
 
+    def accept(self, message: str) -> Sealed:
+        """Return what the ledger sealed, if its time is not over.
+
+        Raises SealError, UnreadableEventError or WireError: final. Raises KeyUnavailableError: deliver it again.
+        """
+        found = open_message(message, self.request_keys)
+        require_in_time(found.seal, _now())
+        return found
+
     def carry_out(self, request: ExecutionRequested | VenueViewRequested) -> tuple[BusEvent, ...]:
-        """Do it and announce what happened. Raises VenueBusyError and, for a view, any ExecutionError: deliver it again."""
+        """Do it and announce what happened; an order's request that is done is answered as before, and not done again.
+
+        Raises VenueBusyError and, for a view, any ExecutionError: deliver it again.
+        """
+        if isinstance(request, VenueViewRequested):
+            return self._done(request)
+        answers = DynamoAnswers(self.table, self.settings.idempotency_table)
+        if (answer := answers.find(request.account, request.event_id)) is not None:
+            again = tuple(parse_event(**json.loads(text)) for text in answer)
+            self.bus.announce(again)
+            return again
+        announced = self._done(request)
+        texts = [json.dumps({"detail_type": event.type.value, "detail": event.to_detail()}) for event in announced]
+        answers.keep(request.account, request.event_id, texts, _now())
+        return announced
+
+    def _done(self, request: ExecutionRequested | VenueViewRequested) -> tuple[BusEvent, ...]:
         if isinstance(request, VenueViewRequested):
             _wait_until_due(request)
         secret = self._secret()
@@ -222,10 +251,17 @@ class ExecuteOrders:
 def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
     """Return the function's application from its environment."""
     found = settings or ExecuteOrdersSettings.read()
+    secrets = boto3.client("secretsmanager")
+    report_key = SecretKeys(secrets, found.report_key_arn)
+
+    def detail(event: BusEvent) -> str:
+        return sealed(event.type.value, event.to_detail(), report_key.current())
+
     return ExecuteOrders(
         settings=found,
-        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
+        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name, detail),
         table=boto3.client("dynamodb"),
         queue=boto3.client("sqs"),
-        secrets=parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager")),
+        secrets=parameters.SecretsProvider(boto3_client=secrets),
+        request_keys=SecretKeys(secrets, found.request_key_arn),
     )

@@ -16,6 +16,7 @@ from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.bootstrap.ledger import connect_ledger, retried
 from signalbox.bootstrap.models import ModelProvider
 from signalbox.bootstrap.settings import GenerateSignalsSettings
+from signalbox.contracts import Function, emitted_by
 from signalbox.events import CandlesClosed
 from signalbox.signals.cycle import CycleOutcome, run_cycle
 from signalbox.signals.model import ModelChoice
@@ -62,7 +63,7 @@ def compose(settings: GenerateSignalsSettings | None = None) -> GenerateSignals:
     )
     return GenerateSignals(
         ledger=PostgresLedger(connection),
-        outbox=PostgresOutbox(connection),
+        outbox=PostgresOutbox(connection, emitted_by(Function.GENERATE_SIGNALS)),
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
         models=ModelProvider(deployments),
         limits=found.limits,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -14,18 +14,22 @@ import boto3
 from signalbox.access import Role
 from signalbox.adapters.aws.bus import EventBridgeBus
 from signalbox.adapters.postgres.access import PostgresAccessBook
+from signalbox.adapters.aws.signing_keys import SecretKeys
 from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.bootstrap.ledger import connect_ledger, retried
 from signalbox.bootstrap.settings import TradingSettings
+from signalbox.contracts import Function, emitted_by
 from signalbox.events import BusEvent, CycleDecided, SignalGenerated
 from signalbox.orders.errors import OrderError
+from signalbox.orders.sealing import RequestSealer
 from signalbox.portfolio.errors import PortfolioError
 from signalbox.risk.errors import RiskError
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.trading.access import LOOK, Access, Gate, GrantAccess, Nobody, Refusal, RevokeAccess
+from signalbox.signing import AcceptedKeys
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import AnyCommand, OpenAccount
 from signalbox.trading.errors import AccessRefusedError, AccountError, RowRefusedError, TradingError, UnpricedError
@@ -63,6 +67,7 @@ class ManageOrders:
     pause: Callable[[float], None] = time.sleep
     refused: dict[str, str] = field(default_factory=dict)  # configured accounts whose row in the ledger says something else
     kill_switch_arn: str = ""  # of the queue that takes halts alone
+    report_keys: AcceptedKeys | None = None  # of the executor; without them no report is believed
     _missed: list[MissedTurn] = field(default_factory=list)
     _denied: list[Refusal] = field(default_factory=list)
     _opened: bool = False
@@ -190,13 +195,20 @@ class ManageOrders:
         return publish_pending(outbox=self.outbox, publisher=self.bus)
 
 
-def compose(settings: TradingSettings | None = None, *, application: str = "manage_orders") -> ManageOrders:
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def compose(settings: TradingSettings | None = None, *, function: Function = Function.MANAGE_ORDERS) -> ManageOrders:
     """Return the function's application from its environment."""
     found = settings or TradingSettings.read()
-    connection = connect_ledger(found, application=application)
+    connection = connect_ledger(found, application=function.value)
+    secrets = boto3.client("secretsmanager")
+    sealer = RequestSealer(SecretKeys(secrets, found.request_key_arn).current, _now)
     return ManageOrders(
-        room=TradingRoom(PostgresTradingLedger(connection), market=found.venue),
-        outbox=PostgresOutbox(connection),
+        room=TradingRoom(PostgresTradingLedger(connection, sealer=sealer), market=found.venue),
+        outbox=PostgresOutbox(connection, emitted_by(function)),
+        report_keys=SecretKeys(secrets, found.report_key_arn) if found.report_key_arn else None,
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
         accounts=found.accounts,
         gate=Gate(PostgresAccessBook(connection), found.owners),

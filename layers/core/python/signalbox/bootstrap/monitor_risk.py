@@ -6,6 +6,7 @@ from functools import partial
 
 from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.bootstrap.manage_orders import compose as compose_room
+from signalbox.contracts import Function
 
-compose = partial(compose_room, application="monitor_risk")
+compose = partial(compose_room, function=Function.MONITOR_RISK)
 __all__ = ["ManageOrders", "compose"]

@@ -18,7 +18,7 @@ from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.bootstrap.ledger import connect_ledger
 from signalbox.bootstrap.settings import RegisterModelSettings
-from signalbox.contracts import TRAINING_PREFIX
+from signalbox.contracts import TRAINING_PREFIX, Function, emitted_by
 from signalbox.library.evaluations import FinishedEvaluation, Judged, record_evaluation
 from signalbox.library.ports import ArtifactStore, Library
 from signalbox.library.registration import FinishedJob, Registered, register
@@ -76,6 +76,6 @@ def compose(settings: RegisterModelSettings | None = None) -> RegisterModel:
     return RegisterModel(
         library=PostgresLibrary(connection),
         artifacts=S3Artifacts(boto3.client("s3"), bucket=found.models_bucket, prefix=TRAINING_PREFIX),
-        outbox=PostgresOutbox(connection),
+        outbox=PostgresOutbox(connection, emitted_by(Function.REGISTER_MODEL)),
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
     )

@@ -108,6 +108,8 @@ class TradingSettings(LedgerSettings):
     accounts: tuple[str, ...] = Field(alias=Env.ACCOUNTS, default=())  # monitor_risk opens none
     owners: tuple[Principal, ...] = Field(alias=Env.OWNERS, default=())
     kill_switch_queue_arn: str = Field(alias=Env.KILL_SWITCH_QUEUE_ARN, default="")  # monitor_risk has none
+    request_key_arn: str = Field(alias=Env.REQUEST_KEY_ARN, min_length=1)
+    report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, default="")  # monitor_risk hears no reports
 
     @field_validator("accounts", "owners", mode="before")
     @classmethod
@@ -135,6 +137,8 @@ class ExecuteOrdersSettings(BusSettings):
     """execute_orders."""
 
     exchange_secret_arn: str = Field(alias=Env.EXCHANGE_SECRET_ARN, min_length=1)
+    request_key_arn: str = Field(alias=Env.REQUEST_KEY_ARN, min_length=1)
+    report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, min_length=1)
     venue_url: str = Field(alias=Env.VENUE_URL, default="")
     idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
     mt5_commands_queue_url: str = Field(alias=Env.MT5_COMMANDS_QUEUE_URL, min_length=1)

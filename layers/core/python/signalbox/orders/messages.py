@@ -18,7 +18,7 @@ from signalbox.contracts import EventType
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, Amount, PositiveAmount
 from signalbox.frozen import Frozen, instant_text, made_once, number_text, quoted
-from signalbox.orders.events import Detail, Liquidity, OrderEvent, OrderKey, Text
+from signalbox.orders.events import Detail, Liquidity, OrderEvent, OrderFilled, OrderKey, Text
 from signalbox.orders.order import Order
 from signalbox.orders.terms import OrderTerms, Side
 from signalbox.orders.venue_view import (
@@ -71,6 +71,8 @@ class ExecutionRequested(BusEvent):
             raise ValueError(f"expected a request_id with CANCEL and REPLACE alone, was {self.instruction} {self.request_id}")
         if self.client_order_id != self.terms.client_order_id:
             raise ValueError(f"expected the id {self.terms.client_order_id} of these terms, was {self.client_order_id}")
+        if self.account != self.terms.account:
+            raise ValueError(f"expected terms of account {self.account}, was {self.terms.account}")
         return self
 
     @made_once
@@ -104,6 +106,16 @@ class ExecutionReported(BusEvent):
     client_order_id: OrderKey
     reported_at: AwareDatetime
     events: Annotated[tuple[AnyOrderEvent, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _of_one_order(self) -> Self:
+        """Refuse what names two orders or two accounts: who may report the one could write into the other."""
+        for event in self.events:
+            account = event.account if isinstance(event, OrderFilled) else self.account
+            if (event.client_order_id, account) != (self.client_order_id, self.account):
+                was = f"{event.kind} of {event.client_order_id} of {account}"
+                raise ValueError(f"expected events of {self.client_order_id} of {self.account}, was {was}")
+        return self
 
     @property
     @override

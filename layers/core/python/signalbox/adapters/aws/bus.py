@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -24,16 +24,25 @@ class BusError(SignalboxError):
     """The bus did not accept an event; the caller still has it."""
 
 
-class EventBridgeBus:
-    """Announcer and EventPublisher over one event bus."""
+def plain_detail(event: Event) -> str:
+    """Return the detail of an event that nobody seals."""
+    return json.dumps(event.to_detail(), separators=(",", ":"))
 
-    def __init__(self, client: EventBridgeClient, bus_name: str) -> None:
-        self._client = client
-        self._bus_name = bus_name
+
+class EventBridgeBus:
+    """Announcer and EventPublisher over one event bus. detail: writes the detail of what is announced."""
+
+    def __init__(
+        self,
+        client: EventBridgeClient,
+        bus_name: str,
+        detail: Callable[[Event], str] = plain_detail,
+    ) -> None:
+        self._client, self._bus_name, self._detail = client, bus_name, detail
 
     def announce(self, events: Sequence[Event]) -> None:
         """Publish events of an edge function. Raises BusError; the caller announces them again."""
-        for batch in _batches([(event.type.value, json.dumps(event.to_detail(), separators=(",", ":"))) for event in events]):
+        for batch in _batches([(event.type.value, self._detail(event)) for event in events]):
             if refused := self._put(batch):
                 raise BusError(
                     f"{self._bus_name}: {len(refused)} of {len(batch)} events were not accepted, first {refused[0][1]}"

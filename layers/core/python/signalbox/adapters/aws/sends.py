@@ -6,6 +6,7 @@ What replaced an order at a venue that changes none is kept beside them. All liv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,8 @@ from signalbox.orders.venue_view import VenueOrder
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
+ANSWER_KEPT: Final = timedelta(days=1)  # much longer than a request's seal lives: then it is refused as overdue
+MAX_ANSWER: Final = 300_000  # characters, of an item's 400 kB
 KEPT: Final = timedelta(days=400)  # an order may rest for long; a record that is gone would allow a second send
 
 
@@ -98,6 +101,31 @@ class DynamoSendLog:
         key = {"id": _link("replaces", account, name)}
         item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
         return None if item is None else item["original"]["S"]
+
+
+class DynamoAnswers:
+    """What was announced about a request that is done, by its natural key: a second delivery is answered the same again."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client, self._table = client, table
+
+    def find(self, account: str, event_id: str) -> tuple[str, ...] | None:
+        """Return the answer's events as JSON of type and detail; None when the request is not done."""
+        key = _link("answered", account, event_id)
+        item = self._client.get_item(TableName=self._table, Key={"id": key}, ConsistentRead=True).get("Item")
+        return None if item is None else tuple(text["S"] for text in item["events"]["L"])
+
+    def keep(self, account: str, event_id: str, answer: Sequence[str], at: datetime) -> None:
+        """Keep the answer of a request that is done. One that is too large is kept as none: it is not given twice."""
+        kept = answer if sum(map(len, answer)) <= MAX_ANSWER else ()
+        self._client.put_item(
+            TableName=self._table,
+            Item={
+                "id": _link("answered", account, event_id),
+                "events": {"L": [{"S": text} for text in kept]},
+                "expiration": {"N": str(round((at + ANSWER_KEPT).timestamp()))},
+            },
+        )
 
 
 def _link(what: str, account: str, name: str) -> Any:

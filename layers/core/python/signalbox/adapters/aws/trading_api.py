@@ -3,7 +3,8 @@
 Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
 authorisation could not open a door. The clock is the gateway's. Statuses: 400 a body that cannot be read (signalbox.wire), 403
 somebody without the role for it (whether there is such an account is not told), 404 no such account or order, 409 a command that
-does not fit what is there, 422 a value that cannot be, the account's name among them.
+does not fit what is there, 422 a value that cannot be, the account's name among them, or one that path, query and body do not
+agree on.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
         return handled
 
     def about(kind: str, account: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, account_view(carry_out({**_body(api), "kind": kind, "account": account}).desk))
+        return _answer(HTTPStatus.OK, account_view(carry_out(_one({"kind": kind, "account": account}, _body(api))).desk))
 
     def changed(kind: type[GrantAccess] | type[RevokeAccess], account: str) -> Response[str]:
         now, who = _now(api), _principal(api)
@@ -99,17 +100,18 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
         body = _body(api)
         if "requested_at" not in body:
             raise CommandError("requested_at: expected it in the body, the same in every retry: the order's identity has it")
-        handled = carry_out({**body, "kind": "submit"})
+        handled = carry_out(_one({"kind": "submit"}, body))
         return _answer(HTTPStatus.OK if handled.order is None else HTTPStatus.CREATED, _ordered(handled))
 
     @api.delete("/orders/<client_order_id>")
     def cancel(client_order_id: str) -> Response[str]:
-        facts = {**_query(api), **_body(api)}
-        return _answer(HTTPStatus.OK, _ordered(carry_out({**facts, "kind": "cancel", "client_order_id": client_order_id})))
+        facts = _one({"kind": "cancel", "client_order_id": client_order_id}, _query(api), _body(api))
+        return _answer(HTTPStatus.OK, _ordered(carry_out(facts)))
 
     @api.put("/orders/<client_order_id>")
     def change(client_order_id: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, _ordered(carry_out({**_body(api), "kind": "replace", "client_order_id": client_order_id})))
+        facts = _one({"kind": "replace", "client_order_id": client_order_id}, _body(api))
+        return _answer(HTTPStatus.OK, _ordered(carry_out(facts)))
 
     @api.post("/accounts/<account>/halt")
     def halt(account: str) -> Response[str]:
@@ -174,6 +176,9 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     def invalid(error: ValidationError) -> Response[str]:
         return _invalid([{"at": ".".join(map(str, e["loc"][1:])) or "body", "what": e["msg"]} for e in error.errors()])
 
+    def contradictory(error: _ContradictionError) -> Response[str]:
+        return _invalid([{"at": error.key, "what": str(error)}])
+
     def misnamed(error: AccountNameError) -> Response[str]:
         return _invalid([{"at": "account", "what": str(error)}])
 
@@ -201,6 +206,7 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
     api.exception_handler(RowRefusedError)(impossible)
     api.exception_handler(ValidationError)(invalid)
     api.exception_handler(AccountNameError)(misnamed)
+    api.exception_handler(_ContradictionError)(contradictory)
     api.exception_handler(_UnsignedError)(unsigned)
 
     @api.not_found
@@ -212,6 +218,24 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
 
 class _UnsignedError(SignalboxError):
     """The gateway vouched for nobody."""
+
+
+class _ContradictionError(SignalboxError):
+    """A request names one thing in two places, and they differ: nobody guesses which was meant."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"expected the same {key} wherever the request names it, was another in its path, query or body")
+        self.key = key
+
+
+def _one(*places: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request says in all its places. Raises _ContradictionError where two say different things."""
+    found: dict[str, Any] = {}
+    for place in places:
+        for key, value in place.items():
+            if found.setdefault(key, value) != value:
+                raise _ContradictionError(key)
+    return found
 
 
 def _principal(api: APIGatewayHttpResolver) -> str:

@@ -15,6 +15,8 @@ from pydantic import ValidationError
 from signalbox.events import BusEvent, read_event
 from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import ExecutionReported, VenueViewReported
+from signalbox.orders.sealing import MAY_REPORT
+from signalbox.signing import AcceptedKeys, SealError, UnsealedError, open_envelope
 from signalbox.trading.commands import COMMANDS, HALT, AnyCommand, check_clock
 from signalbox.trading.errors import CommandError, TradingError, UnpricedError
 from signalbox.trading.room import Handled
@@ -23,6 +25,10 @@ from signalbox.wire import parse_object
 
 class MessageRefusedError(TradingError):
     """A message that no account takes, today or tomorrow."""
+
+
+class ReportRefusedError(MessageRefusedError):
+    """What says that it is a report of a venue, and is not the executor's word."""
 
 
 class Room(Protocol):
@@ -42,13 +48,18 @@ class Door(StrEnum):
     KILL_SWITCH = "kill-switch"  # takes halts and nothing else: who may send to it can stop an account, and never start one
 
 
-def handle_message(room: Room, body: str, *, sender: str, sent_ms: str, door: Door = Door.TRADING) -> tuple[Handled, ...]:
-    """Bring one message to the accounts.
+def handle_message(
+    room: Room, body: str, *, sender: str, sent_ms: str, keys: AcceptedKeys | None, door: Door = Door.TRADING
+) -> tuple[Handled, ...]:
+    """Bring one message to the accounts. keys: of the executor, whose seal a report has to have.
 
-    Raises MessageRefusedError; when it may come again UnpricedError, or what the ledger raises.
+    Raises MessageRefusedError, ReportRefusedError for what only looks like a report; when it may come again UnpricedError,
+    KeyUnavailableError, or what the ledger raises.
     """
     try:
-        work = _parsed(body, sent_ms, door)
+        work = _parsed(body, sent_ms, door, keys)
+    except SealError as error:
+        raise ReportRefusedError(f"{type(error).__name__}: {error}") from error
     except (ValueError, CommandError, OverflowError) as error:
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
     try:
@@ -59,13 +70,18 @@ def handle_message(room: Room, body: str, *, sender: str, sent_ms: str, door: Do
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
 
 
-def _parsed(body: str, sent_ms: str, door: Door) -> BusEvent | AnyCommand:
+def _parsed(body: str, sent_ms: str, door: Door, keys: AcceptedKeys | None) -> BusEvent | AnyCommand:
     message = parse_object(body, numbers=str)
     if door is Door.KILL_SWITCH and message.get("kind") != HALT:
         raise CommandError(f"expected a halt by the kill switch's queue, was {str(message.get('kind'))[:40]!r}")
     sent_at = datetime.fromtimestamp(int(sent_ms) / 1000, UTC)
     if "detail-type" in message and door is Door.TRADING:
-        return _not_ahead(read_event(body), sent_at)
+        kind = message["detail-type"]
+        if isinstance(kind, str) and kind in MAY_REPORT:
+            if keys is None:
+                raise UnsealedError("expected to know the executor's keys, was without: no report is believed here")
+            return _not_ahead(open_envelope(message, keys).event, sent_at)
+        return read_event(body)
     command = COMMANDS.validate_python(message)
     check_clock(command, sent_at, behind=None)
     return command

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import json.encoder
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -12,6 +12,7 @@ from typing import Final
 
 from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
+from signalbox.contracts import EventType
 from signalbox.events import Event
 from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
@@ -54,21 +55,27 @@ ADD_EVENTS: Final = (
 INSERT_EVENTS: Final = ADD_EVENTS + b" ON CONFLICT (event_id) DO NOTHING"
 
 
-def event_columns(events: Sequence[Event], at: datetime) -> tuple[bytes, bytes, bytes, bytes]:
+def event_columns(
+    events: Sequence[Event], at: datetime, detail: Callable[[Event], str] = event_detail
+) -> tuple[bytes, bytes, bytes, bytes]:
     """Return the parameters of ADD_EVENTS, which fails when an event_id exists, and INSERT_EVENTS, which leaves it as it is."""
     return (
         text_array([e.event_id for e in events]).encode(),
         text_array([e.type.value for e in events]).encode(),
-        "\n".join([event_detail(e) for e in events]).encode(),  # in JSON no line ends
+        "\n".join([detail(e) for e in events]).encode(),  # in JSON no line ends
         at.isoformat().encode(),
     )
 
 
 class PostgresOutbox:
-    """Committed events, claimed by row locks: a claimer that dies frees its events with its connection."""
+    """Committed events, claimed by row locks: a claimer that dies frees its events with its connection.
 
-    def __init__(self, source: ConnectionSource) -> None:
+    types: what the function may put on the bus (contracts.EMITTERS); what others left there is theirs or the relay's to publish.
+    """
+
+    def __init__(self, source: ConnectionSource, types: Collection[EventType] = tuple(EventType)) -> None:
         self._source = source
+        self._types = text_array([kind.value for kind in types])
 
     def put(self, event: Event, at: datetime) -> bool:
         with self._source.transaction() as connection:
@@ -84,8 +91,8 @@ class PostgresOutbox:
         with self._source.transaction() as connection:
             rows = connection.execute(
                 "SELECT sequence, event_id, event_type, detail, created_at FROM outbox WHERE published_at IS NULL"
-                " ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED",
-                (limit,),
+                " AND event_type = ANY(%s::text[]) ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED",
+                (self._types, limit),
             ).fetchall()
             events = published = tuple(OutboxEvent(*row) for row in rows)
             try:

@@ -17,10 +17,12 @@ from typing import Any, Final
 from psycopg.errors import UniqueViolation
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource, Unit
+from signalbox.adapters.postgres.errors import LedgerError
 from signalbox.adapters.postgres.exchange import Statement
 from signalbox.adapters.postgres.ledger import PostgresLedgerTransaction
 from signalbox.adapters.postgres.trading_load import (
     ACCOUNT_ROW,
+    SEQUENCE_PLACE,
     KeptDesk,
     account_of_text,
     ask_again,
@@ -29,12 +31,13 @@ from signalbox.adapters.postgres.trading_load import (
     load_desk,
 )
 from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events
-from signalbox.adapters.postgres.trading_save import Save, gathered, plain_statement, save_with_care, version_of
+from signalbox.adapters.postgres.trading_save import Save, Seals, gathered, plain_statement, save_with_care, version_of
 from signalbox.adapters.postgres.trading_tables import ACCOUNT_ENTRIES, ORDERS
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
+from signalbox.orders.sealing import RequestSealer
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import Changes
@@ -85,10 +88,16 @@ class PostgresTradingLedger:
     """Units of work of accounts on a connection source. Errors of the database: `errors.py` tells which.
 
     `parse` reads an account's configuration; a benchmark gives one whose accounts have other limits than their kind's.
+    `sealer` seals what is asked of venues, as part of the save; what is saved without one, no executor acts on.
     """
 
-    def __init__(self, source: ConnectionSource, parse: Callable[[str], TradingAccount] = account_of_text) -> None:
-        self._source, self._parse = source, parse
+    def __init__(
+        self,
+        source: ConnectionSource,
+        parse: Callable[[str], TradingAccount] = account_of_text,
+        sealer: RequestSealer | None = None,
+    ) -> None:
+        self._source, self._parse, self._sealer = source, parse, sealer
         self._kept: dict[str, KeptDesk] = {}  # as this worker saved them; used while the account's row is of that save
 
     def accounts(self) -> Sequence[TradingAccount]:
@@ -126,7 +135,7 @@ class PostgresTradingLedger:
         An account whose desk this worker keeps is there, and is locked by what is read or written of it first.
         """
         with self._source.unit() as unit:
-            tx = PostgresTradingTransaction(unit, account, self._parse, self._kept.get(account))
+            tx = PostgresTradingTransaction(unit, account, self._parse, self._kept.get(account), self._sealer)
             yield tx
             tx.finish()
         if tx.saved is not None:  # committed: what was rolled back, or may have been, is not kept
@@ -137,7 +146,12 @@ class PostgresTradingTransaction:
     """`trading.ports.TradingTransaction` inside one open transaction that holds the account's row."""
 
     def __init__(
-        self, unit: Unit, account: str, parse: Callable[[str], TradingAccount] = account_of_text, kept: KeptDesk | None = None
+        self,
+        unit: Unit,
+        account: str,
+        parse: Callable[[str], TradingAccount] = account_of_text,
+        kept: KeptDesk | None = None,
+        sealer: RequestSealer | None = None,
     ) -> None:
         self._unit, self._account, self._parse, self._kept = unit, account, parse, kept
         self._newest: Desk | None = None  # that was loaded or saved here
@@ -145,6 +159,8 @@ class PostgresTradingTransaction:
         self.saved: KeptDesk | None = None  # the newest desk that was saved, if it may be kept
         self._row: tuple[Any, ...] | None = None  # of the lock; None as long as it is not known, or once something was saved
         self._waiting: tuple[Save, Desk | None] | None = None  # what goes with the COMMIT, and the desk that may be kept then
+        self._sealer = sealer
+        self._sequence: int | None = None  # the newest number this account has given out; known once it is locked
         if kept is None:
             self._lock()
 
@@ -168,6 +184,8 @@ class PostgresTradingTransaction:
 
     def _lock(self) -> tuple[Any, ...]:
         self._row = locked_row(self._unit.connection, self._account)
+        if self._sequence is None:
+            self._sequence = int(self._row[SEQUENCE_PLACE])
         return self._row
 
     def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
@@ -176,7 +194,7 @@ class PostgresTradingTransaction:
         if kept is not None and kept.may_serve(at) and not self._unit.is_begun:
             version, answers = begin_with(self._unit, kept, at, orders)
             if version == kept.version:
-                self.was_kept = True
+                self.was_kept, self._sequence = True, kept.sequence
                 self._newest = continue_desk(self._unit, kept.desk, at, answers)
                 return self._newest
         row = self._row or self._lock()
@@ -237,12 +255,15 @@ class PostgresTradingTransaction:
         return tuple(text for (text,) in self.connection.execute(_DIFFERENCES, (self._account, since)).fetchall())
 
     def save(self, before: Desk, after: Desk, changes: Changes) -> None:
-        save = gathered(before, after, changes)
+        if not self._unit.is_begun:
+            self._lock()
+        seals = self._seals()
+        save = gathered(before, after, changes, seals)
         if save.is_nothing:
             return
         self._write_waiting()
-        if not self._unit.is_begun:
-            self._lock()
+        if seals is not None:
+            self._sequence = seals.sequence
         self._row = None
         # kept is what goes on from what this unit of work has read, and holds every order it wrote
         goes_on = self._newest is not None and before.books is self._newest.books and not save.left
@@ -275,7 +296,14 @@ class PostgresTradingTransaction:
             self.connection.execute(ORDERS.insert, ORDERS.parameters(rows))
 
     def _keep(self, version: str, desk: Desk | None) -> None:
-        self.saved = None if desk is None else KeptDesk.of(version, desk)
+        self.saved = None if desk is None else KeptDesk.of(version, desk, self._sequence or 0)
+
+    def _seals(self) -> Seals | None:
+        if self._sealer is None:
+            return None
+        if self._sequence is None:
+            raise LedgerError(f"{self._account}: expected the number of its newest request, was None")
+        return Seals(self._sealer, self._sequence)
 
     def _orders(self, keys: list[str]) -> dict[ClientOrderId, Order]:
         rows = self.connection.execute(_EVENTS_OF, (keys, self._account), prepare=True).fetchall()

@@ -41,9 +41,10 @@ from signalbox.trading.state import Desk, Mark, counts
 
 ACCOUNT_ROW: Final = """
 SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
-    closings, review_at, at_venue, set_config('signalbox.locked_account', account, true), xmin::text
+    closings, review_at, at_venue, request_sequence, set_config('signalbox.locked_account', account, true), xmin::text
 FROM accounts WHERE account = %s
 """
+SEQUENCE_PLACE: Final = -3  # of request_sequence in such a row
 OPEN_ORDER: Final = "state NOT IN ('DENIED', 'REJECTED', 'FILLED', 'CANCELED', 'EXPIRED')"  # as the index says it
 TRADE_COLUMNS: Final = (
     "entry, symbol, side, decided_at, deployment, stage, state, stop_loss, take_profit, deadline, opened_at, exit, exit_leg,"
@@ -150,8 +151,7 @@ def load_desk(
         closings,
         review_at,
         at_venue,
-        _,
-        _,
+        *_,
     ) = row
     valued_at = watched_until or at  # what was watched is known, also to a step of an earlier instant
     window = timedelta(seconds=configured.limits.throttle_window_seconds)
@@ -212,17 +212,19 @@ def _all_marks(
 
 @dataclass(frozen=True, slots=True)
 class KeptDesk:
-    """A desk as its save left it. `version`: of the account's row, the transaction that wrote it."""
+    """A desk as its save left it. `version`: of the account's row, the transaction that wrote it; `sequence`: of its newest request."""
 
     version: str
     desk: Desk
+    sequence: int
 
     @classmethod
-    def of(cls, version: str, desk: Desk) -> KeptDesk:
+    def of(cls, version: str, desk: Desk, sequence: int) -> KeptDesk:
         """Keep what a load would bring: orders that count, and the sends of the window in order."""
         trades = tuple(desk.trades.values())
         orders = {key: order for key, order in desk.orders.items() if counts(order, trades)}
-        return cls(version, replace(desk, orders=MappingProxyType(orders), order_times=tuple(sorted(desk.order_times))))
+        times = tuple(sorted(desk.order_times))
+        return cls(version, replace(desk, orders=MappingProxyType(orders), order_times=times), sequence)
 
     def may_serve(self, at: datetime) -> bool:
         """Whether a load at `at` may bring it. Sends from before its window are not kept: not at an earlier instant."""

@@ -15,8 +15,7 @@ from typing import Any, Final
 from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Unit
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
-from signalbox.adapters.postgres.exchange import Rows, Statement
-from signalbox.adapters.postgres.outbox import ADD_EVENTS, INSERT_EVENTS, event_columns
+from signalbox.adapters.postgres.outbox import ADD_EVENTS, INSERT_EVENTS, event_columns, event_detail
 from signalbox.adapters.postgres.trading_rows import (
     closings_text,
     confirmation_row,
@@ -57,8 +56,10 @@ from signalbox.adapters.postgres.trading_tables import (
     Row,
     Table,
 )
+from signalbox.events import BusEvent
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
+from signalbox.orders.sealing import MAY_ASK, RequestSealer
 from signalbox.portfolio.account import Books
 from signalbox.portfolio.entries import Entry, Fill
 from signalbox.portfolio.lots import Lot
@@ -86,7 +87,23 @@ _ACCOUNT_COLUMNS: Final = {
     "closings": "text",
     "review_at": "timestamptz",
     "at_venue": "text",
+    "request_sequence": "bigint",
 }
+
+
+class Seals:
+    """Seals of an account's requests, in sequence. `sequence`: the newest number that the account has given out."""
+
+    def __init__(self, sealer: RequestSealer, sequence: int) -> None:
+        self._sealer = sealer
+        self.sequence, self.given_out = sequence, 0
+
+    def detail(self, event: BusEvent) -> str:
+        """Return the JSON text of an event, sealed when it asks something of a venue."""
+        if event.type not in MAY_ASK:
+            return event_detail(event)
+        self.sequence, self.given_out = self.sequence + 1, self.given_out + 1
+        return self._sealer.detail(event, self.sequence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +139,11 @@ class Save:
         return not self.emptied and not self.left
 
 
-def gathered(before: Desk, after: Desk, changes: Changes) -> Save:
-    """Return what differs. Raises LedgerError for desks of two accounts, and for events of a step without an instant."""
+def gathered(before: Desk, after: Desk, changes: Changes, seals: Seals | None = None) -> Save:
+    """Return what differs. Raises LedgerError for desks of two accounts, and for events of a step without an instant.
+
+    seals: of what asks something of a venue. Without them such an event is written as it is, and no executor acts on it.
+    """
     account = after.account.account
     if before.account.account != account:
         raise LedgerError(f"expected two desks of one account, was {before.account.account} and {account}")
@@ -146,13 +166,18 @@ def gathered(before: Desk, after: Desk, changes: Changes) -> Save:
         emptied.append(_DELETE_LOCKS)
         found.new(LOCKS, lock_rows(account, after.locks))
     touched = {event.client_order_id for event in changes.order_events}
+    detail = event_detail if seals is None else seals.detail
+    events = event_columns(changes.events, after.at, detail) if changes.events and after.at is not None else ()
+    columns = _account_changes(before, after)
+    if seals is not None and seals.given_out:
+        columns["request_sequence"] = str(seals.sequence).encode()
     return Save(
         account=account,
         parts=found.parts,
         emptied=emptied,
         lots_gone=gone,
-        events=event_columns(changes.events, after.at) if changes.events and after.at is not None else (),
-        columns=_account_changes(before, after),
+        events=events,
+        columns=columns,
         left=frozenset(key for key in touched if ClientOrderId(key) not in after.orders),
     )
 

@@ -1,0 +1,118 @@
+"""Every type of event x every role, and every queue x every role: who may send what, by the synthesised policies."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Final
+
+import pytest
+
+from signalbox.contracts import EMITTERS, EVENT_SOURCE, SIGNED_REPORTS, SIGNED_REQUESTS, EventType, Function
+from tests.infrastructure.assembly import Assembly
+from tests.infrastructure.policies import Context, Policies, Statement, allows
+from tests.infrastructure.test_functions import deployed
+
+pytestmark = pytest.mark.infra
+
+PUT: Final = "events:PutEvents"
+BUS_RULES: Final = "rules of the bus"
+AGENT: Final = "the agent's policy"
+SENDERS: Final = {  # queue → who may send to it; one that is not here is a dead-letter queue, which SQS itself fills
+    ("alerts", "Alerts"): {BUS_RULES},
+    ("alerts", "Deliveries"): {Function.SEND_ALERTS},
+    ("execution", "Commands"): {Function.EXECUTE_ORDERS},
+    ("execution", "Reports"): {AGENT},
+    ("execution", "Requests"): {Function.ROUTE_EVENTS},
+    ("routing", "Events"): {BUS_RULES},
+    ("routing", "Reviews"): {BUS_RULES},
+    ("signals", "Candles"): {BUS_RULES},
+    ("trading", "KillSwitch"): set[str](),
+    ("trading", "Trading"): {BUS_RULES, Function.ROUTE_EVENTS},
+    ("training", "FinishedJobs"): {BUS_RULES},
+}
+
+
+@pytest.fixture(scope="module")
+def policies(assembly: Assembly) -> Policies:
+    return Policies(assembly)
+
+
+def bus_of(assembly: Assembly) -> str:
+    (bus,) = assembly.resources("AWS::Events::EventBus")
+    return f"{bus.stack}/{bus.logical_id}"
+
+
+def statements_of(assembly: Assembly, policies: Policies) -> dict[str, list[Statement]]:
+    """By function; every other role by its place."""
+    names = {}
+    for function in Function:
+        found = deployed(assembly, function)
+        names[found.stack, found.properties["Role"]["Fn::GetAtt"][0]] = function.value
+    return {
+        names.get((role.stack, role.logical_id), str(role)): policies.of_role(role.stack, role.logical_id)
+        for role in policies.roles()
+    }
+
+
+def entry(kind: str, source: str = EVENT_SOURCE) -> Context:
+    return {"events:source": (source,), "events:detail-type": (kind,)}
+
+
+def test_each_type_of_event_is_put_by_whom_the_table_names_and_nobody_else(assembly: Assembly, policies: Policies) -> None:
+    found, bus = statements_of(assembly, policies), bus_of(assembly)
+    may = {(kind, role) for kind, role in product(EventType, found) if allows(found[role], PUT, bus, entry(kind))}
+    assert may == {(kind, function.value) for kind, functions in EMITTERS.items() for function in functions}
+
+
+def test_the_table_names_every_type_and_lets_the_fewest_speak_to_venues_and_for_them() -> None:
+    assert set(EMITTERS) == set(EventType)
+    for kind in SIGNED_REQUESTS:
+        assert set(EMITTERS[kind]) == {Function.MANAGE_ORDERS, Function.MONITOR_RISK, Function.RELAY_OUTBOX}
+    for kind in SIGNED_REPORTS:
+        assert EMITTERS[kind] == (Function.EXECUTE_ORDERS,)
+
+
+@pytest.mark.parametrize("function", Function)
+def test_no_request_passes_that_lacks_a_key_or_has_a_foreign_value_among_its_entries(
+    assembly: Assembly, policies: Policies, function: Function
+) -> None:
+    found, bus = statements_of(assembly, policies)[function.value], bus_of(assembly)
+    mine = [kind for kind, functions in EMITTERS.items() if function in functions]
+    others = [kind for kind in EventType if kind not in mine]
+    assert not allows(found, PUT, bus, {})
+    for kind in mine:
+        whole = entry(kind)
+        assert all(not allows(found, PUT, bus, {key: whole[key]}) for key in whole)
+        assert not allows(found, PUT, bus, entry(kind, "somebody"))
+        assert not allows(found, PUT, bus, whole | {"events:source": (EVENT_SOURCE, "somebody")})
+        assert not allows(found, PUT, bus, whole | {"events:detail-type": (kind, others[0])})
+        assert not allows(found, PUT, "another-bus", whole)
+    if len(mine) > 1:  # a batch of what it may put is one request
+        assert allows(found, PUT, bus, entry(mine[0]) | {"events:detail-type": tuple(mine)})
+
+
+def test_each_queue_is_filled_by_whom_the_table_names_and_nobody_else(assembly: Assembly, policies: Policies) -> None:
+    roles = statements_of(assembly, policies)
+    by_rules: dict[str, list[Statement]] = {}
+    for policy in assembly.resources("AWS::SQS::QueuePolicy"):
+        for queue in policy.properties["Queues"]:
+            place = f"{policy.stack}/{queue['Ref']}"
+            by_rules.setdefault(place, []).extend(policies.of_document(policy.stack, policy.properties["PolicyDocument"]))
+    agents = [
+        s
+        for policy in assembly.resources("AWS::IAM::ManagedPolicy")
+        for s in policies.of_document(policy.stack, policy.properties["PolicyDocument"])
+    ]
+    for queue in assembly.resources("AWS::SQS::Queue"):
+        found = {role for role, statements in roles.items() if allows(statements, "sqs:SendMessage", str(queue))}
+        if any(s.effect == "Allow" for s in by_rules[str(queue)]):
+            found.add(BUS_RULES)
+        if allows(agents, "sqs:SendMessage", str(queue)):
+            found.add(AGENT)
+        if "DeadLetters" in queue.logical_id:
+            assert all("Every" in role for role in found), queue  # a schedule's own: it puts the runs that were lost there
+            continue
+        (expected,) = (
+            who for (stack, name), who in SENDERS.items() if queue.stack == stack and queue.logical_id.startswith(name)
+        )
+        assert found == {str(getattr(one, "value", one)) for one in expected}, queue
