@@ -84,7 +84,7 @@ def _told(found: Any) -> str:
 def orders_api(stage: str, state: Path) -> OrdersApi:
     """Return the orders API of a deployed stage, or of the running local cloud. Raises AccountsError."""
     if stage == STAGE:
-        via = _running(state / "up" / "ports.json")
+        via = running_cloud(state / "up" / "ports.json")
         session = Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)  # noqa: S106 - the emulator's
         return OrdersApi(_output(session, stage, endpoint=via), session, REGION, via)
     session = Session()
@@ -93,7 +93,8 @@ def orders_api(stage: str, state: Path) -> OrdersApi:
     return OrdersApi(_output(session, stage), session, session.region_name)
 
 
-def _running(ports: Path) -> str:
+def running_cloud(ports: Path) -> str:
+    """Return the address of the local cloud that runs. Raises AccountsError when none does."""
     try:
         port = int(json.loads(ports.read_text())["emulator"])
     except (OSError, ValueError, KeyError, TypeError) as error:

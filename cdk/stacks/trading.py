@@ -149,6 +149,7 @@ class TradingStack(SignalboxStack):
             maximum_receives=PATIENT_RECEIVES,
             visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
         )
+        self.kill_switch = halts.queue
         manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
         TopicAlarm(
             self,

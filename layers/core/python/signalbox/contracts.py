@@ -65,6 +65,7 @@ ROUTED_EVENTS: Final = (  # about one account each: route_events takes them to t
 
 
 REVIEW_DELAY_SECONDS: Final = 5  # of the queue that an AccountReviewDue waits in on its way to its account
+ACKNOWLEDGE_SECONDS: Final = 120  # within which an agent acknowledges a command: time to start it again, and no more
 
 
 class Function(StrEnum):
@@ -89,6 +90,35 @@ class Function(StrEnum):
 def function_name(stage: str, function: Function) -> str:
     """Return the deployed name, for example `signalbox-prod-collect-candles`."""
     return f"{PRODUCT}-{stage}-{function.value.replace('_', '-')}"
+
+
+class MailboxQueue(StrEnum):
+    """The two queues of an MT5 account's mailbox."""
+
+    COMMANDS = "commands"
+    REPORTS = "reports"
+
+
+def mailbox_queue_name(stage: str, account: str, queue: MailboxQueue) -> str:
+    """Return the deployed name of a queue of an account's mailbox: who reads a message knows by it whose it is."""
+    return f"{_mailbox(stage)}{account}-{queue}.fifo"
+
+
+def mailbox_key_name(stage: str, account: str) -> str:
+    """Return the name of the secret that holds the signing key of an account's mailbox."""
+    return f"{_mailbox(stage)}{account}-key"
+
+
+def reporting_account(stage: str, queue_name: str) -> str | None:
+    """Return the account whose reports lie in a queue, None for every other queue."""
+    before, after = _mailbox(stage), f"-{MailboxQueue.REPORTS}.fifo"
+    if not queue_name.startswith(before) or not queue_name.endswith(after):
+        return None
+    return queue_name[len(before) : -len(after)]
+
+
+def _mailbox(stage: str) -> str:
+    return f"{PRODUCT}-{stage}-mt5-"
 
 
 class Env(StrEnum):
@@ -116,7 +146,9 @@ class Env(StrEnum):
     TELEGRAM_SECRET_ARN = "TELEGRAM_SECRET_ARN"  # noqa: S105 - the name of a variable that holds an ARN
     TELEGRAM_URL = "TELEGRAM_URL"
     EXCHANGE_SECRET_ARN = "EXCHANGE_SECRET_ARN"  # noqa: S105 - as above
-    MT5_COMMANDS_QUEUE_URL = "MT5_COMMANDS_QUEUE_URL"
+    MT5_ACCOUNTS = "MT5_ACCOUNTS"  # names of the accounts with a mailbox, comma-separated; may be empty
+    MT5_CHECKS_QUEUE_URL = "MT5_CHECKS_QUEUE_URL"
+    KILL_SWITCH_QUEUE_URL = "KILL_SWITCH_QUEUE_URL"
     EXECUTION_QUEUE_URL = "EXECUTION_QUEUE_URL"
     TRADING_QUEUE_URL = "TRADING_QUEUE_URL"
     DELIVERIES_QUEUE_URL = "DELIVERIES_QUEUE_URL"
@@ -137,9 +169,8 @@ class StackOutput(StrEnum):
     EXCHANGE_SECRET_ARN = "ExchangeSecretArn"  # noqa: S105 - an output's key
     EXECUTION_QUEUE_URL = "ExecutionQueueUrl"
     EXECUTION_DLQ_URL = "ExecutionDeadLetterQueueUrl"
-    MT5_COMMANDS_QUEUE_URL = "Mt5CommandsQueueUrl"
-    MT5_REPORTS_QUEUE_URL = "Mt5ReportsQueueUrl"
-    MT5_AGENT_POLICY_ARN = "Mt5AgentPolicyArn"
+    MT5_CHECKS_QUEUE_URL = "Mt5ChecksQueueUrl"
+    MT5_CHECKS_DLQ_URL = "Mt5ChecksDeadLetterQueueUrl"
     DATABASE_ADDRESS = "DatabaseAddress"
     SCHEDULE_GROUP = "ScheduleGroup"
     ORDERS_API_URL = "OrdersApiUrl"
@@ -199,6 +230,8 @@ class Metric(StrEnum):
     VENUE_REFUSALS = "VenueRefusals"
     EXECUTIONS_POSTPONED = "ExecutionsPostponed"
     ENVELOPES_REFUSED = "EnvelopesRefused"
+    COMMANDS_REFUSED = "CommandsRefused"
+    COMMANDS_UNACKNOWLEDGED = "CommandsUnacknowledged"
     ALERTS_SENT = "AlertsSent"
     ALERTS_POSTPONED = "AlertsPostponed"
     ALERTS_UNDELIVERABLE = "AlertsUndeliverable"
