@@ -143,7 +143,12 @@ def account_text(found: Mapping[str, Any]) -> str:
     ]
     lines += [f"  holds {one['quantity']} {one['symbol']}" for one in found["positions"]]
     lines += [
+        f"  others hold {one['quantity']} {one['symbol']} at the venue: not ours, never touched, and in no figure here"
+        for one in found["others"]
+    ]
+    lines += [
         f"  order {one['client_order_id']}  {one['side']} {one['quantity']} {one['symbol']} {one['type']} {one['state']}"
+        + ("" if not one["reason"] else f"  {one['reason']}: {one['detail']}".rstrip(": "))
         for one in found["orders"]
     ]
     if (halt := found["halt"]) is not None:

@@ -222,6 +222,7 @@ class Metric(StrEnum):
     TURNS_MISSED = "TurnsMissed"
     VIEWS_FAILED = "ViewsFailed"
     VENUE_DIFFERENCES = "VenueDifferences"
+    OTHERS_AT_VENUE = "OthersAtVenue"
     ACCOUNTS_NOT_OPENED = "AccountsNotOpened"
     MONITOR_RUNS = "MonitorRuns"
     TRADING_DURATION = "TradingDuration"

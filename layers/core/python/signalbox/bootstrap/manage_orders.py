@@ -25,7 +25,7 @@ from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import AnyCommand
-from signalbox.trading.errors import AccountError, RowRefusedError, TradingError, UnpricedError
+from signalbox.trading.errors import AccountError, AccountUnreadableError, RowRefusedError, TradingError, UnpricedError
 from signalbox.trading.events import TurnMissed
 from signalbox.trading.room import Handled, Standing, TradingRoom, instant_of
 from signalbox.trading.state import Desk
@@ -124,8 +124,13 @@ class ManageOrders:
         return retried(self.room.accounts, self.pause)
 
     def watch(self, at: datetime) -> tuple[Handled, ...]:
-        """Watch every account at a scheduled instant; the next minute makes up for one that could not be."""
+        """Watch every account at a scheduled instant; the next minute makes up for one that could not be.
+
+        An account whose row cannot be read misses its turn, each minute, until somebody mends it: that alarms.
+        """
         self._open_accounts(at)
+        for name, why in retried(self.room.unreadable, self.pause).items():
+            self._missed.append(MissedTurn(name, AccountUnreadableError(why), is_final=True))
         accounts = retried(self.room.accounts, self.pause)
         return self._turns(accounts, lambda account: self.room.watched(account.account, at))[0]
 

@@ -61,12 +61,16 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class AtVenue:
-    """Everything of it; stored as one JSON text. instruments: as the venue told them last, none before the first view."""
+    """Everything of it; stored as one JSON text. instruments: as the venue told them last, none before the first view.
+
+    others: what others than us held there in the newest view that was compared, signed, by symbol; no zeros.
+    """
 
     instruments: tuple[VenueInstrument, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     absent: tuple[Absent, ...] = ()
     asked_at: datetime | None = None  # when the newest view that was asked for is due
+    others: tuple[tuple[str, Decimal], ...] = ()
 
     @property
     def open_doubts(self) -> tuple[Doubt, ...]:

@@ -16,7 +16,7 @@ from signalbox.events import BusEvent, read_event
 from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.trading.commands import COMMANDS, HALT, AnyCommand, check_clock
-from signalbox.trading.errors import CommandError, TradingError, UnpricedError
+from signalbox.trading.errors import AccountUnreadableError, CommandError, TradingError, UnpricedError
 from signalbox.trading.room import Handled
 from signalbox.wire import parse_object
 
@@ -45,7 +45,7 @@ class Door(StrEnum):
 def handle_message(room: Room, body: str, *, sender: str, sent_ms: str, door: Door = Door.TRADING) -> tuple[Handled, ...]:
     """Bring one message to the accounts.
 
-    Raises MessageRefusedError; when it may come again UnpricedError, or what the ledger raises.
+    Raises MessageRefusedError; when it may come again UnpricedError, AccountUnreadableError, or what the ledger raises.
     """
     try:
         work = _parsed(body, sent_ms, door)
@@ -53,7 +53,7 @@ def handle_message(room: Room, body: str, *, sender: str, sent_ms: str, door: Do
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
     try:
         return room.handle(work) if isinstance(work, BusEvent) else (room.command(work, sender),)
-    except UnpricedError:
+    except (UnpricedError, AccountUnreadableError):
         raise
     except (TradingError, OrderError, ValidationError) as error:
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
