@@ -79,6 +79,10 @@ def _run(config: AgentConfig) -> int:
     queues = boto3.client("sqs", region_name=config.region)
     mailbox = SqsMailbox(queues, commands_url=config.commands_queue_url, reports_url=config.reports_queue_url, hear=clock.hear)
     agent = Agent(venue, journal, mailbox, account=config.account, key=keys, clock=clock, pause=_pause)
+    try:
+        mailbox.ask_time()  # before anything that waits in the journal is judged by a clock that nobody has checked
+    except (BotoCoreError, ClientError):
+        logger.exception("the queues cannot be reached: what waits is judged by this machine's clock")
     known = 1 + len(keys.others)
     logger.info("the agent of %s runs with %s keys, %s commands wait", config.account, known, len(journal.kept))
     while True:

@@ -59,9 +59,16 @@ class SqsMailbox:
         answer = self._client.receive_message(
             QueueUrl=self._commands, MaxNumberOfMessages=1, WaitTimeSeconds=seconds, VisibilityTimeout=HIDDEN_SECONDS
         )
+        self._heard(answer)
+        return [Delivery(m["Body"], m["ReceiptHandle"]) for m in answer.get("Messages", [])]
+
+    def ask_time(self) -> None:
+        """Hear the queues' time without taking a command. Raises what botocore raises."""
+        self._heard(self._client.get_queue_attributes(QueueUrl=self._commands, AttributeNames=["QueueArn"]))
+
+    def _heard(self, answer: Any) -> None:
         if self._hear is not None and (at := time_of(answer)) is not None:
             self._hear(at)
-        return [Delivery(m["Body"], m["ReceiptHandle"]) for m in answer.get("Messages", [])]
 
     def remove(self, delivery: Delivery) -> None:
         self._client.delete_message(QueueUrl=self._commands, ReceiptHandle=delivery.handle)

@@ -309,9 +309,12 @@ class TestClock:
         with mock_aws():
             client = boto3.client("sqs", region_name="eu-central-1")
             url = client.create_queue(QueueName="q.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-            client.meta.events.register("after-call.sqs.ReceiveMessage", _dated)
-            SqsMailbox(client, commands_url=url, reports_url=url, hear=heard.append).receive(0)
-        assert heard == [NOON]
+            for operation in ("ReceiveMessage", "GetQueueAttributes"):
+                client.meta.events.register(f"after-call.sqs.{operation}", _dated)
+            mailbox = SqsMailbox(client, commands_url=url, reports_url=url, hear=heard.append)
+            mailbox.ask_time()
+            mailbox.receive(0)
+        assert heard == [NOON, NOON]
 
 
 def _dated(parsed: dict[str, Any], **_more: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from typing_extensions import override
 
 from local.market.simulator import SimulatedSource
 from local.stand_ins.faults import Fault, TradingFault
@@ -141,9 +142,18 @@ class Cloud:
         return [json.loads(text)["detail-type"] for text in self.received(self.bus)]
 
 
+class LiveExchange(TradingStandIn):
+    """The exchange on the world's clock, which the function compares with its own."""
+
+    @property
+    @override
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
 @pytest.fixture
 def exchange() -> Iterator[TradingStandIn]:
-    stand_in = TradingStandIn(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
+    stand_in = LiveExchange(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
     stand_in.set_price(BTC, Decimal(50000))
     yield stand_in
     stand_in.close()
