@@ -122,9 +122,9 @@ $(AUDIT)/.ready: requirements/audit.lock $(READY)
 
 sbom: $(AUDIT)/.ready  ## what is in it: out/sbom/*.cdx.json (CycloneDX) from each lock file
 	@mkdir -p out/sbom
-	@for lock in requirements/*.lock layers/*/requirements.txt; do \
-	  name=$$(echo $$lock | sed 's|/requirements.txt||; s|.*/||; s|\.lock||'); \
-	  case $$lock in layers/*) name=layer-$$name;; esac; \
+	@for lock in requirements/*.lock layers/*/requirements.txt agents/*/requirements.lock; do \
+	  name=$$(echo $$lock | sed 's|/requirements\.[a-z]*$$||; s|.*/||; s|\.lock||'); \
+	  case $$lock in layers/*) name=layer-$$name;; agents/*) name=agent-$$name;; esac; \
 	  grep -qE '^[A-Za-z0-9]' $$lock || continue; \
 	  $(AUDIT)/bin/cyclonedx-py requirements $$lock --output-reproducible --of JSON -o out/sbom/$$name.cdx.json || exit 1; \
 	done

@@ -57,7 +57,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     signals = SignalsStack(app, context, network=network, data=data, messaging=messaging)
     trading = TradingStack(app, context, network=network, data=data, secrets=secrets, messaging=messaging)
     alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
-    execution = ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging)
+    execution = ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging, trading=trading)
     routing = RoutingStack(app, context, messaging=messaging, execution=execution, trading=trading)
     training = TrainingStack(app, context, network=network, data=data, messaging=messaging)
     reports = ReportsStack(app, context, network=network, data=data, messaging=messaging)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from cdk.training_config import CONTEXT_FIELDS, TrainingConfig, training_from_context
 from signalbox.contracts import PRODUCT, SYMBOLS, Function, function_name
@@ -19,6 +19,7 @@ AccountName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9-]{3,32}-[1-9][0
 PrincipalName: TypeAlias = Annotated[
     str, Field(pattern=r"^(arn:aws[a-z-]*:(iam|sts)::\d{12}:\S+|A[A-Z0-9]{15,127}|telegram:\d+)$")
 ]
+MailboxName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]  # any account's, as the ledger names it
 StageName: TypeAlias = Literal["local", "dev", "prod"]
 PYTHON_VERSION: Final = "3.14"  # of the Lambda runtime and of the wheels in the layers
 
@@ -55,6 +56,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     venue: str = "coinbase"
     accounts: tuple[AccountName, ...] = ()  # paper accounts that manage_orders opens; live ones are opened by command
     owners: tuple[PrincipalName, ...] = ()  # of every account of the stage: IAM users, roles, or sessions of Identity Center
+    mt5_accounts: tuple[MailboxName, ...] = ()  # live ones behind an agent: each gets two queues, a key and an identity's policy
     bundle_dependencies: bool  # false: the functions run where the dependencies already are
     max_unzipped_megabytes: int = Field(default=200, gt=0, le=250)  # layers and code of one function
     retain_state: bool
@@ -74,6 +76,13 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     training: TrainingConfig = TrainingConfig()
     endpoints: LocalEndpoints | None = None
 
+    @field_validator("mt5_accounts")
+    @classmethod
+    def _apart(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len({name.replace("-", "") for name in names}) != len(names):
+            raise ValueError(f"expected mt5_accounts that differ in more than hyphens, was {', '.join(names)}")
+        return names
+
     def stack_name(self, concern: str) -> str:
         """Return the deployed name of a stack."""
         return f"{PRODUCT}-{self.name}-{concern}"
@@ -88,6 +97,7 @@ _STAGES: Final[Mapping[StageName, StageConfig]] = {
         name="local",
         accounts=("ftmo-2step-100k",),
         owners=("arn:aws:iam::000000000000:root",),  # whom the emulator takes every caller of this machine for
+        mt5_accounts=("ftmo-1", "ftmo-2"),
         bundle_dependencies=False,  # the emulator's workers run in the project's own environment
         retain_state=False,
         termination_protection=False,
@@ -141,6 +151,7 @@ CONTEXT_KEYS: Final = (
     "symbols",
     "accounts",
     "owners",
+    "mt5_accounts",
     "signal_limits",
     *CONTEXT_FIELDS,
 )
@@ -163,7 +174,7 @@ def stage_from_context(context: Mapping[str, Any]) -> StageConfig:
     if base is None:
         raise StageError(f"expected stage {' | '.join(_STAGES)}, was {name!r}")
     chosen: dict[str, Any] = {key: context[key] for key in ("alarm_email", "s3_prefix_list_id", "venue") if context.get(key)}
-    for key in ("symbols", "accounts", "owners"):
+    for key in ("symbols", "accounts", "owners", "mt5_accounts"):
         if context.get(key):
             chosen[key] = tuple(part.strip() for part in str(context[key]).split(","))
     if context.get("signal_limits"):

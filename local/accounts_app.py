@@ -156,36 +156,27 @@ def adopt(  # noqa: PLR0917 - typer passes by keyword
     _command(stage, "POST", f"/accounts/{name}/adopt", request_id, as_json=json_output, **told)
 
 
-@accounts_app.command("deposit")
-def deposit(  # noqa: PLR0917 - typer passes by keyword
-    name: Name,
-    amount: Amount,
-    reason: Reason,
-    at: At = None,
-    venue_id: VenueId = None,
-    stage: Stage = "dev",
-    request_id: RequestId = None,
-    json_output: Json = False,  # noqa: FBT002 - of typer
-) -> None:
-    """Book money that came into an account. It is no profit."""
-    told = {"amount": amount, "why": reason, "at": at, "venue_id": venue_id}
-    _command(stage, "POST", f"/accounts/{name}/deposit", request_id, as_json=json_output, **told)
+def _books_money(kind: str, does: str) -> None:
+    """Add the command that books money which moved, in one direction."""
+
+    def move(  # noqa: PLR0917 - typer passes by keyword
+        name: Name,
+        amount: Amount,
+        reason: Reason,
+        at: At = None,
+        venue_id: VenueId = None,
+        stage: Stage = "dev",
+        request_id: RequestId = None,
+        json_output: Json = False,  # noqa: FBT002 - of typer
+    ) -> None:
+        told = {"amount": amount, "why": reason, "at": at, "venue_id": venue_id}
+        _command(stage, "POST", f"/accounts/{name}/{kind}", request_id, as_json=json_output, **told)
+
+    accounts_app.command(kind, help=does)(move)
 
 
-@accounts_app.command("withdraw")
-def withdraw(  # noqa: PLR0917 - typer passes by keyword
-    name: Name,
-    amount: Amount,
-    reason: Reason,
-    at: At = None,
-    venue_id: VenueId = None,
-    stage: Stage = "dev",
-    request_id: RequestId = None,
-    json_output: Json = False,  # noqa: FBT002 - of typer
-) -> None:
-    """Book money that was taken out of an account. It is no loss."""
-    told = {"amount": amount, "why": reason, "at": at, "venue_id": venue_id}
-    _command(stage, "POST", f"/accounts/{name}/withdraw", request_id, as_json=json_output, **told)
+_books_money("deposit", "Book money that came into an account. It is no profit.")
+_books_money("withdraw", "Book money that was taken out of an account. It is no loss.")
 
 
 @accounts_app.command("halt")

@@ -86,7 +86,7 @@ def _told(found: Any) -> str:
 def orders_api(stage: str, state: Path) -> OrdersApi:
     """Return the orders API of a deployed stage, or of the running local cloud. Raises AccountsError."""
     if stage == STAGE:
-        via = _running(state / "up" / "ports.json")
+        via = running_cloud(state / "up" / "ports.json")
         session = Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)  # noqa: S106 - the emulator's
         return OrdersApi(_output(session, stage, endpoint=via), session, REGION, via)
     session = Session()
@@ -95,7 +95,8 @@ def orders_api(stage: str, state: Path) -> OrdersApi:
     return OrdersApi(_output(session, stage), session, session.region_name)
 
 
-def _running(ports: Path) -> str:
+def running_cloud(ports: Path) -> str:
+    """Return the address of the local cloud that runs. Raises AccountsError when none does."""
     try:
         port = int(json.loads(ports.read_text())["emulator"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -150,7 +151,12 @@ def account_text(found: Mapping[str, Any]) -> str:
     ]
     lines += [f"  holds {one['quantity']} {one['symbol']}" for one in found["positions"]]
     lines += [
+        f"  others hold {one['quantity']} {one['symbol']} at the venue: not ours, never touched, and in no figure here"
+        for one in found["others"]
+    ]
+    lines += [
         f"  order {one['client_order_id']}  {one['side']} {one['quantity']} {one['symbol']} {one['type']} {one['state']}"
+        + ("" if not one["reason"] else f"  {one['reason']}: {one['detail']}".rstrip(": "))
         for one in found["orders"]
     ]
     if (halt := found["halt"]) is not None:

@@ -17,6 +17,7 @@ from local.features_app import features_app
 from local.ftmo_app import ftmo_app
 from local.instants import parse_instant
 from local.jobs_app import jobs_app
+from local.mt5_app import mt5_app
 from local.report_app import report
 from signalbox.errors import SignalboxError
 
@@ -117,6 +118,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(features_app, name="features")
 app.add_typer(ftmo_app, name="ftmo")
 app.add_typer(jobs_app, name="jobs")
+app.add_typer(mt5_app, name="mt5")
 
 
 def main() -> None:

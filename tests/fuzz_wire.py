@@ -24,7 +24,7 @@ import numpy as np
 
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
 from signalbox.adapters.telegram.bot_api import _parse
-from signalbox.adapters.venues.mt5_mailbox import Direction, Envelope, EnvelopeError, is_envelope, open_envelope, seal
+from signalbox.adapters.venues.mt5_mailbox import Direction, Envelope, EnvelopeError, open_envelope, seal
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale, read_event
 from signalbox.orders.events import OrderFilled, OrderRejected, OrderSubmitted
 from signalbox.orders.messages import (
@@ -122,16 +122,14 @@ def seeds() -> list[Any]:
 
 
 def _envelope(data: bytes) -> None:
-    text = data.decode()
-    if is_envelope(text):
-        open_envelope(text, key=KEY, direction=Direction.REPORT).event()
+    open_envelope(data.decode(), key=KEY, direction=Direction.REPORT).said()
 
 
 def _body(data: bytes) -> None:
     """What is inside an envelope that was signed well: an agent that somebody took over signs anything."""
     Envelope(
         version=1, direction=Direction.REPORT, account="live-1", sequence=1, sent_at=NOW, body=data.decode(), signature="0" * 64
-    ).event()
+    ).said()
 
 
 def _sealed(data: bytes) -> None:

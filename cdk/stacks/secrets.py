@@ -23,6 +23,8 @@ class SecretsStack(SignalboxStack):
     def __init__(self, scope: Construct, stage: StageConfig) -> None:
         super().__init__(scope, stage, "secrets", description="credentials", stateful=True)
         self.telegram = self._secret("Telegram", {"chat_ids": []}, "bot_token", "Telegram bot: bot_token and chat_ids")
+        # the generated member is read by nobody: with another shape CloudFormation would write the secret anew, without the
+        # accounts that the operator put in
         self.exchange = self._secret("Exchange", {"accounts": {}}, "mt5_signing_key", "live venues: accounts by name")
         self.request_key = self._key("RequestKey", "signs what the ledger asks of venues")
         self.report_key = self._key("ReportKey", "signs what execute_orders reports")

@@ -50,6 +50,10 @@ _ALARMS: Final = (
     (Metric.RULES_BREACHED, "an account broke a loss rule; that is final"),
     (Metric.EVENTS_REFUSED, "a report or command fits no order or account and was not applied; the log keeps it"),
     (Metric.VENUE_DIFFERENCES, "ledger and venue differ and no event explains it; the account is halted"),
+    (
+        Metric.OTHERS_AT_VENUE,
+        "somebody else's position at the venue of an account of ours began, changed or ended; it is not touched",
+    ),
     (Metric.TURNS_MISSED, "an account could not take what the others took; it gets it again alone, and the log says why"),
 )
 
@@ -165,6 +169,7 @@ class TradingStack(SignalboxStack):
             maximum_receives=PATIENT_RECEIVES,
             visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
         )
+        self.kill_switch = halts.queue
         manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
         manage.function.add_environment(Env.ACCOUNTS.value, ",".join(self._context.stage.accounts))
         manage.function.add_environment(Env.OWNERS.value, ",".join(self._context.stage.owners))

@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.batches import each_in_its_group, failure_told, put_off, refused_for_good, wait_seconds
-from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, is_envelope
+from signalbox.adapters.venues.mt5_mailbox import CommandRefused, CommandTaken, EnvelopeError
 from signalbox.bootstrap.execute_orders import ExecuteOrders, ViewNotDueError, compose
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent
@@ -57,10 +57,18 @@ def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
     metrics.add_metric(Metric.REQUESTS_EXPIRED, MetricUnit.Count, late)
 
 
-def _pass_on(app: ExecuteOrders, record: SQSRecord) -> None:
+def _pass_on(app: ExecuteOrders, account: str, record: SQSRecord) -> None:
     """Announce a report. No signature gets better in a queue: what is refused is out of the way of the reports behind it."""
     try:
-        _count("report_passed_on", app.pass_on(record.body))
+        for said in app.pass_on(account, record.body):
+            match said:
+                case CommandTaken():
+                    logger.info("command_taken", account=account, command=said.command)
+                case CommandRefused():
+                    logger.error("command_refused", account=account, command=said.command, reason=said.reason, detail=said.detail)
+                    metrics.add_metric(Metric.COMMANDS_REFUSED, MetricUnit.Count, 1)
+                case _:
+                    _count("report_passed_on", (said,))
     except EnvelopeError as error:
         logger.error("envelope_refused", message_id=record.message_id, reason=str(error))  # noqa: TRY400 - a forgery has no trace
         metrics.add_metric(Metric.ENVELOPES_REFUSED, MetricUnit.Count, 1)
@@ -77,9 +85,21 @@ def _look(app: ExecuteOrders, request: VenueViewRequested) -> None:
         metrics.add_metric(Metric.VIEWS_FAILED, MetricUnit.Count, 1)
 
 
+def _check(app: ExecuteOrders, record: SQSRecord) -> None:
+    """Look for an agent's answer. Without one the account is stopped, and the alarm says that its agent is away or was robbed."""
+    missing = app.check(record.body)
+    if missing is not None:
+        logger.error("command_unacknowledged", account=missing.account, command=missing.command, request=missing.event_id)
+        metrics.add_metric(Metric.COMMANDS_UNACKNOWLEDGED, MetricUnit.Count, 1)
+
+
 def _handle(app: ExecuteOrders, record: SQSRecord) -> None:
-    if is_envelope(record.body):
-        _pass_on(app, record)
+    """Take a message for what its queue may bring, whatever it looks like: an agent's queue brings reports, never requests."""
+    if (account := app.mailboxes.reporter(record.event_source_arn)) is not None:
+        _pass_on(app, account, record)
+        return
+    if app.mailboxes.is_checks(record.event_source_arn):
+        _check(app, record)
         return
     try:
         found = app.accept(record.body)

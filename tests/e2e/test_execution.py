@@ -11,22 +11,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boto3.session import Session
 from typing_extensions import override
 
+from local.accounts_command import OrdersApi
 from local.cloud import LocalCloud
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
 from local.processes import wait_until
-from local.settings import load_settings
+from local.settings import ACCOUNT, REGION, load_settings
 from local.stand_ins.faults import Fault, TradingFault
 from local.stand_ins.mt5 import TerminalStandIn
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStandIn
-from signalbox.contracts import EVENT_SOURCE, Env, Function, Metric, StackOutput, function_name
+from signalbox.contracts import (
+    EVENT_SOURCE,
+    Env,
+    Function,
+    MailboxQueue,
+    Metric,
+    StackOutput,
+    function_name,
+    mailbox_key_name,
+    mailbox_queue_name,
+)
 from signalbox.events import BusEvent, parse_event
 from signalbox.orders.events import OrderFilled
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
 from signalbox.signing import SigningKey
 from signalbox_mt5.agent import Agent
+from signalbox_mt5.checked_clock import CheckedClock
 from signalbox_mt5.journal import Journal
 from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.venue import TerminalVenue
@@ -35,7 +48,7 @@ from tests.fakes.keys import Sealers
 from tests.unit.orders.samples import terms
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-LIVE, FTMO, NOBODY = "live-1", "ftmo-1", "nobody-1"
+LIVE, FTMO, OTHER, NOBODY = "live-1", "ftmo-1", "ftmo-2", "nobody-1"
 
 
 class LiveExchange(TradingStandIn):
@@ -62,13 +75,24 @@ class Desk:
         coinbase = {"venue": "coinbase", "api_key": API_KEY, "api_secret": API_SECRET, "passphrase": PASSPHRASE}
         secrets, secret_id = cloud.emulator.client("secretsmanager"), cloud.outputs[StackOutput.EXCHANGE_SECRET_ARN]
         self.secret = json.loads(secrets.get_secret_value(SecretId=secret_id)["SecretString"])
-        self.secret["accounts"] = {LIVE: coinbase, FTMO: {"venue": "mt5"}}
+        self.secret["accounts"] = {LIVE: coinbase}
         secrets.put_secret_value(SecretId=secret_id, SecretString=json.dumps(self.secret))
         functions, name = cloud.emulator.client("lambda"), function_name("local", Function.EXECUTE_ORDERS)
         variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         functions.update_function_configuration(
             FunctionName=name, Environment={"Variables": variables | {Env.VENUE_URL.value: exchange.url}}
         )
+
+        session = Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)
+        self.api = OrdersApi(cloud.outputs[StackOutput.ORDERS_API_URL].rstrip("/"), session, REGION, cloud.emulator.url)
+
+    def mailbox(self, account: str, queue: MailboxQueue) -> str:
+        return str(self.sqs.get_queue_url(QueueName=mailbox_queue_name("local", account, queue))["QueueUrl"])
+
+    def logged(self, message: str) -> None:
+        """Wait until the function logged this."""
+        lines = self.cloud.logs.lines
+        wait_until(lambda: any(one.get("message") == message for one in lines(Function.EXECUTE_ORDERS)), what=message, seconds=60)
 
     def ask(self, account: str, venue: str, **changes: Any) -> ExecutionRequested:
         now = datetime.now(UTC)
@@ -211,21 +235,56 @@ def test_both_keys_are_changed_while_orders_go_on(desk: Desk) -> None:
     assert "OrderFilled" in kinds(desk.reports(new))
 
 
-def test_an_order_for_metatrader_goes_through_the_mailbox_to_a_terminal_and_back(desk: Desk, tmp_path: Path) -> None:
-    terminal = TerminalStandIn(datetime.now(UTC), {"BTCUSD": (49_990.0, 50_010.5)})
-    journal = Journal(tmp_path / "journal")
+@pytest.fixture
+def agent(desk: Desk, tmp_path: Path) -> Iterator[Agent]:
+    """The agent of FTMO with what its machine is given: its queues and its key."""
+    secret = desk.cloud.emulator.client("secretsmanager").get_secret_value(SecretId=mailbox_key_name("local", FTMO))
+    clock = CheckedClock(lambda: datetime.now(UTC))
     mailbox = SqsMailbox(
         desk.cloud.emulator.client("sqs", read_timeout=60),
-        commands_url=desk.cloud.outputs[StackOutput.MT5_COMMANDS_QUEUE_URL],
-        reports_url=desk.cloud.outputs[StackOutput.MT5_REPORTS_QUEUE_URL],
+        commands_url=desk.mailbox(FTMO, MailboxQueue.COMMANDS),
+        reports_url=desk.mailbox(FTMO, MailboxQueue.REPORTS),
+        hear=clock.hear,
     )
-    venue = TerminalVenue(terminal, login=1, symbols={BTC: "BTCUSD"}, journal=journal, clock=lambda: datetime.now(UTC))
-    agent = Agent(
-        venue, journal, mailbox, account=FTMO, key=desk.secret["mt5_signing_key"].encode(), clock=lambda: datetime.now(UTC)
-    )
+    terminal = TerminalStandIn(datetime.now(UTC), {"BTCUSD": (49_990.0, 50_010.5)})
+    journal = Journal(tmp_path / "journal")
+    venue = TerminalVenue(terminal, login=1, symbols={BTC: "BTCUSD"}, journal=journal, clock=clock)
+    key = json.loads(secret["SecretString"])["current"].encode()
+    yield Agent(venue, journal, mailbox, account=FTMO, key=key, clock=clock)
+    journal.close()
+
+
+def test_an_order_for_metatrader_goes_through_its_mailbox_to_a_terminal_and_back(desk: Desk, agent: Agent) -> None:
     request = desk.ask(FTMO, "mt5")
     desk.publish(request)
     assert kinds(desk.reports(request)) == ["OrderSubmitted"]
     assert agent.step() == 1
     assert kinds(desk.reports(request)) == ["OrderSubmitted", "OrderAccepted", "OrderFilled"]
-    journal.close()
+
+
+def test_whoever_may_put_reports_puts_no_request_for_another_account(desk: Desk) -> None:
+    before = len(desk.exchange.orders)
+    request = desk.ask(LIVE, "coinbase", strategy="forged")
+    body = json.dumps({"detail-type": request.type.value, "detail": request.to_detail()})
+    url = desk.mailbox(FTMO, MailboxQueue.REPORTS)
+    desk.sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId=FTMO, MessageDeduplicationId="forged")
+    desk.logged("envelope_refused")
+    assert len(desk.exchange.orders) == before
+
+
+def test_a_command_that_is_taken_out_of_its_queue_unseen_halts_its_account(desk: Desk) -> None:
+    configuration = {"kind": "ftmo-2step", "capital": "100000", "venue": "mt5", "mode": "live", "phase": "challenge"}
+    desk.api.call("PUT", f"/accounts/{OTHER}", {"request_id": "open-1", "configuration": configuration})
+    checks = desk.cloud.outputs[StackOutput.MT5_CHECKS_QUEUE_URL]
+    desk.sqs.set_queue_attributes(QueueUrl=checks, Attributes={"DelaySeconds": "0"})  # the deadline is over at once
+    submit = desk.ask(OTHER, "mt5")
+    desk.publish(
+        submit.model_copy(update={"instruction": Instruction.CANCEL, "request_id": "r1"})
+    )  # of which nothing is reported
+
+    def halted() -> Any:
+        return desk.api.call("GET", f"/accounts/{OTHER}")["halt"]
+
+    halt = wait_until(halted, what="the halt of the account", seconds=60)
+    assert halt["level"] == "HALT"
+    assert "did not acknowledge command 1" in halt["why"]

@@ -86,6 +86,9 @@ class MemoryTradingLedger:
     def accounts(self) -> Sequence[TradingAccount]:
         return tuple(rows.desk.account for _, rows in sorted(self.database.accounts.items()))
 
+    def unreadable(self) -> Mapping[str, str]:
+        return {}  # it keeps accounts, not texts
+
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
         kept = self.database.accounts.get(account.account)
         if kept is None:

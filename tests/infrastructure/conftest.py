@@ -55,6 +55,14 @@ def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) ->
 
 
 @pytest.fixture(scope="session")
+def with_mailboxes(tmp_path_factory: pytest.TempPathFactory, sources: SourceTree) -> Assembly:
+    """The stage prod with two accounts behind agents."""
+    context = {"stage": "prod", "mt5_accounts": "ftmo-live,swing-2"}
+    _, written = synthesise(context, out=tmp_path_factory.mktemp("mailboxes"), sources=sources, templates_only=True)
+    return Assembly("prod", written)
+
+
+@pytest.fixture(scope="session")
 def local(assemblies: dict[str, Assembly]) -> Assembly:
     return assemblies["local"]
 

@@ -1,12 +1,23 @@
-"""Live orders: each venue waits for itself, the agent's identity may do four things, nothing else reaches the mailbox."""
+"""Live orders: each venue waits for itself, each agent's identity may do four things in its own mailbox, and no more."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
+from pydantic import ValidationError
 
-from signalbox.contracts import ROUTED_EVENTS, Function, StackOutput
+from cdk.stage import stage_from_context
+from signalbox.contracts import (
+    ACKNOWLEDGE_SECONDS,
+    ROUTED_EVENTS,
+    Function,
+    MailboxQueue,
+    Metric,
+    mailbox_key_name,
+    mailbox_queue_name,
+    reporting_account,
+)
 from tests.infrastructure.assembly import Assembly
 
 pytestmark = pytest.mark.infra
@@ -18,48 +29,104 @@ def test_requests_reach_the_function_by_route_events_alone(assembly: Assembly) -
     assert sorted(rules, key=len) == [["AccountReviewDue"], [kind.value for kind in ROUTED_EVENTS]]
 
 
-def test_requests_and_reports_come_one_by_one_and_in_order(assembly: Assembly) -> None:
-    mappings = [m.properties for m in assembly.resources("AWS::Lambda::EventSourceMapping") if m.stack == "execution"]
-    assert [m["BatchSize"] for m in mappings] == [1, 1]
-    queues = [q.properties for q in assembly.resources("AWS::SQS::Queue") if q.stack == "execution"]
-    assert len(queues) == 6
-    assert all(q["FifoQueue"] is True for q in queues)
+ACCOUNTS = ("ftmo-live", "swing-2")
 
 
-def test_commands_that_nobody_takes_are_gone_within_the_hour(assembly: Assembly) -> None:
-    (commands,) = (
+def test_without_accounts_of_metatrader_there_is_no_mailbox_and_no_agent(prod: Assembly) -> None:
+    queues = [q for q in prod.resources("AWS::SQS::Queue") if q.stack == "execution"]
+    assert len(queues) == 4  # requests and checks, with their dead letters
+    assert prod.resources("AWS::IAM::ManagedPolicy") == []
+    assert [s for s in prod.resources("AWS::SecretsManager::Secret") if s.stack == "execution"] == []
+
+
+def test_requests_reports_and_checks_come_one_by_one(with_mailboxes: Assembly) -> None:
+    mappings = [m.properties for m in with_mailboxes.resources("AWS::Lambda::EventSourceMapping") if m.stack == "execution"]
+    assert [m["BatchSize"] for m in mappings] == [1] * 4
+    assert len([q for q in with_mailboxes.resources("AWS::SQS::Queue") if q.stack == "execution"]) == 12
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_each_account_has_two_queues_and_a_key_under_its_name(with_mailboxes: Assembly, account: str) -> None:
+    named = {
+        q.properties["QueueName"]: q.properties
+        for q in with_mailboxes.resources("AWS::SQS::Queue")
+        if "QueueName" in q.properties
+    }
+    commands, reports = (named[mailbox_queue_name("prod", account, which)] for which in MailboxQueue)
+    assert commands["FifoQueue"] is reports["FifoQueue"] is True
+    assert "RedrivePolicy" in commands
+    assert "RedrivePolicy" in reports
+    assert commands["MessageRetentionPeriod"] == 3600  # commands that nobody takes are gone within the hour
+    (key,) = (
+        s.properties
+        for s in with_mailboxes.resources("AWS::SecretsManager::Secret")
+        if s.properties.get("Name") == mailbox_key_name("prod", account)
+    )
+    generated = key["GenerateSecretString"]
+    assert json.loads(generated["SecretStringTemplate"]) == {"next": ""}
+    assert (generated["GenerateStringKey"], generated["PasswordLength"]) == ("current", 64)
+
+
+def test_an_agent_reaches_the_queues_of_its_account_and_no_others(with_mailboxes: Assembly) -> None:
+    arns = {q.logical_id: q.properties.get("QueueName", "") for q in with_mailboxes.resources("AWS::SQS::Queue")}
+    policies = with_mailboxes.resources("AWS::IAM::ManagedPolicy")
+    assert len(policies) == len(ACCOUNTS)
+    for policy, account in zip(sorted(policies, key=lambda p: p.logical_id), sorted(ACCOUNTS), strict=True):
+        take, put, ask = policy.properties["PolicyDocument"]["Statement"]
+        assert set(take["Action"]) == {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
+        assert (put["Action"], ask["Action"]) == ("sqs:SendMessage", "sqs:GetQueueAttributes")
+        assert ask["Resource"] == [take["Resource"], put["Resource"]]
+        reached = [arns[resource["Fn::GetAtt"][0]] for resource in (take["Resource"], put["Resource"])]
+        assert reached == [mailbox_queue_name("prod", account, which) for which in MailboxQueue]
+
+
+def test_each_mailbox_alarms_when_its_agent_does_not_take_commands(with_mailboxes: Assembly) -> None:
+    alarms = [a for a in with_mailboxes.resources("AWS::CloudWatch::Alarm") if "AgentAway" in a.logical_id]
+    assert len(alarms) == len(ACCOUNTS)
+    for alarm, account in zip(sorted(alarms, key=lambda a: a.logical_id), sorted(ACCOUNTS), strict=True):
+        assert alarm.properties["MetricName"] == "ApproximateAgeOfOldestMessage"
+        assert account in alarm.properties["AlarmDescription"]
+
+
+def test_an_answer_is_looked_for_after_the_deadline_and_its_absence_alarms(assembly: Assembly) -> None:
+    (checks,) = (
         q.properties
         for q in assembly.resources("AWS::SQS::Queue")
-        if q.stack == "execution" and q.logical_id.startswith("Commands") and "RedrivePolicy" in q.properties
+        if q.logical_id.startswith("Mt5Checks") and "RedrivePolicy" in q.properties
     )
-    assert commands["MessageRetentionPeriod"] == 3600
+    assert checks["DelaySeconds"] == ACKNOWLEDGE_SECONDS
+    metrics = {a.properties.get("MetricName") for a in assembly.resources("AWS::CloudWatch::Alarm") if a.stack == "execution"}
+    assert {Metric.COMMANDS_UNACKNOWLEDGED, Metric.COMMANDS_REFUSED, Metric.ENVELOPES_REFUSED} <= metrics
 
 
-def test_an_agent_that_does_not_take_commands_alarms(assembly: Assembly) -> None:
-    (alarm,) = (a for a in assembly.resources("AWS::CloudWatch::Alarm") if a.logical_id.startswith("AgentAway"))
-    assert alarm.properties["MetricName"] == "ApproximateAgeOfOldestMessage"
-    assert "Commands" in json.dumps(alarm.properties["Dimensions"])
+def test_the_function_sends_to_mailboxes_checks_and_kill_switch_alone(with_mailboxes: Assembly) -> None:
+    (policy,) = (
+        p for p in with_mailboxes.resources("AWS::IAM::Policy") if p.stack == "execution" and "ExecuteOrders" in p.logical_id
+    )
+    (send,) = (s for s in policy.properties["PolicyDocument"]["Statement"] if s["Action"] == "sqs:SendMessage")
+    assert len(send["Resource"]) == 2 + len(ACCOUNTS)
+    assert "KillSwitch" in json.dumps(send["Resource"])
+    assert "Reports" not in json.dumps(send["Resource"])
 
 
-def test_the_agent_takes_commands_and_puts_reports_and_no_more(assembly: Assembly) -> None:
-    (policy,) = assembly.resources("AWS::IAM::ManagedPolicy")
-    take, put, ask = policy.properties["PolicyDocument"]["Statement"]
-    assert set(take["Action"]) == {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"}
-    assert put["Action"] == "sqs:SendMessage"
-    assert "Commands" in json.dumps(take["Resource"])
-    assert "Reports" in json.dumps(put["Resource"])
-    assert take["Resource"] != put["Resource"]
-    assert (ask["Action"], ask["Resource"]) == ("sqs:GetQueueAttributes", [take["Resource"], put["Resource"]])
+def test_two_accounts_whose_names_differ_in_hyphens_alone_are_refused() -> None:
+    with pytest.raises(ValidationError, match="hyphens"):
+        stage_from_context({"stage": "prod", "mt5_accounts": "ftmo-1,ftmo1"})
 
 
-def test_the_secret_begins_without_accounts_and_with_a_key_of_its_own(assembly: Assembly) -> None:
+def test_a_message_is_known_by_the_name_of_its_queue() -> None:
+    for account in ("a", "ftmo-reports", "x-commands", "a" * 40):
+        name = mailbox_queue_name("prod", account, MailboxQueue.REPORTS)
+        assert len(name) <= 80
+        assert reporting_account("prod", name) == account
+        assert reporting_account("prod", mailbox_queue_name("prod", account, MailboxQueue.COMMANDS)) is None
+        assert reporting_account("dev", name) is None
+
+
+def test_the_secret_of_venues_begins_without_accounts(assembly: Assembly) -> None:
     (secret,) = (s for s in assembly.resources("AWS::SecretsManager::Secret") if s.logical_id.startswith("Exchange"))
-    generated = secret.properties["GenerateSecretString"]
-    assert json.loads(generated["SecretStringTemplate"]) == {"accounts": {}}
-    assert generated["GenerateStringKey"] == "mt5_signing_key"
+    assert json.loads(secret.properties["GenerateSecretString"]["SecretStringTemplate"]) == {"accounts": {}}
 
 
 def test_a_live_function_is_at_the_edge(assembly: Assembly) -> None:
     assert "VpcConfig" not in assembly.function(Function.EXECUTE_ORDERS.value.replace("_", "-")).properties
-    outputs = json.dumps([s.value for s in StackOutput])
-    assert "Mt5AgentPolicyArn" in outputs

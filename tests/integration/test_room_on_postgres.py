@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from signalbox.adapters.aws.trading_queue import handle_message
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.errors import LedgerUnavailableError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
+from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_reading import AccountFacts, TradingReader
 from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.events import CycleDecided, SignalGenerated
 from signalbox.signals.ports import OutboxEvent
+from signalbox.trading.commands import HaltTrading
+from signalbox.trading.errors import AccountUnreadableError
 from signalbox.trading.room import TradingRoom
 from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.unit.trading.market import BTC, ETH, SOL, START, signal, wave
@@ -164,3 +168,25 @@ def test_an_account_that_is_another_in_the_ledger_stays_and_is_named(app: Manage
     other.handle(cycle(5))
     assert list(other.refused) == [ACCOUNT]
     assert TradingReader(source).standing(ACCOUNT).account == kept
+
+
+def test_an_account_whose_row_cannot_be_read_stops_no_other_and_misses_its_turn_each_minute(
+    app: ManageOrders, source: ConnectionSource, postgres: PostgresServer, database: str
+) -> None:
+    app.room.open("paper-50k", START, "ada")
+    app.room.open("paper-70k", START, "ada")
+    told(app, source, signal(BTC), cycle(5))
+    broken = '{"account": "paper-50k"}'
+    postgres.execute(f"UPDATE accounts SET configuration = '{broken}' WHERE account = 'paper-50k' RETURNING account", database)
+    assert len(told(app, source, cycle(10)).fills) == 1
+    assert app.take_missed() == ()
+    watched = app.watch(START + timedelta(minutes=11))
+    assert [one.account.account for one in watched] == [ACCOUNT, "paper-70k"]
+    (missed,) = app.take_missed()
+    assert (missed.account, missed.is_final) == ("paper-50k", True)
+    assert "wrong at" in str(missed.error)
+    assert [one.account for one in TradingReader(source).accounts()] == [ACCOUNT, "paper-70k"]
+    assert [one.account for one in PostgresReports(source).accounts()] == [ACCOUNT, "paper-70k"]
+    halt = HaltTrading(account="paper-50k", request_id="req-1", requested_at=START, why="news").model_dump_json()
+    with pytest.raises(AccountUnreadableError):  # no message about it is taken for done: it is tried again, then a dead letter
+        handle_message(app, halt, sender="ada", sent_ms=str(round(START.timestamp() * 1000)))

@@ -18,11 +18,11 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
-from signalbox.adapters.venues.mt5_mailbox import require_key
 from signalbox.errors import SignalboxError
 from signalbox_mt5.agent import RETRY_SECONDS, Agent
 from signalbox_mt5.check import as_json, as_table, check
-from signalbox_mt5.config import AgentConfig, read_config
+from signalbox_mt5.checked_clock import CheckedClock
+from signalbox_mt5.config import AgentConfig, read_config, read_keys
 from signalbox_mt5.journal import Journal
 from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.terminal import TerminalError, open_terminal
@@ -70,15 +70,21 @@ def _check(config: AgentConfig, *, is_json: bool) -> int:
 
 
 def _run(config: AgentConfig) -> int:
-    key = require_key(config.key_file.read_text(encoding="utf-8"))
+    keys = read_keys(config.key_file)
     terminal = open_terminal(_path(config))
     journal = Journal(config.journal)
     log_to(config.log)
-    venue = TerminalVenue(terminal, login=config.login, symbols=config.symbols, journal=journal, clock=_now)
+    clock = CheckedClock(_now)
+    venue = TerminalVenue(terminal, login=config.login, symbols=config.symbols, journal=journal, clock=clock)
     queues = boto3.client("sqs", region_name=config.region)
-    mailbox = SqsMailbox(queues, commands_url=config.commands_queue_url, reports_url=config.reports_queue_url)
-    agent = Agent(venue, journal, mailbox, account=config.account, key=key, clock=_now, pause=_pause)
-    logger.info("the agent of %s runs, %s commands wait", config.account, len(journal.kept))
+    mailbox = SqsMailbox(queues, commands_url=config.commands_queue_url, reports_url=config.reports_queue_url, hear=clock.hear)
+    agent = Agent(venue, journal, mailbox, account=config.account, key=keys, clock=clock, pause=_pause)
+    try:
+        mailbox.ask_time()  # before anything that waits in the journal is judged by a clock that nobody has checked
+    except (BotoCoreError, ClientError):
+        logger.exception("the queues cannot be reached: what waits is judged by this machine's clock")
+    known = 1 + len(keys.others)
+    logger.info("the agent of %s runs with %s keys, %s commands wait", config.account, known, len(journal.kept))
     while True:
         try:
             agent.step()

@@ -1,7 +1,10 @@
-"""Take a command, carry it out at the terminal, report, and only then take it out of the mailbox.
+"""Take a command, write it down, say so, carry it out at the terminal, report, and only then take it out of the mailbox.
 
 Whatever is cut off in between is delivered again, and the journal and the terminal's history make that harmless: an order
-whose send began is asked for and never sent again.
+whose send began is asked for and never sent again. Each command gets a signed answer: an instruction about an order is on the
+disk before it is acknowledged, so that nobody who reads the queue can make it vanish after that; a command that is older than
+COMMAND_AGE by the checked clock, or was overtaken by a newer one, is refused, and what it was to do is reported as not done, so
+that the ledger decides anew. A view is asked for again anyway and is not written down.
 
 What cannot be carried out now (the terminal is closed, logged out or without its server, the market is closed, a price is gone)
 is written into the journal and taken out of the queue, which would hold everything behind it and give it up after a few tries.
@@ -20,7 +23,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
-from signalbox.adapters.venues.mt5_mailbox import Direction, Envelope, EnvelopeError, ReplayError, open_envelope, seal
+from signalbox.adapters.venues.mt5_mailbox import (
+    COMMAND_AGE,
+    Answer,
+    CommandRefusal,
+    CommandRefused,
+    CommandTaken,
+    Direction,
+    Envelope,
+    EnvelopeError,
+    Keys,
+    open_envelope,
+    seal,
+)
+from signalbox.events import BusEvent
 from signalbox.exact import ZERO, exactly
 from signalbox.orders.events import (
     OrderCanceled,
@@ -79,14 +95,15 @@ class Agent:
         mailbox: Mailbox,
         *,
         account: str,
-        key: bytes,
+        key: bytes | Keys,
         clock: Callable[[], datetime],
         pause: Callable[[timedelta], None] | None = None,
     ) -> None:
         """pause: waits while the terminal's history catches up with a send; without it, it is asked again later alone."""
         self._pause = pause
         self._venue, self._journal, self._mailbox = venue, journal, mailbox
-        self._account, self._key, self._clock = account, key, clock
+        self._account, self._clock = account, clock
+        self._keys = key if isinstance(key, Keys) else Keys(key)
         self._tries: dict[int, Try] = {}  # of kept commands; after a restart all are due
 
     def step(self) -> int:
@@ -99,25 +116,74 @@ class Agent:
 
     def _take(self, delivery: Delivery) -> None:
         try:
-            command = self._newer(delivery.text)
+            command = open_envelope(delivery.text, key=self._keys, direction=Direction.COMMAND, account=self._account)
             request = self._request(command)
-        except ReplayError as error:
-            logger.warning("replay refused: %s", error)  # its newer ones were handled: nothing is owed
         except EnvelopeError as error:
             logger.error("command refused: %s", error)  # noqa: TRY400 - the text says it; it ends with the dead letters
             self._mailbox.put_back(delivery, RETRY_SECONDS)
             return
+        refusal = self._refusal(command, request)
+        if refusal is not None:
+            self._refuse(command, request, refusal)
         else:
-            self._journal.handle(command.sequence)
-            self._handle(command, request, delivery.text)
+            has_to_be_done = self._has_to_be_done(command)
+            if isinstance(request, VenueViewRequested):
+                self._journal.handle(command.sequence)
+            else:
+                self._journal.take(command.sequence, delivery.text, self._clock())
+            self._answer(CommandTaken(command=command.sequence, at=self._clock()))
+            if has_to_be_done:
+                self._handle(command, request, delivery.text)
         self._mailbox.remove(delivery)
+
+    def _has_to_be_done(self, command: Envelope) -> bool:
+        """Whether a command is new, or the newest one again and not kept: a view, or what is harmless to do twice."""
+        if command.sequence > self._journal.command_sequence:
+            return True
+        return command.sequence not in self._journal.kept and self._age(command) <= COMMAND_AGE
+
+    def _age(self, command: Envelope) -> timedelta:
+        return self._clock() - command.sent_at
+
+    def _refusal(self, command: Envelope, request: Request) -> CommandRefusal | None:
+        """Return why a command is not to be carried out; None when it is.
+
+        One whose order was begun here is never too old: it asks what became of that, and sends nothing. A clock that is wrong
+        keeps nobody in a position: a command ahead of its time opens none, and does the rest.
+        """
+        if command.sequence < self._journal.command_sequence:
+            return CommandRefusal.COMMAND_REPLAYED
+        if command.sequence == self._journal.command_sequence:  # it came again: it was done, or is kept here
+            return None
+        age = self._age(command)
+        if age > COMMAND_AGE and not self._was_begun(request):
+            return CommandRefusal.COMMAND_TOO_OLD
+        if age < -COMMAND_AGE and _opens(request):
+            return CommandRefusal.COMMAND_AHEAD
+        return None
+
+    def _was_begun(self, request: Request) -> bool:
+        is_submit = isinstance(request, ExecutionRequested) and request.instruction is Instruction.SUBMIT
+        return is_submit and self._journal.read(self._account, request.client_order_id) is not None
+
+    def _refuse(self, command: Envelope, request: Request, reason: CommandRefusal) -> None:
+        """Refuse a command by its signed answer, and report that what it was to do is not done."""
+        now = self._clock()
+        detail = f"signed {command.sent_at.isoformat()}, now {now.isoformat()}, newest taken {self._journal.command_sequence}"
+        logger.warning("command %s refused: %s, %s", command.sequence, reason, detail)
+        is_owed = reason is not CommandRefusal.COMMAND_REPLAYED  # else newer ones were taken, and the ledger was told of those
+        if is_owed and isinstance(request, ExecutionRequested):
+            self._send(request.event_id, self._not_done(request, now, reason, detail))
+        self._answer(CommandRefused(command=command.sequence, at=now, reason=reason, detail=detail))
+        self._journal.handle(command.sequence)  # last: cut off before, it comes again and is refused again
 
     def _handle(self, command: Envelope, request: Request, text: str) -> None:
         if isinstance(request, VenueViewRequested):
             self._forget_views(command.sequence)
         elif self._is_overtaken(command.sequence, request):
+            self._journal.drop(command.sequence)
             return
-        elif any(self._comes_before(kept, request) for kept in self._journal.kept.values()):
+        elif self._before(command.sequence, request):
             self._journal.keep(command.sequence, text, self._clock())
             return
         try:
@@ -129,6 +195,8 @@ class Agent:
             if told:
                 self._journal.keep(command.sequence, text, self._clock())
                 self._follow(command.sequence, told)
+            else:
+                self._journal.drop(command.sequence)
 
     def _again(self) -> None:
         """Carry out what is kept and due. Of an order whose older command still waits, nothing is tried."""
@@ -146,11 +214,12 @@ class Agent:
 
     def _try(self, kept: Kept, request: Request, tried: Try | None) -> bool:
         """Try a kept command once; return whether nothing is left to do for it."""
+        words = "the agent was away" if tried is None else tried.words
+        if (tried is None or not tried.told) and self._give_up(request, kept.since, words):
+            return True
         try:
             told = self._carry_out(request, tried)
         except ExecutionError as error:
-            if (tried is None or not tried.told) and self._give_up(request, kept.since, str(error)):
-                return True
             self._postpone(kept.sequence, error)
             return False
         if told and self._clock() < kept.since + FOLLOWED:
@@ -174,33 +243,49 @@ class Agent:
         return "" if _is_last_word(request, report) else report.event_id
 
     def _give_up(self, request: Request, since: datetime, words: str) -> bool:
-        """Whether a change has waited for so long that it is reported as not done. What it was to change is as it was."""
-        if isinstance(request, VenueViewRequested) or request.instruction is Instruction.SUBMIT:
-            return False
+        """Whether a command has waited for so long that it is not tried any more. What a change was to change is as it was.
+
+        A submit has an end of its own. Of a view nothing is told: newer ones were asked for since.
+        """
         now = self._clock()
         if now < since + CHANGES_KEPT:
             return False
-        kind = OrderCancelRejected if request.instruction is Instruction.CANCEL else OrderUpdateRejected
-        event = kind(
-            client_order_id=request.client_order_id,
-            at=now,
-            request_id=request.request_id or "",
-            reason=GIVEN_UP,
-            detail=words[:DETAIL_LENGTH],
-        )
-        report = ExecutionReported(
-            account=self._account, client_order_id=request.client_order_id, reported_at=now, events=(event,)
-        )
-        self._send(request.event_id, report)
+        if isinstance(request, VenueViewRequested):
+            return True
+        if request.instruction is Instruction.SUBMIT:
+            return False
+        self._send(request.event_id, self._not_done(request, now, GIVEN_UP, words))
         return True
+
+    def _not_done(self, request: ExecutionRequested, at: datetime, reason: str, detail: str) -> ExecutionReported:
+        """Return the report that an instruction was not carried out and will not be."""
+        name, said = request.client_order_id, detail[:DETAIL_LENGTH]
+        event: OrderEvent
+        if request.instruction is Instruction.SUBMIT:
+            event = OrderExpired(client_order_id=name, at=at, reason=reason, detail=said)
+        else:
+            kind = OrderCancelRejected if request.instruction is Instruction.CANCEL else OrderUpdateRejected
+            event = kind(client_order_id=name, at=at, request_id=request.request_id or "", reason=reason, detail=said)
+        return ExecutionReported(account=self._account, client_order_id=name, reported_at=at, events=(event,))
+
+    def _answer(self, answer: Answer) -> None:
+        sequence = self._put(answer)
+        logger.info("%s %s → %s", type(answer).__name__, answer.command, sequence)
 
     def _send(self, event_id: str, report: ExecutionReported | VenueViewReported) -> None:
         for part in in_parts(report):
-            now = self._clock()
-            sequence = self._journal.next_report(now)
-            sealed = seal(part, key=self._key, direction=Direction.REPORT, account=self._account, sequence=sequence, sent_at=now)
-            self._mailbox.report(sealed, account=self._account, sequence=sequence)
+            self._put(part)
             logger.info("%s → %s", event_id, part.event_id)
+
+    def _put(self, said: BusEvent | Answer) -> int:
+        """Put a report or answer into the mailbox under the next sequence, and return that."""
+        now = self._clock()
+        sequence = self._journal.next_report(now)
+        text = seal(
+            said, key=self._keys.signing, direction=Direction.REPORT, account=self._account, sequence=sequence, sent_at=now
+        )
+        self._mailbox.report(text, account=self._account, sequence=sequence)
+        return sequence
 
     def _postpone(self, sequence: int, error: ExecutionError) -> None:
         pause = timedelta(seconds=error.retry_after if isinstance(error, VenueBusyError) else RETRY_SECONDS)
@@ -235,7 +320,7 @@ class Agent:
             or self._journal.read(self._account, request.client_order_id) is not None
         ):
             return False
-        waiting = [kept for kept in self._journal.kept.values() if self._comes_before(kept, request)]
+        waiting = self._before(sequence, request)
         if not any(self._is_submit(kept) for kept in waiting):
             return False
         now = self._clock()
@@ -254,6 +339,11 @@ class Agent:
         request = self._kept(kept.text)
         return isinstance(request, ExecutionRequested) and request.instruction is Instruction.SUBMIT
 
+    def _before(self, sequence: int, request: ExecutionRequested) -> list[Kept]:
+        """Return the older commands that wait here and have to be carried out before one of this sequence."""
+        older = (kept for kept in self._journal.kept.values() if kept.sequence < sequence)
+        return [kept for kept in older if self._comes_before(kept, request)]
+
     def _comes_before(self, kept: Kept, request: ExecutionRequested) -> bool:
         """Whether a kept command of the same order has to be carried out first. One that was, and is only followed, has not."""
         earlier, tried = self._kept(kept.text), self._tries.get(kept.sequence)
@@ -264,18 +354,20 @@ class Agent:
         """Return a command of the journal. It was opened with the key of its time, which may be another by now."""
         return self._request(Envelope.model_validate_json(text))
 
-    def _newer(self, text: str) -> Envelope:
-        """Return a command of the cloud's. Raises EnvelopeError, and ReplayError for one before the newest that was handled."""
-        found = open_envelope(text, key=self._key, direction=Direction.COMMAND, account=self._account)
-        if found.sequence < self._journal.command_sequence:
-            raise ReplayError(f"{found.sequence}, after {self._journal.command_sequence}")
-        return found
-
     def _request(self, command: Envelope) -> Request:
         request = command.event()
         if isinstance(request, ExecutionRequested | VenueViewRequested) and request.account == self._account:
             return request
         raise EnvelopeError(f"{command.sequence}: expected a request to this account, was {request.type}")
+
+
+def _opens(request: Request) -> bool:
+    """Whether a command may open risk: a view and what leaves a position do not, nor does taking an order back."""
+    return (
+        isinstance(request, ExecutionRequested)
+        and request.instruction is not Instruction.CANCEL
+        and not request.terms.reduce_only
+    )
 
 
 @exactly

@@ -9,23 +9,22 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, require_key
+from signalbox.adapters.venues.mt5_mailbox import EnvelopeError
 from signalbox.orders.venue_port import ExecutionError
 from signalbox_mt5.broker_clock import BrokerClock
-from signalbox_mt5.config import AgentConfig
+from signalbox_mt5.checked_clock import CLOCK_TOLERANCE
+from signalbox_mt5.config import AgentConfig, read_keys
 from signalbox_mt5.contracts import Contract
 from signalbox_mt5.journal import Journal, JournalError
+from signalbox_mt5.mailbox import time_of
 from signalbox_mt5.terminal import MarginMode, Terminal, TradeMode
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-
-CLOCK_TOLERANCE: Final = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +61,29 @@ def as_json(findings: list[Finding]) -> str:
 
 def _key(config: AgentConfig) -> Finding:
     try:
-        key = require_key(config.key_file.read_text(encoding="utf-8"))
+        keys = read_keys(config.key_file)
     except (OSError, UnicodeDecodeError, EnvelopeError) as error:
         return Finding("signing key", False, f"{config.key_file}: {error}")  # noqa: FBT003 - a finding reads so
-    return Finding("signing key", True, f"{len(key)} characters")  # noqa: FBT003
+    accepted = f", {len(keys.others)} more accepted while it is replaced" if keys.others else ""
+    return Finding("signing key", True, f"{len(keys.signing)} characters{accepted}")  # noqa: FBT003
 
 
 def _queues(config: AgentConfig, queues: SQSClient, clock: Callable[[], datetime]) -> Iterator[Finding]:
     """Ask both queues; the time of the newest answer tells how far this machine's clock is off."""
-    date = None
+    theirs = None
     for what, url in (("queue of commands", config.commands_queue_url), ("queue of reports", config.reports_queue_url)):
+        if f"-mt5-{config.account}-" not in url.rsplit("/", 1)[-1]:
+            yield Finding(what, False, f"{url} is no queue of {config.account}: each account has its own")  # noqa: FBT003
+            continue
         try:
             answer = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
         except (BotoCoreError, ClientError) as error:
             yield Finding(what, False, str(error))  # noqa: FBT003
             continue
         yield Finding(what, True, f"reachable, {answer['Attributes']['ApproximateNumberOfMessages']} waiting")  # noqa: FBT003
-        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
-    if date is not None:
-        off = clock() - parsedate_to_datetime(date)
+        theirs = time_of(answer) or theirs
+    if theirs is not None:
+        off = clock() - theirs
         yield Finding("clock", abs(off) <= CLOCK_TOLERANCE, f"{off.total_seconds():+.0f} s from the queues'; at most 30")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from signalbox.adapters.venues.mt5_mailbox import Keys
 from signalbox.orders.messages import AccountName
 
 
@@ -33,3 +34,8 @@ def read_config(path: Path) -> AgentConfig:
     return found.model_copy(
         update={"key_file": path.parent / found.key_file, "journal": path.parent / found.journal, "log": path.parent / found.log}
     )
+
+
+def read_keys(path: Path) -> Keys:
+    """Return the account's keys, one a line: the first one signs. Raises OSError, UnicodeDecodeError, EnvelopeError."""
+    return Keys.of(*path.read_text(encoding="utf-8").splitlines())

@@ -108,9 +108,14 @@ class Journal:
         return tuple(name for of, name in self._sends if of == account)
 
     def handle(self, sequence: int) -> None:
-        """Write that the command of this sequence is being handled."""
+        """Write that the command of this sequence is being handled; it is not kept here, for it is asked again anyway."""
         if sequence > self.command_sequence:
             self._write({"did": "handle", "sequence": sequence})
+
+    def take(self, sequence: int, text: str, since: datetime) -> None:
+        """Write a command down before it is acknowledged: from here on it is carried out, whatever becomes of its queue."""
+        if sequence > self.command_sequence:
+            self._write({"did": "take", "sequence": sequence, "text": text, "since": since.isoformat()})
 
     def next_report(self, now: datetime) -> int:
         """Return the sequence of the next report: above every one before, also where this file was lost."""
@@ -197,6 +202,9 @@ class Journal:
                 self._sends[key] = replace(self._sends.get(key, LOST), accepted=order)
             case "handle" | "report":
                 self._apply_sequence(fact)
+            case "take":
+                self.command_sequence = max(self.command_sequence, int(fact["sequence"]))
+                self._apply_waiting(fact)
             case "ask":
                 self.asked[fact["id"]] = Decimal(fact["quantity"])
             case "protect" | "release" | "claim":
@@ -217,7 +225,7 @@ class Journal:
 
     def _apply_waiting(self, fact: dict[str, Any]) -> None:
         sequence = int(fact["sequence"])
-        if fact["did"] == "keep":
+        if fact["did"] in {"keep", "take"}:
             self.kept[sequence] = Kept(sequence, fact["text"], datetime.fromisoformat(fact["since"]))
         else:
             self.kept.pop(sequence, None)

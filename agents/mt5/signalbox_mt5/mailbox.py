@@ -1,10 +1,12 @@
-"""The two queues of the execution stack: commands in, reports out."""
+"""The two queues of an account's mailbox: commands in, reports out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -36,17 +38,37 @@ class Mailbox(Protocol):
         """Send a report."""
 
 
-class SqsMailbox:
-    """Mailbox over SQS."""
+def time_of(answer: Any) -> datetime | None:
+    """Return when the queues gave an answer, None where it does not say."""
+    text = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    try:
+        return None if text is None else parsedate_to_datetime(text)
+    except ValueError:
+        return None
 
-    def __init__(self, client: SQSClient, *, commands_url: str, reports_url: str) -> None:
-        self._client, self._commands, self._reports = client, commands_url, reports_url
+
+class SqsMailbox:
+    """Mailbox over SQS. hear: is told the queues' time with each answer to a look for commands."""
+
+    def __init__(
+        self, client: SQSClient, *, commands_url: str, reports_url: str, hear: Callable[[datetime], None] | None = None
+    ) -> None:
+        self._client, self._commands, self._reports, self._hear = client, commands_url, reports_url, hear
 
     def receive(self, seconds: int) -> Sequence[Delivery]:
         answer = self._client.receive_message(
             QueueUrl=self._commands, MaxNumberOfMessages=1, WaitTimeSeconds=seconds, VisibilityTimeout=HIDDEN_SECONDS
         )
+        self._heard(answer)
         return [Delivery(m["Body"], m["ReceiptHandle"]) for m in answer.get("Messages", [])]
+
+    def ask_time(self) -> None:
+        """Hear the queues' time without taking a command. Raises what botocore raises."""
+        self._heard(self._client.get_queue_attributes(QueueUrl=self._commands, AttributeNames=["QueueArn"]))
+
+    def _heard(self, answer: Any) -> None:
+        if self._hear is not None and (at := time_of(answer)) is not None:
+            self._hear(at)
 
     def remove(self, delivery: Delivery) -> None:
         self._client.delete_message(QueueUrl=self._commands, ReceiptHandle=delivery.handle)

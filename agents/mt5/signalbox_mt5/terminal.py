@@ -236,7 +236,7 @@ def open_terminal(path: str | None = None) -> DirectTerminal:
         module: Any = importlib.import_module("MetaTrader5")
     except ImportError as error:
         raise TerminalError(
-            "the package MetaTrader5 is not installed here: it is for Windows, `pip install MetaTrader5`"
+            "the package MetaTrader5 is not installed here: it is for Windows alone, where requirements.lock brings it"
         ) from error
     found = DirectTerminal(module, path)
     found.start()

@@ -42,8 +42,12 @@ class Desk:
     def __init__(self, folder: Path, queues: SQSClient) -> None:
         self.queues = queues
         self.file = folder / "agent.toml"
-        commands = queues.create_queue(QueueName="commands.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        reports = queues.create_queue(QueueName="reports.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        commands = queues.create_queue(QueueName="signalbox-dev-mt5-ftmo-1-commands.fifo", Attributes={"FifoQueue": "true"})[
+            "QueueUrl"
+        ]
+        reports = queues.create_queue(QueueName="signalbox-dev-mt5-ftmo-1-reports.fifo", Attributes={"FifoQueue": "true"})[
+            "QueueUrl"
+        ]
         self.file.write_text(TOML.format(commands=commands, reports=reports))
         (folder / "key").write_text("k" * 32)
         self.terminal = TerminalStandIn(NOON, {"BTCUSD": (49_990.0, 50_010.5)})
@@ -63,6 +67,22 @@ class Desk:
 def desk(tmp_path: Path, aws: None) -> Iterator[Desk]:
     with mock_aws():
         yield Desk(tmp_path, boto3.client("sqs", region_name="eu-central-1"))
+
+
+def test_the_queues_of_another_account_are_wrong(desk: Desk) -> None:
+    desk.file.write_text(desk.file.read_text().replace('account = "ftmo-1"', 'account = "ftmo-2"'))
+    assert desk.wrong() == {"queue of commands", "queue of reports"}
+    found = {one.what: one.found for one in desk.findings()}
+    assert "no queue of ftmo-2: each account has its own" in found["queue of commands"]
+
+
+def test_two_keys_are_right_while_one_is_replaced_and_a_short_one_is_not(desk: Desk) -> None:
+    desk.config.key_file.write_text(f"{'n' * 32}\n{'k' * 32}\n")
+    assert {one.what: one.found for one in desk.findings()}[
+        "signing key"
+    ] == "32 characters, 1 more accepted while it is replaced"
+    desk.config.key_file.write_text(f"{'n' * 32}\nshort\n")
+    assert desk.wrong() == {"signing key"}
 
 
 def test_all_is_right_and_said(desk: Desk) -> None:
@@ -117,7 +137,7 @@ def test_the_table_is_for_people_and_json_for_programs(desk: Desk) -> None:
 def test_without_the_package_the_check_says_so_and_fails(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([str(desk.file), "--check", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
-    assert any("pip install MetaTrader5" in one["found"] for one in told["checks"])
+    assert any("where requirements.lock brings it" in one["found"] for one in told["checks"])
 
 
 def test_the_log_is_cut_and_the_old_ones_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -81,3 +84,33 @@ def test_the_lock_pins_the_terminals_package_for_windows_with_its_hashes() -> No
 def test_nothing_of_the_library_knows_the_agent() -> None:
     found = [file for file in (ROOT / "layers").rglob("*.py") if "signalbox_mt5" in file.read_text(encoding="utf-8")]
     assert found == []
+
+
+@pytest.fixture(scope="module")
+def audit() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("audit", ROOT / ".ci" / "audit.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_lock_is_audited_with_all_that_it_pins_for_any_machine(audit: ModuleType) -> None:
+    assert "agents/mt5/requirements.lock" in audit.LOCKS
+    for name in audit.LOCKS:
+        lock = (ROOT / name).read_text(encoding="utf-8")
+        pinned = sorted(re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*\])?==([^ ;\\]+)", lock, re.MULTILINE))
+        audited = [re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", text, re.MULTILINE) for text in audit.unconditional(lock)]
+        assert sorted(pair for file in audited for pair in file) == pinned, name
+        for file in audited:
+            assert len({package for package, _ in file}) == len(file)
+    agent = "".join(audit.unconditional((AGENT / "requirements.lock").read_text(encoding="utf-8")))
+    assert "metatrader5==" in agent
+    assert "sys_platform" not in agent
+
+
+@pytest.mark.parametrize("line", ["boto3>=1", "boto3==1.0", "boto3==1.0 \\\n    --hash=md5:00"])
+def test_a_lock_that_pins_nothing_is_not_audited_as_if_it_did(audit: ModuleType, line: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        audit.unconditional(line)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local.stand_ins.mt5 import TerminalStandIn
-from signalbox.adapters.venues.mt5_mailbox import Direction, open_envelope, seal
+from signalbox.adapters.venues.mt5_mailbox import Answer, CommandRefused, CommandTaken, Direction, open_envelope, seal
 from signalbox.events import BusEvent
 from signalbox.orders.events import OrderReleased
 from signalbox.orders.messages import (
@@ -98,13 +98,15 @@ def released(of: OrderTerms) -> Order:
 
 @dataclass
 class Box:
-    """Both queues in memory; `dies_at_report` stops the process as a power cut would."""
+    """Both queues in memory, answers apart from reports; `dies_at_…` stops the process as a power cut would."""
 
     waiting: list[str] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     postponed: list[int] = field(default_factory=list)
     patience: list[int] = field(default_factory=list)
     dies_at_report: bool = False
+    dies_at_answer: bool = False
 
     def receive(self, seconds: int) -> list[Delivery]:
         self.patience.append(seconds)
@@ -117,9 +119,14 @@ class Box:
         self.postponed.append(seconds)
 
     def report(self, text: str, *, account: str, sequence: int) -> None:
-        if self.dies_at_report:
+        said = open_envelope(text, key=KEY, direction=Direction.REPORT, account=ACCOUNT).said()
+        is_answer = isinstance(said, CommandTaken | CommandRefused)
+        if self.dies_at_answer if is_answer else self.dies_at_report:
             raise SystemExit
-        self.reports.append(text)
+        if isinstance(said, CommandTaken | CommandRefused):
+            self.answers.append(said)
+        else:
+            self.reports.append(text)
 
 
 class World:

@@ -19,19 +19,22 @@ from local.stand_ins.faults import Fault, TradingFault
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStandIn
 from signalbox.adapters.aws.bus import BusError
 from signalbox.adapters.aws.sends import DynamoSendLog, newest_number, next_number
+from signalbox.adapters.aws.trading_queue import Door, handle_message
 from signalbox.adapters.venues.mt5_mailbox import (
+    CommandRefusal,
+    CommandRefused,
+    CommandTaken,
     Direction,
     EnvelopeError,
-    is_envelope,
     open_envelope,
     require_key,
     seal,
 )
 from signalbox.bootstrap.execute_orders import ExecuteOrders, compose
 from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
-from signalbox.contracts import SIGNED_REPORTS, Env
+from signalbox.contracts import SIGNED_REPORTS, Env, MailboxQueue, mailbox_key_name, mailbox_queue_name
 from signalbox.events import BusEvent, MarketDataStale
-from signalbox.orders.events import OrderSubmitted
+from signalbox.orders.events import OrderRejected, OrderSubmitted
 from signalbox.orders.messages import (
     ExecutionReported,
     ExecutionRequested,
@@ -40,9 +43,11 @@ from signalbox.orders.messages import (
     VenueViewRequested,
 )
 from signalbox.orders.terms import OrderTerms, OrderType
-from signalbox.orders.venue_port import Replacement, VenueBusyError
+from signalbox.orders.venue_port import Replacement, VenueBusyError, VenueRefusedError
 from signalbox.orders.venue_view import VenueOrder, VenueStatus
+from signalbox.risk.snapshot import HaltLevel
 from signalbox.signing import SigningKey, open_message
+from signalbox.trading.commands import HaltTrading
 from tests.builders import BTC
 from tests.fakes.keys import REPORT_KEY, REPORT_KEYS, REPORT_TEXT, REQUEST_KEY, REQUEST_TEXT, detail_of, message_of
 from tests.fakes.keys import sealed as sealed_event
@@ -50,8 +55,10 @@ from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.orders.samples import terms
 
 pytestmark = [pytest.mark.usefixtures("aws")]
-LIVE, FTMO, NOBODY = "live-1", "ftmo-1", "nobody-1"
-KEY = "k" * 32
+LIVE, FTMO, OTHER, NOBODY = "live-1", "ftmo-1", "ftmo-2", "nobody-1"
+KEYS = {FTMO: "k" * 32, OTHER: "o" * 32}
+KEY = KEYS[FTMO]
+REPORTS = mailbox_queue_name("test", FTMO, MailboxQueue.REPORTS)
 LATER = datetime.now(UTC) + timedelta(hours=12)
 NOW = datetime.now(UTC) - timedelta(minutes=30)  # when this was imported may be long ago
 
@@ -83,8 +90,12 @@ class Cloud:
         boto3.client("events").create_event_bus(Name="signalbox-test")
         self.sqs = boto3.client("sqs")
         fifo = {"FifoQueue": "true"}
-        self.commands = self.sqs.create_queue(QueueName="commands.fifo", Attributes=fifo)["QueueUrl"]
-        self.requests = self.sqs.create_queue(QueueName="requests.fifo", Attributes=fifo)["QueueUrl"]
+        names = {account: mailbox_queue_name("test", account, MailboxQueue.COMMANDS) for account in KEYS}
+        self.commands = {
+            account: self.sqs.create_queue(QueueName=name, Attributes=fifo)["QueueUrl"] for account, name in names.items()
+        }
+        self.checks = self.sqs.create_queue(QueueName="checks")["QueueUrl"]
+        self.kill_switch = self.sqs.create_queue(QueueName="kill-switch")["QueueUrl"]
         self.bus = self.sqs.create_queue(QueueName="all")["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=self.bus, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         events = boto3.client("events")
@@ -98,12 +109,17 @@ class Cloud:
             BillingMode="PAY_PER_REQUEST",
         )
         coinbase = {"venue": "coinbase", "api_key": API_KEY, "api_secret": API_SECRET, "passphrase": PASSPHRASE}
-        self.secret = {"accounts": {LIVE: coinbase, FTMO: {"venue": "mt5"}}, "mt5_signing_key": KEY}
+        self.secret = {"accounts": {LIVE: coinbase}}
         self.secrets = boto3.client("secretsmanager")
         self.secrets.create_secret(Name="exchange", SecretString=json.dumps(self.secret))
         self.secrets.create_secret(Name="request-key", SecretString=REQUEST_TEXT)
         self.secrets.create_secret(Name="report-key", SecretString=REPORT_TEXT)
+        for account, key in KEYS.items():
+            self.secrets.create_secret(Name=mailbox_key_name("test", account), SecretString=json.dumps({"current": key}))
         self.venue_url = venue_url
+
+    def put_key(self, **keys: str) -> None:
+        self.secrets.put_secret_value(SecretId=mailbox_key_name("test", FTMO), SecretString=json.dumps(keys))
 
     def app(self) -> ExecuteOrders:
         found = {
@@ -114,7 +130,9 @@ class Cloud:
             Env.REPORT_KEY_ARN: "report-key",
             Env.VENUE_URL: self.venue_url,
             Env.IDEMPOTENCY_TABLE: "sends",
-            Env.MT5_COMMANDS_QUEUE_URL: self.commands,
+            Env.MT5_ACCOUNTS: ",".join(KEYS),
+            Env.MT5_CHECKS_QUEUE_URL: self.checks,
+            Env.KILL_SWITCH_QUEUE_URL: self.kill_switch,
         }
         app = compose(ExecuteOrdersSettings.read({str(k): v for k, v in found.items()}))
         app.pause = lambda _wait: None
@@ -249,21 +267,18 @@ class TestMailbox:
         cloud.app().carry_out(viewed(FTMO, "mt5"))
         first, second = (
             open_envelope(text, key=KEY.encode(), direction=Direction.COMMAND, account=FTMO)
-            for text in cloud.received(cloud.commands)
+            for text in cloud.received(cloud.commands[FTMO])
         )
         assert (first.event(), first.sequence, second.sequence) == (request, 1, 2)
         assert isinstance(second.event(), VenueViewRequested)
 
     def test_what_the_agent_reports_is_announced_and_a_replay_is_not(self, cloud: Cloud) -> None:
-        def sealed(sequence: int) -> str:
-            return seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=sequence, sent_at=NOW)
-
         app = cloud.app()
-        app.pass_on(sealed(5))
-        app.pass_on(sealed(5))  # redelivered: the facts have natural keys
-        app.pass_on(sealed(9))
+        app.pass_on(FTMO, reported(5))
+        app.pass_on(FTMO, reported(5))  # redelivered: the facts have natural keys
+        app.pass_on(FTMO, reported(9))
         with pytest.raises(EnvelopeError, match="newer"):
-            app.pass_on(sealed(5))
+            app.pass_on(FTMO, reported(5))
         assert cloud.announced() == ["ExecutionReported"] * 3
 
     @pytest.mark.parametrize(
@@ -281,21 +296,147 @@ class TestMailbox:
         what = report() if event == "report" else MarketDataStale(symbol=BTC, since=NOW, reason="STALE_DATA", newest_close=None)
         text = seal(what, key=key.encode(), direction=direction, account=account, sequence=1, sent_at=NOW)
         with pytest.raises(EnvelopeError):
-            cloud.app().pass_on(text)
+            cloud.app().pass_on(FTMO, text)
         assert cloud.announced() == []
 
-    def test_a_report_of_an_account_that_has_no_agent_is_not_announced(self, cloud: Cloud) -> None:
-        of = now_terms(LIVE)
-        what = ExecutionReported(
-            account=LIVE,
-            client_order_id=of.client_order_id,
-            reported_at=NOW,
-            events=(OrderSubmitted(client_order_id=of.client_order_id, at=NOW),),
-        )
-        text = seal(what, key=KEY.encode(), direction=Direction.REPORT, account=LIVE, sequence=1, sent_at=NOW)
-        with pytest.raises(EnvelopeError, match="venue mt5"):
-            cloud.app().pass_on(text)
+    @pytest.mark.parametrize(
+        ("queue", "signed_for", "about"),
+        [
+            (OTHER, OTHER, FTMO),  # its own queue, key and envelope, with a report of the other's order inside
+            (OTHER, FTMO, FTMO),  # its own queue and key, in the other's name
+            (FTMO, FTMO, FTMO),  # into the other's queue, whose credential it stole too
+            (FTMO, OTHER, FTMO),
+        ],
+    )
+    def test_the_agent_of_one_account_reports_nothing_of_another(
+        self, cloud: Cloud, queue: str, signed_for: str, about: str
+    ) -> None:
+        key = KEYS[OTHER].encode()
+        forged = seal(report(about), key=key, direction=Direction.REPORT, account=signed_for, sequence=1, sent_at=NOW)
+        with pytest.raises(EnvelopeError):
+            cloud.app().pass_on(queue, forged)
+        assert cloud.announced() == []
 
+    def test_two_agents_have_a_queue_a_key_and_numbers_each(self, cloud: Cloud) -> None:
+        for account in (FTMO, OTHER, OTHER):
+            cloud.app().carry_out(asked(account, "mt5", strategy=f"s{account}"))
+        for account, sequences in ((FTMO, [1]), (OTHER, [1, 2])):
+            found = [
+                open_envelope(text, key=KEYS[account].encode(), direction=Direction.COMMAND, account=account)
+                for text in cloud.received(cloud.commands[account])
+            ]
+            assert [one.sequence for one in found] == sequences
+
+    def test_a_report_of_an_account_that_has_no_agent_is_not_announced(self, cloud: Cloud) -> None:
+        text = seal(report(LIVE), key=KEY.encode(), direction=Direction.REPORT, account=LIVE, sequence=1, sent_at=NOW)
+        with pytest.raises(EnvelopeError, match="mailbox"):
+            cloud.app().pass_on(LIVE, text)
+
+    def test_an_account_of_metatrader_without_a_mailbox_sends_nothing_and_says_what_mends_it(self, cloud: Cloud) -> None:
+        entry = {"accounts": cloud.secret["accounts"] | {NOBODY: {"venue": "mt5"}}}
+        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(entry))
+        (refused,) = cloud.app().carry_out(asked(NOBODY, "mt5"))
+        assert isinstance(refused, ExecutionReported)
+        (event,) = refused.events
+        assert isinstance(event, OrderRejected)
+        assert event.reason == "CREDENTIALS"
+        assert "mt5_accounts" in event.detail
+
+    @pytest.mark.parametrize("keys", [{"current": "short"}, {"next": "n" * 32}, {"current": "", "next": ""}])
+    def test_without_a_key_an_order_is_refused_and_a_view_fails(self, cloud: Cloud, keys: dict[str, str]) -> None:
+        cloud.put_key(**keys)
+        (refused,) = cloud.app().carry_out(asked(FTMO, "mt5"))
+        assert isinstance(refused, ExecutionReported)
+        assert [getattr(event, "reason", None) for event in refused.events] == ["CREDENTIALS"]
+        with pytest.raises(VenueRefusedError, match="signalbox mt5 key"):
+            cloud.app().carry_out(viewed(FTMO, "mt5"))
+        assert cloud.received(cloud.commands[FTMO]) == []
+
+    def test_while_a_key_is_replaced_both_open_reports_and_the_current_one_signs_commands(self, cloud: Cloud) -> None:
+        cloud.put_key(current=KEY, next="n" * 32)
+        app = cloud.app()
+        app.pass_on(FTMO, reported(1))
+        app.pass_on(FTMO, reported(2, key="n" * 32))
+        app.carry_out(asked(FTMO, "mt5"))
+        (command,) = cloud.received(cloud.commands[FTMO])
+        assert open_envelope(command, key=KEY.encode(), direction=Direction.COMMAND, account=FTMO).sequence == 1
+        cloud.put_key(current="n" * 32)
+        fresh = cloud.app()
+        fresh.secrets.clear_cache()
+        fresh.pass_on(FTMO, reported(3, key="n" * 32))
+        with pytest.raises(EnvelopeError, match="not of our key"):
+            fresh.pass_on(FTMO, reported(4))
+
+
+class TestAcknowledgement:
+    """A command that the agent's signature does not answer in time stops its account."""
+
+    def handed_on(self, cloud: Cloud, account: str = FTMO, **changes: Any) -> str:
+        cloud.app().carry_out(asked(account, "mt5", **changes))
+        (check,) = cloud.received(cloud.checks)
+        return check
+
+    def test_a_command_that_somebody_swallows_halts_its_account_by_the_kill_switch(self, cloud: Cloud) -> None:
+        check = self.handed_on(cloud)
+        assert len(cloud.received(cloud.commands[FTMO])) == 1  # taken out with the agent's credential, and nobody answers
+        missing = cloud.app().check(check)
+        assert missing is not None
+        assert (missing.account, missing.command) == (FTMO, 1)
+        (halt,) = cloud.received(cloud.kill_switch)
+        taken = Desk()
+        handle_message(
+            taken, halt, sender="AROA:execute", sent_ms=str(round(NOW.timestamp() * 1000) + 3_600_000), door=Door.KILL_SWITCH
+        )
+        (command,) = taken.commands
+        assert isinstance(command, HaltTrading)
+        assert (command.account, command.level) == (FTMO, HaltLevel.HALT)
+        assert "did not acknowledge command 1" in command.why
+
+    @pytest.mark.parametrize(
+        "answer",
+        [CommandTaken(command=1, at=NOW), CommandRefused(command=1, at=NOW, reason=CommandRefusal.COMMAND_TOO_OLD, detail="x")],
+    )
+    def test_a_command_that_was_answered_halts_nothing(self, cloud: Cloud, answer: CommandTaken | CommandRefused) -> None:
+        check = self.handed_on(cloud)
+        cloud.app().pass_on(FTMO, sealed(answer, 1))
+        assert cloud.app().check(check) is None
+        assert (cloud.received(cloud.kill_switch), cloud.announced()) == ([], ["ExecutionReported"])
+
+    @pytest.mark.parametrize(
+        ("account", "answer"),
+        [
+            (FTMO, CommandTaken(command=2, at=NOW)),  # of a later command: this one is gone all the same
+            (FTMO, CommandRefused(command=1, at=NOW, reason=CommandRefusal.COMMAND_REPLAYED)),  # was never carried out
+            (OTHER, CommandTaken(command=1, at=NOW)),  # by another account's agent
+        ],
+    )
+    def test_no_other_answer_counts(self, cloud: Cloud, account: str, answer: CommandTaken | CommandRefused) -> None:
+        check = self.handed_on(cloud)
+        cloud.app().pass_on(account, sealed(answer, 1, account=account))
+        assert cloud.app().check(check) is not None
+
+    def test_whoever_holds_the_queue_without_the_key_answers_nothing(self, cloud: Cloud) -> None:
+        check = self.handed_on(cloud)
+        forged = seal(
+            CommandTaken(command=1, at=NOW), key=b"x" * 32, direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW
+        )
+        with pytest.raises(EnvelopeError):
+            cloud.app().pass_on(FTMO, forged)
+        assert cloud.app().check(check) is not None
+
+    def test_views_and_cancels_are_looked_for_too(self, cloud: Cloud) -> None:
+        app = cloud.app()
+        submit = asked(FTMO, "mt5")
+        app.carry_out(submit.model_copy(update={"instruction": Instruction.CANCEL, "request_id": "r1"}))
+        app.carry_out(viewed(FTMO, "mt5"))
+        found = [json.loads(text) for text in cloud.received(cloud.checks)]
+        assert sorted((one["command"], one["event_id"].split(":")[0]) for one in found) == [
+            (1, "ExecutionRequested"),
+            (2, "VenueViewRequested"),
+        ]
+
+
+class TestEnvelope:
     @pytest.mark.parametrize("name", ["version", "account", "sequence", "sent_at", "body", "signature"])
     def test_an_envelope_that_was_touched_anywhere_is_refused(self, name: str) -> None:
         text = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=3, sent_at=NOW)
@@ -315,10 +456,32 @@ class TestMailbox:
             require_key("short\n")
 
 
-def report() -> ExecutionReported:
-    of = now_terms(FTMO)
+class Desk:
+    """A room that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.commands: list[Any] = []
+
+    def handle(self, _event: BusEvent) -> tuple[()]:
+        raise AssertionError
+
+    def command(self, command: Any, _who: str) -> Any:
+        self.commands.append(command)
+
+
+def sealed(said: Any, sequence: int, *, account: str = FTMO) -> str:
+    key = KEYS[account].encode()
+    return seal(said, key=key, direction=Direction.REPORT, account=account, sequence=sequence, sent_at=NOW)
+
+
+def reported(sequence: int, *, key: str = KEY) -> str:
+    return seal(report(), key=key.encode(), direction=Direction.REPORT, account=FTMO, sequence=sequence, sent_at=NOW)
+
+
+def report(account: str = FTMO) -> ExecutionReported:
+    of = now_terms(account)
     return ExecutionReported(
-        account=FTMO,
+        account=account,
         client_order_id=of.client_order_id,
         reported_at=NOW,
         events=(OrderSubmitted(client_order_id=of.client_order_id, at=NOW),),
@@ -366,7 +529,7 @@ def test_counters_only_go_up(cloud: Cloud) -> None:
 
 
 class TestHandler:
-    def run(self, load: Callable[[str], ModuleType], app: Any, *bodies: str) -> list[str]:
+    def run(self, load: Callable[[str], ModuleType], app: Any, *bodies: str, queue: str = "requests.fifo") -> list[str]:
         records = [
             {
                 "messageId": f"m{i}",
@@ -375,7 +538,7 @@ class TestHandler:
                 "attributes": {"ApproximateReceiveCount": "3", "MessageGroupId": group},
                 "messageAttributes": {},
                 "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-central-1:123456789012:requests.fifo",
+                "eventSourceARN": f"arn:aws:sqs:eu-central-1:123456789012:{queue}",
                 "awsRegion": "eu-central-1",
             }
             for i, (body, group) in enumerate(zip(bodies, ("a", "a", "b", "b"), strict=False))
@@ -386,11 +549,48 @@ class TestHandler:
     def body(self, event: BusEvent) -> str:
         return message_of(event)
 
-    def test_requests_and_reports_are_told_apart(self, load, cloud: Cloud, exchange: TradingStandIn) -> None:
-        sealed = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
-        assert is_envelope(sealed)
-        assert self.run(load, cloud.app(), self.body(asked()), sealed) == []
-        assert sorted(cloud.announced()) == ["ExecutionReported", "ExecutionReported"]
+    def test_a_report_is_one_in_its_accounts_queue_alone(self, load, cloud: Cloud, capsys) -> None:
+        assert self.run(load, cloud.app(), reported(1), queue=REPORTS) == []
+        assert cloud.announced() == ["ExecutionReported"]
+        elsewhere = mailbox_queue_name("test", OTHER, MailboxQueue.REPORTS)
+        assert self.run(load, cloud.app(), reported(2), queue=elsewhere) == []
+        assert self.run(load, cloud.app(), reported(3)) == []  # among the requests
+        assert cloud.announced() == []
+        said = capsys.readouterr().out.replace(" ", "")
+        assert '"EnvelopesRefused":[1.0]' in said
+        assert '"EventsRefused":[1.0]' in said
+
+    def test_whoever_may_put_reports_puts_no_request(self, load, cloud: Cloud, exchange: TradingStandIn, capsys) -> None:
+        assert self.run(load, cloud.app(), self.body(asked()), queue=REPORTS) == []
+        assert (exchange.signed_requests, cloud.announced()) == ([], [])
+        assert '"EnvelopesRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+    @pytest.mark.parametrize(
+        "body", ["[" * 200_000, "{", '{"signature": "' + "0" * 64 + '"}', json.dumps({"a": {"signature": 1}})]
+    )
+    def test_what_no_agent_wrote_holds_up_no_report_behind_it(self, load, cloud: Cloud, capsys, body: str) -> None:
+        assert self.run(load, cloud.app(), body, reported(1), queue=REPORTS) == []
+        assert cloud.announced() == ["ExecutionReported"]
+        assert '"EnvelopesRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+    @pytest.mark.filterwarnings("ignore:No application metrics")
+    def test_a_command_without_an_answer_alarms_and_one_with_an_answer_does_not(self, load, cloud: Cloud, capsys) -> None:
+        app = cloud.app()
+        for strategy in ("first", "second"):
+            app.carry_out(asked(FTMO, "mt5", strategy=strategy))
+        checks = sorted(cloud.received(cloud.checks), key=lambda text: int(json.loads(text)["command"]))
+        assert self.run(load, app, sealed(CommandTaken(command=1, at=NOW), 1), queue=REPORTS) == []
+        capsys.readouterr()
+        assert self.run(load, app, checks[0], queue="checks") == []
+        assert "CommandsUnacknowledged" not in capsys.readouterr().out
+        assert self.run(load, app, checks[1], queue="checks") == []
+        assert '"CommandsUnacknowledged":[1.0]' in capsys.readouterr().out.replace(" ", "")
+        assert len(cloud.received(cloud.kill_switch)) == 1
+
+    def test_a_command_that_the_agent_refuses_alarms(self, load, cloud: Cloud, capsys) -> None:
+        refused = CommandRefused(command=1, at=NOW, reason=CommandRefusal.COMMAND_TOO_OLD, detail="of a month ago")
+        assert self.run(load, cloud.app(), sealed(refused, 1), queue=REPORTS) == []
+        assert '"CommandsRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
     def test_a_failure_holds_its_group_and_no_other(self, load, cloud: Cloud, exchange: TradingStandIn, capsys) -> None:
         exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, "POST /orders", times=1, retry_after=9))
@@ -535,17 +735,16 @@ class TestHandler:
     def test_a_forged_report_is_refused_for_good_and_counted(self, load, cloud: Cloud, capsys) -> None:
         forged = seal(report(), key=b"x" * 32, direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
         genuine = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
-        assert self.run(load, cloud.app(), forged, genuine) == []  # of one group: what is behind it goes on
+        assert self.run(load, cloud.app(), forged, genuine, queue=REPORTS) == []  # of one group: what is behind it goes on
         assert cloud.announced() == ["ExecutionReported"]
         assert '"EnvelopesRefused"' in capsys.readouterr().out
 
     def test_a_key_that_was_changed_just_now_opens_what_was_sealed_with_it(self, load, cloud: Cloud) -> None:
         app = cloud.app()
         app.carry_out(asked(FTMO, "mt5"))  # the secret is known
-        cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret | {"mt5_signing_key": "n" * 32}))
-        sealed = seal(report(), key=b"n" * 32, direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
+        cloud.put_key(current="n" * 32)
         cloud.announced()
-        assert self.run(load, app, sealed) == []
+        assert self.run(load, app, reported(1, key="n" * 32), queue=REPORTS) == []
         assert cloud.announced() == ["ExecutionReported"]
 
     def test_a_view_of_an_account_without_credentials_is_dropped_counted_and_holds_nothing_back(

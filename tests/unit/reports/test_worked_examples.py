@@ -139,6 +139,29 @@ def test_the_blotter_lists_executions_with_what_stood_behind_them() -> None:
     assert "starter (shadow)" in report.html()
 
 
+def test_the_blotter_shows_what_the_venue_said_of_orders_that_ended_before_they_were_filled() -> None:
+    words = '10019 NO_MONEY: <b>"not enough"</b>'
+    of = orders.terms(account=PAPER.account, decided_at=at(3, 2), quantity="1", send_before=at(3, 3))
+    name = of.client_order_id
+    cut = orders.applied(
+        orders.accepted(of),
+        orders.fill(of, "s9", "0.4", "1200", "0", at(3, 2)),
+        OrderCanceled(client_order_id=name, at=at(3, 2), reason="VENUE_REFUSED", detail=words),
+    )
+    old = orders.terms(account=PAPER.account, decided_at=at(2, 2), quantity="1", send_before=at(2, 3))
+    before = orders.applied(
+        orders.accepted(old), OrderCanceled(client_order_id=old.client_order_id, at=at(2, 2), reason="X", detail="of before")
+    )
+    entries = (*ENTRIES, fill(at(3, 2), "BUY", "0.4", "1200", key="s9"))
+    report = blotter_report(period_of("2024-03", entries, orders=(cut, before)))
+    assert words in report.table.column("venue_words")
+    assert ("CANCELED", "VENUE_REFUSED") in set(
+        zip(report.table.column("order_state"), report.table.column("order_reason"), strict=True)
+    )
+    assert "10019 NO_MONEY: &lt;b&gt;" in report.html()
+    assert "of before" not in report.html()
+
+
 def test_form_8949_has_two_parts_with_totals() -> None:
     history = (
         CAPITAL.model_copy(update={"at": at(12, 30, year=2022)}),

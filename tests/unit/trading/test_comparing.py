@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signalbox.contracts import Metric
 from signalbox.orders.events import (
     OrderCanceled,
     OrderEvent,
@@ -29,9 +30,10 @@ from signalbox.trading.changes import Changes, RiskEventKind
 from signalbox.trading.comparing import OVERLAP
 from signalbox.trading.entry import HeldBack
 from signalbox.trading.events import VenueRefused
-from signalbox.trading.room import Handled
+from signalbox.trading.room import Handled, counted
 from signalbox.trading.state import Desk, opening_transfer
-from tests.unit.trading.market import BTC, START, TOLD, desk_at, history, signal
+from signalbox.trading.view import account_view
+from tests.unit.trading.market import BTC, ETH, START, TOLD, desk_at, history, signal
 from tests.unit.trading.test_live import LIVE, SECOND, accepted, compared, entered, fill, opened, reported
 from tests.unit.trading.test_live_room import NAME, World
 from tests.unit.trading.test_live_room import view as room_view
@@ -237,8 +239,21 @@ class TestDoubts:
         assert {kind for kind, _ in lines} == {RiskEventKind.DUST}
         assert len(set(lines)) == 1  # one row of the ledger: its key is the same
 
+    def test_what_others_hold_is_told_whenever_it_changes_is_shown_and_is_left_alone(self) -> None:
+        desk, at, told = compared(desk_at(LIVE)), START + SECOND, []
+        for n, held in enumerate(({BTC: "0.2"}, {BTC: "0.2"}, {BTC: "-0.1", ETH: "0"}, {}, {})):
+            desk, changes = steps.compare(desk, view(at + n * SETTLE, others=held))
+            told += [(str(line.symbol), line.limit, line.value) for line in changes.risk]
+            assert {line.kind for line in changes.risk} <= {RiskEventKind.OTHERS_AT_VENUE}
+            assert (changes.order_events, changes.events) == ((), ())  # nothing is sent, cancelled or closed
+            if n == 1:
+                assert account_view(desk)["others"] == [{"symbol": BTC, "quantity": "0.2"}]
+                assert counted((Handled(desk, changes),))[Metric.OTHERS_AT_VENUE] == 0
+        assert told == [(BTC, 0, Decimal("0.2")), (BTC, Decimal("0.2"), Decimal("-0.1")), (BTC, Decimal("-0.1"), 0)]
+        assert (desk.halt, desk.books.positions, account_view(desk)["others"]) == (None, {}, [])
+
     def test_what_is_kept_of_the_venue_survives_its_text(self) -> None:
-        desk, _ = steps.compare(compared(desk_at(LIVE)), view(START + SECOND, positions={BTC: "1"}))
+        desk, _ = steps.compare(compared(desk_at(LIVE)), view(START + SECOND, positions={BTC: "1"}, others={BTC: "0.20"}))
         desk, _ = steps.request_view(desk, START + 2 * SECOND)
         assert AtVenue.from_text(desk.at_venue.to_text()) == desk.at_venue
 

@@ -67,6 +67,7 @@ ROUTED_EVENTS: Final = (  # about one account each: route_events takes them to t
 
 
 REVIEW_DELAY_SECONDS: Final = 5  # of the queue that an AccountReviewDue waits in on its way to its account
+ACKNOWLEDGE_SECONDS: Final = 120  # within which an agent acknowledges a command: time to start it again, and no more
 
 
 class Function(StrEnum):
@@ -96,6 +97,35 @@ def function_name(stage: str, function: Function) -> str:
 def database_user(function: Function) -> str:
     """Return the database user of a ledger function, and of no other function: `signalbox_manage_orders`."""
     return f"{PRODUCT}_{function.value}"
+
+
+class MailboxQueue(StrEnum):
+    """The two queues of an MT5 account's mailbox."""
+
+    COMMANDS = "commands"
+    REPORTS = "reports"
+
+
+def mailbox_queue_name(stage: str, account: str, queue: MailboxQueue) -> str:
+    """Return the deployed name of a queue of an account's mailbox: who reads a message knows by it whose it is."""
+    return f"{_mailbox(stage)}{account}-{queue}.fifo"
+
+
+def mailbox_key_name(stage: str, account: str) -> str:
+    """Return the name of the secret that holds the signing key of an account's mailbox."""
+    return f"{_mailbox(stage)}{account}-key"
+
+
+def reporting_account(stage: str, queue_name: str) -> str | None:
+    """Return the account whose reports lie in a queue, None for every other queue."""
+    before, after = _mailbox(stage), f"-{MailboxQueue.REPORTS}.fifo"
+    if not queue_name.startswith(before) or not queue_name.endswith(after):
+        return None
+    return queue_name[len(before) : -len(after)]
+
+
+def _mailbox(stage: str) -> str:
+    return f"{PRODUCT}-{stage}-mt5-"
 
 
 _LEDGER_OF_ACCOUNTS: Final = (Function.MANAGE_ORDERS, Function.MONITOR_RISK, Function.RELAY_OUTBOX)
@@ -184,7 +214,9 @@ class Env(StrEnum):
     EXCHANGE_SECRET_ARN = "EXCHANGE_SECRET_ARN"  # noqa: S105 - as above
     REQUEST_KEY_ARN = "REQUEST_KEY_ARN"  # of the secret with the key that signs requests to the executor
     REPORT_KEY_ARN = "REPORT_KEY_ARN"  # of the secret with the key that signs its reports
-    MT5_COMMANDS_QUEUE_URL = "MT5_COMMANDS_QUEUE_URL"
+    MT5_ACCOUNTS = "MT5_ACCOUNTS"  # names of the accounts with a mailbox, comma-separated; may be empty
+    MT5_CHECKS_QUEUE_URL = "MT5_CHECKS_QUEUE_URL"
+    KILL_SWITCH_QUEUE_URL = "KILL_SWITCH_QUEUE_URL"
     EXECUTION_QUEUE_URL = "EXECUTION_QUEUE_URL"
     TRADING_QUEUE_URL = "TRADING_QUEUE_URL"
     DELIVERIES_QUEUE_URL = "DELIVERIES_QUEUE_URL"
@@ -207,9 +239,8 @@ class StackOutput(StrEnum):
     REPORT_KEY_ARN = "ReportKeyArn"
     EXECUTION_QUEUE_URL = "ExecutionQueueUrl"
     EXECUTION_DLQ_URL = "ExecutionDeadLetterQueueUrl"
-    MT5_COMMANDS_QUEUE_URL = "Mt5CommandsQueueUrl"
-    MT5_REPORTS_QUEUE_URL = "Mt5ReportsQueueUrl"
-    MT5_AGENT_POLICY_ARN = "Mt5AgentPolicyArn"
+    MT5_CHECKS_QUEUE_URL = "Mt5ChecksQueueUrl"
+    MT5_CHECKS_DLQ_URL = "Mt5ChecksDeadLetterQueueUrl"
     DATABASE_ADDRESS = "DatabaseAddress"
     SCHEDULE_GROUP = "ScheduleGroup"
     ORDERS_API_URL = "OrdersApiUrl"
@@ -262,6 +293,7 @@ class Metric(StrEnum):
     TURNS_MISSED = "TurnsMissed"
     VIEWS_FAILED = "ViewsFailed"
     VENUE_DIFFERENCES = "VenueDifferences"
+    OTHERS_AT_VENUE = "OthersAtVenue"
     ACCOUNTS_NOT_OPENED = "AccountsNotOpened"
     MONITOR_RUNS = "MonitorRuns"
     TRADING_DURATION = "TradingDuration"
@@ -273,6 +305,8 @@ class Metric(StrEnum):
     REQUESTS_REFUSED = "RequestsRefused"
     REQUESTS_EXPIRED = "RequestsExpired"
     REPORTS_REFUSED = "ReportsRefused"
+    COMMANDS_REFUSED = "CommandsRefused"
+    COMMANDS_UNACKNOWLEDGED = "CommandsUnacknowledged"
     ALERTS_SENT = "AlertsSent"
     ALERTS_POSTPONED = "AlertsPostponed"
     ALERTS_UNDELIVERABLE = "AlertsUndeliverable"

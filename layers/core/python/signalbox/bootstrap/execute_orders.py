@@ -16,17 +16,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 
 from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
-from signalbox.adapters.aws.sends import DynamoAnswers, DynamoSendLog, newest_number, next_number
+from signalbox.adapters.aws.mailboxes import ExpectedAnswer, Mailboxes, MailboxKeyError
+from signalbox.adapters.aws.sends import DynamoAnswers, DynamoSendLog, newest_number
 from signalbox.adapters.aws.signing_keys import SecretKeys
 from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
-from signalbox.adapters.venues.mt5_mailbox import (
-    Direction,
-    EnvelopeError,
-    Mt5Venue,
-    ReplayError,
-    open_envelope,
-    require_key,
-)
+from signalbox.adapters.venues.mt5_mailbox import VENUE, Answer, CommandRefused, CommandTaken, EnvelopeError, ReplayError
 from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
 from signalbox.events import BusEvent, parse_event
 from signalbox.orders.execution import execute, hand_on, look
@@ -65,7 +59,7 @@ class CoinbaseAccount(BaseModel):
 
 
 class Mt5Account(BaseModel):
-    """An account behind an agent; its login stays on the agent's machine."""
+    """An account behind an agent. Its key has a secret of its own, so an entry here gives it nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     venue: Literal["mt5"]
@@ -103,7 +97,6 @@ class ExecutionSecret(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
     accounts: Annotated[dict[AccountName, LiveAccount], BeforeValidator(_each_for_itself)]
-    mt5_signing_key: str = ""
 
 
 def _now() -> datetime:
@@ -141,6 +134,7 @@ class ExecuteOrders:
     queue: SQSClient
     secrets: parameters.SecretsProvider
     request_keys: AcceptedKeys
+    mailboxes: Mailboxes
     pause: Callable[[timedelta], None] = _sleep
     _venues: dict[str, tuple[CoinbaseAccount, CcxtVenue]] = field(default_factory=dict)
 
@@ -173,44 +167,54 @@ class ExecuteOrders:
     def _done(self, request: ExecutionRequested | VenueViewRequested) -> tuple[BusEvent, ...]:
         if isinstance(request, VenueViewRequested):
             _wait_until_due(request)
-        secret = self._secret()
-        account = secret.accounts.get(request.account)
-        report: ExecutionReported | VenueViewReported | None
-        if isinstance(account, Mt5Account) and request.venue == account.venue:
-            relay = self._mailbox(secret)
-            if isinstance(request, ExecutionRequested):
-                report = hand_on(request, relay, _now)
-            else:
-                relay.hand_on(request)
-                report = None
-        else:
-            venue = self._venue(request, account)
-            log = DynamoSendLog(self.table, self.settings.idempotency_table)
-            if isinstance(request, ExecutionRequested):
-                report = execute(request, venue, log, _now, chains=log, pause=self.pause)
-            else:
-                report = look(request, venue, log, chains=log)
+        report = self._through_mailbox(request) if self._has_mailbox(request) else self._at_venue(request)
         announced = () if report is None else in_parts(report)
         self.bus.announce(announced)
         return announced
 
-    def pass_on(self, envelope: str) -> tuple[BusEvent, ...]:
-        """Announce what an agent reported. Raises EnvelopeError when it is not an agent's word."""
-        secret = self._secret()
+    def _has_mailbox(self, request: ExecutionRequested | VenueViewRequested) -> bool:
+        return request.venue == VENUE and request.account in self.settings.mt5_accounts
+
+    def _through_mailbox(self, request: ExecutionRequested | VenueViewRequested) -> ExecutionReported | None:
+        """Hand a request on to the account's agent; return what is known now. Raises VenueRefusedError: a view without a key."""
         try:
-            opened = open_envelope(envelope, key=require_key(secret.mt5_signing_key), direction=Direction.REPORT)
-        except EnvelopeError:
-            secret = self._secret(fresh=True)  # the key may just have been changed; what it does not open is refused for good
-            opened = open_envelope(envelope, key=require_key(secret.mt5_signing_key), direction=Direction.REPORT)
-        event = opened.event()
-        if not isinstance(event, (ExecutionReported, VenueViewReported)) or event.account != opened.account:
-            raise EnvelopeError(f"{opened.account} {opened.sequence}: expected a report of this account, was {event.type}")
-        if not isinstance(secret.accounts.get(opened.account), Mt5Account):
-            raise EnvelopeError(f"{opened.account}: expected an account with venue mt5 in the execution secret")
-        if not newest_number(self.table, self.settings.idempotency_table, f"mt5-report-{opened.account}", opened.sequence):
-            raise ReplayError(f"{opened.account} {opened.sequence}: newer reports were handled before")
-        self.bus.announce((event,))
-        return (event,)
+            relay = self.mailboxes.relay(request.account)
+        except MailboxKeyError as error:
+            closed = ClosedVenue(CREDENTIALS, str(error))
+            if isinstance(request, VenueViewRequested):
+                closed.view(request)  # raises
+                return None
+            return execute(request, closed, DynamoSendLog(self.table, self.settings.idempotency_table), _now)
+        if isinstance(request, ExecutionRequested):
+            return hand_on(request, relay, _now)
+        relay.hand_on(request)
+        return None
+
+    def _at_venue(self, request: ExecutionRequested | VenueViewRequested) -> ExecutionReported | VenueViewReported:
+        venue = self._venue(request, self._secret().accounts.get(request.account))
+        log = DynamoSendLog(self.table, self.settings.idempotency_table)
+        if isinstance(request, ExecutionRequested):
+            return execute(request, venue, log, _now, chains=log, pause=self.pause)
+        return look(request, venue, log, chains=log)
+
+    def pass_on(self, account: str, envelope: str) -> tuple[BusEvent | Answer, ...]:
+        """Announce what the agent of an account reported, note what it answered. Raises EnvelopeError: it is not its word."""
+        opened = self.mailboxes.open_report(account, envelope)
+        said = opened.said()
+        is_of_account = isinstance(said, ExecutionReported | VenueViewReported) and said.account == account
+        if not isinstance(said, CommandTaken | CommandRefused) and not is_of_account:
+            raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, was {said.type}")
+        if not newest_number(self.table, self.settings.idempotency_table, f"mt5-report-{account}", opened.sequence):
+            raise ReplayError(f"{account} {opened.sequence}: newer reports were handled before")
+        if isinstance(said, CommandTaken | CommandRefused):
+            self.mailboxes.note(account, said)
+        else:
+            self.bus.announce((said,))
+        return (said,)
+
+    def check(self, text: str) -> ExpectedAnswer | None:
+        """Stop an account whose agent did not answer a command; return that command. Raises WireError, ValidationError."""
+        return self.mailboxes.check(text)
 
     def retry_in(self, receipt_handle: str, queue_arn: str, seconds: int) -> None:
         """Make a message visible again after `seconds`."""
@@ -221,6 +225,8 @@ class ExecuteOrders:
             return ClosedVenue(CREDENTIALS, "no credentials in the execution secret; add them under accounts")
         if isinstance(account, BrokenAccount):
             return ClosedVenue(CREDENTIALS, f"the execution secret is wrong at {account.wrong}; see docs/live-trading.md")
+        if isinstance(account, Mt5Account) and request.venue == VENUE:
+            return ClosedVenue(CREDENTIALS, "it has no mailbox: deploy with it in mt5_accounts; see docs/live-trading.md")
         if account.venue != request.venue or not isinstance(account, CoinbaseAccount):
             return ClosedVenue(NOT_SUPPORTED, f"expected venue {account.venue} as in the execution secret, was {request.venue}")
         kept = self._venues.get(request.account)
@@ -229,17 +235,8 @@ class ExecuteOrders:
             self._venues[request.account] = kept
         return kept[1]
 
-    def _mailbox(self, secret: ExecutionSecret) -> Mt5Venue:
-        return Mt5Venue(
-            self.queue,
-            self.settings.mt5_commands_queue_url,
-            key=require_key(secret.mt5_signing_key),
-            next_sequence=lambda account: next_number(self.table, self.settings.idempotency_table, f"mt5-command-{account}"),
-            clock=_now,
-        )
-
-    def _secret(self, *, fresh: bool = False) -> ExecutionSecret:
-        text = self.secrets.get(self.settings.exchange_secret_arn, max_age=SECRET_SECONDS, force_fetch=fresh)
+    def _secret(self) -> ExecutionSecret:
+        text = self.secrets.get(self.settings.exchange_secret_arn, max_age=SECRET_SECONDS)
         try:
             return ExecutionSecret.model_validate_json(str(text))
         except ValidationError as error:
@@ -251,8 +248,9 @@ class ExecuteOrders:
 def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
     """Return the function's application from its environment."""
     found = settings or ExecuteOrdersSettings.read()
-    secrets = boto3.client("secretsmanager")
-    report_key = SecretKeys(secrets, found.report_key_arn)
+    table, queue, client = boto3.client("dynamodb"), boto3.client("sqs"), boto3.client("secretsmanager")
+    secrets = parameters.SecretsProvider(boto3_client=client)
+    report_key = SecretKeys(client, found.report_key_arn)
 
     def detail(event: BusEvent) -> str:
         return sealed(event.type.value, event.to_detail(), report_key.current())
@@ -260,8 +258,20 @@ def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
     return ExecuteOrders(
         settings=found,
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name, detail),
-        table=boto3.client("dynamodb"),
-        queue=boto3.client("sqs"),
-        secrets=parameters.SecretsProvider(boto3_client=secrets),
-        request_keys=SecretKeys(secrets, found.request_key_arn),
+        table=table,
+        queue=queue,
+        secrets=secrets,
+        request_keys=SecretKeys(client, found.request_key_arn),
+        mailboxes=Mailboxes(
+            queue=queue,
+            table=table,
+            secrets=secrets,
+            clock=_now,
+            stage=found.stage,
+            accounts=found.mt5_accounts,
+            table_name=found.idempotency_table,
+            checks_url=found.mt5_checks_queue_url,
+            kill_switch_url=found.kill_switch_queue_url,
+            key_seconds=SECRET_SECONDS,
+        ),
     )

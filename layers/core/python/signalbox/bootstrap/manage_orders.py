@@ -32,7 +32,14 @@ from signalbox.trading.access import LOOK, Access, Gate, GrantAccess, Nobody, Re
 from signalbox.signing import AcceptedKeys
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import AnyCommand, OpenAccount
-from signalbox.trading.errors import AccessRefusedError, AccountError, RowRefusedError, TradingError, UnpricedError
+from signalbox.trading.errors import (
+    AccessRefusedError,
+    AccountError,
+    AccountUnreadableError,
+    RowRefusedError,
+    TradingError,
+    UnpricedError,
+)
 from signalbox.trading.events import TurnMissed
 from signalbox.trading.room import Handled, Standing, TradingRoom, instant_of
 from signalbox.trading.state import Desk
@@ -173,7 +180,12 @@ class ManageOrders:
         return tuple(one for one in retried(self.room.accounts, self.pause) if one.account in visible)
 
     def watch(self, at: datetime) -> tuple[Handled, ...]:
-        """Watch every account at a scheduled instant; the next minute makes up for one that could not be."""
+        """Watch every account at a scheduled instant; the next minute makes up for one that could not be.
+
+        An account whose row cannot be read misses its turn, each minute, until somebody mends it: that alarms.
+        """
+        for name, why in retried(self.room.unreadable, self.pause).items():
+            self._missed.append(MissedTurn(name, AccountUnreadableError(why), is_final=True))
         accounts = retried(self.room.accounts, self.pause)
         return self._turns(accounts, lambda account: self.room.watched(account.account, at))[0]
 

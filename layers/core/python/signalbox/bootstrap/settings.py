@@ -12,10 +12,16 @@ from signalbox.access import Principal
 from signalbox.contracts import Env
 from signalbox.errors import SignalboxError
 from signalbox.market.candles import Symbol
+from signalbox.orders.messages import AccountName
 from signalbox.signals.rate_limit import SignalLimits
 
 SettingsT = TypeVar("SettingsT", bound="FunctionSettings")
 _FROZEN: Final = ConfigDict(frozen=True, populate_by_name=False, extra="ignore")
+
+
+def _names(value: object) -> object:
+    """Return the parts of a comma-separated text; anything else as it is."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
 class SettingsError(SignalboxError):
@@ -79,7 +85,7 @@ class MarketEnvironment(BaseModel):
     @field_validator("symbols", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return _names(value)
 
 
 class CollectCandlesSettings(BusSettings, MarketEnvironment):
@@ -114,7 +120,7 @@ class TradingSettings(LedgerSettings):
     @field_validator("accounts", "owners", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return _names(value)
 
 
 class SendAlertsSettings(BusSettings):
@@ -141,7 +147,14 @@ class ExecuteOrdersSettings(BusSettings):
     report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, min_length=1)
     venue_url: str = Field(alias=Env.VENUE_URL, default="")
     idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
-    mt5_commands_queue_url: str = Field(alias=Env.MT5_COMMANDS_QUEUE_URL, min_length=1)
+    mt5_accounts: tuple[AccountName, ...] = Field(alias=Env.MT5_ACCOUNTS)
+    mt5_checks_queue_url: str = Field(alias=Env.MT5_CHECKS_QUEUE_URL, min_length=1)
+    kill_switch_queue_url: str = Field(alias=Env.KILL_SWITCH_QUEUE_URL, min_length=1)
+
+    @field_validator("mt5_accounts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return _names(value)
 
 
 class MigrateDatabaseSettings(FunctionSettings, DatabaseEnvironment):

@@ -14,6 +14,7 @@ from typing import Final
 from signalbox.exact import ZERO, exactly
 from signalbox.orders.events import OrderFilled
 from signalbox.orders.order import Order
+from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.position import Position, after_fill
 from signalbox.reports.csv_text import Cell, Table, row_of
@@ -46,6 +47,9 @@ COLUMNS: Final = (
     "entry_order_id",
     "deployment",
     "stage",
+    "order_state",
+    "order_reason",
+    "venue_words",
 )
 
 
@@ -110,6 +114,11 @@ def blotter_report(data: AccountPeriod) -> Report:
         body=(
             section("Executions", _table(found), "Realised is by average price, before fees; times are UTC."),
             section(
+                "Orders that ended before they were filled",
+                _unfilled(data),
+                "What the venue, or the way to it, said in its own words; what was denied here is in the compliance report.",
+            ),
+            section(
                 "Round trips closed in the period", _trades(data), "A trade is an entry and the exits behind it; after fees."
             ),
         ),
@@ -141,6 +150,9 @@ def _row(data: AccountPeriod, execution: Execution) -> tuple[Cell, ...]:
             "decided_at": order.terms.decided_at,
             "client_order_id": order.client_order_id,
             "venue_order_id": order.venue_order_id,
+            "order_state": order.state.value,
+            "order_reason": order.reason,
+            "venue_words": order.detail,
         }
     if execution.report is not None:
         cells["liquidity"] = execution.report.liquidity.value
@@ -167,6 +179,32 @@ def _table(found: tuple[Execution, ...]) -> str:
         for e in found
     )
     return rows_table(head, rows, range(4, 10))
+
+
+def _unfilled(data: AccountPeriod) -> str:
+    ended = [
+        order
+        for order in data.orders
+        if order.state.is_closed
+        and order.state not in {OrderState.FILLED, OrderState.DENIED}
+        and data.start <= order.terms.decided_at < data.until
+    ]
+    rows = (
+        [
+            when(order.terms.decided_at),
+            order.terms.symbol,
+            order.terms.side.value,
+            order.terms.leg.value,
+            order.state.value,
+            number(order.quantity),
+            number(order.filled),
+            order.reason or "-",
+            order.detail or "-",
+        ]
+        for order in sorted(ended, key=lambda o: (o.terms.decided_at, o.client_order_id))
+    )
+    head = ["decided (UTC)", "symbol", "side", "leg", "state", "quantity", "filled", "reason", "the venue's words"]
+    return rows_table(head, rows, (5, 6))
 
 
 def _trades(data: AccountPeriod) -> str:

@@ -74,7 +74,8 @@ class ForeignOrder:
 class AtVenue:
     """Everything of it; stored as one JSON text. instruments: as the venue told them last, none before the first view.
 
-    foreign: of the newest view.
+    foreign: of the newest view. others: what others than us held there in the newest view that was compared, signed, by symbol;
+    no zeros.
     """
 
     instruments: tuple[VenueInstrument, ...] = ()
@@ -82,6 +83,7 @@ class AtVenue:
     absent: tuple[Absent, ...] = ()
     asked_at: datetime | None = None  # when the newest view that was asked for is due
     foreign: tuple[ForeignOrder, ...] = ()
+    others: tuple[tuple[str, Decimal], ...] = ()
 
     @property
     def open_doubts(self) -> tuple[Doubt, ...]:

@@ -38,6 +38,7 @@ class RiskEventKind(StrEnum):
     DIFFERENCE = "DIFFERENCE"  # ledger and venue differ, and a second view said so too; code: orders.reconciliation.Difference
     DOUBTED = "DOUBTED"  # one view differs: the venue is looked at again before anything is stopped; code: as above
     DUST = "DUST"  # a position differs from the venue's by less than can be traded
+    OTHERS_AT_VENUE = "OTHERS_AT_VENUE"  # positions at the venue that are not ours: told when they change, never touched
     VENUE_REFUSED = "VENUE_REFUSED"  # the venue refused an order, a cancel or a change; code: of the event, detail: its own words
     TRANSFER_DIFFERS = "TRANSFER_DIFFERS"  # money moved at the venue under a key that is booked with another amount
     VIEW_INCOMPLETE = "VIEW_INCOMPLETE"  # parts of a venue's view never came: it was not compared

@@ -12,6 +12,7 @@ from dataclasses import replace as replaced
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
+from signalbox.exact import ZERO
 from signalbox.market.candles import Symbol
 from signalbox.orders.errors import ViewPartsError
 from signalbox.orders.events import OrderCanceled, OrderEvent, OrderExpired, OrderLost
@@ -177,6 +178,7 @@ def compared(desk: Desk, viewed: VenueViewReported, entries: Sequence[Entry] = (
     sheet.at_venue = replaced(sheet.at_venue, absent=(*before.absent, *ended), foreign=others)
     for action in found.actions:
         _act(sheet, action, viewed.asked_at)
+    _tell_of_others(sheet, viewed)
     _book_transfers(sheet, viewed, entries)
     sheet.compared_at = viewed.asked_at
     return sheet
@@ -233,6 +235,33 @@ def _act(sheet: Sheet, action: Action, asked_at: datetime) -> None:
             pass
         case _:
             assert_never(action)
+
+
+def _tell_of_others(sheet: Sheet, viewed: VenueViewReported) -> None:
+    """Tell what others hold in the account at the venue, each time it is another. It is theirs: nothing is done about it.
+
+    Its profit and loss are in the venue's equity, which a firm's limits count, and not in ours.
+    """
+    before = dict(sheet.at_venue.others)
+    now = {symbol: quantity for symbol, quantity in sorted(viewed.others.items()) if quantity}
+    for symbol in sorted({*before, *now}):
+        was, quantity = before.get(symbol, ZERO), now.get(symbol, ZERO)
+        if was != quantity:
+            key = f"{symbol}:{quantity}:{viewed.asked_at.isoformat()}"
+            detail = "not ours and never touched; the venue's equity has it, ours does not"
+            sheet.risk.append(
+                RiskEvent(
+                    RiskEventKind.OTHERS_AT_VENUE,
+                    key,
+                    sheet.at,
+                    "POSITION",
+                    symbol=Symbol(symbol),
+                    limit=was,
+                    value=quantity,
+                    detail=detail if quantity else "it is gone",
+                )
+            )
+    sheet.at_venue = replaced(sheet.at_venue, others=tuple(now.items()))
 
 
 def _difference(kind: RiskEventKind, of: Stop | Doubt, asked_at: datetime, at: datetime) -> RiskEvent:

@@ -3,6 +3,7 @@
 TradingError
 ├── AccountError        an account whose configuration cannot be, or that does not exist
 │   ├── AccountNameError        a name that can be no account's, or that describes none
+│   ├── AccountUnreadableError  its row in the ledger cannot be read; the others can, and go on
 │   ├── AccountDiffersError     it exists, and is another than the one that is to be opened
 │   └── UnpricedError           what it is worth is not known until the next bar: an open position has no price yet
 ├── CommandError        a command that cannot be carried out as it is: of another time, or with nothing to change
@@ -33,6 +34,10 @@ class AccountError(TradingError):
 
 class AccountNameError(AccountError):
     """A name that no account can have, or that does not describe the one to be opened."""
+
+
+class AccountUnreadableError(AccountError):
+    """What the ledger says an account is cannot be read: nothing is done for it until somebody mends the row or the code."""
 
 
 class AccountDiffersError(AccountError):

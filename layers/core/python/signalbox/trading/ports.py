@@ -91,7 +91,10 @@ class TradingLedger(Protocol):
     """Opens units of work."""
 
     def accounts(self) -> Sequence[TradingAccount]:
-        """Return every account, by name."""
+        """Return every account that can be read, by name."""
+
+    def unreadable(self) -> Mapping[str, str]:
+        """Return the accounts whose row cannot be read, and why. A transaction of one raises AccountUnreadableError."""
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
         """Create an account with its capital transferred in; False when it exists as it is. Raises AccountError if it differs."""

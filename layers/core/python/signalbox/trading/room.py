@@ -273,6 +273,10 @@ class TradingRoom:
         """Return every account, by name."""
         return tuple(self.ledger.accounts())
 
+    def unreadable(self) -> Mapping[str, str]:
+        """Return the accounts whose row in the ledger cannot be read, and why."""
+        return self.ledger.unreadable()
+
     def standing(self, account: str, at: datetime) -> Standing:
         """Return whether an account may trade live at `at`, judged on the newest bars. Raises AccountError."""
         with self.ledger.transaction(account) as tx:
@@ -570,6 +574,7 @@ _EVENTS: Final[Mapping[EventType, Metric]] = {
 _RISK: Final[Mapping[RiskEventKind, Metric]] = {
     RiskEventKind.EVENT_REFUSED: Metric.EVENTS_REFUSED,
     RiskEventKind.DIFFERENCE: Metric.VENUE_DIFFERENCES,
+    RiskEventKind.OTHERS_AT_VENUE: Metric.OTHERS_AT_VENUE,
     RiskEventKind.SIGNAL_HELD_BACK: Metric.SIGNALS_HELD_BACK,
 }
 

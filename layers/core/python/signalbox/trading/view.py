@@ -79,6 +79,7 @@ def account_view(desk: Desk) -> dict[str, Any]:
             {"symbol": symbol, "quantity": _text(position.quantity), "mark": _mark(desk, symbol)}
             for symbol, position in held.items()
         ],
+        "others": [{"symbol": symbol, "quantity": _text(quantity)} for symbol, quantity in desk.at_venue.others],
         "orders": [order_view(order) for order in desk.orders.values() if not order.state.is_closed],
         "trades": [_trade_view(trade) for _, trade in sorted(desk.trades.items())],
         "lot_method": method_at(books.standing_orders, desk.at).value if desk.at else LotMethod.FIFO.value,

@@ -159,5 +159,17 @@ def newest_number(client: DynamoDBClient, table: str, name: str, number: int) ->
     return True
 
 
+def note_answer(client: DynamoDBClient, table: str, account: str, command: int, until: datetime) -> None:
+    """Keep that an agent answered the command of this sequence."""
+    expiration = {"N": str(round(until.timestamp()))}
+    client.put_item(TableName=table, Item={"id": _link("mt5-answered", account, str(command)), "expiration": expiration})
+
+
+def answer_seen(client: DynamoDBClient, table: str, account: str, command: int) -> bool:
+    """Whether an agent answered the command of this sequence."""
+    key = {"id": _link("mt5-answered", account, str(command))}
+    return "Item" in client.get_item(TableName=table, Key=key, ConsistentRead=True)
+
+
 def _key(account: str, client_order_id: str) -> dict[str, Any]:
     return {"id": {"S": f"sent#{account}#{client_order_id}"}}

@@ -18,7 +18,7 @@ from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.orders.sealing import MAY_REPORT
 from signalbox.signing import AcceptedKeys, SealError, UnsealedError, open_envelope
 from signalbox.trading.commands import COMMANDS, HALT, AnyCommand, check_clock
-from signalbox.trading.errors import CommandError, TradingError, UnpricedError
+from signalbox.trading.errors import AccountUnreadableError, CommandError, TradingError, UnpricedError
 from signalbox.trading.room import Handled
 from signalbox.wire import parse_object
 
@@ -54,7 +54,7 @@ def handle_message(
     """Bring one message to the accounts. keys: of the executor, whose seal a report has to have.
 
     Raises MessageRefusedError, ReportRefusedError for what only looks like a report; when it may come again UnpricedError,
-    KeyUnavailableError, or what the ledger raises.
+    AccountUnreadableError, KeyUnavailableError, or what the ledger raises.
     """
     try:
         work = _parsed(body, sent_ms, door, keys)
@@ -64,7 +64,7 @@ def handle_message(
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
     try:
         return room.handle(work) if isinstance(work, BusEvent) else (room.command(work, sender),)
-    except UnpricedError:
+    except (UnpricedError, AccountUnreadableError):
         raise
     except (TradingError, OrderError, ValidationError) as error:
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error

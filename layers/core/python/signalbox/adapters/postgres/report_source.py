@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, LiteralString, TypeVar
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
-from signalbox.adapters.postgres.trading_load import STANDING_ORDERS_OF, TRADE_COLUMNS, account_of_text
+from signalbox.adapters.postgres.trading_load import STANDING_ORDERS_OF, TRADE_COLUMNS, account_of_text, readable
 from signalbox.adapters.postgres.trading_rows import (
     disposal_of,
     entry_of,
@@ -192,10 +192,10 @@ class PostgresReports:
         self._source = source
 
     def accounts(self) -> Sequence[TradingAccount]:
-        """Return every account, by name."""
+        """Return every account that can be read, by name; monitor_risk alarms for the others."""
         with self._source.snapshot() as connection:
-            rows = connection.execute('SELECT configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
-        return tuple(account_of_text(text) for (text,) in rows)
+            rows = connection.execute('SELECT account, configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
+        return readable(rows)[0]
 
     def period(self, account: str, period: Period, until: datetime) -> AccountPeriod:
         """Return the facts until min(period.end, until). Raises AccountError and PeriodError as the port says."""

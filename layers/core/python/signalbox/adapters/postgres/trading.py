@@ -29,6 +29,7 @@ from signalbox.adapters.postgres.trading_load import (
     begin_with,
     continue_desk,
     load_desk,
+    readable,
 )
 from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events
 from signalbox.adapters.postgres.trading_save import Save, Seals, gathered, plain_statement, save_with_care, version_of
@@ -101,10 +102,17 @@ class PostgresTradingLedger:
         self._kept: dict[str, KeptDesk] = {}  # as this worker saved them; used while the account's row is of that save
 
     def accounts(self) -> Sequence[TradingAccount]:
-        """Return every account, by name."""
+        """Return every account that can be read, by name."""
+        return self._configured()[0]
+
+    def unreadable(self) -> Mapping[str, str]:
+        """Return the accounts whose row cannot be read, and why."""
+        return self._configured()[1]
+
+    def _configured(self) -> tuple[tuple[TradingAccount, ...], dict[str, str]]:
         with self._source.snapshot() as connection:
-            rows = connection.execute('SELECT configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
-        return tuple(self._parse(text) for (text,) in rows)
+            rows = connection.execute('SELECT account, configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
+        return readable(rows, self._parse)
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
         """Create an account with its capital transferred in; False when it exists as it is. Raises AccountError if it differs."""

@@ -8,13 +8,15 @@ the account since, and the rows would make the same desk again. Decision: docs/d
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, LiteralString
+
+from pydantic import ValidationError
 
 from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Connection, Unit
@@ -36,6 +38,7 @@ from signalbox.portfolio.lots import Lot
 from signalbox.portfolio.position import Position
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import AtVenue
+from signalbox.trading.errors import AccountUnreadableError
 from signalbox.trading.memory import Memory
 from signalbox.trading.state import Desk, Mark, counts
 
@@ -127,8 +130,31 @@ SELECT s.symbol, newest.close, newest.open_time FROM unnest(%s::text[]) AS s (sy
 
 @lru_cache(maxsize=1024)
 def account_of_text(text: str) -> TradingAccount:
-    """Return the account of its configuration; a pure function of the text, so its answers are kept."""
-    return TradingAccount.model_validate_json(text)
+    """Return the account of its configuration; a pure function of the text, so its answers are kept.
+
+    Raises AccountUnreadableError, which never stops what is done for another account.
+    """
+    try:
+        return TradingAccount.model_validate_json(text)
+    except ValidationError as error:
+        wrong = ", ".join(
+            ".".join(map(str, e["loc"])) or "the whole" for e in error.errors(include_input=False, include_url=False)
+        )
+        raise AccountUnreadableError(f"its row in the ledger is wrong at {wrong}") from None
+
+
+def readable(
+    rows: Iterable[tuple[str, str]], parse: Callable[[str], TradingAccount] = account_of_text
+) -> tuple[tuple[TradingAccount, ...], dict[str, str]]:
+    """Return the accounts of (name, configuration), and of those that cannot be read why."""
+    accounts: list[TradingAccount] = []
+    unreadable: dict[str, str] = {}
+    for name, text in rows:
+        try:
+            accounts.append(parse(text))
+        except AccountUnreadableError as error:
+            unreadable[name] = str(error)
+    return tuple(accounts), unreadable
 
 
 def load_desk(

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Any, Final, LiteralString, TypeVar
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
-from signalbox.adapters.postgres.trading_load import STANDING_ORDERS_OF, TRADE_COLUMNS, account_of_text
+from signalbox.adapters.postgres.trading_load import STANDING_ORDERS_OF, TRADE_COLUMNS, account_of_text, readable
 from signalbox.adapters.postgres.trading_rows import (
     disposal_of,
     entry_of,
@@ -122,9 +122,9 @@ class TradingReader:
         self._source = source
 
     def accounts(self) -> tuple[TradingAccount, ...]:
-        """Return every account, by name."""
-        query = 'SELECT configuration FROM accounts ORDER BY account COLLATE "C"'
-        return self._all(lambda row: account_of_text(row[0]), query)
+        """Return every account that can be read, by name."""
+        query = 'SELECT account, configuration FROM accounts ORDER BY account COLLATE "C"'
+        return readable(self._all(lambda row: (row[0], row[1]), query))[0]
 
     def standing(self, account: str) -> AccountStanding:
         """Return an account as it stands. Raises AccountError if it does not exist."""

@@ -1,9 +1,13 @@
 """The way to MetaTrader 5: signed commands in a queue that an agent beside the terminal polls, signed reports in another.
 
-Nothing connects to the trader's machine. An envelope carries one bus event as text. Its signature is HMAC-SHA256, with a key
-that both sides have, over version, direction, account, sequence, time and that text; so what was signed is what is parsed.
-Sequences of one account and direction only go up. An envelope with a sequence below the newest one is a replay and refused;
-the newest one again is a redelivery, which whoever handles it must make harmless.
+Each account has two queues and a key of its own, and nothing connects to the trader's machine. An envelope carries one bus
+event, or the agent's answer to one command, as text. Its signature is HMAC-SHA256, with the account's key, over version,
+direction, account, sequence, time and that text; so what was signed is what is parsed. Sequences of one account and direction
+only go up. An envelope with a sequence below the newest one is a replay and refused; the newest one again is a redelivery,
+which whoever handles it must make harmless.
+
+A queue can lose what it holds to whoever may read it. So the agent answers every command, with its signature: it has it on its
+disk, or it refuses it and why. What is not answered in time stops the account (decision 0076).
 """
 
 from __future__ import annotations
@@ -12,9 +16,10 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field, ValidationError
 
@@ -22,7 +27,7 @@ from signalbox.errors import SignalboxError
 from signalbox.events import BusEvent, parse_event
 from signalbox.frozen import Frozen
 from signalbox.orders.messages import AccountName, ExecutionRequested, VenueViewRequested
-from signalbox.wire import WireError, parse_object
+from signalbox.wire import WireError, cut, parse_object
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
 VENUE: Final = "mt5"
 VERSION: Final = 1
 MINIMUM_KEY_BYTES: Final = 32
+COMMAND_AGE: Final = timedelta(minutes=5)  # an older command is refused; what still has to be done is decided anew
+Sequence: TypeAlias = Annotated[int, Field(ge=1)]
 
 
 class Direction(StrEnum):
@@ -47,37 +54,89 @@ class ReplayError(EnvelopeError):
     """A message of the past."""
 
 
+class CommandRefusal(StrEnum):
+    """Why an agent does not carry a command out."""
+
+    COMMAND_TOO_OLD = "COMMAND_TOO_OLD"
+    COMMAND_AHEAD = "COMMAND_AHEAD"  # signed for a time that has not come: one of the two clocks is wrong
+    COMMAND_REPLAYED = "COMMAND_REPLAYED"  # a newer one was taken before
+
+
+class CommandTaken(Frozen):
+    """The agent's answer: it has the command of this sequence on its disk, and carries it out or reports why not."""
+
+    command: Sequence
+    at: AwareDatetime
+
+
+class CommandRefused(Frozen):
+    """The agent's answer: it does not carry the command out. What became of an order in it comes in a report beside this."""
+
+    command: Sequence
+    at: AwareDatetime
+    reason: CommandRefusal
+    detail: Annotated[str, cut(200), Field(max_length=200)] = ""
+
+
+Answer: TypeAlias = CommandTaken | CommandRefused
+_ANSWERS: Final[dict[str, type[Answer]]] = {kind.__name__: kind for kind in (CommandTaken, CommandRefused)}
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one account: what is sealed is signed with the first, what comes may be signed with any of them.
+
+    Two while a key is being replaced, else one.
+    """
+
+    signing: bytes
+    others: tuple[bytes, ...] = ()
+
+    @classmethod
+    def of(cls, *texts: str) -> Keys:
+        """Return the keys in these texts, the one that signs first; empty ones are none. Raises EnvelopeError."""
+        first, *others = [require_key(text) for text in texts if text.strip()] or [require_key("")]
+        return cls(first, tuple(others))
+
+
 class Envelope(Frozen):
     """One message as it lies in a queue."""
 
     version: Literal[1]
     direction: Direction
     account: AccountName
-    sequence: Annotated[int, Field(ge=1)]
+    sequence: Sequence
     sent_at: AwareDatetime
-    body: str  # JSON: type and detail of one bus event
+    body: str  # JSON: type and detail of one bus event or answer
     signature: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
     def event(self) -> BusEvent:
         """Return the event inside. Raises EnvelopeError."""
+        found = self.said()
+        if isinstance(found, CommandTaken | CommandRefused):
+            raise EnvelopeError(f"{self.account} {self.sequence}: expected one event of the bus, was {type(found).__name__}")
+        return found
+
+    def said(self) -> BusEvent | Answer:
+        """Return what is inside. Raises EnvelopeError."""
         try:
-            said = parse_object(self.body)
-            return parse_event(said.get("type"), said.get("detail"))
+            found = parse_object(self.body)
+            kind = found.get("type")
+            if isinstance(kind, str) and kind in _ANSWERS:
+                return _ANSWERS[kind].model_validate(found.get("detail"))
+            return parse_event(kind, found.get("detail"))
         except ValueError as error:
-            raise EnvelopeError(f"{self.account} {self.sequence}: expected one event of the bus: {error}") from error
+            raise EnvelopeError(f"{self.account} {self.sequence}: expected one event of the bus or answer: {error}") from error
 
 
-def is_envelope(text: str) -> bool:
-    """Whether a queue's message looks like one, so that it must be opened before anything else."""
-    try:
-        return "signature" in parse_object(text)
-    except WireError:
-        return False
-
-
-def seal(event: BusEvent, *, key: bytes, direction: Direction, account: str, sequence: int, sent_at: datetime) -> str:
-    """Return the event as a signed envelope."""
-    body = json.dumps({"type": event.type.value, "detail": event.to_detail()}, sort_keys=True, separators=(",", ":"))
+def seal(said: BusEvent | Answer, *, key: bytes, direction: Direction, account: str, sequence: int, sent_at: datetime) -> str:
+    """Return an event, or an answer, as a signed envelope."""
+    inside: dict[str, Any]
+    if isinstance(said, BusEvent):
+        inside = {"type": said.type.value, "detail": said.to_detail()}
+    else:
+        inside = {"type": type(said).__name__, "detail": said.model_dump(mode="json")}
+    body = json.dumps(inside, sort_keys=True, separators=(",", ":"))
     unsigned = Envelope(
         version=VERSION,
         direction=direction,
@@ -90,16 +149,17 @@ def seal(event: BusEvent, *, key: bytes, direction: Direction, account: str, seq
     return unsigned.model_copy(update={"signature": _signature(key, unsigned)}).model_dump_json()
 
 
-def open_envelope(text: str, *, key: bytes, direction: Direction, account: str | None = None) -> Envelope:
-    """Return a message that was signed with the key. Raises EnvelopeError, which never quotes the message."""
+def open_envelope(text: str, *, key: bytes | Keys, direction: Direction, account: str | None = None) -> Envelope:
+    """Return a message that was signed with the key, or one of the keys. Raises EnvelopeError, which never quotes the message."""
+    keys = key if isinstance(key, Keys) else Keys(key)
     try:
         found = Envelope.model_validate(parse_object(text))
     except ValidationError as error:
         raise EnvelopeError(f"expected an envelope of version {VERSION}: {error.error_count()} fields are wrong") from None
     except WireError as error:
         raise EnvelopeError(f"expected an envelope of version {VERSION}: {error}") from None
-    expected = _signature(key, found)
-    if not hmac.compare_digest(expected, found.signature):
+    genuine = [hmac.compare_digest(_signature(one, found), found.signature) for one in (keys.signing, *keys.others)]
+    if not any(genuine):
         raise EnvelopeError(f"{found.account} {found.sequence}: the signature is not of our key")
     if found.direction is not direction or account not in {None, found.account}:
         raise EnvelopeError(f"expected a {direction} of {account or 'any account'}, was a {found.direction} of {found.account}")
@@ -115,7 +175,7 @@ def require_key(text: str) -> bytes:
 
 
 class Mt5Venue:
-    """Relay over an SQS FIFO queue; one message group an account, so that commands stay in order."""
+    """Relay over the FIFO queue of one account's commands; in one message group, so that they stay in order."""
 
     def __init__(
         self,
@@ -123,14 +183,16 @@ class Mt5Venue:
         queue_url: str,
         *,
         key: bytes,
-        next_sequence: Callable[[str], int],
+        next_sequence: Callable[[], int],
+        expect: Callable[[int, str], None],
         clock: Callable[[], datetime],
     ) -> None:
+        """expect: is told the sequence and the event id of each command that was sent, so that its answer is looked for."""
         self._client, self._queue_url, self._key = client, queue_url, key
-        self._next_sequence, self._clock = next_sequence, clock
+        self._next_sequence, self._expect, self._clock = next_sequence, expect, clock
 
     def hand_on(self, request: ExecutionRequested | VenueViewRequested) -> None:
-        sequence = self._next_sequence(request.account)
+        sequence = self._next_sequence()
         text = seal(
             request,
             key=self._key,
@@ -145,6 +207,7 @@ class Mt5Venue:
             MessageGroupId=request.account,
             MessageDeduplicationId=f"{request.account}-{sequence}",
         )
+        self._expect(sequence, request.event_id)  # after the send: killed in between, the request comes again as another command
 
 
 def _signature(key: bytes, of: Envelope) -> str:

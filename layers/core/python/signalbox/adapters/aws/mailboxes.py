@@ -1,0 +1,147 @@
+"""The mailboxes of MetaTrader 5 on the cloud's side: each account's key and queues, and whether its agent answers.
+
+Whatever was handed on is looked for after ACKNOWLEDGE_SECONDS, by a message that waits for so long in a queue of its own. The
+agent's signed answer is written down by account and sequence; a command without one stops the account through the queue of
+the kill switch. Positions can still be left: a halt stops new risk alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from pydantic import AwareDatetime, ValidationError
+
+from signalbox.adapters.aws.sends import answer_seen, next_number, note_answer
+from signalbox.adapters.venues.mt5_mailbox import (
+    Answer,
+    CommandRefusal,
+    CommandRefused,
+    Direction,
+    Envelope,
+    EnvelopeError,
+    Keys,
+    Mt5Venue,
+    Sequence,
+    open_envelope,
+)
+from signalbox.contracts import ACKNOWLEDGE_SECONDS, MailboxQueue, mailbox_key_name, mailbox_queue_name, reporting_account
+from signalbox.errors import SignalboxError
+from signalbox.frozen import Frozen
+from signalbox.orders.messages import AccountName
+from signalbox.trading.commands import HaltTrading
+from signalbox.wire import parse_object
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities import parameters
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+
+KEPT: Final = timedelta(days=2)  # an answer, longer than a check may wait
+
+
+class MailboxKeyError(SignalboxError):
+    """The secret of a mailbox holds no key that can be used. The message never quotes it."""
+
+
+class ExpectedAnswer(Frozen):
+    """A command that was handed on, as it waits to be looked for."""
+
+    account: AccountName
+    command: Sequence
+    event_id: str
+    handed_on_at: AwareDatetime
+
+
+class _KeySecret(Frozen):
+    """The secret's JSON (docs/live-trading.md). `next`: the key that is to replace the current one, empty otherwise."""
+
+    current: str
+    next: str = ""
+
+
+@dataclass(frozen=True)
+class Mailboxes:
+    """Every mailbox of a stage. accounts: those that have one."""
+
+    queue: SQSClient
+    table: DynamoDBClient
+    secrets: parameters.SecretsProvider
+    clock: Callable[[], datetime]
+    stage: str
+    accounts: Collection[str]
+    table_name: str
+    checks_url: str
+    kill_switch_url: str
+    key_seconds: int
+
+    def reporter(self, queue_arn: str) -> str | None:
+        """Return the account whose agent reports through a queue, None for every other queue."""
+        return reporting_account(self.stage, queue_arn.rsplit(":", 1)[-1])
+
+    def is_checks(self, queue_arn: str) -> bool:
+        """Whether a queue is that of the checks."""
+        return queue_arn.rsplit(":", 1)[-1] == self.checks_url.rsplit("/", 1)[-1]
+
+    def relay(self, account: str) -> Mt5Venue:
+        """Return the way to an account's agent. Raises MailboxKeyError."""
+        name = mailbox_queue_name(self.stage, account, MailboxQueue.COMMANDS)
+        return Mt5Venue(
+            self.queue,
+            f"{self.checks_url.rsplit('/', 1)[0]}/{name}",  # of the same AWS account and region
+            key=self._keys(account).signing,
+            next_sequence=lambda: next_number(self.table, self.table_name, f"mt5-command-{account}"),
+            expect=lambda command, event_id: self._expect(account, command, event_id),
+            clock=self.clock,
+        )
+
+    def open_report(self, account: str, text: str) -> Envelope:
+        """Return what the agent of this account signed; nobody else's word comes through its queue. Raises EnvelopeError."""
+        if account not in self.accounts:
+            raise EnvelopeError(f"{account}: expected an account with a mailbox in this stage")
+        try:
+            try:
+                return open_envelope(text, key=self._keys(account), direction=Direction.REPORT, account=account)
+            except EnvelopeError:  # a key may just have been replaced; what the new ones do not open is refused for good
+                return open_envelope(text, key=self._keys(account, fresh=True), direction=Direction.REPORT, account=account)
+        except MailboxKeyError as error:
+            raise EnvelopeError(str(error)) from error
+
+    def note(self, account: str, answer: Answer) -> None:
+        """Write down that a command was answered. Of one that came too late to be taken nothing is known, so it is none."""
+        if isinstance(answer, CommandRefused) and answer.reason is CommandRefusal.COMMAND_REPLAYED:
+            return
+        note_answer(self.table, self.table_name, account, answer.command, self.clock() + KEPT)
+
+    def check(self, text: str) -> ExpectedAnswer | None:
+        """Look for an answer; without one stop the account, and return what was not answered. Raises WireError, ValueError."""
+        expected = ExpectedAnswer.model_validate(parse_object(text))
+        if answer_seen(self.table, self.table_name, expected.account, expected.command):
+            return None
+        seconds = ACKNOWLEDGE_SECONDS
+        halt = HaltTrading(
+            account=expected.account,
+            request_id=f"unanswered-{expected.command}",
+            requested_at=self.clock(),
+            why=f"the agent did not acknowledge command {expected.command} within {seconds} s: {expected.event_id}"[:200],
+        )
+        self.queue.send_message(QueueUrl=self.kill_switch_url, MessageBody=halt.model_dump_json())
+        return expected
+
+    def _expect(self, account: str, command: int, event_id: str) -> None:
+        expected = ExpectedAnswer(account=account, command=command, event_id=event_id, handed_on_at=self.clock())
+        self.queue.send_message(QueueUrl=self.checks_url, MessageBody=expected.model_dump_json())
+
+    def _keys(self, account: str, *, fresh: bool = False) -> Keys:
+        name = mailbox_key_name(self.stage, account)
+        text = str(self.secrets.get(name, max_age=self.key_seconds, force_fetch=fresh))
+        try:
+            secret = _KeySecret.model_validate(parse_object(text))
+            return Keys.of(secret.current, secret.next)
+        except (ValidationError, ValueError, EnvelopeError):
+            raise MailboxKeyError(
+                f"secret {name}: expected {json.dumps({'current': 'a key'})}; `signalbox mt5 key` makes one"
+            ) from None

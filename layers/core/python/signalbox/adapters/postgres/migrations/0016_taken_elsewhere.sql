@@ -1,1 +1,0 @@
--- Nothing: the number belongs to a change that is made elsewhere at the same time.
