@@ -173,11 +173,11 @@ def _tend(sheet: Sheet, trade: Trade, at: datetime) -> None:
         if all(sheet.orders[order.client_order_id].state.is_closed for order in exits):
             _ended(sheet, trade, entry, exits, at)
         return
-    leg = _leg_wanted(sheet, trade, at)
+    leg = _leg_wanted(sheet, trade, held, exits, at)
     if leg is not None:
-        _leave(sheet, trade, leg, at)
+        _leave(sheet, trade, leg, held, at)
     elif sheet.is_live and held:
-        _protect(sheet, trade, at)
+        _protect(sheet, trade, held, at)
 
 
 def _opened(sheet: Sheet, trade: Trade, entry: Order) -> Trade:
@@ -238,9 +238,9 @@ def _after(sheet: Sheet, progress: Progress, key: ClientOrderId, at: datetime) -
     return replace(progress, failures=failures, retry_at=retry_at, stop_restored=False, failed_at=failed_at, reason=reason)
 
 
-def _leg_wanted(sheet: Sheet, trade: Trade, at: datetime) -> Leg | None:
+def _leg_wanted(sheet: Sheet, trade: Trade, held: Decimal, exits: Iterable[Order], at: datetime) -> Leg | None:
     """Return why the trade has to be left now, None while it may stay. What was decided before holds until it is flat."""
-    entry, exits, held = sheet.orders[trade.entry], exits_of(sheet, trade), held_by(sheet, trade)
+    entry = sheet.orders[trade.entry]
     if sheet.halt_level(at) is HaltLevel.FLATTEN:
         return Leg.FLATTEN
     if trade.exit_leg is not None:
@@ -315,15 +315,14 @@ def _open_stop(sheet: Sheet, trade: Trade) -> Order | None:
     return next(stops, None)
 
 
-def _leave(sheet: Sheet, trade: Trade, leg: Leg, at: datetime) -> None:
+def _leave(sheet: Sheet, trade: Trade, leg: Leg, held: Decimal, at: datetime) -> None:
     """Take the next step towards flat: cancel what is in the way, send what is free to be sent, or wait for what is due."""
     progress = trade.progress
     if trade.exit_leg is not leg or progress.since is None:
         progress = replace(progress, since=progress.since or at, retry_at=None)  # another reason does not wait
         trade = replace(trade, exit_leg=leg, progress=progress)
         sheet.set_trade(trade)
-    entry, held = sheet.orders[trade.entry], held_by(sheet, trade)
-    sheet.keep_cancelling(entry, f"leave-{leg}", at)
+    sheet.keep_cancelling(sheet.orders[trade.entry], f"leave-{leg}", at)
     if not held:
         return
     _tell_if_late(sheet, trade.symbol, trade.progress, at, leg=leg, quantity=held * trade.side.sign)
@@ -407,9 +406,9 @@ def send_exit(sheet: Sheet, trade: Trade, leg: Leg, quantity: Decimal, at: datet
     return sheet.send(terms, at, entry=trade.entry, is_exit=True)
 
 
-def _protect(sheet: Sheet, trade: Trade, at: datetime) -> None:
+def _protect(sheet: Sheet, trade: Trade, held: Decimal, at: datetime) -> None:
     """Keep a stop at the venue for just what is held: send it, and change it where the venue can, else send another."""
-    held, stop = held_by(sheet, trade), _open_stop(sheet, trade)
+    stop = _open_stop(sheet, trade)
     if stop is None:
         for order in _in_the_way(sheet, trade.symbol, trade.side.opposite, held, ()):
             sheet.keep_cancelling(order, f"protect-{trade.entry}", at)
