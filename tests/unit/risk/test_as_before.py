@@ -17,8 +17,8 @@ from signalbox.risk.exposure import book_of, entry_price, order_loss, position_l
 from signalbox.risk.numbers import CONTEXT, MAX_DIGITS, ONE, ZERO, exact
 from signalbox.risk.order import Position
 from signalbox.risk.snapshot import canonical_text, working_text
-from tests.builders import NOON
-from tests.unit.risk.facts import BTC, LIMITS, order, position, snapshot
+from tests.builders import BTC, NOON
+from tests.unit.risk.facts import LIMITS, order, position, snapshot
 
 NUMBERS = st.decimals(allow_nan=True, allow_infinity=True) | st.decimals(
     min_value="-1e19", max_value="1e19", places=19, allow_nan=False, allow_infinity=False

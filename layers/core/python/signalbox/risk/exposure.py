@@ -87,14 +87,14 @@ class Weighed(NamedTuple):
 
 def entry_price(order: ProposedOrder, mark: Decimal, limits: RiskLimits) -> Decimal:
     """Return the worst price the order may fill at: its limit, or the market's when it is a market or stop order."""
-    is_buy = order.side is Side.BUY
-    if order.price is None:
+    price, is_buy = order.price, order.side is Side.BUY
+    if price is None:
         start, slippage = mark, mark * limits.market_slippage_fraction
-    elif order.is_stop:  # one that the mark has passed trades at the mark
-        start = max(order.price, mark) if is_buy else min(order.price, mark)
+    elif not order.is_stop:
+        return price
+    else:  # one that the mark has passed trades at the mark
+        start = max(price, mark) if is_buy else min(price, mark)
         slippage = start * limits.stop_slippage_fraction
-    else:
-        return order.price
     return start + slippage if is_buy else start - slippage
 
 
@@ -232,7 +232,9 @@ def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
         order, remaining = working.order, working.remaining
         symbol = order.symbol
         mark, fee_fraction = marks[symbol].price, instruments[symbol].fee_fraction
-        entry = entry_price(order, mark, limits)
+        entry = order.price
+        if entry is None or order.is_stop:
+            entry = entry_price(order, mark, limits)
         line = lines.get(symbol)
         if line is None:
             line = lines[symbol] = [ZERO, ZERO, ZERO, mark]

@@ -198,12 +198,12 @@ class RiskSnapshot:
     def snapshot_id(self) -> str:
         """sha256 of the canonical text of all facts."""
         composed, sent = self._composed, self._sent
-        if composed.digest is None:
-            composed.digest = _digest_of(self, composed.order_times)
-            composed.texts = [working_text(w) for w in composed.working]
         digest, texts = composed.digest, composed.texts
+        if digest is None:
+            digest = composed.digest = _digest_of(self, composed.order_times)
+            texts = composed.texts = [working_text(w) for w in composed.working]
         if sent is not None and self._count:
-            digest, texts = sent.words(self, self._count)
+            digest, texts = sent.words(self, self._count, digest)
         digest = digest.copy()
         digest.update(f"],[{','.join(texts)}])".encode())
         return digest.hexdigest()
@@ -305,19 +305,15 @@ class _Sent:
         self.places[working.order.order_id] = len(self.orders)
         self.orders.append(working)
 
-    def words(self, snapshot: RiskSnapshot, count: int) -> tuple[Digest, list[str]]:
+    def words(self, snapshot: RiskSnapshot, count: int, composed_digest: Digest) -> tuple[Digest, list[str]]:
         """Return the digest of all that stands before the working orders, and their texts, of a snapshot with `count` sent."""
         composed = snapshot._composed  # noqa: SLF001 - both are this module's
         times = composed.order_times
         if count < self._worded or (times and times[-1] > snapshot.at):  # an older one; or a send of now is not the newest
             return _digest_of(snapshot, snapshot.order_times), [working_text(w) for w in snapshot.working]
         if self._digest is None:
-            assert composed.digest is not None  # noqa: S101 - snapshot_id made it
-            self._digest, self._ids, self._texts = (
-                composed.digest.copy(),
-                [_id_of(w) for w in composed.working],
-                [*composed.texts],
-            )
+            self._digest, self._texts = composed_digest.copy(), [*composed.texts]
+            self._ids = [_id_of(w) for w in composed.working]
         moment = _instant_text(snapshot.at)
         for working in self.orders[self._worded : count]:
             self._digest.update((f",{moment}" if times or self._worded else moment).encode())
