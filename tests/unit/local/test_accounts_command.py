@@ -14,10 +14,15 @@ from typer.testing import CliRunner, Result
 from local.accounts_app import accounts_app
 from local.accounts_command import AccountsError, OrdersApi
 from signalbox.adapters.aws.trading_api import trading_api
+from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.trading.access import Gate
+from signalbox.trading.room import TradingRoom
 from tests.fakes.http_server import Reply, Request, ScriptedServer, serving
 from tests.fakes.lambda_context import FakeLambdaContext
+from tests.fakes.memory_access import MemoryAccessBook
+from tests.fakes.memory_ledger import MemoryDatabase, MemoryOutbox
 from tests.fakes.memory_trading import MemoryTradingLedger
-from tests.unit.lambdas.test_trading_handlers import WHO, Desks, request
+from tests.unit.lambdas.test_trading_handlers import WHO, request
 
 API_URL = "http://api.execute-api.example"
 STACKS = f"""<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks>
@@ -30,7 +35,11 @@ class Gateway:
     """The local cloud's one address: its health, its stacks, and the API of a room."""
 
     def __init__(self) -> None:
-        self.api = trading_api(Desks(MemoryTradingLedger(), "coinbase"), lambda _: None)
+        ledger = MemoryTradingLedger()
+        gate = Gate(MemoryAccessBook(ledger.database.accounts), (WHO,))
+        app = ManageOrders(TradingRoom(ledger, "coinbase"), MemoryOutbox(MemoryDatabase()), self, gate=gate)
+        self.api = trading_api(app, lambda _: None)
+        self.who = WHO
         self.broken: Reply | None = None
 
     def __call__(self, asked: Request) -> Reply:
@@ -40,9 +49,12 @@ class Gateway:
             return Reply(200, STACKS.encode())
         if self.broken is not None:
             return self.broken
-        event = request(asked.method, asked.path, asked.body.decode() or None, who=WHO)
+        event = request(asked.method, asked.path, asked.body.decode() or None, who=self.who)
         found = self.api.resolve(event, FakeLambdaContext())
         return Reply(found["statusCode"], json.loads(found["body"]))
+
+    def publish(self, _events: object) -> None:
+        """A bus that takes everything."""
 
 
 Run = Callable[..., Result]
@@ -108,6 +120,28 @@ def test_what_is_refused_is_told_as_the_api_tells_it(run: Run, words: tuple[str,
     result = run(*words)
     assert isinstance(result.exception, AccountsError)
     assert told in str(result.exception)
+
+
+def test_an_owner_lets_somebody_in_and_out_again_and_is_told_what_they_lack(run: Run, gateway: Gateway) -> None:
+    ben = "arn:aws:iam::123456789012:user/ben"
+    run("open", "paper-10k")
+    gateway.who = ben
+    refused = run("halt", "paper-10k", "--why", "news")
+    assert str(refused.exception) == (
+        f"refused: halt needs the role operator, {ben} has none on paper-10k; an owner grants it: signalbox accounts access grant"
+    )
+    gateway.who = WHO
+    lines = run("access", "grant", "paper-10k", ben, "operator").stdout.splitlines()
+    assert [line.split("  since")[0] for line in lines] == [f"operator  {ben}", f"owner     {WHO}"]
+    gateway.who = ben
+    assert "HALT since" in run("halt", "paper-10k", "--why", "news").stdout
+    assert "grant needs the role owner" in str(run("access", "grant", "paper-10k", ben, "owner").exception)
+    gateway.who = WHO
+    assert ben not in run("access", "revoke", "paper-10k", ben).stdout
+    assert json.loads(run("access", "list", "paper-10k", "--json").stdout)["access"][0]["who"] == "deployment"
+    assert "chooses the name" in str(
+        run("access", "grant", "paper-10k", "arn:aws:sts::123456789012:assumed-role/Trader/ben", "viewer").exception
+    )
 
 
 def test_a_command_that_was_not_answered_names_the_request_that_is_safe_to_repeat(run: Run, gateway: Gateway) -> None:

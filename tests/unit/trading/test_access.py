@@ -161,6 +161,12 @@ def test_an_owner_of_the_stage_opens_accounts_and_owns_them_and_nobody_else_open
     assert (status, [one["account"] for one in body["accounts"]]) == (200, [MINE, OTHERS, UNKNOWN])
 
 
+def test_an_owner_of_the_stage_is_told_what_is_not_there() -> None:
+    stage = Stage()
+    for route in set(ROUTES) - {"GET /accounts", "PUT /accounts/<account>"}:
+        assert stage.ask(route, UNKNOWN, FOUNDER)[0] == 404, route
+
+
 def test_an_owner_whom_another_one_revoked_is_not_named_again_by_the_next_deployment() -> None:
     stage = Stage()
     stage.give(Role.OWNER)

@@ -161,8 +161,8 @@ class Gate:
         held, needed = strongest(found), NEEDED[action]
         if held is not None and held.includes(needed):
             return
-        if action == "open" and not found and self.stage_owner(who) is not None:
-            return  # it does not exist, or nobody has said anything of this owner of the stage on it
+        if not found and self.stage_owner(who) is not None:
+            return  # there is no such account, or the next start of the function names them its owner
         self._refuse(Refusal(account, who[:300], action, needed, held, at))
 
     def require_command(self, who: str, command: AnyCommand | GrantAccess | RevokeAccess) -> None:
