@@ -13,8 +13,8 @@ import boto3
 
 from signalbox.access import Role
 from signalbox.adapters.aws.bus import EventBridgeBus
-from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.aws.signing_keys import SecretKeys
+from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
@@ -28,8 +28,8 @@ from signalbox.portfolio.errors import PortfolioError
 from signalbox.risk.errors import RiskError
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
-from signalbox.trading.access import LOOK, Access, Gate, GrantAccess, Nobody, Refusal, RevokeAccess
 from signalbox.signing import AcceptedKeys
+from signalbox.trading.access import LOOK, Access, Gate, GrantAccess, Nobody, Refusal, RevokeAccess
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import AnyCommand, OpenAccount
 from signalbox.trading.errors import (

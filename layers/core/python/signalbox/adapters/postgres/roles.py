@@ -103,6 +103,7 @@ _ACCOUNT_STATE: Final = (
     "closings",
     "review_at",
     "at_venue",
+    "request_sequence",
 )
 _STEPPED: Final = {  # what a step of an account reads and writes, whoever takes it
     "candles": READ,

@@ -238,7 +238,10 @@ def _all_marks(
 
 @dataclass(frozen=True, slots=True)
 class KeptDesk:
-    """A desk as its save left it. `version`: of the account's row, the transaction that wrote it; `sequence`: of its newest request."""
+    """A desk as its save left it.
+
+    version: of the account's row, the transaction that wrote it. sequence: the number of the account's newest request.
+    """
 
     version: str
     desk: Desk

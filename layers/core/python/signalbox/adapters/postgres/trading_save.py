@@ -15,6 +15,7 @@ from typing import Any, Final
 from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Unit
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
+from signalbox.adapters.postgres.exchange import Rows, Statement
 from signalbox.adapters.postgres.outbox import ADD_EVENTS, INSERT_EVENTS, event_columns, event_detail
 from signalbox.adapters.postgres.trading_rows import (
     closings_text,

@@ -173,7 +173,7 @@ GRANT SELECT, INSERT (account, principal, request_id, role, who, at) ON account_
 GRANT SELECT, INSERT (account, kind, key, symbol, at, amount) ON account_entries TO signalbox_manage_orders;
 GRANT SELECT, INSERT (account, mode, configuration, opened_at, opened_by, cash, transfers, newest_entry), UPDATE (cash,
     transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at, closings, review_at,
-    at_venue) ON accounts TO signalbox_manage_orders;
+    at_venue, request_sequence) ON accounts TO signalbox_manage_orders;
 GRANT SELECT ON candles TO signalbox_manage_orders;
 GRANT SELECT, INSERT (account, request_id, what, who, at) ON confirmations TO signalbox_manage_orders;
 GRANT INSERT (account, day, baseline, daily_limit, closing_balance, worst_equity) ON day_baselines TO signalbox_manage_orders;
@@ -209,7 +209,7 @@ GRANT SELECT, INSERT (account, view, asked_at, part, parts, payload), DELETE ON 
 GRANT USAGE ON SEQUENCE bookings TO signalbox_manage_orders;
 GRANT SELECT ON account_entries TO signalbox_monitor_risk;
 GRANT SELECT, UPDATE (cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
-    closings, review_at, at_venue) ON accounts TO signalbox_monitor_risk;
+    closings, review_at, at_venue, request_sequence) ON accounts TO signalbox_monitor_risk;
 GRANT SELECT ON candles TO signalbox_monitor_risk;
 GRANT INSERT (account, day, baseline, daily_limit, closing_balance, worst_equity) ON day_baselines TO signalbox_monitor_risk;
 GRANT SELECT, INSERT (account, fill_id, lot_id, symbol, method, place, opened_at, closed_at, quantity, open_price,
