@@ -30,7 +30,7 @@ from signalbox.adapters.postgres.trading_tables import (
     TRADES,
     Table,
 )
-from signalbox.contracts import READER_DATABASE_USER, EventType, Function, database_user
+from signalbox.contracts import READER_DATABASE_USER, EventType, Function, database_user, emitted_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,8 @@ def _names(columns: str) -> tuple[str, ...]:
 
 def _rows(table: Table, *, select: bool = True, delete: bool = False) -> Rights:
     """Return the right to write a table as trading_save does."""
-    return Rights(select=select, insert=tuple(table.columns), update=table.replaced, delete=delete)
+    numbered = ("booked",) if table.is_numbered else ()
+    return Rights(select=select, insert=(*table.columns, *numbered), update=table.replaced, delete=delete)
 
 
 _ACCOUNT_STATE: Final = (
@@ -125,23 +126,6 @@ _STEPPED: Final = {  # what a step of an account reads and writes, whoever takes
     "locks": _rows(LOCKS, delete=True),
     "outbox": OUTBOX,
 }
-_TOLD_OF_ACCOUNTS: Final = (
-    EventType.EXECUTION_REQUESTED,
-    EventType.VENUE_VIEW_REQUESTED,
-    EventType.ORDER_REFUSED,
-    EventType.VENUE_REFUSED,
-    EventType.TRADE_OPENED,
-    EventType.TRADE_CLOSED,
-    EventType.EXIT_FAILED,
-    EventType.STOP_PASSED,
-    EventType.ACCOUNT_REVIEW_DUE,
-    EventType.RISK_WARNING,
-    EventType.ACCOUNT_EXHAUSTED,
-    EventType.TRADING_HALTED,
-    EventType.TRADING_RESUMED,
-    EventType.RULE_BREACHED,
-    EventType.TARGET_REACHED,
-)
 _FACTS_OF_REPORTS: Final = (
     "accounts",
     "account_entries",
@@ -190,13 +174,7 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
         },
         {},
         functions=("ensure_candle_partitions(date[])",),
-        emits=(
-            EventType.CYCLE_DECIDED,
-            EventType.SIGNAL_GENERATED,
-            EventType.MARKET_DATA_STALE,
-            EventType.MARKET_DATA_RECOVERED,
-            EventType.MODEL_REFUSED,
-        ),
+        emits=emitted_by(Function.GENERATE_SIGNALS),
     ),
     DatabaseRole(
         database_user(Function.MANAGE_ORDERS),
@@ -222,9 +200,9 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
             "access_refusals": Rights(insert=("account", "principal", "action", "minute", "needed", "held")),
         },
         _BOOKINGS,
-        emits=(EventType.TURN_MISSED, *_TOLD_OF_ACCOUNTS),
+        emits=emitted_by(Function.MANAGE_ORDERS),
     ),
-    DatabaseRole(database_user(Function.MONITOR_RISK), _STEPPED, _BOOKINGS, emits=_TOLD_OF_ACCOUNTS),
+    DatabaseRole(database_user(Function.MONITOR_RISK), _STEPPED, _BOOKINGS, emits=emitted_by(Function.MONITOR_RISK)),
     DatabaseRole(
         database_user(Function.RELAY_OUTBOX), {"outbox": Rights(select=True, update=("published_at",))}, {}, emits=None
     ),
@@ -266,13 +244,7 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
             "outbox": OUTBOX,
         },
         {},
-        emits=(
-            EventType.MODEL_REGISTERED,
-            EventType.MODEL_NOT_QUALIFIED,
-            EventType.MODEL_EVALUATED,
-            EventType.TRAINING_FAILED,
-            EventType.EVALUATION_FAILED,
-        ),
+        emits=emitted_by(Function.REGISTER_MODEL),
     ),
     DatabaseRole(
         READER_DATABASE_USER,

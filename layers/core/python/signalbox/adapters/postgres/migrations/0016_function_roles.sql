@@ -182,14 +182,15 @@ GRANT SELECT, INSERT (account, fill_id, lot_id, symbol, method, place, opened_at
     close_price, open_fee, close_fee), DELETE ON disposals TO signalbox_manage_orders;
 GRANT INSERT (account, marks, at, cash, balance, unrealised, equity, exposure, transfers, realised, fees, funding) ON
     equity_snapshots TO signalbox_manage_orders;
-GRANT SELECT, INSERT (account, symbol, trade_id, client_order_id, side, at, quantity, price, fee) ON fills TO
+GRANT SELECT, INSERT (account, symbol, trade_id, client_order_id, side, at, quantity, price, fee, booked) ON fills TO
     signalbox_manage_orders;
 GRANT INSERT (account, level, who, why, since, until) ON halts TO signalbox_manage_orders;
 GRANT SELECT, INSERT (account, reason, symbol, place, since, until, limit_amount, value_amount), DELETE ON locks TO
     signalbox_manage_orders;
 GRANT SELECT, INSERT (account, lot_id, symbol, opened_at, quantity, price, fee), UPDATE (quantity, price, fee), DELETE ON lots
     TO signalbox_manage_orders;
-GRANT SELECT, INSERT (event_id, client_order_id, account, kind, payload, at) ON order_events TO signalbox_manage_orders;
+GRANT SELECT, INSERT (event_id, client_order_id, account, kind, payload, at, booked) ON order_events TO
+    signalbox_manage_orders;
 GRANT SELECT, INSERT (client_order_id, account, strategy, symbol, leg, side, type, time_in_force, state, venue_order_id,
     pending, reason, detail, attempt, decided_at, expires_at, send_before, submitted_at, accepted_at, unconfirmed_since,
     closed_at, reduce_only, quantity, limit_price, stop_price, filled, filled_value, fees), UPDATE (state, quantity,
@@ -216,14 +217,15 @@ GRANT SELECT, INSERT (account, fill_id, lot_id, symbol, method, place, opened_at
     close_price, open_fee, close_fee), DELETE ON disposals TO signalbox_monitor_risk;
 GRANT INSERT (account, marks, at, cash, balance, unrealised, equity, exposure, transfers, realised, fees, funding) ON
     equity_snapshots TO signalbox_monitor_risk;
-GRANT SELECT, INSERT (account, symbol, trade_id, client_order_id, side, at, quantity, price, fee) ON fills TO
+GRANT SELECT, INSERT (account, symbol, trade_id, client_order_id, side, at, quantity, price, fee, booked) ON fills TO
     signalbox_monitor_risk;
 GRANT INSERT (account, level, who, why, since, until) ON halts TO signalbox_monitor_risk;
 GRANT SELECT, INSERT (account, reason, symbol, place, since, until, limit_amount, value_amount), DELETE ON locks TO
     signalbox_monitor_risk;
 GRANT SELECT, INSERT (account, lot_id, symbol, opened_at, quantity, price, fee), UPDATE (quantity, price, fee), DELETE ON lots
     TO signalbox_monitor_risk;
-GRANT SELECT, INSERT (event_id, client_order_id, account, kind, payload, at) ON order_events TO signalbox_monitor_risk;
+GRANT SELECT, INSERT (event_id, client_order_id, account, kind, payload, at, booked) ON order_events TO
+    signalbox_monitor_risk;
 GRANT SELECT, INSERT (client_order_id, account, strategy, symbol, leg, side, type, time_in_force, state, venue_order_id,
     pending, reason, detail, attempt, decided_at, expires_at, send_before, submitted_at, accepted_at, unconfirmed_since,
     closed_at, reduce_only, quantity, limit_price, stop_price, filled, filled_value, fees), UPDATE (state, quantity,
