@@ -40,6 +40,7 @@ MARKET_CLOSED: Final = "MARKET_CLOSED"
 REDUCE_ONLY: Final = "REDUCE_ONLY"
 OTHER: Final = "TRY_AGAIN"
 PARTS: Final = (Decimal(1), Decimal("0.5"), Decimal("0.25"), ZERO)  # of what an order could fill at once; harmless first
+EDITS: Final = (Decimal("0.5"), ZERO, Decimal("1.5"))  # of what is left of a stop; 0: its price
 LATE: Final = tuple(timedelta(seconds=s) for s in (0, 2, 8, 20))  # until something is visible; harmless first
 STEP: Final = Decimal("0.0001")
 RULES: Final = (VenueInstrument(SYMBOL, Decimal("0.01"), STEP, STEP, Decimal(100)),)
@@ -271,13 +272,14 @@ class SimulatedVenue:
         return f"{side} {quantity}"
 
     def app_edit(self) -> str:
-        """Give a stop of ours another price or a smaller quantity there; return what was done."""
+        """Give a stop of ours another price or quantity there; return what was done."""
         for order in self.orders.values():
             if order.left and order.type is OrderType.STOP and order.stop_price is not None and not order.triggered:
-                if self.choices.pick(2):
+                share = EDITS[self.choices.pick(len(EDITS))]
+                if not share:
                     order.stop_price += order.side.sign * 50
                     return f"stop price {order.stop_price}"
-                self._change(order, (order.filled + order.left / 2).quantize(STEP))
+                self._change(order, (order.filled + order.left * share).quantize(STEP))
                 return f"stop quantity {order.quantity}"
         return ""
 

@@ -126,6 +126,7 @@ class TestSends:
         assert (there.stop_price, there.price) == (Decimal(stop), Decimal(limit))
         view = looked(venue, log, protect.client_order_id)
         assert (view.orders[0].limit_price, view.orders[0].stop_price) == (None, Decimal(stop))
+        assert view.orders[0].side is protect.side
         exchange.set_price(BTC, Decimal(touch))
         order = applied(order, *run(venue, log, asked(protect)).events)
         assert (order.state, order.trades[0].price) == (OrderState.FILLED, Decimal(touch))
