@@ -251,7 +251,7 @@ def failing_after(statements: int, then: Any) -> Iterator[list[str]]:
         sent_so_far.extend(str(statement) for statement, _ in sent)
         return original(self, sent)
 
-    Unit.send = failing  # type: ignore[method-assign]
+    Unit.send = failing  # type: ignore[method-assign, assignment]
     try:
         yield sent_so_far
     finally:
