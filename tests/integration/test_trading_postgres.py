@@ -183,6 +183,22 @@ def test_warm_worker_whose_connection_died_while_idle_steps_on(
     assert desk == loaded(PostgresTradingLedger(ledger._source))
 
 
+def test_warm_worker_steps_on_when_a_migration_changed_the_type_of_a_column(
+    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
+) -> None:
+    for _ in range(2):
+        loaded(ledger)  # what reads an account is prepared from now on
+    for kind in ("text", "json_object_text"):
+        postgres.execute(f"ALTER TABLE accounts ALTER COLUMN configuration TYPE {kind}", database)
+        with suppress(LedgerUnavailableError):  # delivered again
+            loaded(ledger)
+        assert loaded(ledger).account == ACCOUNT
+        with ledger.transaction(ACCOUNT.account) as tx:
+            desk = tx.load(NOON)
+            tx.save(desk, replace(desk, warned=frozenset({kind})), Changes())
+    assert loaded(ledger).warned == frozenset({"json_object_text"})
+
+
 def test_two_workers_on_one_account_take_turns(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:
     workers, orders = 4, 12
     barrier = threading.Barrier(workers)
@@ -234,7 +250,7 @@ def failing_after(statements: int, then: Any) -> Iterator[list[str]]:
         sent_so_far.extend(str(statement) for statement, _ in sent)
         return original(self, sent)
 
-    Unit.send = failing  # type: ignore[method-assign]
+    Unit.send = failing  # type: ignore[method-assign, assignment]
     try:
         yield sent_so_far
     finally:

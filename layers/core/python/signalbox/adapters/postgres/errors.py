@@ -43,6 +43,7 @@ _CONNECTION_LOST: Final = (
     errors.CannotConnectNow,
     errors.IdleInTransactionSessionTimeout,
     errors.TooManyConnections,
+    errors.FeatureNotSupported,  # "cached plan must not change result type": a migration did; a new login prepares anew
     errors.ReadOnlySqlTransaction,  # after a failover this was the primary; a new login finds the new one
 )
 _BUSY: Final = (errors.LockNotAvailable, errors.QueryCanceled, errors.DeadlockDetected, errors.SerializationFailure)

@@ -19,6 +19,7 @@ Statement: TypeAlias = tuple[bytes, Parameters]  # with numbered parameters, and
 Rows: TypeAlias = list[tuple[bytes | None, ...]]
 
 _DONE: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
+MOST_PREPARED: Final = 128  # statements a connection; a step has one for each set of tables and columns that it changes
 _NOT_SENT: Final = pq.ExecStatus.PIPELINE_ABORTED
 
 
@@ -27,7 +28,7 @@ class Exchange:
 
     def __init__(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         self._connection, self._pgconn = connection, connection.pgconn
-        self._prepared: dict[bytes, bytes] = {}  # names by statement
+        self._prepared: dict[bytes, bytes] = {}  # names by statement, the one that was used last at the end
         self._numbers = itertools.count()
 
     def run(self, statements: Sequence[Statement]) -> list[Rows]:
@@ -40,13 +41,16 @@ class Exchange:
             raise psycopg.DataError("expected texts without NUL, at which a parameter would be cut off, was one with it")
         try:
             pgconn.enter_pipeline_mode()
+            if len(prepared) > MOST_PREPARED and pgconn.transaction_status != pq.TransactionStatus.INERROR:
+                count += self._forget_oldest()
             for statement, parameters in statements:
-                name = prepared.get(statement)
+                name = prepared.pop(statement, None)
                 if name is None:
-                    name = prepared[statement] = b"x%d" % next(self._numbers)
+                    name = b"x%d" % next(self._numbers)
                     new.append(statement)
                     pgconn.send_prepare(name, statement)
                     count += 1
+                prepared[statement] = name  # the newest now
                 pgconn.send_query_prepared(name, parameters)
                 answers.append(count)
                 count += 1
@@ -59,6 +63,13 @@ class Exchange:
         if len(results) != count or any(result.status not in _DONE for result in results):
             self._refuse(results, new)
         return [_rows(results[place]) for place in answers]
+
+    def _forget_oldest(self) -> int:
+        """Give up the statements that were not used for longest, and return how many: each takes memory of the server."""
+        oldest = list(self._prepared)[: MOST_PREPARED // 4]
+        for statement in oldest:
+            self._pgconn.send_query_params(b"DEALLOCATE " + self._prepared.pop(statement), None)
+        return len(oldest)
 
     def _refuse(self, results: Sequence[pq.abc.PGresult], new: Sequence[bytes]) -> NoReturn:
         for statement in new:  # which of them the server has is not worth knowing: they get other names next time
