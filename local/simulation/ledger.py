@@ -41,6 +41,10 @@ class SimulatedLedger:
     def accounts(self) -> Sequence[TradingAccount]:
         return (self.desk.account,)
 
+    def unreadable(self) -> Mapping[str, str]:
+        """Nothing is read from a row."""
+        return {}
+
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
         """Every simulated account is open from the start."""
         return (account, at, who) is None

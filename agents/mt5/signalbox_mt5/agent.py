@@ -163,9 +163,9 @@ class Agent:
         return None
 
     def _was_begun(self, request: Request) -> bool:
-        if not isinstance(request, ExecutionRequested) or request.instruction is not Instruction.SUBMIT:
-            return False
-        return self._journal.read(self._account, request.client_order_id) is not None
+        if isinstance(request, ExecutionRequested) and request.instruction is Instruction.SUBMIT:
+            return self._journal.read(self._account, request.client_order_id) is not None
+        return False
 
     def _refuse(self, command: Envelope, request: Request, reason: CommandRefusal) -> None:
         """Refuse a command by its signed answer, and report that what it was to do is not done."""
