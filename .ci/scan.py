@@ -48,8 +48,8 @@ def main() -> int:
         places, allowed = found.get(finding, []), accepted[finding]
         if len(places) != allowed:
             wrong += 1
-            told = "; ".join(places) or "remove it from the list"
-            print(f"{' '.join(finding)}: accepted {allowed}, found {len(places)}: {told}")
+            reported = "; ".join(places) or "remove it from the list"
+            print(f"{' '.join(finding)}: accepted {allowed}, found {len(places)}: {reported}")
     print(f"bandit and detect-secrets: {sum(map(len, found.values()))} findings in {len(files)} files, {wrong} not as accepted")
     return 1 if wrong else 0
 
@@ -70,10 +70,10 @@ def _bandit(files: list[str]) -> Iterator[tuple[Finding, str]]:
 def _secrets(files: list[str]) -> Iterator[tuple[Finding, str]]:
     plain = [name for name in files if not name.endswith(HASHES)]
     cores = str(os.cpu_count() or 1)
-    told = _json(
+    reported = _json(
         "detect_secrets", "--cores", cores, "scan", "--no-verify", *plain
     )  # nothing that looks like a key is sent anywhere
-    for file, results in told["results"].items():
+    for file, results in reported["results"].items():
         for result in results:
             yield ("detect-secrets", file, result["type"]), f"line {result['line_number']}"
 

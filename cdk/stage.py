@@ -38,7 +38,7 @@ class LocalEndpoints(BaseModel, frozen=True, extra="forbid"):
     telegram_url: str
 
 
-class SignalLimits(BaseModel, frozen=True, extra="forbid"):
+class SignalLimitsConfig(BaseModel, frozen=True, extra="forbid"):
     """Issued signals an hour, of all symbols and of each; `high_*` are those of tier HIGH among them."""
 
     per_hour: int = Field(default=10, ge=0, le=1000)
@@ -52,7 +52,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
 
     name: StageName
     symbols: tuple[str, ...] = SYMBOLS
-    signal_limits: SignalLimits = SignalLimits()
+    signal_limits: SignalLimitsConfig = SignalLimitsConfig()
     venue: str = "coinbase"
     accounts: tuple[AccountName, ...] = ()  # paper accounts that manage_orders opens; live ones are opened by command
     owners: tuple[PrincipalName, ...] = ()  # of every account of the stage: IAM users, roles, or sessions of Identity Center

@@ -15,12 +15,12 @@ from signalbox.adapters.postgres.trading_reading import AccountFacts, TradingRea
 from signalbox.exact import ZERO, exactly, ratio
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
-from signalbox.risk.ftmo.judge import FtmoJudge, JudgeState
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import LossRule
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import RiskEventKind
-from signalbox.trading.state import Desk, Trade, TradeState
+from signalbox.trading.state import AccountState, Trade, TradeState
 from signalbox.trading.view import plain_text
 
 PLACES: Final = 6  # of a share that is shown
@@ -32,7 +32,7 @@ class AccountRecord:
     """One account in a replay: its facts of the period, and as it stands at the end."""
 
     facts: AccountFacts
-    desk: Desk
+    state: AccountState
 
     @property
     def account(self) -> TradingAccount:
@@ -52,16 +52,16 @@ class AccountRecord:
     @property
     def days(self) -> tuple[AccountDay, ...]:
         """Days of the rules' zone, the one under way last; none without rules."""
-        judge = self.judge
-        return self.facts.days if judge is None else (*self.facts.days, *judge.days)
+        monitor = self.monitor
+        return self.facts.days if monitor is None else (*self.facts.days, *monitor.days)
 
     @property
-    def judge(self) -> FtmoJudge | None:
+    def monitor(self) -> FtmoRuleMonitor | None:
         """The judge of its rules as it stands."""
         rules = self.account.rules
-        if rules is None or self.desk.loss_rules is None:
+        if rules is None or self.state.loss_rules is None:
             return None
-        return FtmoJudge.restore(rules, JudgeState.from_text(self.desk.loss_rules))
+        return FtmoRuleMonitor.restore(rules, FtmoRuleState.from_text(self.state.loss_rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Accounts:
         if not valued:
             return None
         trades = self._reader.trades(name, start - timedelta(days=1), at)
-        halt = self._reader.standing(name).halt
+        halt = self._reader.overview(name).halt
         return AccountLine(
             account=name,
             equity=valued[-1].equity,
@@ -106,13 +106,13 @@ class Accounts:
         """Return what every account did in (start, end]."""
         return tuple(self._record(account.account, start, end) for account in self._reader.accounts())
 
-    def desk(self, name: str, at: datetime) -> Desk:
+    def state(self, name: str, at: datetime) -> AccountState:
         """Return an account as it stands. Raises AccountError."""
         with self._ledger.transaction(name) as tx:
             return tx.load(at)
 
     def _record(self, name: str, start: datetime, end: datetime) -> AccountRecord:
-        return AccountRecord(self._reader.period(name, start, end), self.desk(name, end))
+        return AccountRecord(self._reader.period(name, start, end), self.state(name, end))
 
 
 def summarise_account(record: AccountRecord) -> dict[str, Any]:
@@ -132,9 +132,9 @@ def summarise_account(record: AccountRecord) -> dict[str, Any]:
         "closed_by": dict(sorted(Counter(t.exit_leg.value for t in facts.trades if t.closed_at and t.exit_leg).items())),
         "realised": plain_text(_sum([trade.realised for trade in facts.trades if trade.realised is not None])),
         "fees": plain_text(newest.fees if newest else ZERO),
-        "cash": plain_text(newest.cash if newest else record.desk.books.cash),
-        "balance": plain_text(newest.balance if newest else record.desk.books.balance),
-        "equity": plain_text(newest.equity if newest else record.desk.books.cash),
+        "cash": plain_text(newest.cash if newest else record.state.books.cash),
+        "balance": plain_text(newest.balance if newest else record.state.books.balance),
+        "equity": plain_text(newest.equity if newest else record.state.books.cash),
         "worst_used": worst_used(record),
         "refused": _codes(record, RiskEventKind.ORDER_REFUSED),
         "held_back": _codes(record, RiskEventKind.SIGNAL_HELD_BACK),
@@ -144,10 +144,10 @@ def summarise_account(record: AccountRecord) -> dict[str, Any]:
 
 def worst_used(record: AccountRecord) -> dict[str, dict[str, str]]:
     """Return, for each loss rule, how much of it was used at the worst moment, in money and as a share of the limit."""
-    judge, days = record.judge, record.days
-    if judge is None or not days:
+    monitor, days = record.monitor, record.days
+    if monitor is None or not days:
         return {}
-    rules = judge.headroom().rules
+    rules = monitor.headroom().rules
     total = next(item for item in rules if item.rule is LossRule.MAX_LOSS)
     lost = {
         LossRule.MAX_DAILY_LOSS: max((_minus(day.baseline, day.worst_equity) for day in days), default=ZERO),

@@ -53,8 +53,8 @@ def _api(stage: str) -> OrdersApi:
 def _command(stage: str, verb: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
     from local.accounts_command import account_text, show  # noqa: PLC0415 - as above
 
-    told = {key: value for key, value in facts.items() if value is not None}
-    found = _api(stage).call(verb, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **told})
+    given = {key: value for key, value in facts.items() if value is not None}
+    found = _api(stage).call(verb, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **given})
     show(found, account_text, as_json=as_json)
 
 
@@ -102,11 +102,11 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Open an account. A live one does not trade before it is confirmed and everything `readiness` names is mended."""
-    told = {
+    given = {
         "kind": kind, "capital": capital, "currency": currency, "venue": venue, "mode": mode, "phase": phase, "policy": policy,
         "follows": follows,
     }  # fmt: skip
-    configuration = {key: value for key, value in told.items() if value is not None} or None
+    configuration = {key: value for key, value in given.items() if value is not None} or None
     _command(stage, "PUT", f"/accounts/{name}", request_id, as_json=json_output, configuration=configuration)
 
 
@@ -152,8 +152,8 @@ def adopt(  # noqa: PLR0917 - typer passes by keyword
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Book a position that no order of ours made: what was there at the beginning, dust, somebody's own trade."""
-    told = {"symbol": symbol, "quantity": quantity, "price": price, "why": why, "at": at, "fee": fee}
-    _command(stage, "POST", f"/accounts/{name}/adopt", request_id, as_json=json_output, **told)
+    given = {"symbol": symbol, "quantity": quantity, "price": price, "why": why, "at": at, "fee": fee}
+    _command(stage, "POST", f"/accounts/{name}/adopt", request_id, as_json=json_output, **given)
 
 
 def _books_money(kind: str, does: str) -> None:
@@ -169,8 +169,8 @@ def _books_money(kind: str, does: str) -> None:
         request_id: RequestId = None,
         json_output: Json = False,  # noqa: FBT002 - of typer
     ) -> None:
-        told = {"amount": amount, "why": reason, "at": at, "venue_id": venue_id}
-        _command(stage, "POST", f"/accounts/{name}/{kind}", request_id, as_json=json_output, **told)
+        given = {"amount": amount, "why": reason, "at": at, "venue_id": venue_id}
+        _command(stage, "POST", f"/accounts/{name}/{kind}", request_id, as_json=json_output, **given)
 
     accounts_app.command(kind, help=does)(move)
 

@@ -71,11 +71,11 @@ class OrdersApi:
             raise AccountsError(f"refused: your AWS identity may not {method} {path}; it needs execute-api:Invoke on that route")
         if not answer.is_success or not isinstance(found, dict):
             after = again if answer.status_code in UNANSWERED or answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR else ""
-            raise AccountsError(f"{_told(found)} (HTTP {answer.status_code}){after}")
+            raise AccountsError(f"{_described(found)} (HTTP {answer.status_code}){after}")
         return found
 
 
-def _told(found: Any) -> str:
+def _described(found: Any) -> str:
     if not isinstance(found, dict):
         return "the API's answer is not understood"
     if wrong := found.get("wrong"):

@@ -33,7 +33,7 @@ KEPT_ASSEMBLIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
+class StackAsset:
     """One file or folder that a template expects in a bucket."""
 
     path: Path
@@ -48,7 +48,7 @@ class Stack:
 
     name: str
     template_file: Path
-    assets: tuple[Asset, ...]
+    assets: tuple[StackAsset, ...]
 
     def template(self, endpoints: Mapping[str, str]) -> str:
         """Return the template with the placeholders replaced by `endpoints` (same keys as PLACEHOLDERS)."""
@@ -119,13 +119,13 @@ def _stack(assembly: Path, name: str, artifacts: Mapping[str, dict[str, Any]]) -
     return Stack(properties.get("stackName", name), assembly / properties["templateFile"], assets)
 
 
-def _assets(assembly: Path, manifest: Path) -> Iterator[Asset]:
+def _assets(assembly: Path, manifest: Path) -> Iterator[StackAsset]:
     for entry in json.loads(manifest.read_text()).get("files", {}).values():
         source = entry["source"]
         if source["path"].endswith(".template.json"):
             continue  # templates are sent with the request
         for destination in entry["destinations"].values():
-            yield Asset(
+            yield StackAsset(
                 assembly / source["path"],
                 _resolve(destination["bucketName"]),
                 _resolve(destination["objectKey"]),

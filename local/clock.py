@@ -28,7 +28,7 @@ READ_SECONDS: Final = 120.0  # longer than any function may run
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class JobTiming:
     """One deployed schedule with a Lambda target."""
 
     name: str
@@ -84,18 +84,18 @@ class LocalClock:
         self._sqs = emulator.client("sqs")
         self.schedules = read_schedules(emulator.client("scheduler"))
 
-    def of(self, function: str) -> Schedule:
+    def of(self, function: str) -> JobTiming:
         """Return the one schedule of a function. Raises WorkbenchError when there is none or several."""
         found = [s for s in self.schedules if s.function == function]
         if len(found) != 1:
             raise WorkbenchError(f"{function}: expected one deployed schedule, was {len(found)}")
         return found[0]
 
-    def due(self, instant: datetime) -> tuple[Schedule, ...]:
+    def due(self, instant: datetime) -> tuple[JobTiming, ...]:
         """Return the schedules that fire in the minute of `instant`."""
         return tuple(s for s in self.schedules if s.due(instant))
 
-    def fire(self, schedule: Schedule, instant: datetime) -> Firing:
+    def fire(self, schedule: JobTiming, instant: datetime) -> Firing:
         """Invoke the target for `instant` until it answers well or the retry policy is exhausted."""
         started, execution_id, error = time.monotonic(), str(uuid4()), ""
         attempts = 0
@@ -123,7 +123,7 @@ class LocalClock:
             raise WorkbenchError(f"{function_arn}: {body.decode(errors='replace')[:2000]}")
         return json.loads(body) if body else None
 
-    def _bury(self, schedule: Schedule, payload: str, error: str, attempts: int) -> None:
+    def _bury(self, schedule: JobTiming, payload: str, error: str, attempts: int) -> None:
         if schedule.dead_letter_arn is None:
             return
         queue = self._sqs.get_queue_url(QueueName=schedule.dead_letter_arn.rsplit(":", 1)[1])["QueueUrl"]
@@ -137,7 +137,7 @@ class LocalClock:
         self._sqs.send_message(QueueUrl=queue, MessageBody=payload, MessageAttributes=attributes)
 
 
-def read_schedules(scheduler: Any) -> tuple[Schedule, ...]:
+def read_schedules(scheduler: Any) -> tuple[JobTiming, ...]:
     """Return every deployed schedule, by name. A schedule of stage `local` is disabled: this clock fires it."""
     summaries: list[dict[str, Any]] = []
     for page in scheduler.get_paginator("list_schedules").paginate():
@@ -146,13 +146,13 @@ def read_schedules(scheduler: Any) -> tuple[Schedule, ...]:
     return tuple(sorted(_parse(found), key=lambda s: s.name))
 
 
-def _parse(schedules: Iterable[dict[str, Any]]) -> Iterable[Schedule]:
+def _parse(schedules: Iterable[dict[str, Any]]) -> Iterable[JobTiming]:
     for one in schedules:
         target = one["Target"]
         if ":lambda:" not in target["Arn"] or ":function:" not in target["Arn"]:
             raise WorkbenchError(f"schedule {one['Name']}: expected a Lambda function as its target, was {target['Arn']}")
         retry = target.get("RetryPolicy", {})
-        yield Schedule(
+        yield JobTiming(
             name=one["Name"],
             arn=one["Arn"],
             expression=one["ScheduleExpression"],

@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from local.accounts import Accounts
 from local.assembly import read_stacks, synthesise
-from local.clock import LocalClock, Schedule
+from local.clock import JobTiming, LocalClock
 from local.deploy import deploy
 from local.emulator import Emulator
 from local.errors import WorkbenchError
@@ -172,6 +172,6 @@ class LocalCloud:
         s3.put_object(Bucket=bucket, Key=DEPLOYMENT_POINTER_KEY, Body=json.dumps(pointer).encode())
         return name
 
-    def schedule_of(self, function: Function) -> Schedule:
+    def schedule_of(self, function: Function) -> JobTiming:
         """Return the deployed schedule of a function."""
         return self.clock.of(function_name(STAGE, function))

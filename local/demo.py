@@ -19,9 +19,9 @@ import psutil
 
 from local.cloud import LocalCloud
 from local.errors import DataError
-from local.market.source import CandleSource, choose_source
+from local.market.source import CandleHistory, choose_source
 from local.private import private_files, tighten
-from local.replay import Replay, Stopwatch, default_symbols, default_window, load_feed
+from local.replay import CycleReplay, Stopwatch, default_symbols, default_window, load_feed
 from local.settings import Settings
 from local.stand_ins.exchange import LoadedBars
 from local.summary import FAILED, INTERRUPTED, OK, ReplayRecord, expected_cycles
@@ -48,7 +48,7 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    source: CandleSource
+    source: CandleHistory
     feed: LoadedBars
     start: datetime
     end: datetime
@@ -72,7 +72,7 @@ def run_demo(options: DemoOptions, settings: Settings) -> int:
     from local.report import write_report  # noqa: PLC0415 - matplotlib is loaded when there is something to draw
 
     summary = write_report(record, options.out)
-    _tell(summary, options)
+    _print(summary, options)
     return EXIT_CODES[record.exit]
 
 
@@ -89,7 +89,7 @@ def _plan(options: DemoOptions, settings: Settings) -> _Plan:
 
 def _run(plan: _Plan, options: DemoOptions, settings: Settings, folder: Path, *, view: View, watch: Stopwatch) -> ReplayRecord:
     view.phase(f"source: {plan.source.name}")
-    replay: Replay | None = None
+    replay: CycleReplay | None = None
     try:
         with watch.stage("start"):
             cloud = LocalCloud(settings, folder, plan.feed, now=plan.start, progress=view.phase)
@@ -97,7 +97,7 @@ def _run(plan: _Plan, options: DemoOptions, settings: Settings, folder: Path, *,
         try:
             if options.bundle is not None:
                 view.phase(f"deploying the bundle {cloud.deploy_bundle(options.bundle)} as shadow")
-            replay = Replay(cloud, view, source=plan.source.name, start=plan.start, end=plan.end)
+            replay = CycleReplay(cloud, view, source=plan.source.name, start=plan.start, end=plan.end)
             view.begin(_title(plan), expected_cycles(plan.start, plan.end))
             return _replay(replay, view, watch)
         finally:
@@ -109,7 +109,7 @@ def _run(plan: _Plan, options: DemoOptions, settings: Settings, folder: Path, *,
         return _nothing(plan, watch)
 
 
-def _replay(replay: Replay, view: View, watch: Stopwatch) -> ReplayRecord:
+def _replay(replay: CycleReplay, view: View, watch: Stopwatch) -> ReplayRecord:
     exit_, error = OK, None
     try:
         with watch.stage("replay"):
@@ -184,7 +184,7 @@ def _keep_logs(folder: Path, logs: Path) -> None:
             shutil.copyfile(folder / name, logs / Path(name).name)
 
 
-def _tell(summary: dict[str, Any], options: DemoOptions) -> None:
+def _print(summary: dict[str, Any], options: DemoOptions) -> None:
     if options.json_output:
         sys.stdout.write(json.dumps(summary, indent=2) + "\n")
         return

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from local.assembly import Asset, Stack
+from local.assembly import Stack, StackAsset
 from local.emulator import Emulator
 from local.errors import DeployError
 
@@ -24,7 +24,7 @@ CAPABILITIES: Final = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUT
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class DeployFailure:
     """The first thing that went wrong in a stack."""
 
     resource: str
@@ -70,7 +70,7 @@ class _Uploader:
         self._buckets: set[str] = set()
         self._done: set[tuple[str, str]] = set()
 
-    def upload(self, asset: Asset) -> None:
+    def upload(self, asset: StackAsset) -> None:
         if (asset.bucket, asset.key) in self._done:
             return
         if asset.bucket not in self._buckets:
@@ -81,7 +81,7 @@ class _Uploader:
             self._s3.put_object(Bucket=asset.bucket, Key=asset.key, Body=body)
         self._done.add((asset.bucket, asset.key))
 
-    def _exists(self, asset: Asset) -> bool:
+    def _exists(self, asset: StackAsset) -> bool:
         try:
             self._s3.head_object(Bucket=asset.bucket, Key=asset.key)
         except ClientError:
@@ -122,19 +122,21 @@ def _wait(cloudformation: Any, name: str) -> None:
             return
         if not status.endswith("_IN_PROGRESS"):
             failure = first_failure(cloudformation.describe_stack_events(StackName=name)["StackEvents"])
-            told = f": {failure.resource} ({failure.kind}): {failure.reason}" if failure else ""
-            raise DeployError(f"stack {name} ended in {status}{told}")
+            reported = f": {failure.resource} ({failure.kind}): {failure.reason}" if failure else ""
+            raise DeployError(f"stack {name} ended in {status}{reported}")
         if time.monotonic() > deadline:
             raise DeployError(f"stack {name} was still {status} after {STACK_SECONDS:.0f} s")
         time.sleep(POLL_SECONDS)
 
 
-def first_failure(events: Iterable[Mapping[str, Any]]) -> Failure | None:
+def first_failure(events: Iterable[Mapping[str, Any]]) -> DeployFailure | None:
     """Return the oldest failure with a reason of its own among stack events (newest first, as the API gives them)."""
     failed = [e for e in events if str(e.get("ResourceStatus", "")).endswith("_FAILED")]
-    told = [e for e in failed if e.get("ResourceStatusReason") and "cancelled" not in e["ResourceStatusReason"].lower()]
-    chosen = (told or failed)[-1:]
-    return next((Failure(e["LogicalResourceId"], e["ResourceType"], e.get("ResourceStatusReason", "")) for e in chosen), None)
+    reported = [e for e in failed if e.get("ResourceStatusReason") and "cancelled" not in e["ResourceStatusReason"].lower()]
+    chosen = (reported or failed)[-1:]
+    return next(
+        (DeployFailure(e["LogicalResourceId"], e["ResourceType"], e.get("ResourceStatusReason", "")) for e in chosen), None
+    )
 
 
 def _outputs(cloudformation: Any, name: str) -> dict[str, str]:

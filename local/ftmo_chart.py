@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from signalbox.risk.ftmo import LossReference
 
 if TYPE_CHECKING:
-    from local.ftmo_command import Replay
+    from local.ftmo_command import FtmoReplay
 
 INK: Final = "#1f2933"
 EQUITY: Final = "#3d6a99"
@@ -23,7 +23,7 @@ DAILY: Final = "#c77700"
 OVERALL: Final = "#b3261e"
 
 
-def draw_account(replay: Replay) -> bytes:
+def draw_account(replay: FtmoReplay) -> bytes:
     """Return the PNG."""
     figure = Figure(figsize=(12, 5.2), dpi=110, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -52,7 +52,7 @@ def draw_account(replay: Replay) -> bytes:
     return sink.getvalue()
 
 
-def _draw_days(axes: Any, replay: Replay) -> None:
+def _draw_days(axes: Any, replay: FtmoReplay) -> None:
     starts = [datetime(d.date.year, d.date.month, d.date.day, tzinfo=replay.zone) for d in replay.days]
     ends = [*starts[1:], starts[-1] + timedelta(days=1)]  # wall-clock days: right over DST too
     trails = replay.rules.max_loss_reference is LossReference.TRAILING

@@ -26,7 +26,7 @@ SHARE_PLACES: Final = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class FtmoReplay:
     """What a file of events did to an account; `curve` is the equity after each event."""
 
     rules: FtmoRules
@@ -60,7 +60,7 @@ def run_simulate(rules: str, capital: str, events: Path, *, phase: str | None, o
     print_replay(replay, chart)
 
 
-def replay_file(rules: FtmoRules, capital: Decimal, path: Path, *, phase: str | None = None) -> Replay:
+def replay_file(rules: FtmoRules, capital: Decimal, path: Path, *, phase: str | None = None) -> FtmoReplay:
     """Return what the events of a file did. Raises AccountFileError naming the line that could not have happened."""
     try:
         account = FtmoAccount(rules, capital, phase=phase)
@@ -79,7 +79,7 @@ def replay_file(rules: FtmoRules, capital: Decimal, path: Path, *, phase: str | 
         if isinstance(line.event, Closed):
             closed_at[line.event.position] = line.number
         curve.append((line.event.time, account.equity))
-    return Replay(
+    return FtmoReplay(
         rules=rules,
         capital=capital,
         phase=rules.phase(phase).name,
@@ -92,7 +92,7 @@ def replay_file(rules: FtmoRules, capital: Decimal, path: Path, *, phase: str | 
     )
 
 
-def to_json(replay: Replay) -> dict[str, Any]:
+def to_json(replay: FtmoReplay) -> dict[str, Any]:
     """Return the result as `--json` prints it."""
     share = replay.best_day_share
     return {
@@ -135,7 +135,7 @@ def _capital(text: str) -> Decimal:
     return capital
 
 
-def _write(replay: Replay, folder: Path, text: str | None) -> Path:
+def _write(replay: FtmoReplay, folder: Path, text: str | None) -> Path:
     """Write the chart, and the JSON when given; return the chart's path."""
     from local.ftmo_chart import draw_account  # noqa: PLC0415 - matplotlib
 

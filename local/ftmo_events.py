@@ -27,14 +27,14 @@ _SHOWN: Final = 60  # characters of a bad value
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class EventLine:
     """An event and the line it came from (of a group of marks, the first)."""
 
     number: int
     event: FtmoEvent
 
 
-def read_events(path: Path) -> Iterator[Line]:
+def read_events(path: Path) -> Iterator[EventLine]:
     """Yield the events of a file, marks of one instant together. Raises AccountFileError, naming the line."""
     try:
         with path.open("rb") as file:
@@ -43,9 +43,9 @@ def read_events(path: Path) -> Iterator[Line]:
         raise AccountFileError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def group_marks(lines: Iterable[Line]) -> Iterator[Line]:
+def group_marks(lines: Iterable[EventLine]) -> Iterator[EventLine]:
     """Join runs of marks of one instant with different symbols into one event."""
-    held: Line | None = None
+    held: EventLine | None = None
     prices: dict[Symbol, Decimal] = {}
     for line in lines:
         event = line.event
@@ -53,22 +53,22 @@ def group_marks(lines: Iterable[Line]) -> Iterator[Line]:
             if isinstance(event, Marked) and event.time == held.event.time and not event.prices.keys() & prices.keys():
                 prices.update(event.prices)
                 continue
-            yield Line(held.number, Marked(held.event.time, prices))
+            yield EventLine(held.number, Marked(held.event.time, prices))
             held = None
         if isinstance(event, Marked):
             held, prices = line, dict(event.prices)
         else:
             yield line
     if held is not None:
-        yield Line(held.number, Marked(held.event.time, prices))
+        yield EventLine(held.number, Marked(held.event.time, prices))
 
 
-def _lines(file: Iterable[bytes]) -> Iterator[Line]:
+def _lines(file: Iterable[bytes]) -> Iterator[EventLine]:
     for number, raw in enumerate(file, start=1):
         try:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
             if text:
-                yield Line(number, parse_event(text))
+                yield EventLine(number, parse_event(text))
         except UnicodeDecodeError as error:
             raise AccountFileError(f"line {number}: expected UTF-8 text") from error
         except (AccountFileError, RiskError) as error:

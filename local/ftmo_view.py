@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from local.ftmo_command import Replay
+from local.ftmo_command import FtmoReplay
 from signalbox.risk.ftmo import AccountStatus
 
 _STYLE = {AccountStatus.ACTIVE: "bold", AccountStatus.TARGET_REACHED: "bold green", AccountStatus.BREACHED: "bold red"}
 
 
-def print_replay(replay: Replay, chart: Path) -> None:
+def print_replay(replay: FtmoReplay, chart: Path) -> None:
     """Print the account."""
     console = Console()
     title = f"{replay.rules.name} {replay.rules.version}, {replay.phase}, {money(replay.capital)}"

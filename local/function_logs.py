@@ -45,10 +45,10 @@ class FunctionLogs:
     def troubles(self, function: Function, count: int = 3) -> list[str]:
         """Return the newest warnings and errors, shortened."""
         found = [line for line in self.lines(function) if line.get("level") in {"WARNING", "ERROR", "CRITICAL"}]
-        return [json.dumps({k: str(v)[-600:] for k, v in line.items() if k in _TOLD}) for line in found[-count:]]
+        return [json.dumps({k: str(v)[-600:] for k, v in line.items() if k in _REPORTED}) for line in found[-count:]]
 
 
-_TOLD = frozenset({"level", "message", "exception", "exception_name", "reason", "detail", "symbol"})
+_REPORTED = frozenset({"level", "message", "exception", "exception_name", "reason", "detail", "symbol"})
 
 
 def parse_line(text: str) -> dict[str, Any] | None:

@@ -53,7 +53,7 @@ def _jobs() -> SageMakerJobs:
 
 
 @contextmanager
-def aws_told() -> Iterator[None]:
+def aws_errors_reported() -> Iterator[None]:
     """Turn what AWS's library raises into one line that says what to do."""
     try:
         yield
@@ -64,8 +64,8 @@ def aws_told() -> Iterator[None]:
     except NoRegionError:
         raise JobsError("no AWS region: set AWS_REGION, for example eu-central-1") from None
     except ClientError as error:
-        told = error.response.get("Error", {})
-        raise JobsError(f"{error.operation_name}: AWS answered {told.get('Code')}: {told.get('Message')}") from error
+        reply = error.response.get("Error", {})
+        raise JobsError(f"{error.operation_name}: AWS answered {reply.get('Code')}: {reply.get('Message')}") from error
     except BotoCoreError as error:
         raise JobsError(f"AWS could not be reached: {error}") from error
 
@@ -78,7 +78,7 @@ def load_plan(options: JobsOptions) -> TrainingPlan:
         except OSError as error:
             raise JobsError(f"{options.plan}: cannot be read ({error.strerror})") from error
     name = function_name(options.stage, Function.START_TRAINING)
-    with aws_told():
+    with aws_errors_reported():
         found = _aws("lambda").get_function_configuration(FunctionName=name)
     text = found.get("Environment", {}).get("Variables", {}).get(Env.TRAINING_PLAN.value)
     if not text:
@@ -86,19 +86,19 @@ def load_plan(options: JobsOptions) -> TrainingPlan:
     return read_plan(text)
 
 
-def run_train(options: JobsOptions, told: dict[str, Any]) -> None:
-    """Start a training. told: the parameters that were given; the rest is the plan's. Raises SignalboxError."""
+def run_train(options: JobsOptions, reply: dict[str, Any]) -> None:
+    """Start a training. reply: the parameters that were given; the rest is the plan's. Raises SignalboxError."""
     plan = load_plan(options)
     base = {"model": plan.model, "config": plan.config, "tracking_uri": plan.tracking_uri}
-    request = training_request(plan, job_name(plan.stage, "train", options.at), TrainParameters.parse(base | told))
+    request = training_request(plan, job_name(plan.stage, "train", options.at), TrainParameters.parse(base | reply))
     _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
 
 
-def run_evaluate(options: JobsOptions, model_uri: str, told: dict[str, Any]) -> None:
+def run_evaluate(options: JobsOptions, model_uri: str, reply: dict[str, Any]) -> None:
     """Start an evaluation of a model in S3. Raises SignalboxError."""
     plan = load_plan(options)
     name = job_name(plan.stage, "evaluate", options.at)
-    request = evaluation_request(plan, name, model_uri, EvaluateParameters.parse(told))
+    request = evaluation_request(plan, name, model_uri, EvaluateParameters.parse(reply))
     _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
 
 
@@ -123,7 +123,7 @@ def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None
     if purpose is not None and purpose not in set(Purpose):
         raise JobsError(f"purpose: expected one of {', '.join(Purpose)}, was {purpose!r}")
     prefix = f"{PRODUCT}-{options.stage}-" + (f"{purpose}-" if purpose else "")
-    with aws_told():
+    with aws_errors_reported():
         found = _jobs().training_jobs(prefix, at_most=at_most)
     if options.as_json:
         print(json.dumps([list_facts(one, options.stage) for one in found]))
@@ -133,7 +133,7 @@ def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None
 
 def run_show(options: JobsOptions, name: str) -> None:
     """Show one job: what it was asked, how it ended, its figures. Raises SignalboxError."""
-    with aws_told():
+    with aws_errors_reported():
         found = job_facts(_jobs().describe_training_job(name))
     if options.as_json:
         print(json.dumps(found))
@@ -147,7 +147,7 @@ def run_register(options: JobsOptions, name: str) -> None:
     Raises SignalboxError; JobsError for a job that goes on, one of another role, or when the function fails.
     """
     plan = load_plan(options)
-    with aws_told():
+    with aws_errors_reported():
         description = _jobs().describe_training_job(name)
         if (role := description.get("RoleArn")) != plan.role_arn:
             raise JobsError(f"{name}: expected a job of the stage {plan.stage}, whose role is {plan.role_arn}, was of {role}")
@@ -156,10 +156,10 @@ def run_register(options: JobsOptions, name: str) -> None:
             print(json.dumps({"operation": "Invoke", "request": event}, indent=None if options.as_json else 2))
             return
         answer = _aws("lambda").invoke(FunctionName=plan.register_function_arn, Payload=json.dumps(event).encode())
-        told = json.loads(answer["Payload"].read())
+        reply = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        raise JobsError(f"{name}: register_model failed: {told.get('errorMessage', told)}")
-    _show(options, {"job": name, **told})
+        raise JobsError(f"{name}: register_model failed: {reply.get('errorMessage', reply)}")
+    _show(options, {"job": name, **reply})
 
 
 def run_package(
@@ -167,36 +167,36 @@ def run_package(
 ) -> None:
     """Pack the code and put it where jobs look for it, or into a file. Raises SignalboxError."""
     package = package_code(repository, wheels, cuda_trees=cuda_trees)
-    told: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
-    told["trees"] = "cuda" if cuda_trees else "cpu"
+    reply: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
+    reply["trees"] = "cuda" if cuda_trees else "cpu"
     if out is not None:
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_bytes(package.content)
         except OSError as error:
             raise JobsError(f"{out}: cannot be written ({error.strerror})") from error
-        _show(options, {**told, "written": str(out)})
+        _show(options, {**reply, "written": str(out)})
         return
     bucket, _, prefix = load_plan(options).code_uri.removeprefix("s3://").partition("/")
     key = f"{prefix}/{CODE_ARCHIVE}"
     if not options.dry_run:
-        with aws_told():
+        with aws_errors_reported():
             _aws("s3").put_object(Bucket=bucket, Key=key, Body=package.content)
-    _show(options, {**told, "dry_run" if options.dry_run else "written": f"s3://{bucket}/{key}"})
+    _show(options, {**reply, "dry_run" if options.dry_run else "written": f"s3://{bucket}/{key}"})
 
 
 def _send(options: JobsOptions, operation: str, request: Request, call: Callable[[SageMakerJobs], Started]) -> None:
     if options.dry_run:
         print(json.dumps({"operation": operation, "request": request}, indent=None if options.as_json else 2))
         return
-    with aws_told():
+    with aws_errors_reported():
         started = call(_jobs())
     _show(options, {"name": started.name, "arn": started.arn, "new": started.new})
 
 
-def _show(options: JobsOptions, told: dict[str, Any]) -> None:
+def _show(options: JobsOptions, reply: dict[str, Any]) -> None:
     if options.as_json:
-        print(json.dumps(told))
+        print(json.dumps(reply))
         return
-    for key, value in told.items():
+    for key, value in reply.items():
         print(f"{key}: {value}")

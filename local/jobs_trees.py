@@ -95,8 +95,8 @@ def _needs(wheel: Path) -> list[Requirement]:
     try:
         with zipfile.ZipFile(wheel) as opened:
             (name,) = (one for one in opened.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", one))
-            told = email.message_from_bytes(opened.read(name)).get_all("Requires-Dist", [])
-        found = [Requirement(one) for one in told]
+            described = email.message_from_bytes(opened.read(name)).get_all("Requires-Dist", [])
+        found = [Requirement(one) for one in described]
     except (zipfile.BadZipFile, OSError, ValueError, InvalidRequirement) as error:
         raise WorkbenchError(f"{wheel}: expected a wheel with its METADATA: {error}") from error
     return [one for one in found if one.marker is None or one.marker.evaluate(_CONTAINER)]

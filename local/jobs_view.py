@@ -43,24 +43,24 @@ def show_jobs(jobs: Sequence[JobSummary], stage: str) -> None:
     Console().print(table)
 
 
-def job_facts(told: Mapping[str, Any]) -> dict[str, Any]:
+def job_facts(described: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a description says that is not the same for every job."""
-    parameters = {key: value for key, value in told.get("HyperParameters", {}).items() if not key.startswith(TOOL_PREFIX)}
-    channels = {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in told.get("InputDataConfig", ())}
-    output = told.get("OutputDataConfig", {}).get("S3OutputPath")
-    ended = told.get("TrainingEndTime")
+    parameters = {key: value for key, value in described.get("HyperParameters", {}).items() if not key.startswith(TOOL_PREFIX)}
+    channels = {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in described.get("InputDataConfig", ())}
+    output = described.get("OutputDataConfig", {}).get("S3OutputPath")
+    ended = described.get("TrainingEndTime")
     return {
-        "job": told["TrainingJobName"],
-        "status": told["TrainingJobStatus"],
-        "step": told.get("SecondaryStatus"),
-        "reason": told.get("FailureReason"),
-        "created_at": _instant(told["CreationTime"]),
+        "job": described["TrainingJobName"],
+        "status": described["TrainingJobStatus"],
+        "step": described.get("SecondaryStatus"),
+        "reason": described.get("FailureReason"),
+        "created_at": _instant(described["CreationTime"]),
         "ended_at": None if ended is None else _instant(ended),
-        "billed_seconds": told.get("BillableTimeInSeconds"),
+        "billed_seconds": described.get("BillableTimeInSeconds"),
         "parameters": parameters,
         "inputs": {name: uri for name, uri in channels.items() if name != CODE_CHANNEL},
-        "output": None if output is None else f"{output}/{told['TrainingJobName']}/output/",
-        "figures": {one["MetricName"]: one["Value"] for one in told.get("FinalMetricDataList", ())},
+        "output": None if output is None else f"{output}/{described['TrainingJobName']}/output/",
+        "figures": {one["MetricName"]: one["Value"] for one in described.get("FinalMetricDataList", ())},
     }
 
 

@@ -42,8 +42,8 @@ class Mailbox:
         name = mailbox_key_name(self.stage, self.account)
         text = self._asked(lambda: self._client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
         try:
-            said = json.loads(text)
-            found = {which: said[which] for which in ("current", "next") if said.get(which)}
+            content = json.loads(text)
+            found = {which: content[which] for which in ("current", "next") if content.get(which)}
             if all(isinstance(key, str) for key in found.values()) and "current" in found:
                 return found
         except (ValueError, AttributeError):
@@ -69,9 +69,9 @@ class Mailbox:
         try:
             return ask()
         except ClientError as error:
-            said = error.response["Error"]
+            content = error.response["Error"]
             raise MailboxError(
-                f"{self.account} in stage {self.stage}: {said.get('Message', said.get('Code'))};"
+                f"{self.account} in stage {self.stage}: {content.get('Message', content.get('Code'))};"
                 f" a mailbox is there once the stage is deployed with the account in mt5_accounts"
             ) from error
         except BotoCoreError as error:

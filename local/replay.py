@@ -15,7 +15,7 @@ from typing import Final
 from local.clock import Firing
 from local.cloud import LocalCloud
 from local.errors import StuckError
-from local.market.source import CandleSource
+from local.market.source import CandleHistory
 from local.settings import VENUE
 from local.stand_ins.exchange import LoadedBars
 from local.summary import FAILED, OK, CycleTiming, ReplayRecord, expected_cycles
@@ -54,7 +54,7 @@ class Stopwatch:
         return time.monotonic() - self.began
 
 
-def load_feed(source: CandleSource, symbols: tuple[Symbol, ...], start: datetime, end: datetime) -> LoadedBars:
+def load_feed(source: CandleHistory, symbols: tuple[Symbol, ...], start: datetime, end: datetime) -> LoadedBars:
     """Load what a replay of (start, end] needs, warm-up included. Raises DataError when the data does not reach that far."""
     source.coverage(symbols).require(
         start + CYCLE - HISTORY, end, f"the replay with its {HISTORY // ONE_MINUTE} minutes of history"
@@ -62,7 +62,7 @@ def load_feed(source: CandleSource, symbols: tuple[Symbol, ...], start: datetime
     return LoadedBars({symbol: source.bars(symbol, start + CYCLE - HISTORY, end) for symbol in symbols})
 
 
-class Replay:
+class CycleReplay:
     """One replay of (start, end] on a running cloud; what it saw so far can be read at any time."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Replay:
                 self.injected += 1
             signals = self._cloud.ledger.signals(cycle_at - CYCLE, cycle_at)
             refusals = self._cloud.ledger.refusals(VENUE, cycle_at - CYCLE, cycle_at)
-            self._tell_refusals(refusals, {s.symbol for s in signals})
+            self._report_refusals(refusals, {s.symbol for s in signals})
             sent = len(self._cloud.telegram.messages)
             elapsed = self.timings[-1].milliseconds
             accounts = self._cloud.accounts.lines(self._start, cycle_at)
@@ -148,7 +148,7 @@ class Replay:
         if firing.attempts > 1:
             self._warn(f"{firing.instant:%Y-%m-%d %H:%M} {firing.schedule} needed {firing.attempts} attempts")
 
-    def _tell_refusals(self, refusals: Sequence[Refusal], decided: set[str]) -> None:
+    def _report_refusals(self, refusals: Sequence[Refusal], decided: set[str]) -> None:
         for refusal in refusals:
             if self._refused.get(refusal.symbol) != refusal.reason:  # once an outage, not at every cycle of it
                 self._refused[refusal.symbol] = refusal.reason
@@ -166,7 +166,7 @@ def default_symbols() -> tuple[Symbol, ...]:
     return tuple(Symbol(s) for s in SYMBOLS)
 
 
-def default_window(source: CandleSource, hours: float, start: datetime | None) -> tuple[datetime, datetime]:
+def default_window(source: CandleHistory, hours: float, start: datetime | None) -> tuple[datetime, datetime]:
     """Return the replayed window: `hours` from `start`, else the newest the source recommends. Cycles lie in (start, end]."""
     length = timedelta(hours=hours) // CYCLE * CYCLE
     if start is not None:

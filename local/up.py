@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from local.clock import Schedule
+from local.clock import JobTiming
 from local.cloud import LocalCloud, Ports
 from local.demo import stop_signals_interrupt
 from local.errors import StateInUseError, StuckError
@@ -47,7 +47,7 @@ def run_up(settings: Settings, *, port: int | None, seed: int) -> int:
             with LocalCloud(
                 settings, folder, CachedFeed(source), now=_now(), durable=True, realtime=True, ports=ports, progress=_say
             ) as cloud:
-                _tell_addresses(cloud)
+                _print_addresses(cloud)
                 _Ticker(cloud).run()
         except KeyboardInterrupt:
             _say("stopped")
@@ -80,26 +80,26 @@ class _Ticker:
         while (left := (instant - _now()).total_seconds()) > 0:
             self._never.wait(min(left, 5.0))  # short, so that a changed wall clock is noticed
 
-    def _fire(self, schedule: Schedule, instant: datetime) -> None:
+    def _fire(self, schedule: JobTiming, instant: datetime) -> None:
         try:
             self._cloud.exchange.set_time(_now())
             firing = self._cloud.clock.fire(schedule, instant)
             if firing.error is not None:
                 _say(f"! {schedule.function} failed at {instant:%H:%M}: {firing.error[:400]}")
             elif schedule is self._collect or schedule == self._collect:
-                self._tell_cycle(cycle_of(instant))
+                self._print_cycle(cycle_of(instant))
         except StuckError as error:
             _say(f"! {error}")
         except Exception as error:  # noqa: BLE001 - this thread has no caller; the clock must go on and the operator must know
             _say(f"! {schedule.function} at {instant:%H:%M}: {type(error).__name__}: {error}")
 
-    def _tell_cycle(self, cycle_at: datetime) -> None:
+    def _print_cycle(self, cycle_at: datetime) -> None:
         self._cloud.watch.until_decided(cycle_at, seconds=DECIDE_SECONDS)
         signals = self._cloud.ledger.signals(cycle_at - CYCLE, cycle_at)
         refusals = self._cloud.ledger.refusals(VENUE, cycle_at - CYCLE, cycle_at)
-        told = [f"{s.symbol} {s.price:,.2f} {s.direction} {s.tier} {s.confidence:.0%} [{s.stage}]" for s in signals]
-        told += [f"{r.symbol} refused: {r.reason}" for r in refusals]
-        _say(f"{cycle_at:%Y-%m-%d %H:%M}  " + "  ".join(told) + f"  alerts {len(self._cloud.telegram.messages)}")
+        reported = [f"{s.symbol} {s.price:,.2f} {s.direction} {s.tier} {s.confidence:.0%} [{s.stage}]" for s in signals]
+        reported += [f"{r.symbol} refused: {r.reason}" for r in refusals]
+        _say(f"{cycle_at:%Y-%m-%d %H:%M}  " + "  ".join(reported) + f"  alerts {len(self._cloud.telegram.messages)}")
         self._cloud.watch.until_traded(cycle_at, seconds=DECIDE_SECONDS)
         for account in self._cloud.accounts.lines(cycle_at - COUNTED, cycle_at):
             _say(f"  {account_text(account)}")
@@ -115,7 +115,7 @@ def _say(text: str) -> None:
         sys.stdout.flush()
 
 
-def _tell_addresses(cloud: LocalCloud) -> None:
+def _print_addresses(cloud: LocalCloud) -> None:
     _say(
         "\n".join(
             [

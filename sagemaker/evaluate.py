@@ -14,7 +14,7 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from signalbox.bootstrap.training_container import JobContainer, failures_told, read_container
+from signalbox.bootstrap.training_container import JobContainer, failures_reported, read_container
 from signalbox.inference import load_bundle, pack_bundle
 from signalbox.inference.manifest import REPORT_FILE
 from signalbox.library.artifact import MODEL_ARCHIVE, unpack_artifact
@@ -43,8 +43,8 @@ def period(bundle: Path, parameters: EvaluateParameters) -> tuple[datetime | Non
 
 def name_bundle(evaluation: Path, sha256: str) -> None:
     """Add to an evaluation.json which bundle it is of."""
-    told = json.loads(evaluation.read_text(encoding="utf-8"))
-    evaluation.write_text(json.dumps({**told, "bundle_sha256": sha256}, indent=1) + "\n", encoding="utf-8")
+    arguments = json.loads(evaluation.read_text(encoding="utf-8"))
+    evaluation.write_text(json.dumps({**arguments, "bundle_sha256": sha256}, indent=1) + "\n", encoding="utf-8")
 
 
 def evaluate(container: JobContainer) -> None:
@@ -78,9 +78,9 @@ def main() -> None:
     """Run as SageMaker does; --root is the root of its layout. Its tools also pass every parameter, which SM_HPS has."""
     parser = argparse.ArgumentParser(description="Judge a bundle inside a SageMaker job.")
     parser.add_argument("--root", type=Path, default=None, help="root of the layout; default SIGNALBOX_ML_ROOT or /opt/ml")
-    told, _ = parser.parse_known_args()
-    container = read_container(told.root)
-    with failures_told(container):
+    arguments, _ = parser.parse_known_args()
+    container = read_container(arguments.root)
+    with failures_reported(container):
         evaluate(container)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from signalbox.adapters.lake.recorded import RecordedFile
 from signalbox.adapters.lake.series import LakeSeries
-from signalbox.bootstrap.training_container import JobContainer, failures_told, read_container
+from signalbox.bootstrap.training_container import JobContainer, failures_reported, read_container
 from signalbox.features import get_schema
 from signalbox.library.parameters import FeaturesParameters
 from signalbox.market.lake import day_of
@@ -61,14 +61,14 @@ def freeze(container: JobContainer) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
                 copied += source.stat().st_size
-        told = {
+        arguments = {
             "feature_schema": {"name": data.schema.name, "hash": data.schema.hash},
             "sources": [{"name": one.name, "sha256": one.sha256()} for one in found],
             "decisions": len(data),
             "rows_by_symbol": {symbol: asdict(counts) for symbol, counts in data.counts.items()},
             "periods": {name: [span.start.isoformat(), span.end.isoformat()] for name, span in spans.items()},
         }
-    (container.output / DATASET_FILE).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    (container.output / DATASET_FILE).write_text(json.dumps(arguments, indent=1) + "\n", encoding="utf-8")
     print(f"data set: {len(data):,} decisions of {', '.join(data.symbols)}, {copied / 1e6:.1f} MB of candles", flush=True)
 
 
@@ -76,9 +76,9 @@ def main() -> None:
     """Run as SageMaker does; --root is the root of its layout."""
     parser = argparse.ArgumentParser(description="Freeze a data set inside a SageMaker job.")
     parser.add_argument("--root", type=Path, default=None, help="root of the layout; default SIGNALBOX_ML_ROOT or /opt/ml")
-    told, _ = parser.parse_known_args()
-    container = read_container(told.root)
-    with failures_told(container):
+    arguments, _ = parser.parse_known_args()
+    container = read_container(arguments.root)
+    with failures_reported(container):
         freeze(container)
 
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from signalbox.bootstrap.training_container import JobContainer, failures_told, read_container
+from signalbox.bootstrap.training_container import JobContainer, failures_reported, read_container
 from signalbox.errors import SignalboxError
 from signalbox.inference.manifest import MANIFEST_FILE
 from signalbox.library.parameters import TrainParameters
@@ -61,9 +61,9 @@ def main() -> None:
     """Run as SageMaker does; --root is the root of its layout. Its tools also pass every parameter, which SM_HPS has."""
     parser = argparse.ArgumentParser(description="Train a bundle inside a SageMaker training job.")
     parser.add_argument("--root", type=Path, default=None, help="root of the layout; default SIGNALBOX_ML_ROOT or /opt/ml")
-    told, _ = parser.parse_known_args()
-    container = read_container(told.root)
-    with failures_told(container):
+    arguments, _ = parser.parse_known_args()
+    container = read_container(arguments.root)
+    with failures_reported(container):
         train(container)
 
 

@@ -227,9 +227,9 @@ def events(rng: Rng) -> bytes:
 
 def npy(rng: Rng, kind: str, shape: tuple[int, ...], body: bytes) -> bytes:
     """Return an array as npy, its header perhaps a lie."""
-    told: Any = shape
+    reported: Any = shape
     if often(rng, 0.25):
-        told = one_of(rng, (
+        reported = one_of(rng, (
             tuple(one_of(rng, ODD_NUMBERS) for _ in range(int(rng.integers(5)))), (*shape, 0), (-1, *shape), shape[:-1], [*shape],
             (10**12,), (2**63, 2**63), (True, *shape), "x", None, (1.5,), shape * 9,
         ))  # fmt: skip
@@ -241,7 +241,7 @@ def npy(rng: Rng, kind: str, shape: tuple[int, ...], body: bytes) -> bytes:
     header: Any = {
         "descr": written,
         "fortran_order": often(rng, 0.2) if often(rng, 0.9) else one_of(rng, (0, "x", None)),
-        "shape": told,
+        "shape": reported,
     }
     text = repr(header)
     if often(rng, 0.1):
@@ -639,8 +639,8 @@ def _read_bundle(content: bytes, folder: Path) -> None:
     files, facts, _ = _bundle()
     if name != MANIFEST_FILE:
         record = record_of(changed).model_dump()
-        told = json.dumps({**facts, "files": {**facts["files"], name: record}}).encode()
-        files = {**files, MANIFEST_FILE: told}
+        reported = json.dumps({**facts, "files": {**facts["files"], name: record}}).encode()
+        files = {**files, MANIFEST_FILE: reported}
     for file, held in {**files, name: changed}.items():
         (folder / file).write_bytes(held)
     load_bundle(folder)
@@ -774,11 +774,11 @@ def _batch(first: int, count: int, seed: int, place: Path) -> None:
     for name in KINDS:
         KINDS[name].change(np.random.default_rng(0))
     before = _resident_mib("VmRSS")
-    with place.open("r+b", buffering=0) as told:
+    with place.open("r+b", buffering=0) as reported:
 
         def begun(number: int) -> None:
-            told.seek(0)
-            told.write(b"%020d" % number)
+            reported.seek(0)
+            reported.write(b"%020d" % number)
             signal.setitimer(signal.ITIMER_PROF, 2 * CPU_SECONDS)  # of computing, so that a busy machine fails nothing
 
         found = fuzz(range(first, first + count), seed, begun=begun)
@@ -856,12 +856,12 @@ def main() -> int:
             if (what := f"{name} {error[:60]}") not in kept and name in KINDS and len(kept) < 50:
                 kept.add(what)
                 keep(number, seed)
-    told = {
+    reported = {
         "inputs": total.inputs, "seed": seed, "read": total.read.total(), "refused": total.refused.total(),
         "escaped": len(total.escaped), "read_by_kind": total.read, "refused_by_kind": total.refused,
         "grown_mib": round(total.peak_mib), "seconds": round(time.perf_counter() - began, 1), "examples": total.escaped[:20],
     }  # fmt: skip
-    print(json.dumps(told))  # noqa: T201 - its output
+    print(json.dumps(reported))  # noqa: T201 - its output
     return 1 if total.escaped else 0
 
 

@@ -24,13 +24,13 @@ import numpy as np
 
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
 from signalbox.adapters.telegram.bot_api import _parse
-from signalbox.adapters.venues.mt5_mailbox import Direction, Envelope, EnvelopeError, open_envelope, seal
+from signalbox.adapters.venues.mt5_mailbox import Envelope, EnvelopeError, MailboxDirection, open_envelope, seal
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale, read_event
 from signalbox.orders.events import OrderFilled, OrderRejected, OrderSubmitted
 from signalbox.orders.messages import (
     ExecutionReported,
     ExecutionRequested,
-    Instruction,
+    OrderInstruction,
     VenueViewReported,
     VenueViewRequested,
     ViewedOrder,
@@ -69,7 +69,7 @@ def samples() -> list[BusEvent]:
     )
     return [
         ExecutionRequested(
-            account="live-1", venue="coinbase", instruction=Instruction.SUBMIT, client_order_id=name, terms=of, at=NOW
+            account="live-1", venue="coinbase", instruction=OrderInstruction.SUBMIT, client_order_id=name, terms=of, at=NOW
         ),
         ExecutionReported(
             account="live-1",
@@ -113,32 +113,39 @@ class Nobody:
 def seeds() -> list[Any]:
     """Return the well-formed messages of every door, as JSON values."""
     events = [json.loads(message_of(e, id="1")) for e in samples()]
-    said = [{"account": "live-1", "request_id": "req-1", "requested_at": NOW.isoformat(), **command} for command in COMMANDS]
+    output = [{"account": "live-1", "request_id": "req-1", "requested_at": NOW.isoformat(), **command} for command in COMMANDS]
     sealed = [
-        json.loads(seal(e, key=KEY, direction=Direction.REPORT, account="live-1", sequence=3, sent_at=NOW)) for e in samples()[:4]
+        json.loads(seal(e, key=KEY, direction=MailboxDirection.REPORT, account="live-1", sequence=3, sent_at=NOW))
+        for e in samples()[:4]
     ]
     telegram = [{"ok": False, "error_code": 429, "parameters": {"retry_after": 3, "migrate_to_chat_id": -100}}]
-    return [*events, *said, *sealed, *telegram]
+    return [*events, *output, *sealed, *telegram]
 
 
 def _envelope(data: bytes) -> None:
-    open_envelope(data.decode(), key=KEY, direction=Direction.REPORT).said()
+    open_envelope(data.decode(), key=KEY, direction=MailboxDirection.REPORT).said()
 
 
 def _body(data: bytes) -> None:
     """What is inside an envelope that was signed well: an agent that somebody took over signs anything."""
     Envelope(
-        version=1, direction=Direction.REPORT, account="live-1", sequence=1, sent_at=NOW, body=data.decode(), signature="0" * 64
+        version=1,
+        direction=MailboxDirection.REPORT,
+        account="live-1",
+        sequence=1,
+        sent_at=NOW,
+        body=data.decode(),
+        signature="0" * 64,
     ).said()
 
 
 def _sealed(data: bytes) -> None:
     """What is under a seal that is good: a ledger or an executor that somebody took over seals anything."""
-    said = parse_object(data.decode(), numbers=str)
-    kind, detail = said.get("detail-type"), said.get("detail")
+    output = parse_object(data.decode(), numbers=str)
+    kind, detail = output.get("detail-type"), output.get("detail")
     if not isinstance(kind, str) or not isinstance(detail, dict):
         raise WireError("expected an event")
-    open_sealed({**said, "detail": sealed(kind, detail, REQUEST_KEY)}, REQUEST_KEYS)
+    open_sealed({**output, "detail": sealed(kind, detail, REQUEST_KEY)}, REQUEST_KEYS)
 
 
 def _http() -> Callable[[bytes], None]:
@@ -308,12 +315,12 @@ def main() -> int:
     found = fuzz(count, np.random.default_rng(seed))
     for _, _, data in found.escaped[:50]:
         (CORPUS / f"escaped-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
-    told = {
+    reported = {
         "inputs": found.inputs, "seed": seed, "read": found.read, "refused": found.refused, "escaped": len(found.escaped),
         "read_by_door": dict(found.by_door), "seconds": round(time.perf_counter() - began, 1),
         "examples": [(door, error) for door, error, _ in found.escaped[:10]],
     }  # fmt: skip
-    print(json.dumps(told))  # noqa: T201 - its output
+    print(json.dumps(reported))  # noqa: T201 - its output
     return 1 if found.escaped else 0
 
 

@@ -10,7 +10,7 @@ from signalbox.inference import BundleManifest
 from signalbox.inference.manifest import Gate
 from training.costs import DEFAULT_COSTS, CostModel
 from training.curves import Curves, draw_curves
-from training.evaluation import Evaluation, evaluate
+from training.evaluation import ModelEvaluation, evaluate
 from training.gates import Evidence, GateResult, headline, judge, passes_promotion
 from training.history import Overlap
 from training.integrity import Integrity
@@ -27,7 +27,7 @@ class Assessment:
     manifest: BundleManifest
     span: Span
     scored: Scored
-    evaluation: Evaluation
+    evaluation: ModelEvaluation
     gates: dict[Gate, GateResult]
     curves: Curves
     overlap: Overlap

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from signalbox.inference.ensemble import sigmoid
 from signalbox.inference.manifest import FrozenThresholds
-from training.config import Coverage
+from training.config import CoverageConfig
 from training.errors import TrainingError
 
 _SHARPNESS: Final = (0.02, 20.0)  # bounds of 1 / temperature: a model without skill is flattened, never inverted
@@ -28,7 +28,7 @@ def fit_temperature(logits: NDArray[np.float64], label: NDArray[np.float64]) -> 
     return 2.0 / (low + high)
 
 
-def freeze_thresholds(probability_up: NDArray[np.float64], coverage: Coverage) -> FrozenThresholds:
+def freeze_thresholds(probability_up: NDArray[np.float64], coverage: CoverageConfig) -> FrozenThresholds:
     """Return the margins that issue and mark as HIGH these shares. Raises TrainingError for a constant model."""
     margin = np.abs(probability_up - 0.5)
     issue, high = np.quantile(margin, [1.0 - coverage.issue, 1.0 - coverage.high])

@@ -51,7 +51,7 @@ def run_train(
     chosen = read_config(config, folds=folds, seed=seed, families=families)
     console = Console(stderr=as_json)
     began = time.monotonic()
-    diary = tracking_at(tracking, tracking_uri, lambda told: console.print(f"  {told}", highlight=False, style="yellow"))
+    diary = tracking_at(tracking, tracking_uri, lambda shown: console.print(f"  {shown}", highlight=False, style="yellow"))
     with terminal_progress(console) as progress:
         request = TrainRequest(
             data=data,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from signalbox.inference.manifest import MAX_WINDOW_BARS
 from training.errors import ConfigError
-from training.splits import Period
+from training.splits import SplitName
 from training.walk_forward import MIN_FOLDS
 
 QUICK: Final = Path(__file__).parent / "configs" / "quick.toml"
@@ -41,11 +41,11 @@ class Periods(_Part):
         return self
 
     @property
-    def shares(self) -> dict[Period, float]:
-        return {period: getattr(self, period.value) for period in Period}
+    def shares(self) -> dict[SplitName, float]:
+        return {period: getattr(self, period.value) for period in SplitName}
 
 
-class Coverage(_Part):
+class CoverageConfig(_Part):
     """Shares of the threshold period's decisions that are issued, and of tier HIGH."""
 
     issue: _Share
@@ -152,7 +152,7 @@ class TrainConfig(_Part):
     folds: Annotated[int, Field(ge=0)]
     fold_families: list[Literal["xgboost", "lstm", "transformer"]] | None = None  # None: all, so that G6 can be judged
     periods: Periods
-    coverage: Coverage
+    coverage: CoverageConfig
     weights: Weights
     xgboost: XgboostConfig | None = None
     lstm: LstmConfig | None = None
@@ -224,15 +224,15 @@ def read_config(
 ) -> TrainConfig:
     """Return the configuration of a file, with the command line's own say. Raises ConfigError naming every fault."""
     try:
-        told: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: expected TOML: {error}") from error
     asked = {"folds": folds, "seed": seed, "families": None if families is None else list(families)}
-    told |= {key: value for key, value in asked.items() if value is not None}
+    values |= {key: value for key, value in asked.items() if value is not None}
     try:
-        return TrainConfig.model_validate(told)
+        return TrainConfig.model_validate(values)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or path.name}: {fault['msg']}" for fault in error.errors())
         raise ConfigError(f"{path.name}: {faults}") from error

@@ -99,10 +99,10 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
 
 def read_all(files: Sequence[CandleSeries], start: datetime | None, end: datetime | None, progress: Progress) -> list[Bars]:
     """Return the bars of every symbol in a period."""
-    tell, bars = each_of(progress, len(files)), []
+    on_progress, bars = each_of(progress, len(files)), []
     for file in files:
         bars.append(read_bars(file, start, end))
-        tell(file)
+        on_progress(file)
     return bars
 
 

@@ -66,7 +66,7 @@ class OnePosition:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class ModelEvaluation:
     """The whole period."""
 
     decisions: int
@@ -96,7 +96,7 @@ class Evaluation:
         return next(iter(self.costs))
 
 
-def evaluate(scored: Scored, *, train_up_rate: float | None, costs: Sequence[CostModel] = DEFAULT_COSTS) -> Evaluation:
+def evaluate(scored: Scored, *, train_up_rate: float | None, costs: Sequence[CostModel] = DEFAULT_COSTS) -> ModelEvaluation:
     """Return the evaluation of frozen signals.
 
     train_up_rate decides the majority rule; None where the training period's is not known: then the better constant side in
@@ -105,15 +105,15 @@ def evaluate(scored: Scored, *, train_up_rate: float | None, costs: Sequence[Cos
     data = scored.data
     hours = np.unique(data.decided_at_ms).shape[0] * DECISION_MINUTES / 60.0
     issued, taken = scored.select(scored.issued), scored.select(scored.one_position)
-    majority, told = _majority(scored, train_up_rate)
+    majority, shown = _majority(scored, train_up_rate)
     groups = _Groups(issued, costs[0])
-    return Evaluation(
+    return ModelEvaluation(
         decisions=len(scored),
         days=int(np.unique(scored.day).shape[0]),
         hours=hours,
         flats=int((data.outcome == 0).sum()),
         up_rate=float(data.label.mean()),
-        majority_side=told,
+        majority_side=shown,
         accuracy_of_all=mean_by_day(scored.hit, scored.day),
         auc=area_under_curve(scored.probability_up, data.label > 0),
         slope_of_all=calibration_slope(logit(scored.probability_up), data.label.astype(np.float64), scored.day),

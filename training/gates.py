@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from signalbox.inference.manifest import PROMOTION_GATES, Gate, Verdict
 from training.estimates import Estimate
-from training.evaluation import Evaluation, TierReport
+from training.evaluation import ModelEvaluation, TierReport
 from training.integrity import Integrity
 from training.overfitting import MAX_OVERFITTING, MIN_DEFLATED_SHARPE, Overfitting
 from training.stability import MIN_STABLE, Stability
@@ -39,7 +39,7 @@ class GateResult:
         return asdict(self)
 
     @property
-    def told(self) -> str:
+    def verdict_text(self) -> str:
         """The verdict as it may be shown: one from the model's own training data is marked."""
         return f"{self.verdict.value} (in-sample)" if self.in_sample else self.verdict.value
 
@@ -48,7 +48,7 @@ class GateResult:
 class Evidence:
     """What the gates are judged on."""
 
-    evaluation: Evaluation
+    evaluation: ModelEvaluation
     integrity: Integrity
     overfitting: Overfitting
     stability: Stability
@@ -172,12 +172,12 @@ def _stability(found: Stability) -> GateResult:
     detail = found.to_json()
     if found.reason is not None:
         return GateResult(Verdict.NOT_EVALUATED, asks, found.reason, MIN_STABLE, detail=detail)
-    worst, best = (choose(one.precision.value for one in found.stretches) for choose in (min, max))
-    count = len(found.stretches)
+    worst, best = (choose(one.precision.value for one in found.periods) for choose in (min, max))
+    count = len(found.periods)
     return GateResult(
         _verdict(passed=found.stable_share >= MIN_STABLE - 1e-9),
         asks,
-        f"{sum(one.stable for one in found.stretches)} of {count} {found.kind}s; precision {worst:.4f} to {best:.4f}",
+        f"{sum(one.stable for one in found.periods)} of {count} {found.kind}s; precision {worst:.4f} to {best:.4f}",
         MIN_STABLE,
         found.stable_share,
         n=count,

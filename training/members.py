@@ -17,7 +17,7 @@ from training.dataset import Dataset
 
 FamilyName: TypeAlias = Literal["xgboost", "lstm", "transformer"]
 Logits: TypeAlias = NDArray[np.float64]
-Tell: TypeAlias = Callable[[float], None]
+OnProgress: TypeAlias = Callable[[float], None]
 OnEpoch: TypeAlias = Callable[[str, int, Mapping[str, float]], None]  # series, epoch, its figures
 
 
@@ -50,7 +50,7 @@ class FittedMember(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class FitSpeed:
     """How fast a family was fitted. A measured figure: the one thing in a bundle that equal requests do not repeat.
 
     samples: rows seen, each once an epoch, or once a tree. device_figures: what was measured of a GPU, None without one.
@@ -75,7 +75,7 @@ class Fit:
     """What a family made of the data."""
 
     members: Sequence[FittedMember]
-    speed: Speed
+    speed: FitSpeed
 
 
 def _quiet(*_: object) -> None:
@@ -91,7 +91,7 @@ class Making:
 
     seed: int
     place: str = "whole"
-    tell: Tell = _quiet
+    on_progress: OnProgress = _quiet
     detail: Callable[[str], None] = _quiet
     on_epoch: OnEpoch = _quiet
     checkpoints: Checkpoints = field(default_factory=Checkpoints)

@@ -83,8 +83,8 @@ def reliability_svg(bins: Sequence[ReliabilityBin]) -> str:
         x, y = plane.at(confidence, precision.value)
         parts.append(plane.line((confidence, precision.low), (confidence, precision.high), "line c0"))
         interval = f"[{precision.low:.1%}, {precision.high:.1%}]"
-        told = f"said {confidence:.1%}, came true {precision.value:.1%} {interval}, n = {precision.n}"
-        parts.append(f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{told}</title></circle>')
+        shown = f"said {confidence:.1%}, came true {precision.value:.1%} {interval}, n = {precision.n}"
+        parts.append(f'<circle class="c0" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{shown}</title></circle>')
     ticks = [(value, f"{value:.1%}") for value in round_ticks(*across)]
     return plane.frame(
         "reliability of issued signals",
@@ -157,10 +157,10 @@ def hours_svg(cells: Sequence[HourCell]) -> str:
             colour = _heat(precision) if n >= _MIN_CELL else "var(--card)"
             share = f"{100 * precision:.0f}" if n >= _MIN_CELL else ""
             x = left + hour * size
-            told = f"{name} {hour:02d}:00 UTC: {n} signals" + (f", {precision:.1%} right" if n else "")
+            shown = f"{name} {hour:02d}:00 UTC: {n} signals" + (f", {precision:.1%} right" if n else "")
             parts.append(f'<g><rect x="{x:.0f}" y="{y:.0f}" width="{size - 2:.0f}" height="24" fill="{colour}"/>')
             parts.append(
-                f'<text class="cell" x="{x + size / 2 - 1:.0f}" y="{y + 16:.0f}">{share}</text><title>{told}</title></g>'
+                f'<text class="cell" x="{x + size / 2 - 1:.0f}" y="{y + 16:.0f}">{share}</text><title>{shown}</title></g>'
             )
     box = f"0 0 {left + 24 * size:.0f} {20 + 26 * len(rows) + 8}"
     return f'<svg role="img" aria-label="precision by hour" viewBox="{box}">{"".join(parts)}</svg>'

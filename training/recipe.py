@@ -21,18 +21,18 @@ from training.config import TrainConfig, XgboostConfig
 from training.costs import CostModel
 from training.dataset import Dataset
 from training.errors import MissingPackageError
-from training.members import Family, FamilyName, FittedMember, Logits, Making, Speed, Tell
+from training.members import Family, FamilyName, FitSpeed, FittedMember, Logits, Making, OnProgress
 from training.overfitting import Trials, daily_returns
 from training.scoring import Scored
-from training.splits import Period, Span
-from training.stability import Stability, by_stretch
+from training.splits import Span, SplitName
+from training.stability import Stability, by_period
 from training.trees import TreeFamily
 from training.walk_forward import WalkForward
 from training.weights import learn_weights, log_loss
 
 _EFFORT: Final[Mapping[FamilyName, float]] = {"xgboost": 1.0, "lstm": 4.0, "transformer": 3.0}  # for the progress bar alone
 Job: TypeAlias = tuple[FamilyName, str, Family]  # the family, the key of its members, and how they are fitted
-_HEARD: Final = (Period.EARLY_STOPPING, Period.CALIBRATION, Period.THRESHOLDS)
+_HEARD: Final = (SplitName.EARLY_STOPPING, SplitName.CALIBRATION, SplitName.THRESHOLDS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +40,11 @@ class Voice:
     """A fitted member with its logits of the periods that weigh, calibrate and set thresholds."""
 
     member: FittedMember
-    logits: Mapping[Period, Logits]
+    logits: Mapping[SplitName, Logits]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frozen:
+class FrozenRecipe:
     """A fitted ensemble with everything that is chosen for it, before the test is looked at.
 
     members: those with weight, and how much; the weights sum to 1. stopping_loss, equal_loss: log loss on the early-stopping
@@ -87,12 +87,12 @@ class FoldResults:
     scored: Scored
     stability: Stability
     daily_bps: NDArray[np.float64]  # (days, configurations)
-    spans: list[dict[Period, Span]]
+    spans: list[dict[SplitName, Span]]
     chosen: list[str]
     losses: list[float]  # log loss of each fold's test
 
 
-def periods_of(data: Dataset, spans: Mapping[Period, Span]) -> dict[Period, Dataset]:
+def periods_of(data: Dataset, spans: Mapping[SplitName, Span]) -> dict[SplitName, Dataset]:
     """Return the decisions of each period."""
     return {period: data.select(span.rows(data.decided_at_ms)) for period, span in spans.items()}
 
@@ -123,8 +123,8 @@ def require_torch(config: TrainConfig) -> None:
 
 
 def freeze_all(
-    config: TrainConfig, jobs: Sequence[Job], parts: Mapping[Period, Dataset], making: Making
-) -> tuple[list[Frozen], list[Speed]]:
+    config: TrainConfig, jobs: Sequence[Job], parts: Mapping[SplitName, Dataset], making: Making
+) -> tuple[list[FrozenRecipe], list[FitSpeed]]:
     """Return every configuration, fitted and frozen, the one to take first; and how fast each family was fitted.
 
     The networks are fitted once and heard in every configuration: these differ in their trees.
@@ -135,7 +135,9 @@ def freeze_all(
     for name, key, family in jobs:
         share = _EFFORT[name] / whole
         fit = family.fit(
-            parts[Period.TRAIN], parts[Period.EARLY_STOPPING], replace(making, tell=_part_of(making.tell, done, share))
+            parts[SplitName.TRAIN],
+            parts[SplitName.EARLY_STOPPING],
+            replace(making, on_progress=_part_of(making.on_progress, done, share)),
         )
         voices[key] = [Voice(member, {period: member.logits(parts[period]) for period in _HEARD}) for member in fit.members]
         speeds.append(fit.speed)
@@ -152,9 +154,9 @@ def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: Cos
     probability, issued, high = np.full(len(data), np.nan), np.zeros(len(data), np.bool_), np.zeros(len(data), np.bool_)
     daily, chosen, losses, tests = [], [], [], {}
     for i, spans in enumerate(folds):
-        own = replace(making, place=f"fold-{i}", tell=_part_of(making.tell, i / len(folds), 1 / len(folds)))
+        own = replace(making, place=f"fold-{i}", on_progress=_part_of(making.on_progress, i / len(folds), 1 / len(folds)))
         frozen, _ = freeze_all(fitted, repeated, periods_of(data, spans), own)
-        rows = spans[Period.TEST].rows(data.decided_at_ms)
+        rows = spans[SplitName.TEST].rows(data.decided_at_ms)
         test, heard = data.select(rows), dict[int, Logits]()
         scored = {one.name: one.score(test, heard) for one in frozen}
         best = scored[frozen[0].name]
@@ -163,14 +165,14 @@ def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: Cos
         chosen.append(frozen[0].name)
         losses.append(_loss_of(best))
         making.on_epoch("folds", i, {"test_loss": losses[-1], "stopping_loss": frozen[0].stopping_loss})
-        tests[f"{spans[Period.TEST].start:%Y-%m-%d}"] = rows
+        tests[f"{spans[SplitName.TEST].start:%Y-%m-%d}"] = rows
     tested = ~np.isnan(probability)
     pooled = Scored(data.select(tested), probability[tested], issued[tested], high[tested])
-    stability = by_stretch("fold", pooled, {name: rows[tested] for name, rows in tests.items()}, cost)
+    stability = by_period("fold", pooled, {name: rows[tested] for name, rows in tests.items()}, cost)
     return FoldResults(pooled, stability, np.concatenate(daily), folds, chosen, losses)
 
 
-def trials_of(frozen: Sequence[Frozen], test: Dataset, folds: FoldResults | None, cost: CostModel) -> Trials:
+def trials_of(frozen: Sequence[FrozenRecipe], test: Dataset, folds: FoldResults | None, cost: CostModel) -> Trials:
     """Return what was tried, with daily returns out of sample: of the folds where there are any, else of the test period."""
     if folds is not None:
         return Trials(len(frozen), folds.daily_bps)
@@ -182,27 +184,27 @@ def _trees_key(candidate: str) -> str:
     return f"xgboost {candidate}"
 
 
-def _freeze(name: str, voices: Sequence[Voice], config: TrainConfig, parts: Mapping[Period, Dataset]) -> Frozen:
+def _freeze(name: str, voices: Sequence[Voice], config: TrainConfig, parts: Mapping[SplitName, Dataset]) -> FrozenRecipe:
     label = {period: parts[period].label.astype(np.float64) for period in _HEARD}
     families = sorted({voice.member.family for voice in voices}, key=lambda one: list(_EFFORT).index(one))
     counts = {family: sum(voice.member.family == family for voice in voices) for family in families}
-    heard = np.column_stack([_mean(voices, family, Period.EARLY_STOPPING) for family in families])
-    learnt = dict(zip(families, _weights(heard, label[Period.EARLY_STOPPING], config), strict=True))
+    heard = np.column_stack([_mean(voices, family, SplitName.EARLY_STOPPING) for family in families])
+    learnt = dict(zip(families, _weights(heard, label[SplitName.EARLY_STOPPING], config), strict=True))
     own = [learnt[voice.member.family] / counts[voice.member.family] for voice in voices]
 
-    def together(period: Period) -> Logits:
+    def together(period: SplitName) -> Logits:
         summed: Logits = np.sum([weight * voice.logits[period] for weight, voice in zip(own, voices, strict=True)], axis=0)
         return summed
 
-    temperature = fit_temperature(together(Period.CALIBRATION), label[Period.CALIBRATION])
-    margins = sigmoid(together(Period.THRESHOLDS) / temperature)
-    return Frozen(
+    temperature = fit_temperature(together(SplitName.CALIBRATION), label[SplitName.CALIBRATION])
+    margins = sigmoid(together(SplitName.THRESHOLDS) / temperature)
+    return FrozenRecipe(
         name=name,
         members=[(voice.member, weight) for weight, voice in zip(own, voices, strict=True) if weight > 0],
         family_weights=learnt,
         facts=[{**voice.member.facts, "weight": weight} for weight, voice in zip(own, voices, strict=True)],
-        stopping_loss=log_loss(together(Period.EARLY_STOPPING), label[Period.EARLY_STOPPING]),
-        equal_loss=log_loss(heard.mean(axis=1), label[Period.EARLY_STOPPING]),
+        stopping_loss=log_loss(together(SplitName.EARLY_STOPPING), label[SplitName.EARLY_STOPPING]),
+        equal_loss=log_loss(heard.mean(axis=1), label[SplitName.EARLY_STOPPING]),
         temperature=temperature,
         thresholds=freeze_thresholds(margins, config.coverage),
     )
@@ -213,7 +215,7 @@ def _weights(heard: NDArray[np.float64], label: NDArray[np.float64], config: Tra
     return weights
 
 
-def _mean(voices: Sequence[Voice], family: FamilyName, period: Period) -> Logits:
+def _mean(voices: Sequence[Voice], family: FamilyName, period: SplitName) -> Logits:
     mean: Logits = np.mean([voice.logits[period] for voice in voices if voice.member.family == family], axis=0)
     return mean
 
@@ -223,5 +225,5 @@ def _loss_of(scored: Scored) -> float:
     return float(-np.mean(np.where(scored.data.label > 0, np.log(up), np.log1p(-up))))
 
 
-def _part_of(tell: Tell, done: float, share: float) -> Tell:
-    return lambda fraction: tell(done + share * fraction)
+def _part_of(on_progress: OnProgress, done: float, share: float) -> OnProgress:
+    return lambda fraction: on_progress(done + share * fraction)

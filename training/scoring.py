@@ -100,7 +100,7 @@ def hits(data: Dataset, side: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def score(
-    ensemble: Ensemble, data: Dataset, tell: Callable[[float], None] = lambda _: None, kept: KeptScores | None = None
+    ensemble: Ensemble, data: Dataset, on_progress: Callable[[float], None] = lambda _: None, kept: KeptScores | None = None
 ) -> Scored:
     """Return the ensemble's calibrated probabilities and issued signals.
 
@@ -131,7 +131,7 @@ def score(
             for number, answer in zip(asked, pool.map(predict, (days[number] for number in asked)), strict=True):
                 probability[days[number]] = answer
                 done += answer.shape[0]
-                tell(done / len(data))
+                on_progress(done / len(data))
                 if kept is not None:
                     fresh[keys[number]] = answer
                     if len(fresh) >= _KEPT_AT_ONCE or number == asked[-1]:

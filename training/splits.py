@@ -24,7 +24,7 @@ EMBARGO_MS: Final = EMBARGO_DAYS * DAY_MS
 MIN_DAYS: Final = 45
 
 
-class Period(StrEnum):
+class SplitName(StrEnum):
     """What a stretch of time is used for, and for nothing else; in time order."""
 
     TRAIN = "train"
@@ -34,12 +34,12 @@ class Period(StrEnum):
     TEST = "test"
 
 
-DEFAULT_SHARES: Final[Mapping[Period, float]] = {
-    Period.TRAIN: 0.66,
-    Period.EARLY_STOPPING: 0.10,
-    Period.CALIBRATION: 0.09,
-    Period.THRESHOLDS: 0.03,
-    Period.TEST: 0.12,
+DEFAULT_SHARES: Final[Mapping[SplitName, float]] = {
+    SplitName.TRAIN: 0.66,
+    SplitName.EARLY_STOPPING: 0.10,
+    SplitName.CALIBRATION: 0.09,
+    SplitName.THRESHOLDS: 0.03,
+    SplitName.TEST: 0.12,
 }
 
 
@@ -82,16 +82,16 @@ def whole_days(decided_at_ms: NDArray[np.int64], needed: int) -> tuple[int, int]
 
 
 def split_chronologically(
-    decided_at_ms: NDArray[np.int64], shares: Mapping[Period, float] = DEFAULT_SHARES
-) -> dict[Period, Span]:
+    decided_at_ms: NDArray[np.int64], shares: Mapping[SplitName, float] = DEFAULT_SHARES
+) -> dict[SplitName, Span]:
     """Return the periods on whole UTC days. Raises MarketDataError when the data is too short for them."""
     first, last = whole_days(decided_at_ms, MIN_DAYS)
     days = last - first
-    spans: dict[Period, Span] = {}
+    spans: dict[SplitName, Span] = {}
     share, start = 0.0, first
-    for period in Period:
+    for period in SplitName:
         share += shares[period]
-        end = last if period is Period.TEST else max(first + round(days * share), start + 1)
+        end = last if period is SplitName.TEST else max(first + round(days * share), start + 1)
         if end <= start:
             raise MarketDataError(f"{period}: expected at least one whole day of {days}; give more candles")
         spans[period] = Span(start * DAY_MS, end * DAY_MS)

@@ -14,14 +14,14 @@ from training.estimates import Estimate, calibration_error, mean_by_day
 from training.evaluation import months, rule_hits, shifted
 from training.scoring import Scored
 
-MIN_STRETCHES: Final = 6
+MIN_PERIODS: Final = 6
 MIN_SIGNALS: Final = 100  # of a stretch, below which it says nothing
 MIN_STABLE: Final = 5.0 / 6.0  # of the stretches
 MIN_MONTH_DAYS: Final = 25  # of a month, to count as one
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class StabilityPeriod:
     """One fold or month."""
 
     name: str
@@ -43,12 +43,12 @@ class Stability:
     """All stretches of one kind; `reason` says why they cannot be judged, when they cannot."""
 
     kind: str  # "fold" or "month"
-    stretches: tuple[Stretch, ...]
+    periods: tuple[StabilityPeriod, ...]
     reason: str | None
 
     @property
     def stable_share(self) -> float:
-        return sum(one.stable for one in self.stretches) / len(self.stretches)
+        return sum(one.stable for one in self.periods) / len(self.periods)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,25 +57,25 @@ class Stability:
 def by_month(scored: Scored, cost: CostModel) -> Stability:
     """Return the stability over the whole months of a period."""
     found = {name: rows for name, rows in months(scored.data.decided_at_ms).items() if _days(scored, rows) >= MIN_MONTH_DAYS}
-    return by_stretch("month", scored, found, cost)
+    return by_period("month", scored, found, cost)
 
 
-def by_stretch(kind: str, scored: Scored, rows: Mapping[str, NDArray[np.bool_]], cost: CostModel) -> Stability:
+def by_period(kind: str, scored: Scored, rows: Mapping[str, NDArray[np.bool_]], cost: CostModel) -> Stability:
     """Return the stability over the given rows of each stretch."""
-    stretches = tuple(_stretch(name, scored.select(own & scored.issued), cost) for name, own in rows.items())
-    enough = tuple(one for one in stretches if one.precision.n >= MIN_SIGNALS)
+    periods = tuple(_stability_of(name, scored.select(own & scored.issued), cost) for name, own in rows.items())
+    enough = tuple(one for one in periods if one.precision.n >= MIN_SIGNALS)
     reason = None
-    if len(enough) < MIN_STRETCHES:
-        left_out = f" ({len(stretches) - len(enough)} with fewer than {MIN_SIGNALS} signals)" if enough != stretches else ""
-        reason = f"{len(enough)} {'whole ' if kind == 'month' else ''}{kind}s{left_out}, needs at least {MIN_STRETCHES}"
+    if len(enough) < MIN_PERIODS:
+        left_out = f" ({len(periods) - len(enough)} with fewer than {MIN_SIGNALS} signals)" if enough != periods else ""
+        reason = f"{len(enough)} {'whole ' if kind == 'month' else ''}{kind}s{left_out}, needs at least {MIN_PERIODS}"
     return Stability(kind, enough, reason)
 
 
-def _stretch(name: str, issued: Scored, cost: CostModel) -> Stretch:
+def _stability_of(name: str, issued: Scored, cost: CostModel) -> StabilityPeriod:
     rates = rule_hits(issued, 1.0 if (issued.data.outcome > 0).sum() * 2 >= len(issued) else -1.0)
     strongest = max(rates, key=lambda rule: float(rates[rule].sum()))
     gross = mean_by_day(issued.gross_bps, issued.day)
-    return Stretch(
+    return StabilityPeriod(
         name,
         mean_by_day(issued.hit, issued.day),
         strongest,

@@ -14,7 +14,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from training.assessment import Assessment
-from training.members import Speed
+from training.members import FitSpeed
 from training.report_page import number, plain_verdict, share
 
 _PLAIN_EVERY: Final = 30.0  # seconds
@@ -58,7 +58,7 @@ class PlainProgress:
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic, every: float = _PLAIN_EVERY) -> None:
         self._console, self._clock, self._every = console, clock, every
         self._name, self._detail, self._share, self._before = "", "", 0.0, 0.0
-        self._begun = self._began = self._told = clock()
+        self._begun = self._began = self._reported = clock()
 
     def stage(self, name: str, share: float) -> None:
         """Begin a stage; the one before it is told as done."""
@@ -69,9 +69,9 @@ class PlainProgress:
     def advance(self, fraction: float) -> None:
         """Tell where the run is, if it is time."""
         now = self._clock()
-        if now - self._told < self._every:
+        if now - self._reported < self._every:
             return
-        self._told = now
+        self._reported = now
         done = self._before + self._share * fraction
         left = "" if done <= 0 else f", about {timedelta(seconds=round((now - self._begun) * (1 / done - 1)))} left"
         detail = f" ({self._detail})" if self._detail else ""
@@ -86,7 +86,7 @@ class PlainProgress:
         now = self._clock()
         if self._name:
             self._console.print(f"  {self._name}: {now - self._began:.1f} s", highlight=False)
-        self._began = self._told = now
+        self._began = self._reported = now
 
 
 @contextmanager
@@ -112,11 +112,11 @@ def show_assessment(console: Console, assessment: Assessment) -> None:
     console.print(_figures(assessment))
     gates = Table("gate", "verdict", "asks", "found", title="Gates, judged by their 95 % bounds")
     for gate, found in assessment.gates.items():
-        gates.add_row(gate.value, found.told, found.asks, found.found)
+        gates.add_row(gate.value, found.verdict_text, found.asks, found.found)
     console.print(gates)
 
 
-def show_speeds(console: Console, speeds: Sequence[Speed]) -> None:
+def show_speeds(console: Console, speeds: Sequence[FitSpeed]) -> None:
     """Print how fast each family was fitted, and on what."""
     table = Table("family", "device", "members", "epochs or trees", "seconds", "samples a second")
     for one in speeds:

@@ -29,13 +29,13 @@ from training.evaluation import evaluate
 from training.export import export_members
 from training.history import TRIALS_FILE, overlap_of
 from training.integrity import check_integrity
-from training.members import FittedMember, Making, Speed
+from training.members import FitSpeed, FittedMember, Making
 from training.overfitting import Trials
 from training.progress import Progress, each_of
-from training.recipe import FoldResults, Frozen, families_of, freeze_all, periods_of, require_torch, run_folds, trials_of
+from training.recipe import FoldResults, FrozenRecipe, families_of, freeze_all, periods_of, require_torch, run_folds, trials_of
 from training.report_page import render_page
 from training.scoring import score
-from training.splits import Period, Span, split_chronologically
+from training.splits import Span, SplitName, split_chronologically
 from training.tracking import NoTracking, Tracking
 from training.walk_forward import WalkForward
 from training.writer import BundleWriter, array_bytes, code_version, report_bytes
@@ -73,9 +73,9 @@ class TrainResult:
 
     manifest: BundleManifest
     assessment: Assessment
-    spans: dict[Period, Span]
-    rows: dict[Period, int]
-    speeds: list[Speed]
+    spans: dict[SplitName, Span]
+    rows: dict[SplitName, int]
+    speeds: list[FitSpeed]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,21 +85,21 @@ class _Run:
     request: TrainRequest
     files: Sequence[CandleSeries]
     data: Dataset
-    spans: dict[Period, Span]
-    parts: dict[Period, Dataset]
-    tried: list[Frozen]
+    spans: dict[SplitName, Span]
+    parts: dict[SplitName, Dataset]
+    tried: list[FrozenRecipe]
     folds: FoldResults | None
     trials: Trials
-    speeds: list[Speed]
+    speeds: list[FitSpeed]
     checkpoints: Checkpoints
 
     @property
-    def chosen(self) -> Frozen:
+    def chosen(self) -> FrozenRecipe:
         return self.tried[0]
 
     @property
     def train_up_rate(self) -> float:
-        return float(self.parts[Period.TRAIN].label.mean())
+        return float(self.parts[SplitName.TRAIN].label.mean())
 
 
 def train_bundle(request: TrainRequest, progress: Progress) -> TrainResult:
@@ -127,7 +127,7 @@ def _train_into(writer: BundleWriter, request: TrainRequest, progress: Progress)
     run = _run(request, files, bars, progress)
     progress.stage("judge on the test period", 0.15)
     names = member_files([member for member, _ in run.chosen.members])
-    graphs, exported = export_members(names, run.parts[Period.CALIBRATION])
+    graphs, exported = export_members(names, run.parts[SplitName.CALIBRATION])
     contents = {
         **graphs,
         GOLDEN_FILE: _golden(run),
@@ -169,7 +169,7 @@ def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Ba
     identity = RunIdentity.of(config.model_dump_json(by_alias=True), data, code_version())
     making = Making(
         seed=config.seed,
-        tell=progress.advance,
+        on_progress=progress.advance,
         detail=progress.detail,
         on_epoch=request.tracking.metrics,
         checkpoints=Checkpoints(request.checkpoint_folder, identity),
@@ -182,7 +182,7 @@ def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Ba
         progress.stage(f"walk forward in {config.folds} folds", 0.75 * config.folds / (1 + config.folds))
         folds = run_folds(config, families, data, cost, making)
     whole = folds if config.folds_are_whole else None  # else they are of another recipe
-    trials = trials_of(tried, parts[Period.TEST], whole, cost)
+    trials = trials_of(tried, parts[SplitName.TEST], whole, cost)
     return _Run(request, files, data, spans, parts, tried, folds, trials, speeds, making.checkpoints)
 
 
@@ -199,7 +199,7 @@ def member_files(members: Sequence[FittedMember]) -> dict[str, FittedMember]:
 
 def _golden(run: _Run) -> bytes:
     """Return decisions as the bundle will be given them, with the probabilities of the models it was exported from."""
-    chosen, calibration = run.chosen, run.parts[Period.CALIBRATION]
+    chosen, calibration = run.chosen, run.parts[SplitName.CALIBRATION]
     spread = np.linspace(0, len(calibration) - 1, GOLDEN_ROWS).astype(np.int64)
     windows = calibration.windows(spread, chosen.window_bars)
     total = np.zeros(GOLDEN_ROWS)
@@ -211,11 +211,11 @@ def _golden(run: _Run) -> bytes:
 
 
 def _assess(run: _Run, ensemble: Ensemble, folder: Path, bars: Sequence[Bars], exported: float) -> Assessment:
-    test = run.spans[Period.TEST]
-    seen = {period.value: span for period, span in run.spans.items() if period is not Period.TEST}
+    test = run.spans[SplitName.TEST]
+    seen = {period.value: span for period, span in run.spans.items() if period is not SplitName.TEST}
     return assess(
         ensemble.manifest,
-        score(ensemble, run.parts[Period.TEST]),
+        score(ensemble, run.parts[SplitName.TEST]),
         test,
         integrity=check_integrity(ensemble, folder, bars, test, exported=exported),
         trials=run.trials,
@@ -259,7 +259,7 @@ def _draft(run: _Run, members: Sequence[str]) -> dict[str, Any]:
             "start": from_ms(int(data.decided_at_ms[0])),
             "end": from_ms(int(data.decided_at_ms[-1])),
             "rows": len(data),
-            "fitted_rows": len(run.parts[Period.TRAIN]),
+            "fitted_rows": len(run.parts[SplitName.TRAIN]),
             "seed": request.config.seed,
             "sources": [{"name": file.name, "sha256": file.sha256()} for file in run.files],
         },
@@ -296,7 +296,7 @@ def _provenance(run: _Run) -> dict[str, Any]:
 
 def _walk_forward(folds: FoldResults, train_up_rate: float, families: Sequence[str]) -> dict[str, Any]:
     """Return the pooled figures of all folds, each decision scored by the model of its fold."""
-    spans: Sequence[Mapping[Period, Span]] = folds.spans
+    spans: Sequence[Mapping[SplitName, Span]] = folds.spans
     return {
         "families": families,
         "folds": [

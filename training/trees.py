@@ -17,7 +17,7 @@ from xgboost.callback import TrainingCallback
 from training.config import XgboostConfig
 from training.dataset import Dataset
 from training.export import booster_to_onnx
-from training.members import FamilyName, Fit, Logits, Making, Speed, Tell
+from training.members import FamilyName, Fit, FitSpeed, Logits, Making, OnProgress
 from training.uniqueness import uniqueness_weights
 
 
@@ -70,7 +70,7 @@ class TreeFamily:
                 early_stopping_rounds=config.patience,
                 evals_result=history,
                 verbose_eval=False,
-                callbacks=[_Report(config, number, making.tell)],
+                callbacks=[_Report(config, number, making.on_progress)],
             )
             grown += booster.num_boosted_rounds()
             computed_on = trained_on(booster)
@@ -81,9 +81,9 @@ class TreeFamily:
                 int(booster.best_iteration),
                 {"stopping_loss": float(min(history["early_stopping"]["logloss"]))},
             )
-            making.tell((number + 1) / config.members)
+            making.on_progress((number + 1) / config.members)
         seconds = time.perf_counter() - began
-        return Fit(members, Speed("xgboost", computed_on, "fp32", config.members, grown, grown * len(train), seconds))
+        return Fit(members, FitSpeed("xgboost", computed_on, "fp32", config.members, grown, grown * len(train), seconds))
 
 
 def cuda_is_usable() -> bool:
@@ -103,18 +103,18 @@ def cuda_is_usable() -> bool:
 
 def trained_on(booster: xgb.Booster) -> str:
     """Return the device that a booster computes on, by its own word: "cpu", "cuda:0"."""
-    told: str = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
-    return told
+    shown: str = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    return shown
 
 
 class _Report(TrainingCallback):
     """Tells the share of trees done, of all members together."""
 
-    def __init__(self, config: XgboostConfig, member: int, tell: Tell) -> None:
+    def __init__(self, config: XgboostConfig, member: int, on_progress: OnProgress) -> None:
         super().__init__()
-        self._config, self._member, self._tell = config, member, tell
+        self._config, self._member, self._on_progress = config, member, on_progress
 
     @override
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: dict[str, Any]) -> bool:
-        self._tell((self._member + (epoch + 1) / self._config.max_trees) / self._config.members)
+        self._on_progress((self._member + (epoch + 1) / self._config.max_trees) / self._config.members)
         return False  # do not stop

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import TrainingError
-from training.splits import DAY_MS, EMBARGO_DAYS, Period, Span, whole_days
+from training.splits import DAY_MS, EMBARGO_DAYS, Span, SplitName, whole_days
 
 MIN_FOLDS: Final = 6
 TESTED_SHARE: Final = 0.5  # of all days, the folds' tests together
-_TUNING_SHARES: Final = {Period.EARLY_STOPPING: 0.07, Period.CALIBRATION: 0.065, Period.THRESHOLDS: 0.025}
+_TUNING_SHARES: Final = {SplitName.EARLY_STOPPING: 0.07, SplitName.CALIBRATION: 0.065, SplitName.THRESHOLDS: 0.025}
 _MIN_TRAIN_DAYS: Final = 10
 
 
@@ -35,7 +35,7 @@ class WalkForward:
         if self.folds < MIN_FOLDS:
             raise TrainingError(f"expected at least {MIN_FOLDS} folds, was {self.folds}")
 
-    def spans(self, decided_at_ms: NDArray[np.int64]) -> list[dict[Period, Span]]:
+    def spans(self, decided_at_ms: NDArray[np.int64]) -> list[dict[SplitName, Span]]:
         """Return the periods of each fold, oldest fold first, on whole UTC days."""
         first, last = whole_days(decided_at_ms, self._days_needed())
         days = last - first
@@ -51,7 +51,7 @@ class WalkForward:
             raise TrainingError("expected groups=decided_at_ms: folds are cut by time, never by row")
         times = np.asarray(groups, dtype=np.int64)
         for spans in self.spans(times):
-            yield np.flatnonzero(spans[Period.TRAIN].rows(times)), np.flatnonzero(spans[Period.TEST].rows(times))
+            yield np.flatnonzero(spans[SplitName.TRAIN].rows(times)), np.flatnonzero(spans[SplitName.TEST].rows(times))
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: ARG002, N803 - as above
         """Return the number of folds, as scikit-learn asks."""
@@ -60,21 +60,21 @@ class WalkForward:
     def _days_needed(self) -> int:
         """Two days of test a fold, and ten to train on in the first."""
         tuned = 1.0 - TESTED_SHARE - sum(_TUNING_SHARES.values())
-        gaps = (len(Period) - 1) * EMBARGO_DAYS + len(_TUNING_SHARES)  # shares are rounded up
+        gaps = (len(SplitName) - 1) * EMBARGO_DAYS + len(_TUNING_SHARES)  # shares are rounded up
         return max(round(2 * self.folds / TESTED_SHARE), int((_MIN_TRAIN_DAYS + gaps) / tuned) + 1)
 
 
-def _fold(first: int, test_start: int, test_days: int, days: int) -> dict[Period, Span]:
+def _fold(first: int, test_start: int, test_days: int, days: int) -> dict[SplitName, Span]:
     """Return one fold's periods, laid out backwards from its test."""
-    found: dict[Period, tuple[int, int]] = {Period.TEST: (test_start, test_start + test_days)}
+    found: dict[SplitName, tuple[int, int]] = {SplitName.TEST: (test_start, test_start + test_days)}
     end = test_start - EMBARGO_DAYS
-    for period in (Period.THRESHOLDS, Period.CALIBRATION, Period.EARLY_STOPPING):
+    for period in (SplitName.THRESHOLDS, SplitName.CALIBRATION, SplitName.EARLY_STOPPING):
         start = end - max(1, int(np.ceil(days * _TUNING_SHARES[period])))
         found[period] = (start, end)
         end = start - EMBARGO_DAYS
-    found[Period.TRAIN] = (first, end)
+    found[SplitName.TRAIN] = (first, end)
     return _in_time_order(found)
 
 
-def _in_time_order(found: Mapping[Period, tuple[int, int]]) -> dict[Period, Span]:
-    return {period: Span(found[period][0] * DAY_MS, found[period][1] * DAY_MS) for period in Period}
+def _in_time_order(found: Mapping[SplitName, tuple[int, int]]) -> dict[SplitName, Span]:
+    return {period: Span(found[period][0] * DAY_MS, found[period][1] * DAY_MS) for period in SplitName}

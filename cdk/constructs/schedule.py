@@ -15,7 +15,7 @@ from cdk.constructs.queues import DeadLetterQueue
 from signalbox.contracts import Function
 
 
-class ScheduledJob(Construct):
+class JobSchedule(Construct):
     """One schedule of one function."""
 
     def __init__(

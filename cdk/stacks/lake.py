@@ -11,7 +11,7 @@ from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
-from cdk.constructs.schedule import ScheduledJob
+from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
@@ -58,7 +58,7 @@ class LakeStack(SignalboxStack):
         for folder in _FOLDERS:
             reason = "A file a day, named by venue, symbol and date: the folder is the narrowest resource there is."
             acknowledge(compact.role, f"IAM5[Resource::{bucket}/{folder}/*]", reason)
-        ScheduledJob(
+        JobSchedule(
             self,
             "EveryNight",
             job=Function.COMPACT_CANDLES,

@@ -8,7 +8,7 @@ from constructs import Construct
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
-from cdk.constructs.schedule import ScheduledJob
+from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
@@ -40,7 +40,7 @@ class MarketStack(SignalboxStack):
         )
         collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], data.cursors.table_arn)
         collect.allow_events(messaging.bus)
-        ScheduledJob(
+        JobSchedule(
             self,
             "EveryCycle",
             job=Function.COLLECT_CANDLES,

@@ -8,7 +8,7 @@ from constructs import Construct
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
-from cdk.constructs.schedule import ScheduledJob
+from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.network import NetworkStack
@@ -46,7 +46,7 @@ class MessagingStack(SignalboxStack):
         )
         data.let_connect(relay, Function.RELAY_OUTBOX)
         relay.allow_events(self.bus)
-        job = ScheduledJob(
+        job = JobSchedule(
             self,
             "EveryMinute",
             job=Function.RELAY_OUTBOX,

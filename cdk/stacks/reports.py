@@ -10,7 +10,7 @@ from constructs import Construct
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
-from cdk.constructs.schedule import ScheduledJob
+from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
@@ -50,7 +50,7 @@ class ReportsStack(SignalboxStack):
         bucket = self.resolve(data.export_value(data.reports.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
         reason = "A file a report, named by account and period: the folder is the narrowest resource there is."
         acknowledge(publish.role, f"IAM5[Resource::{bucket}/{_FOLDER}/*]", reason)
-        ScheduledJob(
+        JobSchedule(
             self,
             "EveryNight",
             job=Function.PUBLISH_REPORTS,

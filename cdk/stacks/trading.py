@@ -11,7 +11,7 @@ from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName, Layers
-from cdk.constructs.schedule import ScheduledJob
+from cdk.constructs.schedule import JobSchedule
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue, FunctionQueue, subscribe
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
@@ -88,7 +88,7 @@ class TradingStack(SignalboxStack):
             topic=context.alarm_topic,
         )
         self._listen(manage)
-        ScheduledJob(
+        JobSchedule(
             self,
             "EveryMinute",
             job=Function.MONITOR_RISK,

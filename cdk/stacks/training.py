@@ -16,7 +16,7 @@ from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.execution_role import SERVICE, ExecutionRole
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
-from cdk.constructs.schedule import ScheduledJob
+from cdk.constructs.schedule import JobSchedule
 from cdk.constructs.subscription import EventSubscription
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
@@ -56,7 +56,7 @@ class TrainingStack(SignalboxStack):
         register = self._register_model(network, messaging)
         pipeline = self._pipeline_role(register)
         start = self._start_training(register, pipeline)
-        ScheduledJob(
+        JobSchedule(
             self,
             "EveryWeek",
             job=Function.START_TRAINING,

@@ -10,7 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import each_in_its_group, failure_told, put_off, refused_for_good, wait_seconds
+from signalbox.adapters.aws.batches import failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.venues.mt5_mailbox import CommandRefused, CommandTaken, EnvelopeError
 from signalbox.bootstrap.execute_orders import ExecuteOrders, ViewNotDueError, compose
 from signalbox.contracts import Metric
@@ -24,7 +24,7 @@ from signalbox.orders.events import (
     OrderUpdateRejected,
 )
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewRequested
-from signalbox.orders.telling import SEND_TOO_LATE
+from signalbox.orders.venue_facts import SEND_TOO_LATE
 from signalbox.orders.venue_port import ExecutionError, VenueBusyError
 from signalbox.signing import SealError
 
@@ -34,7 +34,7 @@ metrics = Metrics()
 MAX_WAIT_SECONDS = 60  # what stands behind it in its group waits too; docs/live-trading.md has the sum
 
 
-class UnexpectedEventError(ValueError):
+class UnexpectedRequestError(ValueError):
     """An event that this function has no business with."""
 
 
@@ -60,21 +60,23 @@ def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
 def _pass_on(app: ExecuteOrders, account: str, record: SQSRecord) -> None:
     """Announce a report. No signature gets better in a queue: what is refused is out of the way of the reports behind it."""
     try:
-        for said in app.pass_on(account, record.body):
-            match said:
+        for content in app.pass_on(account, record.body):
+            match content:
                 case CommandTaken():
-                    logger.info("command_taken", account=account, command=said.command)
+                    logger.info("command_taken", account=account, command=content.command)
                 case CommandRefused():
-                    logger.error("command_refused", account=account, command=said.command, reason=said.reason, detail=said.detail)
+                    logger.error(
+                        "command_refused", account=account, command=content.command, reason=content.reason, detail=content.detail
+                    )
                     metrics.add_metric(Metric.COMMANDS_REFUSED, MetricUnit.Count, 1)
                 case _:
-                    _count("report_passed_on", (said,))
+                    _count("report_passed_on", (content,))
     except EnvelopeError as error:
         logger.error("envelope_refused", message_id=record.message_id, reason=str(error))  # noqa: TRY400 - a forgery has no trace
         metrics.add_metric(Metric.ENVELOPES_REFUSED, MetricUnit.Count, 1)
 
 
-def _look(app: ExecuteOrders, request: VenueViewRequested) -> None:
+def _query(app: ExecuteOrders, request: VenueViewRequested) -> None:
     """Ask for a view. One that fails is dropped: the next minute asks again, and a stale one would only stand in its way."""
     try:
         _count("view_carried_out", app.carry_out(request), request=request.event_id)
@@ -111,11 +113,11 @@ def _handle(app: ExecuteOrders, record: SQSRecord) -> None:
         return
     request = found.event
     if isinstance(request, VenueViewRequested):
-        _look(app, request)
+        _query(app, request)
     elif isinstance(request, ExecutionRequested):
         _count("request_carried_out", app.carry_out(request), request=request.event_id, sequence=found.seal.sequence)
     else:
-        raise UnexpectedEventError(f"expected a request to a venue, was {request.type}")
+        raise UnexpectedRequestError(f"expected a request to a venue, was {request.type}")
 
 
 def _postponed(**facts: Any) -> None:
@@ -132,16 +134,16 @@ def make_handler(app: ExecuteOrders) -> Callable[[dict[str, Any], LambdaContext]
             return wait_seconds(asked, record, first=1, longest=MAX_WAIT_SECONDS)
 
         with (
-            failure_told(logger, record, told=(ExecutionError,)),
+            failure_logged(logger, record, already_logged=(ExecutionError,)),
             put_off(record, app.retry_in, pause, _postponed),
-            refused_for_good(logger, metrics, record, UnexpectedEventError),
+            refused_for_good(logger, metrics, record, UnexpectedRequestError),
         ):
             _handle(app, record)
 
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-        return each_in_its_group(event, record_handler, context)
+        return process_fifo(event, record_handler, context)
 
     return handler
 

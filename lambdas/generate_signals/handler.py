@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave
-from signalbox.adapters.aws.batches import each_alone, event_in, failure_told, refused_for_good
+from signalbox.adapters.aws.batches import event_in, failure_logged, process_standard, refused_for_good
 from signalbox.bootstrap.generate_signals import GenerateSignals, compose
 from signalbox.contracts import Metric
 from signalbox.events import CandlesClosed
@@ -22,7 +22,7 @@ logger = Logger()
 metrics = Metrics()
 
 
-class UnexpectedEventError(ValueError):
+class UnexpectedMarketEventError(ValueError):
     """An event that this function has no business with."""
 
 
@@ -45,13 +45,13 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        with failure_told(logger, record), refused_for_good(logger, metrics, record, UnexpectedEventError):
+        with failure_logged(logger, record), refused_for_good(logger, metrics, record, UnexpectedMarketEventError):
             handle(record)
 
     def handle(record: SQSRecord) -> None:
         event = event_in(record)
         if not isinstance(event, CandlesClosed):
-            raise UnexpectedEventError(f"expected CandlesClosed, was {event.type}")
+            raise UnexpectedMarketEventError(f"expected CandlesClosed, was {event.type}")
         started = time.perf_counter()
         outcome, choice = app.decide(event)
         if choice.problem is not None:
@@ -62,7 +62,7 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-        answer = each_alone(event, record_handler, context)
+        answer = process_standard(event, record_handler, context)
         publish_or_leave(app.publish, logger=logger, metrics=metrics)
         return answer
 

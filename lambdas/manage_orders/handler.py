@@ -12,13 +12,13 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
-from signalbox.adapters.aws.batches import each_in_its_group, failure_told
+from signalbox.adapters.aws.batches import failure_logged, process_fifo
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, ReportRefusedError, handle_message
 from signalbox.bootstrap.manage_orders import ManageOrders, compose
 from signalbox.contracts import Metric
 from signalbox.trading.errors import UnpricedError
-from signalbox.trading.room import Handled, counted
+from signalbox.trading.service import AccountOutcome, counted
 
 logger = Logger()
 metrics = Metrics()
@@ -31,7 +31,7 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
     def record_handler(record: SQSRecord) -> None:
         started = time.perf_counter()
         facts = record.attributes
-        with failure_told(logger, record, told=(UnpricedError,)):
+        with failure_logged(logger, record, already_logged=(UnpricedError,)):
             try:
                 door = Door.KILL_SWITCH if record.event_source_arn == app.kill_switch_arn else Door.TRADING
                 _report(
@@ -60,7 +60,7 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         over_http = "requestContext" in event
-        answer = api.resolve(event, context) if over_http else each_in_its_group(event, record_handler, context)
+        answer = api.resolve(event, context) if over_http else process_fifo(event, record_handler, context)
         publish_or_leave(app.publish, logger=logger, metrics=metrics)
         _report_refused(app)
         _report_denied(app)
@@ -89,10 +89,10 @@ def _report_denied(app: ManageOrders) -> None:
         metrics.add_metric(Metric.ACCESS_REFUSED, MetricUnit.Count, 1)
 
 
-def _report(handled: tuple[Handled, ...]) -> None:
+def _report(handled: tuple[AccountOutcome, ...]) -> None:
     for one in handled:
         for event in one.changes.events:
-            logger.info("account_told", account=one.account.account, told=event.type, event_id=event.event_id)
+            logger.info("account_event", account=one.account.account, already_logged=event.type, event_id=event.event_id)
         for line in one.changes.risk:
             logger.info(
                 "risk_event", account=one.account.account, kind=line.kind, code=line.code, detail=line.detail, key=line.key

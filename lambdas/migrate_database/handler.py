@@ -10,12 +10,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import SecretStr
 
 from signalbox.bootstrap.migrate_database import compose
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 
 logger = Logger()
 
 
-class MigrateDatabase(Frozen):
+class MigrateDatabase(FrozenModel):
     """Who to log in as; the password is never logged or stored."""
 
     username: str

@@ -12,7 +12,7 @@ from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
 from signalbox.bootstrap.monitor_risk import ManageOrders, compose
 from signalbox.contracts import Metric
 from signalbox.events import ScheduledJob
-from signalbox.trading.room import counted
+from signalbox.trading.service import counted
 
 logger = Logger()
 metrics = Metrics()
@@ -25,7 +25,7 @@ def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaCon
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
         command = ScheduledJob.model_validate(event)
-        handled = app.watch(command.scheduled_at)
+        handled = app.on_minute(command.scheduled_at)
         for one in handled:
             for line in one.changes.risk:
                 logger.warning("risk_event", account=one.account.account, kind=line.kind, code=line.code, detail=line.detail)

@@ -14,20 +14,20 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave
-from signalbox.adapters.aws.batches import each_alone, failure_told, refused_for_good
+from signalbox.adapters.aws.batches import failure_logged, process_standard, refused_for_good
 from signalbox.bootstrap.register_model import RegisterModel, compose
 from signalbox.contracts import Metric
 from signalbox.library.entries import VersionState
-from signalbox.library.evaluations import FinishedEvaluation, Judged
+from signalbox.library.evaluations import EvaluationOutcome, FinishedEvaluation
 from signalbox.library.job_events import finished_job, is_job_event, job_of_pipeline
-from signalbox.library.registration import FinishedJob, Registered
+from signalbox.library.registration import FinishedJob, RegistrationOutcome
 from signalbox.wire import parse_object
 
 logger = Logger()
 metrics = Metrics()
 
 
-def _report(job: FinishedJob, found: Registered) -> None:
+def _report(job: FinishedJob, found: RegistrationOutcome) -> None:
     log = logger.info if found.reason is None else logger.warning
     log("job_registered", job=job.name, model=job.model, version=found.version.number, state=found.state, reason=found.reason)
     metrics.add_metric(Metric.DUPLICATES_IGNORED, MetricUnit.Count, int(not found.new))
@@ -37,7 +37,7 @@ def _report(job: FinishedJob, found: Registered) -> None:
     metrics.add_metric(Metric.TRAININGS_FAILED, MetricUnit.Count, int(failed))
 
 
-def _report_judged(job: FinishedEvaluation, found: Judged) -> None:
+def _report_judged(job: FinishedEvaluation, found: EvaluationOutcome) -> None:
     log = logger.info if found.reason is None else logger.warning
     version = found.version
     log(
@@ -83,7 +83,7 @@ def make_handler(app: RegisterModel) -> Callable[[dict[str, Any], LambdaContext]
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        with failure_told(logger, record), refused_for_good(logger, metrics, record):
+        with failure_logged(logger, record), refused_for_good(logger, metrics, record):
             _handle(app, parse_object(record.body))
 
     def publish() -> None:
@@ -99,7 +99,7 @@ def make_handler(app: RegisterModel) -> Callable[[dict[str, Any], LambdaContext]
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         if "Records" not in event:
             return alone(event)
-        answer = each_alone(event, record_handler, context)
+        answer = process_standard(event, record_handler, context)
         publish()
         return answer
 

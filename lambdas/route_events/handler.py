@@ -10,7 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, refused_for_good
+from signalbox.adapters.aws.batches import event_in, failure_logged, process_fifo, refused_for_good
 from signalbox.bootstrap.route_events import RouteEvents, compose
 from signalbox.contracts import Metric
 from signalbox.trading.routing import NotRoutedError, route_of
@@ -23,7 +23,7 @@ def make_handler(app: RouteEvents) -> Callable[[dict[str, Any], LambdaContext], 
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        with failure_told(logger, record), refused_for_good(logger, metrics, record, NotRoutedError):
+        with failure_logged(logger, record), refused_for_good(logger, metrics, record, NotRoutedError):
             event = event_in(record)
             route = route_of(event)
             app.send(record.body, route)
@@ -33,7 +33,7 @@ def make_handler(app: RouteEvents) -> Callable[[dict[str, Any], LambdaContext], 
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-        return each_in_its_group(event, record_handler, context)
+        return process_fifo(event, record_handler, context)
 
     return handler
 

@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ValidationError
 
-from signalbox.adapters.aws.batches import each_in_its_group, event_in, failure_told, put_off, refused_for_good, wait_seconds
+from signalbox.adapters.aws.batches import event_in, failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
 from signalbox.bootstrap.send_alerts import DELIVERY, SendAlerts, compose, delivery_in
 from signalbox.chat.messenger import Delivery, MessengerBusyError, MessengerError, Move
 from signalbox.contracts import Metric
@@ -25,7 +25,7 @@ MAX_WAIT_SECONDS = 6 * 3600  # as long as the messenger asks, within the twelve 
 MAX_PAUSE_SECONDS = 900  # where it does not say how long
 
 
-def _tell_lost(lost: AlertUndeliverable) -> None:
+def _report_lost(lost: AlertUndeliverable) -> None:
     logger.error("alert_undeliverable", alert_id=lost.alert_id, chat_id=lost.chat_id, reason=lost.reason, text=lost.text)
     metrics.add_metric(Metric.ALERTS_UNDELIVERABLE, MetricUnit.Count, 1)
 
@@ -34,23 +34,23 @@ def _fan_out(app: SendAlerts, event: BusEvent) -> None:
     found = app.fan_out(event)
     logger.info("alert_queued", alert_id=event.event_id, chats=found.queued)
     if found.undeliverable is not None:
-        _tell_lost(found.undeliverable)
+        _report_lost(found.undeliverable)
 
 
-def _tell_move(app: SendAlerts, move: Move) -> None:
+def _report_move(app: SendAlerts, move: Move) -> None:
     """Say where a chat went: to the operator by log and alarm, to the chat by a message, which may be lost."""
     logger.warning("chat_moved", chat_id=move.chat_id, new_id=move.new_id)
     metrics.add_metric(Metric.CHATS_MOVED, MetricUnit.Count, 1)
     try:
-        app.tell_move(move)
+        app.report_move(move)
     except MessengerError as error:
-        logger.warning("chat_not_told", chat_id=move.new_id, reason=str(error))
+        logger.warning("chat_move_not_announced", chat_id=move.new_id, reason=str(error))
 
 
 def _deliver(app: SendAlerts, delivery: Delivery) -> None:
-    report = app.deliver(delivery, lambda move: _tell_move(app, move))
+    report = app.deliver(delivery, lambda move: _report_move(app, move))
     if report.undeliverable is not None:
-        _tell_lost(report.undeliverable)
+        _report_lost(report.undeliverable)
         return
     logger.info("alert_handled", alert_id=delivery.alert_id, chat_id=delivery.chat_id, duplicate=report.is_duplicate)
     metrics.add_metric(Metric.ALERTS_SENT, MetricUnit.Count, int(not report.is_duplicate))
@@ -72,7 +72,7 @@ def make_handler(app: SendAlerts) -> Callable[[dict[str, Any], LambdaContext], A
             return wait_seconds(None, record, first=5, longest=MAX_PAUSE_SECONDS)
 
         with (
-            failure_told(logger, record, told=(MessengerError,)),
+            failure_logged(logger, record, already_logged=(MessengerError,)),
             put_off(record, app.retry_in, pause, _postponed),
             refused_for_good(logger, metrics, record, ValidationError),
         ):
@@ -86,7 +86,7 @@ def make_handler(app: SendAlerts) -> Callable[[dict[str, Any], LambdaContext], A
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         app.log.register(context)
-        return each_in_its_group(event, record_handler, context)
+        return process_fifo(event, record_handler, context)
 
     return handler
 

@@ -95,11 +95,11 @@ class _Run:
         batch = numbered(range(first, first + self._batch), self._name)
         at = BEGIN + timedelta(seconds=self._done / PACE)
         with self._ledger.transaction(self._name) as tx:
-            desk = tx.load(at, batch)
-            after, changes = step(desk, batch, at)
+            state = tx.load(at, batch)
+            after, changes = step(state, batch, at)
             if changes.risk:
                 raise ServiceError(f"expected every order to be let through and filled, was {changes.risk[0]}")
-            tx.save(desk, after, changes)
+            tx.save(state, after, changes)
         self._done += self._batch
 
     def _server(self) -> tuple[float, float]:

@@ -25,7 +25,7 @@ Tally: TypeAlias = Any  # multiprocessing's shared array of orders delivered, on
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class SendSchedule:
     """Order numbers with the second each is due, in order of time; whether it is the first delivery of that order."""
 
     numbers: list[int]
@@ -48,7 +48,7 @@ class WorkerResult:
 
 
 def run_worker(  # noqa: PLR0917 - multiprocessing passes by position
-    worker: int, settings: DatabaseSettings, schedule: Schedule, ready: Any, start: Any, stop: Any, tally: Tally, answers: Any
+    worker: int, settings: DatabaseSettings, schedule: SendSchedule, ready: Any, start: Any, stop: Any, tally: Tally, answers: Any
 ) -> None:
     """Deliver a schedule, until `stop` is set, and put a WorkerResult into `answers`.
 
@@ -65,7 +65,7 @@ def run_worker(  # noqa: PLR0917 - multiprocessing passes by position
 
 
 class _Worker:
-    def __init__(self, worker: int, ledger: PostgresTradingLedger, schedule: Schedule, start: float, tally: Tally) -> None:
+    def __init__(self, worker: int, ledger: PostgresTradingLedger, schedule: SendSchedule, start: float, tally: Tally) -> None:
         self._worker, self._ledger, self._schedule, self._start, self._tally = worker, ledger, schedule, start, tally
         self._waiting: dict[int, deque[int]] = {}  # places in the schedule, by account
         self._next = 0
@@ -118,11 +118,11 @@ class _Worker:
     def _transact(self, name: str, batch: Mapping[ClientOrderId, OrderTerms], delivered: int) -> None:
         at = BEGIN + timedelta(seconds=time.monotonic() - self._start)
         with self._ledger.transaction(name) as tx:
-            desk = tx.load(at, batch)
-            after, changes = step(desk, batch, at)
-            tx.save(desk, after, changes)
+            state = tx.load(at, batch)
+            after, changes = step(state, batch, at)
+            tx.save(state, after, changes)
         self._result.transactions += 1
-        self._result.ignored += delivered - len(batch.keys() - desk.orders.keys())
+        self._result.ignored += delivered - len(batch.keys() - state.orders.keys())
         self._result.refused += sum(isinstance(event, OrderDenied) for event in changes.order_events)
 
 
@@ -143,11 +143,11 @@ def deliver_as_fast_as_possible(
             at = BEGIN + timedelta(seconds=elapsed)
             batch = numbered(range(CLOSED_LOOP_NUMBERS + done, CLOSED_LOOP_NUMBERS + done + size), name)
             with ledger.transaction(name) as tx:
-                desk = tx.load(at, batch)
-                after, changes = step(desk, batch, at)
+                state = tx.load(at, batch)
+                after, changes = step(state, batch, at)
                 if rows_apart:
-                    save_row_by_row(tx.connection, desk, after, changes)
+                    save_row_by_row(tx.connection, state, after, changes)
                 else:
-                    tx.save(desk, after, changes)
+                    tx.save(state, after, changes)
             done += size
         answers.put(done / (time.monotonic() - began))

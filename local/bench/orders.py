@@ -28,7 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from local.bench.durable_postgres import durable_postgres, load_average
 from local.bench.order_cost import BATCHES, OrderCost, measure_costs
-from local.bench.order_worker import Schedule, Tally, WorkerResult, deliver_as_fast_as_possible, run_worker
+from local.bench.order_worker import SendSchedule, Tally, WorkerResult, deliver_as_fast_as_possible, run_worker
 from local.bench.submission import MARKET, bench_account, flat_candles, open_bench_account
 from local.bench.unit import UNIT
 from local.errors import ServiceError
@@ -130,7 +130,7 @@ def _prepare(settings: DatabaseSettings, options: OrderBenchOptions) -> None:
             open_bench_account(ledger, number)
 
 
-def _schedules(options: OrderBenchOptions) -> list[Schedule]:
+def _schedules(options: OrderBenchOptions) -> list[SendSchedule]:
     """Return what each worker is due to deliver: every order at its instant, and some of them again a little later."""
     total = options.rate * options.seconds
     rng = np.random.default_rng(20240301)
@@ -144,7 +144,7 @@ def _schedules(options: OrderBenchOptions) -> list[Schedule]:
     first[np.unique(numbers, return_index=True)[1]] = True
     owner = numbers % options.accounts % options.workers
     return [
-        Schedule(numbers[owner == w].tolist(), due[owner == w].tolist(), first[owner == w].tolist(), options.accounts)
+        SendSchedule(numbers[owner == w].tolist(), due[owner == w].tolist(), first[owner == w].tolist(), options.accounts)
         for w in range(options.workers)
     ]
 

@@ -1,7 +1,7 @@
 """`signalbox bench risk`: the pre-trade check in memory and with its facts read from a durable PostgreSQL, beside two peers.
 
-In memory the peer is ten Decimal products: a slow machine can be told from slow code. From PostgreSQL it is the same desk read
-the plain way: a statement and a round trip a table, and one for the events of each order, nothing prepared.
+In memory the peer is ten Decimal products: a slow machine can be told from slow code. From PostgreSQL it is the same account
+state read the plain way: a statement and a round trip a table, and one for the events of each order, nothing prepared.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rows import orders_of_events
 from signalbox.market.candles import Symbol
-from signalbox.orders.application import apply, initialise
 from signalbox.orders.events import OrderAccepted, OrderEvent, OrderInitialized, OrderReleased, OrderSubmitted
 from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.lifecycle import apply, initialise
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType
 from signalbox.orders.terms import Side as TermsSide
@@ -40,9 +40,9 @@ from signalbox.portfolio.entries import Fill
 from signalbox.risk import OrderId, ProposedOrder, RiskApproved, RiskRefused, Side, assess, assess_batch
 from signalbox.risk.ftmo import FTMO_2STEP, FtmoAccount, Marked, Opened, PositionId
 from signalbox.trading.account import account_named
-from signalbox.trading.changes import Changes
+from signalbox.trading.changes import ChangeSet
 from signalbox.trading.snapshot import risk_snapshot
-from signalbox.trading.state import Desk, Mark, opened
+from signalbox.trading.state import AccountState, Mark, opened
 
 WARM_UP: Final = 200
 PEER: Final = f"peer: {UNIT}"
@@ -80,14 +80,14 @@ def run_risk_bench(options: RiskBenchOptions) -> Figures:
     machine = f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, load {load_average()}"
     if options.json_output:
         budgets = {"check in memory": BUDGET_MEMORY_US, "check read from PostgreSQL": BUDGET_POSTGRES_US}
-        told = {
+        reported = {
             "machine": machine,
             "unit": UNIT,
             "budgets_us": budgets,
             "budget_units": BUDGET_UNITS,
             "figures": measured.figures,
         }
-        sys.stdout.write(json.dumps(told, indent=1) + "\n")
+        sys.stdout.write(json.dumps(reported, indent=1) + "\n")
     else:
         rows = [
             f"| {name} | {found['p50_us']:,.1f} µs | {found['p99_us']:,.1f} µs | {found['units']:,.1f} |"
@@ -133,10 +133,10 @@ class _Measured:
         self.figures[name] = {"p50_us": round(p50, 1), "p99_us": round(p99, 1), "units": round(p50 / unit, 1)}
 
 
-def bench_desk() -> tuple[Desk, Changes]:
+def bench_state() -> tuple[AccountState, ChangeSet]:
     """Return an account with three positions, five working orders and a dozen sends in the throttle's window."""
-    desk = opened(ACCOUNT, BEGIN - timedelta(days=1))
-    books = desk.books
+    state = opened(ACCOUNT, BEGIN - timedelta(days=1))
+    books = state.books
     fills = []
     for number, (symbol, side, quantity) in enumerate(
         ((BTC, TermsSide.BUY, "0.2"), (ETH, TermsSide.SELL, "4"), (SOL, TermsSide.BUY, "30"))
@@ -157,20 +157,20 @@ def bench_desk() -> tuple[Desk, Changes]:
     orders: dict[ClientOrderId, Order] = {}
     for number in range(5):
         symbol = (BTC, ETH, SOL)[number % 3]
-        told = _resting(symbol, number)
-        order = _made(told)
+        reported = _resting(symbol, number)
+        order = _made(reported)
         orders[order.client_order_id] = order
-        events += told
+        events += reported
     times = tuple(event.at for event in events if isinstance(event, OrderReleased))
     after = replace(
-        desk,
+        state,
         at=BEGIN,
         books=books,
         orders=MappingProxyType(orders),
         order_times=times,
         marks=MappingProxyType({symbol: Mark(price, BEGIN) for symbol, price in PRICES.items()}),
     )
-    return after, Changes(order_events=tuple(events), entries=tuple(fills))
+    return after, ChangeSet(order_events=tuple(events), entries=tuple(fills))
 
 
 def _resting(symbol: Symbol, number: int) -> list[OrderEvent]:
@@ -218,8 +218,8 @@ def _proposed(quantity: str = "0.05", **changes: object) -> ProposedOrder:
 
 
 def _in_memory(measured: _Measured, rounds: int) -> None:
-    desk, limits = bench_desk()[0], ACCOUNT.limits
-    facts = risk_snapshot(desk, AT)
+    state, limits = bench_state()[0], ACCOUNT.limits
+    facts = risk_snapshot(state, AT)
     good, bad = _proposed(), _proposed("90.00001")
     exit_ = _proposed("0.1", side=Side.SELL, stop_price=None, reduce_only=True)
     if not isinstance(assess(good, facts, limits), RiskApproved) or not isinstance(assess(bad, facts, limits), RiskRefused):
@@ -242,7 +242,9 @@ def _in_memory(measured: _Measured, rounds: int) -> None:
     measured.add("check in memory, a later order of a batch", lambda: assess(good, facts, limits), rounds)
     measured.add("check in memory, refused with all its breaches", lambda: assess(bad, facts, limits), rounds)
     measured.add("check in memory, of a reduction", lambda: assess(exit_, facts, limits), rounds)
-    measured.add("snapshot composed from a desk, then check", lambda: assess(good, risk_snapshot(desk, AT), limits), rounds // 4)
+    measured.add(
+        "snapshot composed from an account state, then check", lambda: assess(good, risk_snapshot(state, AT), limits), rounds // 4
+    )
     # a copy has no words kept, so its id is made from all facts; the next one of a batch is made from what changed
     measured.add("snapshot taken in again, and its id (sha256 of all facts)", lambda: replace(facts).snapshot_id, rounds // 10)
     measured.add("snapshot with one order more, and its id", lambda: facts.with_sent(good).snapshot_id, rounds // 10)
@@ -252,7 +254,7 @@ def _in_memory(measured: _Measured, rounds: int) -> None:
 
 
 def _on_postgres(measured: _Measured, settings: DatabaseSettings, rounds: int) -> None:
-    desk, changes = bench_desk()
+    state, changes = bench_state()
     good, limits = _proposed(), ACCOUNT.limits
     with ConnectionSource(settings, lambda: "") as source:
         with PostgresLedger(source).transaction() as tx:
@@ -260,7 +262,7 @@ def _on_postgres(measured: _Measured, settings: DatabaseSettings, rounds: int) -
         ledger = PostgresTradingLedger(source)
         ledger.open_account(ACCOUNT, BEGIN - timedelta(days=1), "bench")
         with ledger.transaction(ACCOUNT.account) as trading:
-            trading.save(trading.load(BEGIN), desk, changes)
+            trading.save(trading.load(BEGIN), state, changes)
 
         decisions: list[object] = []
 
@@ -273,20 +275,20 @@ def _on_postgres(measured: _Measured, settings: DatabaseSettings, rounds: int) -
         def plainly() -> int:
             start = perf_counter_ns()
             with source.transaction() as connection:
-                decisions[:] = [assess(good, risk_snapshot(_plainly_loaded(connection, desk), AT), limits)]
+                decisions[:] = [assess(good, risk_snapshot(_plainly_loaded(connection, state), AT), limits)]
                 return perf_counter_ns() - start
 
         for way in (check, plainly):
             way()
-            if decisions != [assess(good, risk_snapshot(desk, AT), limits)] or not isinstance(decisions[0], RiskApproved):
+            if decisions != [assess(good, risk_snapshot(state, AT), limits)] or not isinstance(decisions[0], RiskApproved):
                 raise ServiceError(f"an order judged from PostgreSQL is not judged as in memory: {decisions}")
         measured.add_spans("check read from PostgreSQL", check, rounds)
         measured.add_spans("peer: the same, a statement a table and an order", plainly, rounds)
 
 
-def _plainly_loaded(connection: Connection, desk: Desk) -> Desk:
+def _plainly_loaded(connection: Connection, state: AccountState) -> AccountState:
     """Read what a decision needs the plain way; parsing is the same as ours."""
-    account = desk.account.account
+    account = state.account.account
 
     def ask(query: str, *values: object) -> list[tuple[object, ...]]:
         return connection.execute(query.encode(), values, prepare=False).fetchall()
@@ -302,11 +304,11 @@ def _plainly_loaded(connection: Connection, desk: Desk) -> Desk:
         account,
         AT - timedelta(minutes=1),
     )
-    for symbol in desk.marks:
+    for symbol in state.marks:
         query = "SELECT close FROM candles WHERE venue = %s AND symbol = %s AND open_time < %s ORDER BY open_time DESC LIMIT 1"
         ask(query, MARKET, symbol, AT)
     orders: dict[ClientOrderId, Order] = {}
     for (key,) in ask("SELECT client_order_id FROM orders WHERE account = %s AND closed_at IS NULL", account):
         payloads = ask("SELECT payload FROM order_events WHERE client_order_id = %s ORDER BY sequence", key)
         orders |= orders_of_events(str(payload) for (payload,) in payloads)
-    return replace(desk, orders=MappingProxyType(orders))
+    return replace(state, orders=MappingProxyType(orders))

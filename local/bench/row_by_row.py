@@ -22,15 +22,15 @@ from signalbox.adapters.postgres.trading_tables import (
     ORDER_EVENTS,
     ORDERS,
     POSITIONS,
+    LedgerTable,
     Row,
-    Table,
 )
 from signalbox.portfolio.entries import Fill
-from signalbox.trading.changes import Changes
-from signalbox.trading.state import Desk
+from signalbox.trading.changes import ChangeSet
+from signalbox.trading.state import AccountState
 
 
-def save_row_by_row(connection: Connection, before: Desk, after: Desk, changes: Changes) -> None:
+def save_row_by_row(connection: Connection, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
     """Write what a submitting step changes: events, orders, fills, positions, lots, disposals, cash, outbox."""
     account = after.account.account
     traded = trade_ids(changes.order_events)
@@ -57,6 +57,6 @@ def save_row_by_row(connection: Connection, before: Desk, after: Desk, changes: 
             insert_event(connection, event, after.at)
 
 
-def _insert(connection: Connection, table: Table, rows: Iterable[Row]) -> None:
+def _insert(connection: Connection, table: LedgerTable, rows: Iterable[Row]) -> None:
     for row in rows:
         connection.execute(table.insert, table.parameters([row]), prepare=False)

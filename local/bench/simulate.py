@@ -132,8 +132,8 @@ def minimised(seed: int, choices: list[int], violation: Violation) -> Found:
         return again is not None and again.invariant == violation.invariant
 
     least = smaller(choices, breaks)
-    told = run_schedule(recorded=least, story=True)
-    return Found(seed, told.violation or violation, least, told.story)
+    reported = run_schedule(recorded=least, story=True)
+    return Found(seed, reported.violation or violation, least, reported.story)
 
 
 def print_simulation(found: Simulated, *, json_output: bool) -> None:

@@ -29,10 +29,10 @@ from signalbox.signing import SigningKey
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
 from signalbox.trading.at_venue import AtVenue
-from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.ports import TradingLedger
-from signalbox.trading.state import Desk
+from signalbox.trading.state import AccountState
 
 BEGIN: Final = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 MARKET: Final = "coinbase"
@@ -64,10 +64,10 @@ def open_bench_account(ledger: TradingLedger, number: int) -> None:
     """Open an account whose venue has told its instruments: those of the paper venue."""
     account = bench_account(number)
     ledger.open_account(account, BEGIN, "bench")
-    told = tuple(VenueInstrument(one.symbol, one.tick, one.step, one.min_quantity) for one in INSTRUMENTS.values())
+    reported = tuple(VenueInstrument(one.symbol, one.tick, one.step, one.min_quantity) for one in INSTRUMENTS.values())
     with ledger.transaction(account.account) as tx:
-        desk = tx.load(BEGIN)
-        tx.save(desk, replace(desk, at=BEGIN, at_venue=AtVenue(instruments=told)), NOTHING)
+        state = tx.load(BEGIN)
+        tx.save(state, replace(state, at=BEGIN, at_venue=AtVenue(instruments=reported)), NO_CHANGES)
 
 
 def parse_roomy(text: str) -> TradingAccount:
@@ -111,20 +111,20 @@ def numbered(numbers: Iterable[int], account: str) -> dict[ClientOrderId, OrderT
     return {terms.client_order_id: terms for terms in (order_terms(number, account) for number in numbers)}
 
 
-def step(desk: Desk, batch: Mapping[ClientOrderId, OrderTerms], at: datetime) -> tuple[Desk, Changes]:
+def step(state: AccountState, batch: Mapping[ClientOrderId, OrderTerms], at: datetime) -> tuple[AccountState, ChangeSet]:
     """Take the venue's reports of what is open, then submit the batch: two steps of the product, committed together."""
-    desk, told = steps.report(desk, reports(desk, at))
-    desk, sent = steps.submit(desk, tuple(batch.values()), at)
-    return desk, told + sent
+    state, reported = steps.report(state, reports(state, at))
+    state, sent = steps.submit(state, tuple(batch.values()), at)
+    return state, reported + sent
 
 
-def reports(desk: Desk, at: datetime) -> list[ExecutionReported]:
+def reports(state: AccountState, at: datetime) -> list[ExecutionReported]:
     """Return what the venue says of every open order: taken, and filled at the price of its symbol, at `at` or just before.
 
     Each trade has a microsecond of its own, as the trades of a venue are in order.
     """
-    waiting = sorted(key for key, order in desk.orders.items() if not order.state.is_closed)
-    return [_report(desk.orders[key], at - MICROSECOND * left) for left, key in enumerate(reversed(waiting))][::-1]
+    waiting = sorted(key for key, order in state.orders.items() if not order.state.is_closed)
+    return [_report(state.orders[key], at - MICROSECOND * left) for left, key in enumerate(reversed(waiting))][::-1]
 
 
 def _report(order: Order, at: datetime) -> ExecutionReported:

@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console
 
 from local.collection.request import CollectRequest
-from local.collection.run import CollectResult, Ending, run_collection, to_json
+from local.collection.run import CollectionEnding, CollectResult, run_collection, to_json
 from local.collection.view import ConsoleView, show_result
 from local.errors import DataError
 from signalbox.adapters.lake.lake import Lake
@@ -19,11 +19,11 @@ from signalbox.events import CollectionProblem
 from signalbox.market.collection import VenueError
 
 EXIT_CODES: Final = {
-    Ending.OK: 0,
-    Ending.DAMAGED: 1,
-    Ending.VENUE_FAILED: 3,
-    Ending.STORAGE_FAILED: 4,
-    Ending.INTERRUPTED: 130,
+    CollectionEnding.OK: 0,
+    CollectionEnding.DAMAGED: 1,
+    CollectionEnding.VENUE_FAILED: 3,
+    CollectionEnding.STORAGE_FAILED: 4,
+    CollectionEnding.INTERRUPTED: 130,
 }
 ATTEMPTS: Final = 6  # half a minute of pauses: a run of an hour meets a short outage
 DEADLINE_SECONDS: Final = 180.0  # for one day of one symbol
@@ -56,7 +56,7 @@ def run_collect(request: CollectRequest, source: CcxtCandleSource | None = None)
                 raise DataError(str(error)) from error
             result = _not_reached(request, error)
         except KeyboardInterrupt:
-            result = CollectResult(request, (), (), 0, 0.0, Ending.INTERRUPTED, None)
+            result = CollectResult(request, (), (), 0, 0.0, CollectionEnding.INTERRUPTED, None)
     if request.json_output:
         sys.stdout.write(json.dumps(to_json(result), indent=2) + "\n")
     show_result(console, result)
@@ -64,4 +64,4 @@ def run_collect(request: CollectRequest, source: CcxtCandleSource | None = None)
 
 
 def _not_reached(request: CollectRequest, error: VenueError) -> CollectResult:
-    return CollectResult(request, (), (), 0, 0.0, Ending.VENUE_FAILED, f"{error}; is there a network?")
+    return CollectResult(request, (), (), 0, 0.0, CollectionEnding.VENUE_FAILED, f"{error}; is there a network?")

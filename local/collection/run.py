@@ -24,7 +24,7 @@ from signalbox.market.lake import SeriesKey
 from signalbox.market.quality import SeriesQuality, assess, find_outages
 
 
-class Ending(StrEnum):
+class CollectionEnding(StrEnum):
     """How a run ended."""
 
     OK = "ok"
@@ -48,7 +48,7 @@ class CollectView(Protocol):
 
 
 @dataclass(slots=True)
-class SymbolResult:
+class CollectedSymbol:
     """One symbol: what this run did, and what the lake holds of the period."""
 
     series: SeriesKey
@@ -71,11 +71,11 @@ class CollectResult:
     """What one run did."""
 
     request: CollectRequest
-    symbols: tuple[SymbolResult, ...]
+    symbols: tuple[CollectedSymbol, ...]
     outages: tuple[Gap, ...]
     rows_fetched: int
     seconds: float
-    ending: Ending
+    ending: CollectionEnding
     error: str | None
 
 
@@ -88,14 +88,14 @@ def run_collection(
     """Collect and verify. Only a request that cannot be met raises: VenueError for a venue or symbol that there is not."""
     began = timer()
     results, pending = [], {}
-    ending, error = Ending.OK, None
+    ending, error = CollectionEnding.OK, None
     rows = 0
     try:
         view.phase("looking at what is on disk")
         for series in request.series:
             days = days_of(series, request.since, request.until)
             pending[series] = open_days(days, request.until, lake)
-            results.append(SymbolResult(series, len(days), len(days) - len(pending[series])))
+            results.append(CollectedSymbol(series, len(days), len(days) - len(pending[series])))
         view.begin(sum(r.days for r in results), sum(r.kept for r in results))
         for result in results:
             for outcome in backfill(pending[result.series], request.until, source=source, archive=lake):
@@ -105,29 +105,29 @@ def run_collection(
                 result.refusals += outcome.refused[: max(0, SHOWN_REFUSALS - len(result.refusals))]
                 view.day(outcome, rows / max(timer() - began, 1e-9))
     except KeyboardInterrupt:
-        ending = Ending.INTERRUPTED
+        ending = CollectionEnding.INTERRUPTED
     except VenueError as failed:
         if failed.problem is CollectionProblem.VENUE_REFUSED and rows == 0:
             raise
-        ending, error = Ending.VENUE_FAILED, str(failed)
+        ending, error = CollectionEnding.VENUE_FAILED, str(failed)
     except LakeStorageError as failed:
-        ending, error = Ending.STORAGE_FAILED, str(failed)
+        ending, error = CollectionEnding.STORAGE_FAILED, str(failed)
     seconds = timer() - began
-    if ending in {Ending.OK, Ending.VENUE_FAILED}:
+    if ending in {CollectionEnding.OK, CollectionEnding.VENUE_FAILED}:
         view.phase("verifying")
         ending = _verify(request, results, lake, ending)
     qualities = [r.quality for r in results if r.quality is not None]
     return CollectResult(request, tuple(results), find_outages(qualities), rows, seconds, ending, error)
 
 
-def _verify(request: CollectRequest, results: list[SymbolResult], lake: Lake, ending: Ending) -> Ending:
+def _verify(request: CollectRequest, results: list[CollectedSymbol], lake: Lake, ending: CollectionEnding) -> CollectionEnding:
     for result in results:
         read = lake.read(result.series, request.since, request.until)
         bars = read.bars
         result.quality = assess(result.symbol, bars.open_time_ms, (bars.open, bars.high, bars.low, bars.close, bars.volume))
         result.volume, result.bad_days = float(bars.volume.sum()), read.bad_days
-    if any(r.bad_days or (r.quality is not None and r.quality.faults) for r in results) and ending is Ending.OK:
-        return Ending.DAMAGED
+    if any(r.bad_days or (r.quality is not None and r.quality.faults) for r in results) and ending is CollectionEnding.OK:
+        return CollectionEnding.DAMAGED
     return ending
 
 
@@ -148,7 +148,7 @@ def to_json(result: CollectResult) -> dict[str, Any]:
     }
 
 
-def _symbol_json(one: SymbolResult) -> dict[str, Any]:
+def _symbol_json(one: CollectedSymbol) -> dict[str, Any]:
     found: dict[str, Any] = {
         "days": one.days,
         "days_fetched": one.fetched,

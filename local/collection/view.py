@@ -19,15 +19,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from local.collection.run import CollectResult, Ending
+from local.collection.run import CollectionEnding, CollectResult
 from signalbox.market.backfill import DayOutcome
 
 LINES: Final = 20  # how many lines a run prints where there is no terminal
 ADVICE: Final = {
-    Ending.DAMAGED: "some files did not verify; run the same command again, and check the disk if it happens twice",
-    Ending.VENUE_FAILED: "run the same command again: it goes on where it stopped",
-    Ending.STORAGE_FAILED: "what is written is whole; run the same command again when there is room",
-    Ending.INTERRUPTED: "interrupted; run the same command again: it goes on where it stopped",
+    CollectionEnding.DAMAGED: "some files did not verify; run the same command again, and check the disk if it happens twice",
+    CollectionEnding.VENUE_FAILED: "run the same command again: it goes on where it stopped",
+    CollectionEnding.STORAGE_FAILED: "what is written is whole; run the same command again when there is room",
+    CollectionEnding.INTERRUPTED: "interrupted; run the same command again: it goes on where it stopped",
 }
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import numpy as np
 
-from local.market.source import CandleSource
+from local.market.source import CandleHistory
 from signalbox.market.candles import ONE_MINUTE, Bars, Symbol, to_ms
 
 REREAD = 5 * ONE_MINUTE  # a live exchange may publish a bar late
@@ -16,7 +16,7 @@ REREAD = 5 * ONE_MINUTE  # a live exchange may publish a bar late
 class CachedFeed:
     """Remembers one growing window a symbol."""
 
-    def __init__(self, source: CandleSource) -> None:
+    def __init__(self, source: CandleHistory) -> None:
         self._source = source
         self._kept: dict[Symbol, tuple[datetime, datetime, Bars]] = {}
         self._lock = threading.Lock()

@@ -10,7 +10,7 @@ import ccxt
 import numpy as np
 
 from local.errors import DataError
-from local.market.source import Coverage
+from local.market.source import HistoryCoverage
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
 from signalbox.market.clock import cycle_of
 
@@ -37,9 +37,9 @@ class LiveSource:
             return False
         return True
 
-    def coverage(self, symbols: Sequence[Symbol]) -> Coverage:  # noqa: ARG002 - all symbols alike
+    def coverage(self, symbols: Sequence[Symbol]) -> HistoryCoverage:  # noqa: ARG002 - all symbols alike
         now = datetime.now(UTC)  # live by definition: the one source whose clock is the wall's
-        return Coverage(now - REACH, cycle_of(now))
+        return HistoryCoverage(now - REACH, cycle_of(now))
 
     def default_end(self, symbols: Sequence[Symbol]) -> datetime:
         return cycle_of(self.coverage(symbols).last)

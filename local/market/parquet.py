@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from local.errors import DataError
-from local.market.source import Coverage
+from local.market.source import HistoryCoverage
 from signalbox.adapters.lake.series import CandleSeries, find_series
 from signalbox.market.candles import Bars, MarketDataError, Symbol
 from signalbox.market.clock import cycle_of
@@ -31,12 +31,12 @@ class ParquetSource:
     def name(self) -> str:
         return f"recorded candles in {self._folder}"
 
-    def coverage(self, symbols: Sequence[Symbol]) -> Coverage:
+    def coverage(self, symbols: Sequence[Symbol]) -> HistoryCoverage:
         try:
             ends = [self._series[symbol].ends() for symbol in symbols]
         except MarketDataError as error:
             raise DataError(f"{self._folder}: {error}") from error
-        return Coverage(max(e[0] for e in ends), min(e[1] for e in ends))
+        return HistoryCoverage(max(e[0] for e in ends), min(e[1] for e in ends))
 
     def default_end(self, symbols: Sequence[Symbol]) -> datetime:
         return cycle_of(self.coverage(symbols).last)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from local.errors import DataError
-from local.market.source import Coverage
+from local.market.source import HistoryCoverage
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
 
 FIRST_DAY: Final = date(2024, 1, 1)
@@ -31,7 +31,7 @@ REVERSION: Final = 0.02  # of a level's distance from its anchor, a day
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
+class SimulatedAsset:
     """What one simulated symbol is like: starting price, volatility of a day, base volume of a minute."""
 
     price: float  # quote currency
@@ -39,10 +39,10 @@ class Asset:
     volume: float  # base currency a minute, median
 
 
-ASSETS: Final[dict[str, Asset]] = {
-    "BTC-USD": Asset(60_000.0, 0.025, 4.0),
-    "ETH-USD": Asset(3_000.0, 0.032, 45.0),
-    "SOL-USD": Asset(140.0, 0.045, 700.0),
+ASSETS: Final[dict[str, SimulatedAsset]] = {
+    "BTC-USD": SimulatedAsset(60_000.0, 0.025, 4.0),
+    "ETH-USD": SimulatedAsset(3_000.0, 0.032, 45.0),
+    "SOL-USD": SimulatedAsset(140.0, 0.045, 700.0),
 }
 
 
@@ -59,10 +59,10 @@ class SimulatedSource:
     def name(self) -> str:
         return f"simulated market, seed {self._seed}"
 
-    def coverage(self, symbols: Sequence[Symbol]) -> Coverage:
+    def coverage(self, symbols: Sequence[Symbol]) -> HistoryCoverage:
         for symbol in symbols:
             self._index(symbol)
-        return Coverage(_midnight(FIRST_DAY), _midnight(LAST_DAY))
+        return HistoryCoverage(_midnight(FIRST_DAY), _midnight(LAST_DAY))
 
     def default_end(self, symbols: Sequence[Symbol]) -> datetime:  # noqa: ARG002 - all symbols alike
         return DEFAULT_END

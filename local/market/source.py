@@ -16,7 +16,7 @@ DEFAULT_SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class HistoryCoverage:
     """What a source can serve: first open_time and the close_time after the last bar, UTC."""
 
     first: datetime
@@ -31,14 +31,14 @@ class Coverage:
             )
 
 
-class CandleSource(Protocol):
+class CandleHistory(Protocol):
     """Closed one-minute bars of a few symbols."""
 
     @property
     def name(self) -> str:
         """Say in a few words what this is; printed and written to the summary."""
 
-    def coverage(self, symbols: Sequence[Symbol]) -> Coverage:
+    def coverage(self, symbols: Sequence[Symbol]) -> HistoryCoverage:
         """Return what is there for all of the symbols."""
 
     def default_end(self, symbols: Sequence[Symbol]) -> datetime:
@@ -48,7 +48,7 @@ class CandleSource(Protocol):
         """Return the bars with start <= open_time < end; missing minutes are absent."""
 
 
-def choose_source(data: Path | None, settings: Settings, symbols: Sequence[Symbol], *, seed: int = DEFAULT_SEED) -> CandleSource:
+def choose_source(data: Path | None, settings: Settings, symbols: Sequence[Symbol], *, seed: int = DEFAULT_SEED) -> CandleHistory:
     """Return the first source there is. A folder that was asked for and has no candles is an error, not a reason to go on."""
     from local.market.parquet import ParquetSource  # noqa: PLC0415 - pyarrow only where files are read
 
@@ -58,7 +58,7 @@ def choose_source(data: Path | None, settings: Settings, symbols: Sequence[Symbo
     return live_or_simulated(symbols, seed=seed)
 
 
-def live_or_simulated(symbols: Sequence[Symbol], *, seed: int = DEFAULT_SEED) -> CandleSource:
+def live_or_simulated(symbols: Sequence[Symbol], *, seed: int = DEFAULT_SEED) -> CandleHistory:
     """Return live public candles when an exchange answers within seconds, else the simulator."""
     from local.market.live import LiveSource  # noqa: PLC0415 - ccxt takes a second to import
     from local.market.simulator import SimulatedSource  # noqa: PLC0415 - as above

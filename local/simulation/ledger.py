@@ -19,17 +19,17 @@ from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
+from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.ports import IncompleteView
-from signalbox.trading.readiness import LIVE_GATES, Confirmation, ModelStanding
-from signalbox.trading.state import Desk, counts
+from signalbox.trading.readiness import LIVE_GATES, Confirmation, ModelQualification
+from signalbox.trading.state import AccountState, counts
 
 
 @dataclass
 class SimulatedLedger:
     """One account; it is its own transaction, for nothing runs beside it."""
 
-    desk: Desk
+    state: AccountState
     orders: dict[ClientOrderId, Order] = field(default_factory=dict)
     facts: list[Entry] = field(default_factory=list)
     bars_seen: list[Candle] = field(default_factory=list)
@@ -39,7 +39,7 @@ class SimulatedLedger:
     decided: dict[tuple[Symbol, datetime], Sequence[tuple[str, str]]] = field(default_factory=dict)
 
     def accounts(self) -> Sequence[TradingAccount]:
-        return (self.desk.account,)
+        return (self.state.account,)
 
     def unreadable(self) -> Mapping[str, str]:
         """Nothing is read from a row."""
@@ -52,20 +52,22 @@ class SimulatedLedger:
     @contextmanager
     def transaction(self, account: str) -> Iterator[SimulatedLedger]:
         """Nothing else runs, so nothing is locked."""
-        if account != self.desk.account.account:
-            raise ValueError(f"expected {self.desk.account.account}, was {account}")
+        if account != self.state.account.account:
+            raise ValueError(f"expected {self.state.account.account}, was {account}")
         yield self
 
-    def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
-        trades = tuple(self.desk.trades.values())
+    def load(self, at: datetime, orders: Collection[str] = ()) -> AccountState:
+        trades = tuple(self.state.trades.values())
         kept = {k: o for k, o in self.orders.items() if k in orders or counts(o, trades)}
-        return replace(self.desk, orders=MappingProxyType(kept), locks=tuple(lock for lock in self.desk.locks if at < lock.until))
+        return replace(
+            self.state, orders=MappingProxyType(kept), locks=tuple(lock for lock in self.state.locks if at < lock.until)
+        )
 
-    def save(self, before: Desk, after: Desk, changes: Changes) -> None:
+    def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
         for key, order in after.orders.items():
             if before.orders.get(key) is not order:
                 self.orders[key] = order
-        self.desk = after
+        self.state = after
         self.facts += changes.entries
         self.differing += [line for line in changes.risk if line.kind is RiskEventKind.DIFFERENCE]
         for event in changes.events:
@@ -91,10 +93,10 @@ class SimulatedLedger:
         raise ValueError(f"no signal is expected in a schedule: {symbol} {until} {count}")
 
     def confirmations(self) -> Sequence[Confirmation]:
-        return (Confirmation("simulation", self.desk.at or datetime.min, "live", "c"),)  # noqa: DTZ901 - never without a step
+        return (Confirmation("simulation", self.state.at or datetime.min, "live", "c"),)  # noqa: DTZ901 - never without a step
 
-    def standing(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelStanding | None:
-        return ModelStanding(decided_by[0] if decided_by else f"m{at:%Y}", "active", dict.fromkeys(LIVE_GATES, True))
+    def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
+        return ModelQualification(decided_by[0] if decided_by else f"m{at:%Y}", "active", dict.fromkeys(LIVE_GATES, True))
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
         return self.decided.get((symbol, decided_at), ())

@@ -25,7 +25,7 @@ from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
     CLOCK_SKEW,
     INSUFFICIENT_FUNDS,
-    Standing,
+    OrderStatusReport,
     VenueBusyError,
     VenueNoAmendError,
     VenueRefusedError,
@@ -142,7 +142,7 @@ class SimulatedVenue:
         if self.choices.happens(12):
             raise VenueRefusedError(OTHER, f"{request.terms.leg} cannot be taken now")
 
-    def submit(self, request: ExecutionRequested) -> Standing:
+    def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         what = self.choices.pick(10)
         if what == 7:
             raise VenueBusyError("rate limit", 1 + self.choices.pick(4))
@@ -155,12 +155,12 @@ class SimulatedVenue:
             raise VenueSilentError("no answer, and it was taken")
         return self._shown(request.client_order_id, answers=True)
 
-    def find(self, request: ExecutionRequested) -> Standing:
+    def find(self, request: ExecutionRequested) -> OrderStatusReport:
         if self.choices.happens(8):
             raise VenueSilentError("no answer")
         return self._shown(request.client_order_id)
 
-    def cancel(self, request: ExecutionRequested) -> Standing:
+    def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
         what = self.choices.pick(10)
         if what == 6:
             raise VenueRefusedError(OTHER, "the cancel cannot be taken now")
@@ -180,7 +180,7 @@ class SimulatedVenue:
             raise VenueSilentError("no answer, and it was cancelled")
         return self._shown(key, answers=True)
 
-    def replace(self, request: ExecutionRequested) -> Standing:
+    def replace(self, request: ExecutionRequested) -> OrderStatusReport:
         if not self.can_replace:
             raise VenueNoAmendError("cancel it and send another")
         if self.is_closed or self.choices.happens(5):
@@ -420,12 +420,12 @@ class SimulatedVenue:
     def _is_forgotten(self, order: TrueOrder) -> bool:
         return self.forgets_unfilled and order.status is VenueStatus.CANCELED and not order.filled
 
-    def _shown(self, key: str, *, answers: bool = False) -> Standing:
+    def _shown(self, key: str, *, answers: bool = False) -> OrderStatusReport:
         order = self.orders.get(key)
         if order is None or (not answers and (order.visible_at > self.now or self._is_forgotten(order))):
             raise VenueUnknownOrderError(key)
         trades = tuple(trade for at, trade in self.trades if trade.client_order_id == key and at <= self.now)
-        return Standing(order.shown(), trades)
+        return OrderStatusReport(order.shown(), trades)
 
 
 def _signed(trade: VenueTrade) -> Decimal:

@@ -1,6 +1,6 @@
 """One schedule: an account with an entry on its way, a venue that misbehaves, people in between, and then the quiet.
 
-Everything between the two is the real thing: `TradingRoom` with its steps on the ledger's side, `execute` and `look` on the
+Everything between the two is the real thing: `TradingService` with its steps on the ledger's side, `execute` and `query` on the
 edge's. Messages take time, may come twice, and overtake each other; the edge may stand still. People buy and sell beside the
 trade, cancel its stop, halt and resume; somebody may use the venue's own app. After the storm everything is harmless. In some
 schedules nothing is halted at first: within CALM seconds the trade has to be protected or over, by the venue's truth. Then
@@ -28,7 +28,7 @@ from local.simulation.wire import carried, carried_command
 from signalbox.events import BusEvent, SignalGenerated
 from signalbox.exact import ZERO
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol, to_ms
-from signalbox.orders.execution import execute, look
+from signalbox.orders.execution import execute, query
 from signalbox.orders.messages import (
     ExecutionRequested,
     VenueViewReported,
@@ -41,12 +41,12 @@ from signalbox.portfolio.account import book
 from signalbox.trading import steps
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, TradingMode, account_named
 from signalbox.trading.commands import AdoptPosition, AnyCommand, CancelOrder, HaltTrading, ResumeTrading, SubmitOrder
+from signalbox.trading.draft import AccountDraft
 from signalbox.trading.errors import CommandError
 from signalbox.trading.events import REVIEW_DELAY, AccountReviewDue
 from signalbox.trading.exits import held_by
-from signalbox.trading.room import TradingRoom
-from signalbox.trading.sheet import Sheet
-from signalbox.trading.state import Desk, Progress, opened, opening_transfer
+from signalbox.trading.service import TradingService
+from signalbox.trading.state import AccountState, ExitProgress, opened, opening_transfer
 
 START: Final = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 BTC: Final = Symbol("BTC-USD")
@@ -86,7 +86,7 @@ class Violation:
 
 
 @dataclass
-class Run:
+class ScheduleRun:
     """What a schedule came to."""
 
     violation: Violation | None
@@ -96,28 +96,28 @@ class Run:
     by_wire: bool = False
 
 
-def run_schedule(seed: int | None = None, recorded: Sequence[int] = (), *, story: bool = False) -> Run:
+def run_schedule(seed: int | None = None, recorded: Sequence[int] = (), *, story: bool = False) -> ScheduleRun:
     """Run one schedule: of a seed, or of recorded choices."""
     world = _World(Choices(seed, recorded), tells=story)
     violation = world.run()
-    return Run(violation, world.choices.taken, world.steps, world.story, world.by_wire)
+    return ScheduleRun(violation, world.choices.taken, world.steps, world.story, world.by_wire)
 
 
 @lru_cache(maxsize=16)
-def _entered(kind: str, direction: str, minutes: int) -> tuple[Desk, tuple[BusEvent, ...]]:
+def _entered(kind: str, direction: str, minutes: int) -> tuple[AccountState, tuple[BusEvent, ...]]:
     """Return an account that has just followed a signal, and what it asked of its venue."""
     paper = account_named("paper-100k", market="coinbase", policy=DIR60_STANDARD)
     venue = {SPOT: "coinbase", TIED: "mt5", PAPER: "paper"}[kind]
     mode = TradingMode.PAPER if kind == PAPER else TradingMode.LIVE
     account = TradingAccount.model_validate(paper.model_dump() | {"account": ACCOUNT, "mode": mode, "venue": venue})
-    desk = opened(account, START - timedelta(hours=1))
-    desk, _ = steps.watch(desk, {BTC: [_bar(START - ONE_MINUTE, BASE, BASE)]}, START)
+    state = opened(account, START - timedelta(hours=1))
+    state, _ = steps.apply_bars(state, {BTC: [_bar(START - ONE_MINUTE, BASE, BASE)]}, START)
     if kind != PAPER:
         rules = tuple(ViewedInstrument.of(one) for one in RULES)
         view = VenueViewReported(
             account=ACCOUNT, requested_at=START, asked_at=START, orders=(), trades=(), positions={}, instruments=rules
         )
-        desk, _ = steps.compare(desk, view)
+        state, _ = steps.compare(state, view)
     count = steps.ENTRY_BARS + 10
     times = np.array([to_ms(START - ONE_MINUTE * (count - i)) for i in range(count)], dtype=np.int64)
     wave = 60_000.0 * (1 + 0.0004 * np.sin(np.arange(count) * 1.7))
@@ -127,8 +127,8 @@ def _entered(kind: str, direction: str, minutes: int) -> tuple[Desk, tuple[BusEv
         | {"issued": True, "late": False, "probability_up": 0.6 if direction == "BUY" else 0.4, "confidence": 0.6}
         | {"price": BASE, "horizon_minutes": minutes, "schema_name": "s", "schema_hash": "h"}
     )
-    desk, changes = steps.enter(desk, signal, bars, START)
-    return desk, changes.events
+    state, changes = steps.enter(state, signal, bars, START)
+    return state, changes.events
 
 
 def _bar(open_time: datetime, first: Decimal, last: Decimal) -> Candle:
@@ -140,15 +140,15 @@ class _World:
         self.choices = choices
         self.kind = KINDS[choices.pick(len(KINDS))]
         direction = "SELL" if self.kind != SPOT and choices.pick(2) else "BUY"
-        desk, events = _entered(self.kind, direction, HORIZONS[choices.pick(len(HORIZONS))])
+        state, events = _entered(self.kind, direction, HORIZONS[choices.pick(len(HORIZONS))])
         self.by_wire = choices.happens(16)  # everything that is told travels as the text that it is in a queue
         self.is_live = self.kind != PAPER
         self.has_app = self.is_live and choices.happens(3)
         self.app_stays = self.has_app and choices.happens(2)  # orders left in the app stay there to the end
         self.is_calm = self.is_live and choices.happens(3)
-        self.ledger = SimulatedLedger(desk, dict(desk.orders))
-        self.ledger.facts.append(opening_transfer(desk.account, START - timedelta(hours=1)))
-        self.room = TradingRoom(self.ledger, market="coinbase")
+        self.ledger = SimulatedLedger(state, dict(state.orders))
+        self.ledger.facts.append(opening_transfer(state.account, START - timedelta(hours=1)))
+        self.service = TradingService(self.ledger, market="coinbase")
         self.venue = SimulatedVenue(
             choices,
             START,
@@ -239,7 +239,7 @@ class _World:
     def command(self, command: AnyCommand, about: str) -> None:
         if self.by_wire:
             command = carried_command(command)
-        self.step(lambda: self.room.on_command(command, "ann"), about)
+        self.step(lambda: self.service.on_command(command, "ann"), about)
 
     def request_id(self, what: str) -> str:
         self.commands += 1
@@ -257,7 +257,7 @@ class _World:
             view = event
             wait = 0.0 if event.not_before is None else max((event.not_before - self.now).total_seconds(), 0.0)
             self.coming += 1
-            self.after(wait + self._latency(), lambda: self._look(view))
+            self.after(wait + self._latency(), lambda: self._query(view))
         else:
             self._comes(REVIEW_DELAY.total_seconds() + 0.2, event, "review")
 
@@ -267,7 +267,7 @@ class _World:
 
         def come() -> None:
             self.coming -= 1
-            self.step(lambda: self.room.on_event(event), about)
+            self.step(lambda: self.service.on_event(event), about)
 
         self.after(seconds, come)
 
@@ -279,7 +279,7 @@ class _World:
         price = self.venue.price
         self.ledger.bars_seen.append(_bar(close - ONE_MINUTE, self.opens_at, price))
         self.opens_at = price
-        self.step(lambda: self.room.on_minute(self.now), f"minute at {price}")
+        self.step(lambda: self.service.on_minute(self.now), f"minute at {price}")
 
     # The edge
 
@@ -319,10 +319,10 @@ class _World:
         self.edge_is_busy = False
         self._edge()
 
-    def _look(self, request: VenueViewRequested) -> None:
+    def _query(self, request: VenueViewRequested) -> None:
         self.coming -= 1
         try:
-            seen = look(request, self.venue, self.log, chains=self.log)
+            seen = query(request, self.venue, self.log, chains=self.log)
         except ExecutionError as error:
             if self.tells:
                 self.say(f"view: {error}")
@@ -372,7 +372,7 @@ class _World:
                 self.say(f"in the venue's app: {did}")
 
     def _person_reduces(self, *, reduce_only: bool) -> None:
-        held = self.ledger.desk.books.position(BTC).quantity
+        held = self.ledger.state.books.position(BTC).quantity
         if held:
             side = Side.SELL if held > 0 else Side.BUY
             share = 3 if reduce_only or self.kind == SPOT else (3, Decimal("0.4"))[self.choices.pick(2)]
@@ -405,7 +405,7 @@ class _World:
             self.command(cancel, "person cancels the stop")
 
     def _person_resumes(self) -> None:
-        if self.ledger.desk.halt is not None:
+        if self.ledger.state.halt is not None:
             self.is_flattened = False
             resume = ResumeTrading(
                 account=ACCOUNT, request_id=self.request_id("resume"), requested_at=self.now, why="looked at it"
@@ -450,8 +450,8 @@ class _World:
     def _is_settled(self) -> bool:
         if self.coming or self.requests:
             return False
-        desk, venue = self.ledger.desk, self.venue
-        if venue.position or venue.foreign or not desk.is_idle or desk.closings:
+        state, venue = self.ledger.state, self.venue
+        if venue.position or venue.foreign or not state.is_idle or state.closings:
             return False
         late = any(at > self.now for at, _ in venue.trades)
         return not late and not any(order.left for order in venue.orders.values())
@@ -469,49 +469,49 @@ class _World:
         or a retry that is due. What it does not know it has to look for: a request at the edge, a report, a view or a review is
         on its way, or the next minute asks the venue.
         """
-        venue, desk = self.venue, self.ledger.desk
-        knows = not desk.at_venue.foreign and not any(doubt.told for doubt in desk.at_venue.doubts)
+        venue, state = self.venue, self.ledger.state
+        knows = not state.at_venue.foreign and not any(doubt.told for doubt in state.at_venue.doubts)
         if venue.to_protect() and not venue.protects():
-            trade = desk.trades.get(BTC)
-            held = ZERO if trade is None or trade.entry not in desk.orders else held_by(Sheet(desk, self.now), trade)
-            if knows and trade is not None and held and not self._is_pursued(desk, trade.progress, trade.side.opposite):
+            trade = state.trades.get(BTC)
+            held = ZERO if trade is None or trade.entry not in state.orders else held_by(AccountDraft(state, self.now), trade)
+            if knows and trade is not None and held and not self._is_pursued(state, trade.progress, trade.side.opposite):
                 self.fail(NEVER_ALONE, f"{held} of {trade}")
-            if not self._is_looked_for(desk):
+            if not self._is_looked_for(state):
                 self.fail(NEVER_ALONE, f"{venue.to_protect()} of the trade at the venue, {trade}")
-        if desk.closings and (venue.position - venue.foreign) * venue.position > 0 and not venue.is_closing():
+        if state.closings and (venue.position - venue.foreign) * venue.position > 0 and not venue.is_closing():
             side = Side.SELL if venue.position > 0 else Side.BUY
-            for closing in desk.closings.values():
-                held = desk.books.position(BTC).quantity
-                if not held or not (closing.quantity or (closing.is_flattened and BTC not in desk.trades)):
+            for closing in state.closings.values():
+                held = state.books.position(BTC).quantity
+                if not held or not (closing.quantity or (closing.is_flattened and BTC not in state.trades)):
                     continue
-                if knows and closing.order is None and not self._is_pursued(desk, closing.progress, side):
+                if knows and closing.order is None and not self._is_pursued(state, closing.progress, side):
                     self.fail(NEVER_ALONE, f"{held}, {closing}")
-                if not self._is_looked_for(desk):
+                if not self._is_looked_for(state):
                     self.fail(NEVER_ALONE, f"{venue.position} at the venue, {closing}")
 
-    def _is_pursued(self, desk: Desk, progress: Progress, closing: Side) -> bool:
+    def _is_pursued(self, state: AccountState, progress: ExitProgress, closing: Side) -> bool:
         """Whether the ledger has something on its way, or due by the next minute, that closes or protects."""
         if progress.retry_at is not None and progress.retry_at <= self.now + NEXT_LOOK:
             return True
-        waits = [o for o in desk.orders.values() if not o.state.is_closed and o.terms.side is closing]
+        waits = [o for o in state.orders.values() if not o.state.is_closed and o.terms.side is closing]
         return any(o.terms.reduce_only or o.pending_cancel or o.cancels for o in waits)
 
-    def _is_looked_for(self, desk: Desk) -> bool:
-        return bool(self.requests or self.coming) or steps.needs_comparison(desk, self.now + NEXT_LOOK)
+    def _is_looked_for(self, state: AccountState) -> bool:
+        return bool(self.requests or self.coming) or steps.needs_comparison(state, self.now + NEXT_LOOK)
 
     def _must_be_protected(self) -> None:
         """Without a halt: what is open of the trade has a stop for all of it, and what belongs to none is closed."""
-        venue, desk = self.venue, self.ledger.desk
+        venue, state = self.venue, self.ledger.state
         if venue.protects() < venue.to_protect():
-            self.fail(PROTECTED, f"{venue.protects()} of {venue.to_protect()}, {desk.trades.get(BTC)}")
-        late = [closing for closing in desk.closings.values() if closing.quantity and not closing.is_flattened]
+            self.fail(PROTECTED, f"{venue.protects()} of {venue.to_protect()}, {state.trades.get(BTC)}")
+        late = [closing for closing in state.closings.values() if closing.quantity and not closing.is_flattened]
         if late and venue.position:
             self.fail(PROTECTED, f"{late} at a position of {venue.position}")
 
     def _must_be_flat(self) -> None:
         """Nothing is left that could be closed: what others traded in the app is theirs, and may be more than was ours."""
         if not self.is_live:
-            if self.ledger.desk.books.position(BTC).quantity:
+            if self.ledger.state.books.position(BTC).quantity:
                 self.fail(FLAT, "on paper")
             return
         position = self.venue.position - self.venue.held_in_app()
@@ -520,7 +520,7 @@ class _World:
             self.fail(FLAT, f"{position} at the venue, {self.venue.foreign} of others")
 
     def _must_agree(self) -> None:
-        desk, venue = self.ledger.desk, self.venue
+        state, venue = self.ledger.state, self.venue
         if self.is_live:
             known = {t.trade_id for _, t in venue.trades if t.client_order_id is not None}
             booked = {str(getattr(entry, "key", "")) for entry in self.ledger.facts[1:]}
@@ -529,12 +529,14 @@ class _World:
                 self.fail(BOOKS, f"venue {sorted(known)}, books {sorted(booked)}")
             if venue.position:
                 self.fail(ENDED, f"{venue.position} at the venue")
-        if desk.books.position(BTC).quantity or desk.trades or desk.closings:
-            self.fail(ENDED, f"{desk.books.position(BTC).quantity} {list(desk.trades.values())} {list(desk.closings.values())}")
-        if any(not order.state.is_closed for order in desk.orders.values()):
-            left = [f"{o.terms.leg} {o.state}" for o in desk.orders.values() if not o.state.is_closed]
+        if state.books.position(BTC).quantity or state.trades or state.closings:
+            self.fail(
+                ENDED, f"{state.books.position(BTC).quantity} {list(state.trades.values())} {list(state.closings.values())}"
+            )
+        if any(not order.state.is_closed for order in state.orders.values()):
+            left = [f"{o.terms.leg} {o.state}" for o in state.orders.values() if not o.state.is_closed]
             self.fail(ENDED, f"open orders {left}")
-        if book(ACCOUNT, self.ledger.facts, desk.books.standing_orders).books != desk.books:
+        if book(ACCOUNT, self.ledger.facts, state.books.standing_orders).books != state.books:
             self.fail(PROJECTED, "a projection differs")
 
 
@@ -557,4 +559,4 @@ def _view_text(seen: VenueViewReported) -> str:
     return f"{orders} trades {[t.trade_id for t in seen.trades]} {dict(seen.positions)}"
 
 
-__all__ = ["KINDS", "Run", "Violation", "run_schedule"]
+__all__ = ["KINDS", "ScheduleRun", "Violation", "run_schedule"]

@@ -20,7 +20,6 @@ from signalbox_mt5.terminal import (
     DealEntry,
     DealKind,
     DealReason,
-    Execution,
     ExpirationFlag,
     Filling,
     FillingFlag,
@@ -29,6 +28,7 @@ from signalbox_mt5.terminal import (
     OrderKind,
     OrderStatus,
     OrderTime,
+    TradeExecution,
     TradeMode,
 )
 
@@ -47,7 +47,7 @@ class SymbolRules:
     volume_max: float = 100.0
     tick: float = 0.01
     trade_mode: int = TradeMode.FULL
-    execution: int = Execution.MARKET
+    execution: int = TradeExecution.MARKET
     filling_mode: int = FillingFlag.FOK | FillingFlag.IOC
     expiration_mode: int = ExpirationFlag.GTC | ExpirationFlag.SPECIFIED
     stops_level: int = 0
@@ -228,13 +228,13 @@ class BrokerServer:
             raise RefusedError(Retcode.SHORT_ONLY)
 
     def _require_filling(self, filling: int, rules: SymbolRules) -> None:
-        if rules.execution in {Execution.REQUEST, Execution.INSTANT}:
+        if rules.execution in {TradeExecution.REQUEST, TradeExecution.INSTANT}:
             allowed = {Filling.FOK, Filling.IOC, Filling.RETURN}  # the server fills or kills whatever is named
         else:
             allowed = {
                 f for f, flag in ((Filling.FOK, FillingFlag.FOK), (Filling.IOC, FillingFlag.IOC)) if rules.filling_mode & flag
             }
-            if rules.execution == Execution.EXCHANGE:
+            if rules.execution == TradeExecution.EXCHANGE:
                 allowed |= {Filling.RETURN}
         if filling not in allowed:
             raise RefusedError(Retcode.INVALID_FILL)
@@ -251,10 +251,12 @@ class BrokerServer:
                 raise RefusedError(Retcode.NO_MONEY)
             self._require_levels(symbol, is_long=kind in _BUYS, sl=request.get("sl", 0.0), tp=request.get("tp", 0.0))
         price = self._price(symbol, kind)
-        if rules.execution in {Execution.INSTANT, Execution.REQUEST} and request["price"] != price:
+        if rules.execution in {TradeExecution.INSTANT, TradeExecution.REQUEST} and request["price"] != price:
             raise RefusedError(Retcode.REQUOTE)
         order = self._new_order(request)
-        if half and (request["type_filling"] == Filling.FOK or rules.execution in {Execution.INSTANT, Execution.REQUEST}):
+        if half and (
+            request["type_filling"] == Filling.FOK or rules.execution in {TradeExecution.INSTANT, TradeExecution.REQUEST}
+        ):
             order.state = int(OrderStatus.CANCELED)
             self._past.append(order)
             raise RefusedError(Retcode.REJECT)

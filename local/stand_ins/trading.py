@@ -224,8 +224,8 @@ class TradingStandIn(ExchangeStandIn):
             return _message(400, "invalid timestamp")
         if age > TIMESTAMP_WINDOW.total_seconds():
             return _message(400, "request timestamp expired")
-        said = (found["timestamp"] + request.method + request.target).encode() + request.body
-        expected = base64.b64encode(hmac.new(base64.b64decode(API_SECRET), said, hashlib.sha256).digest()).decode()
+        content = (found["timestamp"] + request.method + request.target).encode() + request.body
+        expected = base64.b64encode(hmac.new(base64.b64decode(API_SECRET), content, hashlib.sha256).digest()).decode()
         if not hmac.compare_digest(expected, found["sign"]):
             return _message(401, "invalid signature")
         return None

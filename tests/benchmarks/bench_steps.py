@@ -23,20 +23,20 @@ from signalbox.orders.venue_view import VenueInstrument
 from signalbox.trading import steps
 from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.state import Desk, Mark, counts, opened, pruned
+from signalbox.trading.state import AccountState, Mark, counts, opened, pruned
 
 PACE = 500  # orders a second of the account's clock: so many are in the throttle's window
 PARTS = ("orders", "reports", "taken", "released")
 
 
-def desk_of(number: int) -> Desk:
+def desk_of(number: int) -> AccountState:
     """Return an account whose venue has told its instruments."""
-    told = tuple(VenueInstrument(one.symbol, one.tick, one.step, one.min_quantity) for one in INSTRUMENTS.values())
+    reported = tuple(VenueInstrument(one.symbol, one.tick, one.step, one.min_quantity) for one in INSTRUMENTS.values())
     desk = opened(parse_roomy(bench_account(number).model_dump_json()), BEGIN)
-    return replace(desk, at=BEGIN, at_venue=AtVenue(instruments=told))
+    return replace(desk, at=BEGIN, at_venue=AtVenue(instruments=reported))
 
 
-def priced(desk: Desk, at: datetime) -> Desk:
+def priced(desk: AccountState, at: datetime) -> AccountState:
     """Return the desk as a worker goes on with it: fresh marks, and the orders and sends that count."""
     orders = {key: order for key, order in desk.orders.items() if counts(order, desk.trades.values())}
     marks = {symbol: Mark(price, at) for symbol, price in PRICES.items()}
@@ -53,9 +53,9 @@ def measured(batch: int, orders: int) -> dict[str, float]:
         instants = [time.thread_time_ns()]
         terms = tuple(numbered(range(2_000_000_000 + done, 2_000_000_000 + done + batch), desk.account.account).values())
         instants.append(time.thread_time_ns())
-        told = reports(desk, at)
+        reported = reports(desk, at)
         instants.append(time.thread_time_ns())
-        desk, _ = steps.report(desk, told)
+        desk, _ = steps.report(desk, reported)
         instants.append(time.thread_time_ns())
         desk, changes = steps.submit(desk, terms, at)
         instants.append(time.thread_time_ns())

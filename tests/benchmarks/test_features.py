@@ -43,6 +43,6 @@ def test_a_named_folder_without_candles_is_an_error_not_a_walk(tmp_path: Path) -
 
 def test_json_on_a_walk(capsys: pytest.CaptureFixture[str]) -> None:
     run_bench(BenchOptions(None, "v31", bars=5_000, repeats=1, live_minutes=50, json_output=True))
-    said = json.loads(capsys.readouterr().out)
-    assert said.keys() >= FIGURES
-    assert said["machine"]["cores"]
+    output = json.loads(capsys.readouterr().out)
+    assert output.keys() >= FIGURES
+    assert output["machine"]["cores"]

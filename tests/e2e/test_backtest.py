@@ -19,7 +19,7 @@ from local.accounts import AccountRecord, summarise_account
 from local.cloud import LocalCloud
 from local.market.simulator import SimulatedSource
 from local.market.source import choose_source
-from local.replay import HISTORY, Replay, Stopwatch, default_symbols, load_feed
+from local.replay import HISTORY, CycleReplay, Stopwatch, default_symbols, load_feed
 from local.settings import REPOSITORY, load_settings
 from local.summary import OK, ReplayRecord
 from local.view import choose_view
@@ -70,7 +70,7 @@ def replayed(candles: Path) -> Iterator[ReplayRecord]:
             LocalCloud(settings, folder, load_feed(source, symbols, START, END), now=START) as cloud,
         ):
             cloud.deploy_bundle(STARTER)
-            replay = Replay(cloud, view, source=source.name, start=START, end=END)
+            replay = CycleReplay(cloud, view, source=source.name, start=START, end=END)
             view.begin("a period", (END - START) // timedelta(minutes=5))
             replay.run()
             yield replay.record(exit_=OK, error=None, watch=Stopwatch())
@@ -91,9 +91,9 @@ def test_backtest_decides_what_the_cycle_decided_signal_by_signal(replayed: Repl
     assert probability.keys() == deployed.keys()
     assert replayed.refusals, "a symbol is refused while the lost minute is in its windows"
     assert all(abs(probability[key] - signal.probability_up) <= SAME_PROBABILITY for key, signal in deployed.items())
-    said = {(signal.symbol, to_ms(signal.decided_at)): signal for signal in decisions.signals}
-    assert said.keys() == {key for key, signal in deployed.items() if signal.direction is not Direction.HOLD}
-    for key, mine in said.items():
+    output = {(signal.symbol, to_ms(signal.decided_at)): signal for signal in decisions.signals}
+    assert output.keys() == {key for key, signal in deployed.items() if signal.direction is not Direction.HOLD}
+    for key, mine in output.items():
         theirs = deployed[key]
         assert (mine.direction, mine.tier, mine.held_back, mine.issued) == (
             theirs.direction.value,
@@ -102,7 +102,7 @@ def test_backtest_decides_what_the_cycle_decided_signal_by_signal(replayed: Repl
             theirs.issued,
         )
         assert (mine.price, mine.deployment, mine.stage) == (theirs.price, theirs.deployment, theirs.stage.value)
-    assert any(signal.held_back for signal in said.values())
+    assert any(signal.held_back for signal in output.values())
 
 
 def test_backtest_trades_what_the_account_traded_trade_by_trade(replayed: ReplayRecord, result: BacktestResult) -> None:
@@ -118,7 +118,7 @@ def test_backtest_trades_what_the_account_traded_trade_by_trade(replayed: Replay
         assert (own.opened_at, own.closed_at) == (trade.opened_at, trade.closed_at)
         assert (own.quantity, own.entry_price, own.exit_price) == (entry.filled, entry.average_price, leaving.average_price)
         assert (own.fees, own.realised, own.stop_loss) == (entry.fees + leaving.fees, trade.realised, trade.stop_loss)
-    assert {trade.entry for trade in result.run.desk.trades.values()} == {t.entry for t in account.desk.trades.values()}
+    assert {trade.entry for trade in result.run.state.trades.values()} == {t.entry for t in account.state.trades.values()}
 
 
 def test_account_ends_with_the_same_money_the_same_days_and_the_same_reasons(
@@ -126,8 +126,8 @@ def test_account_ends_with_the_same_money_the_same_days_and_the_same_reasons(
 ) -> None:
     (account,) = replayed.accounts
     summary = summarise_account(account)
-    assert Decimal(summary["balance"]) == result.run.desk.books.balance
-    assert account.desk.books == result.run.desk.books
+    assert Decimal(summary["balance"]) == result.run.state.books.balance
+    assert account.state.books == result.run.state.books
     assert Decimal(summary["equity"]) == result.run.record.equity[-1].equity
     assert account.facts.days == tuple(result.run.record.days)
     assert len(result.run.record.days) == 1

@@ -41,7 +41,7 @@ WAYS = {"fetch", "blind", "beacon", "form", "multipart", "image", "script", "sty
 class Attack:
     """What a page did to a server: what its script saw, and what is left of it on this machine."""
 
-    told: dict[str, Any]
+    reported: dict[str, Any]
     queues: set[str]
     executed: bool
 
@@ -58,10 +58,10 @@ def attack(cloud: str, others: dict[str, str], host: str, folder: Path, api: str
     }  # fmt: skip
     page = PAGE.substitute(cloud=json.dumps(cloud), others=json.dumps(others), function=json.dumps(function), api=api)
     with site(page) as attacker:
-        told = attacker.visited(host, folder / "profile")
+        reported = attacker.visited(host, folder / "profile")
     session = Session(aws_access_key_id="000000000000", aws_secret_access_key="local", region_name="us-east-1")
     urls = session.client("sqs", endpoint_url=cloud).list_queues(QueueNamePrefix="stolen-").get("QueueUrls", [])
-    return Attack(told, {url.rpartition("stolen-")[2] for url in urls}, marker.exists())
+    return Attack(reported, {url.rpartition("stolen-")[2] for url in urls}, marker.exists())
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_without_the_guard_a_page_runs_code_on_this_machine_and_reads_secrets(ba
     done = attack(bare, {}, FOREIGN, tmp_path)
     assert done.queues == WAYS
     assert done.executed
-    assert "SecretList" in done.told["read"]["secrets"]
+    assert "SecretList" in done.reported["read"]["secrets"]
 
 
 @pytest.mark.parametrize("host", [FOREIGN, "127.0.0.1", "localhost"])
@@ -102,9 +102,9 @@ def test_page_of_another_origin_reads_nothing_and_does_nothing(cloud: LocalCloud
         "orders_api": f"{cloud.emulator.url}/_aws/execute-api/{api.host.partition('.')[0]}/$default/accounts",
     }
     done = attack(cloud.emulator.url, others, host, tmp_path, api.host.partition(".")[0])
-    assert set(done.told["read"].values()) == {None}
-    assert set(done.told["read"]) == {"simple", "health", "secrets", *others}
-    assert set(done.told["opened"].values()) == {False}
+    assert set(done.reported["read"].values()) == {None}
+    assert set(done.reported["read"]) == {"simple", "health", "secrets", *others}
+    assert set(done.reported["opened"].values()) == {False}
     assert (done.queues, done.executed) == (set(), False)
     assert cloud.telegram.messages == messages
     assert len(cloud.emulator.client("sqs").list_queues()["QueueUrls"]) == queues

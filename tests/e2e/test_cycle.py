@@ -28,9 +28,9 @@ def test_dozen_cycles_give_every_symbol_one_shadow_signal_each_and_alerts_for_wh
     assert len(rows) == 12 * len(market.cloud.symbols)
     assert {row.stage for row in rows} == {"shadow"}
     issued = [row for row in rows if row.issued]
-    told = [text for text in market.texts()[sent:] if "for the next" in text]
-    assert len(told) == len(issued)
-    assert all("SHADOW" in text for text in told)
+    reported = [text for text in market.texts()[sent:] if "for the next" in text]
+    assert len(reported) == len(issued)
+    assert all("SHADOW" in text for text in reported)
 
 
 def test_ledger_holds_the_venue_s_bars_exactly(market: Market) -> None:

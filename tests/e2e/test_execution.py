@@ -36,7 +36,7 @@ from signalbox.contracts import (
 )
 from signalbox.events import BusEvent, parse_event
 from signalbox.orders.events import OrderFilled
-from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction
 from signalbox.signing import SigningKey
 from signalbox_mt5.agent import Agent
 from signalbox_mt5.checked_clock import CheckedClock
@@ -102,7 +102,7 @@ class Desk:
         return ExecutionRequested(
             account=account,
             venue=venue,
-            instruction=Instruction.SUBMIT,
+            instruction=OrderInstruction.SUBMIT,
             client_order_id=of.client_order_id,
             terms=of,
             at=now,
@@ -279,7 +279,7 @@ def test_a_command_that_is_taken_out_of_its_queue_unseen_halts_its_account(desk:
     desk.sqs.set_queue_attributes(QueueUrl=checks, Attributes={"DelaySeconds": "0"})  # the deadline is over at once
     submit = desk.ask(OTHER, "mt5")
     desk.publish(
-        submit.model_copy(update={"instruction": Instruction.CANCEL, "request_id": "r1"})
+        submit.model_copy(update={"instruction": OrderInstruction.CANCEL, "request_id": "r1"})
     )  # of which nothing is reported
 
     def halted() -> Any:

@@ -19,7 +19,7 @@ from signalbox.market.clock import CYCLE
 from signalbox.orders.transitions import OrderState
 from signalbox.trading import steps
 from signalbox.trading.changes import RiskEventKind
-from signalbox.trading.state import Desk
+from signalbox.trading.state import AccountState
 from tests.e2e.test_live_account import LIVE, World, passing_bundle, running_world
 from tests.fakes.keys import Sealers
 
@@ -43,7 +43,7 @@ def test_five_thousand_trades_are_told_in_parts_and_recorded_by_one_comparison(w
     world.give_credentials()
     world.cycle(world.first)
     world.monitor()
-    wait_until(lambda: world.desk().compared_at, what="a comparison with the exchange", seconds=60)
+    wait_until(lambda: world.state().compared_at, what="a comparison with the exchange", seconds=60)
     assert [part["parts"] for part in seen()] == [1]
 
     # prices that are fresh enough for an order, and no signal that trades on them
@@ -53,13 +53,13 @@ def test_five_thousand_trades_are_told_in_parts_and_recorded_by_one_comparison(w
     while datetime.now(UTC) - at > timedelta(seconds=90):
         at += CYCLE
         world.cycle(at)
-    wait_until(lambda: (world.desk().watched_until or world.first) >= at or None, what="the newest cycle's prices", seconds=60)
+    wait_until(lambda: (world.state().watched_until or world.first) >= at or None, what="the newest cycle's prices", seconds=60)
     world.call("POST", f"/accounts/{LIVE}/resume", {"request_id": "resume-1", "why": "no signal came through"})
 
     # two resting orders, each filled in thousands of trades that nobody reported
     keys = []
     for symbol, size in SIZES.items():
-        price = (world.desk().marks[Symbol(symbol)].price * Decimal("0.97")).quantize(Decimal("0.01"))
+        price = (world.state().marks[Symbol(symbol)].price * Decimal("0.97")).quantize(Decimal("0.01"))
         order = {"symbol": symbol, "side": "BUY", "type": "LIMIT", "quantity": str(size * TRADES), "limit_price": str(price)}
         about = {"request_id": f"order-{symbol}", "requested_at": datetime.now(UTC).isoformat(), "account": LIVE}
         sent = world.call("POST", "/orders", about | order)["order"]
@@ -71,7 +71,7 @@ def test_five_thousand_trades_are_told_in_parts_and_recorded_by_one_comparison(w
         assert there.price is not None
         for _ in range(TRADES):
             world.exchange.fill(there.id, SIZES[there.product], there.price)
-    before = world.desk()
+    before = world.state()
     (request,) = steps.request_view(before, datetime.now(UTC))[1].events
     detail = json.dumps(Sealers.of(world.cloud).detail_of(request))
     entry = {"Source": EVENT_SOURCE, "DetailType": request.type.value, "Detail": detail, "EventBusName": world.bus}
@@ -83,20 +83,20 @@ def test_five_thousand_trades_are_told_in_parts_and_recorded_by_one_comparison(w
     assert len(parts) > 3
     assert sorted(part["part"] for part in parts) == list(range(1, parts[0]["parts"] + 1))
     assert sum(len(part["trades"]) for part in parts) == len(SIZES) * TRADES
-    desk, facts = world.desk(), world.facts()
-    assert {symbol: desk.books.position(symbol).quantity for symbol in SIZES} == {s: size * TRADES for s, size in SIZES.items()}
+    state, facts = world.state(), world.facts()
+    assert {symbol: state.books.position(symbol).quantity for symbol in SIZES} == {s: size * TRADES for s, size in SIZES.items()}
     filled = {order.client_order_id: order.state for order in facts.orders if order.client_order_id in keys}
     assert set(filled.values()) == {OrderState.FILLED}
     assert len(facts.fills) == len(SIZES) * TRADES
-    assert desk.halt is None
+    assert state.halt is None
     wrong = {RiskEventKind.DIFFERENCE, RiskEventKind.EVENT_REFUSED, RiskEventKind.VIEW_INCOMPLETE}
     assert not [line for line in facts.risk_events if line.kind in wrong]
 
 
-def was_compared(world: World, before: Desk) -> bool:
+def was_compared(world: World, before: AccountState) -> bool:
     """Whether a newer comparison was made; while it is being made the account is locked."""
     try:
-        return world.desk().compared_at != before.compared_at
+        return world.state().compared_at != before.compared_at
     except LedgerBusyError:
         return False
 

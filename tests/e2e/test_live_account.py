@@ -38,7 +38,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.signals.rate_limit import SignalLimits
 from signalbox.trading.changes import RiskEventKind
 from signalbox.trading.commands import HaltTrading
-from signalbox.trading.state import Desk
+from signalbox.trading.state import AccountState
 from tests.e2e.test_execution import LiveExchange
 from tests.fakes.keys import Sealers
 from tests.unit.inference.tiny_bundle import TEMPERATURE, WIDTH, golden, rows, write_bundle
@@ -73,13 +73,13 @@ def buying_member() -> bytes:
 def passing_bundle(folder: Path) -> Path:
     """A bundle whose manifest says that every gate passed."""
     features = rows(8)
-    said = np.full(len(features), 1.0 / (1.0 + np.exp(-np.float64(np.float32(LOGIT)) / TEMPERATURE)))
+    output = np.full(len(features), 1.0 / (1.0 + np.exp(-np.float64(np.float32(LOGIT)) / TEMPERATURE)))
 
     def passed(content: dict[str, Any]) -> None:
         content |= {"gates": dict.fromkeys(Gate, Verdict.PASS), "passes_promotion": True}
 
     member = buying_member()
-    files = {"linear-1.onnx": member, "linear-2.onnx": member, "golden.npz": golden(features, said)}
+    files = {"linear-1.onnx": member, "linear-2.onnx": member, "golden.npz": golden(features, output)}
     return write_bundle(folder, "buying", files=files, change=passed)
 
 
@@ -143,8 +143,8 @@ class World:
     def reasons(self) -> set[str]:
         return {one["code"] for one in self.call("GET", f"/accounts/{LIVE}/readiness")["reasons"]}
 
-    def desk(self) -> Desk:
-        return self.cloud.accounts.desk(LIVE, datetime.now(UTC))
+    def state(self) -> AccountState:
+        return self.cloud.accounts.state(LIVE, datetime.now(UTC))
 
     def facts(self) -> AccountFacts:
         day = timedelta(days=1)
@@ -211,18 +211,18 @@ def test_an_entry_leaves_once_everything_is_in_order_comes_back_as_a_position_an
     assert world.reasons() == {"NOT_COMPARED", "SECRETS_MISSING"}
     world.give_credentials()
     world.monitor()
-    wait_until(lambda: world.desk().compared_at, what="a comparison with the exchange", seconds=60)
+    wait_until(lambda: world.state().compared_at, what="a comparison with the exchange", seconds=60)
     assert world.reasons() == set()
     assert not world.exchange.orders
 
     # the next signal is an order at the exchange, and its fill is a position
     world.cycle(world.first + CYCLE)
-    wait_until(lambda: any(p.quantity for p in world.desk().books.positions.values()) or None, what="a filled entry", seconds=60)
+    wait_until(lambda: any(p.quantity for p in world.state().books.positions.values()) or None, what="a filled entry", seconds=60)
     world.cloud.watch.until_quiet(seconds=60)
     entries = [order for order in world.facts().orders if not order.terms.reduce_only]
     bought = {order.product: order.filled for order in world.exchange.orders if order.side == "buy"}
     assert bought
-    assert {symbol: p.quantity for symbol, p in world.desk().books.positions.items()} == bought
+    assert {symbol: p.quantity for symbol, p in world.state().books.positions.items()} == bought
     assert {order.terms.symbol for order in entries if order.filled} == set(bought)
 
     # what the venue said, again and in another order, changes nothing
@@ -236,11 +236,11 @@ def test_an_entry_leaves_once_everything_is_in_order_comes_back_as_a_position_an
     world.cloud.watch.until_quiet(seconds=60)
     url = world.cloud.outputs[StackOutput.TRADING_QUEUE_URL]
     world.sqs.send_message(QueueUrl=url, MessageBody=halt.model_dump_json(), MessageGroupId=LIVE)
-    wait_until(lambda: world.desk().halt, what="the halt", seconds=60)
+    wait_until(lambda: world.state().halt, what="the halt", seconds=60)
     after = world.facts()
     assert (after.order_events[: len(before.order_events)], after.entries) == (before.order_events, before.entries)
-    assert world.desk().halt is not None
-    assert world.desk().halt.level is HaltLevel.HALT  # type: ignore[union-attr]
+    assert world.state().halt is not None
+    assert world.state().halt.level is HaltLevel.HALT  # type: ignore[union-attr]
     assert not [line for line in after.risk_events if line.kind in {RiskEventKind.EVENT_REFUSED, RiskEventKind.DIFFERENCE}]
     world.cycle(world.first + 2 * CYCLE)
     assert world.reasons() >= {"HALTED"}

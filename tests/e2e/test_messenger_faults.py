@@ -27,7 +27,7 @@ def test_alert_that_was_put_off_arrives_once(market: Market, kind: MessengerFaul
     market.await_text(text, sent)
     market.quiet()
     assert fault.hits == 1
-    assert sum(text in said for said in market.texts()) == 1
+    assert sum(text in output for output in market.texts()) == 1
 
 
 def test_alert_to_a_blocked_bot_is_announced_as_undeliverable_and_blocks_nobody(market: Market) -> None:
@@ -42,7 +42,7 @@ def test_alert_to_a_blocked_bot_is_announced_as_undeliverable_and_blocks_nobody(
     )
     market.quiet()
     assert fault.hits >= 1
-    assert not any(text in said for said in market.texts())
+    assert not any(text in output for output in market.texts())
     market.cloud.telegram.faults.clear()
     market.cloud.exchange.faults.clear()
     sent = len(market.texts())

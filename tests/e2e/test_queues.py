@@ -58,7 +58,7 @@ def alert(hour: int) -> MarketDataStale:
     return MarketDataStale(symbol=BTC, since=at, reason="VENUE_TIMEOUT", newest_close=None)
 
 
-def said(desk: Desk, chat: str, hour: int) -> list[str]:
+def output(desk: Desk, chat: str, hour: int) -> list[str]:
     return [m.text for m in desk.cloud.telegram.messages if m.chat_id == chat and f"2026-01-14 {hour}:00" in m.text]
 
 
@@ -106,9 +106,9 @@ def test_a_chat_in_flood_control_delays_no_other_and_a_chat_that_moved_is_follow
         desk.publish(alert(hour))
     for chat in ("2", "-1005"):
         for hour in (13, 14):
-            wait_until(lambda c=chat, h=hour: said(desk, c, h) or None, what=f"the alert of {hour} in {chat}", seconds=30)
+            wait_until(lambda c=chat, h=hour: output(desk, c, h) or None, what=f"the alert of {hour} in {chat}", seconds=30)
     assert flood.hits >= 1
-    assert said(desk, "1", 13) == said(desk, "1", 14) == []
+    assert output(desk, "1", 13) == output(desk, "1", 14) == []
     assert [m.text for m in telegram.messages if "-1005 now, it was -5" in m.text]
     assert desk.cloud.logs.total(Function.SEND_ALERTS, Metric.CHATS_MOVED) == 1
 
@@ -116,6 +116,6 @@ def test_a_chat_in_flood_control_delays_no_other_and_a_chat_that_moved_is_follow
     for hour in (13, 14):
         desk.publish(alert(hour))
     desk.publish(alert(15))
-    wait_until(lambda: (said(desk, "2", 15) and said(desk, "-1005", 15)) or None, what="the last alert", seconds=30)
-    assert [len(said(desk, chat, hour)) for chat in ("2", "-1005") for hour in (13, 14)] == [1, 1, 1, 1]
+    wait_until(lambda: (output(desk, "2", 15) and output(desk, "-1005", 15)) or None, what="the last alert", seconds=30)
+    assert [len(output(desk, chat, hour)) for chat in ("2", "-1005") for hour in (13, 14)] == [1, 1, 1, 1]
     telegram.faults.clear()

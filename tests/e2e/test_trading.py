@@ -1,4 +1,7 @@
-"""The deployed trading desk: a paper account from signals to closed trades, commands, the kill switch, deliveries that repeat."""
+"""The deployed trading account state.
+
+A paper account from signals to closed trades, commands, the kill switch, deliveries that repeat.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from signalbox.orders.order import Order
 from signalbox.orders.transitions import OrderState
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.commands import AnyCommand, HaltTrading, ResumeTrading, SubmitOrder
-from signalbox.trading.state import Desk
+from signalbox.trading.state import AccountState
 from tests.e2e.conftest import START, Market
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -36,7 +39,7 @@ SIGNED = {  # the emulator resolves the key and checks no signature
 @pytest.fixture(autouse=True)
 def running(market: Market) -> None:
     """The account trades before each test, whatever those before it did to it."""
-    if desk(market).halt is not None:
+    if state(market).halt is not None:
         send(market, ResumeTrading(account=ACCOUNT, request_id=f"free-{market.now:%H%M}", requested_at=market.now, why="a test"))
 
 
@@ -55,8 +58,8 @@ def send(market: Market, command: AnyCommand) -> None:
     market.quiet()
 
 
-def desk(market: Market) -> Desk:
-    return market.cloud.accounts.desk(ACCOUNT, market.now)
+def state(market: Market) -> AccountState:
+    return market.cloud.accounts.state(ACCOUNT, market.now)
 
 
 def record(market: Market) -> AccountRecord:
@@ -119,11 +122,11 @@ def test_every_trade_is_told_when_it_opens_and_when_it_closes(market: Market) ->
         if opened and closed:
             break
     market.quiet()
-    told = [text for text in market.texts()[sent:] if ACCOUNT in text]
+    reported = [text for text in market.texts()[sent:] if ACCOUNT in text]
     assert opened
     assert closed
-    assert sum("\nstop " in text for text in told) == opened
-    assert sum(" closed " in text for text in told) == closed
+    assert sum("\nstop " in text for text in reported) == opened
+    assert sum(" closed " in text for text in reported) == closed
 
 
 def test_cycle_delivered_and_published_twice_doubles_nothing(market: Market) -> None:
@@ -146,7 +149,7 @@ def test_monitor_twice_at_an_instant_leaves_what_once_leaves(market: Market) -> 
     before = facts(market)
     assert market.cloud.clock.fire(monitor, at).error is None
     assert facts(market) == before
-    assert desk(market).at == at
+    assert state(market).at == at
 
 
 def test_command_of_the_queue_is_an_order_once_however_often_it_comes(market: Market) -> None:
@@ -172,7 +175,7 @@ def test_messages_that_no_account_takes_hold_nothing_back(market: Market) -> Non
     nobody = HaltTrading(account="nobody-1k", request_id=f"req-{market.now:%H%M}", requested_at=market.now, why="nobody is there")
     _queue(market, nobody.model_dump_json())
     cycle(market)
-    assert desk(market).at == market.now
+    assert state(market).at == market.now
     wait_until(
         lambda: market.cloud.logs.total(Function.MANAGE_ORDERS, Metric.EVENTS_REFUSED) == refused + 2 or None,
         what="two refused messages",
@@ -195,9 +198,9 @@ def test_halt_stops_entries_survives_a_restart_of_the_function_and_is_told(marke
     for _ in range(3):
         cycle(market)
     assert {trade.entry for trade in record(market).trades} <= opened
-    assert desk(market).halt is not None
+    assert state(market).halt is not None
     send(market, ResumeTrading(account=ACCOUNT, request_id=f"go-{market.now:%H%M}", requested_at=market.now, why="looked"))
-    assert desk(market).halt is None
+    assert state(market).halt is None
     accepted = buy(market, f"yes-{market.now:%H%M}")
     send(market, accepted)
     found = order(market, accepted)
@@ -209,13 +212,13 @@ def test_flatten_closes_what_is_held(market: Market) -> None:
     cycle(market)
     send(market, buy(market, f"flat-{market.now:%H%M}"))
     cycle(market)
-    assert desk(market).books.position("SOL-USD").quantity > 0
+    assert state(market).books.position("SOL-USD").quantity > 0
     halt = HaltTrading(
         account=ACCOUNT, request_id=f"out-{market.now:%H%M}", requested_at=market.now, level=HaltLevel.FLATTEN, why="get out"
     )
     send(market, halt)
     cycle(market)
-    assert not any(position.quantity for position in desk(market).books.positions.values())
+    assert not any(position.quantity for position in state(market).books.positions.values())
 
 
 def test_api_shows_an_account_to_a_signed_request_and_nothing_to_others(market: Market) -> None:

@@ -30,7 +30,7 @@ print(json.dumps(told))
 
 
 def run_measured(code: str, cwd: Path) -> Any:
-    """Run code that fills `told` with the help of `measured(function, *arguments)`: [what it said, MiB it took at most]."""
+    """Run code that fills `reported` with the help of `measured(function, *arguments)`: [what it said, MiB it took at most]."""
     program = PROGRAM.format(root=str(ROOT), library=str(ROOT / "layers/core/python"), limit=LIMIT, code=code)
     done = subprocess.run([sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from signalbox.events import Event
-from signalbox.library.entries import EntityKey, Evaluation, NewVersion, VersionKey
+from signalbox.library.entries import EntityKey, NewVersion, VersionEvaluation, VersionKey
 from signalbox.library.errors import ArtifactError
 
 
 @dataclass
 class LibraryTables:
     versions: dict[VersionKey, NewVersion] = field(default_factory=dict)
-    evaluations: dict[tuple[VersionKey, str], Evaluation] = field(default_factory=dict)
+    evaluations: dict[tuple[VersionKey, str], VersionEvaluation] = field(default_factory=dict)
     dependencies: set[tuple[VersionKey, VersionKey]] = field(default_factory=set)
     events: dict[str, Event] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ class MemoryLibraryTransaction:
         self._tables.versions[key] = version
         return key
 
-    def add_evaluation(self, version: VersionKey, evaluation: Evaluation) -> bool:
+    def add_evaluation(self, version: VersionKey, evaluation: VersionEvaluation) -> bool:
         known = (version, evaluation.source) in self._tables.evaluations
         self._tables.evaluations.setdefault((version, evaluation.source), evaluation)
         return not known

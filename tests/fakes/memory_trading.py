@@ -18,18 +18,18 @@ from typing import TypeVar
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import BusEvent
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
-from signalbox.orders.application import replay
 from signalbox.orders.events import OrderEvent, OrderReleased
+from signalbox.orders.lifecycle import replay
 from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.portfolio.lots import Disposal
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
+from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountDiffersError, AccountError
 from signalbox.trading.ports import IncompleteView
-from signalbox.trading.readiness import Confirmation, ModelStanding, standing_of
-from signalbox.trading.state import Desk, Mark, Trade, counts, opened, opening_transfer
+from signalbox.trading.readiness import Confirmation, ModelQualification, qualification_of
+from signalbox.trading.state import AccountState, Mark, Trade, counts, opened, opening_transfer
 
 Fact = TypeVar("Fact")
 
@@ -38,7 +38,7 @@ Fact = TypeVar("Fact")
 class AccountRows:
     """What is kept of one account. Facts by natural key, in order of arrival."""
 
-    desk: Desk
+    state: AccountState
     order_events: dict[str, OrderEvent] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     disposals: dict[tuple[str, str], Disposal] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class AccountRows:
     def copy(self) -> AccountRows:
         """Return rows that may be changed without changing these."""
         tables = ("order_events", "entries", "disposals", "trades", "equity", "days", "risk", "confirmations", "view_parts")
-        return AccountRows(self.desk, **{name: dict(getattr(self, name)) for name in tables})
+        return AccountRows(self.state, **{name: dict(getattr(self, name)) for name in tables})
 
 
 class MemoryTradingDatabase:
@@ -84,7 +84,7 @@ class MemoryTradingLedger:
         self.database = database or MemoryTradingDatabase()
 
     def accounts(self) -> Sequence[TradingAccount]:
-        return tuple(rows.desk.account for _, rows in sorted(self.database.accounts.items()))
+        return tuple(rows.state.account for _, rows in sorted(self.database.accounts.items()))
 
     def unreadable(self) -> Mapping[str, str]:
         return {}  # it keeps accounts, not texts
@@ -95,9 +95,9 @@ class MemoryTradingLedger:
             capital = opening_transfer(account, at)
             self.database.accounts[account.account] = AccountRows(opened(account, at), entries={capital.entry_id: capital})
             return True
-        if kept.desk.account != account:
+        if kept.state.account != account:
             raise AccountDiffersError(
-                f"account {account.account} exists and is another: expected {kept.desk.account!r}, was {account!r}"
+                f"account {account.account} exists and is another: expected {kept.state.account!r}, was {account!r}"
             )
         return False
 
@@ -122,24 +122,24 @@ class MemoryTradingTransaction:
 
     @property
     def _market(self) -> dict[Symbol, dict[datetime, Candle]]:
-        market = self.rows.desk.account.market
+        market = self.rows.state.account.market
         return {symbol: bars for (venue, symbol), bars in sorted(self._database.candles.items()) if venue == market}
 
-    def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
-        desk = self.rows.desk
-        trades = tuple(desk.trades.values())
+    def load(self, at: datetime, orders: Collection[str] = ()) -> AccountState:
+        state = self.rows.state
+        trades = tuple(state.trades.values())
         found = {k: o for k, o in self._orders().items() if counts(o, trades) or k in orders}
-        window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
+        window = timedelta(seconds=state.account.limits.throttle_window_seconds)
         sent = sorted(e.at for e in self.rows.order_events.values() if isinstance(e, OrderReleased))
-        valued_at = desk.watched_until or at
+        valued_at = state.watched_until or at
         marks = {}
         for symbol, bars in self._market.items():
             if times := [t for t in bars if t + ONE_MINUTE <= valued_at]:
                 marks[symbol] = Mark(bars[max(times)].close, max(times) + ONE_MINUTE)
         return replace(
-            desk,
+            state,
             orders=MappingProxyType(found),
-            locks=tuple(lock for lock in desk.locks if at < lock.until),
+            locks=tuple(lock for lock in state.locks if at < lock.until),
             order_times=tuple(time for time in sent if at - window < time <= at),
             marks=MappingProxyType(marks),
         )
@@ -170,9 +170,9 @@ class MemoryTradingTransaction:
         return Bars.from_candles(symbol, [bars[t] for t in times])
 
     def confirmations(self) -> Sequence[Confirmation]:
-        return tuple(sorted(self.rows.confirmations.values(), key=lambda said: (said.at, said.request_id)))
+        return tuple(sorted(self.rows.confirmations.values(), key=lambda output: (output.at, output.request_id)))
 
-    def standing(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelStanding | None:
+    def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
         if decided_by is None:
             newest = max((when for when, _ in self._database.decided if when <= at), default=None)
             if newest is None:
@@ -181,14 +181,14 @@ class MemoryTradingTransaction:
             decided_by = deployment, self._database.decided[newest, deployment]
         kept = self._database.models.get(decided_by, {})
         gates = [json.loads(text) for text, first in kept.items() if first <= at]
-        return standing_of(*decided_by, gates) if gates else None
+        return qualification_of(*decided_by, gates) if gates else None
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
         names = sorted(name for of, at, name in self._database.signals if (of, at) == (symbol, decided_at))
         return tuple((name, self._database.decided[decided_at, name]) for name in names)
 
     def keep_view_part(self, part: VenueViewReported) -> Sequence[VenueViewReported]:
-        compared_at = self.rows.desk.compared_at
+        compared_at = self.rows.state.compared_at
         if compared_at is None or compared_at < part.asked_at:
             self.rows.view_parts.setdefault((part.asked_at, part.view or "", part.part), part)
         kept = sorted(self.rows.view_parts.items(), key=lambda item: item[0])
@@ -207,9 +207,9 @@ class MemoryTradingTransaction:
         found = (line for line in self.rows.risk.values() if line.kind in kinds and line.at >= since)
         return tuple(f"{line.code} {line.detail}" for line in sorted(found, key=lambda line: line.at))
 
-    def save(self, before: Desk, after: Desk, changes: Changes) -> None:
+    def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
         if before.account.account != after.account.account:
-            raise LedgerError(f"expected two desks of one account, was {before.account.account} and {after.account.account}")
+            raise LedgerError(f"expected two states of one account, was {before.account.account} and {after.account.account}")
         if changes.events and after.at is None:
             raise LedgerError(f"{after.account.account}: expected an instant of the step whose events are saved, was None")
         rows = self.rows
@@ -224,10 +224,10 @@ class MemoryTradingTransaction:
             rows.equity.setdefault(snapshot.at, snapshot)
         for day in changes.days:
             rows.days.setdefault(day.date, day)
-        _facts(rows.confirmations, {said.request_id: said for said in changes.confirmations})
+        _facts(rows.confirmations, {output.request_id: output for output in changes.confirmations})
         for line in changes.risk:
             rows.risk.setdefault((line.kind, line.key), line)
-        rows.desk = after
+        rows.state = after
         self.outbox += changes.events
 
 

@@ -14,7 +14,7 @@ from local.simulation import send_log
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.venue_port import (
     REFUSED,
-    Standing,
+    OrderStatusReport,
     VenueBusyError,
     VenueRefusedError,
     VenueSilentError,
@@ -71,13 +71,13 @@ class MemoryVenue:
     status: VenueStatus = VenueStatus.OPEN
     refuse_prepare: str | None = None
     sends: list[str] = field(default_factory=list)
-    book: dict[str, Standing] = field(default_factory=dict)
+    book: dict[str, OrderStatusReport] = field(default_factory=dict)
 
     def prepare(self, request: ExecutionRequested) -> None:
         if self.refuse_prepare:
             raise VenueRefusedError(self.refuse_prepare, "told to")
 
-    def submit(self, request: ExecutionRequested) -> Standing:
+    def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         answer = self._before()
         self.sends.append(request.client_order_id)
         trades = tuple(
@@ -95,20 +95,20 @@ class MemoryVenue:
             terms.limit_price,
             terms.stop_price,
         )
-        self.book[request.client_order_id] = Standing(order, trades)
+        self.book[request.client_order_id] = OrderStatusReport(order, trades)
         return self._after(answer, request)
 
-    def find(self, request: ExecutionRequested) -> Standing:
+    def find(self, request: ExecutionRequested) -> OrderStatusReport:
         return self._after(self._before(), request)
 
-    def cancel(self, request: ExecutionRequested) -> Standing:
+    def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
         answer = self._before()
         found = self.book.get(request.client_order_id)
         if found is not None and found.order.status is VenueStatus.OPEN:
             self.book[request.client_order_id] = replace(found, order=replace(found.order, status=VenueStatus.CANCELED))
         return self._after(answer, request)
 
-    def replace(self, request: ExecutionRequested) -> Standing:
+    def replace(self, request: ExecutionRequested) -> OrderStatusReport:
         answer = self._before()
         found = self.book[request.client_order_id]
         changed = replace(found.order, quantity=request.quantity or found.order.quantity)
@@ -131,7 +131,7 @@ class MemoryVenue:
             raise Killed
         return answer
 
-    def _after(self, answer: Answer, request: ExecutionRequested) -> Standing:
+    def _after(self, answer: Answer, request: ExecutionRequested) -> OrderStatusReport:
         if answer is Answer.LOST_AFTER:
             raise VenueSilentError("told to")
         if answer is Answer.KILLED_AFTER:

@@ -43,10 +43,10 @@ from signalbox.signals.publishing import publish_pending
 from signalbox.signals.rate_limit import SignalLimits
 from signalbox.signals.signal import DeploymentStage, Thresholds
 from signalbox.trading.access import Gate, GrantAccess, RevokeAccess
-from signalbox.trading.changes import Changes
+from signalbox.trading.changes import ChangeSet
 from signalbox.trading.commands import COMMANDS
 from signalbox.trading.errors import AccessRefusedError
-from signalbox.trading.room import TradingRoom
+from signalbox.trading.service import TradingService
 from tests.builders import NOON, SYMBOLS, candle, candles, event, minutes
 from tests.fakes.memory_library import MemoryArtifacts
 from tests.integration.samples import SIGNAL
@@ -56,8 +56,8 @@ from tests.integration.trading_samples import ACCOUNT
 from tests.unit.library.samples import FINISHED, URI, artifact, bundle, evaluation, evaluation_output, job
 from tests.unit.signals.test_cycle import FixedScorer
 from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, signal, wave
-from tests.unit.trading.test_live_room import FIRM, MODEL, NAME, PASSED, RULES, SECOND, view
-from tests.unit.trading.test_room import cycle, order
+from tests.unit.trading.test_live_service import FIRM, MODEL, NAME, PASSED, RULES, SECOND, view
+from tests.unit.trading.test_service import cycle, order
 
 JUDGE: Final = "signalbox-test-evaluate-20261116t020000z"
 OTHER: Final = "arn:aws:iam::123456789012:user/other"
@@ -120,9 +120,9 @@ def generate_signals(ledger: Ledger) -> None:
 
 
 def _room(source: ConnectionSource, *accounts: str) -> ManageOrders:
-    room = TradingRoom(PostgresTradingLedger(source), market="coinbase")
+    service = TradingService(PostgresTradingLedger(source), market="coinbase")
     gate = Gate(PostgresAccessBook(source), (OWNER,))
-    return ManageOrders(room, PostgresOutbox(source), Bus(), accounts=accounts, gate=gate, pause=lambda _: None)
+    return ManageOrders(service, PostgresOutbox(source), Bus(), accounts=accounts, gate=gate, pause=lambda _: None)
 
 
 def manage_orders(ledger: Ledger) -> None:
@@ -158,9 +158,9 @@ def manage_orders(ledger: Ledger) -> None:
     app.look(NAME, START + 61 * SECOND, OWNER)
     app.standing(NAME, START + 61 * SECOND, OWNER)
     app.listed(START, OWNER)
-    told = {"account": NAME, "requested_at": START, "principal": OTHER}
-    app.change_access(GrantAccess.model_validate({**told, "request_id": "req-grant", "role": "viewer"}), OWNER)
-    app.change_access(RevokeAccess.model_validate({**told, "request_id": "req-revoke"}), OWNER)
+    reported = {"account": NAME, "requested_at": START, "principal": OTHER}
+    app.change_access(GrantAccess.model_validate({**reported, "request_id": "req-grant", "role": "viewer"}), OWNER)
+    app.change_access(RevokeAccess.model_validate({**reported, "request_id": "req-revoke"}), OWNER)
     app.access(NAME, START, OWNER)
     with suppress(AccessRefusedError):
         app.look(NAME, START, OTHER)
@@ -169,18 +169,21 @@ def manage_orders(ledger: Ledger) -> None:
 
 
 def _told(app: ManageOrders, kind: str, at_instant: object = START, **facts: object) -> None:
-    told = {"kind": kind, "account": NAME, "request_id": f"req-{kind}", "requested_at": at_instant, **facts}
-    app.command(COMMANDS.validate_python(told), OWNER)
+    reported = {"kind": kind, "account": NAME, "request_id": f"req-{kind}", "requested_at": at_instant, **facts}
+    app.command(COMMANDS.validate_python(reported), OWNER)
 
 
 def _everything(ledger: PostgresTradingLedger) -> None:
-    """A step that touches every table of an account, one that books again what it made, and a desk that is loaded anew."""
+    """A step that touches every table of an account, one that books again what it made, and an account state that is loaded.
+
+    Anew.
+    """
     ledger.open_account(ACCOUNT, NOON - minutes(60), "anna")
     with ledger.transaction(ACCOUNT.account) as tx:
         before = tx.load(NOON)
         after, changes = everything(before)
         ended = AccountDay(NOON.date(), Decimal(1), Decimal(1), Decimal(1), Decimal(1))
-        tx.save(before, after, changes + Changes(days=(ended,)))
+        tx.save(before, after, changes + ChangeSet(days=(ended,)))
     with ledger.transaction(ACCOUNT.account) as tx:
         kept = tx.load(NOON + minutes(1))
         tx.save(kept, replace(kept, at=NOON + minutes(1), locks=()), replace(changes, rebooked=True))
@@ -193,13 +196,13 @@ def monitor_risk(ledger: Ledger) -> None:
     manager = _room(ledger.function(Function.MANAGE_ORDERS))
     app = _room(ledger.function(Function.MONITOR_RISK))
     end = START + timedelta(hours=5)  # of the bars
-    manager.room.open("paper-30k", end - minutes(10), "anna")
+    manager.service.open("paper-30k", end - minutes(10), "anna")
     manager.gate.book.name_owners((OWNER,), end)
     manager.handle(signal(SOL, end - minutes(5)))
     for minute in range(-4, 1):
         app.watch(end + minutes(minute))
-    told = {"account": "paper-30k", "request_id": "req-late", "requested_at": end + minutes(3), "amount": "5", "why": "more"}
-    manager.command(COMMANDS.validate_python({"kind": "deposit", **told}), OWNER)
+    reported = {"account": "paper-30k", "request_id": "req-late", "requested_at": end + minutes(3), "amount": "5", "why": "more"}
+    manager.command(COMMANDS.validate_python({"kind": "deposit", **reported}), OWNER)
     app.watch(end + minutes(20))  # nobody sees what it holds
     with PostgresLedger(ledger.function(Function.GENERATE_SIGNALS)).transaction() as tx:
         for symbol in (BTC, ETH, SOL):

@@ -81,9 +81,9 @@ def run(lake: Path, dsn: str, capsys: pytest.CaptureFixture[str], day: date = DA
 
 
 def test_a_day_that_was_compacted_agrees_to_the_last_bit(day: Path, dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, told = run(day, dsn, capsys)
-    assert (code, told["signals"], told["agreeing"], told["mismatches"]) == (0, 6, 6, [])
-    assert told["largest_relative_difference"] == 0.0
+    code, reported = run(day, dsn, capsys)
+    assert (code, reported["signals"], reported["agreeing"], reported["mismatches"]) == (0, 6, 6, [])
+    assert reported["largest_relative_difference"] == 0.0
 
 
 def test_a_tampered_signal_and_a_lost_day_are_told_by_signal_and_feature(
@@ -94,10 +94,10 @@ def test_a_tampered_signal_and_a_lost_day_are_told_by_signal_and_feature(
         values = (signal.features[0] + 0.5, *signal.features[1:])
         tx.add_signal(replace(signal, deployment="other", features=values))
     (day / DayKey(SeriesKey(VENUE, ETH), DAY).path).write_bytes(b"no more")
-    code, told = run(day, dsn, capsys)
-    assert (code, told["signals"], told["agreeing"]) == (1, 8, 5)
-    assert told["by_code"] == {"VALUE_DIFFERS": 1, "BARS_MISSING": 2}
-    (wrong,) = (m for m in told["mismatches"] if m["deployment"] == "other")
+    code, reported = run(day, dsn, capsys)
+    assert (code, reported["signals"], reported["agreeing"]) == (1, 8, 5)
+    assert reported["by_code"] == {"VALUE_DIFFERS": 1, "BARS_MISSING": 2}
+    (wrong,) = (m for m in reported["mismatches"] if m["deployment"] == "other")
     assert wrong["mismatches"][0]["feature"] == SCHEMA.names[0]
 
 

@@ -66,8 +66,8 @@ def logged(path: Path, begin: int, database: str) -> dict[str, set[str]]:
         log.seek(begin)
         text = log.read().decode().replace("\n\t", "\n")
     for entry in re.split(r"\n(?=\w*@\w* )", text):
-        who, _, said = entry.partition("@")
-        where, _, line = said.partition(" LOG:  ")
+        who, _, output = entry.partition("@")
+        where, _, line = output.partition(" LOG:  ")
         if where == database and who in found and (match := _STATEMENT.match(line)):
             statement = match["sql"].strip()
             if statement.upper().startswith(_EXPLAINED):

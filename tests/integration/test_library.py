@@ -23,12 +23,20 @@ from signalbox.events import parse_event
 from signalbox.inference import load_bundle
 from signalbox.inference.archive import unpack_bundle
 from signalbox.inference.manifest import Gate, Verdict
-from signalbox.library.entries import EntityKey, Evaluation, Kind, NewVersion, Period, VersionKey, VersionState
-from signalbox.library.evaluations import FinishedEvaluation, Judged, record_evaluation
+from signalbox.library.entries import (
+    EntityKey,
+    EntityKind,
+    EvaluationPeriod,
+    NewVersion,
+    VersionEvaluation,
+    VersionKey,
+    VersionState,
+)
+from signalbox.library.evaluations import EvaluationOutcome, FinishedEvaluation, record_evaluation
 from signalbox.library.events import EvaluationFailed, ModelEvaluated, ModelNotQualified, ModelRegistered, TrainingFailed
 from signalbox.library.parameters import RegisterWhen
 from signalbox.library.ports import Library
-from signalbox.library.registration import JobEvaluation, JobOutcome, Registered, register
+from signalbox.library.registration import JobEvaluation, JobOutcome, RegistrationOutcome, register
 from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary
 from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.unit.library.samples import (
@@ -88,7 +96,7 @@ class MemoryWorld:
 
     def hashes(self) -> Rows:
         found = self._library.tables.versions.items()
-        return [(one.sha256, one.manifest is not None) for key, one in sorted(found) if key.entity.kind is Kind.MODEL]
+        return [(one.sha256, one.manifest is not None) for key, one in sorted(found) if key.entity.kind is EntityKind.MODEL]
 
     def lineage(self) -> Rows:
         found = self._library.tables.dependencies
@@ -142,7 +150,7 @@ def artifacts(tmp_path: Path) -> MemoryArtifacts:
     return MemoryArtifacts(**{URI: artifact(bundle(tmp_path / "made"))})
 
 
-def registered(world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, **changes: Any) -> Registered:
+def registered(world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, **changes: Any) -> RegistrationOutcome:
     workspace = tmp_path / f"work-{len(list(tmp_path.iterdir()))}"
     workspace.mkdir()
     return register(job(**changes), artifacts=artifacts, library=world.library(), workspace=workspace)
@@ -152,7 +160,7 @@ def test_a_finished_training_is_a_candidate_with_its_judgement_and_its_lineage(
     world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path
 ) -> None:
     found = registered(world, artifacts, tmp_path)
-    assert found == Registered(VersionKey(EntityKey(Kind.MODEL, MODEL), 1), VersionState.CANDIDATE, new=True)
+    assert found == RegistrationOutcome(VersionKey(EntityKey(EntityKind.MODEL, MODEL), 1), VersionState.CANDIDATE, new=True)
     ((key, archive),) = artifacts.kept.items()
     assert world.versions() == [
         ("dataset", "candles", 1, "recorded", None, None),
@@ -182,7 +190,7 @@ def test_a_redelivered_event_changes_nothing_and_downloads_nothing(
     before = (world.versions(), world.evaluations(), world.lineage(), len(world.events()))
     again = registered(world, artifacts, tmp_path)
     late = registered(world, artifacts, tmp_path, outcome=JobOutcome.FAILED, reason="told twice")
-    assert again == late == Registered(first.version, None, new=False)
+    assert again == late == RegistrationOutcome(first.version, None, new=False)
     assert (world.versions(), world.evaluations(), world.lineage(), len(world.events())) == before
     assert artifacts.fetched == [URI]
 
@@ -313,7 +321,7 @@ def test_what_a_pipeline_does_not_want_is_a_version_with_its_reasons_and_nothing
         shortfalls=("G3 fail: what G3 found",),
     )
     again = registered(world, artifacts, tmp_path, evaluation=replace(PASSED, passed=False))
-    assert again == Registered(found.version, None, new=False)
+    assert again == RegistrationOutcome(found.version, None, new=False)
     assert len(world.events()) == 1
 
 
@@ -388,17 +396,17 @@ JOB = "signalbox-test-evaluate-20261116t020000z"
 OUTPUT = f"s3://models/training/artifacts/{JOB}/output/output.tar.gz"
 
 
-def evaluated(world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, **changes: Any) -> Judged:
+def evaluated(world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, **changes: Any) -> EvaluationOutcome:
     workspace = tmp_path / f"work-{len(list(tmp_path.iterdir()))}"
     workspace.mkdir()
-    told: dict[str, Any] = {
+    reported: dict[str, Any] = {
         "name": JOB,
         "outcome": JobOutcome.COMPLETED,
         "finished_at": FINISHED,
         "model_uri": URI,
         "output_uri": OUTPUT,
     }
-    found = FinishedEvaluation(**{**told, **changes})
+    found = FinishedEvaluation(**{**reported, **changes})
     return record_evaluation(found, artifacts=artifacts, library=world.library(), workspace=workspace)
 
 
@@ -413,7 +421,7 @@ class TestAnEvaluationByItself:
         versions = world.versions()
         artifacts.objects[OUTPUT] = evaluation_output(evaluation(tmp_path / "made"))
         found = evaluated(world, artifacts, tmp_path)
-        assert found == Judged(version, new=True, qualifies=False)
+        assert found == EvaluationOutcome(version, new=True, qualifies=False)
         assert version.number == 2
         assert (2, JOB, False, "pass") in world.evaluations()
         assert (JOB, datetime(2026, 8, 1, tzinfo=UTC), datetime(2026, 9, 15, tzinfo=UTC)) in world.periods()
@@ -422,7 +430,7 @@ class TestAnEvaluationByItself:
         assert (event.version, event.qualifies, event.shortfalls) == (2, False, ("G3 fail: what G3 found",))
         before = (world.evaluations(), len(world.events()), list(artifacts.fetched))
         late = evaluated(world, artifacts, tmp_path, outcome=JobOutcome.FAILED, reason="told twice")
-        assert evaluated(world, artifacts, tmp_path) == late == Judged(version, new=False)
+        assert evaluated(world, artifacts, tmp_path) == late == EvaluationOutcome(version, new=False)
         assert (world.evaluations(), len(world.events()), artifacts.fetched) == before
 
     def test_may_be_of_a_model_that_a_pipeline_did_not_want(
@@ -442,7 +450,7 @@ class TestAnEvaluationByItself:
         registered(world, artifacts, tmp_path)
         before = (world.versions(), world.evaluations())
         found = evaluated(world, artifacts, tmp_path, outcome=outcome, reason="MarketDataError: no decision")
-        assert found == Judged(None, new=True, reason="MarketDataError: no decision")
+        assert found == EvaluationOutcome(None, new=True, reason="MarketDataError: no decision")
         assert evaluated(world, artifacts, tmp_path, outcome=outcome, reason="again").new is False
         (event,) = (one for one in world.events() if isinstance(one, EvaluationFailed))
         assert (event.outcome, event.reason, event.model_uri) == (outcome.value.lower(), "MarketDataError: no decision", URI)
@@ -499,7 +507,7 @@ class TestAnEvaluationByItself:
 
 
 def test_a_failure_in_the_middle_leaves_nothing(world: LibraryWorld) -> None:
-    entity = EntityKey(Kind.MODEL, MODEL)
+    entity = EntityKey(EntityKind.MODEL, MODEL)
 
     def fail_after_writing() -> None:
         with world.library().transaction() as tx:
@@ -517,7 +525,7 @@ def test_deliveries_at_the_same_time_make_one_version(
 ) -> None:
     start = threading.Barrier(4)
 
-    def deliver(place: int) -> Registered:
+    def deliver(place: int) -> RegistrationOutcome:
         workspace = tmp_path / f"at-once-{place}"
         workspace.mkdir()
         with app_source(postgres, database) as source:
@@ -533,7 +541,7 @@ def test_deliveries_at_the_same_time_make_one_version(
 
 
 class TestWhatTheTablesRefuse:
-    ENTITY = EntityKey(Kind.MODEL, MODEL)
+    ENTITY = EntityKey(EntityKind.MODEL, MODEL)
     CANDIDATE = NewVersion(ENTITY, "job", VersionState.CANDIDATE, FINISHED, bundle_key="k", sha256="0" * 64, manifest="{}")
 
     @pytest.mark.parametrize(
@@ -548,8 +556,8 @@ class TestWhatTheTablesRefuse:
             replace(CANDIDATE, manifest="no json"),
             replace(CANDIDATE, state=VersionState.REFUSED),
             replace(CANDIDATE, state=VersionState.RECORDED, bundle_key=None, sha256=None, manifest=None),
-            replace(CANDIDATE, entity=EntityKey(Kind.DATASET, "candles")),
-            replace(CANDIDATE, entity=EntityKey(Kind.MODEL, "Not A Name")),
+            replace(CANDIDATE, entity=EntityKey(EntityKind.DATASET, "candles")),
+            replace(CANDIDATE, entity=EntityKey(EntityKind.MODEL, "Not A Name")),
             replace(CANDIDATE, origin=""),
         ],
     )
@@ -567,11 +575,13 @@ class TestWhatTheTablesRefuse:
             with PostgresLibrary(source).transaction() as tx:
                 key = tx.add_version(self.CANDIDATE)
             with pytest.raises(LedgerRefusedError, match="evaluations_qualify"), PostgresLibrary(source).transaction() as tx:
-                tx.add_evaluation(key, Evaluation("training", FINISHED, True, "", gates, "{}"))
+                tx.add_evaluation(key, VersionEvaluation("training", FINISHED, True, "", gates, "{}"))
 
     def test_an_evaluation_of_half_a_period(self, postgres: PostgresServer, database: str) -> None:
         gates = dict.fromkeys(Gate, Verdict.FAIL)
-        backwards = Evaluation("x", FINISHED, False, "", gates, "{}", Period(FINISHED, FINISHED - timedelta(days=1)))
+        backwards = VersionEvaluation(
+            "x", FINISHED, False, "", gates, "{}", EvaluationPeriod(FINISHED, FINISHED - timedelta(days=1))
+        )
         with app_source(postgres, database) as source:
             with PostgresLibrary(source).transaction() as tx:
                 key = tx.add_version(self.CANDIDATE)

@@ -38,11 +38,11 @@ def test_every_report_is_a_csv_and_a_page(database: str, tmp_path: Path, capsys:
     assert run(database, tmp_path) == 0
     folder = tmp_path / f"account={ACCOUNT.account}" / "period=2024-03"
     assert len(list(folder.iterdir())) == 10
-    told = json.loads(capsys.readouterr().out)
-    assert (told["account"], told["zone"], told["running"]) == (ACCOUNT.account, "UTC", True)
-    quality = next(r for r in told["reports"] if r["kind"] == "quality")
+    reported = json.loads(capsys.readouterr().out)
+    assert (reported["account"], reported["zone"], reported["running"]) == (ACCOUNT.account, "UTC", True)
+    quality = next(r for r in reported["reports"] if r["kind"] == "quality")
     assert quality["figures"]["orders measured / without figures"] == "2 / 0"  # measured at once, nobody ran the job
-    pnl = next(r for r in told["reports"] if r["kind"] == "pnl")
+    pnl = next(r for r in reported["reports"] if r["kind"] == "pnl")
     assert pnl["figures"]["net"] == "4.80"
     assert (folder / "kind=pnl.html").read_text().startswith("<!doctype html>")
 

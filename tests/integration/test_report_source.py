@@ -17,13 +17,13 @@ from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.orders.terms import Leg, Side
 from signalbox.reports.build import build
 from signalbox.reports.errors import PeriodError
-from signalbox.reports.period import Period, parse_period
+from signalbox.reports.period import ReportPeriod, parse_period
 from signalbox.reports.pnl import profit_and_loss
 from signalbox.reports.publishing import PublishRun, publish
 from signalbox.reports.report import ReportKind
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.trading.account import TradingMode
-from signalbox.trading.changes import Changes
+from signalbox.trading.changes import ChangeSet
 from signalbox.trading.errors import AccountError
 from signalbox.trading.state import TradeState
 from tests.builders import BTC, NOON, candle, minutes
@@ -69,7 +69,7 @@ def reports(source: ConnectionSource) -> PostgresReports:
         before = tx.load(NOON)
         after, bought = stepped(before, NOON, *sent(entry), filled(entry, "t-1", NOON + minutes(0.1)))
         made = trade_of(entry, TradeState.OPEN, opened_at=NOON)
-        bought = bought + Changes(trades=(made,)) + equity(after, NOON + minutes(1), {BTC: Decimal(101)})
+        bought = bought + ChangeSet(trades=(made,)) + equity(after, NOON + minutes(1), {BTC: Decimal(101)})
         tx.save(before, replace(after, trades={BTC: made}), bought)
     with ledger.transaction(ACCOUNT.account) as tx:
         before = tx.load(LATER)
@@ -78,13 +78,13 @@ def reports(source: ConnectionSource) -> PostgresReports:
             made, state=TradeState.CLOSED, exit=leave.client_order_id, exit_leg=Leg.EXIT, closed_at=LATER, realised=Decimal("4.8")
         )
         day = AccountDay(NOON.date(), Decimal(100_000), Decimal(95_000), Decimal("100004.8"), Decimal(99_999))
-        halt_desk, halting = halted(after, LATER)
-        changes = sold + Changes(trades=(closed,), days=(day,)) + equity(after, LATER, {}) + halting
-        tx.save(before, replace(halt_desk, trades={}), changes)
+        halt_account, halting = halted(after, LATER)
+        changes = sold + ChangeSet(trades=(closed,), days=(day,)) + equity(after, LATER, {}) + halting
+        tx.save(before, replace(halt_account, trades={}), changes)
     return PostgresReports(source)
 
 
-def day(name: str = "2024-03-01") -> Period:
+def day(name: str = "2024-03-01") -> ReportPeriod:
     return parse_period(name, "UTC")
 
 
@@ -231,8 +231,8 @@ def test_a_late_fill_of_a_taxpayers_other_account_touches_what_a_wash_sale_reach
     number, before = reports.settled(), NOON + timedelta(days=100)
     held = terms(NOON + timedelta(days=1), account=other)
     with ledger.transaction(other.account) as tx:
-        desk = tx.load(held.decided_at)
-        tx.save(desk, *stepped(desk, held.decided_at, *sent(held), filled(held, "t-late", held.decided_at, price="100")))
+        state = tx.load(held.decided_at)
+        tx.save(state, *stepped(state, held.decided_at, *sent(held), filled(held, "t-late", held.decided_at, price="100")))
     (facts,) = reports.booked(one.account, "UTC", number, before)
     assert (facts.since, facts.until) == (held.decided_at - timedelta(days=32), held.decided_at + timedelta(days=32))
     assert reports.booked(ACCOUNT.account, "UTC", number, before) == ()  # a paper account stands by itself
@@ -247,9 +247,9 @@ def test_what_a_still_stand_over_midnight_left_out_is_told_the_next_night(
     at = NOON + timedelta(days=1)
     with PostgresTradingLedger(source).transaction(ACCOUNT.account) as tx:
         before = tx.load(at)
-        desk, halting = halted(before, at)
+        state, halting = halted(before, at)
         ended = AccountDay(at.date(), Decimal(100_000), Decimal(95_000), Decimal("100004.8"), Decimal(99_000))
-        tx.save(before, desk, equity(desk, at, {}) + halting + Changes(days=(ended,)))
+        tx.save(before, state, equity(state, at, {}) + halting + ChangeSet(days=(ended,)))
     shelf = Shelf()
     night(reports, shelf, NIGHT + timedelta(days=6))
     day_after = shelf.files[f"reports/account={ACCOUNT.account}/period=2024-03-02/kind=compliance.csv"].decode()
@@ -261,10 +261,10 @@ def test_each_kind_of_fact_that_a_report_tells_of_is_found_by_its_number(
     reports: PostgresReports, source: ConnectionSource
 ) -> None:
     night(reports, Shelf())
-    told = ("fills", "account_entries", "order_events", "equity_snapshots", "day_baselines", "risk_events", "halts")
+    reported = ("fills", "account_entries", "order_events", "equity_snapshots", "day_baselines", "risk_events", "halts")
     with source.transaction() as connection:
         newest = {}
-        for table in (*told, "execution_quality"):
+        for table in (*reported, "execution_quality"):
             (newest[table],) = connection.execute(f"SELECT max(booked) FROM {table}".encode()).fetchone() or (None,)
     assert all(newest.values()), newest
     found = {facts.booked for facts in reports.booked(ACCOUNT.account, "UTC", 0, NIGHT)}

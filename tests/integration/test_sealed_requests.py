@@ -14,11 +14,11 @@ from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.contracts import SIGNED_REQUESTS, EventType, Function, emitted_by
-from signalbox.orders.messages import ExecutionRequested, Instruction, VenueViewRequested
+from signalbox.orders.messages import ExecutionRequested, OrderInstruction, VenueViewRequested
 from signalbox.orders.sealing import REQUEST_LIFE, RequestSealer
 from signalbox.signals.ports import OutboxEvent
 from signalbox.signing import KeyUnavailableError, Seal, SigningKey, open_envelope
-from signalbox.trading.changes import Changes
+from signalbox.trading.changes import ChangeSet
 from tests.builders import NOON, minutes
 from tests.fakes.keys import REQUEST_KEY, REQUEST_KEYS
 from tests.fakes.postgres_server import PostgresServer, app_source
@@ -34,15 +34,15 @@ def ledger(source: ConnectionSource) -> PostgresTradingLedger:
     return found
 
 
-def asks(number: int) -> Changes:
+def asks(number: int) -> ChangeSet:
     """An order that leaves, and a look at the venue."""
     at, name = NOON + SECOND * number, ACCOUNT.account
     of = terms(at)
     order = ExecutionRequested(
-        account=name, venue="coinbase", instruction=Instruction.SUBMIT, client_order_id=of.client_order_id, terms=of, at=at
+        account=name, venue="coinbase", instruction=OrderInstruction.SUBMIT, client_order_id=of.client_order_id, terms=of, at=at
     )
     look = VenueViewRequested(account=name, venue="coinbase", at=at, since=at, orders=(), symbols=())
-    return Changes(events=(order, look))
+    return ChangeSet(events=(order, look))
 
 
 def save(found: PostgresTradingLedger, number: int) -> None:
@@ -106,7 +106,7 @@ def test_without_a_key_nothing_is_committed_and_what_asks_for_nothing_goes_on(so
     with found.transaction(ACCOUNT.account) as tx:
         before = tx.load(NOON)
         assert before.at is None
-        tx.save(before, replace(before, at=NOON), Changes())
+        tx.save(before, replace(before, at=NOON), ChangeSet())
 
 
 @pytest.mark.parametrize("function", Function)

@@ -35,8 +35,8 @@ def test_short_run_of_orders_is_sound_and_counts_what_was_delivered_again(capsys
 
 def test_orders_interrupted_tell_what_was_measured_and_leave_nothing_behind(tmp_path: Path) -> None:
     command = ("-m", "local.command", "bench", "orders", "--rate", "50", "--seconds", "600", "--json")
-    told, said = tmp_path / "told.json", tmp_path / "said.log"
-    with told.open("wb") as out, said.open("wb") as log:
+    reported, output = tmp_path / "told.json", tmp_path / "said.log"
+    with reported.open("wb") as out, output.open("wb") as log:
         bench = subprocess.Popen(
             [sys.executable, *command],
             cwd=REPOSITORY,
@@ -52,7 +52,7 @@ def test_orders_interrupted_tell_what_was_measured_and_leave_nothing_behind(tmp_
         wait_until(lambda: _orders_at(sockets) > 20 or None, what="orders", seconds=60, alive=lambda: bench.poll() is None)
         family = psutil.Process(bench.pid).children(recursive=True)
         os.killpg(bench.pid, signal.SIGINT)  # as a terminal does: everybody in the group hears it
-        assert bench.wait(60) == 130, said.read_text()
+        assert bench.wait(60) == 130, output.read_text()
     finally:
         bench.kill()
         bench.wait()
@@ -61,7 +61,7 @@ def test_orders_interrupted_tell_what_was_measured_and_leave_nothing_behind(tmp_
     assert not folder.parent.parent.exists()
     assert folder.parent.parent.name.startswith("signalbox-bench-")
     assert not sockets.exists()
-    found = json.loads(told.read_text())
+    found = json.loads(reported.read_text())
     assert found["interrupted"] is True
     assert found["is_sound"] is True, found["checks"]
     assert 20 < found["orders"] < 30_000

@@ -19,24 +19,24 @@ from signalbox.market.candles import Candle
 from signalbox.orders.events import OrderCanceled
 from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.parts import in_parts
-from signalbox.orders.reconciliation import Difference
+from signalbox.orders.reconciliation import VenueDifference
 from signalbox.orders.terms import Leg, Side
 from signalbox.orders.venue_view import VenueInstrument
 from signalbox.portfolio.account import book
-from signalbox.portfolio.entries import Funding, Transfer
+from signalbox.portfolio.entries import FundingPayment, Transfer
 from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.risk.protections import EquityPoint, Exit
 from signalbox.risk.snapshot import Lock
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.signal import DeploymentStage, Signal, Thresholds
-from signalbox.trading.at_venue import Absent, AtVenue, Doubt
+from signalbox.trading.at_venue import AtVenue, Doubt, VanishedOrder
 from signalbox.trading.attribution import attribute, others_of
-from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
+from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountError
-from signalbox.trading.memory import Memory
+from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.ports import TradingLedger
-from signalbox.trading.readiness import Confirmation, ModelStanding
-from signalbox.trading.state import Desk, Mark, TradeState, opened, pruned
+from signalbox.trading.readiness import Confirmation, ModelQualification
+from signalbox.trading.state import AccountState, Mark, TradeState, opened, pruned
 from tests.builders import BTC, ETH, NOON, candle, candles, minutes
 from tests.fakes.memory_trading import MemoryTradingDatabase, MemoryTradingLedger
 from tests.fakes.postgres_server import app_source
@@ -131,12 +131,12 @@ def ledger(world: TradingWorld) -> TradingLedger:
     return found
 
 
-def loaded(ledger: TradingLedger, at: object = NOON, *named: str, account: str = ACCOUNT.account) -> Desk:
+def loaded(ledger: TradingLedger, at: object = NOON, *named: str, account: str = ACCOUNT.account) -> AccountState:
     with ledger.transaction(account) as tx:
         return tx.load(at, named)  # type: ignore[arg-type]
 
 
-def saved(ledger: TradingLedger, before: Desk, after: Desk, changes: Changes = NOTHING) -> None:
+def saved(ledger: TradingLedger, before: AccountState, after: AccountState, changes: ChangeSet = NO_CHANGES) -> None:
     with ledger.transaction(before.account.account) as tx:
         tx.save(before, after, changes)
 
@@ -163,16 +163,19 @@ def test_account_that_does_not_exist_is_named(ledger: TradingLedger) -> None:
         raise AssertionError("unreachable")
 
 
-def everything(desk: Desk) -> tuple[Desk, Changes]:
-    """A step that touches every part of a desk: orders open, closed and denied, a trade, books with lots, a halt, locks."""
+def everything(state: AccountState) -> tuple[AccountState, ChangeSet]:
+    """A step that touches every part of an account state.
+
+    Orders open, closed and denied, a trade, books with lots, a halt, locks.
+    """
     entry, resting, refused = terms(quantity="0.30"), terms(NOON + SECOND, limit="99.500"), terms(NOON + SECOND, leg=Leg.EXIT)
     sale = terms(NOON + 2 * SECOND, side=Side.SELL, quantity="0.1", leg=Leg.TAKE_PROFIT)
     money = (
         Transfer(account=ACCOUNT.account, key="w1", at=NOON + SECOND, amount=Decimal("-1000.10")),
-        Funding(account=ACCOUNT.account, key="f1", at=NOON + SECOND, symbol=ETH, amount=Decimal("0.000000000000000001")),
+        FundingPayment(account=ACCOUNT.account, key="f1", at=NOON + SECOND, symbol=ETH, amount=Decimal("0.000000000000000001")),
     )
     after, changes = stepped(
-        desk,
+        state,
         NOON + 10 * SECOND,
         *sent(entry),
         filled(entry, "t1", NOON + 3 * SECOND, quantity="0.2", price="100.10"),
@@ -190,10 +193,10 @@ def everything(desk: Desk) -> tuple[Desk, Changes]:
         Lock("COOLDOWN_ACTIVE", BTC, moment, moment + minutes(5), Decimal(5), Decimal(1)),
         Lock("EQUITY_DRAWDOWN_OVER_LIMIT", None, NOON, moment + minutes(60), Decimal("0.04"), Decimal("0.0512")),
     )
-    memory = Memory((Exit(BTC, moment, Decimal("-5.10"), by_stop=True),), (EquityPoint(moment, Decimal("99000.5")),))
-    halted_desk, halt = halted(after, moment)
+    memory = ProtectionMemory((Exit(BTC, moment, Decimal("-5.10"), by_stop=True),), (EquityPoint(moment, Decimal("99000.5")),))
+    halted_state, halt = halted(after, moment)
     full = replace(
-        halted_desk,
+        halted_state,
         trades=MappingProxyType({BTC: trade}),
         locks=locks,
         watched_until=NOON,
@@ -203,13 +206,13 @@ def everything(desk: Desk) -> tuple[Desk, Changes]:
         compared_at=NOON - minutes(1),
         at_venue=AtVenue(
             instruments=(VenueInstrument(BTC, Decimal("0.01"), Decimal("0.00010"), Decimal("0.0001"), None, Decimal(1), None),),
-            doubts=(Doubt(Difference.POSITION_DIFFERS, BTC, "1.0", "1.10", NOON, NOON - minutes(2)),),
-            absent=(Absent("ab" * 16, NOON),),
+            doubts=(Doubt(VenueDifference.POSITION_DIFFERS, BTC, "1.0", "1.10", NOON, NOON - minutes(2)),),
+            absent=(VanishedOrder("ab" * 16, NOON),),
             asked_at=NOON + minutes(1),
         ),
     )
     marks = {BTC: Decimal("101.2")}
-    return full, changes + halt + equity(full, moment, marks) + Changes(trades=(trade,), locks=locks)
+    return full, changes + halt + equity(full, moment, marks) + ChangeSet(trades=(trade,), locks=locks)
 
 
 def test_desk_is_loaded_as_it_was_saved_to_the_last_digit(world: TradingWorld, ledger: TradingLedger) -> None:
@@ -237,7 +240,7 @@ def test_step_after_a_step_is_loaded_as_it_was_saved(world: TradingWorld, ledger
     )
     ended = replace(between.trades[BTC], state=TradeState.CLOSED, closed_at=at, realised=Decimal("-3.1"))
     second = replace(second, trades=MappingProxyType({}), halt=None, locks=between.locks[1:], warned=frozenset())
-    saved(ledger, between, second, more + Changes(trades=(ended,)))
+    saved(ledger, between, second, more + ChangeSet(trades=(ended,)))
     assert loaded(world.trading(), at) == countable(second, at)
     assert loaded(world.trading(), at).books.position(BTC).quantity == 0
     assert loaded(world.trading(), at).books.lots[BTC] == ()
@@ -264,13 +267,13 @@ def test_what_others_traded_in_the_symbol_of_an_open_trade_is_loaded_until_it_is
         filled(theirs, "t3", NOON + minutes(2) + SECOND, price="101", fee="0.4"),
     )
     trade = trade_of(entry, TradeState.OPEN, opened_at=NOON + 3 * SECOND)
-    saved(ledger, before, replace(after, trades=MappingProxyType({BTC: trade})), changes + Changes(trades=(trade,)))
+    saved(ledger, before, replace(after, trades=MappingProxyType({BTC: trade})), changes + ChangeSet(trades=(trade,)))
     later = NOON + minutes(300)  # long after what is kept in memory alone
-    desk = loaded(world.trading(), later)
-    assert set(desk.orders) == {entry.client_order_id, theirs.client_order_id}
-    assert set(pruned(desk, later).orders) == set(desk.orders)
-    others = others_of(trade, [trade.entry], desk.orders.values())
-    found = attribute(trade, desk.orders[trade.entry], [], others, desk.books.position(BTC).quantity)
+    state = loaded(world.trading(), later)
+    assert set(state.orders) == {entry.client_order_id, theirs.client_order_id}
+    assert set(pruned(state, later).orders) == set(state.orders)
+    others = others_of(trade, [trade.entry], state.orders.values())
+    found = attribute(trade, state.orders[trade.entry], [], others, state.books.position(BTC).quantity)
     assert [(part.order, part.quantity, part.fee) for part in found.closings] == [
         (theirs.client_order_id, Decimal("0.2"), Decimal("0.2"))  # the other 0.2 were there before the trade
     ]
@@ -317,7 +320,7 @@ def test_closed_order_comes_when_it_is_named_or_its_trade_is_open(ledger: Tradin
         assert tx.order(done.client_order_id) == after.orders[done.client_order_id]
         assert tx.order(unknown.client_order_id) is None
         traded = replace(after, trades=MappingProxyType({BTC: trade_of(done, TradeState.OPEN)}))
-        tx.save(after, traded, Changes(trades=tuple(traded.trades.values())))
+        tx.save(after, traded, ChangeSet(trades=tuple(traded.trades.values())))
     assert loaded(ledger, late).orders == {done.client_order_id: after.orders[done.client_order_id]}
 
 
@@ -422,10 +425,10 @@ def test_account_stopped_after_one_trade_may_begin_the_next_of_its_symbol_in_one
     before = loaded(ledger)
     first, second = trade_of(terms()), trade_of(terms(NOON + SECOND))
     one = replace(before, trades=MappingProxyType({BTC: first}))
-    saved(ledger, before, one, Changes(trades=(first,)))
+    saved(ledger, before, one, ChangeSet(trades=(first,)))
     two = replace(before, trades=MappingProxyType({BTC: second}))
     ended = replace(first, state=TradeState.ABANDONED)
-    saved(ledger, one, two, Changes(trades=(replace(first, stop_loss=Decimal(1)), second, ended)))
+    saved(ledger, one, two, ChangeSet(trades=(replace(first, stop_loss=Decimal(1)), second, ended)))
     assert loaded(ledger).trades == two.trades
 
 
@@ -433,56 +436,56 @@ def model_of(deployment: str, stage: str, bundle: str, gates: Mapping[str, str])
     return DeployedModel(deployment, DeploymentStage(stage), FixedScorer(), Thresholds(0.03, 0.08), 60, bundle, gates)
 
 
-def standing(ledger: TradingLedger, at: datetime, decided_by: tuple[str, str] | None = None) -> ModelStanding | None:
+def qualification(ledger: TradingLedger, at: datetime, decided_by: tuple[str, str] | None = None) -> ModelQualification | None:
     with ledger.transaction(ACCOUNT.account) as tx:
-        return tx.standing(at, decided_by)
+        return tx.model_qualification(at, decided_by)
 
 
 def test_what_people_confirm_is_kept_by_its_own_instant_once_a_request(ledger: TradingLedger) -> None:
-    desk = loaded(ledger)
+    state = loaded(ledger)
     late, early = Confirmation("bo", NOON, "withdrawn", "req-1"), Confirmation("anna", NOON - minutes(5), "live", "req-2")
-    for said in (late, early, late):
-        saved(ledger, desk, desk, Changes(confirmations=(said,)))
+    for output in (late, early, late):
+        saved(ledger, state, state, ChangeSet(confirmations=(output,)))
     with ledger.transaction(ACCOUNT.account) as tx:
         assert tx.confirmations() == (early, late)
     with pytest.raises(LedgerRefusedError, match="req-1"):
-        saved(ledger, desk, desk, Changes(confirmations=(replace(late, what="live"),)))
+        saved(ledger, state, state, ChangeSet(confirmations=(replace(late, what="live"),)))
     ledger.open_account(OTHER, NOON, "anna")
     with ledger.transaction(OTHER.account) as tx:
         assert tx.confirmations() == ()
 
 
 def test_standing_is_of_the_model_that_decided_last_or_of_the_one_asked_about(world: TradingWorld, ledger: TradingLedger) -> None:
-    assert standing(ledger, NOON) is None
+    assert qualification(ledger, NOON) is None
     world.add_model(model_of("old", "active", "b", {"G0": "pass", "G1": "fail", "G2": "not evaluated"}), NOON - minutes(10))
     world.add_model(model_of("new", "shadow", "b", {"G0": "pass"}), NOON)
     world.add_signal(replace(SIGNAL, deployment="old", stage=DeploymentStage.ACTIVE, decided_at=NOON - minutes(5)))
     world.add_signal(replace(SIGNAL, deployment="new"))
-    old = ModelStanding("old", "active", {"G0": True, "G1": False})
-    assert standing(ledger, NOON) == ModelStanding("new", "shadow", {"G0": True})
-    assert standing(ledger, NOON - minutes(1)) == old
-    assert standing(ledger, NOON, ("old", "active")) == old
-    assert standing(ledger, NOON, ("new", "active")) is None  # it never decided in this stage
-    assert standing(ledger, NOON - minutes(1), ("new", "shadow")) is None
-    assert standing(ledger, NOON, ("nobody", "active")) is None
+    old = ModelQualification("old", "active", {"G0": True, "G1": False})
+    assert qualification(ledger, NOON) == ModelQualification("new", "shadow", {"G0": True})
+    assert qualification(ledger, NOON - minutes(1)) == old
+    assert qualification(ledger, NOON, ("old", "active")) == old
+    assert qualification(ledger, NOON, ("new", "active")) is None  # it never decided in this stage
+    assert qualification(ledger, NOON - minutes(1), ("new", "shadow")) is None
+    assert qualification(ledger, NOON, ("nobody", "active")) is None
 
 
 def test_a_name_given_to_several_bundles_passes_what_all_of_them_pass(world: TradingWorld, ledger: TradingLedger) -> None:
     passed = {"G0": "pass", "G1": "pass", "G2": "pass"}
     world.add_model(model_of("m", "active", "good", passed), NOON)
     world.add_model(model_of("m", "active", "bad", {"G0": "pass", "G1": "fail", "G2": "not evaluated"}), NOON)
-    assert standing(ledger, NOON, ("m", "active")) == ModelStanding("m", "active", {"G0": True, "G1": False})
+    assert qualification(ledger, NOON, ("m", "active")) == ModelQualification("m", "active", {"G0": True, "G1": False})
 
 
 def test_differences_are_those_of_the_account_since_an_instant(ledger: TradingLedger) -> None:
-    desk = loaded(ledger)
+    state = loaded(ledger)
     lines = (
         RiskEvent(RiskEventKind.DIFFERENCE, "k1", NOON - minutes(1), "TRADE_UNKNOWN", detail="t0"),
         RiskEvent(RiskEventKind.DIFFERENCE, "k2", NOON, "POSITION_DIFFERS", detail="BTC-USD"),
         RiskEvent(RiskEventKind.EVENT_REFUSED, "k3", NOON + minutes(1), "OVERFILL", detail="order"),
         RiskEvent(RiskEventKind.RECONCILED, "k4", NOON + minutes(1), "OrderFilled", detail="order"),
     )
-    saved(ledger, desk, desk, Changes(risk=lines))
+    saved(ledger, state, state, ChangeSet(risk=lines))
     with ledger.transaction(ACCOUNT.account) as tx:
         assert list(tx.differences(NOON)) == ["POSITION_DIFFERS BTC-USD", "OVERFILL order"]
         assert list(tx.differences(NOON + minutes(2))) == []
@@ -517,7 +520,7 @@ def test_parts_of_a_view_are_kept_until_it_is_whole_and_forgotten_with_what_is_o
         assert [one.asked_at for one in tx.incomplete_views()] == [NOON + minutes(2)]
     with ledger.transaction(ACCOUNT.account) as tx:
         before = tx.load(NOON + minutes(3))
-        tx.save(before, replace(before, compared_at=NOON + minutes(2)), NOTHING)
+        tx.save(before, replace(before, compared_at=NOON + minutes(2)), NO_CHANGES)
         tx.drop_view_parts(NOON + minutes(2))
     with ledger.transaction(ACCOUNT.account) as tx:
         assert tx.keep_view_part(new[0]) == ()  # it, or a newer one, was compared

@@ -23,8 +23,8 @@ from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rebuild import verify
 from signalbox.adapters.postgres.trading_save import _numbered
 from signalbox.adapters.postgres.trading_tables import RISK_EVENTS
-from signalbox.trading.changes import Changes
-from signalbox.trading.state import Desk, TradeState
+from signalbox.trading.changes import ChangeSet
+from signalbox.trading.state import AccountState, TradeState
 from tests.builders import BTC, NOON, minutes
 from tests.fakes.postgres_server import FUNCTIONS_USER, PostgresServer, app_source
 from tests.integration.samples import DeliberateError
@@ -46,7 +46,7 @@ def ledger(source: ConnectionSource) -> PostgresTradingLedger:
     return found
 
 
-def loaded(ledger: PostgresTradingLedger, at: Any = NOON, *named: str) -> Desk:
+def loaded(ledger: PostgresTradingLedger, at: Any = NOON, *named: str) -> AccountState:
     with ledger.transaction(ACCOUNT.account) as tx:
         return tx.load(at, named)
 
@@ -56,7 +56,7 @@ def content(postgres: PostgresServer, database: str) -> dict[str, list[tuple[Any
     return {name: postgres.execute(f"SELECT to_jsonb(t)::text FROM {name} AS t ORDER BY 1", database) for name in TABLES}
 
 
-def full(ledger: PostgresTradingLedger) -> Desk:
+def full(ledger: PostgresTradingLedger) -> AccountState:
     before = loaded(ledger)
     after, changes = everything(before)
     with ledger.transaction(ACCOUNT.account) as tx:
@@ -98,7 +98,7 @@ def test_fact_that_comes_again_with_other_data_is_refused(ledger: PostgresTradin
     assert loaded(ledger, NOON, bought.client_order_id) == replace(countable(after, NOON), orders=after.orders)
 
 
-def bought(before: Desk) -> tuple[Desk, Changes]:
+def bought(before: AccountState) -> tuple[AccountState, ChangeSet]:
     """A step that writes nothing but new rows."""
     order = terms()
     return stepped(before, NOON, *sent(order), filled(order, "t1", NOON))
@@ -178,9 +178,9 @@ def test_warm_worker_whose_connection_died_while_idle_steps_on(
         f" AND usename = '{FUNCTIONS_USER}'"
     )
     with ledger.transaction(ACCOUNT.account) as tx:
-        desk = tx.load(NOON)
+        state = tx.load(NOON)
         assert tx.was_kept
-    assert desk == loaded(PostgresTradingLedger(ledger._source))
+    assert state == loaded(PostgresTradingLedger(ledger._source))
 
 
 def test_warm_worker_steps_on_when_a_migration_changed_the_type_of_a_column(
@@ -194,8 +194,8 @@ def test_warm_worker_steps_on_when_a_migration_changed_the_type_of_a_column(
             loaded(ledger)
         assert loaded(ledger).account == ACCOUNT
         with ledger.transaction(ACCOUNT.account) as tx:
-            desk = tx.load(NOON)
-            tx.save(desk, replace(desk, warned=frozenset({kind})), Changes())
+            state = tx.load(NOON)
+            tx.save(state, replace(state, warned=frozenset({kind})), ChangeSet())
     assert loaded(ledger).warned == frozenset({"json_object_text"})
 
 
@@ -209,13 +209,13 @@ def test_two_workers_on_one_account_take_turns(postgres: PostgresServer, databas
             barrier.wait(10)
             for index in range(orders):
                 with mine.transaction(ACCOUNT.account) as tx:
-                    desk = tx.load(NOON)
+                    state = tx.load(NOON)
                     # every fill books on what the fills before it left: a lost update would lose money
                     count = len(tx.entries())
                     bought = terms(NOON + SECOND * (number * orders + index), quantity="1")
                     at = NOON + SECOND * count
-                    after, changes = stepped(desk, NOON, *sent(bought), filled(bought, f"t{count}", at, price="1.000001"))
-                    tx.save(desk, after, changes)
+                    after, changes = stepped(state, NOON, *sent(bought), filled(bought, f"t{count}", at, price="1.000001"))
+                    tx.save(state, after, changes)
 
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(work, range(workers)))
@@ -345,14 +345,14 @@ def test_server_restarted_under_load_loses_and_doubles_nothing(
     def deliver(mine: PostgresTradingLedger, number: int, batch: int) -> None:
         orders = [terms(NOON + SECOND * (1000 * number + batch * size + i), quantity="1", limit="99.5") for i in range(size)]
         with mine.transaction(ACCOUNT.account) as tx:
-            desk = tx.load(NOON, [order.client_order_id for order in orders])
-            fresh = [order for order in orders if order.client_order_id not in desk.orders]
+            state = tx.load(NOON, [order.client_order_id for order in orders])
+            fresh = [order for order in orders if order.client_order_id not in state.orders]
             events = [event for order in fresh for event in sent(order)]
             events += [filled(o, f"t-{o.client_order_id[:12]}", o.decided_at, price="99.5") for o in fresh]
             entries = len(tx.entries())
             events = [e.model_copy(update={"at": NOON + SECOND * entries}) if e.kind == "OrderFilled" else e for e in events]
-            after, changes = stepped(desk, NOON, *events)
-            tx.save(desk, after, changes)
+            after, changes = stepped(state, NOON, *events)
+            tx.save(state, after, changes)
 
     def deliver_until_committed(mine: PostgresTradingLedger, number: int, batch: int) -> None:
         while True:
@@ -558,9 +558,9 @@ def test_account_has_one_open_trade_a_symbol(ledger: PostgresTradingLedger) -> N
     first, second = trade_of(terms()), trade_of(terms(NOON + SECOND))
     after = replace(before, trades=MappingProxyType({BTC: second}))
     with pytest.raises(LedgerRefusedError, match="trades_one_a_symbol"), ledger.transaction(ACCOUNT.account) as tx:
-        tx.save(before, after, Changes(trades=(first, second)))
+        tx.save(before, after, ChangeSet(trades=(first, second)))
     with ledger.transaction(ACCOUNT.account) as tx:
-        tx.save(before, after, Changes(trades=(replace(first, state=TradeState.ABANDONED), second)))
+        tx.save(before, after, ChangeSet(trades=(replace(first, state=TradeState.ABANDONED), second)))
     assert loaded(ledger).trades == after.trades
 
 

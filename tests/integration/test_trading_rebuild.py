@@ -26,14 +26,14 @@ from signalbox.orders.events import (
     OrderUpdateRequested,
 )
 from signalbox.orders.terms import Leg, OrderTerms, Side
-from signalbox.portfolio.entries import Entry, Funding, Transfer
+from signalbox.portfolio.entries import Entry, FundingPayment, Transfer
 from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import canonical_text
 from signalbox.trading.account import TradingAccount, account_named
-from signalbox.trading.changes import Changes
+from signalbox.trading.changes import ChangeSet
 from signalbox.trading.errors import AccountError
-from signalbox.trading.state import Desk, opened
+from signalbox.trading.state import AccountState, opened
 from tests.builders import BTC, ETH, NOON, minutes
 from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.integration.samples import VENUE
@@ -111,7 +111,7 @@ def histories(draw: st.DrawFn) -> list[tuple[str, Any]]:
         if draw(st.booleans()):
             entries.append(Transfer(account=account.account, key=f"w{index}", at=at, amount=draw(MONEY)))
         if draw(st.booleans()):
-            entries.append(Funding(account=account.account, key=f"f{index}", at=at, symbol="SOL-USD", amount=draw(MONEY)))
+            entries.append(FundingPayment(account=account.account, key=f"f{index}", at=at, symbol="SOL-USD", amount=draw(MONEY)))
         method = draw(st.none() | st.sampled_from(list(LotMethod)))
         steps.append((at, events, entries, method))
     return steps
@@ -173,7 +173,7 @@ def test_any_history_is_loaded_as_saved_and_made_again_from_its_facts(
         postgres.drop_database(database)
 
 
-def with_(ledger: PostgresTradingLedger, account: str, at: Any) -> Desk:
+def with_(ledger: PostgresTradingLedger, account: str, at: Any) -> AccountState:
     with ledger.transaction(account) as tx:
         return tx.load(at)
 
@@ -186,7 +186,7 @@ def ledger(source: ConnectionSource) -> PostgresTradingLedger:
         before = tx.load(NOON)
         after, changes = everything(before)
         day = AccountDay(NOON.date(), Decimal(100_000), Decimal(95_000), Decimal("100000.50"), Decimal("99999.1"))
-        tx.save(before, after, changes + Changes(days=(day,)))
+        tx.save(before, after, changes + ChangeSet(days=(day,)))
     return found
 
 
@@ -205,11 +205,16 @@ def ledger(source: ConnectionSource) -> PostgresTradingLedger:
     ],
 )
 def test_projection_that_says_otherwise_is_told_with_both_values(
-    postgres: PostgresServer, database: str, source: ConnectionSource, ledger: PostgresTradingLedger, statement: str, told: str
+    postgres: PostgresServer,
+    database: str,
+    source: ConnectionSource,
+    ledger: PostgresTradingLedger,
+    statement: str,
+    reported: str,
 ) -> None:
     assert verify(source, ACCOUNT.account) == ()
     postgres.execute(statement, database)
-    assert any(told in text for text in differences(source, ACCOUNT.account)), differences(source, ACCOUNT.account)
+    assert any(reported in text for text in differences(source, ACCOUNT.account)), differences(source, ACCOUNT.account)
 
 
 def test_reader_gives_a_period_as_it_was_written(source: ConnectionSource, ledger: PostgresTradingLedger) -> None:
@@ -229,8 +234,8 @@ def test_reader_gives_a_period_as_it_was_written(source: ConnectionSource, ledge
     assert facts.risk_events == changes.risk
     assert facts.halts == changes.halts
     assert reader.locks(ACCOUNT.account, NOON + minutes(30)) == after.locks[1:]
-    assert reader.standing(ACCOUNT.account).halt == after.halt
-    assert reader.standing(ACCOUNT.account).opened_by == "anna"
+    assert reader.overview(ACCOUNT.account).halt == after.halt
+    assert reader.overview(ACCOUNT.account).opened_by == "anna"
     assert reader.accounts() == (ACCOUNT,)
 
 
@@ -246,4 +251,4 @@ def test_periods_are_open_at_their_start_and_closed_at_their_end(source: Connect
     assert len(reader.days(name, NOON.date(), NOON.date())) == 1
     assert reader.standing_orders(name) == ()
     with pytest.raises(AccountError, match="nobody"):
-        reader.standing("nobody")
+        reader.overview("nobody")

@@ -9,7 +9,6 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from signalbox.market.candles import Symbol
-from signalbox.orders.application import apply, initialise
 from signalbox.orders.events import (
     OrderAccepted,
     OrderDenied,
@@ -20,15 +19,16 @@ from signalbox.orders.events import (
     OrderSubmitted,
 )
 from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.lifecycle import apply, initialise
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.portfolio.account import record, snapshot
 from signalbox.portfolio.entries import Entry, Fill, booking_order
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount, account_named
-from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
+from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.events import TradingHalted
-from signalbox.trading.state import Desk, Halt, Trade, TradeState, counts, pruned
+from signalbox.trading.state import AccountState, Halt, Trade, TradeState, counts, pruned
 from tests.builders import BTC, NOON
 from tests.integration.samples import VENUE
 
@@ -98,24 +98,26 @@ def filled(
     )
 
 
-def stepped(desk: Desk, at: datetime, *events: OrderEvent, entries: Iterable[Entry] = ()) -> tuple[Desk, Changes]:
+def stepped(
+    state: AccountState, at: datetime, *events: OrderEvent, entries: Iterable[Entry] = ()
+) -> tuple[AccountState, ChangeSet]:
     """Apply order events, book their fills and further entries: a step without decisions of its own."""
-    orders: dict[ClientOrderId, Order] = dict(desk.orders)
+    orders: dict[ClientOrderId, Order] = dict(state.orders)
     booked = list(entries)
     for event in events:
         key = ClientOrderId(event.client_order_id)
         orders[key] = initialise(event) if isinstance(event, OrderInitialized) else apply(orders[key], event)
         if isinstance(event, OrderFilled):
             booked.append(Fill.of(orders[key].terms, event))
-    books, disposals = desk.books, []
+    books, disposals = state.books, []
     for entry in sorted(booked, key=booking_order):
         made = record(books, entry)
         books, disposals = made.books, [*disposals, *made.disposals]
     released = tuple(event.at for event in events if isinstance(event, OrderReleased))
     after = replace(
-        desk, at=at, orders=MappingProxyType(orders), books=books, order_times=tuple(sorted(desk.order_times + released))
+        state, at=at, orders=MappingProxyType(orders), books=books, order_times=tuple(sorted(state.order_times + released))
     )
-    return after, Changes(order_events=events, entries=tuple(booked), disposals=tuple(disposals))
+    return after, ChangeSet(order_events=events, entries=tuple(booked), disposals=tuple(disposals))
 
 
 def trade_of(of: OrderTerms, state: TradeState = TradeState.ENTERING, **changes: object) -> Trade:
@@ -135,27 +137,27 @@ def trade_of(of: OrderTerms, state: TradeState = TradeState.ENTERING, **changes:
     return replace(fresh, **changes)  # type: ignore[arg-type]
 
 
-def halted(desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+def halted(state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
     """The kill switch, as an operator sets it."""
     halt = Halt(HaltLevel.HALT, "anna", "looking into fills", at, at + timedelta(hours=2))
-    account = desk.account.account
-    return replace(desk, halt=halt, at=at), Changes(
+    account = state.account.account
+    return replace(state, halt=halt, at=at), ChangeSet(
         halts=(halt,),
         risk=(RiskEvent(RiskEventKind.HALTED, at.isoformat(), at, "HALT", who="anna", value=Decimal("1.50"), limit="HALT"),),
         events=(TradingHalted(account=account, level=halt.level, who="anna", why=halt.why, at=at, until=halt.until),),
     )
 
 
-def equity(desk: Desk, at: datetime, marks: dict[str, Decimal]) -> Changes:
+def equity(state: AccountState, at: datetime, marks: dict[str, Decimal]) -> ChangeSet:
     """A snapshot of the account at these marks."""
-    return Changes(equity=(snapshot(desk.books, marks, at),))
+    return ChangeSet(equity=(snapshot(state.books, marks, at),))
 
 
-def countable(desk: Desk, at: datetime) -> Desk:
-    """The desk as a load at `at` has to give it back: without the orders that closed and the times that ended."""
-    trades = tuple(desk.trades.values())
-    window = timedelta(seconds=desk.account.limits.throttle_window_seconds)
-    kept = pruned(desk, at)
+def countable(state: AccountState, at: datetime) -> AccountState:
+    """The account state as a load at `at` has to give it back: without the orders that closed and the times that ended."""
+    trades = tuple(state.trades.values())
+    window = timedelta(seconds=state.account.limits.throttle_window_seconds)
+    kept = pruned(state, at)
     return replace(
         kept,
         orders=MappingProxyType({key: order for key, order in kept.orders.items() if counts(order, trades)}),

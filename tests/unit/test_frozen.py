@@ -1,10 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 
 
-class Limit(Frozen):
+class Limit(FrozenModel):
     price: int
     floor: int | None = None
 

@@ -15,11 +15,11 @@ from signalbox.signals.cycle import STANDARD
 from signalbox.signals.rate_limit import SignalLimits
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
 from signalbox.trading.errors import AccountError
+from training.backtest.bar_grid import BarGrid
 from training.backtest.decisions import Decisions, decide
-from training.backtest.engine import Ending, Plan, Run, run
+from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.backtest.figures import Figures, figures_of
 from training.backtest.starts import Passing, attempt, start_dates
-from training.backtest.tape import Tape
 from training.candles import CandleSeries, find_candle_files
 from training.dataset import build_dataset
 from training.evaluate import read_all
@@ -51,7 +51,7 @@ class BacktestRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
+class BacktestSpeed:
     """How fast it was."""
 
     decisions_a_second: float  # scored or looked up, classified and limited
@@ -69,12 +69,12 @@ class BacktestResult:
     start: datetime
     end: datetime
     decisions: Decisions
-    run: Run
+    run: BacktestRun
     figures: Figures
     passing: Passing | None
     overlap: Overlap
     sources: tuple[CandleSeries, ...]
-    speed: Speed
+    speed: BacktestSpeed
 
     @property
     def headline(self) -> str:
@@ -100,7 +100,7 @@ class BacktestResult:
                 "ending": found.ending.value,
                 "at": found.ended_at.isoformat(),
                 "halts": [{"level": h.level.value, "why": h.why, "since": h.since.isoformat()} for h in found.record.halts],
-                "open_trades": len(found.desk.trades),
+                "open_trades": len(found.state.trades),
             },
             "figures": self.figures.to_json(),
             "passing": None if self.passing is None else self.passing.to_json(),
@@ -140,18 +140,18 @@ class BacktestResult:
     def _model(self) -> str:
         failed = [gate.value for gate, verdict in self.manifest.gates.items() if verdict.value != "pass"]
         if self.manifest.passes_promotion:
-            told = f" ({', '.join(failed)} not passed)" if failed else ""
-            return f"The model passed the gates that promote it{told}; a backtest deploys it as shadow all the same."
+            shown = f" ({', '.join(failed)} not passed)" if failed else ""
+            return f"The model passed the gates that promote it{shown}; a backtest deploys it as shadow all the same."
         return f"The model runs in shadow only: it does not pass {', '.join(failed)}."
 
     def _outcome(self) -> str:
         at = f"{self.run.ended_at:%Y-%m-%d}"
         match self.run.ending:
-            case Ending.BREACHED:
+            case BacktestEnding.BREACHED:
                 return f"The account broke a loss rule on {at}."
-            case Ending.EXHAUSTED:
+            case BacktestEnding.EXHAUSTED:
                 return f"On {at} so little was left above our own stop that no order passed the checks any more."
-            case Ending.HALTED:
+            case BacktestEnding.HALTED:
                 return f"The kill switch was set on {at} and nobody resumes in a backtest."
             case _:
                 return ""
@@ -165,8 +165,8 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
     files = find_candle_files(request.data)
     history = timedelta(minutes=2 * ensemble.history_bars + 1440)
     bars = read_all(files, None if request.start is None else request.start - history, request.end, progress)
-    tape = Tape.of(bars)
-    start, end = _period(request, tape)
+    grid = BarGrid.of(bars)
+    start, end = _period(request, grid)
     progress.stage("features", 0.10)
     data = build_dataset(ensemble.schema, bars, each_of(progress, len(bars)), window_bars=ensemble.window_bars, unjudged=True)
     progress.stage("signals", 0.12)
@@ -175,12 +175,12 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
     decisions = decide(
         ensemble,
         data,
-        tape,
+        grid,
         request.bundle.resolve().name,
         start_ms=to_ms(start),
         end_ms=to_ms(end),
         limits=limits,
-        tell=progress.advance,
+        on_progress=progress.advance,
         kept=kept,
     )
     if not len(decisions):
@@ -191,18 +191,18 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
     scored = time.monotonic()
     progress.stage("account", 0.12)
 
-    def told(fraction: float, trades: int) -> None:
+    def shown(fraction: float, trades: int) -> None:
         progress.advance(fraction)
         progress.detail(f"{trades:,} trades")
 
-    found = run(tape, decisions.signals, Plan(account, tape.minute(start), tape.minute(end)), told)
+    found = run(grid, decisions.signals, Plan(account, grid.minute(start), grid.minute(end)), shown)
     traded = time.monotonic()
     passing = None
     if account.rules is not None and request.starts:
         progress.stage("start dates", 0.55)
         dates = start_dates(start, end, request.starts)
         if dates:
-            passing = attempt(tape, decisions.signals, account, dates, end=tape.minute(end), tell=progress.advance)
+            passing = attempt(grid, decisions.signals, account, dates, end=grid.minute(end), on_progress=progress.advance)
     progress.stage("figures", 0.05)
     seen = overlap_of(Span(to_ms(start), to_ms(end)), read_history(request.bundle, ensemble.manifest).seen)
     return BacktestResult(
@@ -212,11 +212,11 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         end,
         decisions,
         found,
-        figures_of(tape, decisions.signals, found, ensemble.manifest.label.horizon_minutes),
+        figures_of(grid, decisions.signals, found, ensemble.manifest.label.horizon_minutes),
         passing,
         seen,
         files,
-        Speed(
+        BacktestSpeed(
             len(decisions) / max(scored - began, 1e-9),
             0 if kept is None else kept.reused,
             traded - scored,
@@ -235,16 +235,16 @@ def _account(request: BacktestRequest) -> TradingAccount:
     return TradingAccount.model_validate({**account.model_dump(), "ftmo_phase": request.phase})
 
 
-def _period(request: BacktestRequest, tape: Tape) -> tuple[datetime, datetime]:
+def _period(request: BacktestRequest, grid: BarGrid) -> tuple[datetime, datetime]:
     """Return the period asked for, or what the candles cover, on five-minute boundaries."""
     step = CYCLE // ONE_MINUTE
-    start = request.start or from_ms(tape.first_ms)
-    end = request.end or tape.instant(tape.minutes // step * step)
+    start = request.start or from_ms(grid.first_ms)
+    end = request.end or grid.instant(grid.minutes // step * step)
     for name, instant in (("--start", start), ("--end", end)):
-        if tape.minute(instant) % step or instant.second or instant.microsecond:
+        if grid.minute(instant) % step or instant.second or instant.microsecond:
             raise MarketDataError(f"{name}: expected a five-minute boundary, was {instant.isoformat()}")
-    last = tape.instant(tape.minutes // step * step)
-    start, end = max(start, tape.instant(0)), min(end, last)
+    last = grid.instant(grid.minutes // step * step)
+    start, end = max(start, grid.instant(0)), min(end, last)
     if start >= end:
         raise MarketDataError(
             f"expected --start before --end and candles between them, was {start.isoformat()} and {end.isoformat()}"

@@ -15,37 +15,37 @@ from numpy.typing import NDArray
 from signalbox.market.candles import Symbol
 from signalbox.trading.instruments import FEE_BPS
 from signalbox.trading.paper import SLIPPAGE_BPS, SPREAD_BPS
+from training.backtest.bar_grid import BarGrid
 from training.backtest.record import TradeRow
-from training.backtest.tape import Tape
 
 _HALF: Final = float(SPREAD_BPS) / 20_000
 _SLIP: Final = float(SLIPPAGE_BPS) / 10_000
 _FEE: Final = float(FEE_BPS) / 10_000
 
 
-def coin_wins(tape: Tape, trades: Sequence[TradeRow], horizon_minutes: int) -> NDArray[np.float64]:
+def coin_wins(grid: BarGrid, trades: Sequence[TradeRow], horizon_minutes: int) -> NDArray[np.float64]:
     """Return (n,) the chance that a coin's side earns after costs at the entry of each trade: 0, one half or 1."""
     return np.array(
-        [np.mean([side_return(tape, trade, side, horizon_minutes) > 0 for side in (1, -1)]) for trade in trades],
+        [np.mean([side_return(grid, trade, side, horizon_minutes) > 0 for side in (1, -1)]) for trade in trades],
         dtype=np.float64,
     )
 
 
-def side_return(tape: Tape, trade: TradeRow, side: int, horizon_minutes: int) -> float:
+def side_return(grid: BarGrid, trade: TradeRow, side: int, horizon_minutes: int) -> float:
     """Return what a side earns after costs, as a fraction of its entry, with the exits of the trade on its side."""
-    row = tape.row[Symbol(trade.symbol)]
-    decided, first = tape.minute(trade.decided_at), tape.minute(trade.opened_at)
-    price = float(tape.close[row, decided - 1])
+    row = grid.row[Symbol(trade.symbol)]
+    decided, first = grid.minute(trade.decided_at), grid.minute(trade.opened_at)
+    price = float(grid.close[row, decided - 1])
     stop = price - side * abs(price - float(trade.stop_loss))
     target = None if trade.take_profit is None else price + side * abs(float(trade.take_profit) - price)
-    entry = float(tape.open[row, first]) * (1 + side * (_HALF + _SLIP))
-    last = min(decided + horizon_minutes + 60, tape.minutes)
+    entry = float(grid.open[row, first]) * (1 + side * (_HALF + _SLIP))
+    last = min(decided + horizon_minutes + 60, grid.minutes)
     for m in range(first, last):
-        opened = float(tape.open[row, m])
+        opened = float(grid.open[row, m])
         if np.isnan(opened):
             continue
         half = opened * _HALF
-        worst, best = (tape.low, tape.high) if side > 0 else (tape.high, tape.low)
+        worst, best = (grid.low, grid.high) if side > 0 else (grid.high, grid.low)
         leave: float | None = None
         jumped = m > first and side * (opened - side * half - stop) <= 0
         if jumped or m >= decided + horizon_minutes:

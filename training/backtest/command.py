@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.backtest.backtest import BacktestRequest, BacktestResult, backtest
-from training.backtest.figures import Part
+from training.backtest.figures import FiguresPart
 from training.backtest.page import render_page
 from training.backtest.record import TradeRow
 from training.errors import TrainingError
@@ -85,7 +85,7 @@ def show(console: Console, result: BacktestResult) -> None:
     console.print(months)
 
 
-def _cells(part: Part) -> tuple[str, ...]:
+def _cells(part: FiguresPart) -> tuple[str, ...]:
     if not part.trades:
         return ("0", "-", "-", "-", "-")
     return (
@@ -109,9 +109,9 @@ def _figures(result: BacktestResult) -> Table:
     table.add_row("signals held back", _counts(figures.held_back))
     table.add_row("orders refused", _counts(figures.refused))
     if result.passing is not None:
-        told, p = result.passing.to_json(), result.passing.probability
+        label, p = result.passing.to_json(), result.passing.probability
         table.add_row("passed, of decided start dates", "-" if p is None else share(p))
-        table.add_row("start dates", f"{told['starts']}: {_counts(told['endings'])}")
+        table.add_row("start dates", f"{label['starts']}: {_counts(label['endings'])}")
         table.add_row("worth as independent runs", f"{result.passing.independent_runs:.1f} ({result.passing.interval})")
     return table
 

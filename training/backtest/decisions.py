@@ -22,7 +22,7 @@ from signalbox.market.candles import MINUTE_MS, Symbol
 from signalbox.signals.cycle import STANDARD, announcement
 from signalbox.signals.rate_limit import WINDOW, Issued, SignalLimits, limit_rate
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Thresholds, Tier, classify
-from training.backtest.tape import Tape
+from training.backtest.bar_grid import BarGrid
 from training.dataset import Dataset
 from training.kept_scores import KeptScores
 from training.scoring import score
@@ -61,18 +61,18 @@ class Decisions:
 def decide(
     ensemble: Ensemble,
     data: Dataset,
-    tape: Tape,
+    grid: BarGrid,
     deployment: str,
     *,
     start_ms: int,
     end_ms: int,
     limits: SignalLimits = STANDARD,
-    tell: Callable[[float], None] = lambda _: None,
+    on_progress: Callable[[float], None] = lambda _: None,
     kept: KeptScores | None = None,
 ) -> Decisions:
     """Return the decisions with start < decided_at <= end, as the cycle makes them when it begins at `start`."""
     chosen = data.select((data.decided_at_ms > start_ms) & (data.decided_at_ms <= end_ms))
-    scored = score(ensemble, chosen, tell, kept)
+    scored = score(ensemble, chosen, on_progress, kept)
     rows = np.flatnonzero(scored.issued)
     found: list[SignalGenerated] = []
     hour: list[tuple[int, Issued]] = []
@@ -81,7 +81,7 @@ def decide(
     for at_ms, own in groupby(rows.tolist(), key=lambda row: int(chosen.decided_at_ms[row])):
         hour = [one for one in hour if one[0] > at_ms - _WINDOW_MS]
         cycle = tuple(
-            _signal(chosen, row, float(scored.probability_up[row]), tape, deployment=deployment, thresholds=thresholds)
+            _signal(chosen, row, float(scored.probability_up[row]), grid, deployment=deployment, thresholds=thresholds)
             for row in own
         )
         for signal in limit_rate(cycle, (issued for _, issued in hour), limits):
@@ -91,20 +91,20 @@ def decide(
     return Decisions(chosen.symbols, chosen.decided_at_ms, chosen.symbol, scored.probability_up, tuple(found))
 
 
-def _signal(data: Dataset, row: int, probability: float, tape: Tape, *, deployment: str, thresholds: Thresholds) -> Signal:
+def _signal(data: Dataset, row: int, probability: float, grid: BarGrid, *, deployment: str, thresholds: Thresholds) -> Signal:
     """Return a signal that takes a side. HOLDs take no part in the limits and move no account."""
-    minute = (int(data.decided_at_ms[row]) - tape.first_ms) // MINUTE_MS
+    minute = (int(data.decided_at_ms[row]) - grid.first_ms) // MINUTE_MS
     direction, tier = classify(probability, thresholds)
     symbol = data.symbols[int(data.symbol[row])]
     return Signal(
         symbol=symbol,
-        decided_at=tape.instant(minute),
+        decided_at=grid.instant(minute),
         deployment=deployment,
         stage=STAGE,
         direction=direction,
         tier=tier,
         probability_up=probability,
-        price=tape.price(symbol, minute),
+        price=grid.price(symbol, minute),
         late=False,
         schema_name=data.schema.name,
         schema_hash=data.schema.hash,

@@ -1,4 +1,4 @@
-"""One account brought through a tape of candles and a list of signals by the deployed steps, `watch` and `enter`.
+"""One account brought through a bar grid of candles and a list of signals by the deployed steps, `apply_bars` and `enter`.
 
 Nothing here fills, sizes, judges or books. What is here is the choice of the minutes that are watched: with `every_bar` all
 of them, at every five-minute cycle, as the deployed functions do; else those of scan.py. Both leave the same trades, days,
@@ -25,22 +25,22 @@ from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import RiskEvent
-from signalbox.trading.entry import HeldBack
+from signalbox.trading.entry import SignalSkipReason
+from signalbox.trading.monitoring import Candles
 from signalbox.trading.snapshot import equity_of
-from signalbox.trading.state import Desk, opened
-from signalbox.trading.watching import Candles
-from training.backtest.exhaustion import is_exhausted, least_entries
-from training.backtest.record import Mark, Record
-from training.backtest.scan import Levels, Stretch, is_quiet, levels_of, may_lock, stretch, worst_minutes
-from training.backtest.tape import CYCLE_MINUTES, Tape
+from signalbox.trading.state import AccountState, opened
+from training.backtest.bar_grid import CYCLE_MINUTES, BarGrid
+from training.backtest.headroom import is_exhausted, least_entries
+from training.backtest.record import BacktestRecord, Mark
+from training.backtest.scan import QuietInterval, QuietLevels, is_quiet, levels_of, may_lock, quiet_interval, worst_minutes
 
 _MEMORY: Final = STANDARD.drawdown_lookback_minutes + 180  # minutes; a memory that was not kept up may reach back a trade more
 _CHECKPOINT_EVERY: Final = 360  # minutes
 _EVERY_BAR_FOR: Final = 360  # minutes, once equity has come near
-_TELL_EVERY: Final = 256  # signals
+_PROGRESS_EVERY: Final = 256  # signals
 
 
-class Ending(StrEnum):
+class BacktestEnding(StrEnum):
     """Why a run ended."""
 
     END_OF_DATA = "END_OF_DATA"
@@ -67,57 +67,60 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class BacktestRun:
     """What came of it. `signals_after`: issued, after the run was over and before the end of the period."""
 
-    desk: Desk
-    record: Record
-    ending: Ending
+    state: AccountState
+    record: BacktestRecord
+    ending: BacktestEnding
     ended_at: datetime
     signals_after: int
-    watched: int  # calls of `watch`
+    watched: int  # calls of `apply_bars`
 
 
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
     minute: int
-    desk: Desk
+    state: AccountState
     next_signal: int
     mark: Mark
     is_whole: bool  # the memory of the protections: every bar before it was watched, as far back as they remember
 
 
 def run(
-    tape: Tape, signals: Sequence[SignalGenerated], plan: Plan, tell: Callable[[float, int], None] = lambda _f, _t: None
-) -> Run:
-    """Run an account. `signals`: BUY and SELL, in time order, of the period or more. tell: fraction done, trades so far."""
-    return _Engine(tape, signals, plan).run(tell)
+    grid: BarGrid, signals: Sequence[SignalGenerated], plan: Plan, on_progress: Callable[[float, int], None] = lambda _f, _t: None
+) -> BacktestRun:
+    """Run an account. `signals`: BUY and SELL, in time order, of the period or more. on_progress.
+
+    Fraction done, trades so far.
+    """
+    return _Engine(grid, signals, plan).run(on_progress)
 
 
 class _Engine:
-    def __init__(self, tape: Tape, signals: Sequence[SignalGenerated], plan: Plan) -> None:
-        self._tape, self._plan = tape, plan
+    def __init__(self, grid: BarGrid, signals: Sequence[SignalGenerated], plan: Plan) -> None:
+        self._grid, self._plan = grid, plan
         # what the hourly limits held back is recorded and never reaches an account
-        due = ((tape.minute(signal.decided_at), signal) for signal in signals if signal.issued)
+        due = ((grid.minute(signal.decided_at), signal) for signal in signals if signal.issued)
         self._due = [(at, signal) for at, signal in due if plan.start < at <= plan.end]
-        self._desk = opened(plan.account, tape.instant(plan.start))
-        self._least = least_entries(tape, [signal for _, signal in self._due], plan.account)
-        self._record = Record()
+        self._state = opened(plan.account, grid.instant(plan.start))
+        self._least = least_entries(grid, [signal for _, signal in self._due], plan.account)
+        self._record = BacktestRecord()
         self._next = 0  # of the signals
         self._clock = plan.start  # the newest instant that was watched
         self._calls = 0
         self._every_bar_until = plan.end if plan.every_bar else -1
         self._zone_begins = plan.start  # of the bars that were all watched, as far as the protections remember
-        self._levels: Levels | None = None  # of the desk as it is
-        self._judged: Desk | None = None  # the desk that was last found not to be over
+        self._levels: QuietLevels | None = None  # of the account state as it is
+        self._judged: AccountState | None = None  # the account state that was last found not to be over
         self._peaks: deque[tuple[int, float]] = deque()  # (minute, estimated equity), falling
         self._checkpoints: deque[_Checkpoint] = deque()
         self._locked_out: dict[tuple[Symbol, tuple[Lock, ...]], RiskEvent] = {}  # how each lock refuses an entry
 
-    def run(self, tell: Callable[[float, int], None]) -> Run:
-        plan, told = self._plan, 0
+    def run(self, on_progress: Callable[[float, int], None]) -> BacktestRun:
+        plan, reported = self._plan, 0
         first = min(plan.start + CYCLE_MINUTES, plan.end)  # the first cycle begins the account's first day
-        self._watch(self._tape.newest(plan.start, first), first)
+        self._watch(self._grid.newest(plan.start, first), first)
         while True:
             if (ending := self._ending()) is not None:
                 return self._ended(ending)
@@ -127,105 +130,105 @@ class _Engine:
             if not self._until(at, must_watch=must_watch):
                 continue  # it went back
             if signal is None:
-                return self._ended(self._ending() or Ending.END_OF_DATA)
+                return self._ended(self._ending() or BacktestEnding.END_OF_DATA)
             if not must_watch and not self._is_passed_over(signal):
                 continue  # the trade that stood in its way has ended: watch up to it
             self._enter(signal, at, keep=must_watch)
             self._next += 1
-            if self._next - told >= _TELL_EVERY:
-                told = self._next
-                tell((at - plan.start) / (plan.end - plan.start), len(self._record.trades))
+            if self._next - reported >= _PROGRESS_EVERY:
+                reported = self._next
+                on_progress((at - plan.start) / (plan.end - plan.start), len(self._record.trades))
 
-    def _ended(self, ending: Ending) -> Run:
+    def _ended(self, ending: BacktestEnding) -> BacktestRun:
         left = len(self._due) - self._next
-        return Run(self._desk, self._record, ending, self._tape.instant(self._clock), left, self._calls)
+        return BacktestRun(self._state, self._record, ending, self._grid.instant(self._clock), left, self._calls)
 
     def _is_passed_over(self, signal: SignalGenerated) -> bool:
         """Whether a signal moves nothing whatever the prices are: a trade is in its way, or the account is halted or locked."""
-        desk, at = self._desk, signal.decided_at
-        if Symbol(signal.symbol) in desk.trades:
+        state, at = self._state, signal.decided_at
+        if Symbol(signal.symbol) in state.trades:
             return True
-        if desk.halt is not None and desk.halt.level_at(at) is not HaltLevel.NONE:
+        if state.halt is not None and state.halt.level_at(at) is not HaltLevel.NONE:
             return True
-        return any(lock.stops(signal.symbol, at) for lock in desk.locks)
+        return any(lock.stops(signal.symbol, at) for lock in state.locks)
 
-    def _ending(self) -> Ending | None:
-        plan, desk = self._plan, self._desk
-        if desk is self._judged or not desk.is_idle:
+    def _ending(self) -> BacktestEnding | None:
+        plan, state = self._plan, self._state
+        if state is self._judged or not state.is_idle:
             return None
         status = self._known_levels().status
         if plan.stop_at_target and status is AccountStatus.TARGET_REACHED:
-            return Ending.TARGET_REACHED
+            return BacktestEnding.TARGET_REACHED
         if plan.stop_when_over:
             if status is AccountStatus.BREACHED:
-                return Ending.BREACHED
-            if desk.halt is not None and desk.halt.level is not HaltLevel.NONE and desk.halt.until is None:
-                return Ending.HALTED
-            if is_exhausted(desk, self._tape.instant(self._clock), self._least, self._next):
-                return Ending.EXHAUSTED
-        self._judged = desk
+                return BacktestEnding.BREACHED
+            if state.halt is not None and state.halt.level is not HaltLevel.NONE and state.halt.until is None:
+                return BacktestEnding.HALTED
+            if is_exhausted(state, self._grid.instant(self._clock), self._least, self._next):
+                return BacktestEnding.EXHAUSTED
+        self._judged = state
         return None
 
-    def _known_levels(self) -> Levels:
+    def _known_levels(self) -> QuietLevels:
         if self._levels is None:
-            self._levels = levels_of(self._desk)
+            self._levels = levels_of(self._state)
         return self._levels
 
     # Signals
 
     def _enter(self, signal: SignalGenerated, at: int, *, keep: bool) -> None:
-        bars = self._tape.known_bars(Symbol(signal.symbol), at, steps.ENTRY_BARS)
+        bars = self._grid.known_bars(Symbol(signal.symbol), at, steps.ENTRY_BARS)
         locks = () if keep else self._locks_before(signal, at)
         if locks and self._is_sent(signal, bars, at):
             self._refuse(signal, bars, at, locks)
             return
-        desk, changes = steps.enter(self._desk, signal, bars, self._tape.instant(at))
+        state, changes = steps.enter(self._state, signal, bars, self._grid.instant(at))
         if not keep:  # the other breaches and the id of the snapshot are those of another minute
             changes = replace(changes, risk=tuple(replace(line, detail="", snapshot_id=None) for line in changes.risk))
-        self._record.take(self._desk, desk, changes)
+        self._record.take(self._state, state, changes)
         if keep:  # else nothing but the reason was written down, and the bars up to it have still to be watched
-            self._desk = desk
+            self._state = state
             self._levels = None
 
     def _locks_before(self, signal: SignalGenerated, at: int) -> tuple[Lock, ...]:
         """Return the locks that refuse an entry whatever the other checks would find; none where a halt comes first."""
-        desk, instant = self._desk, self._tape.instant(at)
-        newest = desk.books.newest
-        if desk.halt is not None and desk.halt.level_at(instant) is not HaltLevel.NONE:
+        state, instant = self._state, self._grid.instant(at)
+        newest = state.books.newest
+        if state.halt is not None and state.halt.level_at(instant) is not HaltLevel.NONE:
             return ()
-        if max(desk.watched_until or instant, instant if newest is None else newest.at) > instant:
+        if max(state.watched_until or instant, instant if newest is None else newest.at) > instant:
             return ()  # it would be judged at a later instant than its own
-        return tuple(lock for lock in desk.locks if lock.stops(signal.symbol, instant))
+        return tuple(lock for lock in state.locks if lock.stops(signal.symbol, instant))
 
     def _is_sent(self, signal: SignalGenerated, bars: Bars, at: int) -> bool:
         """Whether an order would be written down for a signal, to be judged."""
-        desk = self._desk
-        if steps.entry_key(desk, signal) in desk.orders or desk.account.follows is not None:
+        state = self._state
+        if steps.entry_key(state, signal) in state.orders or state.account.follows is not None:
             return False
-        if steps.objection_to(desk, signal, self._tape.instant(at)) is not None:
+        if steps.objection_to(state, signal, self._grid.instant(at)) is not None:
             return False
-        return not isinstance(steps.wanted_entry(desk, signal, bars), HeldBack)
+        return not isinstance(steps.wanted_entry(state, signal, bars), SignalSkipReason)
 
     def _refuse(self, signal: SignalGenerated, bars: Bars, at: int, locks: tuple[Lock, ...]) -> None:
         """Write down that locks refused a signal: the first time the steps say how, and the next in the same words.
 
         Four of five signals of a losing account come while entries are locked; their checks were half of a run.
         """
-        desk, instant = self._desk, self._tape.instant(at)
+        state, instant = self._state, self._grid.instant(at)
         name = (Symbol(signal.symbol), locks)
         line = self._locked_out.get(name)
         if line is None:
-            _, changes = steps.enter(desk, signal, bars, instant)
+            _, changes = steps.enter(state, signal, bars, instant)
             (judged,) = changes.risk
             line = self._locked_out[name] = replace(judged, detail="", snapshot_id=None)
-        self._record.risk.append(replace(line, key=steps.entry_key(desk, signal), at=instant))
+        self._record.risk.append(replace(line, key=steps.entry_key(state, signal), at=instant))
 
     # Time
 
     @property
     def _watched_to(self) -> int:
-        until = self._desk.watched_until
-        return self._plan.start if until is None else self._tape.minute(until)
+        until = self._state.watched_until
+        return self._plan.start if until is None else self._grid.minute(until)
 
     def _until(self, at: int, *, must_watch: bool) -> bool:
         """Apply what happens up to an instant; with `must_watch` its own minute is watched in any case.
@@ -235,15 +238,15 @@ class _Engine:
         while self._clock < at:
             if self._watches_all():
                 cycle = (self._clock // CYCLE_MINUTES + 1) * CYCLE_MINUTES
-                self._watch(self._tape.candles(self._watched_to, min(cycle, at)), min(cycle, at))
-            elif self._desk.is_idle:
+                self._watch(self._grid.candles(self._watched_to, min(cycle, at)), min(cycle, at))
+            elif self._state.is_idle:
                 if must_watch:
-                    self._watch(self._tape.newest(self._watched_to, at), at)
+                    self._watch(self._grid.newest(self._watched_to, at), at)
                 return True
-            elif not is_quiet(self._desk):
+            elif not is_quiet(self._state):
                 self._visit(self._clock + 1)
             else:
-                part = self._next_stretch()
+                part = self._next_interval()
                 if part.stop > at and not must_watch:
                     return True
                 if not self._go_through(part, min(part.stop, at)):
@@ -254,17 +257,17 @@ class _Engine:
         """Whether every bar has to be brought: asked for, near the drawdown protection, or where bars are missing."""
         if self._clock < self._every_bar_until:
             return True
-        if self._desk.is_idle:
+        if self._state.is_idle:
             return False
-        return self._watched_to < self._clock or bool(self._tape.is_ragged[self._clock // CYCLE_MINUTES])
+        return self._watched_to < self._clock or bool(self._grid.is_ragged[self._clock // CYCLE_MINUTES])
 
-    def _next_stretch(self) -> Stretch:
+    def _next_interval(self) -> QuietInterval:
         """Return what lies before the next minute that must be watched."""
-        ragged = int(self._tape.next_ragged[self._clock // CYCLE_MINUTES]) * CYCLE_MINUTES
+        ragged = int(self._grid.next_ragged[self._clock // CYCLE_MINUTES]) * CYCLE_MINUTES
         stop = min(ragged, self._plan.end)
-        return stretch(self._tape, self._desk, self._known_levels(), self._clock, stop)
+        return quiet_interval(self._grid, self._state, self._known_levels(), self._clock, stop)
 
-    def _go_through(self, part: Stretch, stop: int) -> bool:
+    def _go_through(self, part: QuietInterval, stop: int) -> bool:
         """Watch the minute that closes at `stop`, and before it those that set today's worst equity."""
         part = part.until(stop)
         if self._comes_near(float(part.value.min()), float(part.value.max())):
@@ -277,12 +280,12 @@ class _Engine:
         return True
 
     def _visit(self, instant: int) -> None:
-        self._watch(self._tape.candles(instant - 1, instant), instant)
+        self._watch(self._grid.candles(instant - 1, instant), instant)
 
     def _watch(self, candles: Candles, at: int) -> None:
-        desk, changes = steps.watch(self._desk, candles, self._tape.instant(at))
-        self._record.take(self._desk, desk, changes)
-        self._desk, self._levels, self._clock = desk, None, at
+        state, changes = steps.apply_bars(self._state, candles, self._grid.instant(at))
+        self._record.take(self._state, state, changes)
+        self._state, self._levels, self._clock = state, None, at
         self._calls += 1
         self._remember(at, self._equity())
 
@@ -290,7 +293,7 @@ class _Engine:
 
     def _equity(self) -> float:
         """The equity at the marks, as a float."""
-        return float(equity_of(self._desk))
+        return float(equity_of(self._state))
 
     def _remember(self, at: int, equity: float) -> None:
         while self._peaks and self._peaks[0][0] < at - _MEMORY:
@@ -312,7 +315,7 @@ class _Engine:
         while len(self._checkpoints) > 1 and self._checkpoints[1].minute < self._clock - 2 * _MEMORY:
             self._checkpoints.popleft()
         is_whole = not self._checkpoints or (in_zone and self._clock - self._zone_begins >= _MEMORY)
-        self._checkpoints.append(_Checkpoint(self._clock, self._desk, self._next, self._record.mark(), is_whole=is_whole))
+        self._checkpoints.append(_Checkpoint(self._clock, self._state, self._next, self._record.mark(), is_whole=is_whole))
 
     def _go_back(self) -> None:
         """Go back to where the memory of the protections is whole, or will be by now, and watch every bar from there on."""
@@ -322,6 +325,6 @@ class _Engine:
         found = self._checkpoints[-1]
         self._zone_begins = found.minute - _MEMORY if found.is_whole else found.minute
         self._every_bar_until = now + _EVERY_BAR_FOR
-        self._desk, self._levels, self._judged = found.desk, None, None
+        self._state, self._levels, self._judged = found.state, None, None
         self._next, self._clock = found.next_signal, found.minute
         self._record.cut(found.mark)

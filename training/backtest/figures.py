@@ -16,10 +16,10 @@ from signalbox.events import SignalGenerated
 from signalbox.market.candles import to_ms
 from signalbox.trading.paper import SLIPPAGE_BPS, SPREAD_BPS
 from signalbox.trading.snapshot import equity_of
+from training.backtest.bar_grid import BarGrid
 from training.backtest.coin import coin_wins
-from training.backtest.engine import Run
+from training.backtest.engine import BacktestRun
 from training.backtest.record import EquityRow, TradeRow
-from training.backtest.tape import Tape
 from training.estimates import Estimate, mean_by_day
 from training.splits import DAY_MS
 
@@ -27,7 +27,7 @@ MODELLED_BPS: Final = float(SPREAD_BPS) / 2 + float(SLIPPAGE_BPS)  # a side, bes
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FiguresPart:
     """Trades of one kind. wins: share that earned after costs. net, fees, modelled: account currency."""
 
     trades: int
@@ -59,11 +59,11 @@ class Figures:
     change: float  # of the capital
     max_drawdown: float  # of the highest equity before, at the instants that were watched
     max_day_loss: float | None  # the most a day lost below its midnight balance, of the capital; None without rules
-    whole: Part
-    by_symbol: dict[str, Part]
-    by_side: dict[str, Part]
-    by_tier: dict[str, Part]
-    by_leg: dict[str, Part]  # without a coin: which way a trade was left is known only afterwards
+    whole: FiguresPart
+    by_symbol: dict[str, FiguresPart]
+    by_side: dict[str, FiguresPart]
+    by_tier: dict[str, FiguresPart]
+    by_leg: dict[str, FiguresPart]  # without a coin: which way a trade was left is known only afterwards
     months: list[Month]
     signals: dict[str, int]
     held_back: dict[str, int]  # by reason: of the rate limit, then of the account
@@ -76,20 +76,20 @@ class Figures:
         return asdict(self)
 
 
-def figures_of(tape: Tape, signals: Sequence[SignalGenerated], found: Run, horizon_minutes: int) -> Figures:
+def figures_of(grid: BarGrid, signals: Sequence[SignalGenerated], found: BacktestRun, horizon_minutes: int) -> Figures:
     """Return the figures of a run. `signals`: those it was given."""
-    record, capital = found.record, float(found.desk.account.capital)
-    groups = _Groups(tape, record.trades, horizon_minutes)
+    record, capital = found.record, float(found.state.account.capital)
+    groups = _Groups(grid, record.trades, horizon_minutes)
     tiers = {(signal.symbol, signal.decided_at): signal.tier for signal in signals}
-    change = float(equity_of(found.desk)) / capital - 1
-    falls = drawdowns([row.equity for row in record.equity], found.desk.account.capital)
-    lost = [float((day.baseline - day.worst_equity) / found.desk.account.capital) for day in record.days]
+    change = float(equity_of(found.state)) / capital - 1
+    falls = drawdowns([row.equity for row in record.equity], found.state.account.capital)
+    lost = [float((day.baseline - day.worst_equity) / found.state.account.capital) for day in record.days]
     return Figures(
         capital=capital,
-        equity=float(equity_of(found.desk)),
+        equity=float(equity_of(found.state)),
         change=change,
         max_drawdown=float(falls.max(initial=0.0)),
-        max_day_loss=max(lost, default=0.0) if found.desk.account.rules is not None else None,
+        max_day_loss=max(lost, default=0.0) if found.state.account.rules is not None else None,
         whole=groups.of(lambda _: True),
         by_symbol=groups.by(lambda trade: trade.symbol),
         by_side=groups.by(lambda trade: trade.side.value),
@@ -111,7 +111,7 @@ def figures_of(tape: Tape, signals: Sequence[SignalGenerated], found: Run, horiz
     )
 
 
-def _count(found: Run, kind: str) -> dict[str, int]:
+def _count(found: BacktestRun, kind: str) -> dict[str, int]:
     return dict(Counter(str(line.code) for line in found.record.risk if line.kind == kind).most_common())
 
 
@@ -135,9 +135,9 @@ def _months(rows: Sequence[EquityRow], falls: NDArray[np.float64], trades: Seque
 
 
 class _Groups:
-    def __init__(self, tape: Tape, trades: Sequence[TradeRow], horizon_minutes: int) -> None:
+    def __init__(self, grid: BarGrid, trades: Sequence[TradeRow], horizon_minutes: int) -> None:
         self._trades = trades
-        self._coin = coin_wins(tape, trades, horizon_minutes)
+        self._coin = coin_wins(grid, trades, horizon_minutes)
         self._day = np.array([to_ms(trade.decided_at) // DAY_MS for trade in trades], dtype=np.int64)
         self._net = np.array([float(trade.realised) for trade in trades], dtype=np.float64)
         self._value = np.array([float(trade.quantity * trade.entry_price) for trade in trades], dtype=np.float64)
@@ -146,13 +146,13 @@ class _Groups:
         out = np.array([float(trade.quantity * trade.exit_price) for trade in trades], dtype=np.float64)
         self._modelled = (self._value + out) * MODELLED_BPS / 1e4
 
-    def by(self, key: Callable[[TradeRow], str]) -> dict[str, Part]:
+    def by(self, key: Callable[[TradeRow], str]) -> dict[str, FiguresPart]:
         return {name: self.of(lambda trade, name=name: key(trade) == name) for name in sorted({key(t) for t in self._trades})}  # type: ignore[misc]
 
-    def of(self, takes: Callable[[TradeRow], bool]) -> Part:
+    def of(self, takes: Callable[[TradeRow], bool]) -> FiguresPart:
         rows = np.array([takes(trade) for trade in self._trades], dtype=np.bool_)
         net, day = self._net[rows], self._day[rows]
-        return Part(
+        return FiguresPart(
             trades=int(rows.sum()),
             wins=mean_by_day((net > 0).astype(np.float64), day),
             coin=float(self._coin[rows].mean()) if rows.any() else float("nan"),

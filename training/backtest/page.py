@@ -8,7 +8,7 @@ from typing import Final
 
 from signalbox.reports.page import cards, document, section, table, text
 from training.backtest.backtest import BacktestResult
-from training.backtest.figures import Part
+from training.backtest.figures import FiguresPart
 from training.backtest.pictures import drawdown_svg, equity_svg, starts_svg
 from training.backtest.starts import Passing
 from training.pictures import PICTURE_STYLE
@@ -72,12 +72,12 @@ def _passing(result: BacktestResult) -> str:
     passing = result.passing
     if passing is None:
         return ""
-    told = passing.to_json()
+    label = passing.to_json()
     rows = [["probability of passing, of decided attempts", "-" if passing.probability is None else share(passing.probability)]]
-    rows.append(["start dates, decided", f"{told['starts']}, {told['decided']}"])
-    rows += [[f"ended: {text(name)}", f"{count}"] for name, count in told["endings"].items()]
-    rows += [[f"broke {text(rule)}", f"{count}"] for rule, count in told["breached_by_rule"].items()]
-    days = told["days_to_pass"]
+    rows.append(["start dates, decided", f"{label['starts']}, {label['decided']}"])
+    rows += [[f"ended: {text(name)}", f"{count}"] for name, count in label["endings"].items()]
+    rows += [[f"broke {text(rule)}", f"{count}"] for rule, count in label["breached_by_rule"].items()]
+    days = label["days_to_pass"]
     spread = "none passed" if days is None else f"{days['median']:.0f} (from {days['p10']:.0f} to {days['p90']:.0f})"
     rows.append(["days to pass, median (10 % to 90 %)", spread])
     return starts_svg(passing.attempts) + table(["", ""], rows, (1,))
@@ -100,7 +100,7 @@ def _months(result: BacktestResult) -> str:
     return table(["month", "change", "trades closed", "deepest drawdown"], rows, (1, 2, 3))
 
 
-def _parts(parts: Mapping[str, Part], name: str) -> str:
+def _parts(parts: Mapping[str, FiguresPart], name: str) -> str:
     rows = [
         [
             text(key),
@@ -143,7 +143,7 @@ def _facts(result: BacktestResult) -> str:
         else f"{result.overlap.days:.0f} days ({', '.join(result.overlap.periods)})",
         "ended": f"{result.run.ending.value}, {result.run.ended_at:%Y-%m-%d %H:%M} UTC",
         "halts": "; ".join(f"{h.since:%Y-%m-%d %H:%M} {h.level.value}: {h.why}" for h in result.run.record.halts) or "none",
-        "open at the end": f"{len(result.run.desk.trades)} trades, valued at the last closes",
+        "open at the end": f"{len(result.run.state.trades)} trades, valued at the last closes",
         "execution": "the steps of the deployed functions on a paper venue; no market impact, no queue, no path inside a bar: "
         "of two stories a bar allows, the worse one happens",
         "candles": ", ".join(f"{source.name} {source.sha256()[:12]}" for source in result.sources),

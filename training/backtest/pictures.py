@@ -12,7 +12,7 @@ import numpy as np
 from signalbox.reports.page import text
 from signalbox.risk.ftmo.state import AccountDay
 from training.backtest.backtest import BacktestResult
-from training.backtest.engine import Ending
+from training.backtest.engine import BacktestEnding
 from training.backtest.figures import drawdowns
 from training.backtest.starts import Attempt
 from training.pictures import LEFT, TOP, Plane
@@ -20,7 +20,7 @@ from training.pictures import LEFT, TOP, Plane
 _WIDTH: Final = 1040.0
 _POINTS: Final = 1_500  # of a line; of each run of them the lowest is drawn, so no fall is lost
 _DAY: Final = 86_400.0
-_COLOURS: Final = {Ending.TARGET_REACHED: "c1", Ending.END_OF_DATA: "c0"}
+_COLOURS: Final = {BacktestEnding.TARGET_REACHED: "c1", BacktestEnding.END_OF_DATA: "c0"}
 
 
 def equity_svg(result: BacktestResult) -> str:
@@ -80,8 +80,8 @@ def starts_svg(attempts: Sequence[Attempt]) -> str:
         colour = _COLOURS.get(one.ending, "c2")
         parts.append(plane.line((x, 0.0), (_day(one.ended_at), y), f"line {colour}"))
         px, py = plane.at(_day(one.ended_at), y)
-        told = f"{one.start:%Y-%m-%d}: {one.ending.value}, {one.profit:+.1%} after {one.days:.0f} days, {one.trades} trades"
-        parts.append(f'<circle class="{colour}" cx="{px:.1f}" cy="{py:.1f}" r="4"><title>{text(told)}</title></circle>')
+        label = f"{one.start:%Y-%m-%d}: {one.ending.value}, {one.profit:+.1%} after {one.days:.0f} days, {one.trades} trades"
+        parts.append(f'<circle class="{colour}" cx="{px:.1f}" cy="{py:.1f}" r="4"><title>{text(label)}</title></circle>')
     names = ("from the start date to its end", "% of capital at the end")
     return plane.frame("start dates", "".join(parts), names=names, ticks=_months(plane.x), form="+.0f")
 

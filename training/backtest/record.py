@@ -10,8 +10,8 @@ from signalbox.exact import exactly
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import Leg, Side
 from signalbox.risk.ftmo.state import AccountDay
-from signalbox.trading.changes import Changes, RiskEvent
-from signalbox.trading.state import Desk, Halt, Trade, TradeState
+from signalbox.trading.changes import ChangeSet, RiskEvent
+from signalbox.trading.state import AccountState, Halt, Trade, TradeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ Mark = tuple[int, int, int, int, int]
 
 
 @dataclass(slots=True)
-class Record:
+class BacktestRecord:
     """Everything in the order it happened."""
 
     trades: list[TradeRow] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Record:
     risk: list[RiskEvent] = field(default_factory=list)
     halts: list[Halt] = field(default_factory=list)
 
-    def take(self, before: Desk, after: Desk, changes: Changes) -> None:
+    def take(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
         """Write down what a step changed."""
         for trade in changes.trades:
             if trade.state is TradeState.CLOSED:
@@ -78,7 +78,7 @@ class Record:
 
 
 @exactly
-def closed_row(before: Desk, after: Desk, trade: Trade) -> TradeRow:
+def closed_row(before: AccountState, after: AccountState, trade: Trade) -> TradeRow:
     """Return the row of a trade that a step closed."""
     orders = {**before.orders, **after.orders}
     entry = orders[trade.entry]

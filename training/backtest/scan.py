@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from signalbox.orders.terms import Side
 from signalbox.risk.ftmo.headroom import RuleHeadroom, StopLevel
-from signalbox.risk.ftmo.judge import FtmoJudge
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
 from signalbox.risk.ftmo.state import AccountStatus
 from signalbox.risk.protections import STANDARD
 from signalbox.trading.paper import SPREAD_BPS
-from signalbox.trading.snapshot import judge_of
-from signalbox.trading.state import Desk, Trade, TradeState
-from training.backtest.tape import Tape
+from signalbox.trading.snapshot import rule_monitor_of
+from signalbox.trading.state import AccountState, Trade, TradeState
+from training.backtest.bar_grid import BarGrid
 
 SLACK: Final = 1e-9  # of a price or an equity, relative
 Floats: TypeAlias = NDArray[np.float64]
@@ -34,7 +34,7 @@ _NEAR: Final = 0.05  # of the allowed drawdown, before it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stretch:
+class QuietInterval:
     """Minutes [first, stop) of an account in which nothing happens before `stop - 1`.
 
     stop: the instant at which something may; until then every minute may be left out. worst, value: (stop - first,)
@@ -46,100 +46,100 @@ class Stretch:
     worst: NDArray[np.float64]
     value: NDArray[np.float64]
 
-    def until(self, stop: int) -> Stretch:
+    def until(self, stop: int) -> QuietInterval:
         """Return what lies before an instant."""
         count = stop - self.first
-        return Stretch(self.first, stop, self.worst[:count], self.value[:count])
+        return QuietInterval(self.first, stop, self.worst[:count], self.value[:count])
 
 
 @dataclass(frozen=True, slots=True)
-class Levels:
+class QuietLevels:
     """What equity means today: the next level of each loss limit that was not told, and when that changes by itself.
 
     day_ends: also when the limits of tomorrow begin to count, shortly before.
     """
 
     day_ends: datetime | None
-    highest_untold: float  # equity at or below which a level is reached; -inf when all were
+    highest_pending: float  # equity at or below which a level is reached; -inf when all were
     worst_equity: float  # of today so far
     status: AccountStatus = AccountStatus.ACTIVE
 
 
-def levels_of(desk: Desk) -> Levels:
+def levels_of(state: AccountState) -> QuietLevels:
     """Return the levels of an account now. Without rules nothing is told and days do not end."""
-    judge = judge_of(desk.account, desk.loss_rules)
-    if judge is None:
-        return Levels(None, -np.inf, -np.inf)
-    room, today = judge.headroom(), judge.day
-    untold = _highest_untold(judge, room.rules, today, desk)
+    monitor = rule_monitor_of(state.account, state.loss_rules)
+    if monitor is None:
+        return QuietLevels(None, -np.inf, -np.inf)
+    service, today = monitor.headroom(), monitor.day
+    pending = _highest_pending(monitor, service.rules, today, state)
     if today is not None:
-        untold = max(untold, _highest_untold(judge, room.tomorrow, today + timedelta(days=1), desk))
-    return Levels(
-        _next_change(judge),
-        untold,
-        float(judge.state().worst_equity),
-        judge.status,
+        pending = max(pending, _highest_pending(monitor, service.tomorrow, today + timedelta(days=1), state))
+    return QuietLevels(
+        _next_change(monitor),
+        pending,
+        float(monitor.state().worst_equity),
+        monitor.status,
     )
 
 
-def _next_change(judge: FtmoJudge) -> datetime | None:
+def _next_change(monitor: FtmoRuleMonitor) -> datetime | None:
     """Return when other limits begin to count: those of tomorrow before midnight, and at midnight."""
-    midnight = judge.next_midnight
-    if midnight is None or judge.now is None:
+    midnight = monitor.next_midnight
+    if midnight is None or monitor.now is None:
         return midnight
-    guarded = midnight - timedelta(minutes=judge.rules.stops.midnight_minutes)
-    return guarded if judge.now < guarded else midnight
+    guarded = midnight - timedelta(minutes=monitor.rules.stops.midnight_minutes)
+    return guarded if monitor.now < guarded else midnight
 
 
-def _highest_untold(judge: FtmoJudge, rules: Sequence[RuleHeadroom], day: date | None, desk: Desk) -> float:
-    stops = judge.rules.stops
+def _highest_pending(monitor: FtmoRuleMonitor, rules: Sequence[RuleHeadroom], day: date | None, state: AccountState) -> float:
+    stops = monitor.rules.stops
     shares = ((stops.alert, StopLevel.ALERT), (stops.block, StopLevel.BLOCK), (stops.flatten, StopLevel.FLATTEN))
     found = -np.inf
     for rule in rules:
-        untold = [
-            rule.reference - share * rule.amount for share, level in shares if f"{rule.rule}:{level}:{day}" not in desk.warned
+        pending = [
+            rule.reference - share * rule.amount for share, level in shares if f"{rule.rule}:{level}:{day}" not in state.warned
         ]
-        if rule.rule not in judge.breaches:
-            untold.append(rule.limit)
-        found = max([found, *map(float, untold)])
+        if rule.rule not in monitor.breaches:
+            pending.append(rule.limit)
+        found = max([found, *map(float, pending)])
     return found
 
 
-def is_quiet(desk: Desk) -> bool:
+def is_quiet(state: AccountState) -> bool:
     """Whether prices alone move the account: open trades and nothing on its way."""
-    held = {symbol for symbol, position in desk.books.positions.items() if position.quantity}
+    held = {symbol for symbol, position in state.books.positions.items() if position.quantity}
     return (
-        held == {str(symbol) for symbol in desk.trades}
-        and all(trade.state is TradeState.OPEN and trade.exit_leg is None for trade in desk.trades.values())
-        and all(order.state.is_closed for order in desk.orders.values())
+        held == {str(symbol) for symbol in state.trades}
+        and all(trade.state is TradeState.OPEN and trade.exit_leg is None for trade in state.trades.values())
+        and all(order.state.is_closed for order in state.orders.values())
     )
 
 
-def stretch(tape: Tape, desk: Desk, levels: Levels, first: int, stop: int) -> Stretch:
+def quiet_interval(grid: BarGrid, state: AccountState, levels: QuietLevels, first: int, stop: int) -> QuietInterval:
     """Return the minutes from `first` up to the first that must be watched, `stop - 1` at the latest.
 
-    The desk is quiet and watched up to `first`; no bar is missing in [first, stop).
+    The account state is quiet and watched up to `first`; no bar is missing in [first, stop).
     """
-    for trade in desk.trades.values():
-        stop = min(stop, max(tape.minute(trade.deadline) + 1, first + 1))
+    for trade in state.trades.values():
+        stop = min(stop, max(grid.minute(trade.deadline) + 1, first + 1))
     if levels.day_ends is not None:
-        stop = min(stop, max(tape.minute(levels.day_ends), first + 1))
+        stop = min(stop, max(grid.minute(levels.day_ends), first + 1))
     cut = slice(first, stop)
     hit = np.zeros(stop - first, dtype=np.bool_)
-    balance = float(desk.books.balance)
+    balance = float(state.books.balance)
     worst, value = np.full(stop - first, balance), np.full(stop - first, balance)
-    for symbol, trade in desk.trades.items():
-        row = tape.row[symbol]
-        low, high, opened = tape.low[row, cut], tape.high[row, cut], tape.open[row, cut]
+    for symbol, trade in state.trades.items():
+        row = grid.row[symbol]
+        low, high, opened = grid.low[row, cut], grid.high[row, cut], grid.open[row, cut]
         half = opened * _HALF_SPREAD
         hit |= _touched(trade, low, high, half)
-        position = desk.books.position(symbol)
+        position = state.books.position(symbol)
         quantity, cost = float(position.quantity), float(position.cost)
         worst += quantity * (low if quantity > 0 else high) - cost
-        value += quantity * tape.close[row, cut] - cost
-    hit |= worst <= levels.highest_untold + SLACK * abs(balance)
+        value += quantity * grid.close[row, cut] - cost
+    hit |= worst <= levels.highest_pending + SLACK * abs(balance)
     at = int(np.argmax(hit)) + 1 if hit.any() else stop - first
-    return Stretch(first, first + at, worst[:at], value[:at])
+    return QuietInterval(first, first + at, worst[:at], value[:at])
 
 
 def _touched(trade: Trade, low: Floats, high: Floats, half: Floats) -> NDArray[np.bool_]:
@@ -152,7 +152,7 @@ def _touched(trade: Trade, low: Floats, high: Floats, half: Floats) -> NDArray[n
     return hit if target is None else hit | (low + half <= target * (1 + SLACK))
 
 
-def worst_minutes(part: Stretch, levels: Levels) -> Sequence[int]:
+def worst_minutes(part: QuietInterval, levels: QuietLevels) -> Sequence[int]:
     """Return the minutes before the last that may set today's worst equity: none, one, or all that floats cannot tell apart."""
     if part.worst.shape[0] < 2:
         return ()

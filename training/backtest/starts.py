@@ -22,8 +22,8 @@ import numpy as np
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import ONE_MINUTE
 from signalbox.trading.account import TradingAccount
-from training.backtest.engine import Ending, Plan, Run, run
-from training.backtest.tape import Tape
+from training.backtest.bar_grid import BarGrid
+from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.estimates import Estimate, mean_by_day
 
 DAY: Final = timedelta(days=1)
@@ -35,7 +35,7 @@ class Attempt:
     """One account from one start date until its phase was decided, or the candles ended."""
 
     start: datetime
-    ending: Ending
+    ending: BacktestEnding
     ended_at: datetime
     rule: str | None  # that broke
     trades: int
@@ -49,14 +49,14 @@ class Attempt:
     @property
     def is_decided(self) -> bool:
         """Whether it ended for a reason of its own."""
-        return self.ending is not Ending.END_OF_DATA
+        return self.ending is not BacktestEnding.END_OF_DATA
 
     @classmethod
-    def of(cls, start: datetime, found: Run) -> Attempt:
+    def of(cls, start: datetime, found: BacktestRun) -> Attempt:
         """Return what a run says."""
         breached = [line.code for line in found.record.risk if line.kind == "LIMIT_BREACHED"]
-        capital = found.desk.account.capital
-        profit = float((found.desk.books.balance - capital) / capital)
+        capital = found.state.account.capital
+        profit = float((found.state.books.balance - capital) / capital)
         rule = str(breached[0]) if breached else None
         return cls(start, found.ending, found.ended_at, rule, len(found.record.trades), profit)
 
@@ -73,7 +73,7 @@ class Passing:
     def to_json(self) -> dict[str, Any]:
         """Return it with its attempts."""
         decided = [one for one in self.attempts if one.is_decided]
-        passed = sorted(one.days for one in decided if one.ending is Ending.TARGET_REACHED)
+        passed = sorted(one.days for one in decided if one.ending is BacktestEnding.TARGET_REACHED)
         p = self.probability
         return {
             "probability": None if p is None else {"value": p.value, "low": p.low, "high": p.high, "n": p.n},
@@ -113,23 +113,23 @@ def start_dates(start: datetime, end: datetime, count: int) -> tuple[datetime, .
 
 
 def attempt(
-    tape: Tape,
+    grid: BarGrid,
     signals: Sequence[SignalGenerated],
     account: TradingAccount,
     starts: Sequence[datetime],
     *,
     end: int,
-    tell: Callable[[float], None] = lambda _: None,
+    on_progress: Callable[[float], None] = lambda _: None,
 ) -> Passing:
     """Run the account from every start date, in as many processes as there are cores."""
-    work = _Work(tape, tuple(signals), account, tuple(starts), end)
+    work = _Work(grid, tuple(signals), account, tuple(starts), end)
     done: list[tuple[int, Attempt]] = []
     with _workers(work, len(starts)) as results:
         for one in results:
             done.append(one)
-            tell(len(done) / len(starts))
+            on_progress(len(done) / len(starts))
     attempts = tuple(found for _, found in sorted(done, key=lambda pair: pair[0]))
-    return judge_attempts(attempts, tape.instant(end))
+    return judge_attempts(attempts, grid.instant(end))
 
 
 def judge_attempts(attempts: Sequence[Attempt], end: datetime) -> Passing:
@@ -140,7 +140,7 @@ def judge_attempts(attempts: Sequence[Attempt], end: datetime) -> Passing:
     length = float(np.mean([one.days for one in decided]))
     independent = max((end - attempts[0].start) / DAY / max(length, ONE_MINUTE / DAY), 1.0)
     independent = min(independent, float(len(decided)))
-    passed = np.array([one.ending is Ending.TARGET_REACHED for one in decided], dtype=np.float64)
+    passed = np.array([one.ending is BacktestEnding.TARGET_REACHED for one in decided], dtype=np.float64)
     months = np.array([one.start.year * 12 + one.start.month for one in decided], dtype=np.int64)
     value, n = float(passed.mean()), len(decided)
     if value in {0.0, 1.0} or np.unique(months).shape[0] < LEAST_MONTHS:
@@ -150,12 +150,12 @@ def judge_attempts(attempts: Sequence[Attempt], end: datetime) -> Passing:
     return Passing(tuple(attempts), mean_by_day(passed, months), independent, "months of start dates resampled")
 
 
-# Processes: the tape is inherited, not sent
+# Processes: the bar grid is inherited, not sent
 
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    tape: Tape
+    grid: BarGrid
     signals: tuple[SignalGenerated, ...]
     account: TradingAccount
     starts: tuple[datetime, ...]
@@ -163,8 +163,8 @@ class _Work:
 
     def __call__(self, number: int) -> tuple[int, Attempt]:
         start = self.starts[number]
-        plan = Plan(self.account, self.tape.minute(start), self.end, stop_at_target=True)
-        return number, Attempt.of(start, run(self.tape, self.signals, plan))
+        plan = Plan(self.account, self.grid.minute(start), self.end, stop_at_target=True)
+        return number, Attempt.of(start, run(self.grid, self.signals, plan))
 
 
 _inherited: list[_Work] = []  # of a child: what its parent had when it was forked

@@ -17,7 +17,7 @@ from torch import nn
 
 from training.config import LstmConfig, TransformerConfig
 from training.dataset import Dataset
-from training.members import FamilyName, Fit, Logits, Making, Speed
+from training.members import FamilyName, Fit, FitSpeed, Logits, Making
 from training.neural.device import Precision, choose_precision, computing, device_name, find_device, gpu_figures
 from training.neural.loop import Rows, Trained, Trainer, train_network
 from training.neural.networks import build_network
@@ -55,13 +55,13 @@ class NeuralMember:
         network = copy.deepcopy(self.network).to(rows.device)
         with computing(rows.device, "fp32"):
             found = logits_of(network, rows, rows.bars_of(data), self.window_bars)
-        told: Logits = found.double().cpu().numpy()
-        return told
+        shown: Logits = found.double().cpu().numpy()
+        return shown
 
     @torch.inference_mode()
     def logits_of(self, given: NDArray[np.float32]) -> Logits:
-        told: Logits = self.network(torch.from_numpy(np.ascontiguousarray(given))).double().numpy()
-        return told
+        shown: Logits = self.network(torch.from_numpy(np.ascontiguousarray(given))).double().numpy()
+        return shown
 
     def to_onnx(self, name: str) -> bytes:  # noqa: ARG002 - a port's; the exporter names graphs itself
         """Return the graph, by torch's TorchScript exporter: one LSTM node a layer, equal bytes for equal weights (ADR 0026)."""
@@ -106,16 +106,16 @@ class NeuralFamily:
         for number in range(config.members):
             seed = making.seed * 1_000 + number
             about = f"{self.name} {number + 1} of {config.members}"
-            told = replace(making, tell=_part_of(making.tell, number, config.members))
+            shown = replace(making, on_progress=_part_of(making.on_progress, number, config.members))
             trainer = self._trainer(scale, seed, precision)
-            trained.append(train_network(trainer, fitted, watched, told, f"{making.place}.{self.name}-{number}", about=about))
+            trained.append(train_network(trainer, fitted, watched, shown, f"{making.place}.{self.name}-{number}", about=about))
             network = trained[-1].network.cpu()
             members.append(
                 NeuralMember(
                     self.name, network, config.window_bars, scale.shape[1], self.rows, trained[-1].losses, trained[-1].precision
                 )
             )
-        speed = Speed(
+        speed = FitSpeed(
             self.name,
             device_name(device),
             trained[-1].precision,
@@ -166,5 +166,5 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _part_of(tell: Callable[[float], None], index: int, count: int) -> Callable[[float], None]:
-    return lambda fraction: tell((index + fraction) / count)
+def _part_of(on_progress: Callable[[float], None], index: int, count: int) -> Callable[[float], None]:
+    return lambda fraction: on_progress((index + fraction) / count)

@@ -85,10 +85,10 @@ class Trainer:
         """Nothing is left to do: all epochs, or none better for too long."""
         return self.epoch >= self.config.epochs or (self.epoch - 1 - self.best_epoch) >= self.config.patience > 0
 
-    def run_epoch(self, train: Rows, stopping: Rows, tell: Callable[[float, float], None]) -> tuple[float, float]:
+    def run_epoch(self, train: Rows, stopping: Rows, on_progress: Callable[[float, float], None]) -> tuple[float, float]:
         """Train once over the rows of this epoch, judge on the early-stopping rows; return both mean losses.
 
-        tell: the share of the epoch that is done, and samples a second so far.
+        on_progress: the share of the epoch that is done, and samples a second so far.
         """
         began, config = time.perf_counter(), self.config
         taken = train.of_phase(self.epoch % config.stride)
@@ -102,7 +102,7 @@ class Trainer:
             loss = self.step(train.source.gather(bar[part], train.window_bars), label[part], weight[part])
             summed += loss * label[part].shape[0]
             if step % _STEPS_A_WORD == 0 and step:
-                tell(step / steps, step * config.batch / (time.perf_counter() - began))
+                on_progress(step / steps, step * config.batch / (time.perf_counter() - began))
         fitted = float(summed) / max(count, 1)
         self.samples += count
         judged = self._judge(stopping)
@@ -197,17 +197,17 @@ def train_network(trainer: Trainer, train: Rows, stopping: Rows, making: Making,
         while not trainer.done:
             epoch = trainer.epoch
 
-            def tell(share: float, speed: float, epoch: int = epoch) -> None:
-                making.tell((epoch + share) / epochs)
+            def on_progress(share: float, speed: float, epoch: int = epoch) -> None:
+                making.on_progress((epoch + share) / epochs)
                 latest = f", loss {trainer.losses[-1]:.4f}" if trainer.losses else ""
                 making.detail(f"{about}, epoch {epoch + 1} of {epochs}{latest}, {speed:,.0f} samples/s")
 
-            fitted, judged = trainer.run_epoch(train, stopping, tell)
+            fitted, judged = trainer.run_epoch(train, stopping, on_progress)
             making.checkpoints.write(f"{name}.pt", trainer.state())
             figures = {"train_loss": fitted, "stopping_loss": judged, "samples_a_second": trainer.samples / trainer.seconds}
             making.on_epoch(f"{making.place}/{name.rpartition('.')[2]}", epoch, figures)
-            tell(1.0, trainer.samples / trainer.seconds)
-    making.tell(1.0)
+            on_progress(1.0, trainer.samples / trainer.seconds)
+    making.on_progress(1.0)
     return trainer.finish()
 
 

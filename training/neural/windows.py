@@ -36,7 +36,7 @@ class DeviceRows:
 
 @torch.inference_mode()
 def logits_of(
-    network: nn.Module, rows: DeviceRows, bars: Tensor, window_bars: int, tell: Callable[[float], None] = lambda _: None
+    network: nn.Module, rows: DeviceRows, bars: Tensor, window_bars: int, on_progress: Callable[[float], None] = lambda _: None
 ) -> Tensor:
     """Return (n,) float32 logits of windows, in evaluation mode, on the device."""
     was_training = network.training
@@ -44,7 +44,7 @@ def logits_of(
     found = []
     for start in _starts(bars.shape[0]):
         found.append(network(rows.gather(bars[start : start + _SCORED_AT_ONCE], window_bars)))
-        tell(min(start + _SCORED_AT_ONCE, bars.shape[0]) / bars.shape[0])
+        on_progress(min(start + _SCORED_AT_ONCE, bars.shape[0]) / bars.shape[0])
     network.train(was_training)
     return torch.cat(found).float() if found else torch.empty(0, device=rows.device)
 

@@ -29,10 +29,10 @@ from signalbox.adapters.venues.mt5_mailbox import (
     CommandRefusal,
     CommandRefused,
     CommandTaken,
-    Direction,
     Envelope,
     EnvelopeError,
     Keys,
+    MailboxDirection,
     open_envelope,
     seal,
 )
@@ -48,11 +48,11 @@ from signalbox.orders.events import (
     OrderUnconfirmed,
     OrderUpdateRejected,
 )
-from signalbox.orders.execution import execute, look
+from signalbox.orders.execution import execute, query
 from signalbox.orders.messages import (
     ExecutionReported,
     ExecutionRequested,
-    Instruction,
+    OrderInstruction,
     VenueViewReported,
     VenueViewRequested,
 )
@@ -60,7 +60,7 @@ from signalbox.orders.parts import in_parts
 from signalbox.orders.terms import OrderType
 from signalbox.orders.venue_port import ExecutionError, Venue, VenueBusyError
 from signalbox_mt5.journal import Journal, Kept
-from signalbox_mt5.mailbox import Delivery, Mailbox
+from signalbox_mt5.mailbox import Mailbox, MailboxMessage
 
 LONG_POLL_SECONDS: Final = 20
 RETRY_SECONDS: Final = 5  # of an error that names no time
@@ -76,13 +76,13 @@ Request: TypeAlias = ExecutionRequested | VenueViewRequested
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class CommandAttempt:
     """How often a kept command was tried, when it is due, what the terminal said, and what was reported of it."""
 
     count: int
     due: datetime
     words: str
-    told: str = ""  # the id of the report that was not the last word
+    report_id: str = ""  # the id of the report that was not the last word
 
 
 class Agent:
@@ -104,7 +104,7 @@ class Agent:
         self._venue, self._journal, self._mailbox = venue, journal, mailbox
         self._account, self._clock = account, clock
         self._keys = key if isinstance(key, Keys) else Keys(key)
-        self._tries: dict[int, Try] = {}  # of kept commands; after a restart all are due
+        self._tries: dict[int, CommandAttempt] = {}  # of kept commands; after a restart all are due
 
     def step(self) -> int:
         """Try what is kept and due, wait for commands and handle what came; return how many messages there were."""
@@ -114,9 +114,9 @@ class Agent:
             self._take(delivery)
         return len(deliveries)
 
-    def _take(self, delivery: Delivery) -> None:
+    def _take(self, delivery: MailboxMessage) -> None:
         try:
-            command = open_envelope(delivery.text, key=self._keys, direction=Direction.COMMAND, account=self._account)
+            command = open_envelope(delivery.text, key=self._keys, direction=MailboxDirection.COMMAND, account=self._account)
             request = self._request(command)
         except EnvelopeError as error:
             logger.error("command refused: %s", error)  # noqa: TRY400 - the text says it; it ends with the dead letters
@@ -163,7 +163,7 @@ class Agent:
         return None
 
     def _was_begun(self, request: Request) -> bool:
-        if isinstance(request, ExecutionRequested) and request.instruction is Instruction.SUBMIT:
+        if isinstance(request, ExecutionRequested) and request.instruction is OrderInstruction.SUBMIT:
             return self._journal.read(self._account, request.client_order_id) is not None
         return False
 
@@ -188,14 +188,14 @@ class Agent:
             self._journal.keep(command.sequence, text, self._clock())
             return
         try:
-            told = self._carry_out(request, None)
+            report_id = self._carry_out(request, None)
         except ExecutionError as error:
             self._journal.keep(command.sequence, text, self._clock())
             self._postpone(command.sequence, error)
         else:
-            if told:
+            if report_id:
                 self._journal.keep(command.sequence, text, self._clock())
-                self._follow(command.sequence, told)
+                self._follow(command.sequence, report_id)
             else:
                 self._journal.drop(command.sequence)
 
@@ -205,7 +205,7 @@ class Agent:
         for kept in sorted(self._journal.kept.values(), key=lambda one: one.sequence):
             request, tried = self._kept(kept.text), self._tries.get(kept.sequence)
             order = request.client_order_id if isinstance(request, ExecutionRequested) else ""
-            is_follow_up = tried is not None and bool(tried.told)
+            is_follow_up = tried is not None and bool(tried.report_id)
             is_due = tried is None or self._clock() >= tried.due
             if not is_due or (order in waiting and not is_follow_up) or not self._try(kept, request, tried):
                 waiting |= set() if is_follow_up else {order}
@@ -213,60 +213,60 @@ class Agent:
             self._journal.drop(kept.sequence)
             self._tries.pop(kept.sequence, None)
 
-    def _try(self, kept: Kept, request: Request, tried: Try | None) -> bool:
+    def _try(self, kept: Kept, request: Request, tried: CommandAttempt | None) -> bool:
         """Try a kept command once; return whether nothing is left to do for it."""
         words = "the agent was away" if tried is None else tried.words
-        if (tried is None or not tried.told) and self._give_up(request, kept.since, words):
+        if (tried is None or not tried.report_id) and self._give_up(request, kept.since, words):
             return True
         try:
-            told = self._carry_out(request, tried)
+            report_id = self._carry_out(request, tried)
         except ExecutionError as error:
             self._postpone(kept.sequence, error)
             return False
-        if told and self._clock() < kept.since + FOLLOWED:
-            self._follow(kept.sequence, told)
+        if report_id and self._clock() < kept.since + FOLLOWED:
+            self._follow(kept.sequence, report_id)
             return False
         return True
 
-    def _carry_out(self, request: Request, tried: Try | None) -> str:
+    def _carry_out(self, request: Request, tried: CommandAttempt | None) -> str:
         """Carry out and report; return the report's id where it is not the last word, else nothing."""
         if isinstance(request, VenueViewRequested):
             now = self._clock()
             if request.not_before is not None and now < request.not_before:
                 raise VenueBusyError("a view that is not wanted yet", max(1, round((request.not_before - now).total_seconds())))
-            self._send(request.event_id, look(request, self._venue, self._journal))
+            self._send(request.event_id, query(request, self._venue, self._journal))
             return ""
         report = execute(request, self._venue, self._journal, self._clock, pause=self._pause)
         words = tried.words if tried is not None else ""
         report = report.model_copy(update={"events": tuple(_with_words(event, words) for event in report.events)})
-        if tried is None or tried.told != report.event_id:
+        if tried is None or tried.report_id != report.event_id:
             self._send(request.event_id, report)
         return "" if _is_last_word(request, report) else report.event_id
 
     def _give_up(self, request: Request, since: datetime, words: str) -> bool:
         """Whether a command has waited for so long that it is not tried any more. What a change was to change is as it was.
 
-        A submit has an end of its own. Of a view nothing is told: newer ones were asked for since.
+        A submit has an end of its own. Of a view nothing is report_id: newer ones were asked for since.
         """
         now = self._clock()
         if now < since + CHANGES_KEPT:
             return False
         if isinstance(request, VenueViewRequested):
             return True
-        if request.instruction is Instruction.SUBMIT:
+        if request.instruction is OrderInstruction.SUBMIT:
             return False
         self._send(request.event_id, self._not_done(request, now, GIVEN_UP, words))
         return True
 
     def _not_done(self, request: ExecutionRequested, at: datetime, reason: str, detail: str) -> ExecutionReported:
         """Return the report that an instruction was not carried out and will not be."""
-        name, said = request.client_order_id, detail[:DETAIL_LENGTH]
+        name, reply = request.client_order_id, detail[:DETAIL_LENGTH]
         event: OrderEvent
-        if request.instruction is Instruction.SUBMIT:
-            event = OrderExpired(client_order_id=name, at=at, reason=reason, detail=said)
+        if request.instruction is OrderInstruction.SUBMIT:
+            event = OrderExpired(client_order_id=name, at=at, reason=reason, detail=reply)
         else:
-            kind = OrderCancelRejected if request.instruction is Instruction.CANCEL else OrderUpdateRejected
-            event = kind(client_order_id=name, at=at, request_id=request.request_id or "", reason=reason, detail=said)
+            kind = OrderCancelRejected if request.instruction is OrderInstruction.CANCEL else OrderUpdateRejected
+            event = kind(client_order_id=name, at=at, request_id=request.request_id or "", reason=reason, detail=reply)
         return ExecutionReported(account=self._account, client_order_id=name, reported_at=at, events=(event,))
 
     def _answer(self, answer: Answer) -> None:
@@ -278,12 +278,17 @@ class Agent:
             self._put(part)
             logger.info("%s → %s", event_id, part.event_id)
 
-    def _put(self, said: BusEvent | Answer) -> int:
+    def _put(self, reply: BusEvent | Answer) -> int:
         """Put a report or answer into the mailbox under the next sequence, and return that."""
         now = self._clock()
         sequence = self._journal.next_report(now)
         text = seal(
-            said, key=self._keys.signing, direction=Direction.REPORT, account=self._account, sequence=sequence, sent_at=now
+            reply,
+            key=self._keys.signing,
+            direction=MailboxDirection.REPORT,
+            account=self._account,
+            sequence=sequence,
+            sent_at=now,
         )
         self._mailbox.report(text, account=self._account, sequence=sequence)
         return sequence
@@ -291,15 +296,15 @@ class Agent:
     def _postpone(self, sequence: int, error: ExecutionError) -> None:
         pause = timedelta(seconds=error.retry_after if isinstance(error, VenueBusyError) else RETRY_SECONDS)
         before = self._tries.get(sequence)
-        self._tries[sequence] = self._next(before, pause, str(error), "" if before is None else before.told)
+        self._tries[sequence] = self._next(before, pause, str(error), "" if before is None else before.report_id)
         logger.warning("command %s waits until %s: %s", sequence, self._tries[sequence].due, error)
 
-    def _follow(self, sequence: int, told: str) -> None:
-        self._tries[sequence] = self._next(self._tries.get(sequence), timedelta(seconds=1), "", told)
+    def _follow(self, sequence: int, report_id: str) -> None:
+        self._tries[sequence] = self._next(self._tries.get(sequence), timedelta(seconds=1), "", report_id)
 
-    def _next(self, before: Try | None, pause: timedelta, words: str, told: str) -> Try:
+    def _next(self, before: CommandAttempt | None, pause: timedelta, words: str, report_id: str) -> CommandAttempt:
         count = 0 if before is None else before.count + 1
-        return Try(count, self._clock() + min(pause * 2 ** min(count, 6), max(pause, LONGEST_PAUSE)), words, told)
+        return CommandAttempt(count, self._clock() + min(pause * 2 ** min(count, 6), max(pause, LONGEST_PAUSE)), words, report_id)
 
     def _patience(self) -> int:
         """Return for how many seconds nothing that is kept can become due."""
@@ -317,7 +322,7 @@ class Agent:
     def _is_overtaken(self, sequence: int, request: ExecutionRequested) -> bool:
         """Whether a cancel is about a submit that still waits here and was never sent: then neither is carried out."""
         if (
-            request.instruction is not Instruction.CANCEL
+            request.instruction is not OrderInstruction.CANCEL
             or self._journal.read(self._account, request.client_order_id) is not None
         ):
             return False
@@ -338,7 +343,7 @@ class Agent:
 
     def _is_submit(self, kept: Kept) -> bool:
         request = self._kept(kept.text)
-        return isinstance(request, ExecutionRequested) and request.instruction is Instruction.SUBMIT
+        return isinstance(request, ExecutionRequested) and request.instruction is OrderInstruction.SUBMIT
 
     def _before(self, sequence: int, request: ExecutionRequested) -> list[Kept]:
         """Return the older commands that wait here and have to be carried out before one of this sequence."""
@@ -349,7 +354,7 @@ class Agent:
         """Whether a kept command of the same order has to be carried out first. One that was, and is only followed, has not."""
         earlier, tried = self._kept(kept.text), self._tries.get(kept.sequence)
         is_of_it = isinstance(earlier, ExecutionRequested) and earlier.client_order_id == request.client_order_id
-        return is_of_it and not (tried is not None and tried.told)
+        return is_of_it and not (tried is not None and tried.report_id)
 
     def _kept(self, text: str) -> Request:
         """Return a command of the journal. It was opened with the key of its time, which may be another by now."""
@@ -366,7 +371,7 @@ def _opens(request: Request) -> bool:
     """Whether a command may open risk: a view and what leaves a position do not, nor does taking an order back."""
     return (
         isinstance(request, ExecutionRequested)
-        and request.instruction is not Instruction.CANCEL
+        and request.instruction is not OrderInstruction.CANCEL
         and not request.terms.reduce_only
     )
 
@@ -376,7 +381,7 @@ def _is_last_word(request: ExecutionRequested, report: ExecutionReported) -> boo
     """Whether nothing more is to be expected of what a request did at once."""
     if any(isinstance(event, OrderUnconfirmed) for event in report.events):
         return False
-    if request.instruction is not Instruction.SUBMIT or request.terms.type is not OrderType.MARKET:
+    if request.instruction is not OrderInstruction.SUBMIT or request.terms.type is not OrderType.MARKET:
         return True
     filled = sum((event.quantity for event in report.events if isinstance(event, OrderFilled)), ZERO)
     return filled >= request.terms.quantity or any(isinstance(event, _ENDS) for event in report.events)

@@ -60,7 +60,7 @@ def is_ours(magic: int) -> bool:
     return magic >> MARK_SHIFT == MARK
 
 
-class Book:
+class TerminalBook:
     """One look at the terminal; what was read once is not asked again. Raises VenueSilentError where it does not answer."""
 
     def __init__(self, terminal: Terminal, broker: BrokerClock, clock: Callable[[], datetime], margin_mode: int) -> None:

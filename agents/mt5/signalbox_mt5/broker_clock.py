@@ -60,13 +60,13 @@ class BrokerClock:
         moved = self._newest_price is not None and newest > self._newest_price
         self._newest_price = newest
         ahead = self._ahead(newest)
-        said = ZONE_STEP * round(ahead / ZONE_STEP)
-        if abs(ahead - said) > TOLERANCE or not ZONES[0] <= said <= ZONES[1]:
+        reply = ZONE_STEP * round(ahead / ZONE_STEP)
+        if abs(ahead - reply) > TOLERANCE or not ZONES[0] <= reply <= ZONES[1]:
             return known
-        if known is not None and said < known and not moved:
+        if known is not None and reply < known and not moved:
             return known
-        self._memory.keep_zone(said)
-        return said
+        self._memory.keep_zone(reply)
+        return reply
 
     def utc(self, broker_ms: int) -> datetime:
         """Return an instant of the broker's in UTC. Raises VenueSilentError where no price has ever told the zone."""

@@ -15,7 +15,7 @@ from signalbox.exact import ZERO, exactly, to_step
 from signalbox.orders.terms import OrderTerms, Side, TimeInForce
 from signalbox.orders.venue_port import NOT_SUPPORTED, PRECISION, VenueRefusedError
 from signalbox.orders.venue_view import VenueInstrument
-from signalbox_mt5.terminal import Execution, ExpirationFlag, Filling, FillingFlag, TradeMode, exact
+from signalbox_mt5.terminal import ExpirationFlag, Filling, FillingFlag, TradeExecution, TradeMode, exact
 
 BELOW_MINIMUM: Final = "BELOW_MINIMUM"  # codes of refusals
 ABOVE_MAXIMUM: Final = "ABOVE_MAXIMUM"
@@ -38,7 +38,7 @@ class Contract:
     largest: Decimal
     tick: Decimal
     mode: TradeMode = TradeMode.FULL
-    execution: Execution = Execution.MARKET
+    execution: TradeExecution = TradeExecution.MARKET
     filling: FillingFlag = FillingFlag.FOK | FillingFlag.IOC
     expiration: ExpirationFlag = ExpirationFlag.GTC | ExpirationFlag.SPECIFIED
     stops_level: int = 0  # points between the price and a stop, at least
@@ -56,7 +56,7 @@ class Contract:
             largest=exact(info.volume_max),
             tick=exact(info.trade_tick_size),
             mode=TradeMode(info.trade_mode),
-            execution=Execution(info.trade_exemode),
+            execution=TradeExecution(info.trade_exemode),
             filling=FillingFlag(info.filling_mode & 3),
             expiration=ExpirationFlag(info.expiration_mode & 5),
             stops_level=int(info.trade_stops_level),
@@ -111,7 +111,7 @@ class Contract:
         Request and instant execution fill or kill. Market and exchange execution take what the flags name; RETURN, which
         leaves a rest in the book, is for exchange execution alone and the last choice.
         """
-        if self.execution in {Execution.REQUEST, Execution.INSTANT}:
+        if self.execution in {TradeExecution.REQUEST, TradeExecution.INSTANT}:
             return Filling.FOK
         if time_in_force is TimeInForce.FOK:
             if FillingFlag.FOK not in self.filling:

@@ -29,7 +29,7 @@ class JournalError(SignalboxError):
     """The journal is damaged, or another agent has it."""
 
 
-class Kind(StrEnum):
+class JournalKind(StrEnum):
     """Which of a position's two levels an order of ours stands for."""
 
     STOP = "sl"
@@ -37,7 +37,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Protection:
+class PositionProtection:
     """An order of the ledger that is no order at the terminal: the stop or target level of positions.
 
     positions: their identifiers, which a position keeps for life; none is left when it was released or another order took
@@ -47,7 +47,7 @@ class Protection:
     client_order_id: str
     entry: str
     symbol: str
-    kind: Kind
+    kind: JournalKind
     price: Decimal
     quantity: Decimal
     positions: tuple[int, ...]
@@ -73,7 +73,7 @@ class Journal:
         self.command_sequence = 0
         self.report_sequence = 0
         self.zone: timedelta | None = None  # the broker's clock minus UTC, as a price last told it
-        self.protections: dict[str, Protection] = {}  # by client order id, oldest first
+        self.protections: dict[str, PositionProtection] = {}  # by client order id, oldest first
         self.asked: dict[str, Decimal] = {}  # of market orders, in base currency: the terminal may have been sent less
         self.claims: dict[int, str] = {}  # deals by stop or target, and the order of ours that they were told of
         self.kept: dict[int, Kept] = {}  # by sequence
@@ -132,7 +132,7 @@ class Journal:
         """Write how much a market order was asked to trade."""
         self._write({"did": "ask", "id": client_order_id, "quantity": str(quantity)})
 
-    def protect(self, protection: Protection) -> None:
+    def protect(self, protection: PositionProtection) -> None:
         """Write that an order stands for a level of these positions, instead of any order that did."""
         self._write(
             {
@@ -238,11 +238,11 @@ class Journal:
             if name in self.protections:
                 self.protections[name] = replace(self.protections[name], is_released=True)
         else:
-            made = Protection(
+            made = PositionProtection(
                 name,
                 fact["entry"],
                 fact["symbol"],
-                Kind(fact["kind"]),
+                JournalKind(fact["kind"]),
                 Decimal(fact["price"]),
                 Decimal(fact["quantity"]),
                 tuple(fact["positions"]),

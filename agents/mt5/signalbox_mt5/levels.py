@@ -18,11 +18,11 @@ from typing import Any, Final
 from signalbox.exact import ZERO, exactly
 from signalbox.orders.messages import ExecutionRequested, RestingExit
 from signalbox.orders.terms import OrderTerms, OrderType
-from signalbox.orders.venue_port import Standing, VenueBusyError, VenueRefusedError
+from signalbox.orders.venue_port import OrderStatusReport, VenueBusyError, VenueRefusedError
 from signalbox.orders.venue_view import VenueOrder, VenueStatus, VenueTrade
-from signalbox_mt5.book import Book
+from signalbox_mt5.book import TerminalBook
 from signalbox_mt5.contracts import Contract
-from signalbox_mt5.journal import Journal, Kind, Protection
+from signalbox_mt5.journal import Journal, JournalKind, PositionProtection
 from signalbox_mt5.retcodes import Outcome, Retcode
 from signalbox_mt5.sending import ask
 from signalbox_mt5.terminal import Action, DealReason, Terminal, exact
@@ -30,14 +30,14 @@ from signalbox_mt5.terminal import Action, DealReason, Terminal, exact
 REDUCE_ONLY: Final = "REDUCE_ONLY"
 POSITION_SHARED: Final = "POSITION_SHARED"
 LEVEL_REMOVED: Final = "LEVEL_REMOVED"  # by a person, or with its position
-_REASONS: Final = {Kind.STOP: DealReason.SL, Kind.TARGET: DealReason.TP}
+_REASONS: Final = {JournalKind.STOP: DealReason.SL, JournalKind.TARGET: DealReason.TP}
 
 
-def kind_of(terms: OrderTerms) -> Kind | None:
+def kind_of(terms: OrderTerms) -> JournalKind | None:
     """Return the level that an order stands for; None for an order that is one at the terminal too."""
     if not terms.reduce_only or terms.type is OrderType.MARKET:
         return None
-    return Kind.STOP if terms.type is OrderType.STOP else Kind.TARGET
+    return JournalKind.STOP if terms.type is OrderType.STOP else JournalKind.TARGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class Wanted:
 
     client_order_id: str
     entry: str
-    kind: Kind
+    kind: JournalKind
     price: Decimal
     quantity: Decimal
 
     @classmethod
     def of(cls, resting: RestingExit) -> Wanted | None:
         """Return what the ledger says rests; None for what has no price."""
-        kind = Kind.STOP if resting.stop_price is not None else Kind.TARGET
+        kind = JournalKind.STOP if resting.stop_price is not None else JournalKind.TARGET
         price = resting.stop_price or resting.limit_price
         return None if price is None else cls(resting.client_order_id, resting.entry, kind, price, resting.quantity)
 
@@ -61,20 +61,22 @@ class Wanted:
     def by(cls, request: ExecutionRequested) -> Wanted:
         """Return what a request is about, with its changes; the entry, where it names none, is that of its own decision."""
         terms = request.terms
-        kind = Kind.STOP if terms.type is OrderType.STOP else Kind.TARGET
-        price = (request.stop_price or terms.stop_price) if kind is Kind.STOP else (request.limit_price or terms.limit_price)
+        kind = JournalKind.STOP if terms.type is OrderType.STOP else JournalKind.TARGET
+        price = (
+            (request.stop_price or terms.stop_price) if kind is JournalKind.STOP else (request.limit_price or terms.limit_price)
+        )
         if price is None:  # the terms' own check makes this unreachable
             raise ValueError(f"expected a price with {terms.type}")
         return cls(request.client_order_id, request.entry or terms.entry_id, kind, price, request.quantity or terms.quantity)
 
 
-class Levels:
+class PositionLevels:
     """Sets, moves and removes levels, and says how the orders that stand for them are."""
 
     def __init__(self, terminal: Terminal, journal: Journal) -> None:
         self._terminal, self._journal = terminal, journal
 
-    def put(self, wanted: Wanted, book: Book, contract: Contract) -> None:
+    def put(self, wanted: Wanted, book: TerminalBook, contract: Contract) -> None:
         """Give every position of the entry the level. Raises VenueRefusedError where there is none, and as `ask` says."""
         open_ = book.positions_of_entry(wanted.entry, contract.name)
         if not open_ and not self._adopt_traded(wanted, book, contract):
@@ -90,7 +92,7 @@ class Levels:
         if open_:
             self._write(wanted, contract, open_)
 
-    def known(self, wanted: Wanted, book: Book, contract: Contract) -> Protection | None:
+    def known(self, wanted: Wanted, book: TerminalBook, contract: Contract) -> PositionProtection | None:
         """Return what the journal has of an order, else what entry and price tell; None where nothing of it is to be seen."""
         written = self._journal.protections.get(wanted.client_order_id)
         if written is not None:
@@ -103,7 +105,7 @@ class Levels:
             self._adopt_traded(wanted, book, contract)
         return self._journal.protections.get(wanted.client_order_id)
 
-    def take_away(self, protection: Protection, book: Book) -> None:
+    def take_away(self, protection: PositionProtection, book: TerminalBook) -> None:
         """Remove the level where an order still stands for it. Raises as `ask` says."""
         if not protection.is_released:
             for position in self._open(protection, book):
@@ -111,7 +113,7 @@ class Levels:
             self._journal.release(protection.client_order_id)
 
     @exactly
-    def standing(self, protection: Protection, book: Book, contract: Contract) -> Standing:
+    def status_report(self, protection: PositionProtection, book: TerminalBook, contract: Contract) -> OrderStatusReport:
         """Return how an order stands. Raises VenueSilentError while the terminal does not show how its position was closed."""
         book.require_settled(protection.positions)
         trades = self._trades(protection, book, contract)
@@ -131,10 +133,10 @@ class Levels:
             status=status,
             quantity=protection.quantity,
             filled=filled,
-            limit_price=price if protection.kind is Kind.TARGET else None,
-            stop_price=price if protection.kind is Kind.STOP else None,
+            limit_price=price if protection.kind is JournalKind.TARGET else None,
+            stop_price=price if protection.kind is JournalKind.STOP else None,
         )
-        return Standing(order, trades, reason)
+        return OrderStatusReport(order, trades, reason)
 
     def owner(self, deal: Any) -> str | None:
         """Return the order that a deal by stop or target is told of, and remember it; None while no order stands for it."""
@@ -155,7 +157,7 @@ class Levels:
         """Whether a level of a position made this deal."""
         return deal.reason in {DealReason.SL, DealReason.TP}
 
-    def _adopt_traded(self, wanted: Wanted, book: Book, contract: Contract) -> bool:
+    def _adopt_traded(self, wanted: Wanted, book: TerminalBook, contract: Contract) -> bool:
         """Whether the entry's own level traded before its order came, or before the journal was lost: it is that order's then."""
         entry = wanted.entry
         identifiers = book.identifiers_of_entry(entry)
@@ -169,7 +171,9 @@ class Levels:
         if not deals:
             return False
         self._journal.protect(
-            Protection(wanted.client_order_id, entry, contract.ours, wanted.kind, wanted.price, wanted.quantity, identifiers)
+            PositionProtection(
+                wanted.client_order_id, entry, contract.ours, wanted.kind, wanted.price, wanted.quantity, identifiers
+            )
         )
         for deal in deals:
             self._journal.claim(deal.ticket, wanted.client_order_id)
@@ -181,36 +185,36 @@ class Levels:
         if before is not None:
             identifiers = tuple(dict.fromkeys((*before.positions, *identifiers)))
         self._journal.protect(
-            Protection(
+            PositionProtection(
                 wanted.client_order_id, wanted.entry, contract.ours, wanted.kind, wanted.price, wanted.quantity, identifiers
             )
         )
 
-    def _set(self, position: Any, kind: Kind, price: Decimal, name: str) -> None:
+    def _set(self, position: Any, kind: JournalKind, price: Decimal, name: str) -> None:
         """Set one level of one position and leave the other. Set already is done; a position that is gone needs none."""
         if self._level(position, kind) == price:
             return
         levels = {"sl": position.sl, "tp": position.tp} | {kind.value: float(price)}
-        said = ask(
+        reply = ask(
             self._terminal,
             {"action": Action.SLTP, "symbol": position.symbol, "position": position.ticket, "magic": position.magic} | levels,
         )
-        if said.outcome is Outcome.UNKNOWN:
+        if reply.outcome is Outcome.UNKNOWN:
             if self._is_set(position, kind, price):
                 return
-            raise VenueBusyError(f"{name}: {said.words}", 1)  # setting a level twice is setting it once
-        if said.code is Retcode.POSITION_CLOSED and not price:
+            raise VenueBusyError(f"{name}: {reply.words}", 1)  # setting a level twice is setting it once
+        if reply.code is Retcode.POSITION_CLOSED and not price:
             return
-        said.require_taken(name)
+        reply.require_taken(name)
 
-    def _is_set(self, position: Any, kind: Kind, price: Decimal) -> bool:
+    def _is_set(self, position: Any, kind: JournalKind, price: Decimal) -> bool:
         found = self._terminal.positions_get() or ()
         return any(p.ticket == position.ticket and self._level(p, kind) == price for p in found)
 
-    def _open(self, protection: Protection, book: Book) -> list[Any]:
+    def _open(self, protection: PositionProtection, book: TerminalBook) -> list[Any]:
         return [position for position in book.positions() if position.identifier in protection.positions]
 
-    def _trades(self, protection: Protection, book: Book, contract: Contract) -> tuple[VenueTrade, ...]:
+    def _trades(self, protection: PositionProtection, book: TerminalBook, contract: Contract) -> tuple[VenueTrade, ...]:
         return tuple(
             book.trade(deal, protection.client_order_id, contract)
             for identifier in protection.positions
@@ -218,5 +222,5 @@ class Levels:
             if self.is_level_deal(deal) and self.owner(deal) == protection.client_order_id
         )
 
-    def _level(self, position: Any, kind: Kind) -> Decimal:
+    def _level(self, position: Any, kind: JournalKind) -> Decimal:
         return exact(getattr(position, kind.value))

@@ -15,7 +15,7 @@ HIDDEN_SECONDS = 60  # while a command is handled: longer, and it comes again, w
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class MailboxMessage:
     """One message and the handle that takes it out."""
 
     text: str
@@ -25,13 +25,13 @@ class Delivery:
 class Mailbox(Protocol):
     """Commands in, reports out; a command that is not removed comes again."""
 
-    def receive(self, seconds: int) -> Sequence[Delivery]:
+    def receive(self, seconds: int) -> Sequence[MailboxMessage]:
         """Wait for commands, in order, at most so long."""
 
-    def remove(self, delivery: Delivery) -> None:
+    def remove(self, delivery: MailboxMessage) -> None:
         """It is done, or kept here."""
 
-    def put_back(self, delivery: Delivery, seconds: int) -> None:
+    def put_back(self, delivery: MailboxMessage, seconds: int) -> None:
         """It comes again, not before."""
 
     def report(self, text: str, *, account: str, sequence: int) -> None:
@@ -55,12 +55,12 @@ class SqsMailbox:
     ) -> None:
         self._client, self._commands, self._reports, self._hear = client, commands_url, reports_url, hear
 
-    def receive(self, seconds: int) -> Sequence[Delivery]:
+    def receive(self, seconds: int) -> Sequence[MailboxMessage]:
         answer = self._client.receive_message(
             QueueUrl=self._commands, MaxNumberOfMessages=1, WaitTimeSeconds=seconds, VisibilityTimeout=HIDDEN_SECONDS
         )
         self._heard(answer)
-        return [Delivery(m["Body"], m["ReceiptHandle"]) for m in answer.get("Messages", [])]
+        return [MailboxMessage(m["Body"], m["ReceiptHandle"]) for m in answer.get("Messages", [])]
 
     def ask_time(self) -> None:
         """Hear the queues' time without taking a command. Raises what botocore raises."""
@@ -70,10 +70,10 @@ class SqsMailbox:
         if self._hear is not None and (at := time_of(answer)) is not None:
             self._hear(at)
 
-    def remove(self, delivery: Delivery) -> None:
+    def remove(self, delivery: MailboxMessage) -> None:
         self._client.delete_message(QueueUrl=self._commands, ReceiptHandle=delivery.handle)
 
-    def put_back(self, delivery: Delivery, seconds: int) -> None:
+    def put_back(self, delivery: MailboxMessage, seconds: int) -> None:
         self._client.change_message_visibility(QueueUrl=self._commands, ReceiptHandle=delivery.handle, VisibilityTimeout=seconds)
 
     def report(self, text: str, *, account: str, sequence: int) -> None:

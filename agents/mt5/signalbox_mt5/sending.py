@@ -29,7 +29,7 @@ logger = logging.getLogger("signalbox.mt5_agent")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TerminalReply:
     """The terminal's answer to one request."""
 
     outcome: Outcome
@@ -51,34 +51,34 @@ class Said:
                 raise VenueRefusedError(self.reason, f"{name}: {self.words}")
 
 
-def ask(terminal: Terminal, request: Mapping[str, Any]) -> Said:
+def ask(terminal: Terminal, request: Mapping[str, Any]) -> TerminalReply:
     """Send a request once."""
     answer = terminal.order_send(request)
     if answer is None:
         number, text = terminal.last_error()
         outcome = outcome_of_silence(number)
         reason = "AUTOTRADING_DISABLED" if number == LastError.AUTO_TRADING_DISABLED else "VENUE_REFUSED"
-        said = Said(outcome, None, f"no answer, last error {number} {text}"[:WORDS_LENGTH], reason)
+        reply = TerminalReply(outcome, None, f"no answer, last error {number} {text}"[:WORDS_LENGTH], reason)
     else:
         number = int(answer.retcode)
         known = Retcode(number) if number in set(map(int, Retcode)) else None
         words = f"{number} {known.name if known else 'unknown'}: {answer.comment}"[:WORDS_LENGTH]
         retry = LATER.get(known, SILENCE_RETRY) if known is not None else SILENCE_RETRY
-        said = Said(outcome_of(number), known, words, code_of(known) if known else "VENUE_REFUSED", retry)
-    if said.code in ALARMS or said.reason == "AUTOTRADING_DISABLED":
-        logger.error("the terminal may not trade, a person has to switch it on: %s", said.words)
-    elif said.outcome is not Outcome.DONE:
-        logger.warning("%s, asked for %s", said.words, dict(request))
-    return said
+        reply = TerminalReply(outcome_of(number), known, words, code_of(known) if known else "VENUE_REFUSED", retry)
+    if reply.code in ALARMS or reply.reason == "AUTOTRADING_DISABLED":
+        logger.error("the terminal may not trade, a person has to switch it on: %s", reply.words)
+    elif reply.outcome is not Outcome.DONE:
+        logger.warning("%s, asked for %s", reply.words, dict(request))
+    return reply
 
 
 def ask_at_price(
     terminal: Terminal, request: Mapping[str, Any], price: Callable[[], float], *, clock: Callable[[], datetime], before: datetime
-) -> Said:
+) -> TerminalReply:
     """Send a market order at the price of now, again at once where the broker says that price is gone and nothing was done."""
-    said = ask(terminal, {**request, "price": price()})
+    reply = ask(terminal, {**request, "price": price()})
     for _ in range(PRICE_TRIES - 1):
-        if said.code not in PRICE_MOVED or clock() >= before:
+        if reply.code not in PRICE_MOVED or clock() >= before:
             break
-        said = ask(terminal, {**request, "price": price()})
-    return said
+        reply = ask(terminal, {**request, "price": price()})
+    return reply

@@ -56,7 +56,7 @@ class FillingFlag(IntFlag):
     IOC = 2
 
 
-class Execution(IntEnum):
+class TradeExecution(IntEnum):
     """ENUM_SYMBOL_TRADE_EXECUTION, `trade_exemode` of a symbol."""
 
     REQUEST = 0

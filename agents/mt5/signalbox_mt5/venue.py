@@ -29,19 +29,19 @@ from signalbox.orders.terms import OrderTerms, OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
     NOT_SUPPORTED,
     SETTLE,
-    Standing,
+    OrderStatusReport,
     VenueBusyError,
     VenueRefusedError,
     VenueSilentError,
     VenueUnknownOrderError,
 )
 from signalbox.orders.venue_view import VenueStatus, VenueView
-from signalbox_mt5.book import Book, magic_of
+from signalbox_mt5.account_view import AccountViewQuery
+from signalbox_mt5.book import TerminalBook, magic_of
 from signalbox_mt5.broker_clock import BrokerClock
 from signalbox_mt5.contracts import BELOW_MINIMUM, Contract
 from signalbox_mt5.journal import Journal
-from signalbox_mt5.levels import REDUCE_ONLY, Levels, Wanted, kind_of
-from signalbox_mt5.look import Look
+from signalbox_mt5.levels import REDUCE_ONLY, PositionLevels, Wanted, kind_of
 from signalbox_mt5.retcodes import Outcome
 from signalbox_mt5.sending import ask, ask_at_price
 from signalbox_mt5.terminal import Action, Filling, Holding, OrderKind, OrderTime, Terminal
@@ -71,7 +71,7 @@ class TerminalVenue:
         self._terminal, self._login, self._symbols, self._journal = terminal, login, symbols, journal
         self._clock = clock
         self._broker = BrokerClock(terminal, symbols.values(), journal, clock)
-        self._levels = Levels(terminal, journal)
+        self._levels = PositionLevels(terminal, journal)
         self._doubts: dict[str, datetime] = {}  # since when a part of a market order is unknown
 
     @property
@@ -94,13 +94,13 @@ class TerminalVenue:
             contract.require_expiry(terms)
         self._broker.now(contract.name)
 
-    def submit(self, request: ExecutionRequested) -> Standing:
+    def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         terms = request.terms
         contract = self._contract(terms.symbol)
         if kind_of(terms) is not None:
             return self._submit_level(request, contract)
         try:
-            found = self._look(request, contract)
+            found = self._query(request, contract)
         except VenueSilentError as error:  # nothing was sent yet
             raise VenueBusyError(str(error), SETTLING_RETRY) from error
         if found is not None and (found.trades or found.order.status is not VenueStatus.REJECTED):
@@ -110,58 +110,58 @@ class TerminalVenue:
         else:
             ask(self._terminal, self._pending(request, contract)).require_taken(request.client_order_id)
             why = ""
-        standing = self._found_after(request)
+        status_report = self._found_after(request)
         if not why:
-            return standing
-        return Standing(replace(standing.order, detail=why), standing.trades, PARTLY_CLOSED)
+            return status_report
+        return OrderStatusReport(replace(status_report.order, detail=why), status_report.trades, PARTLY_CLOSED)
 
-    def find(self, request: ExecutionRequested) -> Standing:
+    def find(self, request: ExecutionRequested) -> OrderStatusReport:
         contract = self._contract(request.terms.symbol)
         if kind_of(request.terms) is None:
-            found = self._look(request, contract)
+            found = self._query(request, contract)
         else:
             book = self._book()
             protection = self._levels.known(Wanted.by(request), book, contract)
-            found = None if protection is None else self._levels.standing(protection, book, contract)
+            found = None if protection is None else self._levels.status_report(protection, book, contract)
         if found is None:
             raise VenueUnknownOrderError(f"{request.client_order_id}: neither open nor in the history")
         return found
 
-    def cancel(self, request: ExecutionRequested) -> Standing:
+    def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
         contract = self._contract(request.terms.symbol)
-        standing = self._found_before(request)
-        if standing.order.status is not VenueStatus.OPEN:
-            return standing
+        status_report = self._found_before(request)
+        if status_report.order.status is not VenueStatus.OPEN:
+            return status_report
         if kind_of(request.terms) is not None:
             protection = self._journal.protections[request.client_order_id]
             self._levels.take_away(protection, self._book())
             return self._found_after(request)
         for order in self._book().orders_of(request.client_order_id)[0]:
-            said = ask(self._terminal, {"action": Action.REMOVE, "order": order.ticket, "symbol": contract.name})
-            if said.outcome is Outcome.UNKNOWN or said.outcome is Outcome.LATER:
-                said.require_taken(request.client_order_id)
+            reply = ask(self._terminal, {"action": Action.REMOVE, "order": order.ticket, "symbol": contract.name})
+            if reply.outcome is Outcome.UNKNOWN or reply.outcome is Outcome.LATER:
+                reply.require_taken(request.client_order_id)
         return self._found_after(request)  # refused or done: the order itself says what it is
 
-    def replace(self, request: ExecutionRequested) -> Standing:
+    def replace(self, request: ExecutionRequested) -> OrderStatusReport:
         contract = self._contract(request.terms.symbol)
         for price in (request.limit_price, request.stop_price):
             contract.require_price(price)
         if request.quantity is not None and kind_of(request.terms) is None:
             contract.require_openable(request.terms.model_copy(update={"quantity": request.quantity}))
-        standing = self._found_before(request)
-        if standing.order.status is not VenueStatus.OPEN:
-            return standing
+        status_report = self._found_before(request)
+        if status_report.order.status is not VenueStatus.OPEN:
+            return status_report
         if kind_of(request.terms) is not None:
             self._move_level(request, contract)
         else:
-            self._modify(request, contract, standing)
+            self._modify(request, contract, status_report)
         return self._found_after(request)
 
     def view(self, request: VenueViewRequested) -> VenueView:
         account, asked_at = self._ready(), self._clock()
         contracts = self._contracts(request.symbols)
         try:
-            return Look(
+            return AccountViewQuery(
                 self._book(), self._levels, self._journal, self._broker, contracts, request, asked_at, self._doubtful()
             ).view(account)
         except VenueSilentError as error:  # nothing was instructed: it is asked again
@@ -169,7 +169,7 @@ class TerminalVenue:
 
     # Orders
 
-    def _submit_level(self, request: ExecutionRequested, contract: Contract) -> Standing:
+    def _submit_level(self, request: ExecutionRequested, contract: Contract) -> OrderStatusReport:
         wanted = Wanted.by(request)
         try:
             book = self._book()
@@ -194,7 +194,7 @@ class TerminalVenue:
         )
         self._levels.put(wanted, self._book(), contract)
 
-    def _modify(self, request: ExecutionRequested, contract: Contract, standing: Standing) -> None:
+    def _modify(self, request: ExecutionRequested, contract: Contract, status_report: OrderStatusReport) -> None:
         """Change a resting order; its levels and time stay. A terminal changes no volume: another order takes its place."""
         price = request.limit_price or request.stop_price
         for order in self._book().orders_of(request.client_order_id)[0]:
@@ -206,7 +206,7 @@ class TerminalVenue:
                 "type_time": order.type_time,
                 "expiration": order.time_expiration,
             }
-            if request.quantity in {None, standing.order.quantity}:
+            if request.quantity in {None, status_report.order.quantity}:
                 ask(self._terminal, wanted | {"action": Action.MODIFY, "order": order.ticket}).require_taken(
                     request.client_order_id
                 )
@@ -279,10 +279,10 @@ class TerminalVenue:
             "type_time": OrderTime.GTC,
         }
         asked |= {"position": position.ticket} if position is not None else self._levels_of_entry(request, contract)
-        said = ask_at_price(
+        reply = ask_at_price(
             self._terminal, asked, lambda: self._price(terms, contract), clock=self._clock, before=terms.send_before
         )
-        said.require_taken(request.client_order_id)
+        reply.require_taken(request.client_order_id)
 
     def _closes(self, request: ExecutionRequested, contract: Contract, wanted: Decimal) -> list[tuple[Any, Decimal]]:
         """Return which positions a market order closes, and how many lots of each."""
@@ -346,7 +346,7 @@ class TerminalVenue:
             raise VenueBusyError(f"{terms.symbol}: the terminal has no price", READY_RETRY)
         return float(tick.ask if terms.side is Side.BUY else tick.bid)
 
-    def _look(self, request: ExecutionRequested, contract: Contract) -> Standing | None:
+    def _query(self, request: ExecutionRequested, contract: Contract) -> OrderStatusReport | None:
         book = self._book()
         live, past = book.orders_of(request.client_order_id)
         if not live and not past:
@@ -358,21 +358,21 @@ class TerminalVenue:
             raise VenueSilentError(
                 f"{request.client_order_id}: {order.filled} of {order.quantity} is done, the rest is unknown yet"
             )
-        return Standing(order, trades)
+        return OrderStatusReport(order, trades)
 
     def _doubtful(self) -> set[str]:
         """Return the market orders of which a part went out without an answer, and may not be shown yet."""
         self._doubts = {name: since for name, since in self._doubts.items() if self._clock() < since + SETTLE}
         return set(self._doubts)
 
-    def _found_before(self, request: ExecutionRequested) -> Standing:
+    def _found_before(self, request: ExecutionRequested) -> OrderStatusReport:
         """Find an order that is to be changed. No answer means that nothing was done yet."""
         try:
             return self.find(request)
         except VenueSilentError as error:
             raise VenueBusyError(str(error), SETTLING_RETRY) from error
 
-    def _found_after(self, request: ExecutionRequested) -> Standing:
+    def _found_after(self, request: ExecutionRequested) -> OrderStatusReport:
         """Find an order that an instruction went out for. A refusal to tell is no refusal of what was asked before."""
         try:
             return self.find(request)
@@ -381,8 +381,8 @@ class TerminalVenue:
 
     # The terminal
 
-    def _book(self) -> Book:
-        return Book(self._terminal, self._broker, self._clock, self._ready().margin_mode)
+    def _book(self) -> TerminalBook:
+        return TerminalBook(self._terminal, self._broker, self._clock, self._ready().margin_mode)
 
     def _contract(self, symbol: str) -> Contract:
         account = self._ready()

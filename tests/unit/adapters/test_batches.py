@@ -14,10 +14,10 @@ from moto import mock_aws
 from signalbox.adapters.aws.after_commit import publish_or_leave
 from signalbox.adapters.aws.batches import (
     RecordHandler,
-    each_alone,
-    each_in_its_group,
     event_in,
-    failure_told,
+    failure_logged,
+    process_fifo,
+    process_standard,
     visible_again,
     wait_seconds,
 )
@@ -41,9 +41,9 @@ def message(body: str = "", *, group: str = "g", deliveries: int = 1, message_id
     }  # fmt: skip
 
 
-def batch(*said: tuple[str, str]) -> dict:
+def batch(*output: tuple[str, str]) -> dict:
     """Messages m0, m1, … of (group, body)."""
-    return {"Records": [message(body, group=group, message_id=f"m{i}") for i, (group, body) in enumerate(said)]}
+    return {"Records": [message(body, group=group, message_id=f"m{i}") for i, (group, body) in enumerate(output)]}
 
 
 def handler_of(handled: list[str]) -> RecordHandler:
@@ -61,23 +61,23 @@ def given_back(answer: dict) -> list[str]:
 
 def test_of_a_standard_queue_each_failure_comes_back_alone() -> None:
     handled: list[str] = []
-    answer = each_alone(batch(("a", "good"), ("a", "bad"), ("a", "good")), handler_of(handled), CONTEXT)
+    answer = process_standard(batch(("a", "good"), ("a", "bad"), ("a", "good")), handler_of(handled), CONTEXT)
     assert (given_back(answer), handled) == (["m1"], ["m0", "m2"])
 
 
 def test_of_a_fifo_queue_a_failure_holds_back_its_group_and_no_other() -> None:
     handled: list[str] = []
-    answer = each_in_its_group(batch(("a", "bad"), ("b", "good"), ("a", "good")), handler_of(handled), CONTEXT)
+    answer = process_fifo(batch(("a", "bad"), ("b", "good"), ("a", "good")), handler_of(handled), CONTEXT)
     assert (sorted(given_back(answer)), handled) == (["m0", "m2"], ["m1"])
 
 
-@pytest.mark.parametrize("run", [each_alone, each_in_its_group])
+@pytest.mark.parametrize("run", [process_standard, process_fifo])
 def test_a_batch_of_failures_alone_is_an_answer_and_no_error(run) -> None:
     assert given_back(run(batch(("a", "bad"), ("b", "bad")), handler_of([]), CONTEXT)) == ["m0", "m1"]
 
 
 @pytest.fixture
-def told() -> tuple[Logger, io.StringIO]:
+def reported() -> tuple[Logger, io.StringIO]:
     text = io.StringIO()
     return Logger(service=f"batches-{id(text)}", stream=text), text
 
@@ -87,20 +87,20 @@ def lines(text: io.StringIO) -> list[dict]:
 
 
 def fail(error: Exception, logger: Logger) -> None:
-    with failure_told(logger, SQSRecord(message()), told=(ToldError,)):
+    with failure_logged(logger, SQSRecord(message()), already_logged=(ToldError,)):
         raise error
 
 
-def test_a_failure_is_told_with_its_message_and_its_reason_and_still_fails(told: tuple[Logger, io.StringIO]) -> None:
-    logger, text = told
+def test_a_failure_is_told_with_its_message_and_its_reason_and_still_fails(reported: tuple[Logger, io.StringIO]) -> None:
+    logger, text = reported
     with pytest.raises(ValueError, match="the ledger is away"):
         fail(ValueError("the ledger is away"), logger)
     (line,) = lines(text)
     assert (line["message"], line["message_id"], line["exception_name"]) == ("record_failed", "m", "ValueError")
 
 
-def test_what_was_told_already_fails_without_a_second_line(told: tuple[Logger, io.StringIO]) -> None:
-    logger, text = told
+def test_what_was_told_already_fails_without_a_second_line(reported: tuple[Logger, io.StringIO]) -> None:
+    logger, text = reported
     with pytest.raises(ToldError):
         fail(ToldError(), logger)
     assert lines(text) == []
@@ -139,11 +139,11 @@ def test_a_published_outbox_is_counted(capsys) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
-def test_an_outbox_that_was_not_published_is_told_and_is_no_failure(told: tuple[Logger, io.StringIO], capsys) -> None:
+def test_an_outbox_that_was_not_published_is_told_and_is_no_failure(reported: tuple[Logger, io.StringIO], capsys) -> None:
     def publish() -> int:
         raise ConnectionError("the bus is away")
 
-    logger, text = told
+    logger, text = reported
     metrics = Metrics(namespace="Batches", service="s")
     publish_or_leave(publish, logger=logger, metrics=metrics)
     metrics.flush_metrics()
@@ -152,9 +152,9 @@ def test_an_outbox_that_was_not_published_is_told_and_is_no_failure(told: tuple[
 
 
 def test_the_event_of_a_rule_of_the_bus_is_in_the_message() -> None:
-    said = MarketDataStale(symbol=BTC, since=NOON, reason="STALE_DATA", newest_close=None)
-    body = json.dumps({"source": "signalbox", "detail-type": said.type, "detail": said.to_detail()})
-    assert event_in(SQSRecord(message(body))) == said
+    output = MarketDataStale(symbol=BTC, since=NOON, reason="STALE_DATA", newest_close=None)
+    body = json.dumps({"source": "signalbox", "detail-type": output.type, "detail": output.to_detail()})
+    assert event_in(SQSRecord(message(body))) == output
 
 
 @pytest.mark.parametrize("body", ["{", "{}", json.dumps({"source": "signalbox", "detail-type": "Unknown", "detail": {}})])

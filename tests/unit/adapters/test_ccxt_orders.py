@@ -14,11 +14,11 @@ from local.market.simulator import SimulatedSource
 from local.stand_ins.faults import Fault, TradingFault
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStandIn
 from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
-from signalbox.orders.application import apply
 from signalbox.orders.errors import OverfillError, TradeConflictError
 from signalbox.orders.events import OrderCancelRequested, OrderFilled, OrderReleased, OrderUpdateRequested
-from signalbox.orders.execution import execute, look
-from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction, VenueViewRequested
+from signalbox.orders.execution import execute, query
+from signalbox.orders.lifecycle import apply
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction, VenueViewRequested
 from signalbox.orders.order import Order
 from signalbox.orders.reconciliation import reconcile
 from signalbox.orders.terms import OrderTerms, Side, TimeInForce
@@ -58,8 +58,8 @@ def log() -> MemorySendLog:
     return MemorySendLog()
 
 
-def asked(of: OrderTerms = MARKET, instruction: Instruction = Instruction.SUBMIT, **changes: Any) -> ExecutionRequested:
-    facts: dict[str, Any] = {"request_id": None if instruction is Instruction.SUBMIT else "r1"}
+def asked(of: OrderTerms = MARKET, instruction: OrderInstruction = OrderInstruction.SUBMIT, **changes: Any) -> ExecutionRequested:
+    facts: dict[str, Any] = {"request_id": None if instruction is OrderInstruction.SUBMIT else "r1"}
     return ExecutionRequested(
         account=ACCOUNT,
         venue="coinbase",
@@ -91,7 +91,7 @@ def looked(venue: CcxtVenue, log: MemorySendLog, *orders: str, symbols: tuple[st
     wanted = VenueViewRequested(
         account=ACCOUNT, venue="coinbase", at=NOON, since=NOON - timedelta(hours=1), orders=orders, symbols=symbols
     )
-    found = look(wanted, venue, log, chains=log)
+    found = query(wanted, venue, log, chains=log)
     return found.as_view()
 
 
@@ -295,7 +295,7 @@ class TestFaults:
     def test_a_cancel_with_a_wrong_key_is_refused_and_the_order_stays(self, exchange, venue, log) -> None:
         order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
         wrong = venue_at(exchange, CoinbaseCredentials(API_KEY, API_SECRET, "other"))
-        report = run(wrong, log, asked(LIMIT, Instruction.CANCEL))
+        report = run(wrong, log, asked(LIMIT, OrderInstruction.CANCEL))
         assert [(e.kind, getattr(e, "reason", None)) for e in report.events] == [("OrderCancelRejected", "CREDENTIALS")]
         assert applied(order, *report.events).state is OrderState.ACCEPTED
 
@@ -320,15 +320,15 @@ class TestFaults:
 class TestCancels:
     def test_a_cancelled_order_is_out_of_the_book(self, exchange, venue, log) -> None:
         order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
-        order = applied(order, *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        order = applied(order, *run(venue, log, asked(LIMIT, OrderInstruction.CANCEL)).events)
         assert order.state is OrderState.CANCELED
         assert exchange.orders[0].done_reason == "canceled"
 
     def test_a_cancel_whose_answer_was_lost_is_seen_in_the_order(self, exchange, venue, log) -> None:
         run(venue, log, asked(LIMIT))
         exchange.trading_faults.add(Fault(TradingFault.LOST_ACKNOWLEDGEMENT, "DELETE /orders/ID", times=1))
-        assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]
-        assert kinds(run(venue, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]  # not known is not cancelled
+        assert kinds(run(venue, log, asked(LIMIT, OrderInstruction.CANCEL))) == ["OrderUnconfirmed"]
+        assert kinds(run(venue, log, asked(LIMIT, OrderInstruction.CANCEL))) == ["OrderUnconfirmed"]  # not known is not cancelled
 
     def test_a_cancel_that_was_done_is_not_called_refused_because_the_order_could_not_be_asked(
         self, exchange, venue, log
@@ -336,20 +336,20 @@ class TestCancels:
         run(venue, log, asked(LIMIT))
         (order,) = exchange.orders
         jumping = venue_at(exchange, clock=lambda: NOON if order.done_reason is None else NOON + timedelta(hours=1))
-        assert kinds(run(jumping, log, asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]
+        assert kinds(run(jumping, log, asked(LIMIT, OrderInstruction.CANCEL))) == ["OrderUnconfirmed"]
         assert order.done_reason == "canceled"
 
     def test_a_cancel_after_the_last_fill_brings_the_fills(self, exchange, venue, log) -> None:
         order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
         exchange.set_price(BTC, Decimal(48000))
-        order = applied(order, *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        order = applied(order, *run(venue, log, asked(LIMIT, OrderInstruction.CANCEL)).events)
         assert (order.state, order.filled) == (OrderState.FILLED, Decimal("0.1"))
 
     def test_a_fill_after_the_cancel_is_recorded_late(self, exchange, venue, log) -> None:
         exchange.depth = Decimal("0.04")
         order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
         exchange.set_price(BTC, Decimal(48999))
-        order = applied(cancelling(order), *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        order = applied(cancelling(order), *run(venue, log, asked(LIMIT, OrderInstruction.CANCEL)).events)
         assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.04"))
         exchange.fill(exchange.orders[0].id, Decimal("0.01"), Decimal(49000))
         order = applied(order, *run(venue, log, asked(LIMIT)).events)
@@ -359,7 +359,7 @@ class TestCancels:
         exchange.visible_after = timedelta(seconds=20)
         order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
         exchange.set_time(NOON + timedelta(seconds=10))
-        order = applied(order, *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        order = applied(order, *run(venue, log, asked(LIMIT, OrderInstruction.CANCEL)).events)
         assert (order.state, exchange.orders[0].status) == (OrderState.PENDING_CANCEL, "open")
 
     def test_a_confirmed_cancel_of_what_is_not_shown_brings_the_fills_that_are_listed(self, exchange, venue, log) -> None:
@@ -371,7 +371,7 @@ class TestCancels:
             exchange.visible_after = timedelta(hours=1)
 
         exchange.then("DELETE /orders/ID", hide)
-        order = applied(order, *run(venue, log, asked(LIMIT, Instruction.CANCEL)).events)
+        order = applied(order, *run(venue, log, asked(LIMIT, OrderInstruction.CANCEL)).events)
         assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.04"))
 
 
@@ -383,7 +383,7 @@ def updating(order: Order, request_id: str = "r1", **changes: Any) -> Order:
     return applied(order, event)
 
 
-def told(venue: CcxtVenue, log: MemorySendLog, order: Order) -> Order:
+def reported(venue: CcxtVenue, log: MemorySendLog, order: Order) -> Order:
     """The order once two views were compared."""
     view = looked(venue, log, order.client_order_id)
     local = LocalView(ACCOUNT, (order,), {})
@@ -397,35 +397,37 @@ class TestReplaces:
         return applied(released(STOP), *run(venue, log, asked(STOP)).events)
 
     def test_a_stop_grows_by_another_that_holds_all_of_it(self, exchange, venue, log, stop) -> None:
-        report = run(venue, log, asked(STOP, Instruction.REPLACE, quantity="0.25"))
+        report = run(venue, log, asked(STOP, OrderInstruction.REPLACE, quantity="0.25"))
         order = applied(updating(stop, quantity="0.25"), *report.events)
         assert (order.state, order.quantity, order.stop_price) == (OrderState.ACCEPTED, Decimal("0.25"), Decimal(48000))
         assert [(o.status, o.size) for o in exchange.orders] == [("done", Decimal("0.1")), ("open", Decimal("0.25"))]
         assert order.venue_order_id == exchange.orders[1].id
-        assert told(venue, log, order) == order
+        assert reported(venue, log, order) == order
 
     def test_what_was_filled_before_counts_and_fills_after_it_are_the_orders(self, exchange, venue, log, stop) -> None:
         exchange.depth = Decimal("0.04")
         exchange.set_price(BTC, Decimal(47999))
         exchange.depth = Decimal(0)
-        report = run(venue, log, asked(STOP, Instruction.REPLACE, quantity="0.25"))
+        report = run(venue, log, asked(STOP, OrderInstruction.REPLACE, quantity="0.25"))
         order = applied(updating(stop, quantity="0.25"), *report.events)
         assert (order.filled, order.quantity, exchange.orders[1].size) == (Decimal("0.04"), Decimal("0.25"), Decimal("0.21"))
         exchange.depth = None
         exchange.set_price(BTC, Decimal(47000))
-        assert told(venue, log, order).state is OrderState.FILLED
+        assert reported(venue, log, order).state is OrderState.FILLED
 
     def test_a_second_replace_and_a_cancel_go_to_the_newest(self, exchange, venue, log, stop) -> None:
-        order = applied(updating(stop, quantity="0.2"), *run(venue, log, asked(STOP, Instruction.REPLACE, quantity="0.2")).events)
-        again = asked(STOP, Instruction.REPLACE, request_id="r2", stop_price="47000")
+        order = applied(
+            updating(stop, quantity="0.2"), *run(venue, log, asked(STOP, OrderInstruction.REPLACE, quantity="0.2")).events
+        )
+        again = asked(STOP, OrderInstruction.REPLACE, request_id="r2", stop_price="47000")
         order = applied(updating(order, "r2", stop_price="47000"), *run(venue, log, again).events)
         assert (order.quantity, order.stop_price) == (Decimal("0.2"), Decimal(47000))
-        order = applied(cancelling(order), *run(venue, log, asked(STOP, Instruction.CANCEL)).events)
+        order = applied(cancelling(order), *run(venue, log, asked(STOP, OrderInstruction.CANCEL)).events)
         assert order.state is OrderState.CANCELED
         assert {o.status for o in exchange.orders} == {"done"}
 
     def test_the_same_request_again_sends_nothing(self, exchange, venue, log, stop) -> None:
-        request = asked(STOP, Instruction.REPLACE, quantity="0.2")
+        request = asked(STOP, OrderInstruction.REPLACE, quantity="0.2")
         order = applied(updating(stop, quantity="0.2"), *run(venue, log, request).events)
         assert applied(order, *run(venue_at(exchange), log, request).events) == order
         assert len(exchange.orders) == 2
@@ -436,32 +438,32 @@ class TestReplaces:
         self, exchange, venue, log, stop, where, kind
     ) -> None:
         exchange.trading_faults.add(Fault(kind, where, times=1))
-        request, order = asked(STOP, Instruction.REPLACE, quantity="0.2"), updating(stop, quantity="0.2")
+        request, order = asked(STOP, OrderInstruction.REPLACE, quantity="0.2"), updating(stop, quantity="0.2")
         for _ in range(3):
             try:
                 order = applied(order, *run(venue, log, request).events)
             except VenueBusyError:
                 continue
-        order = told(venue, log, order)
+        order = reported(venue, log, order)
         resting = [o for o in exchange.orders if o.status == "open"]
         assert len(resting) == (not order.state.is_closed)
         if resting:
             assert order.quantity == resting[0].size
 
     def test_a_replacement_that_the_venue_refuses_ends_the_order_and_says_why(self, exchange, venue, log, stop) -> None:
-        report = run(venue, log, asked(STOP, Instruction.REPLACE, quantity="0.4"))  # more than there is
+        report = run(venue, log, asked(STOP, OrderInstruction.REPLACE, quantity="0.4"))  # more than there is
         order = applied(updating(stop, quantity="0.4"), *report.events)
         assert (order.state, order.reason) == (OrderState.CANCELED, "REPLACE_FAILED")
         assert "Insufficient funds" in order.detail
 
     def test_what_cannot_be_sent_leaves_the_old_stop_where_it_is(self, exchange, venue, log, stop) -> None:
-        report = run(venue, log, asked(STOP, Instruction.REPLACE, stop_price="47000.001"))
+        report = run(venue, log, asked(STOP, OrderInstruction.REPLACE, stop_price="47000.001"))
         assert [(e.kind, getattr(e, "reason", "")) for e in report.events] == [("OrderUpdateRejected", "PRECISION")]
         assert [o.status for o in exchange.orders] == ["open"]
 
     def test_a_stop_that_fills_under_its_cancel_is_told_as_filled(self, exchange, venue, log, stop) -> None:
         exchange.trading_faults.add(Fault(TradingFault.SERVER_ERROR, "DELETE /orders/ID", times=1))
-        request = asked(STOP, Instruction.REPLACE, quantity="0.2")
+        request = asked(STOP, OrderInstruction.REPLACE, quantity="0.2")
         order = applied(updating(stop, quantity="0.2"), *run(venue, log, request).events)
         exchange.set_price(BTC, Decimal(47000))
         order = applied(order, *run(venue, log, request).events)
@@ -474,7 +476,7 @@ class TestReplaces:
         def kill() -> None:
             raise Gone
 
-        request = asked(STOP, Instruction.REPLACE, quantity="0.2")
+        request = asked(STOP, OrderInstruction.REPLACE, quantity="0.2")
         log.begin_hook = kill
         with pytest.raises(Gone):
             run(venue, log, request)
@@ -496,7 +498,7 @@ class TestViews:
 
     def test_an_unfilled_cancel_that_the_venue_forgot_is_still_answered(self, venue, log) -> None:
         order = applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events)
-        venue.cancel(asked(LIMIT, Instruction.CANCEL))
+        venue.cancel(asked(LIMIT, OrderInstruction.CANCEL))
         view = looked(venue, log, LIMIT.client_order_id)
         assert (view.orders, view.forgets_unfilled) == ((), True)
         found = reconcile(LocalView(ACCOUNT, (cancelling(order),), {}), view, settle=timedelta(0))
@@ -544,7 +546,7 @@ class TestViews:
         sale = terms(quantity="0.1", side=Side.SELL, strategy="out")
         (_, refused) = run(venue, log, asked(sale)).events
         assert (refused.reason, "Insufficient funds" in refused.detail) == ("INSUFFICIENT_FUNDS", True)
-        run(venue, log, asked(STOP, Instruction.CANCEL))
+        run(venue, log, asked(STOP, OrderInstruction.CANCEL))
         assert "OrderFilled" in kinds(run(venue, MemorySendLog(), asked(sale)))
 
     def test_a_market_order_that_is_not_shown_at_once_is_asked_for_until_its_fills_are_there(self, exchange, venue, log) -> None:
@@ -567,7 +569,7 @@ class TestViews:
             account=ACCOUNT, venue="coinbase", at=NOON, since=NOON + timedelta(hours=1), orders=(order.client_order_id,),
             symbols=(BTC,),
         )  # fmt: skip
-        (trade,) = look(wanted, venue, log, chains=log).trades
+        (trade,) = query(wanted, venue, log, chains=log).trades
         assert (trade.client_order_id, trade.quantity) == (order.client_order_id, Decimal("0.04"))
 
     def test_two_symbols_of_one_balance_are_refused(self, venue, log) -> None:

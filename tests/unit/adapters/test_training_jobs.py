@@ -63,13 +63,13 @@ def test_a_duplicate_is_the_job_that_runs_already() -> None:
     }
     request = training_request(plan(), described["TrainingJobName"], scheduled_parameters(plan(), SUNDAY))
     described |= {"HyperParameters": request["HyperParameters"], "InputDataConfig": request["InputDataConfig"]}
-    told = "Job name must be unique within an AWS account and region, and a job with this name already exists"
+    reported = "Job name must be unique within an AWS account and region, and a job with this name already exists"
     with Stubber(client) as answers:
-        answers.add_client_error("create_training_job", "ResourceInUse", told)
+        answers.add_client_error("create_training_job", "ResourceInUse", reported)
         answers.add_response("describe_training_job", described, {"TrainingJobName": described["TrainingJobName"]})
         again = StartTraining(plan(), SageMakerJobs(client)).start(SUNDAY)
         assert (again.new, again.arn) == (False, arn)
-        answers.add_client_error("create_training_job", "ResourceInUse", told)
+        answers.add_client_error("create_training_job", "ResourceInUse", reported)
         answers.add_response("describe_training_job", described, {"TrainingJobName": described["TrainingJobName"]})
         with pytest.raises(TrainingServiceError, match=r"something else .*seed: not given, asked for 8"):
             SageMakerJobs(client).start_training_job({**request, "HyperParameters": {**request["HyperParameters"], "seed": "8"}})
@@ -140,8 +140,8 @@ def test_with_a_pipeline_the_schedule_starts_an_execution_of_it(sagemaker: Any) 
     started = StartTraining(with_pipeline, jobs).start(SUNDAY)
     (execution,) = sagemaker.list_pipeline_executions(PipelineName="signalbox-test")["PipelineExecutionSummaries"]
     assert execution["PipelineExecutionArn"] == started.arn
-    told = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=started.arn)["PipelineParameters"]
-    assert {one["Name"]: one["Value"] for one in told} == {"Start": "2025-11-15T00:00:00Z", "End": "2026-11-15T00:00:00Z"}
+    reported = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=started.arn)["PipelineParameters"]
+    assert {one["Name"]: one["Value"] for one in reported} == {"Start": "2025-11-15T00:00:00Z", "End": "2026-11-15T00:00:00Z"}
     assert sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.stand_ins.mt5 import TerminalFault
-from signalbox.adapters.venues.mt5_mailbox import Direction, open_envelope
+from signalbox.adapters.venues.mt5_mailbox import MailboxDirection, open_envelope
 from signalbox.orders.events import OrderCancelRequested
-from signalbox.orders.messages import ExecutionReported, Instruction
+from signalbox.orders.messages import ExecutionReported, OrderInstruction
 from signalbox.orders.reconciliation import reconcile
 from signalbox.orders.terms import OrderTerms, TimeInForce
 from signalbox.orders.transitions import OrderState
@@ -165,14 +165,14 @@ class TestOrders:
     def test_a_cancel_that_went_out_is_not_called_refused_because_the_terminal_was_logged_out(self, world: World) -> None:
         world.report(asked(LIMIT))
         world.terminal.faults.append(TerminalFault.LOGOUT_AFTER)
-        assert kinds(world.report(asked(LIMIT, Instruction.CANCEL))) == ["OrderUnconfirmed"]
+        assert kinds(world.report(asked(LIMIT, OrderInstruction.CANCEL))) == ["OrderUnconfirmed"]
         world.terminal.login = 1
-        assert kinds(world.report(asked(LIMIT, Instruction.CANCEL))) == ["OrderAccepted", "OrderCanceled"]
+        assert kinds(world.report(asked(LIMIT, OrderInstruction.CANCEL))) == ["OrderAccepted", "OrderCanceled"]
 
     def test_a_cancel_takes_a_resting_order_out(self, world: World) -> None:
         order = applied(released(LIMIT), *world.report(asked(LIMIT)).events)
         order = applied(order, OrderCancelRequested(client_order_id=LIMIT.client_order_id, at=NOON, request_id="r1"))
-        order = applied(order, *world.report(asked(LIMIT, Instruction.CANCEL)).events)
+        order = applied(order, *world.report(asked(LIMIT, OrderInstruction.CANCEL)).events)
         assert order.state is OrderState.CANCELED
 
 
@@ -283,7 +283,7 @@ class TestProtocol:
     def test_a_replay_is_refused_and_taken_out(self, world: World) -> None:
         old = world.command(asked(LIMIT))
         world.agent.step()
-        world.report(asked(LIMIT, Instruction.CANCEL))
+        world.report(asked(LIMIT, OrderInstruction.CANCEL))
         world.box.waiting.append(old)
         count = len(world.box.reports)
         world.agent.step()
@@ -409,7 +409,7 @@ def test_however_often_it_is_cut_off_at_most_one_order_of_an_id_is_at_the_termin
     assert len(world.terminal._past) + len(world.terminal._orders) <= 1
     order = released(MARKET)
     for text in world.box.reports:
-        report = open_envelope(text, key=KEY, direction=Direction.REPORT).event()
+        report = open_envelope(text, key=KEY, direction=MailboxDirection.REPORT).event()
         assert isinstance(report, ExecutionReported)
         order = applied(order, *report.events)
     world.journal.close()

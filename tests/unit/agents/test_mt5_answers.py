@@ -19,14 +19,14 @@ from signalbox.adapters.venues.mt5_mailbox import (
     CommandRefusal,
     CommandRefused,
     CommandTaken,
-    Direction,
     EnvelopeError,
     Keys,
+    MailboxDirection,
     open_envelope,
     seal,
 )
 from signalbox.orders.events import OrderCanceled
-from signalbox.orders.messages import ExecutionReported, Instruction
+from signalbox.orders.messages import ExecutionReported, OrderInstruction
 from signalbox_mt5.agent import GIVEN_UP, Agent
 from signalbox_mt5.checked_clock import CLOCK_TOLERANCE, CheckedClock
 from signalbox_mt5.config import read_keys
@@ -69,7 +69,7 @@ class TestAcknowledgement:
         of = entry()
         world.command(asked(of))
         world.command(viewed(of))
-        world.command(asked(of, Instruction.CANCEL))
+        world.command(asked(of, OrderInstruction.CANCEL))
         for _ in range(3):
             world.agent.step()
         assert taken(world) == [1, 2, 3]
@@ -128,7 +128,7 @@ class TestAge:
         world.submit(of)
         world.submit(stop_of(of))
         level = world.terminal.positions_get()[0].sl
-        world.command(asked(stop_of(of), Instruction.CANCEL))
+        world.command(asked(stop_of(of), OrderInstruction.CANCEL))
         world.pass_time(MONTH.total_seconds())
         world.agent.step()
         assert world.terminal.positions_get()[0].sl == level != 0
@@ -139,7 +139,7 @@ class TestAge:
         world.submit(of)
         world.submit(stop_of(of))
         level = world.terminal.positions_get()[0].sl
-        world.command(asked(stop_of(of), Instruction.REPLACE, stop_price="100"))
+        world.command(asked(stop_of(of), OrderInstruction.REPLACE, stop_price="100"))
         world.pass_time(MONTH.total_seconds())
         world.agent.step()
         assert world.terminal.positions_get()[0].sl == level
@@ -203,7 +203,7 @@ class TestAge:
         of = entry()
         world.submit(of)
         world.submit(stop_of(of))
-        text = world.command(asked(stop_of(of), Instruction.CANCEL))
+        text = world.command(asked(stop_of(of), OrderInstruction.CANCEL))
         world.agent.step()
         assert world.terminal.positions_get()[0].sl == 0
         world.terminal.person_moves(world.terminal.positions_get()[0].ticket, sl=48_000.0)
@@ -218,7 +218,7 @@ class TestAge:
         world.submit(of)
         ahead = world.clock() + MONTH
         for sequence, request in ((7, asked(lasting(strategy="new"))), (8, asked(exit_of(of, send_before=LONG)))):
-            text = seal(request, key=KEY, direction=Direction.COMMAND, account=ACCOUNT, sequence=sequence, sent_at=ahead)
+            text = seal(request, key=KEY, direction=MailboxDirection.COMMAND, account=ACCOUNT, sequence=sequence, sent_at=ahead)
             world.box.waiting.append(text)
             world.agent.step()
         assert refusals(world) == [CommandRefusal.COMMAND_AHEAD]
@@ -226,16 +226,16 @@ class TestAge:
 
 
 class TestKept:
-    @pytest.mark.parametrize("instruction", [Instruction.CANCEL, Instruction.REPLACE])
+    @pytest.mark.parametrize("instruction", [OrderInstruction.CANCEL, OrderInstruction.REPLACE])
     def test_a_change_that_waited_in_the_journal_for_a_month_is_given_up_without_a_try(
-        self, world: World, instruction: Instruction
+        self, world: World, instruction: OrderInstruction
     ) -> None:
         of = entry()
         world.submit(of)
         world.submit(stop_of(of))
         level = world.terminal.positions_get()[0].sl
         world.terminal.login = None
-        changes = {"stop_price": "100"} if instruction is Instruction.REPLACE else {}
+        changes = {"stop_price": "100"} if instruction is OrderInstruction.REPLACE else {}
         world.wait(asked(stop_of(of), instruction, **changes))
         world.terminal.login = 1
         world.pass_time(MONTH.total_seconds())
@@ -292,7 +292,7 @@ class TestClock:
         stale = seal(
             asked(lasting(strategy="old")),
             key=KEY,
-            direction=Direction.COMMAND,
+            direction=MailboxDirection.COMMAND,
             account=ACCOUNT,
             sequence=5,
             sent_at=world.clock() - MONTH,
@@ -334,8 +334,8 @@ class TestKeys:
             world.command(asked(entry(strategy=strategy)), key=key)
             world.agent.step()
         assert len(world.terminal.sends) == 2
-        said = [open_envelope(text, key=b"n" * 32, direction=Direction.REPORT, account=ACCOUNT).said() for text in sent]
-        assert sum(isinstance(one, CommandTaken) for one in said) == 2
+        output = [open_envelope(text, key=b"n" * 32, direction=MailboxDirection.REPORT, account=ACCOUNT).said() for text in sent]
+        assert sum(isinstance(one, CommandTaken) for one in output) == 2
 
     @pytest.mark.parametrize("text", ["", "\n", "short", f"{'k' * 32}\nshort"])
     def test_a_file_without_a_key_is_refused(self, text: str, tmp_path: Path) -> None:
@@ -346,8 +346,8 @@ class TestKeys:
 
 def test_an_answer_is_no_event_of_the_bus() -> None:
     answer = CommandTaken(command=1, at=NOON)
-    text = seal(answer, key=KEY, direction=Direction.REPORT, account=ACCOUNT, sequence=1, sent_at=NOON)
-    opened = open_envelope(text, key=KEY, direction=Direction.REPORT)
+    text = seal(answer, key=KEY, direction=MailboxDirection.REPORT, account=ACCOUNT, sequence=1, sent_at=NOON)
+    opened = open_envelope(text, key=KEY, direction=MailboxDirection.REPORT)
     assert opened.said() == answer
     with pytest.raises(EnvelopeError, match="CommandTaken"):
         opened.event()
@@ -366,9 +366,9 @@ def test_whatever_is_cut_off_each_command_is_answered_and_none_that_is_old_is_ca
     for of, age in zip(orders, ages, strict=True):
         world.sequence += 1
         sent_at = world.clock() - timedelta(seconds=age)
-        request = asked(of) if opens else asked(of, Instruction.CANCEL)
+        request = asked(of) if opens else asked(of, OrderInstruction.CANCEL)
         world.box.waiting.append(
-            seal(request, key=KEY, direction=Direction.COMMAND, account=ACCOUNT, sequence=world.sequence, sent_at=sent_at)
+            seal(request, key=KEY, direction=MailboxDirection.COMMAND, account=ACCOUNT, sequence=world.sequence, sent_at=sent_at)
         )
     for cut in [*cuts, *["none"] * (2 * len(ages) + 2)]:
         world.box.dies_at_report, world.box.dies_at_answer = cut == "report", cut == "answer"
@@ -385,5 +385,5 @@ def test_whatever_is_cut_off_each_command_is_answered_and_none_that_is_old_is_ca
     assert world.box.waiting == []
     if opens:  # what became of a cancel of an order that nobody knows is asked for a minute
         assert world.journal.kept == {}
-    assert not any(isinstance(event, OrderCanceled) for told in world.told() for event in getattr(told, "events", ()))
+    assert not any(isinstance(event, OrderCanceled) for reported in world.reported() for event in getattr(reported, "events", ()))
     world.journal.close()

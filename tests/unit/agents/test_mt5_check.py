@@ -129,15 +129,15 @@ def test_the_table_is_for_people_and_json_for_programs(desk: Desk) -> None:
     desk.terminal.algo_trading = False
     findings = desk.findings()
     assert any(line.startswith("WRONG  algo trading") for line in as_table(findings).splitlines())
-    told = json.loads(as_json(findings))
-    assert told["ok"] is False
-    assert {"what": "login", "is_right": True, "found": "1; expected 1"} in told["checks"]
+    reported = json.loads(as_json(findings))
+    assert reported["ok"] is False
+    assert {"what": "login", "is_right": True, "found": "1; expected 1"} in reported["checks"]
 
 
 def test_without_the_package_the_check_says_so_and_fails(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([str(desk.file), "--check", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert any("where requirements.lock brings it" in one["found"] for one in told["checks"])
+    reported = json.loads(capsys.readouterr().out)
+    assert any("where requirements.lock brings it" in one["found"] for one in reported["checks"])
 
 
 def test_the_log_is_cut_and_the_old_ones_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

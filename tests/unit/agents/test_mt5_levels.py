@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local.stand_ins.mt5 import TerminalFault
-from signalbox.orders.messages import Instruction
+from signalbox.orders.messages import OrderInstruction
 from signalbox.orders.reconciliation import reconcile
 from signalbox.orders.terms import Leg, OrderTerms, Side
 from signalbox.orders.transitions import OrderState
@@ -87,9 +87,9 @@ class TestStops:
     def test_cancelling_takes_the_level_away_and_replacing_moves_it(self, world: World) -> None:
         world.submit(ENTRY, take_profit=Decimal(52_000))
         world.submit(STOP)
-        moved = world.report(asked(STOP, Instruction.REPLACE, stop_price=Decimal(49_500)))
+        moved = world.report(asked(STOP, OrderInstruction.REPLACE, stop_price=Decimal(49_500)))
         assert (kinds(moved), levels(world)) == (["OrderUpdated"], [(49_500.0, 52_000.0)])
-        larger = world.report(asked(STOP, Instruction.REPLACE, quantity=Decimal("0.2"), request_id="r2"))
+        larger = world.report(asked(STOP, OrderInstruction.REPLACE, quantity=Decimal("0.2"), request_id="r2"))
         assert (kinds(larger), levels(world)) == (["OrderUpdated"], [(49_500.0, 52_000.0)])
         assert kinds(world.cancel(STOP)) == ["OrderAccepted", "OrderCanceled"]
         assert levels(world) == [(0.0, 52_000.0)]
@@ -178,7 +178,7 @@ class TestStops:
         stop = stop_of(limit, "48000", quantity="0.04")
         world.submit(stop)
         world.terminal.trade(ticket, 0.06, 49_500.0)
-        world.report(asked(stop, Instruction.REPLACE, quantity=Decimal("0.1")))
+        world.report(asked(stop, OrderInstruction.REPLACE, quantity=Decimal("0.1")))
         world.terminal.quote("BTCUSD", 48_000.0, 48_020.0)
         (shown,) = [o for o in world.view(stop).orders if o.client_order_id == stop.client_order_id]
         assert (shown.status, shown.filled) == (VenueStatus.FILLED, Decimal("0.1"))
@@ -201,7 +201,7 @@ class TestLostAnswersAndJournals:
         world.terminal.faults.append(fault)
         assert kinds(world.submit(STOP)) == ["OrderSubmitted", "OrderAccepted"]
         world.terminal.faults.append(fault)
-        assert kinds(world.report(asked(STOP, Instruction.REPLACE, stop_price=Decimal(49_500)))) == ["OrderUpdated"]
+        assert kinds(world.report(asked(STOP, OrderInstruction.REPLACE, stop_price=Decimal(49_500)))) == ["OrderUpdated"]
         world.terminal.faults.append(fault)
         assert kinds(world.cancel(STOP))[-1] == "OrderCanceled"
 
@@ -296,7 +296,7 @@ class TestTickets:
         for _ in range(12):
             world.pass_time(5)
             world.agent.step()
-        order = applied(released(out), *[e for t in world.told() if t.event_id.count(out.client_order_id) for e in t.events])
+        order = applied(released(out), *[e for t in world.reported() if t.event_id.count(out.client_order_id) for e in t.events])
         assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.1"))
 
     def test_a_reduction_of_odd_size_is_rounded_down_and_ends(self, world: World) -> None:
@@ -358,7 +358,7 @@ class TestPendingOrders:
     def test_a_resting_entry_is_moved_and_keeps_its_levels(self, world: World) -> None:
         limit = entry(price="49000")
         world.submit(limit, stop_loss=Decimal(48_000))
-        moved = world.report(asked(limit, Instruction.REPLACE, limit_price=Decimal("49100.5")))
+        moved = world.report(asked(limit, OrderInstruction.REPLACE, limit_price=Decimal("49100.5")))
         (order,) = world.terminal.all_orders()
         assert (kinds(moved), order.price_open, order.sl) == (["OrderUpdated"], 49_100.5, 48_000.0)
 
@@ -367,7 +367,7 @@ class TestPendingOrders:
         limit = entry(price="49000")
         order = applied(released(limit), *world.submit(limit, stop_loss=Decimal(48_000)).events)
         world.terminal.trade(world.terminal.all_orders()[0].ticket, 0.03, 49_000.0)
-        grown = world.report(asked(limit, Instruction.REPLACE, quantity=Decimal("0.25"), limit_price=Decimal(49_100)))
+        grown = world.report(asked(limit, OrderInstruction.REPLACE, quantity=Decimal("0.25"), limit_price=Decimal(49_100)))
         assert kinds(grown) == ["OrderFilled", "OrderUpdated"]
         world.restart(lose_journal=lose_journal)
         (shown,) = world.view(limit).orders
@@ -382,7 +382,7 @@ class TestPendingOrders:
         limit = entry(price="49000")
         world.submit(limit)
         world.terminal.faults.extend([TerminalFault.NONE, TerminalFault.NO_MONEY])
-        refused = world.report(asked(limit, Instruction.REPLACE, quantity=Decimal("0.2")))
+        refused = world.report(asked(limit, OrderInstruction.REPLACE, quantity=Decimal("0.2")))
         assert kinds(refused) == ["OrderUnconfirmed"]
         assert [o.status for o in world.view(limit).orders] == [VenueStatus.CANCELED]
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from local.stand_ins.mt5 import TerminalFault, TerminalStandIn
-from signalbox.orders.messages import ExecutionReported, Instruction, VenueViewReported
+from signalbox.orders.messages import ExecutionReported, OrderInstruction, VenueViewReported
 from signalbox.orders.terms import Leg, OrderTerms, Side
 from signalbox.orders.venue_view import VenueStatus, VenueView
 from signalbox_mt5.book import is_ours, magic_of
@@ -116,24 +116,24 @@ class AgentMachine(RuleBasedStateMachine):
         every = [one for levels in self.levels.values() for one in levels]
         of = every[which % len(every)]
         if cancel:
-            self.command(asked(of, Instruction.CANCEL, request_id=self.request_id()))
+            self.command(asked(of, OrderInstruction.CANCEL, request_id=self.request_id()))
             return
         bid, _ = self.world.terminal.prices["BTCUSD"]
         up = of.side is Side.BUY if of.leg is Leg.STOP_LOSS else of.side is Side.SELL
         price = Decimal(str(bid)) + (distance if up else -distance)
         changed = {"stop_price": price} if of.leg is Leg.STOP_LOSS else {"limit_price": price}
         self.wanted[of.client_order_id] = price
-        self.command(asked(of, Instruction.REPLACE, request_id=self.request_id(), **changed))
+        self.command(asked(of, OrderInstruction.REPLACE, request_id=self.request_id(), **changed))
 
     @precondition(lambda self: self.entries)
     @rule(which=st.integers(0, 9), cancel=st.booleans(), lots=LOTS)
     def change_entry(self, which: int, cancel: bool, lots: str) -> None:
         of = self.entries[which % len(self.entries)]
         if cancel:
-            self.command(asked(of, Instruction.CANCEL, request_id=self.request_id()))
+            self.command(asked(of, OrderInstruction.CANCEL, request_id=self.request_id()))
         elif of.limit_price is not None and Decimal(lots) > of.quantity:
             self.sent[of.client_order_id] = of.model_copy(update={"quantity": Decimal(lots)})
-            self.command(asked(of, Instruction.REPLACE, request_id=self.request_id(), quantity=Decimal(lots)))
+            self.command(asked(of, OrderInstruction.REPLACE, request_id=self.request_id(), quantity=Decimal(lots)))
 
     @precondition(lambda self: self.entries)
     @rule(which=st.integers(0, 9), attempt=st.integers(0, 5), odd=st.booleans())
@@ -289,11 +289,11 @@ class AgentMachine(RuleBasedStateMachine):
 
     def every_deal_is_told_once_and_rightly(self) -> None:
         view = self.viewed()
-        told = {trade.trade_id: trade for trade in view.trades}
-        assert len(told) == len(view.trades)
-        assert set(told) == {str(deal.ticket) for deal in self.deals()}
+        reported = {trade.trade_id: trade for trade in view.trades}
+        assert len(reported) == len(view.trades)
+        assert set(reported) == {str(deal.ticket) for deal in self.deals()}
         for deal in self.deals():
-            trade = told[str(deal.ticket)]
+            trade = reported[str(deal.ticket)]
             assert (trade.quantity, trade.price) == (Decimal(str(deal.volume)), Decimal(str(deal.price)))
             rightly = self.names_of(deal)
             assert trade.client_order_id in (rightly | {None} if self.lost_journal else rightly), (deal, trade)
@@ -315,8 +315,8 @@ class AgentMachine(RuleBasedStateMachine):
             if shown is not None and shown.status is VenueStatus.OPEN:
                 assert any(Decimal(str(p.sl)) == shown.stop_price for p in held), (of, shown, held)
             elif not all(Decimal(str(p.sl)) == self.wanted[name] for p in held):
-                said = {event.kind for event in self.events() if event.client_order_id == name}
-                assert said & WHYS or shown is not None, (of, said, held)
+                output = {event.kind for event in self.events() if event.client_order_id == name}
+                assert output & WHYS or shown is not None, (of, output, held)
 
     # How it is done
 
@@ -358,7 +358,9 @@ class AgentMachine(RuleBasedStateMachine):
         return found.as_view()
 
     def events(self) -> list[Any]:
-        return [event for told in self.world.told() if isinstance(told, ExecutionReported) for event in told.events]
+        return [
+            event for reported in self.world.reported() if isinstance(reported, ExecutionReported) for event in reported.events
+        ]
 
     def deals(self) -> list[Any]:
         return [deal for deal in self.world.terminal.deals() if deal.type in {DealKind.BUY, DealKind.SELL}]

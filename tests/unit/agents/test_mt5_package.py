@@ -61,13 +61,13 @@ def machine(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def test_the_wheel_runs_with_nothing_but_what_its_lock_names(machine: list[str]) -> None:
-    said = subprocess.run([sys.executable, "-I", "-S", "-c", HELP, *machine], check=True, capture_output=True, text=True)
-    assert "--check" in said.stdout
+    output = subprocess.run([sys.executable, "-I", "-S", "-c", HELP, *machine], check=True, capture_output=True, text=True)
+    assert "--check" in output.stdout
 
 
 def test_the_wheel_has_every_module_it_imports_of_the_library_and_no_other(machine: list[str], wheel: Path) -> None:
-    said = subprocess.run([sys.executable, "-I", "-S", "-c", LOADED, *machine], check=True, capture_output=True, text=True)
-    loaded = json.loads(said.stdout)
+    output = subprocess.run([sys.executable, "-I", "-S", "-c", LOADED, *machine], check=True, capture_output=True, text=True)
+    loaded = json.loads(output.stdout)
     assert all(file.startswith(machine[0]) for file in loaded.values())
     packed = {name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in zipfile.ZipFile(wheel).namelist()}
     shipped = {name for name in packed if name.split(".")[0] == "signalbox"}

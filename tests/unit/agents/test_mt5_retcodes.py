@@ -33,7 +33,7 @@ OURS: Mapping[str, type[IntEnum]] = {
     "POSITION_TYPE": terminal.Holding,
     "ACCOUNT_MARGIN_MODE": terminal.MarginMode,
     "SYMBOL_TRADE_MODE": terminal.TradeMode,
-    "SYMBOL_TRADE_EXECUTION": terminal.Execution,
+    "SYMBOL_TRADE_EXECUTION": terminal.TradeExecution,
     "SYMBOL_FILLING": terminal.FillingFlag,  # type: ignore[dict-item]
     "SYMBOL_EXPIRATION": terminal.ExpirationFlag,  # type: ignore[dict-item]
 }

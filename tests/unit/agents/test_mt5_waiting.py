@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from local.stand_ins.mt5 import TerminalFault, TerminalStandIn
-from signalbox.orders.messages import ExecutionReported, Instruction, VenueViewReported
+from signalbox.orders.messages import ExecutionReported, OrderInstruction, VenueViewReported
 from tests.builders import NOON
 from tests.unit.agents.world import World, asked, details, entry, exit_of, kinds, of_account, reasons, stop_of, viewed
 
@@ -71,9 +71,9 @@ def test_no_command_is_lost_while_the_terminal_is_away(
     trouble(world.terminal)
     commands = [
         asked(exit_of(ENTRY)),
-        asked(LIMIT, Instruction.CANCEL)
+        asked(LIMIT, OrderInstruction.CANCEL)
         if trouble is not close_session
-        else asked(LIMIT, Instruction.REPLACE, limit_price=Decimal(1)),
+        else asked(LIMIT, OrderInstruction.REPLACE, limit_price=Decimal(1)),
         viewed(ENTRY),
     ]
     for command in commands:
@@ -86,20 +86,20 @@ def test_no_command_is_lost_while_the_terminal_is_away(
     count = len(world.box.reports)
     mend(world.terminal)
     steps(world, 15)
-    told = world.told()[count:]
-    assert {event.client_order_id for event in told if isinstance(event, ExecutionReported)} == {
+    reported = world.reported()[count:]
+    assert {event.client_order_id for event in reported if isinstance(event, ExecutionReported)} == {
         exit_of(ENTRY).client_order_id,
         LIMIT.client_order_id,
     }
     assert world.journal.kept == {}
     assert world.terminal.open_positions() == []
-    assert any(isinstance(event, VenueViewReported) for event in world.told())
+    assert any(isinstance(event, VenueViewReported) for event in world.reported())
 
 
 @pytest.mark.parametrize("trouble", AWAY)
 def test_nothing_is_sent_or_told_while_the_terminal_is_not_ours(world: World, trouble: Callable[[TerminalStandIn], None]) -> None:
     trouble(world.terminal)
-    for command in (asked(ENTRY), asked(LIMIT, Instruction.CANCEL), viewed()):
+    for command in (asked(ENTRY), asked(LIMIT, OrderInstruction.CANCEL), viewed()):
         world.wait(command)
     assert (world.terminal.sends, world.box.reports) == ([], [])
 
@@ -136,7 +136,7 @@ def test_what_waits_past_its_time_is_reported_with_what_the_terminal_said(world:
 def test_a_cancel_that_could_not_be_done_is_reported_in_the_end(world: World) -> None:
     world.submit(LIMIT)
     world.terminal.is_connected = False
-    world.wait(asked(LIMIT, Instruction.CANCEL))
+    world.wait(asked(LIMIT, OrderInstruction.CANCEL))
     steps(world, 620)
     report = world.last()
     assert isinstance(report, ExecutionReported)
@@ -149,18 +149,18 @@ def test_what_is_asked_of_one_order_stays_in_order_and_others_go_on(world: World
     world.submit(ENTRY)
     world.submit(stop_of(ENTRY))
     world.terminal.faults.append(TerminalFault.FROZEN)
-    world.wait(asked(LIMIT, Instruction.REPLACE, limit_price=Decimal(49_200)))
-    world.wait(asked(LIMIT, Instruction.CANCEL, request_id="r2"))
+    world.wait(asked(LIMIT, OrderInstruction.REPLACE, limit_price=Decimal(49_200)))
+    world.wait(asked(LIMIT, OrderInstruction.CANCEL, request_id="r2"))
     assert kinds(world.submit(exit_of(ENTRY)))[-1] == "OrderFilled"  # nothing holds it
-    count = len(world.told())
+    count = len(world.reported())
     steps(world, 15)
-    assert [kinds(event) for event in world.told()[count:]] == [["OrderUpdated"], ["OrderAccepted", "OrderCanceled"]]
+    assert [kinds(event) for event in world.reported()[count:]] == [["OrderUpdated"], ["OrderAccepted", "OrderCanceled"]]
 
 
 def test_a_cancel_ends_an_entry_that_waits_before_it_is_sent(world: World) -> None:
     world.terminal.is_open = False
     world.wait(asked(ENTRY))
-    report = world.report(asked(ENTRY, Instruction.CANCEL))
+    report = world.report(asked(ENTRY, OrderInstruction.CANCEL))
     assert (kinds(report), reasons(report)) == (["OrderCanceled"], ["NEVER_SENT"])
     world.terminal.is_open = True
     sends = len(world.terminal.sends)
@@ -175,8 +175,8 @@ def test_of_views_the_newest_alone_is_kept(world: World) -> None:
     assert len(world.journal.kept) == 1
     world.terminal.is_connected = True
     steps(world, 15)
-    (told,) = [event for event in world.told() if isinstance(event, VenueViewReported)]
-    assert told.requested_at == NOON + timedelta(minutes=2)
+    (reported,) = [event for event in world.reported() if isinstance(event, VenueViewReported)]
+    assert reported.requested_at == NOON + timedelta(minutes=2)
 
 
 def test_a_view_waits_until_it_is_wanted(world: World) -> None:

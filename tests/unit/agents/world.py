@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from local.stand_ins.mt5 import TerminalStandIn
-from signalbox.adapters.venues.mt5_mailbox import Answer, CommandRefused, CommandTaken, Direction, open_envelope, seal
+from signalbox.adapters.venues.mt5_mailbox import Answer, CommandRefused, CommandTaken, MailboxDirection, open_envelope, seal
 from signalbox.events import BusEvent
 from signalbox.orders.events import OrderReleased
 from signalbox.orders.messages import (
     ExecutionReported,
     ExecutionRequested,
-    Instruction,
+    OrderInstruction,
     RestingExit,
     VenueViewReported,
     VenueViewRequested,
@@ -24,7 +24,7 @@ from signalbox.orders.terms import Leg, OrderTerms, OrderType
 from signalbox.orders.venue_view import VenueView
 from signalbox_mt5.agent import Agent
 from signalbox_mt5.journal import Journal
-from signalbox_mt5.mailbox import Delivery
+from signalbox_mt5.mailbox import MailboxMessage
 from signalbox_mt5.venue import TerminalVenue
 from tests.builders import BTC, NOON
 from tests.fakes.venues import Clock
@@ -63,7 +63,7 @@ def _leg_of(of: OrderTerms, changes: dict[str, Any]) -> OrderTerms:
     return of_account(**{"strategy": of.strategy, "decided_at": of.decided_at, "quantity": of.quantity} | changes)
 
 
-def asked(of: OrderTerms, instruction: Instruction = Instruction.SUBMIT, **changes: Any) -> ExecutionRequested:
+def asked(of: OrderTerms, instruction: OrderInstruction = OrderInstruction.SUBMIT, **changes: Any) -> ExecutionRequested:
     """A request; of an exit with the entry of its decision."""
     is_trades = of.reduce_only and of.leg is not Leg.FLATTEN and "entry" not in changes
     facts = {"entry": of.entry_id} | changes if is_trades else changes
@@ -74,7 +74,7 @@ def asked(of: OrderTerms, instruction: Instruction = Instruction.SUBMIT, **chang
         client_order_id=of.client_order_id,
         terms=of,
         at=NOON,
-        **({} if instruction is Instruction.SUBMIT else {"request_id": "r1"}) | facts,
+        **({} if instruction is OrderInstruction.SUBMIT else {"request_id": "r1"}) | facts,
     )
 
 
@@ -108,23 +108,23 @@ class Box:
     dies_at_report: bool = False
     dies_at_answer: bool = False
 
-    def receive(self, seconds: int) -> list[Delivery]:
+    def receive(self, seconds: int) -> list[MailboxMessage]:
         self.patience.append(seconds)
-        return [Delivery(self.waiting[0], "h")] if self.waiting else []
+        return [MailboxMessage(self.waiting[0], "h")] if self.waiting else []
 
-    def remove(self, delivery: Delivery) -> None:
+    def remove(self, delivery: MailboxMessage) -> None:
         self.waiting.remove(delivery.text)
 
-    def put_back(self, delivery: Delivery, seconds: int) -> None:
+    def put_back(self, delivery: MailboxMessage, seconds: int) -> None:
         self.postponed.append(seconds)
 
     def report(self, text: str, *, account: str, sequence: int) -> None:
-        said = open_envelope(text, key=KEY, direction=Direction.REPORT, account=ACCOUNT).said()
-        is_answer = isinstance(said, CommandTaken | CommandRefused)
+        output = open_envelope(text, key=KEY, direction=MailboxDirection.REPORT, account=ACCOUNT).said()
+        is_answer = isinstance(output, CommandTaken | CommandRefused)
         if self.dies_at_answer if is_answer else self.dies_at_report:
             raise SystemExit
-        if isinstance(said, CommandTaken | CommandRefused):
-            self.answers.append(said)
+        if isinstance(output, CommandTaken | CommandRefused):
+            self.answers.append(output)
         else:
             self.reports.append(text)
 
@@ -158,7 +158,12 @@ class World:
     def command(self, event: BusEvent, *, key: bytes = KEY, account: str = ACCOUNT, sequence: int | None = None) -> str:
         self.sequence += 1
         text = seal(
-            event, key=key, direction=Direction.COMMAND, account=account, sequence=sequence or self.sequence, sent_at=self.clock()
+            event,
+            key=key,
+            direction=MailboxDirection.COMMAND,
+            account=account,
+            sequence=sequence or self.sequence,
+            sent_at=self.clock(),
         )
         self.box.waiting.append(text)
         return text
@@ -183,16 +188,18 @@ class World:
         return [tried.words for tried in self.agent._tries.values()]
 
     def last(self) -> BusEvent:
-        return self.told()[-1]
+        return self.reported()[-1]
 
-    def told(self) -> list[BusEvent]:
-        return [open_envelope(text, key=KEY, direction=Direction.REPORT, account=ACCOUNT).event() for text in self.box.reports]
+    def reported(self) -> list[BusEvent]:
+        return [
+            open_envelope(text, key=KEY, direction=MailboxDirection.REPORT, account=ACCOUNT).event() for text in self.box.reports
+        ]
 
     def submit(self, of: OrderTerms, **changes: Any) -> ExecutionReported:
         return self.report(asked(of, **changes))
 
     def cancel(self, of: OrderTerms) -> ExecutionReported:
-        return self.report(asked(of, Instruction.CANCEL))
+        return self.report(asked(of, OrderInstruction.CANCEL))
 
     def report(self, event: BusEvent) -> ExecutionReported:
         found = self.carry_out(event)

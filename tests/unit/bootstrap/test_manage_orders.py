@@ -15,7 +15,7 @@ from signalbox.trading.access import Gate
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.errors import AccountError, RowRefusedError, UnpricedError
 from signalbox.trading.events import TurnMissed
-from signalbox.trading.room import TradingRoom
+from signalbox.trading.service import TradingService
 from tests.builders import BTC
 from tests.fakes.memory_access import MemoryAccessBook
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryOutbox
@@ -51,7 +51,7 @@ class Stage:
         self.ledger = TroubledLedger(error)
         self.database, self.pauses = MemoryDatabase(), list[float]()
         self.app = ManageOrders(
-            TradingRoom(self.ledger, "coinbase"), MemoryOutbox(self.database), self, accounts=ACCOUNTS, pause=self.pauses.append,
+            TradingService(self.ledger, "coinbase"), MemoryOutbox(self.database), self, accounts=ACCOUNTS, pause=self.pauses.append,
             gate=Gate(MemoryAccessBook(self.ledger.database.accounts), (OWNER,)),
         )  # fmt: skip
         self.app._open_accounts(START)
@@ -115,12 +115,12 @@ def test_what_an_account_never_takes_is_told_and_not_queued(error: Exception) ->
 
 def test_the_monitor_watches_the_others_and_says_whom_it_could_not() -> None:
     stage = Stage(LedgerBusyError("locked"))
-    assert [one.account.account for one in stage.app.watch(START)] == ["paper-10k", "paper-30k"]
+    assert [one.account.account for one in stage.app.on_minute(START)] == ["paper-10k", "paper-30k"]
     assert [one.account for one in stage.app.take_missed()] == ["paper-20k"]
     assert stage.queued() == []  # the next minute makes up for it
 
 
-@pytest.mark.parametrize("call", [lambda app: app.handle(CYCLE), lambda app: app.watch(START)])
+@pytest.mark.parametrize("call", [lambda app: app.handle(CYCLE), lambda app: app.on_minute(START)])
 def test_a_ledger_that_is_away_is_everybodys_trouble(call: Callable[[ManageOrders], object]) -> None:
     stage = Stage(LedgerUnavailableError("no connection"))
     with pytest.raises(LedgerUnavailableError):

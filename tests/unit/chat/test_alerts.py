@@ -54,16 +54,16 @@ def test_nobody_is_told_of_a_hold_or_of_a_late_signal(changes: dict[str, object]
 
 
 def test_an_alert_carries_its_events_id() -> None:
-    for told in (
+    for reported in (
         signal(),
         MarketDataStale(symbol="SOL-USD", since=NOON, reason="NO_CANDLES", newest_close=None),
         MarketDataRecovered(symbol="SOL-USD", at=NOON + minutes(15), stale_since=NOON),
         ModelRefused(deployment="m2", cycle_at=NOON, reason="sha256", kept="m1"),
     ):
-        alert = render_alert(told)
+        alert = render_alert(reported)
         assert alert is not None
-        assert alert.alert_id == told.event_id
-        assert parse_event(told.type, told.to_detail()) == told
+        assert alert.alert_id == reported.event_id
+        assert parse_event(reported.type, reported.to_detail()) == reported
 
 
 def test_an_outage_is_told_in_words_and_recovery_with_its_length() -> None:
@@ -119,11 +119,11 @@ class Desk:
 
     def __init__(self, errors: dict[str, Exception] | None = None) -> None:
         self.messenger, self.log, self.moves = FakeMessenger(errors), MemoryDeliveries(), MemoryMoves()
-        self.told: list[Move] = []
+        self.notified: list[Move] = []
 
     def deliver(self, chat: str, alert: str = "a") -> DeliveryReport:
         delivery = Delivery(alert_id=alert, chat_id=chat, text="hi")
-        return deliver(delivery, messenger=self.messenger, log=self.log, moves=self.moves, tell=self.told.append)
+        return deliver(delivery, messenger=self.messenger, log=self.log, moves=self.moves, on_move=self.notified.append)
 
 
 def test_an_alert_is_one_delivery_a_chat_each_with_a_key_of_its_own() -> None:
@@ -167,7 +167,7 @@ def test_a_chat_that_moved_is_followed_at_once_remembered_and_told_once() -> Non
     assert desk.deliver("-5", "b").undeliverable is None
     assert desk.deliver("-5").is_duplicate  # redelivered
     assert desk.messenger.sent == [("-1005", "hi"), ("-1005", "hi")]
-    assert (desk.told, desk.moves.to) == ([Move("-5", "-1005")], {"-5": "-1005"})
+    assert (desk.notified, desk.moves.to) == ([Move("-5", "-1005")], {"-5": "-1005"})
 
 
 def test_a_chat_that_moved_and_is_busy_there_keeps_where_it_went() -> None:
@@ -176,7 +176,7 @@ def test_a_chat_that_moved_and_is_busy_there_keeps_where_it_went() -> None:
         desk.deliver("-5")
     desk.messenger.errors = {"-5": MessengerRefusedError("must not be asked again")}
     assert desk.deliver("-5").undeliverable is None
-    assert desk.told == [Move("-5", "-1005")]
+    assert desk.notified == [Move("-5", "-1005")]
 
 
 def test_chats_that_point_at_each_other_end() -> None:

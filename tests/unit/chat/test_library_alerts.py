@@ -61,7 +61,7 @@ EVALUATION_FAILED = EvaluationFailed(
 )
 
 
-def told(event: LibraryEvent) -> list[str]:
+def reported(event: LibraryEvent) -> list[str]:
     alert = render_alert(event)
     assert alert is not None
     assert alert.alert_id == event.event_id
@@ -69,14 +69,14 @@ def told(event: LibraryEvent) -> list[str]:
 
 
 def test_a_model_that_does_not_qualify_says_so_first_and_then_why() -> None:
-    lines = told(REGISTERED)
+    lines = reported(REGISTERED)
     assert lines[0] == "🟡 dir60-full version 3 does not qualify: for shadow only."
     assert lines[1] == "· G1 fail: 0.5626 [0.5431, 0.5823], n = 15721"
     assert "nothing is deployed" in lines[-1]
 
 
 def test_a_model_that_qualifies_is_never_called_shadow() -> None:
-    lines = told(REGISTERED.model_copy(update={"qualifies": True, "shortfalls": (), "headline": "PROMOTABLE"}))
+    lines = reported(REGISTERED.model_copy(update={"qualifies": True, "shortfalls": (), "headline": "PROMOTABLE"}))
     assert lines[0] == "✅ dir60-full version 3 passes its promotion gates and is a candidate."
     assert "shadow" not in "".join(lines)
 
@@ -85,32 +85,32 @@ def test_a_model_that_qualifies_is_never_called_shadow() -> None:
     ("outcome", "words"), [("failed", "failed"), ("stopped", "was stopped"), ("refused", "gave a model that is refused")]
 )
 def test_a_training_without_a_model_says_how_it_ended_and_why(outcome: str, words: str) -> None:
-    lines = told(FAILED.model_copy(update={"outcome": outcome}))
+    lines = reported(FAILED.model_copy(update={"outcome": outcome}))
     assert lines[0] == f"⛔ Training of dir60-full {words}: no new version to use."
     assert lines[1] == FAILED.reason
     assert FAILED.job in lines[2]
 
 
 def test_a_model_that_a_pipeline_does_not_register_says_first_that_it_does_not_qualify() -> None:
-    lines = told(NOT_QUALIFIED)
+    lines = reported(NOT_QUALIFIED)
     assert lines[0] == "🟡 dir60-full version 5 does not qualify: not registered, it cannot be deployed."
     assert lines[1] == "· G1 fail: 0.5626 [0.5431, 0.5823], n = 15721"
     assert "Recorded as refused, with its evaluation pipelines-abc-Evaluate-xyz" in lines[2]
 
 
 def test_an_evaluation_says_first_of_which_version_and_period_and_how_it_ended() -> None:
-    lines = told(EVALUATED)
+    lines = reported(EVALUATED)
     assert lines[0].startswith("🟡 dir60-full version 3 does not pass its promotion gates from ")
     assert lines[1] == "· G3 fail: 0.08"
     assert "as they were" in lines[-1]
-    passed = told(EVALUATED.model_copy(update={"qualifies": True, "shortfalls": (), "headline": "PROMOTABLE"}))
+    passed = reported(EVALUATED.model_copy(update={"qualifies": True, "shortfalls": (), "headline": "PROMOTABLE"}))
     assert passed[0].startswith("✅ dir60-full version 3 passes its promotion gates from ")
     assert passed[1] == "PROMOTABLE"
 
 
 @pytest.mark.parametrize(("outcome", "words"), [("failed", "failed"), ("stopped", "was stopped"), ("refused", "is refused")])
 def test_an_evaluation_that_judged_nothing_says_why(outcome: str, words: str) -> None:
-    lines = told(EVALUATION_FAILED.model_copy(update={"outcome": outcome}))
+    lines = reported(EVALUATION_FAILED.model_copy(update={"outcome": outcome}))
     assert lines[0] == f"⛔ An evaluation {words}: no version is judged by it."
     assert lines[1] == "MarketDataError: no decision"
     assert EVALUATION_FAILED.model_uri in lines[2]

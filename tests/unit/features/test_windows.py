@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from signalbox.features.moments import WindowDeviation, WindowMean
 from signalbox.features.nodes import CLOSE, HIGH, OPERATIONS, Apply, Node, Ratio, Scratch, Wave
 from signalbox.features.program import compile_program
-from signalbox.features.windows import WINDOW_UNIT, Ema, Lag, RollingMax, RollingMin, RollingSum, StatefulStep
+from signalbox.features.windows import WINDOW_UNIT, Ema, Lag, RollingMax, RollingMin, RollingSum, StatefulUpdate
 
 Values = NDArray[np.float64]
 WINDOWED: dict[str, Callable[[int], Node]] = {
@@ -126,7 +126,7 @@ def test_the_average_is_talibs_bit_for_bit_in_batch_in_blocks_and_in_its_stream(
 )
 def test_an_average_continues_from_any_number_exactly(average: float, span: int) -> None:
     step = Ema(CLOSE, span).step()
-    assert isinstance(step, StatefulStep)
+    assert isinstance(step, StatefulUpdate)
     numbers = np.zeros(step.size)
     numbers[:2] = 1.0, average
     step.load(numbers)
@@ -149,8 +149,8 @@ def test_a_saved_step_continues_bit_for_bit(kind: str, cut: int, window: int) ->
     values = prices(200).tolist()
     node = WINDOWED[kind](window)
     one, other = node.step(), node.step()
-    assert isinstance(one, StatefulStep)
-    assert isinstance(other, StatefulStep)
+    assert isinstance(one, StatefulUpdate)
+    assert isinstance(other, StatefulUpdate)
     for value in values[:cut]:
         one(value)
     saved = one.save()

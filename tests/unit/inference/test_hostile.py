@@ -34,17 +34,17 @@ def test_hostile_files_are_refused_for_the_price_of_small_ones(tmp_path: Path) -
     for number, (file, content) in enumerate(cases.values()):
         write_bundle(tmp_path / "bundles" / f"{number:02}", files={file: content})
     (tmp_path / hostile.EXTERNAL).write_bytes(bytes(4))  # where onnxruntime would look for it
-    told = run_measured(
+    reported = run_measured(
         "from pathlib import Path\nfrom signalbox.inference import load_bundle\n"
         f"told = [measured(load_bundle, Path({str(STARTER)!r}))]\n"
         f"told += [measured(load_bundle, path) for path in sorted(Path({str(tmp_path / 'bundles')!r}).iterdir())]",
         tmp_path,
     )
-    (said, _), *found = told
-    assert said.startswith("Ensemble(")
-    assert [(name, said) for name, (said, _) in zip(cases, found, strict=True) if " < BundleError < " not in said] == []
-    outside = [said for name, (said, _) in zip(cases, found, strict=True) if "outside" in name]
-    assert len(outside) == sum("expected no data outside the file" in said for said in outside) == 3
+    (output, _), *found = reported
+    assert output.startswith("Ensemble(")
+    assert [(name, output) for name, (output, _) in zip(cases, found, strict=True) if " < BundleError < " not in output] == []
+    outside = [output for name, (output, _) in zip(cases, found, strict=True) if "outside" in name]
+    assert len(outside) == sum("expected no data outside the file" in output for output in outside) == 3
     assert [(name, mib) for name, (_, mib) in zip(cases, found, strict=True) if mib > TENSORS_MIB + 64] == []
     computed = ("doubl", "one number")  # these are let run, in the bounded workspace
     dear = [(name, mib) for name, (_, mib) in zip(cases, found, strict=True) if mib > 64 and not any(c in name for c in computed)]
@@ -54,14 +54,14 @@ def test_hostile_files_are_refused_for_the_price_of_small_ones(tmp_path: Path) -
 def test_hostile_archives_are_refused_for_the_price_of_small_ones(tmp_path: Path) -> None:
     (tmp_path / "names.zip").write_bytes(hostile.zip_of_a_million_names())
     (tmp_path / "names.tar.gz").write_bytes(hostile.tar_of_names_in_names())
-    told = run_measured(
+    reported = run_measured(
         "from pathlib import Path\nfrom signalbox.inference import unpack_bundle\n"
         "from signalbox.library.artifact import unpack_artifact\n"
         "contents = [Path(name).read_bytes() for name in ('names.zip', 'names.tar.gz')]\n"
         "told = [measured(run, content, Path('out')) for run, content in zip((unpack_bundle, unpack_artifact), contents)]",
         tmp_path,
     )
-    (zipped, zip_mib), (tarred, tar_mib) = told
+    (zipped, zip_mib), (tarred, tar_mib) = reported
     assert zipped.startswith("BundleArchiveError")
     assert tarred.startswith("ArtifactError")
     assert max(zip_mib, tar_mib) < 64
@@ -193,8 +193,8 @@ def test_data_outside_is_found_wherever_it_is(place: str, location: str, nodes: 
 
 @given(shape=st.lists(st.integers(0, 2**40), max_size=4), numbers=st.binary(max_size=64))
 def test_shape_is_never_more_than_the_numbers_that_are_there(shape: list[int], numbers: bytes) -> None:
-    told = "(" + "".join(f"{size}, " for size in shape) + ")"
-    content = hostile.npz(features=hostile.npy_of(told, "<f4", numbers))
+    reported = "(" + "".join(f"{size}, " for size in shape) + ")"
+    content = hostile.npz(features=hostile.npy_of(reported, "<f4", numbers))
     try:
         found = read_arrays(content, {"features": (1, 2, 3, 4)})["features"]
     except UnfitFileError:

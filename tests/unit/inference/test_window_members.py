@@ -106,9 +106,9 @@ def test_manifests_of_rows_keep_their_bytes(tmp_path: Path) -> None:
         ({"input": "windows", "window_bars": 8}, "input"),
     ],
 )
-def test_a_window_that_is_not_told_or_not_possible_is_refused(tmp_path: Path, told: dict[str, object], fault: str) -> None:
+def test_a_window_that_is_not_told_or_not_possible_is_refused(tmp_path: Path, reported: dict[str, object], fault: str) -> None:
     folder = write_bundle(tmp_path / "b")
-    edit_manifest(folder, lambda content: content["members"][0].update(told))
+    edit_manifest(folder, lambda content: content["members"][0].update(reported))
     with pytest.raises(BundleManifestError, match=fault):
         load_bundle(folder)
 

@@ -168,7 +168,7 @@ def write_window_bundle(
 ) -> Path:
     """Write a bundle of window members, `members` the window of each seed, beside a row member of the weight `row`."""
     graphs = {f"window-{seed}.onnx": window_member(seed, window_bars) for seed, window_bars in members.items()}
-    told = [
+    reported = [
         {
             "file": f"window-{seed}.onnx",
             "family": "lstm",
@@ -181,7 +181,7 @@ def write_window_bundle(
     ]
     if row:
         graphs["linear-1.onnx"] = linear_member(1)
-        told.append({"file": "linear-1.onnx", "family": "xgboost", "weight": row, "input": "row", "output": "logit"})
+        reported.append({"file": "linear-1.onnx", "family": "xgboost", "weight": row, "input": "row", "output": "logit"})
     seen = windows(8, max(members.values()))
     contents = {
         **graphs,
@@ -193,7 +193,7 @@ def write_window_bundle(
     for file, data in contents.items():
         (folder / file).write_bytes(data)
     records = {file: record_of(data) for file, data in contents.items()}
-    write_manifest(folder, BundleManifest.model_validate({**facts(name), "members": told, "files": records}))
+    write_manifest(folder, BundleManifest.model_validate({**facts(name), "members": reported, "files": records}))
     return folder
 
 

@@ -33,12 +33,12 @@ class Layout:
 
     def variables(self) -> dict[str, str]:
         """What a training container sets for its script."""
-        told = json.loads((self.root / "input" / "config" / "hyperparameters.json").read_text())
+        reported = json.loads((self.root / "input" / "config" / "hyperparameters.json").read_text())
         channels = {f"SM_CHANNEL_{one.name.upper()}": str(one) for one in (self.root / "input" / "data").iterdir()}
         return {
             "SM_MODEL_DIR": str(self.root / "model"),
             "SM_OUTPUT_DATA_DIR": str(self.root / "output" / "data"),
-            "SM_HPS": json.dumps(told),
+            "SM_HPS": json.dumps(reported),
             **channels,
         }
 

@@ -16,7 +16,7 @@ import pytest
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.stores import FolderStore
 from signalbox.bootstrap.settings import SettingsError
-from signalbox.bootstrap.training_container import MAX_FAILURE, failures_told, read_container
+from signalbox.bootstrap.training_container import MAX_FAILURE, failures_reported, read_container
 from signalbox.inference import load_bundle, pack_bundle
 from signalbox.library.entries import VersionState
 from signalbox.library.evaluations import FinishedEvaluation, record_evaluation
@@ -109,19 +109,19 @@ class Diary:
     """Keeps what it is told, as mlflow would."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.notified: list[Any] = []
 
     def begin(self, name: str, parameters: Any) -> None:
-        self.told.append(("begin", name, dict(parameters)))
+        self.notified.append(("begin", name, dict(parameters)))
 
     def metrics(self, series: str, step: int, figures: Any) -> None:
-        self.told.append((series, step, dict(figures)))
+        self.notified.append((series, step, dict(figures)))
 
     def artefacts(self, folder: Path) -> None:
-        self.told.append(("artefacts", folder))
+        self.notified.append(("artefacts", folder))
 
     def end(self, *, finished: bool) -> None:
-        self.told.append(("end", finished))
+        self.notified.append(("end", finished))
 
 
 def test_the_log_hides_nothing_from_the_diary() -> None:
@@ -132,7 +132,7 @@ def test_the_log_hides_nothing_from_the_diary() -> None:
     logged.artefacts(Path("x"))
     logged.end(finished=True)
     assert lines == ["[metric] whole/lstm-0 epoch=0; train_loss=0.700000;"]
-    assert [one[0] for one in diary.told] == ["begin", "whole/lstm-0", "artefacts", "end"]
+    assert [one[0] for one in diary.notified] == ["begin", "whole/lstm-0", "artefacts", "end"]
 
 
 def test_each_epoch_of_a_network_is_a_point_of_its_curves() -> None:
@@ -210,7 +210,7 @@ def test_a_single_variable_has_the_last_word(tmp_path: Path) -> None:
 
 def test_a_bug_keeps_the_end_of_its_traceback_within_the_limit(tmp_path: Path) -> None:
     layout = Layout.make(tmp_path / "ml", {}, PARAMETERS)
-    with pytest.raises(SystemExit, match="ZeroDivisionError"), failures_told(read_container(layout.root, {})):
+    with pytest.raises(SystemExit, match="ZeroDivisionError"), failures_reported(read_container(layout.root, {})):
         raise ZeroDivisionError("x" * 2_000 + " the cause")
     assert layout.failure is not None
     assert len(layout.failure) == MAX_FAILURE
@@ -306,9 +306,9 @@ def test_the_features_step_freezes_what_training_will_read(candles: Path, tmp_pa
     assert done.returncode == 0, done.stderr
     frozen = layout.root / "output" / "data"
     assert [s.sha256() for s in find_candle_files(frozen)] == [s.sha256() for s in find_candle_files(candles)]
-    told = json.loads((frozen / "dataset.json").read_text())
-    assert told["decisions"] == told["rows_by_symbol"]["BTC-USD"]["kept"] > 0
-    assert told["sources"][0]["sha256"] == find_candle_files(candles)[0].sha256()
+    reported = json.loads((frozen / "dataset.json").read_text())
+    assert reported["decisions"] == reported["rows_by_symbol"]["BTC-USD"]["kept"] > 0
+    assert reported["sources"][0]["sha256"] == find_candle_files(candles)[0].sha256()
 
 
 def test_too_few_days_fail_in_the_features_step_before_any_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

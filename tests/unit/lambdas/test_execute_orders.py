@@ -24,8 +24,8 @@ from signalbox.adapters.venues.mt5_mailbox import (
     CommandRefusal,
     CommandRefused,
     CommandTaken,
-    Direction,
     EnvelopeError,
+    MailboxDirection,
     open_envelope,
     require_key,
     seal,
@@ -38,7 +38,7 @@ from signalbox.orders.events import OrderRejected, OrderSubmitted
 from signalbox.orders.messages import (
     ExecutionReported,
     ExecutionRequested,
-    Instruction,
+    OrderInstruction,
     VenueViewReported,
     VenueViewRequested,
 )
@@ -72,7 +72,7 @@ def asked(account: str = LIVE, venue: str = "coinbase", **changes: Any) -> Execu
     return ExecutionRequested(
         account=account,
         venue=venue,
-        instruction=Instruction.SUBMIT,
+        instruction=OrderInstruction.SUBMIT,
         client_order_id=of.client_order_id,
         terms=of,
         at=NOW,
@@ -266,7 +266,7 @@ class TestMailbox:
         assert kinds(reports) == ["OrderSubmitted"]
         cloud.app().carry_out(viewed(FTMO, "mt5"))
         first, second = (
-            open_envelope(text, key=KEY.encode(), direction=Direction.COMMAND, account=FTMO)
+            open_envelope(text, key=KEY.encode(), direction=MailboxDirection.COMMAND, account=FTMO)
             for text in cloud.received(cloud.commands[FTMO])
         )
         assert (first.event(), first.sequence, second.sequence) == (request, 1, 2)
@@ -284,14 +284,14 @@ class TestMailbox:
     @pytest.mark.parametrize(
         ("event", "key", "direction", "account"),
         [
-            ("report", "x" * 32, Direction.REPORT, FTMO),
-            ("report", KEY, Direction.COMMAND, FTMO),
-            ("report", KEY, Direction.REPORT, LIVE),
-            ("stale", KEY, Direction.REPORT, FTMO),
+            ("report", "x" * 32, MailboxDirection.REPORT, FTMO),
+            ("report", KEY, MailboxDirection.COMMAND, FTMO),
+            ("report", KEY, MailboxDirection.REPORT, LIVE),
+            ("stale", KEY, MailboxDirection.REPORT, FTMO),
         ],
     )
     def test_what_no_agent_signed_is_not_announced(
-        self, cloud: Cloud, event: str, key: str, direction: Direction, account: str
+        self, cloud: Cloud, event: str, key: str, direction: MailboxDirection, account: str
     ) -> None:
         what = report() if event == "report" else MarketDataStale(symbol=BTC, since=NOW, reason="STALE_DATA", newest_close=None)
         text = seal(what, key=key.encode(), direction=direction, account=account, sequence=1, sent_at=NOW)
@@ -312,7 +312,7 @@ class TestMailbox:
         self, cloud: Cloud, queue: str, signed_for: str, about: str
     ) -> None:
         key = KEYS[OTHER].encode()
-        forged = seal(report(about), key=key, direction=Direction.REPORT, account=signed_for, sequence=1, sent_at=NOW)
+        forged = seal(report(about), key=key, direction=MailboxDirection.REPORT, account=signed_for, sequence=1, sent_at=NOW)
         with pytest.raises(EnvelopeError):
             cloud.app().pass_on(queue, forged)
         assert cloud.announced() == []
@@ -322,13 +322,13 @@ class TestMailbox:
             cloud.app().carry_out(asked(account, "mt5", strategy=f"s{account}"))
         for account, sequences in ((FTMO, [1]), (OTHER, [1, 2])):
             found = [
-                open_envelope(text, key=KEYS[account].encode(), direction=Direction.COMMAND, account=account)
+                open_envelope(text, key=KEYS[account].encode(), direction=MailboxDirection.COMMAND, account=account)
                 for text in cloud.received(cloud.commands[account])
             ]
             assert [one.sequence for one in found] == sequences
 
     def test_a_report_of_an_account_that_has_no_agent_is_not_announced(self, cloud: Cloud) -> None:
-        text = seal(report(LIVE), key=KEY.encode(), direction=Direction.REPORT, account=LIVE, sequence=1, sent_at=NOW)
+        text = seal(report(LIVE), key=KEY.encode(), direction=MailboxDirection.REPORT, account=LIVE, sequence=1, sent_at=NOW)
         with pytest.raises(EnvelopeError, match="mailbox"):
             cloud.app().pass_on(LIVE, text)
 
@@ -359,7 +359,7 @@ class TestMailbox:
         app.pass_on(FTMO, reported(2, key="n" * 32))
         app.carry_out(asked(FTMO, "mt5"))
         (command,) = cloud.received(cloud.commands[FTMO])
-        assert open_envelope(command, key=KEY.encode(), direction=Direction.COMMAND, account=FTMO).sequence == 1
+        assert open_envelope(command, key=KEY.encode(), direction=MailboxDirection.COMMAND, account=FTMO).sequence == 1
         cloud.put_key(current="n" * 32)
         fresh = cloud.app()
         fresh.secrets.clear_cache()
@@ -418,7 +418,12 @@ class TestAcknowledgement:
     def test_whoever_holds_the_queue_without_the_key_answers_nothing(self, cloud: Cloud) -> None:
         check = self.handed_on(cloud)
         forged = seal(
-            CommandTaken(command=1, at=NOW), key=b"x" * 32, direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW
+            CommandTaken(command=1, at=NOW),
+            key=b"x" * 32,
+            direction=MailboxDirection.REPORT,
+            account=FTMO,
+            sequence=1,
+            sent_at=NOW,
         )
         with pytest.raises(EnvelopeError):
             cloud.app().pass_on(FTMO, forged)
@@ -427,7 +432,7 @@ class TestAcknowledgement:
     def test_views_and_cancels_are_looked_for_too(self, cloud: Cloud) -> None:
         app = cloud.app()
         submit = asked(FTMO, "mt5")
-        app.carry_out(submit.model_copy(update={"instruction": Instruction.CANCEL, "request_id": "r1"}))
+        app.carry_out(submit.model_copy(update={"instruction": OrderInstruction.CANCEL, "request_id": "r1"}))
         app.carry_out(viewed(FTMO, "mt5"))
         found = [json.loads(text) for text in cloud.received(cloud.checks)]
         assert sorted((one["command"], one["event_id"].split(":")[0]) for one in found) == [
@@ -439,7 +444,7 @@ class TestAcknowledgement:
 class TestEnvelope:
     @pytest.mark.parametrize("name", ["version", "account", "sequence", "sent_at", "body", "signature"])
     def test_an_envelope_that_was_touched_anywhere_is_refused(self, name: str) -> None:
-        text = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=3, sent_at=NOW)
+        text = seal(report(), key=KEY.encode(), direction=MailboxDirection.REPORT, account=FTMO, sequence=3, sent_at=NOW)
         changed = {
             "version": 2,
             "account": "ftmo-2",
@@ -449,7 +454,9 @@ class TestEnvelope:
             "signature": "0" * 64,
         }
         with pytest.raises(EnvelopeError):
-            open_envelope(json.dumps(json.loads(text) | {name: changed[name]}), key=KEY.encode(), direction=Direction.REPORT)
+            open_envelope(
+                json.dumps(json.loads(text) | {name: changed[name]}), key=KEY.encode(), direction=MailboxDirection.REPORT
+            )
 
     def test_a_short_key_is_no_key(self) -> None:
         with pytest.raises(EnvelopeError, match="at least 32"):
@@ -469,13 +476,13 @@ class Desk:
         self.commands.append(command)
 
 
-def sealed(said: Any, sequence: int, *, account: str = FTMO) -> str:
+def sealed(output: Any, sequence: int, *, account: str = FTMO) -> str:
     key = KEYS[account].encode()
-    return seal(said, key=key, direction=Direction.REPORT, account=account, sequence=sequence, sent_at=NOW)
+    return seal(output, key=key, direction=MailboxDirection.REPORT, account=account, sequence=sequence, sent_at=NOW)
 
 
 def reported(sequence: int, *, key: str = KEY) -> str:
-    return seal(report(), key=key.encode(), direction=Direction.REPORT, account=FTMO, sequence=sequence, sent_at=NOW)
+    return seal(report(), key=key.encode(), direction=MailboxDirection.REPORT, account=FTMO, sequence=sequence, sent_at=NOW)
 
 
 def report(account: str = FTMO) -> ExecutionReported:
@@ -556,9 +563,9 @@ class TestHandler:
         assert self.run(load, cloud.app(), reported(2), queue=elsewhere) == []
         assert self.run(load, cloud.app(), reported(3)) == []  # among the requests
         assert cloud.announced() == []
-        said = capsys.readouterr().out.replace(" ", "")
-        assert '"EnvelopesRefused":[1.0]' in said
-        assert '"EventsRefused":[1.0]' in said
+        output = capsys.readouterr().out.replace(" ", "")
+        assert '"EnvelopesRefused":[1.0]' in output
+        assert '"EventsRefused":[1.0]' in output
 
     def test_whoever_may_put_reports_puts_no_request(self, load, cloud: Cloud, exchange: TradingStandIn, capsys) -> None:
         assert self.run(load, cloud.app(), self.body(asked()), queue=REPORTS) == []
@@ -690,22 +697,22 @@ class TestHandler:
         assert self.run(load, app, message_of(second, after), self.body(first)) == []
         assert len(exchange.orders) == 3
 
-    @pytest.mark.parametrize("change", [{"instruction": Instruction.CANCEL}, {"limit_price": Decimal("101")}])
+    @pytest.mark.parametrize("change", [{"instruction": OrderInstruction.CANCEL}, {"limit_price": Decimal("101")}])
     def test_a_request_that_is_done_is_answered_again_and_not_done_again(
         self, load, cloud: Cloud, exchange: TradingStandIn, change: dict[str, Any]
     ) -> None:
         resting = asked(price="100", type=OrderType.LIMIT)
         assert self.run(load, cloud.app(), self.body(resting)) == []
         (order,) = exchange.orders
-        about = {"venue_order_id": str(order.id), "instruction": Instruction.REPLACE, "request_id": "req-1"}
+        about = {"venue_order_id": str(order.id), "instruction": OrderInstruction.REPLACE, "request_id": "req-1"}
         body = self.body(resting.model_copy(update=about | change))
         assert self.run(load, cloud.app(), body) == []
         sent = len(exchange.signed_requests)
-        told = cloud.received(cloud.bus)[-1]
+        delivered = cloud.received(cloud.bus)[-1]
         assert self.run(load, cloud.app(), body) == []  # by a process that has never seen it
         assert len(exchange.signed_requests) == sent
         (again,) = cloud.received(cloud.bus)
-        assert json.loads(again)["detail"] == json.loads(told)["detail"]
+        assert json.loads(again)["detail"] == json.loads(delivered)["detail"]
 
     def test_an_order_that_was_refused_is_not_sent_when_its_request_comes_again(
         self, load, cloud: Cloud, exchange: TradingStandIn
@@ -719,22 +726,22 @@ class TestHandler:
         assert exchange.orders == ()
 
     def test_what_is_announced_is_sealed_with_the_executors_key(self, load, cloud: Cloud) -> None:
-        envelope = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
+        envelope = seal(report(), key=KEY.encode(), direction=MailboxDirection.REPORT, account=FTMO, sequence=1, sent_at=NOW)
         assert self.run(load, cloud.app(), self.body(asked()), envelope, self.body(viewed())) == []
-        told = cloud.received(cloud.bus)
-        assert len(told) == 3
-        for text in told:
+        delivered = cloud.received(cloud.bus)
+        assert len(delivered) == 3
+        for text in delivered:
             assert open_message(text, REPORT_KEYS).event.type in SIGNED_REPORTS
 
     def test_an_event_of_another_kind_is_refused_for_good(self, load, cloud: Cloud, caplog) -> None:
         sealed = sealed_event(report().type.value, report().to_detail(), REQUEST_KEY, sequence=1, expires_at=LATER)
         assert self.run(load, cloud.app(), message_of(report(), sealed)) == []
-        (told,) = [r for r in caplog.records if r.getMessage() == "message_refused"]
-        assert "expected a request to a venue" in told.reason
+        (delivered,) = [r for r in caplog.records if r.getMessage() == "message_refused"]
+        assert "expected a request to a venue" in delivered.reason
 
     def test_a_forged_report_is_refused_for_good_and_counted(self, load, cloud: Cloud, capsys) -> None:
-        forged = seal(report(), key=b"x" * 32, direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
-        genuine = seal(report(), key=KEY.encode(), direction=Direction.REPORT, account=FTMO, sequence=1, sent_at=NOW)
+        forged = seal(report(), key=b"x" * 32, direction=MailboxDirection.REPORT, account=FTMO, sequence=1, sent_at=NOW)
+        genuine = seal(report(), key=KEY.encode(), direction=MailboxDirection.REPORT, account=FTMO, sequence=1, sent_at=NOW)
         assert self.run(load, cloud.app(), forged, genuine, queue=REPORTS) == []  # of one group: what is behind it goes on
         assert cloud.announced() == ["ExecutionReported"]
         assert '"EnvelopesRefused"' in capsys.readouterr().out

@@ -16,7 +16,7 @@ from signalbox.bootstrap.settings import (
 from signalbox.chat.messenger import Delivery, DeliveryReport, MessengerBusyError, MessengerUnavailableError, Move
 from signalbox.contracts import Function
 from signalbox.events import AlertUndeliverable, BusEvent, CollectionProblem, MarketDataStale, SymbolCandles
-from signalbox.market.acceptance import Accepted
+from signalbox.market.acceptance import AcceptedCandles
 from signalbox.market.collection import CollectionReport, SymbolCollection
 from signalbox.signals.cycle import NO_WRITES, CycleOutcome
 from signalbox.signals.model import ModelChoice, ModelProblem
@@ -84,8 +84,8 @@ class TestCollectCandles:
 
         def collect(at: datetime) -> CollectionReport:
             asked.append(at)
-            good = SymbolCollection(BTC, NOON, Accepted(tuple(candles(BTC, NOON, 5)), ("one bad row",)), None, None)
-            bad = SymbolCollection(ETH, NOON, Accepted((), ()), CollectionProblem.VENUE_TIMEOUT, "no answer")
+            good = SymbolCollection(BTC, NOON, AcceptedCandles(tuple(candles(BTC, NOON, 5)), ("one bad row",)), None, None)
+            bad = SymbolCollection(ETH, NOON, AcceptedCandles((), ()), CollectionProblem.VENUE_TIMEOUT, "no answer")
             return CollectionReport(NOON, (good, bad), 1)
 
         handler = load("collect_candles").make_handler(collect)
@@ -167,19 +167,19 @@ class FakeAlerts:
     def __init__(self, results: list, *, fan_outs: list | None = None, moves: tuple[Move, ...] = ()) -> None:
         self.results, self.fan_outs, self.moves = results, fan_outs or [], moves
         self.retries: list[tuple[str, str, int]] = []
-        self.told: list[Move] = []
+        self.notified: list[Move] = []
         self.log = SimpleNamespace(register=lambda _context: None)
 
     def fan_out(self, _event: BusEvent) -> FanOut:
         return self._next(self.fan_outs)
 
-    def deliver(self, _delivery: Delivery, tell: Callable[[Move], None]) -> DeliveryReport:
+    def deliver(self, _delivery: Delivery, on_move: Callable[[Move], None]) -> DeliveryReport:
         for move in self.moves:
-            tell(move)
+            on_move(move)
         return self._next(self.results)
 
-    def tell_move(self, move: Move) -> None:
-        self.told.append(move)
+    def report_move(self, move: Move) -> None:
+        self.notified.append(move)
         raise MessengerUnavailableError("told to")
 
     def _next(self, results: list) -> Any:
@@ -240,7 +240,7 @@ class TestSendAlerts:
         assert load("send_alerts").make_handler(app)(sqs(delivery()), CONTEXT) == {"batchItemFailures": []}
         assert metric_values(logged(capsys)) == {"ChatsMoved": 1, "AlertsSent": 1, "DuplicatesIgnored": 0}
         assert [(r.chat_id, r.new_id) for r in caplog.records if r.getMessage() == "chat_moved"] == [("-5", "-1005")]
-        assert app.told == [Move("-5", "-1005")]
+        assert app.notified == [Move("-5", "-1005")]
 
     @pytest.mark.parametrize(
         "body", ["{", "[" * 200_000, '{"delivery": 1}', '{"delivery": {"chat_id": "1"}}', '{"detail-type": {}}']

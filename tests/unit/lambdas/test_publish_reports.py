@@ -9,10 +9,10 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from signalbox.adapters.aws.report_shelf import S3Shelf, ShelfError
+from signalbox.adapters.aws.report_store import ReportStoreError, S3ReportStore
 from signalbox.bootstrap.settings import PublishReportsSettings
 from signalbox.reports.measurement import Unmeasured
-from signalbox.reports.publishing import Failure, PublishError, PublishRun
+from signalbox.reports.publishing import PublishError, PublishFailure, PublishRun
 from signalbox.reports.source import Publication
 from tests.fakes.lambda_context import FakeLambdaContext
 
@@ -35,7 +35,7 @@ def test_the_scheduled_instant_is_the_clock_and_files_are_counted(load) -> None:
 
 
 def test_a_report_that_was_not_published_fails_the_run_after_the_others(load, capsys: pytest.CaptureFixture[str]) -> None:
-    failed = PublishRun((FILE,), 1, 0, (), (Failure("a", "tax of 2024-03-01", "0 and 1 differ"),))
+    failed = PublishRun((FILE,), 1, 0, (), (PublishFailure("a", "tax of 2024-03-01", "0 and 1 differ"),))
     with pytest.raises(PublishError, match="1 reports were not published, first a tax of 2024-03-01: 0 and 1 differ"):
         load("publish_reports").make_handler(lambda _: failed)(EVENT, FakeLambdaContext())
     assert '"ReportsPublished":[1.0]' in capsys.readouterr().out.replace(" ", "")
@@ -50,7 +50,7 @@ def test_a_report_put_twice_is_the_same_file() -> None:
     with mock_aws():
         client = boto3.client("s3")
         client.create_bucket(Bucket="reports", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        shelf = S3Shelf(client, "reports")
+        shelf = S3ReportStore(client, "reports")
         for _ in range(2):
             shelf.put(FILE.path, b"a,b\r\n", "text/csv; charset=utf-8")
         (only,) = client.list_objects_v2(Bucket="reports")["Contents"]
@@ -63,5 +63,5 @@ def test_a_bucket_that_does_not_take_a_report_is_named() -> None:
     client = boto3.client("s3")
     with Stubber(client) as stub:
         stub.add_client_error("put_object", "AccessDenied")
-        with pytest.raises(ShelfError, match="cannot write s3://reports/reports/account=a"):
-            S3Shelf(client, "reports").put(FILE.path, b"", "text/csv")
+        with pytest.raises(ReportStoreError, match="cannot write s3://reports/reports/account=a"):
+            S3ReportStore(client, "reports").put(FILE.path, b"", "text/csv")

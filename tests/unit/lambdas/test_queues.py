@@ -18,7 +18,7 @@ from signalbox.bootstrap.send_alerts import SendAlerts, compose
 from signalbox.bootstrap.settings import SendAlertsSettings
 from signalbox.contracts import Env
 from signalbox.events import BusEvent, MarketDataStale
-from signalbox.orders.messages import ExecutionRequested, Instruction
+from signalbox.orders.messages import ExecutionRequested, OrderInstruction
 from signalbox.orders.terms import Leg
 from signalbox.trading.routing import Destination
 from tests.builders import BTC, NOON
@@ -29,7 +29,7 @@ from tests.unit.trading.test_routing import asked, events
 
 pytestmark = [pytest.mark.usefixtures("aws"), pytest.mark.filterwarnings("ignore:No application metrics")]
 CONTEXT = FakeLambdaContext()
-SUBMIT = Instruction.SUBMIT
+SUBMIT = OrderInstruction.SUBMIT
 
 
 @pytest.fixture
@@ -63,18 +63,18 @@ class TestRouteEvents:
     def test_each_account_has_groups_of_its_own_and_the_messages_go_on_as_they_are(self, load, cloud: None, capsys) -> None:
         urls = {Destination.EXECUTION: queue("execution"), Destination.TRADING: queue("trading")}
         handler = load("route_events").make_handler(RouteEvents(boto3.client("sqs"), urls))
-        told = [
+        reported = [
             body(event) for account in ("a-1", "b-1") for event in events(account) if not isinstance(event, ExecutionRequested)
         ]
-        told += [body(asked("a-1", leg, SUBMIT)) for leg in (Leg.ENTRY, Leg.EXIT)]
-        assert handler(sqs(*told, queue="routing.fifo"), CONTEXT) == {"batchItemFailures": []}
+        reported += [body(asked("a-1", leg, SUBMIT)) for leg in (Leg.ENTRY, Leg.EXIT)]
+        assert handler(sqs(*reported, queue="routing.fifo"), CONTEXT) == {"batchItemFailures": []}
         execution, trading = received(urls[Destination.EXECUTION]), received(urls[Destination.TRADING])
         assert sorted(group for group, _ in execution) == ["a-1", "a-1:entry", "a-1:view", "b-1:view"]
         assert sorted(group for group, _ in trading) == [
             f"{a}{end}" for a in ("a-1", "b-1") for end in ("", "", ":market", ":view")
         ]
-        assert sorted(text for _, text in [*execution, *trading]) == sorted(told)
-        assert metric_values(logged(capsys))["EventsRouted"] == len(told)
+        assert sorted(text for _, text in [*execution, *trading]) == sorted(reported)
+        assert metric_values(logged(capsys))["EventsRouted"] == len(reported)
 
     @pytest.mark.parametrize(
         "strange",
@@ -133,7 +133,7 @@ class Alerts:
         }
         return compose(SendAlertsSettings.read({str(key): value for key, value in found.items()}))
 
-    def tell(self, *events: MarketDataStale) -> list[tuple[str, str]]:
+    def queue(self, *events: MarketDataStale) -> list[tuple[str, str]]:
         """Give events to the function; return the deliveries that it queued."""
         assert self.handler(sqs(*events, queue="alerts.fifo"), CONTEXT) == {"batchItemFailures": []}
         return received(self.deliveries)
@@ -142,7 +142,7 @@ class Alerts:
         answer = self.handler(sqs(*bodies, queue="deliveries.fifo"), CONTEXT)
         return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
 
-    def said(self) -> list[tuple[str, str]]:
+    def sent(self) -> list[tuple[str, str]]:
         return [(m.chat_id, m.text.split(":")[0][-2:]) for m in self.telegram.messages]
 
 
@@ -156,31 +156,31 @@ def telegram() -> Iterator[TelegramStandIn]:
 class TestSendAlerts:
     def test_an_alert_is_one_message_a_chat_in_the_chats_group(self, load, cloud: None, telegram: TelegramStandIn) -> None:
         alerts = Alerts(load, telegram, ["1", 2])
-        queued = alerts.tell(alert(13), alert(14))
+        queued = alerts.queue(alert(13), alert(14))
         assert [group for group, _ in queued] == ["1", "2", "1", "2"]
         assert telegram.messages == ()
         assert alerts.deliver(*[text for _, text in queued]) == []
-        assert alerts.said() == [("1", "13"), ("2", "13"), ("1", "14"), ("2", "14")]
+        assert alerts.sent() == [("1", "13"), ("2", "13"), ("1", "14"), ("2", "14")]
 
     def test_the_same_event_again_is_one_message_whether_the_queue_remembers_or_not(
         self, load, cloud: None, telegram: TelegramStandIn
     ) -> None:
         alerts = Alerts(load, telegram, ["1"])
-        queued = alerts.tell(alert(13), alert(13))
+        queued = alerts.queue(alert(13), alert(13))
         assert len(queued) == 1  # within five minutes
         alerts.deliver(*[text for _, text in queued] * 2)
-        assert alerts.said() == [("1", "13")]
+        assert alerts.sent() == [("1", "13")]
 
     def test_a_chat_in_flood_control_delays_no_other(self, load, cloud: None, telegram: TelegramStandIn) -> None:
         alerts = Alerts(load, telegram, ["1", "2"])
         flood = telegram.faults.add(Fault(MessengerFault.RATE_LIMITED, "1", retry_after=900))
-        (_, first), (_, second) = alerts.tell(alert(13))
+        (_, first), (_, second) = alerts.queue(alert(13))
         assert (alerts.deliver(first), alerts.waits) == (["m0"], [900])
         assert alerts.deliver(second) == []
-        assert alerts.said() == [("2", "13")]
+        assert alerts.sent() == [("2", "13")]
         telegram.faults.remove(flood)
         assert (alerts.deliver(first), alerts.deliver(second)) == ([], [])
-        assert alerts.said() == [("2", "13"), ("1", "13")]
+        assert alerts.sent() == [("2", "13"), ("1", "13")]
 
     @pytest.mark.parametrize("fault", [MessengerFault.FORBIDDEN, MessengerFault.KICKED, MessengerFault.DEACTIVATED])
     def test_a_chat_that_will_never_take_it_is_final_and_told(
@@ -188,13 +188,13 @@ class TestSendAlerts:
     ) -> None:
         telegram.faults.add(Fault(fault, "1"))
         alerts = Alerts(load, telegram, ["1", "404"])
-        assert alerts.deliver(*[text for _, text in alerts.tell(alert(13))]) == []
+        assert alerts.deliver(*[text for _, text in alerts.queue(alert(13))]) == []
         assert metric_values(logged(capsys))["AlertsUndeliverable"] == 2
         assert alerts.waits == []
 
     def test_no_chat_is_an_alarm_and_never_sent_to_nobody(self, load, cloud: None, telegram: TelegramStandIn, capsys) -> None:
         alerts = Alerts(load, telegram, [])
-        assert alerts.tell(alert(13)) == []
+        assert alerts.queue(alert(13)) == []
         assert metric_values(logged(capsys)) == {"AlertsUndeliverable": 1}
 
     def test_a_group_that_became_a_supergroup_is_followed_by_every_worker_from_then_on(
@@ -202,7 +202,7 @@ class TestSendAlerts:
     ) -> None:
         telegram.upgrade("-5", "-1005")
         alerts = Alerts(load, telegram, ["-5"])
-        queued = [text for _, text in alerts.tell(alert(13), alert(14))]
+        queued = [text for _, text in alerts.queue(alert(13), alert(14))]
         assert alerts.deliver(queued[0]) == []
         assert [m.chat_id for m in telegram.messages] == ["-1005", "-1005"]  # the word of the move, and the alert
         assert metric_values(logged(capsys))["ChatsMoved"] == 1
@@ -215,7 +215,7 @@ class TestSendAlerts:
         telegram.upgrade("-5", "-1005")
         alerts = Alerts(load, telegram, ["-5", "-1005"])
         alerts.app.moves.remember("-5", "-1005")
-        assert [group for group, _ in alerts.tell(alert(13))] == ["-5"]
+        assert [group for group, _ in alerts.queue(alert(13))] == ["-5"]
 
 
 def test_a_pause_is_never_longer_than_a_queue_hides_a_message(load) -> None:

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from signalbox.access import Role
 from signalbox.bootstrap.manage_orders import MissedTurn
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale
-from signalbox.orders.application import initialise
 from signalbox.orders.errors import OrderTermsError
 from signalbox.orders.events import OrderInitialized, OrderSubmitted
+from signalbox.orders.lifecycle import initialise
 from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
@@ -23,12 +23,12 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.signing import AcceptedKeys, KeyUnavailableError, SigningKey
 from signalbox.trading.access import Refusal
 from signalbox.trading.account import TradingAccount, account_named
-from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
+from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.commands import AnyCommand
 from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError, RowRefusedError, UnpricedError
 from signalbox.trading.events import TradingHalted
-from signalbox.trading.room import Handled, Standing, TradingRoom
-from signalbox.trading.state import Desk, Halt, opened
+from signalbox.trading.service import AccountOutcome, ReadinessReport, TradingService
+from signalbox.trading.state import AccountState, Halt, opened
 from tests.builders import NOON
 from tests.fakes.keys import REPORT_KEY, REPORT_KEYS, detail_of, message_of, sealed
 from tests.fakes.lambda_context import FakeLambdaContext
@@ -61,7 +61,7 @@ def sqs(*events: BusEvent | str, queue: str) -> dict:
     return found
 
 
-def desk() -> Desk:
+def state() -> AccountState:
     return replace(opened(account_named(ACCOUNT, market="coinbase"), NOON), at=NOON)
 
 
@@ -73,16 +73,16 @@ def order() -> Order:
     return initialise(OrderInitialized(client_order_id=terms.client_order_id, at=NOON, terms=terms))
 
 
-HALTED = Changes(
+HALTED = ChangeSet(
     events=(TradingHalted(account=ACCOUNT, level=HaltLevel.HALT, who="ops", why="looking", at=NOON, until=None),),
     risk=(RiskEvent(RiskEventKind.HALTED, "k", NOON, "HALT"),),
 )
 
 
-class FakeRoom:
+class FakeService:
     """What the handlers call; it remembers what it was asked."""
 
-    def __init__(self, changes: Changes = NOTHING, error: Exception | None = None) -> None:
+    def __init__(self, changes: ChangeSet = NO_CHANGES, error: Exception | None = None) -> None:
         self.changes, self.error = changes, error
         self.events: list[BusEvent] = []
         self.commands: list[tuple[AnyCommand, str]] = []
@@ -95,25 +95,25 @@ class FakeRoom:
         self.kill_switch_arn = "arn:aws:sqs:eu-central-1:123456789012:kill-switch"
         self.publishes, self.publish_error = 0, None
 
-    def handle(self, event: BusEvent) -> tuple[Handled, ...]:
+    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
         self._fail()
         self.events.append(event)
-        return (Handled(desk(), self.changes),)
+        return (AccountOutcome(state(), self.changes),)
 
-    def command(self, command: AnyCommand, who: str) -> Handled:
+    def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         self._fail()
         self.commands.append((command, who))
-        return Handled(desk(), self.changes, order() if command.kind in {"submit", "cancel", "replace"} else None)
+        return AccountOutcome(state(), self.changes, order() if command.kind in {"submit", "cancel", "replace"} else None)
 
-    def look(self, account: str, at: datetime, who: str) -> Desk:
+    def query(self, account: str, at: datetime, who: str) -> AccountState:
         self._fail()
         self.asked.append(who)
         self.instants.append(at)
-        return replace(desk(), halt=Halt(HaltLevel.HALT, "ops", "looking", NOON))
+        return replace(state(), halt=Halt(HaltLevel.HALT, "ops", "looking", NOON))
 
-    def watch(self, at: datetime) -> tuple[Handled, ...]:
+    def on_minute(self, at: datetime) -> tuple[AccountOutcome, ...]:
         self.instants.append(at)
-        return (Handled(desk(), self.changes),)
+        return (AccountOutcome(state(), self.changes),)
 
     def take_missed(self) -> tuple[MissedTurn, ...]:
         return self.missed
@@ -157,49 +157,49 @@ def request(method: str, path: str, body: object = None, *, query: dict[str, str
     }  # fmt: skip
 
 
-def answer(load, room: FakeRoom, event: dict) -> tuple[int, dict]:
-    found = load("manage_orders").make_handler(room)(event, CONTEXT)
+def answer(load, service: FakeService, event: dict) -> tuple[int, dict]:
+    found = load("manage_orders").make_handler(service)(event, CONTEXT)
     assert found["headers"]["Content-Type"] == "application/json"
     return found["statusCode"], json.loads(found["body"])
 
 
 class TestQueue:
     def test_events_of_the_bus_are_handled_and_what_they_changed_is_counted(self, load, capsys) -> None:
-        room = FakeRoom(HALTED)
-        assert load("manage_orders").make_handler(room)(sqs(CYCLE, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
-        assert (room.events, room.publishes) == ([CYCLE], 1)
+        service = FakeService(HALTED)
+        assert load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
+        assert (service.events, service.publishes) == ([CYCLE], 1)
         values = metric_values(logged(capsys))
         assert {k: values[k] for k in ("TradingHalts", "TradesOpened", "OutboxPublished")} == {
             "TradingHalts": 1, "TradesOpened": 0, "OutboxPublished": 2,
         }  # fmt: skip
 
     def test_what_somebody_may_not_is_counted(self, load, capsys) -> None:
-        room = FakeRoom()
-        room.denied = (Refusal(ACCOUNT, WHO, "halt", Role.OPERATOR, Role.VIEWER, NOON),)
-        load("manage_orders").make_handler(room)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
+        service = FakeService()
+        service.denied = (Refusal(ACCOUNT, WHO, "halt", Role.OPERATOR, Role.VIEWER, NOON),)
+        load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         assert metric_values(logged(capsys))["AccessRefused"] == 1
 
     def test_a_failing_message_holds_back_those_behind_it_and_what_was_committed_is_published(self, load) -> None:
-        room = FakeRoom(error=ConnectionError("the ledger is away"))
-        found = load("manage_orders").make_handler(room)(sqs(CYCLE, CYCLE, CYCLE, queue="trading.fifo"), CONTEXT)
+        service = FakeService(error=ConnectionError("the ledger is away"))
+        found = load("manage_orders").make_handler(service)(sqs(CYCLE, CYCLE, CYCLE, queue="trading.fifo"), CONTEXT)
         assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0", "m1", "m2"]
-        assert room.publishes == 1
+        assert service.publishes == 1
 
     def test_a_command_of_the_queue_is_the_one_of_the_api_and_its_sender_is_who_asks(self, load) -> None:
-        room = FakeRoom()
+        service = FakeService()
         message = sqs(json.dumps({**ORDER, "kind": "submit"}), queue="trading.fifo")
-        assert load("manage_orders").make_handler(room)(message, CONTEXT) == {"batchItemFailures": []}
-        answer(load, room, request("POST", "/orders", ORDER))
-        (queued, by_queue), (posted, by_http) = room.commands
+        assert load("manage_orders").make_handler(service)(message, CONTEXT) == {"batchItemFailures": []}
+        answer(load, service, request("POST", "/orders", ORDER))
+        (queued, by_queue), (posted, by_http) = service.commands
         assert queued == posted
         assert (by_queue, by_http) == ("AIDEXAMPLE", WHO)
 
     def test_a_command_from_the_future_would_carry_the_account_there_and_is_not_taken(self, load, capsys) -> None:
-        room = FakeRoom()
+        service = FakeService()
         late = {**ORDER, "kind": "submit", "requested_at": (NOON + timedelta(minutes=1)).isoformat()}
         message = sqs(json.dumps(late), queue="trading.fifo")
-        assert load("manage_orders").make_handler(room)(message, CONTEXT) == {"batchItemFailures": []}
-        assert room.commands == []
+        assert load("manage_orders").make_handler(service)(message, CONTEXT) == {"batchItemFailures": []}
+        assert service.commands == []
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
     @pytest.mark.parametrize(
@@ -219,9 +219,9 @@ class TestQueue:
         ],
     )
     def test_a_message_that_is_nothing_known_is_refused_and_holds_nothing_back(self, load, capsys, caplog, body: str) -> None:
-        room = FakeRoom()
-        found = load("manage_orders").make_handler(room)(sqs(body, CYCLE, queue="trading.fifo"), CONTEXT)
-        assert (found, room.events) == ({"batchItemFailures": []}, [CYCLE])
+        service = FakeService()
+        found = load("manage_orders").make_handler(service)(sqs(body, CYCLE, queue="trading.fifo"), CONTEXT)
+        assert (found, service.events) == ({"batchItemFailures": []}, [CYCLE])
         assert [r.body for r in caplog.records if r.getMessage() == "message_refused"] == [body[:4000]]
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
@@ -229,60 +229,60 @@ class TestQueue:
         "error", [AccountError("account 'x' does not exist"), OrderUnknownError("x has no order"), OrderTermsError("no")]
     )
     def test_what_no_account_takes_is_refused_and_not_tried_again(self, load, capsys, error: Exception) -> None:
-        found = load("manage_orders").make_handler(FakeRoom(error=error))(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
+        found = load("manage_orders").make_handler(FakeService(error=error))(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         assert found == {"batchItemFailures": []}
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
     def test_a_row_that_the_ledger_refuses_is_refused_for_good(self, load, capsys) -> None:
-        found = load("manage_orders").make_handler(FakeRoom(error=RowRefusedError("no column")))(
+        found = load("manage_orders").make_handler(FakeService(error=RowRefusedError("no column")))(
             sqs(CYCLE, queue="trading.fifo"), CONTEXT
         )
         assert found == {"batchItemFailures": []}
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
     def test_missed_turns_are_told_apart_by_whether_they_come_again(self, load, capsys, caplog) -> None:
-        room = FakeRoom()
-        room.missed = (
+        service = FakeService()
+        service.missed = (
             MissedTurn("a-1", UnpricedError("no price"), is_final=False),
             MissedTurn("a-2", AccountError("gone"), is_final=True),
         )
-        load("manage_orders").make_handler(room)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
+        load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         values = metric_values(logged(capsys))
         assert (values["TurnsMissed"], values["EventsRefused"]) == (1, 1)
-        told = {r.getMessage(): r.account for r in caplog.records if r.getMessage().startswith("turn_")}
-        assert told == {"turn_missed": "a-1", "turn_refused": "a-2"}
+        reported = {r.getMessage(): r.account for r in caplog.records if r.getMessage().startswith("turn_")}
+        assert reported == {"turn_missed": "a-1", "turn_refused": "a-2"}
 
     def test_a_halt_comes_by_the_kill_switchs_queue_and_nothing_else_does(self, load, capsys) -> None:
-        room = FakeRoom()
-        said = {"account": ACCOUNT, "request_id": "req-0001", "requested_at": NOON.isoformat(), "why": "news"}
-        bodies = [json.dumps({**said, "kind": kind}) for kind in ("resume", "halt")]
+        service = FakeService()
+        output = {"account": ACCOUNT, "request_id": "req-0001", "requested_at": NOON.isoformat(), "why": "news"}
+        bodies = [json.dumps({**output, "kind": kind}) for kind in ("resume", "halt")]
         others = [
             json.dumps({**ORDER, "kind": "submit"}),
             message_of(CYCLE),
         ]
-        found = load("manage_orders").make_handler(room)(sqs(*bodies, *others, queue="kill-switch"), CONTEXT)
+        found = load("manage_orders").make_handler(service)(sqs(*bodies, *others, queue="kill-switch"), CONTEXT)
         assert found == {"batchItemFailures": []}
-        assert ([command.kind for command, _ in room.commands], room.events) == (["halt"], [])
+        assert ([command.kind for command, _ in service.commands], service.events) == (["halt"], [])
         assert metric_values(logged(capsys))["EventsRefused"] == 3
 
     def test_a_command_for_an_account_without_a_price_comes_again_and_those_behind_it_after_it(
         self, load, capsys, caplog
     ) -> None:
-        room = FakeRoom(error=UnpricedError("expected a price of BTC-USD, which it holds"))
-        handler = load("manage_orders").make_handler(room)
+        service = FakeService(error=UnpricedError("expected a price of BTC-USD, which it holds"))
+        handler = load("manage_orders").make_handler(service)
         commands = [json.dumps({**ORDER, "kind": "submit", "request_id": f"req-{n:04}"}) for n in range(2)]
         found = handler(sqs(*commands, queue="trading.fifo"), CONTEXT)
         assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0", "m1"]
-        told = [(r.message_id, r.reason) for r in caplog.records if r.getMessage() == "message_postponed"]
-        assert told == [("m0", "expected a price of BTC-USD, which it holds")]
+        reported = [(r.message_id, r.reason) for r in caplog.records if r.getMessage() == "message_postponed"]
+        assert reported == [("m0", "expected a price of BTC-USD, which it holds")]
         assert "EventsRefused" not in metric_values(logged(capsys))
-        room.error = None  # the next bar came
+        service.error = None  # the next bar came
         assert handler(sqs(*commands, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
-        assert [command.request_id for command, _ in room.commands] == ["req-0000", "req-0001"]
+        assert [command.request_id for command, _ in service.commands] == ["req-0000", "req-0001"]
 
     @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.type)
     def test_a_report_of_the_executor_is_believed_and_no_other(self, load, capsys, caplog, report: BusEvent) -> None:
-        room = FakeRoom()
+        service = FakeService()
         another = SigningKey.of("x" * 64)
         forged = [
             message_of(report, report.to_detail()),  # as whoever may put events on the bus would write it
@@ -290,53 +290,53 @@ class TestQueue:
             message_of(report, sealed(report.type, report.to_detail(), another)),
             message_of(report, sealed(report.type, report.to_detail(), SigningKey(REPORT_KEY.key_id, another.secret))),
         ]
-        handler = load("manage_orders").make_handler(room)
+        handler = load("manage_orders").make_handler(service)
         assert handler(sqs(*forged, message_of(report), queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
-        assert room.events == [report]  # and what is behind a forgery is not held back
+        assert service.events == [report]  # and what is behind a forgery is not held back
         assert metric_values(logged(capsys))["ReportsRefused"] == len(forged)
         assert len([r for r in caplog.records if r.getMessage() == "report_refused"]) == len(forged)
 
     def test_without_the_executors_keys_no_report_is_believed(self, load, capsys) -> None:
-        room = FakeRoom()
-        room.report_keys = None
-        handler = load("manage_orders").make_handler(room)
+        service = FakeService()
+        service.report_keys = None
+        handler = load("manage_orders").make_handler(service)
         assert handler(sqs(message_of(REPORTS[0]), queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
-        assert (room.events, metric_values(logged(capsys))["ReportsRefused"]) == ([], 1)
+        assert (service.events, metric_values(logged(capsys))["ReportsRefused"]) == ([], 1)
 
     def test_a_report_whose_key_cannot_be_read_now_comes_again(self, load, capsys) -> None:
         class Away:
             def find(self, key_id: str) -> SigningKey | None:
                 raise KeyUnavailableError(key_id)
 
-        room = FakeRoom()
-        room.report_keys = Away()
-        found = load("manage_orders").make_handler(room)(sqs(message_of(REPORTS[0]), queue="trading.fifo"), CONTEXT)
+        service = FakeService()
+        service.report_keys = Away()
+        found = load("manage_orders").make_handler(service)(sqs(message_of(REPORTS[0]), queue="trading.fifo"), CONTEXT)
         assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0"]
         assert "ReportsRefused" not in metric_values(logged(capsys))
 
     def test_an_unpublished_outbox_does_not_fail_what_is_committed(self, load) -> None:
-        room = FakeRoom()
-        room.publish_error = ConnectionError("the bus is away")
-        assert load("manage_orders").make_handler(room)(sqs(CYCLE, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
+        service = FakeService()
+        service.publish_error = ConnectionError("the bus is away")
+        assert load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
 
     def test_an_account_that_differs_from_its_configuration_is_told_once(self, load, capsys) -> None:
-        room = FakeRoom()
-        room.refused = {ACCOUNT: "exists and is another"}
-        handler = load("manage_orders").make_handler(room)
+        service = FakeService()
+        service.refused = {ACCOUNT: "exists and is another"}
+        handler = load("manage_orders").make_handler(service)
         handler(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         handler(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         assert metric_values(logged(capsys))["OrdersRefused"] == 0
-        assert room.refused == {}
+        assert service.refused == {}
 
 
 class TestApi:
     def test_an_order_is_submitted_in_the_name_of_the_iam_identity_and_comes_back(self, load) -> None:
-        room = FakeRoom()
-        status, body = answer(load, room, request("POST", "/orders", ORDER))
-        ((command, who),) = room.commands
+        service = FakeService()
+        status, body = answer(load, service, request("POST", "/orders", ORDER))
+        ((command, who),) = service.commands
         assert (status, command.kind, who) == (201, "submit", WHO)
         assert (body["account"], body["order"]["state"], body["order"]["quantity"]) == (ACCOUNT, "INITIALIZED", "0.5")
-        assert room.publishes == 1
+        assert service.publishes == 1
 
     @pytest.mark.parametrize(
         ("method", "path", "body", "query", "at"),
@@ -355,21 +355,21 @@ class TestApi:
     def test_a_request_that_names_two_things_in_one_place_is_refused(
         self, load, method: str, path: str, body: dict, query: dict | None, at: str
     ) -> None:
-        room = FakeRoom()
-        status, said = answer(load, room, request(method, path, body, query=query))
-        assert (status, [one["at"] for one in said["wrong"]], room.commands) == (422, [at], [])
+        service = FakeService()
+        status, output = answer(load, service, request(method, path, body, query=query))
+        assert (status, [one["at"] for one in output["wrong"]], service.commands) == (422, [at], [])
 
     def test_a_request_may_name_the_same_twice(self, load) -> None:
-        room = FakeRoom()
-        said = {"account": ACCOUNT, "kind": "halt", "request_id": "req-3", "why": "news"}
-        assert answer(load, room, request("POST", f"/accounts/{ACCOUNT}/halt", said))[0] == 200
-        assert [command.account for command, _ in room.commands] == [ACCOUNT]
+        service = FakeService()
+        output = {"account": ACCOUNT, "kind": "halt", "request_id": "req-3", "why": "news"}
+        assert answer(load, service, request("POST", f"/accounts/{ACCOUNT}/halt", output))[0] == 200
+        assert [command.account for command, _ in service.commands] == [ACCOUNT]
 
     def test_numbers_are_taken_as_they_were_written(self, load) -> None:
-        room = FakeRoom()
+        service = FakeService()
         text = json.dumps(ORDER).replace('"0.5"', "0.10000000000000001")
-        assert answer(load, room, request("POST", "/orders", text))[0] == 201
-        assert room.commands[0][0].quantity == Decimal("0.10000000000000001")
+        assert answer(load, service, request("POST", "/orders", text))[0] == 201
+        assert service.commands[0][0].quantity == Decimal("0.10000000000000001")
 
     @pytest.mark.parametrize(
         ("method", "path", "body", "kind"),
@@ -381,23 +381,23 @@ class TestApi:
         ],
     )
     def test_a_request_without_an_instant_has_the_gateways(self, load, method: str, path: str, body: dict, kind: str) -> None:
-        room = FakeRoom()
-        assert answer(load, room, request(method, path, body))[0] == 200
-        ((command, _),) = room.commands
+        service = FakeService()
+        assert answer(load, service, request(method, path, body))[0] == 200
+        ((command, _),) = service.commands
         assert (command.kind, command.account) == (kind, ACCOUNT)
         assert command.requested_at == NOON + timedelta(seconds=1)
 
     def test_a_cancel_names_its_account_in_the_query(self, load) -> None:
-        room = FakeRoom()
+        service = FakeService()
         event = request("DELETE", f"/orders/{KEY}", query={"account": ACCOUNT, "request_id": "req-2"})
-        assert answer(load, room, event)[0] == 200
-        assert (room.commands[0][0].kind, room.commands[0][0].client_order_id) == ("cancel", KEY)
+        assert answer(load, service, event)[0] == 200
+        assert (service.commands[0][0].kind, service.commands[0][0].client_order_id) == ("cancel", KEY)
 
     def test_an_account_is_shown_at_the_gateways_instant_with_what_stops_it(self, load) -> None:
-        room = FakeRoom()
-        status, body = answer(load, room, request("GET", f"/accounts/{ACCOUNT}"))
+        service = FakeService()
+        status, body = answer(load, service, request("GET", f"/accounts/{ACCOUNT}"))
         assert (status, body["capital"], body["equity"], body["halt"]["who"]) == (200, "100000", "100000", "ops")
-        assert room.instants == [NOON + timedelta(seconds=1)]
+        assert service.instants == [NOON + timedelta(seconds=1)]
 
     @pytest.mark.parametrize(
         ("changes", "at"),
@@ -409,19 +409,19 @@ class TestApi:
         ],
     )
     def test_a_value_that_cannot_be_is_422_and_named(self, load, changes: dict, at: str) -> None:
-        room = FakeRoom()
-        status, body = answer(load, room, request("POST", "/orders", {**ORDER, **changes}))
+        service = FakeService()
+        status, body = answer(load, service, request("POST", "/orders", {**ORDER, **changes}))
         assert (status, body["error"], [w["at"] for w in body["wrong"]]) == (422, "INVALID", [at])
-        assert room.commands == []
+        assert service.commands == []
 
     @pytest.mark.parametrize(
         "body",
         [{k: v for k, v in ORDER.items() if k != "requested_at"}, {**ORDER, "requested_at": "2024-03-01T11:00:00Z"}],
     )
     def test_a_body_of_another_time_is_409_with_what_is_wrong(self, load, body: object) -> None:
-        room = FakeRoom()
-        status, found = answer(load, room, request("POST", "/orders", body))
-        assert (status, room.commands) == (409, [])
+        service = FakeService()
+        status, found = answer(load, service, request("POST", "/orders", body))
+        assert (status, service.commands) == (409, [])
         assert found["what"].startswith("requested_at:")
 
     @pytest.mark.parametrize(
@@ -439,29 +439,29 @@ class TestApi:
         ],
     )
     def test_a_body_that_cannot_be_read_is_400(self, load, body: str) -> None:
-        room = FakeRoom()
-        status, found = answer(load, room, request("POST", "/orders", body))
-        assert (status, found["error"], room.commands) == (400, "Unreadable", [])
+        service = FakeService()
+        status, found = answer(load, service, request("POST", "/orders", body))
+        assert (status, found["error"], service.commands) == (400, "Unreadable", [])
 
     @pytest.mark.parametrize("body", [b"\xff\xfe", b"[" * 200_000])
     def test_a_body_in_base64_is_read_as_strictly(self, load, body: bytes) -> None:
         asked = request("POST", "/orders", b64encode(body).decode()) | {"isBase64Encoded": True}
-        assert answer(load, FakeRoom(), asked)[0] == 400
+        assert answer(load, FakeService(), asked)[0] == 400
 
     @pytest.mark.parametrize("name", ["ab" * 15 + "\x00\x00", "ab" * 15 + "\ud800b"])
     def test_a_path_with_what_no_ledger_takes_leads_nowhere(self, load, name: str) -> None:
-        room = FakeRoom()
-        status, _ = answer(load, room, request("DELETE", f"/orders/{name}", {"account": ACCOUNT, "request_id": "req-0002"}))
-        assert (status, room.commands) == (404, [])
+        service = FakeService()
+        status, _ = answer(load, service, request("DELETE", f"/orders/{name}", {"account": ACCOUNT, "request_id": "req-0002"}))
+        assert (status, service.commands) == (404, [])
 
     @pytest.mark.parametrize("why", ["no\nno", "no\tno", "ab\u202ecd", "ab\u2028cd"])
     def test_a_reason_is_one_line_of_text(self, load, why: str) -> None:
-        said = {"request_id": "req-0003", "why": why}
-        status, found = answer(load, FakeRoom(), request("POST", f"/accounts/{ACCOUNT}/halt", said))
+        output = {"request_id": "req-0003", "why": why}
+        status, found = answer(load, FakeService(), request("POST", f"/accounts/{ACCOUNT}/halt", output))
         assert (status, [one["at"] for one in found["wrong"]]) == (422, ["why"])
 
     def test_what_the_ledger_refuses_is_422(self, load) -> None:
-        status, found = answer(load, FakeRoom(error=RowRefusedError("no column")), request("POST", "/orders", ORDER))
+        status, found = answer(load, FakeService(error=RowRefusedError("no column")), request("POST", "/orders", ORDER))
         assert (status, found["error"]) == (422, "RowRefused")
 
     @pytest.mark.parametrize(
@@ -474,32 +474,32 @@ class TestApi:
         ],
     )
     def test_what_is_refused_says_why(self, load, error: Exception, status: int, name: str) -> None:
-        found = answer(load, FakeRoom(error=error), request("POST", "/orders", ORDER))
+        found = answer(load, FakeService(error=error), request("POST", "/orders", ORDER))
         assert found == (status, {"error": name, "what": str(error)})
 
     @pytest.mark.parametrize(("method", "path"), [("POST", "/orders"), ("GET", f"/accounts/{ACCOUNT}")])
     def test_a_request_nobody_signed_is_refused_even_if_the_gateway_let_it_through(self, load, method: str, path: str) -> None:
-        room = FakeRoom()
-        status, body = answer(load, room, request(method, path, ORDER if method == "POST" else None, who=None))
-        assert (status, body["error"], room.commands, room.instants) == (403, "Unsigned", [], [])
+        service = FakeService()
+        status, body = answer(load, service, request(method, path, ORDER if method == "POST" else None, who=None))
+        assert (status, body["error"], service.commands, service.instants) == (403, "Unsigned", [], [])
 
     def test_an_unknown_route_is_404_as_json(self, load) -> None:
-        assert answer(load, FakeRoom(), request("GET", "/secrets"))[0] == 404
+        assert answer(load, FakeService(), request("GET", "/secrets"))[0] == 404
 
 
-class Desks(TradingRoom):
+class RecordingService(TradingService):
     """A real room on a ledger in memory, as the handler calls the application. Who may do what is test_access.py's."""
 
     refused: ClassVar[dict[str, str]] = {}
 
-    def command(self, command: AnyCommand, who: str) -> Handled:
+    def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         return self.on_command(command, who)
 
-    def look(self, account: str, at: datetime, who: str) -> Desk:  # type: ignore[override]
-        return super().look(account, at)
+    def query(self, account: str, at: datetime, who: str) -> AccountState:  # type: ignore[override]
+        return super().query(account, at)
 
-    def standing(self, account: str, at: datetime, who: str) -> Standing:  # type: ignore[override]
-        return super().standing(account, at)
+    def readiness_report(self, account: str, at: datetime, who: str) -> ReadinessReport:  # type: ignore[override]
+        return super().readiness_report(account, at)
 
     def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:
         return self.accounts()
@@ -525,11 +525,11 @@ CONFIGURATION = {"kind": "ftmo-2step", "capital": "50000", "venue": "coinbase", 
 
 class TestLiveAccounts:
     def test_a_live_account_is_opened_confirmed_by_name_and_says_what_is_still_missing(self, load) -> None:
-        room = Desks(MemoryTradingLedger(), "coinbase")
+        service = RecordingService(MemoryTradingLedger(), "coinbase")
         opening = {"request_id": "req-open", "configuration": CONFIGURATION}
-        status, body = answer(load, room, request("PUT", "/accounts/live-1", opening))
+        status, body = answer(load, service, request("PUT", "/accounts/live-1", opening))
         assert (status, body["mode"], body["venue"], body["capital"]) == (200, "live", "coinbase", "50000")
-        _, body = answer(load, room, request("GET", "/accounts/live-1/readiness"))
+        _, body = answer(load, service, request("GET", "/accounts/live-1/readiness"))
         assert {one["code"] for one in body["reasons"]} == {
             "MODE_NOT_CONFIRMED", "RULES_NOT_CONFIRMED", "MODEL_NOT_ACTIVE", "NOT_COMPARED", "SECRETS_MISSING", "DATA_STALE",
         }  # fmt: skip
@@ -537,31 +537,31 @@ class TestLiveAccounts:
         live, *_, rules = body["may_confirm"]
         for i, what in enumerate((live, rules)):
             assert (
-                answer(load, room, request("POST", "/accounts/live-1/confirm", {"request_id": f"say-{i}", "what": what}))[0]
+                answer(load, service, request("POST", "/accounts/live-1/confirm", {"request_id": f"say-{i}", "what": what}))[0]
                 == 200
             )
-        _, body = answer(load, room, request("GET", "/accounts/live-1/readiness"))
+        _, body = answer(load, service, request("GET", "/accounts/live-1/readiness"))
         assert (body["is_ready"], body["mode_set"]["who"], body["rules_confirmed"]["what"]) == (False, WHO, rules)
         assert {one["code"] for one in body["reasons"]} == {"MODEL_NOT_ACTIVE", "NOT_COMPARED", "SECRETS_MISSING", "DATA_STALE"}
-        _, body = answer(load, room, request("GET", "/accounts"))
+        _, body = answer(load, service, request("GET", "/accounts"))
         assert [(one["account"], one["mode"]) for one in body["accounts"]] == [("live-1", "live")]
 
     def test_the_standing_order_of_the_lots_is_given_by_name(self, load) -> None:
-        room = Desks(MemoryTradingLedger(), "coinbase")
-        answer(load, room, request("PUT", "/accounts/paper-10k", {"request_id": "req-open"}))
-        said = {"request_id": "req-lots", "method": "HIFO"}
-        status, body = answer(load, room, request("POST", "/accounts/paper-10k/lots", said))
+        service = RecordingService(MemoryTradingLedger(), "coinbase")
+        answer(load, service, request("PUT", "/accounts/paper-10k", {"request_id": "req-open"}))
+        output = {"request_id": "req-lots", "method": "HIFO"}
+        status, body = answer(load, service, request("POST", "/accounts/paper-10k/lots", output))
         assert (status, body["lot_method"]) == (200, "HIFO")
-        status, body = answer(load, room, request("POST", "/accounts/paper-10k/lots", {**said, "method": "BEST"}))
+        status, body = answer(load, service, request("POST", "/accounts/paper-10k/lots", {**output, "method": "BEST"}))
         assert (status, body["wrong"][0]["at"]) == (422, "method")
 
     def test_an_account_that_exists_as_another_stays_as_it_is(self, load) -> None:
-        room = Desks(MemoryTradingLedger(), "coinbase")
+        service = RecordingService(MemoryTradingLedger(), "coinbase")
         opening = {"request_id": "req-open", "configuration": CONFIGURATION}
-        assert answer(load, room, request("PUT", "/accounts/live-1", opening))[0] == 200
-        assert answer(load, room, request("PUT", "/accounts/live-1", opening))[0] == 200
+        assert answer(load, service, request("PUT", "/accounts/live-1", opening))[0] == 200
+        assert answer(load, service, request("PUT", "/accounts/live-1", opening))[0] == 200
         other = {**opening, "configuration": {**CONFIGURATION, "capital": "60000"}}
-        status, body = answer(load, room, request("PUT", "/accounts/live-1", other))
+        status, body = answer(load, service, request("PUT", "/accounts/live-1", other))
         assert (status, body["error"]) == (409, "AccountDiffers")
 
     @pytest.mark.parametrize(
@@ -576,11 +576,11 @@ class TestLiveAccounts:
         ],
     )
     def test_a_configuration_that_cannot_be_is_422_and_nothing_is_opened(self, load, change: dict[str, str], at: str) -> None:
-        room = Desks(MemoryTradingLedger(), "coinbase")
+        service = RecordingService(MemoryTradingLedger(), "coinbase")
         body = {"request_id": "req-open", "configuration": CONFIGURATION | change}
-        status, found = answer(load, room, request("PUT", "/accounts/live-1", body))
+        status, found = answer(load, service, request("PUT", "/accounts/live-1", body))
         assert (status, [one["at"] for one in found["wrong"]]) == (422, [at])
-        assert room.accounts() == ()
+        assert service.accounts() == ()
 
     @pytest.mark.parametrize(
         ("method", "path"),
@@ -588,70 +588,78 @@ class TestLiveAccounts:
     )
     @pytest.mark.parametrize("name", ["LIVE", "-live", "live_1", "a" * 41])
     def test_a_name_that_no_account_can_have_is_422_on_every_route(self, load, method: str, path: str, name: str) -> None:
-        said = {"request_id": "req-name", "why": "looking", "method": "FIFO"}
-        body = None if method == "GET" else {key: said[key] for key in _FIELDS[path]}
-        room = Desks(MemoryTradingLedger(), "coinbase")
-        status, found = answer(load, room, request(method, f"/accounts/{name}{path}", body))
+        output = {"request_id": "req-name", "why": "looking", "method": "FIFO"}
+        body = None if method == "GET" else {key: output[key] for key in _FIELDS[path]}
+        service = RecordingService(MemoryTradingLedger(), "coinbase")
+        status, found = answer(load, service, request(method, f"/accounts/{name}{path}", body))
         assert (status, found["error"], [one["at"] for one in found["wrong"]]) == (422, "INVALID", ["account"])
 
     @pytest.mark.parametrize("name", ["nonsense", "ftmo-9step-100k", "paper-0k"])
     def test_a_name_that_describes_no_account_opens_none_without_a_configuration_and_is_422(self, load, name: str) -> None:
-        room = Desks(MemoryTradingLedger(), "coinbase")
-        status, found = answer(load, room, request("PUT", f"/accounts/{name}", {"request_id": "req-open"}))
-        assert (status, found["wrong"][0]["at"], room.accounts()) == (422, "account", ())
+        service = RecordingService(MemoryTradingLedger(), "coinbase")
+        status, found = answer(load, service, request("PUT", f"/accounts/{name}", {"request_id": "req-open"}))
+        assert (status, found["wrong"][0]["at"], service.accounts()) == (422, "account", ())
         assert "ftmo-2step-100k" in found["wrong"][0]["what"]
 
     @pytest.mark.parametrize("path", ["", "/readiness"])
     def test_a_name_that_could_be_one_and_is_none_is_404(self, load, path: str) -> None:
-        status, found = answer(load, Desks(MemoryTradingLedger(), "coinbase"), request("GET", f"/accounts/paper-9k{path}"))
+        status, found = answer(
+            load, RecordingService(MemoryTradingLedger(), "coinbase"), request("GET", f"/accounts/paper-9k{path}")
+        )
         assert (status, found["error"]) == (404, "Account")
 
     def test_words_that_do_not_fit_the_account_are_409_and_named(self, load) -> None:
-        room = Desks(MemoryTradingLedger(), "coinbase")
-        answer(load, room, request("PUT", f"/accounts/{ACCOUNT}", {"request_id": "req-open"}))
+        service = RecordingService(MemoryTradingLedger(), "coinbase")
+        answer(load, service, request("PUT", f"/accounts/{ACCOUNT}", {"request_id": "req-open"}))
         status, body = answer(
-            load, room, request("POST", f"/accounts/{ACCOUNT}/confirm", {"request_id": "say-1", "what": "live"})
+            load, service, request("POST", f"/accounts/{ACCOUNT}/confirm", {"request_id": "say-1", "what": "live"})
         )
         assert (status, "'paper', 'withdrawn', 'ftmo-2step" in body["what"]) == (409, True)
 
     def test_one_request_confirms_one_thing_of_one_person(self, load) -> None:
-        room = Desks(MemoryTradingLedger(), "coinbase")
-        answer(load, room, request("PUT", "/accounts/live-1", {"request_id": "req-open", "configuration": CONFIGURATION}))
-        said = {"request_id": "say-1", "what": "live"}
-        assert [answer(load, room, request("POST", "/accounts/live-1/confirm", said))[0] for _ in range(2)] == [200, 200]
-        other = request("POST", "/accounts/live-1/confirm", {**said, "what": "withdrawn"})
-        assert answer(load, room, other)[0] == 409
-        assert answer(load, room, request("POST", "/accounts/live-1/confirm", said, who=f"{WHO}-2"))[0] == 409
+        service = RecordingService(MemoryTradingLedger(), "coinbase")
+        answer(load, service, request("PUT", "/accounts/live-1", {"request_id": "req-open", "configuration": CONFIGURATION}))
+        output = {"request_id": "say-1", "what": "live"}
+        assert [answer(load, service, request("POST", "/accounts/live-1/confirm", output))[0] for _ in range(2)] == [200, 200]
+        other = request("POST", "/accounts/live-1/confirm", {**output, "what": "withdrawn"})
+        assert answer(load, service, other)[0] == 409
+        assert answer(load, service, request("POST", "/accounts/live-1/confirm", output, who=f"{WHO}-2"))[0] == 409
 
     @pytest.mark.parametrize("path", ["/accounts", "/accounts/live-1/readiness"])
     def test_nobody_unsigned_sees_them(self, load, path: str) -> None:
-        assert answer(load, Desks(MemoryTradingLedger(), "coinbase"), request("GET", path, who=None))[0] == 403
+        assert answer(load, RecordingService(MemoryTradingLedger(), "coinbase"), request("GET", path, who=None))[0] == 403
 
 
 class TestMonitorRisk:
     def test_the_scheduled_instant_is_the_clock_and_every_run_is_counted(self, load, capsys) -> None:
-        room = FakeRoom(HALTED)
-        found = load("monitor_risk").make_handler(room)({"job": "monitor_risk", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT)
-        assert (found, room.instants, room.publishes) == ({"accounts": 1, "halts": 1}, [datetime(2024, 3, 1, 12, tzinfo=UTC)], 1)
+        service = FakeService(HALTED)
+        found = load("monitor_risk").make_handler(service)(
+            {"job": "monitor_risk", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT
+        )
+        assert (found, service.instants, service.publishes) == (
+            {"accounts": 1, "halts": 1},
+            [datetime(2024, 3, 1, 12, tzinfo=UTC)],
+            1,
+        )
         values = metric_values(logged(capsys))
         assert (values["MonitorRuns"], values["TradingHalts"]) == (1, 1)
 
     def test_an_unpublished_outbox_does_not_fail_the_run(self, load) -> None:
-        room = FakeRoom()
-        room.publish_error = ConnectionError("the bus is away")
-        handler = load("monitor_risk").make_handler(room)
+        service = FakeService()
+        service.publish_error = ConnectionError("the bus is away")
+        handler = load("monitor_risk").make_handler(service)
         assert handler({"job": "monitor_risk", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT) == {"accounts": 1, "halts": 0}
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
     def test_an_unresolved_instant_is_refused(self, load) -> None:
-        room = FakeRoom()
+        service = FakeService()
         with pytest.raises(ValidationError):
-            load("monitor_risk").make_handler(room)({"job": "x", "scheduled_at": "<aws.scheduler.scheduled-time>"}, CONTEXT)
-        assert room.instants == []
+            load("monitor_risk").make_handler(service)({"job": "x", "scheduled_at": "<aws.scheduler.scheduled-time>"}, CONTEXT)
+        assert service.instants == []
 
 
 def test_no_account_listens_to_the_staleness_of_a_symbol() -> None:
-    from signalbox.trading.room import UnexpectedEventError, instant_of  # noqa: PLC0415 - the subject of this test alone
+    from signalbox.trading.service import UnexpectedEventError, instant_of  # noqa: PLC0415 - the subject of this test alone
 
     with pytest.raises(UnexpectedEventError, match="MarketDataStale"):
         instant_of(MarketDataStale(symbol="BTC-USD", since=NOON, reason="x", newest_close=None))

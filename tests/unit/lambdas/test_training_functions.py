@@ -11,7 +11,7 @@ import pytest
 from signalbox.adapters.aws.training_jobs import Started
 from signalbox.adapters.postgres.errors import LedgerUnavailableError
 from signalbox.bootstrap.register_model import RETRY_PAUSES_SECONDS, RegisterModel
-from signalbox.library.entries import Kind, VersionState
+from signalbox.library.entries import EntityKind, VersionState
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary
 from tests.unit.lambdas.test_handlers import logged, metric_values, sqs
@@ -64,7 +64,7 @@ class TestRegisterModel:
         answer = load("register_model").make_handler(app)(messages(announced()), CONTEXT)
         assert answer == {"batchItemFailures": []}
         states = {key.entity.kind: one.state for key, one in app.library.tables.versions.items()}  # type: ignore[attr-defined]
-        assert states[Kind.MODEL] is VersionState.CANDIDATE
+        assert states[EntityKind.MODEL] is VersionState.CANDIDATE
         counted = metric_values(logged(capsys))
         assert (counted["ModelsRegistered"], counted["TrainingsFailed"], counted["OutboxPublished"]) == (1, 0, 1)
 

@@ -130,7 +130,7 @@ def test_parameters_that_no_launcher_of_ours_wrote_are_refused() -> None:
 
 
 def test_a_pipelines_last_step_names_the_job_and_its_evaluation() -> None:
-    told = {
+    reported = {
         "job": "pipelines-abc-Train-xyz",
         "model": "dir60",
         "finished_at": "2026-11-15T03:40:00Z",
@@ -140,13 +140,13 @@ def test_a_pipelines_last_step_names_the_job_and_its_evaluation() -> None:
         "register_when": "integrity",
         "passed": False,
     }
-    job = job_of_pipeline(told)
+    job = job_of_pipeline(reported)
     assert job.outcome is JobOutcome.COMPLETED
     assert job.evaluation == JobEvaluation(
-        "pipelines-abc-Evaluate-xyz", str(told["evaluation_uri"]), RegisterWhen.INTEGRITY, passed=False
+        "pipelines-abc-Evaluate-xyz", str(reported["evaluation_uri"]), RegisterWhen.INTEGRITY, passed=False
     )
     for name in ("artifact_uri", "register_when", "passed"):
         with pytest.raises(JobEventError, match=name):
-            job_of_pipeline({key: value for key, value in told.items() if key != name})
+            job_of_pipeline({key: value for key, value in reported.items() if key != name})
     with pytest.raises(JobEventError, match="expected the name of an evaluation job"):
-        job_of_pipeline({**told, "evaluation": "training"})
+        job_of_pipeline({**reported, "evaluation": "training"})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from signalbox.inference.manifest import PROMOTION_GATES, Gate, Verdict
 from signalbox.library.errors import ArtifactError
-from signalbox.library.judgements import Judgement, needed_gates, plain, read_evaluation, registers, shortfalls
+from signalbox.library.judgements import EvaluationFile, needed_gates, plain, read_evaluation, registers, shortfalls
 from signalbox.library.parameters import RegisterWhen
 from tests.unit.library.samples import FINISHED
 
@@ -22,7 +22,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def read(content: bytes) -> Judgement | None:
+def read(content: bytes) -> EvaluationFile | None:
     try:
         return read_evaluation(content, "evaluation.json", source="job", at=FINISHED)
     except ArtifactError:
@@ -57,7 +57,7 @@ def test_anything_at_all_is_an_evaluation_or_an_artifact_error(content: bytes) -
 def test_what_is_believed_agrees_with_its_gates_and_fits_the_ledger(
     gates: dict[Gate, Verdict], qualifies: bool, headline: str, spoilt: dict[str, Any]
 ) -> None:
-    told = {
+    reported = {
         "name": "dir60",
         "bundle_sha256": "0" * 64,
         "qualifies": qualifies,
@@ -66,8 +66,8 @@ def test_what_is_believed_agrees_with_its_gates_and_fits_the_ledger(
         "period": {"start": "2026-08-01T00:00:00Z", "end": "2026-09-15T00:00:00Z"},
     }
     agrees = qualifies == all(gates.get(gate) is Verdict.PASS for gate in PROMOTION_GATES)
-    assert (read(json.dumps(told).encode()) is not None) is agrees
-    found = read(json.dumps({**told, **spoilt}).encode())
+    assert (read(json.dumps(reported).encode()) is not None) is agrees
+    found = read(json.dumps({**reported, **spoilt}).encode())
     if found is not None:
         evaluation = found.evaluation
         assert evaluation.qualifies == all(evaluation.gates.get(gate) is Verdict.PASS for gate in PROMOTION_GATES)

@@ -101,10 +101,12 @@ def test_the_job_reads_back_the_parameters_its_launcher_wrote() -> None:
         (EvaluateParameters, {"coinbase_taker_bps": "inf"}),
     ],
 )
-def test_a_value_of_another_kind_is_a_fault_of_its_parameter(kind: type[TrainParameters | EvaluateParameters], told: Any) -> None:
+def test_a_value_of_another_kind_is_a_fault_of_its_parameter(
+    kind: type[TrainParameters | EvaluateParameters], reported: Any
+) -> None:
     """The container's tools read each text as JSON where they can: what arrives may be any JSON."""
     with pytest.raises(TrainingPlanError, match=r"parameters of the job: (seed|model|coinbase_taker_bps)"):
-        kind.parse(told)
+        kind.parse(reported)
     assert TrainParameters.parse({"model": "m", "folds": 0, "seed": ""}).folds == 0
 
 
@@ -249,8 +251,8 @@ class TestPipeline:
         assert condition["LeftValue"]["Std:JsonGet"]["Path"] == "registers"
 
     def test_its_training_is_not_registered_by_its_completion(self) -> None:
-        told = self.steps["Train"]["Arguments"]["HyperParameters"]
-        plain = {key: value for key, value in told.items() if isinstance(value, str)}
+        reported = self.steps["Train"]["Arguments"]["HyperParameters"]
+        plain = {key: value for key, value in reported.items() if isinstance(value, str)}
         assert TrainParameters.parse(plain).registration is Registration.ON_PASS
 
     def test_an_empty_parameter_is_not_given(self) -> None:

@@ -16,10 +16,10 @@ from local.view import account_text
 from signalbox.adapters.postgres.trading_reading import AccountFacts
 from signalbox.events import CycleDecided
 from signalbox.market.candles import Bars
-from signalbox.orders.application import replay
+from signalbox.orders.lifecycle import replay
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.trading.commands import COMMANDS
-from signalbox.trading.room import TradingRoom
+from signalbox.trading.service import TradingService
 from signalbox.trading.state import Halt
 from tests.fakes.memory_trading import MemoryTradingDatabase, MemoryTradingLedger
 from tests.unit.trading.market import BTC, ETH, SOL, START, signal, wave
@@ -34,26 +34,26 @@ def record() -> AccountRecord:
     database = MemoryTradingDatabase()
     for symbol in (BTC, ETH, SOL):
         database.add_candles("coinbase", wave(symbol, START - timedelta(hours=5), 8 * 60))
-    room = TradingRoom(MemoryTradingLedger(database), market="coinbase")
-    room.open(NAME, START, "test")
+    service = TradingService(MemoryTradingLedger(database), market="coinbase")
+    service.open(NAME, START, "test")
     for i in range(19):
         at = START + timedelta(minutes=5 * i)
         if i in {0, 1}:
-            room.on_event(signal(BTC, at))
+            service.on_event(signal(BTC, at))
         if i == 14:
-            room.on_event(signal(ETH, at, "SELL"))
-        room.on_event(CycleDecided(venue="coinbase", cycle_at=at, symbols=(BTC, ETH, SOL), late=False))
+            service.on_event(signal(ETH, at, "SELL"))
+        service.on_event(CycleDecided(venue="coinbase", cycle_at=at, symbols=(BTC, ETH, SOL), late=False))
     about = {"account": NAME, "requested_at": END}
     wanted = {"symbol": "SOL-USD", "side": "BUY", "type": "MARKET", "quantity": "100000"}
-    room.on_command(COMMANDS.validate_python({**about, **wanted, "kind": "submit", "request_id": "req-1"}), "me")
-    room.on_command(COMMANDS.validate_python({**about, "kind": "halt", "request_id": "req-2", "why": "<b>look</b>"}), "me")
+    service.on_command(COMMANDS.validate_python({**about, **wanted, "kind": "submit", "request_id": "req-1"}), "me")
+    service.on_command(COMMANDS.validate_python({**about, "kind": "halt", "request_id": "req-2", "why": "<b>look</b>"}), "me")
     rows = database.accounts[NAME]
     events = list(rows.order_events.values())
     keys = dict.fromkeys(event.client_order_id for event in events)
     equity = tuple(point for point in rows.equity.values() if isinstance(point, EquitySnapshot))
-    assert isinstance(rows.desk.halt, Halt)
+    assert isinstance(rows.state.halt, Halt)
     facts = AccountFacts(
-        account=rows.desk.account,
+        account=rows.state.account,
         start=START,
         end=END,
         orders=tuple(replay([event for event in events if event.client_order_id == key]) for key in keys),
@@ -65,10 +65,10 @@ def record() -> AccountRecord:
         equity_before=None,
         days=(),
         risk_events=tuple(rows.risk.values()),
-        halts=(rows.desk.halt,),
+        halts=(rows.state.halt,),
         standing_orders=(),
     )
-    return AccountRecord(facts, rows.desk)
+    return AccountRecord(facts, rows.state)
 
 
 def replayed(*accounts: AccountRecord) -> ReplayRecord:
@@ -115,7 +115,7 @@ def test_the_worst_moment_is_at_least_as_bad_as_every_moment_that_was_valued(rec
 
 
 def test_an_account_without_rules_uses_no_limit(record: AccountRecord) -> None:
-    without = AccountRecord(record.facts, record.desk.__class__(record.account, record.desk.books))
+    without = AccountRecord(record.facts, record.state.__class__(record.account, record.state.books))
     assert summarise_account(without)["worst_used"] == {}
 
 

@@ -16,7 +16,7 @@ from local.accounts_command import AccountsError, OrdersApi
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.trading.access import Gate
-from signalbox.trading.room import TradingRoom
+from signalbox.trading.service import TradingService
 from tests.fakes.http_server import Reply, Request, ScriptedServer, serving
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.fakes.memory_access import MemoryAccessBook
@@ -37,7 +37,7 @@ class Gateway:
     def __init__(self) -> None:
         ledger = MemoryTradingLedger()
         gate = Gate(MemoryAccessBook(ledger.database.accounts), (WHO,))
-        app = ManageOrders(TradingRoom(ledger, "coinbase"), MemoryOutbox(MemoryDatabase()), self, gate=gate)
+        app = ManageOrders(TradingService(ledger, "coinbase"), MemoryOutbox(MemoryDatabase()), self, gate=gate)
         self.api = trading_api(app, lambda _: None)
         self.who = WHO
         self.broken: Reply | None = None
@@ -116,10 +116,10 @@ def test_the_kill_switch_is_set_and_released_and_shown(run: Run) -> None:
         (("open", "nonsense"), "expected KIND-CAPITALk"),
     ],
 )
-def test_what_is_refused_is_told_as_the_api_tells_it(run: Run, words: tuple[str, ...], told: str) -> None:
+def test_what_is_refused_is_told_as_the_api_tells_it(run: Run, words: tuple[str, ...], reported: str) -> None:
     result = run(*words)
     assert isinstance(result.exception, AccountsError)
-    assert told in str(result.exception)
+    assert reported in str(result.exception)
 
 
 def test_an_owner_lets_somebody_in_and_out_again_and_is_told_what_they_lack(run: Run, gateway: Gateway) -> None:

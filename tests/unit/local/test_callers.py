@@ -141,7 +141,7 @@ def stand_in(request: pytest.FixtureRequest) -> Iterator[StandInServer]:
     running.close()
 
 
-def said(server: StandInServer, text: str) -> str:
+def output(server: StandInServer, text: str) -> str:
     """Return everything a server says to bytes as they are, until it closes the connection."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         connection.sendall(text.replace("\n", "\r\n").encode())
@@ -169,21 +169,21 @@ def test_stand_in_refuses_a_page_whatever_the_method(stand_in: StandInServer, me
 
 
 def test_stand_in_refuses_old_requests_without_a_name_and_with_two(stand_in: StandInServer) -> None:
-    assert " 403 " in said(stand_in, "GET /products HTTP/1.0\n\n")
+    assert " 403 " in output(stand_in, "GET /products HTTP/1.0\n\n")
     two = f"GET /products HTTP/1.1\nHost: 127.0.0.1:{stand_in.port}\nHost: page.example\n\n"
-    assert said(stand_in, two).count(" 403 ") == 1
+    assert output(stand_in, two).count(" 403 ") == 1
 
 
 def test_body_of_a_refused_request_is_no_second_request(stand_in: StandInServer) -> None:
     smuggled = f"GET /products HTTP/1.1\nHost: 127.0.0.1:{stand_in.port}\n\n"
-    answer = said(stand_in, f"POST / HTTP/1.1\nHost: page.example\nContent-Length: {len(smuggled)}\n\n{smuggled}")
+    answer = output(stand_in, f"POST / HTTP/1.1\nHost: page.example\nContent-Length: {len(smuggled)}\n\n{smuggled}")
     assert answer.count("HTTP/1.") == 1
 
 
 @pytest.mark.parametrize("length", [str(MAX_BODY + 1), "-1", "1e3", "9" * 30, "x"])
 def test_stand_in_reads_no_body_without_end(stand_in: StandInServer, length: str) -> None:
     host = f"127.0.0.1:{stand_in.port}"
-    assert " 413 " in said(stand_in, f"POST / HTTP/1.1\nHost: {host}\nContent-Length: {length}\n\n")
+    assert " 413 " in output(stand_in, f"POST / HTTP/1.1\nHost: {host}\nContent-Length: {length}\n\n")
 
 
 def test_page_of_messages_is_shown_only_to_who_knows_its_address() -> None:

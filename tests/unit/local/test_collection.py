@@ -21,7 +21,7 @@ from rich.console import Console
 
 from local.collection.command import run_collect, venue_source
 from local.collection.request import CollectRequest, parse_request
-from local.collection.run import Ending, run_collection, to_json
+from local.collection.run import CollectionEnding, run_collection, to_json
 from local.collection.view import ConsoleView, show_result
 from local.errors import DataError
 from local.market.simulator import SimulatedSource
@@ -91,11 +91,11 @@ def test_days_rows_and_gaps_are_told(tmp_path: Path, view: ConsoleView) -> None:
     venue = Venue()
     venue.missing = tuple(SINCE + minutes(600 + i) for i in range(80))
     result = run_collection(request(tmp_path), source=venue, lake=Lake(FolderStore(tmp_path)), view=view)
-    told = to_json(result)
-    assert (told["ending"], told["rows_fetched"]) == ("ok", 2 * (2 * 1440 + 360 - 80))
-    btc = told["symbols"]["BTC-USD"]
+    reported = to_json(result)
+    assert (reported["ending"], reported["rows_fetched"]) == ("ok", 2 * (2 * 1440 + 360 - 80))
+    btc = reported["symbols"]["BTC-USD"]
     assert (btc["days"], btc["days_fetched"], btc["days_kept"], btc["rows"], btc["missing_minutes"]) == (3, 3, 0, 3160, 80)
-    assert told["outages"] == [{"first": "2024-03-01T10:00:00+00:00", "last": "2024-03-01T11:19:00+00:00", "minutes": 80}]
+    assert reported["outages"] == [{"first": "2024-03-01T10:00:00+00:00", "last": "2024-03-01T11:19:00+00:00", "minutes": 80}]
     assert len(contents(tmp_path)) == 6
 
 
@@ -105,11 +105,11 @@ def test_a_run_that_died_is_continued_to_the_very_same_bytes(tmp_path: Path, vie
     run_collection(request(whole), source=Venue(), lake=Lake(FolderStore(whole)), view=view)
     died = Venue(**{f"n{failing}": KeyboardInterrupt()})
     result = run_collection(request(broken), source=died, lake=Lake(FolderStore(broken)), view=view)
-    assert result.ending is Ending.INTERRUPTED
+    assert result.ending is CollectionEnding.INTERRUPTED
     assert len(contents(broken)) == failing - 1
     venue = Venue()
     again = run_collection(request(broken), source=venue, lake=Lake(FolderStore(broken)), view=view)
-    assert (again.ending, venue.asked) == (Ending.OK, 6 - (failing - 1))
+    assert (again.ending, venue.asked) == (CollectionEnding.OK, 6 - (failing - 1))
     assert contents(broken) == contents(whole)
 
 
@@ -141,14 +141,14 @@ def test_a_crash_inside_a_write_leaves_no_day_and_a_half_file_is_made_again(
     ],
 )
 def test_a_disk_that_takes_no_more_ends_the_run_with_its_own_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: int, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: int, output: str
 ) -> None:
     def refuse(_: int) -> None:
         raise OSError(error, os.strerror(error))
 
     monkeypatch.setattr(os, "fsync", refuse)
     assert run_collect(request(tmp_path), Venue()) == 4  # type: ignore[arg-type]
-    assert said in capsys.readouterr().out
+    assert output in capsys.readouterr().out
     assert contents(tmp_path) == {}
 
 
@@ -158,9 +158,9 @@ def test_a_venue_that_goes_away_keeps_what_is_there_and_says_to_run_again(
 ) -> None:
     gone = Venue(**{f"n{place}": VenueError(CollectionProblem.VENUE_UNAVAILABLE, "coinbase ETH-USD: no answer")})
     assert run_collect(request(tmp_path), gone) == 3  # type: ignore[arg-type]
-    said = capsys.readouterr().out
-    assert "coinbase ETH-USD: no answer" in said
-    assert "it goes on where it stopped" in said
+    output = capsys.readouterr().out
+    assert "coinbase ETH-USD: no answer" in output
+    assert "it goes on where it stopped" in output
     assert len(contents(tmp_path)) == place - 1
 
 

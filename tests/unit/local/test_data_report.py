@@ -39,28 +39,28 @@ def write(folder: Path, symbol: str, what: pa.Table) -> None:
 def report(folder: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict, str]:
     code = run_data_report(folder, out, json_output=True, now=NOW)
     captured = capsys.readouterr()
-    told = json.loads(captured.out)
-    assert json.loads((out / "report.json").read_text()) == told
+    reported = json.loads(captured.out)
+    assert json.loads((out / "report.json").read_text()) == reported
     assert (out / "coverage.png").read_bytes().startswith(b"\x89PNG")
-    return code, told, captured.err
+    return code, reported, captured.err
 
 
 @pytest.mark.skipif(RECORDED is None, reason="needs recorded candles: SIGNALBOX_DATA or ../shared/data")
 def test_the_known_facts_of_the_recorded_data_are_found_exactly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert RECORDED is not None
-    code, told, err = report(RECORDED, tmp_path, capsys)
-    assert (code, told["sound"]) == (0, True)
-    assert {s: (one["rows"], one["missing_minutes"]) for s, one in told["symbols"].items()} == {
+    code, reported, err = report(RECORDED, tmp_path, capsys)
+    assert (code, reported["sound"]) == (0, True)
+    assert {s: (one["rows"], one["missing_minutes"]) for s, one in reported["symbols"].items()} == {
         "BTC-USD": (1_151_920, 80),
         "ETH-USD": (1_151_920, 80),
         "SOL-USD": (1_151_919, 81),
     }
     halt = {"first": "2023-03-24T12:40:00+00:00", "last": "2023-03-24T13:59:00+00:00", "minutes": 80}
     minute = {"first": "2023-02-14T16:39:00+00:00", "last": "2023-02-14T16:39:00+00:00", "minutes": 1}
-    assert told["outages"] == [halt]
-    assert {s: one["own_gaps"] for s, one in told["symbols"].items()} == {"BTC-USD": [], "ETH-USD": [], "SOL-USD": [minute]}
+    assert reported["outages"] == [halt]
+    assert {s: one["own_gaps"] for s, one in reported["symbols"].items()} == {"BTC-USD": [], "ETH-USD": [], "SOL-USD": [minute]}
     assert not any(
-        one[k] for one in told["symbols"].values() for k in ("duplicates", "bad_rows", "disordered", "off_minute", "jumps")
+        one[k] for one in reported["symbols"].values() for k in ("duplicates", "bad_rows", "disordered", "off_minute", "jumps")
     )
     assert "2023-03-24 12:40 to 2023-03-24 13:59, 80 minutes" in err
 
@@ -71,9 +71,9 @@ def test_everything_that_is_wrong_is_counted_and_exit_is_one(tmp_path: Path, cap
     wild = wild.set_column(2, "high", pa.array(np.where(np.arange(200) == 50, np.nan, 10.0)))
     write(tmp_path, "ETH-USDT", wild)
     write(tmp_path, "SOL-USDT", pa.concat_tables([table(range(60)), table(range(60, 200, 5))]))
-    code, told, err = report(tmp_path, tmp_path / "out", capsys)
-    assert (code, told["sound"]) == (1, False)
-    symbols = told["symbols"]
+    code, reported, err = report(tmp_path, tmp_path / "out", capsys)
+    assert (code, reported["sound"]) == (1, False)
+    symbols = reported["symbols"]
     assert (symbols["BTC-USD"]["duplicates"], symbols["BTC-USD"]["disordered"]) == (10, 1)
     assert (symbols["ETH-USD"]["bad_rows"], symbols["ETH-USD"]["missing_minutes"]) == (1, 1)
     assert symbols["SOL-USD"]["other_timeframe_minutes"] == 5
@@ -90,24 +90,24 @@ def test_everything_that_is_wrong_is_counted_and_exit_is_one(tmp_path: Path, cap
     ],
 )
 def test_a_file_of_wrong_types_is_named_and_the_others_are_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil, output: str
 ) -> None:
     write(tmp_path, "BTC-USDT", table(range(100)))
     write(tmp_path, "ETH-USDT", spoil(table(range(100))))
-    code, told, err = report(tmp_path, tmp_path / "out", capsys)
+    code, reported, err = report(tmp_path, tmp_path / "out", capsys)
     assert code == 1
-    assert said in told["symbols"]["ETH-USD"]["error"]
-    assert told["symbols"]["BTC-USD"]["sound"] is True
+    assert output in reported["symbols"]["ETH-USD"]["error"]
+    assert reported["symbols"]["BTC-USD"]["sound"] is True
     assert "ETH-USDT-1m.parquet" in err
 
 
 def test_a_symbol_that_stops_half_way_is_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, "BTC-USDT", table(range(3 * 1440)))
     write(tmp_path, "ETH-USDT", table(range(1440)))
-    _, told, _ = report(tmp_path, tmp_path / "out", capsys)
-    assert told["symbols"]["ETH-USD"]["stale_minutes"] == 2 * 1440
-    assert told["symbols"]["BTC-USD"]["stale_minutes"] == 0
-    assert told["symbols"]["BTC-USD"]["age_minutes"] == (NOW - START - timedelta(days=3)) // minutes(1)
+    _, reported, _ = report(tmp_path, tmp_path / "out", capsys)
+    assert reported["symbols"]["ETH-USD"]["stale_minutes"] == 2 * 1440
+    assert reported["symbols"]["BTC-USD"]["stale_minutes"] == 0
+    assert reported["symbols"]["BTC-USD"]["age_minutes"] == (NOW - START - timedelta(days=3)) // minutes(1)
 
 
 def lake(root: Path, symbol: Symbol, days: int = 3) -> list[DayKey]:
@@ -123,11 +123,11 @@ def test_a_lake_is_reported_like_files_and_a_bad_day_is_told_and_left(tmp_path: 
     (tmp_path / keys[1].path).write_bytes(b"no more")
     (tmp_path / keys[1].path.replace("SOL", "ETH")).unlink()
     (tmp_path / keys[1].path.replace("SOL", "BTC")).unlink()
-    code, told, err = report(tmp_path, tmp_path / "out", capsys)
+    code, reported, err = report(tmp_path, tmp_path / "out", capsys)
     assert code == 1
-    assert told["outages"] == [{"first": "2024-01-31T00:00:00+00:00", "last": "2024-01-31T23:59:00+00:00", "minutes": 1440}]
-    assert told["symbols"]["BTC-USD"]["rows"] == 2880
-    assert [bad["fault"] for bad in told["symbols"]["SOL-USD"]["bad_days"]] == ["UNREADABLE"]
+    assert reported["outages"] == [{"first": "2024-01-31T00:00:00+00:00", "last": "2024-01-31T23:59:00+00:00", "minutes": 1440}]
+    assert reported["symbols"]["BTC-USD"]["rows"] == 2880
+    assert [bad["fault"] for bad in reported["symbols"]["SOL-USD"]["bad_days"]] == ["UNREADABLE"]
     assert "UNREADABLE" in err
     assert (tmp_path / keys[1].path).exists()
     assert not (tmp_path / "quarantine").exists()
@@ -136,8 +136,8 @@ def test_a_lake_is_reported_like_files_and_a_bad_day_is_told_and_left(tmp_path: 
 def test_a_lake_of_bad_files_only_is_a_report_not_a_crash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (key,) = lake(tmp_path, BTC, 1)
     (tmp_path / key.path).write_bytes(b"")
-    code, told, _ = report(tmp_path, tmp_path / "out", capsys)
-    assert (code, told["symbols"]["BTC-USD"]["error"]) == (1, "none of its days can be read")
+    code, reported, _ = report(tmp_path, tmp_path / "out", capsys)
+    assert (code, reported["symbols"]["BTC-USD"]["error"]) == (1, "none of its days can be read")
 
 
 def test_cells_of_the_picture_are_missing_minutes_by_day(tmp_path: Path) -> None:

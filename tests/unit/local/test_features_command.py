@@ -82,12 +82,12 @@ def test_json_says_rows_time_and_memory_and_nothing_else_is_on_stdout(data: Path
     out = tmp_path / "f.parquet"
     done = CliRunner().invoke(app, ["features", "--data", str(data), "--schema", "v50", "--out", str(out), "--json"])
     assert done.exit_code == 0
-    said = json.loads(done.stdout)
-    assert (said["schema"], said["schema_hash"], said["rows"]) == ("v50", V50.hash, 3 * COUNT)
-    assert said["wall_seconds"] > 0
-    assert said["rows_per_s"] > 0
-    assert said["peak_memory_bytes"] > 2**20
-    assert [one["symbol"] for one in said["symbols"]] == [BTC, ETH, SOL]
+    output = json.loads(done.stdout)
+    assert (output["schema"], output["schema_hash"], output["rows"]) == ("v50", V50.hash, 3 * COUNT)
+    assert output["wall_seconds"] > 0
+    assert output["rows_per_s"] > 0
+    assert output["peak_memory_bytes"] > 2**20
+    assert [one["symbol"] for one in output["symbols"]] == [BTC, ETH, SOL]
 
 
 def test_people_get_a_table_and_one_line_of_figures(data: Path, tmp_path: Path) -> None:

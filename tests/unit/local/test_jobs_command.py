@@ -62,9 +62,9 @@ def test_a_dry_run_prints_the_request_that_would_be_sent_and_needs_no_account(
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
-    told = answered("train", "--plan", str(plan_file), "--seed", "7", "--start", "2026-01-01", "--at", AT, "--dry-run")
-    assert told["operation"] == "CreateTrainingJob"
-    request = told["request"]
+    reported = answered("train", "--plan", str(plan_file), "--seed", "7", "--start", "2026-01-01", "--at", AT, "--dry-run")
+    assert reported["operation"] == "CreateTrainingJob"
+    request = reported["request"]
     assert request["TrainingJobName"] == "signalbox-test-train-20261115t020000z"
     assert TrainParameters.parse(request["HyperParameters"]).seed == 7
     assert request["HyperParameters"]["start"] == "2026-01-01T00:00:00Z"
@@ -100,8 +100,8 @@ def test_the_pipeline_is_made_replaced_and_started(plan_file: Path, cloud: None)
     assert answered("pipeline", "--plan", str(plan_file))["new"] is False
     started = answered("pipeline", "--plan", str(plan_file), "--start", "--register-when", "integrity", "--at", AT)
     client = boto3.client("sagemaker")
-    told = client.list_pipeline_parameters_for_execution(PipelineExecutionArn=started["arn"])["PipelineParameters"]
-    assert told == [{"Name": "RegisterWhen", "Value": "integrity"}]
+    reported = client.list_pipeline_parameters_for_execution(PipelineExecutionArn=started["arn"])["PipelineParameters"]
+    assert reported == [{"Name": "RegisterWhen", "Value": "integrity"}]
 
 
 def test_a_condition_that_is_none_is_told_before_the_pipeline_is_replaced(plan_file: Path, cloud: None) -> None:
@@ -115,8 +115,8 @@ def test_the_code_is_put_where_the_plan_says(plan_file: Path, cloud: None) -> No
     client.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     dry = answered("package", "--plan", str(plan_file), "--dry-run")
     assert "Contents" not in client.list_objects_v2(Bucket="models")
-    told = answered("package", "--plan", str(plan_file))
-    assert told["written"] == dry["dry_run"] == "s3://models/training/code/sourcedir.tar.gz"
+    reported = answered("package", "--plan", str(plan_file))
+    assert reported["written"] == dry["dry_run"] == "s3://models/training/code/sourcedir.tar.gz"
     content = client.get_object(Bucket="models", Key="training/code/sourcedir.tar.gz")["Body"].read()
     assert content == package_code(REPOSITORY).content
 
@@ -142,9 +142,9 @@ def test_wheels_travel_with_the_code_and_their_absence_is_told(tmp_path: Path) -
 def wheel(folder: Path, name: str, version: str, *needs: str) -> Path:
     """A wheel as far as anybody looks into it here."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
-    told = "".join(f"Requires-Dist: {one}\n" for one in needs)
+    reported = "".join(f"Requires-Dist: {one}\n" for one in needs)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\n{told}\nText.\n")
+        archive.writestr(f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\n{reported}\nText.\n")
     return path
 
 
@@ -213,9 +213,9 @@ class TestTrees:
             package_code(REPOSITORY, tmp_path, cuda_trees=True)
 
     def test_the_command_says_which_trees_were_packed(self, tmp_path: Path) -> None:
-        told = answered("package", "--out", str(tmp_path / "code.tar.gz"), "--cuda-trees")
-        assert told["trees"] == "cuda"
-        assert told["written"] == str(tmp_path / "code.tar.gz")
+        reported = answered("package", "--out", str(tmp_path / "code.tar.gz"), "--cuda-trees")
+        assert reported["trees"] == "cuda"
+        assert reported["written"] == str(tmp_path / "code.tar.gz")
 
 
 class TestLooking:
@@ -282,9 +282,9 @@ class TestRegister:
         assert answered("register", job, "--plan", str(plan_file)) == {"job": job, "version": "3", "state": "evaluated"}
         (asked,) = functions.asked
         assert asked["FunctionName"] == plan().register_function_arn
-        told = finished_job(json.loads(asked["Payload"]))
-        assert isinstance(told, FinishedEvaluation)
-        assert (told.name, told.model_uri) == (job, "s3://models/training/artifacts/x/output/model.tar.gz")
+        reported = finished_job(json.loads(asked["Payload"]))
+        assert isinstance(reported, FinishedEvaluation)
+        assert (reported.name, reported.model_uri) == (job, "s3://models/training/artifacts/x/output/model.tar.gz")
 
     def test_a_dry_run_shows_the_event_and_asks_nobody(self, plan_file: Path, job: str, monkeypatch: pytest.MonkeyPatch) -> None:
         functions = Functions({})

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from local.errors import WorkbenchError
 from local.mt5_app import mt5_app
-from signalbox.adapters.venues.mt5_mailbox import Direction, EnvelopeError, Keys, open_envelope, seal
+from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, Keys, MailboxDirection, open_envelope, seal
 from signalbox.contracts import MailboxQueue, mailbox_key_name, mailbox_queue_name
 from signalbox_mt5.config import AgentConfig, read_config, read_keys
 from tests.builders import NOON
@@ -55,7 +55,7 @@ def in_cloud() -> Keys:
 def understand_each_other(cloud: Keys, agent: Keys) -> bool:
     """Whether a command of the cloud is taken by the agent, and a report of the agent by the cloud."""
     try:
-        for sender, receiver, direction in ((cloud, agent, Direction.COMMAND), (agent, cloud, Direction.REPORT)):
+        for sender, receiver, direction in ((cloud, agent, MailboxDirection.COMMAND), (agent, cloud, MailboxDirection.REPORT)):
             text = seal(viewed(), key=sender.signing, direction=direction, account=ACCOUNT, sequence=1, sent_at=NOON)
             open_envelope(text, key=receiver, direction=direction, account=ACCOUNT)
     except EnvelopeError:
@@ -64,10 +64,10 @@ def understand_each_other(cloud: Keys, agent: Keys) -> bool:
 
 
 def test_the_key_of_the_deployment_is_written_for_its_owner_alone_and_shown_nowhere(run: Command, folder: Path) -> None:
-    said = run("key")
+    output = run("key")
     file = folder / "signing.key"
-    assert said.exit_code == 0, said.output
-    assert OLD not in said.output
+    assert output.exit_code == 0, output.output
+    assert OLD not in output.output
     assert read_keys(file) == Keys(OLD.encode())
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -108,28 +108,28 @@ def test_a_rotation_that_is_begun_twice_makes_one_key(run: Command, folder: Path
 
 
 def test_a_key_in_wrong_hands_opens_nothing_from_the_next_look_on(run: Command, folder: Path) -> None:
-    said = run("rotate", "--now")
-    assert "halted" in said.output
+    output = run("rotate", "--now")
+    assert "halted" in output.output
     assert not understand_each_other(in_cloud(), Keys(OLD.encode()))
     assert understand_each_other(in_cloud(), read_keys(folder / "signing.key"))
 
 
 def test_finishing_what_was_not_begun_is_refused(run: Command) -> None:
-    said = run("rotate", "--finish")
-    assert isinstance(said.exception, WorkbenchError)
-    assert "nothing is being replaced" in str(said.exception)
+    output = run("rotate", "--finish")
+    assert isinstance(output.exception, WorkbenchError)
+    assert "nothing is being replaced" in str(output.exception)
 
 
 def test_an_account_without_a_mailbox_is_told_what_makes_one(run: Command) -> None:
     for verb in ("config", "key", "rotate"):
-        said = run(verb, account="ftmo-9")
-        assert isinstance(said.exception, WorkbenchError)
-        assert "mt5_accounts" in str(said.exception)
+        output = run(verb, account="ftmo-9")
+        assert isinstance(output.exception, WorkbenchError)
+        assert "mt5_accounts" in str(output.exception)
 
 
 def test_the_configuration_is_what_the_agent_reads(run: Command, folder: Path) -> None:
-    said = run("config")
-    (folder / "agent.toml").write_text(said.output.replace("login = 0", "login = 7"))
+    output = run("config")
+    (folder / "agent.toml").write_text(output.output.replace("login = 0", "login = 7"))
     config = read_config(folder / "agent.toml")
     assert isinstance(config, AgentConfig)
     assert (config.account, config.symbols) == (ACCOUNT, {"BTC-USD": "BTCUSD"})
@@ -139,6 +139,6 @@ def test_the_configuration_is_what_the_agent_reads(run: Command, folder: Path) -
 
 def test_a_secret_that_lost_its_key_says_so_and_never_what_is_in_it(run: Command) -> None:
     boto3.client("secretsmanager").put_secret_value(SecretId=mailbox_key_name("prod", ACCOUNT), SecretString='["TOPSECRET"]')
-    said = run("key")
-    assert "--now" in str(said.exception)
-    assert "TOPSECRET" not in str(said.exception) + said.output
+    output = run("key")
+    assert "--now" in str(output.exception)
+    assert "TOPSECRET" not in str(output.exception) + output.output

@@ -111,9 +111,9 @@ def test_instants_are_utc_unless_they_say_otherwise() -> None:
     ("start", "hours", "said"),
     [(None, 0.0, "--hours"), (None, 1e6, "--hours"), (NOW.replace(minute=3), 1.0, "five-minute boundary")],
 )
-def test_demo_refuses_a_window_that_makes_no_sense(tmp_path: Path, start: datetime | None, hours: float, said: str) -> None:
+def test_demo_refuses_a_window_that_makes_no_sense(tmp_path: Path, start: datetime | None, hours: float, output: str) -> None:
     options = DemoOptions(tmp_path, start, hours, tmp_path / "out", None, json_output=False)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=output):
         run_demo(options, load_settings({}))
     assert not (tmp_path / "out").exists()
 
@@ -159,9 +159,9 @@ def test_plain_view_says_every_twelfth_cycle_and_every_warning(capsys: pytest.Ca
         for number in range(1, 25):
             view.cycle(facts(number))
         view.warn("careful")
-    said = capsys.readouterr().err.splitlines()
-    assert [line.split()[1] for line in said if line.startswith("cycle")] == ["1/24", "12/24", "24/24"]
-    assert said[-1] == "! careful"
+    output = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in output if line.startswith("cycle")] == ["1/24", "12/24", "24/24"]
+    assert output[-1] == "! careful"
 
 
 def test_live_view_shows_price_signal_refusal_shadow_and_warnings() -> None:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from signalbox.orders.application import apply, initialise
 from signalbox.orders.events import (
     OrderAccepted,
     OrderCancelRequested,
@@ -17,6 +16,7 @@ from signalbox.orders.events import (
     OrderSubmitted,
     OrderUpdateRequested,
 )
+from signalbox.orders.lifecycle import apply, initialise
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from tests.builders import BTC, NOON

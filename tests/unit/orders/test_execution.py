@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.events import parse_event
-from signalbox.orders.application import apply
 from signalbox.orders.errors import OverfillError, TradeConflictError
 from signalbox.orders.events import (
     OrderAccepted,
@@ -26,11 +25,18 @@ from signalbox.orders.events import (
     OrderUpdated,
     OrderUpdateRejected,
 )
-from signalbox.orders.execution import SEND_TOO_LATE, execute, hand_on, look
-from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction, VenueViewReported, VenueViewRequested
+from signalbox.orders.execution import SEND_TOO_LATE, execute, forward, query
+from signalbox.orders.lifecycle import apply
+from signalbox.orders.messages import (
+    ExecutionReported,
+    ExecutionRequested,
+    OrderInstruction,
+    VenueViewReported,
+    VenueViewRequested,
+)
 from signalbox.orders.order import Order
 from signalbox.orders.transitions import OrderState
-from signalbox.orders.venue_port import CLOCK_SKEW, Standing, VenueBusyError
+from signalbox.orders.venue_port import CLOCK_SKEW, OrderStatusReport, VenueBusyError
 from signalbox.orders.venue_view import VenueStatus
 from tests.builders import NOON
 from tests.fakes.venues import Answer, Clock, Killed, MemorySendLog, MemoryVenue
@@ -40,8 +46,8 @@ TERMS = terms()
 LIMIT = terms(price="100")
 
 
-def asked(instruction: Instruction = Instruction.SUBMIT, of: Any = TERMS, **changes: Any) -> ExecutionRequested:
-    facts: dict[str, Any] = {"request_id": None if instruction is Instruction.SUBMIT else "r1"}
+def asked(instruction: OrderInstruction = OrderInstruction.SUBMIT, of: Any = TERMS, **changes: Any) -> ExecutionRequested:
+    facts: dict[str, Any] = {"request_id": None if instruction is OrderInstruction.SUBMIT else "r1"}
     return ExecutionRequested(
         account=ACCOUNT,
         venue="coinbase",
@@ -178,7 +184,7 @@ def cancelling(order: Order) -> Order:
 def test_a_cancel_takes_the_order_out_and_says_so() -> None:
     venue, log = MemoryVenue(NOON, fills=(("t1", "3", "100"),)), MemorySendLog()
     order = cancelling(applied(released(LIMIT), *run(venue, log, asked(of=LIMIT)).events))
-    report = run(venue, log, asked(Instruction.CANCEL, LIMIT))
+    report = run(venue, log, asked(OrderInstruction.CANCEL, LIMIT))
     assert isinstance(report.events[-1], OrderCanceled)
     assert applied(order, *report.events).state is OrderState.CANCELED
 
@@ -186,7 +192,7 @@ def test_a_cancel_takes_the_order_out_and_says_so() -> None:
 def test_a_fill_after_the_cancel_is_a_late_fill() -> None:
     venue, log = MemoryVenue(NOON), MemorySendLog()
     order = cancelling(applied(released(LIMIT), *run(venue, log, asked(of=LIMIT)).events))
-    order = applied(order, *run(venue, log, asked(Instruction.CANCEL, LIMIT)).events)
+    order = applied(order, *run(venue, log, asked(OrderInstruction.CANCEL, LIMIT)).events)
     late = MemoryVenue(NOON, fills=(("t9", "2", "100"),), status=VenueStatus.CANCELED)
     late.submit(asked(of=LIMIT))
     venue.book = late.book
@@ -198,7 +204,7 @@ def test_a_cancel_of_what_is_filled_is_refused_with_the_fills() -> None:
     venue, log = MemoryVenue(NOON, fills=(("t1", "10", "100"),), status=VenueStatus.FILLED), MemorySendLog()
     order = cancelling(applied(released(), OrderSubmitted(client_order_id=TERMS.client_order_id, at=NOON)))
     run(venue, log)
-    report = run(venue, log, asked(Instruction.CANCEL))
+    report = run(venue, log, asked(OrderInstruction.CANCEL))
     assert isinstance(report.events[-1], OrderCancelRejected)
     assert applied(order, *report.events).state is OrderState.FILLED
 
@@ -207,7 +213,7 @@ def test_a_cancel_without_an_answer_stays_pending() -> None:
     venue, log = MemoryVenue(NOON), MemorySendLog()
     order = cancelling(applied(released(LIMIT), *run(venue, log, asked(of=LIMIT)).events))
     venue.answers = iter([Answer.LOST_AFTER])
-    report = run(venue, log, asked(Instruction.CANCEL, LIMIT))
+    report = run(venue, log, asked(OrderInstruction.CANCEL, LIMIT))
     assert [e.attempt for e in report.events if isinstance(e, OrderUnconfirmed)] == ["r1"]
     assert applied(order, *report.events).state is OrderState.PENDING_CANCEL
 
@@ -217,12 +223,12 @@ def test_an_order_that_is_not_shown_is_not_called_cancelled_by_whoever_asked(for
     venue, log = MemoryVenue(NOON, forgets_unfilled=forgets), MemorySendLog()
     run(venue, log, asked(of=LIMIT))
     venue.book.clear()
-    report = run(venue, log, asked(Instruction.CANCEL, LIMIT))
+    report = run(venue, log, asked(OrderInstruction.CANCEL, LIMIT))
     assert kinds(report) == ["OrderUnconfirmed"]
     wanted = VenueViewRequested(
         account=ACCOUNT, venue="coinbase", at=NOON, since=NOON, orders=(LIMIT.client_order_id,), symbols=("BTC-USD",)
     )
-    view = look(wanted, venue, log)
+    view = query(wanted, venue, log)
     assert (view.orders, view.forgets_unfilled) == ((), forgets)
     assert parse_event(view.type, view.to_detail()) == view
     assert isinstance(view, VenueViewReported)
@@ -231,9 +237,9 @@ def test_an_order_that_is_not_shown_is_not_called_cancelled_by_whoever_asked(for
 def test_a_replace_is_told_by_what_is_there_after_it() -> None:
     venue, log = MemoryVenue(NOON), MemorySendLog()
     run(venue, log, asked(of=LIMIT))
-    report = run(venue, log, asked(Instruction.REPLACE, LIMIT, quantity="7"))
+    report = run(venue, log, asked(OrderInstruction.REPLACE, LIMIT, quantity="7"))
     assert [type(e) for e in report.events] == [OrderUpdated]
-    report = run(venue, log, asked(Instruction.REPLACE, LIMIT, limit_price="99"))
+    report = run(venue, log, asked(OrderInstruction.REPLACE, LIMIT, limit_price="99"))
     assert [type(e) for e in report.events] == [OrderUpdateRejected]
 
 
@@ -241,14 +247,14 @@ def test_what_is_handed_on_is_submitted_unless_it_is_late() -> None:
     handed: list[str] = []
 
     class Box:
-        def hand_on(self, request: Any) -> None:
+        def forward(self, request: Any) -> None:
             handed.append(request.event_id)
 
-    report = hand_on(asked(), Box(), Clock(NOON))
+    report = forward(asked(), Box(), Clock(NOON))
     assert report is not None
     assert kinds(report) == ["OrderSubmitted"]
-    assert hand_on(asked(Instruction.CANCEL), Box(), Clock(NOON)) is None
-    late = hand_on(asked(), Box(), Clock(TERMS.send_before))
+    assert forward(asked(OrderInstruction.CANCEL), Box(), Clock(NOON)) is None
+    late = forward(asked(), Box(), Clock(TERMS.send_before))
     assert late is not None
     assert kinds(late) == ["OrderExpired"]
     assert len(handed) == 2
@@ -282,4 +288,4 @@ def test_a_standing_without_a_reason_still_says_why_it_was_rejected() -> None:
     (_, event) = run(venue).events
     assert isinstance(event, OrderRejected)
     assert event.reason
-    assert isinstance(next(iter(venue.book.values())), Standing)
+    assert isinstance(next(iter(venue.book.values())), OrderStatusReport)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from signalbox.orders.events import OrderFilled, OrderSubmitted
-from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction
 from tests.builders import BTC, NOON
 from tests.unit.orders.samples import terms
 
@@ -25,7 +25,7 @@ def test_a_request_has_terms_of_its_own_account() -> None:
     of = terms(account="live-1")
     facts: dict[str, Any] = {
         "venue": "coinbase",
-        "instruction": Instruction.SUBMIT,
+        "instruction": OrderInstruction.SUBMIT,
         "client_order_id": of.client_order_id,
         "terms": of,
         "at": NOON,

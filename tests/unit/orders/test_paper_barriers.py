@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.market.candles import ONE_MINUTE, Candle
-from signalbox.orders.application import apply
 from signalbox.orders.errors import OrderTermsError
+from signalbox.orders.lifecycle import apply
 from signalbox.orders.paper.barriers import BarrierHit, Bracket, EntryTiming, barrier_fill, barrier_hit
 from signalbox.orders.terms import Leg, Side
 from signalbox.orders.transitions import OrderState

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.market.candles import ONE_MINUTE, Candle
-from signalbox.orders.application import apply
 from signalbox.orders.errors import OrderTermsError
 from signalbox.orders.events import Liquidity, OrderFilled
+from signalbox.orders.lifecycle import apply
 from signalbox.orders.order import Order
 from signalbox.orders.paper.models import (
     FixedSlippage,

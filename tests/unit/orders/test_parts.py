@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from signalbox.adapters.venues.mt5_mailbox import Direction, seal
+from signalbox.adapters.venues.mt5_mailbox import MailboxDirection, seal
 from signalbox.events import parse_event
 from signalbox.orders.errors import ViewPartsError
 from signalbox.orders.events import OrderFilled
@@ -82,7 +82,7 @@ def test_five_thousand_trades_fit_into_messages_also_in_an_agents_envelope() -> 
     assert len(parts) > 4
     for part in parts:
         assert len(json.dumps(part.to_detail()).encode()) < PART_BYTES * 1.25
-        sealed = seal(part, key=b"k" * 32, direction=Direction.REPORT, account="live-1", sequence=10**13, sent_at=AT)
+        sealed = seal(part, key=b"k" * 32, direction=MailboxDirection.REPORT, account="live-1", sequence=10**13, sent_at=AT)
         assert len(sealed.encode()) < MESSAGE_BYTES - 4_096
 
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.orders.application import apply
 from signalbox.orders.events import (
     OrderAccepted,
     OrderCanceled,
@@ -23,8 +22,9 @@ from signalbox.orders.events import (
     OrderUpdated,
     OrderUpdateRejected,
 )
+from signalbox.orders.lifecycle import apply
 from signalbox.orders.order import Order
-from signalbox.orders.reconciliation import CancelStray, Difference, Record, Stop, Wait, reconcile
+from signalbox.orders.reconciliation import CancelStray, HaltAccount, RecordEvent, VenueDifference, Wait, reconcile
 from signalbox.orders.terms import Side
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_view import LocalView, VenueOrder, VenueStatus, VenueTrade, VenueView
@@ -65,7 +65,7 @@ def compared(
 
 
 def kinds(actions: tuple[object, ...]) -> list[str]:
-    return [a.event.kind if isinstance(a, Record) else type(a).__name__ for a in actions]
+    return [a.event.kind if isinstance(a, RecordEvent) else type(a).__name__ for a in actions]
 
 
 def test_sides_that_agree_need_nothing() -> None:
@@ -100,14 +100,14 @@ def test_an_ambiguous_send_waits_for_the_settling_time_and_is_then_given_up() ->
     order = applied(submitted(), OrderUnconfirmed(client_order_id=KEY, at=seconds(10), attempt="submit"))
     assert compared(order, None, at=39)[0] == (Wait(KEY, seconds(40)),)
     actions, after = compared(order, None, at=40)
-    assert actions == (Record(OrderLost(client_order_id=KEY, at=seconds(40))),)
+    assert actions == (RecordEvent(OrderLost(client_order_id=KEY, at=seconds(40))),)
     assert after.state is OrderState.CANCELED
 
 
 def test_an_ambiguous_send_that_arrived_is_accepted() -> None:
     order = applied(submitted(), OrderUnconfirmed(client_order_id=KEY, at=seconds(10), attempt="submit"))
     actions, after = compared(order, at_venue(), at=11)
-    assert actions == (Record(OrderAccepted(client_order_id=KEY, at=seconds(11), venue_order_id="v-1")),)
+    assert actions == (RecordEvent(OrderAccepted(client_order_id=KEY, at=seconds(11), venue_order_id="v-1")),)
     assert not after.is_ambiguous
 
 
@@ -115,7 +115,7 @@ def test_an_order_in_the_queue_expires_only_when_nobody_can_send_it_any_more() -
     released = applied(new(), OrderReleased(client_order_id=KEY, at=NOON))
     assert compared(released, None, at=329)[0] == (Wait(KEY, seconds(330)),)
     actions, after = compared(released, None, at=330)
-    assert actions == (Record(OrderExpired(client_order_id=KEY, at=seconds(330), reason="NEVER_SENT")),)
+    assert actions == (RecordEvent(OrderExpired(client_order_id=KEY, at=seconds(330), reason="NEVER_SENT")),)
     assert after.state is OrderState.EXPIRED
 
 
@@ -127,7 +127,7 @@ def test_an_order_sent_just_before_a_crash_is_found() -> None:
 
 def test_an_unjudged_order_is_left_alone_unless_the_venue_has_it() -> None:
     assert compared(new(), None)[0] == ()
-    assert [a.difference for a in compared(new(), at_venue())[0] if isinstance(a, Stop)] == [Difference.ORDER_UNKNOWN]
+    assert [a.difference for a in compared(new(), at_venue())[0] if isinstance(a, HaltAccount)] == [VenueDifference.ORDER_UNKNOWN]
 
 
 def test_a_cancel_without_an_answer_is_answered_by_the_venue() -> None:
@@ -135,16 +135,16 @@ def test_a_cancel_without_an_answer_is_answered_by_the_venue() -> None:
     assert compared(order, at_venue(), at=32)[0] == (Wait(KEY, seconds(33)),)
     actions, after = compared(order, at_venue(), at=33)
     expected = OrderCancelRejected(client_order_id=KEY, at=seconds(33), request_id="c-1", reason="RECONCILED")
-    assert (actions, after.state) == ((Record(expected),), OrderState.ACCEPTED)
+    assert (actions, after.state) == ((RecordEvent(expected),), OrderState.ACCEPTED)
     assert compared(order, at_venue(VenueStatus.CANCELED))[1].state is OrderState.CANCELED
 
 
 def test_an_update_without_an_answer_is_answered_by_the_terms_in_force() -> None:
     order = update_requested(accepted(), quantity="12")
     done = OrderUpdated(client_order_id=KEY, at=seconds(600), request_id="u-1", venue_order_id="v-1")
-    assert compared(order, at_venue(quantity=Decimal(12)))[0] == (Record(done),)
+    assert compared(order, at_venue(quantity=Decimal(12)))[0] == (RecordEvent(done),)
     refused = OrderUpdateRejected(client_order_id=KEY, at=seconds(600), request_id="u-1", reason="RECONCILED")
-    assert compared(order, at_venue())[0] == (Record(refused),)
+    assert compared(order, at_venue())[0] == (RecordEvent(refused),)
     assert compared(order, at_venue(), at=10)[0] == (Wait(KEY, seconds(33)),)
     assert kinds(compared(order, at_venue(VenueStatus.CANCELED), at=10)[0]) == ["OrderUpdateRejected", "OrderCanceled"]
 
@@ -201,32 +201,37 @@ def test_a_late_fill_of_an_order_that_was_given_up_is_recorded() -> None:
 @pytest.mark.parametrize(
     ("order", "theirs", "trades", "difference"),
     [
-        (accepted(), None, [], Difference.ORDER_VANISHED),
-        (applied(submitted(), fill(terms(), "t-1", "1")), None, [], Difference.ORDER_VANISHED),
-        (accepted(), at_venue(quantity=Decimal(9)), [], Difference.ORDER_DIFFERS),
-        (accepted(), at_venue(limit_price=Decimal(9)), [], Difference.ORDER_DIFFERS),
-        (update_requested(accepted(), quantity="12"), at_venue(quantity=Decimal(11)), [], Difference.ORDER_DIFFERS),
-        (accepted(), at_venue(VenueStatus.FILLED, "0"), [], Difference.ORDER_DIFFERS),
-        (accepted(), at_venue(filled="2"), [trade("t-1", "1")], Difference.TRADES_MISSING),
-        (accepted(), at_venue(filled="11"), [trade("t-1", "11")], Difference.EVENT_REFUSED),
-        (applied(accepted(), fill(terms(), "t-1", "1")), at_venue(filled="2"), [trade("t-1", "2")], Difference.EVENT_REFUSED),
-        (accepted(), at_venue(), [trade("t-1", "1", key=None)], Difference.TRADE_UNKNOWN),
-        (accepted(), at_venue(client_order_id=None), [], Difference.ORDER_UNKNOWN),
+        (accepted(), None, [], VenueDifference.ORDER_VANISHED),
+        (applied(submitted(), fill(terms(), "t-1", "1")), None, [], VenueDifference.ORDER_VANISHED),
+        (accepted(), at_venue(quantity=Decimal(9)), [], VenueDifference.ORDER_DIFFERS),
+        (accepted(), at_venue(limit_price=Decimal(9)), [], VenueDifference.ORDER_DIFFERS),
+        (update_requested(accepted(), quantity="12"), at_venue(quantity=Decimal(11)), [], VenueDifference.ORDER_DIFFERS),
+        (accepted(), at_venue(VenueStatus.FILLED, "0"), [], VenueDifference.ORDER_DIFFERS),
+        (accepted(), at_venue(filled="2"), [trade("t-1", "1")], VenueDifference.TRADES_MISSING),
+        (accepted(), at_venue(filled="11"), [trade("t-1", "11")], VenueDifference.EVENT_REFUSED),
+        (
+            applied(accepted(), fill(terms(), "t-1", "1")),
+            at_venue(filled="2"),
+            [trade("t-1", "2")],
+            VenueDifference.EVENT_REFUSED,
+        ),
+        (accepted(), at_venue(), [trade("t-1", "1", key=None)], VenueDifference.TRADE_UNKNOWN),
+        (accepted(), at_venue(client_order_id=None), [], VenueDifference.ORDER_UNKNOWN),
     ],
 )
 def test_what_no_event_explains_stops_the_account(
-    order: Order, theirs: VenueOrder | None, trades: list[VenueTrade], difference: Difference
+    order: Order, theirs: VenueOrder | None, trades: list[VenueTrade], difference: VenueDifference
 ) -> None:
     actions, _ = compared(order, theirs, *trades, position=str(order.filled))
-    assert difference in [a.difference for a in actions if isinstance(a, Stop)]
+    assert difference in [a.difference for a in actions if isinstance(a, HaltAccount)]
 
 
 def test_a_position_that_fills_do_not_explain_stops_the_account() -> None:
     actions, _ = compared(accepted(), at_venue(filled="1"), trade("t-1", "1"), position="2")
-    assert actions[-1] == Stop(Difference.POSITION_DIFFERS, BTC, "1", "2")
+    assert actions[-1] == HaltAccount(VenueDifference.POSITION_DIFFERS, BTC, "1", "2")
     venue = VenueView(seconds(9), (), (), {"ETH-USD": Decimal(1)})
     result = reconcile(LocalView(ACCOUNT, (), {}), venue, settle=SETTLE)
-    assert result.actions == (Stop(Difference.POSITION_DIFFERS, "ETH-USD", "0", "1"),)
+    assert result.actions == (HaltAccount(VenueDifference.POSITION_DIFFERS, "ETH-USD", "0", "1"),)
 
 
 ENDS = {

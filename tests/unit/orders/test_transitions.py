@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import pytest
 
-from signalbox.orders.application import apply, trigger_of
 from signalbox.orders.errors import IllegalTransitionError, OverfillError
 from signalbox.orders.events import (
     OrderAccepted,
@@ -26,7 +25,8 @@ from signalbox.orders.events import (
     OrderUpdateRejected,
     OrderUpdateRequested,
 )
-from signalbox.orders.order import Order, PendingUpdate, standing
+from signalbox.orders.lifecycle import apply, trigger_of
+from signalbox.orders.order import Order, PendingUpdate, derive_state
 from signalbox.orders.transitions import ROWS, TRANSITIONS, Derived, OrderState, Trigger
 from tests.unit.orders.samples import (
     accepted,
@@ -135,9 +135,9 @@ def test_every_pair_is_a_row_or_an_error(state: OrderState, trigger: Trigger) ->
         return
     assert trigger_of(order, event) is trigger
     after = apply(order, event)
-    expected = row.after if isinstance(row.after, OrderState) else standing(after)
+    expected = row.after if isinstance(row.after, OrderState) else derive_state(after)
     assert after.state is expected
-    assert after.state.is_closed or after.state is OrderState.INITIALIZED or standing(after) is after.state
+    assert after.state.is_closed or after.state is OrderState.INITIALIZED or derive_state(after) is after.state
     assert (after.closed_at is not None) == after.state.is_closed
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from signalbox.adapters.postgres.outbox import event_detail
-from signalbox.frozen import Frozen, instant_text, number_text, quoted
+from signalbox.frozen import FrozenModel, instant_text, number_text, quoted
 from signalbox.orders.events import OrderFilled, OrderInitialized, OrderReleased, OrderSubmitted, parse_order_events
-from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.portfolio.entries import Fill
 from tests.builders import NOON
@@ -32,7 +32,7 @@ TERMS = OrderTerms(
 )
 KEY = TERMS.client_order_id
 REQUEST = {
-    "account": "live-1", "venue": "exchange", "instruction": Instruction.SUBMIT, "client_order_id": KEY, "terms": TERMS,
+    "account": "live-1", "venue": "exchange", "instruction": OrderInstruction.SUBMIT, "client_order_id": KEY, "terms": TERMS,
     "at": NOON, "snapshot_id": "f" * 64, "entry": None, "stop_loss": None, "take_profit": None,
 }  # fmt: skip
 
@@ -46,7 +46,7 @@ REQUEST = {
         (ExecutionRequested, REQUEST),
     ],
 )
-def test_trusted_facts_make_the_validated_model(kind: type[Frozen], facts: dict[str, object]) -> None:
+def test_trusted_facts_make_the_validated_model(kind: type[FrozenModel], facts: dict[str, object]) -> None:
     trusted, validated = kind.trusted(**facts), kind(**facts)
     assert trusted == validated
     assert trusted.model_dump_json() == validated.model_dump_json()

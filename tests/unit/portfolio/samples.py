@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import strategies as st
 
 from signalbox.orders.terms import Side
-from signalbox.portfolio.entries import Entry, Fill, Funding, Transfer
+from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer
 from tests.builders import BTC, ETH, NOON
 
 ACCOUNT = "paper-1"
@@ -42,8 +42,8 @@ def _fill(side: Side, number: int, quantity: str, price: str, fee: str, symbol: 
     )
 
 
-def funding(number: int, amount: str, symbol: str = BTC) -> Funding:
-    return Funding(account=ACCOUNT, key=f"f-{number}", at=day(number), symbol=symbol, amount=Decimal(amount))
+def funding(number: int, amount: str, symbol: str = BTC) -> FundingPayment:
+    return FundingPayment(account=ACCOUNT, key=f"f-{number}", at=day(number), symbol=symbol, amount=Decimal(amount))
 
 
 def transfer(number: int, amount: str) -> Transfer:
@@ -64,7 +64,7 @@ def entries(draw: st.DrawFn, max_size: int = 10, symbols: tuple[str, ...] = (BTC
         symbol = draw(st.sampled_from(symbols))
         kind = draw(st.integers(0, 9))
         if kind == 0:
-            found.append(Funding(account=ACCOUNT, key=f"f-{number}", at=when, symbol=symbol, amount=draw(_MONEY)))
+            found.append(FundingPayment(account=ACCOUNT, key=f"f-{number}", at=when, symbol=symbol, amount=draw(_MONEY)))
         elif kind == 1:
             found.append(Transfer(account=ACCOUNT, key=f"m-{number}", at=when, amount=draw(_MONEY)))
         else:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from signalbox.orders.terms import Side
 from signalbox.portfolio.account import Books, book, continue_books, record, snapshot
-from signalbox.portfolio.entries import Entry, Fill, Funding, Transfer, booking_order, parse_entry
+from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer, booking_order, parse_entry
 from signalbox.portfolio.errors import EntryConflictError, OutOfOrderError, PortfolioError
 from signalbox.portfolio.lots import Disposal, LotMethod, StandingOrder
 from signalbox.portfolio.position import Position
@@ -133,7 +133,7 @@ def test_cash_is_what_moved(history: list[Entry]) -> None:
                 sign = 1 if entry.side is Side.BUY else -1
                 moved -= sign * Fraction(entry.quantity) * Fraction(entry.price) + Fraction(entry.fee)
                 held[entry.symbol] += sign * Fraction(entry.quantity)
-            case Funding() | Transfer():
+            case FundingPayment() | Transfer():
                 moved += Fraction(entry.amount)
     assert Fraction(books.cash) == moved
     assert {s: Fraction(p.quantity) for s, p in books.positions.items() if p.quantity} == {s: q for s, q in held.items() if q}

@@ -17,8 +17,8 @@ from signalbox.portfolio.entries import Entry
 from signalbox.reports import blotter, compliance, execution, pnl, tax_form
 from signalbox.reports.blotter import executions
 from signalbox.reports.build import BUILDERS, build
-from signalbox.reports.csv_text import Cell, Cents, Table, cell_text, to_csv
-from signalbox.reports.curve import EquityPoint, fold
+from signalbox.reports.csv_text import Cell, Cents, CsvTable, cell_text, to_csv
+from signalbox.reports.curve import EquitySample, fold
 from signalbox.reports.errors import PeriodError
 from signalbox.reports.execution import MEASURES
 from signalbox.reports.period import finished_periods, parse_period
@@ -117,7 +117,7 @@ _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x
 
 @given(st.lists(st.tuples(_TEXTS, st.decimals(allow_nan=False, allow_infinity=False, places=8), st.booleans()), max_size=5))
 def test_a_csv_gives_back_every_text_and_figure(rows: list[tuple[str, Decimal, bool]]) -> None:
-    columns, found = read_csv(to_csv(Table(("text", "amount", "flag"), tuple(rows))))
+    columns, found = read_csv(to_csv(CsvTable(("text", "amount", "flag"), tuple(rows))))
     assert columns == ("text", "amount", "flag")
     assert [row[0] for row in found] == [row[0] for row in rows]
     assert [Decimal(row[1]) for row in found] == [row[1] for row in rows]
@@ -144,7 +144,7 @@ def test_cells_are_written_as_documented(cell: Cell, text: str) -> None:
 
 
 def test_lines_end_and_quotes_double_as_rfc_4180_says() -> None:
-    assert to_csv(Table(("a", "b"), (('say "x", y', "two\nlines"),))) == 'a,b\r\n"say ""x"", y","two\nlines"\r\n'
+    assert to_csv(CsvTable(("a", "b"), (('say "x", y', "two\nlines"),))) == 'a,b\r\n"say ""x"", y","two\nlines"\r\n'
 
 
 _STEPS = st.lists(st.tuples(st.integers(1, 500), st.integers(-1000, 1000), st.integers(-50, 50)), min_size=1, max_size=80)
@@ -155,9 +155,9 @@ def test_a_thinned_curve_keeps_the_deepest_drawdown(steps: list[tuple[int, int, 
     instant, profit, transfers, points = datetime(2024, 3, 1, tzinfo=UTC), 0, 1000, []
     for wait, gain, moved in steps:
         instant, profit, transfers = instant + timedelta(minutes=wait), profit + gain, transfers + moved
-        points.append(EquityPoint(instant, Decimal(profit + transfers), Decimal(transfers)))
-    opening = EquityPoint(points[0].at - timedelta(minutes=1), Decimal(1000), Decimal(1000))
-    closing = EquityPoint(points[-1].at + timedelta(minutes=1), points[-1].equity, points[-1].transfers)
+        points.append(EquitySample(instant, Decimal(profit + transfers), Decimal(transfers)))
+    opening = EquitySample(points[0].at - timedelta(minutes=1), Decimal(1000), Decimal(1000))
+    closing = EquitySample(points[-1].at + timedelta(minutes=1), points[-1].equity, points[-1].transfers)
     curve = fold(points, opening.at, closing.at, spans).between(opening, closing)
     peak = deepest = Decimal(0)
     for point in points:
@@ -206,6 +206,6 @@ def test_the_job_tells_yesterday_and_what_ended_with_it() -> None:
 def test_the_documentation_names_every_column() -> None:
     page = (Path(__file__).parents[3] / "docs" / "reports.md").read_text(encoding="utf-8")
     for name, columns in TABLES.items():
-        told = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
-        missing = [c for c in columns if not re.search(rf"\b{re.sub('^(' + '|'.join(MEASURES) + ')_', 'X_', c)}\b", told)]
+        reported = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        missing = [c for c in columns if not re.search(rf"\b{re.sub('^(' + '|'.join(MEASURES) + ')_', 'X_', c)}\b", reported)]
         assert not missing, name

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.reports.owed import LATE_CANDLES, WASH_WINDOW, owed_periods, published_until
-from signalbox.reports.period import Period, finished_periods, parse_period, periods_ended
+from signalbox.reports.period import ReportPeriod, finished_periods, parse_period, periods_ended
 from signalbox.reports.source import FactsBooked, Publication, ReportMark
 
 NIGHT = datetime(2024, 4, 12, 1, 40, tzinfo=UTC)
@@ -19,7 +19,7 @@ ZONES = st.sampled_from(["UTC", "Europe/Prague", "Pacific/Auckland", "America/St
 INSTANTS = st.integers(0, int((NIGHT - FIRST).total_seconds())).map(lambda seconds: FIRST + timedelta(seconds=seconds))
 
 
-def made(period: Period, number: int = 5, at: datetime = NIGHT) -> Publication:
+def made(period: ReportPeriod, number: int = 5, at: datetime = NIGHT) -> Publication:
     return Publication(f"path of {period.name}", "paper-100k", period.name, "pnl", "0" * 64, 10, at, at, number)
 
 

@@ -16,7 +16,7 @@ from signalbox.portfolio.errors import PortfolioError
 from signalbox.reports import publishing
 from signalbox.reports.errors import PeriodError, ReportSourceError
 from signalbox.reports.measurement import MeasuredOrder
-from signalbox.reports.period import Period
+from signalbox.reports.period import ReportPeriod
 from signalbox.reports.publishing import PublishRun, publish
 from signalbox.reports.report import ReportKind
 from signalbox.reports.source import AccountPeriod, FactsBooked, Publication, ReportMark
@@ -42,7 +42,7 @@ class Ledger:
     def accounts(self) -> Sequence[TradingAccount]:
         return FTMO, PAPER
 
-    def period(self, account: str, period: Period, until: datetime) -> AccountPeriod:
+    def period(self, account: str, period: ReportPeriod, until: datetime) -> AccountPeriod:
         if account in self.facts:
             raise self.facts[account]
         self.read.append((account, period.name))

@@ -12,13 +12,13 @@ from signalbox.orders.events import OrderCanceled
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.quality import Cost
 from signalbox.orders.terms import Leg, Side
-from signalbox.portfolio.entries import Funding
+from signalbox.portfolio.entries import FundingPayment
 from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.reports.blotter import blotter_report, executions
 from signalbox.reports.build import BUILDERS, build
 from signalbox.reports.compliance import compliance_report, level_of, limit_uses, loss_uses
 from signalbox.reports.csv_text import Cents
-from signalbox.reports.curve import EquityPoint, fold
+from signalbox.reports.curve import EquitySample, fold
 from signalbox.reports.errors import ReportSourceError
 from signalbox.reports.execution import quality_report, unmeasured
 from signalbox.reports.measurement import MeasuredOrder, Unmeasured, bars_needed, measure
@@ -39,7 +39,7 @@ ENTRIES = (
     CAPITAL,
     fill(at(2, 29), "BUY", "2", "1000", "2", key="b1"),
     fill(at(3, 1), "SELL", "1", "1200", "1.2", key="s1"),
-    Funding(account=PAPER.account, key="f1", at=at(3, 2), symbol=BTC, amount=Decimal(-3)),
+    FundingPayment(account=PAPER.account, key="f1", at=at(3, 2), symbol=BTC, amount=Decimal(-3)),
     transfer(at(3, 3), "-500"),
     fill(at(3, 5), "SELL", "1", "50", "0.05", symbol=ETH, key="s2"),
 )
@@ -74,9 +74,9 @@ def test_the_symbols_of_a_month_add_up_to_it() -> None:
 def test_the_drawdown_is_measured_without_what_was_paid_in_or_out() -> None:
     recorded = fold(
         [
-            EquityPoint(at(3, 1, 1), Decimal(100_298), Decimal(100_000)),  # profit 298: the peak
-            EquityPoint(at(3, 4, 1), Decimal(99_448), Decimal(99_500)),  # profit -52: 350 below it
-            EquityPoint(at(3, 6, 1), Decimal(99_500), Decimal(99_500)),
+            EquitySample(at(3, 1, 1), Decimal(100_298), Decimal(100_000)),  # profit 298: the peak
+            EquitySample(at(3, 4, 1), Decimal(99_448), Decimal(99_500)),  # profit -52: 350 below it
+            EquitySample(at(3, 6, 1), Decimal(99_500), Decimal(99_500)),
         ],
         at(3, 1, 0),
         at(4, 1, 0),

@@ -100,8 +100,8 @@ def test_a_decided_cycle_is_announced_once_and_after_its_signals() -> None:
     for _ in range(2):
         room.run(event())
     assert [e.event_type for e in room.database.events] == [EventType.SIGNAL_GENERATED] * 3 + [EventType.CYCLE_DECIDED]
-    (told,) = room.events(EventType.CYCLE_DECIDED)
-    assert parse_event(told.event_type, json.loads(told.detail)) == CycleDecided(
+    (reported,) = room.events(EventType.CYCLE_DECIDED)
+    assert parse_event(reported.event_type, json.loads(reported.detail)) == CycleDecided(
         venue="coinbase", cycle_at=NOON, symbols=SYMBOLS, late=False
     )
 

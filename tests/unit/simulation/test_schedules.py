@@ -11,8 +11,8 @@ from rich.console import Console
 from local.bench.simulate import SimulateOptions, minimised, run_simulation
 from local.simulation.choices import Choices, smaller
 from local.simulation.wire import carried, carried_command
-from local.simulation.world import FLAT, NEVER_ALONE, NO_ERROR, PROTECTED, START, Run, run_schedule
-from signalbox.trading import comparing, exits, sheet
+from local.simulation.world import FLAT, NEVER_ALONE, NO_ERROR, PROTECTED, START, ScheduleRun, run_schedule
+from signalbox.trading import draft, exits, venue_comparison
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.events import AccountReviewDue
 
@@ -24,8 +24,8 @@ QUIETLY = Console(quiet=True, stderr=True)
 @pytest.mark.timeout(1800)
 def test_no_schedule_leaves_a_position_alone_sends_twice_turns_it_or_loses_a_fill() -> None:
     found = run_simulation(SimulateOptions(SCHEDULES), console=QUIETLY)
-    told = [(one.seed, one.violation, one.story[-30:]) for one in found.violations[:3]]
-    assert told == []
+    reported = [(one.seed, one.violation, one.story[-30:]) for one in found.violations[:3]]
+    assert reported == []
     assert found.schedules == SCHEDULES
     assert found.steps > 5 * SCHEDULES
     assert found.by_wire > SCHEDULES / 40
@@ -40,13 +40,13 @@ def test_seed_and_its_recorded_choices_are_the_same_schedule() -> None:
 
 def test_schedule_of_harmless_choices_protects_the_trade_and_leaves_it_flat() -> None:
     run = run_schedule(recorded=(), story=True)
-    told = "\n".join(run.story)
+    reported = "\n".join(run.story)
     assert run.violation is None
-    assert "SUBMIT STOP_LOSS" in told
-    assert "TradeClosed" in told
+    assert "SUBMIT STOP_LOSS" in reported
+    assert "TradeClosed" in reported
 
 
-def failing(what: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+def failing(what: str, monkeypatch: pytest.MonkeyPatch) -> ScheduleRun:
     """The first schedule that breaks something once the code is made worse."""
     run = next((run for seed in range(400) if (run := run_schedule(seed)).violation is not None), None)
     assert run is not None, f"{what} was not noticed"
@@ -68,18 +68,18 @@ def test_trade_without_protection_is_found(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_cancel_that_is_asked_for_once_only_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = sheet.Sheet.keep_cancelling
+    asked = draft.AccountDraft.keep_cancelling
 
-    def once(self: sheet.Sheet, order: object, *args: object) -> None:
+    def once(self: draft.AccountDraft, order: object, *args: object) -> None:
         if order.cancels == 0:  # type: ignore[attr-defined] - an order
             asked(self, order, *args)  # type: ignore[arg-type] - as it came
 
-    monkeypatch.setattr(sheet.Sheet, "keep_cancelling", once)
+    monkeypatch.setattr(draft.AccountDraft, "keep_cancelling", once)
     assert failing("a refused cancel", monkeypatch).violation is not None
 
 
 def test_stop_that_is_taken_out_in_the_venues_app_and_looked_for_too_late_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "COMPARE_HELD", timedelta(minutes=5))
+    monkeypatch.setattr(venue_comparison, "COMPARE_HELD", timedelta(minutes=5))
     run = failing("a stop that is gone for minutes", monkeypatch)
     assert run.violation is not None
     assert "never without" in run.violation.invariant
@@ -100,8 +100,8 @@ def test_schedules_have_what_people_do_beside_a_trade_and_in_the_venues_app() ->
     missing |= {"app: cancels", "app: SELL", "app: BUY", "app: stop price", "app: stop quantity", "rests at"}
     missing |= {"the edge stands still"}
     for seed in range(300):
-        told = "\n".join(run_schedule(seed, story=True).story)
-        missing = {what for what in missing if what not in told}
+        reported = "\n".join(run_schedule(seed, story=True).story)
+        missing = {what for what in missing if what not in reported}
         if not missing:
             return
     assert missing == set()

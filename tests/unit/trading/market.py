@@ -13,9 +13,9 @@ from signalbox.orders.venue_view import VenueInstrument
 from signalbox.trading import steps
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
 from signalbox.trading.at_venue import AtVenue
-from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.state import Desk, opened
+from signalbox.trading.state import AccountState, opened
 
 BTC, ETH, SOL = Symbol("BTC-USD"), Symbol("ETH-USD"), Symbol("SOL-USD")
 START = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
@@ -66,11 +66,11 @@ def paper(kind: str = "paper-100k", policy: Any = DIR60_STANDARD) -> TradingAcco
     return account_named(kind, market="coinbase", policy=policy)
 
 
-def desk_at(account: TradingAccount, at: datetime = START, prices: Mapping[Symbol, Decimal] = BASE) -> Desk:
-    """A new desk that has watched one flat bar of every symbol."""
-    desk = opened(account, at - timedelta(hours=1))
+def state_at(account: TradingAccount, at: datetime = START, prices: Mapping[Symbol, Decimal] = BASE) -> AccountState:
+    """A new account state that has watched one flat bar of every symbol."""
+    state = opened(account, at - timedelta(hours=1))
     seen = {symbol: [bar(symbol, at - ONE_MINUTE, price)] for symbol, price in prices.items()}
-    return steps.watch(desk, seen, at)[0]
+    return steps.apply_bars(state, seen, at)[0]
 
 
 def signal(symbol: Symbol = BTC, at: datetime = START, direction: str = "BUY", **changes: Any) -> SignalGenerated:
@@ -94,14 +94,14 @@ def signal(symbol: Symbol = BTC, at: datetime = START, direction: str = "BUY", *
     return SignalGenerated.model_validate(facts | changes)
 
 
-def watched(desk: Desk, market: Market, until: datetime, every: int = 1) -> tuple[Desk, Changes]:
+def watched(state: AccountState, market: Market, until: datetime, every: int = 1) -> tuple[AccountState, ChangeSet]:
     """Watch a market up to an instant, `every` minutes at a time."""
-    changes, at = NOTHING, desk.watched_until or START
+    changes, at = NO_CHANGES, state.watched_until or START
     while at < until:
         at = min(at + ONE_MINUTE * every, until)
-        desk, more = steps.watch(desk, since(market, desk.watched_until, at), at)
+        state, more = steps.apply_bars(state, since(market, state.watched_until, at), at)
         changes += more
-    return desk, changes
+    return state, changes
 
 
 def since(market: Market, after: datetime | None, until: datetime) -> dict[Symbol, list[Candle]]:

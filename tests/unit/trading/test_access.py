@@ -19,7 +19,7 @@ from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.trading.access import DEPLOYMENT, NEEDED, Access, Gate, decide, strongest
 from signalbox.trading.commands import COMMANDS
 from signalbox.trading.errors import AccessRefusedError, CommandError
-from signalbox.trading.room import TradingRoom
+from signalbox.trading.service import TradingService
 from tests.builders import NOON
 from tests.fakes.memory_access import MemoryAccessBook
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryOutbox
@@ -41,7 +41,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.book = MemoryAccessBook(self.ledger.database.accounts)
         self.app = ManageOrders(
-            TradingRoom(self.ledger, "coinbase"), MemoryOutbox(MemoryDatabase()), self, accounts=(MINE, OTHERS),
+            TradingService(self.ledger, "coinbase"), MemoryOutbox(MemoryDatabase()), self, accounts=(MINE, OTHERS),
             gate=Gate(self.book, (FOUNDER,)), pause=lambda _: None,
         )  # fmt: skip
         self.app._open_accounts(NOON)
@@ -56,13 +56,13 @@ class Stage:
     def ask(self, route: str, account: str, who: str = SOMEBODY, **facts: object) -> tuple[int, dict]:
         method, path = route.split(" ")
         path = path.replace("<account>", account).replace("<client_order_id>", KEY)
-        told = {"request_id": "req-0001", "requested_at": NOON.isoformat(), **BODIES.get(route, {}), **facts}
+        reported = {"request_id": "req-0001", "requested_at": NOON.isoformat(), **BODIES.get(route, {}), **facts}
         if "/orders" in path:
-            told["account"] = account
+            reported["account"] = account
         answer = self.api.resolve(
             {
                 "version": "2.0", "rawPath": path, "headers": {}, "isBase64Encoded": False,
-                "body": None if method == "GET" else json.dumps(told),
+                "body": None if method == "GET" else json.dumps(reported),
                 "requestContext": {
                     "http": {"method": method, "path": path, "sourceIp": "203.0.113.7"}, "stage": "$default",
                     "authorizer": {"iam": {"userArn": who}}, "timeEpoch": int(NOON.timestamp() * 1000),
@@ -74,7 +74,7 @@ class Stage:
 
     def state(self) -> object:
         rows = self.ledger.database.accounts
-        return {name: (kept.desk, dict(kept.risk), dict(kept.entries)) for name, kept in rows.items()}, list(self.book.rows)
+        return {name: (kept.state, dict(kept.risk), dict(kept.entries)) for name, kept in rows.items()}, list(self.book.rows)
 
 
 BODIES: dict[str, dict[str, object]] = {
@@ -171,7 +171,7 @@ def test_an_owner_whom_another_one_revoked_is_not_named_again_by_the_next_deploy
     stage = Stage()
     stage.give(Role.OWNER)
     assert stage.ask("POST /accounts/<account>/revoke", MINE, principal=FOUNDER)[0] == 200
-    again = ManageOrders(stage.app.room, stage.app.outbox, stage.app.bus, accounts=(MINE,), gate=stage.app.gate)
+    again = ManageOrders(stage.app.service, stage.app.outbox, stage.app.bus, accounts=(MINE,), gate=stage.app.gate)
     again._open_accounts(NOON + SECOND)
     for route in ("GET /accounts/<account>", "PUT /accounts/<account>", "POST /accounts/<account>/halt"):
         assert stage.ask(route, MINE, FOUNDER)[0] == 403
@@ -196,15 +196,15 @@ def test_a_command_of_a_queue_is_judged_by_its_sender(door: Door) -> None:
     sender = "AROAEXAMPLEEXAMPLE1:session"
     with pytest.raises(MessageRefusedError, match="needs the role operator"):
         handle_message(stage.app, body, sender=sender, sent_ms=sent, door=door)
-    assert stage.ledger.database.accounts[MINE].desk.halt is None
+    assert stage.ledger.database.accounts[MINE].state.halt is None
     stage.give(Role.OPERATOR, principal="AROAEXAMPLEEXAMPLE1")
     handle_message(stage.app, body, sender=sender, sent_ms=sent, door=door)
-    assert stage.ledger.database.accounts[MINE].desk.halt is not None
+    assert stage.ledger.database.accounts[MINE].state.halt is not None
 
 
 def test_without_a_book_nobody_may_do_anything() -> None:
     stage = Stage()
-    app = ManageOrders(stage.app.room, stage.app.outbox, stage.app.bus)
+    app = ManageOrders(stage.app.service, stage.app.outbox, stage.app.bus)
     with pytest.raises(AccessRefusedError):
         app.look(MINE, NOON, FOUNDER)
 

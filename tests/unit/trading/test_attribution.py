@@ -19,7 +19,7 @@ from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.position import Position, after_fill
 from signalbox.trading import steps
 from signalbox.trading.attribution import Attribution, attribute, others_of
-from signalbox.trading.state import Desk, Trade, TradeState
+from signalbox.trading.state import AccountState, Trade, TradeState
 from tests.unit.trading.market import BTC, START, bar
 from tests.unit.trading.test_protection import person, traded
 
@@ -29,36 +29,36 @@ MINUTE = timedelta(minutes=1)
 # Case 10
 
 
-def closed_by_a_person(quantities: tuple[str, ...], prices: tuple[str, ...]) -> tuple[Desk, Trade, Attribution]:
+def closed_by_a_person(quantities: tuple[str, ...], prices: tuple[str, ...]) -> tuple[AccountState, Trade, Attribution]:
     """The trade of 0.3736 BTC, and a person's sales, each at the open of a minute that closes at 60 400."""
-    desk = traded()
-    trade, before = desk.trades[BTC], desk.orders
+    state = traded()
+    trade, before = state.trades[BTC], state.orders
     at = START + MINUTE
     for number, (quantity, price) in enumerate(zip(quantities, prices, strict=True)):
-        desk, changes = person(desk, Side.SELL, quantity, at, str(number), reduce_only=True)
+        state, changes = person(state, Side.SELL, quantity, at, str(number), reduce_only=True)
         assert not changes.risk
-        desk, _ = steps.watch(desk, {BTC: [bar(BTC, at, price, close="60400")]}, at + MINUTE)
+        state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at, price, close="60400")]}, at + MINUTE)
         at += MINUTE
-    entry = desk.orders[trade.entry]
-    others = others_of(trade, [trade.entry], desk.orders.values())
-    assert len(before) + len(others) == len(desk.orders)
-    return desk, trade, attribute(trade, entry, [], others, desk.books.position(BTC).quantity)
+    entry = state.orders[trade.entry]
+    others = others_of(trade, [trade.entry], state.orders.values())
+    assert len(before) + len(others) == len(state.orders)
+    return state, trade, attribute(trade, entry, [], others, state.books.position(BTC).quantity)
 
 
 def test_trade_that_a_persons_order_closed_reports_that_fill_and_not_the_mark() -> None:
-    desk, _, found = closed_by_a_person(("0.3736",), ("59500",))
+    state, _, found = closed_by_a_person(("0.3736",), ("59500",))
     assert found.left == 0
     assert found.last is not None
     assert (found.last.at, found.last.leg, found.price) == (START + MINUTE, Leg.ENTRY, Decimal("59494.05"))
-    assert found.realised == desk.books.balance - 100_000
+    assert found.realised == state.books.balance - 100_000
     assert found.realised is not None
     assert found.realised.quantize(Decimal("0.01")) == Decimal("-205.78")
 
 
 def test_trade_that_two_persons_orders_closed_reports_both() -> None:
-    desk, _, found = closed_by_a_person(("0.1", "0.2736"), ("59500", "61000"))
+    state, _, found = closed_by_a_person(("0.1", "0.2736"), ("59500", "61000"))
     assert [closing.quantity for closing in found.closings] == [Decimal("0.1"), Decimal("0.2736")]
-    assert found.realised == desk.books.balance - 100_000
+    assert found.realised == state.books.balance - 100_000
 
 
 def test_trade_of_which_something_is_left_has_realised_nothing_yet() -> None:
@@ -199,20 +199,20 @@ ACTIONS = st.lists(
 @given(actions=ACTIONS)
 @exactly
 def test_trades_and_what_people_did_beside_them_add_up_to_the_books(actions: list[tuple[str, int, int, int]]) -> None:
-    told = Told()
+    reported = Told()
     for kind, units, price, fee in actions:
-        if kind == "enter" and not told.direction:
-            told.enter(units, price, fee)
-        elif kind == "exit" and told.direction:
-            told.leave(units, price, fee)
+        if kind == "enter" and not reported.direction:
+            reported.enter(units, price, fee)
+        elif kind == "exit" and reported.direction:
+            reported.leave(units, price, fee)
         else:
-            told.person(units, price, fee)
-        told.compare()
-    if told.market.net:
-        told.person(-told.market.net, 90, 2)
-        told.compare()
+            reported.person(units, price, fee)
+        reported.compare()
+    if reported.market.net:
+        reported.person(-reported.market.net, 90, 2)
+        reported.compare()
     books = Position(BTC)
-    for name, made in told.market.fills:
-        books = after_fill(books, Fill.of(told.market.orders[name].terms, made))
-    assert (books.quantity, told.people.quantity, told.direction) == (0, 0, 0)
-    assert told.realised + told.people.net_realised == books.net_realised
+    for name, made in reported.market.fills:
+        books = after_fill(books, Fill.of(reported.market.orders[name].terms, made))
+    assert (books.quantity, reported.people.quantity, reported.direction) == (0, 0, 0)
+    assert reported.realised + reported.people.net_realised == books.net_realised

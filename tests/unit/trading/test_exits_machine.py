@@ -19,18 +19,18 @@ from signalbox.orders.events import (
     OrderUpdated,
     OrderUpdateRejected,
 )
-from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction
 from signalbox.orders.terms import OrderType, Side
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import Entry
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import Changes
+from signalbox.trading.changes import ChangeSet
+from signalbox.trading.draft import AccountDraft
 from signalbox.trading.exits import held_by
-from signalbox.trading.sheet import Sheet
-from signalbox.trading.state import Desk, opening_transfer
-from tests.unit.trading.market import BTC, START, bar, desk_at, history, paper, signal
+from signalbox.trading.state import AccountState, opening_transfer
+from tests.unit.trading.market import BTC, START, bar, history, paper, signal, state_at
 from tests.unit.trading.test_exits import MT5, theirs
 from tests.unit.trading.test_live import LIVE, accepted, compared, fill
 
@@ -57,17 +57,17 @@ class Leaving(RuleBasedStateMachine):
         self.people = 0
         self.flattened = False
         self.entries: list[Entry] = [opening_transfer(self.account, START - timedelta(hours=1))]
-        self.desk: Desk = desk_at(self.account)
+        self.state: AccountState = state_at(self.account)
         self.is_live = self.account.mode.value == "live"
         if self.is_live:
-            self.desk = compared(self.desk)
+            self.state = compared(self.state)
         self.closed = False
-        self.take(steps.enter(self.desk, signal(direction=direction), history(), START))
+        self.take(steps.enter(self.state, signal(direction=direction), history(), START))
         if self.asked and not is_late:
             self.answer(self.asked.popitem()[1], "take", part)
 
-    def take(self, step: tuple[Desk, Changes]) -> None:
-        self.desk, changes = step
+    def take(self, step: tuple[AccountState, ChangeSet]) -> None:
+        self.state, changes = step
         self.entries += changes.entries
         for event in changes.events:
             if isinstance(event, ExecutionRequested):
@@ -75,10 +75,10 @@ class Leaving(RuleBasedStateMachine):
                 self.ids.add(event.event_id)
                 self.asked[event.event_id] = event
 
-    def tell(self, key: str, *events: OrderEvent) -> None:
-        said = ExecutionReported(account=self.account.account, client_order_id=key, reported_at=self.at, events=events)
-        self.take(steps.report(self.desk, said))
-        assert steps.report(self.desk, said) == (self.desk, steps.NOTHING), "a second delivery changes nothing"
+    def deliver(self, key: str, *events: OrderEvent) -> None:
+        output = ExecutionReported(account=self.account.account, client_order_id=key, reported_at=self.at, events=events)
+        self.take(steps.report(self.state, output))
+        assert steps.report(self.state, output) == (self.state, steps.NOTHING), "a second delivery changes nothing"
 
     def filled(self, key: str, side: Side, quantity: Decimal, reduce_only: bool) -> OrderEvent | None:
         left = min(quantity, self.resting[key])
@@ -102,12 +102,12 @@ class Leaving(RuleBasedStateMachine):
             open_time = (self.at + ONE_MINUTE).replace(second=0, microsecond=0) - ONE_MINUTE
             bars.append(bar(BTC, open_time, self.price, close=price))
             self.price, self.at = Decimal(price), open_time + ONE_MINUTE
-        self.take(steps.watch(self.desk, {BTC: bars}, self.at))
+        self.take(steps.apply_bars(self.state, {BTC: bars}, self.at))
 
     @rule(seconds=st.integers(1, 45))
     def seconds_pass(self, seconds: int) -> None:
         self.at += timedelta(seconds=seconds)
-        self.take(steps.watch(self.desk, {}, self.at))
+        self.take(steps.apply_bars(self.state, {}, self.at))
 
     # The venue
 
@@ -117,7 +117,7 @@ class Leaving(RuleBasedStateMachine):
         newest_first = list(reversed(self.asked))
         request = self.asked.pop(data.draw(st.sampled_from(newest_first), "request"))
         how = "refuse" if self.closed else how
-        order = self.desk.orders.get(request.client_order_id)
+        order = self.state.orders.get(request.client_order_id)
         if order is None or order.state.is_closed:
             return
         self.answer(request, how, part)
@@ -128,7 +128,7 @@ class Leaving(RuleBasedStateMachine):
         for _ in range(count):
             if self.asked:
                 _, request = self.asked.popitem()
-                order = self.desk.orders.get(request.client_order_id)
+                order = self.state.orders.get(request.client_order_id)
                 if order is not None and not order.state.is_closed:
                     self.answer(request, "refuse" if self.closed else "take", part)
 
@@ -139,11 +139,11 @@ class Leaving(RuleBasedStateMachine):
 
     def answer(self, request: ExecutionRequested, how: str, part: Decimal) -> None:
         key, terms = request.client_order_id, request.terms
-        if request.instruction is Instruction.SUBMIT:
+        if request.instruction is OrderInstruction.SUBMIT:
             if how == "refuse":
-                self.tell(key, OrderRejected(client_order_id=key, at=self.at, reason="MARKET_CLOSED"))
+                self.deliver(key, OrderRejected(client_order_id=key, at=self.at, reason="MARKET_CLOSED"))
             elif how == "lose":
-                self.tell(key, OrderExpired(client_order_id=key, at=self.at, reason="SEND_TOO_LATE"))
+                self.deliver(key, OrderExpired(client_order_id=key, at=self.at, reason="SEND_TOO_LATE"))
             else:
                 self.resting[key] = terms.quantity
                 events: list[OrderEvent] = list(accepted(key, self.at))
@@ -152,22 +152,22 @@ class Leaving(RuleBasedStateMachine):
                     if self.resting[key]:
                         self.resting[key] = Decimal(0)
                         events.append(OrderCanceled(client_order_id=key, at=self.at, reason="IOC"))
-                self.tell(key, *events)
-        elif request.instruction is Instruction.CANCEL:
+                self.deliver(key, *events)
+        elif request.instruction is OrderInstruction.CANCEL:
             if how == "take" and key in self.resting:
                 self.resting[key] = Decimal(0)
-                self.tell(key, OrderCanceled(client_order_id=key, at=self.at, reason="CANCELED"))
+                self.deliver(key, OrderCanceled(client_order_id=key, at=self.at, reason="CANCELED"))
             else:
                 asked = request.request_id or ""
-                self.tell(key, OrderCancelRejected(client_order_id=key, at=self.at, request_id=asked, reason="BUSY"))
+                self.deliver(key, OrderCancelRejected(client_order_id=key, at=self.at, request_id=asked, reason="BUSY"))
         else:
             asked, wanted = request.request_id or "", request.quantity or terms.quantity
-            done = self.desk.orders[key].filled
+            done = self.state.orders[key].filled
             if how == "take" and wanted > done:
                 self.resting[key] = wanted - done
-                self.tell(key, OrderUpdated(client_order_id=key, at=self.at, request_id=asked))
+                self.deliver(key, OrderUpdated(client_order_id=key, at=self.at, request_id=asked))
             else:
-                self.tell(key, OrderUpdateRejected(client_order_id=key, at=self.at, request_id=asked, reason="NO"))
+                self.deliver(key, OrderUpdateRejected(client_order_id=key, at=self.at, request_id=asked, reason="NO"))
 
     def traded(self, key: str, side: Side, quantity: Decimal, *, reduce_only: bool) -> list[OrderEvent]:
         event = self.filled(key, side, quantity.quantize(Decimal("0.0001")) or self.resting[key], reduce_only)
@@ -177,37 +177,37 @@ class Leaving(RuleBasedStateMachine):
     @rule(data=st.data(), part=PARTS)
     def resting_order_trades(self, data: st.DataObject, part: Decimal) -> None:
         key = data.draw(st.sampled_from(sorted(k for k, left in self.resting.items() if left)), "order")
-        order = next((o for o in self.desk.orders.values() if o.client_order_id == key), None)
+        order = next((o for o in self.state.orders.values() if o.client_order_id == key), None)
         if order is None or order.terms.type is OrderType.MARKET:
             return
         for event in self.traded(key, order.terms.side, self.resting[key] * part, reduce_only=order.terms.reduce_only):
-            self.tell(key, event)
+            self.deliver(key, event)
 
     @precondition(lambda self: self.is_live and any(self.resting.values()))
     @rule(data=st.data())
     def venue_ends_an_order(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(k for k, left in self.resting.items() if left)), "order")
         self.resting[key] = Decimal(0)
-        self.tell(key, OrderCanceled(client_order_id=key, at=self.at, reason="SELF"))
+        self.deliver(key, OrderCanceled(client_order_id=key, at=self.at, reason="SELF"))
 
     # People
 
     @precondition(lambda self: self.people < 4)
     @rule(reduce_only=st.booleans())
     def person_rests_an_order_on_the_closing_side(self, reduce_only: bool) -> None:
-        quantity = self.desk.books.position(BTC).quantity
+        quantity = self.state.books.position(BTC).quantity
         if not quantity:
             return
         self.people += 1
         side = Side.SELL if quantity > 0 else Side.BUY
         wanted = theirs(self.account, side, "0.05", reduce_only=reduce_only, at=self.at)
-        self.take(steps.submit(self.desk, wanted.model_copy(update={"strategy": f"manual-{self.people}"}), self.at))
+        self.take(steps.submit(self.state, wanted.model_copy(update={"strategy": f"manual-{self.people}"}), self.at))
 
-    @precondition(lambda self: not self.flattened and self.desk.books.position(BTC).quantity)
+    @precondition(lambda self: not self.flattened and self.state.books.position(BTC).quantity)
     @rule()
     def flatten(self) -> None:
         self.flattened = True
-        self.take(steps.halt(self.desk, HaltLevel.FLATTEN, "ann", "enough", self.at))
+        self.take(steps.halt(self.state, HaltLevel.FLATTEN, "ann", "enough", self.at))
 
     # What holds
 
@@ -219,10 +219,10 @@ class Leaving(RuleBasedStateMachine):
     def protected_or_pursued(self) -> None:
         if not getattr(self, "is_live", False):
             return
-        for trade in self.desk.trades.values():
-            if not held_by(Sheet(self.desk, self.at), trade):
+        for trade in self.state.trades.values():
+            if not held_by(AccountDraft(self.state, self.at), trade):
                 continue
-            orders = self.desk.orders.values()
+            orders = self.state.orders.values()
             own = [o for o in orders if trade.owns(o) and o.terms.reduce_only and not o.state.is_closed]
             in_the_way = [o for o in orders if not o.state.is_closed and o.terms.side is trade.side.opposite and o.cancels]
             assert own or in_the_way or trade.progress.retry_at is not None
@@ -230,24 +230,24 @@ class Leaving(RuleBasedStateMachine):
     @invariant()
     def books_are_what_the_facts_make_of_them(self) -> None:
         if getattr(self, "entries", None):
-            assert book(self.account.account, self.entries).books == self.desk.books
+            assert book(self.account.account, self.entries).books == self.state.books
 
     def teardown(self) -> None:
         """Everything is answered from here on, and the kill switch is set: it ends flat."""
-        if not hasattr(self, "desk"):
+        if not hasattr(self, "state"):
             return
-        self.take(steps.halt(self.desk, HaltLevel.FLATTEN, "ann", "the end", self.at))
+        self.take(steps.halt(self.state, HaltLevel.FLATTEN, "ann", "the end", self.at))
         for _ in range(40):
             while self.asked:
                 _, request = self.asked.popitem()
-                order = self.desk.orders.get(request.client_order_id)
+                order = self.state.orders.get(request.client_order_id)
                 if order is not None and not order.state.is_closed:
                     self.answer(request, "take", Decimal(1))
             open_time = (self.at + ONE_MINUTE).replace(second=0, microsecond=0) - ONE_MINUTE
             self.at = open_time + ONE_MINUTE
-            self.take(steps.watch(self.desk, {BTC: [bar(BTC, open_time, self.price)]}, self.at))
-        assert self.desk.is_idle, [f"{o.terms.leg} {o.state}" for o in self.desk.orders.values() if not o.state.is_closed]
-        assert not self.desk.closings
+            self.take(steps.apply_bars(self.state, {BTC: [bar(BTC, open_time, self.price)]}, self.at))
+        assert self.state.is_idle, [f"{o.terms.leg} {o.state}" for o in self.state.orders.values() if not o.state.is_closed]
+        assert not self.state.closings
         assert self.position == 0 or not self.is_live
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import RiskEventKind
-from signalbox.trading.entry import HeldBack
-from signalbox.trading.room import counted
+from signalbox.trading.entry import SignalSkipReason
+from signalbox.trading.service import counted
 from tests.unit.trading.market import BTC, START, paper, signal
-from tests.unit.trading.test_room import Floor
+from tests.unit.trading.test_service import Floor
 
 ACTIVE = {"deployment": "champion", "stage": "active", "direction": "BUY"}
 SHADOW = {"deployment": "challenger", "stage": "shadow", "direction": "SELL"}
@@ -37,7 +37,7 @@ class Cycle:
 
     def trade(self, account: str) -> str | None:
         """Which deployment it trades, if any."""
-        trades = self.floor.desk(account).trades
+        trades = self.floor.state(account).trades
         return trades[BTC].deployment if trades else None
 
     def held_back(self, account: str) -> dict[str, str]:
@@ -49,32 +49,32 @@ class Cycle:
 def test_each_account_trades_the_deployment_it_follows_and_says_why_not_the_others(order: tuple[dict[str, Any], ...]) -> None:
     accounts = tuple(following(name, f"a-{name or 'any'}") for name in (None, "active", "challenger", "nobody"))
     cycle = Cycle(*order, accounts=accounts)
-    cycle.floor.tell(*cycle.signals, *cycle.signals)
+    cycle.floor.deliver(*cycle.signals, *cycle.signals)
     traded = {one.account: cycle.trade(one.account) for one in accounts}
     assert traded == {"a-any": "champion", "a-active": "champion", "a-challenger": "challenger", "a-nobody": None}
     for account, own in traded.items():
         others = {"champion", "challenger", "canary"} - {own}
-        assert cycle.held_back(account) == dict.fromkeys(others, HeldBack.NOT_FOLLOWED)
-        assert len(cycle.floor.desk(account).orders) == (own is not None)
+        assert cycle.held_back(account) == dict.fromkeys(others, SignalSkipReason.NOT_FOLLOWED)
+        assert len(cycle.floor.state(account).orders) == (own is not None)
 
 
 def test_a_shadow_signal_trades_on_paper_where_no_active_one_decided_but_never_for_who_follows_the_active_one() -> None:
     accounts = following(None, "a-any"), following("active", "a-active")
     cycle = Cycle(SHADOW, accounts=accounts)
-    cycle.floor.tell(*cycle.signals)
+    cycle.floor.deliver(*cycle.signals)
     assert (cycle.trade("a-any"), cycle.trade("a-active")) == ("challenger", None)
 
 
 def test_the_active_ones_hold_is_followed_too() -> None:
     cycle = Cycle(ACTIVE | {"direction": "HOLD", "tier": "LOW", "issued": False}, SHADOW, accounts=(following(None, "a-any"),))
-    told = cycle.floor.tell(*cycle.signals)
+    reported = cycle.floor.deliver(*cycle.signals)
     assert cycle.trade("a-any") is None
-    assert sum(counted(told).values()) == 1  # the shadow's signal, held back
+    assert sum(counted(reported).values()) == 1  # the shadow's signal, held back
 
 
 def test_of_two_shadows_and_no_word_none_is_followed() -> None:
     cycle = Cycle(SHADOW, OTHER, accounts=(following(None, "a-any"), following("canary", "a-canary")))
-    cycle.floor.tell(*cycle.signals)
+    cycle.floor.deliver(*cycle.signals)
     assert (cycle.trade("a-any"), cycle.trade("a-canary")) == (None, "canary")
 
 

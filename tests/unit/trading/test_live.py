@@ -23,17 +23,17 @@ from signalbox.orders.events import (
     OrderUpdated,
     OrderUpdateRejected,
 )
-from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Instruction, VenueViewReported
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction, VenueViewReported
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import book
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount, TradingMode
-from signalbox.trading.changes import NOTHING, Changes, RiskEventKind
-from signalbox.trading.entry import HeldBack
+from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEventKind
+from signalbox.trading.entry import SignalSkipReason
 from signalbox.trading.errors import RebookNeededError
-from signalbox.trading.state import Desk, opening_transfer
-from tests.unit.trading.market import BASE, BTC, START, TOLD, bar, desk_at, flat, history, paper, signal
+from signalbox.trading.state import AccountState, opening_transfer
+from tests.unit.trading.market import BASE, BTC, START, TOLD, bar, flat, history, paper, signal, state_at
 
 LIVE: TradingAccount = TradingAccount.model_validate(
     paper().model_dump() | {"account": "live-1", "mode": TradingMode.LIVE, "venue": "exchange"}
@@ -42,19 +42,19 @@ SECOND = timedelta(seconds=1)
 DEADLINE = START + timedelta(minutes=60)
 
 
-def compared(desk: Desk, at: datetime = START) -> Desk:
-    return replace(desk, compared_at=at, at_venue=TOLD)
+def compared(state: AccountState, at: datetime = START) -> AccountState:
+    return replace(state, compared_at=at, at_venue=TOLD)
 
 
-def entered() -> tuple[Desk, ExecutionRequested]:
-    desk, changes = steps.enter(compared(desk_at(LIVE)), signal(), history(), START)
+def entered() -> tuple[AccountState, ExecutionRequested]:
+    state, changes = steps.enter(compared(state_at(LIVE)), signal(), history(), START)
     (request,) = changes.events
     assert isinstance(request, ExecutionRequested)
-    return desk, request
+    return state, request
 
 
-def reported(desk: Desk, key: str, at: datetime, *events: OrderEvent) -> tuple[Desk, Changes]:
-    return steps.report(desk, ExecutionReported(account="live-1", client_order_id=key, reported_at=at, events=events))
+def reported(state: AccountState, key: str, at: datetime, *events: OrderEvent) -> tuple[AccountState, ChangeSet]:
+    return steps.report(state, ExecutionReported(account="live-1", client_order_id=key, reported_at=at, events=events))
 
 
 def fill(key: str, at: datetime, quantity: Decimal | str, price: str = "60000", trade: str = "t1") -> OrderFilled:
@@ -67,220 +67,224 @@ def accepted(key: str, at: datetime) -> tuple[OrderEvent, ...]:
     return OrderSubmitted(client_order_id=key, at=at), OrderAccepted(client_order_id=key, at=at, venue_order_id=f"V{key}")
 
 
-def requests(changes: Changes) -> list[tuple[Instruction, Leg]]:
+def requests(changes: ChangeSet) -> list[tuple[OrderInstruction, Leg]]:
     return [(e.instruction, e.terms.leg) for e in changes.events if isinstance(e, ExecutionRequested)]
 
 
-def opened() -> tuple[Desk, ExecutionRequested, ExecutionRequested]:
-    """The desk with a filled entry and a stop that the venue has accepted."""
-    desk, entry = entered()
+def opened() -> tuple[AccountState, ExecutionRequested, ExecutionRequested]:
+    """The account state with a filled entry and a stop that the venue has accepted."""
+    state, entry = entered()
     key, at = entry.client_order_id, START + SECOND
-    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, entry.terms.quantity))
-    assert requests(changes) == [(Instruction.SUBMIT, Leg.STOP_LOSS)]
+    state, changes = reported(state, key, at, *accepted(key, at), fill(key, at, entry.terms.quantity))
+    assert requests(changes) == [(OrderInstruction.SUBMIT, Leg.STOP_LOSS)]
     stop = next(e for e in changes.events if isinstance(e, ExecutionRequested))
-    desk, changes = reported(desk, stop.client_order_id, at, *accepted(stop.client_order_id, at))
+    state, changes = reported(state, stop.client_order_id, at, *accepted(stop.client_order_id, at))
     assert requests(changes) == []
-    return desk, entry, stop
+    return state, entry, stop
 
 
 def test_entry_that_fills_gets_a_stop_of_its_size_at_the_venue() -> None:
-    desk, entry, stop = opened()
+    state, entry, stop = opened()
     assert stop.terms.reduce_only
     assert stop.terms.quantity == entry.terms.quantity
-    assert stop.terms.stop_price == desk.trades[BTC].stop_loss
+    assert stop.terms.stop_price == state.trades[BTC].stop_loss
     assert stop.snapshot_id is not None
 
 
 def test_partial_fills_grow_the_stop() -> None:
-    desk, entry = entered()
+    state, entry = entered()
     key, at, third = entry.client_order_id, START + SECOND, Decimal("0.1")
-    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, third))
+    state, changes = reported(state, key, at, *accepted(key, at), fill(key, at, third))
     stop = next(e for e in changes.events if isinstance(e, ExecutionRequested))
-    desk, _ = reported(desk, stop.client_order_id, at, *accepted(stop.client_order_id, at))
-    desk, changes = reported(desk, key, at + SECOND, fill(key, at + SECOND, third, trade="t2"))
+    state, _ = reported(state, stop.client_order_id, at, *accepted(stop.client_order_id, at))
+    state, changes = reported(state, key, at + SECOND, fill(key, at + SECOND, third, trade="t2"))
     (grown,) = [e for e in changes.events if isinstance(e, ExecutionRequested)]
-    assert (grown.instruction, grown.quantity, grown.client_order_id) == (Instruction.REPLACE, 2 * third, stop.client_order_id)
+    assert (grown.instruction, grown.quantity, grown.client_order_id) == (
+        OrderInstruction.REPLACE,
+        2 * third,
+        stop.client_order_id,
+    )
 
 
 def test_deadline_cancels_the_stop_first_and_sends_the_exit_once_that_is_confirmed() -> None:
-    desk, entry, stop = opened()
-    desk, changes = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
-    assert requests(changes) == [(Instruction.CANCEL, Leg.STOP_LOSS)]
-    again, changes = steps.watch(desk, {BTC: flat(BTC, START, 61, "60000")}, DEADLINE + ONE_MINUTE)
+    state, entry, stop = opened()
+    state, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
+    assert requests(changes) == [(OrderInstruction.CANCEL, Leg.STOP_LOSS)]
+    again, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 61, "60000")}, DEADLINE + ONE_MINUTE)
     assert requests(changes) == []
     at = DEADLINE + ONE_MINUTE
-    desk, changes = reported(
+    state, changes = reported(
         again, stop.client_order_id, at, OrderCanceled(client_order_id=stop.client_order_id, at=at, reason="CANCELED")
     )
-    assert requests(changes) == [(Instruction.SUBMIT, Leg.TIMEOUT)]
+    assert requests(changes) == [(OrderInstruction.SUBMIT, Leg.TIMEOUT)]
     out = next(e for e in changes.events if isinstance(e, ExecutionRequested)).client_order_id
-    desk, changes = reported(desk, out, at, *accepted(out, at), fill(out, at, entry.terms.quantity, trade="t9"))
-    assert desk.is_idle
+    state, changes = reported(state, out, at, *accepted(out, at), fill(out, at, entry.terms.quantity, trade="t9"))
+    assert state.is_idle
     assert changes.trades[-1].exit_leg is Leg.TIMEOUT
 
 
 def test_stop_that_fills_while_it_is_cancelled_leaves_nothing_to_send() -> None:
-    desk, entry, stop = opened()
-    desk, _ = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
+    state, entry, stop = opened()
+    state, _ = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
     key, at = stop.client_order_id, DEADLINE + SECOND
-    desk, changes = reported(desk, key, at, fill(key, at, entry.terms.quantity, "59000", "t2"))
+    state, changes = reported(state, key, at, fill(key, at, entry.terms.quantity, "59000", "t2"))
     assert requests(changes) == []
     assert changes.trades[-1].exit_leg is Leg.STOP_LOSS
-    assert desk.is_idle
+    assert state.is_idle
 
 
 def test_stop_that_the_venue_ends_is_answered_by_leaving_at_once() -> None:
-    desk, _, stop = opened()
+    state, _, stop = opened()
     key, at = stop.client_order_id, START + ONE_MINUTE
-    desk, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="SELF"))
-    assert requests(changes) == [(Instruction.SUBMIT, Leg.EXIT)]
+    state, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="SELF"))
+    assert requests(changes) == [(OrderInstruction.SUBMIT, Leg.EXIT)]
 
 
 def test_overfill_and_conflicting_trade_are_refused_recorded_and_stop_the_account() -> None:
-    desk, entry, stop = opened()
+    state, entry, stop = opened()
     at = START + ONE_MINUTE
     for wrong in (fill(entry.client_order_id, at, "5", trade="t7"), fill(entry.client_order_id, at, entry.terms.quantity, "1")):
-        after, changes = reported(desk, entry.client_order_id, at, wrong)
+        after, changes = reported(state, entry.client_order_id, at, wrong)
         assert [risk.kind for risk in changes.risk] == [RiskEventKind.EVENT_REFUSED, RiskEventKind.HALTED]
-        assert after.books == desk.books
-        assert after.orders[entry.client_order_id] == desk.orders[entry.client_order_id]
+        assert after.books == state.books
+        assert after.orders[entry.client_order_id] == state.orders[entry.client_order_id]
     other = fill(stop.client_order_id, at, "0.01", trade="t1")  # the trade id of the entry
-    after, changes = reported(desk, stop.client_order_id, at, other)
+    after, changes = reported(state, stop.client_order_id, at, other)
     assert RiskEventKind.EVENT_REFUSED in {risk.kind for risk in changes.risk}
-    assert after.books == desk.books
+    assert after.books == state.books
 
 
 def test_late_fill_of_a_cancelled_entry_is_booked_and_closed_again() -> None:
-    desk, entry = entered()
+    state, entry = entered()
     key, at = entry.client_order_id, START + SECOND
     end = OrderCanceled(client_order_id=key, at=at, reason="IOC")
-    desk, changes = reported(desk, key, at, *accepted(key, at), end)
-    assert not desk.trades
-    desk, changes = reported(desk, key, at + SECOND, fill(key, at, "0.1"))
-    assert desk.books.position(BTC).quantity == Decimal("0.1")
-    assert requests(changes) == [(Instruction.SUBMIT, Leg.EXIT)]
+    state, changes = reported(state, key, at, *accepted(key, at), end)
+    assert not state.trades
+    state, changes = reported(state, key, at + SECOND, fill(key, at, "0.1"))
+    assert state.books.position(BTC).quantity == Decimal("0.1")
+    assert requests(changes) == [(OrderInstruction.SUBMIT, Leg.EXIT)]
 
 
 def test_late_fill_while_another_trade_of_the_symbol_is_open_is_closed_by_an_order_of_its_own() -> None:
-    desk, first = entered()
+    state, first = entered()
     key, at = first.client_order_id, START + SECOND
-    desk, _ = reported(desk, key, at, *accepted(key, at), OrderCanceled(client_order_id=key, at=at, reason="IOC"))
+    state, _ = reported(state, key, at, *accepted(key, at), OrderCanceled(client_order_id=key, at=at, reason="IOC"))
     later = START + timedelta(minutes=5)
-    desk, _ = steps.watch(desk, {BTC: flat(BTC, START, 5, "60000")}, later)
-    desk, changes = steps.enter(compared(desk, later), signal(at=later), history(until=later), later)
+    state, _ = steps.apply_bars(state, {BTC: flat(BTC, START, 5, "60000")}, later)
+    state, changes = steps.enter(compared(state, later), signal(at=later), history(until=later), later)
     second = next(e for e in changes.events if isinstance(e, ExecutionRequested)).client_order_id
-    desk, _ = reported(desk, second, later + SECOND, *accepted(second, later), fill(second, later, "0.1", trade="t2"))
-    desk, changes = reported(desk, key, later + 2 * SECOND, fill(key, later + 2 * SECOND, "0.1", trade="t3"))
-    assert desk.books.position(BTC).quantity == Decimal("0.2")
-    assert desk.halt is None
+    state, _ = reported(state, second, later + SECOND, *accepted(second, later), fill(second, later, "0.1", trade="t2"))
+    state, changes = reported(state, key, later + 2 * SECOND, fill(key, later + 2 * SECOND, "0.1", trade="t3"))
+    assert state.books.position(BTC).quantity == Decimal("0.2")
+    assert state.halt is None
     assert [risk.kind for risk in changes.risk] == [RiskEventKind.LATE_FILL]
     (out,) = [e for e in changes.events if isinstance(e, ExecutionRequested)]
     assert (out.terms.leg, out.terms.side, out.terms.quantity, out.entry) == (Leg.EXIT, Side.SELL, Decimal("0.1"), key)
     at = later + 3 * SECOND
-    desk, _ = reported(
-        desk, out.client_order_id, at, *accepted(out.client_order_id, at), fill(out.client_order_id, at, "0.1", trade="t4")
+    state, _ = reported(
+        state, out.client_order_id, at, *accepted(out.client_order_id, at), fill(out.client_order_id, at, "0.1", trade="t4")
     )
-    assert desk.books.position(BTC).quantity == Decimal("0.1")
-    assert [trade.entry for trade in desk.trades.values()] == [second]
-    assert not desk.closings
+    assert state.books.position(BTC).quantity == Decimal("0.1")
+    assert [trade.entry for trade in state.trades.values()] == [second]
+    assert not state.closings
 
 
 @pytest.mark.parametrize("part", ["0.00073421", "0.00000001"])
 def test_part_of_an_entry_that_is_off_our_step_or_below_our_minimum_is_protected_and_left_all_the_same(part: str) -> None:
-    desk, entry = entered()
+    state, entry = entered()
     key, at = entry.client_order_id, START + SECOND
     end = OrderCanceled(client_order_id=key, at=at, reason="IOC")
-    desk, changes = reported(desk, key, at, *accepted(key, at), fill(key, at, part), end)
+    state, changes = reported(state, key, at, *accepted(key, at), fill(key, at, part), end)
     (stop,) = [e for e in changes.events if isinstance(e, ExecutionRequested)]
     assert (stop.terms.leg, stop.terms.quantity) == (Leg.STOP_LOSS, Decimal(part))
     name = stop.client_order_id
-    desk, _ = reported(desk, name, at, *accepted(name, at))
-    desk, changes = reported(desk, name, at + SECOND, OrderCanceled(client_order_id=name, at=at + SECOND, reason="SELF"))
+    state, _ = reported(state, name, at, *accepted(name, at))
+    state, changes = reported(state, name, at + SECOND, OrderCanceled(client_order_id=name, at=at + SECOND, reason="SELF"))
     (out,) = [e for e in changes.events if isinstance(e, ExecutionRequested)]
     assert (out.terms.leg, out.terms.quantity) == (Leg.EXIT, Decimal(part))
 
 
 def test_cancel_that_the_venue_refused_is_asked_for_again_once_a_minute_until_the_trade_is_left() -> None:
-    desk, _, stop = opened()
+    state, _, stop = opened()
     key = stop.client_order_id
-    desk, changes = steps.watch(desk, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
+    state, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
     asked = [e for e in changes.events if isinstance(e, ExecutionRequested)]
     refusals = []
     for minute in range(1, 4):
         at = DEADLINE + ONE_MINUTE * minute
         request_id = asked[-1].request_id or ""
         refused = OrderCancelRejected(client_order_id=key, at=at - SECOND, request_id=request_id, reason="VENUE_REFUSED")
-        desk, changes = reported(desk, key, at - SECOND, refused)
+        state, changes = reported(state, key, at - SECOND, refused)
         refusals.append(len(requests(changes)))
         asked += [e for e in changes.events if isinstance(e, ExecutionRequested)]
-        desk, changes = steps.watch(desk, {BTC: flat(BTC, START, 60 + minute, "60000")}, at)
+        state, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 60 + minute, "60000")}, at)
         asked += [e for e in changes.events if isinstance(e, ExecutionRequested)]
-    assert {(e.instruction, e.terms.leg) for e in asked} == {(Instruction.CANCEL, Leg.STOP_LOSS)}
+    assert {(e.instruction, e.terms.leg) for e in asked} == {(OrderInstruction.CANCEL, Leg.STOP_LOSS)}
     assert len({e.event_id for e in asked}) == len(asked)  # the outbox keeps one event of a name
     assert len(asked) >= 3
     assert max(refusals) <= 1  # a refusal is not answered without end
     at = DEADLINE + ONE_MINUTE * 4
-    _, changes = reported(desk, key, at, OrderCanceled(client_order_id=key, at=at, reason="CANCELED"))
-    assert requests(changes) == [(Instruction.SUBMIT, Leg.TIMEOUT)]
+    _, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="CANCELED"))
+    assert requests(changes) == [(OrderInstruction.SUBMIT, Leg.TIMEOUT)]
 
 
 def test_a_persons_cancel_that_was_refused_is_not_repeated_by_its_second_delivery() -> None:
-    desk, _, stop = opened()
+    state, _, stop = opened()
     key, at = stop.client_order_id, START + 2 * SECOND
-    desk, changes = steps.cancel(desk, key, "req-1", at)
-    assert requests(changes) == [(Instruction.CANCEL, Leg.STOP_LOSS)]
-    desk, _ = reported(desk, key, at, OrderCancelRejected(client_order_id=key, at=at, request_id="req-1", reason="NO"))
-    assert steps.cancel(desk, key, "req-1", at + ONE_MINUTE) == (desk, NOTHING)
+    state, changes = steps.cancel(state, key, "req-1", at)
+    assert requests(changes) == [(OrderInstruction.CANCEL, Leg.STOP_LOSS)]
+    state, _ = reported(state, key, at, OrderCancelRejected(client_order_id=key, at=at, request_id="req-1", reason="NO"))
+    assert steps.cancel(state, key, "req-1", at + ONE_MINUTE) == (state, NO_CHANGES)
 
 
 def test_fill_that_comes_after_younger_ones_is_booked_from_all_entries() -> None:
-    desk, entry = entered()
+    state, entry = entered()
     key, at = entry.client_order_id, START + 5 * SECOND
-    desk, first = reported(desk, key, at, *accepted(key, at), fill(key, at, "0.1", trade="t2"))
+    state, first = reported(state, key, at, *accepted(key, at), fill(key, at, "0.1", trade="t2"))
     late = ExecutionReported(
         account="live-1", client_order_id=key, reported_at=at, events=(fill(key, START + SECOND, "0.1", "59000", "t1"),)
     )
     with pytest.raises(RebookNeededError):
-        steps.report(desk, late)
+        steps.report(state, late)
     history_of = [opening_transfer(LIVE, START - timedelta(hours=1)), *first.entries]
-    desk, changes = steps.report(desk, late, history_of)
+    state, changes = steps.report(state, late, history_of)
     assert changes.rebooked
-    assert desk.books == book(LIVE.account, [*history_of, *changes.entries]).books
-    assert steps.report(desk, late) == (desk, NOTHING)
+    assert state.books == book(LIVE.account, [*history_of, *changes.entries]).books
+    assert steps.report(state, late) == (state, NO_CHANGES)
 
 
 def test_account_is_compared_before_it_takes_new_risk_and_differences_stop_it() -> None:
-    desk = desk_at(LIVE)
-    assert steps.needs_comparison(desk, START)
-    _, changes = steps.enter(desk, signal(), history(), START)
-    assert [risk.code for risk in changes.risk] == [HeldBack.NOT_COMPARED]
-    _, changes = steps.enter(compared(desk), signal(stage="shadow"), history(), START)
-    assert [risk.code for risk in changes.risk] == [HeldBack.STAGE]
+    state = state_at(LIVE)
+    assert steps.needs_comparison(state, START)
+    _, changes = steps.enter(state, signal(), history(), START)
+    assert [risk.code for risk in changes.risk] == [SignalSkipReason.NOT_COMPARED]
+    _, changes = steps.enter(compared(state), signal(stage="shadow"), history(), START)
+    assert [risk.code for risk in changes.risk] == [SignalSkipReason.STAGE]
     seen = VenueViewReported(account="live-1", requested_at=START, asked_at=START, orders=(), trades=(), positions={})
-    desk, changes = steps.compare(desk, seen)
-    assert desk.compared_at == START
-    assert not steps.needs_comparison(desk, START + ONE_MINUTE)
+    state, changes = steps.compare(state, seen)
+    assert state.compared_at == START
+    assert not steps.needs_comparison(state, START + ONE_MINUTE)
     odd = seen.model_copy(update={"asked_at": START + ONE_MINUTE, "positions": {BTC: Decimal(1)}})
-    desk, changes = steps.compare(desk, odd)
-    assert ([risk.kind for risk in changes.risk], desk.halt) == ([RiskEventKind.DOUBTED], None)
-    desk, changes = steps.compare(desk, odd.model_copy(update={"asked_at": START + 2 * ONE_MINUTE}))
+    state, changes = steps.compare(state, odd)
+    assert ([risk.kind for risk in changes.risk], state.halt) == ([RiskEventKind.DOUBTED], None)
+    state, changes = steps.compare(state, odd.model_copy(update={"asked_at": START + 2 * ONE_MINUTE}))
     assert [risk.code for risk in changes.risk] == ["POSITION_DIFFERS", "HALT"]
 
 
 def test_venue_is_asked_every_minute_while_something_is_held() -> None:
     """A stop that somebody takes out in the venue's own app is told by nothing else."""
-    desk, _, _ = opened()
-    assert not steps.needs_comparison(desk, START + 50 * SECOND)
-    assert steps.needs_comparison(desk, START + ONE_MINUTE)
-    assert not steps.needs_comparison(compared(desk_at(LIVE)), START + ONE_MINUTE)
+    state, _, _ = opened()
+    assert not steps.needs_comparison(state, START + 50 * SECOND)
+    assert steps.needs_comparison(state, START + ONE_MINUTE)
+    assert not steps.needs_comparison(compared(state_at(LIVE)), START + ONE_MINUTE)
 
 
 def test_order_without_an_answer_is_asked_about_and_found_by_comparing() -> None:
-    desk, entry = entered()
+    state, entry = entered()
     key, at = entry.client_order_id, START + SECOND
-    desk, _ = reported(desk, key, at, OrderUnconfirmed(client_order_id=key, at=at, attempt="submit"))
-    assert steps.needs_comparison(desk, START + 31 * SECOND)
-    _, changes = steps.request_view(desk, START + 31 * SECOND)
+    state, _ = reported(state, key, at, OrderUnconfirmed(client_order_id=key, at=at, attempt="submit"))
+    assert steps.needs_comparison(state, START + 31 * SECOND)
+    _, changes = steps.request_view(state, START + 31 * SECOND)
     assert changes.events[0].model_dump()["orders"] == (key,)
     view = VenueViewReported.model_validate(
         {
@@ -298,9 +302,9 @@ def test_order_without_an_answer_is_asked_about_and_found_by_comparing() -> None
             "positions": {BTC: entry.terms.quantity},
         }
     )
-    desk, changes = steps.compare(desk, view)
-    assert desk.halt is None
-    assert requests(changes) == [(Instruction.SUBMIT, Leg.STOP_LOSS)]
+    state, changes = steps.compare(state, view)
+    assert state.halt is None
+    assert requests(changes) == [(OrderInstruction.SUBMIT, Leg.STOP_LOSS)]
 
 
 # The races
@@ -324,7 +328,7 @@ class _Venue:
     def ask(self, request: ExecutionRequested, at: datetime) -> None:
         key = request.client_order_id
         match request.instruction:
-            case Instruction.SUBMIT:
+            case OrderInstruction.SUBMIT:
                 self.left[key], self.terms[key] = request.terms.quantity, request
                 self.say(key, at, *accepted(key, at))
                 if request.terms.type == "MARKET":
@@ -335,14 +339,14 @@ class _Venue:
                         if self.left[key]:
                             self.left[key] = Decimal(0)
                             self.say(key, at, OrderCanceled(client_order_id=key, at=at, reason="IOC"))
-            case Instruction.CANCEL:
+            case OrderInstruction.CANCEL:
                 answer = {"client_order_id": key, "at": at}
                 if self.left[key]:
                     self.left[key] = Decimal(0)
                     self.say(key, at, OrderCanceled(**answer, reason="CANCELED"))
                 else:
                     self.say(key, at, OrderCancelRejected(**answer, request_id=request.request_id, reason="OVER"))
-            case Instruction.REPLACE:
+            case OrderInstruction.REPLACE:
                 answer = {"client_order_id": key, "at": at, "request_id": request.request_id}
                 if self.left[key] and self.draw.draw(st.booleans(), "replace"):
                     done = self.terms[key].terms.quantity - self.left[key]
@@ -373,15 +377,15 @@ class _Venue:
 @given(data=st.data())
 def test_position_never_turns_and_ends_flat_whatever_races_the_exit(data: st.DataObject) -> None:
     venue = _Venue(data)
-    desk, first = entered()
+    state, first = entered()
     asked: deque[ExecutionRequested] = deque([first])
     refused: list[object] = []
     at, flatten_at = START, data.draw(st.none() | st.integers(1, 30), "flatten at")
     entries = [opening_transfer(LIVE, START - timedelta(hours=1))]
 
-    def take(step: tuple[Desk, Changes]) -> None:
-        nonlocal desk
-        desk, changes = step
+    def take(step: tuple[AccountState, ChangeSet]) -> None:
+        nonlocal state
+        state, changes = step
         asked.extend(e for e in changes.events if isinstance(e, ExecutionRequested))
         refused.extend(r for r in changes.risk if r.kind in {RiskEventKind.EVENT_REFUSED, RiskEventKind.ORDER_REFUSED})
         entries.extend(changes.entries)
@@ -390,7 +394,7 @@ def test_position_never_turns_and_ends_flat_whatever_races_the_exit(data: st.Dat
         at += 30 * SECOND
         is_end = i >= 125  # the rest is quiet: everything is answered and delivered
         if i == flatten_at:
-            take(steps.halt(desk, HaltLevel.FLATTEN, "anna", "enough", at))
+            take(steps.halt(state, HaltLevel.FLATTEN, "anna", "enough", at))
         if asked and (is_end or data.draw(st.booleans(), "venue acts")):
             while asked:
                 venue.ask(asked.popleft(), at)
@@ -400,15 +404,15 @@ def test_position_never_turns_and_ends_flat_whatever_races_the_exit(data: st.Dat
                 venue.trade(key, at)
         while venue.reports and (is_end or data.draw(st.booleans(), "delivered")):
             report = venue.reports.popleft()
-            take(steps.report(desk, report))
+            take(steps.report(state, report))
             if data.draw(st.booleans(), "twice") if not is_end else False:
-                assert steps.report(desk, report) == (desk, NOTHING)
+                assert steps.report(state, report) == (state, NO_CHANGES)
         close = at.replace(second=0)
-        take(steps.watch(desk, {BTC: [bar(BTC, close - ONE_MINUTE, BASE[BTC])]}, at))
+        take(steps.apply_bars(state, {BTC: [bar(BTC, close - ONE_MINUTE, BASE[BTC])]}, at))
     assert not refused
     assert venue.lowest >= 0
     assert venue.position == 0
-    assert desk.books.position(BTC).quantity == 0
-    assert desk.is_idle
-    assert desk.halt is None or desk.halt.level is HaltLevel.FLATTEN
-    assert book(LIVE.account, entries).books == desk.books
+    assert state.books.position(BTC).quantity == 0
+    assert state.is_idle
+    assert state.halt is None or state.halt.level is HaltLevel.FLATTEN
+    assert book(LIVE.account, entries).books == state.books

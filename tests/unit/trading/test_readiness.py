@@ -14,7 +14,7 @@ from signalbox.trading.readiness import (
     LIVE_GATES,
     Comparison,
     Confirmation,
-    ModelStanding,
+    ModelQualification,
     NotReady,
     ReadinessFacts,
     readiness,
@@ -35,7 +35,7 @@ PASSED = dict.fromkeys(LIVE_GATES, True)
 GREEN = ReadinessFacts(
     account=live(),
     mode_set=Confirmation("ada", NOON - timedelta(days=1), "live"),
-    model=ModelStanding("m1", "active", PASSED),
+    model=ModelQualification("m1", "active", PASSED),
     halt=None,
     compared=Comparison(NOON - timedelta(minutes=1)),
     secrets_present=True,
@@ -61,9 +61,12 @@ def test_an_account_with_everything_in_order_is_green() -> None:
         ({"mode_set": Confirmation("ada", NOON + timedelta(seconds=1), "live")}, NotReady.MODE_NOT_CONFIRMED),
         ({"account": live(venue="kraken")}, NotReady.VENUE_NOT_SUPPORTED),
         ({"model": None}, NotReady.MODEL_NOT_ACTIVE),
-        ({"model": ModelStanding("m1", "shadow", PASSED)}, NotReady.MODEL_NOT_ACTIVE),
-        *[({"model": ModelStanding("m1", "active", PASSED | {gate: False})}, NotReady.GATE_NOT_PASSED) for gate in LIVE_GATES],
-        ({"model": ModelStanding("m1", "active", dict.fromkeys(LIVE_GATES[:-1], True))}, NotReady.GATE_NOT_PASSED),
+        ({"model": ModelQualification("m1", "shadow", PASSED)}, NotReady.MODEL_NOT_ACTIVE),
+        *[
+            ({"model": ModelQualification("m1", "active", PASSED | {gate: False})}, NotReady.GATE_NOT_PASSED)
+            for gate in LIVE_GATES
+        ],
+        ({"model": ModelQualification("m1", "active", dict.fromkeys(LIVE_GATES[:-1], True))}, NotReady.GATE_NOT_PASSED),
         ({"halt": Halt(HaltLevel.REDUCE_ONLY, "ada", "drill", NOON)}, NotReady.HALTED),
         ({"compared": None}, NotReady.NOT_COMPARED),
         ({"compared": Comparison(NOON - timedelta(minutes=16))}, NotReady.COMPARISON_OLD),

@@ -14,7 +14,7 @@ from signalbox.orders.events import OrderSubmitted
 from signalbox.orders.messages import (
     ExecutionReported,
     ExecutionRequested,
-    Instruction,
+    OrderInstruction,
     VenueViewReported,
     VenueViewRequested,
 )
@@ -28,18 +28,18 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,39}", fullmatch=True)
 
 
-def asked(account: str, leg: Leg, instruction: Instruction, venue: str = "coinbase") -> ExecutionRequested:
+def asked(account: str, leg: Leg, instruction: OrderInstruction, venue: str = "coinbase") -> ExecutionRequested:
     of = terms(account=account, leg=leg, decided_at=NOW, send_before=NOW + timedelta(minutes=5))
     return ExecutionRequested(
         account=account, venue=venue, instruction=instruction, client_order_id=of.client_order_id, terms=of, at=NOW,
-        request_id=None if instruction is Instruction.SUBMIT else "r-1",
+        request_id=None if instruction is OrderInstruction.SUBMIT else "r-1",
     )  # fmt: skip
 
 
 def events(account: str, venue: str = "coinbase") -> list[BusEvent]:
     """One of each kind about an account, and an order of each leg with each instruction."""
     return [
-        *(asked(account, leg, instruction, venue) for leg in Leg for instruction in Instruction),
+        *(asked(account, leg, instruction, venue) for leg in Leg for instruction in OrderInstruction),
         VenueViewRequested(account=account, venue=venue, at=NOW, since=NOW, orders=(), symbols=(BTC,)),
         ExecutionReported(
             account=account, client_order_id="a" * 32, reported_at=NOW, events=(OrderSubmitted(client_order_id="a" * 32, at=NOW),)
@@ -60,8 +60,8 @@ def test_no_two_accounts_share_a_message_group(accounts: list[str], venue: str) 
 
 
 def test_an_exit_waits_for_no_entry_and_no_view() -> None:
-    entering = {route_of(asked("a", Leg.ENTRY, i)).group for i in Instruction}
-    leaving = {route_of(asked("a", leg, i)).group for leg in Leg if leg is not Leg.ENTRY for i in Instruction}
+    entering = {route_of(asked("a", Leg.ENTRY, i)).group for i in OrderInstruction}
+    leaving = {route_of(asked("a", leg, i)).group for leg in Leg if leg is not Leg.ENTRY for i in OrderInstruction}
     view = route_of(VenueViewRequested(account="a", venue="coinbase", at=NOW, since=NOW, orders=(), symbols=())).group
     assert (len(entering), len(leaving)) == (1, 1)  # an order and its cancel are in one
     assert len({*entering, *leaving, view}) == 3

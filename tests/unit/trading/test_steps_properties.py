@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from signalbox.exact import exactly
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
-from signalbox.orders.application import replay
 from signalbox.orders.events import OrderEvent, OrderFilled, OrderInitialized
+from signalbox.orders.lifecycle import replay
 from signalbox.portfolio.account import book
 from signalbox.trading import steps
 from signalbox.trading.account import DIR60_STANDARD
-from signalbox.trading.changes import NOTHING, Changes
-from signalbox.trading.memory import Memory
+from signalbox.trading.changes import NO_CHANGES, ChangeSet
+from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.snapshot import equity_of
-from signalbox.trading.state import Desk, opening_transfer
-from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, desk_at, history, paper, signal, since
+from signalbox.trading.state import AccountState, opening_transfer
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, paper, signal, since, state_at
 
 LENGTH = 130
 WITH_TARGET = DIR60_STANDARD.model_copy(update={"target_volatilities": Decimal(2), "version": "with-target.1"})
@@ -62,22 +62,24 @@ def stories(draw: st.DrawFn) -> Story:
     return Story(draw(st.tuples(moves, moves, moves)), tuple(sorted(signals)))
 
 
-def followed(desk: Desk, story: Story, stops: set[int], *, twice: bool = False, backwards: bool = False) -> tuple[Desk, Changes]:
-    """Bring a story to a desk; `stops` are minutes with a watch besides those of the signals."""
-    changes = NOTHING
+def followed(
+    state: AccountState, story: Story, stops: set[int], *, twice: bool = False, backwards: bool = False
+) -> tuple[AccountState, ChangeSet]:
+    """Bring a story to an account state; `stops` are minutes with a watch besides those of the signals."""
+    changes = NO_CHANGES
     for minute in sorted({*stops, *(s[0] for s in story.signals), LENGTH}):
         at = START + ONE_MINUTE * minute
         for _ in range(2 if twice else 1):
-            desk, more = steps.watch(desk, since(story.market, desk.watched_until, at), at)
+            state, more = steps.apply_bars(state, since(story.market, state.watched_until, at), at)
             changes += more
         due = [s for s in story.signals if s[0] == minute]
         for _minute, symbol, direction in reversed(due) if backwards else due:
-            price = desk.marks[symbol].price
+            price = state.marks[symbol].price
             for _ in range(2 if twice else 1):
                 found = signal(symbol, at, direction, price=price)
-                desk, more = steps.enter(desk, found, history(symbol, at), at)
+                state, more = steps.enter(state, found, history(symbol, at), at)
                 changes += more
-    return desk, changes
+    return state, changes
 
 
 @settings(max_examples=40, deadline=None)
@@ -85,7 +87,7 @@ def followed(desk: Desk, story: Story, stops: set[int], *, twice: bool = False, 
     story=stories(), stops=st.sets(st.integers(1, LENGTH), max_size=30), kind=st.sampled_from(("paper-100k", "ftmo-1step-100k"))
 )
 def test_splitting_repeating_and_reordering_deliveries_gives_the_same_desk(story: Story, stops: set[int], kind: str) -> None:
-    begin = desk_at(paper(kind, WITH_TARGET))
+    begin = state_at(paper(kind, WITH_TARGET))
     plain, changes = followed(begin, story, set())
     every, more = followed(begin, story, set(range(1, LENGTH)))
     other, again = followed(begin, story, stops, twice=True, backwards=True)
@@ -100,25 +102,25 @@ def test_splitting_repeating_and_reordering_deliveries_gives_the_same_desk(story
 @given(story=stories())
 def test_books_orders_and_facts_agree_to_the_last_digit(story: Story) -> None:
     account = paper("paper-100k", WITH_TARGET)
-    desk, changes = followed(desk_at(account), story, set())
+    state, changes = followed(state_at(account), story, set())
     capital = opening_transfer(account, START - timedelta(hours=1))
     booked = book(account.account, [capital, *changes.entries])
-    assert booked.books == desk.books
+    assert booked.books == state.books
     assert booked.disposals == changes.disposals
-    _agree(desk)
+    _agree(state)
     for events in by_order(changes.order_events).values():
         order = replay(events)
-        assert desk.orders.get(order.client_order_id, order) == order
-    assert Memory.from_text(desk.memory.to_text()) == desk.memory
+        assert state.orders.get(order.client_order_id, order) == order
+    assert ProtectionMemory.from_text(state.memory.to_text()) == state.memory
 
 
 @exactly
-def _agree(desk: Desk) -> None:
-    prices = {symbol: mark.price for symbol, mark in desk.marks.items()}
-    holdings = sum((p.quantity * prices[Symbol(s)] for s, p in desk.books.positions.items() if p.quantity), Decimal(0))
-    assert desk.books.cash + holdings == equity_of(desk)
-    for symbol, position in desk.books.positions.items():
-        assert sum((lot.quantity for lot in desk.books.lots.get(symbol, ())), Decimal(0)) == position.quantity
+def _agree(state: AccountState) -> None:
+    prices = {symbol: mark.price for symbol, mark in state.marks.items()}
+    holdings = sum((p.quantity * prices[Symbol(s)] for s, p in state.books.positions.items() if p.quantity), Decimal(0))
+    assert state.books.cash + holdings == equity_of(state)
+    for symbol, position in state.books.positions.items():
+        assert sum((lot.quantity for lot in state.books.lots.get(symbol, ())), Decimal(0)) == position.quantity
 
 
 def by_order(events: tuple[OrderEvent, ...]) -> dict[str, list[OrderEvent]]:
@@ -131,17 +133,17 @@ def by_order(events: tuple[OrderEvent, ...]) -> dict[str, list[OrderEvent]]:
 @settings(max_examples=40, deadline=None)
 @given(story=stories(), flatten_at=st.none() | st.integers(1, LENGTH))
 def test_exits_never_turn_a_position_and_a_flattened_account_ends_flat(story: Story, flatten_at: int | None) -> None:
-    desk = desk_at(paper("paper-100k", WITH_TARGET))
+    state = state_at(paper("paper-100k", WITH_TARGET))
     entries = []
     for minute in range(1, LENGTH + 1):
         at = START + ONE_MINUTE * minute
-        desk, changes = steps.watch(desk, since(story.market, desk.watched_until, at), at)
+        state, changes = steps.apply_bars(state, since(story.market, state.watched_until, at), at)
         entries += list(changes.entries)
         for _minute, symbol, direction in (s for s in story.signals if s[0] == minute):
-            found = signal(symbol, at, direction, price=desk.marks[symbol].price)
-            desk, changes = steps.enter(desk, found, history(symbol, at), at)
+            found = signal(symbol, at, direction, price=state.marks[symbol].price)
+            state, changes = steps.enter(state, found, history(symbol, at), at)
         if minute == flatten_at:
-            desk, changes = steps.halt(desk, steps.HaltLevel.FLATTEN, "anna", "enough", at)
+            state, changes = steps.halt(state, steps.HaltLevel.FLATTEN, "anna", "enough", at)
     position: dict[str, Decimal] = {}
     for fill in entries:
         before = position.get(fill.symbol, Decimal(0))
@@ -150,14 +152,14 @@ def test_exits_never_turn_a_position_and_a_flattened_account_ends_flat(story: St
         assert not before or abs(after) < abs(before)
         position[fill.symbol] = after
     if flatten_at is not None and flatten_at < LENGTH:
-        assert desk.is_idle
+        assert state.is_idle
 
 
 @settings(max_examples=25, deadline=None)
 @given(story=stories(), orders=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.integers(1, 400)), max_size=8))
 def test_no_approved_sequence_passes_the_exposure_limits(story: Story, orders: list[tuple[Symbol, int]]) -> None:
     account = paper("paper-100k", WITH_TARGET)
-    desk = desk_at(account)
+    state = state_at(account)
     terms = [
         steps.OrderTerms(
             account=account.account,
@@ -172,13 +174,13 @@ def test_no_approved_sequence_passes_the_exposure_limits(story: Story, orders: l
         )
         for i, (symbol, hundreds) in enumerate(orders)
     ]
-    desk, changes = steps.submit(desk, terms, START)
-    again, nothing = steps.submit(desk, terms, START)
-    assert (again, nothing) == (desk, NOTHING)
-    desk, _ = followed(desk, Story(story.moves, ()), {1})
+    state, changes = steps.submit(state, terms, START)
+    again, nothing = steps.submit(state, terms, START)
+    assert (again, nothing) == (state, NO_CHANGES)
+    state, _ = followed(state, Story(story.moves, ()), {1})
     fills = [e for e in changes.order_events if isinstance(e, OrderInitialized | OrderFilled)]
     assert len(fills) == len({t.client_order_id for t in terms})
-    worth = {s: abs(p.quantity) * BASE[Symbol(s)] for s, p in desk.books.positions.items()}
+    worth = {s: abs(p.quantity) * BASE[Symbol(s)] for s, p in state.books.positions.items()}
     limits, slack = account.limits, Decimal("1.01")  # the market has moved a little since
     assert all(value <= account.capital * limits.max_symbol_exposure_fraction * slack for value in worth.values())
     assert sum(worth.values(), Decimal(0)) <= account.capital * limits.max_account_exposure_fraction * slack

@@ -17,11 +17,11 @@ from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.risk.snapshot import canonical_text
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount, TradingMode
-from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.errors import CommandError
 from signalbox.trading.snapshot import risk_snapshot
-from signalbox.trading.state import Desk
-from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, TOLD, desk_at, paper
+from signalbox.trading.state import AccountState
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, TOLD, paper, state_at
 
 PAPER = paper()
 LIVE = TradingAccount.model_validate(
@@ -34,9 +34,9 @@ WANTED = st.lists(
 )
 
 
-def begun(account: TradingAccount) -> Desk:
-    """A new desk; a live one knows its venue's instruments."""
-    return replace(desk_at(account), at_venue=TOLD) if account.mode is TradingMode.LIVE else desk_at(account)
+def begun(account: TradingAccount) -> AccountState:
+    """A new account state; a live one knows its venue's instruments."""
+    return replace(state_at(account), at_venue=TOLD) if account.mode is TradingMode.LIVE else state_at(account)
 
 
 def terms_of(account: TradingAccount, wanted: list[tuple[str, Side, int, bool, bool]]) -> list[OrderTerms]:
@@ -61,12 +61,12 @@ def terms_of(account: TradingAccount, wanted: list[tuple[str, Side, int, bool, b
     return found
 
 
-def one_by_one(desk: Desk, wanted: list[OrderTerms]) -> tuple[Desk, Changes]:
-    changes = NOTHING
+def one_by_one(state: AccountState, wanted: list[OrderTerms]) -> tuple[AccountState, ChangeSet]:
+    changes = NO_CHANGES
     for terms in wanted:
-        desk, more = steps.submit(desk, terms, START)
+        state, more = steps.submit(state, terms, START)
         changes += more
-    return desk, changes
+    return state, changes
 
 
 @settings(max_examples=60, deadline=None)
@@ -113,19 +113,19 @@ def test_batch_with_one_order_that_came_too_late_sends_none() -> None:
 @given(wanted=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.sampled_from(Side), st.integers(1, 20)), max_size=6))
 def test_reports_taken_together_leave_the_account_of_reports_taken_apart(wanted: list[tuple[str, Side, int]]) -> None:
     orders = terms_of(LIVE, [(*one, False, False) for one in wanted])
-    desk, _ = steps.submit(begun(LIVE), orders, START)
-    told = [
-        reported(terms, number) for number, terms in enumerate(orders) if not desk.orders[terms.client_order_id].state.is_closed
+    state, _ = steps.submit(begun(LIVE), orders, START)
+    delivered = [
+        reported(terms, number) for number, terms in enumerate(orders) if not state.orders[terms.client_order_id].state.is_closed
     ]
-    together, changes = steps.report(desk, told)
-    apart, more = desk, NOTHING
-    for one in told:
+    together, changes = steps.report(state, delivered)
+    apart, more = state, NO_CHANGES
+    for one in delivered:
         apart, by_one = steps.report(apart, one)
         more += by_one
     assert together == apart
     assert changes == more
-    assert steps.report(together, told) == (together, NOTHING)
-    assert steps.report(desk, []) == (desk, NOTHING)
+    assert steps.report(together, delivered) == (together, NO_CHANGES)
+    assert steps.report(state, []) == (state, NO_CHANGES)
 
 
 def reported(terms: OrderTerms, number: int) -> ExecutionReported:

@@ -13,16 +13,16 @@ from signalbox.market.candles import ONE_MINUTE
 from signalbox.orders.messages import ExecutionRequested
 from signalbox.orders.terms import Side
 from signalbox.portfolio.entries import Fill
-from signalbox.risk.ftmo import FTMO_2STEP, Closed, FtmoAccount, FtmoJudge, Opened, PositionId
-from signalbox.risk.ftmo.judge import JudgeState
+from signalbox.risk.ftmo import FTMO_2STEP, Closed, FtmoAccount, FtmoRuleMonitor, Opened, PositionId
+from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.ftmo.trading_days import opens_position
 from signalbox.risk.order import Side as RiskSide
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount, TradingMode
-from signalbox.trading.changes import Changes
-from signalbox.trading.state import Desk
-from signalbox.trading.watching import opening
-from tests.unit.trading.market import BTC, START, bar, desk_at
+from signalbox.trading.changes import ChangeSet
+from signalbox.trading.monitoring import opening
+from signalbox.trading.state import AccountState
+from tests.unit.trading.market import BTC, START, bar, state_at
 from tests.unit.trading.test_live import accepted, compared, fill, reported
 from tests.unit.trading.test_protection import FTMO, person
 
@@ -32,9 +32,9 @@ LIVE: TradingAccount = TradingAccount.model_validate(
 )
 
 
-def days(desk: Desk) -> int:
-    assert desk.loss_rules is not None
-    return JudgeState.from_text(desk.loss_rules).trading_days
+def days(state: AccountState) -> int:
+    assert state.loss_rules is not None
+    return FtmoRuleState.from_text(state.loss_rules).trading_days
 
 
 @pytest.mark.parametrize(
@@ -51,19 +51,19 @@ def test_what_opens_a_position(before: str, traded: str, *, opens: bool) -> None
 # Case 11
 
 
-def sold_live(quantities: tuple[str, ...], *, size: str) -> Desk:
+def sold_live(quantities: tuple[str, ...], *, size: str) -> AccountState:
     """A live account that bought `size` on the first day and sells a part on each of the next, by plain orders."""
-    desk = compared(desk_at(LIVE))
+    state = compared(state_at(LIVE))
     for number, (side, quantity) in enumerate([(Side.BUY, size), *((Side.SELL, q) for q in quantities)]):
         at = START + DAY * number
-        desk, _ = steps.watch(desk, {BTC: [bar(BTC, at - ONE_MINUTE, "60000")]}, at)
-        desk, changes = person(desk, side, quantity, at, str(number))
+        state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at - ONE_MINUTE, "60000")]}, at)
+        state, changes = person(state, side, quantity, at, str(number))
         key = _sent(changes)
-        desk, _ = reported(desk, key, at, *accepted(key, at), fill(key, at, quantity, trade=f"t{number}"))
-    return desk
+        state, _ = reported(state, key, at, *accepted(key, at), fill(key, at, quantity, trade=f"t{number}"))
+    return state
 
 
-def _sent(changes: Changes) -> str:
+def _sent(changes: ChangeSet) -> str:
     (request,) = [event for event in changes.events if isinstance(event, ExecutionRequested)]
     return request.client_order_id
 
@@ -78,34 +78,34 @@ def test_live_a_sale_through_zero_opens_on_its_day() -> None:
 
 @pytest.mark.parametrize(("quantity", "count"), [("0.05", 1), ("0.1", 1), ("0.2", 2)])
 def test_paper_counts_the_same(quantity: str, count: int) -> None:
-    desk, _ = person(desk_at(FTMO), Side.BUY, "0.1", START)
-    desk, _ = steps.watch(desk, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    state, _ = person(state_at(FTMO), Side.BUY, "0.1", START)
+    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
     at = START + DAY
-    desk, _ = steps.watch(desk, {BTC: [bar(BTC, at - ONE_MINUTE, "60000")]}, at)
-    desk, changes = person(desk, Side.SELL, quantity, at, "2")
+    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at - ONE_MINUTE, "60000")]}, at)
+    state, changes = person(state, Side.SELL, quantity, at, "2")
     assert not changes.risk
-    desk, _ = steps.watch(desk, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)
-    assert desk.books.position(BTC).quantity == Decimal("0.1") - Decimal(quantity)
-    assert days(desk) == count
+    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)
+    assert state.books.position(BTC).quantity == Decimal("0.1") - Decimal(quantity)
+    assert days(state) == count
 
 
 def test_an_opening_that_is_reported_after_midnight_belongs_to_its_own_day() -> None:
     late = datetime(2024, 3, 1, 22, 59, 59, tzinfo=START.tzinfo)  # a second before midnight in Prague
-    desk = compared(desk_at(LIVE, late - timedelta(seconds=59)))
+    state = compared(state_at(LIVE, late - timedelta(seconds=59)))
     keys = []
     for number in range(2):
-        desk, changes = person(desk, Side.BUY, "0.1", late, str(number))
+        state, changes = person(state, Side.BUY, "0.1", late, str(number))
         keys.append(_sent(changes))
-    desk, _ = reported(desk, keys[0], late, *accepted(keys[0], late), fill(keys[0], late, "0.1", trade="a"))
+    state, _ = reported(state, keys[0], late, *accepted(keys[0], late), fill(keys[0], late, "0.1", trade="a"))
     after = late + timedelta(minutes=2)
-    desk, _ = steps.watch(desk, {BTC: [bar(BTC, late + timedelta(seconds=1), "60000")]}, after)
-    desk, _ = reported(desk, keys[1], after, *accepted(keys[1], late), fill(keys[1], late, "0.1", trade="b"))
-    assert days(desk) == 1
-    judge = FtmoJudge(FTMO_2STEP, Decimal(100_000))
+    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, late + timedelta(seconds=1), "60000")]}, after)
+    state, _ = reported(state, keys[1], after, *accepted(keys[1], late), fill(keys[1], late, "0.1", trade="b"))
+    assert days(state) == 1
+    monitor = FtmoRuleMonitor(FTMO_2STEP, Decimal(100_000))
     for day in (0, 2, 1):  # the second day's word comes last: it may have been counted, so it is not
-        told = {"balance": Decimal(100_000), "equity": Decimal(100_000), "is_flat": False, "opened_at": START + DAY * day}
-        judge.tell(START + DAY * 2, **told)  # type: ignore[arg-type]
-    assert judge.trading_days == 2
+        delivered = {"balance": Decimal(100_000), "equity": Decimal(100_000), "is_flat": False, "opened_at": START + DAY * day}
+        monitor.observe(START + DAY * 2, **delivered)  # type: ignore[arg-type]
+    assert monitor.trading_days == 2
 
 
 SIZES = st.lists(st.integers(-5, 5).filter(bool), min_size=1, max_size=12)

@@ -14,11 +14,11 @@ from signalbox.portfolio.account import Books, book, record
 from signalbox.portfolio.entries import Entry, Transfer
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import Changes
+from signalbox.trading.changes import ChangeSet
 from signalbox.trading.errors import RebookNeededError
-from signalbox.trading.state import Desk, opened, opening_transfer
-from tests.unit.trading.market import BTC, START, bar, desk_at, history, paper, signal, since, wave
-from tests.unit.trading.test_room import Floor, cycle
+from signalbox.trading.state import AccountState, opened, opening_transfer
+from tests.unit.trading.market import BTC, START, bar, history, paper, signal, since, state_at, wave
+from tests.unit.trading.test_service import Floor, cycle
 from tests.unit.trading.test_steps_properties import LENGTH, WITH_TARGET, Story, stories
 
 
@@ -27,50 +27,50 @@ def moved(account: TradingAccount, after: timedelta, amount: str = "1000") -> Tr
     return Transfer(account=account.account, key=f"m-{after}", at=START + after, amount=Decimal(amount))
 
 
-def with_transfer(desk: Desk, transfer: Transfer) -> Desk:
-    """The desk once a transfer was booked by whoever took it."""
-    return steps.replaced(desk, books=record(desk.books, transfer).books)
+def with_transfer(state: AccountState, transfer: Transfer) -> AccountState:
+    """The account state once a transfer was booked by whoever took it."""
+    return steps.replaced(state, books=record(state.books, transfer).books)
 
 
 def test_money_moved_at_the_open_of_a_bar_is_there_before_a_trade_at_that_open() -> None:
-    desk, _ = steps.enter(desk_at(paper()), signal(BTC), history(), START)
-    desk = with_transfer(desk, moved(desk.account, timedelta(0)))
-    after, changes = steps.watch(desk, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    state, _ = steps.enter(state_at(paper()), signal(BTC), history(), START)
+    state = with_transfer(state, moved(state.account, timedelta(0)))
+    after, changes = steps.apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
     (fill,) = changes.entries
     assert (fill.at, fill.kind, after.books.newest) == (START, "Fill", fill)
 
 
 def test_an_account_that_is_opened_before_its_bars_arrive_can_watch_them() -> None:
     account = paper()
-    desk, _ = steps.watch(opened(account, START), {}, START)  # its capital came as the bar opened, and no bar is here yet
-    desk, _ = steps.watch(desk, {BTC: [bar(BTC, START - ONE_MINUTE, "60000")]}, START)
-    desk, _ = steps.enter(desk, signal(BTC), history(), START)
-    _, changes = steps.watch(desk, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    state, _ = steps.apply_bars(opened(account, START), {}, START)  # its capital came as the bar opened, and no bar is here yet
+    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, START - ONE_MINUTE, "60000")]}, START)
+    state, _ = steps.enter(state, signal(BTC), history(), START)
+    _, changes = steps.apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
     assert [entry.at for entry in changes.entries] == [START]
 
 
 def test_bars_that_come_after_a_later_transfer_ask_for_the_whole_history_and_the_room_gives_it() -> None:
     floor = Floor()
-    floor.tell(signal(BTC))
+    floor.deliver(signal(BTC))
     account, rows = paper(), floor.rows()
     late = moved(account, timedelta(minutes=4, seconds=30))
     rows.entries[late.entry_id] = late
-    rows.desk = with_transfer(rows.desk, late)
+    rows.state = with_transfer(rows.state, late)
     bars = {BTC: wave(BTC, START, 5)}
     with pytest.raises(RebookNeededError):
-        steps.watch(rows.desk, bars, START + timedelta(minutes=5))
-    floor.tell(cycle(START + timedelta(minutes=5)))
-    assert floor.desk().books == book(account.account, list(floor.rows().entries.values())).books
-    assert floor.desk().books.position(BTC).quantity
+        steps.apply_bars(rows.state, bars, START + timedelta(minutes=5))
+    floor.deliver(cycle(START + timedelta(minutes=5)))
+    assert floor.state().books == book(account.account, list(floor.rows().entries.values())).books
+    assert floor.state().books.position(BTC).quantity
 
 
-def _watched(desk: Desk, story: Story, at_minute: int, entries: list[Entry]) -> tuple[Desk, Changes]:
+def _watched(state: AccountState, story: Story, at_minute: int, entries: list[Entry]) -> tuple[AccountState, ChangeSet]:
     at = START + ONE_MINUTE * at_minute
-    bars = since(story.market, desk.watched_until, at)
+    bars = since(story.market, state.watched_until, at)
     try:
-        return steps.watch(desk, bars, at)
+        return steps.apply_bars(state, bars, at)
     except RebookNeededError:
-        return steps.watch(desk, bars, at, entries=entries)
+        return steps.apply_bars(state, bars, at, entries=entries)
 
 
 @settings(max_examples=40, deadline=None)
@@ -83,21 +83,21 @@ def test_whenever_money_moves_the_account_is_watched_and_its_books_are_those_of_
     story: Story, stops: set[int], transfers: list[tuple[int, int, int]]
 ) -> None:
     account = paper("paper-100k", WITH_TARGET)
-    desk = desk_at(account)
+    state = state_at(account)
     entries: list[Entry] = [opening_transfer(account, START - timedelta(hours=1))]
     for minute in sorted({*stops, *(s[0] for s in story.signals), *(t[0] for t in transfers), LENGTH}):
-        desk, changes = _watched(desk, story, minute, entries)
+        state, changes = _watched(state, story, minute, entries)
         entries += changes.entries
         at = START + ONE_MINUTE * minute
         for _minute, symbol, direction in (s for s in story.signals if s[0] == minute):
-            found = signal(symbol, at, direction, price=desk.marks[symbol].price)
-            desk, changes = steps.enter(desk, found, history(symbol, at), at)
+            found = signal(symbol, at, direction, price=state.marks[symbol].price)
+            state, changes = steps.enter(state, found, history(symbol, at), at)
         for number, (_, seconds, amount) in enumerate(t for t in transfers if t[0] == minute):
             # a whole minute is the open of a bar: of one that was watched, of the next, or of one still to come
             when = at + timedelta(seconds=seconds // 60 * 60 if number % 2 else seconds)
             entries.append(Transfer(account=account.account, key=f"{minute}-{number}", at=when, amount=Decimal(amount)))
-            desk = steps.replaced(desk, books=_booked(account, entries))
-    assert desk.books == _booked(account, entries)
+            state = steps.replaced(state, books=_booked(account, entries))
+    assert state.books == _booked(account, entries)
 
 
 def _booked(account: TradingAccount, entries: list[Entry]) -> Books:

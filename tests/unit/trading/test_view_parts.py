@@ -17,8 +17,8 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import steps
 from signalbox.trading.changes import RiskEventKind
 from tests.unit.trading.market import BTC, START, flat
-from tests.unit.trading.test_live_room import NAME, SECOND, World, view
-from tests.unit.trading.test_room import command
+from tests.unit.trading.test_live_service import NAME, SECOND, World, view
+from tests.unit.trading.test_service import command
 
 FILLS = 60
 LIMIT = 2_000
@@ -53,46 +53,46 @@ def filled_view(key: str, at: datetime, fills: int = FILLS) -> VenueViewReported
 def test_parts_in_any_order_and_twice_leave_the_account_that_the_whole_view_leaves(data: st.DataObject) -> None:
     at = START + 40 * SECOND
     plain, key = resting()
-    plain.floor.tell(filled_view(key, at))
+    plain.floor.deliver(filled_view(key, at))
     world, key = resting()
     parts = list(in_parts(filled_view(key, at), LIMIT))
     assert len(parts) > 3
     order_of = data.draw(st.permutations(parts + data.draw(st.lists(st.sampled_from(parts), max_size=4))))
-    world.floor.tell(*order_of)
+    world.floor.deliver(*order_of)
     mine, theirs = world.floor.rows(NAME), plain.floor.rows(NAME)
-    assert (mine.desk, mine.entries, mine.order_events, mine.risk) == (
-        theirs.desk,
+    assert (mine.state, mine.entries, mine.order_events, mine.risk) == (
+        theirs.state,
         theirs.entries,
         theirs.order_events,
         theirs.risk,
     )
-    assert mine.desk.orders[key].state is OrderState.FILLED  # type: ignore[index]
+    assert mine.state.orders[key].state is OrderState.FILLED  # type: ignore[index]
     assert not mine.view_parts
 
 
 def test_without_its_last_part_nothing_is_compared_and_the_next_whole_view_says_what_was_lost() -> None:
     world, key = resting()
-    before = world.floor.desk(NAME)
+    before = world.floor.state(NAME)
     parts = in_parts(filled_view(key, START + 40 * SECOND, 50), LIMIT)
-    assert world.floor.tell(*parts[:-1]) == ()
-    assert world.floor.desk(NAME) == before  # not one fill, no halt, and no comparison that readiness could rely on
-    world.floor.tell(*in_parts(filled_view(key, START + 60 * SECOND), LIMIT))
-    desk = world.floor.desk(NAME)
-    assert (desk.compared_at, desk.books.position(BTC).quantity) == (START + 60 * SECOND, Decimal("0.060"))
+    assert world.floor.deliver(*parts[:-1]) == ()
+    assert world.floor.state(NAME) == before  # not one fill, no halt, and no comparison that readiness could rely on
+    world.floor.deliver(*in_parts(filled_view(key, START + 60 * SECOND), LIMIT))
+    state = world.floor.state(NAME)
+    assert (state.compared_at, state.books.position(BTC).quantity) == (START + 60 * SECOND, Decimal("0.060"))
     (line,) = [one for one in world.floor.rows(NAME).risk.values() if one.kind is RiskEventKind.VIEW_INCOMPLETE]
     assert (line.code, line.value, line.limit) == ("PART_MISSING", len(parts) - 1, len(parts))
-    world.floor.tell(parts[-1])  # it comes after all, too late
-    assert world.floor.desk(NAME) == desk
+    world.floor.deliver(parts[-1])  # it comes after all, too late
+    assert world.floor.state(NAME) == state
     assert not world.floor.rows(NAME).view_parts
 
 
 def test_a_view_that_never_gets_whole_stops_an_account_with_something_at_its_venue_and_says_why() -> None:
     world, key = resting()
     parts = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
-    world.floor.tell(*parts[1:])
+    world.floor.deliver(*parts[1:])
     world.floor.database.add_candles("coinbase", flat(BTC, START, 20, "60000"))
-    world.floor.room.on_minute(START + timedelta(minutes=16))
-    halt = world.floor.desk(NAME).halt
+    world.floor.service.on_minute(START + timedelta(minutes=16))
+    halt = world.floor.state(NAME).halt
     assert halt is not None
     assert halt.level is HaltLevel.HALT
     assert halt.why.endswith(f"{len(parts) - 1} of {len(parts)} parts of its newest view came")
@@ -102,16 +102,16 @@ def test_a_part_is_never_compared_as_if_it_were_the_whole() -> None:
     world, key = resting()
     (part, *_) = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
     with pytest.raises(ViewPartsError, match="expected a whole view, was part 1"):
-        steps.compare(world.floor.desk(NAME), part)
+        steps.compare(world.floor.state(NAME), part)
 
 
 def test_a_part_that_says_something_else_than_its_digest_compares_nothing() -> None:
     world, key = resting()
-    before = world.floor.desk(NAME)
+    before = world.floor.state(NAME)
     first, *rest = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
     assert first.trades
     forged = first.model_copy(update={"trades": first.trades[1:]})
     with pytest.raises(ViewPartsError, match="expected the view"):
-        world.floor.tell(forged, *rest)
-    assert world.floor.desk(NAME) == before
-    assert world.floor.room.on_command(command("halt", START + 50 * SECOND, NAME, why="look"), "ada").desk.halt is not None
+        world.floor.deliver(forged, *rest)
+    assert world.floor.state(NAME) == before
+    assert world.floor.service.on_command(command("halt", START + 50 * SECOND, NAME, why="look"), "ada").state.halt is not None

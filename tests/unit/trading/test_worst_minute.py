@@ -13,40 +13,40 @@ from signalbox.market.candles import ONE_MINUTE
 from signalbox.orders.terms import OrderType, Side
 from signalbox.portfolio.account import record
 from signalbox.portfolio.entries import Transfer
-from signalbox.risk.ftmo.judge import JudgeState
+from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.trading import steps
 from signalbox.trading.events import RuleBreached
-from signalbox.trading.state import Desk
-from tests.unit.trading.market import BTC, START, bar, desk_at, history, signal
+from signalbox.trading.state import AccountState
+from tests.unit.trading.market import BTC, START, bar, history, signal, state_at
 from tests.unit.trading.test_protection import FTMO, person, traded
 
 
-def judged(desk: Desk) -> JudgeState:
-    assert desk.loss_rules is not None
-    return JudgeState.from_text(desk.loss_rules)
+def judged(state: AccountState) -> FtmoRuleState:
+    assert state.loss_rules is not None
+    return FtmoRuleState.from_text(state.loss_rules)
 
 
-def bought(desk: Desk, quantity: str, side: Side = Side.BUY) -> Desk:
-    """The desk with more BTC at the open of the next minute, which stands still."""
-    assert desk.watched_until is not None
-    at = desk.watched_until
-    desk, changes = person(desk, side, quantity, at, "more")
+def bought(state: AccountState, quantity: str, side: Side = Side.BUY) -> AccountState:
+    """The account state with more BTC at the open of the next minute, which stands still."""
+    assert state.watched_until is not None
+    at = state.watched_until
+    state, changes = person(state, side, quantity, at, "more")
     assert not changes.risk
-    return steps.watch(desk, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)[0]
+    return steps.apply_bars(state, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)[0]
 
 
-def minute(desk: Desk, low: str, close: str, high: str = "60000") -> tuple[Desk, list[RuleBreached]]:
-    assert desk.watched_until is not None
-    at = desk.watched_until
-    desk, changes = steps.watch(desk, {BTC: [bar(BTC, at, "60000", low=low, high=high, close=close)]}, at + ONE_MINUTE)
-    return desk, [event for event in changes.events if isinstance(event, RuleBreached)]
+def minute(state: AccountState, low: str, close: str, high: str = "60000") -> tuple[AccountState, list[RuleBreached]]:
+    assert state.watched_until is not None
+    at = state.watched_until
+    state, changes = steps.apply_bars(state, {BTC: [bar(BTC, at, "60000", low=low, high=high, close=close)]}, at + ONE_MINUTE)
+    return state, [event for event in changes.events if isinstance(event, RuleBreached)]
 
 
 # Case 8
 
 
 def test_low_of_a_minute_counts_for_what_the_stop_did_not_close() -> None:
-    alone, broken = minute(bought(desk_at(FTMO), "0.5"), "50000", "59900")
+    alone, broken = minute(bought(state_at(FTMO), "0.5"), "50000", "59900")
     assert [(event.rule, event.equity.quantize(Decimal(1))) for event in broken] == [("max_daily_loss", Decimal(94_987))]
     both, broken = minute(bought(traded(), "0.5"), "50000", "59900")
     # the half coin as before, less what the stopped trade lost: 0.3736 from 60 006.01 to 59 327.97, and both its fees
@@ -57,54 +57,54 @@ def test_low_of_a_minute_counts_for_what_the_stop_did_not_close() -> None:
 
 
 def test_stop_alone_is_judged_where_it_traded_and_not_at_the_low() -> None:
-    desk, broken = minute(traded(), "40000", "59900")
+    state, broken = minute(traded(), "40000", "59900")
     assert not broken
-    assert judged(desk).worst_equity == desk.books.balance
+    assert judged(state).worst_equity == state.books.balance
 
 
 def test_a_persons_stop_takes_out_what_it_closed_before_the_low() -> None:
-    desk = bought(desk_at(FTMO), "0.5")
-    assert desk.watched_until is not None
+    state = bought(state_at(FTMO), "0.5")
+    assert state.watched_until is not None
     stop = {"type": OrderType.STOP, "stop_price": Decimal(59_000), "reduce_only": True}
-    desk, changes = person(desk, Side.SELL, "0.5", desk.watched_until, "out", **stop)
+    state, changes = person(state, Side.SELL, "0.5", state.watched_until, "out", **stop)
     assert not changes.risk
-    desk, broken = minute(desk, "48000", "59900")
+    state, broken = minute(state, "48000", "59900")
     assert not broken
-    assert judged(desk).worst_equity == desk.books.balance
+    assert judged(state).worst_equity == state.books.balance
 
 
 def test_what_a_resting_limit_bought_on_the_way_down_is_held_at_the_low() -> None:
-    desk = desk_at(FTMO)
-    desk, changes = person(desk, Side.BUY, "0.5", START, type=OrderType.LIMIT, limit_price=Decimal(59_900))
+    state = state_at(FTMO)
+    state, changes = person(state, Side.BUY, "0.5", START, type=OrderType.LIMIT, limit_price=Decimal(59_900))
     assert not changes.risk
-    desk, broken = minute(desk, "49000", "59950")
+    state, broken = minute(state, "49000", "59950")
     assert [event.rule for event in broken] == ["max_daily_loss"]
     fee = Decimal("0.5") * 59_900 * Decimal("0.000325")
-    assert judged(desk).worst_equity == 100_000 - Decimal("0.5") * (59_900 - 49_000) - fee
+    assert judged(state).worst_equity == 100_000 - Decimal("0.5") * (59_900 - 49_000) - fee
 
 
 def test_what_a_resting_limit_sold_on_the_way_up_was_held_at_the_low() -> None:
-    desk = bought(desk_at(FTMO), "0.5")
-    assert desk.watched_until is not None
+    state = bought(state_at(FTMO), "0.5")
+    assert state.watched_until is not None
     target = {"type": OrderType.LIMIT, "limit_price": Decimal(60_500), "reduce_only": True}
-    desk, _ = person(desk, Side.SELL, "0.5", desk.watched_until, "out", **target)
-    desk, broken = minute(desk, "49000", "60000", high="60600")  # nobody knows which came first
+    state, _ = person(state, Side.SELL, "0.5", state.watched_until, "out", **target)
+    state, broken = minute(state, "49000", "60000", high="60600")  # nobody knows which came first
     assert [event.rule for event in broken] == ["max_daily_loss"]
-    assert not desk.books.position(BTC).quantity
+    assert not state.books.position(BTC).quantity
 
 
 def test_target_is_not_reached_with_a_loss_that_is_not_booked_yet() -> None:
     """Flat by a stop inside the minute, at the balance of before the loss: the target is asked for once it is booked."""
-    desk = desk_at(FTMO)
+    state = state_at(FTMO)
     more = Transfer(account=FTMO.account, key="more", at=START, amount=Decimal(10_100))
-    nearly = replace(judged(desk), trading_days=3, last_trading_day=date(2024, 2, 29))
-    desk = replace(desk, books=record(desk.books, more).books, loss_rules=nearly.to_text())
-    desk, changes = steps.enter(desk, signal(), history(), START)
+    nearly = replace(judged(state), trading_days=3, last_trading_day=date(2024, 2, 29))
+    state = replace(state, books=record(state.books, more).books, loss_rules=nearly.to_text())
+    state, changes = steps.enter(state, signal(), history(), START)
     assert not changes.risk
-    desk, _ = minute(desk, "50000", "59900")
-    assert desk.is_idle
-    assert desk.books.balance < 110_000
-    assert (judged(desk).trading_days, judged(desk).target_reached_at) == (4, None)
+    state, _ = minute(state, "50000", "59900")
+    assert state.is_idle
+    assert state.books.balance < 110_000
+    assert (judged(state).trading_days, judged(state).target_reached_at) == (4, None)
 
 
 @settings(max_examples=25, deadline=None)
@@ -119,15 +119,15 @@ def test_worst_equity_is_what_the_stop_brought_and_the_worse_end_for_everything_
     extra: int, is_short: bool, low: int, high: int, close: int
 ) -> None:
     """Oracle: from the position before the minute and the stop's own fill. A short has no trade beside it."""
-    desk = bought(desk_at(FTMO) if is_short else traded(), str(Decimal(extra) / 20), Side.SELL if is_short else Side.BUY)
-    balance, position, known = desk.books.balance, desk.books.position(BTC), judged(desk).worst_equity
+    state = bought(state_at(FTMO) if is_short else traded(), str(Decimal(extra) / 20), Side.SELL if is_short else Side.BUY)
+    balance, position, known = state.books.balance, state.books.position(BTC), judged(state).worst_equity
     last = Decimal(low + (high - low) * close // 100)
     end = Decimal(high if is_short else low)
-    desk, _ = minute(desk, str(low), str(last), str(high))
+    state, _ = minute(state, str(low), str(last), str(high))
     at_end = balance + position.unrealised(end)
-    stops = [order for order in desk.orders.values() if order.terms.reduce_only and order.trades]
+    stops = [order for order in state.orders.values() if order.terms.reduce_only and order.trades]
     assert len(stops) == (not is_short and low <= 59_333)  # the bid is half a spread lower
     for stop in stops:
         at_end += stop.filled * (stop.trades[0].price - end) - stop.fees
-    at_close = desk.books.balance + desk.books.position(BTC).unrealised(last)
-    assert judged(desk).worst_equity == min(known, at_end, at_close)
+    at_close = state.books.balance + state.books.position(BTC).unrealised(last)
+    assert judged(state).worst_equity == min(known, at_end, at_close)

@@ -76,17 +76,17 @@ def made_up(count: int, skill: float, seed: int = 0) -> tuple[Dataset, NDArray[n
 
 def small_config(folder: Path, extra: str = "") -> Path:
     """The quick configuration with one small member of trees, for tests that only need a model."""
-    told = QUICK.read_text(encoding="utf-8")
+    reported = QUICK.read_text(encoding="utf-8")
     for wide, narrow in (
         ('families = ["xgboost", "lstm", "transformer"]', 'families = ["xgboost"]'),
         ("members = 3", "members = 1"),
         ("max_trees = 300", "max_trees = 40"),
         ("max_bin = 128", "max_bin = 32"),
     ):
-        assert wide in told
-        told = told.replace(wide, narrow, 1)
+        assert wide in reported
+        reported = reported.replace(wide, narrow, 1)
     path = folder / "small.toml"
-    path.write_text(told + extra, encoding="utf-8")
+    path.write_text(reported + extra, encoding="utf-8")
     return path
 
 

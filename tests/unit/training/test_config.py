@@ -13,10 +13,10 @@ VARIANT = '\n[[variants]]\nname = "deep"\nmax_depth = 6\n'
 
 
 def changed(folder: Path, old: str, new: str) -> Path:
-    told = QUICK.read_text()
-    assert old in told
+    reported = QUICK.read_text()
+    assert old in reported
     path = folder / "changed.toml"
-    path.write_text(told.replace(old, new, 1))
+    path.write_text(reported.replace(old, new, 1))
     return path
 
 

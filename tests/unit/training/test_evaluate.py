@@ -63,8 +63,8 @@ def trained(bundle: Path) -> dict[str, Any]:
 
 
 def period_of_the_test(trained: dict[str, Any]) -> tuple[datetime, datetime]:
-    told = trained["periods"]["test"]
-    return datetime.fromisoformat(told["start"]), datetime.fromisoformat(told["end"])
+    reported = trained["periods"]["test"]
+    return datetime.fromisoformat(reported["start"]), datetime.fromisoformat(reported["end"])
 
 
 def on_test(bundle: Path, candles: Path, trained: dict[str, Any]) -> EvaluateRequest:
@@ -132,9 +132,9 @@ def test_period_it_was_made_with_is_said_in_the_first_line(bundle: Path, candles
     page = render_page(assessment)
     assert page.index("This proves nothing") < page.index("<h1>")
     assert "(in-sample)" in page
-    told = result.to_json()
-    assert next(iter(told.values())).startswith("NOT JUDGED")
-    assert {gate for gate, found in told["gates"].items() if found["in_sample"]} == set(Gate) - {Gate.G0}
+    reported = result.to_json()
+    assert next(iter(reported.values())).startswith("NOT JUDGED")
+    assert {gate for gate, found in reported["gates"].items() if found["in_sample"]} == set(Gate) - {Gate.G0}
 
 
 def test_bundle_that_does_not_say_what_it_has_seen_has_seen_all_its_data(bundle: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from signalbox.inference.ensemble import sigmoid
 from signalbox.inference.manifest import FrozenThresholds
 from tests.unit.training.synthetic import made_up
 from training.calibration import fit_temperature, freeze_thresholds
-from training.config import Coverage
+from training.config import CoverageConfig
 from training.costs import DEFAULT_COSTS, FTMO_CRYPTO
 from training.dataset import Dataset
 from training.errors import TrainingError
@@ -22,14 +22,14 @@ from training.estimates import (
     equal_mass_bins,
     mean_by_day,
 )
-from training.evaluation import Evaluation, evaluate
+from training.evaluation import ModelEvaluation, evaluate
 from training.scoring import Scored
 
-COVERAGE = Coverage(issue=0.20, high=0.10)
+COVERAGE = CoverageConfig(issue=0.20, high=0.10)
 THRESHOLDS = FrozenThresholds(issue_margin=0.05, high_margin=0.2)
 
 
-def judged(data: Dataset, probability: NDArray[np.float64]) -> Evaluation:
+def judged(data: Dataset, probability: NDArray[np.float64]) -> ModelEvaluation:
     return evaluate(Scored.of(data, probability, THRESHOLDS), train_up_rate=0.5)
 
 

@@ -37,10 +37,10 @@ def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = small_config(tmp_path_factory.mktemp("config"))
-    told = path.read_text().partition("[lstm]")[0]
+    reported = path.read_text().partition("[lstm]")[0]
     common = {"epochs": 2, "patience": 2, "stride": 6, "members": 2}
-    told += section("lstm", tiny_lstm(**common)) + section("transformer", tiny_transformer(window_bars=15, **common))
-    path.write_text(told)
+    reported += section("lstm", tiny_lstm(**common)) + section("transformer", tiny_transformer(window_bars=15, **common))
+    path.write_text(reported)
     return path
 
 

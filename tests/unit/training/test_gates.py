@@ -18,7 +18,7 @@ from training.gates import Evidence, GateResult, headline, judge, passes_promoti
 from training.integrity import Integrity
 from training.overfitting import Trials, daily_returns, judge_overfitting
 from training.scoring import Scored
-from training.stability import by_month, by_stretch
+from training.stability import by_month, by_period
 
 THRESHOLDS = FrozenThresholds(issue_margin=0.05, high_margin=0.2)
 SOUND = Integrity(0.0, 0.0, Estimate(0.5, 0.49, 0.51, 1_000))
@@ -100,7 +100,7 @@ def test_verdicts_on_its_own_training_data_are_marked_and_promote_nothing() -> N
     gates = verdicts(*made_up(60_000, 0.35), in_sample=True)
     assert not passes_promotion(gates)
     assert headline(gates).startswith("NOT JUDGED")
-    assert gates[Gate.G1].told == "pass (in-sample)"
+    assert gates[Gate.G1].verdict_text == "pass (in-sample)"
     assert not gates[Gate.G0].in_sample  # integrity cannot be bought with training data
 
 
@@ -131,5 +131,5 @@ def test_fold_with_few_signals_is_left_out_and_told() -> None:
     data, probability = made_up(2_000, 0.35)
     scored = Scored.of(data, probability, THRESHOLDS)
     rows = {str(i): (np.arange(2_000) // 300 == i) & ((i > 0) | (np.arange(2_000) < 50)) for i in range(6)}
-    found = by_stretch("fold", scored, rows, FTMO_CRYPTO)
+    found = by_period("fold", scored, rows, FTMO_CRYPTO)
     assert found.reason == "5 folds (1 with fewer than 100 signals), needs at least 6"

@@ -159,8 +159,8 @@ def test_an_evaluation_is_the_same_with_and_without(ensemble: Ensemble, tmp_path
     results = [
         evaluate_bundle(request, NoProgress()) for request in (plain, *[dataclasses.replace(plain, scores=tmp_path / "s")] * 2)
     ]
-    told = [report_bytes(result.assessment.to_json()) for result in results]
-    assert told[0] == told[1] == told[2]
+    reported = [report_bytes(result.assessment.to_json()) for result in results]
+    assert reported[0] == reported[1] == reported[2]
     decisions = results[0].assessment.evaluation.decisions
     assert [result.reused for result in results[:2]] == [0, 0]
     assert results[2].reused > decisions  # those of the placebo too

@@ -21,7 +21,7 @@ from training.estimates import area_under_curve, mean_by_day
 from training.integrity import Compute, Integrity, flip_signs, placebo_precision, prefix_difference
 from training.members import Making
 from training.scoring import Scored
-from training.splits import DAY_MS, Period, Span, split_chronologically
+from training.splits import DAY_MS, Span, SplitName, split_chronologically
 from training.trees import TreeFamily
 from training.walk_forward import WalkForward
 
@@ -132,7 +132,7 @@ def learnable() -> Dataset:
 def _test_auc(data: Dataset) -> tuple[float, int]:
     spans = split_chronologically(data.decided_at_ms)
     train, stopping, test = (
-        data.select(spans[p].rows(data.decided_at_ms)) for p in (Period.TRAIN, Period.EARLY_STOPPING, Period.TEST)
+        data.select(spans[p].rows(data.decided_at_ms)) for p in (SplitName.TRAIN, SplitName.EARLY_STOPPING, SplitName.TEST)
     )
     (member,) = TreeFamily(TREES).fit(train, stopping, Making(seed=1)).members
     return area_under_curve(member.logits(test), test.label > 0), len(test)

@@ -17,7 +17,7 @@ from signalbox.market.candles import MINUTE_MS, MarketDataError
 from tests.unit.training.synthetic import DAY, START_MS
 from training.dataset import DECISION_MINUTES, HORIZON_MINUTES, PURGE_MS
 from training.errors import TrainingError
-from training.splits import DAY_MS, EMBARGO_MS, Period, Span, split_chronologically
+from training.splits import DAY_MS, EMBARGO_MS, Span, SplitName, split_chronologically
 from training.uniqueness import average_uniqueness
 from training.walk_forward import WalkForward
 
@@ -28,14 +28,14 @@ def decisions(days: int, offset: int = 0) -> NDArray[np.int64]:
     return START_MS + offset * MINUTE_MS + FIVE * np.arange(days * 288, dtype=np.int64)
 
 
-def assert_apart(spans: Mapping[Period, Span], decided: NDArray[np.int64]) -> None:
-    assert list(spans) == list(Period)
+def assert_apart(spans: Mapping[SplitName, Span], decided: NDArray[np.int64]) -> None:
+    assert list(spans) == list(SplitName)
     rows = {period: decided[span.rows(decided)] for period, span in spans.items()}
     assert all(len(own) for own in rows.values())
-    for before, after in pairwise(Period):
+    for before, after in pairwise(SplitName):
         assert spans[after].start_ms - spans[before].end_ms >= EMBARGO_MS
         assert rows[before].max() + PURGE_MS <= spans[before].end_ms  # its newest label is known inside its own period
-    for one, other in combinations(Period, 2):
+    for one, other in combinations(SplitName, 2):
         # the label window is [decided, decided + purge]: none meets another, so no timestamp is in both
         assert rows[one].max() + PURGE_MS < rows[other].min() or rows[other].max() + PURGE_MS < rows[one].min()
 
@@ -57,10 +57,10 @@ def test_folds_share_no_minute_inside_and_test_every_stretch_once(days: int, off
     assert len(found) == folds
     for spans in found:
         assert_apart(spans, decided)
-    tests = [spans[Period.TEST] for spans in found]
+    tests = [spans[SplitName.TEST] for spans in found]
     assert all(before.end_ms == after.start_ms for before, after in pairwise(tests))
     assert len({test.days for test in tests}) == 1
-    trained = [spans[Period.TRAIN].days for spans in found]
+    trained = [spans[SplitName.TRAIN].days for spans in found]
     assert trained == sorted(trained)
     assert trained[0] >= 10
 

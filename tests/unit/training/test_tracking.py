@@ -18,19 +18,19 @@ def test_nothing_asked_is_nothing_tracked() -> None:
 
 def test_missing_package_is_told_once_and_the_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("training.tracking.find_spec", lambda _: None)
-    told: list[str] = []
-    tracking = tracking_at(tmp_path, None, told.append)
+    reported: list[str] = []
+    tracking = tracking_at(tmp_path, None, reported.append)
     tracking.begin("run", {})
     tracking.metrics("one", 0, {"loss": 1.0})
     tracking.end(finished=True)
-    assert len(told) == 1
-    assert "make training" in told[0]
+    assert len(reported) == 1
+    assert "make training" in reported[0]
 
 
 def test_folder_keeps_parameters_epochs_and_files(tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed: make training")
-    told: list[str] = []
-    tracking = tracking_at(tmp_path / "runs", None, told.append)
+    reported: list[str] = []
+    tracking = tracking_at(tmp_path / "runs", None, reported.append)
     tracking.begin("a run", {"seed": 7, "lstm": {"hidden": 32}})
     for epoch, loss in enumerate((0.7, 0.69, 0.68)):
         tracking.metrics("whole/lstm-0", epoch, {"stopping_loss": loss})
@@ -38,7 +38,7 @@ def test_folder_keeps_parameters_epochs_and_files(tmp_path: Path) -> None:
     (tmp_path / "bundle" / "report.json").write_text("{}")
     tracking.artefacts(tmp_path / "bundle")
     tracking.end(finished=True)
-    assert told == []
+    assert reported == []
     client = mlflow.MlflowClient(tracking_uri=(tmp_path / "runs").as_uri())
     (run,) = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
     assert run.info.status == "FINISHED"
@@ -52,10 +52,10 @@ def test_unreachable_server_is_told_once_and_the_run_goes_on() -> None:
     pytest.importorskip("mlflow", reason="mlflow is not installed: make training")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens there
-        told: list[str] = []
-        tracking = MlflowTracking(f"http://127.0.0.1:{taken.getsockname()[1]}", told.append)
+        reported: list[str] = []
+        tracking = MlflowTracking(f"http://127.0.0.1:{taken.getsockname()[1]}", reported.append)
         tracking.begin("run", {"seed": 7})
         tracking.metrics("one", 0, {"loss": 1.0})
         tracking.end(finished=True)
-    assert len(told) == 1
-    assert told[0].startswith("tracking at http://127.0.0.1:")
+    assert len(reported) == 1
+    assert reported[0].startswith("tracking at http://127.0.0.1:")

@@ -29,8 +29,8 @@ def test_figures_fit_each_other_and_threads_are_given_back(tiny: Path, capsys: p
     threads = torch.get_num_threads()
     result = run_training_bench(TrainingBenchOptions(tiny, steps=3, threads=1, json_output=True))
     assert torch.get_num_threads() == threads
-    told = json.loads(capsys.readouterr().out)
-    assert [one["network"] for one in told["networks"] if one["chosen"]] == ["lstm", "transformer"]
+    reported = json.loads(capsys.readouterr().out)
+    assert [one["network"] for one in reported["networks"] if one["chosen"]] == ["lstm", "transformer"]
     for one in result.networks:
         assert one.samples_per_s == pytest.approx(1e3 * one.batch / one.step_p50_ms, rel=0.01)
         assert one.step_p50_ms <= one.step_p99_ms

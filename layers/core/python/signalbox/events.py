@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from signalbox.contracts import EVENT_SOURCE, EventType
 from signalbox.errors import SignalboxError
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 from signalbox.wire import checked, parse_object
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
@@ -26,7 +26,7 @@ _BY_TYPE: Final[dict[str, type[BusEvent]]] = {}
 _BESIDE_THE_FACTS: Final = frozenset({"event_id", SEAL})
 
 
-class BusEvent(Frozen, ABC):
+class BusEvent(FrozenModel, ABC):
     """What every event on the bus is. A subclass with a `type` is known to `parse_event` once its module is imported.
 
     Each room declares its own events (orders/messages.py, trading/events.py, library/events.py); those of the cycle are here.
@@ -69,7 +69,7 @@ class CollectionProblem(StrEnum):
     CANDLES_REFUSED = "CANDLES_REFUSED"
 
 
-class CandleRow(Frozen):
+class CandleRow(FrozenModel):
     """One closed bar on the wire; decimal text, so that nothing is rounded on the way."""
 
     t: AwareDatetime  # open_time
@@ -80,7 +80,7 @@ class CandleRow(Frozen):
     v: Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 
 
-class SymbolCandles(Frozen):
+class SymbolCandles(FrozenModel):
     """What one collection run brought for one symbol, oldest first, and what went wrong if anything did."""
 
     symbol: SymbolName
@@ -208,7 +208,7 @@ class AlertUndeliverable(BusEvent):
         return f"{self.type}:{self.alert_id}:{self.chat_id}"
 
 
-class ScheduledJob(Frozen):
+class ScheduledJob(FrozenModel):
     """The input of every schedule (cdk/constructs/schedule.py): the job, and the instant that is its clock. Not on the bus."""
 
     job: str

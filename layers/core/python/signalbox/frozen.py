@@ -59,7 +59,7 @@ def number_text(number: Decimal | None) -> str:
     return "null" if number is None else f'"{number}"'
 
 
-class Frozen(BaseModel):
+class FrozenModel(BaseModel):
     """An immutable model; an unknown field is an error, since a misspelt limit or price must not pass for an absent one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(made_once,))

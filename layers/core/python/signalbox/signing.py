@@ -22,7 +22,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 from signalbox.contracts import EVENT_SOURCE
 from signalbox.errors import SignalboxError
 from signalbox.events import SEAL, BusEvent, UnreadableEventError, parse_event
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 from signalbox.wire import parse_object
 
 VERSION: Final = 1
@@ -76,7 +76,7 @@ class AcceptedKeys(Protocol):
         """Return the key of that id; None once it is certain that there is none. Raises KeyUnavailableError."""
 
 
-class Seal(Frozen):
+class Seal(FrozenModel):
     """What lies beside the facts of a sealed event. `sequence`, `expires_at`: of requests; a report is a fact and stays one."""
 
     version: Literal[1] = VERSION

@@ -72,7 +72,7 @@ def test_files_that_become_gigabytes_are_refused_for_the_price_of_small_ones(tmp
     for name, content in contents.items():
         assert len(content) < 2_000_000
         (tmp_path / name).write_bytes(content)
-    told = run_measured(
+    reported = run_measured(
         "from datetime import date\nfrom pathlib import Path\nfrom signalbox.adapters.lake.day_file import decode\n"
         "from signalbox.adapters.lake.recorded import RecordedFile\nfrom signalbox.market.lake import DayKey, SeriesKey\n"
         "key = DayKey(SeriesKey('coinbase', 'BTC-USD'), date(2024, 3, 1))\n"
@@ -80,9 +80,9 @@ def test_files_that_become_gigabytes_are_refused_for_the_price_of_small_ones(tmp
         "told += [measured(RecordedFile('BTC-USD', Path('recorded.parquet')).bars)]",
         tmp_path,
     )
-    assert [said.partition(" ")[0] for said, _ in told] == ["DayFileError", "DayFileError", "MarketDataError"]
-    assert f"at most {MAX_RECORDED_ROWS} rows" in told[2][0]
-    assert max(mib for _, mib in told) < 64
+    assert [output.partition(" ")[0] for output, _ in reported] == ["DayFileError", "DayFileError", "MarketDataError"]
+    assert f"at most {MAX_RECORDED_ROWS} rows" in reported[2][0]
+    assert max(mib for _, mib in reported) < 64
 
 
 def changed(content: bytes, old: bytes, new: bytes) -> bytes:

@@ -124,12 +124,12 @@ def _tampered(change) -> bytes:
     """A file whose rows were changed by somebody who kept what it says of itself."""
     content = encode(DAY, candles(BTC, DAY.start + minutes(90), 90), DAY.end)
     file = pq.ParquetFile(pa.BufferReader(content))
-    said = {k: v for k, v in file.metadata.metadata.items() if k.startswith(b"signalbox.")}
-    table, said = change(file.read(), said)
+    output = {k: v for k, v in file.metadata.metadata.items() if k.startswith(b"signalbox.")}
+    table, output = change(file.read(), output)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, store_schema=False) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata(said)
+        writer.add_key_value_metadata(output)
     return sink.getvalue().to_pybytes()
 
 

@@ -12,9 +12,9 @@ from signalbox.events import SignalGenerated
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
 from signalbox.trading import steps
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
-from signalbox.trading.state import Desk, opened
-from training.backtest.record import Record
-from training.backtest.tape import CYCLE_MINUTES, Tape
+from signalbox.trading.state import AccountState, opened
+from training.backtest.bar_grid import CYCLE_MINUTES, BarGrid
+from training.backtest.record import BacktestRecord
 
 BTC, ETH, SOL = Symbol("BTC-USD"), Symbol("ETH-USD"), Symbol("SOL-USD")
 SYMBOLS = (BTC, ETH, SOL)
@@ -58,20 +58,20 @@ def walk_bars(
     return found
 
 
-def walk_signals(tape: Tape, seed: int, *, share: float) -> list[SignalGenerated]:
+def walk_signals(grid: BarGrid, seed: int, *, share: float) -> list[SignalGenerated]:
     """A signal at `share` of the cycles of each symbol that has its newest bar, some of them held back."""
     rng = np.random.default_rng(seed + 1)
     found = []
-    for at in range(WARM_UP, tape.minutes, CYCLE_MINUTES):
-        for row, symbol in enumerate(tape.symbols):
+    for at in range(WARM_UP, grid.minutes, CYCLE_MINUTES):
+        for row, symbol in enumerate(grid.symbols):
             draw, side, kind = rng.random(3)
-            if draw > share or np.isnan(tape.close[row, at - 1]):
+            if draw > share or np.isnan(grid.close[row, at - 1]):
                 continue
             held_back = "RATE" if kind > 0.8 else None
             found.append(
                 SignalGenerated(
                     symbol=symbol,
-                    decided_at=tape.instant(at),
+                    decided_at=grid.instant(at),
                     deployment="walk",
                     stage="shadow",
                     direction="BUY" if side > 0.5 else "SELL",
@@ -81,7 +81,7 @@ def walk_signals(tape: Tape, seed: int, *, share: float) -> list[SignalGenerated
                     late=False,
                     probability_up=0.6 if side > 0.5 else 0.4,
                     confidence=0.6,
-                    price=tape.price(symbol, at),
+                    price=grid.price(symbol, at),
                     horizon_minutes=60,
                     schema_name="s",
                     schema_hash="h",
@@ -96,24 +96,24 @@ def account(kind: str, policy: object = DIR60_STANDARD) -> TradingAccount:
 
 
 def deployed(
-    tape: Tape, signals: Sequence[SignalGenerated], of: TradingAccount, start: int, end: int
-) -> tuple[Desk, Record, dict[int, Decimal]]:
+    grid: BarGrid, signals: Sequence[SignalGenerated], of: TradingAccount, start: int, end: int
+) -> tuple[AccountState, BacktestRecord, dict[int, Decimal]]:
     """Every cycle watches all its bars, then every signal watches and enters: what the room does. Also balance by cycle."""
-    desk, record, balance = opened(of, tape.instant(start)), Record(), {}
+    state, record, balance = opened(of, grid.instant(start)), BacktestRecord(), {}
     due: dict[int, list[SignalGenerated]] = {}
     for signal in (one for one in signals if one.issued):
-        due.setdefault(tape.minute(signal.decided_at), []).append(signal)
+        due.setdefault(grid.minute(signal.decided_at), []).append(signal)
     for cycle in range(start + CYCLE_MINUTES, end + 1, CYCLE_MINUTES):
-        at = tape.instant(cycle)
+        at = grid.instant(cycle)
         for signal in (None, *due.get(cycle, ())):
-            since = start if desk.watched_until is None else tape.minute(desk.watched_until)
-            after, changes = steps.watch(desk, tape.candles(since, cycle), at)
-            record.take(desk, after, changes)
-            desk = after
+            since = start if state.watched_until is None else grid.minute(state.watched_until)
+            after, changes = steps.apply_bars(state, grid.candles(since, cycle), at)
+            record.take(state, after, changes)
+            state = after
             if signal is not None:
-                bars = tape.known_bars(Symbol(signal.symbol), cycle, steps.ENTRY_BARS)
-                after, changes = steps.enter(desk, signal, bars, at)
-                record.take(desk, after, changes)
-                desk = after
-        balance[cycle] = desk.books.balance
-    return desk, record, balance
+                bars = grid.known_bars(Symbol(signal.symbol), cycle, steps.ENTRY_BARS)
+                after, changes = steps.enter(state, signal, bars, at)
+                record.take(state, after, changes)
+                state = after
+        balance[cycle] = state.books.balance
+    return state, record, balance

@@ -9,43 +9,43 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalbox.risk.ftmo.judge import JudgeState
+from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount
 from signalbox.trading.changes import RiskEvent
-from signalbox.trading.state import Desk
+from signalbox.trading.state import AccountState
 from tests.unit.training.backtest.random_walks import BOLD, WARM_UP, WITH_TARGET, account, deployed, walk_bars, walk_signals
-from training.backtest.engine import Ending, Plan, run
-from training.backtest.record import Record
-from training.backtest.tape import CYCLE_MINUTES, Tape
+from training.backtest.bar_grid import CYCLE_MINUTES, BarGrid
+from training.backtest.engine import BacktestEnding, Plan, run
+from training.backtest.record import BacktestRecord
 
 DAY = 1_440
 
 
-def judged(desk: Desk) -> JudgeState | None:
-    return None if desk.loss_rules is None else JudgeState.from_text(desk.loss_rules)
+def judged(state: AccountState) -> FtmoRuleState | None:
+    return None if state.loss_rules is None else FtmoRuleState.from_text(state.loss_rules)
 
 
-def told(record: Record) -> list[RiskEvent]:
+def reported(record: BacktestRecord) -> list[RiskEvent]:
     """The compliance record, but for what a refusal says beside its code: that is of the minute it was judged at."""
     return [replace(line, detail="", snapshot_id=None) for line in record.risk]
 
 
-def assert_same(tape: Tape, signals: list[Any], of: TradingAccount, start: int, end: int) -> Record:
-    desk, record, balance = deployed(tape, signals, of, start, end)
-    found = run(tape, signals, Plan(of, start, end, stop_when_over=False))
+def assert_same(grid: BarGrid, signals: list[Any], of: TradingAccount, start: int, end: int) -> BacktestRecord:
+    state, record, balance = deployed(grid, signals, of, start, end)
+    found = run(grid, signals, Plan(of, start, end, stop_when_over=False))
     assert found.record.trades == record.trades
     assert found.record.days == record.days
     assert found.record.halts == record.halts
-    assert told(found.record) == told(record)
-    assert found.desk.books == desk.books
-    assert found.desk.trades == desk.trades
-    assert found.desk.marks == desk.marks
-    assert judged(found.desk) == judged(desk)
+    assert reported(found.record) == reported(record)
+    assert found.state.books == state.books
+    assert found.state.trades == state.trades
+    assert found.state.marks == state.marks
+    assert judged(found.state) == judged(state)
     instants = {row.at for row in record.equity}
     common = {row for row in found.record.equity if row.at in instants}
     assert common
     assert common <= set(record.equity)
-    assert balance[end] == found.desk.books.balance
+    assert balance[end] == found.state.books.balance
     return record
 
 
@@ -63,45 +63,45 @@ gaps = st.lists(st.tuples(st.integers(0, 3), st.integers(WARM_UP - 20, DAY), st.
 def test_watching_the_minutes_that_matter_equals_watching_every_bar(
     seed: int, missing: list[tuple[int, int, int]], kind: str, policy: Any, minute_bps: float
 ) -> None:
-    tape = Tape.of(walk_bars(seed, WARM_UP + DAY, minute_bps=minute_bps, gaps=missing))
-    signals = walk_signals(tape, seed, share=0.3)
-    assert_same(tape, signals, account(kind, policy), WARM_UP, WARM_UP + DAY)
+    grid = BarGrid.of(walk_bars(seed, WARM_UP + DAY, minute_bps=minute_bps, gaps=missing))
+    signals = walk_signals(grid, seed, share=0.3)
+    assert_same(grid, signals, account(kind, policy), WARM_UP, WARM_UP + DAY)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_an_account_that_comes_near_the_drawdown_protection_goes_back_and_agrees(seed: int) -> None:
-    tape = Tape.of(walk_bars(seed, WARM_UP + 4 * DAY, minute_bps=25.0))
-    signals = walk_signals(tape, seed, share=0.3)
-    record = assert_same(tape, signals, account("paper-100k", BOLD), WARM_UP, WARM_UP + 4 * DAY)
+    grid = BarGrid.of(walk_bars(seed, WARM_UP + 4 * DAY, minute_bps=25.0))
+    signals = walk_signals(grid, seed, share=0.3)
+    record = assert_same(grid, signals, account("paper-100k", BOLD), WARM_UP, WARM_UP + 4 * DAY)
     assert any(line.code == "EQUITY_DRAWDOWN_OVER_LIMIT" for line in record.risk)
 
 
 @pytest.mark.parametrize(("kind", "jump_every"), [("ftmo-1step-100k", 613), ("ftmo-2step-100k", 613), ("ftmo-2step-25k", 907)])
 def test_an_account_that_is_thrown_beyond_its_stops_agrees_on_every_level_and_breach(kind: str, jump_every: int) -> None:
-    tape = Tape.of(walk_bars(4, WARM_UP + 3 * DAY, minute_bps=8.0, jump_every=jump_every))
-    record = assert_same(tape, walk_signals(tape, 4, share=0.5), account(kind, BOLD), WARM_UP, WARM_UP + 3 * DAY)
+    grid = BarGrid.of(walk_bars(4, WARM_UP + 3 * DAY, minute_bps=8.0, jump_every=jump_every))
+    record = assert_same(grid, walk_signals(grid, 4, share=0.5), account(kind, BOLD), WARM_UP, WARM_UP + 3 * DAY)
     assert record.halts
     assert any(line.kind == "LIMIT_USED" for line in record.risk)
 
 
 @pytest.mark.parametrize(
     ("seed", "minute_bps", "jump_every", "ending"),
-    [(6, 20.0, 0, Ending.EXHAUSTED), (7, 8.0, 613, Ending.BREACHED), (9, 8.0, 613, Ending.HALTED)],
+    [(6, 20.0, 0, BacktestEnding.EXHAUSTED), (7, 8.0, 613, BacktestEnding.BREACHED), (9, 8.0, 613, BacktestEnding.HALTED)],
 )
 def test_what_comes_after_a_run_was_over_would_have_changed_nothing(
-    seed: int, minute_bps: float, jump_every: int, ending: Ending
+    seed: int, minute_bps: float, jump_every: int, ending: BacktestEnding
 ) -> None:
-    tape = Tape.of(walk_bars(seed, WARM_UP + 6 * DAY, minute_bps=minute_bps, jump_every=jump_every))
-    signals, of = walk_signals(tape, seed, share=0.5), account("ftmo-2step-100k", BOLD)
-    short = run(tape, signals, Plan(of, WARM_UP, tape.minutes))
-    long = run(tape, signals, Plan(of, WARM_UP, tape.minutes, stop_when_over=False))
+    grid = BarGrid.of(walk_bars(seed, WARM_UP + 6 * DAY, minute_bps=minute_bps, jump_every=jump_every))
+    signals, of = walk_signals(grid, seed, share=0.5), account("ftmo-2step-100k", BOLD)
+    short = run(grid, signals, Plan(of, WARM_UP, grid.minutes))
+    long = run(grid, signals, Plan(of, WARM_UP, grid.minutes, stop_when_over=False))
     assert short.ending is ending
     assert short.signals_after > 0
     assert short.record.trades == long.record.trades
-    assert short.desk.books == long.desk.books
+    assert short.state.books == long.state.books
 
 
 def test_a_run_may_begin_and_end_inside_the_tape() -> None:
-    tape = Tape.of(walk_bars(8, WARM_UP + DAY, minute_bps=10.0))
+    grid = BarGrid.of(walk_bars(8, WARM_UP + DAY, minute_bps=10.0))
     start, end = WARM_UP + 7 * CYCLE_MINUTES, WARM_UP + 600
-    assert_same(tape, walk_signals(tape, 8, share=0.3), account("ftmo-2step-100k"), start, end)
+    assert_same(grid, walk_signals(grid, 8, share=0.3), account("ftmo-2step-100k"), start, end)

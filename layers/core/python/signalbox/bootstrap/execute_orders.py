@@ -23,7 +23,7 @@ from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
 from signalbox.adapters.venues.mt5_mailbox import VENUE, Answer, CommandRefused, CommandTaken, EnvelopeError, ReplayError
 from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
 from signalbox.events import BusEvent, parse_event
-from signalbox.orders.execution import execute, hand_on, look
+from signalbox.orders.execution import execute, forward, query
 from signalbox.orders.messages import (
     AccountName,
     ExecutionReported,
@@ -84,9 +84,9 @@ def _each_for_itself(accounts: object) -> object:
     if not isinstance(accounts, dict):
         return accounts
     found: dict[object, LiveAccount] = {}
-    for name, said in accounts.items():
+    for name, content in accounts.items():
         try:
-            found[name] = _ACCOUNT.validate_python(said)
+            found[name] = _ACCOUNT.validate_python(content)
         except ValidationError as error:
             found[name] = BrokenAccount(wrong=_places(error))
     return found
@@ -186,8 +186,8 @@ class ExecuteOrders:
                 return None
             return execute(request, closed, DynamoSendLog(self.table, self.settings.idempotency_table), _now)
         if isinstance(request, ExecutionRequested):
-            return hand_on(request, relay, _now)
-        relay.hand_on(request)
+            return forward(request, relay, _now)
+        relay.forward(request)
         return None
 
     def _at_venue(self, request: ExecutionRequested | VenueViewRequested) -> ExecutionReported | VenueViewReported:
@@ -195,22 +195,22 @@ class ExecuteOrders:
         log = DynamoSendLog(self.table, self.settings.idempotency_table)
         if isinstance(request, ExecutionRequested):
             return execute(request, venue, log, _now, chains=log, pause=self.pause)
-        return look(request, venue, log, chains=log)
+        return query(request, venue, log, chains=log)
 
     def pass_on(self, account: str, envelope: str) -> tuple[BusEvent | Answer, ...]:
         """Announce what the agent of an account reported, note what it answered. Raises EnvelopeError: it is not its word."""
         opened = self.mailboxes.open_report(account, envelope)
-        said = opened.said()
-        is_of_account = isinstance(said, ExecutionReported | VenueViewReported) and said.account == account
-        if not isinstance(said, CommandTaken | CommandRefused) and not is_of_account:
-            raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, was {said.type}")
+        content = opened.said()
+        is_of_account = isinstance(content, ExecutionReported | VenueViewReported) and content.account == account
+        if not isinstance(content, CommandTaken | CommandRefused) and not is_of_account:
+            raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, was {content.type}")
         if not newest_number(self.table, self.settings.idempotency_table, f"mt5-report-{account}", opened.sequence):
             raise ReplayError(f"{account} {opened.sequence}: newer reports were handled before")
-        if isinstance(said, CommandTaken | CommandRefused):
-            self.mailboxes.note(account, said)
+        if isinstance(content, CommandTaken | CommandRefused):
+            self.mailboxes.note(account, content)
         else:
-            self.bus.announce((said,))
-        return (said,)
+            self.bus.announce((content,))
+        return (content,)
 
     def check(self, text: str) -> ExpectedAnswer | None:
         """Stop an account whose agent did not answer a command; return that command. Raises WireError, ValidationError."""

@@ -41,8 +41,8 @@ from signalbox.trading.errors import (
     UnpricedError,
 )
 from signalbox.trading.events import TurnMissed
-from signalbox.trading.room import Handled, Standing, TradingRoom, instant_of
-from signalbox.trading.state import Desk
+from signalbox.trading.service import AccountOutcome, ReadinessReport, TradingService, instant_of
+from signalbox.trading.state import AccountState
 
 T = TypeVar("T")
 OPENED_BY: Final = "deployment"  # as `who` of the accounts that the stage configures
@@ -66,7 +66,7 @@ class ManageOrders:
     one after the other: one that cannot take it now gets it again alone, in its own message group, and the message is done.
     """
 
-    room: TradingRoom
+    service: TradingService
     outbox: Outbox
     bus: EventPublisher
     accounts: tuple[str, ...] = ()
@@ -89,25 +89,25 @@ class ManageOrders:
         found, self._denied = tuple(self._denied), []
         return found
 
-    def handle(self, event: BusEvent) -> tuple[Handled, ...]:
+    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
         """Bring an event to the accounts it concerns. Raises TradingError when it never can be, LedgerError, UnpricedError."""
         at = instant_of(event)
         self._open_accounts(at)
         if not isinstance(event, SignalGenerated | CycleDecided):
-            return self._alone(lambda: self.room.on_event(event))
-        concerned = retried(partial(self.room.concerned, event), self.pause)
-        handled, missed = self._turns(concerned, lambda account: self.room.on_market(account, event))
+            return self._alone(lambda: self.service.on_event(event))
+        concerned = retried(partial(self.service.concerned, event), self.pause)
+        handled, missed = self._turns(concerned, lambda account: self.service.on_market(account, event))
         for one in missed:
             if not one.is_final:
-                told = TurnMissed(account=one.account, missed=event, why=f"{type(one.error).__name__}: {one.error}")
-                retried(partial(self.outbox.put, told, at), self.pause)
+                reported = TurnMissed(account=one.account, missed=event, why=f"{type(one.error).__name__}: {one.error}")
+                retried(partial(self.outbox.put, reported, at), self.pause)
         return handled
 
-    def command(self, command: AnyCommand, who: str) -> Handled:
+    def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         """Carry out a command of somebody who may. Raises TradingError when it never can be, LedgerError, UnpricedError."""
         self._open_accounts(command.requested_at)
         self._judged(lambda: self.gate.require_command(who, command))
-        handled = self._alone(lambda: self.room.on_command(command, who))
+        handled = self._alone(lambda: self.service.on_command(command, who))
         if isinstance(command, OpenAccount):
             retried(lambda: self.gate.book.name_owners(self.gate.owners, command.requested_at), self.pause)
         return handled
@@ -146,10 +146,10 @@ class ManageOrders:
             raise RowRefusedError(str(error)) from error
 
     def _turns(
-        self, accounts: Sequence[TradingAccount], turn: Callable[[TradingAccount], Handled]
-    ) -> tuple[tuple[Handled, ...], list[MissedTurn]]:
+        self, accounts: Sequence[TradingAccount], turn: Callable[[TradingAccount], AccountOutcome]
+    ) -> tuple[tuple[AccountOutcome, ...], list[MissedTurn]]:
         """Give each account its turn; return what they made of it and who missed it. Raises LedgerUnavailableError."""
-        handled: list[Handled] = []
+        handled: list[AccountOutcome] = []
         missed: list[MissedTurn] = []
         for account in accounts:
             try:
@@ -163,31 +163,31 @@ class ManageOrders:
         self._missed += missed
         return tuple(handled), missed
 
-    def look(self, account: str, at: datetime, who: str) -> Desk:
+    def query(self, account: str, at: datetime, who: str) -> AccountState:
         """Return an account as it is."""
         self._may_look(account, at, who)
-        return retried(lambda: self.room.look(account, at), self.pause)
+        return retried(lambda: self.service.query(account, at), self.pause)
 
-    def standing(self, account: str, at: datetime, who: str) -> Standing:
+    def readiness_report(self, account: str, at: datetime, who: str) -> ReadinessReport:
         """Return whether an account may trade live."""
         self._may_look(account, at, who)
-        return retried(lambda: self.room.standing(account, at), self.pause)
+        return retried(lambda: self.service.readiness_report(account, at), self.pause)
 
     def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:
         """Return every account that somebody may see, by name."""
         self._open_accounts(at)
         visible = self._judged(lambda: self.gate.visible(who, at))
-        return tuple(one for one in retried(self.room.accounts, self.pause) if one.account in visible)
+        return tuple(one for one in retried(self.service.accounts, self.pause) if one.account in visible)
 
-    def watch(self, at: datetime) -> tuple[Handled, ...]:
+    def on_minute(self, at: datetime) -> tuple[AccountOutcome, ...]:
         """Watch every account at a scheduled instant; the next minute makes up for one that could not be.
 
         An account whose row cannot be read misses its turn, each minute, until somebody mends it: that alarms.
         """
-        for name, why in retried(self.room.unreadable, self.pause).items():
+        for name, why in retried(self.service.unreadable, self.pause).items():
             self._missed.append(MissedTurn(name, AccountUnreadableError(why), is_final=True))
-        accounts = retried(self.room.accounts, self.pause)
-        return self._turns(accounts, lambda account: self.room.watched(account.account, at))[0]
+        accounts = retried(self.service.accounts, self.pause)
+        return self._turns(accounts, lambda account: self.service.monitor_account(account.account, at))[0]
 
     def _open_accounts(self, at: datetime) -> None:
         """Open the configured accounts, once a process, and name their owners. One that differs from its row stays as it is."""
@@ -195,7 +195,7 @@ class ManageOrders:
             return
         for name in self.accounts:
             try:
-                retried(partial(self.room.open, name, at, OPENED_BY), self.pause)
+                retried(partial(self.service.open, name, at, OPENED_BY), self.pause)
             except AccountError as error:
                 self.refused[name] = str(error)
         if self.gate.owners:
@@ -218,7 +218,7 @@ def compose(settings: TradingSettings | None = None, *, function: Function = Fun
     secrets = boto3.client("secretsmanager")
     sealer = RequestSealer(SecretKeys(secrets, found.request_key_arn).current, _now)
     return ManageOrders(
-        room=TradingRoom(PostgresTradingLedger(connection, sealer=sealer), market=found.venue),
+        service=TradingService(PostgresTradingLedger(connection, sealer=sealer), market=found.venue),
         outbox=PostgresOutbox(connection, emitted_by(function)),
         report_keys=SecretKeys(secrets, found.report_key_arn) if found.report_key_arn else None,
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),

@@ -19,9 +19,9 @@ from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.bootstrap.ledger import connect_ledger
 from signalbox.bootstrap.settings import RegisterModelSettings
 from signalbox.contracts import TRAINING_PREFIX, Function, emitted_by
-from signalbox.library.evaluations import FinishedEvaluation, Judged, record_evaluation
+from signalbox.library.evaluations import EvaluationOutcome, FinishedEvaluation, record_evaluation
 from signalbox.library.ports import ArtifactStore, Library
-from signalbox.library.registration import FinishedJob, Registered, register
+from signalbox.library.registration import FinishedJob, RegistrationOutcome, register
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 
@@ -39,13 +39,13 @@ class RegisterModel:
     bus: EventPublisher
     pause: Callable[[float], None] = time.sleep
 
-    def register(self, job: FinishedJob) -> Registered:
+    def register(self, job: FinishedJob) -> RegistrationOutcome:
         """Record a training; a lost connection is tried again, harmless because the job's name is the key."""
         return self._tried(
             lambda folder: register(job, artifacts=self.artifacts, library=self.library, workspace=folder),
         )
 
-    def judge(self, job: FinishedEvaluation) -> Judged:
+    def judge(self, job: FinishedEvaluation) -> EvaluationOutcome:
         """Record an evaluation; a lost connection as above."""
         return self._tried(
             lambda folder: record_evaluation(job, artifacts=self.artifacts, library=self.library, workspace=folder),

@@ -80,15 +80,15 @@ class SendAlerts:
             )
         return FanOut(queued=len(deliveries))
 
-    def deliver(self, delivery: Delivery, tell: Callable[[Move], None]) -> DeliveryReport:
+    def deliver(self, delivery: Delivery, on_move: Callable[[Move], None]) -> DeliveryReport:
         """Send it; what the messenger will never take is announced and not tried again. Raises MessengerError: again later."""
         messenger = self._messenger(self._secret().bot_token)
-        report = deliver(delivery, messenger=messenger, log=self.log, moves=self.moves, tell=tell)
+        report = deliver(delivery, messenger=messenger, log=self.log, moves=self.moves, on_move=on_move)
         if report.undeliverable is not None:
             self.bus.announce((report.undeliverable,))
         return report
 
-    def tell_move(self, move: Move) -> None:
+    def report_move(self, move: Move) -> None:
         """Say in a chat that moved which id the secret needs. Raises MessengerError."""
         text = f"This chat has the id {move.new_id} now, it was {move.chat_id}. Put the new one into the Telegram secret."
         self._messenger(self._secret().bot_token).send(move.new_id, text)

@@ -57,24 +57,24 @@ class JobContainer:
 
 def read_container(root: Path | None = None, environment: Mapping[str, str] | None = None) -> JobContainer:
     """Return the surroundings of this process. Raises SettingsError for what cannot be read."""
-    told = os.environ if environment is None else environment  # noqa: TID251 - bootstrap reads it (docs/style.md, R17)
-    base = root or Path(told.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+    variables = os.environ if environment is None else environment  # noqa: TID251 - bootstrap reads it (docs/style.md, R17)
+    base = root or Path(variables.get(ROOT_VARIABLE) or DEFAULT_ROOT)
     channels = {
-        key.removeprefix("SM_CHANNEL_").lower(): Path(value) for key, value in told.items() if key.startswith("SM_CHANNEL_")
+        key.removeprefix("SM_CHANNEL_").lower(): Path(value) for key, value in variables.items() if key.startswith("SM_CHANNEL_")
     }
     return JobContainer(
         root=base,
-        parameters=_parameters(base, told),
+        parameters=_parameters(base, variables),
         channels=channels,
-        model=Path(told.get("SM_MODEL_DIR") or base / "model"),
-        output=Path(told.get("SM_OUTPUT_DATA_DIR") or base / "output" / "data"),
+        model=Path(variables.get("SM_MODEL_DIR") or base / "model"),
+        output=Path(variables.get("SM_OUTPUT_DATA_DIR") or base / "output" / "data"),
     )
 
 
-def _parameters(root: Path, told: Mapping[str, str]) -> dict[str, Any]:
+def _parameters(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     """SM_HPS, else the file that SageMaker writes; single SM_HP_NAME variables have the last word."""
     path = root / "input" / "config" / "hyperparameters.json"
-    text, source = told.get("SM_HPS"), "SM_HPS"
+    text, source = variables.get("SM_HPS"), "SM_HPS"
     if text is None:
         text, source = (path.read_text(encoding="utf-8"), str(path)) if path.is_file() else ("{}", str(path))
     try:
@@ -83,12 +83,12 @@ def _parameters(root: Path, told: Mapping[str, str]) -> dict[str, Any]:
         raise SettingsError(f"{source}: expected JSON: {error}") from error
     if not isinstance(found, dict):
         raise SettingsError(f"{source}: expected an object of parameters, was {type(found).__name__}")
-    single = {key.removeprefix(_PARAMETER).lower(): value for key, value in told.items() if key.startswith(_PARAMETER)}
+    single = {key.removeprefix(_PARAMETER).lower(): value for key, value in variables.items() if key.startswith(_PARAMETER)}
     return {**found, **single}
 
 
 @contextmanager
-def failures_told(container: JobContainer) -> Iterator[None]:
+def failures_reported(container: JobContainer) -> Iterator[None]:
     """Write what ends the block to the failure file and on standard error, and exit with a status that is not 0.
 
     What went wrong on purpose is one line; a bug keeps its traceback, the end of which is the part that is shown.

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from signalbox.chat.alerts import Alert
 from signalbox.errors import SignalboxError
 from signalbox.events import AlertUndeliverable
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 
 NO_CHAT: Final = "(none)"  # as the chat of an alert that had nobody to go to
 MAX_MOVES: Final = 3  # of a chat, followed in one delivery
@@ -57,7 +57,7 @@ class Messenger(Protocol):
         """Deliver or raise a MessengerError."""
 
 
-class Delivery(Frozen):
+class Delivery(FrozenModel):
     """One alert to one configured chat, as it waits in the queue of deliveries: in the chat's own message group."""
 
     alert_id: str
@@ -114,11 +114,11 @@ def undelivered(alert: Alert, reason: str) -> AlertUndeliverable:
 
 
 def deliver(
-    delivery: Delivery, *, messenger: Messenger, log: DeliveryLog, moves: ChatMoves, tell: Callable[[Move], None]
+    delivery: Delivery, *, messenger: Messenger, log: DeliveryLog, moves: ChatMoves, on_move: Callable[[Move], None]
 ) -> DeliveryReport:
     """Send an alert to its chat unless that has had it. Raises MessengerBusyError or MessengerUnavailableError: again later.
 
-    tell: called for each move of the chat, once it is remembered.
+    on_move: called for each move of the chat, once it is remembered.
     """
 
     def send() -> None:
@@ -128,7 +128,7 @@ def deliver(
                 return messenger.send(chat, delivery.text)
             except ChatMovedError as moved:
                 moves.remember(delivery.chat_id, moved.new_id)
-                tell(Move(chat, moved.new_id))
+                on_move(Move(chat, moved.new_id))
                 chat = moved.new_id
         raise MessengerRefusedError(f"the chat moved {MAX_MOVES} times in a row, the last time to {chat}")
 

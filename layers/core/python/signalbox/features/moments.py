@@ -15,12 +15,12 @@ from typing import cast
 import numpy as np
 from typing_extensions import override
 
-from signalbox.features.nodes import Block, Scratch, Series, Step
-from signalbox.features.windows import StatefulStep, Summed, whole_number
+from signalbox.features.nodes import BarUpdate, Block, Scratch, Series
+from signalbox.features.windows import StatefulUpdate, SummedWindow, whole_number
 
 
 @dataclass(frozen=True)
-class WindowMean(Summed):
+class WindowMean(SummedWindow):
     """The mean of the newest `window` values minus the newest of them; NaN before there are as many."""
 
     @override
@@ -28,12 +28,12 @@ class WindowMean(Summed):
         return _block(self.window, squares=False)
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         return _MeanStep(self.window)
 
 
 @dataclass(frozen=True)
-class WindowDeviation(Summed):
+class WindowDeviation(SummedWindow):
     """The population standard deviation of the newest `window` values; NaN before there are as many."""
 
     @override
@@ -41,7 +41,7 @@ class WindowDeviation(Summed):
         return _block(self.window, squares=True)
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         return _DeviationStep(self.window)
 
 
@@ -104,7 +104,7 @@ def _joined_sums(newer: Series, shifted: Series, older: Series, *, before: Serie
     return result
 
 
-class _MomentsStep(StatefulStep):
+class _MomentsStep(StatefulUpdate):
     """Sums of distances and of their squares, from the start of the newer block and to the end of the older one."""
 
     def __init__(self, window: int) -> None:

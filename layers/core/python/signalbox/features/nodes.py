@@ -22,7 +22,7 @@ from typing_extensions import override
 
 Series: TypeAlias = NDArray[np.float64]
 Operand: TypeAlias = "Node | float"
-Step: TypeAlias = Callable[..., float]  # the newest value of each input in, the newest value out
+BarUpdate: TypeAlias = Callable[..., float]  # the newest value of each input in, the newest value out
 
 
 class Scratch:
@@ -63,7 +63,7 @@ class Node(ABC):
         """Return a fresh computation over blocks of bars, oldest first; it never writes to its inputs."""
 
     @abstractmethod
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         """Return a fresh computation of one bar at a time; a StatefulStep when it remembers anything."""
 
     def __add__(self, other: Operand) -> Node:
@@ -110,7 +110,7 @@ class Input(Node):
         raise TypeError(f"{self.name} is given, not computed")
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         raise TypeError(f"{self.name} is given, not computed")
 
 
@@ -129,7 +129,7 @@ class Operation:
     """Arithmetic on the values of one bar; `block` and `step` round alike."""
 
     block: Callable[..., object]  # (*inputs, out=series)
-    step: Step
+    step: BarUpdate
 
 
 def _maximum(a: float, b: float) -> float:
@@ -208,7 +208,7 @@ class Apply(Node):
         return run
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         return OPERATIONS[self.operation].step
 
 
@@ -231,7 +231,7 @@ class Ratio(Node):
         return _ratio
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         return _ratio_step
 
 
@@ -281,7 +281,7 @@ class Wave(Node):
         return run
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         table = _wave_table(self.wave, self.period // self.unit).tolist()
         return lambda place: float(table[int(place)])
 

@@ -22,7 +22,7 @@ Place: TypeAlias = int
 
 
 @dataclass(frozen=True)
-class Instruction:
+class ProgramInstruction:
     """Compute `node` from the values at `inputs` and put it at `output`; then the places in `free` are needed no more."""
 
     node: Node
@@ -36,7 +36,7 @@ class Program:
     """Instructions for some outputs. Places: BAR_INPUTS first, then constants, then one for each computed series."""
 
     constants: tuple[float, ...]
-    instructions: tuple[Instruction, ...]
+    instructions: tuple[ProgramInstruction, ...]
     outputs: tuple[Place, ...]
 
     @property
@@ -69,7 +69,7 @@ def compile_program(outputs: Sequence[Node]) -> Program:
     kept = {place_of[node] for node in outputs}
     last_use = {place: i for i, places in enumerate(inputs) for place in places if place >= first and place not in kept}
     free = [tuple(place for place in dict.fromkeys(places) if last_use.get(place) == i) for i, places in enumerate(inputs)]
-    instructions = tuple(Instruction(node, inputs[i], first + i, tuple(free[i])) for i, node in enumerate(order))
+    instructions = tuple(ProgramInstruction(node, inputs[i], first + i, tuple(free[i])) for i, node in enumerate(order))
     return Program(tuple(constants), instructions, tuple(place_of[node] for node in outputs))
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.features.matrix import Incomplete
-from signalbox.features.nodes import BAR_INPUTS, Step
+from signalbox.features.nodes import BAR_INPUTS, BarUpdate
 from signalbox.features.schema import FeatureSchema, FeatureSchemaError
-from signalbox.features.windows import StatefulStep, whole_number
+from signalbox.features.windows import StatefulUpdate, whole_number
 from signalbox.limits import MAX_STREAM_STATE_BYTES
 from signalbox.market.candles import MINUTE_MS, Bars, Candle, from_ms, to_ms
 
@@ -72,8 +72,8 @@ class FeatureStream:
     def __init__(self, schema: FeatureSchema) -> None:
         self.schema = schema
         program = schema.program
-        self._steps: list[Step] = [instruction.node.step() for instruction in program.instructions]
-        self._stateful = [step for step in self._steps if isinstance(step, StatefulStep)]
+        self._steps: list[BarUpdate] = [instruction.node.step() for instruction in program.instructions]
+        self._stateful = [step for step in self._steps if isinstance(step, StatefulUpdate)]
         first = len(BAR_INPUTS) + len(program.constants)
         self._slots = [math.nan] * program.places
         self._slots[len(BAR_INPUTS) : first] = program.constants

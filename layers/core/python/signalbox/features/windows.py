@@ -19,12 +19,12 @@ import talib
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from signalbox.features.nodes import Block, Node, Operand, Scratch, Series, Step
+from signalbox.features.nodes import BarUpdate, Block, Node, Operand, Scratch, Series
 
 WINDOW_UNIT: Final = 1440  # windows of sums divide it, and blocks of bars are multiples of it: a window's blocks never straddle
 
 
-class StatefulStep(ABC):
+class StatefulUpdate(ABC):
     """A step with memory, that can be written down and read back without a bit lost."""
 
     @property
@@ -52,7 +52,7 @@ def whole_number(number: float, end: float) -> int:
 
 
 @dataclass(frozen=True)
-class OfOne(Node):
+class WindowNode(Node):
     """A series over the newest `window` values of another."""
 
     source: Node
@@ -65,7 +65,7 @@ class OfOne(Node):
 
 
 @dataclass(frozen=True)
-class Summed(OfOne):
+class SummedWindow(WindowNode):
     """A series whose window is summed in blocks of its own length."""
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class Summed(OfOne):
 
 
 @dataclass(frozen=True)
-class Lag(OfOne):
+class Lag(WindowNode):
     """The value `window` bars ago, NaN before there is one."""
 
     @override
@@ -97,11 +97,11 @@ class Lag(OfOne):
         return run
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         return _LagStep(self.window)
 
 
-class _LagStep(StatefulStep):
+class _LagStep(StatefulUpdate):
     def __init__(self, bars: int) -> None:
         self._bars, self._at = bars, 0
         self._ring = array("d", [np.nan]) * bars
@@ -133,7 +133,7 @@ class _LagStep(StatefulStep):
 
 
 @dataclass(frozen=True)
-class RollingSum(Summed):
+class RollingSum(SummedWindow):
     """The sum of the newest `window` values; NaN before there are as many, and while one of them is NaN."""
 
     @override
@@ -147,7 +147,7 @@ class RollingSum(Summed):
         return run
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         return _SumStep(self.window)
 
 
@@ -170,7 +170,7 @@ def _window_sums(values: Series, window: int, before: Series, out: Series, scrat
     out += to_end[1 : n + 1] if window > 1 else 0.0
 
 
-class _SumStep(StatefulStep):
+class _SumStep(StatefulUpdate):
     def __init__(self, window: int) -> None:
         self._window, self._at, self._sum = window, 0, 0.0
         self._bind(np.zeros(window), np.full(window, np.nan))
@@ -213,7 +213,7 @@ class _SumStep(StatefulStep):
 
 
 @dataclass(frozen=True)
-class _Extreme(OfOne):
+class _Extreme(WindowNode):
     @override
     def block(self) -> Block:
         window, function = self.window, talib.MAX if isinstance(self, RollingMax) else talib.MIN
@@ -232,7 +232,7 @@ class _Extreme(OfOne):
         return run
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         return _ExtremeStep(self.window, highest=isinstance(self, RollingMax))
 
 
@@ -246,7 +246,7 @@ class RollingMin(_Extreme):
     """The smallest of the newest `window` values (never NaN themselves), NaN before there are as many."""
 
 
-class _ExtremeStep(StatefulStep):
+class _ExtremeStep(StatefulUpdate):
     def __init__(self, window: int, *, highest: bool) -> None:
         self._window, self._at, self._best, self._highest = window, 0, 0.0, highest
         self._values = np.zeros(window)
@@ -291,7 +291,7 @@ class _ExtremeStep(StatefulStep):
 
 
 @dataclass(frozen=True)
-class Ema(OfOne):
+class Ema(WindowNode):
     """TA-Lib's EMA of that period, begun at the first value that is not NaN; NaN from a later one that is not finite on."""
 
     @override
@@ -317,7 +317,7 @@ class Ema(OfOne):
         return run
 
     @override
-    def step(self) -> Step:
+    def step(self) -> BarUpdate:
         return _EmaStep(self.window)
 
 
@@ -333,7 +333,7 @@ def _history_of(average: float, span: int) -> Series:
     return history
 
 
-class _EmaStep(StatefulStep):
+class _EmaStep(StatefulUpdate):
     """TA-Lib's stream handle: the only one that rounds like TA-Lib's batch (its C uses fused multiply-add)."""
 
     _WAITING, _RUNNING, _BROKEN = 0.0, 1.0, 2.0

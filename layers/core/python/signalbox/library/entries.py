@@ -15,7 +15,7 @@ from enum import StrEnum
 from signalbox.inference.manifest import Gate, Verdict
 
 
-class Kind(StrEnum):
+class EntityKind(StrEnum):
     """Kinds of entities."""
 
     MODEL = "model"
@@ -37,7 +37,7 @@ class VersionState(StrEnum):
 class EntityKey:
     """An entity."""
 
-    kind: Kind
+    kind: EntityKind
     name: str
 
 
@@ -64,7 +64,7 @@ class NewVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class EvaluationPeriod:
     """What was judged: decisions from `start` to `end`."""
 
     start: datetime
@@ -72,7 +72,7 @@ class Period:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class VersionEvaluation:
     """One judgement of a version. `source` names it within the version: `training`, or the job that evaluated."""
 
     source: str
@@ -81,4 +81,4 @@ class Evaluation:
     headline: str
     gates: Mapping[Gate, Verdict]
     report: str  # JSON, figures and intervals
-    period: Period | None = None  # None where the report tells none
+    period: EvaluationPeriod | None = None  # None where the report tells none

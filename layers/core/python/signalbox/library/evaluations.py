@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from signalbox.library.artifact import MAX_PACKED_BYTES, OUTPUT_ARCHIVE, unpack_artifact
-from signalbox.library.entries import EntityKey, Kind, VersionKey
+from signalbox.library.entries import EntityKey, EntityKind, VersionKey
 from signalbox.library.errors import ArtifactError, UnknownBundleError
 from signalbox.library.events import EvaluationFailed, ModelEvaluated
-from signalbox.library.judgements import EVALUATION_FILE, MAX_EVALUATION_BYTES, Judgement, plain, read_evaluation, shortfalls
+from signalbox.library.judgements import EVALUATION_FILE, MAX_EVALUATION_BYTES, EvaluationFile, plain, read_evaluation, shortfalls
 from signalbox.library.ports import ArtifactStore, Library, LibraryTransaction
 from signalbox.library.registration import JobOutcome
 
@@ -38,7 +38,7 @@ class FinishedEvaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluationOutcome:
     """What an evaluation job became; `new` is false when it was known. Without a version: `reason` says why."""
 
     version: VersionKey | None
@@ -47,23 +47,25 @@ class Judged:
     reason: str | None = None
 
 
-def record_evaluation(job: FinishedEvaluation, *, artifacts: ArtifactStore, library: Library, workspace: Path) -> Judged:
+def record_evaluation(
+    job: FinishedEvaluation, *, artifacts: ArtifactStore, library: Library, workspace: Path
+) -> EvaluationOutcome:
     """Record what an evaluation job found. `workspace`: an empty folder for the length of the call."""
     with library.transaction() as tx:
         known = tx.version_judged_by(job.name)
     if known is not None:
-        return Judged(known, new=False)
+        return EvaluationOutcome(known, new=False)
     if job.outcome is not JobOutcome.COMPLETED:
         outcome: Literal["failed", "stopped"] = "stopped" if job.outcome is JobOutcome.STOPPED else "failed"
-        return _told(library, job, outcome, (job.reason or "").strip() or f"the job {_ENDED[outcome]} without a reason")
+        return _not_judged(library, job, outcome, (job.reason or "").strip() or f"the job {_ENDED[outcome]} without a reason")
     try:
         found = _left(job, artifacts, workspace)
         return _recorded(library, job, found)
     except (ArtifactError, UnknownBundleError) as error:
-        return _told(library, job, "refused", f"{type(error).__name__}: {error}")
+        return _not_judged(library, job, "refused", f"{type(error).__name__}: {error}")
 
 
-def _left(job: FinishedEvaluation, artifacts: ArtifactStore, workspace: Path) -> Judgement:
+def _left(job: FinishedEvaluation, artifacts: ArtifactStore, workspace: Path) -> EvaluationFile:
     archive = artifacts.fetch(job.output_uri, at_most=MAX_PACKED_BYTES)
     path = unpack_artifact(archive, workspace / "output", name=OUTPUT_ARCHIVE) / EVALUATION_FILE
     if not path.is_file():
@@ -73,12 +75,12 @@ def _left(job: FinishedEvaluation, artifacts: ArtifactStore, workspace: Path) ->
     return read_evaluation(path.read_bytes(), EVALUATION_FILE, source=job.name, at=job.finished_at)
 
 
-def _recorded(library: Library, job: FinishedEvaluation, found: Judgement) -> Judged:
+def _recorded(library: Library, job: FinishedEvaluation, found: EvaluationFile) -> EvaluationOutcome:
     evaluation = found.evaluation
     with library.transaction() as tx:
         version = _judged_version(tx, found)
         if not tx.add_evaluation(version, evaluation):
-            return Judged(version, new=False)
+            return EvaluationOutcome(version, new=False)
         event = ModelEvaluated(
             model=found.model,
             version=version.number,
@@ -91,30 +93,32 @@ def _recorded(library: Library, job: FinishedEvaluation, found: Judgement) -> Ju
             shortfalls=shortfalls(evaluation.gates, json.loads(evaluation.report)),
         )
         tx.add_event(event, job.finished_at)
-    return Judged(version, new=True, qualifies=evaluation.qualifies)
+    return EvaluationOutcome(version, new=True, qualifies=evaluation.qualifies)
 
 
-def _judged_version(tx: LibraryTransaction, found: Judgement) -> VersionKey:
+def _judged_version(tx: LibraryTransaction, found: EvaluationFile) -> VersionKey:
     """Return the first version of the bundle, for equal bundles are equally judged. Raises UnknownBundleError."""
-    held = tx.bundles_of(EntityKey(Kind.MODEL, found.model))
+    held = tx.bundles_of(EntityKey(EntityKind.MODEL, found.model))
     for version, sha256 in held:
         if sha256 == found.bundle_sha256:
             return version
-    told = f"{found.bundle_sha256[:_SHOWN]}…"
+    text = f"{found.bundle_sha256[:_SHOWN]}…"
     if not held:
         raise UnknownBundleError(
-            f"expected a model of the library, was {found.model} (bundle {told}), of which it has no version; register its"
+            f"expected a model of the library, was {found.model} (bundle {text}), of which it has no version; register its"
             " training job first, then this one again (docs/training-jobs.md)"
         )
     there = ", ".join(f"{version.number}: {sha256[:_SHOWN]}…" for version, sha256 in held[-5:] if sha256) or "none with a bundle"
     raise UnknownBundleError(
-        f"expected a bundle of a version of {found.model}, was {told}: another archive than was registered; the newest: {there}"
+        f"expected a bundle of a version of {found.model}, was {text}: another archive than was registered; the newest: {there}"
     )
 
 
-def _told(library: Library, job: FinishedEvaluation, outcome: Literal["failed", "stopped", "refused"], reason: str) -> Judged:
-    told = plain(reason)
-    event = EvaluationFailed(job=job.name, at=job.finished_at, outcome=outcome, reason=told, model_uri=plain(job.model_uri))
+def _not_judged(
+    library: Library, job: FinishedEvaluation, outcome: Literal["failed", "stopped", "refused"], reason: str
+) -> EvaluationOutcome:
+    text = plain(reason)
+    event = EvaluationFailed(job=job.name, at=job.finished_at, outcome=outcome, reason=text, model_uri=plain(job.model_uri))
     with library.transaction() as tx:
         new = tx.add_event(event, job.finished_at)
-    return Judged(None, new=new, reason=told)
+    return EvaluationOutcome(None, new=new, reason=text)

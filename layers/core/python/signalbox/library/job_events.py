@@ -1,4 +1,4 @@
-"""What register_model is told: SageMaker's event of a training job that ended, or the last step of a pipeline.
+"""What register_model is text: SageMaker's event of a training job that ended, or the last step of a pipeline.
 
 An evaluation by itself is a training job too, for SageMaker. It may send several events for one change; what is not the end of a
 job of ours is None.
@@ -33,28 +33,28 @@ class JobEventError(LibraryError):
     """A message that is not what register_model is told."""
 
 
-class _Told(BaseModel):
+class _JobMessage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class _Output(_Told):
+class _Output(_JobMessage):
     path: Annotated[str, Field(alias="S3OutputPath", pattern="^s3://.+")]
 
 
-class _S3Source(_Told):
+class _S3Source(_JobMessage):
     uri: Annotated[str, Field(alias="S3Uri")] = ""
 
 
-class _DataSource(_Told):
+class _DataSource(_JobMessage):
     s3: Annotated[_S3Source, Field(alias="S3DataSource")] = _S3Source()
 
 
-class _Input(_Told):
+class _Input(_JobMessage):
     name: Annotated[str, Field(alias="ChannelName")]
     source: Annotated[_DataSource, Field(alias="DataSource")] = _DataSource()
 
 
-class _Detail(_Told):
+class _Detail(_JobMessage):
     name: Annotated[str, Field(alias="TrainingJobName", min_length=1)]
     status: Annotated[str, Field(alias="TrainingJobStatus")]
     parameters: Annotated[dict[str, str], Field(alias="HyperParameters")]
@@ -63,7 +63,7 @@ class _Detail(_Told):
     reason: Annotated[str | None, Field(alias="FailureReason")] = None
 
 
-class _Envelope(_Told):
+class _Envelope(_JobMessage):
     source: str
     detail_type: Annotated[str, Field(alias="detail-type")]
     time: AwareDatetime
@@ -149,9 +149,9 @@ def event_of(description: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def is_job_event(told: Mapping[str, Any]) -> bool:
+def is_job_event(text: Mapping[str, Any]) -> bool:
     """Return whether this is an event, not the arguments of a pipeline's step."""
-    return "detail-type" in told
+    return "detail-type" in text
 
 
 def job_of_pipeline(arguments: Mapping[str, Any]) -> FinishedJob:

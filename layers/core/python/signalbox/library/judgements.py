@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, NoReturn
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from signalbox.inference.manifest import PROMOTION_GATES, Gate, Sha256, Verdict
-from signalbox.library.entries import Evaluation, Period
+from signalbox.library.entries import EvaluationPeriod, VersionEvaluation
 from signalbox.library.errors import ArtifactError
 from signalbox.library.parameters import MODEL_NAME_PATTERN, RegisterWhen
 
@@ -28,29 +28,29 @@ _MAX_FOUND: Final = 300  # of what a gate found, in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class EvaluationFile:
     """One evaluation.json."""
 
     model: str
     bundle_sha256: str
-    period: Period
-    evaluation: Evaluation
+    period: EvaluationPeriod
+    evaluation: VersionEvaluation
 
 
-class _Told(BaseModel):
+class _EvaluationPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class _Gate(_Told):
+class _Gate(_EvaluationPart):
     verdict: Verdict
 
 
-class _Period(_Told):
+class _Period(_EvaluationPart):
     start: AwareDatetime
     end: AwareDatetime
 
 
-class _EvaluationFile(_Told):
+class _EvaluationFile(_EvaluationPart):
     name: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)]
     bundle_sha256: Sha256
     qualifies: StrictBool
@@ -59,14 +59,14 @@ class _EvaluationFile(_Told):
     period: _Period
 
 
-def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> Judgement:
+def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> EvaluationFile:
     """Return what an evaluation.json says. Raises ArtifactError naming each part that is wrong.
 
     name: what the error calls the file. source, at: of the evaluation in the library.
     """
-    told = read_object(content, name)
+    document = read_object(content, name)
     try:
-        found = _EvaluationFile.model_validate(told)
+        found = _EvaluationFile.model_validate(document)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'evaluation'}: {e['msg']}" for e in error.errors()[:5])
         raise ArtifactError(f"{name}: {wrong}") from error
@@ -75,17 +75,17 @@ def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> 
         raise ArtifactError(f"{name}: expected qualifies to be true exactly when {', '.join(PROMOTION_GATES)} pass")
     if not _EARLIEST <= found.period.start < found.period.end <= _LATEST:
         raise ArtifactError(f"{name}: expected a period that ends after its start, from {_EARLIEST.year} to {_LATEST.year}")
-    period = Period(found.period.start, found.period.end)
-    evaluation = Evaluation(
+    period = EvaluationPeriod(found.period.start, found.period.end)
+    evaluation = VersionEvaluation(
         source=source,
         evaluated_at=at,
         qualifies=found.qualifies,
         headline=plain(found.headline),
         gates=gates,
-        report=json.dumps(told, allow_nan=False),
+        report=json.dumps(document, allow_nan=False),
         period=period,
     )
-    return Judgement(found.name, found.bundle_sha256, period, evaluation)
+    return EvaluationFile(found.name, found.bundle_sha256, period, evaluation)
 
 
 def read_object(content: bytes, name: str) -> dict[str, Any]:
@@ -103,13 +103,13 @@ def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"expected finite numbers, was {text}")
 
 
-def period_of(report: Mapping[str, Any]) -> Period | None:
+def period_of(report: Mapping[str, Any]) -> EvaluationPeriod | None:
     """Return the period of a report, or None for one that tells none."""
     try:
         found = _Period.model_validate(report.get("period"))
     except ValidationError:
         return None
-    return Period(found.start, found.end) if _EARLIEST <= found.start < found.end <= _LATEST else None
+    return EvaluationPeriod(found.start, found.end) if _EARLIEST <= found.start < found.end <= _LATEST else None
 
 
 def plain(text: str, limit: int = MAX_TEXT) -> str:
@@ -141,6 +141,6 @@ def shortfalls(
 
 
 def _found(report: Mapping[str, Any], gate: Gate) -> str:
-    told = report.get("gates")
-    result = told.get(gate.value) if isinstance(told, dict) else None
+    document = report.get("gates")
+    result = document.get(gate.value) if isinstance(document, dict) else None
     return plain(str(result.get("found", "")), _MAX_FOUND) if isinstance(result, dict) else ""

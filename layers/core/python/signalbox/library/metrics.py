@@ -61,8 +61,8 @@ def epoch_line(series: str, epoch: int, figures: Mapping[str, float]) -> str:
 
     series: PLACE/FAMILY-NUMBER. epoch: from 0. What is not finite is left out.
     """
-    told = "".join(f" {name}={value:.6f};" for name, value in figures.items() if math.isfinite(value))
-    return f"[metric] {series} epoch={epoch};{told}"
+    text = "".join(f" {name}={value:.6f};" for name, value in figures.items() if math.isfinite(value))
+    return f"[metric] {series} epoch={epoch};{text}"
 
 
 def epoch_pattern(series: str, figure: EpochFigure) -> str:

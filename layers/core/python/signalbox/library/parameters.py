@@ -45,9 +45,9 @@ class _Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     @classmethod
-    def parse(cls: type[ParametersT], told: Mapping[str, Any]) -> ParametersT:
+    def parse(cls: type[ParametersT], values: Mapping[str, Any]) -> ParametersT:
         """Return the parameters of a job. Raises TrainingPlanError naming each that is wrong."""
-        own = {key: _plain(value) for key, value in told.items() if not key.startswith(TOOL_PREFIX)}
+        own = {key: _plain(value) for key, value in values.items() if not key.startswith(TOOL_PREFIX)}
         try:
             return cls.model_validate({key: value for key, value in own.items() if value is not None and value != ""})
         except ValidationError as error:

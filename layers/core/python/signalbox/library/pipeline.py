@@ -120,8 +120,8 @@ def _record(plan: TrainingPlan, name: str, *, passed: bool) -> Request:
 
 def _decide(plan: TrainingPlan) -> Request:
     registers = {"Std:JsonGet": {"PropertyFile": _get("Steps.Evaluate.PropertyFiles.Verdict"), "Path": "registers"}}
-    told = "The model did not pass its evaluation: the library has it as refused, with the reasons; it cannot be deployed."
-    end = {"Name": "NotRegistered", "Type": "Fail", "DependsOn": [REFUSE_STEP], "Arguments": {"ErrorMessage": told}}
+    text = "The model did not pass its evaluation: the library has it as refused, with the reasons; it cannot be deployed."
+    end = {"Name": "NotRegistered", "Type": "Fail", "DependsOn": [REFUSE_STEP], "Arguments": {"ErrorMessage": text}}
     register, refuse = _record(plan, REGISTER_STEP, passed=True), _record(plan, REFUSE_STEP, passed=False)
     condition = {"Type": "Equals", "LeftValue": registers, "RightValue": True}
     return {

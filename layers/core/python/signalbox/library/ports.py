@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from signalbox.events import Event
-from signalbox.library.entries import EntityKey, Evaluation, NewVersion, VersionKey
+from signalbox.library.entries import EntityKey, NewVersion, VersionEvaluation, VersionKey
 
 
 class LibraryTransaction(Protocol):
@@ -33,7 +33,7 @@ class LibraryTransaction(Protocol):
     def add_version(self, version: NewVersion) -> VersionKey:
         """Add a version with the next number, its entity too when it is new. The caller holds the entity's lock."""
 
-    def add_evaluation(self, version: VersionKey, evaluation: Evaluation) -> bool:
+    def add_evaluation(self, version: VersionKey, evaluation: VersionEvaluation) -> bool:
         """Add a judgement; False when the version has one of this source."""
 
     def add_dependency(self, version: VersionKey, needs: VersionKey) -> bool:

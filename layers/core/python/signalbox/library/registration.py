@@ -25,7 +25,7 @@ from signalbox.inference.archive import pack_bundle
 from signalbox.inference.errors import BundleError, BundleManifestError
 from signalbox.inference.manifest import MANIFEST_FILE, REPORT_FILE
 from signalbox.library.artifact import MAX_PACKED_BYTES, unpack_artifact
-from signalbox.library.entries import EntityKey, Evaluation, Kind, NewVersion, VersionKey, VersionState
+from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionEvaluation, VersionKey, VersionState
 from signalbox.library.errors import ArtifactError
 from signalbox.library.events import ModelNotQualified, ModelRegistered, TrainingFailed
 from signalbox.library.judgements import (
@@ -77,7 +77,7 @@ class JobEvaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
+class RegistrationOutcome:
     """What a job became; `new` is false when it was known."""
 
     version: VersionKey
@@ -96,7 +96,7 @@ class _Model:
     archive: bytes
     sha256: str
     report: dict[str, Any]
-    further: Evaluation | None
+    further: VersionEvaluation | None
     shortfall: str | None  # why a pipeline does not want it registered
 
     @property
@@ -109,13 +109,13 @@ def bundle_key(model: str, sha256: str) -> str:
     return f"{BUNDLES_PREFIX}/{model}/{sha256}.zip"
 
 
-def register(job: FinishedJob, *, artifacts: ArtifactStore, library: Library, workspace: Path) -> Registered:
+def register(job: FinishedJob, *, artifacts: ArtifactStore, library: Library, workspace: Path) -> RegistrationOutcome:
     """Record what a job became. `workspace`: an empty folder for the length of the call."""
-    entity = EntityKey(Kind.MODEL, job.model)
+    entity = EntityKey(EntityKind.MODEL, job.model)
     with library.transaction() as tx:
         known = tx.version_of(entity, job.name)
     if known is not None:
-        return Registered(known, None, new=False)
+        return RegistrationOutcome(known, None, new=False)
     if job.outcome is not JobOutcome.COMPLETED:
         reason = plain((job.reason or "").strip() or f"the job was {job.outcome.value.lower()} without a reason")
         return _record_failure(library, job, VersionState.FAILED, reason)
@@ -147,20 +147,20 @@ def _verified(job: FinishedJob, artifacts: ArtifactStore, workspace: Path) -> _M
     )
 
 
-def _further(job: FinishedJob, sha256: str, artifacts: ArtifactStore) -> Evaluation | None:
+def _further(job: FinishedJob, sha256: str, artifacts: ArtifactStore) -> VersionEvaluation | None:
     if job.evaluation is None:
         return None
     uri = job.evaluation.uri
     content = artifacts.fetch(uri, at_most=MAX_EVALUATION_BYTES)
-    told = read_evaluation(content, uri, source=job.evaluation.source, at=job.finished_at)
-    if (told.model, told.bundle_sha256) != (job.model, sha256):
+    given = read_evaluation(content, uri, source=job.evaluation.source, at=job.finished_at)
+    if (given.model, given.bundle_sha256) != (job.model, sha256):
         raise ArtifactError(
-            f"{uri}: expected an evaluation of {job.model} with sha256 {sha256}, was of {told.model} with {told.bundle_sha256}"
+            f"{uri}: expected an evaluation of {job.model} with sha256 {sha256}, was of {given.model} with {given.bundle_sha256}"
         )
-    return told.evaluation
+    return given.evaluation
 
 
-def _shortfall(job: FinishedJob, further: Evaluation | None) -> str | None:
+def _shortfall(job: FinishedJob, further: VersionEvaluation | None) -> str | None:
     if job.evaluation is None or further is None:
         return None
     when = job.evaluation.when
@@ -171,22 +171,22 @@ def _shortfall(job: FinishedJob, further: Evaluation | None) -> str | None:
     return plain(f"did not qualify for registration ({when.value}): {why}")
 
 
-def _record_failure(library: Library, job: FinishedJob, state: VersionState, reason: str) -> Registered:
-    entity = EntityKey(Kind.MODEL, job.model)
+def _record_failure(library: Library, job: FinishedJob, state: VersionState, reason: str) -> RegistrationOutcome:
+    entity = EntityKey(EntityKind.MODEL, job.model)
     with library.transaction() as tx:
         if (known := _known(tx, entity, job.name)) is not None:
-            return Registered(known, None, new=False)
+            return RegistrationOutcome(known, None, new=False)
         version = tx.add_version(NewVersion(entity, job.name, state, job.finished_at, reason=reason))
         outcome = "refused" if state is VersionState.REFUSED else "stopped" if job.outcome is JobOutcome.STOPPED else "failed"
         event = TrainingFailed(
             model=job.model, version=version.number, job=job.name, at=job.finished_at, outcome=outcome, reason=reason
         )
         tx.add_event(event, job.finished_at)
-    return Registered(version, state, new=True, reason=reason)
+    return RegistrationOutcome(version, state, new=True, reason=reason)
 
 
-def _record_model(library: Library, job: FinishedJob, model: _Model) -> Registered:
-    entity, manifest = EntityKey(Kind.MODEL, job.model), model.manifest
+def _record_model(library: Library, job: FinishedJob, model: _Model) -> RegistrationOutcome:
+    entity, manifest = EntityKey(EntityKind.MODEL, job.model), model.manifest
     wanted = model.shortfall is None
     state = VersionState.CANDIDATE if wanted else VersionState.REFUSED
     version_facts = NewVersion(
@@ -199,7 +199,7 @@ def _record_model(library: Library, job: FinishedJob, model: _Model) -> Register
         sha256=model.sha256,
         manifest=model.manifest_text,
     )
-    own = Evaluation(
+    own = VersionEvaluation(
         source=TRAINING,
         evaluated_at=manifest.created_at,
         qualifies=manifest.passes_promotion,
@@ -210,7 +210,7 @@ def _record_model(library: Library, job: FinishedJob, model: _Model) -> Register
     )
     with library.transaction() as tx:
         if (known := _known(tx, entity, job.name)) is not None:
-            return Registered(known, None, new=False)
+            return RegistrationOutcome(known, None, new=False)
         version = tx.add_version(version_facts)
         tx.add_evaluation(version, own)
         if model.further is not None:
@@ -218,7 +218,7 @@ def _record_model(library: Library, job: FinishedJob, model: _Model) -> Register
         for needed, origin in _lineage(manifest):
             tx.add_dependency(version, _recorded(tx, needed, origin, job.finished_at))
         tx.add_event(_announcement(job, version, model), job.finished_at)
-    return Registered(version, state, new=True, reason=model.shortfall, qualified=wanted)
+    return RegistrationOutcome(version, state, new=True, reason=model.shortfall, qualified=wanted)
 
 
 def _headline(model: _Model) -> str:
@@ -233,8 +233,8 @@ def _known(tx: LibraryTransaction, entity: EntityKey, origin: str) -> VersionKey
 def _lineage(manifest: BundleManifest) -> tuple[tuple[EntityKey, str], ...]:
     """What the model was made from. In a fixed order, the order in which their locks are taken."""
     return (
-        (EntityKey(Kind.DATASET, CANDLES), dataset_hash(manifest)),
-        (EntityKey(Kind.FEATURE_SET, manifest.feature_schema.name), manifest.feature_schema.hash),
+        (EntityKey(EntityKind.DATASET, CANDLES), dataset_hash(manifest)),
+        (EntityKey(EntityKind.FEATURE_SET, manifest.feature_schema.name), manifest.feature_schema.hash),
     )
 
 

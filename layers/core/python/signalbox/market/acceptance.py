@@ -19,14 +19,14 @@ RawRow: TypeAlias = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal]  # o
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedCandles:
     """Candles fit for the ledger, oldest first, and what was wrong with the other rows."""
 
     candles: tuple[Candle, ...]
     refused: tuple[str, ...]  # one reason a refused row, for the log
 
 
-def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, until: datetime) -> Accepted:
+def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, until: datetime) -> AcceptedCandles:
     """Return the candles of [since, until) closed at or before `until`, sorted and unique, and the refusals."""
     since_ms, until_ms = to_ms(since), to_ms(until)
     found: dict[int, Candle] = {}
@@ -50,4 +50,4 @@ def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, unti
                 f"{symbol} {candle.open_time.isoformat()}: two bars that disagree, closes {known.close} and {candle.close}"
             )
     candles = tuple(found[t] for t in sorted(found) if t not in disputed)
-    return Accepted(candles, tuple(refused))
+    return AcceptedCandles(candles, tuple(refused))

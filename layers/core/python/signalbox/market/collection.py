@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from signalbox.contracts import BACKFILL_MINUTES
 from signalbox.errors import SignalboxError
 from signalbox.events import CandleRow, CandlesClosed, CollectionProblem, Event, SymbolCandles
-from signalbox.market.acceptance import Accepted, RawRow, accept_rows
+from signalbox.market.acceptance import AcceptedCandles, RawRow, accept_rows
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
 from signalbox.market.clock import cycle_of
 
@@ -67,7 +67,7 @@ class SymbolCollection:
 
     symbol: Symbol
     since: datetime
-    accepted: Accepted
+    accepted: AcceptedCandles
     problem: CollectionProblem | None
     detail: str | None
 
@@ -107,7 +107,7 @@ def _collect_symbol(symbol: Symbol, cycle_at: datetime, source: CandleSource, cu
     try:
         rows = source.fetch(symbol, since, cycle_at)
     except VenueError as error:
-        return SymbolCollection(symbol, since, Accepted((), ()), error.problem, str(error))
+        return SymbolCollection(symbol, since, AcceptedCandles((), ()), error.problem, str(error))
     accepted = accept_rows(symbol, rows, since=since, until=cycle_at)
     problem = None
     if not accepted.candles:

@@ -178,14 +178,14 @@ def content_checksum(facts: bytes, open_time_ms: NDArray[np.int64], columns: Seq
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedDay:
     """The rows of a day after a merge, oldest first, and the minutes on which the two sides disagreed."""
 
     candles: tuple[Candle, ...]
     conflicts: tuple[datetime, ...]
 
 
-def merge_rows(kept: Iterable[Candle], fresh: Iterable[Candle]) -> Merged:
+def merge_rows(kept: Iterable[Candle], fresh: Iterable[Candle]) -> MergedDay:
     """Return the union by minute; where the two disagree `fresh` wins, and the minute is told."""
     found = {candle.open_time: candle for candle in kept}
     conflicts = []
@@ -193,7 +193,7 @@ def merge_rows(kept: Iterable[Candle], fresh: Iterable[Candle]) -> Merged:
         if found.get(candle.open_time, candle) != candle:
             conflicts.append(candle.open_time)
         found[candle.open_time] = candle
-    return Merged(tuple(found[t] for t in sorted(found)), tuple(sorted(conflicts)))
+    return MergedDay(tuple(found[t] for t in sorted(found)), tuple(sorted(conflicts)))
 
 
 def check_rows(key: DayKey | None, open_time_ms: NDArray[np.int64], values: Sequence[NDArray[np.float64]]) -> None:

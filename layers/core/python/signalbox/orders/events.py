@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from typing_extensions import override
 
 from signalbox.exact import ZERO, Amount, PositiveAmount
-from signalbox.frozen import Frozen, instant_text, made_once, quoted
+from signalbox.frozen import FrozenModel, instant_text, made_once, quoted
 from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
 from signalbox.orders.terms import OrderTerms
 from signalbox.wire import cut
@@ -36,7 +36,7 @@ class Liquidity(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-class _OrderEvent(Frozen):
+class _OrderEvent(FrozenModel):
     kind: str
     client_order_id: OrderKey
     at: AwareDatetime

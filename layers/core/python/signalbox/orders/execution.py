@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from signalbox.orders.application import SUBMIT_ATTEMPT
 from signalbox.orders.events import (
     OrderAccepted,
     OrderCancelRejected,
@@ -27,10 +26,11 @@ from signalbox.orders.events import (
     OrderUpdated,
     OrderUpdateRejected,
 )
+from signalbox.orders.lifecycle import SUBMIT_ATTEMPT
 from signalbox.orders.messages import (
     ExecutionReported,
     ExecutionRequested,
-    Instruction,
+    OrderInstruction,
     VenueViewReported,
     VenueViewRequested,
     ViewedInstrument,
@@ -39,7 +39,8 @@ from signalbox.orders.messages import (
     ViewedTransfer,
 )
 from signalbox.orders.replacing import addressed, chain_of, folded, replace_by_another, whole
-from signalbox.orders.telling import (
+from signalbox.orders.terms import OrderType, TimeInForce
+from signalbox.orders.venue_facts import (
     ENDED_AT_VENUE,
     ORDER_DONE,
     SEND_TOO_LATE,
@@ -49,14 +50,13 @@ from signalbox.orders.telling import (
     request_id_of,
     words,
 )
-from signalbox.orders.terms import OrderType, TimeInForce
 from signalbox.orders.venue_port import (
     REFUSED,
     ExecutionError,
+    OrderStatusReport,
     Relay,
     ReplacementLog,
     SendLog,
-    Standing,
     Venue,
     VenueBusyError,
     VenueNoAmendError,
@@ -73,8 +73,8 @@ __all__ = [
     "cancel_facts",
     "execute",
     "facts",
-    "hand_on",
-    "look",
+    "forward",
+    "query",
     "replace_facts",
     "view_report",
 ]
@@ -100,27 +100,27 @@ def execute(
     seconds while an order that trades at once or never has not ended, POLLS in all; without it the venue is asked once.
     """
     way = _Way(venue, log, clock, chains, pause)
-    if request.instruction is Instruction.SUBMIT:
+    if request.instruction is OrderInstruction.SUBMIT:
         events = _submit(request, way)
-    elif request.instruction is Instruction.CANCEL:
+    elif request.instruction is OrderInstruction.CANCEL:
         events = _cancel(request, way)
     else:
         events = _replace(request, way)
     return _report(request, events, clock())
 
 
-def hand_on(request: ExecutionRequested, relay: Relay, clock: Clock) -> ExecutionReported | None:
+def forward(request: ExecutionRequested, relay: Relay, clock: Clock) -> ExecutionReported | None:
     """Give the request to a venue that answers later; return what is known now. A late submit is not handed on."""
     now = clock()
-    if request.instruction is Instruction.SUBMIT and now >= request.terms.send_before:
+    if request.instruction is OrderInstruction.SUBMIT and now >= request.terms.send_before:
         return _report(request, [_expired(request, now)], now)
-    relay.hand_on(request)
-    if request.instruction is not Instruction.SUBMIT:
+    relay.forward(request)
+    if request.instruction is not OrderInstruction.SUBMIT:
         return None
     return _report(request, [OrderSubmitted(client_order_id=request.client_order_id, at=now)], now)
 
 
-def look(request: VenueViewRequested, venue: Venue, log: SendLog, *, chains: ReplacementLog | None = None) -> VenueViewReported:
+def query(request: VenueViewRequested, venue: Venue, log: SendLog, *, chains: ReplacementLog | None = None) -> VenueViewReported:
     """Ask the venue about the account. What replaced an order is told under the order's own id."""
     if chains is None:
         return view_report(request, replace(venue.view(request), forgets_unfilled=venue.forgets_unfilled))
@@ -146,36 +146,36 @@ def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReport
     )
 
 
-def facts(request: ExecutionRequested, standing: Standing, at: datetime) -> list[OrderEvent]:
+def facts(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
     """Return the events that a standing proves: acceptance, each trade, and the end once its trades are all there."""
     name = request.client_order_id
-    order = standing.order
-    if order.status is VenueStatus.REJECTED and not standing.trades:
-        return [OrderRejected(client_order_id=name, at=at, reason=standing.reason or REFUSED, detail=words(order.detail))]
+    order = status_report.order
+    if order.status is VenueStatus.REJECTED and not status_report.trades:
+        return [OrderRejected(client_order_id=name, at=at, reason=status_report.reason or REFUSED, detail=words(order.detail))]
     accepted = OrderAccepted(client_order_id=name, at=at, venue_order_id=order.venue_order_id)
-    return [accepted, *fills_of(request, standing), *end_of(request, standing, at)]
+    return [accepted, *fills_of(request, status_report), *end_of(request, status_report, at)]
 
 
-def cancel_facts(request: ExecutionRequested, standing: Standing, at: datetime) -> list[OrderEvent]:
+def cancel_facts(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
     """Return the events of an order as it is after a cancel was asked for."""
-    events = facts(request, replace(standing, reason=standing.reason or CANCEL_REQUESTED), at)
+    events = facts(request, replace(status_report, reason=status_report.reason or CANCEL_REQUESTED), at)
     name, request_id = request.client_order_id, request_id_of(request)
-    if standing.order.status is VenueStatus.OPEN:
+    if status_report.order.status is VenueStatus.OPEN:
         events.append(OrderUnconfirmed(client_order_id=name, at=at, attempt=request_id))
-    elif standing.order.status is not VenueStatus.CANCELED:
+    elif status_report.order.status is not VenueStatus.CANCELED:
         events.append(OrderCancelRejected(client_order_id=name, at=at, request_id=request_id, reason=ORDER_DONE))
     return events
 
 
-def replace_facts(request: ExecutionRequested, standing: Standing, at: datetime) -> list[OrderEvent]:
+def replace_facts(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
     """Return the events of an order as it is after a replace was asked for."""
-    name, request_id, order = request.client_order_id, request_id_of(request), standing.order
+    name, request_id, order = request.client_order_id, request_id_of(request), status_report.order
     wanted: list[tuple[Decimal | None, Decimal | None]] = [
         (request.quantity, order.quantity),
         (request.limit_price, order.limit_price),
         (request.stop_price, order.stop_price),
     ]
-    events: list[OrderEvent] = list(fills_of(request, standing))
+    events: list[OrderEvent] = list(fills_of(request, status_report))
     if all(asked is None or asked == found for asked, found in wanted):
         events.append(OrderUpdated(client_order_id=name, at=at, request_id=request_id, venue_order_id=order.venue_order_id))
     else:
@@ -222,7 +222,7 @@ def _send(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
     if not way.log.begin(account, name, now):  # another worker was faster
         return [submitted, *_asked(request, way)]
     try:
-        standing = way.venue.submit(request)
+        status_report = way.venue.submit(request)
     except VenueRefusedError as error:
         return [submitted, _rejected(request, error, way.clock())]
     except VenueBusyError:
@@ -230,10 +230,10 @@ def _send(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
         raise
     except VenueSilentError as error:
         return [submitted, *_asked(request, way, str(error))]
-    _remember(way, account, name, standing)
+    _remember(way, account, name, status_report)
     if _has_to_end(request):
-        standing = _until_ended(request, way, standing) or standing
-    return [submitted, *facts(request, standing, way.clock())]
+        status_report = _until_ended(request, way, status_report) or status_report
+    return [submitted, *facts(request, status_report, way.clock())]
 
 
 def _asked(request: ExecutionRequested, way: _Way, silence: str = "") -> list[OrderEvent]:
@@ -241,16 +241,18 @@ def _asked(request: ExecutionRequested, way: _Way, silence: str = "") -> list[Or
 
     That it is not there is no answer: it may not be shown yet.
     """
-    standing, error = _found(request, way)
-    if not isinstance(error, VenueRefusedError) and (standing is None or _has_to_end(request)):
-        standing = _until_ended(request, way, standing)
-    if standing is None:
-        said = words("; ".join(filter(None, (silence, str(error or "")))))
-        return [OrderUnconfirmed(client_order_id=request.client_order_id, at=way.clock(), attempt=SUBMIT_ATTEMPT, detail=said)]
-    return facts(request, standing, way.clock())
+    status_report, error = _found(request, way)
+    if not isinstance(error, VenueRefusedError) and (status_report is None or _has_to_end(request)):
+        status_report = _until_ended(request, way, status_report)
+    if status_report is None:
+        detail_text = words("; ".join(filter(None, (silence, str(error or "")))))
+        return [
+            OrderUnconfirmed(client_order_id=request.client_order_id, at=way.clock(), attempt=SUBMIT_ATTEMPT, detail=detail_text)
+        ]
+    return facts(request, status_report, way.clock())
 
 
-def _found(request: ExecutionRequested, way: _Way) -> tuple[Standing | None, ExecutionError | None]:
+def _found(request: ExecutionRequested, way: _Way) -> tuple[OrderStatusReport | None, ExecutionError | None]:
     """Return the order as the venue has it, the links of its chain as one; or why nobody can say."""
     names = chain_of(request.account, request.client_order_id, way.log, way.chains)
     try:
@@ -267,14 +269,14 @@ def _has_to_end(request: ExecutionRequested) -> bool:
     return terms.type is OrderType.MARKET or terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
 
 
-def _until_ended(request: ExecutionRequested, way: _Way, standing: Standing | None) -> Standing | None:
+def _until_ended(request: ExecutionRequested, way: _Way, status_report: OrderStatusReport | None) -> OrderStatusReport | None:
     """Ask again for a few seconds, until the order is shown, and has ended if it has to; return the newest answer."""
     for wait in POLLS:
-        if way.pause is None or (standing is not None and (has_ended(standing) or not _has_to_end(request))):
-            return standing
+        if way.pause is None or (status_report is not None and (has_ended(status_report) or not _has_to_end(request))):
+            return status_report
         way.pause(wait)
-        standing = _found(request, way)[0] or standing
-    return standing
+        status_report = _found(request, way)[0] or status_report
+    return status_report
 
 
 def _cancel(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
@@ -282,14 +284,14 @@ def _cancel(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
     names = chain_of(request.account, name, way.log, way.chains)
     try:
         newest = way.venue.cancel(addressed(request, names[-1], way.log))
-        standing = newest if len(names) == 1 else whole(request, way.venue, way.log, names, newest)
-        return cancel_facts(request, standing, way.clock())
+        status_report = newest if len(names) == 1 else whole(request, way.venue, way.log, names, newest)
+        return cancel_facts(request, status_report, way.clock())
     except (VenueUnknownOrderError, VenueSilentError) as error:
         # not known is not cancelled: a venue may not show yet what it was sent. A view tells, once that has settled
         return [OrderUnconfirmed(client_order_id=name, at=way.clock(), attempt=request_id, detail=words(str(error)))]
     except VenueRefusedError as error:
-        at, said = way.clock(), words(error.detail)
-        return [OrderCancelRejected(client_order_id=name, at=at, request_id=request_id, reason=error.code, detail=said)]
+        at, detail_text = way.clock(), words(error.detail)
+        return [OrderCancelRejected(client_order_id=name, at=at, request_id=request_id, reason=error.code, detail=detail_text)]
 
 
 def _replace(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
@@ -301,13 +303,13 @@ def _replace(request: ExecutionRequested, way: _Way) -> list[OrderEvent]:
     except VenueRefusedError as error:
         if isinstance(error, VenueNoAmendError) and way.chains is not None:
             return replace_by_another(request, way.venue, way.log, way.chains, way.clock)
-        at, said = way.clock(), words(error.detail)
-        return [OrderUpdateRejected(client_order_id=name, at=at, request_id=request_id, reason=error.code, detail=said)]
+        at, detail_text = way.clock(), words(error.detail)
+        return [OrderUpdateRejected(client_order_id=name, at=at, request_id=request_id, reason=error.code, detail=detail_text)]
 
 
-def _remember(way: _Way, account: str, name: str, standing: Standing) -> None:
-    if standing.order.status is not VenueStatus.REJECTED:
-        way.log.accept(account, name, standing.order)
+def _remember(way: _Way, account: str, name: str, status_report: OrderStatusReport) -> None:
+    if status_report.order.status is not VenueStatus.REJECTED:
+        way.log.accept(account, name, status_report.order)
 
 
 def _expired(request: ExecutionRequested, at: datetime) -> OrderExpired:

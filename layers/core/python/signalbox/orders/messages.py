@@ -17,7 +17,7 @@ from typing_extensions import override
 from signalbox.contracts import EventType
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, Amount, PositiveAmount
-from signalbox.frozen import Frozen, instant_text, made_once, number_text, quoted
+from signalbox.frozen import FrozenModel, instant_text, made_once, number_text, quoted
 from signalbox.orders.events import Detail, Liquidity, OrderEvent, OrderFilled, OrderKey, Text
 from signalbox.orders.order import Order
 from signalbox.orders.terms import OrderTerms, Side
@@ -34,7 +34,7 @@ AccountName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 AnyOrderEvent = Annotated[OrderEvent, Field(discriminator="kind")]
 
 
-class Instruction(StrEnum):
+class OrderInstruction(StrEnum):
     """What a venue is asked to do."""
 
     SUBMIT = "SUBMIT"
@@ -51,7 +51,7 @@ class ExecutionRequested(BusEvent):
     type: ClassVar[EventType] = EventType.EXECUTION_REQUESTED
     account: AccountName
     venue: Text
-    instruction: Instruction
+    instruction: OrderInstruction
     client_order_id: OrderKey
     terms: OrderTerms
     at: AwareDatetime
@@ -67,7 +67,7 @@ class ExecutionRequested(BusEvent):
 
     @model_validator(mode="after")
     def _named(self) -> Self:
-        if (self.request_id is None) != (self.instruction is Instruction.SUBMIT):
+        if (self.request_id is None) != (self.instruction is OrderInstruction.SUBMIT):
             raise ValueError(f"expected a request_id with CANCEL and REPLACE alone, was {self.instruction} {self.request_id}")
         if self.client_order_id != self.terms.client_order_id:
             raise ValueError(f"expected the id {self.terms.client_order_id} of these terms, was {self.client_order_id}")
@@ -124,7 +124,7 @@ class ExecutionReported(BusEvent):
         return f"{self.type}:{self.client_order_id}:{facts}"
 
 
-class RestingExit(Frozen):
+class RestingExit(FrozenModel):
     """An open order that rests to leave a trade: where stop and target are levels of a position, it is found by these."""
 
     client_order_id: OrderKey
@@ -166,7 +166,7 @@ class VenueViewRequested(BusEvent):
         return f"{self.type}:{self.account}:{self.at.isoformat()}"
 
 
-class ViewedOrder(Frozen):
+class ViewedOrder(FrozenModel):
     """`orders.venue_view.VenueOrder` on the wire."""
 
     client_order_id: OrderKey | None
@@ -190,7 +190,7 @@ class ViewedOrder(Frozen):
         return VenueOrder(**self.__dict__)
 
 
-class ViewedTrade(Frozen):
+class ViewedTrade(FrozenModel):
     """`orders.venue_view.VenueTrade` on the wire."""
 
     trade_id: Text
@@ -213,7 +213,7 @@ class ViewedTrade(Frozen):
         return VenueTrade(**self.__dict__)
 
 
-class ViewedInstrument(Frozen):
+class ViewedInstrument(FrozenModel):
     """`orders.venue_view.VenueInstrument` on the wire."""
 
     symbol: Text
@@ -235,7 +235,7 @@ class ViewedInstrument(Frozen):
         return VenueInstrument(**self.__dict__)
 
 
-class ViewedTransfer(Frozen):
+class ViewedTransfer(FrozenModel):
     """`orders.venue_view.VenueTransfer` on the wire."""
 
     key: Text

@@ -115,7 +115,7 @@ def _minus(one: Decimal, other: Decimal) -> Decimal:
     return one - other
 
 
-def standing(order: Order) -> OrderState:
+def derive_state(order: Order) -> OrderState:
     """Return the state of an open order as its facts imply it, whatever its `state` says."""
     if order.filled >= order.fillable:
         return OrderState.FILLED

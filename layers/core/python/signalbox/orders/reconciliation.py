@@ -4,7 +4,7 @@ The venue is right about what happened there, so missed acceptances, fills and e
 that `apply` takes. What a view does not show is not a fact before the settling time after the newest attempt: it may come.
 After it an order that the venue never confirmed is lost; one that it did confirm is over where the venue forgets what ended
 without a fill, once we asked for that end or a second view does not show it either. What cannot be explained is never
-adjusted away: it names the difference, and whoever calls decides whether to look again first (`Difference.may_pass`).
+adjusted away: it names the difference, and whoever calls decides whether to look again first (`VenueDifference.may_pass`).
 Applying the events and comparing again gives no event. Pure; `venue.asked_at` is the only time.
 """
 
@@ -19,7 +19,6 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from signalbox.exact import ZERO, exactly
-from signalbox.orders.application import apply
 from signalbox.orders.errors import EventRefusedError
 from signalbox.orders.events import (
     RECONCILED,
@@ -34,6 +33,7 @@ from signalbox.orders.events import (
     OrderUpdated,
     OrderUpdateRejected,
 )
+from signalbox.orders.lifecycle import apply
 from signalbox.orders.order import Order, PendingUpdate
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_view import LocalView, VenueOrder, VenueStatus, VenueTrade, VenueView
@@ -43,7 +43,7 @@ NEVER_SENT: Final = "NEVER_SENT"
 FORGOTTEN: Final = "FORGOTTEN"  # it ended without a fill, at a venue that forgets such orders
 
 
-class Difference(StrEnum):
+class VenueDifference(StrEnum):
     """Why an account must not trade until somebody has looked."""
 
     EVENT_REFUSED = "EVENT_REFUSED"  # the venue's history cannot be applied: overfill, conflicting trade, illegal end
@@ -57,11 +57,11 @@ class Difference(StrEnum):
     @property
     def may_pass(self) -> bool:
         """Whether a venue that moved while it was read explains it: a trade between two answers, an answer that is late."""
-        return self is not Difference.EVENT_REFUSED
+        return self is not VenueDifference.EVENT_REFUSED
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RecordEvent:
     """Apply this event and keep it."""
 
     event: OrderEvent
@@ -83,10 +83,10 @@ class CancelStray:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class HaltAccount:
     """Halt the account: the two sides differ and no event explains it."""
 
-    difference: Difference
+    difference: VenueDifference
     subject: str  # client order id, venue order id, trade id or symbol
     ledger: str
     venue: str
@@ -102,7 +102,7 @@ class Dust:
     step: Decimal
 
 
-Action: TypeAlias = Record | Wait | CancelStray | Stop | Dust
+Action: TypeAlias = RecordEvent | Wait | CancelStray | HaltAccount | Dust
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Reconciliation:
     @property
     def events(self) -> tuple[OrderEvent, ...]:
         """The events to record."""
-        return tuple(action.event for action in self.actions if isinstance(action, Record))
+        return tuple(action.event for action in self.actions if isinstance(action, RecordEvent))
 
 
 @exactly
@@ -152,18 +152,23 @@ def reconcile(
         after.append(one.order)
     known: set[str | None] = {order.client_order_id for order in local.orders}
     actions += _unknown(venue, known)
-    actions += _positions(local, venue, [a.event for a in actions if isinstance(a, Record)], after, steps or {})
+    actions += _positions(local, venue, [a.event for a in actions if isinstance(a, RecordEvent)], after, steps or {})
     return Reconciliation(tuple(actions), tuple(after))
 
 
 def _unknown(venue: VenueView, known: set[str | None]) -> list[Action]:
     found: list[Action] = [
-        Stop(Difference.ORDER_UNKNOWN, order.venue_order_id, "none", f"{order.symbol} {order.quantity} open")
+        HaltAccount(VenueDifference.ORDER_UNKNOWN, order.venue_order_id, "none", f"{order.symbol} {order.quantity} open")
         for order in sorted(venue.orders, key=lambda o: o.venue_order_id)
         if order.client_order_id not in known and order.status is VenueStatus.OPEN
     ]
     found += [
-        Stop(Difference.TRADE_UNKNOWN, trade.trade_id, "none", f"{trade.symbol} {trade.side} {trade.quantity} at {trade.price}")
+        HaltAccount(
+            VenueDifference.TRADE_UNKNOWN,
+            trade.trade_id,
+            "none",
+            f"{trade.symbol} {trade.side} {trade.quantity} at {trade.price}",
+        )
         for trade in sorted(venue.trades, key=lambda t: (t.executed_at, t.trade_id))
         if trade.client_order_id not in known
     ]
@@ -187,7 +192,7 @@ def _positions(
         if step is not None and abs(ours - theirs) < step:
             found.append(Dust(symbol, str(ours), str(theirs), step))
         else:
-            found.append(Stop(Difference.POSITION_DIFFERS, symbol, str(ours), str(theirs)))
+            found.append(HaltAccount(VenueDifference.POSITION_DIFFERS, symbol, str(ours), str(theirs)))
     return found
 
 
@@ -211,9 +216,9 @@ class _Comparison:
         if self.theirs is None:
             self._absent()
         elif self.order.state is OrderState.INITIALIZED:
-            self._stop(Difference.ORDER_UNKNOWN, "not judged yet", _shown(self.theirs))
+            self._stop(VenueDifference.ORDER_UNKNOWN, "not judged yet", _shown(self.theirs))
         elif self.theirs.filled != self.order.filled:
-            self._stop(Difference.TRADES_MISSING, f"{self.order.filled} filled", f"{self.theirs.filled} filled")
+            self._stop(VenueDifference.TRADES_MISSING, f"{self.order.filled} filled", f"{self.theirs.filled} filled")
         elif not self.order.state.is_closed:
             self._present(self.theirs)
         elif self.theirs.status is VenueStatus.OPEN:
@@ -235,7 +240,7 @@ class _Comparison:
         elif self.may_be_forgotten and not order.trades and (order.pending_cancel is not None or self.was_missed):
             self._record(OrderCanceled(**self._common(), reason=FORGOTTEN))
         else:
-            self._stop(Difference.ORDER_VANISHED, order.state, "not known")
+            self._stop(VenueDifference.ORDER_VANISHED, order.state, "not known")
 
     def _present(self, theirs: VenueOrder) -> None:
         update = self.order.pending_update
@@ -246,7 +251,7 @@ class _Comparison:
         if update is not None:
             self._answer_update(theirs, update)
         elif not _same_terms(theirs, self.order):
-            self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
+            self._stop(VenueDifference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
         if self.order.state.is_closed or (self.actions and _is_final(self.actions[-1])):
             return
         if theirs.status is VenueStatus.OPEN:
@@ -265,7 +270,7 @@ class _Comparison:
         else:
             self.actions.append(Wait(self.order.client_order_id, settled_at))
         if not _same_terms(theirs, self.order):
-            self._stop(Difference.ORDER_DIFFERS, _shown(update), _shown(theirs))
+            self._stop(VenueDifference.ORDER_DIFFERS, _shown(update), _shown(theirs))
 
     def _answer_cancel(self) -> None:
         cancel = self.order.pending_cancel
@@ -288,20 +293,20 @@ class _Comparison:
             case VenueStatus.FILLED if theirs.filled == theirs.quantity < self.order.quantity:
                 self._record(OrderCanceled(**{**ended, "detail": theirs.detail or f"filled with {theirs.filled}"}))
             case VenueStatus.FILLED | VenueStatus.OPEN:  # filled, but not by as much as was ordered
-                self._stop(Difference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
+                self._stop(VenueDifference.ORDER_DIFFERS, _shown(self.order), _shown(theirs))
 
     def _record(self, event: OrderEvent) -> None:
         try:
             after = apply(self.order, event)
         except EventRefusedError as refused:
-            self._stop(Difference.EVENT_REFUSED, refused.detail, event.event_id)
+            self._stop(VenueDifference.EVENT_REFUSED, refused.detail, event.event_id)
             return
         if after is not self.order:
             self.order = after
-            self.actions.append(Record(event))
+            self.actions.append(RecordEvent(event))
 
-    def _stop(self, difference: Difference, ledger: str, venue: str) -> None:
-        self.actions.append(Stop(difference, self.order.client_order_id, ledger, venue))
+    def _stop(self, difference: VenueDifference, ledger: str, venue: str) -> None:
+        self.actions.append(HaltAccount(difference, self.order.client_order_id, ledger, venue))
 
     def _common(self) -> dict[str, object]:
         return {"client_order_id": self.order.client_order_id, "at": self.asked_at}
@@ -317,7 +322,9 @@ def _newest_attempt(order: Order) -> datetime:
 
 def _is_final(action: Action) -> bool:
     """Whether nothing more of an order is to be said in this comparison."""
-    return isinstance(action, Wait) or (isinstance(action, Stop) and action.difference is not Difference.ORDER_DIFFERS)
+    return isinstance(action, Wait) or (
+        isinstance(action, HaltAccount) and action.difference is not VenueDifference.ORDER_DIFFERS
+    )
 
 
 def _same_terms(theirs: VenueOrder, ours: Order | PendingUpdate) -> bool:

@@ -31,12 +31,12 @@ from signalbox.orders.events import (
 )
 from signalbox.orders.identity import replacement_id
 from signalbox.orders.messages import ExecutionRequested
-from signalbox.orders.telling import ORDER_DONE, SEND_TOO_LATE, end_of, fills_of, request_id_of, words
+from signalbox.orders.venue_facts import ORDER_DONE, SEND_TOO_LATE, end_of, fills_of, request_id_of, words
 from signalbox.orders.venue_port import (
     SETTLE,
+    OrderStatusReport,
     ReplacementLog,
     SendLog,
-    Standing,
     Venue,
     VenueBusyError,
     VenueRefusedError,
@@ -69,19 +69,21 @@ def addressed(request: ExecutionRequested, name: str, log: SendLog) -> Execution
     return request.model_copy(update={"client_order_id": name, "venue_order_id": None, "terms": terms})
 
 
-def whole(request: ExecutionRequested, venue: Venue, log: SendLog, names: Sequence[str], newest: Standing) -> Standing:
+def whole(
+    request: ExecutionRequested, venue: Venue, log: SendLog, names: Sequence[str], newest: OrderStatusReport
+) -> OrderStatusReport:
     """Return the order as one, from its newest link and what the links before it filled. Raises ExecutionError."""
     before = []
     for name in names[:-1]:
         written = log.read(request.account, name)
         if written is not None and written.accepted is not None:
             filled = written.accepted.filled
-            before.append(venue.find(addressed(request, name, log)) if filled else Standing(written.accepted))
+            before.append(venue.find(addressed(request, name, log)) if filled else OrderStatusReport(written.accepted))
     return joined(request.client_order_id, [*before, newest])
 
 
 @exactly
-def joined(name: str, links: Sequence[Standing]) -> Standing:
+def joined(name: str, links: Sequence[OrderStatusReport]) -> OrderStatusReport:
     """Return the links of a chain, oldest first, as one order under the ledger's id; its venue id is that of the first."""
     newest = links[-1]
     before = sum((link.order.filled for link in links[:-1]), ZERO)
@@ -93,7 +95,7 @@ def joined(name: str, links: Sequence[Standing]) -> Standing:
         filled=before + newest.order.filled,
     )
     trades = tuple(replace(trade, client_order_id=name) for link in links for trade in link.trades)
-    return Standing(order, trades, newest.reason)
+    return OrderStatusReport(order, trades, newest.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ def replace_by_another(
         return [_rejected(request, clock(), error.code, error.detail)]
 
 
-def _ended(way: _Operation) -> Standing | None:
+def _ended(way: _Operation) -> OrderStatusReport | None:
     """Return the newest link as this operation took it out before, None when it did not."""
     account, tail = way.request.account, way.names[-1]
     intended = {one.name for one in way.chains.replacements(account, way.request.client_order_id)}
@@ -160,10 +162,10 @@ def _ended(way: _Operation) -> Standing | None:
         return None
     if written.accepted.status is not VenueStatus.CANCELED:
         return None
-    return way.venue.find(way.tail) if written.accepted.filled else Standing(written.accepted)
+    return way.venue.find(way.tail) if written.accepted.filled else OrderStatusReport(written.accepted)
 
 
-def _take_out(way: _Operation) -> Standing | list[OrderEvent]:
+def _take_out(way: _Operation) -> OrderStatusReport | list[OrderEvent]:
     """Cancel the newest link; return it as it ended, or the events of a replace that is not done."""
     request, account, tail = way.request, way.request.account, way.names[-1]
     if way.is_late:
@@ -177,7 +179,7 @@ def _take_out(way: _Operation) -> Standing | list[OrderEvent]:
     return old
 
 
-def _send_rest(way: _Operation, done: Standing) -> list[OrderEvent]:
+def _send_rest(way: _Operation, done: OrderStatusReport) -> list[OrderEvent]:
     """Send what the order still lacks, now that its newest link is over."""
     request, at = way.request, way.clock()
     events: list[OrderEvent] = list(fills_of(request, done))
@@ -189,7 +191,7 @@ def _send_rest(way: _Operation, done: Standing) -> list[OrderEvent]:
     return [*events, *(_failed(request, at, SEND_TOO_LATE) if way.is_late else _send_successor(way, done, rest))]
 
 
-def _send_successor(way: _Operation, done: Standing, rest: Decimal) -> list[OrderEvent]:
+def _send_successor(way: _Operation, done: OrderStatusReport, rest: Decimal) -> list[OrderEvent]:
     request, account = way.request, way.request.account
     sending = way.successor(rest)
     try:
@@ -215,7 +217,7 @@ def _send_successor(way: _Operation, done: Standing, rest: Decimal) -> list[Orde
 
 
 @exactly
-def _rest(request: ExecutionRequested, done: Standing) -> Decimal:
+def _rest(request: ExecutionRequested, done: OrderStatusReport) -> Decimal:
     """Return what is left to order: of the quantity that is wanted, or of the one in force."""
     return (request.quantity or done.order.quantity) - done.order.filled
 
@@ -232,7 +234,7 @@ def _sent_before(way: _Operation) -> list[OrderEvent]:
     return _arrived(request, found, sent.order.venue_order_id, way.clock())
 
 
-def _arrived(request: ExecutionRequested, found: Standing, venue_order_id: str, at: datetime) -> list[OrderEvent]:
+def _arrived(request: ExecutionRequested, found: OrderStatusReport, venue_order_id: str, at: datetime) -> list[OrderEvent]:
     return [_updated(request, at, venue_order_id), *fills_of(request, found), *end_of(request, found, at)]
 
 
@@ -248,8 +250,8 @@ def _rejected(request: ExecutionRequested, at: datetime, reason: str, detail: st
 
 def _failed(request: ExecutionRequested, at: datetime, reason: str, detail: str = "") -> list[OrderEvent]:
     """Return that the old one is out and nothing followed it: protection is gone, and whoever needs it has to know."""
-    said = words(f"{reason} {detail}".strip())
-    ended = OrderCanceled(client_order_id=request.client_order_id, at=at, reason=REPLACE_FAILED, detail=said)
+    detail_text = words(f"{reason} {detail}".strip())
+    ended = OrderCanceled(client_order_id=request.client_order_id, at=at, reason=REPLACE_FAILED, detail=detail_text)
     return [_rejected(request, at, reason, detail), ended]
 
 
@@ -290,7 +292,7 @@ def _folded_order(  # noqa: PLR0917 - as above
     may_come = tail not in shown and begun is not None and asked_at < begun.begun_at + SETTLE
     if not links or is_under_way or may_come:
         return None
-    return joined(original, [Standing(link) for link in links]).order
+    return joined(original, [OrderStatusReport(link) for link in links]).order
 
 
 def _renamed(trade: VenueTrade, origin: dict[str, str]) -> VenueTrade:

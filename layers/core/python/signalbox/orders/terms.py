@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from signalbox.events import SymbolName
 from signalbox.exact import PositiveAmount
-from signalbox.frozen import Frozen, made_once
+from signalbox.frozen import FrozenModel, made_once
 from signalbox.orders.identity import ClientOrderId, client_order_id
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -61,7 +61,7 @@ class Leg(StrEnum):
     FLATTEN = "FLATTEN"  # the kill switch
 
 
-class OrderTerms(Frozen):
+class OrderTerms(FrozenModel):
     """The decision. Refused (pydantic.ValidationError) when prices do not fit the type or times are out of order."""
 
     account: Name

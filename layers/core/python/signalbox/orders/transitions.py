@@ -1,7 +1,7 @@
 """The state machine of an order: one table. What is not in it is an error; an odd row says why it exists.
 
 The answers to a cancel or an update cannot name the state after, for it depends on what else is known: they are STANDING,
-the state that `standing` in signalbox.orders.order derives from the facts. docs/orders.md is generated from this table.
+the state that `derive_state` in signalbox.orders.order derives from the facts. docs/orders.md is generated from this table.
 """
 
 from __future__ import annotations

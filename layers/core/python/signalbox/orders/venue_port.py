@@ -64,7 +64,7 @@ class VenueUnknownOrderError(ExecutionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OrderStatusReport:
     """One order as the venue has it, with every trade of it that the venue shows."""
 
     order: VenueOrder
@@ -82,19 +82,19 @@ class Venue(Protocol):
     def prepare(self, request: ExecutionRequested) -> None:
         """Do all that is possible before a send: credentials, clock, market, steps of price and quantity."""
 
-    def submit(self, request: ExecutionRequested) -> Standing:
+    def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         """Send the order under its client order id."""
 
-    def find(self, request: ExecutionRequested) -> Standing:
+    def find(self, request: ExecutionRequested) -> OrderStatusReport:
         """Ask for the order by its client order id."""
 
-    def cancel(self, request: ExecutionRequested) -> Standing:
+    def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
         """Take the order out of the book; return it as it is then.
 
         VenueUnknownOrderError: the venue knows no such order. It may not show it yet, so that is no cancel.
         """
 
-    def replace(self, request: ExecutionRequested) -> Standing:
+    def replace(self, request: ExecutionRequested) -> OrderStatusReport:
         """Change quantity or prices; return the order as it is then. Raises VenueNoAmendError where the venue changes none."""
 
     def view(self, request: VenueViewRequested) -> VenueView:
@@ -112,16 +112,16 @@ class ClosedVenue:
     def prepare(self, request: ExecutionRequested) -> None:
         raise self._refusal(request)
 
-    def submit(self, request: ExecutionRequested) -> Standing:
+    def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         raise self._refusal(request)
 
-    def find(self, request: ExecutionRequested) -> Standing:
+    def find(self, request: ExecutionRequested) -> OrderStatusReport:
         raise self._refusal(request)
 
-    def cancel(self, request: ExecutionRequested) -> Standing:
+    def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
         raise self._refusal(request)
 
-    def replace(self, request: ExecutionRequested) -> Standing:
+    def replace(self, request: ExecutionRequested) -> OrderStatusReport:
         raise self._refusal(request)
 
     def view(self, request: VenueViewRequested) -> VenueView:
@@ -134,7 +134,7 @@ class ClosedVenue:
 class Relay(Protocol):
     """A way to a venue that answers later, through a mailbox. What is at its far end keeps that nothing is sent twice."""
 
-    def hand_on(self, request: ExecutionRequested | VenueViewRequested) -> None:
+    def forward(self, request: ExecutionRequested | VenueViewRequested) -> None:
         """Put the request into the mailbox; handing it on again is harmless."""
 
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import assert_never
 
 from signalbox.exact import ZERO, exactly
-from signalbox.portfolio.entries import Entry, Fill, Funding, Transfer, booking_order
+from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer, booking_order
 from signalbox.portfolio.errors import EntryConflictError, OutOfOrderError, PortfolioError
 from signalbox.portfolio.lots import Disposal, Lot, StandingOrder, lots_after, method_at
 from signalbox.portfolio.position import Position, after_fill, after_funding
@@ -55,7 +55,7 @@ class Books:
 
 
 @dataclass(frozen=True, slots=True)
-class Booked:
+class BookingResult:
     """Books after entries, and the lots those entries closed, in order."""
 
     books: Books
@@ -81,7 +81,7 @@ class EquitySnapshot:
 
 
 @exactly
-def record(books: Books, entry: Entry) -> Booked:
+def record(books: Books, entry: Entry) -> BookingResult:
     """Book the next entry; the newest one again changes nothing.
 
     Raises EntryConflictError when it is the newest one with other data, OutOfOrderError when it happened before it (the
@@ -94,22 +94,22 @@ def record(books: Books, entry: Entry) -> Booked:
             raise OutOfOrderError(f"{books.account}: expected an entry after {books.newest.entry_id}, was {entry.entry_id}")
         if entry != books.newest:
             raise EntryConflictError(f"{books.account}: {entry.entry_id} came again with other data")
-        return Booked(books)
+        return BookingResult(books)
     match entry:
         case Fill():
             return _record_fill(books, entry)
-        case Funding():
+        case FundingPayment():
             after = after_funding(books.position(entry.symbol), entry)
             moved = replace(books, positions=_with(books.positions, entry.symbol, after), cash=books.cash + entry.amount)
-            return Booked(replace(moved, newest=entry))
+            return BookingResult(replace(moved, newest=entry))
         case Transfer():
             cash, transfers = books.cash + entry.amount, books.transfers + entry.amount
-            return Booked(replace(books, cash=cash, transfers=transfers, newest=entry))
+            return BookingResult(replace(books, cash=cash, transfers=transfers, newest=entry))
         case _:
             assert_never(entry)
 
 
-def _record_fill(books: Books, fill: Fill) -> Booked:
+def _record_fill(books: Books, fill: Fill) -> BookingResult:
     method = method_at(books.standing_orders, fill.at)
     lots, disposals = lots_after(books.lots.get(fill.symbol, ()), fill, method)
     symbol = fill.symbol
@@ -122,14 +122,14 @@ def _record_fill(books: Books, fill: Fill) -> Booked:
         MappingProxyType({**books.lots, symbol: lots}),
         fill,
     )
-    return Booked(after, disposals)
+    return BookingResult(after, disposals)
 
 
 def _with(positions: Mapping[str, Position], symbol: str, position: Position) -> Mapping[str, Position]:
     return MappingProxyType({**positions, symbol: position})
 
 
-def book(account: str, entries: Iterable[Entry], standing_orders: Sequence[StandingOrder] = ()) -> Booked:
+def book(account: str, entries: Iterable[Entry], standing_orders: Sequence[StandingOrder] = ()) -> BookingResult:
     """Return the books of all entries of an account, whatever their order and however often each is given.
 
     Raises EntryConflictError when a key comes with two different contents, PortfolioError as `record` does.
@@ -137,7 +137,7 @@ def book(account: str, entries: Iterable[Entry], standing_orders: Sequence[Stand
     return continue_books(Books(account, tuple(standing_orders)), entries)
 
 
-def continue_books(books: Books, entries: Iterable[Entry]) -> Booked:
+def continue_books(books: Books, entries: Iterable[Entry]) -> BookingResult:
     """As `book`, from books that are kept as a checkpoint; every entry has to be after their newest one."""
     unique: dict[str, Entry] = {}
     for entry in entries:
@@ -148,7 +148,7 @@ def continue_books(books: Books, entries: Iterable[Entry]) -> Booked:
         booked = record(books, entry)
         books = booked.books
         disposals += booked.disposals
-    return Booked(books, tuple(disposals))
+    return BookingResult(books, tuple(disposals))
 
 
 @exactly

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from signalbox.events import SymbolName
 from signalbox.exact import ZERO, Amount, PositiveAmount
-from signalbox.frozen import Frozen, made_once
+from signalbox.frozen import FrozenModel, made_once
 from signalbox.orders.events import OrderFilled
 from signalbox.orders.terms import OrderTerms, Side
 
@@ -24,7 +24,7 @@ MOST_OF_A_KEY: Final = 128  # characters
 Key = Annotated[str, Field(min_length=1, max_length=MOST_OF_A_KEY)]
 
 
-class _Entry(Frozen):
+class _Entry(FrozenModel):
     kind: str
     account: Key
     key: Key  # natural within account and kind (a fill: and symbol)
@@ -73,7 +73,7 @@ class Fill(_Entry):
         )
 
 
-class Funding(_Entry):
+class FundingPayment(_Entry):
     """Funding or swap of an open position; received when positive."""
 
     kind: Literal["Funding"] = "Funding"
@@ -88,7 +88,7 @@ class Transfer(_Entry):
     amount: Amount
 
 
-Entry: TypeAlias = Fill | Funding | Transfer
+Entry: TypeAlias = Fill | FundingPayment | Transfer
 _ADAPTER: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from signalbox.exact import ZERO, exactly, ratio, share
-from signalbox.portfolio.entries import Fill, Funding
+from signalbox.portfolio.entries import Fill, FundingPayment
 
 PRICE_PLACES: Final = 12  # of the average price, for showing
 
@@ -78,6 +78,6 @@ def after_fill(position: Position, fill: Fill) -> Position:
 
 
 @exactly
-def after_funding(position: Position, funding: Funding) -> Position:
+def after_funding(position: Position, funding: FundingPayment) -> Position:
     """Return the position after a funding payment."""
     return replace(position, funding=position.funding + funding.amount)

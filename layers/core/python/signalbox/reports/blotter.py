@@ -17,7 +17,7 @@ from signalbox.orders.order import Order
 from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.position import Position, after_fill
-from signalbox.reports.csv_text import Cell, Table, row_of
+from signalbox.reports.csv_text import Cell, CsvTable, row_of
 from signalbox.reports.page import section
 from signalbox.reports.report import Report, ReportKind, headline, money, number, rows_table, when
 from signalbox.reports.source import AccountPeriod
@@ -54,7 +54,7 @@ COLUMNS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
+class BlotterRow:
     """One fill, what it did to the position, and what stood behind it where that is known."""
 
     fill: Fill
@@ -68,7 +68,7 @@ class Execution:
 
 
 @exactly
-def executions(data: AccountPeriod) -> tuple[Execution, ...]:
+def executions(data: AccountPeriod) -> tuple[BlotterRow, ...]:
     """Return the executions of the period in booking order."""
     positions: dict[str, Position] = {symbol: p for symbol, p in data.opening.books.positions.items()}  # noqa: C416 - a copy
     reports = {(t.symbol, t.trade_id): (order, t) for order in data.orders for t in order.trades}
@@ -86,7 +86,7 @@ def executions(data: AccountPeriod) -> tuple[Execution, ...]:
             trade = by_order.get(order.client_order_id) or by_decision.get((fill.symbol, order.terms.decided_at))
         realised = after.realised - before.realised
         found.append(
-            Execution(fill, fill.quantity * fill.price, realised, realised - fill.fee, after.quantity, order, report, trade)
+            BlotterRow(fill, fill.quantity * fill.price, realised, realised - fill.fee, after.quantity, order, report, trade)
         )
     return tuple(found)
 
@@ -109,7 +109,7 @@ def blotter_report(data: AccountPeriod) -> Report:
         title="Trade blotter",
         headline=headline(data, "Every execution"),
         is_empty=not found,
-        table=Table(COLUMNS, tuple(_row(data, execution) for execution in found)),
+        table=CsvTable(COLUMNS, tuple(_row(data, execution) for execution in found)),
         figures=figures,
         body=(
             section("Executions", _table(found), "Realised is by average price, before fees; times are UTC."),
@@ -125,7 +125,7 @@ def blotter_report(data: AccountPeriod) -> Report:
     )
 
 
-def _row(data: AccountPeriod, execution: Execution) -> tuple[Cell, ...]:
+def _row(data: AccountPeriod, execution: BlotterRow) -> tuple[Cell, ...]:
     fill, order, trade = execution.fill, execution.order, execution.trade
     cells: dict[str, Cell] = {
         "account": data.account.account,
@@ -161,7 +161,7 @@ def _row(data: AccountPeriod, execution: Execution) -> tuple[Cell, ...]:
     return row_of(COLUMNS, cells)
 
 
-def _table(found: tuple[Execution, ...]) -> str:
+def _table(found: tuple[BlotterRow, ...]) -> str:
     head = ["at (UTC)", "symbol", "side", "leg", "quantity", "price", "value", "fee", "realised", "position after"]
     rows = (
         [

@@ -14,7 +14,7 @@ from decimal import Decimal, localcontext
 from typing import Final
 
 from signalbox.exact import ratio
-from signalbox.reports.csv_text import Cell, Table, row_of
+from signalbox.reports.csv_text import Cell, CsvTable, row_of
 from signalbox.reports.page import section, text
 from signalbox.reports.report import Report, ReportKind, headline, money, number, percent, rows_table, when
 from signalbox.reports.source import AccountPeriod
@@ -134,7 +134,7 @@ def compliance_report(data: AccountPeriod) -> Report:
     rows = [_limit_row(data, use) for use in limits]
     rows += [_loss_row(data, use) for use in losses]
     rows += [_event_row(data, event) for event in events]
-    told = ", ".join(f"{kind.value} {counts[kind]}" for kind in RiskEventKind if counts[kind])
+    label = ", ".join(f"{kind.value} {counts[kind]}" for kind in RiskEventKind if counts[kind])
     return Report(
         kind=ReportKind.COMPLIANCE,
         account=data.account.account,
@@ -142,12 +142,12 @@ def compliance_report(data: AccountPeriod) -> Report:
         title="Compliance",
         headline=headline(data, "Limits and what was done to keep them"),
         is_empty=not events and not losses,
-        table=Table(COLUMNS, tuple(rows)),
+        table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
         body=(
             section("Loss rules by day", _loss_table(losses), _rules_note(data)),
             section("Limits of the pre-trade checks", _limit_table(limits), f"Preset {data.account.limits.version}."),
-            section("Record", _event_table(events), told),
+            section("Record", _event_table(events), label),
             f'<p class="soft">The kill switch was set to {text(data.halt.level)} by {text(data.halt.who)} at '
             f"{when(data.halt.since)} UTC: {text(data.halt.why)}</p>"
             if data.halt is not None

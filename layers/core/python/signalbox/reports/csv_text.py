@@ -31,7 +31,7 @@ Cell: TypeAlias = Decimal | Cents | int | bool | str | datetime | date | timedel
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CsvTable:
     """Columns in their documented order, and rows of as many cells."""
 
     columns: tuple[str, ...]
@@ -43,7 +43,7 @@ class Table:
         return tuple(row[index] for row in self.rows)
 
 
-def to_csv(table: Table) -> str:
+def to_csv(table: CsvTable) -> str:
     """Return the file's text, the header first."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")

@@ -20,7 +20,7 @@ _WIDTH, _EQUITY_HEIGHT, _DRAWDOWN_HEIGHT, _LEFT = 1000.0, 190.0, 70.0, 78.0
 
 
 @dataclass(frozen=True, slots=True)
-class EquityPoint:
+class EquitySample:
     """An equity snapshot, as far as a curve needs it; the account's currency."""
 
     at: datetime
@@ -66,7 +66,7 @@ class EquityCurve:
         found = max(self.points, key=lambda point: point.drawdown, default=None)
         return found if found is not None and found.drawdown > 0 else None
 
-    def between(self, opening: EquityPoint, closing: EquityPoint) -> EquityCurve:
+    def between(self, opening: EquitySample, closing: EquitySample) -> EquityCurve:
         """Return the curve with the account's own valuations at both ends; what lies outside of them is left out."""
         first = _profit(opening)
         inside = [replace(p, peak=max(p.peak, first)) for p in self.points if opening.at < p.at < closing.at]
@@ -77,7 +77,7 @@ class EquityCurve:
         )
 
 
-def fold(points: Iterable[EquityPoint], start: datetime, end: datetime, spans: int = SPANS) -> EquityCurve:
+def fold(points: Iterable[EquitySample], start: datetime, end: datetime, spans: int = SPANS) -> EquityCurve:
     """Return the curve of snapshots in time order, which may be a stream: one pass, and little is held."""
     width = (end - start) / spans
     kept: list[CurvePoint] = []
@@ -107,7 +107,7 @@ def _kept(span: list[CurvePoint]) -> list[CurvePoint]:
     return [p for i, p in enumerate(span) if i in {0, len(span) - 1} or p is lowest or p is deepest]
 
 
-def _larger(before: Exposure | None, point: EquityPoint) -> Exposure | None:
+def _larger(before: Exposure | None, point: EquitySample) -> Exposure | None:
     if not point.exposure or point.equity <= 0:
         return before
     share = ratio(point.exposure, point.equity, 6)
@@ -115,7 +115,7 @@ def _larger(before: Exposure | None, point: EquityPoint) -> Exposure | None:
 
 
 @exactly
-def _profit(point: EquityPoint) -> Decimal:
+def _profit(point: EquitySample) -> Decimal:
     return point.equity - point.transfers
 
 
@@ -153,13 +153,13 @@ def curve_svg(curve: EquityCurve, transfers: Decimal) -> str:
         (top + 8, "0"),
         (top + _DRAWDOWN_HEIGHT, f"-{max(falls):,.2f}"),
     )
-    told = "".join(f'<text x="0" y="{y:.0f}">{label}</text>' for y, label in ticks)
+    shown = "".join(f'<text x="0" y="{y:.0f}">{label}</text>' for y, label in ticks)
     dates = (
         f'<text x="{_LEFT:.0f}" y="{height - 6:.0f}">{first:%Y-%m-%d %H:%M} UTC</text>'
         f'<text x="{_WIDTH:.0f}" y="{height - 6:.0f}" text-anchor="end">{last:%Y-%m-%d %H:%M} UTC</text>'
     )
     return (
-        f'<svg role="img" aria-label="equity above, drawdown below" viewBox="0 0 {_WIDTH:.0f} {height:.0f}">{told}{dates}'
+        f'<svg role="img" aria-label="equity above, drawdown below" viewBox="0 0 {_WIDTH:.0f} {height:.0f}">{shown}{dates}'
         f'<polyline points="{line}" fill="none" stroke="#3d6a99" stroke-width="1.6"/>'
         f'<polygon points="{across[0]:.1f},{top:.1f} {area} {across[-1]:.1f},{top:.1f}" fill="#b3261e" opacity="0.35"/></svg>'
     )

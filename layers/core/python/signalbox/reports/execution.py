@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from signalbox.orders.order import Order
 from signalbox.orders.quality import Quality
-from signalbox.reports.csv_text import Cell, Table, row_of
+from signalbox.reports.csv_text import Cell, CsvTable, row_of
 from signalbox.reports.measurement import MAX_AGE, SPREAD_DELAY, MeasuredOrder
 from signalbox.reports.page import section
 from signalbox.reports.report import Report, ReportKind, headline, money, number, percent, rows_table, span, when
@@ -120,7 +120,7 @@ def quality_report(data: AccountPeriod) -> Report:
         title="Execution quality",
         headline=headline(data, "What it cost to fill the orders"),
         is_empty=not orders and not left_out,
-        table=Table(COLUMNS, tuple(rows)),
+        table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
         body=(
             '<p class="soft">Positive basis points are a cost, negative ones a saving. Mids and volumes are those of one-minute '

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from signalbox.reports.period import Period, parse_period, periods_ended
+from signalbox.reports.period import ReportPeriod, parse_period, periods_ended
 from signalbox.reports.source import FactsBooked, Publication, ReportMark
 
 LATE_CANDLES: Final = timedelta(days=3)  # a candle that comes later changes no published report
@@ -25,7 +25,7 @@ WASH_WINDOW: Final = timedelta(days=31)  # 30 days of any zone
 class _Made:
     """The files of a period: the oldest making among them."""
 
-    period: Period
+    period: ReportPeriod
     paths: frozenset[str]
     made_from: int
     made_at: datetime
@@ -44,7 +44,7 @@ def owed_periods(
     expected: int,
     scheduled_at: datetime,
     zone: str,
-) -> tuple[Period, ...]:
+) -> tuple[ReportPeriod, ...]:
     """Return the periods to write at `scheduled_at`, in the order in which they ended.
 
     published: every file of one account; booked: its facts since `mark`; expected: how many files a period has.
@@ -57,7 +57,7 @@ def owed_periods(
     return tuple(sorted(owed, key=lambda period: (period.end, -period.start.timestamp(), period.name)))
 
 
-def _made(published: Sequence[Publication], zone: str) -> dict[Period, _Made]:
+def _made(published: Sequence[Publication], zone: str) -> dict[ReportPeriod, _Made]:
     files: defaultdict[str, list[Publication]] = defaultdict(list)
     for one in published:
         files[one.period].append(one)

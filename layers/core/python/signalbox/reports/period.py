@@ -30,7 +30,7 @@ class PeriodKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PeriodPart:
     """A piece of a period: its name, [start, end) in UTC."""
 
     name: str
@@ -39,7 +39,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class ReportPeriod:
     """`name` as it is written: 2026-11-20, 2026-11 or 2026. `first` is its first date, `after` the first one behind it."""
 
     name: str
@@ -61,7 +61,7 @@ class Period:
     def __contains__(self, day: date) -> bool:
         return self.first <= day < self.after
 
-    def parts(self, until: datetime | None = None) -> tuple[Part, ...]:
+    def parts(self, until: datetime | None = None) -> tuple[PeriodPart, ...]:
         """Return the months of a year, the days of a month, a day as it is; nothing at or behind `until`, which cuts the last."""
         last = self.end if until is None else min(self.end, until)
         found = []
@@ -69,7 +69,7 @@ class Period:
             start, end = midnight(first, self.zone), midnight(after, self.zone)
             if start < last:
                 name = f"{first:%Y-%m}" if self.kind is PeriodKind.YEAR else first.isoformat()
-                found.append(Part(name, start, min(end, last)))
+                found.append(PeriodPart(name, start, min(end, last)))
         return tuple(found)
 
     def boundaries(self, until: datetime | None = None) -> tuple[datetime, ...]:
@@ -89,7 +89,7 @@ class Period:
             first = after
 
 
-def parse_period(text: str, zone: str) -> Period:
+def parse_period(text: str, zone: str) -> ReportPeriod:
     """Return the period of its name. Raises PeriodError that says how to write it."""
     found = _TEXT.fullmatch(text)
     if found is None:
@@ -102,10 +102,10 @@ def parse_period(text: str, zone: str) -> Period:
         raise PeriodError(f"period {text!r}: expected a year from {FIRST_YEAR} to 2099")
     _zone(zone)
     if found["day"] is not None:
-        return Period(text, PeriodKind.DAY, zone, first, first + timedelta(days=1))
+        return ReportPeriod(text, PeriodKind.DAY, zone, first, first + timedelta(days=1))
     if found["month"] is not None:
-        return Period(text, PeriodKind.MONTH, zone, first, _next_month(first))
-    return Period(text, PeriodKind.YEAR, zone, first, date(first.year + 1, 1, 1))
+        return ReportPeriod(text, PeriodKind.MONTH, zone, first, _next_month(first))
+    return ReportPeriod(text, PeriodKind.YEAR, zone, first, date(first.year + 1, 1, 1))
 
 
 def zone_of(account: TradingAccount) -> str:
@@ -113,23 +113,23 @@ def zone_of(account: TradingAccount) -> str:
     return "UTC" if account.rules is None else account.rules.time_zone
 
 
-def finished_periods(at: datetime, zone: str) -> tuple[Period, ...]:
+def finished_periods(at: datetime, zone: str) -> tuple[ReportPeriod, ...]:
     """Return the periods that ended with yesterday as seen at `at`: the day, on the first its month, on 1 January its year."""
     return _ended_with(at.astimezone(_zone(zone)).date(), zone)
 
 
-def periods_ended(after: datetime, until: datetime, zone: str) -> tuple[Period, ...]:
+def periods_ended(after: datetime, until: datetime, zone: str) -> tuple[ReportPeriod, ...]:
     """Return the periods with after < end <= until, by their ends; of one end the day before the month before the year."""
     known = _zone(zone)
     today, last = after.astimezone(known).date(), until.astimezone(known).date()
-    found: list[Period] = []
+    found: list[ReportPeriod] = []
     while today <= last:
         found += [period for period in _ended_with(today, zone) if after < period.end <= until]
         today += timedelta(days=1)
     return tuple(found)
 
 
-def _ended_with(today: date, zone: str) -> tuple[Period, ...]:
+def _ended_with(today: date, zone: str) -> tuple[ReportPeriod, ...]:
     yesterday = today - timedelta(days=1)
     names = [yesterday.isoformat()]
     if today.day == 1:

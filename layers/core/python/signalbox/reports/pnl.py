@@ -16,7 +16,7 @@ from signalbox.exact import ZERO, exactly
 from signalbox.orders.terms import Side
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.statement import Statement, statement
-from signalbox.reports.csv_text import Cell, Table, instant_text, row_of
+from signalbox.reports.csv_text import Cell, CsvTable, instant_text, row_of
 from signalbox.reports.curve import CurvePoint, curve_svg, drawdown_share
 from signalbox.reports.page import section
 from signalbox.reports.report import Report, ReportKind, headline, money, number, percent, rows_table
@@ -57,7 +57,7 @@ class NamedStatement:
 
 
 @dataclass(frozen=True, slots=True)
-class SymbolResult:
+class SymbolProfit:
     """What one symbol earned; its nets add up to the account's."""
 
     symbol: str
@@ -77,7 +77,7 @@ class ProfitAndLoss:
 
     parts: tuple[NamedStatement, ...]
     total: NamedStatement
-    symbols: tuple[SymbolResult, ...]
+    symbols: tuple[SymbolProfit, ...]
     deepest: CurvePoint | None
     deepest_share: Decimal | None
     trades_closed: int
@@ -117,7 +117,7 @@ def _named(data: AccountPeriod, name: str, before: Valuation, after: Valuation) 
 
 
 @exactly
-def _symbols(data: AccountPeriod) -> tuple[SymbolResult, ...]:
+def _symbols(data: AccountPeriod) -> tuple[SymbolProfit, ...]:
     found = []
     opening, closing = data.opening, data.closing
     for symbol in sorted(closing.books.positions):
@@ -131,7 +131,7 @@ def _symbols(data: AccountPeriod) -> tuple[SymbolResult, ...]:
                 unrealised += sign * position.unrealised(valuation.marks[symbol].price)
         realised, fees, funding = other.realised - one.realised, other.fees - one.fees, other.funding - one.funding
         found.append(
-            SymbolResult(
+            SymbolProfit(
                 symbol=symbol,
                 fills=len(fills),
                 buys=sum(fill.side is Side.BUY for fill in fills),
@@ -178,7 +178,7 @@ def pnl_report(data: AccountPeriod) -> Report:
         title="Profit and loss",
         headline=headline(data, "Profit and loss"),
         is_empty=not data.inside and not any(p.quantity for p in data.opening.books.positions.values()),
-        table=Table(COLUMNS, tuple(rows)),
+        table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
         body=(
             section("Equity and drawdown", curve_svg(data.whole_curve, data.closing.snapshot.transfers), _curve_note(data)),
@@ -214,7 +214,7 @@ def _statement_row(data: AccountPeriod, row: str, part: NamedStatement) -> tuple
     )
 
 
-def _symbol_row(data: AccountPeriod, result: SymbolResult) -> tuple[Cell, ...]:
+def _symbol_row(data: AccountPeriod, result: SymbolProfit) -> tuple[Cell, ...]:
     return row_of(
         COLUMNS,
         {

@@ -23,7 +23,7 @@ from signalbox.reports.build import BUILDERS, build
 from signalbox.reports.errors import PeriodError, ReportError
 from signalbox.reports.measurement import MeasuredOrder, Unmeasured, bars_needed, measure
 from signalbox.reports.owed import owed_periods, published_until
-from signalbox.reports.period import Period, PeriodKind, finished_periods, zone_of
+from signalbox.reports.period import PeriodKind, ReportPeriod, finished_periods, zone_of
 from signalbox.reports.report import Report, ReportKind
 from signalbox.reports.source import Publication, PublicationLog, QualityLedger, ReportMark, ReportSource
 from signalbox.trading.account import TradingAccount
@@ -37,7 +37,7 @@ class PublishError(ReportError):
     """Reports that were not published; the others were."""
 
 
-class Shelf(Protocol):
+class ReportStore(Protocol):
     """Where reports lie."""
 
     def put(self, path: str, content: bytes, content_type: str) -> None:
@@ -45,7 +45,7 @@ class Shelf(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class PublishFailure:
     """What was not made of an account, and why."""
 
     account: str
@@ -61,7 +61,7 @@ class PublishRun:
     changed: int
     measured: int
     unmeasured: tuple[Unmeasured, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[PublishFailure, ...]
 
 
 def report_path(account: str, period: str, kind: ReportKind, ending: str) -> str:
@@ -75,7 +75,7 @@ def files_of(report: Report) -> dict[str, bytes]:
 
 
 def publish(
-    scheduled_at: datetime, *, source: ReportSource, quality: QualityLedger, shelf: Shelf, log: PublicationLog
+    scheduled_at: datetime, *, source: ReportSource, quality: QualityLedger, shelf: ReportStore, log: PublicationLog
 ) -> PublishRun:
     """Measure and publish for every account. Raises what the ledger and the shelf raise when they do not answer."""
     night = _Night(scheduled_at, source=source, quality=quality, shelf=shelf, log=log)
@@ -101,13 +101,13 @@ class _Night:
         *,
         source: ReportSource,
         quality: QualityLedger,
-        shelf: Shelf,
+        shelf: ReportStore,
         log: PublicationLog,
     ) -> None:
         self._at, self._source, self._quality, self._shelf, self._log = scheduled_at, source, quality, shelf, log
         self.made_from = 0
         self._published: list[Publication] = []
-        self._failures: list[Failure] = []
+        self._failures: list[PublishFailure] = []
         self._unmeasured: list[Unmeasured] = []
         self._measured = self._changed = 0
 
@@ -120,26 +120,26 @@ class _Night:
         try:
             rows, left_out = measured_orders(account, since, until, self._quality)
         except _CONTRADICTIONS as error:
-            self._failures.append(Failure(account.account, "measurement of its orders", _told(error)))
+            self._failures.append(PublishFailure(account.account, "measurement of its orders", _reported(error)))
         else:
             self._measured += self._quality.save_quality(rows)
             self._unmeasured += [one for one in left_out if one not in self._unmeasured]
 
-    def write(self, account: TradingAccount, period: Period, kept: Mapping[str, str]) -> None:
+    def write(self, account: TradingAccount, period: ReportPeriod, kept: Mapping[str, str]) -> None:
         """Write and record a period's files; one whose digest is that in `kept` lies there already."""
         try:
             data = self._source.period(account.account, period, self._at)
         except PeriodError:
             return  # the account was opened after it
         except _CONTRADICTIONS as error:
-            self._failures.append(Failure(account.account, f"facts of {period.name}", _told(error)))
+            self._failures.append(PublishFailure(account.account, f"facts of {period.name}", _reported(error)))
             return
         made: list[Publication] = []
         for kind in BUILDERS:
             try:
                 files = files_of(build(kind, data))
             except (SignalboxError, DecimalException) as error:
-                self._failures.append(Failure(account.account, f"{kind.value} of {period.name}", _told(error)))
+                self._failures.append(PublishFailure(account.account, f"{kind.value} of {period.name}", _reported(error)))
                 continue
             for ending, content in files.items():
                 one = self._publication(account.account, period.name, kind, ending, content)
@@ -198,12 +198,12 @@ def measured_orders(
     return rows, left_out
 
 
-def _told(error: Exception) -> str:
+def _reported(error: Exception) -> str:
     """Return the reason; what decimal raises has none of its own but its signals."""
     return f"{type(error).__name__}: {error}" if isinstance(error, DecimalException) else str(error)
 
 
-def only_period(period: Period, until: datetime) -> datetime:
+def only_period(period: ReportPeriod, until: datetime) -> datetime:
     """Return the instant a period is told until: its end, or now when it still runs. Raises PeriodError if it has not begun."""
     if until <= period.start:
         raise PeriodError(f"period {period.name}: expected one that has begun, it begins at {period.start.isoformat()}")

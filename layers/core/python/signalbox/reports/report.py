@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Final
 
 from signalbox.exact import to_places
-from signalbox.reports.csv_text import Table, instant_text, to_csv
+from signalbox.reports.csv_text import CsvTable, instant_text, to_csv
 from signalbox.reports.page import cards, document, table, text
-from signalbox.reports.period import Period
+from signalbox.reports.period import ReportPeriod
 from signalbox.reports.source import AccountPeriod
 from signalbox.trading.account import TradingMode
 
@@ -42,11 +42,11 @@ class Report:
 
     kind: ReportKind
     account: str
-    period: Period
+    period: ReportPeriod
     title: str
     headline: str
     is_empty: bool
-    table: Table
+    table: CsvTable
     figures: Mapping[str, object]
     body: tuple[str, ...]
 

@@ -15,14 +15,14 @@ from typing import Protocol
 from signalbox.exact import ZERO
 from signalbox.market.candles import Candle
 from signalbox.orders.order import Order
-from signalbox.portfolio.account import Booked, Books, EquitySnapshot, continue_books, snapshot
+from signalbox.portfolio.account import BookingResult, Books, EquitySnapshot, continue_books, snapshot
 from signalbox.portfolio.entries import Entry, Fill, booking_order
 from signalbox.portfolio.errors import PortfolioError
 from signalbox.portfolio.lots import Disposal, StandingOrder
-from signalbox.reports.curve import EquityCurve, EquityPoint
+from signalbox.reports.curve import EquityCurve, EquitySample
 from signalbox.reports.errors import ReportSourceError
 from signalbox.reports.measurement import MeasuredOrder
-from signalbox.reports.period import Period
+from signalbox.reports.period import ReportPeriod
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import RiskEvent
@@ -50,7 +50,7 @@ class AccountPeriod:
     """
 
     account: TradingAccount
-    period: Period
+    period: ReportPeriod
     until: datetime
     entries: tuple[Entry, ...]
     marks: Mapping[datetime, Mapping[str, Mark]]
@@ -87,7 +87,7 @@ class AccountPeriod:
 
     @cached_property
     def _booked(self) -> tuple[tuple[Valuation, ...], tuple[Disposal, ...]]:
-        booked = Booked(Books(self.account.account, self.standing_orders))
+        booked = BookingResult(Books(self.account.account, self.standing_orders))
         found: list[Valuation] = []
         disposals: list[Disposal] = []
         index, entries = 0, self.booked_entries
@@ -139,9 +139,9 @@ class AccountPeriod:
         return self.curve.between(_point(self.opening), _point(self.closing))
 
 
-def _point(valuation: Valuation) -> EquityPoint:
+def _point(valuation: Valuation) -> EquitySample:
     taken = valuation.snapshot
-    return EquityPoint(taken.at, taken.equity, taken.transfers, taken.exposure or ZERO)
+    return EquitySample(taken.at, taken.equity, taken.transfers, taken.exposure or ZERO)
 
 
 class ReportSource(Protocol):
@@ -150,7 +150,7 @@ class ReportSource(Protocol):
     def accounts(self) -> Sequence[TradingAccount]:
         """Return every account, by name."""
 
-    def period(self, account: str, period: Period, until: datetime) -> AccountPeriod:
+    def period(self, account: str, period: ReportPeriod, until: datetime) -> AccountPeriod:
         """Return the facts until min(period.end, until).
 
         Raises AccountError if there is no such account, PeriodError if it did not exist in the period.
@@ -200,7 +200,7 @@ class FactsBooked:
     until: datetime | None
     booked: int
 
-    def touch(self, period: Period) -> bool:
+    def touch(self, period: ReportPeriod) -> bool:
         """Return whether a report of the period may tell of them."""
         return self.since < period.end and (self.until is None or period.start <= self.until)
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from signalbox.portfolio.lots import Disposal, method_at
 from signalbox.portfolio.tax import Form8949Row, Form8949Totals, Term, form_8949, totals
-from signalbox.reports.csv_text import Cell, Cents, Table, row_of
+from signalbox.reports.csv_text import Cell, Cents, CsvTable, row_of
 from signalbox.reports.errors import ReportSourceError
 from signalbox.reports.page import section, text
 from signalbox.reports.report import Report, ReportKind, headline, money, rows_table
@@ -100,7 +100,7 @@ def tax_report(data: AccountPeriod) -> Report:
         title="Tax report (Form 8949 columns)",
         headline=headline(data, "Closed lots"),
         is_empty=not any(part.rows for part in parts),
-        table=Table(COLUMNS, tuple(rows)),
+        table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
         body=(
             f"<p><strong>{text(NOT_ADVICE)}</strong></p>",

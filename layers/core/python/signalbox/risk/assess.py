@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from signalbox.market.candles import Symbol
-from signalbox.risk.checks import CHECKS, Breaches, Case, is_fresh, reducible_quantity
+from signalbox.risk.checks import CHECKS, Breaches, CheckContext, is_fresh, reducible_quantity
 from signalbox.risk.decision import SEAL, RiskApproved, RiskDecision, RiskRefused
 from signalbox.risk.exposure import Weighed, weigh
 from signalbox.risk.limits import RiskLimits
@@ -27,10 +27,10 @@ def assess(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> 
 
 @exactly
 def _breaches(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Breaches:
-    case = _case(order, snapshot, limits)
+    context = _context_of(order, snapshot, limits)
     found: Breaches = []
     for check in CHECKS:
-        check(case, found)
+        check(context, found)
     return found
 
 
@@ -45,27 +45,27 @@ def assess_batch(orders: Iterable[ProposedOrder], snapshot: RiskSnapshot, limits
     return tuple(decisions)
 
 
-def _case(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Case:
+def _context_of(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> CheckContext:
     symbol, symbols = order.symbol, snapshot.symbols
     if symbol not in symbols:
         symbols = tuple(sorted((*symbols, symbol)))
     reducible = reducible_quantity(order, snapshot) if order.reduce_only else ZERO
     reduces = order.reduce_only and order.quantity <= reducible
     mark = snapshot.marks.get(symbol)
-    return Case(
+    return CheckContext(
         order,
         snapshot,
         limits,
         snapshot.instruments.get(symbol),
         None if mark is None else mark.price,
-        None if reduces else _weigh(order, snapshot, limits, symbols),
+        None if reduces else _impact_of(order, snapshot, limits, symbols),
         symbols,
         reducible,
         reduces,
     )
 
 
-def _weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: tuple[Symbol, ...]) -> Weighed | None:
+def _impact_of(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: tuple[Symbol, ...]) -> Weighed | None:
     """Return what new risk is judged by, or None when a price or an instrument is missing."""
     marks, instruments = snapshot.marks, snapshot.instruments
     if not is_fresh(snapshot, limits, symbols) and not all(s in marks and s in instruments for s in symbols):

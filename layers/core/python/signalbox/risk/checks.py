@@ -21,10 +21,10 @@ from signalbox.risk.order import Instrument, ProposedOrder, Side
 from signalbox.risk.snapshot import FoundFresh, HaltLevel, LossRule, RiskSnapshot
 
 
-class Case(NamedTuple):
+class CheckContext(NamedTuple):
     """One order before its judges.
 
-    `weighed` is None for a true reduction, and when a price or an instrument that new risk needs is missing (which is a
+    `impact` is None for a true reduction, and when a price or an instrument that new risk needs is missing (which is a
     breach of its own).
     """
 
@@ -33,7 +33,7 @@ class Case(NamedTuple):
     limits: RiskLimits
     instrument: Instrument | None
     mark: Decimal | None
-    weighed: Weighed | None
+    impact: Weighed | None
     symbols: tuple[Symbol, ...]  # this order's, and every one held or working
     reducible: Decimal  # what may still be closed: the position less what already works against it
     reduces: bool  # flagged reduce-only, and true
@@ -52,29 +52,29 @@ def reducible_quantity(order: ProposedOrder, snapshot: RiskSnapshot) -> Decimal:
     return max(abs(position.quantity) - against, ZERO)
 
 
-def check_halt(case: Case, found: Breaches) -> None:
+def check_halt(context: CheckContext, found: Breaches) -> None:
     """The kill switch and the locks of protections let nothing through but reductions."""
-    snapshot = case.snapshot
-    if case.reduces:
+    snapshot = context.snapshot
+    if context.reduces:
         return
     if snapshot.halt is not HaltLevel.NONE:
         found.append(Breach(RefusalCode.ACCOUNT_HALTED, HaltLevel.NONE.value, snapshot.halt.value, ""))
     for lock in snapshot.locks:
-        if snapshot.at < lock.until and lock.symbol in {None, case.order.symbol}:
+        if snapshot.at < lock.until and lock.symbol in {None, context.order.symbol}:
             about = (("reason", lock.reason), ("until", lock.until.isoformat()))
             found.append(Breach(RefusalCode.ENTRY_LOCKED, lock.limit, lock.value, "", about))
 
 
-def check_fresh(case: Case, found: Breaches) -> None:
+def check_fresh(context: CheckContext, found: Breaches) -> None:
     """Old, absent or future-dated facts make no new risk; a view of the account that is old makes no order at all."""
-    snapshot, limits = case.snapshot, case.limits
+    snapshot, limits = context.snapshot, context.limits
     age = snapshot.at - snapshot.account_at
     if age and not _NO_TIME <= age <= timedelta(seconds=limits.max_account_age_seconds):
         found.append(_age(RefusalCode.ACCOUNT_STATE_AGE_OUT_OF_RANGE, limits.max_account_age_seconds, age))
-    if case.reduces or is_fresh(snapshot, limits, case.symbols):
+    if context.reduces or is_fresh(snapshot, limits, context.symbols):
         return
     limit = timedelta(seconds=limits.max_price_age_seconds)
-    for symbol in case.symbols:
+    for symbol in context.symbols:
         mark = snapshot.marks.get(symbol)
         if mark is None:
             found.append(Breach(RefusalCode.PRICE_MISSING, "a price", "none", "", (("symbol", symbol),)))
@@ -114,114 +114,114 @@ def _in_force(snapshot: RiskSnapshot) -> set[LossRule]:
     return {f.rule for f in snapshot.floors if f.starts_at <= snapshot.at < f.ends_at}
 
 
-def check_known(case: Case, found: Breaches) -> None:
+def check_known(context: CheckContext, found: Breaches) -> None:
     """For new risk the rules of every instrument held or working; leaving a position waits for nobody's list."""
-    if case.reduces or case.weighed is not None:
+    if context.reduces or context.impact is not None:
         return
-    for symbol in case.symbols:
-        if symbol not in case.snapshot.instruments:
+    for symbol in context.symbols:
+        if symbol not in context.snapshot.instruments:
             found.append(Breach(RefusalCode.INSTRUMENT_UNKNOWN, "an instrument", "none", "", (("symbol", symbol),)))
 
 
-def check_precision(case: Case, found: Breaches) -> None:
+def check_precision(context: CheckContext, found: Breaches) -> None:
     """Prices on ticks, quantity on steps, the stop behind the entry, the limit price near the mark."""
-    order, instrument = case.order, case.instrument
+    order, instrument = context.order, context.instrument
     if instrument is None:
         return
     if order.price is not None and order.price % instrument.tick:
         found.append(Breach(RefusalCode.PRICE_OFF_TICK, instrument.tick, order.price, "", ()))
     if order.stop_price is not None and order.stop_price % instrument.tick:
         found.append(Breach(RefusalCode.STOP_PRICE_OFF_TICK, instrument.tick, order.stop_price, ""))
-    if case.mark is not None and not case.reduces:
-        entry = order.price if order.price is not None else case.mark
+    if context.mark is not None and not context.reduces:
+        entry = order.price if order.price is not None else context.mark
         stop = order.stop_price
         if stop is not None and (stop >= entry if order.side is Side.BUY else stop <= entry):
             about = (("side", order.side.value),)
             found.append(Breach(RefusalCode.STOP_PRICE_ON_WRONG_SIDE, entry, stop, "", about))
-        band = case.mark * case.limits.max_price_deviation_fraction
-        if abs(entry - case.mark) > band:
-            about = (("mark", plain(case.mark)),)
-            found.append(Breach(RefusalCode.PRICE_DEVIATION_OVER_LIMIT, band, abs(entry - case.mark), "", about))
+        band = context.mark * context.limits.max_price_deviation_fraction
+        if abs(entry - context.mark) > band:
+            about = (("mark", plain(context.mark)),)
+            found.append(Breach(RefusalCode.PRICE_DEVIATION_OVER_LIMIT, band, abs(entry - context.mark), "", about))
     # a venue may fill a part that is off our step: what closes such a position must not be held back for it
-    closes_odd_lot = case.reduces and (order.is_exit or case.reducible % instrument.step)
+    closes_odd_lot = context.reduces and (order.is_exit or context.reducible % instrument.step)
     if order.quantity % instrument.step and not closes_odd_lot:
         found.append(Breach(RefusalCode.QUANTITY_OFF_STEP, instrument.step, order.quantity, ""))
 
 
-def check_size(case: Case, found: Breaches) -> None:
+def check_size(context: CheckContext, found: Breaches) -> None:
     """Quantity and notional between the venue's bounds. Without any price a reduction's notional cannot be told, and passes.
 
     What closes all that is left may be as small as it is, and no reduction is refused because prices made it worth too much.
     """
-    order, instrument = case.order, case.instrument
+    order, instrument = context.order, context.instrument
     if instrument is None:
         return
-    closes_all = case.reduces and (order.is_exit or order.quantity == case.reducible)
+    closes_all = context.reduces and (order.is_exit or order.quantity == context.reducible)
     if order.quantity < instrument.min_quantity and not closes_all:
         found.append(Breach(RefusalCode.QUANTITY_BELOW_MINIMUM, instrument.min_quantity, order.quantity, ""))
     if order.quantity > instrument.max_quantity:
         found.append(Breach(RefusalCode.QUANTITY_OVER_MAXIMUM, instrument.max_quantity, order.quantity, ""))
-    price = order.price if order.price is not None else case.mark
+    price = order.price if order.price is not None else context.mark
     if price is None:
         return
     notional = order.quantity * price
     if notional < instrument.min_notional and not closes_all:
         found.append(Breach(RefusalCode.NOTIONAL_BELOW_MINIMUM, instrument.min_notional, notional, ""))
-    if notional > instrument.max_notional and not case.reduces:
+    if notional > instrument.max_notional and not context.reduces:
         found.append(Breach(RefusalCode.NOTIONAL_OVER_MAXIMUM, instrument.max_notional, notional, ""))
 
 
-def check_reduce_only(case: Case, found: Breaches) -> None:
+def check_reduce_only(context: CheckContext, found: Breaches) -> None:
     """A reduce-only order closes at most what is open and not already being closed: |after| <= |before|, same sign."""
-    order = case.order
-    if not order.reduce_only or case.reduces:
+    order = context.order
+    if not order.reduce_only or context.reduces:
         return
-    position = case.snapshot.positions.get(order.symbol)
+    position = context.snapshot.positions.get(order.symbol)
     if position is None:
         found.append(Breach(RefusalCode.REDUCE_ONLY_WITHOUT_POSITION, "a position", "0", ""))
     elif (position.quantity > ZERO) == (order.side is Side.BUY):
         closing = Side.SELL if position.quantity > ZERO else Side.BUY
         found.append(Breach(RefusalCode.REDUCE_ONLY_INCREASES_POSITION, closing.value, order.side.value, ""))
     else:
-        found.append(Breach(RefusalCode.REDUCE_ONLY_FLIPS_POSITION, case.reducible, order.quantity, ""))
+        found.append(Breach(RefusalCode.REDUCE_ONLY_FLIPS_POSITION, context.reducible, order.quantity, ""))
 
 
-def check_exposure(case: Case, found: Breaches) -> None:
+def check_exposure(context: CheckContext, found: Breaches) -> None:
     """Worst notional of the symbol, the account and the correlated group; what does not raise it may pass while over."""
-    weighed = case.weighed
-    if weighed is None or (added := weighed.after - weighed.before) <= ZERO:
+    impact = context.impact
+    if impact is None or (added := impact.after - impact.before) <= ZERO:
         return
-    book, group_name = weighed.book, weighed.instrument.group
-    limits, equity, after = case.limits, book.equity if book.equity > ZERO else ZERO, weighed.after
+    book, group_name = impact.book, impact.instrument.group
+    limits, equity, after = context.limits, book.equity if book.equity > ZERO else ZERO, impact.after
     account, group = book.total + added, book.exposure(group_name) + added
     if after > (limit := equity * limits.max_symbol_exposure_fraction):
-        found.append(Breach(RefusalCode.SYMBOL_EXPOSURE_OVER_LIMIT, limit, after, "USD", (("symbol", case.order.symbol),)))
+        found.append(Breach(RefusalCode.SYMBOL_EXPOSURE_OVER_LIMIT, limit, after, "USD", (("symbol", context.order.symbol),)))
     if account > (limit := equity * limits.max_account_exposure_fraction):
         found.append(Breach(RefusalCode.ACCOUNT_EXPOSURE_OVER_LIMIT, limit, account, "USD", (("equity", plain(equity)),)))
     if group > (limit := equity * limits.max_group_exposure_fraction):
         found.append(Breach(RefusalCode.GROUP_EXPOSURE_OVER_LIMIT, limit, group, "USD", (("group", group_name),)))
 
 
-def check_funding(case: Case, found: Breaches) -> None:
+def check_funding(context: CheckContext, found: Breaches) -> None:
     """Cash for what is bought outright, or margin for the worst positions."""
-    weighed, limits = case.weighed, case.limits
-    if weighed is None:
+    impact, limits = context.impact, context.limits
+    if impact is None:
         return
-    book, order = weighed.book, case.order
-    fee = order.quantity * weighed.entry * weighed.instrument.fee_fraction
+    book, order = impact.book, context.order
+    fee = order.quantity * impact.entry * impact.instrument.fee_fraction
     if limits.funding is Funding.MARGIN:
-        added = weighed.after - weighed.before
-        margin = book.margin() + added * weighed.instrument.margin_fraction + fee
+        added = impact.after - impact.before
+        margin = book.margin() + added * impact.instrument.margin_fraction + fee
         limit = max(book.equity, ZERO) * limits.max_funding_use_fraction
         if margin > limit and added > ZERO:
             found.append(Breach(RefusalCode.MARGIN_INSUFFICIENT, limit, margin, "USD"))
         return
     if order.side is Side.SELL:
-        short = weighed.line.position - weighed.line.sells
+        short = impact.line.position - impact.line.sells
         if short < ZERO:
             found.append(Breach(RefusalCode.SHORT_POSITION_NOT_ALLOWED, ZERO, short, "", (("symbol", order.symbol),)))
         return
-    cost = book.buy_cost + order.quantity * weighed.entry + fee
+    cost = book.buy_cost + order.quantity * impact.entry + fee
     limit = max(book.cash, ZERO) * limits.max_funding_use_fraction
     if cost > limit:
         found.append(Breach(RefusalCode.CASH_INSUFFICIENT, limit, cost, "USD"))
@@ -233,37 +233,37 @@ _HEADROOM: Final = {
 }
 
 
-def check_headroom(case: Case, found: Breaches) -> None:
+def check_headroom(context: CheckContext, found: Breaches) -> None:
     """Equity after the worst case of everything open, working and this order stays above where new risk is blocked."""
-    weighed, order = case.weighed, case.order
-    if weighed is None or not case.snapshot.floors:
+    impact, order = context.impact, context.order
+    if impact is None or not context.snapshot.floors:
         return
     if order.reduce_only:  # not a true one: judged as the new risk it would be
-        loss = order.quantity * weighed.mark * case.limits.worst_move_fraction
+        loss = order.quantity * impact.mark * context.limits.worst_move_fraction
     else:
-        loss = loss_from(weighed.entry, order, order.quantity, weighed.mark, weighed.instrument.fee_fraction, case.limits)
-    worst_equity = weighed.book.equity - weighed.book.worst_loss - loss
-    at, ahead = case.snapshot.at, timedelta(minutes=case.limits.midnight_guard_minutes)
+        loss = loss_from(impact.entry, order, order.quantity, impact.mark, impact.instrument.fee_fraction, context.limits)
+    worst_equity = impact.book.equity - impact.book.worst_loss - loss
+    at, ahead = context.snapshot.at, timedelta(minutes=context.limits.midnight_guard_minutes)
     for rule in _HEADROOM:
-        floors = [f.block_below for f in case.snapshot.floors if f.rule is rule and f.blocks(at, ahead)]
+        floors = [f.block_below for f in context.snapshot.floors if f.rule is rule and f.blocks(at, ahead)]
         if floors and worst_equity < max(floors):
             found.append(Breach(_HEADROOM[rule], max(floors), worst_equity, "USD", (("loss", plain(loss)),)))
 
 
-def check_throttle(case: Case, found: Breaches) -> None:
+def check_throttle(context: CheckContext, found: Breaches) -> None:
     """One id works once; a bounded number of orders in the window, with some kept back for reductions."""
-    order, snapshot, limits = case.order, case.snapshot, case.limits
+    order, snapshot, limits = context.order, context.snapshot, context.limits
     if snapshot.is_working(order.order_id):
         found.append(Breach(RefusalCode.ORDER_ID_IN_USE, "an unused id", order.order_id, ""))
     start = snapshot.at - timedelta(seconds=limits.throttle_window_seconds)
     count = 1 + snapshot.sent_after(start)
-    limit = limits.max_orders_per_window + (limits.reserved_for_reducing if case.reduces else 0)
+    limit = limits.max_orders_per_window + (limits.reserved_for_reducing if context.reduces else 0)
     if count > limit:
         about = (("window", f"{limits.throttle_window_seconds} s"),)
         found.append(Breach(RefusalCode.ORDER_RATE_OVER_LIMIT, Decimal(limit), Decimal(count), "orders", about))
 
 
-CHECKS: Final[tuple[Callable[[Case, Breaches], None], ...]] = (
+CHECKS: Final[tuple[Callable[[CheckContext, Breaches], None], ...]] = (
     check_halt,
     check_fresh,
     check_known,

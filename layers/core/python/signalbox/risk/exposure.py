@@ -21,7 +21,7 @@ from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder,
 from signalbox.risk.snapshot import KeptBook, KeptWeighed, RiskSnapshot
 
 
-class Line(NamedTuple):
+class ExposureLine(NamedTuple):
     """One symbol: signed position, quantities working on each side, and the highest price anything of it may trade at."""
 
     position: Decimal
@@ -40,19 +40,19 @@ class Line(NamedTuple):
         long, short = abs(self.position + self.buys), abs(self.position - self.sells)
         return (long if long > short else short) * self.price
 
-    def plus(self, side: Side, quantity: Decimal, price: Decimal) -> Line:
+    def plus(self, side: Side, quantity: Decimal, price: Decimal) -> ExposureLine:
         """Return the line with one more order working."""
         position, buys, sells, highest = self
         highest = max(highest, price)
         if side is Side.BUY:
-            return Line(position, buys + quantity, sells, highest)
-        return Line(position, buys, sells + quantity, highest)
+            return ExposureLine(position, buys + quantity, sells, highest)
+        return ExposureLine(position, buys, sells + quantity, highest)
 
 
-class Book(NamedTuple):
+class ExposureBook(NamedTuple):
     """The account before the order under judgement. `cash` is what CASH funding may spend, working buys not yet taken off."""
 
-    lines: Mapping[Symbol, Line]
+    lines: Mapping[Symbol, ExposureLine]
     exposures: Mapping[Symbol, Decimal]  # of each line
     instruments: Mapping[Symbol, Instrument]
     equity: Decimal
@@ -76,12 +76,12 @@ class Book(NamedTuple):
 class Weighed(NamedTuple):
     """What new risk is judged by: the account's book, and the order's symbol before and after the order."""
 
-    book: Book
+    book: ExposureBook
     instrument: Instrument
     mark: Decimal
     entry: Decimal  # the worst price it may fill at
     before: Decimal  # exposure of the symbol
-    line: Line  # of the symbol, the order working
+    line: ExposureLine  # of the symbol, the order working
     after: Decimal  # exposure of that line
 
 
@@ -159,20 +159,20 @@ def weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> W
     return found
 
 
-def _weighed(book: Book, order: ProposedOrder, quantity: Decimal, mark: Decimal, limits: RiskLimits) -> Weighed:
+def _weighed(book: ExposureBook, order: ProposedOrder, quantity: Decimal, mark: Decimal, limits: RiskLimits) -> Weighed:
     symbol, entry = order.symbol, entry_price(order, mark, limits)
-    line = (book.lines.get(symbol) or Line(ZERO, ZERO, ZERO, mark)).plus(order.side, quantity, entry)
+    line = (book.lines.get(symbol) or ExposureLine(ZERO, ZERO, ZERO, mark)).plus(order.side, quantity, entry)
     return Weighed(book, book.instruments[symbol], mark, entry, book.exposures.get(symbol, ZERO), line, line.exposure)
 
 
-def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
+def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
     """Return the account's book. Every symbol held or working needs a mark and an instrument (KeyError otherwise).
 
     A snapshot keeps its book, and one with an order sent goes on from the book before: all sums are exact, so that what is
     added last makes the same as what is added first.
     """
     kept, count = snapshot._book, snapshot._count  # noqa: SLF001 - kept there for this function alone
-    if kept is None or kept.limits is not limits or not isinstance(kept.book, Book):
+    if kept is None or kept.limits is not limits or not isinstance(kept.book, ExposureBook):
         book = _whole_book(snapshot, limits)
     elif kept.sent == count:
         return kept.book
@@ -184,7 +184,7 @@ def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
     return book
 
 
-def _with_working(book: Book, working: WorkingOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
+def _with_working(book: ExposureBook, working: WorkingOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
     order, remaining = working.order, working.remaining
     symbol = order.symbol
     mark, known = snapshot.marks[symbol].price, snapshot._weighed  # noqa: SLF001 - kept there for this module alone
@@ -195,14 +195,14 @@ def _with_working(book: Book, working: WorkingOrder, snapshot: RiskSnapshot, lim
     entry, fee_fraction, group = found.entry, found.instrument.fee_fraction, found.instrument.group
     line, exposure, worst_loss = found.line, found.after, book.worst_loss
     if order.reduce_only:  # the far target of an exit says nothing about what the position is worth
-        line = (book.lines.get(symbol) or Line(ZERO, ZERO, ZERO, mark)).plus(order.side, remaining, mark)
+        line = (book.lines.get(symbol) or ExposureLine(ZERO, ZERO, ZERO, mark)).plus(order.side, remaining, mark)
         exposure = line.exposure
     else:
         worst_loss += loss_from(entry, order, remaining, mark, fee_fraction, limits)
     added = exposure - found.before
     cost = remaining * entry
     fee = cost * fee_fraction
-    return Book(
+    return ExposureBook(
         {**book.lines, symbol: line},
         {**book.exposures, symbol: exposure},
         book.instruments,
@@ -217,7 +217,7 @@ def _with_working(book: Book, working: WorkingOrder, snapshot: RiskSnapshot, lim
     )
 
 
-def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
+def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
     marks, instruments = snapshot.marks, snapshot.instruments
     lines: dict[Symbol, list[Decimal]] = {}  # as Line, under way
     floating, invested, worst_loss, buy_cost, fees = ZERO, ZERO, ZERO, ZERO, ZERO
@@ -250,18 +250,18 @@ def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> Book:
             line[3] = max(line[3], entry)
             worst_loss += loss_from(entry, order, remaining, mark, fee_fraction, limits)
     total, tied = ZERO, ZERO
-    made: dict[Symbol, Line] = {}
+    made: dict[Symbol, ExposureLine] = {}
     exposures: dict[Symbol, Decimal] = {}
     groups: dict[GroupName, Decimal] = {}
     for symbol, numbers in lines.items():
-        made[symbol] = line_made = Line(*numbers)
+        made[symbol] = line_made = ExposureLine(*numbers)
         exposures[symbol] = exposure = line_made.exposure
         instrument = instruments[symbol]
         total += exposure
         tied += exposure * instrument.margin_fraction
         groups[instrument.group] = groups.get(instrument.group, ZERO) + exposure
     closed = snapshot.balance - snapshot.accrued_costs
-    return Book(
+    return ExposureBook(
         made,
         exposures,
         instruments,

@@ -32,7 +32,7 @@ from signalbox.market.collection import candles_of
 from signalbox.signals.model import DeployedModel, ModelChoice
 from signalbox.signals.ports import CandleWrites, CycleState, Ledger, LedgerTransaction, Refusal, SymbolStatus
 from signalbox.signals.rate_limit import WINDOW, SignalLimits, limit_rate
-from signalbox.signals.rows import RowsLacking, newest_rows
+from signalbox.signals.rows import IncompleteRows, newest_rows
 from signalbox.signals.signal import Signal, classify
 
 
@@ -149,7 +149,7 @@ def _judge(
     if schema.reference_symbol is not None:
         reference = tx.bars(event.venue, schema.reference_symbol, at, scorer.history_bars)
     rows = newest_rows(scorer, bars, reference)
-    if isinstance(rows, RowsLacking):
+    if isinstance(rows, IncompleteRows):
         return Refusal(symbol, at, rows.code, rows.detail)
     price = tx.close_price(event.venue, symbol, expected)
     if price is None:

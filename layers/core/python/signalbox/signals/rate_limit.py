@@ -16,7 +16,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 from signalbox.market.candles import Symbol
 from signalbox.signals.signal import Signal, Tier
 
@@ -33,7 +33,7 @@ class HoldReason(StrEnum):
     RATE = "RATE"
 
 
-class SignalLimits(Frozen):
+class SignalLimits(FrozenModel):
     """Issued signals an hour. `high_*` count those of tier HIGH, which count among the others too."""
 
     per_hour: Count = 10

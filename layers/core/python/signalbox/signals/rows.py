@@ -17,14 +17,14 @@ from signalbox.signals.model import Scorer
 
 
 @dataclass(frozen=True, slots=True)
-class RowsLacking:
+class IncompleteRows:
     """Why the rows may not be used: a code of `why_incomplete`, and the facts behind it."""
 
     code: str
     detail: str
 
 
-def newest_rows(scorer: Scorer, bars: Bars, reference: Bars | None) -> NDArray[np.float64] | RowsLacking:
+def newest_rows(scorer: Scorer, bars: Bars, reference: Bars | None) -> NDArray[np.float64] | IncompleteRows:
     """Return (window_bars, f) rows of the newest bars, oldest first, each complete and no minute missing between them.
 
     bars: the newest `scorer.history_bars` of the symbol; reference: those of the symbol that the schema compares with.
@@ -36,17 +36,17 @@ def newest_rows(scorer: Scorer, bars: Bars, reference: Bars | None) -> NDArray[n
     count = f"{len(bars)} bars of {scorer.history_bars}"
     if window_bars == 1:
         lacking = why_incomplete(newest)
-        return _scorable(newest.values[-1:], count) if lacking is None else RowsLacking(lacking, count)
+        return _scorable(newest.values[-1:], count) if lacking is None else IncompleteRows(lacking, count)
     whole = compute_features(schema, bars, reference=reference)
     lacking = why_incomplete(newest) or why_incomplete(whole, window_bars)
     if lacking is not None:
         complete = int(whole.is_complete[-window_bars:].sum())
-        return RowsLacking(lacking, f"{count}, {complete} complete rows of the newest {window_bars}")
+        return IncompleteRows(lacking, f"{count}, {complete} complete rows of the newest {window_bars}")
     return _scorable(np.concatenate((whole.values[-window_bars:-1], newest.values[-1:])), count)
 
 
-def _scorable(rows: NDArray[np.float64], count: str) -> NDArray[np.float64] | RowsLacking:
+def _scorable(rows: NDArray[np.float64], count: str) -> NDArray[np.float64] | IncompleteRows:
     """Refuse what float32, the precision of the models, cannot hold: one such symbol must not fail the cycle of all."""
     with np.errstate(over="ignore"):
         fits = bool(np.isfinite(rows.astype(np.float32)).all())
-    return rows if fits else RowsLacking(Incomplete.FEATURES_NOT_FINITE, f"{count}, a value beyond float32")
+    return rows if fits else IncompleteRows(Incomplete.FEATURES_NOT_FINITE, f"{count}, a value beyond float32")

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from signalbox.exact import PositiveAmount
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 from signalbox.orders.messages import AccountName
 from signalbox.risk.ftmo.rules import RULES, FtmoRules
 from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
@@ -32,7 +32,7 @@ class TradingMode(StrEnum):
     LIVE = "live"
 
 
-class EntryPolicy(Frozen):
+class EntryPolicy(FrozenModel):
     """How a signal becomes a position: how much is risked, where the exits stand. No defaults: presets name every value.
 
     volatility is the standard deviation of the return over the signal's horizon (trading/entry.py says how it is measured).
@@ -47,7 +47,7 @@ class EntryPolicy(Frozen):
     minimum_edge_over_cost: Annotated[Decimal, Field(ge=0, le=10)]  # expected move x edge, in round-trip costs; 0 trades all
 
 
-class TradingAccount(Frozen):
+class TradingAccount(FrozenModel):
     """One account. Its name is its key; what it holds lives in the ledger."""
 
     account: AccountName

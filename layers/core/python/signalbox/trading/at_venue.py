@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
-from signalbox.orders.reconciliation import Difference, Stop
+from signalbox.orders.reconciliation import HaltAccount, VenueDifference
 from signalbox.orders.terms import Side
 from signalbox.orders.venue_port import SETTLE
 from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus
@@ -38,7 +38,7 @@ _UNLIMITED: Final = Decimal(10) ** 12  # where the venue names no maximum
 class Doubt:
     """A difference that a view showed. `since`: that view; `first`: the first that showed this subject, with any figures."""
 
-    difference: Difference
+    difference: VenueDifference
     subject: str
     ledger: str
     venue: str
@@ -47,13 +47,13 @@ class Doubt:
     told: bool = False  # it was a fact and somebody was told
 
     @property
-    def key(self) -> tuple[Difference, str]:
+    def key(self) -> tuple[VenueDifference, str]:
         """What it is about."""
         return self.difference, self.subject
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class VanishedOrder:
     """An order that was recorded as over because no view showed it. A fill of it may still come."""
 
     client_order_id: str
@@ -80,7 +80,7 @@ class AtVenue:
 
     instruments: tuple[VenueInstrument, ...] = ()
     doubts: tuple[Doubt, ...] = ()
-    absent: tuple[Absent, ...] = ()
+    absent: tuple[VanishedOrder, ...] = ()
     asked_at: datetime | None = None  # when the newest view that was asked for is due
     foreign: tuple[ForeignOrder, ...] = ()
     others: tuple[tuple[str, Decimal], ...] = ()
@@ -114,13 +114,13 @@ _ADAPTER: Final = TypeAdapter(AtVenue)
 
 
 @lru_cache(maxsize=64)  # asked for by every snapshot, and changed by a view alone
-def instruments_at(told: tuple[VenueInstrument, ...]) -> Mapping[Symbol, Instrument]:
+def instruments_at(venue_instruments: tuple[VenueInstrument, ...]) -> Mapping[Symbol, Instrument]:
     """Return the venue's instruments as the checks judge them.
 
     Group, margin and fee are ours: no venue tells them in these terms.
     """
     found = {}
-    for one in told:
+    for one in venue_instruments:
         symbol = Symbol(one.symbol)
         ours = INSTRUMENTS.get(symbol)
         found[symbol] = Instrument(
@@ -138,10 +138,10 @@ def instruments_at(told: tuple[VenueInstrument, ...]) -> Mapping[Symbol, Instrum
     return MappingProxyType(found)
 
 
-def venue_locks(told: tuple[VenueInstrument, ...], at: datetime) -> tuple[Lock, ...]:
+def venue_locks(venue_instruments: tuple[VenueInstrument, ...], at: datetime) -> tuple[Lock, ...]:
     """Return a lock for each symbol in which the venue takes no new position now."""
     until = at + timedelta.resolution
-    return tuple(Lock(VENUE_CLOSED, Symbol(one.symbol), at, until, ZERO, ZERO) for one in told if not one.can_open)
+    return tuple(Lock(VENUE_CLOSED, Symbol(one.symbol), at, until, ZERO, ZERO) for one in venue_instruments if not one.can_open)
 
 
 @exactly
@@ -158,21 +158,21 @@ def foreign_orders(shown: Iterable[VenueOrder], known: Collection[str]) -> tuple
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class DoubtReview:
     """The differences of one view: facts, and what is doubted after it. `new`: doubts that no view showed before."""
 
-    facts: tuple[Stop, ...]
+    facts: tuple[HaltAccount, ...]
     doubts: tuple[Doubt, ...]
     new: tuple[Doubt, ...]
 
 
-def weigh(known: Iterable[Doubt], stops: Iterable[Stop], asked_at: datetime) -> Weighed:
+def review_doubts(known: Iterable[Doubt], stops: Iterable[HaltAccount], asked_at: datetime) -> DoubtReview:
     """Return which of a view's differences are facts: those that an earlier view, SETTLE before it, showed alike.
 
     A trade of nobody is told once, for views overlap and show it for a while; anything else is told as long as it stands.
     """
     before = {doubt.key: doubt for doubt in known}
-    facts: list[Stop] = []
+    facts: list[HaltAccount] = []
     doubts: list[Doubt] = []
     new: list[Doubt] = []
     for stop in stops:
@@ -183,19 +183,21 @@ def weigh(known: Iterable[Doubt], stops: Iterable[Stop], asked_at: datetime) -> 
         first = asked_at if old is None else old.first
         same = old is not None and (old.ledger, old.venue) == (stop.ledger, stop.venue)
         since = old.since if old is not None and same else asked_at
-        told = old is not None and old.told and same
-        doubt = Doubt(stop.difference, stop.subject, stop.ledger, stop.venue, since, first, told=told)
-        is_fact = told or asked_at - since >= SETTLE or asked_at - first >= DOUBTED_FOR
-        if is_fact and not (told and stop.difference is Difference.TRADE_UNKNOWN):
+        venue_instruments = old is not None and old.told and same
+        doubt = Doubt(stop.difference, stop.subject, stop.ledger, stop.venue, since, first, told=venue_instruments)
+        is_fact = venue_instruments or asked_at - since >= SETTLE or asked_at - first >= DOUBTED_FOR
+        if is_fact and not (venue_instruments and stop.difference is VenueDifference.TRADE_UNKNOWN):
             facts.append(stop)
         if old is None:
             new.append(doubt)
         doubts.append(replace(doubt, told=is_fact))
-    return Weighed(tuple(facts), tuple(doubts), tuple(new))
+    return DoubtReview(tuple(facts), tuple(doubts), tuple(new))
 
 
 def missed(known: Iterable[Doubt], asked_at: datetime) -> frozenset[str]:
     """Return the orders that a view, SETTLE before this instant, did not show."""
     return frozenset(
-        doubt.subject for doubt in known if doubt.difference is Difference.ORDER_VANISHED and asked_at - doubt.first >= SETTLE
+        doubt.subject
+        for doubt in known
+        if doubt.difference is VenueDifference.ORDER_VANISHED and asked_at - doubt.first >= SETTLE
     )

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from signalbox.portfolio.entries import Entry, Fill, Transfer
-from signalbox.trading.changes import NOTHING, Changes
+from signalbox.trading.changes import NO_CHANGES, ChangeSet
+from signalbox.trading.draft import AccountDraft
 from signalbox.trading.errors import CommandError
-from signalbox.trading.sheet import Sheet
-from signalbox.trading.state import Desk
-from signalbox.trading.watching import tell_now
+from signalbox.trading.monitoring import observe_now
+from signalbox.trading.state import AccountState
 
 
 def venue_key(venue_id: str) -> str:
@@ -24,7 +24,7 @@ def venue_key(venue_id: str) -> str:
     return f"venue-{venue_id}"
 
 
-def book(desk: Desk, entry: Fill | Transfer, at: datetime, entries: Sequence[Entry]) -> tuple[Desk, Changes]:
+def book(state: AccountState, entry: Fill | Transfer, at: datetime, entries: Sequence[Entry]) -> tuple[AccountState, ChangeSet]:
     """Enter one entry in the books at `at`; one that is there changes nothing.
 
     entries: all of the account. Raises CommandError when its key is there with other data, when it is dated after `at`, or
@@ -34,16 +34,16 @@ def book(desk: Desk, entry: Fill | Transfer, at: datetime, entries: Sequence[Ent
     if known is not None:
         if not _same(known, entry):
             raise CommandError(f"{entry.entry_id}: expected the entry that is booked, {known!r}, was {entry!r}")
-        return desk, NOTHING
+        return state, NO_CHANGES
     first = min(one.at for one in entries)
     if not first < entry.at <= at:
         raise CommandError(
             f"at: expected after {first.isoformat()}, when the account began, and not after {at.isoformat()}, was {entry.at}"
         )
-    sheet = Sheet(desk, at, entries)
-    sheet.book_entries([entry])
-    tell_now(sheet)  # somebody else opened it, if it is a position: no trading day of ours
-    return sheet.done()
+    draft = AccountDraft(state, at, entries)
+    draft.book_entries([entry])
+    observe_now(draft)  # somebody else opened it, if it is a position: no trading day of ours
+    return draft.done()
 
 
 def _same(known: Entry, entry: Fill | Transfer) -> bool:

@@ -23,7 +23,7 @@ class RiskEventKind(StrEnum):
     """Why a row is in risk_events: the account's compliance record."""
 
     ORDER_REFUSED = "ORDER_REFUSED"  # code: RefusalCode
-    SIGNAL_HELD_BACK = "SIGNAL_HELD_BACK"  # code: trading.entry.HeldBack
+    SIGNAL_HELD_BACK = "SIGNAL_HELD_BACK"  # code: trading.entry.SignalSkipReason
     LIMIT_USED = "LIMIT_USED"  # code: rule; level reached: alert, block, flatten
     LIMIT_BREACHED = "LIMIT_BREACHED"
     EXHAUSTED = "EXHAUSTED"  # no entry can pass any more; code: rule
@@ -62,7 +62,7 @@ class RiskEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ChangeSet:
     """Facts to append (order_events, entries, disposals, equity, days, risk, confirmations), rows to replace (the others).
 
     Order within a field matters.
@@ -81,16 +81,16 @@ class Changes:
     events: tuple[BusEvent, ...] = ()  # for the outbox
     rebooked: bool = False  # an entry came late: `disposals` are all of the account and replace those that were written
 
-    def __add__(self, other: Changes) -> Changes:
-        if other is NOTHING or self is NOTHING:
-            return self if other is NOTHING else other
+    def __add__(self, other: ChangeSet) -> ChangeSet:
+        if other is NO_CHANGES or self is NO_CHANGES:
+            return self if other is NO_CHANGES else other
         if other.rebooked:
             return replace(self + replace(other, disposals=(), rebooked=False), disposals=other.disposals, rebooked=True)
         joined = {name: getattr(self, name) + getattr(other, name) for name in _JOINED}
-        return Changes(**joined, rebooked=self.rebooked)
+        return ChangeSet(**joined, rebooked=self.rebooked)
 
 
-_JOINED = tuple(f.name for f in fields(Changes) if f.name != "rebooked")
+_JOINED = tuple(f.name for f in fields(ChangeSet) if f.name != "rebooked")
 
 
-NOTHING = Changes()
+NO_CHANGES = ChangeSet()

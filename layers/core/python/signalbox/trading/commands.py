@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter, field_validator
 
 from signalbox.events import SymbolName
 from signalbox.exact import ZERO, Amount, PositiveAmount
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 from signalbox.orders.events import OrderKey
 from signalbox.orders.messages import AccountName
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
@@ -44,7 +44,7 @@ RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,47}$")]
 Reason = Annotated[OneLine, Field(min_length=3, max_length=200)]
 
 
-class Command(Frozen):
+class Command(FrozenModel):
     """What all of them have."""
 
     account: AccountName
@@ -52,7 +52,7 @@ class Command(Frozen):
     requested_at: AwareDatetime
 
 
-class AccountConfiguration(Frozen):
+class AccountConfiguration(FrozenModel):
     """What an account is. `policy` names a preset (trading.account.POLICIES)."""
 
     kind: AccountKind

@@ -29,7 +29,7 @@ VOLATILITY_PLACES: Final = 6  # of a fraction: a hundredth of a basis point
 _ONE_MINUTE_MS: Final = MINUTE_MS
 
 
-class HeldBack(StrEnum):
+class SignalSkipReason(StrEnum):
     """Why a signal became no order."""
 
     NOT_FOLLOWED = "NOT_FOLLOWED"  # another deployment decided the same symbol and instant, and the account follows that one
@@ -42,7 +42,7 @@ class HeldBack(StrEnum):
     VOLATILITY_UNKNOWN = "VOLATILITY_UNKNOWN"  # too few bars
     EDGE_BELOW_COST = "EDGE_BELOW_COST"
     BELOW_MINIMUM_SIZE = "BELOW_MINIMUM_SIZE"
-    EXHAUSTED = "EXHAUSTED"  # so little is left above our own stop that no entry can pass (trading/exhaustion.py)
+    EXHAUSTED = "EXHAUSTED"  # so little is left above our own stop that no entry can pass (trading/headroom.py)
     NOT_COMPARED = "NOT_COMPARED"  # a live account was not compared with its venue lately
     IN_DOUBT = "IN_DOUBT"  # ledger and venue differed in the newest view, and the venue is being looked at again
     NO_INSTRUMENT = "NO_INSTRUMENT"  # the venue has not told what an order of the symbol may look like, or takes none
@@ -77,19 +77,21 @@ def volatility(bars: Bars, decided_at: datetime, horizon_minutes: int) -> Decima
     return Decimal(repr(round(found, VOLATILITY_PLACES))).quantize(Decimal(1).scaleb(-VOLATILITY_PLACES))
 
 
-def first_objection(account: TradingAccount, signal: SignalGenerated, at: datetime, *, is_traded: bool) -> HeldBack | None:
+def first_objection(
+    account: TradingAccount, signal: SignalGenerated, at: datetime, *, is_traded: bool
+) -> SignalSkipReason | None:
     """Return why a signal is held back whatever it would cost, None when it is not."""
     if not signal.issued or signal.direction == "HOLD":
-        return HeldBack.NOT_ISSUED
+        return SignalSkipReason.NOT_ISSUED
     if signal.late:
-        return HeldBack.LATE
+        return SignalSkipReason.LATE
     if signal.tier not in account.policy.tiers:
-        return HeldBack.TIER
+        return SignalSkipReason.TIER
     if signal.stage == "shadow" and account.mode is TradingMode.LIVE:
-        return HeldBack.STAGE
+        return SignalSkipReason.STAGE
     if at >= signal.decided_at + SEND_WITHIN:
-        return HeldBack.EXPIRED
-    return HeldBack.POSITION_OPEN if is_traded else None
+        return SignalSkipReason.EXPIRED
+    return SignalSkipReason.POSITION_OPEN if is_traded else None
 
 
 @exactly

@@ -10,7 +10,7 @@ TradingError
 │   └── OrderUnknownError   it names an order that the account does not have
 ├── AccessRefusedError  somebody asks for what they have no role for
 ├── RowRefusedError     the ledger takes no such row: a value that fits no column, which no repetition mends
-├── NotWatchedError     a decision on bars the desk has not watched yet
+├── BarsNotAppliedError     a decision on bars the account state has not watched yet
 └── RebookNeededError   a fill older than the newest booked entry; call the step again with all entries of the account
 """
 
@@ -71,8 +71,8 @@ class RowRefusedError(TradingError):
     """The ledger refuses what a step would write, today and tomorrow; nothing of it was written."""
 
 
-class NotWatchedError(TradingError):
-    """A signal was given to a desk that has not watched the bars it was decided on. Watch first."""
+class BarsNotAppliedError(TradingError):
+    """A signal was given to an account state that has not watched the bars it was decided on. Watch first."""
 
 
 class RebookNeededError(TradingError):

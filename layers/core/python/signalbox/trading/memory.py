@@ -14,7 +14,7 @@ from signalbox.risk.protections import EquityPoint, Exit
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ProtectionMemory:
     """Exits oldest first, and equity points of falling equity, oldest first."""
 
     exits: tuple[Exit, ...] = ()
@@ -25,9 +25,9 @@ class Memory:
         return _ADAPTER.dump_json(self).decode()
 
     @classmethod
-    def from_text(cls, text: str) -> Memory:
+    def from_text(cls, text: str) -> ProtectionMemory:
         """Return what `to_text` wrote. Raises pydantic.ValidationError."""
         return _ADAPTER.validate_json(text)
 
 
-_ADAPTER: Final = TypeAdapter(Memory)
+_ADAPTER: Final = TypeAdapter(ProtectionMemory)

@@ -10,48 +10,48 @@ from signalbox.exact import exactly
 from signalbox.risk.protections import STANDARD, EquityPoint, Exit, active_locks, drawdown
 from signalbox.risk.snapshot import Lock
 from signalbox.trading.changes import RiskEvent, RiskEventKind
-from signalbox.trading.memory import Memory
-from signalbox.trading.sheet import Sheet
+from signalbox.trading.draft import AccountDraft
+from signalbox.trading.memory import ProtectionMemory
 
 _EXITS_KEPT = timedelta(minutes=max(STANDARD.stop_loss_lookback_minutes, STANDARD.low_profit_lookback_minutes))
 _PEAKS_KEPT = timedelta(minutes=STANDARD.drawdown_lookback_minutes)
 
 
-def remember_exit(sheet: Sheet, closed: Exit) -> None:
+def remember_exit(draft: AccountDraft, closed: Exit) -> None:
     """Keep an exit, and lock what it locks."""
-    exits = [e for e in (*sheet.memory.exits, closed) if e.at > closed.at - _EXITS_KEPT]
-    sheet.memory = replace(sheet.memory, exits=tuple(sorted(exits, key=lambda e: (e.at, e.symbol))))
+    exits = [e for e in (*draft.memory.exits, closed) if e.at > closed.at - _EXITS_KEPT]
+    draft.memory = replace(draft.memory, exits=tuple(sorted(exits, key=lambda e: (e.at, e.symbol))))
     newest = max(e.at for e in exits)
     for lock in active_locks(exits, (), at=newest, limits=STANDARD):
-        _lock(sheet, lock)
+        _lock(draft, lock)
 
 
 @exactly
-def remember_equity(sheet: Sheet, at: datetime, equity: Decimal) -> None:
+def remember_equity(draft: AccountDraft, at: datetime, equity: Decimal) -> None:
     """Keep an equity point, and lock everything while it is too far below the highest of the window."""
-    peaks = [p for p in sheet.memory.peaks if p.at > at - _PEAKS_KEPT]
+    peaks = [p for p in draft.memory.peaks if p.at > at - _PEAKS_KEPT]
     while peaks and peaks[-1].equity <= equity:
         peaks.pop()
     point = EquityPoint(at, equity)
-    sheet.memory = Memory(sheet.memory.exits, (*peaks, point))
+    draft.memory = ProtectionMemory(draft.memory.exits, (*peaks, point))
     if peaks and peaks[0].equity - equity > max(peaks[0].equity, Decimal(0)) * STANDARD.max_drawdown_fraction:
         lock = drawdown((peaks[0], point), STANDARD)
         if lock is not None:
-            _lock(sheet, lock)
+            _lock(draft, lock)
 
 
-def _lock(sheet: Sheet, lock: Lock) -> None:
+def _lock(draft: AccountDraft, lock: Lock) -> None:
     """Keep a lock in place of an older one of its reason and symbol; it is written down once for as long as it runs on."""
-    same = [k for k in sheet.locks if (k.reason, k.symbol) == (lock.reason, lock.symbol)]
+    same = [k for k in draft.locks if (k.reason, k.symbol) == (lock.reason, lock.symbol)]
     if any(k.until >= lock.until for k in same):
         return
-    sheet.locks = tuple(
-        sorted((*(k for k in sheet.locks if k not in same), lock), key=lambda k: (k.reason, k.symbol or "", k.until))
+    draft.locks = tuple(
+        sorted((*(k for k in draft.locks if k not in same), lock), key=lambda k: (k.reason, k.symbol or "", k.until))
     )
-    sheet.new_locks.append(lock)
+    draft.new_locks.append(lock)
     if any(k.until >= lock.since for k in same):
         return
-    sheet.risk.append(
+    draft.risk.append(
         RiskEvent(
             RiskEventKind.LOCKED,
             f"{lock.reason}:{lock.symbol or ''}:{lock.since.isoformat()}",

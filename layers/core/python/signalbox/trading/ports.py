@@ -2,8 +2,8 @@
 
 Promises that one contract suite checks on both: the transaction of an account excludes every other one of that account
 (two workers take turns); nothing is visible before the block ends without an error; `save` is idempotent by natural keys;
-a desk that is loaded after `save` equals the desk that was saved, to the last digit, but for what no longer counts: orders
-that closed, locks and order times that ended.
+an account state that is loaded after `save` equals the account state that was saved, to the last digit, but for what no longer
+counts: orders that closed, locks and order times that ended.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import Changes
-from signalbox.trading.readiness import Confirmation, ModelStanding
-from signalbox.trading.state import Desk
+from signalbox.trading.changes import ChangeSet
+from signalbox.trading.readiness import Confirmation, ModelQualification
+from signalbox.trading.state import AccountState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class IncompleteView:
 class TradingTransaction(Protocol):
     """One unit of work on one account, which it holds locked."""
 
-    def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
+    def load(self, at: datetime, orders: Collection[str] = ()) -> AccountState:
         """Return the account: locks and order times that still count at `at`, and its marks.
 
         Marks are of the newest bars that were watched, also where `at` is earlier; before any was, of those closed by `at`.
@@ -61,7 +61,7 @@ class TradingTransaction(Protocol):
     def confirmations(self) -> Sequence[Confirmation]:
         """Return everything that people confirmed or took back of this account, oldest first."""
 
-    def standing(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelStanding | None:
+    def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
         """Return what the gates said of a deployment (name, stage) by `at`; None when it decided nothing.
 
         decided_by None: of the one that decided the newest signal at or before `at`. A gate is True when it passed for every
@@ -83,7 +83,7 @@ class TradingTransaction(Protocol):
     def differences(self, since: datetime) -> Sequence[str]:
         """Return "CODE subject" of what ledger and venue disagreed about at or after `since`, oldest first."""
 
-    def save(self, before: Desk, after: Desk, changes: Changes) -> None:
+    def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
         """Write the difference. Facts are appended, rows replaced, events put into the outbox."""
 
 

@@ -58,20 +58,20 @@ def words_of(account: TradingAccount) -> tuple[str, ...]:
     return (*(word for word in MODE_WORDS if word != TradingMode.LIVE.value or account.mode is TradingMode.LIVE), *rules)
 
 
-def mode_set(said: Iterable[Confirmation]) -> Confirmation | None:
+def mode_set(confirmation: Iterable[Confirmation]) -> Confirmation | None:
     """Return the newest word about the mode. Of two of one instant the one against trading counts."""
-    found = [one for one in said if one.what in MODE_WORDS]
+    found = [one for one in confirmation if one.what in MODE_WORDS]
     return max(found, key=lambda one: (one.at, one.what != TradingMode.LIVE.value), default=None)
 
 
-def rules_confirmed(said: Iterable[Confirmation]) -> Confirmation | None:
+def rules_confirmed(confirmation: Iterable[Confirmation]) -> Confirmation | None:
     """Return the newest word about the firm's rules. Of two of one instant a withdrawal counts."""
-    found = [one for one in said if one.what not in MODE_WORDS or one.what == WITHDRAWN]
+    found = [one for one in confirmation if one.what not in MODE_WORDS or one.what == WITHDRAWN]
     return max(found, key=lambda one: (one.at, one.what == WITHDRAWN), default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class ModelStanding:
+class ModelQualification:
     """The model that decided: its stage and the verdict of each gate, by the gate's short name (G0 to G4).
 
     A gate that is absent was not judged. One name that was given several bundles passes what all of them pass.
@@ -82,7 +82,7 @@ class ModelStanding:
     gates: dict[str, bool]
 
 
-def standing_of(deployment: str, stage: str, bundles: Iterable[Mapping[str, str]]) -> ModelStanding:
+def qualification_of(deployment: str, stage: str, bundles: Iterable[Mapping[str, str]]) -> ModelQualification:
     """Return what the gates said of every bundle of a deployment together, "pass", "fail" or "not evaluated" each."""
     known = list(bundles)
     gates = {}
@@ -90,7 +90,7 @@ def standing_of(deployment: str, stage: str, bundles: Iterable[Mapping[str, str]
         verdicts = {bundle.get(gate) for bundle in known}
         if verdicts == {"pass"} or "fail" in verdicts:
             gates[gate] = verdicts == {"pass"}
-    return ModelStanding(deployment, "active" if stage == "active" else "shadow", gates)
+    return ModelQualification(deployment, "active" if stage == "active" else "shadow", gates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class ReadinessFacts:
 
     account: TradingAccount
     mode_set: Confirmation | None
-    model: ModelStanding | None
+    model: ModelQualification | None
     halt: Halt | None
     compared: Comparison | None
     secrets_present: bool | None
@@ -166,13 +166,22 @@ def readiness(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits | Non
 
 
 def _mode(facts: ReadinessFacts, at: datetime) -> Iterator[Reason]:
-    account, said = facts.account, facts.mode_set
+    account, confirmation = facts.account, facts.mode_set
     if account.mode is not TradingMode.LIVE:
         yield Reason(
             NotReady.MODE_NOT_LIVE, f"{account.account} is in mode {account.mode}", "An operator sets it to live by name."
         )
-    if said is None or not said.who.strip() or said.what != TradingMode.LIVE.value or said.at > at:
-        found = "nobody set it to live" if said is None else f"the newest setting is {said.what!r} by {said.who!r}"
+    if (
+        confirmation is None
+        or not confirmation.who.strip()
+        or confirmation.what != TradingMode.LIVE.value
+        or confirmation.at > at
+    ):
+        found = (
+            "nobody set it to live"
+            if confirmation is None
+            else f"the newest setting is {confirmation.what!r} by {confirmation.who!r}"
+        )
         yield Reason(NotReady.MODE_NOT_CONFIRMED, found, "An operator sets the mode to live, with a name.")
     if account.mode is TradingMode.LIVE and account.venue not in facts.venues:
         yield Reason(
@@ -234,14 +243,19 @@ def _rules(facts: ReadinessFacts, at: datetime, limits: ReadinessLimits) -> Iter
     rules = facts.account.rules
     if rules is None:
         return
-    said = facts.rules_confirmed
+    confirmation = facts.rules_confirmed
     expected = f"{rules.name} {rules.version}"
-    current = said is not None and said.what == expected and said.who.strip() and timedelta(0) <= at - said.at <= limits.rules
+    current = (
+        confirmation is not None
+        and confirmation.what == expected
+        and confirmation.who.strip()
+        and timedelta(0) <= at - confirmation.at <= limits.rules
+    )
     if not current:
         found = (
             "nobody confirmed the firm's rules"
-            if said is None
-            else f"confirmed {said.what!r} on {said.at.date()} by {said.who!r}"
+            if confirmation is None
+            else f"confirmed {confirmation.what!r} on {confirmation.at.date()} by {confirmation.who!r}"
         )
         yield Reason(
             NotReady.RULES_NOT_CONFIRMED, found, f"Read the firm's rules, compare them with {expected!r}, confirm by name."

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from signalbox.market.candles import Symbol
 from signalbox.orders.events import OrderCancelRejected, OrderEvent, OrderRejected, OrderUpdateRejected
 from signalbox.orders.identity import ClientOrderId
-from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
+from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.events import VenueRefused
-from signalbox.trading.state import Desk
+from signalbox.trading.state import AccountState
 
 
-def refusals(desk: Desk, events: Sequence[OrderEvent]) -> Changes:
-    """Return what is told of the refusals among a step's events; `desk` is the account after it.
+def refusals(state: AccountState, events: Sequence[OrderEvent]) -> ChangeSet:
+    """Return what is told of the refusals among a step's events; `state` is the account after it.
 
     A cancel or change that came too late is told by nothing: the order's end says it. Of an exit that is tried again and
     again the first refusal is alerted to, and each has its line; the alarm about an exit that fails is that of the exits.
     """
-    lines, told = [], []
+    lines, reported = [], []
     for event in events:
         match event:
             case OrderRejected():
@@ -31,7 +31,7 @@ def refusals(desk: Desk, events: Sequence[OrderEvent]) -> Changes:
                 continue
         if what != "order" and not event.detail:
             continue
-        order = desk.orders.get(ClientOrderId(event.client_order_id))
+        order = state.orders.get(ClientOrderId(event.client_order_id))
         lines.append(
             RiskEvent(
                 RiskEventKind.VENUE_REFUSED,
@@ -39,15 +39,15 @@ def refusals(desk: Desk, events: Sequence[OrderEvent]) -> Changes:
                 event.at,
                 event.reason[:200],
                 symbol=None if order is None else Symbol(order.terms.symbol),
-                who=desk.account.venue,
+                who=state.account.venue,
                 detail=f"{what} {event.client_order_id}: {event.detail or event.reason}",
             )
         )
         if order is not None and not order.terms.attempt:
-            told.append(
+            reported.append(
                 VenueRefused(
-                    account=desk.account.account,
-                    venue=desk.account.venue,
+                    account=state.account.account,
+                    venue=state.account.venue,
                     client_order_id=event.client_order_id,
                     request=getattr(event, "request_id", None),
                     what=what,
@@ -58,4 +58,4 @@ def refusals(desk: Desk, events: Sequence[OrderEvent]) -> Changes:
                     detail=event.detail,
                 )
             )
-    return Changes(risk=tuple(lines), events=tuple(told))
+    return ChangeSet(risk=tuple(lines), events=tuple(reported))

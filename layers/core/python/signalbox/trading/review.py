@@ -7,16 +7,16 @@ from datetime import datetime
 
 from signalbox.trading.account import TradingMode
 from signalbox.trading.events import AccountReviewDue
-from signalbox.trading.state import Desk
+from signalbox.trading.state import AccountState
 
 
-def with_review(desk: Desk, at: datetime, due: datetime | None) -> tuple[Desk, tuple[AccountReviewDue, ...]]:
+def with_review(state: AccountState, at: datetime, due: datetime | None) -> tuple[AccountState, tuple[AccountReviewDue, ...]]:
     """Have a live account looked at again when something is due, unless a review that was asked for is still to come.
 
     due: None: nothing is. A review that comes too early asks for the next one.
     """
-    is_coming = desk.review_at is not None and at < desk.review_at
-    if due is None or is_coming or desk.account.mode is not TradingMode.LIVE:
-        return desk, ()
-    asked = AccountReviewDue(account=desk.account.account, at=at, due=max(due, at))
-    return replace(desk, review_at=asked.comes_at), (asked,)
+    is_coming = state.review_at is not None and at < state.review_at
+    if due is None or is_coming or state.account.mode is not TradingMode.LIVE:
+        return state, ()
+    asked = AccountReviewDue(account=state.account.account, at=at, due=max(due, at))
+    return replace(state, review_at=asked.comes_at), (asked,)

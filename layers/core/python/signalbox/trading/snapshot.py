@@ -1,4 +1,4 @@
-"""The risk snapshot of a desk, and its equity: what a pre-trade decision and a position's size are made from."""
+"""The risk snapshot of an account state, and its equity: what a pre-trade decision and a position's size are made from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.order import Order
 from signalbox.orders.terms import OrderType, Side
 from signalbox.portfolio.account import Books
-from signalbox.risk.ftmo.judge import FtmoJudge, JudgeState
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
 from signalbox.risk.order import AccountId, Instrument, OrderId, Position, ProposedOrder, WorkingOrder
 from signalbox.risk.order import Side as RiskSide
 from signalbox.risk.snapshot import HaltLevel, Lock, LossFloor, RiskSnapshot
@@ -21,16 +21,16 @@ from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.errors import UnpricedError
 from signalbox.trading.protection import Protection, protection_of
-from signalbox.trading.state import Desk, Mark, Trade
+from signalbox.trading.state import AccountState, Mark, Trade
 
 
-def judge_of(account: TradingAccount, loss_rules: str | None) -> FtmoJudge | None:
+def rule_monitor_of(account: TradingAccount, loss_rules: str | None) -> FtmoRuleMonitor | None:
     """Return the judge of an account as its text says, a new one before the first step, None without rules."""
     if account.rules is None:
         return None
     if loss_rules is None:
-        return FtmoJudge(account.rules, account.capital, phase=account.ftmo_phase)
-    return FtmoJudge.restore(account.rules, JudgeState.from_text(loss_rules))
+        return FtmoRuleMonitor(account.rules, account.capital, phase=account.ftmo_phase)
+    return FtmoRuleMonitor.restore(account.rules, FtmoRuleState.from_text(loss_rules))
 
 
 @exactly
@@ -42,9 +42,9 @@ def moved(account: TradingAccount, books: Books) -> Decimal:
     return books.transfers - account.capital
 
 
-def floors_of(account: TradingAccount, books: Books, judge: FtmoJudge | None) -> tuple[LossFloor, ...]:
+def floors_of(account: TradingAccount, books: Books, monitor: FtmoRuleMonitor | None) -> tuple[LossFloor, ...]:
     """Return the levels that equity is held against, in the account's money: lifted or lowered by what moved."""
-    floors = () if judge is None else judge.headroom().floors
+    floors = () if monitor is None else monitor.headroom().floors
     return floors if not (by := moved(account, books)) else tuple(_lifted(floor, by) for floor in floors)
 
 
@@ -65,9 +65,9 @@ def equity_at(books: Books, prices: Mapping[Symbol, Decimal]) -> Decimal:
     return total
 
 
-def equity_of(desk: Desk) -> Decimal:
-    """Return the equity at the desk's marks."""
-    return equity_at(desk.books, {symbol: mark.price for symbol, mark in desk.marks.items()})
+def equity_of(state: AccountState) -> Decimal:
+    """Return the equity at the account state's marks."""
+    return equity_at(state.books, {symbol: mark.price for symbol, mark in state.marks.items()})
 
 
 def proposed(order: Order, stop_loss: Decimal | None = None, *, is_exit: bool = False) -> ProposedOrder:
@@ -103,22 +103,22 @@ def _worst_price(order: Order) -> Decimal | None:
     return max(prices) if order.terms.side is Side.BUY else min(prices)
 
 
-def risk_snapshot(desk: Desk, at: datetime) -> RiskSnapshot:
+def risk_snapshot(state: AccountState, at: datetime) -> RiskSnapshot:
     """Return everything a pre-trade decision about this account may look at, at `at`."""
-    judge = judge_of(desk.account, desk.loss_rules)
+    monitor = rule_monitor_of(state.account, state.loss_rules)
     return compose(
-        desk.account,
+        state.account,
         at=at,
-        books=desk.books,
-        held={symbol: position.quantity for symbol, position in desk.books.positions.items()},
-        orders=desk.orders.values(),
-        trades=desk.trades,
-        marks=desk.marks,
-        halt=HaltLevel.NONE if desk.halt is None else desk.halt.level_at(at),
-        locks=(*desk.locks, *venue_locks(desk.at_venue.instruments, at)),
-        floors=floors_of(desk.account, desk.books, judge),
-        order_times=desk.order_times,
-        instruments=desk.instruments,
+        books=state.books,
+        held={symbol: position.quantity for symbol, position in state.books.positions.items()},
+        orders=state.orders.values(),
+        trades=state.trades,
+        marks=state.marks,
+        halt=HaltLevel.NONE if state.halt is None else state.halt.level_at(at),
+        locks=(*state.locks, *venue_locks(state.at_venue.instruments, at)),
+        floors=floors_of(state.account, state.books, monitor),
+        order_times=state.order_times,
+        instruments=state.instruments,
     )
 
 

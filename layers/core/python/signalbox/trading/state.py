@@ -25,7 +25,7 @@ from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.at_venue import AtVenue, instruments_at
 from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.memory import Memory
+from signalbox.trading.memory import ProtectionMemory
 
 
 class TradeState(StrEnum):
@@ -39,7 +39,7 @@ class TradeState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ExitProgress:
     """How far closing a position has come. An attempt that failed is followed by another, for as long as the position is there.
 
     attempts: orders sent so far, stops included; the next one takes this as its number. failures: exits in a row that ended
@@ -72,7 +72,7 @@ class Closing:
 
     symbol: Symbol
     quantity: Decimal
-    progress: Progress
+    progress: ExitProgress
     entry: ClientOrderId | None = None
     order: ClientOrderId | None = None
     is_flattened: bool = False
@@ -101,7 +101,7 @@ class Trade:
     exit_leg: Leg | None = None
     closed_at: datetime | None = None
     realised: Decimal | None = None  # after fees, once closed
-    progress: Progress = Progress()
+    progress: ExitProgress = ExitProgress()
 
     def owns(self, order: Order) -> bool:
         """Whether an order is of this trade: its entry, or an exit of the same decision."""
@@ -148,7 +148,7 @@ def _no_closings() -> Mapping[Symbol, Closing]:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class AccountState:
     """An account at `at`, the instant of the newest step (None: never stepped).
 
     orders: open ones, those of open trades, and those somebody named when it was loaded. trades: not closed, by symbol.
@@ -168,7 +168,7 @@ class Desk:
     loss_rules: str | None = None
     order_times: tuple[datetime, ...] = ()
     warned: frozenset[str] = frozenset()  # keys of warnings that stand, so that each is raised once
-    memory: Memory = field(default_factory=Memory)  # of the protections; `to_text` is what is stored
+    memory: ProtectionMemory = field(default_factory=ProtectionMemory)  # of the protections; `to_text` is what is stored
     compared_at: datetime | None = None  # the newest comparison with the venue, of a live account
     closings: Mapping[Symbol, Closing] = field(default_factory=_no_closings)  # positions of no trade that are being closed
     review_at: datetime | None = None  # when the newest AccountReviewDue comes back
@@ -180,7 +180,7 @@ class Desk:
         return instruments_at(self.at_venue.instruments) if self.account.mode is TradingMode.LIVE else INSTRUMENTS
 
     @property
-    def leaving(self) -> tuple[Progress, ...]:
+    def leaving(self) -> tuple[ExitProgress, ...]:
         """How far every trade, and every position of none, has come on its way out."""
         return (*(trade.progress for trade in self.trades.values()), *(one.progress for one in self.closings.values()))
 
@@ -194,7 +194,9 @@ class Desk:
         )
 
 
-KEEP_CLOSED: Final = timedelta(hours=1)  # a closed order stays on a desk in memory; the ledger brings any back by its id
+KEEP_CLOSED: Final = timedelta(
+    hours=1
+)  # a closed order stays in an account state in memory; the ledger brings any back by its id
 
 
 def counts(order: Order, trades: Iterable[Trade]) -> bool:
@@ -215,21 +217,21 @@ def _belongs(order: Order, trade: Trade) -> bool:
     return any(fill.at >= trade.decided_at for fill in order.trades)
 
 
-def pruned(desk: Desk, at: datetime) -> Desk:
-    """Return the desk without what no longer counts at `at`, as every step leaves it."""
-    orders = counting_orders(desk.orders, desk.trades.values(), at)
+def pruned(state: AccountState, at: datetime) -> AccountState:
+    """Return the account state without what no longer counts at `at`, as every step leaves it."""
+    orders = counting_orders(state.orders, state.trades.values(), at)
     return replace(
-        desk,
-        orders=desk.orders if orders is desk.orders else MappingProxyType(dict(orders)),
-        locks=tuple(lock for lock in desk.locks if at < lock.until),
-        order_times=in_window(desk.account, desk.order_times, at),
+        state,
+        orders=state.orders if orders is state.orders else MappingProxyType(dict(orders)),
+        locks=tuple(lock for lock in state.locks if at < lock.until),
+        order_times=in_window(state.account, state.order_times, at),
     )
 
 
 def counting_orders(
     orders: Mapping[ClientOrderId, Order], trades: Iterable[Trade], at: datetime
 ) -> Mapping[ClientOrderId, Order]:
-    """Return the orders of a desk without those that no longer count at `at`; the same mapping when all do."""
+    """Return the orders of an account state without those that no longer count at `at`; the same mapping when all do."""
     until = at - KEEP_CLOSED
     old = [(key, order) for key, order in orders.items() if order.closed_at is not None and order.closed_at <= until]
     standing = tuple(trades) if old else ()
@@ -254,6 +256,6 @@ def opening_transfer(account: TradingAccount, at: datetime) -> Transfer:
     return Transfer(account=account.account, key="opening", at=at, amount=account.capital)
 
 
-def opened(account: TradingAccount, at: datetime) -> Desk:
-    """Return the desk of an account that was just opened: its capital and nothing else."""
-    return Desk(account, record(Books(account.account), opening_transfer(account, at)).books)
+def opened(account: TradingAccount, at: datetime) -> AccountState:
+    """Return the account state of an account that was just opened: its capital and nothing else."""
+    return AccountState(account, record(Books(account.account), opening_transfer(account, at)).books)

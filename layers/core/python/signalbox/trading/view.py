@@ -13,10 +13,10 @@ from signalbox.portfolio.account import snapshot
 from signalbox.portfolio.lots import LotMethod, method_at
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.exhaustion import exhaustion
+from signalbox.trading.headroom import depleted_headroom
 from signalbox.trading.readiness import Confirmation, words_of
-from signalbox.trading.room import Standing
-from signalbox.trading.state import Desk, Trade
+from signalbox.trading.service import ReadinessReport
+from signalbox.trading.state import AccountState, Trade
 
 
 def configuration_view(account: TradingAccount) -> dict[str, Any]:
@@ -28,28 +28,28 @@ def configuration_view(account: TradingAccount) -> dict[str, Any]:
     }
 
 
-def readiness_view(standing: Standing) -> dict[str, Any]:
+def readiness_view(report: ReadinessReport) -> dict[str, Any]:
     """Return whether an account may trade live: every reason against it with what mends it, and what is known for it."""
-    facts = standing.facts
+    facts = report.facts
     model, compared = facts.model, facts.compared
     return {
         "account": facts.account.account,
         "mode": facts.account.mode.value,
         "venue": facts.account.venue,
-        "at": _iso(standing.at),
-        "is_ready": standing.readiness.is_green,
-        "reasons": [{"code": one.code.value, "found": one.found, "mend": one.mend} for one in standing.readiness.reasons],
+        "at": _iso(report.at),
+        "is_ready": report.readiness.is_green,
+        "reasons": [{"code": one.code.value, "found": one.found, "mend": one.mend} for one in report.readiness.reasons],
         "may_confirm": list(words_of(facts.account)),
-        "mode_set": _said(facts.mode_set),
-        "rules_confirmed": _said(facts.rules_confirmed),
+        "mode_set": _confirmation(facts.mode_set),
+        "rules_confirmed": _confirmation(facts.rules_confirmed),
         "model": None if model is None else {"deployment": model.deployment, "stage": model.stage, "gates": dict(model.gates)},
         "compared_at": None if compared is None else _iso(compared.at),
         "newest_bar_closed_at": _iso(facts.newest_bar_closed_at),
     }
 
 
-def _said(said: Confirmation | None) -> dict[str, str | None] | None:
-    return None if said is None else {"what": said.what, "who": said.who, "at": _iso(said.at)}
+def _confirmation(confirmation: Confirmation | None) -> dict[str, str | None] | None:
+    return None if confirmation is None else {"what": confirmation.what, "who": confirmation.who, "at": _iso(confirmation.at)}
 
 
 def _identity(account: TradingAccount) -> dict[str, Any]:
@@ -64,28 +64,28 @@ def _identity(account: TradingAccount) -> dict[str, Any]:
     }
 
 
-def account_view(desk: Desk) -> dict[str, Any]:
+def account_view(state: AccountState) -> dict[str, Any]:
     """Return an account. `equity` is None while an open position has no price; nothing is made up."""
-    account, books = desk.account, desk.books
+    account, books = state.account, state.books
     held = {symbol: position for symbol, position in sorted(books.positions.items()) if position.quantity}
     return {
         **_identity(account),
-        "as_of": _iso(desk.at),
-        "watched_until": _iso(desk.watched_until),
+        "as_of": _iso(state.at),
+        "watched_until": _iso(state.watched_until),
         "cash": _text(books.cash),
         "balance": _text(books.balance),
-        "equity": _text(_equity(desk)),
+        "equity": _text(_equity(state)),
         "positions": [
-            {"symbol": symbol, "quantity": _text(position.quantity), "mark": _mark(desk, symbol)}
+            {"symbol": symbol, "quantity": _text(position.quantity), "mark": _mark(state, symbol)}
             for symbol, position in held.items()
         ],
-        "others": [{"symbol": symbol, "quantity": _text(quantity)} for symbol, quantity in desk.at_venue.others],
-        "orders": [order_view(order) for order in desk.orders.values() if not order.state.is_closed],
-        "trades": [_trade_view(trade) for _, trade in sorted(desk.trades.items())],
-        "lot_method": method_at(books.standing_orders, desk.at).value if desk.at else LotMethod.FIFO.value,
-        "halt": None if desk.halt is None or desk.halt.level is HaltLevel.NONE else _halt_view(desk),
-        "exhausted": _exhausted_view(desk),
-        "locks": [{"reason": lock.reason, "symbol": lock.symbol, "until": _iso(lock.until)} for lock in desk.locks],
+        "others": [{"symbol": symbol, "quantity": _text(quantity)} for symbol, quantity in state.at_venue.others],
+        "orders": [order_view(order) for order in state.orders.values() if not order.state.is_closed],
+        "trades": [_trade_view(trade) for _, trade in sorted(state.trades.items())],
+        "lot_method": method_at(books.standing_orders, state.at).value if state.at else LotMethod.FIFO.value,
+        "halt": None if state.halt is None or state.halt.level is HaltLevel.NONE else _halt_view(state),
+        "exhausted": _exhausted_view(state),
+        "locks": [{"reason": lock.reason, "symbol": lock.symbol, "until": _iso(lock.until)} for lock in state.locks],
     }
 
 
@@ -112,15 +112,15 @@ def order_view(order: Order) -> dict[str, Any]:
 
 
 @exactly
-def _equity(desk: Desk) -> Decimal | None:
-    held = [symbol for symbol, position in desk.books.positions.items() if position.quantity]
-    if desk.at is None or any(Symbol(symbol) not in desk.marks for symbol in held):
+def _equity(state: AccountState) -> Decimal | None:
+    held = [symbol for symbol, position in state.books.positions.items() if position.quantity]
+    if state.at is None or any(Symbol(symbol) not in state.marks for symbol in held):
         return None
-    return snapshot(desk.books, {symbol: desk.marks[Symbol(symbol)].price for symbol in held}, desk.at).equity
+    return snapshot(state.books, {symbol: state.marks[Symbol(symbol)].price for symbol in held}, state.at).equity
 
 
-def _mark(desk: Desk, symbol: str) -> dict[str, str | None] | None:
-    mark = desk.marks.get(Symbol(symbol))
+def _mark(state: AccountState, symbol: str) -> dict[str, str | None] | None:
+    mark = state.marks.get(Symbol(symbol))
     return None if mark is None else {"price": _text(mark.price), "at": _iso(mark.at)}
 
 
@@ -137,8 +137,8 @@ def _trade_view(trade: Trade) -> dict[str, Any]:
     }
 
 
-def _exhausted_view(desk: Desk) -> dict[str, str | None] | None:
-    over = None if desk.at is None else exhaustion(desk, desk.at)
+def _exhausted_view(state: AccountState) -> dict[str, str | None] | None:
+    over = None if state.at is None else depleted_headroom(state, state.at)
     if over is None:
         return None
     return {
@@ -149,9 +149,9 @@ def _exhausted_view(desk: Desk) -> dict[str, str | None] | None:
     }
 
 
-def _halt_view(desk: Desk) -> dict[str, Any]:
-    assert desk.halt is not None  # noqa: S101 - the caller looked
-    halt = desk.halt
+def _halt_view(state: AccountState) -> dict[str, Any]:
+    assert state.halt is not None  # noqa: S101 - the caller looked
+    halt = state.halt
     return {"level": halt.level.value, "who": halt.who, "why": halt.why, "since": _iso(halt.since), "until": _iso(halt.until)}
 
 

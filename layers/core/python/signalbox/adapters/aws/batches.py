@@ -35,13 +35,13 @@ class RecordHandler(Protocol):
         """Handle it; an exception gives it back."""
 
 
-def each_alone(event: dict[str, Any], handle: RecordHandler, context: LambdaContext) -> Any:
+def process_standard(event: dict[str, Any], handle: RecordHandler, context: LambdaContext) -> Any:
     """Handle the records of a standard queue; return those to give back."""
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event, handle, processor, context)
 
 
-def each_in_its_group(event: dict[str, Any], handle: RecordHandler, context: LambdaContext) -> Any:
+def process_fifo(event: dict[str, Any], handle: RecordHandler, context: LambdaContext) -> Any:
     """Handle the records of a FIFO queue; a failure holds back what is behind it in its group, and no other group."""
     processor = SqsFifoPartialProcessor(skip_group_on_error=True)
     processor.raise_on_entire_batch_failure = False
@@ -54,11 +54,14 @@ def event_in(record: SQSRecord) -> BusEvent:
 
 
 @contextmanager
-def failure_told(logger: Logger, record: SQSRecord, *, told: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Log why a record fails, and let it fail. What is `told` was logged where it happened, and passes without a second line."""
+def failure_logged(logger: Logger, record: SQSRecord, *, already_logged: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Log why a record fails, and let it fail.
+
+    What is `already_logged` was logged where it happened, and passes without a second line.
+    """
     try:
         yield
-    except told:
+    except already_logged:
         raise
     except Exception:
         # Powertools hands the message back to the queue without a word; the log must say why
@@ -83,17 +86,20 @@ def refused_for_good(logger: Logger, metrics: Metrics, record: SQSRecord, *also:
 
 @contextmanager
 def put_off(
-    record: SQSRecord, retry_in: Callable[[str, str, int], None], seconds: Callable[[Exception], int], told: Callable[..., None]
+    record: SQSRecord,
+    retry_in: Callable[[str, str, int], None],
+    seconds: Callable[[Exception], int],
+    on_pause: Callable[..., None],
 ) -> Iterator[None]:
     """Let a record that fails come again after `seconds` of its error, not after the queue's whole timeout.
 
-    told: is called with the facts of the pause, to be logged and counted.
+    on_pause: is called with the facts of the pause, to be logged and counted.
     """
     try:
         yield
     except Exception as error:
         wait = seconds(error)
-        told(message_id=record.message_id, wait_seconds=wait, reason=f"{type(error).__name__}: {error}")
+        on_pause(message_id=record.message_id, wait_seconds=wait, reason=f"{type(error).__name__}: {error}")
         retry_in(record.receipt_handle, record.event_source_arn, wait)
         raise
 

@@ -20,17 +20,17 @@ from signalbox.adapters.venues.mt5_mailbox import (
     Answer,
     CommandRefusal,
     CommandRefused,
-    Direction,
     Envelope,
     EnvelopeError,
     Keys,
+    MailboxDirection,
     Mt5Venue,
     Sequence,
     open_envelope,
 )
 from signalbox.contracts import ACKNOWLEDGE_SECONDS, MailboxQueue, mailbox_key_name, mailbox_queue_name, reporting_account
 from signalbox.errors import SignalboxError
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 from signalbox.orders.messages import AccountName
 from signalbox.trading.commands import HaltTrading
 from signalbox.wire import parse_object
@@ -47,7 +47,7 @@ class MailboxKeyError(SignalboxError):
     """The secret of a mailbox holds no key that can be used. The message never quotes it."""
 
 
-class ExpectedAnswer(Frozen):
+class ExpectedAnswer(FrozenModel):
     """A command that was handed on, as it waits to be looked for."""
 
     account: AccountName
@@ -56,7 +56,7 @@ class ExpectedAnswer(Frozen):
     handed_on_at: AwareDatetime
 
 
-class _KeySecret(Frozen):
+class _KeySecret(FrozenModel):
     """The secret's JSON (docs/live-trading.md). `next`: the key that is to replace the current one, empty otherwise."""
 
     current: str
@@ -104,9 +104,11 @@ class Mailboxes:
             raise EnvelopeError(f"{account}: expected an account with a mailbox in this stage")
         try:
             try:
-                return open_envelope(text, key=self._keys(account), direction=Direction.REPORT, account=account)
+                return open_envelope(text, key=self._keys(account), direction=MailboxDirection.REPORT, account=account)
             except EnvelopeError:  # a key may just have been replaced; what the new ones do not open is refused for good
-                return open_envelope(text, key=self._keys(account, fresh=True), direction=Direction.REPORT, account=account)
+                return open_envelope(
+                    text, key=self._keys(account, fresh=True), direction=MailboxDirection.REPORT, account=account
+                )
         except MailboxKeyError as error:
             raise EnvelopeError(str(error)) from error
 

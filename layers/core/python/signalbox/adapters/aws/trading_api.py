@@ -1,4 +1,6 @@
-"""The HTTP side of the trading room: API Gateway's payload 2.0 in, commands out, every refusal as JSON that says what is wrong.
+"""The HTTP side of the trading service.
+
+API Gateway's payload 2.0 in, commands out, every refusal as JSON that says what is wrong.
 
 Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
 authorisation could not open a door. The clock is the gateway's. Statuses: 400 a body that cannot be read (signalbox.wire), 403
@@ -34,8 +36,8 @@ from signalbox.trading.errors import (
     RowRefusedError,
     UnpricedError,
 )
-from signalbox.trading.room import Handled, Standing
-from signalbox.trading.state import Desk
+from signalbox.trading.service import AccountOutcome, ReadinessReport
+from signalbox.trading.state import AccountState
 from signalbox.trading.view import account_view, configuration_view, order_view, readiness_view
 from signalbox.wire import WireError, checked, parse_object
 
@@ -51,10 +53,10 @@ MAX_BODY: Final = 65_536  # bytes; the largest command has a few hundred
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(AccountName)
 
 
-class Room(Protocol):
+class ApiTradingService(Protocol):
     """What the routes need of the application."""
 
-    def command(self, command: AnyCommand, who: str) -> Handled:
+    def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         """Carry out a command."""
 
     def change_access(self, command: GrantAccess | RevokeAccess, who: str) -> tuple[Access, ...]:
@@ -63,37 +65,37 @@ class Room(Protocol):
     def access(self, account: str, at: datetime, who: str) -> tuple[Access, ...]:
         """Return who has a role on an account."""
 
-    def look(self, account: str, at: datetime, who: str) -> Desk:
+    def query(self, account: str, at: datetime, who: str) -> AccountState:
         """Return an account as it is."""
 
-    def standing(self, account: str, at: datetime, who: str) -> Standing:
+    def readiness_report(self, account: str, at: datetime, who: str) -> ReadinessReport:
         """Return whether an account may trade live."""
 
     def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:
         """Return every account that somebody may see, by name."""
 
 
-def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901, PLR0915 - a function a route
+def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutcome, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901, PLR0915 - a function a route
     """Return the routes over a room; `report` is told what each command did."""
     api = APIGatewayHttpResolver()
 
-    def carry_out(facts: Mapping[str, Any]) -> Handled:
+    def carry_out(facts: Mapping[str, Any]) -> AccountOutcome:
         now = _now(api)
         who = _principal(api)
         command = COMMANDS.validate_python({"requested_at": now, **checked(dict(facts))})
         check_clock(command, now)
-        handled = room.command(command, who)
+        handled = service.command(command, who)
         report((handled,))
         return handled
 
     def about(kind: str, account: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, account_view(carry_out(_one({"kind": kind, "account": account}, _body(api))).desk))
+        return _answer(HTTPStatus.OK, account_view(carry_out(_one({"kind": kind, "account": account}, _body(api))).state))
 
     def changed(kind: type[GrantAccess] | type[RevokeAccess], account: str) -> Response[str]:
         now, who = _now(api), _principal(api)
         command = kind.model_validate({"requested_at": now, **checked(_body(api)), "account": account})
         check_clock(command, now)
-        return _answer(HTTPStatus.OK, _access_view(account, room.change_access(command, who)))
+        return _answer(HTTPStatus.OK, _access_view(account, service.change_access(command, who)))
 
     @api.post("/orders")
     def submit() -> Response[str]:
@@ -147,18 +149,18 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
 
     @api.get("/accounts")
     def listed() -> Response[str]:
-        seen = room.listed(_now(api), _principal(api))
+        seen = service.listed(_now(api), _principal(api))
         return _answer(HTTPStatus.OK, {"accounts": [configuration_view(account) for account in seen]})
 
     @api.get("/accounts/<account>/readiness")
     def ready(account: str) -> Response[str]:
         who = _principal(api)
-        return _answer(HTTPStatus.OK, readiness_view(room.standing(_named(account), _now(api), who)))
+        return _answer(HTTPStatus.OK, readiness_view(service.readiness_report(_named(account), _now(api), who)))
 
     @api.get("/accounts/<account>/access")
     def access(account: str) -> Response[str]:
         who = _principal(api)
-        return _answer(HTTPStatus.OK, _access_view(account, room.access(_named(account), _now(api), who)))
+        return _answer(HTTPStatus.OK, _access_view(account, service.access(_named(account), _now(api), who)))
 
     @api.post("/accounts/<account>/grant")
     def grant(account: str) -> Response[str]:
@@ -169,9 +171,9 @@ def trading_api(room: Room, report: Callable[[tuple[Handled, ...]], None]) -> AP
         return changed(RevokeAccess, account)
 
     @api.get("/accounts/<account>")
-    def look(account: str) -> Response[str]:
+    def show_account(account: str) -> Response[str]:
         who = _principal(api)
-        return _answer(HTTPStatus.OK, account_view(room.look(_named(account), _now(api), who)))
+        return _answer(HTTPStatus.OK, account_view(service.query(_named(account), _now(api), who)))
 
     def invalid(error: ValidationError) -> Response[str]:
         return _invalid([{"at": ".".join(map(str, e["loc"][1:])) or "body", "what": e["msg"]} for e in error.errors()])
@@ -277,7 +279,7 @@ def _access_view(account: str, found: tuple[Access, ...]) -> dict[str, Any]:
     return {"account": account, "access": rows}
 
 
-def _ordered(handled: Handled) -> dict[str, Any]:
+def _ordered(handled: AccountOutcome) -> dict[str, Any]:
     found = None if handled.order is None else order_view(handled.order)
     return {"account": handled.account.account, "order": found}
 

@@ -1,4 +1,4 @@
-"""The queue side of the trading room: a message is an event of the bus in its envelope, or a command as JSON.
+"""The queue side of the trading service: a message is an event of the bus in its envelope, or a command as JSON.
 
 What can never succeed is told apart from what may succeed later: the first is out of the way at once, because in a FIFO group it
 would hold back every message behind it for nothing. A position without a price is of the second kind: its next bar brings one.
@@ -19,7 +19,7 @@ from signalbox.orders.sealing import MAY_REPORT
 from signalbox.signing import AcceptedKeys, SealError, UnsealedError, open_envelope
 from signalbox.trading.commands import COMMANDS, HALT, AnyCommand, check_clock
 from signalbox.trading.errors import AccountUnreadableError, CommandError, TradingError, UnpricedError
-from signalbox.trading.room import Handled
+from signalbox.trading.service import AccountOutcome
 from signalbox.wire import parse_object
 
 
@@ -31,13 +31,13 @@ class ReportRefusedError(MessageRefusedError):
     """What says that it is a report of a venue, and is not the executor's word."""
 
 
-class Room(Protocol):
+class QueueTradingService(Protocol):
     """What the queue needs of the application."""
 
-    def handle(self, event: BusEvent) -> tuple[Handled, ...]:
+    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
         """Bring an event to the accounts it concerns."""
 
-    def command(self, command: AnyCommand, who: str) -> Handled:
+    def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         """Carry out a command."""
 
 
@@ -49,8 +49,8 @@ class Door(StrEnum):
 
 
 def handle_message(
-    room: Room, body: str, *, sender: str, sent_ms: str, keys: AcceptedKeys | None, door: Door = Door.TRADING
-) -> tuple[Handled, ...]:
+    service: QueueTradingService, body: str, *, sender: str, sent_ms: str, keys: AcceptedKeys | None, door: Door = Door.TRADING
+) -> tuple[AccountOutcome, ...]:
     """Bring one message to the accounts. keys: of the executor, whose seal a report has to have.
 
     Raises MessageRefusedError, ReportRefusedError for what only looks like a report; when it may come again UnpricedError,
@@ -63,7 +63,7 @@ def handle_message(
     except (ValueError, CommandError, OverflowError) as error:
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
     try:
-        return room.handle(work) if isinstance(work, BusEvent) else (room.command(work, sender),)
+        return service.handle(work) if isinstance(work, BusEvent) else (service.command(work, sender),)
     except (UnpricedError, AccountUnreadableError):
         raise
     except (TradingError, OrderError, ValidationError) as error:

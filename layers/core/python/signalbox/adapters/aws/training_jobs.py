@@ -174,9 +174,12 @@ def _differences(there: Mapping[str, str], asked: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {there.get(name, 'not given')}, asked for {asked.get(name, 'none')}" for name in names)
 
 
-def _summary(told: Mapping[str, Any]) -> JobSummary:
+def _summary(described: Mapping[str, Any]) -> JobSummary:
     return JobSummary(
-        str(told["TrainingJobName"]), str(told["TrainingJobStatus"]), told["CreationTime"], told.get("TrainingEndTime")
+        str(described["TrainingJobName"]),
+        str(described["TrainingJobStatus"]),
+        described["CreationTime"],
+        described.get("TrainingEndTime"),
     )
 
 
@@ -189,5 +192,5 @@ def _is_taken(error: ClientError) -> bool:
 
 
 def _refused(what: str, error: ClientError) -> TrainingServiceError:
-    told = error.response.get("Error", {})
-    return TrainingServiceError(f"{what}: SageMaker answered {told.get('Code')}: {told.get('Message')}")
+    described = error.response.get("Error", {})
+    return TrainingServiceError(f"{what}: SageMaker answered {described.get('Code')}: {described.get('Message')}")

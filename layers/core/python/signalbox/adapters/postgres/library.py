@@ -15,7 +15,7 @@ from typing import Final
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.events import Event
-from signalbox.library.entries import EntityKey, Evaluation, Kind, NewVersion, VersionKey
+from signalbox.library.entries import EntityKey, EntityKind, NewVersion, VersionEvaluation, VersionKey
 
 _INSERT_VERSION: Final = """
 INSERT INTO versions (kind, name, number, origin, state, created_at, reason, bundle_key, sha256, manifest)
@@ -65,7 +65,7 @@ class PostgresLibraryTransaction:
         found = self._connection.execute(
             "SELECT kind, name, number FROM evaluations WHERE source = %s ORDER BY 1, 2, 3 LIMIT 1", (source,)
         ).fetchone()
-        return None if found is None else VersionKey(EntityKey(Kind(found[0]), found[1]), found[2])
+        return None if found is None else VersionKey(EntityKey(EntityKind(found[0]), found[1]), found[2])
 
     def add_version(self, version: NewVersion) -> VersionKey:
         kind, name = version.entity.kind.value, version.entity.name
@@ -87,7 +87,7 @@ class PostgresLibraryTransaction:
         (number,) = self._connection.execute(_INSERT_VERSION, row).fetchone() or (0,)
         return VersionKey(version.entity, number)
 
-    def add_evaluation(self, version: VersionKey, evaluation: Evaluation) -> bool:
+    def add_evaluation(self, version: VersionKey, evaluation: VersionEvaluation) -> bool:
         row = (
             *_columns(version),
             evaluation.source,

@@ -29,10 +29,10 @@ from signalbox.orders.quality import Cost, Quality
 from signalbox.orders.terms import Leg, Side
 from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Entry, booking_order
-from signalbox.reports.curve import EquityCurve, EquityPoint, fold
+from signalbox.reports.curve import EquityCurve, EquitySample, fold
 from signalbox.reports.errors import PeriodError
 from signalbox.reports.measurement import MeasuredOrder
-from signalbox.reports.period import Period
+from signalbox.reports.period import ReportPeriod
 from signalbox.reports.publishing import only_period
 from signalbox.reports.source import AccountPeriod, FactsBooked, Publication, ReportMark
 from signalbox.risk.ftmo.state import AccountDay
@@ -197,7 +197,7 @@ class PostgresReports:
             rows = connection.execute('SELECT account, configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
         return readable(rows)[0]
 
-    def period(self, account: str, period: Period, until: datetime) -> AccountPeriod:
+    def period(self, account: str, period: ReportPeriod, until: datetime) -> AccountPeriod:
         """Return the facts until min(period.end, until). Raises AccountError and PeriodError as the port says."""
         end = only_period(period, until)
         inside = (account, period.start, end)
@@ -348,11 +348,11 @@ def _marks(
 
 
 def _curve(connection: Connection, inside: tuple[str, datetime, datetime]) -> EquityCurve:
-    def points() -> Iterator[EquityPoint]:
+    def points() -> Iterator[EquitySample]:
         with connection.cursor(name="equity_of_period") as cursor:
             cursor.itersize = STREAMED_ROWS
             for row in cursor.execute(_EQUITY, inside):
-                yield EquityPoint(*row)
+                yield EquitySample(*row)
 
     return fold(points(), inside[1], inside[2])
 

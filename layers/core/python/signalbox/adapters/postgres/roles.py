@@ -28,7 +28,7 @@ from signalbox.adapters.postgres.trading_tables import (
     RISK_EVENTS,
     STANDING_ORDERS,
     TRADES,
-    Table,
+    LedgerTable,
 )
 from signalbox.contracts import READER_DATABASE_USER, EventType, Function, database_user, emitted_by
 
@@ -84,7 +84,7 @@ def _names(columns: str) -> tuple[str, ...]:
     return tuple(columns.split())
 
 
-def _rows(table: Table, *, select: bool = True, delete: bool = False) -> Rights:
+def _rows(table: LedgerTable, *, select: bool = True, delete: bool = False) -> Rights:
     """Return the right to write a table as trading_save does."""
     numbered = ("booked",) if table.is_numbered else ()
     return Rights(select=select, insert=(*table.columns, *numbered), update=table.replaced, delete=delete)

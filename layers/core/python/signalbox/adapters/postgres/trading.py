@@ -23,12 +23,12 @@ from signalbox.adapters.postgres.ledger import PostgresLedgerTransaction
 from signalbox.adapters.postgres.trading_load import (
     ACCOUNT_ROW,
     SEQUENCE_PLACE,
-    KeptDesk,
+    KeptState,
     account_of_text,
     ask_again,
     begin_with,
-    continue_desk,
-    load_desk,
+    continue_state,
+    load_state,
     readable,
 )
 from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events
@@ -41,11 +41,11 @@ from signalbox.orders.order import Order
 from signalbox.orders.sealing import RequestSealer
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import Changes
+from signalbox.trading.changes import ChangeSet
 from signalbox.trading.errors import AccountDiffersError, AccountError
 from signalbox.trading.ports import IncompleteView
-from signalbox.trading.readiness import Confirmation, ModelStanding, standing_of
-from signalbox.trading.state import Desk, opened, opening_transfer
+from signalbox.trading.readiness import Confirmation, ModelQualification, qualification_of
+from signalbox.trading.state import AccountState, opened, opening_transfer
 
 FILL_COLUMNS: Final = "account, symbol, trade_id, at, side, quantity, price, fee"
 ENTRY_COLUMNS: Final = "account, kind, key, at, symbol, amount"
@@ -99,7 +99,7 @@ class PostgresTradingLedger:
         sealer: RequestSealer | None = None,
     ) -> None:
         self._source, self._parse, self._sealer = source, parse, sealer
-        self._kept: dict[str, KeptDesk] = {}  # as this worker saved them; used while the account's row is of that save
+        self._kept: dict[str, KeptState] = {}  # as this worker saved them; used while the account's row is of that save
 
     def accounts(self) -> Sequence[TradingAccount]:
         """Return every account that can be read, by name."""
@@ -140,7 +140,7 @@ class PostgresTradingLedger:
     def transaction(self, account: str) -> Iterator[PostgresTradingTransaction]:
         """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there.
 
-        An account whose desk this worker keeps is there, and is locked by what is read or written of it first.
+        An account whose account state this worker keeps is there, and is locked by what is read or written of it first.
         """
         with self._source.unit() as unit:
             tx = PostgresTradingTransaction(unit, account, self._parse, self._kept.get(account), self._sealer)
@@ -158,15 +158,17 @@ class PostgresTradingTransaction:
         unit: Unit,
         account: str,
         parse: Callable[[str], TradingAccount] = account_of_text,
-        kept: KeptDesk | None = None,
+        kept: KeptState | None = None,
         sealer: RequestSealer | None = None,
     ) -> None:
         self._unit, self._account, self._parse, self._kept = unit, account, parse, kept
-        self._newest: Desk | None = None  # that was loaded or saved here
-        self.was_kept = False  # whether the newest load was served from the desk that the worker kept
-        self.saved: KeptDesk | None = None  # the newest desk that was saved, if it may be kept
+        self._newest: AccountState | None = None  # that was loaded or saved here
+        self.was_kept = False  # whether the newest load was served from the account state that the worker kept
+        self.saved: KeptState | None = None  # the newest account state that was saved, if it may be kept
         self._row: tuple[Any, ...] | None = None  # of the lock; None as long as it is not known, or once something was saved
-        self._waiting: tuple[Save, Desk | None] | None = None  # what goes with the COMMIT, and the desk that may be kept then
+        self._waiting: tuple[Save, AccountState | None] | None = (
+            None  # what goes with the COMMIT, and the account state that may be kept then
+        )
         self._sealer = sealer
         self._sequence: int | None = None  # the newest number this account has given out; known once it is locked
         if kept is None:
@@ -183,7 +185,7 @@ class PostgresTradingTransaction:
     @property
     def _configured(self) -> TradingAccount:
         if self._kept is not None:
-            return self._kept.desk.account
+            return self._kept.state.account
         return self._parse((self._row or self._lock())[0])
 
     @property
@@ -196,21 +198,21 @@ class PostgresTradingTransaction:
             self._sequence = int(self._row[SEQUENCE_PLACE])
         return self._row
 
-    def load(self, at: datetime, orders: Collection[str] = ()) -> Desk:
+    def load(self, at: datetime, orders: Collection[str] = ()) -> AccountState:
         self._write_waiting()
         kept = self._kept
         if kept is not None and kept.may_serve(at) and not self._unit.is_begun:
             version, answers = begin_with(self._unit, kept, at, orders)
             if version == kept.version:
                 self.was_kept, self._sequence = True, kept.sequence
-                self._newest = continue_desk(self._unit, kept.desk, at, answers)
+                self._newest = continue_state(self._unit, kept.state, at, answers)
                 return self._newest
         row = self._row or self._lock()
         self.was_kept = kept is not None and kept.is_of(row, at)
         if kept is not None and self.was_kept:
-            self._newest = continue_desk(self._unit, kept.desk, at, ask_again(self._unit, kept.desk, at, orders))
+            self._newest = continue_state(self._unit, kept.state, at, ask_again(self._unit, kept.state, at, orders))
         else:
-            self._newest = load_desk(self._unit.connection, self._parse(row[0]), row, at, orders)
+            self._newest = load_state(self._unit.connection, self._parse(row[0]), row, at, orders)
         return self._newest
 
     def order(self, client_order_id: str) -> Order | None:
@@ -233,13 +235,13 @@ class PostgresTradingTransaction:
     def confirmations(self) -> Sequence[Confirmation]:
         return tuple(Confirmation(*row) for row in self.connection.execute(_CONFIRMATIONS, (self._account,)).fetchall())
 
-    def standing(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelStanding | None:
+    def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
         named = decided_by or self.connection.execute(_NEWEST_DECIDED, (at,)).fetchone()
         if named is None:
             return None
         deployment, stage = named
         rows = self.connection.execute(_GATES, (deployment, stage, at)).fetchall()
-        return standing_of(deployment, stage, [json.loads(text) for (text,) in rows]) if rows else None
+        return qualification_of(deployment, stage, [json.loads(text) for (text,) in rows]) if rows else None
 
     def deciders(self, symbol: Symbol, decided_at: datetime) -> Sequence[tuple[str, str]]:
         return tuple(self.connection.execute(_DECIDERS, (symbol, decided_at), prepare=True).fetchall())
@@ -262,7 +264,7 @@ class PostgresTradingTransaction:
     def differences(self, since: datetime) -> Sequence[str]:
         return tuple(text for (text,) in self.connection.execute(_DIFFERENCES, (self._account, since)).fetchall())
 
-    def save(self, before: Desk, after: Desk, changes: Changes) -> None:
+    def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
         if not self._unit.is_begun:
             self._lock()
         seals = self._seals()
@@ -284,27 +286,27 @@ class PostgresTradingTransaction:
         """Write what waits, and commit with it. Raises as `save_with_care`, and LedgerUnavailableError as COMMIT does."""
         if self._waiting is None:
             return
-        save, desk = self._waiting
+        save, state = self._waiting
         try:
             *_, written = self._unit.commit_with([_SAVEPOINT, plain_statement(save)])
         except UniqueViolation:  # a row that should be new is there: it came again, or somebody takes its name
             self._unit.send([_BACK])
             self._write_waiting()
         else:
-            self._keep(version_of(written), desk)
+            self._keep(version_of(written), state)
 
     def _write_waiting(self) -> None:
         """Write what waits for the COMMIT now, for something else comes before it."""
         if self._waiting is None:
             return
-        (save, desk), self._waiting = self._waiting, None
-        self._keep(save_with_care(self._unit, save), desk)
-        if save.left:  # events of orders that are no longer on the desk: their projections come from the events
+        (save, state), self._waiting = self._waiting, None
+        self._keep(save_with_care(self._unit, save), state)
+        if save.left:  # events of orders that are no longer in the account state: their projections come from the events
             rows = [order_row(order) for order in self._orders(sorted(save.left)).values()]
             self.connection.execute(ORDERS.insert, ORDERS.parameters(rows))
 
-    def _keep(self, version: str, desk: Desk | None) -> None:
-        self.saved = None if desk is None else KeptDesk.of(version, desk, self._sequence or 0)
+    def _keep(self, version: str, state: AccountState | None) -> None:
+        self.saved = None if state is None else KeptState.of(version, state, self._sequence or 0)
 
     def _seals(self) -> Seals | None:
         if self._sealer is None:

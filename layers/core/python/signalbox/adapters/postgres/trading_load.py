@@ -1,8 +1,10 @@
-"""A desk out of its rows: short statements that travel together, in one round trip.
+"""An account state out of its rows: short statements that travel together, in one round trip.
 
 Open orders are replayed from their events, so that an order in memory is what its events made of it and nothing else. A worker
-that saved a desk keeps it (KeptDesk): while the account's row is still the version that this save wrote, nobody has stepped
-the account since, and the rows would make the same desk again. Decision: docs/decisions/0061-a-worker-keeps-the-desk-it-saved.md.
+that saved an account state keeps it (KeptState): while the account's row is still the version that this save wrote, nobody has
+stepped
+the account since, and the rows would make the same account state again. Decision: docs/decisions/0061-a-worker-keeps-the-account
+state-it-saved.md.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ from signalbox.portfolio.position import Position
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.errors import AccountUnreadableError
-from signalbox.trading.memory import Memory
-from signalbox.trading.state import Desk, Mark, counts
+from signalbox.trading.memory import ProtectionMemory
+from signalbox.trading.state import AccountState, Mark, counts
 
 ACCOUNT_ROW: Final = """
 SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
@@ -157,10 +159,10 @@ def readable(
     return tuple(accounts), unreadable
 
 
-def load_desk(
+def load_state(
     connection: Connection, configured: TradingAccount, row: tuple[Any, ...], at: datetime, named: Collection[str]
-) -> Desk:
-    """Return the desk of an account, whose locked row is `row` (ACCOUNT_ROW)."""
+) -> AccountState:
+    """Return the account state of an account, whose locked row is `row` (ACCOUNT_ROW)."""
     account = configured.account
     (
         _,
@@ -203,7 +205,7 @@ def load_desk(
     )
     orders = orders_of_rows(events.fetchall())
     open_trades = {t.symbol: t for t in (trade_of(r) for r in trades.fetchall())}
-    desk = Desk(
+    state = AccountState(
         account=configured,
         books=books,
         at=stepped_at,
@@ -215,49 +217,49 @@ def load_desk(
         loss_rules=loss_rules,
         order_times=tuple(r[0] for r in times.fetchall()),
         warned=frozenset(warned),
-        memory=Memory() if memory is None else Memory.from_text(memory),
+        memory=ProtectionMemory() if memory is None else ProtectionMemory.from_text(memory),
         compared_at=compared_at,
         closings=closings_of(closings),
         review_at=review_at,
         at_venue=AtVenue() if at_venue is None else AtVenue.from_text(at_venue),
     )
-    return replace(desk, marks=MappingProxyType(_all_marks(connection, desk, orders, _marks(marks.fetchall()), at)))
+    return replace(state, marks=MappingProxyType(_all_marks(connection, state, orders, _marks(marks.fetchall()), at)))
 
 
 def _all_marks(
-    connection: Connection, desk: Desk, orders: Mapping[ClientOrderId, Order], known: dict[Symbol, Mark], at: datetime
+    connection: Connection, state: AccountState, orders: Mapping[ClientOrderId, Order], known: dict[Symbol, Mark], at: datetime
 ) -> dict[Symbol, Mark]:
     """Return the marks, those of symbols included that had no bar lately but are held, working or traded."""
-    held = {Symbol(p.symbol) for p in desk.books.positions.values() if p.quantity}
-    wanted = held | {Symbol(o.terms.symbol) for o in orders.values()} | desk.trades.keys()
+    held = {Symbol(p.symbol) for p in state.books.positions.values() if p.quantity}
+    wanted = held | {Symbol(o.terms.symbol) for o in orders.values()} | state.trades.keys()
     if missing := sorted(wanted - known.keys()):
-        until = (desk.watched_until or at) - ONE_MINUTE
-        known |= _marks(connection.execute(_OLD_MARKS, (missing, desk.account.market, until), prepare=True).fetchall())
+        until = (state.watched_until or at) - ONE_MINUTE
+        known |= _marks(connection.execute(_OLD_MARKS, (missing, state.account.market, until), prepare=True).fetchall())
     return known
 
 
 @dataclass(frozen=True, slots=True)
-class KeptDesk:
-    """A desk as its save left it.
+class KeptState:
+    """An account state as its save left it.
 
     version: of the account's row, the transaction that wrote it. sequence: the number of the account's newest request.
     """
 
     version: str
-    desk: Desk
+    state: AccountState
     sequence: int
 
     @classmethod
-    def of(cls, version: str, desk: Desk, sequence: int) -> KeptDesk:
+    def of(cls, version: str, state: AccountState, sequence: int) -> KeptState:
         """Keep what a load would bring: orders that count, and the sends of the window in order."""
-        trades = tuple(desk.trades.values())
-        orders = {key: order for key, order in desk.orders.items() if counts(order, trades)}
-        times = tuple(sorted(desk.order_times))
-        return cls(version, replace(desk, orders=MappingProxyType(orders), order_times=times), sequence)
+        trades = tuple(state.trades.values())
+        orders = {key: order for key, order in state.orders.items() if counts(order, trades)}
+        times = tuple(sorted(state.order_times))
+        return cls(version, replace(state, orders=MappingProxyType(orders), order_times=times), sequence)
 
     def may_serve(self, at: datetime) -> bool:
         """Whether a load at `at` may bring it. Sends from before its window are not kept: not at an earlier instant."""
-        return self.desk.at is not None and at >= self.desk.at
+        return self.state.at is not None and at >= self.state.at
 
     def is_of(self, row: tuple[Any, ...], at: datetime) -> bool:
         """Whether a load at `at` would bring it."""
@@ -266,32 +268,32 @@ class KeptDesk:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What is asked of the rows for a desk that is kept: orders that were named, and marks (None: not asked for)."""
+    """What is asked of the rows for an account state that is kept: orders that were named, and marks (None: not asked for)."""
 
     orders: Mapping[ClientOrderId, Order]
     marks: dict[Symbol, Mark] | None
 
 
-def begin_with(unit: Unit, kept: KeptDesk, at: datetime, named: Collection[str]) -> tuple[str | None, _Answers]:
+def begin_with(unit: Unit, kept: KeptState, at: datetime, named: Collection[str]) -> tuple[str | None, _Answers]:
     """Begin a unit of work: lock the account and return the version of its row, and what was asked. One message.
 
-    The answers count when the version is that of the kept desk.
+    The answers count when the version is that of the kept account state.
     """
-    lock: Statement = (_LOCK, (kept.desk.account.account.encode(),))
-    locked, answers = _asked(unit, kept.desk, at, named, (lock,))
+    lock: Statement = (_LOCK, (kept.state.account.account.encode(),))
+    locked, answers = _asked(unit, kept.state, at, named, (lock,))
     version = locked[0][0][0] if locked[0] else None
     return None if version is None else version.decode(), answers
 
 
-def ask_again(unit: Unit, kept: Desk, at: datetime, named: Collection[str]) -> _Answers:
+def ask_again(unit: Unit, kept: AccountState, at: datetime, named: Collection[str]) -> _Answers:
     """As `begin_with`, in a unit of work that has the account locked."""
     return _asked(unit, kept, at, named, ())[1]
 
 
 def _asked(
-    unit: Unit, kept: Desk, at: datetime, named: Collection[str], first: tuple[Statement, ...]
+    unit: Unit, kept: AccountState, at: datetime, named: Collection[str], first: tuple[Statement, ...]
 ) -> tuple[list[Rows], _Answers]:
-    """Return the answers to the statements that come first, and to what the kept desk has to ask."""
+    """Return the answers to the statements that come first, and to what the kept account state has to ask."""
     statements = list(first)
     if keys := [key for key in named if key not in kept.orders]:
         statements.append((_EVENTS_NUMBERED, (text_array(keys).encode(), kept.account.account.encode())))
@@ -308,7 +310,7 @@ def _asked(
     return found[: len(first)], _Answers(orders, None if has_newest else dict(_mark_of(*row) for row in rest[-1]))
 
 
-def _has_newest_marks(kept: Desk, valued_at: datetime) -> bool:
+def _has_newest_marks(kept: AccountState, valued_at: datetime) -> bool:
     """Whether every mark is of the newest bar that may count at `valued_at`: bars are never changed, so none can be newer.
 
     A symbol whose first bar ever came since is not seen until the next minute: it has no mark, and no order of it is let through.
@@ -322,8 +324,11 @@ def _mark_of(symbol: bytes, close: bytes, open_time: bytes) -> tuple[Symbol, Mar
     return Symbol(symbol.decode()), Mark(Decimal(close.decode()), datetime.fromisoformat(open_time.decode()) + ONE_MINUTE)
 
 
-def continue_desk(unit: Unit, kept: Desk, at: datetime, found: _Answers) -> Desk:
-    """Return what `load_desk` would: the desk that was kept, with what time and the market changed, and the orders named."""
+def continue_state(unit: Unit, kept: AccountState, at: datetime, found: _Answers) -> AccountState:
+    """Return what `load_state` would.
+
+    The account state that was kept, with what time and the market changed, and the orders named.
+    """
     orders = {**kept.orders, **found.orders}
     marks = dict(kept.marks) if found.marks is None else found.marks
     since = bisect_right(kept.order_times, at - timedelta(seconds=kept.account.limits.throttle_window_seconds))

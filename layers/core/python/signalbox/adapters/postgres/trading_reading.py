@@ -80,7 +80,7 @@ SELECT reason, symbol, since, until, limit_amount, value_amount FROM locks WHERE
 
 
 @dataclass(frozen=True, slots=True)
-class AccountStanding:
+class AccountOverview:
     """An account, since when it exists, how far its steps went, and the kill switch as it was set last."""
 
     account: TradingAccount
@@ -126,7 +126,7 @@ class TradingReader:
         query = 'SELECT account, configuration FROM accounts ORDER BY account COLLATE "C"'
         return readable(self._all(lambda row: (row[0], row[1]), query))[0]
 
-    def standing(self, account: str) -> AccountStanding:
+    def overview(self, account: str) -> AccountOverview:
         """Return an account as it stands. Raises AccountError if it does not exist."""
         with self._source.snapshot() as connection:
             return _standing(connection, account)
@@ -224,12 +224,12 @@ def _entries(connection: Connection, account: str, start: datetime, end: datetim
     return tuple(sorted(found, key=booking_order))
 
 
-def _standing(connection: Connection, account: str) -> AccountStanding:
+def _standing(connection: Connection, account: str) -> AccountOverview:
     row = connection.execute(_ACCOUNT, (account,)).fetchone()
     if row is None:
         raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
     text, opened_at, opened_by, stepped_at, halt = row
-    return AccountStanding(account_of_text(text), opened_at, opened_by, stepped_at, halt_of_text(halt))
+    return AccountOverview(account_of_text(text), opened_at, opened_by, stepped_at, halt_of_text(halt))
 
 
 def _day_of(row: Sequence[Any]) -> AccountDay:

@@ -26,7 +26,7 @@ from signalbox.adapters.postgres.trading_rows import (
     standing_order_of,
     trade_ids,
 )
-from signalbox.adapters.postgres.trading_tables import DISPOSALS, LOTS, ORDERS, POSITIONS, Row, Table
+from signalbox.adapters.postgres.trading_tables import DISPOSALS, LOTS, ORDERS, POSITIONS, LedgerTable, Row
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import Fill, booking_order, parse_entry
 
@@ -40,7 +40,7 @@ _PROJECTIONS: Final = (ORDERS, POSITIONS, LOTS, DISPOSALS)
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ProjectionDifference:
     """One value of a table that is not what the facts say; None: there is no such row or value."""
 
     table: str
@@ -60,10 +60,10 @@ class _Expected:
 
     rows: dict[str, list[Row]]
     account: dict[str, Any]
-    strays: tuple[Difference, ...]  # facts that do not fit each other
+    strays: tuple[ProjectionDifference, ...]  # facts that do not fit each other
 
 
-def verify(source: ConnectionSource, account: str) -> tuple[Difference, ...]:
+def verify(source: ConnectionSource, account: str) -> tuple[ProjectionDifference, ...]:
     """Return every value that differs from what the facts say; none when all is well. Raises AccountError, LedgerError."""
     with source.transaction() as connection:
         row = locked_row(connection, account)
@@ -112,31 +112,31 @@ def _expected(connection: Connection, account: str) -> _Expected:
             "newest_entry": None if newest is None else newest.model_dump_json(),
         },
         strays=tuple(
-            Difference("fills", " ".join(key), "client_order_id", None, order)
+            ProjectionDifference("fills", " ".join(key), "client_order_id", None, order)
             for key, order in sorted(traded.items())
             if key not in fills
         ),
     )
 
 
-def _account_differences(account: str, row: tuple[Any, ...], expected: dict[str, Any]) -> list[Difference]:
+def _account_differences(account: str, row: tuple[Any, ...], expected: dict[str, Any]) -> list[ProjectionDifference]:
     _, cash, transfers, newest, *_ = row
     found = []
     for column, kept in (("cash", cash), ("transfers", transfers)):
         if kept != expected[column]:
-            found.append(Difference("accounts", account, column, str(kept), str(expected[column])))
+            found.append(ProjectionDifference("accounts", account, column, str(kept), str(expected[column])))
     wanted = expected["newest_entry"]
     if (newest is None) != (wanted is None) or (newest is not None and parse_entry(newest) != parse_entry(wanted)):
-        found.append(Difference("accounts", account, "newest_entry", newest, wanted))
+        found.append(ProjectionDifference("accounts", account, "newest_entry", newest, wanted))
     return found
 
 
-def _kept(connection: Connection, table: Table, account: str) -> list[dict[str, Any]]:
+def _kept(connection: Connection, table: LedgerTable, account: str) -> list[dict[str, Any]]:
     cursor = connection.execute(f"SELECT {', '.join(table.columns)} FROM {table.name} WHERE account = %s".encode(), (account,))  # noqa: S608 - constants of trading_tables
     return [dict(zip(table.columns, row, strict=True)) for row in cursor]
 
 
-def _table_differences(table: Table, kept: list[dict[str, Any]], expected: list[Row]) -> list[Difference]:
+def _table_differences(table: LedgerTable, kept: list[dict[str, Any]], expected: list[Row]) -> list[ProjectionDifference]:
     have = {_key(table, row): row for row in kept}
     want = {_key(table, row): row for row in expected}
     found = []
@@ -144,16 +144,18 @@ def _table_differences(table: Table, kept: list[dict[str, Any]], expected: list[
         there, wanted = have.get(key), want.get(key)
         if there is None or wanted is None:
             found.append(
-                Difference(table.name, key, "row", None if there is None else "there", None if wanted is None else "there")
+                ProjectionDifference(
+                    table.name, key, "row", None if there is None else "there", None if wanted is None else "there"
+                )
             )
             continue
         for column, kind in table.columns.items():
             if _comparable(kind, there[column]) != _comparable(kind, wanted[column]):
-                found.append(Difference(table.name, key, column, _text(there[column]), _text(wanted[column])))
+                found.append(ProjectionDifference(table.name, key, column, _text(there[column]), _text(wanted[column])))
     return found
 
 
-def _key(table: Table, row: Row) -> str:
+def _key(table: LedgerTable, row: Row) -> str:
     return " ".join(_text(_comparable(table.columns[column], row[column])) or "" for column in table.key)
 
 

@@ -14,24 +14,24 @@ from pydantic import TypeAdapter
 
 from signalbox.adapters.postgres.trading_tables import Row
 from signalbox.market.candles import Symbol
-from signalbox.orders.application import replay
 from signalbox.orders.events import OrderEvent, OrderFilled, parse_order_events
 from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.lifecycle import replay
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import EquitySnapshot
-from signalbox.portfolio.entries import Entry, Fill, Funding, Transfer
+from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer
 from signalbox.portfolio.lots import Disposal, Lot, LotMethod, StandingOrder
 from signalbox.portfolio.position import Position
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.readiness import Confirmation
-from signalbox.trading.state import Closing, Halt, Progress, Trade, TradeState
+from signalbox.trading.state import Closing, ExitProgress, Halt, Trade, TradeState
 
 _HALT: Final = TypeAdapter(Halt)
 _text_of: Final = lru_cache(maxsize=4096)(datetime.isoformat)  # one batch has few instants, and each in many rows
-_PROGRESS: Final = TypeAdapter(Progress)
+_PROGRESS: Final = TypeAdapter(ExitProgress)
 _CLOSINGS: Final = TypeAdapter(list[Closing])
 
 
@@ -153,14 +153,14 @@ def fill_of(row: Sequence[Any]) -> Fill:
     return Fill(account=account, symbol=symbol, key=trade_id, at=at, side=Side(side), quantity=quantity, price=price, fee=fee)
 
 
-def entry_row(entry: Funding | Transfer) -> Row:
+def entry_row(entry: FundingPayment | Transfer) -> Row:
     """Return the row of money that moved without a trade."""
     return {
         "account": entry.account,
         "kind": entry.kind,
         "key": entry.key,
         "at": entry.at.isoformat(),
-        "symbol": entry.symbol if isinstance(entry, Funding) else None,
+        "symbol": entry.symbol if isinstance(entry, FundingPayment) else None,
         "amount": str(entry.amount),
     }
 
@@ -170,7 +170,7 @@ def entry_of(row: Sequence[Any]) -> Entry:
     account, _, key, at, symbol, amount = row
     if symbol is None:
         return Transfer(account=account, key=key, at=at, amount=amount)
-    return Funding(account=account, key=key, at=at, symbol=symbol, amount=amount)
+    return FundingPayment(account=account, key=key, at=at, symbol=symbol, amount=amount)
 
 
 def trade_ids(events: Iterable[OrderEvent]) -> dict[tuple[str, str], str]:
@@ -356,14 +356,14 @@ def risk_row(account: str, event: RiskEvent) -> Row:
     }
 
 
-def confirmation_row(account: str, said: Confirmation) -> Row:
+def confirmation_row(account: str, confirmed: Confirmation) -> Row:
     """Return the row of what somebody confirmed."""
     return {
         "account": account,
-        "request_id": said.request_id,
-        "what": said.what,
-        "who": said.who,
-        "at": said.at.isoformat(),
+        "request_id": confirmed.request_id,
+        "what": confirmed.what,
+        "who": confirmed.who,
+        "at": confirmed.at.isoformat(),
     }
 
 

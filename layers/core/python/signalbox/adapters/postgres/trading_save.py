@@ -54,8 +54,8 @@ from signalbox.adapters.postgres.trading_tables import (
     RISK_EVENTS,
     STANDING_ORDERS,
     TRADES,
+    LedgerTable,
     Row,
-    Table,
 )
 from signalbox.events import BusEvent
 from signalbox.orders.identity import ClientOrderId
@@ -65,9 +65,9 @@ from signalbox.portfolio.account import Books
 from signalbox.portfolio.entries import Entry, Fill
 from signalbox.portfolio.lots import Lot
 from signalbox.trading.at_venue import AtVenue
-from signalbox.trading.changes import Changes
-from signalbox.trading.memory import Memory
-from signalbox.trading.state import Desk, Trade, TradeState
+from signalbox.trading.changes import ChangeSet
+from signalbox.trading.memory import ProtectionMemory
+from signalbox.trading.state import AccountState, Trade, TradeState
 
 NOTHING_KNOWN: Final = AtVenue()
 _ENDED: Final = (TradeState.CLOSED, TradeState.ABANDONED)
@@ -111,7 +111,7 @@ class Seals:
 class _Part:
     """Rows of one table. `taken`: what rows that are there take of them, none when empty; None: none is known to be there."""
 
-    table: Table
+    table: LedgerTable
     rows: list[Row]
     taken: tuple[str, ...] | None
     is_fact: bool  # looked at again when its key was there
@@ -119,7 +119,7 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """What a step changed, as rows. `left`: orders whose events are written but which the desk no longer holds."""
+    """What a step changed, as rows. `left`: orders whose events are written but which the account state no longer holds."""
 
     account: str
     parts: list[_Part]
@@ -140,14 +140,14 @@ class Save:
         return not self.emptied and not self.left
 
 
-def gathered(before: Desk, after: Desk, changes: Changes, seals: Seals | None = None) -> Save:
-    """Return what differs. Raises LedgerError for desks of two accounts, and for events of a step without an instant.
+def gathered(before: AccountState, after: AccountState, changes: ChangeSet, seals: Seals | None = None) -> Save:
+    """Return what differs. Raises LedgerError for account states of two accounts, and for events of a step without an instant.
 
     seals: of what asks something of a venue. Without them such an event is written as it is, and no executor acts on it.
     """
     account = after.account.account
     if before.account.account != account:
-        raise LedgerError(f"expected two desks of one account, was {before.account.account} and {account}")
+        raise LedgerError(f"expected two states of one account, was {before.account.account} and {account}")
     if changes.events and after.at is None:
         raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
     found = _Gathering()
@@ -160,7 +160,7 @@ def gathered(before: Desk, after: Desk, changes: Changes, seals: Seals | None = 
     found.replacing(EQUITY_SNAPSHOTS, [equity_row(snapshot) for snapshot in changes.equity])
     found.replacing(DAY_BASELINES, [day_row(account, day) for day in changes.days])
     found.replacing(RISK_EVENTS, [risk_row(account, event) for event in changes.risk])
-    found.new(CONFIRMATIONS, [confirmation_row(account, said) for said in changes.confirmations], is_fact=True)
+    found.new(CONFIRMATIONS, [confirmation_row(account, confirmed) for confirmed in changes.confirmations], is_fact=True)
     found.replacing(HALTS, [halt_row(account, halt) for halt in changes.halts])
     emptied = [_DELETE_DISPOSALS] if changes.rebooked else []
     if after.locks != before.locks:
@@ -231,7 +231,7 @@ def version_of(rows: Rows) -> str:
 def _written(save: Save, parts: list[bytes], values: list[bytes | None], events: bytes, counted: tuple[int, ...]) -> Statement:
     """Return one statement of these parts, of what goes, and of the account's row.
 
-    Whatever is written, that row is written too: so a worker that keeps a desk of the account learns of it.
+    Whatever is written, that row is written too: so a worker that keeps an account state of the account learns of it.
     """
     account = save.account.encode()
     if save.lots_gone:
@@ -272,18 +272,18 @@ class _Gathering:
     def __init__(self) -> None:
         self.parts: list[_Part] = []
 
-    def new(self, table: Table, rows: list[Row], *, is_fact: bool = False) -> None:
+    def new(self, table: LedgerTable, rows: list[Row], *, is_fact: bool = False) -> None:
         """Take rows that are not there yet."""
         if rows:
             self.parts.append(_Part(table, rows, None, is_fact))
 
-    def replacing(self, table: Table, rows: list[Row], taken: tuple[str, ...] | None = None) -> None:
+    def replacing(self, table: LedgerTable, rows: list[Row], taken: tuple[str, ...] | None = None) -> None:
         """Take rows of which some may be there: then these columns of theirs are replaced, or all that the table says."""
         if rows:
             self.parts.append(_Part(table, rows, table.replaced if taken is None else taken, is_fact=False))
 
 
-def _gather_entries(found: _Gathering, changes: Changes) -> None:
+def _gather_entries(found: _Gathering, changes: ChangeSet) -> None:
     orders = trade_ids(changes.order_events)
     fills: list[Row] = []
     others: list[Row] = []
@@ -340,7 +340,7 @@ def _trade_rows(account: str, trades: Iterable[Trade]) -> list[Row]:
     return [trade_row(account, trade) for trade in sorted(newest.values(), key=lambda trade: trade.state not in _ENDED)]
 
 
-def _account_changes(before: Desk, after: Desk) -> dict[str, bytes | None]:
+def _account_changes(before: AccountState, after: AccountState) -> dict[str, bytes | None]:
     """Return the columns of the account's row that are written otherwise than before."""
     found: dict[str, bytes | None] = {}
     old, new = _account_values(before), _account_values(after)
@@ -353,23 +353,23 @@ def _account_changes(before: Desk, after: Desk) -> dict[str, bytes | None]:
     return found
 
 
-def _account_values(desk: Desk) -> tuple[tuple[str, Any, Callable[[Any], str | None]], ...]:
+def _account_values(state: AccountState) -> tuple[tuple[str, Any, Callable[[Any], str | None]], ...]:
     """Return each column of the account's row with its value and how that is written."""
-    books = desk.books
+    books = state.books
     return (
         ("cash", books.cash, str),
         ("transfers", books.transfers, str),
         ("newest_entry", books.newest, _entry_text),
-        ("stepped_at", desk.at, instant_text),
-        ("watched_until", desk.watched_until, instant_text),
-        ("loss_rules", desk.loss_rules, _as_it_is),
-        ("halt", desk.halt, halt_text),
-        ("warned", desk.warned, _warned_text),
-        ("memory", desk.memory, Memory.to_text),
-        ("compared_at", desk.compared_at, instant_text),
-        ("closings", desk.closings, closings_text),
-        ("review_at", desk.review_at, instant_text),
-        ("at_venue", desk.at_venue, _at_venue_text),
+        ("stepped_at", state.at, instant_text),
+        ("watched_until", state.watched_until, instant_text),
+        ("loss_rules", state.loss_rules, _as_it_is),
+        ("halt", state.halt, halt_text),
+        ("warned", state.warned, _warned_text),
+        ("memory", state.memory, ProtectionMemory.to_text),
+        ("compared_at", state.compared_at, instant_text),
+        ("closings", state.closings, closings_text),
+        ("review_at", state.review_at, instant_text),
+        ("at_venue", state.at_venue, _at_venue_text),
     )
 
 

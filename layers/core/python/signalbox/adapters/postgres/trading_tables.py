@@ -18,7 +18,7 @@ Row: TypeAlias = Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Table:
+class LedgerTable:
     """One table. `key`: the natural key; `replaced`: columns that an existing row takes from the offered one (none: a fact)."""
 
     name: str
@@ -120,14 +120,14 @@ def _columns(**kinds: str) -> dict[str, str]:
     return {name: kind for kind, names in kinds.items() for name in names.split()}
 
 
-ORDER_EVENTS: Final = Table(
+ORDER_EVENTS: Final = LedgerTable(
     "order_events",
     _columns(text="event_id client_order_id account kind payload", timestamptz="at"),
     ("event_id",),
     lines=frozenset({"payload"}),
     is_numbered=True,
 )
-ORDERS: Final = Table(
+ORDERS: Final = LedgerTable(
     "orders",
     _columns(
         text="client_order_id account strategy symbol leg side type time_in_force state venue_order_id pending reason detail",
@@ -155,28 +155,28 @@ ORDERS: Final = Table(
         "detail",
     ),
 )
-FILLS: Final = Table(
+FILLS: Final = LedgerTable(
     "fills",
     _columns(text="account symbol trade_id client_order_id side", timestamptz="at", numeric="quantity price fee"),
     ("account", "symbol", "trade_id"),
     is_numbered=True,
 )
-ACCOUNT_ENTRIES: Final = Table(
+ACCOUNT_ENTRIES: Final = LedgerTable(
     "account_entries", _columns(text="account kind key symbol", timestamptz="at", numeric="amount"), ("account", "kind", "key")
 )
-POSITIONS: Final = Table(
+POSITIONS: Final = LedgerTable(
     "positions",
     _columns(text="account symbol", numeric="quantity cost realised fees funding volume"),
     ("account", "symbol"),
     ("quantity", "cost", "realised", "fees", "funding", "volume"),
 )
-LOTS: Final = Table(
+LOTS: Final = LedgerTable(
     "lots",
     _columns(text="account lot_id symbol", timestamptz="opened_at", numeric="quantity price fee"),
     ("account", "lot_id"),
     ("quantity", "price", "fee"),
 )
-DISPOSALS: Final = Table(
+DISPOSALS: Final = LedgerTable(
     "disposals",
     _columns(
         text="account fill_id lot_id symbol method",
@@ -186,10 +186,10 @@ DISPOSALS: Final = Table(
     ),
     ("account", "fill_id", "lot_id"),
 )
-STANDING_ORDERS: Final = Table(
+STANDING_ORDERS: Final = LedgerTable(
     "standing_orders", _columns(text="account method", timestamptz="effective_from given_at"), ("account", "effective_from")
 )
-TRADES: Final = Table(
+TRADES: Final = LedgerTable(
     "trades",
     _columns(
         text="account entry symbol side deployment stage state exit exit_leg progress",
@@ -199,7 +199,7 @@ TRADES: Final = Table(
     ("account", "entry"),
     ("state", "stop_loss", "take_profit", "deadline", "opened_at", "exit", "exit_leg", "closed_at", "realised", "progress"),
 )
-EQUITY_SNAPSHOTS: Final = Table(
+EQUITY_SNAPSHOTS: Final = LedgerTable(
     "equity_snapshots",
     _columns(
         text="account marks",
@@ -208,12 +208,12 @@ EQUITY_SNAPSHOTS: Final = Table(
     ),
     ("account", "at"),
 )
-DAY_BASELINES: Final = Table(
+DAY_BASELINES: Final = LedgerTable(
     "day_baselines",
     _columns(text="account", date="day", numeric="baseline daily_limit closing_balance worst_equity"),
     ("account", "day"),
 )
-RISK_EVENTS: Final = Table(
+RISK_EVENTS: Final = LedgerTable(
     "risk_events",
     _columns(
         text="account kind key code symbol limit_text value_text who detail snapshot_id",
@@ -222,11 +222,13 @@ RISK_EVENTS: Final = Table(
     ),
     ("account", "kind", "key"),
 )
-HALTS: Final = Table("halts", _columns(text="account level who why", timestamptz="since until"), ("account", "since", "level"))
-CONFIRMATIONS: Final = Table(
+HALTS: Final = LedgerTable(
+    "halts", _columns(text="account level who why", timestamptz="since until"), ("account", "since", "level")
+)
+CONFIRMATIONS: Final = LedgerTable(
     "confirmations", _columns(text="account request_id what who", timestamptz="at"), ("account", "request_id")
 )
-LOCKS: Final = Table(
+LOCKS: Final = LedgerTable(
     "locks",
     _columns(text="account reason symbol", integer="place", timestamptz="since until", numeric="limit_amount value_amount"),
     ("account", "place"),

@@ -102,8 +102,8 @@ class CcxtCandleSource:
             page = self._retry(symbol, deadline, ask)
             if not page and str(client.last_http_response).strip() not in ("[]", ""):
                 # ccxt turns an answer it cannot read into no candles; an outage must not look like a quiet market
-                said = str(client.last_http_response)[:120]
-                raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: expected candles, was {said!r}")
+                content = str(client.last_http_response)[:120]
+                raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: expected candles, was {content!r}")
             parsed = [_row(symbol, entry) for entry in page]
             rows.extend(parsed)
             start = _next_start(start, limit, [row[0] for row in parsed])

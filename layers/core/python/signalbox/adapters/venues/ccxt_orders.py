@@ -40,7 +40,7 @@ from signalbox.orders.venue_port import (
     PRECISION,
     REFUSED,
     ExecutionError,
-    Standing,
+    OrderStatusReport,
     VenueBusyError,
     VenueNoAmendError,
     VenueRefusedError,
@@ -131,7 +131,7 @@ class CcxtVenue:
         self._require_supported(terms)
         self._require_steps(terms)
 
-    def submit(self, request: ExecutionRequested) -> Standing:
+    def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         terms = request.terms
         params: dict[str, Any] = {"clientOrderId": _venue_name(request.client_order_id)}
         kind, price = ("market", None) if terms.type is OrderType.MARKET else ("limit", terms.limit_price)
@@ -153,12 +153,14 @@ class CcxtVenue:
         try:
             return self.find(request)  # the answer to a send is "pending": what traded at once is asked for
         except ExecutionError:
-            return Standing(replace(taken, client_order_id=request.client_order_id, filled=ZERO, status=_unfilled(taken.status)))
+            return OrderStatusReport(
+                replace(taken, client_order_id=request.client_order_id, filled=ZERO, status=_unfilled(taken.status))
+            )
 
-    def find(self, request: ExecutionRequested) -> Standing:
-        return self._standing(request.client_order_id, request.terms.symbol)
+    def find(self, request: ExecutionRequested) -> OrderStatusReport:
+        return self._status_report(request.client_order_id, request.terms.symbol)
 
-    def cancel(self, request: ExecutionRequested) -> Standing:
+    def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
         name = _venue_name(request.client_order_id)
         with _write(self._client):
             answer = None
@@ -177,7 +179,7 @@ class CcxtVenue:
         return self._forgotten(request, request.venue_order_id or _id_in(answer) or name)
 
     @exactly
-    def _forgotten(self, request: ExecutionRequested, venue_order_id: str) -> Standing:
+    def _forgotten(self, request: ExecutionRequested, venue_order_id: str) -> OrderStatusReport:
         """Return an order that the venue says it cancelled and does not show: with the fills that it lists, most often none."""
         terms = request.terms
         trades = tuple(
@@ -186,14 +188,14 @@ class CcxtVenue:
         )
         filled = sum((trade.quantity for trade in trades), ZERO)
         prices = terms.limit_price, terms.stop_price
-        return Standing(
+        return OrderStatusReport(
             VenueOrder(
                 request.client_order_id, venue_order_id, terms.symbol, VenueStatus.CANCELED, terms.quantity, filled, *prices
             ),
             trades,
         )
 
-    def replace(self, request: ExecutionRequested) -> Standing:
+    def replace(self, request: ExecutionRequested) -> OrderStatusReport:
         raise VenueNoAmendError(f"{VENUE}: {request.client_order_id}: its REST interface changes no order")
 
     def view(self, request: VenueViewRequested) -> VenueView:
@@ -234,9 +236,9 @@ class CcxtVenue:
         Before every send: the request also proves the connection, which a frozen function may have lost.
         """
         before = self._clock()
-        said = self._client.fetch_time()
+        answer_info = self._client.fetch_time()
         after = self._clock()
-        there = datetime.fromtimestamp(said / 1000, UTC)
+        there = datetime.fromtimestamp(answer_info / 1000, UTC)
         skew = max(before - there, there - after, timedelta(0))  # what the length of the request cannot explain
         if skew > limit:
             raise VenueRefusedError(
@@ -278,12 +280,12 @@ class CcxtVenue:
         tick = self._client.markets[_pair(symbol)]["precision"]["price"]
         return to_step(stop * (1 + side.sign * self._stop_allowance), tick, upwards=side is Side.BUY)
 
-    def _standing(self, name: str, symbol: str) -> Standing:
+    def _status_report(self, name: str, symbol: str) -> OrderStatusReport:
         order = self._found(name)
         self._names[order.venue_order_id] = name
         trades = self._trades(symbol, order_id=order.venue_order_id) if order.filled else []
         with _read(self._client):
-            return Standing(order, tuple(trades))
+            return OrderStatusReport(order, tuple(trades))
 
     def _found(self, name: str) -> VenueOrder:
         with _read(self._client):
@@ -330,36 +332,38 @@ class CcxtVenue:
     @exactly
     def _order(self, answer: Any) -> VenueOrder:
         with _read(self._client):
-            said = answer["info"]
-            quantity, filled = Decimal(said["size"]), Decimal(said["filled_size"])
-            stop = said.get("stop_price")
-            is_limit = said["type"] == "limit" and stop is None  # a stop's limit is our allowance, not the order's terms
+            answer_info = answer["info"]
+            quantity, filled = Decimal(answer_info["size"]), Decimal(answer_info["filled_size"])
+            stop = answer_info.get("stop_price")
+            is_limit = answer_info["type"] == "limit" and stop is None  # a stop's limit is our allowance, not the order's terms
             return VenueOrder(
-                client_order_id=_our_name(said.get("client_oid")),
-                venue_order_id=str(said["id"]),
-                symbol=said["product_id"],
-                status=_status(said, complete=filled >= quantity),
+                client_order_id=_our_name(answer_info.get("client_oid")),
+                venue_order_id=str(answer_info["id"]),
+                symbol=answer_info["product_id"],
+                status=_status(answer_info, complete=filled >= quantity),
                 quantity=quantity,
                 filled=filled,
-                limit_price=Decimal(said["price"]) if is_limit else None,
+                limit_price=Decimal(answer_info["price"]) if is_limit else None,
                 stop_price=None if stop is None else Decimal(stop),
-                detail=" ".join(str(said[key]) for key in ("done_reason", "reject_reason") if said.get(key))[:DETAIL_LENGTH],
-                side=Side(said["side"].upper()),
+                detail=" ".join(str(answer_info[key]) for key in ("done_reason", "reject_reason") if answer_info.get(key))[
+                    :DETAIL_LENGTH
+                ],
+                side=Side(answer_info["side"].upper()),
             )
 
     def _trade(self, answer: Any, *, named: bool) -> VenueTrade:
         with _read(self._client):
-            said = answer["info"]
+            answer_info = answer["info"]
             return VenueTrade(
-                trade_id=str(said["trade_id"]),
-                client_order_id=self._name_of(said["order_id"]) if named else None,
-                symbol=said["product_id"],
-                side=Side(said["side"].upper()),
-                quantity=Decimal(said["size"]),
-                price=Decimal(said["price"]),
-                executed_at=datetime.fromisoformat(said["created_at"]).astimezone(UTC),
-                fee=Decimal(said["fee"]),  # in quote, as this exchange charges it
-                liquidity=_LIQUIDITY.get(said["liquidity"], Liquidity.UNKNOWN),
+                trade_id=str(answer_info["trade_id"]),
+                client_order_id=self._name_of(answer_info["order_id"]) if named else None,
+                symbol=answer_info["product_id"],
+                side=Side(answer_info["side"].upper()),
+                quantity=Decimal(answer_info["size"]),
+                price=Decimal(answer_info["price"]),
+                executed_at=datetime.fromisoformat(answer_info["created_at"]).astimezone(UTC),
+                fee=Decimal(answer_info["fee"]),  # in quote, as this exchange charges it
+                liquidity=_LIQUIDITY.get(answer_info["liquidity"], Liquidity.UNKNOWN),
             )
 
     def _name_of(self, venue_order_id: str) -> str | None:
@@ -385,17 +389,17 @@ class CcxtVenue:
         with _read(self._client):
             for symbol in symbols:
                 market = self._client.markets[_pair(symbol)]
-                said, step = market["info"], market["precision"]["amount"]
-                closed = any(said.get(key) for key in ("trading_disabled", "cancel_only", "post_only", "limit_only"))
+                answer_info, step = market["info"], market["precision"]["amount"]
+                closed = any(answer_info.get(key) for key in ("trading_disabled", "cancel_only", "post_only", "limit_only"))
                 found.append(
                     VenueInstrument(
                         symbol=symbol,
                         tick=market["precision"]["price"],
                         step=step,
-                        min_quantity=_above_zero(said.get("base_min_size")) or step,
-                        max_quantity=_above_zero(said.get("base_max_size")),
-                        min_notional=_above_zero(said.get("min_market_funds")) or ZERO,
-                        max_notional=_above_zero(said.get("max_market_funds")),
+                        min_quantity=_above_zero(answer_info.get("base_min_size")) or step,
+                        max_quantity=_above_zero(answer_info.get("base_max_size")),
+                        min_notional=_above_zero(answer_info.get("min_market_funds")) or ZERO,
+                        max_notional=_above_zero(answer_info.get("max_market_funds")),
                         can_open=bool(market["active"]) and not closed,
                     )
                 )
@@ -412,14 +416,14 @@ class CcxtVenue:
         found: list[VenueTransfer] = []
         for page in self._pages(lambda params: self._client.private_get_transfers({"limit": PAGE} | params)):
             with _read(self._client):
-                for said in page:
-                    currency = said.get("currency") or currencies.get(str(said.get("account_id")))
-                    done_at = said.get("completed_at") or said.get("processed_at")
-                    if said.get("canceled_at") or not done_at or currency not in quotes or _instant(done_at) < since:
+                for answer_info in page:
+                    currency = answer_info.get("currency") or currencies.get(str(answer_info.get("account_id")))
+                    done_at = answer_info.get("completed_at") or answer_info.get("processed_at")
+                    if answer_info.get("canceled_at") or not done_at or currency not in quotes or _instant(done_at) < since:
                         continue
-                    sign = 1 if said["type"] in {"deposit", "internal_deposit"} else -1
-                    found.append(VenueTransfer(str(said["id"]), _instant(done_at), sign * Decimal(said["amount"])))
-                if any(_instant(said["created_at"]) < since - TRANSFER_TAKES for said in page):
+                    sign = 1 if answer_info["type"] in {"deposit", "internal_deposit"} else -1
+                    found.append(VenueTransfer(str(answer_info["id"]), _instant(done_at), sign * Decimal(answer_info["amount"])))
+                if any(_instant(answer_info["created_at"]) < since - TRANSFER_TAKES for answer_info in page):
                     break
         return tuple(found)
 
@@ -444,8 +448,8 @@ def _instant(text: str) -> datetime:
 
 def _id_in(answer: Any) -> str | None:
     """Return the exchange's id in its answer to a cancel: the id alone, as text, or an order."""
-    said = answer.get("id") or answer.get("info") if isinstance(answer, dict) else answer
-    return said.strip('"') if isinstance(said, str) and said.strip('"') else None
+    answer_info = answer.get("id") or answer.get("info") if isinstance(answer, dict) else answer
+    return answer_info.strip('"') if isinstance(answer_info, str) and answer_info.strip('"') else None
 
 
 def _pair(symbol: str) -> str:
@@ -461,14 +465,14 @@ def _our_name(client_oid: str | None) -> str | None:
     return name if len(name) == CLIENT_ORDER_ID_LENGTH else None
 
 
-def _status(said: Mapping[str, Any], *, complete: bool) -> VenueStatus:
-    if said["status"] in _OPEN:
+def _status(answer_info: Mapping[str, Any], *, complete: bool) -> VenueStatus:
+    if answer_info["status"] in _OPEN:
         return VenueStatus.OPEN
-    if said["status"] == "rejected" or said.get("done_reason") == "rejected":
+    if answer_info["status"] == "rejected" or answer_info.get("done_reason") == "rejected":
         return VenueStatus.REJECTED
-    if said["status"] == "done":
+    if answer_info["status"] == "done":
         return VenueStatus.FILLED if complete else VenueStatus.CANCELED
-    raise ValueError(f"expected a status that is known, was {said['status']!r}")
+    raise ValueError(f"expected a status that is known, was {answer_info['status']!r}")
 
 
 def _unfilled(status: VenueStatus) -> VenueStatus:
@@ -484,7 +488,7 @@ def _read(client: Any) -> Iterator[None]:
     except ExecutionError:
         raise
     except ccxt_errors.OrderNotFound as error:
-        raise VenueUnknownOrderError(_said(error)) from error
+        raise VenueUnknownOrderError(_described(error)) from error
     except (ccxt_errors.BaseError, *_UNREADABLE) as error:
         raise _named(error, client) from error
 
@@ -501,26 +505,26 @@ def _write(client: Any) -> Iterator[None]:
 
 
 def _named(error: Exception, client: Any) -> ExecutionError:
-    said = _said(error)
+    answer_info = _described(error)
     if isinstance(error, (ccxt_errors.RateLimitExceeded, ccxt_errors.DDoSProtection)):
-        return VenueBusyError(said, _retry_after(client))
+        return VenueBusyError(answer_info, _retry_after(client))
     if isinstance(error, ccxt_errors.NetworkError) or not isinstance(error, ccxt_errors.BaseError):
-        return VenueSilentError(said)  # timeouts, 5xx and broken connections; or an answer that cannot be read
+        return VenueSilentError(answer_info)  # timeouts, 5xx and broken connections; or an answer that cannot be read
     status = _http_status(error)
     if type(error) is ccxt_errors.ExchangeError and (status is None or not 400 <= status < 500):
-        return VenueSilentError(said)  # ccxt has no class for what happened, so nothing is known
-    return VenueRefusedError(_code(error, said), said)
+        return VenueSilentError(answer_info)  # ccxt has no class for what happened, so nothing is known
+    return VenueRefusedError(_code(error, answer_info), answer_info)
 
 
-def _code(error: Exception, said: str) -> str:
-    if "timestamp" in said:
+def _code(error: Exception, answer_info: str) -> str:
+    if "timestamp" in answer_info:
         return CLOCK_SKEW
     if isinstance(error, (ccxt_errors.AuthenticationError, ccxt_errors.PermissionDenied)):
         return CREDENTIALS
     return INSUFFICIENT_FUNDS if isinstance(error, ccxt_errors.InsufficientFunds) else REFUSED
 
 
-def _said(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:500]
 
 

@@ -25,7 +25,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from signalbox.errors import SignalboxError
 from signalbox.events import BusEvent, parse_event
-from signalbox.frozen import Frozen
+from signalbox.frozen import FrozenModel
 from signalbox.orders.messages import AccountName, ExecutionRequested, VenueViewRequested
 from signalbox.wire import WireError, cut, parse_object
 
@@ -39,7 +39,7 @@ COMMAND_AGE: Final = timedelta(minutes=5)  # an older command is refused; what s
 Sequence: TypeAlias = Annotated[int, Field(ge=1)]
 
 
-class Direction(StrEnum):
+class MailboxDirection(StrEnum):
     """Who speaks; a report can never pass for a command."""
 
     COMMAND = "command"
@@ -62,14 +62,14 @@ class CommandRefusal(StrEnum):
     COMMAND_REPLAYED = "COMMAND_REPLAYED"  # a newer one was taken before
 
 
-class CommandTaken(Frozen):
+class CommandTaken(FrozenModel):
     """The agent's answer: it has the command of this sequence on its disk, and carries it out or reports why not."""
 
     command: Sequence
     at: AwareDatetime
 
 
-class CommandRefused(Frozen):
+class CommandRefused(FrozenModel):
     """The agent's answer: it does not carry the command out. What became of an order in it comes in a report beside this."""
 
     command: Sequence
@@ -99,11 +99,11 @@ class Keys:
         return cls(first, tuple(others))
 
 
-class Envelope(Frozen):
+class Envelope(FrozenModel):
     """One message as it lies in a queue."""
 
     version: Literal[1]
-    direction: Direction
+    direction: MailboxDirection
     account: AccountName
     sequence: Sequence
     sent_at: AwareDatetime
@@ -129,13 +129,15 @@ class Envelope(Frozen):
             raise EnvelopeError(f"{self.account} {self.sequence}: expected one event of the bus or answer: {error}") from error
 
 
-def seal(said: BusEvent | Answer, *, key: bytes, direction: Direction, account: str, sequence: int, sent_at: datetime) -> str:
+def seal(
+    content: BusEvent | Answer, *, key: bytes, direction: MailboxDirection, account: str, sequence: int, sent_at: datetime
+) -> str:
     """Return an event, or an answer, as a signed envelope."""
     inside: dict[str, Any]
-    if isinstance(said, BusEvent):
-        inside = {"type": said.type.value, "detail": said.to_detail()}
+    if isinstance(content, BusEvent):
+        inside = {"type": content.type.value, "detail": content.to_detail()}
     else:
-        inside = {"type": type(said).__name__, "detail": said.model_dump(mode="json")}
+        inside = {"type": type(content).__name__, "detail": content.model_dump(mode="json")}
     body = json.dumps(inside, sort_keys=True, separators=(",", ":"))
     unsigned = Envelope(
         version=VERSION,
@@ -149,7 +151,7 @@ def seal(said: BusEvent | Answer, *, key: bytes, direction: Direction, account: 
     return unsigned.model_copy(update={"signature": _signature(key, unsigned)}).model_dump_json()
 
 
-def open_envelope(text: str, *, key: bytes | Keys, direction: Direction, account: str | None = None) -> Envelope:
+def open_envelope(text: str, *, key: bytes | Keys, direction: MailboxDirection, account: str | None = None) -> Envelope:
     """Return a message that was signed with the key, or one of the keys. Raises EnvelopeError, which never quotes the message."""
     keys = key if isinstance(key, Keys) else Keys(key)
     try:
@@ -191,12 +193,12 @@ class Mt5Venue:
         self._client, self._queue_url, self._key = client, queue_url, key
         self._next_sequence, self._expect, self._clock = next_sequence, expect, clock
 
-    def hand_on(self, request: ExecutionRequested | VenueViewRequested) -> None:
+    def forward(self, request: ExecutionRequested | VenueViewRequested) -> None:
         sequence = self._next_sequence()
         text = seal(
             request,
             key=self._key,
-            direction=Direction.COMMAND,
+            direction=MailboxDirection.COMMAND,
             account=request.account,
             sequence=sequence,
             sent_at=self._clock(),

@@ -21,7 +21,7 @@ from signalbox.market.candles import Candle
 from signalbox.orders.errors import OrderTermsError
 from signalbox.orders.events import Liquidity, OrderFilled
 from signalbox.orders.order import Order
-from signalbox.orders.paper.quotes import Execution, Quotes
+from signalbox.orders.paper.quotes import PaperExecution, Quotes
 from signalbox.orders.paper.venue import PaperVenue
 from signalbox.orders.terms import Leg, Side
 
@@ -60,7 +60,7 @@ class BarrierHit:
     """Which exit a bar reached and what it trades at, before slippage and rounding."""
 
     leg: Leg  # STOP_LOSS, TAKE_PROFIT or TIMEOUT
-    execution: Execution
+    execution: PaperExecution
 
 
 @exactly
@@ -87,7 +87,7 @@ def _at_open(bracket: Bracket, quotes: Quotes) -> BarrierHit | None:
     if stop is not None and stop.execution.at == open_time:
         return stop
     if bracket.take_profit is not None and not quotes.worse(touch, bracket.take_profit):
-        return BarrierHit(Leg.TAKE_PROFIT, Execution(bracket.take_profit, Liquidity.MAKER, open_time, slips=False))
+        return BarrierHit(Leg.TAKE_PROFIT, PaperExecution(bracket.take_profit, Liquidity.MAKER, open_time, slips=False))
     if bracket.deadline is not None and bracket.deadline <= open_time:
         return BarrierHit(Leg.TIMEOUT, quotes.market(open_time))
     return None

@@ -17,7 +17,7 @@ from signalbox.orders.terms import Side
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
+class PaperExecution:
     """A price an order trades at, before rounding to the venue's tick; `slips` when slippage comes on top."""
 
     price: Decimal
@@ -44,32 +44,32 @@ class Quotes:
         """Whether `one` is strictly worse than `other` to trade at: higher for a buyer, lower for a seller."""
         return one > other if self.side is Side.BUY else one < other
 
-    def market(self, at: datetime) -> Execution:
+    def market(self, at: datetime) -> PaperExecution:
         """A market order trades at the touch of the open, plus slippage."""
-        return Execution(self.touch(self.bar.open), Liquidity.TAKER, max(at, self.bar.open_time), slips=True)
+        return PaperExecution(self.touch(self.bar.open), Liquidity.TAKER, max(at, self.bar.open_time), slips=True)
 
-    def marketable_limit(self, limit: Decimal, at: datetime) -> Execution | None:
+    def marketable_limit(self, limit: Decimal, at: datetime) -> PaperExecution | None:
         """An arriving limit order takes the touch of the open when its price allows; slippage stops at its price."""
         if self.worse(self.touch(self.bar.open), limit):
             return None
-        return Execution(self.touch(self.bar.open), Liquidity.TAKER, max(at, self.bar.open_time), slips=True, cap=limit)
+        return PaperExecution(self.touch(self.bar.open), Liquidity.TAKER, max(at, self.bar.open_time), slips=True, cap=limit)
 
-    def resting_limit(self, limit: Decimal) -> Execution | None:
+    def resting_limit(self, limit: Decimal) -> PaperExecution | None:
         """A resting limit order fills at its price when the touch trades through it, never better, known at the close."""
         best = self.touch(self.bar.low if self.side is Side.BUY else self.bar.high)
         if not self.worse(limit, best):
             return None
-        return Execution(limit, Liquidity.MAKER, self.bar.close_time, slips=False)
+        return PaperExecution(limit, Liquidity.MAKER, self.bar.close_time, slips=False)
 
-    def stop(self, stop: Decimal) -> Execution | None:
+    def stop(self, stop: Decimal) -> PaperExecution | None:
         """A stop trades once the touch reaches its price: at the open when it opens beyond, else at its price, plus slippage."""
         if not self.worse(stop, self.touch(self.bar.open)):
-            return Execution(self.touch(self.bar.open), Liquidity.TAKER, self.bar.open_time, slips=True)
+            return PaperExecution(self.touch(self.bar.open), Liquidity.TAKER, self.bar.open_time, slips=True)
         return self.stop_inside(stop)
 
-    def stop_inside(self, stop: Decimal) -> Execution | None:
+    def stop_inside(self, stop: Decimal) -> PaperExecution | None:
         """As `stop`, for one that is set after the open: whatever the open was, it trades at its price."""
         worst = self.touch(self.bar.high if self.side is Side.BUY else self.bar.low)
         if self.worse(stop, worst):
             return None
-        return Execution(stop, Liquidity.TAKER, self.bar.close_time, slips=True)
+        return PaperExecution(stop, Liquidity.TAKER, self.bar.close_time, slips=True)

@@ -16,7 +16,6 @@ from typing import Final
 
 from signalbox.exact import ZERO, exactly, to_step
 from signalbox.market.candles import ONE_MINUTE, Candle, to_ms
-from signalbox.orders.application import apply
 from signalbox.orders.errors import OrderTermsError
 from signalbox.orders.events import (
     OrderAccepted,
@@ -28,6 +27,7 @@ from signalbox.orders.events import (
     OrderUpdated,
     OrderUpdateRejected,
 )
+from signalbox.orders.lifecycle import apply
 from signalbox.orders.order import Order
 from signalbox.orders.paper.models import (
     FixedSlippage,
@@ -35,7 +35,7 @@ from signalbox.orders.paper.models import (
     ProportionalFees,
     SpreadModel,
 )
-from signalbox.orders.paper.quotes import Execution, Quotes
+from signalbox.orders.paper.quotes import PaperExecution, Quotes
 from signalbox.orders.terms import OrderType, Side, TimeInForce
 
 LOT_SIZE: Final = "LOT_SIZE"
@@ -142,7 +142,7 @@ class PaperVenue:
         return self.fill(order, quantity, execution, bar)
 
     @exactly
-    def fill(self, order: Order, quantity: Decimal, execution: Execution, bar: Candle) -> OrderFilled:
+    def fill(self, order: Order, quantity: Decimal, execution: PaperExecution, bar: Candle) -> OrderFilled:
         """Return the trade of an execution: slipped, rounded to the tick against us, with its fee."""
         price = self._price(order, execution)
         return OrderFilled(
@@ -157,7 +157,7 @@ class PaperVenue:
             liquidity=execution.liquidity,
         )
 
-    def _execution(self, order: Order, bar: Candle) -> Execution | None:
+    def _execution(self, order: Order, bar: Candle) -> PaperExecution | None:
         quotes = Quotes(bar, order.terms.side, self.spread.half_spread(bar))
         arrived = order.accepted_at or bar.open_time
         match order.terms.type:
@@ -180,7 +180,7 @@ class PaperVenue:
         most = min(limit for limit in limits if limit is not None)
         return to_step(most, self.instrument(order.terms.symbol).lot, upwards=False)
 
-    def _price(self, order: Order, execution: Execution) -> Decimal:
+    def _price(self, order: Order, execution: PaperExecution) -> Decimal:
         side, tick = order.terms.side, self.instrument(order.terms.symbol).tick
         price = execution.price
         if execution.slips:

@@ -4,9 +4,9 @@ from signalbox.risk.errors import FtmoEventError
 from signalbox.risk.ftmo.account import FtmoAccount
 from signalbox.risk.ftmo.events import Closed, FtmoEvent, Marked, Opened, PositionId, Swapped
 from signalbox.risk.ftmo.headroom import Headroom, RuleHeadroom, StopLevel
-from signalbox.risk.ftmo.judge import FtmoJudge, JudgeState
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
 from signalbox.risk.ftmo.rules import FTMO_1STEP, FTMO_2STEP, RULES, FtmoPhase, FtmoRules, InternalStops, LossReference
-from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountState, AccountStatus
+from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountStatus, FtmoAccountState
 
 __all__ = [
     "FTMO_1STEP",
@@ -14,18 +14,18 @@ __all__ = [
     "RULES",
     "AccountBreach",
     "AccountDay",
-    "AccountState",
     "AccountStatus",
     "Closed",
     "FtmoAccount",
+    "FtmoAccountState",
     "FtmoEvent",
     "FtmoEventError",
-    "FtmoJudge",
     "FtmoPhase",
+    "FtmoRuleMonitor",
+    "FtmoRuleState",
     "FtmoRules",
     "Headroom",
     "InternalStops",
-    "JudgeState",
     "LossReference",
     "Marked",
     "Opened",

@@ -2,7 +2,7 @@
 
 * The balance moves with commissions (at once) and closed profit with its swaps; equity = balance + floating + booked swaps.
 * A price that traded (open, close) is a mark of its symbol; a symbol without any other price is worth its entry.
-* Days, midnights, limits and breaches are FtmoJudge's (judge.py). A refused event changes nothing.
+* Days, midnights, limits and breaches are FtmoRuleMonitor's (monitor.py). A refused event changes nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from signalbox.market.candles import Symbol
 from signalbox.risk.errors import FtmoEventError
 from signalbox.risk.ftmo.events import Closed, FtmoEvent, Marked, Opened, PositionId, Swapped
 from signalbox.risk.ftmo.headroom import Headroom
-from signalbox.risk.ftmo.judge import FtmoJudge, JudgeState
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
 from signalbox.risk.ftmo.rules import FtmoRules
-from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountState, AccountStatus, OpenPosition, SymbolTotals
+from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountStatus, FtmoAccountState, OpenPosition, SymbolTotals
 from signalbox.risk.ftmo.trading_days import opens_position
 from signalbox.risk.numbers import CONTEXT, ZERO
 from signalbox.risk.order import Side
@@ -33,8 +33,8 @@ class FtmoAccount:
     """An account of `capital` from its first event on. Raises RiskError for a capital not above 0, KeyError for the phase."""
 
     def __init__(self, rules: FtmoRules, capital: Decimal, *, phase: str | None = None) -> None:
-        self._judge = FtmoJudge(rules, capital, phase=phase)
-        self._balance = self._judge.capital
+        self._monitor = FtmoRuleMonitor(rules, capital, phase=phase)
+        self._balance = self._monitor.capital
         self._positions: dict[PositionId, OpenPosition] = {}
         self._totals: dict[Symbol, SymbolTotals] = {}
         self._floating = self._swaps = ZERO
@@ -60,35 +60,35 @@ class FtmoAccount:
     @property
     def breaches(self) -> tuple[AccountBreach, ...]:
         """The first breach of each rule, in time order."""
-        return tuple(self._judge.breaches.values())
+        return tuple(self._monitor.breaches.values())
 
     @property
     def status(self) -> AccountStatus:
         """Breached, once any rule broke; else whether every objective was met at some moment with nothing open."""
-        return self._judge.status
+        return self._monitor.status
 
     @property
     def trading_days(self) -> int:
         """Days on which a position was opened."""
-        return self._judge.trading_days
+        return self._monitor.trading_days
 
     @property
     def best_day_share(self) -> Decimal | None:
         """Closed profit of the best day as a share of all profit; None while there is no profit."""
-        return self._judge.best_day_share
+        return self._monitor.best_day_share
 
     @property
     def days(self) -> tuple[AccountDay, ...]:
         """Every day so far, the last one unfinished; days without events included. After `restore`, from that day on."""
-        return self._judge.days
+        return self._monitor.days
 
     def limit(self, rule: LossRule) -> Decimal:
         """Equity below which the rule is broken now."""
-        return self._judge.limit(rule)
+        return self._monitor.limit(rule)
 
     def headroom(self) -> Headroom:
         """How much of each limit is used, what that asks for, and the limits the next midnight will bring."""
-        return self._judge.headroom()
+        return self._monitor.headroom()
 
     # What happens to it
 
@@ -116,7 +116,7 @@ class FtmoAccount:
                     self._swaps += event.amount
                 case _:
                     assert_never(event)
-            return self._judge.tell(
+            return self._monitor.observe(
                 event.time,
                 balance=self._balance,
                 equity=self._equity(),
@@ -126,14 +126,14 @@ class FtmoAccount:
 
     def advance(self, time: datetime) -> tuple[AccountBreach, ...]:
         """Let time pass with nothing happening: midnights roll, and may break a rule. Raises FtmoEventError for the past."""
-        return self._judge.advance(time)
+        return self._monitor.advance(time)
 
     # Storing it
 
-    def state(self) -> AccountState:
+    def state(self) -> FtmoAccountState:
         """Return everything `restore` needs; finished days are the caller's to keep."""
-        judged = self._judge.state()
-        return AccountState(
+        judged = self._monitor.state()
+        return FtmoAccountState(
             rules_name=judged.rules_name,
             rules_version=judged.rules_version,
             phase=judged.phase,
@@ -154,7 +154,7 @@ class FtmoAccount:
         )
 
     @classmethod
-    def restore(cls, rules: FtmoRules, state: AccountState) -> FtmoAccount:
+    def restore(cls, rules: FtmoRules, state: FtmoAccountState) -> FtmoAccount:
         """Return the account as it was. Raises FtmoEventError when the rules are not those it was kept under."""
         account = cls(rules, state.capital, phase=state.phase)
         account._balance = state.balance
@@ -163,9 +163,9 @@ class FtmoAccount:
             account._floating = sum((t.floating for t in state.totals.values()), ZERO)
             account._swaps = sum((p.swap for p in state.positions.values()), ZERO)
             equity = account._equity()
-        account._judge = FtmoJudge.restore(
+        account._monitor = FtmoRuleMonitor.restore(
             rules,
-            JudgeState(
+            FtmoRuleState(
                 rules_name=state.rules_name,
                 rules_version=state.rules_version,
                 phase=state.phase,
@@ -189,7 +189,7 @@ class FtmoAccount:
     # How
 
     def _refuse_impossible(self, event: FtmoEvent) -> None:
-        self._judge.refuse_time(event.time)
+        self._monitor.refuse_time(event.time)
         match event:
             case Opened():
                 if event.position in self._positions:

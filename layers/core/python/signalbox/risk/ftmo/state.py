@@ -68,7 +68,7 @@ class AccountDay:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountState:
+class FtmoAccountState:
     """Everything needed to go on: an account restored from it does what the first would have done.
 
     Finished days stay with whoever stores them; of them only what the rules ask is kept.

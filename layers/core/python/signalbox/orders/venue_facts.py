@@ -9,7 +9,7 @@ from typing import Final
 from signalbox.exact import ZERO, exactly
 from signalbox.orders.events import OrderCanceled, OrderEvent, OrderExpired, OrderFilled
 from signalbox.orders.messages import ExecutionRequested
-from signalbox.orders.venue_port import Standing
+from signalbox.orders.venue_port import OrderStatusReport
 from signalbox.orders.venue_view import VenueStatus
 
 SEND_TOO_LATE: Final = "SEND_TOO_LATE"
@@ -18,34 +18,34 @@ ENDED_AT_VENUE: Final = "ENDED_AT_VENUE"
 DETAIL_LENGTH: Final = 500  # of an event's `detail`
 
 
-def words(said: str) -> str:
+def words(detail_text: str) -> str:
     """Return a venue's words as an event carries them."""
-    return said[:DETAIL_LENGTH]
+    return detail_text[:DETAIL_LENGTH]
 
 
-def fills_of(request: ExecutionRequested, standing: Standing) -> Iterator[OrderFilled]:
+def fills_of(request: ExecutionRequested, status_report: OrderStatusReport) -> Iterator[OrderFilled]:
     """Return the trades of a standing, oldest first."""
-    for trade in sorted(standing.trades, key=lambda t: (t.executed_at, t.trade_id)):
+    for trade in sorted(status_report.trades, key=lambda t: (t.executed_at, t.trade_id)):
         yield trade.fill_of(request.client_order_id, request.account)
 
 
 @exactly
-def has_ended(standing: Standing) -> bool:
+def has_ended(status_report: OrderStatusReport) -> bool:
     """Whether the order is over and every trade of it is there: an end before that would hide trades that are still to come."""
-    shown = sum((trade.quantity for trade in standing.trades), ZERO)
-    return standing.order.status is not VenueStatus.OPEN and shown == standing.order.filled
+    shown = sum((trade.quantity for trade in status_report.trades), ZERO)
+    return status_report.order.status is not VenueStatus.OPEN and shown == status_report.order.filled
 
 
-def end_of(request: ExecutionRequested, standing: Standing, at: datetime) -> list[OrderEvent]:
+def end_of(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
     """Return the end of an order, once its trades are all there. A fill in full is told by the fills themselves."""
-    name, said = request.client_order_id, words(standing.order.detail)
-    reason = standing.reason or ENDED_AT_VENUE
-    if not has_ended(standing):
+    name, detail_text = request.client_order_id, words(status_report.order.detail)
+    reason = status_report.reason or ENDED_AT_VENUE
+    if not has_ended(status_report):
         return []
-    if standing.order.status is VenueStatus.CANCELED:
-        return [OrderCanceled(client_order_id=name, at=at, reason=reason, detail=said)]
-    if standing.order.status is VenueStatus.EXPIRED:
-        return [OrderExpired(client_order_id=name, at=at, reason=reason, detail=said)]
+    if status_report.order.status is VenueStatus.CANCELED:
+        return [OrderCanceled(client_order_id=name, at=at, reason=reason, detail=detail_text)]
+    if status_report.order.status is VenueStatus.EXPIRED:
+        return [OrderExpired(client_order_id=name, at=at, reason=reason, detail=detail_text)]
     return []
 
 

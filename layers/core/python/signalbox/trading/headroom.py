@@ -19,13 +19,13 @@ from decimal import Decimal
 from typing import Final
 
 from signalbox.exact import ZERO, exactly, ratio
-from signalbox.risk.ftmo.judge import FtmoJudge
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
 from signalbox.risk.ftmo.state import AccountStatus
 from signalbox.risk.snapshot import LossRule
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.snapshot import judge_of, moved
-from signalbox.trading.state import Desk
+from signalbox.trading.snapshot import moved, rule_monitor_of
+from signalbox.trading.state import AccountState
 
 EXHAUSTED: Final = "EXHAUSTED"  # a warning that stands begins with it
 EXHAUSTED_FOR_GOOD: Final = f"{EXHAUSTED}:{LossRule.MAX_LOSS}"  # this one no midnight ends
@@ -33,7 +33,7 @@ _PLACES: Final = 18  # of what a figure is rounded to; nothing is booked with it
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class EntryReach:
     """What is known of the entries to come: their stops are this far, and a step of quantity is worth this much at most.
 
     nearest, farthest: fractions of the price. step_value: in quote currency; None: the dearest step at the newest prices.
@@ -44,11 +44,11 @@ class Reach:
     step_value: Decimal | None = None
 
 
-ANY: Final = Reach()  # what may always come: from a market that stands still to a stop at nothing
+ANY: Final = EntryReach()  # what may always come: from a market that stands still to a stop at nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Exhaustion:
+class HeadroomDepleted:
     """No entry can pass. left: equity above the level at which new risk is blocked. until: None is for good."""
 
     rule: LossRule
@@ -59,50 +59,52 @@ class Exhaustion:
 
     @property
     def warning(self) -> str:
-        """The key of the warning about it (`Desk.warned`), so that it is told once."""
+        """The key of the warning about it (`AccountState.warned`), so that it is told once."""
         return EXHAUSTED_FOR_GOOD if self.until is None else f"{EXHAUSTED}:{self.rule}:{self.day}"
 
 
-def exhaustion(desk: Desk, at: datetime, reach: Reach = ANY) -> Exhaustion | None:
+def depleted_headroom(state: AccountState, at: datetime, reach: EntryReach = ANY) -> HeadroomDepleted | None:
     """Return why no entry can pass at `at`, None while one may, or while something is open or working.
 
     None also for an account without rules, before its first day, and once a rule is broken: that is told otherwise.
     """
-    judge = judge_of(desk.account, desk.loss_rules)
-    if judge is None or judge.day is None or judge.status is AccountStatus.BREACHED or not desk.is_idle:
+    monitor = rule_monitor_of(state.account, state.loss_rules)
+    if monitor is None or monitor.day is None or monitor.status is AccountStatus.BREACHED or not state.is_idle:
         return None
-    step_value = _step_value(desk) if reach.step_value is None else reach.step_value
+    step_value = _step_value(state) if reach.step_value is None else reach.step_value
     if step_value is None:
         return None  # without a price every order is refused for that
-    equity = desk.books.balance
-    least = least_loss(desk.account, equity, Reach(reach.nearest, reach.farthest, step_value))
-    return next((found for rule in _FOR_GOOD_FIRST if (found := _judged(judge, desk, rule, least, at)) is not None), None)
+    equity = state.books.balance
+    least = least_loss(state.account, equity, EntryReach(reach.nearest, reach.farthest, step_value))
+    return next((found for rule in _FOR_GOOD_FIRST if (found := _depleted_by(monitor, state, rule, least, at)) is not None), None)
 
 
 _FOR_GOOD_FIRST: Final = (LossRule.MAX_LOSS, LossRule.MAX_DAILY_LOSS)
 
 
-def untold(warned: frozenset[str]) -> frozenset[str]:
+def without_depletion_warnings(warned: frozenset[str]) -> frozenset[str]:
     """Return the warnings that stand without those of exhaustion, so that it is told anew."""
     return frozenset(key for key in warned if not key.startswith(EXHAUSTED))
 
 
 @exactly
-def _judged(judge: FtmoJudge, desk: Desk, rule: LossRule, least: Decimal, at: datetime) -> Exhaustion | None:
+def _depleted_by(
+    monitor: FtmoRuleMonitor, state: AccountState, rule: LossRule, least: Decimal, at: datetime
+) -> HeadroomDepleted | None:
     """As `risk.checks.check_headroom` chooses the level: the highest of those in force now, or within the guard."""
-    ahead = timedelta(minutes=desk.account.limits.midnight_guard_minutes)
-    floors = [f for f in judge.headroom().floors if f.rule is rule and f.blocks(at, ahead)]
-    day = judge.day
+    ahead = timedelta(minutes=state.account.limits.midnight_guard_minutes)
+    floors = [f for f in monitor.headroom().floors if f.rule is rule and f.blocks(at, ahead)]
+    day = monitor.day
     if not floors or day is None:
         return None
-    left = desk.books.balance - moved(desk.account, desk.books) - max(floor.block_below for floor in floors)
+    left = state.books.balance - moved(state.account, state.books) - max(floor.block_below for floor in floors)
     if left >= least:
         return None
-    return Exhaustion(rule, left, least, judge.next_midnight if rule is LossRule.MAX_DAILY_LOSS else None, day)
+    return HeadroomDepleted(rule, left, least, monitor.next_midnight if rule is LossRule.MAX_DAILY_LOSS else None, day)
 
 
 @exactly
-def least_loss(account: TradingAccount, equity: Decimal, reach: Reach) -> Decimal:
+def least_loss(account: TradingAccount, equity: Decimal, reach: EntryReach) -> Decimal:
     """Return what any entry of the policy within reach risks at the least, in account currency; 0 at the lowest."""
     policy, limits = account.policy, account.limits
     fee = min((instrument.fee_fraction for instrument in INSTRUMENTS.values()), default=ZERO)
@@ -120,6 +122,6 @@ def least_loss(account: TradingAccount, equity: Decimal, reach: Reach) -> Decima
 
 
 @exactly
-def _step_value(desk: Desk) -> Decimal | None:
-    values = [found.step * desk.marks[symbol].price for symbol, found in desk.instruments.items() if symbol in desk.marks]
+def _step_value(state: AccountState) -> Decimal | None:
+    values = [found.step * state.marks[symbol].price for symbol, found in state.instruments.items() if symbol in state.marks]
     return max(values, default=None)

@@ -1,4 +1,7 @@
-"""A worker that keeps the desk it saved has, at every instant, the desk that the rows make: whoever stepped the account last."""
+"""A worker that keeps the account state it saved has, at every instant, the account state that the rows make.
+
+Whoever stepped the account last.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rebuild import rebuild
 from signalbox.contracts import ADMIN_DATABASE_USER
 from signalbox.trading import steps
-from signalbox.trading.state import Desk
+from signalbox.trading.state import AccountState
 from tests.fakes.postgres_server import PostgresServer, app_source
 
 pytestmark = pytest.mark.integration
@@ -39,8 +42,8 @@ def source(postgres: PostgresServer, database: str) -> Iterator[ConnectionSource
         yield found
 
 
-def loaded(ledger: PostgresTradingLedger, at: datetime, named: Collection[str] = ()) -> tuple[Desk, bool]:
-    """Return the desk, and whether it is one that the worker kept."""
+def loaded(ledger: PostgresTradingLedger, at: datetime, named: Collection[str] = ()) -> tuple[AccountState, bool]:
+    """Return the account state, and whether it is one that the worker kept."""
     with ledger.transaction(NAME) as tx:
         return tx.load(at, named), tx.was_kept
 
@@ -48,9 +51,9 @@ def loaded(ledger: PostgresTradingLedger, at: datetime, named: Collection[str] =
 def submitted(ledger: PostgresTradingLedger, at: datetime, numbers: range, *, fails: bool = False) -> None:
     batch = numbered(numbers, NAME)
     with ledger.transaction(NAME) as tx:
-        desk = tx.load(at, batch)
-        after, changes = step(desk, batch, at)
-        tx.save(desk, after, changes)
+        state = tx.load(at, batch)
+        after, changes = step(state, batch, at)
+        tx.save(state, after, changes)
         if fails:
             raise DeliberateError
 
@@ -89,8 +92,8 @@ def test_kept_desk_is_not_used_once_somebody_else_wrote_the_account(
     submitted(mine, BEGIN, range(3))
     assert loaded(mine, BEGIN)[1]
     submitted(other, LATER, range(3, 6))
-    desk, was_kept = loaded(mine, LATER)
-    assert (was_kept, len(desk.orders)) == (False, 3)
+    state, was_kept = loaded(mine, LATER)
+    assert (was_kept, len(state.orders)) == (False, 3)
     submitted(mine, LATER + (LATER - BEGIN), range(6, 7))
     with app_source(postgres, database, user=ADMIN_DATABASE_USER) as owner:
         rebuild(owner, NAME)
@@ -102,9 +105,9 @@ def test_save_that_writes_no_more_than_a_fact_still_changes_the_version(source: 
     submitted(mine, BEGIN, range(2))
     batch = numbered(range(2, 3), NAME)
     with other.transaction(NAME) as tx:
-        desk = tx.load(BEGIN)
-        _, changes = steps.submit(desk, tuple(batch.values()), BEGIN)
-        tx.save(desk, desk, changes)  # facts of an order that the desk does not hold
+        state = tx.load(BEGIN)
+        _, changes = steps.submit(state, tuple(batch.values()), BEGIN)
+        tx.save(state, state, changes)  # facts of an order that the account state does not hold
     for worker in (mine, other):
         found, was_kept = loaded(worker, BEGIN)
         assert not was_kept
@@ -119,8 +122,8 @@ def test_desk_of_an_earlier_unit_of_work_is_saved_but_not_kept(source: Connectio
     after, changes = step(before, numbered(range(2, 3), NAME), LATER)
     with mine.transaction(NAME) as tx:
         tx.save(before, after, changes)
-    desk, was_kept = loaded(mine, LATER)
-    assert (was_kept, len(desk.orders)) == (False, 3)
+    state, was_kept = loaded(mine, LATER)
+    assert (was_kept, len(state.orders)) == (False, 3)
 
 
 @given(

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-class ShelfError(SignalboxError):
+class ReportStoreError(SignalboxError):
     """The bucket did not take a report; delivering again is harmless."""
 
 
-class S3Shelf:
+class S3ReportStore:
     """`reports.publishing.Shelf` over one bucket."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client, self._bucket = client, bucket
 
     def put(self, path: str, content: bytes, content_type: str) -> None:
-        """Write a file as one step. Raises ShelfError."""
+        """Write a file as one step. Raises ReportStoreError."""
         try:
             self._client.put_object(Bucket=self._bucket, Key=path, Body=content, ContentType=content_type)
         except (BotoCoreError, ClientError) as error:
-            raise ShelfError(f"cannot write s3://{self._bucket}/{path}: {error}") from error
+            raise ReportStoreError(f"cannot write s3://{self._bucket}/{path}: {error}") from error

@@ -12,124 +12,126 @@ from hypothesis import strategies as st
 from signalbox.exact import exactly
 from signalbox.market.candles import Symbol
 from signalbox.portfolio.account import record
-from signalbox.portfolio.entries import Funding
+from signalbox.portfolio.entries import FundingPayment
 from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskApproved
 from signalbox.risk.exposure import order_loss
-from signalbox.risk.ftmo.judge import FtmoJudge
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
 from signalbox.risk.order import OrderId, ProposedOrder
 from signalbox.risk.order import Side as RiskSide
 from signalbox.risk.snapshot import HaltLevel, LossRule
 from signalbox.trading import steps
 from signalbox.trading.account import DIR60_STANDARD, EntryPolicy
-from signalbox.trading.changes import Changes, RiskEventKind
-from signalbox.trading.entry import HeldBack, plan
+from signalbox.trading.changes import ChangeSet, RiskEventKind
+from signalbox.trading.entry import SignalSkipReason, plan
 from signalbox.trading.events import AccountExhausted, OrderRefused
-from signalbox.trading.exhaustion import Reach, exhaustion, least_loss
+from signalbox.trading.headroom import EntryReach, depleted_headroom, least_loss
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.snapshot import equity_of, risk_snapshot
-from signalbox.trading.state import Desk, Mark, TradeState
+from signalbox.trading.state import AccountState, Mark, TradeState
 from signalbox.trading.view import account_view
-from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, desk_at, history, paper, signal
-from tests.unit.trading.test_room import Floor
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, paper, signal, state_at
+from tests.unit.trading.test_service import Floor
 
 ACCOUNT = "ftmo-2step-100k"  # new risk is blocked below 92,000, and below a day's first balance less 4,000
 DAY = timedelta(days=1)
 
 
-def desk_with(balances: list[str], at: datetime = START, kind: str = ACCOUNT, policy: EntryPolicy = DIR60_STANDARD) -> Desk:
-    """A flat desk whose days, of which `at` is the last, ended at these balances."""
-    desk = desk_at(paper(kind, policy), at)
-    assert desk.account.rules is not None
-    judge = FtmoJudge(desk.account.rules, desk.account.capital)
+def state_with(
+    balances: list[str], at: datetime = START, kind: str = ACCOUNT, policy: EntryPolicy = DIR60_STANDARD
+) -> AccountState:
+    """A flat account state whose days, of which `at` is the last, ended at these balances."""
+    state = state_at(paper(kind, policy), at)
+    assert state.account.rules is not None
+    monitor = FtmoRuleMonitor(state.account.rules, state.account.capital)
     for days_ago, balance in zip(range(len(balances) - 1, -1, -1), map(Decimal, balances), strict=True):
-        judge.tell(at - days_ago * DAY, balance=balance, equity=balance, is_flat=True)
-    amount = Decimal(balances[-1]) - desk.account.capital
-    lost = Funding(account=kind, key="lost", at=at - timedelta(minutes=1), symbol=BTC, amount=amount)
-    return steps.replaced(desk, books=record(desk.books, lost).books, loss_rules=judge.state().to_text())
+        monitor.observe(at - days_ago * DAY, balance=balance, equity=balance, is_flat=True)
+    amount = Decimal(balances[-1]) - state.account.capital
+    lost = FundingPayment(account=kind, key="lost", at=at - timedelta(minutes=1), symbol=BTC, amount=amount)
+    return steps.replaced(state, books=record(state.books, lost).books, loss_rules=monitor.state().to_text())
 
 
-def tried(desk: Desk, count: int = 3, at: datetime = START) -> tuple[Desk, Changes]:
+def tried(state: AccountState, count: int = 3, at: datetime = START) -> tuple[AccountState, ChangeSet]:
     """What signals of consecutive minutes, of every symbol in turn, make of it."""
-    changes = Changes()
+    changes = ChangeSet()
     for i in range(count):
         symbol = (BTC, ETH, SOL)[i % 3]
-        desk, more = steps.enter(desk, signal(symbol, at), history(symbol, at), at)
+        state, more = steps.enter(state, signal(symbol, at), history(symbol, at), at)
         changes += more
-    return desk, changes
+    return state, changes
 
 
-def exhausted(changes: Changes) -> list[AccountExhausted]:
+def exhausted(changes: ChangeSet) -> list[AccountExhausted]:
     return [event for event in changes.events if isinstance(event, AccountExhausted)]
 
 
 def test_an_account_just_above_its_internal_stop_is_told_once_that_it_is_over_and_nothing_is_tried() -> None:
-    desk, changes = tried(desk_with(["96100", "92150"]), 3)
-    (told,) = exhausted(changes)
-    assert (told.rule, told.until, told.left, told.balance) == ("max_loss", None, Decimal(150), Decimal(92150))
-    assert told.left < told.least_loss < 250
+    state, changes = tried(state_with(["96100", "92150"]), 3)
+    (reported,) = exhausted(changes)
+    assert (reported.rule, reported.until, reported.left, reported.balance) == ("max_loss", None, Decimal(150), Decimal(92150))
+    assert reported.left < reported.least_loss < 250
     assert changes.order_events == ()
     assert not any(isinstance(event, OrderRefused) for event in changes.events)
     kinds = [(line.kind, line.code) for line in changes.risk]
-    assert kinds.count((RiskEventKind.SIGNAL_HELD_BACK, HeldBack.EXHAUSTED)) == 3
+    assert kinds.count((RiskEventKind.SIGNAL_HELD_BACK, SignalSkipReason.EXHAUSTED)) == 3
     assert kinds.count((RiskEventKind.EXHAUSTED, "max_loss")) == 1
-    assert account_view(desk)["exhausted"]["rule"] == "max_loss"
+    assert account_view(state)["exhausted"]["rule"] == "max_loss"
 
 
 def test_an_account_with_room_for_one_entry_is_not_over() -> None:
-    desk, changes = tried(desk_with(["96100", "92600"]), 1)
-    assert [t.state for t in desk.trades.values()] == [TradeState.ENTERING]
-    assert (exhausted(changes), account_view(desk)["exhausted"]) == ([], None)
+    state, changes = tried(state_with(["96100", "92600"]), 1)
+    assert [t.state for t in state.trades.values()] == [TradeState.ENTERING]
+    assert (exhausted(changes), account_view(state)["exhausted"]) == ([], None)
 
 
 def test_exhausted_for_the_day_is_not_exhausted_for_good() -> None:
-    desk, changes = tried(desk_with(["96150"]), 2)
-    (told,) = exhausted(changes)
+    state, changes = tried(state_with(["96150"]), 2)
+    (reported,) = exhausted(changes)
     midnight = datetime.fromisoformat("2024-03-01T23:00:00Z")  # in Prague
-    assert (told.rule, told.until) == ("max_daily_loss", midnight)
+    assert (reported.rule, reported.until) == ("max_daily_loss", midnight)
     tomorrow = midnight + timedelta(minutes=30)
-    desk, _ = steps.watch(desk, {s: [bar(s, tomorrow - timedelta(minutes=1), p)] for s, p in BASE.items()}, tomorrow)
-    desk, changes = tried(desk, 1, tomorrow)
-    assert (exhausted(changes), len(desk.trades)) == ([], 1)
+    state, _ = steps.apply_bars(state, {s: [bar(s, tomorrow - timedelta(minutes=1), p)] for s, p in BASE.items()}, tomorrow)
+    state, changes = tried(state, 1, tomorrow)
+    assert (exhausted(changes), len(state.trades)) == ([], 1)
 
 
 def test_exhausted_for_good_outlasts_midnights_without_being_told_again() -> None:
-    desk, changes = tried(desk_with(["96100", "92150"]))
+    state, changes = tried(state_with(["96100", "92150"]))
     for days in range(1, 4):
         at = START + days * DAY
-        desk, _ = steps.watch(desk, {s: [bar(s, at - timedelta(minutes=1), p)] for s, p in BASE.items()}, at)
-        desk, more = tried(desk, 3, at)
+        state, _ = steps.apply_bars(state, {s: [bar(s, at - timedelta(minutes=1), p)] for s, p in BASE.items()}, at)
+        state, more = tried(state, 3, at)
         changes += more
     assert len(exhausted(changes)) == 1
-    assert not desk.orders
+    assert not state.orders
 
 
 def test_money_that_is_earned_ends_it_and_its_loss_is_told_anew() -> None:
-    desk, _ = tried(desk_with(["96100", "92150"]), 1)
-    money = Funding(account=ACCOUNT, key="more", at=START, symbol=BTC, amount=Decimal(1000))
-    rich = steps.replaced(desk, books=record(desk.books, money).books)
+    state, _ = tried(state_with(["96100", "92150"]), 1)
+    money = FundingPayment(account=ACCOUNT, key="more", at=START, symbol=BTC, amount=Decimal(1000))
+    rich = steps.replaced(state, books=record(state.books, money).books)
     entered, changes = tried(rich, 1)
     assert (len(entered.trades), exhausted(changes)) == (1, [])
     assert not any("EXHAUSTED" in key for key in entered.warned)
 
 
 def test_whoever_resumes_is_told_again() -> None:
-    desk, _ = tried(desk_with(["96100", "92150"]), 1)
-    desk, _ = steps.halt(desk, HaltLevel.HALT, "ada", "lunch", START)
-    desk, changes = tried(desk, 1)
+    state, _ = tried(state_with(["96100", "92150"]), 1)
+    state, _ = steps.halt(state, HaltLevel.HALT, "ada", "lunch", START)
+    state, changes = tried(state, 1)
     assert [line.code for line in changes.risk] == ["ACCOUNT_HALTED"]  # the halt is what is in the way
-    desk, _ = steps.resume(desk, "ada", "lunch is over", START)
-    _, changes = tried(desk, 1, START + timedelta(minutes=1))
+    state, _ = steps.resume(state, "ada", "lunch is over", START)
+    _, changes = tried(state, 1, START + timedelta(minutes=1))
     assert len(exhausted(changes)) == 1
 
 
 def test_through_the_ledger_it_is_told_once_however_often_signals_come() -> None:
     floor = Floor(paper(ACCOUNT))
-    floor.rows(ACCOUNT).desk = desk_with(["96100", "92150"])
-    told = floor.tell(signal(BTC), signal(ETH), signal(SOL), signal(BTC), signal(ETH))
-    events = [event for one in told for event in one.changes.events]
+    floor.rows(ACCOUNT).state = state_with(["96100", "92150"])
+    reported = floor.deliver(signal(BTC), signal(ETH), signal(SOL), signal(BTC), signal(ETH))
+    events = [event for one in reported for event in one.changes.events]
     assert [type(event) for event in events] == [AccountExhausted]
-    assert len([line for line in floor.rows(ACCOUNT).risk.values() if line.code == HeldBack.EXHAUSTED]) == 3
+    assert len([line for line in floor.rows(ACCOUNT).risk.values() if line.code == SignalSkipReason.EXHAUSTED]) == 3
 
 
 policies = st.builds(
@@ -157,34 +159,34 @@ def test_no_entry_of_a_policy_risks_less_than_the_least(
     order = ProposedOrder(OrderId("x"), symbol, RiskSide(side), found.terms.quantity, stop_price=found.stop_loss)
     loss = order_loss(order, order.quantity, price, instrument.fee_fraction, account.limits)
     step_value = instrument.step * price
-    assert least_loss(account, equity, Reach(step_value=step_value)) <= loss
+    assert least_loss(account, equity, EntryReach(step_value=step_value)) <= loss
     nominal = move * policy.stop_volatilities  # the stop is that far, and a tick at most beyond it
-    assert least_loss(account, equity, Reach(nominal, nominal + instrument.tick, step_value)) <= loss
+    assert least_loss(account, equity, EntryReach(nominal, nominal + instrument.tick, step_value)) <= loss
 
 
 @settings(max_examples=60, deadline=None)
 @given(left=st.integers(0, 600), move=moves, side=st.sampled_from(("BUY", "SELL")), day=st.booleans())
 def test_where_it_says_exhausted_every_entry_is_refused(left: int, move: Decimal, side: str, day: bool) -> None:
-    desk = desk_with([str(96_000 + left)] if day else ["96100", "95000", str(92_000 + left)])
-    over = exhaustion(desk, START)
+    state = state_with([str(96_000 + left)] if day else ["96100", "95000", str(92_000 + left)])
+    over = depleted_headroom(state, START)
     instrument = INSTRUMENTS[BTC]
-    found = plan(desk.account, signal(BTC, direction=side), instrument, move, equity_of(desk))
+    found = plan(state.account, signal(BTC, direction=side), instrument, move, equity_of(state))
     if found is None:
         return
     order = ProposedOrder(OrderId("x"), BTC, RiskSide(side), found.terms.quantity, stop_price=found.stop_loss)
-    decision = assess(order, risk_snapshot(desk, START), desk.account.limits)
+    decision = assess(order, risk_snapshot(state, START), state.account.limits)
     assert not (over is not None and isinstance(decision, RiskApproved))
     if over is not None:
         assert over.rule is (LossRule.MAX_DAILY_LOSS if day else LossRule.MAX_LOSS)
 
 
 def test_nothing_is_said_of_an_account_without_rules_with_something_open_or_without_prices() -> None:
-    assert exhaustion(desk_at(paper("paper-100k")), START) is None
-    desk = desk_with(["96100", "92600"])
-    entered, _ = tried(desk, 1)
-    poor = Funding(account=ACCOUNT, key="gone", at=START, symbol=BTC, amount=Decimal(-500))
-    assert exhaustion(steps.replaced(entered, books=record(entered.books, poor).books), START) is None
-    bare = desk_with(["96100", "92150"])
-    assert exhaustion(steps.replaced(bare, marks={}), START) is None
+    assert depleted_headroom(state_at(paper("paper-100k")), START) is None
+    state = state_with(["96100", "92600"])
+    entered, _ = tried(state, 1)
+    poor = FundingPayment(account=ACCOUNT, key="gone", at=START, symbol=BTC, amount=Decimal(-500))
+    assert depleted_headroom(steps.replaced(entered, books=record(entered.books, poor).books), START) is None
+    bare = state_with(["96100", "92150"])
+    assert depleted_headroom(steps.replaced(bare, marks={}), START) is None
     dear = steps.replaced(bare, marks={BTC: Mark(Decimal(10) ** 9, START)})
-    assert exhaustion(dear, START) is None  # a step is worth so much that nothing can be said
+    assert depleted_headroom(dear, START) is None  # a step is worth so much that nothing can be said

@@ -1,4 +1,4 @@
-"""The sheet a step works on: a desk taken apart, changed, and put together again with the list of what was changed.
+"""The draft a step works on: an account state taken apart, changed, and put together again with the list of what was changed.
 
 It lives inside one step and nowhere else. What is here is what every step shares: an event applied to its order and booked,
 an order judged and sent, the kill switch set. Nothing is published or stored.
@@ -17,7 +17,6 @@ from typing import Final, TypeVar
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
-from signalbox.orders.application import apply, initialise
 from signalbox.orders.errors import EventRefusedError, TradeConflictError
 from signalbox.orders.events import (
     OrderCancelRequested,
@@ -29,7 +28,8 @@ from signalbox.orders.events import (
     OrderSubmitted,
 )
 from signalbox.orders.identity import ClientOrderId
-from signalbox.orders.messages import ExecutionRequested, Instruction
+from signalbox.orders.lifecycle import apply, initialise
+from signalbox.orders.messages import ExecutionRequested, OrderInstruction
 from signalbox.orders.order import Order
 from signalbox.orders.terms import OrderTerms
 from signalbox.orders.transitions import OrderState
@@ -44,13 +44,13 @@ from signalbox.risk.order import ProposedOrder
 from signalbox.risk.snapshot import HaltLevel, Lock, RiskSnapshot
 from signalbox.trading.account import TradingMode
 from signalbox.trading.at_venue import venue_locks
-from signalbox.trading.changes import Changes, RiskEvent, RiskEventKind
+from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.events import OrderRefused, TradingHalted
 from signalbox.trading.paper import VENUE
 from signalbox.trading.review import with_review
-from signalbox.trading.snapshot import compose, equity_at, floors_of, judge_of, moved, proposed
-from signalbox.trading.state import Desk, Halt, Mark, Trade, counting_orders, in_window
+from signalbox.trading.snapshot import compose, equity_at, floors_of, moved, proposed, rule_monitor_of
+from signalbox.trading.state import AccountState, Halt, Mark, Trade, counting_orders, in_window
 
 E = TypeVar("E", bound=Entry)
 SIGNALBOX: Final = "signalbox"  # as `who`
@@ -77,30 +77,30 @@ def _in_booking_order(entries: Sequence[E]) -> Sequence[E]:
     return sorted(entries, key=booking_order) if len(entries) > 1 else entries
 
 
-class Sheet:
-    """A desk under way. `entries`: all of the account, for a step that was refused with RebookNeededError."""
+class AccountDraft:
+    """An account state under way. `entries`: all of the account, for a step that was refused with RebookNeededError."""
 
-    def __init__(self, desk: Desk, at: datetime, entries: Sequence[Entry] = ()) -> None:
-        self.desk = desk
-        self.account = desk.account
-        self.is_live = desk.account.mode is TradingMode.LIVE
-        self.holds_coins = self.is_live and desk.account.venue not in TIED_TO_POSITION
-        self.at = at if desk.at is None else max(at, desk.at)
-        self.books = desk.books
-        self.orders = dict(desk.orders)
-        self.trades = dict(desk.trades)
-        self.halt = desk.halt
-        self.locks = desk.locks
-        self.marks = dict(desk.marks)
-        self.watched_until = desk.watched_until
-        self.order_times = list(desk.order_times)
-        self.warned = desk.warned
-        self.memory = desk.memory
-        self.compared_at = desk.compared_at
-        self.closings = dict(desk.closings)
+    def __init__(self, state: AccountState, at: datetime, entries: Sequence[Entry] = ()) -> None:
+        self.state = state
+        self.account = state.account
+        self.is_live = state.account.mode is TradingMode.LIVE
+        self.holds_coins = self.is_live and state.account.venue not in TIED_TO_POSITION
+        self.at = at if state.at is None else max(at, state.at)
+        self.books = state.books
+        self.orders = dict(state.orders)
+        self.trades = dict(state.trades)
+        self.halt = state.halt
+        self.locks = state.locks
+        self.marks = dict(state.marks)
+        self.watched_until = state.watched_until
+        self.order_times = list(state.order_times)
+        self.warned = state.warned
+        self.memory = state.memory
+        self.compared_at = state.compared_at
+        self.closings = dict(state.closings)
         self.due: list[datetime] = []  # when something that is not due yet will be
-        self.at_venue = desk.at_venue
-        self.judge = judge_of(desk.account, desk.loss_rules)
+        self.at_venue = state.at_venue
+        self.monitor = rule_monitor_of(state.account, state.loss_rules)
         self.unbooked: list[Fill] = []
         self._judged: ProposedOrder | None = None  # the order that was judged last
         self.history = entries
@@ -167,9 +167,9 @@ class Sheet:
             marks=self.marks,
             halt=self.halt_level(at),
             locks=(*self.locks, *venue_locks(self.at_venue.instruments, at)),
-            floors=floors_of(self.account, self.books, self.judge),
+            floors=floors_of(self.account, self.books, self.monitor),
             order_times=self.order_times,
-            instruments=self.desk.instruments,
+            instruments=self.state.instruments,
         )
 
     def stamp(self, at: datetime) -> datetime:
@@ -211,7 +211,7 @@ class Sheet:
 
     @cached_property
     def _traded(self) -> dict[str, str]:
-        """The order of each trade on the desk, by the trade's event id: looked for once a step and not once a fill."""
+        """The order of each trade in the account state, by the trade's event id: looked for once a step and not once a fill."""
         return {trade.event_id: key for key, order in self.orders.items() for trade in order.trades}
 
     def book(self, *, before: datetime | None = None) -> tuple[Fill, ...]:
@@ -349,7 +349,7 @@ class Sheet:
         return request(
             account=self.account.account,
             venue=self.account.venue,
-            instruction=Instruction.SUBMIT,
+            instruction=OrderInstruction.SUBMIT,
             client_order_id=terms.client_order_id,
             terms=terms,
             at=facts.at,
@@ -404,7 +404,7 @@ class Sheet:
             asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
         self.take(asked)
         if self.is_live:
-            self.ask(Instruction.CANCEL, order, request_id, at)
+            self.ask(OrderInstruction.CANCEL, order, request_id, at)
 
     def keep_cancelling(self, order: Order, request_id: str, at: datetime) -> None:
         """Ask for a cancel; one that the venue refused is asked for again, after a pause, until the order ends."""
@@ -418,7 +418,7 @@ class Sheet:
 
     def ask(
         self,
-        instruction: Instruction,
+        instruction: OrderInstruction,
         order: Order,
         request_id: str,
         at: datetime,
@@ -506,11 +506,11 @@ class Sheet:
         if known is None or known.at < at:
             self.marks[symbol] = Mark(price, at)
 
-    def done(self) -> tuple[Desk, Changes]:
-        """Return the desk after the step, and what to commit."""
-        judged = None if self.judge is None or self.judge.day is None else self.judge.state().to_text()
+    def done(self) -> tuple[AccountState, ChangeSet]:
+        """Return the account state after the step, and what to commit."""
+        judged = None if self.monitor is None or self.monitor.day is None else self.monitor.state().to_text()
         at = self.at
-        desk = Desk(
+        state = AccountState(
             account=self.account,
             books=self.books,
             at=at,
@@ -526,11 +526,11 @@ class Sheet:
             memory=self.memory,
             compared_at=self.compared_at,
             closings=MappingProxyType(self.closings),
-            review_at=self.desk.review_at,
+            review_at=self.state.review_at,
             at_venue=self.at_venue,
         )
-        desk, reviews = with_review(desk, at, min(self.due, default=None))
-        changes = Changes(
+        state, reviews = with_review(state, at, min(self.due, default=None))
+        changes = ChangeSet(
             order_events=tuple(self.order_events),
             entries=tuple(self.entries),
             disposals=tuple(self.disposals),
@@ -543,4 +543,4 @@ class Sheet:
             events=(*self.events, *reviews),
             rebooked=self.rebooked,
         )
-        return desk, changes
+        return state, changes

@@ -30,7 +30,7 @@ from signalbox.risk.errors import RiskError
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import bookings, steps
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
-from signalbox.trading.changes import NOTHING, Changes, RiskEvent, RiskEventKind
+from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.commands import (
     AccountConfiguration,
     AdoptPosition,
@@ -63,13 +63,13 @@ from signalbox.trading.readiness import (
     words_of,
 )
 from signalbox.trading.refusals import refusals
-from signalbox.trading.state import Desk
+from signalbox.trading.state import AccountState
 
 MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
 SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: three comparisons that were asked for
 NOT_READY: Final = "NOT_READY"  # code of a signal that a live account may not follow yet
 _FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, ArithmeticError, ValueError)  # again the next time
-Step: TypeAlias = Callable[[TradingTransaction, Desk, datetime], tuple[Desk, Changes]]
+AccountHandler: TypeAlias = Callable[[TradingTransaction, AccountState, datetime], tuple[AccountState, ChangeSet]]
 
 
 class UnexpectedEventError(TradingError):
@@ -77,17 +77,17 @@ class UnexpectedEventError(TradingError):
 
 
 @dataclass(frozen=True, slots=True)
-class Handled:
-    """What one account made of it: the desk afterwards, and what was committed (NOTHING for a duplicate)."""
+class AccountOutcome:
+    """What one account made of it: the account state afterwards, and what was committed (NOTHING for a duplicate)."""
 
-    desk: Desk
-    changes: Changes
+    state: AccountState
+    changes: ChangeSet
     order: Order | None = None  # the one a command was about
 
     @property
     def account(self) -> TradingAccount:
         """Whose it is."""
-        return self.desk.account
+        return self.state.account
 
 
 def instant_of(event: BusEvent) -> datetime:
@@ -110,38 +110,43 @@ def instant_of(event: BusEvent) -> datetime:
 
 
 def live_facts(
-    tx: TradingTransaction, desk: Desk, at: datetime, *, symbol: str | None = None, decided_by: tuple[str, str] | None = None
+    tx: TradingTransaction,
+    state: AccountState,
+    at: datetime,
+    *,
+    symbol: str | None = None,
+    decided_by: tuple[str, str] | None = None,
 ) -> ReadinessFacts:
     """Return what the ledger knows of an account's readiness at `at`; what it does not know is None and counts against it.
 
     symbol: whose newest bar is asked about; None: of the whole market. decided_by: the deployment (name, stage) of a signal;
     None: the one that decided last. A venue that answered a comparison lately has shown that the credentials work.
     """
-    marks = [mark.at for of, mark in desk.marks.items() if symbol in {None, of}]
-    said = tx.confirmations()
+    marks = [mark.at for of, mark in state.marks.items() if symbol in {None, of}]
+    confirmed = tx.confirmations()
     compared = None
-    if desk.compared_at is not None:
-        doubted = (f"{one.difference} {one.subject}, in one view so far" for one in desk.at_venue.open_doubts)
-        compared = Comparison(desk.compared_at, (*tx.differences(desk.compared_at), *doubted))
+    if state.compared_at is not None:
+        doubted = (f"{one.difference} {one.subject}, in one view so far" for one in state.at_venue.open_doubts)
+        compared = Comparison(state.compared_at, (*tx.differences(state.compared_at), *doubted))
     answered = compared is not None and timedelta(0) <= at - compared.at <= ReadinessLimits().comparison
     return ReadinessFacts(
-        account=desk.account,
-        mode_set=mode_set(said),
-        model=tx.standing(at, decided_by),
-        halt=desk.halt,
+        account=state.account,
+        mode_set=mode_set(confirmed),
+        model=tx.model_qualification(at, decided_by),
+        halt=state.halt,
         compared=compared,
         secrets_present=True if answered else None,
         newest_bar_closed_at=max(marks, default=None),
-        rules_confirmed=rules_confirmed(said),
+        rules_confirmed=rules_confirmed(confirmed),
     )
 
 
-def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount], Handled]) -> tuple[Handled, ...]:
+def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount], AccountOutcome]) -> tuple[AccountOutcome, ...]:
     """Bring something to every account. What is wrong with one is raised once all the others had their turn.
 
     Of several errors that of the ledger comes first, or of a price: what may succeed later must not be taken for what never will.
     """
-    found: list[Handled] = []
+    found: list[AccountOutcome] = []
     wrong: list[Exception] = []
     for account in accounts:
         try:
@@ -155,17 +160,17 @@ def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount],
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ReadinessReport:
     """An account and what is against its trading live."""
 
-    desk: Desk
+    state: AccountState
     facts: ReadinessFacts
     readiness: Readiness
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class TradingRoom:
+class TradingService:
     """Every account of a stage. `market`: the venue whose candles value an account that is opened by name."""
 
     ledger: TradingLedger
@@ -188,13 +193,13 @@ class TradingRoom:
         accounts = self.accounts()
         return accounts if isinstance(event, SignalGenerated) else tuple(one for one in accounts if one.market == event.venue)
 
-    def on_market(self, account: TradingAccount, event: SignalGenerated | CycleDecided) -> Handled:
+    def on_market(self, account: TradingAccount, event: SignalGenerated | CycleDecided) -> AccountOutcome:
         """Bring an event of the market to one account. Raises AccountError."""
         if isinstance(event, SignalGenerated):
             return self._entered(account, event)
-        return self._handled(account.account, instant_of(event))
+        return self._handle(account.account, instant_of(event))
 
-    def on_event(self, event: BusEvent) -> tuple[Handled, ...]:
+    def on_event(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
         """Bring an event to the accounts it concerns, each in its own transaction. Raises AccountError, UnexpectedEventError."""
         at = instant_of(event)
         match event:
@@ -204,67 +209,67 @@ class TradingRoom:
                 concerned = [one for one in self.concerned(event.missed) if one.account == event.account]
                 return _each(concerned, lambda account: self.on_market(account, event.missed))
             case ExecutionReported():
-                return (self._handled(event.account, at, _reported(event), (ClientOrderId(event.client_order_id),)),)
+                return (self._handle(event.account, at, _reported(event), (ClientOrderId(event.client_order_id),)),)
             case AccountReviewDue():
-                return (self._handled(event.account, at, _reviewed),)
+                return (self._handle(event.account, at, _reviewed),)
             case VenueViewReported():
                 view = event if event.parts == 1 else self._assembled(event)
                 if view is None:
                     return ()
-                # of trades too: their orders may have closed, and then nothing else would bring them onto the desk
+                # of trades too: their orders may have closed, and then nothing else would bring them into the account state
                 ids = [one.client_order_id for one in view.orders] + [one.client_order_id for one in view.trades]
                 named = tuple(dict.fromkeys(ClientOrderId(one) for one in ids if one is not None))
-                return (self._handled(event.account, at, _compared(view), named),)
+                return (self._handle(event.account, at, _compared(view), named),)
             case _:
                 raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
 
-    def on_minute(self, at: datetime) -> tuple[Handled, ...]:
+    def on_minute(self, at: datetime) -> tuple[AccountOutcome, ...]:
         """Watch every account at a scheduled instant; stop those that cannot see what they hold."""
-        return _each(self.accounts(), lambda account: self.watched(account.account, at))
+        return _each(self.accounts(), lambda account: self.monitor_account(account.account, at))
 
-    def watched(self, account: str, at: datetime) -> Handled:
+    def monitor_account(self, account: str, at: datetime) -> AccountOutcome:
         """Watch one account at a scheduled instant. Raises AccountError."""
-        return self._handled(account, at, _monitored)
+        return self._handle(account, at, _monitored)
 
-    def on_command(self, command: AnyCommand, who: str) -> Handled:  # noqa: C901, PLR0911 - one command a line
+    def on_command(self, command: AnyCommand, who: str) -> AccountOutcome:  # noqa: C901, PLR0911 - one command a line
         """Carry out a command. Raises CommandError, AccountError, pydantic.ValidationError (terms that cannot be)."""
         at = command.requested_at
         match command:
             case OpenAccount():
                 self.open(command.account, at, who, command.configuration)
-                return self._handled(command.account, at)
+                return self._handle(command.account, at)
             case ConfirmAccount():
-                return self._handled(command.account, at, _confirmed(command, who))
+                return self._handle(command.account, at, _confirmed(command, who))
             case ChooseLots():
-                return self._handled(command.account, at, _lots_chosen(command, who))
+                return self._handle(command.account, at, _lots_chosen(command, who))
             case SubmitOrder():
                 terms = command.terms()
                 key = terms.client_order_id
-                return self._handled(command.account, at, _audited(command, who, key, _submitted(command)), (key,), key)
+                return self._handle(command.account, at, _audited(command, who, key, _submitted(command)), (key,), key)
             case CancelOrder():
                 key = ClientOrderId(command.client_order_id)
-                return self._handled(command.account, at, _audited(command, who, key, _cancelled(command)), (key,), key)
+                return self._handle(command.account, at, _audited(command, who, key, _cancelled(command)), (key,), key)
             case ReplaceOrder():
                 key = ClientOrderId(command.client_order_id)
-                return self._handled(command.account, at, _audited(command, who, key, _replaced(command)), (key,), key)
+                return self._handle(command.account, at, _audited(command, who, key, _replaced(command)), (key,), key)
             case HaltTrading():
-                return self._handled(
+                return self._handle(
                     command.account,
                     at,
-                    lambda _tx, desk, now: steps.halt(desk, HaltLevel(command.level), who, command.why, now, command.until),
+                    lambda _tx, state, now: steps.halt(state, HaltLevel(command.level), who, command.why, now, command.until),
                 )
             case ResumeTrading():
-                return self._handled(
-                    command.account, at, lambda _tx, desk, now: steps.resume(desk, who, command.why, now, command.requested_at)
+                return self._handle(
+                    command.account, at, lambda _tx, state, now: steps.resume(state, who, command.why, now, command.requested_at)
                 )
             case AdoptPosition():
-                return self._handled(command.account, at, _adopted(command, who))
+                return self._handle(command.account, at, _adopted(command, who))
             case DepositMoney() | WithdrawMoney():
-                return self._handled(command.account, at, _money_moved(command, who))
+                return self._handle(command.account, at, _money_moved(command, who))
             case _:
                 assert_never(command)
 
-    def look(self, account: str, at: datetime) -> Desk:
+    def query(self, account: str, at: datetime) -> AccountState:
         """Return an account as it is. Raises AccountError."""
         with self.ledger.transaction(account) as tx:
             return tx.load(at)
@@ -277,33 +282,33 @@ class TradingRoom:
         """Return the accounts whose row in the ledger cannot be read, and why."""
         return self.ledger.unreadable()
 
-    def standing(self, account: str, at: datetime) -> Standing:
+    def readiness_report(self, account: str, at: datetime) -> ReadinessReport:
         """Return whether an account may trade live at `at`, judged on the newest bars. Raises AccountError."""
         with self.ledger.transaction(account) as tx:
-            desk = tx.load(at)
-            facts = live_facts(tx, desk, at)
-            return Standing(desk, facts, readiness(facts, at), at)
+            state = tx.load(at)
+            facts = live_facts(tx, state, at)
+            return ReadinessReport(state, facts, readiness(facts, at), at)
 
-    def _handled(
+    def _handle(
         self,
         account: str,
         at: datetime,
-        step: Step | None = None,
+        step: AccountHandler | None = None,
         orders: tuple[ClientOrderId, ...] = (),
         key: ClientOrderId | None = None,
-    ) -> Handled:
+    ) -> AccountOutcome:
         with self.ledger.transaction(account) as tx:
             before = tx.load(at, orders)
             now = at if before.at is None else max(at, before.at)
             candles = tx.candles(before.watched_until, now)
-            watched, changes = _rebooking(tx, lambda entries: steps.watch(before, candles, now, entries=entries))
-            desk = _with_named(watched, before, orders)
+            watched, changes = _rebooking(tx, lambda entries: steps.apply_bars(before, candles, now, entries=entries))
+            state = _with_named(watched, before, orders)
             if step is not None:
-                desk, more = step(tx, desk, now)
+                state, more = step(tx, state, now)
                 changes += more
-            if changes != NOTHING or desk != before:
-                tx.save(before, desk, changes)
-        return Handled(desk, changes, None if key is None else desk.orders.get(key))
+            if changes != NO_CHANGES or state != before:
+                tx.save(before, state, changes)
+        return AccountOutcome(state, changes, None if key is None else state.orders.get(key))
 
     def _assembled(self, part: VenueViewReported) -> VenueViewReported | None:
         """Keep a part of a view, and return the view once all of it is there. Raises ViewPartsError when it is another's."""
@@ -311,7 +316,7 @@ class TradingRoom:
             kept = tx.keep_view_part(part)
         return whole(kept) if len(kept) == part.parts else None
 
-    def _entered(self, account: TradingAccount, signal: SignalGenerated) -> Handled:
+    def _entered(self, account: TradingAccount, signal: SignalGenerated) -> AccountOutcome:
         key = client_order_id(
             account=account.account,
             strategy=account.strategy,
@@ -320,55 +325,57 @@ class TradingRoom:
             leg=Leg.ENTRY,
         )
 
-        def enter(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+        def enter(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
             decided_by = (signal.deployment, signal.stage)
-            if key not in desk.orders and (reasons := _not_ready(tx, desk, at, symbol=signal.symbol, decided_by=decided_by)):
-                return desk, Changes(risk=(_held_back(signal, at, reasons),))
+            if key not in state.orders and (reasons := _not_ready(tx, state, at, symbol=signal.symbol, decided_by=decided_by)):
+                return state, ChangeSet(risk=(_signal_skipped(signal, at, reasons),))
             symbol = Symbol(signal.symbol)
             deciders = tx.deciders(symbol, signal.decided_at)
-            return steps.enter(desk, signal, tx.bars(symbol, at, steps.ENTRY_BARS), at, deciders=deciders)
+            return steps.enter(state, signal, tx.bars(symbol, at, steps.ENTRY_BARS), at, deciders=deciders)
 
-        return self._handled(account.account, signal.decided_at, enter, (key,), key)
+        return self._handle(account.account, signal.decided_at, enter, (key,), key)
 
 
-def _with_named(desk: Desk, before: Desk, named: tuple[ClientOrderId, ...]) -> Desk:
-    """Return the desk with the orders that somebody named, however long ago they closed: watching lets go of those."""
-    gone = {key: before.orders[key] for key in named if key in before.orders and key not in desk.orders}
-    return replaced(desk, orders=MappingProxyType({**desk.orders, **gone})) if gone else desk
+def _with_named(state: AccountState, before: AccountState, named: tuple[ClientOrderId, ...]) -> AccountState:
+    """Return the account state with the orders that somebody named, however long ago they closed: watching lets go of those."""
+    gone = {key: before.orders[key] for key in named if key in before.orders and key not in state.orders}
+    return replaced(state, orders=MappingProxyType({**state.orders, **gone})) if gone else state
 
 
 def _not_ready(
-    tx: TradingTransaction, desk: Desk, at: datetime, *, symbol: str, decided_by: tuple[str, str] | None = None
+    tx: TradingTransaction, state: AccountState, at: datetime, *, symbol: str, decided_by: tuple[str, str] | None = None
 ) -> str:
     """Return why a live account may not take new risk in a symbol, nothing for one that may, or is not live."""
-    if desk.account.mode is not TradingMode.LIVE:
+    if state.account.mode is not TradingMode.LIVE:
         return ""
-    facts = live_facts(tx, desk, at, symbol=symbol, decided_by=decided_by)
+    facts = live_facts(tx, state, at, symbol=symbol, decided_by=decided_by)
     return " ".join(str(reason) for reason in readiness(facts, at).reasons)
 
 
-def _require_ready(tx: TradingTransaction, desk: Desk, at: datetime, symbol: str) -> None:
-    if reasons := _not_ready(tx, desk, at, symbol=symbol):
-        raise CommandError(f"{desk.account.account} may not trade live: {reasons}")
+def _require_ready(tx: TradingTransaction, state: AccountState, at: datetime, symbol: str) -> None:
+    if reasons := _not_ready(tx, state, at, symbol=symbol):
+        raise CommandError(f"{state.account.account} may not trade live: {reasons}")
 
 
-def _submitted(command: SubmitOrder) -> Step:
-    def submit(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+def _submitted(command: SubmitOrder) -> AccountHandler:
+    def submit(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         terms = command.terms()
-        if terms.client_order_id in desk.orders:
-            return desk, NOTHING  # the same request again
+        if terms.client_order_id in state.orders:
+            return state, NO_CHANGES  # the same request again
         if not terms.reduce_only:
-            _require_ready(tx, desk, at, terms.symbol)
-        return steps.submit(desk, terms, at)
+            _require_ready(tx, state, at, terms.symbol)
+        return steps.submit(state, terms, at)
 
     return submit
 
 
-def _held_back(signal: SignalGenerated, at: datetime, reasons: str) -> RiskEvent:
+def _signal_skipped(signal: SignalGenerated, at: datetime, reasons: str) -> RiskEvent:
     return RiskEvent(RiskEventKind.SIGNAL_HELD_BACK, signal.event_id, at, NOT_READY, symbol=Symbol(signal.symbol), detail=reasons)
 
 
-def _rebooking(tx: TradingTransaction, step: Callable[[tuple[Entry, ...]], tuple[Desk, Changes]]) -> tuple[Desk, Changes]:
+def _rebooking(
+    tx: TradingTransaction, step: Callable[[tuple[Entry, ...]], tuple[AccountState, ChangeSet]]
+) -> tuple[AccountState, ChangeSet]:
     """Take a step; when a fill came after younger ones were booked, take it with the whole history of the account."""
     try:
         return step(())
@@ -376,27 +383,29 @@ def _rebooking(tx: TradingTransaction, step: Callable[[tuple[Entry, ...]], tuple
         return step(tuple(tx.entries()))
 
 
-def _reported(event: ExecutionReported) -> Step:
-    def report(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-        after, changes = _rebooking(tx, lambda entries: steps.report(desk, event, entries))
+def _reported(event: ExecutionReported) -> AccountHandler:
+    def report(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        after, changes = _rebooking(tx, lambda entries: steps.report(state, event, entries))
         return _followed(after, changes + refusals(after, changes.order_events), at)
 
     return report
 
 
-def _followed(desk: Desk, changes: Changes, at: datetime, came: datetime | None = None) -> tuple[Desk, Changes]:
+def _followed(
+    state: AccountState, changes: ChangeSet, at: datetime, came: datetime | None = None
+) -> tuple[AccountState, ChangeSet]:
     """Ask the venue again within seconds when something has no answer after the step."""
-    after, asked = steps.follow_up(desk, at, came=came)
+    after, asked = steps.follow_up(state, at, came=came)
     return after, changes + asked
 
 
-def _compared(view: VenueViewReported) -> Step:
-    def compare(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-        after, changes = _rebooking(tx, lambda entries: steps.compare(desk, view, entries))
+def _compared(view: VenueViewReported) -> AccountHandler:
+    def compare(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        after, changes = _rebooking(tx, lambda entries: steps.compare(state, view, entries))
         older = [one for one in tx.incomplete_views() if one.asked_at <= view.asked_at and one.came < one.parts]
         tx.drop_view_parts(view.asked_at)
         changes += refusals(after, changes.order_events)
-        changes += Changes(risk=tuple(_incomplete(one, at) for one in older))
+        changes += ChangeSet(risk=tuple(_incomplete(one, at) for one in older))
         return _followed(after, changes, at, view.asked_at)
 
     return compare
@@ -414,153 +423,158 @@ def _incomplete(of: IncompleteView, at: datetime) -> RiskEvent:
     )
 
 
-def _cancelled(command: CancelOrder) -> Step:
-    def cancel(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-        return steps.cancel(desk, _known(desk, command.client_order_id), command.request_id, at)
+def _cancelled(command: CancelOrder) -> AccountHandler:
+    def cancel(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        return steps.cancel(state, _known(state, command.client_order_id), command.request_id, at)
 
     return cancel
 
 
-def _replaced(command: ReplaceOrder) -> Step:
+def _replaced(command: ReplaceOrder) -> AccountHandler:
     quantity, limit_price, stop_price = amounts(command)
 
-    def change(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-        key = _known(desk, command.client_order_id)
-        order = desk.orders[key]
+    def change(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        key = _known(state, command.client_order_id)
+        order = state.orders[key]
         after, changes = steps.replace(
-            desk, key, command.request_id, at, quantity=quantity, limit_price=limit_price, stop_price=stop_price
+            state, key, command.request_id, at, quantity=quantity, limit_price=limit_price, stop_price=stop_price
         )
         is_smaller = (limit_price, stop_price) == (None, None) and quantity is not None and quantity <= order.quantity
-        if changes != NOTHING and not order.terms.reduce_only and not is_smaller:
-            _require_ready(tx, desk, at, order.terms.symbol)
+        if changes != NO_CHANGES and not order.terms.reduce_only and not is_smaller:
+            _require_ready(tx, state, at, order.terms.symbol)
         return after, changes
 
     return change
 
 
-def _known(desk: Desk, key: str) -> ClientOrderId:
-    if key not in desk.orders:
-        raise OrderUnknownError(f"{desk.account.account} has no order {key}")
+def _known(state: AccountState, key: str) -> ClientOrderId:
+    if key not in state.orders:
+        raise OrderUnknownError(f"{state.account.account} has no order {key}")
     return ClientOrderId(key)
 
 
-def _lots_chosen(command: ChooseLots, who: str) -> Step:
-    def choose(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-        after, changes = steps.choose_lots(desk, command.method, command.requested_at, command.effective_from, at)
+def _lots_chosen(command: ChooseLots, who: str) -> AccountHandler:
+    def choose(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        after, changes = steps.choose_lots(state, command.method, command.requested_at, command.effective_from, at)
         return after, replaced(changes, risk=tuple(replaced(line, who=who) for line in changes.risk))
 
     return choose
 
 
-def _adopted(command: AdoptPosition, who: str) -> Step:
-    def adopt(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-        if desk.account.mode is not TradingMode.LIVE:
+def _adopted(command: AdoptPosition, who: str) -> AccountHandler:
+    def adopt(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        if state.account.mode is not TradingMode.LIVE:
             raise CommandError(
-                f"{desk.account.account}: expected a live account, was {desk.account.mode}: it holds what it traded"
+                f"{state.account.account}: expected a live account, was {state.account.mode}: it holds what it traded"
             )
-        if Symbol(command.symbol) not in desk.marks:
+        if Symbol(command.symbol) not in state.marks:
             raise CommandError(
-                f"symbol: expected one that {desk.account.market} prices, was {command.symbol}: it could not be valued"
+                f"symbol: expected one that {state.account.market} prices, was {command.symbol}: it could not be valued"
             )
-        after, changes = bookings.book(desk, command.fill(), at, tx.entries())
+        after, changes = bookings.book(state, command.fill(), at, tx.entries())
         what = f"{command.quantity:f} {command.symbol} at {command.price:f}: {command.why}"
         return after, changes + _override(changes, command, who, at, what)
 
     return adopt
 
 
-def _money_moved(command: DepositMoney | WithdrawMoney, who: str) -> Step:
+def _money_moved(command: DepositMoney | WithdrawMoney, who: str) -> AccountHandler:
     """Book money. Of a live account the venue's id is needed: its view brings the same money under that id."""
 
-    def move(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-        if desk.account.mode is TradingMode.LIVE and command.venue_id is None:
+    def move(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        if state.account.mode is TradingMode.LIVE and command.venue_id is None:
             raise CommandError(
-                f"venue_id: expected {desk.account.venue}'s own id of it, for its view brings the same money; was none"
+                f"venue_id: expected {state.account.venue}'s own id of it, for its view brings the same money; was none"
             )
         transfer = transfer_of(command)
-        after, changes = bookings.book(desk, transfer, at, tx.entries())
+        after, changes = bookings.book(state, transfer, at, tx.entries())
         return after, changes + _override(changes, command, who, at, f"{transfer.amount:f} {transfer.key}: {command.why}")
 
     return move
 
 
 def _override(
-    changes: Changes, command: AdoptPosition | DepositMoney | WithdrawMoney, who: str, at: datetime, what: str
-) -> Changes:
+    changes: ChangeSet, command: AdoptPosition | DepositMoney | WithdrawMoney, who: str, at: datetime, what: str
+) -> ChangeSet:
     """Return the line of a command in the compliance record; a repeated command leaves none."""
-    if changes == NOTHING:
-        return NOTHING
+    if changes == NO_CHANGES:
+        return NO_CHANGES
     key = f"{command.kind}:{command.request_id}"
-    return Changes(risk=(RiskEvent(RiskEventKind.OVERRIDE, key, at, command.kind.upper(), who=who, detail=what),))
+    return ChangeSet(risk=(RiskEvent(RiskEventKind.OVERRIDE, key, at, command.kind.upper(), who=who, detail=what),))
 
 
-def _confirmed(command: ConfirmAccount, who: str) -> Step:
+def _confirmed(command: ConfirmAccount, who: str) -> AccountHandler:
     """Keep what somebody says of an account, by the instant they said it; a repeated command keeps nothing."""
 
-    def confirm(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-        words = words_of(desk.account)
+    def confirm(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        words = words_of(state.account)
         if command.what not in words:
             raise CommandError(
-                f"what: expected one of {', '.join(map(repr, words))} for {desk.account.account}, was {command.what!r}"
+                f"what: expected one of {', '.join(map(repr, words))} for {state.account.account}, was {command.what!r}"
             )
-        said = Confirmation(who, command.requested_at, command.what, command.request_id)
-        before = next((one for one in tx.confirmations() if one.request_id == said.request_id), None)
+        confirmed = Confirmation(who, command.requested_at, command.what, command.request_id)
+        before = next((one for one in tx.confirmations() if one.request_id == confirmed.request_id), None)
         if before is not None:
-            if (before.what, before.who) != (said.what, said.who):
-                raise CommandError(f"request_id {said.request_id}: {before.who} confirmed {before.what!r} with it; take another")
-            return desk, NOTHING
+            if (before.what, before.who) != (confirmed.what, confirmed.who):
+                raise CommandError(
+                    f"request_id {confirmed.request_id}: {before.who} confirmed {before.what!r} with it; take another"
+                )
+            return state, NO_CHANGES
         line = RiskEvent(
             RiskEventKind.OVERRIDE, f"{command.kind}:{command.request_id}", at, command.kind.upper(), who=who, detail=command.what
         )
-        return replaced(desk, at=at), Changes(risk=(line,), confirmations=(said,))
+        return replaced(state, at=at), ChangeSet(risk=(line,), confirmations=(confirmed,))
 
     return confirm
 
 
-def _audited(command: SubmitOrder | CancelOrder | ReplaceOrder, who: str, key: str, step: Step) -> Step:
+def _audited(command: SubmitOrder | CancelOrder | ReplaceOrder, who: str, key: str, step: AccountHandler) -> AccountHandler:
     """Return the step with a line in the compliance record of who asked for it; a repeated command leaves none."""
 
-    def audited(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-        after, changes = step(tx, desk, at)
-        if changes == NOTHING:
+    def audited(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        after, changes = step(tx, state, at)
+        if changes == NO_CHANGES:
             return after, changes
         line = RiskEvent(
             RiskEventKind.OVERRIDE, f"{command.kind}:{command.request_id}", at, command.kind.upper(), who=who, detail=key
         )
-        return after, changes + Changes(risk=(line,))
+        return after, changes + ChangeSet(risk=(line,))
 
     return audited
 
 
-def _monitored(tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
-    """Ask the venue of a live account what it has, and stop an account whose venue does not answer. Stale data stops `watch`."""
-    changes = NOTHING
-    if _is_unknown(desk, at):
-        why = f"not compared with {desk.account.venue} for {SILENT_AFTER // timedelta(minutes=1)} minutes"
+def _monitored(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+    """Ask the venue of a live account what it has, and stop an account whose venue does not answer.
+
+    Stale data stops `apply_bars`.
+    """
+    changes = NO_CHANGES
+    if _is_unknown(state, at):
+        why = f"not compared with {state.account.venue} for {SILENT_AFTER // timedelta(minutes=1)} minutes"
         if incomplete := tx.incomplete_views():
             why += f"; {incomplete[-1].came} of {incomplete[-1].parts} parts of its newest view came"
-        desk, changes = steps.halt(desk, HaltLevel.HALT, MONITOR, why, at)
-    desk, asked = _asking(tx, desk, at)
-    return desk, changes + asked
+        state, changes = steps.halt(state, HaltLevel.HALT, MONITOR, why, at)
+    state, asked = _asking(tx, state, at)
+    return state, changes + asked
 
 
-def _asking(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+def _asking(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
     """Ask the venue of a live account what it has, when it is time to."""
-    return steps.request_view(desk, at) if steps.needs_comparison(desk, at) else (desk, NOTHING)
+    return steps.request_view(state, at) if steps.needs_comparison(state, at) else (state, NO_CHANGES)
 
 
-def _reviewed(_tx: TradingTransaction, desk: Desk, at: datetime) -> tuple[Desk, Changes]:
+def _reviewed(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
     """Ask the venue when it is time to, or when something has no answer."""
-    if steps.needs_comparison(desk, at):
-        return steps.request_view(desk, at)
-    return _followed(desk, NOTHING, at)
+    if steps.needs_comparison(state, at):
+        return steps.request_view(state, at)
+    return _followed(state, NO_CHANGES, at)
 
 
-def _is_unknown(desk: Desk, at: datetime) -> bool:
+def _is_unknown(state: AccountState, at: datetime) -> bool:
     """Whether a live account that has something at its venue has not been compared with it for too long."""
-    if desk.account.mode is not TradingMode.LIVE or desk.is_idle:
+    if state.account.mode is not TradingMode.LIVE or state.is_idle:
         return False
-    return desk.compared_at is not None and at - desk.compared_at > SILENT_AFTER
+    return state.compared_at is not None and at - state.compared_at > SILENT_AFTER
 
 
 _EVENTS: Final[Mapping[EventType, Metric]] = {
@@ -579,7 +593,7 @@ _RISK: Final[Mapping[RiskEventKind, Metric]] = {
 }
 
 
-def counted(handled: tuple[Handled, ...]) -> dict[Metric, int]:
+def counted(handled: tuple[AccountOutcome, ...]) -> dict[Metric, int]:
     """Return how often each thing happened that an operator watches, zeros included."""
     found = dict.fromkeys((*_EVENTS.values(), *_RISK.values()), 0)
     for one in handled:

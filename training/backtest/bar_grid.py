@@ -21,7 +21,7 @@ CYCLE_MINUTES = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Tape:
+class BarGrid:
     """Bars by symbol, in the product's order, and the instant of the grid's minute 0.
 
     open, high, low, close: (symbols, minutes) float64, NaN where a bar is absent.
@@ -35,7 +35,7 @@ class Tape:
     close: NDArray[np.float64]
 
     @classmethod
-    def of(cls, bars: Sequence[Bars]) -> Tape:
+    def of(cls, bars: Sequence[Bars]) -> BarGrid:
         """Lay bars out. Raises MarketDataError without any, or for two series of one symbol."""
         if not bars or not all(len(one) for one in bars):
             raise MarketDataError("expected candles of at least one symbol, was a symbol without any")

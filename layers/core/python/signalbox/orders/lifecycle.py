@@ -39,7 +39,7 @@ from signalbox.orders.events import (
     OrderUpdateRequested,
     same_trade,
 )
-from signalbox.orders.order import Order, PendingCancel, PendingUpdate, standing
+from signalbox.orders.order import Order, PendingCancel, PendingUpdate, derive_state
 from signalbox.orders.terms import OrderType
 from signalbox.orders.transitions import TRANSITIONS, Derived, OrderState, Trigger
 
@@ -122,7 +122,7 @@ def _moved(order: Order, event: OrderEvent, trigger: Trigger | None) -> Order:
         )
     facts = _recorded(order, event)
     facts["seen"] = order.seen | {event.event_id}
-    facts["state"] = after = standing(order.after(facts)) if row.after is Derived.STANDING else row.after
+    facts["state"] = after = derive_state(order.after(facts)) if row.after is Derived.STANDING else row.after
     if after.is_closed and order.closed_at is None:
         facts["closed_at"] = event.at
     return order.after(facts)

@@ -1,4 +1,4 @@
-"""The trading room on PostgreSQL: processes that die, two workers at once, an outbox that waits."""
+"""The trading service on PostgreSQL: processes that die, two workers at once, an outbox that waits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from signalbox.events import CycleDecided, SignalGenerated
 from signalbox.signals.ports import OutboxEvent
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.errors import AccountUnreadableError
-from signalbox.trading.room import TradingRoom
+from signalbox.trading.service import TradingService
 from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.unit.trading.market import BTC, ETH, SOL, START, signal, wave
 
@@ -44,8 +44,8 @@ class Bus:
 
 
 def application(source: ConnectionSource) -> ManageOrders:
-    room = TradingRoom(PostgresTradingLedger(source), market="coinbase")
-    return ManageOrders(room, PostgresOutbox(source), Bus(), accounts=(ACCOUNT,), pause=lambda _: None)
+    service = TradingService(PostgresTradingLedger(source), market="coinbase")
+    return ManageOrders(service, PostgresOutbox(source), Bus(), accounts=(ACCOUNT,), pause=lambda _: None)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def facts(source: ConnectionSource) -> AccountFacts:
     return TradingReader(source).period(ACCOUNT, START - timedelta(days=1), START + timedelta(days=1))
 
 
-def told(app: ManageOrders, source: ConnectionSource, *events: CycleDecided | SignalGenerated) -> AccountFacts:
+def reported(app: ManageOrders, source: ConnectionSource, *events: CycleDecided | SignalGenerated) -> AccountFacts:
     for event in events:
         app.handle(event)
     return facts(source)
@@ -73,7 +73,7 @@ def told(app: ManageOrders, source: ConnectionSource, *events: CycleDecided | Si
 def test_a_signal_becomes_a_closed_trade_and_every_event_of_it_is_published_once(
     app: ManageOrders, source: ConnectionSource
 ) -> None:
-    found = told(app, source, signal(BTC), *(cycle(5 * i) for i in range(1, 15)))
+    found = reported(app, source, signal(BTC), *(cycle(5 * i) for i in range(1, 15)))
     (trade,) = found.trades
     assert trade.closed_at is not None
     assert (app.publish(), app.publish()) == (2, 0)
@@ -81,7 +81,7 @@ def test_a_signal_becomes_a_closed_trade_and_every_event_of_it_is_published_once
 
 
 def test_every_event_twice_and_the_monitor_between_leave_the_same_facts(app: ManageOrders, source: ConnectionSource) -> None:
-    once = told(app, source, signal(BTC), cycle(5), cycle(10))
+    once = reported(app, source, signal(BTC), cycle(5), cycle(10))
     for event in (signal(BTC), cycle(5), cycle(10)):
         app.handle(event)
     app.watch(START + timedelta(minutes=10))
@@ -112,14 +112,14 @@ def test_a_function_killed_between_commit_and_publish_leaves_its_events_to_the_r
     assert killed.returncode == -9, killed.stderr.decode()
     before = facts(source)
     assert len(before.fills) == 1
-    assert told(app, source, signal(BTC), cycle(5)) == before  # the queue delivers both again
+    assert reported(app, source, signal(BTC), cycle(5)) == before  # the queue delivers both again
     assert app.publish() == 1
     assert app.bus.published[0].startswith("TradeOpened:")  # type: ignore[attr-defined]
 
 
 def test_a_bus_that_is_away_keeps_the_events_and_the_account(app: ManageOrders, source: ConnectionSource) -> None:
     app.bus.is_away = True  # type: ignore[attr-defined]
-    before = told(app, source, signal(BTC), cycle(5))
+    before = reported(app, source, signal(BTC), cycle(5))
     with pytest.raises(ConnectionError):
         app.publish()
     app.bus.is_away = False  # type: ignore[attr-defined]
@@ -143,7 +143,7 @@ def test_a_database_restart_between_two_events_is_not_seen(
 ) -> None:
     app.handle(signal(BTC))
     postgres.restart()
-    assert len(told(app, source, cycle(5)).fills) == 1
+    assert len(reported(app, source, cycle(5)).fills) == 1
 
 
 def test_a_database_that_stays_away_fails_the_delivery_so_that_the_queue_keeps_it(source: ConnectionSource) -> None:
@@ -152,7 +152,7 @@ def test_a_database_that_stays_away_fails_the_delivery_so_that_the_queue_keeps_i
             raise LedgerUnavailableError("no connection")
 
     pauses: list[float] = []
-    app = ManageOrders(TradingRoom(Away(), "coinbase"), PostgresOutbox(source), Bus(), pause=pauses.append)  # type: ignore[arg-type]
+    app = ManageOrders(TradingService(Away(), "coinbase"), PostgresOutbox(source), Bus(), pause=pauses.append)  # type: ignore[arg-type]
     with pytest.raises(LedgerUnavailableError):
         app.handle(cycle(5))
     assert pauses == sorted(pauses)
@@ -161,24 +161,24 @@ def test_a_database_that_stays_away_fails_the_delivery_so_that_the_queue_keeps_i
 
 def test_an_account_that_is_another_in_the_ledger_stays_and_is_named(app: ManageOrders, source: ConnectionSource) -> None:
     app.handle(cycle(0))
-    kept = TradingReader(source).standing(ACCOUNT).account
+    kept = TradingReader(source).overview(ACCOUNT).account
     other = ManageOrders(
-        TradingRoom(PostgresTradingLedger(source), market="kraken"), PostgresOutbox(source), Bus(), accounts=(ACCOUNT,)
+        TradingService(PostgresTradingLedger(source), market="kraken"), PostgresOutbox(source), Bus(), accounts=(ACCOUNT,)
     )
     other.handle(cycle(5))
     assert list(other.refused) == [ACCOUNT]
-    assert TradingReader(source).standing(ACCOUNT).account == kept
+    assert TradingReader(source).overview(ACCOUNT).account == kept
 
 
 def test_an_account_whose_row_cannot_be_read_stops_no_other_and_misses_its_turn_each_minute(
     app: ManageOrders, source: ConnectionSource, postgres: PostgresServer, database: str
 ) -> None:
-    app.room.open("paper-50k", START, "ada")
-    app.room.open("paper-70k", START, "ada")
-    told(app, source, signal(BTC), cycle(5))
+    app.service.open("paper-50k", START, "ada")
+    app.service.open("paper-70k", START, "ada")
+    reported(app, source, signal(BTC), cycle(5))
     broken = '{"account": "paper-50k"}'
     postgres.execute(f"UPDATE accounts SET configuration = '{broken}' WHERE account = 'paper-50k' RETURNING account", database)
-    assert len(told(app, source, cycle(10)).fills) == 1
+    assert len(reported(app, source, cycle(10)).fills) == 1
     assert app.take_missed() == ()
     watched = app.watch(START + timedelta(minutes=11))
     assert [one.account.account for one in watched] == [ACCOUNT, "paper-70k"]

@@ -14,7 +14,7 @@ from signalbox.orders.events import OrderAccepted, OrderFilled, OrderSubmitted
 from signalbox.orders.messages import (
     ExecutionReported,
     ExecutionRequested,
-    Instruction,
+    OrderInstruction,
     VenueViewReported,
     ViewedInstrument,
     ViewedTrade,
@@ -22,12 +22,12 @@ from signalbox.orders.messages import (
 from signalbox.orders.terms import Side
 from signalbox.orders.transitions import OrderState
 from signalbox.trading.account import TradingAccount, TradingMode
-from signalbox.trading.changes import NOTHING, RiskEventKind
+from signalbox.trading.changes import NO_CHANGES, RiskEventKind
 from signalbox.trading.errors import CommandError
 from signalbox.trading.readiness import LIVE_GATES, NotReady
-from signalbox.trading.room import NOT_READY, Handled
+from signalbox.trading.service import NOT_READY, AccountOutcome
 from tests.unit.trading.market import BTC, START, TOLD, paper, signal
-from tests.unit.trading.test_room import Floor, command, cycle, order
+from tests.unit.trading.test_service import Floor, command, cycle, order
 
 NAME = "live-1"
 FIRM = TradingAccount.model_validate(
@@ -40,10 +40,10 @@ MODEL = "starter-1"  # of the signals of these tests
 SECOND = timedelta(seconds=1)
 
 
-def entries(handled: tuple[Handled, ...]) -> list[ExecutionRequested]:
+def entries(handled: tuple[AccountOutcome, ...]) -> list[ExecutionRequested]:
     """What was sent to the venue and opens risk."""
     sent = [e for one in handled for e in one.changes.events if isinstance(e, ExecutionRequested)]
-    return [e for e in sent if e.instruction is Instruction.SUBMIT and not e.terms.reduce_only]
+    return [e for e in sent if e.instruction is OrderInstruction.SUBMIT and not e.terms.reduce_only]
 
 
 def view(at: datetime, **facts: object) -> VenueViewReported:
@@ -60,28 +60,28 @@ class World:
     floor: Floor = field(default_factory=lambda: Floor(FIRM))
     requests: int = 0
 
-    def say(self, kind: str, at: datetime = START, **facts: object) -> Handled:
+    def say(self, kind: str, at: datetime = START, **facts: object) -> AccountOutcome:
         self.requests += 1
         made = command(kind, at, NAME, **({"request_id": f"req-{self.requests:04}"} | facts))
-        return self.floor.room.on_command(made, "ada")
+        return self.floor.service.on_command(made, "ada")
 
     def ready(self) -> None:
         """Everything that it takes, as of START."""
         self.say("confirm", what="live")
         self.say("confirm", what=RULES)
         self.decided("active", PASSED)
-        self.floor.tell(cycle(), view(START))
+        self.floor.deliver(cycle(), view(START))
 
     def accepted(self, **terms: object) -> str:
         """The id of an order of a person that the venue has accepted."""
-        sent = self.floor.room.on_command(order(account=NAME, **terms), "ada").order
+        sent = self.floor.service.on_command(order(account=NAME, **terms), "ada").order
         assert sent is not None
         key = sent.client_order_id
-        told = (
+        reported = (
             OrderSubmitted(client_order_id=key, at=START + SECOND),
             OrderAccepted(client_order_id=key, at=START + SECOND, venue_order_id="V1"),
         )
-        self.floor.tell(ExecutionReported(account=NAME, client_order_id=key, reported_at=START + SECOND, events=told))
+        self.floor.deliver(ExecutionReported(account=NAME, client_order_id=key, reported_at=START + SECOND, events=reported))
         return key
 
     def decided(self, stage: str, gates: dict[str, str], deployment: str = MODEL, at: datetime = START) -> None:
@@ -94,15 +94,15 @@ class World:
                 del bars[opened]
 
     def reasons(self, at: datetime) -> list[NotReady]:
-        return [reason.code for reason in self.floor.room.standing(NAME, at).readiness.reasons]
+        return [reason.code for reason in self.floor.service.readiness_report(NAME, at).readiness.reasons]
 
 
 def test_with_everything_in_the_ledger_a_signal_and_a_person_reach_the_venue() -> None:
     world = World()
     world.ready()
     assert world.reasons(START) == []
-    assert [e.terms.symbol for e in entries(world.floor.tell(signal(BTC)))] == [BTC]
-    assert len(entries((world.floor.room.on_command(order(account=NAME), "ada"),))) == 1
+    assert [e.terms.symbol for e in entries(world.floor.deliver(signal(BTC)))] == [BTC]
+    assert len(entries((world.floor.service.on_command(order(account=NAME), "ada"),))) == 1
 
 
 MISSING: dict[str, tuple[Callable[[World], object], list[NotReady]]] = {
@@ -118,7 +118,7 @@ MISSING: dict[str, tuple[Callable[[World], object], list[NotReady]]] = {
     "a gate was not judged": (lambda w: w.decided("active", PASSED | {"G2": "not evaluated"}), [NotReady.GATE_NOT_PASSED]),
     "somebody halted it": (lambda w: w.say("halt", why="news"), [NotReady.HALTED]),
     "the venue has what nobody explains yet": (
-        lambda w: w.floor.tell(view(START + SECOND, positions={"BTC-USD": "1"})),
+        lambda w: w.floor.deliver(view(START + SECOND, positions={"BTC-USD": "1"})),
         [NotReady.DIFFERENCE],
     ),
 }
@@ -131,20 +131,20 @@ def test_each_thing_that_is_missing_is_named_and_holds_back_signals_and_people(m
     unmake, expected = MISSING[missing]
     unmake(world)
     assert world.reasons(START + SECOND) == expected
-    (handled,) = world.floor.tell(signal(BTC))
+    (handled,) = world.floor.deliver(signal(BTC))
     assert entries((handled,)) == []
     (line,) = handled.changes.risk
     assert (line.kind, line.code) == (RiskEventKind.SIGNAL_HELD_BACK, NOT_READY)
     assert all(code in line.detail for code in expected)
     with pytest.raises(CommandError, match="may not trade live"):
-        world.floor.room.on_command(order(account=NAME), "ada")
+        world.floor.service.on_command(order(account=NAME), "ada")
 
 
 def test_an_old_comparison_counts_for_nothing_and_proves_no_credentials() -> None:
     world = World()
     world.ready()
     at = START + timedelta(minutes=16)
-    world.floor.tell(cycle(at))
+    world.floor.deliver(cycle(at))
     assert world.reasons(at) == [NotReady.COMPARISON_OLD, NotReady.SECRETS_MISSING]
 
 
@@ -153,7 +153,7 @@ def test_without_new_bars_of_what_is_to_be_traded_nothing_is_sent() -> None:
     world.without_bars_since(START - timedelta(minutes=12))
     world.ready()
     assert world.reasons(START) == [NotReady.DATA_STALE]
-    assert entries(world.floor.tell(signal(BTC))) == []
+    assert entries(world.floor.deliver(signal(BTC))) == []
 
 
 def test_bars_of_another_symbol_do_not_make_up_for_those_of_the_signals() -> None:
@@ -163,7 +163,7 @@ def test_bars_of_another_symbol_do_not_make_up_for_those_of_the_signals() -> Non
         del bars[opened]
     world.ready()
     assert world.reasons(START) == []
-    (handled,) = world.floor.tell(signal(BTC))
+    (handled,) = world.floor.deliver(signal(BTC))
     assert entries((handled,)) == []
     assert NotReady.DATA_STALE in handled.changes.risk[0].detail
 
@@ -172,34 +172,36 @@ def test_a_signal_is_judged_by_the_model_that_made_it_and_a_person_by_the_newest
     world = World()
     world.ready()
     world.decided("active", PASSED | {"G1": "fail"}, deployment="newer", at=START)
-    (handled,) = world.floor.tell(signal(BTC, deployment="newer"))
+    (handled,) = world.floor.deliver(signal(BTC, deployment="newer"))
     assert (entries((handled,)), "GATE_NOT_PASSED: newer: gate G1" in handled.changes.risk[0].detail) == ([], True)
-    (handled,) = world.floor.tell(signal(BTC, deployment="nobody-knows"))
+    (handled,) = world.floor.deliver(signal(BTC, deployment="nobody-knows"))
     assert (entries((handled,)), "MODEL_NOT_ACTIVE" in handled.changes.risk[0].detail) == ([], True)
-    assert len(entries(world.floor.tell(signal(BTC)))) == 1
+    assert len(entries(world.floor.deliver(signal(BTC)))) == 1
     with pytest.raises(CommandError, match="newer"):
-        world.floor.room.on_command(order(account=NAME), "ada")
+        world.floor.service.on_command(order(account=NAME), "ada")
 
 
 def test_a_difference_takes_a_resume_and_then_a_clean_comparison() -> None:
     world = World()
     world.ready()
     differing = {"positions": {"BTC-USD": "1"}}
-    world.floor.tell(view(START + SECOND, **differing), view(START + 31 * SECOND, **differing))
+    world.floor.deliver(view(START + SECOND, **differing), view(START + 31 * SECOND, **differing))
     assert world.reasons(START + 31 * SECOND) == [NotReady.HALTED, NotReady.DIFFERENCE]
     world.say("resume", START + 32 * SECOND, why="sold it by hand")
     assert world.reasons(START + 32 * SECOND) == [NotReady.DIFFERENCE]
-    world.floor.tell(view(START + 33 * SECOND))
+    world.floor.deliver(view(START + 33 * SECOND))
     assert world.reasons(START + 33 * SECOND) == []
 
 
 def test_an_old_view_that_comes_late_or_the_same_again_compares_nothing() -> None:
     world = World()
     world.ready()
-    world.floor.tell(view(START + 10 * SECOND))
-    before = world.floor.desk(NAME)
-    world.floor.tell(view(START + 5 * SECOND, positions={"BTC-USD": "1"}), view(START + 10 * SECOND, positions={"BTC-USD": "1"}))
-    assert world.floor.desk(NAME) == before
+    world.floor.deliver(view(START + 10 * SECOND))
+    before = world.floor.state(NAME)
+    world.floor.deliver(
+        view(START + 5 * SECOND, positions={"BTC-USD": "1"}), view(START + 10 * SECOND, positions={"BTC-USD": "1"})
+    )
+    assert world.floor.state(NAME) == before
     assert before.compared_at == START + 10 * SECOND
 
 
@@ -207,7 +209,7 @@ def test_a_clean_comparison_alone_releases_nothing() -> None:
     world = World()
     world.ready()
     differing = {"positions": {"BTC-USD": "1"}}
-    world.floor.tell(view(START + SECOND, **differing), view(START + 31 * SECOND, **differing), view(START + 32 * SECOND))
+    world.floor.deliver(view(START + SECOND, **differing), view(START + 31 * SECOND, **differing), view(START + 32 * SECOND))
     assert world.reasons(START + 32 * SECOND) == [NotReady.HALTED]
 
 
@@ -224,7 +226,7 @@ def test_a_confirmation_is_in_the_compliance_record_with_who_and_once() -> None:
     lines = [world.say("confirm", what="live", request_id="req-same").changes for _ in range(2)]
     (line,) = lines[0].risk
     assert (line.kind, line.code, line.who, line.detail) == (RiskEventKind.OVERRIDE, "CONFIRM", "ada", "live")
-    assert lines[1] == NOTHING
+    assert lines[1] == NO_CHANGES
 
 
 def test_words_that_are_not_of_this_account_are_refused_with_those_that_are() -> None:
@@ -234,7 +236,7 @@ def test_words_that_are_not_of_this_account_are_refused_with_those_that_are() ->
             world.say("confirm", what=what)
     floor = Floor()
     with pytest.raises(CommandError, match="expected one of 'paper', 'withdrawn'"):
-        floor.room.on_command(command("confirm", what="live"), "ada")
+        floor.service.on_command(command("confirm", what="live"), "ada")
 
 
 def test_an_order_that_works_may_shrink_and_go_but_not_grow_once_something_is_missing() -> None:
@@ -251,19 +253,19 @@ def test_an_order_that_works_may_shrink_and_go_but_not_grow_once_something_is_mi
 def test_trades_of_an_order_that_closed_long_ago_are_known_when_the_venue_lists_them_again() -> None:
     world = World()
     world.ready()
-    (request,) = entries((world.floor.room.on_command(order(account=NAME), "ada"),))
+    (request,) = entries((world.floor.service.on_command(order(account=NAME), "ada"),))
     key, terms, at = request.client_order_id, request.terms, START + SECOND
-    told = (
+    reported = (
         OrderSubmitted(client_order_id=key, at=at),
         OrderAccepted(client_order_id=key, at=at, venue_order_id="V1"),
         OrderFilled(
             client_order_id=key, at=at, account=NAME, symbol=terms.symbol, trade_id="t1", quantity=terms.quantity, price="100"
         ),
     )
-    world.floor.tell(ExecutionReported(account=NAME, client_order_id=key, reported_at=at, events=told))
+    world.floor.deliver(ExecutionReported(account=NAME, client_order_id=key, reported_at=at, events=reported))
     hours = START + timedelta(hours=2)
-    world.floor.tell(cycle(hours))
-    with world.floor.room.ledger.transaction(NAME) as tx:
+    world.floor.deliver(cycle(hours))
+    with world.floor.service.ledger.transaction(NAME) as tx:
         assert tx.load(hours).orders == {}
     held = {terms.symbol: str(terms.quantity)}
     trade = ViewedTrade(
@@ -275,14 +277,14 @@ def test_trades_of_an_order_that_closed_long_ago_are_known_when_the_venue_lists_
         price="100",
         executed_at=at,
     )
-    (handled,) = world.floor.tell(view(hours, trades=(trade,), positions=held))
-    assert handled.desk.halt is None
-    with world.floor.room.ledger.transaction(NAME) as tx:
+    (handled,) = world.floor.deliver(view(hours, trades=(trade,), positions=held))
+    assert handled.state.halt is None
+    with world.floor.service.ledger.transaction(NAME) as tx:
         known = tx.order(key)
     assert known is not None
     assert (known.state, len(known.trades)) == (OrderState.FILLED, 1)
     stranger = trade.model_copy(update={"client_order_id": "ab" * 16, "trade_id": "t2"})
-    (handled,) = world.floor.tell(view(hours + SECOND, trades=(stranger,), positions=held))
+    (handled,) = world.floor.deliver(view(hours + SECOND, trades=(stranger,), positions=held))
     assert [line.code for line in handled.changes.risk if line.kind is RiskEventKind.DOUBTED] == ["TRADE_UNKNOWN"]
 
 
@@ -350,7 +352,7 @@ def test_no_sequence_of_events_and_commands_lets_an_entry_out_before_everything_
         known.models[MODEL, "active"] = [PASSED]
         known.newest, known.viewed_at, known.is_clean = (MODEL, "active"), START, True
     for what, one, two in actions:
-        handled: tuple[Handled, ...] = ()
+        handled: tuple[AccountOutcome, ...] = ()
         decided_by = None
         now += SECOND
         try:
@@ -365,7 +367,7 @@ def test_no_sequence_of_events_and_commands_lets_an_entry_out_before_everything_
                     known.models.setdefault((MODEL, str(one)), []).append(gates)
                     known.newest = MODEL, str(one)
                 case "view":
-                    handled = world.floor.tell(view(now, positions={} if one else {"ETH-USD": "1"}))
+                    handled = world.floor.deliver(view(now, positions={} if one else {"ETH-USD": "1"}))
                     known.viewed(now, is_clean=bool(one))
                 case "halt":
                     handled = (world.say("halt", now, why="news"),)
@@ -375,20 +377,20 @@ def test_no_sequence_of_events_and_commands_lets_an_entry_out_before_everything_
                     known.is_halted = False
                 case "wait":
                     now += timedelta(minutes=int(str(one)))
-                    handled = world.floor.tell(cycle(now))
+                    handled = world.floor.deliver(cycle(now))
                 case "signal":
                     decided_by = str(one), str(two)
-                    handled = world.floor.tell(signal(BTC, now, deployment=one, stage=two))
+                    handled = world.floor.deliver(signal(BTC, now, deployment=one, stage=two))
                 case "order":
                     world.requests += 1
-                    handled = (world.floor.room.on_command(order(now, NAME, request_id=f"req-{world.requests:04}"), "ada"),)
+                    handled = (world.floor.service.on_command(order(now, NAME, request_id=f"req-{world.requests:04}"), "ada"),)
         except CommandError:
             continue
         if entries(handled):
             assert known.allows(now, decided_by, min(bars_until, now)), (what, one, two)
         world.requests += 1
         try:
-            tried = world.floor.room.on_command(order(now, NAME, quantity="0.1", request_id=f"try-{world.requests:04}"), "ada")
+            tried = world.floor.service.on_command(order(now, NAME, quantity="0.1", request_id=f"try-{world.requests:04}"), "ada")
         except CommandError:
             continue
         if entries((tried,)):

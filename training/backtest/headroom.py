@@ -1,4 +1,4 @@
-"""What a run knows of the entries still to come, for `signalbox.trading.exhaustion`: how near and how far their stops can be."""
+"""What a run knows of the entries still to come, for `signalbox.trading.headroom`: how near and how far their stops can be."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from signalbox.events import SignalGenerated
 from signalbox.market.candles import Symbol
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.entry import ENTRY_BARS, LEAST_RETURNS
-from signalbox.trading.exhaustion import Reach, exhaustion
+from signalbox.trading.headroom import EntryReach, depleted_headroom
 from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.state import Desk
-from training.backtest.tape import Tape
+from signalbox.trading.state import AccountState
+from training.backtest.bar_grid import BarGrid
 
 _FLOATS: Final = 0.999  # a volatility summed here may differ in its last digits from the one an entry measures
 
@@ -37,32 +37,32 @@ class LeastEntries:
     step_value: float
 
 
-def least_entries(tape: Tape, signals: Sequence[SignalGenerated], account: TradingAccount) -> LeastEntries:
+def least_entries(grid: BarGrid, signals: Sequence[SignalGenerated], account: TradingAccount) -> LeastEntries:
     """Return the bounds of what the signals of a run may enter."""
     found = np.full(len(signals) + 1, np.nan)
-    measured = _measured(tape)
+    measured = _measured(grid)
     for i, signal in enumerate(signals):
-        move = measured[Symbol(signal.symbol)][tape.minute(signal.decided_at)]
+        move = measured[Symbol(signal.symbol)][grid.minute(signal.decided_at)]
         if np.isfinite(move) and move > 0:
             found[i] = move * np.sqrt(signal.horizon_minutes) * float(account.policy.stop_volatilities)
     nearest = np.minimum.accumulate(np.nan_to_num(found, nan=np.inf)[::-1])[::-1]
     farthest = np.maximum.accumulate(np.nan_to_num(found, nan=0.0)[::-1])[::-1]
-    steps = [float(INSTRUMENTS[s].step) * float(np.nanmax(tape.high[row])) for s, row in tape.row.items() if s in INSTRUMENTS]
+    steps = [float(INSTRUMENTS[s].step) * float(np.nanmax(grid.high[row])) for s, row in grid.row.items() if s in INSTRUMENTS]
     return LeastEntries(nearest * _FLOATS, farthest / _FLOATS, max(steps, default=0.0))
 
 
-@lru_cache(maxsize=1)  # of one tape; every start date asks for it again
-def _measured(tape: Tape) -> dict[Symbol, NDArray[np.float64]]:
-    return {symbol: _volatilities(tape, row) for symbol, row in tape.row.items()}
+@lru_cache(maxsize=1)  # of one bar grid; every start date asks for it again
+def _measured(grid: BarGrid) -> dict[Symbol, NDArray[np.float64]]:
+    return {symbol: _volatilities(grid, row) for symbol, row in grid.row.items()}
 
 
-def _volatilities(tape: Tape, row: int) -> NDArray[np.float64]:
+def _volatilities(grid: BarGrid, row: int) -> NDArray[np.float64]:
     """Return (minutes + 1,) the deviation of one-minute returns that an entry at each instant measures; NaN where it cannot."""
-    returns = np.diff(np.log(tape.close[row]), prepend=np.nan)
+    returns = np.diff(np.log(grid.close[row]), prepend=np.nan)
     known = np.isfinite(returns)
     clean = np.where(known, returns, 0.0)
     count, total, squares = (np.concatenate([[0.0], np.cumsum(column)]) for column in (known, clean, clean**2))
-    stop = np.arange(tape.minutes + 1)
+    stop = np.arange(grid.minutes + 1)
     start = np.maximum(stop - (ENTRY_BARS - 1), 0)
     n, mean = count[stop] - count[start], total[stop] - total[start]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -71,10 +71,12 @@ def _volatilities(tape: Tape, row: int) -> NDArray[np.float64]:
     return found
 
 
-def is_exhausted(desk: Desk, at: datetime, least: LeastEntries, next_signal: int) -> bool:
+def is_exhausted(state: AccountState, at: datetime, least: LeastEntries, next_signal: int) -> bool:
     """Whether no entry of the signals still to come can pass: the accounts' own rule, told how near and far their stops are."""
     if not np.isfinite(least.nearest[next_signal]):  # no entry is to come anyway
         return False
-    reach = Reach(*(Decimal(repr(float(v))) for v in (least.nearest[next_signal], least.farthest[next_signal], least.step_value)))
-    over = exhaustion(desk, at, reach)
+    reach = EntryReach(
+        *(Decimal(repr(float(v))) for v in (least.nearest[next_signal], least.farthest[next_signal], least.step_value))
+    )
+    over = depleted_headroom(state, at, reach)
     return over is not None and over.until is None

@@ -1,4 +1,6 @@
-"""FtmoJudge: the rules of one account, told balance and equity by whoever keeps its positions. It owns days, limits, breaches.
+"""FtmoRuleMonitor: the rules of one account, told balance and equity by whoever keeps its positions.
+
+It owns days, limits, breaches.
 
 * 00:00 of the rules' time zone belongs to the new day and comes before what is told of it: the balance told last becomes the
   day's baseline, limits move, and the account is judged there and then, with no price having moved.
@@ -29,8 +31,8 @@ MAX_SILENCE: Final = timedelta(days=3_660)  # a longer gap is a wrong date, and 
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeState:
-    """Everything `FtmoJudge.restore` needs: a judge restored from it does what the first would have done."""
+class FtmoRuleState:
+    """Everything `FtmoRuleMonitor.restore` needs: a judge restored from it does what the first would have done."""
 
     rules_name: str
     rules_version: str
@@ -54,15 +56,15 @@ class JudgeState:
         return _ADAPTER.dump_json(self).decode()
 
     @classmethod
-    def from_text(cls, text: str) -> JudgeState:
+    def from_text(cls, text: str) -> FtmoRuleState:
         """Return what `to_text` wrote. Raises pydantic.ValidationError."""
         return _ADAPTER.validate_json(text)
 
 
-_ADAPTER: Final = TypeAdapter(JudgeState)
+_ADAPTER: Final = TypeAdapter(FtmoRuleState)
 
 
-class FtmoJudge:
+class FtmoRuleMonitor:
     """The rules side of an account. Raises RiskError for a capital not above 0, KeyError for the phase."""
 
     def __init__(self, rules: FtmoRules, capital: Decimal, *, phase: str | None = None) -> None:
@@ -181,7 +183,7 @@ class FtmoJudge:
 
     # What it is told
 
-    def tell(
+    def observe(
         self, time: datetime, *, balance: Decimal, equity: Decimal, is_flat: bool, opened_at: datetime | None = None
     ) -> tuple[AccountBreach, ...]:
         """Take balance and equity of an instant and return the breaches they brought, those of midnights before included.
@@ -198,7 +200,7 @@ class FtmoJudge:
             self._balance, self._equity = balance, equity
             if opened_at is not None:
                 self._count(aware(opened_at, "opened_at").astimezone(self._zone).date())
-            self._judge(time)
+            self._check_limits(time)
             self._look_for_target(time, is_flat=is_flat)
         return tuple(self._breaches.values())[known:]
 
@@ -222,9 +224,9 @@ class FtmoJudge:
 
     # Storing it
 
-    def state(self) -> JudgeState:
+    def state(self) -> FtmoRuleState:
         """Return everything `restore` needs; finished days are the caller's to keep."""
-        return JudgeState(
+        return FtmoRuleState(
             rules_name=self._rules.name,
             rules_version=self._rules.version,
             phase=self._phase.name,
@@ -244,20 +246,20 @@ class FtmoJudge:
         )
 
     @classmethod
-    def restore(cls, rules: FtmoRules, state: JudgeState) -> FtmoJudge:
+    def restore(cls, rules: FtmoRules, state: FtmoRuleState) -> FtmoRuleMonitor:
         """Return the judge as it was. Raises FtmoEventError when the rules neither are nor continue those it judged by."""
         if rules.name != state.rules_name or state.rules_version not in {rules.version, *rules.continues}:
             raise FtmoEventError(f"expected rules {state.rules_name} {state.rules_version}, was {rules.name} {rules.version}")
-        judge = cls(rules, state.capital, phase=state.phase)
-        judge._balance, judge._equity, judge._baseline = state.balance, state.equity, state.baseline
-        judge._highest, judge._worst = state.highest_midnight_balance, state.worst_equity
-        judge._now, judge._day = state.now, state.day
+        monitor = cls(rules, state.capital, phase=state.phase)
+        monitor._balance, monitor._equity, monitor._baseline = state.balance, state.equity, state.baseline
+        monitor._highest, monitor._worst = state.highest_midnight_balance, state.worst_equity
+        monitor._now, monitor._day = state.now, state.day
         if state.day is not None:
-            judge._next_midnight = judge._midnight(state.day, 1)
-        judge._breaches = {breach.rule: breach for breach in state.breaches}
-        judge._trading_days, judge._last_trading_day = state.trading_days, state.last_trading_day
-        judge._best_finished_day, judge._target_reached_at = state.best_finished_day, state.target_reached_at
-        return judge
+            monitor._next_midnight = monitor._midnight(state.day, 1)
+        monitor._breaches = {breach.rule: breach for breach in state.breaches}
+        monitor._trading_days, monitor._last_trading_day = state.trading_days, state.last_trading_day
+        monitor._best_finished_day, monitor._target_reached_at = state.best_finished_day, state.target_reached_at
+        return monitor
 
     # How
 
@@ -274,7 +276,7 @@ class FtmoJudge:
             self._baseline = self._balance
             self._highest = max(self._highest, self._balance)
             self._worst = self._equity
-            self._judge(midnight)
+            self._check_limits(midnight)
         self._now = time
 
     def _count(self, day: date) -> None:
@@ -282,7 +284,7 @@ class FtmoJudge:
             self._trading_days += 1
             self._last_trading_day = day
 
-    def _judge(self, time: datetime) -> None:
+    def _check_limits(self, time: datetime) -> None:
         limits = self._limits()
         self._worst = min(self._worst, self._equity)
         for rule in LossRule:

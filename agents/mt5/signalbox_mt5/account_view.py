@@ -11,23 +11,23 @@ from typing import Any, Final
 from signalbox.orders.messages import VenueViewRequested
 from signalbox.orders.venue_port import VenueBusyError
 from signalbox.orders.venue_view import VenueOrder, VenueTrade, VenueTransfer, VenueView
-from signalbox_mt5.book import Book, is_ours, magic_of
+from signalbox_mt5.book import TerminalBook, is_ours, magic_of
 from signalbox_mt5.broker_clock import BrokerClock
 from signalbox_mt5.contracts import Contract
 from signalbox_mt5.journal import Journal
-from signalbox_mt5.levels import Levels, Wanted
+from signalbox_mt5.levels import PositionLevels, Wanted
 from signalbox_mt5.terminal import DealKind, exact
 
 LEVEL_ORDER_WAIT: Final = timedelta(seconds=60)  # for the order that a level's deal is told of: it is on its way
-LOOK_RETRY: Final = 5  # seconds
+QUERY_RETRY: Final = 5  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AccountViewQuery:
     """One look. contracts: by the broker's names. doubtful: orders of which a part is unknown, so none is called over."""
 
-    book: Book
-    levels: Levels
+    book: TerminalBook
+    levels: PositionLevels
     journal: Journal
     broker: BrokerClock
     contracts: Mapping[str, Contract]
@@ -66,7 +66,7 @@ class Look:
             name = key if isinstance(key, str) else None
             made = self.book.order(name, orders, self._contract(orders[0].symbol), self.journal.asked.get(name or ""))
             if name in self.doubtful and made.filled < made.quantity:
-                raise VenueBusyError(f"{name}: a part of it is unknown yet", LOOK_RETRY)
+                raise VenueBusyError(f"{name}: a part of it is unknown yet", QUERY_RETRY)
             found.append(made)
         return found
 
@@ -82,7 +82,7 @@ class Look:
         for protection in list(self.journal.protections.values()):
             stands = not protection.is_released and not there.isdisjoint(protection.positions)
             if protection.symbol in by_symbol and (stands or protection.client_order_id in self.request.orders):
-                found.append(self.levels.standing(protection, self.book, by_symbol[protection.symbol]).order)
+                found.append(self.levels.status_report(protection, self.book, by_symbol[protection.symbol]).order)
         return found
 
     def _trades(self) -> tuple[VenueTrade, ...]:
@@ -93,7 +93,7 @@ class Look:
                 continue
             is_early = trade.client_order_id is None and self.levels.is_level_deal(deal) and is_ours(deal.magic)
             if is_early and self.asked_at < trade.executed_at + LEVEL_ORDER_WAIT:
-                raise VenueBusyError(f"deal {deal.ticket}: the order of its level is not here yet", LOOK_RETRY)
+                raise VenueBusyError(f"deal {deal.ticket}: the order of its level is not here yet", QUERY_RETRY)
             found.append(trade)
         return tuple(found)
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from signalbox.orders.application import apply, initialise, replay
 from signalbox.orders.errors import (
     EventRefusedError,
     OrderTermsError,
@@ -37,7 +36,8 @@ from signalbox.orders.events import (
     OrderUpdateRequested,
     parse_order_events,
 )
-from signalbox.orders.order import Order, standing
+from signalbox.orders.lifecycle import apply, initialise, replay
+from signalbox.orders.order import Order, derive_state
 from signalbox.orders.transitions import OrderState
 from tests.builders import NOON
 from tests.unit.orders.samples import (
@@ -300,7 +300,7 @@ def test_nothing_is_lost_overfilled_or_reopened(start: tuple[OrderEvent, ...], e
         assert not was_closed or order.state.is_closed
         was_closed = order.state.is_closed
         if order.state.may_be_at_venue:
-            assert order.state is standing(order)
+            assert order.state is derive_state(order)
 
 
 @given(st.permutations(["a", "b", "c", "d"]), st.integers(0, 4), st.integers(0, 4))
@@ -332,6 +332,6 @@ def test_the_late_answer_to_an_update_that_a_view_had_not_shown_is_a_fact_and_so
 
 def test_the_answer_to_a_cancel_of_an_order_that_is_over_changes_nothing_of_it() -> None:
     over = apply(accepted(), fill(TERMS, "t-1", "10"))
-    said = OrderCancelRejected(client_order_id=KEY, at=NOON, request_id="stray-1", reason="ORDER_DONE")
-    assert apply(over, said).state is OrderState.FILLED
+    output = OrderCancelRejected(client_order_id=KEY, at=NOON, request_id="stray-1", reason="ORDER_DONE")
+    assert apply(over, output).state is OrderState.FILLED
     assert apply(over, OrderCanceled(client_order_id=KEY, at=NOON, reason="STRAY")).state is OrderState.FILLED
