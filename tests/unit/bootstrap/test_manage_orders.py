@@ -51,7 +51,8 @@ class Stage:
         self.ledger = TroubledLedger(error)
         self.database, self.pauses = MemoryDatabase(), list[float]()
         self.app = ManageOrders(
-            TradingService(self.ledger, "coinbase"), MemoryOutbox(self.database), self, accounts=ACCOUNTS, pause=self.pauses.append,
+            TradingService(self.ledger, "coinbase"), MemoryOutbox(self.database), self, accounts=ACCOUNTS,
+            pause=self.pauses.append,
             gate=Gate(MemoryAccessBook(self.ledger.database.accounts), (OWNER,)),
         )  # fmt: skip
         self.app._open_accounts(START)
