@@ -20,16 +20,17 @@ AGENT: Final = "the agent's policy"
 SENDERS: Final = {  # queue → who may send to it; one that is not here is a dead-letter queue, which SQS itself fills
     ("alerts", "Alerts"): {BUS_RULES},
     ("alerts", "Deliveries"): {Function.SEND_ALERTS},
-    ("execution", "Commands"): {Function.EXECUTE_ORDERS},
-    ("execution", "Reports"): {AGENT},
+    ("execution", "Mt5Checks"): {Function.EXECUTE_ORDERS},
     ("execution", "Requests"): {Function.ROUTE_EVENTS},
     ("routing", "Events"): {BUS_RULES},
     ("routing", "Reviews"): {BUS_RULES},
     ("signals", "Candles"): {BUS_RULES},
-    ("trading", "KillSwitch"): set[str](),
+    ("trading", "KillSwitch"): {Function.EXECUTE_ORDERS},  # a halt, when an agent does not answer
     ("trading", "Trading"): {BUS_RULES, Function.ROUTE_EVENTS},
     ("training", "FinishedJobs"): {BUS_RULES},
 }
+
+MAILBOX_SENDERS: Final = {"commands.fifo": ({Function.EXECUTE_ORDERS},), "reports.fifo": ({AGENT},)}  # by the end of the name
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,7 @@ def test_each_queue_is_filled_by_whom_the_table_names_and_nobody_else(assembly: 
         if "DeadLetters" in queue.logical_id:
             assert all("Every" in role for role in found), queue  # a schedule's own: it puts the runs that were lost there
             continue
-        (expected,) = (
+        (expected,) = MAILBOX_SENDERS.get(str(queue.properties.get("QueueName", "")).rpartition("-")[2]) or (
             who for (stack, name), who in SENDERS.items() if queue.stack == stack and queue.logical_id.startswith(name)
         )
         assert found == {str(getattr(one, "value", one)) for one in expected}, queue

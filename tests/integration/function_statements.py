@@ -155,15 +155,15 @@ def manage_orders(ledger: Ledger) -> None:
     ]
     for part in in_parts(view(START + 60 * SECOND, trades=trades)):
         app.handle(part)
-    app.look(NAME, START + 61 * SECOND, OWNER)
-    app.standing(NAME, START + 61 * SECOND, OWNER)
+    app.query(NAME, START + 61 * SECOND, OWNER)
+    app.readiness_report(NAME, START + 61 * SECOND, OWNER)
     app.listed(START, OWNER)
     reported = {"account": NAME, "requested_at": START, "principal": OTHER}
     app.change_access(GrantAccess.model_validate({**reported, "request_id": "req-grant", "role": "viewer"}), OWNER)
     app.change_access(RevokeAccess.model_validate({**reported, "request_id": "req-revoke"}), OWNER)
     app.access(NAME, START, OWNER)
     with suppress(AccessRefusedError):
-        app.look(NAME, START, OTHER)
+        app.query(NAME, START, OTHER)
     _everything(live)
     app.publish()
 
@@ -200,15 +200,15 @@ def monitor_risk(ledger: Ledger) -> None:
     manager.gate.book.name_owners((OWNER,), end)
     manager.handle(signal(SOL, end - minutes(5)))
     for minute in range(-4, 1):
-        app.watch(end + minutes(minute))
+        app.on_minute(end + minutes(minute))
     reported = {"account": "paper-30k", "request_id": "req-late", "requested_at": end + minutes(3), "amount": "5", "why": "more"}
     manager.command(COMMANDS.validate_python({"kind": "deposit", **reported}), OWNER)
-    app.watch(end + minutes(20))  # nobody sees what it holds
+    app.on_minute(end + minutes(20))  # nobody sees what it holds
     with PostgresLedger(ledger.function(Function.GENERATE_SIGNALS)).transaction() as tx:
         for symbol in (BTC, ETH, SOL):
             tx.add_candles("coinbase", [bar(symbol, end + minutes(i), BASE[symbol] * (3 if i else 4) / 5) for i in range(10)])
     for minute in (21, 60, 24 * 60, 48 * 60):
-        app.watch(end + minutes(minute))
+        app.on_minute(end + minutes(minute))
     app.publish()
 
 

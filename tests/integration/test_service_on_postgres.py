@@ -84,14 +84,14 @@ def test_every_event_twice_and_the_monitor_between_leave_the_same_facts(app: Man
     once = reported(app, source, signal(BTC), cycle(5), cycle(10))
     for event in (signal(BTC), cycle(5), cycle(10)):
         app.handle(event)
-    app.watch(START + timedelta(minutes=10))
+    app.on_minute(START + timedelta(minutes=10))
     assert facts(source) == once
 
 
 CRASHING = """
 import os, sys
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
-from tests.integration.test_room_on_postgres import application, cycle
+from tests.integration.test_service_on_postgres import application, cycle
 from tests.unit.trading.market import BTC, signal
 host, port, name, user = sys.argv[1:]
 source = ConnectionSource(DatabaseSettings(host=host, port=int(port), name=name, user=user, sslmode="disable"), lambda: "")
@@ -180,7 +180,7 @@ def test_an_account_whose_row_cannot_be_read_stops_no_other_and_misses_its_turn_
     postgres.execute(f"UPDATE accounts SET configuration = '{broken}' WHERE account = 'paper-50k' RETURNING account", database)
     assert len(reported(app, source, cycle(10)).fills) == 1
     assert app.take_missed() == ()
-    watched = app.watch(START + timedelta(minutes=11))
+    watched = app.on_minute(START + timedelta(minutes=11))
     assert [one.account.account for one in watched] == [ACCOUNT, "paper-70k"]
     (missed,) = app.take_missed()
     assert (missed.account, missed.is_final) == ("paper-50k", True)
@@ -189,4 +189,4 @@ def test_an_account_whose_row_cannot_be_read_stops_no_other_and_misses_its_turn_
     assert [one.account for one in PostgresReports(source).accounts()] == [ACCOUNT, "paper-70k"]
     halt = HaltTrading(account="paper-50k", request_id="req-1", requested_at=START, why="news").model_dump_json()
     with pytest.raises(AccountUnreadableError):  # no message about it is taken for done: it is tried again, then a dead letter
-        handle_message(app, halt, sender="ada", sent_ms=str(round(START.timestamp() * 1000)))
+        handle_message(app, halt, sender="ada", sent_ms=str(round(START.timestamp() * 1000)), keys=None)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from local.stand_ins.mt5 import TerminalFault, TerminalStandIn
+from signalbox.adapters.venues.mt5_mailbox import Keys
 from signalbox.orders.messages import ExecutionReported, OrderInstruction, VenueViewReported
 from tests.builders import NOON
-from tests.unit.agents.world import World, asked, details, entry, exit_of, kinds, of_account, reasons, stop_of, viewed
+from tests.unit.agents.world import NEXT_KEY, World, asked, details, entry, exit_of, kinds, of_account, reasons, stop_of, viewed
 
 ENTRY = entry()
 LIMIT = entry(price="49000", strategy="limit")
@@ -245,7 +246,7 @@ def test_what_passes_in_a_moment_is_tried_again_within_a_second_and_then_less_of
 def test_a_signed_command_of_before_a_new_key_is_still_carried_out(world: World) -> None:
     world.terminal.is_connected = False
     world.wait(asked(of_account()))
-    world.agent._key = b"n" * 32
+    world.agent._keys = Keys(NEXT_KEY)
     world.terminal.is_connected = True
     steps(world, 15)
     assert len(world.terminal.open_positions()) == 1

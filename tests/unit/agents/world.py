@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from local.stand_ins.mt5 import TerminalStandIn
-from signalbox.adapters.venues.mt5_mailbox import Answer, CommandRefused, CommandTaken, MailboxDirection, open_envelope, seal
+from signalbox.adapters.venues.mt5_mailbox import (
+    Answer,
+    CommandRefused,
+    CommandTaken,
+    Keys,
+    MailboxDirection,
+    open_envelope,
+    seal,
+)
 from signalbox.events import BusEvent
 from signalbox.orders.events import OrderReleased
 from signalbox.orders.messages import (
@@ -30,7 +38,7 @@ from tests.builders import BTC, NOON
 from tests.fakes.venues import Clock
 from tests.unit.orders.samples import applied, new, terms
 
-ACCOUNT, KEY = "ftmo-1", b"k" * 32
+ACCOUNT, KEY, NEXT_KEY = "ftmo-1", b"k" * 32, b"n" * 32
 NAMES = {BTC: "BTCUSD"}
 
 
@@ -119,7 +127,7 @@ class Box:
         self.postponed.append(seconds)
 
     def report(self, text: str, *, account: str, sequence: int) -> None:
-        output = open_envelope(text, key=KEY, direction=MailboxDirection.REPORT, account=ACCOUNT).said()
+        output = open_envelope(text, key=Keys(KEY, (NEXT_KEY,)), direction=MailboxDirection.REPORT, account=ACCOUNT).said()
         is_answer = isinstance(output, CommandTaken | CommandRefused)
         if self.dies_at_answer if is_answer else self.dies_at_report:
             raise SystemExit
@@ -192,7 +200,8 @@ class World:
 
     def reported(self) -> list[BusEvent]:
         return [
-            open_envelope(text, key=KEY, direction=MailboxDirection.REPORT, account=ACCOUNT).event() for text in self.box.reports
+            open_envelope(text, key=Keys(KEY, (NEXT_KEY,)), direction=MailboxDirection.REPORT, account=ACCOUNT).event()
+            for text in self.box.reports
         ]
 
     def submit(self, of: OrderTerms, **changes: Any) -> ExecutionReported:

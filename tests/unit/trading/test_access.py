@@ -195,10 +195,10 @@ def test_a_command_of_a_queue_is_judged_by_its_sender(door: Door) -> None:
     sent = str(int(NOON.timestamp() * 1000))
     sender = "AROAEXAMPLEEXAMPLE1:session"
     with pytest.raises(MessageRefusedError, match="needs the role operator"):
-        handle_message(stage.app, body, sender=sender, sent_ms=sent, door=door)
+        handle_message(stage.app, body, sender=sender, sent_ms=sent, keys=None, door=door)
     assert stage.ledger.database.accounts[MINE].state.halt is None
     stage.give(Role.OPERATOR, principal="AROAEXAMPLEEXAMPLE1")
-    handle_message(stage.app, body, sender=sender, sent_ms=sent, door=door)
+    handle_message(stage.app, body, sender=sender, sent_ms=sent, keys=None, door=door)
     assert stage.ledger.database.accounts[MINE].state.halt is not None
 
 
@@ -206,7 +206,7 @@ def test_without_a_book_nobody_may_do_anything() -> None:
     stage = Stage()
     app = ManageOrders(stage.app.service, stage.app.outbox, stage.app.bus)
     with pytest.raises(AccessRefusedError):
-        app.look(MINE, NOON, FOUNDER)
+        app.query(MINE, NOON, FOUNDER)
 
 
 USER, ROLE = f"{AWS}:user/team/ann", f"{AWS}:role/ops/Trader"
