@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from signalbox.adapters.aws.trading_queue import handle_message
+from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.errors import LedgerUnavailableError
 from signalbox.adapters.postgres.ledger import PostgresLedger
@@ -22,6 +23,7 @@ from signalbox.adapters.postgres.trading_reading import AccountFacts, TradingRea
 from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.events import CycleDecided, SignalGenerated
 from signalbox.signals.ports import OutboxEvent
+from signalbox.trading.access import Gate
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.errors import AccountUnreadableError
 from signalbox.trading.service import TradingService
@@ -188,5 +190,8 @@ def test_an_account_whose_row_cannot_be_read_stops_no_other_and_misses_its_turn_
     assert [one.account for one in TradingReader(source).accounts()] == [ACCOUNT, "paper-70k"]
     assert [one.account for one in PostgresReports(source).accounts()] == [ACCOUNT, "paper-70k"]
     halt = HaltTrading(account="paper-50k", request_id="req-1", requested_at=START, why="news").model_dump_json()
+    who, book = "AIDAEXAMPLEEXAMPLE1", PostgresAccessBook(source)
+    book.name_owners((who,), START)
+    app.gate = Gate(book)
     with pytest.raises(AccountUnreadableError):  # no message about it is taken for done: it is tried again, then a dead letter
-        handle_message(app, halt, sender="ada", sent_ms=str(round(START.timestamp() * 1000)), keys=None)
+        handle_message(app, halt, sender=who, sent_ms=str(round(START.timestamp() * 1000)), keys=None)
