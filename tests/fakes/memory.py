@@ -25,7 +25,7 @@ def measured(run, *given):
         said = " < ".join(kind.__name__ for kind in type(error).__mro__) + ": " + str(error)[:300]
     return [said, peak() - before]
 {code}
-print(json.dumps(told))
+print(json.dumps(reported))
 """
 
 

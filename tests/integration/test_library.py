@@ -495,6 +495,7 @@ class TestAnEvaluationByItself:
     @pytest.mark.parametrize(
         "content",
         [None, b"no archive", packed([(tarfile.TarInfo("../evaluation.json"), b"{}")]), packed([(tarfile.TarInfo("x"), b"")])],
+        ids=["absent", "no archive", "a path outside", "another file"],  # an archive has the time of its making in it
     )
     def test_whose_archive_is_none_is_refused(
         self, world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path, content: bytes | None

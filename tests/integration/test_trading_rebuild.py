@@ -191,7 +191,7 @@ def ledger(source: ConnectionSource) -> PostgresTradingLedger:
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "reported"),
     [
         ("UPDATE orders SET filled = 0.25 WHERE type = 'LIMIT'", "filled: expected 0.1, was 0.25"),
         ("UPDATE orders SET state = 'ACCEPTED' WHERE type = 'LIMIT'", "state: expected PARTIALLY_FILLED, was ACCEPTED"),

@@ -36,8 +36,8 @@ def test_hostile_files_are_refused_for_the_price_of_small_ones(tmp_path: Path) -
     (tmp_path / hostile.EXTERNAL).write_bytes(bytes(4))  # where onnxruntime would look for it
     reported = run_measured(
         "from pathlib import Path\nfrom signalbox.inference import load_bundle\n"
-        f"told = [measured(load_bundle, Path({str(STARTER)!r}))]\n"
-        f"told += [measured(load_bundle, path) for path in sorted(Path({str(tmp_path / 'bundles')!r}).iterdir())]",
+        f"reported = [measured(load_bundle, Path({str(STARTER)!r}))]\n"
+        f"reported += [measured(load_bundle, path) for path in sorted(Path({str(tmp_path / 'bundles')!r}).iterdir())]",
         tmp_path,
     )
     (output, _), *found = reported
@@ -58,7 +58,7 @@ def test_hostile_archives_are_refused_for_the_price_of_small_ones(tmp_path: Path
         "from pathlib import Path\nfrom signalbox.inference import unpack_bundle\n"
         "from signalbox.library.artifact import unpack_artifact\n"
         "contents = [Path(name).read_bytes() for name in ('names.zip', 'names.tar.gz')]\n"
-        "told = [measured(run, content, Path('out')) for run, content in zip((unpack_bundle, unpack_artifact), contents)]",
+        "reported = [measured(run, content, Path('out')) for run, content in zip((unpack_bundle, unpack_artifact), contents)]",
         tmp_path,
     )
     (zipped, zip_mib), (tarred, tar_mib) = reported

@@ -97,7 +97,7 @@ def test_manifests_of_rows_keep_their_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "fault"),
+    ("reported", "fault"),
     [
         ({"input": "window"}, "expected window_bars exactly for the input window, was None for window"),
         ({"window_bars": 8}, "expected window_bars exactly for the input window, was 8 for row"),

@@ -94,7 +94,7 @@ def test_the_job_reads_back_the_parameters_its_launcher_wrote() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "reported"),
     [
         (TrainParameters, {"model": "m", "seed": [1]}),
         (TrainParameters, {"model": {}}),

@@ -108,7 +108,7 @@ def test_the_kill_switch_is_set_and_released_and_shown(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         (("show", "nobody-1k"), "account 'nobody-1k' does not exist"),
         (("open", "x-1", "--kind", "hedge", "--capital", "1"), "configuration.kind: Input should be"),

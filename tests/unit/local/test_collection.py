@@ -132,7 +132,7 @@ def test_a_crash_inside_a_write_leaves_no_day_and_a_half_file_is_made_again(
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "output"),
     [
         (errno.ENOSPC, "the disk is full"),
         (errno.EACCES, "permission denied"),

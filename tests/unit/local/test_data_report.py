@@ -82,7 +82,7 @@ def test_everything_that_is_wrong_is_counted_and_exit_is_one(tmp_path: Path, cap
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "output"),
     [
         (lambda t: t.set_column(0, "open_time", t["open_time"].cast(pa.timestamp("ms"))), "stating its time zone"),
         (lambda t: t.set_column(4, "close", t["close"].cast(pa.float32())), "close is float"),

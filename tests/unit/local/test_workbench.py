@@ -108,7 +108,7 @@ def test_instants_are_utc_unless_they_say_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "hours", "said"),
+    ("start", "hours", "output"),
     [(None, 0.0, "--hours"), (None, 1e6, "--hours"), (NOW.replace(minute=3), 1.0, "five-minute boundary")],
 )
 def test_demo_refuses_a_window_that_makes_no_sense(tmp_path: Path, start: datetime | None, hours: float, output: str) -> None:

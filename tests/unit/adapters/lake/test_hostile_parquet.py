@@ -76,8 +76,8 @@ def test_files_that_become_gigabytes_are_refused_for_the_price_of_small_ones(tmp
         "from datetime import date\nfrom pathlib import Path\nfrom signalbox.adapters.lake.day_file import decode\n"
         "from signalbox.adapters.lake.recorded import RecordedFile\nfrom signalbox.market.lake import DayKey, SeriesKey\n"
         "key = DayKey(SeriesKey('coinbase', 'BTC-USD'), date(2024, 3, 1))\n"
-        "told = [measured(decode, key, Path(name).read_bytes()) for name in ('long.parquet', 'many.parquet')]\n"
-        "told += [measured(RecordedFile('BTC-USD', Path('recorded.parquet')).bars)]",
+        "reported = [measured(decode, key, Path(name).read_bytes()) for name in ('long.parquet', 'many.parquet')]\n"
+        "reported += [measured(RecordedFile('BTC-USD', Path('recorded.parquet')).bars)]",
         tmp_path,
     )
     assert [output.partition(" ")[0] for output, _ in reported] == ["DayFileError", "DayFileError", "MarketDataError"]
