@@ -26,7 +26,7 @@ from signalbox.portfolio.entries import Entry
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import ChangeSet
+from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.exits import held_by
 from signalbox.trading.state import AccountState, opening_transfer
@@ -78,7 +78,7 @@ class Leaving(RuleBasedStateMachine):
     def deliver(self, key: str, *events: OrderEvent) -> None:
         output = ExecutionReported(account=self.account.account, client_order_id=key, reported_at=self.at, events=events)
         self.take(steps.report(self.state, output))
-        assert steps.report(self.state, output) == (self.state, steps.NOTHING), "a second delivery changes nothing"
+        assert steps.report(self.state, output) == (self.state, NO_CHANGES), "a second delivery changes nothing"
 
     def filled(self, key: str, side: Side, quantity: Decimal, reduce_only: bool) -> OrderEvent | None:
         left = min(quantity, self.resting[key])
