@@ -48,8 +48,8 @@ def main() -> int:
         places, allowed = found.get(finding, []), accepted[finding]
         if len(places) != allowed:
             wrong += 1
-            reported = "; ".join(places) or "remove it from the list"
-            print(f"{' '.join(finding)}: accepted {allowed}, found {len(places)}: {reported}")
+            listed = "; ".join(places) or "remove it from the list"
+            print(f"{' '.join(finding)}: accepted {allowed}, found {len(places)}: {listed}")
     print(f"bandit and detect-secrets: {sum(map(len, found.values()))} findings in {len(files)} files, {wrong} not as accepted")
     return 1 if wrong else 0
 

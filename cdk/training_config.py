@@ -43,5 +43,5 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
 
 def training_from_context(context: Mapping[str, Any]) -> TrainingConfig:
     """Return what the context says. Raises pydantic.ValidationError for a malformed value."""
-    reported = {field: context[key] for key, field in CONTEXT_FIELDS.items() if context.get(key) not in {None, ""}}
-    return TrainingConfig.model_validate(reported)
+    given = {field: context[key] for key, field in CONTEXT_FIELDS.items() if context.get(key) not in {None, ""}}
+    return TrainingConfig.model_validate(given)

@@ -122,8 +122,8 @@ def _wait(cloudformation: Any, name: str) -> None:
             return
         if not status.endswith("_IN_PROGRESS"):
             failure = first_failure(cloudformation.describe_stack_events(StackName=name)["StackEvents"])
-            reported = f": {failure.resource} ({failure.kind}): {failure.reason}" if failure else ""
-            raise DeployError(f"stack {name} ended in {status}{reported}")
+            cause = f": {failure.resource} ({failure.kind}): {failure.reason}" if failure else ""
+            raise DeployError(f"stack {name} ended in {status}{cause}")
         if time.monotonic() > deadline:
             raise DeployError(f"stack {name} was still {status} after {STACK_SECONDS:.0f} s")
         time.sleep(POLL_SECONDS)
@@ -132,8 +132,8 @@ def _wait(cloudformation: Any, name: str) -> None:
 def first_failure(events: Iterable[Mapping[str, Any]]) -> DeployFailure | None:
     """Return the oldest failure with a reason of its own among stack events (newest first, as the API gives them)."""
     failed = [e for e in events if str(e.get("ResourceStatus", "")).endswith("_FAILED")]
-    reported = [e for e in failed if e.get("ResourceStatusReason") and "cancelled" not in e["ResourceStatusReason"].lower()]
-    chosen = (reported or failed)[-1:]
+    causes = [e for e in failed if e.get("ResourceStatusReason") and "cancelled" not in e["ResourceStatusReason"].lower()]
+    chosen = (causes or failed)[-1:]
     return next(
         (DeployFailure(e["LogicalResourceId"], e["ResourceType"], e.get("ResourceStatusReason", "")) for e in chosen), None
     )

@@ -34,9 +34,9 @@ def _options(stage: str, plan: Path | None, at: str | None, *, dry_run: bool, as
     return JobsOptions(stage, plan, dry_run, as_json, parse_instant(at) or datetime.now(UTC))
 
 
-def _given(**reported: object) -> dict[str, object]:
+def _given(**values: object) -> dict[str, object]:
     return {
-        key: value.isoformat() if isinstance(value, datetime) else value for key, value in reported.items() if value is not None
+        key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items() if value is not None
     }
 
 
@@ -78,10 +78,10 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     """Start a training job; when it is done its model is a candidate in the library."""
     from local.jobs_command import run_train  # noqa: PLC0415 - as above
 
-    reported = _given(
+    given = _given(
         model=model, config=config, seed=seed, folds=folds, families=families, start=parse_instant(start), end=parse_instant(end)
     )
-    run_train(_options(stage, plan, at, dry_run=dry_run, as_json=json_output), reported)
+    run_train(_options(stage, plan, at, dry_run=dry_run, as_json=json_output), given)
 
 
 @jobs_app.command("evaluate")
@@ -98,8 +98,8 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     """Start a job that judges a model; without a period, on the test period of the model itself."""
     from local.jobs_command import run_evaluate  # noqa: PLC0415 - as above
 
-    reported = _given(start=parse_instant(start), end=parse_instant(end))
-    run_evaluate(_options(stage, plan, at, dry_run=dry_run, as_json=json_output), model_uri, reported)
+    given = _given(start=parse_instant(start), end=parse_instant(end))
+    run_evaluate(_options(stage, plan, at, dry_run=dry_run, as_json=json_output), model_uri, given)
 
 
 @jobs_app.command("pipeline")

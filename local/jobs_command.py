@@ -64,8 +64,8 @@ def aws_errors_reported() -> Iterator[None]:
     except NoRegionError:
         raise JobsError("no AWS region: set AWS_REGION, for example eu-central-1") from None
     except ClientError as error:
-        reply = error.response.get("Error", {})
-        raise JobsError(f"{error.operation_name}: AWS answered {reply.get('Code')}: {reply.get('Message')}") from error
+        answer = error.response.get("Error", {})
+        raise JobsError(f"{error.operation_name}: AWS answered {answer.get('Code')}: {answer.get('Message')}") from error
     except BotoCoreError as error:
         raise JobsError(f"AWS could not be reached: {error}") from error
 
@@ -86,19 +86,19 @@ def load_plan(options: JobsOptions) -> TrainingPlan:
     return read_plan(text)
 
 
-def run_train(options: JobsOptions, reply: dict[str, Any]) -> None:
-    """Start a training. reply: the parameters that were given; the rest is the plan's. Raises SignalboxError."""
+def run_train(options: JobsOptions, given: dict[str, Any]) -> None:
+    """Start a training. given: the parameters that were given; the rest is the plan's. Raises SignalboxError."""
     plan = load_plan(options)
     base = {"model": plan.model, "config": plan.config, "tracking_uri": plan.tracking_uri}
-    request = training_request(plan, job_name(plan.stage, "train", options.at), TrainParameters.parse(base | reply))
+    request = training_request(plan, job_name(plan.stage, "train", options.at), TrainParameters.parse(base | given))
     _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
 
 
-def run_evaluate(options: JobsOptions, model_uri: str, reply: dict[str, Any]) -> None:
+def run_evaluate(options: JobsOptions, model_uri: str, given: dict[str, Any]) -> None:
     """Start an evaluation of a model in S3. Raises SignalboxError."""
     plan = load_plan(options)
     name = job_name(plan.stage, "evaluate", options.at)
-    request = evaluation_request(plan, name, model_uri, EvaluateParameters.parse(reply))
+    request = evaluation_request(plan, name, model_uri, EvaluateParameters.parse(given))
     _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
 
 
@@ -167,22 +167,22 @@ def run_package(
 ) -> None:
     """Pack the code and put it where jobs look for it, or into a file. Raises SignalboxError."""
     package = package_code(repository, wheels, cuda_trees=cuda_trees)
-    reply: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
-    reply["trees"] = "cuda" if cuda_trees else "cpu"
+    facts: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
+    facts["trees"] = "cuda" if cuda_trees else "cpu"
     if out is not None:
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_bytes(package.content)
         except OSError as error:
             raise JobsError(f"{out}: cannot be written ({error.strerror})") from error
-        _show(options, {**reply, "written": str(out)})
+        _show(options, {**facts, "written": str(out)})
         return
     bucket, _, prefix = load_plan(options).code_uri.removeprefix("s3://").partition("/")
     key = f"{prefix}/{CODE_ARCHIVE}"
     if not options.dry_run:
         with aws_errors_reported():
             _aws("s3").put_object(Bucket=bucket, Key=key, Body=package.content)
-    _show(options, {**reply, "dry_run" if options.dry_run else "written": f"s3://{bucket}/{key}"})
+    _show(options, {**facts, "dry_run" if options.dry_run else "written": f"s3://{bucket}/{key}"})
 
 
 def _send(options: JobsOptions, operation: str, request: Request, call: Callable[[SageMakerJobs], Started]) -> None:
@@ -194,9 +194,9 @@ def _send(options: JobsOptions, operation: str, request: Request, call: Callable
     _show(options, {"name": started.name, "arn": started.arn, "new": started.new})
 
 
-def _show(options: JobsOptions, reply: dict[str, Any]) -> None:
+def _show(options: JobsOptions, facts: dict[str, Any]) -> None:
     if options.as_json:
-        print(json.dumps(reply))
+        print(json.dumps(facts))
         return
-    for key, value in reply.items():
+    for key, value in facts.items():
         print(f"{key}: {value}")

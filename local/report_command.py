@@ -184,7 +184,7 @@ def _show(console: Console, made: list[Report], files: list[list[dict[str, Any]]
         if report.is_empty:
             console.print("  nothing happened in this period", highlight=False)
         else:
-            reported = ", ".join(f"{name} {value}" for name, value in report.figures.items())
-            console.print(f"  {reported}", highlight=False, markup=False)
+            figures = ", ".join(f"{name} {value}" for name, value in report.figures.items())
+            console.print(f"  {figures}", highlight=False, markup=False)
         for one in written:
             console.print(f"  {one['path']}", highlight=False, markup=False, soft_wrap=True)

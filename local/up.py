@@ -97,9 +97,9 @@ class _Ticker:
         self._cloud.watch.until_decided(cycle_at, seconds=DECIDE_SECONDS)
         signals = self._cloud.ledger.signals(cycle_at - CYCLE, cycle_at)
         refusals = self._cloud.ledger.refusals(VENUE, cycle_at - CYCLE, cycle_at)
-        reported = [f"{s.symbol} {s.price:,.2f} {s.direction} {s.tier} {s.confidence:.0%} [{s.stage}]" for s in signals]
-        reported += [f"{r.symbol} refused: {r.reason}" for r in refusals]
-        _say(f"{cycle_at:%Y-%m-%d %H:%M}  " + "  ".join(reported) + f"  alerts {len(self._cloud.telegram.messages)}")
+        lines = [f"{s.symbol} {s.price:,.2f} {s.direction} {s.tier} {s.confidence:.0%} [{s.stage}]" for s in signals]
+        lines += [f"{r.symbol} refused: {r.reason}" for r in refusals]
+        _say(f"{cycle_at:%Y-%m-%d %H:%M}  " + "  ".join(lines) + f"  alerts {len(self._cloud.telegram.messages)}")
         self._cloud.watch.until_traded(cycle_at, seconds=DECIDE_SECONDS)
         for account in self._cloud.accounts.lines(cycle_at - COUNTED, cycle_at):
             _say(f"  {account_text(account)}")

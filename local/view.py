@@ -89,9 +89,9 @@ class PlainView:
     def cycle(self, facts: CycleFacts) -> None:
         if facts.number % self._every and facts.number not in {1, facts.total}:
             return
-        content = "  ".join(f"{s.symbol} {s.price:,.2f} {s.direction} {s.confidence:.0%}" for s in facts.signals)
+        signals = "  ".join(f"{s.symbol} {s.price:,.2f} {s.direction} {s.confidence:.0%}" for s in facts.signals)
         head = f"cycle {facts.number}/{facts.total}  {facts.cycle_at:%Y-%m-%d %H:%M}  {facts.milliseconds:.0f} ms"
-        self._say(f"{head}  {content}  alerts {facts.alerts_sent}")
+        self._say(f"{head}  {signals}  alerts {facts.alerts_sent}")
         for account in facts.accounts:
             self._say(f"  {account_text(account)}")
 

@@ -129,8 +129,8 @@ class Watch:
             return all(self.depth(self._urls[name]).empty and self._published() for name in stages)
 
         def quiet() -> bool:
-            reported = ("trading queue", "alerts queue", "deliveries queue")
-            return round_is_quiet() and round_is_quiet() and all(self.depth(self._urls[name]).empty for name in reported)
+            names = ("trading queue", "alerts queue", "deliveries queue")
+            return round_is_quiet() and round_is_quiet() and all(self.depth(self._urls[name]).empty for name in names)
 
         self._until(quiet, "the queues did not become empty", seconds, every=0.02)
 
@@ -144,5 +144,5 @@ class Watch:
     def diagnosis(self) -> str:
         """Say where messages lie and what the functions complained about."""
         depths = ", ".join(f"{name}: {d.waiting} waiting, {d.in_flight} in flight" for name, d in self.depths().items())
-        reported = [f"{function.value} says {line}" for function in _FUNCTIONS for line in self._logs.troubles(function)]
-        return "; ".join([depths, *reported])
+        troubles = [f"{function.value} says {line}" for function in _FUNCTIONS for line in self._logs.troubles(function)]
+        return "; ".join([depths, *troubles])

@@ -43,8 +43,8 @@ def period(bundle: Path, parameters: EvaluateParameters) -> tuple[datetime | Non
 
 def name_bundle(evaluation: Path, sha256: str) -> None:
     """Add to an evaluation.json which bundle it is of."""
-    arguments = json.loads(evaluation.read_text(encoding="utf-8"))
-    evaluation.write_text(json.dumps({**arguments, "bundle_sha256": sha256}, indent=1) + "\n", encoding="utf-8")
+    result = json.loads(evaluation.read_text(encoding="utf-8"))
+    evaluation.write_text(json.dumps({**result, "bundle_sha256": sha256}, indent=1) + "\n", encoding="utf-8")
 
 
 def evaluate(container: JobContainer) -> None:

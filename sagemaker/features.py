@@ -61,14 +61,14 @@ def freeze(container: JobContainer) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
                 copied += source.stat().st_size
-        arguments = {
+        facts = {
             "feature_schema": {"name": data.schema.name, "hash": data.schema.hash},
             "sources": [{"name": one.name, "sha256": one.sha256()} for one in found],
             "decisions": len(data),
             "rows_by_symbol": {symbol: asdict(counts) for symbol, counts in data.counts.items()},
             "periods": {name: [span.start.isoformat(), span.end.isoformat()] for name, span in spans.items()},
         }
-    (container.output / DATASET_FILE).write_text(json.dumps(arguments, indent=1) + "\n", encoding="utf-8")
+    (container.output / DATASET_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(f"data set: {len(data):,} decisions of {', '.join(data.symbols)}, {copied / 1e6:.1f} MB of candles", flush=True)
 
 

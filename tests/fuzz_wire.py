@@ -101,7 +101,7 @@ COMMANDS: Final[list[dict[str, Any]]] = [
 
 
 class Nobody:
-    """A room that takes everything that is readable, as an account does that has nothing against it."""
+    """A trading service that takes everything that is readable, as an account does that has nothing against it."""
 
     def handle(self, _event: BusEvent) -> tuple[()]:
         return ()

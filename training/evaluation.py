@@ -105,7 +105,7 @@ def evaluate(scored: Scored, *, train_up_rate: float | None, costs: Sequence[Cos
     data = scored.data
     hours = np.unique(data.decided_at_ms).shape[0] * DECISION_MINUTES / 60.0
     issued, taken = scored.select(scored.issued), scored.select(scored.one_position)
-    majority, shown = _majority(scored, train_up_rate)
+    majority, side = _majority(scored, train_up_rate)
     groups = _Groups(issued, costs[0])
     return ModelEvaluation(
         decisions=len(scored),
@@ -113,7 +113,7 @@ def evaluate(scored: Scored, *, train_up_rate: float | None, costs: Sequence[Cos
         hours=hours,
         flats=int((data.outcome == 0).sum()),
         up_rate=float(data.label.mean()),
-        majority_side=shown,
+        majority_side=side,
         accuracy_of_all=mean_by_day(scored.hit, scored.day),
         auc=area_under_curve(scored.probability_up, data.label > 0),
         slope_of_all=calibration_slope(logit(scored.probability_up), data.label.astype(np.float64), scored.day),

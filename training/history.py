@@ -47,15 +47,15 @@ class Overlap:
 
     def to_json(self) -> dict[str, Any]:
         ends = {"first": self.first, "last": self.last}
-        shown = {name: None if instant is None else instant.isoformat() for name, instant in ends.items()}
-        return {"in_sample": self.in_sample, "days": round(self.days, 2), "periods": list(self.periods), **shown}
+        instants = {name: None if instant is None else instant.isoformat() for name, instant in ends.items()}
+        return {"in_sample": self.in_sample, "days": round(self.days, 2), "periods": list(self.periods), **instants}
 
 
 def read_history(folder: Path, manifest: BundleManifest) -> History:
     """Return the history of a bundle that `load_bundle` has accepted."""
     report = read_object((folder / REPORT_FILE).read_bytes(), REPORT_FILE)
     periods = report.get("periods") or {}
-    seen = {name: _span(shown) for name, shown in periods.items() if name != SplitName.TEST.value}
+    seen = {name: _span(period) for name, period in periods.items() if name != SplitName.TEST.value}
     if not seen:  # it does not say which part was the test: all of it counts as seen
         training = manifest.training
         seen = {"all its data": Span(to_ms(training.start), to_ms(training.end))}
@@ -79,5 +79,5 @@ def overlap_of(span: Span, seen: dict[str, Span]) -> Overlap:
     return Overlap(sum(one.end_ms - one.start_ms for one in shared.values()) / DAY_MS, tuple(shared), first, last)
 
 
-def _span(shown: dict[str, str]) -> Span:
-    return Span(to_ms(datetime.fromisoformat(shown["start"])), to_ms(datetime.fromisoformat(shown["end"])))
+def _span(period: dict[str, str]) -> Span:
+    return Span(to_ms(datetime.fromisoformat(period["start"])), to_ms(datetime.fromisoformat(period["end"])))

@@ -25,7 +25,7 @@ MIN_DAYS: Final = 45
 
 
 class SplitName(StrEnum):
-    """What a stretch of time is used for, and for nothing else; in time order."""
+    """What a period is used for, and for nothing else; in time order."""
 
     TRAIN = "train"
     EARLY_STOPPING = "early_stopping"

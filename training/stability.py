@@ -15,8 +15,8 @@ from training.evaluation import months, rule_hits, shifted
 from training.scoring import Scored
 
 MIN_PERIODS: Final = 6
-MIN_SIGNALS: Final = 100  # of a stretch, below which it says nothing
-MIN_STABLE: Final = 5.0 / 6.0  # of the stretches
+MIN_SIGNALS: Final = 100  # of a period, below which it says nothing
+MIN_STABLE: Final = 5.0 / 6.0  # of the periods
 MIN_MONTH_DAYS: Final = 25  # of a month, to count as one
 
 
@@ -40,7 +40,7 @@ class StabilityPeriod:
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """All stretches of one kind; `reason` says why they cannot be judged, when they cannot."""
+    """All periods of one kind; `reason` says why they cannot be judged, when they cannot."""
 
     kind: str  # "fold" or "month"
     periods: tuple[StabilityPeriod, ...]
@@ -61,7 +61,7 @@ def by_month(scored: Scored, cost: CostModel) -> Stability:
 
 
 def by_period(kind: str, scored: Scored, rows: Mapping[str, NDArray[np.bool_]], cost: CostModel) -> Stability:
-    """Return the stability over the given rows of each stretch."""
+    """Return the stability over the given rows of each period."""
     periods = tuple(_stability_of(name, scored.select(own & scored.issued), cost) for name, own in rows.items())
     enough = tuple(one for one in periods if one.precision.n >= MIN_SIGNALS)
     reason = None

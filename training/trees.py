@@ -103,8 +103,8 @@ def cuda_is_usable() -> bool:
 
 def trained_on(booster: xgb.Booster) -> str:
     """Return the device that a booster computes on, by its own word: "cpu", "cuda:0"."""
-    shown: str = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
-    return shown
+    device: str = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    return device
 
 
 class _Report(TrainingCallback):

@@ -1,4 +1,4 @@
-"""Walk-forward folds: each retrains on all that was known, freezes everything, and is tested on the stretch that followed.
+"""Walk-forward folds: each retrains on all that was known, freezes everything, and is tested on the period that followed.
 
 The tests of the folds are equal, do not overlap and cover the newest half of the days. Inside a fold the periods are those
 of splits.py. `WalkForward` is also a scikit-learn splitter; give it the decision times as `groups`.

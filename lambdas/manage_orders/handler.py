@@ -92,7 +92,7 @@ def _report_denied(app: ManageOrders) -> None:
 def _report(handled: tuple[AccountOutcome, ...]) -> None:
     for one in handled:
         for event in one.changes.events:
-            logger.info("account_event", account=one.account.account, already_logged=event.type, event_id=event.event_id)
+            logger.info("account_event", account=one.account.account, event_type=event.type, event_id=event.event_id)
         for line in one.changes.risk:
             logger.info(
                 "risk_event", account=one.account.account, kind=line.kind, code=line.code, detail=line.detail, key=line.key

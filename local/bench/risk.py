@@ -157,10 +157,10 @@ def bench_state() -> tuple[AccountState, ChangeSet]:
     orders: dict[ClientOrderId, Order] = {}
     for number in range(5):
         symbol = (BTC, ETH, SOL)[number % 3]
-        reported = _resting(symbol, number)
-        order = _made(reported)
+        own = _resting(symbol, number)
+        order = _made(own)
         orders[order.client_order_id] = order
-        events += reported
+        events += own
     times = tuple(event.at for event in events if isinstance(event, OrderReleased))
     after = replace(
         state,

@@ -135,8 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Keep the terminal for the view."""
 
     def _length_is_known(self) -> bool:
-        reported = self.headers.get("Content-Length", "0")
-        return reported.isascii() and reported.isdigit() and len(reported) < 10 and int(reported) <= MAX_BODY
+        length = self.headers.get("Content-Length", "0")
+        return length.isascii() and length.isdigit() and len(length) < 10 and int(length) <= MAX_BODY
 
     def _refuse(self, status: int, why: str) -> None:
         self.close_connection = True

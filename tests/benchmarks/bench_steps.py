@@ -37,7 +37,7 @@ def desk_of(number: int) -> AccountState:
 
 
 def priced(desk: AccountState, at: datetime) -> AccountState:
-    """Return the desk as a worker goes on with it: fresh marks, and the orders and sends that count."""
+    """Return the account state as a worker goes on with it: fresh marks, and the orders and sends that count."""
     orders = {key: order for key, order in desk.orders.items() if counts(order, desk.trades.values())}
     marks = {symbol: Mark(price, at) for symbol, price in PRICES.items()}
     return pruned(replace(desk, orders=MappingProxyType(orders), marks=MappingProxyType(marks)), at)

@@ -1,4 +1,4 @@
-"""The deployed trading account state.
+"""The deployed trading service.
 
 A paper account from signals to closed trades, commands, the kill switch, deliveries that repeat.
 """

@@ -174,10 +174,7 @@ def _told(app: ManageOrders, kind: str, at_instant: object = START, **facts: obj
 
 
 def _everything(ledger: PostgresTradingLedger) -> None:
-    """A step that touches every table of an account, one that books again what it made, and an account state that is loaded.
-
-    Anew.
-    """
+    """A step that touches every table of an account, one that books again what it made, and a state loaded anew."""
     ledger.open_account(ACCOUNT, NOON - minutes(60), "anna")
     with ledger.transaction(ACCOUNT.account) as tx:
         before = tx.load(NOON)

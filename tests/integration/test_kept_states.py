@@ -1,7 +1,4 @@
-"""A worker that keeps the account state it saved has, at every instant, the account state that the rows make.
-
-Whoever stepped the account last.
-"""
+"""A worker that keeps the state it saved always has the state that the rows make, whoever stepped the account last."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ def source(postgres: PostgresServer, database: str) -> Iterator[ConnectionSource
 
 
 def loaded(ledger: PostgresTradingLedger, at: datetime, named: Collection[str] = ()) -> tuple[AccountState, bool]:
-    """Return the account state, and whether it is one that the worker kept."""
+    """Return the account state, and whether it is the one that the worker kept."""
     with ledger.transaction(NAME) as tx:
         return tx.load(at, named), tx.was_kept
 

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def service(source: ConnectionSource) -> TradingService:
-    """A room with one live account, bars, and a model that decided and passed."""
+    """A trading service with one live account, bars, and a model that decided and passed."""
     with PostgresLedger(source).transaction() as tx:
         for symbol in (BTC, ETH, SOL):
             tx.add_candles("coinbase", wave(symbol, START - timedelta(hours=5), 8 * 60))

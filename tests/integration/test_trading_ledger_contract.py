@@ -164,10 +164,7 @@ def test_account_that_does_not_exist_is_named(ledger: TradingLedger) -> None:
 
 
 def everything(state: AccountState) -> tuple[AccountState, ChangeSet]:
-    """A step that touches every part of an account state.
-
-    Orders open, closed and denied, a trade, books with lots, a halt, locks.
-    """
+    """A step that touches every part of a state: orders open, closed and denied, a trade, books with lots, a halt, locks."""
     entry, resting, refused = terms(quantity="0.30"), terms(NOON + SECOND, limit="99.500"), terms(NOON + SECOND, leg=Leg.EXIT)
     sale = terms(NOON + 2 * SECOND, side=Side.SELL, quantity="0.1", leg=Leg.TAKE_PROFIT)
     money = (

@@ -191,11 +191,11 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
     scored = time.monotonic()
     progress.stage("account", 0.12)
 
-    def shown(fraction: float, trades: int) -> None:
+    def on_progress(fraction: float, trades: int) -> None:
         progress.advance(fraction)
         progress.detail(f"{trades:,} trades")
 
-    found = run(grid, decisions.signals, Plan(account, grid.minute(start), grid.minute(end)), shown)
+    found = run(grid, decisions.signals, Plan(account, grid.minute(start), grid.minute(end)), on_progress)
     traded = time.monotonic()
     passing = None
     if account.rules is not None and request.starts:

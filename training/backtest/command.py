@@ -109,9 +109,9 @@ def _figures(result: BacktestResult) -> Table:
     table.add_row("signals held back", _counts(figures.held_back))
     table.add_row("orders refused", _counts(figures.refused))
     if result.passing is not None:
-        label, p = result.passing.to_json(), result.passing.probability
+        passing, p = result.passing.to_json(), result.passing.probability
         table.add_row("passed, of decided start dates", "-" if p is None else share(p))
-        table.add_row("start dates", f"{label['starts']}: {_counts(label['endings'])}")
+        table.add_row("start dates", f"{passing['starts']}: {_counts(passing['endings'])}")
         table.add_row("worth as independent runs", f"{result.passing.independent_runs:.1f} ({result.passing.interval})")
     return table
 

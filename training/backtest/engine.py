@@ -1,4 +1,4 @@
-"""One account brought through a bar grid of candles and a list of signals by the deployed steps, `apply_bars` and `enter`.
+"""One account taken through a bar grid and a list of signals by the deployed steps, `apply_bars` and `enter`.
 
 Nothing here fills, sizes, judges or books. What is here is the choice of the minutes that are watched: with `every_bar` all
 of them, at every five-minute cycle, as the deployed functions do; else those of scan.py. Both leave the same trades, days,
@@ -90,9 +90,9 @@ class _Checkpoint:
 def run(
     grid: BarGrid, signals: Sequence[SignalGenerated], plan: Plan, on_progress: Callable[[float, int], None] = lambda _f, _t: None
 ) -> BacktestRun:
-    """Run an account. `signals`: BUY and SELL, in time order, of the period or more. on_progress.
+    """Run an account. `signals`: BUY and SELL, in time order, of the period or more.
 
-    Fraction done, trades so far.
+    on_progress: called with the fraction done and the trades so far.
     """
     return _Engine(grid, signals, plan).run(on_progress)
 
@@ -111,7 +111,7 @@ class _Engine:
         self._calls = 0
         self._every_bar_until = plan.end if plan.every_bar else -1
         self._zone_begins = plan.start  # of the bars that were all watched, as far as the protections remember
-        self._levels: QuietLevels | None = None  # of the account state as it is
+        self._levels: QuietLevels | None = None  # of the state as it is
         self._judged: AccountState | None = None  # the account state that was last found not to be over
         self._peaks: deque[tuple[int, float]] = deque()  # (minute, estimated equity), falling
         self._checkpoints: deque[_Checkpoint] = deque()

@@ -51,7 +51,7 @@ def least_entries(grid: BarGrid, signals: Sequence[SignalGenerated], account: Tr
     return LeastEntries(nearest * _FLOATS, farthest / _FLOATS, max(steps, default=0.0))
 
 
-@lru_cache(maxsize=1)  # of one bar grid; every start date asks for it again
+@lru_cache(maxsize=1)  # of one grid; every start date asks for it again
 def _measured(grid: BarGrid) -> dict[Symbol, NDArray[np.float64]]:
     return {symbol: _volatilities(grid, row) for symbol, row in grid.row.items()}
 

@@ -72,12 +72,12 @@ def _passing(result: BacktestResult) -> str:
     passing = result.passing
     if passing is None:
         return ""
-    label = passing.to_json()
+    facts = passing.to_json()
     rows = [["probability of passing, of decided attempts", "-" if passing.probability is None else share(passing.probability)]]
-    rows.append(["start dates, decided", f"{label['starts']}, {label['decided']}"])
-    rows += [[f"ended: {text(name)}", f"{count}"] for name, count in label["endings"].items()]
-    rows += [[f"broke {text(rule)}", f"{count}"] for rule, count in label["breached_by_rule"].items()]
-    days = label["days_to_pass"]
+    rows.append(["start dates, decided", f"{facts['starts']}, {facts['decided']}"])
+    rows += [[f"ended: {text(name)}", f"{count}"] for name, count in facts["endings"].items()]
+    rows += [[f"broke {text(rule)}", f"{count}"] for rule, count in facts["breached_by_rule"].items()]
+    days = facts["days_to_pass"]
     spread = "none passed" if days is None else f"{days['median']:.0f} (from {days['p10']:.0f} to {days['p90']:.0f})"
     rows.append(["days to pass, median (10 % to 90 %)", spread])
     return starts_svg(passing.attempts) + table(["", ""], rows, (1,))

@@ -1,4 +1,4 @@
-"""What a run of an account leaves behind, as rows; cut back to a mark when a stretch is run again."""
+"""What a run of an account leaves behind, as rows; cut back to a mark when an interval is run again."""
 
 from __future__ import annotations
 

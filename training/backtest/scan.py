@@ -118,7 +118,7 @@ def is_quiet(state: AccountState) -> bool:
 def quiet_interval(grid: BarGrid, state: AccountState, levels: QuietLevels, first: int, stop: int) -> QuietInterval:
     """Return the minutes from `first` up to the first that must be watched, `stop - 1` at the latest.
 
-    The account state is quiet and watched up to `first`; no bar is missing in [first, stop).
+    The account is quiet and its bars are applied up to `first`; no bar is missing in [first, stop).
     """
     for trade in state.trades.values():
         stop = min(stop, max(grid.minute(trade.deadline) + 1, first + 1))

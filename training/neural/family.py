@@ -55,13 +55,13 @@ class NeuralMember:
         network = copy.deepcopy(self.network).to(rows.device)
         with computing(rows.device, "fp32"):
             found = logits_of(network, rows, rows.bars_of(data), self.window_bars)
-        shown: Logits = found.double().cpu().numpy()
-        return shown
+        logits: Logits = found.double().cpu().numpy()
+        return logits
 
     @torch.inference_mode()
     def logits_of(self, given: NDArray[np.float32]) -> Logits:
-        shown: Logits = self.network(torch.from_numpy(np.ascontiguousarray(given))).double().numpy()
-        return shown
+        logits: Logits = self.network(torch.from_numpy(np.ascontiguousarray(given))).double().numpy()
+        return logits
 
     def to_onnx(self, name: str) -> bytes:  # noqa: ARG002 - a port's; the exporter names graphs itself
         """Return the graph, by torch's TorchScript exporter: one LSTM node a layer, equal bytes for equal weights (ADR 0026)."""
@@ -106,9 +106,9 @@ class NeuralFamily:
         for number in range(config.members):
             seed = making.seed * 1_000 + number
             about = f"{self.name} {number + 1} of {config.members}"
-            shown = replace(making, on_progress=_part_of(making.on_progress, number, config.members))
+            own = replace(making, on_progress=_part_of(making.on_progress, number, config.members))
             trainer = self._trainer(scale, seed, precision)
-            trained.append(train_network(trainer, fitted, watched, shown, f"{making.place}.{self.name}-{number}", about=about))
+            trained.append(train_network(trainer, fitted, watched, own, f"{making.place}.{self.name}-{number}", about=about))
             network = trained[-1].network.cpu()
             members.append(
                 NeuralMember(

@@ -246,7 +246,7 @@ class Agent:
     def _give_up(self, request: Request, since: datetime, words: str) -> bool:
         """Whether a command has waited for so long that it is not tried any more. What a change was to change is as it was.
 
-        A submit has an end of its own. Of a view nothing is report_id: newer ones were asked for since.
+        A submit has an end of its own. Nothing is reported of a view: newer ones were asked for since.
         """
         now = self._clock()
         if now < since + CHANGES_KEPT:
@@ -260,13 +260,13 @@ class Agent:
 
     def _not_done(self, request: ExecutionRequested, at: datetime, reason: str, detail: str) -> ExecutionReported:
         """Return the report that an instruction was not carried out and will not be."""
-        name, reply = request.client_order_id, detail[:DETAIL_LENGTH]
+        name, detail_text = request.client_order_id, detail[:DETAIL_LENGTH]
         event: OrderEvent
         if request.instruction is OrderInstruction.SUBMIT:
-            event = OrderExpired(client_order_id=name, at=at, reason=reason, detail=reply)
+            event = OrderExpired(client_order_id=name, at=at, reason=reason, detail=detail_text)
         else:
             kind = OrderCancelRejected if request.instruction is OrderInstruction.CANCEL else OrderUpdateRejected
-            event = kind(client_order_id=name, at=at, request_id=request.request_id or "", reason=reason, detail=reply)
+            event = kind(client_order_id=name, at=at, request_id=request.request_id or "", reason=reason, detail=detail_text)
         return ExecutionReported(account=self._account, client_order_id=name, reported_at=at, events=(event,))
 
     def _answer(self, answer: Answer) -> None:
@@ -278,12 +278,12 @@ class Agent:
             self._put(part)
             logger.info("%s → %s", event_id, part.event_id)
 
-    def _put(self, reply: BusEvent | Answer) -> int:
+    def _put(self, content: BusEvent | Answer) -> int:
         """Put a report or answer into the mailbox under the next sequence, and return that."""
         now = self._clock()
         sequence = self._journal.next_report(now)
         text = seal(
-            reply,
+            content,
             key=self._keys.signing,
             direction=MailboxDirection.REPORT,
             account=self._account,

@@ -60,13 +60,13 @@ class BrokerClock:
         moved = self._newest_price is not None and newest > self._newest_price
         self._newest_price = newest
         ahead = self._ahead(newest)
-        reply = ZONE_STEP * round(ahead / ZONE_STEP)
-        if abs(ahead - reply) > TOLERANCE or not ZONES[0] <= reply <= ZONES[1]:
+        zone = ZONE_STEP * round(ahead / ZONE_STEP)
+        if abs(ahead - zone) > TOLERANCE or not ZONES[0] <= zone <= ZONES[1]:
             return known
-        if known is not None and reply < known and not moved:
+        if known is not None and zone < known and not moved:
             return known
-        self._memory.keep_zone(reply)
-        return reply
+        self._memory.keep_zone(zone)
+        return zone
 
     def utc(self, broker_ms: int) -> datetime:
         """Return an instant of the broker's in UTC. Raises VenueSilentError where no price has ever told the zone."""

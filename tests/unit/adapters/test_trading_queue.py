@@ -21,7 +21,7 @@ KEY = "ab" * 16
 
 @dataclass
 class Heard:
-    """A room that keeps what it is told."""
+    """A trading service that keeps what it gets."""
 
     events: list[BusEvent] = field(default_factory=list)
 

@@ -464,7 +464,7 @@ class TestEnvelope:
 
 
 class Desk:
-    """A room that remembers what it was asked."""
+    """A trading service that remembers what it was asked."""
 
     def __init__(self) -> None:
         self.commands: list[Any] = []

@@ -488,7 +488,7 @@ class TestApi:
 
 
 class RecordingService(TradingService):
-    """A real room on a ledger in memory, as the handler calls the application. Who may do what is test_access.py's."""
+    """A real trading service on a ledger in memory, as the handler calls the application. Who may do what is test_access.py's."""
 
     refused: ClassVar[dict[str, str]] = {}
 

@@ -32,7 +32,7 @@ STACKS = f"""<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/
 
 
 class Gateway:
-    """The local cloud's one address: its health, its stacks, and the API of a room."""
+    """The local cloud's one address: its health, its stacks, and the API of a trading service."""
 
     def __init__(self) -> None:
         ledger = MemoryTradingLedger()

@@ -1,4 +1,4 @@
-"""The firm's own worked examples of its limits, as its pages give them, judged by ours."""
+"""The firm's own worked examples of its limits, as its pages give them, checked by our monitor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FIRST = datetime(2026, 1, 14, 12, tzinfo=UTC)
 
 
 def after(monitor: FtmoRuleMonitor, *balances: int) -> FtmoRuleMonitor:
-    """The judge on the day after these, each the balance of a day with nothing open."""
+    """The monitor on the day after these, each the balance of a day with nothing open."""
     for day, balance in enumerate(balances):
         monitor.observe(FIRST + timedelta(days=day), balance=Decimal(balance), equity=Decimal(balance), is_flat=True)
     monitor.advance(FIRST + timedelta(days=len(balances)))

@@ -326,7 +326,7 @@ def test_more_than_one_batch_waiting_is_published_in_one_go_and_in_order() -> No
 
 
 def beside_btc(room: Room) -> FixedScorer:
-    """Give the room a model of v50, which compares with BTC, and the history that it needs."""
+    """Give the cycle a model of v50, which compares with BTC, and the history that it needs."""
     scorer = FixedScorer(schema=get_schema("v50"))
     room.choice = ModelChoice(DeployedModel("m50", DeploymentStage.SHADOW, scorer, Thresholds(0.03, 0.08), 60))
     return scorer

@@ -67,7 +67,7 @@ def paper(kind: str = "paper-100k", policy: Any = DIR60_STANDARD) -> TradingAcco
 
 
 def state_at(account: TradingAccount, at: datetime = START, prices: Mapping[Symbol, Decimal] = BASE) -> AccountState:
-    """A new account state that has watched one flat bar of every symbol."""
+    """A new account state to which one flat bar of every symbol was applied."""
     state = opened(account, at - timedelta(hours=1))
     seen = {symbol: [bar(symbol, at - ONE_MINUTE, price)] for symbol, price in prices.items()}
     return steps.apply_bars(state, seen, at)[0]

@@ -1,7 +1,4 @@
-"""From a signal to an entry: what is held back and why, how large it is, where its exits stand.
-
-In the ledger as in an account state.
-"""
+"""From a signal to an entry: what is skipped and why, its size, where its exits stand; in the ledger as in an account state."""
 
 from __future__ import annotations
 

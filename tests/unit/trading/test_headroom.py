@@ -40,7 +40,7 @@ DAY = timedelta(days=1)
 def state_with(
     balances: list[str], at: datetime = START, kind: str = ACCOUNT, policy: EntryPolicy = DIR60_STANDARD
 ) -> AccountState:
-    """A flat account state whose days, of which `at` is the last, ended at these balances."""
+    """A flat account whose days, of which `at` is the last, ended at these balances."""
     state = state_at(paper(kind, policy), at)
     assert state.account.rules is not None
     monitor = FtmoRuleMonitor(state.account.rules, state.account.capital)

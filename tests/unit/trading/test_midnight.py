@@ -90,7 +90,7 @@ def test_a_person_who_resumes_is_told_no_second_time_of_the_same_days_limit() ->
     assert not [event for event in changes.events if isinstance(event, RiskWarning)]
 
 
-# The judge
+# The rule monitor
 
 
 def reported(rules: FtmoRules, at: datetime, balance: str, equity: str) -> FtmoRuleMonitor:

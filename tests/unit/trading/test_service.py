@@ -49,7 +49,7 @@ def order(at=START, account: str = PAPER, **facts: object) -> AnyCommand:
 
 
 class Floor:
-    """A room over a ledger in memory that holds six hours of bars of every symbol."""
+    """A trading service over a ledger in memory that holds six hours of bars of every symbol."""
 
     def __init__(self, *accounts: TradingAccount) -> None:
         self.database = MemoryTradingDatabase()

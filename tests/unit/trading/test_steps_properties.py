@@ -65,7 +65,7 @@ def stories(draw: st.DrawFn) -> Story:
 def followed(
     state: AccountState, story: Story, stops: set[int], *, twice: bool = False, backwards: bool = False
 ) -> tuple[AccountState, ChangeSet]:
-    """Bring a story to an account state; `stops` are minutes with a watch besides those of the signals."""
+    """Bring a story to an account state; `stops` are minutes at which bars are applied besides those of the signals."""
     changes = NO_CHANGES
     for minute in sorted({*stops, *(s[0] for s in story.signals), LENGTH}):
         at = START + ONE_MINUTE * minute

@@ -29,7 +29,7 @@ _BESIDE_THE_FACTS: Final = frozenset({"event_id", SEAL})
 class BusEvent(FrozenModel, ABC):
     """What every event on the bus is. A subclass with a `type` is known to `parse_event` once its module is imported.
 
-    Each room declares its own events (orders/messages.py, trading/events.py, library/events.py); those of the cycle are here.
+    Each package declares its own events (orders/messages.py, trading/events.py, library/events.py); those of the cycle are here.
     """
 
     type: ClassVar[EventType]

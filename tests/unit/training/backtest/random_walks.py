@@ -98,7 +98,7 @@ def account(kind: str, policy: object = DIR60_STANDARD) -> TradingAccount:
 def deployed(
     grid: BarGrid, signals: Sequence[SignalGenerated], of: TradingAccount, start: int, end: int
 ) -> tuple[AccountState, BacktestRecord, dict[int, Decimal]]:
-    """Every cycle watches all its bars, then every signal watches and enters: what the room does. Also balance by cycle."""
+    """As the trading service: every cycle applies all its bars, then every signal applies and enters. Also balance by cycle."""
     state, record, balance = opened(of, grid.instant(start)), BacktestRecord(), {}
     due: dict[int, list[SignalGenerated]] = {}
     for signal in (one for one in signals if one.issued):

@@ -99,8 +99,8 @@ class ManageOrders:
         handled, missed = self._turns(concerned, lambda account: self.service.on_market(account, event))
         for one in missed:
             if not one.is_final:
-                reported = TurnMissed(account=one.account, missed=event, why=f"{type(one.error).__name__}: {one.error}")
-                retried(partial(self.outbox.put, reported, at), self.pause)
+                turn = TurnMissed(account=one.account, missed=event, why=f"{type(one.error).__name__}: {one.error}")
+                retried(partial(self.outbox.put, turn, at), self.pause)
         return handled
 
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:

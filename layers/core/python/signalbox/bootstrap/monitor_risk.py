@@ -1,4 +1,4 @@
-"""monitor_risk, composed: the same room as manage_orders, woken by the clock."""
+"""monitor_risk, composed: the same trading service as manage_orders, run by the clock."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ class StartTraining:
         name = job_name(plan.stage, "train", scheduled_at)
         if not plan.pipeline:
             return self.jobs.start_training_job(training_request(plan, name, parameters))
-        text = parameters.as_text()
-        return self.jobs.start_pipeline(plan.pipeline, name, {"Start": text["start"], "End": text["end"]})
+        given = parameters.as_text()
+        return self.jobs.start_pipeline(plan.pipeline, name, {"Start": given["start"], "End": given["end"]})
 
 
 def compose(settings: StartTrainingSettings | None = None) -> StartTraining:

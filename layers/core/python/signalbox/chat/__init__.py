@@ -1,1 +1,1 @@
-"""What people are reported: alerts as text, and the messenger that carries them."""
+"""What people are told: alerts as text, and the messenger that carries them."""

@@ -102,15 +102,15 @@ def _judged_version(tx: LibraryTransaction, found: EvaluationFile) -> VersionKey
     for version, sha256 in held:
         if sha256 == found.bundle_sha256:
             return version
-    text = f"{found.bundle_sha256[:_SHOWN]}…"
+    short = f"{found.bundle_sha256[:_SHOWN]}…"
     if not held:
         raise UnknownBundleError(
-            f"expected a model of the library, was {found.model} (bundle {text}), of which it has no version; register its"
+            f"expected a model of the library, was {found.model} (bundle {short}), of which it has no version; register its"
             " training job first, then this one again (docs/training-jobs.md)"
         )
     there = ", ".join(f"{version.number}: {sha256[:_SHOWN]}…" for version, sha256 in held[-5:] if sha256) or "none with a bundle"
     raise UnknownBundleError(
-        f"expected a bundle of a version of {found.model}, was {text}: another archive than was registered; the newest: {there}"
+        f"expected a bundle of a version of {found.model}, was {short}: another archive than was registered; the newest: {there}"
     )
 
 

@@ -1,4 +1,4 @@
-"""What register_model is text: SageMaker's event of a training job that ended, or the last step of a pipeline.
+"""What register_model is called with: SageMaker's event of a training job that ended, or the last step of a pipeline.
 
 An evaluation by itself is a training job too, for SageMaker. It may send several events for one change; what is not the end of a
 job of ours is None.
@@ -149,9 +149,9 @@ def event_of(description: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def is_job_event(text: Mapping[str, Any]) -> bool:
+def is_job_event(message: Mapping[str, Any]) -> bool:
     """Return whether this is an event, not the arguments of a pipeline's step."""
-    return "detail-type" in text
+    return "detail-type" in message
 
 
 def job_of_pipeline(arguments: Mapping[str, Any]) -> FinishedJob:

@@ -147,7 +147,7 @@ def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReport
 
 
 def facts(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
-    """Return the events that a standing proves: acceptance, each trade, and the end once its trades are all there."""
+    """Return the events that a status report proves: acceptance, each trade, and the end once its trades are all there."""
     name = request.client_order_id
     order = status_report.order
     if order.status is VenueStatus.REJECTED and not status_report.trades:

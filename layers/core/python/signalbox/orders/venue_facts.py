@@ -1,4 +1,4 @@
-"""What an order's standing at a venue proves, as order events. Facts are told as they are; the ledger judges."""
+"""What a venue's status report of an order proves, as order events. Facts are reported as they are; the ledger judges."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def words(detail_text: str) -> str:
 
 
 def fills_of(request: ExecutionRequested, status_report: OrderStatusReport) -> Iterator[OrderFilled]:
-    """Return the trades of a standing, oldest first."""
+    """Return the fills of a status report, oldest first."""
     for trade in sorted(status_report.trades, key=lambda t: (t.executed_at, t.trade_id)):
         yield trade.fill_of(request.client_order_id, request.account)
 

@@ -134,7 +134,7 @@ def compliance_report(data: AccountPeriod) -> Report:
     rows = [_limit_row(data, use) for use in limits]
     rows += [_loss_row(data, use) for use in losses]
     rows += [_event_row(data, event) for event in events]
-    label = ", ".join(f"{kind.value} {counts[kind]}" for kind in RiskEventKind if counts[kind])
+    note = ", ".join(f"{kind.value} {counts[kind]}" for kind in RiskEventKind if counts[kind])
     return Report(
         kind=ReportKind.COMPLIANCE,
         account=data.account.account,
@@ -147,7 +147,7 @@ def compliance_report(data: AccountPeriod) -> Report:
         body=(
             section("Loss rules by day", _loss_table(losses), _rules_note(data)),
             section("Limits of the pre-trade checks", _limit_table(limits), f"Preset {data.account.limits.version}."),
-            section("Record", _event_table(events), label),
+            section("Record", _event_table(events), note),
             f'<p class="soft">The kill switch was set to {text(data.halt.level)} by {text(data.halt.who)} at '
             f"{when(data.halt.since)} UTC: {text(data.halt.why)}</p>"
             if data.halt is not None

@@ -42,8 +42,8 @@ def document(title: str, body: Iterable[str], extra_style: str = "") -> str:
 
 def section(title: str, body: str, note: str = "") -> str:
     """Return a heading with what is under it; "none" when there is nothing."""
-    label = f'<p class="soft">{text(note)}</p>' if note else ""
-    return f"<h2>{text(title)}</h2>{label}{body or '<p class=soft>none</p>'}"
+    paragraph = f'<p class="soft">{text(note)}</p>' if note else ""
+    return f"<h2>{text(title)}</h2>{paragraph}{body or '<p class=soft>none</p>'}"
 
 
 def cards(values: Mapping[str, object]) -> str:

@@ -77,7 +77,7 @@ def files_of(report: Report) -> dict[str, bytes]:
 def publish(
     scheduled_at: datetime, *, source: ReportSource, quality: QualityLedger, shelf: ReportStore, log: PublicationLog
 ) -> PublishRun:
-    """Measure and publish for every account. Raises what the ledger and the shelf raise when they do not answer."""
+    """Measure and publish for every account. Raises what the ledger and the store raise when they do not answer."""
     night = _Night(scheduled_at, source=source, quality=quality, shelf=shelf, log=log)
     accounts = source.accounts()
     for account in accounts:

@@ -22,7 +22,7 @@ from signalbox.risk.snapshot import FoundFresh, HaltLevel, LossRule, RiskSnapsho
 
 
 class CheckContext(NamedTuple):
-    """One order before its judges.
+    """One order before its checks.
 
     `impact` is None for a true reduction, and when a price or an instrument that new risk needs is missing (which is a
     breach of its own).

@@ -183,10 +183,10 @@ def review_doubts(known: Iterable[Doubt], stops: Iterable[HaltAccount], asked_at
         first = asked_at if old is None else old.first
         same = old is not None and (old.ledger, old.venue) == (stop.ledger, stop.venue)
         since = old.since if old is not None and same else asked_at
-        venue_instruments = old is not None and old.told and same
-        doubt = Doubt(stop.difference, stop.subject, stop.ledger, stop.venue, since, first, told=venue_instruments)
-        is_fact = venue_instruments or asked_at - since >= SETTLE or asked_at - first >= DOUBTED_FOR
-        if is_fact and not (venue_instruments and stop.difference is VenueDifference.TRADE_UNKNOWN):
+        was_told = old is not None and old.told and same
+        doubt = Doubt(stop.difference, stop.subject, stop.ledger, stop.venue, since, first, told=was_told)
+        is_fact = was_told or asked_at - since >= SETTLE or asked_at - first >= DOUBTED_FOR
+        if is_fact and not (was_told and stop.difference is VenueDifference.TRADE_UNKNOWN):
             facts.append(stop)
         if old is None:
             new.append(doubt)

@@ -35,7 +35,7 @@ class RiskEventKind(StrEnum):
     LOCKED = "LOCKED"  # code: ProtectionCode
     EVENT_REFUSED = "EVENT_REFUSED"  # a report that fits no order: overfill, conflicting trade
     RECONCILED = "RECONCILED"
-    DIFFERENCE = "DIFFERENCE"  # ledger and venue differ, and a second view said so too; code: orders.reconciliation.Difference
+    DIFFERENCE = "DIFFERENCE"  # ledger and venue differ, and a second view agrees; code: orders.reconciliation.VenueDifference
     DOUBTED = "DOUBTED"  # one view differs: the venue is looked at again before anything is stopped; code: as above
     DUST = "DUST"  # a position differs from the venue's by less than can be traded
     OTHERS_AT_VENUE = "OTHERS_AT_VENUE"  # positions at the venue that are not ours: told when they change, never touched

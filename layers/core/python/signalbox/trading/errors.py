@@ -10,7 +10,7 @@ TradingError
 │   └── OrderUnknownError   it names an order that the account does not have
 ├── AccessRefusedError  somebody asks for what they have no role for
 ├── RowRefusedError     the ledger takes no such row: a value that fits no column, which no repetition mends
-├── BarsNotAppliedError     a decision on bars the account state has not watched yet
+├── BarsNotAppliedError     a decision on bars that were not applied yet
 └── RebookNeededError   a fill older than the newest booked entry; call the step again with all entries of the account
 """
 
@@ -72,7 +72,7 @@ class RowRefusedError(TradingError):
 
 
 class BarsNotAppliedError(TradingError):
-    """A signal was given to an account state that has not watched the bars it was decided on. Watch first."""
+    """A signal reached an account before the bars it was decided on. Apply those bars first."""
 
 
 class RebookNeededError(TradingError):

@@ -664,12 +664,12 @@ def _alert_if_late(
             retry_at=progress.retry_at,
         )
     )
-    reported = replace(progress, alarms=number)
+    alarmed = replace(progress, alarms=number)
     trade, closing = draft.trades.get(symbol), draft.closings.get(symbol)
     if trade is not None and trade.progress is progress:
-        draft.set_trade(replace(trade, progress=reported))
+        draft.set_trade(replace(trade, progress=alarmed))
     elif closing is not None:
-        draft.closings[symbol] = replace(closing, progress=reported)
+        draft.closings[symbol] = replace(closing, progress=alarmed)
 
 
 def _alarm_after(alarms: int) -> timedelta:

@@ -83,7 +83,7 @@ _FOR_GOOD_FIRST: Final = (LossRule.MAX_LOSS, LossRule.MAX_DAILY_LOSS)
 
 
 def without_depletion_warnings(warned: frozenset[str]) -> frozenset[str]:
-    """Return the warnings that stand without those of exhaustion, so that it is told anew."""
+    """Return the warnings without those of depleted headroom, so that it is reported again."""
     return frozenset(key for key in warned if not key.startswith(EXHAUSTED))
 
 

@@ -1,6 +1,4 @@
-"""The bars of an account state, applied in time order, minute by minute over all symbols.
-
-The only place where prices meet an account.
+"""Closed bars applied to an account in time order, minute by minute over all symbols. Only here do prices meet an account.
 
 In one minute: working paper orders and the exits of paper trades trade, worst first; the account is judged at the worst
 prices of what it holds, then at the closes; midnight, if the minute ends with it; internal stops; protections; and what is
@@ -210,7 +208,7 @@ def _take_barrier(draft: AccountDraft, trade: Trade, hit: BarrierHit, bar: Candl
     at = max(bar.open_time, draft.orders[trade.entry].trades[-1].at)
     order = send_exit(draft, trade, hit.leg, held, at)
     if order.accepted_at is None or order.state.is_closed:
-        return  # refused: tend() takes the next leg
+        return  # refused: manage_exits() takes the next leg
     fill = stamped(barrier_fill(VENUE, order, hit, bar), bar)
     if isinstance(fill, OrderFilled) and fill.at < at:
         fill = fill.model_copy(update={"at": at})
@@ -249,7 +247,7 @@ def _observed(draft: AccountDraft, at: datetime, equity: Decimal | None, *, open
 
 
 def observe_equity(draft: AccountDraft, at: datetime, equity: Decimal, *, opened_at: datetime | None) -> None:
-    """Tell the judge an equity, after the midnights before it. opened_at: when a position was opened that was not told yet."""
+    """Let the rule monitor observe an equity, after the midnights before it. opened_at: of a position not yet observed."""
     monitor = draft.monitor
     if monitor is None:
         return
@@ -273,7 +271,7 @@ def observe_equity(draft: AccountDraft, at: datetime, equity: Decimal, *, opened
 
 
 def advance(draft: AccountDraft, to: datetime) -> None:
-    """Let the judge's days end up to an instant; each leaves its row and an equity snapshot."""
+    """End the rule monitor's days up to an instant; each leaves its row and an equity snapshot."""
     monitor = draft.monitor
     if monitor is None:
         return
@@ -381,13 +379,13 @@ def _traded_at(draft: AccountDraft, symbol: str) -> datetime | None:
 
 
 def observe_now(draft: AccountDraft) -> None:
-    """Tell the judge the equity at the marks, with nothing that was opened."""
+    """Let the rule monitor observe the equity at the marks, with nothing that was opened."""
     if draft.monitor is not None and _is_priced(draft):
         observe_equity(draft, draft.at, draft.equity, opened_at=None)
 
 
 def observe_reports(draft: AccountDraft) -> None:
-    """Tell the judge of the fills that a venue reported in this step, at the marks. They are booked."""
+    """Let the rule monitor observe the fills that a venue reported in this step, at the marks. They are booked."""
     if draft.monitor is None:
         return
     fills = sorted((entry for entry in draft.entries if isinstance(entry, Fill)), key=booking_order)

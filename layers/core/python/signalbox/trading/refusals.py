@@ -18,7 +18,7 @@ def refusals(state: AccountState, events: Sequence[OrderEvent]) -> ChangeSet:
     A cancel or change that came too late is told by nothing: the order's end says it. Of an exit that is tried again and
     again the first refusal is alerted to, and each has its line; the alarm about an exit that fails is that of the exits.
     """
-    lines, reported = [], []
+    lines, alerts = [], []
     for event in events:
         match event:
             case OrderRejected():
@@ -44,7 +44,7 @@ def refusals(state: AccountState, events: Sequence[OrderEvent]) -> ChangeSet:
             )
         )
         if order is not None and not order.terms.attempt:
-            reported.append(
+            alerts.append(
                 VenueRefused(
                     account=state.account.account,
                     venue=state.account.venue,
@@ -58,4 +58,4 @@ def refusals(state: AccountState, events: Sequence[OrderEvent]) -> ChangeSet:
                     detail=event.detail,
                 )
             )
-    return ChangeSet(risk=tuple(lines), events=tuple(reported))
+    return ChangeSet(risk=tuple(lines), events=tuple(alerts))

@@ -1,8 +1,8 @@
-"""What happened, brought to every account it concerns: lock, load, watch the bars, take the step, commit.
+"""What happened, brought to every account it concerns: lock, load, apply the bars, take the step, commit.
 
 Pure orchestration over the ledger's port. Nothing here decides about money; nothing here publishes. An event or a command
 that comes again finds its own traces under their natural keys and changes nothing. An account's time never runs back: what
-is told late is judged at the newest instant the account has seen. What is wrong with one account keeps no other from its turn.
+comes late is judged at the newest instant the account has seen. What is wrong with one account keeps no other from its turn.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class UnexpectedEventError(TradingError):
 
 @dataclass(frozen=True, slots=True)
 class AccountOutcome:
-    """What one account made of it: the account state afterwards, and what was committed (NOTHING for a duplicate)."""
+    """What one account made of it: the account state afterwards, and what was committed (NO_CHANGES for a duplicate)."""
 
     state: AccountState
     changes: ChangeSet
@@ -337,7 +337,7 @@ class TradingService:
 
 
 def _with_named(state: AccountState, before: AccountState, named: tuple[ClientOrderId, ...]) -> AccountState:
-    """Return the account state with the orders that somebody named, however long ago they closed: watching lets go of those."""
+    """Return the account state with the orders that somebody named, however long ago they closed: `apply_bars` drops those."""
     gone = {key: before.orders[key] for key in named if key in before.orders and key not in state.orders}
     return replaced(state, orders=MappingProxyType({**state.orders, **gone})) if gone else state
 
@@ -544,10 +544,7 @@ def _audited(command: SubmitOrder | CancelOrder | ReplaceOrder, who: str, key: s
 
 
 def _monitored(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-    """Ask the venue of a live account what it has, and stop an account whose venue does not answer.
-
-    Stale data stops `apply_bars`.
-    """
+    """Ask a live account's venue what it has; halt an account whose venue does not answer. `apply_bars` halts on stale data."""
     changes = NO_CHANGES
     if _is_unknown(state, at):
         why = f"not compared with {state.account.venue} for {SILENT_AFTER // timedelta(minutes=1)} minutes"

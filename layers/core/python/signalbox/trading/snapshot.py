@@ -25,7 +25,7 @@ from signalbox.trading.state import AccountState, Mark, Trade
 
 
 def rule_monitor_of(account: TradingAccount, loss_rules: str | None) -> FtmoRuleMonitor | None:
-    """Return the judge of an account as its text says, a new one before the first step, None without rules."""
+    """Return the rule monitor of an account as its text says, a new one before the first step, None without rules."""
     if account.rules is None:
         return None
     if loss_rules is None:
@@ -66,7 +66,7 @@ def equity_at(books: Books, prices: Mapping[Symbol, Decimal]) -> Decimal:
 
 
 def equity_of(state: AccountState) -> Decimal:
-    """Return the equity at the account state's marks."""
+    """Return the equity at the marks of an account."""
     return equity_at(state.books, {symbol: mark.price for symbol, mark in state.marks.items()})
 
 

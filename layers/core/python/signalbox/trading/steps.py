@@ -1,8 +1,6 @@
-"""The steps of an account.
+"""The steps of an account: pure functions of (account state, what happened) that return the next state and a change set.
 
-Pure functions from an account state and what happened to the account state after it and the changes to commit.
-
-Every caller watches first: `apply_bars` applies the bars that closed since the last step, so the outcome does not depend on
+Every caller applies bars first: `apply_bars` takes those that closed since the last step, so the outcome does not depend on
 which event arrives first. A step that comes again finds its own traces and changes nothing. No step reads a clock.
 """
 
@@ -76,10 +74,10 @@ def apply_bars(
 ) -> Transition:
     """Apply the bars with watched_until < close_time <= at, minute by minute: fills, worst prices, rules, what is to be left.
 
-    candles: by symbol, oldest first; bars that were watched are passed over. An account state that `is_idle` needs only the
-    newest bar
-    of each symbol. Leaves one equity snapshot at `at`, the first time it is called for that instant. Raises RebookNeededError
-    when bars come after money was moved that is dated later than their fills: call again with all `entries` of the account.
+    candles: by symbol, oldest first; bars that were applied are passed over. An account that `is_idle` needs only the newest
+    bar of each symbol. Leaves one equity snapshot at `at`, the first time it is called for that instant. Raises
+    RebookNeededError when bars come after money was moved that is dated later than their fills: call again with all `entries`
+    of the account.
     """
     draft = AccountDraft(state, at, entries)
     apply_closed_bars(draft, candles, stale_after)
@@ -94,7 +92,7 @@ def enter(
     """Follow a signal with an entry order, or record why not. `bars`: of its symbol, the newest ENTRY_BARS or more.
 
     deciders: every deployment (name, stage) that decided this symbol at this instant; the signal's own is always one.
-    Raises BarsNotAppliedError for an account with something at stake that has not watched the bars up to the decision.
+    Raises BarsNotAppliedError for an account with something at stake to which the bars up to the decision were not applied.
     """
     account, symbol = state.account, Symbol(signal.symbol)
     key = entry_key(state, signal)
@@ -414,7 +412,7 @@ def choose_lots(
 
 
 def compare(state: AccountState, viewed: VenueViewReported, entries: Sequence[Entry] = ()) -> Transition:
-    """Compare the ledger with what the venue has (trading/venue_comparison.py), and tend what that leaves."""
+    """Compare the ledger with what the venue has (trading/venue_comparison.py), and manage the exits that leaves."""
     draft = compared(state, viewed, entries)
     if draft is None:
         return state, NO_CHANGES

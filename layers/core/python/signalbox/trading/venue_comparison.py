@@ -240,7 +240,7 @@ def _act(draft: AccountDraft, action: Action, asked_at: datetime) -> None:
                     detail=f"less than the step {action.step}; `signalbox accounts adopt` books it",
                 )
             )
-        case HaltAccount() | Wait():  # weighed before; the next comparison tells
+        case HaltAccount() | Wait():  # reviewed before; the next comparison tells
             pass
         case _:
             assert_never(action)

@@ -55,10 +55,7 @@ def event_in(record: SQSRecord) -> BusEvent:
 
 @contextmanager
 def failure_logged(logger: Logger, record: SQSRecord, *, already_logged: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Log why a record fails, and let it fail.
-
-    What is `already_logged` was logged where it happened, and passes without a second line.
-    """
+    """Log why a record fails, and let it fail. An error in `already_logged` passes without a second line."""
     try:
         yield
     except already_logged:
@@ -93,7 +90,7 @@ def put_off(
 ) -> Iterator[None]:
     """Let a record that fails come again after `seconds` of its error, not after the queue's whole timeout.
 
-    on_pause: is called with the facts of the pause, to be logged and counted.
+    on_pause: called with the facts of the pause, to log and count it.
     """
     try:
         yield

@@ -17,7 +17,7 @@ class ReportStoreError(SignalboxError):
 
 
 class S3ReportStore:
-    """`reports.publishing.Shelf` over one bucket."""
+    """`reports.publishing.ReportStore` over one bucket."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client, self._bucket = client, bucket

@@ -1,6 +1,4 @@
-"""The HTTP side of the trading service.
-
-API Gateway's payload 2.0 in, commands out, every refusal as JSON that says what is wrong.
+"""The trading service over HTTP: API Gateway's payload 2.0 in, commands out, every refusal as JSON that says what is wrong.
 
 Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
 authorisation could not open a door. The clock is the gateway's. Statuses: 400 a body that cannot be read (signalbox.wire), 403
@@ -76,7 +74,7 @@ class ApiTradingService(Protocol):
 
 
 def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutcome, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901, PLR0915 - a function a route
-    """Return the routes over a room; `report` is told what each command did."""
+    """Return the routes over a trading service; `report` gets what each command did."""
     api = APIGatewayHttpResolver()
 
     def carry_out(facts: Mapping[str, Any]) -> AccountOutcome:

@@ -83,7 +83,7 @@ class SageMakerJobs:
 
     def put_pipeline(self, name: str, definition: Request, *, role_arn: str, tags: list[dict[str, str]]) -> Started:
         """Create a pipeline, or give the one there is this definition. Raises TrainingServiceError."""
-        described = {
+        request = {
             "PipelineName": name,
             "PipelineDefinition": json.dumps(definition, sort_keys=True),
             "PipelineDescription": "Signalbox: features, train, evaluate, register on pass",
@@ -91,8 +91,8 @@ class SageMakerJobs:
         }
         try:
             if self._pipeline_exists(name):
-                return Started(name, str(self._client.update_pipeline(**described)["PipelineArn"]), new=False)
-            answer = self._client.create_pipeline(**described, ClientRequestToken=_token(name), Tags=tags)
+                return Started(name, str(self._client.update_pipeline(**request)["PipelineArn"]), new=False)
+            answer = self._client.create_pipeline(**request, ClientRequestToken=_token(name), Tags=tags)
         except ClientError as error:
             raise _refused(f"pipeline {name}", error) from error
         return Started(name, str(answer["PipelineArn"]), new=True)
@@ -192,5 +192,5 @@ def _is_taken(error: ClientError) -> bool:
 
 
 def _refused(what: str, error: ClientError) -> TrainingServiceError:
-    described = error.response.get("Error", {})
-    return TrainingServiceError(f"{what}: SageMaker answered {described.get('Code')}: {described.get('Message')}")
+    answer = error.response.get("Error", {})
+    return TrainingServiceError(f"{what}: SageMaker answered {answer.get('Code')}: {answer.get('Message')}")

@@ -155,8 +155,8 @@ def _readable(content: bytes) -> Iterator[None]:
 
 
 def _checksum(facts: dict[str, str], times: NDArray[np.int64], texts: Sequence[Any]) -> str:
-    reply = "\n".join(facts[name] for name in _FACTS if name != "sha256")
-    return content_checksum(reply.encode(), times, [_buffers(text) for text in texts])
+    recorded = "\n".join(facts[name] for name in _FACTS if name != "sha256")
+    return content_checksum(recorded.encode(), times, [_buffers(text) for text in texts])
 
 
 def _columns(found: list[tuple[str, str]]) -> str:

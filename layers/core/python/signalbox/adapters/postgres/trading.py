@@ -140,7 +140,7 @@ class PostgresTradingLedger:
     def transaction(self, account: str) -> Iterator[PostgresTradingTransaction]:
         """Lock an account; commit when the block ends, roll back when it raises. Raises AccountError if it is not there.
 
-        An account whose account state this worker keeps is there, and is locked by what is read or written of it first.
+        An account whose state this worker keeps is there, and is locked by what is read or written of it first.
         """
         with self._source.unit() as unit:
             tx = PostgresTradingTransaction(unit, account, self._parse, self._kept.get(account), self._sealer)
@@ -163,12 +163,10 @@ class PostgresTradingTransaction:
     ) -> None:
         self._unit, self._account, self._parse, self._kept = unit, account, parse, kept
         self._newest: AccountState | None = None  # that was loaded or saved here
-        self.was_kept = False  # whether the newest load was served from the account state that the worker kept
+        self.was_kept = False  # whether the newest load was served from the state that the worker kept
         self.saved: KeptState | None = None  # the newest account state that was saved, if it may be kept
         self._row: tuple[Any, ...] | None = None  # of the lock; None as long as it is not known, or once something was saved
-        self._waiting: tuple[Save, AccountState | None] | None = (
-            None  # what goes with the COMMIT, and the account state that may be kept then
-        )
+        self._waiting: tuple[Save, AccountState | None] | None = None  # goes with the COMMIT; the state that may be kept then
         self._sealer = sealer
         self._sequence: int | None = None  # the newest number this account has given out; known once it is locked
         if kept is None:

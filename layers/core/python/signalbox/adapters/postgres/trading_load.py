@@ -2,9 +2,8 @@
 
 Open orders are replayed from their events, so that an order in memory is what its events made of it and nothing else. A worker
 that saved an account state keeps it (KeptState): while the account's row is still the version that this save wrote, nobody has
-stepped
-the account since, and the rows would make the same account state again. Decision: docs/decisions/0061-a-worker-keeps-the-account
-state-it-saved.md.
+stepped the account since, and the rows would make the same state again. Decision:
+docs/decisions/0061-a-worker-keeps-the-desk-it-saved.md.
 """
 
 from __future__ import annotations
@@ -162,7 +161,7 @@ def readable(
 def load_state(
     connection: Connection, configured: TradingAccount, row: tuple[Any, ...], at: datetime, named: Collection[str]
 ) -> AccountState:
-    """Return the account state of an account, whose locked row is `row` (ACCOUNT_ROW)."""
+    """Return the state of an account whose locked row is `row` (ACCOUNT_ROW)."""
     account = configured.account
     (
         _,
@@ -325,10 +324,7 @@ def _mark_of(symbol: bytes, close: bytes, open_time: bytes) -> tuple[Symbol, Mar
 
 
 def continue_state(unit: Unit, kept: AccountState, at: datetime, found: _Answers) -> AccountState:
-    """Return what `load_state` would.
-
-    The account state that was kept, with what time and the market changed, and the orders named.
-    """
+    """Return what `load_state` would: the kept state, with what time and the market changed, and the orders named."""
     orders = {**kept.orders, **found.orders}
     marks = dict(kept.marks) if found.marks is None else found.marks
     since = bisect_right(kept.order_times, at - timedelta(seconds=kept.account.limits.throttle_window_seconds))

@@ -141,7 +141,7 @@ class Save:
 
 
 def gathered(before: AccountState, after: AccountState, changes: ChangeSet, seals: Seals | None = None) -> Save:
-    """Return what differs. Raises LedgerError for account states of two accounts, and for events of a step without an instant.
+    """Return what differs. Raises LedgerError for states of two accounts, and for events of a step without an instant.
 
     seals: of what asks something of a venue. Without them such an event is written as it is, and no executor acts on it.
     """
@@ -231,7 +231,7 @@ def version_of(rows: Rows) -> str:
 def _written(save: Save, parts: list[bytes], values: list[bytes | None], events: bytes, counted: tuple[int, ...]) -> Statement:
     """Return one statement of these parts, of what goes, and of the account's row.
 
-    Whatever is written, that row is written too: so a worker that keeps an account state of the account learns of it.
+    Whatever is written, that row is written too: so a worker that keeps a state of the account learns of it.
     """
     account = save.account.encode()
     if save.lots_gone:

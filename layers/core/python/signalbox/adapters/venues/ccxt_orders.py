@@ -236,9 +236,9 @@ class CcxtVenue:
         Before every send: the request also proves the connection, which a frozen function may have lost.
         """
         before = self._clock()
-        answer_info = self._client.fetch_time()
+        server_ms = self._client.fetch_time()
         after = self._clock()
-        there = datetime.fromtimestamp(answer_info / 1000, UTC)
+        there = datetime.fromtimestamp(server_ms / 1000, UTC)
         skew = max(before - there, there - after, timedelta(0))  # what the length of the request cannot explain
         if skew > limit:
             raise VenueRefusedError(
@@ -416,14 +416,14 @@ class CcxtVenue:
         found: list[VenueTransfer] = []
         for page in self._pages(lambda params: self._client.private_get_transfers({"limit": PAGE} | params)):
             with _read(self._client):
-                for answer_info in page:
-                    currency = answer_info.get("currency") or currencies.get(str(answer_info.get("account_id")))
-                    done_at = answer_info.get("completed_at") or answer_info.get("processed_at")
-                    if answer_info.get("canceled_at") or not done_at or currency not in quotes or _instant(done_at) < since:
+                for row in page:
+                    currency = row.get("currency") or currencies.get(str(row.get("account_id")))
+                    done_at = row.get("completed_at") or row.get("processed_at")
+                    if row.get("canceled_at") or not done_at or currency not in quotes or _instant(done_at) < since:
                         continue
-                    sign = 1 if answer_info["type"] in {"deposit", "internal_deposit"} else -1
-                    found.append(VenueTransfer(str(answer_info["id"]), _instant(done_at), sign * Decimal(answer_info["amount"])))
-                if any(_instant(answer_info["created_at"]) < since - TRANSFER_TAKES for answer_info in page):
+                    sign = 1 if row["type"] in {"deposit", "internal_deposit"} else -1
+                    found.append(VenueTransfer(str(row["id"]), _instant(done_at), sign * Decimal(row["amount"])))
+                if any(_instant(row["created_at"]) < since - TRANSFER_TAKES for row in page):
                     break
         return tuple(found)
 
@@ -448,8 +448,8 @@ def _instant(text: str) -> datetime:
 
 def _id_in(answer: Any) -> str | None:
     """Return the exchange's id in its answer to a cancel: the id alone, as text, or an order."""
-    answer_info = answer.get("id") or answer.get("info") if isinstance(answer, dict) else answer
-    return answer_info.strip('"') if isinstance(answer_info, str) and answer_info.strip('"') else None
+    found = answer.get("id") or answer.get("info") if isinstance(answer, dict) else answer
+    return found.strip('"') if isinstance(found, str) and found.strip('"') else None
 
 
 def _pair(symbol: str) -> str:
@@ -505,19 +505,19 @@ def _write(client: Any) -> Iterator[None]:
 
 
 def _named(error: Exception, client: Any) -> ExecutionError:
-    answer_info = _described(error)
+    message = _described(error)
     if isinstance(error, (ccxt_errors.RateLimitExceeded, ccxt_errors.DDoSProtection)):
-        return VenueBusyError(answer_info, _retry_after(client))
+        return VenueBusyError(message, _retry_after(client))
     if isinstance(error, ccxt_errors.NetworkError) or not isinstance(error, ccxt_errors.BaseError):
-        return VenueSilentError(answer_info)  # timeouts, 5xx and broken connections; or an answer that cannot be read
+        return VenueSilentError(message)  # timeouts, 5xx and broken connections; or an answer that cannot be read
     status = _http_status(error)
     if type(error) is ccxt_errors.ExchangeError and (status is None or not 400 <= status < 500):
-        return VenueSilentError(answer_info)  # ccxt has no class for what happened, so nothing is known
-    return VenueRefusedError(_code(error, answer_info), answer_info)
+        return VenueSilentError(message)  # ccxt has no class for what happened, so nothing is known
+    return VenueRefusedError(_code(error, message), message)
 
 
-def _code(error: Exception, answer_info: str) -> str:
-    if "timestamp" in answer_info:
+def _code(error: Exception, message: str) -> str:
+    if "timestamp" in message:
         return CLOCK_SKEW
     if isinstance(error, (ccxt_errors.AuthenticationError, ccxt_errors.PermissionDenied)):
         return CREDENTIALS

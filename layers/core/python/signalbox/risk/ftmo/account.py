@@ -1,4 +1,4 @@
-"""FtmoAccount: one account under one rule set, event by event: the open positions, and the judge they are told to.
+"""FtmoAccount: one account under one rule set, event by event: the open positions, and the monitor that observes them.
 
 * The balance moves with commissions (at once) and closed profit with its swaps; equity = balance + floating + booked swaps.
 * A price that traded (open, close) is a mark of its symbol; a symbol without any other price is worth its entry.

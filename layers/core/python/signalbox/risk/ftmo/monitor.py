@@ -1,10 +1,8 @@
-"""FtmoRuleMonitor: the rules of one account, told balance and equity by whoever keeps its positions.
+"""FtmoRuleMonitor: the rules of one account, from the balance and equity observed over time. It owns days, limits and breaches.
 
-It owns days, limits, breaches.
-
-* 00:00 of the rules' time zone belongs to the new day and comes before what is told of it: the balance told last becomes the
-  day's baseline, limits move, and the account is judged there and then, with no price having moved.
-* The account is judged at every telling; each rule's first breach is kept for ever. A refused telling changes nothing.
+* 00:00 of the rules' time zone belongs to the new day and comes before that day's observations: the last balance becomes the
+  day's baseline, limits move, and the account is checked there and then, with no price having moved.
+* The account is checked at every observation; each rule's first breach is kept for ever. A refused observation changes nothing.
 * Its whole state is one value, and one JSON text with every number as exact decimal text.
 """
 
@@ -32,7 +30,7 @@ MAX_SILENCE: Final = timedelta(days=3_660)  # a longer gap is a wrong date, and 
 
 @dataclass(frozen=True, slots=True)
 class FtmoRuleState:
-    """Everything `FtmoRuleMonitor.restore` needs: a judge restored from it does what the first would have done."""
+    """Everything `FtmoRuleMonitor.restore` needs: a monitor restored from it does what the first would have done."""
 
     rules_name: str
     rules_version: str
@@ -91,7 +89,7 @@ class FtmoRuleMonitor:
 
     @property
     def rules(self) -> FtmoRules:
-        """The rules it judges by."""
+        """The rules it checks."""
         return self._rules
 
     @property
@@ -135,12 +133,12 @@ class FtmoRuleMonitor:
 
     @property
     def now(self) -> datetime | None:
-        """The instant of the last telling; None before the first."""
+        """The instant of the last observation; None before the first."""
         return self._now
 
     @property
     def day(self) -> date | None:
-        """The day of the rules' zone that is under way; None before the first telling."""
+        """The day of the rules' zone that is under way; None before the first observation."""
         return self._day
 
     @property
@@ -150,7 +148,7 @@ class FtmoRuleMonitor:
 
     @property
     def finished_days(self) -> tuple[AccountDay, ...]:
-        """Days that ended since this judge was built or restored, days without events included."""
+        """Days that ended since this monitor was built or restored, days without events included."""
         return tuple(self._finished)
 
     @property
@@ -166,7 +164,7 @@ class FtmoRuleMonitor:
     def headroom(self, at: datetime | None = None, equity: Decimal | None = None) -> Headroom:
         """How much of each limit is used, and the limits the next midnight will bring.
 
-        at: of the day under way; None: the last telling. equity: None: what was told last.
+        at: of the day under way; None: the last observation. equity: None: the last observed.
         """
         with localcontext(CONTEXT):
             return headroom_of(
@@ -181,7 +179,7 @@ class FtmoRuleMonitor:
                 at=self._now if at is None else at,
             )
 
-    # What it is told
+    # What it observes
 
     def observe(
         self, time: datetime, *, balance: Decimal, equity: Decimal, is_flat: bool, opened_at: datetime | None = None
@@ -214,7 +212,7 @@ class FtmoRuleMonitor:
         return tuple(self._breaches.values())[known:]
 
     def refuse_time(self, time: datetime) -> None:
-        """Raise FtmoEventError for an instant before the last telling, or absurdly long after it."""
+        """Raise FtmoEventError for an instant before the last observation, or absurdly long after it."""
         if self._now is None:
             return
         if time < self._now:
@@ -247,7 +245,7 @@ class FtmoRuleMonitor:
 
     @classmethod
     def restore(cls, rules: FtmoRules, state: FtmoRuleState) -> FtmoRuleMonitor:
-        """Return the judge as it was. Raises FtmoEventError when the rules neither are nor continue those it judged by."""
+        """Return the monitor as it was. Raises FtmoEventError when the rules neither are nor continue those it checked."""
         if rules.name != state.rules_name or state.rules_version not in {rules.version, *rules.continues}:
             raise FtmoEventError(f"expected rules {state.rules_name} {state.rules_version}, was {rules.name} {rules.version}")
         monitor = cls(rules, state.capital, phase=state.phase)
