@@ -211,7 +211,7 @@ class AccountDraft:
 
     @cached_property
     def _traded(self) -> dict[str, str]:
-        """The order of each trade in the account state, by the trade's event id: looked for once a step and not once a fill."""
+        """The order of each trade of the account, by the trade's event id: looked for once a step and not once a fill."""
         return {trade.event_id: key for key, order in self.orders.items() for trade in order.trades}
 
     def book(self, *, before: datetime | None = None) -> tuple[Fill, ...]:

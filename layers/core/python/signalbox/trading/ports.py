@@ -2,8 +2,8 @@
 
 Promises that one contract suite checks on both: the transaction of an account excludes every other one of that account
 (two workers take turns); nothing is visible before the block ends without an error; `save` is idempotent by natural keys;
-an account state that is loaded after `save` equals the account state that was saved, to the last digit, but for what no longer
-counts: orders that closed, locks and order times that ended.
+a state that is loaded after `save` equals the one that was saved, to the last digit, but for what no longer counts: orders
+that closed, locks and order times that ended.
 """
 
 from __future__ import annotations

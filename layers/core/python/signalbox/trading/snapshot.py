@@ -1,4 +1,4 @@
-"""The risk snapshot of an account state, and its equity: what a pre-trade decision and a position's size are made from."""
+"""The risk snapshot of an account, and its equity: what a pre-trade decision and a position's size are made from."""
 
 from __future__ import annotations
 

@@ -257,5 +257,5 @@ def opening_transfer(account: TradingAccount, at: datetime) -> Transfer:
 
 
 def opened(account: TradingAccount, at: datetime) -> AccountState:
-    """Return the account state of an account that was just opened: its capital and nothing else."""
+    """Return the state of an account that was just opened: its capital and nothing else."""
     return AccountState(account, record(Books(account.account), opening_transfer(account, at)).books)

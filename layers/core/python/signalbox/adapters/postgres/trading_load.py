@@ -267,7 +267,7 @@ class KeptState:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What is asked of the rows for an account state that is kept: orders that were named, and marks (None: not asked for)."""
+    """What is asked of the rows beside a kept state: orders that were named, and marks (None: not asked for)."""
 
     orders: Mapping[ClientOrderId, Order]
     marks: dict[Symbol, Mark] | None
@@ -292,7 +292,7 @@ def ask_again(unit: Unit, kept: AccountState, at: datetime, named: Collection[st
 def _asked(
     unit: Unit, kept: AccountState, at: datetime, named: Collection[str], first: tuple[Statement, ...]
 ) -> tuple[list[Rows], _Answers]:
-    """Return the answers to the statements that come first, and to what the kept account state has to ask."""
+    """Return the answers to the statements that come first, and to what a kept state has to ask."""
     statements = list(first)
     if keys := [key for key in named if key not in kept.orders]:
         statements.append((_EVENTS_NUMBERED, (text_array(keys).encode(), kept.account.account.encode())))
