@@ -61,7 +61,7 @@ def log() -> MemorySendLog:
 def asked(of: OrderTerms = MARKET, instruction: OrderInstruction = OrderInstruction.SUBMIT, **changes: Any) -> ExecutionRequested:
     facts: dict[str, Any] = {"request_id": None if instruction is OrderInstruction.SUBMIT else "r1"}
     return ExecutionRequested(
-        account=ACCOUNT,
+        account=of.account,
         venue="coinbase",
         instruction=instruction,
         client_order_id=of.client_order_id,

@@ -318,8 +318,8 @@ class TestMailbox:
         assert cloud.announced() == []
 
     def test_two_agents_have_a_queue_a_key_and_numbers_each(self, cloud: Cloud) -> None:
-        for account in (FTMO, OTHER, OTHER):
-            cloud.app().carry_out(asked(account, "mt5", strategy=f"s{account}"))
+        for place, account in enumerate((FTMO, OTHER, OTHER)):
+            cloud.app().carry_out(asked(account, "mt5", strategy=f"s{place}"))
         for account, sequences in ((FTMO, [1]), (OTHER, [1, 2])):
             found = [
                 open_envelope(text, key=KEYS[account].encode(), direction=MailboxDirection.COMMAND, account=account)
@@ -384,9 +384,8 @@ class TestAcknowledgement:
         assert (missing.account, missing.command) == (FTMO, 1)
         (halt,) = cloud.received(cloud.kill_switch)
         taken = Desk()
-        handle_message(
-            taken, halt, sender="AROA:execute", sent_ms=str(round(NOW.timestamp() * 1000) + 3_600_000), door=Door.KILL_SWITCH
-        )
+        sent = str(round(NOW.timestamp() * 1000) + 3_600_000)
+        handle_message(taken, halt, sender="AROA:execute", sent_ms=sent, keys=None, door=Door.KILL_SWITCH)
         (command,) = taken.commands
         assert isinstance(command, HaltTrading)
         assert (command.account, command.level) == (FTMO, HaltLevel.HALT)

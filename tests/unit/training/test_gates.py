@@ -56,7 +56,7 @@ def test_every_gate_states_its_figure_its_bounds_and_its_threshold() -> None:
     assert gates[Gate.G1].threshold == 0.68
     assert gates[Gate.G3].threshold == 0.05
     assert gates[Gate.G5].detail["tried"] == 1
-    assert len(gates[Gate.G6].detail["stretches"]) == 7
+    assert len(gates[Gate.G6].detail["periods"]) == 7
 
 
 def test_precision_is_judged_by_its_lower_bound() -> None:

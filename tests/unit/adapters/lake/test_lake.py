@@ -18,7 +18,7 @@ from signalbox.adapters.lake.day_file import DayFile, decode, encode
 from signalbox.adapters.lake.lake import BadDay, Lake
 from signalbox.adapters.lake.series import find_series, require_bars
 from signalbox.adapters.lake.stores import FolderStore, LakeStorageError
-from signalbox.market.candles import Bars, Candle, MarketDataError, Symbol
+from signalbox.market.candles import Bars, Candle, MarketDataError, Symbol, to_ms
 from signalbox.market.lake import VALUES, DayFault, DayFileError, DayKey, SeriesKey
 from tests.builders import BTC, ETH, SOL, candle, candles, minutes
 
@@ -149,7 +149,8 @@ GOOD = encode(DAY, candles(BTC, DAY.start + minutes(90), 90), DAY.end)
         (GOOD[:-1], DayFault.UNREADABLE),
         (_tampered(lambda t, m: (t.slice(0, 80), m)), DayFault.ROWS_SHORT),
         (_tampered(lambda t, m: (_set(t, "close", pa.array(["101"] * 90)), m)), DayFault.CHECKSUM_DIFFERS),
-        (_tampered(lambda t, m: (t, m | {b"signalbox.asked_until": b"1"})), DayFault.CHECKSUM_DIFFERS),
+        (_tampered(lambda t, m: (t, m | {b"signalbox.asked_until": b"1"})), DayFault.METADATA_ABSENT),  # of another day
+        (_tampered(lambda t, m: (t, m | {b"signalbox.asked_until": b"%d" % to_ms(days(3)[0].start)})), DayFault.CHECKSUM_DIFFERS),
         (_tampered(lambda t, m: (t.take(pa.array([1, 0, *range(2, 90)])), m)), DayFault.CHECKSUM_DIFFERS),
         (_tampered(lambda t, m: (t, {})), DayFault.METADATA_ABSENT),
         (_tampered(lambda t, m: (t, m | {b"signalbox.format": b"9"})), DayFault.METADATA_ABSENT),
