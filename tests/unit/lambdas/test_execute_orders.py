@@ -726,7 +726,8 @@ class TestHandler:
 
     def test_what_is_announced_is_sealed_with_the_executors_key(self, load, cloud: Cloud) -> None:
         envelope = seal(report(), key=KEY.encode(), direction=MailboxDirection.REPORT, account=FTMO, sequence=1, sent_at=NOW)
-        assert self.run(load, cloud.app(), self.body(asked()), envelope, self.body(viewed())) == []
+        assert self.run(load, cloud.app(), self.body(asked()), self.body(viewed())) == []
+        assert self.run(load, cloud.app(), envelope, queue=REPORTS) == []
         delivered = cloud.received(cloud.bus)
         assert len(delivered) == 3
         for text in delivered:
