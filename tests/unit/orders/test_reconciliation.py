@@ -183,7 +183,7 @@ def test_an_order_that_ended_at_the_venue_is_over_whatever_its_terms(
     trades = (trade("t-1", filled),) if Decimal(filled) else ()
     theirs = at_venue(status, filled=filled, quantity=Decimal(quantity), limit_price=accepted().limit_price)
     actions, order = compared(accepted(), theirs, *trades, position=filled)
-    assert "Stop" not in kinds(actions)
+    assert "HaltAccount" not in kinds(actions)
     assert order.state is after
 
 
