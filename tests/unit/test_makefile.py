@@ -11,7 +11,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def test_help_lists_every_command() -> None:
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
     assert phony is not None
     assert [line.split()[0] for line in shown.splitlines()] == re.findall(r"^([A-Za-z0-9_-]+):.*##", MAKEFILE, re.MULTILINE)

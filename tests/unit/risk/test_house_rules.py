@@ -55,7 +55,8 @@ def test_only_assess_builds_an_approval_or_holds_the_seal() -> None:
         for node in nodes(path):
             if isinstance(node, ast.Call) and name_of(node.func) == "RiskApproved":
                 inside.add(path.relative_to(RISK).as_posix() if path.is_relative_to(RISK) else str(path))
-            if (isinstance(node, ast.ImportFrom) and "SEAL" in {a.name for a in node.names}) or (
+            is_of_risk = isinstance(node, ast.ImportFrom) and (node.module or "").startswith("signalbox.risk")
+            if (isinstance(node, ast.ImportFrom) and is_of_risk and "SEAL" in {a.name for a in node.names}) or (
                 isinstance(node, ast.Attribute) and node.attr == "SEAL"
             ):
                 seals.add(path.name)
