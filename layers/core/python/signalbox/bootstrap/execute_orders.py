@@ -34,6 +34,7 @@ from signalbox.orders.messages import (
 from signalbox.orders.parts import in_parts
 from signalbox.orders.venue_port import CREDENTIALS, NOT_SUPPORTED, ClosedVenue, Venue, VenueBusyError
 from signalbox.signing import AcceptedKeys, Sealed, open_message, require_in_time, sealed
+from signalbox.wire import parse_object
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -156,7 +157,7 @@ class ExecuteOrders:
             return self._done(request)
         answers = DynamoAnswers(self.table, self.settings.idempotency_table)
         if (answer := answers.find(request.account, request.event_id)) is not None:
-            again = tuple(parse_event(**json.loads(text)) for text in answer)
+            again = tuple(parse_event(**parse_object(text)) for text in answer)
             self.bus.announce(again)
             return again
         announced = self._done(request)
