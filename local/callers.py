@@ -3,7 +3,9 @@
 Nothing on the loopback interface is private: every page that is open in a browser can send requests there, and a name that its
 owner points at 127.0.0.1 (DNS rebinding) makes a foreign page look like one of ours. So each request is judged by what only the
 browser writes, before anything else looks at it: `Host` has to be our address or name with our port; `Origin` and `Referer` are
-refused, because no page of ours has a script or a form; `Sec-Fetch-Site` may only be a page of ours that a person opens.
+refused, because no page of ours has a script or a form; `Sec-Fetch-*`, which browsers alone send, is refused everywhere but at a
+page of ours that a person opens. An address that a person typed is no exception: a link in a mail, or an address that redirects
+here, arrives like one, and the emulator takes commands by GET.
 Sources: https://fetch.spec.whatwg.org/#origin-header, https://www.w3.org/TR/fetch-metadata/, RFC 9110 section 7.2.
 """
 
@@ -17,8 +19,7 @@ from local.settings import LOOPBACK
 
 NAMES: Final = (LOOPBACK, "localhost")
 FORBIDDEN: Final = 403
-OPENED: Final = frozenset({"none"})  # a person typed the address
-RELOADED: Final = frozenset({"none", "same-origin"})  # or the page that they opened loads itself again
+OPENED: Final = frozenset({"none", "same-origin"})  # a person typed a page's address, or the page loads itself again
 READING: Final = frozenset({"GET", "HEAD"})
 _HTTP_PORT: Final = 80  # clients leave it out of Host
 _API_NAME: Final = r"[a-z0-9]{1,32}\.execute-api\."  # of an HTTP API of the emulator
@@ -36,7 +37,7 @@ def refusal(
     """Return why a request is refused, or None if it may be answered.
 
     headers: as they were sent, each line of its own. port: the one it came to. api_names: `ID.execute-api.` before our names is
-    ours too. page: a person may open this address in a browser and keep it open.
+    ours too. page: this address is one that a person may open in a browser and keep open.
     """
     found: dict[str, list[str]] = {}
     for name, value in headers:
@@ -48,9 +49,11 @@ def refusal(
     own = tuple(f"http://{name}:{port}/" for name in NAMES)
     if any(not (page and value.startswith(own)) for value in found.get("referer", [])):
         return "expected no Referer: no page calls this server"
-    if sites := found.get("sec-fetch-site", []):
-        allowed = RELOADED if page else OPENED
-        if len(sites) != 1 or sites[0] not in allowed or method not in READING:
+    if any(name.startswith("sec-fetch-") for name in found):
+        sites = found.get("sec-fetch-site", [])
+        if not page:
+            return "expected no request of a browser: nothing here is a page"
+        if len(sites) != 1 or sites[0] not in OPENED or method not in READING:
             return "expected no request of a page"
     return None
 

@@ -51,12 +51,12 @@ SILENCE: Final = Reply(0, b"", silent=True)
 class StandInServer(ABC):
     """Serves until closed; binds 127.0.0.1 only, on a free port unless one is given. Pages of other origins get 403.
 
-    page: whether a person may open and keep open one of its addresses in a browser.
+    pages: what the paths begin with that a person may open and keep open in a browser; empty if there are none.
     """
 
-    def __init__(self, port: int = 0, *, page: bool = False) -> None:
+    def __init__(self, port: int = 0, *, pages: str = "") -> None:
         self.closing = threading.Event()
-        self.page = page
+        self.pages = pages
         self._server = _Server((LOOPBACK, port), self)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
@@ -112,7 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not super().parse_request():
             return False
         stand_in = self.server.stand_in
-        why = refusal(self.headers.items(), method=self.command, port=stand_in.port, page=stand_in.page)
+        page = bool(stand_in.pages) and self.path.startswith(stand_in.pages)
+        why = refusal(self.headers.items(), method=self.command, port=stand_in.port, page=page)
         if why is not None:
             self._refuse(FORBIDDEN, why)
         elif not self._length_is_known():

@@ -24,6 +24,7 @@ from local.stand_ins.server import SILENCE, Reply, Request, StandInServer
 
 BOT_TOKEN: Final = "123:local"  # noqa: S105 - the stand-in's own token, worth nothing anywhere else
 CHAT_ID: Final = "1"
+PAGES: Final = "/page/"
 PAGE_HEADERS: Final = {  # no script, no frame around it, its address told to nobody
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'",
     "Referrer-Policy": "no-referrer",
@@ -61,7 +62,7 @@ class TelegramStandIn(StandInServer):
         self._refused = 0
         self._lock = threading.Lock()
         self._page_token = secrets.token_urlsafe(24)
-        super().__init__(port, page=True)
+        super().__init__(port, pages=PAGES)
 
     def add_chats(self, *chat_ids: str) -> None:
         """Let the bot write to these chats too."""
@@ -83,7 +84,7 @@ class TelegramStandIn(StandInServer):
     @property
     def page_url(self) -> str:
         """Where a person reads the messages. The token is new at every start: who was not told the address cannot guess it."""
-        return f"{self.url}/page/{self._page_token}"
+        return f"{self.url}{PAGES}{self._page_token}"
 
     @property
     def refused(self) -> int:
@@ -93,7 +94,7 @@ class TelegramStandIn(StandInServer):
 
     @override
     def answer(self, request: Request) -> Reply:
-        if request.path.startswith("/page/"):
+        if request.path.startswith(PAGES):
             return self._shown(request)
         match = re.fullmatch(r"/bot([^/]+)/(\w+)", request.path)
         if match is None:
@@ -107,7 +108,7 @@ class TelegramStandIn(StandInServer):
         return _error(404, "Not Found: method not found")
 
     def _shown(self, request: Request) -> Reply:
-        given = request.path.removeprefix("/page/").encode()
+        given = request.path.removeprefix(PAGES).encode()
         if request.method != "GET" or not secrets.compare_digest(given, self._page_token.encode()):
             return _error(404, "Not Found")
         return Reply(200, self._page().encode(), "text/html; charset=utf-8", PAGE_HEADERS)

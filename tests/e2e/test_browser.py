@@ -110,9 +110,12 @@ def test_page_of_another_origin_reads_nothing_and_does_nothing(cloud: LocalCloud
     assert len(cloud.emulator.client("sqs").list_queues()["QueueUrls"]) == queues
 
 
-def test_foreign_name_that_points_here_is_refused_and_a_typed_address_of_ours_is_shown(cloud: LocalCloud, tmp_path: Path) -> None:
+def test_foreign_name_that_points_here_is_refused_and_a_typed_address_shows_the_page_of_messages_alone(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
     for port in (cloud.emulator.port, cloud.exchange.port, cloud.telegram.port):
         assert f"expected one Host of this machine with port {port}" in read_page(f"http://{FOREIGN}:{port}/", tmp_path / "p")
     assert "Messages to the stand-in" in read_page(cloud.telegram.page_url, tmp_path / "p")
     assert "Messages" not in read_page(f"{cloud.telegram.url}/", tmp_path / "p")
-    assert "BTC-USD" in read_page(f"http://localhost:{cloud.exchange.port}/products", tmp_path / "p")
+    for address in (f"http://localhost:{cloud.exchange.port}/products", f"{cloud.emulator.url}/?Action=ListQueues"):
+        assert "expected no request of a browser" in read_page(address, tmp_path / "p")

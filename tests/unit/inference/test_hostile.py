@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from signalbox.inference import BundleArchiveError, BundleError, BundleManifestE
 from signalbox.inference.judged import UnfitFileError, judge_graph, read_arrays
 from signalbox.library.artifact import unpack_artifact
 from signalbox.library.errors import ArtifactError
-from signalbox.limits import MAX_GRAPH_TENSOR_BYTES, MAX_MANIFEST_BYTES
+from signalbox.limits import MAX_GRAPH_FIELDS, MAX_GRAPH_TENSOR_BYTES, MAX_MANIFEST_BYTES
 from tests.fakes.memory import run_measured
 from tests.unit.inference import hostile
 from tests.unit.inference.tiny_bundle import expected, golden, linear_member, rows, write_bundle
@@ -189,6 +191,65 @@ def test_data_outside_is_found_wherever_it_is(place: str, location: str, nodes: 
         content = hostile.graph([*before, helper.make_node("Constant", [], ["t"], sparse_value=sparse)], [])
     with pytest.raises(UnfitFileError, match="outside the file"):
         judge_graph(content)
+
+
+def varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+def part(number: int, content: bytes, bits: int = 0) -> bytes:
+    """A protobuf field that has a length; `bits` go into its tag above the 32 that protobuf keeps."""
+    return varint(bits << 32 | number << 3 | 2) + varint(len(content)) + content
+
+
+def with_field(place: str, bits: int) -> bytes:
+    """A sound graph with one more field, of a kind that no graph may have: protobuf puts both parts of a message together."""
+    extra = {
+        "data outside the file": part(7, part(5, part(13, b"", bits))),
+        "a loop": part(7, part(1, part(5, part(6, b"", bits)))),
+        "graphs of an attribute": part(7, part(1, part(5, part(11, b"", bits)))),
+        "an operator of its own": part(7, part(1, part(7, b"its.own", bits))),
+        "a graph beside the one that is judged": part(7, part(1, part(5, part(6, b""))), bits),
+        "functions": part(25, b"", bits),
+    }
+    return SPECIMENS["linear.onnx"] + extra[place]
+
+
+PLACES = (
+    "data outside the file", "a loop", "graphs of an attribute", "an operator of its own",
+    "a graph beside the one that is judged", "functions",
+)  # fmt: skip
+
+
+@given(place=st.sampled_from(PLACES), bits=st.just(0) | st.integers(1, 2**38 - 1))
+def test_no_tag_hides_a_field_that_protobuf_reads(place: str, bits: int) -> None:
+    with pytest.raises(UnfitFileError):
+        judge_graph(with_field(place, bits))
+
+
+def test_runtime_reads_a_tag_without_its_upper_bits() -> None:
+    """Why the judge refuses such a tag: here it is the whole graph that has one."""
+    sound = onnx.load_from_string(SPECIMENS["linear.onnx"])
+    inner = sound.graph.SerializeToString()
+    sound.ClearField("graph")
+    content = sound.SerializeToString() + part(7, inner, bits=1)
+    assert ort.InferenceSession(content, providers=["CPUExecutionProvider"]).get_inputs()
+    with pytest.raises(UnfitFileError):
+        judge_graph(content)
+
+
+@pytest.mark.parametrize("tag", [b"\x02", b"\x80\x00", b"\xba\x80\x80\x80\x80\x00"], ids=["0", "0 in two bytes", "7 in six"])
+def test_tag_that_protobuf_does_not_know_is_refused(tag: bytes) -> None:
+    with pytest.raises(UnfitFileError):
+        judge_graph(SPECIMENS["linear.onnx"] + tag + b"\x00")
+
+
+def test_fields_are_bounded_over_all_messages() -> None:
+    dimensions = b"\x08\x01" * (MAX_GRAPH_FIELDS // 2)  # of one tensor
+    judge_graph(part(7, part(5, dimensions)))
+    with pytest.raises(UnfitFileError, match=f"at most {MAX_GRAPH_FIELDS} fields"):
+        judge_graph(part(7, part(5, dimensions) + part(5, dimensions)))
 
 
 @given(shape=st.lists(st.integers(0, 2**40), max_size=4), numbers=st.binary(max_size=64))

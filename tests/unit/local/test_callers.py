@@ -73,9 +73,15 @@ def test_origin_of_the_same_address_is_refused_too_since_no_page_of_ours_has_a_s
 
 
 @given(site=st.text(max_size=20), method=st.sampled_from(METHODS), page=st.booleans())
-def test_browser_may_only_open_what_a_person_asked_for(site: str, method: str, page: bool) -> None:
-    allowed = site == "none" or (page and site == "same-origin")
+def test_browser_may_only_open_a_page_that_a_person_asked_for(site: str, method: str, page: bool) -> None:
+    allowed = page and site in {"none", "same-origin"}
     assert (judged(*OURS, ("Sec-Fetch-Site", site), method=method, page=page) is None) == (allowed and method in {"GET", "HEAD"})
+
+
+@pytest.mark.parametrize("name", ["Site", "Mode", "Dest", "User", "Storage-Access", "Later"])
+@pytest.mark.parametrize("value", ["none", "navigate", "document", "?1", "same-origin", ""])
+def test_browser_is_refused_where_no_page_is_by_whatever_it_says_of_itself(name: str, value: str) -> None:
+    assert judged(*OURS, (f"Sec-Fetch-{name}", value), api_names=True) is not None
 
 
 @pytest.mark.parametrize("site", ["none", "same-origin", "same-site", "cross-site"])
@@ -116,8 +122,12 @@ def test_answer_that_is_given_lets_no_other_origin_read_it() -> None:
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize(
-    "more", [(b"origin", b"http://page.example"), (b"sec-fetch-site", b"cross-site"), (b"host", b"page.example")]
-)
+    "more",
+    [
+        (b"origin", b"http://page.example"), (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-site", b"none"),
+        (b"host", b"page.example"),
+    ],
+)  # fmt: skip
 def test_application_never_sees_what_is_refused(kind: str, more: tuple[bytes, bytes]) -> None:
     sent, reached = asked({"type": kind, "headers": [(b"host", b"127.0.0.1:4566"), more]})
     assert not reached
@@ -184,6 +194,18 @@ def test_body_of_a_refused_request_is_no_second_request(stand_in: StandInServer)
 def test_stand_in_reads_no_body_without_end(stand_in: StandInServer, length: str) -> None:
     host = f"127.0.0.1:{stand_in.port}"
     assert " 413 " in output(stand_in, f"POST / HTTP/1.1\nHost: {host}\nContent-Length: {length}\n\n")
+
+
+TYPED = {"sec-fetch-site": "none", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "sec-fetch-user": "?1"}
+
+
+def test_address_that_a_browser_is_sent_to_does_nothing(stand_in: StandInServer) -> None:
+    """What somebody clicks in a mail, or types and is redirected from, has no origin and no referrer."""
+    for path in (f"/bot{BOT_TOKEN}/sendMessage?chat_id={CHAT_ID}&text=x", "/products", "/", "/pagex"):
+        assert httpx.get(f"{stand_in.url}{path}", headers=TYPED, trust_env=False).status_code == 403
+    if isinstance(stand_in, TelegramStandIn):
+        assert httpx.get(stand_in.page_url, headers=TYPED, trust_env=False).status_code == 200
+        assert stand_in.messages == ()
 
 
 def test_page_of_messages_is_shown_only_to_who_knows_its_address() -> None:

@@ -53,7 +53,7 @@ class Stage:
     def give(self, role: Role | None, account: str = MINE, principal: str = SOMEBODY, at: datetime = NOON) -> None:
         self.book.change(account, Access(principal, role, FOUNDER, at, f"req-{len(self.book.rows)}"))
 
-    def ask(self, route: str, account: str, who: str = SOMEBODY, **facts: object) -> tuple[int, dict]:
+    def ask(self, route: str, account: str, who: str = SOMEBODY, /, **facts: object) -> tuple[int, dict]:
         method, path = route.split(" ")
         path = path.replace("<account>", account).replace("<client_order_id>", KEY)
         reported = {"request_id": "req-0001", "requested_at": NOON.isoformat(), **BODIES.get(route, {}), **facts}
@@ -184,6 +184,18 @@ def test_an_account_keeps_an_owner() -> None:
         status, body = stage.ask(f"POST /accounts/<account>/{verb}", MINE, FOUNDER, **change)
         assert (status, "only owner" in body["what"]) == (409, True)
     assert strongest(stage.book.roles(MINE, (FOUNDER,))) is Role.OWNER
+
+
+@pytest.mark.parametrize("verb", ["grant", "revoke", "halt"])
+def test_a_body_that_names_another_account_than_the_path_changes_neither(verb: str) -> None:
+    stage = Stage()
+    for account in (MINE, OTHERS):
+        stage.give(Role.OWNER, account)
+    before = stage.state()
+    status, body = stage.ask(f"POST /accounts/<account>/{verb}", MINE, account=OTHERS)
+    assert (status, body["wrong"][0]["at"]) == (422, "account")
+    assert stage.state() == before
+    assert stage.ask(f"POST /accounts/<account>/{verb}", MINE, account=MINE)[0] == 200
 
 
 @pytest.mark.parametrize("door", Door)

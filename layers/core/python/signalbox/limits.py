@@ -22,6 +22,9 @@ MAX_POINTER_BYTES: Final = 64 * _KIB  # three short texts
 MAX_GRAPH_BYTES: Final = 64 * _MIB  # 16 million float32 weights
 MAX_GRAPH_NODES: Final = 20_000  # a transformer layer has 60
 MAX_GRAPH_DEPTH: Final = 8  # of messages in messages: model, graph, node, attribute, tensor
+# Protobuf fields of a graph in all its messages: a node of a tree has 10. The largest of training/configs/full.toml (600 trees of
+# 31 nodes) have 190,000, those of the starter 33,000. A million takes 2 s to judge.
+MAX_GRAPH_FIELDS: Final = 1_000_000
 MAX_GRAPH_TENSOR_BYTES: Final = 256 * _MIB  # while it computes: golden rows of 240 bars need 60 MiB of attention
 
 # Arrays beside a bundle's graphs.

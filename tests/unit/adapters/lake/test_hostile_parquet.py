@@ -103,6 +103,67 @@ def test_page_that_becomes_more_than_the_footer_says_is_refused() -> None:
     assert error.value.fault is DayFault.UNREADABLE
 
 
+def varint(number: int) -> bytes:
+    low, rest = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + varint(rest) if rest else bytes([low])
+
+
+def zigzag(number: int) -> bytes:
+    return varint(2 * number if number >= 0 else -2 * number - 1)
+
+
+def whole(field: int, number: int, kind: int = 5) -> bytes:
+    """A whole number of a Thrift struct with its field's id in full; kind 5 is an int32."""
+    return bytes([kind]) + zigzag(field) + zigzag(number)
+
+
+def with_fields(extra: bytes) -> bytes:
+    """A file of 20 texts whose one page header has these fields more and no statistics, and is as long as it was."""
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"t": ["abcdefghij" * 6] * 20}), sink, compression="none", use_dictionary=False)
+    content = sink.getvalue()
+    column = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0).column(0)
+    start, size = column.data_page_offset, 20 * (4 + 60) + 6  # definition levels take 6 bytes
+    length = column.total_compressed_size - size
+    values = whole(1, 20) + whole(2, 0) + whole(3, 3) + whole(4, 3)
+    header = whole(1, 0) + whole(2, size) + whole(3, size) + b"\x0c" + zigzag(5) + values + b"\x00" + extra
+    padding = length - len(header) - 5  # a text in field 100, and the end
+    header += b"\x08" + zigzag(100) + bytes([padding]) + bytes(padding) + b"\x00"
+    assert len(header) == length
+    return content[:start] + header + content[start + length :]
+
+
+def judge(content: bytes) -> pq.ParquetFile:
+    file = open_parquet(pa.py_buffer(content), RECORDED)
+    judge_pages(pa.py_buffer(content), file, {"t": "BYTE_ARRAY"}, RECORDED)
+    return file
+
+
+HUGE = 1_500_000_000  # bytes that a page asks for
+
+
+@pytest.mark.parametrize("field", [6, 2**15 - 1])
+def test_page_header_with_a_field_that_is_not_known_is_read(field: int) -> None:
+    assert judge(with_fields(whole(field, HUGE))).read().num_rows == 20
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        whole(2**16 + 2, HUGE), whole(2 - 2**16, HUGE), whole(2**32 + 2, HUGE), whole(0, 1), whole(-1, 1), whole(2**15, 1),
+        whole(6, 1) + whole(6, 1), whole(5, 1), whole(2, 1280, kind=6), whole(4, 2**31), whole(4, -(2**31) - 1),
+        whole(2**15 - 1, 1) + b"\x35" + zigzag(HUGE),  # three more than the largest id
+    ],
+    ids=[
+        "2 in 16 bits", "2 in 16 bits from below", "2 in 32 bits", "0", "-1", "2^15", "twice", "another kind", "a second size",
+        "2^31", "below -2^31", "by steps",
+    ],
+)  # fmt: skip
+def test_page_header_that_arrow_could_read_in_another_way_is_refused(extra: bytes) -> None:
+    with pytest.raises(UnfitParquetError, match="expected a page header"):
+        judge(with_fields(extra))
+
+
 @pytest.mark.parametrize("limit", ["rows", "unpacked_bytes", "footer_bytes"])
 def test_every_limit_is_asked(limit: str) -> None:
     content, columns = pa.py_buffer(HONEST), {"open_time": "INT64", **dict.fromkeys(VALUES, "BYTE_ARRAY")}

@@ -22,6 +22,7 @@ from signalbox.limits import (
     MAX_ARRAY_FILES,
     MAX_GRAPH_BYTES,
     MAX_GRAPH_DEPTH,
+    MAX_GRAPH_FIELDS,
     MAX_GRAPH_NODES,
     MAX_ZIP_DIRECTORY_BYTES,
 )
@@ -128,6 +129,7 @@ _REFUSED: Final[Mapping[str, Mapping[int, str]]] = {
 _DOMAIN: Final = 7  # of a node
 _DATA_LOCATION: Final = 14  # of a tensor: 0 in the file, 1 outside
 _DOMAINS: Final = frozenset({b"", b"ai.onnx", b"ai.onnx.ml"})
+_TAG_BYTES, _NUMBER_BYTES = 5, 10  # of a varint: protobuf keeps 32 bits of a tag and 64 of a number
 
 
 def judge_graph(content: bytes) -> None:
@@ -137,7 +139,7 @@ def judge_graph(content: bytes) -> None:
     """
     if len(content) > MAX_GRAPH_BYTES:
         raise UnfitFileError(f"expected a graph of at most {MAX_GRAPH_BYTES} bytes, was {len(content)}")
-    nodes = 0
+    nodes = fields = 0
     waiting = [("model", memoryview(content), 1)]
     while waiting:
         kind, message, depth = waiting.pop()
@@ -145,6 +147,9 @@ def judge_graph(content: bytes) -> None:
         if nodes > MAX_GRAPH_NODES or depth > MAX_GRAPH_DEPTH:
             raise UnfitFileError(f"expected at most {MAX_GRAPH_NODES} nodes, {MAX_GRAPH_DEPTH} deep, was more")
         for field, value in _fields(message):
+            fields += 1
+            if fields > MAX_GRAPH_FIELDS:
+                raise UnfitFileError(f"expected at most {MAX_GRAPH_FIELDS} fields, was more")
             if field in _REFUSED[kind]:
                 raise UnfitFileError(f"expected no {_REFUSED[kind][field]}")
             if kind == "tensor" and field == _DATA_LOCATION and value != 0:
@@ -162,11 +167,16 @@ def _message(value: int | memoryview) -> memoryview:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield the fields of a protobuf message: a number, or the bytes of what has a length."""
+    """Yield the fields of a protobuf message: a number, or the bytes of what has a length.
+
+    A tag of more than 32 bits is refused: protobuf drops the upper ones, and would read another field than is judged here.
+    """
     place = 0
     while place < len(message):
-        key, place = _varint(message, place)
-        field, wire = key >> 3, key & 7
+        tag, place = _varint(message, place, _TAG_BYTES)
+        field, wire = tag >> 3, tag & 7
+        if field == 0 or tag >> 32:
+            raise UnfitFileError("expected an ONNX file, was something else")
         if wire == 0:
             number, place = _varint(message, place)
             yield field, number
@@ -183,9 +193,9 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         place += length
 
 
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
+def _varint(message: memoryview, place: int, longest: int = _NUMBER_BYTES) -> tuple[int, int]:
     number = 0
-    for shift in range(0, 70, 7):
+    for shift in range(0, 7 * longest, 7):
         if place >= len(message):
             break
         byte = message[place]

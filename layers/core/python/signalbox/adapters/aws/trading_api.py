@@ -91,7 +91,7 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
 
     def changed(kind: type[GrantAccess] | type[RevokeAccess], account: str) -> Response[str]:
         now, who = _now(api), _principal(api)
-        command = kind.model_validate({"requested_at": now, **checked(_body(api)), "account": account})
+        command = kind.model_validate({"requested_at": now, **checked(_one({"account": account}, _body(api)))})
         check_clock(command, now)
         return _answer(HTTPStatus.OK, _access_view(account, service.change_access(command, who)))
 

@@ -29,6 +29,8 @@ _TAIL: Final = 8  # the footer's length and the magic
 _MAX_HEADER: Final = 64 * 1024  # bytes of a page header: statistics hold two values
 _UNPACKED, _PACKED = 2, 3  # fields of a page header
 _STRUCT_DEPTH: Final = 4
+_MAX_FIELD: Final = 2**15 - 1  # Thrift keeps 16 bits of a field's id: 65538 would be field 2
+_INT32: Final = range(-(2**31), 2**31)
 
 
 class UnfitParquetError(ValueError):
@@ -127,23 +129,30 @@ def _page_header(part: memoryview) -> tuple[dict[int, int], int]:
 
 
 class _Thrift:
-    """Reads whole numbers of a struct in Thrift's compact protocol; whatever else is in it is passed over."""
+    """Reads the int32 of a struct in Thrift's compact protocol; whatever else is in it is passed over.
+
+    What Arrow could read in another way is refused: an id or a number of more bits than it keeps, and a field that comes twice.
+    """
 
     def __init__(self, part: memoryview) -> None:
         self._part = part
         self.place = 0
 
     def struct(self, depth: int) -> dict[int, int]:
-        """Return the numbers among the fields of a struct. Raises IndexError at the end of the part."""
+        """Return the int32 among the fields of a struct. Raises IndexError at the end of the part."""
         if depth > _STRUCT_DEPTH:
             raise UnfitParquetError("expected a page header, was something deeper")
         numbers: dict[int, int] = {}
+        seen: set[int] = set()
         field = 0
         while head := self._byte():
             kind, step = head & 0x0F, head >> 4
             field = field + step if step else self._zigzag()
-            if kind in {4, 5, 6}:  # i16, i32, i64
-                numbers[field] = self._zigzag()
+            if not 1 <= field <= _MAX_FIELD or field in seen:
+                raise UnfitParquetError(f"expected a page header, was field {field} in it or twice in it")
+            seen.add(field)
+            if kind == 5:  # i32, as the sizes are: Arrow passes over a size of another kind
+                numbers[field] = self._int32()
             else:
                 self._skip(kind, depth)
         return numbers
@@ -151,7 +160,9 @@ class _Thrift:
     def _skip(self, kind: int, depth: int) -> None:
         if kind in {1, 2}:  # a truth value is in the field's head
             return
-        if kind in {3, 7}:  # byte, double
+        if kind in {4, 6}:  # i16, i64
+            self._varint()
+        elif kind in {3, 7}:  # byte, double
             self.place += 1 if kind == 3 else 8
         elif kind == 8:  # text
             length = self._varint()
@@ -174,6 +185,12 @@ class _Thrift:
             if not byte & 0x80:
                 return number
         raise UnfitParquetError("expected a page header, was a number without end")
+
+    def _int32(self) -> int:
+        number = self._zigzag()
+        if number not in _INT32:
+            raise UnfitParquetError("expected a page header, was a number of more than 32 bits")
+        return number
 
     def _zigzag(self) -> int:
         number = self._varint()
