@@ -385,7 +385,12 @@ class TestAcknowledgement:
         (halt,) = cloud.received(cloud.kill_switch)
         taken = Desk()
         handle_message(
-            taken, halt, sender="AROA:execute", sent_ms=str(round(NOW.timestamp() * 1000) + 3_600_000), door=Door.KILL_SWITCH
+            taken,
+            halt,
+            sender="AROA:execute",
+            sent_ms=str(round(NOW.timestamp() * 1000) + 3_600_000),
+            keys=None,
+            door=Door.KILL_SWITCH,
         )
         (command,) = taken.commands
         assert isinstance(command, HaltTrading)
