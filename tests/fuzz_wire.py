@@ -109,6 +109,9 @@ class Nobody:
     def command(self, command: Any, _who: str) -> Any:
         raise AccountError(f"account {command.account} does not exist")
 
+    def kill(self, command: Any, who: str) -> Any:
+        return self.command(command, who)
+
 
 def seeds() -> list[Any]:
     """Return the well-formed messages of every door, as JSON values."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -15,7 +16,7 @@ from signalbox.adapters.aws.after_commit import publish_or_leave
 from signalbox.adapters.aws.batches import event_in, failure_logged, process_standard, refused_for_good
 from signalbox.bootstrap.generate_signals import GenerateSignals, compose
 from signalbox.contracts import Metric
-from signalbox.events import CandlesClosed
+from signalbox.events import CandlesClosed, InstantAheadError, require_not_ahead
 from signalbox.signals.cycle import CycleOutcome
 
 logger = Logger()
@@ -45,13 +46,17 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        with failure_logged(logger, record), refused_for_good(logger, metrics, record, UnexpectedMarketEventError):
+        final = (UnexpectedMarketEventError, InstantAheadError)
+        with failure_logged(logger, record), refused_for_good(logger, metrics, record, *final):
             handle(record)
 
     def handle(record: SQSRecord) -> None:
         event = event_in(record)
         if not isinstance(event, CandlesClosed):
             raise UnexpectedMarketEventError(f"expected CandlesClosed, was {event.type}")
+        # before the ledger: a cycle of the future, once decided, would make every cycle up to it a late one
+        sent_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
+        require_not_ahead(event.event_id, event.cycle_at, sent_at)
         started = time.perf_counter()
         outcome, choice = app.decide(event)
         if choice.problem is not None:

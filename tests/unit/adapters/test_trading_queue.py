@@ -1,17 +1,21 @@
-"""What comes by the queue: a report that is stamped ahead of its arrival moves no account into the future."""
+"""What comes by the queue: nothing that is stamped ahead of its arrival moves an account into the future."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from signalbox.adapters.aws.trading_queue import handle_message
-from signalbox.events import BusEvent
+from signalbox.adapters.aws.trading_queue import MessageRefusedError, handle_message
+from signalbox.events import MAX_AHEAD, BusEvent, CycleDecided, SignalGenerated
 from signalbox.orders.events import OrderSubmitted
 from signalbox.orders.messages import ExecutionReported, VenueViewReported
-from signalbox.trading.commands import AnyCommand
+from signalbox.trading.commands import AnyCommand, HaltTrading
+from signalbox.trading.events import AccountReviewDue, TurnMissed
 from signalbox.trading.service import AccountOutcome
 from tests.builders import NOON
 from tests.fakes.keys import REPORT_KEYS, message_of
@@ -32,6 +36,9 @@ class Heard:
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         raise AssertionError(f"no command is expected: {command} {who}")
 
+    def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
+        raise AssertionError(f"no command is expected: {command} {who}")
+
 
 def sent(event: BusEvent, at: datetime) -> BusEvent:
     service = Heard()
@@ -49,3 +56,32 @@ def test_a_report_is_of_the_time_it_was_sent_at_the_latest(ahead: timedelta, exp
     view = sent(VenueViewReported(account="a", requested_at=NOON, asked_at=at, orders=(), trades=(), positions={}), NOON)
     assert isinstance(view, VenueViewReported)
     assert view.asked_at == (expected or at)
+
+
+def unsealed(at: datetime) -> tuple[BusEvent, ...]:
+    """What anybody who reaches the bus can say: one event of each kind, of an instant."""
+    decided = CycleDecided(venue="coinbase", cycle_at=at, symbols=("BTC-USD",), late=False)
+    signal = SignalGenerated(
+        symbol="BTC-USD", decided_at=at, deployment="m1", stage="active", direction="BUY", tier="HIGH", issued=True,
+        held_back=None,
+        late=False, probability_up=0.9, confidence=0.9, price=Decimal(100), horizon_minutes=60, schema_name="s", schema_hash="h",
+    )  # fmt: skip
+    return (
+        decided,
+        signal,
+        TurnMissed(account="a", missed=decided, why="busy"),
+        TurnMissed(account="a", missed=signal, why="busy"),
+        AccountReviewDue(account="a", at=at, due=at),
+    )
+
+
+@given(st.timedeltas(-timedelta(days=3650), timedelta(days=3650)))
+@example(MAX_AHEAD)
+@example(MAX_AHEAD + timedelta(microseconds=1))
+def test_no_unsealed_event_later_than_it_was_sent_reaches_an_account_and_the_past_always_does(apart: timedelta) -> None:
+    for event in unsealed(NOON + apart):
+        if apart <= MAX_AHEAD:
+            assert sent(event, NOON) == event
+        else:
+            with pytest.raises(MessageRefusedError, match="InstantAheadError"):
+                sent(event, NOON)

@@ -472,6 +472,9 @@ class Desk:
         raise AssertionError
 
     def command(self, command: Any, _who: str) -> Any:
+        raise AssertionError
+
+    def kill(self, command: Any, _who: str) -> Any:
         self.commands.append(command)
 
 

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -49,7 +49,11 @@ def sqs(*events, queue: str = "q", receive_count: int = 1) -> dict:
                 "messageId": f"m{i}",
                 "receiptHandle": f"r{i}",
                 "body": message_of(e) if not isinstance(e, str) else e,
-                "attributes": {"ApproximateReceiveCount": str(receive_count), "MessageGroupId": "alerts"},
+                "attributes": {
+                    "ApproximateReceiveCount": str(receive_count),
+                    "MessageGroupId": "alerts",
+                    "SentTimestamp": str(int(NOON.timestamp() * 1000)),
+                },
                 "messageAttributes": {},
                 "eventSource": "aws:sqs",
                 "eventSourceARN": f"arn:aws:sqs:eu-central-1:123456789012:{queue}",
@@ -110,8 +114,10 @@ class FakeGenerate:
     def __init__(self, outcome: CycleOutcome | Exception, problem: ModelProblem | None = None) -> None:
         self.outcome, self.problem, self.publishes = outcome, problem, 0
         self.publish_error: Exception | None = None
+        self.decided: list[BusEvent] = []
 
-    def decide(self, _event):
+    def decide(self, event):
+        self.decided.append(event)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome, ModelChoice(None, self.problem)
@@ -139,6 +145,19 @@ class TestGenerateSignals:
         answer = load("generate_signals").make_handler(app)(sqs(event()), CONTEXT)
         assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
         assert app.publishes == 1
+
+    @pytest.mark.parametrize("ahead", [timedelta(seconds=31), timedelta(days=3650)])
+    def test_a_cycle_of_the_future_is_refused_for_good_before_the_ledger_and_those_beside_it_go_on(
+        self, load, capsys, caplog, ahead
+    ) -> None:
+        app = FakeGenerate(CycleOutcome(NOON, CycleState.WAITING, NO_WRITES, (), ()))
+        past = event(NOON - timedelta(days=900))
+        batch = sqs(event().model_copy(update={"cycle_at": NOON + ahead}), past, event())
+        assert load("generate_signals").make_handler(app)(batch, CONTEXT) == {"batchItemFailures": []}
+        assert app.decided == [past, event()]
+        assert metric_values(logged(capsys))["EventsRefused"] == 1
+        (refused,) = (line for line in caplog.records if line.getMessage() == "message_refused")
+        assert refused.reason.startswith("InstantAheadError")
 
     def test_an_unpublished_outbox_does_not_fail_the_cycle(self, load, capsys) -> None:
         app = FakeGenerate(CycleOutcome(NOON, CycleState.WAITING, NO_WRITES, (), ()))

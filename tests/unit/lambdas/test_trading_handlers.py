@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from signalbox.access import Role
 from signalbox.bootstrap.manage_orders import MissedTurn
-from signalbox.events import BusEvent, CycleDecided, MarketDataStale
+from signalbox.events import BusEvent, CycleDecided, InstantAheadError, MarketDataStale
 from signalbox.orders.errors import OrderTermsError
 from signalbox.orders.events import OrderInitialized, OrderSubmitted
 from signalbox.orders.lifecycle import initialise
@@ -24,7 +24,7 @@ from signalbox.signing import AcceptedKeys, KeyUnavailableError, SigningKey
 from signalbox.trading.access import Refusal
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
-from signalbox.trading.commands import AnyCommand
+from signalbox.trading.commands import AnyCommand, HaltTrading
 from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError, RowRefusedError, UnpricedError
 from signalbox.trading.events import TradingHalted
 from signalbox.trading.service import AccountOutcome, ReadinessReport, TradingService
@@ -104,6 +104,9 @@ class FakeService:
         self._fail()
         self.commands.append((command, who))
         return AccountOutcome(state(), self.changes, order() if command.kind in {"submit", "cancel", "replace"} else None)
+
+    def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
+        return self.command(command, who)
 
     def query(self, account: str, at: datetime, who: str) -> AccountState:
         self._fail()
@@ -649,6 +652,14 @@ class TestMonitorRisk:
         service.publish_error = ConnectionError("the bus is away")
         handler = load("monitor_risk").make_handler(service)
         assert handler({"job": "monitor_risk", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT) == {"accounts": 1, "halts": 0}
+
+    @pytest.mark.filterwarnings("ignore:No application metrics")
+    def test_an_instant_of_the_future_fails_the_call_and_reaches_no_account(self, load) -> None:
+        service = FakeService()
+        ahead = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        with pytest.raises(InstantAheadError, match="scheduled_at"):
+            load("monitor_risk").make_handler(service)({"job": "monitor_risk", "scheduled_at": ahead}, CONTEXT)
+        assert (service.instants, service.publishes) == ([], 0)
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
     def test_an_unresolved_instant_is_refused(self, load) -> None:

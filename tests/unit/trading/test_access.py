@@ -16,6 +16,7 @@ from signalbox.access import Role, names_of, principal_of
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
 from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.access import DEPLOYMENT, NEEDED, Access, Gate, decide, strongest
 from signalbox.trading.commands import COMMANDS
 from signalbox.trading.errors import AccessRefusedError, CommandError
@@ -198,20 +199,44 @@ def test_a_body_that_names_another_account_than_the_path_changes_neither(verb: s
     assert stage.ask(f"POST /accounts/<account>/{verb}", MINE, account=MINE)[0] == 200
 
 
-@pytest.mark.parametrize("door", Door)
-def test_a_command_of_a_queue_is_judged_by_its_sender(door: Door) -> None:
+HALT = json.dumps({"kind": "halt", "account": MINE, "request_id": "req-0001", "requested_at": NOON.isoformat(), "why": "news"})
+NOW_MS = str(int(NOON.timestamp() * 1000))
+ROBOT = "AROAEXAMPLEEXAMPLE1:session"
+
+
+def test_a_command_of_the_trading_queue_is_judged_by_its_sender() -> None:
     stage = Stage()
-    body = json.dumps(
-        {"kind": "halt", "account": MINE, "request_id": "req-0001", "requested_at": NOON.isoformat(), "why": "news"}
-    )
-    sent = str(int(NOON.timestamp() * 1000))
-    sender = "AROAEXAMPLEEXAMPLE1:session"
     with pytest.raises(MessageRefusedError, match="needs the role operator"):
-        handle_message(stage.app, body, sender=sender, sent_ms=sent, keys=None, door=door)
+        handle_message(stage.app, HALT, sender=ROBOT, sent_ms=NOW_MS, keys=None)
     assert stage.ledger.database.accounts[MINE].state.halt is None
     stage.give(Role.OPERATOR, principal="AROAEXAMPLEEXAMPLE1")
-    handle_message(stage.app, body, sender=sender, sent_ms=sent, keys=None, door=door)
+    handle_message(stage.app, HALT, sender=ROBOT, sent_ms=NOW_MS, keys=None)
     assert stage.ledger.database.accounts[MINE].state.halt is not None
+
+
+def test_a_halt_of_the_kill_switchs_queue_needs_no_role_and_the_record_says_who_sent_it() -> None:
+    stage = Stage()
+    handle_message(stage.app, HALT, sender=ROBOT, sent_ms=NOW_MS, keys=None, door=Door.KILL_SWITCH)
+    halt = stage.ledger.database.accounts[MINE].state.halt
+    assert halt is not None
+    assert (halt.level, halt.who, halt.why) == (HaltLevel.HALT, ROBOT, "news")
+    assert stage.app.take_denied() == ()
+    assert not stage.book.refusals
+
+
+@pytest.mark.parametrize("kind", sorted(set(NEEDED) - {"halt"}))
+def test_the_kill_switchs_queue_starts_nothing_whoever_sends(kind: str) -> None:
+    stage = Stage()
+    stage.give(Role.OWNER, principal="AROAEXAMPLEEXAMPLE1")
+    handle_message(stage.app, HALT, sender=ROBOT, sent_ms=NOW_MS, keys=None, door=Door.KILL_SWITCH)
+    body = json.dumps(json.loads(HALT) | {"kind": kind, "request_id": "req-0002"})
+    with pytest.raises(MessageRefusedError, match="expected a halt"):
+        handle_message(stage.app, body, sender=ROBOT, sent_ms=NOW_MS, keys=None, door=Door.KILL_SWITCH)
+    weaker = json.dumps(json.loads(HALT) | {"request_id": "req-0003", "until": (NOON + SECOND).isoformat()})
+    handle_message(stage.app, weaker, sender=ROBOT, sent_ms=NOW_MS, keys=None, door=Door.KILL_SWITCH)
+    halt = stage.ledger.database.accounts[MINE].state.halt
+    assert halt is not None
+    assert halt.until is None
 
 
 def test_without_a_book_nobody_may_do_anything() -> None:

@@ -7,6 +7,7 @@ can ignore what it has seen. `to_detail` / `parse_event` are the only way in and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
@@ -21,6 +22,7 @@ from signalbox.wire import checked, parse_object
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+MAX_AHEAD: Final = timedelta(seconds=30)  # of an instant that somebody tells us, before the clock of AWS that it came by
 SEAL: Final = "seal"  # beside the facts in the detail of what is signed; signalbox.signing reads it
 _BY_TYPE: Final[dict[str, type[BusEvent]]] = {}
 _BESIDE_THE_FACTS: Final = frozenset({"event_id", SEAL})
@@ -220,6 +222,19 @@ Event: TypeAlias = BusEvent
 
 class UnreadableEventError(SignalboxError, ValueError):
     """A message that is no event of ours: it will not be one the next time."""
+
+
+class InstantAheadError(SignalboxError, ValueError):
+    """What is said to happen later than it was sent. Time never runs back, so it would end every deadline up to there."""
+
+
+def require_not_ahead(what: str, instant: datetime, clock: datetime) -> None:
+    """Refuse an instant more than MAX_AHEAD after the clock it came by; the past may be as old as it likes.
+
+    clock: of AWS, never of who sent it: the queue's SentTimestamp, or the function's own. Raises InstantAheadError.
+    """
+    if instant > clock + MAX_AHEAD:
+        raise InstantAheadError(f"{what}: expected at most {MAX_AHEAD} after {clock.isoformat()}, was {instant.isoformat()}")
 
 
 def parse_event(detail_type: object, detail: object) -> Event:

@@ -31,7 +31,7 @@ from signalbox.signals.publishing import publish_pending
 from signalbox.signing import AcceptedKeys
 from signalbox.trading.access import LOOK, Access, Gate, GrantAccess, Nobody, Refusal, RevokeAccess
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.commands import AnyCommand, OpenAccount
+from signalbox.trading.commands import AnyCommand, HaltTrading, OpenAccount
 from signalbox.trading.errors import (
     AccessRefusedError,
     AccountError,
@@ -107,6 +107,18 @@ class ManageOrders:
         """Carry out a command of somebody who may. Raises TradingError when it never can be, LedgerError, UnpricedError."""
         self._open_accounts(command.requested_at)
         self._judged(lambda: self.gate.require_command(who, command))
+        return self._carried_out(command, who)
+
+    def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
+        """Halt an account by the kill switch's queue. The right to send to it (IAM) is the authority, and no role is asked for.
+
+        Stopping never fails closed: the function that carries out orders halts an account whose agent is silent, and it has no
+        role. `who` is what the record keeps. Raises TradingError when it never can be, LedgerError, UnpricedError.
+        """
+        self._open_accounts(command.requested_at)
+        return self._carried_out(command, who)
+
+    def _carried_out(self, command: AnyCommand, who: str) -> AccountOutcome:
         handled = self._alone(lambda: self.service.on_command(command, who))
         if isinstance(command, OpenAccount):
             retried(lambda: self.gate.book.name_owners(self.gate.owners, command.requested_at), self.pause)

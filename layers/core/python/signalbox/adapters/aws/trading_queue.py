@@ -12,14 +12,14 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from signalbox.events import BusEvent, read_event
+from signalbox.events import BusEvent, read_event, require_not_ahead
 from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.orders.sealing import MAY_REPORT
 from signalbox.signing import AcceptedKeys, SealError, UnsealedError, open_envelope
-from signalbox.trading.commands import COMMANDS, HALT, AnyCommand, check_clock
+from signalbox.trading.commands import COMMANDS, HALT, AnyCommand, HaltTrading, check_clock
 from signalbox.trading.errors import AccountUnreadableError, CommandError, TradingError, UnpricedError
-from signalbox.trading.service import AccountOutcome
+from signalbox.trading.service import AccountOutcome, instant_of
 from signalbox.wire import parse_object
 
 
@@ -38,14 +38,19 @@ class QueueTradingService(Protocol):
         """Bring an event to the accounts it concerns."""
 
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
-        """Carry out a command."""
+        """Carry out a command of somebody who may."""
+
+    def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
+        """Halt an account, whoever asks."""
 
 
 class Door(StrEnum):
     """By which queue a message came."""
 
     TRADING = "trading"
-    KILL_SWITCH = "kill-switch"  # takes halts and nothing else: who may send to it can stop an account, and never start one
+    KILL_SWITCH = (
+        "kill-switch"  # halts alone, of whoever IAM lets send: it can stop an account and never start one, so no role is asked
+    )
 
 
 def handle_message(
@@ -60,10 +65,14 @@ def handle_message(
         work = _parsed(body, sent_ms, door, keys)
     except SealError as error:
         raise ReportRefusedError(f"{type(error).__name__}: {error}") from error
-    except (ValueError, CommandError, OverflowError) as error:
+    except (ValueError, TradingError, OverflowError) as error:
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
     try:
-        return service.handle(work) if isinstance(work, BusEvent) else (service.command(work, sender),)
+        if isinstance(work, BusEvent):
+            return service.handle(work)
+        if door is Door.KILL_SWITCH and isinstance(work, HaltTrading):
+            return (service.kill(work, sender),)
+        return (service.command(work, sender),)
     except (UnpricedError, AccountUnreadableError):
         raise
     except (TradingError, OrderError, ValidationError) as error:
@@ -81,7 +90,9 @@ def _parsed(body: str, sent_ms: str, door: Door, keys: AcceptedKeys | None) -> B
             if keys is None:
                 raise UnsealedError("expected to know the executor's keys, was without: no report is believed here")
             return _not_ahead(open_envelope(message, keys).event, sent_at)
-        return read_event(body)
+        event = read_event(body)
+        require_not_ahead(event.event_id, instant_of(event), sent_at)
+        return event
     command = COMMANDS.validate_python(message)
     check_clock(command, sent_at, behind=None)
     return command
@@ -91,6 +102,7 @@ def _not_ahead(event: BusEvent, sent_at: datetime) -> BusEvent:
     """Return a report as of when it was sent at the latest: a clock that runs ahead must not take an account into the future.
 
     An account's time never runs back, so one report stamped hours ahead would end its deadlines and make its prices old.
+    It is not refused as any other event would be: the executor sealed it, and what it tells of an order must not be lost.
     """
     if isinstance(event, ExecutionReported) and event.reported_at > sent_at:
         return event.model_copy(update={"reported_at": sent_at})
