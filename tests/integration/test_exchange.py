@@ -34,7 +34,9 @@ def test_statement_that_fails_stops_those_after_it_and_the_connection_goes_on(so
 
 
 def test_last_statements_that_fail_commit_nothing(source: ConnectionSource) -> None:
-    insert = b"INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ($1, 'TradeOpened', '{}', now())"
+    insert = (
+        b"INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ('TradeOpened:' || $1, 'TradeOpened', '{}', now())"
+    )
     with pytest.raises(LedgerRefusedError), source.unit() as unit:
         unit.commit_with([(insert, (b"a",)), (insert, (b"a",))])
     with source.unit() as unit:

@@ -12,12 +12,15 @@ import psycopg
 import pytest
 
 from signalbox.adapters.postgres.migrate import migrate
+from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.roles import ROLES, DatabaseRole
 from signalbox.adapters.postgres.trading_save import _ACCOUNT_COLUMNS, _joined, _numbered
 from signalbox.adapters.postgres.trading_tables import HALTS, LOTS
 from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER, EventType, Function, database_user
+from signalbox.orders.messages import ExecutionRequested, OrderInstruction
 from tests.fakes.postgres_server import SUPERUSER, PostgresServer, app_source
 from tests.integration.function_statements import USES, Ledger
+from tests.unit.orders.samples import terms
 
 pytestmark = pytest.mark.integration
 
@@ -308,7 +311,7 @@ def test_who_held_every_right_may_not_even_log_in(postgres: PostgresServer, migr
         postgres.execute("SELECT 1", migrated, APP_DATABASE_USER)
 
 
-EVENT = "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ('{0}', '{0}', '{{}}', now())"
+EVENT = "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ('{0}:1', '{0}', '{{}}', now())"
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if "outbox" in role.tables], ids=lambda role: role.user)
@@ -325,7 +328,7 @@ def test_a_function_puts_sees_and_publishes_its_own_events_alone(
     # what is published stays so: nobody has it told again, and nobody says of it when
     assert postgres.execute("UPDATE outbox SET published_at = NULL RETURNING event_type", database, role.user) == []
     for kind in EventType:
-        statement = EVENT.format(kind.value).replace("VALUES ('", "VALUES ('again-", 1)
+        statement = EVENT.format(kind.value).replace(":1'", ":again'", 1)
         if role.emits is not None and kind in own:
             postgres.execute(statement, database, role.user)
         else:
@@ -336,6 +339,41 @@ def test_a_function_puts_sees_and_publishes_its_own_events_alone(
 def test_generate_signals_asks_no_venue_to_trade(postgres: PostgresServer, database: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
         postgres.execute(EVENT.format("ExecutionRequested"), database, database_user(Function.GENERATE_SIGNALS))
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role.emits], ids=lambda role: role.user)
+def test_no_role_takes_the_name_of_an_event_of_another_type(postgres: PostgresServer, migrated: str, role: DatabaseRole) -> None:
+    own = next(iter(role.emits or ()))
+    insert = "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES (%s, %s, '{}', now())"
+    others = [f"{kind.value}:abc:SUBMIT:submit" for kind in EventType if kind is not own]
+    for name in (*others, "", own.value, f"{own.value}s:1", f" {own.value}:1", f"{own.value.lower()}:1"):
+        with (
+            psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=role.user) as connection,
+            pytest.raises(psycopg.errors.CheckViolation),
+        ):
+            connection.execute(insert, (name, own.value))
+
+
+def test_an_exit_is_asked_for_whatever_generate_signals_put_before(postgres: PostgresServer, database: str) -> None:
+    of = terms(account="live-1")
+    request = ExecutionRequested(
+        account="live-1",
+        venue="coinbase",
+        instruction=OrderInstruction.SUBMIT,
+        client_order_id=of.client_order_id,
+        terms=of,
+        at=of.decided_at,
+    )
+    with pytest.raises(psycopg.errors.CheckViolation):
+        postgres.execute(
+            "INSERT INTO outbox (event_id, event_type, detail, created_at)"
+            f" VALUES ('{request.event_id}', 'SignalGenerated', '{{}}', now())",
+            database,
+            database_user(Function.GENERATE_SIGNALS),
+        )
+    with app_source(postgres, database, user=database_user(Function.MANAGE_ORDERS)) as source:
+        assert PostgresOutbox(source).put(request, of.decided_at)
+    assert postgres.execute("SELECT event_id FROM outbox", database) == [(request.event_id,)]
 
 
 def halt(level: str, until: str | None, since: str = "2024-03-01T12:00:00Z") -> str:

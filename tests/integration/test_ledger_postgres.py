@@ -144,8 +144,9 @@ GOOD_SIGNAL = {"stage": "shadow", "direction": "BUY", "tier": "HIGH", "probabili
         SIGNAL_ROW.format(**GOOD_SIGNAL | {"tier": "LOW"}),
         SIGNAL_ROW.format(**GOOD_SIGNAL | {"price": "0"}),
         "INSERT INTO cycles VALUES ('coinbase', '2024-03-01 12:00:30+00')",
-        "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ('a', 'b', '[1]', now())",
-        "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ('a', 'b', '{', now())",
+        "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ('b:a', 'b', '[1]', now())",
+        "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ('b:a', 'b', '{', now())",
+        "INSERT INTO outbox (event_id, event_type, detail, created_at) VALUES ('c:a', 'b', '{}', now())",
         "INSERT INTO symbol_status VALUES ('BTC-USD', now(), NULL)",
     ],
 )

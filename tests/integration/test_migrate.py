@@ -210,3 +210,23 @@ def test_application_role_may_not_migrate(postgres: PostgresServer, owner: Datab
     (folder / f"{version:04d}_more.sql").write_text("CREATE TABLE more (a int);")
     with pytest.raises(LedgerError, match="permission denied"):
         migrate(postgres.settings(owner.name, FUNCTIONS_USER), "", folder)
+
+
+def test_an_event_of_before_the_names_were_bound_to_types_is_kept_and_published(
+    postgres: PostgresServer, owner: DatabaseSettings, folder: Path
+) -> None:
+    (later,) = folder.glob("0017_*.sql")
+    text = later.read_text()
+    for path in folder.glob("*.sql"):
+        if path.name >= later.name:
+            path.unlink()
+    migrate(owner, "", folder)
+    postgres.execute(
+        "INSERT INTO outbox (event_id, event_type, detail, created_at, published_at)"
+        " VALUES ('old', 'TradeOpened', '{}', now(), now()), ('waits', 'TradeOpened', '{}', now(), NULL)",
+        owner.name,
+    )
+    later.write_text(text)
+    assert migrate(owner, "", folder) == [later.stem]
+    publish = "UPDATE outbox SET published_at = now() WHERE published_at IS NULL RETURNING event_id"
+    assert postgres.execute(publish, owner.name, FUNCTIONS_USER) == [("waits",)]

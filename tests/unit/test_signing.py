@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from signalbox.adapters.aws.signing_keys import KEPT_SECONDS, SecretKeys
+from signalbox.adapters.aws.signing_keys import KEPT_SECONDS, RETRY_SECONDS, SecretKeys, key_client
 from signalbox.contracts import SIGNED_REPORTS, SIGNED_REQUESTS
 from signalbox.events import _BY_TYPE, SEAL, BusEvent, UnreadableEventError
 from signalbox.orders.sealing import REQUEST_LIFE, RequestSealer
@@ -203,3 +205,121 @@ def test_a_key_that_was_read_goes_on_while_secrets_manager_is_away_and_an_unknow
     for asks in (late.current, lambda: late.find(key.key_id), lambda: verifier.find("0" * 16)):
         with pytest.raises(KeyUnavailableError):
             asks()
+
+
+def counted(secret: Rotated, monkeypatch: pytest.MonkeyPatch, *unreachable: str) -> list[str]:
+    """Count what is asked for from now on; those labels cannot be reached."""
+    asked: list[str] = []
+    real = secret.client.get_secret_value
+
+    def get(**wanted: str) -> Any:
+        asked.append(wanted["VersionStage"])
+        if wanted["VersionStage"] in unreachable:
+            raise EndpointConnectionError(endpoint_url="https://secretsmanager")
+        return real(**wanted)
+
+    monkeypatch.setattr(secret.client, "get_secret_value", get)
+    return asked
+
+
+def test_secrets_manager_that_is_away_is_asked_once_in_a_while_and_not_at_every_seal(
+    secret: Rotated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer, verifier, late = secret.keys(), secret.keys(), secret.keys()
+    key = signer.current()
+    assert verifier.find(key.key_id) == key
+    asked = counted(secret, monkeypatch, "AWSCURRENT", "AWSPREVIOUS")
+    secret.seconds = KEPT_SECONDS
+    for _ in range(100):
+        assert signer.current() == key
+    assert asked == ["AWSCURRENT"]
+    asked.clear()
+    for _ in range(100):
+        assert verifier.find(key.key_id) == key
+        with pytest.raises(KeyUnavailableError):
+            verifier.find("0" * 16)
+    assert asked == ["AWSPREVIOUS", "AWSCURRENT"]
+    asked.clear()
+    secret.seconds += RETRY_SECONDS
+    assert (signer.current(), verifier.find(key.key_id)) == (key, key)
+    assert asked == ["AWSCURRENT", "AWSPREVIOUS", "AWSCURRENT"]
+    asked.clear()
+    for asks in (late.current, lambda: late.find(key.key_id)):  # who never read one asks each time, and each label once
+        with pytest.raises(KeyUnavailableError):
+            asks()
+    assert sorted(asked) == ["AWSCURRENT", "AWSCURRENT", "AWSPREVIOUS", "AWSPREVIOUS"]
+
+
+def test_a_key_is_followed_soon_after_secrets_manager_is_back(secret: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
+    signer, verifier = secret.keys(), secret.keys()
+    first = signer.current().key_id
+    assert verifier.find(first) is not None
+    secret.seconds = KEPT_SECONDS
+    with monkeypatch.context() as away:
+        counted(secret, away, "AWSCURRENT", "AWSPREVIOUS")
+        assert signer.current().key_id == first
+        assert verifier.find(first) is not None
+    second = secret.put("b")
+    secret.seconds += RETRY_SECONDS
+    assert signer.current().key_id == second
+    assert {verifier.find(first), verifier.find(second)} == {SigningKey.of("a" * 64), SigningKey.of("b" * 64)}
+
+
+@pytest.mark.parametrize("bad", ["", " ", "short", "x" * 31])
+def test_a_new_value_that_is_no_key_stops_nobody(secret: Rotated, bad: str, caplog: pytest.LogCaptureFixture) -> None:
+    warm_signer, warm_verifier = secret.keys(), secret.keys()
+    key = warm_signer.current()
+    assert warm_verifier.find(key.key_id) == key
+    secret.client.put_secret_value(SecretId="key", SecretString=bad or "\n")
+    secret.seconds = KEPT_SECONDS
+    for signer, verifier in ((secret.keys(), secret.keys()), (warm_signer, warm_verifier)):
+        assert signer.current() == key
+        assert verifier.find(key.key_id) == key
+        assert verifier.find("0" * 16) is None  # a forgery is refused at once, as ever
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert any("signing_key_unusable: key: AWSCURRENT" in line for line in lines)
+    assert key.secret.decode() not in caplog.text
+    assert bad.strip() == "" or bad not in caplog.text
+    mended = secret.put("b")  # now the value that is no key is the one before
+    secret.seconds += RETRY_SECONDS
+    for signer, verifier in ((secret.keys(), secret.keys()), (warm_signer, warm_verifier)):
+        assert signer.current().key_id == mended
+        assert verifier.find(mended) is not None
+    assert warm_verifier.find(key.key_id) == key  # what was sealed until now and arrives late
+
+
+def test_two_values_that_are_no_keys_leave_who_has_read_one_before(secret: Rotated) -> None:
+    signer, verifier = secret.keys(), secret.keys()
+    key = signer.current()
+    assert verifier.find(key.key_id) == key
+    for bad in ("one", "two"):
+        secret.client.put_secret_value(SecretId="key", SecretString=bad)
+    secret.seconds = KEPT_SECONDS
+    assert (signer.current(), verifier.find(key.key_id)) == (key, key)
+    late = secret.keys()
+    for asks in (late.current, lambda: late.find(key.key_id)):
+        with pytest.raises(KeyUnavailableError, match=r"AWSCURRENT.*AWSPREVIOUS"):
+            asks()
+
+
+def test_one_label_that_cannot_be_read_hides_no_key_of_the_other(secret: Rotated, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = secret.keys().current()
+    second = SigningKey.of("b" * 64)
+    secret.put("b")
+    for away, seen, unseen in (("AWSCURRENT", first, second), ("AWSPREVIOUS", second, first)):
+        with monkeypatch.context() as patch:
+            counted(secret, patch, away)
+            signer, verifier = secret.keys(), secret.keys()
+            assert (signer.current(), verifier.find(seen.key_id)) == (seen, seen)
+            with pytest.raises(KeyUnavailableError):
+                verifier.find(unseen.key_id)
+
+
+def test_a_secrets_manager_that_does_not_answer_is_given_up_in_seconds(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection and says nothing
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        keys = SecretKeys(key_client(), "key")
+        begin = time.monotonic()
+        with pytest.raises(KeyUnavailableError):
+            keys.current()
+        assert time.monotonic() - begin < 10  # of the 30 that manage_orders has; the defaults take minutes

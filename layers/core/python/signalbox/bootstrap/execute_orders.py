@@ -18,7 +18,7 @@ from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
 from signalbox.adapters.aws.mailboxes import ExpectedAnswer, Mailboxes, MailboxKeyError
 from signalbox.adapters.aws.sends import DynamoAnswers, DynamoSendLog, newest_number
-from signalbox.adapters.aws.signing_keys import SecretKeys
+from signalbox.adapters.aws.signing_keys import SecretKeys, key_client
 from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
 from signalbox.adapters.venues.mt5_mailbox import VENUE, Answer, CommandRefused, CommandTaken, EnvelopeError, ReplayError
 from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
@@ -249,9 +249,9 @@ class ExecuteOrders:
 def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
     """Return the function's application from its environment."""
     found = settings or ExecuteOrdersSettings.read()
-    table, queue, client = boto3.client("dynamodb"), boto3.client("sqs"), boto3.client("secretsmanager")
-    secrets = parameters.SecretsProvider(boto3_client=client)
-    report_key = SecretKeys(client, found.report_key_arn)
+    table, queue, keys = boto3.client("dynamodb"), boto3.client("sqs"), key_client()
+    secrets = parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager"))
+    report_key = SecretKeys(keys, found.report_key_arn)
 
     def detail(event: BusEvent) -> str:
         return sealed(event.type.value, event.to_detail(), report_key.current())
@@ -262,7 +262,7 @@ def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
         table=table,
         queue=queue,
         secrets=secrets,
-        request_keys=SecretKeys(client, found.request_key_arn),
+        request_keys=SecretKeys(keys, found.request_key_arn),
         mailboxes=Mailboxes(
             queue=queue,
             table=table,

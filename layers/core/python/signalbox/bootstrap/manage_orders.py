@@ -13,7 +13,7 @@ import boto3
 
 from signalbox.access import Role
 from signalbox.adapters.aws.bus import EventBridgeBus
-from signalbox.adapters.aws.signing_keys import SecretKeys
+from signalbox.adapters.aws.signing_keys import SecretKeys, key_client
 from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.outbox import PostgresOutbox
@@ -227,7 +227,7 @@ def compose(settings: TradingSettings | None = None, *, function: Function = Fun
     """Return the function's application from its environment."""
     found = settings or TradingSettings.read()
     connection = connect_ledger(found, application=function.value)
-    secrets = boto3.client("secretsmanager")
+    secrets = key_client()
     sealer = RequestSealer(SecretKeys(secrets, found.request_key_arn).current, _now)
     return ManageOrders(
         service=TradingService(PostgresTradingLedger(connection, sealer=sealer), market=found.venue),
