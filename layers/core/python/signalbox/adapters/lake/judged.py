@@ -149,7 +149,7 @@ class _Thrift:
             kind, step = head & 0x0F, head >> 4
             field = field + step if step else self._zigzag()
             if not 1 <= field <= _MAX_FIELD or field in seen:
-                raise UnfitParquetError(f"expected a page header, was field {field} in it or twice in it")
+                raise UnfitParquetError(f"expected a page header of fields 1 to {_MAX_FIELD}, each once, was one with {field}")
             seen.add(field)
             if kind == 5:  # i32, as the sizes are: Arrow passes over a size of another kind
                 numbers[field] = self._int32()
