@@ -23,7 +23,7 @@ from signalbox.trading.state import AccountState
 from tests.e2e.test_live_account import LIVE, World, passing_bundle, running_world
 from tests.fakes.keys import Sealers
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(660)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 TRADES = 2_500  # of each of two orders
 SIZES = {"ETH-USD": Decimal("0.001"), "SOL-USD": Decimal("0.01")}
 

@@ -1,7 +1,6 @@
 """A live account: opened, confirmed, compared, and only then an entry reaches the exchange. On a local cloud of its own.
 
-Times are the world's, because a venue's clock is: the cycles are the two around now, so an order is sent within its time. A cycle
-that is still to come is waited for, because nothing of the future is taken.
+Times are the world's, because a venue's clock is: the cycles are the two around now, so an order is sent within its time.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -37,7 +35,6 @@ from signalbox.inference import Gate, Verdict
 from signalbox.market.clock import CYCLE, cycle_of
 from signalbox.orders.messages import ExecutionReported
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.signals.cycle import announcement
 from signalbox.signals.rate_limit import SignalLimits
 from signalbox.trading.changes import RiskEventKind
 from signalbox.trading.commands import HaltTrading
@@ -46,7 +43,7 @@ from tests.e2e.test_execution import LiveExchange
 from tests.fakes.keys import Sealers
 from tests.unit.inference.tiny_bundle import TEMPERATURE, WIDTH, golden, rows, write_bundle
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 LIVE = "live-1"
 LOGIT = 0.9  # what the model always says: a BUY of tier HIGH
 
@@ -132,7 +129,6 @@ class World:
         return self.api.call(method, path, body)
 
     def cycle(self, at: datetime) -> None:
-        wait_until(lambda: at <= datetime.now(UTC) or None, what=f"the cycle of {at.isoformat()}", seconds=240)
         self.cloud.exchange.set_time(at)
         assert self.cloud.clock.fire(self.cloud.schedule_of(Function.COLLECT_CANDLES), at).error is None
         self.cloud.watch.until_decided(at, seconds=90)
@@ -246,9 +242,7 @@ def test_an_entry_leaves_once_everything_is_in_order_comes_back_as_a_position_an
     assert world.state().halt is not None
     assert world.state().halt.level is HaltLevel.HALT  # type: ignore[union-attr]
     assert not [line for line in after.risk_events if line.kind in {RiskEventKind.EVENT_REFUSED, RiskEventKind.DIFFERENCE}]
-    signal = world.cloud.ledger.signals(world.first, world.first + CYCLE)[-1]
-    world.publish([announcement(replace(signal, decided_at=datetime.now(UTC)), horizon_minutes=60)])
-    world.cloud.watch.until_quiet(seconds=60)
+    world.cycle(world.first + 2 * CYCLE)
     assert world.reasons() >= {"HALTED"}
     assert sum(order.side == "buy" for order in world.exchange.orders) == len(bought)
     assert len(world.exchange.orders) >= sent

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signalbox.adapters.aws.trading_queue import MessageRefusedError, handle_message
-from signalbox.events import MAX_AHEAD, BusEvent, CycleDecided, SignalGenerated
+from signalbox.events import EVENT_AHEAD, BusEvent, CycleDecided, SignalGenerated
 from signalbox.orders.events import OrderSubmitted
 from signalbox.orders.messages import ExecutionReported, VenueViewReported
 from signalbox.trading.commands import AnyCommand, HaltTrading
@@ -76,11 +76,11 @@ def unsealed(at: datetime) -> tuple[BusEvent, ...]:
 
 
 @given(st.timedeltas(-timedelta(days=3650), timedelta(days=3650)))
-@example(MAX_AHEAD)
-@example(MAX_AHEAD + timedelta(microseconds=1))
+@example(EVENT_AHEAD)
+@example(EVENT_AHEAD + timedelta(microseconds=1))
 def test_no_unsealed_event_later_than_it_was_sent_reaches_an_account_and_the_past_always_does(apart: timedelta) -> None:
     for event in unsealed(NOON + apart):
-        if apart <= MAX_AHEAD:
+        if apart <= EVENT_AHEAD:
             assert sent(event, NOON) == event
         else:
             with pytest.raises(MessageRefusedError, match="InstantAheadError"):

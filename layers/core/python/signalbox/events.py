@@ -22,7 +22,7 @@ from signalbox.wire import checked, parse_object
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
-MAX_AHEAD: Final = timedelta(seconds=30)  # of an instant that somebody tells us, before the clock of AWS that it came by
+EVENT_AHEAD: Final = timedelta(minutes=15)  # three cycles: what an event may be before the clock of AWS that it came by
 SEAL: Final = "seal"  # beside the facts in the detail of what is signed; signalbox.signing reads it
 _BY_TYPE: Final[dict[str, type[BusEvent]]] = {}
 _BESIDE_THE_FACTS: Final = frozenset({"event_id", SEAL})
@@ -229,12 +229,12 @@ class InstantAheadError(SignalboxError, ValueError):
 
 
 def require_not_ahead(what: str, instant: datetime, clock: datetime) -> None:
-    """Refuse an instant more than MAX_AHEAD after the clock it came by; the past may be as old as it likes.
+    """Refuse an instant more than EVENT_AHEAD after the clock it came by; the past may be as old as it likes.
 
     clock: of AWS, never of who sent it: the queue's SentTimestamp, or the function's own. Raises InstantAheadError.
     """
-    if instant > clock + MAX_AHEAD:
-        raise InstantAheadError(f"{what}: expected at most {MAX_AHEAD} after {clock.isoformat()}, was {instant.isoformat()}")
+    if instant > clock + EVENT_AHEAD:
+        raise InstantAheadError(f"{what}: expected at most {EVENT_AHEAD} after {clock.isoformat()}, was {instant.isoformat()}")
 
 
 def parse_event(detail_type: object, detail: object) -> Event:
