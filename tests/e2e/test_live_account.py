@@ -43,7 +43,7 @@ from tests.e2e.test_execution import LiveExchange
 from tests.fakes.keys import Sealers
 from tests.unit.inference.tiny_bundle import TEMPERATURE, WIDTH, golden, rows, write_bundle
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 LIVE = "live-1"
 LOGIT = 0.9  # what the model always says: a BUY of tier HIGH
 
@@ -217,7 +217,9 @@ def test_an_entry_leaves_once_everything_is_in_order_comes_back_as_a_position_an
 
     # the next signal is an order at the exchange, and its fill is a position
     world.cycle(world.first + CYCLE)
-    wait_until(lambda: any(p.quantity for p in world.state().books.positions.values()) or None, what="a filled entry", seconds=60)
+    wait_until(
+        lambda: any(p.quantity for p in world.state().books.positions.values()) or None, what="a filled entry", seconds=120
+    )
     world.cloud.watch.until_quiet(seconds=60)
     entries = [order for order in world.facts().orders if not order.terms.reduce_only]
     bought = {order.product: order.filled for order in world.exchange.orders if order.side == "buy"}

@@ -35,7 +35,7 @@ logger: Final = logging.getLogger(__name__)
 
 def key_client() -> SecretsManagerClient:
     """Return a client that gives up in seconds: a function has 30 of them, and most often a key that goes on."""
-    return boto3.client("secretsmanager", config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2}))
+    return boto3.client("secretsmanager", config=Config(connect_timeout=1, read_timeout=4, retries={"total_max_attempts": 1}))
 
 
 class _Answer(Enum):
