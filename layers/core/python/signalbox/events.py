@@ -54,10 +54,6 @@ class BusEvent(FrozenModel, ABC):
         """Return the JSON-ready `detail`, event_id included."""
         return {**self.model_dump(mode="json"), "event_id": self.event_id}
 
-    def facts_text(self) -> str:
-        """Return the same without event_id as JSON text of ASCII characters. Not for an event that has floats in it."""
-        return self.model_dump_json(ensure_ascii=True)
-
 
 class CollectionProblem(StrEnum):
     """Why a symbol came without (all of) its bars."""

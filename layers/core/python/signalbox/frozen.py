@@ -5,7 +5,6 @@ from __future__ import annotations
 import json.encoder
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, Generic, Self, TypeVar, overload
 
@@ -52,11 +51,6 @@ def instant_text(instant: datetime) -> str:
 @lru_cache(maxsize=4096)  # one batch has few instants, each in many texts; equal ones in UTC have one text
 def _utc_text(instant: datetime) -> str:
     return f"{instant.replace(tzinfo=None).isoformat()}Z"
-
-
-def number_text(number: Decimal | None) -> str:
-    """Return a number or nothing as pydantic writes it."""
-    return "null" if number is None else f'"{number}"'
 
 
 class FrozenModel(BaseModel):

@@ -17,7 +17,7 @@ from typing_extensions import override
 from signalbox.contracts import EventType
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, Amount, PositiveAmount
-from signalbox.frozen import FrozenModel, instant_text, made_once, number_text, quoted
+from signalbox.frozen import FrozenModel, made_once
 from signalbox.orders.events import Detail, Liquidity, OrderEvent, OrderFilled, OrderKey, Text
 from signalbox.orders.order import Order
 from signalbox.orders.terms import OrderTerms, Side
@@ -79,23 +79,6 @@ class ExecutionRequested(BusEvent):
     @override
     def event_id(self) -> str:
         return f"{self.type}:{self.client_order_id}:{self.instruction}:{self.request_id or 'submit'}"
-
-    @override
-    def facts_text(self) -> str:
-        text = (
-            f'{{"account":{quoted(self.account)},"venue":{quoted(self.venue)},"instruction":"{self.instruction}"'
-            f',"client_order_id":{quoted(self.client_order_id)},"terms":{self.terms.text},"at":"{instant_text(self.at)}"'
-            f',"snapshot_id":{_text_of(self.snapshot_id)},"venue_order_id":{_text_of(self.venue_order_id)}'
-            f',"request_id":{_text_of(self.request_id)},"quantity":{number_text(self.quantity)}'
-            f',"limit_price":{number_text(self.limit_price)},"stop_price":{number_text(self.stop_price)}'
-            f',"entry":{_text_of(self.entry)},"stop_loss":{number_text(self.stop_loss)}'
-            f',"take_profit":{number_text(self.take_profit)}}}'
-        )
-        return text if text.isascii() else super().facts_text()
-
-
-def _text_of(text: str | None) -> str:
-    return "null" if text is None else quoted(text)
 
 
 class ExecutionReported(BusEvent):

@@ -115,7 +115,7 @@ class OrderTerms(FrozenModel):
 
     @made_once
     def text(self) -> str:
-        """Its JSON: stored with the order, and sent with what is asked of the venue."""
+        """Its JSON, as it is stored with the order."""
         return self.__pydantic_serializer__.to_json(self).decode()
 
     def signed(self, quantity: Decimal) -> Decimal:

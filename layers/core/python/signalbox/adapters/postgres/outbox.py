@@ -21,7 +21,7 @@ def event_detail(event: Event) -> str:
     """Return the JSON text that travels on the bus."""
     if _has_floats(type(event)):
         return json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
-    facts = event.facts_text()  # the same text, in one go
+    facts = event.model_dump_json(ensure_ascii=True)  # the same text, in one go
     return f'{facts[:-1]},"event_id":{_quoted(event.event_id)}}}'
 
 
