@@ -14,8 +14,8 @@ import pytest
 from signalbox.adapters.postgres.migrate import migrate
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.roles import ROLES, DatabaseRole
-from signalbox.adapters.postgres.trading_save import _ACCOUNT_COLUMNS, _joined, _numbered
-from signalbox.adapters.postgres.trading_tables import HALTS, LOTS
+from signalbox.adapters.postgres.trading_save import _joined, _numbered
+from signalbox.adapters.postgres.trading_tables import ACCOUNT_COLUMNS, HALTS, LOTS
 from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER, EventType, Function, database_user
 from signalbox.orders.messages import ExecutionRequested, OrderInstruction
 from tests.fakes.postgres_server import SUPERUSER, PostgresServer, app_source
@@ -107,7 +107,7 @@ def may_write(user: str) -> set[str]:
     if user not in map(database_user, (Function.MANAGE_ORDERS, Function.MONITOR_RISK)):
         return set()
     written = [table.statement(tuple(table.columns), table.replaced or None) for table in (HALTS, LOTS)]
-    return {_numbered(one).decode() for one in written} | {_joined((), tuple(_ACCOUNT_COLUMNS), ()).decode()}
+    return {_numbered(one).decode() for one in written} | {_joined((), tuple(ACCOUNT_COLUMNS), ()).decode()}
 
 
 GRANTED = """

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from signalbox.adapters.postgres.trading_tables import (
+    ACCOUNT_COLUMNS,
     ACCOUNT_ENTRIES,
     CONFIRMATIONS,
     DAY_BASELINES,
@@ -90,22 +91,7 @@ def _rows(table: LedgerTable, *, select: bool = True, delete: bool = False) -> R
     return Rights(select=select, insert=(*table.columns, *numbered), update=table.replaced, delete=delete)
 
 
-_ACCOUNT_STATE: Final = (
-    "cash",
-    "transfers",
-    "newest_entry",
-    "stepped_at",
-    "watched_until",
-    "loss_rules",
-    "halt",
-    "warned",
-    "memory",
-    "compared_at",
-    "closings",
-    "review_at",
-    "at_venue",
-    "request_sequence",
-)
+_ACCOUNT_STATE: Final = tuple(ACCOUNT_COLUMNS)
 _STEPPED: Final = {  # what a step of an account reads and writes, whoever takes it
     "candles": READ,
     "accounts": Rights(select=True, update=_ACCOUNT_STATE),  # a halt is made no milder by monitor_risk: trigger accounts_halt

@@ -39,6 +39,7 @@ from signalbox.adapters.postgres.trading_rows import (
     trade_row,
 )
 from signalbox.adapters.postgres.trading_tables import (
+    ACCOUNT_COLUMNS,
     ACCOUNT_ENTRIES,
     CONFIRMATIONS,
     DAY_BASELINES,
@@ -74,22 +75,6 @@ _ENDED: Final = (TradeState.CLOSED, TradeState.ABANDONED)
 _DELETE_LOTS: Final = b"DELETE FROM lots WHERE account = %s::text AND lot_id = ANY(%s::text[])"
 _DELETE_DISPOSALS: Final = b"DELETE FROM disposals WHERE account = $1::text"
 _DELETE_LOCKS: Final = b"DELETE FROM locks WHERE account = $1::text"
-_ACCOUNT_COLUMNS: Final = {
-    "cash": "numeric",
-    "transfers": "numeric",
-    "newest_entry": "text",
-    "stepped_at": "timestamptz",
-    "watched_until": "timestamptz",
-    "loss_rules": "text",
-    "halt": "text",
-    "warned": "text[]",
-    "memory": "text",
-    "compared_at": "timestamptz",
-    "closings": "text",
-    "review_at": "timestamptz",
-    "at_venue": "text",
-    "request_sequence": "bigint",
-}
 
 
 class Seals:
@@ -246,7 +231,7 @@ def _written(save: Save, parts: list[bytes], values: list[bytes | None], events:
 @lru_cache(maxsize=256)  # an account's steps write the same tables again and again
 def _joined(parts: tuple[bytes, ...], columns: tuple[str, ...], counted: tuple[int, ...]) -> bytes:
     """Return one statement with numbered parameters: nothing in it is looked for again at each execution."""
-    changed = ", ".join(f"{column} = %s::{_ACCOUNT_COLUMNS[column]}" for column in columns) or "cash = cash"
+    changed = ", ".join(f"{column} = %s::{ACCOUNT_COLUMNS[column]}" for column in columns) or "cash = cash"
     step = f"UPDATE accounts SET {changed} WHERE account = %s::text RETURNING xmin::text AS version".encode()  # noqa: S608 - constants of this module
     written = b", ".join(b"part%d AS (%s)" % (place, part) for place, part in enumerate(parts))
     if counted:

@@ -233,3 +233,19 @@ LOCKS: Final = LedgerTable(
     _columns(text="account reason symbol", integer="place", timestamptz="since until", numeric="limit_amount value_amount"),
     ("account", "place"),
 )
+ACCOUNT_COLUMNS: Final = {  # of the account's own row that a step may change
+    "cash": "numeric",
+    "transfers": "numeric",
+    "newest_entry": "text",
+    "stepped_at": "timestamptz",
+    "watched_until": "timestamptz",
+    "loss_rules": "text",
+    "halt": "text",
+    "warned": "text[]",
+    "memory": "text",
+    "compared_at": "timestamptz",
+    "closings": "text",
+    "review_at": "timestamptz",
+    "at_venue": "text",
+    "request_sequence": "bigint",
+}
