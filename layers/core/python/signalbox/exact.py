@@ -52,25 +52,34 @@ PositiveAmount: TypeAlias = Annotated[
 ]
 
 
-def exactly(function: Callable[P, R]) -> Callable[P, R]:
-    """Run `function` where a result that would have to be rounded raises decimal.Inexact.
+class Under:
+    """A decorator: its function runs under one decimal context, whatever the caller's is.
 
-    The context is the one of this module itself and not a copy, which would cost as much as a few sums; nobody but this function
-    gets to see it, and inside another exact function nothing is left to do.
+    The context is that one itself and not a copy, which would cost as much as a few sums; inside another function under it
+    nothing is left to do.
     """
 
-    @wraps(function)
-    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        outside = getcontext()
-        if outside is _EXACT:
-            return function(*args, **kwargs)
-        setcontext(_EXACT)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            setcontext(outside)
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
-    return inside
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        context = self._context
+
+        @wraps(function)
+        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+            outside = getcontext()
+            if outside is context:
+                return function(*args, **kwargs)
+            setcontext(context)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                setcontext(outside)
+
+        return inside
+
+
+exactly: Final = Under(_EXACT)  # a result that would have to be rounded raises decimal.Inexact
 
 
 def share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:

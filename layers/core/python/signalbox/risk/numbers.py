@@ -6,7 +6,6 @@ Nothing else sees the caller's decimal context, so a decision is the same whatev
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import (
     ROUND_HALF_EVEN,
@@ -16,16 +15,12 @@ from decimal import (
     FloatOperation,
     InvalidOperation,
     Overflow,
-    getcontext,
-    setcontext,
 )
-from functools import lru_cache, wraps
-from typing import Final, ParamSpec, TypeVar
+from functools import lru_cache
+from typing import Final
 
+from signalbox.exact import Under
 from signalbox.risk.errors import RiskError
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 # A product of two admitted numbers has at most 72 digits; what is left is room for sums of very many of them.
 CONTEXT: Final = Context(prec=120, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, DivisionByZero, Overflow, FloatOperation])
@@ -97,21 +92,7 @@ def aware(instant: datetime, *name: object) -> datetime:
     return instant.astimezone(UTC)
 
 
-def exactly(function: Callable[P, R]) -> Callable[P, R]:
-    """Run `function` under CONTEXT, the context itself and not a copy of it, which would cost as much as a few products."""
-
-    @wraps(function)
-    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        outside = getcontext()
-        if outside is CONTEXT:
-            return function(*args, **kwargs)
-        setcontext(CONTEXT)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            setcontext(outside)
-
-    return inside
+exactly: Final = Under(CONTEXT)
 
 
 def plain(value: Decimal) -> str:
