@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Json, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, ValidationError
 
 from signalbox.access import Principal
 from signalbox.contracts import Env
@@ -22,6 +22,10 @@ _FROZEN: Final = ConfigDict(frozen=True, populate_by_name=False, extra="ignore")
 def _names(value: object) -> object:
     """Return the parts of a comma-separated text; anything else as it is."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+T = TypeVar("T")
+CommaSeparated: TypeAlias = Annotated[tuple[T, ...], BeforeValidator(_names)]
 
 
 class SettingsError(SignalboxError):
@@ -80,12 +84,7 @@ class MarketEnvironment(BaseModel):
 
     model_config = _FROZEN
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
-    symbols: tuple[Symbol, ...] = Field(alias=Env.SYMBOLS, min_length=1)
-
-    @field_validator("symbols", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return _names(value)
+    symbols: CommaSeparated[Symbol] = Field(alias=Env.SYMBOLS, min_length=1)
 
 
 class CollectCandlesSettings(BusSettings, MarketEnvironment):
@@ -111,16 +110,11 @@ class TradingSettings(LedgerSettings):
     """manage_orders and monitor_risk. `venue`: whose candles value an account that is opened by name."""
 
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
-    accounts: tuple[str, ...] = Field(alias=Env.ACCOUNTS, default=())  # monitor_risk opens none
-    owners: tuple[Principal, ...] = Field(alias=Env.OWNERS, default=())
+    accounts: CommaSeparated[str] = Field(alias=Env.ACCOUNTS, default=())  # monitor_risk opens none
+    owners: CommaSeparated[Principal] = Field(alias=Env.OWNERS, default=())
     kill_switch_queue_arn: str = Field(alias=Env.KILL_SWITCH_QUEUE_ARN, default="")  # monitor_risk has none
     request_key_arn: str = Field(alias=Env.REQUEST_KEY_ARN, min_length=1)
     report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, default="")  # monitor_risk hears no reports
-
-    @field_validator("accounts", "owners", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return _names(value)
 
 
 class SendAlertsSettings(BusSettings):
@@ -147,14 +141,9 @@ class ExecuteOrdersSettings(BusSettings):
     report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, min_length=1)
     venue_url: str = Field(alias=Env.VENUE_URL, default="")
     idempotency_table: str = Field(alias=Env.IDEMPOTENCY_TABLE, min_length=3)
-    mt5_accounts: tuple[AccountName, ...] = Field(alias=Env.MT5_ACCOUNTS)
+    mt5_accounts: CommaSeparated[AccountName] = Field(alias=Env.MT5_ACCOUNTS)
     mt5_checks_queue_url: str = Field(alias=Env.MT5_CHECKS_QUEUE_URL, min_length=1)
     kill_switch_queue_url: str = Field(alias=Env.KILL_SWITCH_QUEUE_URL, min_length=1)
-
-    @field_validator("mt5_accounts", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return _names(value)
 
 
 class MigrateDatabaseSettings(FunctionSettings, DatabaseEnvironment):
