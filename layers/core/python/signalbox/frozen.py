@@ -37,6 +37,7 @@ class made_once(Generic[T]):  # noqa: N801 - used like property
 
 
 quoted: Final = json.encoder.encode_basestring  # a text as JSON, as pydantic writes it
+quoted_ascii: Final = json.encoder.encode_basestring_ascii  # the same as json.dumps writes it
 _OF_INSTANT: Final = TypeAdapter(datetime)
 
 

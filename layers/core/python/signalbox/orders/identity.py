@@ -7,16 +7,15 @@ digits, 32 to 36 characters); a terminal with shorter comments keeps its own map
 from __future__ import annotations
 
 import hashlib
-import json.encoder
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, NewType
 
+from signalbox.frozen import quoted_ascii
 from signalbox.orders.errors import OrderTermsError
 
 ClientOrderId = NewType("ClientOrderId", str)
 CLIENT_ORDER_ID_LENGTH: Final = 32
-_quoted: Final = json.encoder.encode_basestring_ascii
 
 
 @lru_cache(maxsize=4096)  # a pure function of natural keys, asked for several times an order
@@ -49,6 +48,6 @@ def replacement_id(original: str, request_id: str) -> ClientOrderId:
 
 
 def _digest(parts: tuple[str | int, ...]) -> ClientOrderId:
-    texts = [str(part) if isinstance(part, int) else _quoted(part) for part in parts]  # as json.dumps writes them
+    texts = [str(part) if isinstance(part, int) else quoted_ascii(part) for part in parts]  # as json.dumps writes them
     digest = hashlib.sha256(f"[{', '.join(texts)}]".encode()).hexdigest()
     return ClientOrderId(digest[:CLIENT_ORDER_ID_LENGTH])

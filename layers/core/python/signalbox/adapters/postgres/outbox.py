@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import json.encoder
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +13,7 @@ from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.contracts import EventType
 from signalbox.events import Event
+from signalbox.frozen import quoted_ascii
 from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
 
@@ -22,10 +22,7 @@ def event_detail(event: Event) -> str:
     if _has_floats(type(event)):
         return json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
     facts = event.model_dump_json(ensure_ascii=True)  # the same text, in one go
-    return f'{facts[:-1]},"event_id":{_quoted(event.event_id)}}}'
-
-
-_quoted: Final = json.encoder.encode_basestring_ascii
+    return f'{facts[:-1]},"event_id":{quoted_ascii(event.event_id)}}}'
 
 
 @lru_cache(maxsize=256)
