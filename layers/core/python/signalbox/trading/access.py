@@ -161,7 +161,7 @@ class Gate:
         held, needed = strongest(found), NEEDED[action]
         if held is not None and held.includes(needed):
             return
-        if not found and self.stage_owner(who) is not None:
+        if not found and self._owns_stage(who):
             return  # there is no such account, or the next start of the function names them its owner
         self._refuse(Refusal(account, who[:300], action, needed, held, at))
 
@@ -172,13 +172,12 @@ class Gate:
     def visible(self, who: str, at: datetime) -> frozenset[str]:
         """Return the accounts that somebody may see. Raises AccessRefusedError for who may see none and open none."""
         found = self.book.visible(names_of(who))
-        if not found and self.stage_owner(who) is None:
+        if not found and not self._owns_stage(who):
             self._refuse(Refusal("", who[:300], LIST, NEEDED[LIST], None, at))
         return found
 
-    def stage_owner(self, who: str) -> str | None:
-        """Return the name under which a caller is an owner of the stage."""
-        return next((name for name in names_of(who) if name in self.owners), None)
+    def _owns_stage(self, who: str) -> bool:
+        return any(name in self.owners for name in names_of(who))
 
     def _refuse(self, refusal: Refusal) -> None:
         self.book.record(refusal)
