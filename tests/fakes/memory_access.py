@@ -7,7 +7,7 @@ from datetime import datetime
 
 from signalbox.access import Role
 from signalbox.trading.access import DEPLOYMENT, Access, Refusal, decide
-from signalbox.trading.errors import AccountError
+from signalbox.trading.errors import no_account
 
 
 class MemoryAccessBook:
@@ -27,7 +27,7 @@ class MemoryAccessBook:
 
     def access(self, account: str) -> Sequence[Access]:
         if account not in self._accounts:
-            raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
+            raise no_account(account)
         return tuple(sorted((one for one in self._newest(account).values() if one.role), key=lambda one: one.principal))
 
     def visible(self, principals: Sequence[str]) -> frozenset[str]:
@@ -35,7 +35,7 @@ class MemoryAccessBook:
 
     def change(self, account: str, change: Access) -> None:
         if account not in self._accounts:
-            raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
+            raise no_account(account)
         keys = (change.principal, change.request_id)
         same = next((o for name, o in self.rows if name == account and (o.principal, o.request_id) == keys), None)
         row = decide(change, tuple(self._newest(account).values()), same)

@@ -26,7 +26,7 @@ from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.portfolio.lots import Disposal
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
-from signalbox.trading.errors import AccountDiffersError, AccountError
+from signalbox.trading.errors import AccountDiffersError, no_account
 from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import Confirmation, ModelQualification, qualification_of
 from signalbox.trading.state import AccountState, Mark, Trade, counts, opened, opening_transfer
@@ -104,7 +104,7 @@ class MemoryTradingLedger:
     @contextmanager
     def transaction(self, account: str) -> Iterator[MemoryTradingTransaction]:
         if account not in self.database.accounts:
-            raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
+            raise no_account(account)
         with self.database.locks[account]:
             tx = MemoryTradingTransaction(self.database, self.database.accounts[account].copy())
             yield tx

@@ -32,6 +32,11 @@ class AccountError(TradingError):
     """An account that does not exist, or whose configuration contradicts itself."""
 
 
+def no_account(account: str) -> AccountError:
+    """Return the error of an account that does not exist."""
+    return AccountError(f"account {account!r} does not exist; `open_account` makes it")
+
+
 class AccountNameError(AccountError):
     """A name that no account can have, or that does not describe the one to be opened."""
 

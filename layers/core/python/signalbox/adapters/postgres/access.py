@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from signalbox.access import Role
 from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.trading import locked_row
 from signalbox.trading.access import DEPLOYMENT, Access, Refusal, decide
-from signalbox.trading.errors import AccountError
+from signalbox.trading.errors import no_account
 
 _NEWEST: Final = """
 SELECT DISTINCT ON (principal) principal, role, who, at, request_id FROM account_access
@@ -24,7 +25,6 @@ SELECT DISTINCT account FROM (
     ORDER BY account, principal, at DESC, sequence DESC
 ) AS newest WHERE role IS NOT NULL
 """
-_HELD: Final = "SELECT 1 FROM accounts WHERE account = %s FOR UPDATE"
 _APPEND: Final = "INSERT INTO account_access (account, principal, request_id, role, who, at) VALUES (%s, %s, %s, %s, %s, %s)"
 _NAME_OWNERS: Final = """
 INSERT INTO account_access (account, principal, request_id, role, who, at)
@@ -53,7 +53,7 @@ class PostgresAccessBook:
     def access(self, account: str) -> Sequence[Access]:
         with self._source.snapshot() as connection:
             if connection.execute("SELECT 1 FROM accounts WHERE account = %s", (account,)).fetchone() is None:
-                raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
+                raise no_account(account)
             rows = connection.execute(_NEWEST, (account, None, None)).fetchall()
         return tuple(one for one in map(_access, rows) if one.role is not None)
 
@@ -64,8 +64,7 @@ class PostgresAccessBook:
 
     def change(self, account: str, change: Access) -> None:
         with self._source.transaction() as connection:
-            if connection.execute(_HELD, (account,)).fetchone() is None:
-                raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
+            locked_row(connection, account)
             newest = [_access(row) for row in connection.execute(_NEWEST, (account, None, None)).fetchall()]
             same = connection.execute(_SAME_REQUEST, (account, change.principal, change.request_id)).fetchone()
             row = decide(change, newest, None if same is None else _access(same))

@@ -42,7 +42,7 @@ from signalbox.orders.sealing import RequestSealer
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import ChangeSet
-from signalbox.trading.errors import AccountDiffersError, AccountError
+from signalbox.trading.errors import AccountDiffersError, no_account
 from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import Confirmation, ModelQualification, qualification_of
 from signalbox.trading.state import AccountState, opened, opening_transfer
@@ -331,5 +331,5 @@ def locked_row(connection: Connection, account: str) -> tuple[Any, ...]:
     """Return the account's row, locked until the transaction ends. Raises AccountError if there is none."""
     row = connection.execute(ACCOUNT_ROW + " FOR UPDATE", (account,), prepare=True).fetchone()
     if row is None:
-        raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
+        raise no_account(account)
     return row

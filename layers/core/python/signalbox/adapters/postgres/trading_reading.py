@@ -34,7 +34,7 @@ from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import Lock
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import RiskEvent
-from signalbox.trading.errors import AccountError
+from signalbox.trading.errors import no_account
 from signalbox.trading.state import Halt, Trade
 
 T = TypeVar("T")
@@ -227,7 +227,7 @@ def _entries(connection: Connection, account: str, start: datetime, end: datetim
 def _standing(connection: Connection, account: str) -> AccountOverview:
     row = connection.execute(_ACCOUNT, (account,)).fetchone()
     if row is None:
-        raise AccountError(f"account {account!r} does not exist; `open_account` makes it")
+        raise no_account(account)
     text, opened_at, opened_by, stepped_at, halt = row
     return AccountOverview(account_of_text(text), opened_at, opened_by, stepped_at, halt_of_text(halt))
 
