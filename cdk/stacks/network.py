@@ -74,36 +74,34 @@ class NetworkStack(SignalboxStack):
                 conditions={"StringEquals": {"aws:ResourceAccount": Aws.ACCOUNT_ID}},
             )
         )
-        bus = self.vpc.add_interface_endpoint(
-            "Events",
-            service=aws_ec2.InterfaceVpcEndpointAwsService.EVENTBRIDGE,
-            security_groups=[group],
-            open=False,
-            private_dns_enabled=True,
-        )
-        bus.add_to_policy(
-            aws_iam.PolicyStatement(
-                principals=[aws_iam.AnyPrincipal()],
-                actions=["events:PutEvents"],
-                resources=[f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:event-bus/*"],
-                conditions={"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
-            )
-        )
+        bus = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:event-bus/*"
+        service = aws_ec2.InterfaceVpcEndpointAwsService.EVENTBRIDGE
+        self._interface("Events", service, group, action="events:PutEvents", resources=[bus])
 
     def _open_keys(self, group: aws_ec2.SecurityGroup, secrets: SecretsStack) -> None:
         """Let signing keys through, and no other secret: the way must not serve a role that was given too much."""
-        keys = self.vpc.add_interface_endpoint(
-            "SigningKeys",
-            service=aws_ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER,
-            security_groups=[group],
-            open=False,
-            private_dns_enabled=True,
+        keys = [secrets.request_key.secret_arn, secrets.report_key.secret_arn]
+        service = aws_ec2.InterfaceVpcEndpointAwsService.SECRETS_MANAGER
+        self._interface("SigningKeys", service, group, action="secretsmanager:GetSecretValue", resources=keys)
+
+    def _interface(
+        self,
+        name: str,
+        service: aws_ec2.InterfaceVpcEndpointAwsService,
+        group: aws_ec2.SecurityGroup,
+        *,
+        action: str,
+        resources: list[str],
+    ) -> None:
+        """Add an interface endpoint that lets one action of this account's principals through."""
+        endpoint = self.vpc.add_interface_endpoint(
+            name, service=service, security_groups=[group], open=False, private_dns_enabled=True
         )
-        keys.add_to_policy(
+        endpoint.add_to_policy(
             aws_iam.PolicyStatement(
                 principals=[aws_iam.AnyPrincipal()],
-                actions=["secretsmanager:GetSecretValue"],
-                resources=[secrets.request_key.secret_arn, secrets.report_key.secret_arn],
+                actions=[action],
+                resources=resources,
                 conditions={"StringEquals": {"aws:PrincipalAccount": Aws.ACCOUNT_ID}},
             )
         )
