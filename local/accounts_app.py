@@ -50,12 +50,15 @@ def _api(stage: str) -> OrdersApi:
     return orders_api(stage, load_settings().state)
 
 
+def _sent(stage: str, verb: str, path: str, request_id: str | None, facts: dict[str, Any]) -> Any:
+    given = {key: value for key, value in facts.items() if value is not None}
+    return _api(stage).call(verb, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **given})
+
+
 def _command(stage: str, verb: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
     from local.accounts_command import account_text, show  # noqa: PLC0415 - as above
 
-    given = {key: value for key, value in facts.items() if value is not None}
-    found = _api(stage).call(verb, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **given})
-    show(found, account_text, as_json=as_json)
+    show(_sent(stage, verb, path, request_id, facts), account_text, as_json=as_json)
 
 
 @accounts_app.command("list")
@@ -210,11 +213,10 @@ def _access_group() -> None:
     """Who may do what with an account."""
 
 
-def _change(stage: str, path: str, request_id: str | None, *, as_json: bool, **facts: str) -> None:
+def _change(stage: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
     from local.accounts_command import access_text, show  # noqa: PLC0415 - as above
 
-    found = _api(stage).call("POST", path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **facts})
-    show(found, access_text, as_json=as_json)
+    show(_sent(stage, "POST", path, request_id, facts), access_text, as_json=as_json)
 
 
 @access_app.command("list")

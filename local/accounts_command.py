@@ -85,17 +85,22 @@ def _described(found: Any) -> str:
 
 def orders_api(stage: str, state: Path) -> OrdersApi:
     """Return the orders API of a deployed stage, or of the running local cloud. Raises AccountsError."""
+    session, via = session_of(stage, state)
+    return OrdersApi(_output(session, stage, endpoint=via), session, session.region_name, via)
+
+
+def session_of(stage: str, state: Path) -> tuple[Session, str | None]:
+    """Return the operator's session for a stage, and the address of the local cloud, None in AWS. Raises AccountsError."""
     if stage == STAGE:
-        via = running_cloud(state / "up" / "ports.json")
-        session = Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)  # noqa: S106 - the emulator's
-        return OrdersApi(_output(session, stage, endpoint=via), session, REGION, via)
+        via = _running_cloud(state / "up" / "ports.json")
+        return Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION), via  # noqa: S106 - the emulator's
     session = Session()
     if session.region_name is None:
         raise AccountsError("no AWS region: set AWS_REGION, for example eu-central-1")
-    return OrdersApi(_output(session, stage), session, session.region_name)
+    return session, None
 
 
-def running_cloud(ports: Path) -> str:
+def _running_cloud(ports: Path) -> str:
     """Return the address of the local cloud that runs. Raises AccountsError when none does."""
     try:
         port = int(json.loads(ports.read_text())["emulator"])

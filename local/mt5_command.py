@@ -16,9 +16,8 @@ from typing import Any, Final
 from boto3.session import Session
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.accounts_command import running_cloud
+from local.accounts_command import session_of
 from local.errors import WorkbenchError
-from local.settings import ACCOUNT, REGION, STAGE
 from signalbox.contracts import MailboxQueue, mailbox_key_name, mailbox_queue_name
 
 KEY_BYTES: Final = 48  # of randomness; 64 characters
@@ -79,14 +78,9 @@ class Mailbox:
 
 
 def mailbox_of(stage: str, account: str, state: Path) -> Mailbox:
-    """Return an account's mailbox of a deployed stage, or of the running local cloud. Raises MailboxError, AccountsError."""
-    if stage == STAGE:
-        session = Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION)  # noqa: S106 - the emulator's
-        return Mailbox(session, stage, account, running_cloud(state / "up" / "ports.json"))
-    session = Session()
-    if session.region_name is None:
-        raise MailboxError("no AWS region: set AWS_REGION, for example eu-central-1")
-    return Mailbox(session, stage, account)
+    """Return an account's mailbox of a deployed stage, or of the running local cloud. Raises AccountsError."""
+    session, via = session_of(stage, state)
+    return Mailbox(session, stage, account, via)
 
 
 def agent_toml(mailbox: Mailbox) -> str:
