@@ -41,9 +41,9 @@ class SimulatedLedger:
     def accounts(self) -> Sequence[TradingAccount]:
         return (self.state.account,)
 
-    def unreadable(self) -> Mapping[str, str]:
+    def configured(self) -> tuple[Sequence[TradingAccount], Mapping[str, str]]:
         """Nothing is read from a row."""
-        return {}
+        return self.accounts(), {}
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
         """Every simulated account is open from the start."""

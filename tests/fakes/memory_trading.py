@@ -86,8 +86,8 @@ class MemoryTradingLedger:
     def accounts(self) -> Sequence[TradingAccount]:
         return tuple(rows.state.account for _, rows in sorted(self.database.accounts.items()))
 
-    def unreadable(self) -> Mapping[str, str]:
-        return {}  # it keeps accounts, not texts
+    def configured(self) -> tuple[Sequence[TradingAccount], Mapping[str, str]]:
+        return self.accounts(), {}  # it keeps accounts, not texts
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
         kept = self.database.accounts.get(account.account)

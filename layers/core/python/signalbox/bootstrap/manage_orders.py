@@ -196,9 +196,8 @@ class ManageOrders:
 
         An account whose row cannot be read misses its turn, each minute, until somebody mends it: that alarms.
         """
-        for name, why in retried(self.service.unreadable, self.pause).items():
-            self._missed.append(MissedTurn(name, AccountUnreadableError(why), is_final=True))
-        accounts = retried(self.service.accounts, self.pause)
+        accounts, unreadable = retried(self.service.configured, self.pause)
+        self._missed += [MissedTurn(name, AccountUnreadableError(why), is_final=True) for name, why in unreadable.items()]
         return self._turns(accounts, lambda account: self.service.monitor_account(account.account, at))[0]
 
     def _open_accounts(self, at: datetime) -> None:

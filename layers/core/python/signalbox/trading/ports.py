@@ -93,8 +93,8 @@ class TradingLedger(Protocol):
     def accounts(self) -> Sequence[TradingAccount]:
         """Return every account that can be read, by name."""
 
-    def unreadable(self) -> Mapping[str, str]:
-        """Return the accounts whose row cannot be read, and why. A transaction of one raises AccountUnreadableError."""
+    def configured(self) -> tuple[Sequence[TradingAccount], Mapping[str, str]]:
+        """Return `accounts`, and of those whose row cannot be read why; a transaction of one raises AccountUnreadableError."""
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
         """Create an account with its capital transferred in; False when it exists as it is. Raises AccountError if it differs."""

@@ -7,7 +7,7 @@ comes late is judged at the newest instant the account has seen. What is wrong w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 from datetime import datetime, timedelta
@@ -278,9 +278,9 @@ class TradingService:
         """Return every account, by name."""
         return tuple(self.ledger.accounts())
 
-    def unreadable(self) -> Mapping[str, str]:
-        """Return the accounts whose row in the ledger cannot be read, and why."""
-        return self.ledger.unreadable()
+    def configured(self) -> tuple[Sequence[TradingAccount], Mapping[str, str]]:
+        """Return every account, by name, and of those whose row in the ledger cannot be read why."""
+        return self.ledger.configured()
 
     def readiness_report(self, account: str, at: datetime) -> ReadinessReport:
         """Return whether an account may trade live at `at`, judged on the newest bars. Raises AccountError."""

@@ -103,13 +103,10 @@ class PostgresTradingLedger:
 
     def accounts(self) -> Sequence[TradingAccount]:
         """Return every account that can be read, by name."""
-        return self._configured()[0]
+        return self.configured()[0]
 
-    def unreadable(self) -> Mapping[str, str]:
-        """Return the accounts whose row cannot be read, and why."""
-        return self._configured()[1]
-
-    def _configured(self) -> tuple[tuple[TradingAccount, ...], dict[str, str]]:
+    def configured(self) -> tuple[Sequence[TradingAccount], Mapping[str, str]]:
+        """Return every account that can be read, and of the others why not."""
         with self._source.snapshot() as connection:
             rows = connection.execute('SELECT account, configuration FROM accounts ORDER BY account COLLATE "C"').fetchall()
         return readable(rows, self._parse)
