@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 from typing_extensions import override
@@ -40,11 +40,13 @@ class _OrderEvent(FrozenModel):
     kind: str
     client_order_id: OrderKey
     at: AwareDatetime
+    _named_by: ClassVar[str] = ""
 
     @made_once
     def event_id(self) -> str:
-        """The natural key: this can happen to an order once."""
-        return f"{self.kind}:{self.client_order_id}"
+        """The natural key: this can happen to an order once, or once for each value of the field that `_named_by` names."""
+        key = f"{self.kind}:{self.client_order_id}"
+        return f"{key}:{getattr(self, self._named_by)}" if self._named_by else key
 
     def to_text(self) -> str:
         """Return it as it is stored: `model_dump_json`, without its twenty options."""
@@ -86,13 +88,9 @@ class OrderUnconfirmed(_OrderEvent):
     """A send, cancel or update got no answer. Unknown is not failed: it stays pending until the venue was asked."""
 
     kind: Literal["OrderUnconfirmed"] = "OrderUnconfirmed"
+    _named_by: ClassVar = "attempt"
     attempt: Text  # what was being tried: "submit", or the request_id of a cancel or update
     detail: Detail = ""
-
-    @made_once
-    @override
-    def event_id(self) -> str:
-        return f"{self.kind}:{self.client_order_id}:{self.attempt}"
 
 
 class OrderLost(_OrderEvent):
@@ -105,12 +103,8 @@ class OrderAccepted(_OrderEvent):
     """The venue has it."""
 
     kind: Literal["OrderAccepted"] = "OrderAccepted"
+    _named_by: ClassVar = "venue_order_id"
     venue_order_id: Text
-
-    @made_once
-    @override
-    def event_id(self) -> str:
-        return f"{self.kind}:{self.client_order_id}:{self.venue_order_id}"
 
 
 class OrderRejected(_OrderEvent):
@@ -143,26 +137,18 @@ class OrderCancelRequested(_OrderEvent):
     """Somebody asked the venue to cancel; `request_id` names the command."""
 
     kind: Literal["OrderCancelRequested"] = "OrderCancelRequested"
+    _named_by: ClassVar = "request_id"
     request_id: Text
-
-    @made_once
-    @override
-    def event_id(self) -> str:
-        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
 
 
 class OrderCancelRejected(_OrderEvent):
     """The venue did not cancel."""
 
     kind: Literal["OrderCancelRejected"] = "OrderCancelRejected"
+    _named_by: ClassVar = "request_id"
     request_id: Text
     reason: Text
     detail: Detail = ""
-
-    @made_once
-    @override
-    def event_id(self) -> str:
-        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
 
 
 class OrderCanceled(_OrderEvent):
@@ -185,42 +171,30 @@ class OrderUpdateRequested(_OrderEvent):
     """Somebody asked the venue to replace quantity or prices; None keeps what is there. `quantity` is the new total."""
 
     kind: Literal["OrderUpdateRequested"] = "OrderUpdateRequested"
+    _named_by: ClassVar = "request_id"
     request_id: Text
     quantity: PositiveAmount | None = None
     limit_price: PositiveAmount | None = None
     stop_price: PositiveAmount | None = None
-
-    @made_once
-    @override
-    def event_id(self) -> str:
-        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
 
 
 class OrderUpdated(_OrderEvent):
     """The venue replaced it as requested; venues that cancel and re-enter give it a new `venue_order_id`."""
 
     kind: Literal["OrderUpdated"] = "OrderUpdated"
+    _named_by: ClassVar = "request_id"
     request_id: Text
     venue_order_id: Text | None = None
-
-    @made_once
-    @override
-    def event_id(self) -> str:
-        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
 
 
 class OrderUpdateRejected(_OrderEvent):
     """The venue kept the order as it was."""
 
     kind: Literal["OrderUpdateRejected"] = "OrderUpdateRejected"
+    _named_by: ClassVar = "request_id"
     request_id: Text
     reason: Text
     detail: Detail = ""
-
-    @made_once
-    @override
-    def event_id(self) -> str:
-        return f"{self.kind}:{self.client_order_id}:{self.request_id}"
 
 
 OrderEvent: TypeAlias = (
