@@ -22,7 +22,7 @@ _REPORTS_KEPT: Final = Duration.days(4)
 
 
 class Mailbox(Construct):
-    """Queues and key have names that say whose they are, so that every side finds them without being told.
+    """Queues and key are named after stage and account, so that every side can derive the names.
 
     hidden_seconds: how long a report is hidden while the function has it. The key is no state: a lost one is made again.
     """

@@ -16,7 +16,7 @@ logger = logging.getLogger("signalbox.mt5_agent")
 
 
 class CheckedClock:
-    """A clock that stays near the queues'. `off`: how far the machine's runs ahead of them, as the newest answer told."""
+    """A clock that stays near the queues'. `off`: how far the machine's runs ahead of them, by their newest answer."""
 
     def __init__(self, own: Callable[[], datetime]) -> None:
         self._own = own

@@ -48,7 +48,7 @@ def time_of(answer: Any) -> datetime | None:
 
 
 class SqsMailbox:
-    """Mailbox over SQS. hear: is told the queues' time with each answer to a look for commands."""
+    """Mailbox over SQS. hear: called with the queues' time after each look for commands."""
 
     def __init__(
         self, client: SQSClient, *, commands_url: str, reports_url: str, hear: Callable[[datetime], None] | None = None

@@ -1,10 +1,10 @@
 """The trading service over HTTP: API Gateway's payload 2.0 in, commands out, every refusal as JSON that says what is wrong.
 
 Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
-authorisation could not open a door. The clock is the gateway's. Statuses: 400 a body that cannot be read (signalbox.wire), 403
-somebody without the role for it (whether there is such an account is not told), 404 no such account or order, 409 a command that
-does not fit what is there, 422 a value that cannot be, the account's name among them, or one that path, query and body do not
-agree on.
+authorisation could not open a door. The clock is the gateway's. Statuses: 400 a body that cannot be read (signalbox.wire), 403 a
+caller without the role for it (the same answer whether or not the account exists), 404 no such account or order, 409 a command
+that does not fit what is there, 422 a value that cannot be, the account's name among them, or one that path, query and body do
+not agree on.
 """
 
 from __future__ import annotations
