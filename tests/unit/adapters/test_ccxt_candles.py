@@ -44,7 +44,7 @@ class Coinbase:
             return Reply(200, self.rows)
         query = parse_qs(url.query)
         start, end = (datetime.fromisoformat(query[k][0]) for k in ("start", "end"))
-        first, last = (int(t.timestamp()) for t in (start, end))
+        first, last = (int(t.timestamp()) // 60 * 60 for t in (start, end))
         assert (last - first) // 60 + 1 <= 300
         return Reply(200, [[t, 99.5, 101.25, 100.01, 100.1, 3.72867857634] for t in range(last, first - 60, -60)])
 
@@ -155,7 +155,7 @@ def test_a_venue_that_gives_fewer_rows_than_it_says_is_asked_on_from_where_it_st
     def capped(request: Request) -> Reply:
         query = parse_qs(urlparse(request.path).query)
         first = int(datetime.fromisoformat(query["start"][0]).timestamp())
-        last = int(datetime.fromisoformat(query["end"][0]).timestamp())
+        last = int(datetime.fromisoformat(query["end"][0]).timestamp()) // 60 * 60
         return Reply(200, [[t, 99.5, 101.25, 100.01, 100.1, 3.7] for t in range(first, last + 60, 60)[:100]])
 
     venue.override = capped

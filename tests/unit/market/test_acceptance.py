@@ -48,6 +48,13 @@ def test_the_open_bar_is_dropped_and_a_future_bar_refused() -> None:
     assert len(got.refused) == 2
 
 
+@given(st.integers(min_value=-(10**20), max_value=10**20))
+def test_an_absurd_time_costs_its_row_alone(time_ms: int) -> None:
+    good = row(3)
+    got = accept_rows(BTC, [(time_ms, *good[1:]), good], since=SINCE, until=NOON)
+    assert SINCE + minutes(3) in {c.open_time for c in got.candles}
+
+
 def test_rows_before_the_window_are_dropped_silently() -> None:
     got = accept_rows(BTC, [row(-1), row(0)], since=SINCE, until=NOON)
     assert [c.open_time for c in got.candles] == [SINCE]

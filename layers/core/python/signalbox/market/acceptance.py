@@ -34,7 +34,7 @@ def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, unti
     refused: list[str] = []
     for time_ms, *numbers in rows:
         if time_ms >= until_ms + MINUTE_MS:
-            refused.append(f"{symbol} {from_ms(time_ms).isoformat()}: a bar of the future (cycle {until.isoformat()})")
+            refused.append(f"{symbol} {_instant(time_ms)}: a bar of the future (cycle {until.isoformat()})")
             continue
         if time_ms < since_ms or time_ms + MINUTE_MS > until_ms:
             continue
@@ -51,3 +51,11 @@ def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, unti
             )
     candles = tuple(found[t] for t in sorted(found) if t not in disputed)
     return AcceptedCandles(candles, tuple(refused))
+
+
+def _instant(time_ms: int) -> str:
+    """Return an instant as text, whatever a venue sent: seconds taken for milliseconds can lie in the year 55977."""
+    try:
+        return from_ms(time_ms).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return f"{time_ms} ms since 1970"

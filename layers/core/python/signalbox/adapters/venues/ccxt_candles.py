@@ -1,7 +1,13 @@
 """Closed one-minute bars through ccxt, exact (ccxt is told to keep JSON numbers as text) and paged.
 
-A transient failure (timeout, 429, 5xx, a broken connection) is tried again a few times within one deadline; what then
-remains is a VenueError that names the problem. Nothing is judged here: acceptance is the domain's.
+Venues differ in what a page is: bounds inclusive or exclusive, newest first or oldest first, as many rows as asked for or
+fewer. So no page is trusted to be whole: the stretches before its first row and after its last one are asked for again
+until the venue has answered for them. docs/venues.md lists what holds at which venue; tests/unit/adapters/test_venues.py
+makes that list.
+
+A transient failure (timeout, 429, 5xx, a broken connection) is tried again a few times within one deadline, after the
+pause that the venue asks for; what then remains is a VenueError that names the problem. Nothing is judged here: acceptance
+is the domain's.
 """
 
 from __future__ import annotations
@@ -11,26 +17,30 @@ import importlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 from ccxt.base import errors as ccxt_errors
 
 from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import RawRow
-from signalbox.market.candles import MINUTE_MS, Symbol, to_ms
+from signalbox.market.candles import MINUTE_MS, Symbol, from_ms, to_ms
 from signalbox.market.collection import VenueError
 
 CCXT_IDS: Final = {"coinbase": "coinbaseexchange"}  # the Exchange API: public candles without a key
 PAGE: Final = 300  # candles in one answer of Coinbase Exchange, and of a venue of which ccxt says nothing
 LARGEST_PAGE: Final = 1_500
-SHORT_PAGE_MS: Final = 30 * MINUTE_MS  # a page that ends this much before its window is asked again from where it ended
+SHORT_MS: Final = 30 * MINUTE_MS  # rows that are missing at an end of a page for longer than this are asked for again
+PAST_BAR_MS: Final = 1_000  # the end of a page lies this much after its last bar opens: inside inclusive and exclusive bounds
+HISTORY: Final = MappingProxyType({"kraken": timedelta(minutes=720)})  # older bars are not given, whatever is asked for
 ATTEMPTS: Final = 3
 FIRST_PAUSE_SECONDS: Final = 0.5
 DEADLINE_SECONDS: Final = 25.0  # for one symbol, pages and retries included
 FIRST_CONTACT_SECONDS: Final = 3.0  # a person waits: without a network that is told soon
+UNBOUNDED: Final = frozenset({"kraken", "kucoin"})  # ccxt would hand `until` on to the venue, which does not know it
 
 _PROBLEMS: Final = (  # the first that matches; ccxt's tree has RequestTimeout and the others below NetworkError
     (ccxt_errors.RequestTimeout, CollectionProblem.VENUE_TIMEOUT),
@@ -40,6 +50,12 @@ _PROBLEMS: Final = (  # the first that matches; ccxt's tree has RequestTimeout a
     (ccxt_errors.BadResponse, CollectionProblem.ANSWER_MALFORMED),
     (ccxt_errors.BaseError, CollectionProblem.VENUE_REFUSED),
 )
+_PASSING: Final = frozenset(
+    {CollectionProblem.VENUE_TIMEOUT, CollectionProblem.VENUE_RATE_LIMITED, CollectionProblem.VENUE_UNAVAILABLE}
+)
+_TOO_MANY: Final = frozenset({418, 429})  # 418: Binance's answer to one who goes on after a 429
+_SERVER_FAULT: Final = 500
+_SERVER_FAULTS: Final = MappingProxyType({"bybit": ('"retCode":10016', '"retCode": 10016')})  # comes with a 200
 
 
 class CcxtCandleSource:
@@ -87,54 +103,85 @@ class CcxtCandleSource:
             raise VenueError(CollectionProblem.VENUE_REFUSED, f"{self._venue} {symbol}: no such market{hint}")
 
     def fetch(self, symbol: Symbol, since: datetime, until: datetime) -> Sequence[RawRow]:
-        """Return the venue's rows from `since` up to `until`."""
+        """Return the venue's rows from `since` up to `until`; rows around them may come with them."""
         deadline = self._monotonic() + self._deadline_seconds
         client = self._client(symbol, deadline)
-        page_rows = _page_rows(client)
-        pair = symbol.replace("-", "/")
         start, stop = to_ms(since), to_ms(until)
+        if (history := HISTORY.get(self._venue)) is not None:
+            start = self._within(history, symbol, client.milliseconds(), start, stop)
+        at_once = page_rows(self._venue, client)
+        page_ms = at_once * MINUTE_MS
         rows: list[RawRow] = []
-        while start < stop:
-            limit = min(page_rows, (stop - start) // MINUTE_MS)
-            # `until` bounds the page; a smaller `limit` would make ccxt cut an answer with repeated rows at its oldest ones
-            bounds = {"until": start + (limit - 1) * MINUTE_MS}
-            ask = partial(client.fetch_ohlcv, pair, "1m", since=start, limit=page_rows, params=bounds)
-            page = self._retry(symbol, deadline, ask)
-            if not page and str(client.last_http_response).strip() not in ("[]", ""):
-                # ccxt turns an answer it cannot read into no candles; an outage must not look like a quiet market
-                content = str(client.last_http_response)[:120]
-                raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: expected candles, was {content!r}")
-            parsed = [_row(symbol, entry) for entry in page]
-            rows.extend(parsed)
-            start = _next_start(start, limit, [row[0] for row in parsed])
+        unanswered = [(start, stop)]
+        while unanswered:
+            start, stop = unanswered.pop()
+            end = min(start + page_ms, stop)
+            if end < stop:
+                unanswered.append((end, stop))
+            page = self._page(client, symbol, deadline, start, end, at_once)
+            rows.extend(page)
+            times = [row[0] for row in page if start <= row[0] < end]
+            if times:  # none at all: the venue has answered that it has nothing there
+                first, after_last = min(times), max(times) + MINUTE_MS
+                unanswered += [part for part in ((after_last, end), (start, first)) if part[1] - part[0] > SHORT_MS]
         return rows
+
+    def _within(self, history: timedelta, symbol: Symbol, now_ms: int, start: int, stop: int) -> int:
+        """Return where the part of a window begins that the venue still has. Raises VenueError when it has nothing of it."""
+        oldest = now_ms - now_ms % MINUTE_MS - history // timedelta(milliseconds=1) + MINUTE_MS
+        if stop <= oldest:
+            raise VenueError(
+                CollectionProblem.VENUE_REFUSED,
+                f"{self._venue} {symbol}: it gives the newest {history // timedelta(minutes=1)} minutes only, "
+                f"nothing before {from_ms(oldest):%Y-%m-%d %H:%M} UTC; ask for a later period or another venue",
+            )
+        return max(start, oldest)
+
+    def _page(self, client: Any, symbol: Symbol, deadline: float, start: int, end: int, rows: int) -> list[RawRow]:  # noqa: PLR0917
+        """Return what the venue answers for the minutes [start, end), ms, at most `rows` of them. Raises VenueError."""
+        # `until` bounds the page; a smaller `limit` would make ccxt cut an answer with repeated rows at its oldest ones
+        bounds = {} if self._venue in UNBOUNDED else {"until": end - MINUTE_MS + PAST_BAR_MS}
+        pair = symbol.replace("-", "/")
+        ask = partial(client.fetch_ohlcv, pair, "1m", since=start, limit=rows, params=bounds)
+        page = self._retry(symbol, deadline, client, ask)
+        if not page and not _holds_candles(client.last_json_response):
+            # ccxt turns an answer it cannot read into no candles; an outage must not look like a quiet market
+            content = str(client.last_http_response)[:120]
+            raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: expected candles, was {content!r}")
+        found = [_row(symbol, entry) for entry in page]
+        return found if bounds else [row for row in found if row[0] < end]  # what came behind the page was not asked for
 
     def _client(self, symbol: Symbol, deadline: float) -> Any:
         with self._lock:
             if symbol not in self._clients:
-                client = _exchange(self._venue)({"timeout": self._timeout_ms, "enableRateLimit": True, "number": Decimal})
+                client = _exchange(self._venue)(
+                    # as text: with Decimal, ccxt cannot read the precision of Kraken's markets
+                    {"timeout": self._timeout_ms, "enableRateLimit": True, "number": str, "enableLastJsonResponse": True}
+                )
+                _spot_alone(client)
                 if self._url:
-                    client.urls["api"] = dict.fromkeys(client.urls["api"], self._url)
+                    client.urls["api"] = _all_at(self._url, client.urls["api"])
                 if self._markets is None:
-                    self._retry(symbol, deadline, client.load_markets)
+                    self._retry(symbol, deadline, client, client.load_markets)
                     self._markets = (client.markets, client.currencies)
                 else:
                     client.set_markets(*self._markets)
                 self._clients[symbol] = client
             return self._clients[symbol]
 
-    def _retry(self, symbol: Symbol, deadline: float, call: Callable[[], Any]) -> Any:
+    def _retry(self, symbol: Symbol, deadline: float, client: Any, call: Callable[[], Any]) -> Any:
         wait = FIRST_PAUSE_SECONDS
         for attempt in range(1, self._attempts + 1):
             try:
                 return call()
-            except ccxt_errors.NetworkError as error:  # timeouts, 429 and 5xx are below it
-                if attempt == self._attempts or self._monotonic() + wait > deadline:
-                    raise self._problem(symbol, error) from error
-                self._pause(wait)
-                wait *= 2
             except ccxt_errors.BaseError as error:
-                raise self._problem(symbol, error) from error
+                problem = _problem_of(error, self._venue)
+                pause = max(wait, _asked_pause(client) if problem is CollectionProblem.VENUE_RATE_LIMITED else 0.0)
+                if problem not in _PASSING or attempt == self._attempts or self._monotonic() + pause > deadline:
+                    detail = f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500]
+                    raise VenueError(problem, detail) from error
+                self._pause(pause)
+                wait *= 2
             except (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation) as error:
                 # ccxt parses without checking: an answer of another shape surfaces as one of these
                 raise VenueError(
@@ -142,9 +189,24 @@ class CcxtCandleSource:
                 ) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _problem(self, symbol: Symbol, error: Exception) -> VenueError:
-        problem = next(p for kind, p in _PROBLEMS if isinstance(error, kind))
-        return VenueError(problem, f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500])
+
+def _problem_of(error: Exception, venue: str) -> CollectionProblem:
+    """Name what happened. The HTTP status decides before ccxt's class: a 429 whose text ccxt does not know is no refusal."""
+    status = _http_status(error)
+    if status in _TOO_MANY:
+        return CollectionProblem.VENUE_RATE_LIMITED
+    if status >= _SERVER_FAULT or any(code in str(error) for code in _SERVER_FAULTS.get(venue, ())):
+        return CollectionProblem.VENUE_UNAVAILABLE
+    return next(problem for kind, problem in _PROBLEMS if isinstance(error, kind))
+
+
+def _http_status(error: BaseException | None) -> int:
+    """Return the status of the answer that made ccxt raise, 0 when there was none (Kraken and Bybit refuse with a 200)."""
+    while error is not None:
+        if (status := getattr(getattr(error, "response", None), "status_code", None)) is not None:
+            return int(status)
+        error = error.__cause__ or error.__context__
+    return 0
 
 
 def _exchange(venue: str) -> Any:
@@ -156,18 +218,45 @@ def _exchange(venue: str) -> Any:
         raise VenueError(CollectionProblem.VENUE_REFUSED, f"{venue}: ccxt knows no exchange of that name") from error
 
 
-def _page_rows(client: Any) -> int:
-    """Return how many candles ccxt says the exchange gives at once."""
+def _all_at(url: str, addresses: Any) -> Any:
+    """Return ccxt's addresses of a venue with `url` in place of each; Gate has them by kind of market."""
+    return {name: _all_at(url, inner) for name, inner in addresses.items()} if isinstance(addresses, dict) else url
+
+
+def _spot_alone(client: Any) -> None:
+    """Ask for the list of spot markets alone: no currencies, no derivatives, which some venues give in ten more answers."""
+    client.has["fetchCurrencies"] = False
+    client.options["defaultType"] = "spot"
+    wanted = client.options.get("fetchMarkets")
+    if isinstance(wanted, dict) and (kinds := wanted.get("types")):
+        wanted["types"] = {kind: kind == "spot" for kind in kinds} if isinstance(kinds, dict) else ["spot"]
+        wanted["fetchTickersFees"] = False  # KuCoin's fees come with every ticker
+
+
+def page_rows(venue: str, client: Any) -> int:
+    """Return how many candles to ask for at once: as many as ccxt says the exchange gives.
+
+    Without `until`, ccxt asks for `limit` minutes and the bar that opens after them: then one fewer fits a page.
+    """
     spot = (client.features or {}).get("spot") or {}
     stated = (spot.get("fetchOHLCV") or {}).get("limit")
-    return min(int(stated), LARGEST_PAGE) if stated else PAGE
+    return (min(int(stated), LARGEST_PAGE) if stated else PAGE) - (venue in UNBOUNDED)
 
 
-def _next_start(start: int, limit: int, times: Sequence[int]) -> int:
-    """Return where the next page begins: after this one's window, or after its newest row when it stopped well before."""
-    end = start + limit * MINUTE_MS
-    newest = max((t for t in times if start <= t < end), default=end)
-    return newest + MINUTE_MS if newest < end - SHORT_PAGE_MS else end
+def _holds_candles(answer: Any) -> bool:
+    """Whether an answer holds a list of candles, be it empty: as a whole, or in its `data` or `result`, or in a part of that."""
+    inside = answer.get("data", answer.get("result")) if isinstance(answer, dict) else answer
+    lists = inside.values() if isinstance(inside, dict) else (inside,)
+    return any(isinstance(rows, list) and all(isinstance(row, list | dict) for row in rows) for rows in lists)
+
+
+def _asked_pause(client: Any) -> float:
+    """Return the seconds that a venue asks to be left alone for (Retry-After), 0 when it asks for nothing."""
+    headers = {str(name).lower(): value for name, value in dict(client.last_response_headers or {}).items()}
+    try:
+        return max(float(headers.get("retry-after", 0)), 0.0)
+    except ValueError:
+        return 0.0  # a date: rare, and then the usual pause serves
 
 
 def _row(symbol: Symbol, entry: Any) -> RawRow:

@@ -106,7 +106,7 @@ class CcxtVenue:
                 "timeout": round(timeout_seconds * 1000),
                 "enableRateLimit": minimum_interval_ms > 0,
                 "rateLimit": minimum_interval_ms,
-                "number": Decimal,
+                "number": str,
             }
         )
         client.set_sandbox_mode(credentials.sandbox)
@@ -266,7 +266,7 @@ class CcxtVenue:
 
     @exactly
     def _require_steps(self, terms: OrderTerms) -> None:
-        steps = self._client.markets[_pair(terms.symbol)]["precision"]
+        steps = {name: Decimal(step) for name, step in self._client.markets[_pair(terms.symbol)]["precision"].items() if step}
         for name, value, step in (
             ("quantity", terms.quantity, steps["amount"]),
             ("limit_price", terms.limit_price, steps["price"]),
@@ -277,7 +277,7 @@ class CcxtVenue:
 
     @exactly
     def _worst_price(self, symbol: str, side: Side, stop: Decimal) -> Decimal:
-        tick = self._client.markets[_pair(symbol)]["precision"]["price"]
+        tick = Decimal(self._client.markets[_pair(symbol)]["precision"]["price"])
         return to_step(stop * (1 + side.sign * self._stop_allowance), tick, upwards=side is Side.BUY)
 
     def _status_report(self, name: str, symbol: str) -> OrderStatusReport:
@@ -389,12 +389,12 @@ class CcxtVenue:
         with _read(self._client):
             for symbol in symbols:
                 market = self._client.markets[_pair(symbol)]
-                answer_info, step = market["info"], market["precision"]["amount"]
+                answer_info, step = market["info"], Decimal(market["precision"]["amount"])
                 closed = any(answer_info.get(key) for key in ("trading_disabled", "cancel_only", "post_only", "limit_only"))
                 found.append(
                     VenueInstrument(
                         symbol=symbol,
-                        tick=market["precision"]["price"],
+                        tick=Decimal(market["precision"]["price"]),
                         step=step,
                         min_quantity=_above_zero(answer_info.get("base_min_size")) or step,
                         max_quantity=_above_zero(answer_info.get("base_max_size")),
