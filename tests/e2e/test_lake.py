@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from local.verification import connect, read_bars, signals_of
+from local.cli.features.verification import connect, read_bars, signals_of
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.s3 import S3Store
 from signalbox.adapters.lake.series import LakeSeries

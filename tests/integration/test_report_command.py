@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from local.cli.report.command import connection_source, run_report
 from local.errors import DataError
-from local.report_command import connection_source, run_report
 from local.settings import load_settings
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.reports.errors import PeriodError

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from local.command import app
+from local.cli.command import app
 from signalbox.inference import BundleTamperedError, load_bundle, record_of
 from signalbox.inference.manifest import REPORT_FILE, Gate, Verdict, write_manifest
 from signalbox.market.candles import MarketDataError
