@@ -180,3 +180,12 @@ def _minus(one: Decimal, other: Decimal) -> Decimal:
 @exactly
 def _profit(equity: Decimal, transfers: Decimal) -> Decimal:
     return equity - transfers
+
+
+def account_text(line: AccountLine) -> str:
+    """Return an account in one line."""
+    halted = "  HALTED" if line.halted else ""
+    return (
+        f"{line.account}  equity {line.equity:,.2f} ({line.profit:+,.2f})  "
+        f"open {line.open_trades}  closed {line.closed_trades}{halted}"
+    )

@@ -76,7 +76,7 @@ class LocalCloud:
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.settings, self.progress, self._folder = settings, progress, folder
-        self.symbols = tuple(Symbol(s) for s in SYMBOLS)
+        self.symbols = default_symbols()
         self._closing = ExitStack()
         limits = (REQUESTS_PER_SECOND, BURST) if realtime else (REPLAY_REQUESTS_PER_SECOND, REPLAY_BURST)
         ports = ports or Ports.choose({})
@@ -175,3 +175,8 @@ class LocalCloud:
     def schedule_of(self, function: Function) -> JobTiming:
         """Return the deployed schedule of a function."""
         return self.clock.of(function_name(STAGE, function))
+
+
+def default_symbols() -> tuple[Symbol, ...]:
+    """Return the symbols of the deployed stage."""
+    return tuple(Symbol(s) for s in SYMBOLS)

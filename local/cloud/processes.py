@@ -1,4 +1,4 @@
-"""Child services of the workbench: each behind a guard that ends it when the workbench ends, however that happens."""
+"""Processes of the workbench: each child is behind a guard that ends it when the workbench ends, however that happens."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from types import FrameType
+from typing import Final, NoReturn, TypeVar
 
 from local.cloud.private import UMASK, private_folder
 from local.errors import ServiceError
@@ -19,6 +21,21 @@ from local.settings import LOOPBACK
 
 GUARD: Final = Path(__file__).with_name("guard.py")
 T = TypeVar("T")
+
+
+@contextmanager
+def stop_signals_interrupt() -> Iterator[None]:
+    """Turn SIGTERM into the KeyboardInterrupt that Ctrl-C is, so that both clean up alike."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def free_port() -> int:

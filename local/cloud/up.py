@@ -14,16 +14,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from local.cloud.accounts import account_text
 from local.cloud.clock import JobTiming
-from local.cloud.local_cloud import LocalCloud, Ports
+from local.cloud.local_cloud import LocalCloud, Ports, default_symbols
 from local.cloud.private import private_files, private_folder, tighten
-from local.cloud.processes import port_is_free
+from local.cloud.processes import port_is_free, stop_signals_interrupt
 from local.errors import StateInUseError, StuckError
+from local.market.choice import live_or_simulated
 from local.market.feed import CachedFeed
-from local.market.source import live_or_simulated
-from local.replay.demo import stop_signals_interrupt
-from local.replay.replay import default_symbols
-from local.replay.view import account_text
 from local.settings import VENUE, Settings
 from signalbox.contracts import Function, StackOutput
 from signalbox.market.clock import CYCLE, cycle_of

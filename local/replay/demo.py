@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import psutil
 
-from local.cloud.local_cloud import LocalCloud
+from local.cloud.local_cloud import LocalCloud, default_symbols
 from local.cloud.private import private_files, tighten
+from local.cloud.processes import stop_signals_interrupt
 from local.errors import DataError
-from local.market.source import CandleHistory, choose_source
-from local.replay.replay import CycleReplay, Stopwatch, default_symbols, default_window, load_feed
+from local.market.choice import choose_source
+from local.market.source import CandleHistory
+from local.replay.replay import CycleReplay, Stopwatch, default_window, load_feed
 from local.replay.summary import FAILED, INTERRUPTED, OK, ReplayRecord, expected_cycles
 from local.replay.view import View, choose_view
 from local.settings import Settings
@@ -147,21 +145,6 @@ def _nothing(plan: _Plan, watch: Stopwatch) -> ReplayRecord:
         exit=INTERRUPTED,
         decided_until=plan.start,
     )
-
-
-@contextmanager
-def stop_signals_interrupt() -> Iterator[None]:
-    """Turn SIGTERM into the KeyboardInterrupt that Ctrl-C is, so that both clean up alike."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _fresh_folder(settings: Settings) -> Path:

@@ -13,14 +13,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from local.cloud.clock import Firing
-from local.cloud.local_cloud import LocalCloud
+from local.cloud.local_cloud import LocalCloud, default_symbols
 from local.errors import StuckError
 from local.market.source import CandleHistory
 from local.replay.summary import FAILED, OK, CycleTiming, ReplayRecord, expected_cycles
 from local.replay.view import CycleFacts, View
 from local.settings import VENUE
 from local.stand_ins.exchange import LoadedBars
-from signalbox.contracts import BACKFILL_MINUTES, SYMBOLS, Function, Metric
+from signalbox.contracts import BACKFILL_MINUTES, Function, Metric
 from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.market.clock import CYCLE, cycles_between
 from signalbox.signals.ports import Refusal
@@ -159,11 +159,6 @@ class CycleReplay:
     def _warn(self, text: str) -> None:
         self.warnings.append(text)
         self._view.warn(text)
-
-
-def default_symbols() -> tuple[Symbol, ...]:
-    """Return the symbols of the deployed stage."""
-    return tuple(Symbol(s) for s in SYMBOLS)
 
 
 def default_window(source: CandleHistory, hours: float, start: datetime | None) -> tuple[datetime, datetime]:

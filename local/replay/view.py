@@ -26,7 +26,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from local.cloud.accounts import AccountLine
+from local.cloud.accounts import AccountLine, account_text
 from signalbox.market.candles import Symbol
 from signalbox.signals.ports import Refusal
 from signalbox.signals.signal import Signal
@@ -192,15 +192,6 @@ class LiveView:
             elif row is not None:
                 table.add_row(symbol, price, Text("refused", style="yellow"), row.reason, "-", str(self._issued[symbol]))
         return table
-
-
-def account_text(line: AccountLine) -> str:
-    """Return an account in one line."""
-    halted = "  HALTED" if line.halted else ""
-    return (
-        f"{line.account}  equity {line.equity:,.2f} ({line.profit:+,.2f})  "
-        f"open {line.open_trades}  closed {line.closed_trades}{halted}"
-    )
 
 
 def choose_view(symbols: Sequence[Symbol], *, plain: bool) -> View:

@@ -21,11 +21,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from local.cli.accounts.command import AccountsError, orders_api
-from local.cloud.local_cloud import LocalCloud
+from local.cloud.local_cloud import LocalCloud, default_symbols
 from local.cloud.processes import wait_until
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
-from local.replay.replay import default_symbols
 from local.settings import STAGE, load_settings
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE
 from signalbox.adapters.postgres.trading_reading import AccountFacts

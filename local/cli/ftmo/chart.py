@@ -5,16 +5,14 @@ from __future__ import annotations
 import io
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from local.cli.ftmo.replay import FtmoReplay
 from signalbox.risk.ftmo import LossReference
-
-if TYPE_CHECKING:
-    from local.cli.ftmo.command import FtmoReplay
 
 INK: Final = "#1f2933"
 EQUITY: Final = "#3d6a99"

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from local.cli.ftmo.command import FtmoReplay
+from local.cli.ftmo.replay import FtmoReplay
 from signalbox.risk.ftmo import AccountStatus
 
 _STYLE = {AccountStatus.ACTIVE: "bold", AccountStatus.TARGET_REACHED: "bold green", AccountStatus.BREACHED: "bold red"}

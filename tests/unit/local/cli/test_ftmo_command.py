@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from local.cli.command import app
 from local.cli.ftmo.app import ftmo_app
-from local.cli.ftmo.command import replay_file, run_simulate, to_json
+from local.cli.ftmo.command import run_simulate
 from local.cli.ftmo.events import parse_event, read_events
+from local.cli.ftmo.replay import replay_file, to_json
 from local.errors import AccountFileError, WorkbenchError
 from signalbox.risk.ftmo import FTMO_1STEP, FTMO_2STEP, FtmoRules, Marked, Opened
 

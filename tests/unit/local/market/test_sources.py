@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from local.errors import DataError
+from local.market.choice import choose_source
 from local.market.parquet import ParquetSource
 from local.market.simulator import SimulatedSource
-from local.market.source import choose_source
 from local.replay.replay import default_window, load_feed
 from local.settings import Settings, load_settings
 from signalbox.adapters.lake.lake import Lake

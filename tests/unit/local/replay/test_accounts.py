@@ -7,12 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from local.cloud.accounts import AccountLine, AccountRecord, summarise_account
+from local.cloud.accounts import AccountLine, AccountRecord, account_text, summarise_account
 from local.replay.account_report import account_sections
 from local.replay.chart import draw_chart
 from local.replay.report import render_page
 from local.replay.summary import OK, ReplayRecord, summarise
-from local.replay.view import account_text
 from signalbox.adapters.postgres.trading_reading import AccountFacts
 from signalbox.events import CycleDecided
 from signalbox.market.candles import Bars
