@@ -88,7 +88,7 @@ def training(
 
     path = config or QUICK.with_name("full.toml")
     require_torch(read_config(path))
-    from training.neural.bench import TrainingBenchOptions, run_training_bench  # noqa: PLC0415 - imports torch
+    from training.fit.neural.bench import TrainingBenchOptions, run_training_bench  # noqa: PLC0415 - imports torch
 
     run_training_bench(TrainingBenchOptions(path, steps, threads, json_output=json_output))
 

@@ -26,8 +26,8 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     """Score a bundle on any period and judge it by the gates."""
     from local.settings import load_settings  # noqa: PLC0415 - see the docstring of local/cli/command.py
     from training.command import run_evaluate  # noqa: PLC0415 - as above
-    from training.costs import cost_models  # noqa: PLC0415 - as above
     from training.evaluate import EvaluateRequest  # noqa: PLC0415 - as above
+    from training.judge.costs import cost_models  # noqa: PLC0415 - as above
 
     settings = load_settings()
     folder = data or settings.recorded_candles

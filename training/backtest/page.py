@@ -11,8 +11,8 @@ from training.backtest.backtest import BacktestResult
 from training.backtest.figures import FiguresPart
 from training.backtest.pictures import drawdown_svg, equity_svg, starts_svg
 from training.backtest.starts import Passing
-from training.pictures import PICTURE_STYLE
-from training.report_page import number, share
+from training.write.pictures import PICTURE_STYLE
+from training.write.report_page import number, share
 
 _STYLE: Final = ".verdict{font-size:1.15rem;padding:.8rem 1rem;border-radius:8px}"
 

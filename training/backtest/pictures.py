@@ -15,7 +15,7 @@ from training.backtest.backtest import BacktestResult
 from training.backtest.engine import BacktestEnding
 from training.backtest.figures import drawdowns
 from training.backtest.starts import Attempt
-from training.pictures import LEFT, TOP, Plane
+from training.write.pictures import LEFT, TOP, Plane
 
 _WIDTH: Final = 1040.0
 _POINTS: Final = 1_500  # of a line; of each run of them the lowest is drawn, so no fall is lost
