@@ -44,7 +44,8 @@ def verify(
     lake: Annotated[str | None, typer.Option(help="A lake, a folder of recorded candles, or s3://BUCKET.")] = None,
     venue: Annotated[str, typer.Option(help="The venue to take from a bucket.")] = "coinbase",
     database: Annotated[
-        str | None, typer.Option(help="Connection string of the ledger; default: that of `signalbox up`.")
+        str | None,
+        typer.Option(help="libpq connection string without a password (PGPASSWORD, ~/.pgpass); default: that of `signalbox up`."),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:

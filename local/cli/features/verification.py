@@ -11,21 +11,18 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from local.cloud.postgres import PORT, LocalPostgres
+from local.cli.ledger import connection_source
 from local.errors import DataError
 from local.settings import Settings
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.s3 import S3Store
 from signalbox.adapters.lake.series import CandleSeries, LakeSeries, find_series
-from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings, LedgerUnavailableError
+from signalbox.adapters.postgres.connection import LedgerUnavailableError
 from signalbox.adapters.postgres.reading import LedgerReader
-from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER
 from signalbox.market.candles import ONE_MINUTE, Bars, Symbol
 from signalbox.market.lake import ONE_DAY, DayKey, SeriesKey
 from signalbox.signals.signal import Signal
@@ -42,7 +39,7 @@ def run_verify(day: date, lake: str, database: str | None, *, venue: str, json_o
     """Verify one UTC day and return the exit code. Raises DataError when there is no ledger, no lake or no signal."""
     find = _finder(lake, venue)
     try:
-        with connect(database, settings) as source:
+        with connection_source(database, settings, name="signalbox verify") as source:
             signals = signals_of(LedgerReader(source), day)
     except LedgerUnavailableError as error:
         raise DataError(f"no ledger answers ({error}); start `signalbox up`, or give --database") from error
@@ -68,27 +65,6 @@ def read_bars(signals: Sequence[Signal], find: FindSeries) -> dict[Symbol, Bars]
     end = max(s.decided_at for s in signals)
     found = {symbol: find(symbol) for symbol in symbols_of(signals)}
     return {symbol: series.bars(start, end) for symbol, series in found.items() if series is not None}
-
-
-def connect(database: str | None, settings: Settings) -> ConnectionSource:
-    """Return the (lazy) connection: a libpq connection string, else the ledger of `signalbox up`."""
-    if database is None:
-        host = str(LocalPostgres(settings, settings.state / "up" / "postgres", durable=True).socket_folder)
-        local = DatabaseSettings(host, PORT, DATABASE_NAME, READER_DATABASE_USER, "disable", application_name="signalbox verify")
-        return ConnectionSource(local, lambda: "")
-    try:
-        given: dict[str, Any] = conninfo_to_dict(database)
-        given_settings = DatabaseSettings(
-            host=str(given["host"]),
-            port=int(given.get("port") or PORT),
-            name=str(given.get("dbname") or DATABASE_NAME),
-            user=str(given.get("user") or READER_DATABASE_USER),
-            sslmode=str(given.get("sslmode") or "prefer"),
-            application_name="signalbox verify",
-        )
-    except (psycopg.ProgrammingError, KeyError, ValueError) as error:
-        raise DataError("--database: expected a connection string such as 'host=... dbname=signalbox user=...'") from error
-    return ConnectionSource(given_settings, lambda: str(given.get("password") or ""))
 
 
 def _finder(lake: str, venue: str) -> FindSeries:

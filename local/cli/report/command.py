@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import Conninfo
 from rich.console import Console
 
-from local.cloud.postgres import PORT, LocalPostgres
+from local.cli.ledger import connection_source
 from local.errors import DataError
 from local.settings import Settings
-from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings, LedgerError, LedgerUnavailableError
+from signalbox.adapters.postgres.connection import LedgerError, LedgerUnavailableError
 from signalbox.adapters.postgres.report_source import PostgresReports
-from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER
 from signalbox.reports.build import build
 from signalbox.reports.period import parse_period, zone_of
 from signalbox.reports.publishing import files_of, measured_orders
@@ -93,7 +90,7 @@ def _measured(reports: PostgresReports, data: AccountPeriod) -> tuple[Any, ...]:
 @contextmanager
 def _reports(database: str | None, settings: Settings) -> Iterator[PostgresReports]:
     try:
-        with connection_source(database, settings) as source:
+        with connection_source(database, settings, name="signalbox report", timeout_ms=READ_TIMEOUT_MS) as source:
             yield PostgresReports(source)
     except LedgerUnavailableError as error:
         raise DataError(f"no ledger answers ({error}); start `signalbox up`, or give --database") from error
@@ -103,42 +100,6 @@ def _reports(database: str | None, settings: Settings) -> Iterator[PostgresRepor
                 "the database has no accounts: its schema is older than this version; deploy or start it anew"
             ) from error
         raise
-
-
-def connection_source(database: str | None, settings: Settings) -> ConnectionSource:
-    """Return the (lazy) connection: a libpq connection string, else the ledger of `signalbox up`.
-
-    A password on the command line is refused, for others on the machine can read it there.
-    """
-    if database is None:
-        host = str(LocalPostgres(settings, settings.state / "up" / "postgres", durable=True).socket_folder)
-        return _source(DatabaseSettings(host, PORT, DATABASE_NAME, READER_DATABASE_USER, "disable"), "")
-    try:
-        given: dict[str, Any] = conninfo_to_dict(database)
-        given_settings = DatabaseSettings(
-            host=str(given["host"]),
-            port=int(given.get("port") or PORT),
-            name=str(given.get("dbname") or DATABASE_NAME),
-            user=str(given.get("user") or READER_DATABASE_USER),
-            sslmode=str(given.get("sslmode") or "prefer"),
-            sslrootcert=given.get("sslrootcert"),
-        )
-    except (psycopg.ProgrammingError, KeyError, ValueError):  # whose text would show what was given
-        raise DataError("--database: expected a connection string such as 'host=... dbname=signalbox user=...'") from None
-    if "password" in given:
-        raise DataError("--database: expected no password in it; set PGPASSWORD or write it to ~/.pgpass")
-    return _source(given_settings, _password_of_libpq())
-
-
-def _source(found: DatabaseSettings, password: str) -> ConnectionSource:
-    named = replace(found, application_name="signalbox report", statement_timeout_ms=READ_TIMEOUT_MS)
-    return ConnectionSource(named, lambda: password)
-
-
-def _password_of_libpq() -> str:
-    """Return what libpq takes from PGPASSWORD; nothing lets it look into ~/.pgpass."""
-    found = (option.val for option in Conninfo.get_defaults() if option.keyword == b"password")
-    return (next(found, None) or b"").decode()
 
 
 def _write(report: Report, out: Path) -> list[dict[str, Any]]:

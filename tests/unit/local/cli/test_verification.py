@@ -9,9 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local.cli.features.verification import _finder, connect
-from local.errors import DataError
-from local.settings import load_settings
+from local.cli.features.verification import _finder
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.s3 import S3Store
 from signalbox.adapters.lake.stores import FolderStore
@@ -41,14 +39,3 @@ def test_bars_come_from_a_bucket_or_a_folder_alike(tmp_path: Path, aws: None) ->
 def test_a_folder_without_candles_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match="expected candles such as"):
         _finder(str(tmp_path), "coinbase")
-
-
-def test_without_a_connection_string_it_is_the_ledger_of_up_and_never_tcp(tmp_path: Path) -> None:
-    settings = load_settings({"SIGNALBOX_STATE": str(tmp_path)})
-    with connect(None, settings) as source:
-        assert source._settings.host.startswith("/")
-    with connect("host=db.example port=5433 dbname=x user=y password=z", settings) as source:
-        found = source._settings
-        assert (found.host, found.port, found.name, found.user, source._password()) == ("db.example", 5433, "x", "y", "z")
-    with pytest.raises(DataError, match="expected a connection string"):
-        connect("dbname=x", settings)
