@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from markupsafe import Markup
+
 from local.cloud.accounts import AccountRecord, summarise_account
 from signalbox.portfolio.account import EquitySnapshot
-from signalbox.reports.page import cards, section, table, text
+from signalbox.reports.drawing import hover_strips, line_through, picture, words
+from signalbox.reports.page import Table, coloured
 from signalbox.trading.state import Trade
 
 SHOWN_TRADES: Final = 300
-PAPER_BADGE: Final = '<span class="badge shadow">paper: no money moved</span>'
 _RULES: Final = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
 
 
-def account_sections(records: Sequence[AccountRecord]) -> list[str]:
-    """Return the parts of the page, none without accounts."""
-    return [part for record in records for part in _account(record)]
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """What the page shows of an account (templates/account.html.jinja)."""
+
+    name: str
+    is_paper: bool
+    figures: Mapping[str, object]
+    equity: Markup
+    trades: Table
+    rules: Table
+    reasons: Table
+    halts: Table
 
 
-def _account(record: AccountRecord) -> list[str]:
+def account_view(record: AccountRecord) -> AccountView:
+    """Return the part of the page about an account."""
     found = summarise_account(record)
-    badge = PAPER_BADGE if found["mode"] != "live" else ""
-    values = {
+    figures = {
         "equity": _money(Decimal(found["equity"])),
         "realised, after fees": _money(Decimal(found["realised"])),
         "fees": _money(Decimal(found["fees"])),
@@ -32,72 +44,80 @@ def _account(record: AccountRecord) -> list[str]:
         "orders / fills": f"{found['orders']} / {found['fills']}",
         "refused / held back": f"{sum(found['refused'].values())} / {sum(found['held_back'].values())}",
     }
-    return [
-        f"<h2>Account {text(found['account'])} {badge}</h2>{cards(values)}",
-        section("Equity", _equity_svg(record.facts.equity), "at every decided cycle, positions at the newest close"),
-        section("Trades", _trades(record)),
-        section("How near the rules came", _rules(found), "at the worst price of every minute, not only at the cycles"),
-        section("Not traded", _reasons(found), "signals held back by the account's policy, and orders the checks refused"),
-        section("Stops", _halts(found)),
-    ]
+    return AccountView(
+        name=found["account"],
+        is_paper=found["mode"] != "live",
+        figures=figures,
+        equity=_equity_svg(record.facts.equity),
+        trades=_trades(record),
+        rules=_rules(found),
+        reasons=_reasons(found),
+        halts=_halts(found),
+    )
 
 
-def _trades(record: AccountRecord) -> str:
+def _trades(record: AccountRecord) -> Table:
     rows = (_trade(record, trade) for trade in record.trades[-SHOWN_TRADES:][::-1])
     head = ["opened (UTC)", "symbol", "side", "quantity", "entry", "exit", "closed (UTC)", "by", "realised"]
-    return table(head, rows, (3, 4, 5, 8))
+    return Table(head, rows, (3, 4, 5, 8))
 
 
-def _trade(record: AccountRecord, trade: Trade) -> list[str]:
+def _trade(record: AccountRecord, trade: Trade) -> list[object]:
     entry = record.orders.get(trade.entry)
     exit_ = record.orders.get(trade.exit) if trade.exit is not None else None
     return [
         f"{trade.opened_at:%m-%d %H:%M}" if trade.opened_at else "-",
-        text(trade.symbol),
-        f'<span class="{text(trade.side)}">{text(trade.side)}</span>',
+        trade.symbol,
+        coloured(trade.side),
         f"{entry.filled:f}" if entry is not None else "-",
         _price(entry.average_price if entry is not None else None),
         _price(exit_.average_price if exit_ is not None else None),
         f"{trade.closed_at:%m-%d %H:%M}" if trade.closed_at else "open",
-        text(trade.exit_leg.value) if trade.exit_leg is not None else "-",
+        trade.exit_leg.value if trade.exit_leg is not None else "-",
         _money(trade.realised) if trade.realised is not None else "-",
     ]
 
 
-def _rules(found: dict[str, Any]) -> str:
+def _rules(found: dict[str, Any]) -> Table:
     rows = [
         [_RULES.get(rule, rule), _money(Decimal(item["used"])), _money(Decimal(item["limit"])), f"{Decimal(item['share']):.1%}"]
         for rule, item in found["worst_used"].items()
     ]
-    return table(["rule", "most used", "limit", "share"], rows, (1, 2, 3))
+    return Table(["rule", "most used", "limit", "share"], rows, (1, 2, 3))
 
 
-def _reasons(found: dict[str, Any]) -> str:
-    rows = [["held back", text(code), str(count)] for code, count in found["held_back"].items()]
-    rows += [["refused", text(code), str(count)] for code, count in found["refused"].items()]
-    return table(["", "why", "times"], rows, (2,))
+def _reasons(found: dict[str, Any]) -> Table:
+    rows = [["held back", code, str(count)] for code, count in found["held_back"].items()]
+    rows += [["refused", code, str(count)] for code, count in found["refused"].items()]
+    return Table(["", "why", "times"], rows, (2,))
 
 
-def _halts(found: dict[str, Any]) -> str:
-    rows = ([text(h["since"]), text(h["level"]), text(h["who"]), text(h["why"])] for h in found["halts"])
-    return table(["since", "level", "by", "why"], rows)
+def _halts(found: dict[str, Any]) -> Table:
+    rows = ([h["since"], h["level"], h["who"], h["why"]] for h in found["halts"])
+    return Table(["since", "level", "by", "why"], rows)
 
 
-def _equity_svg(points: Sequence[EquitySnapshot]) -> str:
+def _equity_svg(points: Sequence[EquitySnapshot]) -> Markup:
     """Draw the equity as a line; a flat account is a flat line in the middle."""
     if len(points) < 2:
-        return ""
+        return Markup("")
     width, height, left = 1000.0, 160.0, 90.0
     values = [float(point.equity) for point in points]
     low, high = min(values), max(values)
     step = (width - left) / (len(values) - 1)
-    line = " ".join(f"{left + i * step:.1f},{_height(value, low, high, height):.1f}" for i, value in enumerate(values))
-    ticks = "".join(
-        f'<text x="0" y="{max(_height(value, low, high, height), 10):.0f}">{value:,.2f}</text>' for value in sorted({low, high})
-    )
-    return (
-        f'<svg role="img" aria-label="equity at each cycle" viewBox="0 0 {width:.0f} {height + 4:.0f}">{ticks}'
-        f'<polyline points="{line}" fill="none" stroke="#3d6a99" stroke-width="1.6"/></svg>'
+    across = [left + i * step for i in range(len(values))]
+    return picture(
+        "equity at each cycle",
+        width,
+        height + 4,
+        *(words(0, max(_height(value, low, high, height), 10), f"{value:,.2f}") for value in sorted({low, high})),
+        line_through(
+            ((x, _height(value, low, high, height)) for x, value in zip(across, values, strict=True)),
+            fill="none",
+            stroke="#3d6a99",
+            stroke_width="1.6",
+        ),
+        hover_strips(across, [f"{point.at:%m-%d %H:%M} UTC: {point.equity:,.2f}" for point in points], 0.0, height),
     )
 
 

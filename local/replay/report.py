@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from local.replay.account_report import account_sections
-from local.replay.chart import draw_chart
-from local.replay.summary import OK, CycleTiming, ReplayRecord, write_summary
-from signalbox.reports.page import cards, document, section, table, text
+from markupsafe import Markup
 
-SHADOW_BADGE: Final = '<span class="badge shadow">shadow: not for trading</span>'
+from local.replay.account_report import account_view
+from local.replay.chart import draw_chart
+from local.replay.summary import CycleTiming, ReplayRecord, write_summary
+from signalbox.reports.drawing import element, picture, words
+from signalbox.reports.page import Table, badge, coloured, render
+
+TEMPLATE: Final = Path(__file__).with_name("templates") / "replay.html.jinja"
 SHOWN_SIGNALS: Final = 300
 
 
@@ -28,31 +31,27 @@ def write_report(record: ReplayRecord, out: Path) -> dict[str, Any]:
 
 def render_page(record: ReplayRecord, summary: dict[str, Any], chart: bytes) -> str:
     """Return the page."""
-    shadow = summary["shadow_signals"] > 0
-    verdict = "ok" if record.exit == OK else "bad"
-    picture = base64.b64encode(chart).decode()
-    parts = [
-        f'<h1>Signalbox replay <span class="badge {verdict}">{text(record.exit)}</span> {SHADOW_BADGE if shadow else ""}</h1>',
-        f'<p class="soft">{record.start:%Y-%m-%d %H:%M} to {record.covered_until:%Y-%m-%d %H:%M} UTC, {text(record.source)}</p>',
-        f"<p><strong>{text(record.error)}</strong></p>" if record.error else "",
-        _cards(summary),
-        _shadow_note() if shadow else "",
-        f'<h2>Prices and signals</h2><img alt="price, signals and trades by symbol" src="data:image/png;base64,{picture}">',
-        *account_sections(record.accounts),
-        section("Signals by symbol", _symbol_table(record, summary)),
-        section("Cycle time", _timing_svg(record.timings), "from firing the schedule until the signals were committed"),
-        section("Issued signals", _signal_table(record)),
-        section("Gaps in the data", _gap_table(summary)),
-        section("Refused symbols", _refusal_table(record), "a refused symbol gets no signal; the others are not affected"),
-        section("Warnings", _list(record.warnings)),
-        section("Model and run", _facts(summary)),
-    ]
-    return document(f"Signalbox replay {record.start:%Y-%m-%d}", parts)
+    return render(
+        TEMPLATE,
+        title=f"Signalbox replay {record.start:%Y-%m-%d}",
+        record=record,
+        period=f"{record.start:%Y-%m-%d %H:%M} to {record.covered_until:%Y-%m-%d %H:%M} UTC",
+        is_shadow=summary["shadow_signals"] > 0,
+        figures=_figures(summary),
+        chart=base64.b64encode(chart).decode(),
+        accounts=[account_view(account) for account in record.accounts],
+        symbols=_symbol_table(record, summary),
+        timings=_timing_svg(record.timings),
+        signals=_signal_table(record),
+        gaps=Table(["symbol", "from", "to"], ([g["symbol"], g["from"], g["to"]] for g in summary["gaps"])),
+        refusals=_refusal_table(record),
+        facts=_facts(summary),
+    )
 
 
-def _cards(summary: dict[str, Any]) -> str:
+def _figures(summary: dict[str, Any]) -> dict[str, object]:
     signals = summary["signals"]
-    values = {
+    return {
         "cycles": summary["cycles"],
         "signals issued": f"{signals['issued']} of {signals['total']}",
         "alerts sent": summary["alerts_sent"],
@@ -60,21 +59,13 @@ def _cards(summary: dict[str, Any]) -> str:
         "duplicates ignored": f"{summary['duplicates_ignored']} ({summary['duplicates_injected']} injected)",
         "gaps / stale cycles": f"{len(summary['gaps'])} / {summary['stale_cycles']}",
     }
-    return cards(values)
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}"
 
 
-def _shadow_note() -> str:
-    return (
-        f"<p>{SHADOW_BADGE} The model has not passed its promotion gates. Its signals are recorded and shown so that the system "
-        "can be watched at work; they say nothing about what to do with money.</p>"
-    )
-
-
-def _symbol_table(record: ReplayRecord, summary: dict[str, Any]) -> str:
+def _symbol_table(record: ReplayRecord, summary: dict[str, Any]) -> Table:
     rows = []
     for symbol in record.symbols:
         own = [s for s in record.signals if s.symbol == symbol]
@@ -82,34 +73,30 @@ def _symbol_table(record: ReplayRecord, summary: dict[str, Any]) -> str:
         high = sum(s.tier == "HIGH" for s in own)
         refused = sum(r.symbol == symbol for r in record.refusals)
         last = f"{own[-1].price:,.2f}" if own else "-"
-        rows.append([text(symbol), last, *map(str, counts), str(high), str(refused)])
+        rows.append([symbol, last, *map(str, counts), str(high), str(refused)])
     total = summary["signals"]["by_direction"]
     high = summary["signals"]["by_tier"]["HIGH"]
     rows.append(["all", "", *(str(total[d]) for d in ("BUY", "SELL", "HOLD")), str(high), str(len(record.refusals))])
-    return table(["symbol", "last price", "BUY", "SELL", "HOLD", "tier HIGH", "refused"], rows, range(1, 7))
+    return Table(["symbol", "last price", "BUY", "SELL", "HOLD", "tier HIGH", "refused"], rows, range(1, 7))
 
 
-def _signal_table(record: ReplayRecord) -> str:
+def _signal_table(record: ReplayRecord) -> Table:
     rows = (
         [
             f"{s.decided_at:%m-%d %H:%M}",
-            text(s.symbol),
-            f'<span class="{text(s.direction)}">{text(s.direction)}</span>',
-            text(s.tier),
+            s.symbol,
+            coloured(s.direction),
+            s.tier,
             f"{s.confidence:.1%}",
             f"{s.price:,.2f}",
-            (SHADOW_BADGE if s.stage == "shadow" else "active") + (" late" if s.late else ""),
+            (badge("shadow", "shadow: not for trading") if s.stage == "shadow" else "active") + (" late" if s.late else ""),
         ]
         for s in record.issued[-SHOWN_SIGNALS:][::-1]
     )
-    return table(["decided (UTC)", "symbol", "signal", "tier", "confidence", "price", "stage"], rows, (4, 5))
+    return Table(["decided (UTC)", "symbol", "signal", "tier", "confidence", "price", "stage"], rows, (4, 5))
 
 
-def _gap_table(summary: dict[str, Any]) -> str:
-    return table(["symbol", "from", "to"], ([text(g["symbol"]), text(g["from"]), text(g["to"])] for g in summary["gaps"]))
-
-
-def _refusal_table(record: ReplayRecord) -> str:
+def _refusal_table(record: ReplayRecord) -> Table:
     """One row for every run of refusals of a symbol with the same reason."""
     runs: list[list[Any]] = []
     for refusal in sorted(record.refusals, key=lambda r: (r.symbol, r.cycle_at)):
@@ -117,15 +104,11 @@ def _refusal_table(record: ReplayRecord) -> str:
             runs[-1][3:] = [refusal.cycle_at, runs[-1][4] + 1, refusal.detail]
         else:
             runs.append([refusal.symbol, refusal.reason, refusal.cycle_at, refusal.cycle_at, 1, refusal.detail])
-    rows = ([text(s), text(r), f"{a:%m-%d %H:%M}", f"{b:%m-%d %H:%M}", str(n), text(d)] for s, r, a, b, n, d in runs)
-    return table(["symbol", "reason", "first cycle", "last cycle", "cycles", "last detail"], rows, (4,))
+    rows = ([s, r, f"{a:%m-%d %H:%M}", f"{b:%m-%d %H:%M}", n, d] for s, r, a, b, n, d in runs)
+    return Table(["symbol", "reason", "first cycle", "last cycle", "cycles", "last detail"], rows, (4,))
 
 
-def _list(lines: Sequence[str]) -> str:
-    return "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>" if lines else ""
-
-
-def _facts(summary: dict[str, Any]) -> str:
+def _facts(summary: dict[str, Any]) -> Table:
     model = summary["model"]
     facts = {
         "bundle": model["bundle"],
@@ -136,25 +119,28 @@ def _facts(summary: dict[str, Any]) -> str:
         "seconds by stage": ", ".join(f"{k} {v}" for k, v in summary["stages_seconds"].items()),
         "dead letters": summary["dead_letters"] or "none",
     }
-    return table(["", ""], ([text(k), text(v)] for k, v in facts.items()))
+    return Table(["", ""], facts.items())
 
 
-def _timing_svg(timings: Sequence[CycleTiming]) -> str:
+def _timing_svg(timings: Sequence[CycleTiming]) -> Markup:
     """Bars of the cycle time; the first cycle, which back-fills, is cut at the top."""
     if len(timings) < 2:
-        return ""
+        return Markup("")
     width, height, left = 1000.0, 140.0, 46.0
     top = max(t.milliseconds for t in timings[1:]) * 1.1
     step = (width - left) / len(timings)
-    bars = "".join(
-        f'<rect x="{left + i * step:.1f}" y="{height - h:.1f}" width="{max(step - 1, 0.5):.1f}" height="{h:.1f}" fill="#3d6a99">'
-        f"<title>{t.cycle_at:%m-%d %H:%M}: {t.milliseconds:.0f} ms</title></rect>"
+    bars = (
+        element(
+            "rect",
+            element("title", f"{t.cycle_at:%m-%d %H:%M}: {t.milliseconds:.0f} ms"),
+            x=f"{left + i * step:.1f}",
+            y=f"{height - h:.1f}",
+            width=f"{max(step - 1, 0.5):.1f}",
+            height=f"{h:.1f}",
+            fill="#3d6a99",
+        )
         for i, t in enumerate(timings)
         for h in [min(t.milliseconds / top, 1.0) * height]
     )
-    ticks = "".join(
-        f'<text x="0" y="{max(height - value / top * height, 10):.0f}">{value:.0f} ms</text>' for value in (0.0, top / 2, top)
-    )
-    return (
-        f'<svg role="img" aria-label="milliseconds of each cycle" viewBox="0 0 {width:.0f} {height + 4:.0f}">{ticks}{bars}</svg>'
-    )
+    ticks = (words(0, max(height - value / top * height, 10), f"{value:.0f} ms") for value in (0.0, top / 2, top))
+    return picture("milliseconds of each cycle", width, height + 4, *ticks, *bars)

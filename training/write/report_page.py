@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from signalbox.inference.manifest import PROMOTION_GATES, Gate, Verdict
-from signalbox.reports.page import cards, document, section, table, text
+from signalbox.reports.page import Table, badge, render
 from training.judge.assessment import Assessment
 from training.judge.estimates import Estimate
 from training.judge.evaluation import Group, TierReport
 from training.judge.gates import MAX_CALIBRATION_ERROR, MIN_DAYS, MIN_PRECISION, GateResult
-from training.write.pictures import PICTURE_STYLE, coverage_svg, equity_svg, hours_svg, reliability_svg
+from training.write.pictures import coverage_svg, equity_svg, hours_svg, reliability_svg
 
 _QUESTIONS: Final = {
     Gate.G0: "Is the measurement sound?",
@@ -24,48 +25,34 @@ _QUESTIONS: Final = {
     Gate.G6: "Does it last?",
 }
 _BADGES: Final = {Verdict.PASS: ("ok", "yes"), Verdict.FAIL: ("bad", "no"), Verdict.NOT_EVALUATED: ("shadow", "not evaluated")}
-_STYLE: Final = ".verdict{font-size:1.15rem;padding:.8rem 1rem;border-radius:8px}"
+TEMPLATES: Final = Path(__file__).with_name("templates")
 
 
 def render_page(assessment: Assessment) -> str:
     """Return the page. Self-contained: nothing is loaded from anywhere."""
     figures, span = assessment.evaluation, assessment.span
-    asked_of = f"{figures.decisions:,} decisions on {figures.days} days"
-    trained = assessment.manifest.training
-    parts = [
-        f'<p class="verdict {"ok" if assessment.qualifies else "bad"}"><strong>{text(plain_verdict(assessment))}</strong></p>',
-        f"<h1>{text(assessment.manifest.name)}</h1>",
-        f'<p class="soft">{span.start:%Y-%m-%d} to {span.end:%Y-%m-%d %H:%M} UTC, {asked_of}, '
-        f"{text(', '.join(assessment.scored.data.symbols))}. Brackets are 95 % intervals from resampled days.</p>",
-        cards(_headline_figures(assessment)),
-        section("Gates", _gate_table(assessment.gates), "Judged by the bound of the interval, not by the figure."),
-        '<div class="pair"><div>',
-        section("Reliability", reliability_svg(assessment.curves.reliability), "Dots on the dashed line keep their promise."),
-        "</div><div>",
-        section(
-            "Precision by coverage",
-            coverage_svg(assessment.curves.precision_by_coverage, MIN_PRECISION, figures.issued.coverage),
-            "Ranked by this period's own margins: shows what its confidence is worth, sets no threshold.",
-        ),
-        "</div></div>",
-        section(
-            "Equity",
-            equity_svg(assessment.curves.equity, figures.gate_cost),
-            "At most one position a symbol, each held 60 minutes, capital shared equally, not compounded.",
-        ),
-        section(
-            "By hour (UTC)",
-            hours_svg(assessment.curves.by_hour),
-            "Percent of issued signals that were right; an hour with fewer than twenty is left empty.",
-        ),
-        section("Signals by tier", _tier_table(assessment)),
-        section("By symbol", _group_table("symbol", figures.by_symbol)),
-        section("By side", _group_table("side", figures.by_side)),
-        section("By month", _group_table("month", figures.by_month)),
-        section("Cost of trading", _cost_table(assessment), "Basis points a signal, mean."),
-        section("What this is", _facts(assessment, trained.end.date().isoformat())),
-    ]
-    return document(f"Signalbox evaluation of {assessment.manifest.name}", parts, PICTURE_STYLE + _STYLE)
+    curves, asked_of = assessment.curves, f"{figures.decisions:,} decisions on {figures.days} days"
+    return render(
+        TEMPLATES / "evaluation.html.jinja",
+        title=f"Signalbox evaluation of {assessment.manifest.name}",
+        is_good=assessment.qualifies,
+        verdict=plain_verdict(assessment),
+        heading=assessment.manifest.name,
+        period=f"{span.start:%Y-%m-%d} to {span.end:%Y-%m-%d %H:%M} UTC, {asked_of}, "
+        f"{', '.join(assessment.scored.data.symbols)}. Brackets are 95 % intervals from resampled days.",
+        figures=_headline_figures(assessment),
+        gates=_gate_table(assessment.gates),
+        reliability=reliability_svg(curves.reliability),
+        coverage=coverage_svg(curves.precision_by_coverage, MIN_PRECISION, figures.issued.coverage),
+        equity=equity_svg(curves.equity, figures.gate_cost),
+        hours=hours_svg(curves.by_hour),
+        tiers=_tier_table(assessment),
+        by_symbol=_group_table("symbol", figures.by_symbol),
+        by_side=_group_table("side", figures.by_side),
+        by_month=_group_table("month", figures.by_month),
+        costs=_cost_table(assessment),
+        facts=_facts(assessment, assessment.manifest.training.end.date().isoformat()),
+    )
 
 
 def plain_verdict(assessment: Assessment) -> str:
@@ -113,44 +100,37 @@ def _headline_figures(assessment: Assessment) -> Mapping[str, object]:
     }
 
 
-def _gate_table(gates: Mapping[Gate, GateResult]) -> str:
+def _gate_table(gates: Mapping[Gate, GateResult]) -> Table:
     rows = []
     for gate, found in gates.items():
         kind, word = _BADGES[found.verdict]
         if found.in_sample:
             kind, word = "shadow", f"{word} (in-sample)"
-        badge = f'<span class="badge {kind}">{word}</span>'
-        rows.append([f"{gate.value} {text(_QUESTIONS[gate])}", badge, text(found.asks), text(found.found)])
-    return table(["gate", "verdict", "it asks", "it found"], rows)
+        rows.append([f"{gate.value} {_QUESTIONS[gate]}", badge(kind, word), found.asks, found.found])
+    return Table(["gate", "verdict", "it asks", "it found"], rows)
 
 
-def _tier_table(assessment: Assessment) -> str:
+def _tier_table(assessment: Assessment) -> Table:
     figures = assessment.evaluation
     tiers = (figures.issued, figures.high)
 
-    def row(name: str, *cells: str) -> list[str]:
-        return [text(name), *(text(cell) for cell in cells)]
-
     rows = [
-        row("right", *(share(t.precision) for t in tiers)),
-        row("signals (BUY)", *(f"{t.precision.n:,} ({t.buys:,})" for t in tiers)),
-        row("coverage, signals an hour", *(f"{t.coverage:.1%}, {t.signals_an_hour:.1f}" for t in tiers)),
-        row("a coin on the same timestamps", *(f"{t.random_side:.1%}" for t in tiers)),
-        *(
-            row(f"{rule} on the same timestamps", *(share(t.base_rates[rule]) for t in tiers))
-            for rule in figures.issued.base_rates
-        ),
-        row("lift over the hardest rule", *(_lift(t) for t in tiers)),
-        row(f"calibration error (asked {MAX_CALIBRATION_ERROR:.0%})", *(share(t.calibration_error) for t in tiers)),
-        row("calibration slope (1 is right)", *(number(t.calibration_slope) for t in tiers)),
+        ["right", *(share(t.precision) for t in tiers)],
+        ["signals (BUY)", *(f"{t.precision.n:,} ({t.buys:,})" for t in tiers)],
+        ["coverage, signals an hour", *(f"{t.coverage:.1%}, {t.signals_an_hour:.1f}" for t in tiers)],
+        ["a coin on the same timestamps", *(f"{t.random_side:.1%}" for t in tiers)],
+        *([f"{rule} on the same timestamps", *(share(t.base_rates[rule]) for t in tiers)] for rule in figures.issued.base_rates),
+        ["lift over the hardest rule", *(_lift(t) for t in tiers)],
+        [f"calibration error (asked {MAX_CALIBRATION_ERROR:.0%})", *(share(t.calibration_error) for t in tiers)],
+        ["calibration slope (1 is right)", *(number(t.calibration_slope) for t in tiers)],
     ]
-    return table(["figure", "issued", "HIGH"], rows, (1, 2))
+    return Table(["figure", "issued", "HIGH"], rows, (1, 2))
 
 
-def _group_table(name: str, groups: Mapping[str, Group]) -> str:
+def _group_table(name: str, groups: Mapping[str, Group]) -> Table:
     rows = (
         [
-            text(key),
+            key,
             f"{group.precision.n:,}",
             share(group.precision),
             "-" if math.isnan(group.confidence) else f"{group.confidence:.1%}",
@@ -159,19 +139,19 @@ def _group_table(name: str, groups: Mapping[str, Group]) -> str:
         ]
         for key, group in groups.items()
     )
-    return table([name, "signals", "right", "promised", "gross bps", "net bps"], rows, range(1, 6))
+    return Table([name, "signals", "right", "promised", "gross bps", "net bps"], rows, range(1, 6))
 
 
-def _cost_table(assessment: Assessment) -> str:
+def _cost_table(assessment: Assessment) -> Table:
     figures = assessment.evaluation
     rows = [["before costs", "0", *(number(t.gross_bps, "+.2f") for t in (figures.issued, figures.high, figures.one_position))]]
     for name, side in figures.costs.items():
         cells = (number(t.net_bps[name], "+.2f") for t in (figures.issued, figures.high, figures.one_position))
-        rows.append([text(name), f"{side:g}", *cells])
-    return table(["cost model", "bps a side", "issued", "HIGH", "one position a symbol"], rows, range(1, 5))
+        rows.append([name, f"{side:g}", *cells])
+    return Table(["cost model", "bps a side", "issued", "HIGH", "one position a symbol"], rows, range(1, 5))
 
 
-def _facts(assessment: Assessment, trained_until: str) -> str:
+def _facts(assessment: Assessment, trained_until: str) -> Table:
     manifest, figures = assessment.manifest, assessment.evaluation
     families = ", ".join(sorted({member.family for member in manifest.members}))
     facts = {
@@ -186,7 +166,7 @@ def _facts(assessment: Assessment, trained_until: str) -> str:
         if not assessment.overlap.in_sample
         else f"{assessment.overlap.days:.0f} days ({', '.join(assessment.overlap.periods)})",
     }
-    return table(["", ""], ([text(k), text(v)] for k, v in facts.items()))
+    return Table(["", ""], facts.items())
 
 
 def _lift(tier: TierReport) -> str:

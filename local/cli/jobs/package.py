@@ -21,7 +21,7 @@ from local.errors import WorkbenchError
 REQUIREMENTS: Final = "requirements.txt"
 PROGRAMS: Final = ("train.py", "evaluate.py", "features.py", REQUIREMENTS)
 WHEELS: Final = "wheels"
-_SOURCES: Final = frozenset({".py", ".toml", ".typed", ".sql"})
+_SOURCES: Final = frozenset({".py", ".toml", ".typed", ".sql", ".jinja", ".css"})
 
 
 @dataclass(frozen=True, slots=True)

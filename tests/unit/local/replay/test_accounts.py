@@ -8,7 +8,6 @@ from decimal import Decimal
 import pytest
 
 from local.cloud.accounts import AccountLine, AccountRecord, account_text, summarise_account
-from local.replay.account_report import account_sections
 from local.replay.chart import draw_chart
 from local.replay.report import render_page
 from local.replay.summary import OK, ReplayRecord, summarise
@@ -119,7 +118,8 @@ def test_an_account_without_rules_uses_no_limit(record: AccountRecord) -> None:
 
 
 def test_page_shows_the_account_its_trades_and_stops_as_text(record: AccountRecord) -> None:
-    page = "".join(account_sections([record]))
+    made = replayed(record)
+    page = render_page(made, summarise(made), b"")
     assert f"Account {NAME}" in page
     assert "paper: no money moved" in page
     assert page.count("<polyline") == 1
