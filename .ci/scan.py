@@ -24,6 +24,7 @@ PYTHON = (
     "layers",
     "local",
     "sagemaker",
+    "tools",
     "training",
     ".ci",
 )  # tests assert, run programs, hold false keys

@@ -2,11 +2,11 @@
 
 WorkbenchError
 ├── DataError        local.market: candles that are absent, malformed or outside the window asked for
-├── AccountFileError local.ftmo_events: an account's event file that cannot be replayed; names the line
-├── ServiceError     local.postgres, local.emulator: a child process that did not start or went away
-├── DeployError      local.deploy: templates that could not be synthesised or deployed
-├── StuckError       local.watch: a cycle that was not decided in time; names the stage it is stuck in
-└── StateInUseError  local.up: another workbench holds the same state folder
+├── AccountFileError local.cli.ftmo.events: an account's event file that cannot be replayed; names the line
+├── ServiceError     local.cloud.postgres, local.cloud.emulator: a child process that did not start or went away
+├── DeployError      local.cloud.deploy: templates that could not be synthesised or deployed
+├── StuckError       local.cloud.watch: a cycle that was not decided in time; names the stage it is stuck in
+└── StateInUseError  local.cloud.up: another workbench holds the same state folder
 """
 
 from signalbox.errors import SignalboxError

@@ -21,9 +21,9 @@ from signalbox.library.artifact import MODEL_ARCHIVE, unpack_artifact
 from signalbox.library.judgements import EVALUATION_FILE, VERDICT_FILE, registers
 from signalbox.library.parameters import EvaluateParameters
 from training.command import run_evaluate
-from training.costs import cost_models
 from training.evaluate import EvaluateRequest
 from training.job import candles_folder, metric_lines, print_line
+from training.judge.costs import cost_models
 
 
 def bundle_folder(channel: Path, scratch: Path) -> Path:

@@ -21,13 +21,13 @@ from signalbox.bootstrap.training_container import JobContainer, failures_report
 from signalbox.features import get_schema
 from signalbox.library.parameters import FeaturesParameters
 from signalbox.market.lake import day_of
-from training.candles import CandleSeries, find_candle_files
 from training.config import read_config
-from training.dataset import build_dataset
+from training.data.candles import CandleSeries, find_candle_files
+from training.data.dataset import build_dataset
+from training.data.splits import split_chronologically
 from training.evaluate import read_all
 from training.job import candles_folder, config_path
 from training.progress import NoProgress
-from training.splits import split_chronologically
 
 DATASET_FILE = "dataset.json"
 

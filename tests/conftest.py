@@ -11,7 +11,7 @@ from hypothesis import settings
 
 TESTS: Final = Path(__file__).parent
 # Parts in the order in which they are handed out: what takes longest in one piece starts first, so that no worker ends alone.
-PARTS: Final = ("e2e", "unit/simulation", "infrastructure", "integration", "unit/training", "unit")
+PARTS: Final = ("e2e", "unit/local/simulation", "infrastructure", "integration", "unit/training", "unit")
 # Of e2e, the files whose tests start local clouds of their own; the others share one market, and so one worker.
 OWN_CLOUD: Final = ("backtest", "commands", "execution", "large_view", "live_account", "queues")
 

@@ -39,8 +39,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from google.protobuf.descriptor import FieldDescriptor
 
+from local.cli.ftmo.events import read_events
 from local.errors import AccountFileError
-from local.ftmo_events import read_events
 from signalbox.adapters.lake import day_file
 from signalbox.adapters.lake.day_file import decode, encode
 from signalbox.adapters.lake.recorded import RecordedFile

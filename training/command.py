@@ -11,15 +11,15 @@ from pathlib import Path
 from rich.console import Console
 
 from training.config import QUICK, read_config
-from training.costs import DEFAULT_COSTS
 from training.errors import TrainingError
 from training.evaluate import EvaluateRequest, EvaluateResult, evaluate_bundle
-from training.report_page import render_page
-from training.scoring import write_predictions
+from training.judge.costs import DEFAULT_COSTS
+from training.judge.scoring import write_predictions
 from training.terminal import show_assessment, show_speeds, terminal_progress
-from training.tracking import Tracking, tracking_at
 from training.train import TrainRequest, TrainResult, train_bundle
-from training.writer import report_bytes
+from training.write.report_page import render_page
+from training.write.tracking import Tracking, tracking_at
+from training.write.writer import report_bytes
 
 
 def run_train(

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from signalbox.inference.manifest import MAX_WINDOW_BARS
+from training.data.splits import SplitName
+from training.data.walk_forward import MIN_FOLDS
 from training.errors import ConfigError
-from training.splits import SplitName
-from training.walk_forward import MIN_FOLDS
 
 QUICK: Final = Path(__file__).parent / "configs" / "quick.toml"
 BASE: Final = "base"  # the name of [xgboost] among the candidates

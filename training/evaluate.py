@@ -10,16 +10,16 @@ from typing import Any
 
 from signalbox.inference import Workspace, load_bundle
 from signalbox.market.candles import ONE_MINUTE, Bars, MarketDataError, from_ms, to_ms
-from training.assessment import Assessment, assess
-from training.candles import CandleSeries, find_candle_files, read_bars
-from training.costs import DEFAULT_COSTS, CostModel
-from training.dataset import PURGE_MS, build_dataset
-from training.history import overlap_of, read_history
-from training.integrity import check_integrity
-from training.kept_scores import KeptScores
+from training.data.candles import CandleSeries, find_candle_files, read_bars
+from training.data.dataset import PURGE_MS, build_dataset
+from training.data.splits import Span
+from training.judge.assessment import Assessment, assess
+from training.judge.costs import DEFAULT_COSTS, CostModel
+from training.judge.history import overlap_of, read_history
+from training.judge.integrity import check_integrity
+from training.judge.kept_scores import KeptScores
+from training.judge.scoring import score
 from training.progress import Progress, each_of
-from training.scoring import score
-from training.splits import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from typing import Any
 from signalbox.inference import Verdict
 from signalbox.library.metrics import JobMetric, epoch_line, metric_line
 from signalbox.market.lake import CANDLES
-from training.assessment import Assessment
 from training.config import QUICK
 from training.errors import ConfigError
-from training.tracking import Tracking
+from training.judge.assessment import Assessment
+from training.write.tracking import Tracking
 
 
 def candles_folder(channel: Path, lake: Path) -> Path:

@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 
 from signalbox.inference.ensemble import sigmoid
 from signalbox.inference.manifest import FrozenThresholds
-from training.calibration import fit_temperature, freeze_thresholds
 from training.config import TrainConfig, XgboostConfig
-from training.costs import CostModel
-from training.dataset import Dataset
+from training.data.dataset import Dataset
+from training.data.splits import Span, SplitName
+from training.data.walk_forward import WalkForward
 from training.errors import MissingPackageError
-from training.members import Family, FamilyName, FitSpeed, FittedMember, Logits, Making, OnProgress
-from training.overfitting import Trials, daily_returns
-from training.scoring import Scored
-from training.splits import Span, SplitName
-from training.stability import Stability, by_period
-from training.trees import TreeFamily
-from training.walk_forward import WalkForward
-from training.weights import learn_weights, log_loss
+from training.fit.calibration import fit_temperature, freeze_thresholds
+from training.fit.members import Family, FamilyName, FitSpeed, FittedMember, Logits, Making, OnProgress
+from training.fit.trees import TreeFamily
+from training.fit.weights import learn_weights, log_loss
+from training.judge.costs import CostModel
+from training.judge.overfitting import Trials, daily_returns
+from training.judge.scoring import Scored
+from training.judge.stability import Stability, by_period
 
 _EFFORT: Final[Mapping[FamilyName, float]] = {"xgboost": 1.0, "lstm": 4.0, "transformer": 3.0}  # for the progress bar alone
 Job: TypeAlias = tuple[FamilyName, str, Family]  # the family, the key of its members, and how they are fitted
@@ -106,7 +106,7 @@ def families_of(config: TrainConfig, data: Dataset) -> list[Job]:
     ]
     if config.neural:
         require_torch(config)
-        from training.neural.family import NeuralFamily, device_rows  # noqa: PLC0415 - torch is there only to train networks
+        from training.fit.neural.family import NeuralFamily, device_rows  # noqa: PLC0415 - torch is there only to train networks
 
         rows = device_rows(data.tensor)
         jobs += [(name, name, NeuralFamily(name, network, rows)) for name, network in config.neural.items()]

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColu
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from training.assessment import Assessment
-from training.members import FitSpeed
-from training.report_page import number, plain_verdict, share
+from training.fit.members import FitSpeed
+from training.judge.assessment import Assessment
+from training.write.report_page import number, plain_verdict, share
 
 _PLAIN_EVERY: Final = 30.0  # seconds
 

@@ -18,27 +18,27 @@ from signalbox.inference import BundleManifest, Ensemble, Gate, Verdict
 from signalbox.inference.ensemble import sigmoid
 from signalbox.inference.manifest import GOLDEN_FILE, REPORT_FILE
 from signalbox.market.candles import Bars, from_ms
-from training.assessment import Assessment, assess
-from training.candles import CandleSeries, find_candle_files
-from training.checkpoints import Checkpoints, RunIdentity
 from training.config import TrainConfig
-from training.costs import DEFAULT_COSTS
-from training.dataset import DECISION_MINUTES, ENTRY_LAG_BARS, HORIZON_MINUTES, Dataset, build_dataset
+from training.data.candles import CandleSeries, find_candle_files
+from training.data.dataset import DECISION_MINUTES, ENTRY_LAG_BARS, HORIZON_MINUTES, Dataset, build_dataset
+from training.data.splits import Span, SplitName, split_chronologically
+from training.data.walk_forward import WalkForward
 from training.evaluate import read_all
-from training.evaluation import evaluate
-from training.export import export_members
-from training.history import TRIALS_FILE, overlap_of
-from training.integrity import check_integrity
-from training.members import FitSpeed, FittedMember, Making
-from training.overfitting import Trials
+from training.fit.checkpoints import Checkpoints, RunIdentity
+from training.fit.export import export_members
+from training.fit.members import FitSpeed, FittedMember, Making
+from training.judge.assessment import Assessment, assess
+from training.judge.costs import DEFAULT_COSTS
+from training.judge.evaluation import evaluate
+from training.judge.history import TRIALS_FILE, overlap_of
+from training.judge.integrity import check_integrity
+from training.judge.overfitting import Trials
+from training.judge.scoring import score
 from training.progress import Progress, each_of
 from training.recipe import FoldResults, FrozenRecipe, families_of, freeze_all, periods_of, require_torch, run_folds, trials_of
-from training.report_page import render_page
-from training.scoring import score
-from training.splits import Span, SplitName, split_chronologically
-from training.tracking import NoTracking, Tracking
-from training.walk_forward import WalkForward
-from training.writer import BundleWriter, array_bytes, code_version, report_bytes
+from training.write.report_page import render_page
+from training.write.tracking import NoTracking, Tracking
+from training.write.writer import BundleWriter, array_bytes, code_version, report_bytes
 
 PAGE_FILE: Final = "report.html"
 SPEED_FILE: Final = "speed.json"  # measured, so the one file that equal requests do not repeat

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from local.cloud.postgres import LocalPostgres
 from local.errors import ServiceError
-from local.postgres import LocalPostgres
 from local.settings import load_settings
 from signalbox.adapters.postgres.connection import DatabaseSettings, connect
 from signalbox.adapters.postgres.migrate import migrate

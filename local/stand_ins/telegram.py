@@ -6,7 +6,6 @@ descriptions that the real API gives: blocked, kicked, deactivated, not found, u
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import secrets
@@ -14,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -21,10 +21,13 @@ from typing_extensions import override
 
 from local.stand_ins.faults import Fault, Faults, MessengerFault
 from local.stand_ins.server import SILENCE, Reply, Request, StandInServer
+from signalbox.reports.page import render
 
 BOT_TOKEN: Final = "123:local"  # noqa: S105 - the stand-in's own token, worth nothing anywhere else
 CHAT_ID: Final = "1"
 PAGES: Final = "/page/"
+PAGE: Final = Path(__file__).with_name("templates") / "messages.html.jinja"
+SHOWN_MESSAGES: Final = 200
 PAGE_HEADERS: Final = {  # no script, no frame around it, its address told to nobody
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'",
     "Referrer-Policy": "no-referrer",
@@ -140,17 +143,7 @@ class TelegramStandIn(StandInServer):
         return None
 
     def _page(self) -> str:
-        rows = "".join(
-            f"<tr><td>{m.received_at:%Y-%m-%d %H:%M:%S}</td><td>{html.escape(m.chat_id)}</td>"
-            f"<td><pre>{html.escape(m.text)}</pre></td></tr>"
-            for m in reversed(self.messages[-200:])
-        )
-        style = "body{font-family:sans-serif;margin:2em}td{vertical-align:top;padding:.3em 1em}pre{margin:0;white-space:pre-wrap}"
-        return (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Telegram stand-in</title><style>{style}</style>'
-            '<meta http-equiv="refresh" content="5"><h1>Messages to the stand-in</h1>'
-            f"<table><tr><th>received (UTC)</th><th>chat</th><th>text</th></tr>{rows}</table></html>"
-        )
+        return render(PAGE, messages=self.messages[: -SHOWN_MESSAGES - 1 : -1])
 
 
 def _fields(request: Request) -> dict[str, Any]:

@@ -24,8 +24,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -35,6 +34,18 @@ from typing_extensions import override
 from local.stand_ins.exchange import BarFeed, Bucket, ExchangeStandIn
 from local.stand_ins.faults import Fault, Faults, TradingFault
 from local.stand_ins.server import SILENCE, Reply, Request
+from local.stand_ins.trading_rows import (
+    StandInFill,
+    StandInOrder,
+    StandInTransfer,
+    account_id,
+    decimal_text,
+    fill_json,
+    instant_text,
+    order_json,
+    page_of,
+    transfer_json,
+)
 from signalbox.exact import ZERO, exactly, to_places
 from signalbox.market.candles import ONE_MINUTE, Symbol
 
@@ -45,63 +56,10 @@ TIMESTAMP_WINDOW: Final = timedelta(seconds=30)
 TAKER: Final = Decimal("0.006")
 MAKER: Final = Decimal("0.004")
 STEP: Final = {"price": Decimal("0.01"), "size": Decimal("0.00000001")}
-PAGE_ROWS: Final = 100
 PRIVATE_REQUESTS_PER_SECOND: Final = 15.0  # of one profile
 PRIVATE_BURST: Final = 30.0
 _ONE_ORDER: Final = re.compile(r"^/orders/.*")
 _DROP: Final = Reply(0, b"", drop=True)
-
-
-@dataclass(slots=True)
-class StandInOrder:
-    """An order of the one profile."""
-
-    id: str
-    client_oid: str | None
-    product: str
-    side: str
-    type: str
-    size: Decimal
-    price: Decimal | None
-    time_in_force: str
-    created_at: datetime
-    stop: str | None = None
-    stop_price: Decimal | None = None
-    triggered: bool = False
-    filled: Decimal = ZERO
-    status: str = "open"  # open, done
-    done_reason: str | None = None  # filled, canceled
-    done_at: datetime | None = None
-
-    @property
-    def leaves(self) -> Decimal:
-        """What is not filled."""
-        return self.size - self.filled
-
-
-@dataclass(slots=True)
-class StandInFill:
-    """One trade of the profile."""
-
-    trade_id: int
-    order: StandInOrder
-    size: Decimal
-    price: Decimal
-    fee: Decimal
-    liquidity: str
-    at: datetime
-
-
-@dataclass(slots=True)
-class StandInTransfer:
-    """Money, or coins, that came (`deposit`, `internal_deposit`) or went."""
-
-    id: str
-    type: str
-    currency: str
-    amount: Decimal
-    created_at: datetime
-    completed_at: datetime | None
 
 
 class _RefusedError(Exception):
@@ -202,7 +160,7 @@ class TradingStandIn(ExchangeStandIn):
         path = request.path
         if path == "/time":
             at = self.now + self.skew
-            return _json({"iso": _iso(at), "epoch": at.timestamp()})
+            return _json({"iso": instant_text(at), "epoch": at.timestamp()})
         if not re.fullmatch(r"/(orders|fills|accounts|transfers)(/.*)?", path):
             return super().answer(request)
         if not self._private_bucket.take():
@@ -258,7 +216,7 @@ class TradingStandIn(ExchangeStandIn):
     def _route(self, request: Request) -> Reply:
         method, path = request.method, request.path
         if (method, path) == ("POST", "/orders"):
-            return _json(_shown(self._place(json.loads(request.body))))
+            return _json(order_json(self._place(json.loads(request.body))))
         if (method, path) == ("GET", "/orders"):
             return self._listed(request.query)
         if (method, path) == ("GET", "/fills"):
@@ -270,7 +228,7 @@ class TradingStandIn(ExchangeStandIn):
         if not path.startswith("/orders/") or method not in {"GET", "DELETE"}:
             raise _RefusedError(405, "Method Not Allowed")
         order = self._found(path.removeprefix("/orders/"), method)
-        return _json(_shown(order)) if method == "GET" else self._cancel(order)
+        return _json(order_json(order)) if method == "GET" else self._cancel(order)
 
     def _found(self, name: str, method: str) -> StandInOrder:
         if name.startswith("client:"):
@@ -397,10 +355,10 @@ class TradingStandIn(ExchangeStandIn):
             for number, o in enumerate(self._orders.values())
             if o.status == "open" and product in {None, o.product} and self._is_shown(o)
         ]
-        return _page([(number, _shown(o)) for number, o in reversed(found)], query)
+        return page_of([(number, order_json(o)) for number, o in reversed(found)], query)
 
     def _transfers_listed(self, query: Mapping[str, str]) -> Reply:
-        return _page([(n, _transfer(one)) for n, one in reversed(list(enumerate(self._transfers)))], query)
+        return page_of([(n, transfer_json(one)) for n, one in reversed(list(enumerate(self._transfers)))], query)
 
     def _fills_of(self, query: Mapping[str, str]) -> Reply:
         if "order_id" not in query and "product_id" not in query:
@@ -412,16 +370,16 @@ class TradingStandIn(ExchangeStandIn):
             and query.get("product_id") in {None, f.order.product}
             and self.now >= f.at + self.fills_after
         ]
-        return _page([(f.trade_id, _fill(f, settled=self.now >= f.at + self.settles_after)) for f in found], query)
+        return page_of([(f.trade_id, fill_json(f, settled=self.now >= f.at + self.settles_after)) for f in found], query)
 
     def _account(self, currency: str) -> dict[str, str]:
         balance, held = self._balance(currency), self._held(currency)
         return {
-            "id": _account_id(currency),
+            "id": account_id(currency),
             "currency": currency,
-            "balance": _text(balance),
-            "available": _text(balance - held),
-            "hold": _text(held),
+            "balance": decimal_text(balance),
+            "available": decimal_text(balance - held),
+            "hold": decimal_text(held),
             "profile_id": str(uuid.uuid5(uuid.NAMESPACE_OID, "profile")),
         }
 
@@ -439,79 +397,6 @@ class TradingStandIn(ExchangeStandIn):
         super().close()
 
 
-def _shown(order: StandInOrder) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "id": order.id,
-        "product_id": order.product,
-        "side": order.side,
-        "type": order.type,
-        "size": _text(order.size),
-        "time_in_force": order.time_in_force,
-        "post_only": False,
-        "created_at": _iso(order.created_at),
-        "fill_fees": "0",
-        "filled_size": _text(order.filled),
-        "executed_value": "0",
-        "status": order.status if order.triggered or order.stop is None or order.status == "done" else "active",
-        "settled": order.done_reason == "filled",
-        "market_type": "spot",
-    }
-    optional = {
-        "price": order.price,
-        "client_oid": order.client_oid,
-        "stop": order.stop,
-        "stop_price": order.stop_price,
-        "done_reason": order.done_reason,
-        "done_at": None if order.done_at is None else _iso(order.done_at),
-    }
-    return answer | {k: _text(v) if isinstance(v, Decimal) else v for k, v in optional.items() if v is not None}
-
-
-def _account_id(currency: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_OID, currency))
-
-
-def _page(rows: Sequence[tuple[int, Mapping[str, Any]]], query: Mapping[str, str]) -> Reply:
-    """Return a page of rows, newest first, with the cursors to the pages beside it; a cursor is the number of a row."""
-    after = int(query["after"]) if "after" in query else None
-    found = [row for row in rows if after is None or row[0] < after]
-    page = found[: min(int(query.get("limit", PAGE_ROWS)), PAGE_ROWS)]
-    headers = {"cb-before": str(page[0][0]), "cb-after": str(page[-1][0])} if page else {}
-    return Reply(200, json.dumps([row for _, row in page]).encode(), headers=headers)
-
-
-def _transfer(one: StandInTransfer) -> dict[str, Any]:
-    done = None if one.completed_at is None else one.completed_at.isoformat(sep=" ").replace("+00:00", "+00")
-    return {
-        "id": one.id,
-        "type": one.type,
-        "created_at": one.created_at.isoformat(sep=" ").replace("+00:00", "+00"),
-        "completed_at": done,
-        "canceled_at": None,
-        "processed_at": done,
-        "account_id": _account_id(one.currency),
-        "amount": _text(one.amount),
-        "details": {},
-        "user_nonce": None,
-        "currency": one.currency,
-    }
-
-
-def _fill(fill: StandInFill, *, settled: bool) -> dict[str, Any]:
-    return {
-        "trade_id": fill.trade_id,
-        "product_id": fill.order.product,
-        "order_id": fill.order.id,
-        "side": fill.order.side,
-        "size": _text(fill.size),
-        "price": _text(fill.price),
-        "fee": _text(fill.fee),
-        "liquidity": fill.liquidity,
-        "created_at": _iso(fill.at),
-        "settled": settled,
-    }
-
-
 def _step(name: str, value: object) -> Decimal:
     number = Decimal(str(value))
     if not number.is_finite() or number <= 0:
@@ -525,14 +410,6 @@ def _one_of(value: str, *allowed: str) -> str:
     if value not in allowed:
         raise _RefusedError(400, f"Invalid value {value}")
     return value
-
-
-def _text(value: Decimal) -> str:
-    return f"{value:f}"
-
-
-def _iso(instant: datetime) -> str:
-    return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _json(value: Any) -> Reply:

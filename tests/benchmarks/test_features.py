@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from local.bench.features import BenchOptions, run_bench
-from local.command import app
+from local.cli.command import app
 from signalbox.errors import SignalboxError
 from signalbox.features import SCHEMAS
 

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.cloud import LocalCloud
+from local.cloud.local_cloud import LocalCloud
+from local.cloud.processes import wait_until
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
-from local.processes import wait_until
 from local.settings import VENUE, load_settings
 from signalbox.contracts import Function
 from signalbox.market.clock import CYCLE

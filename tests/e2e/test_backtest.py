@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from local.accounts import AccountRecord, summarise_account
-from local.cloud import LocalCloud
+from local.cloud.accounts import AccountRecord, summarise_account
+from local.cloud.local_cloud import LocalCloud, default_symbols
+from local.market.choice import choose_source
 from local.market.simulator import SimulatedSource
-from local.market.source import choose_source
-from local.replay import HISTORY, CycleReplay, Stopwatch, default_symbols, load_feed
+from local.replay.replay import HISTORY, CycleReplay, Stopwatch, load_feed
+from local.replay.summary import OK, ReplayRecord
+from local.replay.view import choose_view
 from local.settings import REPOSITORY, load_settings
-from local.summary import OK, ReplayRecord
-from local.view import choose_view
 from signalbox.market.candles import ONE_MINUTE, Bars, to_ms
 from signalbox.signals.signal import Direction
 from signalbox.trading.state import TradeState

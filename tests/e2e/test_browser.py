@@ -20,9 +20,9 @@ import httpx
 import pytest
 from boto3.session import Session
 
-from local.cloud import LocalCloud
-from local.emulator import Emulator
-from local.processes import Service, free_port, wait_until
+from local.cloud.emulator import Emulator
+from local.cloud.local_cloud import LocalCloud
+from local.cloud.processes import Service, free_port, wait_until
 from local.settings import load_settings
 from signalbox.contracts import StackOutput
 from tests.fakes.browser import CHROMIUM, FOREIGN, read_page, site

@@ -17,8 +17,8 @@ import httpx
 import psutil
 import pytest
 
-from local.postgres import LocalPostgres
-from local.processes import wait_until
+from local.cloud.postgres import LocalPostgres
+from local.cloud.processes import wait_until
 from local.settings import REPOSITORY, load_settings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -47,7 +47,7 @@ def start(state: Path, tmp_path: Path) -> Iterator[Start]:
         env = {**load_settings().base_env, "SIGNALBOX_STATE": str(state), "CI": "true"}
         with (tmp_path / "output.log").open("ab") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "local.command", *arguments], cwd=REPOSITORY, env=env, stdout=sink, stderr=sink
+                [sys.executable, "-m", "local.cli.command", *arguments], cwd=REPOSITORY, env=env, stdout=sink, stderr=sink
             )
         running.append(process)
         return process

@@ -7,7 +7,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from local.processes import wait_until
+from local.cloud.processes import wait_until
 from local.settings import REPOSITORY, VENUE
 from local.stand_ins.faults import Fault, VenueFault
 from signalbox.contracts import Function, Metric

@@ -14,11 +14,11 @@ import pytest
 from boto3.session import Session
 from typing_extensions import override
 
-from local.accounts_command import OrdersApi
-from local.cloud import LocalCloud
+from local.cli.accounts.command import OrdersApi
+from local.cloud.local_cloud import LocalCloud
+from local.cloud.processes import wait_until
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
-from local.processes import wait_until
 from local.settings import ACCOUNT, REGION, load_settings
 from local.stand_ins.faults import Fault, TradingFault
 from local.stand_ins.mt5 import TerminalStandIn

@@ -7,7 +7,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from local.verification import connect, read_bars, signals_of
+from local.cli.features.verification import read_bars, signals_of
+from local.cli.ledger import connection_source
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.s3 import S3Store
 from signalbox.adapters.lake.series import LakeSeries
@@ -38,7 +39,7 @@ def test_a_night_compacts_the_ledger_and_the_lake_explains_its_signals(market: M
     assert cloud.clock.fire(schedule, night).answer["changed"] == 0
 
     lake = Lake(S3Store(cloud.emulator.client("s3"), cloud.outputs[StackOutput.MARKET_DATA_BUCKET]))
-    with connect(cloud.postgres.dsn, cloud.settings) as source:
+    with connection_source(cloud.postgres.dsn, cloud.settings, name="test") as source:
         signals = [s for s in signals_of(LedgerReader(source), at.date()) if s.decided_at == at]  # others met faults
         with PostgresLedger(source).transaction() as tx:
             ledger = {symbol: tx.bars(VENUE, symbol, at, 10_000) for symbol in cloud.symbols}

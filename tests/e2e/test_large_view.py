@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from local.processes import wait_until
+from local.cloud.processes import wait_until
 from signalbox.adapters.postgres.errors import LedgerBusyError
 from signalbox.contracts import EVENT_SOURCE
 from signalbox.market.candles import Symbol

@@ -20,12 +20,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from local.accounts_command import AccountsError, orders_api
-from local.cloud import LocalCloud
+from local.cli.accounts.command import AccountsError, orders_api
+from local.cloud.local_cloud import LocalCloud, default_symbols
+from local.cloud.processes import wait_until
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
-from local.processes import wait_until
-from local.replay import default_symbols
 from local.settings import STAGE, load_settings
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE
 from signalbox.adapters.postgres.trading_reading import AccountFacts

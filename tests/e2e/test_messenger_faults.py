@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local.processes import wait_until
+from local.cloud.processes import wait_until
 from local.stand_ins.faults import Fault, MessengerFault, VenueFault
 from signalbox.contracts import Function, Metric
 from tests.e2e.conftest import Market

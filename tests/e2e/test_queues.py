@@ -13,10 +13,10 @@ from decimal import Decimal
 
 import pytest
 
-from local.cloud import LocalCloud
+from local.cloud.local_cloud import LocalCloud
+from local.cloud.processes import wait_until
 from local.market.feed import CachedFeed
 from local.market.simulator import SimulatedSource
-from local.processes import wait_until
 from local.settings import load_settings
 from local.stand_ins.faults import Fault, MessengerFault
 from signalbox.contracts import Function, Metric, StackOutput

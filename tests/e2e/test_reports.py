@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.report_command import run_report
+from local.cli.report.command import run_report
 from local.settings import load_settings
 from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER, Function, StackOutput
 from tests.csv_text import read_csv

@@ -16,8 +16,8 @@ import psutil
 import psycopg
 import pytest
 
-from local.accounts import AccountRecord, summarise_account, worst_used
-from local.processes import wait_until
+from local.cloud.accounts import AccountRecord, summarise_account, worst_used
+from local.cloud.processes import wait_until
 from local.settings import VENUE
 from signalbox.contracts import Function, Metric, StackOutput
 from signalbox.market.candles import ONE_MINUTE, Symbol

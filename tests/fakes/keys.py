@@ -14,7 +14,7 @@ from signalbox.signing import SigningKey
 from signalbox.signing import sealed as sealed_text
 
 if TYPE_CHECKING:
-    from local.cloud import LocalCloud
+    from local.cloud.local_cloud import LocalCloud
 
 REQUEST_TEXT: Final = "request-" * 8
 REPORT_TEXT: Final = "reports-" * 8

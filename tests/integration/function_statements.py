@@ -14,9 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from local.report_command import run_report
+from local.cli.features.verification import run_verify
+from local.cli.report.command import run_report
 from local.settings import load_settings
-from local.verification import run_verify
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.stores import FolderStore
 from signalbox.adapters.postgres.access import PostgresAccessBook

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from local.command import app
+from local.cli.command import app
+from local.cli.features.verification import run_verify
 from local.errors import DataError
 from local.settings import load_settings
-from local.verification import run_verify
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.stores import FolderStore
 from signalbox.adapters.postgres.candle_days import PostgresCandleDays

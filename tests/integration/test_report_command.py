@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from local.cli.ledger import connection_source
+from local.cli.report.command import run_report
 from local.errors import DataError
-from local.report_command import connection_source, run_report
 from local.settings import load_settings
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.reports.errors import PeriodError
@@ -81,11 +82,11 @@ def test_a_ledger_without_accounts_is_told_apart(postgres: PostgresServer, empty
 @pytest.mark.parametrize("text", ["host=x password=hunter2", "postgresql://me:hunter2@x/signalbox"])
 def test_a_password_on_the_command_line_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(DataError, match="set PGPASSWORD or write it to") as caught:
-        connection_source(text, load_settings({}))
+        connection_source(text, load_settings({}), name="a test")
     assert "hunter2" not in str(caught.value)
 
 
 def test_the_password_is_libpqs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", "from-the-environment")
-    source = connection_source("host=x", load_settings({}))
+    source = connection_source("host=x", load_settings({}), name="a test")
     assert source._password() == "from-the-environment"

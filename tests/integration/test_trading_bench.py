@@ -15,7 +15,7 @@ import pytest
 
 from local.bench.orders import OrderBenchOptions, _schedules, run_order_bench
 from local.bench.risk import RiskBenchOptions, run_risk_bench
-from local.processes import wait_until
+from local.cloud.processes import wait_until
 from local.settings import REPOSITORY, load_settings
 from signalbox.contracts import ADMIN_DATABASE_USER, DATABASE_NAME
 
@@ -34,7 +34,7 @@ def test_short_run_of_orders_is_sound_and_counts_what_was_delivered_again(capsys
 
 
 def test_orders_interrupted_tell_what_was_measured_and_leave_nothing_behind(tmp_path: Path) -> None:
-    command = ("-m", "local.command", "bench", "orders", "--rate", "50", "--seconds", "600", "--json")
+    command = ("-m", "local.cli.command", "bench", "orders", "--rate", "50", "--seconds", "600", "--json")
     reported, output = tmp_path / "told.json", tmp_path / "said.log"
     with reported.open("wb") as out, output.open("wb") as log:
         bench = subprocess.Popen(

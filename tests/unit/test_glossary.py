@@ -26,6 +26,7 @@ SELF_EVIDENT = {
     "AdoptPosition", "DepositMoney", "WithdrawMoney",
     "OrderRefused", "VenueRefused", "TradeOpened", "TradeClosed", "ExitFailed", "StopPassed", "RiskWarning", "AccountExhausted",
     "TradingHalted", "TradingResumed", "RuleBreached", "TargetReached",
+    "Section", "Table",
 }  # fmt: skip
 
 

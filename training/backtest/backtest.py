@@ -20,13 +20,13 @@ from training.backtest.decisions import Decisions, decide
 from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.backtest.figures import Figures, figures_of
 from training.backtest.starts import Passing, attempt, start_dates
-from training.candles import CandleSeries, find_candle_files
-from training.dataset import build_dataset
+from training.data.candles import CandleSeries, find_candle_files
+from training.data.dataset import build_dataset
+from training.data.splits import Span
 from training.evaluate import read_all
-from training.history import Overlap, overlap_of, read_history
-from training.kept_scores import KeptScores
+from training.judge.history import Overlap, overlap_of, read_history
+from training.judge.kept_scores import KeptScores
 from training.progress import Progress, each_of
-from training.splits import Span
 
 MARKET: Final = "coinbase"  # the venue of the stage whose account it is
 STARTS: Final = 12
@@ -37,7 +37,7 @@ class BacktestRequest:
     """What to run on what. start, end: aware five-minute boundaries; decisions lie in (start, end]; None is no bound.
 
     starts: how many start dates the probability of passing is made of; 0 is none. phase: of the prop-firm rules.
-    scores: folder of what models said before (training/kept_scores.py); None: everything is scored anew.
+    scores: folder of what models said before (training/judge/kept_scores.py); None: everything is scored anew.
     """
 
     bundle: Path

@@ -17,9 +17,9 @@ from training.backtest.figures import FiguresPart
 from training.backtest.page import render_page
 from training.backtest.record import TradeRow
 from training.errors import TrainingError
-from training.report_page import number, share
 from training.terminal import terminal_progress
-from training.writer import report_bytes
+from training.write.report_page import number, share
+from training.write.writer import report_bytes
 
 _TEXT: Final = ("entry", "symbol", "stage")
 _INSTANTS: Final = ("decided_at", "opened_at", "closed_at")

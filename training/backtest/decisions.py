@@ -23,9 +23,9 @@ from signalbox.signals.cycle import STANDARD, announcement
 from signalbox.signals.rate_limit import WINDOW, Issued, SignalLimits, limit_rate
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Thresholds, Tier, classify
 from training.backtest.bar_grid import BarGrid
-from training.dataset import Dataset
-from training.kept_scores import KeptScores
-from training.scoring import score
+from training.data.dataset import Dataset
+from training.judge.kept_scores import KeptScores
+from training.judge.scoring import score
 
 STAGE: Final = DeploymentStage.SHADOW  # what `signalbox demo` deploys a bundle as
 _WINDOW_MS: Final = WINDOW // timedelta(milliseconds=1)

@@ -20,8 +20,8 @@ from training.backtest.bar_grid import BarGrid
 from training.backtest.coin import coin_wins
 from training.backtest.engine import BacktestRun
 from training.backtest.record import EquityRow, TradeRow
-from training.estimates import Estimate, mean_by_day
-from training.splits import DAY_MS
+from training.data.splits import DAY_MS
+from training.judge.estimates import Estimate, mean_by_day
 
 MODELLED_BPS: Final = float(SPREAD_BPS) / 2 + float(SLIPPAGE_BPS)  # a side, beside the fee
 

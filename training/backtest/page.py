@@ -4,46 +4,51 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
-from signalbox.reports.page import cards, document, section, table, text
+from signalbox.reports.page import Table, render
 from training.backtest.backtest import BacktestResult
 from training.backtest.figures import FiguresPart
 from training.backtest.pictures import drawdown_svg, equity_svg, starts_svg
 from training.backtest.starts import Passing
-from training.pictures import PICTURE_STYLE
-from training.report_page import number, share
+from training.write.report_page import TEMPLATES, number, share
 
-_STYLE: Final = ".verdict{font-size:1.15rem;padding:.8rem 1rem;border-radius:8px}"
+TEMPLATE: Final = Path(__file__).with_name("templates") / "backtest.html.jinja"
 
 
 def render_page(result: BacktestResult) -> str:
     """Return the page. Self-contained: nothing is loaded from anywhere."""
     figures, account = result.figures, result.account
-    good = figures.change > 0 and result.manifest.passes_promotion and not result.overlap.in_sample
-    parts = [
-        f'<p class="verdict {"ok" if good else "bad"}"><strong>{text(result.headline)}</strong></p>',
-        f"<h1>{text(result.manifest.name)} on {text(account.account)}</h1>",
-        f'<p class="soft">{result.start:%Y-%m-%d %H:%M} to {result.end:%Y-%m-%d %H:%M} UTC, {len(result.decisions):,} decisions, '
-        f"{text(', '.join(result.decisions.symbols))}. Policy {text(account.policy.version)}, limits "
-        f"{text(account.limits.version)}. Brackets are 95 % intervals from resampled days.</p>",
-        cards(_cards(result)),
-        section("Equity", equity_svg(result), _equity_note(result)),
-        section("Drawdown", drawdown_svg(result), "From the highest equity before, at the instants that were watched."),
-        section("Start dates", _passing(result), _passing_note(result.passing)),
-        section("Months", _months(result), "Change of equity over each UTC month."),
-        section("Trades", _parts({"all": figures.whole}, "")),
-        section("By symbol", _parts(figures.by_symbol, "symbol")),
-        section("By side", _parts(figures.by_side, "side")),
-        section("By tier", _parts(figures.by_tier, "tier")),
-        section("By exit", _parts(figures.by_leg, "exit")),
-        section("Signals and orders that became no trade", _reasons(result)),
-        section("What this is", _facts(result)),
-    ]
-    return document(f"Signalbox backtest of {result.manifest.name}", parts, PICTURE_STYLE + _STYLE)
+    return render(
+        TEMPLATE,
+        TEMPLATES,
+        title=f"Signalbox backtest of {result.manifest.name}",
+        is_good=figures.change > 0 and result.manifest.passes_promotion and not result.overlap.in_sample,
+        verdict=result.headline,
+        heading=f"{result.manifest.name} on {account.account}",
+        period=f"{result.start:%Y-%m-%d %H:%M} to {result.end:%Y-%m-%d %H:%M} UTC, {len(result.decisions):,} decisions, "
+        f"{', '.join(result.decisions.symbols)}. Policy {account.policy.version}, limits "
+        f"{account.limits.version}. Brackets are 95 % intervals from resampled days.",
+        figures=_figures(result),
+        equity=equity_svg(result),
+        equity_note=_equity_note(result),
+        drawdown=drawdown_svg(result),
+        starts=starts_svg(() if result.passing is None else result.passing.attempts),
+        passing=_passing(result.passing),
+        passing_note=_passing_note(result.passing),
+        months=_months(result),
+        trades=_parts({"all": figures.whole}, ""),
+        by_symbol=_parts(figures.by_symbol, "symbol"),
+        by_side=_parts(figures.by_side, "side"),
+        by_tier=_parts(figures.by_tier, "tier"),
+        by_exit=_parts(figures.by_leg, "exit"),
+        reasons=_reasons(result),
+        facts=_facts(result),
+    )
 
 
-def _cards(result: BacktestResult) -> Mapping[str, object]:
+def _figures(result: BacktestResult) -> Mapping[str, object]:
     figures, whole, passing = result.figures, result.figures.whole, result.passing
     found: dict[str, object] = {
         "of the capital, after costs": f"{figures.change:+.2%}",
@@ -68,19 +73,18 @@ def _equity_note(result: BacktestResult) -> str:
     )
 
 
-def _passing(result: BacktestResult) -> str:
-    passing = result.passing
+def _passing(passing: Passing | None) -> Table:
     if passing is None:
-        return ""
+        return Table(["", ""], ())
     facts = passing.to_json()
     rows = [["probability of passing, of decided attempts", "-" if passing.probability is None else share(passing.probability)]]
     rows.append(["start dates, decided", f"{facts['starts']}, {facts['decided']}"])
-    rows += [[f"ended: {text(name)}", f"{count}"] for name, count in facts["endings"].items()]
-    rows += [[f"broke {text(rule)}", f"{count}"] for rule, count in facts["breached_by_rule"].items()]
+    rows += [[f"ended: {name}", f"{count}"] for name, count in facts["endings"].items()]
+    rows += [[f"broke {rule}", f"{count}"] for rule, count in facts["breached_by_rule"].items()]
     days = facts["days_to_pass"]
     spread = "none passed" if days is None else f"{days['median']:.0f} (from {days['p10']:.0f} to {days['p90']:.0f})"
     rows.append(["days to pass, median (10 % to 90 %)", spread])
-    return starts_svg(passing.attempts) + table(["", ""], rows, (1,))
+    return Table(["", ""], rows, (1,))
 
 
 def _passing_note(passing: Passing | None) -> str:
@@ -93,17 +97,15 @@ def _passing_note(passing: Passing | None) -> str:
     )
 
 
-def _months(result: BacktestResult) -> str:
-    rows = [
-        [text(month.month), f"{month.change:+.2%}", f"{month.trades:,}", f"{month.worst:.2%}"] for month in result.figures.months
-    ]
-    return table(["month", "change", "trades closed", "deepest drawdown"], rows, (1, 2, 3))
+def _months(result: BacktestResult) -> Table:
+    rows = [[month.month, f"{month.change:+.2%}", f"{month.trades:,}", f"{month.worst:.2%}"] for month in result.figures.months]
+    return Table(["month", "change", "trades closed", "deepest drawdown"], rows, (1, 2, 3))
 
 
-def _parts(parts: Mapping[str, FiguresPart], name: str) -> str:
+def _parts(parts: Mapping[str, FiguresPart], name: str) -> Table:
     rows = [
         [
-            text(key),
+            key,
             f"{part.trades:,}",
             share(part.wins),
             "-" if math.isnan(part.coin) else f"{part.coin:.1%}",
@@ -117,10 +119,10 @@ def _parts(parts: Mapping[str, FiguresPart], name: str) -> str:
         if part.trades
     ]
     head = [name, "trades", "won after costs", "a coin", "net bps a trade", "net", "fees", "spread and slippage", "minutes"]
-    return table(head, rows, range(1, 9))
+    return Table(head, rows, range(1, 9))
 
 
-def _reasons(result: BacktestResult) -> str:
+def _reasons(result: BacktestResult) -> Table:
     figures = result.figures
     kinds = (
         ("signal held back", figures.held_back),
@@ -128,13 +130,13 @@ def _reasons(result: BacktestResult) -> str:
         ("protection locked", figures.locked),
         ("loss limit used", figures.limits_used),
     )
-    rows = [[kind, text(code), f"{count:,}"] for kind, counts in kinds for code, count in counts.items()]
+    rows = [[kind, code, f"{count:,}"] for kind, counts in kinds for code, count in counts.items()]
     if left := figures.signals["after_it_was_over"]:
-        rows.append(["not judged", text(f"issued after the run was over ({result.run.ending.value})"), f"{left:,}"])
-    return table(["", "reason", "times"], rows, (2,))
+        rows.append(["not judged", f"issued after the run was over ({result.run.ending.value})", f"{left:,}"])
+    return Table(["", "reason", "times"], rows, (2,))
 
 
-def _facts(result: BacktestResult) -> str:
+def _facts(result: BacktestResult) -> Table:
     gates = ", ".join(f"{gate.value} {verdict.value}" for gate, verdict in result.manifest.gates.items())
     facts = {
         "gates of the bundle": gates,
@@ -148,4 +150,4 @@ def _facts(result: BacktestResult) -> str:
         "of two stories a bar allows, the worse one happens",
         "candles": ", ".join(f"{source.name} {source.sha256()[:12]}" for source in result.sources),
     }
-    return table(["", ""], ([text(k), text(v)] for k, v in facts.items()))
+    return Table(["", ""], facts.items())

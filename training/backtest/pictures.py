@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
 import numpy as np
+from markupsafe import Markup
 
-from signalbox.reports.page import text
+from signalbox.reports.drawing import element, places, words
 from signalbox.risk.ftmo.state import AccountDay
 from training.backtest.backtest import BacktestResult
 from training.backtest.engine import BacktestEnding
 from training.backtest.figures import drawdowns
 from training.backtest.starts import Attempt
-from training.pictures import LEFT, TOP, Plane
+from training.write.pictures import LEFT, TOP, Plane
 
 _WIDTH: Final = 1040.0
 _POINTS: Final = 1_500  # of a line; of each run of them the lowest is drawn, so no fall is lost
@@ -23,11 +24,11 @@ _DAY: Final = 86_400.0
 _COLOURS: Final = {BacktestEnding.TARGET_REACHED: "c1", BacktestEnding.END_OF_DATA: "c0"}
 
 
-def equity_svg(result: BacktestResult) -> str:
+def equity_svg(result: BacktestResult) -> Markup:
     """Draw equity with both limits, in percent of the capital. Empty without two points."""
     rows, capital = result.run.record.equity, result.account.capital
     if len(rows) < 2:
-        return ""
+        return Markup("")
     xs, ys = _thinned([row.at for row in rows], [_percent(row.equity, capital) for row in rows])
     days = result.run.record.days
     lines = [("equity", "c0", xs, ys)]
@@ -41,34 +42,36 @@ def equity_svg(result: BacktestResult) -> str:
     plane = Plane((xs[0], max(xs[-1], xs[0] + 1.0)), (low - pad, high + pad), width=_WIDTH)
     parts = [plane.line((plane.x[0], 0.0), (plane.x[1], 0.0), "axis")]
     for i, (name, colour, x, y) in enumerate(lines):
-        parts.append(f'<polyline class="line {colour}" style="fill:none" points="{plane.path(x, y)}"/>')
-        parts.append(f'<text class="key {colour}" x="{LEFT + 10 + 160 * i:.0f}" y="{TOP - 1:.0f}">{text(name)}</text>')
+        parts.append(plane.curve(x, y, colour))
+        parts.append(words(LEFT + 10 + 160 * i, TOP - 1, name, class_=f"key {colour}"))
     if overall is not None:
         parts.append(plane.line((plane.x[0], overall), (plane.x[1], overall), "asked"))
-        parts.append(
-            f'<text class="key c2" x="{LEFT + 10 + 160 * len(lines):.0f}" y="{TOP - 1:.0f}">overall limit (dashed)</text>'
-        )
-    return plane.frame("equity", "".join(parts), names=("UTC", "% of capital"), ticks=_months(plane.x), form="+.1f")
+        parts.append(words(LEFT + 10 + 160 * len(lines), TOP - 1, "overall limit (dashed)", class_="key c2"))
+    parts.append(plane.hover(xs, [f"{_date(x)}: {y:+.2f} % of capital" for x, y in zip(xs, ys, strict=True)]))
+    return plane.frame("equity", parts, names=("UTC", "% of capital"), ticks=_months(plane.x), form="+.1f")
 
 
-def drawdown_svg(result: BacktestResult) -> str:
+def drawdown_svg(result: BacktestResult) -> Markup:
     """Draw how far equity is below its highest, with what the internal stop and the overall limit leave of the capital."""
     rows = result.run.record.equity
     if len(rows) < 2:
-        return ""
+        return Markup("")
     falls = -100 * drawdowns([row.equity for row in rows], result.account.capital)
     xs, ys = _thinned([row.at for row in rows], falls.tolist())
     plane = Plane((xs[0], max(xs[-1], xs[0] + 1.0)), (min([*ys, -0.5]) * 1.08, 0.0), width=_WIDTH, height=220.0)
-    area = plane.path([xs[0], *xs, xs[-1]], [0.0, *ys, 0.0])
-    parts = [f'<polygon class="band c2" points="{area}"/>']
-    parts.append(f'<polyline class="line c2" style="fill:none" points="{plane.path(xs, ys)}"/>')
-    return plane.frame("drawdown", "".join(parts), names=("UTC", "% below highest"), ticks=_months(plane.x), form=".1f")
+    area = plane.along([xs[0], *xs, xs[-1]], [0.0, *ys, 0.0])
+    parts = [
+        element("polygon", class_="band c2", points=places(area)),
+        plane.curve(xs, ys, "c2"),
+        plane.hover(xs, [f"{_date(x)}: {y:.2f} % below the highest" for x, y in zip(xs, ys, strict=True)]),
+    ]
+    return plane.frame("drawdown", parts, names=("UTC", "% below highest"), ticks=_months(plane.x), form=".1f")
 
 
-def starts_svg(attempts: Sequence[Attempt]) -> str:
+def starts_svg(attempts: Sequence[Attempt]) -> Markup:
     """Draw what every start date came to: how long it lasted, and with what profit it ended. Empty without any."""
     if not attempts:
-        return ""
+        return Markup("")
     xs = [_day(one.start) for one in attempts]
     ys = [100 * one.profit for one in attempts]
     high, low = max([*ys, 10.5]), min([*ys, -10.5])
@@ -81,9 +84,9 @@ def starts_svg(attempts: Sequence[Attempt]) -> str:
         parts.append(plane.line((x, 0.0), (_day(one.ended_at), y), f"line {colour}"))
         px, py = plane.at(_day(one.ended_at), y)
         label = f"{one.start:%Y-%m-%d}: {one.ending.value}, {one.profit:+.1%} after {one.days:.0f} days, {one.trades} trades"
-        parts.append(f'<circle class="{colour}" cx="{px:.1f}" cy="{py:.1f}" r="4"><title>{text(label)}</title></circle>')
+        parts.append(element("circle", element("title", label), class_=colour, cx=f"{px:.1f}", cy=f"{py:.1f}", r=4))
     names = ("from the start date to its end", "% of capital at the end")
-    return plane.frame("start dates", "".join(parts), names=names, ticks=_months(plane.x), form="+.0f")
+    return plane.frame("start dates", parts, names=names, ticks=_months(plane.x), form="+.0f")
 
 
 def _limit_line(days: Sequence[AccountDay], capital: Decimal) -> tuple[list[float], list[float]]:
@@ -98,6 +101,10 @@ def _percent(amount: Decimal, capital: Decimal) -> float:
 
 def _day(instant: datetime) -> float:
     return instant.timestamp() / _DAY
+
+
+def _date(day: float) -> str:
+    return f"{datetime.fromtimestamp(day * _DAY, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _thinned(at: Sequence[datetime], values: Sequence[float]) -> tuple[list[float], list[float]]:

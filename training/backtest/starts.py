@@ -24,7 +24,7 @@ from signalbox.market.candles import ONE_MINUTE
 from signalbox.trading.account import TradingAccount
 from training.backtest.bar_grid import BarGrid
 from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
-from training.estimates import Estimate, mean_by_day
+from training.judge.estimates import Estimate, mean_by_day
 
 DAY: Final = timedelta(days=1)
 LEAST_MONTHS: Final = 3  # of start dates, for months to be resampled

@@ -28,10 +28,10 @@ from signalbox.market.lake import VALUES, DayKey, SeriesKey
 from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary
 from tests.unit.jobs.ml_layout import REPOSITORY, Layout
 from tests.unit.training.synthetic import DAY, parts_of, walk, windows_with_a_signal, write_candles
-from training.candles import find_candle_files
+from training.data.candles import find_candle_files
+from training.fit.members import Making
 from training.job import LoggedTracking
-from training.members import Making
-from training.tracking import NoTracking
+from training.write.tracking import NoTracking
 
 PARAMETERS = {"purpose": "train", "model": "dir60-v31-small", "config": "quick", "seed": 3, "families": "xgboost"}
 TOOLS = {"sagemaker_program": "train.py", "sagemaker_submit_directory": "/opt/ml/input/data/code/sourcedir.tar.gz"}
@@ -138,7 +138,7 @@ def test_the_log_hides_nothing_from_the_diary() -> None:
 def test_each_epoch_of_a_network_is_a_point_of_its_curves() -> None:
     pytest.importorskip("torch", reason="torch is not installed: make training")
     from tests.unit.training.networks import tiny_lstm  # noqa: PLC0415 - after torch is known to be there
-    from training.neural.family import NeuralFamily, device_rows  # noqa: PLC0415 - as above
+    from training.fit.neural.family import NeuralFamily, device_rows  # noqa: PLC0415 - as above
 
     data, lines = windows_with_a_signal(300), list[str]()
     train, stopping, _ = parts_of(data, 0.6, 0.8)

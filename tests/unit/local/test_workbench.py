@@ -14,13 +14,13 @@ import pytest
 import typer
 from rich.console import Console
 
-from local.command import parse_instant
-from local.demo import DemoOptions, run_demo
+from local.cli.command import parse_instant
+from local.cloud.processes import Service, free_port, port_is_free, wait_until
 from local.errors import DataError, ServiceError
-from local.processes import Service, free_port, port_is_free, wait_until
+from local.replay.demo import DemoOptions, run_demo
+from local.replay.view import CycleFacts, LiveView, PlainView
 from local.settings import load_settings
 from local.stand_ins.telegram import TelegramStandIn
-from local.view import CycleFacts, LiveView, PlainView
 from signalbox.market.candles import Symbol
 from signalbox.signals.ports import Refusal
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
@@ -53,7 +53,8 @@ def test_service_that_ignores_its_stop_signal_ends_with_all_its_children(tmp_pat
 
 def test_service_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from local.processes import Service; from local.settings import load_settings\n"
+        "import sys; from pathlib import Path\n"
+        "from local.cloud.processes import Service; from local.settings import load_settings\n"
         f"command = [sys.executable, '-c', {STUBBORN!r}]\n"
         "s = Service('s', command, env=load_settings().base_env, log=Path('log'), cwd=Path(), grace=0.2)\n"
         "print(s.guard_pid, flush=True); sys.stdin.read()"
@@ -121,7 +122,7 @@ def test_demo_refuses_a_window_that_makes_no_sense(tmp_path: Path, start: dateti
 def test_help_answers_without_loading_the_heavy_packages() -> None:
     code = (
         "import sys; sys.argv=['signalbox','demo','--help']\n"
-        "from local.command import main\n"
+        "from local.cli.command import main\n"
         "try: main()\n"
         "except SystemExit as e: assert not e.code\n"
         "heavy = {'boto3', 'ccxt', 'numpy', 'matplotlib', 'pyarrow', 'onnxruntime'} & set(sys.modules)\n"

@@ -10,8 +10,8 @@ import pytest
 import signalbox.exact
 import signalbox.orders
 import signalbox.portfolio
-from local.order_states import PAGE
 from signalbox.orders.state_page import state_page
+from tools.order_states import PAGE
 
 PACKAGES = [Path(module.__file__ or "").parent for module in (signalbox.orders, signalbox.portfolio)]
 SOURCES = [Path(signalbox.exact.__file__), *(path for package in PACKAGES for path in sorted(package.rglob("*.py")))]
@@ -40,4 +40,4 @@ def test_no_file_is_a_god(path: Path) -> None:
 
 
 def test_the_page_of_the_state_machine_is_up_to_date() -> None:
-    assert PAGE.read_text(encoding="utf-8") == state_page(), "run: python -m local.order_states"
+    assert PAGE.read_text(encoding="utf-8") == state_page(), "run: python -m tools.order_states"

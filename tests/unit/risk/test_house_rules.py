@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 import signalbox.risk
-from local.risk_codes import PAGE
 from signalbox.risk import RefusalCode, RiskApproved, RiskError, RiskRefused, assess
 from signalbox.risk.codes import MEANINGS, codes_page
 from tests.unit.risk.facts import LIMITS, order, snapshot
+from tools.risk_codes import PAGE
 
 RISK = Path(signalbox.risk.__file__).parent
 ROOT = Path(__file__).resolve().parents[3]
 SOURCES = [
     p
-    for folder in ("layers/core/python", "lambdas", "local", "training", "sagemaker", "agents")
+    for folder in ("layers/core/python", "lambdas", "local", "tools", "training", "sagemaker", "agents")
     for p in sorted((ROOT / folder).rglob("*.py"))
 ]
 ALLOWED = {
@@ -80,4 +80,4 @@ def test_a_refusal_needs_a_reason() -> None:
 
 def test_every_code_has_a_meaning_and_the_page_is_up_to_date() -> None:
     assert list(MEANINGS) == list(RefusalCode)
-    assert PAGE.read_text(encoding="utf-8") == codes_page(), "run: python -m local.risk_codes"
+    assert PAGE.read_text(encoding="utf-8") == codes_page(), "run: python -m tools.risk_codes"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from signalbox.features import get_schema
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol
 from training.config import QUICK
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 
 START_MS = 1_704_067_200_000  # 2024-01-01
 DAY = 1_440

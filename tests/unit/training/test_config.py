@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from training.config import BASE, QUICK, read_config
+from training.data.walk_forward import MIN_FOLDS
 from training.errors import ConfigError
-from training.walk_forward import MIN_FOLDS
 
 FULL = QUICK.with_name("full.toml")
 VARIANT = '\n[[variants]]\nname = "deep"\nmax_depth = 6\n'

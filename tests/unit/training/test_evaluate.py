@@ -17,26 +17,26 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from local.command import app
+from local.cli.command import app
 from signalbox.inference import BundleTamperedError, load_bundle, record_of
 from signalbox.inference.manifest import REPORT_FILE, Gate, Verdict, write_manifest
 from signalbox.market.candles import MarketDataError
 from signalbox.signals.signal import Thresholds, classify
 from tests.unit.training.synthetic import small_config, walk, write_candles
-from training.assessment import assess
 from training.command import run_evaluate, run_train
-from training.costs import FTMO_CRYPTO
+from training.data.splits import DAY_MS, Span
 from training.errors import TrainingError
-from training.estimates import Estimate
 from training.evaluate import EvaluateRequest, evaluate_bundle
-from training.history import overlap_of, read_history
-from training.integrity import Integrity
-from training.overfitting import Trials
+from training.judge.assessment import assess
+from training.judge.costs import FTMO_CRYPTO
+from training.judge.estimates import Estimate
+from training.judge.history import overlap_of, read_history
+from training.judge.integrity import Integrity
+from training.judge.overfitting import Trials
+from training.judge.scoring import Scored
 from training.progress import NoProgress
-from training.report_page import plain_verdict, render_page
-from training.scoring import Scored
-from training.splits import DAY_MS, Span
-from training.writer import report_bytes
+from training.write.report_page import plain_verdict, render_page
+from training.write.writer import report_bytes
 
 REPOSITORY = Path(__file__).parents[3]
 REAL = Path(os.environ.get("SIGNALBOX_DATA", REPOSITORY.parent / "shared" / "data" / "candles"))  # noqa: TID251 - where data is

@@ -106,7 +106,7 @@ def test_networks_alone_make_a_bundle(candles: Path, config: Path, tmp_path: Pat
 def test_graph_that_differs_stops_the_run_before_anything_is_written(
     candles: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.export.PARITY_TOLERANCE", -1.0)
+    monkeypatch.setattr("training.fit.export.PARITY_TOLERANCE", -1.0)
     with pytest.raises(ExportParityError, match="nothing was written"):
         run_train(candles, tmp_path / "bundle", config=config, families=["lstm"], created_at=CREATED)
     assert not (tmp_path / "bundle").exists()

@@ -14,10 +14,10 @@ from signalbox.inference import Verdict, load_bundle
 from signalbox.inference.manifest import Gate
 from signalbox.market.candles import MarketDataError
 from tests.unit.training.synthetic import small_config, walk, write_candles
-from training.candles import find_candle_files, read_bars
 from training.command import run_train
+from training.data.candles import find_candle_files, read_bars
 from training.errors import TrainingError
-from training.estimates import RESAMPLES
+from training.judge.estimates import RESAMPLES
 
 CREATED = datetime(2024, 6, 1, tzinfo=UTC)
 REPOSITORY = Path(__file__).parents[3]

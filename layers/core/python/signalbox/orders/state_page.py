@@ -9,7 +9,7 @@ from signalbox.orders.transitions import ROWS, TRANSITIONS, Derived, OrderState,
 _INTRODUCTION: Final = """\
 # Orders
 
-Made by `python -m local.order_states` from `signalbox.orders.transitions`; a test fails when this page is older.
+Made by `python -m tools.order_states` from `signalbox.orders.transitions`; a test fails when this page is older.
 
 An order is what its events say: `order_events` is the truth, and replaying it gives the order again, to the last digit.
 `apply(order, event)` is the only way an order changes. It is pure, and it is strict:

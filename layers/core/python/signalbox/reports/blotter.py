@@ -18,8 +18,8 @@ from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.position import Position, after_fill
 from signalbox.reports.csv_text import Cell, CsvTable, row_of
-from signalbox.reports.page import section
-from signalbox.reports.report import Report, ReportKind, headline, money, number, rows_table, when
+from signalbox.reports.page import Table
+from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, rows_table, when
 from signalbox.reports.source import AccountPeriod
 from signalbox.trading.state import Trade
 
@@ -111,14 +111,14 @@ def blotter_report(data: AccountPeriod) -> Report:
         is_empty=not found,
         table=CsvTable(COLUMNS, tuple(_row(data, execution) for execution in found)),
         figures=figures,
-        body=(
-            section("Executions", _table(found), "Realised is by average price, before fees; times are UTC."),
-            section(
+        sections=(
+            Section("Executions", _table(found), "Realised is by average price, before fees; times are UTC."),
+            Section(
                 "Orders that ended before they were filled",
                 _unfilled(data),
                 "What the venue, or the way to it, said in its own words; what was denied here is in the compliance report.",
             ),
-            section(
+            Section(
                 "Round trips closed in the period", _trades(data), "A trade is an entry and the exits behind it; after fees."
             ),
         ),
@@ -161,7 +161,7 @@ def _row(data: AccountPeriod, execution: BlotterRow) -> tuple[Cell, ...]:
     return row_of(COLUMNS, cells)
 
 
-def _table(found: tuple[BlotterRow, ...]) -> str:
+def _table(found: tuple[BlotterRow, ...]) -> Table:
     head = ["at (UTC)", "symbol", "side", "leg", "quantity", "price", "value", "fee", "realised", "position after"]
     rows = (
         [
@@ -181,7 +181,7 @@ def _table(found: tuple[BlotterRow, ...]) -> str:
     return rows_table(head, rows, range(4, 10))
 
 
-def _unfilled(data: AccountPeriod) -> str:
+def _unfilled(data: AccountPeriod) -> Table:
     ended = [
         order
         for order in data.orders
@@ -207,7 +207,7 @@ def _unfilled(data: AccountPeriod) -> str:
     return rows_table(head, rows, (5, 6))
 
 
-def _trades(data: AccountPeriod) -> str:
+def _trades(data: AccountPeriod) -> Table:
     closed = [t for t in data.trades if t.closed_at is not None and data.start <= t.closed_at < data.until and t.opened_at]
     rows = (
         [

@@ -15,8 +15,8 @@ from typing import Final
 
 from signalbox.exact import ratio
 from signalbox.reports.csv_text import Cell, CsvTable, row_of
-from signalbox.reports.page import section, text
-from signalbox.reports.report import Report, ReportKind, headline, money, number, percent, rows_table, when
+from signalbox.reports.page import Table
+from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, percent, rows_table, when
 from signalbox.reports.source import AccountPeriod
 from signalbox.risk.codes import MEANINGS
 from signalbox.risk.ftmo.headroom import SEVERITY, Limits, RuleHeadroom, StopLevel, headroom_of
@@ -144,15 +144,14 @@ def compliance_report(data: AccountPeriod) -> Report:
         is_empty=not events and not losses,
         table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
-        body=(
-            section("Loss rules by day", _loss_table(losses), _rules_note(data)),
-            section("Limits of the pre-trade checks", _limit_table(limits), f"Preset {data.account.limits.version}."),
-            section("Record", _event_table(events), note),
-            f'<p class="soft">The kill switch was set to {text(data.halt.level)} by {text(data.halt.who)} at '
-            f"{when(data.halt.since)} UTC: {text(data.halt.why)}</p>"
-            if data.halt is not None
-            else "",
+        sections=(
+            Section("Loss rules by day", _loss_table(losses), _rules_note(data)),
+            Section("Limits of the pre-trade checks", _limit_table(limits), f"Preset {data.account.limits.version}."),
+            Section("Record", _event_table(events), note),
         ),
+        closing=""
+        if data.halt is None
+        else f"The kill switch was set to {data.halt.level} by {data.halt.who} at {when(data.halt.since)} UTC: {data.halt.why}",
     )
 
 
@@ -212,7 +211,7 @@ def _event_row(data: AccountPeriod, event: RiskEvent) -> tuple[Cell, ...]:
     return row_of(COLUMNS, cells)
 
 
-def _loss_table(losses: tuple[LossUse, ...]) -> str:
+def _loss_table(losses: tuple[LossUse, ...]) -> Table:
     rows = (
         [
             use.day,
@@ -230,12 +229,12 @@ def _loss_table(losses: tuple[LossUse, ...]) -> str:
     return rows_table(head, rows, (2, 3, 4, 5, 6))
 
 
-def _limit_table(limits: tuple[LimitUse, ...]) -> str:
+def _limit_table(limits: tuple[LimitUse, ...]) -> Table:
     rows = ([use.name, _shown(use.limit), number(use.used), percent(use.share), use.refusals] for use in limits)
     return rows_table(["limit", "value", "highest measured use", "share", "orders refused"], rows, (1, 2, 3, 4))
 
 
-def _event_table(events: list[RiskEvent]) -> str:
+def _event_table(events: list[RiskEvent]) -> Table:
     rows = (
         [when(e.at), e.kind.value, e.code, e.symbol or "-", _shown(e.value), _shown(e.limit), e.who, e.detail] for e in events
     )

@@ -13,7 +13,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from markupsafe import Markup
+
 from signalbox.exact import ZERO, exactly, ratio
+from signalbox.reports.drawing import element, hover_strips, line_through, picture, places, words
 
 SPANS: Final = 200  # of a period; at most four points are kept of each
 _WIDTH, _EQUITY_HEIGHT, _DRAWDOWN_HEIGHT, _LEFT = 1000.0, 190.0, 70.0, 78.0
@@ -126,13 +129,13 @@ def drawdown_share(point: CurvePoint, transfers: Decimal) -> Decimal | None:
     return ratio(point.drawdown, base, 6) if base > 0 else None
 
 
-def curve_svg(curve: EquityCurve, transfers: Decimal) -> str:
+def curve_svg(curve: EquityCurve, transfers: Decimal) -> Markup:
     """Return equity (above) and drawdown (below) over time as one picture; nothing for fewer than two points.
 
     Equity here is profit plus all transfers until the end, so that paying in makes no step.
     """
     if len(curve.points) < 2:
-        return ""
+        return Markup("")
     times = [point.at.timestamp() for point in curve.points]
     equity = [float(point.profit + transfers) for point in curve.points]
     falls = [float(point.drawdown) for point in curve.points]
@@ -140,12 +143,10 @@ def curve_svg(curve: EquityCurve, transfers: Decimal) -> str:
     low, high = min(equity), max(equity)
     room = (high - low) or max(abs(high), 1.0) * 0.001
     deep = max(falls) or 1.0
-    line = " ".join(
-        f"{x:.1f},{8 + (_EQUITY_HEIGHT - 16) * (1 - (y - low) / room):.1f}" for x, y in zip(across, equity, strict=True)
-    )
     top = _EQUITY_HEIGHT + 14
-    area = " ".join(f"{x:.1f},{top + _DRAWDOWN_HEIGHT * fall / deep:.1f}" for x, fall in zip(across, falls, strict=True))
     height = top + _DRAWDOWN_HEIGHT + 22
+    line = [(x, 8 + (_EQUITY_HEIGHT - 16) * (1 - (y - low) / room)) for x, y in zip(across, equity, strict=True)]
+    area = [(x, top + _DRAWDOWN_HEIGHT * fall / deep) for x, fall in zip(across, falls, strict=True)]
     first, last = curve.points[0].at, curve.points[-1].at
     ticks: Sequence[tuple[float, str]] = (
         (14.0, f"{high:,.2f}"),
@@ -153,13 +154,18 @@ def curve_svg(curve: EquityCurve, transfers: Decimal) -> str:
         (top + 8, "0"),
         (top + _DRAWDOWN_HEIGHT, f"-{max(falls):,.2f}"),
     )
-    shown = "".join(f'<text x="0" y="{y:.0f}">{label}</text>' for y, label in ticks)
-    dates = (
-        f'<text x="{_LEFT:.0f}" y="{height - 6:.0f}">{first:%Y-%m-%d %H:%M} UTC</text>'
-        f'<text x="{_WIDTH:.0f}" y="{height - 6:.0f}" text-anchor="end">{last:%Y-%m-%d %H:%M} UTC</text>'
-    )
-    return (
-        f'<svg role="img" aria-label="equity above, drawdown below" viewBox="0 0 {_WIDTH:.0f} {height:.0f}">{shown}{dates}'
-        f'<polyline points="{line}" fill="none" stroke="#3d6a99" stroke-width="1.6"/>'
-        f'<polygon points="{across[0]:.1f},{top:.1f} {area} {across[-1]:.1f},{top:.1f}" fill="#b3261e" opacity="0.35"/></svg>'
+    labels = [
+        f"{point.at:%Y-%m-%d %H:%M} UTC: equity {y:,.2f}, {fall:,.2f} below the highest"
+        for point, y, fall in zip(curve.points, equity, falls, strict=True)
+    ]
+    return picture(
+        "equity above, drawdown below",
+        _WIDTH,
+        height,
+        *(words(0, y, label) for y, label in ticks),
+        words(_LEFT, height - 6, f"{first:%Y-%m-%d %H:%M} UTC"),
+        words(_WIDTH, height - 6, f"{last:%Y-%m-%d %H:%M} UTC", text_anchor="end"),
+        line_through(line, fill="none", stroke="#3d6a99", stroke_width="1.6"),
+        element("polygon", points=places([(across[0], top), *area, (across[-1], top)]), fill="#b3261e", opacity="0.35"),
+        hover_strips(across, labels, 0.0, top + _DRAWDOWN_HEIGHT),
     )

@@ -15,8 +15,8 @@ from signalbox.orders.order import Order
 from signalbox.orders.quality import Quality
 from signalbox.reports.csv_text import Cell, CsvTable, row_of
 from signalbox.reports.measurement import MAX_AGE, SPREAD_DELAY, MeasuredOrder
-from signalbox.reports.page import section
-from signalbox.reports.report import Report, ReportKind, headline, money, number, percent, rows_table, span, when
+from signalbox.reports.page import Table
+from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, percent, rows_table, span, when
 from signalbox.reports.source import AccountPeriod
 
 MEASURES: Final = (
@@ -122,13 +122,13 @@ def quality_report(data: AccountPeriod) -> Report:
         is_empty=not orders and not left_out,
         table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
-        body=(
-            '<p class="soft">Positive basis points are a cost, negative ones a saving. Mids and volumes are those of one-minute '
-            f"candles, not of quotes; the realised spread is taken {SPREAD_DELAY} after each fill. The market's VWAP takes each "
-            "minute's trades at (high + low + close) / 3: an approximation.</p>",
-            section("All, by symbol, venue and day", _group_table(found)),
-            section("Orders", _order_table(orders)),
-            section(
+        reading="Positive basis points are a cost, negative ones a saving. Mids and volumes are those of one-minute "
+        f"candles, not of quotes; the realised spread is taken {SPREAD_DELAY} after each fill. The market's VWAP takes each "
+        "minute's trades at (high + low + close) / 3: an approximation.",
+        sections=(
+            Section("All, by symbol, venue and day", _group_table(found)),
+            Section("Orders", _order_table(orders)),
+            Section(
                 "Orders without figures",
                 rows_table(
                     ["decided (UTC)", "symbol", "order"],
@@ -213,7 +213,7 @@ def _bps(quality: Quality, name: str) -> str:
     return "-" if found is None else f"{found:+.2f} bp"
 
 
-def _group_table(found: tuple[QualityGroup, ...]) -> str:
+def _group_table(found: tuple[QualityGroup, ...]) -> Table:
     head = ["", "orders", "fill ratio", "value", "fees", "arrival", "shortfall", "effective", "realised", "VWAP", "to fill"]
     rows = []
     for group in (found[-1], *found[:-1]):
@@ -227,7 +227,7 @@ def _group_table(found: tuple[QualityGroup, ...]) -> str:
     return rows_table(head, rows if found[-1].quality.orders else [], range(1, 11))
 
 
-def _order_table(orders: list[MeasuredOrder]) -> str:
+def _order_table(orders: list[MeasuredOrder]) -> Table:
     head = ["decided (UTC)", "symbol", "side", "leg", "state", "filled", "arrival mid", "arrival", "shortfall", "VWAP", "to fill"]
     rows = (
         [

@@ -18,8 +18,8 @@ from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.statement import Statement, statement
 from signalbox.reports.csv_text import Cell, CsvTable, instant_text, row_of
 from signalbox.reports.curve import CurvePoint, curve_svg, drawdown_share
-from signalbox.reports.page import section
-from signalbox.reports.report import Report, ReportKind, headline, money, number, percent, rows_table
+from signalbox.reports.page import Table
+from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, percent, rows_table
 from signalbox.reports.source import AccountPeriod, Valuation
 from signalbox.trading.state import TradeState
 
@@ -180,11 +180,11 @@ def pnl_report(data: AccountPeriod) -> Report:
         is_empty=not data.inside and not any(p.quantity for p in data.opening.books.positions.values()),
         table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
-        body=(
-            section("Equity and drawdown", curve_svg(data.whole_curve, data.closing.snapshot.transfers), _curve_note(data)),
-            section("Statement", _statement_table(found), "opening equity + transfers + net = closing equity, to the last digit"),
-            section("By symbol", _symbol_table(found)),
-            section("Open positions at the end", _position_table(data), _mark_note(data)),
+        sections=(
+            Section("Equity and drawdown", curve_svg(data.whole_curve, data.closing.snapshot.transfers), _curve_note(data)),
+            Section("Statement", _statement_table(found), "opening equity + transfers + net = closing equity, to the last digit"),
+            Section("By symbol", _symbol_table(found)),
+            Section("Open positions at the end", _position_table(data), _mark_note(data)),
         ),
     )
 
@@ -235,7 +235,7 @@ def _symbol_row(data: AccountPeriod, result: SymbolProfit) -> tuple[Cell, ...]:
     )
 
 
-def _statement_table(found: ProfitAndLoss) -> str:
+def _statement_table(found: ProfitAndLoss) -> Table:
     head = ["", "opening", "transfers", "realised", "fees", "funding", "unrealised", "net", "closing", "fills"]
     rows = [
         [
@@ -263,7 +263,7 @@ def _statement_table(found: ProfitAndLoss) -> str:
     return rows_table(head, rows, range(1, 10))
 
 
-def _symbol_table(found: ProfitAndLoss) -> str:
+def _symbol_table(found: ProfitAndLoss) -> Table:
     head = ["symbol", "fills", "volume", "realised", "fees", "funding", "unrealised", "net"]
     rows = (
         [r.symbol, r.fills, *(money(a) for a in (r.volume, r.realised, r.fees, r.funding, r.unrealised_change, r.net))]
@@ -272,7 +272,7 @@ def _symbol_table(found: ProfitAndLoss) -> str:
     return rows_table(head, rows, range(1, 8))
 
 
-def _position_table(data: AccountPeriod) -> str:
+def _position_table(data: AccountPeriod) -> Table:
     rows = []
     for symbol, mark in sorted(data.closing.marks.items()):
         held = data.closing.books.position(symbol)

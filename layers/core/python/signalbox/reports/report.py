@@ -9,9 +9,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from markupsafe import Markup
+
 from signalbox.exact import to_places
 from signalbox.reports.csv_text import CsvTable, instant_text, to_csv
-from signalbox.reports.page import cards, document, table, text
+from signalbox.reports.page import TEMPLATES, Table, render
 from signalbox.reports.period import ReportPeriod
 from signalbox.reports.source import AccountPeriod
 from signalbox.trading.account import TradingMode
@@ -37,8 +39,20 @@ _MONEY: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """A heading of the page with what is under it; the page says "none" where there is nothing."""
+
+    title: str
+    content: Table | Markup
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """One report. `headline` says in one sentence what it is; `body` are parts of the page, HTML already."""
+    """One report. `headline` says in one sentence what it is.
+
+    warning, reading: what a reader has to know before the sections; closing: what comes after them.
+    """
 
     kind: ReportKind
     account: str
@@ -48,7 +62,10 @@ class Report:
     is_empty: bool
     table: CsvTable
     figures: Mapping[str, object]
-    body: tuple[str, ...]
+    sections: tuple[Section, ...]
+    warning: str = ""
+    reading: str = ""
+    closing: str = ""
 
     def csv(self) -> str:
         """Return the CSV."""
@@ -56,10 +73,7 @@ class Report:
 
     def html(self) -> str:
         """Return the page, complete in itself."""
-        parts = [f"<h1>{text(self.title)}</h1>", f'<p class="soft">{text(self.headline)}</p>']
-        if self.is_empty:
-            parts.append("<p><strong>Nothing happened in this period: there is nothing to report.</strong></p>")
-        return document(f"{self.title}: {self.account} {self.period.name}", [*parts, cards(self.figures), *self.body])
+        return render(TEMPLATES / "report.html.jinja", title=f"{self.title}: {self.account} {self.period.name}", report=self)
 
 
 def headline(data: AccountPeriod, what: str) -> str:
@@ -100,10 +114,8 @@ def span(length: timedelta | None) -> str:
     return "-" if length is None else f"{length.total_seconds():,.1f} s"
 
 
-def rows_table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Sequence[int] = ()) -> str:
-    """Return a table of plain values, escaped; the newest SHOWN_ROWS of a long one, and a line that says so."""
-    found = [[text(cell) for cell in row] for row in rows]
+def rows_table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Sequence[int] = ()) -> Table:
+    """Return a table: the newest SHOWN_ROWS of a long one, and a line that says so."""
+    found = list(rows)
     shown = found[-SHOWN_ROWS:]
-    left = len(found) - len(shown)
-    note = f'<p class="soft">{left} earlier rows are in the CSV only.</p>' if left else ""
-    return note + table(head, shown, numeric)
+    return Table(head, shown, numeric, left_out=len(found) - len(shown))

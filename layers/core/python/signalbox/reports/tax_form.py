@@ -14,8 +14,8 @@ from signalbox.portfolio.lots import Disposal, method_at
 from signalbox.portfolio.tax import Form8949Row, Form8949Totals, Term, form_8949, totals
 from signalbox.reports.csv_text import Cell, Cents, CsvTable, row_of
 from signalbox.reports.errors import ReportSourceError
-from signalbox.reports.page import section, text
-from signalbox.reports.report import Report, ReportKind, headline, money, rows_table
+from signalbox.reports.page import Table
+from signalbox.reports.report import Report, ReportKind, Section, headline, money, rows_table
 from signalbox.reports.source import AccountPeriod
 
 COLUMNS: Final = (
@@ -102,11 +102,11 @@ def tax_report(data: AccountPeriod) -> Report:
         is_empty=not any(part.rows for part in parts),
         table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
-        body=(
-            f"<p><strong>{text(NOT_ADVICE)}</strong></p>",
-            section("Part I: short term", _table(parts[0]), "Held one year or less; and every position that was sold short."),
-            section("Part II: long term", _table(parts[1]), "Held more than one year, counted from the day after acquisition."),
-            section("Method", _orders(data), "Which lots are closed first. FIFO holds where no standing order was given."),
+        warning=NOT_ADVICE,
+        sections=(
+            Section("Part I: short term", _table(parts[0]), "Held one year or less; and every position that was sold short."),
+            Section("Part II: long term", _table(parts[1]), "Held more than one year, counted from the day after acquisition."),
+            Section("Method", _orders(data), "Which lots are closed first. FIFO holds where no standing order was given."),
         ),
     )
 
@@ -153,7 +153,7 @@ def _total_row(data: AccountPeriod, part: TaxPart) -> tuple[Cell, ...]:
     )
 
 
-def _table(part: TaxPart) -> str:
+def _table(part: TaxPart) -> Table:
     head = ["(a) description", "(b) acquired", "(c) sold", "(d) proceeds", "(e) cost", "(h) gain", "wash-sale window", "method"]
     rows: list[list[object]] = [
         [
@@ -174,6 +174,6 @@ def _table(part: TaxPart) -> str:
     return rows_table(head, rows, (3, 4, 5))
 
 
-def _orders(data: AccountPeriod) -> str:
+def _orders(data: AccountPeriod) -> Table:
     rows = ([o.method.value, o.given_at.isoformat(), o.effective_from.isoformat()] for o in data.standing_orders)
     return rows_table(["method", "given", "in force from"], rows)

@@ -140,7 +140,7 @@ def codes_page() -> str:
         [
             "# Refusal codes of the pre-trade checks",
             "",
-            "Made by `python -m local.risk_codes` from `signalbox.risk.codes`; a test fails when this page is older.",
+            "Made by `python -m tools.risk_codes` from `signalbox.risk.codes`; a test fails when this page is older.",
             "",
             "A refusal lists every breach, the first one in the order of this table, and carries the snapshot it was judged on.",
             "The last column says whether an order that truly reduces a position can be refused for it too.",

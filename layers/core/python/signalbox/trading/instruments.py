@@ -14,7 +14,7 @@ from signalbox.market.candles import Symbol
 from signalbox.risk.order import GroupName, Instrument
 
 CRYPTO: Final = GroupName("crypto")  # they fall together
-FEE_BPS: Final = Decimal("3.25")  # a side, FTMO's commission on crypto (training/costs.py)
+FEE_BPS: Final = Decimal("3.25")  # a side, FTMO's commission on crypto (training/judge/costs.py)
 MARGIN_FRACTION: Final = Decimal("0.5")  # 1:2, our own assumption, no firm's figure; a CASH account pays in full whatever it says
 
 

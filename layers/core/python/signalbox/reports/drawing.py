@@ -1,0 +1,65 @@
+"""Elements of inline SVG, every attribute and text escaped; strips that name the value under the pointer, without a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final
+
+from markupsafe import Markup
+
+MAX_STRIPS: Final = 240  # of a picture: a strip is three pixels wide or more, and a page stays small
+
+
+def element(tag: str, *children: object, **attributes: object) -> Markup:
+    """Return an element. `class_` is written class, `text_anchor` text-anchor."""
+    written = Markup("").join(
+        Markup(' {}="{}"').format(name.removesuffix("_").replace("_", "-"), value) for name, value in attributes.items()
+    )
+    inside = Markup("").join(children)
+    return Markup("<{0}{1}>{2}</{0}>").format(tag, written, inside) if inside else Markup("<{}{}/>").format(tag, written)
+
+
+def picture(label: str, width: float, height: float, *children: object) -> Markup:
+    """Return an svg of that size in user units, with what a screen reader says of it."""
+    return element("svg", *children, role="img", aria_label=label, viewBox=f"0 0 {width:.0f} {height:.0f}")
+
+
+def words(x: float, y: float, shown: object, **attributes: object) -> Markup:
+    """Return a text at a place."""
+    return element("text", shown, x=f"{x:.0f}", y=f"{y:.0f}", **attributes)
+
+
+def line_through(points: Iterable[tuple[float, float]], **attributes: object) -> Markup:
+    """Return a polyline."""
+    return element("polyline", points=places(points), **attributes)
+
+
+def places(points: Iterable[tuple[float, float]]) -> str:
+    """Return points as SVG writes them."""
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def hover_strips(across: Sequence[float], labels: Sequence[str], top: float, height: float) -> Markup:
+    """Return invisible strips over a picture, each naming the value nearest to it: of at most MAX_STRIPS points, and of the last.
+
+    across: their places from left to right, user units.
+    """
+    every = max(-(-len(across) // MAX_STRIPS), 1)
+    shown = sorted({*range(0, len(across), every), len(across) - 1})
+    if len(across) < 2:
+        return Markup("")
+    xs = [across[i] for i in shown]
+    edges = [xs[0], *((a + b) / 2 for a, b in pairwise(xs)), xs[-1]]
+    return Markup("").join(
+        element(
+            "rect",
+            element("title", labels[i]),
+            class_="hover",
+            x=f"{left:.1f}",
+            y=f"{top:.1f}",
+            width=f"{right - left:.1f}",
+            height=f"{height:.1f}",
+        )
+        for i, (left, right) in zip(shown, pairwise(edges), strict=True)
+    )

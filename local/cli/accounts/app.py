@@ -1,0 +1,252 @@
+"""`signalbox accounts ...` as typer sees it; it runs in `command.py`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from local.cli.accounts.command import OrdersApi
+
+accounts_app = typer.Typer(
+    help="Trading accounts of a stage, commanded in your own name: open, confirm, halt, resume, look.", no_args_is_help=True
+)
+access_app = typer.Typer(help="Who may do what with an account: viewer, operator or owner.", no_args_is_help=True)
+accounts_app.add_typer(access_app, name="access")
+Who = Annotated[
+    str,
+    typer.Argument(
+        help="ARN of an IAM user or role, or of a session of IAM Identity Center; the unique id of a user or role (AIDA, AROA),"
+        " by which a queue knows it; or telegram:NUMBER."
+    ),
+]
+Name = Annotated[str, typer.Argument(help="The account's name, such as ftmo-2step-100k.")]
+Stage = Annotated[str, typer.Option(help="The deployed stage; local is the running `signalbox up`.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, one line.")]
+RequestId = Annotated[
+    str | None, typer.Option(help="Of a command that is sent again, as the failed one printed it; default: a new one.")
+]
+Why = Annotated[str, typer.Option(help="The reason, for the compliance record.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason, for the compliance record.")]
+At = Annotated[str | None, typer.Option(help="When it happened, ISO 8601 with a zone; default: now.")]
+Amount = Annotated[str, typer.Option(help="In the account's currency, above zero.")]
+VenueId = Annotated[
+    str | None,
+    typer.Option(help="The venue's own id of it. A live account needs it: its views bring the same money under that id."),
+]
+
+
+@accounts_app.callback()
+def _group() -> None:
+    """Trading accounts of a stage."""
+
+
+def _api(stage: str) -> OrdersApi:
+    from local.cli.accounts.command import orders_api  # noqa: PLC0415 - boto3 is imported by the command that needs it
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    return orders_api(stage, load_settings().state)
+
+
+def _sent(stage: str, verb: str, path: str, request_id: str | None, facts: dict[str, Any]) -> Any:
+    given = {key: value for key, value in facts.items() if value is not None}
+    return _api(stage).call(verb, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **given})
+
+
+def _command(stage: str, verb: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
+    from local.cli.accounts.command import account_text, show  # noqa: PLC0415 - as above
+
+    show(_sent(stage, verb, path, request_id, facts), account_text, as_json=as_json)
+
+
+@accounts_app.command("list")
+def list_accounts(stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+    """List every account."""
+    from local.cli.accounts.command import listed_text, show  # noqa: PLC0415 - as above
+
+    show(_api(stage).call("GET", "/accounts"), listed_text, as_json=json_output)
+
+
+@accounts_app.command("show")
+def show_account(name: Name, stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+    """Show what an account has, holds and works on, and what stops it."""
+    from local.cli.accounts.command import account_text, show  # noqa: PLC0415 - as above
+
+    show(_api(stage).call("GET", f"/accounts/{name}"), account_text, as_json=json_output)
+
+
+@accounts_app.command("readiness")
+def readiness(name: Name, stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+    """Say whether an account may trade live, and what mends each thing that is against it. Exit code 1 while it may not."""
+    from local.cli.accounts.command import readiness_text, show  # noqa: PLC0415 - as above
+
+    found = _api(stage).call("GET", f"/accounts/{name}/readiness")
+    show(found, readiness_text, as_json=json_output)
+    raise typer.Exit(0 if found["is_ready"] else 1)
+
+
+@accounts_app.command("open")
+def open_account(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    kind: Annotated[str | None, typer.Option(help="paper, live-spot, ftmo-2step or ftmo-1step; without it, by the name.")] = None,
+    capital: Annotated[str | None, typer.Option(help="What it begins with, as 100000.")] = None,
+    currency: Annotated[str | None, typer.Option(help="Of the capital; default: USD.")] = None,
+    venue: Annotated[str | None, typer.Option(help="paper, coinbase or mt5; default: paper.")] = None,
+    mode: Annotated[str | None, typer.Option(help="paper, dry_run or live; default: paper.")] = None,
+    phase: Annotated[str | None, typer.Option(help="Of the firm's programme, as challenge or verification.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Name of the entry policy's preset.")] = None,
+    follows: Annotated[
+        str | None, typer.Option(help="A deployment, or active; default: the active one, on paper a shadow where none is active.")
+    ] = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Open an account. A live one does not trade before it is confirmed and everything `readiness` names is mended."""
+    given = {
+        "kind": kind, "capital": capital, "currency": currency, "venue": venue, "mode": mode, "phase": phase, "policy": policy,
+        "follows": follows,
+    }  # fmt: skip
+    configuration = {key: value for key, value in given.items() if value is not None} or None
+    _command(stage, "PUT", f"/accounts/{name}", request_id, as_json=json_output, configuration=configuration)
+
+
+@accounts_app.command("confirm")
+def confirm(
+    name: Name,
+    what: Annotated[str, typer.Argument(help="live; the rules you read, as 'ftmo-2step 2026-11.2'; paper or withdrawn.")],
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Confirm, in your name, that an account may trade live, or that you read its firm's rules; or take it back."""
+    _command(stage, "POST", f"/accounts/{name}/confirm", request_id, as_json=json_output, what=what)
+
+
+@accounts_app.command("lots")
+def lots(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    method: Annotated[str, typer.Argument(help="FIFO, LIFO or HIFO: which lot a closing fill closes first.")],
+    effective_from: Annotated[
+        str | None, typer.Option("--from", help="ISO 8601 with a zone; default: from now on. Never in the past.")
+    ] = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Give the standing order of the tax lots."""
+    path = f"/accounts/{name}/lots"
+    _command(stage, "POST", path, request_id, as_json=json_output, method=method.upper(), effective_from=effective_from)
+
+
+@accounts_app.command("adopt")
+def adopt(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    symbol: Annotated[str, typer.Option(help="Such as BTC-USD.")],
+    quantity: Annotated[str, typer.Option(help="In base currency; below zero what was sold, as --quantity=-0.1.")],
+    price: Annotated[str, typer.Option(help="At which it is booked: neither balance nor equity moves at this price.")],
+    why: Why,
+    at: At = None,
+    fee: Annotated[str | None, typer.Option(help="That was paid for it; default: none.")] = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Book a position that no order of ours made: what was there at the beginning, dust, somebody's own trade."""
+    given = {"symbol": symbol, "quantity": quantity, "price": price, "why": why, "at": at, "fee": fee}
+    _command(stage, "POST", f"/accounts/{name}/adopt", request_id, as_json=json_output, **given)
+
+
+def _books_money(kind: str, does: str) -> None:
+    """Add the command that books money which moved, in one direction."""
+
+    def move(  # noqa: PLR0917 - typer passes by keyword
+        name: Name,
+        amount: Amount,
+        reason: Reason,
+        at: At = None,
+        venue_id: VenueId = None,
+        stage: Stage = "dev",
+        request_id: RequestId = None,
+        json_output: Json = False,  # noqa: FBT002 - of typer
+    ) -> None:
+        given = {"amount": amount, "why": reason, "at": at, "venue_id": venue_id}
+        _command(stage, "POST", f"/accounts/{name}/{kind}", request_id, as_json=json_output, **given)
+
+    accounts_app.command(kind, help=does)(move)
+
+
+_books_money("deposit", "Book money that came into an account. It is no profit.")
+_books_money("withdraw", "Book money that was taken out of an account. It is no loss.")
+
+
+@accounts_app.command("halt")
+def halt(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    why: Why,
+    level: Annotated[str, typer.Option(help="HALT, REDUCE_ONLY or FLATTEN, which closes everything.")] = "HALT",
+    until: Annotated[str | None, typer.Option(help="ISO 8601 with a zone; default: until somebody resumes.")] = None,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Set the kill switch."""
+    _command(stage, "POST", f"/accounts/{name}/halt", request_id, as_json=json_output, why=why, level=level, until=until)
+
+
+@accounts_app.command("resume")
+def resume(
+    name: Name,
+    why: Why,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Release the kill switch."""
+    _command(stage, "POST", f"/accounts/{name}/resume", request_id, as_json=json_output, why=why)
+
+
+@access_app.callback()
+def _access_group() -> None:
+    """Who may do what with an account."""
+
+
+def _change(stage: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
+    from local.cli.accounts.command import access_text, show  # noqa: PLC0415 - as above
+
+    show(_sent(stage, "POST", path, request_id, facts), access_text, as_json=as_json)
+
+
+@access_app.command("list")
+def list_access(name: Name, stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+    """List who has a role on an account, and who gave it to them."""
+    from local.cli.accounts.command import access_text, show  # noqa: PLC0415 - as above
+
+    show(_api(stage).call("GET", f"/accounts/{name}/access"), access_text, as_json=json_output)
+
+
+@access_app.command("grant")
+def grant(  # noqa: PLR0917 - typer passes by keyword
+    name: Name,
+    principal: Who,
+    role: Annotated[str, typer.Argument(help="viewer reads, operator commands, owner also says who may.")],
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Give somebody a role on an account, or another one than before. It takes an owner."""
+    _change(stage, f"/accounts/{name}/grant", request_id, as_json=json_output, principal=principal, role=role.lower())
+
+
+@access_app.command("revoke")
+def revoke(
+    name: Name,
+    principal: Who,
+    stage: Stage = "dev",
+    request_id: RequestId = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Take somebody's role on an account away; it holds at once. It takes an owner, and an account keeps one."""
+    _change(stage, f"/accounts/{name}/revoke", request_id, as_json=json_output, principal=principal)

@@ -1,0 +1,116 @@
+"""How far a collection is: a bar with the rate and the time left in a terminal, a line now and then anywhere else."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Final, Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from local.cli.data.collection.run import CollectionEnding, CollectResult
+from signalbox.market.backfill import DayOutcome
+
+LINES: Final = 20  # how many lines a run prints where there is no terminal
+ADVICE: Final = {
+    CollectionEnding.DAMAGED: "some files did not verify; run the same command again, and check the disk if it happens twice",
+    CollectionEnding.VENUE_FAILED: "run the same command again: it goes on where it stopped",
+    CollectionEnding.STORAGE_FAILED: "what is written is whole; run the same command again when there is room",
+    CollectionEnding.INTERRUPTED: "interrupted; run the same command again: it goes on where it stopped",
+}
+
+
+class ConsoleView:
+    """CollectView on a console. A context manager, so that the terminal is left as it was."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._total = self._done = 0
+        rate = TextColumn("{task.fields[rate]:,.0f} rows/s")
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"))
+        left = (TaskProgressColumn(), rate, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        self._bar = Progress(*columns, *left, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task("", total=None, rate=0.0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def begin(self, days: int, done: int) -> None:
+        self._total, self._done = days, done
+        self._bar.update(self._task, total=days, completed=done)
+        self._line(f"{days} days, {done} of them on disk")
+
+    def day(self, outcome: DayOutcome, rows_per_second: float) -> None:
+        self._done += 1
+        label = f"{outcome.key.series.symbol} {outcome.key.day}"
+        self._bar.update(self._task, completed=self._done, description=label, rate=rows_per_second)
+        if self._done == self._total or self._done % max(self._total // LINES, 1) == 0:
+            self._line(f"{self._done}/{self._total} days, {label}, {rows_per_second:,.0f} rows/s")
+
+    def phase(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+        self._line(text)
+
+    def _line(self, text: str) -> None:
+        if self._bar.disable:
+            self._console.print(text, highlight=False)
+
+
+def show_result(console: Console, result: CollectResult) -> None:
+    """Print the closing table, and what to do when the run did not end well."""
+    if result.symbols:
+        _show_symbols(console, result)
+    if result.error:
+        console.print(result.error, highlight=False, markup=False, soft_wrap=True)
+    if result.ending in ADVICE:
+        console.print(ADVICE[result.ending], highlight=False, soft_wrap=True)
+
+
+def _show_symbols(console: Console, result: CollectResult) -> None:
+    request = result.request
+    title = f"{request.venue}, 1-minute candles, {request.since:%Y-%m-%d %H:%M} to {request.until:%Y-%m-%d %H:%M} UTC"
+    names = ("symbol", "days", "fetched", "rows", "missing", "gaps", "longest", "refused", "dup", "bad", "0 vol")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, title=title)
+    for name in names:
+        table.add_column(name, justify="left" if name == "symbol" else "right", no_wrap=True)
+    for one in result.symbols:
+        row = [one.symbol, f"{one.days:,}", f"{one.fetched:,}"]
+        if (found := one.quality) is not None:
+            longest = found.longest_gap
+            row += [
+                f"{found.rows:,}",
+                f"{found.missing:,}",
+                f"{len(found.gaps):,}",
+                f"{longest.minutes:,} min" if longest else "none",
+            ]
+            row += [f"{one.refused:,}", f"{found.duplicates}", f"{found.bad_rows}", f"{found.zero_volume:,}"]
+        table.add_row(*row)
+    console.print(table)
+    for one in result.symbols:
+        for reason in one.refusals:
+            console.print(f"refused: {reason}", highlight=False, markup=False, soft_wrap=True)
+        for bad in one.bad_days:
+            console.print(str(bad), highlight=False, markup=False, soft_wrap=True)
+    outages = sum(gap.minutes for gap in result.outages)
+    rate = result.rows_fetched / max(result.seconds, 1e-9)
+    console.print(
+        f"{result.rows_fetched:,} rows in {result.seconds:.1f} s ({rate:,.0f} rows/s); "
+        f"outages of all symbols: {len(result.outages)}, {outages:,} minutes; written to {request.out}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,128 @@
+"""The facts of a folder of candles, a lake or recorded files: read as they stand, so that what is wrong is counted, not met."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from local.cli.data.quality_json import gap_json, quality_json
+from signalbox.adapters.lake.day_file import DayFile
+from signalbox.adapters.lake.lake import BadDay
+from signalbox.adapters.lake.recorded import RecordedFile
+from signalbox.adapters.lake.series import CandleSeries, LakeSeries, find_series
+from signalbox.market.candles import MarketDataError, Symbol
+from signalbox.market.clock import Gap
+from signalbox.market.quality import SeriesQuality, assess, find_outages, newest_close, without_outages
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFacts:
+    """One symbol. `error` says why nothing of it could be read; then its quality is that of no rows."""
+
+    symbol: Symbol
+    name: str
+    quality: SeriesQuality
+    bad_days: tuple[BadDay, ...] = ()
+    error: str | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether everything that is there can be computed with; gaps are no fault of the data."""
+        return not (self.error or self.bad_days or self.quality.faults or self.quality.coarse_minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFacts:
+    """Every symbol of a folder. `outages` are missing in all of them; `now` is what staleness is measured from."""
+
+    folder: Path
+    now: datetime
+    series: tuple[SeriesFacts, ...]
+    outages: tuple[Gap, ...]
+
+    @property
+    def newest(self) -> datetime | None:
+        """The newest close of any symbol."""
+        return newest_close([one.quality for one in self.series])
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether every symbol is."""
+        return all(one.is_sound for one in self.series)
+
+    def own_gaps(self, one: SeriesFacts) -> tuple[Gap, ...]:
+        """Return the gaps of a symbol that are not everybody's."""
+        return without_outages(one.quality.gaps, self.outages)
+
+
+def read_facts(folder: Path, *, now: datetime) -> FolderFacts:
+    """Read a folder and leave every file where it is. Raises MarketDataError when it holds no candles, or two of a symbol."""
+    found = tuple(_facts(series) for series in find_series(folder))
+    return FolderFacts(folder, now, found, find_outages([one.quality for one in found]))
+
+
+def _facts(series: CandleSeries) -> SeriesFacts:
+    if isinstance(series, LakeSeries):
+        return _lake_facts(series)
+    if not isinstance(series, RecordedFile):
+        raise MarketDataError(f"{series.name}: expected a lake's series or a recorded file")
+    try:
+        times, values = series.columns()
+    except MarketDataError as error:
+        return SeriesFacts(series.symbol, series.name, _nothing(series.symbol), error=str(error))
+    return SeriesFacts(series.symbol, series.name, assess(series.symbol, times, values))
+
+
+def _lake_facts(series: LakeSeries) -> SeriesFacts:
+    found = [series.lake.look_at(key) for key in series.days]
+    days = [day for day in found if isinstance(day, DayFile)]
+    bad = tuple(day for day in found if isinstance(day, BadDay))
+    if not days:
+        return SeriesFacts(series.symbol, series.name, _nothing(series.symbol), bad, "none of its days can be read")
+    times = np.concatenate([day.open_time_ms for day in days])
+    values = [np.concatenate([day.columns[i] for day in days]) for i in range(5)]
+    return SeriesFacts(series.symbol, series.name, assess(series.symbol, times, values), bad)
+
+
+def _nothing(symbol: Symbol) -> SeriesQuality:
+    return assess(symbol, np.empty(0, dtype=np.int64), [np.empty(0, dtype=np.float64)] * 5)
+
+
+def to_json(facts: FolderFacts) -> dict[str, Any]:
+    """Return the facts as `report.json` holds them."""
+    newest = facts.newest
+    return {
+        "folder": facts.folder.name,
+        "sound": facts.is_sound,
+        "newest_close": None if newest is None else newest.isoformat(),
+        "measured_at": facts.now.isoformat(),
+        "symbols": {one.symbol: _series_json(one, facts, newest) for one in facts.series},
+        "outages": [gap_json(gap) for gap in facts.outages],
+        "outage_minutes": total_minutes(facts.outages),
+    }
+
+
+def _series_json(one: SeriesFacts, facts: FolderFacts, newest: datetime | None) -> dict[str, Any]:
+    own = facts.own_gaps(one)
+    return {
+        "source": one.name,
+        **quality_json(one.quality),
+        "own_gaps": [gap_json(gap) for gap in own],
+        "own_missing_minutes": total_minutes(own),
+        "other_timeframe_minutes": one.quality.coarse_minutes,
+        "stale_minutes": None if newest is None else one.quality.stale_minutes(newest),
+        "age_minutes": one.quality.stale_minutes(facts.now),
+        "bad_days": [{"path": bad.key.path, "fault": bad.fault.value, "detail": bad.detail} for bad in one.bad_days],
+        "error": one.error,
+        "sound": one.is_sound,
+    }
+
+
+def total_minutes(gaps: Sequence[Gap]) -> int:
+    """Return how many minutes some gaps are."""
+    return sum(gap.minutes for gap in gaps)

@@ -1,0 +1,61 @@
+"""`signalbox features ...` as typer sees it. The matrix itself is the group's own callback; checks of it are sub-commands."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from local.cli.instants import parse_instant
+
+features_app = typer.Typer(help="Features of recorded candles, and checks of stored ones.", no_args_is_help=True)
+
+
+@features_app.callback(invoke_without_command=True)
+def features(  # noqa: PLR0917 - typer passes by keyword
+    context: typer.Context,
+    data: Annotated[Path | None, typer.Option(help="A lake or a folder of recorded candles.")] = None,
+    schema: Annotated[str, typer.Option(help="Feature schema: v31 or v50.")] = "v31",
+    start: Annotated[str | None, typer.Option(help="First row, ISO 8601, UTC unless it says otherwise.")] = None,
+    end: Annotated[str | None, typer.Option(help="Rows before this instant.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The Parquet file to write.")] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Write the feature matrix of every symbol as one Parquet file, or check stored features."""
+    if context.invoked_subcommand is not None:
+        return
+    from local.cli.features.command import FeaturesOptions, run_features  # noqa: PLC0415 - as above
+    from local.errors import DataError  # noqa: PLC0415 - heavy packages are imported by the command that needs them
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    folder = data or load_settings().recorded_candles
+    if folder is None:
+        raise DataError("no candles: give --data DIR or set SIGNALBOX_DATA")
+    if out is None:
+        raise DataError("nowhere to write: give --out FILE.parquet")
+    run_features(FeaturesOptions(folder, schema, out, parse_instant(start), parse_instant(end), json_output))
+
+
+@features_app.command("verify")
+def verify(
+    day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The UTC day whose signals are verified.")],
+    lake: Annotated[str | None, typer.Option(help="A lake, a folder of recorded candles, or s3://BUCKET.")] = None,
+    venue: Annotated[str, typer.Option(help="The venue to take from a bucket.")] = "coinbase",
+    database: Annotated[
+        str | None,
+        typer.Option(help="libpq connection string without a password (PGPASSWORD, ~/.pgpass); default: that of `signalbox up`."),
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Derive the stored features of a day's signals again from the lake; exit 1 on any mismatch."""
+    from local.cli.features.verification import run_verify  # noqa: PLC0415 - as above
+    from local.errors import DataError  # noqa: PLC0415 - heavy packages are imported by the command that needs them
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    settings = load_settings()
+    source = lake or (str(settings.recorded_candles) if settings.recorded_candles is not None else None)
+    if source is None:
+        raise DataError("no candles: give --lake DIR or set SIGNALBOX_DATA")
+    raise typer.Exit(run_verify(day.date(), source, database, venue=venue, json_output=json_output, settings=settings))

@@ -1,0 +1,104 @@
+"""What a file of events did to an account under one rule set: status, breaches, days, and the equity after each event.
+
+As JSON, money and shares are strings of plain decimals, exact (the share is rounded to six places); times carry the offset
+of the rules' time zone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from local.cli.ftmo.events import read_events
+from local.errors import AccountFileError, WorkbenchError
+from signalbox.risk import RiskError
+from signalbox.risk.ftmo import AccountBreach, AccountDay, AccountStatus, Closed, FtmoAccount, FtmoRules
+from signalbox.risk.numbers import CONTEXT, plain
+
+SHARE_PLACES: Final = Decimal("0.000001")
+
+
+@dataclass(frozen=True, slots=True)
+class FtmoReplay:
+    """What a file of events did to an account; `curve` is the equity after each event."""
+
+    rules: FtmoRules
+    capital: Decimal
+    phase: str
+    status: AccountStatus
+    breaches: tuple[AccountBreach, ...]
+    trading_days: int
+    best_day_share: Decimal | None
+    days: tuple[AccountDay, ...]
+    curve: tuple[tuple[datetime, Decimal], ...]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where midnight is."""
+        return ZoneInfo(self.rules.time_zone)
+
+
+def replay_file(rules: FtmoRules, capital: Decimal, path: Path, *, phase: str | None = None) -> FtmoReplay:
+    """Return what the events of a file did. Raises AccountFileError naming the line that could not have happened."""
+    try:
+        account = FtmoAccount(rules, capital, phase=phase)
+    except KeyError as error:
+        names = ", ".join(p.name for p in rules.phases)
+        raise WorkbenchError(f"expected a phase of {rules.name} ({names}), was {phase}") from error
+    curve: list[tuple[datetime, Decimal]] = []
+    closed_at: dict[str, int] = {}
+    for line in read_events(path):
+        try:
+            account.apply(line.event)
+        except RiskError as error:
+            before = closed_at.get(getattr(line.event, "position", ""))
+            hint = "" if before is None else f" (closed at line {before})"
+            raise AccountFileError(f"line {line.number}: {error}{hint}") from error
+        if isinstance(line.event, Closed):
+            closed_at[line.event.position] = line.number
+        curve.append((line.event.time, account.equity))
+    return FtmoReplay(
+        rules=rules,
+        capital=capital,
+        phase=rules.phase(phase).name,
+        status=account.status,
+        breaches=account.breaches,
+        trading_days=account.trading_days,
+        best_day_share=account.best_day_share,
+        days=account.days,
+        curve=tuple(curve),
+    )
+
+
+def to_json(replay: FtmoReplay) -> dict[str, Any]:
+    """Return the result as `--json` prints it."""
+    share = replay.best_day_share
+    return {
+        "rules": replay.rules.name,
+        "status": replay.status.value,
+        "breaches": [
+            {
+                "rule": b.rule.value,
+                "time": b.time.astimezone(replay.zone).isoformat(),
+                "limit": plain(b.limit),
+                "equity": plain(b.equity),
+            }
+            for b in replay.breaches
+        ],
+        "trading_days": replay.trading_days,
+        "best_day_share": None if share is None else plain(share.quantize(SHARE_PLACES, context=CONTEXT)),
+        "days": [
+            {
+                "date": d.date.isoformat(),
+                "baseline": plain(d.baseline),
+                "daily_limit": plain(d.daily_limit),
+                "closing_balance": plain(d.closing_balance),
+                "worst_equity": plain(d.worst_equity),
+            }
+            for d in replay.days
+        ],
+    }

@@ -1,0 +1,1 @@
+"""`signalbox jobs`: training jobs and the pipeline in your AWS account."""

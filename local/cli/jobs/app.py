@@ -1,0 +1,159 @@
+"""`signalbox jobs ...` as typer sees it; it runs in `command.py`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from local.cli.instants import parse_instant
+
+if TYPE_CHECKING:
+    from local.cli.jobs.command import JobsOptions
+
+jobs_app = typer.Typer(help="Training in your AWS account: jobs and the pipeline on SageMaker.", no_args_is_help=True)
+Stage = Annotated[str, typer.Option(help="The deployed stage whose plan is used.")]
+Plan = Annotated[Path | None, typer.Option(help="A plan as JSON, instead of the deployed stage's.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the exact request and send nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, one line.")]
+At = Annotated[str | None, typer.Option(help="The instant the job is named by; default: now. Again is the same job.")]
+Start = Annotated[str | None, typer.Option(help="Use candles from this instant on.")]
+End = Annotated[str | None, typer.Option(help="Use candles up to this instant.")]
+
+
+@jobs_app.callback()
+def _group() -> None:
+    """Training in your AWS account."""
+
+
+def _options(stage: str, plan: Path | None, at: str | None, *, dry_run: bool, as_json: bool) -> JobsOptions:
+    from local.cli.jobs.command import JobsOptions  # noqa: PLC0415 - boto3 is imported by the command that needs it
+
+    return JobsOptions(stage, plan, dry_run, as_json, parse_instant(at) or datetime.now(UTC))
+
+
+def _given(**values: object) -> dict[str, object]:
+    return {
+        key: value.isoformat() if isinstance(value, datetime) else value for key, value in values.items() if value is not None
+    }
+
+
+@jobs_app.command("package")
+def package(  # noqa: PLR0917 - typer passes by keyword
+    stage: Stage = "dev",
+    plan: Plan = None,
+    wheels: Annotated[Path | None, typer.Option(help="Folder of wheels to ship, for a container without them.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the archive here instead of into the stage's bucket.")] = None,
+    cuda_trees: Annotated[  # noqa: FBT002 - of typer
+        bool, typer.Option("--cuda-trees", help="Ask for XGBoost built for CUDA instead of xgboost-cpu.")
+    ] = False,
+    dry_run: DryRun = False,  # noqa: FBT002 - of typer
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Pack the code of the jobs and put it where they look for it."""
+    from local.cli.jobs.command import run_package  # noqa: PLC0415 - as above
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    options = _options(stage, plan, None, dry_run=dry_run, as_json=json_output)
+    run_package(options, load_settings().repository, wheels=wheels, out=out, cuda_trees=cuda_trees)
+
+
+@jobs_app.command("train")
+def train(  # noqa: PLR0917 - typer passes by keyword
+    stage: Stage = "dev",
+    plan: Plan = None,
+    model: Annotated[str | None, typer.Option(help="Whose next version it will be; default: the plan's.")] = None,
+    config: Annotated[str | None, typer.Option(help="training/configs/NAME.toml; default: the plan's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Instead of the configuration's.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Walk-forward folds, at least 6; 0 is none.")] = None,
+    families: Annotated[str | None, typer.Option(help="xgboost,lstm,transformer or some; default: the configuration's.")] = None,
+    start: Start = None,
+    end: End = None,
+    at: At = None,
+    dry_run: DryRun = False,  # noqa: FBT002 - of typer
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Start a training job; when it is done its model is a candidate in the library."""
+    from local.cli.jobs.command import run_train  # noqa: PLC0415 - as above
+
+    given = _given(
+        model=model, config=config, seed=seed, folds=folds, families=families, start=parse_instant(start), end=parse_instant(end)
+    )
+    run_train(_options(stage, plan, at, dry_run=dry_run, as_json=json_output), given)
+
+
+@jobs_app.command("evaluate")
+def evaluate(  # noqa: PLR0917 - typer passes by keyword
+    model_uri: Annotated[str, typer.Argument(help="s3:// of a model.tar.gz, or of a folder with a bundle's files.")],
+    stage: Stage = "dev",
+    plan: Plan = None,
+    start: Start = None,
+    end: End = None,
+    at: At = None,
+    dry_run: DryRun = False,  # noqa: FBT002 - of typer
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Start a job that judges a model; without a period, on the test period of the model itself."""
+    from local.cli.jobs.command import run_evaluate  # noqa: PLC0415 - as above
+
+    given = _given(start=parse_instant(start), end=parse_instant(end))
+    run_evaluate(_options(stage, plan, at, dry_run=dry_run, as_json=json_output), model_uri, given)
+
+
+@jobs_app.command("pipeline")
+def pipeline(  # noqa: PLR0917 - typer passes by keyword
+    stage: Stage = "dev",
+    plan: Plan = None,
+    execute: Annotated[bool, typer.Option("--start", help="Start an execution too.")] = False,  # noqa: FBT002 - of typer
+    register_when: Annotated[
+        str | None, typer.Option(help="promotion (every gate of promotion) or integrity (G0: for shadow).")
+    ] = None,
+    at: At = None,
+    dry_run: DryRun = False,  # noqa: FBT002 - of typer
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Create or replace the pipeline: features, train, evaluate, register on pass."""
+    from local.cli.jobs.command import run_pipeline  # noqa: PLC0415 - as above
+
+    options = _options(stage, plan, at, dry_run=dry_run, as_json=json_output)
+    run_pipeline(options, start=execute, parameters={} if register_when is None else {"RegisterWhen": register_when})
+
+
+@jobs_app.command("list")
+def list_jobs(
+    stage: Stage = "dev",
+    purpose: Annotated[str | None, typer.Option(help="train or evaluate; default: both.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most this many, the newest.")] = 20,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Show the newest jobs of a stage, evaluations among them."""
+    from local.cli.jobs.command import run_list  # noqa: PLC0415 - as above
+
+    run_list(_options(stage, None, None, dry_run=False, as_json=json_output), purpose=purpose, at_most=limit)
+
+
+@jobs_app.command("show")
+def show(
+    job: Annotated[str, typer.Argument(help="The job's name, as `jobs list` shows it.")],
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Show one job: what it was asked, how it ended, its figures."""
+    from local.cli.jobs.command import run_show  # noqa: PLC0415 - as above
+
+    run_show(_options("", None, None, dry_run=False, as_json=json_output), job)
+
+
+@jobs_app.command("register")
+def register(
+    job: Annotated[str, typer.Argument(help="The name of a training or an evaluation that ended.")],
+    stage: Stage = "dev",
+    plan: Plan = None,
+    dry_run: DryRun = False,  # noqa: FBT002 - of typer
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Tell the library of a job again: its event was lost, or came before its model was known."""
+    from local.cli.jobs.command import run_register  # noqa: PLC0415 - as above
+
+    run_register(_options(stage, plan, None, dry_run=dry_run, as_json=json_output), job)

@@ -1,0 +1,202 @@
+"""`signalbox jobs`: what it sends to SageMaker, from the plan of a deployed stage; `--dry-run` sends nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
+
+from local.cli.jobs.package import package_code
+from local.cli.jobs.view import job_facts, list_facts, show_job, show_jobs
+from local.errors import WorkbenchError
+from signalbox.adapters.aws.training_jobs import SageMakerClient, SageMakerJobs, Started
+from signalbox.contracts import PRODUCT, Env, Function, function_name
+from signalbox.library.job_events import event_of
+from signalbox.library.parameters import EvaluateParameters, Purpose, RegisterWhen, TrainParameters
+from signalbox.library.pipeline import pipeline_definition
+from signalbox.library.plan import TrainingPlan, read_plan
+from signalbox.library.training_jobs import CODE_ARCHIVE, Request, evaluation_request, job_name, training_request
+
+ANSWER_SECONDS: Final = 150  # of register_model, which may take two minutes; asked again it would only be told the same
+
+
+class JobsError(WorkbenchError):
+    """AWS could not be asked, or did not answer as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobsOptions:
+    """What every command of the group is given."""
+
+    stage: str
+    plan: Path | None
+    dry_run: bool
+    as_json: bool
+    at: datetime
+
+
+def _aws(service: str) -> Any:
+    patient = Config(read_timeout=ANSWER_SECONDS, retries={"total_max_attempts": 1}) if service == "lambda" else None
+    return boto3.client(service, config=patient)  # type: ignore[call-overload]
+
+
+def _jobs() -> SageMakerJobs:
+    return SageMakerJobs(cast("SageMakerClient", _aws("sagemaker")))
+
+
+@contextmanager
+def aws_errors_reported() -> Iterator[None]:
+    """Turn what AWS's library raises into one line that says what to do."""
+    try:
+        yield
+    except NoCredentialsError:
+        raise JobsError(
+            "no AWS credentials: run `aws configure sso` or set AWS_PROFILE; --dry-run --plan FILE needs none"
+        ) from None
+    except NoRegionError:
+        raise JobsError("no AWS region: set AWS_REGION, for example eu-central-1") from None
+    except ClientError as error:
+        answer = error.response.get("Error", {})
+        raise JobsError(f"{error.operation_name}: AWS answered {answer.get('Code')}: {answer.get('Message')}") from error
+    except BotoCoreError as error:
+        raise JobsError(f"AWS could not be reached: {error}") from error
+
+
+def load_plan(options: JobsOptions) -> TrainingPlan:
+    """Return the plan of a file, else of the deployed stage. Raises JobsError, TrainingPlanError."""
+    if options.plan is not None:
+        try:
+            return read_plan(options.plan.read_bytes())
+        except OSError as error:
+            raise JobsError(f"{options.plan}: cannot be read ({error.strerror})") from error
+    name = function_name(options.stage, Function.START_TRAINING)
+    with aws_errors_reported():
+        found = _aws("lambda").get_function_configuration(FunctionName=name)
+    text = found.get("Environment", {}).get("Variables", {}).get(Env.TRAINING_PLAN.value)
+    if not text:
+        raise JobsError(f"{name}: expected {Env.TRAINING_PLAN.value}; deploy the stack {PRODUCT}-{options.stage}-training")
+    return read_plan(text)
+
+
+def run_train(options: JobsOptions, given: dict[str, Any]) -> None:
+    """Start a training. given: the parameters that were given; the rest is the plan's. Raises SignalboxError."""
+    plan = load_plan(options)
+    base = {"model": plan.model, "config": plan.config, "tracking_uri": plan.tracking_uri}
+    request = training_request(plan, job_name(plan.stage, "train", options.at), TrainParameters.parse(base | given))
+    _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
+
+
+def run_evaluate(options: JobsOptions, model_uri: str, given: dict[str, Any]) -> None:
+    """Start an evaluation of a model in S3. Raises SignalboxError."""
+    plan = load_plan(options)
+    name = job_name(plan.stage, "evaluate", options.at)
+    request = evaluation_request(plan, name, model_uri, EvaluateParameters.parse(given))
+    _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
+
+
+def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str]) -> None:
+    """Create or replace the stage's pipeline, and start it when asked to. Raises SignalboxError."""
+    if (when := parameters.get("RegisterWhen")) is not None and when not in set(RegisterWhen):
+        raise JobsError(f"register-when: expected one of {', '.join(RegisterWhen)}, was {when!r}")
+    plan = load_plan(options)
+    name = plan.pipeline or f"{PRODUCT}-{plan.stage}"
+    definition = pipeline_definition(plan)
+
+    def put(jobs: SageMakerJobs) -> Started:
+        made = jobs.put_pipeline(name, definition, role_arn=plan.pipeline_role_arn, tags=plan.tags)
+        return jobs.start_pipeline(name, job_name(plan.stage, "train", options.at), parameters) if start else made
+
+    shown = {"PipelineName": name, "RoleArn": plan.pipeline_role_arn, "PipelineDefinition": definition, "Tags": plan.tags}
+    _send(options, "CreatePipeline", shown, put)
+
+
+def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None:
+    """Show the newest jobs of a stage, of one purpose if told. Raises SignalboxError."""
+    if purpose is not None and purpose not in set(Purpose):
+        raise JobsError(f"purpose: expected one of {', '.join(Purpose)}, was {purpose!r}")
+    prefix = f"{PRODUCT}-{options.stage}-" + (f"{purpose}-" if purpose else "")
+    with aws_errors_reported():
+        found = _jobs().training_jobs(prefix, at_most=at_most)
+    if options.as_json:
+        print(json.dumps([list_facts(one, options.stage) for one in found]))
+    else:
+        show_jobs(found, options.stage)
+
+
+def run_show(options: JobsOptions, name: str) -> None:
+    """Show one job: what it was asked, how it ended, its figures. Raises SignalboxError."""
+    with aws_errors_reported():
+        found = job_facts(_jobs().describe_training_job(name))
+    if options.as_json:
+        print(json.dumps(found))
+    else:
+        show_job(found)
+
+
+def run_register(options: JobsOptions, name: str) -> None:
+    """Tell the library of a job that ended, as its event would have: for an event that was lost, or came too early.
+
+    Raises SignalboxError; JobsError for a job that goes on, one of another role, or when the function fails.
+    """
+    plan = load_plan(options)
+    with aws_errors_reported():
+        description = _jobs().describe_training_job(name)
+        if (role := description.get("RoleArn")) != plan.role_arn:
+            raise JobsError(f"{name}: expected a job of the stage {plan.stage}, whose role is {plan.role_arn}, was of {role}")
+        event = event_of(description)
+        if options.dry_run:
+            print(json.dumps({"operation": "Invoke", "request": event}, indent=None if options.as_json else 2))
+            return
+        answer = _aws("lambda").invoke(FunctionName=plan.register_function_arn, Payload=json.dumps(event).encode())
+        reply = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        raise JobsError(f"{name}: register_model failed: {reply.get('errorMessage', reply)}")
+    _show(options, {"job": name, **reply})
+
+
+def run_package(
+    options: JobsOptions, repository: Path, *, wheels: Path | None, out: Path | None, cuda_trees: bool = False
+) -> None:
+    """Pack the code and put it where jobs look for it, or into a file. Raises SignalboxError."""
+    package = package_code(repository, wheels, cuda_trees=cuda_trees)
+    facts: dict[str, Any] = {"bytes": len(package.content), "sha256": package.sha256, "files": len(package.files)}
+    facts["trees"] = "cuda" if cuda_trees else "cpu"
+    if out is not None:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_bytes(package.content)
+        except OSError as error:
+            raise JobsError(f"{out}: cannot be written ({error.strerror})") from error
+        _show(options, {**facts, "written": str(out)})
+        return
+    bucket, _, prefix = load_plan(options).code_uri.removeprefix("s3://").partition("/")
+    key = f"{prefix}/{CODE_ARCHIVE}"
+    if not options.dry_run:
+        with aws_errors_reported():
+            _aws("s3").put_object(Bucket=bucket, Key=key, Body=package.content)
+    _show(options, {**facts, "dry_run" if options.dry_run else "written": f"s3://{bucket}/{key}"})
+
+
+def _send(options: JobsOptions, operation: str, request: Request, call: Callable[[SageMakerJobs], Started]) -> None:
+    if options.dry_run:
+        print(json.dumps({"operation": operation, "request": request}, indent=None if options.as_json else 2))
+        return
+    with aws_errors_reported():
+        started = call(_jobs())
+    _show(options, {"name": started.name, "arn": started.arn, "new": started.new})
+
+
+def _show(options: JobsOptions, facts: dict[str, Any]) -> None:
+    if options.as_json:
+        print(json.dumps(facts))
+        return
+    for key, value in facts.items():
+        print(f"{key}: {value}")

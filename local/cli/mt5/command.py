@@ -1,0 +1,154 @@
+"""`signalbox mt5`: the key and the configuration of an account's agent, from a stage, with the operator's AWS identity.
+
+A key is replaced in two steps, so that no command and no report is lost between them: while the secret has `next` too, the
+cloud signs with `current` and takes reports signed with either; the agent's file then has two lines, and it signs with the first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from boto3.session import Session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.cli.accounts.command import session_of
+from local.errors import WorkbenchError
+from signalbox.contracts import MailboxQueue, mailbox_key_name, mailbox_queue_name
+
+KEY_BYTES: Final = 48  # of randomness; 64 characters
+
+
+class MailboxError(WorkbenchError):
+    """An account's mailbox is not there, or its secret is not what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One account's mailbox in one stage. `endpoint`: of the local cloud."""
+
+    session: Session
+    stage: str
+    account: str
+    endpoint: str | None = None
+
+    def keys(self) -> dict[str, str]:
+        """Return `current` and, while it is being replaced, `next`. Raises MailboxError."""
+        name = mailbox_key_name(self.stage, self.account)
+        text = self._asked(lambda: self._client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+        try:
+            content = json.loads(text)
+            found = {which: content[which] for which in ("current", "next") if content.get(which)}
+            if all(isinstance(key, str) for key in found.values()) and "current" in found:
+                return found
+        except (ValueError, AttributeError):
+            pass
+        raise MailboxError(f"secret {name}: expected a key under `current`; --now makes a new one")
+
+    def put_keys(self, **keys: str) -> None:
+        """Write the keys. Raises MailboxError."""
+        name = mailbox_key_name(self.stage, self.account)
+        self._asked(lambda: self._client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(keys)))
+
+    def queue_urls(self) -> tuple[str, str]:
+        """Return the queues of commands and reports. Raises MailboxError."""
+        sqs = self._client("sqs")
+        names = [mailbox_queue_name(self.stage, self.account, which) for which in MailboxQueue]
+        commands, reports = (self._asked(lambda name=name: sqs.get_queue_url(QueueName=name)["QueueUrl"]) for name in names)
+        return str(commands), str(reports)
+
+    def _client(self, service: Any) -> Any:
+        return self.session.client(service, endpoint_url=self.endpoint)
+
+    def _asked(self, ask: Any) -> Any:
+        try:
+            return ask()
+        except ClientError as error:
+            content = error.response["Error"]
+            raise MailboxError(
+                f"{self.account} in stage {self.stage}: {content.get('Message', content.get('Code'))};"
+                f" a mailbox is there once the stage is deployed with the account in mt5_accounts"
+            ) from error
+        except BotoCoreError as error:
+            raise MailboxError(f"AWS could not be asked: {error}") from error
+
+
+def mailbox_of(stage: str, account: str, state: Path) -> Mailbox:
+    """Return an account's mailbox of a deployed stage, or of the running local cloud. Raises AccountsError."""
+    session, via = session_of(stage, state)
+    return Mailbox(session, stage, account, via)
+
+
+def agent_toml(mailbox: Mailbox) -> str:
+    """Return agent.toml of the account, with what only its machine knows left to fill in."""
+    commands, reports = mailbox.queue_urls()
+    return "\n".join(
+        [
+            f'account = "{mailbox.account}"',
+            "login = 0  # the terminal's",
+            f'region = "{mailbox.session.region_name}"',
+            f'commands_queue_url = "{commands}"',
+            f'reports_queue_url = "{reports}"',
+            'key_file = "signing.key"',
+            'journal = "journal"',
+            "[symbols]",
+            'BTC-USD = "BTCUSD"  # ours = the broker\'s',
+            "",
+        ]
+    )
+
+
+def write_key(mailbox: Mailbox, out: Path) -> str:
+    """Write the keys that the agent has to have now into a file of its owner alone; return what was done."""
+    keys = mailbox.keys()
+    _write(out, keys)
+    return f"{out}: {_told(keys)}; copy it beside agent.toml of {mailbox.account} and start the agent again"
+
+
+def begin_rotation(mailbox: Mailbox, out: Path) -> str:
+    """Make the next key, unless there is one, and write it into a file before the current one; return what was done."""
+    keys = mailbox.keys()
+    if "next" not in keys:
+        keys["next"] = secrets.token_urlsafe(KEY_BYTES)
+        mailbox.put_keys(**keys)
+    _write(out, keys)
+    return (
+        f"{out}: {_told(keys)}; copy it beside agent.toml of {mailbox.account} and start the agent again. When its log says that"
+        " it runs with 2 keys: the same command with --finish"
+    )
+
+
+def finish_rotation(mailbox: Mailbox) -> str:
+    """Let the next key be the only one; return what was done. Raises MailboxError when there is none."""
+    keys = mailbox.keys()
+    if "next" not in keys:
+        raise MailboxError(f"{mailbox.account} has one key: nothing is being replaced")
+    mailbox.put_keys(current=keys["next"])
+    return f"{mailbox.account} has one key, used within five minutes; then take the second line out of the agent's file"
+
+
+def replace_at_once(mailbox: Mailbox, out: Path) -> str:
+    """Make a new key the only one, for when the old one is in wrong hands; return what was done."""
+    keys = {"current": secrets.token_urlsafe(KEY_BYTES)}
+    mailbox.put_keys(**keys)
+    _write(out, keys)
+    return (
+        f"{out}: the only key of {mailbox.account}, used within five minutes. Until its agent has it, it does nothing and its"
+        " account is halted: copy the file, start the agent, resume the account"
+    )
+
+
+def _told(keys: dict[str, str]) -> str:
+    return "1 key" if "next" not in keys else "2 keys, the next one first"
+
+
+def _write(out: Path, keys: dict[str, str]) -> None:
+    """Write the keys, the one that the agent signs with first. The file is nobody else's from its first byte on."""
+    lines = [keys[which] for which in ("next", "current") if which in keys]
+    out.unlink(missing_ok=True)
+    with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")

@@ -1,0 +1,165 @@
+"""The scheduler of the local cloud: reads the deployed schedules and fires those that are due at a given instant.
+
+It does what EventBridge Scheduler does to a Lambda target: resolve the context attributes in the input, invoke, try again as the
+retry policy says, and put what failed for good into the dead-letter queue. The instant is an argument, so a replay is exact.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.cloud.cron import is_due
+from local.cloud.emulator import Emulator
+from local.errors import WorkbenchError
+
+DEFAULT_ATTEMPTS: Final = 185  # of Scheduler, when a schedule says nothing
+DEFAULT_AGE_SECONDS: Final = 86_400
+FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 5.0
+READ_SECONDS: Final = 120.0  # longer than any function may run
+
+
+@dataclass(frozen=True, slots=True)
+class JobTiming:
+    """One deployed schedule with a Lambda target."""
+
+    name: str
+    arn: str
+    expression: str
+    timezone: str
+    function_arn: str
+    input: str
+    retries: int  # after the first attempt
+    max_age_seconds: float
+    dead_letter_arn: str | None
+
+    @property
+    def function(self) -> str:
+        """Name of the function it invokes."""
+        return self.function_arn.split(":function:", 1)[1].split(":", 1)[0]
+
+    def due(self, instant: datetime) -> bool:
+        """Whether it fires in the minute of `instant`."""
+        return is_due(self.expression, instant, self.timezone)
+
+    def resolved_input(self, instant: datetime, attempt: int, execution_id: str) -> str:
+        """Return the input with the context attributes of Scheduler filled in."""
+        text = self.input
+        for attribute, value in {
+            "schedule-arn": self.arn,
+            "scheduled-time": f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "execution-id": execution_id,
+            "attempt-number": str(attempt),
+        }.items():
+            text = text.replace(f"<aws.scheduler.{attribute}>", value)
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """What became of one firing: the function's answer, or the last error when it went to the dead-letter queue."""
+
+    schedule: str
+    instant: datetime
+    attempts: int
+    answer: Any = None
+    error: str | None = None
+
+
+class LocalClock:
+    """Fires deployed schedules. Schedules are read once: deploy first."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._lambda = emulator.client(
+            "lambda", read_timeout=READ_SECONDS, retries={"total_max_attempts": 1}, max_pool_connections=20
+        )
+        self._sqs = emulator.client("sqs")
+        self.schedules = read_schedules(emulator.client("scheduler"))
+
+    def of(self, function: str) -> JobTiming:
+        """Return the one schedule of a function. Raises WorkbenchError when there is none or several."""
+        found = [s for s in self.schedules if s.function == function]
+        if len(found) != 1:
+            raise WorkbenchError(f"{function}: expected one deployed schedule, was {len(found)}")
+        return found[0]
+
+    def due(self, instant: datetime) -> tuple[JobTiming, ...]:
+        """Return the schedules that fire in the minute of `instant`."""
+        return tuple(s for s in self.schedules if s.due(instant))
+
+    def fire(self, schedule: JobTiming, instant: datetime) -> Firing:
+        """Invoke the target for `instant` until it answers well or the retry policy is exhausted."""
+        started, execution_id, error = time.monotonic(), str(uuid4()), ""
+        attempts = 0
+        while True:
+            attempts += 1
+            payload = schedule.resolved_input(instant, attempts, execution_id)
+            try:
+                return Firing(schedule.name, instant, attempts, answer=self._invoke(schedule.function_arn, payload))
+            except WorkbenchError as failed:
+                error = str(failed)
+            pause = min(FIRST_PAUSE_SECONDS * 2 ** (attempts - 1), LONGEST_PAUSE_SECONDS)
+            if attempts > schedule.retries or time.monotonic() + pause - started > schedule.max_age_seconds:
+                break
+            time.sleep(pause)
+        self._bury(schedule, payload, error, attempts)
+        return Firing(schedule.name, instant, attempts, error=error)
+
+    def _invoke(self, function_arn: str, payload: str) -> Any:
+        try:
+            reply = self._lambda.invoke(FunctionName=function_arn, Payload=payload.encode())
+        except (ClientError, BotoCoreError) as error:
+            raise WorkbenchError(f"{function_arn}: {error}") from error
+        body = reply["Payload"].read()
+        if "FunctionError" in reply:
+            raise WorkbenchError(f"{function_arn}: {body.decode(errors='replace')[:2000]}")
+        return json.loads(body) if body else None
+
+    def _bury(self, schedule: JobTiming, payload: str, error: str, attempts: int) -> None:
+        if schedule.dead_letter_arn is None:
+            return
+        queue = self._sqs.get_queue_url(QueueName=schedule.dead_letter_arn.rsplit(":", 1)[1])["QueueUrl"]
+        facts = {
+            "ERROR_MESSAGE": error[:1000],
+            "SCHEDULE_ARN": schedule.arn,
+            "RETRY_ATTEMPTS": str(attempts - 1),
+            "TARGET_ARN": schedule.function_arn,
+        }
+        attributes = {name: {"DataType": "String", "StringValue": value} for name, value in facts.items()}
+        self._sqs.send_message(QueueUrl=queue, MessageBody=payload, MessageAttributes=attributes)
+
+
+def read_schedules(scheduler: Any) -> tuple[JobTiming, ...]:
+    """Return every deployed schedule, by name. A schedule of stage `local` is disabled: this clock fires it."""
+    summaries: list[dict[str, Any]] = []
+    for page in scheduler.get_paginator("list_schedules").paginate():
+        summaries += page["Schedules"]
+    found = (scheduler.get_schedule(Name=s["Name"], GroupName=s["GroupName"]) for s in summaries)
+    return tuple(sorted(_parse(found), key=lambda s: s.name))
+
+
+def _parse(schedules: Iterable[dict[str, Any]]) -> Iterable[JobTiming]:
+    for one in schedules:
+        target = one["Target"]
+        if ":lambda:" not in target["Arn"] or ":function:" not in target["Arn"]:
+            raise WorkbenchError(f"schedule {one['Name']}: expected a Lambda function as its target, was {target['Arn']}")
+        retry = target.get("RetryPolicy", {})
+        yield JobTiming(
+            name=one["Name"],
+            arn=one["Arn"],
+            expression=one["ScheduleExpression"],
+            timezone=one.get("ScheduleExpressionTimezone") or "UTC",
+            function_arn=target["Arn"],
+            input=target.get("Input", "{}"),
+            retries=int(retry.get("MaximumRetryAttempts", DEFAULT_ATTEMPTS)),
+            max_age_seconds=float(retry.get("MaximumEventAgeInSeconds", DEFAULT_AGE_SECONDS)),
+            dead_letter_arn=target.get("DeadLetterConfig", {}).get("Arn"),
+        )

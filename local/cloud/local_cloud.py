@@ -1,0 +1,182 @@
+"""The local cloud: PostgreSQL, the emulator, the deployed stage `local`, and the two stand-ins it talks to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from local.cloud.accounts import Accounts
+from local.cloud.assembly import read_stacks, synthesise
+from local.cloud.clock import JobTiming, LocalClock
+from local.cloud.deploy import deploy
+from local.cloud.emulator import Emulator
+from local.cloud.function_logs import FunctionLogs
+from local.cloud.postgres import LocalPostgres
+from local.cloud.private import private_folder
+from local.cloud.processes import free_port, port_is_free
+from local.cloud.watch import Watch
+from local.errors import WorkbenchError
+from local.settings import STAGE, Settings
+from local.stand_ins.exchange import BURST, REQUESTS_PER_SECOND, BarFeed, ExchangeStandIn
+from local.stand_ins.telegram import BOT_TOKEN, CHAT_ID, TelegramStandIn
+from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.reading import LedgerReader
+from signalbox.contracts import DEPLOYMENT_POINTER_KEY, SYMBOLS, Function, StackOutput, function_name
+from signalbox.market.candles import Symbol
+
+REPLAY_REQUESTS_PER_SECOND: Final = 60.0  # a replay runs many cycles a second, so the exchange's limit is scaled with it
+REPLAY_BURST: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the local cloud listens on 127.0.0.1."""
+
+    emulator: int
+    exchange: int
+    telegram: int
+
+    @classmethod
+    def choose(cls, before: Mapping[str, int], *, emulator: int | None = None) -> Self:
+        """Return the ports used before where they are still free, else free ones."""
+        chosen = {}
+        for name in ("emulator", "exchange", "telegram"):
+            old = emulator if name == "emulator" and emulator is not None else before.get(name)
+            chosen[name] = old if old is not None and port_is_free(old) else free_port()
+        return cls(**chosen)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return them by name."""
+        return asdict(self)
+
+
+class LocalCloud:
+    """Everything a cycle needs on one machine. A context manager: leaving it ends every process.
+
+    durable: keep the state of both services in `folder` for the next start (`up`); else start from nothing (`demo`).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        feed: BarFeed,
+        *,
+        now: datetime,
+        durable: bool = False,
+        ports: Ports | None = None,
+        realtime: bool = False,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.settings, self.progress, self._folder = settings, progress, folder
+        self.symbols = default_symbols()
+        self._closing = ExitStack()
+        limits = (REQUESTS_PER_SECOND, BURST) if realtime else (REPLAY_REQUESTS_PER_SECOND, REPLAY_BURST)
+        ports = ports or Ports.choose({})
+        self.exchange = ExchangeStandIn(feed, self.symbols, now, ports.exchange, requests_per_second=limits[0], burst=limits[1])
+        self._closing.callback(self.exchange.close)
+        self.telegram = TelegramStandIn(ports.telegram)
+        self._closing.callback(self.telegram.close)
+        self.postgres = LocalPostgres(settings, folder / "postgres", durable=durable)
+        self.emulator = Emulator(settings, folder / "aws", persistent=durable, port=ports.emulator)
+        self.outputs: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything, last started first. Safe to call again."""
+        self._closing.close()
+
+    def _start(self) -> None:
+        private_folder(self._folder)
+        self.progress("synthesising the templates of stage local")
+        stacks = read_stacks(synthesise(self.settings))
+        self.progress("starting PostgreSQL")
+        self._closing.callback(self.postgres.stop)
+        self.postgres.start()
+        self.progress("starting the AWS emulator")
+        self._closing.callback(self.emulator.stop)
+        self.emulator.start()
+        endpoints = {
+            "database_host": str(self.postgres.socket_folder),
+            "venue_url": self.exchange.url,
+            "telegram_url": self.telegram.url,
+        }
+        self.outputs = deploy(self.emulator, stacks, endpoints, progress=lambda name: self.progress(f"deploying {name}"))
+        missing = [key.value for key in StackOutput if key not in self.outputs]
+        if missing:
+            raise WorkbenchError(f"the deployed stacks lack the outputs {', '.join(missing)}")
+        secret = {"bot_token": BOT_TOKEN, "chat_ids": [CHAT_ID]}
+        self.emulator.client("secretsmanager").put_secret_value(
+            SecretId=self.outputs[StackOutput.TELEGRAM_SECRET_ARN], SecretString=json.dumps(secret)
+        )
+
+    @cached_property
+    def _source(self) -> ConnectionSource:
+        source = ConnectionSource(self.postgres.settings, lambda: "")
+        self._closing.callback(source.close)
+        return source
+
+    @cached_property
+    def ledger(self) -> LedgerReader:
+        """The ledger, read only."""
+        return LedgerReader(self._source)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """The accounts of the ledger, read only."""
+        return Accounts(self._source)
+
+    @cached_property
+    def logs(self) -> FunctionLogs:
+        """What the functions logged."""
+        return FunctionLogs(self.emulator)
+
+    @cached_property
+    def clock(self) -> LocalClock:
+        """The deployed schedules."""
+        return LocalClock(self.emulator)
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Sees where a cycle stands."""
+        watch = Watch(self.emulator, self.ledger, self.outputs)
+        watch.watch_schedules(tuple({s.dead_letter_arn for s in self.clock.schedules if s.dead_letter_arn is not None}))
+        return watch
+
+    def deploy_bundle(self, folder: Path, *, deployment: str | None = None, archive: bytes | None = None) -> str:
+        """Put a model bundle into the models bucket and point the deployment at it, as shadow. Return its name."""
+        from signalbox.inference.archive import pack_bundle  # noqa: PLC0415 - loads the inference packages
+
+        name = deployment or folder.resolve().name
+        key = f"bundles/{name}.zip"
+        pointer = {"deployment": name, "bundle_key": key, "stage": "shadow"}
+        s3, bucket = self.emulator.client("s3"), self.outputs[StackOutput.MODELS_BUCKET]
+        s3.put_object(Bucket=bucket, Key=key, Body=archive if archive is not None else pack_bundle(folder))
+        s3.put_object(Bucket=bucket, Key=DEPLOYMENT_POINTER_KEY, Body=json.dumps(pointer).encode())
+        return name
+
+    def schedule_of(self, function: Function) -> JobTiming:
+        """Return the deployed schedule of a function."""
+        return self.clock.of(function_name(STAGE, function))
+
+
+def default_symbols() -> tuple[Symbol, ...]:
+    """Return the symbols of the deployed stage."""
+    return tuple(Symbol(s) for s in SYMBOLS)

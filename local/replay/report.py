@@ -1,0 +1,146 @@
+"""`report.html`: one self-contained page about a replay. Everything it shows is inside it; nothing is loaded from anywhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from local.replay.account_report import account_view
+from local.replay.chart import draw_chart
+from local.replay.summary import CycleTiming, ReplayRecord, write_summary
+from signalbox.reports.drawing import element, picture, words
+from signalbox.reports.page import Table, badge, coloured, render
+
+TEMPLATE: Final = Path(__file__).with_name("templates") / "replay.html.jinja"
+SHOWN_SIGNALS: Final = 300
+
+
+def write_report(record: ReplayRecord, out: Path) -> dict[str, Any]:
+    """Write the summary, the chart and the page into `out`; return the summary."""
+    out.mkdir(parents=True, exist_ok=True)
+    summary = write_summary(record, out / "summary.json")
+    chart = draw_chart(record)
+    (out / "chart.png").write_bytes(chart)
+    (out / "report.html").write_text(render_page(record, summary, chart), encoding="utf-8")
+    return summary
+
+
+def render_page(record: ReplayRecord, summary: dict[str, Any], chart: bytes) -> str:
+    """Return the page."""
+    return render(
+        TEMPLATE,
+        title=f"Signalbox replay {record.start:%Y-%m-%d}",
+        record=record,
+        period=f"{record.start:%Y-%m-%d %H:%M} to {record.covered_until:%Y-%m-%d %H:%M} UTC",
+        is_shadow=summary["shadow_signals"] > 0,
+        figures=_figures(summary),
+        chart=base64.b64encode(chart).decode(),
+        accounts=[account_view(account) for account in record.accounts],
+        symbols=_symbol_table(record, summary),
+        timings=_timing_svg(record.timings),
+        signals=_signal_table(record),
+        gaps=Table(["symbol", "from", "to"], ([g["symbol"], g["from"], g["to"]] for g in summary["gaps"])),
+        refusals=_refusal_table(record),
+        facts=_facts(summary),
+    )
+
+
+def _figures(summary: dict[str, Any]) -> dict[str, object]:
+    signals = summary["signals"]
+    return {
+        "cycles": summary["cycles"],
+        "signals issued": f"{signals['issued']} of {signals['total']}",
+        "alerts sent": summary["alerts_sent"],
+        "cycle, p50 / p99 ms": f"{_number(summary['p50_ms'])} / {_number(summary['p99_ms'])}",
+        "duplicates ignored": f"{summary['duplicates_ignored']} ({summary['duplicates_injected']} injected)",
+        "gaps / stale cycles": f"{len(summary['gaps'])} / {summary['stale_cycles']}",
+    }
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+def _symbol_table(record: ReplayRecord, summary: dict[str, Any]) -> Table:
+    rows = []
+    for symbol in record.symbols:
+        own = [s for s in record.signals if s.symbol == symbol]
+        counts = [sum(s.direction == d for s in own) for d in ("BUY", "SELL", "HOLD")]
+        high = sum(s.tier == "HIGH" for s in own)
+        refused = sum(r.symbol == symbol for r in record.refusals)
+        last = f"{own[-1].price:,.2f}" if own else "-"
+        rows.append([symbol, last, *map(str, counts), str(high), str(refused)])
+    total = summary["signals"]["by_direction"]
+    high = summary["signals"]["by_tier"]["HIGH"]
+    rows.append(["all", "", *(str(total[d]) for d in ("BUY", "SELL", "HOLD")), str(high), str(len(record.refusals))])
+    return Table(["symbol", "last price", "BUY", "SELL", "HOLD", "tier HIGH", "refused"], rows, range(1, 7))
+
+
+def _signal_table(record: ReplayRecord) -> Table:
+    rows = (
+        [
+            f"{s.decided_at:%m-%d %H:%M}",
+            s.symbol,
+            coloured(s.direction),
+            s.tier,
+            f"{s.confidence:.1%}",
+            f"{s.price:,.2f}",
+            (badge("shadow", "shadow: not for trading") if s.stage == "shadow" else "active") + (" late" if s.late else ""),
+        ]
+        for s in record.issued[-SHOWN_SIGNALS:][::-1]
+    )
+    return Table(["decided (UTC)", "symbol", "signal", "tier", "confidence", "price", "stage"], rows, (4, 5))
+
+
+def _refusal_table(record: ReplayRecord) -> Table:
+    """One row for every run of refusals of a symbol with the same reason."""
+    runs: list[list[Any]] = []
+    for refusal in sorted(record.refusals, key=lambda r: (r.symbol, r.cycle_at)):
+        if runs and runs[-1][0] == refusal.symbol and runs[-1][1] == refusal.reason:
+            runs[-1][3:] = [refusal.cycle_at, runs[-1][4] + 1, refusal.detail]
+        else:
+            runs.append([refusal.symbol, refusal.reason, refusal.cycle_at, refusal.cycle_at, 1, refusal.detail])
+    rows = ([s, r, f"{a:%m-%d %H:%M}", f"{b:%m-%d %H:%M}", n, d] for s, r, a, b, n, d in runs)
+    return Table(["symbol", "reason", "first cycle", "last cycle", "cycles", "last detail"], rows, (4,))
+
+
+def _facts(summary: dict[str, Any]) -> Table:
+    model = summary["model"]
+    facts = {
+        "bundle": model["bundle"],
+        "stage": model["stage"],
+        "feature schema": f"{model['schema']} ({model['schema_hash']})",
+        "first cycle, which back-fills the history": f"{_number(summary['first_cycle_ms'])} ms",
+        "cycle p99 without the first": f"{_number(summary['warm_p99_ms'])} ms",
+        "seconds by stage": ", ".join(f"{k} {v}" for k, v in summary["stages_seconds"].items()),
+        "dead letters": summary["dead_letters"] or "none",
+    }
+    return Table(["", ""], facts.items())
+
+
+def _timing_svg(timings: Sequence[CycleTiming]) -> Markup:
+    """Bars of the cycle time; the first cycle, which back-fills, is cut at the top."""
+    if len(timings) < 2:
+        return Markup("")
+    width, height, left = 1000.0, 140.0, 46.0
+    top = max(t.milliseconds for t in timings[1:]) * 1.1
+    step = (width - left) / len(timings)
+    bars = (
+        element(
+            "rect",
+            element("title", f"{t.cycle_at:%m-%d %H:%M}: {t.milliseconds:.0f} ms"),
+            x=f"{left + i * step:.1f}",
+            y=f"{height - h:.1f}",
+            width=f"{max(step - 1, 0.5):.1f}",
+            height=f"{h:.1f}",
+            fill="#3d6a99",
+        )
+        for i, t in enumerate(timings)
+        for h in [min(t.milliseconds / top, 1.0) * height]
+    )
+    ticks = (words(0, max(height - value / top * height, 10), f"{value:.0f} ms") for value in (0.0, top / 2, top))
+    return picture("milliseconds of each cycle", width, height + 4, *ticks, *bars)

@@ -1,0 +1,202 @@
+"""What the operator sees during a replay: a live screen in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from local.cloud.accounts import AccountLine, account_text
+from signalbox.market.candles import Symbol
+from signalbox.signals.ports import Refusal
+from signalbox.signals.signal import Signal
+
+COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
+SHOWN_WARNINGS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class CycleFacts:
+    """One decided cycle, as the operator is told."""
+
+    number: int
+    total: int
+    cycle_at: datetime
+    milliseconds: float
+    signals: Sequence[Signal]
+    refusals: Sequence[Refusal]
+    alerts_sent: int
+    accounts: Sequence[AccountLine] = ()
+
+
+class View(AbstractContextManager["View"], Protocol):
+    """Where a replay tells what it does."""
+
+    def phase(self, text: str) -> None:
+        """Say what is being prepared."""
+
+    def begin(self, title: str, total: int) -> None:
+        """Cycles begin."""
+
+    def cycle(self, facts: CycleFacts) -> None:
+        """One cycle was decided."""
+
+    def finished(self, alerts_sent: int) -> None:
+        """Every cycle is decided and every alert is out."""
+
+    def warn(self, text: str) -> None:
+        """Something the operator should know."""
+
+
+class PlainView:
+    """Lines for logs, pipes and CI: every phase, each twelfth cycle, every warning."""
+
+    def __init__(self, *, every: int = 12) -> None:
+        self._every = every
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Nothing to restore."""
+
+    def phase(self, text: str) -> None:
+        self._say(f"· {text}")
+
+    def begin(self, title: str, total: int) -> None:
+        self._say(f"{title} ({total} cycles)")
+
+    def cycle(self, facts: CycleFacts) -> None:
+        if facts.number % self._every and facts.number not in {1, facts.total}:
+            return
+        signals = "  ".join(f"{s.symbol} {s.price:,.2f} {s.direction} {s.confidence:.0%}" for s in facts.signals)
+        head = f"cycle {facts.number}/{facts.total}  {facts.cycle_at:%Y-%m-%d %H:%M}  {facts.milliseconds:.0f} ms"
+        self._say(f"{head}  {signals}  alerts {facts.alerts_sent}")
+        for account in facts.accounts:
+            self._say(f"  {account_text(account)}")
+
+    def finished(self, alerts_sent: int) -> None:
+        self._say(f"all queues are empty, {alerts_sent} alerts sent")
+
+    def warn(self, text: str) -> None:
+        self._say(f"! {text}")
+
+    def _say(self, text: str) -> None:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+class LiveView:
+    """A progress bar, one row a symbol, and the newest warnings, redrawn in place."""
+
+    def __init__(self, symbols: Sequence[Symbol], console: Console) -> None:
+        self._symbols, self._title, self._total = symbols, "", 0
+        self._newest: dict[str, Signal | Refusal] = {}
+        self._prices: dict[str, Decimal] = {}
+        self._issued = dict.fromkeys(symbols, 0)
+        self._alerts, self._shadow = 0, False
+        self._accounts: Sequence[AccountLine] = ()
+        self._warnings: list[str] = []
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[pace]}"),
+            console=console,
+            expand=True,
+        )
+        self._task = self._progress.add_task("starting", total=None, pace="")
+        self._live = Live(console=console, get_renderable=self._screen, refresh_per_second=8, transient=False)
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def phase(self, text: str) -> None:
+        self._progress.update(self._task, description=text)
+
+    def begin(self, title: str, total: int) -> None:
+        self._title, self._total = title, total
+        self._progress.reset(self._task, total=total, description="replaying", pace="")
+
+    def cycle(self, facts: CycleFacts) -> None:
+        for signal in facts.signals:
+            self._newest[signal.symbol], self._prices[signal.symbol] = signal, signal.price
+            self._issued[Symbol(signal.symbol)] += signal.issued
+            self._shadow = signal.stage == "shadow"
+        for refusal in facts.refusals:
+            self._newest[refusal.symbol] = refusal
+        self._alerts, self._accounts = facts.alerts_sent, facts.accounts
+        pace = f"{facts.cycle_at:%m-%d %H:%M} · {facts.milliseconds:.0f} ms"
+        self._progress.update(self._task, completed=facts.number, pace=pace)
+
+    def finished(self, alerts_sent: int) -> None:
+        self._alerts = alerts_sent
+        self._progress.update(self._task, description="done")
+
+    def warn(self, text: str) -> None:
+        self._warnings.append(text)
+
+    def _screen(self) -> Group:
+        parts: list[Text | Table | Progress | Panel] = []
+        if self._title:
+            parts.append(Text(self._title, style="bold"))
+        parts.append(self._progress)
+        if self._newest:
+            parts.append(self._table())
+        parts += [Text(account_text(account)) for account in self._accounts]
+        if self._shadow:
+            parts.append(Text("SHADOW model: it has not passed its gates. Recorded, not for trading.", style="yellow"))
+        if self._warnings:
+            shown = "\n".join(self._warnings[-SHOWN_WARNINGS:])
+            parts.append(Panel(Text(shown), title=f"warnings ({len(self._warnings)})", border_style="yellow"))
+        return Group(*parts)
+
+    def _table(self) -> Table:
+        table = Table(expand=True, caption=f"alerts sent: {self._alerts}", caption_justify="left")
+        for name in ("symbol", "price", "signal", "tier", "confidence", "issued"):
+            table.add_column(name, justify="left" if name in {"symbol", "signal", "tier"} else "right")
+        for symbol in self._symbols:
+            row = self._newest.get(symbol)
+            price = f"{self._prices[symbol]:,.2f}" if symbol in self._prices else "-"
+            if isinstance(row, Signal):
+                direction = Text(row.direction, style=COLOURS[row.direction])
+                table.add_row(symbol, price, direction, row.tier, f"{row.confidence:.1%}", str(self._issued[symbol]))
+            elif row is not None:
+                table.add_row(symbol, price, Text("refused", style="yellow"), row.reason, "-", str(self._issued[symbol]))
+        return table
+
+
+def choose_view(symbols: Sequence[Symbol], *, plain: bool) -> View:
+    """Return the live screen for a terminal, plain lines for anything else or when asked for."""
+    console = Console(stderr=True)
+    if plain or not console.is_terminal:
+        return PlainView()
+    return LiveView(symbols, console)

@@ -1,0 +1,178 @@
+"""`signalbox accounts` against the real routes over a ledger in memory, behind a loopback server that stands for the gateway."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boto3.session import Session
+from typer.testing import CliRunner, Result
+
+from local.cli.accounts.app import accounts_app
+from local.cli.accounts.command import AccountsError, OrdersApi
+from signalbox.adapters.aws.trading_api import trading_api
+from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.trading.access import Gate
+from signalbox.trading.service import TradingService
+from tests.fakes.http_server import Reply, Request, ScriptedServer, serving
+from tests.fakes.lambda_context import FakeLambdaContext
+from tests.fakes.memory_access import MemoryAccessBook
+from tests.fakes.memory_ledger import MemoryDatabase, MemoryOutbox
+from tests.fakes.memory_trading import MemoryTradingLedger
+from tests.unit.lambdas.test_trading_handlers import WHO, request
+
+API_URL = "http://api.execute-api.example"
+STACKS = f"""<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks>
+<member><StackName>signalbox-local-trading</StackName><StackStatus>CREATE_COMPLETE</StackStatus>
+<CreationTime>2024-03-01T12:00:00Z</CreationTime><Outputs><member><OutputKey>OrdersApiUrl</OutputKey>
+<OutputValue>{API_URL}</OutputValue></member></Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"""
+
+
+class Gateway:
+    """The local cloud's one address: its health, its stacks, and the API of a trading service."""
+
+    def __init__(self) -> None:
+        ledger = MemoryTradingLedger()
+        gate = Gate(MemoryAccessBook(ledger.database.accounts), (WHO,))
+        app = ManageOrders(TradingService(ledger, "coinbase"), MemoryOutbox(MemoryDatabase()), self, gate=gate)
+        self.api = trading_api(app, lambda _: None)
+        self.who = WHO
+        self.broken: Reply | None = None
+
+    def __call__(self, asked: Request) -> Reply:
+        if asked.path == "/_ministack/health":
+            return Reply(200, {})
+        if asked.path == "/":
+            return Reply(200, STACKS.encode())
+        if self.broken is not None:
+            return self.broken
+        event = request(asked.method, asked.path, asked.body.decode() or None, who=self.who)
+        found = self.api.resolve(event, FakeLambdaContext())
+        return Reply(found["statusCode"], json.loads(found["body"]))
+
+    def publish(self, _events: object) -> None:
+        """A bus that takes everything."""
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    return Gateway()
+
+
+@pytest.fixture
+def server(gateway: Gateway) -> Iterator[ScriptedServer]:
+    with serving(gateway) as found:
+        yield found
+
+
+@pytest.fixture
+def run(server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up" / "ports.json").write_text(json.dumps({"emulator": int(server.url.rsplit(":", 1)[1])}))
+    monkeypatch.setenv("SIGNALBOX_STATE", str(tmp_path))
+    return lambda *words: CliRunner().invoke(accounts_app, [*words, "--stage", "local"])
+
+
+def answered(result: Result) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_a_live_account_is_opened_confirmed_and_says_what_is_missing(run: Run) -> None:
+    opened = run(
+        "open", "live-1", "--kind", "ftmo-2step", "--capital", "50000", "--venue", "coinbase", "--mode", "live", "--json"
+    )
+    assert (opened.exit_code, answered(opened)["mode"]) == (0, "live")
+    missing = run("readiness", "live-1")
+    assert missing.exit_code == 1
+    assert "live-1 may not trade live:\n  MODE_NOT_CONFIRMED: nobody set it to live." in missing.stdout
+    assert run("confirm", "live-1", "live").exit_code == 0
+    ready = answered(run("readiness", "live-1", "--json"))
+    assert ready["mode_set"]["who"] == WHO
+    assert "MODE_NOT_CONFIRMED" not in {one["code"] for one in ready["reasons"]}
+    assert run("list").stdout == "live-1  live at coinbase  ftmo-2step  50000 USD\n"
+
+
+def test_the_kill_switch_is_set_and_released_and_shown(run: Run) -> None:
+    assert run("open", "paper-25k").exit_code == 0
+    assert run("halt", "paper-25k", "--why", "news", "--level", "FLATTEN").exit_code == 0
+    assert f"FLATTEN since 2024-03-01T12:00:01+00:00 by {WHO}: news" in run("show", "paper-25k").stdout
+    assert run("resume", "paper-25k", "--why", "looked").exit_code == 0
+    assert answered(run("show", "paper-25k", "--json"))["halt"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "reported"),
+    [
+        (("show", "nobody-1k"), "account 'nobody-1k' does not exist"),
+        (("open", "x-1", "--kind", "hedge", "--capital", "1"), "configuration.kind: Input should be"),
+        (("open", "x-1", "--kind", "paper", "--capital", "much"), "configuration.capital: "),
+        (("open", "nonsense"), "expected KIND-CAPITALk"),
+    ],
+)
+def test_what_is_refused_is_told_as_the_api_tells_it(run: Run, words: tuple[str, ...], reported: str) -> None:
+    result = run(*words)
+    assert isinstance(result.exception, AccountsError)
+    assert reported in str(result.exception)
+
+
+def test_an_owner_lets_somebody_in_and_out_again_and_is_told_what_they_lack(run: Run, gateway: Gateway) -> None:
+    ben = "arn:aws:iam::123456789012:user/ben"
+    run("open", "paper-10k")
+    gateway.who = ben
+    refused = run("halt", "paper-10k", "--why", "news")
+    assert str(refused.exception) == (
+        f"refused: halt needs the role operator, {ben} has none on paper-10k; an owner grants it: signalbox accounts access grant"
+    )
+    gateway.who = WHO
+    lines = run("access", "grant", "paper-10k", ben, "operator").stdout.splitlines()
+    assert [line.split("  since")[0] for line in lines] == [f"operator  {ben}", f"owner     {WHO}"]
+    gateway.who = ben
+    assert "HALT since" in run("halt", "paper-10k", "--why", "news").stdout
+    assert "grant needs the role owner" in str(run("access", "grant", "paper-10k", ben, "owner").exception)
+    gateway.who = WHO
+    assert ben not in run("access", "revoke", "paper-10k", ben).stdout
+    assert json.loads(run("access", "list", "paper-10k", "--json").stdout)["access"][0]["who"] == "deployment"
+    assert "chooses the name" in str(
+        run("access", "grant", "paper-10k", "arn:aws:sts::123456789012:assumed-role/Trader/ben", "viewer").exception
+    )
+
+
+def test_a_command_that_was_not_answered_names_the_request_that_is_safe_to_repeat(run: Run, gateway: Gateway) -> None:
+    gateway.broken = Reply(503, {"message": "Service Unavailable"})
+    result = run("confirm", "live-1", "live", "--request-id", "mine-0001")
+    assert "Service Unavailable (HTTP 503); the same command with --request-id mine-0001" in str(result.exception)
+    gateway.broken = Reply(403, {"message": "Forbidden"})
+    assert "execute-api:Invoke" in str(run("list").exception)
+    gateway.broken = Reply(200, b"<html>")
+    assert "may" not in run("list").stdout
+
+
+def test_without_a_running_local_cloud_it_says_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNALBOX_STATE", str(tmp_path))
+    result = CliRunner().invoke(accounts_app, ["list", "--stage", "local"])
+    assert "run `signalbox up`" in str(result.exception)
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up" / "ports.json").write_text('{"emulator": 9}')
+    assert "is `signalbox up` running?" in str(CliRunner().invoke(accounts_app, ["list", "--stage", "local"]).exception)
+
+
+def test_a_request_is_signed_for_the_api_and_by_the_caller() -> None:
+    seen: list[str] = []
+
+    def answer(asked: Request) -> Reply:
+        seen.append(asked.headers["authorization"])
+        return Reply(200, {})
+
+    session = Session(aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="x", region_name="eu-central-1")
+    with serving(answer) as server:
+        OrdersApi(API_URL, session, "eu-central-1", via=server.url).call("GET", "/accounts")
+    (signature,) = seen
+    assert signature.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+    assert "/eu-central-1/execute-api/aws4_request, SignedHeaders=content-type;host;x-amz-date, Signature=" in signature

@@ -1,0 +1,135 @@
+"""The summary, the page and the chart of made-up replays."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from local.cloud.function_logs import metric_values, parse_line
+from local.replay.chart import broken_line, draw_chart
+from local.replay.report import render_page, write_report
+from local.replay.summary import CycleTiming, ReplayRecord, gaps_of, summarise
+from signalbox.contracts import Metric
+from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
+from signalbox.signals.ports import Refusal
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
+
+START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+END = START + timedelta(hours=1)
+BTC, ETH = Symbol("BTC-USD"), Symbol("ETH-USD")
+
+
+def bars(symbol: Symbol, minutes: Sequence[int]) -> Bars:
+    times = np.array([to_ms(START) + m * MINUTE_MS for m in minutes], dtype=np.int64)
+    prices = np.array([100.0 + m for m in minutes])
+    return Bars(symbol, times, prices, prices, prices, prices, prices)
+
+
+def signal(symbol: str, minute: int, direction: str = "BUY", tier: str = "HIGH", stage: str = "shadow") -> Signal:
+    return Signal(
+        symbol=Symbol(symbol),
+        decided_at=START + timedelta(minutes=minute),
+        deployment="<b>bundle</b>",
+        stage=DeploymentStage(stage),
+        direction=Direction(direction),
+        tier=Tier(tier),
+        probability_up=0.39 if direction == "SELL" else 0.61,
+        price=Decimal("101.5"),
+        late=False,
+        schema_name="v31",
+        schema_hash="ab",
+        features=(),
+    )
+
+
+def record(**changes: object) -> ReplayRecord:
+    base = ReplayRecord(
+        source="a <test> market",
+        symbols=(BTC, ETH),
+        start=START,
+        end=END,
+        timings=tuple(CycleTiming(START + timedelta(minutes=5 * n), ms) for n, ms in enumerate((9000.0, 80.0, 90.0, 100.0), 1)),
+        signals=(signal("BTC-USD", 5), signal("ETH-USD", 5, "HOLD", "LOW"), signal("BTC-USD", 10, "SELL", "MEDIUM")),
+        refusals=(Refusal(ETH, START + timedelta(minutes=10), "STALE_DATA", "no <bar>"),),
+        bars={BTC: bars(BTC, range(60)), ETH: bars(ETH, [*range(10), *range(15, 55)])},
+        alerts_sent=2,
+        duplicates_injected=1,
+        duplicates_ignored=1,
+        warnings=("<script>alert(1)</script>",),
+        wall_seconds=12.345,
+        stages_seconds={"replay": 1.0},
+        exit="ok",
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_summary_counts_what_the_ledger_holds() -> None:
+    summary = summarise(record())
+    assert summary["signals"]["total"] == 3
+    assert summary["signals"]["by_direction"] == {"BUY": 1, "SELL": 1, "HOLD": 1}
+    assert summary["signals"]["by_tier"] == {"HIGH": 1, "MEDIUM": 1, "LOW": 1}
+    assert summary["shadow_signals"] == 3
+    assert (summary["p50_ms"], summary["p99_ms"]) == (95.0, 8733.0)  # of every cycle
+    assert (summary["warm_p99_ms"], summary["first_cycle_ms"]) == (99.8, 9000.0)
+    assert summary["stale_cycles"] == 1
+    assert summary["model"] == {"bundle": "<b>bundle</b>", "schema": "v31", "schema_hash": "ab", "stage": "shadow"}
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_gaps_inside_and_at_the_edges_are_told_with_their_ends() -> None:
+    assert summarise(record())["gaps"] == [
+        {"symbol": "ETH-USD", "from": "2026-01-05T12:10:00Z", "to": "2026-01-05T12:15:00Z"},
+        {"symbol": "ETH-USD", "from": "2026-01-05T12:55:00Z", "to": "2026-01-05T13:00:00Z"},
+    ]
+    (whole,) = gaps_of(bars(BTC, []), START, END)
+    assert whole.minutes == 60
+
+
+def test_line_breaks_at_a_gap() -> None:
+    times, prices = broken_line(bars(BTC, [0, 1, 5, 6]))
+    assert len(times) == len(prices) == 5
+    assert np.isnan(prices).tolist() == [False, False, True, False, False]
+
+
+def test_report_is_one_page_that_loads_nothing_and_marks_shadow(tmp_path: Path) -> None:
+    write_report(record(), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "shadow: not for trading" in page
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+    assert "url(" not in page
+    assert "<script" not in page
+    assert "&lt;b&gt;bundle" in page
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "summary.json").read_text())["exit"] == "ok"
+
+
+def test_active_model_is_not_badged_as_shadow() -> None:
+    active = record(signals=(signal("BTC-USD", 5, stage="active"),))
+    assert "not for trading" not in render_page(active, summarise(active), b"")
+
+
+@pytest.mark.parametrize("exit_", ["interrupted", "failed"])
+def test_replay_that_ended_before_it_began_still_has_a_report(tmp_path: Path, exit_: str) -> None:
+    empty = record(timings=(), signals=(), refusals=(), bars={}, exit=exit_, error="stuck", decided_until=START)
+    summary = write_report(empty, tmp_path)
+    assert summary["exit"] == exit_
+    assert summary["p50_ms"] is None
+    assert summary["gaps"] == []
+    assert draw_chart(empty).startswith(b"\x89PNG")
+
+
+def test_metrics_are_read_from_embedded_metric_lines_only() -> None:
+    line = parse_line('{"_aws": {}, "DuplicatesIgnored": [1.0, 1.0]}')
+    assert line is not None
+    assert metric_values(line, Metric.DUPLICATES_IGNORED) == 2.0
+    assert metric_values({"DuplicatesIgnored": [1.0]}, Metric.DUPLICATES_IGNORED) == 0.0
+    assert parse_line("START RequestId: 1") is None
+    assert parse_line("{broken") is None

@@ -1,0 +1,92 @@
+"""docs/features.md from the definitions: `python -m tools.feature_docs` writes it, a test fails when it is stale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from signalbox.features import SCHEMAS, Feature, FeatureSchema
+
+PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "features.md"
+
+_HEAD: Final = """\
+# Features
+
+Generated from `signalbox.features` by `python -m tools.feature_docs`; do not edit.
+
+Every feature is causal: its row is knowable at the close of its bar. `o h l c v` are the bar's open, high, low, close and
+volume, `x[k]` is x k bars ago, `sum_w`, `max_w`, `min_w` run over the newest w bars that exist, `r = ln(c / c[1])`,
+`rms_w(r) = sqrt(sum_w(r^2) / w)`. `b` is the reference's close at the same minute and `R = ln(b / b[1])`. Missing minutes are
+walked over and counted by `gap_fraction_1440`, never filled. Longer timeframes are rolling windows of one-minute bars, so
+there is no unclosed higher bar to look into.
+
+Warm-up is the number of bars, the newest included, from which a value no longer depends on older ones: the window, or for
+exponential averages 33 time constants (e^-33 = 5e-15). During the warm-up of the schema every value of a row is NaN.
+Batch, live window and stream share one expression a feature ([0024](decisions/0024-one-expression-for-batch-and-stream.md)).
+A schema's hash covers the names, order, formulas and windows of its features, the contiguity it asks for and its
+reference; a model or a stream state of another hash is refused with both.
+"""
+
+
+def render() -> str:
+    """Return the page."""
+    schemas = "\n".join(_schema_row(schema) for schema in SCHEMAS.values())
+    parts = [
+        _HEAD,
+        "## Schemas\n",
+        "| schema | features | history, bars | contiguous, bars | reference | hash |\n|---|---|---|---|---|---|\n"
+        + schemas
+        + "\n",
+    ]
+    known: set[str] = set()
+    for schema in SCHEMAS.values():
+        new = [feature for feature in schema.features if feature.name not in known]
+        known |= set(schema.names)
+        shared = len(schema.features) - len(new)
+        parts.append(f"## {schema.name}\n")
+        if shared:
+            parts.append(f"The first {shared} are those of the schema above, in the same order.\n")
+        if schema.reference is not None:
+            parts.append(_reference_words(schema))
+        first = shared + 1
+        parts.append(_table([(first + i, feature) for i, feature in enumerate(new)]))
+    return "\n".join(parts)
+
+
+def _schema_row(schema: FeatureSchema) -> str:
+    reference = schema.reference_symbol or "none"
+    facts = f"{len(schema.features)} | {schema.history_bars:,} | {schema.contiguous_bars} | {reference}"
+    return f"| `{schema.name}` | {facts} | `{schema.hash}` |"
+
+
+def _reference_words(schema: FeatureSchema) -> str:
+    rule = schema.reference
+    if rule is None:
+        return ""
+    return (
+        f"Compared with {rule.symbol}, matched by open time. A row is complete only when the newest {rule.recent_bars} one-bar "
+        f"returns\nexist for the reference too and {rule.least_bars} of the newest {rule.window_bars}; else it is "
+        f"`REFERENCE_MISSING`. For {rule.symbol} itself the\nreference is its own bars: its own returns, beta 1 (0 where nothing "
+        "moved), residual 0.\n"
+    )
+
+
+def _table(features: list[tuple[int, Feature]]) -> str:
+    head = "| # | name | formula | window, bars | unit | warm-up, bars | source |\n|---|---|---|---|---|---|---|\n"
+    return head + "".join(f"| {place} | {_cells(feature)} |\n" for place, feature in features)
+
+
+def _cells(feature: Feature) -> str:
+    formula = feature.formula.replace("|", "\\|")
+    windows = ", ".join(f"{window:,}" for window in feature.windows)
+    return f"`{feature.name}` | {formula} | {windows} | {feature.unit} | {feature.warmup_bars:,} | {feature.source}"
+
+
+def main(page: Path = PAGE) -> None:
+    """Write the page."""
+    page.write_text(render())
+    print(f"wrote {page.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Chronological periods by timestamp over all symbols together: no row knows a minute of a later period.
+
+train → early stopping → calibration → thresholds → test, one day of embargo before each. A row belongs to a period only
+if its whole label window, horizon plus entry lag, ends inside it. Folds of a walk-forward: walk_forward.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from signalbox.market.candles import MarketDataError, from_ms
+from training.data.dataset import PURGE_MS
+
+DAY_MS: Final = 86_400_000
+EMBARGO_DAYS: Final = 1  # between any two periods
+EMBARGO_MS: Final = EMBARGO_DAYS * DAY_MS
+MIN_DAYS: Final = 45
+
+
+class SplitName(StrEnum):
+    """What a period is used for, and for nothing else; in time order."""
+
+    TRAIN = "train"
+    EARLY_STOPPING = "early_stopping"
+    CALIBRATION = "calibration"  # the temperature
+    THRESHOLDS = "thresholds"  # the margins that issue
+    TEST = "test"
+
+
+DEFAULT_SHARES: Final[Mapping[SplitName, float]] = {
+    SplitName.TRAIN: 0.66,
+    SplitName.EARLY_STOPPING: 0.10,
+    SplitName.CALIBRATION: 0.09,
+    SplitName.THRESHOLDS: 0.03,
+    SplitName.TEST: 0.12,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Half-open: start <= decided_at, and the label window ends at or before end. Milliseconds since the epoch."""
+
+    start_ms: int
+    end_ms: int
+
+    @property
+    def start(self) -> datetime:
+        return from_ms(self.start_ms)
+
+    @property
+    def end(self) -> datetime:
+        return from_ms(self.end_ms)
+
+    @property
+    def days(self) -> float:
+        return (self.end_ms - self.start_ms) / DAY_MS
+
+    def rows(self, decided_at_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which decisions belong to it, purged at its end."""
+        return (decided_at_ms >= self.start_ms) & (decided_at_ms + PURGE_MS <= self.end_ms)
+
+
+def whole_days(decided_at_ms: NDArray[np.int64], needed: int) -> tuple[int, int]:
+    """Return the first whole UTC day with decisions and the day after the last one, as days since the epoch.
+
+    Raises MarketDataError when they are fewer than `needed`.
+    """
+    first = -(-int(decided_at_ms.min()) // DAY_MS)
+    last = (int(decided_at_ms.max()) + PURGE_MS) // DAY_MS
+    if last - first < needed:
+        raise MarketDataError(
+            f"expected at least {needed} whole days of decisions to split, was {max(last - first, 0)}; give more candles"
+        )
+    return first, last
+
+
+def split_chronologically(
+    decided_at_ms: NDArray[np.int64], shares: Mapping[SplitName, float] = DEFAULT_SHARES
+) -> dict[SplitName, Span]:
+    """Return the periods on whole UTC days. Raises MarketDataError when the data is too short for them."""
+    first, last = whole_days(decided_at_ms, MIN_DAYS)
+    days = last - first
+    spans: dict[SplitName, Span] = {}
+    share, start = 0.0, first
+    for period in SplitName:
+        share += shares[period]
+        end = last if period is SplitName.TEST else max(first + round(days * share), start + 1)
+        if end <= start:
+            raise MarketDataError(f"{period}: expected at least one whole day of {days}; give more candles")
+        spans[period] = Span(start * DAY_MS, end * DAY_MS)
+        start = end + EMBARGO_DAYS
+    return spans

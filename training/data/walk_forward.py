@@ -1,0 +1,80 @@
+"""Walk-forward folds: each retrains on all that was known, freezes everything, and is tested on the period that followed.
+
+The tests of the folds are equal, do not overlap and cover the newest half of the days. Inside a fold the periods are those
+of splits.py. `WalkForward` is also a scikit-learn splitter; give it the decision times as `groups`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data.splits import DAY_MS, EMBARGO_DAYS, Span, SplitName, whole_days
+from training.errors import TrainingError
+
+MIN_FOLDS: Final = 6
+TESTED_SHARE: Final = 0.5  # of all days, the folds' tests together
+_TUNING_SHARES: Final = {SplitName.EARLY_STOPPING: 0.07, SplitName.CALIBRATION: 0.065, SplitName.THRESHOLDS: 0.025}
+_MIN_TRAIN_DAYS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class WalkForward:
+    """At least six folds; the training period grows from the first day.
+
+    Raises TrainingError for fewer folds, MarketDataError (when it splits) for data too short for them.
+    """
+
+    folds: int = MIN_FOLDS
+
+    def __post_init__(self) -> None:
+        if self.folds < MIN_FOLDS:
+            raise TrainingError(f"expected at least {MIN_FOLDS} folds, was {self.folds}")
+
+    def spans(self, decided_at_ms: NDArray[np.int64]) -> list[dict[SplitName, Span]]:
+        """Return the periods of each fold, oldest fold first, on whole UTC days."""
+        first, last = whole_days(decided_at_ms, self._days_needed())
+        days = last - first
+        test = int(days * TESTED_SHARE) // self.folds
+        return [_fold(first, last - test * (self.folds - k), test, days) for k in range(self.folds)]
+
+    def split(self, X: object, y: object = None, groups: object = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:  # noqa: ARG002, N803 - scikit-learn's signature
+        """Yield (train, test) row indices of each fold; the periods between them are in neither.
+
+        groups: (n,) decision times, milliseconds since the epoch, in any order. Raises TrainingError without them.
+        """
+        if groups is None:
+            raise TrainingError("expected groups=decided_at_ms: folds are cut by time, never by row")
+        times = np.asarray(groups, dtype=np.int64)
+        for spans in self.spans(times):
+            yield np.flatnonzero(spans[SplitName.TRAIN].rows(times)), np.flatnonzero(spans[SplitName.TEST].rows(times))
+
+    def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: ARG002, N803 - as above
+        """Return the number of folds, as scikit-learn asks."""
+        return self.folds
+
+    def _days_needed(self) -> int:
+        """Two days of test a fold, and ten to train on in the first."""
+        tuned = 1.0 - TESTED_SHARE - sum(_TUNING_SHARES.values())
+        gaps = (len(SplitName) - 1) * EMBARGO_DAYS + len(_TUNING_SHARES)  # shares are rounded up
+        return max(round(2 * self.folds / TESTED_SHARE), int((_MIN_TRAIN_DAYS + gaps) / tuned) + 1)
+
+
+def _fold(first: int, test_start: int, test_days: int, days: int) -> dict[SplitName, Span]:
+    """Return one fold's periods, laid out backwards from its test."""
+    found: dict[SplitName, tuple[int, int]] = {SplitName.TEST: (test_start, test_start + test_days)}
+    end = test_start - EMBARGO_DAYS
+    for period in (SplitName.THRESHOLDS, SplitName.CALIBRATION, SplitName.EARLY_STOPPING):
+        start = end - max(1, int(np.ceil(days * _TUNING_SHARES[period])))
+        found[period] = (start, end)
+        end = start - EMBARGO_DAYS
+    found[SplitName.TRAIN] = (first, end)
+    return _in_time_order(found)
+
+
+def _in_time_order(found: Mapping[SplitName, tuple[int, int]]) -> dict[SplitName, Span]:
+    return {period: Span(found[period][0] * DAY_MS, found[period][1] * DAY_MS) for period in SplitName}

@@ -1,0 +1,78 @@
+"""Models to ONNX, proven equal before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import onnxmltools
+import onnxruntime
+import xgboost as xgb
+from onnxmltools.convert.common.data_types import FloatTensorType
+
+from signalbox.inference.ensemble import logit, sigmoid
+from training.data.dataset import Dataset
+from training.errors import ExportParityError
+
+if TYPE_CHECKING:
+    from training.fit.members import FittedMember
+
+PARITY_TOLERANCE: Final = 1e-5  # of a probability
+PARITY_BATCHES: Final = (1, 3, 64, 1_000)
+_OPSET: Final = 15
+
+
+def booster_to_onnx(booster: xgb.Booster, features: int, name: str) -> bytes:
+    """Return the graph: input "features" float32 [batch, features], output "probabilities" [batch, 2] of (down, up)."""
+    model: Any = onnxmltools.convert_xgboost(
+        booster,
+        name=name,  # without it the converter draws a random one
+        initial_types=[("features", FloatTensorType([None, features]))],
+        target_opset=_OPSET,
+    )
+    graph: bytes = model.SerializeToString(deterministic=True)
+    return graph
+
+
+def export_members(members: Mapping[str, FittedMember], data: Dataset) -> tuple[dict[str, bytes], float]:
+    """Return the graph of each member, by name, and the largest difference of a probability from the member's own.
+
+    Raises ExportParityError when one is above 1e-5.
+    """
+    graphs, worst = {}, 0.0
+    for name, member in members.items():
+        graphs[name] = member.to_onnx(name.removesuffix(".onnx"))
+        worst = max(worst, parity_difference(member, graphs[name], data, name))
+    return graphs, worst
+
+
+def parity_difference(member: FittedMember, graph: bytes, data: Dataset, name: str = "the graph") -> float:
+    """Return the largest difference of P(up) between member and graph over several batch sizes.
+
+    Raises ExportParityError when it is above 1e-5 or a batch size gives another shape.
+    """
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    spread = np.linspace(0, len(data) - 1, max(PARITY_BATCHES)).astype(np.int64)
+    given = data.features[spread] if member.window_bars is None else data.windows(spread, member.window_bars)
+    worst = 0.0
+    for batch in PARITY_BATCHES:
+        part = np.ascontiguousarray(given[:: max(PARITY_BATCHES) // batch][:batch])
+        wanted = sigmoid(member.logits_of(part))
+        shape: tuple[int, ...]
+        if member.output == "probability_pair":
+            (found,) = session.run(["probabilities"], {"features": part})
+            shape = (batch, 2)
+        else:
+            (found,) = session.run(["logit"], {"features": part})
+            shape = (batch,)
+        if found.shape != shape:
+            raise ExportParityError(f"{name}: expected an output of {shape} for {batch} decisions, was {found.shape}")
+        up = sigmoid(logit(found[:, 1].astype(np.float64)) if len(shape) == 2 else found.astype(np.float64))
+        worst = max(worst, float(np.max(np.abs(up - wanted))))
+    if not worst <= PARITY_TOLERANCE:
+        raise ExportParityError(
+            f"{name}: expected ONNX within {PARITY_TOLERANCE} of the {member.family} it came from, was {worst:.3g} apart; "
+            "nothing was written"
+        )
+    return worst

@@ -1,0 +1,120 @@
+"""The family `xgboost`: small ensembles, one member a seed, rows weighted by the uniqueness of their label."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xgboost as xgb
+from numpy.typing import NDArray
+from typing_extensions import override
+from xgboost.callback import TrainingCallback
+
+from training.config import XgboostConfig
+from training.data.dataset import Dataset
+from training.fit.export import booster_to_onnx
+from training.fit.members import FamilyName, Fit, FitSpeed, Logits, Making, OnProgress
+from training.fit.uniqueness import uniqueness_weights
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TreeMember:
+    """A booster, cut at its best tree."""
+
+    booster: xgb.Booster
+    family: FamilyName = "xgboost"
+    window_bars: None = None
+    output: Literal["probability_pair", "logit"] = "probability_pair"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"family": self.family, "trees": self.booster.num_boosted_rounds()}
+
+    def logits(self, data: Dataset) -> Logits:
+        return self.logits_of(data.features)
+
+    def logits_of(self, given: NDArray[np.float32]) -> Logits:
+        margins: Logits = self.booster.predict(xgb.DMatrix(given), output_margin=True).astype(np.float64)
+        return margins
+
+    def to_onnx(self, name: str) -> bytes:
+        return booster_to_onnx(self.booster, self.booster.num_features(), name)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFamily:
+    """Small gradient-boosted trees over the decision's own row."""
+
+    config: XgboostConfig
+
+    def fit(self, train: Dataset, stopping: Dataset, making: Making) -> Fit:
+        """Return boosters cut at their best tree, one for each seed derived from the run's."""
+        config, device = self.config, "cuda" if cuda_is_usable() else "cpu"
+        began = time.perf_counter()
+        weights = uniqueness_weights(train)
+        fitted = xgb.QuantileDMatrix(train.features, label=train.label, weight=weights, max_bin=config.max_bin)
+        watched = xgb.QuantileDMatrix(stopping.features, label=stopping.label, ref=fitted, max_bin=config.max_bin)
+        members, grown, computed_on = [], 0, device
+        for number in range(config.members):
+            making.detail(f"xgboost {number + 1} of {config.members}")
+            history: dict[str, dict[str, list[float]]] = {}
+            booster = xgb.train(
+                {**config.parameters, "seed": making.seed * 1_000 + number, "device": device},
+                fitted,
+                config.max_trees,
+                evals=[(watched, "early_stopping")],
+                early_stopping_rounds=config.patience,
+                evals_result=history,
+                verbose_eval=False,
+                callbacks=[_Report(config, number, making.on_progress)],
+            )
+            grown += booster.num_boosted_rounds()
+            computed_on = trained_on(booster)
+            booster.set_param({"device": "cpu"})  # scored and exported the same way everywhere
+            members.append(TreeMember(booster[: booster.best_iteration + 1]))
+            making.on_epoch(
+                f"{making.place}/xgboost-{number}",
+                int(booster.best_iteration),
+                {"stopping_loss": float(min(history["early_stopping"]["logloss"]))},
+            )
+            making.on_progress((number + 1) / config.members)
+        seconds = time.perf_counter() - began
+        return Fit(members, FitSpeed("xgboost", computed_on, "fp32", config.members, grown, grown * len(train), seconds))
+
+
+def cuda_is_usable() -> bool:
+    """Say whether XGBoost was built for CUDA and finds a device; `xgboost-cpu` never does."""
+    if not xgb.build_info().get("USE_CUDA"):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # without a device it warns and computes on the CPU: asking for CUDA proves nothing
+        try:
+            tried = xgb.train(
+                {"device": "cuda", "tree_method": "hist"}, xgb.QuantileDMatrix(np.zeros((2, 1)), label=np.zeros(2)), 1
+            )
+        except xgb.core.XGBoostError:
+            return False
+    return trained_on(tried).startswith("cuda")
+
+
+def trained_on(booster: xgb.Booster) -> str:
+    """Return the device that a booster computes on, by its own word: "cpu", "cuda:0"."""
+    device: str = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    return device
+
+
+class _Report(TrainingCallback):
+    """Tells the share of trees done, of all members together."""
+
+    def __init__(self, config: XgboostConfig, member: int, on_progress: OnProgress) -> None:
+        super().__init__()
+        self._config, self._member, self._on_progress = config, member, on_progress
+
+    @override
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: dict[str, Any]) -> bool:
+        self._on_progress((self._member + (epoch + 1) / self._config.max_trees) / self._config.members)
+        return False  # do not stop

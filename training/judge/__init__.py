@@ -1,0 +1,1 @@
+"""A frozen model on a period: what it issued, what that earned, and the verdicts of the gates."""

@@ -1,0 +1,153 @@
+"""Leak detectors that need no labels to be believed: prefix invariance of the features, and the sign-flip placebo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, find_reference
+from signalbox.inference.ensemble import Ensemble
+from signalbox.inference.judged import read_arrays
+from signalbox.inference.manifest import GOLDEN_FILE
+from signalbox.market.candles import MINUTE_MS, Bars
+from training.data.dataset import build_dataset
+from training.data.splits import DAY_MS, Span
+from training.fit.export import PARITY_TOLERANCE
+from training.judge.estimates import Estimate, mean_by_day
+from training.judge.kept_scores import KeptScores
+from training.judge.scoring import score
+
+PLACEBO_DAYS: Final = 180  # the newest of the period, or as many flips of a shorter one
+_PLACEBO_TAIL: Final = 0.0005
+_MAX_FLIPS: Final = 40
+_ANOTHER_CALENDAR: Final = 1_000_000  # days: no day of one flip is a day of another
+_CUTS: Final = 5
+_PREFIX_BARS: Final = 20_000
+_FLIP_SEED: Final = 1
+
+
+class Compute(Protocol):
+    """How features are made: `compute_features`, or a test's own."""
+
+    def __call__(self, schema: FeatureSchema, bars: Bars, *, reference: Bars | None = None) -> FeatureMatrix: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """What the checks of G0 found."""
+
+    prefix_difference: float  # largest relative change of a feature when the future is cut off
+    onnx_difference: float  # largest difference of a probability from the model it was exported from
+    placebo_precision: Estimate
+
+    @property
+    def passed(self) -> bool:
+        same = self.prefix_difference <= 1e-9 and self.onnx_difference <= PARITY_TOLERANCE
+        return same and self.placebo_precision.low <= 0.5  # a leak pushes it up
+
+    @override
+    def __str__(self) -> str:
+        placebo = self.placebo_precision
+        return (
+            f"prefix {self.prefix_difference:.1e}, ONNX {self.onnx_difference:.1e}, "
+            f"placebo {placebo.value:.4f} [{placebo.low:.4f}, {placebo.high:.4f}] (99.9 %), n = {placebo.n}"
+        )
+
+
+def prefix_difference(
+    schema: FeatureSchema, bars: Sequence[Bars], rng: np.random.Generator, compute: Compute = compute_features
+) -> float:
+    """Return the largest relative change of any feature of any row of the longest series when later bars are cut off.
+
+    Infinity if a flag changes. The schema's reference, found among the bars, is cut at the same instant.
+    """
+    longest, reference = max(bars, key=len), find_reference(schema, bars)
+    whole = compute(schema, longest, reference=reference)
+    worst = 0.0
+    for stop in rng.integers(schema.history_bars, len(longest), _CUTS):
+        cut = longest.window(slice(0, int(stop)))
+        known = None if reference is None else _closed_by(reference, int(cut.open_time_ms[-1]))
+        part = compute(schema, cut, reference=known)
+        kept = whole.values[:stop]
+        if (part.is_complete != whole.is_complete[:stop]).any() or (np.isnan(part.values) != np.isnan(kept)).any():
+            return float("inf")
+        scale = np.maximum(np.abs(kept), 1e-9)
+        worst = max(worst, float(np.nanmax(np.abs(part.values - kept) / scale)))
+    return worst
+
+
+def _closed_by(bars: Bars, newest_open_ms: int) -> Bars:
+    return bars.window(slice(0, int(np.searchsorted(bars.open_time_ms, newest_open_ms, side="right"))))
+
+
+def flip_signs(bars: Bars, rng: np.random.Generator) -> Bars:
+    """Return bars whose every minute went up or down by a coin: sizes, volumes and times are kept, direction is noise.
+
+    Each bar is mirrored, or not, around the close before it, in logs.
+    """
+    sign = rng.choice(np.array([-1.0, 1.0]), len(bars))
+    before = np.concatenate((bars.open[:1], bars.close[:-1]))
+
+    def moved(price: NDArray[np.float64]) -> NDArray[np.float64]:
+        return sign * np.log(price / before)
+
+    level = np.log(bars.open[0]) + np.cumsum(moved(bars.close))
+    base = np.concatenate((np.log(bars.open[:1]), level[:-1]))
+    open_, close = np.exp(base + moved(bars.open)), np.exp(level)
+    one, other = np.exp(base + moved(bars.high)), np.exp(base + moved(bars.low))
+    high = np.maximum.reduce((one, other, open_, close))
+    low = np.minimum.reduce((one, other, open_, close))
+    return Bars(bars.symbol, bars.open_time_ms, open_, high, low, close, bars.volume)
+
+
+def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept: KeptScores | None = None) -> Estimate:
+    """Return the precision of issued signals on sign-flipped bars of the period; without a leak it is one half.
+
+    A short period is flipped again and again, each time by other coins, until there are days enough. The interval is of
+    99.9 %: a sound model is barred once in two thousand times, and a leak is worth many times more than that costs.
+    """
+    span = Span(max(span.start_ms, span.end_ms - PLACEBO_DAYS * DAY_MS), span.end_ms)
+    warm_up_ms = (ensemble.history_bars + 1440) * MINUTE_MS
+    hit, day = [], []
+    for flip in range(min(-(-PLACEBO_DAYS * DAY_MS // max(span.end_ms - span.start_ms, 1)), _MAX_FLIPS)):
+        rng = np.random.default_rng((_FLIP_SEED, flip))
+        flipped = []
+        for one in bars:
+            low, high = np.searchsorted(one.open_time_ms, [span.start_ms - warm_up_ms, span.end_ms])
+            if high > low:
+                flipped.append(flip_signs(one.window(slice(int(low), int(high))), rng))
+        data = build_dataset(ensemble.schema, flipped, window_bars=ensemble.window_bars)
+        scored = score(ensemble, data.select(span.rows(data.decided_at_ms)), kept=kept)
+        hit.append(scored.hit[scored.issued])
+        day.append(scored.day[scored.issued] + flip * _ANOTHER_CALENDAR)
+    return mean_by_day(np.concatenate(hit), np.concatenate(day), _PLACEBO_TAIL)
+
+
+def golden_difference(ensemble: Ensemble, folder: Path) -> float:
+    """Return the largest difference of a probability from those the source model gave when the bundle was written."""
+    golden = read_arrays((folder / GOLDEN_FILE).read_bytes(), {"features": (2, 3), "probability_up": (1,)})
+    return float(np.max(np.abs(ensemble.predict(golden["features"]) - golden["probability_up"])))
+
+
+def check_integrity(
+    ensemble: Ensemble,
+    folder: Path,
+    bars: Sequence[Bars],
+    span: Span,
+    *,
+    exported: float = 0.0,
+    kept: KeptScores | None = None,
+) -> Integrity:
+    """Return what the checks of G0 found on a period. `exported`: a larger ONNX difference seen when it was exported."""
+    newest = [one.until(span.end).last(_PREFIX_BARS) for one in bars]
+    return Integrity(
+        prefix_difference=prefix_difference(ensemble.schema, newest, np.random.default_rng(0)),
+        onnx_difference=max(exported, golden_difference(ensemble, folder)),
+        placebo_precision=placebo_precision(ensemble, bars, span, kept),
+    )
