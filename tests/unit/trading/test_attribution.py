@@ -17,8 +17,8 @@ from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.position import Position, after_fill
-from signalbox.trading import steps
 from signalbox.trading.attribution import Attribution, attribute, others_of
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.state import AccountState, Trade, TradeState
 from tests.unit.trading.market import BTC, START, bar
 from tests.unit.trading.test_protection import person, traded
@@ -37,7 +37,7 @@ def closed_by_a_person(quantities: tuple[str, ...], prices: tuple[str, ...]) -> 
     for number, (quantity, price) in enumerate(zip(quantities, prices, strict=True)):
         state, changes = person(state, Side.SELL, quantity, at, str(number), reduce_only=True)
         assert not changes.risk
-        state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at, price, close="60400")]}, at + MINUTE)
+        state, _ = apply_bars(state, {BTC: [bar(BTC, at, price, close="60400")]}, at + MINUTE)
         at += MINUTE
     entry = state.orders[trade.entry]
     others = others_of(trade, [trade.entry], state.orders.values())
