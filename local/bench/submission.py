@@ -1,8 +1,9 @@
 """What a benchmarked account does in one transaction: take the venue's reports of its last batch, submit the next one.
 
-Both are steps of the product (`trading.venue_reports.report`, `trading.operator_orders.submit`). Every order lives its whole life: initialised,
-judged with the orders before it already working, released, announced for the venue, submitted, accepted, filled, booked. Buys
-and sells take turns, so positions stay small. The limits are configured: those of a paper account, its throttle opened.
+Both are steps of the product (`trading.venue_reports.report`, `trading.operator_orders.submit`). Every order lives its whole
+life: initialised, judged with the orders before it already working, released, announced for the venue, submitted, accepted,
+filled, booked. Buys and sells take turns, so positions stay small. The limits are configured: those of a paper account, its
+throttle opened.
 """
 
 from __future__ import annotations

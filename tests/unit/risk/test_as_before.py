@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.exact import CONTEXT, MAX_DIGITS, ONE, ZERO
 from signalbox.risk import OrderId, ProposedOrder, RiskSnapshot, Side, WorkingOrder, assess
 from signalbox.risk.errors import RiskError
 from signalbox.risk.exposure import book_of, entry_price, order_loss, position_loss
-from signalbox.risk.numbers import CONTEXT, MAX_DIGITS, ONE, ZERO, exact
+from signalbox.risk.numbers import exact
 from signalbox.risk.order import Position
 from signalbox.risk.snapshot import canonical_text, working_text
 from tests.builders import BTC, NOON

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.exact import ZERO
 from signalbox.market.candles import Symbol
 from signalbox.risk import (
     OrderId,
@@ -23,7 +24,6 @@ from signalbox.risk import (
     assess,
 )
 from signalbox.risk.exposure import book_of, entry_price, order_loss, position_loss
-from signalbox.risk.numbers import ZERO
 from tests.unit.risk.facts import BTC, LIMITS, PRICES, D, instrument, order, position, snapshot
 
 FEE = D("0.0005")

@@ -7,9 +7,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NewType
 
+from signalbox.exact import ONE, ZERO
 from signalbox.market.candles import Symbol
 from signalbox.risk.errors import RiskError
-from signalbox.risk.numbers import ONE, ZERO, exact, not_negative, positive
+from signalbox.risk.numbers import exact, not_negative, positive
 
 OrderId = NewType("OrderId", str)
 AccountId = NewType("AccountId", str)

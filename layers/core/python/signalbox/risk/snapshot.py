@@ -17,9 +17,10 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from signalbox.exact import plain
 from signalbox.market.candles import Symbol
 from signalbox.risk.errors import RiskError
-from signalbox.risk.numbers import aware, exact, plain, positive
+from signalbox.risk.numbers import aware, exact, positive
 from signalbox.risk.order import AccountId, Instrument, OrderId, Position, ProposedOrder, Side, WorkingOrder
 
 Item = TypeVar("Item")
