@@ -20,10 +20,11 @@ from local.bench.durable_postgres import load_average
 from local.bench.submission import BEGIN, PRICES, bench_account, numbered, parse_roomy, reports
 from local.bench.unit import unit_sample_us
 from signalbox.orders.venue_view import VenueInstrument
+from signalbox.risk.snapshot import Mark
 from signalbox.trading import operator_orders, venue_reports
 from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.state import AccountState, Mark, counts, opened, pruned
+from signalbox.trading.state import AccountState, counts, opened, pruned
 
 PACE = 500  # orders a second of the account's clock: so many are in the throttle's window
 PARTS = ("orders", "reports", "taken", "released")

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 
 from signalbox.exact import exactly
 from signalbox.market.candles import Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Side
 from signalbox.portfolio.account import record
 from signalbox.portfolio.entries import FundingPayment
 from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskApproved
 from signalbox.risk.exposure import order_loss
 from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
-from signalbox.risk.order import OrderId, ProposedOrder
-from signalbox.risk.order import Side as RiskSide
-from signalbox.risk.snapshot import HaltLevel, LossRule
+from signalbox.risk.order import ProposedOrder
+from signalbox.risk.snapshot import HaltLevel, LossRule, Mark
 from signalbox.trading import halts
 from signalbox.trading.account import DIR60_STANDARD, EntryPolicy
 from signalbox.trading.bars import apply_bars
@@ -31,7 +32,7 @@ from signalbox.trading.events import AccountExhausted, OrderRefused
 from signalbox.trading.headroom import EntryReach, depleted_headroom, least_loss
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.snapshot import equity_of, risk_snapshot
-from signalbox.trading.state import AccountState, Mark, TradeState
+from signalbox.trading.state import AccountState, TradeState
 from signalbox.trading.view import account_view
 from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, paper, signal, state_at
 from tests.unit.trading.test_service import Floor
@@ -159,7 +160,7 @@ def test_no_entry_of_a_policy_risks_less_than_the_least(
     found = plan(account, signal(symbol, direction=side), instrument, move, equity)
     if found is None:
         return
-    order = ProposedOrder(OrderId("x"), symbol, RiskSide(side), found.terms.quantity, stop_price=found.stop_loss)
+    order = ProposedOrder(ClientOrderId("x"), symbol, Side(side), found.terms.quantity, stop_price=found.stop_loss)
     loss = order_loss(order, order.quantity, price, instrument.fee_fraction, account.limits)
     step_value = instrument.step * price
     assert least_loss(account, equity, EntryReach(step_value=step_value)) <= loss
@@ -176,7 +177,7 @@ def test_where_it_says_exhausted_every_entry_is_refused(left: int, move: Decimal
     found = plan(state.account, signal(BTC, direction=side), instrument, move, equity_of(state))
     if found is None:
         return
-    order = ProposedOrder(OrderId("x"), BTC, RiskSide(side), found.terms.quantity, stop_price=found.stop_loss)
+    order = ProposedOrder(ClientOrderId("x"), BTC, Side(side), found.terms.quantity, stop_price=found.stop_loss)
     decision = assess(order, risk_snapshot(state, START), state.account.limits)
     assert not (over is not None and isinstance(decision, RiskApproved))
     if over is not None:

@@ -16,7 +16,6 @@ from signalbox.portfolio.entries import Fill
 from signalbox.risk.ftmo import FTMO_2STEP, Closed, FtmoAccount, FtmoRuleMonitor, Opened, PositionId
 from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.ftmo.trading_days import opens_position
-from signalbox.risk.order import Side as RiskSide
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import ChangeSet
@@ -131,7 +130,7 @@ def test_openings_are_those_that_leave_more_on_their_own_side(sizes: list[int]) 
 
 def test_a_file_of_events_counts_by_the_same_rule() -> None:
     account = FtmoAccount(FTMO_2STEP, Decimal(100_000))
-    for number, side in enumerate((RiskSide.BUY, RiskSide.SELL)):
+    for number, side in enumerate((Side.BUY, Side.SELL)):
         name = PositionId(str(number))
         account.apply(Opened(START + DAY * number, name, BTC, side, Decimal(1), Decimal(60_000), Decimal(0)))
     account.apply(Closed(START + DAY * 2, PositionId("0"), Decimal(60_000), Decimal(0)))

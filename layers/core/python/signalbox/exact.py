@@ -150,7 +150,9 @@ def canonical(value: Decimal) -> Decimal | None:
 
 def plain(value: Decimal) -> str:
     """Return every digit of a finite number, without exponent or zeros at the end; zero has no sign."""
-    text = f"{value:f}"
+    text = str(value)
+    if "E" in text:
+        text = f"{value:f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

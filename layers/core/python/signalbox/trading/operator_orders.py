@@ -19,8 +19,7 @@ from signalbox.orders.terms import OrderTerms, OrderType
 from signalbox.orders.transitions import OrderState
 from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskRefused
-from signalbox.risk.order import OrderId, ProposedOrder
-from signalbox.risk.order import Side as RiskSide
+from signalbox.risk.order import ProposedOrder
 from signalbox.trading.changes import NO_CHANGES, Transition
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.errors import CommandError
@@ -84,9 +83,9 @@ def replace(
     draft = AccountDraft(state, at)
     del draft.orders[key]
     changed = ProposedOrder(
-        order_id=OrderId(key),
+        order_id=key,
         symbol=Symbol(order.terms.symbol),
-        side=RiskSide(order.terms.side.value),
+        side=order.terms.side,
         quantity=total - order.filled,
         price=limit_price or stop_price or order.limit_price or order.stop_price,
         reduce_only=order.terms.reduce_only,
