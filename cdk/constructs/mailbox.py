@@ -21,7 +21,7 @@ _COMMANDS_KEPT: Final = Duration.hours(1)  # an agent that was away refuses what
 _REPORTS_KEPT: Final = Duration.days(4)
 
 
-class Mailbox(Construct):
+class AgentMailbox(Construct):
     """Queues and key are named after stage and account, so that every side can derive the names.
 
     hidden_seconds: how long a report is hidden while the function has it. The key is no state: a lost one is made again.

@@ -10,7 +10,7 @@ from constructs import Construct
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
-from cdk.constructs.mailbox import Mailbox
+from cdk.constructs.mailbox import AgentMailbox
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue, FunctionQueue
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
@@ -89,7 +89,7 @@ class ExecutionStack(SignalboxStack):
         )
         hidden = _TIMEOUT_SECONDS + GRACE_SECONDS
         stage, topic = self._context.stage, self._context.alarm_topic
-        boxes = [Mailbox(self, one, stage=stage, alarm_topic=topic, hidden_seconds=hidden) for one in stage.mt5_accounts]
+        boxes = [AgentMailbox(self, one, stage=stage, alarm_topic=topic, hidden_seconds=hidden) for one in stage.mt5_accounts]
         for box in boxes:
             execute.function.add_event_source(SqsEventSource(box.reports, batch_size=1, report_batch_item_failures=True))
             execute.allow(["secretsmanager:GetSecretValue"], box.key.secret_arn)

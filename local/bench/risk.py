@@ -33,16 +33,16 @@ from signalbox.orders.events import OrderAccepted, OrderEvent, OrderInitialized,
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.lifecycle import apply, initialise
 from signalbox.orders.order import Order
-from signalbox.orders.terms import Leg, OrderTerms, OrderType
-from signalbox.orders.terms import Side as TermsSide
+from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.portfolio.account import record
 from signalbox.portfolio.entries import Fill
-from signalbox.risk import OrderId, ProposedOrder, RiskApproved, RiskRefused, Side, assess, assess_batch
+from signalbox.risk import ProposedOrder, RiskApproved, RiskRefused, assess, assess_batch
 from signalbox.risk.ftmo import FTMO_2STEP, FtmoAccount, Marked, Opened, PositionId
+from signalbox.risk.snapshot import Mark
 from signalbox.trading.account import account_named
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.snapshot import risk_snapshot
-from signalbox.trading.state import AccountState, Mark, opened
+from signalbox.trading.state import AccountState, opened
 
 WARM_UP: Final = 200
 PEER: Final = f"peer: {UNIT}"
@@ -138,9 +138,7 @@ def bench_state() -> tuple[AccountState, ChangeSet]:
     state = opened(ACCOUNT, BEGIN - timedelta(days=1))
     books = state.books
     fills = []
-    for number, (symbol, side, quantity) in enumerate(
-        ((BTC, TermsSide.BUY, "0.2"), (ETH, TermsSide.SELL, "4"), (SOL, TermsSide.BUY, "30"))
-    ):
+    for number, (symbol, side, quantity) in enumerate(((BTC, Side.BUY, "0.2"), (ETH, Side.SELL, "4"), (SOL, Side.BUY, "30"))):
         fill = Fill(
             account=ACCOUNT.account,
             key=f"t{number}",
@@ -181,7 +179,7 @@ def _resting(symbol: Symbol, number: int) -> list[OrderEvent]:
         symbol=symbol,
         decided_at=at,
         leg=Leg.ENTRY,
-        side=TermsSide.BUY,
+        side=Side.BUY,
         type=OrderType.LIMIT,
         quantity=Decimal("0.01") if symbol == BTC else Decimal("0.1"),
         limit_price=PRICES[symbol] - 5,
@@ -208,7 +206,7 @@ def _made(events: list[OrderEvent]) -> Order:
 
 def _proposed(quantity: str = "0.05", **changes: object) -> ProposedOrder:
     facts = {
-        "order_id": OrderId("new"),
+        "order_id": ClientOrderId("new"),
         "symbol": BTC,
         "side": Side.BUY,
         "quantity": Decimal(quantity),
@@ -224,7 +222,7 @@ def _in_memory(measured: _Measured, rounds: int) -> None:
     exit_ = _proposed("0.1", side=Side.SELL, stop_price=None, reduce_only=True)
     if not isinstance(assess(good, facts, limits), RiskApproved) or not isinstance(assess(bad, facts, limits), RiskRefused):
         raise ServiceError(f"the orders of the benchmark are not judged as they should be: {assess(good, facts, limits)}")
-    batch = [_proposed("0.001", order_id=OrderId(f"b{number}")) for number in range(10)]
+    batch = [_proposed("0.001", order_id=ClientOrderId(f"b{number}")) for number in range(10)]
     account = FtmoAccount(FTMO_2STEP, Decimal(10_000_000))
     for number in range(1_000):
         symbol = (BTC, ETH, SOL)[number % 3]

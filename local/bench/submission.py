@@ -1,8 +1,9 @@
 """What a benchmarked account does in one transaction: take the venue's reports of its last batch, submit the next one.
 
-Both are steps of the product (`trading.steps.report`, `trading.steps.submit`). Every order lives its whole life: initialised,
-judged with the orders before it already working, released, announced for the venue, submitted, accepted, filled, booked. Buys
-and sells take turns, so positions stay small. The limits are configured: those of a paper account, its throttle opened.
+Both are steps of the product (`trading.venue_reports.report`, `trading.operator_orders.submit`). Every order lives its whole
+life: initialised, judged with the orders before it already working, released, announced for the venue, submitted, accepted,
+filled, booked. Buys and sells take turns, so positions stay small. The limits are configured: those of a paper account, its
+throttle opened.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.orders.venue_view import VenueInstrument
 from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
 from signalbox.signing import SigningKey
-from signalbox.trading import steps
+from signalbox.trading import operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
 from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.changes import NO_CHANGES, ChangeSet
@@ -113,8 +114,8 @@ def numbered(numbers: Iterable[int], account: str) -> dict[ClientOrderId, OrderT
 
 def step(state: AccountState, batch: Mapping[ClientOrderId, OrderTerms], at: datetime) -> tuple[AccountState, ChangeSet]:
     """Take the venue's reports of what is open, then submit the batch: two steps of the product, committed together."""
-    state, reported = steps.report(state, reports(state, at))
-    state, sent = steps.submit(state, tuple(batch.values()), at)
+    state, reported = venue_reports.report(state, reports(state, at))
+    state, sent = operator_orders.submit(state, tuple(batch.values()), at)
     return state, reported + sent
 
 

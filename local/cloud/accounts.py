@@ -12,7 +12,7 @@ from typing import Any, Final
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_reading import AccountFacts, TradingReader
-from signalbox.exact import ZERO, exactly, ratio
+from signalbox.exact import ZERO, exactly, plain, ratio
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
 from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
@@ -21,7 +21,6 @@ from signalbox.risk.snapshot import LossRule
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import RiskEventKind
 from signalbox.trading.state import AccountState, Trade, TradeState
-from signalbox.trading.view import plain_text
 
 PLACES: Final = 6  # of a share that is shown
 TRADED: Final = frozenset({TradeState.OPEN, TradeState.EXITING, TradeState.CLOSED})
@@ -130,11 +129,11 @@ def summarise_account(record: AccountRecord) -> dict[str, Any]:
         "trades_opened": len(record.trades),
         "trades_closed": states[TradeState.CLOSED],
         "closed_by": dict(sorted(Counter(t.exit_leg.value for t in facts.trades if t.closed_at and t.exit_leg).items())),
-        "realised": plain_text(_sum([trade.realised for trade in facts.trades if trade.realised is not None])),
-        "fees": plain_text(newest.fees if newest else ZERO),
-        "cash": plain_text(newest.cash if newest else record.state.books.cash),
-        "balance": plain_text(newest.balance if newest else record.state.books.balance),
-        "equity": plain_text(newest.equity if newest else record.state.books.cash),
+        "realised": plain(_sum([trade.realised for trade in facts.trades if trade.realised is not None])),
+        "fees": plain(newest.fees if newest else ZERO),
+        "cash": plain(newest.cash if newest else record.state.books.cash),
+        "balance": plain(newest.balance if newest else record.state.books.balance),
+        "equity": plain(newest.equity if newest else record.state.books.cash),
         "worst_used": worst_used(record),
         "refused": _codes(record, RiskEventKind.ORDER_REFUSED),
         "held_back": _codes(record, RiskEventKind.SIGNAL_HELD_BACK),
@@ -155,9 +154,9 @@ def worst_used(record: AccountRecord) -> dict[str, dict[str, str]]:
     }
     return {
         item.rule.value: {
-            "used": plain_text(max(lost[item.rule], ZERO)),
-            "limit": plain_text(item.amount),
-            "share": plain_text(ratio(max(lost[item.rule], ZERO), item.amount, PLACES)),
+            "used": plain(max(lost[item.rule], ZERO)),
+            "limit": plain(item.amount),
+            "share": plain(ratio(max(lost[item.rule], ZERO), item.amount, PLACES)),
         }
         for item in rules
     }

@@ -23,7 +23,7 @@ from local.stand_ins.exchange import LoadedBars
 from signalbox.contracts import BACKFILL_MINUTES, Function, Metric
 from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.market.clock import CYCLE, cycles_between
-from signalbox.signals.ports import Refusal
+from signalbox.signals.ports import SymbolRefusal
 
 HISTORY: Final = (BACKFILL_MINUTES + 60) * ONE_MINUTE  # what the first collection asks for, and a little more
 CYCLE_SECONDS: Final = 90.0  # a cold start and a back-fill of days fit; a stuck cycle does not
@@ -148,7 +148,7 @@ class CycleReplay:
         if firing.attempts > 1:
             self._warn(f"{firing.instant:%Y-%m-%d %H:%M} {firing.schedule} needed {firing.attempts} attempts")
 
-    def _report_refusals(self, refusals: Sequence[Refusal], decided: set[str]) -> None:
+    def _report_refusals(self, refusals: Sequence[SymbolRefusal], decided: set[str]) -> None:
         for refusal in refusals:
             if self._refused.get(refusal.symbol) != refusal.reason:  # once an outage, not at every cycle of it
                 self._refused[refusal.symbol] = refusal.reason

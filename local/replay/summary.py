@@ -16,7 +16,7 @@ from local.cloud.accounts import AccountRecord, summarise_account
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, from_ms, to_ms
 from signalbox.market.clock import CYCLE, Gap
 from signalbox.market.gaps import find_gaps
-from signalbox.signals.ports import Refusal
+from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import Signal
 
 OK = "ok"
@@ -42,7 +42,7 @@ class ReplayRecord:
     end: datetime
     timings: tuple[CycleTiming, ...]
     signals: tuple[Signal, ...]
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[SymbolRefusal, ...]
     bars: Mapping[Symbol, Bars]
     alerts_sent: int
     duplicates_injected: int

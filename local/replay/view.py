@@ -28,7 +28,7 @@ from rich.text import Text
 
 from local.cloud.accounts import AccountLine, account_text
 from signalbox.market.candles import Symbol
-from signalbox.signals.ports import Refusal
+from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import Signal
 
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
@@ -44,7 +44,7 @@ class CycleFacts:
     cycle_at: datetime
     milliseconds: float
     signals: Sequence[Signal]
-    refusals: Sequence[Refusal]
+    refusals: Sequence[SymbolRefusal]
     alerts_sent: int
     accounts: Sequence[AccountLine] = ()
 
@@ -111,7 +111,7 @@ class LiveView:
 
     def __init__(self, symbols: Sequence[Symbol], console: Console) -> None:
         self._symbols, self._title, self._total = symbols, "", 0
-        self._newest: dict[str, Signal | Refusal] = {}
+        self._newest: dict[str, Signal | SymbolRefusal] = {}
         self._prices: dict[str, Decimal] = {}
         self._issued = dict.fromkeys(symbols, 0)
         self._alerts, self._shadow = 0, False

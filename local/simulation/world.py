@@ -38,15 +38,19 @@ from signalbox.orders.messages import (
 from signalbox.orders.terms import Leg, OrderType, Side
 from signalbox.orders.venue_port import ExecutionError, VenueBusyError
 from signalbox.portfolio.account import book
-from signalbox.trading import steps
+from signalbox.trading import venue_reports
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, TradingMode, account_named
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.commands import AdoptPosition, AnyCommand, CancelOrder, HaltTrading, ResumeTrading, SubmitOrder
 from signalbox.trading.draft import AccountDraft
+from signalbox.trading.entries import enter
+from signalbox.trading.entry_plan import ENTRY_BARS
 from signalbox.trading.errors import CommandError
 from signalbox.trading.events import REVIEW_DELAY, AccountReviewDue
 from signalbox.trading.exits import held_by
 from signalbox.trading.service import TradingService
 from signalbox.trading.state import AccountState, ExitProgress, opened, opening_transfer
+from signalbox.trading.venue_comparison import needs_comparison
 
 START: Final = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 BTC: Final = Symbol("BTC-USD")
@@ -111,14 +115,14 @@ def _entered(kind: str, direction: str, minutes: int) -> tuple[AccountState, tup
     mode = TradingMode.PAPER if kind == PAPER else TradingMode.LIVE
     account = TradingAccount.model_validate(paper.model_dump() | {"account": ACCOUNT, "mode": mode, "venue": venue})
     state = opened(account, START - timedelta(hours=1))
-    state, _ = steps.apply_bars(state, {BTC: [_bar(START - ONE_MINUTE, BASE, BASE)]}, START)
+    state, _ = apply_bars(state, {BTC: [_bar(START - ONE_MINUTE, BASE, BASE)]}, START)
     if kind != PAPER:
         rules = tuple(ViewedInstrument.of(one) for one in RULES)
         view = VenueViewReported(
             account=ACCOUNT, requested_at=START, asked_at=START, orders=(), trades=(), positions={}, instruments=rules
         )
-        state, _ = steps.compare(state, view)
-    count = steps.ENTRY_BARS + 10
+        state, _ = venue_reports.compare(state, view)
+    count = ENTRY_BARS + 10
     times = np.array([to_ms(START - ONE_MINUTE * (count - i)) for i in range(count)], dtype=np.int64)
     wave = 60_000.0 * (1 + 0.0004 * np.sin(np.arange(count) * 1.7))
     bars = Bars(BTC, times, wave, wave, wave, wave, np.ones(count))
@@ -127,7 +131,7 @@ def _entered(kind: str, direction: str, minutes: int) -> tuple[AccountState, tup
         | {"issued": True, "late": False, "probability_up": 0.6 if direction == "BUY" else 0.4, "confidence": 0.6}
         | {"price": BASE, "horizon_minutes": minutes, "schema_name": "s", "schema_hash": "h"}
     )
-    state, changes = steps.enter(state, signal, bars, START)
+    state, changes = enter(state, signal, bars, START)
     return state, changes.events
 
 
@@ -497,7 +501,7 @@ class _World:
         return any(o.terms.reduce_only or o.pending_cancel or o.cancels for o in waits)
 
     def _is_looked_for(self, state: AccountState) -> bool:
-        return bool(self.requests or self.coming) or steps.needs_comparison(state, self.now + NEXT_LOOK)
+        return bool(self.requests or self.coming) or needs_comparison(state, self.now + NEXT_LOOK)
 
     def _must_be_protected(self) -> None:
         """Without a halt: what is open of the trade has a stop for all of it, and what belongs to none is closed."""

@@ -20,10 +20,11 @@ from local.bench.durable_postgres import load_average
 from local.bench.submission import BEGIN, PRICES, bench_account, numbered, parse_roomy, reports
 from local.bench.unit import unit_sample_us
 from signalbox.orders.venue_view import VenueInstrument
-from signalbox.trading import steps
+from signalbox.risk.snapshot import Mark
+from signalbox.trading import operator_orders, venue_reports
 from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.instruments import INSTRUMENTS
-from signalbox.trading.state import AccountState, Mark, counts, opened, pruned
+from signalbox.trading.state import AccountState, counts, opened, pruned
 
 PACE = 500  # orders a second of the account's clock: so many are in the throttle's window
 PARTS = ("orders", "reports", "taken", "released")
@@ -55,9 +56,9 @@ def measured(batch: int, orders: int) -> dict[str, float]:
         instants.append(time.thread_time_ns())
         reported = reports(desk, at)
         instants.append(time.thread_time_ns())
-        desk, _ = steps.report(desk, reported)
+        desk, _ = venue_reports.report(desk, reported)
         instants.append(time.thread_time_ns())
-        desk, changes = steps.submit(desk, terms, at)
+        desk, changes = operator_orders.submit(desk, terms, at)
         instants.append(time.thread_time_ns())
         if changes.risk:
             raise SystemExit(f"expected every order to be let through, was {changes.risk[0]}")

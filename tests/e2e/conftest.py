@@ -16,7 +16,7 @@ from local.market.simulator import SimulatedSource
 from local.settings import VENUE, load_settings
 from signalbox.contracts import Function
 from signalbox.market.clock import CYCLE
-from signalbox.signals.ports import Refusal
+from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import Signal
 
 START = datetime(2026, 1, 14, 12, 0, tzinfo=UTC)
@@ -62,7 +62,7 @@ class Market:
         assert len({r.symbol for r in rows}) == len(rows)
         return {row.symbol: row for row in rows}
 
-    def refusals(self, at: datetime) -> dict[str, Refusal]:
+    def refusals(self, at: datetime) -> dict[str, SymbolRefusal]:
         return {row.symbol: row for row in self.cloud.ledger.refusals(VENUE, at - CYCLE, at)}
 
     def texts(self) -> list[str]:

@@ -17,9 +17,9 @@ from signalbox.contracts import EVENT_SOURCE
 from signalbox.market.candles import Symbol
 from signalbox.market.clock import CYCLE
 from signalbox.orders.transitions import OrderState
-from signalbox.trading import steps
 from signalbox.trading.changes import RiskEventKind
 from signalbox.trading.state import AccountState
+from signalbox.trading.venue_comparison import request_view
 from tests.e2e.test_live_account import LIVE, World, passing_bundle, running_world
 from tests.fakes.keys import Sealers
 
@@ -72,7 +72,7 @@ def test_five_thousand_trades_are_told_in_parts_and_recorded_by_one_comparison(w
         for _ in range(TRADES):
             world.exchange.fill(there.id, SIZES[there.product], there.price)
     before = world.state()
-    (request,) = steps.request_view(before, datetime.now(UTC))[1].events
+    (request,) = request_view(before, datetime.now(UTC))[1].events
     detail = json.dumps(Sealers.of(world.cloud).detail_of(request))
     entry = {"Source": EVENT_SOURCE, "DetailType": request.type.value, "Detail": detail, "EventBusName": world.bus}
     assert world.events.put_events(Entries=[entry])["FailedEntryCount"] == 0

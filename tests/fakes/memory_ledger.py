@@ -24,7 +24,7 @@ from signalbox.signals.ports import (
     CycleState,
     OutboxEvent,
     PartlyPublishedError,
-    Refusal,
+    SymbolRefusal,
     SymbolStatus,
 )
 from signalbox.signals.rate_limit import Issued
@@ -44,7 +44,7 @@ class _Tables:
     parts: MutableMapping[tuple[str, datetime, int, int], bool] = field(default_factory=dict)
     decided: MutableMapping[Cycle, bool] = field(default_factory=dict)
     signals: MutableMapping[tuple[Symbol, datetime, str], Signal] = field(default_factory=dict)
-    refusals: MutableMapping[tuple[str, datetime, Symbol], Refusal] = field(default_factory=dict)
+    refusals: MutableMapping[tuple[str, datetime, Symbol], SymbolRefusal] = field(default_factory=dict)
     statuses: MutableMapping[Symbol, SymbolStatus] = field(default_factory=dict)
     models: MutableMapping[ModelKey, datetime] = field(default_factory=dict)
     outbox: MutableMapping[str, OutboxEvent] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class MemoryDatabase:
         return tuple(sorted(self.tables.signals.values(), key=lambda s: (s.decided_at, s.symbol, s.deployment)))
 
     @property
-    def refusals(self) -> tuple[Refusal, ...]:
+    def refusals(self) -> tuple[SymbolRefusal, ...]:
         """Committed refusals, by instant and symbol."""
         return tuple(sorted(self.tables.refusals.values(), key=lambda r: (r.cycle_at, r.symbol)))
 
@@ -217,7 +217,7 @@ class MemoryLedgerTransaction:
         key = (model.deployment, model.stage.value, model.bundle, json.dumps(dict(model.gates), sort_keys=True))
         return self._add(self._seen.models, key, lambda: decided_at)
 
-    def add_refusal(self, venue: str, refusal: Refusal) -> bool:
+    def add_refusal(self, venue: str, refusal: SymbolRefusal) -> bool:
         return self._add(self._seen.refusals, (venue, refusal.cycle_at, refusal.symbol), lambda: refusal)
 
     def symbol_status(self, symbol: Symbol) -> SymbolStatus:

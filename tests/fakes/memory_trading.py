@@ -24,12 +24,13 @@ from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.portfolio.lots import Disposal
+from signalbox.risk.snapshot import Mark
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountDiffersError, no_account
 from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import Confirmation, ModelQualification, qualification_of
-from signalbox.trading.state import AccountState, Mark, Trade, counts, opened, opening_transfer
+from signalbox.trading.state import AccountState, Trade, counts, opened, opening_transfer
 
 Fact = TypeVar("Fact")
 

@@ -38,11 +38,11 @@ from signalbox.orders.parts import in_parts
 from signalbox.reports.publishing import publish
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.signals.model import DeployedModel, ModelChoice
-from signalbox.signals.ports import OutboxEvent, Refusal, SymbolStatus
+from signalbox.signals.ports import OutboxEvent, SymbolRefusal, SymbolStatus
 from signalbox.signals.publishing import publish_pending
 from signalbox.signals.rate_limit import SignalLimits
 from signalbox.signals.signal import DeploymentStage, Thresholds
-from signalbox.trading.access import Gate, GrantAccess, RevokeAccess
+from signalbox.trading.access import AccessControl, GrantAccess, RevokeAccess
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.commands import COMMANDS
 from signalbox.trading.errors import AccessRefusedError
@@ -106,7 +106,7 @@ def generate_signals(ledger: Ledger) -> None:
         tx.add_signal(replace(SIGNAL, deployment=MODEL, stage=DeploymentStage.ACTIVE, decided_at=START))
         for status in (SymbolStatus(SYMBOLS[0], START, "STALE"), SymbolStatus(SYMBOLS[0], None, None)):
             tx.set_symbol_status(status)
-        tx.add_refusal("coinbase", Refusal(SYMBOLS[0], START, "STALE", "by hand"))
+        tx.add_refusal("coinbase", SymbolRefusal(SYMBOLS[0], START, "STALE", "by hand"))
     for part in (1, 2):
         app.decide(event(part=part, parts=2, symbols=SYMBOLS[:2] if part == 1 else SYMBOLS[2:]))
     app.decide(event())
@@ -121,7 +121,7 @@ def generate_signals(ledger: Ledger) -> None:
 
 def _room(source: ConnectionSource, *accounts: str) -> ManageOrders:
     service = TradingService(PostgresTradingLedger(source), market="coinbase")
-    gate = Gate(PostgresAccessBook(source), (OWNER,))
+    gate = AccessControl(PostgresAccessBook(source), (OWNER,))
     return ManageOrders(service, PostgresOutbox(source), Bus(), accounts=accounts, gate=gate, pause=lambda _: None)
 
 

@@ -13,7 +13,7 @@ from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.contracts import Function, database_user
-from signalbox.trading.access import DEPLOYMENT, Access, AccessBook, Gate
+from signalbox.trading.access import DEPLOYMENT, Access, AccessBook, AccessControl
 from signalbox.trading.errors import AccessRefusedError, AccountError, CommandError
 from tests.builders import NOON
 from tests.fakes.memory_access import MemoryAccessBook
@@ -100,7 +100,7 @@ def test_refusals_are_a_row_a_minute_and_hold_up_no_account(
     postgres: PostgresServer, database: str, manager: ConnectionSource
 ) -> None:
     with app_source(postgres, database, user=MANAGER, lock_timeout_ms=200) as other:
-        gate = Gate(PostgresAccessBook(other))
+        gate = AccessControl(PostgresAccessBook(other))
         with PostgresTradingLedger(manager).transaction(NAME):  # somebody works on it
             for name in (NAME, *(f"no-such-{number}" for number in range(20))):
                 for second in (0, 1, 59, 60):

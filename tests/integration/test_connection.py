@@ -14,7 +14,7 @@ from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSet
 from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerError, LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
-from signalbox.signals.ports import CycleState, Refusal
+from signalbox.signals.ports import CycleState, SymbolRefusal
 from tests.builders import BTC, NOON, candles
 from tests.fakes.postgres_server import PostgresServer, app_source
 from tests.integration.samples import SIGNAL, VENUE, stale
@@ -85,7 +85,7 @@ def write_and_restart(postgres: PostgresServer, ledger: PostgresLedger, *, then_
         tx.add_event(stale(), NOON)
         postgres.restart()
         if then_write:
-            tx.add_refusal(VENUE, Refusal(BTC, NOON, "STALE_DATA", ""))
+            tx.add_refusal(VENUE, SymbolRefusal(BTC, NOON, "STALE_DATA", ""))
 
 
 @pytest.mark.parametrize("then_write", [True, False], ids=["before-a-statement", "before-the-commit"])

@@ -17,7 +17,7 @@ from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rebuild import rebuild
 from signalbox.contracts import ADMIN_DATABASE_USER
-from signalbox.trading import steps
+from signalbox.trading import operator_orders
 from signalbox.trading.state import AccountState
 from tests.fakes.postgres_server import PostgresServer, app_source
 
@@ -103,7 +103,7 @@ def test_save_that_writes_no_more_than_a_fact_still_changes_the_version(source: 
     batch = numbered(range(2, 3), NAME)
     with other.transaction(NAME) as tx:
         state = tx.load(BEGIN)
-        _, changes = steps.submit(state, tuple(batch.values()), BEGIN)
+        _, changes = operator_orders.submit(state, tuple(batch.values()), BEGIN)
         tx.save(state, state, changes)  # facts of an order that the account state does not hold
     for worker in (mine, other):
         found, was_kept = loaded(worker, BEGIN)

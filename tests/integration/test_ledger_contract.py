@@ -13,7 +13,15 @@ import pytest
 from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import parse_event
 from signalbox.signals.model import DeployedModel
-from signalbox.signals.ports import CycleState, Ledger, LedgerTransaction, Outbox, PartlyPublishedError, Refusal, SymbolStatus
+from signalbox.signals.ports import (
+    CycleState,
+    Ledger,
+    LedgerTransaction,
+    Outbox,
+    PartlyPublishedError,
+    SymbolRefusal,
+    SymbolStatus,
+)
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Thresholds, Tier
 from tests.builders import BTC, ETH, NOON, SOL, candles, minutes
 from tests.integration.conftest import World
@@ -69,7 +77,7 @@ def write_everything_then_fail(ledger: Ledger) -> None:
         tx.record_part(VENUE, NOON, 1, 1)
         tx.mark_decided(VENUE, NOON)
         tx.add_signal(SIGNAL)
-        tx.add_refusal(VENUE, Refusal(ETH, NOON, "STALE_DATA", ""))
+        tx.add_refusal(VENUE, SymbolRefusal(ETH, NOON, "STALE_DATA", ""))
         tx.set_symbol_status(SymbolStatus(ETH, NOON, "STALE_DATA"))
         tx.add_event(stale(ETH), NOON)
         raise DeliberateError
@@ -86,7 +94,7 @@ def test_block_that_raises_undoes_all_of_it(world: World) -> None:
         assert tx.symbol_status(ETH) == SymbolStatus(ETH, None, None)
         assert tx.record_part(VENUE, NOON, 1, 2) is CycleState.WAITING
         assert tx.add_signal(SIGNAL)
-        assert tx.add_refusal(VENUE, Refusal(ETH, NOON, "STALE_DATA", ""))
+        assert tx.add_refusal(VENUE, SymbolRefusal(ETH, NOON, "STALE_DATA", ""))
         assert tx.add_event(stale(ETH), NOON)
 
 
@@ -212,9 +220,9 @@ def test_signal_that_contradicts_itself_is_refused(world: World, wrong: Signal) 
 
 def test_refusal_of_the_same_key_is_recorded_once(world: World) -> None:
     with world.ledger().transaction() as tx:
-        assert tx.add_refusal(VENUE, Refusal(BTC, NOON, "STALE_DATA", "a"))
-        assert not tx.add_refusal(VENUE, Refusal(BTC, NOON, "NO_MODEL", "b"))
-        assert tx.add_refusal("kraken", Refusal(BTC, NOON, "STALE_DATA", "a"))
+        assert tx.add_refusal(VENUE, SymbolRefusal(BTC, NOON, "STALE_DATA", "a"))
+        assert not tx.add_refusal(VENUE, SymbolRefusal(BTC, NOON, "NO_MODEL", "b"))
+        assert tx.add_refusal("kraken", SymbolRefusal(BTC, NOON, "STALE_DATA", "a"))
 
 
 def test_symbol_status_is_healthy_until_set_and_then_replaced(world: World) -> None:

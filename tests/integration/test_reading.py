@@ -14,7 +14,7 @@ from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.reading import DecidedCycles, LedgerReader
 from signalbox.contracts import ADMIN_DATABASE_USER
 from signalbox.market.candles import Bars
-from signalbox.signals.ports import Refusal
+from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import DeploymentStage, Direction, Tier
 from tests.builders import BTC, ETH, NOON, candles, minutes
 from tests.fakes.postgres_server import PostgresServer, app_source
@@ -56,7 +56,7 @@ def test_signals_come_back_as_they_were_recorded_after_the_start_and_up_to_the_e
 
 
 def test_refusals_and_cycles_are_those_of_the_venue_and_the_window(reader: LedgerReader, ledger: PostgresLedger) -> None:
-    refusal = Refusal(BTC, NOON, "STALE_DATA", "newest is none")
+    refusal = SymbolRefusal(BTC, NOON, "STALE_DATA", "newest is none")
     with ledger.transaction() as tx:
         tx.add_refusal(VENUE, refusal)
         tx.add_refusal("kraken", replace(refusal, symbol=ETH))

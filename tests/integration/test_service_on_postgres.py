@@ -23,7 +23,7 @@ from signalbox.adapters.postgres.trading_reading import AccountFacts, TradingRea
 from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.events import CycleDecided, SignalGenerated
 from signalbox.signals.ports import OutboxEvent
-from signalbox.trading.access import Gate
+from signalbox.trading.access import AccessControl
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.errors import AccountUnreadableError
 from signalbox.trading.service import TradingService
@@ -192,6 +192,6 @@ def test_an_account_whose_row_cannot_be_read_stops_no_other_and_misses_its_turn_
     halt = HaltTrading(account="paper-50k", request_id="req-1", requested_at=START, why="news").model_dump_json()
     who, book = "AIDAEXAMPLEEXAMPLE1", PostgresAccessBook(source)
     book.name_owners((who,), START)
-    app.gate = Gate(book)
+    app.gate = AccessControl(book)
     with pytest.raises(AccountUnreadableError):  # no message about it is taken for done: it is tried again, then a dead letter
         handle_message(app, halt, sender=who, sent_ms=str(round(START.timestamp() * 1000)), keys=None)

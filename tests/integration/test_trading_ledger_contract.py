@@ -26,7 +26,7 @@ from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import FundingPayment, Transfer
 from signalbox.portfolio.lots import LotMethod, StandingOrder
 from signalbox.risk.protections import EquityPoint, Exit
-from signalbox.risk.snapshot import Lock
+from signalbox.risk.snapshot import Lock, Mark
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.signal import DeploymentStage, Signal, Thresholds
 from signalbox.trading.at_venue import AtVenue, Doubt, VanishedOrder
@@ -36,7 +36,7 @@ from signalbox.trading.errors import AccountError
 from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.ports import TradingLedger
 from signalbox.trading.readiness import Confirmation, ModelQualification
-from signalbox.trading.state import AccountState, Mark, TradeState, opened, pruned
+from signalbox.trading.state import AccountState, TradeState, opened, pruned
 from tests.builders import BTC, ETH, NOON, candle, candles, minutes
 from tests.fakes.memory_trading import MemoryTradingDatabase, MemoryTradingLedger
 from tests.fakes.postgres_server import app_source

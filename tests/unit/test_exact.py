@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from decimal import Decimal, Inexact, getcontext
+from decimal import Decimal, FloatOperation, Inexact, getcontext
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.exact import ZERO, exactly, ratio, share, to_places, to_step, up_to_places
+from signalbox.exact import MAX_DIGITS, ZERO, canonical, exactly, plain, ratio, share, to_places, to_step, up_to_places
 
 AMOUNTS = st.decimals("-999999999999999999", "999999999999999999", places=18)
 PARTS = st.decimals("0.000000000000000001", "999999999999999999", places=18)
@@ -38,6 +38,26 @@ def test_a_division_that_would_round_is_an_error() -> None:
     with pytest.raises(Inexact):
         _quotient(Decimal(1), Decimal(3))
     assert getcontext().prec == 28  # the caller's context is as it was
+
+
+def test_a_float_in_exact_arithmetic_is_an_error() -> None:
+    with pytest.raises(FloatOperation):
+        exactly(lambda: Decimal(1) < 1.5)()
+
+
+@given(AMOUNTS, st.integers(0, 12))
+def test_a_number_has_one_form_and_one_text_however_it_is_written(amount: Decimal, zeros: int) -> None:
+    written = Decimal(f"{amount:f}{'' if '.' in f'{amount:f}' else '.'}{'0' * zeros}")
+    found = canonical(written)
+    assert found is not None
+    assert (found, str(canonical(found))) == (amount, str(found))
+    assert plain(written) == plain(amount) == f"{found:f}"
+    assert "E+" not in str(found)
+
+
+@pytest.mark.parametrize("text", [f"1E+{MAX_DIGITS}", f"1E-{MAX_DIGITS + 1}", "1." + "0" * 200 + "1"])
+def test_a_number_beyond_the_digits_of_an_amount_has_no_canonical_form(text: str) -> None:
+    assert canonical(Decimal(text)) is None
 
 
 @given(AMOUNTS, PARTS, PARTS)

@@ -22,10 +22,11 @@ from signalbox.market.candles import Bars, Symbol
 from signalbox.risk.ftmo.state import AccountStatus
 from signalbox.risk.protections import STANDARD
 from signalbox.risk.snapshot import HaltLevel, Lock
-from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import RiskEvent
-from signalbox.trading.entry import SignalSkipReason
+from signalbox.trading.entries import enter, entry_key, objection_to, wanted_entry
+from signalbox.trading.entry_plan import ENTRY_BARS, SignalSkipReason
 from signalbox.trading.monitoring import Candles
 from signalbox.trading.snapshot import equity_of
 from signalbox.trading.state import AccountState, opened
@@ -177,12 +178,12 @@ class _Engine:
     # Signals
 
     def _enter(self, signal: SignalGenerated, at: int, *, keep: bool) -> None:
-        bars = self._grid.known_bars(Symbol(signal.symbol), at, steps.ENTRY_BARS)
+        bars = self._grid.known_bars(Symbol(signal.symbol), at, ENTRY_BARS)
         locks = () if keep else self._locks_before(signal, at)
         if locks and self._is_sent(signal, bars, at):
             self._refuse(signal, bars, at, locks)
             return
-        state, changes = steps.enter(self._state, signal, bars, self._grid.instant(at))
+        state, changes = enter(self._state, signal, bars, self._grid.instant(at))
         if not keep:  # the other breaches and the id of the snapshot are those of another minute
             changes = replace(changes, risk=tuple(replace(line, detail="", snapshot_id=None) for line in changes.risk))
         self._record.take(self._state, state, changes)
@@ -203,11 +204,11 @@ class _Engine:
     def _is_sent(self, signal: SignalGenerated, bars: Bars, at: int) -> bool:
         """Whether an order would be written down for a signal, to be judged."""
         state = self._state
-        if steps.entry_key(state, signal) in state.orders or state.account.follows is not None:
+        if entry_key(state, signal) in state.orders or state.account.follows is not None:
             return False
-        if steps.objection_to(state, signal, self._grid.instant(at)) is not None:
+        if objection_to(state, signal, self._grid.instant(at)) is not None:
             return False
-        return not isinstance(steps.wanted_entry(state, signal, bars), SignalSkipReason)
+        return not isinstance(wanted_entry(state, signal, bars), SignalSkipReason)
 
     def _refuse(self, signal: SignalGenerated, bars: Bars, at: int, locks: tuple[Lock, ...]) -> None:
         """Write down that locks refused a signal: the first time the steps say how, and the next in the same words.
@@ -218,10 +219,10 @@ class _Engine:
         name = (Symbol(signal.symbol), locks)
         line = self._locked_out.get(name)
         if line is None:
-            _, changes = steps.enter(state, signal, bars, instant)
+            _, changes = enter(state, signal, bars, instant)
             (judged,) = changes.risk
             line = self._locked_out[name] = replace(judged, detail="", snapshot_id=None)
-        self._record.risk.append(replace(line, key=steps.entry_key(state, signal), at=instant))
+        self._record.risk.append(replace(line, key=entry_key(state, signal), at=instant))
 
     # Time
 
@@ -283,7 +284,7 @@ class _Engine:
         self._watch(self._grid.candles(instant - 1, instant), instant)
 
     def _watch(self, candles: Candles, at: int) -> None:
-        state, changes = steps.apply_bars(self._state, candles, self._grid.instant(at))
+        state, changes = apply_bars(self._state, candles, self._grid.instant(at))
         self._record.take(self._state, state, changes)
         self._state, self._levels, self._clock = state, None, at
         self._calls += 1

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import Symbol
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.entry import ENTRY_BARS, LEAST_RETURNS
+from signalbox.trading.entry_plan import ENTRY_BARS, LEAST_RETURNS
 from signalbox.trading.headroom import EntryReach, depleted_headroom
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.state import AccountState

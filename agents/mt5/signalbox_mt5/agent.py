@@ -60,7 +60,7 @@ from signalbox.orders.parts import in_parts
 from signalbox.orders.terms import OrderType
 from signalbox.orders.venue_port import ExecutionError, Venue, VenueBusyError
 from signalbox_mt5.journal import Journal, Kept
-from signalbox_mt5.mailbox import Mailbox, MailboxMessage
+from signalbox_mt5.mailbox import CommandMailbox, MailboxMessage
 
 LONG_POLL_SECONDS: Final = 20
 RETRY_SECONDS: Final = 5  # of an error that names no time
@@ -92,7 +92,7 @@ class Agent:
         self,
         venue: Venue,
         journal: Journal,
-        mailbox: Mailbox,
+        mailbox: CommandMailbox,
         *,
         account: str,
         key: bytes | Keys,

@@ -22,7 +22,7 @@ class MailboxMessage:
     handle: str
 
 
-class Mailbox(Protocol):
+class CommandMailbox(Protocol):
     """Commands in, reports out; a command that is not removed comes again."""
 
     def receive(self, seconds: int) -> Sequence[MailboxMessage]:

@@ -17,7 +17,8 @@ from typing import Any, Final, NoReturn
 
 from local.errors import AccountFileError
 from signalbox.market.candles import Symbol
-from signalbox.risk import RiskError, Side
+from signalbox.orders.terms import Side
+from signalbox.risk import RiskError
 from signalbox.risk.ftmo import Closed, FtmoEvent, Marked, Opened, PositionId, Swapped
 
 YEARS: Final = range(1970, 2200)

@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 
 from local.cli.ftmo.events import read_events
 from local.errors import AccountFileError, WorkbenchError
+from signalbox.exact import plain, to_places
 from signalbox.risk import RiskError
 from signalbox.risk.ftmo import AccountBreach, AccountDay, AccountStatus, Closed, FtmoAccount, FtmoRules
-from signalbox.risk.numbers import CONTEXT, plain
 
-SHARE_PLACES: Final = Decimal("0.000001")
+SHARE_PLACES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def to_json(replay: FtmoReplay) -> dict[str, Any]:
             for b in replay.breaches
         ],
         "trading_days": replay.trading_days,
-        "best_day_share": None if share is None else plain(share.quantize(SHARE_PLACES, context=CONTEXT)),
+        "best_day_share": None if share is None else plain(to_places(share, SHARE_PLACES)),
         "days": [
             {
                 "date": d.date.isoformat(),

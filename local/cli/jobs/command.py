@@ -20,7 +20,7 @@ from local.errors import WorkbenchError
 from signalbox.adapters.aws.training_jobs import SageMakerClient, SageMakerJobs, Started
 from signalbox.contracts import PRODUCT, Env, Function, function_name
 from signalbox.library.job_events import event_of
-from signalbox.library.parameters import EvaluateParameters, Purpose, RegisterWhen, TrainParameters
+from signalbox.library.parameters import EvaluateParameters, JobPurpose, RegisterWhen, TrainParameters
 from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import TrainingPlan, read_plan
 from signalbox.library.training_jobs import CODE_ARCHIVE, Request, evaluation_request, job_name, training_request
@@ -120,8 +120,8 @@ def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str
 
 def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None:
     """Show the newest jobs of a stage, of one purpose if told. Raises SignalboxError."""
-    if purpose is not None and purpose not in set(Purpose):
-        raise JobsError(f"purpose: expected one of {', '.join(Purpose)}, was {purpose!r}")
+    if purpose is not None and purpose not in set(JobPurpose):
+        raise JobsError(f"purpose: expected one of {', '.join(JobPurpose)}, was {purpose!r}")
     prefix = f"{PRODUCT}-{options.stage}-" + (f"{purpose}-" if purpose else "")
     with aws_errors_reported():
         found = _jobs().training_jobs(prefix, at_most=at_most)

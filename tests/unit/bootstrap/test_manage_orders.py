@@ -11,7 +11,7 @@ from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerRefusedErr
 from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.events import CycleDecided, read_event
 from signalbox.signals.ports import OutboxEvent
-from signalbox.trading.access import Gate
+from signalbox.trading.access import AccessControl
 from signalbox.trading.commands import HaltTrading
 from signalbox.trading.errors import AccountError, RowRefusedError, UnpricedError
 from signalbox.trading.events import TurnMissed
@@ -53,7 +53,7 @@ class Stage:
         self.app = ManageOrders(
             TradingService(self.ledger, "coinbase"), MemoryOutbox(self.database), self, accounts=ACCOUNTS,
             pause=self.pauses.append,
-            gate=Gate(MemoryAccessBook(self.ledger.database.accounts), (OWNER,)),
+            gate=AccessControl(MemoryAccessBook(self.ledger.database.accounts), (OWNER,)),
         )  # fmt: skip
         self.app._open_accounts(START)
         self.ledger.turns.clear()

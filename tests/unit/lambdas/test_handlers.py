@@ -20,7 +20,7 @@ from signalbox.market.acceptance import AcceptedCandles
 from signalbox.market.collection import CollectionReport, SymbolCollection
 from signalbox.signals.cycle import NO_WRITES, CycleOutcome
 from signalbox.signals.model import ModelChoice, ModelProblem
-from signalbox.signals.ports import CycleState, Refusal
+from signalbox.signals.ports import CycleState, SymbolRefusal
 from tests.builders import BTC, ETH, NOON, candles, event
 from tests.fakes.keys import message_of
 from tests.fakes.lambda_context import FakeLambdaContext
@@ -131,7 +131,7 @@ class FakeGenerate:
 
 class TestGenerateSignals:
     def test_refusals_duplicates_and_a_refused_model_are_counted(self, load, capsys) -> None:
-        outcome = CycleOutcome(NOON, CycleState.DECIDED, NO_WRITES, (), (Refusal(BTC, NOON, "STALE_DATA", "late"),))
+        outcome = CycleOutcome(NOON, CycleState.DECIDED, NO_WRITES, (), (SymbolRefusal(BTC, NOON, "STALE_DATA", "late"),))
         app = FakeGenerate(outcome, ModelProblem("m2", "BundleTamperedError", "m1"))
         answer = load("generate_signals").make_handler(app)(sqs(event()), CONTEXT)
         assert answer == {"batchItemFailures": []}

@@ -22,7 +22,7 @@ from local.replay.view import CycleFacts, LiveView, PlainView
 from local.settings import load_settings
 from local.stand_ins.telegram import TelegramStandIn
 from signalbox.market.candles import Symbol
-from signalbox.signals.ports import Refusal
+from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -150,7 +150,7 @@ def facts(number: int) -> CycleFacts:
         schema_hash="ab",
         features=(),
     )
-    refusal = Refusal(Symbol("ETH-USD"), NOW, "STALE_DATA", "gone")
+    refusal = SymbolRefusal(Symbol("ETH-USD"), NOW, "STALE_DATA", "gone")
     return CycleFacts(number, 24, NOW, 85.0, [row], [refusal], 3)
 
 

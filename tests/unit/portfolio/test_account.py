@@ -14,7 +14,7 @@ from signalbox.portfolio.account import Books, book, continue_books, record, sna
 from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer, booking_order, parse_entry
 from signalbox.portfolio.errors import EntryConflictError, OutOfOrderError, PortfolioError
 from signalbox.portfolio.lots import Disposal, LotMethod, StandingOrder
-from signalbox.portfolio.position import Position
+from signalbox.portfolio.position import BookedPosition
 from tests.builders import BTC, ETH, NOON
 from tests.unit.orders.samples import fill as order_fill
 from tests.unit.orders.samples import terms
@@ -24,7 +24,7 @@ METHODS = st.sampled_from(LotMethod).map(lambda method: (StandingOrder(method, d
 MARKS = {BTC: Decimal("123.45678901"), ETH: Decimal("0.00000007")}
 
 
-def position(*booked: Entry) -> Position:
+def position(*booked: Entry) -> BookedPosition:
     return book(ACCOUNT, booked).books.position(BTC)
 
 

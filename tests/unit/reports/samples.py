@@ -13,8 +13,8 @@ from signalbox.portfolio.entries import Entry, Fill, Transfer
 from signalbox.portfolio.lots import StandingOrder
 from signalbox.reports.period import parse_period, zone_of
 from signalbox.reports.source import AccountPeriod
+from signalbox.risk.snapshot import Mark
 from signalbox.trading.account import TradingAccount, account_named
-from signalbox.trading.state import Mark
 from tests.builders import BTC, ETH
 
 PAPER = account_named("paper-100k", market="coinbase")

@@ -24,7 +24,7 @@ from signalbox.reports.execution import MEASURES
 from signalbox.reports.period import finished_periods, parse_period
 from signalbox.reports.pnl import profit_and_loss
 from signalbox.reports.tax_form import tax_parts
-from signalbox.trading.state import Mark
+from signalbox.risk.snapshot import Mark
 from tests.builders import BTC, ETH
 from tests.csv_text import read_csv
 from tests.unit.portfolio.samples import entries

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from signalbox.market.candles import Symbol
-from signalbox.risk import Side
+from signalbox.orders.terms import Side
 from signalbox.risk.ftmo import Closed, FtmoAccount, FtmoEvent, FtmoRules, Marked, Opened, PositionId, Swapped
 from tests.builders import BTC, ETH, SOL
 

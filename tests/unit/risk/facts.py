@@ -9,6 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from signalbox.market.candles import Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Side
 from signalbox.risk import (
     PRESETS,
     AccountId,
@@ -20,12 +22,10 @@ from signalbox.risk import (
     LossFloor,
     LossRule,
     Mark,
-    OrderId,
     Position,
     ProposedOrder,
     RiskLimits,
     RiskSnapshot,
-    Side,
     WorkingOrder,
 )
 from tests.builders import BTC, ETH, NOON, SOL
@@ -82,7 +82,7 @@ def order(
     order_id: str = "o1",
 ) -> ProposedOrder:
     return ProposedOrder(
-        OrderId(order_id),
+        ClientOrderId(order_id),
         symbol,
         side,
         D(quantity),
@@ -140,7 +140,7 @@ def orders(draw: st.DrawFn, *, count: int = 8) -> list[ProposedOrder]:
         sign = 1 if side is Side.BUY else -1
         stop = draw(st.none() | st.integers(1, 900).map(lambda n, m=mark, s=sign: m * (10_000 - s * n) / 10_000))
         quantity = max((D(notional) / 100 / mark).quantize(D("0.0001")), D("0.0001"))
-        found.append(ProposedOrder(OrderId(f"o{i}"), symbol, side, quantity, price, stop, draw(st.booleans())))
+        found.append(ProposedOrder(ClientOrderId(f"o{i}"), symbol, side, quantity, price, stop, draw(st.booleans())))
     return found
 
 
@@ -154,7 +154,9 @@ def snapshots(draw: st.DrawFn) -> RiskSnapshot:
             quantity = (D(size) * 2_000 / price).quantize(D("0.0001"))
             positions.append(Position(symbol, quantity, price * draw(st.integers(98, 102)) / 100))
     sent = [
-        WorkingOrder(ProposedOrder(OrderId(f"w{i}"), o.symbol, o.side, o.quantity, o.price, o.stop_price, False), o.quantity)
+        WorkingOrder(
+            ProposedOrder(ClientOrderId(f"w{i}"), o.symbol, o.side, o.quantity, o.price, o.stop_price, False), o.quantity
+        )
         for i, o in enumerate(draw(orders(count=2)))
         if draw(st.booleans())
     ]

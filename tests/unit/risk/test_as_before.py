@@ -11,10 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.risk import OrderId, ProposedOrder, RiskSnapshot, Side, WorkingOrder, assess
+from signalbox.exact import CONTEXT, MAX_DIGITS, ONE, ZERO
+from signalbox.market.candles import Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Side
+from signalbox.risk import ProposedOrder, RiskSnapshot, WorkingOrder, assess
 from signalbox.risk.errors import RiskError
 from signalbox.risk.exposure import book_of, entry_price, order_loss, position_loss
-from signalbox.risk.numbers import CONTEXT, MAX_DIGITS, ONE, ZERO, exact
+from signalbox.risk.numbers import exact
 from signalbox.risk.order import Position
 from signalbox.risk.snapshot import canonical_text, working_text
 from tests.builders import BTC, NOON
@@ -76,7 +80,7 @@ def plainly_lost(one: ProposedOrder, quantity: Decimal, mark: Decimal, fee: Deci
 def test_loss_of_an_order_is_the_larger_of_what_it_may_lose_and_nothing(
     side: Side, price: Decimal | None, stop: Decimal | None, mark: Decimal, quantity: Decimal
 ) -> None:
-    one = ProposedOrder(OrderId("m"), BTC, side, quantity, price, stop)
+    one = ProposedOrder(ClientOrderId("m"), BTC, side, quantity, price, stop)
     fee = Decimal("0.001")
     assert order_loss(one, quantity, mark, fee, LIMITS) == plainly_lost(one, quantity, mark, fee)
 
@@ -115,7 +119,9 @@ def test_text_of_a_working_order_is_the_canonical_one(
 ) -> None:
     quantity, price, stop = numbers
     reduce_only, is_stop, is_exit = flags
-    one = ProposedOrder(OrderId(name), symbol, side, quantity, price, stop, reduce_only, is_stop and price is not None, is_exit)  # type: ignore[arg-type]
+    one = ProposedOrder(
+        ClientOrderId(name), Symbol(symbol), side, quantity, price, stop, reduce_only, is_stop and price is not None, is_exit
+    )
     for working in (WorkingOrder.whole(one), WorkingOrder(one, quantity / 2)):
         assert working_text(working) == canonical_text(working)
     assert WorkingOrder.whole(one) == WorkingOrder(one, one.quantity)
@@ -123,11 +129,11 @@ def test_text_of_a_working_order_is_the_canonical_one(
 
 @given(name=NAMES, side=st.sampled_from(Side), quantity=QUANTITIES, reduce_only=st.booleans())
 def test_market_order_is_the_order_of_its_facts(name: str, side: Side, quantity: Decimal, reduce_only: bool) -> None:
-    made = ProposedOrder.market(OrderId(name), BTC, side, quantity, reduce_only=reduce_only)
-    assert made == ProposedOrder(OrderId(name), BTC, side, quantity, reduce_only=reduce_only)
+    made = ProposedOrder.market(ClientOrderId(name), BTC, side, quantity, reduce_only=reduce_only)
+    assert made == ProposedOrder(ClientOrderId(name), BTC, side, quantity, reduce_only=reduce_only)
     assert canonical_text(made) == canonical_text(replace(made))
     with pytest.raises(RiskError, match="more than 0"):
-        ProposedOrder.market(OrderId(name), BTC, side, -quantity, reduce_only=reduce_only)
+        ProposedOrder.market(ClientOrderId(name), BTC, side, -quantity, reduce_only=reduce_only)
 
 
 def composed(base: RiskSnapshot, sent: list[ProposedOrder]) -> RiskSnapshot:

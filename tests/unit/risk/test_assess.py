@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, timezone
 from decimal import localcontext
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from signalbox.orders.terms import Side
 from signalbox.risk import (
     HaltLevel,
     LossRule,
@@ -20,7 +21,6 @@ from signalbox.risk import (
     RiskLimits,
     RiskRefused,
     RiskSnapshot,
-    Side,
     WorkingOrder,
     assess,
     assess_batch,
@@ -309,3 +309,14 @@ def test_how_small_an_exit_of_ours_is_is_the_venues_to_judge() -> None:
     assert isinstance(assess(small, held, LIMITS), RiskRefused)
     assert isinstance(assess(replace(small, is_exit=True), held, LIMITS), RiskApproved)
     assert isinstance(assess(replace(small, is_exit=True, quantity=D(1)), held, LIMITS), RiskRefused)  # no true reduction
+
+
+@pytest.mark.parametrize("price", ["0", "-1", "1E-19", "1E+18", "NaN"])
+def test_a_snapshot_with_a_mark_that_is_no_exact_price_is_refused(price: str) -> None:
+    with pytest.raises(RiskError):
+        snapshot(marks={BTC: Mark(D(price), NOON)})
+
+
+def test_a_mark_counts_by_its_instant_whatever_zone_says_it() -> None:
+    elsewhere = NOON.astimezone(timezone(timedelta(hours=2)))
+    assert snapshot(marks={BTC: Mark(D(1), elsewhere)}).snapshot_id == snapshot(marks={BTC: Mark(D(1), NOON)}).snapshot_id

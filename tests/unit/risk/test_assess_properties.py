@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.market.candles import Symbol
+from signalbox.orders.terms import Side
 from signalbox.risk import (
     HaltLevel,
     LossRule,
@@ -19,7 +20,6 @@ from signalbox.risk import (
     RiskLimits,
     RiskRefused,
     RiskSnapshot,
-    Side,
     WorkingOrder,
     assess,
     assess_batch,

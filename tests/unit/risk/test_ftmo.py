@@ -8,7 +8,8 @@ from decimal import Decimal, localcontext
 import pytest
 from pydantic import ValidationError
 
-from signalbox.risk import LossRule, Mark, RefusalCode, RiskApproved, RiskError, RiskRefused, Side, assess
+from signalbox.orders.terms import Side
+from signalbox.risk import LossRule, Mark, RefusalCode, RiskApproved, RiskError, RiskRefused, assess
 from signalbox.risk.ftmo import (
     FTMO_1STEP,
     FTMO_2STEP,

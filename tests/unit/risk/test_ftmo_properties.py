@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.market.candles import Symbol
-from signalbox.risk import LossRule, Side
+from signalbox.orders.terms import Side
+from signalbox.risk import LossRule
 from signalbox.risk.ftmo import FTMO_1STEP, FTMO_2STEP, Closed, FtmoAccount, FtmoEvent, FtmoRules, Marked, Opened, Swapped
 from tests.builders import BTC, ETH, SOL
 from tests.unit.risk.accounts import PRAGUE, D, account, histories

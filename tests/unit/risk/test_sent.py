@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.risk import OrderId, Side, WorkingOrder
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Side
+from signalbox.risk import WorkingOrder
 from signalbox.risk.errors import RiskError
 from signalbox.risk.exposure import book_of
 from tests.builders import NOON
@@ -50,7 +52,7 @@ def test_book_that_goes_on_is_the_book_of_all_facts(
         if look:
             book_of(facts, LIMITS)
         facts = facts.with_sent(order(order_id=name, side=side, reduce_only=reduce_only))
-        assert facts.is_working(OrderId(name))
+        assert facts.is_working(ClientOrderId(name))
     assert book_of(facts, LIMITS) == book_of(replace(facts), LIMITS)
     assert facts.symbols == replace(facts).symbols
     other = LIMITS.model_copy(update={"worst_move_fraction": LIMITS.worst_move_fraction * 2})

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.market.candles import Symbol
-from signalbox.risk import OrderId, Position, ProposedOrder, RiskApproved, RiskSnapshot, Side, WorkingOrder, assess
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Side
+from signalbox.risk import Position, ProposedOrder, RiskApproved, RiskSnapshot, WorkingOrder, assess
 from signalbox.risk.exposure import book_of
 from tests.unit.risk.facts import PRICES, D, instrument, limits, orders, snapshot
 
@@ -54,7 +56,7 @@ def test_no_sequence_of_approved_orders_fills_and_cancellations_exceeds_a_limit(
     facts = snapshot(instruments=FREE, floors=())
     alts = [s for s in PRICES if FREE[s].group == "alts"]
     for i, order in enumerate(batch):
-        order = replace(order, order_id=OrderId(f"s{i}"))  # noqa: PLW2901 - the same order under a fresh id
+        order = replace(order, order_id=ClientOrderId(f"s{i}"))  # noqa: PLW2901 - the same order under a fresh id
         held = facts.positions.get(order.symbol)
         if isinstance(assess(order, facts, RULES), RiskApproved):
             facts = facts.with_sent(order)

@@ -9,21 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.exact import ZERO
 from signalbox.market.candles import Symbol
-from signalbox.risk import (
-    OrderId,
-    Position,
-    ProposedOrder,
-    RiskApproved,
-    RiskError,
-    RiskRefused,
-    RiskSnapshot,
-    Side,
-    WorkingOrder,
-    assess,
-)
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Side
+from signalbox.risk import Position, ProposedOrder, RiskApproved, RiskError, RiskRefused, RiskSnapshot, WorkingOrder, assess
 from signalbox.risk.exposure import book_of, entry_price, order_loss, position_loss
-from signalbox.risk.numbers import ZERO
 from tests.unit.risk.facts import BTC, LIMITS, PRICES, D, instrument, order, position, snapshot
 
 FEE = D("0.0005")
@@ -61,7 +52,7 @@ def test_a_short_leaves_at_the_higher_price_and_pays_its_fee() -> None:
 @pytest.mark.parametrize(("side", "price", "worst"), [("BUY", "51000", "51255"), ("BUY", "49000", "50250"),
                                                       ("SELL", "49000", "48755"), ("SELL", "51000", "49750")])  # fmt: skip
 def test_a_stop_order_trades_beyond_its_price_and_one_that_was_passed_at_the_mark(side: str, price: str, worst: str) -> None:
-    set_off = ProposedOrder(OrderId("s"), BTC, Side(side), D(1), D(price), is_stop=True)
+    set_off = ProposedOrder(ClientOrderId("s"), BTC, Side(side), D(1), D(price), is_stop=True)
     assert entry_price(set_off, D(50_000), LIMITS) == D(worst)
     assert entry_price(order(Side(side), price=price), D(50_000), LIMITS) == D(price)
 
@@ -71,7 +62,7 @@ def test_a_position_says_how_much_of_it_its_stop_closes(stop: str | None, protec
     with pytest.raises(RiskError, match=r"stop|protected"):
         Position(BTC, D(1), D(50_000), None if stop is None else D(stop), D(protected))
     with pytest.raises(RiskError, match="sets a stop order off"):
-        ProposedOrder(OrderId("s"), BTC, Side.BUY, D(1), is_stop=True)
+        ProposedOrder(ClientOrderId("s"), BTC, Side.BUY, D(1), is_stop=True)
 
 
 def test_a_position_that_is_protected_in_part_leaves_room_for_less() -> None:
@@ -196,7 +187,7 @@ def accounts(draw: st.DrawFn) -> RiskSnapshot:
             behind = (min if sign > 0 else max)(mark, price or mark)
             stop = moved(behind, -sign * draw(st.integers(-50, 1_200)))
         quantity = D(draw(st.integers(1, 20))) / 10
-        new = ProposedOrder(OrderId(f"w{number}"), BTC, side, quantity, price, stop, reduce_only, is_stop)
+        new = ProposedOrder(ClientOrderId(f"w{number}"), BTC, side, quantity, price, stop, reduce_only, is_stop)
         sent.append(WorkingOrder(new, quantity))
     return snapshot(*positions, working=tuple(sent), instruments={s: instrument(s) for s in PRICES})
 

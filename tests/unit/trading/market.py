@@ -10,9 +10,9 @@ from typing import Any
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.venue_view import VenueInstrument
-from signalbox.trading import steps
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
 from signalbox.trading.at_venue import AtVenue
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.state import AccountState, opened
@@ -70,7 +70,7 @@ def state_at(account: TradingAccount, at: datetime = START, prices: Mapping[Symb
     """A new account state to which one flat bar of every symbol was applied."""
     state = opened(account, at - timedelta(hours=1))
     seen = {symbol: [bar(symbol, at - ONE_MINUTE, price)] for symbol, price in prices.items()}
-    return steps.apply_bars(state, seen, at)[0]
+    return apply_bars(state, seen, at)[0]
 
 
 def signal(symbol: Symbol = BTC, at: datetime = START, direction: str = "BUY", **changes: Any) -> SignalGenerated:
@@ -99,7 +99,7 @@ def watched(state: AccountState, market: Market, until: datetime, every: int = 1
     changes, at = NO_CHANGES, state.watched_until or START
     while at < until:
         at = min(at + ONE_MINUTE * every, until)
-        state, more = steps.apply_bars(state, since(market, state.watched_until, at), at)
+        state, more = apply_bars(state, since(market, state.watched_until, at), at)
         changes += more
     return state, changes
 

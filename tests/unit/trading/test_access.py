@@ -17,7 +17,7 @@ from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
 from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading.access import DEPLOYMENT, NEEDED, Access, Gate, decide, strongest
+from signalbox.trading.access import DEPLOYMENT, NEEDED, Access, AccessControl, decide, strongest
 from signalbox.trading.commands import COMMANDS
 from signalbox.trading.errors import AccessRefusedError, CommandError
 from signalbox.trading.service import TradingService
@@ -43,7 +43,7 @@ class Stage:
         self.book = MemoryAccessBook(self.ledger.database.accounts)
         self.app = ManageOrders(
             TradingService(self.ledger, "coinbase"), MemoryOutbox(MemoryDatabase()), self, accounts=(MINE, OTHERS),
-            gate=Gate(self.book, (FOUNDER,)), pause=lambda _: None,
+            gate=AccessControl(self.book, (FOUNDER,)), pause=lambda _: None,
         )  # fmt: skip
         self.app._open_accounts(NOON)
         self.api = trading_api(self.app, lambda _: None)

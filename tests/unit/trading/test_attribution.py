@@ -16,9 +16,9 @@ from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Fill
-from signalbox.portfolio.position import Position, after_fill
-from signalbox.trading import steps
+from signalbox.portfolio.position import BookedPosition, after_fill
 from signalbox.trading.attribution import Attribution, attribute, others_of
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.state import AccountState, Trade, TradeState
 from tests.unit.trading.market import BTC, START, bar
 from tests.unit.trading.test_protection import person, traded
@@ -37,7 +37,7 @@ def closed_by_a_person(quantities: tuple[str, ...], prices: tuple[str, ...]) -> 
     for number, (quantity, price) in enumerate(zip(quantities, prices, strict=True)):
         state, changes = person(state, Side.SELL, quantity, at, str(number), reduce_only=True)
         assert not changes.risk
-        state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at, price, close="60400")]}, at + MINUTE)
+        state, _ = apply_bars(state, {BTC: [bar(BTC, at, price, close="60400")]}, at + MINUTE)
         at += MINUTE
     entry = state.orders[trade.entry]
     others = others_of(trade, [trade.entry], state.orders.values())
@@ -116,7 +116,7 @@ class Told:
     """The oracle: the open trade and what people hold beside it, unit by unit; people's part is a position of its own."""
 
     market: Market = field(default_factory=Market)
-    people: Position = field(default_factory=lambda: Position(BTC))
+    people: BookedPosition = field(default_factory=lambda: BookedPosition(BTC))
     number: int = 0  # of trades
     direction: int = 0  # of the open trade, 0 without one
     left: int = 0  # of it
@@ -211,7 +211,7 @@ def test_trades_and_what_people_did_beside_them_add_up_to_the_books(actions: lis
     if reported.market.net:
         reported.person(-reported.market.net, 90, 2)
         reported.compare()
-    books = Position(BTC)
+    books = BookedPosition(BTC)
     for name, made in reported.market.fills:
         books = after_fill(books, Fill.of(reported.market.orders[name].terms, made))
     assert (books.quantity, reported.people.quantity, reported.direction) == (0, 0, 0)

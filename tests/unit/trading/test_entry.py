@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 
 from signalbox.market.candles import ONE_MINUTE
-from signalbox.trading import steps
 from signalbox.trading.account import TradingMode
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES
-from signalbox.trading.entry import SignalSkipReason, volatility
+from signalbox.trading.entries import enter
+from signalbox.trading.entry_plan import ENTRY_BARS, SignalSkipReason, volatility
 from signalbox.trading.state import TradeState
 from tests.fakes.memory_trading import MemoryTradingLedger
 from tests.unit.trading.market import BASE, BTC, START, history, paper, signal, state_at, wave
 
 
 def test_size_risks_the_fraction_of_equity_and_keeps_within_the_notional_cap() -> None:
-    state, changes = steps.enter(state_at(paper()), signal(), history(), START)
+    state, changes = enter(state_at(paper()), signal(), history(), START)
     trade, policy = state.trades[BTC], state.account.policy
     quantity = state.orders[trade.entry].quantity
     move = volatility(history(), START, 60)
@@ -43,30 +44,30 @@ def test_size_risks_the_fraction_of_equity_and_keeps_within_the_notional_cap() -
     ],
 )
 def test_signal_is_held_back_with_its_reason(changes: dict[str, Any], late: int, reason: SignalSkipReason) -> None:
-    state, done = steps.enter(state_at(paper()), signal(**changes), history(), START + ONE_MINUTE * late)
+    state, done = enter(state_at(paper()), signal(**changes), history(), START + ONE_MINUTE * late)
     assert [risk.code for risk in done.risk] == [reason]
     assert not state.orders
 
 
 def test_too_few_bars_a_thin_edge_and_an_open_position_hold_back() -> None:
     state = state_at(paper())
-    _, done = steps.enter(state, signal(), history(count=120), START)  # 119 returns
+    _, done = enter(state, signal(), history(count=120), START)  # 119 returns
     assert done.risk[0].code == SignalSkipReason.VOLATILITY_UNKNOWN
     costly = paper(policy=paper().policy.model_copy(update={"minimum_edge_over_cost": Decimal(10)}))
-    _, done = steps.enter(state_at(costly), signal(), history(), START)
+    _, done = enter(state_at(costly), signal(), history(), START)
     assert done.risk[0].code == SignalSkipReason.EDGE_BELOW_COST
-    _, done = steps.enter(state_at(paper("paper-1k", paper().policy.model_copy(update={"risk_fraction": Decimal("0.00001")}))),
+    _, done = enter(state_at(paper("paper-1k", paper().policy.model_copy(update={"risk_fraction": Decimal("0.00001")}))),
                           signal(), history(), START)  # fmt: skip
     assert done.risk[0].code == SignalSkipReason.BELOW_MINIMUM_SIZE
-    state, _ = steps.enter(state, signal(), history(), START)
-    _, done = steps.enter(state, signal(at=START + ONE_MINUTE), history(), START + ONE_MINUTE)
+    state, _ = enter(state, signal(), history(), START)
+    _, done = enter(state, signal(at=START + ONE_MINUTE), history(), START + ONE_MINUTE)
     assert done.risk[0].code == SignalSkipReason.POSITION_OPEN
-    assert steps.enter(state, signal(), history(), START) == (state, NO_CHANGES)
-    assert steps.enter(state, signal(direction="HOLD"), history(), START) == (state, NO_CHANGES)
+    assert enter(state, signal(), history(), START) == (state, NO_CHANGES)
+    assert enter(state, signal(direction="HOLD"), history(), START) == (state, NO_CHANGES)
 
 
 def test_dry_run_records_what_it_would_have_done_and_sends_nothing() -> None:
-    state, done = steps.enter(state_at(paper().model_copy(update={"mode": TradingMode.DRY_RUN})), signal(), history(), START)
+    state, done = enter(state_at(paper().model_copy(update={"mode": TradingMode.DRY_RUN})), signal(), history(), START)
     assert [risk.code for risk in done.risk] == [SignalSkipReason.DRY_RUN]
     assert not state.orders
 
@@ -81,13 +82,13 @@ def test_ledger_between_every_two_steps_gives_the_desk_that_stays_in_memory() ->
         with ledger.transaction(account.account) as tx:
             state = tx.load(at)
             bars = tx.candles(state.watched_until, at)
-            after, changes = steps.apply_bars(state, bars, at)
-            kept, _ = steps.apply_bars(kept or state, bars, at)
+            after, changes = apply_bars(state, bars, at)
+            kept, _ = apply_bars(kept or state, bars, at)
             if minute in {0, 3}:
                 symbol = BTC if minute == 0 else next(s for s in BASE if s != BTC)
                 found = signal(symbol, at, price=after.marks[symbol].price)
-                after, more = steps.enter(after, found, tx.bars(symbol, at, steps.ENTRY_BARS), at)
-                kept, _ = steps.enter(kept, found, tx.bars(symbol, at, steps.ENTRY_BARS), at)
+                after, more = enter(after, found, tx.bars(symbol, at, ENTRY_BARS), at)
+                kept, _ = enter(kept, found, tx.bars(symbol, at, ENTRY_BARS), at)
                 changes += more
             tx.save(state, after, changes)
     with ledger.transaction(account.account) as tx:

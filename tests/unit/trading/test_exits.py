@@ -21,12 +21,14 @@ from signalbox.orders.reconciliation import VenueDifference
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.portfolio.entries import Fill
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading import bookings, steps
+from signalbox.trading import bookings, halts, operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import Doubt
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import ChangeSet, RiskEventKind
 from signalbox.trading.draft import AccountDraft, pause_after
-from signalbox.trading.entry import SignalSkipReason
+from signalbox.trading.entries import enter
+from signalbox.trading.entry_plan import SignalSkipReason
 from signalbox.trading.events import AccountReviewDue, ExitFailed, StopPassed, TradeClosed
 from signalbox.trading.exits import held_by
 from signalbox.trading.state import AccountState, TradeState, opening_transfer
@@ -62,8 +64,8 @@ def asked(changes: ChangeSet, instruction: OrderInstruction = OrderInstruction.S
 
 
 def long_on_paper() -> AccountState:
-    state, _ = steps.enter(state_at(paper()), signal(), history(), START)
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    state, _ = enter(state_at(paper()), signal(), history(), START)
+    state, _ = apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
     assert state.trades[BTC].state is TradeState.OPEN
     return state
 
@@ -72,9 +74,9 @@ def long_on_paper() -> AccountState:
 def test_stop_on_paper_closes_the_trade_past_a_persons_order_that_rests_on_its_side(reduce_only: bool) -> None:
     state = long_on_paper()
     at = START + ONE_MINUTE
-    state, _ = steps.submit(state, theirs(state.account, Side.SELL, "0.1", reduce_only=reduce_only, at=at), at)
+    state, _ = operator_orders.submit(state, theirs(state.account, Side.SELL, "0.1", reduce_only=reduce_only, at=at), at)
     fall = bar(BTC, at, "60000", low="59000", close="59100")
-    state, changes = steps.apply_bars(state, {BTC: [fall]}, at + ONE_MINUTE)
+    state, changes = apply_bars(state, {BTC: [fall]}, at + ONE_MINUTE)
     assert [t.state for t in changes.trades][-1] is TradeState.CLOSED
     assert not state.books.position(BTC).quantity
     assert RiskEventKind.ORDER_REFUSED not in {risk.kind for risk in changes.risk}
@@ -85,13 +87,13 @@ def test_stop_on_paper_closes_the_trade_past_a_persons_order_that_rests_on_its_s
 def test_every_reason_to_leave_on_paper_ends_flat_past_a_persons_order(reduce_only: bool, cause: str) -> None:
     state = long_on_paper()
     at = START + ONE_MINUTE
-    state, _ = steps.submit(state, theirs(state.account, Side.SELL, "0.1", reduce_only=reduce_only, at=at), at)
+    state, _ = operator_orders.submit(state, theirs(state.account, Side.SELL, "0.1", reduce_only=reduce_only, at=at), at)
     minutes = 3
     if cause == "FLATTEN":
-        state, _ = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+        state, _ = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     else:
         minutes = 65
-    state, changes = steps.apply_bars(state, {BTC: flat(BTC, at, minutes, "60000")}, at + ONE_MINUTE * minutes)
+    state, changes = apply_bars(state, {BTC: flat(BTC, at, minutes, "60000")}, at + ONE_MINUTE * minutes)
     assert state.books.position(BTC).quantity == 0
     assert not state.trades
     assert RiskEventKind.ORDER_REFUSED not in {risk.kind for risk in changes.risk}
@@ -110,10 +112,10 @@ def test_what_rests_in_the_way_is_cancelled_and_the_exit_takes_what_the_confirme
     state, entry, stop = opened()
     at = START + 2 * SECOND
     mine = theirs(state.account, Side.SELL, "0.1", reduce_only=False, at=at)
-    state, _ = steps.submit(state, mine, at)
+    state, _ = operator_orders.submit(state, mine, at)
     name = mine.client_order_id
     state, _ = reported(state, name, at, *accepted(name, at))
-    state, changes = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+    state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     assert {e.client_order_id for e in asked(changes, OrderInstruction.CANCEL)} == {name, stop.client_order_id}
     assert asked(changes) == []  # the venue holds the coins until it has confirmed
     state, changes = reported(
@@ -138,21 +140,21 @@ def test_person_that_holds_more_than_the_trade_keeps_what_is_not_in_its_way() ->
     at = START + 2 * SECOND
     for place, quantity in enumerate(("1", "1")):
         bought = theirs(state.account, Side.BUY, quantity, reduce_only=False, at=at + place * SECOND)
-        state, _ = steps.submit(state, bought, at + place * SECOND)
+        state, _ = operator_orders.submit(state, bought, at + place * SECOND)
         key = bought.client_order_id
         if key in state.orders and not state.orders[key].state.is_closed:
             state, _ = reported(state, key, at, *accepted(key, at), fill(key, at, quantity, trade=f"b{place}"))
     sold = theirs(state.account, Side.SELL, "0.1", reduce_only=True, at=at + 5 * SECOND)
-    state, _ = steps.submit(state, sold, at + 5 * SECOND)
+    state, _ = operator_orders.submit(state, sold, at + 5 * SECOND)
     state, _ = reported(state, sold.client_order_id, at + 5 * SECOND, *accepted(sold.client_order_id, at))
-    state, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, START + timedelta(minutes=60))
+    state, changes = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, START + timedelta(minutes=60))
     assert {e.client_order_id for e in asked(changes, OrderInstruction.CANCEL)} == {stop.client_order_id}
 
 
 def test_exit_that_is_refused_is_followed_by_another_under_a_new_id_for_as_long_as_the_position_is_there() -> None:
     state, entry, stop = opened()
     at = START + timedelta(minutes=60)
-    state, _ = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
+    state, _ = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
     key = stop.client_order_id
     state, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
     sent: list[ExecutionRequested] = asked(changes)
@@ -164,7 +166,7 @@ def test_exit_that_is_refused_is_followed_by_another_under_a_new_id_for_as_long_
             state, changes = rejected(state, order.client_order_id, at, detail="10018 Market closed")
             sent += asked(changes)
             alarms += [e for e in changes.events if isinstance(e, ExitFailed)]
-        state, changes = steps.apply_bars(state, {BTC: [bar(BTC, at.replace(second=0) - ONE_MINUTE, "60000")]}, at)
+        state, changes = apply_bars(state, {BTC: [bar(BTC, at.replace(second=0) - ONE_MINUTE, "60000")]}, at)
         sent += asked(changes)
         alarms += [e for e in changes.events if isinstance(e, ExitFailed)]
     exits = [e for e in sent if e.terms.type is OrderType.MARKET]
@@ -180,7 +182,7 @@ def test_exit_that_is_refused_is_followed_by_another_under_a_new_id_for_as_long_
 def test_three_refusals_within_a_second_are_no_end(reasons: tuple[str, ...]) -> None:
     state, entry, stop = opened()
     at = START + SECOND * 5
-    state, changes = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+    state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     key = stop.client_order_id
     state, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
     for reason in reasons:
@@ -191,7 +193,7 @@ def test_three_refusals_within_a_second_are_no_end(reasons: tuple[str, ...]) -> 
     assert trade.state is TradeState.EXITING
     assert trade.progress.retry_at is not None
     assert timedelta(0) < trade.progress.retry_at - at <= timedelta(seconds=40)
-    state, changes = steps.apply_bars(state, {}, trade.progress.retry_at)
+    state, changes = apply_bars(state, {}, trade.progress.retry_at)
     for name in [e.client_order_id for e in asked(changes, OrderInstruction.CANCEL)]:  # a stop that was put back makes way
         state, changes = reported(state, name, at, OrderCanceled(client_order_id=name, at=at, reason="X"))
     (again,) = asked(changes)
@@ -201,7 +203,7 @@ def test_three_refusals_within_a_second_are_no_end(reasons: tuple[str, ...]) -> 
 def test_stop_is_put_back_while_the_next_exit_is_not_due_and_makes_way_for_it() -> None:
     state, entry, stop = opened()
     at = START + timedelta(minutes=60)
-    state, _ = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
+    state, _ = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
     key = stop.client_order_id
     state, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
     (first,) = asked(changes)
@@ -216,13 +218,13 @@ def test_stop_is_put_back_while_the_next_exit_is_not_due_and_makes_way_for_it() 
     assert review.due == at + pause_after(2)
     name = back.client_order_id
     state, changes = reported(state, name, at, *accepted(name, at))
-    state, changes = steps.apply_bars(state, {}, review.due)
+    state, changes = apply_bars(state, {}, review.due)
     assert [e.client_order_id for e in asked(changes, OrderInstruction.CANCEL)] == [name]
     assert asked(changes) == []
 
 
 def test_where_stop_and_target_are_the_positions_own_the_exit_goes_first_and_the_stop_stays_until_it_is_filled() -> None:
-    state, changes = steps.enter(compared(state_at(MT5)), signal(), history(), START)
+    state, changes = enter(compared(state_at(MT5)), signal(), history(), START)
     (entry,) = asked(changes)
     assert entry.stop_loss == state.trades[BTC].stop_loss
     key, at = entry.client_order_id, START + SECOND
@@ -230,7 +232,7 @@ def test_where_stop_and_target_are_the_positions_own_the_exit_goes_first_and_the
     (stop,) = asked(changes)
     assert stop.entry == key
     state, _ = reported(state, stop.client_order_id, at, *accepted(stop.client_order_id, at))
-    state, changes = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+    state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     (out,) = asked(changes)
     assert (out.terms.leg, out.terms.quantity, out.entry) == (Leg.FLATTEN, entry.terms.quantity, key)
     assert asked(changes, OrderInstruction.CANCEL) == []
@@ -242,7 +244,7 @@ def test_where_stop_and_target_are_the_positions_own_the_exit_goes_first_and_the
 def test_age_of_a_price_refuses_no_reduction() -> None:
     state, _, stop = opened()
     at = START + timedelta(minutes=9)  # no bar since START, not yet stale
-    state, changes = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+    state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     key = stop.client_order_id
     state, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
     assert [e.terms.leg for e in asked(changes)] == [Leg.FLATTEN]
@@ -251,7 +253,7 @@ def test_age_of_a_price_refuses_no_reduction() -> None:
 def test_cancel_of_the_stop_that_is_refused_is_asked_again_within_seconds() -> None:
     state, _, stop = opened()
     key, at = stop.client_order_id, START + timedelta(minutes=60)
-    state, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
+    state, changes = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
     names = [asked(changes, OrderInstruction.CANCEL)[0].request_id]
     waits = []
     for _ in range(8):
@@ -261,7 +263,7 @@ def test_cancel_of_the_stop_that_is_refused_is_asked_again_within_seconds() -> N
             due = min(e.due for e in changes.events if isinstance(e, AccountReviewDue))
             waits.append(due - at)
             at = due
-            state, changes = steps.apply_bars(state, {}, at)
+            state, changes = apply_bars(state, {}, at)
         names.append(asked(changes, OrderInstruction.CANCEL)[0].request_id)
     assert len(set(names)) == len(names)
     assert max(waits) <= timedelta(seconds=40)
@@ -271,7 +273,7 @@ def test_cancel_of_the_stop_that_is_refused_is_asked_again_within_seconds() -> N
 
 
 def test_stop_that_the_venue_does_not_grow_is_taken_out_and_sent_anew_and_the_trade_is_not_left() -> None:
-    state, changes = steps.enter(compared(state_at(LIVE)), signal(), history(), START)
+    state, changes = enter(compared(state_at(LIVE)), signal(), history(), START)
     (entry,) = asked(changes)
     key, at, part = entry.client_order_id, START + SECOND, Decimal("0.1")
     state, changes = reported(state, key, at, *accepted(key, at), fill(key, at, part))
@@ -295,7 +297,7 @@ def test_stop_shrinks_when_a_person_has_closed_a_part() -> None:
     state, entry, stop = opened()
     at = START + 2 * SECOND
     sold = theirs(state.account, Side.SELL, "0.1", reduce_only=False, at=at)
-    state, _ = steps.submit(state, sold, at)
+    state, _ = operator_orders.submit(state, sold, at)
     key = sold.client_order_id
     state, changes = reported(state, key, at, *accepted(key, at), fill(key, at, "0.1", "62000", "t5"))
     (resize,) = asked(changes, OrderInstruction.REPLACE)
@@ -318,7 +320,7 @@ def seen(
             )
         }
     )
-    return steps.compare(state, view)
+    return venue_reports.compare(state, view)
 
 
 def test_stop_of_a_position_that_somebody_closed_at_the_venue_is_taken_out() -> None:
@@ -337,7 +339,7 @@ def test_stop_of_a_position_that_somebody_closed_at_the_venue_is_taken_out() -> 
         at,
         [opening_transfer(LIVE, START - timedelta(hours=1))],
     )
-    state, changes = steps.apply_bars(state, {}, at + SECOND)
+    state, changes = apply_bars(state, {}, at + SECOND)
     assert [t.state for t in changes.trades] == [TradeState.CLOSED]
     assert not state.trades
 
@@ -373,7 +375,7 @@ def test_stop_whose_price_somebody_changed_at_the_venue_is_told_and_stays() -> N
 def test_cancel_without_an_answer_of_an_order_that_somebody_changed_is_asked_for_again() -> None:
     state, entry, stop = opened()
     key, at = stop.client_order_id, START + 5 * SECOND
-    state, changes = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+    state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     (first,) = asked(changes, OrderInstruction.CANCEL)
     state, _ = reported(state, key, at, OrderUnconfirmed(client_order_id=key, at=at, attempt=first.request_id or ""))
     at += 40 * SECOND
@@ -403,11 +405,11 @@ def with_order_of_others(
         {"account": state.account.account, "requested_at": at, "asked_at": at, "trades": (), "positions": {BTC: position}}
         | {"orders": shown}
     )
-    return steps.compare(state, view)
+    return venue_reports.compare(state, view)
 
 
 def test_exit_takes_what_an_order_placed_in_the_venues_app_leaves_free_and_the_rest_once_that_is_gone() -> None:
-    state, changes = steps.enter(compared(state_at(LIVE)), signal(), history(), START)
+    state, changes = enter(compared(state_at(LIVE)), signal(), history(), START)
     (entry,) = asked(changes)
     whole, at = entry.terms.quantity, START + 10 * SECOND
     state, _ = with_order_of_others(state, START + SECOND, "0.1", Decimal(0))
@@ -419,7 +421,7 @@ def test_exit_takes_what_an_order_placed_in_the_venues_app_leaves_free_and_the_r
     key = stop.client_order_id
     state, changes = reported(state, key, at, *accepted(key, at))
     assert asked(changes, OrderInstruction.REPLACE) == []  # the venue would not let it grow
-    state, changes = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+    state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     state, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
     (out,) = asked(changes)
     assert (out.terms.leg, out.terms.quantity) == (Leg.FLATTEN, whole - Decimal("0.1"))
@@ -432,7 +434,7 @@ def test_exit_takes_what_an_order_placed_in_the_venues_app_leaves_free_and_the_r
 
 
 def test_stop_grows_once_an_order_placed_in_the_venues_app_is_gone() -> None:
-    state, changes = steps.enter(compared(state_at(LIVE)), signal(), history(), START)
+    state, changes = enter(compared(state_at(LIVE)), signal(), history(), START)
     (entry,) = asked(changes)
     whole, key, at = entry.terms.quantity, entry.client_order_id, START + 10 * SECOND
     state, _ = with_order_of_others(state, START + SECOND, "0.1", Decimal(0))
@@ -451,7 +453,7 @@ def test_order_of_others_makes_no_stop_smaller() -> None:
 
 
 def test_order_of_others_is_no_matter_where_stop_and_target_are_the_positions_own() -> None:
-    state, changes = steps.enter(compared(state_at(MT5)), signal(), history(), START)
+    state, changes = enter(compared(state_at(MT5)), signal(), history(), START)
     (entry,) = asked(changes)
     state, _ = with_order_of_others(state, START + SECOND, "0.1", Decimal(0))
     key, at = entry.client_order_id, START + 10 * SECOND
@@ -466,7 +468,7 @@ def test_order_of_others_is_no_matter_where_stop_and_target_are_the_positions_ow
 def test_stop_that_the_market_jumped_is_answered_at_the_market_after_one_closed_bar_beyond_it() -> None:
     state, entry, stop = opened()
     gap = [bar(BTC, START, "60000"), bar(BTC, START + ONE_MINUTE, "55800")]  # 7 %, and the stop-limit did not fill
-    state, changes = steps.apply_bars(state, {BTC: gap}, START + 2 * ONE_MINUTE)
+    state, changes = apply_bars(state, {BTC: gap}, START + 2 * ONE_MINUTE)
     (output,) = [e for e in changes.events if isinstance(e, StopPassed)]
     assert (output.stop_loss, output.price) == (state.trades[BTC].stop_loss, Decimal(55800))
     assert requests(changes) == [(OrderInstruction.CANCEL, Leg.STOP_LOSS)]
@@ -479,7 +481,7 @@ def test_stop_that_the_market_jumped_is_answered_at_the_market_after_one_closed_
 def test_bar_that_only_touches_the_stop_leaves_it_to_the_venue() -> None:
     state, _, _ = opened()
     touch = [bar(BTC, START, "60000"), bar(BTC, START + ONE_MINUTE, "60000", low="55800")]
-    state, changes = steps.apply_bars(state, {BTC: touch}, START + 2 * ONE_MINUTE)
+    state, changes = apply_bars(state, {BTC: touch}, START + 2 * ONE_MINUTE)
     assert requests(changes) == []
 
 
@@ -489,10 +491,10 @@ def test_bar_that_only_touches_the_stop_leaves_it_to_the_venue() -> None:
 def test_kill_switch_goes_on_with_what_belongs_to_no_trade_until_it_is_flat() -> None:
     state = compared(state_at(LIVE))
     bought = theirs(state.account, Side.BUY, "0.2", reduce_only=False)
-    state, _ = steps.submit(state, bought, START)
+    state, _ = operator_orders.submit(state, bought, START)
     key, at = bought.client_order_id, START + SECOND
     state, _ = reported(state, key, at, *accepted(key, at), fill(key, at, "0.2", "58000"))
-    state, changes = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+    state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     seen = set()
     for _ in range(4):
         (out,) = asked(changes)
@@ -503,7 +505,7 @@ def test_kill_switch_goes_on_with_what_belongs_to_no_trade_until_it_is_flat() ->
             due = state.closings[BTC].progress.retry_at
             assert due is not None
             at = due
-            state, changes = steps.apply_bars(state, {}, at)
+            state, changes = apply_bars(state, {}, at)
     (out,) = asked(changes)
     name = out.client_order_id
     state, _ = reported(state, name, at, *accepted(name, at), fill(name, at, "0.2", trade="t9"))
@@ -514,20 +516,20 @@ def test_kill_switch_goes_on_with_what_belongs_to_no_trade_until_it_is_flat() ->
 def test_halt_goes_on_cancelling_new_risk_when_a_cancel_was_refused() -> None:
     state = compared(state_at(LIVE))
     bought = theirs(state.account, Side.BUY, "0.2", reduce_only=False)
-    state, _ = steps.submit(state, bought, START)
+    state, _ = operator_orders.submit(state, bought, START)
     key, at = bought.client_order_id, START + SECOND
     state, _ = reported(state, key, at, *accepted(key, at))
-    state, changes = steps.halt(state, HaltLevel.HALT, "ann", "news", at)
+    state, changes = halts.halt(state, HaltLevel.HALT, "ann", "news", at)
     for _ in range(5):
         names = [e.request_id for e in asked(changes, OrderInstruction.CANCEL)]
         if not names:
             at += 40 * SECOND
-            state, changes = steps.apply_bars(state, {}, at)
+            state, changes = apply_bars(state, {}, at)
             continue
         refused = OrderCancelRejected(client_order_id=key, at=at, request_id=names[0] or "", reason="BUSY")
         state, changes = reported(state, key, at, refused)
     at += 41 * SECOND
-    state, changes = steps.apply_bars(state, {}, at) if not asked(changes, OrderInstruction.CANCEL) else (state, changes)
+    state, changes = apply_bars(state, {}, at) if not asked(changes, OrderInstruction.CANCEL) else (state, changes)
     assert [e.client_order_id for e in asked(changes, OrderInstruction.CANCEL)] == [key]
 
 
@@ -535,7 +537,7 @@ def test_exits_that_crossed_and_closed_too_much_are_made_good() -> None:
     """A venue that had confirmed the cancel of the stop tells of its fill after the exit was filled."""
     state, entry, stop = opened()
     at = START + timedelta(minutes=60)
-    state, _ = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
+    state, _ = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
     key, quantity = stop.client_order_id, entry.terms.quantity
     state, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
     (out,) = asked(changes)
@@ -556,7 +558,7 @@ def test_exits_that_crossed_and_closed_too_much_are_made_good() -> None:
 def sell_at_venue(state: AccountState, at: datetime, quantity: str, side: Side, trade: str, strategy: str) -> AccountState:
     """A person's order that fills at once."""
     wanted = theirs(state.account, side, quantity, reduce_only=False, at=at).model_copy(update={"strategy": strategy})
-    state, _ = steps.submit(state, wanted, at)
+    state, _ = operator_orders.submit(state, wanted, at)
     key = wanted.client_order_id
     return reported(state, key, at, *accepted(key, at), fill(key, at, quantity, trade=trade))[0]
 
@@ -575,7 +577,7 @@ def test_exit_is_at_most_what_the_venue_has_once_two_views_have_differed() -> No
     at, shown = START + 5 * SECOND, entry.terms.quantity - Decimal("0.1")
     doubt = Doubt(VenueDifference.POSITION_DIFFERS, BTC, str(entry.terms.quantity), str(shown), at, at, told=True)
     state = replace(state, at_venue=replace(state.at_venue, doubts=(doubt,)))
-    state, _ = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+    state, _ = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     key = stop.client_order_id
     _, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
     assert [e.terms.quantity for e in asked(changes)] == [shown]
@@ -585,13 +587,13 @@ def test_exit_waits_for_the_end_of_the_stop_where_people_hold_coins_beside_the_t
     state, _, stop = opened()
     at = START + 5 * SECOND
     state = sell_at_venue(state, at, "0.1", Side.BUY, "p1", "manual-a")
-    state, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, START + timedelta(minutes=60))
+    state, changes = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, START + timedelta(minutes=60))
     assert requests(changes) == [(OrderInstruction.CANCEL, Leg.STOP_LOSS)]
     assert stop.client_order_id == asked(changes, OrderInstruction.CANCEL)[0].client_order_id
 
 
 def test_stop_that_is_refused_is_sent_again_and_the_trade_is_left_after_three() -> None:
-    state, changes = steps.enter(compared(state_at(LIVE)), signal(), history(), START)
+    state, changes = enter(compared(state_at(LIVE)), signal(), history(), START)
     (entry,) = asked(changes)
     key, at = entry.client_order_id, START + SECOND
     state, changes = reported(state, key, at, *accepted(key, at), fill(key, at, entry.terms.quantity))
@@ -605,13 +607,13 @@ def test_stop_that_is_refused_is_sent_again_and_the_trade_is_left_after_three() 
 
 def late_fill_beside_a_trade() -> tuple[AccountState, ExecutionRequested, datetime]:
     """A trade with its stop, and 0.1 that an older entry filled late, on its way out."""
-    state, changes = steps.enter(compared(state_at(LIVE)), signal(), history(), START)
+    state, changes = enter(compared(state_at(LIVE)), signal(), history(), START)
     (first,) = asked(changes)
     key, at = first.client_order_id, START + SECOND
     state, _ = reported(state, key, at, *accepted(key, at), OrderCanceled(client_order_id=key, at=at, reason="IOC"))
     later = START + timedelta(minutes=5)
-    state, _ = steps.apply_bars(state, {BTC: flat(BTC, START, 5, "60000")}, later)
-    state, changes = steps.enter(compared(state, later), signal(at=later), history(until=later), later)
+    state, _ = apply_bars(state, {BTC: flat(BTC, START, 5, "60000")}, later)
+    state, changes = enter(compared(state, later), signal(at=later), history(until=later), later)
     (second,) = asked(changes)
     name = second.client_order_id
     state, changes = reported(state, name, later, *accepted(name, later), fill(name, later, "0.2", trade="t2"))
@@ -629,8 +631,8 @@ def test_late_fill_is_still_to_be_closed_when_the_kill_switch_is_released() -> N
     state, changes = rejected(state, out.client_order_id, at)
     (again,) = asked(changes)
     state, changes = rejected(state, again.client_order_id, at)
-    state, _ = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at + SECOND)
-    state, _ = steps.resume(state, "ann", "looked", at + 2 * SECOND)
+    state, _ = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at + SECOND)
+    state, _ = halts.resume(state, "ann", "looked", at + 2 * SECOND)
     assert state.closings[BTC].quantity == Decimal("0.1")
 
 
@@ -640,21 +642,21 @@ def test_persons_order_that_holds_a_late_fills_coins_is_in_its_way_whatever_our_
     (again,) = asked(changes)
     state, changes = rejected(state, again.client_order_id, at)  # the next try is due in seconds
     rest = theirs(state.account, Side.SELL, "0.1", reduce_only=False, at=at)
-    state, _ = steps.submit(state, rest, at)
+    state, _ = operator_orders.submit(state, rest, at)
     state, _ = reported(state, rest.client_order_id, at, *accepted(rest.client_order_id, at))
-    state, changes = steps.apply_bars(state, {}, at + pause_after(2))
+    state, changes = apply_bars(state, {}, at + pause_after(2))
     assert [e.client_order_id for e in asked(changes, OrderInstruction.CANCEL)] == [rest.client_order_id]
 
 
 def test_exit_that_two_views_do_not_show_is_followed_by_another() -> None:
-    state, changes = steps.enter(compared(state_at(MT5)), signal(), history(), START)
+    state, changes = enter(compared(state_at(MT5)), signal(), history(), START)
     (entry,) = asked(changes)
     key, at, quantity = entry.client_order_id, START + SECOND, entry.terms.quantity
     state, changes = reported(state, key, at, *accepted(key, at), fill(key, at, quantity))
-    state, changes = steps.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
+    state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
     (out,) = asked(changes)
     state, _ = reported(state, out.client_order_id, at, *accepted(out.client_order_id, at))
-    state, changes = steps.apply_bars(state, {}, at + timedelta(seconds=21))
+    state, changes = apply_bars(state, {}, at + timedelta(seconds=21))
     assert asked(changes, OrderInstruction.CANCEL)  # it has not filled: taken back
     sent: list[ExecutionRequested] = []
     for seconds in (60, 100, 140):
@@ -662,7 +664,7 @@ def test_exit_that_two_views_do_not_show_is_followed_by_another() -> None:
             {"account": "live-1", "requested_at": at, "asked_at": at + timedelta(seconds=seconds), "orders": []}
             | {"positions": {BTC: quantity}, "trades": [as_traded(key, quantity, at)]}
         )
-        state, changes = steps.compare(state, seen)
+        state, changes = venue_reports.compare(state, seen)
         sent += [e for e in asked(changes) if e.terms.leg is Leg.FLATTEN]
     assert [e.terms.quantity for e in sent] == [quantity]
     assert sent[0].client_order_id != out.client_order_id
@@ -682,12 +684,12 @@ def test_trade_that_a_persons_order_closed_is_told_at_that_fills_price_with_its_
     state, entry, stop = opened()
     at, quantity = START + 10 * SECOND, entry.terms.quantity
     sold = theirs(state.account, Side.SELL, str(quantity), reduce_only=False, at=at)
-    state, _ = steps.submit(state, sold, at)
+    state, _ = operator_orders.submit(state, sold, at)
     key = sold.client_order_id
     fee = Decimal("3.5")
     part = fill(key, at, quantity, "59500", "t5").model_copy(update={"fee": fee})
     state, _ = reported(state, key, at, *accepted(key, at), part)
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, START, "60400")]}, START + ONE_MINUTE)  # the mark is another
+    state, _ = apply_bars(state, {BTC: [bar(BTC, START, "60400")]}, START + ONE_MINUTE)  # the mark is another
     name, at = stop.client_order_id, START + ONE_MINUTE
     state, changes = reported(state, name, at, OrderCanceled(client_order_id=name, at=at, reason="X"))
     (closed,) = [e for e in changes.events if isinstance(e, TradeClosed)]
@@ -709,6 +711,6 @@ def test_signal_is_held_back_while_an_exit_of_the_account_does_not_go_through() 
             state, changes = rejected(state, order.client_order_id, at)
         retry = state.trades[BTC].progress.retry_at
         at = max(at, retry or at)
-        state, _ = steps.apply_bars(state, {}, at)
-    _, changes = steps.enter(compared(state, at), signal(ETH), history(ETH), at)
+        state, _ = apply_bars(state, {}, at)
+    _, changes = enter(compared(state, at), signal(ETH), history(ETH), at)
     assert [risk.code for risk in changes.risk] == [SignalSkipReason.EXIT_FAILING]

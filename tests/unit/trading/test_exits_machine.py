@@ -24,10 +24,12 @@ from signalbox.orders.terms import OrderType, Side
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import Entry
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading import steps
+from signalbox.trading import halts, operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.draft import AccountDraft
+from signalbox.trading.entries import enter
 from signalbox.trading.exits import held_by
 from signalbox.trading.state import AccountState, opening_transfer
 from tests.unit.trading.market import BTC, START, bar, history, paper, signal, state_at
@@ -62,7 +64,7 @@ class Leaving(RuleBasedStateMachine):
         if self.is_live:
             self.state = compared(self.state)
         self.closed = False
-        self.take(steps.enter(self.state, signal(direction=direction), history(), START))
+        self.take(enter(self.state, signal(direction=direction), history(), START))
         if self.asked and not is_late:
             self.answer(self.asked.popitem()[1], "take", part)
 
@@ -77,8 +79,8 @@ class Leaving(RuleBasedStateMachine):
 
     def deliver(self, key: str, *events: OrderEvent) -> None:
         output = ExecutionReported(account=self.account.account, client_order_id=key, reported_at=self.at, events=events)
-        self.take(steps.report(self.state, output))
-        assert steps.report(self.state, output) == (self.state, NO_CHANGES), "a second delivery changes nothing"
+        self.take(venue_reports.report(self.state, output))
+        assert venue_reports.report(self.state, output) == (self.state, NO_CHANGES), "a second delivery changes nothing"
 
     def filled(self, key: str, side: Side, quantity: Decimal, reduce_only: bool) -> OrderEvent | None:
         left = min(quantity, self.resting[key])
@@ -102,12 +104,12 @@ class Leaving(RuleBasedStateMachine):
             open_time = (self.at + ONE_MINUTE).replace(second=0, microsecond=0) - ONE_MINUTE
             bars.append(bar(BTC, open_time, self.price, close=price))
             self.price, self.at = Decimal(price), open_time + ONE_MINUTE
-        self.take(steps.apply_bars(self.state, {BTC: bars}, self.at))
+        self.take(apply_bars(self.state, {BTC: bars}, self.at))
 
     @rule(seconds=st.integers(1, 45))
     def seconds_pass(self, seconds: int) -> None:
         self.at += timedelta(seconds=seconds)
-        self.take(steps.apply_bars(self.state, {}, self.at))
+        self.take(apply_bars(self.state, {}, self.at))
 
     # The venue
 
@@ -201,13 +203,13 @@ class Leaving(RuleBasedStateMachine):
         self.people += 1
         side = Side.SELL if quantity > 0 else Side.BUY
         wanted = theirs(self.account, side, "0.05", reduce_only=reduce_only, at=self.at)
-        self.take(steps.submit(self.state, wanted.model_copy(update={"strategy": f"manual-{self.people}"}), self.at))
+        self.take(operator_orders.submit(self.state, wanted.model_copy(update={"strategy": f"manual-{self.people}"}), self.at))
 
     @precondition(lambda self: not self.flattened and self.state.books.position(BTC).quantity)
     @rule()
     def flatten(self) -> None:
         self.flattened = True
-        self.take(steps.halt(self.state, HaltLevel.FLATTEN, "ann", "enough", self.at))
+        self.take(halts.halt(self.state, HaltLevel.FLATTEN, "ann", "enough", self.at))
 
     # What holds
 
@@ -236,7 +238,7 @@ class Leaving(RuleBasedStateMachine):
         """Everything is answered from here on, and the kill switch is set: it ends flat."""
         if not hasattr(self, "state"):
             return
-        self.take(steps.halt(self.state, HaltLevel.FLATTEN, "ann", "the end", self.at))
+        self.take(halts.halt(self.state, HaltLevel.FLATTEN, "ann", "the end", self.at))
         for _ in range(40):
             while self.asked:
                 _, request = self.asked.popitem()
@@ -245,7 +247,7 @@ class Leaving(RuleBasedStateMachine):
                     self.answer(request, "take", Decimal(1))
             open_time = (self.at + ONE_MINUTE).replace(second=0, microsecond=0) - ONE_MINUTE
             self.at = open_time + ONE_MINUTE
-            self.take(steps.apply_bars(self.state, {BTC: [bar(BTC, open_time, self.price)]}, self.at))
+            self.take(apply_bars(self.state, {BTC: [bar(BTC, open_time, self.price)]}, self.at))
         assert self.state.is_idle, [f"{o.terms.leg} {o.state}" for o in self.state.orders.values() if not o.state.is_closed]
         assert not self.state.closings
         assert self.position == 0 or not self.is_live

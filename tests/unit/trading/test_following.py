@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import RiskEventKind
-from signalbox.trading.entry import SignalSkipReason
+from signalbox.trading.entry_plan import SignalSkipReason
 from signalbox.trading.service import counted
 from tests.unit.trading.market import BTC, START, paper, signal
 from tests.unit.trading.test_service import Floor

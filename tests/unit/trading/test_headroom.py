@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -11,24 +12,27 @@ from hypothesis import strategies as st
 
 from signalbox.exact import exactly
 from signalbox.market.candles import Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Side
 from signalbox.portfolio.account import record
 from signalbox.portfolio.entries import FundingPayment
 from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskApproved
 from signalbox.risk.exposure import order_loss
 from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
-from signalbox.risk.order import OrderId, ProposedOrder
-from signalbox.risk.order import Side as RiskSide
-from signalbox.risk.snapshot import HaltLevel, LossRule
-from signalbox.trading import steps
+from signalbox.risk.order import ProposedOrder
+from signalbox.risk.snapshot import HaltLevel, LossRule, Mark
+from signalbox.trading import halts
 from signalbox.trading.account import DIR60_STANDARD, EntryPolicy
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import ChangeSet, RiskEventKind
-from signalbox.trading.entry import SignalSkipReason, plan
+from signalbox.trading.entries import enter
+from signalbox.trading.entry_plan import SignalSkipReason, plan
 from signalbox.trading.events import AccountExhausted, OrderRefused
 from signalbox.trading.headroom import EntryReach, depleted_headroom, least_loss
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.snapshot import equity_of, risk_snapshot
-from signalbox.trading.state import AccountState, Mark, TradeState
+from signalbox.trading.state import AccountState, TradeState
 from signalbox.trading.view import account_view
 from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, paper, signal, state_at
 from tests.unit.trading.test_service import Floor
@@ -48,7 +52,7 @@ def state_with(
         monitor.observe(at - days_ago * DAY, balance=balance, equity=balance, is_flat=True)
     amount = Decimal(balances[-1]) - state.account.capital
     lost = FundingPayment(account=kind, key="lost", at=at - timedelta(minutes=1), symbol=BTC, amount=amount)
-    return steps.replaced(state, books=record(state.books, lost).books, loss_rules=monitor.state().to_text())
+    return replaced(state, books=record(state.books, lost).books, loss_rules=monitor.state().to_text())
 
 
 def tried(state: AccountState, count: int = 3, at: datetime = START) -> tuple[AccountState, ChangeSet]:
@@ -56,7 +60,7 @@ def tried(state: AccountState, count: int = 3, at: datetime = START) -> tuple[Ac
     changes = ChangeSet()
     for i in range(count):
         symbol = (BTC, ETH, SOL)[i % 3]
-        state, more = steps.enter(state, signal(symbol, at), history(symbol, at), at)
+        state, more = enter(state, signal(symbol, at), history(symbol, at), at)
         changes += more
     return state, changes
 
@@ -90,7 +94,7 @@ def test_exhausted_for_the_day_is_not_exhausted_for_good() -> None:
     midnight = datetime.fromisoformat("2024-03-01T23:00:00Z")  # in Prague
     assert (reported.rule, reported.until) == ("max_daily_loss", midnight)
     tomorrow = midnight + timedelta(minutes=30)
-    state, _ = steps.apply_bars(state, {s: [bar(s, tomorrow - timedelta(minutes=1), p)] for s, p in BASE.items()}, tomorrow)
+    state, _ = apply_bars(state, {s: [bar(s, tomorrow - timedelta(minutes=1), p)] for s, p in BASE.items()}, tomorrow)
     state, changes = tried(state, 1, tomorrow)
     assert (exhausted(changes), len(state.trades)) == ([], 1)
 
@@ -99,7 +103,7 @@ def test_exhausted_for_good_outlasts_midnights_without_being_told_again() -> Non
     state, changes = tried(state_with(["96100", "92150"]))
     for days in range(1, 4):
         at = START + days * DAY
-        state, _ = steps.apply_bars(state, {s: [bar(s, at - timedelta(minutes=1), p)] for s, p in BASE.items()}, at)
+        state, _ = apply_bars(state, {s: [bar(s, at - timedelta(minutes=1), p)] for s, p in BASE.items()}, at)
         state, more = tried(state, 3, at)
         changes += more
     assert len(exhausted(changes)) == 1
@@ -109,7 +113,7 @@ def test_exhausted_for_good_outlasts_midnights_without_being_told_again() -> Non
 def test_money_that_is_earned_ends_it_and_its_loss_is_told_anew() -> None:
     state, _ = tried(state_with(["96100", "92150"]), 1)
     money = FundingPayment(account=ACCOUNT, key="more", at=START, symbol=BTC, amount=Decimal(1000))
-    rich = steps.replaced(state, books=record(state.books, money).books)
+    rich = replaced(state, books=record(state.books, money).books)
     entered, changes = tried(rich, 1)
     assert (len(entered.trades), exhausted(changes)) == (1, [])
     assert not any("EXHAUSTED" in key for key in entered.warned)
@@ -117,10 +121,10 @@ def test_money_that_is_earned_ends_it_and_its_loss_is_told_anew() -> None:
 
 def test_whoever_resumes_is_told_again() -> None:
     state, _ = tried(state_with(["96100", "92150"]), 1)
-    state, _ = steps.halt(state, HaltLevel.HALT, "ada", "lunch", START)
+    state, _ = halts.halt(state, HaltLevel.HALT, "ada", "lunch", START)
     state, changes = tried(state, 1)
     assert [line.code for line in changes.risk] == ["ACCOUNT_HALTED"]  # the halt is what is in the way
-    state, _ = steps.resume(state, "ada", "lunch is over", START)
+    state, _ = halts.resume(state, "ada", "lunch is over", START)
     _, changes = tried(state, 1, START + timedelta(minutes=1))
     assert len(exhausted(changes)) == 1
 
@@ -156,7 +160,7 @@ def test_no_entry_of_a_policy_risks_less_than_the_least(
     found = plan(account, signal(symbol, direction=side), instrument, move, equity)
     if found is None:
         return
-    order = ProposedOrder(OrderId("x"), symbol, RiskSide(side), found.terms.quantity, stop_price=found.stop_loss)
+    order = ProposedOrder(ClientOrderId("x"), symbol, Side(side), found.terms.quantity, stop_price=found.stop_loss)
     loss = order_loss(order, order.quantity, price, instrument.fee_fraction, account.limits)
     step_value = instrument.step * price
     assert least_loss(account, equity, EntryReach(step_value=step_value)) <= loss
@@ -173,7 +177,7 @@ def test_where_it_says_exhausted_every_entry_is_refused(left: int, move: Decimal
     found = plan(state.account, signal(BTC, direction=side), instrument, move, equity_of(state))
     if found is None:
         return
-    order = ProposedOrder(OrderId("x"), BTC, RiskSide(side), found.terms.quantity, stop_price=found.stop_loss)
+    order = ProposedOrder(ClientOrderId("x"), BTC, Side(side), found.terms.quantity, stop_price=found.stop_loss)
     decision = assess(order, risk_snapshot(state, START), state.account.limits)
     assert not (over is not None and isinstance(decision, RiskApproved))
     if over is not None:
@@ -185,8 +189,8 @@ def test_nothing_is_said_of_an_account_without_rules_with_something_open_or_with
     state = state_with(["96100", "92600"])
     entered, _ = tried(state, 1)
     poor = FundingPayment(account=ACCOUNT, key="gone", at=START, symbol=BTC, amount=Decimal(-500))
-    assert depleted_headroom(steps.replaced(entered, books=record(entered.books, poor).books), START) is None
+    assert depleted_headroom(replaced(entered, books=record(entered.books, poor).books), START) is None
     bare = state_with(["96100", "92150"])
-    assert depleted_headroom(steps.replaced(bare, marks={}), START) is None
-    dear = steps.replaced(bare, marks={BTC: Mark(Decimal(10) ** 9, START)})
+    assert depleted_headroom(replaced(bare, marks={}), START) is None
+    dear = replaced(bare, marks={BTC: Mark(Decimal(10) ** 9, START)})
     assert depleted_headroom(dear, START) is None  # a step is worth so much that nothing can be said

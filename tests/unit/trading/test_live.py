@@ -27,12 +27,15 @@ from signalbox.orders.messages import ExecutionReported, ExecutionRequested, Ord
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import book
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading import steps
+from signalbox.trading import halts, operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount, TradingMode
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEventKind
-from signalbox.trading.entry import SignalSkipReason
+from signalbox.trading.entries import enter
+from signalbox.trading.entry_plan import SignalSkipReason
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.state import AccountState, opening_transfer
+from signalbox.trading.venue_comparison import needs_comparison, request_view
 from tests.unit.trading.market import BASE, BTC, START, TOLD, bar, flat, history, paper, signal, state_at
 
 LIVE: TradingAccount = TradingAccount.model_validate(
@@ -47,14 +50,14 @@ def compared(state: AccountState, at: datetime = START) -> AccountState:
 
 
 def entered() -> tuple[AccountState, ExecutionRequested]:
-    state, changes = steps.enter(compared(state_at(LIVE)), signal(), history(), START)
+    state, changes = enter(compared(state_at(LIVE)), signal(), history(), START)
     (request,) = changes.events
     assert isinstance(request, ExecutionRequested)
     return state, request
 
 
 def reported(state: AccountState, key: str, at: datetime, *events: OrderEvent) -> tuple[AccountState, ChangeSet]:
-    return steps.report(state, ExecutionReported(account="live-1", client_order_id=key, reported_at=at, events=events))
+    return venue_reports.report(state, ExecutionReported(account="live-1", client_order_id=key, reported_at=at, events=events))
 
 
 def fill(key: str, at: datetime, quantity: Decimal | str, price: str = "60000", trade: str = "t1") -> OrderFilled:
@@ -108,9 +111,9 @@ def test_partial_fills_grow_the_stop() -> None:
 
 def test_deadline_cancels_the_stop_first_and_sends_the_exit_once_that_is_confirmed() -> None:
     state, entry, stop = opened()
-    state, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
+    state, changes = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
     assert requests(changes) == [(OrderInstruction.CANCEL, Leg.STOP_LOSS)]
-    again, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 61, "60000")}, DEADLINE + ONE_MINUTE)
+    again, changes = apply_bars(state, {BTC: flat(BTC, START, 61, "60000")}, DEADLINE + ONE_MINUTE)
     assert requests(changes) == []
     at = DEADLINE + ONE_MINUTE
     state, changes = reported(
@@ -125,7 +128,7 @@ def test_deadline_cancels_the_stop_first_and_sends_the_exit_once_that_is_confirm
 
 def test_stop_that_fills_while_it_is_cancelled_leaves_nothing_to_send() -> None:
     state, entry, stop = opened()
-    state, _ = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
+    state, _ = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
     key, at = stop.client_order_id, DEADLINE + SECOND
     state, changes = reported(state, key, at, fill(key, at, entry.terms.quantity, "59000", "t2"))
     assert requests(changes) == []
@@ -170,8 +173,8 @@ def test_late_fill_while_another_trade_of_the_symbol_is_open_is_closed_by_an_ord
     key, at = first.client_order_id, START + SECOND
     state, _ = reported(state, key, at, *accepted(key, at), OrderCanceled(client_order_id=key, at=at, reason="IOC"))
     later = START + timedelta(minutes=5)
-    state, _ = steps.apply_bars(state, {BTC: flat(BTC, START, 5, "60000")}, later)
-    state, changes = steps.enter(compared(state, later), signal(at=later), history(until=later), later)
+    state, _ = apply_bars(state, {BTC: flat(BTC, START, 5, "60000")}, later)
+    state, changes = enter(compared(state, later), signal(at=later), history(until=later), later)
     second = next(e for e in changes.events if isinstance(e, ExecutionRequested)).client_order_id
     state, _ = reported(state, second, later + SECOND, *accepted(second, later), fill(second, later, "0.1", trade="t2"))
     state, changes = reported(state, key, later + 2 * SECOND, fill(key, later + 2 * SECOND, "0.1", trade="t3"))
@@ -207,7 +210,7 @@ def test_part_of_an_entry_that_is_off_our_step_or_below_our_minimum_is_protected
 def test_cancel_that_the_venue_refused_is_asked_for_again_once_a_minute_until_the_trade_is_left() -> None:
     state, _, stop = opened()
     key = stop.client_order_id
-    state, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
+    state, changes = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)
     asked = [e for e in changes.events if isinstance(e, ExecutionRequested)]
     refusals = []
     for minute in range(1, 4):
@@ -217,7 +220,7 @@ def test_cancel_that_the_venue_refused_is_asked_for_again_once_a_minute_until_th
         state, changes = reported(state, key, at - SECOND, refused)
         refusals.append(len(requests(changes)))
         asked += [e for e in changes.events if isinstance(e, ExecutionRequested)]
-        state, changes = steps.apply_bars(state, {BTC: flat(BTC, START, 60 + minute, "60000")}, at)
+        state, changes = apply_bars(state, {BTC: flat(BTC, START, 60 + minute, "60000")}, at)
         asked += [e for e in changes.events if isinstance(e, ExecutionRequested)]
     assert {(e.instruction, e.terms.leg) for e in asked} == {(OrderInstruction.CANCEL, Leg.STOP_LOSS)}
     assert len({e.event_id for e in asked}) == len(asked)  # the outbox keeps one event of a name
@@ -231,10 +234,10 @@ def test_cancel_that_the_venue_refused_is_asked_for_again_once_a_minute_until_th
 def test_a_persons_cancel_that_was_refused_is_not_repeated_by_its_second_delivery() -> None:
     state, _, stop = opened()
     key, at = stop.client_order_id, START + 2 * SECOND
-    state, changes = steps.cancel(state, key, "req-1", at)
+    state, changes = operator_orders.cancel(state, key, "req-1", at)
     assert requests(changes) == [(OrderInstruction.CANCEL, Leg.STOP_LOSS)]
     state, _ = reported(state, key, at, OrderCancelRejected(client_order_id=key, at=at, request_id="req-1", reason="NO"))
-    assert steps.cancel(state, key, "req-1", at + ONE_MINUTE) == (state, NO_CHANGES)
+    assert operator_orders.cancel(state, key, "req-1", at + ONE_MINUTE) == (state, NO_CHANGES)
 
 
 def test_fill_that_comes_after_younger_ones_is_booked_from_all_entries() -> None:
@@ -245,46 +248,46 @@ def test_fill_that_comes_after_younger_ones_is_booked_from_all_entries() -> None
         account="live-1", client_order_id=key, reported_at=at, events=(fill(key, START + SECOND, "0.1", "59000", "t1"),)
     )
     with pytest.raises(RebookNeededError):
-        steps.report(state, late)
+        venue_reports.report(state, late)
     history_of = [opening_transfer(LIVE, START - timedelta(hours=1)), *first.entries]
-    state, changes = steps.report(state, late, history_of)
+    state, changes = venue_reports.report(state, late, history_of)
     assert changes.rebooked
     assert state.books == book(LIVE.account, [*history_of, *changes.entries]).books
-    assert steps.report(state, late) == (state, NO_CHANGES)
+    assert venue_reports.report(state, late) == (state, NO_CHANGES)
 
 
 def test_account_is_compared_before_it_takes_new_risk_and_differences_stop_it() -> None:
     state = state_at(LIVE)
-    assert steps.needs_comparison(state, START)
-    _, changes = steps.enter(state, signal(), history(), START)
+    assert needs_comparison(state, START)
+    _, changes = enter(state, signal(), history(), START)
     assert [risk.code for risk in changes.risk] == [SignalSkipReason.NOT_COMPARED]
-    _, changes = steps.enter(compared(state), signal(stage="shadow"), history(), START)
+    _, changes = enter(compared(state), signal(stage="shadow"), history(), START)
     assert [risk.code for risk in changes.risk] == [SignalSkipReason.STAGE]
     seen = VenueViewReported(account="live-1", requested_at=START, asked_at=START, orders=(), trades=(), positions={})
-    state, changes = steps.compare(state, seen)
+    state, changes = venue_reports.compare(state, seen)
     assert state.compared_at == START
-    assert not steps.needs_comparison(state, START + ONE_MINUTE)
+    assert not needs_comparison(state, START + ONE_MINUTE)
     odd = seen.model_copy(update={"asked_at": START + ONE_MINUTE, "positions": {BTC: Decimal(1)}})
-    state, changes = steps.compare(state, odd)
+    state, changes = venue_reports.compare(state, odd)
     assert ([risk.kind for risk in changes.risk], state.halt) == ([RiskEventKind.DOUBTED], None)
-    state, changes = steps.compare(state, odd.model_copy(update={"asked_at": START + 2 * ONE_MINUTE}))
+    state, changes = venue_reports.compare(state, odd.model_copy(update={"asked_at": START + 2 * ONE_MINUTE}))
     assert [risk.code for risk in changes.risk] == ["POSITION_DIFFERS", "HALT"]
 
 
 def test_venue_is_asked_every_minute_while_something_is_held() -> None:
     """A stop that somebody takes out in the venue's own app is told by nothing else."""
     state, _, _ = opened()
-    assert not steps.needs_comparison(state, START + 50 * SECOND)
-    assert steps.needs_comparison(state, START + ONE_MINUTE)
-    assert not steps.needs_comparison(compared(state_at(LIVE)), START + ONE_MINUTE)
+    assert not needs_comparison(state, START + 50 * SECOND)
+    assert needs_comparison(state, START + ONE_MINUTE)
+    assert not needs_comparison(compared(state_at(LIVE)), START + ONE_MINUTE)
 
 
 def test_order_without_an_answer_is_asked_about_and_found_by_comparing() -> None:
     state, entry = entered()
     key, at = entry.client_order_id, START + SECOND
     state, _ = reported(state, key, at, OrderUnconfirmed(client_order_id=key, at=at, attempt="submit"))
-    assert steps.needs_comparison(state, START + 31 * SECOND)
-    _, changes = steps.request_view(state, START + 31 * SECOND)
+    assert needs_comparison(state, START + 31 * SECOND)
+    _, changes = request_view(state, START + 31 * SECOND)
     assert changes.events[0].model_dump()["orders"] == (key,)
     view = VenueViewReported.model_validate(
         {
@@ -302,7 +305,7 @@ def test_order_without_an_answer_is_asked_about_and_found_by_comparing() -> None
             "positions": {BTC: entry.terms.quantity},
         }
     )
-    state, changes = steps.compare(state, view)
+    state, changes = venue_reports.compare(state, view)
     assert state.halt is None
     assert requests(changes) == [(OrderInstruction.SUBMIT, Leg.STOP_LOSS)]
 
@@ -394,7 +397,7 @@ def test_position_never_turns_and_ends_flat_whatever_races_the_exit(data: st.Dat
         at += 30 * SECOND
         is_end = i >= 125  # the rest is quiet: everything is answered and delivered
         if i == flatten_at:
-            take(steps.halt(state, HaltLevel.FLATTEN, "anna", "enough", at))
+            take(halts.halt(state, HaltLevel.FLATTEN, "anna", "enough", at))
         if asked and (is_end or data.draw(st.booleans(), "venue acts")):
             while asked:
                 venue.ask(asked.popleft(), at)
@@ -404,11 +407,11 @@ def test_position_never_turns_and_ends_flat_whatever_races_the_exit(data: st.Dat
                 venue.trade(key, at)
         while venue.reports and (is_end or data.draw(st.booleans(), "delivered")):
             report = venue.reports.popleft()
-            take(steps.report(state, report))
+            take(venue_reports.report(state, report))
             if data.draw(st.booleans(), "twice") if not is_end else False:
-                assert steps.report(state, report) == (state, NO_CHANGES)
+                assert venue_reports.report(state, report) == (state, NO_CHANGES)
         close = at.replace(second=0)
-        take(steps.apply_bars(state, {BTC: [bar(BTC, close - ONE_MINUTE, BASE[BTC])]}, at))
+        take(apply_bars(state, {BTC: [bar(BTC, close - ONE_MINUTE, BASE[BTC])]}, at))
     assert not refused
     assert venue.lowest >= 0
     assert venue.position == 0

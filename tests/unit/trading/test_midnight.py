@@ -19,7 +19,8 @@ from signalbox.risk.ftmo.headroom import SEVERITY
 from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.limits import PRESETS, AccountKind
 from signalbox.risk.snapshot import HaltLevel, LossRule, Mark
-from signalbox.trading import steps
+from signalbox.trading import halts
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.events import RiskWarning, RuleBreached
 from signalbox.trading.state import AccountState
 from tests.unit.risk.facts import PRICES, limits, order, snapshot
@@ -46,12 +47,12 @@ def fallen(at: datetime) -> tuple[AccountState, list[object]]:
         then = BEGIN + number * ONE_MINUTE
         state, changes = person(state, side, "0.5", then, str(number), reduce_only=side is Side.SELL)
         assert not changes.risk
-        state, changes = steps.apply_bars(state, {BTC: [bar(BTC, then, price)]}, then + ONE_MINUTE)
+        state, changes = apply_bars(state, {BTC: [bar(BTC, then, price)]}, then + ONE_MINUTE)
         reported += changes.events
     assert state.books.balance.quantize(D(1)) == 103_557
     then = BEGIN + 3 * ONE_MINUTE
     still = flat(BTC, then, (at - ONE_MINUTE - then) // ONE_MINUTE, "67190")
-    state, changes = steps.apply_bars(state, {BTC: [*still, bar(BTC, at - ONE_MINUTE, "67190", close="56690")]}, at)
+    state, changes = apply_bars(state, {BTC: [*still, bar(BTC, at - ONE_MINUTE, "67190", close="56690")]}, at)
     assert (state.books.balance + state.books.position(BTC).unrealised(D(56_690))).quantize(D(1)) == 98_304
     return state, [*reported, *changes.events]
 
@@ -65,7 +66,7 @@ def test_a_loss_that_midnight_will_break_is_closed_before_it() -> None:
     assert {w.counts_from for w in warnings} == {MIDNIGHT}
     assert state.halt is not None
     assert (state.halt.level, state.halt.why) == (HaltLevel.FLATTEN, "max_daily_loss of 2024-03-02 used to 90%")
-    state, changes = steps.apply_bars(
+    state, changes = apply_bars(
         state, {BTC: flat(BTC, MIDNIGHT - timedelta(minutes=26), 40, "56690")}, MIDNIGHT + 14 * ONE_MINUTE
     )
     assert state.is_idle
@@ -76,17 +77,17 @@ def test_the_same_loss_earlier_in_the_evening_is_only_closed_when_the_window_ope
     state, reported = fallen(MIDNIGHT - timedelta(minutes=45))
     assert not [event for event in reported if isinstance(event, RiskWarning)]
     begin = MIDNIGHT - timedelta(minutes=45)
-    state, changes = steps.apply_bars(state, {BTC: flat(BTC, begin, 14, "56690")}, MIDNIGHT - timedelta(minutes=31))
+    state, changes = apply_bars(state, {BTC: flat(BTC, begin, 14, "56690")}, MIDNIGHT - timedelta(minutes=31))
     assert not changes.events
-    state, changes = steps.apply_bars(state, {BTC: flat(BTC, begin, 15, "56690")}, MIDNIGHT - timedelta(minutes=30))
+    state, changes = apply_bars(state, {BTC: flat(BTC, begin, 15, "56690")}, MIDNIGHT - timedelta(minutes=30))
     assert [event.level for event in changes.events if isinstance(event, RiskWarning)] == ["ALERT", "BLOCK", "FLATTEN"]
 
 
 def test_a_person_who_resumes_is_told_no_second_time_of_the_same_days_limit() -> None:
     state, _ = fallen(MIDNIGHT - timedelta(minutes=26))
     at = MIDNIGHT - timedelta(minutes=26)
-    state, _ = steps.resume(state, "anna", "I hold it", at)
-    state, changes = steps.apply_bars(state, {BTC: flat(BTC, at, 26, "56690")}, MIDNIGHT)
+    state, _ = halts.resume(state, "anna", "I hold it", at)
+    state, changes = apply_bars(state, {BTC: flat(BTC, at, 26, "56690")}, MIDNIGHT)
     assert not [event for event in changes.events if isinstance(event, RiskWarning)]
 
 

@@ -23,8 +23,10 @@ from signalbox.risk.exposure import book_of
 from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.order import Position
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading import steps
+from signalbox.trading import halts, operator_orders
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES, ChangeSet
+from signalbox.trading.entries import enter
 from signalbox.trading.events import RuleBreached
 from signalbox.trading.snapshot import proposed, risk_snapshot
 from signalbox.trading.state import AccountState
@@ -50,13 +52,13 @@ def person(
         "quantity": Decimal(quantity),
         "send_before": at + timedelta(minutes=5),
     }
-    return steps.submit(state, OrderTerms.model_validate(facts | changes), at)
+    return operator_orders.submit(state, OrderTerms.model_validate(facts | changes), at)
 
 
 def traded() -> AccountState:
     """The FTMO account with 0.3736 BTC of a signal, bought at 60 006.01."""
-    state, _ = steps.enter(state_at(FTMO), signal(), history(), START)
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    state, _ = enter(state_at(FTMO), signal(), history(), START)
+    state, _ = apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
     assert state.trades[BTC].stop_loss == STOP
     return state
 
@@ -84,14 +86,14 @@ def test_what_a_person_adds_is_not_protected_by_the_trades_stop_and_a_gap_breaks
     for number in range(25):  # 1.25 BTC, 0.05 at a time
         state, changes = person(state, Side.BUY, "0.05", at, str(number))
         refused += [line.code for line in changes.risk]
-        state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)
+        state, _ = apply_bars(state, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)
         at += ONE_MINUTE
     quantity, stop, stopped = protected(state)
     assert (stop, stopped) == (STOP, Decimal("0.3736"))
     assert Decimal("0.3736") < quantity < Decimal("1.1")
     assert set(refused) == {"DAILY_LOSS_HEADROOM_INSUFFICIENT"}
     gap = [bar(BTC, at, "55200"), *flat(BTC, at + ONE_MINUTE, 2, "55200")]  # 8 %, over the stop
-    state, changes = steps.apply_bars(state, {BTC: gap}, at + 3 * ONE_MINUTE)
+    state, changes = apply_bars(state, {BTC: gap}, at + 3 * ONE_MINUTE)
     assert not [event for event in changes.events if isinstance(event, RuleBreached)]
     assert state.loss_rules is not None
     assert FtmoRuleState.from_text(state.loss_rules).worst_equity > 95_000
@@ -127,18 +129,18 @@ def test_a_stop_protects_what_is_left_of_the_trade_in_the_netted_position(
 ) -> None:
     state, changes = person(traded(), Side(side), quantity, START + ONE_MINUTE)
     assert not changes.risk
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, START + ONE_MINUTE, "60000")]}, START + 2 * ONE_MINUTE)
+    state, _ = apply_bars(state, {BTC: [bar(BTC, START + ONE_MINUTE, "60000")]}, START + 2 * ONE_MINUTE)
     assert protected(state) == (Decimal(left), STOP, Decimal(stopped))
 
 
 def test_a_position_on_the_other_side_of_the_trade_is_not_protected() -> None:
     state, _ = person(state_at(FTMO), Side.SELL, "0.5", START)
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    state, _ = apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
     assert protected(state) == (Decimal("-0.5"), None, Decimal(0))
 
 
 def test_on_paper_no_stop_is_read_from_the_bars_while_another_exit_is_open() -> None:
-    state, _ = steps.halt(traded(), HaltLevel.FLATTEN, "anna", "news", START + ONE_MINUTE)
+    state, _ = halts.halt(traded(), HaltLevel.FLATTEN, "anna", "news", START + ONE_MINUTE)
     assert any(order.terms.leg is Leg.FLATTEN and not order.state.is_closed for order in state.orders.values())
     assert protected(state) == (Decimal("0.3736"), None, Decimal(0))
 
@@ -171,9 +173,9 @@ def test_a_confirmed_stop_protects_and_one_on_its_way_does_not() -> None:
 
 def test_a_stop_that_is_being_cancelled_or_that_nobody_knows_of_protects_nothing() -> None:
     state, key = live_stop()
-    cancelled, _ = steps.cancel(state, key, "r1", START + 2 * SECOND)
+    cancelled, _ = operator_orders.cancel(state, key, "r1", START + 2 * SECOND)
     assert protected(cancelled)[2] == 0
-    moved, _ = steps.replace(state, key, "r2", START + 2 * SECOND, stop_price=STOP - 100)
+    moved, _ = operator_orders.replace(state, key, "r2", START + 2 * SECOND, stop_price=STOP - 100)
     unknown = delivered(moved, key, OrderUnconfirmed(client_order_id=key, at=START + 2 * SECOND, attempt="r2"))
     assert protected(unknown)[2] == 0
     gone = delivered(state, key, OrderCanceled(client_order_id=key, at=START + 2 * SECOND, reason="CANCELED"))
@@ -182,10 +184,10 @@ def test_a_stop_that_is_being_cancelled_or_that_nobody_knows_of_protects_nothing
 
 def test_a_stop_that_is_being_moved_counts_at_the_worse_price_and_the_smaller_quantity() -> None:
     state, key = live_stop()
-    lower, changes = steps.replace(state, key, "r1", START + 2 * SECOND, stop_price=STOP - 100, quantity=Decimal("0.1"))
+    lower, changes = operator_orders.replace(state, key, "r1", START + 2 * SECOND, stop_price=STOP - 100, quantity=Decimal("0.1"))
     assert not changes.risk
     assert protected(lower)[1:] == (STOP - 100, Decimal("0.1"))
-    higher, _ = steps.replace(state, key, "r1", START + 2 * SECOND, stop_price=STOP + 100)
+    higher, _ = operator_orders.replace(state, key, "r1", START + 2 * SECOND, stop_price=STOP + 100)
     assert protected(higher)[1:] == (STOP, Decimal("0.3736"))
 
 
@@ -195,7 +197,7 @@ def test_an_entry_that_is_not_filled_counts_with_its_stop_and_a_changing_order_a
     assert (working.order.order_id, working.order.stop_price, working.order.is_stop) == (entry.client_order_id, STOP, False)
     state, _ = person(state_at(paper()), Side.BUY, "0.1", START, type=OrderType.LIMIT, limit_price=Decimal(59_000))
     (resting,) = state.orders
-    changing, _ = steps.replace(state, resting, "r1", START, limit_price=Decimal(60_500))
+    changing, _ = operator_orders.replace(state, resting, "r1", START, limit_price=Decimal(60_500))
     assert proposed(changing.orders[resting]).price == 60_500
     assert proposed(state.orders[resting]).price == 59_000
 

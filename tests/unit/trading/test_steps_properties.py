@@ -14,10 +14,14 @@ from signalbox.exact import exactly
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
 from signalbox.orders.events import OrderEvent, OrderFilled, OrderInitialized
 from signalbox.orders.lifecycle import replay
+from signalbox.orders.terms import Leg, OrderTerms
 from signalbox.portfolio.account import book
-from signalbox.trading import steps
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading import halts, operator_orders
 from signalbox.trading.account import DIR60_STANDARD
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES, ChangeSet
+from signalbox.trading.entries import enter
 from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.snapshot import equity_of
 from signalbox.trading.state import AccountState, opening_transfer
@@ -70,14 +74,14 @@ def followed(
     for minute in sorted({*stops, *(s[0] for s in story.signals), LENGTH}):
         at = START + ONE_MINUTE * minute
         for _ in range(2 if twice else 1):
-            state, more = steps.apply_bars(state, since(story.market, state.watched_until, at), at)
+            state, more = apply_bars(state, since(story.market, state.watched_until, at), at)
             changes += more
         due = [s for s in story.signals if s[0] == minute]
         for _minute, symbol, direction in reversed(due) if backwards else due:
             price = state.marks[symbol].price
             for _ in range(2 if twice else 1):
                 found = signal(symbol, at, direction, price=price)
-                state, more = steps.enter(state, found, history(symbol, at), at)
+                state, more = enter(state, found, history(symbol, at), at)
                 changes += more
     return state, changes
 
@@ -137,13 +141,13 @@ def test_exits_never_turn_a_position_and_a_flattened_account_ends_flat(story: St
     entries = []
     for minute in range(1, LENGTH + 1):
         at = START + ONE_MINUTE * minute
-        state, changes = steps.apply_bars(state, since(story.market, state.watched_until, at), at)
+        state, changes = apply_bars(state, since(story.market, state.watched_until, at), at)
         entries += list(changes.entries)
         for _minute, symbol, direction in (s for s in story.signals if s[0] == minute):
             found = signal(symbol, at, direction, price=state.marks[symbol].price)
-            state, changes = steps.enter(state, found, history(symbol, at), at)
+            state, changes = enter(state, found, history(symbol, at), at)
         if minute == flatten_at:
-            state, changes = steps.halt(state, steps.HaltLevel.FLATTEN, "anna", "enough", at)
+            state, changes = halts.halt(state, HaltLevel.FLATTEN, "anna", "enough", at)
     position: dict[str, Decimal] = {}
     for fill in entries:
         before = position.get(fill.symbol, Decimal(0))
@@ -161,12 +165,12 @@ def test_no_approved_sequence_passes_the_exposure_limits(story: Story, orders: l
     account = paper("paper-100k", WITH_TARGET)
     state = state_at(account)
     terms = [
-        steps.OrderTerms(
+        OrderTerms(
             account=account.account,
             strategy=f"manual-{i}",
             symbol=symbol,
             decided_at=START,
-            leg=steps.Leg.ENTRY,
+            leg=Leg.ENTRY,
             side="BUY",
             type="MARKET",
             quantity=(Decimal(hundreds * 100) / BASE[symbol]).quantize(Decimal("0.01")) or Decimal("0.01"),
@@ -174,8 +178,8 @@ def test_no_approved_sequence_passes_the_exposure_limits(story: Story, orders: l
         )
         for i, (symbol, hundreds) in enumerate(orders)
     ]
-    state, changes = steps.submit(state, terms, START)
-    again, nothing = steps.submit(state, terms, START)
+    state, changes = operator_orders.submit(state, terms, START)
+    again, nothing = operator_orders.submit(state, terms, START)
     assert (again, nothing) == (state, NO_CHANGES)
     state, _ = followed(state, Story(story.moves, ()), {1})
     fills = [e for e in changes.order_events if isinstance(e, OrderInitialized | OrderFilled)]

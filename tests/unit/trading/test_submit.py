@@ -15,7 +15,7 @@ from signalbox.orders.events import OrderAccepted, OrderDenied, OrderFilled, Ord
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.risk.snapshot import canonical_text
-from signalbox.trading import steps
+from signalbox.trading import operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.errors import CommandError
@@ -64,7 +64,7 @@ def terms_of(account: TradingAccount, wanted: list[tuple[str, Side, int, bool, b
 def one_by_one(state: AccountState, wanted: list[OrderTerms]) -> tuple[AccountState, ChangeSet]:
     changes = NO_CHANGES
     for terms in wanted:
-        state, more = steps.submit(state, terms, START)
+        state, more = operator_orders.submit(state, terms, START)
         changes += more
     return state, changes
 
@@ -75,7 +75,7 @@ def test_batch_is_judged_as_its_orders_one_after_the_other(
     account: TradingAccount, wanted: list[tuple[str, Side, int, bool, bool]], again: int
 ) -> None:
     orders = terms_of(account, wanted)
-    batch, changes = steps.submit(begun(account), [*orders, *orders[:again]], START)
+    batch, changes = operator_orders.submit(begun(account), [*orders, *orders[:again]], START)
     single, more = one_by_one(begun(account), orders)
     assert batch == single
     assert changes == more  # the ids of the snapshots they were judged on are among the events and the risk records
@@ -84,9 +84,9 @@ def test_batch_is_judged_as_its_orders_one_after_the_other(
 def test_release_names_the_snapshot_with_the_orders_before_it_working() -> None:
     orders = terms_of(LIVE, [(BTC, Side.BUY, 10, False, False), (ETH, Side.SELL, 10, False, False)])
     begin = begun(LIVE)
-    _, changes = steps.submit(begin, orders, START)
+    _, changes = operator_orders.submit(begin, orders, START)
     first, second = (event for event in changes.events if isinstance(event, ExecutionRequested))
-    between, _ = steps.submit(begin, orders[0], START)
+    between, _ = operator_orders.submit(begin, orders[0], START)
     assert first.snapshot_id == risk_snapshot(begin, START).snapshot_id
     assert second.snapshot_id == risk_snapshot(between, START).snapshot_id
     facts = risk_snapshot(between, START)
@@ -97,7 +97,7 @@ def test_batch_passes_over_a_refused_order_and_goes_on() -> None:
     orders = terms_of(
         LIVE, [(BTC, Side.BUY, 10, False, False), (BTC, Side.BUY, 9_000, False, False), (ETH, Side.BUY, 10, False, False)]
     )
-    _, changes = steps.submit(begun(LIVE), orders, START)
+    _, changes = operator_orders.submit(begun(LIVE), orders, START)
     kinds = [type(event) for event in changes.order_events if isinstance(event, OrderReleased | OrderDenied)]
     assert kinds == [OrderReleased, OrderDenied, OrderReleased]
 
@@ -106,26 +106,26 @@ def test_batch_with_one_order_that_came_too_late_sends_none() -> None:
     orders = terms_of(LIVE, [(BTC, Side.BUY, 10, False, False), (ETH, Side.BUY, 10, False, False)])
     late = orders[1].model_copy(update={"send_before": START - SECOND, "decided_at": START - 2 * SECOND})
     with pytest.raises(CommandError, match="to send before"):
-        steps.submit(begun(LIVE), [orders[0], late], START)
+        operator_orders.submit(begun(LIVE), [orders[0], late], START)
 
 
 @settings(max_examples=30, deadline=None)
 @given(wanted=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.sampled_from(Side), st.integers(1, 20)), max_size=6))
 def test_reports_taken_together_leave_the_account_of_reports_taken_apart(wanted: list[tuple[str, Side, int]]) -> None:
     orders = terms_of(LIVE, [(*one, False, False) for one in wanted])
-    state, _ = steps.submit(begun(LIVE), orders, START)
+    state, _ = operator_orders.submit(begun(LIVE), orders, START)
     delivered = [
         reported(terms, number) for number, terms in enumerate(orders) if not state.orders[terms.client_order_id].state.is_closed
     ]
-    together, changes = steps.report(state, delivered)
+    together, changes = venue_reports.report(state, delivered)
     apart, more = state, NO_CHANGES
     for one in delivered:
-        apart, by_one = steps.report(apart, one)
+        apart, by_one = venue_reports.report(apart, one)
         more += by_one
     assert together == apart
     assert changes == more
-    assert steps.report(together, delivered) == (together, NO_CHANGES)
-    assert steps.report(state, []) == (state, NO_CHANGES)
+    assert venue_reports.report(together, delivered) == (together, NO_CHANGES)
+    assert venue_reports.report(state, []) == (state, NO_CHANGES)
 
 
 def reported(terms: OrderTerms, number: int) -> ExecutionReported:

@@ -16,9 +16,8 @@ from signalbox.portfolio.entries import Fill
 from signalbox.risk.ftmo import FTMO_2STEP, Closed, FtmoAccount, FtmoRuleMonitor, Opened, PositionId
 from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.ftmo.trading_days import opens_position
-from signalbox.risk.order import Side as RiskSide
-from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount, TradingMode
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.monitoring import opening
 from signalbox.trading.state import AccountState
@@ -56,7 +55,7 @@ def sold_live(quantities: tuple[str, ...], *, size: str) -> AccountState:
     state = compared(state_at(LIVE))
     for number, (side, quantity) in enumerate([(Side.BUY, size), *((Side.SELL, q) for q in quantities)]):
         at = START + DAY * number
-        state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at - ONE_MINUTE, "60000")]}, at)
+        state, _ = apply_bars(state, {BTC: [bar(BTC, at - ONE_MINUTE, "60000")]}, at)
         state, changes = person(state, side, quantity, at, str(number))
         key = _sent(changes)
         state, _ = reported(state, key, at, *accepted(key, at), fill(key, at, quantity, trade=f"t{number}"))
@@ -79,12 +78,12 @@ def test_live_a_sale_through_zero_opens_on_its_day() -> None:
 @pytest.mark.parametrize(("quantity", "count"), [("0.05", 1), ("0.1", 1), ("0.2", 2)])
 def test_paper_counts_the_same(quantity: str, count: int) -> None:
     state, _ = person(state_at(FTMO), Side.BUY, "0.1", START)
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    state, _ = apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
     at = START + DAY
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at - ONE_MINUTE, "60000")]}, at)
+    state, _ = apply_bars(state, {BTC: [bar(BTC, at - ONE_MINUTE, "60000")]}, at)
     state, changes = person(state, Side.SELL, quantity, at, "2")
     assert not changes.risk
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)
+    state, _ = apply_bars(state, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)
     assert state.books.position(BTC).quantity == Decimal("0.1") - Decimal(quantity)
     assert days(state) == count
 
@@ -98,7 +97,7 @@ def test_an_opening_that_is_reported_after_midnight_belongs_to_its_own_day() -> 
         keys.append(_sent(changes))
     state, _ = reported(state, keys[0], late, *accepted(keys[0], late), fill(keys[0], late, "0.1", trade="a"))
     after = late + timedelta(minutes=2)
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, late + timedelta(seconds=1), "60000")]}, after)
+    state, _ = apply_bars(state, {BTC: [bar(BTC, late + timedelta(seconds=1), "60000")]}, after)
     state, _ = reported(state, keys[1], after, *accepted(keys[1], late), fill(keys[1], late, "0.1", trade="b"))
     assert days(state) == 1
     monitor = FtmoRuleMonitor(FTMO_2STEP, Decimal(100_000))
@@ -131,7 +130,7 @@ def test_openings_are_those_that_leave_more_on_their_own_side(sizes: list[int]) 
 
 def test_a_file_of_events_counts_by_the_same_rule() -> None:
     account = FtmoAccount(FTMO_2STEP, Decimal(100_000))
-    for number, side in enumerate((RiskSide.BUY, RiskSide.SELL)):
+    for number, side in enumerate((Side.BUY, Side.SELL)):
         name = PositionId(str(number))
         account.apply(Opened(START + DAY * number, name, BTC, side, Decimal(1), Decimal(60_000), Decimal(0)))
     account.apply(Closed(START + DAY * 2, PositionId("0"), Decimal(60_000), Decimal(0)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
 from datetime import timedelta
 from decimal import Decimal
 
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 from signalbox.market.candles import ONE_MINUTE
 from signalbox.portfolio.account import Books, book, record
 from signalbox.portfolio.entries import Entry, Transfer
-from signalbox.trading import steps
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import ChangeSet
+from signalbox.trading.entries import enter
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.state import AccountState, opened, opening_transfer
 from tests.unit.trading.market import BTC, START, bar, history, paper, signal, since, state_at, wave
@@ -29,23 +31,23 @@ def moved(account: TradingAccount, after: timedelta, amount: str = "1000") -> Tr
 
 def with_transfer(state: AccountState, transfer: Transfer) -> AccountState:
     """The account state once a transfer was booked by whoever took it."""
-    return steps.replaced(state, books=record(state.books, transfer).books)
+    return replaced(state, books=record(state.books, transfer).books)
 
 
 def test_money_moved_at_the_open_of_a_bar_is_there_before_a_trade_at_that_open() -> None:
-    state, _ = steps.enter(state_at(paper()), signal(BTC), history(), START)
+    state, _ = enter(state_at(paper()), signal(BTC), history(), START)
     state = with_transfer(state, moved(state.account, timedelta(0)))
-    after, changes = steps.apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    after, changes = apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
     (fill,) = changes.entries
     assert (fill.at, fill.kind, after.books.newest) == (START, "Fill", fill)
 
 
 def test_an_account_that_is_opened_before_its_bars_arrive_can_watch_them() -> None:
     account = paper()
-    state, _ = steps.apply_bars(opened(account, START), {}, START)  # its capital came as the bar opened, and no bar is here yet
-    state, _ = steps.apply_bars(state, {BTC: [bar(BTC, START - ONE_MINUTE, "60000")]}, START)
-    state, _ = steps.enter(state, signal(BTC), history(), START)
-    _, changes = steps.apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
+    state, _ = apply_bars(opened(account, START), {}, START)  # its capital came as the bar opened, and no bar is here yet
+    state, _ = apply_bars(state, {BTC: [bar(BTC, START - ONE_MINUTE, "60000")]}, START)
+    state, _ = enter(state, signal(BTC), history(), START)
+    _, changes = apply_bars(state, {BTC: [bar(BTC, START, "60000")]}, START + ONE_MINUTE)
     assert [entry.at for entry in changes.entries] == [START]
 
 
@@ -58,7 +60,7 @@ def test_bars_that_come_after_a_later_transfer_ask_for_the_whole_history_and_the
     rows.state = with_transfer(rows.state, late)
     bars = {BTC: wave(BTC, START, 5)}
     with pytest.raises(RebookNeededError):
-        steps.apply_bars(rows.state, bars, START + timedelta(minutes=5))
+        apply_bars(rows.state, bars, START + timedelta(minutes=5))
     floor.deliver(cycle(START + timedelta(minutes=5)))
     assert floor.state().books == book(account.account, list(floor.rows().entries.values())).books
     assert floor.state().books.position(BTC).quantity
@@ -68,9 +70,9 @@ def _watched(state: AccountState, story: Story, at_minute: int, entries: list[En
     at = START + ONE_MINUTE * at_minute
     bars = since(story.market, state.watched_until, at)
     try:
-        return steps.apply_bars(state, bars, at)
+        return apply_bars(state, bars, at)
     except RebookNeededError:
-        return steps.apply_bars(state, bars, at, entries=entries)
+        return apply_bars(state, bars, at, entries=entries)
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,12 +93,12 @@ def test_whenever_money_moves_the_account_is_watched_and_its_books_are_those_of_
         at = START + ONE_MINUTE * minute
         for _minute, symbol, direction in (s for s in story.signals if s[0] == minute):
             found = signal(symbol, at, direction, price=state.marks[symbol].price)
-            state, changes = steps.enter(state, found, history(symbol, at), at)
+            state, changes = enter(state, found, history(symbol, at), at)
         for number, (_, seconds, amount) in enumerate(t for t in transfers if t[0] == minute):
             # a whole minute is the open of a bar: of one that was watched, of the next, or of one still to come
             when = at + timedelta(seconds=seconds // 60 * 60 if number % 2 else seconds)
             entries.append(Transfer(account=account.account, key=f"{minute}-{number}", at=when, amount=Decimal(amount)))
-            state = steps.replaced(state, books=_booked(account, entries))
+            state = replaced(state, books=_booked(account, entries))
     assert state.books == _booked(account, entries)
 
 

@@ -24,14 +24,15 @@ from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_port import SETTLE
 from signalbox.risk.codes import RefusalCode
-from signalbox.trading import steps
+from signalbox.trading import operator_orders, venue_reports
 from signalbox.trading.at_venue import LOOK_AGAIN, AtVenue
 from signalbox.trading.changes import ChangeSet, RiskEventKind
-from signalbox.trading.entry import SignalSkipReason
+from signalbox.trading.entries import enter, objection_to
+from signalbox.trading.entry_plan import SignalSkipReason
 from signalbox.trading.events import VenueRefused
 from signalbox.trading.service import AccountOutcome, counted
 from signalbox.trading.state import AccountState, opening_transfer
-from signalbox.trading.venue_comparison import OVERLAP
+from signalbox.trading.venue_comparison import OVERLAP, needs_comparison, request_view
 from signalbox.trading.view import account_view
 from tests.unit.trading.market import BTC, ETH, START, TOLD, history, signal, state_at
 from tests.unit.trading.test_live import LIVE, SECOND, accepted, compared, entered, fill, opened, reported
@@ -76,13 +77,13 @@ class TestAbsence:
         account_state, entry = entered()
         key, at = entry.client_order_id, START + SECOND
         account_state, _ = reported(account_state, key, at, *accepted(key, at))
-        account_state, _ = steps.compare(account_state, view(START + 11 * SECOND))
+        account_state, _ = venue_reports.compare(account_state, view(START + 11 * SECOND))
         assert account_state.orders[key].state is OrderState.ACCEPTED
         assert account_state.halt is None
-        _, asked = steps.request_view(account_state, START + 40 * SECOND)
+        _, asked = request_view(account_state, START + 40 * SECOND)
         assert views_asked(asked)[0].since <= at
         quantity = entry.terms.quantity
-        account_state, _ = steps.compare(
+        account_state, _ = venue_reports.compare(
             account_state,
             view(
                 START + 41 * SECOND,
@@ -97,10 +98,10 @@ class TestAbsence:
         account_state, entry, stop = opened()
         held = {"positions": {BTC: entry.terms.quantity}, "trades": [traded(entry.client_order_id, entry.terms.quantity, START)]}
         at = START + timedelta(minutes=2)
-        account_state, changes = steps.compare(account_state, view(at, **held))
+        account_state, changes = venue_reports.compare(account_state, view(at, **held))
         assert codes(changes) == ["ORDER_VANISHED"]
         assert (account_state.orders[stop.client_order_id].state, account_state.halt) == (OrderState.ACCEPTED, None)
-        account_state, changes = steps.compare(
+        account_state, changes = venue_reports.compare(
             account_state, view(at + SETTLE, orders=[at_venue(account_state, stop.client_order_id)], **held)
         )
         assert (changes.risk, account_state.at_venue.doubts, account_state.halt) == ((), (), None)
@@ -113,7 +114,7 @@ class TestAbsence:
             facts = {"positions": {BTC: entry.terms.quantity}, "forgets_unfilled": forgets}
             at = START + timedelta(minutes=2)
             for seen in (at, at + SETTLE):
-                account_state, _ = steps.compare(account_state, view(seen, **facts))
+                account_state, _ = venue_reports.compare(account_state, view(seen, **facts))
             assert account_state.orders[stop.client_order_id].state is state
             assert (account_state.halt is None) == forgets
 
@@ -121,23 +122,23 @@ class TestAbsence:
         account_state, entry, stop = opened()
         key, held = stop.client_order_id, {"positions": {BTC: entry.terms.quantity}}
         at = START + timedelta(minutes=2)
-        account_state, _ = steps.cancel(account_state, key, "req-1", at)
-        account_state, _ = steps.compare(account_state, view(at + SETTLE - SECOND, **held))
+        account_state, _ = operator_orders.cancel(account_state, key, "req-1", at)
+        account_state, _ = venue_reports.compare(account_state, view(at + SETTLE - SECOND, **held))
         assert account_state.orders[key].state is OrderState.PENDING_CANCEL
-        account_state, _ = steps.compare(account_state, view(at + SETTLE, **held))
+        account_state, _ = venue_reports.compare(account_state, view(at + SETTLE, **held))
         assert account_state.orders[key].state is OrderState.CANCELED
 
     def test_what_was_given_up_is_asked_about_and_its_late_fill_is_booked(self) -> None:
         account_state, entry = entered()
         key, at = entry.client_order_id, START + SECOND
         account_state, _ = reported(account_state, key, at, OrderUnconfirmed(client_order_id=key, at=at, attempt="submit"))
-        account_state, _ = steps.compare(account_state, view(at + SETTLE))
+        account_state, _ = venue_reports.compare(account_state, view(at + SETTLE))
         assert account_state.orders[key].state is OrderState.CANCELED
         later = START + timedelta(hours=2)
         bare = replace(account_state, orders={})  # closed orders leave the account state
-        _, asked = steps.request_view(bare, later)
+        _, asked = request_view(bare, later)
         assert views_asked(asked)[0].orders == (key,)
-        account_state, _ = steps.compare(
+        account_state, _ = venue_reports.compare(
             account_state,
             view(
                 later,
@@ -152,14 +153,14 @@ class TestAbsence:
         account_state, entry = entered()
         key, at = entry.client_order_id, START + SECOND
         account_state, _ = reported(account_state, key, at, OrderSubmitted(client_order_id=key, at=at))
-        account_state, _ = steps.compare(account_state, view(START + timedelta(minutes=4)))
+        account_state, _ = venue_reports.compare(account_state, view(START + timedelta(minutes=4)))
         assert account_state.orders[key].state is OrderState.SUBMITTED
-        account_state, _ = steps.compare(account_state, view(entry.terms.send_before + SETTLE))
+        account_state, _ = venue_reports.compare(account_state, view(entry.terms.send_before + SETTLE))
         assert account_state.orders[key].state is OrderState.CANCELED
 
     def test_views_overlap(self) -> None:
         at = START + timedelta(hours=1)
-        _, asked = steps.request_view(compared(state_at(LIVE), at), at + SECOND)
+        _, asked = request_view(compared(state_at(LIVE), at), at + SECOND)
         assert views_asked(asked)[0].since == at - OVERLAP
 
 
@@ -168,7 +169,7 @@ class TestDoubts:
         account_state, entry, stop = opened()
         key, quantity, at = stop.client_order_id, entry.terms.quantity, START + timedelta(minutes=2)
         torn = view(at, orders=[at_venue(account_state, key)], positions={})  # the balances were read after it traded
-        account_state, changes = steps.compare(account_state, torn)
+        account_state, changes = venue_reports.compare(account_state, torn)
         assert codes(changes, RiskEventKind.DOUBTED) == ["POSITION_DIFFERS"]
         assert account_state.halt is None
         whole = view(
@@ -176,18 +177,18 @@ class TestDoubts:
             orders=[at_venue(account_state, key, "FILLED", quantity)],
             trades=[traded(key, quantity, at, "t2", "SELL")],
         )
-        account_state, changes = steps.compare(account_state, whole)
+        account_state, changes = venue_reports.compare(account_state, whole)
         assert (account_state.halt, account_state.at_venue.doubts, account_state.is_idle) == (None, (), True)
 
     def test_a_difference_that_a_second_view_shows_stops_the_account_and_says_by_how_much(self) -> None:
         account_state = compared(state_at(LIVE))
         at = START + SECOND
-        account_state, _ = steps.compare(account_state, view(at, positions={BTC: "1"}))
+        account_state, _ = venue_reports.compare(account_state, view(at, positions={BTC: "1"}))
         (doubt,) = account_state.at_venue.doubts
         assert (doubt.difference, doubt.subject, doubt.since) == ("POSITION_DIFFERS", BTC, at)
-        account_state, changes = steps.compare(account_state, view(at + SETTLE - SECOND, positions={BTC: "1"}))
+        account_state, changes = venue_reports.compare(account_state, view(at + SETTLE - SECOND, positions={BTC: "1"}))
         assert account_state.halt is None  # too soon after the first
-        account_state, changes = steps.compare(account_state, view(at + SETTLE, positions={BTC: "1"}))
+        account_state, changes = venue_reports.compare(account_state, view(at + SETTLE, positions={BTC: "1"}))
         assert codes(changes) == ["POSITION_DIFFERS", "HALT"]
         assert account_state.halt is not None
         assert account_state.halt.why == "POSITION_DIFFERS BTC-USD: 0 in the ledger, 1 at the venue"
@@ -196,7 +197,7 @@ class TestDoubts:
         account_state, at, seen = compared(state_at(LIVE)), START, 0
         while account_state.halt is None:
             at, seen = at + LOOK_AGAIN, seen + 1
-            account_state, _ = steps.compare(account_state, view(at, positions={BTC: str(seen)}))
+            account_state, _ = venue_reports.compare(account_state, view(at, positions={BTC: str(seen)}))
             assert seen < 60
         assert at - START > timedelta(minutes=2)
 
@@ -206,8 +207,8 @@ class TestDoubts:
         world.floor.deliver(service_view(START + SECOND, positions={"BTC-USD": "1"}))
         (handled,) = world.floor.deliver(signal(BTC))
         assert not [e for e in handled.changes.order_events if isinstance(e, OrderReleased)]
-        account_state, _ = steps.compare(compared(state_at(LIVE)), view(START + SECOND, positions={BTC: "1"}))
-        assert steps.objection_to(account_state, signal(), START + SECOND) is SignalSkipReason.IN_DOUBT
+        account_state, _ = venue_reports.compare(compared(state_at(LIVE)), view(START + SECOND, positions={BTC: "1"}))
+        assert objection_to(account_state, signal(), START + SECOND) is SignalSkipReason.IN_DOUBT
 
     def test_the_doubt_asks_for_the_next_view_within_seconds_and_only_for_one(self) -> None:
         world = World()
@@ -228,14 +229,14 @@ class TestDoubts:
         trades = [traded("ab" * 16, "0.1", START)]
         lines: list[str] = []
         for n in range(6):
-            account_state, changes = steps.compare(account_state, view(at + n * SETTLE, trades=trades))
+            account_state, changes = venue_reports.compare(account_state, view(at + n * SETTLE, trades=trades))
             lines += codes(changes, RiskEventKind.DIFFERENCE)
         assert lines == ["TRADE_UNKNOWN"]
 
     def test_dust_is_told_once_and_stops_nothing(self) -> None:
         account_state, at, lines = compared(state_at(LIVE)), START + SECOND, []
         for n in range(4):
-            account_state, changes = steps.compare(account_state, view(at + n * SETTLE, positions={BTC: "0.00009999"}))
+            account_state, changes = venue_reports.compare(account_state, view(at + n * SETTLE, positions={BTC: "0.00009999"}))
             lines += [(line.kind, line.key) for line in changes.risk]
         assert account_state.halt is None
         assert {kind for kind, _ in lines} == {RiskEventKind.DUST}
@@ -244,7 +245,7 @@ class TestDoubts:
     def test_what_others_hold_is_told_whenever_it_changes_is_shown_and_is_left_alone(self) -> None:
         account_state, at, delivered = compared(state_at(LIVE)), START + SECOND, []
         for n, held in enumerate(({BTC: "0.2"}, {BTC: "0.2"}, {BTC: "-0.1", ETH: "0"}, {}, {})):
-            account_state, changes = steps.compare(account_state, view(at + n * SETTLE, others=held))
+            account_state, changes = venue_reports.compare(account_state, view(at + n * SETTLE, others=held))
             delivered += [(str(line.symbol), line.limit, line.value) for line in changes.risk]
             assert {line.kind for line in changes.risk} <= {RiskEventKind.OTHERS_AT_VENUE}
             assert (changes.order_events, changes.events) == ((), ())  # nothing is sent, cancelled or closed
@@ -255,10 +256,10 @@ class TestDoubts:
         assert (account_state.halt, account_state.books.positions, account_view(account_state)["others"]) == (None, {}, [])
 
     def test_what_is_kept_of_the_venue_survives_its_text(self) -> None:
-        account_state, _ = steps.compare(
+        account_state, _ = venue_reports.compare(
             compared(state_at(LIVE)), view(START + SECOND, positions={BTC: "1"}, others={BTC: "0.20"})
         )
-        account_state, _ = steps.request_view(account_state, START + 2 * SECOND)
+        account_state, _ = request_view(account_state, START + 2 * SECOND)
         assert AtVenue.from_text(account_state.at_venue.to_text()) == account_state.at_venue
 
 
@@ -277,7 +278,7 @@ class TestFollowingUp:
         assert asked.not_before is not None
         assert at < asked.not_before <= at + timedelta(seconds=10)
         assert asked.orders == (key,)
-        assert steps.needs_comparison(world.floor.state(NAME), START + timedelta(seconds=31))
+        assert needs_comparison(world.floor.state(NAME), START + timedelta(seconds=31))
 
     def test_one_that_has_ended_is_not(self) -> None:
         world = World()
@@ -305,35 +306,35 @@ class TestFollowingUp:
 class TestInstruments:
     def test_a_live_account_that_was_not_told_an_instrument_takes_no_new_risk_in_it_and_may_leave(self) -> None:
         blind = replace(compared(state_at(LIVE)), at_venue=AtVenue())
-        assert steps.objection_to(blind, signal(), START) is SignalSkipReason.NO_INSTRUMENT
+        assert objection_to(blind, signal(), START) is SignalSkipReason.NO_INSTRUMENT
         account_state, _, stop = opened()
         account_state = replace(account_state, at_venue=AtVenue())
         market = {"type": OrderType.MARKET, "stop_price": None, "leg": Leg.EXIT}
         out = stop.terms.model_copy(update={"strategy": "manual-1", **market})
-        account_state, _ = steps.cancel(account_state, stop.client_order_id, "req-1", START + 2 * SECOND)
+        account_state, _ = operator_orders.cancel(account_state, stop.client_order_id, "req-1", START + 2 * SECOND)
         end = OrderCanceled(client_order_id=stop.client_order_id, at=START + 3 * SECOND, reason="X")
         account_state, _ = reported(replace(account_state, trades={}), stop.client_order_id, START + 3 * SECOND, end)
-        after, _ = steps.submit(account_state, out, START + 4 * SECOND)
+        after, _ = operator_orders.submit(account_state, out, START + 4 * SECOND)
         assert after.orders[out.client_order_id].state is OrderState.RELEASED
         more = out.model_copy(update={"strategy": "manual-2", "reduce_only": False, "side": Side.BUY})
-        after, changes = steps.submit(account_state, more, START + 4 * SECOND)
+        after, changes = operator_orders.submit(account_state, more, START + 4 * SECOND)
         assert RefusalCode.INSTRUMENT_UNKNOWN in codes(changes)
 
     def test_a_venue_that_takes_reductions_only_is_not_asked_for_more(self) -> None:
         closed = replace(TOLD.instruments[0], can_open=False)
         account_state = replace(compared(state_at(LIVE)), at_venue=AtVenue(instruments=(closed, *TOLD.instruments[1:])))
-        assert steps.objection_to(account_state, signal(), START) is SignalSkipReason.NO_INSTRUMENT
+        assert objection_to(account_state, signal(), START) is SignalSkipReason.NO_INSTRUMENT
 
     def test_sizes_are_those_of_the_venue_and_one_below_its_minimum_is_held_back(self) -> None:
         coarse = replace(TOLD.instruments[0], step=Decimal("0.05"), min_quantity=Decimal("0.05"))
         account_state = replace(compared(state_at(LIVE)), at_venue=AtVenue(instruments=(coarse,)))
-        _, changes = steps.enter(account_state, signal(), history(), START)
+        _, changes = enter(account_state, signal(), history(), START)
         (sent,) = [e for e in changes.order_events if isinstance(e, OrderReleased)]
         (quantity,) = {e.terms.quantity for e in changes.events if hasattr(e, "terms")}
         assert sent
         assert quantity % Decimal("0.05") == 0
         large = replace(coarse, min_quantity=Decimal(50))
-        _, changes = steps.enter(replace(account_state, at_venue=AtVenue(instruments=(large,))), signal(), history(), START)
+        _, changes = enter(replace(account_state, at_venue=AtVenue(instruments=(large,))), signal(), history(), START)
         assert codes(changes) == [SignalSkipReason.BELOW_MINIMUM_SIZE]
 
 
@@ -378,7 +379,7 @@ def test_books_end_as_the_venues_fills_and_no_halt_remains_whatever_each_view_sh
     """A venue takes an order or not, fills parts of it, ends it, and shows orders, fills and balances late, or torn."""
     draw, settle = data.draw, int(SETTLE.total_seconds())
     key = MANUAL.client_order_id
-    account_state, _ = steps.submit(compared(state_at(LIVE)), MANUAL, START)
+    account_state, _ = operator_orders.submit(compared(state_at(LIVE)), MANUAL, START)
     arrives = draw(st.booleans(), "arrives")
     shown_from = draw(st.integers(0, settle - 1), "order is shown after")
     fills = st.lists(st.tuples(st.integers(0, 100), st.integers(0, settle - 5)), max_size=3)  # second, until it is listed
@@ -407,7 +408,7 @@ def test_books_end_as_the_venues_fills_and_no_halt_remains_whatever_each_view_sh
     now, entries = 2, [opening_transfer(LIVE, START - timedelta(hours=1))]
     while now < 420:
         seen = shown(now, now + draw(st.integers(0, 3), "balances are read later"))
-        account_state, changes = steps.compare(account_state, seen, entries)
+        account_state, changes = venue_reports.compare(account_state, seen, entries)
         entries += changes.entries
         assert account_state.halt is None
         now += draw(st.integers(8, 45), "next view")

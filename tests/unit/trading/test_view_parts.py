@@ -14,7 +14,7 @@ from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.parts import in_parts
 from signalbox.orders.transitions import OrderState
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading import steps
+from signalbox.trading import venue_reports
 from signalbox.trading.changes import RiskEventKind
 from tests.unit.trading.market import BTC, START, flat
 from tests.unit.trading.test_live_service import NAME, SECOND, World, view
@@ -102,7 +102,7 @@ def test_a_part_is_never_compared_as_if_it_were_the_whole() -> None:
     world, key = resting()
     (part, *_) = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
     with pytest.raises(ViewPartsError, match="expected a whole view, was part 1"):
-        steps.compare(world.floor.state(NAME), part)
+        venue_reports.compare(world.floor.state(NAME), part)
 
 
 def test_a_part_that_says_something_else_than_its_digest_compares_nothing() -> None:

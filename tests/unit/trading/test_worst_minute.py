@@ -14,7 +14,8 @@ from signalbox.orders.terms import OrderType, Side
 from signalbox.portfolio.account import record
 from signalbox.portfolio.entries import Transfer
 from signalbox.risk.ftmo.monitor import FtmoRuleState
-from signalbox.trading import steps
+from signalbox.trading.bars import apply_bars
+from signalbox.trading.entries import enter
 from signalbox.trading.events import RuleBreached
 from signalbox.trading.state import AccountState
 from tests.unit.trading.market import BTC, START, bar, history, signal, state_at
@@ -32,13 +33,13 @@ def bought(state: AccountState, quantity: str, side: Side = Side.BUY) -> Account
     at = state.watched_until
     state, changes = person(state, side, quantity, at, "more")
     assert not changes.risk
-    return steps.apply_bars(state, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)[0]
+    return apply_bars(state, {BTC: [bar(BTC, at, "60000")]}, at + ONE_MINUTE)[0]
 
 
 def minute(state: AccountState, low: str, close: str, high: str = "60000") -> tuple[AccountState, list[RuleBreached]]:
     assert state.watched_until is not None
     at = state.watched_until
-    state, changes = steps.apply_bars(state, {BTC: [bar(BTC, at, "60000", low=low, high=high, close=close)]}, at + ONE_MINUTE)
+    state, changes = apply_bars(state, {BTC: [bar(BTC, at, "60000", low=low, high=high, close=close)]}, at + ONE_MINUTE)
     return state, [event for event in changes.events if isinstance(event, RuleBreached)]
 
 
@@ -99,7 +100,7 @@ def test_target_is_not_reached_with_a_loss_that_is_not_booked_yet() -> None:
     more = Transfer(account=FTMO.account, key="more", at=START, amount=Decimal(10_100))
     nearly = replace(judged(state), trading_days=3, last_trading_day=date(2024, 2, 29))
     state = replace(state, books=record(state.books, more).books, loss_rules=nearly.to_text())
-    state, changes = steps.enter(state, signal(), history(), START)
+    state, changes = enter(state, signal(), history(), START)
     assert not changes.risk
     state, _ = minute(state, "50000", "59900")
     assert state.is_idle

@@ -15,7 +15,7 @@ from local.cli.accounts.app import accounts_app
 from local.cli.accounts.command import AccountsError, OrdersApi
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.bootstrap.manage_orders import ManageOrders
-from signalbox.trading.access import Gate
+from signalbox.trading.access import AccessControl
 from signalbox.trading.service import TradingService
 from tests.fakes.http_server import Reply, Request, ScriptedServer, serving
 from tests.fakes.lambda_context import FakeLambdaContext
@@ -36,7 +36,7 @@ class Gateway:
 
     def __init__(self) -> None:
         ledger = MemoryTradingLedger()
-        gate = Gate(MemoryAccessBook(ledger.database.accounts), (WHO,))
+        gate = AccessControl(MemoryAccessBook(ledger.database.accounts), (WHO,))
         app = ManageOrders(TradingService(ledger, "coinbase"), MemoryOutbox(MemoryDatabase()), self, gate=gate)
         self.api = trading_api(app, lambda _: None)
         self.who = WHO

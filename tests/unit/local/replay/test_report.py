@@ -19,7 +19,7 @@ from local.replay.report import render_page, write_report
 from local.replay.summary import CycleTiming, ReplayRecord, gaps_of, summarise
 from signalbox.contracts import Metric
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
-from signalbox.signals.ports import Refusal
+from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -58,7 +58,7 @@ def record(**changes: object) -> ReplayRecord:
         end=END,
         timings=tuple(CycleTiming(START + timedelta(minutes=5 * n), ms) for n, ms in enumerate((9000.0, 80.0, 90.0, 100.0), 1)),
         signals=(signal("BTC-USD", 5), signal("ETH-USD", 5, "HOLD", "LOW"), signal("BTC-USD", 10, "SELL", "MEDIUM")),
-        refusals=(Refusal(ETH, START + timedelta(minutes=10), "STALE_DATA", "no <bar>"),),
+        refusals=(SymbolRefusal(ETH, START + timedelta(minutes=10), "STALE_DATA", "no <bar>"),),
         bars={BTC: bars(BTC, range(60)), ETH: bars(ETH, [*range(10), *range(15, 55)])},
         alerts_sent=2,
         duplicates_injected=1,

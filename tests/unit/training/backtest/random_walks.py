@@ -10,8 +10,10 @@ import numpy as np
 
 from signalbox.events import SignalGenerated
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
-from signalbox.trading import steps
 from signalbox.trading.account import DIR60_STANDARD, TradingAccount, account_named
+from signalbox.trading.bars import apply_bars
+from signalbox.trading.entries import enter
+from signalbox.trading.entry_plan import ENTRY_BARS
 from signalbox.trading.state import AccountState, opened
 from training.backtest.bar_grid import CYCLE_MINUTES, BarGrid
 from training.backtest.record import BacktestRecord
@@ -107,12 +109,12 @@ def deployed(
         at = grid.instant(cycle)
         for signal in (None, *due.get(cycle, ())):
             since = start if state.watched_until is None else grid.minute(state.watched_until)
-            after, changes = steps.apply_bars(state, grid.candles(since, cycle), at)
+            after, changes = apply_bars(state, grid.candles(since, cycle), at)
             record.take(state, after, changes)
             state = after
             if signal is not None:
-                bars = grid.known_bars(Symbol(signal.symbol), cycle, steps.ENTRY_BARS)
-                after, changes = steps.enter(state, signal, bars, at)
+                bars = grid.known_bars(Symbol(signal.symbol), cycle, ENTRY_BARS)
+                after, changes = enter(state, signal, bars, at)
                 record.take(state, after, changes)
                 state = after
         balance[cycle] = state.books.balance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from signalbox.trading import steps
+from signalbox.trading.bars import apply_bars
 from tests.unit.trading.market import BTC, flat
 from tests.unit.trading.test_midnight import MIDNIGHT, fallen
 from training.backtest.scan import levels_of
@@ -16,7 +16,7 @@ def test_next_change_of_the_levels_is_the_window_before_midnight_and_then_midnig
     levels = levels_of(state)
     assert levels.day_ends == MIDNIGHT - timedelta(minutes=30)
     assert levels.highest_pending == 97_500  # today's alert; tomorrow's does not count yet
-    state, _ = steps.apply_bars(state, {BTC: flat(BTC, begin, 15, "67190")}, MIDNIGHT - timedelta(minutes=30))
+    state, _ = apply_bars(state, {BTC: flat(BTC, begin, 15, "67190")}, MIDNIGHT - timedelta(minutes=30))
     levels = levels_of(state)
     assert levels.day_ends == MIDNIGHT == datetime(2024, 3, 1, 23, tzinfo=UTC)
     assert round(levels.highest_pending) == 101_057  # tomorrow's: 2 500 below the balance of 103 557

@@ -29,7 +29,7 @@ from signalbox.risk.errors import RiskError
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.signing import AcceptedKeys
-from signalbox.trading.access import LOOK, Access, Gate, GrantAccess, Nobody, Refusal, RevokeAccess
+from signalbox.trading.access import LOOK, Access, AccessControl, GrantAccess, Nobody, Refusal, RevokeAccess
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import AnyCommand, HaltTrading, OpenAccount
 from signalbox.trading.errors import (
@@ -70,7 +70,7 @@ class ManageOrders:
     outbox: Outbox
     bus: EventPublisher
     accounts: tuple[str, ...] = ()
-    gate: Gate = field(default_factory=lambda: Gate(Nobody()))  # who may do what; by default nobody anything
+    gate: AccessControl = field(default_factory=lambda: AccessControl(Nobody()))  # who may do what; by default nobody anything
     pause: Callable[[float], None] = time.sleep
     refused: dict[str, str] = field(default_factory=dict)  # configured accounts whose row in the ledger says something else
     kill_switch_arn: str = ""  # of the queue that takes halts alone
@@ -234,6 +234,6 @@ def compose(settings: TradingSettings | None = None, *, function: Function = Fun
         report_keys=SecretKeys(secrets, found.report_key_arn) if found.report_key_arn else None,
         bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
         accounts=found.accounts,
-        gate=Gate(PostgresAccessBook(connection), found.owners),
+        gate=AccessControl(PostgresAccessBook(connection), found.owners),
         kill_switch_arn=found.kill_switch_queue_arn,
     )

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
+from signalbox.exact import plain
+
 _CENT: Final = Decimal("0.01")
 
 
 def price(value: Decimal) -> str:
     """Return a price with all its digits and thousands apart."""
-    return f"{value.normalize():,f}"
+    return f"{Decimal(plain(value)):,f}"
 
 
 def money(value: Decimal) -> str:

@@ -48,18 +48,18 @@ class Verdict(StrEnum):
 PROMOTION_GATES: Final = (Gate.G0, Gate.G1, Gate.G2, Gate.G3)  # what `active` needs
 
 
-class _Part(BaseModel):
+class _ManifestPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class SchemaReference(_Part):
+class SchemaReference(_ManifestPart):
     """The features it was fitted on."""
 
     name: str
     hash: Sha256
 
 
-class Member(_Part):
+class Member(_ManifestPart):
     """One ONNX graph. Output: as named by `output`.
 
     Input `features`, float32 in schema order, as computed: "row" is [batch, features] of the decision's bar; "window" is
@@ -81,14 +81,14 @@ class Member(_Part):
         return self
 
 
-class Calibrator(_Part):
+class Calibrator(_ManifestPart):
     """Divides the averaged logit."""
 
     kind: Literal["temperature"]
     temperature: Annotated[float, Field(gt=0)]
 
 
-class LabelContract(_Part):
+class LabelContract(_ManifestPart):
     """What the probability is the probability of (docs/labels.md)."""
 
     name: Literal["dir60"]
@@ -97,21 +97,21 @@ class LabelContract(_Part):
     decision_minutes: Annotated[int, Field(gt=0)]
 
 
-class FrozenThresholds(_Part):
+class FrozenThresholds(_ManifestPart):
     """Margins of the calibrated probability around 1/2, chosen on data the test never saw."""
 
     issue_margin: Annotated[float, Field(gt=0, lt=0.5)]
     high_margin: Annotated[float, Field(gt=0, lt=0.5)]
 
 
-class SourceFile(_Part):
+class SourceFile(_ManifestPart):
     """A file of candles it was made from."""
 
     name: str
     sha256: Sha256
 
 
-class TrainingData(_Part):
+class TrainingData(_ManifestPart):
     """What it was fitted, calibrated and tested on."""
 
     symbols: tuple[str, ...]
@@ -123,14 +123,14 @@ class TrainingData(_Part):
     sources: tuple[SourceFile, ...]
 
 
-class FileRecord(_Part):
+class FileRecord(_ManifestPart):
     """What a file must be."""
 
     sha256: Sha256
     size: Annotated[int, Field(ge=0)]  # bytes
 
 
-class BundleManifest(_Part):
+class BundleManifest(_ManifestPart):
     """The whole manifest. Raises pydantic.ValidationError where the parts contradict each other."""
 
     format: Literal[1]

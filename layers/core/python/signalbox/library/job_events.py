@@ -17,7 +17,7 @@ from signalbox.library.evaluations import FinishedEvaluation
 from signalbox.library.parameters import (
     MODEL_NAME_PATTERN,
     EvaluateParameters,
-    Purpose,
+    JobPurpose,
     RegisterWhen,
     Registration,
     TrainParameters,
@@ -104,10 +104,10 @@ def finished_job(event: Mapping[str, Any]) -> FinishedJob | FinishedEvaluation |
         raise JobEventError(f"event: expected {DETAIL_TYPE} of {SOURCE}, was {found.detail_type} of {found.source}")
     detail = found.detail
     purpose = detail.parameters.get("purpose", "").strip('"')
-    if detail.status not in set(JobOutcome) or purpose not in set(Purpose):
+    if detail.status not in set(JobOutcome) or purpose not in set(JobPurpose):
         return None
     outcome, folder = JobOutcome(detail.status), f"{detail.output.path.rstrip('/')}/{detail.name}/output"
-    if purpose == Purpose.EVALUATE:
+    if purpose == JobPurpose.EVALUATE:
         EvaluateParameters.parse(detail.parameters)
         return FinishedEvaluation(
             name=detail.name,

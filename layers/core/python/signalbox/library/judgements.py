@@ -45,7 +45,7 @@ class _Gate(_EvaluationPart):
     verdict: Verdict
 
 
-class _Period(_EvaluationPart):
+class _FilePeriod(_EvaluationPart):
     start: AwareDatetime
     end: AwareDatetime
 
@@ -56,7 +56,7 @@ class _EvaluationFile(_EvaluationPart):
     qualifies: StrictBool
     headline: str
     gates: dict[Gate, _Gate]
-    period: _Period
+    period: _FilePeriod
 
 
 def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> EvaluationFile:
@@ -106,7 +106,7 @@ def _refuse_constant(text: str) -> NoReturn:
 def period_of(report: Mapping[str, Any]) -> EvaluationPeriod | None:
     """Return the period of a report, or None for one that tells none."""
     try:
-        found = _Period.model_validate(report.get("period"))
+        found = _FilePeriod.model_validate(report.get("period"))
     except ValidationError:
         return None
     return EvaluationPeriod(found.start, found.end) if _EARLIEST <= found.start < found.end <= _LATEST else None

@@ -20,7 +20,7 @@ MODEL_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9.-]{0,63}$"  # as a bundle's name
 ParametersT = TypeVar("ParametersT", bound="_Parameters")
 
 
-class Purpose(StrEnum):
+class JobPurpose(StrEnum):
     """What a job is for; the rule that hears of finished jobs asks for it."""
 
     TRAIN = "train"
@@ -60,7 +60,7 @@ class _Parameters(BaseModel):
         return {key: str(value) for key, value in found.items()}
 
 
-class _Period(_Parameters):
+class _PeriodParameters(_Parameters):
     start: AwareDatetime | None = None
     end: AwareDatetime | None = None
 
@@ -71,10 +71,10 @@ class _Period(_Parameters):
         return self
 
 
-class TrainParameters(_Period):
+class TrainParameters(_PeriodParameters):
     """Parameters of a training job: the options of `signalbox train`, and what becomes of the model."""
 
-    purpose: Literal[Purpose.TRAIN] = Purpose.TRAIN
+    purpose: Literal[JobPurpose.TRAIN] = JobPurpose.TRAIN
     model: Annotated[str, Field(pattern=MODEL_NAME_PATTERN)]  # whose next version this will be
     config: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")] = "quick"  # training/configs/NAME.toml
     registration: Registration = Registration.ON_COMPLETION
@@ -84,15 +84,15 @@ class TrainParameters(_Period):
     tracking_uri: str | None = None
 
 
-class EvaluateParameters(_Period):
+class EvaluateParameters(_PeriodParameters):
     """Parameters of an evaluation: the options of `signalbox evaluate`. Without a period: the bundle's own test period."""
 
-    purpose: Literal[Purpose.EVALUATE] = Purpose.EVALUATE
+    purpose: Literal[JobPurpose.EVALUATE] = JobPurpose.EVALUATE
     coinbase_taker_bps: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     register_when: RegisterWhen = RegisterWhen.PROMOTION
 
 
-class FeaturesParameters(_Period):
+class FeaturesParameters(_PeriodParameters):
     """Parameters of the step that freezes a data set and proves that it can be trained on."""
 
     config: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")] = "quick"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from signalbox.library.judgements import EVALUATION_FILE, VERDICT_FILE
-from signalbox.library.parameters import Purpose, RegisterWhen, Registration, TrainParameters
+from signalbox.library.parameters import JobPurpose, RegisterWhen, Registration, TrainParameters
 from signalbox.library.plan import TrainingPlan
 from signalbox.library.training_jobs import (
     CANDLES_CHANNEL,
@@ -89,7 +89,7 @@ def _evaluate(plan: TrainingPlan) -> Request:
         _input(CANDLES_CHANNEL, _get("Steps.Features.ProcessingOutputConfig.Outputs['result'].S3Output.S3Uri")),
         _input(MODEL_CHANNEL, _get("Steps.Train.ModelArtifacts.S3ModelArtifacts")),
     ]
-    variables = {"SM_HP_REGISTER_WHEN": _get("Parameters.RegisterWhen"), "SM_HP_PURPOSE": Purpose.EVALUATE.value}
+    variables = {"SM_HP_REGISTER_WHEN": _get("Parameters.RegisterWhen"), "SM_HP_PURPOSE": JobPurpose.EVALUATE.value}
     step = _processing(
         plan, EVALUATE_PROGRAM, instance=plan.instance_type, inputs=inputs, folder="evaluations", variables=variables
     )

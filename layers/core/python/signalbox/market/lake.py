@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from signalbox.exact import plain
 from signalbox.market.candles import MINUTE_MS, Candle, MarketDataError, Symbol, from_ms
 
 CANDLES: Final = "candles"
@@ -159,9 +160,7 @@ def decimal_text(value: Decimal) -> str:
     """Return the one text of a number: no exponent, no zeros at the end. Raises MarketDataError when it is extreme."""
     if not value.is_finite() or (value and abs(value.adjusted()) > LARGEST_EXPONENT):
         raise MarketDataError(f"expected a number between 1E-{LARGEST_EXPONENT} and 1E+{LARGEST_EXPONENT}, was {value}")
-    text = format(value, "f")
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
+    return plain(value)
 
 
 def content_checksum(facts: bytes, open_time_ms: NDArray[np.int64], columns: Sequence[tuple[NDArray[np.int32], bytes]]) -> str:

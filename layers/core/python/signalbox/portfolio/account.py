@@ -20,14 +20,14 @@ from signalbox.exact import ZERO, exactly
 from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer, booking_order
 from signalbox.portfolio.errors import EntryConflictError, OutOfOrderError, PortfolioError
 from signalbox.portfolio.lots import Disposal, Lot, StandingOrder, lots_after, method_at
-from signalbox.portfolio.position import Position, after_fill, after_funding
+from signalbox.portfolio.position import BookedPosition, after_fill, after_funding
 
 
 def _no_lots() -> Mapping[str, tuple[Lot, ...]]:
     return MappingProxyType({})
 
 
-def _no_positions() -> Mapping[str, Position]:
+def _no_positions() -> Mapping[str, BookedPosition]:
     return MappingProxyType({})
 
 
@@ -39,7 +39,7 @@ class Books:
     standing_orders: tuple[StandingOrder, ...] = ()
     cash: Decimal = ZERO
     transfers: Decimal = ZERO
-    positions: Mapping[str, Position] = field(default_factory=_no_positions)
+    positions: Mapping[str, BookedPosition] = field(default_factory=_no_positions)
     lots: Mapping[str, tuple[Lot, ...]] = field(default_factory=_no_lots)
     newest: Entry | None = None
 
@@ -49,9 +49,9 @@ class Books:
         """Transfers plus everything realised, after fees and funding: what a margin account calls its balance."""
         return self.transfers + sum((p.net_realised for p in self.positions.values()), ZERO)
 
-    def position(self, symbol: str) -> Position:
+    def position(self, symbol: str) -> BookedPosition:
         """Return the position of a symbol; flat when it was never traded."""
-        return self.positions.get(symbol) or Position(symbol)
+        return self.positions.get(symbol) or BookedPosition(symbol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def _record_fill(books: Books, fill: Fill) -> BookingResult:
     return BookingResult(after, disposals)
 
 
-def _with(positions: Mapping[str, Position], symbol: str, position: Position) -> Mapping[str, Position]:
+def _with(positions: Mapping[str, BookedPosition], symbol: str, position: BookedPosition) -> Mapping[str, BookedPosition]:
     return MappingProxyType({**positions, symbol: position})
 
 

@@ -18,7 +18,7 @@ PRICE_PLACES: Final = 12  # of the average price, for showing
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class BookedPosition:
     """A position and what it has earned since the account began. Everything but `quantity` is in quote currency."""
 
     symbol: str
@@ -52,7 +52,7 @@ class Position:
 
 
 @exactly
-def after_fill(position: Position, fill: Fill) -> Position:
+def after_fill(position: BookedPosition, fill: Fill) -> BookedPosition:
     """Return the position after a fill."""
     signed, held, price = fill.signed_quantity, position.quantity, fill.price
     value = fill.quantity * price
@@ -66,7 +66,7 @@ def after_fill(position: Position, fill: Fill) -> Position:
         closed_value = closing * price if held > 0 else -closing * price
         cost += signed * price + closed_value - released
         realised += closed_value - released
-    return Position(
+    return BookedPosition(
         position.symbol,
         held + signed,
         cost,
@@ -78,6 +78,6 @@ def after_fill(position: Position, fill: Fill) -> Position:
 
 
 @exactly
-def after_funding(position: Position, funding: FundingPayment) -> Position:
+def after_funding(position: BookedPosition, funding: FundingPayment) -> BookedPosition:
     """Return the position after a funding payment."""
     return replace(position, funding=position.funding + funding.amount)

@@ -20,7 +20,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from signalbox.exact import exactly, to_places
+from signalbox.exact import exactly, plain, to_places
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.lots import Disposal
 
@@ -89,7 +89,7 @@ def _row(disposal: Disposal, openings: _Openings, zone: tzinfo) -> Form8949Row:
         proceeds, basis = at_open - disposal.open_fee, at_close + disposal.close_fee
     proceeds, basis = to_places(proceeds, CENTS), to_places(basis, CENTS)
     return Form8949Row(
-        description=f"{format(size.normalize(), 'f')} {disposal.symbol.partition('-')[0]}",
+        description=f"{plain(size)} {disposal.symbol.partition('-')[0]}",
         acquired=acquired,
         sold=closed,
         proceeds=proceeds,

@@ -16,7 +16,7 @@ from signalbox.orders.events import OrderFilled
 from signalbox.orders.order import Order
 from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Fill
-from signalbox.portfolio.position import Position, after_fill
+from signalbox.portfolio.position import BookedPosition, after_fill
 from signalbox.reports.csv_text import Cell, CsvTable, row_of
 from signalbox.reports.page import Table
 from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, rows_table, when
@@ -70,7 +70,7 @@ class BlotterRow:
 @exactly
 def executions(data: AccountPeriod) -> tuple[BlotterRow, ...]:
     """Return the executions of the period in booking order."""
-    positions: dict[str, Position] = {symbol: p for symbol, p in data.opening.books.positions.items()}  # noqa: C416 - a copy
+    positions: dict[str, BookedPosition] = {symbol: p for symbol, p in data.opening.books.positions.items()}  # noqa: C416 - a copy
     reports = {(t.symbol, t.trade_id): (order, t) for order in data.orders for t in order.trades}
     by_order = {key: trade for trade in data.trades for key in (trade.entry, trade.exit) if key is not None}
     by_decision: dict[tuple[str, datetime], Trade] = {(trade.symbol, trade.decided_at): trade for trade in data.trades}
@@ -78,7 +78,7 @@ def executions(data: AccountPeriod) -> tuple[BlotterRow, ...]:
     for fill in data.inside:
         if not isinstance(fill, Fill):
             continue
-        before = positions.get(fill.symbol) or Position(fill.symbol)
+        before = positions.get(fill.symbol) or BookedPosition(fill.symbol)
         after = positions[fill.symbol] = after_fill(before, fill)
         order, report = reports.get((fill.symbol, fill.key), (None, None))
         trade = None

@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal, localcontext
 from typing import Final
 
-from signalbox.exact import ratio
+from signalbox.exact import CONTEXT, ratio
 from signalbox.reports.csv_text import Cell, CsvTable, row_of
 from signalbox.reports.page import Table
 from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, percent, rows_table, when
@@ -21,7 +21,6 @@ from signalbox.reports.source import AccountPeriod
 from signalbox.risk.codes import MEANINGS
 from signalbox.risk.ftmo.headroom import SEVERITY, Limits, RuleHeadroom, StopLevel, headroom_of
 from signalbox.risk.ftmo.rules import FtmoRules, LossReference
-from signalbox.risk.numbers import CONTEXT
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeAlias, assert_never
 
-from signalbox.exact import to_places
+from signalbox.exact import plain, seconds_of, to_places
 
 _GUARDED: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 
@@ -69,7 +69,7 @@ def cell_text(cell: Cell) -> str:  # noqa: PLR0911 - one case a kind of cell
         case date():
             return cell.isoformat()
         case timedelta():
-            return plain(Decimal(cell // timedelta(microseconds=1)).scaleb(-6))
+            return plain(seconds_of(cell))
         case Cents():
             return f"{to_places(cell.amount, 2):f}"
         case Decimal():
@@ -83,14 +83,6 @@ def cell_text(cell: Cell) -> str:  # noqa: PLR0911 - one case a kind of cell
 def instant_text(instant: datetime) -> str:
     """Return an aware instant in UTC; microseconds only where there are some."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def plain(amount: Decimal) -> str:
-    """Return every digit, without exponent and trailing zeros; zero has no sign."""
-    text = f"{amount:f}"
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
 
 
 def row_of(columns: Sequence[str], cells: dict[str, Cell]) -> tuple[Cell, ...]:

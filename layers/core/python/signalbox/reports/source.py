@@ -24,9 +24,10 @@ from signalbox.reports.errors import ReportSourceError
 from signalbox.reports.measurement import MeasuredOrder
 from signalbox.reports.period import ReportPeriod
 from signalbox.risk.ftmo.state import AccountDay
+from signalbox.risk.snapshot import Mark
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import RiskEvent
-from signalbox.trading.state import Halt, Mark, Trade
+from signalbox.trading.state import Halt, Trade
 
 
 @dataclass(frozen=True, slots=True)

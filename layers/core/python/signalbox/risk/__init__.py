@@ -5,7 +5,7 @@ from signalbox.risk.codes import RefusalCode
 from signalbox.risk.decision import Breach, RiskApproved, RiskDecision, RiskRefused
 from signalbox.risk.errors import RiskError
 from signalbox.risk.limits import PRESETS, AccountKind, Funding, RiskLimits
-from signalbox.risk.order import AccountId, GroupName, Instrument, OrderId, Position, ProposedOrder, Side, WorkingOrder
+from signalbox.risk.order import AccountId, GroupName, Instrument, Position, ProposedOrder, WorkingOrder
 from signalbox.risk.snapshot import HaltLevel, Lock, LossFloor, LossRule, Mark, RiskSnapshot
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "LossFloor",
     "LossRule",
     "Mark",
-    "OrderId",
     "Position",
     "ProposedOrder",
     "RefusalCode",
@@ -31,7 +30,6 @@ __all__ = [
     "RiskLimits",
     "RiskRefused",
     "RiskSnapshot",
-    "Side",
     "WorkingOrder",
     "assess",
     "assess_batch",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
 from signalbox.risk.checks import CHECKS, Breaches, CheckContext, is_fresh, reducible_quantity
 from signalbox.risk.decision import SEAL, RiskApproved, RiskDecision, RiskRefused
 from signalbox.risk.exposure import Weighed, weigh
 from signalbox.risk.limits import RiskLimits
-from signalbox.risk.numbers import ZERO, exactly
 from signalbox.risk.order import ProposedOrder
 from signalbox.risk.snapshot import RiskSnapshot
 

@@ -11,13 +11,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple, TypeAlias
 
+from signalbox.exact import ZERO, plain, seconds_of
 from signalbox.market.candles import Symbol
+from signalbox.orders.terms import Side
 from signalbox.risk.codes import RefusalCode
 from signalbox.risk.decision import Breach
 from signalbox.risk.exposure import Weighed, loss_from
 from signalbox.risk.limits import Funding, RiskLimits
-from signalbox.risk.numbers import ZERO, plain, seconds_of
-from signalbox.risk.order import Instrument, ProposedOrder, Side
+from signalbox.risk.order import Instrument, ProposedOrder
 from signalbox.risk.snapshot import FoundFresh, HaltLevel, LossRule, RiskSnapshot
 
 

@@ -6,9 +6,9 @@ from dataclasses import InitVar, dataclass
 from decimal import Decimal
 from typing import Final, TypeAlias
 
+from signalbox.exact import plain
 from signalbox.risk.codes import RefusalCode
 from signalbox.risk.errors import RiskError
-from signalbox.risk.numbers import plain
 from signalbox.risk.order import ProposedOrder
 from signalbox.risk.snapshot import RiskSnapshot
 

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
+from signalbox.exact import ZERO
 from signalbox.market.candles import Symbol
+from signalbox.orders.terms import Side
 from signalbox.risk.limits import RiskLimits
-from signalbox.risk.numbers import ZERO
-from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder, Side, WorkingOrder
+from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder, WorkingOrder
 from signalbox.risk.snapshot import KeptBook, KeptWeighed, RiskSnapshot
 
 

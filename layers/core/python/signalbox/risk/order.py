@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
-from enum import StrEnum
 from typing import Final, NewType
 
+from signalbox.exact import ONE, ZERO
 from signalbox.market.candles import Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Side
 from signalbox.risk.errors import RiskError
-from signalbox.risk.numbers import ONE, ZERO, exact, not_negative, positive
+from signalbox.risk.numbers import exact, not_negative, positive
 
-OrderId = NewType("OrderId", str)
 AccountId = NewType("AccountId", str)
 GroupName = NewType("GroupName", str)  # instruments that fall together
 _set: Final = object.__setattr__  # of what is frozen, while it is made
-
-
-class Side(StrEnum):
-    """Direction of a trade."""
-
-    BUY = "BUY"
-    SELL = "SELL"
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,7 @@ class ProposedOrder:
     trade of ours; how small that is is the venue's to judge. Raises RiskError when a number is not finite, positive and exact.
     """
 
-    order_id: OrderId
+    order_id: ClientOrderId
     symbol: Symbol
     side: Side
     quantity: Decimal
@@ -58,7 +52,9 @@ class ProposedOrder:
             facts["stop_price"] = positive(self.stop_price, "order", self.order_id, "stop_price")
 
     @classmethod
-    def market(cls, order_id: OrderId, symbol: Symbol, side: Side, quantity: Decimal, *, reduce_only: bool) -> ProposedOrder:
+    def market(
+        cls, order_id: ClientOrderId, symbol: Symbol, side: Side, quantity: Decimal, *, reduce_only: bool
+    ) -> ProposedOrder:
         """Return a market order without a stop behind it: `ProposedOrder(...)` of these facts, at a fraction of its cost."""
         if not order_id:
             raise RiskError("expected an order id, was empty")

@@ -17,9 +17,10 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from signalbox.exact import CONTEXT, ZERO
 from signalbox.market.candles import Symbol
 from signalbox.risk.limits import Share
-from signalbox.risk.numbers import CONTEXT, ZERO, aware, exact
+from signalbox.risk.numbers import aware, exact
 from signalbox.risk.snapshot import Lock
 
 

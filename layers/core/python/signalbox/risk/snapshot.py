@@ -17,10 +17,13 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from signalbox.exact import plain
 from signalbox.market.candles import Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.terms import Side
 from signalbox.risk.errors import RiskError
-from signalbox.risk.numbers import aware, exact, plain, positive
-from signalbox.risk.order import AccountId, Instrument, OrderId, Position, ProposedOrder, Side, WorkingOrder
+from signalbox.risk.numbers import aware, exact, positive
+from signalbox.risk.order import AccountId, Instrument, Position, ProposedOrder, WorkingOrder
 
 Item = TypeVar("Item")
 
@@ -53,14 +56,10 @@ class LossRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The price a symbol is valued at, and since when it is known."""
+    """The newest price of a symbol: the close of its newest bar, and when that closed. A snapshot takes exact ones only."""
 
     price: Decimal
     at: datetime
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "price", positive(self.price, "mark"))
-        object.__setattr__(self, "at", aware(self.at, "mark"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +159,7 @@ class RiskSnapshot:
         facts["accrued_costs"] = exact(self.accrued_costs, "account", account, "accrued_costs")
         for key in ("positions", "instruments", "marks"):
             facts[key] = _sorted(facts[key])
+        facts["marks"] = MappingProxyType({symbol: _admitted(mark) for symbol, mark in self.marks.items()})
         for of in (self.positions, self.instruments):
             for symbol, named in of.items():
                 if named.symbol != symbol:
@@ -213,7 +213,7 @@ class RiskSnapshot:
         """Every symbol held or working, in order."""
         return self._symbols
 
-    def is_working(self, order_id: OrderId) -> bool:
+    def is_working(self, order_id: ClientOrderId) -> bool:
         """Return whether an order of that id is working."""
         if order_id in self._composed.ids:
             return True
@@ -250,7 +250,7 @@ class RiskSnapshot:
         return after
 
 
-def _id_of(working: WorkingOrder) -> OrderId:
+def _id_of(working: WorkingOrder) -> ClientOrderId:
     return working.order.order_id
 
 
@@ -281,7 +281,9 @@ class _Composed:
 
     __slots__ = ("counted", "digest", "ids", "order_times", "texts", "working")
 
-    def __init__(self, order_times: tuple[datetime, ...], working: tuple[WorkingOrder, ...], ids: frozenset[OrderId]) -> None:
+    def __init__(
+        self, order_times: tuple[datetime, ...], working: tuple[WorkingOrder, ...], ids: frozenset[ClientOrderId]
+    ) -> None:
         self.order_times, self.working, self.ids = order_times, working, ids
         self.counted: tuple[datetime, int] | None = None  # an instant, and how many of order_times are after it
         self.digest: Digest | None = None  # of all that stands before the working orders
@@ -298,7 +300,7 @@ class _Sent:
         self.places = {w.order.order_id: place for place, w in enumerate(orders)}
         self._worded = 0  # so many of them are in the three below
         self._digest: Digest | None = None
-        self._ids: list[OrderId] = []
+        self._ids: list[ClientOrderId] = []
         self._texts: list[str] = []
 
     def add(self, working: WorkingOrder) -> None:
@@ -351,8 +353,14 @@ def _rules_text(instrument: Instrument) -> str:
     return text
 
 
+def _admitted(mark: Mark) -> Mark:
+    """Return a mark in UTC. Raises RiskError unless its price is above 0 and exact; how that is written is the venue's."""
+    positive(mark.price, "mark")
+    return mark if mark.at.tzinfo is UTC else Mark(mark.price, aware(mark.at, "mark"))
+
+
 def _mark_text(mark: Mark) -> str:
-    return f"Mark({_plain(mark.price)},{_instant_text(mark.at)})"
+    return f"Mark({plain(mark.price)},{_instant_text(mark.at)})"
 
 
 def working_text(working: WorkingOrder) -> str:

@@ -30,7 +30,7 @@ from signalbox.market.candles import Bars, Symbol, from_ms
 from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.collection import candles_of
 from signalbox.signals.model import DeployedModel, ModelChoice
-from signalbox.signals.ports import CandleWrites, CycleState, Ledger, LedgerTransaction, Refusal, SymbolStatus
+from signalbox.signals.ports import CandleWrites, CycleState, Ledger, LedgerTransaction, SymbolRefusal, SymbolStatus
 from signalbox.signals.rate_limit import WINDOW, SignalLimits, limit_rate
 from signalbox.signals.rows import IncompleteRows, newest_rows
 from signalbox.signals.signal import Signal, classify
@@ -56,7 +56,7 @@ class CycleOutcome:
     state: CycleState  # before this delivery decided anything
     writes: CandleWrites
     signals: tuple[Signal, ...]
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[SymbolRefusal, ...]
 
     @property
     def duplicate(self) -> bool:
@@ -102,12 +102,12 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limi
 
 def _decide(
     tx: LedgerTransaction, event: CandlesClosed, choice: ModelChoice, limits: SignalLimits, *, late: bool
-) -> tuple[tuple[Signal, ...], tuple[Refusal, ...]]:
+) -> tuple[tuple[Signal, ...], tuple[SymbolRefusal, ...]]:
     ready: list[_Ready] = []
-    refusals: list[Refusal] = []
+    refusals: list[SymbolRefusal] = []
     for item in event.symbols:
         judged = _judge(tx, event, Symbol(item.symbol), item.problem, choice.model)
-        if isinstance(judged, Refusal):
+        if isinstance(judged, SymbolRefusal):
             refusals.append(judged)
         else:
             ready.append(judged)
@@ -133,27 +133,27 @@ def _decide(
 
 def _judge(
     tx: LedgerTransaction, event: CandlesClosed, symbol: Symbol, problem: CollectionProblem | None, model: DeployedModel | None
-) -> _Ready | Refusal:
+) -> _Ready | SymbolRefusal:
     """Return the newest feature rows of a symbol, or why they may not be used."""
     at = event.cycle_at
     if model is None:
-        return Refusal(symbol, at, RefusalReason.NO_MODEL, "no bundle is loaded")
+        return SymbolRefusal(symbol, at, RefusalReason.NO_MODEL, "no bundle is loaded")
     scorer, schema = model.scorer, model.scorer.schema
     bars = tx.bars(event.venue, symbol, at, scorer.history_bars)
     expected = newest_closed_open_time(at)
     if not _is_fresh(bars, expected):
         newest = from_ms(int(bars.open_time_ms[-1])).isoformat() if len(bars) else "none"
         code = problem.value if problem is not None else RefusalReason.STALE_DATA.value
-        return Refusal(symbol, at, code, f"expected the bar of {expected.isoformat()}, newest is {newest}")
+        return SymbolRefusal(symbol, at, code, f"expected the bar of {expected.isoformat()}, newest is {newest}")
     reference = None
     if schema.reference_symbol is not None:
         reference = tx.bars(event.venue, schema.reference_symbol, at, scorer.history_bars)
     rows = newest_rows(scorer, bars, reference)
     if isinstance(rows, IncompleteRows):
-        return Refusal(symbol, at, rows.code, rows.detail)
+        return SymbolRefusal(symbol, at, rows.code, rows.detail)
     price = tx.close_price(event.venue, symbol, expected)
     if price is None:
-        return Refusal(symbol, at, RefusalReason.STALE_DATA, f"no close of {expected.isoformat()}")
+        return SymbolRefusal(symbol, at, RefusalReason.STALE_DATA, f"no close of {expected.isoformat()}")
     return _Ready(symbol, rows, price)
 
 
@@ -163,13 +163,15 @@ def _is_fresh(bars: Bars, expected: datetime) -> bool:
 
 def _score(
     ready: Sequence[_Ready], at: datetime, model: DeployedModel, *, late: bool
-) -> tuple[tuple[Signal, ...], tuple[Refusal, ...]]:
+) -> tuple[tuple[Signal, ...], tuple[SymbolRefusal, ...]]:
     probabilities = model.scorer.predict(np.stack([item.window for item in ready]))
     signals: list[Signal] = []
-    failed: list[Refusal] = []
+    failed: list[SymbolRefusal] = []
     for item, probability in zip(ready, probabilities.tolist(), strict=True):
         if not 0.0 <= probability <= 1.0:
-            failed.append(Refusal(item.symbol, at, RefusalReason.MODEL_FAILED, f"expected a probability, was {probability}"))
+            failed.append(
+                SymbolRefusal(item.symbol, at, RefusalReason.MODEL_FAILED, f"expected a probability, was {probability}")
+            )
             continue
         direction, tier = classify(probability, model.thresholds)
         signals.append(
@@ -212,7 +214,7 @@ def announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
     )
 
 
-def _update_statuses(tx: LedgerTransaction, event: CandlesClosed, refusals: Sequence[Refusal]) -> None:
+def _update_statuses(tx: LedgerTransaction, event: CandlesClosed, refusals: Sequence[SymbolRefusal]) -> None:
     """Announce a symbol's outage when it begins and when it ends, not at every cycle in between."""
     refused = {refusal.symbol: refusal for refusal in refusals}
     at = event.cycle_at

@@ -50,7 +50,7 @@ class SymbolStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SymbolRefusal:
     """One symbol that got no signal in one cycle, and why; key (venue, cycle_at, symbol)."""
 
     symbol: Symbol
@@ -103,7 +103,7 @@ class LedgerTransaction(Protocol):
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
         """Record which model decided, with its gates; False when it did before (same deployment, stage, bundle and gates)."""
 
-    def add_refusal(self, venue: str, refusal: Refusal) -> bool:
+    def add_refusal(self, venue: str, refusal: SymbolRefusal) -> bool:
         """Record a refused symbol; False when its key exists."""
 
     def symbol_status(self, symbol: Symbol) -> SymbolStatus:

@@ -148,7 +148,7 @@ class Nobody:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class AccessControl:
     """Where every command and question is judged. `owners`: of the stage, as its deployment names them."""
 
     book: AccessBook

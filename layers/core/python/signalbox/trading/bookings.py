@@ -1,18 +1,20 @@
-"""What an operator enters in an account's books by hand: a position that no order of ours made, money that came or went.
+"""What an operator enters in an account's books: a position that no order of ours made, money that came or went, a lot method.
 
-Each is one entry under a natural key. A position is booked as a fill at its price: neither balance nor equity moves at that
-price, and its cost comes out of the cash; coins that came from outside are booked as a deposit of their value beside it.
-Money of a live account is keyed by the venue's own id of it, the same under which a view brings it (steps.compare), so that
-whichever comes first books it and the other finds it there. Pure.
+A position or an amount is one entry under a natural key. A position is booked as a fill at its price: neither balance nor
+equity moves at that price, and its cost comes out of the cash; coins that came from outside are booked as a deposit of their
+value beside it. Money of a live account is keyed by the venue's own id of it, the same under which a view brings it
+(venue_reports.compare), so that whichever comes first books it and the other finds it there. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace as replaced
+from datetime import datetime, timedelta
 
 from signalbox.portfolio.entries import Entry, Fill, Transfer
-from signalbox.trading.changes import NO_CHANGES, ChangeSet
+from signalbox.portfolio.lots import LotMethod, StandingOrder
+from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind, Transition
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.errors import CommandError
 from signalbox.trading.monitoring import observe_now
@@ -24,7 +26,7 @@ def venue_key(venue_id: str) -> str:
     return f"venue-{venue_id}"
 
 
-def book(state: AccountState, entry: Fill | Transfer, at: datetime, entries: Sequence[Entry]) -> tuple[AccountState, ChangeSet]:
+def book(state: AccountState, entry: Fill | Transfer, at: datetime, entries: Sequence[Entry]) -> Transition:
     """Enter one entry in the books at `at`; one that is there changes nothing.
 
     entries: all of the account. Raises CommandError when its key is there with other data, when it is dated after `at`, or
@@ -49,3 +51,27 @@ def book(state: AccountState, entry: Fill | Transfer, at: datetime, entries: Seq
 def _same(known: Entry, entry: Fill | Transfer) -> bool:
     """Whether both are the same but for the instant: a command that comes again is of another one, unless it names it."""
     return known == entry.model_copy(update={"at": known.at})
+
+
+def choose_lots(
+    state: AccountState, method: LotMethod, given_at: datetime, effective_from: datetime | None, at: datetime
+) -> Transition:
+    """Give a standing order of the tax lots. The method in force again, or a word older than the newest, changes nothing.
+
+    effective_from: None is right after the newest booked entry, and not before `at`. Raises CommandError for one that would
+    change what is booked, or does not follow the newest one.
+    """
+    given, newest = state.books.standing_orders, state.books.newest
+    if given and (given[-1].method is method or given_at <= given[-1].given_at):
+        return state, NO_CHANGES
+    earliest = at if newest is None else max(at, newest.at + timedelta.resolution)
+    begins = earliest if effective_from is None else effective_from
+    if begins < earliest:
+        raise CommandError(f"effective_from: expected {earliest.isoformat()} or later, for what is booked stays, was {begins}")
+    if given and begins <= given[-1].effective_from:
+        raise CommandError(f"effective_from: expected after that of the newest, {given[-1].effective_from}, was {begins}")
+    books = replaced(state.books, standing_orders=(*given, StandingOrder(method, given_at, begins)))
+    line = RiskEvent(
+        RiskEventKind.OVERRIDE, f"lots:{given_at.isoformat()}", at, method, detail=f"{method} from {begins.isoformat()}"
+    )
+    return replaced(state, books=books, at=at), ChangeSet(risk=(line,))

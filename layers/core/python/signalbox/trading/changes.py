@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
 from signalbox.events import BusEvent
 from signalbox.market.candles import Symbol
@@ -16,14 +17,14 @@ from signalbox.portfolio.lots import Disposal
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import Lock
 from signalbox.trading.readiness import Confirmation
-from signalbox.trading.state import Halt, Trade
+from signalbox.trading.state import AccountState, Halt, Trade
 
 
 class RiskEventKind(StrEnum):
     """Why a row is in risk_events: the account's compliance record."""
 
     ORDER_REFUSED = "ORDER_REFUSED"  # code: RefusalCode
-    SIGNAL_HELD_BACK = "SIGNAL_HELD_BACK"  # code: trading.entry.SignalSkipReason
+    SIGNAL_HELD_BACK = "SIGNAL_HELD_BACK"  # code: trading.entry_plan.SignalSkipReason
     LIMIT_USED = "LIMIT_USED"  # code: rule; level reached: alert, block, flatten
     LIMIT_BREACHED = "LIMIT_BREACHED"
     EXHAUSTED = "EXHAUSTED"  # no entry can pass any more; code: rule
@@ -94,3 +95,4 @@ _JOINED = tuple(f.name for f in fields(ChangeSet) if f.name != "rebooked")
 
 
 NO_CHANGES = ChangeSet()
+Transition: TypeAlias = tuple[AccountState, ChangeSet]  # the result of a pure step

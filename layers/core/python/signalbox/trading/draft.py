@@ -41,7 +41,7 @@ from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskRefused
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.order import ProposedOrder
-from signalbox.risk.snapshot import HaltLevel, Lock, RiskSnapshot
+from signalbox.risk.snapshot import HaltLevel, Lock, Mark, RiskSnapshot
 from signalbox.trading.account import TradingMode
 from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
@@ -50,7 +50,7 @@ from signalbox.trading.events import OrderRefused, TradingHalted
 from signalbox.trading.paper import VENUE
 from signalbox.trading.review import with_review
 from signalbox.trading.snapshot import compose, equity_at, floors_of, moved, proposed, rule_monitor_of
-from signalbox.trading.state import AccountState, Halt, Mark, Trade, counting_orders, in_window
+from signalbox.trading.state import AccountState, Halt, Trade, counting_orders, in_window
 
 E = TypeVar("E", bound=Entry)
 SIGNALBOX: Final = "signalbox"  # as `who`

@@ -28,8 +28,9 @@ from signalbox.portfolio.entries import Entry
 from signalbox.portfolio.errors import PortfolioError
 from signalbox.risk.errors import RiskError
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading import bookings, steps
+from signalbox.trading import bookings, halts, operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
+from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.commands import (
     AccountConfiguration,
@@ -48,6 +49,8 @@ from signalbox.trading.commands import (
     amounts,
     transfer_of,
 )
+from signalbox.trading.entries import enter
+from signalbox.trading.entry_plan import ENTRY_BARS
 from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError, UnpricedError
 from signalbox.trading.events import AccountReviewDue, TurnMissed
 from signalbox.trading.ports import IncompleteView, TradingLedger, TradingTransaction
@@ -64,6 +67,7 @@ from signalbox.trading.readiness import (
 )
 from signalbox.trading.refusals import refusals
 from signalbox.trading.state import AccountState
+from signalbox.trading.venue_comparison import follow_up, needs_comparison, request_view
 
 MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
 SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: three comparisons that were asked for
@@ -256,11 +260,11 @@ class TradingService:
                 return self._handle(
                     command.account,
                     at,
-                    lambda _tx, state, now: steps.halt(state, HaltLevel(command.level), who, command.why, now, command.until),
+                    lambda _tx, state, now: halts.halt(state, HaltLevel(command.level), who, command.why, now, command.until),
                 )
             case ResumeTrading():
                 return self._handle(
-                    command.account, at, lambda _tx, state, now: steps.resume(state, who, command.why, now, command.requested_at)
+                    command.account, at, lambda _tx, state, now: halts.resume(state, who, command.why, now, command.requested_at)
                 )
             case AdoptPosition():
                 return self._handle(command.account, at, _adopted(command, who))
@@ -301,7 +305,7 @@ class TradingService:
             before = tx.load(at, orders)
             now = at if before.at is None else max(at, before.at)
             candles = tx.candles(before.watched_until, now)
-            watched, changes = _rebooking(tx, lambda entries: steps.apply_bars(before, candles, now, entries=entries))
+            watched, changes = _rebooking(tx, lambda entries: apply_bars(before, candles, now, entries=entries))
             state = _with_named(watched, before, orders)
             if step is not None:
                 state, more = step(tx, state, now)
@@ -325,15 +329,15 @@ class TradingService:
             leg=Leg.ENTRY,
         )
 
-        def enter(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        def follow(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
             decided_by = (signal.deployment, signal.stage)
             if key not in state.orders and (reasons := _not_ready(tx, state, at, symbol=signal.symbol, decided_by=decided_by)):
                 return state, ChangeSet(risk=(_signal_skipped(signal, at, reasons),))
             symbol = Symbol(signal.symbol)
             deciders = tx.deciders(symbol, signal.decided_at)
-            return steps.enter(state, signal, tx.bars(symbol, at, steps.ENTRY_BARS), at, deciders=deciders)
+            return enter(state, signal, tx.bars(symbol, at, ENTRY_BARS), at, deciders=deciders)
 
-        return self._handle(account.account, signal.decided_at, enter, (key,), key)
+        return self._handle(account.account, signal.decided_at, follow, (key,), key)
 
 
 def _with_named(state: AccountState, before: AccountState, named: tuple[ClientOrderId, ...]) -> AccountState:
@@ -364,7 +368,7 @@ def _submitted(command: SubmitOrder) -> AccountHandler:
             return state, NO_CHANGES  # the same request again
         if not terms.reduce_only:
             _require_ready(tx, state, at, terms.symbol)
-        return steps.submit(state, terms, at)
+        return operator_orders.submit(state, terms, at)
 
     return submit
 
@@ -385,7 +389,7 @@ def _rebooking(
 
 def _reported(event: ExecutionReported) -> AccountHandler:
     def report(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        after, changes = _rebooking(tx, lambda entries: steps.report(state, event, entries))
+        after, changes = _rebooking(tx, lambda entries: venue_reports.report(state, event, entries))
         return _followed(after, changes + refusals(after, changes.order_events), at)
 
     return report
@@ -395,13 +399,13 @@ def _followed(
     state: AccountState, changes: ChangeSet, at: datetime, came: datetime | None = None
 ) -> tuple[AccountState, ChangeSet]:
     """Ask the venue again within seconds when something has no answer after the step."""
-    after, asked = steps.follow_up(state, at, came=came)
+    after, asked = follow_up(state, at, came=came)
     return after, changes + asked
 
 
 def _compared(view: VenueViewReported) -> AccountHandler:
     def compare(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        after, changes = _rebooking(tx, lambda entries: steps.compare(state, view, entries))
+        after, changes = _rebooking(tx, lambda entries: venue_reports.compare(state, view, entries))
         older = [one for one in tx.incomplete_views() if one.asked_at <= view.asked_at and one.came < one.parts]
         tx.drop_view_parts(view.asked_at)
         changes += refusals(after, changes.order_events)
@@ -425,7 +429,7 @@ def _incomplete(of: IncompleteView, at: datetime) -> RiskEvent:
 
 def _cancelled(command: CancelOrder) -> AccountHandler:
     def cancel(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        return steps.cancel(state, _known(state, command.client_order_id), command.request_id, at)
+        return operator_orders.cancel(state, _known(state, command.client_order_id), command.request_id, at)
 
     return cancel
 
@@ -436,7 +440,7 @@ def _replaced(command: ReplaceOrder) -> AccountHandler:
     def change(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         key = _known(state, command.client_order_id)
         order = state.orders[key]
-        after, changes = steps.replace(
+        after, changes = operator_orders.replace(
             state, key, command.request_id, at, quantity=quantity, limit_price=limit_price, stop_price=stop_price
         )
         is_smaller = (limit_price, stop_price) == (None, None) and quantity is not None and quantity <= order.quantity
@@ -455,7 +459,7 @@ def _known(state: AccountState, key: str) -> ClientOrderId:
 
 def _lots_chosen(command: ChooseLots, who: str) -> AccountHandler:
     def choose(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        after, changes = steps.choose_lots(state, command.method, command.requested_at, command.effective_from, at)
+        after, changes = bookings.choose_lots(state, command.method, command.requested_at, command.effective_from, at)
         return after, replaced(changes, risk=tuple(replaced(line, who=who) for line in changes.risk))
 
     return choose
@@ -550,20 +554,20 @@ def _monitored(tx: TradingTransaction, state: AccountState, at: datetime) -> tup
         why = f"not compared with {state.account.venue} for {SILENT_AFTER // timedelta(minutes=1)} minutes"
         if incomplete := tx.incomplete_views():
             why += f"; {incomplete[-1].came} of {incomplete[-1].parts} parts of its newest view came"
-        state, changes = steps.halt(state, HaltLevel.HALT, MONITOR, why, at)
+        state, changes = halts.halt(state, HaltLevel.HALT, MONITOR, why, at)
     state, asked = _asking(tx, state, at)
     return state, changes + asked
 
 
 def _asking(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
     """Ask the venue of a live account what it has, when it is time to."""
-    return steps.request_view(state, at) if steps.needs_comparison(state, at) else (state, NO_CHANGES)
+    return request_view(state, at) if needs_comparison(state, at) else (state, NO_CHANGES)
 
 
 def _reviewed(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
     """Ask the venue when it is time to, or when something has no answer."""
-    if steps.needs_comparison(state, at):
-        return steps.request_view(state, at)
+    if needs_comparison(state, at):
+        return request_view(state, at)
     return _followed(state, NO_CHANGES, at)
 
 

@@ -13,15 +13,13 @@ from signalbox.orders.order import Order
 from signalbox.orders.terms import OrderType, Side
 from signalbox.portfolio.account import Books
 from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
-from signalbox.risk.order import AccountId, Instrument, OrderId, Position, ProposedOrder, WorkingOrder
-from signalbox.risk.order import Side as RiskSide
-from signalbox.risk.snapshot import HaltLevel, Lock, LossFloor, RiskSnapshot
-from signalbox.risk.snapshot import Mark as RiskMark
+from signalbox.risk.order import AccountId, Instrument, Position, ProposedOrder, WorkingOrder
+from signalbox.risk.snapshot import HaltLevel, Lock, LossFloor, Mark, RiskSnapshot
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.errors import UnpricedError
 from signalbox.trading.protection import Protection, protection_of
-from signalbox.trading.state import AccountState, Mark, Trade
+from signalbox.trading.state import AccountState, Trade
 
 
 def rule_monitor_of(account: TradingAccount, loss_rules: str | None) -> FtmoRuleMonitor | None:
@@ -73,8 +71,7 @@ def equity_of(state: AccountState) -> Decimal:
 def proposed(order: Order, stop_loss: Decimal | None = None, *, is_exit: bool = False) -> ProposedOrder:
     """Return an order as the checks see it. `stop_loss`: of the trade it opens. is_exit: of ours, and closes what is left."""
     terms, price = order.terms, _worst_price(order)
-    order_id, symbol = OrderId(order.client_order_id), Symbol(terms.symbol)
-    side = RiskSide.BUY if terms.side is Side.BUY else RiskSide.SELL
+    order_id, symbol, side = order.client_order_id, Symbol(terms.symbol), terms.side
     if price is None and stop_loss is None and not is_exit:
         return ProposedOrder.market(order_id, symbol, side, order.fillable, reduce_only=terms.reduce_only)
     return ProposedOrder(
@@ -166,7 +163,7 @@ def compose(
         },
         working=working,
         instruments=instruments,
-        marks={symbol: RiskMark(mark.price, mark.at) for symbol, mark in marks.items()},
+        marks=marks,
         floors=floors,
         order_times=tuple(order_times),
     )

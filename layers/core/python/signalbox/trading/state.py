@@ -21,7 +21,7 @@ from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import Books, record
 from signalbox.portfolio.entries import Transfer
 from signalbox.risk.order import Instrument
-from signalbox.risk.snapshot import HaltLevel, Lock
+from signalbox.risk.snapshot import HaltLevel, Lock, Mark
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.at_venue import AtVenue, instruments_at
 from signalbox.trading.instruments import INSTRUMENTS
@@ -121,14 +121,6 @@ class Halt:
     def level_at(self, at: datetime) -> HaltLevel:
         """Return the level in force."""
         return HaltLevel.NONE if self.until is not None and at >= self.until else self.level
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The newest price of a symbol: the close of the newest bar that was watched, and when it closed."""
-
-    price: Decimal
-    at: datetime
 
 
 def _nothing() -> Mapping[Symbol, Mark]:

@@ -49,7 +49,7 @@ from signalbox.trading.at_venue import (
     review_doubts,
 )
 from signalbox.trading.bookings import venue_key
-from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
+from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind, Transition
 from signalbox.trading.draft import SIGNALBOX, AccountDraft
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.instruments import INSTRUMENTS
@@ -65,7 +65,6 @@ OVERLAP: Final = timedelta(minutes=15)  # of two views: what a venue shows late 
 WHY_LENGTH: Final = 256  # of an event's text
 FOLLOWED_FOR: Final = timedelta(minutes=2)  # after this what has no answer is asked about once a minute
 _IMMEDIATE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
-Transition = tuple[AccountState, ChangeSet]
 
 
 def needs_comparison(state: AccountState, at: datetime) -> bool:

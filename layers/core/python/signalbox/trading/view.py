@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from signalbox.exact import exactly
+from signalbox.exact import exactly, plain
 from signalbox.market.candles import Symbol
 from signalbox.orders.order import Order
 from signalbox.portfolio.account import snapshot
@@ -156,13 +156,7 @@ def _halt_view(state: AccountState) -> dict[str, Any]:
 
 
 def _text(value: Decimal | None) -> str | None:
-    return None if value is None else plain_text(value)
-
-
-def plain_text(value: Decimal) -> str:
-    """Return all digits of an amount, without an exponent or zeros that say nothing."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return None if value is None else plain(value)
 
 
 def _iso(instant: datetime | None) -> str | None:

@@ -21,7 +21,7 @@ from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.events import Event
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
-from signalbox.signals.ports import CandleWrites, CycleState, Refusal, SymbolStatus
+from signalbox.signals.ports import CandleWrites, CycleState, SymbolRefusal, SymbolStatus
 from signalbox.signals.rate_limit import Issued
 from signalbox.signals.signal import Signal, Tier
 
@@ -180,7 +180,7 @@ class PostgresLedgerTransaction:
         row = (model.deployment, model.stage.value, model.bundle, gates_text(model.gates), decided_at)
         return self._connection.execute(_INSERT_MODEL, row).rowcount == 1
 
-    def add_refusal(self, venue: str, refusal: Refusal) -> bool:
+    def add_refusal(self, venue: str, refusal: SymbolRefusal) -> bool:
         row = (venue, refusal.cycle_at, refusal.symbol, refusal.reason, refusal.detail)
         return (
             self._connection.execute(

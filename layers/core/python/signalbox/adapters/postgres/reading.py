@@ -13,7 +13,7 @@ import numpy as np
 
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.market.candles import Bars, Symbol, to_ms
-from signalbox.signals.ports import Refusal
+from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 
 
@@ -87,11 +87,11 @@ class LedgerReader:
             ) in rows
         )
 
-    def refusals(self, venue: str, start: datetime, end: datetime) -> tuple[Refusal, ...]:
+    def refusals(self, venue: str, start: datetime, end: datetime) -> tuple[SymbolRefusal, ...]:
         """Return the refusals with start < cycle_at <= end, by cycle and symbol."""
         with self._source.snapshot() as connection:
             rows = connection.execute(_REFUSALS, (venue, start, end)).fetchall()
-        return tuple(Refusal(Symbol(symbol), cycle_at, reason, detail) for symbol, cycle_at, reason, detail in rows)
+        return tuple(SymbolRefusal(Symbol(symbol), cycle_at, reason, detail) for symbol, cycle_at, reason, detail in rows)
 
     def decided_cycles(self, venue: str, start: datetime, end: datetime) -> DecidedCycles:
         """Return how many cycles with start < cycle_at <= end were decided, and the newest of them."""

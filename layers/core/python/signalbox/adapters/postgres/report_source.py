@@ -36,9 +36,9 @@ from signalbox.reports.period import ReportPeriod
 from signalbox.reports.publishing import only_period
 from signalbox.reports.source import AccountPeriod, FactsBooked, Publication, ReportMark
 from signalbox.risk.ftmo.state import AccountDay
+from signalbox.risk.snapshot import Mark
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.errors import AccountError
-from signalbox.trading.state import Mark
 
 T = TypeVar("T")
 WASH_REACH: Final = timedelta(days=32)  # 30 days of any zone, before and after

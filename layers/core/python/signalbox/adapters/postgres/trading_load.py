@@ -36,12 +36,13 @@ from signalbox.orders.order import Order
 from signalbox.portfolio.account import Books
 from signalbox.portfolio.entries import parse_entry
 from signalbox.portfolio.lots import Lot
-from signalbox.portfolio.position import Position
+from signalbox.portfolio.position import BookedPosition
+from signalbox.risk.snapshot import Mark
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.errors import AccountUnreadableError
 from signalbox.trading.memory import ProtectionMemory
-from signalbox.trading.state import AccountState, Mark, counts
+from signalbox.trading.state import AccountState, counts
 
 ACCOUNT_ROW: Final = """
 SELECT configuration, cash, transfers, newest_entry, stepped_at, watched_until, loss_rules, halt, warned, memory, compared_at,
@@ -192,7 +193,7 @@ def load_state(
         locks = queries.ask(_LOCKS, account, at)
         times = connection.execute(_ORDER_TIMES, (account, at - window, at), prepare=True, binary=True)
         marks = connection.execute(_MARKS, _market(configured.market, valued_at), prepare=True)
-    held = {r[0]: Position(*r) for r in positions.fetchall()}
+    held = {r[0]: BookedPosition(*r) for r in positions.fetchall()}
     books = Books(
         account=account,
         standing_orders=tuple(standing_order_of(r) for r in standing.fetchall()),
@@ -356,7 +357,7 @@ def _marks(rows: list[tuple[Any, ...]]) -> dict[Symbol, Mark]:
     return {Symbol(symbol): Mark(close, open_time + ONE_MINUTE) for symbol, close, open_time in rows}
 
 
-def _lots(positions: Mapping[str, Position], rows: list[tuple[Any, ...]]) -> Mapping[str, tuple[Lot, ...]]:
+def _lots(positions: Mapping[str, BookedPosition], rows: list[tuple[Any, ...]]) -> Mapping[str, tuple[Lot, ...]]:
     """Return the lots of each symbol that was ever traded, as the books keep them: an empty tuple where none is open."""
     found: dict[str, tuple[Lot, ...]] = {symbol: () for symbol, position in positions.items() if position.volume}
     for row in rows:

@@ -22,7 +22,7 @@ from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import EquitySnapshot
 from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer
 from signalbox.portfolio.lots import Disposal, Lot, LotMethod, StandingOrder
-from signalbox.portfolio.position import Position
+from signalbox.portfolio.position import BookedPosition
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import HaltLevel, Lock
 from signalbox.trading.changes import RiskEvent, RiskEventKind
@@ -178,7 +178,7 @@ def trade_ids(events: Iterable[OrderEvent]) -> dict[tuple[str, str], str]:
     return {(event.symbol, event.trade_id): event.client_order_id for event in events if isinstance(event, OrderFilled)}
 
 
-def position_row(account: str, position: Position) -> Row:
+def position_row(account: str, position: BookedPosition) -> Row:
     """Return the row of a position."""
     return {
         "account": account,

@@ -93,7 +93,7 @@ class Seals:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _TableRows:
     """Rows of one table. `taken`: what rows that are there take of them, none when empty; None: none is known to be there."""
 
     table: LedgerTable
@@ -107,7 +107,7 @@ class Save:
     """What a step changed, as rows. `left`: orders whose events are written but which the account state no longer holds."""
 
     account: str
-    parts: list[_Part]
+    parts: list[_TableRows]
     emptied: list[bytes]  # statements that make room before rows of their tables are written
     lots_gone: list[str]
     events: tuple[bytes, ...]  # columns of the outbox; none when there are none
@@ -245,7 +245,7 @@ def _numbered(statement: bytes) -> bytes:
     return first + b"".join(b"$%d%s" % (number, piece) for number, piece in enumerate(rest, 1))
 
 
-def _refuse_differing(unit: Unit, part: _Part) -> None:
+def _refuse_differing(unit: Unit, part: _TableRows) -> None:
     statement, values = _numbered(part.table.differing), [value.encode() for value in part.table.parameters(part.rows)]
     (differing,) = unit.send([(statement, values)])
     if differing:
@@ -255,17 +255,17 @@ def _refuse_differing(unit: Unit, part: _Part) -> None:
 
 class _Gathering:
     def __init__(self) -> None:
-        self.parts: list[_Part] = []
+        self.parts: list[_TableRows] = []
 
     def new(self, table: LedgerTable, rows: list[Row], *, is_fact: bool = False) -> None:
         """Take rows that are not there yet."""
         if rows:
-            self.parts.append(_Part(table, rows, None, is_fact))
+            self.parts.append(_TableRows(table, rows, None, is_fact))
 
     def replacing(self, table: LedgerTable, rows: list[Row], taken: tuple[str, ...] | None = None) -> None:
         """Take rows of which some may be there: then these columns of theirs are replaced, or all that the table says."""
         if rows:
-            self.parts.append(_Part(table, rows, table.replaced if taken is None else taken, is_fact=False))
+            self.parts.append(_TableRows(table, rows, table.replaced if taken is None else taken, is_fact=False))
 
 
 def _gather_entries(found: _Gathering, changes: ChangeSet) -> None:

@@ -14,7 +14,9 @@ from decimal import Decimal, localcontext
 from types import MappingProxyType
 from typing import Final, assert_never
 
+from signalbox.exact import CONTEXT, ZERO
 from signalbox.market.candles import Symbol
+from signalbox.orders.terms import Side
 from signalbox.risk.errors import FtmoEventError
 from signalbox.risk.ftmo.events import Closed, FtmoEvent, Marked, Opened, PositionId, Swapped
 from signalbox.risk.ftmo.headroom import Headroom
@@ -22,8 +24,6 @@ from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
 from signalbox.risk.ftmo.rules import FtmoRules
 from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountStatus, FtmoAccountState, OpenPosition, SymbolTotals
 from signalbox.risk.ftmo.trading_days import opens_position
-from signalbox.risk.numbers import CONTEXT, ZERO
-from signalbox.risk.order import Side
 from signalbox.risk.snapshot import LossRule
 
 _NOTHING: Final = SymbolTotals(ZERO, ZERO, ZERO)

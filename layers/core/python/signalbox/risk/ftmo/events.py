@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import NewType, TypeAlias
 
 from signalbox.market.candles import Symbol
+from signalbox.orders.terms import Side
 from signalbox.risk.errors import FtmoEventError
 from signalbox.risk.numbers import aware, exact, not_negative, positive
-from signalbox.risk.order import Side
 
 PositionId = NewType("PositionId", str)
 

@@ -8,8 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
+from signalbox.exact import ZERO
 from signalbox.risk.ftmo.rules import InternalStops
-from signalbox.risk.numbers import ZERO
 from signalbox.risk.snapshot import LossFloor, LossRule
 
 NEVER_ABOVE: Final = Decimal(10) ** 17  # a broken rule blocks whatever the equity

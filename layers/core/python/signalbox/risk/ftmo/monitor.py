@@ -18,11 +18,12 @@ from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
 
+from signalbox.exact import CONTEXT, SHARE_PLACES, ZERO, ratio
 from signalbox.risk.errors import FtmoEventError
 from signalbox.risk.ftmo.headroom import Headroom, Limits, headroom_of
 from signalbox.risk.ftmo.rules import FtmoRules, LossReference
 from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountStatus
-from signalbox.risk.numbers import CONTEXT, ZERO, aware, positive
+from signalbox.risk.numbers import aware, positive
 from signalbox.risk.snapshot import LossRule
 
 MAX_SILENCE: Final = timedelta(days=3_660)  # a longer gap is a wrong date, and would make a record a day
@@ -129,7 +130,7 @@ class FtmoRuleMonitor:
         """Closed profit of the best day as a share of all profit; None while there is no profit."""
         with localcontext(CONTEXT):
             total = self._balance - self._capital
-            return self._best_day() / total if total > ZERO else None
+            return ratio(self._best_day(), total, SHARE_PLACES) if total > ZERO else None
 
     @property
     def now(self) -> datetime | None:

@@ -8,9 +8,9 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from signalbox.exact import ZERO
 from signalbox.market.candles import Symbol
 from signalbox.risk.ftmo.events import PositionId
-from signalbox.risk.numbers import ZERO
 from signalbox.risk.snapshot import LossRule
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal, localcontext
 
-from signalbox.risk.numbers import CONTEXT, ZERO
+from signalbox.exact import CONTEXT, ZERO
 
 
 def opens_position(before: Decimal, traded: Decimal) -> bool:

@@ -1,0 +1,58 @@
+"""The kill switch of an account: set, and released by a command. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from signalbox.risk.ftmo.state import AccountStatus
+from signalbox.risk.snapshot import HaltLevel
+from signalbox.trading.changes import NO_CHANGES, RiskEvent, RiskEventKind, Transition
+from signalbox.trading.draft import AccountDraft
+from signalbox.trading.errors import CommandError
+from signalbox.trading.events import TradingResumed
+from signalbox.trading.exits import manage_exits
+from signalbox.trading.headroom import without_depletion_warnings
+from signalbox.trading.snapshot import rule_monitor_of
+from signalbox.trading.state import AccountState, Halt
+
+
+def halt(  # noqa: PLR0917 - who, why and when read in this order
+    state: AccountState, level: HaltLevel, who: str, why: str, at: datetime, until: datetime | None = None
+) -> Transition:
+    """Set the kill switch; FLATTEN also closes everything. Of two the stricter level holds until the later end.
+
+    One that is neither stricter nor longer than what is in force changes nothing. Working orders that are not reductions
+    are cancelled. Raises CommandError for NONE: that is `resume`.
+    """
+    if level is HaltLevel.NONE:
+        raise CommandError("expected a level that stops something, was NONE; resume releases the kill switch")
+    draft = AccountDraft(state, at)
+    if not draft.set_halt(Halt(level, who, why, draft.at, until)):
+        return state, NO_CHANGES
+    manage_exits(draft, draft.stamp(draft.at))
+    return draft.done()
+
+
+def resume(state: AccountState, who: str, why: str, at: datetime, given_at: datetime | None = None) -> Transition:
+    """Release the kill switch. Raises CommandError while a loss rule is broken: a breach is final.
+
+    given_at: when somebody said so, default: now. A word that waited, or is delivered twice, releases no halt that was set
+    after it: nobody has looked at that one. CommandError then.
+    """
+    if state.halt is None:
+        return state, NO_CHANGES
+    if given_at is not None and given_at < state.halt.since:
+        raise CommandError(
+            f"{state.account.account}: expected a resume given after the halt of {state.halt.since.isoformat()} "
+            f"({state.halt.why}), was of {given_at.isoformat()}; look at it and resume again"
+        )
+    monitor = rule_monitor_of(state.account, state.loss_rules)
+    if monitor is not None and monitor.status is AccountStatus.BREACHED:
+        broken = ", ".join(monitor.breaches)
+        raise CommandError(f"{state.account.account}: expected no broken rule, was {broken}; a breach is final")
+    draft = AccountDraft(state, at)
+    draft.halt = None
+    draft.warned = without_depletion_warnings(draft.warned)  # whoever resumes is told again
+    draft.risk.append(RiskEvent(RiskEventKind.RESUMED, draft.at.isoformat(), draft.at, state.halt.level, who=who, detail=why))
+    draft.events.append(TradingResumed(account=state.account.account, who=who, why=why, at=draft.at))
+    return draft.done()

@@ -1,0 +1,127 @@
+"""Orders that a person sends, cancels or replaces. Pure.
+
+What they send or change passes the pre-trade checks like any order. A request that comes again finds its own traces and
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from signalbox.market.candles import Symbol
+from signalbox.orders.events import OrderCancelRequested, OrderUpdateRequested
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.messages import OrderInstruction
+from signalbox.orders.order import Order
+from signalbox.orders.terms import OrderTerms, OrderType
+from signalbox.orders.transitions import OrderState
+from signalbox.risk.assess import assess
+from signalbox.risk.decision import RiskRefused
+from signalbox.risk.order import ProposedOrder
+from signalbox.trading.changes import NO_CHANGES, Transition
+from signalbox.trading.draft import AccountDraft
+from signalbox.trading.errors import CommandError
+from signalbox.trading.state import AccountState
+
+
+def submit(state: AccountState, terms: OrderTerms | Sequence[OrderTerms], at: datetime) -> Transition:
+    """Send orders that somebody wants, judged one after the other with those before them working.
+
+    An order that exists changes nothing. Raises CommandError for terms of another account.
+    """
+    draft = AccountDraft(state, at)
+    wanted = (terms,) if isinstance(terms, OrderTerms) else tuple(terms)
+    if all(one.client_order_id in state.orders for one in wanted):
+        return state, NO_CHANGES
+    for one in wanted:  # all of them first: an error sends none
+        if one.account != state.account.account:
+            raise CommandError(f"expected an order of {state.account.account}, was of {one.account}")
+        if draft.at >= one.send_before:
+            raise CommandError(f"expected an order to send before {one.send_before.isoformat()}, was {draft.at.isoformat()}")
+    draft.send_in_turn(wanted, draft.at if draft.is_live else draft.stamp(draft.at))
+    return draft.done()
+
+
+def cancel(state: AccountState, key: ClientOrderId, request_id: str, at: datetime) -> Transition:
+    """Ask for an order to be taken back. One that is over, or is being cancelled, is left as it is.
+
+    Raises CommandError for an order that is not in the account state.
+    """
+    order = _known(state, key)
+    asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
+    if order.state.is_closed or order.pending_cancel is not None or asked.event_id in order.seen:
+        return state, NO_CHANGES
+    draft = AccountDraft(state, at)
+    draft.cancel(order, request_id, draft.at)
+    return draft.done()
+
+
+def replace(
+    state: AccountState,
+    key: ClientOrderId,
+    request_id: str,
+    at: datetime,
+    *,
+    quantity: Decimal | None = None,
+    limit_price: Decimal | None = None,
+    stop_price: Decimal | None = None,
+) -> Transition:
+    """Ask for an open order to be changed; what is None stays. It is judged as the order it would become.
+
+    Raises CommandError for an order that is not in the account state or cannot be changed now.
+    """
+    order = _known(state, key)
+    event = OrderUpdateRequested(
+        client_order_id=key, at=at, request_id=request_id, quantity=quantity, limit_price=limit_price, stop_price=stop_price
+    )
+    if event.event_id in order.seen:
+        return state, NO_CHANGES
+    total = order.quantity if quantity is None else quantity
+    _check_change(order, total, limit_price, stop_price)
+    draft = AccountDraft(state, at)
+    del draft.orders[key]
+    changed = ProposedOrder(
+        order_id=key,
+        symbol=Symbol(order.terms.symbol),
+        side=order.terms.side,
+        quantity=total - order.filled,
+        price=limit_price or stop_price or order.limit_price or order.stop_price,
+        reduce_only=order.terms.reduce_only,
+    )
+    decision = assess(changed, draft.snapshot(draft.at), state.account.limits)
+    draft.orders[key] = order
+    if isinstance(decision, RiskRefused):
+        draft.refused(f"{key}:{request_id}", order, decision, draft.at)
+        return draft.done()
+    draft.take(event)
+    if draft.is_live:
+        draft.ask(
+            OrderInstruction.REPLACE,
+            order,
+            request_id,
+            draft.at,
+            quantity=quantity,
+            limit_price=limit_price,
+            stop_price=stop_price,
+        )
+    return draft.done()
+
+
+def _check_change(order: Order, total: Decimal, limit_price: Decimal | None, stop_price: Decimal | None) -> None:
+    if order.state not in {OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED}:
+        raise CommandError(f"{order.client_order_id}: expected an order at the venue and nothing pending, was {order.state}")
+    if total <= order.filled:
+        raise CommandError(f"{order.client_order_id}: expected a quantity above the filled {order.filled}, was {total}")
+    wrong_limit = limit_price is not None and order.terms.type is not OrderType.LIMIT
+    wrong_stop = stop_price is not None and order.terms.type is not OrderType.STOP
+    if wrong_limit or wrong_stop:
+        raise CommandError(f"{order.client_order_id}: expected a price that a {order.terms.type} order has")
+
+
+def _known(state: AccountState, key: ClientOrderId) -> Order:
+    order = state.orders.get(key)
+    if order is None:
+        raise CommandError(f"{state.account.account}: expected an order of the account, was {key}")
+    return order

@@ -1,0 +1,92 @@
+"""What a venue reports of an account: what it did to an order, and a whole view to compare with. Pure.
+
+Comparing itself, and when to ask for a view, is in venue_comparison.py. Both reports end alike: the rule monitor observes the
+fills, what filled after its trade was over is closed, and exits are managed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from signalbox.market.candles import Symbol
+from signalbox.orders.events import OrderFilled
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.messages import ExecutionReported, VenueViewReported
+from signalbox.orders.order import Order
+from signalbox.portfolio.entries import Entry
+from signalbox.trading.changes import NO_CHANGES, RiskEvent, RiskEventKind, Transition
+from signalbox.trading.draft import AccountDraft
+from signalbox.trading.exits import KILL_SWITCH, close_stray, manage_exits
+from signalbox.trading.monitoring import observe_reports
+from signalbox.trading.state import AccountState
+from signalbox.trading.venue_comparison import compared
+
+
+def report(
+    state: AccountState, reported: ExecutionReported | Sequence[ExecutionReported], entries: Sequence[Entry] = ()
+) -> Transition:
+    """Take what a venue did to an order, or to several as it was told in turn.
+
+    The orders have to be in the account state, however old; the ledger loads them by their ids. What an order refuses (an
+    overfill, a conflicting trade, an illegal move) is recorded and stops the account, and nothing of it is applied. Raises
+    RebookNeededError when a fill is older than the newest booked entry: call again with all `entries` of the account.
+    """
+    reports = (reported,) if isinstance(reported, ExecutionReported) else tuple(reported)
+    if not reports:
+        return state, NO_CHANGES
+    draft = AccountDraft(state, max(one.reported_at for one in reports), entries)
+    for one in reports:
+        draft.report(one.events)
+    return _after_reports(draft)
+
+
+def _after_reports(draft: AccountDraft) -> Transition:
+    if not draft.order_events and not draft.risk:
+        return draft.state, NO_CHANGES
+    _tended(draft)
+    return draft.done()
+
+
+def compare(state: AccountState, viewed: VenueViewReported, entries: Sequence[Entry] = ()) -> Transition:
+    """Compare the ledger with what the venue has (trading/venue_comparison.py), and manage the exits that leaves."""
+    draft = compared(state, viewed, entries)
+    if draft is None:
+        return state, NO_CHANGES
+    _tended(draft)  # also after a view without an event: what it shows may be what an exit waits for
+    return draft.done()
+
+
+def _tended(draft: AccountDraft) -> None:
+    observe_reports(draft)
+    _close_strays(draft)
+    manage_exits(draft, draft.at)
+
+
+def _close_strays(draft: AccountDraft) -> None:
+    """Have closed what an order of ours filled after its trade was over: nothing stands behind it, and it is nobody's."""
+    for event in draft.order_events:
+        if not isinstance(event, OrderFilled):
+            continue
+        order = draft.orders[ClientOrderId(event.client_order_id)]
+        if not _is_stray(draft, order):
+            continue
+        draft.risk.append(
+            RiskEvent(
+                RiskEventKind.LATE_FILL,
+                event.event_id[:200],
+                draft.at,
+                order.terms.leg,
+                symbol=Symbol(event.symbol),
+                value=order.terms.signed(event.quantity),
+                detail=f"of {order.client_order_id}, whose trade was over: it is closed at the market",
+            )
+        )
+        close_stray(draft, Symbol(event.symbol), order.terms.signed(event.quantity), draft.at, order.client_order_id)
+
+
+def _is_stray(draft: AccountDraft, order: Order) -> bool:
+    """Whether an order is ours and what it is for is over. Orders that people send are theirs."""
+    if order.terms.strategy == KILL_SWITCH:
+        closing = draft.closings.get(Symbol(order.terms.symbol))
+        return closing is None or closing.order != order.client_order_id
+    return order.terms.strategy == draft.account.strategy and not any(t.owns(order) for t in draft.trades.values())
