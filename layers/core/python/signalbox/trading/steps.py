@@ -36,11 +36,12 @@ from signalbox.trading.entry import ENTRY_BARS, EntryPlan, SignalSkipReason, edg
 from signalbox.trading.errors import BarsNotAppliedError, CommandError
 from signalbox.trading.events import AccountExhausted, TradingResumed
 from signalbox.trading.exits import KILL_SWITCH, close_stray, manage_exits
-from signalbox.trading.headroom import HeadroomDepleted, depleted_headroom, without_depletion_warnings
+from signalbox.trading.headroom import HeadroomDepleted, depleted_headroom
 from signalbox.trading.monitoring import Candles, apply_closed_bars, observe_reports
 from signalbox.trading.snapshot import equity_of, risk_snapshot, rule_monitor_of
 from signalbox.trading.state import AccountState, Halt, Trade, TradeState
 from signalbox.trading.venue_comparison import compared, follow_up, needs_comparison, request_view
+from signalbox.trading.warnings import without_depletion
 
 FAILING_AFTER: Final = 3  # exits in a row that ended without a fill: no new entries until one goes through
 STALE_AFTER: Final = timedelta(minutes=10)  # without a bar of what is held
@@ -118,7 +119,7 @@ def enter(
         take_profit=wanted.take_profit,
     )
     if not order.state.is_closed:
-        draft.warned = without_depletion_warnings(draft.warned)
+        draft.lift_depletion_warnings()
         draft.set_trade(
             Trade(
                 entry=key,
@@ -215,7 +216,7 @@ def _exhausted(state: AccountState, signal: SignalGenerated, over: HeadroomDeple
         value=over.left,
         detail="for good" if over.until is None else f"until {over.until.isoformat()}",
     )
-    return replaced(held_back, warned=without_depletion_warnings(state.warned) | {over.warning}), changes + ChangeSet(
+    return replaced(held_back, warned=without_depletion(state.warned) | {over.warning}), changes + ChangeSet(
         risk=(line,), events=(reports,)
     )
 
@@ -456,7 +457,7 @@ def resume(state: AccountState, who: str, why: str, at: datetime, given_at: date
         raise CommandError(f"{state.account.account}: expected no broken rule, was {broken}; a breach is final")
     draft = AccountDraft(state, at)
     draft.halt = None
-    draft.warned = without_depletion_warnings(draft.warned)  # whoever resumes is told again
+    draft.lift_depletion_warnings()  # whoever resumes is told again
     draft.risk.append(RiskEvent(RiskEventKind.RESUMED, draft.at.isoformat(), draft.at, state.halt.level, who=who, detail=why))
     draft.events.append(TradingResumed(account=state.account.account, who=who, why=why, at=draft.at))
     return draft.done()

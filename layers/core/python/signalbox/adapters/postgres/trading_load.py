@@ -27,8 +27,10 @@ from signalbox.adapters.postgres.trading_rows import (
     halt_of_text,
     lock_of,
     orders_of_rows,
+    rule_state_of,
     standing_order_of,
     trade_of,
+    warnings_of,
 )
 from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.orders.identity import ClientOrderId
@@ -213,9 +215,9 @@ def load_state(
         halt=halt_of_text(halt),
         locks=tuple(lock_of(r) for r in locks.fetchall()),
         watched_until=watched_until,
-        loss_rules=loss_rules,
+        loss_rules=rule_state_of(loss_rules),
         order_times=tuple(r[0] for r in times.fetchall()),
-        warned=frozenset(warned),
+        warned=warnings_of(warned),
         memory=ProtectionMemory() if memory is None else ProtectionMemory.from_text(memory),
         compared_at=compared_at,
         closings=closings_of(closings),
