@@ -6,6 +6,7 @@ an order judged and sent, the kill switch set. Nothing is published or stored.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -344,7 +345,7 @@ class AccountDraft:
             self._deny(order, decision, at)
             return self.orders[key]
         released = self.take(OrderReleased.trusted(client_order_id=key, at=at))
-        self.order_times.append(at)
+        insort(self.order_times, at)
         if self.is_live:
             self.events.append(self._request(terms, facts, travels))
             return released

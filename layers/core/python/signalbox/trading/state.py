@@ -6,6 +6,7 @@ the position is flat again. Orders that people send themselves have no trade and
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -156,7 +157,7 @@ class AccountState:
     orders: open ones, those of open trades, and those somebody named when it was loaded. trades: not closed, by symbol.
     watched_until: bars with close_time at or before it were applied (fills, worst prices). loss_rules: what the monitor of
     the account's FTMO rules goes on from, None without rules or before their first day. order_times: sends of the throttle's
-    window.
+    window, oldest first.
     """
 
     account: TradingAccount
@@ -244,11 +245,9 @@ def counting_orders(
 
 def in_window(account: TradingAccount, order_times: tuple[datetime, ...], at: datetime) -> tuple[datetime, ...]:
     """Return the sends that the throttle of an account still counts at `at`."""
-    return _newer(order_times, at - timedelta(seconds=account.limits.throttle_window_seconds))
-
-
-def _newer(instants: tuple[datetime, ...], limit: datetime) -> tuple[datetime, ...]:
-    return instants if not instants or min(instants) > limit else tuple(instant for instant in instants if instant > limit)
+    if not order_times:
+        return order_times
+    return order_times[bisect_right(order_times, at - timedelta(seconds=account.limits.throttle_window_seconds)) :]
 
 
 EXIT_LEGS: Final = frozenset({Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN})

@@ -252,11 +252,10 @@ class KeptState:
 
     @classmethod
     def of(cls, version: str, state: AccountState, sequence: int) -> KeptState:
-        """Keep what a load would bring: orders that count, and the sends of the window in order."""
+        """Keep what a load would bring: the orders that count."""
         trades = tuple(state.trades.values())
         orders = {key: order for key, order in state.orders.items() if counts(order, trades)}
-        times = tuple(sorted(state.order_times))
-        return cls(version, replace(state, orders=MappingProxyType(orders), order_times=times), sequence)
+        return cls(version, replace(state, orders=MappingProxyType(orders)), sequence)
 
     def may_serve(self, at: datetime) -> bool:
         """Whether a load at `at` may bring it. Sends from before its window are not kept: not at an earlier instant."""
