@@ -218,16 +218,22 @@ def _with_working(book: ExposureBook, working: WorkingOrder, snapshot: RiskSnaps
 
 
 def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
-    marks, instruments = snapshot.marks, snapshot.instruments
-    lines: dict[Symbol, list[Decimal]] = {}  # as Line, under way
-    floating, invested, worst_loss, buy_cost, fees = ZERO, ZERO, ZERO, ZERO, ZERO
+    """Add everything up. What has no stop is added up with fewer steps: sums are exact, so it comes to the same."""
+    marks, instruments, move = snapshot.marks, snapshot.instruments, limits.worst_move_fraction
+    lines: dict[Symbol, list[Decimal]] = {}  # as ExposureLine, under way
+    worth, invested, worst_loss, buy_cost, fees = ZERO, ZERO, ZERO, ZERO, ZERO
     for symbol, position in snapshot.positions.items():
         mark, quantity = marks[symbol].price, position.quantity
         lines[symbol] = [quantity, ZERO, ZERO, mark]
-        paid, worth = quantity * position.average_price, quantity * mark
-        floating += worth - paid
-        invested += paid
-        worst_loss += position_loss(position, mark, instruments[symbol].fee_fraction, limits)
+        value, fee_fraction = quantity * mark, instruments[symbol].fee_fraction
+        worth += value
+        invested += quantity * position.average_price
+        if position.stop_price is not None:
+            worst_loss += position_loss(position, mark, fee_fraction, limits)
+        elif quantity > ZERO:
+            worst_loss += value * (move + fee_fraction)
+        else:  # bought back where the worst move ends, and the fee is of that price
+            worst_loss -= value * (move + fee_fraction + move * fee_fraction)
     for working in snapshot.working:
         order, remaining = working.order, working.remaining
         symbol = order.symbol
@@ -248,25 +254,30 @@ def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
             line[2] += remaining
         if not order.reduce_only:  # the far target of an exit says nothing about what the position is worth
             line[3] = max(line[3], entry)
-            worst_loss += loss_from(entry, order, remaining, mark, fee_fraction, limits)
+            if order.stop_price is None and order.side is Side.BUY and entry <= mark:
+                worst_loss += cost * move + fee + fee
+            else:
+                worst_loss += loss_from(entry, order, remaining, mark, fee_fraction, limits)
     total, tied = ZERO, ZERO
     made: dict[Symbol, ExposureLine] = {}
     exposures: dict[Symbol, Decimal] = {}
     groups: dict[GroupName, Decimal] = {}
     for symbol, numbers in lines.items():
-        made[symbol] = line_made = ExposureLine(*numbers)
-        exposures[symbol] = exposure = line_made.exposure
+        made[symbol] = ExposureLine(*numbers)
+        quantity, buys, sells, highest = numbers
+        long, short = abs(quantity + buys), abs(quantity - sells)
+        exposures[symbol] = exposure = (long if long > short else short) * highest
         instrument = instruments[symbol]
         total += exposure
         tied += exposure * instrument.margin_fraction
         groups[instrument.group] = groups.get(instrument.group, ZERO) + exposure
-    closed = snapshot.balance - snapshot.accrued_costs
+    cash = snapshot.balance - snapshot.accrued_costs - invested
     return ExposureBook(
         made,
         exposures,
         instruments,
-        closed + floating,
-        closed - invested,
+        cash + worth,
+        cash,
         buy_cost,
         fees,
         worst_loss,
