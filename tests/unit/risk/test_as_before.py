@@ -169,18 +169,10 @@ def test_snapshots_of_a_batch_are_those_composed_from_all_facts_however_they_are
             assert facts.sent_after(instant) == sum(at > instant for at in again.order_times)
 
 
-def text_of(facts: RiskSnapshot) -> str:
-    """Return the canonical text of a snapshot: sends of one instant are told as that instant and their number."""
-    times = facts.order_times
-    runs = ",".join(f"{at.isoformat()}*{times.count(at)}" for at in sorted(set(times)))
-    plainly = canonical_text(replace(facts, order_times=()))
-    return plainly.replace("],[],[WorkingOrder", f"],[{runs}],[WorkingOrder", 1)
-
-
 def look(what: str, facts: RiskSnapshot, again: RiskSnapshot) -> None:
     match what:
         case "id":
-            assert facts.snapshot_id == again.snapshot_id == hashlib.sha256(text_of(again).encode()).hexdigest()
+            assert facts.snapshot_id == again.snapshot_id == hashlib.sha256(canonical_text(again).encode()).hexdigest()
         case "book":
             assert book_of(facts, LIMITS) == book_of(again, LIMITS)
         case "working":

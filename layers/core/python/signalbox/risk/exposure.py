@@ -137,6 +137,13 @@ def position_loss(position: Position, mark: Decimal, fee_fraction: Decimal, limi
     return position.protected * guarded + (quantity - position.protected) * bare
 
 
+def _bare_loss(value: Decimal, fee_fraction: Decimal, move: Decimal) -> Decimal:
+    """As `position_loss`, of a position without a stop and of this signed value: a short one is bought back at a higher price."""
+    if value > ZERO:
+        return value * (move + fee_fraction)
+    return -value * (move + fee_fraction + move * fee_fraction)
+
+
 def _worst_sale(stop: Decimal | None, start: Decimal, limits: RiskLimits) -> Decimal:
     """Return where a long position is left at the worst: beyond its stop, or after the worst move when `start` has passed it."""
     if stop is not None and stop < start:
@@ -228,12 +235,11 @@ def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
         value, fee_fraction = quantity * mark, instruments[symbol].fee_fraction
         worth += value
         invested += quantity * position.average_price
-        if position.stop_price is not None:
-            worst_loss += position_loss(position, mark, fee_fraction, limits)
-        elif quantity > ZERO:
-            worst_loss += value * (move + fee_fraction)
-        else:  # bought back where the worst move ends, and the fee is of that price
-            worst_loss -= value * (move + fee_fraction + move * fee_fraction)
+        worst_loss += (
+            _bare_loss(value, fee_fraction, move)
+            if position.stop_price is None
+            else position_loss(position, mark, fee_fraction, limits)
+        )
     for working in snapshot.working:
         order, remaining = working.order, working.remaining
         symbol = order.symbol
@@ -254,10 +260,11 @@ def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
             line[2] += remaining
         if not order.reduce_only:  # the far target of an exit says nothing about what the position is worth
             line[3] = max(line[3], entry)
-            if order.stop_price is None and order.side is Side.BUY and entry <= mark:
-                worst_loss += cost * move + fee + fee
-            else:
-                worst_loss += loss_from(entry, order, remaining, mark, fee_fraction, limits)
+            worst_loss += (
+                cost * move + fee + fee
+                if order.stop_price is None and order.side is Side.BUY and entry <= mark
+                else loss_from(entry, order, remaining, mark, fee_fraction, limits)
+            )
     total, tied = ZERO, ZERO
     made: dict[Symbol, ExposureLine] = {}
     exposures: dict[Symbol, Decimal] = {}

@@ -428,8 +428,23 @@ def canonical_text(value: object) -> str:
         case tuple():
             return "[" + ",".join(canonical_text(item) for item in value) + "]"
         case _:
-            kind: Any = type(value)
-            return f"{kind.__name__}({','.join([canonical_text(getattr(value, name)) for name in _facts_of(kind)])})"
+            return _fields_text(value)
+
+
+def _fields_text(value: object) -> str:
+    kind: Any = type(value)
+    words = [
+        _sends_text(value.order_times)
+        if name == "order_times" and isinstance(value, RiskSnapshot)
+        else canonical_text(getattr(value, name))
+        for name in _facts_of(kind)
+    ]
+    return f"{kind.__name__}({','.join(words)})"
+
+
+def _sends_text(order_times: tuple[datetime, ...]) -> str:
+    """Return instants, oldest first, each with the number of sends that it has."""
+    return f"[{','.join([_run_text(instant, count) for instant, count in sorted(Counter(order_times).items())])}]"
 
 
 def _sorted(items: Mapping[Symbol, Item]) -> Mapping[Symbol, Item]:

@@ -126,23 +126,30 @@ class AccountDraft:
 
     # What it is now
 
-    @exactly
     def quantity(self, symbol: str) -> Decimal:
         """Return the signed position, fills included that are not booked yet."""
-        late = (fill.signed_quantity for fill in self.unbooked if fill.symbol == symbol)
-        return self.books.position(symbol).quantity + sum(late, ZERO)
+        position = self.books.positions.get(symbol)
+        booked = ZERO if position is None else position.quantity
+        return booked if not self.unbooked else self._with_unbooked(symbol, booked)
+
+    @exactly
+    def _with_unbooked(self, symbol: str, booked: Decimal) -> Decimal:
+        return sum((fill.signed_quantity for fill in self.unbooked if fill.symbol == symbol), booked)
 
     @property
     def held(self) -> dict[str, Decimal]:
         """Signed positions that are not flat, by symbol, in order."""
-        symbols = {*self.books.positions, *(fill.symbol for fill in self.unbooked)}
-        found = {symbol: self.quantity(symbol) for symbol in sorted(symbols)}
-        return {symbol: quantity for symbol, quantity in found.items() if quantity}
+        symbols = set(self.books.positions)
+        if self.unbooked:
+            symbols.update(fill.symbol for fill in self.unbooked)
+        return {symbol: quantity for symbol in sorted(symbols) if (quantity := self.quantity(symbol))}
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
         """Return the orders that are not over, in a fixed order."""
-        found = (o for o in self.orders.values() if not o.state.is_closed and symbol in {None, o.terms.symbol})
-        return sorted(found, key=lambda o: (o.terms.decided_at, o.client_order_id))
+        found = [o for o in self.orders.values() if not o.state.is_closed and (symbol is None or o.terms.symbol == symbol)]
+        if len(found) > 1:
+            found.sort(key=lambda o: (o.terms.decided_at, o.client_order_id))
+        return found
 
     @property
     def prices(self) -> dict[Symbol, Decimal]:
