@@ -15,7 +15,7 @@ from signalbox.adapters.postgres.trading_reading import AccountFacts, TradingRea
 from signalbox.exact import ZERO, exactly, plain, ratio
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
-from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import LossRule
 from signalbox.trading.account import TradingAccount
@@ -60,7 +60,7 @@ class AccountRecord:
         rules = self.account.rules
         if rules is None or self.state.loss_rules is None:
             return None
-        return FtmoRuleMonitor.restore(rules, FtmoRuleState.from_text(self.state.loss_rules))
+        return FtmoRuleMonitor.restore(rules, self.state.loss_rules)
 
 
 @dataclass(frozen=True, slots=True)

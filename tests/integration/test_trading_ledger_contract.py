@@ -25,8 +25,11 @@ from signalbox.orders.venue_view import VenueInstrument
 from signalbox.portfolio.account import book
 from signalbox.portfolio.entries import FundingPayment, Transfer
 from signalbox.portfolio.lots import LotMethod, StandingOrder
+from signalbox.risk.ftmo.headroom import StopLevel
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
+from signalbox.risk.ftmo.rules import FTMO_2STEP
 from signalbox.risk.protections import EquityPoint, Exit
-from signalbox.risk.snapshot import Lock, Mark
+from signalbox.risk.snapshot import Lock, LossRule, Mark
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.signal import DeploymentStage, Signal, Thresholds
 from signalbox.trading.at_venue import AtVenue, Doubt, VanishedOrder
@@ -37,6 +40,7 @@ from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.ports import TradingLedger
 from signalbox.trading.readiness import Confirmation, ModelQualification
 from signalbox.trading.state import AccountState, TradeState, opened, pruned
+from signalbox.trading.warnings import DepletionWarning, LimitWarning
 from tests.builders import BTC, ETH, NOON, candle, candles, minutes
 from tests.fakes.memory_trading import MemoryTradingDatabase, MemoryTradingLedger
 from tests.fakes.postgres_server import app_source
@@ -163,6 +167,13 @@ def test_account_that_does_not_exist_is_named(ledger: TradingLedger) -> None:
         raise AssertionError("unreachable")
 
 
+def rule_state() -> FtmoRuleState:
+    """Return the state of a monitor that has counted a day and seen a rule broken."""
+    monitor = FtmoRuleMonitor(FTMO_2STEP, Decimal("100000.00"))
+    monitor.observe(NOON, balance=Decimal("99000.10"), equity=Decimal("89999.999"), is_flat=False, opened_at=NOON)
+    return monitor.state()
+
+
 def everything(state: AccountState) -> tuple[AccountState, ChangeSet]:
     """A step that touches every part of a state: orders open, closed and denied, a trade, books with lots, a halt, locks."""
     entry, resting, refused = terms(quantity="0.30"), terms(NOON + SECOND, limit="99.500"), terms(NOON + SECOND, leg=Leg.EXIT)
@@ -197,8 +208,14 @@ def everything(state: AccountState) -> tuple[AccountState, ChangeSet]:
         trades=MappingProxyType({BTC: trade}),
         locks=locks,
         watched_until=NOON,
-        loss_rules='{"day": "2024-03-01", "baseline": "100000.00"}',
-        warned=frozenset({"max_loss:ALERT:2024-03-01", "b"}),
+        loss_rules=rule_state(),
+        warned=frozenset(
+            {
+                LimitWarning(LossRule.MAX_LOSS, StopLevel.ALERT, NOON.date()),
+                DepletionWarning(LossRule.MAX_DAILY_LOSS, NOON.date()),
+                DepletionWarning(LossRule.MAX_LOSS, None),
+            }
+        ),
         memory=memory,
         compared_at=NOON - minutes(1),
         at_venue=AtVenue(

@@ -23,8 +23,10 @@ from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rebuild import verify
 from signalbox.adapters.postgres.trading_save import _numbered
 from signalbox.adapters.postgres.trading_tables import RISK_EVENTS
+from signalbox.risk.snapshot import LossRule
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.state import AccountState, TradeState
+from signalbox.trading.warnings import DepletionWarning
 from tests.builders import BTC, NOON, minutes
 from tests.fakes.postgres_server import FUNCTIONS_USER, PostgresServer, app_source
 from tests.integration.samples import DeliberateError
@@ -188,6 +190,10 @@ def test_warm_worker_steps_on_when_a_migration_changed_the_type_of_a_column(
 ) -> None:
     for _ in range(2):
         loaded(ledger)  # what reads an account is prepared from now on
+    warning = {
+        "text": DepletionWarning(LossRule.MAX_LOSS, None),
+        "json_object_text": DepletionWarning(LossRule.MAX_DAILY_LOSS, NOON.date()),
+    }
     for kind in ("text", "json_object_text"):
         postgres.execute(f"ALTER TABLE accounts ALTER COLUMN configuration TYPE {kind}", database)
         with suppress(LedgerUnavailableError):  # delivered again
@@ -195,8 +201,8 @@ def test_warm_worker_steps_on_when_a_migration_changed_the_type_of_a_column(
         assert loaded(ledger).account == ACCOUNT
         with ledger.transaction(ACCOUNT.account) as tx:
             state = tx.load(NOON)
-            tx.save(state, replace(state, warned=frozenset({kind})), ChangeSet())
-    assert loaded(ledger).warned == frozenset({"json_object_text"})
+            tx.save(state, replace(state, warned=frozenset({warning[kind]})), ChangeSet())
+    assert loaded(ledger).warned == frozenset({warning["json_object_text"]})
 
 
 def test_two_workers_on_one_account_take_turns(postgres: PostgresServer, database: str, ledger: PostgresTradingLedger) -> None:

@@ -24,6 +24,7 @@ from signalbox.risk.protections import STANDARD
 from signalbox.trading.paper import SPREAD_BPS
 from signalbox.trading.snapshot import rule_monitor_of
 from signalbox.trading.state import AccountState, Trade, TradeState
+from signalbox.trading.warnings import LimitWarning
 from training.backtest.bar_grid import BarGrid
 
 SLACK: Final = 1e-9  # of a price or an equity, relative
@@ -97,7 +98,9 @@ def _highest_pending(monitor: FtmoRuleMonitor, rules: Sequence[RuleHeadroom], da
     found = -np.inf
     for rule in rules:
         pending = [
-            rule.reference - share * rule.amount for share, level in shares if f"{rule.rule}:{level}:{day}" not in state.warned
+            rule.reference - share * rule.amount
+            for share, level in shares
+            if day is None or LimitWarning(rule.rule, level, day) not in state.warned
         ]
         if rule.rule not in monitor.breaches:
             pending.append(rule.limit)

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from signalbox import signing
 from signalbox.adapters.postgres.outbox import event_detail
 from signalbox.frozen import FrozenModel, instant_text, quoted
 from signalbox.orders.events import OrderFilled, OrderInitialized, OrderReleased, OrderSubmitted, parse_order_events
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction
-from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
+from signalbox.orders.sealing import REQUEST_LIFE, RequestSealer
+from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
 from signalbox.portfolio.entries import Fill
+from signalbox.signing import SigningKey
 from tests.builders import NOON
 
 TERMS = OrderTerms(
@@ -115,6 +118,61 @@ def test_text_of_terms_is_shared_and_what_has_them_is_written_as_pydantic_writes
         | {"quantity": numbers[0], "stop_loss": numbers[1], "take_profit": numbers[2]}
     )
     assert event_detail(request).startswith(request.model_dump_json(ensure_ascii=True)[:-1])
+
+
+OF_ANY_SCALE = st.none() | st.decimals(min_value="1e-18", max_value="1e17", allow_nan=False) | st.just(Decimal("1E+3"))
+
+
+@given(
+    texts=st.tuples(TEXTS, TEXTS, TEXTS),
+    at=INSTANTS,
+    numbers=st.tuples(OF_ANY_SCALE, OF_ANY_SCALE, OF_ANY_SCALE, OF_ANY_SCALE, OF_ANY_SCALE),
+    named=st.none() | TEXTS,
+    of_terms=st.fixed_dictionaries(
+        {
+            "attempt": st.integers(0, 10**6),
+            "reduce_only": st.booleans(),
+            "side": st.sampled_from(Side),
+            "type": st.sampled_from(OrderType),
+            "leg": st.sampled_from(Leg),
+            "time_in_force": st.sampled_from(TimeInForce),
+            "expires_at": st.none() | INSTANTS,
+            "limit_price": OF_ANY_SCALE,
+            "stop_price": OF_ANY_SCALE,
+            "quantity": OF_ANY_SCALE.filter(lambda quantity: quantity is not None),
+        }
+    ),
+    instruction=st.sampled_from(OrderInstruction),
+)
+def test_sealed_request_is_written_as_any_sealed_event_is(
+    texts: tuple[str, str, str],
+    at: datetime,
+    numbers: tuple[Decimal | None, ...],
+    named: str | None,
+    of_terms: dict[str, object],
+    instruction: OrderInstruction,
+) -> None:
+    account, strategy, venue = texts
+    terms = TERMS.model_copy(
+        update={"account": account, "strategy": strategy, "symbol": venue, "decided_at": at, "send_before": at + SOON} | of_terms
+    )
+    request = ExecutionRequested.trusted(
+        account=account,
+        venue=venue,
+        instruction=instruction,
+        client_order_id=KEY,
+        terms=terms,
+        at=at,
+        snapshot_id=named,
+        venue_order_id=named,
+        request_id=named,
+        entry=named,
+        **dict(zip(("quantity", "limit_price", "stop_price", "stop_loss", "take_profit"), numbers, strict=True)),
+    )
+    key = SigningKey.of("k" * 32)
+    found = RequestSealer(lambda: key, lambda: at).detail(request, 7)
+    end = at + REQUEST_LIFE
+    assert found == signing.sealed(request.type.value, request.to_detail(), key, sequence=7, expires_at=end)
 
 
 def test_what_is_made_of_facts_is_no_fact() -> None:

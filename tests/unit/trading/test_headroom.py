@@ -34,6 +34,7 @@ from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.snapshot import equity_of, risk_snapshot
 from signalbox.trading.state import AccountState, TradeState
 from signalbox.trading.view import account_view
+from signalbox.trading.warnings import DepletionWarning
 from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, bar, history, paper, signal, state_at
 from tests.unit.trading.test_service import Floor
 
@@ -52,7 +53,7 @@ def state_with(
         monitor.observe(at - days_ago * DAY, balance=balance, equity=balance, is_flat=True)
     amount = Decimal(balances[-1]) - state.account.capital
     lost = FundingPayment(account=kind, key="lost", at=at - timedelta(minutes=1), symbol=BTC, amount=amount)
-    return replaced(state, books=record(state.books, lost).books, loss_rules=monitor.state().to_text())
+    return replaced(state, books=record(state.books, lost).books, loss_rules=monitor.state())
 
 
 def tried(state: AccountState, count: int = 3, at: datetime = START) -> tuple[AccountState, ChangeSet]:
@@ -116,7 +117,7 @@ def test_money_that_is_earned_ends_it_and_its_loss_is_told_anew() -> None:
     rich = replaced(state, books=record(state.books, money).books)
     entered, changes = tried(rich, 1)
     assert (len(entered.trades), exhausted(changes)) == (1, [])
-    assert not any("EXHAUSTED" in key for key in entered.warned)
+    assert not any(isinstance(warning, DepletionWarning) for warning in entered.warned)
 
 
 def test_whoever_resumes_is_told_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -16,7 +17,6 @@ from signalbox.risk.decision import RiskApproved
 from signalbox.risk.errors import FtmoEventError
 from signalbox.risk.ftmo import FTMO_1STEP, FTMO_2STEP, FtmoRuleMonitor, FtmoRules, StopLevel
 from signalbox.risk.ftmo.headroom import SEVERITY
-from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.limits import PRESETS, AccountKind
 from signalbox.risk.snapshot import HaltLevel, LossRule, Mark
 from signalbox.trading import halts
@@ -155,11 +155,12 @@ def test_new_risk_is_blocked_by_tomorrows_floor_when_the_window_opens_whatever_t
 
 
 def test_an_account_of_the_version_before_goes_on_and_one_of_other_rules_does_not() -> None:
-    text = reported(FTMO_2STEP, BEGIN, "101000", "101000").state().to_text()
-    old = FtmoRuleState.from_text(text.replace("2026-11.2", "2026-11.1"))
-    assert FtmoRuleMonitor.restore(FTMO_2STEP, old).state().to_text() == text
+    new = reported(FTMO_2STEP, BEGIN, "101000", "101000").state()
+    assert new.rules_version == "2026-11.2"
+    old = replace(new, rules_version="2026-11.1")
+    assert FtmoRuleMonitor.restore(FTMO_2STEP, old).state() == new
     with pytest.raises(FtmoEventError, match="expected rules"):
-        FtmoRuleMonitor.restore(FTMO_2STEP, FtmoRuleState.from_text(text.replace("2026-11.2", "2025-01.1")))
+        FtmoRuleMonitor.restore(FTMO_2STEP, replace(new, rules_version="2025-01.1"))
 
 
 AMOUNTS = st.integers(-6_000, 6_000)

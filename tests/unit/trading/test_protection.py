@@ -20,7 +20,6 @@ from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import ExecutionRequested
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.risk.exposure import book_of
-from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.order import Position
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import halts, operator_orders
@@ -96,7 +95,7 @@ def test_what_a_person_adds_is_not_protected_by_the_trades_stop_and_a_gap_breaks
     state, changes = apply_bars(state, {BTC: gap}, at + 3 * ONE_MINUTE)
     assert not [event for event in changes.events if isinstance(event, RuleBreached)]
     assert state.loss_rules is not None
-    assert FtmoRuleState.from_text(state.loss_rules).worst_equity > 95_000
+    assert state.loss_rules.worst_equity > 95_000
 
 
 def test_a_late_fill_has_no_stop_and_counts_with_the_worst_move() -> None:

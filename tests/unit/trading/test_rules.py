@@ -51,7 +51,7 @@ def kinds(changes: ChangeSet) -> list[str]:
 
 def judged(state: AccountState) -> FtmoRuleState:
     assert state.loss_rules is not None
-    return FtmoRuleState.from_text(state.loss_rules)
+    return state.loss_rules
 
 
 def test_dip_between_two_runs_is_seen_and_breaks_the_daily_limit() -> None:

@@ -14,7 +14,6 @@ from signalbox.orders.messages import ExecutionRequested
 from signalbox.orders.terms import Side
 from signalbox.portfolio.entries import Fill
 from signalbox.risk.ftmo import FTMO_2STEP, Closed, FtmoAccount, FtmoRuleMonitor, Opened, PositionId
-from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.ftmo.trading_days import opens_position
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.bars import apply_bars
@@ -33,7 +32,7 @@ LIVE: TradingAccount = TradingAccount.model_validate(
 
 def days(state: AccountState) -> int:
     assert state.loss_rules is not None
-    return FtmoRuleState.from_text(state.loss_rules).trading_days
+    return state.loss_rules.trading_days
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tests.unit.trading.test_protection import FTMO, person, traded
 
 def judged(state: AccountState) -> FtmoRuleState:
     assert state.loss_rules is not None
-    return FtmoRuleState.from_text(state.loss_rules)
+    return state.loss_rules
 
 
 def bought(state: AccountState, quantity: str, side: Side = Side.BUY) -> AccountState:
@@ -99,7 +99,7 @@ def test_target_is_not_reached_with_a_loss_that_is_not_booked_yet() -> None:
     state = state_at(FTMO)
     more = Transfer(account=FTMO.account, key="more", at=START, amount=Decimal(10_100))
     nearly = replace(judged(state), trading_days=3, last_trading_day=date(2024, 2, 29))
-    state = replace(state, books=record(state.books, more).books, loss_rules=nearly.to_text())
+    state = replace(state, books=record(state.books, more).books, loss_rules=nearly)
     state, changes = enter(state, signal(), history(), START)
     assert not changes.risk
     state, _ = minute(state, "50000", "59900")

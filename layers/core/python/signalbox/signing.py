@@ -22,7 +22,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 from signalbox.contracts import EVENT_SOURCE
 from signalbox.errors import SignalboxError
 from signalbox.events import SEAL, BusEvent, UnreadableEventError, parse_event
-from signalbox.frozen import FrozenModel
+from signalbox.frozen import FrozenModel, quoted_ascii
 from signalbox.wire import parse_object
 
 VERSION: Final = 1
@@ -99,7 +99,17 @@ def sealed(
 ) -> str:
     """Return the detail of an event with its seal, as JSON text."""
     end = None if expires_at is None else expires_at.isoformat()
-    text = _text({**detail, SEAL: {"version": VERSION, "key": key.key_id, "sequence": sequence, "expires_at": end}})
+    seal = {"version": VERSION, "key": key.key_id, "sequence": sequence, "expires_at": end}
+    return signed(kind, _text({**detail, SEAL: seal}), key)
+
+
+def unsigned_seal(key: SigningKey, sequence: int, expires_at: datetime) -> str:
+    """Return the seal of a request without its signature, as it stands in the text that is signed."""
+    return f'{{"expires_at":"{expires_at.isoformat()}","key":"{key.key_id}","sequence":{sequence},"version":{VERSION}}}'
+
+
+def signed(kind: str, text: str, key: SigningKey) -> str:
+    """Return the text of an event, its unsigned seal in it, with the signature. text: JSON as `sealed` writes it."""
     signature = _signature(kind, text, key)
     # within a text a quotation mark is escaped, and no event has such a key further in: this is the seal and nothing else
     return text.replace(f'"{SEAL}":{{', f'"{SEAL}":{{"signature":"{signature}",', 1)
@@ -148,4 +158,4 @@ def _text(detail: Mapping[str, Any]) -> str:
 
 
 def _signature(kind: str, text: str, key: SigningKey) -> str:
-    return hmac.digest(key.secret, f"{json.dumps(kind)}\n{text}".encode(), hashlib.sha256).hex()
+    return hmac.digest(key.secret, f"{quoted_ascii(kind)}\n{text}".encode(), hashlib.sha256).hex()

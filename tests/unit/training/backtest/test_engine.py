@@ -22,7 +22,7 @@ DAY = 1_440
 
 
 def judged(state: AccountState) -> FtmoRuleState | None:
-    return None if state.loss_rules is None else FtmoRuleState.from_text(state.loss_rules)
+    return state.loss_rules
 
 
 def reported(record: BacktestRecord) -> list[RiskEvent]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from signalbox.contracts import SIGNED_REPORTS, SIGNED_REQUESTS
 from signalbox.events import BusEvent
-from signalbox.signing import SigningKey, sealed
+from signalbox.frozen import instant_text, quoted_ascii
+from signalbox.orders.messages import ExecutionRequested
+from signalbox.orders.terms import OrderTerms
+from signalbox.signing import SigningKey, sealed, signed, unsigned_seal
 
 REQUEST_LIFE: Final = timedelta(hours=1)  # of a request's seal; longer than its queue tries it, and than a bus that is away
 MAY_ASK: Final = frozenset(SIGNED_REQUESTS)
@@ -27,5 +31,61 @@ class RequestSealer:
 
     def detail(self, event: BusEvent, sequence: int) -> str:
         """Return the JSON text of a request, sealed as the account's `sequence`-th."""
-        end = self._clock() + REQUEST_LIFE
-        return sealed(event.type.value, event.to_detail(), self._key(), sequence=sequence, expires_at=end)
+        end, key = self._clock() + REQUEST_LIFE, self._key()
+        if isinstance(event, ExecutionRequested):
+            return signed(event.type.value, _request_text(event, unsigned_seal(key, sequence, end)), key)
+        return sealed(event.type.value, event.to_detail(), key, sequence=sequence, expires_at=end)
+
+
+# What is signed has its keys in order. For an order it is written out: to sort what pydantic writes takes three times as long.
+
+
+def _request_text(request: ExecutionRequested, seal: str) -> str:
+    return (
+        f'{{"account":{quoted_ascii(request.account)}'
+        f',"at":"{instant_text(request.at)}"'
+        f',"client_order_id":{quoted_ascii(request.client_order_id)}'
+        f',"entry":{_optional(request.entry)}'
+        f',"event_id":{quoted_ascii(request.event_id)}'
+        f',"instruction":"{request.instruction}"'
+        f',"limit_price":{_amount(request.limit_price)}'
+        f',"quantity":{_amount(request.quantity)}'
+        f',"request_id":{_optional(request.request_id)}'
+        f',"seal":{seal}'
+        f',"snapshot_id":{_optional(request.snapshot_id)}'
+        f',"stop_loss":{_amount(request.stop_loss)}'
+        f',"stop_price":{_amount(request.stop_price)}'
+        f',"take_profit":{_amount(request.take_profit)}'
+        f',"terms":{_terms_text(request.terms)}'
+        f',"venue":{quoted_ascii(request.venue)}'
+        f',"venue_order_id":{_optional(request.venue_order_id)}}}'
+    )
+
+
+def _terms_text(terms: OrderTerms) -> str:
+    expires = "null" if terms.expires_at is None else f'"{instant_text(terms.expires_at)}"'
+    return (
+        f'{{"account":{quoted_ascii(terms.account)}'
+        f',"attempt":{terms.attempt}'
+        f',"decided_at":"{instant_text(terms.decided_at)}"'
+        f',"expires_at":{expires}'
+        f',"leg":"{terms.leg}"'
+        f',"limit_price":{_amount(terms.limit_price)}'
+        f',"quantity":"{terms.quantity!s}"'
+        f',"reduce_only":{"true" if terms.reduce_only else "false"}'
+        f',"send_before":"{instant_text(terms.send_before)}"'
+        f',"side":"{terms.side}"'
+        f',"stop_price":{_amount(terms.stop_price)}'
+        f',"strategy":{quoted_ascii(terms.strategy)}'
+        f',"symbol":{quoted_ascii(terms.symbol)}'
+        f',"time_in_force":"{terms.time_in_force}"'
+        f',"type":"{terms.type}"}}'
+    )
+
+
+def _amount(amount: Decimal | None) -> str:
+    return "null" if amount is None else f'"{amount!s}"'
+
+
+def _optional(text: str | None) -> str:
+    return "null" if text is None else quoted_ascii(text)

@@ -6,9 +6,10 @@ an order judged and sent, the kill switch set. Nothing is published or stored.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
 from types import MappingProxyType
@@ -39,6 +40,7 @@ from signalbox.portfolio.errors import EntryConflictError, OutOfOrderError
 from signalbox.portfolio.lots import Disposal
 from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskRefused
+from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
 from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.order import ProposedOrder
 from signalbox.risk.snapshot import HaltLevel, Lock, Mark, RiskSnapshot
@@ -47,10 +49,12 @@ from signalbox.trading.at_venue import venue_locks
 from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.events import OrderRefused, TradingHalted
+from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.paper import VENUE
 from signalbox.trading.review import with_review
 from signalbox.trading.snapshot import compose, equity_at, floors_of, moved, proposed, rule_monitor_of
-from signalbox.trading.state import AccountState, Halt, Trade, counting_orders, in_window
+from signalbox.trading.state import AccountState, Closing, Halt, Trade, counting_orders, in_window
+from signalbox.trading.warnings import StandingWarning, without_depletion
 
 E = TypeVar("E", bound=Entry)
 SIGNALBOX: Final = "signalbox"  # as `who`
@@ -100,7 +104,6 @@ class AccountDraft:
         self.closings = dict(state.closings)
         self.due: list[datetime] = []  # when something that is not due yet will be
         self.at_venue = state.at_venue
-        self.monitor = rule_monitor_of(state.account, state.loss_rules)
         self.unbooked: list[Fill] = []
         self._judged: ProposedOrder | None = None  # the order that was judged last
         self.history = entries
@@ -116,25 +119,37 @@ class AccountDraft:
         self.new_locks: list[Lock] = []
         self.events: list[BusEvent] = []
 
+    @cached_property
+    def monitor(self) -> FtmoRuleMonitor | None:
+        """The monitor of the account's rules, made when a step first asks for it: what nobody asked for stays as it was."""
+        return rule_monitor_of(self.account, self.state.loss_rules)
+
     # What it is now
 
-    @exactly
     def quantity(self, symbol: str) -> Decimal:
         """Return the signed position, fills included that are not booked yet."""
-        late = (fill.signed_quantity for fill in self.unbooked if fill.symbol == symbol)
-        return self.books.position(symbol).quantity + sum(late, ZERO)
+        position = self.books.positions.get(symbol)
+        booked = ZERO if position is None else position.quantity
+        return booked if not self.unbooked else self._with_unbooked(symbol, booked)
+
+    @exactly
+    def _with_unbooked(self, symbol: str, booked: Decimal) -> Decimal:
+        return sum((fill.signed_quantity for fill in self.unbooked if fill.symbol == symbol), booked)
 
     @property
     def held(self) -> dict[str, Decimal]:
         """Signed positions that are not flat, by symbol, in order."""
-        symbols = {*self.books.positions, *(fill.symbol for fill in self.unbooked)}
-        found = {symbol: self.quantity(symbol) for symbol in sorted(symbols)}
-        return {symbol: quantity for symbol, quantity in found.items() if quantity}
+        symbols = set(self.books.positions)
+        if self.unbooked:
+            symbols.update(fill.symbol for fill in self.unbooked)
+        return {symbol: quantity for symbol in sorted(symbols) if (quantity := self.quantity(symbol))}
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
         """Return the orders that are not over, in a fixed order."""
-        found = (o for o in self.orders.values() if not o.state.is_closed and symbol in {None, o.terms.symbol})
-        return sorted(found, key=lambda o: (o.terms.decided_at, o.client_order_id))
+        found = [o for o in self.orders.values() if not o.state.is_closed and (symbol is None or o.terms.symbol == symbol)]
+        if len(found) > 1:
+            found.sort(key=lambda o: (o.terms.decided_at, o.client_order_id))
+        return found
 
     @property
     def prices(self) -> dict[Symbol, Decimal]:
@@ -337,7 +352,7 @@ class AccountDraft:
             self._deny(order, decision, at)
             return self.orders[key]
         released = self.take(OrderReleased.trusted(client_order_id=key, at=at))
-        self.order_times.append(at)
+        insort(self.order_times, at)
         if self.is_live:
             self.events.append(self._request(terms, facts, travels))
             return released
@@ -412,7 +427,7 @@ class AccountDraft:
             return
         due = at if order.cancel_asked_at is None else order.cancel_asked_at + pause_after(order.cancels)
         if at < due:
-            self.due.append(due)
+            self.wait_until(due)
         else:
             self.cancel(order, request_id, at)
 
@@ -486,6 +501,74 @@ class AccountDraft:
             if not order.terms.reduce_only:
                 self.keep_cancelling(order, f"halt-{self.halt.since.isoformat()}", max(at, order.accepted_at or at))
 
+    def record(self, line: RiskEvent) -> None:
+        """Write a line of the compliance record."""
+        self.risk.append(line)
+
+    def announce(self, event: BusEvent) -> None:
+        """Tell others of something, once the step is committed."""
+        self.events.append(event)
+
+    def warn(self, warning: StandingWarning) -> bool:
+        """Let a warning stand; False when it stands already, and nobody is to be told again."""
+        if warning in self.warned:
+            return False
+        self.warned |= {warning}
+        return True
+
+    def lift_depletion_warnings(self) -> None:
+        """End the warnings of depleted headroom: the next one is told again."""
+        self.warned = without_depletion(self.warned)
+
+    def begin_day(self, day: date, ended: Sequence[AccountDay]) -> None:
+        """Keep the days that ended, and end the warnings that do not stand on a new day of the rules' zone."""
+        self.days += ended
+        self.warned = frozenset(warning for warning in self.warned if warning.stands_on(day))
+
+    def lock(self, lock: Lock) -> None:
+        """Keep a lock in place of an older one of its reason and symbol; it is written down once for as long as it runs on."""
+        same = [k for k in self.locks if (k.reason, k.symbol) == (lock.reason, lock.symbol)]
+        if any(k.until >= lock.until for k in same):
+            return
+        self.locks = tuple(
+            sorted((*(k for k in self.locks if k not in same), lock), key=lambda k: (k.reason, k.symbol or "", k.until))
+        )
+        self.new_locks.append(lock)
+        if any(k.until >= lock.since for k in same):
+            return
+        self.record(
+            RiskEvent(
+                RiskEventKind.LOCKED,
+                f"{lock.reason}:{lock.symbol or ''}:{lock.since.isoformat()}",
+                lock.since,
+                lock.reason,
+                symbol=lock.symbol,
+                limit=lock.limit,
+                value=lock.value,
+                detail=f"until {lock.until.isoformat()}",
+            )
+        )
+
+    def remember(self, memory: ProtectionMemory) -> None:
+        """Keep what the protections go on from."""
+        self.memory = memory
+
+    def wait_until(self, instant: datetime) -> None:
+        """Ask for another look at the account at an instant."""
+        self.due.append(instant)
+
+    def keep_closing(self, closing: Closing) -> None:
+        """Keep how far the closing of a position of no trade has come."""
+        self.closings[closing.symbol] = closing
+
+    def end_closing(self, symbol: Symbol) -> None:
+        """Forget a position of no trade that is closed."""
+        self.closings.pop(symbol, None)
+
+    def pass_bars(self, until: datetime) -> None:
+        """Note that the bars up to an instant were applied."""
+        self.watched_until = until
+
     def value(self, at: datetime) -> None:
         """Add an equity snapshot at the marks."""
         prices = self.prices
@@ -506,9 +589,13 @@ class AccountDraft:
         if known is None or known.at < at:
             self.marks[symbol] = Mark(price, at)
 
+    def _loss_rules(self) -> FtmoRuleState | None:
+        if "monitor" not in self.__dict__:
+            return self.state.loss_rules
+        return None if self.monitor is None or self.monitor.day is None else self.monitor.state()
+
     def done(self) -> tuple[AccountState, ChangeSet]:
         """Return the account state after the step, and what to commit."""
-        judged = None if self.monitor is None or self.monitor.day is None else self.monitor.state().to_text()
         at = self.at
         state = AccountState(
             account=self.account,
@@ -520,7 +607,7 @@ class AccountDraft:
             locks=tuple(lock for lock in self.locks if at < lock.until) if self.locks else (),
             marks=MappingProxyType(self.marks),
             watched_until=self.watched_until,
-            loss_rules=judged,
+            loss_rules=self._loss_rules(),
             order_times=in_window(self.account, tuple(self.order_times), at),
             warned=self.warned,
             memory=self.memory,

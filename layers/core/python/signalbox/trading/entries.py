@@ -29,9 +29,10 @@ from signalbox.trading.entry_plan import (
 )
 from signalbox.trading.errors import BarsNotAppliedError
 from signalbox.trading.events import AccountExhausted
-from signalbox.trading.headroom import HeadroomDepleted, depleted_headroom, without_depletion_warnings
+from signalbox.trading.headroom import HeadroomDepleted, depleted_headroom
 from signalbox.trading.snapshot import equity_of
 from signalbox.trading.state import AccountState, Trade, TradeState
+from signalbox.trading.warnings import without_depletion
 
 FAILING_AFTER: Final = 3  # exits in a row that ended without a fill: no new entries until one goes through
 COMPARED_WITHIN: Final = timedelta(minutes=15)  # for a live account that takes new risk
@@ -69,7 +70,7 @@ def enter(
         take_profit=wanted.take_profit,
     )
     if not order.state.is_closed:
-        draft.warned = without_depletion_warnings(draft.warned)
+        draft.lift_depletion_warnings()
         draft.set_trade(
             Trade(
                 entry=key,
@@ -166,7 +167,7 @@ def _exhausted(state: AccountState, signal: SignalGenerated, over: HeadroomDeple
         value=over.left,
         detail="for good" if over.until is None else f"until {over.until.isoformat()}",
     )
-    return replaced(held_back, warned=without_depletion_warnings(state.warned) | {over.warning}), changes + ChangeSet(
+    return replaced(held_back, warned=without_depletion(state.warned) | {over.warning}), changes + ChangeSet(
         risk=(line,), events=(reports,)
     )
 

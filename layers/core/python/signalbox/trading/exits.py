@@ -68,8 +68,10 @@ def manage_exits(draft: AccountDraft, at: datetime) -> None:
 def exits_of(draft: AccountDraft, trade: Trade) -> list[Order]:
     """Return the exit orders of a trade that count: open ones, and those that closed some of it."""
     strategy = draft.account.strategy
-    found = (o for o in draft.orders.values() if trade.owns(o) and o.terms.leg in EXIT_LEGS and o.terms.strategy == strategy)
-    return sorted(found, key=lambda order: order.terms.attempt)
+    found = [o for o in draft.orders.values() if trade.owns(o) and o.terms.leg in EXIT_LEGS and o.terms.strategy == strategy]
+    if len(found) > 1:
+        found.sort(key=lambda order: order.terms.attempt)
+    return found
 
 
 @exactly
@@ -184,7 +186,7 @@ def _opened(draft: AccountDraft, trade: Trade, entry: Order) -> Trade:
     first = entry.trades[0]
     trade = replace(trade, state=TradeState.OPEN, opened_at=first.at)
     draft.set_trade(trade)
-    draft.events.append(
+    draft.announce(
         TradeOpened(
             account=draft.account.account,
             mode=_mode(draft),
@@ -284,7 +286,7 @@ def _stop_passed(draft: AccountDraft, trade: Trade, at: datetime) -> bool:
     since = entry.trades[0].at if stop is None else stop.accepted_at or stop.terms.send_before - EXIT_WITHIN
     if mark.at - ONE_MINUTE < since:
         return False
-    draft.risk.append(
+    draft.record(
         RiskEvent(
             RiskEventKind.STOP_PASSED,
             trade.entry,
@@ -296,7 +298,7 @@ def _stop_passed(draft: AccountDraft, trade: Trade, at: datetime) -> bool:
             detail="a bar closed beyond the stop, which is still open: closed at the market",
         )
     )
-    draft.events.append(
+    draft.announce(
         StopPassed(
             account=draft.account.account,
             entry=trade.entry,
@@ -331,7 +333,7 @@ def _leave(draft: AccountDraft, trade: Trade, leg: Leg, held: Decimal, at: datet
         _hurry(draft, draft.orders[trade.exit], at)
         return  # one exit at a time
     if progress.retry_at is not None and at < progress.retry_at:
-        draft.due.append(progress.retry_at)
+        draft.wait_until(progress.retry_at)
         _restore_stop(draft, trade, held, at)
         return
     for order in _in_the_way(draft, trade.symbol, trade.side.opposite, held, exits_of(draft, trade)):
@@ -355,7 +357,7 @@ def _hurry(draft: AccountDraft, order: Order, at: datetime) -> None:
     if not draft.is_live or order.accepted_at is None or order.terms.type is not OrderType.MARKET:
         return
     if at < order.accepted_at + PATIENCE:
-        draft.due.append(order.accepted_at + PATIENCE)
+        draft.wait_until(order.accepted_at + PATIENCE)
     else:
         draft.keep_cancelling(order, f"hurry-{order.client_order_id}", at)
 
@@ -469,7 +471,7 @@ def _ended(draft: AccountDraft, trade: Trade, entry: Order, exits: list[Order], 
     if more := _closed_too_much(trade, entry, exits):
         close_stray(draft, trade.symbol, more, at, entry.client_order_id)
     realised = closed.realised or ZERO
-    draft.events.append(
+    draft.announce(
         TradeClosed(
             account=draft.account.account,
             mode=_mode(draft),
@@ -509,7 +511,7 @@ def _at_mark(trade: Trade, entry: Order, exits: list[Order], price: Decimal) -> 
 def close_stray(draft: AccountDraft, symbol: Symbol, quantity: Decimal, at: datetime, entry: ClientOrderId | None) -> None:
     """Have a signed quantity closed that belongs to no open trade: a fill that came after its trade was over."""
     known = draft.closings.get(symbol) or Closing(symbol, ZERO, ExitProgress(since=at), entry)
-    draft.closings[symbol] = replace(known, quantity=known.quantity + quantity, entry=known.entry or entry)
+    draft.keep_closing(replace(known, quantity=known.quantity + quantity, entry=known.entry or entry))
 
 
 @exactly
@@ -545,11 +547,11 @@ def _manage_remainder(draft: AccountDraft, symbol: Symbol, at: datetime) -> None
     wanted = _to_close(draft, closing)
     if closing.order is None and not wanted:
         if closing.progress.since is not None and closing.progress.since < at:
-            draft.closings.pop(symbol, None)
+            draft.end_closing(symbol)
         else:
-            draft.closings[symbol] = replace(closing, quantity=ZERO)
+            draft.keep_closing(replace(closing, quantity=ZERO))
         return
-    draft.closings[symbol] = closing
+    draft.keep_closing(closing)
     _close(draft, closing, wanted, at)
 
 
@@ -589,7 +591,7 @@ def _close(draft: AccountDraft, closing: Closing, wanted: Decimal, at: datetime)
     if not wanted:
         return
     if progress.retry_at is not None and at < progress.retry_at:
-        draft.due.append(progress.retry_at)
+        draft.wait_until(progress.retry_at)
         return
     side = Side.SELL if wanted > 0 else Side.BUY
     for order in _in_the_way(draft, symbol, side, abs(wanted), ()):
@@ -618,7 +620,7 @@ def _close(draft: AccountDraft, closing: Closing, wanted: Decimal, at: datetime)
         is_exit=True,
     )
     progress = replace(closing.progress, attempts=closing.progress.attempts + 1)
-    draft.closings[symbol] = replace(closing, order=order.client_order_id, progress=progress)
+    draft.keep_closing(replace(closing, order=order.client_order_id, progress=progress))
     if order.state.is_closed:
         _manage_remainder(draft, symbol, at)
 
@@ -638,7 +640,7 @@ def _alert_if_late(
     number = progress.alarms + 1
     waiting = ", ".join(f"{o.terms.leg} {o.state}" for o in draft.open_orders(symbol))
     reason = progress.reason or (f"waiting for {waiting}" if waiting else "no answer is known")
-    draft.risk.append(
+    draft.record(
         RiskEvent(
             RiskEventKind.EXIT_FAILED,
             f"{symbol}:{progress.since.isoformat()}:{number}",
@@ -649,7 +651,7 @@ def _alert_if_late(
             detail=f"not closed since {progress.since.isoformat()}; {progress.attempts} orders were sent: {reason}"[:500],
         )
     )
-    draft.events.append(
+    draft.announce(
         ExitFailed(
             account=draft.account.account,
             mode=_mode(draft),
@@ -669,7 +671,7 @@ def _alert_if_late(
     if trade is not None and trade.progress is progress:
         draft.set_trade(replace(trade, progress=alarmed))
     elif closing is not None:
-        draft.closings[symbol] = replace(closing, progress=alarmed)
+        draft.keep_closing(replace(closing, progress=alarmed))
 
 
 def _alarm_after(alarms: int) -> timedelta:

@@ -11,7 +11,6 @@ from signalbox.trading.draft import AccountDraft
 from signalbox.trading.errors import CommandError
 from signalbox.trading.events import TradingResumed
 from signalbox.trading.exits import manage_exits
-from signalbox.trading.headroom import without_depletion_warnings
 from signalbox.trading.snapshot import rule_monitor_of
 from signalbox.trading.state import AccountState, Halt
 
@@ -52,7 +51,7 @@ def resume(state: AccountState, who: str, why: str, at: datetime, given_at: date
         raise CommandError(f"{state.account.account}: expected no broken rule, was {broken}; a breach is final")
     draft = AccountDraft(state, at)
     draft.halt = None
-    draft.warned = without_depletion_warnings(draft.warned)  # whoever resumes is told again
+    draft.lift_depletion_warnings()  # whoever resumes is told again
     draft.risk.append(RiskEvent(RiskEventKind.RESUMED, draft.at.isoformat(), draft.at, state.halt.level, who=who, detail=why))
     draft.events.append(TradingResumed(account=state.account.account, who=who, why=why, at=draft.at))
     return draft.done()

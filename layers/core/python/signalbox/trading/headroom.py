@@ -14,7 +14,7 @@ Entries are those made at the price they were decided on. Orders that people sen
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -26,9 +26,8 @@ from signalbox.trading.account import TradingAccount
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.snapshot import moved, rule_monitor_of
 from signalbox.trading.state import AccountState
+from signalbox.trading.warnings import DepletionWarning
 
-EXHAUSTED: Final = "EXHAUSTED"  # a warning that stands begins with it
-EXHAUSTED_FOR_GOOD: Final = f"{EXHAUSTED}:{LossRule.MAX_LOSS}"  # this one no midnight ends
 _PLACES: Final = 18  # of what a figure is rounded to; nothing is booked with it
 
 
@@ -49,18 +48,16 @@ ANY: Final = EntryReach()  # what may always come: from a market that stands sti
 
 @dataclass(frozen=True, slots=True)
 class HeadroomDepleted:
-    """No entry can pass. left: equity above the level at which new risk is blocked. until: None is for good."""
+    """No entry can pass. left: equity above the level at which new risk is blocked. until: None is for good.
+
+    warning: what stands once it was told.
+    """
 
     rule: LossRule
     left: Decimal
     least_loss: Decimal  # of any entry, at the worst
     until: datetime | None
-    day: date  # of the rules' zone
-
-    @property
-    def warning(self) -> str:
-        """The key of the warning about it (`AccountState.warned`), so that it is told once."""
-        return EXHAUSTED_FOR_GOOD if self.until is None else f"{EXHAUSTED}:{self.rule}:{self.day}"
+    warning: DepletionWarning
 
 
 def depleted_headroom(state: AccountState, at: datetime, reach: EntryReach = ANY) -> HeadroomDepleted | None:
@@ -82,11 +79,6 @@ def depleted_headroom(state: AccountState, at: datetime, reach: EntryReach = ANY
 _FOR_GOOD_FIRST: Final = (LossRule.MAX_LOSS, LossRule.MAX_DAILY_LOSS)
 
 
-def without_depletion_warnings(warned: frozenset[str]) -> frozenset[str]:
-    """Return the warnings without those of depleted headroom, so that it is reported again."""
-    return frozenset(key for key in warned if not key.startswith(EXHAUSTED))
-
-
 @exactly
 def _depleted_by(
     monitor: FtmoRuleMonitor, state: AccountState, rule: LossRule, least: Decimal, at: datetime
@@ -100,7 +92,9 @@ def _depleted_by(
     left = state.books.balance - moved(state.account, state.books) - max(floor.block_below for floor in floors)
     if left >= least:
         return None
-    return HeadroomDepleted(rule, left, least, monitor.next_midnight if rule is LossRule.MAX_DAILY_LOSS else None, day)
+    is_daily = rule is LossRule.MAX_DAILY_LOSS
+    warning = DepletionWarning(rule, day if is_daily else None)
+    return HeadroomDepleted(rule, left, least, monitor.next_midnight if is_daily else None, warning)
 
 
 @exactly

@@ -29,10 +29,10 @@ from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.draft import SIGNALBOX, AccountDraft
 from signalbox.trading.events import RiskWarning, RuleBreached, TargetReached
 from signalbox.trading.exits import exits_of, held_by, manage_exits, send_exit
-from signalbox.trading.headroom import EXHAUSTED_FOR_GOOD
 from signalbox.trading.paper import INSIDE, VENUE, half_spread, stamped
 from signalbox.trading.pauses import remember_equity
 from signalbox.trading.state import Halt, Trade
+from signalbox.trading.warnings import LimitWarning
 
 STALE_DATA: Final = "STALE_DATA"
 Candles = Mapping[Symbol, Sequence[Candle]]
@@ -94,7 +94,7 @@ def _pass_over(draft: AccountDraft, minutes: Sequence[Mapping[Symbol, Candle]], 
         if not missing:
             break
     advance(draft, until)
-    draft.watched_until = until
+    draft.pass_bars(until)
 
 
 def _minute(draft: AccountDraft, close: datetime, bars: Mapping[Symbol, Candle]) -> None:
@@ -110,7 +110,7 @@ def _minute(draft: AccountDraft, close: datetime, bars: Mapping[Symbol, Candle])
         draft.set_mark(symbol, bar.close, close)
     equity = draft.equity if _is_priced(draft) else None
     _observed(draft, inside, equity, opened_at=opened_at)
-    draft.watched_until = close
+    draft.pass_bars(close)
     _use_of_limits(draft, close, worst_equity)  # before midnight, if it is one: this minute was still yesterday's
     advance(draft, close)
     if equity is not None:
@@ -263,7 +263,7 @@ def observe_equity(draft: AccountDraft, at: datetime, equity: Decimal, *, opened
     )
     _broken(draft, breaches)
     if was_reached is None and monitor.target_reached_at is not None:
-        draft.events.append(
+        draft.announce(
             TargetReached(
                 account=draft.account.account, phase=monitor.phase_name, at=monitor.target_reached_at, balance=draft.books.balance
             )
@@ -281,21 +281,20 @@ def advance(draft: AccountDraft, to: datetime) -> None:
     while monitor.next_midnight is not None and monitor.next_midnight <= to:
         midnight, known = monitor.next_midnight, len(monitor.finished_days)
         _broken(draft, monitor.advance(midnight))
-        draft.days += monitor.finished_days[known:]
         draft.value(midnight)
-        today = monitor.day
-        draft.warned = frozenset(key for key in draft.warned if key.startswith(EXHAUSTED_FOR_GOOD) or key.endswith(f":{today}"))
+        if monitor.day is not None:
+            draft.begin_day(monitor.day, monitor.finished_days[known:])
     _broken(draft, monitor.advance(to))
 
 
 def _broken(draft: AccountDraft, breaches: Sequence[AccountBreach]) -> None:
     for breach in breaches:
-        draft.risk.append(
+        draft.record(
             RiskEvent(
                 RiskEventKind.LIMIT_BREACHED, breach.rule, breach.time, breach.rule, limit=breach.limit, value=breach.equity
             )
         )
-        draft.events.append(
+        draft.announce(
             RuleBreached(
                 account=draft.account.account, rule=breach.rule, at=breach.time, limit=breach.limit, equity=breach.equity
             )
@@ -331,14 +330,11 @@ def _warn(
     for rule in rules:
         used = rule.used
         for share, level in ((stops.alert, StopLevel.ALERT), (stops.block, StopLevel.BLOCK), (stops.flatten, StopLevel.FLATTEN)):
-            key = f"{rule.rule}:{level}:{day}"
-            if used < share * rule.amount or key in draft.warned:
+            if used < share * rule.amount or not draft.warn(LimitWarning(rule.rule, level, day)):
                 continue
-            draft.warned |= {key}
-            draft.risk.append(
-                RiskEvent(RiskEventKind.LIMIT_USED, key, at, rule.rule, limit=rule.amount, value=used, detail=level)
-            )
-            draft.events.append(
+            key = f"{rule.rule}:{level}:{day}"
+            draft.record(RiskEvent(RiskEventKind.LIMIT_USED, key, at, rule.rule, limit=rule.amount, value=used, detail=level))
+            draft.announce(
                 RiskWarning(
                     account=draft.account.account,
                     rule=rule.rule,

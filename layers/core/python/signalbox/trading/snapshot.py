@@ -22,13 +22,13 @@ from signalbox.trading.protection import Protection, protection_of
 from signalbox.trading.state import AccountState, Trade
 
 
-def rule_monitor_of(account: TradingAccount, loss_rules: str | None) -> FtmoRuleMonitor | None:
-    """Return the rule monitor of an account as its text says, a new one before the first step, None without rules."""
+def rule_monitor_of(account: TradingAccount, loss_rules: FtmoRuleState | None) -> FtmoRuleMonitor | None:
+    """Return the rule monitor of an account that goes on from a state, a new one before the first step, None without rules."""
     if account.rules is None:
         return None
     if loss_rules is None:
         return FtmoRuleMonitor(account.rules, account.capital, phase=account.ftmo_phase)
-    return FtmoRuleMonitor.restore(account.rules, FtmoRuleState.from_text(loss_rules))
+    return FtmoRuleMonitor.restore(account.rules, loss_rules)
 
 
 @exactly

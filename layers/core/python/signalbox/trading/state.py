@@ -6,6 +6,7 @@ the position is flat again. Orders that people send themselves have no trade and
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,12 +21,14 @@ from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import Books, record
 from signalbox.portfolio.entries import Transfer
+from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.order import Instrument
 from signalbox.risk.snapshot import HaltLevel, Lock, Mark
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.at_venue import AtVenue, instruments_at
 from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.memory import ProtectionMemory
+from signalbox.trading.warnings import StandingWarning
 
 
 class TradeState(StrEnum):
@@ -144,8 +147,9 @@ class AccountState:
     """An account at `at`, the instant of the newest step (None: never stepped).
 
     orders: open ones, those of open trades, and those somebody named when it was loaded. trades: not closed, by symbol.
-    watched_until: bars with close_time at or before it were applied (fills, worst prices). loss_rules: the state of the
-    account's FTMO rules as JSON text of risk.ftmo, None without rules. order_times: sends of the throttle's window.
+    watched_until: bars with close_time at or before it were applied (fills, worst prices). loss_rules: what the monitor of
+    the account's FTMO rules goes on from, None without rules or before their first day. order_times: sends of the throttle's
+    window, oldest first.
     """
 
     account: TradingAccount
@@ -157,9 +161,9 @@ class AccountState:
     locks: tuple[Lock, ...] = ()
     marks: Mapping[Symbol, Mark] = field(default_factory=_nothing)
     watched_until: datetime | None = None
-    loss_rules: str | None = None
+    loss_rules: FtmoRuleState | None = None
     order_times: tuple[datetime, ...] = ()
-    warned: frozenset[str] = frozenset()  # keys of warnings that stand, so that each is raised once
+    warned: frozenset[StandingWarning] = frozenset()  # so that each is raised once
     memory: ProtectionMemory = field(default_factory=ProtectionMemory)  # of the protections; `to_text` is what is stored
     compared_at: datetime | None = None  # the newest comparison with the venue, of a live account
     closings: Mapping[Symbol, Closing] = field(default_factory=_no_closings)  # positions of no trade that are being closed
@@ -233,11 +237,9 @@ def counting_orders(
 
 def in_window(account: TradingAccount, order_times: tuple[datetime, ...], at: datetime) -> tuple[datetime, ...]:
     """Return the sends that the throttle of an account still counts at `at`."""
-    return _newer(order_times, at - timedelta(seconds=account.limits.throttle_window_seconds))
-
-
-def _newer(instants: tuple[datetime, ...], limit: datetime) -> tuple[datetime, ...]:
-    return instants if not instants or min(instants) > limit else tuple(instant for instant in instants if instant > limit)
+    if not order_times:
+        return order_times
+    return order_times[bisect_right(order_times, at - timedelta(seconds=account.limits.throttle_window_seconds)) :]
 
 
 EXIT_LEGS: Final = frozenset({Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN})

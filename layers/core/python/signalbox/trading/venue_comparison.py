@@ -196,9 +196,9 @@ def _review(draft: AccountDraft, before: AtVenue, found: Reconciliation, asked_a
     """Doubt what one view shows, stop for what a second one shows too."""
     review = review_doubts(before.doubts, [one for one in found.actions if isinstance(one, HaltAccount)], asked_at)
     for doubt in review.new:
-        draft.risk.append(_difference(RiskEventKind.DOUBTED, doubt, asked_at, draft.at))
+        draft.record(_difference(RiskEventKind.DOUBTED, doubt, asked_at, draft.at))
     for stop in review.facts:
-        draft.risk.append(_difference(RiskEventKind.DIFFERENCE, stop, asked_at, draft.at))
+        draft.record(_difference(RiskEventKind.DIFFERENCE, stop, asked_at, draft.at))
         why = f"{stop.difference} {stop.subject}: {stop.ledger} in the ledger, {stop.venue} at the venue"
         draft.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, why[:WHY_LENGTH], draft.at))
         if stop.difference is VenueDifference.ORDER_VANISHED:
@@ -223,11 +223,9 @@ def _act(draft: AccountDraft, action: Action, asked_at: datetime) -> None:
             draft.ask(OrderInstruction.CANCEL, stray, f"stray-{asked_at.isoformat()}", draft.at)
         case RecordEvent():
             event = action.event
-            draft.risk.append(
-                RiskEvent(RiskEventKind.RECONCILED, event.event_id, draft.at, event.kind, detail=event.client_order_id)
-            )
+            draft.record(RiskEvent(RiskEventKind.RECONCILED, event.event_id, draft.at, event.kind, detail=event.client_order_id))
         case Dust():
-            draft.risk.append(
+            draft.record(
                 RiskEvent(
                     RiskEventKind.DUST,
                     f"{action.symbol}:{action.ledger}:{action.venue}",  # the same dust is told once
@@ -257,7 +255,7 @@ def _tell_of_others(draft: AccountDraft, viewed: VenueViewReported) -> None:
         if was != quantity:
             key = f"{symbol}:{quantity}:{viewed.asked_at.isoformat()}"
             detail = "not ours and never touched; the venue's equity has it, ours does not"
-            draft.risk.append(
+            draft.record(
                 RiskEvent(
                     RiskEventKind.OTHERS_AT_VENUE,
                     key,
@@ -308,7 +306,7 @@ def _book_transfers(draft: AccountDraft, viewed: VenueViewReported, entries: Seq
         if booked is transfer and one.at > opened_at and one.amount:
             moved.append(transfer)
         elif isinstance(booked, Transfer) and booked.amount != one.amount:
-            draft.risk.append(
+            draft.record(
                 RiskEvent(
                     RiskEventKind.TRANSFER_DIFFERS,
                     f"{transfer.key}:{one.amount}",

@@ -27,8 +27,10 @@ from signalbox.adapters.postgres.trading_rows import (
     halt_of_text,
     lock_of,
     orders_of_rows,
+    rule_state_of,
     standing_order_of,
     trade_of,
+    warnings_of,
 )
 from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.orders.identity import ClientOrderId
@@ -214,9 +216,9 @@ def load_state(
         halt=halt_of_text(halt),
         locks=tuple(lock_of(r) for r in locks.fetchall()),
         watched_until=watched_until,
-        loss_rules=loss_rules,
+        loss_rules=rule_state_of(loss_rules),
         order_times=tuple(r[0] for r in times.fetchall()),
-        warned=frozenset(warned),
+        warned=warnings_of(warned),
         memory=ProtectionMemory() if memory is None else ProtectionMemory.from_text(memory),
         compared_at=compared_at,
         closings=closings_of(closings),
@@ -251,11 +253,10 @@ class KeptState:
 
     @classmethod
     def of(cls, version: str, state: AccountState, sequence: int) -> KeptState:
-        """Keep what a load would bring: orders that count, and the sends of the window in order."""
+        """Keep what a load would bring: the orders that count."""
         trades = tuple(state.trades.values())
         orders = {key: order for key, order in state.orders.items() if counts(order, trades)}
-        times = tuple(sorted(state.order_times))
-        return cls(version, replace(state, orders=MappingProxyType(orders), order_times=times), sequence)
+        return cls(version, replace(state, orders=MappingProxyType(orders)), sequence)
 
     def may_serve(self, at: datetime) -> bool:
         """Whether a load at `at` may bring it. Sends from before its window are not kept: not at an earlier instant."""

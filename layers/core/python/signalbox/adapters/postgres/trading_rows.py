@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
@@ -23,16 +23,21 @@ from signalbox.portfolio.account import EquitySnapshot
 from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer
 from signalbox.portfolio.lots import Disposal, Lot, LotMethod, StandingOrder
 from signalbox.portfolio.position import BookedPosition
+from signalbox.risk.ftmo.headroom import StopLevel
+from signalbox.risk.ftmo.monitor import FtmoRuleState
 from signalbox.risk.ftmo.state import AccountDay
-from signalbox.risk.snapshot import HaltLevel, Lock
+from signalbox.risk.snapshot import HaltLevel, Lock, LossRule
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.readiness import Confirmation
 from signalbox.trading.state import Closing, ExitProgress, Halt, Trade, TradeState
+from signalbox.trading.warnings import DepletionWarning, LimitWarning, StandingWarning
 
 _HALT: Final = TypeAdapter(Halt)
 _text_of: Final = lru_cache(maxsize=4096)(datetime.isoformat)  # one batch has few instants, and each in many rows
 _PROGRESS: Final = TypeAdapter(ExitProgress)
 _CLOSINGS: Final = TypeAdapter(list[Closing])
+_RULE_STATE: Final = TypeAdapter(FtmoRuleState)
+_DEPLETED: Final = "EXHAUSTED"  # how the text of a warning of depleted headroom begins
 
 
 def event_row(event: OrderEvent, account: str) -> Row:
@@ -433,6 +438,49 @@ def lock_of(row: Sequence[Any]) -> Lock:
     """Return the lock of (reason, symbol, since, until, limit, value)."""
     reason, symbol, since, until, limit, value = row
     return Lock(reason, None if symbol is None else Symbol(symbol), since, until, limit, value)
+
+
+def rule_state_text(state: FtmoRuleState | None) -> str | None:
+    """Return the state of an account's rule monitor as its row keeps it: JSON, every number as exact decimal text."""
+    return None if state is None else _RULE_STATE.dump_json(state).decode()
+
+
+@lru_cache(maxsize=256)
+def rule_state_of(text: str | None) -> FtmoRuleState | None:
+    """Return what `rule_state_text` wrote. Raises pydantic.ValidationError."""
+    return None if text is None else _RULE_STATE.validate_json(text)
+
+
+def warning_texts(warned: Iterable[StandingWarning]) -> list[str]:
+    """Return the warnings that stand as the account's row keeps them, in order."""
+    return sorted(map(_warning_text, warned))
+
+
+def _warning_text(warning: StandingWarning) -> str:
+    if isinstance(warning, LimitWarning):
+        return f"{warning.rule}:{warning.level}:{warning.day}"
+    return f"{_DEPLETED}:{warning.rule}" + ("" if warning.day is None else f":{warning.day}")
+
+
+def warnings_of(texts: Iterable[str]) -> frozenset[StandingWarning]:
+    """Return what `warning_texts` wrote. A text that is of neither kind is left out: that account is warned once more."""
+    return frozenset(warning for text in texts if (warning := _warning_of(text)) is not None)
+
+
+@lru_cache(maxsize=256)
+def _warning_of(text: str) -> StandingWarning | None:
+    try:
+        match text.split(":"):
+            case [kind, rule] if kind == _DEPLETED:
+                return DepletionWarning(LossRule(rule), None)
+            case [kind, rule, day] if kind == _DEPLETED:
+                return DepletionWarning(LossRule(rule), date.fromisoformat(day))
+            case [rule, level, day]:
+                return LimitWarning(LossRule(rule), StopLevel(level), date.fromisoformat(day))
+            case _:
+                return None
+    except ValueError:
+        return None
 
 
 def instant_text(instant: datetime | None) -> str | None:

@@ -34,9 +34,11 @@ from signalbox.adapters.postgres.trading_rows import (
     order_row,
     position_row,
     risk_row,
+    rule_state_text,
     standing_order_row,
     trade_ids,
     trade_row,
+    warning_texts,
 )
 from signalbox.adapters.postgres.trading_tables import (
     ACCOUNT_COLUMNS,
@@ -69,6 +71,7 @@ from signalbox.trading.at_venue import AtVenue
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.state import AccountState, Trade, TradeState
+from signalbox.trading.warnings import StandingWarning
 
 NOTHING_KNOWN: Final = AtVenue()
 _ENDED: Final = (TradeState.CLOSED, TradeState.ABANDONED)
@@ -347,7 +350,7 @@ def _account_values(state: AccountState) -> tuple[tuple[str, Any, Callable[[Any]
         ("newest_entry", books.newest, _entry_text),
         ("stepped_at", state.at, instant_text),
         ("watched_until", state.watched_until, instant_text),
-        ("loss_rules", state.loss_rules, _as_it_is),
+        ("loss_rules", state.loss_rules, rule_state_text),
         ("halt", state.halt, halt_text),
         ("warned", state.warned, _warned_text),
         ("memory", state.memory, ProtectionMemory.to_text),
@@ -362,12 +365,8 @@ def _entry_text(entry: Entry | None) -> str | None:
     return None if entry is None else entry.model_dump_json()
 
 
-def _as_it_is(text: str | None) -> str | None:
-    return text
-
-
-def _warned_text(warned: frozenset[str]) -> str:
-    return text_array(sorted(warned))
+def _warned_text(warned: frozenset[StandingWarning]) -> str:
+    return text_array(warning_texts(warned))
 
 
 def _at_venue_text(at_venue: AtVenue) -> str | None:

@@ -3,7 +3,7 @@
 * 00:00 of the rules' time zone belongs to the new day and comes before that day's observations: the last balance becomes the
   day's baseline, limits move, and the account is checked there and then, with no price having moved.
 * The account is checked at every observation; each rule's first breach is kept for ever. A refused observation changes nothing.
-* Its whole state is one value, and one JSON text with every number as exact decimal text.
+* Its whole state is one value, which whoever keeps the account stores.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from decimal import Decimal, localcontext
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
-
-from pydantic import TypeAdapter
 
 from signalbox.exact import CONTEXT, SHARE_PLACES, ZERO, ratio
 from signalbox.risk.errors import FtmoEventError
@@ -49,18 +47,6 @@ class FtmoRuleState:
     last_trading_day: date | None
     best_finished_day: Decimal
     target_reached_at: datetime | None
-
-    def to_text(self) -> str:
-        """Return it as it is stored."""
-        return _ADAPTER.dump_json(self).decode()
-
-    @classmethod
-    def from_text(cls, text: str) -> FtmoRuleState:
-        """Return what `to_text` wrote. Raises pydantic.ValidationError."""
-        return _ADAPTER.validate_json(text)
-
-
-_ADAPTER: Final = TypeAdapter(FtmoRuleState)
 
 
 class FtmoRuleMonitor:
