@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from local.accounts_app import accounts_app
 from local.backtest_command import backtest
 from local.bench_app import bench_app
 from local.data_commands import collect, data_app
+from local.errors import WorkbenchError
 from local.evaluate_command import evaluate
 from local.features_app import features_app
 from local.ftmo_app import ftmo_app
@@ -20,6 +22,7 @@ from local.jobs_app import jobs_app
 from local.mt5_app import mt5_app
 from local.report_app import report
 from signalbox.errors import SignalboxError
+from signalbox.problems import problem_of
 
 INPUT_ERROR = 2
 app = typer.Typer(
@@ -122,10 +125,13 @@ app.add_typer(mt5_app, name="mt5")
 
 
 def main() -> None:
-    """Run the command; what goes wrong on purpose is one line and exit 2."""
+    """Run the command; what goes wrong on purpose is one line and exit 2, with --json a problem details object as well."""
     try:
         app()
     except SignalboxError as error:
+        if "--json" in sys.argv[1:]:
+            problem = error.problem if isinstance(error, WorkbenchError) else problem_of(error)
+            sys.stdout.write(f"{json.dumps(problem.to_json())}\n")
         sys.stderr.write(f"signalbox: {error}\n")
         sys.exit(INPUT_ERROR)
     except KeyboardInterrupt:
