@@ -111,6 +111,25 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     )
 
 
+@app.command()
+def trace(
+    cycle: Annotated[
+        str | None, typer.Argument(help="Its instant, ISO 8601, UTC unless it says otherwise; default: the newest.")
+    ] = None,
+    recorded: Annotated[
+        Path | None, typer.Option(help="Folder of a finished demo (its --out); default: the running `signalbox up`.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the trace as JSON, one line.")] = False,  # noqa: FBT002
+) -> None:
+    """Show one cycle end to end: what every function logged of it, and every row that it left in the ledger."""
+    from local.settings import load_settings  # noqa: PLC0415 - see the module's docstring
+    from local.trace import RECORDING, trace_recorded, trace_running, trace_text  # noqa: PLC0415 - as above
+
+    at = parse_instant(cycle)
+    found = trace_running(load_settings(), at) if recorded is None else trace_recorded(recorded / "logs" / RECORDING, at)
+    print(json.dumps(found.to_json(), default=str) if json_output else trace_text(found))
+
+
 app.command()(collect)
 app.command()(evaluate)
 app.command()(backtest)

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn
 
 import psutil
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cloud import LocalCloud
 from local.errors import DataError
@@ -25,9 +26,10 @@ from local.replay import CycleReplay, Stopwatch, default_symbols, default_window
 from local.settings import Settings
 from local.stand_ins.exchange import LoadedBars
 from local.summary import FAILED, INTERRUPTED, OK, ReplayRecord, expected_cycles
+from local.trace import RECORDING, record_trace
 from local.view import View, choose_view
 from signalbox.errors import SignalboxError
-from signalbox.market.clock import CYCLE, cycle_of
+from signalbox.market.clock import CYCLE, cycle_of, cycles_between
 
 MAX_HOURS: Final = 24.0 * 14
 EXIT_CODES: Final = {OK: 0, FAILED: 1, INTERRUPTED: 130}
@@ -99,7 +101,9 @@ def _run(plan: _Plan, options: DemoOptions, settings: Settings, folder: Path, *,
                 view.phase(f"deploying the bundle {cloud.deploy_bundle(options.bundle)} as shadow")
             replay = CycleReplay(cloud, view, source=plan.source.name, start=plan.start, end=plan.end)
             view.begin(_title(plan), expected_cycles(plan.start, plan.end))
-            return _replay(replay, view, watch)
+            record = _replay(replay, view, watch)
+            _record_trace(cloud, record, options.out / "logs", view)
+            return record
         finally:
             with watch.stage("stop"):
                 cloud.close()
@@ -121,6 +125,15 @@ def _replay(replay: CycleReplay, view: View, watch: Stopwatch) -> ReplayRecord:
         exit_, error = FAILED, str(failed)
         view.warn(str(failed))
     return replay.record(exit_=exit_, error=error, watch=watch)
+
+
+def _record_trace(cloud: LocalCloud, record: ReplayRecord, logs: Path, view: View) -> None:
+    """Keep what `signalbox trace` reads. A cloud that broke is traced as far as it answers."""
+    cycles = cycles_between(record.start - CYCLE, record.decided_until or record.end)
+    try:
+        record_trace(cloud.logs, cloud.decisions, cycles, logs / RECORDING)
+    except (SignalboxError, BotoCoreError, ClientError) as error:
+        view.warn(f"the trace is not complete: {error}")
 
 
 def _title(plan: _Plan) -> str:

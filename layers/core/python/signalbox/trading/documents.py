@@ -68,7 +68,7 @@ class OrderDocument(TypedDict):
     average_price: str | None
     fees: str | None
     decided_at: str | None
-    reason: str
+    reason: str | None
     detail: str
 
 
@@ -182,7 +182,7 @@ class RoleDocument(TypedDict):
     """A role of somebody on an account, and who gave it."""
 
     principal: str
-    role: str
+    role: str | None
     who: str
     at: str
 

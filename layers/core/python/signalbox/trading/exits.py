@@ -197,6 +197,7 @@ def _opened(draft: AccountDraft, trade: Trade, entry: Order) -> Trade:
             stop_loss=trade.stop_loss,
             take_profit=trade.take_profit,
             deadline=trade.deadline,
+            decided_at=trade.decided_at,
         )
     )
     return trade
@@ -305,6 +306,7 @@ def _stop_passed(draft: AccountDraft, trade: Trade, at: datetime) -> bool:
             at=at,
             stop_loss=trade.stop_loss,
             price=mark.price,
+            decided_at=trade.decided_at,
         )
     )
     return True
@@ -481,6 +483,7 @@ def _ended(draft: AccountDraft, trade: Trade, entry: Order, exits: list[Order], 
             price=price,
             realised=realised,
             balance=draft.books.balance,
+            decided_at=trade.decided_at,
         )
     )
     remember_exit(draft, Exit(trade.symbol, closed_at, realised, by_stop=leg is Leg.STOP_LOSS))
