@@ -10,10 +10,16 @@ WorkbenchError
 """
 
 from signalbox.errors import SignalboxError
+from signalbox.problems import Problem, problem_of
 
 
 class WorkbenchError(SignalboxError):
     """Anything the workbench raises on purpose."""
+
+    @property
+    def problem(self) -> Problem:
+        """What `--json` prints of it."""
+        return problem_of(self)
 
 
 class DataError(WorkbenchError):

@@ -9,9 +9,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from signalbox.adapters.aws.correlation import Follower
 from signalbox.bootstrap.collect_candles import compose
 from signalbox.contracts import Metric
-from signalbox.events import ScheduledJob
+from signalbox.events import ScheduledJob, correlation_id_of
+from signalbox.market.clock import cycle_of
 from signalbox.market.collection import CollectionReport
 
 logger = Logger()
@@ -23,10 +25,11 @@ def make_handler(
 ) -> Callable[[Mapping[str, object], LambdaContext], dict[str, object]]:
     """Return the Lambda entry over any collector."""
 
-    @logger.inject_lambda_context
+    @logger.inject_lambda_context(clear_state=True)
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, object]:
         command = ScheduledJob.model_validate(event)
+        Follower(logger).ids(correlation_id_of(cycle_of(command.scheduled_at)))
         report = collect(command.scheduled_at)
         for item in report.symbols:
             outcome = "symbol_collected" if item.problem is None else "symbol_not_collected"
@@ -34,6 +37,7 @@ def make_handler(
             log(outcome, symbol=item.symbol, candles=len(item.candles), problem=item.problem, detail=item.detail)
             for reason in item.accepted.refused[:20]:
                 logger.warning("candle_refused", symbol=item.symbol, reason=reason)
+        logger.info("cycle_collected", cycle_at=report.cycle_at.isoformat(), parts=report.parts)
         metrics.add_metric(Metric.CANDLES_COLLECTED, MetricUnit.Count, sum(len(i.candles) for i in report.symbols))
         metrics.add_metric(Metric.CANDLES_REFUSED, MetricUnit.Count, sum(len(i.accepted.refused) for i in report.symbols))
         metrics.add_metric(Metric.VENUE_FAILURES, MetricUnit.Count, sum(i.problem is not None for i in report.symbols))

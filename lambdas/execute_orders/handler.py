@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.batches import failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
+from signalbox.adapters.aws.correlation import Follower, followed
 from signalbox.adapters.venues.mt5_mailbox import CommandRefused, CommandTaken, EnvelopeError
 from signalbox.bootstrap.execute_orders import ExecuteOrders, ViewNotDueError, compose
 from signalbox.contracts import Metric
@@ -95,7 +96,7 @@ def _check(app: ExecuteOrders, record: SQSRecord) -> None:
         metrics.add_metric(Metric.COMMANDS_UNACKNOWLEDGED, MetricUnit.Count, 1)
 
 
-def _handle(app: ExecuteOrders, record: SQSRecord) -> None:
+def _handle(app: ExecuteOrders, record: SQSRecord, follow: Follower) -> None:
     """Take a message for what its queue may bring, whatever it looks like: an agent's queue brings reports, never requests."""
     if (account := app.mailboxes.reporter(record.event_source_arn)) is not None:
         _pass_on(app, account, record)
@@ -112,6 +113,7 @@ def _handle(app: ExecuteOrders, record: SQSRecord) -> None:
         metrics.add_metric(Metric.REQUESTS_REFUSED, MetricUnit.Count, 1)
         return
     request = found.event
+    follow.event(request)
     if isinstance(request, VenueViewRequested):
         _query(app, request)
     elif isinstance(request, ExecutionRequested):
@@ -134,11 +136,12 @@ def make_handler(app: ExecuteOrders) -> Callable[[dict[str, Any], LambdaContext]
             return wait_seconds(asked, record, first=1, longest=MAX_WAIT_SECONDS)
 
         with (
+            followed(logger) as follow,
             failure_logged(logger, record, already_logged=(ExecutionError,)),
             put_off(record, app.retry_in, pause, _postponed),
             refused_for_good(logger, metrics, record, UnexpectedRequestError),
         ):
-            _handle(app, record)
+            _handle(app, record, follow)
 
     @logger.inject_lambda_context
     @metrics.log_metrics

@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave
 from signalbox.adapters.aws.batches import event_in, failure_logged, process_standard, refused_for_good
+from signalbox.adapters.aws.correlation import Follower, followed
 from signalbox.bootstrap.generate_signals import GenerateSignals, compose
 from signalbox.contracts import Metric
 from signalbox.events import CandlesClosed, InstantAheadError, require_not_ahead
@@ -47,11 +48,12 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
 
     def record_handler(record: SQSRecord) -> None:
         final = (UnexpectedMarketEventError, InstantAheadError)
-        with failure_logged(logger, record), refused_for_good(logger, metrics, record, *final):
-            handle(record)
+        with followed(logger) as follow, failure_logged(logger, record), refused_for_good(logger, metrics, record, *final):
+            handle(record, follow)
 
-    def handle(record: SQSRecord) -> None:
+    def handle(record: SQSRecord, follow: Follower) -> None:
         event = event_in(record)
+        follow.event(event)
         if not isinstance(event, CandlesClosed):
             raise UnexpectedMarketEventError(f"expected CandlesClosed, was {event.type}")
         # before the ledger: a cycle of the future, once decided, would make every cycle up to it a late one

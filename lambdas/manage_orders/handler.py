@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
 from signalbox.adapters.aws.batches import failure_logged, process_fifo
+from signalbox.adapters.aws.correlation import followed, log_changes
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, ReportRefusedError, handle_message
 from signalbox.bootstrap.manage_orders import ManageOrders, compose
@@ -31,19 +32,20 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
     def record_handler(record: SQSRecord) -> None:
         started = time.perf_counter()
         facts = record.attributes
-        with failure_logged(logger, record, already_logged=(UnpricedError,)):
+        with followed(logger) as follow, failure_logged(logger, record, already_logged=(UnpricedError,)):
             try:
                 door = Door.KILL_SWITCH if record.event_source_arn == app.kill_switch_arn else Door.TRADING
-                _report(
-                    handle_message(
-                        app,
-                        record.body,
-                        sender=facts.sender_id,
-                        sent_ms=facts.sent_timestamp,
-                        keys=app.report_keys,
-                        door=door,
-                    )
+                handled = handle_message(
+                    app,
+                    record.body,
+                    sender=facts.sender_id,
+                    sent_ms=facts.sent_timestamp,
+                    keys=app.report_keys,
+                    door=door,
+                    follow=follow,
                 )
+                _report(handled)
+                logger.info("message_handled", accounts=[one.account.account for one in handled])
             except ReportRefusedError as error:
                 _refuse_report(record, error)
             except MessageRefusedError as error:
@@ -56,10 +58,12 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
                 raise
         metrics.add_metric(Metric.TRADING_DURATION, MetricUnit.Milliseconds, (time.perf_counter() - started) * 1000)
 
-    @logger.inject_lambda_context
+    @logger.inject_lambda_context(clear_state=True)
     @metrics.log_metrics
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         over_http = "requestContext" in event
+        if over_http:
+            logger.append_keys(request=event["requestContext"].get("requestId"))  # as in the gateway's log and in a problem
         answer = api.resolve(event, context) if over_http else process_fifo(event, record_handler, context)
         publish_or_leave(app.publish, logger=logger, metrics=metrics)
         _report_refused(app)
@@ -90,13 +94,7 @@ def _report_denied(app: ManageOrders) -> None:
 
 
 def _report(handled: tuple[AccountOutcome, ...]) -> None:
-    for one in handled:
-        for event in one.changes.events:
-            logger.info("account_event", account=one.account.account, event_type=event.type, event_id=event.event_id)
-        for line in one.changes.risk:
-            logger.info(
-                "risk_event", account=one.account.account, kind=line.kind, code=line.code, detail=line.detail, key=line.key
-            )
+    log_changes(logger, handled, logger.info)
     for metric, count in counted(handled).items():
         metrics.add_metric(metric, MetricUnit.Count, count)
 

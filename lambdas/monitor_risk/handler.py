@@ -10,6 +10,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
+from signalbox.adapters.aws.correlation import log_changes
 from signalbox.bootstrap.monitor_risk import ManageOrders, compose
 from signalbox.contracts import Metric
 from signalbox.events import ScheduledJob, require_not_ahead
@@ -29,9 +30,7 @@ def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaCon
         # whoever may invoke this names the instant: one of the future fails the call, which alarms, and moves no account there
         require_not_ahead("scheduled_at", command.scheduled_at, datetime.now(UTC))
         handled = app.on_minute(command.scheduled_at)
-        for one in handled:
-            for line in one.changes.risk:
-                logger.warning("risk_event", account=one.account.account, kind=line.kind, code=line.code, detail=line.detail)
+        log_changes(logger, handled, logger.warning)
         counts = counted(handled)
         for metric, count in counts.items():
             metrics.add_metric(metric, MetricUnit.Count, count)

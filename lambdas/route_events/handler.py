@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.batches import event_in, failure_logged, process_fifo, refused_for_good
+from signalbox.adapters.aws.correlation import followed
 from signalbox.bootstrap.route_events import RouteEvents, compose
 from signalbox.contracts import Metric
 from signalbox.trading.routing import NotRoutedError, route_of
@@ -23,8 +24,13 @@ def make_handler(app: RouteEvents) -> Callable[[dict[str, Any], LambdaContext], 
     """Return the Lambda entry over any composition."""
 
     def record_handler(record: SQSRecord) -> None:
-        with failure_logged(logger, record), refused_for_good(logger, metrics, record, NotRoutedError):
+        with (
+            followed(logger) as follow,
+            failure_logged(logger, record),
+            refused_for_good(logger, metrics, record, NotRoutedError),
+        ):
             event = event_in(record)
+            follow.event(event)
             route = route_of(event)
             app.send(record.body, route)
             logger.info("event_routed", event_id=event.event_id, queue=route.queue, group=route.group)

@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ValidationError
 
 from signalbox.adapters.aws.batches import event_in, failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
+from signalbox.adapters.aws.correlation import followed
 from signalbox.bootstrap.send_alerts import DELIVERY, SendAlerts, compose, delivery_in
 from signalbox.chat.messenger import Delivery, MessengerBusyError, MessengerError, Move
 from signalbox.contracts import Metric
@@ -72,15 +73,20 @@ def make_handler(app: SendAlerts) -> Callable[[dict[str, Any], LambdaContext], A
             return wait_seconds(None, record, first=5, longest=MAX_PAUSE_SECONDS)
 
         with (
+            followed(logger) as follow,
             failure_logged(logger, record, already_logged=(MessengerError,)),
             put_off(record, app.retry_in, pause, _postponed),
             refused_for_good(logger, metrics, record, ValidationError),
         ):
             body = parse_object(record.body)
             if DELIVERY in body:
-                _deliver(app, delivery_in(body))
+                delivery = delivery_in(body)
+                follow.ids(delivery.correlation_id, event_id=delivery.alert_id)
+                _deliver(app, delivery)
             else:
-                _fan_out(app, event_in(record))
+                event = event_in(record)
+                follow.event(event)
+                _fan_out(app, event)
 
     @logger.inject_lambda_context
     @metrics.log_metrics

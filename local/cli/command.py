@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from local.cli.accounts.app import accounts_app
+from local.cli.accounts.command import session_of
 from local.cli.backtest import backtest
 from local.cli.bench import bench_app
 from local.cli.data.app import collect, data_app
@@ -19,7 +21,9 @@ from local.cli.instants import parse_instant
 from local.cli.jobs.app import jobs_app
 from local.cli.mt5.app import mt5_app
 from local.cli.report.app import report
+from local.errors import WorkbenchError
 from signalbox.errors import SignalboxError
+from signalbox.problems import problem_of
 
 INPUT_ERROR = 2
 app = typer.Typer(
@@ -108,6 +112,31 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     )
 
 
+@app.command()
+def trace(
+    cycle: Annotated[
+        str | None, typer.Argument(help="Its instant, ISO 8601, UTC unless it says otherwise; default: the newest.")
+    ] = None,
+    recorded: Annotated[
+        Path | None, typer.Option(help="Folder of a finished demo (its --out); default: the running `signalbox up`.")
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the trace as JSON, one line.")] = False,  # noqa: FBT002
+) -> None:
+    """Show one cycle end to end: what every function logged of it, and every row that it left in the ledger."""
+    from local.cloud.function_logs import FunctionLogs  # noqa: PLC0415 - see the module's docstring
+    from local.cloud.trace import RECORDING, trace_recorded, trace_running, trace_text  # noqa: PLC0415 - as above
+    from local.settings import STAGE, load_settings  # noqa: PLC0415 - as above
+
+    at = parse_instant(cycle)
+    if recorded is None:
+        settings = load_settings()
+        session, url = session_of(STAGE, settings.state)
+        found = trace_running(FunctionLogs(session.client("logs", endpoint_url=url)), settings, at)
+    else:
+        found = trace_recorded(recorded / "logs" / RECORDING, at)
+    print(json.dumps(found.to_json(), default=str) if json_output else trace_text(found))
+
+
 app.command()(collect)
 app.command()(evaluate)
 app.command()(backtest)
@@ -122,10 +151,13 @@ app.add_typer(mt5_app, name="mt5")
 
 
 def main() -> None:
-    """Run the command; what goes wrong on purpose is one line and exit 2."""
+    """Run the command; what goes wrong on purpose is one line and exit 2, with --json a problem details object as well."""
     try:
         app()
     except SignalboxError as error:
+        if "--json" in sys.argv[1:]:
+            problem = error.problem if isinstance(error, WorkbenchError) else problem_of(error)
+            sys.stdout.write(f"{json.dumps(problem.to_json())}\n")
         sys.stderr.write(f"signalbox: {error}\n")
         sys.exit(INPUT_ERROR)
     except KeyboardInterrupt:

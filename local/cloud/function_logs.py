@@ -12,16 +12,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.cloud.emulator import Emulator
 from local.settings import STAGE
 from signalbox.contracts import Function, Metric, function_name
 
 
 class FunctionLogs:
-    """Reads the log groups of the functions."""
+    """Reads the log groups of the functions, by a boto3 client of CloudWatch Logs."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._logs = emulator.client("logs")
+    def __init__(self, client: Any) -> None:
+        self._logs = client
 
     def lines(self, function: Function, pattern: str = "") -> Iterator[dict[str, Any]]:
         """Yield the structured lines of a function, oldest first, optionally those that contain `pattern` as a term."""

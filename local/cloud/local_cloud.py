@@ -28,6 +28,7 @@ from local.stand_ins.exchange import BURST, REQUESTS_PER_SECOND, BarFeed, Exchan
 from local.stand_ins.telegram import BOT_TOKEN, CHAT_ID, TelegramStandIn
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.reading import LedgerReader
+from signalbox.adapters.postgres.tracing import DecisionReader
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY, SYMBOLS, Function, StackOutput, function_name
 from signalbox.market.candles import Symbol
 
@@ -139,6 +140,11 @@ class LocalCloud:
         return LedgerReader(self._source)
 
     @cached_property
+    def decisions(self) -> DecisionReader:
+        """What the ledger holds of one decision, read only."""
+        return DecisionReader(self._source)
+
+    @cached_property
     def accounts(self) -> Accounts:
         """The accounts of the ledger, read only."""
         return Accounts(self._source)
@@ -146,7 +152,7 @@ class LocalCloud:
     @cached_property
     def logs(self) -> FunctionLogs:
         """What the functions logged."""
-        return FunctionLogs(self.emulator)
+        return FunctionLogs(self.emulator.client("logs"))
 
     @cached_property
     def clock(self) -> LocalClock:

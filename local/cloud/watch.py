@@ -67,7 +67,7 @@ class Watch:
 
     def __init__(self, emulator: Emulator, ledger: LedgerReader, outputs: Mapping[str, str]) -> None:
         self._sqs = emulator.client("sqs")
-        self._ledger, self._logs = ledger, FunctionLogs(emulator)
+        self._ledger, self._logs = ledger, FunctionLogs(emulator.client("logs"))
         self._urls = {name: outputs[key] for name, key in QUEUES.items()}
         self._schedule_dlqs: tuple[str, ...] = ()
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cloud.local_cloud import LocalCloud, default_symbols
 from local.cloud.private import private_files, tighten
 from local.cloud.processes import stop_signals_interrupt
+from local.cloud.trace import RECORDING, record_trace
 from local.errors import DataError
 from local.market.choice import choose_source
 from local.market.source import CandleHistory
@@ -25,7 +27,7 @@ from local.replay.view import View, choose_view
 from local.settings import Settings
 from local.stand_ins.exchange import LoadedBars
 from signalbox.errors import SignalboxError
-from signalbox.market.clock import CYCLE, cycle_of
+from signalbox.market.clock import CYCLE, cycle_of, cycles_between
 
 MAX_HOURS: Final = 24.0 * 14
 EXIT_CODES: Final = {OK: 0, FAILED: 1, INTERRUPTED: 130}
@@ -97,7 +99,9 @@ def _run(plan: _Plan, options: DemoOptions, settings: Settings, folder: Path, *,
                 view.phase(f"deploying the bundle {cloud.deploy_bundle(options.bundle)} as shadow")
             replay = CycleReplay(cloud, view, source=plan.source.name, start=plan.start, end=plan.end)
             view.begin(_title(plan), expected_cycles(plan.start, plan.end))
-            return _replay(replay, view, watch)
+            record = _replay(replay, view, watch)
+            _record_trace(cloud, record, options.out / "logs", view)
+            return record
         finally:
             with watch.stage("stop"):
                 cloud.close()
@@ -119,6 +123,15 @@ def _replay(replay: CycleReplay, view: View, watch: Stopwatch) -> ReplayRecord:
         exit_, error = FAILED, str(failed)
         view.warn(str(failed))
     return replay.record(exit_=exit_, error=error, watch=watch)
+
+
+def _record_trace(cloud: LocalCloud, record: ReplayRecord, logs: Path, view: View) -> None:
+    """Keep what `signalbox trace` reads. A cloud that broke is traced as far as it answers."""
+    cycles = cycles_between(record.start - CYCLE, record.decided_until or record.end)
+    try:
+        record_trace(cloud.logs, cloud.decisions, cycles, logs / RECORDING)
+    except (SignalboxError, BotoCoreError, ClientError) as error:
+        view.warn(f"the trace is not complete: {error}")
 
 
 def _title(plan: _Plan) -> str:

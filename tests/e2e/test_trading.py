@@ -233,9 +233,9 @@ def test_api_says_what_is_wrong_with_an_order(market: Market) -> None:
     before = facts(market)
     good = json.loads(buy(market, "api-0001").model_dump_json(exclude={"kind"}))
     status, body = _call(market, "POST", "/orders", good, signed=True)
-    assert (status, body["what"].split(":")[0]) == (409, "requested_at")  # the market's clock is not the gateway's
+    assert (status, body["detail"].split(":")[0]) == (409, "requested_at")  # the market's clock is not the gateway's
     status, body = _call(market, "POST", "/orders", {**good, "quantity": "-1"}, signed=True)
-    assert (status, [w["at"] for w in body["wrong"]]) == (422, ["quantity"])
+    assert (status, [w["pointer"] for w in body["errors"]]) == (422, ["#/quantity"])
     assert facts(market) == before
 
 

@@ -99,6 +99,13 @@ ACTIONS: dict[Function, set[str]] = {
     Function.MIGRATE_DATABASE: set(),
     Function.PREPARE_DATABASE: {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
 }
+XRAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+TRACED = set(Function) - {
+    Function.MONITOR_RISK,
+    Function.RELAY_OUTBOX,
+    Function.MIGRATE_DATABASE,
+    Function.PREPARE_DATABASE,
+}
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 CONSUME = {
     "sqs:ChangeMessageVisibility",
@@ -162,6 +169,7 @@ def test_actions_are_exactly_what_the_function_needs(assembly: Assembly, functio
     expected = ACTIONS[function] | LOGS
     expected |= CONSUME if function in CONSUMERS else set()
     expected |= INTERFACES if function in LEDGER else set()
+    expected |= XRAY if function in TRACED else set()
     assert actions == expected
 
 
@@ -174,10 +182,16 @@ def test_no_role_has_a_wildcard_action_or_a_managed_policy(assembly: Assembly) -
 
 
 @pytest.mark.parametrize("function", Function)
-def test_a_wildcard_resource_is_only_for_network_interfaces(assembly: Assembly, function: Function) -> None:
+def test_a_wildcard_resource_is_only_for_network_interfaces_and_traces(assembly: Assembly, function: Function) -> None:
     for statement in statements(assembly, function):
         if "*" in _listed(statement["Resource"]):
-            assert set(_listed(statement["Action"])) == INTERFACES
+            assert set(_listed(statement["Action"])) in (INTERFACES, XRAY, INTERFACES | XRAY)
+
+
+@pytest.mark.parametrize("function", Function)
+def test_what_a_cycle_runs_through_is_traced_and_the_clock_of_each_minute_is_not(assembly: Assembly, function: Function) -> None:
+    mode = deployed(assembly, function).properties["TracingConfig"]["Mode"]
+    assert mode == ("Active" if function in TRACED else "PassThrough")
 
 
 @pytest.mark.parametrize("function", Function)

@@ -8,6 +8,7 @@ import pytest
 
 from cdk.stacks.trading import ROUTES
 from tests.infrastructure.assembly import Assembly
+from tools.api_docs import ROUTES as DESCRIBED
 
 pytestmark = pytest.mark.infra
 
@@ -34,3 +35,7 @@ def test_only_the_api_may_invoke_its_function(assembly: Assembly) -> None:
     for permission in permissions:
         assert permission.properties["Principal"] == "apigateway.amazonaws.com"
         assert "OrdersApi" in json.dumps(permission.properties["SourceArn"])
+
+
+def test_every_deployed_route_is_in_the_openapi_document() -> None:
+    assert {f"{method.upper()} {path}" for method, path in (route.split(" ") for route in DESCRIBED)} == set(ROUTES)

@@ -31,13 +31,17 @@ SELF_EVIDENT = {
 
 
 def classes() -> dict[str, str]:
-    """Return the public classes of the domain that are no errors, and one file of each."""
+    """Return the public classes of the domain that are no errors and no shape of JSON (docs/api), and one file of each."""
     found = {}
     for name in DOMAIN:
         paths = [LIBRARY / name] if name.endswith(".py") else sorted((LIBRARY / name).rglob("*.py"))
         for path in paths:
             for node in ast.parse(path.read_text(encoding="utf-8")).body:
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not node.name.endswith("Error"):
+                if (
+                    isinstance(node, ast.ClassDef)
+                    and not node.name.startswith("_")
+                    and not node.name.endswith(("Error", "Document"))
+                ):
                     found[node.name] = path.relative_to(LIBRARY).as_posix()
     return found
 

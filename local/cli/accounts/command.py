@@ -18,17 +18,28 @@ from boto3.session import Session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
+from typing_extensions import override
 
 from local.errors import WorkbenchError
 from local.settings import ACCOUNT, LOOPBACK, REGION, STAGE
 from signalbox.contracts import PRODUCT, StackOutput
+from signalbox.problems import Problem, in_words, read_problem
 
 SECONDS: Final = 40.0  # of one request; the function itself has 30
 UNANSWERED: Final = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
 
 
 class AccountsError(WorkbenchError):
-    """The orders API could not be reached, or refused what was asked."""
+    """The orders API could not be reached, or refused what was asked. `answered`: the problem that it answered, if it did."""
+
+    def __init__(self, message: str, answered: Problem | None = None) -> None:
+        super().__init__(message)
+        self._answered = answered
+
+    @property
+    @override
+    def problem(self) -> Problem:
+        return self._answered or super().problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +76,28 @@ class OrdersApi:
             found = answer.json()
         except ValueError:
             found = {}
-        if answer.status_code == httpx.codes.FORBIDDEN and isinstance(found, dict) and found.get("error") == "AccessRefused":
-            raise AccountsError(f"refused: {found['what']}; an owner grants it: signalbox accounts access grant")
+        problem = None if answer.is_success else read_problem(found)
+        if problem is not None:
+            raise AccountsError(f"{_described(problem)} (HTTP {answer.status_code})", problem)
         if answer.status_code == httpx.codes.FORBIDDEN:
             raise AccountsError(f"refused: your AWS identity may not {method} {path}; it needs execute-api:Invoke on that route")
         if not answer.is_success or not isinstance(found, dict):
             after = again if answer.status_code in UNANSWERED or answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR else ""
-            raise AccountsError(f"{_described(found)} (HTTP {answer.status_code}){after}")
+            raise AccountsError(f"{_said_by_the_gateway(found)} (HTTP {answer.status_code}){after}")
         return found
 
 
-def _described(found: Any) -> str:
+def _described(problem: Problem) -> str:
+    """Return a problem in one line: its wrong values where it names them, and what to do."""
+    what = in_words(problem.errors) or problem.detail
+    return what if problem.remedy is None or problem.errors else f"{what.rstrip('.')}. {problem.remedy.rstrip('.')}"
+
+
+def _said_by_the_gateway(found: Any) -> str:
+    """Return what API Gateway answers of its own, which is no problem document."""
     if not isinstance(found, dict):
         return "the API's answer is not understood"
-    if wrong := found.get("wrong"):
-        return "; ".join(f"{one['at']}: {one['what']}" for one in wrong)
-    return str(found.get("what") or found.get("message") or "the API did not say why")
+    return str(found.get("message") or "the API did not say why")
 
 
 def orders_api(stage: str, state: Path) -> OrdersApi:
@@ -177,9 +194,9 @@ def account_text(found: Mapping[str, Any]) -> str:
 
 
 def readiness_text(found: Mapping[str, Any]) -> str:
-    """Return whether an account may trade live, and every reason against it with what mends it."""
+    """Return whether an account may trade live, and every reason against it with its remedy."""
     if found["is_ready"]:
         return f"{found['account']} may trade live at {found['venue']}"
     lines = [f"{found['account']} may not trade live:"]
-    lines += [f"  {one['code']}: {one['found']}. {one['mend']}" for one in found["reasons"]]
+    lines += [f"  {one['code']}: {one['found']}. {one['remedy']}" for one in found["reasons"]]
     return "\n".join(lines)

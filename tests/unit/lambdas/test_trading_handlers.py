@@ -25,7 +25,14 @@ from signalbox.trading.access import Refusal
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.commands import AnyCommand, HaltTrading
-from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError, RowRefusedError, UnpricedError
+from signalbox.trading.errors import (
+    AccountError,
+    AccountUnreadableError,
+    CommandError,
+    OrderUnknownError,
+    RowRefusedError,
+    UnpricedError,
+)
 from signalbox.trading.events import TradingHalted
 from signalbox.trading.service import AccountOutcome, ReadinessReport, TradingService
 from signalbox.trading.state import AccountState, Halt, opened
@@ -59,6 +66,14 @@ def sqs(*events: BusEvent | str, queue: str) -> dict:
     for record in found["Records"]:
         record["attributes"] |= {"SenderId": "AIDEXAMPLE", "SentTimestamp": str(int(NOON.timestamp() * 1000))}
     return found
+
+
+def kind_of(problem: dict) -> str:
+    return str(problem["type"]).removeprefix("urn:signalbox:problem:")
+
+
+def pointers(problem: dict) -> list[str]:
+    return [one["pointer"] for one in problem["errors"]]
 
 
 def state() -> AccountState:
@@ -162,7 +177,8 @@ def request(method: str, path: str, body: object = None, *, query: dict[str, str
 
 def answer(load, service: FakeService, event: dict) -> tuple[int, dict]:
     found = load("manage_orders").make_handler(service)(event, CONTEXT)
-    assert found["headers"]["Content-Type"] == "application/json"
+    is_problem = found["statusCode"] >= 400
+    assert found["headers"]["Content-Type"] == ("application/problem+json" if is_problem else "application/json")
     return found["statusCode"], json.loads(found["body"])
 
 
@@ -344,15 +360,21 @@ class TestApi:
     @pytest.mark.parametrize(
         ("method", "path", "body", "query", "at"),
         [
-            ("POST", f"/accounts/{ACCOUNT}/halt", {"account": "live-1", "request_id": "req-3", "why": "news"}, None, "account"),
-            ("POST", f"/accounts/{ACCOUNT}/resume", {"account": "live-1", "request_id": "req-4", "why": "news"}, None, "account"),
-            ("POST", f"/accounts/{ACCOUNT}/resume", {"kind": "halt", "request_id": "req-4", "why": "news"}, None, "kind"),
-            ("PUT", f"/accounts/{ACCOUNT}", {"account": "live-1", "request_id": "req-5"}, None, "account"),
-            ("POST", f"/accounts/{ACCOUNT}/withdraw", {"account": None, "request_id": "r-6", "amount": "1"}, None, "account"),
-            ("POST", "/orders", {**ORDER, "kind": "halt"}, None, "kind"),
-            ("PUT", f"/orders/{KEY}", {"client_order_id": "cd" * 16, "account": ACCOUNT}, None, "client_order_id"),
-            ("DELETE", f"/orders/{KEY}", {"client_order_id": "cd" * 16}, {"account": ACCOUNT}, "client_order_id"),
-            ("DELETE", f"/orders/{KEY}", {"account": "live-1"}, {"account": ACCOUNT, "request_id": "req-7"}, "account"),
+            ("POST", f"/accounts/{ACCOUNT}/halt", {"account": "live-1", "request_id": "req-3", "why": "news"}, None, "#/account"),
+            (
+                "POST",
+                f"/accounts/{ACCOUNT}/resume",
+                {"account": "live-1", "request_id": "req-4", "why": "news"},
+                None,
+                "#/account",
+            ),
+            ("POST", f"/accounts/{ACCOUNT}/resume", {"kind": "halt", "request_id": "req-4", "why": "news"}, None, "#/kind"),
+            ("PUT", f"/accounts/{ACCOUNT}", {"account": "live-1", "request_id": "req-5"}, None, "#/account"),
+            ("POST", f"/accounts/{ACCOUNT}/withdraw", {"account": None, "request_id": "r-6", "amount": "1"}, None, "#/account"),
+            ("POST", "/orders", {**ORDER, "kind": "halt"}, None, "#/kind"),
+            ("PUT", f"/orders/{KEY}", {"client_order_id": "cd" * 16, "account": ACCOUNT}, None, "#/client_order_id"),
+            ("DELETE", f"/orders/{KEY}", {"client_order_id": "cd" * 16}, {"account": ACCOUNT}, "#/client_order_id"),
+            ("DELETE", f"/orders/{KEY}", {"account": "live-1"}, {"account": ACCOUNT, "request_id": "req-7"}, "#/account"),
         ],
     )
     def test_a_request_that_names_two_things_in_one_place_is_refused(
@@ -360,7 +382,7 @@ class TestApi:
     ) -> None:
         service = FakeService()
         status, output = answer(load, service, request(method, path, body, query=query))
-        assert (status, [one["at"] for one in output["wrong"]], service.commands) == (422, [at], [])
+        assert (status, pointers(output), service.commands) == (422, [at], [])
 
     def test_a_request_may_name_the_same_twice(self, load) -> None:
         service = FakeService()
@@ -405,16 +427,16 @@ class TestApi:
     @pytest.mark.parametrize(
         ("changes", "at"),
         [
-            ({"quantity": "-1"}, "quantity"),
-            ({"side": "LONG"}, "side"),
-            ({"leverage": 5}, "leverage"),
-            ({"symbol": "x"}, "symbol"),
+            ({"quantity": "-1"}, "#/quantity"),
+            ({"side": "LONG"}, "#/side"),
+            ({"leverage": 5}, "#/leverage"),
+            ({"symbol": "x"}, "#/symbol"),
         ],
     )
     def test_a_value_that_cannot_be_is_422_and_named(self, load, changes: dict, at: str) -> None:
         service = FakeService()
         status, body = answer(load, service, request("POST", "/orders", {**ORDER, **changes}))
-        assert (status, body["error"], [w["at"] for w in body["wrong"]]) == (422, "INVALID", [at])
+        assert (status, kind_of(body), pointers(body)) == (422, "invalid-request", [at])
         assert service.commands == []
 
     @pytest.mark.parametrize(
@@ -425,7 +447,7 @@ class TestApi:
         service = FakeService()
         status, found = answer(load, service, request("POST", "/orders", body))
         assert (status, service.commands) == (409, [])
-        assert found["what"].startswith("requested_at:")
+        assert found["detail"].startswith("requested_at:")
 
     @pytest.mark.parametrize(
         "body",
@@ -444,7 +466,7 @@ class TestApi:
     def test_a_body_that_cannot_be_read_is_400(self, load, body: str) -> None:
         service = FakeService()
         status, found = answer(load, service, request("POST", "/orders", body))
-        assert (status, found["error"], service.commands) == (400, "Unreadable", [])
+        assert (status, kind_of(found), service.commands) == (400, "unreadable", [])
 
     @pytest.mark.parametrize("body", [b"\xff\xfe", b"[" * 200_000])
     def test_a_body_in_base64_is_read_as_strictly(self, load, body: bytes) -> None:
@@ -461,30 +483,45 @@ class TestApi:
     def test_a_reason_is_one_line_of_text(self, load, why: str) -> None:
         output = {"request_id": "req-0003", "why": why}
         status, found = answer(load, FakeService(), request("POST", f"/accounts/{ACCOUNT}/halt", output))
-        assert (status, [one["at"] for one in found["wrong"]]) == (422, ["why"])
+        assert (status, pointers(found)) == (422, ["#/why"])
 
     def test_what_the_ledger_refuses_is_422(self, load) -> None:
         status, found = answer(load, FakeService(error=RowRefusedError("no column")), request("POST", "/orders", ORDER))
-        assert (status, found["error"]) == (422, "RowRefused")
+        assert (status, kind_of(found)) == (422, "row-refused")
 
     @pytest.mark.parametrize(
         ("error", "status", "name"),
         [
-            (AccountError("account 'x' does not exist"), 404, "Account"),
-            (OrderUnknownError("x has no order"), 404, "OrderUnknown"),
-            (CommandError("may not trade live"), 409, "Command"),
-            (UnpricedError("expected a price of BTC-USD"), 409, "Unpriced"),
+            (AccountError("account 'x' does not exist"), 404, "account-not-found"),
+            (OrderUnknownError("x has no order"), 404, "order-not-found"),
+            (CommandError("may not trade live"), 409, "command-refused"),
+            (UnpricedError("expected a price of BTC-USD"), 409, "account-unpriced"),
         ],
     )
     def test_what_is_refused_says_why(self, load, error: Exception, status: int, name: str) -> None:
-        found = answer(load, FakeService(error=error), request("POST", "/orders", ORDER))
-        assert found == (status, {"error": name, "what": str(error)})
+        found, body = answer(load, FakeService(error=error), request("POST", "/orders", ORDER))
+        assert (found, body["status"], kind_of(body), body["detail"]) == (status, status, name, str(error))
+
+    @pytest.mark.parametrize("route", ["grant", "revoke"])
+    def test_a_wrong_value_of_an_access_command_is_named_by_its_pointer(self, load, route: str) -> None:
+        facts = {"request_id": "req-0001", "principal": "arn:aws:iam::123456789012:user/ben", "role": "emperor"}
+        status, found = answer(load, FakeService(), request("POST", f"/accounts/{ACCOUNT}/{route}", facts))
+        assert (status, pointers(found)) == (422, ["#/role"])
+
+    def test_a_row_that_nobody_can_read_is_not_an_account_that_is_not_there(self, load) -> None:
+        service = FakeService(error=AccountUnreadableError("its row in the ledger is wrong at capital"))
+        status, found = answer(load, service, request("GET", f"/accounts/{ACCOUNT}"))
+        assert (status, kind_of(found)) == (500, "account-unreadable")
+
+    def test_a_problem_names_its_occurrence_as_the_gateways_log_does(self, load) -> None:
+        _, found = answer(load, FakeService(), request("GET", "/secrets"))
+        assert (found["instance"], found["status"], kind_of(found)) == ("urn:signalbox:request:r", 404, "no-route")
 
     @pytest.mark.parametrize(("method", "path"), [("POST", "/orders"), ("GET", f"/accounts/{ACCOUNT}")])
     def test_a_request_nobody_signed_is_refused_even_if_the_gateway_let_it_through(self, load, method: str, path: str) -> None:
         service = FakeService()
         status, body = answer(load, service, request(method, path, ORDER if method == "POST" else None, who=None))
-        assert (status, body["error"], service.commands, service.instants) == (403, "Unsigned", [], [])
+        assert (status, kind_of(body), service.commands, service.instants) == (403, "unsigned", [], [])
 
     def test_an_unknown_route_is_404_as_json(self, load) -> None:
         assert answer(load, FakeService(), request("GET", "/secrets"))[0] == 404
@@ -536,7 +573,7 @@ class TestLiveAccounts:
         assert {one["code"] for one in body["reasons"]} == {
             "MODE_NOT_CONFIRMED", "RULES_NOT_CONFIRMED", "MODEL_NOT_ACTIVE", "NOT_COMPARED", "SECRETS_MISSING", "DATA_STALE",
         }  # fmt: skip
-        assert all(one["found"] and one["mend"] for one in body["reasons"])
+        assert all(one["found"] and one["remedy"] for one in body["reasons"])
         live, *_, rules = body["may_confirm"]
         for i, what in enumerate((live, rules)):
             assert (
@@ -556,7 +593,7 @@ class TestLiveAccounts:
         status, body = answer(load, service, request("POST", "/accounts/paper-10k/lots", output))
         assert (status, body["lot_method"]) == (200, "HIFO")
         status, body = answer(load, service, request("POST", "/accounts/paper-10k/lots", {**output, "method": "BEST"}))
-        assert (status, body["wrong"][0]["at"]) == (422, "method")
+        assert (status, pointers(body)[0]) == (422, "#/method")
 
     def test_an_account_that_exists_as_another_stays_as_it_is(self, load) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
@@ -565,24 +602,24 @@ class TestLiveAccounts:
         assert answer(load, service, request("PUT", "/accounts/live-1", opening))[0] == 200
         other = {**opening, "configuration": {**CONFIGURATION, "capital": "60000"}}
         status, body = answer(load, service, request("PUT", "/accounts/live-1", other))
-        assert (status, body["error"]) == (409, "AccountDiffers")
+        assert (status, kind_of(body)) == (409, "account-differs")
 
     @pytest.mark.parametrize(
         ("change", "at"),
         [
-            ({"capital": "-1"}, "configuration.capital"),
-            ({"kind": "hedge-fund"}, "configuration.kind"),
-            ({"policy": "yolo"}, "configuration.policy"),
-            ({"confirmed": "live"}, "configuration.confirmed"),
-            ({"venue": "paper"}, "body"),
-            ({"phase": "endgame"}, "body"),
+            ({"capital": "-1"}, "#/configuration/capital"),
+            ({"kind": "hedge-fund"}, "#/configuration/kind"),
+            ({"policy": "yolo"}, "#/configuration/policy"),
+            ({"confirmed": "live"}, "#/configuration/confirmed"),
+            ({"venue": "paper"}, "#"),
+            ({"phase": "endgame"}, "#"),
         ],
     )
     def test_a_configuration_that_cannot_be_is_422_and_nothing_is_opened(self, load, change: dict[str, str], at: str) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         body = {"request_id": "req-open", "configuration": CONFIGURATION | change}
         status, found = answer(load, service, request("PUT", "/accounts/live-1", body))
-        assert (status, [one["at"] for one in found["wrong"]]) == (422, [at])
+        assert (status, pointers(found)) == (422, [at])
         assert service.accounts() == ()
 
     @pytest.mark.parametrize(
@@ -595,21 +632,21 @@ class TestLiveAccounts:
         body = None if method == "GET" else {key: output[key] for key in _FIELDS[path]}
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         status, found = answer(load, service, request(method, f"/accounts/{name}{path}", body))
-        assert (status, found["error"], [one["at"] for one in found["wrong"]]) == (422, "INVALID", ["account"])
+        assert (status, kind_of(found), pointers(found)) == (422, "invalid-request", ["#/account"])
 
     @pytest.mark.parametrize("name", ["nonsense", "ftmo-9step-100k", "paper-0k"])
     def test_a_name_that_describes_no_account_opens_none_without_a_configuration_and_is_422(self, load, name: str) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         status, found = answer(load, service, request("PUT", f"/accounts/{name}", {"request_id": "req-open"}))
-        assert (status, found["wrong"][0]["at"], service.accounts()) == (422, "account", ())
-        assert "ftmo-2step-100k" in found["wrong"][0]["what"]
+        assert (status, pointers(found)[0], service.accounts()) == (422, "#/account", ())
+        assert "ftmo-2step-100k" in found["errors"][0]["detail"]
 
     @pytest.mark.parametrize("path", ["", "/readiness"])
     def test_a_name_that_could_be_one_and_is_none_is_404(self, load, path: str) -> None:
         status, found = answer(
             load, RecordingService(MemoryTradingLedger(), "coinbase"), request("GET", f"/accounts/paper-9k{path}")
         )
-        assert (status, found["error"]) == (404, "Account")
+        assert (status, kind_of(found)) == (404, "account-not-found")
 
     def test_words_that_do_not_fit_the_account_are_409_and_named(self, load) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
@@ -617,7 +654,7 @@ class TestLiveAccounts:
         status, body = answer(
             load, service, request("POST", f"/accounts/{ACCOUNT}/confirm", {"request_id": "say-1", "what": "live"})
         )
-        assert (status, "'paper', 'withdrawn', 'ftmo-2step" in body["what"]) == (409, True)
+        assert (status, "'paper', 'withdrawn', 'ftmo-2step" in body["detail"]) == (409, True)
 
     def test_one_request_confirms_one_thing_of_one_person(self, load) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")

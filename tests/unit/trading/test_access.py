@@ -130,7 +130,7 @@ def test_each_route_does_what_the_role_on_that_account_allows_and_nothing_else(r
         elif is_known and relation == "of this account" and role is not None and role.includes(needed(route)):
             assert status != 403, body
         else:
-            assert (status, body["error"]) == (403, "AccessRefused")
+            assert (status, body["type"]) == (403, "urn:signalbox:problem:access-refused")
         if status == 403:
             assert stage.state() == before
             (line,) = stage.book.refusals
@@ -147,7 +147,7 @@ def test_every_command_and_question_names_the_role_it_needs() -> None:
 
 def test_an_account_that_is_not_there_is_refused_in_the_words_of_one_that_is() -> None:
     stage = Stage()
-    answers = {stage.ask("GET /accounts/<account>", name)[1]["what"].replace(name, "NAME") for name in (MINE, UNKNOWN)}
+    answers = {stage.ask("GET /accounts/<account>", name)[1]["detail"].replace(name, "NAME") for name in (MINE, UNKNOWN)}
     assert len(answers) == 1
 
 
@@ -183,7 +183,7 @@ def test_an_account_keeps_an_owner() -> None:
     for change in ({"principal": FOUNDER}, {"principal": FOUNDER, "role": "viewer"}):
         verb = "grant" if "role" in change else "revoke"
         status, body = stage.ask(f"POST /accounts/<account>/{verb}", MINE, FOUNDER, **change)
-        assert (status, "only owner" in body["what"]) == (409, True)
+        assert (status, "only owner" in body["detail"]) == (409, True)
     assert strongest(stage.book.roles(MINE, (FOUNDER,))) is Role.OWNER
 
 
@@ -194,7 +194,7 @@ def test_a_body_that_names_another_account_than_the_path_changes_neither(verb: s
         stage.give(Role.OWNER, account)
     before = stage.state()
     status, body = stage.ask(f"POST /accounts/<account>/{verb}", MINE, account=OTHERS)
-    assert (status, body["wrong"][0]["at"]) == (422, "account")
+    assert (status, body["errors"][0]["pointer"]) == (422, "#/account")
     assert stage.state() == before
     assert stage.ask(f"POST /accounts/<account>/{verb}", MINE, account=MINE)[0] == 200
 

@@ -89,7 +89,7 @@ def test_each_thing_that_is_wrong_is_the_one_reason_and_says_how_to_mend_it(chan
     (reason,) = readiness(facts, NOON).reasons
     assert reason.code is code
     assert reason.found
-    assert reason.mend.endswith(".")
+    assert reason.remedy.endswith(".")
     assert str(reason).startswith(code)
 
 

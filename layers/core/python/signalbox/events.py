@@ -7,7 +7,7 @@ can ignore what it has seen. `to_detail` / `parse_event` are the only way in and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
@@ -26,6 +26,11 @@ EVENT_AHEAD: Final = timedelta(minutes=15)  # three cycles: what an event may be
 SEAL: Final = "seal"  # beside the facts in the detail of what is signed; signalbox.signing reads it
 _BY_TYPE: Final[dict[str, type[BusEvent]]] = {}
 _BESIDE_THE_FACTS: Final = frozenset({"event_id", SEAL})
+
+
+def correlation_id_of(instant: datetime) -> str:
+    """Return the id that logs, rows and alerts of a decision share: 2024-03-01T12:00:00+00:00."""
+    return instant.astimezone(UTC).isoformat()
 
 
 class BusEvent(FrozenModel, ABC):
@@ -49,6 +54,17 @@ class BusEvent(FrozenModel, ABC):
     @abstractmethod
     def event_id(self) -> str:
         """The natural key of what happened."""
+
+    @property
+    def caused_at(self) -> datetime | None:
+        """The instant of the decision that it goes back to: of a cycle, or of a person's command. None: of no decision."""
+        instant: datetime | None = getattr(self, "cycle_at", None) or getattr(self, "decided_at", None)
+        return instant
+
+    @property
+    def correlation_id(self) -> str | None:
+        """`caused_at` in UTC as text: one id from the schedule to the alert (docs/tracing.md)."""
+        return None if self.caused_at is None else correlation_id_of(self.caused_at)
 
     def to_detail(self) -> dict[str, Any]:
         """Return the JSON-ready `detail`, event_id included."""
@@ -158,6 +174,11 @@ class MarketDataStale(BusEvent):
 
     @property
     @override
+    def caused_at(self) -> datetime:
+        return self.since
+
+    @property
+    @override
     def event_id(self) -> str:
         return f"{self.type}:{self.symbol}:{self.since.isoformat()}"
 
@@ -169,6 +190,11 @@ class MarketDataRecovered(BusEvent):
     symbol: SymbolName
     at: AwareDatetime
     stale_since: AwareDatetime
+
+    @property
+    @override
+    def caused_at(self) -> datetime:
+        return self.at
 
     @property
     @override

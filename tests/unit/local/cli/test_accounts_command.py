@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from local.cli.accounts.app import accounts_app
 from local.cli.accounts.command import AccountsError, OrdersApi
+from local.cli.command import main
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.bootstrap.manage_orders import ManageOrders
 from signalbox.trading.access import AccessControl
@@ -128,7 +130,8 @@ def test_an_owner_lets_somebody_in_and_out_again_and_is_told_what_they_lack(run:
     gateway.who = ben
     refused = run("halt", "paper-10k", "--why", "news")
     assert str(refused.exception) == (
-        f"refused: halt needs the role operator, {ben} has none on paper-10k; an owner grants it: signalbox accounts access grant"
+        f"halt needs the role operator, {ben} has none on paper-10k."
+        " An owner grants it: signalbox accounts access grant (HTTP 403)"
     )
     gateway.who = WHO
     lines = run("access", "grant", "paper-10k", ben, "operator").stdout.splitlines()
@@ -142,6 +145,33 @@ def test_an_owner_lets_somebody_in_and_out_again_and_is_told_what_they_lack(run:
     assert "chooses the name" in str(
         run("access", "grant", "paper-10k", "arn:aws:sts::123456789012:assumed-role/Trader/ben", "viewer").exception
     )
+
+
+def test_with_json_a_refusal_is_the_problem_that_the_api_answered(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("list").exit_code == 0
+    monkeypatch.setattr(sys, "argv", ["signalbox", "accounts", "open", "nonsense", "--stage", "local", "--json"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    printed = capsys.readouterr()
+    problem = json.loads(printed.out)
+    assert (stopped.value.code, problem["type"], problem["status"]) == (2, "urn:signalbox:problem:invalid-request", 422)
+    assert problem["errors"][0]["pointer"] == "#/account"
+    assert problem["instance"].startswith("urn:signalbox:request:")
+    assert printed.err.startswith("signalbox: account: account 'nonsense': expected KIND-CAPITALk")
+
+
+def test_with_json_an_error_of_this_side_is_a_problem_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGNALBOX_STATE", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["signalbox", "accounts", "list", "--stage", "local", "--json"])
+    with pytest.raises(SystemExit):
+        main()
+    problem = json.loads(capsys.readouterr().out)
+    assert (problem["type"], "status" in problem) == ("urn:signalbox:problem:accounts", False)
+    assert "signalbox up" in problem["detail"]
 
 
 def test_a_command_that_was_not_answered_names_the_request_that_is_safe_to_repeat(run: Run, gateway: Gateway) -> None:

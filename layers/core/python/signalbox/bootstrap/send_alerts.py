@@ -66,7 +66,7 @@ class SendAlerts:
         if alert is None:
             return FanOut()
         newest = {self.moves.newest(chat): chat for chat in reversed(self._secret().chat_ids)}  # old and new id: one chat
-        deliveries = deliveries_of(alert, tuple(reversed(newest.values())))
+        deliveries = deliveries_of(alert, tuple(reversed(newest.values())), event.correlation_id)
         if not deliveries:
             lost = undelivered(alert, "chat_ids of the Telegram secret is empty")
             self.bus.announce((lost,))

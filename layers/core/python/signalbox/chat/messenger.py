@@ -63,6 +63,7 @@ class Delivery(FrozenModel):
     alert_id: str
     chat_id: str
     text: str
+    correlation_id: str | None = None  # of its event, for the logs alone
 
     @property
     def key(self) -> str:
@@ -103,9 +104,12 @@ class ChatMoves(Protocol):
         """Keep where a configured chat moved."""
 
 
-def deliveries_of(alert: Alert, chat_ids: Sequence[str]) -> tuple[Delivery, ...]:
+def deliveries_of(alert: Alert, chat_ids: Sequence[str], correlation_id: str | None = None) -> tuple[Delivery, ...]:
     """Return one delivery a configured chat, each chat once, in the order they are configured."""
-    return tuple(Delivery(alert_id=alert.alert_id, chat_id=chat, text=alert.text) for chat in dict.fromkeys(chat_ids))
+    return tuple(
+        Delivery(alert_id=alert.alert_id, chat_id=chat, text=alert.text, correlation_id=correlation_id)
+        for chat in dict.fromkeys(chat_ids)
+    )
 
 
 def undelivered(alert: Alert, reason: str) -> AlertUndeliverable:

@@ -322,5 +322,9 @@ def _rejected(request: ExecutionRequested, error: VenueRefusedError, at: datetim
 
 def _report(request: ExecutionRequested, events: list[OrderEvent], at: datetime) -> ExecutionReported:
     return ExecutionReported(
-        account=request.account, client_order_id=request.client_order_id, reported_at=at, events=tuple(events)
+        account=request.account,
+        client_order_id=request.client_order_id,
+        reported_at=at,
+        events=tuple(events),
+        decided_at=request.terms.decided_at,
     )

@@ -7,6 +7,7 @@ An answer carries order events as they are recorded (orders/events.py), so that 
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
@@ -75,6 +76,11 @@ class ExecutionRequested(BusEvent):
             raise ValueError(f"expected terms of account {self.account}, was {self.terms.account}")
         return self
 
+    @property
+    @override
+    def caused_at(self) -> datetime:
+        return self.terms.decided_at
+
     @made_once
     @override
     def event_id(self) -> str:
@@ -89,6 +95,7 @@ class ExecutionReported(BusEvent):
     client_order_id: OrderKey
     reported_at: AwareDatetime
     events: Annotated[tuple[AnyOrderEvent, ...], Field(min_length=1)]
+    decided_at: AwareDatetime | None = None  # of the order's terms, for the logs alone; an agent's report has none
 
     @model_validator(mode="after")
     def _of_one_order(self) -> Self:

@@ -389,6 +389,7 @@ class AccountDraft:
                 at=at,
                 code=decision.code,
                 message=decision.message,
+                decided_at=terms.decided_at,
             )
         )
 

@@ -28,6 +28,11 @@ class TurnMissed(BusEvent):
 
     @property
     @override
+    def caused_at(self) -> datetime | None:
+        return self.missed.caused_at
+
+    @property
+    @override
     def event_id(self) -> str:
         return f"{self.type}:{self.account}:{self.missed.event_id}"
 
@@ -43,6 +48,7 @@ class OrderRefused(BusEvent):
     at: AwareDatetime
     code: Text  # RefusalCode of the first breach
     message: str
+    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
 
     @property
     @override
@@ -64,6 +70,7 @@ class VenueRefused(BusEvent):
     at: AwareDatetime
     reason: Text
     detail: str
+    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
 
     @property
     @override
@@ -86,6 +93,7 @@ class TradeOpened(BusEvent):
     stop_loss: Decimal
     take_profit: Decimal | None
     deadline: AwareDatetime
+    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
 
     @property
     @override
@@ -107,6 +115,7 @@ class TradeClosed(BusEvent):
     price: Decimal
     realised: Decimal  # after fees
     balance: Decimal
+    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
 
     @property
     @override
@@ -147,6 +156,7 @@ class StopPassed(BusEvent):
     at: AwareDatetime
     stop_loss: Decimal
     price: Decimal  # the close that was beyond it
+    decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
 
     @property
     @override

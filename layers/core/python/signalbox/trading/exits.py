@@ -199,6 +199,7 @@ def _opened(draft: AccountDraft, trade: Trade, entry: Order) -> Trade:
             stop_loss=trade.stop_loss,
             take_profit=trade.take_profit,
             deadline=trade.deadline,
+            decided_at=trade.decided_at,
         )
     )
     return trade
@@ -307,6 +308,7 @@ def _stop_passed(draft: AccountDraft, trade: Trade, at: datetime) -> bool:
             at=at,
             stop_loss=trade.stop_loss,
             price=mark.price,
+            decided_at=trade.decided_at,
         )
     )
     return True
@@ -483,6 +485,7 @@ def _ended(draft: AccountDraft, trade: Trade, entry: Order, exits: list[Order], 
             price=price,
             realised=realised,
             balance=draft.books.balance,
+            decided_at=trade.decided_at,
         )
     )
     remember_exit(draft, Exit(trade.symbol, closed_at, realised, by_stop=leg is Leg.STOP_LOSS))

@@ -1,4 +1,4 @@
-"""May this account send orders to a live venue now? Green, or every reason against it with what mends it. Pure; fails closed.
+"""May this account send orders to a live venue now? Green, or every reason against it with its remedy. Pure; fails closed.
 
 A fact nobody could give (None) is a reason, never a pass. The judge is called before every release of a live order that
 opens risk; orders that only reduce risk are not asked about here.
@@ -127,15 +127,15 @@ class ReadinessFacts:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing against it, and how to mend it."""
+    """One thing against it, and what to do about it."""
 
     code: NotReady
     found: str
-    mend: str
+    remedy: str
 
     @override
     def __str__(self) -> str:
-        return f"{self.code}: {self.found}. {self.mend}"
+        return f"{self.code}: {self.found}. {self.remedy}"
 
 
 @dataclass(frozen=True, slots=True)

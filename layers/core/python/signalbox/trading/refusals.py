@@ -56,6 +56,7 @@ def refusals(state: AccountState, events: Sequence[OrderEvent]) -> ChangeSet:
                     at=event.at,
                     reason=event.reason,
                     detail=event.detail,
+                    decided_at=order.terms.decided_at,
                 )
             )
     return ChangeSet(risk=tuple(lines), events=tuple(alerts))

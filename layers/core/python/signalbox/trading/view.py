@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from signalbox.exact import exactly, plain
 from signalbox.market.candles import Symbol
@@ -13,13 +12,25 @@ from signalbox.portfolio.account import snapshot
 from signalbox.portfolio.lots import LotMethod, method_at
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount
+from signalbox.trading.documents import (
+    AccountDocument,
+    ConfigurationDocument,
+    ConfirmationDocument,
+    DepletedDocument,
+    HaltDocument,
+    IdentityDocument,
+    MarkDocument,
+    OrderDocument,
+    ReadinessDocument,
+    TradeDocument,
+)
 from signalbox.trading.headroom import depleted_headroom
 from signalbox.trading.readiness import Confirmation, words_of
 from signalbox.trading.service import ReadinessReport
 from signalbox.trading.state import AccountState, Trade
 
 
-def configuration_view(account: TradingAccount) -> dict[str, Any]:
+def configuration_view(account: TradingAccount) -> ConfigurationDocument:
     """Return what an account is, without what it has."""
     return {
         **_identity(account),
@@ -28,8 +39,8 @@ def configuration_view(account: TradingAccount) -> dict[str, Any]:
     }
 
 
-def readiness_view(report: ReadinessReport) -> dict[str, Any]:
-    """Return whether an account may trade live: every reason against it with what mends it, and what is known for it."""
+def readiness_view(report: ReadinessReport) -> ReadinessDocument:
+    """Return whether an account may trade live: every reason against it with its remedy, and what is known for it."""
     facts = report.facts
     model, compared = facts.model, facts.compared
     return {
@@ -38,7 +49,7 @@ def readiness_view(report: ReadinessReport) -> dict[str, Any]:
         "venue": facts.account.venue,
         "at": _iso(report.at),
         "is_ready": report.readiness.is_green,
-        "reasons": [{"code": one.code.value, "found": one.found, "mend": one.mend} for one in report.readiness.reasons],
+        "reasons": [{"code": one.code.value, "found": one.found, "remedy": one.remedy} for one in report.readiness.reasons],
         "may_confirm": list(words_of(facts.account)),
         "mode_set": _confirmation(facts.mode_set),
         "rules_confirmed": _confirmation(facts.rules_confirmed),
@@ -48,11 +59,11 @@ def readiness_view(report: ReadinessReport) -> dict[str, Any]:
     }
 
 
-def _confirmation(confirmation: Confirmation | None) -> dict[str, str | None] | None:
+def _confirmation(confirmation: Confirmation | None) -> ConfirmationDocument | None:
     return None if confirmation is None else {"what": confirmation.what, "who": confirmation.who, "at": _iso(confirmation.at)}
 
 
-def _identity(account: TradingAccount) -> dict[str, Any]:
+def _identity(account: TradingAccount) -> IdentityDocument:
     return {
         "account": account.account,
         "mode": account.mode.value,
@@ -64,7 +75,7 @@ def _identity(account: TradingAccount) -> dict[str, Any]:
     }
 
 
-def account_view(state: AccountState) -> dict[str, Any]:
+def account_view(state: AccountState) -> AccountDocument:
     """Return an account. `equity` is None while an open position has no price; nothing is made up."""
     account, books = state.account, state.books
     held = {symbol: position for symbol, position in sorted(books.positions.items()) if position.quantity}
@@ -89,7 +100,7 @@ def account_view(state: AccountState) -> dict[str, Any]:
     }
 
 
-def order_view(order: Order) -> dict[str, Any]:
+def order_view(order: Order) -> OrderDocument:
     """Return an order. `reason` says why it was denied, rejected or ended."""
     terms = order.terms
     return {
@@ -119,12 +130,12 @@ def _equity(state: AccountState) -> Decimal | None:
     return snapshot(state.books, {symbol: state.marks[Symbol(symbol)].price for symbol in held}, state.at).equity
 
 
-def _mark(state: AccountState, symbol: str) -> dict[str, str | None] | None:
+def _mark(state: AccountState, symbol: str) -> MarkDocument | None:
     mark = state.marks.get(Symbol(symbol))
     return None if mark is None else {"price": _text(mark.price), "at": _iso(mark.at)}
 
 
-def _trade_view(trade: Trade) -> dict[str, Any]:
+def _trade_view(trade: Trade) -> TradeDocument:
     return {
         "entry": trade.entry,
         "symbol": trade.symbol,
@@ -137,7 +148,7 @@ def _trade_view(trade: Trade) -> dict[str, Any]:
     }
 
 
-def _exhausted_view(state: AccountState) -> dict[str, str | None] | None:
+def _exhausted_view(state: AccountState) -> DepletedDocument | None:
     over = None if state.at is None else depleted_headroom(state, state.at)
     if over is None:
         return None
@@ -149,7 +160,7 @@ def _exhausted_view(state: AccountState) -> dict[str, str | None] | None:
     }
 
 
-def _halt_view(state: AccountState) -> dict[str, Any]:
+def _halt_view(state: AccountState) -> HaltDocument:
     assert state.halt is not None  # noqa: S101 - the caller looked
     halt = state.halt
     return {"level": halt.level.value, "who": halt.who, "why": halt.why, "since": _iso(halt.since), "until": _iso(halt.until)}

@@ -1,10 +1,9 @@
-"""The trading service over HTTP: API Gateway's payload 2.0 in, commands out, every refusal as JSON that says what is wrong.
+"""The trading service over HTTP: API Gateway's payload 2.0 in, commands out, every refusal as problem details (RFC 9457).
 
 Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
-authorisation could not open a door. The clock is the gateway's. Statuses: 400 a body that cannot be read (signalbox.wire), 403 a
-caller without the role for it (the same answer whether or not the account exists), 404 no such account or order, 409 a command
-that does not fit what is there, 422 a value that cannot be, the account's name among them, or one that path, query and body do
-not agree on.
+authorisation could not open a door. The clock is the gateway's. trading_problems.py has the statuses. The resolver's own
+validation stays off: it would read the body a second time, with json.loads instead of the limits of signalbox.wire, and make
+floats of amounts. docs/api/openapi.json is made from these routes (tools.api_docs).
 """
 
 from __future__ import annotations
@@ -18,35 +17,27 @@ from typing import Any, Final, Protocol
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
 from pydantic import TypeAdapter, ValidationError
 
+from signalbox.adapters.aws.trading_problems import (
+    PROBLEM_TYPES,
+    InvalidRequestError,
+    NoRouteError,
+    UnsignedError,
+    problem_for,
+)
 from signalbox.errors import SignalboxError
-from signalbox.orders.errors import OrderError
 from signalbox.orders.messages import AccountName
+from signalbox.problems import MEDIA_TYPE, InvalidValue, invalid_values, pointer_to
 from signalbox.trading.access import Access, GrantAccess, RevokeAccess
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import COMMANDS, AnyCommand, check_clock
-from signalbox.trading.errors import (
-    AccessRefusedError,
-    AccountDiffersError,
-    AccountError,
-    AccountNameError,
-    CommandError,
-    OrderUnknownError,
-    RowRefusedError,
-    UnpricedError,
-)
+from signalbox.trading.documents import AccessDocument, AccountsDocument, OrderAnswerDocument, RoleDocument
+from signalbox.trading.errors import AccountNameError, CommandError
 from signalbox.trading.service import AccountOutcome, ReadinessReport
 from signalbox.trading.state import AccountState
 from signalbox.trading.view import account_view, configuration_view, order_view, readiness_view
 from signalbox.wire import WireError, checked, parse_object
 
-_STATUSES: Final[tuple[tuple[type[SignalboxError], HTTPStatus], ...]] = (
-    (AccountDiffersError, HTTPStatus.CONFLICT),
-    (UnpricedError, HTTPStatus.CONFLICT),
-    (AccountError, HTTPStatus.NOT_FOUND),
-    (OrderUnknownError, HTTPStatus.NOT_FOUND),
-    (CommandError, HTTPStatus.CONFLICT),
-    (OrderError, HTTPStatus.CONFLICT),
-)
+_OCCURRENCE: Final = "urn:signalbox:request:"  # and the gateway's id of the request, which is `request` in its access log
 MAX_BODY: Final = 65_536  # bytes; the largest command has a few hundred
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(AccountName)
 
@@ -80,7 +71,10 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
     def carry_out(facts: Mapping[str, Any]) -> AccountOutcome:
         now = _now(api)
         who = _principal(api)
-        command = COMMANDS.validate_python({"requested_at": now, **checked(dict(facts))})
+        try:
+            command = COMMANDS.validate_python({"requested_at": now, **checked(dict(facts))})
+        except ValidationError as error:
+            raise InvalidRequestError(invalid_values(error, skip=1)) from error  # the union's tag comes first
         check_clock(command, now)
         handled = service.command(command, who)
         report((handled,))
@@ -95,7 +89,7 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
         check_clock(command, now)
         return _answer(HTTPStatus.OK, _access_view(account, service.change_access(command, who)))
 
-    @api.post("/orders")
+    @api.post("/orders", summary="Submit an order")
     def submit() -> Response[str]:
         body = _body(api)
         if "requested_at" not in body:
@@ -103,138 +97,108 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
         handled = carry_out(_one({"kind": "submit"}, body))
         return _answer(HTTPStatus.OK if handled.order is None else HTTPStatus.CREATED, _ordered(handled))
 
-    @api.delete("/orders/<client_order_id>")
+    @api.delete("/orders/<client_order_id>", summary="Cancel an order")
     def cancel(client_order_id: str) -> Response[str]:
         facts = _one({"kind": "cancel", "client_order_id": client_order_id}, _query(api), _body(api))
         return _answer(HTTPStatus.OK, _ordered(carry_out(facts)))
 
-    @api.put("/orders/<client_order_id>")
+    @api.put("/orders/<client_order_id>", summary="Change an open order")
     def change(client_order_id: str) -> Response[str]:
         facts = _one({"kind": "replace", "client_order_id": client_order_id}, _body(api))
         return _answer(HTTPStatus.OK, _ordered(carry_out(facts)))
 
-    @api.post("/accounts/<account>/halt")
+    @api.post("/accounts/<account>/halt", summary="Set the kill switch")
     def halt(account: str) -> Response[str]:
         return about("halt", account)
 
-    @api.post("/accounts/<account>/resume")
+    @api.post("/accounts/<account>/resume", summary="Release the kill switch")
     def resume(account: str) -> Response[str]:
         return about("resume", account)
 
-    @api.put("/accounts/<account>")
+    @api.put("/accounts/<account>", summary="Open an account")
     def open_account(account: str) -> Response[str]:
         return about("open", account)
 
-    @api.post("/accounts/<account>/confirm")
+    @api.post("/accounts/<account>/confirm", summary="Confirm the mode or the rules")
     def confirm(account: str) -> Response[str]:
         return about("confirm", account)
 
-    @api.post("/accounts/<account>/lots")
+    @api.post("/accounts/<account>/lots", summary="Choose the tax lot method")
     def lots(account: str) -> Response[str]:
         return about("lots", account)
 
-    @api.post("/accounts/<account>/adopt")
+    @api.post("/accounts/<account>/adopt", summary="Book a position that no order made")
     def adopt(account: str) -> Response[str]:
         return about("adopt", account)
 
-    @api.post("/accounts/<account>/deposit")
+    @api.post("/accounts/<account>/deposit", summary="Book money that came in")
     def deposit(account: str) -> Response[str]:
         return about("deposit", account)
 
-    @api.post("/accounts/<account>/withdraw")
+    @api.post("/accounts/<account>/withdraw", summary="Book money that was taken out")
     def withdraw(account: str) -> Response[str]:
         return about("withdraw", account)
 
-    @api.get("/accounts")
+    @api.get("/accounts", summary="List the accounts you may see")
     def listed() -> Response[str]:
         seen = service.listed(_now(api), _principal(api))
-        return _answer(HTTPStatus.OK, {"accounts": [configuration_view(account) for account in seen]})
+        found: AccountsDocument = {"accounts": [configuration_view(account) for account in seen]}
+        return _answer(HTTPStatus.OK, found)
 
-    @api.get("/accounts/<account>/readiness")
+    @api.get("/accounts/<account>/readiness", summary="Show whether an account may trade live")
     def ready(account: str) -> Response[str]:
         who = _principal(api)
         return _answer(HTTPStatus.OK, readiness_view(service.readiness_report(_named(account), _now(api), who)))
 
-    @api.get("/accounts/<account>/access")
+    @api.get("/accounts/<account>/access", summary="List who has a role on an account")
     def access(account: str) -> Response[str]:
         who = _principal(api)
         return _answer(HTTPStatus.OK, _access_view(account, service.access(_named(account), _now(api), who)))
 
-    @api.post("/accounts/<account>/grant")
+    @api.post("/accounts/<account>/grant", summary="Give somebody a role")
     def grant(account: str) -> Response[str]:
         return changed(GrantAccess, account)
 
-    @api.post("/accounts/<account>/revoke")
+    @api.post("/accounts/<account>/revoke", summary="Take a role away")
     def revoke(account: str) -> Response[str]:
         return changed(RevokeAccess, account)
 
-    @api.get("/accounts/<account>")
+    @api.get("/accounts/<account>", summary="Show an account")
     def show_account(account: str) -> Response[str]:
         who = _principal(api)
         return _answer(HTTPStatus.OK, account_view(service.query(_named(account), _now(api), who)))
 
     def invalid(error: ValidationError) -> Response[str]:
-        return _invalid([{"at": ".".join(map(str, e["loc"][1:])) or "body", "what": e["msg"]} for e in error.errors()])
-
-    def contradictory(error: _ContradictionError) -> Response[str]:
-        return _invalid([{"at": error.key, "what": str(error)}])
-
-    def misnamed(error: AccountNameError) -> Response[str]:
-        return _invalid([{"at": "account", "what": str(error)}])
+        return refused(InvalidRequestError(invalid_values(error)))
 
     def refused(error: SignalboxError) -> Response[str]:
-        status = next(status for kind, status in _STATUSES if isinstance(error, kind))
-        return _answer(status, {"error": type(error).__name__.removesuffix("Error"), "what": str(error)})
+        problem = problem_for(error, f"{_OCCURRENCE}{api.current_event.request_context.get('requestId', '')}")
+        return _answer(HTTPStatus(problem.status or 500), problem.to_json(), MEDIA_TYPE)
 
-    for kind in (AccountError, CommandError, OrderError):
+    for kind in dict.fromkeys(kind for one in PROBLEM_TYPES for kind in one.errors):
         api.exception_handler(kind)(refused)
-
-    def denied(error: AccessRefusedError) -> Response[str]:
-        return _answer(HTTPStatus.FORBIDDEN, {"error": "AccessRefused", "what": str(error)})
-
-    def unreadable(error: WireError) -> Response[str]:
-        return _answer(HTTPStatus.BAD_REQUEST, {"error": "Unreadable", "what": str(error)})
-
-    def impossible(error: RowRefusedError) -> Response[str]:
-        return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "RowRefused", "what": str(error)})
-
-    def unsigned(error: _UnsignedError) -> Response[str]:
-        return _answer(HTTPStatus.FORBIDDEN, {"error": "Unsigned", "what": str(error)})
-
-    api.exception_handler(AccessRefusedError)(denied)
-    api.exception_handler(WireError)(unreadable)
-    api.exception_handler(RowRefusedError)(impossible)
     api.exception_handler(ValidationError)(invalid)
-    api.exception_handler(AccountNameError)(misnamed)
-    api.exception_handler(_ContradictionError)(contradictory)
-    api.exception_handler(_UnsignedError)(unsigned)
 
     @api.not_found
     def nowhere(_error: Exception) -> Response[str]:
-        return _answer(HTTPStatus.NOT_FOUND, {"error": "NoRoute", "what": f"no route {api.current_event.raw_path}"})
+        return refused(NoRouteError(f"no route {api.current_event.http_method} {api.current_event.raw_path}"))
 
     return api
 
 
-class _UnsignedError(SignalboxError):
-    """The gateway vouched for nobody."""
-
-
-class _ContradictionError(SignalboxError):
+def _contradiction(key: str) -> InvalidRequestError:
     """A request names one thing in two places, and they differ: nobody guesses which was meant."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(f"expected the same {key} wherever the request names it, was another in its path, query or body")
-        self.key = key
+    words = f"expected the same {key} wherever the request names it, was another in its path, query or body"
+    return InvalidRequestError((InvalidValue(pointer=pointer_to(key), detail=words),))
 
 
 def _one(*places: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a request says in all its places. Raises _ContradictionError where two say different things."""
+    """Return what a request says in all its places. Raises InvalidRequestError where two say different things."""
     found: dict[str, Any] = {}
     for place in places:
         for key, value in place.items():
             if found.setdefault(key, value) != value:
-                raise _ContradictionError(key)
+                raise _contradiction(key)
     return found
 
 
@@ -242,7 +206,7 @@ def _principal(api: APIGatewayHttpResolver) -> str:
     authorizer = api.current_event.request_context.get("authorizer") or {}
     who = (authorizer.get("iam") or {}).get("userArn")
     if not who:
-        raise _UnsignedError("expected a request signed with an IAM identity")
+        raise UnsignedError("expected a request signed with an IAM identity")
     return str(who)
 
 
@@ -272,19 +236,17 @@ def _query(api: APIGatewayHttpResolver) -> dict[str, str]:
     return dict(api.current_event.query_string_parameters or {})
 
 
-def _access_view(account: str, found: tuple[Access, ...]) -> dict[str, Any]:
-    rows = [{"principal": one.principal, "role": one.role, "who": one.who, "at": one.at.isoformat()} for one in found]
+def _access_view(account: str, found: tuple[Access, ...]) -> AccessDocument:
+    rows: list[RoleDocument] = [
+        {"principal": one.principal, "role": one.role, "who": one.who, "at": one.at.isoformat()} for one in found
+    ]
     return {"account": account, "access": rows}
 
 
-def _ordered(handled: AccountOutcome) -> dict[str, Any]:
+def _ordered(handled: AccountOutcome) -> OrderAnswerDocument:
     found = None if handled.order is None else order_view(handled.order)
     return {"account": handled.account.account, "order": found}
 
 
-def _invalid(wrong: list[dict[str, str]]) -> Response[str]:
-    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": "INVALID", "wrong": wrong})
-
-
-def _answer(status: HTTPStatus, body: Mapping[str, Any]) -> Response[str]:
-    return Response(status_code=int(status), content_type=content_types.APPLICATION_JSON, body=json.dumps(body))
+def _answer(status: HTTPStatus, body: Mapping[str, Any], content_type: str = content_types.APPLICATION_JSON) -> Response[str]:
+    return Response(status_code=int(status), content_type=content_type, body=json.dumps(body))

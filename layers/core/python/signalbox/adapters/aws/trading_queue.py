@@ -44,6 +44,16 @@ class QueueTradingService(Protocol):
         """Halt an account, whoever asks."""
 
 
+class Follows(Protocol):
+    """Is told what a message is, once it is read."""
+
+    def event(self, event: BusEvent) -> None:
+        """Take an event of the bus."""
+
+    def command(self, request_id: str, at: datetime) -> None:
+        """Take a command."""
+
+
 class Door(StrEnum):
     """By which queue a message came."""
 
@@ -54,7 +64,14 @@ class Door(StrEnum):
 
 
 def handle_message(
-    service: QueueTradingService, body: str, *, sender: str, sent_ms: str, keys: AcceptedKeys | None, door: Door = Door.TRADING
+    service: QueueTradingService,
+    body: str,
+    *,
+    sender: str,
+    sent_ms: str,
+    keys: AcceptedKeys | None,
+    door: Door = Door.TRADING,
+    follow: Follows | None = None,
 ) -> tuple[AccountOutcome, ...]:
     """Bring one message to the accounts. keys: of the executor, whose seal a report has to have.
 
@@ -67,6 +84,11 @@ def handle_message(
         raise ReportRefusedError(f"{type(error).__name__}: {error}") from error
     except (ValueError, TradingError, OverflowError) as error:
         raise MessageRefusedError(f"{type(error).__name__}: {error}") from error
+    if follow is not None:
+        if isinstance(work, BusEvent):
+            follow.event(work)
+        else:
+            follow.command(work.request_id, work.requested_at)
     try:
         if isinstance(work, BusEvent):
             return service.handle(work)

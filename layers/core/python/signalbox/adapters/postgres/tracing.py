@@ -1,0 +1,79 @@
+"""What the ledger holds of one decision: every row that goes back to the instant of a cycle, or of a person's command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from signalbox.adapters.postgres.connection import ConnectionSource
+
+# By table: the instant a row is of, its natural key, and what a reader looks for, for the decision of %(at)s.
+_QUERIES: Final[dict[str, LiteralString]] = {
+    "cycle_parts": """
+SELECT cycle_at, venue || ' ' || part || '/' || parts, jsonb_build_object('part', part, 'parts', parts)
+FROM cycle_parts WHERE cycle_at = %(at)s ORDER BY venue, parts, part""",
+    "cycles": """
+SELECT cycle_at, venue, jsonb_build_object('decided', decided) FROM cycles WHERE cycle_at = %(at)s ORDER BY venue""",
+    "signals": """
+SELECT decided_at, symbol || ' ' || deployment, jsonb_build_object('direction', direction, 'tier', tier, 'stage', stage,
+    'confidence', round(confidence::numeric, 4), 'late', late, 'held_back', held_back)
+FROM signals WHERE decided_at = %(at)s ORDER BY symbol, deployment""",
+    "refusals": """
+SELECT cycle_at, venue || ' ' || symbol, jsonb_build_object('reason', reason, 'detail', detail)
+FROM refusals WHERE cycle_at = %(at)s ORDER BY venue, symbol""",
+    "orders": """
+SELECT decided_at, client_order_id::text, jsonb_build_object('account', account, 'symbol', symbol, 'leg', leg, 'side', side,
+    'state', state, 'reason', reason)
+FROM orders WHERE decided_at = %(at)s ORDER BY account, client_order_id""",
+    "order_events": """
+SELECT e.at, e.event_id, jsonb_build_object('account', e.account, 'kind', e.kind, 'client_order_id', e.client_order_id)
+FROM order_events e JOIN orders o USING (client_order_id) WHERE o.decided_at = %(at)s ORDER BY e.sequence""",
+    "fills": """
+SELECT f.at, f.symbol || ' ' || f.trade_id, jsonb_build_object('account', f.account, 'client_order_id', f.client_order_id,
+    'side', f.side, 'quantity', f.quantity::text, 'price', f.price::text)
+FROM fills f JOIN orders o USING (client_order_id) WHERE o.decided_at = %(at)s ORDER BY f.booked""",
+    "trades": """
+SELECT decided_at, entry::text, jsonb_build_object('account', account, 'symbol', symbol, 'side', side, 'state', state,
+    'exit_leg', exit_leg, 'realised', realised::text)
+FROM trades WHERE decided_at = %(at)s ORDER BY account, entry""",
+    "outbox": """
+SELECT created_at, event_id, jsonb_build_object('event_type', event_type, 'published', published_at IS NOT NULL)
+FROM outbox WHERE created_at >= %(at)s AND %(at)s IN ((detail::jsonb ->> 'cycle_at')::timestamptz,
+    (detail::jsonb ->> 'decided_at')::timestamptz, (detail::jsonb #>> '{terms,decided_at}')::timestamptz,
+    (detail::jsonb #>> '{missed,cycle_at}')::timestamptz, (detail::jsonb #>> '{missed,decided_at}')::timestamptz)
+ORDER BY sequence""",
+}
+TRACED_TABLES: Final = tuple(_QUERIES)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRow:
+    """A row of the ledger. `at` is in the market's time."""
+
+    table: str
+    at: datetime
+    key: str
+    facts: dict[str, Any]
+
+
+class DecisionReader:
+    """Questions to the ledger about one decision, in a snapshot. It reads whole tables of a laptop; on AWS use Logs Insights."""
+
+    def __init__(self, source: ConnectionSource) -> None:
+        self._source = source
+
+    def rows(self, at: datetime) -> tuple[TracedRow, ...]:
+        """Return every row that goes back to an instant, in the order in which a cycle writes them."""
+        with self._source.snapshot() as connection:
+            return tuple(
+                TracedRow(table, instant, key, facts)
+                for table, query in _QUERIES.items()
+                for instant, key, facts in connection.execute(query, {"at": at}).fetchall()
+            )
+
+    def newest_cycle(self) -> datetime | None:
+        """Return the newest cycle that was decided; None before the first."""
+        with self._source.snapshot() as connection:
+            row = connection.execute("SELECT max(cycle_at) FROM cycles WHERE decided").fetchone()
+        return None if row is None else row[0]

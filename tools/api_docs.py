@@ -1,0 +1,203 @@
+"""docs/api/: the orders API as OpenAPI 3.1 and its problem types, from its own routes, commands and answers.
+
+The resolver knows routes, paths and summaries. It validates nothing (trading_api says why), so it does not know the bodies: those
+come from the command models that do. `make api` or `python -m tools.api_docs` writes the pages; a test fails when they are stale.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn, cast
+
+from pydantic import TypeAdapter
+
+from local.settings import REPOSITORY
+from signalbox.adapters.aws.trading_api import MAX_BODY, ApiTradingService, trading_api
+from signalbox.adapters.aws.trading_problems import PROBLEM_TYPES
+from signalbox.problems import MEDIA_TYPE, Problem
+from signalbox.trading.access import GrantAccess, RevokeAccess
+from signalbox.trading.commands import (
+    AdoptPosition,
+    CancelOrder,
+    ChooseLots,
+    Command,
+    ConfirmAccount,
+    DepositMoney,
+    HaltTrading,
+    OpenAccount,
+    ReplaceOrder,
+    ResumeTrading,
+    SubmitOrder,
+    WithdrawMoney,
+)
+from signalbox.trading.documents import (
+    AccessDocument,
+    AccountDocument,
+    AccountsDocument,
+    OrderAnswerDocument,
+    ReadinessDocument,
+)
+
+FOLDER: Final = REPOSITORY / "docs" / "api"
+OPENAPI: Final = FOLDER / "openapi.json"
+PROBLEMS: Final = FOLDER / "problems.md"
+VERSION: Final = "1"  # of the API, in its document; a change that breaks a client gives it another one
+_SCHEMAS: Final = "#/components/schemas/"
+_SIGNED: Final = "iam"
+_SIGV4: Final = {"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"}
+
+# What each route is called, takes (None: no body) and answers. A route that is added without its line here fails the generator.
+ROUTES: Final[Mapping[str, tuple[str, type[Command] | None, type[Any]]]] = {
+    "post /orders": ("submitOrder", SubmitOrder, OrderAnswerDocument),
+    "delete /orders/{client_order_id}": ("cancelOrder", CancelOrder, OrderAnswerDocument),
+    "put /orders/{client_order_id}": ("replaceOrder", ReplaceOrder, OrderAnswerDocument),
+    "put /accounts/{account}": ("openAccount", OpenAccount, AccountDocument),
+    "post /accounts/{account}/confirm": ("confirmAccount", ConfirmAccount, AccountDocument),
+    "post /accounts/{account}/lots": ("chooseLots", ChooseLots, AccountDocument),
+    "post /accounts/{account}/adopt": ("adoptPosition", AdoptPosition, AccountDocument),
+    "post /accounts/{account}/deposit": ("depositMoney", DepositMoney, AccountDocument),
+    "post /accounts/{account}/withdraw": ("withdrawMoney", WithdrawMoney, AccountDocument),
+    "post /accounts/{account}/halt": ("haltTrading", HaltTrading, AccountDocument),
+    "post /accounts/{account}/resume": ("resumeTrading", ResumeTrading, AccountDocument),
+    "post /accounts/{account}/grant": ("grantAccess", GrantAccess, AccessDocument),
+    "post /accounts/{account}/revoke": ("revokeAccess", RevokeAccess, AccessDocument),
+    "get /accounts": ("listAccounts", None, AccountsDocument),
+    "get /accounts/{account}": ("showAccount", None, AccountDocument),
+    "get /accounts/{account}/readiness": ("showReadiness", None, ReadinessDocument),
+    "get /accounts/{account}/access": ("listAccess", None, AccessDocument),
+}
+_IN_THE_BODY: Final = {"post /orders": "requested_at"}  # elsewhere it may be left out: the gateway's time is taken
+_INTRO: Final = (
+    "Commands to trading accounts, for callers with an IAM identity. Sign each request with SigV4 for the service execute-api. "
+    f"A body has at most {MAX_BODY:,} bytes. Every refusal is a problem details object (RFC 9457); the types are in problems.md. "
+    "Amounts are decimal text; a JSON number is read digit by digit."
+)
+
+
+class _Nobody(ApiTradingService):
+    """Stands behind routes that nobody calls."""
+
+    def _no(self, *_facts: object) -> NoReturn:
+        raise NotImplementedError("the routes are described, not called")
+
+    command = change_access = access = query = readiness_report = listed = cast("Callable[..., NoReturn]", _no)
+
+
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    api = trading_api(_Nobody(), lambda _: None)
+    document: dict[str, Any] = json.loads(  # our own generator's text
+        api.get_openapi_json_schema(title="Signalbox orders API", version=VERSION, openapi_version="3.1.0", description=_INTRO)
+    )
+    schemas: dict[str, Any] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete(operation, f"{method} {path}", schemas)
+    document["components"] = {
+        "schemas": dict(sorted(schemas.items())),
+        "securitySchemes": {
+            _SIGNED: {"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"}
+        },
+    }
+    document["security"] = [{_SIGNED: []}]
+    return document
+
+
+def _complete(operation: dict[str, Any], route: str, schemas: dict[str, Any]) -> None:
+    """Add what the resolver does not know: identifier, body and answers."""
+    operation["operationId"], command, answer = ROUTES[route]
+    if command is not None:
+        in_path = re.findall(r"{(\w+)}", route)
+        body = _body(command, in_path, _IN_THE_BODY.get(route))
+        schemas |= body.pop("$defs", {})
+        schemas[command.__name__] = body
+        operation["requestBody"] = {
+            "required": bool(body.get("required")),
+            "content": {"application/json": {"schema": {"$ref": f"{_SCHEMAS}{command.__name__}"}}},
+        }
+        operation["description"] = " ".join((command.__doc__ or "").split())
+    if route.startswith("delete"):
+        operation["parameters"] += [
+            {"name": name, "in": "query", "required": False, "schema": {"type": "string"}} for name in ("account", "request_id")
+        ]
+    created = "201" if route == "post /orders" else "200"
+    operation["responses"] = {
+        created: {"description": "done", "content": {"application/json": {"schema": _reference(answer, schemas)}}},
+        "default": {"description": "refused", "content": {MEDIA_TYPE: {"schema": _reference(Problem, schemas)}}},
+    }
+
+
+def _reference(kind: type[Any], schemas: dict[str, Any]) -> dict[str, str]:
+    schema = TypeAdapter(kind).json_schema(ref_template=f"{_SCHEMAS}{{model}}", mode="serialization")
+    schemas |= schema.pop("$defs", {})
+    schemas[kind.__name__] = schema
+    return {"$ref": f"{_SCHEMAS}{kind.__name__}"}
+
+
+def _body(command: type[Command], in_path: list[str], in_the_body: str | None) -> dict[str, Any]:
+    """Return a command's schema as a body: without its kind, and what the path or the gateway says may be left out."""
+    schema = command.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+    schema["properties"].pop("kind", None)
+    optional = {*in_path, "requested_at"} - {in_the_body}
+    if command is CancelOrder:
+        optional |= {"account", "request_id"}  # the query may say them
+    schema["required"] = [name for name in schema.get("required", ()) if name not in optional]
+    if not schema["required"]:
+        del schema["required"]
+    return schema
+
+
+def openapi_text() -> str:
+    """Return the document as it is stored."""
+    return json.dumps(openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+def problems_page() -> str:
+    """Return the page of problem types."""
+    rows = [
+        f"| `{one.name}` | {int(one.status)} | {one.title} | {one.remedy or '`detail` says what to do'} |"
+        for one in PROBLEM_TYPES
+    ]
+    return "\n".join([_PROBLEMS_HEAD, *rows, ""])
+
+
+_PROBLEMS_HEAD: Final = f"""\
+# Problems
+
+Generated from `signalbox.adapters.aws.trading_problems` by `make api`; do not edit.
+
+Everything that the orders API refuses is a problem details object of RFC 9457, of the media type `{MEDIA_TYPE}`:
+
+| member | holds |
+|---|---|
+| `type` | `urn:signalbox:problem:` and a name of the table below; it never changes |
+| `title` | what the type is, in words |
+| `status` | the HTTP status, again |
+| `detail` | what is wrong with this request |
+| `instance` | `urn:signalbox:request:` and the gateway's id of the request, which its access log has as `request` |
+| `errors` | each wrong value: `pointer`, a JSON Pointer into the body together with what path and query say, and `detail` |
+| `remedy` | what to do next |
+
+With `--json` a `signalbox` command that fails prints such an object on standard output, exits with 2, and still says it in
+words on standard error. `signalbox accounts` prints the API's own; elsewhere `type` names the error ([the tree](../errors.md)).
+
+What API Gateway refuses before the function sees it is its own `{{"message": ...}}`: 403 without `execute-api:Invoke`, 404 for a
+route that is not deployed, 429, and 500, 503 or 504 when the function failed or took too long.
+
+| type | status | title | remedy |
+|---|---|---|---|"""
+
+
+def main(folder: Path = FOLDER) -> None:
+    """Write both pages."""
+    folder.mkdir(exist_ok=True)
+    (folder / OPENAPI.name).write_text(openapi_text(), encoding="utf-8")
+    (folder / PROBLEMS.name).write_text(problems_page(), encoding="utf-8")
+    print(f"wrote {OPENAPI.name} and {PROBLEMS.name}")
+
+
+if __name__ == "__main__":
+    main()
