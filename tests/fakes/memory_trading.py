@@ -173,6 +173,9 @@ class MemoryTradingTransaction:
     def confirmations(self) -> Sequence[Confirmation]:
         return tuple(sorted(self.rows.confirmations.values(), key=lambda output: (output.at, output.request_id)))
 
+    def recorded(self, kind: RiskEventKind, key: str) -> RiskEvent | None:
+        return self.rows.risk.get((kind, key))
+
     def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
         if decided_by is None:
             newest = max((when for when, _ in self._database.decided if when <= at), default=None)

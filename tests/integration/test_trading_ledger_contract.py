@@ -572,3 +572,16 @@ def view_parts(asked_at: datetime, trades: int) -> tuple[VenueViewReported, ...]
         2_000,
     )
     return tuple(part for part in found if isinstance(part, VenueViewReported))
+
+
+def test_a_line_of_the_record_is_found_by_its_natural_key_within_its_account(ledger: TradingLedger) -> None:
+    state = loaded(ledger)
+    line = RiskEvent(RiskEventKind.OVERRIDE, "halt:stop-1", NOON, "HALT", who="anna", detail="HALT: news", limit="5 %")
+    saved(ledger, state, state, ChangeSet(risk=(line,)))
+    ledger.open_account(OTHER, NOON, "anna")
+    with ledger.transaction(ACCOUNT.account) as tx:
+        assert tx.recorded(RiskEventKind.OVERRIDE, "halt:stop-1") == line
+        assert tx.recorded(RiskEventKind.HALTED, "halt:stop-1") is None
+        assert tx.recorded(RiskEventKind.OVERRIDE, "halt:stop-2") is None
+    with ledger.transaction(OTHER.account) as tx:
+        assert tx.recorded(RiskEventKind.OVERRIDE, "halt:stop-1") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import ModuleType
@@ -390,6 +391,15 @@ class TestAcknowledgement:
         assert isinstance(command, HaltTrading)
         assert (command.account, command.level) == (FTMO, HaltLevel.HALT)
         assert "did not acknowledge command 1" in command.why
+
+    def test_a_check_that_is_delivered_twice_asks_for_the_same_halt(self, cloud: Cloud) -> None:
+        check = self.handed_on(cloud)
+        app = cloud.app()
+        app.check(check)
+        app.mailboxes = replace(app.mailboxes, clock=lambda: NOW + timedelta(minutes=9))
+        app.check(check)
+        first, second = cloud.received(cloud.kill_switch)
+        assert first == second
 
     @pytest.mark.parametrize(
         "answer",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -38,9 +39,8 @@ def cycle(at=START, venue: str = "coinbase") -> CycleDecided:
 
 
 def command(kind: str, at=START, account: str = PAPER, **facts: object) -> AnyCommand:
-    return COMMANDS.validate_python(
-        {"kind": kind, "account": account, "request_id": f"req-{kind}-1", "requested_at": at, **facts}
-    )
+    request_id = f"req-{kind}-{zlib.crc32(repr((at, facts)).encode())}"  # the same for the same command, and for no other
+    return COMMANDS.validate_python({"kind": kind, "account": account, "request_id": request_id, "requested_at": at, **facts})
 
 
 def order(at=START, account: str = PAPER, **facts: object) -> AnyCommand:
@@ -86,7 +86,8 @@ def test_a_resume_releases_the_halt_that_was_looked_at_and_none_that_came_after_
     assert floor.service.on_command(looked, "ada").state.halt is None
     floor.service.on_command(command("halt", START + timedelta(seconds=30), why="worse news"), "signalbox")
     with pytest.raises(CommandError, match="expected a resume given after the halt"):
-        floor.service.on_command(looked, "ada")  # delivered a second time
+        floor.service.on_command(looked.model_copy(update={"request_id": "req-late"}), "ada")  # it waited somewhere
+    assert floor.service.on_command(looked, "ada").changes == NO_CHANGES  # delivered a second time
     halt = floor.state().halt
     assert halt is not None
     assert halt.why == "worse news"
@@ -472,7 +473,8 @@ def test_standing_order_again_or_older_than_the_newest_changes_nothing() -> None
     floor = Floor()
     floor.service.on_command(command("lots", START + ONE_MINUTE, method="HIFO"), "ann")
     for again in (command("lots", START + 2 * ONE_MINUTE, method="HIFO"), command("lots", START, method="LIFO")):
-        assert not floor.service.on_command(again, "ann").changes.risk
+        handled = floor.service.on_command(again, "ann")
+        assert [line.key for line in handled.changes.risk] == [f"lots:{again.request_id}"]  # who said it, and no more
     assert [o.method for o in floor.service.query(PAPER, START + 2 * ONE_MINUTE).books.standing_orders] == [LotMethod.HIFO]
 
 

@@ -19,7 +19,7 @@ from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import ChangeSet
+from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.readiness import Confirmation, ModelQualification
 from signalbox.trading.state import AccountState
 
@@ -60,6 +60,9 @@ class TradingTransaction(Protocol):
 
     def confirmations(self) -> Sequence[Confirmation]:
         """Return everything that people confirmed or took back of this account, oldest first."""
+
+    def recorded(self, kind: RiskEventKind, key: str) -> RiskEvent | None:
+        """Return the line of the compliance record with this natural key, None when there is none."""
 
     def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
         """Return what the gates said of a deployment (name, stage) by `at`; None when it decided nothing.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, TypeAlias, assert_never
@@ -257,15 +257,9 @@ class TradingService:
                 key = ClientOrderId(command.client_order_id)
                 return self._handle(command.account, at, _audited(command, who, key, _replaced(command)), (key,), key)
             case HaltTrading():
-                return self._handle(
-                    command.account,
-                    at,
-                    lambda _tx, state, now: halts.halt(state, HaltLevel(command.level), who, command.why, now, command.until),
-                )
+                return self._handle(command.account, at, _halted(command, who))
             case ResumeTrading():
-                return self._handle(
-                    command.account, at, lambda _tx, state, now: halts.resume(state, who, command.why, now, command.requested_at)
-                )
+                return self._handle(command.account, at, _resumed(command, who))
             case AdoptPosition():
                 return self._handle(command.account, at, _adopted(command, who))
             case DepositMoney() | WithdrawMoney():
@@ -457,12 +451,62 @@ def _known(state: AccountState, key: str) -> ClientOrderId:
     return ClientOrderId(key)
 
 
+def _halted(command: HaltTrading, who: str) -> AccountHandler:
+    def stop(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        return halts.halt(state, HaltLevel(command.level), who, command.why, at, command.until)
+
+    until = "" if command.until is None else f" until {command.until.astimezone(UTC).isoformat()}"
+    return _once(command, who, f"{command.level}{until}: {command.why}", stop)
+
+
+def _resumed(command: ResumeTrading, who: str) -> AccountHandler:
+    def release(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        return halts.resume(state, who, command.why, at, command.requested_at)
+
+    return _once(command, who, command.why, release)
+
+
 def _lots_chosen(command: ChooseLots, who: str) -> AccountHandler:
     def choose(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         after, changes = bookings.choose_lots(state, command.method, command.requested_at, command.effective_from, at)
-        return after, replaced(changes, risk=tuple(replaced(line, who=who) for line in changes.risk))
+        return after, replaced(changes, risk=())  # its line is that of the command
 
-    return choose
+    begins = "now" if command.effective_from is None else command.effective_from.astimezone(UTC).isoformat()
+    return _once(command, who, f"{command.method} from {begins}", choose, code=command.method)
+
+
+def _once(
+    command: HaltTrading | ResumeTrading | ChooseLots, who: str, what: str, step: AccountHandler, *, code: str | None = None
+) -> AccountHandler:
+    """Return the step of a command whose natural key is its request_id, which its line in the compliance record keeps.
+
+    A queue may deliver a message twice, and somebody may resume in between: the second delivery changes nothing. It is the same
+    command when id, content and instant are the same. A client that got no answer sends it again, and the gateway may give it
+    another instant: it is the same as long as it would change nothing. Anything else under this id raises CommandError,
+    because a stop that is taken for an old one stops nothing, and nobody would see that.
+    """
+    asked = " (asked at "
+    line = RiskEvent(
+        RiskEventKind.OVERRIDE,
+        f"{command.kind}:{command.request_id}",
+        command.requested_at,
+        code or command.kind.upper(),
+        who=who,
+        detail=f"{what}{asked}{command.requested_at.astimezone(UTC).isoformat()})",
+    )
+
+    def once(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
+        before = tx.recorded(line.kind, line.key)
+        if before is None:
+            after, changes = step(tx, state, at)
+            return replaced(after, at=at), changes + ChangeSet(risk=(replaced(line, at=at),))
+        if before.detail.rpartition(asked)[0] != what:
+            raise CommandError(f"request_id {command.request_id}: {before.who} used it for {before.detail}; take another")
+        if before.detail != line.detail and step(tx, state, at) != (state, NO_CHANGES):
+            raise CommandError(f"request_id {command.request_id}: {before.detail} was carried out and is over; take another")
+        return state, NO_CHANGES
+
+    return once
 
 
 def _adopted(command: AdoptPosition, who: str) -> AccountHandler:

@@ -126,8 +126,10 @@ class Mailboxes:
         seconds = ACKNOWLEDGE_SECONDS
         halt = HaltTrading(
             account=expected.account,
-            request_id=f"unanswered-{expected.command}",
-            requested_at=self.clock(),
+            # of the command alone, so that a check that is delivered twice asks for the same halt; its time is in the id, because
+            # sequences begin again at 1 where their table was lost
+            request_id=f"unanswered-{expected.command}-{int(expected.handed_on_at.timestamp())}",
+            requested_at=expected.handed_on_at + timedelta(seconds=seconds),
             why=f"the agent did not acknowledge command {expected.command} within {seconds} s: {expected.event_id}"[:200],
         )
         self.queue.send_message(QueueUrl=self.kill_switch_url, MessageBody=halt.model_dump_json())

@@ -31,7 +31,7 @@ from signalbox.adapters.postgres.trading_load import (
     load_state,
     readable,
 )
-from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events
+from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events, risk_event_of
 from signalbox.adapters.postgres.trading_save import Save, Seals, gathered, plain_statement, save_with_care, version_of
 from signalbox.adapters.postgres.trading_tables import ACCOUNT_ENTRIES, ORDERS
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
@@ -41,7 +41,7 @@ from signalbox.orders.order import Order
 from signalbox.orders.sealing import RequestSealer
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import ChangeSet
+from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountDiffersError, no_account
 from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import Confirmation, ModelQualification, qualification_of
@@ -61,6 +61,10 @@ WHERE venue = %s AND open_time > %s AND open_time <= %s ORDER BY symbol, open_ti
 _CONFIRMATIONS: Final = (
     'SELECT who, at, what, request_id FROM confirmations WHERE account = %s ORDER BY at, request_id COLLATE "C"'
 )
+_RECORDED: Final = """
+SELECT kind, key, at, code, symbol, limit_amount, limit_text, value_amount, value_text, who, detail, snapshot_id
+FROM risk_events WHERE account = %s AND kind = %s AND key = %s
+"""
 _NEWEST_DECIDED: Final = """
 SELECT deployment, stage FROM signals WHERE decided_at <= %s ORDER BY decided_at DESC, deployment COLLATE "C" LIMIT 1
 """
@@ -229,6 +233,10 @@ class PostgresTradingTransaction:
 
     def confirmations(self) -> Sequence[Confirmation]:
         return tuple(Confirmation(*row) for row in self.connection.execute(_CONFIRMATIONS, (self._account,)).fetchall())
+
+    def recorded(self, kind: RiskEventKind, key: str) -> RiskEvent | None:
+        row = self.connection.execute(_RECORDED, (self._account, kind.value, key)).fetchone()
+        return None if row is None else risk_event_of(row)
 
     def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
         named = decided_by or self.connection.execute(_NEWEST_DECIDED, (at,)).fetchone()
