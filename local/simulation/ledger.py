@@ -19,7 +19,7 @@ from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
+from signalbox.trading.changes import UNEXPLAINED, ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import LIVE_GATES, Confirmation, ModelQualification
 from signalbox.trading.state import AccountState, counts
@@ -36,6 +36,7 @@ class SimulatedLedger:
     outbox: dict[str, BusEvent] = field(default_factory=dict)
     fresh: list[BusEvent] = field(default_factory=list)  # put since the last look
     differing: list[RiskEvent] = field(default_factory=list)
+    recordings: dict[tuple[RiskEventKind, str], RiskEvent] = field(default_factory=dict)
     decided: dict[tuple[Symbol, datetime], Sequence[tuple[str, str]]] = field(default_factory=dict)
 
     def accounts(self) -> Sequence[TradingAccount]:
@@ -69,7 +70,9 @@ class SimulatedLedger:
                 self.orders[key] = order
         self.state = after
         self.facts += changes.entries
-        self.differing += [line for line in changes.risk if line.kind is RiskEventKind.DIFFERENCE]
+        self.differing += [line for line in changes.risk if line.kind in UNEXPLAINED]
+        for line in changes.risk:
+            self.recordings.setdefault((line.kind, line.key), line)
         for event in changes.events:
             if event.event_id not in self.outbox:
                 self.outbox[event.event_id] = event
@@ -80,6 +83,9 @@ class SimulatedLedger:
 
     def entries(self) -> Sequence[Entry]:
         return tuple(sorted(self.facts, key=booking_order))
+
+    def recorded(self, kind: RiskEventKind, key: str) -> RiskEvent | None:
+        return self.recordings.get((kind, key))
 
     def candles(self, since: datetime | None, until: datetime) -> Mapping[Symbol, Sequence[Candle]]:
         found: dict[Symbol, list[Candle]] = {}

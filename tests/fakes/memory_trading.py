@@ -26,7 +26,7 @@ from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.portfolio.lots import Disposal
 from signalbox.risk.snapshot import Mark
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
+from signalbox.trading.changes import UNEXPLAINED, ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountDiffersError, no_account
 from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import Confirmation, ModelQualification, qualification_of
@@ -207,8 +207,7 @@ class MemoryTradingTransaction:
             del self.rows.view_parts[key]
 
     def differences(self, since: datetime) -> Sequence[str]:
-        kinds = (RiskEventKind.DIFFERENCE, RiskEventKind.EVENT_REFUSED)
-        found = (line for line in self.rows.risk.values() if line.kind in kinds and line.at >= since)
+        found = (line for line in self.rows.risk.values() if line.kind in UNEXPLAINED and line.at >= since)
         return tuple(f"{line.code} {line.detail}" for line in sorted(found, key=lambda line: line.at))
 
     def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.events import parse_event
-from signalbox.orders.errors import OverfillError, TradeConflictError
+from signalbox.orders.errors import TradeConflictError
 from signalbox.orders.events import (
     OrderAccepted,
     OrderCanceled,
@@ -151,11 +151,10 @@ def test_a_second_worker_that_lost_the_race_only_asks() -> None:
     assert len(venue.sends) == 1
 
 
-def test_an_overfill_is_reported_as_it_is_and_the_ledger_refuses_it() -> None:
+def test_an_overfill_is_reported_as_it_is_and_recorded() -> None:
     report = run(MemoryVenue(NOON, fills=(("t1", "11", "100"),), status=VenueStatus.FILLED))
     order = applied(released(), *report.events[:2])
-    with pytest.raises(OverfillError):
-        apply(order, report.events[2])
+    assert apply(order, report.events[2]).overfilled == 1
 
 
 def test_a_trade_id_with_other_data_is_reported_as_it_is_and_the_ledger_refuses_it() -> None:

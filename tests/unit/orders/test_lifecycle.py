@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from signalbox.orders.errors import (
     EventRefusedError,
     OrderTermsError,
-    OverfillError,
     RequestMismatchError,
     TradeConflictError,
     WrongOrderError,
@@ -82,11 +81,20 @@ def test_a_trade_id_with_other_data_is_refused(other: dict[str, str]) -> None:
         apply(order, fill(TERMS, "t-1", **other))
 
 
-def test_an_overfill_is_refused_whole() -> None:
+def test_an_overfill_is_recorded_whole_because_the_money_moved() -> None:
     order = applied(accepted(), fill(TERMS, "t-1", "4"))
-    with pytest.raises(OverfillError, match="at most 6 more of 10, was 7") as caught:
-        apply(order, fill(TERMS, "t-2", "7"))
-    assert (caught.value.client_order_id, caught.value.event_id) == (KEY, "OrderFilled:paper-1:BTC-USD:t-2")
+    assert order.overfilled == 0
+    after = apply(order, fill(TERMS, "t-2", "7"))
+    assert (after.state, after.filled, after.overfilled, after.leaves) == (OrderState.FILLED, 11, 1, 0)
+    again = apply(after, fill(TERMS, "t-3", "2"))  # and another one after its end
+    assert (again.state, again.filled, again.overfilled) == (OrderState.FILLED, 13, 3)
+
+
+def test_a_fill_of_an_order_that_the_venue_had_rejected_is_recorded() -> None:
+    order = applied(submitted(), OrderRejected(client_order_id=KEY, at=seconds(4), reason="NO"))
+    after = apply(order, fill(TERMS, "t-1", "4"))
+    assert (after.state, after.filled, after.overfilled) == (OrderState.REJECTED, 4, 0)
+    assert apply(after, fill(TERMS, "t-2", "6")).state is OrderState.FILLED
 
 
 def test_a_late_fill_after_cancel_is_recorded() -> None:
@@ -139,8 +147,8 @@ def test_a_fill_beyond_the_old_quantity_is_taken_while_the_update_is_on_its_way(
     order = applied(update_requested(accepted(), quantity="12"), fill(TERMS, "t-1", "11"))
     assert order.state is OrderState.PENDING_UPDATE
     refusal = OrderUpdateRejected(client_order_id=KEY, at=seconds(5), request_id="u-1", reason="LATE")
-    with pytest.raises(OverfillError, match="without the update"):
-        apply(order, refusal)
+    refused = apply(order, refusal)
+    assert (refused.state, refused.overfilled, order.overfilled) == (OrderState.FILLED, 1, 0)
     assert applied(order, OrderUpdated(client_order_id=KEY, at=seconds(5), request_id="u-1")).leaves == 1
 
 
@@ -286,14 +294,14 @@ def test_duplicates_of_recorded_events_change_nothing(
 
 
 @given(STARTS, st.lists(_any_event(), max_size=25))
-def test_nothing_is_lost_overfilled_or_reopened(start: tuple[OrderEvent, ...], events: list[OrderEvent]) -> None:
+def test_no_fill_is_lost_and_nothing_is_reopened(start: tuple[OrderEvent, ...], events: list[OrderEvent]) -> None:
     order, was_closed = new(TERMS), False
     for event in (*start, *events):
         try:
             order = apply(order, event)
         except EventRefusedError:
             continue
-        assert order.filled <= order.fillable
+        assert order.overfilled <= max(order.filled - order.fillable, Decimal(0))
         assert order.filled == sum((t.quantity for t in order.trades), Decimal(0))
         assert order.filled_value == sum((t.quantity * t.price for t in order.trades), Decimal(0))
         assert len({t.trade_id for t in order.trades}) == len(order.trades)
@@ -325,9 +333,9 @@ def test_the_late_answer_to_an_update_that_a_view_had_not_shown_is_a_fact_and_so
     assert (late.quantity, late.given_up) == (Decimal(12), ())
     filled = apply(given_up, fill(TERMS, "t-1", "11"))  # its fill may come before its answer
     assert (filled.filled, filled.state) == (Decimal(11), OrderState.FILLED)
+    assert filled.overfilled == 0
     refused = apply(asked, OrderUpdateRejected(**answer, reason="NO"))
-    with pytest.raises(OverfillError):
-        apply(refused, fill(TERMS, "t-1", "11"))
+    assert apply(refused, fill(TERMS, "t-1", "11")).overfilled == 1
 
 
 def test_the_answer_to_a_cancel_of_an_order_that_is_over_changes_nothing_of_it() -> None:

@@ -15,6 +15,7 @@ from signalbox.orders.events import (
     OrderCancelRejected,
     OrderEvent,
     OrderExpired,
+    OrderFilled,
     OrderLost,
     OrderReleased,
     OrderSubmitted,
@@ -198,6 +199,13 @@ def test_a_late_fill_of_an_order_that_was_given_up_is_recorded() -> None:
     assert (kinds(actions), after.state) == (["OrderFilled"], OrderState.FILLED)
 
 
+def test_what_the_venue_filled_beyond_the_order_is_recorded_and_no_difference_remains() -> None:
+    actions, _ = compared(accepted(), at_venue(VenueStatus.FILLED, "11"), trade("t-1", "11"), position="11")
+    (filled,) = [a.event for a in actions if isinstance(a, RecordEvent) and isinstance(a.event, OrderFilled)]
+    assert filled.quantity == 11
+    assert not [a for a in actions if isinstance(a, HaltAccount)]
+
+
 @pytest.mark.parametrize(
     ("order", "theirs", "trades", "difference"),
     [
@@ -208,7 +216,6 @@ def test_a_late_fill_of_an_order_that_was_given_up_is_recorded() -> None:
         (update_requested(accepted(), quantity="12"), at_venue(quantity=Decimal(11)), [], VenueDifference.ORDER_DIFFERS),
         (accepted(), at_venue(VenueStatus.FILLED, "0"), [], VenueDifference.ORDER_DIFFERS),
         (accepted(), at_venue(filled="2"), [trade("t-1", "1")], VenueDifference.TRADES_MISSING),
-        (accepted(), at_venue(filled="11"), [trade("t-1", "11")], VenueDifference.EVENT_REFUSED),
         (
             applied(accepted(), fill(terms(), "t-1", "1")),
             at_venue(filled="2"),

@@ -143,14 +143,41 @@ def test_stop_that_the_venue_ends_is_answered_by_leaving_at_once() -> None:
     assert requests(changes) == [(OrderInstruction.SUBMIT, Leg.EXIT)]
 
 
-def test_overfill_and_conflicting_trade_are_refused_recorded_and_stop_the_account() -> None:
+def test_an_overfilled_entry_is_booked_protected_and_stops_the_account() -> None:
+    state, entry, _ = opened()
+    at, key = START + ONE_MINUTE, entry.client_order_id
+    before = state.books.position(BTC).quantity
+    state, changes = reported(state, key, at, fill(key, at, "5", trade="t7"))
+    assert [risk.kind for risk in changes.risk] == [RiskEventKind.OVERFILL, RiskEventKind.HALTED]
+    assert changes.risk[0].value == 5
+    assert state.books.position(BTC).quantity == before + 5
+    assert state.halt is not None
+    assert state.halt.why == "OVERFILL"
+    assert {request.instruction for request in changes.events if isinstance(request, ExecutionRequested)}  # the stop grows
+    again, nothing = reported(state, key, at, fill(key, at, "5", trade="t7"))
+    assert again.books == state.books
+    assert not nothing.risk
+
+
+def test_a_stop_that_was_made_larger_in_the_venues_app_is_booked_and_its_excess_closed() -> None:
+    state, entry, stop = opened()
+    at, key = START + ONE_MINUTE, stop.client_order_id
+    more = entry.terms.quantity + Decimal("0.25")
+    state, changes = reported(state, key, at, fill(key, at, more, trade="t7"))
+    assert RiskEventKind.OVERFILL in {risk.kind for risk in changes.risk}
+    assert state.books.position(BTC).quantity == Decimal("-0.25")
+    (out,) = [e for e in changes.events if isinstance(e, ExecutionRequested)]
+    assert (out.terms.side, out.terms.quantity, out.terms.reduce_only) == (Side.BUY, Decimal("0.25"), True)
+
+
+def test_a_conflicting_trade_is_refused_recorded_and_stops_the_account() -> None:
     state, entry, stop = opened()
     at = START + ONE_MINUTE
-    for wrong in (fill(entry.client_order_id, at, "5", trade="t7"), fill(entry.client_order_id, at, entry.terms.quantity, "1")):
-        after, changes = reported(state, entry.client_order_id, at, wrong)
-        assert [risk.kind for risk in changes.risk] == [RiskEventKind.EVENT_REFUSED, RiskEventKind.HALTED]
-        assert after.books == state.books
-        assert after.orders[entry.client_order_id] == state.orders[entry.client_order_id]
+    wrong = fill(entry.client_order_id, at, entry.terms.quantity, "1")
+    after, changes = reported(state, entry.client_order_id, at, wrong)
+    assert [risk.kind for risk in changes.risk] == [RiskEventKind.EVENT_REFUSED, RiskEventKind.HALTED]
+    assert after.books == state.books
+    assert after.orders[entry.client_order_id] == state.orders[entry.client_order_id]
     other = fill(stop.client_order_id, at, "0.01", trade="t1")  # the trade id of the entry
     after, changes = reported(state, stop.client_order_id, at, other)
     assert RiskEventKind.EVENT_REFUSED in {risk.kind for risk in changes.risk}

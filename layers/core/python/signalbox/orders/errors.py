@@ -5,7 +5,6 @@ OrderError
 ├── EventRefusedError        an event that this order cannot take; the order is unchanged
 │   ├── WrongOrderError      it belongs to another order
 │   ├── IllegalTransitionError   the table has no row for it in this state
-│   ├── OverfillError        the venue filled more than was ordered
 │   ├── TradeConflictError   a trade id came again with other data
 │   └── RequestMismatchError     an answer to a cancel or update that was not asked for, or an impossible one
 ├── ViewPartsError           parts of a venue's view that are not the whole of one
@@ -45,10 +44,6 @@ class WrongOrderError(EventRefusedError):
 
 class IllegalTransitionError(EventRefusedError):
     """The transition table has no row for this event in this state."""
-
-
-class OverfillError(EventRefusedError):
-    """The fill would take the order beyond its quantity."""
 
 
 class TradeConflictError(EventRefusedError):

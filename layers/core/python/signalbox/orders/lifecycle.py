@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar, assert_never
 
-from signalbox.exact import ZERO, exactly
+from signalbox.exact import exactly
 from signalbox.orders.errors import (
     IllegalTransitionError,
     OrderTermsError,
-    OverfillError,
     RequestMismatchError,
     TradeConflictError,
     WrongOrderError,
@@ -92,7 +91,7 @@ def replay(events: Iterable[OrderEvent]) -> Order:
 def apply(order: Order, event: OrderEvent) -> Order:
     """Return the order after the event; the same object when the event was applied before.
 
-    Raises WrongOrderError, IllegalTransitionError, OverfillError, TradeConflictError or RequestMismatchError.
+    Raises WrongOrderError, IllegalTransitionError, TradeConflictError or RequestMismatchError.
     """
     if event.client_order_id != order.client_order_id:
         raise WrongOrderError(order.client_order_id, event.event_id, f"expected its own event, was of {event.client_order_id}")
@@ -153,13 +152,6 @@ def _check_fill(order: Order, event: OrderFilled) -> None:
             order.client_order_id,
             event.event_id,
             f"expected {order.terms.account} {order.terms.symbol}, was {event.account} {event.symbol}",
-        )
-    most = max(order.fillable, *(update.quantity for update in order.given_up), ZERO) if order.given_up else order.fillable
-    if order.filled + event.quantity > most:
-        raise OverfillError(
-            order.client_order_id,
-            event.event_id,
-            f"expected at most {most - order.filled} more of {most}, was {event.quantity}",
         )
 
 
@@ -269,12 +261,6 @@ def _updated(order: Order, event: OrderUpdated) -> Facts:
 
 def _update_rejected(order: Order, event: OrderUpdateRejected) -> Facts:
     update = _check_request(order, event, order.pending_update)
-    if order.filled > order.quantity:
-        raise OverfillError(
-            order.client_order_id,
-            event.event_id,
-            f"expected at most {order.quantity} filled without the update, was {order.filled}",
-        )
     # a view did not show it: the request may still be on its way, and what the venue says of it then is a fact
     given_up = (*order.given_up, update) if event.reason == RECONCILED else order.given_up
     return {"pending_update": None, "given_up": given_up, "unconfirmed_since": None}

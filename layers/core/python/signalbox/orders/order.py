@@ -91,6 +91,14 @@ class Order:
         return self.quantity if self.pending_update is None else max(self.quantity, self.pending_update.quantity)
 
     @property
+    def overfilled(self) -> Decimal:
+        """How much more the venue filled than any quantity that may be in force there, base currency; 0 as a rule."""
+        if self.filled <= self.quantity:
+            return ZERO
+        most = max(self.fillable, *(update.quantity for update in self.given_up)) if self.given_up else self.fillable
+        return max(_minus(self.filled, most), ZERO)
+
+    @property
     def leaves(self) -> Decimal:
         """What is still to fill of the current quantity; never negative."""
         return max(_minus(self.quantity, self.filled), ZERO)

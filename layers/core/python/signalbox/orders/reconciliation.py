@@ -46,7 +46,7 @@ FORGOTTEN: Final = "FORGOTTEN"  # it ended without a fill, at a venue that forge
 class VenueDifference(StrEnum):
     """Why an account must not trade until somebody has looked."""
 
-    EVENT_REFUSED = "EVENT_REFUSED"  # the venue's history cannot be applied: overfill, conflicting trade, illegal end
+    EVENT_REFUSED = "EVENT_REFUSED"  # the venue's history cannot be applied: conflicting trade, illegal end
     ORDER_VANISHED = "ORDER_VANISHED"  # it was at the venue, and the venue does not know it
     ORDER_DIFFERS = "ORDER_DIFFERS"  # other quantity or price than ours, pending update included
     TRADES_MISSING = "TRADES_MISSING"  # the venue's filled quantity is not the sum of its trades

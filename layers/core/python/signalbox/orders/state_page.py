@@ -17,8 +17,8 @@ An order is what its events say: `order_events` is the truth, and replaying it g
 * **What is not in the table below is an error.** The event is refused whole, the order stays as it was, an alarm is raised.
 * **A second delivery changes nothing.** Every event has a natural key; a fill has its venue trade id.
 * **The same trade id with other data** is refused (`TradeConflictError`), whatever the venue says it means.
-* **An overfill** is refused (`OverfillError`). While an update is on its way the larger of both quantities may be filled,
-  because either may be in force.
+* **An overfill is a fact.** What the venue filled beyond the quantity is money that moved: it is recorded and booked, and it
+  stops the account. While an update is on its way the larger of both quantities may be filled, because either may be in force.
 * **Unknown is not failed.** A send, cancel or update without an answer leaves the order where it is, marked ambiguous.
   So does "not found": a venue may not show yet what it was sent. Reconciliation asks the venue; only what it does not show
   after the settling time of the newest attempt is given up (`OrderLost`, or `OrderCanceled` where a confirmed order is forgotten

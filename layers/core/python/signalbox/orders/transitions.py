@@ -159,11 +159,15 @@ _CANCELING: Final = (
     Row(S.PENDING_CANCEL, T.UPDATE_REJECTED, STANDING, "the update before the cancel was refused"),
 )
 _LATE: Final = (
-    *(Row(s, T.FILLED_IN_PART, s, "a late fill: it crossed the end on the wire; recorded") for s in (S.CANCELED, S.EXPIRED)),
+    *(
+        Row(s, T.FILLED_IN_PART, s, "a late fill: it crossed the end on the wire; recorded")
+        for s in (S.REJECTED, S.CANCELED, S.EXPIRED)
+    ),
     *(
         Row(s, T.FILLED_IN_FULL, S.FILLED, "a late fill that completes it: nothing was left to end")
-        for s in (S.CANCELED, S.EXPIRED)
+        for s in (S.REJECTED, S.CANCELED, S.EXPIRED)
     ),
+    Row(S.FILLED, T.FILLED_IN_FULL, S.FILLED, "an overfill: the venue filled more than was ordered; recorded"),
     *_stay(T.SUBMITTED, "overtaken by the venue's answer", S.ACCEPTED, S.PARTIALLY_FILLED, S.PENDING_UPDATE),
     *_stay(T.SUBMITTED, "overtaken by its end", S.REJECTED, S.FILLED, S.CANCELED, S.EXPIRED),
     *_stay(

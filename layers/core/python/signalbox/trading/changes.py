@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from signalbox.events import BusEvent
 from signalbox.market.candles import Symbol
@@ -34,7 +34,8 @@ class RiskEventKind(StrEnum):
     HALTED = "HALTED"
     RESUMED = "RESUMED"
     LOCKED = "LOCKED"  # code: ProtectionCode
-    EVENT_REFUSED = "EVENT_REFUSED"  # a report that fits no order: overfill, conflicting trade
+    EVENT_REFUSED = "EVENT_REFUSED"  # a report that fits no order: conflicting trade, illegal move
+    OVERFILL = "OVERFILL"  # the venue filled more than was ordered; it is booked; code: the leg; value: how much more, signed
     RECONCILED = "RECONCILED"
     DIFFERENCE = "DIFFERENCE"  # ledger and venue differ, and a second view agrees; code: orders.reconciliation.VenueDifference
     DOUBTED = "DOUBTED"  # one view differs: the venue is looked at again before anything is stopped; code: as above
@@ -44,6 +45,9 @@ class RiskEventKind(StrEnum):
     TRANSFER_DIFFERS = "TRANSFER_DIFFERS"  # money moved at the venue under a key that is booked with another amount
     VIEW_INCOMPLETE = "VIEW_INCOMPLETE"  # parts of a venue's view never came: it was not compared
     OVERRIDE = "OVERRIDE"  # an operator's command outside the plain course
+
+
+UNEXPLAINED: Final = (RiskEventKind.DIFFERENCE, RiskEventKind.EVENT_REFUSED, RiskEventKind.OVERFILL)  # till a view agrees
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final, TypeVar
 
 from signalbox.events import BusEvent
-from signalbox.exact import ZERO, exactly
+from signalbox.exact import ZERO, exactly, plain
 from signalbox.market.candles import Symbol
 from signalbox.orders.errors import EventRefusedError, TradeConflictError
 from signalbox.orders.events import (
@@ -262,7 +262,11 @@ class AccountDraft:
             self.disposals += booked.disposals
 
     def report(self, events: Sequence[OrderEvent]) -> None:
-        """Take what a venue said of orders. What an order refuses is recorded, stops the account, and is not applied."""
+        """Take what a venue said of orders.
+
+        What an order refuses is recorded, stops the account, and is not applied. What was filled beyond an order is booked,
+        because the money moved, and stops the account too.
+        """
         for event in events:
             order = self.orders.get(ClientOrderId(event.client_order_id))
             if order is None:
@@ -270,9 +274,11 @@ class AccountDraft:
                 continue
             count, waiting = len(self.order_events), len(self.unbooked)
             try:
-                self.take(event)
+                after = self.take(event)
                 if len(self.unbooked) > waiting:
                     self._check_entry(self.unbooked[-1])
+                if (more := after.overfilled) > order.overfilled:
+                    self._overfilled(after, event, more)
             except (EventRefusedError, EntryConflictError) as refused:
                 self.orders[order.client_order_id] = order
                 del self.order_events[count:], self.unbooked[waiting:]
@@ -289,6 +295,22 @@ class AccountDraft:
     @cached_property
     def _known(self) -> dict[str, Entry]:
         return {entry.entry_id: entry for entry in self.history}
+
+    def _overfilled(self, order: Order, event: OrderEvent, more: Decimal) -> None:
+        """Record that a venue filled more than was ordered, and stop the account: somebody changed it there, or it erred."""
+        self.risk.append(
+            RiskEvent(
+                RiskEventKind.OVERFILL,
+                event.event_id[:200],
+                self.at,
+                order.terms.leg,
+                symbol=Symbol(order.terms.symbol),
+                value=order.terms.signed(more),
+                who=SIGNALBOX,
+                detail=f"{order.client_order_id}: {plain(order.filled)} filled of {plain(order.quantity)} ordered, and booked",
+            )
+        )
+        self.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, RiskEventKind.OVERFILL, self.at))
 
     def refuse(self, event: OrderEvent, why: str) -> None:
         """Record an event that fits no order, and stop the account."""

@@ -632,6 +632,7 @@ _EVENTS: Final[Mapping[EventType, Metric]] = {
 }
 _RISK: Final[Mapping[RiskEventKind, Metric]] = {
     RiskEventKind.EVENT_REFUSED: Metric.EVENTS_REFUSED,
+    RiskEventKind.OVERFILL: Metric.VENUE_DIFFERENCES,
     RiskEventKind.DIFFERENCE: Metric.VENUE_DIFFERENCES,
     RiskEventKind.OTHERS_AT_VENUE: Metric.OTHERS_AT_VENUE,
     RiskEventKind.SIGNAL_HELD_BACK: Metric.SIGNALS_HELD_BACK,

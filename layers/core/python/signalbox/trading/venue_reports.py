@@ -27,8 +27,9 @@ def report(
 ) -> Transition:
     """Take what a venue did to an order, or to several as it was told in turn.
 
-    The orders have to be in the account state, however old; the ledger loads them by their ids. What an order refuses (an
-    overfill, a conflicting trade, an illegal move) is recorded and stops the account, and nothing of it is applied. Raises
+    The orders have to be in the account state, however old; the ledger loads them by their ids. What an order refuses (a
+    conflicting trade, an illegal move) is recorded and stops the account, and nothing of it is applied; what a venue filled
+    beyond the order is booked and stops the account. Raises
     RebookNeededError when a fill is older than the newest booked entry: call again with all `entries` of the account.
     """
     reports = (reported,) if isinstance(reported, ExecutionReported) else tuple(reported)

@@ -41,7 +41,7 @@ from signalbox.orders.order import Order
 from signalbox.orders.sealing import RequestSealer
 from signalbox.portfolio.entries import Entry, booking_order
 from signalbox.trading.account import TradingAccount
-from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
+from signalbox.trading.changes import UNEXPLAINED, ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.errors import AccountDiffersError, no_account
 from signalbox.trading.ports import IncompleteView
 from signalbox.trading.readiness import Confirmation, ModelQualification, qualification_of
@@ -85,7 +85,7 @@ _BACK: Final[Statement] = (b"ROLLBACK TO SAVEPOINT before_save", ())
 _GATES: Final = "SELECT gates FROM deployed_models WHERE deployment = %s AND stage = %s AND first_decided_at <= %s"
 _DIFFERENCES: Final = """
 SELECT code || ' ' || detail FROM risk_events
-WHERE account = %s AND at >= %s AND kind IN ('DIFFERENCE', 'EVENT_REFUSED') ORDER BY at, sequence
+WHERE account = %s AND at >= %s AND kind = ANY(%s) ORDER BY at, sequence
 """
 
 
@@ -265,7 +265,12 @@ class PostgresTradingTransaction:
         self.connection.execute(_DROP_PARTS, (self._account, until))
 
     def differences(self, since: datetime) -> Sequence[str]:
-        return tuple(text for (text,) in self.connection.execute(_DIFFERENCES, (self._account, since)).fetchall())
+        return tuple(
+            text
+            for (text,) in self.connection.execute(
+                _DIFFERENCES, (self._account, since, [kind.value for kind in UNEXPLAINED])
+            ).fetchall()
+        )
 
     def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
         if not self._unit.is_begun:
