@@ -125,6 +125,8 @@ def test_the_package_holds_what_the_entry_points_import_and_nothing_of_this_mach
     package = package_code(REPOSITORY)
     assert {"train.py", "evaluate.py", "features.py", "requirements.txt", "training/configs/quick.toml"} <= set(package.files)
     assert "signalbox/library/parameters.py" in package.files
+    templates = {path.name for path in REPOSITORY.joinpath("training").rglob("templates/*.*")} | {"page.html.jinja", "style.css"}
+    assert templates <= {Path(name).name for name in package.files if "/templates/" in name}
     assert not [name for name in package.files if "__pycache__" in name or name.endswith((".onnx", ".parquet", ".npz"))]
     assert package.content == package_code(REPOSITORY).content
     with tarfile.open(fileobj=io.BytesIO(package.content)) as archive:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 MAX_STRIPS: Final = 240  # of a picture: a strip is three pixels wide or more, and a page stays small
 
@@ -16,7 +16,7 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
     written = Markup("").join(
         Markup(' {}="{}"').format(name.removesuffix("_").replace("_", "-"), value) for name, value in attributes.items()
     )
-    inside = Markup("").join(children)
+    inside = Markup("").join(escape(child) for child in children)
     return Markup("<{0}{1}>{2}</{0}>").format(tag, written, inside) if inside else Markup("<{}{}/>").format(tag, written)
 
 
