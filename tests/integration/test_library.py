@@ -16,13 +16,13 @@ from typing import Any, Protocol
 import psycopg
 import pytest
 
-from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.contracts import EventType
 from signalbox.events import parse_event
 from signalbox.inference import load_bundle
 from signalbox.inference.archive import unpack_bundle
 from signalbox.inference.manifest import Gate, Verdict
+from signalbox.ledger_errors import LedgerError, LedgerRefusedError
 from signalbox.library.entries import (
     EntityKey,
     EntityKind,

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from local.accounts_app import accounts_app
 from local.accounts_command import AccountsError, OrdersApi
 from signalbox.adapters.aws.trading_api import trading_api
-from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.application.manage_orders import ManageOrders
 from signalbox.trading.access import AccessControl
 from signalbox.trading.service import TradingService
 from tests.fakes.http_server import Reply, Request, ScriptedServer, serving
