@@ -43,13 +43,10 @@ class MarketStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryCycle",
-            job=Function.COLLECT_CANDLES,
-            function=collect.function,
+            function=collect,
             expression=f"cron(0/{CYCLE_MINUTES} * * * ? *)",
             maximum_age=Duration.seconds(CYCLE_MINUTES * 60 - 60),  # a later run would meet the next one
-            group_name=messaging.schedule_group,
-            enabled=stage.schedules_enabled,
-            alarm_topic=context.alarm_topic,
+            context=context,
         )
         TopicAlarm(
             self,

@@ -46,7 +46,7 @@ from tests.builders import BTC
 from tests.fakes.keys import REPORT_KEY, REPORT_KEYS, REPORT_TEXT, REQUEST_KEY, REQUEST_TEXT, detail_of, message_of
 from tests.fakes.keys import sealed as sealed_event
 from tests.fakes.lambda_context import FakeLambdaContext
-from tests.unit.orders.samples import terms
+from tests.unit.orders.samples import submission, terms
 
 pytestmark = [pytest.mark.usefixtures("aws")]
 LIVE, FTMO, OTHER, NOBODY = "live-1", "ftmo-1", "ftmo-2", "nobody-1"
@@ -62,15 +62,7 @@ def now_terms(account: str, **changes: Any) -> OrderTerms:
 
 
 def asked(account: str = LIVE, venue: str = "coinbase", **changes: Any) -> ExecutionRequested:
-    of = now_terms(account, **changes)
-    return ExecutionRequested(
-        account=account,
-        venue=venue,
-        instruction=OrderInstruction.SUBMIT,
-        client_order_id=of.client_order_id,
-        terms=of,
-        at=NOW,
-    )
+    return submission(now_terms(account, **changes), NOW, venue)
 
 
 def viewed(account: str = LIVE, venue: str = "coinbase") -> VenueViewRequested:

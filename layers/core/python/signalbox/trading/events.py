@@ -71,47 +71,41 @@ class VenueRefused(BusEvent):
         return f"{self.type}:{self.client_order_id}:{self.request or self.what}"
 
 
-class TradeOpened(BusEvent):
-    """The entry of a trade filled for the first time."""
+class _TradeEvent(BusEvent):
+    """What happens once in the life of a trade; the order that enters it names it."""
 
-    type: ClassVar[EventType] = EventType.TRADE_OPENED
     account: AccountName
     mode: Literal["paper", "live"]
     entry: OrderKey
     symbol: SymbolName
     side: Side
     at: AwareDatetime
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.entry}"
+
+
+class TradeOpened(_TradeEvent):
+    """The entry of a trade filled for the first time."""
+
+    type: ClassVar[EventType] = EventType.TRADE_OPENED
     quantity: Decimal
     price: Decimal
     stop_loss: Decimal
     take_profit: Decimal | None
     deadline: AwareDatetime
 
-    @property
-    @override
-    def event_id(self) -> str:
-        return f"{self.type}:{self.entry}"
 
-
-class TradeClosed(BusEvent):
+class TradeClosed(_TradeEvent):
     """A trade is flat again."""
 
     type: ClassVar[EventType] = EventType.TRADE_CLOSED
-    account: AccountName
-    mode: Literal["paper", "live"]
-    entry: OrderKey
-    symbol: SymbolName
-    side: Side
-    at: AwareDatetime
     leg: Leg
     price: Decimal
     realised: Decimal  # after fees
     balance: Decimal
-
-    @property
-    @override
-    def event_id(self) -> str:
-        return f"{self.type}:{self.entry}"
 
 
 class ExitFailed(BusEvent):
