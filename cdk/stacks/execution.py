@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import SumAlarm
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.mailbox import AgentMailbox
@@ -58,10 +58,11 @@ class ExecutionStack(SignalboxStack):
         self.requests = requests.queue
         self._mailboxes(execute, trading)
         for metric, threshold, description in _ALARMS:
-            TopicAlarm(
+            SumAlarm(
                 self,
                 metric.value,
-                metric=service_metric(metric, service=execute.name, statistic="Sum"),
+                metric,
+                service=execute.name,
                 threshold=threshold,
                 description=description,
                 topic=context.alarm_topic,
