@@ -5,14 +5,12 @@ from __future__ import annotations
 from aws_cdk import aws_events
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import SumAlarm
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription, FunctionQueue
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.secrets import SecretsStack
+from cdk.stacks.platform import Platform
 from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
 
 _ALWAYS = (
@@ -52,16 +50,9 @@ _ALARMS = (
 class AlertsStack(SignalboxStack):
     """send_alerts with two queues: events as they come, and what was made of them, in a message group a chat."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        data: DataStack,
-        secrets: SecretsStack,
-        messaging: MessagingStack,
-    ) -> None:
+    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
         super().__init__(scope, context.stage, "alerts", description="alerts through Telegram")
+        data, secrets, messaging = platform.data, platform.secrets, platform.messaging
         stage = context.stage
         send = SignalboxFunction(
             self,
@@ -114,11 +105,11 @@ class AlertsStack(SignalboxStack):
         send.allow(["sqs:SendMessage"], deliveries.queue.queue_arn)
         send.function.add_environment(Env.DELIVERIES_QUEUE_URL.value, deliveries.queue.queue_url)
         for metric, description in _ALARMS:
-            TopicAlarm(
+            SumAlarm(
                 self,
                 metric.value,
-                metric=service_metric(metric, service=send.name, statistic="Sum"),
-                threshold=1,
+                metric,
+                service=send.name,
                 description=description,
                 topic=context.alarm_topic,
             )

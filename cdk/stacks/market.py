@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import Duration
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import SumAlarm
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import JobSchedule
@@ -43,19 +43,16 @@ class MarketStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryCycle",
-            job=Function.COLLECT_CANDLES,
-            function=collect.function,
+            function=collect,
             expression=f"cron(0/{CYCLE_MINUTES} * * * ? *)",
             maximum_age=Duration.seconds(CYCLE_MINUTES * 60 - 60),  # a later run would meet the next one
-            group_name=messaging.schedule_group,
-            enabled=stage.schedules_enabled,
-            alarm_topic=context.alarm_topic,
+            context=context,
         )
-        TopicAlarm(
+        SumAlarm(
             self,
             "NoCandles",
-            metric=service_metric(Metric.CANDLES_COLLECTED, service=collect.name, statistic="Sum"),
-            threshold=1,
+            Metric.CANDLES_COLLECTED,
+            service=collect.name,
             below=True,
             periods=3,
             missing_is_breaching=True,

@@ -6,32 +6,23 @@ from aws_cdk import aws_events, aws_s3_assets
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import TopicAlarm, service_metric
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.alarms import SumAlarm
+from cdk.constructs.function import FunctionContext
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.subscription import EventSubscription
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.network import NetworkStack
+from cdk.stacks.platform import Platform
 from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
 
 
 class SignalsStack(SignalboxStack):
     """generate_signals and its queue."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        network: NetworkStack,
-        data: DataStack,
-        messaging: MessagingStack,
-    ) -> None:
+    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
         super().__init__(scope, context.stage, "signals", description="generation of signals")
+        data, messaging = platform.data, platform.messaging
         starter = aws_s3_assets.Asset(self, "StarterBundle", path=str(context.sources.starter_bundle))
-        generate = SignalboxFunction(
+        generate = platform.ledger_function(
             self,
             "GenerateSignals",
             name=Function.GENERATE_SIGNALS,
@@ -46,9 +37,7 @@ class SignalsStack(SignalboxStack):
             },
             timeout_seconds=60,
             memory_megabytes=1769,  # one full vCPU
-            network=network.ledger,
         )
-        data.let_connect(generate, Function.GENERATE_SIGNALS)
         generate.allow_events(messaging.bus)
         # without ListBucket an absent object looks like a forbidden one
         generate.allow(["s3:ListBucket"], data.models.bucket_arn)
@@ -66,19 +55,19 @@ class SignalsStack(SignalboxStack):
             alarm_topic=context.alarm_topic,
             maximum_concurrency=2,
         )
-        TopicAlarm(
+        SumAlarm(
             self,
             "ModelRefused",
-            metric=service_metric(Metric.MODEL_REFUSED, service=generate.name, statistic="Sum"),
-            threshold=1,
+            Metric.MODEL_REFUSED,
+            service=generate.name,
             description="a model bundle was refused; the one before it, if any, stays in use",
             topic=context.alarm_topic,
         )
-        TopicAlarm(
+        SumAlarm(
             self,
             "EventsRefused",
-            metric=service_metric(Metric.EVENTS_REFUSED, service=generate.name, statistic="Sum"),
-            threshold=1,
+            Metric.EVENTS_REFUSED,
+            service=generate.name,
             description="a message is no candles and was not decided; the log keeps it",
             topic=context.alarm_topic,
         )

@@ -7,17 +7,14 @@ from typing import Final
 from aws_cdk import Duration, aws_events
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import SumAlarm
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import JobSchedule
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue, FunctionQueue, subscribe
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.network import NetworkStack
-from cdk.stacks.secrets import SecretsStack
+from cdk.stacks.platform import Platform
 from signalbox.contracts import EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
 
 ROUTES: Final = (
@@ -61,29 +58,21 @@ _ALARMS: Final = (
 class TradingStack(SignalboxStack):
     """manage_orders with its queue and its API, monitor_risk with its clock."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        network: NetworkStack,
-        data: DataStack,
-        secrets: SecretsStack,
-        messaging: MessagingStack,
-    ) -> None:
+    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
         super().__init__(scope, context.stage, "trading", description="accounts, orders and their risk")
-        self._context, self._network, self._data, self._messaging = context, network, data, messaging
+        messaging, secrets = platform.messaging, platform.secrets
+        self._context, self._platform, self._messaging = context, platform, messaging
         self._secrets = secrets
         layers = Layers(self, "Layers", stage=context.stage, sources=context.sources)
         manage = self._function("ManageOrders", Function.MANAGE_ORDERS, layers, megabytes=1769)  # one full vCPU
         monitor = self._function("MonitorRisk", Function.MONITOR_RISK, layers, megabytes=512)
         manage.function.add_environment(Env.REPORT_KEY_ARN.value, secrets.report_key.secret_arn)
         manage.allow(["secretsmanager:GetSecretValue"], secrets.report_key.secret_arn)
-        TopicAlarm(
+        SumAlarm(
             self,
             "ReportsRefused",
-            metric=service_metric(Metric.REPORTS_REFUSED, service=manage.name, statistic="Sum"),
-            threshold=1,
+            Metric.REPORTS_REFUSED,
+            service=manage.name,
             description="a report of a venue is not the executor's word and was not believed; the log keeps it",
             topic=context.alarm_topic,
         )
@@ -91,19 +80,16 @@ class TradingStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryMinute",
-            job=Function.MONITOR_RISK,
-            function=monitor.function,
+            function=monitor,
             expression="cron(* * * * ? *)",
             maximum_age=Duration.seconds(60),  # a later run would meet the next one
-            group_name=messaging.schedule_group,
-            enabled=context.stage.schedules_enabled,
-            alarm_topic=context.alarm_topic,
+            context=context,
         )
-        TopicAlarm(
+        SumAlarm(
             self,
             "NotMonitored",
-            metric=service_metric(Metric.MONITOR_RUNS, service=monitor.name, statistic="Sum"),
-            threshold=1,
+            Metric.MONITOR_RUNS,
+            service=monitor.name,
             below=True,
             missing_is_breaching=True,
             description="no account was watched for five minutes",
@@ -115,8 +101,8 @@ class TradingStack(SignalboxStack):
         self.output(StackOutput.ORDERS_API_URL, api.url)
 
     def _function(self, construct_id: str, name: Function, layers: Layers, *, megabytes: int) -> SignalboxFunction:
-        stage, data = self._context.stage, self._data
-        function = SignalboxFunction(
+        stage = self._context.stage
+        function = self._platform.ledger_function(
             self,
             construct_id,
             name=name,
@@ -129,17 +115,15 @@ class TradingStack(SignalboxStack):
             },
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=megabytes,
-            network=self._network.ledger,
         )
-        data.let_connect(function, name)
         function.allow(["secretsmanager:GetSecretValue"], self._secrets.request_key.secret_arn)
         function.allow_events(self._messaging.bus)
         for metric, description in _ALARMS:
-            TopicAlarm(
+            SumAlarm(
                 self,
                 f"{construct_id}{metric.value}",
-                metric=service_metric(metric, service=function.name, statistic="Sum"),
-                threshold=1,
+                metric,
+                service=function.name,
                 description=description,
                 topic=self._context.alarm_topic,
             )
@@ -173,19 +157,19 @@ class TradingStack(SignalboxStack):
         manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
         manage.function.add_environment(Env.ACCOUNTS.value, ",".join(self._context.stage.accounts))
         manage.function.add_environment(Env.OWNERS.value, ",".join(self._context.stage.owners))
-        TopicAlarm(
+        SumAlarm(
             self,
             "AccessRefused",
-            metric=service_metric(Metric.ACCESS_REFUSED, service=manage.name, statistic="Sum"),
-            threshold=1,
+            Metric.ACCESS_REFUSED,
+            service=manage.name,
             description="somebody asked for what they have no role for; the log and the table access_refusals say who and what",
             topic=self._context.alarm_topic,
         )
-        TopicAlarm(
+        SumAlarm(
             self,
             "AccountNotOpened",
-            metric=service_metric(Metric.ACCOUNTS_NOT_OPENED, service=manage.name, statistic="Sum"),
-            threshold=1,
+            Metric.ACCOUNTS_NOT_OPENED,
+            service=manage.name,
             description="a configured account is another one in the ledger, which stays as it is",
             topic=self._context.alarm_topic,
         )

@@ -12,16 +12,14 @@ from aws_cdk import Aws, Duration, aws_events, aws_iam
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import SumAlarm
 from cdk.constructs.execution_role import SERVICE, ExecutionRole
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import JobSchedule
 from cdk.constructs.subscription import EventSubscription
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.network import NetworkStack
+from cdk.stacks.platform import Platform
 from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, Metric
 
 _CANDLES: Final = "candles"  # in the market-data bucket
@@ -31,16 +29,9 @@ _ENDED: Final = ["Completed", "Failed", "Stopped"]
 class TrainingStack(SignalboxStack):
     """start_training, register_model, and the roles of the jobs."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        network: NetworkStack,
-        data: DataStack,
-        messaging: MessagingStack,
-    ) -> None:
+    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
         super().__init__(scope, context.stage, "training", description="training jobs and the model library")
+        data = platform.data
         self._context, self._data = context, data
         self._layers = Layers(self, "Layers", stage=context.stage, sources=context.sources)
         self._models = self.resolve(data.export_value(data.models.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
@@ -53,24 +44,22 @@ class TrainingStack(SignalboxStack):
             work=(data.models, TRAINING_PREFIX),
             shown=(candles, self._models),
         ).role
-        register = self._register_model(network, messaging)
+        register = self._register_model(platform)
         pipeline = self._pipeline_role(register)
         start = self._start_training(register, pipeline)
         JobSchedule(
             self,
             "EveryWeek",
-            job=Function.START_TRAINING,
-            function=start.function,
+            function=start,
             expression="cron(0 2 ? * SUN *)",
             maximum_age=Duration.hours(6),
-            group_name=messaging.schedule_group,
-            enabled=context.stage.schedules_enabled and context.stage.training.retrain,
-            alarm_topic=context.alarm_topic,
+            enabled=context.stage.training.retrain,
+            context=context,
         )
 
-    def _register_model(self, network: NetworkStack, messaging: MessagingStack) -> SignalboxFunction:
-        context, data = self._context, self._data
-        register = SignalboxFunction(
+    def _register_model(self, platform: Platform) -> SignalboxFunction:
+        context, data, messaging = self._context, self._data, platform.messaging
+        register = platform.ledger_function(
             self,
             "RegisterModel",
             name=Function.REGISTER_MODEL,
@@ -82,9 +71,7 @@ class TrainingStack(SignalboxStack):
             },
             timeout_seconds=120,
             memory_megabytes=1769,  # the archive, its files and the sessions of the models are in memory at once
-            network=network.ledger,
         )
-        data.let_connect(register, Function.REGISTER_MODEL)
         register.allow_events(messaging.bus)
         register.allow(["s3:ListBucket"], data.models.bucket_arn)  # without it an absent object looks like a forbidden one
         register.allow(["s3:GetObject"], data.models.arn_for_objects(f"{TRAINING_PREFIX}/*"))
@@ -111,11 +98,11 @@ class TrainingStack(SignalboxStack):
             batch_size=1,  # each takes seconds; one that fails holds no other
             maximum_concurrency=2,
         )
-        TopicAlarm(
+        SumAlarm(
             self,
             "TrainingFailed",
-            metric=service_metric(Metric.TRAININGS_FAILED, service=register.name, statistic="Sum"),
-            threshold=1,
+            Metric.TRAININGS_FAILED,
+            service=register.name,
             description="a training job failed, was stopped, or gave a model that is refused; the library has the reason",
             topic=context.alarm_topic,
         )

@@ -12,10 +12,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.batches import failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.aws.correlation import Follower, followed
-from signalbox.adapters.venues.mt5_mailbox import CommandRefused, CommandTaken, EnvelopeError
-from signalbox.bootstrap.execute_orders import ExecuteOrders, ViewNotDueError, compose
+from signalbox.adapters.venues.mt5_mailbox import EnvelopeError
+from signalbox.application.execute_orders import ExecuteOrders, ViewNotDueError
+from signalbox.bootstrap.execute_orders import compose
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent
+from signalbox.orders.agent_answers import CommandRefused, CommandTaken
 from signalbox.orders.events import (
     OrderCancelRejected,
     OrderExpired,
@@ -61,17 +63,17 @@ def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
 def _pass_on(app: ExecuteOrders, account: str, record: SQSRecord) -> None:
     """Announce a report. No signature gets better in a queue: what is refused is out of the way of the reports behind it."""
     try:
-        for content in app.pass_on(account, record.body):
-            match content:
-                case CommandTaken():
-                    logger.info("command_taken", account=account, command=content.command)
-                case CommandRefused():
-                    logger.error(
-                        "command_refused", account=account, command=content.command, reason=content.reason, detail=content.detail
-                    )
-                    metrics.add_metric(Metric.COMMANDS_REFUSED, MetricUnit.Count, 1)
-                case _:
-                    _count("report_passed_on", (content,))
+        content = app.pass_on(account, record.body)
+        match content:
+            case CommandTaken():
+                logger.info("command_taken", account=account, command=content.command)
+            case CommandRefused():
+                logger.error(
+                    "command_refused", account=account, command=content.command, reason=content.reason, detail=content.detail
+                )
+                metrics.add_metric(Metric.COMMANDS_REFUSED, MetricUnit.Count, 1)
+            case _:
+                _count("report_passed_on", (content,))
     except EnvelopeError as error:
         logger.error("envelope_refused", message_id=record.message_id, reason=str(error))  # noqa: TRY400 - a forgery has no trace
         metrics.add_metric(Metric.ENVELOPES_REFUSED, MetricUnit.Count, 1)

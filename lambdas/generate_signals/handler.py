@@ -15,7 +15,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from signalbox.adapters.aws.after_commit import publish_or_leave
 from signalbox.adapters.aws.batches import event_in, failure_logged, process_standard, refused_for_good
 from signalbox.adapters.aws.correlation import Follower, followed
-from signalbox.bootstrap.generate_signals import GenerateSignals, compose
+from signalbox.application.generate_signals import GenerateSignals
+from signalbox.bootstrap.generate_signals import compose
 from signalbox.contracts import Metric
 from signalbox.events import CandlesClosed, InstantAheadError, require_not_ahead
 from signalbox.signals.cycle import CycleOutcome

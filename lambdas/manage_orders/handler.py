@@ -15,11 +15,13 @@ from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
 from signalbox.adapters.aws.batches import failure_logged, process_fifo
 from signalbox.adapters.aws.correlation import followed, log_changes
 from signalbox.adapters.aws.trading_api import trading_api
+from signalbox.adapters.aws.trading_metrics import counted
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, ReportRefusedError, handle_message
-from signalbox.bootstrap.manage_orders import ManageOrders, compose
+from signalbox.application.manage_orders import ManageOrders
+from signalbox.bootstrap.manage_orders import compose
 from signalbox.contracts import Metric
 from signalbox.trading.errors import UnpricedError
-from signalbox.trading.service import AccountOutcome, counted
+from signalbox.trading.service import AccountOutcome
 
 logger = Logger()
 metrics = Metrics()

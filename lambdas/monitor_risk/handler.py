@@ -11,10 +11,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
 from signalbox.adapters.aws.correlation import log_changes
-from signalbox.bootstrap.monitor_risk import ManageOrders, compose
+from signalbox.adapters.aws.trading_metrics import counted
+from signalbox.application.manage_orders import ManageOrders
+from signalbox.bootstrap.monitor_risk import compose
 from signalbox.contracts import Metric
 from signalbox.events import ScheduledJob, require_not_ahead
-from signalbox.trading.service import counted
 
 logger = Logger()
 metrics = Metrics()

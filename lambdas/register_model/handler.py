@@ -15,7 +15,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.after_commit import publish_or_leave
 from signalbox.adapters.aws.batches import failure_logged, process_standard, refused_for_good
-from signalbox.bootstrap.register_model import RegisterModel, compose
+from signalbox.application.register_model import RegisterModel
+from signalbox.bootstrap.register_model import compose
 from signalbox.contracts import Metric
 from signalbox.library.entries import VersionState
 from signalbox.library.evaluations import EvaluationOutcome, FinishedEvaluation

@@ -12,7 +12,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.batches import event_in, failure_logged, process_fifo, refused_for_good
 from signalbox.adapters.aws.correlation import followed
-from signalbox.bootstrap.route_events import RouteEvents, compose
+from signalbox.adapters.aws.event_router import RouteEvents
+from signalbox.bootstrap.route_events import compose
 from signalbox.contracts import Metric
 from signalbox.trading.routing import NotRoutedError, route_of
 

@@ -13,7 +13,9 @@ from pydantic import ValidationError
 
 from signalbox.adapters.aws.batches import event_in, failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.aws.correlation import followed
-from signalbox.bootstrap.send_alerts import DELIVERY, SendAlerts, compose, delivery_in
+from signalbox.adapters.aws.deliveries import DELIVERY, delivery_in
+from signalbox.application.send_alerts import SendAlerts
+from signalbox.bootstrap.send_alerts import compose
 from signalbox.chat.messenger import Delivery, MessengerBusyError, MessengerError, Move
 from signalbox.contracts import Metric
 from signalbox.events import AlertUndeliverable, BusEvent

@@ -8,7 +8,8 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.bootstrap.start_training import StartTraining, compose
+from signalbox.application.start_training import StartTraining
+from signalbox.bootstrap.start_training import compose
 from signalbox.contracts import Metric
 from signalbox.events import ScheduledJob
 

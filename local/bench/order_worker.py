@@ -12,8 +12,8 @@ from typing import Any, Final, TypeAlias
 from local.bench.row_by_row import save_row_by_row
 from local.bench.submission import BEGIN, bench_account, bench_sealer, numbered, parse_roomy, step
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
-from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerUnavailableError
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.ledger_errors import LedgerBusyError, LedgerUnavailableError
 from signalbox.orders.events import OrderDenied
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import OrderTerms

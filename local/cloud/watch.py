@@ -12,9 +12,9 @@ from local.cloud.emulator import Emulator
 from local.cloud.function_logs import FunctionLogs
 from local.errors import StuckError
 from local.settings import VENUE
-from signalbox.adapters.postgres.errors import LedgerUnavailableError
 from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.contracts import Function, StackOutput
+from signalbox.ledger_errors import LedgerUnavailableError
 from signalbox.market.clock import CYCLE
 
 POLL_SECONDS: Final = 0.004

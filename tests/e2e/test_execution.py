@@ -45,7 +45,7 @@ from signalbox_mt5.mailbox import SqsMailbox
 from signalbox_mt5.venue import TerminalVenue
 from tests.builders import BTC
 from tests.fakes.keys import Sealers
-from tests.unit.orders.samples import terms
+from tests.unit.orders.samples import submission, terms
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 LIVE, FTMO, OTHER, NOBODY = "live-1", "ftmo-1", "ftmo-2", "nobody-1"
@@ -99,14 +99,7 @@ class Desk:
         of = terms(
             **{"account": account, "quantity": "0.1", "decided_at": now, "send_before": now + timedelta(minutes=5)} | changes
         )
-        return ExecutionRequested(
-            account=account,
-            venue=venue,
-            instruction=OrderInstruction.SUBMIT,
-            client_order_id=of.client_order_id,
-            terms=of,
-            at=now,
-        )
+        return submission(of, now, venue)
 
     def publish(self, event: BusEvent) -> None:
         self.put(event, self.sealers.detail_of(event))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from local.cloud.processes import wait_until
-from signalbox.adapters.postgres.errors import LedgerBusyError
 from signalbox.contracts import EVENT_SOURCE
+from signalbox.ledger_errors import LedgerBusyError
 from signalbox.market.candles import Symbol
 from signalbox.market.clock import CYCLE
 from signalbox.orders.transitions import OrderState

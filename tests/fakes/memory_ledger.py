@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import Event
+from signalbox.ledger_errors import LedgerError, LedgerRefusedError
 from signalbox.market.candles import Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import (

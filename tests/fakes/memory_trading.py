@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TypeVar
 
-from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import BusEvent
+from signalbox.ledger_errors import LedgerError, LedgerRefusedError
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.events import OrderEvent, OrderReleased
 from signalbox.orders.lifecycle import replay

@@ -12,13 +12,14 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
@@ -26,6 +27,7 @@ from signalbox.adapters.postgres.migrate import migrate
 from signalbox.adapters.postgres.roles import ROLES
 from signalbox.contracts import ADMIN_DATABASE_USER, READER_DATABASE_USER
 
+W = TypeVar("W")
 SUPERUSER = "postgres"
 FUNCTIONS_USER = "signalbox_functions"  # a member of every function's role
 SYSTEM_USER = "pgserver"
@@ -140,3 +142,17 @@ def app_source(server: PostgresServer, database: str, **changes: Any) -> Iterato
     """A connection source of the functions' role, or of `user`, closed at the end."""
     with ConnectionSource(replace(server.settings(database), **changes), lambda: "") as source:
         yield source
+
+
+def either_world(
+    request: pytest.FixtureRequest,
+    memory: Callable[[], W],
+    postgres: Callable[[PostgresServer, str, ExitStack], W],
+) -> Iterator[W]:
+    """Give the world that the parameter of a fixture names; a database is made for the real one alone."""
+    if request.param == "memory":
+        yield memory()
+        return
+    server, name = request.getfixturevalue("postgres"), request.getfixturevalue("database")
+    with ExitStack() as stack:
+        yield postgres(server, name, stack)

@@ -62,31 +62,24 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.MIGRATE_DATABASE: DATABASE,
     Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME},
 }
+SENDING = {  # of a function of the edge that sends each thing once
+    "dynamodb:DeleteItem",
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "events:PutEvents",
+    "secretsmanager:GetSecretValue",
+    "sqs:SendMessage",
+}
 ACTIONS: dict[Function, set[str]] = {
     Function.COLLECT_CANDLES: {"dynamodb:GetItem", "dynamodb:PutItem", "events:PutEvents"},
     Function.GENERATE_SIGNALS: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket"},
-    Function.SEND_ALERTS: {
-        "dynamodb:DeleteItem",
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
-        "dynamodb:UpdateItem",
-        "events:PutEvents",
-        "secretsmanager:GetSecretValue",
-        "sqs:SendMessage",
-    },
+    Function.SEND_ALERTS: SENDING,
     Function.ROUTE_EVENTS: {"sqs:SendMessage"},
     Function.MANAGE_ORDERS: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue"},
     Function.MONITOR_RISK: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue"},
     Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect"},
-    Function.EXECUTE_ORDERS: {
-        "dynamodb:DeleteItem",
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
-        "dynamodb:UpdateItem",
-        "events:PutEvents",
-        "secretsmanager:GetSecretValue",
-        "sqs:SendMessage",
-    },
+    Function.EXECUTE_ORDERS: SENDING,
     Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
     Function.PUBLISH_REPORTS: {"rds-db:connect", "s3:PutObject"},
     Function.START_TRAINING: {

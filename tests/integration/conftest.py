@@ -13,7 +13,7 @@ from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.signals.ports import Ledger, Outbox
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryLedger, MemoryOutbox
-from tests.fakes.postgres_server import PostgresServer, app_source, running_postgres
+from tests.fakes.postgres_server import PostgresServer, app_source, either_world, running_postgres
 
 
 class World(Protocol):
@@ -79,12 +79,8 @@ def source(postgres: PostgresServer, database: str) -> Iterator[ConnectionSource
 
 @pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "memory":
-        yield MemoryWorld()
-        return
-    server, name = request.getfixturevalue("postgres"), request.getfixturevalue("database")
-    with ExitStack() as stack:
-        yield PostgresWorld(server, name, stack)
+    found: Iterator[World] = either_world(request, MemoryWorld, PostgresWorld)
+    yield from found
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
-from signalbox.bootstrap.generate_signals import GenerateSignals
-from signalbox.bootstrap.manage_orders import ManageOrders
-from signalbox.bootstrap.register_model import RegisterModel
+from signalbox.application.generate_signals import GenerateSignals
+from signalbox.application.manage_orders import ManageOrders
+from signalbox.application.register_model import RegisterModel
 from signalbox.contracts import READER_DATABASE_USER, Function, database_user
 from signalbox.library.evaluations import FinishedEvaluation
 from signalbox.library.registration import JobOutcome

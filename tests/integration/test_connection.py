@@ -11,9 +11,9 @@ import psycopg
 import pytest
 
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
-from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerError, LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
+from signalbox.ledger_errors import LedgerBusyError, LedgerError, LedgerRefusedError, LedgerUnavailableError
 from signalbox.signals.ports import CycleState, SymbolRefusal
 from tests.builders import BTC, NOON, candles
 from tests.fakes.postgres_server import PostgresServer, app_source

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from signalbox.adapters.postgres.connection import ConnectionSource
-from signalbox.adapters.postgres.errors import LedgerUnavailableError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
-from signalbox.bootstrap.generate_signals import GenerateSignals
+from signalbox.application.generate_signals import GenerateSignals
 from signalbox.contracts import BACKFILL_MINUTES
 from signalbox.inference import load_bundle
+from signalbox.ledger_errors import LedgerUnavailableError
 from signalbox.signals.cycle import run_cycle
 from signalbox.signals.model import DeployedModel, ModelChoice
 from signalbox.signals.ports import CycleState, LedgerTransaction, OutboxEvent

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from signalbox.adapters.postgres.connection import ConnectionSource
-from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.exchange import MOST_PREPARED
+from signalbox.ledger_errors import LedgerError, LedgerRefusedError, LedgerUnavailableError
 from tests.fakes.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.integration

@@ -17,10 +17,9 @@ from signalbox.adapters.postgres.roles import ROLES, DatabaseRole
 from signalbox.adapters.postgres.trading_save import _joined, _numbered
 from signalbox.adapters.postgres.trading_tables import ACCOUNT_COLUMNS, HALTS, LOTS
 from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER, EventType, Function, database_user
-from signalbox.orders.messages import ExecutionRequested, OrderInstruction
 from tests.fakes.postgres_server import SUPERUSER, PostgresServer, app_source
 from tests.integration.function_statements import USES, Ledger
-from tests.unit.orders.samples import terms
+from tests.unit.orders.samples import submission, terms
 
 pytestmark = pytest.mark.integration
 
@@ -356,14 +355,7 @@ def test_no_role_takes_the_name_of_an_event_of_another_type(postgres: PostgresSe
 
 def test_an_exit_is_asked_for_whatever_generate_signals_put_before(postgres: PostgresServer, database: str) -> None:
     of = terms(account="live-1")
-    request = ExecutionRequested(
-        account="live-1",
-        venue="coinbase",
-        instruction=OrderInstruction.SUBMIT,
-        client_order_id=of.client_order_id,
-        terms=of,
-        at=of.decided_at,
-    )
+    request = submission(of, of.decided_at)
     with pytest.raises(psycopg.errors.CheckViolation):
         postgres.execute(
             "INSERT INTO outbox (event_id, event_type, detail, created_at)"

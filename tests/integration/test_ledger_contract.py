@@ -10,8 +10,8 @@ from datetime import datetime
 
 import pytest
 
-from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.events import parse_event
+from signalbox.ledger_errors import LedgerError, LedgerRefusedError
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import (
     CycleState,

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from signalbox.adapters.postgres.connection import ConnectionSource
-from signalbox.adapters.postgres.errors import LedgerRefusedError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.migrate import migrate
 from signalbox.contracts import ADMIN_DATABASE_USER
+from signalbox.ledger_errors import LedgerRefusedError
 from signalbox.market.candles import ONE_MINUTE
 from tests.builders import BTC, ETH, NOON, candle, candles, minutes
 from tests.fakes.postgres_server import FUNCTIONS_USER, PostgresServer, app_source

@@ -16,13 +16,13 @@ from typing import Any, Protocol
 import psycopg
 import pytest
 
-from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.contracts import EventType
 from signalbox.events import parse_event
 from signalbox.inference import load_bundle
 from signalbox.inference.archive import unpack_bundle
 from signalbox.inference.manifest import Gate, Verdict
+from signalbox.ledger_errors import LedgerError, LedgerRefusedError
 from signalbox.library.entries import (
     EntityKey,
     EntityKind,
@@ -38,7 +38,7 @@ from signalbox.library.parameters import RegisterWhen
 from signalbox.library.ports import Library
 from signalbox.library.registration import JobEvaluation, JobOutcome, RegistrationOutcome, register
 from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary
-from tests.fakes.postgres_server import PostgresServer, app_source
+from tests.fakes.postgres_server import PostgresServer, app_source, either_world
 from tests.unit.library.samples import (
     FINISHED,
     MODEL,
@@ -137,12 +137,8 @@ class PostgresWorld:
 
 @pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> Iterator[LibraryWorld]:
-    if request.param == "memory":
-        yield MemoryWorld()
-        return
-    server, name = request.getfixturevalue("postgres"), request.getfixturevalue("database")
-    with ExitStack() as stack:
-        yield PostgresWorld(server, name, stack)
+    found: Iterator[LibraryWorld] = either_world(request, MemoryWorld, PostgresWorld)
+    yield from found
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ import pytest
 
 from signalbox.adapters.postgres import migrate as migrations
 from signalbox.adapters.postgres.connection import Connection, DatabaseSettings, connect
-from signalbox.adapters.postgres.errors import LedgerError, LedgerUnavailableError, MigrationError
+from signalbox.adapters.postgres.errors import MigrationError
 from signalbox.adapters.postgres.migrate import MIGRATIONS, load_migrations, migrate, schema_hash
 from signalbox.adapters.postgres.roles import ROLES
 from signalbox.contracts import ADMIN_DATABASE_USER, APP_DATABASE_USER
+from signalbox.ledger_errors import LedgerError, LedgerUnavailableError
 from tests.fakes.postgres_server import FUNCTIONS_USER, PostgresServer
 
 pytestmark = pytest.mark.integration

@@ -10,10 +10,10 @@ from decimal import Decimal
 import pytest
 
 from signalbox.adapters.postgres.connection import ConnectionSource
-from signalbox.adapters.postgres.errors import LedgerBusyError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.ledger_errors import LedgerBusyError
 from signalbox.orders.terms import Leg, Side
 from signalbox.reports.build import build
 from signalbox.reports.errors import PeriodError

@@ -14,14 +14,14 @@ import pytest
 from signalbox.adapters.aws.trading_queue import handle_message
 from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.connection import ConnectionSource
-from signalbox.adapters.postgres.errors import LedgerUnavailableError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_reading import AccountFacts, TradingReader
-from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.application.manage_orders import ManageOrders
 from signalbox.events import CycleDecided, SignalGenerated
+from signalbox.ledger_errors import LedgerUnavailableError
 from signalbox.signals.ports import OutboxEvent
 from signalbox.trading.access import AccessControl
 from signalbox.trading.commands import HaltTrading

@@ -12,9 +12,9 @@ from typing import Protocol
 
 import pytest
 
-from signalbox.adapters.postgres.errors import LedgerRefusedError
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.ledger_errors import LedgerRefusedError
 from signalbox.market.candles import Candle
 from signalbox.orders.events import OrderCanceled
 from signalbox.orders.messages import VenueViewReported

@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signalbox.adapters.postgres.connection import ConnectionSource, Unit
-from signalbox.adapters.postgres.errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.adapters.postgres.trading_rebuild import verify
 from signalbox.adapters.postgres.trading_save import _numbered
 from signalbox.adapters.postgres.trading_tables import RISK_EVENTS
+from signalbox.ledger_errors import LedgerRefusedError, LedgerUnavailableError
 from signalbox.risk.snapshot import LossRule
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.state import AccountState, TradeState

@@ -25,10 +25,6 @@ from typing import Final, TypeAlias
 
 from signalbox.adapters.venues.mt5_mailbox import (
     COMMAND_AGE,
-    Answer,
-    CommandRefusal,
-    CommandRefused,
-    CommandTaken,
     Envelope,
     EnvelopeError,
     Keys,
@@ -38,6 +34,7 @@ from signalbox.adapters.venues.mt5_mailbox import (
 )
 from signalbox.events import BusEvent
 from signalbox.exact import ZERO, exactly
+from signalbox.orders.agent_answers import AgentAnswer, CommandRefusal, CommandRefused, CommandTaken
 from signalbox.orders.events import (
     OrderCanceled,
     OrderCancelRejected,
@@ -269,7 +266,7 @@ class Agent:
             event = kind(client_order_id=name, at=at, request_id=request.request_id or "", reason=reason, detail=detail_text)
         return ExecutionReported(account=self._account, client_order_id=name, reported_at=at, events=(event,))
 
-    def _answer(self, answer: Answer) -> None:
+    def _answer(self, answer: AgentAnswer) -> None:
         sequence = self._put(answer)
         logger.info("%s %s → %s", type(answer).__name__, answer.command, sequence)
 
@@ -278,7 +275,7 @@ class Agent:
             self._put(part)
             logger.info("%s → %s", event_id, part.event_id)
 
-    def _put(self, content: BusEvent | Answer) -> int:
+    def _put(self, content: BusEvent | AgentAnswer) -> int:
         """Put a report or answer into the mailbox under the next sequence, and return that."""
         now = self._clock()
         sequence = self._journal.next_report(now)

@@ -17,13 +17,13 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 from local.cli.jobs.package import package_code
 from local.cli.jobs.view import job_facts, list_facts, show_job, show_jobs
 from local.errors import WorkbenchError
-from signalbox.adapters.aws.training_jobs import SageMakerClient, SageMakerJobs, Started
+from signalbox.adapters.aws.training_jobs import SageMakerClient, SageMakerJobs
 from signalbox.contracts import PRODUCT, Env, Function, function_name
 from signalbox.library.job_events import event_of
 from signalbox.library.parameters import EvaluateParameters, JobPurpose, RegisterWhen, TrainParameters
 from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import TrainingPlan, read_plan
-from signalbox.library.training_jobs import CODE_ARCHIVE, Request, evaluation_request, job_name, training_request
+from signalbox.library.training_jobs import CODE_ARCHIVE, Request, StartedJob, evaluation_request, job_name, training_request
 
 ANSWER_SECONDS: Final = 150  # of register_model, which may take two minutes; asked again it would only be told the same
 
@@ -110,7 +110,7 @@ def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str
     name = plan.pipeline or f"{PRODUCT}-{plan.stage}"
     definition = pipeline_definition(plan)
 
-    def put(jobs: SageMakerJobs) -> Started:
+    def put(jobs: SageMakerJobs) -> StartedJob:
         made = jobs.put_pipeline(name, definition, role_arn=plan.pipeline_role_arn, tags=plan.tags)
         return jobs.start_pipeline(name, job_name(plan.stage, "train", options.at), parameters) if start else made
 
@@ -185,7 +185,7 @@ def run_package(
     _show(options, {**facts, "dry_run" if options.dry_run else "written": f"s3://{bucket}/{key}"})
 
 
-def _send(options: JobsOptions, operation: str, request: Request, call: Callable[[SageMakerJobs], Started]) -> None:
+def _send(options: JobsOptions, operation: str, request: Request, call: Callable[[SageMakerJobs], StartedJob]) -> None:
     if options.dry_run:
         print(json.dumps({"operation": operation, "request": request}, indent=None if options.as_json else 2))
         return

@@ -17,7 +17,7 @@ from moto import mock_aws
 
 from signalbox.adapters.aws.artifacts import S3Artifacts
 from signalbox.adapters.aws.training_jobs import SageMakerJobs, TrainingServiceError, _token
-from signalbox.bootstrap.start_training import StartTraining
+from signalbox.application.start_training import StartTraining
 from signalbox.library.errors import ArtifactError
 from signalbox.library.parameters import EvaluateParameters
 from signalbox.library.pipeline import pipeline_definition

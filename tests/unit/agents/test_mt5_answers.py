@@ -14,17 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from signalbox.adapters.venues.mt5_mailbox import (
-    COMMAND_AGE,
-    CommandRefusal,
-    CommandRefused,
-    CommandTaken,
-    EnvelopeError,
-    Keys,
-    MailboxDirection,
-    open_envelope,
-    seal,
-)
+from signalbox.adapters.venues.mt5_mailbox import COMMAND_AGE, EnvelopeError, Keys, MailboxDirection, open_envelope, seal
+from signalbox.orders.agent_answers import CommandRefusal, CommandRefused, CommandTaken
 from signalbox.orders.events import OrderCanceled
 from signalbox.orders.messages import ExecutionReported, OrderInstruction
 from signalbox_mt5.agent import GIVEN_UP, Agent

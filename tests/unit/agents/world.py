@@ -8,16 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from local.stand_ins.mt5 import TerminalStandIn
-from signalbox.adapters.venues.mt5_mailbox import (
-    Answer,
-    CommandRefused,
-    CommandTaken,
-    Keys,
-    MailboxDirection,
-    open_envelope,
-    seal,
-)
+from signalbox.adapters.venues.mt5_mailbox import Keys, MailboxDirection, open_envelope, seal
 from signalbox.events import BusEvent
+from signalbox.orders.agent_answers import AgentAnswer, CommandRefused, CommandTaken
 from signalbox.orders.events import OrderReleased
 from signalbox.orders.messages import (
     ExecutionReported,
@@ -110,7 +103,7 @@ class Box:
 
     waiting: list[str] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[AgentAnswer] = field(default_factory=list)
     postponed: list[int] = field(default_factory=list)
     patience: list[int] = field(default_factory=list)
     dies_at_report: bool = False

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerRefusedError, LedgerUnavailableError
-from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.application.manage_orders import ManageOrders
 from signalbox.events import CycleDecided, read_event
+from signalbox.ledger_errors import LedgerBusyError, LedgerRefusedError, LedgerUnavailableError
 from signalbox.signals.ports import OutboxEvent
 from signalbox.trading.access import AccessControl
 from signalbox.trading.commands import HaltTrading

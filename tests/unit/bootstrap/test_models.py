@@ -10,8 +10,8 @@ import pytest
 from moto import mock_aws
 
 from signalbox.adapters.aws import deployments
+from signalbox.adapters.aws.deployed_model import ModelProvider
 from signalbox.adapters.aws.deployments import Deployment, S3Deployments
-from signalbox.bootstrap.models import ModelProvider
 from signalbox.contracts import DEPLOYMENT_POINTER_KEY
 from signalbox.inference.archive import pack_bundle
 from signalbox.inference.manifest import Gate

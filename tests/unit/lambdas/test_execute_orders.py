@@ -21,20 +21,14 @@ from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStan
 from signalbox.adapters.aws.bus import BusError
 from signalbox.adapters.aws.sends import DynamoSendLog, newest_number, next_number
 from signalbox.adapters.aws.trading_queue import Door, handle_message
-from signalbox.adapters.venues.mt5_mailbox import (
-    CommandRefusal,
-    CommandRefused,
-    CommandTaken,
-    EnvelopeError,
-    MailboxDirection,
-    open_envelope,
-    require_key,
-    seal,
-)
-from signalbox.bootstrap.execute_orders import ExecuteOrders, compose
+from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, MailboxDirection, open_envelope, require_key, seal
+from signalbox.application.execute_orders import ExecuteOrders
+from signalbox.bootstrap.execute_orders import compose
 from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
+from signalbox.bootstrap.venue_accounts import SecretVenues
 from signalbox.contracts import SIGNED_REPORTS, Env, MailboxQueue, mailbox_key_name, mailbox_queue_name
 from signalbox.events import BusEvent, MarketDataStale
+from signalbox.orders.agent_answers import CommandRefusal, CommandRefused, CommandTaken
 from signalbox.orders.events import OrderRejected, OrderSubmitted
 from signalbox.orders.messages import (
     ExecutionReported,
@@ -53,7 +47,7 @@ from tests.builders import BTC
 from tests.fakes.keys import REPORT_KEY, REPORT_KEYS, REPORT_TEXT, REQUEST_KEY, REQUEST_TEXT, detail_of, message_of
 from tests.fakes.keys import sealed as sealed_event
 from tests.fakes.lambda_context import FakeLambdaContext
-from tests.unit.orders.samples import terms
+from tests.unit.orders.samples import submission, terms
 
 pytestmark = [pytest.mark.usefixtures("aws")]
 LIVE, FTMO, OTHER, NOBODY = "live-1", "ftmo-1", "ftmo-2", "nobody-1"
@@ -69,19 +63,16 @@ def now_terms(account: str, **changes: Any) -> OrderTerms:
 
 
 def asked(account: str = LIVE, venue: str = "coinbase", **changes: Any) -> ExecutionRequested:
-    of = now_terms(account, **changes)
-    return ExecutionRequested(
-        account=account,
-        venue=venue,
-        instruction=OrderInstruction.SUBMIT,
-        client_order_id=of.client_order_id,
-        terms=of,
-        at=NOW,
-    )
+    return submission(now_terms(account, **changes), NOW, venue)
 
 
 def viewed(account: str = LIVE, venue: str = "coinbase") -> VenueViewRequested:
     return VenueViewRequested(account=account, venue=venue, at=NOW, since=NOW, orders=(), symbols=(BTC,))
+
+
+def forget_secrets(app: ExecuteOrders) -> None:
+    assert isinstance(app.venues, SecretVenues)
+    app.venues.secrets.clear_cache()
 
 
 class Cloud:
@@ -256,7 +247,7 @@ class TestApplication:
         app = cloud.app()
         assert kinds(app.carry_out(asked())) == ["OrderSubmitted", "OrderRejected"]
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret))
-        app.secrets.clear_cache()
+        forget_secrets(app)
         assert kinds(app.carry_out(asked(strategy="second")))[-1] == "OrderFilled"
 
 
@@ -363,7 +354,7 @@ class TestMailbox:
         assert open_envelope(command, key=KEY.encode(), direction=MailboxDirection.COMMAND, account=FTMO).sequence == 1
         cloud.put_key(current="n" * 32)
         fresh = cloud.app()
-        fresh.secrets.clear_cache()
+        forget_secrets(fresh)
         fresh.pass_on(FTMO, reported(3, key="n" * 32))
         with pytest.raises(EnvelopeError, match="not of our key"):
             fresh.pass_on(FTMO, reported(4))
@@ -615,7 +606,7 @@ class TestHandler:
         exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, "POST /orders", times=1, retry_after=9))
         waits: list[int] = []
         app = cloud.app()
-        app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)  # type: ignore[method-assign]
+        app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)
         failed = self.run(
             load,
             app,
@@ -689,7 +680,7 @@ class TestHandler:
 
     def test_keys_that_cannot_be_read_now_refuse_nobody(self, load, cloud: Cloud, exchange: TradingStandIn, capsys) -> None:
         app = cloud.app()
-        app.retry_in = lambda _handle, _arn, _seconds: None  # type: ignore[method-assign]
+        app.retry_in = lambda _handle, _arn, _seconds: None
         cloud.secrets.delete_secret(SecretId="request-key", ForceDeleteWithoutRecovery=True)
         assert self.run(load, app, self.body(asked())) == ["m0"]
         assert "RequestsRefused" not in capsys.readouterr().out
@@ -772,7 +763,7 @@ class TestHandler:
     ) -> None:
         waits: list[int] = []
         app = cloud.app()
-        app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)  # type: ignore[method-assign]
+        app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)
         assert self.run(load, app, self.body(viewed(NOBODY)), self.body(asked())) == []
         assert (waits, len(exchange.orders)) == ([], 1)
         assert '"ViewsFailed":[1.0]' in capsys.readouterr().out.replace(" ", "")
@@ -784,7 +775,7 @@ class TestHandler:
     def test_whatever_else_fails_comes_again_within_seconds(self, load, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
         waits: list[int] = []
         app = cloud.app()
-        app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)  # type: ignore[method-assign]
+        app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)
 
         def refuses(_events: object) -> None:
             raise BusError("told to")

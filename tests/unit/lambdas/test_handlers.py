@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ValidationError
 
-from signalbox.bootstrap.send_alerts import FanOut
+from signalbox.application.send_alerts import FanOut
 from signalbox.bootstrap.settings import (
     CollectCandlesSettings,
     GenerateSignalsSettings,

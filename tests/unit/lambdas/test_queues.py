@@ -13,8 +13,9 @@ from moto import mock_aws
 
 from local.stand_ins.faults import Fault, MessengerFault
 from local.stand_ins.telegram import BOT_TOKEN, TelegramStandIn
-from signalbox.bootstrap.route_events import RouteEvents
-from signalbox.bootstrap.send_alerts import SendAlerts, compose
+from signalbox.adapters.aws.event_router import RouteEvents
+from signalbox.application.send_alerts import SendAlerts
+from signalbox.bootstrap.send_alerts import compose
 from signalbox.bootstrap.settings import SendAlertsSettings
 from signalbox.contracts import Env
 from signalbox.events import BusEvent, MarketDataStale
@@ -119,7 +120,7 @@ class Alerts:
         self.secrets.create_secret(Name="telegram", SecretString=json.dumps({"bot_token": BOT_TOKEN, "chat_ids": chats}))
         self.app = self.composed()
         self.waits: list[int] = []
-        self.app.retry_in = lambda _handle, _arn, seconds: self.waits.append(seconds)  # type: ignore[method-assign]
+        self.app.retry_in = lambda _handle, _arn, seconds: self.waits.append(seconds)
         self.handler = load("send_alerts").make_handler(self.app)
 
     def composed(self) -> SendAlerts:

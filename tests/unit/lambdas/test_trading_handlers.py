@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from signalbox.access import Role
-from signalbox.bootstrap.manage_orders import MissedTurn
+from signalbox.application.manage_orders import MissedTurn
 from signalbox.events import BusEvent, CycleDecided, InstantAheadError, MarketDataStale
 from signalbox.orders.errors import OrderTermsError
 from signalbox.orders.events import OrderInitialized, OrderSubmitted

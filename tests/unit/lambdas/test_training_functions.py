@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from signalbox.adapters.aws.training_jobs import Started
-from signalbox.adapters.postgres.errors import LedgerUnavailableError
-from signalbox.bootstrap.register_model import RETRY_PAUSES_SECONDS, RegisterModel
+from signalbox.application.register_model import RETRY_PAUSES_SECONDS, RegisterModel
+from signalbox.ledger_errors import LedgerUnavailableError
 from signalbox.library.entries import EntityKind, VersionState
+from signalbox.library.training_jobs import StartedJob
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.fakes.memory_library import MemoryArtifacts, MemoryLibrary
 from tests.unit.lambdas.test_handlers import logged, metric_values, sqs
@@ -150,9 +150,9 @@ def test_the_scheduled_instant_is_what_is_started(load: Any, capsys: Any) -> Non
     class App:
         asked: list[Any] = []  # noqa: RUF012 - of one test
 
-        def start(self, scheduled_at: Any) -> Started:
+        def start(self, scheduled_at: Any) -> StartedJob:
             self.asked.append(scheduled_at)
-            return Started("job", "arn", new=False)
+            return StartedJob("job", "arn", new=False)
 
     app = App()
     event = {"job": "start_training", "scheduled_at": "2026-11-15T02:00:00Z"}

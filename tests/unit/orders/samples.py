@@ -17,6 +17,7 @@ from signalbox.orders.events import (
     OrderUpdateRequested,
 )
 from signalbox.orders.lifecycle import apply, initialise
+from signalbox.orders.messages import ExecutionRequested, OrderInstruction
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from tests.builders import BTC, NOON
@@ -98,4 +99,16 @@ def update_requested(order: Order, request_id: str = "u-1", at: datetime | None 
     return applied(
         order,
         OrderUpdateRequested(client_order_id=order.client_order_id, at=at or seconds(3), request_id=request_id, **changes),
+    )
+
+
+def submission(of: OrderTerms, at: datetime, venue: str = "coinbase") -> ExecutionRequested:
+    """The request to send an order."""
+    return ExecutionRequested(
+        account=of.account,
+        venue=venue,
+        instruction=OrderInstruction.SUBMIT,
+        client_order_id=of.client_order_id,
+        terms=of,
+        at=at,
     )

@@ -9,7 +9,7 @@ from decimal import DivisionByZero, Inexact
 
 import pytest
 
-from signalbox.adapters.postgres.errors import LedgerUnavailableError
+from signalbox.ledger_errors import LedgerUnavailableError
 from signalbox.market.candles import Candle
 from signalbox.orders.order import Order
 from signalbox.portfolio.errors import PortfolioError

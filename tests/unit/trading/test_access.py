@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from signalbox.access import Role, names_of, principal_of
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
-from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.application.manage_orders import ManageOrders
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.access import DEPLOYMENT, NEEDED, Access, AccessControl, decide, strongest
 from signalbox.trading.commands import COMMANDS

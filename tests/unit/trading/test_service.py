@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.adapters.aws.trading_metrics import counted
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale
 from signalbox.market.candles import ONE_MINUTE
@@ -24,7 +25,7 @@ from signalbox.trading.changes import NO_CHANGES, RiskEventKind
 from signalbox.trading.commands import COMMANDS, AnyCommand
 from signalbox.trading.errors import AccountError, CommandError, OrderUnknownError, UnpricedError
 from signalbox.trading.readiness import LIVE_GATES
-from signalbox.trading.service import NOT_READY, AccountOutcome, TradingService, UnexpectedEventError, counted
+from signalbox.trading.service import NOT_READY, AccountOutcome, TradingService, UnexpectedEventError
 from signalbox.trading.state import AccountState
 from tests.fakes.memory_trading import AccountRows, MemoryTradingDatabase, MemoryTradingLedger
 from tests.unit.trading.market import BTC, ETH, SOL, START, TOLD, flat, paper, signal, wave

@@ -10,7 +10,7 @@ SignalboxError
 ├── RiskError                risk: a number or fact no decision may be made on, an approval built by hand
 ├── OrderError               orders: an event an order cannot take, terms that contradict each other
 ├── PortfolioError           portfolio: an entry that cannot be booked
-├── LedgerError              adapters.postgres: a ledger that refused or lost a connection
+├── LedgerError              ledger_errors: a ledger that refused or lost a connection
 ├── MessengerError           chat: a message that was not delivered
 └── SettingsError            bootstrap: an environment that lacks a value
 """

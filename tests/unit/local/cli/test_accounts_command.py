@@ -16,7 +16,7 @@ from local.cli.accounts.app import accounts_app
 from local.cli.accounts.command import AccountsError, OrdersApi
 from local.cli.command import main
 from signalbox.adapters.aws.trading_api import trading_api
-from signalbox.bootstrap.manage_orders import ManageOrders
+from signalbox.application.manage_orders import ManageOrders
 from signalbox.trading.access import AccessControl
 from signalbox.trading.service import TradingService
 from tests.fakes.http_server import Reply, Request, ScriptedServer, serving

@@ -2,53 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-
 import boto3
 
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.deployed_model import ModelProvider
 from signalbox.adapters.aws.deployments import S3Deployments
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.outbox import PostgresOutbox
-from signalbox.bootstrap.ledger import connect_ledger, retried
-from signalbox.bootstrap.models import ModelProvider
+from signalbox.application.generate_signals import GenerateSignals
+from signalbox.bootstrap.ledger import connect_ledger
 from signalbox.bootstrap.settings import GenerateSignalsSettings
 from signalbox.contracts import Function, emitted_by
-from signalbox.events import CandlesClosed
-from signalbox.signals.cycle import CycleOutcome, run_cycle
-from signalbox.signals.model import ModelChoice
-from signalbox.signals.ports import EventPublisher, Ledger, Outbox
-from signalbox.signals.publishing import publish_pending
-from signalbox.signals.rate_limit import SignalLimits
-
-
-@dataclass(frozen=True, slots=True)
-class GenerateSignals:
-    """One delivery: decide and commit, then publish what the ledger holds."""
-
-    ledger: Ledger
-    outbox: Outbox
-    bus: EventPublisher
-    models: ModelProvider
-    limits: SignalLimits
-    pause: Callable[[float], None] = time.sleep
-
-    def decide(self, event: CandlesClosed) -> tuple[CycleOutcome, ModelChoice]:
-        """Record the event's candles and decide its cycle when it is complete.
-
-        A lost connection is tried again here: the whole cycle is idempotent by natural keys, so even a commit whose
-        acknowledgement was lost only turns into a duplicate.
-        """
-        choice = self.models.choose()
-        run = partial(run_cycle, event, ledger=self.ledger, choice=choice, limits=self.limits)
-        return retried(run, self.pause), choice
-
-    def publish(self) -> int:
-        """Publish what is committed; what this misses is the relay's."""
-        return publish_pending(outbox=self.outbox, publisher=self.bus)
 
 
 def compose(settings: GenerateSignalsSettings | None = None) -> GenerateSignals:

@@ -3,34 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
 
 import boto3
 
 from signalbox.adapters.aws.database_token import token_password
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
-from signalbox.adapters.postgres.errors import LedgerBusyError, LedgerUnavailableError
 from signalbox.bootstrap.settings import DatabaseEnvironment
-
-T = TypeVar("T")
-RETRY_PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # a failover or restart of the database, within the function's timeout
-
-
-def retried(
-    unit: Callable[[], T],
-    pause: Callable[[float], None],
-    passing: tuple[type[Exception], ...] = (LedgerUnavailableError, LedgerBusyError),
-) -> T:
-    """Run a unit of work, again after a pause when the ledger is away or busy. It must be idempotent: a commit may come twice.
-
-    passing: what is tried again here; where many accounts wait for their turn, one that is busy is not.
-    """
-    for wait in RETRY_PAUSES_SECONDS:
-        try:
-            return unit()
-        except passing:
-            pause(wait)
-    return unit()
 
 
 def connect_ledger(

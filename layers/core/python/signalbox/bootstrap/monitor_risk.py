@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from signalbox.bootstrap.manage_orders import ManageOrders
-from signalbox.bootstrap.manage_orders import compose as compose_room
+from signalbox.bootstrap.manage_orders import compose as compose_trading
 from signalbox.contracts import Function
 
-compose = partial(compose_room, function=Function.MONITOR_RISK)
-__all__ = ["ManageOrders", "compose"]
+compose = partial(compose_trading, function=Function.MONITOR_RISK)

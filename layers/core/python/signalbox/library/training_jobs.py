@@ -124,3 +124,12 @@ def _request(plan: TrainingPlan, name: str, program: str, parameters: Mapping[st
     if program == TRAIN_PROGRAM:  # an evaluation takes minutes and begins again
         request["CheckpointConfig"] = {"S3Uri": f"{plan.checkpoints_uri}/{name}", "LocalPath": CHECKPOINTS}
     return request
+
+
+@dataclass(frozen=True, slots=True)
+class StartedJob:
+    """What runs now; `new` is false when it was started before."""
+
+    name: str
+    arn: str
+    new: bool

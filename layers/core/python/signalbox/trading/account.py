@@ -35,7 +35,7 @@ class TradingMode(StrEnum):
 class EntryPolicy(FrozenModel):
     """How a signal becomes a position: how much is risked, where the exits stand. No defaults: presets name every value.
 
-    volatility is the standard deviation of the return over the signal's horizon (trading/entry.py says how it is measured).
+    volatility is the standard deviation of the return over the signal's horizon (trading/entry_plan.py says how it is measured).
     """
 
     version: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,40}\.\d+$")]

@@ -78,16 +78,26 @@ class VenueRefused(BusEvent):
         return f"{self.type}:{self.client_order_id}:{self.request or self.what}"
 
 
-class TradeOpened(BusEvent):
-    """The entry of a trade filled for the first time."""
+class _TradeEvent(BusEvent):
+    """What happens once in the life of a trade; the order that enters it names it."""
 
-    type: ClassVar[EventType] = EventType.TRADE_OPENED
     account: AccountName
     mode: Literal["paper", "live"]
     entry: OrderKey
     symbol: SymbolName
     side: Side
     at: AwareDatetime
+
+    @property
+    @override
+    def event_id(self) -> str:
+        return f"{self.type}:{self.entry}"
+
+
+class TradeOpened(_TradeEvent):
+    """The entry of a trade filled for the first time."""
+
+    type: ClassVar[EventType] = EventType.TRADE_OPENED
     quantity: Decimal
     price: Decimal
     stop_loss: Decimal
@@ -95,32 +105,16 @@ class TradeOpened(BusEvent):
     deadline: AwareDatetime
     decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
 
-    @property
-    @override
-    def event_id(self) -> str:
-        return f"{self.type}:{self.entry}"
 
-
-class TradeClosed(BusEvent):
+class TradeClosed(_TradeEvent):
     """A trade is flat again."""
 
     type: ClassVar[EventType] = EventType.TRADE_CLOSED
-    account: AccountName
-    mode: Literal["paper", "live"]
-    entry: OrderKey
-    symbol: SymbolName
-    side: Side
-    at: AwareDatetime
     leg: Leg
     price: Decimal
     realised: Decimal  # after fees
     balance: Decimal
     decided_at: AwareDatetime | None = None  # of the decision it goes back to: the cycle of a signal
-
-    @property
-    @override
-    def event_id(self) -> str:
-        return f"{self.type}:{self.entry}"
 
 
 class ExitFailed(BusEvent):

@@ -15,7 +15,6 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, TypeAlias, assert_never
 
-from signalbox.contracts import EventType, Metric
 from signalbox.events import BusEvent, CycleDecided, SignalGenerated
 from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.orders.errors import OrderError
@@ -620,33 +619,3 @@ def _is_unknown(state: AccountState, at: datetime) -> bool:
     if state.account.mode is not TradingMode.LIVE or state.is_idle:
         return False
     return state.compared_at is not None and at - state.compared_at > SILENT_AFTER
-
-
-_EVENTS: Final[Mapping[EventType, Metric]] = {
-    EventType.ORDER_REFUSED: Metric.ORDERS_REFUSED,
-    EventType.TRADE_OPENED: Metric.TRADES_OPENED,
-    EventType.TRADE_CLOSED: Metric.TRADES_CLOSED,
-    EventType.TRADING_HALTED: Metric.TRADING_HALTS,
-    EventType.EXIT_FAILED: Metric.EXITS_FAILED,
-    EventType.RULE_BREACHED: Metric.RULES_BREACHED,
-}
-_RISK: Final[Mapping[RiskEventKind, Metric]] = {
-    RiskEventKind.EVENT_REFUSED: Metric.EVENTS_REFUSED,
-    RiskEventKind.OVERFILL: Metric.VENUE_DIFFERENCES,
-    RiskEventKind.DIFFERENCE: Metric.VENUE_DIFFERENCES,
-    RiskEventKind.OTHERS_AT_VENUE: Metric.OTHERS_AT_VENUE,
-    RiskEventKind.SIGNAL_HELD_BACK: Metric.SIGNALS_HELD_BACK,
-}
-
-
-def counted(handled: tuple[AccountOutcome, ...]) -> dict[Metric, int]:
-    """Return how often each thing happened that an operator watches, zeros included."""
-    found = dict.fromkeys((*_EVENTS.values(), *_RISK.values()), 0)
-    for one in handled:
-        for event in one.changes.events:
-            if event.type in _EVENTS:
-                found[_EVENTS[event.type]] += 1
-        for line in one.changes.risk:
-            if line.kind in _RISK:
-                found[_RISK[line.kind]] += 1
-    return found

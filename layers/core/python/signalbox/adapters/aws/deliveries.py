@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,10 +12,14 @@ from aws_lambda_powertools.utilities.idempotency import (
     idempotent_function,
 )
 
+from signalbox.chat.messenger import Delivery
+
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
 
+DELIVERY: Final = "delivery"  # the key of a message in the queue of deliveries
 KEPT_SECONDS: Final = 7 * 24 * 3600  # longer than any queue keeps a message
 
 
@@ -63,3 +68,23 @@ class DynamoChatMoves:
 
 def _moved(chat_id: str) -> dict[str, Any]:
     return {"id": {"S": f"chat-moved#{chat_id}"}}
+
+
+class SqsDeliveryQueue:
+    """DeliveryQueue over a FIFO queue."""
+
+    def __init__(self, client: SQSClient, url: str) -> None:
+        self._client, self._url = client, url
+
+    def put(self, delivery: Delivery) -> None:
+        self._client.send_message(
+            QueueUrl=self._url,
+            MessageBody=json.dumps({DELIVERY: delivery.model_dump()}),
+            MessageGroupId=delivery.chat_id,
+            MessageDeduplicationId=delivery.key,
+        )
+
+
+def delivery_in(body: dict[str, Any]) -> Delivery:
+    """Return the delivery in a message of their queue. Raises pydantic.ValidationError."""
+    return Delivery.model_validate(body[DELIVERY])

@@ -13,25 +13,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import ValidationError
 
-from signalbox.adapters.aws.sends import answer_seen, next_number, note_answer
+from signalbox.adapters.aws.sends import answer_seen, newest_number, next_number, note_answer
 from signalbox.adapters.venues.mt5_mailbox import (
-    Answer,
-    CommandRefusal,
-    CommandRefused,
     Envelope,
     EnvelopeError,
     Keys,
     MailboxDirection,
     Mt5Venue,
-    Sequence,
+    ReplayError,
     open_envelope,
 )
 from signalbox.contracts import ACKNOWLEDGE_SECONDS, MailboxQueue, mailbox_key_name, mailbox_queue_name, reporting_account
 from signalbox.errors import SignalboxError
 from signalbox.frozen import FrozenModel
-from signalbox.orders.messages import AccountName
+from signalbox.orders.agent_answers import AgentAnswer, CommandRefusal, CommandRefused, CommandTaken, ExpectedAnswer
+from signalbox.orders.messages import ExecutionReported, VenueViewReported
+from signalbox.orders.venue_port import CREDENTIALS, ClosedVenue
 from signalbox.trading.commands import HaltTrading
 from signalbox.wire import parse_object
 
@@ -45,15 +44,6 @@ KEPT: Final = timedelta(days=2)  # an answer, longer than a check may wait
 
 class MailboxKeyError(SignalboxError):
     """The secret of a mailbox holds no key that can be used. The message never quotes it."""
-
-
-class ExpectedAnswer(FrozenModel):
-    """A command that was handed on, as it waits to be looked for."""
-
-    account: AccountName
-    command: Sequence
-    event_id: str
-    handed_on_at: AwareDatetime
 
 
 class _KeySecret(FrozenModel):
@@ -86,21 +76,42 @@ class Mailboxes:
         """Whether a queue is that of the checks."""
         return queue_arn.rsplit(":", 1)[-1] == self.checks_url.rsplit("/", 1)[-1]
 
-    def relay(self, account: str) -> Mt5Venue:
-        """Return the way to an account's agent. Raises MailboxKeyError."""
+    def has(self, account: str) -> bool:
+        """Whether an account has a mailbox in this stage."""
+        return account in self.accounts
+
+    def relay(self, account: str) -> Mt5Venue | ClosedVenue:
+        """Return the way to an account's agent; a closed venue where its key cannot be used."""
+        try:
+            key = self._keys(account).signing
+        except MailboxKeyError as error:
+            return ClosedVenue(CREDENTIALS, str(error))
         name = mailbox_queue_name(self.stage, account, MailboxQueue.COMMANDS)
         return Mt5Venue(
             self.queue,
             f"{self.checks_url.rsplit('/', 1)[0]}/{name}",  # of the same AWS account and region
-            key=self._keys(account).signing,
+            key=key,
             next_sequence=lambda: next_number(self.table, self.table_name, f"mt5-command-{account}"),
             expect=lambda command, event_id: self._expect(account, command, event_id),
             clock=self.clock,
         )
 
-    def open_report(self, account: str, text: str) -> Envelope:
+    def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
+        """Return what the agent of this account reported, and note what it answered. Raises EnvelopeError: it is not its word."""
+        opened = self._open_report(account, text)
+        content = opened.said()
+        is_answer = isinstance(content, CommandTaken | CommandRefused)
+        if not is_answer and not (isinstance(content, ExecutionReported | VenueViewReported) and content.account == account):
+            raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, was {content.type}")
+        if not newest_number(self.table, self.table_name, f"mt5-report-{account}", opened.sequence):
+            raise ReplayError(f"{account} {opened.sequence}: newer reports were handled before")
+        if isinstance(content, CommandTaken | CommandRefused):
+            self._note(account, content)
+        return content
+
+    def _open_report(self, account: str, text: str) -> Envelope:
         """Return what the agent of this account signed; nobody else's word comes through its queue. Raises EnvelopeError."""
-        if account not in self.accounts:
+        if not self.has(account):
             raise EnvelopeError(f"{account}: expected an account with a mailbox in this stage")
         try:
             try:
@@ -112,7 +123,7 @@ class Mailboxes:
         except MailboxKeyError as error:
             raise EnvelopeError(str(error)) from error
 
-    def note(self, account: str, answer: Answer) -> None:
+    def _note(self, account: str, answer: AgentAnswer) -> None:
         """Write down that a command was answered. Of one that came too late to be taken nothing is known, so it is none."""
         if isinstance(answer, CommandRefused) and answer.reason is CommandRefusal.COMMAND_REPLAYED:
             return

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from botocore.exceptions import ClientError
 
 from signalbox.library.errors import LibraryError
-from signalbox.library.training_jobs import Request
+from signalbox.library.training_jobs import Request, StartedJob
 
 _PAGE: Final = 100  # jobs in one answer, SageMaker's most
 
@@ -43,15 +43,6 @@ class TrainingServiceError(LibraryError):
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """What runs now; `new` is false when it was started before."""
-
-    name: str
-    arn: str
-    new: bool
-
-
-@dataclass(frozen=True, slots=True)
 class JobSummary:
     """A job as a list shows it."""
 
@@ -67,7 +58,7 @@ class SageMakerJobs:
     def __init__(self, client: SageMakerClient) -> None:
         self._client = client
 
-    def start_training_job(self, request: Request) -> Started:
+    def start_training_job(self, request: Request) -> StartedJob:
         """Start a job once: its name is taken by the request itself when it was started before.
 
         Raises TrainingServiceError, also when the name is taken by a job that was asked something else.
@@ -78,10 +69,10 @@ class SageMakerJobs:
         except ClientError as error:
             if not _is_taken(error):
                 raise _refused(f"training job {name}", error) from error
-            return Started(name, self._existing_job(request), new=False)
-        return Started(name, str(answer["TrainingJobArn"]), new=True)
+            return StartedJob(name, self._existing_job(request), new=False)
+        return StartedJob(name, str(answer["TrainingJobArn"]), new=True)
 
-    def put_pipeline(self, name: str, definition: Request, *, role_arn: str, tags: list[dict[str, str]]) -> Started:
+    def put_pipeline(self, name: str, definition: Request, *, role_arn: str, tags: list[dict[str, str]]) -> StartedJob:
         """Create a pipeline, or give the one there is this definition. Raises TrainingServiceError."""
         request = {
             "PipelineName": name,
@@ -91,13 +82,13 @@ class SageMakerJobs:
         }
         try:
             if self._pipeline_exists(name):
-                return Started(name, str(self._client.update_pipeline(**request)["PipelineArn"]), new=False)
+                return StartedJob(name, str(self._client.update_pipeline(**request)["PipelineArn"]), new=False)
             answer = self._client.create_pipeline(**request, ClientRequestToken=_token(name), Tags=tags)
         except ClientError as error:
             raise _refused(f"pipeline {name}", error) from error
-        return Started(name, str(answer["PipelineArn"]), new=True)
+        return StartedJob(name, str(answer["PipelineArn"]), new=True)
 
-    def start_pipeline(self, name: str, execution: str, parameters: dict[str, str]) -> Started:
+    def start_pipeline(self, name: str, execution: str, parameters: dict[str, str]) -> StartedJob:
         """Start an execution once: the token is made of its name, so SageMaker answers the first one again."""
         request = {
             "PipelineName": name,
@@ -109,7 +100,7 @@ class SageMakerJobs:
             answer = self._client.start_pipeline_execution(**request)
         except ClientError as error:
             raise _refused(f"execution of pipeline {name}", error) from error
-        return Started(execution, str(answer["PipelineExecutionArn"]), new=True)
+        return StartedJob(execution, str(answer["PipelineExecutionArn"]), new=True)
 
     def describe_training_job(self, name: str) -> dict[str, Any]:
         """Return what SageMaker knows of a job. Raises TrainingServiceError when there is none."""

@@ -17,13 +17,9 @@ from typing import Any, Final, LiteralString, Self, TypeAlias
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from signalbox.adapters.postgres.errors import (
-    LedgerError,
-    LedgerUnavailableError,
-    connection_was_lost,
-    translated,
-)
+from signalbox.adapters.postgres.errors import connection_was_lost, translated
 from signalbox.adapters.postgres.exchange import Exchange, Rows, Statement
+from signalbox.ledger_errors import LedgerError, LedgerUnavailableError
 
 __all__ = ["ConnectionSource", "DatabaseSettings", "LedgerError", "LedgerUnavailableError", "connect"]
 

@@ -17,7 +17,6 @@ from typing import Any, Final
 from psycopg.errors import UniqueViolation
 
 from signalbox.adapters.postgres.connection import Connection, ConnectionSource, Unit
-from signalbox.adapters.postgres.errors import LedgerError
 from signalbox.adapters.postgres.exchange import Statement
 from signalbox.adapters.postgres.ledger import PostgresLedgerTransaction
 from signalbox.adapters.postgres.trading_load import (
@@ -34,6 +33,7 @@ from signalbox.adapters.postgres.trading_load import (
 from signalbox.adapters.postgres.trading_rows import entry_of, entry_row, fill_of, order_row, orders_of_events, risk_event_of
 from signalbox.adapters.postgres.trading_save import Save, Seals, gathered, plain_statement, save_with_care, version_of
 from signalbox.adapters.postgres.trading_tables import ACCOUNT_ENTRIES, ORDERS
+from signalbox.ledger_errors import LedgerError
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import VenueViewReported

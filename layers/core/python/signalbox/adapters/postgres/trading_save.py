@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from signalbox.adapters.postgres.arrays import text_array
 from signalbox.adapters.postgres.connection import Unit
-from signalbox.adapters.postgres.errors import LedgerError, LedgerRefusedError
 from signalbox.adapters.postgres.exchange import Rows, Statement
 from signalbox.adapters.postgres.outbox import ADD_EVENTS, INSERT_EVENTS, event_columns, event_detail
 from signalbox.adapters.postgres.trading_rows import (
@@ -61,6 +60,7 @@ from signalbox.adapters.postgres.trading_tables import (
     Row,
 )
 from signalbox.events import BusEvent
+from signalbox.ledger_errors import LedgerError, LedgerRefusedError
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
 from signalbox.orders.sealing import MAY_ASK, RequestSealer

@@ -19,15 +19,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
 from signalbox.errors import SignalboxError
 from signalbox.events import BusEvent, parse_event
 from signalbox.frozen import FrozenModel
+from signalbox.orders.agent_answers import AgentAnswer, CommandRefused, CommandSequence, CommandTaken
 from signalbox.orders.messages import AccountName, ExecutionRequested, VenueViewRequested
-from signalbox.wire import WireError, cut, parse_object
+from signalbox.wire import WireError, parse_object
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -36,7 +37,6 @@ VENUE: Final = "mt5"
 VERSION: Final = 1
 MINIMUM_KEY_BYTES: Final = 32
 COMMAND_AGE: Final = timedelta(minutes=5)  # an older command is refused; what still has to be done is decided anew
-Sequence: TypeAlias = Annotated[int, Field(ge=1)]
 
 
 class MailboxDirection(StrEnum):
@@ -54,32 +54,7 @@ class ReplayError(EnvelopeError):
     """A message of the past."""
 
 
-class CommandRefusal(StrEnum):
-    """Why an agent does not carry a command out."""
-
-    COMMAND_TOO_OLD = "COMMAND_TOO_OLD"
-    COMMAND_AHEAD = "COMMAND_AHEAD"  # signed for a time that has not come: one of the two clocks is wrong
-    COMMAND_REPLAYED = "COMMAND_REPLAYED"  # a newer one was taken before
-
-
-class CommandTaken(FrozenModel):
-    """The agent's answer: it has the command of this sequence on its disk, and carries it out or reports why not."""
-
-    command: Sequence
-    at: AwareDatetime
-
-
-class CommandRefused(FrozenModel):
-    """The agent's answer: it does not carry the command out. What became of an order in it comes in a report beside this."""
-
-    command: Sequence
-    at: AwareDatetime
-    reason: CommandRefusal
-    detail: Annotated[str, cut(200), Field(max_length=200)] = ""
-
-
-Answer: TypeAlias = CommandTaken | CommandRefused
-_ANSWERS: Final[dict[str, type[Answer]]] = {kind.__name__: kind for kind in (CommandTaken, CommandRefused)}
+_ANSWERS: Final[dict[str, type[AgentAnswer]]] = {kind.__name__: kind for kind in (CommandTaken, CommandRefused)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +80,7 @@ class Envelope(FrozenModel):
     version: Literal[1]
     direction: MailboxDirection
     account: AccountName
-    sequence: Sequence
+    sequence: CommandSequence
     sent_at: AwareDatetime
     body: str  # JSON: type and detail of one bus event or answer
     signature: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -117,7 +92,7 @@ class Envelope(FrozenModel):
             raise EnvelopeError(f"{self.account} {self.sequence}: expected one event of the bus, was {type(found).__name__}")
         return found
 
-    def said(self) -> BusEvent | Answer:
+    def said(self) -> BusEvent | AgentAnswer:
         """Return what is inside. Raises EnvelopeError."""
         try:
             found = parse_object(self.body)
@@ -130,7 +105,7 @@ class Envelope(FrozenModel):
 
 
 def seal(
-    content: BusEvent | Answer, *, key: bytes, direction: MailboxDirection, account: str, sequence: int, sent_at: datetime
+    content: BusEvent | AgentAnswer, *, key: bytes, direction: MailboxDirection, account: str, sequence: int, sent_at: datetime
 ) -> str:
     """Return an event, or an answer, as a signed envelope."""
     inside: dict[str, Any]

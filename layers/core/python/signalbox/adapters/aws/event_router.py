@@ -1,0 +1,24 @@
+"""Messages of the bus into the two queues that have a message group an account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signalbox.trading.routing import Destination, Route
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True)
+class RouteEvents:
+    """Sends a message on as it is; the queue drops one that was sent on before within five minutes, by its content."""
+
+    queue: SQSClient
+    urls: Mapping[Destination, str]
+
+    def send(self, body: str, route: Route) -> None:
+        """Put a message into the queue and the group of its route."""
+        self.queue.send_message(QueueUrl=self.urls[route.queue], MessageBody=body, MessageGroupId=route.group)

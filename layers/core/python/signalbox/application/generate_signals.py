@@ -1,0 +1,50 @@
+"""A cycle on the ledger: the model that decides, what is tried again, and what is published after the commit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from signalbox.application.retries import retried
+from signalbox.events import CandlesClosed
+from signalbox.signals.cycle import CycleOutcome, run_cycle
+from signalbox.signals.model import ModelChoice
+from signalbox.signals.ports import EventPublisher, Ledger, Outbox
+from signalbox.signals.publishing import publish_pending
+from signalbox.signals.rate_limit import SignalLimits
+
+
+class Models(Protocol):
+    """The deployed model, as a cycle asks for it."""
+
+    def choose(self) -> ModelChoice:
+        """Return the model to use, and what is wrong with a newer one. Never raises: without a model every symbol is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateSignals:
+    """One delivery: decide and commit, then publish what the ledger holds."""
+
+    ledger: Ledger
+    outbox: Outbox
+    bus: EventPublisher
+    models: Models
+    limits: SignalLimits
+    pause: Callable[[float], None] = time.sleep
+
+    def decide(self, event: CandlesClosed) -> tuple[CycleOutcome, ModelChoice]:
+        """Record the event's candles and decide its cycle when it is complete.
+
+        A lost connection is tried again here: the whole cycle is idempotent by natural keys, so even a commit whose
+        acknowledgement was lost only turns into a duplicate.
+        """
+        choice = self.models.choose()
+        run = partial(run_cycle, event, ledger=self.ledger, choice=choice, limits=self.limits)
+        return retried(run, self.pause), choice
+
+    def publish(self) -> int:
+        """Publish what is committed; what this misses is the relay's."""
+        return publish_pending(outbox=self.outbox, publisher=self.bus)

@@ -1,0 +1,50 @@
+"""The chats of the Telegram secret and the bot that writes to them; a secret that was changed is used within minutes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aws_lambda_powertools.utilities import parameters
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from signalbox.adapters.telegram.bot_api import DEFAULT_URL, TelegramMessenger
+from signalbox.bootstrap.settings import SettingsError
+
+SECRET_SECONDS = 300  # how long a secret is kept; a rotated one is used within this time
+
+
+class TelegramSecret(BaseModel):
+    """The secret's JSON; the operator fills it in (README, step 3)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
+    bot_token: str
+    chat_ids: tuple[str, ...]
+
+
+@dataclass
+class TelegramChats:
+    """Chats and bot as the secret has them now."""
+
+    secrets: parameters.SecretsProvider
+    secret_arn: str
+    url: str
+    _messengers: dict[str, TelegramMessenger] = field(default_factory=dict)
+
+    def chat_ids(self) -> tuple[str, ...]:
+        """Return the configured chats. Raises SettingsError."""
+        return self._secret().chat_ids
+
+    def messenger(self) -> TelegramMessenger:
+        """Return the messenger of the configured bot. Raises SettingsError."""
+        token = self._secret().bot_token
+        if token not in self._messengers:
+            self._messengers = {token: TelegramMessenger(token, url=self.url or DEFAULT_URL)}
+        return self._messengers[token]
+
+    def _secret(self) -> TelegramSecret:
+        text = self.secrets.get(self.secret_arn, max_age=SECRET_SECONDS)
+        try:
+            return TelegramSecret.model_validate_json(str(text))
+        except ValidationError:
+            # the validation message would quote the secret
+            raise SettingsError(f'{self.secret_arn}: expected JSON {{"bot_token": "...", "chat_ids": ["..."]}}') from None
