@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -170,11 +169,11 @@ class RiskSnapshot:
             facts["locks"] = tuple(sorted(self.locks, key=lambda k: (k.reason, k.symbol or "", k.until)))
         if len(self.floors) > 1:
             facts["floors"] = tuple(sorted(self.floors, key=lambda f: (f.starts_at, f.rule)))
-        facts["order_times"], runs = _in_turn(self.order_times)
+        facts["order_times"] = _in_turn(self.order_times)
         ids = frozenset([w.order.order_id for w in working])
         if len(ids) != len(working):
             raise RiskError(f"account {account}: expected each working order once")
-        facts["_composed"] = _Composed(self.order_times, runs, working, ids)
+        facts["_composed"] = _Composed(self.order_times, working, ids)
         facts["_symbols"] = tuple(sorted({*self.positions, *[w.order.symbol for w in working]}))
 
     def __getattr__(self, name: str) -> Any:
@@ -197,20 +196,16 @@ class RiskSnapshot:
 
     @property
     def snapshot_id(self) -> str:
-        """sha256 of the canonical text of all facts, sends of one instant as that instant and their number."""
-        composed, sent, count = self._composed, self._sent, self._count
-        if composed.digest is None:
-            composed.digest = _digest_of(self, composed)
-            composed.texts = [working_text(w) for w in composed.working]
-        texts = composed.texts if sent is None or not count else sent.texts(composed, count)
-        digest = composed.digest.copy()
-        now = composed.sent_now + count
-        parts = [composed.sent_later] if composed.sent_later else []
-        if now:
-            parts.insert(0, _run_text(self.at, now))
-        if parts and composed.sent_before:
-            parts.insert(0, "")  # a comma after what the digest has
-        digest.update(f"{','.join(parts)}],[{','.join(texts)}])".encode())
+        """sha256 of the canonical text of all facts."""
+        composed, sent = self._composed, self._sent
+        digest, texts = composed.digest, composed.texts
+        if digest is None:
+            digest = composed.digest = _digest_of(self, composed.order_times)
+            texts = composed.texts = [working_text(w) for w in composed.working]
+        if sent is not None and self._count:
+            digest, texts = sent.words(self, self._count, digest)
+        digest = digest.copy()
+        digest.update(f"],[{','.join(texts)}])".encode())
         return digest.hexdigest()
 
     @property
@@ -282,38 +277,29 @@ class FoundFresh(NamedTuple):
 
 
 class _Composed:
-    """What a snapshot was composed with, and the words of it once somebody asked: the same for all snapshots of a batch.
+    """What a snapshot was composed with, and the words of it once somebody asked: the same for all snapshots of a batch."""
 
-    runs: how many sends each instant of order_times has.
-    """
-
-    __slots__ = (
-        "counted", "digest", "ids", "order_times", "runs", "sent_before", "sent_later", "sent_now", "texts", "working"
-    )  # fmt: skip
+    __slots__ = ("counted", "digest", "ids", "order_times", "texts", "working")
 
     def __init__(
-        self,
-        order_times: tuple[datetime, ...],
-        runs: Mapping[datetime, int],
-        working: tuple[WorkingOrder, ...],
-        ids: frozenset[ClientOrderId],
+        self, order_times: tuple[datetime, ...], working: tuple[WorkingOrder, ...], ids: frozenset[ClientOrderId]
     ) -> None:
-        self.order_times, self.runs, self.working, self.ids = order_times, runs, working, ids
+        self.order_times, self.working, self.ids = order_times, working, ids
         self.counted: tuple[datetime, int] | None = None  # an instant, and how many of order_times are after it
-        self.digest: Digest | None = None  # of all that stands before the sends of `at`
-        self.sent_before, self.sent_now, self.sent_later = False, 0, ""  # whether any is in it; sends of `at`; text of later ones
+        self.digest: Digest | None = None  # of all that stands before the working orders
         self.texts: list[str] = []  # of the working orders, by id
 
 
 class _Sent:
     """Orders sent one after the other. Only added to; snapshots of a batch share it, and each knows how many are its own."""
 
-    __slots__ = ("_ids", "_texts", "_worded", "orders", "places")
+    __slots__ = ("_digest", "_ids", "_texts", "_worded", "orders", "places")
 
     def __init__(self, orders: list[WorkingOrder]) -> None:
         self.orders = orders
         self.places = {w.order.order_id: place for place, w in enumerate(orders)}
-        self._worded = 0  # so many of them are in the two below
+        self._worded = 0  # so many of them are in the three below
+        self._digest: Digest | None = None
         self._ids: list[ClientOrderId] = []
         self._texts: list[str] = []
 
@@ -321,29 +307,26 @@ class _Sent:
         self.places[working.order.order_id] = len(self.orders)
         self.orders.append(working)
 
-    def texts(self, composed: _Composed, count: int) -> list[str]:
-        """Return the texts of the working orders of a snapshot with `count` of these sent, by id."""
-        if count < self._worded:  # an older one
-            both = sorted((*composed.working, *self.orders[:count]), key=_id_of)
-            return [working_text(w) for w in both]
-        if not self._worded:
-            self._texts, self._ids = [*composed.texts], [_id_of(w) for w in composed.working]
+    def words(self, snapshot: RiskSnapshot, count: int, composed_digest: Digest) -> tuple[Digest, list[str]]:
+        """Return the digest of all that stands before the working orders, and their texts, of a snapshot with `count` sent."""
+        composed = snapshot._composed  # noqa: SLF001 - both are this module's
+        times = composed.order_times
+        if count < self._worded or (times and times[-1] > snapshot.at):  # an older one; or a send of now is not the newest
+            return _digest_of(snapshot, snapshot.order_times), [working_text(w) for w in snapshot.working]
+        if self._digest is None:
+            self._digest, self._texts = composed_digest.copy(), [*composed.texts]
+            self._ids = [_id_of(w) for w in composed.working]
+        moment = _instant_text(snapshot.at)
         for working in self.orders[self._worded : count]:
+            self._digest.update((f",{moment}" if times or self._worded else moment).encode())
             place = bisect_left(self._ids, working.order.order_id)
             self._ids.insert(place, working.order.order_id)
             self._texts.insert(place, working_text(working))
             self._worded += 1
-        return self._texts
+        return self._digest, self._texts
 
 
-def _digest_of(snapshot: RiskSnapshot, composed: _Composed) -> Digest:
-    """Return the digest of what stands before the sends of `at`, and keep what is told of the others."""
-    runs, at = composed.runs, snapshot.at
-    composed.sent_now = runs.get(at, 0)
-    before = [_run_text(instant, count) for instant, count in runs.items() if instant < at]
-    composed.sent_before = bool(before)
-    if len(before) < len(runs):
-        composed.sent_later = ",".join([_run_text(instant, count) for instant, count in runs.items() if instant > at])
+def _digest_of(snapshot: RiskSnapshot, order_times: tuple[datetime, ...]) -> Digest:
     positions, marks = snapshot.positions.values(), snapshot.marks.values()
     facts = (
         repr(str(snapshot.account)),
@@ -357,7 +340,7 @@ def _digest_of(snapshot: RiskSnapshot, composed: _Composed) -> Digest:
         "{" + ",".join([f"{str(i.symbol)!r}:{_rules_text(i)}" for i in snapshot.instruments.values()]) + "}",
         "{" + ",".join([f"{str(s)!r}:{_mark_text(m)}" for s, m in zip(snapshot.marks, marks, strict=True)]) + "}",
         canonical_text(snapshot.floors),
-        f"[{','.join(before)}",
+        f"[{','.join(map(_instant_text, order_times))}",
     )
     return hashlib.sha256(f"RiskSnapshot({','.join(facts)}".encode())
 
@@ -403,21 +386,11 @@ def _plain(number: Decimal) -> str:
 _instant_text: Final = lru_cache(maxsize=16_384)(datetime.isoformat)  # of instants in UTC; sends of a window come again and again
 
 
-def _run_text(instant: datetime, count: int) -> str:
-    return f"{_instant_text(instant)}*{count}"
-
-
-def _in_turn(instants: tuple[datetime, ...]) -> tuple[tuple[datetime, ...], Mapping[datetime, int]]:
-    """Return instants in UTC, oldest first, and how many there are of each, oldest first."""
+def _in_turn(instants: tuple[datetime, ...]) -> tuple[datetime, ...]:
     # there are as many as a window of sends holds, and nearly always they come in UTC and sorted
-    runs = Counter(instants)
-    if any(instant.tzinfo is not UTC for instant in runs):
+    if {instant.tzinfo for instant in instants} != {UTC}:
         instants = tuple(aware(instant, "order time") for instant in instants)
-        runs = Counter(instants)
-    turns = list(runs)
-    if (in_order := sorted(turns)) != turns:
-        runs = Counter({instant: runs[instant] for instant in in_order})
-    return tuple(runs.elements()), runs
+    return tuple(sorted(instants))
 
 
 def canonical_text(value: object) -> str:
@@ -434,23 +407,8 @@ def canonical_text(value: object) -> str:
         case tuple():
             return "[" + ",".join(canonical_text(item) for item in value) + "]"
         case _:
-            return _fields_text(value)
-
-
-def _fields_text(value: object) -> str:
-    kind: Any = type(value)
-    words = [
-        _sends_text(value.order_times)
-        if name == "order_times" and isinstance(value, RiskSnapshot)
-        else canonical_text(getattr(value, name))
-        for name in _facts_of(kind)
-    ]
-    return f"{kind.__name__}({','.join(words)})"
-
-
-def _sends_text(order_times: tuple[datetime, ...]) -> str:
-    """Return instants, oldest first, each with the number of sends that it has."""
-    return f"[{','.join([_run_text(instant, count) for instant, count in sorted(Counter(order_times).items())])}]"
+            kind: Any = type(value)
+            return f"{kind.__name__}({','.join([canonical_text(getattr(value, name)) for name in _facts_of(kind)])})"
 
 
 def _sorted(items: Mapping[Symbol, Item]) -> Mapping[Symbol, Item]:

@@ -336,7 +336,7 @@ def _account_changes(before: AccountState, after: AccountState) -> dict[str, byt
         if value is was:
             continue
         text = written(value)
-        if text != written(was):
+        if value != was or text != written(was):  # equal numbers may be written otherwise; unequal values are not written twice
             found[column] = None if text is None else text.encode()
     return found
 
