@@ -12,8 +12,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.batches import failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.aws.correlation import Follower, followed
-from signalbox.adapters.venues.mt5_mailbox import CommandRefused, CommandTaken, EnvelopeError
-from signalbox.bootstrap.execute_orders import ExecuteOrders, ViewNotDueError, compose
+from signalbox.bootstrap.execute_orders import (
+    CommandRefused,
+    CommandTaken,
+    EnvelopeError,
+    ExecuteOrders,
+    ViewNotDueError,
+    compose,
+)
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent
 from signalbox.orders.events import (

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
+# A handler takes what it matches on from here: it imports no adapter of a venue (docs/style.md R19)
+__all__ = ["CommandRefused", "CommandTaken", "EnvelopeError", "ExecuteOrders", "ViewNotDueError", "compose"]
+
 MAX_WAIT = 30  # seconds that a view may wait to be due: a clock that is off by more delays it no longer
 SECRET_SECONDS = 300  # how long a secret is kept; a rotated one is used within this time
 
