@@ -15,7 +15,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan sbom audit format bench agent api lock clean
+.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan sbom audit format bench agent docs lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -95,8 +95,8 @@ fuzz: $(READY)  ## the fuzzers of messages and of files (INPUTS=1000000 SEED=dat
 bench: $(READY)  ## the features of years and of the newest bar beside plain pandas
 	@$(BIN)/signalbox bench features $(ARGS)
 
-api: $(READY)  ## docs/api from the code: OpenAPI of the orders API, its problem types
-	@$(BIN)/python -m tools.api_docs
+docs: $(READY)  ## the generated pages of docs/: the orders API, errors, features, risk codes, order states
+	@for page in api_docs error_tree feature_docs risk_codes order_states; do $(BIN)/python -m tools.$$page || exit 1; done
 
 agent: $(READY)  ## the MetaTrader 5 agent as a wheel for its Windows machine, in out/agent
 	@rm -rf agents/mt5/build out/agent

@@ -1,7 +1,7 @@
 """docs/api/: the orders API as OpenAPI 3.1 and its problem types, from its own routes, commands and answers.
 
 The resolver knows routes, paths and summaries. It validates nothing (trading_api says why), so it does not know the bodies: those
-come from the command models that do. `make api` or `python -m tools.api_docs` writes the pages; a test fails when they are stale.
+come from the command models. `make docs` or `python -m tools.api_docs` writes the pages; a test fails when they are stale.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def problems_page() -> str:
 _PROBLEMS_HEAD: Final = f"""\
 # Problems
 
-Generated from `signalbox.adapters.aws.trading_problems` by `make api`; do not edit.
+Generated from `signalbox.adapters.aws.trading_problems` by `make docs`; do not edit.
 
 Everything that the orders API refuses is a problem details object of RFC 9457, of the media type `{MEDIA_TYPE}`:
 

@@ -23,8 +23,9 @@ there is no unclosed higher bar to look into.
 Warm-up is the number of bars, the newest included, from which a value no longer depends on older ones: the window, or for
 exponential averages 33 time constants (e^-33 = 5e-15). During the warm-up of the schema every value of a row is NaN.
 Batch, live window and stream share one expression a feature ([0024](decisions/0024-one-expression-for-batch-and-stream.md)).
-A schema's hash covers the names, order, formulas and windows of its features, the contiguity it asks for and its
-reference; a model or a stream state of another hash is refused with both.
+A schema's hash covers what is computed: the names, order, expressions, windows and warm-ups of its features, the contiguity it
+asks for and its reference ([0085](decisions/0085-a-schemas-hash-covers-the-computation.md)); a model or a stream state of another
+hash is refused with both.
 """
 
 

@@ -122,7 +122,7 @@ class SignalboxFunction(Construct):
             log_group=logs,
             timeout=Duration.seconds(timeout_seconds),
             memory_size=memory_megabytes,
-            tracing=aws_lambda.Tracing.PASS_THROUGH if name in UNTRACED else aws_lambda.Tracing.ACTIVE,
+            tracing=None if name in UNTRACED else aws_lambda.Tracing.ACTIVE,
             reserved_concurrent_executions=reserved_concurrency,
             environment={
                 Env.STAGE.value: stage.name,

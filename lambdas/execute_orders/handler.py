@@ -12,9 +12,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.batches import failure_logged, process_fifo, put_off, refused_for_good, wait_seconds
 from signalbox.adapters.aws.correlation import Follower, followed
-from signalbox.adapters.venues.mt5_mailbox import EnvelopeError
 from signalbox.application.execute_orders import ExecuteOrders, ViewNotDueError
-from signalbox.bootstrap.execute_orders import compose
+from signalbox.bootstrap.execute_orders import EnvelopeError, compose
 from signalbox.contracts import Metric
 from signalbox.events import BusEvent
 from signalbox.orders.agent_answers import CommandRefused, CommandTaken

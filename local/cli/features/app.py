@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +38,20 @@ def features(  # noqa: PLR0917 - typer passes by keyword
     if out is None:
         raise DataError("nowhere to write: give --out FILE.parquet")
     run_features(FeaturesOptions(folder, schema, out, parse_instant(start), parse_instant(end), json_output))
+
+
+@features_app.command("rehash")
+def rehash(
+    bundle: Annotated[Path, typer.Argument(help="A bundle whose feature schema has a hash of before decision 0085.")],
+    data: Annotated[Path, typer.Option(help="The lake or folder of candles that the bundle was trained on.")],
+    out: Annotated[Path, typer.Option(help="New folder for the bundle with the schema's hash of today.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print the proof as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Give a bundle the hash of its feature schema's computation, if its golden rows prove that this code computes them."""
+    from training.rehash import rehash_bundle  # noqa: PLC0415 - heavy packages are imported by the command that needs them
+
+    proof = rehash_bundle(bundle, data, out)
+    print(json.dumps(asdict(proof)) if json_output else proof.in_words())
 
 
 @features_app.command("verify")

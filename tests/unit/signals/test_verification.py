@@ -134,6 +134,12 @@ def test_what_cannot_be_derived_is_a_mismatch(change: dict, code: MismatchCode) 
     assert found.largest_difference == math.inf
 
 
+def test_a_signal_of_before_the_computation_was_hashed_is_derived_again_all_the_same() -> None:
+    signal = replace(decided(market(), COUNT - 1), schema_hash=SCHEMA.former_hash)
+    assert verify(signal, market()).agrees
+    assert codes(verify(replace(signal, features=tuple(value + 1 for value in signal.features)), market()))
+
+
 def test_a_still_market_is_verified_like_any_other() -> None:
     bars = flat(SCHEMA.history_bars)
     signal = decided(bars, SCHEMA.history_bars - 1)

@@ -22,8 +22,8 @@ def references(value: Any) -> set[str]:
 
 
 def test_the_pages_are_not_stale() -> None:
-    assert OPENAPI.read_text(encoding="utf-8") == openapi_text(), "run: make api"
-    assert PROBLEMS.read_text(encoding="utf-8") == problems_page(), "run: make api"
+    assert OPENAPI.read_text(encoding="utf-8") == openapi_text(), "run: make docs"
+    assert PROBLEMS.read_text(encoding="utf-8") == problems_page(), "run: make docs"
 
 
 def test_every_route_is_described_and_no_other() -> None:

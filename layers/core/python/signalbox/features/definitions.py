@@ -3,7 +3,7 @@
 Every formula is in words a trader can check: o, h, l, c, v are the bar's open, high, low, close and volume, x[k] is x
 k bars ago, sum/max/min_w run over the newest w bars that exist, r = ln(c / c[1]), rms_w(r) = sqrt(sum_w(r^2) / w). The
 reference's close is b and R = ln(b / b[1]), both at the minutes of the symbol's own bars and only where it has them.
-Changing a formula or window changes the schema's hash, so a model fitted on the old one is refused.
+Changing an expression, a window or a warm-up changes the schema's hash, so a model fitted on the old one is refused.
 """
 
 from __future__ import annotations

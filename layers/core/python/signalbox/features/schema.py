@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from signalbox.errors import SignalboxError
+from signalbox.features.canonical import digests
 from signalbox.features.definitions import V31, Feature
 from signalbox.features.definitions_v50 import V50
 from signalbox.features.expressions import minutes_spanned, reference_pairs
@@ -74,14 +75,31 @@ class FeatureSchema:
 
     @cached_property
     def hash(self) -> str:
-        """Hex sha256 over names, order, formulas and windows (and the contiguity and the reference they assume)."""
+        """Hex sha256 over what is computed: names, order, expressions, windows, warm-ups, contiguity and reference.
+
+        Formulas are words about it and no part of it: a better sentence refuses no model (docs/decisions/0085).
+        """
+        expressions = digests(feature.expression for feature in self.features)
+        facts: dict[str, object] = {
+            "contiguous_bars": self.contiguous_bars,
+            "features": [
+                [feature.name, list(feature.windows), feature.warmup_bars, expression]
+                for feature, expression in zip(self.features, expressions, strict=True)
+            ],
+            "reference": None if self.reference is None else asdict(self.reference),
+        }
+        return _sha256(facts)
+
+    @cached_property
+    def former_hash(self) -> str:
+        """Its hash until decision 0085: over names, order, formulas and windows. Rows and bundles of then carry it."""
         facts: dict[str, object] = {
             "contiguous_bars": self.contiguous_bars,
             "features": [[f.name, f.formula, list(f.windows)] for f in self.features],
         }
         if self.reference is not None:
             facts["reference"] = asdict(self.reference)
-        return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
+        return _sha256(facts)
 
     @cached_property
     def program(self) -> Program:
@@ -90,6 +108,10 @@ class FeatureSchema:
         if self.reference is not None:
             judged += [reference_pairs(self.reference.recent_bars), reference_pairs(self.reference.window_bars)]
         return compile_program([*(feature.expression for feature in self.features), *judged])
+
+
+def _sha256(facts: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
 
 
 SCHEMAS: Final[Mapping[str, FeatureSchema]] = MappingProxyType(

@@ -102,8 +102,10 @@ def _matching_schema(bundle: str, manifest: BundleManifest) -> FeatureSchema:
     except FeatureSchemaError as error:
         raise BundleSchemaError(f"{bundle}: fitted on {wanted.name} ({wanted.hash}); {error}") from error
     if schema.hash != wanted.hash:
+        former = "; that is the former kind of hash: signalbox features rehash" if wanted.hash == schema.former_hash else ""
         raise BundleSchemaError(
             f"{bundle}: fitted on feature schema {wanted.name} ({wanted.hash}), this code computes {schema.name} ({schema.hash})"
+            f"{former}"
         )
     return schema
 

@@ -113,7 +113,7 @@ def _schema(signal: Signal, schemas: Mapping[str, FeatureSchema]) -> FeatureSche
     schema = schemas.get(signal.schema_name)
     if schema is None:
         return Mismatch(MismatchCode.SCHEMA_UNKNOWN, signal.schema_name, ", ".join(schemas))
-    if signal.schema_hash != schema.hash:
+    if signal.schema_hash not in {schema.hash, schema.former_hash}:  # an older signal's features are derived again all the same
         return Mismatch(MismatchCode.HASH_DIFFERS, signal.schema_hash, schema.hash)
     if len(signal.features) != len(schema.names):
         return Mismatch(MismatchCode.LENGTH_DIFFERS, f"{len(signal.features)} values", f"{len(schema.names)} features")
