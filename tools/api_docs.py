@@ -14,7 +14,6 @@ from typing import Any, Final, NoReturn, cast
 
 from pydantic import TypeAdapter
 
-from local.settings import REPOSITORY
 from signalbox.adapters.aws.trading_api import MAX_BODY, ApiTradingService, trading_api
 from signalbox.adapters.aws.trading_problems import PROBLEM_TYPES
 from signalbox.problems import MEDIA_TYPE, Problem
@@ -41,6 +40,7 @@ from signalbox.trading.documents import (
     ReadinessDocument,
 )
 
+REPOSITORY: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = REPOSITORY / "docs" / "api"
 OPENAPI: Final = FOLDER / "openapi.json"
 PROBLEMS: Final = FOLDER / "problems.md"

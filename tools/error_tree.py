@@ -6,10 +6,10 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from local.settings import REPOSITORY
-
+REPOSITORY: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = REPOSITORY / "docs" / "errors.md"
 ROOT: Final = "SignalboxError"
 PACKAGES: Final = {

@@ -22,7 +22,7 @@ from signalbox.inference.errors import BundleError, BundleSchemaError
 from signalbox.inference.judged import read_arrays
 from signalbox.inference.manifest import GOLDEN_FILE, BundleManifest, SchemaReference, read_manifest, write_manifest
 from signalbox.market.candles import Bars
-from training.candles import find_candle_files, read_bars
+from training.data.candles import find_candle_files, read_bars
 
 RELATIVE: Final = 1e-5  # of a float32 that two versions of numpy or TA-Lib may round apart
 ABSOLUTE: Final = 1e-6
