@@ -21,7 +21,7 @@ from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.errors import CommandError
 from signalbox.trading.snapshot import risk_snapshot
 from signalbox.trading.state import AccountState
-from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, TOLD, paper, state_at
+from tests.unit.trading.market import BASE, BTC, ETH, SOL, START, TOLD, history, paper, signal, state_at
 
 PAPER = paper()
 LIVE = TradingAccount.model_validate(
@@ -141,3 +141,14 @@ def reported(terms: OrderTerms, number: int) -> ExecutionReported:
     )
     taken = OrderAccepted(client_order_id=key, at=at, venue_order_id=f"v{number}")
     return ExecutionReported(account=terms.account, client_order_id=key, reported_at=at, events=(taken, filled))
+
+
+def test_sends_are_kept_oldest_first_also_of_a_signal_that_was_decided_before_the_last_send() -> None:
+    account = paper()
+    (order,) = terms_of(account, [(ETH, Side.BUY, 10, False, False)])
+    state, _ = steps.submit(state_at(account), order, START + 10 * SECOND)
+    state, changes = steps.enter(state, signal(), history(), START)
+    assert not changes.risk
+    assert state.order_times == (START, START + 10 * SECOND)
+    later, _ = steps.apply_bars(state, {}, START + timedelta(seconds=state.account.limits.throttle_window_seconds))
+    assert later.order_times == (START + 10 * SECOND,)

@@ -105,7 +105,8 @@ def sealed(
 
 def unsigned_seal(key: SigningKey, sequence: int, expires_at: datetime) -> str:
     """Return the seal of a request without its signature, as it stands in the text that is signed."""
-    return f'{{"expires_at":"{expires_at.isoformat()}","key":"{key.key_id}","sequence":{sequence},"version":{VERSION}}}'
+    named = quoted_ascii(key.key_id)
+    return f'{{"expires_at":"{expires_at.isoformat()}","key":{named},"sequence":{sequence},"version":{VERSION}}}'
 
 
 def signed(kind: str, text: str, key: SigningKey) -> str:
