@@ -86,7 +86,7 @@ class SecretVenues:
 
     secrets: parameters.SecretsProvider
     secret_arn: str
-    url: str | None
+    url: str
     clock: Callable[[], datetime]
     _venues: dict[str, tuple[CoinbaseAccount, CcxtVenue]] = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
 from signalbox.risk.checks import CHECKS, Breaches, CheckContext, is_fresh, reducible_quantity
 from signalbox.risk.decision import SEAL, RiskApproved, RiskDecision, RiskRefused
-from signalbox.risk.exposure import Weighed, weigh
+from signalbox.risk.exposure import ExposureImpact, weigh
 from signalbox.risk.limits import RiskLimits
 from signalbox.risk.order import ProposedOrder
 from signalbox.risk.snapshot import RiskSnapshot
@@ -65,7 +65,9 @@ def _context_of(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits
     )
 
 
-def _impact_of(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: tuple[Symbol, ...]) -> Weighed | None:
+def _impact_of(
+    order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: tuple[Symbol, ...]
+) -> ExposureImpact | None:
     """Return what new risk is judged by, or None when a price or an instrument is missing."""
     marks, instruments = snapshot.marks, snapshot.instruments
     if not is_fresh(snapshot, limits, symbols) and not all(s in marks and s in instruments for s in symbols):

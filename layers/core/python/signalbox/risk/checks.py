@@ -16,7 +16,7 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.terms import Side
 from signalbox.risk.codes import RefusalCode
 from signalbox.risk.decision import Breach
-from signalbox.risk.exposure import Weighed, loss_from
+from signalbox.risk.exposure import ExposureImpact, loss_from
 from signalbox.risk.limits import Funding, RiskLimits
 from signalbox.risk.order import Instrument, ProposedOrder
 from signalbox.risk.snapshot import FoundFresh, HaltLevel, LossRule, RiskSnapshot
@@ -34,7 +34,7 @@ class CheckContext(NamedTuple):
     limits: RiskLimits
     instrument: Instrument | None
     mark: Decimal | None
-    impact: Weighed | None
+    impact: ExposureImpact | None
     symbols: tuple[Symbol, ...]  # this order's, and every one held or working
     reducible: Decimal  # what may still be closed: the position less what already works against it
     reduces: bool  # flagged reduce-only, and true

@@ -19,7 +19,7 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.terms import Side
 from signalbox.risk.limits import RiskLimits
 from signalbox.risk.order import GroupName, Instrument, Position, ProposedOrder, WorkingOrder
-from signalbox.risk.snapshot import KeptBook, KeptWeighed, RiskSnapshot
+from signalbox.risk.snapshot import KeptBook, KeptImpact, RiskSnapshot
 
 
 class ExposureLine(NamedTuple):
@@ -74,7 +74,7 @@ class ExposureBook(NamedTuple):
         return self.tied + self.fees
 
 
-class Weighed(NamedTuple):
+class ExposureImpact(NamedTuple):
     """What new risk is judged by: the account's book, and the order's symbol before and after the order."""
 
     book: ExposureBook
@@ -159,18 +159,18 @@ def _worst_purchase(stop: Decimal | None, start: Decimal, limits: RiskLimits) ->
     return start + start * limits.worst_move_fraction
 
 
-def weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Weighed:
+def weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureImpact:
     """Return an order beside the account's book. Once it is sent, the book goes on from what was found here."""
     book, mark = book_of(snapshot, limits), snapshot.marks[order.symbol].price
     found = _weighed(book, order, order.quantity, mark, limits)
-    snapshot.__dict__["_weighed"] = KeptWeighed(order, found)
+    snapshot.__dict__["_weighed"] = KeptImpact(order, found)
     return found
 
 
-def _weighed(book: ExposureBook, order: ProposedOrder, quantity: Decimal, mark: Decimal, limits: RiskLimits) -> Weighed:
+def _weighed(book: ExposureBook, order: ProposedOrder, quantity: Decimal, mark: Decimal, limits: RiskLimits) -> ExposureImpact:
     symbol, entry = order.symbol, entry_price(order, mark, limits)
     line = (book.lines.get(symbol) or ExposureLine(ZERO, ZERO, ZERO, mark)).plus(order.side, quantity, entry)
-    return Weighed(book, book.instruments[symbol], mark, entry, book.exposures.get(symbol, ZERO), line, line.exposure)
+    return ExposureImpact(book, book.instruments[symbol], mark, entry, book.exposures.get(symbol, ZERO), line, line.exposure)
 
 
 def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
@@ -196,7 +196,7 @@ def _with_working(book: ExposureBook, working: WorkingOrder, snapshot: RiskSnaps
     order, remaining = working.order, working.remaining
     symbol = order.symbol
     mark, known = snapshot.marks[symbol].price, snapshot._weighed  # noqa: SLF001 - kept there for this module alone
-    if known is not None and known.order is order and isinstance(known.weighed, Weighed) and known.weighed.book is book:
+    if known is not None and known.order is order and isinstance(known.weighed, ExposureImpact) and known.weighed.book is book:
         found = known.weighed
     else:
         found = _weighed(book, order, remaining, mark, limits)

@@ -147,7 +147,7 @@ class RiskSnapshot:
     _count: int = field(default=0, init=False, repr=False, compare=False)  # of what was sent, this many are its own
     _symbols: tuple[Symbol, ...] = field(init=False, repr=False, compare=False)
     _book: KeptBook | None = field(default=None, init=False, repr=False, compare=False)
-    _weighed: KeptWeighed | None = field(default=None, init=False, repr=False, compare=False)
+    _weighed: KeptImpact | None = field(default=None, init=False, repr=False, compare=False)
     _fresh: FoundFresh | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -262,8 +262,8 @@ class KeptBook(NamedTuple):
     sent: int
 
 
-class KeptWeighed(NamedTuple):
-    """The order that was judged last, and what it was weighed as (exposure.Weighed)."""
+class KeptImpact(NamedTuple):
+    """The order that was judged last, and what it was weighed as (exposure.ExposureImpact)."""
 
     order: ProposedOrder
     weighed: object
