@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from typing_extensions import override
+
 
 @dataclass
 class Reply:
@@ -60,6 +62,7 @@ class ScriptedServer:
 
             do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the base class's names
 
+            @override
             def log_message(self, *_: object) -> None:
                 return
 

@@ -19,6 +19,7 @@ from signalbox.events import BusEvent
 from signalbox.ledger_errors import LedgerError, LedgerRefusedError
 from signalbox.market.candles import ONE_MINUTE, Bars, Candle, Symbol
 from signalbox.orders.events import OrderEvent, OrderReleased
+from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.lifecycle import replay
 from signalbox.orders.messages import VenueViewReported
 from signalbox.orders.order import Order
@@ -129,7 +130,7 @@ class MemoryTradingTransaction:
     def load(self, at: datetime, orders: Collection[str] = ()) -> AccountState:
         state = self.rows.state
         trades = tuple(state.trades.values())
-        found = {k: o for k, o in self._orders().items() if counts(o, trades) or k in orders}
+        found = {ClientOrderId(k): o for k, o in self._orders().items() if counts(o, trades) or k in orders}
         window = timedelta(seconds=state.account.limits.throttle_window_seconds)
         sent = sorted(e.at for e in self.rows.order_events.values() if isinstance(e, OrderReleased))
         valued_at = state.watched_until or at

@@ -59,8 +59,12 @@ class PostgresServer:
                 shutil.chown(path, self._user)
         self._run("initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", f"--username={SUPERUSER}")
         # Commits stay synchronous: a restart in a test may lose nothing that was committed.
-        settings = ("listen_addresses = ''", f"unix_socket_directories = '{self.socket_folder}'", "fsync = off")
-        settings += ("log_line_prefix = '%u@%d '",)
+        settings = [
+            "listen_addresses = ''",
+            f"unix_socket_directories = '{self.socket_folder}'",
+            "fsync = off",
+            "log_line_prefix = '%u@%d '",
+        ]
         with (self._data / "postgresql.auto.conf").open("a") as configuration:
             configuration.write("\n".join((*settings, "timezone = UTC", "max_connections = 40", "")))
         self._control("start")

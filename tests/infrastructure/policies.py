@@ -6,7 +6,7 @@ over. A key's values in a request are a tuple: an absent key is an empty one, or
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -55,7 +55,7 @@ def _key_holds(operator: str, expected: list[Any], values: tuple[str, ...]) -> b
         (absent,) = expected
         return (not values) == (str(absent).lower() == "true")
     prefix = next((p for p in SET_OPERATORS if operator.startswith(p)), "")
-    compare = {
+    compare: Callable[[str], bool] = {
         "StringEquals": lambda value: value in expected,
         "StringLike": lambda value: any(fnmatchcase(value, pattern) for pattern in expected),
     }[operator.removeprefix(prefix)]
@@ -112,8 +112,8 @@ class Policies:
             case {"Fn::GetAtt": [logical_id, "Arn"]} | {"Ref": logical_id}:
                 return f"{stack}/{logical_id}"
             case {"Fn::ImportValue": name}:
-                return self._exports[name]
+                return str(self._exports[name])
             case {"Fn::Join": [joint, parts]}:
-                return joint.join(self._resolved(stack, part) for part in parts)
+                return str(joint.join(self._resolved(stack, part) for part in parts))
             case _:
                 return str(value)

@@ -24,6 +24,7 @@ from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.portfolio.account import record, snapshot
 from signalbox.portfolio.entries import Entry, Fill, booking_order
+from signalbox.portfolio.lots import Disposal
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
@@ -109,7 +110,8 @@ def stepped(
         orders[key] = initialise(event) if isinstance(event, OrderInitialized) else apply(orders[key], event)
         if isinstance(event, OrderFilled):
             booked.append(Fill.of(orders[key].terms, event))
-    books, disposals = state.books, []
+    books = state.books
+    disposals: list[Disposal] = []
     for entry in sorted(booked, key=booking_order):
         made = record(books, entry)
         books, disposals = made.books, [*disposals, *made.disposals]

@@ -10,6 +10,7 @@ from typing import Any, Final
 ROOT = Path(__file__).resolve().parents[2]
 MAX_NAME: Final = 80
 LONG_NAMES: Final = 105  # that were there when the rule came; renaming one lowers it, nothing raises it
+UNTYPED_TESTS: Final = 109  # files that mypy does not judge yet, of 628 errors in all; mending one lowers it, nothing raises it
 SPARE: Final = 5  # so that two branches that rename do not fail each other
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -49,3 +50,12 @@ def test_the_import_contracts_cover_every_function_and_the_training_jobs() -> No
 
 def test_coverage_counts_handlers_and_training_jobs() -> None:
     assert set(PROJECT["tool"]["coverage"]["run"]["source_dirs"]) == {"lambdas", "sagemaker"}
+
+
+def test_the_tests_that_mypy_does_not_judge_only_become_fewer() -> None:
+    (listed,) = (one["module"] for one in PROJECT["tool"]["mypy"]["overrides"] if one.get("ignore_errors"))
+    assert "tests" in PROJECT["tool"]["mypy"]["files"]
+    assert len(listed) <= UNTYPED_TESTS, "type the new test instead"
+    assert len(listed) >= UNTYPED_TESTS - SPARE, f"fewer than allowed: set UNTYPED_TESTS to {len(listed)}"
+    assert [name for name in listed if not (ROOT / f"{name.replace('.', '/')}.py").exists()] == [], "take it off the list"
+    assert all(name.startswith("tests.") for name in listed), "only tests may go unjudged"

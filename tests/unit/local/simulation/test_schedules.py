@@ -71,8 +71,8 @@ def test_cancel_that_is_asked_for_once_only_is_found(monkeypatch: pytest.MonkeyP
     asked = draft.AccountDraft.keep_cancelling
 
     def once(self: draft.AccountDraft, order: object, *args: object) -> None:
-        if order.cancels == 0:  # type: ignore[attr-defined] - an order
-            asked(self, order, *args)  # type: ignore[arg-type] - as it came
+        if order.cancels == 0:  # type: ignore[attr-defined]
+            asked(self, order, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(draft.AccountDraft, "keep_cancelling", once)
     assert failing("a refused cancel", monkeypatch).violation is not None
