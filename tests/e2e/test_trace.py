@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from local.trace import RECORDING, Trace, record_trace, trace_recorded, trace_running
 
+from local.cloud.trace import RECORDING, Trace, record_trace, trace_recorded, trace_running
 from local.settings import load_settings
 from signalbox.contracts import Function, function_name
 from signalbox.events import correlation_id_of

@@ -85,7 +85,7 @@ def test_a_window_of_days_ago_is_whole_or_refused_with_what_there_is(form: Venue
     assert not venue.asked
 
 
-@pytest.mark.parametrize("form", [f for f in EACH if f.values[0].name in HISTORY])
+@pytest.mark.parametrize("form", [pytest.param(form, id=form.name) for form in FORMS if form.name in HISTORY])
 def test_a_window_that_begins_before_the_venues_history_brings_what_there_is(form: VenueForm, top: datetime) -> None:
     got = fetched(CandleVenue(form, market(top)), top - minutes(2_520), top)
     assert to_ms(got.candles[-1].open_time) == to_ms(top) - MINUTE
@@ -111,7 +111,8 @@ def test_an_hour_without_trades_is_an_answer_and_no_fault(form: VenueForm, top: 
 
 @pytest.mark.parametrize("form", EACH)
 def test_the_rate_limit_is_waited_for_as_long_as_the_venue_asks(form: VenueForm, top: datetime) -> None:
-    venue, pauses = CandleVenue(form, market(top), failures=[form.rate_limited]), []
+    venue = CandleVenue(form, market(top), failures=[form.rate_limited])
+    pauses: list[float] = []
     assert len(fetched(venue, top - minutes(5), top, pauses).candles) == 5
     asked = float(form.rate_limited.headers.get("Retry-After", 0))
     assert len(pauses) == 1

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.adapters.aws.trading_metrics import counted
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.changes import RiskEventKind
 from signalbox.trading.entry_plan import SignalSkipReason
-from signalbox.trading.service import counted
 from tests.unit.trading.market import BTC, START, paper, signal
 from tests.unit.trading.test_service import Floor
 

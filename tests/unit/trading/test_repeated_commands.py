@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,11 +23,11 @@ from tests.unit.trading.test_service import PAPER, Floor, command, cycle, order
 SECOND = timedelta(seconds=1)
 
 
-def halt(at=START, request_id: str = "stop-1", **facts: object) -> AnyCommand:
+def halt(at: datetime = START, request_id: str = "stop-1", **facts: Any) -> AnyCommand:
     return command("halt", at, **{"request_id": request_id, "why": "news", "level": "FLATTEN"} | facts)
 
 
-def resume(at=START, request_id: str = "go-1", **facts: object) -> AnyCommand:
+def resume(at: datetime = START, request_id: str = "go-1", **facts: Any) -> AnyCommand:
     return command("resume", at, **{"request_id": request_id, "why": "looked"} | facts)
 
 

@@ -15,7 +15,7 @@ from signalbox.orders.events import OrderAccepted, OrderDenied, OrderFilled, Ord
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.risk.snapshot import canonical_text
-from signalbox.trading import operator_orders, venue_reports
+from signalbox.trading import bars, entries, operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.errors import CommandError
@@ -146,9 +146,9 @@ def reported(terms: OrderTerms, number: int) -> ExecutionReported:
 def test_sends_are_kept_oldest_first_also_of_a_signal_that_was_decided_before_the_last_send() -> None:
     account = paper()
     (order,) = terms_of(account, [(ETH, Side.BUY, 10, False, False)])
-    state, _ = steps.submit(state_at(account), order, START + 10 * SECOND)
-    state, changes = steps.enter(state, signal(), history(), START)
+    state, _ = operator_orders.submit(state_at(account), order, START + 10 * SECOND)
+    state, changes = entries.enter(state, signal(), history(), START)
     assert not changes.risk
     assert state.order_times == (START, START + 10 * SECOND)
-    later, _ = steps.apply_bars(state, {}, START + timedelta(seconds=state.account.limits.throttle_window_seconds))
+    later, _ = bars.apply_bars(state, {}, START + timedelta(seconds=state.account.limits.throttle_window_seconds))
     assert later.order_times == (START + 10 * SECOND,)

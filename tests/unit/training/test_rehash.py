@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from local.features_app import features_app
 from typer.testing import CliRunner
 
+from local.cli.features.app import features_app
 from local.settings import load_settings
 from signalbox.features import get_schema
 from signalbox.inference import BundleGoldenError, BundleSchemaError, load_bundle

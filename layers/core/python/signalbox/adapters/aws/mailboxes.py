@@ -100,8 +100,9 @@ class Mailboxes:
         """Return what the agent of this account reported, and note what it answered. Raises EnvelopeError: it is not its word."""
         opened = self._open_report(account, text)
         content = opened.said()
-        is_answer = isinstance(content, CommandTaken | CommandRefused)
-        if not is_answer and not (isinstance(content, ExecutionReported | VenueViewReported) and content.account == account):
+        if not isinstance(content, CommandTaken | CommandRefused) and not (
+            isinstance(content, ExecutionReported | VenueViewReported) and content.account == account
+        ):
             raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, was {content.type}")
         if not newest_number(self.table, self.table_name, f"mt5-report-{account}", opened.sequence):
             raise ReplayError(f"{account} {opened.sequence}: newer reports were handled before")
