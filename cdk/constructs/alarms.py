@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypedDict, Unpack
-
 from aws_cdk import Duration, aws_cloudwatch, aws_sns
 from aws_cdk import aws_cloudwatch_actions as actions
 from constructs import Construct
@@ -20,14 +18,6 @@ def service_metric(metric: Metric, *, service: str, statistic: str, period: Dura
         statistic=statistic,
         period=period or Duration.minutes(5),
     )
-
-
-class AlarmWindow(TypedDict, total=False):
-    """What an alarm makes of its metric over time."""
-
-    periods: int
-    below: bool
-    missing_is_breaching: bool
 
 
 class TopicAlarm(Construct):
@@ -67,29 +57,3 @@ class TopicAlarm(Construct):
         )
         self.alarm.add_alarm_action(actions.SnsAction(topic))
         self.alarm.add_ok_action(actions.SnsAction(topic))
-
-
-class SumAlarm(TopicAlarm):
-    """An alarm on what a function counted in five minutes: `threshold` or more of it, or, with `below`, less."""
-
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        metric: Metric,
-        *,
-        service: str,
-        description: str,
-        topic: aws_sns.ITopic,
-        threshold: float = 1,
-        **more: Unpack[AlarmWindow],
-    ) -> None:
-        super().__init__(
-            scope,
-            construct_id,
-            metric=service_metric(metric, service=service, statistic="Sum"),
-            threshold=threshold,
-            description=description,
-            topic=topic,
-            **more,
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_events
 from constructs import Construct
 
-from cdk.constructs.alarms import SumAlarm
+from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription, FunctionQueue
@@ -105,11 +105,11 @@ class AlertsStack(SignalboxStack):
         send.allow(["sqs:SendMessage"], deliveries.queue.queue_arn)
         send.function.add_environment(Env.DELIVERIES_QUEUE_URL.value, deliveries.queue.queue_url)
         for metric, description in _ALARMS:
-            SumAlarm(
+            TopicAlarm(
                 self,
                 metric.value,
-                metric,
-                service=send.name,
+                metric=service_metric(metric, service=send.name, statistic="Sum"),
+                threshold=1,
                 description=description,
                 topic=context.alarm_topic,
             )

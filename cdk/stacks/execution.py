@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
-from cdk.constructs.alarms import SumAlarm
+from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.mailbox import AgentMailbox
@@ -58,11 +58,10 @@ class ExecutionStack(SignalboxStack):
         self.requests = requests.queue
         self._mailboxes(execute, trading)
         for metric, threshold, description in _ALARMS:
-            SumAlarm(
+            TopicAlarm(
                 self,
                 metric.value,
-                metric,
-                service=execute.name,
+                metric=service_metric(metric, service=execute.name, statistic="Sum"),
                 threshold=threshold,
                 description=description,
                 topic=context.alarm_topic,

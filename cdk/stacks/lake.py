@@ -8,7 +8,7 @@ from aws_cdk import Duration
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import SumAlarm
+from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import JobSchedule
@@ -54,11 +54,11 @@ class LakeStack(SignalboxStack):
             maximum_age=Duration.hours(1),
             context=context,
         )
-        SumAlarm(
+        TopicAlarm(
             self,
             "BadDayFile",
-            Metric.LAKE_FILES_QUARANTINED,
-            service=compact.name,
+            metric=service_metric(Metric.LAKE_FILES_QUARANTINED, service=compact.name, statistic="Sum"),
+            threshold=1,
             description="a file of the lake did not verify; it is in quarantine with a report and was written again",
             topic=context.alarm_topic,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import Duration
 from constructs import Construct
 
-from cdk.constructs.alarms import SumAlarm
+from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import JobSchedule
@@ -48,11 +48,11 @@ class MarketStack(SignalboxStack):
             maximum_age=Duration.seconds(CYCLE_MINUTES * 60 - 60),  # a later run would meet the next one
             context=context,
         )
-        SumAlarm(
+        TopicAlarm(
             self,
             "NoCandles",
-            Metric.CANDLES_COLLECTED,
-            service=collect.name,
+            metric=service_metric(Metric.CANDLES_COLLECTED, service=collect.name, statistic="Sum"),
+            threshold=1,
             below=True,
             periods=3,
             missing_is_breaching=True,

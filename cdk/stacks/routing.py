@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk import aws_events
 from constructs import Construct
 
-from cdk.constructs.alarms import SumAlarm
+from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription
@@ -84,11 +84,11 @@ class RoutingStack(SignalboxStack):
             visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
             delay_seconds=REVIEW_DELAY_SECONDS,  # of a standard queue: a FIFO one would delay one account's behind another's
         )
-        SumAlarm(
+        TopicAlarm(
             self,
             Metric.EVENTS_REFUSED.value,
-            Metric.EVENTS_REFUSED,
-            service=route.name,
+            metric=service_metric(Metric.EVENTS_REFUSED, service=route.name, statistic="Sum"),
+            threshold=1,
             description="a message is no event about an account and goes nowhere; the log keeps it",
             topic=context.alarm_topic,
         )

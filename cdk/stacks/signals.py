@@ -6,7 +6,7 @@ from aws_cdk import aws_events, aws_s3_assets
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import SumAlarm
+from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.subscription import EventSubscription
@@ -55,19 +55,19 @@ class SignalsStack(SignalboxStack):
             alarm_topic=context.alarm_topic,
             maximum_concurrency=2,
         )
-        SumAlarm(
+        TopicAlarm(
             self,
             "ModelRefused",
-            Metric.MODEL_REFUSED,
-            service=generate.name,
+            metric=service_metric(Metric.MODEL_REFUSED, service=generate.name, statistic="Sum"),
+            threshold=1,
             description="a model bundle was refused; the one before it, if any, stays in use",
             topic=context.alarm_topic,
         )
-        SumAlarm(
+        TopicAlarm(
             self,
             "EventsRefused",
-            Metric.EVENTS_REFUSED,
-            service=generate.name,
+            metric=service_metric(Metric.EVENTS_REFUSED, service=generate.name, statistic="Sum"),
+            threshold=1,
             description="a message is no candles and was not decided; the log keeps it",
             topic=context.alarm_topic,
         )

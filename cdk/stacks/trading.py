@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk import Duration, aws_events
 from constructs import Construct
 
-from cdk.constructs.alarms import SumAlarm
+from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName, Layers
@@ -68,11 +68,11 @@ class TradingStack(SignalboxStack):
         monitor = self._function("MonitorRisk", Function.MONITOR_RISK, layers, megabytes=512)
         manage.function.add_environment(Env.REPORT_KEY_ARN.value, secrets.report_key.secret_arn)
         manage.allow(["secretsmanager:GetSecretValue"], secrets.report_key.secret_arn)
-        SumAlarm(
+        TopicAlarm(
             self,
             "ReportsRefused",
-            Metric.REPORTS_REFUSED,
-            service=manage.name,
+            metric=service_metric(Metric.REPORTS_REFUSED, service=manage.name, statistic="Sum"),
+            threshold=1,
             description="a report of a venue is not the executor's word and was not believed; the log keeps it",
             topic=context.alarm_topic,
         )
@@ -85,11 +85,11 @@ class TradingStack(SignalboxStack):
             maximum_age=Duration.seconds(60),  # a later run would meet the next one
             context=context,
         )
-        SumAlarm(
+        TopicAlarm(
             self,
             "NotMonitored",
-            Metric.MONITOR_RUNS,
-            service=monitor.name,
+            metric=service_metric(Metric.MONITOR_RUNS, service=monitor.name, statistic="Sum"),
+            threshold=1,
             below=True,
             missing_is_breaching=True,
             description="no account was watched for five minutes",
@@ -119,11 +119,11 @@ class TradingStack(SignalboxStack):
         function.allow(["secretsmanager:GetSecretValue"], self._secrets.request_key.secret_arn)
         function.allow_events(self._messaging.bus)
         for metric, description in _ALARMS:
-            SumAlarm(
+            TopicAlarm(
                 self,
                 f"{construct_id}{metric.value}",
-                metric,
-                service=function.name,
+                metric=service_metric(metric, service=function.name, statistic="Sum"),
+                threshold=1,
                 description=description,
                 topic=self._context.alarm_topic,
             )
@@ -157,19 +157,19 @@ class TradingStack(SignalboxStack):
         manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
         manage.function.add_environment(Env.ACCOUNTS.value, ",".join(self._context.stage.accounts))
         manage.function.add_environment(Env.OWNERS.value, ",".join(self._context.stage.owners))
-        SumAlarm(
+        TopicAlarm(
             self,
             "AccessRefused",
-            Metric.ACCESS_REFUSED,
-            service=manage.name,
+            metric=service_metric(Metric.ACCESS_REFUSED, service=manage.name, statistic="Sum"),
+            threshold=1,
             description="somebody asked for what they have no role for; the log and the table access_refusals say who and what",
             topic=self._context.alarm_topic,
         )
-        SumAlarm(
+        TopicAlarm(
             self,
             "AccountNotOpened",
-            Metric.ACCOUNTS_NOT_OPENED,
-            service=manage.name,
+            metric=service_metric(Metric.ACCOUNTS_NOT_OPENED, service=manage.name, statistic="Sum"),
+            threshold=1,
             description="a configured account is another one in the ledger, which stays as it is",
             topic=self._context.alarm_topic,
         )

@@ -12,7 +12,7 @@ from aws_cdk import Aws, Duration, aws_events, aws_iam
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import SumAlarm
+from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.execution_role import SERVICE, ExecutionRole
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
@@ -98,11 +98,11 @@ class TrainingStack(SignalboxStack):
             batch_size=1,  # each takes seconds; one that fails holds no other
             maximum_concurrency=2,
         )
-        SumAlarm(
+        TopicAlarm(
             self,
             "TrainingFailed",
-            Metric.TRAININGS_FAILED,
-            service=register.name,
+            metric=service_metric(Metric.TRAININGS_FAILED, service=register.name, statistic="Sum"),
+            threshold=1,
             description="a training job failed, was stopped, or gave a model that is refused; the library has the reason",
             topic=context.alarm_topic,
         )
