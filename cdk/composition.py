@@ -23,7 +23,6 @@ from cdk.stacks.market import MarketStack
 from cdk.stacks.messaging import MessagingStack
 from cdk.stacks.network import NetworkStack
 from cdk.stacks.operations import OperationsStack
-from cdk.stacks.platform import Platform
 from cdk.stacks.reports import ReportsStack
 from cdk.stacks.routing import RoutingStack
 from cdk.stacks.schema import SchemaStack
@@ -53,16 +52,15 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     data = DataStack(app, stage, network=network)
     schema = SchemaStack(app, context, network=network, data=data)
     messaging = MessagingStack(app, context, network=network, data=data)
-    platform = Platform(network, data, secrets, messaging)
     market = MarketStack(app, context, data=data, messaging=messaging)
-    lake = LakeStack(app, context, platform=platform)
-    signals = SignalsStack(app, context, platform=platform)
-    trading = TradingStack(app, context, platform=platform)
-    alerts = AlertsStack(app, context, platform=platform)
-    execution = ExecutionStack(app, context, platform=platform, trading=trading)
+    lake = LakeStack(app, context, network=network, data=data, messaging=messaging)
+    signals = SignalsStack(app, context, network=network, data=data, messaging=messaging)
+    trading = TradingStack(app, context, network=network, data=data, secrets=secrets, messaging=messaging)
+    alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
+    execution = ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging, trading=trading)
     routing = RoutingStack(app, context, messaging=messaging, execution=execution, trading=trading)
-    training = TrainingStack(app, context, platform=platform)
-    reports = ReportsStack(app, context, platform=platform)
+    training = TrainingStack(app, context, network=network, data=data, messaging=messaging)
+    reports = ReportsStack(app, context, network=network, data=data, messaging=messaging)
     dashboard = DashboardStack(app, stage)
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")

@@ -8,30 +8,6 @@ from constructs import Construct
 from cdk.constructs.acknowledge import acknowledge
 
 _OLD_VERSION_DAYS = 90
-_UNFINISHED = Duration.days(1)  # an upload in parts that nobody completes
-
-
-def _bucket(
-    scope: Construct,
-    removal: RemovalPolicy,
-    rule: aws_s3.LifecycleRule,
-    *,
-    logs: aws_s3.IBucket | None = None,
-    prefix: str | None = None,
-) -> aws_s3.Bucket:
-    return aws_s3.Bucket(
-        scope,
-        "Bucket",
-        versioned=True,
-        encryption=aws_s3.BucketEncryption.S3_MANAGED,
-        enforce_ssl=True,
-        block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-        object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-        removal_policy=removal,
-        server_access_logs_bucket=logs,
-        server_access_logs_prefix=prefix,
-        lifecycle_rules=[rule],
-    )
 
 
 class LogsBucket(Construct):
@@ -39,13 +15,24 @@ class LogsBucket(Construct):
 
     def __init__(self, scope: Construct, construct_id: str, *, removal: RemovalPolicy) -> None:
         super().__init__(scope, construct_id)
-        rule = aws_s3.LifecycleRule(
-            id="expire",
-            expiration=Duration.days(365),
-            noncurrent_version_expiration=Duration.days(1),
-            abort_incomplete_multipart_upload_after=_UNFINISHED,
+        self.bucket = aws_s3.Bucket(
+            self,
+            "Bucket",
+            versioned=True,
+            encryption=aws_s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            removal_policy=removal,
+            lifecycle_rules=[
+                aws_s3.LifecycleRule(
+                    id="expire",
+                    expiration=Duration.days(365),
+                    noncurrent_version_expiration=Duration.days(1),
+                    abort_incomplete_multipart_upload_after=Duration.days(1),
+                )
+            ],
         )
-        self.bucket = _bucket(self, removal, rule)
         acknowledge(self.bucket, "S1", "It is where access logs go; logging its own accesses would never end.")
 
 
@@ -57,10 +44,23 @@ class StateBucket(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         storage_class = aws_s3.StorageClass.GLACIER_INSTANT_RETRIEVAL if archive else aws_s3.StorageClass.INTELLIGENT_TIERING
-        rule = aws_s3.LifecycleRule(
-            id="age",
-            transitions=[aws_s3.Transition(storage_class=storage_class, transition_after=Duration.days(30))],
-            noncurrent_version_expiration=Duration.days(_OLD_VERSION_DAYS),
-            abort_incomplete_multipart_upload_after=_UNFINISHED,
+        self.bucket = aws_s3.Bucket(
+            self,
+            "Bucket",
+            versioned=True,
+            encryption=aws_s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            removal_policy=removal,
+            server_access_logs_bucket=access_logs.bucket,
+            server_access_logs_prefix=f"s3/{construct_id}/",
+            lifecycle_rules=[
+                aws_s3.LifecycleRule(
+                    id="age",
+                    transitions=[aws_s3.Transition(storage_class=storage_class, transition_after=Duration.days(30))],
+                    noncurrent_version_expiration=Duration.days(_OLD_VERSION_DAYS),
+                    abort_incomplete_multipart_upload_after=Duration.days(1),
+                )
+            ],
         )
-        self.bucket = _bucket(self, removal, rule, logs=access_logs.bucket, prefix=f"s3/{construct_id}/")

@@ -96,7 +96,7 @@ class SignalboxFunction(Construct):
         sizes["code"] = sum(path.stat().st_size for path in source_files(code))
         require_size(name, sizes, megabytes=stage.max_unzipped_megabytes)
         self.name = stage.function_name(name)
-        self.kind = name
+        self._kind = name
         self.timeout_seconds = timeout_seconds
         logs = aws_logs.LogGroup(
             self,
@@ -164,7 +164,7 @@ class SignalboxFunction(Construct):
                 conditions={
                     "ForAllValues:StringEquals": {
                         "events:source": [EVENT_SOURCE],
-                        "events:detail-type": [kind.value for kind in emitted_by(self.kind)],
+                        "events:detail-type": [kind.value for kind in emitted_by(self._kind)],
                     },
                     "Null": {"events:source": "false", "events:detail-type": "false"},
                 },

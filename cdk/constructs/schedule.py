@@ -7,39 +7,33 @@ from __future__ import annotations
 
 import json
 
-from aws_cdk import Aws, Duration, aws_iam, aws_scheduler
+from aws_cdk import Aws, Duration, aws_iam, aws_lambda, aws_scheduler, aws_sns
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.queues import DeadLetterQueue
-from cdk.stage import StageConfig
-from signalbox.contracts import PRODUCT
-
-
-def schedule_group(stage: StageConfig) -> str:
-    """Return the name of the group that has every schedule of a stage."""
-    return f"{PRODUCT}-{stage.name}"
+from signalbox.contracts import Function
 
 
 class JobSchedule(Construct):
-    """One schedule of one function, where the stage has schedules at all. maximum_age: of a run that came late."""
+    """One schedule of one function."""
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
-        function: SignalboxFunction,
+        job: Function,
+        function: aws_lambda.IFunction,
         expression: str,
         maximum_age: Duration,
-        context: FunctionContext,
-        enabled: bool = True,
+        group_name: str,
+        enabled: bool,
+        alarm_topic: aws_sns.ITopic,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=context.alarm_topic)
+        self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=alarm_topic)
         acknowledge(self.dead_letters, "SQS3", "It is the dead-letter queue of a schedule, which the rule does not see.")
-        group_name, function_arn = schedule_group(context.stage), function.function.function_arn
         group_arn = f"arn:{Aws.PARTITION}:scheduler:{Aws.REGION}:{Aws.ACCOUNT_ID}:schedule-group/{group_name}"
         role = aws_iam.Role(
             self,
@@ -54,7 +48,7 @@ class JobSchedule(Construct):
             "Policy",
             roles=[role],
             statements=[
-                aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function_arn]),
+                aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn]),
                 aws_iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.dead_letters.queue.queue_arn]),
             ],
         )
@@ -64,12 +58,12 @@ class JobSchedule(Construct):
             group_name=group_name,
             schedule_expression=expression,
             schedule_expression_timezone="UTC",
-            state="ENABLED" if enabled and context.stage.schedules_enabled else "DISABLED",
+            state="ENABLED" if enabled else "DISABLED",
             flexible_time_window=aws_scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=aws_scheduler.CfnSchedule.TargetProperty(
-                arn=function_arn,
+                arn=function.function_arn,
                 role_arn=role.role_arn,
-                input=json.dumps({"job": function.kind.value, "scheduled_at": "<aws.scheduler.scheduled-time>"}),
+                input=json.dumps({"job": job.value, "scheduled_at": "<aws.scheduler.scheduled-time>"}),
                 retry_policy=aws_scheduler.CfnSchedule.RetryPolicyProperty(
                     maximum_event_age_in_seconds=maximum_age.to_seconds(), maximum_retry_attempts=2
                 ),

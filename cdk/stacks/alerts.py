@@ -10,7 +10,9 @@ from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription, FunctionQueue
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.platform import Platform
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.secrets import SecretsStack
 from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
 
 _ALWAYS = (
@@ -50,9 +52,16 @@ _ALARMS = (
 class AlertsStack(SignalboxStack):
     """send_alerts with two queues: events as they come, and what was made of them, in a message group a chat."""
 
-    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        data: DataStack,
+        secrets: SecretsStack,
+        messaging: MessagingStack,
+    ) -> None:
         super().__init__(scope, context.stage, "alerts", description="alerts through Telegram")
-        data, secrets, messaging = platform.data, platform.secrets, platform.messaging
         stage = context.stage
         send = SignalboxFunction(
             self,

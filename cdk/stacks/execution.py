@@ -15,7 +15,6 @@ from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, Account
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.platform import Platform
 from cdk.stacks.secrets import SecretsStack
 from cdk.stacks.trading import TradingStack
 from signalbox.contracts import ACKNOWLEDGE_SECONDS, Env, Function, Metric, StackOutput
@@ -49,9 +48,17 @@ _ALARMS: Final = (
 class ExecutionStack(SignalboxStack):
     """execute_orders with its queue, the mailbox of each MetaTrader 5 account, and the queue that looks for its answers."""
 
-    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform, trading: TradingStack) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        data: DataStack,
+        secrets: SecretsStack,
+        messaging: MessagingStack,
+        trading: TradingStack,
+    ) -> None:
         super().__init__(scope, context.stage, "execution", description="orders at live venues")
-        data, secrets, messaging = platform.data, platform.secrets, platform.messaging
         self._context = context
         execute = self._function(data, secrets, messaging)
         requests = AccountQueue(self, "Requests", function=execute, alarm_topic=context.alarm_topic)

@@ -9,11 +9,13 @@ from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.alarms import TopicAlarm, service_metric
-from cdk.constructs.function import FunctionContext
+from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.platform import Platform
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
 from signalbox.contracts import Env, Function, Metric
 
 _FOLDERS: Final = ("candles", "quarantine")  # of signalbox.market.lake
@@ -22,10 +24,18 @@ _FOLDERS: Final = ("candles", "quarantine")  # of signalbox.market.lake
 class LakeStack(SignalboxStack):
     """compact_candles and its clock."""
 
-    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        messaging: MessagingStack,
+    ) -> None:
         super().__init__(scope, context.stage, "lake", description="the lake of candles")
-        data, stage = platform.data, context.stage
-        compact = platform.ledger_function(
+        stage = context.stage
+        compact = SignalboxFunction(
             self,
             "CompactCandles",
             name=Function.COMPACT_CANDLES,
@@ -38,7 +48,9 @@ class LakeStack(SignalboxStack):
             },
             timeout_seconds=300,
             memory_megabytes=512,
+            network=network.ledger,
         )
+        data.let_connect(compact, Function.COMPACT_CANDLES)
         # without ListBucket an absent day looks like a forbidden one
         compact.allow(["s3:ListBucket"], data.market_data.bucket_arn)
         compact.allow(["s3:GetObject", "s3:PutObject"], *(data.market_data.arn_for_objects(f"{folder}/*") for folder in _FOLDERS))
@@ -49,10 +61,13 @@ class LakeStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryNight",
-            function=compact,
+            job=Function.COMPACT_CANDLES,
+            function=compact.function,
             expression="cron(20 0 * * ? *)",  # after the last collection of the day, retries included
             maximum_age=Duration.hours(1),
-            context=context,
+            group_name=messaging.schedule_group,
+            enabled=stage.schedules_enabled,
+            alarm_topic=context.alarm_topic,
         )
         TopicAlarm(
             self,

@@ -43,10 +43,13 @@ class MarketStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryCycle",
-            function=collect,
+            job=Function.COLLECT_CANDLES,
+            function=collect.function,
             expression=f"cron(0/{CYCLE_MINUTES} * * * ? *)",
             maximum_age=Duration.seconds(CYCLE_MINUTES * 60 - 60),  # a later run would meet the next one
-            context=context,
+            group_name=messaging.schedule_group,
+            enabled=stage.schedules_enabled,
+            alarm_topic=context.alarm_topic,
         )
         TopicAlarm(
             self,

@@ -8,7 +8,7 @@ from constructs import Construct
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
-from cdk.constructs.schedule import JobSchedule, schedule_group
+from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.network import NetworkStack
@@ -31,7 +31,8 @@ class MessagingStack(SignalboxStack):
                 retention=Duration.days(stage.archive_days),
                 description="every event, for replay",
             )
-        group = aws_scheduler.CfnScheduleGroup(self, "Schedules", name=schedule_group(stage))
+        self.schedule_group = f"{PRODUCT}-{stage.name}"
+        group = aws_scheduler.CfnScheduleGroup(self, "Schedules", name=self.schedule_group)
         relay = SignalboxFunction(
             self,
             "RelayOutbox",
@@ -48,10 +49,13 @@ class MessagingStack(SignalboxStack):
         job = JobSchedule(
             self,
             "EveryMinute",
-            function=relay,
+            job=Function.RELAY_OUTBOX,
+            function=relay.function,
             expression="cron(* * * * ? *)",
             maximum_age=Duration.seconds(60),
-            context=context,
+            group_name=self.schedule_group,
+            enabled=stage.schedules_enabled,
+            alarm_topic=context.alarm_topic,
         )
         job.node.add_dependency(group)
         TopicAlarm(
@@ -64,4 +68,4 @@ class MessagingStack(SignalboxStack):
             topic=context.alarm_topic,
         )
         self.output(StackOutput.EVENT_BUS_NAME, self.bus.event_bus_name)
-        self.output(StackOutput.SCHEDULE_GROUP, schedule_group(stage))
+        self.output(StackOutput.SCHEDULE_GROUP, self.schedule_group)

@@ -8,11 +8,13 @@ from aws_cdk import Duration
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.function import FunctionContext
+from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.platform import Platform
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
 from signalbox.contracts import Env, Function
 
 _FOLDER: Final = "reports"  # of signalbox.reports.publishing
@@ -21,10 +23,18 @@ _FOLDER: Final = "reports"  # of signalbox.reports.publishing
 class ReportsStack(SignalboxStack):
     """publish_reports and its clock."""
 
-    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        messaging: MessagingStack,
+    ) -> None:
         super().__init__(scope, context.stage, "reports", description="reports of the accounts")
-        data, stage = platform.data, context.stage
-        publish = platform.ledger_function(
+        stage = context.stage
+        publish = SignalboxFunction(
             self,
             "PublishReports",
             name=Function.PUBLISH_REPORTS,
@@ -33,7 +43,9 @@ class ReportsStack(SignalboxStack):
             environment={Env.REPORTS_BUCKET: data.reports.bucket_name},
             timeout_seconds=600,
             memory_megabytes=1024,
+            network=network.ledger,
         )
+        data.let_connect(publish, Function.PUBLISH_REPORTS)
         publish.allow(["s3:PutObject"], data.reports.arn_for_objects(f"{_FOLDER}/*"))
         bucket = self.resolve(data.export_value(data.reports.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
         reason = "A file a report, named by account and period: the folder is the narrowest resource there is."
@@ -41,9 +53,12 @@ class ReportsStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryNight",
-            function=publish,
+            job=Function.PUBLISH_REPORTS,
+            function=publish.function,
             # Midnight has passed in UTC and, an hour or two before, in Prague; compact_candles is done with the database
             expression="cron(40 1 * * ? *)",
             maximum_age=Duration.hours(1),
-            context=context,
+            group_name=messaging.schedule_group,
+            enabled=stage.schedules_enabled,
+            alarm_topic=context.alarm_topic,
         )

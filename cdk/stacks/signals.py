@@ -7,22 +7,31 @@ from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.alarms import TopicAlarm, service_metric
-from cdk.constructs.function import FunctionContext
+from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.subscription import EventSubscription
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.platform import Platform
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
 from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
 
 
 class SignalsStack(SignalboxStack):
     """generate_signals and its queue."""
 
-    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        messaging: MessagingStack,
+    ) -> None:
         super().__init__(scope, context.stage, "signals", description="generation of signals")
-        data, messaging = platform.data, platform.messaging
         starter = aws_s3_assets.Asset(self, "StarterBundle", path=str(context.sources.starter_bundle))
-        generate = platform.ledger_function(
+        generate = SignalboxFunction(
             self,
             "GenerateSignals",
             name=Function.GENERATE_SIGNALS,
@@ -37,7 +46,9 @@ class SignalsStack(SignalboxStack):
             },
             timeout_seconds=60,
             memory_megabytes=1769,  # one full vCPU
+            network=network.ledger,
         )
+        data.let_connect(generate, Function.GENERATE_SIGNALS)
         generate.allow_events(messaging.bus)
         # without ListBucket an absent object looks like a forbidden one
         generate.allow(["s3:ListBucket"], data.models.bucket_arn)

@@ -14,7 +14,10 @@ from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import JobSchedule
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue, FunctionQueue, subscribe
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.platform import Platform
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
+from cdk.stacks.secrets import SecretsStack
 from signalbox.contracts import EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
 
 ROUTES: Final = (
@@ -58,10 +61,18 @@ _ALARMS: Final = (
 class TradingStack(SignalboxStack):
     """manage_orders with its queue and its API, monitor_risk with its clock."""
 
-    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        secrets: SecretsStack,
+        messaging: MessagingStack,
+    ) -> None:
         super().__init__(scope, context.stage, "trading", description="accounts, orders and their risk")
-        messaging, secrets = platform.messaging, platform.secrets
-        self._context, self._platform, self._messaging = context, platform, messaging
+        self._context, self._network, self._data, self._messaging = context, network, data, messaging
         self._secrets = secrets
         layers = Layers(self, "Layers", stage=context.stage, sources=context.sources)
         manage = self._function("ManageOrders", Function.MANAGE_ORDERS, layers, megabytes=1769)  # one full vCPU
@@ -80,10 +91,13 @@ class TradingStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryMinute",
-            function=monitor,
+            job=Function.MONITOR_RISK,
+            function=monitor.function,
             expression="cron(* * * * ? *)",
             maximum_age=Duration.seconds(60),  # a later run would meet the next one
-            context=context,
+            group_name=messaging.schedule_group,
+            enabled=context.stage.schedules_enabled,
+            alarm_topic=context.alarm_topic,
         )
         TopicAlarm(
             self,
@@ -101,8 +115,8 @@ class TradingStack(SignalboxStack):
         self.output(StackOutput.ORDERS_API_URL, api.url)
 
     def _function(self, construct_id: str, name: Function, layers: Layers, *, megabytes: int) -> SignalboxFunction:
-        stage = self._context.stage
-        function = self._platform.ledger_function(
+        stage, data = self._context.stage, self._data
+        function = SignalboxFunction(
             self,
             construct_id,
             name=name,
@@ -115,7 +129,9 @@ class TradingStack(SignalboxStack):
             },
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=megabytes,
+            network=self._network.ledger,
         )
+        data.let_connect(function, name)
         function.allow(["secretsmanager:GetSecretValue"], self._secrets.request_key.secret_arn)
         function.allow_events(self._messaging.bus)
         for metric, description in _ALARMS:

@@ -19,7 +19,9 @@ from cdk.constructs.layers import LayerName, Layers
 from cdk.constructs.schedule import JobSchedule
 from cdk.constructs.subscription import EventSubscription
 from cdk.stacks.base import SignalboxStack
-from cdk.stacks.platform import Platform
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.network import NetworkStack
 from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, Metric
 
 _CANDLES: Final = "candles"  # in the market-data bucket
@@ -29,9 +31,16 @@ _ENDED: Final = ["Completed", "Failed", "Stopped"]
 class TrainingStack(SignalboxStack):
     """start_training, register_model, and the roles of the jobs."""
 
-    def __init__(self, scope: Construct, context: FunctionContext, *, platform: Platform) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        context: FunctionContext,
+        *,
+        network: NetworkStack,
+        data: DataStack,
+        messaging: MessagingStack,
+    ) -> None:
         super().__init__(scope, context.stage, "training", description="training jobs and the model library")
-        data = platform.data
         self._context, self._data = context, data
         self._layers = Layers(self, "Layers", stage=context.stage, sources=context.sources)
         self._models = self.resolve(data.export_value(data.models.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
@@ -44,22 +53,24 @@ class TrainingStack(SignalboxStack):
             work=(data.models, TRAINING_PREFIX),
             shown=(candles, self._models),
         ).role
-        register = self._register_model(platform)
+        register = self._register_model(network, messaging)
         pipeline = self._pipeline_role(register)
         start = self._start_training(register, pipeline)
         JobSchedule(
             self,
             "EveryWeek",
-            function=start,
+            job=Function.START_TRAINING,
+            function=start.function,
             expression="cron(0 2 ? * SUN *)",
             maximum_age=Duration.hours(6),
-            enabled=context.stage.training.retrain,
-            context=context,
+            group_name=messaging.schedule_group,
+            enabled=context.stage.schedules_enabled and context.stage.training.retrain,
+            alarm_topic=context.alarm_topic,
         )
 
-    def _register_model(self, platform: Platform) -> SignalboxFunction:
-        context, data, messaging = self._context, self._data, platform.messaging
-        register = platform.ledger_function(
+    def _register_model(self, network: NetworkStack, messaging: MessagingStack) -> SignalboxFunction:
+        context, data = self._context, self._data
+        register = SignalboxFunction(
             self,
             "RegisterModel",
             name=Function.REGISTER_MODEL,
@@ -71,7 +82,9 @@ class TrainingStack(SignalboxStack):
             },
             timeout_seconds=120,
             memory_megabytes=1769,  # the archive, its files and the sessions of the models are in memory at once
+            network=network.ledger,
         )
+        data.let_connect(register, Function.REGISTER_MODEL)
         register.allow_events(messaging.bus)
         register.allow(["s3:ListBucket"], data.models.bucket_arn)  # without it an absent object looks like a forbidden one
         register.allow(["s3:GetObject"], data.models.arn_for_objects(f"{TRAINING_PREFIX}/*"))
