@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from signalbox.adapters.aws.after_commit import publish_or_leave, report_missed
 from signalbox.bootstrap.monitor_risk import ManageOrders, compose
 from signalbox.contracts import Metric
-from signalbox.events import ScheduledJob, require_not_ahead
+from signalbox.events import ScheduledJob
 from signalbox.trading.service import counted
 
 logger = Logger()
@@ -25,9 +25,7 @@ def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaCon
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
-        command = ScheduledJob.model_validate(event)
-        # whoever may invoke this names the instant: one of the future fails the call, which alarms, and moves no account there
-        require_not_ahead("scheduled_at", command.scheduled_at, datetime.now(UTC))
+        command = ScheduledJob.read(event, datetime.now(UTC))
         handled = app.on_minute(command.scheduled_at)
         for one in handled:
             for line in one.changes.risk:

@@ -11,12 +11,13 @@ from math import ceil
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 import boto3
-from aws_lambda_powertools.utilities import parameters
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.mailboxes import ExpectedAnswer, Mailboxes, MailboxKeyError
+from signalbox.adapters.aws.secret_texts import SecretTexts
 from signalbox.adapters.aws.sends import DynamoAnswers, DynamoSendLog, newest_number
 from signalbox.adapters.aws.signing_keys import SecretKeys, key_client
 from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 MAX_WAIT = 30  # seconds that a view may wait to be due: a clock that is off by more delays it no longer
-SECRET_SECONDS = 300  # how long a secret is kept; a rotated one is used within this time
 
 
 class CoinbaseAccount(BaseModel):
@@ -133,7 +133,7 @@ class ExecuteOrders:
     bus: EventBridgeBus
     table: DynamoDBClient
     queue: SQSClient
-    secrets: parameters.SecretsProvider
+    secrets: SecretTexts
     request_keys: AcceptedKeys
     mailboxes: Mailboxes
     pause: Callable[[timedelta], None] = _sleep
@@ -237,7 +237,7 @@ class ExecuteOrders:
         return kept[1]
 
     def _secret(self) -> ExecutionSecret:
-        text = self.secrets.get(self.settings.exchange_secret_arn, max_age=SECRET_SECONDS)
+        text = self.secrets.get(self.settings.exchange_secret_arn)
         try:
             return ExecutionSecret.model_validate_json(str(text))
         except ValidationError as error:
@@ -249,8 +249,8 @@ class ExecuteOrders:
 def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
     """Return the function's application from its environment."""
     found = settings or ExecuteOrdersSettings.read()
-    table, queue, keys = boto3.client("dynamodb"), boto3.client("sqs"), key_client()
-    secrets = parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager"))
+    table, queue, keys = boto3.client("dynamodb", config=QUICK), boto3.client("sqs", config=QUICK), key_client()
+    secrets = SecretTexts(key_client())
     report_key = SecretKeys(keys, found.report_key_arn)
 
     def detail(event: BusEvent) -> str:
@@ -258,7 +258,7 @@ def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
 
     return ExecuteOrders(
         settings=found,
-        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name, detail),
+        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name, detail),
         table=table,
         queue=queue,
         secrets=secrets,
@@ -273,6 +273,5 @@ def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
             table_name=found.idempotency_table,
             checks_url=found.mt5_checks_queue_url,
             kill_switch_url=found.kill_switch_queue_url,
-            key_seconds=SECRET_SECONDS,
         ),
     )

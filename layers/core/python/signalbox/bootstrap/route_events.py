@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.bootstrap.settings import RouteEventsSettings
 from signalbox.trading.routing import Destination, Route
 
@@ -31,4 +32,4 @@ def compose(settings: RouteEventsSettings | None = None) -> RouteEvents:
     """Return the function's application from its environment."""
     found = settings or RouteEventsSettings.read()
     urls = {Destination.EXECUTION: found.execution_queue_url, Destination.TRADING: found.trading_queue_url}
-    return RouteEvents(boto3.client("sqs"), urls)
+    return RouteEvents(boto3.client("sqs", config=QUICK), urls)

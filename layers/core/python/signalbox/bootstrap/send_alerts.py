@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
-from aws_lambda_powertools.utilities import parameters
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.deliveries import DynamoChatMoves, DynamoDeliveryLog
+from signalbox.adapters.aws.secret_texts import SecretTexts
+from signalbox.adapters.aws.signing_keys import key_client
 from signalbox.adapters.telegram.bot_api import DEFAULT_URL, TelegramMessenger
 from signalbox.bootstrap.settings import SendAlertsSettings, SettingsError
 from signalbox.chat.alerts import render_alert
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 DELIVERY: Final = "delivery"  # the key of a message in the queue of deliveries
-SECRET_SECONDS = 300  # how long a secret is kept; a rotated one is used within this time
 
 
 class TelegramSecret(BaseModel):
@@ -57,7 +58,7 @@ class SendAlerts:
     moves: DynamoChatMoves
     bus: EventBridgeBus
     queue: SQSClient
-    secrets: parameters.SecretsProvider
+    secrets: SecretTexts
     _messengers: dict[str, TelegramMessenger] = field(default_factory=dict)
 
     def fan_out(self, event: Event) -> FanOut:
@@ -98,7 +99,7 @@ class SendAlerts:
         visible_again(self.queue, receipt_handle, queue_arn, seconds)
 
     def _secret(self) -> TelegramSecret:
-        text = self.secrets.get(self.settings.telegram_secret_arn, max_age=SECRET_SECONDS)
+        text = self.secrets.get(self.settings.telegram_secret_arn)
         try:
             return TelegramSecret.model_validate_json(str(text))
         except ValidationError:
@@ -116,12 +117,12 @@ class SendAlerts:
 def compose(settings: SendAlertsSettings | None = None) -> SendAlerts:
     """Return the function's application from its environment."""
     found = settings or SendAlertsSettings.read()
-    table = boto3.client("dynamodb")
+    table = boto3.client("dynamodb", config=QUICK)
     return SendAlerts(
         settings=found,
         log=DynamoDeliveryLog(table, found.idempotency_table),
         moves=DynamoChatMoves(table, found.idempotency_table),
-        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
-        queue=boto3.client("sqs"),
-        secrets=parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager")),
+        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
+        queue=boto3.client("sqs", config=QUICK),
+        secrets=SecretTexts(key_client()),
     )
