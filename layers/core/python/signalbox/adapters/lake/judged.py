@@ -58,7 +58,7 @@ def open_parquet(content: Any, limits: ParquetLimits) -> pq.ParquetFile:
     if footer > min(limits.footer_bytes, len(whole) - _TAIL):
         raise UnfitParquetError(f"expected a footer of at most {limits.footer_bytes} bytes, was {footer}")
     try:
-        _judge_footer(ThriftReader(whole[-_TAIL - footer : -_TAIL]))
+        _judge_footer(ThriftReader(whole[-_TAIL - footer : -_TAIL], "a footer"))
     except IndexError as error:
         raise UnfitParquetError("expected a whole footer, was cut short") from error
     file = pq.ParquetFile(
@@ -214,7 +214,7 @@ def _pages(whole: memoryview, column: Any) -> list[int]:
 
 def _page_header(part: memoryview) -> tuple[dict[int, int], int]:
     """Return the whole numbers of a page header by field, and its length."""
-    reader = ThriftReader(part)
+    reader = ThriftReader(part, "a page header")
     try:
         return reader.numbers(), reader.place
     except IndexError as error:

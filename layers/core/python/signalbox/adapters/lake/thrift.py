@@ -22,8 +22,10 @@ class UnfitParquetError(ValueError):
 class ThriftReader:
     """Reads one struct after the other. Every method raises UnfitParquetError, and IndexError at the end of the part."""
 
-    def __init__(self, part: memoryview) -> None:
+    def __init__(self, part: memoryview, what: str) -> None:
+        """what: it should be, for the message."""
         self._part = part.cast("B")  # Arrow shows the bytes of a buffer as signed
+        self._what = what
         self.place = 0
         self._depth = 0
 
@@ -31,14 +33,14 @@ class ThriftReader:
         """Yield field and kind of each member of a struct; whoever takes one reads it before the next, or skips it."""
         self._depth += 1
         if self._depth > _DEPTH:
-            raise UnfitParquetError("expected a Parquet file, was something deeper")
+            raise UnfitParquetError(f"expected {self._what}, was something deeper")
         seen: set[int] = set()
         field = 0
         while head := self._byte():
             kind, step = head & 0x0F, head >> 4
             field = field + step if step else self._zigzag()
             if not 1 <= field <= _MAX_FIELD or field in seen:
-                raise UnfitParquetError(f"expected fields 1 to {_MAX_FIELD}, each once, was one with {field}")
+                raise UnfitParquetError(f"expected {self._what} of fields 1 to {_MAX_FIELD}, each once, was one with {field}")
             seen.add(field)
             yield field, kind
         self._depth -= 1
@@ -89,7 +91,7 @@ class ThriftReader:
             for _, inner in self.fields():
                 self.skip(inner)
         else:  # no part of a Parquet file has maps
-            raise UnfitParquetError(f"expected a Parquet file, was a field of kind {kind}")
+            raise UnfitParquetError(f"expected {self._what}, was a field of kind {kind}")
         if self.place > len(self._part):
             raise IndexError
 
@@ -105,12 +107,12 @@ class ThriftReader:
             number |= (byte & 0x7F) << shift
             if not byte & 0x80:
                 return number
-        raise UnfitParquetError("expected a Parquet file, was a number without end")
+        raise UnfitParquetError(f"expected {self._what}, was a number without end")
 
     def _int32(self) -> int:
         number = self._zigzag()
         if number not in _INT32:
-            raise UnfitParquetError("expected a Parquet file, was a number of more than 32 bits")
+            raise UnfitParquetError(f"expected {self._what}, was a number of more than 32 bits")
         return number
 
     def _zigzag(self) -> int:
