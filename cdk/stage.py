@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from cdk.training_config import CONTEXT_FIELDS, TrainingConfig, training_from_context
 from signalbox.contracts import PRODUCT, SYMBOLS, Function, function_name
@@ -82,6 +82,13 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
         if len({name.replace("-", "") for name in names}) != len(names):
             raise ValueError(f"expected mt5_accounts that differ in more than hyphens, was {', '.join(names)}")
         return names
+
+    @model_validator(mode="after")
+    def _owned(self) -> StageConfig:
+        """Nobody could halt, resume or look at a live account of a stage that nobody owns."""
+        if self.mt5_accounts and not self.owners:
+            raise ValueError(f"expected -c owners=ARN,… with mt5_accounts, was none: nobody could command {self.mt5_accounts[0]}")
+        return self
 
     def stack_name(self, concern: str) -> str:
         """Return the deployed name of a stack."""

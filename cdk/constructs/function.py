@@ -6,16 +6,16 @@ An edge function gets no network; a ledger function gets `network` and with it n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy, aws_ec2, aws_events, aws_iam, aws_lambda, aws_logs, aws_sns
+from aws_cdk import Duration, RemovalPolicy, Stack, aws_ec2, aws_events, aws_iam, aws_lambda, aws_logs, aws_sns
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.alarms import TopicAlarm
-from cdk.constructs.layers import RUNTIME, Layer
+from cdk.constructs.layers import RUNTIME, LayerName, Layers
 from cdk.sources import SourceTree, source_files
 from cdk.stage import StageConfig
 from signalbox.contracts import EVENT_SOURCE, METRIC_NAMESPACE, Env, Function, emitted_by
@@ -57,6 +57,14 @@ class LedgerNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerAccess:
+    """What makes a function one of the ledger: where it runs, and how it logs in as its own database user."""
+
+    network: LedgerNetwork
+    grant: Callable[[SignalboxFunction], None]
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionContext:
     """What every function of a stage is built with."""
 
@@ -82,21 +90,26 @@ class SignalboxFunction(Construct):
         *,
         name: Function,
         context: FunctionContext,
-        layers: Sequence[Layer],
-        environment: Mapping[Env, str],
+        layers: Sequence[LayerName],
         timeout_seconds: int,
         memory_megabytes: int,
+        environment: Mapping[Env, str] | None = None,
+        ledger: LedgerAccess | None = None,
         network: LedgerNetwork | None = None,
+        bus: aws_events.IEventBus | None = None,
         reserved_concurrency: int | None = None,
     ) -> None:
+        """ledger: makes it one of the ledger. network: its place alone, for who logs in by itself. bus: of its events."""
         super().__init__(scope, construct_id)
         stage = context.stage
+        network = ledger.network if ledger else network
+        made = Layers.of_stack(Stack.of(self), stage=stage, sources=context.sources).of(*layers)
         code = context.sources.handler(name)
-        sizes = {f"layer {layer.name}": layer.unzipped_bytes for layer in layers}
+        sizes = {f"layer {layer.name}": layer.unzipped_bytes for layer in made}
         sizes["code"] = sum(path.stat().st_size for path in source_files(code))
         require_size(name, sizes, megabytes=stage.max_unzipped_megabytes)
         self.name = stage.function_name(name)
-        self._kind = name
+        self.kind = name
         self.timeout_seconds = timeout_seconds
         logs = aws_logs.LogGroup(
             self,
@@ -117,7 +130,7 @@ class SignalboxFunction(Construct):
             architecture=aws_lambda.Architecture.X86_64,
             handler="handler.handler",
             code=aws_lambda.Code.from_asset(str(code), exclude=["**/__pycache__", "**/*.pyc"]),
-            layers=[layer.version for layer in layers],
+            layers=[layer.version for layer in made],
             role=self.role,
             log_group=logs,
             timeout=Duration.seconds(timeout_seconds),
@@ -128,7 +141,8 @@ class SignalboxFunction(Construct):
                 Env.STAGE.value: stage.name,
                 "POWERTOOLS_SERVICE_NAME": self.name,  # the deployed name: it is a dimension of the metrics
                 "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
-                **{key.value: value for key, value in environment.items()},
+                **({Env.EVENT_BUS_NAME.value: bus.event_bus_name} if bus else {}),
+                **{key.value: value for key, value in (environment or {}).items()},
             },
             vpc=network.vpc if network else None,
             vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PRIVATE_ISOLATED) if network else None,
@@ -146,12 +160,16 @@ class SignalboxFunction(Construct):
             description=f"{self.name} failed",
             topic=context.alarm_topic,
         )
+        if ledger is not None:
+            ledger.grant(self)
+        if bus is not None:
+            self._allow_events(bus)
 
     def allow(self, actions: Sequence[str], *resources: str) -> None:
         """Give the function's role exactly these actions on these resources."""
         self.role.add_to_policy(aws_iam.PolicyStatement(actions=list(actions), resources=list(resources)))
 
-    def allow_events(self, bus: aws_events.IEventBus) -> None:
+    def _allow_events(self, bus: aws_events.IEventBus) -> None:
         """Let the function put the types of events on the bus that contracts.EMITTERS names it for, and no other.
 
         A request carries the source and the type of each of its entries. `ForAllValues` refuses one with a foreign value among
@@ -164,7 +182,7 @@ class SignalboxFunction(Construct):
                 conditions={
                     "ForAllValues:StringEquals": {
                         "events:source": [EVENT_SOURCE],
-                        "events:detail-type": [kind.value for kind in emitted_by(self._kind)],
+                        "events:detail-type": [kind.value for kind in emitted_by(self.kind)],
                     },
                     "Null": {"events:source": "false", "events:detail-type": "false"},
                 },

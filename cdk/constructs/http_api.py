@@ -37,18 +37,22 @@ class SignedHttpApi(Construct):
         name: str,
         function: SignalboxFunction,
         routes: Sequence[str],
+        apart: Sequence[str] = (),
         requests_per_second: int = 20,
         burst: int = 40,
     ) -> None:
+        """apart: routes with a throttle each of their own, as large as that of all others together."""
         super().__init__(scope, construct_id)
         self.api = aws_apigatewayv2.HttpApi(self, "Api", api_name=name, create_default_stage=False)
         integration = HttpLambdaIntegration("Function", function.function)
         authorizer = HttpIamAuthorizer()
+        made: list[aws_apigatewayv2.HttpRoute] = []  # those apart
         for route in routes:
             method, path = route.split(" ")
-            self.api.add_routes(
+            found = self.api.add_routes(
                 path=path, methods=[aws_apigatewayv2.HttpMethod[method]], integration=integration, authorizer=authorizer
             )
+            made += found if route in apart else []
         logs = aws_logs.LogGroup(self, "AccessLogs", retention=retention(stage), removal_policy=RemovalPolicy.DESTROY)
         logs.grant_write(aws_iam.ServicePrincipal("apigateway.amazonaws.com"))
         self.stage = aws_apigatewayv2.CfnStage(
@@ -63,7 +67,12 @@ class SignedHttpApi(Construct):
             default_route_settings=aws_apigatewayv2.CfnStage.RouteSettingsProperty(
                 throttling_rate_limit=requests_per_second, throttling_burst_limit=burst
             ),
+            route_settings={  # no construct: CloudFormation's names
+                route: {"ThrottlingRateLimit": requests_per_second, "ThrottlingBurstLimit": burst} for route in apart
+            }
+            or None,
         )
+        self.stage.node.add_dependency(*made)  # a setting of a route that is not there yet is refused
 
     @property
     def url(self) -> str:

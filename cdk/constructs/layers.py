@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jsii
-from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling, aws_lambda
+from aws_cdk import AssetHashType, BundlingOptions, DockerImage, ILocalBundling, Stack, aws_lambda
 from constructs import Construct
 
 from cdk.layer_build import BuiltLayer, build_layer
@@ -62,6 +62,12 @@ class Layers(Construct):
         self._stage = stage
         self._sources = sources
         self._made: dict[LayerName, Layer] = {}
+
+    @classmethod
+    def of_stack(cls, stack: Stack, *, stage: StageConfig, sources: SourceTree) -> Layers:
+        """Return the layers of a stack, made when its first function asks for them."""
+        made = stack.node.try_find_child("Layers")
+        return made if isinstance(made, cls) else cls(stack, "Layers", stage=stage, sources=sources)
 
     def of(self, *names: LayerName) -> tuple[Layer, ...]:
         """Return the layers; a stack has one version of each, however many functions ask."""

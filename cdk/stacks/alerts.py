@@ -7,7 +7,7 @@ from constructs import Construct
 
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription, FunctionQueue
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
@@ -68,9 +68,9 @@ class AlertsStack(SignalboxStack):
             "SendAlerts",
             name=Function.SEND_ALERTS,
             context=context,
-            layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE),
+            layers=(LayerName.CORE,),
+            bus=messaging.bus,
             environment={
-                Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
                 Env.TELEGRAM_SECRET_ARN: secrets.telegram.secret_arn,
                 Env.TELEGRAM_URL: stage.endpoints.telegram_url if stage.endpoints else "",
                 Env.IDEMPOTENCY_TABLE: data.deliveries.table_name,
@@ -82,7 +82,6 @@ class AlertsStack(SignalboxStack):
         send.allow(
             ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], data.deliveries.table_arn
         )
-        send.allow_events(messaging.bus)
         issued = aws_events.EventPattern(
             source=[EVENT_SOURCE],
             detail_type=[EventType.SIGNAL_GENERATED.value],

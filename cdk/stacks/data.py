@@ -7,11 +7,11 @@ from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.bucket import LogsBucket, StateBucket
-from cdk.constructs.function import SignalboxFunction
+from cdk.constructs.function import LedgerAccess, SignalboxFunction
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.network import POSTGRES_PORT, NetworkStack
 from cdk.stage import StageConfig
-from signalbox.contracts import ADMIN_DATABASE_USER, DATABASE_NAME, Env, Function, StackOutput, database_user
+from signalbox.contracts import ADMIN_DATABASE_USER, DATABASE_NAME, Env, StackOutput, database_user
 
 _ENGINE = aws_rds.DatabaseInstanceEngine.postgres(version=aws_rds.PostgresEngineVersion.VER_18_3)
 
@@ -22,6 +22,7 @@ class DataStack(SignalboxStack):
     def __init__(self, scope: Construct, stage: StageConfig, *, network: NetworkStack) -> None:
         super().__init__(scope, stage, "data", description="ledger, buckets and tables", stateful=True)
         self.database = self._database(network)
+        self.ledger = LedgerAccess(network.ledger, self._grant_ledger)
         logs = LogsBucket(self, "Logs", removal=self.state_removal)
         self.logs = logs.bucket
         self.market_data = StateBucket(self, "MarketData", removal=self.state_removal, access_logs=logs).bucket
@@ -48,9 +49,9 @@ class DataStack(SignalboxStack):
             Env.DATABASE_SSLMODE: local.database_sslmode if local else self.config.database_sslmode,
         }
 
-    def let_connect(self, function: SignalboxFunction, name: Function) -> None:
+    def _grant_ledger(self, function: SignalboxFunction) -> None:
         """Let a function log in as its own database user, and as nobody else."""
-        user = database_user(name)
+        user = database_user(function.kind)
         self.database.grant_connect(function.role, user)
         for key, value in self.database_environment(user).items():
             function.function.add_environment(key.value, value)

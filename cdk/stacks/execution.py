@@ -9,7 +9,7 @@ from constructs import Construct
 
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.mailbox import AgentMailbox
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue, FunctionQueue
 from cdk.stacks.base import SignalboxStack
@@ -20,6 +20,7 @@ from cdk.stacks.trading import TradingStack
 from signalbox.contracts import ACKNOWLEDGE_SECONDS, Env, Function, Metric, StackOutput
 
 _TIMEOUT_SECONDS: Final = 60
+_AGENT_WORKERS: Final = 2  # at once for the reports of one agent; Lambda takes no less
 _ALARMS: Final = (
     (
         Metric.ORDERS_UNCONFIRMED,
@@ -91,7 +92,10 @@ class ExecutionStack(SignalboxStack):
         stage, topic = self._context.stage, self._context.alarm_topic
         boxes = [AgentMailbox(self, one, stage=stage, alarm_topic=topic, hidden_seconds=hidden) for one in stage.mt5_accounts]
         for box in boxes:
-            execute.function.add_event_source(SqsEventSource(box.reports, batch_size=1, report_batch_item_failures=True))
+            # an agent chooses its messages' groups: without the limit it could take every worker of the stage
+            execute.function.add_event_source(
+                SqsEventSource(box.reports, batch_size=1, report_batch_item_failures=True, max_concurrency=_AGENT_WORKERS)
+            )
             execute.allow(["secretsmanager:GetSecretValue"], box.key.secret_arn)
         execute.allow(
             ["sqs:SendMessage"], checks.queue.queue_arn, trading.kill_switch.queue_arn, *(box.commands.queue_arn for box in boxes)
@@ -108,9 +112,9 @@ class ExecutionStack(SignalboxStack):
             "ExecuteOrders",
             name=Function.EXECUTE_ORDERS,
             context=self._context,
-            layers=Layers(self, "Layers", stage=stage, sources=self._context.sources).of(LayerName.CORE, LayerName.EXCHANGE),
+            layers=(LayerName.CORE, LayerName.EXCHANGE),
+            bus=messaging.bus,
             environment={
-                Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
                 Env.EXCHANGE_SECRET_ARN: secrets.exchange.secret_arn,
                 Env.REQUEST_KEY_ARN: secrets.request_key.secret_arn,
                 Env.REPORT_KEY_ARN: secrets.report_key.secret_arn,
@@ -130,5 +134,4 @@ class ExecutionStack(SignalboxStack):
         execute.allow(
             ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], data.idempotency.table_arn
         )
-        execute.allow_events(messaging.bus)
         return execute

@@ -10,12 +10,11 @@ from constructs import Construct
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.network import NetworkStack
 from signalbox.contracts import Env, Function, Metric
 
 _FOLDERS: Final = ("candles", "quarantine")  # of signalbox.market.lake
@@ -29,7 +28,6 @@ class LakeStack(SignalboxStack):
         scope: Construct,
         context: FunctionContext,
         *,
-        network: NetworkStack,
         data: DataStack,
         messaging: MessagingStack,
     ) -> None:
@@ -40,7 +38,7 @@ class LakeStack(SignalboxStack):
             "CompactCandles",
             name=Function.COMPACT_CANDLES,
             context=context,
-            layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE, LayerName.DATA),
+            layers=(LayerName.CORE, LayerName.DATA),
             environment={
                 Env.MARKET_DATA_BUCKET: data.market_data.bucket_name,
                 Env.VENUE: stage.venue,
@@ -48,9 +46,8 @@ class LakeStack(SignalboxStack):
             },
             timeout_seconds=300,
             memory_megabytes=512,
-            network=network.ledger,
+            ledger=data.ledger,
         )
-        data.let_connect(compact, Function.COMPACT_CANDLES)
         # without ListBucket an absent day looks like a forbidden one
         compact.allow(["s3:ListBucket"], data.market_data.bucket_arn)
         compact.allow(["s3:GetObject", "s3:PutObject"], *(data.market_data.arn_for_objects(f"{folder}/*") for folder in _FOLDERS))

@@ -7,7 +7,7 @@ from constructs import Construct
 
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
@@ -26,9 +26,9 @@ class MarketStack(SignalboxStack):
             "CollectCandles",
             name=Function.COLLECT_CANDLES,
             context=context,
-            layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE, LayerName.EXCHANGE),
+            layers=(LayerName.CORE, LayerName.EXCHANGE),
+            bus=messaging.bus,
             environment={
-                Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
                 Env.SYMBOLS: ",".join(stage.symbols),
                 Env.VENUE: stage.venue,
                 Env.VENUE_URL: stage.endpoints.venue_url if stage.endpoints else "",
@@ -39,7 +39,6 @@ class MarketStack(SignalboxStack):
             reserved_concurrency=1,  # two runs at once would only fight over the cursors
         )
         collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], data.cursors.table_arn)
-        collect.allow_events(messaging.bus)
         JobSchedule(
             self,
             "EveryCycle",

@@ -7,12 +7,11 @@ from constructs import Construct
 
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
-from cdk.stacks.network import NetworkStack
-from signalbox.contracts import EVENT_SOURCE, PRODUCT, Env, Function, Metric, StackOutput
+from signalbox.contracts import EVENT_SOURCE, PRODUCT, Function, Metric, StackOutput
 
 _OUTBOX_AGE_SECONDS = 180  # three runs of the relay
 
@@ -20,7 +19,7 @@ _OUTBOX_AGE_SECONDS = 180  # three runs of the relay
 class MessagingStack(SignalboxStack):
     """What carries events between the functions."""
 
-    def __init__(self, scope: Construct, context: FunctionContext, *, network: NetworkStack, data: DataStack) -> None:
+    def __init__(self, scope: Construct, context: FunctionContext, *, data: DataStack) -> None:
         super().__init__(scope, context.stage, "messaging", description="event bus and outbox relay")
         stage = context.stage
         self.bus = aws_events.EventBus(self, "Bus", event_bus_name=f"{PRODUCT}-{stage.name}")
@@ -38,14 +37,12 @@ class MessagingStack(SignalboxStack):
             "RelayOutbox",
             name=Function.RELAY_OUTBOX,
             context=context,
-            layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE),
-            environment={Env.EVENT_BUS_NAME: self.bus.event_bus_name},
+            layers=(LayerName.CORE,),
+            bus=self.bus,
             timeout_seconds=50,
             memory_megabytes=256,
-            network=network.ledger,
+            ledger=data.ledger,
         )
-        data.let_connect(relay, Function.RELAY_OUTBOX)
-        relay.allow_events(self.bus)
         job = JobSchedule(
             self,
             "EveryMinute",

@@ -9,12 +9,11 @@ from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.network import NetworkStack
 from signalbox.contracts import Env, Function
 
 _FOLDER: Final = "reports"  # of signalbox.reports.publishing
@@ -28,7 +27,6 @@ class ReportsStack(SignalboxStack):
         scope: Construct,
         context: FunctionContext,
         *,
-        network: NetworkStack,
         data: DataStack,
         messaging: MessagingStack,
     ) -> None:
@@ -39,13 +37,12 @@ class ReportsStack(SignalboxStack):
             "PublishReports",
             name=Function.PUBLISH_REPORTS,
             context=context,
-            layers=Layers(self, "Layers", stage=stage, sources=context.sources).of(LayerName.CORE),
+            layers=(LayerName.CORE,),
             environment={Env.REPORTS_BUCKET: data.reports.bucket_name},
             timeout_seconds=600,
             memory_megabytes=1024,
-            network=network.ledger,
+            ledger=data.ledger,
         )
-        data.let_connect(publish, Function.PUBLISH_REPORTS)
         publish.allow(["s3:PutObject"], data.reports.arn_for_objects(f"{_FOLDER}/*"))
         bucket = self.resolve(data.export_value(data.reports.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
         reason = "A file a report, named by account and period: the folder is the narrowest resource there is."

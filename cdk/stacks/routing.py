@@ -9,7 +9,7 @@ from constructs import Construct
 
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.execution import ExecutionStack
@@ -50,7 +50,7 @@ class RoutingStack(SignalboxStack):
             "RouteEvents",
             name=Function.ROUTE_EVENTS,
             context=context,
-            layers=Layers(self, "Layers", stage=context.stage, sources=context.sources).of(LayerName.CORE),
+            layers=(LayerName.CORE,),
             environment={
                 Env.EXECUTION_QUEUE_URL: execution.requests.queue_url,
                 Env.TRADING_QUEUE_URL: trading.queue.queue_url,

@@ -10,7 +10,7 @@ from aws_cdk import CustomResource, Duration
 from constructs import Construct
 
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.network import NetworkStack
@@ -22,13 +22,12 @@ class SchemaStack(SignalboxStack):
 
     def __init__(self, scope: Construct, context: FunctionContext, *, network: NetworkStack, data: DataStack) -> None:
         super().__init__(scope, context.stage, "schema", description="schema of the ledger")
-        layers = Layers(self, "Layers", stage=context.stage, sources=context.sources).of(LayerName.CORE)
         migrate = SignalboxFunction(
             self,
             "MigrateDatabase",
             name=Function.MIGRATE_DATABASE,
             context=context,
-            layers=layers,
+            layers=(LayerName.CORE,),
             environment=data.database_environment(ADMIN_DATABASE_USER),
             timeout_seconds=840,
             memory_megabytes=256,
@@ -39,7 +38,7 @@ class SchemaStack(SignalboxStack):
             "PrepareDatabase",
             name=Function.PREPARE_DATABASE,
             context=context,
-            layers=layers,
+            layers=(LayerName.CORE,),
             environment={Env.MASTER_SECRET_ARN: data.master_secret.secret_arn, Env.MIGRATE_FUNCTION_NAME: migrate.name},
             timeout_seconds=900,
             memory_megabytes=256,

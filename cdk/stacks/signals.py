@@ -8,12 +8,11 @@ from constructs import Construct
 from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import EventSubscription
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.network import NetworkStack
 from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
 
 
@@ -25,7 +24,6 @@ class SignalsStack(SignalboxStack):
         scope: Construct,
         context: FunctionContext,
         *,
-        network: NetworkStack,
         data: DataStack,
         messaging: MessagingStack,
     ) -> None:
@@ -36,9 +34,9 @@ class SignalsStack(SignalboxStack):
             "GenerateSignals",
             name=Function.GENERATE_SIGNALS,
             context=context,
-            layers=Layers(self, "Layers", stage=context.stage, sources=context.sources).of(LayerName.CORE, LayerName.INFERENCE),
+            layers=(LayerName.CORE, LayerName.INFERENCE),
+            bus=messaging.bus,
             environment={
-                Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
                 Env.SIGNAL_LIMITS: context.stage.signal_limits.model_dump_json(),
                 Env.MODELS_BUCKET: data.models.bucket_name,
                 Env.STARTER_BUNDLE_BUCKET: starter.s3_bucket_name,
@@ -46,10 +44,8 @@ class SignalsStack(SignalboxStack):
             },
             timeout_seconds=60,
             memory_megabytes=1769,  # one full vCPU
-            network=network.ledger,
+            ledger=data.ledger,
         )
-        data.let_connect(generate, Function.GENERATE_SIGNALS)
-        generate.allow_events(messaging.bus)
         # without ListBucket an absent object looks like a forbidden one
         generate.allow(["s3:ListBucket"], data.models.bucket_arn)
         generate.allow(["s3:GetObject"], data.models.arn_for_objects("*"), starter.bucket.arn_for_objects(starter.s3_object_key))

@@ -10,16 +10,16 @@ from constructs import Construct
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.schedule import JobSchedule
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue, FunctionQueue, subscribe
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.network import NetworkStack
 from cdk.stacks.secrets import SecretsStack
 from signalbox.contracts import EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
 
+HALT_ROUTE: Final = "POST /accounts/{account}/halt"
 ROUTES: Final = (
     "POST /orders",
     "DELETE /orders/{client_order_id}",
@@ -30,7 +30,7 @@ ROUTES: Final = (
     "POST /accounts/{account}/deposit",
     "POST /accounts/{account}/withdraw",
     "POST /accounts/{account}/lots",
-    "POST /accounts/{account}/halt",
+    HALT_ROUTE,
     "POST /accounts/{account}/resume",
     "POST /accounts/{account}/grant",
     "POST /accounts/{account}/revoke",
@@ -66,17 +66,15 @@ class TradingStack(SignalboxStack):
         scope: Construct,
         context: FunctionContext,
         *,
-        network: NetworkStack,
         data: DataStack,
         secrets: SecretsStack,
         messaging: MessagingStack,
     ) -> None:
         super().__init__(scope, context.stage, "trading", description="accounts, orders and their risk")
-        self._context, self._network, self._data, self._messaging = context, network, data, messaging
+        self._context, self._data, self._messaging = context, data, messaging
         self._secrets = secrets
-        layers = Layers(self, "Layers", stage=context.stage, sources=context.sources)
-        manage = self._function("ManageOrders", Function.MANAGE_ORDERS, layers, megabytes=1769)  # one full vCPU
-        monitor = self._function("MonitorRisk", Function.MONITOR_RISK, layers, megabytes=512)
+        manage = self._function("ManageOrders", Function.MANAGE_ORDERS, megabytes=1769)  # one full vCPU
+        monitor = self._function("MonitorRisk", Function.MONITOR_RISK, megabytes=512)
         manage.function.add_environment(Env.REPORT_KEY_ARN.value, secrets.report_key.secret_arn)
         manage.allow(["secretsmanager:GetSecretValue"], secrets.report_key.secret_arn)
         TopicAlarm(
@@ -110,30 +108,34 @@ class TradingStack(SignalboxStack):
             topic=context.alarm_topic,
         )
         api = SignedHttpApi(
-            self, "Orders", stage=context.stage, name=f"{PRODUCT}-{context.stage.name}-orders", function=manage, routes=ROUTES
+            self,
+            "Orders",
+            stage=context.stage,
+            name=f"{PRODUCT}-{context.stage.name}-orders",
+            function=manage,
+            routes=ROUTES,
+            apart=(HALT_ROUTE,),  # what floods the others throttles no halt; the kill switch's queue is behind no throttle
         )
         self.output(StackOutput.ORDERS_API_URL, api.url)
 
-    def _function(self, construct_id: str, name: Function, layers: Layers, *, megabytes: int) -> SignalboxFunction:
-        stage, data = self._context.stage, self._data
+    def _function(self, construct_id: str, name: Function, *, megabytes: int) -> SignalboxFunction:
+        stage = self._context.stage
         function = SignalboxFunction(
             self,
             construct_id,
             name=name,
             context=self._context,
-            layers=layers.of(LayerName.CORE),
+            layers=(LayerName.CORE,),
+            bus=self._messaging.bus,
             environment={
-                Env.EVENT_BUS_NAME: self._messaging.bus.event_bus_name,
                 Env.VENUE: stage.venue,
                 Env.REQUEST_KEY_ARN: self._secrets.request_key.secret_arn,
             },
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=megabytes,
-            network=self._network.ledger,
+            ledger=self._data.ledger,
         )
-        data.let_connect(function, name)
         function.allow(["secretsmanager:GetSecretValue"], self._secrets.request_key.secret_arn)
-        function.allow_events(self._messaging.bus)
         for metric, description in _ALARMS:
             TopicAlarm(
                 self,

@@ -15,13 +15,12 @@ from cdk.constructs.acknowledge import acknowledge
 from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.execution_role import SERVICE, ExecutionRole
 from cdk.constructs.function import FunctionContext, SignalboxFunction
-from cdk.constructs.layers import LayerName, Layers
+from cdk.constructs.layers import LayerName
 from cdk.constructs.schedule import JobSchedule
 from cdk.constructs.subscription import EventSubscription
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.network import NetworkStack
 from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, Metric
 
 _CANDLES: Final = "candles"  # in the market-data bucket
@@ -36,13 +35,11 @@ class TrainingStack(SignalboxStack):
         scope: Construct,
         context: FunctionContext,
         *,
-        network: NetworkStack,
         data: DataStack,
         messaging: MessagingStack,
     ) -> None:
         super().__init__(scope, context.stage, "training", description="training jobs and the model library")
         self._context, self._data = context, data
-        self._layers = Layers(self, "Layers", stage=context.stage, sources=context.sources)
         self._models = self.resolve(data.export_value(data.models.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
         candles = self.resolve(data.export_value(data.market_data.bucket_arn))["Fn::ImportValue"]
         self.execution = ExecutionRole(
@@ -53,7 +50,7 @@ class TrainingStack(SignalboxStack):
             work=(data.models, TRAINING_PREFIX),
             shown=(candles, self._models),
         ).role
-        register = self._register_model(network, messaging)
+        register = self._register_model(messaging)
         pipeline = self._pipeline_role(register)
         start = self._start_training(register, pipeline)
         JobSchedule(
@@ -68,24 +65,22 @@ class TrainingStack(SignalboxStack):
             alarm_topic=context.alarm_topic,
         )
 
-    def _register_model(self, network: NetworkStack, messaging: MessagingStack) -> SignalboxFunction:
+    def _register_model(self, messaging: MessagingStack) -> SignalboxFunction:
         context, data = self._context, self._data
         register = SignalboxFunction(
             self,
             "RegisterModel",
             name=Function.REGISTER_MODEL,
             context=context,
-            layers=self._layers.of(LayerName.CORE, LayerName.INFERENCE),
+            layers=(LayerName.CORE, LayerName.INFERENCE),
+            bus=messaging.bus,
             environment={
-                Env.EVENT_BUS_NAME: messaging.bus.event_bus_name,
                 Env.MODELS_BUCKET: data.models.bucket_name,
             },
             timeout_seconds=120,
             memory_megabytes=1769,  # the archive, its files and the sessions of the models are in memory at once
-            network=network.ledger,
+            ledger=data.ledger,
         )
-        data.let_connect(register, Function.REGISTER_MODEL)
-        register.allow_events(messaging.bus)
         register.allow(["s3:ListBucket"], data.models.bucket_arn)  # without it an absent object looks like a forbidden one
         register.allow(["s3:GetObject"], data.models.arn_for_objects(f"{TRAINING_PREFIX}/*"))
         register.allow(["s3:PutObject"], data.models.arn_for_objects(f"{BUNDLES_PREFIX}/*"))
@@ -151,7 +146,7 @@ class TrainingStack(SignalboxStack):
             "StartTraining",
             name=Function.START_TRAINING,
             context=self._context,
-            layers=self._layers.of(LayerName.CORE),
+            layers=(LayerName.CORE,),
             environment={Env.TRAINING_PLAN: self._plan(register, pipeline)},
             timeout_seconds=30,
             memory_megabytes=256,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -28,7 +28,7 @@ def make_handler(
     @logger.inject_lambda_context(clear_state=True)
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, object]:
-        command = ScheduledJob.model_validate(event)
+        command = ScheduledJob.read(event, datetime.now(UTC))
         Follower(logger).ids(correlation_id_of(cycle_of(command.scheduled_at)))
         report = collect(command.scheduled_at)
         for item in report.symbols:

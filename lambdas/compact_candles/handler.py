@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -43,7 +43,7 @@ def make_handler(
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
-        command = ScheduledJob.model_validate(event)
+        command = ScheduledJob.read(event, datetime.now(UTC))
         report = compact(command.scheduled_at)
         _report(report)
         if failed := [day.key.path for day in report.days if day.error is not None]:

@@ -15,7 +15,7 @@ from signalbox.adapters.aws.trading_metrics import counted
 from signalbox.application.manage_orders import ManageOrders
 from signalbox.bootstrap.monitor_risk import compose
 from signalbox.contracts import Metric
-from signalbox.events import ScheduledJob, require_not_ahead
+from signalbox.events import ScheduledJob
 
 logger = Logger()
 metrics = Metrics()
@@ -27,9 +27,7 @@ def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaCon
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
-        command = ScheduledJob.model_validate(event)
-        # whoever may invoke this names the instant: one of the future fails the call, which alarms, and moves no account there
-        require_not_ahead("scheduled_at", command.scheduled_at, datetime.now(UTC))
+        command = ScheduledJob.read(event, datetime.now(UTC))
         handled = app.on_minute(command.scheduled_at)
         log_changes(logger, handled, logger.warning)
         counts = counted(handled)

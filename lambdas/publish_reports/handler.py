@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -36,7 +36,7 @@ def make_handler(
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
-        command = ScheduledJob.model_validate(event)
+        command = ScheduledJob.read(event, datetime.now(UTC))
         run = publish(command.scheduled_at)
         _report(run)
         if run.failures:

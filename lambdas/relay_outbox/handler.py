@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.bootstrap.relay_outbox import compose
+from signalbox.bootstrap.relay_outbox import RelayRun, compose
 from signalbox.contracts import Metric
 from signalbox.events import ScheduledJob
 
@@ -18,21 +18,25 @@ metrics = Metrics()
 
 
 def make_handler(
-    relay: Callable[[], tuple[datetime | None, int]],
+    relay: Callable[[], RelayRun],
 ) -> Callable[[Mapping[str, object], LambdaContext], dict[str, int]]:
     """Return the Lambda entry over any relay."""
 
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, int]:
-        command = ScheduledJob.model_validate(event)
-        oldest, published = relay()
-        age = max((command.scheduled_at - oldest).total_seconds(), 0.0) if oldest is not None else 0.0
+        command = ScheduledJob.read(event, datetime.now(UTC))
+        run = relay()
+        age = max((command.scheduled_at - run.oldest).total_seconds(), 0.0) if run.oldest is not None else 0.0
         metrics.add_metric(Metric.OUTBOX_OLDEST_AGE, MetricUnit.Seconds, age)
-        metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, published)
-        if published:
-            logger.warning("outbox_relayed", published=published, oldest_age_seconds=age)
-        return {"published": published}
+        metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, run.published)
+        if run.published:
+            logger.warning("outbox_relayed", published=run.published, oldest_age_seconds=age)
+        if run.too_large:
+            logger.error("outbox_events_too_large", event_ids=run.too_large)  # the alarm of the age stands until they are gone
+        if run.refused is not None:
+            raise run.refused
+        return {"published": run.published}
 
     return handler
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -23,7 +24,7 @@ def make_handler(app: StartTraining) -> Callable[[Mapping[str, object], LambdaCo
     @logger.inject_lambda_context
     @metrics.log_metrics
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, object]:
-        command = ScheduledJob.model_validate(event)
+        command = ScheduledJob.read(event, datetime.now(UTC))
         started = app.start(command.scheduled_at)
         logger.info("training_started", started=started.name, arn=started.arn, new=started.new)
         metrics.add_metric(Metric.DUPLICATES_IGNORED, MetricUnit.Count, int(not started.new))

@@ -1,6 +1,6 @@
 """A live account: opened, confirmed, compared, and only then an entry reaches the exchange. On a local cloud of its own.
 
-Times are the world's, because a venue's clock is: the cycles are the two around now, so an order is sent within its time.
+Times are the world's, because a venue's clock is: no cycle is played before its time, and an entry takes a cycle that is young.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ from tests.e2e.test_execution import LiveExchange
 from tests.fakes.keys import Sealers
 from tests.unit.inference.tiny_bundle import TEMPERATURE, WIDTH, golden, rows, write_bundle
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 LIVE = "live-1"
+YOUNG = timedelta(seconds=60)  # of a cycle, when an entry is made of it: a live order takes prices of at most three minutes
 LOGIT = 0.9  # what the model always says: a BUY of tier HIGH
 
 
@@ -86,7 +87,7 @@ class World:
     """The cloud, the exchange that the live account trades at, and what the venue's side said on the bus."""
 
     def __init__(self, cloud: LocalCloud, exchange: LiveExchange, first: datetime, folder: Path) -> None:
-        self.cloud, self.exchange, self.first = cloud, exchange, first
+        self.cloud, self.exchange, self.first, self.played = cloud, exchange, first, first - CYCLE
         ports = folder / "up" / "ports.json"  # as `signalbox up` leaves it
         ports.parent.mkdir()
         ports.write_text(json.dumps({"emulator": cloud.emulator.port}))
@@ -132,6 +133,21 @@ class World:
         assert self.cloud.clock.fire(self.cloud.schedule_of(Function.COLLECT_CANDLES), at).error is None
         self.cloud.watch.until_decided(at, seconds=90)
         self.cloud.watch.until_quiet(seconds=60)
+        self.played = at
+
+    def young_cycle(self) -> datetime:
+        """Wait for a cycle that is young, play those before it that were not played, and return it, to be played at once."""
+
+        def young() -> datetime | None:
+            now = datetime.now(UTC)
+            return cycle_of(now) if now - cycle_of(now) < YOUNG else None
+
+        while True:
+            found = wait_until(young, what="the next cycle", seconds=320, every=0.5)
+            while self.played < found - CYCLE:
+                self.cycle(self.played + CYCLE)
+            if datetime.now(UTC) - found < YOUNG and self.played < found:
+                return found
 
     def monitor(self) -> None:
         """Watch the accounts now; a live one asks its venue what it has."""
@@ -140,7 +156,9 @@ class World:
         self.cloud.watch.until_quiet(seconds=60)
 
     def reasons(self) -> set[str]:
-        return {one["code"] for one in self.call("GET", f"/accounts/{LIVE}/readiness")["reasons"]}
+        """What is against the account, but for old prices: each cycle here but the last is of the past."""
+        found = {one["code"] for one in self.call("GET", f"/accounts/{LIVE}/readiness")["reasons"]}
+        return found - {"DATA_STALE"}
 
     def state(self) -> AccountState:
         return self.cloud.accounts.state(LIVE, datetime.now(UTC))
@@ -175,11 +193,11 @@ def running_world(name: str, work: Path) -> Iterator[World]:
     """A local cloud and a live exchange of their own, in a folder `name` that is gone afterwards."""
     settings = load_settings()
     folder = settings.state / "e2e" / f"{name}-{os.getpid()}"
-    nearest = cycle_of(datetime.now(UTC) + CYCLE / 2)
+    first = cycle_of(datetime.now(UTC)) - 2 * CYCLE
     exchange = LiveExchange(SimulatedSource(7), default_symbols(), datetime.now(UTC), requests_per_second=1000, burst=1000)
     try:
-        with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=nearest - CYCLE) as cloud:
-            yield World(cloud, exchange, nearest - CYCLE, work)
+        with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=first) as cloud:
+            yield World(cloud, exchange, first, work)
     finally:
         exchange.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -214,8 +232,22 @@ def test_an_entry_leaves_once_everything_is_in_order_comes_back_as_a_position_an
     assert world.reasons() == set()
     assert not world.exchange.orders
 
-    # the next signal is an order at the exchange, and its fill is a position
+    # the kill switch keeps a signal back, until somebody resumes
+    world.call("POST", f"/accounts/{LIVE}/halt", {"request_id": "halt-0", "why": "not yet"})
     world.cycle(world.first + CYCLE)
+    newest = [line for line in world.facts().risk_events if line.kind is RiskEventKind.SIGNAL_HELD_BACK][-1]
+    assert "HALTED" in newest.detail
+    fresh = world.young_cycle()
+    assert not world.exchange.orders
+    world.call("POST", f"/accounts/{LIVE}/resume", {"request_id": "resume-0", "why": "now"})
+    waited_from = datetime.now(UTC).replace(second=0, microsecond=0)
+    world.monitor()
+    compared = "a comparison with the exchange"
+    wait_until(lambda: (world.state().compared_at or waited_from) > waited_from or None, what=compared, seconds=60)
+    assert world.reasons() == set()
+
+    # the next signal is an order at the exchange, and its fill is a position
+    world.cycle(fresh)
     wait_until(
         lambda: any(p.quantity for p in world.state().books.positions.values()) or None, what="a filled entry", seconds=120
     )
@@ -243,12 +275,9 @@ def test_an_entry_leaves_once_everything_is_in_order_comes_back_as_a_position_an
     assert world.state().halt is not None
     assert world.state().halt.level is HaltLevel.HALT  # type: ignore[union-attr]
     assert not [line for line in after.risk_events if line.kind in {RiskEventKind.EVENT_REFUSED, RiskEventKind.DIFFERENCE}]
-    world.cycle(world.first + 2 * CYCLE)
     assert world.reasons() >= {"HALTED"}
     assert sum(order.side == "buy" for order in world.exchange.orders) == len(bought)
     assert len(world.exchange.orders) >= sent
-    newest = [line for line in world.facts().risk_events if line.kind is RiskEventKind.SIGNAL_HELD_BACK][-1]
-    assert "HALTED" in newest.detail
     wanted = {"account": LIVE, "symbol": "SOL-USD", "side": "BUY", "type": "MARKET", "quantity": "1"}
     asked_at = datetime.now(UTC).isoformat()
     with pytest.raises(AccountsError, match="may not trade live: HALTED"):

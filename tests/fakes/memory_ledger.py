@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from signalbox.events import Event
 from signalbox.ledger_errors import LedgerError, LedgerRefusedError
+from signalbox.limits import MAX_EVENT_BYTES
 from signalbox.market.candles import Bars, Candle, Symbol
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import (
@@ -260,9 +261,10 @@ class MemoryOutbox:
             return self._database.tables.outbox.setdefault(event.event_id, row) is row
 
     @contextmanager
-    def claim(self, limit: int) -> Iterator[Sequence[OutboxEvent]]:
+    def claim(self, limit: int, after: int = 0) -> Iterator[Sequence[OutboxEvent]]:
         with self._database.mutex:
-            events = tuple(e for e in self._unpublished() if e.event_id not in self._database.claimed)[:limit]
+            free = (e for e in self._unpublished() if e.event_id not in self._database.claimed and e.sequence > after)
+            events = tuple(e for e in free if len(e.detail.encode()) <= MAX_EVENT_BYTES)[:limit]
             self._database.claimed.update(e.event_id for e in events)
         try:
             yield events
@@ -272,6 +274,9 @@ class MemoryOutbox:
             raise
         finally:
             self._database.claimed.difference_update(e.event_id for e in events)
+
+    def too_large(self) -> Sequence[str]:
+        return tuple(e.event_id for e in self._unpublished() if len(e.detail.encode()) > MAX_EVENT_BYTES)[:10]
 
     def oldest_unpublished(self) -> datetime | None:
         return min((e.created_at for e in self._unpublished()), default=None)

@@ -57,7 +57,7 @@ def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) ->
 @pytest.fixture(scope="session")
 def with_mailboxes(tmp_path_factory: pytest.TempPathFactory, sources: SourceTree) -> Assembly:
     """The stage prod with two accounts behind agents."""
-    context = {"stage": "prod", "mt5_accounts": "ftmo-live,swing-2"}
+    context = {"stage": "prod", "mt5_accounts": "ftmo-live,swing-2", "owners": "arn:aws:iam::123456789012:user/ann"}
     _, written = synthesise(context, out=tmp_path_factory.mktemp("mailboxes"), sources=sources, templates_only=True)
     return Assembly("prod", written)
 

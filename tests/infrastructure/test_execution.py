@@ -39,6 +39,20 @@ def test_without_accounts_of_metatrader_there_is_no_mailbox_and_no_agent(prod: A
     assert [s for s in prod.resources("AWS::SecretsManager::Secret") if s.stack == "execution"] == []
 
 
+def test_one_agent_takes_two_workers_at_most_whatever_groups_it_names(with_mailboxes: Assembly) -> None:
+    limits = [
+        m.properties.get("ScalingConfig", {}).get("MaximumConcurrency")
+        for m in with_mailboxes.resources("AWS::Lambda::EventSourceMapping")
+        if m.stack == "execution"
+    ]
+    assert sorted(limits, key=str) == [2, 2, None, None]  # reports of two agents; requests and checks come from our own functions
+
+
+def test_accounts_behind_agents_need_an_owner() -> None:
+    with pytest.raises(ValidationError, match="expected -c owners=ARN"):
+        stage_from_context({"stage": "prod", "mt5_accounts": "ftmo-1"})
+
+
 def test_requests_reports_and_checks_come_one_by_one(with_mailboxes: Assembly) -> None:
     mappings = [m.properties for m in with_mailboxes.resources("AWS::Lambda::EventSourceMapping") if m.stack == "execution"]
     assert [m["BatchSize"] for m in mappings] == [1] * 4

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cdk.stacks.trading import ROUTES
+from cdk.stacks.trading import HALT_ROUTE, ROUTES
 from tests.infrastructure.assembly import Assembly
 from tools.api_docs import ROUTES as DESCRIBED
 
@@ -27,6 +27,13 @@ def test_api_is_logged_without_its_bodies_and_throttled(assembly: Assembly) -> N
     assert all(field.startswith("$context.") for field in fields)
     limits = stage.properties["DefaultRouteSettings"]
     assert 0 < limits["ThrottlingRateLimit"] <= limits["ThrottlingBurstLimit"] <= 100
+
+
+def test_halts_are_throttled_apart_from_all_other_routes(assembly: Assembly) -> None:
+    (stage,) = (s for s in assembly.resources("AWS::ApiGatewayV2::Stage") if s.stack == "trading")
+    own = stage.properties["RouteSettings"]
+    assert set(own) == {HALT_ROUTE} <= set(ROUTES)
+    assert own[HALT_ROUTE] == stage.properties["DefaultRouteSettings"]
 
 
 def test_only_the_api_may_invoke_its_function(assembly: Assembly) -> None:

@@ -103,8 +103,11 @@ def test_refusals_are_a_row_a_minute_and_hold_up_no_account(
         gate = AccessControl(PostgresAccessBook(other))
         with PostgresTradingLedger(manager).transaction(NAME):  # somebody works on it
             for name in (NAME, *(f"no-such-{number}" for number in range(20))):
-                for second in (0, 1, 59, 60):
+                for _ in range(3):
                     with pytest.raises(AccessRefusedError):
-                        gate.require(BEN, name, "halt", NOON + SECOND * second)
+                        gate.require(BEN, name, "halt")
     rows = postgres.execute("SELECT account, principal, action, needed, held FROM access_refusals ORDER BY 1, minute", database)
-    assert rows == [("", BEN, "halt", "operator", None)] * 2 + [(NAME, BEN, "halt", "operator", None)] * 2
+    assert set(rows) == {("", BEN, "halt", "operator", None), (NAME, BEN, "halt", "operator", None)}
+    assert len(rows) <= 4  # of the server's clock, whose minute may end meanwhile
+    recent = "SELECT bool_and(minute > now() - interval '10 minutes' AND minute <= now()) FROM access_refusals"
+    assert postgres.execute(recent, database) == [(True,)]

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
-from signalbox.events import parse_event
+from signalbox.events import MarketDataStale, parse_event
 from signalbox.ledger_errors import LedgerError, LedgerRefusedError
+from signalbox.limits import MAX_EVENT_BYTES
 from signalbox.signals.model import DeployedModel
 from signalbox.signals.ports import (
     CycleState,
     Ledger,
     LedgerTransaction,
     Outbox,
+    OutboxEvent,
     PartlyPublishedError,
     SymbolRefusal,
     SymbolStatus,
 )
+from signalbox.signals.publishing import BATCH, publish_pending
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Thresholds, Tier
 from tests.builders import BTC, ETH, NOON, SOL, candles, minutes
 from tests.integration.conftest import World
@@ -281,6 +285,46 @@ def test_what_the_bus_took_of_a_batch_is_published_and_the_rest_stays(world: Wor
         some()
     with outbox.claim(10) as left:
         assert [event.event_id for event in left] == [stale(ETH).event_id]
+
+
+class PickyBus:
+    """Takes every event but those of ETH."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def publish(self, events: Sequence[OutboxEvent]) -> None:
+        accepted = [event for event in events if "ETH" not in event.event_id]
+        self.taken += [event.event_id for event in accepted]
+        if len(accepted) < len(events):
+            raise PartlyPublishedError("some were refused", accepted)
+
+
+def test_events_that_the_bus_refuses_however_many_keep_none_behind_them_back(world: World) -> None:
+    at = [NOON + minutes(number) for number in range(2 * BATCH + 5)]
+    with world.ledger().transaction() as tx:
+        for since in at:
+            tx.add_event(stale(ETH).model_copy(update={"since": since}), NOON)
+        tx.add_event(stale(BTC), NOON)
+    bus = PickyBus()
+    with pytest.raises(PartlyPublishedError) as caught:
+        publish_pending(outbox=world.outbox(), publisher=bus)
+    assert bus.taken == [event.event_id for event in caught.value.published] == [stale(BTC).event_id]
+    with world.outbox().claim(1000) as left:
+        assert len(left) == len(at)
+
+
+def test_an_event_larger_than_the_bus_takes_is_named_and_neither_read_nor_in_anybodys_way(world: World) -> None:
+    large = MarketDataStale(symbol=ETH, since=NOON, reason="x" * MAX_EVENT_BYTES, newest_close=None)
+    with world.ledger().transaction() as tx:
+        tx.add_event(large, NOON)
+        tx.add_event(stale(BTC), NOON + minutes(1))
+    bus = PickyBus()
+    outbox = world.outbox()
+    assert list(outbox.too_large()) == [large.event_id]
+    assert publish_pending(outbox=outbox, publisher=bus) == 1
+    assert bus.taken == [stale(BTC).event_id]
+    assert outbox.oldest_unpublished() == NOON  # so that the alarm of its age rings
 
 
 def test_an_event_that_is_put_alone_is_there_once(world: World) -> None:

@@ -192,8 +192,11 @@ def halt(  # noqa: PLR0917 - typer passes by keyword
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Set the kill switch."""
-    _command(stage, "POST", f"/accounts/{name}/halt", request_id, as_json=json_output, why=why, level=level, until=until)
+    """Set the kill switch. Where the API does not answer, or throttles, the halt goes by the kill switch's own queue."""
+    from local.accounts_command import halt_text, show  # noqa: PLC0415 - as above
+
+    facts = {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", "why": why, "level": level}
+    show(_api(stage).halt(name, facts if until is None else {**facts, "until": until}), halt_text, as_json=json_output)
 
 
 @accounts_app.command("resume")

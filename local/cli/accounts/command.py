@@ -7,8 +7,9 @@ stage `local` is the running `signalbox up`, whose emulator resolves the key and
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import httpx
 from boto3.session import Session
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from typing_extensions import override
 
@@ -26,7 +28,14 @@ from signalbox.contracts import PRODUCT, StackOutput
 from signalbox.problems import Problem, in_words, read_problem
 
 SECONDS: Final = 40.0  # of one request; the function itself has 30
-UNANSWERED: Final = (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+UNANSWERED: Final = (
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.INTERNAL_SERVER_ERROR,
+    httpx.codes.BAD_GATEWAY,
+    httpx.codes.SERVICE_UNAVAILABLE,
+    httpx.codes.GATEWAY_TIMEOUT,
+)
+_PATIENCE: Final = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 
 
 class AccountsError(WorkbenchError):
@@ -42,6 +51,10 @@ class AccountsError(WorkbenchError):
         return self._answered or super().problem
 
 
+class UnansweredError(AccountsError):
+    """Nobody said what became of a request: no answer, one of a gateway whose function failed, or throttled (429)."""
+
+
 @dataclass(frozen=True, slots=True)
 class OrdersApi:
     """Where a stage's orders API answers, and as whom it is asked. `via`: the address that is really called, if another."""
@@ -50,6 +63,7 @@ class OrdersApi:
     session: Session
     region: str
     via: str | None = None
+    kill_switch_url: str = ""  # of the queue that takes halts alone
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the answer's JSON. Raises AccountsError with what the API says is wrong."""
@@ -71,7 +85,7 @@ class OrdersApi:
                 trust_env=self.via is None,
             )
         except httpx.HTTPError as error:
-            raise AccountsError(f"{self.url} did not answer ({type(error).__name__}){again}") from error
+            raise UnansweredError(f"{self.url} did not answer ({type(error).__name__}){again}") from error
         try:
             found = answer.json()
         except ValueError:
@@ -82,9 +96,27 @@ class OrdersApi:
         if answer.status_code == httpx.codes.FORBIDDEN:
             raise AccountsError(f"refused: your AWS identity may not {method} {path}; it needs execute-api:Invoke on that route")
         if not answer.is_success or not isinstance(found, dict):
-            after = again if answer.status_code in UNANSWERED or answer.status_code == httpx.codes.INTERNAL_SERVER_ERROR else ""
-            raise AccountsError(f"{_said_by_the_gateway(found)} (HTTP {answer.status_code}){after}")
+            if answer.status_code in UNANSWERED:
+                raise UnansweredError(f"{_said_by_the_gateway(found)} (HTTP {answer.status_code}){again}")
+            raise AccountsError(f"{_said_by_the_gateway(found)} (HTTP {answer.status_code})")
         return found
+
+    def halt(self, account: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Halt an account; where the API gives no answer, by the kill switch's queue, which nothing can stand in front of.
+
+        What the API did all the same is not done twice: the request has one id. Returns the account, or what was sent where.
+        Raises AccountsError.
+        """
+        try:
+            return self.call("POST", f"/accounts/{account}/halt", body)
+        except UnansweredError as error:
+            command = {"kind": "halt", "account": account, "requested_at": datetime.now(UTC).isoformat(), **body}
+            try:
+                queue = self.session.client("sqs", region_name=self.region, endpoint_url=self.via, config=_PATIENCE)
+                queue.send_message(QueueUrl=self.kill_switch_url, MessageBody=json.dumps(command))
+            except (BotoCoreError, ClientError) as other:
+                raise AccountsError(f"NOT HALTED: {error}; nor did the kill switch's queue take it: {other}") from other
+            return {"account": account, "sent_by": "the kill switch's queue", "request_id": body["request_id"], "api": str(error)}
 
 
 def _described(problem: Problem) -> str:
@@ -103,7 +135,8 @@ def _said_by_the_gateway(found: Any) -> str:
 def orders_api(stage: str, state: Path) -> OrdersApi:
     """Return the orders API of a deployed stage, or of the running local cloud. Raises AccountsError."""
     session, via = session_of(stage, state)
-    return OrdersApi(_output(session, stage, endpoint=via), session, session.region_name, via)
+    outputs = _outputs(session, stage, (StackOutput.ORDERS_API_URL, StackOutput.KILL_SWITCH_QUEUE_URL), endpoint=via)
+    return OrdersApi(outputs[0].rstrip("/"), session, session.region_name, via, outputs[1])
 
 
 def session_of(stage: str, state: Path) -> tuple[Session, str | None]:
@@ -131,7 +164,7 @@ def _running_cloud(ports: Path) -> str:
     return url
 
 
-def _output(session: Session, stage: str, endpoint: str | None = None) -> str:
+def _outputs(session: Session, stage: str, keys: Sequence[StackOutput], endpoint: str | None = None) -> list[str]:
     name = f"{PRODUCT}-{stage}-trading"
     try:
         stacks = session.client("cloudformation", endpoint_url=endpoint).describe_stacks(StackName=name)["Stacks"]
@@ -139,10 +172,10 @@ def _output(session: Session, stage: str, endpoint: str | None = None) -> str:
         raise AccountsError(f"stack {name}: {error.response['Error'].get('Message', error)}") from error
     except BotoCoreError as error:
         raise AccountsError(f"stack {name}: AWS could not be asked: {error}") from error
-    for output in stacks[0].get("Outputs", []):
-        if output.get("OutputKey") == StackOutput.ORDERS_API_URL:
-            return str(output["OutputValue"]).rstrip("/")
-    raise AccountsError(f"stack {name}: expected the output {StackOutput.ORDERS_API_URL}; deploy this version of the stack")
+    found = {str(output.get("OutputKey")): str(output.get("OutputValue")) for output in stacks[0].get("Outputs", [])}
+    if missing := [key for key in keys if key not in found]:
+        raise AccountsError(f"stack {name}: expected the output {', '.join(missing)}; deploy this version of the stack")
+    return [found[key] for key in keys]
 
 
 def show(found: Mapping[str, Any], render: Callable[[Mapping[str, Any]], str], *, as_json: bool) -> None:
@@ -157,6 +190,16 @@ def listed_text(found: Mapping[str, Any]) -> str:
         for one in found["accounts"]
     ]
     return "\n".join(lines) or "no accounts"
+
+
+def halt_text(found: Mapping[str, Any]) -> str:
+    """Return the account, or that the halt went by the kill switch's queue."""
+    if "sent_by" not in found:
+        return account_text(found)
+    return (
+        f"{found['api']}\nThe halt of {found['account']} was sent by {found['sent_by']} ({found['request_id']}); it stops within"
+        f" seconds: signalbox accounts show {found['account']}"
+    )
 
 
 def access_text(found: Mapping[str, Any]) -> str:

@@ -82,7 +82,7 @@ def parse_event(text: str) -> FtmoEvent:
         fields = json.loads(
             text, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique
         )
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, ArithmeticError) as error:  # no Decimal has an exponent of twenty digits
         raise AccountFileError(f"expected one JSON object, was {_shown(text)}") from error
     if not isinstance(fields, dict):
         raise AccountFileError(f"expected one JSON object, was {_shown(text)}")

@@ -13,6 +13,7 @@ from signalbox.adapters.aws.cursors import DynamoCursorStore
 from signalbox.adapters.aws.database_token import token_password
 from signalbox.adapters.aws.deliveries import DynamoDeliveryLog
 from signalbox.events import MarketDataStale, parse_event
+from signalbox.limits import MAX_EVENT_BYTES
 from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 from signalbox.signals.publishing import publish_pending
 from tests.builders import BTC, NOON, minutes
@@ -98,10 +99,10 @@ def test_an_event_that_the_bus_refuses_keeps_no_other_back_and_stays_in_the_outb
             tx.add_event(STALE.model_copy(update={"symbol": f"S{i:03}-USD"}), NOON)
     for i, kind in ((0, "Wrong"), (120, "TooLarge")):
         key = database.events[i].event_id
-        detail = "x" * (MAX_BYTES - 10) if kind == "TooLarge" else "{}"
+        detail = "x" * MAX_EVENT_BYTES if kind == "TooLarge" else "{}"
         database.tables.outbox[key] = replace(database.events[i], event_type=kind, detail=detail)
     choosy = Choosy()
-    with pytest.raises(PartlyPublishedError, match="2 of 2 events were not accepted"):
+    with pytest.raises(PartlyPublishedError, match="2 events are left: b: 1 of 100 events were not accepted"):
         publish_pending(outbox=MemoryOutbox(database), publisher=EventBridgeBus(choosy, "b"))  # type: ignore[arg-type]
     assert len(choosy.accepted) == 248
     assert [e.event_type for e in database.events if e.event_id not in database.published] == ["Wrong", "TooLarge"]

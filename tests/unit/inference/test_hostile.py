@@ -16,11 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from signalbox.inference import BundleArchiveError, BundleError, BundleManifestError, Workspace, load_bundle, unpack_bundle
-from signalbox.inference.judged import UnfitFileError, judge_graph, read_arrays
+from signalbox.inference import (
+    BundleArchiveError,
+    BundleError,
+    BundleManifestError,
+    Workspace,
+    bundle,
+    load_bundle,
+    unpack_bundle,
+)
+from signalbox.inference.judged import GraphBudget, UnfitFileError, judge_graph, read_arrays
 from signalbox.library.artifact import unpack_artifact
 from signalbox.library.errors import ArtifactError
-from signalbox.limits import MAX_GRAPH_FIELDS, MAX_GRAPH_TENSOR_BYTES, MAX_MANIFEST_BYTES
+from signalbox.limits import MAX_BUNDLE_FIELDS, MAX_GRAPH_FIELDS, MAX_GRAPH_TENSOR_BYTES, MAX_MANIFEST_BYTES
 from tests.fakes.memory import run_measured
 from tests.unit.inference import hostile
 from tests.unit.inference.tiny_bundle import expected, golden, linear_member, rows, write_bundle
@@ -250,6 +258,34 @@ def test_fields_are_bounded_over_all_messages() -> None:
     judge_graph(part(7, part(5, dimensions)))
     with pytest.raises(UnfitFileError, match=f"at most {MAX_GRAPH_FIELDS} fields"):
         judge_graph(part(7, part(5, dimensions) + part(5, dimensions)))
+
+
+def test_fields_and_nodes_are_bounded_over_all_graphs_of_a_bundle() -> None:
+    budget = GraphBudget(fields=25)
+    graph = part(7, part(5, b"\x08\x01" * 10))
+    judge_graph(graph, budget)
+    assert budget.fields == 13
+    judge_graph(graph, budget)
+    with pytest.raises(UnfitFileError, match="at most 1 fields, was more"):
+        judge_graph(graph, budget)
+    nodes = GraphBudget(nodes=5)
+    judge_graph(part(7, part(1, b"") * 3), nodes)
+    with pytest.raises(UnfitFileError, match="at most 2 nodes"):
+        judge_graph(part(7, part(1, b"") * 3), nodes)
+
+
+def test_a_bundle_whose_graphs_are_too_much_together_is_refused_before_the_first_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_bundle(tmp_path, "two")
+    load_bundle(folder)
+    one = GraphBudget()
+    judge_graph((folder / "linear-1.onnx").read_bytes(), one)
+    enough_for_one = MAX_BUNDLE_FIELDS - one.fields + 1
+    monkeypatch.setattr(bundle, "GraphBudget", lambda: GraphBudget(fields=enough_for_one))
+    monkeypatch.setattr(bundle, "_session", lambda *_: pytest.fail("expected no graph to be loaded"))
+    with pytest.raises(BundleError, match=r"linear-2.onnx to load as ONNX: expected at most 1 fields"):
+        load_bundle(folder)
 
 
 @given(shape=st.lists(st.integers(0, 2**40), max_size=4), numbers=st.binary(max_size=64))

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from signalbox.application.send_alerts import FanOut
+from signalbox.bootstrap.relay_outbox import RelayRun
 from signalbox.bootstrap.settings import (
     CollectCandlesSettings,
     GenerateSignalsSettings,
@@ -146,7 +147,7 @@ class TestGenerateSignals:
         assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
         assert app.publishes == 1
 
-    @pytest.mark.parametrize("ahead", [timedelta(minutes=16), timedelta(days=3650)])
+    @pytest.mark.parametrize("ahead", [timedelta(seconds=31), timedelta(days=3650)])
     def test_a_cycle_of_the_future_is_refused_for_good_before_the_ledger_and_those_beside_it_go_on(
         self, load, capsys, caplog, ahead
     ) -> None:
@@ -273,7 +274,7 @@ class TestSendAlerts:
 
 class TestRelayOutbox:
     def test_the_age_of_the_oldest_event_is_measured_against_the_scheduled_instant(self, load, capsys) -> None:
-        handler = load("relay_outbox").make_handler(lambda: (NOON, 4))
+        handler = load("relay_outbox").make_handler(lambda: RelayRun(NOON, 4))
         answer = handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
         assert answer == {"published": 4}
         assert metric_values(logged(capsys)) == {"OutboxOldestAge": 120, "OutboxPublished": 4}

@@ -194,7 +194,7 @@ class TestQueue:
 
     def test_what_somebody_may_not_is_counted(self, load, capsys) -> None:
         service = FakeService()
-        service.denied = (Refusal(ACCOUNT, WHO, "halt", Role.OPERATOR, Role.VIEWER, NOON),)
+        service.denied = (Refusal(ACCOUNT, WHO, "halt", Role.OPERATOR, Role.VIEWER),)
         load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         assert metric_values(logged(capsys))["AccessRefused"] == 1
 

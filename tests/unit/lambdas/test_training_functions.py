@@ -24,7 +24,7 @@ STEP_EVALUATION = "s3://models/training/artifacts/evaluations/abc/evaluation.jso
 
 
 class NoOutbox:
-    def claim(self, limit: int) -> Any:
+    def claim(self, limit: int, after: int = 0) -> Any:
         raise AssertionError("expected no look into the outbox")
 
 

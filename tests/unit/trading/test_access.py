@@ -16,6 +16,7 @@ from signalbox.access import Role, names_of, principal_of
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
 from signalbox.application.manage_orders import ManageOrders
+from signalbox.market.candles import ONE_MINUTE
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.access import DEPLOYMENT, NEEDED, Access, AccessControl, decide, strongest
 from signalbox.trading.commands import COMMANDS
@@ -310,3 +311,54 @@ def test_whatever_arrives_in_whatever_order_an_owner_stays_and_what_was_taken_st
             assert now == change.role  # what takes a right away holds at once
         elif now != held:  # a right that is given is newer than what was said before
             assert change.at >= before[change.principal].at if change.principal in before else True
+
+
+def test_no_grant_takes_the_id_under_which_the_deployment_names_owners() -> None:
+    """The deployment names each owner once, under that id: a row that took it before would keep an owner from being named."""
+    stage = Stage()
+    stage.give(Role.OWNER)
+    third = f"{AWS}:user/third"
+    for route in ("POST /accounts/<account>/grant", "POST /accounts/<account>/revoke"):
+        status, body = stage.ask(
+            route, MINE, principal=third, request_id=DEPLOYMENT, **({"role": "viewer"} if "grant" in route else {})
+        )
+        assert status == 422, body
+    stage.book.name_owners((third,), NOON + SECOND)
+    assert {one.principal: one.role for one in stage.book.access(MINE)}[third] is Role.OWNER
+
+
+def unopened() -> tuple[Stage, ManageOrders]:
+    """The first process of a stage, which has opened nothing yet; its clock says an hour after noon."""
+    stage = Stage()
+    stage.ledger.database.accounts.clear()
+    stage.book.rows.clear()
+    stage.app._opened = False
+    stage.app.clock = lambda: NOON + timedelta(hours=1)
+    return stage, stage.app
+
+
+@pytest.mark.parametrize("ago", [timedelta(days=9_000), timedelta(0)])
+def test_accounts_begin_by_the_functions_clock_and_not_when_a_caller_says(ago: timedelta) -> None:
+    stage, app = unopened()
+    facts = {"kind": "halt", "account": MINE, "request_id": "stop-1", "requested_at": NOON - ago, "why": "news"}
+    app.kill(COMMANDS.validate_python(facts), "AROAEXAMPLEEXAMPLE:execute")
+    begun = {entry.at for rows in stage.ledger.database.accounts.values() for entry in rows.entries.values()}
+    assert begun == {NOON + timedelta(hours=1) - ONE_MINUTE}
+    assert {one.at for _, one in stage.book.rows} == {NOON + timedelta(hours=1)}
+
+
+def test_whoever_is_refused_has_opened_nothing() -> None:
+    stage, app = unopened()
+    facts = {"kind": "halt", "account": MINE, "request_id": "stop-1", "requested_at": NOON, "why": "news"}
+    with pytest.raises(AccessRefusedError):
+        app.command(COMMANDS.validate_python(facts), SOMEBODY)
+    with pytest.raises(AccessRefusedError):
+        app.query(MINE, NOON, SOMEBODY)
+    with pytest.raises(AccessRefusedError):
+        app.listed(NOON, SOMEBODY)
+    assert (stage.ledger.database.accounts, stage.book.rows) == ({}, [])
+
+
+def test_an_owner_of_the_stage_sees_its_accounts_in_the_first_answer() -> None:
+    _, app = unopened()
+    assert [one.account for one in app.listed(NOON, FOUNDER)] == [MINE, OTHERS]

@@ -7,6 +7,7 @@ can ignore what it has seen. `to_detail` / `parse_event` are the only way in and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -22,7 +23,7 @@ from signalbox.wire import checked, parse_object
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
-EVENT_AHEAD: Final = timedelta(minutes=15)  # three cycles: what an event may be before the clock of AWS that it came by
+MAX_AHEAD: Final = timedelta(seconds=30)  # of an instant, before the clock of AWS that it came by: decision 0080
 SEAL: Final = "seal"  # beside the facts in the detail of what is signed; signalbox.signing reads it
 _BY_TYPE: Final[dict[str, type[BusEvent]]] = {}
 _BESIDE_THE_FACTS: Final = frozenset({"event_id", SEAL})
@@ -232,13 +233,6 @@ class AlertUndeliverable(BusEvent):
         return f"{self.type}:{self.alert_id}:{self.chat_id}"
 
 
-class ScheduledJob(FrozenModel):
-    """The input of every schedule (cdk/constructs/schedule.py): the job, and the instant that is its clock. Not on the bus."""
-
-    job: str
-    scheduled_at: AwareDatetime
-
-
 Event: TypeAlias = BusEvent
 
 
@@ -251,12 +245,30 @@ class InstantAheadError(SignalboxError, ValueError):
 
 
 def require_not_ahead(what: str, instant: datetime, clock: datetime) -> None:
-    """Refuse an instant more than EVENT_AHEAD after the clock it came by; the past may be as old as it likes.
+    """Refuse an instant more than MAX_AHEAD after the clock it came by; the past may be as old as it likes.
 
     clock: of AWS, never of who sent it: the queue's SentTimestamp, or the function's own. Raises InstantAheadError.
     """
-    if instant > clock + EVENT_AHEAD:
-        raise InstantAheadError(f"{what}: expected at most {EVENT_AHEAD} after {clock.isoformat()}, was {instant.isoformat()}")
+    if instant > clock + MAX_AHEAD:
+        raise InstantAheadError(f"{what}: expected at most {MAX_AHEAD} after {clock.isoformat()}, was {instant.isoformat()}")
+
+
+class ScheduledJob(FrozenModel):
+    """The input of every schedule (cdk/constructs/schedule.py): the job, and the instant that is its clock. Not on the bus."""
+
+    job: str
+    scheduled_at: AwareDatetime
+
+    @classmethod
+    def read(cls, event: Mapping[str, object], now: datetime) -> ScheduledJob:
+        """Return the job of an invocation at `now`, the function's own clock.
+
+        Whoever may invoke the function names the instant, and what is done for one of the future is not done again when it
+        comes. Raises InstantAheadError, pydantic.ValidationError: they fail the call, which alarms.
+        """
+        found = cls.model_validate(event)
+        require_not_ahead("scheduled_at", found.scheduled_at, now)
+        return found
 
 
 def parse_event(detail_type: object, detail: object) -> Event:

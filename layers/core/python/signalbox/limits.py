@@ -11,6 +11,9 @@ from typing import Final
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
 
+# Events. EventBridge takes 256 KiB a request, of which the envelope has some. Larger ones are never sent and never read.
+MAX_EVENT_BYTES: Final = 240_000
+
 # Bundles. The starter has 12 files of 0.9 MiB together. A function that loads one has 1769 MB: archive, files and sessions.
 MAX_BUNDLE_FILES: Final = 64
 MAX_BUNDLE_BYTES: Final = 128 * _MIB  # unpacked, all files together
@@ -25,6 +28,8 @@ MAX_GRAPH_DEPTH: Final = 8  # of messages in messages: model, graph, node, attri
 # Protobuf fields of a graph in all its messages: a node of a tree has 10. The largest of training/configs/full.toml (600 trees of
 # 31 nodes) have 190,000, those of the starter 33,000. A million takes 2 s to judge.
 MAX_GRAPH_FIELDS: Final = 1_000_000
+MAX_BUNDLE_FIELDS: Final = 4_000_000  # of all graphs of a bundle together: 8 s; full.toml has eleven members
+MAX_BUNDLE_NODES: Final = 80_000  # likewise
 MAX_GRAPH_TENSOR_BYTES: Final = 256 * _MIB  # while it computes: golden rows of 240 bars need 60 MiB of attention
 
 # Arrays beside a bundle's graphs.

@@ -53,6 +53,24 @@ class KeyUnavailableError(SignalboxError):
     """No key can be read now, so nothing is known of a seal and none can be made. What needs one comes again."""
 
 
+def key_bytes(text: str) -> bytes:
+    """Return the key in a secret's text. Raises KeyUnavailableError, which does not quote it, when it is too short to be one."""
+    secret = text.strip().encode()
+    if len(secret) < MINIMUM_KEY_BYTES:
+        raise KeyUnavailableError(f"expected a signing key of at least {MINIMUM_KEY_BYTES} bytes, was {len(secret)}")
+    return secret
+
+
+def signature_of(text: str, secret: bytes) -> str:
+    """Return HMAC-SHA256 of a text, in hexadecimal: under the seals of the bus and the envelopes of mailboxes alike."""
+    return hmac.digest(secret, text.encode(), hashlib.sha256).hex()
+
+
+def is_signed(text: str, signature: str, secret: bytes) -> bool:
+    """Whether a signature is of this text and key, in a time that does not tell how much of it is right."""
+    return hmac.compare_digest(signature_of(text, secret), signature)
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """A key and its id, which says nothing of the key."""
@@ -63,9 +81,7 @@ class SigningKey:
     @classmethod
     def of(cls, text: str) -> SigningKey:
         """Return the key of a secret's text. Raises KeyUnavailableError when that is too short to be one."""
-        secret = text.strip().encode()
-        if len(secret) < MINIMUM_KEY_BYTES:
-            raise KeyUnavailableError(f"expected a signing key of at least {MINIMUM_KEY_BYTES} bytes, was {len(secret)}")
+        secret = key_bytes(text)
         return cls(hashlib.sha256(b"signalbox key id\n" + secret).hexdigest()[:16], secret)
 
 
@@ -111,7 +127,7 @@ def unsigned_seal(key: SigningKey, sequence: int, expires_at: datetime) -> str:
 
 def signed(kind: str, text: str, key: SigningKey) -> str:
     """Return the text of an event, its unsigned seal in it, with the signature. text: JSON as `sealed` writes it."""
-    signature = _signature(kind, text, key)
+    signature = signature_of(_signed(kind, text), key.secret)
     # within a text a quotation mark is escaped, and no event has such a key further in: this is the seal and nothing else
     return text.replace(f'"{SEAL}":{{', f'"{SEAL}":{{"signature":"{signature}",', 1)
 
@@ -139,7 +155,7 @@ def open_envelope(envelope: Mapping[str, Any], keys: AcceptedKeys) -> Sealed:
     if key is None:
         raise UnknownKeyError(f"expected a {kind[:60]} of the current key or the one before, was of key {seal.key}")
     unsigned = {name: value for name, value in detail[SEAL].items() if name != "signature"}
-    if not hmac.compare_digest(_signature(kind, _text({**detail, SEAL: unsigned}), key), seal.signature):
+    if not is_signed(_signed(kind, _text({**detail, SEAL: unsigned})), seal.signature, key.secret):
         raise ForgedError(f"expected a {kind[:60]} as it was sealed, was another or of another signer")
     return Sealed(parse_event(kind, detail), seal)
 
@@ -158,5 +174,5 @@ def _text(detail: Mapping[str, Any]) -> str:
     return json.dumps(detail, sort_keys=True, separators=(",", ":"))
 
 
-def _signature(kind: str, text: str, key: SigningKey) -> str:
-    return hmac.digest(key.secret, f"{quoted_ascii(kind)}\n{text}".encode(), hashlib.sha256).hex()
+def _signed(kind: str, text: str) -> str:
+    return f"{quoted_ascii(kind)}\n{text}"

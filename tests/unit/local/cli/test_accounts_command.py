@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from local.cli.accounts.app import accounts_app
 from local.cli.accounts.command import AccountsError, OrdersApi
 from local.cli.command import main
 from signalbox.adapters.aws.trading_api import trading_api
+from signalbox.adapters.aws.trading_queue import Door, handle_message
 from signalbox.application.manage_orders import ManageOrders
+from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.access import AccessControl
 from signalbox.trading.service import TradingService
 from tests.fakes.http_server import Reply, Request, ScriptedServer, serving
@@ -30,7 +33,8 @@ API_URL = "http://api.execute-api.example"
 STACKS = f"""<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks>
 <member><StackName>signalbox-local-trading</StackName><StackStatus>CREATE_COMPLETE</StackStatus>
 <CreationTime>2024-03-01T12:00:00Z</CreationTime><Outputs><member><OutputKey>OrdersApiUrl</OutputKey>
-<OutputValue>{API_URL}</OutputValue></member></Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"""
+<OutputValue>{API_URL}</OutputValue></member><member><OutputKey>KillSwitchQueueUrl</OutputKey>
+<OutputValue>http://sqs.example/000000000000/kill-switch</OutputValue></member></Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>"""
 
 
 class Gateway:
@@ -43,10 +47,15 @@ class Gateway:
         self.api = trading_api(app, lambda _: None)
         self.who = WHO
         self.broken: Reply | None = None
+        self.sent: list[dict[str, str]] = []  # to a queue
+        self.queue = Reply(200, {"MessageId": "1"})
 
     def __call__(self, asked: Request) -> Reply:
         if asked.path == "/_ministack/health":
             return Reply(200, {})
+        if asked.path == "/" and "SendMessage" in asked.headers.get("x-amz-target", ""):
+            self.sent.append(json.loads(asked.body))
+            return self.queue
         if asked.path == "/":
             return Reply(200, STACKS.encode())
         if self.broken is not None:
@@ -182,6 +191,51 @@ def test_a_command_that_was_not_answered_names_the_request_that_is_safe_to_repea
     assert "execute-api:Invoke" in str(run("list").exception)
     gateway.broken = Reply(200, b"<html>")
     assert "may" not in run("list").stdout
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_halt_that_the_api_does_not_answer_goes_by_the_kill_switchs_queue(run: Run, gateway: Gateway, status: int) -> None:
+    gateway.broken = Reply(status, {"message": "Too Many Requests"})
+    words = ("halt", "live-1", "--why", "news", "--level", "FLATTEN", "--request-id", "stop-0001")
+    result = run(*words)
+    assert result.exit_code == 0
+    assert f"Too Many Requests (HTTP {status})" in result.stdout
+    assert "was sent by the kill switch's queue" in result.stdout
+    (sent,) = gateway.sent
+    assert sent["QueueUrl"].endswith("/kill-switch")
+    service = Heard()
+    now = str(int(time.time() * 1000))
+    handle_message(service, sent["MessageBody"], sender="AIDEXAMPLE", sent_ms=now, keys=None, door=Door.KILL_SWITCH)
+    (command,) = service.commands
+    assert (command.account, command.request_id, command.level) == ("live-1", "stop-0001", HaltLevel.FLATTEN)
+    assert answered(run(*words, "--json"))["sent_by"] == "the kill switch's queue"
+
+
+def test_a_halt_that_nothing_takes_says_so_and_fails(run: Run, gateway: Gateway) -> None:
+    gateway.broken = Reply(429, {"message": "Too Many Requests"})
+    gateway.queue = Reply(403, {"__type": "AccessDenied", "message": "not yours"})
+    result = run("halt", "live-1", "--why", "news")
+    assert isinstance(result.exception, AccountsError)
+    assert str(result.exception).startswith("NOT HALTED: Too Many Requests (HTTP 429)")
+
+
+def test_a_halt_that_the_api_refuses_goes_nowhere_else(run: Run, gateway: Gateway) -> None:
+    run("open", "paper-10k")
+    gateway.who = "arn:aws:iam::123456789012:user/ben"
+    assert isinstance(run("halt", "paper-10k", "--why", "news").exception, AccountsError)
+    assert gateway.sent == []
+
+
+class Heard:
+    """What a kill switch's queue brings."""
+
+    def __init__(self) -> None:
+        self.commands: list[Any] = []
+
+    def kill(self, command: Any, _who: str) -> Any:
+        self.commands.append(command)
+
+    command = handle = kill
 
 
 def test_without_a_running_local_cloud_it_says_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

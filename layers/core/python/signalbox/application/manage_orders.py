@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
@@ -39,6 +39,10 @@ OPENED_BY: Final = "deployment"  # as `who` of the accounts that the stage confi
 _FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, LedgerRefusedError)  # the same the next time
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class MissedTurn:
     """An account that could not take what concerned every account, and whether it gets it again."""
@@ -62,6 +66,7 @@ class ManageOrders:
     accounts: tuple[str, ...] = ()
     gate: AccessControl = field(default_factory=lambda: AccessControl(Nobody()))  # who may do what; by default nobody anything
     pause: Callable[[float], None] = time.sleep
+    clock: Callable[[], datetime] = _now
     refused: dict[str, str] = field(default_factory=dict)  # configured accounts whose row in the ledger says something else
     kill_switch_arn: str = ""  # of the queue that takes halts alone
     report_keys: AcceptedKeys | None = None  # of the executor; without them no report is believed
@@ -95,8 +100,8 @@ class ManageOrders:
 
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         """Carry out a command of somebody who may. Raises TradingError when it never can be, LedgerError, UnpricedError."""
-        self._open_accounts(command.requested_at)
         self._judged(lambda: self.gate.require_command(who, command))
+        self._open_accounts(self.clock())
         return self._carried_out(command, who)
 
     def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
@@ -105,7 +110,7 @@ class ManageOrders:
         Stopping never fails closed: the function that carries out orders halts an account whose agent is silent, and it has no
         role. `who` is what the record keeps. Raises TradingError when it never can be, LedgerError, UnpricedError.
         """
-        self._open_accounts(command.requested_at)
+        self._open_accounts(self.clock())
         return self._carried_out(command, who)
 
     def _carried_out(self, command: AnyCommand, who: str) -> AccountOutcome:
@@ -116,21 +121,21 @@ class ManageOrders:
 
     def change_access(self, command: GrantAccess | RevokeAccess, who: str) -> tuple[Access, ...]:
         """Give somebody a role or take it away, and return who has one. Raises TradingError, LedgerError."""
-        self._open_accounts(command.requested_at)
         self._judged(lambda: self.gate.require_command(who, command))
+        self._open_accounts(self.clock())
         role: Role | None = command.role if isinstance(command, GrantAccess) else None
         change = Access(command.principal, role, who, command.requested_at, command.request_id)
         self._alone(lambda: self.gate.book.change(command.account, change))
         return tuple(retried(lambda: self.gate.book.access(command.account), self.pause))
 
-    def access(self, account: str, at: datetime, who: str) -> tuple[Access, ...]:
+    def access(self, account: str, at: datetime, who: str) -> tuple[Access, ...]:  # noqa: ARG002 - of the port
         """Return who has a role on an account."""
-        self._may_look(account, at, who)
+        self._may_look(account, who)
         return tuple(retried(lambda: self.gate.book.access(account), self.pause))
 
-    def _may_look(self, account: str, at: datetime, who: str) -> None:
-        self._open_accounts(at)
-        self._judged(lambda: self.gate.require(who, account, LOOK, at))
+    def _may_look(self, account: str, who: str) -> None:
+        self._judged(lambda: self.gate.require(who, account, LOOK))
+        self._open_accounts(self.clock())
 
     def _judged(self, judge: Callable[[], T]) -> T:
         """Ask the gate; what it refuses is counted by whoever takes what was denied."""
@@ -167,18 +172,19 @@ class ManageOrders:
 
     def query(self, account: str, at: datetime, who: str) -> AccountState:
         """Return an account as it is."""
-        self._may_look(account, at, who)
+        self._may_look(account, who)
         return retried(lambda: self.service.query(account, at), self.pause)
 
     def readiness_report(self, account: str, at: datetime, who: str) -> ReadinessReport:
         """Return whether an account may trade live."""
-        self._may_look(account, at, who)
+        self._may_look(account, who)
         return retried(lambda: self.service.readiness_report(account, at), self.pause)
 
-    def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:
+    def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:  # noqa: ARG002 - of the port
         """Return every account that somebody may see, by name."""
-        self._open_accounts(at)
-        visible = self._judged(lambda: self.gate.visible(who, at))
+        visible = self._judged(lambda: self.gate.visible(who))
+        if self._open_accounts(self.clock()):
+            visible = self.gate.visible(who)  # of whoever was just named owner
         return tuple(one for one in retried(self.service.accounts, self.pause) if one.account in visible)
 
     def on_minute(self, at: datetime) -> tuple[AccountOutcome, ...]:
@@ -190,10 +196,14 @@ class ManageOrders:
         self._missed += [MissedTurn(name, AccountUnreadableError(why), is_final=True) for name, why in unreadable.items()]
         return self._turns(accounts, lambda account: self.service.monitor_account(account.account, at))[0]
 
-    def _open_accounts(self, at: datetime) -> None:
-        """Open the configured accounts, once a process, and name their owners. One that differs from its row stays as it is."""
+    def _open_accounts(self, at: datetime) -> bool:
+        """Open the configured accounts, once a process, and name their owners; False when that was done before.
+
+        at: of an event of the bus, or this function's own clock; never what a caller says. An account that
+        differs from its row stays as it is.
+        """
         if self._opened:
-            return
+            return False
         for name in self.accounts:
             try:
                 retried(partial(self.service.open, name, at, OPENED_BY), self.pause)
@@ -202,6 +212,7 @@ class ManageOrders:
         if self.gate.owners:
             retried(lambda: self.gate.book.name_owners(self.gate.owners, at), self.pause)
         self._opened = True
+        return True
 
     def publish(self) -> int:
         """Publish what is committed; what this misses is the relay's."""

@@ -9,6 +9,7 @@ from functools import partial
 import boto3
 
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.cursors import DynamoCursorStore
 from signalbox.adapters.venues.ccxt_candles import CcxtCandleSource
 from signalbox.bootstrap.settings import CollectCandlesSettings
@@ -22,6 +23,6 @@ def compose(settings: CollectCandlesSettings | None = None) -> Callable[[datetim
         collect,
         symbols=found.symbols,
         source=CcxtCandleSource(found.venue, url=found.venue_url),
-        cursors=DynamoCursorStore(boto3.client("dynamodb"), found.cursor_table),
-        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
+        cursors=DynamoCursorStore(boto3.client("dynamodb", config=QUICK), found.cursor_table),
+        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
     )

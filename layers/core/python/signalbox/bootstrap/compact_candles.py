@@ -8,6 +8,7 @@ from functools import partial
 
 import boto3
 
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.s3 import S3Store
 from signalbox.adapters.postgres.candle_days import PostgresCandleDays
@@ -24,5 +25,5 @@ def compose(settings: CompactCandlesSettings | None = None) -> Callable[[datetim
         venue=found.venue,
         symbols=found.symbols,
         ledger=PostgresCandleDays(connect_ledger(found, application="compact_candles")),
-        lake=Lake(S3Store(boto3.client("s3"), found.market_data_bucket)),
+        lake=Lake(S3Store(boto3.client("s3", config=QUICK), found.market_data_bucket)),
     )

@@ -6,17 +6,18 @@ from datetime import UTC, datetime
 from functools import partial
 
 import boto3
-from aws_lambda_powertools.utilities import parameters
 
 from signalbox.adapters.aws.batches import visible_again
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.mailboxes import Mailboxes
+from signalbox.adapters.aws.secret_texts import SecretTexts
 from signalbox.adapters.aws.sends import DynamoAnswers, DynamoSendLog
 from signalbox.adapters.aws.signing_keys import SecretKeys, key_client
 from signalbox.adapters.venues.mt5_mailbox import VENUE, EnvelopeError
 from signalbox.application.execute_orders import ExecuteOrders
 from signalbox.bootstrap.settings import ExecuteOrdersSettings
-from signalbox.bootstrap.venue_accounts import SECRET_SECONDS, SecretVenues
+from signalbox.bootstrap.venue_accounts import SecretVenues
 from signalbox.events import BusEvent
 from signalbox.signing import sealed
 
@@ -31,15 +32,15 @@ def _now() -> datetime:
 def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
     """Return the function's application from its environment."""
     found = settings or ExecuteOrdersSettings.read()
-    table, queue, keys = boto3.client("dynamodb"), boto3.client("sqs"), key_client()
-    secrets = parameters.SecretsProvider(boto3_client=boto3.client("secretsmanager"))
+    table, queue, keys = boto3.client("dynamodb", config=QUICK), boto3.client("sqs", config=QUICK), key_client()
+    secrets = SecretTexts(key_client())
     report_key = SecretKeys(keys, found.report_key_arn)
 
     def detail(event: BusEvent) -> str:
         return sealed(event.type.value, event.to_detail(), report_key.current())
 
     return ExecuteOrders(
-        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name, detail),
+        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name, detail),
         request_keys=SecretKeys(keys, found.request_key_arn),
         venues=SecretVenues(secrets, found.exchange_secret_arn, found.venue_url, _now),
         sends=DynamoSendLog(table, found.idempotency_table),
@@ -57,6 +58,5 @@ def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
             table_name=found.idempotency_table,
             checks_url=found.mt5_checks_queue_url,
             kill_switch_url=found.kill_switch_queue_url,
-            key_seconds=SECRET_SECONDS,
         ),
     )

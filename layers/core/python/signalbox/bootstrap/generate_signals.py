@@ -5,6 +5,7 @@ from __future__ import annotations
 import boto3
 
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.deployed_model import ModelProvider
 from signalbox.adapters.aws.deployments import S3Deployments
 from signalbox.adapters.postgres.ledger import PostgresLedger
@@ -20,7 +21,7 @@ def compose(settings: GenerateSignalsSettings | None = None) -> GenerateSignals:
     found = settings or GenerateSignalsSettings.read()
     connection = connect_ledger(found, application="generate_signals")
     deployments = S3Deployments(
-        boto3.client("s3"),
+        boto3.client("s3", config=QUICK),
         models_bucket=found.models_bucket,
         starter_bucket=found.starter_bucket,
         starter_key=found.starter_key,
@@ -28,7 +29,7 @@ def compose(settings: GenerateSignalsSettings | None = None) -> GenerateSignals:
     return GenerateSignals(
         ledger=PostgresLedger(connection),
         outbox=PostgresOutbox(connection, emitted_by(Function.GENERATE_SIGNALS)),
-        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
+        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
         models=ModelProvider(deployments),
         limits=found.limits,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import boto3
 
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.database_token import token_password
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
 from signalbox.bootstrap.settings import DatabaseEnvironment
@@ -19,5 +20,5 @@ def connect_ledger(
         host=found.host, port=found.port, name=found.name, user=found.user, sslmode=found.sslmode, application_name=application
     )
     return ConnectionSource(
-        database, password or token_password(boto3.client("rds"), host=found.host, port=found.port, user=found.user)
+        database, password or token_password(boto3.client("rds", config=QUICK), host=found.host, port=found.port, user=found.user)
     )

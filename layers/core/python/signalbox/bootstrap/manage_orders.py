@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import boto3
 
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.signing_keys import SecretKeys, key_client
 from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.outbox import PostgresOutbox
@@ -34,7 +35,7 @@ def compose(settings: TradingSettings | None = None, *, function: Function = Fun
         service=TradingService(PostgresTradingLedger(connection, sealer=sealer), market=found.venue),
         outbox=PostgresOutbox(connection, emitted_by(function)),
         report_keys=SecretKeys(secrets, found.report_key_arn) if found.report_key_arn else None,
-        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
+        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
         accounts=found.accounts,
         gate=AccessControl(PostgresAccessBook(connection), found.owners),
         kill_switch_arn=found.kill_switch_queue_arn,

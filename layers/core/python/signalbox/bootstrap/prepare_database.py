@@ -10,6 +10,7 @@ import boto3
 import urllib3
 from botocore.config import Config
 
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.bootstrap.settings import PrepareDatabaseSettings
 from signalbox.errors import SignalboxError
 
@@ -21,7 +22,7 @@ class PreparationError(SignalboxError):
 def compose(settings: PrepareDatabaseSettings | None = None) -> Callable[[], list[str]]:
     """Return the function that prepares the database and lists the applied migrations."""
     found = settings or PrepareDatabaseSettings.read()
-    secrets = boto3.client("secretsmanager")
+    secrets = boto3.client("secretsmanager", config=QUICK)
     # one try: a migration that takes long must not be started twice by a client's retry
     functions = boto3.client("lambda", config=Config(read_timeout=840, retries={"total_max_attempts": 1}))
 

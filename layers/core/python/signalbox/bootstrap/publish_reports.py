@@ -8,6 +8,7 @@ from functools import partial
 
 import boto3
 
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.report_store import S3ReportStore
 from signalbox.adapters.postgres.report_source import PostgresReports
 from signalbox.bootstrap.ledger import connect_ledger
@@ -19,5 +20,5 @@ def compose(settings: PublishReportsSettings | None = None) -> Callable[[datetim
     """Return the function that publishes what was over at a scheduled instant."""
     found = settings or PublishReportsSettings.read()
     reports = PostgresReports(connect_ledger(found, application="publish_reports"))
-    shelf = S3ReportStore(boto3.client("s3"), found.reports_bucket)
+    shelf = S3ReportStore(boto3.client("s3", config=QUICK), found.reports_bucket)
     return partial(publish, source=reports, quality=reports, shelf=shelf, log=reports)

@@ -6,6 +6,7 @@ import boto3
 
 from signalbox.adapters.aws.artifacts import S3Artifacts
 from signalbox.adapters.aws.bus import EventBridgeBus
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.application.register_model import RegisterModel
@@ -20,7 +21,7 @@ def compose(settings: RegisterModelSettings | None = None) -> RegisterModel:
     connection = connect_ledger(found, application="register_model")
     return RegisterModel(
         library=PostgresLibrary(connection),
-        artifacts=S3Artifacts(boto3.client("s3"), bucket=found.models_bucket, prefix=TRAINING_PREFIX),
+        artifacts=S3Artifacts(boto3.client("s3", config=QUICK), bucket=found.models_bucket, prefix=TRAINING_PREFIX),
         outbox=PostgresOutbox(connection, emitted_by(Function.REGISTER_MODEL)),
-        bus=EventBridgeBus(boto3.client("events"), found.event_bus_name),
+        bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
     )

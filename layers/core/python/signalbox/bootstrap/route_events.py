@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import boto3
 
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.event_router import RouteEvents
 from signalbox.bootstrap.settings import RouteEventsSettings
 from signalbox.trading.routing import Destination
-
-if TYPE_CHECKING:
-    pass
 
 
 def compose(settings: RouteEventsSettings | None = None) -> RouteEvents:
     """Return the function's application from its environment."""
     found = settings or RouteEventsSettings.read()
     urls = {Destination.EXECUTION: found.execution_queue_url, Destination.TRADING: found.trading_queue_url}
-    return RouteEvents(boto3.client("sqs"), urls)
+    return RouteEvents(boto3.client("sqs", config=QUICK), urls)

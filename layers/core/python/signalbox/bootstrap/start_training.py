@@ -6,6 +6,7 @@ from typing import cast
 
 import boto3
 
+from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.training_jobs import SageMakerClient, SageMakerJobs
 from signalbox.application.start_training import StartTraining
 from signalbox.bootstrap.settings import StartTrainingSettings
@@ -15,4 +16,5 @@ from signalbox.library.plan import read_plan
 def compose(settings: StartTrainingSettings | None = None) -> StartTraining:
     """Return the function's application from its environment."""
     found = settings or StartTrainingSettings.read()
-    return StartTraining(read_plan(found.training_plan), SageMakerJobs(cast("SageMakerClient", boto3.client("sagemaker"))))
+    client = cast("SageMakerClient", boto3.client("sagemaker", config=QUICK))
+    return StartTraining(read_plan(found.training_plan), SageMakerJobs(client))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from aws_lambda_powertools.utilities import parameters
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from signalbox.adapters.aws.secret_texts import SecretTexts
 from signalbox.adapters.telegram.bot_api import DEFAULT_URL, TelegramMessenger
 from signalbox.bootstrap.settings import SettingsError
-
-SECRET_SECONDS = 300  # how long a secret is kept; a rotated one is used within this time
 
 
 class TelegramSecret(BaseModel):
@@ -25,7 +23,7 @@ class TelegramSecret(BaseModel):
 class TelegramChats:
     """Chats and bot as the secret has them now."""
 
-    secrets: parameters.SecretsProvider
+    secrets: SecretTexts
     secret_arn: str
     url: str
     _messengers: dict[str, TelegramMessenger] = field(default_factory=dict)
@@ -42,7 +40,7 @@ class TelegramChats:
         return self._messengers[token]
 
     def _secret(self) -> TelegramSecret:
-        text = self.secrets.get(self.secret_arn, max_age=SECRET_SECONDS)
+        text = self.secrets.get(self.secret_arn)
         try:
             return TelegramSecret.model_validate_json(str(text))
         except ValidationError:

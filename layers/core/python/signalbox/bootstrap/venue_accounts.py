@@ -7,16 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Final, Literal, TypeAlias
 
-from aws_lambda_powertools.utilities import parameters
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from signalbox.adapters.aws.secret_texts import SecretTexts
 from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
 from signalbox.adapters.venues.mt5_mailbox import VENUE
 from signalbox.bootstrap.settings import SettingsError
 from signalbox.orders.messages import AccountName, ExecutionRequested, VenueViewRequested
 from signalbox.orders.venue_port import CREDENTIALS, NOT_SUPPORTED, ClosedVenue, Venue
-
-SECRET_SECONDS = 300  # how long a secret is kept; a rotated one is used within this time
 
 
 class CoinbaseAccount(BaseModel):
@@ -84,7 +82,7 @@ def _places(error: ValidationError) -> str:
 class SecretVenues:
     """Each account's venue with the credentials of the secret; one is kept while its entry stays as it is."""
 
-    secrets: parameters.SecretsProvider
+    secrets: SecretTexts
     secret_arn: str
     url: str
     clock: Callable[[], datetime]
@@ -108,7 +106,7 @@ class SecretVenues:
         return kept[1]
 
     def _secret(self) -> ExecutionSecret:
-        text = self.secrets.get(self.secret_arn, max_age=SECRET_SECONDS)
+        text = self.secrets.get(self.secret_arn)
         try:
             return ExecutionSecret.model_validate_json(str(text))
         except ValidationError as error:

@@ -100,13 +100,16 @@ class FeatureStream:
         slots = self._slots
         reference = math.nan if reference_bar is None else reference_bar.close
         slots[: len(BAR_INPUTS)] = (*bar[1:], float(bar.open_time_ms // MINUTE_MS + 1), reference)
-        for step, count, a, b, c, d, output in self._calls:
-            if count == 2:
-                slots[output] = step(slots[a], slots[b])
-            elif count == 1:
-                slots[output] = step(slots[a])
-            else:
-                slots[output] = step(slots[a], slots[b], slots[c], slots[d])
+        try:
+            for step, count, a, b, c, d, output in self._calls:
+                if count == 2:
+                    slots[output] = step(slots[a], slots[b])
+                elif count == 1:
+                    slots[output] = step(slots[a])
+                else:
+                    slots[output] = step(slots[a], slots[b], slots[c], slots[d])
+        except (ValueError, ArithmeticError) as error:  # no bar leads here: a state that somebody wrote does
+            raise FeatureSchemaError(f"expected windows of bars, was another state ({error}); start from history") from error
         self._bars += 1
         self._newest_ms = bar.open_time_ms
         return self._row(bar.open_time_ms)

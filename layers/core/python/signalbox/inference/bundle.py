@@ -26,7 +26,7 @@ from signalbox.inference.errors import (
     BundleSchemaError,
     BundleTamperedError,
 )
-from signalbox.inference.judged import UnfitFileError, judge_graph, read_arrays
+from signalbox.inference.judged import GraphBudget, UnfitFileError, judge_graph, read_arrays
 from signalbox.inference.manifest import GOLDEN_FILE, MANIFEST_FILE, BundleManifest, FileRecord, read_manifest
 from signalbox.limits import MAX_GRAPH_TENSOR_BYTES
 
@@ -58,6 +58,7 @@ def _load(folder: Path, workspace: Workspace) -> Ensemble:
     contents = _verified_contents(folder, manifest)
     schema = _matching_schema(folder.name, manifest)
     graphs = [(member.file, contents[member.file]) for member in manifest.members]
+    _judge(folder.name, graphs)
     ensemble = Ensemble(manifest, schema, _sessions(folder.name, graphs, Workspace.BOUNDED))
     _check_golden(ensemble, contents[GOLDEN_FILE])
     if workspace is Workspace.BOUNDED:
@@ -110,6 +111,16 @@ def _matching_schema(bundle: str, manifest: BundleManifest) -> FeatureSchema:
     return schema
 
 
+def _judge(bundle: str, graphs: Sequence[tuple[str, bytes]]) -> None:
+    """Judge all graphs before the first is loaded, on one budget."""
+    budget = GraphBudget()
+    for name, content in graphs:
+        try:
+            judge_graph(content, budget)
+        except UnfitFileError as error:
+            raise BundleIncompleteError(f"{bundle}: expected {name} to load as ONNX: {error}") from error
+
+
 def _sessions(bundle: str, graphs: Sequence[tuple[str, bytes]], workspace: Workspace) -> tuple[onnxruntime.InferenceSession, ...]:
     return tuple(_session(bundle, name, content, workspace) for name, content in graphs)
 
@@ -122,10 +133,6 @@ def _bound_the_workspace() -> None:
 
 
 def _session(bundle: str, name: str, content: bytes, workspace: Workspace) -> onnxruntime.InferenceSession:
-    try:
-        judge_graph(content)
-    except UnfitFileError as error:
-        raise BundleIncompleteError(f"{bundle}: expected {name} to load as ONNX: {error}") from error
     options = onnxruntime.SessionOptions()
     if workspace is Workspace.BOUNDED:
         _bound_the_workspace()

@@ -11,6 +11,7 @@ import math
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -20,6 +21,8 @@ from signalbox.errors import SignalboxError
 from signalbox.limits import (
     MAX_ARRAY_BYTES,
     MAX_ARRAY_FILES,
+    MAX_BUNDLE_FIELDS,
+    MAX_BUNDLE_NODES,
     MAX_GRAPH_BYTES,
     MAX_GRAPH_DEPTH,
     MAX_GRAPH_FIELDS,
@@ -132,24 +135,35 @@ _DOMAINS: Final = frozenset({b"", b"ai.onnx", b"ai.onnx.ml"})
 _TAG_BYTES, _NUMBER_BYTES = 5, 10  # of a varint: protobuf keeps 32 bits of a tag and 64 of a number
 
 
-def judge_graph(content: bytes) -> None:
+@dataclass
+class GraphBudget:
+    """What the graphs of one bundle may still have, all together: each within its own limits, sixty of them are too many."""
+
+    fields: int = MAX_BUNDLE_FIELDS
+    nodes: int = MAX_BUNDLE_NODES
+
+
+def judge_graph(content: bytes, budget: GraphBudget | None = None) -> None:
     """Raise UnfitFileError for an ONNX file that reads other files, runs other code, loops, or is too large.
 
     onnxruntime would read external data from the working directory. That the graph is sound is for onnxruntime to say.
+    budget: of the bundle it is in, from which it takes what it has; without one its own limits alone hold.
     """
     if len(content) > MAX_GRAPH_BYTES:
         raise UnfitFileError(f"expected a graph of at most {MAX_GRAPH_BYTES} bytes, was {len(content)}")
+    left = budget or GraphBudget()
+    most_fields, most_nodes = min(MAX_GRAPH_FIELDS, left.fields), min(MAX_GRAPH_NODES, left.nodes)
     nodes = fields = 0
     waiting = [("model", memoryview(content), 1)]
     while waiting:
         kind, message, depth = waiting.pop()
         nodes += kind == "node"
-        if nodes > MAX_GRAPH_NODES or depth > MAX_GRAPH_DEPTH:
-            raise UnfitFileError(f"expected at most {MAX_GRAPH_NODES} nodes, {MAX_GRAPH_DEPTH} deep, was more")
+        if nodes > most_nodes or depth > MAX_GRAPH_DEPTH:
+            raise UnfitFileError(f"expected at most {most_nodes} nodes, {MAX_GRAPH_DEPTH} deep, was more")
         for field, value in _fields(message):
             fields += 1
-            if fields > MAX_GRAPH_FIELDS:
-                raise UnfitFileError(f"expected at most {MAX_GRAPH_FIELDS} fields, was more")
+            if fields > most_fields:
+                raise UnfitFileError(f"expected at most {most_fields} fields, was more")
             if field in _REFUSED[kind]:
                 raise UnfitFileError(f"expected no {_REFUSED[kind][field]}")
             if kind == "tensor" and field == _DATA_LOCATION and value != 0:
@@ -158,6 +172,8 @@ def judge_graph(content: bytes) -> None:
                 raise UnfitFileError(f"expected operators of ONNX, was one of {bytes(_message(value))[:40]!r}")
             if field in _INSIDE[kind]:
                 waiting.append((_INSIDE[kind][field], _message(value), depth + 1))
+    left.fields -= fields
+    left.nodes -= nodes
 
 
 def _message(value: int | memoryview) -> memoryview:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Annotated, Any, Final, NoReturn
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool, ValidationError
@@ -91,12 +92,17 @@ def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> 
 def read_object(content: bytes, name: str) -> dict[str, Any]:
     """Return a JSON object that the ledger takes: no NaN, no infinity, nested no deeper than is read. Raises ArtifactError."""
     try:
-        found = json.loads(content, parse_constant=_refuse_constant)
+        found = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{name}: expected JSON: {error}") from error
     if not isinstance(found, dict):
         raise ArtifactError(f"{name}: expected an object, was {type(found).__name__}")
     return found
+
+
+def _finite(text: str) -> float:
+    """Return a number with a fraction; one that is too large for a float would be read as infinity."""
+    return float(text) if isfinite(float(text)) else _refuse_constant(text)
 
 
 def _refuse_constant(text: str) -> NoReturn:

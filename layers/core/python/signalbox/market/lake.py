@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.exact import plain
-from signalbox.market.candles import MINUTE_MS, Candle, MarketDataError, Symbol, from_ms
+from signalbox.market.candles import MINUTE_MS, Candle, MarketDataError, Symbol, from_ms, to_ms
 
 CANDLES: Final = "candles"
 QUARANTINE: Final = "quarantine"
@@ -195,11 +195,17 @@ def merge_rows(kept: Iterable[Candle], fresh: Iterable[Candle]) -> MergedDay:
     return MergedDay(tuple(found[t] for t in sorted(found)), tuple(sorted(conflicts)))
 
 
+_FIRST_MS: Final = 0
+_END_MS: Final = to_ms(datetime(9999, 1, 1, tzinfo=UTC))
+
+
 def check_rows(key: DayKey | None, open_time_ms: NDArray[np.int64], values: Sequence[NDArray[np.float64]]) -> None:
     """Raise DayFileError for the first rule these rows break; `key` adds that they lie inside their day.
 
     open_time_ms: (n,) int64. values: the (n,) float64 columns of VALUES, in that order.
     """
+    if len(open_time_ms) and not _FIRST_MS <= int(open_time_ms.min()) <= int(open_time_ms.max()) < _END_MS:
+        raise DayFileError(DayFault.TIMES_OUTSIDE_DAY, "open times outside the calendar; expected years 1970 to 9998")
     if (off := int((open_time_ms % MINUTE_MS != 0).sum())) > 0:
         raise DayFileError(DayFault.TIMES_OFF_THE_MINUTE, f"{off} open times are off the minute; expected 1-minute candles")
     steps = np.diff(open_time_ms)

@@ -137,11 +137,16 @@ class Outbox(Protocol):
     def put(self, event: Event, at: datetime) -> bool:
         """Put an event in that belongs to no other unit of work, and commit it; False when its event_id exists."""
 
-    def claim(self, limit: int) -> AbstractContextManager[Sequence[OutboxEvent]]:
+    def claim(self, limit: int, after: int = 0) -> AbstractContextManager[Sequence[OutboxEvent]]:
         """Yield unpublished events in order, hidden from other claimers; leaving the block normally marks them published.
 
-        Leaving it with PartlyPublishedError marks those it names, and raises it once they are.
+        after: the sequence behind which it begins, so that what the bus refuses keeps nothing behind it back. An event that is
+        larger than the bus takes (limits.MAX_EVENT_BYTES) is never yielded. Leaving the block with PartlyPublishedError marks
+        those it names, and raises it once they are.
         """
+
+    def too_large(self) -> Sequence[str]:
+        """Return the event_ids of unpublished events that are larger than the bus takes, the first ten of them."""
 
     def oldest_unpublished(self) -> datetime | None:
         """Return `created_at` of the oldest event still to publish."""

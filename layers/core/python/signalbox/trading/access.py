@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Protocol
 
+from pydantic import field_validator
+
 from signalbox.access import Principal, Role, names_of
 from signalbox.trading.commands import AnyCommand, Command
 from signalbox.trading.errors import AccessRefusedError, CommandError
@@ -38,19 +40,28 @@ NEEDED: Final[Mapping[str, Role]] = {  # by the kind of a command, or by what is
 }
 
 
-class GrantAccess(Command):
+class _AccessChange(Command):
+    principal: Principal
+
+    @field_validator("request_id")
+    @classmethod
+    def _not_the_deployments(cls, request_id: str) -> str:
+        if request_id == DEPLOYMENT:  # under which name_owners names each owner once
+            raise ValueError(f"expected another id than {DEPLOYMENT!r}, which is the deployment's own")
+        return request_id
+
+
+class GrantAccess(_AccessChange):
     """Give somebody a role on an account, or another one than before."""
 
     kind: Literal["grant"] = "grant"
-    principal: Principal
     role: Role
 
 
-class RevokeAccess(Command):
+class RevokeAccess(_AccessChange):
     """Take somebody's role on an account away. It holds from when it arrives, whatever was granted before."""
 
     kind: Literal["revoke"] = "revoke"
-    principal: Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,6 @@ class Refusal:
     action: str
     needed: Role
     held: Role | None
-    at: datetime
 
 
 class AccessBook(Protocol):
@@ -95,7 +105,7 @@ class AccessBook(Protocol):
         """Make these owners of every account on which the deployment has not named them before."""
 
     def record(self, refusal: Refusal) -> None:
-        """Keep a refusal, once a minute."""
+        """Keep a refusal, once a minute of the ledger's own clock."""
 
 
 def strongest(found: Sequence[Access]) -> Role | None:
@@ -154,7 +164,7 @@ class AccessControl:
     book: AccessBook
     owners: tuple[str, ...] = ()
 
-    def require(self, who: str, account: str, action: str, at: datetime) -> None:
+    def require(self, who: str, account: str, action: str) -> None:
         """Pass, or raise AccessRefusedError with what is recorded of it. Anything that is not named in NEEDED is refused."""
         names = names_of(who)
         found = self.book.roles(account, names) if names else ()
@@ -163,17 +173,17 @@ class AccessControl:
             return
         if not found and self._owns_stage(who):
             return  # there is no such account, or the next start of the function names them its owner
-        self._refuse(Refusal(account, who[:300], action, needed, held, at))
+        self._refuse(Refusal(account, who[:300], action, needed, held))
 
     def require_command(self, who: str, command: AnyCommand | GrantAccess | RevokeAccess) -> None:
         """Pass a command. Raises AccessRefusedError."""
-        self.require(who, command.account, command.kind, command.requested_at)
+        self.require(who, command.account, command.kind)
 
-    def visible(self, who: str, at: datetime) -> frozenset[str]:
+    def visible(self, who: str) -> frozenset[str]:
         """Return the accounts that somebody may see. Raises AccessRefusedError for who may see none and open none."""
         found = self.book.visible(names_of(who))
         if not found and not self._owns_stage(who):
-            self._refuse(Refusal("", who[:300], LIST, NEEDED[LIST], None, at))
+            self._refuse(Refusal("", who[:300], LIST, NEEDED[LIST], None))
         return found
 
     def _owns_stage(self, who: str) -> bool:

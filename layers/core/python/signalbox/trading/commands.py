@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import AwareDatetime, Field, TypeAdapter, field_validator
 
-from signalbox.events import SymbolName
+from signalbox.events import MAX_AHEAD, SymbolName
 from signalbox.exact import ZERO, Amount, PositiveAmount
 from signalbox.frozen import FrozenModel
 from signalbox.orders.events import OrderKey
@@ -38,7 +38,6 @@ from signalbox.wire import OneLine
 
 HALT: Final = "halt"  # the kind of the one command that the kill switch's own queue takes
 MANUAL: Final = "manual"  # the strategy of an order that a person sends
-MAX_AHEAD: Final = timedelta(seconds=30)  # of a command's instant, before the clock it came by
 MAX_BEHIND: Final = timedelta(minutes=5)
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{3,47}$")]
 Reason = Annotated[OneLine, Field(min_length=3, max_length=200)]

@@ -11,13 +11,15 @@ from botocore.exceptions import ClientError
 from signalbox.contracts import EVENT_SOURCE
 from signalbox.errors import SignalboxError
 from signalbox.events import Event
+from signalbox.limits import MAX_EVENT_BYTES
 from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 MAX_ENTRIES: Final = 10
-MAX_BYTES: Final = 240_000  # of 256 kB a request, the envelope included
+_ENVELOPE: Final = 1024  # of a request, beside the details
+MAX_BYTES: Final = MAX_EVENT_BYTES + _ENVELOPE
 
 
 class BusError(SignalboxError):
@@ -49,22 +51,31 @@ class EventBridgeBus:
                 )
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
-        """Publish events of the outbox, each batch whatever became of the one before. Raises PartlyPublishedError."""
+        """Publish events of the outbox, each batch whatever became of the one before. Raises PartlyPublishedError.
+
+        A request that is refused as a whole, for one event in it that is too large or is none, is sent again event by event.
+        """
         accepted: list[OutboxEvent] = []
         refused: list[str] = []
         waiting = iter(events)
         for batch in _batches([(event.event_type, event.detail) for event in events]):
             these = [next(waiting) for _ in batch]
-            try:
-                wrong = dict(self._put(batch))
-            except ClientError as error:  # of the whole request: one of it is too large, or is no event
-                wrong = dict.fromkeys(range(len(these)), str(error)[:300])
+            wrong = self._tried(batch)
             accepted += [event for place, event in enumerate(these) if place not in wrong]
             refused += [f"{these[place].event_id}: {why}" for place, why in wrong.items()]
         if refused:
             raise PartlyPublishedError(
                 f"{self._bus_name}: {len(refused)} of {len(events)} events were not accepted, first {refused[0]}", accepted
             )
+
+    def _tried(self, batch: Sequence[tuple[str, str]]) -> dict[int, str]:
+        """Put a batch, whole or else one by one; return the places of those that were not accepted, with the reason."""
+        try:
+            return dict(self._put(batch))
+        except ClientError as error:
+            if len(batch) == 1:
+                return {0: str(error)[:300]}
+        return {place: why for place, one in enumerate(batch) for why in self._tried([one]).values()}
 
     def _put(self, batch: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
         """Put a batch; return the places of those that were not accepted, with the reason. Raises botocore's errors."""

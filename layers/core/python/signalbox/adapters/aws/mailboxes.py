@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
+from signalbox.adapters.aws.secret_texts import SecretTexts
 from signalbox.adapters.aws.sends import answer_seen, newest_number, next_number, note_answer
 from signalbox.adapters.venues.mt5_mailbox import (
     Envelope,
@@ -35,7 +36,6 @@ from signalbox.trading.commands import HaltTrading
 from signalbox.wire import parse_object
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities import parameters
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
@@ -59,14 +59,13 @@ class Mailboxes:
 
     queue: SQSClient
     table: DynamoDBClient
-    secrets: parameters.SecretsProvider
+    secrets: SecretTexts
     clock: Callable[[], datetime]
     stage: str
     accounts: Collection[str]
     table_name: str
     checks_url: str
     kill_switch_url: str
-    key_seconds: int
 
     def reporter(self, queue_arn: str) -> str | None:
         """Return the account whose agent reports through a queue, None for every other queue."""
@@ -153,7 +152,7 @@ class Mailboxes:
 
     def _keys(self, account: str, *, fresh: bool = False) -> Keys:
         name = mailbox_key_name(self.stage, account)
-        text = str(self.secrets.get(name, max_age=self.key_seconds, force_fetch=fresh))
+        text = self.secrets.read(name) if fresh else self.secrets.get(name)
         try:
             secret = _KeySecret.model_validate(parse_object(text))
             return Keys.of(secret.current, secret.next)

@@ -17,9 +17,9 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from signalbox.adapters.aws.clients import IMPATIENT
 from signalbox.signing import KeyUnavailableError, SigningKey
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ logger: Final = logging.getLogger(__name__)
 
 def key_client() -> SecretsManagerClient:
     """Return a client that gives up in seconds: a function has 30 of them, and most often a key that goes on."""
-    return boto3.client("secretsmanager", config=Config(connect_timeout=1, read_timeout=4, retries={"total_max_attempts": 1}))
+    return boto3.client("secretsmanager", config=IMPATIENT)
 
 
 class _Answer(Enum):

@@ -7,13 +7,14 @@ Format: https://github.com/apache/parquet-format (PageHeader in parquet.thrift, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from signalbox.adapters.lake.thrift import STRUCT, ThriftReader, UnfitParquetError
 from signalbox.limits import (
     MAX_DAY_FOOTER_BYTES,
     MAX_DAY_ROWS,
@@ -28,13 +29,8 @@ _MAGIC: Final = b"PAR1"
 _TAIL: Final = 8  # the footer's length and the magic
 _MAX_HEADER: Final = 64 * 1024  # bytes of a page header: statistics hold two values
 _UNPACKED, _PACKED = 2, 3  # fields of a page header
-_STRUCT_DEPTH: Final = 4
-_MAX_FIELD: Final = 2**15 - 1  # Thrift keeps 16 bits of a field's id: 65538 would be field 2
-_INT32: Final = range(-(2**31), 2**31)
-
-
-class UnfitParquetError(ValueError):
-    """A file that declares more than it may, or is no Parquet file."""
+_REQUIRED, _OPTIONAL, _REPEATED = 0, 1, 2  # of a column
+_BYTE_ARRAY: Final = 6  # physical type
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +57,10 @@ def open_parquet(content: Any, limits: ParquetLimits) -> pq.ParquetFile:
     footer = int.from_bytes(whole[-_TAIL : -len(_MAGIC)], "little")
     if footer > min(limits.footer_bytes, len(whole) - _TAIL):
         raise UnfitParquetError(f"expected a footer of at most {limits.footer_bytes} bytes, was {footer}")
+    try:
+        _judge_footer(ThriftReader(whole[-_TAIL - footer : -_TAIL], "a footer"))
+    except IndexError as error:
+        raise UnfitParquetError("expected a whole footer, was cut short") from error
     file = pq.ParquetFile(
         pa.BufferReader(content),
         thrift_string_size_limit=limits.footer_bytes,
@@ -69,6 +69,99 @@ def open_parquet(content: Any, limits: ParquetLimits) -> pq.ParquetFile:
     if file.metadata.num_rows > limits.rows:
         raise UnfitParquetError(f"expected at most {limits.rows} rows, was {file.metadata.num_rows}")
     return file
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A column of the schema: how many levels its values have, and its physical type."""
+
+    definitions: int
+    repetitions: int
+    physical: int
+
+
+def _judge_footer(reader: ThriftReader) -> None:
+    """Raise UnfitParquetError for a footer at which Arrow would end the process, where no Python code could catch it.
+
+    It checks the statistics of sizes of a column when somebody looks at the column, and pyarrow lets the error out of a function
+    that may raise none. So what it asks of them is asked here: parquet::SizeStatistics::Validate. Encrypted columns, which nobody
+    here writes, and columns that the schema has not, are refused as well.
+    """
+    leaves: list[_Leaf] = []
+    for field, kind in reader.fields():
+        if field == 2:
+            leaves = _leaves([reader.numbers() for _ in reader.items(kind)])
+        elif field == 4:
+            for _ in reader.items(kind):
+                _judge_group(reader, leaves)
+        elif field in {8, 9}:
+            raise UnfitParquetError("expected a file that is not encrypted")
+        else:
+            reader.skip(kind)
+
+
+def _judge_group(reader: ThriftReader, leaves: Sequence[_Leaf]) -> None:
+    for field, kind in reader.fields():
+        if field != 1:
+            reader.skip(kind)
+            continue
+        columns = 0
+        for _ in reader.items(kind):
+            if columns == len(leaves):
+                raise UnfitParquetError(f"expected {len(leaves)} columns in a row group, was more")
+            _judge_column(reader, leaves[columns])
+            columns += 1
+        if columns < len(leaves):
+            raise UnfitParquetError(f"expected {len(leaves)} columns in a row group, was {columns}")
+
+
+def _judge_column(reader: ThriftReader, leaf: _Leaf) -> None:
+    for field, kind in reader.fields():
+        if field in {8, 9}:
+            raise UnfitParquetError("expected columns that are not encrypted")
+        if field != 3 or kind != STRUCT:
+            reader.skip(kind)
+            continue
+        for inner, inner_kind in reader.fields():
+            if inner == 16 and inner_kind == STRUCT:
+                _judge_sizes(reader, leaf)
+            else:
+                reader.skip(inner_kind)
+
+
+def _judge_sizes(reader: ThriftReader, leaf: _Leaf) -> None:
+    for field, kind in reader.fields():
+        if field in {2, 3}:
+            counts, levels = reader.whole_numbers(kind), leaf.repetitions if field == 2 else leaf.definitions
+            if counts and (len(counts) != levels + 1 or min(counts) < 0):
+                raise UnfitParquetError(f"expected statistics of {levels + 1} levels, was of {len(counts)}")
+        elif field == 1 and leaf.physical != _BYTE_ARRAY:
+            raise UnfitParquetError("expected no statistics of text in a column of numbers")
+        else:
+            reader.skip(kind)
+
+
+def _leaves(schema: Sequence[Mapping[int, int]]) -> list[_Leaf]:
+    """Return the columns of a schema, which is a tree written from its root on: type 1, repetition 3, children 5."""
+    found: list[_Leaf] = []
+    open_nodes: list[tuple[int, int, int]] = [(1, 0, 0)]  # how many are still to come, and the levels above them
+    for place, element in enumerate(schema):
+        while open_nodes and open_nodes[-1][0] == 0:
+            open_nodes.pop()
+        if not open_nodes:
+            raise UnfitParquetError("expected one tree of columns, was more")
+        left, definitions, repetitions = open_nodes.pop()
+        open_nodes.append((left - 1, definitions, repetitions))
+        if place:
+            if (repetition := element.get(3, -1)) not in {_REQUIRED, _OPTIONAL, _REPEATED}:
+                raise UnfitParquetError(f"expected a column that is required, optional or repeated, was {repetition}")
+            definitions += repetition != _REQUIRED
+            repetitions += repetition == _REPEATED
+        if (children := element.get(5, 0)) > 0 or not place:
+            open_nodes.append((children, definitions, repetitions))
+        else:
+            found.append(_Leaf(definitions, repetitions, element.get(1, -1)))
+    return found
 
 
 def judge_pages(content: Any, file: pq.ParquetFile, columns: Mapping[str, str], limits: ParquetLimits) -> None:
@@ -121,77 +214,8 @@ def _pages(whole: memoryview, column: Any) -> list[int]:
 
 def _page_header(part: memoryview) -> tuple[dict[int, int], int]:
     """Return the whole numbers of a page header by field, and its length."""
-    reader = _Thrift(part)
+    reader = ThriftReader(part, "a page header")
     try:
-        return reader.struct(0), reader.place
+        return reader.numbers(), reader.place
     except IndexError as error:
         raise UnfitParquetError("expected a page header, was cut short") from error
-
-
-class _Thrift:
-    """Reads the int32 of a struct in Thrift's compact protocol; whatever else is in it is passed over.
-
-    What Arrow could read in another way is refused: an id or a number of more bits than it keeps, and a field that comes twice.
-    """
-
-    def __init__(self, part: memoryview) -> None:
-        self._part = part
-        self.place = 0
-
-    def struct(self, depth: int) -> dict[int, int]:
-        """Return the int32 among the fields of a struct. Raises IndexError at the end of the part."""
-        if depth > _STRUCT_DEPTH:
-            raise UnfitParquetError("expected a page header, was something deeper")
-        numbers: dict[int, int] = {}
-        seen: set[int] = set()
-        field = 0
-        while head := self._byte():
-            kind, step = head & 0x0F, head >> 4
-            field = field + step if step else self._zigzag()
-            if not 1 <= field <= _MAX_FIELD or field in seen:
-                raise UnfitParquetError(f"expected a page header of fields 1 to {_MAX_FIELD}, each once, was one with {field}")
-            seen.add(field)
-            if kind == 5:  # i32, as the sizes are: Arrow passes over a size of another kind
-                numbers[field] = self._int32()
-            else:
-                self._skip(kind, depth)
-        return numbers
-
-    def _skip(self, kind: int, depth: int) -> None:
-        if kind in {1, 2}:  # a truth value is in the field's head
-            return
-        if kind in {4, 6}:  # i16, i64
-            self._varint()
-        elif kind in {3, 7}:  # byte, double
-            self.place += 1 if kind == 3 else 8
-        elif kind == 8:  # text
-            length = self._varint()
-            self.place += length
-        elif kind == 12:
-            self.struct(depth + 1)
-        else:  # a page header has no lists, sets or maps
-            raise UnfitParquetError(f"expected a page header, was a field of kind {kind}")
-
-    def _byte(self) -> int:
-        byte = self._part[self.place]
-        self.place += 1
-        return byte
-
-    def _varint(self) -> int:
-        number = 0
-        for shift in range(0, 70, 7):
-            byte = self._byte()
-            number |= (byte & 0x7F) << shift
-            if not byte & 0x80:
-                return number
-        raise UnfitParquetError("expected a page header, was a number without end")
-
-    def _int32(self) -> int:
-        number = self._zigzag()
-        if number not in _INT32:
-            raise UnfitParquetError("expected a page header, was a number of more than 32 bits")
-        return number
-
-    def _zigzag(self) -> int:
-        number = self._varint()
-        return (number >> 1) ^ -(number & 1)

@@ -122,7 +122,9 @@ class RecordedFile:
         group = self._file.metadata.row_group(index)
         if group.num_rows == 0:
             return None
-        place = next(i for i in range(group.num_columns) if group.column(i).path_in_schema == "open_time")
+        place = next((i for i in range(group.num_columns) if group.column(i).path_in_schema == "open_time"), None)
+        if place is None:
+            raise MarketDataError(f"{self.name}: has no open_time in a row group; {_HINT}; collect it again")
         with self._readable():
             statistics = group.column(place).statistics
             if statistics is not None and statistics.has_min_max and isinstance(statistics.min, datetime):

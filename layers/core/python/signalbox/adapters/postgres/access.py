@@ -31,10 +31,11 @@ INSERT INTO account_access (account, principal, request_id, role, who, at)
 SELECT account, principal, %s, 'owner', %s, %s FROM accounts CROSS JOIN unnest(%s::text[]) AS named (principal)
 ON CONFLICT DO NOTHING
 """
-# An account that does not exist is kept without a name: it could be any text, and a row each of them.
+# An account that does not exist is kept without a name: it could be any text, and a row each of them. The minute is the
+# server's: the instant of a message is its sender's to choose, and a row each of them too.
 _RECORD: Final = """
 INSERT INTO access_refusals (account, principal, action, minute, needed, held)
-SELECT coalesce((SELECT account FROM accounts WHERE account = %s), ''), %s, %s, date_trunc('minute', %s::timestamptz), %s, %s
+SELECT coalesce((SELECT account FROM accounts WHERE account = %s), ''), %s, %s, date_trunc('minute', clock_timestamp()), %s, %s
 ON CONFLICT DO NOTHING
 """
 
@@ -77,7 +78,7 @@ class PostgresAccessBook:
 
     def record(self, refusal: Refusal) -> None:
         with self._source.transaction() as connection:
-            values = (refusal.account, refusal.principal, refusal.action, refusal.at, refusal.needed, refusal.held)
+            values = (refusal.account, refusal.principal, refusal.action, refusal.needed, refusal.held)
             connection.execute(_RECORD, values)
 
 

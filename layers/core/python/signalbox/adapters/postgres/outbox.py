@@ -14,6 +14,7 @@ from signalbox.adapters.postgres.connection import Connection, ConnectionSource
 from signalbox.contracts import EventType
 from signalbox.events import Event
 from signalbox.frozen import quoted_ascii
+from signalbox.limits import MAX_EVENT_BYTES
 from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
 
@@ -79,7 +80,7 @@ class PostgresOutbox:
             return insert_event(connection, event, at)
 
     @contextmanager
-    def claim(self, limit: int) -> Iterator[Sequence[OutboxEvent]]:
+    def claim(self, limit: int, after: int = 0) -> Iterator[Sequence[OutboxEvent]]:
         """Yield unpublished events in order, hidden from other claimers; they are published when the block ends normally.
 
         Raises LedgerError as `errors.py` tells; after a lost COMMIT the events come again, which consumers expect.
@@ -88,8 +89,9 @@ class PostgresOutbox:
         with self._source.transaction() as connection:
             rows = connection.execute(
                 "SELECT sequence, event_id, event_type, detail, created_at FROM outbox WHERE published_at IS NULL"
-                " AND event_type = ANY(%s::text[]) ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED",
-                (self._types, limit),
+                " AND event_type = ANY(%s::text[]) AND sequence > %s AND octet_length(detail) <= %s"
+                " ORDER BY sequence LIMIT %s FOR UPDATE SKIP LOCKED",
+                (self._types, after, MAX_EVENT_BYTES, limit),
             ).fetchall()
             events = published = tuple(OutboxEvent(*row) for row in rows)
             try:
@@ -103,6 +105,15 @@ class PostgresOutbox:
                 )
         if partly is not None:
             raise partly
+
+    def too_large(self) -> Sequence[str]:
+        with self._source.snapshot() as connection:
+            rows = connection.execute(
+                "SELECT event_id FROM outbox WHERE published_at IS NULL AND event_type = ANY(%s::text[])"
+                " AND octet_length(detail) > %s ORDER BY sequence LIMIT 10",
+                (self._types, MAX_EVENT_BYTES),
+            ).fetchall()
+        return tuple(event_id for (event_id,) in rows)
 
     def oldest_unpublished(self) -> datetime | None:
         with self._source.transaction() as connection:

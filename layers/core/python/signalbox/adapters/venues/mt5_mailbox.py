@@ -13,7 +13,6 @@ disk, or it refuses it and why. What is not answered in time stops the account (
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from signalbox.events import BusEvent, parse_event
 from signalbox.frozen import FrozenModel
 from signalbox.orders.agent_answers import AgentAnswer, CommandRefused, CommandSequence, CommandTaken
 from signalbox.orders.messages import AccountName, ExecutionRequested, VenueViewRequested
+from signalbox.signing import KeyUnavailableError, is_signed, key_bytes, signature_of
 from signalbox.wire import WireError, parse_object
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 VENUE: Final = "mt5"
 VERSION: Final = 1
-MINIMUM_KEY_BYTES: Final = 32
 COMMAND_AGE: Final = timedelta(minutes=5)  # an older command is refused; what still has to be done is decided anew
 
 
@@ -123,19 +122,20 @@ def seal(
         body=body,
         signature="0" * 64,
     )
-    return unsigned.model_copy(update={"signature": _signature(key, unsigned)}).model_dump_json()
+    return unsigned.model_copy(update={"signature": signature_of(_signed(unsigned), key)}).model_dump_json()
 
 
-def open_envelope(text: str, *, key: bytes | Keys, direction: MailboxDirection, account: str | None = None) -> Envelope:
+def open_envelope(message: str, *, key: bytes | Keys, direction: MailboxDirection, account: str | None = None) -> Envelope:
     """Return a message that was signed with the key, or one of the keys. Raises EnvelopeError, which never quotes the message."""
     keys = key if isinstance(key, Keys) else Keys(key)
     try:
-        found = Envelope.model_validate(parse_object(text))
+        found = Envelope.model_validate(parse_object(message))
     except ValidationError as error:
         raise EnvelopeError(f"expected an envelope of version {VERSION}: {error.error_count()} fields are wrong") from None
     except WireError as error:
         raise EnvelopeError(f"expected an envelope of version {VERSION}: {error}") from None
-    genuine = [hmac.compare_digest(_signature(one, found), found.signature) for one in (keys.signing, *keys.others)]
+    text = _signed(found)
+    genuine = [is_signed(text, found.signature, one) for one in (keys.signing, *keys.others)]
     if not any(genuine):
         raise EnvelopeError(f"{found.account} {found.sequence}: the signature is not of our key")
     if found.direction is not direction or account not in {None, found.account}:
@@ -145,10 +145,10 @@ def open_envelope(text: str, *, key: bytes | Keys, direction: MailboxDirection, 
 
 def require_key(text: str) -> bytes:
     """Return a signing key. Raises EnvelopeError when it is too short to be one."""
-    key = text.strip().encode()
-    if len(key) < MINIMUM_KEY_BYTES:
-        raise EnvelopeError(f"expected a signing key of at least {MINIMUM_KEY_BYTES} characters, was {len(key)}")
-    return key
+    try:
+        return key_bytes(text)
+    except KeyUnavailableError as error:
+        raise EnvelopeError(str(error)) from None
 
 
 class Mt5Venue:
@@ -187,7 +187,7 @@ class Mt5Venue:
         self._expect(sequence, request.event_id)  # after the send: killed in between, the request comes again as another command
 
 
-def _signature(key: bytes, of: Envelope) -> str:
+def _signed(of: Envelope) -> str:
     digest = hashlib.sha256(of.body.encode()).hexdigest()
     parts = ["signalbox-mt5", str(of.version), of.direction.value, of.account, str(of.sequence), of.sent_at.isoformat(), digest]
-    return hmac.new(key, "\n".join(parts).encode(), hashlib.sha256).hexdigest()
+    return "\n".join(parts)

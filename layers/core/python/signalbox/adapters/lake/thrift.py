@@ -1,0 +1,120 @@
+"""Thrift's compact protocol, as far as a Parquet file is judged by it: whole numbers, lists and structs, the rest passed over.
+
+What Arrow could read in another way is refused: an id or a number of more bits than it keeps, and a field that comes twice.
+Format: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+_MAX_FIELD: Final = 2**15 - 1  # Thrift keeps 16 bits of a field's id: 65538 would be field 2
+_INT32: Final = range(-(2**31), 2**31)
+_DEPTH: Final = 8  # of structs in structs; a footer has six, a page header two
+_TRUE, _FALSE, _BYTE, _I16, I32, _I64, _DOUBLE, _BINARY, LIST, _SET, STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
+
+
+class UnfitParquetError(ValueError):
+    """A file that declares more than it may, or is no Parquet file."""
+
+
+class ThriftReader:
+    """Reads one struct after the other. Every method raises UnfitParquetError, and IndexError at the end of the part."""
+
+    def __init__(self, part: memoryview, what: str) -> None:
+        """what: it should be, for the message."""
+        self._part = part.cast("B")  # Arrow shows the bytes of a buffer as signed
+        self._what = what
+        self.place = 0
+        self._depth = 0
+
+    def fields(self) -> Iterator[tuple[int, int]]:
+        """Yield field and kind of each member of a struct; whoever takes one reads it before the next, or skips it."""
+        self._depth += 1
+        if self._depth > _DEPTH:
+            raise UnfitParquetError(f"expected {self._what}, was something deeper")
+        seen: set[int] = set()
+        field = 0
+        while head := self._byte():
+            kind, step = head & 0x0F, head >> 4
+            field = field + step if step else self._zigzag()
+            if not 1 <= field <= _MAX_FIELD or field in seen:
+                raise UnfitParquetError(f"expected {self._what} of fields 1 to {_MAX_FIELD}, each once, was one with {field}")
+            seen.add(field)
+            yield field, kind
+        self._depth -= 1
+
+    def items(self, kind: int) -> Iterator[int]:
+        """Yield the kind of each element of a list, which whoever takes it reads."""
+        if kind != LIST:
+            raise UnfitParquetError(f"expected a list, was a field of kind {kind}")
+        head = self._byte()
+        size, inner = head >> 4, head & 0x0F
+        for _ in range(self._varint() if size == 15 else size):
+            yield inner
+
+    def numbers(self) -> dict[int, int]:
+        """Return the int32 of a struct by field; whatever else is in it is passed over."""
+        found: dict[int, int] = {}
+        for field, kind in self.fields():
+            if kind == I32:  # Arrow passes over a number of another kind
+                found[field] = self._int32()
+            else:
+                self.skip(kind)
+        return found
+
+    def whole_numbers(self, kind: int) -> list[int]:
+        """Return a list of whole numbers."""
+        found = []
+        for inner in self.items(kind):
+            if inner != _I64:
+                raise UnfitParquetError(f"expected a list of whole numbers, was of kind {inner}")
+            found.append(self._zigzag())
+        return found
+
+    def skip(self, kind: int, *, in_list: bool = False) -> None:
+        """Pass over a value."""
+        if kind in {_TRUE, _FALSE}:
+            self.place += int(in_list)  # elsewhere a truth value is in the field's head
+        elif kind in {_I16, I32, _I64}:
+            self._varint()
+        elif kind in {_BYTE, _DOUBLE}:
+            self.place += 1 if kind == _BYTE else 8
+        elif kind == _BINARY:
+            length = self._varint()
+            self.place += length
+        elif kind in {LIST, _SET}:
+            for inner in self.items(LIST):
+                self.skip(inner, in_list=True)
+        elif kind == STRUCT:
+            for _, inner in self.fields():
+                self.skip(inner)
+        else:  # no part of a Parquet file has maps
+            raise UnfitParquetError(f"expected {self._what}, was a field of kind {kind}")
+        if self.place > len(self._part):
+            raise IndexError
+
+    def _byte(self) -> int:
+        byte = self._part[self.place]
+        self.place += 1
+        return byte
+
+    def _varint(self) -> int:
+        number = 0
+        for shift in range(0, 70, 7):
+            byte = self._byte()
+            number |= (byte & 0x7F) << shift
+            if not byte & 0x80:
+                return number
+        raise UnfitParquetError(f"expected {self._what}, was a number without end")
+
+    def _int32(self) -> int:
+        number = self._zigzag()
+        if number not in _INT32:
+            raise UnfitParquetError(f"expected {self._what}, was a number of more than 32 bits")
+        return number
+
+    def _zigzag(self) -> int:
+        number = self._varint()
+        return (number >> 1) ^ -(number & 1)
