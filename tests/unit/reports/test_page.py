@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jinja2 import UndefinedError
+from jinja2 import Environment, UndefinedError, meta
 from markupsafe import Markup, escape
 from typing_extensions import override
 
@@ -70,6 +70,30 @@ def test_every_value_of_a_page_is_text_wherever_it_stands(said: str) -> None:
 def test_a_value_that_the_template_names_and_nobody_gave_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="report"):
         render(TEMPLATES / "report.html.jinja", title="t")
+
+
+def test_a_table_that_is_joined_as_text_is_an_error_and_not_shown_escaped(tmp_path: Path) -> None:
+    page = tmp_path / "joined.html.jinja"
+    page.write_text('{{ "" ~ shown }}')
+    with pytest.raises(TypeError, match="a table is markup"):
+        render(page, shown=Table(["a"], [["b"]]))
+
+
+PLAIN = ("title", "verdict", "heading", "period", "equity_note", "passing_note")
+
+
+@pytest.mark.parametrize("path", [p for p in TEMPLATE_FILES if p.name in {"evaluation.html.jinja", "backtest.html.jinja"}])
+def test_every_part_of_a_page_about_a_model_stands_on_it_as_markup(path: Path) -> None:
+    folder = ROOT / "training" / "write" / "templates"
+    files = (path, folder / "verdict.html.jinja", TEMPLATES / "page.html.jinja")
+    asked = set().union(*(meta.find_undeclared_variables(Environment(autoescape=True).parse(f.read_text())) for f in files))
+    parts = {name: Table(["is"], [[f"part {name}"]]) for name in asked - {*PLAIN, "is_good", "figures", "section", "cards"}}
+    page = render(path, folder, **parts, **dict.fromkeys(PLAIN, "words"), is_good=True, figures={"a": "b"})
+    assert len(parts) >= 10
+    assert all(page.count(f"<td>part {name}</td>") == 1 for name in parts)
+    empty = {name: Table(["is"], ()) for name in parts}
+    page = render(path, folder, **empty, **dict.fromkeys(PLAIN, "words"), is_good=True, figures={"a": "b"})
+    assert page.count('<p class="soft">none</p>') == page.count("<h2>") >= 10
 
 
 def test_a_row_of_another_length_than_the_head_is_refused() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+from typing_extensions import override
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
@@ -31,6 +32,11 @@ class Table:
 
     def __bool__(self) -> bool:
         return bool(self.rows)
+
+    @override
+    def __str__(self) -> str:
+        """Refuse: a template that joins a table as text (`~`) would show it escaped. Markup is printed with {{ }}."""
+        raise TypeError("a table is markup and has no text")
 
     def __html__(self) -> str:
         module: Any = _environment(TEMPLATES).get_template("parts.html.jinja").module
