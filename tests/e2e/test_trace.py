@@ -37,7 +37,7 @@ def running(market: Market, folder: Path, at: datetime | None) -> Trace:
     """The cycle as `signalbox trace` finds it in a running cloud: by its ports and the socket of its database."""
     (folder / "up").symlink_to(market.cloud._folder.resolve())
     (folder / "up" / "ports.json").write_text(json.dumps({"emulator": market.cloud.emulator.port}))
-    return trace_running(replace(load_settings(), state=folder), at)
+    return trace_running(market.cloud.logs, replace(load_settings(), state=folder), at)
 
 
 def test_a_traded_cycle_is_followed_from_the_schedule_to_the_alert(market: Market, tmp_path: Path) -> None:

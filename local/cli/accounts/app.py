@@ -193,7 +193,7 @@ def halt(  # noqa: PLR0917 - typer passes by keyword
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Set the kill switch. Where the API does not answer, or throttles, the halt goes by the kill switch's own queue."""
-    from local.accounts_command import halt_text, show  # noqa: PLC0415 - as above
+    from local.cli.accounts.command import halt_text, show  # noqa: PLC0415 - as above
 
     facts = {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", "why": why, "level": level}
     show(_api(stage).halt(name, facts if until is None else {**facts, "until": until}), halt_text, as_json=json_output)

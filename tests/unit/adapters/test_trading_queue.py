@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
 from signalbox.events import MAX_AHEAD, BusEvent, CycleDecided, SignalGenerated
@@ -63,11 +64,15 @@ def test_no_stop_waits_for_a_clock_that_runs_ahead(door: Door) -> None:
     heard: list[HaltTrading] = []
 
     class Stopped(Heard):
-        def kill(self, command: HaltTrading, _who: str) -> AccountOutcome:
+        @override
+        def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
             heard.append(command)
             return None  # type: ignore[return-value]
 
-        command = kill  # type: ignore[assignment]
+        @override
+        def command(self, command: AnyCommand, who: str) -> AccountOutcome:
+            assert isinstance(command, HaltTrading)
+            return self.kill(command, who)
 
     halt = HaltTrading(account="a", request_id="stop-1", requested_at=NOON + timedelta(hours=9), why="news")
     for _ in range(2):  # the queue's second delivery has the same instant, so it is the same command

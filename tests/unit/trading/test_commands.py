@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from signalbox.events import MAX_AHEAD
 from signalbox.orders.terms import Leg
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading.commands import COMMANDS, MAX_AHEAD, MAX_BEHIND, Command, ReplaceOrder, SubmitOrder, amounts, check_clock
+from signalbox.trading.commands import COMMANDS, MAX_BEHIND, Command, ReplaceOrder, SubmitOrder, amounts, check_clock
 from signalbox.trading.errors import CommandError
 from tests.builders import NOON
 

@@ -55,7 +55,7 @@ def test_a_halt_that_changed_nothing_is_remembered_too() -> None:
 @pytest.mark.parametrize(
     "other", [{"level": "HALT"}, {"why": "other news"}, {"until": START + timedelta(hours=1)}], ids=["level", "reason", "end"]
 )
-def test_a_halt_with_a_known_id_and_other_content_is_refused(other: dict[str, object]) -> None:
+def test_a_halt_with_a_known_id_and_other_content_is_refused(other: dict[str, Any]) -> None:
     floor = Floor()
     floor.service.on_command(halt(), "ada")
     floor.service.on_command(resume(START + SECOND), "ada")
