@@ -99,15 +99,18 @@ class Mailboxes:
         """Return what the agent of this account reported, and note what it answered. Raises EnvelopeError: it is not its word."""
         opened = self._open_report(account, text)
         content = opened.said()
-        if not isinstance(content, CommandTaken | CommandRefused) and not (
-            isinstance(content, ExecutionReported | VenueViewReported) and content.account == account
-        ):
-            raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, was {content.type}")
-        if not newest_number(self.table, self.table_name, f"mt5-report-{account}", opened.sequence):
-            raise ReplayError(f"{account} {opened.sequence}: newer reports were handled before")
         if isinstance(content, CommandTaken | CommandRefused):
+            self._require_newest(account, opened.sequence)
             self._note(account, content)
+            return content
+        if not isinstance(content, ExecutionReported | VenueViewReported) or content.account != account:
+            raise EnvelopeError(f"{account} {opened.sequence}: expected a report of this account, was {content.type}")
+        self._require_newest(account, opened.sequence)
         return content
+
+    def _require_newest(self, account: str, sequence: int) -> None:
+        if not newest_number(self.table, self.table_name, f"mt5-report-{account}", sequence):
+            raise ReplayError(f"{account} {sequence}: newer reports were handled before")
 
     def _open_report(self, account: str, text: str) -> Envelope:
         """Return what the agent of this account signed; nobody else's word comes through its queue. Raises EnvelopeError."""
