@@ -49,7 +49,9 @@ def test_the_import_contracts_cover_every_function_and_the_training_jobs() -> No
 
 
 def test_coverage_counts_handlers_and_training_jobs() -> None:
-    assert set(PROJECT["tool"]["coverage"]["run"]["source_dirs"]) == {"lambdas", "sagemaker"}
+    covered = PROJECT["tool"]["coverage"]
+    assert set(covered["run"]["source_dirs"]) == {"lambdas", "sagemaker"}
+    assert covered["report"]["include_namespace_packages"], "handlers that no test runs would be left out"
 
 
 def test_the_tests_that_mypy_does_not_judge_only_become_fewer() -> None:
