@@ -314,7 +314,7 @@ def test_events_that_the_bus_refuses_however_many_keep_none_behind_them_back(wor
         assert len(left) == len(at)
 
 
-def test_an_event_larger_than_the_bus_takes_is_named_and_neither_read_nor_in_anybodys_way(world: World) -> None:
+def test_an_event_larger_than_the_bus_takes_is_named_and_blocks_nobody(world: World) -> None:
     large = MarketDataStale(symbol=ETH, since=NOON, reason="x" * MAX_EVENT_BYTES, newest_close=None)
     with world.ledger().transaction() as tx:
         tx.add_event(large, NOON)

@@ -39,9 +39,7 @@ def test_a_text_is_kept_and_a_new_one_used_within_its_time(aws: None) -> None:
         assert texts.get("exchange") == "third"
 
 
-def test_what_was_read_goes_on_while_secrets_manager_is_away_and_is_asked_for_again_soon(
-    aws: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_secret_that_was_read_serves_while_secrets_manager_is_away(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with mock_aws():
         client, clock = boto3.client("secretsmanager"), Clock()
         client.create_secret(Name="exchange", SecretString="first")

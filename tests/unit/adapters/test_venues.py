@@ -149,6 +149,6 @@ def test_a_symbol_that_is_not_there_is_refused_with_its_neighbours(form: VenueFo
         CcxtCandleSource(form.name, url=server.url).require(Symbol("BTC-EUR"))
 
 
-def test_the_page_of_venues_says_what_these_checks_find() -> None:
+def test_the_page_of_venues_is_current() -> None:
     page = Path(__file__).parents[3] / "docs" / "venues.md"
     assert page.read_text() == venue_table.page(), "run: python -m tests.unit.adapters.venue_table"

@@ -274,9 +274,7 @@ def test_fields_and_nodes_are_bounded_over_all_graphs_of_a_bundle() -> None:
         judge_graph(part(7, part(1, b"") * 3), nodes)
 
 
-def test_a_bundle_whose_graphs_are_too_much_together_is_refused_before_the_first_is_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundle_whose_graphs_together_are_too_much_is_refused_unloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_bundle(tmp_path, "two")
     load_bundle(folder)
     one = GraphBudget()

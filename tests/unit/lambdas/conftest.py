@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +66,8 @@ def load(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callab
     """Import `lambdas/NAME/handler.py` as Lambda does: composed from the environment, without any I/O."""
 
     def load_handler(name: str) -> ModuleType:
+        # as in a new process: a logger of an earlier test writes to what that test captured
+        logging.Logger.manager.loggerDict.pop(os.environ["POWERTOOLS_SERVICE_NAME"], None)
         spec = importlib.util.spec_from_file_location(f"handler_{name}", ROOT / "lambdas" / name / "handler.py")
         assert spec is not None
         assert spec.loader is not None

@@ -199,7 +199,7 @@ def test_a_late_fill_of_an_order_that_was_given_up_is_recorded() -> None:
     assert (kinds(actions), after.state) == (["OrderFilled"], OrderState.FILLED)
 
 
-def test_what_the_venue_filled_beyond_the_order_is_recorded_and_no_difference_remains() -> None:
+def test_a_fill_beyond_the_order_is_recorded_and_leaves_no_difference() -> None:
     actions, _ = compared(accepted(), at_venue(VenueStatus.FILLED, "11"), trade("t-1", "11"), position="11")
     (filled,) = [a.event for a in actions if isinstance(a, RecordEvent) and isinstance(a.event, OrderFilled)]
     assert filled.quantity == 11

@@ -159,7 +159,7 @@ def test_an_overfilled_entry_is_booked_protected_and_stops_the_account() -> None
     assert not nothing.risk
 
 
-def test_a_stop_that_was_made_larger_in_the_venues_app_is_booked_and_its_excess_closed() -> None:
+def test_a_stop_made_larger_in_the_app_is_booked_and_its_excess_closed() -> None:
     state, entry, stop = opened()
     at, key = START + ONE_MINUTE, stop.client_order_id
     more = entry.terms.quantity + Decimal("0.25")

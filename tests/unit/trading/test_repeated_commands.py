@@ -65,7 +65,7 @@ def test_a_halt_with_a_known_id_and_other_content_is_refused(other: dict[str, An
     assert floor.rows().risk == before
 
 
-def test_a_halt_that_is_sent_again_without_an_answer_is_the_same_while_it_holds_and_never_silently_none() -> None:
+def test_a_halt_sent_again_is_the_same_while_it_holds() -> None:
     floor = Floor()
     floor.service.on_command(halt(), "ada")
     again = floor.service.on_command(halt(START + 5 * SECOND), "ada")

@@ -143,7 +143,7 @@ def reported(terms: OrderTerms, number: int) -> ExecutionReported:
     return ExecutionReported(account=terms.account, client_order_id=key, reported_at=at, events=(taken, filled))
 
 
-def test_sends_are_kept_oldest_first_also_of_a_signal_that_was_decided_before_the_last_send() -> None:
+def test_sends_are_kept_oldest_first_also_of_an_older_decision() -> None:
     account = paper()
     (order,) = terms_of(account, [(ETH, Side.BUY, 10, False, False)])
     state, _ = operator_orders.submit(state_at(account), order, START + 10 * SECOND)
