@@ -19,6 +19,7 @@ settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=150, deadline=None, derandomize=True)
 settings.register_profile("nightly", max_examples=5000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))  # noqa: TID251 - the test run's own switch
+SERVICE = "tests"  # the name of every function's logger and metrics here
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> None:
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_SESSION_TOKEN": "testing",
         "AWS_DEFAULT_REGION": "eu-central-1",
-        "POWERTOOLS_SERVICE_NAME": "tests",
+        "POWERTOOLS_SERVICE_NAME": SERVICE,
         "POWERTOOLS_METRICS_NAMESPACE": "Signalbox",
     }.items():
         monkeypatch.setenv(name, value)

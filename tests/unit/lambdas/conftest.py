@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from signalbox.contracts import Env
+from tests.conftest import SERVICE
 from tests.unit.library.plans import plan
 
 ROOT = Path(__file__).parents[3]
@@ -67,7 +67,7 @@ def load(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callab
 
     def load_handler(name: str) -> ModuleType:
         # as in a new process: a logger of an earlier test writes to what that test captured
-        logging.Logger.manager.loggerDict.pop(os.environ["POWERTOOLS_SERVICE_NAME"], None)
+        logging.Logger.manager.loggerDict.pop(SERVICE, None)
         spec = importlib.util.spec_from_file_location(f"handler_{name}", ROOT / "lambdas" / name / "handler.py")
         assert spec is not None
         assert spec.loader is not None
