@@ -95,8 +95,9 @@ fuzz: $(READY)  ## the fuzzers of messages and of files (INPUTS=1000000 SEED=dat
 bench: $(READY)  ## the features of years and of the newest bar beside plain pandas
 	@$(BIN)/signalbox bench features $(ARGS)
 
-docs: $(READY)  ## the generated pages of docs/: the orders API, errors, features, risk codes, order states
+docs: $(READY)  ## the generated pages of docs/: the orders API, errors, features, risk codes, order states, venues
 	@for page in api_docs error_tree feature_docs risk_codes order_states; do $(BIN)/python -m tools.$$page || exit 1; done
+	@$(BIN)/python -m tests.unit.adapters.venue_table
 
 agent: $(READY)  ## the MetaTrader 5 agent as a wheel for its Windows machine, in out/agent
 	@rm -rf agents/mt5/build out/agent
