@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from local.cli.accounts.app import accounts_app
-from local.cli.accounts.command import session_of
 from local.cli.backtest import backtest
 from local.cli.bench import bench_app
 from local.cli.data.app import collect, data_app
@@ -123,7 +122,8 @@ def trace(
     json_output: Annotated[bool, typer.Option("--json", help="Print the trace as JSON, one line.")] = False,  # noqa: FBT002
 ) -> None:
     """Show one cycle end to end: what every function logged of it, and every row that it left in the ledger."""
-    from local.cloud.function_logs import FunctionLogs  # noqa: PLC0415 - see the module's docstring
+    from local.cli.accounts.command import session_of  # noqa: PLC0415 - see the module's docstring
+    from local.cloud.function_logs import FunctionLogs  # noqa: PLC0415 - as above
     from local.cloud.trace import RECORDING, trace_recorded, trace_running, trace_text  # noqa: PLC0415 - as above
     from local.settings import STAGE, load_settings  # noqa: PLC0415 - as above
 

@@ -275,7 +275,7 @@ def test_fields_and_nodes_are_bounded_over_all_graphs_of_a_bundle() -> None:
 
 
 def test_a_bundle_whose_graphs_together_are_too_much_is_refused_unloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = write_bundle(tmp_path, "two")
+    folder = write_bundle(tmp_path / "two", "two")
     load_bundle(folder)
     one = GraphBudget()
     judge_graph((folder / "linear-1.onnx").read_bytes(), one)
