@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signalbox.adapters.aws.trading_metrics import counted
 from signalbox.contracts import Metric
 from signalbox.orders.events import (
     OrderCanceled,
@@ -30,7 +31,7 @@ from signalbox.trading.changes import ChangeSet, RiskEventKind
 from signalbox.trading.entries import enter, objection_to
 from signalbox.trading.entry_plan import SignalSkipReason
 from signalbox.trading.events import VenueRefused
-from signalbox.trading.service import AccountOutcome, counted
+from signalbox.trading.service import AccountOutcome
 from signalbox.trading.state import AccountState, opening_transfer
 from signalbox.trading.venue_comparison import OVERLAP, needs_comparison, request_view
 from signalbox.trading.view import account_view
