@@ -31,6 +31,13 @@ HONEST = encode(DAY, candles(BTC, DAY.start + minutes(90), 90), DAY.end)
 MANY = 5_000_000  # rows: 40 MB a column, packed to kilobytes
 
 
+def test_a_footer_of_lists_in_lists_is_refused_and_not_followed() -> None:
+    footer = b"\x59" + b"\x19" * 200_000  # a list of one list of one list ...
+    content = b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    with pytest.raises(UnfitParquetError, match="a field of kind 9"):
+        open_parquet(pa.py_buffer(content), RECORDED)
+
+
 def parquet(table: pa.Table, **options: object) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", **options)  # type: ignore[arg-type]

@@ -84,13 +84,13 @@ class ThriftReader:
         elif kind == _BINARY:
             length = self._varint()
             self.place += length
-        elif kind in {LIST, _SET}:
+        elif kind in {LIST, _SET} and not in_list:
             for inner in self.items(LIST):
                 self.skip(inner, in_list=True)
         elif kind == STRUCT:
             for _, inner in self.fields():
                 self.skip(inner)
-        else:  # no part of a Parquet file has maps
+        else:  # no part of a Parquet file has maps, or lists of lists, which could be nested until the stack is full
             raise UnfitParquetError(f"expected {self._what}, was a field of kind {kind}")
         if self.place > len(self._part):
             raise IndexError
