@@ -119,6 +119,15 @@ def test_the_rate_limit_is_waited_for_as_long_as_the_venue_asks(form: VenueForm,
     assert pauses[0] >= max(asked, 0.5)
 
 
+@pytest.mark.parametrize("asked", ["nan", "-5", "\xb2", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_a_pause_that_is_no_number_of_seconds_is_the_usual_one(top: datetime, asked: str) -> None:
+    busy = Reply(429, {"code": -1003, "msg": "Too much request weight used"}, headers={"Retry-After": asked})
+    venue = CandleVenue(next(form for form in FORMS if form.name == "binance"), market(top), failures=[busy])
+    pauses: list[float] = []
+    assert len(fetched(venue, top - minutes(5), top, pauses).candles) == 5
+    assert pauses == [0.5]
+
+
 @pytest.mark.parametrize("form", EACH)
 @pytest.mark.parametrize(
     ("what", "problem"),

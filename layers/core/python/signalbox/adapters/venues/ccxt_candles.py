@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from ccxt.base import errors as ccxt_errors
 
+from signalbox.adapters.venues.ccxt_answers import all_at, asked_pause, http_status
 from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import RawRow
 from signalbox.market.candles import MINUTE_MS, Symbol, from_ms, to_ms
@@ -160,7 +161,7 @@ class CcxtCandleSource:
                 )
                 _spot_alone(client)
                 if self._url:
-                    client.urls["api"] = _all_at(self._url, client.urls["api"])
+                    client.urls["api"] = all_at(self._url, client.urls["api"])
                 if self._markets is None:
                     self._retry(symbol, deadline, client, client.load_markets)
                     self._markets = (client.markets, client.currencies)
@@ -176,7 +177,7 @@ class CcxtCandleSource:
                 return call()
             except ccxt_errors.BaseError as error:
                 problem = _problem_of(error, self._venue)
-                pause = max(wait, _asked_pause(client) if problem is CollectionProblem.VENUE_RATE_LIMITED else 0.0)
+                pause = max(wait, asked_pause(client) if problem is CollectionProblem.VENUE_RATE_LIMITED else 0.0)
                 if problem not in _PASSING or attempt == self._attempts or self._monotonic() + pause > deadline:
                     detail = f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500]
                     raise VenueError(problem, detail) from error
@@ -192,21 +193,12 @@ class CcxtCandleSource:
 
 def _problem_of(error: Exception, venue: str) -> CollectionProblem:
     """Name what happened. The HTTP status decides before ccxt's class: a 429 whose text ccxt does not know is no refusal."""
-    status = _http_status(error)
+    status = http_status(error) or 0  # Kraken and Bybit refuse with a 200
     if status in _TOO_MANY:
         return CollectionProblem.VENUE_RATE_LIMITED
     if status >= _SERVER_FAULT or any(code in str(error) for code in _SERVER_FAULTS.get(venue, ())):
         return CollectionProblem.VENUE_UNAVAILABLE
     return next(problem for kind, problem in _PROBLEMS if isinstance(error, kind))
-
-
-def _http_status(error: BaseException | None) -> int:
-    """Return the status of the answer that made ccxt raise, 0 when there was none (Kraken and Bybit refuse with a 200)."""
-    while error is not None:
-        if (status := getattr(getattr(error, "response", None), "status_code", None)) is not None:
-            return int(status)
-        error = error.__cause__ or error.__context__
-    return 0
 
 
 def _exchange(venue: str) -> Any:
@@ -216,11 +208,6 @@ def _exchange(venue: str) -> Any:
         return getattr(importlib.import_module(f"ccxt.{exchange_id}"), exchange_id)
     except (ImportError, AttributeError) as error:
         raise VenueError(CollectionProblem.VENUE_REFUSED, f"{venue}: ccxt knows no exchange of that name") from error
-
-
-def _all_at(url: str, addresses: Any) -> Any:
-    """Return ccxt's addresses of a venue with `url` in place of each; Gate has them by kind of market."""
-    return {name: _all_at(url, inner) for name, inner in addresses.items()} if isinstance(addresses, dict) else url
 
 
 def _spot_alone(client: Any) -> None:
@@ -248,15 +235,6 @@ def _holds_candles(answer: Any) -> bool:
     inside = answer.get("data", answer.get("result")) if isinstance(answer, dict) else answer
     lists = inside.values() if isinstance(inside, dict) else (inside,)
     return any(isinstance(rows, list) and all(isinstance(row, list | dict) for row in rows) for rows in lists)
-
-
-def _asked_pause(client: Any) -> float:
-    """Return the seconds that a venue asks to be left alone for (Retry-After), 0 when it asks for nothing."""
-    headers = {str(name).lower(): value for name, value in dict(client.last_response_headers or {}).items()}
-    try:
-        return max(float(headers.get("retry-after", 0)), 0.0)
-    except ValueError:
-        return 0.0  # a date: rare, and then the usual pause serves
 
 
 def _row(symbol: Symbol, entry: Any) -> RawRow:

@@ -27,6 +27,7 @@ from ccxt.base import errors as ccxt_errors
 from ccxt.coinbaseexchange import coinbaseexchange
 from typing_extensions import override
 
+from signalbox.adapters.venues.ccxt_answers import all_at, asked_pause, http_status
 from signalbox.exact import ZERO, exactly, to_step
 from signalbox.orders.events import Liquidity
 from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
@@ -111,7 +112,7 @@ class CcxtVenue:
         )
         client.set_sandbox_mode(credentials.sandbox)
         if url:
-            client.urls["api"] = dict.fromkeys(client.urls["api"], url)
+            client.urls["api"] = all_at(url, client.urls["api"])
         client.nonce = lambda: int(clock().timestamp())
         self._client: Any = client
         self._clock, self._monotonic = clock, monotonic
@@ -507,10 +508,10 @@ def _write(client: Any) -> Iterator[None]:
 def _named(error: Exception, client: Any) -> ExecutionError:
     message = _described(error)
     if isinstance(error, (ccxt_errors.RateLimitExceeded, ccxt_errors.DDoSProtection)):
-        return VenueBusyError(message, _retry_after(client))
+        return VenueBusyError(message, max(asked_pause(client), RETRY_AFTER))
     if isinstance(error, ccxt_errors.NetworkError) or not isinstance(error, ccxt_errors.BaseError):
         return VenueSilentError(message)  # timeouts, 5xx and broken connections; or an answer that cannot be read
-    status = _http_status(error)
+    status = http_status(error)
     if type(error) is ccxt_errors.ExchangeError and (status is None or not 400 <= status < 500):
         return VenueSilentError(message)  # ccxt has no class for what happened, so nothing is known
     return VenueRefusedError(_code(error, message), message)
@@ -526,17 +527,3 @@ def _code(error: Exception, message: str) -> str:
 
 def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:500]
-
-
-def _http_status(error: BaseException | None) -> int | None:
-    while error is not None:
-        answer = getattr(error, "response", None)
-        if answer is not None:
-            return int(answer.status_code)
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def _retry_after(client: Any) -> int:
-    wanted = str((client.last_response_headers or {}).get("Retry-After", ""))
-    return max(int(wanted), RETRY_AFTER) if wanted.isdigit() else RETRY_AFTER
