@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from signalbox.adapters.aws.signing_keys import KEPT_SECONDS, RETRY_SECONDS, SecretKeys, key_client
+from signalbox.adapters.aws.secret_texts import KEPT_SECONDS, RETRY_SECONDS
+from signalbox.adapters.aws.signing_keys import SecretKeys, key_client
 from signalbox.contracts import SIGNED_REPORTS, SIGNED_REQUESTS
 from signalbox.events import _BY_TYPE, SEAL, BusEvent, UnreadableEventError
 from signalbox.orders.sealing import REQUEST_LIFE, RequestSealer

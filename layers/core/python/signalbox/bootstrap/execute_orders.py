@@ -33,7 +33,7 @@ def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
     """Return the function's application from its environment."""
     found = settings or ExecuteOrdersSettings.read()
     table, queue, keys = boto3.client("dynamodb", config=QUICK), boto3.client("sqs", config=QUICK), key_client()
-    secrets = SecretTexts(key_client())
+    secrets = SecretTexts(keys)
     report_key = SecretKeys(keys, found.report_key_arn)
 
     def detail(event: BusEvent) -> str:

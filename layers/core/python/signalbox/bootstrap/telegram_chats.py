@@ -42,7 +42,7 @@ class TelegramChats:
     def _secret(self) -> TelegramSecret:
         text = self.secrets.get(self.secret_arn)
         try:
-            return TelegramSecret.model_validate_json(str(text))
+            return TelegramSecret.model_validate_json(text)
         except ValidationError:
             # the validation message would quote the secret
             raise SettingsError(f'{self.secret_arn}: expected JSON {{"bot_token": "...", "chat_ids": ["..."]}}') from None

@@ -108,7 +108,7 @@ class SecretVenues:
     def _secret(self) -> ExecutionSecret:
         text = self.secrets.get(self.secret_arn)
         try:
-            return ExecutionSecret.model_validate_json(str(text))
+            return ExecutionSecret.model_validate_json(text)
         except ValidationError as error:
             raise SettingsError(
                 f"{self.secret_arn}: wrong at {_places(error)}; expected JSON as in docs/live-trading.md"

@@ -30,7 +30,7 @@ DETAIL_TYPE: Final = "SageMaker Training Job State Change"
 
 
 class JobEventError(LibraryError):
-    """A message that is not what register_model is told."""
+    """A message that register_model cannot read as the end of a job."""
 
 
 class _JobMessage(BaseModel):

@@ -47,7 +47,7 @@ class IllegalTransitionError(EventRefusedError):
 
 
 class TradeConflictError(EventRefusedError):
-    """A venue trade id that was applied before came again with other data."""
+    """A conflicting duplicate: the venue trade id was applied before with other data."""
 
 
 class RequestMismatchError(EventRefusedError):

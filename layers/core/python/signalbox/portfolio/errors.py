@@ -16,7 +16,7 @@ class PortfolioError(SignalboxError):
 
 
 class EntryConflictError(PortfolioError):
-    """The key of an entry that was booked before came again with other data."""
+    """A conflicting duplicate: the entry's key was booked before with other data."""
 
 
 class OutOfOrderError(PortfolioError):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 KEPT_SECONDS: Final = 300  # a rotated secret is used within this time
-RETRY_SECONDS: Final = 30  # after a failure, while there is a text to go on with
+RETRY_SECONDS: Final = 30  # after a failure, while there is a text or a key to go on with
 
 logger: Final = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from signalbox.adapters.aws.clients import IMPATIENT
+from signalbox.adapters.aws.secret_texts import KEPT_SECONDS, RETRY_SECONDS
 from signalbox.signing import KeyUnavailableError, SigningKey
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 CURRENT: Final = "AWSCURRENT"
 PREVIOUS: Final = "AWSPREVIOUS"
-KEPT_SECONDS: Final = 300
-RETRY_SECONDS: Final = 30  # after an answer that gave no key, while there is another key to go on with
 
 logger: Final = logging.getLogger(__name__)
 
