@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from signalbox.access import Role
-from signalbox.trading.access import DEPLOYMENT, Access, Refusal, decide
+from signalbox.access import Refusal, Role
+from signalbox.trading.access import DEPLOYMENT, Access, decide
 from signalbox.trading.errors import no_account
 
 

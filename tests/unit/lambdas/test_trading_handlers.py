@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 from pydantic import ValidationError
 
-from signalbox.access import Role
+from signalbox.access import Refusal, Role
 from signalbox.application.manage_orders import MissedTurn
 from signalbox.events import BusEvent, CycleDecided, InstantAheadError, MarketDataStale
 from signalbox.orders.errors import OrderTermsError
@@ -21,7 +21,6 @@ from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.signing import AcceptedKeys, KeyUnavailableError, SigningKey
-from signalbox.trading.access import Refusal
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.commands import AnyCommand, HaltTrading

@@ -7,6 +7,7 @@ Decision: docs/decisions/0073-roles-of-people.md.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -23,6 +24,17 @@ class Role(StrEnum):
     def includes(self, needed: Role) -> bool:
         """Return whether it is `needed`, or more."""
         return _RANK[self] >= _RANK[needed]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An action somebody asked for without the role it needs. `account` is empty for a question about no single account."""
+
+    account: str
+    principal: str
+    action: str
+    needed: Role
+    held: Role | None
 
 
 _RANK: Final = {role: rank for rank, role in enumerate(Role)}

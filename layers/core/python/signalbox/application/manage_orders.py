@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final, TypeVar
 
-from signalbox.access import Role
+from signalbox.access import Refusal, Role
 from signalbox.application.retries import retried
 from signalbox.events import BusEvent, CycleDecided, SignalGenerated
 from signalbox.ledger_errors import LedgerRefusedError, LedgerUnavailableError
@@ -19,7 +19,7 @@ from signalbox.risk.errors import RiskError
 from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 from signalbox.signing import AcceptedKeys
-from signalbox.trading.access import LOOK, Access, AccessControl, GrantAccess, Nobody, Refusal, RevokeAccess
+from signalbox.trading.access import LOOK, Access, AccessControl, GrantAccess, Nobody, RevokeAccess
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.commands import AnyCommand, HaltTrading, OpenAccount
 from signalbox.trading.errors import (

@@ -88,6 +88,11 @@ class Transfer(_Entry):
     amount: Amount
 
 
+def venue_key(venue_id: str) -> str:
+    """Return the key of a transfer that the venue numbers itself."""
+    return f"venue-{venue_id}"
+
+
 Entry: TypeAlias = Fill | FundingPayment | Transfer
 _ADAPTER: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 

@@ -14,7 +14,7 @@ from typing import Final, Literal, Protocol
 
 from pydantic import field_validator
 
-from signalbox.access import Principal, Role, names_of
+from signalbox.access import Principal, Refusal, Role, names_of
 from signalbox.trading.commands import AnyCommand, Command
 from signalbox.trading.errors import AccessRefusedError, CommandError
 
@@ -73,17 +73,6 @@ class Access:
     who: str
     at: datetime
     request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What somebody asked for without the right to it."""
-
-    account: str
-    principal: str
-    action: str
-    needed: Role
-    held: Role | None
 
 
 class AccessBook(Protocol):

@@ -21,11 +21,6 @@ from signalbox.trading.monitoring import observe_now
 from signalbox.trading.state import AccountState
 
 
-def venue_key(venue_id: str) -> str:
-    """Return the key of a transfer that the venue numbers itself."""
-    return f"venue-{venue_id}"
-
-
 def book(state: AccountState, entry: Fill | Transfer, at: datetime, entries: Sequence[Entry]) -> Transition:
     """Enter one entry in the books at `at`; one that is there changes nothing.
 

@@ -18,7 +18,7 @@ from signalbox.frozen import FrozenModel
 from signalbox.orders.events import OrderKey
 from signalbox.orders.messages import AccountName
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
-from signalbox.portfolio.entries import Fill, Transfer
+from signalbox.portfolio.entries import Fill, Transfer, venue_key
 from signalbox.portfolio.lots import LotMethod
 from signalbox.risk.limits import AccountKind
 from signalbox.risk.snapshot import HaltLevel
@@ -32,7 +32,6 @@ from signalbox.trading.account import (
     TradingAccount,
     TradingMode,
 )
-from signalbox.trading.bookings import venue_key
 from signalbox.trading.errors import CommandError
 from signalbox.wire import OneLine
 

@@ -16,12 +16,8 @@ TradingError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from signalbox.access import Refusal
 from signalbox.errors import SignalboxError
-
-if TYPE_CHECKING:
-    from signalbox.trading.access import Refusal
 
 
 class TradingError(SignalboxError):

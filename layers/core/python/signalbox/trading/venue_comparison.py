@@ -35,7 +35,7 @@ from signalbox.orders.terms import OrderType, TimeInForce
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_port import SETTLE
 from signalbox.orders.venue_view import LocalView
-from signalbox.portfolio.entries import Entry, Transfer
+from signalbox.portfolio.entries import Entry, Transfer, venue_key
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingMode
 from signalbox.trading.at_venue import (
@@ -48,7 +48,6 @@ from signalbox.trading.at_venue import (
     missed,
     review_doubts,
 )
-from signalbox.trading.bookings import venue_key
 from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind, Transition
 from signalbox.trading.draft import SIGNALBOX, AccountDraft
 from signalbox.trading.errors import RebookNeededError

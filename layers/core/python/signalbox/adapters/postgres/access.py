@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from signalbox.access import Role
+from signalbox.access import Refusal, Role
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.trading import locked_row
-from signalbox.trading.access import DEPLOYMENT, Access, Refusal, decide
+from signalbox.trading.access import DEPLOYMENT, Access, decide
 from signalbox.trading.errors import no_account
 
 _NEWEST: Final = """
