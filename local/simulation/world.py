@@ -47,7 +47,7 @@ from signalbox.trading.entries import enter
 from signalbox.trading.entry_plan import ENTRY_BARS
 from signalbox.trading.errors import CommandError
 from signalbox.trading.events import REVIEW_DELAY, AccountReviewDue
-from signalbox.trading.exits import held_by
+from signalbox.trading.open_quantity import held_by
 from signalbox.trading.service import TradingService
 from signalbox.trading.state import AccountState, ExitProgress, opened, opening_transfer
 from signalbox.trading.venue_comparison import needs_comparison

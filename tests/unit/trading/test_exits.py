@@ -30,7 +30,7 @@ from signalbox.trading.draft import AccountDraft, pause_after
 from signalbox.trading.entries import enter
 from signalbox.trading.entry_plan import SignalSkipReason
 from signalbox.trading.events import AccountReviewDue, ExitFailed, StopPassed, TradeClosed
-from signalbox.trading.exits import held_by
+from signalbox.trading.open_quantity import held_by
 from signalbox.trading.state import AccountState, TradeState, opening_transfer
 from tests.unit.trading.market import BTC, ETH, START, bar, flat, history, paper, signal, state_at
 from tests.unit.trading.test_live import LIVE, SECOND, accepted, compared, fill, opened, reported, requests

@@ -30,7 +30,7 @@ from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES, ChangeSet
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.entries import enter
-from signalbox.trading.exits import held_by
+from signalbox.trading.open_quantity import held_by
 from signalbox.trading.state import AccountState, opening_transfer
 from tests.unit.trading.market import BTC, START, bar, history, paper, signal, state_at
 from tests.unit.trading.test_exits import MT5, theirs

@@ -28,7 +28,9 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 from signalbox.trading.draft import SIGNALBOX, AccountDraft
 from signalbox.trading.events import RiskWarning, RuleBreached, TargetReached
-from signalbox.trading.exits import exits_of, held_by, manage_exits, send_exit
+from signalbox.trading.exit_attempts import send_exit
+from signalbox.trading.exits import manage_exits
+from signalbox.trading.open_quantity import exits_of, held_by
 from signalbox.trading.paper import INSIDE, VENUE, half_spread, stamped
 from signalbox.trading.pauses import remember_equity
 from signalbox.trading.state import Halt, Trade

@@ -242,6 +242,7 @@ def in_window(account: TradingAccount, order_times: tuple[datetime, ...], at: da
     return order_times[bisect_right(order_times, at - timedelta(seconds=account.limits.throttle_window_seconds)) :]
 
 
+KILL_SWITCH: Final = "kill-switch"  # the strategy of orders that close what belongs to no open trade
 EXIT_LEGS: Final = frozenset({Leg.STOP_LOSS, Leg.TAKE_PROFIT, Leg.TIMEOUT, Leg.EXIT, Leg.FLATTEN})
 
 

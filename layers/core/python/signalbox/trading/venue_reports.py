@@ -16,9 +16,10 @@ from signalbox.orders.order import Order
 from signalbox.portfolio.entries import Entry
 from signalbox.trading.changes import NO_CHANGES, RiskEvent, RiskEventKind, Transition
 from signalbox.trading.draft import AccountDraft
-from signalbox.trading.exits import KILL_SWITCH, close_stray, manage_exits
+from signalbox.trading.exits import manage_exits
 from signalbox.trading.monitoring import observe_reports
-from signalbox.trading.state import AccountState
+from signalbox.trading.remainders import close_stray
+from signalbox.trading.state import KILL_SWITCH, AccountState
 from signalbox.trading.venue_comparison import compared
 
 

@@ -1,0 +1,123 @@
+"""How much of a trade is open, and how much of a position an order may close now. Pure: nothing here changes an account.
+
+A venue that holds the coins of a resting order (spot) lets an exit take only what no other order holds; others' orders there
+count as well. Elsewhere reduce-only is the venue's to keep, and all of the position may be closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from signalbox.exact import ZERO, exactly
+from signalbox.market.candles import Symbol
+from signalbox.orders.identity import ClientOrderId
+from signalbox.orders.order import Order
+from signalbox.orders.reconciliation import VenueDifference
+from signalbox.orders.terms import Side
+from signalbox.trading.attribution import attribute, others_of
+from signalbox.trading.draft import AccountDraft
+from signalbox.trading.state import EXIT_LEGS, KILL_SWITCH, Trade
+
+
+def exits_of(draft: AccountDraft, trade: Trade) -> list[Order]:
+    """Return the exit orders of a trade that count: open ones, and those that closed some of it."""
+    strategy = draft.account.strategy
+    found = [o for o in draft.orders.values() if trade.owns(o) and o.terms.leg in EXIT_LEGS and o.terms.strategy == strategy]
+    if len(found) > 1:
+        found.sort(key=lambda order: order.terms.attempt)
+    return found
+
+
+@exactly
+def held_by(draft: AccountDraft, trade: Trade) -> Decimal:
+    """Return what is still open of a trade: filled, less what closed it, and never more than the position.
+
+    What people's orders closed of it is gone, also when they have bought beside it since (attribution.py).
+    """
+    entry, exits = draft.orders[trade.entry], exits_of(draft, trade)
+    own, position = entry.filled - sum((order.filled for order in exits), ZERO), draft.quantity(trade.symbol)
+    if others := others_of(trade, {trade.entry, *keys_of(exits)}, draft.orders.values()):
+        own = min(own, attribute(trade, entry, exits, others, position).left)
+    return max(min(own, position * trade.side.sign), ZERO)
+
+
+@exactly
+def _against(draft: AccountDraft, symbol: str, closing: Side) -> Decimal:
+    """Return how much of a position works to be closed already."""
+    working = (order.fillable - order.filled for order in draft.open_orders(symbol) if order.terms.side is closing)
+    return sum(working, ZERO)
+
+
+def _free(draft: AccountDraft, symbol: str) -> Decimal:
+    """Return how much of a position an order may close now: where a venue holds coins, what no resting order has."""
+    return _left_beside(draft, symbol, ()) if draft.holds_coins else abs(draft.quantity(symbol))
+
+
+@exactly
+def _left_beside(draft: AccountDraft, symbol: str, own: Iterable[Order]) -> Decimal:
+    """Return how much of a position no other order works to close. own: orders that do not count."""
+    quantity = draft.quantity(symbol)
+    closing = Side.SELL if quantity > 0 else Side.BUY
+    mine = (o.fillable - o.filled for o in own if o.terms.side is closing and not o.state.is_closed)
+    return max(within_reach(draft, symbol) - _against(draft, symbol, closing) + sum(mine, ZERO), ZERO)
+
+
+@exactly
+def within_reach(draft: AccountDraft, symbol: str) -> Decimal:
+    """Return how much of a position orders of ours can close: where a venue holds coins, not what it holds for others.
+
+    Others' orders are those of its newest view that nobody here has sent.
+    """
+    quantity = draft.quantity(symbol)
+    if not draft.holds_coins:
+        return abs(quantity)
+    others = draft.at_venue.held_by_others(symbol, Side.SELL if quantity > 0 else Side.BUY)
+    return min(abs(quantity), max(_at_venue(draft, symbol) - others, ZERO))
+
+
+def in_the_way(draft: AccountDraft, symbol: Symbol, closing: Side, wanted: Decimal, own: Iterable[Order]) -> list[Order]:
+    """Return the orders of people that rest where this much has to be closed; none while the rest of the position is enough.
+
+    own: the orders of what is to be closed.
+    """
+    if _left_beside(draft, symbol, own) >= wanted:
+        return []
+    ours = {key for trade in draft.trades.values() for key in keys_of(exits_of(draft, trade))}
+    return [
+        order
+        for order in draft.open_orders(symbol)
+        if order.terms.side is closing and order.client_order_id not in ours and order.terms.strategy != KILL_SWITCH
+    ]
+
+
+def shown(draft: AccountDraft, symbol: str, wanted: Decimal) -> Decimal:
+    """Return at most what the venue has of a position: more than that it would refuse, and what it does have would stay open."""
+    return min(wanted, _at_venue(draft, symbol))
+
+
+@exactly
+def _at_venue(draft: AccountDraft, symbol: str) -> Decimal:
+    """Return how much the venue has of a position, in its direction: as the books say, until two views differed from them."""
+    quantity = draft.quantity(symbol)
+    for doubt in draft.at_venue.doubts:
+        if doubt.told and doubt.difference is VenueDifference.POSITION_DIFFERS and doubt.subject == symbol:
+            return max(Decimal(doubt.venue) * (1 if quantity > 0 else -1), ZERO)
+    return abs(quantity)
+
+
+@exactly
+def sendable(draft: AccountDraft, symbol: Symbol, wanted: Decimal) -> Decimal:
+    """Return how much of what is wanted one order can close now; 0: nothing, or less than the venue takes, so wait."""
+    wanted = shown(draft, symbol, wanted)
+    quantity, rules = min(wanted, _free(draft, symbol)), draft.state.instruments.get(symbol)
+    if rules is None:
+        return quantity
+    if quantity < wanted and quantity < rules.min_quantity:
+        return ZERO
+    return min(quantity, rules.max_quantity)
+
+
+def keys_of(orders: Iterable[Order]) -> set[ClientOrderId]:
+    """Return the ids of orders."""
+    return {order.client_order_id for order in orders}
