@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replaced
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Final, TypeAlias, assert_never
+from typing import Final, assert_never
 
 from signalbox.events import BusEvent, CycleDecided, SignalGenerated
 from signalbox.market.candles import ONE_MINUTE, Symbol
@@ -27,10 +27,11 @@ from signalbox.portfolio.entries import Entry
 from signalbox.portfolio.errors import PortfolioError
 from signalbox.risk.errors import RiskError
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading import bookings, halts, operator_orders, venue_reports
+from signalbox.trading import command_handlers, halts, venue_reports
 from signalbox.trading.account import TradingAccount, TradingMode, account_named
 from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
+from signalbox.trading.command_handlers import AccountHandler
 from signalbox.trading.commands import (
     AccountConfiguration,
     AdoptPosition,
@@ -45,24 +46,17 @@ from signalbox.trading.commands import (
     ResumeTrading,
     SubmitOrder,
     WithdrawMoney,
-    amounts,
-    transfer_of,
 )
 from signalbox.trading.entries import enter
 from signalbox.trading.entry_plan import ENTRY_BARS
-from signalbox.trading.errors import CommandError, OrderUnknownError, RebookNeededError, TradingError, UnpricedError
+from signalbox.trading.errors import RebookNeededError, TradingError, UnpricedError
 from signalbox.trading.events import AccountReviewDue, TurnMissed
+from signalbox.trading.live_readiness import live_facts, not_ready
 from signalbox.trading.ports import IncompleteView, TradingLedger, TradingTransaction
 from signalbox.trading.readiness import (
-    Comparison,
-    Confirmation,
     Readiness,
     ReadinessFacts,
-    ReadinessLimits,
-    mode_set,
     readiness,
-    rules_confirmed,
-    words_of,
 )
 from signalbox.trading.refusals import refusals
 from signalbox.trading.state import AccountState
@@ -72,7 +66,6 @@ MONITOR: Final = "monitor_risk"  # as `who` of the halts it sets
 SILENT_AFTER: Final = timedelta(minutes=15)  # without an answer of the venue: three comparisons that were asked for
 NOT_READY: Final = "NOT_READY"  # code of a signal that a live account may not follow yet
 _FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, ArithmeticError, ValueError)  # again the next time
-AccountHandler: TypeAlias = Callable[[TradingTransaction, AccountState, datetime], tuple[AccountState, ChangeSet]]
 
 
 class UnexpectedEventError(TradingError):
@@ -110,38 +103,6 @@ def instant_of(event: BusEvent) -> datetime:
             return instant_of(event.missed)
         case _:
             raise UnexpectedEventError(f"expected an event of trading, was {event.type}")
-
-
-def live_facts(
-    tx: TradingTransaction,
-    state: AccountState,
-    at: datetime,
-    *,
-    symbol: str | None = None,
-    decided_by: tuple[str, str] | None = None,
-) -> ReadinessFacts:
-    """Return what the ledger knows of an account's readiness at `at`; what it does not know is None and counts against it.
-
-    symbol: whose newest bar is asked about; None: of the whole market. decided_by: the deployment (name, stage) of a signal;
-    None: the one that decided last. A venue that answered a comparison lately has shown that the credentials work.
-    """
-    marks = [mark.at for of, mark in state.marks.items() if symbol in {None, of}]
-    confirmed = tx.confirmations()
-    compared = None
-    if state.compared_at is not None:
-        doubted = (f"{one.difference} {one.subject}, in one view so far" for one in state.at_venue.open_doubts)
-        compared = Comparison(state.compared_at, (*tx.differences(state.compared_at), *doubted))
-    answered = compared is not None and timedelta(0) <= at - compared.at <= ReadinessLimits().comparison
-    return ReadinessFacts(
-        account=state.account,
-        mode_set=mode_set(confirmed),
-        model=tx.model_qualification(at, decided_by),
-        halt=state.halt,
-        compared=compared,
-        secrets_present=True if answered else None,
-        newest_bar_closed_at=max(marks, default=None),
-        rules_confirmed=rules_confirmed(confirmed),
-    )
 
 
 def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount], AccountOutcome]) -> tuple[AccountOutcome, ...]:
@@ -242,27 +203,26 @@ class TradingService:
                 self.open(command.account, at, who, command.configuration)
                 return self._handle(command.account, at)
             case ConfirmAccount():
-                return self._handle(command.account, at, _confirmed(command, who))
+                return self._handle(command.account, at, command_handlers.confirm_account(command, who))
             case ChooseLots():
-                return self._handle(command.account, at, _lots_chosen(command, who))
+                return self._handle(command.account, at, command_handlers.choose_lots(command, who))
             case SubmitOrder():
-                terms = command.terms()
-                key = terms.client_order_id
-                return self._handle(command.account, at, _audited(command, who, key, _submitted(command)), (key,), key)
+                key = command.terms().client_order_id
+                return self._handle(command.account, at, command_handlers.submit_order(command, who), (key,), key)
             case CancelOrder():
                 key = ClientOrderId(command.client_order_id)
-                return self._handle(command.account, at, _audited(command, who, key, _cancelled(command)), (key,), key)
+                return self._handle(command.account, at, command_handlers.cancel_order(command, who), (key,), key)
             case ReplaceOrder():
                 key = ClientOrderId(command.client_order_id)
-                return self._handle(command.account, at, _audited(command, who, key, _replaced(command)), (key,), key)
+                return self._handle(command.account, at, command_handlers.replace_order(command, who), (key,), key)
             case HaltTrading():
-                return self._handle(command.account, at, _halted(command, who))
+                return self._handle(command.account, at, command_handlers.halt_trading(command, who))
             case ResumeTrading():
-                return self._handle(command.account, at, _resumed(command, who))
+                return self._handle(command.account, at, command_handlers.resume_trading(command, who))
             case AdoptPosition():
-                return self._handle(command.account, at, _adopted(command, who))
+                return self._handle(command.account, at, command_handlers.adopt_position(command, who))
             case DepositMoney() | WithdrawMoney():
-                return self._handle(command.account, at, _money_moved(command, who))
+                return self._handle(command.account, at, command_handlers.move_money(command, who))
             case _:
                 assert_never(command)
 
@@ -324,7 +284,7 @@ class TradingService:
 
         def follow(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
             decided_by = (signal.deployment, signal.stage)
-            if key not in state.orders and (reasons := _not_ready(tx, state, at, symbol=signal.symbol, decided_by=decided_by)):
+            if key not in state.orders and (reasons := not_ready(tx, state, at, symbol=signal.symbol, decided_by=decided_by)):
                 return state, ChangeSet(risk=(_signal_skipped(signal, at, reasons),))
             symbol = Symbol(signal.symbol)
             deciders = tx.deciders(symbol, signal.decided_at)
@@ -337,33 +297,6 @@ def _with_named(state: AccountState, before: AccountState, named: tuple[ClientOr
     """Return the account state with the orders that somebody named, however long ago they closed: `apply_bars` drops those."""
     gone = {key: before.orders[key] for key in named if key in before.orders and key not in state.orders}
     return replaced(state, orders=MappingProxyType({**state.orders, **gone})) if gone else state
-
-
-def _not_ready(
-    tx: TradingTransaction, state: AccountState, at: datetime, *, symbol: str, decided_by: tuple[str, str] | None = None
-) -> str:
-    """Return why a live account may not take new risk in a symbol, nothing for one that may, or is not live."""
-    if state.account.mode is not TradingMode.LIVE:
-        return ""
-    facts = live_facts(tx, state, at, symbol=symbol, decided_by=decided_by)
-    return " ".join(str(reason) for reason in readiness(facts, at).reasons)
-
-
-def _require_ready(tx: TradingTransaction, state: AccountState, at: datetime, symbol: str) -> None:
-    if reasons := _not_ready(tx, state, at, symbol=symbol):
-        raise CommandError(f"{state.account.account} may not trade live: {reasons}")
-
-
-def _submitted(command: SubmitOrder) -> AccountHandler:
-    def submit(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        terms = command.terms()
-        if terms.client_order_id in state.orders:
-            return state, NO_CHANGES  # the same request again
-        if not terms.reduce_only:
-            _require_ready(tx, state, at, terms.symbol)
-        return operator_orders.submit(state, terms, at)
-
-    return submit
 
 
 def _signal_skipped(signal: SignalGenerated, at: datetime, reasons: str) -> RiskEvent:
@@ -418,176 +351,6 @@ def _incomplete(of: IncompleteView, at: datetime) -> RiskEvent:
         value=Decimal(of.came),
         detail=f"{of.came} of {of.parts} parts of the view of {of.asked_at.isoformat()} came: it was not compared",
     )
-
-
-def _cancelled(command: CancelOrder) -> AccountHandler:
-    def cancel(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        return operator_orders.cancel(state, _known(state, command.client_order_id), command.request_id, at)
-
-    return cancel
-
-
-def _replaced(command: ReplaceOrder) -> AccountHandler:
-    quantity, limit_price, stop_price = amounts(command)
-
-    def change(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        key = _known(state, command.client_order_id)
-        order = state.orders[key]
-        after, changes = operator_orders.replace(
-            state, key, command.request_id, at, quantity=quantity, limit_price=limit_price, stop_price=stop_price
-        )
-        is_smaller = (limit_price, stop_price) == (None, None) and quantity is not None and quantity <= order.quantity
-        if changes != NO_CHANGES and not order.terms.reduce_only and not is_smaller:
-            _require_ready(tx, state, at, order.terms.symbol)
-        return after, changes
-
-    return change
-
-
-def _known(state: AccountState, key: str) -> ClientOrderId:
-    if key not in state.orders:
-        raise OrderUnknownError(f"{state.account.account} has no order {key}")
-    return ClientOrderId(key)
-
-
-def _halted(command: HaltTrading, who: str) -> AccountHandler:
-    def stop(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        return halts.halt(state, HaltLevel(command.level), who, command.why, at, command.until)
-
-    until = "" if command.until is None else f" until {command.until.astimezone(UTC).isoformat()}"
-    return _once(command, who, f"{command.level}{until}: {command.why}", stop)
-
-
-def _resumed(command: ResumeTrading, who: str) -> AccountHandler:
-    def release(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        return halts.resume(state, who, command.why, at, command.requested_at)
-
-    return _once(command, who, command.why, release)
-
-
-def _lots_chosen(command: ChooseLots, who: str) -> AccountHandler:
-    def choose(_tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        after, changes = bookings.choose_lots(state, command.method, command.requested_at, command.effective_from, at)
-        return after, replaced(changes, risk=())  # its line is that of the command
-
-    begins = "now" if command.effective_from is None else command.effective_from.astimezone(UTC).isoformat()
-    return _once(command, who, f"{command.method} from {begins}", choose, code=command.method)
-
-
-def _once(
-    command: HaltTrading | ResumeTrading | ChooseLots, who: str, what: str, step: AccountHandler, *, code: str | None = None
-) -> AccountHandler:
-    """Return the step of a command whose natural key is its request_id, which its line in the compliance record keeps.
-
-    A queue may deliver a message twice, and somebody may resume in between: the second delivery changes nothing. It is the same
-    command when id, content and instant are the same. A client that got no answer sends it again, and the gateway may give it
-    another instant: it is the same as long as it would change nothing. Anything else under this id raises CommandError,
-    because a stop that is taken for an old one stops nothing, and nobody would see that.
-    """
-    asked = " (asked at "
-    line = RiskEvent(
-        RiskEventKind.OVERRIDE,
-        f"{command.kind}:{command.request_id}",
-        command.requested_at,
-        code or command.kind.upper(),
-        who=who,
-        detail=f"{what}{asked}{command.requested_at.astimezone(UTC).isoformat()})",
-    )
-
-    def once(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        before = tx.recorded(line.kind, line.key)
-        if before is None:
-            after, changes = step(tx, state, at)
-            return replaced(after, at=at), changes + ChangeSet(risk=(replaced(line, at=at),))
-        if before.detail.rpartition(asked)[0] != what:
-            raise CommandError(f"request_id {command.request_id}: {before.who} used it for {before.detail}; take another")
-        if before.detail != line.detail and step(tx, state, at) != (state, NO_CHANGES):
-            raise CommandError(f"request_id {command.request_id}: {before.detail} was carried out and is over; take another")
-        return state, NO_CHANGES
-
-    return once
-
-
-def _adopted(command: AdoptPosition, who: str) -> AccountHandler:
-    def adopt(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        if state.account.mode is not TradingMode.LIVE:
-            raise CommandError(
-                f"{state.account.account}: expected a live account, was {state.account.mode}: it holds what it traded"
-            )
-        if Symbol(command.symbol) not in state.marks:
-            raise CommandError(
-                f"symbol: expected one that {state.account.market} prices, was {command.symbol}: it could not be valued"
-            )
-        after, changes = bookings.book(state, command.fill(), at, tx.entries())
-        what = f"{command.quantity:f} {command.symbol} at {command.price:f}: {command.why}"
-        return after, changes + _override(changes, command, who, at, what)
-
-    return adopt
-
-
-def _money_moved(command: DepositMoney | WithdrawMoney, who: str) -> AccountHandler:
-    """Book money. Of a live account the venue's id is needed: its view brings the same money under that id."""
-
-    def move(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        if state.account.mode is TradingMode.LIVE and command.venue_id is None:
-            raise CommandError(
-                f"venue_id: expected {state.account.venue}'s own id of it, for its view brings the same money; was none"
-            )
-        transfer = transfer_of(command)
-        after, changes = bookings.book(state, transfer, at, tx.entries())
-        return after, changes + _override(changes, command, who, at, f"{transfer.amount:f} {transfer.key}: {command.why}")
-
-    return move
-
-
-def _override(
-    changes: ChangeSet, command: AdoptPosition | DepositMoney | WithdrawMoney, who: str, at: datetime, what: str
-) -> ChangeSet:
-    """Return the line of a command in the compliance record; a repeated command leaves none."""
-    if changes == NO_CHANGES:
-        return NO_CHANGES
-    key = f"{command.kind}:{command.request_id}"
-    return ChangeSet(risk=(RiskEvent(RiskEventKind.OVERRIDE, key, at, command.kind.upper(), who=who, detail=what),))
-
-
-def _confirmed(command: ConfirmAccount, who: str) -> AccountHandler:
-    """Keep what somebody says of an account, by the instant they said it; a repeated command keeps nothing."""
-
-    def confirm(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        words = words_of(state.account)
-        if command.what not in words:
-            raise CommandError(
-                f"what: expected one of {', '.join(map(repr, words))} for {state.account.account}, was {command.what!r}"
-            )
-        confirmed = Confirmation(who, command.requested_at, command.what, command.request_id)
-        before = next((one for one in tx.confirmations() if one.request_id == confirmed.request_id), None)
-        if before is not None:
-            if (before.what, before.who) != (confirmed.what, confirmed.who):
-                raise CommandError(
-                    f"request_id {confirmed.request_id}: {before.who} confirmed {before.what!r} with it; take another"
-                )
-            return state, NO_CHANGES
-        line = RiskEvent(
-            RiskEventKind.OVERRIDE, f"{command.kind}:{command.request_id}", at, command.kind.upper(), who=who, detail=command.what
-        )
-        return replaced(state, at=at), ChangeSet(risk=(line,), confirmations=(confirmed,))
-
-    return confirm
-
-
-def _audited(command: SubmitOrder | CancelOrder | ReplaceOrder, who: str, key: str, step: AccountHandler) -> AccountHandler:
-    """Return the step with a line in the compliance record of who asked for it; a repeated command leaves none."""
-
-    def audited(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
-        after, changes = step(tx, state, at)
-        if changes == NO_CHANGES:
-            return after, changes
-        line = RiskEvent(
-            RiskEventKind.OVERRIDE, f"{command.kind}:{command.request_id}", at, command.kind.upper(), who=who, detail=key
-        )
-        return after, changes + ChangeSet(risk=(line,))
-
-    return audited
 
 
 def _monitored(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
