@@ -26,11 +26,12 @@ from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import Doubt
 from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import ChangeSet, RiskEventKind
-from signalbox.trading.draft import AccountDraft, pause_after
+from signalbox.trading.draft import AccountDraft
 from signalbox.trading.entries import enter
 from signalbox.trading.entry_plan import SignalSkipReason
 from signalbox.trading.events import AccountReviewDue, ExitFailed, StopPassed, TradeClosed
 from signalbox.trading.open_quantity import held_by
+from signalbox.trading.order_requests import pause_after
 from signalbox.trading.state import AccountState, TradeState, opening_transfer
 from tests.unit.trading.market import BTC, ETH, START, bar, flat, history, paper, signal, state_at
 from tests.unit.trading.test_live import LIVE, SECOND, accepted, compared, fill, opened, reported, requests

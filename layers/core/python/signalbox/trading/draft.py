@@ -1,7 +1,8 @@
 """The draft a step works on: an account state taken apart, changed, and put together again with the list of what was changed.
 
 It lives inside one step and nowhere else. What is here is what every step shares: an event applied to its order and booked,
-an order judged and sent, the kill switch set. Nothing is published or stored.
+an order judged and sent. Cancels are in order_requests.py, the kill switch in kill_switch.py, what a venue reports in
+venue_events.py. Nothing is published or stored.
 """
 
 from __future__ import annotations
@@ -9,18 +10,17 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 from signalbox.events import BusEvent
-from signalbox.exact import ZERO, exactly, plain
+from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
 from signalbox.orders.errors import EventRefusedError, TradeConflictError
 from signalbox.orders.events import (
-    OrderCancelRequested,
     OrderDenied,
     OrderEvent,
     OrderFilled,
@@ -45,10 +45,10 @@ from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.order import ProposedOrder
 from signalbox.risk.snapshot import HaltLevel, Lock, Mark, RiskSnapshot
 from signalbox.trading.account import TradingMode
-from signalbox.trading.at_venue import venue_locks
+from signalbox.trading.at_venue import AtVenue, venue_locks
 from signalbox.trading.changes import ChangeSet, RiskEvent, RiskEventKind
 from signalbox.trading.errors import RebookNeededError
-from signalbox.trading.events import OrderRefused, TradingHalted
+from signalbox.trading.events import OrderRefused
 from signalbox.trading.memory import ProtectionMemory
 from signalbox.trading.paper import VENUE
 from signalbox.trading.review import with_review
@@ -59,13 +59,6 @@ from signalbox.trading.warnings import StandingWarning, without_depletion
 E = TypeVar("E", bound=Entry)
 SIGNALBOX: Final = "signalbox"  # as `who`
 TIED_TO_POSITION: Final = frozenset({"mt5"})  # venues where an order that reduces needs no free coins and turns no position
-_PAUSES: Final = tuple(timedelta(seconds=seconds) for seconds in (0, 5, 10, 20, 40))
-SEVERITY: Final = {level: rank for rank, level in enumerate(HaltLevel)}
-
-
-def pause_after(failures: int) -> timedelta:
-    """Return how long to wait after so many failures in a row: not at all after the first, then 5 s, 40 s at most."""
-    return _PAUSES[min(max(failures - 1, 0), len(_PAUSES) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +163,14 @@ class AccountDraft:
         """Return the level of the kill switch in force."""
         return HaltLevel.NONE if self.halt is None else self.halt.level_at(at)
 
-    def snapshot(self, at: datetime) -> RiskSnapshot:
-        """Return what a decision at `at` is judged on."""
+    def snapshot(self, at: datetime, *, without: ClientOrderId | None = None) -> RiskSnapshot:
+        """Return what a decision at `at` is judged on. without: the order that the decision is about to change."""
         return compose(
             self.account,
             at=at,
             books=self.books,
             held=self.held,
-            orders=self.orders.values(),
+            orders=[order for key, order in self.orders.items() if key != without],
             trades=self.trades,
             marks=self.marks,
             halt=self.halt_level(at),
@@ -261,30 +254,23 @@ class AccountDraft:
             self.entries.append(entry)
             self.disposals += booked.disposals
 
-    def report(self, events: Sequence[OrderEvent]) -> None:
-        """Take what a venue said of orders.
+    def take_reported(self, event: OrderEvent) -> Order:
+        """Apply an event that a venue reports, and check the entry that its fill will be.
 
-        What an order refuses is recorded, stops the account, and is not applied. What was filled beyond an order is booked,
-        because the money moved, and stops the account too.
+        Raises EventRefusedError, EntryConflictError, and then nothing was applied.
         """
-        for event in events:
-            order = self.orders.get(ClientOrderId(event.client_order_id))
-            if order is None:
-                self.refuse(event, f"{event.client_order_id}: expected an order of this account, was none")
-                continue
-            count, waiting = len(self.order_events), len(self.unbooked)
-            try:
-                after = self.take(event)
-                if len(self.unbooked) > waiting:
-                    self._check_entry(self.unbooked[-1])
-                if (more := after.overfilled) > order.overfilled:
-                    self._overfilled(after, event, more)
-            except (EventRefusedError, EntryConflictError) as refused:
-                self.orders[order.client_order_id] = order
-                del self.order_events[count:], self.unbooked[waiting:]
-                self.__dict__.pop("_traded", None)  # made again without it
-                self.refuse(event, str(refused))
-        self.book()  # all of them at once: what came late is booked again once, and not once a fill
+        order = self.orders[ClientOrderId(event.client_order_id)]
+        count, waiting = len(self.order_events), len(self.unbooked)
+        try:
+            after = self.take(event)
+            if len(self.unbooked) > waiting:
+                self._check_entry(self.unbooked[-1])
+        except (EventRefusedError, EntryConflictError):
+            self.orders[order.client_order_id] = order
+            del self.order_events[count:], self.unbooked[waiting:]
+            self.__dict__.pop("_traded", None)  # made again without it
+            raise
+        return after
 
     def _check_entry(self, fill: Fill) -> None:
         newest = self.books.newest
@@ -295,29 +281,6 @@ class AccountDraft:
     @cached_property
     def _known(self) -> dict[str, Entry]:
         return {entry.entry_id: entry for entry in self.history}
-
-    def _overfilled(self, order: Order, event: OrderEvent, more: Decimal) -> None:
-        """Record that a venue filled more than was ordered, and stop the account: somebody changed it there, or it erred."""
-        self.risk.append(
-            RiskEvent(
-                RiskEventKind.OVERFILL,
-                event.event_id[:200],
-                self.at,
-                order.terms.leg,
-                symbol=Symbol(order.terms.symbol),
-                value=order.terms.signed(more),
-                who=SIGNALBOX,
-                detail=f"{order.client_order_id}: {plain(order.filled)} filled of {plain(order.quantity)} ordered, and booked",
-            )
-        )
-        self.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, RiskEventKind.OVERFILL, self.at))
-
-    def refuse(self, event: OrderEvent, why: str) -> None:
-        """Record an event that fits no order, and stop the account."""
-        self.risk.append(
-            RiskEvent(RiskEventKind.EVENT_REFUSED, event.event_id[:200], self.at, event.kind, who=SIGNALBOX, detail=why[:500])
-        )
-        self.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, "EVENT_REFUSED", self.at))
 
     def send(
         self,
@@ -431,98 +394,7 @@ class AccountDraft:
             )
         )
 
-    def cancel(self, order: Order, request_id: str, at: datetime) -> None:
-        """Ask for a cancel; nothing for an order that is over or being cancelled."""
-        if order.state.is_closed or order.pending_cancel is not None or not order.state.may_be_at_venue:
-            return
-        key = order.client_order_id
-        asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
-        if asked.event_id in order.seen:  # under its old name nobody would send it
-            request_id = f"{request_id}-{order.cancels}"
-            asked = OrderCancelRequested(client_order_id=key, at=at, request_id=request_id)
-        self.take(asked)
-        if self.is_live:
-            self.ask(OrderInstruction.CANCEL, order, request_id, at)
-
-    def keep_cancelling(self, order: Order, request_id: str, at: datetime) -> None:
-        """Ask for a cancel; one that the venue refused is asked for again, after a pause, until the order ends."""
-        if order.state.is_closed or order.pending_cancel is not None:
-            return
-        due = at if order.cancel_asked_at is None else order.cancel_asked_at + pause_after(order.cancels)
-        if at < due:
-            self.wait_until(due)
-        else:
-            self.cancel(order, request_id, at)
-
-    def ask(
-        self,
-        instruction: OrderInstruction,
-        order: Order,
-        request_id: str,
-        at: datetime,
-        *,
-        quantity: Decimal | None = None,
-        limit_price: Decimal | None = None,
-        stop_price: Decimal | None = None,
-    ) -> None:
-        """Ask the edge for a cancel or replace."""
-        self.events.append(
-            ExecutionRequested(
-                account=self.account.account,
-                venue=self.account.venue,
-                instruction=instruction,
-                client_order_id=order.client_order_id,
-                terms=order.terms,
-                at=at,
-                venue_order_id=order.venue_order_id,
-                request_id=request_id,
-                quantity=quantity,
-                limit_price=limit_price,
-                stop_price=stop_price,
-            )
-        )
-
-    # The kill switch, and what is written down
-
-    def set_halt(self, halt: Halt) -> bool:
-        """Set the kill switch; False when what is in force is as strict and lasts as long. It is never made milder here.
-
-        Of two that overlap the stricter level holds until the later end, so that neither is forgotten when the other ends.
-        """
-        now = self.halt
-        if now is not None and now.level_at(halt.since) is not HaltLevel.NONE:
-            stricter = SEVERITY[halt.level] > SEVERITY[now.level]
-            longer = now.until is not None and (halt.until is None or halt.until > now.until)
-            if not stricter and not longer:
-                return False
-            halt = replace(halt, level=halt.level if stricter else now.level, until=halt.until if longer else now.until)
-        self.halt = halt
-        self.halts.append(halt)
-        self.risk.append(
-            RiskEvent(
-                RiskEventKind.HALTED,
-                f"{halt.level}:{halt.since.isoformat()}",
-                halt.since,
-                halt.level,
-                who=halt.who,
-                detail=halt.why,
-            )
-        )
-        self.events.append(
-            TradingHalted(
-                account=self.account.account, level=halt.level, who=halt.who, why=halt.why, at=halt.since, until=halt.until
-            )
-        )
-        self.cancel_new_risk(halt.since)
-        return True
-
-    def cancel_new_risk(self, at: datetime) -> None:
-        """Cancel every working order that is no reduction, while the kill switch is set: until none is left."""
-        if self.halt is None or self.halt_level(at) is HaltLevel.NONE:
-            return
-        for order in self.open_orders():
-            if not order.terms.reduce_only:
-                self.keep_cancelling(order, f"halt-{self.halt.since.isoformat()}", max(at, order.accepted_at or at))
+    # What is written down
 
     def record(self, line: RiskEvent) -> None:
         """Write a line of the compliance record."""
@@ -597,6 +469,20 @@ class AccountDraft:
         prices = self.prices
         if all(symbol in prices for symbol in self.held):
             self.equity_snapshots.append(snapshot(self.books, {str(s): p for s, p in prices.items()}, at))
+
+    def keep_halt(self, halt: Halt | None) -> None:
+        """Put a halt in force, or end the one in force."""
+        self.halt = halt
+        if halt is not None:
+            self.halts.append(halt)
+
+    def keep_at_venue(self, at_venue: AtVenue) -> None:
+        """Keep what is known of the account at its venue."""
+        self.at_venue = at_venue
+
+    def keep_compared(self, at: datetime) -> None:
+        """Note that the ledger was compared with the venue's view of an instant."""
+        self.compared_at = at
 
     def set_trade(self, trade: Trade, *, is_over: bool = False) -> None:
         """Keep a trade as it is now."""

@@ -15,8 +15,9 @@ from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType
 from signalbox.trading.changes import RiskEvent, RiskEventKind
-from signalbox.trading.draft import AccountDraft, pause_after
+from signalbox.trading.draft import AccountDraft
 from signalbox.trading.events import ExitFailed
+from signalbox.trading.order_requests import keep_cancelling, pause_after
 from signalbox.trading.state import ExitProgress, Trade
 
 EXIT_WITHIN: Final = timedelta(minutes=2)  # nobody sends an exit later: the next attempt is nearer
@@ -53,7 +54,7 @@ def hurry(draft: AccountDraft, order: Order, at: datetime) -> None:
     if at < order.accepted_at + PATIENCE:
         draft.wait_until(order.accepted_at + PATIENCE)
     else:
-        draft.keep_cancelling(order, f"hurry-{order.client_order_id}", at)
+        keep_cancelling(draft, order, f"hurry-{order.client_order_id}", at)
 
 
 def send_exit(draft: AccountDraft, trade: Trade, leg: Leg, quantity: Decimal, at: datetime) -> Order:

@@ -33,7 +33,9 @@ from signalbox.trading.attribution import attribute, others_of
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.events import TradeClosed, TradeOpened
 from signalbox.trading.exit_attempts import after_attempt, alert_if_late, hurry, is_over, mode_of, send_exit
+from signalbox.trading.kill_switch import cancel_new_risk
 from signalbox.trading.open_quantity import exits_of, held_by, in_the_way, keys_of, sendable
+from signalbox.trading.order_requests import keep_cancelling
 from signalbox.trading.pauses import remember_exit
 from signalbox.trading.remainders import close_stray, is_a_persons_reduction, manage_remainder
 from signalbox.trading.state import Trade, TradeState
@@ -42,11 +44,11 @@ from signalbox.trading.stops import STOP_TRIES, is_failed_stop, is_resized, open
 
 def manage_exits(draft: AccountDraft, at: datetime) -> None:
     """Look at every trade, at every position that belongs to none, and at what the kill switch has to cancel."""
-    draft.cancel_new_risk(at)
+    cancel_new_risk(draft, at)
     if draft.halt_level(at) is HaltLevel.FLATTEN:
         for order in draft.open_orders():
             if is_a_persons_reduction(draft, order):
-                draft.keep_cancelling(order, f"flatten-{order.client_order_id}", at)
+                keep_cancelling(draft, order, f"flatten-{order.client_order_id}", at)
     for trade in sorted(draft.trades.values(), key=lambda t: t.symbol):
         _manage_exit(draft, trade, at)
     for symbol in sorted({*draft.held, *draft.closings}):
@@ -61,7 +63,7 @@ def _manage_exit(draft: AccountDraft, trade: Trade, at: datetime) -> None:
     held, exits = held_by(draft, trade), exits_of(draft, trade)
     if entry.state.is_closed and not held:
         for order in exits:
-            draft.keep_cancelling(order, f"flat-{trade.entry}", at)
+            keep_cancelling(draft, order, f"flat-{trade.entry}", at)
         if all(draft.orders[order.client_order_id].state.is_closed for order in exits):
             _ended(draft, trade, entry, exits, at)
         return
@@ -140,7 +142,7 @@ def _leave(draft: AccountDraft, trade: Trade, leg: Leg, held: Decimal, at: datet
         progress = replace(progress, since=progress.since or at, retry_at=None)  # another reason does not wait
         trade = replace(trade, exit_leg=leg, progress=progress)
         draft.set_trade(trade)
-    draft.keep_cancelling(draft.orders[trade.entry], f"leave-{leg}", at)
+    keep_cancelling(draft, draft.orders[trade.entry], f"leave-{leg}", at)
     if not held:
         return
     alert_if_late(draft, trade.symbol, trade.progress, at, leg=leg, quantity=held * trade.side.sign)
@@ -153,10 +155,10 @@ def _leave(draft: AccountDraft, trade: Trade, leg: Leg, held: Decimal, at: datet
         restore_stop(draft, trade, held, at)
         return
     for order in in_the_way(draft, trade.symbol, trade.side.opposite, held, exits_of(draft, trade)):
-        draft.keep_cancelling(order, f"leave-{leg}", at)
+        keep_cancelling(draft, order, f"leave-{leg}", at)
     stop = open_stop(draft, trade)
     if stop is not None and draft.holds_coins:
-        draft.keep_cancelling(stop, f"leave-{leg}", at)
+        keep_cancelling(draft, stop, f"leave-{leg}", at)
         return  # until that is confirmed: both could fill, and the second would sell what people hold beside the trade
     quantity = sendable(draft, trade.symbol, held)
     if not quantity:

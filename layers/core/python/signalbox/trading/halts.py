@@ -6,11 +6,11 @@ from datetime import datetime
 
 from signalbox.risk.ftmo.state import AccountStatus
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading.changes import NO_CHANGES, RiskEvent, RiskEventKind, Transition
+from signalbox.trading.changes import NO_CHANGES, Transition
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.errors import CommandError
-from signalbox.trading.events import TradingResumed
 from signalbox.trading.exits import manage_exits
+from signalbox.trading.kill_switch import release, set_halt
 from signalbox.trading.snapshot import rule_monitor_of
 from signalbox.trading.state import AccountState, Halt
 
@@ -26,7 +26,7 @@ def halt(  # noqa: PLR0917 - who, why and when read in this order
     if level is HaltLevel.NONE:
         raise CommandError("expected a level that stops something, was NONE; resume releases the kill switch")
     draft = AccountDraft(state, at)
-    if not draft.set_halt(Halt(level, who, why, draft.at, until)):
+    if not set_halt(draft, Halt(level, who, why, draft.at, until)):
         return state, NO_CHANGES
     manage_exits(draft, draft.stamp(draft.at))
     return draft.done()
@@ -50,8 +50,5 @@ def resume(state: AccountState, who: str, why: str, at: datetime, given_at: date
         broken = ", ".join(monitor.breaches)
         raise CommandError(f"{state.account.account}: expected no broken rule, was {broken}; a breach is final")
     draft = AccountDraft(state, at)
-    draft.halt = None
-    draft.lift_depletion_warnings()  # whoever resumes is told again
-    draft.risk.append(RiskEvent(RiskEventKind.RESUMED, draft.at.isoformat(), draft.at, state.halt.level, who=who, detail=why))
-    draft.events.append(TradingResumed(account=state.account.account, who=who, why=why, at=draft.at))
+    release(draft, state.halt, who, why)
     return draft.done()

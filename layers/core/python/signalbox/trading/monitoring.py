@@ -30,6 +30,7 @@ from signalbox.trading.draft import SIGNALBOX, AccountDraft
 from signalbox.trading.events import RiskWarning, RuleBreached, TargetReached
 from signalbox.trading.exit_attempts import send_exit
 from signalbox.trading.exits import manage_exits
+from signalbox.trading.kill_switch import set_halt
 from signalbox.trading.open_quantity import exits_of, held_by
 from signalbox.trading.paper import INSIDE, VENUE, half_spread, stamped
 from signalbox.trading.pauses import remember_equity
@@ -301,7 +302,7 @@ def _broken(draft: AccountDraft, breaches: Sequence[AccountBreach]) -> None:
                 account=draft.account.account, rule=breach.rule, at=breach.time, limit=breach.limit, equity=breach.equity
             )
         )
-        draft.set_halt(Halt(HaltLevel.FLATTEN, SIGNALBOX, f"{breach.rule} broken", breach.time))
+        set_halt(draft, Halt(HaltLevel.FLATTEN, SIGNALBOX, f"{breach.rule} broken", breach.time))
 
 
 def _use_of_limits(draft: AccountDraft, at: datetime, worst: Decimal | None) -> None:
@@ -352,7 +353,7 @@ def _warn(
             )
             if STOP_SEVERITY[level] >= STOP_SEVERITY[StopLevel.FLATTEN]:
                 whose = rule.rule if counts_from is None else f"{rule.rule} of {day}"
-                draft.set_halt(Halt(HaltLevel.FLATTEN, SIGNALBOX, f"{whose} used to {share:.0%}", at))
+                set_halt(draft, Halt(HaltLevel.FLATTEN, SIGNALBOX, f"{whose} used to {share:.0%}", at))
 
 
 def _check_for_gaps(draft: AccountDraft, stale_after: timedelta) -> None:
@@ -366,7 +367,7 @@ def _check_for_gaps(draft: AccountDraft, stale_after: timedelta) -> None:
             lost.append(symbol)
     if not lost:
         return
-    draft.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, f"{STALE_DATA} {', '.join(lost)}", draft.at))
+    set_halt(draft, Halt(HaltLevel.HALT, SIGNALBOX, f"{STALE_DATA} {', '.join(lost)}", draft.at))
     advance(draft, draft.at)
 
 

@@ -23,6 +23,7 @@ from signalbox.risk.order import ProposedOrder
 from signalbox.trading.changes import NO_CHANGES, Transition
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.errors import CommandError
+from signalbox.trading.order_requests import ask, request_cancel
 from signalbox.trading.state import AccountState
 
 
@@ -54,7 +55,7 @@ def cancel(state: AccountState, key: ClientOrderId, request_id: str, at: datetim
     if order.state.is_closed or order.pending_cancel is not None or asked.event_id in order.seen:
         return state, NO_CHANGES
     draft = AccountDraft(state, at)
-    draft.cancel(order, request_id, draft.at)
+    request_cancel(draft, order, request_id, draft.at)
     return draft.done()
 
 
@@ -81,7 +82,6 @@ def replace(
     total = order.quantity if quantity is None else quantity
     _check_change(order, total, limit_price, stop_price)
     draft = AccountDraft(state, at)
-    del draft.orders[key]
     changed = ProposedOrder(
         order_id=key,
         symbol=Symbol(order.terms.symbol),
@@ -90,14 +90,14 @@ def replace(
         price=limit_price or stop_price or order.limit_price or order.stop_price,
         reduce_only=order.terms.reduce_only,
     )
-    decision = assess(changed, draft.snapshot(draft.at), state.account.limits)
-    draft.orders[key] = order
+    decision = assess(changed, draft.snapshot(draft.at, without=key), state.account.limits)
     if isinstance(decision, RiskRefused):
         draft.refused(f"{key}:{request_id}", order, decision, draft.at)
         return draft.done()
     draft.take(event)
     if draft.is_live:
-        draft.ask(
+        ask(
+            draft,
             OrderInstruction.REPLACE,
             order,
             request_id,

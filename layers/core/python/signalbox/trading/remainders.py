@@ -15,6 +15,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.exit_attempts import EXIT_WITHIN, after_attempt, alert_if_late, hurry, is_over
 from signalbox.trading.open_quantity import exits_of, held_by, in_the_way, keys_of, sendable
+from signalbox.trading.order_requests import keep_cancelling
 from signalbox.trading.state import KILL_SWITCH, Closing, ExitProgress
 
 
@@ -107,7 +108,7 @@ def _close(draft: AccountDraft, closing: Closing, wanted: Decimal, at: datetime)
         return
     side = Side.SELL if wanted > 0 else Side.BUY
     for order in in_the_way(draft, symbol, side, abs(wanted), ()):
-        draft.keep_cancelling(order, f"close-{order.client_order_id}", at)
+        keep_cancelling(draft, order, f"close-{order.client_order_id}", at)
     quantity = sendable(draft, symbol, abs(wanted))
     if not quantity:
         return

@@ -21,6 +21,7 @@ from signalbox.trading.draft import AccountDraft
 from signalbox.trading.events import StopPassed
 from signalbox.trading.exit_attempts import EXIT_WITHIN, send_exit
 from signalbox.trading.open_quantity import exits_of, in_the_way, sendable, shown, within_reach
+from signalbox.trading.order_requests import ask, keep_cancelling
 from signalbox.trading.state import Trade
 
 RESIZE: Final = "resize"  # a cancel that begins with it takes a stop out to send one of another size
@@ -106,7 +107,7 @@ def protect(draft: AccountDraft, trade: Trade, held: Decimal, at: datetime) -> b
 
 def _place(draft: AccountDraft, trade: Trade, held: Decimal, at: datetime) -> bool:
     for order in in_the_way(draft, trade.symbol, trade.side.opposite, held, ()):
-        draft.keep_cancelling(order, f"protect-{trade.entry}", at)
+        keep_cancelling(draft, order, f"protect-{trade.entry}", at)
     quantity = sendable(draft, trade.symbol, held)
     return not quantity or not send_exit(draft, trade, Leg.STOP_LOSS, quantity, at).state.is_closed
 
@@ -114,7 +115,7 @@ def _place(draft: AccountDraft, trade: Trade, held: Decimal, at: datetime) -> bo
 def _fit(draft: AccountDraft, trade: Trade, stop: Order, held: Decimal, at: datetime) -> None:
     """Change the stop to what is held where the venue can, else cancel it, so that another takes its place."""
     if _differs(draft, stop):
-        draft.keep_cancelling(stop, f"{RESIZE}-differs-{len(stop.trades)}", at)  # another takes its place, as it is wanted
+        keep_cancelling(draft, stop, f"{RESIZE}-differs-{len(stop.trades)}", at)  # another takes its place, as it is wanted
         return
     if stop.state in STANDING and trade.progress.stops_failed:
         draft.set_trade(replace(trade, progress=replace(trade.progress, stops_failed=0)))
@@ -126,14 +127,14 @@ def _fit(draft: AccountDraft, trade: Trade, stop: Order, held: Decimal, at: date
         return
     request_id = f"{RESIZE}-{wanted}-{len(stop.trades)}"
     if not wanted:  # the venue has nothing of it left: somebody closed it there
-        draft.keep_cancelling(stop, request_id, at)
+        keep_cancelling(draft, stop, request_id, at)
         return
     asked = OrderUpdateRequested(client_order_id=stop.client_order_id, at=at, request_id=request_id, quantity=wanted)
     if asked.event_id in stop.seen:  # the venue did not change it
-        draft.keep_cancelling(stop, request_id, at)
+        keep_cancelling(draft, stop, request_id, at)
         return
     draft.take(asked)
-    draft.ask(OrderInstruction.REPLACE, stop, request_id, at, quantity=wanted)
+    ask(draft, OrderInstruction.REPLACE, stop, request_id, at, quantity=wanted)
 
 
 def _differs(draft: AccountDraft, order: Order) -> bool:

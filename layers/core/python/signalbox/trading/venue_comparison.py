@@ -52,8 +52,11 @@ from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEven
 from signalbox.trading.draft import SIGNALBOX, AccountDraft
 from signalbox.trading.errors import RebookNeededError
 from signalbox.trading.instruments import INSTRUMENTS
+from signalbox.trading.kill_switch import set_halt
+from signalbox.trading.order_requests import ask
 from signalbox.trading.review import with_review
 from signalbox.trading.state import AccountState, Halt
+from signalbox.trading.venue_events import take_events
 
 COMPARE_EVERY: Final = timedelta(minutes=5)
 COMPARE_HELD: Final = timedelta(seconds=55)  # while something is held: once a minute, whatever a view took to come
@@ -174,20 +177,20 @@ def compared(state: AccountState, viewed: VenueViewReported, entries: Sequence[E
     draft = AccountDraft(state, viewed.asked_at, entries)
     before, view = state.at_venue, viewed.as_view()
     if view.instruments:
-        draft.at_venue = replaced(before, instruments=view.instruments)
+        draft.keep_at_venue(replaced(before, instruments=view.instruments))
     positions = {symbol: p.quantity for symbol, p in state.books.positions.items() if p.quantity}
     local = LocalView(state.account.account, tuple(state.orders.values()), positions)
     found = reconcile(local, view, settle=SETTLE, missed=missed(before.doubts, viewed.asked_at), steps=draft.at_venue.steps)
-    draft.report(found.events)
+    take_events(draft, found.events)
     _review(draft, before, found, viewed.asked_at)
     ended = _absent(found.events, state)
     others = foreign_orders(view.orders, state.orders.keys())
-    draft.at_venue = replaced(draft.at_venue, absent=(*before.absent, *ended), foreign=others)
+    draft.keep_at_venue(replaced(draft.at_venue, absent=(*before.absent, *ended), foreign=others))
     for action in found.actions:
         _act(draft, action, viewed.asked_at)
     _tell_of_others(draft, viewed)
     _book_transfers(draft, viewed, entries)
-    draft.compared_at = viewed.asked_at
+    draft.keep_compared(viewed.asked_at)
     return draft
 
 
@@ -199,10 +202,10 @@ def _review(draft: AccountDraft, before: AtVenue, found: Reconciliation, asked_a
     for stop in review.facts:
         draft.record(_difference(RiskEventKind.DIFFERENCE, stop, asked_at, draft.at))
         why = f"{stop.difference} {stop.subject}: {stop.ledger} in the ledger, {stop.venue} at the venue"
-        draft.set_halt(Halt(HaltLevel.HALT, SIGNALBOX, why[:WHY_LENGTH], draft.at))
+        set_halt(draft, Halt(HaltLevel.HALT, SIGNALBOX, why[:WHY_LENGTH], draft.at))
         if stop.difference is VenueDifference.ORDER_VANISHED:
             _give_up(draft, ClientOrderId(stop.subject), asked_at)
-    draft.at_venue = replaced(draft.at_venue, doubts=review.doubts)
+    draft.keep_at_venue(replaced(draft.at_venue, doubts=review.doubts))
 
 
 def _give_up(draft: AccountDraft, key: ClientOrderId, at: datetime) -> None:
@@ -212,14 +215,14 @@ def _give_up(draft: AccountDraft, key: ClientOrderId, at: datetime) -> None:
     """
     order = draft.orders.get(key)
     if order is not None and order.terms.reduce_only and order.state is OrderState.PENDING_CANCEL:
-        draft.report([OrderLost(client_order_id=key, at=at)])
+        take_events(draft, [OrderLost(client_order_id=key, at=at)])
 
 
 def _act(draft: AccountDraft, action: Action, asked_at: datetime) -> None:
     match action:
         case CancelStray():
             stray = draft.orders[ClientOrderId(action.order.client_order_id or "")]
-            draft.ask(OrderInstruction.CANCEL, stray, f"stray-{asked_at.isoformat()}", draft.at)
+            ask(draft, OrderInstruction.CANCEL, stray, f"stray-{asked_at.isoformat()}", draft.at)
         case RecordEvent():
             event = action.event
             draft.record(RiskEvent(RiskEventKind.RECONCILED, event.event_id, draft.at, event.kind, detail=event.client_order_id))
@@ -266,7 +269,7 @@ def _tell_of_others(draft: AccountDraft, viewed: VenueViewReported) -> None:
                     detail=detail if quantity else "it is gone",
                 )
             )
-    draft.at_venue = replaced(draft.at_venue, others=tuple(now.items()))
+    draft.keep_at_venue(replaced(draft.at_venue, others=tuple(now.items())))
 
 
 def _difference(kind: RiskEventKind, of: HaltAccount | Doubt, asked_at: datetime, at: datetime) -> RiskEvent:

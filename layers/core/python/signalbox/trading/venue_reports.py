@@ -21,6 +21,7 @@ from signalbox.trading.monitoring import observe_reports
 from signalbox.trading.remainders import close_stray
 from signalbox.trading.state import KILL_SWITCH, AccountState
 from signalbox.trading.venue_comparison import compared
+from signalbox.trading.venue_events import take_events
 
 
 def report(
@@ -38,7 +39,7 @@ def report(
         return state, NO_CHANGES
     draft = AccountDraft(state, max(one.reported_at for one in reports), entries)
     for one in reports:
-        draft.report(one.events)
+        take_events(draft, one.events)
     return _after_reports(draft)
 
 
@@ -72,7 +73,7 @@ def _close_strays(draft: AccountDraft) -> None:
         order = draft.orders[ClientOrderId(event.client_order_id)]
         if not _is_stray(draft, order):
             continue
-        draft.risk.append(
+        draft.record(
             RiskEvent(
                 RiskEventKind.LATE_FILL,
                 event.event_id[:200],
