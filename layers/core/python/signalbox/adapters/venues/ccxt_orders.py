@@ -15,34 +15,42 @@ Decision: docs/decisions/0051-an-order-is-sent-once.md.
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from ccxt.base import errors as ccxt_errors
 from ccxt.coinbaseexchange import coinbaseexchange
 from typing_extensions import override
 
-from signalbox.adapters.venues.ccxt_answers import all_at, asked_pause, http_status
+from signalbox.adapters.venues.ccxt_answers import all_at
+from signalbox.adapters.venues.coinbase_answers import (
+    VENUE,
+    id_in,
+    instant_of,
+    instrument_of,
+    order_of,
+    our_name,
+    pair_of,
+    positions_of,
+    reading,
+    trade_of,
+    unfilled,
+    venue_name,
+    writing,
+)
 from signalbox.exact import ZERO, exactly, to_step
-from signalbox.orders.events import Liquidity
-from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.terms import OrderTerms, OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
     CLOCK_SKEW,
-    CREDENTIALS,
-    INSUFFICIENT_FUNDS,
     NOT_SUPPORTED,
     PRECISION,
     REFUSED,
     ExecutionError,
     OrderStatusReport,
-    VenueBusyError,
     VenueNoAmendError,
     VenueRefusedError,
     VenueSilentError,
@@ -50,21 +58,15 @@ from signalbox.orders.venue_port import (
 )
 from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus, VenueTrade, VenueTransfer, VenueView
 
-VENUE: Final = "coinbase"
 TIMEOUT_SECONDS: Final = 5.0
 MINIMUM_INTERVAL_MS: Final = 200  # between two requests of one client; two functions may run at once, the limit is 15 a second
 SKEW_LIMIT: Final = timedelta(seconds=5)  # of the 30 the exchange tolerates: a clock that is off makes every deadline wrong
 TOLERATED_SKEW: Final = timedelta(seconds=25)  # the exchange refuses what is signed more than 30 s off
 MARKETS_KEPT_FOR: Final = timedelta(hours=1)
 STOP_ALLOWANCE: Final = Decimal("0.05")
-RETRY_AFTER: Final = 1  # seconds, where the exchange does not say
 PAGE: Final = 100
 TRANSFER_TAKES: Final = timedelta(days=14)  # from its begin until the money is there, at the longest that is looked for
-DETAIL_LENGTH: Final = 500
 MAX_PAGES: Final = 50
-_OPEN: Final = frozenset({"received", "pending", "active", "open", "canceling"})
-_LIQUIDITY: Final = {"M": Liquidity.MAKER, "T": Liquidity.TAKER}
-_UNREADABLE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class CcxtVenue:
 
     def prepare(self, request: ExecutionRequested) -> None:
         terms = request.terms
-        with _read(self._client):
+        with reading(self._client):
             self._require_clock(TOLERATED_SKEW if terms.reduce_only else self._skew_limit)
             self._require_market(terms.symbol)
         self._require_supported(terms)
@@ -134,16 +136,16 @@ class CcxtVenue:
 
     def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         terms = request.terms
-        params: dict[str, Any] = {"clientOrderId": _venue_name(request.client_order_id)}
+        params: dict[str, Any] = {"clientOrderId": venue_name(request.client_order_id)}
         kind, price = ("market", None) if terms.type is OrderType.MARKET else ("limit", terms.limit_price)
         if terms.stop_price is not None:
             params |= {"stop": "loss" if terms.side is Side.SELL else "entry", "stopPrice": f"{terms.stop_price:f}"}
             price = self._worst_price(terms.symbol, terms.side, terms.stop_price)
         if kind == "limit":
             params["timeInForce"] = terms.time_in_force.value
-        with _write(self._client):
+        with writing(self._client):
             answer = self._client.create_order(
-                _pair(terms.symbol),
+                pair_of(terms.symbol),
                 kind,
                 terms.side.value.lower(),
                 f"{terms.quantity:f}",
@@ -155,15 +157,15 @@ class CcxtVenue:
             return self.find(request)  # the answer to a send is "pending": what traded at once is asked for
         except ExecutionError:
             return OrderStatusReport(
-                replace(taken, client_order_id=request.client_order_id, filled=ZERO, status=_unfilled(taken.status))
+                replace(taken, client_order_id=request.client_order_id, filled=ZERO, status=unfilled(taken.status))
             )
 
     def find(self, request: ExecutionRequested) -> OrderStatusReport:
         return self._status_report(request.client_order_id, request.terms.symbol)
 
     def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
-        name = _venue_name(request.client_order_id)
-        with _write(self._client):
+        name = venue_name(request.client_order_id)
+        with writing(self._client):
             answer = None
             try:
                 answer = self._client.cancel_order(None, None, {"clientOrderId": name})
@@ -177,7 +179,7 @@ class CcxtVenue:
                 raise
         except VenueRefusedError as error:  # to tell what the order is, not to cancel it
             raise VenueSilentError(f"{VENUE}: {request.client_order_id}: cancelled, and then: {error}") from error
-        return self._forgotten(request, request.venue_order_id or _id_in(answer) or name)
+        return self._forgotten(request, request.venue_order_id or id_in(answer) or name)
 
     @exactly
     def _forgotten(self, request: ExecutionRequested, venue_order_id: str) -> OrderStatusReport:
@@ -200,10 +202,10 @@ class CcxtVenue:
         raise VenueNoAmendError(f"{VENUE}: {request.client_order_id}: its REST interface changes no order")
 
     def view(self, request: VenueViewRequested) -> VenueView:
-        with _read(self._client):
+        with reading(self._client):
             self._require_clock(TOLERATED_SKEW)
             self._load_markets()
-            symbols = tuple(symbol for symbol in request.symbols if _pair(symbol) in self._client.markets)
+            symbols = tuple(symbol for symbol in request.symbols if pair_of(symbol) in self._client.markets)
         asked_at = self._clock()
         orders = {order.venue_order_id: order for order in self._open_orders()}
         shown = {order.client_order_id for order in orders.values()}
@@ -226,7 +228,7 @@ class CcxtVenue:
             asked_at,
             tuple(orders.values()),
             tuple(trades),
-            _positions(accounts, request.symbols),
+            positions_of(accounts, request.symbols),
             instruments=self._instruments(symbols),
             transfers=self._transfers(accounts, symbols, request.since),
         )
@@ -253,7 +255,7 @@ class CcxtVenue:
 
     def _require_market(self, symbol: str) -> None:
         self._load_markets()
-        market = self._client.markets.get(_pair(symbol))
+        market = self._client.markets.get(pair_of(symbol))
         if market is None or not market["active"]:
             raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: {symbol} is not a market that is open")
 
@@ -267,7 +269,7 @@ class CcxtVenue:
 
     @exactly
     def _require_steps(self, terms: OrderTerms) -> None:
-        steps = {name: Decimal(step) for name, step in self._client.markets[_pair(terms.symbol)]["precision"].items() if step}
+        steps = {name: Decimal(step) for name, step in self._client.markets[pair_of(terms.symbol)]["precision"].items() if step}
         for name, value, step in (
             ("quantity", terms.quantity, steps["amount"]),
             ("limit_price", terms.limit_price, steps["price"]),
@@ -278,19 +280,19 @@ class CcxtVenue:
 
     @exactly
     def _worst_price(self, symbol: str, side: Side, stop: Decimal) -> Decimal:
-        tick = Decimal(self._client.markets[_pair(symbol)]["precision"]["price"])
+        tick = Decimal(self._client.markets[pair_of(symbol)]["precision"]["price"])
         return to_step(stop * (1 + side.sign * self._stop_allowance), tick, upwards=side is Side.BUY)
 
     def _status_report(self, name: str, symbol: str) -> OrderStatusReport:
         order = self._found(name)
         self._names[order.venue_order_id] = name
         trades = self._trades(symbol, order_id=order.venue_order_id) if order.filled else []
-        with _read(self._client):
+        with reading(self._client):
             return OrderStatusReport(order, tuple(trades))
 
     def _found(self, name: str) -> VenueOrder:
-        with _read(self._client):
-            answer = self._client.fetch_order(None, None, {"clientOrderId": _venue_name(name)})
+        with reading(self._client):
+            answer = self._client.fetch_order(None, None, {"clientOrderId": venue_name(name)})
             order = self._order(answer)
         if order.client_order_id not in {None, name}:
             raise VenueSilentError(f"{VENUE}: asked for {name}, was told of {order.client_order_id}")
@@ -311,7 +313,7 @@ class CcxtVenue:
         """
         bounds = {} if order_id is None else {"order_id": order_id}
         found: list[VenueTrade] = []
-        for page in self._pages(lambda params: self._client.fetch_my_trades(_pair(symbol), None, PAGE, bounds | params)):
+        for page in self._pages(lambda params: self._client.fetch_my_trades(pair_of(symbol), None, PAGE, bounds | params)):
             trades = [self._trade(answer, named=named) for answer in page]
             found += [trade for trade in trades if since is None or trade.executed_at >= since]
             if since is not None and any(trade.executed_at < since for trade in trades):
@@ -321,7 +323,7 @@ class CcxtVenue:
     def _pages(self, ask: Callable[[dict[str, Any]], list[Any]]) -> Iterator[list[Any]]:
         params: dict[str, Any] = {}
         for _ in range(MAX_PAGES):
-            with _read(self._client):
+            with reading(self._client):
                 page = ask(params)
                 after = self._client.last_response_headers.get("cb-after")
             yield page
@@ -330,81 +332,33 @@ class CcxtVenue:
             params = {"after": after}
         raise VenueRefusedError(REFUSED, f"{VENUE}: more than {MAX_PAGES} pages; ask since a later time")
 
-    @exactly
     def _order(self, answer: Any) -> VenueOrder:
-        with _read(self._client):
-            answer_info = answer["info"]
-            quantity, filled = Decimal(answer_info["size"]), Decimal(answer_info["filled_size"])
-            stop = answer_info.get("stop_price")
-            is_limit = answer_info["type"] == "limit" and stop is None  # a stop's limit is our allowance, not the order's terms
-            return VenueOrder(
-                client_order_id=_our_name(answer_info.get("client_oid")),
-                venue_order_id=str(answer_info["id"]),
-                symbol=answer_info["product_id"],
-                status=_status(answer_info, complete=filled >= quantity),
-                quantity=quantity,
-                filled=filled,
-                limit_price=Decimal(answer_info["price"]) if is_limit else None,
-                stop_price=None if stop is None else Decimal(stop),
-                detail=" ".join(str(answer_info[key]) for key in ("done_reason", "reject_reason") if answer_info.get(key))[
-                    :DETAIL_LENGTH
-                ],
-                side=Side(answer_info["side"].upper()),
-            )
+        with reading(self._client):
+            return order_of(answer["info"])
 
     def _trade(self, answer: Any, *, named: bool) -> VenueTrade:
-        with _read(self._client):
-            answer_info = answer["info"]
-            return VenueTrade(
-                trade_id=str(answer_info["trade_id"]),
-                client_order_id=self._name_of(answer_info["order_id"]) if named else None,
-                symbol=answer_info["product_id"],
-                side=Side(answer_info["side"].upper()),
-                quantity=Decimal(answer_info["size"]),
-                price=Decimal(answer_info["price"]),
-                executed_at=datetime.fromisoformat(answer_info["created_at"]).astimezone(UTC),
-                fee=Decimal(answer_info["fee"]),  # in quote, as this exchange charges it
-                liquidity=_LIQUIDITY.get(answer_info["liquidity"], Liquidity.UNKNOWN),
-            )
+        with reading(self._client):
+            return trade_of(answer["info"], self._name_of(answer["info"]["order_id"]) if named else None)
 
     def _name_of(self, venue_order_id: str) -> str | None:
         """Return our id of an order: fills name the venue's alone."""
         if venue_order_id not in self._names:
             try:
-                with _read(self._client):
+                with reading(self._client):
                     answer = self._client.fetch_order(venue_order_id)
-                    self._names[venue_order_id] = _our_name(answer["info"].get("client_oid"))
+                    self._names[venue_order_id] = our_name(answer["info"].get("client_oid"))
             except VenueUnknownOrderError:
                 return None  # not remembered: it may be known the next time
         return self._names[venue_order_id]
 
     def _accounts(self) -> list[dict[str, Any]]:
         """Return the exchange's accounts, one a currency, as it says them."""
-        with _read(self._client):
+        with reading(self._client):
             return [dict(one) for one in self._client.fetch_balance()["info"]]
 
-    @exactly
     def _instruments(self, symbols: tuple[str, ...]) -> tuple[VenueInstrument, ...]:
-        """Return what an order of each symbol may look like. A market that takes no market order now can open nothing."""
-        found = []
-        with _read(self._client):
-            for symbol in symbols:
-                market = self._client.markets[_pair(symbol)]
-                answer_info, step = market["info"], Decimal(market["precision"]["amount"])
-                closed = any(answer_info.get(key) for key in ("trading_disabled", "cancel_only", "post_only", "limit_only"))
-                found.append(
-                    VenueInstrument(
-                        symbol=symbol,
-                        tick=Decimal(market["precision"]["price"]),
-                        step=step,
-                        min_quantity=_above_zero(answer_info.get("base_min_size")) or step,
-                        max_quantity=_above_zero(answer_info.get("base_max_size")),
-                        min_notional=_above_zero(answer_info.get("min_market_funds")) or ZERO,
-                        max_notional=_above_zero(answer_info.get("max_market_funds")),
-                        can_open=bool(market["active"]) and not closed,
-                    )
-                )
-        return tuple(found)
+        with reading(self._client):
+            return tuple(instrument_of(symbol, self._client.markets[pair_of(symbol)]) for symbol in symbols)
 
     def _transfers(self, accounts: list[dict[str, Any]], symbols: tuple[str, ...], since: datetime) -> tuple[VenueTransfer, ...]:
         """Return the money of the symbols' quote currencies that came or went since an instant; newest first.
@@ -416,114 +370,14 @@ class CcxtVenue:
         currencies = {str(one["id"]): one["currency"] for one in accounts}
         found: list[VenueTransfer] = []
         for page in self._pages(lambda params: self._client.private_get_transfers({"limit": PAGE} | params)):
-            with _read(self._client):
+            with reading(self._client):
                 for row in page:
                     currency = row.get("currency") or currencies.get(str(row.get("account_id")))
                     done_at = row.get("completed_at") or row.get("processed_at")
-                    if row.get("canceled_at") or not done_at or currency not in quotes or _instant(done_at) < since:
+                    if row.get("canceled_at") or not done_at or currency not in quotes or instant_of(done_at) < since:
                         continue
                     sign = 1 if row["type"] in {"deposit", "internal_deposit"} else -1
-                    found.append(VenueTransfer(str(row["id"]), _instant(done_at), sign * Decimal(row["amount"])))
-                if any(_instant(row["created_at"]) < since - TRANSFER_TAKES for row in page):
+                    found.append(VenueTransfer(str(row["id"]), instant_of(done_at), sign * Decimal(row["amount"])))
+                if any(instant_of(row["created_at"]) < since - TRANSFER_TAKES for row in page):
                     break
         return tuple(found)
-
-
-def _positions(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> dict[str, Decimal]:
-    bases = [symbol.split("-")[0] for symbol in symbols]
-    if len(set(bases)) != len(bases):
-        raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; it cannot be told apart")
-    totals = {one["currency"]: Decimal(one["balance"]) for one in accounts}
-    return {symbol: totals[base] for symbol, base in zip(symbols, bases, strict=True) if totals.get(base)}
-
-
-def _above_zero(text: Any) -> Decimal | None:
-    value = Decimal(text) if text else ZERO
-    return value if value > 0 else None
-
-
-def _instant(text: str) -> datetime:
-    """Return an instant that the exchange wrote, `2022-12-21 00:48:45.477503+00` among others."""
-    return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _id_in(answer: Any) -> str | None:
-    """Return the exchange's id in its answer to a cancel: the id alone, as text, or an order."""
-    found = answer.get("id") or answer.get("info") if isinstance(answer, dict) else answer
-    return found.strip('"') if isinstance(found, str) and found.strip('"') else None
-
-
-def _pair(symbol: str) -> str:
-    return symbol.replace("-", "/")
-
-
-def _venue_name(client_order_id: str) -> str:
-    return str(uuid.UUID(hex=client_order_id))
-
-
-def _our_name(client_oid: str | None) -> str | None:
-    name = (client_oid or "").replace("-", "").lower()
-    return name if len(name) == CLIENT_ORDER_ID_LENGTH else None
-
-
-def _status(answer_info: Mapping[str, Any], *, complete: bool) -> VenueStatus:
-    if answer_info["status"] in _OPEN:
-        return VenueStatus.OPEN
-    if answer_info["status"] == "rejected" or answer_info.get("done_reason") == "rejected":
-        return VenueStatus.REJECTED
-    if answer_info["status"] == "done":
-        return VenueStatus.FILLED if complete else VenueStatus.CANCELED
-    raise ValueError(f"expected a status that is known, was {answer_info['status']!r}")
-
-
-def _unfilled(status: VenueStatus) -> VenueStatus:
-    """Return the status without trades: an end is told with them, later."""
-    return status if status in {VenueStatus.OPEN, VenueStatus.REJECTED} else VenueStatus.OPEN
-
-
-@contextmanager
-def _read(client: Any) -> Iterator[None]:
-    """Name what goes wrong while nothing can have been changed."""
-    try:
-        yield
-    except ExecutionError:
-        raise
-    except ccxt_errors.OrderNotFound as error:
-        raise VenueUnknownOrderError(_described(error)) from error
-    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
-        raise _named(error, client) from error
-
-
-@contextmanager
-def _write(client: Any) -> Iterator[None]:
-    """Name what goes wrong while an instruction may have been carried out."""
-    try:
-        yield
-    except ExecutionError:
-        raise
-    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
-        raise _named(error, client) from error
-
-
-def _named(error: Exception, client: Any) -> ExecutionError:
-    message = _described(error)
-    if isinstance(error, (ccxt_errors.RateLimitExceeded, ccxt_errors.DDoSProtection)):
-        return VenueBusyError(message, max(asked_pause(client), RETRY_AFTER))
-    if isinstance(error, ccxt_errors.NetworkError) or not isinstance(error, ccxt_errors.BaseError):
-        return VenueSilentError(message)  # timeouts, 5xx and broken connections; or an answer that cannot be read
-    status = http_status(error)
-    if type(error) is ccxt_errors.ExchangeError and (status is None or not 400 <= status < 500):
-        return VenueSilentError(message)  # ccxt has no class for what happened, so nothing is known
-    return VenueRefusedError(_code(error, message), message)
-
-
-def _code(error: Exception, message: str) -> str:
-    if "timestamp" in message:
-        return CLOCK_SKEW
-    if isinstance(error, (ccxt_errors.AuthenticationError, ccxt_errors.PermissionDenied)):
-        return CREDENTIALS
-    return INSUFFICIENT_FUNDS if isinstance(error, ccxt_errors.InsufficientFunds) else REFUSED
-
-
-def _described(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:500]

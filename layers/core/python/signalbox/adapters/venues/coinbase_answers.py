@@ -1,0 +1,194 @@
+"""What Coinbase Exchange answers, read exactly: orders, trades, instruments, balances, and what an error says is known."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+from ccxt.base import errors as ccxt_errors
+
+from signalbox.adapters.venues.ccxt_answers import asked_pause, http_status
+from signalbox.exact import ZERO, exactly
+from signalbox.orders.events import Liquidity
+from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
+from signalbox.orders.terms import Side
+from signalbox.orders.venue_port import (
+    CLOCK_SKEW,
+    CREDENTIALS,
+    INSUFFICIENT_FUNDS,
+    NOT_SUPPORTED,
+    REFUSED,
+    ExecutionError,
+    VenueBusyError,
+    VenueRefusedError,
+    VenueSilentError,
+    VenueUnknownOrderError,
+)
+from signalbox.orders.venue_view import VenueInstrument, VenueOrder, VenueStatus, VenueTrade
+
+VENUE: Final = "coinbase"
+RETRY_AFTER: Final = 1  # seconds, where the exchange does not say
+DETAIL_LENGTH: Final = 500
+_OPEN: Final = frozenset({"received", "pending", "active", "open", "canceling"})
+_LIQUIDITY: Final = {"M": Liquidity.MAKER, "T": Liquidity.TAKER}
+_UNREADABLE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation, RecursionError)
+
+
+@exactly
+def order_of(row: Mapping[str, Any]) -> VenueOrder:
+    """Return an order as the exchange shows it."""
+    quantity, filled = Decimal(row["size"]), Decimal(row["filled_size"])
+    stop = row.get("stop_price")
+    is_limit = row["type"] == "limit" and stop is None  # a stop's limit is our allowance, not the order's terms
+    return VenueOrder(
+        client_order_id=our_name(row.get("client_oid")),
+        venue_order_id=str(row["id"]),
+        symbol=row["product_id"],
+        status=_status(row, complete=filled >= quantity),
+        quantity=quantity,
+        filled=filled,
+        limit_price=Decimal(row["price"]) if is_limit else None,
+        stop_price=None if stop is None else Decimal(stop),
+        detail=" ".join(str(row[key]) for key in ("done_reason", "reject_reason") if row.get(key))[:DETAIL_LENGTH],
+        side=Side(row["side"].upper()),
+    )
+
+
+def trade_of(row: Mapping[str, Any], client_order_id: str | None) -> VenueTrade:
+    """Return a trade as the exchange shows it; it names the exchange's order id alone, so ours comes with it."""
+    return VenueTrade(
+        trade_id=str(row["trade_id"]),
+        client_order_id=client_order_id,
+        symbol=row["product_id"],
+        side=Side(row["side"].upper()),
+        quantity=Decimal(row["size"]),
+        price=Decimal(row["price"]),
+        executed_at=instant_of(row["created_at"]),
+        fee=Decimal(row["fee"]),  # in quote, as this exchange charges it
+        liquidity=_LIQUIDITY.get(row["liquidity"], Liquidity.UNKNOWN),
+    )
+
+
+@exactly
+def instrument_of(symbol: str, market: Mapping[str, Any]) -> VenueInstrument:
+    """Return what an order of a symbol may look like. A market that takes no market order now can open nothing."""
+    row, step = market["info"], Decimal(market["precision"]["amount"])
+    closed = any(row.get(key) for key in ("trading_disabled", "cancel_only", "post_only", "limit_only"))
+    return VenueInstrument(
+        symbol=symbol,
+        tick=Decimal(market["precision"]["price"]),
+        step=step,
+        min_quantity=_above_zero(row.get("base_min_size")) or step,
+        max_quantity=_above_zero(row.get("base_max_size")),
+        min_notional=_above_zero(row.get("min_market_funds")) or ZERO,
+        max_notional=_above_zero(row.get("max_market_funds")),
+        can_open=bool(market["active"]) and not closed,
+    )
+
+
+def positions_of(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> dict[str, Decimal]:
+    """Return the balance of each symbol's base currency, where there is any. Raises VenueRefusedError for a shared one."""
+    bases = [symbol.split("-")[0] for symbol in symbols]
+    if len(set(bases)) != len(bases):
+        raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; it cannot be told apart")
+    totals = {one["currency"]: Decimal(one["balance"]) for one in accounts}
+    return {symbol: totals[base] for symbol, base in zip(symbols, bases, strict=True) if totals.get(base)}
+
+
+def _above_zero(text: Any) -> Decimal | None:
+    value = Decimal(text) if text else ZERO
+    return value if value > 0 else None
+
+
+def instant_of(text: str) -> datetime:
+    """Return an instant that the exchange wrote, `2022-12-21 00:48:45.477503+00` among others."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def id_in(answer: Any) -> str | None:
+    """Return the exchange's id in its answer to a cancel: the id alone, as text, or an order."""
+    found = answer.get("id") or answer.get("info") if isinstance(answer, dict) else answer
+    return found.strip('"') if isinstance(found, str) and found.strip('"') else None
+
+
+def pair_of(symbol: str) -> str:
+    """Return ccxt's name of a symbol."""
+    return symbol.replace("-", "/")
+
+
+def venue_name(client_order_id: str) -> str:
+    """Return our id as the UUID that the exchange wants."""
+    return str(uuid.UUID(hex=client_order_id))
+
+
+def our_name(client_oid: str | None) -> str | None:
+    """Return the id that we gave an order, None for an order of others."""
+    name = (client_oid or "").replace("-", "").lower()
+    return name if len(name) == CLIENT_ORDER_ID_LENGTH else None
+
+
+def _status(row: Mapping[str, Any], *, complete: bool) -> VenueStatus:
+    if row["status"] in _OPEN:
+        return VenueStatus.OPEN
+    if row["status"] == "rejected" or row.get("done_reason") == "rejected":
+        return VenueStatus.REJECTED
+    if row["status"] == "done":
+        return VenueStatus.FILLED if complete else VenueStatus.CANCELED
+    raise ValueError(f"expected a status that is known, was {row['status']!r}")
+
+
+def unfilled(status: VenueStatus) -> VenueStatus:
+    """Return the status without trades: an end is told with them, later."""
+    return status if status in {VenueStatus.OPEN, VenueStatus.REJECTED} else VenueStatus.OPEN
+
+
+@contextmanager
+def reading(client: Any) -> Iterator[None]:
+    """Name what goes wrong while nothing can have been changed."""
+    try:
+        yield
+    except ExecutionError:
+        raise
+    except ccxt_errors.OrderNotFound as error:
+        raise VenueUnknownOrderError(_described(error)) from error
+    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
+        raise _named(error, client) from error
+
+
+@contextmanager
+def writing(client: Any) -> Iterator[None]:
+    """Name what goes wrong while an instruction may have been carried out."""
+    try:
+        yield
+    except ExecutionError:
+        raise
+    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
+        raise _named(error, client) from error
+
+
+def _named(error: Exception, client: Any) -> ExecutionError:
+    message = _described(error)
+    if isinstance(error, (ccxt_errors.RateLimitExceeded, ccxt_errors.DDoSProtection)):
+        return VenueBusyError(message, max(asked_pause(client), RETRY_AFTER))
+    if isinstance(error, ccxt_errors.NetworkError) or not isinstance(error, ccxt_errors.BaseError):
+        return VenueSilentError(message)  # timeouts, 5xx and broken connections; or an answer that cannot be read
+    status = http_status(error)
+    if type(error) is ccxt_errors.ExchangeError and (status is None or not 400 <= status < 500):
+        return VenueSilentError(message)  # ccxt has no class for what happened, so nothing is known
+    return VenueRefusedError(_code(error, message), message)
+
+
+def _code(error: Exception, message: str) -> str:
+    if "timestamp" in message:
+        return CLOCK_SKEW
+    if isinstance(error, (ccxt_errors.AuthenticationError, ccxt_errors.PermissionDenied)):
+        return CREDENTIALS
+    return INSUFFICIENT_FUNDS if isinstance(error, ccxt_errors.InsufficientFunds) else REFUSED
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]
