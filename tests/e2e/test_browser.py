@@ -110,9 +110,7 @@ def test_page_of_another_origin_reads_nothing_and_does_nothing(cloud: LocalCloud
     assert len(cloud.emulator.client("sqs").list_queues()["QueueUrls"]) == queues
 
 
-def test_foreign_name_that_points_here_is_refused_and_a_typed_address_shows_the_page_of_messages_alone(
-    cloud: LocalCloud, tmp_path: Path
-) -> None:
+def test_a_foreign_host_name_is_refused_and_a_typed_address_shows_messages_only(cloud: LocalCloud, tmp_path: Path) -> None:
     for port in (cloud.emulator.port, cloud.exchange.port, cloud.telegram.port):
         assert f"expected one Host of this machine with port {port}" in read_page(f"http://{FOREIGN}:{port}/", tmp_path / "p")
     assert "Messages to the stand-in" in read_page(cloud.telegram.page_url, tmp_path / "p")

@@ -20,7 +20,7 @@ HALF_HOUR = timedelta(minutes=30)
 STARTER = REPOSITORY / "training" / "starter_bundle"
 
 
-def test_dozen_cycles_give_every_symbol_one_shadow_signal_each_and_alerts_for_what_is_issued(market: Market) -> None:
+def test_twelve_cycles_give_one_shadow_signal_a_symbol_and_alert_what_is_issued(market: Market) -> None:
     sent = len(market.texts())
     cycles = [market.cycle() for _ in range(12)]
     market.quiet()
@@ -43,7 +43,7 @@ def test_ledger_holds_the_venue_s_bars_exactly(market: Market) -> None:
         assert float(market.signals(at)[symbol].price) == expected.close[-1]
 
 
-def test_cycle_fired_three_times_leaves_one_signal_a_symbol_and_counts_the_duplicates(market: Market) -> None:
+def test_a_cycle_fired_three_times_leaves_one_signal_a_symbol_and_counts_duplicates(market: Market) -> None:
     logs = market.cloud.logs
     before = logs.total(Function.GENERATE_SIGNALS, Metric.DUPLICATES_IGNORED)
     at = market.cycle()

@@ -209,9 +209,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield found
 
 
-def test_an_entry_leaves_once_everything_is_in_order_comes_back_as_a_position_and_a_halt_ends_it(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_ready_account_sends_an_entry_holds_a_position_and_is_closed_by_a_halt(world: World, tmp_path: Path) -> None:
     # opened live, and held back: nobody confirmed it, and nobody compared it
     world.deploy(passing_bundle(tmp_path / "bundle"))
     configuration = {"kind": "live-spot", "capital": "100000", "venue": "coinbase", "mode": "live"}

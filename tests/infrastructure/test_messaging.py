@@ -119,7 +119,7 @@ def exit_at_worst(assembly: Assembly) -> dict[str, int]:
     }
 
 
-def test_an_exit_reaches_its_venue_before_it_expires_though_everything_goes_wrong_once(assembly: Assembly) -> None:
+def test_an_exit_reaches_its_venue_before_it_expires_though_each_step_fails_once(assembly: Assembly) -> None:
     stages = exit_at_worst(assembly)
     assert sum(stages.values()) < SEND_WITHIN.total_seconds()
     page = (REPOSITORY / "docs" / "live-trading.md").read_text()
@@ -198,7 +198,7 @@ def test_alerts_hear_issued_timely_signals_and_conditions(assembly: Assembly) ->
     ]
 
 
-def test_trading_hears_issued_signals_and_decided_cycles_and_of_accounts_by_route_events(assembly: Assembly) -> None:
+def test_trading_receives_signals_and_cycles_and_account_events_by_route_events(assembly: Assembly) -> None:
     assert _patterns(assembly, "trading") == [
         {"source": ["signalbox"], "detail-type": ["CycleDecided"]},
         {"source": ["signalbox"], "detail-type": ["SignalGenerated"], "detail": {"issued": [True]}},

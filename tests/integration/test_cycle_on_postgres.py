@@ -158,7 +158,7 @@ class _Restarting:
         return getattr(self._tx, name)
 
 
-def test_a_database_restart_in_the_middle_of_a_cycle_loses_nothing_and_doubles_nothing(
+def test_a_database_restart_within_a_cycle_loses_and_doubles_nothing(
     source: ConnectionSource, model: DeployedModel, postgres: PostgresServer, database: str
 ) -> None:
     ledger = RestartingLedger(PostgresLedger(with_history(source)), postgres)

@@ -189,7 +189,7 @@ def test_signal_of_the_same_key_is_recorded_once_and_the_first_stays(world: Worl
         assert tx.add_signal(replace(SIGNAL, decided_at=NOON + minutes(5)))
 
 
-def test_issued_signals_of_a_deployment_are_those_of_the_window_that_nothing_held_back(world: World) -> None:
+def test_issued_signals_of_a_deployment_are_the_windows_that_were_not_skipped(world: World) -> None:
     ledger, early = world.ledger(), NOON - minutes(60)
     with ledger.transaction() as tx:
         tx.add_signal(replace(SIGNAL, decided_at=early))

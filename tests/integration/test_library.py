@@ -294,7 +294,7 @@ def test_a_pipelines_evaluation_is_recorded_beside_that_of_the_training(
     assert event.shortfalls == ("G1 fail: what G1 found", "evaluate-abc: G3 fail: what G3 found")
 
 
-def test_what_a_pipeline_does_not_want_is_a_version_with_its_reasons_and_nothing_that_could_be_deployed(
+def test_a_rejected_candidate_is_a_version_with_reasons_that_cannot_be_deployed(
     world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path
 ) -> None:
     artifacts.objects[URI_OF_EVALUATION] = evaluation(tmp_path / "made")
@@ -452,7 +452,7 @@ class TestAnEvaluationByItself:
         assert (event.outcome, event.reason, event.model_uri) == (outcome.value.lower(), "MarketDataError: no decision", URI)
         assert (world.versions(), world.evaluations()) == before
 
-    def test_of_a_model_that_the_library_does_not_know_is_refused_and_recorded_when_it_is_known(
+    def test_an_evaluation_of_an_unknown_model_is_refused_and_recorded_once_it_is_known(
         self, world: LibraryWorld, artifacts: MemoryArtifacts, tmp_path: Path
     ) -> None:
         artifacts.objects[OUTPUT] = evaluation_output(evaluation(tmp_path / "made"))

@@ -66,7 +66,7 @@ def codes(service: TradingService, at: object = START) -> list[NotReady]:
     return [reason.code for reason in service.readiness_report(NAME, at).readiness.reasons]  # type: ignore[arg-type]
 
 
-def test_confirmed_judged_and_compared_it_trades_and_each_of_them_taken_away_stops_it(service: TradingService) -> None:
+def test_it_trades_while_confirmed_judged_and_compared_and_stops_without_any_of_them(service: TradingService) -> None:
     assert codes(service) == [
         NotReady.MODE_NOT_CONFIRMED, NotReady.NOT_COMPARED, NotReady.SECRETS_MISSING, NotReady.RULES_NOT_CONFIRMED,
     ]  # fmt: skip

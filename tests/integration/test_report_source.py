@@ -179,7 +179,7 @@ def periods_put(shelf: Shelf, account: str = ACCOUNT.account) -> set[str]:
     return {path.split("/")[2].removeprefix("period=") for path in shelf.files if f"account={account}/" in path}
 
 
-def test_a_fill_booked_after_its_day_was_published_rewrites_the_day_its_month_and_what_follows(
+def test_a_fill_booked_after_publication_rewrites_its_day_month_and_what_follows(
     reports: PostgresReports, source: ConnectionSource
 ) -> None:
     nights = [NIGHT + timedelta(days=days) for days in range(31)]
@@ -218,7 +218,7 @@ def test_a_fill_at_night_belongs_to_the_day_of_the_accounts_zone(reports: Postgr
     assert periods_put(shelf) == {"2024-03-07"}
 
 
-def test_a_late_fill_of_a_taxpayers_other_account_touches_what_a_wash_sale_reaches_and_no_more(
+def test_a_late_fill_of_the_taxpayers_other_account_rewrites_only_its_wash_sales(
     reports: PostgresReports, source: ConnectionSource
 ) -> None:
     one, other = (

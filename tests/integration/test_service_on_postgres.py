@@ -172,7 +172,7 @@ def test_an_account_that_is_another_in_the_ledger_stays_and_is_named(app: Manage
     assert TradingReader(source).overview(ACCOUNT).account == kept
 
 
-def test_an_account_whose_row_cannot_be_read_stops_no_other_and_misses_its_turn_each_minute(
+def test_an_unreadable_account_stops_no_other_and_misses_its_turn_each_minute(
     app: ManageOrders, source: ConnectionSource, postgres: PostgresServer, database: str
 ) -> None:
     app.service.open("paper-50k", START, "ada")

@@ -260,7 +260,7 @@ def test_step_after_a_step_is_loaded_as_it_was_saved(world: TradingWorld, ledger
     assert loaded(world.trading(), at).books.lots[BTC] == ()
 
 
-def test_what_others_traded_in_the_symbol_of_an_open_trade_is_loaded_until_it_is_over(
+def test_other_fills_in_the_symbol_of_an_open_trade_are_loaded_until_it_closes(
     world: TradingWorld, ledger: TradingLedger
 ) -> None:
     """A person's order that closed a part of a trade is over; what the trade earned cannot be told without it."""
@@ -435,7 +435,7 @@ def test_standing_orders_of_the_tax_method_are_kept_in_order_of_effect(ledger: T
         assert loaded(ledger) == after
 
 
-def test_account_stopped_after_one_trade_may_begin_the_next_of_its_symbol_in_one_step(ledger: TradingLedger) -> None:
+def test_a_trade_may_end_and_the_next_of_its_symbol_begin_in_one_step(ledger: TradingLedger) -> None:
     before = loaded(ledger)
     first, second = trade_of(terms()), trade_of(terms(NOON + SECOND))
     one = replace(before, trades=MappingProxyType({BTC: first}))

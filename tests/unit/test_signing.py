@@ -189,7 +189,7 @@ def test_a_rotation_is_followed_at_once_by_who_verifies_and_soon_by_who_signs(se
     assert verifier.find("0" * 16) is None
 
 
-def test_a_key_that_was_read_goes_on_while_secrets_manager_is_away_and_an_unknown_one_is_not_refused(
+def test_a_cached_key_serves_while_secrets_manager_is_down_others_are_unavailable(
     secret: Rotated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signer, verifier, late = secret.keys(), secret.keys(), secret.keys()

@@ -149,7 +149,7 @@ def test_an_answer_that_repeats_every_row_still_brings_the_newest() -> None:
     assert [c.open_time for c in got.candles] == [since + minutes(i) for i in range(5)]
 
 
-def test_a_venue_that_gives_fewer_rows_than_it_says_is_asked_on_from_where_it_stopped() -> None:
+def test_a_venue_that_returns_fewer_rows_than_announced_is_asked_for_the_rest() -> None:
     venue = Coinbase()
 
     def capped(request: Request) -> Reply:

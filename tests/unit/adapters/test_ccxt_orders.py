@@ -263,9 +263,7 @@ class TestFaults:
         report = run(venue, log, asked(LIMIT))
         assert applied(order, *report.events).overfilled > 0
 
-    def test_a_trade_that_came_again_with_other_data_travels_as_it_is_and_the_ledger_refuses_it(
-        self, exchange, venue, log
-    ) -> None:
+    def test_a_conflicting_duplicate_trade_is_passed_on_and_the_ledger_refuses_it(self, exchange, venue, log) -> None:
         order = applied(released(), *run(venue, log).events)
         exchange.rewrite_trade(1000, price=Decimal(50001))
         (again,) = (e for e in run(venue, log).events if isinstance(e, OrderFilled))
@@ -282,9 +280,7 @@ class TestFaults:
         assert kinds(report).count("OrderFilled") == 2
         assert applied(order, *report.events).filled == Decimal("0.04")
 
-    def test_an_accepted_order_whose_trades_cannot_be_asked_is_accepted_and_its_end_is_told_later(
-        self, exchange, venue, log
-    ) -> None:
+    def test_an_accepted_order_whose_trades_cannot_be_read_is_accepted_and_ends_later(self, exchange, venue, log) -> None:
         exchange.trading_faults.add(Fault(TradingFault.SERVER_ERROR, "GET /orders/ID", times=1))
         order = applied(released(), *run(venue, log).events)
         assert order.state is OrderState.ACCEPTED
@@ -329,9 +325,7 @@ class TestCancels:
         assert kinds(run(venue, log, asked(LIMIT, OrderInstruction.CANCEL))) == ["OrderUnconfirmed"]
         assert kinds(run(venue, log, asked(LIMIT, OrderInstruction.CANCEL))) == ["OrderUnconfirmed"]  # not known is not cancelled
 
-    def test_a_cancel_that_was_done_is_not_called_refused_because_the_order_could_not_be_asked(
-        self, exchange, venue, log
-    ) -> None:
+    def test_a_cancel_that_was_done_is_not_refused_when_the_order_cannot_be_read(self, exchange, venue, log) -> None:
         run(venue, log, asked(LIMIT))
         (order,) = exchange.orders
         jumping = venue_at(exchange, clock=lambda: NOON if order.done_reason is None else NOON + timedelta(hours=1))
@@ -354,7 +348,7 @@ class TestCancels:
         order = applied(order, *run(venue, log, asked(LIMIT)).events)
         assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.05"))
 
-    def test_a_cancel_of_an_order_that_is_not_shown_yet_cancels_nothing_and_claims_nothing(self, exchange, venue, log) -> None:
+    def test_a_cancel_of_an_order_not_shown_yet_cancels_nothing_and_claims_nothing(self, exchange, venue, log) -> None:
         exchange.visible_after = timedelta(seconds=20)
         order = cancelling(applied(released(LIMIT), *run(venue, log, asked(LIMIT)).events))
         exchange.set_time(NOON + timedelta(seconds=10))
@@ -548,7 +542,7 @@ class TestViews:
         run(venue, log, asked(STOP, OrderInstruction.CANCEL))
         assert "OrderFilled" in kinds(run(venue, MemorySendLog(), asked(sale)))
 
-    def test_a_market_order_that_is_not_shown_at_once_is_asked_for_until_its_fills_are_there(self, exchange, venue, log) -> None:
+    def test_a_market_order_not_shown_at_once_is_queried_until_its_fills_are_there(self, exchange, venue, log) -> None:
         exchange.visible_after = exchange.fills_after = timedelta(seconds=1)
         waited: list[timedelta] = []
 

@@ -155,14 +155,14 @@ class TestOrders:
         assert [send.get("position") for send in world.terminal.sends] == [None, 1001]
         world.journal.close()
 
-    def test_an_order_that_is_there_is_not_called_rejected_because_the_terminal_was_logged_out(self, world: World) -> None:
+    def test_an_existing_order_is_not_rejected_because_the_terminal_was_logged_out(self, world: World) -> None:
         world.terminal.faults.append(TerminalFault.LOGOUT_AFTER)
         assert kinds(world.report(asked(MARKET))) == ["OrderSubmitted", "OrderUnconfirmed"]
         world.terminal.login = 1
         order = applied(released(MARKET), *world.report(asked(MARKET)).events)
         assert (order.state, len(world.terminal.sends)) == (OrderState.FILLED, 1)
 
-    def test_a_cancel_that_went_out_is_not_called_refused_because_the_terminal_was_logged_out(self, world: World) -> None:
+    def test_a_sent_cancel_is_not_refused_because_the_terminal_was_logged_out(self, world: World) -> None:
         world.report(asked(LIMIT))
         world.terminal.faults.append(TerminalFault.LOGOUT_AFTER)
         assert kinds(world.report(asked(LIMIT, OrderInstruction.CANCEL))) == ["OrderUnconfirmed"]

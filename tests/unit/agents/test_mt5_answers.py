@@ -271,9 +271,7 @@ class TestClock:
         assert abs(clock() - NOON) <= CLOCK_TOLERANCE
 
     @pytest.mark.parametrize("off", [-MONTH, MONTH])
-    def test_a_machine_whose_clock_was_set_neither_does_old_commands_nor_stays_in_a_position(
-        self, world: World, off: timedelta
-    ) -> None:
+    def test_after_a_clock_change_old_commands_are_not_executed_and_positions_close(self, world: World, off: timedelta) -> None:
         of = entry()
         world.submit(of)
         clock = CheckedClock(lambda: world.clock() + off)
@@ -349,7 +347,7 @@ def test_an_answer_is_no_event_of_the_bus() -> None:
     cuts=st.lists(st.sampled_from(["report", "answer", "none"]), min_size=1, max_size=6),
     opens=st.booleans(),
 )
-def test_whatever_is_cut_off_each_command_is_answered_and_none_that_is_old_is_carried_out(
+def test_after_any_interruption_every_command_is_answered_and_no_old_one_is_executed(
     tmp_path_factory: pytest.TempPathFactory, ages: list[int], cuts: list[str], opens: bool
 ) -> None:
     world = World(tmp_path_factory.mktemp("answers"))

@@ -135,7 +135,7 @@ class TestStops:
         assert reasons(world.submit(too_near)) == [None, "INVALID_STOPS"]
         assert levels(world) == [(49_000.0, 0.0)]
 
-    def test_a_second_stop_takes_the_place_of_the_first_and_the_firsts_late_cancel_leaves_it(self, world: World) -> None:
+    def test_a_second_stop_replaces_the_first_whose_late_cancel_does_not_remove_it(self, world: World) -> None:
         world.submit(ENTRY)
         world.submit(STOP)
         second = stop_of(ENTRY, "49200", attempt=1)

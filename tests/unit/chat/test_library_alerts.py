@@ -91,7 +91,7 @@ def test_a_training_without_a_model_says_how_it_ended_and_why(outcome: str, word
     assert FAILED.job in lines[2]
 
 
-def test_a_model_that_a_pipeline_does_not_register_says_first_that_it_does_not_qualify() -> None:
+def test_a_model_that_is_not_registered_says_first_that_it_does_not_qualify() -> None:
     lines = reported(NOT_QUALIFIED)
     assert lines[0] == "🟡 dir60-full version 5 does not qualify: not registered, it cannot be deployed."
     assert lines[1] == "· G1 fail: 0.5626 [0.5431, 0.5823], n = 15721"

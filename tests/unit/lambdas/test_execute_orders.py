@@ -318,7 +318,7 @@ class TestMailbox:
         with pytest.raises(EnvelopeError, match="mailbox"):
             cloud.app().pass_on(LIVE, text)
 
-    def test_an_account_of_metatrader_without_a_mailbox_sends_nothing_and_says_what_mends_it(self, cloud: Cloud) -> None:
+    def test_a_metatrader_account_without_a_mailbox_sends_nothing_and_names_the_remedy(self, cloud: Cloud) -> None:
         entry = {"accounts": cloud.secret["accounts"] | {NOBODY: {"venue": "mt5"}}}
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(entry))
         (refused,) = cloud.app().carry_out(asked(NOBODY, "mt5"))
@@ -338,7 +338,7 @@ class TestMailbox:
             cloud.app().carry_out(viewed(FTMO, "mt5"))
         assert cloud.received(cloud.commands[FTMO]) == []
 
-    def test_while_a_key_is_replaced_both_open_reports_and_the_current_one_signs_commands(self, cloud: Cloud) -> None:
+    def test_during_key_rotation_both_keys_open_reports_and_the_current_one_signs(self, cloud: Cloud) -> None:
         cloud.put_key(current=KEY, next="n" * 32)
         app = cloud.app()
         app.pass_on(FTMO, reported(1))
@@ -751,7 +751,7 @@ class TestHandler:
         assert self.run(load, app, reported(1, key="n" * 32), queue=REPORTS) == []
         assert cloud.announced() == ["ExecutionReported"]
 
-    def test_a_view_of_an_account_without_credentials_is_dropped_counted_and_holds_nothing_back(
+    def test_a_view_without_credentials_is_dropped_and_counted_and_blocks_nothing(
         self, load, cloud: Cloud, exchange: TradingStandIn, capsys
     ) -> None:
         waits: list[int] = []

@@ -141,16 +141,14 @@ class TestGenerateSignals:
             "SymbolsRefused": 1, "DuplicatesIgnored": 1, "ModelRefused": 1, "OutboxPublished": 3,
         }  # fmt: skip
 
-    def test_a_failing_record_is_handed_back_alone_and_what_is_committed_is_still_published(self, load) -> None:
+    def test_a_failing_record_is_returned_alone_and_committed_events_are_published(self, load) -> None:
         app = FakeGenerate(ConnectionError("the ledger is away"))
         answer = load("generate_signals").make_handler(app)(sqs(event()), CONTEXT)
         assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
         assert app.publishes == 1
 
     @pytest.mark.parametrize("ahead", [timedelta(seconds=31), timedelta(days=3650)])
-    def test_a_cycle_of_the_future_is_refused_for_good_before_the_ledger_and_those_beside_it_go_on(
-        self, load, capsys, caplog, ahead
-    ) -> None:
+    def test_a_cycle_of_the_future_is_refused_before_the_ledger_and_the_others_run(self, load, capsys, caplog, ahead) -> None:
         app = FakeGenerate(CycleOutcome(NOON, CycleState.WAITING, NO_WRITES, (), ()))
         past = event(NOON - timedelta(days=900))
         batch = sqs(event().model_copy(update={"cycle_at": NOON + ahead}), past, event())

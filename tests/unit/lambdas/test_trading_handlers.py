@@ -197,7 +197,7 @@ class TestQueue:
         load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         assert metric_values(logged(capsys))["AccessRefused"] == 1
 
-    def test_a_failing_message_holds_back_those_behind_it_and_what_was_committed_is_published(self, load) -> None:
+    def test_a_failing_message_blocks_those_behind_it_and_committed_events_are_published(self, load) -> None:
         service = FakeService(error=ConnectionError("the ledger is away"))
         found = load("manage_orders").make_handler(service)(sqs(CYCLE, CYCLE, CYCLE, queue="trading.fifo"), CONTEXT)
         assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0", "m1", "m2"]
@@ -283,9 +283,7 @@ class TestQueue:
         assert ([command.kind for command, _ in service.commands], service.events) == (["halt"], [])
         assert metric_values(logged(capsys))["EventsRefused"] == 3
 
-    def test_a_command_for_an_account_without_a_price_comes_again_and_those_behind_it_after_it(
-        self, load, capsys, caplog
-    ) -> None:
+    def test_a_command_for_an_account_without_a_price_is_retried_before_those_behind_it(self, load, capsys, caplog) -> None:
         service = FakeService(error=UnpricedError("expected a price of BTC-USD, which it holds"))
         handler = load("manage_orders").make_handler(service)
         commands = [json.dumps({**ORDER, "kind": "submit", "request_id": f"req-{n:04}"}) for n in range(2)]
@@ -634,7 +632,7 @@ class TestLiveAccounts:
         assert (status, kind_of(found), pointers(found)) == (422, "invalid-request", ["#/account"])
 
     @pytest.mark.parametrize("name", ["nonsense", "ftmo-9step-100k", "paper-0k"])
-    def test_a_name_that_describes_no_account_opens_none_without_a_configuration_and_is_422(self, load, name: str) -> None:
+    def test_a_name_that_describes_no_account_without_a_configuration_is_422(self, load, name: str) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         status, found = answer(load, service, request("PUT", f"/accounts/{name}", {"request_id": "req-open"}))
         assert (status, pointers(found)[0], service.accounts()) == (422, "#/account", ())

@@ -96,7 +96,7 @@ class TestRegisterModel:
         assert handler(step(passed=True), CONTEXT) == {"version": "1", "state": "known"}
         assert len(app.library.tables.evaluations) == 2  # type: ignore[attr-defined]
 
-    def test_the_other_side_of_a_pipelines_condition_is_recorded_and_counted_as_no_failure(
+    def test_a_pipelines_rejected_branch_is_recorded_and_not_counted_as_a_failure(
         self, load: Any, tmp_path: Path, capsys: Any
     ) -> None:
         app = application(tmp_path)

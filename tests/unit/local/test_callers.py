@@ -68,7 +68,7 @@ def test_no_origin_is_ours(origin: str, method: str, page: bool) -> None:
 
 
 @pytest.mark.parametrize("origin", ["null", "http://127.0.0.1:4566", "http://localhost:4566", "https://page.example"])
-def test_origin_of_the_same_address_is_refused_too_since_no_page_of_ours_has_a_script(origin: str) -> None:
+def test_an_origin_of_the_same_address_is_refused_since_our_pages_have_no_script(origin: str) -> None:
     assert judged(*OURS, ("Origin", origin), page=True) is not None
 
 

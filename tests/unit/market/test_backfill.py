@@ -8,7 +8,7 @@ from tests.unit.inference.tiny_bundle import write_window_bundle
 LONGEST_WINDOW = 60  # bars, of the configurations that train members of windows
 
 
-def test_a_start_from_nothing_collects_what_every_schema_needs_with_two_hours_to_spare_for_gaps() -> None:
+def test_a_first_backfill_covers_every_schema_plus_two_hours_for_gaps() -> None:
     assert max(schema.history_bars for schema in SCHEMAS.values()) + 120 <= BACKFILL_MINUTES
 
 

@@ -265,7 +265,7 @@ def test_what_is_handed_on_is_submitted_unless_it_is_late() -> None:
     fills=st.lists(st.integers(1, 3), max_size=3),
     forgets=st.booleans(),
 )
-def test_whatever_happens_on_the_way_an_order_is_sent_at_most_once_and_every_event_fits(
+def test_whatever_fails_an_order_is_sent_at_most_once_and_every_event_is_legal(
     answers: list[Answer], deliveries: int, fills: list[int], forgets: bool
 ) -> None:
     trades = tuple((f"t{n}", str(size), "100") for n, size in enumerate(fills))

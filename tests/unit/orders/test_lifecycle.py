@@ -322,7 +322,7 @@ def test_fills_in_any_order_around_acceptance_and_cancel_give_the_same_totals(or
     assert order.venue_order_id == "v-1"
 
 
-def test_the_late_answer_to_an_update_that_a_view_had_not_shown_is_a_fact_and_so_are_its_fills() -> None:
+def test_a_late_answer_to_an_update_that_no_view_showed_counts_with_its_fills() -> None:
     asked = update_requested(accepted(), quantity="12")
     request = asked.pending_update
     assert request is not None

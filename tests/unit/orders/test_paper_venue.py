@@ -95,7 +95,7 @@ def test_a_limit_buy_takes_rests_or_waits(limit: str, expected: tuple[str, Liqui
     assert [(t.price, t.liquidity) for t in trades] == ([(Decimal(expected[0]), expected[1])] if expected else [])
 
 
-def test_a_resting_order_gets_its_price_and_the_makers_fee_also_when_the_bar_opens_beyond() -> None:
+def test_a_resting_order_fills_at_its_price_and_maker_fee_though_the_bar_gaps() -> None:
     order = after(at_venue(price="99.04"), bar())
     (trade,) = after(order, bar(1, open="95", high="96", low="94", close="95")).trades
     # 10 * 99.04 at -1 bp; a rebate rounds against us too

@@ -150,14 +150,14 @@ def test_an_update_without_an_answer_is_answered_by_the_terms_in_force() -> None
     assert kinds(compared(order, at_venue(VenueStatus.CANCELED), at=10)[0]) == ["OrderUpdateRejected", "OrderCanceled"]
 
 
-def test_a_cancel_without_an_answer_is_answered_also_when_somebody_changed_the_order_at_the_venue() -> None:
+def test_an_unanswered_cancel_is_resolved_though_the_order_was_changed_at_the_venue() -> None:
     order, changed = cancel_requested(accepted()), at_venue(quantity=Decimal(4))
     assert kinds(compared(order, changed, at=32)[0]) == ["HaltAccount", "Wait"]
     actions, after = compared(order, changed, at=33)
     assert (kinds(actions), after.state) == (["HaltAccount", "OrderCancelRejected"], OrderState.ACCEPTED)
 
 
-def test_an_update_without_an_answer_is_over_also_when_somebody_changed_the_order_at_the_venue() -> None:
+def test_an_unanswered_update_ends_though_the_order_was_changed_at_the_venue() -> None:
     order, changed = update_requested(accepted(), quantity="12"), at_venue(quantity=Decimal(4))
     assert kinds(compared(order, changed, at=10)[0]) == ["Wait", "HaltAccount"]
     actions, after = compared(order, changed)

@@ -79,7 +79,7 @@ def test_what_no_run_wrote_is_owed(zone: str, one: datetime, other: datetime) ->
         (WASH_WINDOW, WASH_WINDOW + timedelta(days=300), False),
     ],
 )
-def test_a_period_is_made_again_while_candles_may_come_and_when_its_wash_window_is_over(
+def test_a_report_is_rebuilt_while_candles_may_come_and_after_its_wash_sale_window(
     made_after: timedelta, asked_after: timedelta, is_owed: bool
 ) -> None:
     day = parse_period("2024-03-31", "Europe/Prague")  # of 23 hours

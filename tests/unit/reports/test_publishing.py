@@ -131,7 +131,7 @@ def test_a_report_whose_arithmetic_fails_leaves_the_others_alone(monkeypatch: py
     assert len(ledger.files) == 4
 
 
-def test_an_account_that_was_opened_after_the_period_has_no_reports_and_is_no_failure() -> None:
+def test_an_account_opened_after_the_period_has_no_reports_and_does_not_fail() -> None:
     ledger = Ledger(facts={FTMO.account: PeriodError("opened later")})
     assert (ledger.night().failures, of_account(ledger, FTMO)) == ((), 0)
 

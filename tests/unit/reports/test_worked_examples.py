@@ -139,7 +139,7 @@ def test_the_blotter_lists_executions_with_what_stood_behind_them() -> None:
     assert "starter (shadow)" in report.html()
 
 
-def test_the_blotter_shows_what_the_venue_said_of_orders_that_ended_before_they_were_filled() -> None:
+def test_the_blotter_shows_the_venues_reason_for_orders_that_ended_unfilled() -> None:
     words = '10019 NO_MONEY: <b>"not enough"</b>'
     of = orders.terms(account=PAPER.account, decided_at=at(3, 2), quantity="1", send_before=at(3, 3))
     name = of.client_order_id

@@ -145,7 +145,7 @@ def composed(base: RiskSnapshot, sent: list[ProposedOrder]) -> RiskSnapshot:
 
 
 @given(data=st.data())
-def test_snapshots_of_a_batch_are_those_composed_from_all_facts_however_they_are_looked_at(data: st.DataObject) -> None:
+def test_snapshots_of_a_batch_equal_those_composed_from_all_facts(data: st.DataObject) -> None:
     """Orders are sent after any snapshot there is, also twice after the same one, and each is looked at when it pleases."""
     offsets = data.draw(st.lists(st.integers(-90, 90), max_size=4))
     held = () if data.draw(st.booleans()) else (position(),)

@@ -159,7 +159,7 @@ def test_a_lock_that_is_over_locks_nothing() -> None:
     assert isinstance(assess(order(), snapshot(locks=(lock(BTC, minutes=0),)), LIMITS), RiskApproved)
 
 
-def test_a_true_reduction_passes_a_halt_a_lock_old_prices_lost_limits_and_a_full_throttle() -> None:
+def test_a_true_reduction_passes_halt_lock_old_prices_lost_limits_and_throttle() -> None:
     facts = snapshot(
         position(quantity="40"), halt=HaltLevel.FLATTEN, locks=(lock(),), marks={}, floors=(), order_times=(NOON - SECOND,) * 39
     )

@@ -30,7 +30,7 @@ from tests.unit.risk.facts import LIMITS, PRICES, order, snapshot
 DAILY, OVERALL = LossRule.MAX_DAILY_LOSS, LossRule.MAX_LOSS
 
 
-def test_a_floating_loss_that_was_legal_breaks_the_next_days_limit_at_midnight_with_no_price_move() -> None:
+def test_a_legal_floating_loss_may_break_the_next_days_limit_at_midnight() -> None:
     """200k: +4,000 closed, then -13,000 floating. Before midnight 191,000 > 190,000; after it the limit is 194,000."""
     found = account(
         FTMO_2STEP, "200000",
@@ -48,7 +48,7 @@ def test_a_floating_loss_that_was_legal_breaks_the_next_days_limit_at_midnight_w
 
 
 @pytest.mark.parametrize("profit", [-8_000, 12_000])
-def test_the_daily_amount_is_five_percent_of_the_initial_capital_whatever_the_balance(profit: int) -> None:
+def test_the_daily_limit_is_five_percent_of_initial_capital_whatever_the_balance(profit: int) -> None:
     found = account(FTMO_2STEP, "200000", *gain("2024-03-05", profit), marked("2024-03-06 01:00", "100"))
     assert found.days[-1].baseline - found.limit(DAILY) == 10_000
 
@@ -174,7 +174,7 @@ def test_a_breach_ends_a_target_that_was_reached() -> None:
     assert found.status is AccountStatus.BREACHED
 
 
-def test_costs_commission_leaves_the_balance_at_once_and_swap_when_the_position_closes() -> None:
+def test_commission_leaves_the_balance_at_once_and_swap_when_the_position_closes() -> None:
     found = account(
         FTMO_2STEP, "100000", opened("2024-03-05 09:00", quantity="10", commission="7"), swapped("2024-03-05 22:00", "-3")
     )

@@ -33,7 +33,7 @@ def test_two_step_limits_are_shares_of_the_capital_whatever_the_balance_is() -> 
     assert monitor.limit(LossRule.MAX_LOSS) == 180_000  # 90 % of the capital, for ever
 
 
-def test_a_floating_loss_may_break_the_daily_limit_of_the_next_day_at_midnight_without_a_price_moving() -> None:
+def test_an_unchanged_price_may_break_the_next_days_limit_at_midnight() -> None:
     monitor = FtmoRuleMonitor(FTMO_2STEP, Decimal(200_000))
     monitor.observe(FIRST, balance=Decimal(204_000), equity=Decimal(204_000), is_flat=True)
     assert not monitor.observe(FIRST + timedelta(hours=1), balance=Decimal(204_000), equity=Decimal(191_000), is_flat=False)

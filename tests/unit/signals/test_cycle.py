@@ -67,7 +67,7 @@ class Room:
         return [e for e in self.database.events if e.event_type == kind]
 
 
-def test_a_complete_cycle_gives_each_symbol_one_signal_with_price_tier_schema_and_features() -> None:
+def test_a_complete_cycle_gives_one_signal_a_symbol_with_price_tier_and_features() -> None:
     room = Room()
     outcome = room.run(event())
     assert outcome.state is CycleState.READY
@@ -200,7 +200,7 @@ def test_short_history_is_refused_not_guessed() -> None:
     assert {r.reason for r in outcome.refusals} == {"INSUFFICIENT_HISTORY"}
 
 
-def test_without_a_model_every_symbol_is_refused_and_the_refused_bundle_announced_once() -> None:
+def test_without_a_model_every_symbol_is_refused_and_the_bundle_is_reported_once() -> None:
     room = Room()
     room.choice = ModelChoice(None, ModelProblem("m2", "BundleTamperedError: model.onnx", None))
     outcome = room.run(event())
@@ -224,7 +224,7 @@ def test_a_model_that_answers_nonsense_for_one_symbol_harms_only_that_symbol() -
     assert [(r.symbol, r.reason) for r in outcome.refusals] == [(ETH, "MODEL_FAILED")]
 
 
-def test_a_symbol_whose_features_do_not_fit_the_models_precision_is_refused_and_the_others_are_decided() -> None:
+def test_a_symbol_whose_features_overflow_the_model_is_refused_alone() -> None:
     room = Room(symbols=(ETH, SOL))
     with room.ledger.transaction() as tx:
         history = candles(BTC, NOON - minutes(10), HISTORY + 30)
@@ -343,7 +343,7 @@ def test_a_model_that_compares_with_btc_gets_its_bars() -> None:
     assert np.isfinite(scorer.asked[0]).all()
 
 
-def test_without_btc_a_model_that_compares_with_it_refuses_the_others_with_their_own_reason() -> None:
+def test_without_btc_the_symbols_compared_with_it_are_refused_with_their_own_reason() -> None:
     room = Room(history=get_schema("v50").history_bars + 30, symbols=(ETH, SOL))
     beside_btc(room)
     outcome = room.run(event(symbols=(ETH, SOL)))

@@ -152,7 +152,7 @@ def test_an_account_that_is_not_there_is_refused_in_the_words_of_one_that_is() -
     assert len(answers) == 1
 
 
-def test_an_owner_of_the_stage_opens_accounts_and_owns_them_and_nobody_else_opens_any() -> None:
+def test_only_an_owner_of_the_stage_opens_accounts_and_then_owns_them() -> None:
     stage = Stage()
     assert stage.ask("PUT /accounts/<account>", UNKNOWN)[0] == 403
     assert UNKNOWN not in stage.ledger.database.accounts
@@ -215,7 +215,7 @@ def test_a_command_of_the_trading_queue_is_judged_by_its_sender() -> None:
     assert stage.ledger.database.accounts[MINE].state.halt is not None
 
 
-def test_a_halt_of_the_kill_switchs_queue_needs_no_role_and_the_record_says_who_sent_it() -> None:
+def test_a_halt_from_the_kill_switch_queue_needs_no_role_and_records_its_sender() -> None:
     stage = Stage()
     handle_message(stage.app, HALT, sender=ROBOT, sent_ms=NOW_MS, keys=None, door=Door.KILL_SWITCH)
     halt = stage.ledger.database.accounts[MINE].state.halt
@@ -273,7 +273,7 @@ def test_a_caller_is_known_by_what_aws_vouches_for(caller: str, names: tuple[str
     assert names_of(caller) == names
 
 
-def test_a_role_is_named_without_its_path_and_a_session_that_anybody_can_name_is_refused() -> None:
+def test_a_role_is_named_without_its_path_and_a_freely_named_session_is_refused() -> None:
     assert principal_of(ROLE) == f"{AWS}:role/Trader" == names_of(SESSION)[0]
     assert principal_of(SSO) == SSO
     for text in (SESSION, "*", f"{AWS}:user/*", f"{AWS}:role/*", "ann", "", "telegram:", f"{AWS}:user/ann "):
@@ -293,7 +293,7 @@ def _newest(rows: list[Access]) -> Iterator[Access]:
 
 
 @given(history=histories())
-def test_whatever_arrives_in_whatever_order_an_owner_stays_and_what_was_taken_stays_taken(history: list[Access]) -> None:
+def test_in_any_order_of_changes_an_owner_stays_and_revoked_roles_stay_revoked(history: list[Access]) -> None:
     rows = [Access(FOUNDER, Role.OWNER, DEPLOYMENT, NOON, DEPLOYMENT)]
     for change in history:
         before = {one.principal: one for one in _newest(rows)}

@@ -31,7 +31,7 @@ def booked(world: World) -> None:
     assert rows.state.books == book(NAME, rows.entries.values()).books
 
 
-def test_a_position_is_adopted_once_in_the_name_of_whoever_asked_and_the_venue_agrees_then() -> None:
+def test_a_position_is_adopted_once_under_its_requester_and_then_matches_the_venue() -> None:
     world = World()
     world.ready()
     before = world.floor.state(NAME).books

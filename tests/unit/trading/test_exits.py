@@ -109,7 +109,7 @@ def rejected(
     return reported(state, key, at, OrderRejected(client_order_id=key, at=at, reason=reason, detail=detail))
 
 
-def test_what_rests_in_the_way_is_cancelled_and_the_exit_takes_what_the_confirmed_cancels_have_freed() -> None:
+def test_orders_in_the_way_are_cancelled_and_the_exit_takes_what_is_freed() -> None:
     state, entry, stop = opened()
     at = START + 2 * SECOND
     mine = theirs(state.account, Side.SELL, "0.1", reduce_only=False, at=at)
@@ -152,7 +152,7 @@ def test_person_that_holds_more_than_the_trade_keeps_what_is_not_in_its_way() ->
     assert {e.client_order_id for e in asked(changes, OrderInstruction.CANCEL)} == {stop.client_order_id}
 
 
-def test_exit_that_is_refused_is_followed_by_another_under_a_new_id_for_as_long_as_the_position_is_there() -> None:
+def test_a_refused_exit_is_retried_under_a_new_id_while_the_position_is_open() -> None:
     state, entry, stop = opened()
     at = START + timedelta(minutes=60)
     state, _ = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, at)
@@ -224,7 +224,7 @@ def test_stop_is_put_back_while_the_next_exit_is_not_due_and_makes_way_for_it() 
     assert asked(changes) == []
 
 
-def test_where_stop_and_target_are_the_positions_own_the_exit_goes_first_and_the_stop_stays_until_it_is_filled() -> None:
+def test_a_position_with_its_own_stop_exits_first_and_keeps_the_stop_until_filled() -> None:
     state, changes = enter(compared(state_at(MT5)), signal(), history(), START)
     (entry,) = asked(changes)
     assert entry.stop_loss == state.trades[BTC].stop_loss
@@ -273,7 +273,7 @@ def test_cancel_of_the_stop_that_is_refused_is_asked_again_within_seconds() -> N
 # The size of the stop
 
 
-def test_stop_that_the_venue_does_not_grow_is_taken_out_and_sent_anew_and_the_trade_is_not_left() -> None:
+def test_a_stop_the_venue_does_not_enlarge_is_replaced_and_the_trade_stays_open() -> None:
     state, changes = enter(compared(state_at(LIVE)), signal(), history(), START)
     (entry,) = asked(changes)
     key, at, part = entry.client_order_id, START + SECOND, Decimal("0.1")
@@ -345,7 +345,7 @@ def test_stop_of_a_position_that_somebody_closed_at_the_venue_is_taken_out() -> 
     assert not state.trades
 
 
-def test_stop_whose_quantity_somebody_changed_at_the_venue_is_sent_anew_for_all_that_is_held() -> None:
+def test_a_stop_resized_at_the_venue_is_sent_again_for_the_whole_position() -> None:
     state, entry, stop = opened()
     whole, at = entry.terms.quantity, START + 10 * SECOND
     for _ in range(2):
@@ -373,7 +373,7 @@ def test_stop_whose_price_somebody_changed_at_the_venue_is_told_and_stays() -> N
     assert state.halt.why.startswith("ORDER_DIFFERS")
 
 
-def test_cancel_without_an_answer_of_an_order_that_somebody_changed_is_asked_for_again() -> None:
+def test_an_unanswered_cancel_of_an_order_changed_at_the_venue_is_sent_again() -> None:
     state, entry, stop = opened()
     key, at = stop.client_order_id, START + 5 * SECOND
     state, changes = halts.halt(state, HaltLevel.FLATTEN, "ann", "enough", at)
@@ -409,7 +409,7 @@ def with_order_of_others(
     return venue_reports.compare(state, view)
 
 
-def test_exit_takes_what_an_order_placed_in_the_venues_app_leaves_free_and_the_rest_once_that_is_gone() -> None:
+def test_an_exit_takes_what_a_foreign_order_leaves_free_and_the_rest_later() -> None:
     state, changes = enter(compared(state_at(LIVE)), signal(), history(), START)
     (entry,) = asked(changes)
     whole, at = entry.terms.quantity, START + 10 * SECOND
@@ -466,7 +466,7 @@ def test_order_of_others_is_no_matter_where_stop_and_target_are_the_positions_ow
 # A stop that the market has passed
 
 
-def test_stop_that_the_market_jumped_is_answered_at_the_market_after_one_closed_bar_beyond_it() -> None:
+def test_a_jumped_stop_is_closed_at_the_market_after_one_bar_closed_beyond_it() -> None:
     state, entry, stop = opened()
     gap = [bar(BTC, START, "60000"), bar(BTC, START + ONE_MINUTE, "55800")]  # 7 %, and the stop-limit did not fill
     state, changes = apply_bars(state, {BTC: gap}, START + 2 * ONE_MINUTE)
@@ -637,7 +637,7 @@ def test_late_fill_is_still_to_be_closed_when_the_kill_switch_is_released() -> N
     assert state.closings[BTC].quantity == Decimal("0.1")
 
 
-def test_persons_order_that_holds_a_late_fills_coins_is_in_its_way_whatever_our_own_stop_holds() -> None:
+def test_a_persons_order_holding_a_late_fills_coins_is_cancelled_beside_our_stop() -> None:
     state, out, at = late_fill_beside_a_trade()
     state, changes = rejected(state, out.client_order_id, at)
     (again,) = asked(changes)

@@ -58,7 +58,7 @@ def test_each_account_trades_the_deployment_it_follows_and_says_why_not_the_othe
         assert len(cycle.floor.state(account).orders) == (own is not None)
 
 
-def test_a_shadow_signal_trades_on_paper_where_no_active_one_decided_but_never_for_who_follows_the_active_one() -> None:
+def test_a_shadow_signal_trades_on_paper_only_where_no_active_one_decided() -> None:
     accounts = following(None, "a-any"), following("active", "a-active")
     cycle = Cycle(SHADOW, accounts=accounts)
     cycle.floor.deliver(*cycle.signals)

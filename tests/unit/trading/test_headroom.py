@@ -70,7 +70,7 @@ def exhausted(changes: ChangeSet) -> list[AccountExhausted]:
     return [event for event in changes.events if isinstance(event, AccountExhausted)]
 
 
-def test_an_account_just_above_its_internal_stop_is_told_once_that_it_is_over_and_nothing_is_tried() -> None:
+def test_depleted_headroom_is_reported_once_and_no_entry_is_tried() -> None:
     state, changes = tried(state_with(["96100", "92150"]), 3)
     (reported,) = exhausted(changes)
     assert (reported.rule, reported.until, reported.left, reported.balance) == ("max_loss", None, Decimal(150), Decimal(92150))
@@ -185,7 +185,7 @@ def test_where_it_says_exhausted_every_entry_is_refused(left: int, move: Decimal
         assert over.rule is (LossRule.MAX_DAILY_LOSS if day else LossRule.MAX_LOSS)
 
 
-def test_nothing_is_said_of_an_account_without_rules_with_something_open_or_without_prices() -> None:
+def test_no_depletion_is_reported_without_rules_without_prices_or_with_open_orders() -> None:
     assert depleted_headroom(state_at(paper("paper-100k")), START) is None
     state = state_with(["96100", "92600"])
     entered, _ = tried(state, 1)

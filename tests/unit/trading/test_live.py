@@ -195,7 +195,7 @@ def test_late_fill_of_a_cancelled_entry_is_booked_and_closed_again() -> None:
     assert requests(changes) == [(OrderInstruction.SUBMIT, Leg.EXIT)]
 
 
-def test_late_fill_while_another_trade_of_the_symbol_is_open_is_closed_by_an_order_of_its_own() -> None:
+def test_a_late_fill_beside_an_open_trade_is_closed_by_an_order_of_its_own() -> None:
     state, first = entered()
     key, at = first.client_order_id, START + SECOND
     state, _ = reported(state, key, at, *accepted(key, at), OrderCanceled(client_order_id=key, at=at, reason="IOC"))
@@ -220,7 +220,7 @@ def test_late_fill_while_another_trade_of_the_symbol_is_open_is_closed_by_an_ord
 
 
 @pytest.mark.parametrize("part", ["0.00073421", "0.00000001"])
-def test_part_of_an_entry_that_is_off_our_step_or_below_our_minimum_is_protected_and_left_all_the_same(part: str) -> None:
+def test_a_partial_entry_off_our_step_or_minimum_is_protected_and_closed(part: str) -> None:
     state, entry = entered()
     key, at = entry.client_order_id, START + SECOND
     end = OrderCanceled(client_order_id=key, at=at, reason="IOC")
@@ -234,7 +234,7 @@ def test_part_of_an_entry_that_is_off_our_step_or_below_our_minimum_is_protected
     assert (out.terms.leg, out.terms.quantity) == (Leg.EXIT, Decimal(part))
 
 
-def test_cancel_that_the_venue_refused_is_asked_for_again_once_a_minute_until_the_trade_is_left() -> None:
+def test_a_refused_cancel_is_sent_again_once_a_minute_until_the_trade_is_closed() -> None:
     state, _, stop = opened()
     key = stop.client_order_id
     state, changes = apply_bars(state, {BTC: flat(BTC, START, 60, "60000")}, DEADLINE)

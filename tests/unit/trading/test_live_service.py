@@ -239,7 +239,7 @@ def test_words_that_are_not_of_this_account_are_refused_with_those_that_are() ->
         floor.service.on_command(command("confirm", what="live"), "ada")
 
 
-def test_an_order_that_works_may_shrink_and_go_but_not_grow_once_something_is_missing() -> None:
+def test_a_working_order_may_shrink_or_end_but_not_grow_once_readiness_is_lost() -> None:
     world = World()
     world.ready()
     key = world.accepted(type="LIMIT", limit_price="99", quantity="2")
@@ -250,7 +250,7 @@ def test_an_order_that_works_may_shrink_and_go_but_not_grow_once_something_is_mi
     assert world.say("replace", START + SECOND, client_order_id=key, quantity="1").changes.events
 
 
-def test_trades_of_an_order_that_closed_long_ago_are_known_when_the_venue_lists_them_again() -> None:
+def test_trades_of_a_long_closed_order_are_known_when_the_venue_lists_them_again() -> None:
     world = World()
     world.ready()
     (request,) = entries((world.floor.service.on_command(order(account=NAME), "ada"),))
@@ -340,7 +340,7 @@ ACTIONS = st.one_of(
 
 
 @given(begins_ready=st.booleans(), actions=st.lists(ACTIONS, max_size=25), bars=st.integers(0, 60))
-def test_no_sequence_of_events_and_commands_lets_an_entry_out_before_everything_is_in_order(  # noqa: C901 - a case an action
+def test_no_sequence_of_events_and_commands_sends_an_entry_before_readiness(  # noqa: C901 - a case an action
     *, begins_ready: bool, actions: list[tuple[str, object, object]], bars: int
 ) -> None:
     world, known, now = World(), Known(), START

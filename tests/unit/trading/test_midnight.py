@@ -136,7 +136,7 @@ def test_a_milder_limit_of_tomorrow_changes_nothing_today() -> None:
     assert service.level is StopLevel.BLOCK
 
 
-def test_new_risk_is_blocked_by_tomorrows_floor_when_the_window_opens_whatever_the_presets_guard_is() -> None:
+def test_tomorrows_floor_blocks_new_risk_when_its_window_opens_for_every_preset() -> None:
     monitor = reported(FTMO_2STEP, MIDNIGHT - timedelta(hours=2), "103557", "100600")
     off = reported(without_guard(FTMO_2STEP), MIDNIGHT - timedelta(hours=2), "103557", "100600")
     bare, wanted = limits(midnight_guard_minutes=0), order(quantity="0.21")  # 1 071 and fees; tomorrow's block is 99 557

@@ -80,7 +80,7 @@ def at_risk(state: AccountState) -> Decimal:
 # Case 7
 
 
-def test_what_a_person_adds_is_not_protected_by_the_trades_stop_and_a_gap_breaks_no_limit() -> None:
+def test_a_persons_addition_is_not_counted_as_protected_and_a_gap_breaks_no_limit() -> None:
     state, at, refused = traded(), START + ONE_MINUTE, list[str]()
     for number in range(25):  # 1.25 BTC, 0.05 at a time
         state, changes = person(state, Side.BUY, "0.05", at, str(number))
@@ -108,7 +108,7 @@ def test_a_late_fill_has_no_stop_and_counts_with_the_worst_move() -> None:
     assert at_risk(state) == Decimal("2248.89")
 
 
-def test_a_stop_that_the_mark_has_jumped_over_counts_with_the_worst_move_from_the_mark() -> None:
+def test_a_stop_the_mark_jumped_over_counts_with_the_worst_move_from_the_mark() -> None:
     state = traded()
     marked = replace(state, marks={BTC: replace(state.marks[BTC], price=STOP - 4_000)})
     assert at_risk(marked) == (Decimal("0.3736") * (STOP - 4_000) * (Decimal("0.1") + Decimal("0.000325"))).quantize(
@@ -181,7 +181,7 @@ def test_a_stop_that_is_being_cancelled_or_that_nobody_knows_of_protects_nothing
     assert protected(gone)[2] == 0
 
 
-def test_a_stop_that_is_being_moved_counts_at_the_worse_price_and_the_smaller_quantity() -> None:
+def test_a_stop_being_moved_counts_at_the_worse_price_and_the_smaller_quantity() -> None:
     state, key = live_stop()
     lower, changes = operator_orders.replace(state, key, "r1", START + 2 * SECOND, stop_price=STOP - 100, quantity=Decimal("0.1"))
     assert not changes.risk
@@ -190,7 +190,7 @@ def test_a_stop_that_is_being_moved_counts_at_the_worse_price_and_the_smaller_qu
     assert protected(higher)[1:] == (STOP, Decimal("0.3736"))
 
 
-def test_an_entry_that_is_not_filled_counts_with_its_stop_and_a_changing_order_at_its_worse_price() -> None:
+def test_an_unfilled_entry_counts_with_its_stop_and_a_changing_order_at_the_worse() -> None:
     state, entry = entered()
     (working,) = risk_snapshot(state, START).working
     assert (working.order.order_id, working.order.stop_price, working.order.is_stop) == (entry.client_order_id, STOP, False)

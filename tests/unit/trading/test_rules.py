@@ -172,7 +172,7 @@ def test_stop_is_taken_before_the_target_of_the_same_bar() -> None:
     assert -risked < closed.realised < -Decimal(200)
 
 
-def test_symbol_that_is_held_and_not_seen_halts_after_ten_minutes_until_somebody_resumes() -> None:
+def test_a_held_symbol_without_data_halts_after_ten_minutes_until_a_resume() -> None:
     state = held(state_at(paper()), "0.2")
     others = {ETH: flat(ETH, START + ONE_MINUTE, 30, "3000"), SOL: flat(SOL, START + ONE_MINUTE, 30, "100")}
     state, _ = apply_bars(state, {s: c[:9] for s, c in others.items()}, START + 10 * ONE_MINUTE)
@@ -190,7 +190,7 @@ def test_symbol_that_is_held_and_not_seen_halts_after_ten_minutes_until_somebody
     assert kinds(changes) == [RiskEventKind.RESUMED]
 
 
-def test_halt_cancels_working_entries_lets_no_new_risk_through_and_is_not_made_milder() -> None:
+def test_a_halt_cancels_entries_blocks_new_risk_and_is_never_weakened() -> None:
     state, _ = enter(state_at(paper()), signal(), history(), START)
     state, changes = halts.halt(state, HaltLevel.REDUCE_ONLY, "anna", "news", START)
     assert [type(e) for e in changes.events] == [TradingHalted]

@@ -113,7 +113,7 @@ def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it(
     assert [(f.side.value, f.quantity) for f in fills] == [("BUY", 2), ("SELL", 2)]
 
 
-def test_a_flatten_whose_order_the_venue_ended_is_tried_again_the_next_minute_until_it_is_flat() -> None:
+def test_a_flatten_whose_order_the_venue_ended_is_retried_each_minute_until_flat() -> None:
     floor = Floor()
     floor.deliver(cycle())
     floor.service.on_command(order(request_id="req-buy-1", quantity="2"), "ada")
@@ -156,7 +156,7 @@ def test_a_signal_becomes_a_trade_that_opens_and_closes_as_the_cycles_go_on() ->
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.permutations(range(4))), min_size=20, max_size=20))
-def test_what_comes_twice_late_or_in_another_order_within_its_cycle_leaves_the_same_account(
+def test_duplicates_delays_and_reordering_within_a_cycle_give_the_same_account(
     disorder: list[tuple[int, list[int]]],
 ) -> None:
     plain, disturbed = Floor(), Floor()
@@ -378,7 +378,7 @@ class TestLive:
         assert handled.state.halt is not None
         assert handled.state.halt.level is HaltLevel.FLATTEN
 
-    def test_a_ready_account_asks_the_venue_and_takes_its_reports_in_any_order_and_number(self) -> None:
+    def test_a_ready_account_takes_the_venues_reports_in_any_order_and_number(self) -> None:
         reports: list[Sequence[int]] = [(0, 1, 2), (2, 1, 0), (0, 0, 1, 2, 2), (1, 2, 0, 1)]
         ends = []
         for deliveries in reports:
@@ -451,7 +451,7 @@ def test_a_symbol_that_stays_away_stops_an_account_that_holds_it() -> None:
     assert "STALE_DATA BTC-USD" in halt.why
 
 
-def test_standing_order_of_the_lots_holds_for_what_closes_later_and_is_recorded_by_name() -> None:
+def test_a_standing_lot_order_holds_for_later_closes_and_records_who_gave_it() -> None:
     floor = Floor()
     handled = floor.service.on_command(command("lots", method="HIFO"), "arn:aws:iam::1:user/ann")
     (given,) = handled.state.books.standing_orders

@@ -51,7 +51,7 @@ def test_an_account_that_is_opened_before_its_bars_arrive_can_watch_them() -> No
     assert [entry.at for entry in changes.entries] == [START]
 
 
-def test_bars_that_come_after_a_later_transfer_ask_for_the_whole_history_and_the_room_gives_it() -> None:
+def test_bars_older_than_a_transfer_are_applied_with_the_whole_history() -> None:
     floor = Floor()
     floor.deliver(signal(BTC))
     account, rows = paper(), floor.rows()
@@ -81,7 +81,7 @@ def _watched(state: AccountState, story: Story, at_minute: int, entries: list[En
     stops=st.sets(st.integers(1, LENGTH), max_size=30),
     transfers=st.lists(st.tuples(st.integers(0, LENGTH), st.integers(-600, 600), st.integers(-900, 900)), max_size=6),
 )
-def test_whenever_money_moves_the_account_is_watched_and_its_books_are_those_of_all_entries(
+def test_whenever_money_moves_the_books_equal_those_of_all_entries(
     story: Story, stops: set[int], transfers: list[tuple[int, int, int]]
 ) -> None:
     account = paper("paper-100k", WITH_TARGET)

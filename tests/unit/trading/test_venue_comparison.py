@@ -74,7 +74,7 @@ def views_asked(changes: ChangeSet) -> list[VenueViewRequested]:
 
 
 class TestAbsence:
-    def test_an_order_that_is_not_shown_ten_seconds_after_the_send_is_waited_for_and_its_fill_is_booked(self) -> None:
+    def test_an_order_not_shown_after_ten_seconds_is_awaited_and_its_fill_booked(self) -> None:
         account_state, entry = entered()
         key, at = entry.client_order_id, START + SECOND
         account_state, _ = reported(account_state, key, at, *accepted(key, at))
@@ -107,7 +107,7 @@ class TestAbsence:
         )
         assert (changes.risk, account_state.at_venue.doubts, account_state.halt) == ((), (), None)
 
-    def test_an_order_that_two_views_do_not_show_is_over_where_the_venue_forgets_and_stops_the_account_where_it_does_not(
+    def test_an_order_missing_in_two_views_ends_or_stops_the_account_by_kind_of_venue(
         self,
     ) -> None:
         for forgets, state in ((True, OrderState.CANCELED), (False, OrderState.ACCEPTED)):
@@ -166,7 +166,7 @@ class TestAbsence:
 
 
 class TestDoubts:
-    def test_a_stop_that_trades_while_the_view_is_read_stops_nothing_when_the_next_view_explains_it(self) -> None:
+    def test_a_stop_that_fills_during_a_view_halts_nothing_if_the_next_view_explains_it(self) -> None:
         account_state, entry, stop = opened()
         key, quantity, at = stop.client_order_id, entry.terms.quantity, START + timedelta(minutes=2)
         torn = view(at, orders=[at_venue(account_state, key)], positions={})  # the balances were read after it traded
@@ -181,7 +181,7 @@ class TestDoubts:
         account_state, changes = venue_reports.compare(account_state, whole)
         assert (account_state.halt, account_state.at_venue.doubts, account_state.is_idle) == (None, (), True)
 
-    def test_a_difference_that_a_second_view_shows_stops_the_account_and_says_by_how_much(self) -> None:
+    def test_a_difference_in_a_second_view_halts_the_account_and_says_by_how_much(self) -> None:
         account_state = compared(state_at(LIVE))
         at = START + SECOND
         account_state, _ = venue_reports.compare(account_state, view(at, positions={BTC: "1"}))
@@ -269,7 +269,7 @@ class TestFollowingUp:
         (handled,) = world.floor.deliver(ExecutionReported(account=NAME, client_order_id=key, reported_at=at, events=events))
         return handled
 
-    def test_a_market_order_that_is_taken_and_has_filled_nothing_is_asked_about_within_seconds(self) -> None:
+    def test_an_accepted_market_order_without_a_fill_is_queried_within_seconds(self) -> None:
         world = World()
         world.ready()
         handled = world.floor.service.on_command(order(account=NAME), "ada")
@@ -305,7 +305,7 @@ class TestFollowingUp:
 
 
 class TestInstruments:
-    def test_a_live_account_that_was_not_told_an_instrument_takes_no_new_risk_in_it_and_may_leave(self) -> None:
+    def test_a_live_account_without_an_instruments_rules_may_exit_but_take_no_new_risk(self) -> None:
         blind = replace(compared(state_at(LIVE)), at_venue=AtVenue())
         assert objection_to(blind, signal(), START) is SignalSkipReason.NO_INSTRUMENT
         account_state, _, stop = opened()

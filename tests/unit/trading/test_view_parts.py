@@ -70,7 +70,7 @@ def test_parts_in_any_order_and_twice_leave_the_account_that_the_whole_view_leav
     assert not mine.view_parts
 
 
-def test_without_its_last_part_nothing_is_compared_and_the_next_whole_view_says_what_was_lost() -> None:
+def test_an_incomplete_view_is_not_compared_and_the_next_shows_what_was_lost() -> None:
     world, key = resting()
     before = world.floor.state(NAME)
     parts = in_parts(filled_view(key, START + 40 * SECOND, 50), LIMIT)
@@ -86,7 +86,7 @@ def test_without_its_last_part_nothing_is_compared_and_the_next_whole_view_says_
     assert not world.floor.rows(NAME).view_parts
 
 
-def test_a_view_that_never_gets_whole_stops_an_account_with_something_at_its_venue_and_says_why() -> None:
+def test_a_view_that_stays_incomplete_halts_an_account_with_exposure_and_says_why() -> None:
     world, key = resting()
     parts = in_parts(filled_view(key, START + 40 * SECOND), LIMIT)
     world.floor.deliver(*parts[1:])

@@ -44,7 +44,7 @@ def test_days_are_compacted_into_the_bucket_and_read_back(client) -> None:
     assert not any(day.changed for day in compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake).days)
 
 
-def test_a_bad_object_is_copied_aside_with_a_report_and_replaced_by_the_next_compaction(client, caplog) -> None:
+def test_a_bad_object_is_quarantined_with_a_report_and_replaced_by_compaction(client, caplog) -> None:
     lake, ledger = Lake(S3Store(client, "market")), Ledger(*candles(BTC, TODAY, 1440))
     compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake)
     path = DayKey(SERIES, (TODAY - minutes(1)).date()).path

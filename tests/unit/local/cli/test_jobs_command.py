@@ -169,7 +169,7 @@ def packed_requirements(wheels: Path | None, **options: bool) -> str:
 
 
 class TestTrees:
-    def test_cuda_trees_are_asked_for_in_the_version_of_the_gpu_lock_and_nothing_else_changes(self) -> None:
+    def test_cuda_trees_have_the_version_of_the_gpu_lock_and_nothing_else_changes(self) -> None:
         usual, cuda = packed_requirements(None).splitlines(), packed_requirements(None, cuda_trees=True).splitlines()
         changed = [(a, b) for a, b in zip(usual, cuda, strict=True) if a != b]
         assert changed == [(f"xgboost-cpu=={CPU_VERSION}", f"xgboost=={CUDA_VERSION}")]
