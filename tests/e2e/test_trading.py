@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -257,7 +258,7 @@ def _queue(market: Market, text: str) -> None:
     market.cloud.emulator.client("sqs").send_message(QueueUrl=url, MessageBody=text, MessageGroupId=ACCOUNT)
 
 
-def _call(market: Market, method: str, path: str, body: object = None, *, signed: bool) -> tuple[int, dict]:
+def _call(market: Market, method: str, path: str, body: object = None, *, signed: bool) -> tuple[int, dict[str, Any]]:
     url = urlsplit(market.cloud.outputs[StackOutput.ORDERS_API_URL])
     headers = {"host": url.netloc, **(SIGNED if signed else {})}
     answer = httpx.request(method, f"{market.cloud.emulator.url}{path}", headers=headers, json=body, trust_env=False, timeout=60)

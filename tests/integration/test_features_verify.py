@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def dsn(postgres: PostgresServer, database: str) -> str:
     return f"host={postgres.socket_folder} dbname={database} user=signalbox_reader sslmode=disable"
 
 
-def run(lake: Path, dsn: str, capsys: pytest.CaptureFixture[str], day: date = DAY) -> tuple[int, dict]:
+def run(lake: Path, dsn: str, capsys: pytest.CaptureFixture[str], day: date = DAY) -> tuple[int, dict[str, Any]]:
     code = run_verify(day, str(lake), dsn, venue=VENUE, json_output=True, settings=load_settings({}))
     return code, json.loads(capsys.readouterr().out)
 

@@ -124,7 +124,7 @@ def test_the_functions_may_add_to_what_was_said_and_never_change_it(
 ) -> None:
     made_ready(service)
     with pytest.raises(Exception, match="permission denied") as refused, source.transaction() as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement)
     assert isinstance(refused.value.__cause__ or refused.value, psycopg.errors.InsufficientPrivilege)
 
 

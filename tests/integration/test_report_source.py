@@ -95,7 +95,11 @@ def night(reports: PostgresReports, shelf: Shelf, at: datetime = NIGHT) -> Publi
 def test_a_period_is_what_was_written(reports: PostgresReports) -> None:
     data = reports.period(ACCOUNT.account, day(), NIGHT)
     total = profit_and_loss(data).total.statement
-    assert (total.opening_equity, total.realised, total.fees) == (100_000, 5, Decimal("0.2"))  # 0.5 * (110 - 100)
+    assert (total.opening_equity, total.realised, total.fees) == (
+        Decimal(100000),
+        Decimal(5),
+        Decimal("0.2"),
+    )  # 0.5 * (110 - 100)
     assert total.closing_equity == Decimal("100004.8")
     assert [d.realised for d in data.disposals] == [5]
     assert data.disposals == data.booked_disposals
@@ -122,7 +126,7 @@ def test_a_position_over_midnight_is_valued_at_the_newest_price_before(
         tx.save(before, *stepped(before, NOON + minutes(60), *sent(held), filled(held, "t-3", NOON + minutes(60), price="100")))
     data = reports.period(ACCOUNT.account, day(), NIGHT)
     mark = data.closing.marks[BTC]
-    assert (mark.price, mark.at) == (109, LATER + minutes(1))
+    assert (mark.price, mark.at) == (Decimal(109), LATER + minutes(1))
     assert profit_and_loss(data).total.statement.unrealised_change == Decimal("4.5")  # 0.5 * 9
 
 

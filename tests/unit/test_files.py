@@ -69,7 +69,7 @@ def test_process_that_dies_is_an_escape_of_the_input_in_hand_and_the_others_are_
         if first <= 4 < first + count:
             Path(command[7]).write_bytes(b"%020d" % 4)
             return fuzz_files.subprocess.CompletedProcess(command, -11, "", "")
-        return real(command, **options)  # type: ignore[call-overload]
+        return real(command, **options)
 
     monkeypatch.setattr(fuzz_files.subprocess, "run", run)
     found = list(batches(8, seed=1))

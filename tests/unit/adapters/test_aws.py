@@ -1,5 +1,7 @@
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import boto3
 import pytest
@@ -29,7 +31,7 @@ def outbox_event(sequence: int) -> OutboxEvent:
 
 
 @pytest.fixture
-def cloud():
+def cloud() -> Iterator[Any]:
     with mock_aws():
         yield
 
@@ -45,14 +47,14 @@ def subscribe(bus_name: str) -> tuple[object, str]:
     return queues, url
 
 
-def received(queues, url: str) -> list[dict]:
+def received(queues: Any, url: str) -> list[dict[str, Any]]:
     found = []
     while messages := queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         found.extend(json.loads(m["Body"]) for m in messages)
     return found
 
 
-def test_announced_events_arrive_with_type_source_and_detail(cloud) -> None:
+def test_announced_events_arrive_with_type_source_and_detail(cloud: Any) -> None:
     queues, url = subscribe("signalbox-test")
     EventBridgeBus(boto3.client("events"), "signalbox-test").announce([STALE])
     (envelope,) = received(queues, url)
@@ -60,7 +62,7 @@ def test_announced_events_arrive_with_type_source_and_detail(cloud) -> None:
     assert parse_event(envelope["detail-type"], envelope["detail"]) == STALE
 
 
-def test_more_events_than_one_request_takes_all_arrive(cloud) -> None:
+def test_more_events_than_one_request_takes_all_arrive(cloud: Any) -> None:
     queues, url = subscribe("signalbox-test")
     EventBridgeBus(boto3.client("events"), "signalbox-test").publish([outbox_event(i) for i in range(23)])
     assert len(received(queues, url)) == 23
@@ -68,7 +70,7 @@ def test_more_events_than_one_request_takes_all_arrive(cloud) -> None:
 
 def test_a_refused_entry_is_an_error_with_the_reason() -> None:
     class Client:
-        def put_events(self, *, Entries):  # noqa: N803 - boto3's name
+        def put_events(self, *, Entries: Any) -> Any:  # noqa: N803 - boto3's name
             return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"}]}
 
     with pytest.raises(BusError, match="ThrottlingException: slow down"):
@@ -81,7 +83,7 @@ class Choosy:
     def __init__(self) -> None:
         self.accepted: list[str] = []
 
-    def put_events(self, *, Entries):  # noqa: N803 - boto3's name
+    def put_events(self, *, Entries: Any) -> Any:  # noqa: N803 - boto3's name
         kinds = [entry["DetailType"] for entry in Entries]
         if "TooLarge" in kinds:
             raise ClientError({"Error": {"Code": "ValidationException", "Message": "too large"}}, "PutEvents")
@@ -118,7 +120,7 @@ def test_batches_keep_the_order_and_the_limits(sizes: list[int]) -> None:
 
 
 @pytest.fixture
-def cursors(cloud) -> DynamoCursorStore:
+def cursors(cloud: Any) -> DynamoCursorStore:
     client = boto3.client("dynamodb")
     client.create_table(
         TableName="cursors",
@@ -143,7 +145,7 @@ def test_a_cursor_only_moves_forward(cursors: DynamoCursorStore, offsets: list[i
 
 
 @pytest.fixture
-def deliveries(cloud) -> DynamoDeliveryLog:
+def deliveries(cloud: Any) -> DynamoDeliveryLog:
     client = boto3.client("dynamodb")
     client.create_table(
         TableName="idempotency",

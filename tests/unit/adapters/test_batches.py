@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import boto3
 import pytest
@@ -33,7 +34,7 @@ class ToldError(Exception):
     """Logged where it happened."""
 
 
-def message(body: str = "", *, group: str = "g", deliveries: int = 1, message_id: str = "m") -> dict:
+def message(body: str = "", *, group: str = "g", deliveries: int = 1, message_id: str = "m") -> dict[str, Any]:
     return {
         "messageId": message_id, "receiptHandle": "r", "body": body, "eventSource": "aws:sqs", "messageAttributes": {},
         "attributes": {"ApproximateReceiveCount": str(deliveries), "MessageGroupId": group},
@@ -41,7 +42,7 @@ def message(body: str = "", *, group: str = "g", deliveries: int = 1, message_id
     }  # fmt: skip
 
 
-def batch(*output: tuple[str, str]) -> dict:
+def batch(*output: tuple[str, str]) -> dict[str, Any]:
     """Messages m0, m1, … of (group, body)."""
     return {"Records": [message(body, group=group, message_id=f"m{i}") for i, (group, body) in enumerate(output)]}
 
@@ -55,7 +56,7 @@ def handler_of(handled: list[str]) -> RecordHandler:
     return handle
 
 
-def given_back(answer: dict) -> list[str]:
+def given_back(answer: dict[str, Any]) -> list[str]:
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
@@ -72,7 +73,7 @@ def test_of_a_fifo_queue_a_failure_holds_back_its_group_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("run", [process_standard, process_fifo])
-def test_a_batch_of_failures_alone_is_an_answer_and_no_error(run) -> None:
+def test_a_batch_of_failures_alone_is_an_answer_and_no_error(run: Any) -> None:
     assert given_back(run(batch(("a", "bad"), ("b", "bad")), handler_of([]), CONTEXT)) == ["m0", "m1"]
 
 
@@ -82,7 +83,7 @@ def reported() -> tuple[Logger, io.StringIO]:
     return Logger(service=f"batches-{id(text)}", stream=text), text
 
 
-def lines(text: io.StringIO) -> list[dict]:
+def lines(text: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.getvalue().splitlines()]
 
 
@@ -107,7 +108,7 @@ def test_what_was_told_already_fails_without_a_second_line(reported: tuple[Logge
 
 
 @given(asked=st.none() | st.integers(-10, 10**6), deliveries=st.integers(1, 10**4), first=st.integers(1, 10))
-def test_a_pause_is_what_was_asked_for_or_doubles_and_never_leaves_its_bounds(asked, deliveries: int, first: int) -> None:
+def test_a_pause_is_what_was_asked_for_or_doubles_and_never_leaves_its_bounds(asked: Any, deliveries: int, first: int) -> None:
     found = SQSRecord(message(deliveries=deliveries))
     wait = wait_seconds(asked, found, first=first, longest=120)
     assert 1 <= wait <= 120
@@ -131,7 +132,7 @@ def test_a_message_is_visible_again_after_its_pause() -> None:
         assert queue.receive_message(QueueUrl=url)["Messages"][0]["Body"] == "later"
 
 
-def test_a_published_outbox_is_counted(capsys) -> None:
+def test_a_published_outbox_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     metrics = Metrics(namespace="Batches", service="s")
     publish_or_leave(lambda: 4, logger=Logger(service="batches"), metrics=metrics)
     metrics.flush_metrics()
@@ -139,7 +140,9 @@ def test_a_published_outbox_is_counted(capsys) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics")
-def test_an_outbox_that_was_not_published_is_told_and_is_no_failure(reported: tuple[Logger, io.StringIO], capsys) -> None:
+def test_an_outbox_that_was_not_published_is_told_and_is_no_failure(
+    reported: tuple[Logger, io.StringIO], capsys: pytest.CaptureFixture[str]
+) -> None:
     def publish() -> int:
         raise ConnectionError("the bus is away")
 

@@ -2,6 +2,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import pytest
@@ -28,7 +29,7 @@ def product(symbol: str) -> dict[str, object]:
 class Coinbase:
     """Just enough of Coinbase Exchange; `override` answers instead when it returns something."""
 
-    def __init__(self, rows=None) -> None:
+    def __init__(self, rows: Any = None) -> None:
         self.rows = rows
         self.override = lambda _request: None
 

@@ -18,6 +18,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from typing_extensions import override
 
 from local.stand_ins.mt5 import TerminalFault, TerminalStandIn
 from signalbox.orders.messages import ExecutionReported, OrderInstruction, VenueViewReported
@@ -38,6 +39,7 @@ class Watched(TerminalStandIn):
 
     trespasses: list[str]
 
+    @override
     def order_send(self, request: Mapping[str, Any]) -> Any:
         named = [p for p in self.open_positions() if p.ticket == request.get("position")]
         resting = [o for o in self.all_orders() if o.ticket == request.get("order")]
@@ -266,6 +268,7 @@ class AgentMachine(RuleBasedStateMachine):
         turned = [d for d in self.deals() if d.magic in reducing and d.entry != DealEntry.OUT]
         assert turned == []
 
+    @override
     def teardown(self) -> None:
         try:
             self.quiet()

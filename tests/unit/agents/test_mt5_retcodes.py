@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from local.stand_ins.mt5 import TerminalStandIn
 from signalbox_mt5 import terminal
@@ -82,6 +83,7 @@ class Answering(TerminalStandIn):
     code: int | None = None
     error: int | None = None
 
+    @override
     def order_send(self, request: Mapping[str, Any]) -> Any:
         code, error = self.code, self.error
         if error is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from typing_extensions import override
 
 from signalbox.application.manage_orders import ManageOrders
 from signalbox.events import CycleDecided, read_event
@@ -37,6 +38,7 @@ class TroubledLedger(MemoryTradingLedger):
         self.error: Exception | None = error
         self.turns: list[str] = []
 
+    @override
     @contextmanager
     def transaction(self, account: str) -> Iterator[MemoryTradingTransaction]:
         self.turns.append(account)

@@ -8,6 +8,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from typing_extensions import override
 
 from signalbox.adapters.aws import deployments
 from signalbox.adapters.aws.deployed_model import ModelProvider
@@ -104,7 +105,7 @@ def tampered(archive: bytes) -> bytes:
         (lambda _: None, "no bundle at"),
     ],
 )
-def test_a_bad_bundle_leaves_the_old_model_at_work_and_says_why(store: Store, archive, reason: str) -> None:
+def test_a_bad_bundle_leaves_the_old_model_at_work_and_says_why(store: Store, archive: Any, reason: str) -> None:
     before = store.provider.choose().model
     store.deploy("m2", archive(store.archive))
     choice = store.provider.choose()
@@ -131,6 +132,7 @@ class Failing(S3Deployments):
 
     error: Exception
 
+    @override
     @contextmanager
     def fetched(self, deployment: Deployment) -> Iterator[Path]:
         raise self.error

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ class MemoryDeliveries:
     def __init__(self) -> None:
         self.done: set[tuple[str, str]] = set()
 
-    def once(self, alert_id: str, chat_id: str, deliver) -> bool:
+    def once(self, alert_id: str, chat_id: str, deliver: Any) -> bool:
         if (alert_id, chat_id) in self.done:
             return False
         deliver()

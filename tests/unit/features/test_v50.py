@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_constant_prices_have_defined_values(price: float, volume: float) -> Non
     assert {row[n] for n in ("position_in_range_60", "position_in_range_1440", "amihud_share_60_1440")} == {0.5}
 
 
-def still_columns(bars: Bars) -> tuple:
+def still_columns(bars: Bars) -> tuple[Any, ...]:
     return (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
 
 

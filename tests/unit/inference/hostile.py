@@ -7,6 +7,7 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
@@ -34,7 +35,7 @@ def npy_of(shape: str, kind: str = "<f4", numbers: bytes = b"") -> bytes:
     return npy(f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}", numbers)
 
 
-def graph(nodes: list, initializers: list) -> bytes:
+def graph(nodes: list[Any], initializers: list[Any]) -> bytes:
     """A member of row features: `logit` is the sum of a row and of whatever the nodes make of it as `t`."""
     nodes = [
         *nodes,
@@ -53,7 +54,7 @@ def graph(nodes: list, initializers: list) -> bytes:
     return content
 
 
-def doubling(start: str, times: int, first: list, initializers: list) -> bytes:
+def doubling(start: str, times: int, first: list[Any], initializers: list[Any]) -> bytes:
     nodes, last = list(first), start
     for number in range(times):
         nodes.append(helper.make_node("Concat", [last, last], [f"c{number}"], axis=0))

@@ -7,6 +7,7 @@ import io
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -129,7 +130,7 @@ def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path, names: tupl
     with pytest.raises(ArtifactError, match="different names"):
         unpack_artifact(tarred(*names), tmp_path / "tar")
 
-    def twice(content: dict) -> None:
+    def twice(content: dict[str, Any]) -> None:
         content["files"] = {**content["files"], **{name: {"sha256": "0" * 64, "size": 0} for name in names}}
 
     with pytest.raises(ValueError, match=r"whatever their case|manifest itself"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from types import ModuleType
 
 import pytest
 
@@ -25,7 +27,9 @@ def metric_values(out: str) -> dict[str, float]:
     return {k: v[0] for line in lines for k, v in line.items() if isinstance(v, list) and len(v) == 1 and isinstance(v[0], float)}
 
 
-def test_the_scheduled_instant_is_the_clock_and_days_are_counted(load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_scheduled_instant_is_the_clock_and_days_are_counted(
+    load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
     asked: list[datetime] = []
 
     def run(at: datetime) -> CompactionReport:
@@ -42,7 +46,9 @@ def test_the_scheduled_instant_is_the_clock_and_days_are_counted(load, capsys: p
     assert "day_file_quarantined" in out
 
 
-def test_a_day_that_was_not_written_fails_the_run_after_the_others_were(load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_day_that_was_not_written_fails_the_run_after_the_others_were(
+    load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
     handler = load("compact_candles").make_handler(lambda _: CompactionReport((SAME, FAILED), 0))
     with pytest.raises(CompactionError, match="1 of 2 days were not written, first candles/venue=coinbase"):
         handler(EVENT, FakeLambdaContext())

@@ -227,7 +227,7 @@ class TestApplication:
 
     @pytest.mark.parametrize("slip", [{"venue": "coinbase", "api_key": "TOPSECRET"}, {"venue": "kraken"}, "TOPSECRET", None, {}])
     def test_a_slip_in_one_accounts_credentials_closes_its_venue_and_no_other(self, cloud: Cloud, slip: object) -> None:
-        broken = {"accounts": {**cloud.secret["accounts"], NOBODY: slip}}  # type: ignore[dict-item]
+        broken = {"accounts": {**cloud.secret["accounts"], NOBODY: slip}}
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret | broken))
         (refused,) = cloud.app().carry_out(asked(NOBODY))
         assert isinstance(refused, ExecutionReported)
@@ -236,7 +236,7 @@ class TestApplication:
         assert kinds(cloud.app().carry_out(asked()))[-1] == "OrderFilled"
 
     def test_a_rotated_key_is_used_by_the_same_function(self, cloud: Cloud, exchange: TradingStandIn) -> None:
-        wrong = {**cloud.secret["accounts"][LIVE], "passphrase": "old"}  # type: ignore[index]
+        wrong = {**cloud.secret["accounts"][LIVE], "passphrase": "old"}
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret | {"accounts": {LIVE: wrong}}))
         app = cloud.app()
         assert kinds(app.carry_out(asked())) == ["OrderSubmitted", "OrderRejected"]
@@ -552,7 +552,9 @@ class TestHandler:
     def body(self, event: BusEvent) -> str:
         return message_of(event)
 
-    def test_a_report_is_one_in_its_accounts_queue_alone(self, load, cloud: Cloud, capsys) -> None:
+    def test_a_report_is_one_in_its_accounts_queue_alone(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert self.run(load, cloud.app(), reported(1), queue=REPORTS) == []
         assert cloud.announced() == ["ExecutionReported"]
         elsewhere = mailbox_queue_name("test", OTHER, MailboxQueue.REPORTS)
@@ -563,7 +565,9 @@ class TestHandler:
         assert '"EnvelopesRefused":[1.0]' in output
         assert '"EventsRefused":[1.0]' in output
 
-    def test_whoever_may_put_reports_puts_no_request(self, load, cloud: Cloud, exchange: TradingStandIn, capsys) -> None:
+    def test_whoever_may_put_reports_puts_no_request(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert self.run(load, cloud.app(), self.body(asked()), queue=REPORTS) == []
         assert (exchange.signed_requests, cloud.announced()) == ([], [])
         assert '"EnvelopesRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
@@ -571,13 +575,17 @@ class TestHandler:
     @pytest.mark.parametrize(
         "body", ["[" * 200_000, "{", '{"signature": "' + "0" * 64 + '"}', json.dumps({"a": {"signature": 1}})]
     )
-    def test_what_no_agent_wrote_holds_up_no_report_behind_it(self, load, cloud: Cloud, capsys, body: str) -> None:
+    def test_what_no_agent_wrote_holds_up_no_report_behind_it(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, capsys: pytest.CaptureFixture[str], body: str
+    ) -> None:
         assert self.run(load, cloud.app(), body, reported(1), queue=REPORTS) == []
         assert cloud.announced() == ["ExecutionReported"]
         assert '"EnvelopesRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
-    def test_a_command_without_an_answer_alarms_and_one_with_an_answer_does_not(self, load, cloud: Cloud, capsys) -> None:
+    def test_a_command_without_an_answer_alarms_and_one_with_an_answer_does_not(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         app = cloud.app()
         for strategy in ("first", "second"):
             app.carry_out(asked(FTMO, "mt5", strategy=strategy))
@@ -590,12 +598,16 @@ class TestHandler:
         assert '"CommandsUnacknowledged":[1.0]' in capsys.readouterr().out.replace(" ", "")
         assert len(cloud.received(cloud.kill_switch)) == 1
 
-    def test_a_command_that_the_agent_refuses_alarms(self, load, cloud: Cloud, capsys) -> None:
+    def test_a_command_that_the_agent_refuses_alarms(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         refused = CommandRefused(command=1, at=NOW, reason=CommandRefusal.COMMAND_TOO_OLD, detail="of a month ago")
         assert self.run(load, cloud.app(), sealed(refused, 1), queue=REPORTS) == []
         assert '"CommandsRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
-    def test_a_failure_holds_its_group_and_no_other(self, load, cloud: Cloud, exchange: TradingStandIn, capsys) -> None:
+    def test_a_failure_holds_its_group_and_no_other(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, "POST /orders", times=1, retry_after=9))
         waits: list[int] = []
         app = cloud.app()
@@ -625,7 +637,12 @@ class TestHandler:
         ],
     )
     def test_what_is_no_request_is_refused_for_good_alarms_and_holds_nothing_back(
-        self, load, cloud: Cloud, exchange: TradingStandIn, capsys, body: str
+        self,
+        load: Callable[[str], ModuleType],
+        cloud: Cloud,
+        exchange: TradingStandIn,
+        capsys: pytest.CaptureFixture[str],
+        body: str,
     ) -> None:
         assert self.run(load, cloud.app(), body, self.body(asked())) == []
         assert '"EventsRefused":[1.0]' in capsys.readouterr().out.replace(" ", "")
@@ -633,7 +650,13 @@ class TestHandler:
 
     @pytest.mark.parametrize("request_", [asked(), viewed()], ids=lambda request: request.type)
     def test_what_the_ledger_did_not_seal_is_not_sent_alarms_and_holds_nothing_back(
-        self, load, cloud: Cloud, exchange: TradingStandIn, capsys, caplog, request_: BusEvent
+        self,
+        load: Callable[[str], ModuleType],
+        cloud: Cloud,
+        exchange: TradingStandIn,
+        capsys: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
+        request_: BusEvent,
     ) -> None:
         def resealed(key: SigningKey, **changes: Any) -> dict[str, Any]:
             facts = {"sequence": 1, "expires_at": LATER} | changes
@@ -659,19 +682,23 @@ class TestHandler:
         assert len([r for r in caplog.records if r.getMessage() == "request_refused"]) == len(forged)
         assert [order.status for order in exchange.orders] == [exchange.orders[0].status]  # the one behind, and that once
 
-    def test_an_order_of_an_account_that_has_no_credentials_is_told_and_alarms(self, load, cloud: Cloud, capsys) -> None:
+    def test_an_order_of_an_account_that_has_no_credentials_is_told_and_alarms(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert self.run(load, cloud.app(), self.body(asked(NOBODY))) == []
         assert '"VenueRefusals":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
     def test_an_order_that_came_after_its_time_is_told_and_alarms(
-        self, load, cloud: Cloud, exchange: TradingStandIn, capsys
+        self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn, capsys: pytest.CaptureFixture[str]
     ) -> None:
         late = asked(send_before=datetime.now(UTC) - timedelta(seconds=1))
         assert self.run(load, cloud.app(), self.body(late)) == []
         assert '"RequestsExpired":[1.0]' in capsys.readouterr().out.replace(" ", "")
         assert (cloud.announced(), exchange.orders) == (["ExecutionReported"], ())
 
-    def test_keys_that_cannot_be_read_now_refuse_nobody(self, load, cloud: Cloud, exchange: TradingStandIn, capsys) -> None:
+    def test_keys_that_cannot_be_read_now_refuse_nobody(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         app = cloud.app()
         app.retry_in = lambda _handle, _arn, _seconds: None
         cloud.secrets.delete_secret(SecretId="request-key", ForceDeleteWithoutRecovery=True)
@@ -682,7 +709,7 @@ class TestHandler:
         assert len(exchange.orders) == 1
 
     def test_what_was_sealed_before_a_rotation_is_sent_and_what_is_sealed_after_it_too(
-        self, load, cloud: Cloud, exchange: TradingStandIn
+        self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn
     ) -> None:
         app = cloud.app()
         new = SigningKey.of("n" * 64)
@@ -695,7 +722,7 @@ class TestHandler:
 
     @pytest.mark.parametrize("change", [{"instruction": OrderInstruction.CANCEL}, {"limit_price": Decimal("101")}])
     def test_a_request_that_is_done_is_answered_again_and_not_done_again(
-        self, load, cloud: Cloud, exchange: TradingStandIn, change: dict[str, Any]
+        self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn, change: dict[str, Any]
     ) -> None:
         resting = asked(price="100", type=OrderType.LIMIT)
         assert self.run(load, cloud.app(), self.body(resting)) == []
@@ -711,7 +738,7 @@ class TestHandler:
         assert json.loads(again)["detail"] == json.loads(delivered)["detail"]
 
     def test_an_order_that_was_refused_is_not_sent_when_its_request_comes_again(
-        self, load, cloud: Cloud, exchange: TradingStandIn
+        self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn
     ) -> None:
         closed = cloud.secret | {"accounts": {}}
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(closed))
@@ -721,7 +748,7 @@ class TestHandler:
         assert self.run(load, cloud.app(), body) == []
         assert exchange.orders == ()
 
-    def test_what_is_announced_is_sealed_with_the_executors_key(self, load, cloud: Cloud) -> None:
+    def test_what_is_announced_is_sealed_with_the_executors_key(self, load: Callable[[str], ModuleType], cloud: Cloud) -> None:
         envelope = seal(report(), key=KEY.encode(), direction=MailboxDirection.REPORT, account=FTMO, sequence=1, sent_at=NOW)
         assert self.run(load, cloud.app(), self.body(asked()), self.body(viewed())) == []
         assert self.run(load, cloud.app(), envelope, queue=REPORTS) == []
@@ -730,20 +757,26 @@ class TestHandler:
         for text in delivered:
             assert open_message(text, REPORT_KEYS).event.type in SIGNED_REPORTS
 
-    def test_an_event_of_another_kind_is_refused_for_good(self, load, cloud: Cloud, caplog) -> None:
+    def test_an_event_of_another_kind_is_refused_for_good(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, caplog: pytest.LogCaptureFixture
+    ) -> None:
         sealed = sealed_event(report().type.value, report().to_detail(), REQUEST_KEY, sequence=1, expires_at=LATER)
         assert self.run(load, cloud.app(), message_of(report(), sealed)) == []
         (delivered,) = [r for r in caplog.records if r.getMessage() == "message_refused"]
         assert "expected a request to a venue" in delivered.reason
 
-    def test_a_forged_report_is_refused_for_good_and_counted(self, load, cloud: Cloud, capsys) -> None:
+    def test_a_forged_report_is_refused_for_good_and_counted(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         forged = seal(report(), key=b"x" * 32, direction=MailboxDirection.REPORT, account=FTMO, sequence=1, sent_at=NOW)
         genuine = seal(report(), key=KEY.encode(), direction=MailboxDirection.REPORT, account=FTMO, sequence=1, sent_at=NOW)
         assert self.run(load, cloud.app(), forged, genuine, queue=REPORTS) == []  # of one group: what is behind it goes on
         assert cloud.announced() == ["ExecutionReported"]
         assert '"EnvelopesRefused"' in capsys.readouterr().out
 
-    def test_a_key_that_was_changed_just_now_opens_what_was_sealed_with_it(self, load, cloud: Cloud) -> None:
+    def test_a_key_that_was_changed_just_now_opens_what_was_sealed_with_it(
+        self, load: Callable[[str], ModuleType], cloud: Cloud
+    ) -> None:
         app = cloud.app()
         app.carry_out(asked(FTMO, "mt5"))  # the secret is known
         cloud.put_key(current="n" * 32)
@@ -752,7 +785,7 @@ class TestHandler:
         assert cloud.announced() == ["ExecutionReported"]
 
     def test_a_view_without_credentials_is_dropped_and_counted_and_blocks_nothing(
-        self, load, cloud: Cloud, exchange: TradingStandIn, capsys
+        self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn, capsys: pytest.CaptureFixture[str]
     ) -> None:
         waits: list[int] = []
         app = cloud.app()
@@ -761,11 +794,15 @@ class TestHandler:
         assert (waits, len(exchange.orders)) == ([], 1)
         assert '"ViewsFailed":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
-    def test_a_view_that_the_venue_does_not_answer_is_dropped_too(self, load, cloud: Cloud, exchange: TradingStandIn) -> None:
+    def test_a_view_that_the_venue_does_not_answer_is_dropped_too(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, exchange: TradingStandIn
+    ) -> None:
         exchange.trading_faults.add(Fault(TradingFault.RATE_LIMITED, times=None, retry_after=60))
         assert self.run(load, cloud.app(), self.body(viewed())) == []
 
-    def test_whatever_else_fails_comes_again_within_seconds(self, load, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_whatever_else_fails_comes_again_within_seconds(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         waits: list[int] = []
         app = cloud.app()
         app.retry_in = lambda _handle, _arn, seconds: waits.append(seconds)
@@ -777,10 +814,12 @@ class TestHandler:
         assert self.run(load, app, self.body(asked())) == ["m0"]
         assert waits == [4]  # the third delivery
 
-    def test_an_accepted_order_is_counted_as_sent(self, load, cloud: Cloud, capsys) -> None:
+    def test_an_accepted_order_is_counted_as_sent(
+        self, load: Callable[[str], ModuleType], cloud: Cloud, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert self.run(load, cloud.app(), self.body(asked(price="100"))) == []
         assert '"OrdersSent":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
 
-def test_it_composes_from_the_environment_without_any_io(load) -> None:
+def test_it_composes_from_the_environment_without_any_io(load: Callable[[str], ModuleType]) -> None:
     assert callable(load("execute_orders").handler)

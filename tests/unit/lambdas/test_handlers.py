@@ -1,7 +1,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -29,11 +29,11 @@ from tests.fakes.lambda_context import FakeLambdaContext
 CONTEXT = FakeLambdaContext()
 
 
-def logged(capsys: pytest.CaptureFixture[str]) -> list[dict]:
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
 
 
-def metric_values(lines: list[dict]) -> dict[str, float]:
+def metric_values(lines: list[dict[str, Any]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for line in lines:
         for block in line.get("_aws", {}).get("CloudWatchMetrics", []):
@@ -43,7 +43,7 @@ def metric_values(lines: list[dict]) -> dict[str, float]:
     return found
 
 
-def sqs(*events, queue: str = "q", receive_count: int = 1) -> dict:
+def sqs(*events: Any, queue: str = "q", receive_count: int = 1) -> dict[str, Any]:
     return {
         "Records": [
             {
@@ -66,7 +66,9 @@ def sqs(*events, queue: str = "q", receive_count: int = 1) -> dict:
 
 
 @pytest.mark.parametrize("function", list(Function))
-def test_every_function_composes_from_the_environment_without_any_io(load, function: Function) -> None:
+def test_every_function_composes_from_the_environment_without_any_io(
+    load: Callable[[str], ModuleType], function: Function
+) -> None:
     assert callable(load(function.value).handler)
 
 
@@ -84,7 +86,9 @@ def test_settings_are_read_from_the_templates_names(environment: dict[str, str])
 
 
 class TestCollectCandles:
-    def test_the_scheduled_instant_is_the_clock_and_the_outcome_is_counted(self, load, capsys) -> None:
+    def test_the_scheduled_instant_is_the_clock_and_the_outcome_is_counted(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         asked: list[datetime] = []
 
         def collect(at: datetime) -> CollectionReport:
@@ -105,7 +109,7 @@ class TestCollectCandles:
         [{}, {"job": "x", "scheduled_at": "<aws.scheduler.scheduled-time>"}, {"job": "x", "scheduled_at": "2024-03-01T12:00:00"}],
     )
     @pytest.mark.filterwarnings("ignore:No application metrics")
-    def test_an_unresolved_or_naive_instant_is_refused(self, load, payload: dict) -> None:
+    def test_an_unresolved_or_naive_instant_is_refused(self, load: Callable[[str], ModuleType], payload: dict[str, Any]) -> None:
         handler = load("collect_candles").make_handler(lambda _: pytest.fail("must not collect"))
         with pytest.raises(ValidationError):
             handler(payload, CONTEXT)
@@ -117,7 +121,7 @@ class FakeGenerate:
         self.publish_error: Exception | None = None
         self.decided: list[BusEvent] = []
 
-    def decide(self, event):
+    def decide(self, event: Any) -> Any:
         self.decided.append(event)
         if isinstance(self.outcome, Exception):
             raise self.outcome
@@ -131,7 +135,9 @@ class FakeGenerate:
 
 
 class TestGenerateSignals:
-    def test_refusals_duplicates_and_a_refused_model_are_counted(self, load, capsys) -> None:
+    def test_refusals_duplicates_and_a_refused_model_are_counted(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         outcome = CycleOutcome(NOON, CycleState.DECIDED, NO_WRITES, (), (SymbolRefusal(BTC, NOON, "STALE_DATA", "late"),))
         app = FakeGenerate(outcome, ModelProblem("m2", "BundleTamperedError", "m1"))
         answer = load("generate_signals").make_handler(app)(sqs(event()), CONTEXT)
@@ -141,14 +147,22 @@ class TestGenerateSignals:
             "SymbolsRefused": 1, "DuplicatesIgnored": 1, "ModelRefused": 1, "OutboxPublished": 3,
         }  # fmt: skip
 
-    def test_a_failing_record_is_returned_alone_and_committed_events_are_published(self, load) -> None:
+    def test_a_failing_record_is_returned_alone_and_committed_events_are_published(
+        self, load: Callable[[str], ModuleType]
+    ) -> None:
         app = FakeGenerate(ConnectionError("the ledger is away"))
         answer = load("generate_signals").make_handler(app)(sqs(event()), CONTEXT)
         assert answer == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
         assert app.publishes == 1
 
     @pytest.mark.parametrize("ahead", [timedelta(seconds=31), timedelta(days=3650)])
-    def test_a_cycle_of_the_future_is_refused_before_the_ledger_and_the_others_run(self, load, capsys, caplog, ahead) -> None:
+    def test_a_cycle_of_the_future_is_refused_before_the_ledger_and_the_others_run(
+        self,
+        load: Callable[[str], ModuleType],
+        capsys: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
+        ahead: timedelta,
+    ) -> None:
         app = FakeGenerate(CycleOutcome(NOON, CycleState.WAITING, NO_WRITES, (), ()))
         past = event(NOON - timedelta(days=900))
         batch = sqs(event().model_copy(update={"cycle_at": NOON + ahead}), past, event())
@@ -158,7 +172,9 @@ class TestGenerateSignals:
         (refused,) = (line for line in caplog.records if line.getMessage() == "message_refused")
         assert refused.reason.startswith("InstantAheadError")
 
-    def test_an_unpublished_outbox_does_not_fail_the_cycle(self, load, capsys) -> None:
+    def test_an_unpublished_outbox_does_not_fail_the_cycle(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         app = FakeGenerate(CycleOutcome(NOON, CycleState.WAITING, NO_WRITES, (), ()))
         app.publish_error = ConnectionError("the bus is away")
         assert load("generate_signals").make_handler(app)(sqs(event()), CONTEXT) == {"batchItemFailures": []}
@@ -175,14 +191,16 @@ class TestGenerateSignals:
             "[" * 200_000,
         ],
     )
-    def test_a_message_that_is_no_event_is_refused_for_good_and_counted(self, load, capsys, body: str) -> None:
+    def test_a_message_that_is_no_event_is_refused_for_good_and_counted(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], body: str
+    ) -> None:
         app = FakeGenerate(CycleOutcome(NOON, CycleState.WAITING, NO_WRITES, (), ()))
         assert load("generate_signals").make_handler(app)(sqs(body), CONTEXT) == {"batchItemFailures": []}
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
 
 class FakeAlerts:
-    def __init__(self, results: list, *, fan_outs: list | None = None, moves: tuple[Move, ...] = ()) -> None:
+    def __init__(self, results: list[Any], *, fan_outs: list[Any] | None = None, moves: tuple[Move, ...] = ()) -> None:
         self.results, self.fan_outs, self.moves = results, fan_outs or [], moves
         self.retries: list[tuple[str, str, int]] = []
         self.notified: list[Move] = []
@@ -200,7 +218,7 @@ class FakeAlerts:
         self.notified.append(move)
         raise MessengerUnavailableError("told to")
 
-    def _next(self, results: list) -> Any:
+    def _next(self, results: list[Any]) -> Any:
         result = results.pop(0)
         if isinstance(result, Exception):
             raise result
@@ -219,7 +237,9 @@ def delivery(chat: str = "1") -> str:
 
 
 class TestSendAlerts:
-    def test_sent_duplicate_and_undeliverable_are_counted(self, load, capsys) -> None:
+    def test_sent_duplicate_and_undeliverable_are_counted(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         app = FakeAlerts(
             [DeliveryReport(), DeliveryReport(), DeliveryReport(is_duplicate=True), DeliveryReport(undeliverable=LOST)]
         )
@@ -228,17 +248,19 @@ class TestSendAlerts:
         assert metric_values(logged(capsys)) == {"AlertsSent": 2, "DuplicatesIgnored": 1, "AlertsUndeliverable": 1}
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
-    def test_an_event_is_queued_and_nothing_is_sent_by_it(self, load) -> None:
+    def test_an_event_is_queued_and_nothing_is_sent_by_it(self, load: Callable[[str], ModuleType]) -> None:
         app = FakeAlerts([], fan_outs=[FanOut(queued=2)])
         assert load("send_alerts").make_handler(app)(sqs(STALE), CONTEXT) == {"batchItemFailures": []}
 
-    def test_an_alert_that_has_no_chat_alarms(self, load, capsys) -> None:
+    def test_an_alert_that_has_no_chat_alarms(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         app = FakeAlerts([], fan_outs=[FanOut(undeliverable=LOST)])
         load("send_alerts").make_handler(app)(sqs(STALE), CONTEXT)
         assert metric_values(logged(capsys)) == {"AlertsUndeliverable": 1}
 
     @pytest.mark.parametrize("asked", [17, 900, 3600])
-    def test_429_waits_as_long_as_telegram_asked_and_keeps_the_order(self, load, asked: int) -> None:
+    def test_429_waits_as_long_as_telegram_asked_and_keeps_the_order(self, load: Callable[[str], ModuleType], asked: int) -> None:
         app = FakeAlerts([DeliveryReport(), MessengerBusyError(asked), DeliveryReport()])
         answer = load("send_alerts").make_handler(app)(sqs(*[delivery()] * 3, queue="deliveries.fifo"), CONTEXT)
         assert [f["itemIdentifier"] for f in answer["batchItemFailures"]] == ["m1", "m2"]
@@ -248,12 +270,16 @@ class TestSendAlerts:
     @pytest.mark.parametrize(
         "error", [MessengerUnavailableError("HTTP 500"), SettingsError("the secret"), ConnectionError("dynamodb")]
     )
-    def test_whatever_passes_is_tried_again_ever_more_slowly(self, load, receive_count: int, wait: int, error: Exception) -> None:
+    def test_whatever_passes_is_tried_again_ever_more_slowly(
+        self, load: Callable[[str], ModuleType], receive_count: int, wait: int, error: Exception
+    ) -> None:
         app = FakeAlerts([error])
         load("send_alerts").make_handler(app)(sqs(delivery(), receive_count=receive_count), CONTEXT)
         assert [seconds for _, _, seconds in app.retries] == [wait]
 
-    def test_a_move_is_told_by_log_metric_and_message_though_the_message_may_be_lost(self, load, capsys, caplog) -> None:
+    def test_a_move_is_told_by_log_metric_and_message_though_the_message_may_be_lost(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
         app = FakeAlerts([DeliveryReport()], moves=(Move("-5", "-1005"),))
         assert load("send_alerts").make_handler(app)(sqs(delivery()), CONTEXT) == {"batchItemFailures": []}
         assert metric_values(logged(capsys)) == {"ChatsMoved": 1, "AlertsSent": 1, "DuplicatesIgnored": 0}
@@ -263,7 +289,9 @@ class TestSendAlerts:
     @pytest.mark.parametrize(
         "body", ["{", "[" * 200_000, '{"delivery": 1}', '{"delivery": {"chat_id": "1"}}', '{"detail-type": {}}']
     )
-    def test_what_is_neither_is_refused_for_good(self, load, capsys, body: str) -> None:
+    def test_what_is_neither_is_refused_for_good(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], body: str
+    ) -> None:
         app = FakeAlerts([])
         assert load("send_alerts").make_handler(app)(sqs(body), CONTEXT) == {"batchItemFailures": []}
         assert metric_values(logged(capsys))["EventsRefused"] == 1
@@ -271,7 +299,9 @@ class TestSendAlerts:
 
 
 class TestRelayOutbox:
-    def test_the_age_of_the_oldest_event_is_measured_against_the_scheduled_instant(self, load, capsys) -> None:
+    def test_the_age_of_the_oldest_event_is_measured_against_the_scheduled_instant(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         handler = load("relay_outbox").make_handler(lambda: RelayRun(NOON, 4))
         answer = handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
         assert answer == {"published": 4}
@@ -287,19 +317,19 @@ class TestPrepareDatabase:
         "ResponseURL": "http://cfn",
     }
 
-    def run(self, load, prepare, **changes: str) -> dict:
-        answers: list = []
+    def run(self, load: Callable[[str], ModuleType], prepare: Any, **changes: str) -> dict[str, Any]:
+        answers: list[Any] = []
         handler = load("prepare_database").make_handler(prepare, lambda url, reply: answers.append((url, reply)))
         handler(self.REQUEST | changes, CONTEXT)
         ((url, reply),) = answers
         assert url == "http://cfn"
         return reply
 
-    def test_success_is_told_with_what_was_applied(self, load) -> None:
+    def test_success_is_told_with_what_was_applied(self, load: Callable[[str], ModuleType]) -> None:
         reply = self.run(load, lambda: ["0001", "0002"])
         assert (reply["Status"], reply["Data"]) == ("SUCCESS", {"Applied": "2"})
 
-    def test_every_failure_is_told_without_its_details(self, load) -> None:
+    def test_every_failure_is_told_without_its_details(self, load: Callable[[str], ModuleType]) -> None:
         def fail() -> list[str]:
             raise RuntimeError("password=hunter2")
 
@@ -307,13 +337,13 @@ class TestPrepareDatabase:
         assert reply["Status"] == "FAILED"
         assert "hunter2" not in json.dumps(reply)
 
-    def test_deleting_the_resource_touches_nothing(self, load) -> None:
+    def test_deleting_the_resource_touches_nothing(self, load: Callable[[str], ModuleType]) -> None:
         reply = self.run(load, lambda: pytest.fail("must not migrate"), RequestType="Delete", PhysicalResourceId="kept")
         assert (reply["Status"], reply["PhysicalResourceId"]) == ("SUCCESS", "kept")
 
 
-def test_migrate_database_never_logs_the_password(load, capsys) -> None:
-    seen: list = []
+def test_migrate_database_never_logs_the_password(load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[Any] = []
     handler = load("migrate_database").make_handler(lambda user, password: seen.append((user, password)) or ["0001"])
     assert handler({"username": "admin", "password": "hunter2"}, CONTEXT) == {"applied": ["0001"]}
     assert seen == [("admin", "hunter2")]

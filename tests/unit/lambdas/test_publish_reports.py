@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from types import ModuleType
 
 import boto3
 import pytest
@@ -22,7 +24,7 @@ FILE = Publication("reports/account=a/period=2024-03-01/kind=pnl.csv", "a", "202
 LEFT_OUT = Unmeasured("o" * 32, "BTC-USD", "no candle")
 
 
-def test_the_scheduled_instant_is_the_clock_and_files_are_counted(load) -> None:
+def test_the_scheduled_instant_is_the_clock_and_files_are_counted(load: Callable[[str], ModuleType]) -> None:
     asked: list[datetime] = []
 
     def run(at: datetime) -> PublishRun:
@@ -34,7 +36,9 @@ def test_the_scheduled_instant_is_the_clock_and_files_are_counted(load) -> None:
     assert answer == {"files": 2, "changed": 1, "measured": 3, "unmeasured": 1}
 
 
-def test_a_report_that_was_not_published_fails_the_run_after_the_others(load, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_that_was_not_published_fails_the_run_after_the_others(
+    load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+) -> None:
     failed = PublishRun((FILE,), 1, 0, (), (PublishFailure("a", "tax of 2024-03-01", "0 and 1 differ"),))
     with pytest.raises(PublishError, match="1 reports were not published, first a tax of 2024-03-01: 0 and 1 differ"):
         load("publish_reports").make_handler(lambda _: failed)(EVENT, FakeLambdaContext())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
 from typing import Any
 
 import boto3
@@ -61,7 +62,9 @@ def body(event: BusEvent) -> str:
 
 
 class TestRouteEvents:
-    def test_each_account_has_groups_of_its_own_and_the_messages_go_on_as_they_are(self, load, cloud: None, capsys) -> None:
+    def test_each_account_has_groups_of_its_own_and_the_messages_go_on_as_they_are(
+        self, load: Callable[[str], ModuleType], cloud: None, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         urls = {Destination.EXECUTION: queue("execution"), Destination.TRADING: queue("trading")}
         handler = load("route_events").make_handler(RouteEvents(boto3.client("sqs"), urls))
         reported = [
@@ -82,7 +85,9 @@ class TestRouteEvents:
         ["{", "[" * 200_000, json.dumps({"source": "signalbox", "detail-type": "ExecutionReported", "detail": []}), body(
             MarketDataStale(symbol=BTC, since=NOON, reason="x", newest_close=None))],
     )  # fmt: skip
-    def test_what_has_no_route_is_refused_for_good_and_holds_nothing_back(self, load, cloud: None, capsys, strange: str) -> None:
+    def test_what_has_no_route_is_refused_for_good_and_holds_nothing_back(
+        self, load: Callable[[str], ModuleType], cloud: None, capsys: pytest.CaptureFixture[str], strange: str
+    ) -> None:
         urls = {Destination.EXECUTION: queue("execution"), Destination.TRADING: queue("trading")}
         handler = load("route_events").make_handler(RouteEvents(boto3.client("sqs"), urls))
         assert handler(sqs(strange, body(asked("a-1", Leg.EXIT, SUBMIT)), queue="routing.fifo"), CONTEXT) == {
@@ -91,7 +96,9 @@ class TestRouteEvents:
         assert [group for group, _ in received(urls[Destination.EXECUTION])] == ["a-1"]
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
-    def test_a_queue_that_is_away_gives_back_what_was_not_sent_in_order(self, load, cloud: None) -> None:
+    def test_a_queue_that_is_away_gives_back_what_was_not_sent_in_order(
+        self, load: Callable[[str], ModuleType], cloud: None
+    ) -> None:
         urls = {Destination.EXECUTION: "http://127.0.0.1:9/gone.fifo", Destination.TRADING: queue("trading")}
         client = boto3.client("sqs")
         handler = load("route_events").make_handler(RouteEvents(client, urls))
@@ -155,7 +162,9 @@ def telegram() -> Iterator[TelegramStandIn]:
 
 
 class TestSendAlerts:
-    def test_an_alert_is_one_message_a_chat_in_the_chats_group(self, load, cloud: None, telegram: TelegramStandIn) -> None:
+    def test_an_alert_is_one_message_a_chat_in_the_chats_group(
+        self, load: Callable[[str], ModuleType], cloud: None, telegram: TelegramStandIn
+    ) -> None:
         alerts = Alerts(load, telegram, ["1", 2])
         queued = alerts.queue(alert(13), alert(14))
         assert [group for group, _ in queued] == ["1", "2", "1", "2"]
@@ -164,7 +173,7 @@ class TestSendAlerts:
         assert alerts.sent() == [("1", "13"), ("2", "13"), ("1", "14"), ("2", "14")]
 
     def test_the_same_event_again_is_one_message_whether_the_queue_remembers_or_not(
-        self, load, cloud: None, telegram: TelegramStandIn
+        self, load: Callable[[str], ModuleType], cloud: None, telegram: TelegramStandIn
     ) -> None:
         alerts = Alerts(load, telegram, ["1"])
         queued = alerts.queue(alert(13), alert(13))
@@ -172,7 +181,9 @@ class TestSendAlerts:
         alerts.deliver(*[text for _, text in queued] * 2)
         assert alerts.sent() == [("1", "13")]
 
-    def test_a_chat_in_flood_control_delays_no_other(self, load, cloud: None, telegram: TelegramStandIn) -> None:
+    def test_a_chat_in_flood_control_delays_no_other(
+        self, load: Callable[[str], ModuleType], cloud: None, telegram: TelegramStandIn
+    ) -> None:
         alerts = Alerts(load, telegram, ["1", "2"])
         flood = telegram.faults.add(Fault(MessengerFault.RATE_LIMITED, "1", retry_after=900))
         (_, first), (_, second) = alerts.queue(alert(13))
@@ -185,7 +196,12 @@ class TestSendAlerts:
 
     @pytest.mark.parametrize("fault", [MessengerFault.FORBIDDEN, MessengerFault.KICKED, MessengerFault.DEACTIVATED])
     def test_a_chat_that_will_never_take_it_is_final_and_told(
-        self, load, cloud: None, telegram: TelegramStandIn, capsys, fault: MessengerFault
+        self,
+        load: Callable[[str], ModuleType],
+        cloud: None,
+        telegram: TelegramStandIn,
+        capsys: pytest.CaptureFixture[str],
+        fault: MessengerFault,
     ) -> None:
         telegram.faults.add(Fault(fault, "1"))
         alerts = Alerts(load, telegram, ["1", "404"])
@@ -193,13 +209,15 @@ class TestSendAlerts:
         assert metric_values(logged(capsys))["AlertsUndeliverable"] == 2
         assert alerts.waits == []
 
-    def test_no_chat_is_an_alarm_and_never_sent_to_nobody(self, load, cloud: None, telegram: TelegramStandIn, capsys) -> None:
+    def test_no_chat_is_an_alarm_and_never_sent_to_nobody(
+        self, load: Callable[[str], ModuleType], cloud: None, telegram: TelegramStandIn, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         alerts = Alerts(load, telegram, [])
         assert alerts.queue(alert(13)) == []
         assert metric_values(logged(capsys)) == {"AlertsUndeliverable": 1}
 
     def test_a_group_that_became_a_supergroup_is_followed_by_every_worker_from_then_on(
-        self, load, cloud: None, telegram: TelegramStandIn, capsys
+        self, load: Callable[[str], ModuleType], cloud: None, telegram: TelegramStandIn, capsys: pytest.CaptureFixture[str]
     ) -> None:
         telegram.upgrade("-5", "-1005")
         alerts = Alerts(load, telegram, ["-5"])
@@ -212,12 +230,14 @@ class TestSendAlerts:
         assert alerts.deliver(*queued) == []
         assert (len(telegram.messages), telegram.refused) == (3, refused)
 
-    def test_old_and_new_id_configured_together_are_one_chat(self, load, cloud: None, telegram: TelegramStandIn) -> None:
+    def test_old_and_new_id_configured_together_are_one_chat(
+        self, load: Callable[[str], ModuleType], cloud: None, telegram: TelegramStandIn
+    ) -> None:
         telegram.upgrade("-5", "-1005")
         alerts = Alerts(load, telegram, ["-5", "-1005"])
         alerts.app.moves.remember("-5", "-1005")
         assert [group for group, _ in alerts.queue(alert(13))] == ["-5"]
 
 
-def test_a_pause_is_never_longer_than_a_queue_hides_a_message(load) -> None:
+def test_a_pause_is_never_longer_than_a_queue_hides_a_message(load: Callable[[str], ModuleType]) -> None:
     assert timedelta(seconds=load("send_alerts").MAX_WAIT_SECONDS) < timedelta(hours=12)

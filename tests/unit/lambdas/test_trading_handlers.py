@@ -2,13 +2,16 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import ClassVar
+from types import ModuleType
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError
+from typing_extensions import override
 
 from signalbox.access import Refusal, Role
 from signalbox.application.manage_orders import MissedTurn
@@ -59,7 +62,7 @@ ORDER = {
 }  # fmt: skip
 
 
-def sqs(*events: BusEvent | str, queue: str) -> dict:
+def sqs(*events: BusEvent | str, queue: str) -> dict[str, Any]:
     """Messages with the attributes that a queue always gives."""
     found = plain_sqs(*events, queue=queue)
     for record in found["Records"]:
@@ -67,11 +70,11 @@ def sqs(*events: BusEvent | str, queue: str) -> dict:
     return found
 
 
-def kind_of(problem: dict) -> str:
+def kind_of(problem: dict[str, Any]) -> str:
     return str(problem["type"]).removeprefix("urn:signalbox:problem:")
 
 
-def pointers(problem: dict) -> list[str]:
+def pointers(problem: dict[str, Any]) -> list[str]:
     return [one["pointer"] for one in problem["errors"]]
 
 
@@ -149,7 +152,9 @@ class FakeService:
             raise self.error
 
 
-def request(method: str, path: str, body: object = None, *, query: dict[str, str] | None = None, who: str | None = WHO) -> dict:
+def request(
+    method: str, path: str, body: object = None, *, query: dict[str, str] | None = None, who: str | None = WHO
+) -> dict[str, Any]:
     """A request as API Gateway's HTTP API (payload format 2.0) hands it to a function behind AWS_IAM."""
     iam = {
         "accessKey": "AKIDEXAMPLE", "accountId": "123456789012", "callerId": "AIDEXAMPLE", "cognitoIdentity": None,
@@ -174,7 +179,7 @@ def request(method: str, path: str, body: object = None, *, query: dict[str, str
     }  # fmt: skip
 
 
-def answer(load, service: FakeService, event: dict) -> tuple[int, dict]:
+def answer(load: Callable[[str], ModuleType], service: FakeService, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     found = load("manage_orders").make_handler(service)(event, CONTEXT)
     is_problem = found["statusCode"] >= 400
     assert found["headers"]["Content-Type"] == ("application/problem+json" if is_problem else "application/json")
@@ -182,7 +187,9 @@ def answer(load, service: FakeService, event: dict) -> tuple[int, dict]:
 
 
 class TestQueue:
-    def test_events_of_the_bus_are_handled_and_what_they_changed_is_counted(self, load, capsys) -> None:
+    def test_events_of_the_bus_are_handled_and_what_they_changed_is_counted(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         service = FakeService(HALTED)
         assert load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
         assert (service.events, service.publishes) == ([CYCLE], 1)
@@ -191,19 +198,25 @@ class TestQueue:
             "TradingHalts": 1, "TradesOpened": 0, "OutboxPublished": 2,
         }  # fmt: skip
 
-    def test_what_somebody_may_not_is_counted(self, load, capsys) -> None:
+    def test_what_somebody_may_not_is_counted(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         service = FakeService()
         service.denied = (Refusal(ACCOUNT, WHO, "halt", Role.OPERATOR, Role.VIEWER),)
         load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         assert metric_values(logged(capsys))["AccessRefused"] == 1
 
-    def test_a_failing_message_blocks_those_behind_it_and_committed_events_are_published(self, load) -> None:
+    def test_a_failing_message_blocks_those_behind_it_and_committed_events_are_published(
+        self, load: Callable[[str], ModuleType]
+    ) -> None:
         service = FakeService(error=ConnectionError("the ledger is away"))
         found = load("manage_orders").make_handler(service)(sqs(CYCLE, CYCLE, CYCLE, queue="trading.fifo"), CONTEXT)
         assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0", "m1", "m2"]
         assert service.publishes == 1
 
-    def test_a_command_of_the_queue_is_the_one_of_the_api_and_its_sender_is_who_asks(self, load) -> None:
+    def test_a_command_of_the_queue_is_the_one_of_the_api_and_its_sender_is_who_asks(
+        self, load: Callable[[str], ModuleType]
+    ) -> None:
         service = FakeService()
         message = sqs(json.dumps({**ORDER, "kind": "submit"}), queue="trading.fifo")
         assert load("manage_orders").make_handler(service)(message, CONTEXT) == {"batchItemFailures": []}
@@ -212,7 +225,9 @@ class TestQueue:
         assert queued == posted
         assert (by_queue, by_http) == ("AIDEXAMPLE", WHO)
 
-    def test_a_command_from_the_future_would_carry_the_account_there_and_is_not_taken(self, load, capsys) -> None:
+    def test_a_command_from_the_future_would_carry_the_account_there_and_is_not_taken(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         service = FakeService()
         late = {**ORDER, "kind": "submit", "requested_at": (NOON + timedelta(minutes=1)).isoformat()}
         message = sqs(json.dumps(late), queue="trading.fifo")
@@ -236,7 +251,9 @@ class TestQueue:
             ),
         ],
     )
-    def test_a_message_that_is_nothing_known_is_refused_and_holds_nothing_back(self, load, capsys, caplog, body: str) -> None:
+    def test_a_message_that_is_nothing_known_is_refused_and_holds_nothing_back(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, body: str
+    ) -> None:
         service = FakeService()
         found = load("manage_orders").make_handler(service)(sqs(body, CYCLE, queue="trading.fifo"), CONTEXT)
         assert (found, service.events) == ({"batchItemFailures": []}, [CYCLE])
@@ -246,19 +263,25 @@ class TestQueue:
     @pytest.mark.parametrize(
         "error", [AccountError("account 'x' does not exist"), OrderUnknownError("x has no order"), OrderTermsError("no")]
     )
-    def test_what_no_account_takes_is_refused_and_not_tried_again(self, load, capsys, error: Exception) -> None:
+    def test_what_no_account_takes_is_refused_and_not_tried_again(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], error: Exception
+    ) -> None:
         found = load("manage_orders").make_handler(FakeService(error=error))(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         assert found == {"batchItemFailures": []}
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
-    def test_a_row_that_the_ledger_refuses_is_refused_for_good(self, load, capsys) -> None:
+    def test_a_row_that_the_ledger_refuses_is_refused_for_good(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         found = load("manage_orders").make_handler(FakeService(error=RowRefusedError("no column")))(
             sqs(CYCLE, queue="trading.fifo"), CONTEXT
         )
         assert found == {"batchItemFailures": []}
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
-    def test_missed_turns_are_told_apart_by_whether_they_come_again(self, load, capsys, caplog) -> None:
+    def test_missed_turns_are_told_apart_by_whether_they_come_again(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
         service = FakeService()
         service.missed = (
             MissedTurn("a-1", UnpricedError("no price"), is_final=False),
@@ -270,7 +293,9 @@ class TestQueue:
         reported = {r.getMessage(): r.account for r in caplog.records if r.getMessage().startswith("turn_")}
         assert reported == {"turn_missed": "a-1", "turn_refused": "a-2"}
 
-    def test_a_halt_comes_by_the_kill_switchs_queue_and_nothing_else_does(self, load, capsys) -> None:
+    def test_a_halt_comes_by_the_kill_switchs_queue_and_nothing_else_does(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         service = FakeService()
         output = {"account": ACCOUNT, "request_id": "req-0001", "requested_at": NOON.isoformat(), "why": "news"}
         bodies = [json.dumps({**output, "kind": kind}) for kind in ("resume", "halt")]
@@ -283,7 +308,9 @@ class TestQueue:
         assert ([command.kind for command, _ in service.commands], service.events) == (["halt"], [])
         assert metric_values(logged(capsys))["EventsRefused"] == 3
 
-    def test_a_command_for_an_account_without_a_price_is_retried_before_those_behind_it(self, load, capsys, caplog) -> None:
+    def test_a_command_for_an_account_without_a_price_is_retried_before_those_behind_it(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
         service = FakeService(error=UnpricedError("expected a price of BTC-USD, which it holds"))
         handler = load("manage_orders").make_handler(service)
         commands = [json.dumps({**ORDER, "kind": "submit", "request_id": f"req-{n:04}"}) for n in range(2)]
@@ -297,7 +324,13 @@ class TestQueue:
         assert [command.request_id for command, _ in service.commands] == ["req-0000", "req-0001"]
 
     @pytest.mark.parametrize("report", REPORTS, ids=lambda report: report.type)
-    def test_a_report_of_the_executor_is_believed_and_no_other(self, load, capsys, caplog, report: BusEvent) -> None:
+    def test_a_report_of_the_executor_is_believed_and_no_other(
+        self,
+        load: Callable[[str], ModuleType],
+        capsys: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
+        report: BusEvent,
+    ) -> None:
         service = FakeService()
         another = SigningKey.of("x" * 64)
         forged = [
@@ -312,14 +345,18 @@ class TestQueue:
         assert metric_values(logged(capsys))["ReportsRefused"] == len(forged)
         assert len([r for r in caplog.records if r.getMessage() == "report_refused"]) == len(forged)
 
-    def test_without_the_executors_keys_no_report_is_believed(self, load, capsys) -> None:
+    def test_without_the_executors_keys_no_report_is_believed(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         service = FakeService()
         service.report_keys = None
         handler = load("manage_orders").make_handler(service)
         assert handler(sqs(message_of(REPORTS[0]), queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
         assert (service.events, metric_values(logged(capsys))["ReportsRefused"]) == ([], 1)
 
-    def test_a_report_whose_key_cannot_be_read_now_comes_again(self, load, capsys) -> None:
+    def test_a_report_whose_key_cannot_be_read_now_comes_again(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         class Away:
             def find(self, key_id: str) -> SigningKey | None:
                 raise KeyUnavailableError(key_id)
@@ -330,12 +367,14 @@ class TestQueue:
         assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0"]
         assert "ReportsRefused" not in metric_values(logged(capsys))
 
-    def test_an_unpublished_outbox_does_not_fail_what_is_committed(self, load) -> None:
+    def test_an_unpublished_outbox_does_not_fail_what_is_committed(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService()
         service.publish_error = ConnectionError("the bus is away")
         assert load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT) == {"batchItemFailures": []}
 
-    def test_an_account_that_differs_from_its_configuration_is_told_once(self, load, capsys) -> None:
+    def test_an_account_that_differs_from_its_configuration_is_told_once(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         service = FakeService()
         service.refused = {ACCOUNT: "exists and is another"}
         handler = load("manage_orders").make_handler(service)
@@ -346,7 +385,9 @@ class TestQueue:
 
 
 class TestApi:
-    def test_an_order_is_submitted_in_the_name_of_the_iam_identity_and_comes_back(self, load) -> None:
+    def test_an_order_is_submitted_in_the_name_of_the_iam_identity_and_comes_back(
+        self, load: Callable[[str], ModuleType]
+    ) -> None:
         service = FakeService()
         status, body = answer(load, service, request("POST", "/orders", ORDER))
         ((command, who),) = service.commands
@@ -375,19 +416,25 @@ class TestApi:
         ],
     )
     def test_a_request_that_names_two_things_in_one_place_is_refused(
-        self, load, method: str, path: str, body: dict, query: dict | None, at: str
+        self,
+        load: Callable[[str], ModuleType],
+        method: str,
+        path: str,
+        body: dict[str, Any],
+        query: dict[str, Any] | None,
+        at: str,
     ) -> None:
         service = FakeService()
         status, output = answer(load, service, request(method, path, body, query=query))
         assert (status, pointers(output), service.commands) == (422, [at], [])
 
-    def test_a_request_may_name_the_same_twice(self, load) -> None:
+    def test_a_request_may_name_the_same_twice(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService()
         output = {"account": ACCOUNT, "kind": "halt", "request_id": "req-3", "why": "news"}
         assert answer(load, service, request("POST", f"/accounts/{ACCOUNT}/halt", output))[0] == 200
         assert [command.account for command, _ in service.commands] == [ACCOUNT]
 
-    def test_numbers_are_taken_as_they_were_written(self, load) -> None:
+    def test_numbers_are_taken_as_they_were_written(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService()
         text = json.dumps(ORDER).replace('"0.5"', "0.10000000000000001")
         assert answer(load, service, request("POST", "/orders", text))[0] == 201
@@ -402,20 +449,22 @@ class TestApi:
             ("PUT", f"/accounts/{ACCOUNT}", {"request_id": "req-5"}, "open"),
         ],
     )
-    def test_a_request_without_an_instant_has_the_gateways(self, load, method: str, path: str, body: dict, kind: str) -> None:
+    def test_a_request_without_an_instant_has_the_gateways(
+        self, load: Callable[[str], ModuleType], method: str, path: str, body: dict[str, Any], kind: str
+    ) -> None:
         service = FakeService()
         assert answer(load, service, request(method, path, body))[0] == 200
         ((command, _),) = service.commands
         assert (command.kind, command.account) == (kind, ACCOUNT)
         assert command.requested_at == NOON + timedelta(seconds=1)
 
-    def test_a_cancel_names_its_account_in_the_query(self, load) -> None:
+    def test_a_cancel_names_its_account_in_the_query(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService()
         event = request("DELETE", f"/orders/{KEY}", query={"account": ACCOUNT, "request_id": "req-2"})
         assert answer(load, service, event)[0] == 200
         assert (service.commands[0][0].kind, service.commands[0][0].client_order_id) == ("cancel", KEY)
 
-    def test_an_account_is_shown_at_the_gateways_instant_with_what_stops_it(self, load) -> None:
+    def test_an_account_is_shown_at_the_gateways_instant_with_what_stops_it(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService()
         status, body = answer(load, service, request("GET", f"/accounts/{ACCOUNT}"))
         assert (status, body["capital"], body["equity"], body["halt"]["who"]) == (200, "100000", "100000", "ops")
@@ -430,7 +479,9 @@ class TestApi:
             ({"symbol": "x"}, "#/symbol"),
         ],
     )
-    def test_a_value_that_cannot_be_is_422_and_named(self, load, changes: dict, at: str) -> None:
+    def test_a_value_that_cannot_be_is_422_and_named(
+        self, load: Callable[[str], ModuleType], changes: dict[str, Any], at: str
+    ) -> None:
         service = FakeService()
         status, body = answer(load, service, request("POST", "/orders", {**ORDER, **changes}))
         assert (status, kind_of(body), pointers(body)) == (422, "invalid-request", [at])
@@ -440,7 +491,7 @@ class TestApi:
         "body",
         [{k: v for k, v in ORDER.items() if k != "requested_at"}, {**ORDER, "requested_at": "2024-03-01T11:00:00Z"}],
     )
-    def test_a_body_of_another_time_is_409_with_what_is_wrong(self, load, body: object) -> None:
+    def test_a_body_of_another_time_is_409_with_what_is_wrong(self, load: Callable[[str], ModuleType], body: object) -> None:
         service = FakeService()
         status, found = answer(load, service, request("POST", "/orders", body))
         assert (status, service.commands) == (409, [])
@@ -460,29 +511,29 @@ class TestApi:
             '{"quantity": ' + "9" * 5000 + "}",
         ],
     )
-    def test_a_body_that_cannot_be_read_is_400(self, load, body: str) -> None:
+    def test_a_body_that_cannot_be_read_is_400(self, load: Callable[[str], ModuleType], body: str) -> None:
         service = FakeService()
         status, found = answer(load, service, request("POST", "/orders", body))
         assert (status, kind_of(found), service.commands) == (400, "unreadable", [])
 
     @pytest.mark.parametrize("body", [b"\xff\xfe", b"[" * 200_000])
-    def test_a_body_in_base64_is_read_as_strictly(self, load, body: bytes) -> None:
+    def test_a_body_in_base64_is_read_as_strictly(self, load: Callable[[str], ModuleType], body: bytes) -> None:
         asked = request("POST", "/orders", b64encode(body).decode()) | {"isBase64Encoded": True}
         assert answer(load, FakeService(), asked)[0] == 400
 
     @pytest.mark.parametrize("name", ["ab" * 15 + "\x00\x00", "ab" * 15 + "\ud800b"])
-    def test_a_path_with_what_no_ledger_takes_leads_nowhere(self, load, name: str) -> None:
+    def test_a_path_with_what_no_ledger_takes_leads_nowhere(self, load: Callable[[str], ModuleType], name: str) -> None:
         service = FakeService()
         status, _ = answer(load, service, request("DELETE", f"/orders/{name}", {"account": ACCOUNT, "request_id": "req-0002"}))
         assert (status, service.commands) == (404, [])
 
     @pytest.mark.parametrize("why", ["no\nno", "no\tno", "ab\u202ecd", "ab\u2028cd"])
-    def test_a_reason_is_one_line_of_text(self, load, why: str) -> None:
+    def test_a_reason_is_one_line_of_text(self, load: Callable[[str], ModuleType], why: str) -> None:
         output = {"request_id": "req-0003", "why": why}
         status, found = answer(load, FakeService(), request("POST", f"/accounts/{ACCOUNT}/halt", output))
         assert (status, pointers(found)) == (422, ["#/why"])
 
-    def test_what_the_ledger_refuses_is_422(self, load) -> None:
+    def test_what_the_ledger_refuses_is_422(self, load: Callable[[str], ModuleType]) -> None:
         status, found = answer(load, FakeService(error=RowRefusedError("no column")), request("POST", "/orders", ORDER))
         assert (status, kind_of(found)) == (422, "row-refused")
 
@@ -495,32 +546,36 @@ class TestApi:
             (UnpricedError("expected a price of BTC-USD"), 409, "account-unpriced"),
         ],
     )
-    def test_what_is_refused_says_why(self, load, error: Exception, status: int, name: str) -> None:
+    def test_what_is_refused_says_why(self, load: Callable[[str], ModuleType], error: Exception, status: int, name: str) -> None:
         found, body = answer(load, FakeService(error=error), request("POST", "/orders", ORDER))
         assert (found, body["status"], kind_of(body), body["detail"]) == (status, status, name, str(error))
 
     @pytest.mark.parametrize("route", ["grant", "revoke"])
-    def test_a_wrong_value_of_an_access_command_is_named_by_its_pointer(self, load, route: str) -> None:
+    def test_a_wrong_value_of_an_access_command_is_named_by_its_pointer(
+        self, load: Callable[[str], ModuleType], route: str
+    ) -> None:
         facts = {"request_id": "req-0001", "principal": "arn:aws:iam::123456789012:user/ben", "role": "emperor"}
         status, found = answer(load, FakeService(), request("POST", f"/accounts/{ACCOUNT}/{route}", facts))
         assert (status, pointers(found)) == (422, ["#/role"])
 
-    def test_a_row_that_nobody_can_read_is_not_an_account_that_is_not_there(self, load) -> None:
+    def test_a_row_that_nobody_can_read_is_not_an_account_that_is_not_there(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService(error=AccountUnreadableError("its row in the ledger is wrong at capital"))
         status, found = answer(load, service, request("GET", f"/accounts/{ACCOUNT}"))
         assert (status, kind_of(found)) == (500, "account-unreadable")
 
-    def test_a_problem_names_its_occurrence_as_the_gateways_log_does(self, load) -> None:
+    def test_a_problem_names_its_occurrence_as_the_gateways_log_does(self, load: Callable[[str], ModuleType]) -> None:
         _, found = answer(load, FakeService(), request("GET", "/secrets"))
         assert (found["instance"], found["status"], kind_of(found)) == ("urn:signalbox:request:r", 404, "no-route")
 
     @pytest.mark.parametrize(("method", "path"), [("POST", "/orders"), ("GET", f"/accounts/{ACCOUNT}")])
-    def test_a_request_nobody_signed_is_refused_even_if_the_gateway_let_it_through(self, load, method: str, path: str) -> None:
+    def test_a_request_nobody_signed_is_refused_even_if_the_gateway_let_it_through(
+        self, load: Callable[[str], ModuleType], method: str, path: str
+    ) -> None:
         service = FakeService()
         status, body = answer(load, service, request(method, path, ORDER if method == "POST" else None, who=None))
         assert (status, kind_of(body), service.commands, service.instants) == (403, "unsigned", [], [])
 
-    def test_an_unknown_route_is_404_as_json(self, load) -> None:
+    def test_an_unknown_route_is_404_as_json(self, load: Callable[[str], ModuleType]) -> None:
         assert answer(load, FakeService(), request("GET", "/secrets"))[0] == 404
 
 
@@ -532,9 +587,11 @@ class RecordingService(TradingService):
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         return self.on_command(command, who)
 
+    @override
     def query(self, account: str, at: datetime, who: str) -> AccountState:  # type: ignore[override]
         return super().query(account, at)
 
+    @override
     def readiness_report(self, account: str, at: datetime, who: str) -> ReadinessReport:  # type: ignore[override]
         return super().readiness_report(account, at)
 
@@ -561,7 +618,9 @@ CONFIGURATION = {"kind": "ftmo-2step", "capital": "50000", "venue": "coinbase", 
 
 
 class TestLiveAccounts:
-    def test_a_live_account_is_opened_confirmed_by_name_and_says_what_is_still_missing(self, load) -> None:
+    def test_a_live_account_is_opened_confirmed_by_name_and_says_what_is_still_missing(
+        self, load: Callable[[str], ModuleType]
+    ) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         opening = {"request_id": "req-open", "configuration": CONFIGURATION}
         status, body = answer(load, service, request("PUT", "/accounts/live-1", opening))
@@ -583,7 +642,7 @@ class TestLiveAccounts:
         _, body = answer(load, service, request("GET", "/accounts"))
         assert [(one["account"], one["mode"]) for one in body["accounts"]] == [("live-1", "live")]
 
-    def test_the_standing_order_of_the_lots_is_given_by_name(self, load) -> None:
+    def test_the_standing_order_of_the_lots_is_given_by_name(self, load: Callable[[str], ModuleType]) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         answer(load, service, request("PUT", "/accounts/paper-10k", {"request_id": "req-open"}))
         output = {"request_id": "req-lots", "method": "HIFO"}
@@ -592,7 +651,7 @@ class TestLiveAccounts:
         status, body = answer(load, service, request("POST", "/accounts/paper-10k/lots", {**output, "method": "BEST"}))
         assert (status, pointers(body)[0]) == (422, "#/method")
 
-    def test_an_account_that_exists_as_another_stays_as_it_is(self, load) -> None:
+    def test_an_account_that_exists_as_another_stays_as_it_is(self, load: Callable[[str], ModuleType]) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         opening = {"request_id": "req-open", "configuration": CONFIGURATION}
         assert answer(load, service, request("PUT", "/accounts/live-1", opening))[0] == 200
@@ -612,7 +671,9 @@ class TestLiveAccounts:
             ({"phase": "endgame"}, "#"),
         ],
     )
-    def test_a_configuration_that_cannot_be_is_422_and_nothing_is_opened(self, load, change: dict[str, str], at: str) -> None:
+    def test_a_configuration_that_cannot_be_is_422_and_nothing_is_opened(
+        self, load: Callable[[str], ModuleType], change: dict[str, str], at: str
+    ) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         body = {"request_id": "req-open", "configuration": CONFIGURATION | change}
         status, found = answer(load, service, request("PUT", "/accounts/live-1", body))
@@ -624,7 +685,9 @@ class TestLiveAccounts:
         [("GET", ""), ("GET", "/readiness"), ("PUT", ""), ("POST", "/halt"), ("POST", "/resume"), ("POST", "/lots")],
     )
     @pytest.mark.parametrize("name", ["LIVE", "-live", "live_1", "a" * 41])
-    def test_a_name_that_no_account_can_have_is_422_on_every_route(self, load, method: str, path: str, name: str) -> None:
+    def test_a_name_that_no_account_can_have_is_422_on_every_route(
+        self, load: Callable[[str], ModuleType], method: str, path: str, name: str
+    ) -> None:
         output = {"request_id": "req-name", "why": "looking", "method": "FIFO"}
         body = None if method == "GET" else {key: output[key] for key in _FIELDS[path]}
         service = RecordingService(MemoryTradingLedger(), "coinbase")
@@ -632,20 +695,22 @@ class TestLiveAccounts:
         assert (status, kind_of(found), pointers(found)) == (422, "invalid-request", ["#/account"])
 
     @pytest.mark.parametrize("name", ["nonsense", "ftmo-9step-100k", "paper-0k"])
-    def test_a_name_that_describes_no_account_without_a_configuration_is_422(self, load, name: str) -> None:
+    def test_a_name_that_describes_no_account_without_a_configuration_is_422(
+        self, load: Callable[[str], ModuleType], name: str
+    ) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         status, found = answer(load, service, request("PUT", f"/accounts/{name}", {"request_id": "req-open"}))
         assert (status, pointers(found)[0], service.accounts()) == (422, "#/account", ())
         assert "ftmo-2step-100k" in found["errors"][0]["detail"]
 
     @pytest.mark.parametrize("path", ["", "/readiness"])
-    def test_a_name_that_could_be_one_and_is_none_is_404(self, load, path: str) -> None:
+    def test_a_name_that_could_be_one_and_is_none_is_404(self, load: Callable[[str], ModuleType], path: str) -> None:
         status, found = answer(
             load, RecordingService(MemoryTradingLedger(), "coinbase"), request("GET", f"/accounts/paper-9k{path}")
         )
         assert (status, kind_of(found)) == (404, "account-not-found")
 
-    def test_words_that_do_not_fit_the_account_are_409_and_named(self, load) -> None:
+    def test_words_that_do_not_fit_the_account_are_409_and_named(self, load: Callable[[str], ModuleType]) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         answer(load, service, request("PUT", f"/accounts/{ACCOUNT}", {"request_id": "req-open"}))
         status, body = answer(
@@ -653,7 +718,7 @@ class TestLiveAccounts:
         )
         assert (status, "'paper', 'withdrawn', 'ftmo-2step" in body["detail"]) == (409, True)
 
-    def test_one_request_confirms_one_thing_of_one_person(self, load) -> None:
+    def test_one_request_confirms_one_thing_of_one_person(self, load: Callable[[str], ModuleType]) -> None:
         service = RecordingService(MemoryTradingLedger(), "coinbase")
         answer(load, service, request("PUT", "/accounts/live-1", {"request_id": "req-open", "configuration": CONFIGURATION}))
         output = {"request_id": "say-1", "what": "live"}
@@ -663,12 +728,14 @@ class TestLiveAccounts:
         assert answer(load, service, request("POST", "/accounts/live-1/confirm", output, who=f"{WHO}-2"))[0] == 409
 
     @pytest.mark.parametrize("path", ["/accounts", "/accounts/live-1/readiness"])
-    def test_nobody_unsigned_sees_them(self, load, path: str) -> None:
+    def test_nobody_unsigned_sees_them(self, load: Callable[[str], ModuleType], path: str) -> None:
         assert answer(load, RecordingService(MemoryTradingLedger(), "coinbase"), request("GET", path, who=None))[0] == 403
 
 
 class TestMonitorRisk:
-    def test_the_scheduled_instant_is_the_clock_and_every_run_is_counted(self, load, capsys) -> None:
+    def test_the_scheduled_instant_is_the_clock_and_every_run_is_counted(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         service = FakeService(HALTED)
         found = load("monitor_risk").make_handler(service)(
             {"job": "monitor_risk", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT
@@ -681,14 +748,14 @@ class TestMonitorRisk:
         values = metric_values(logged(capsys))
         assert (values["MonitorRuns"], values["TradingHalts"]) == (1, 1)
 
-    def test_an_unpublished_outbox_does_not_fail_the_run(self, load) -> None:
+    def test_an_unpublished_outbox_does_not_fail_the_run(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService()
         service.publish_error = ConnectionError("the bus is away")
         handler = load("monitor_risk").make_handler(service)
         assert handler({"job": "monitor_risk", "scheduled_at": "2024-03-01T12:00:00Z"}, CONTEXT) == {"accounts": 1, "halts": 0}
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
-    def test_an_instant_of_the_future_fails_the_call_and_reaches_no_account(self, load) -> None:
+    def test_an_instant_of_the_future_fails_the_call_and_reaches_no_account(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService()
         ahead = (datetime.now(UTC) + timedelta(days=1)).isoformat()
         with pytest.raises(InstantAheadError, match="scheduled_at"):
@@ -696,7 +763,7 @@ class TestMonitorRisk:
         assert (service.instants, service.publishes) == ([], 0)
 
     @pytest.mark.filterwarnings("ignore:No application metrics")
-    def test_an_unresolved_instant_is_refused(self, load) -> None:
+    def test_an_unresolved_instant_is_refused(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService()
         with pytest.raises(ValidationError):
             load("monitor_risk").make_handler(service)({"job": "x", "scheduled_at": "<aws.scheduler.scheduled-time>"}, CONTEXT)

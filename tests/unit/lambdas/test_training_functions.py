@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from signalbox.application.register_model import RETRY_PAUSES_SECONDS, RegisterModel
 from signalbox.ledger_errors import LedgerUnavailableError
@@ -31,6 +32,7 @@ class NoOutbox:
 class Published(RegisterModel):
     """Counts what would be published: the library in memory has its events in hand."""
 
+    @override
     def publish(self) -> int:
         return len(self.library.tables.events)  # type: ignore[attr-defined]
 
@@ -133,6 +135,7 @@ class TestRegisterModel:
         class Flaky(MemoryLibrary):
             failures = len(RETRY_PAUSES_SECONDS)
 
+            @override
             def transaction(self) -> Any:
                 if self.failures:
                     self.failures -= 1

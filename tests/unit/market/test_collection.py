@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,7 +64,7 @@ class World:
     def __init__(self) -> None:
         self.venue, self.cursors, self.bus = FakeVenue(), MemoryCursors(), MemoryBus()
 
-    def collect(self, at: datetime):
+    def collect(self, at: datetime) -> Any:
         return collect(at, SYMBOLS, source=self.venue, cursors=self.cursors, bus=self.bus)
 
     def announced(self) -> list[CandlesClosed]:

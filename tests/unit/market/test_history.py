@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import RawRow
@@ -50,7 +52,7 @@ class Venue:
         return rows + self.extra
 
 
-def run(archive: Archive, venue: Venue, until: datetime = UNTIL, **options):
+def run(archive: Archive, venue: Venue, until: datetime = UNTIL, **options: Any) -> Any:
     days = open_days(days_of(SERIES, SINCE, until), until, archive)
     return list(backfill(days, until, source=venue, archive=archive, **options))
 
@@ -88,6 +90,7 @@ def test_refused_rows_are_told_and_left_out() -> None:
 
 def test_a_day_without_candles_is_finished_too() -> None:
     class Silent(Venue):
+        @override
         def fetch(self, symbol: Symbol, since: datetime, until: datetime) -> Sequence[RawRow]:
             return []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ START = datetime(2024, 3, 1, tzinfo=UTC)
 START_MS = to_ms(START)
 
 
-def of(places, symbol=BTC, **changes) -> SeriesQuality:
+def of(places: Any, symbol: Any = BTC, **changes: Any) -> SeriesQuality:
     """Rows at these minutes after START, flat at 10, in the given order."""
     times = START_MS + MINUTE_MS * np.array(list(places), dtype=np.int64)
     columns = {name: np.full(len(times), 10.0) for name in ("open", "high", "low", "close", "volume")}
@@ -32,7 +33,7 @@ def gap(first: int, last: int) -> Gap:
     return Gap(START_MS + first * MINUTE_MS, START_MS + last * MINUTE_MS)
 
 
-def minutes_in(gaps) -> set[int]:
+def minutes_in(gaps: Any) -> set[int]:
     return {m for g in gaps for m in range((g.first_ms - START_MS) // MINUTE_MS, (g.last_ms - START_MS) // MINUTE_MS + 1)}
 
 
@@ -111,7 +112,7 @@ def test_outages_are_exactly_the_minutes_that_nobody_has(held: list[set[int]]) -
 
 
 @pytest.mark.parametrize("places", [range(100), range(100, 1600), [0, 1439, 1440]])
-def test_rows_by_day_add_up(places) -> None:
+def test_rows_by_day_add_up(places: Any) -> None:
     got = of(places)
     assert sum(got.daily_rows().values()) == len(list(places))
     assert Decimal(got.rows) == len(list(places))

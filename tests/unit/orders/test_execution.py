@@ -2,11 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from signalbox.events import parse_event
 from signalbox.orders.errors import TradeConflictError
@@ -142,6 +144,7 @@ def test_a_kill_between_send_and_report_never_sends_twice(when: Answer) -> None:
 
 def test_a_second_worker_that_lost_the_race_only_asks() -> None:
     class Raced(MemorySendLog):
+        @override
         def read(self, account: str, client_order_id: str) -> None:
             return None
 
@@ -196,7 +199,7 @@ def test_a_fill_after_the_cancel_is_a_late_fill() -> None:
     late.submit(asked(of=LIMIT))
     venue.book = late.book
     order = applied(order, *run(venue, log, asked(of=LIMIT)).events)
-    assert (order.state, order.filled) == (OrderState.CANCELED, 2)
+    assert (order.state, order.filled) == (OrderState.CANCELED, Decimal(2))
 
 
 def test_a_cancel_of_what_is_filled_is_refused_with_the_fills() -> None:

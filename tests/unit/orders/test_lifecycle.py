@@ -85,15 +85,15 @@ def test_an_overfill_is_recorded_whole_because_the_money_moved() -> None:
     order = applied(accepted(), fill(TERMS, "t-1", "4"))
     assert order.overfilled == 0
     after = apply(order, fill(TERMS, "t-2", "7"))
-    assert (after.state, after.filled, after.overfilled, after.leaves) == (OrderState.FILLED, 11, 1, 0)
+    assert (after.state, after.filled, after.overfilled, after.leaves) == (OrderState.FILLED, Decimal(11), Decimal(1), Decimal(0))
     again = apply(after, fill(TERMS, "t-3", "2"))  # and another one after its end
-    assert (again.state, again.filled, again.overfilled) == (OrderState.FILLED, 13, 3)
+    assert (again.state, again.filled, again.overfilled) == (OrderState.FILLED, Decimal(13), Decimal(3))
 
 
 def test_a_fill_of_an_order_that_the_venue_had_rejected_is_recorded() -> None:
     order = applied(submitted(), OrderRejected(client_order_id=KEY, at=seconds(4), reason="NO"))
     after = apply(order, fill(TERMS, "t-1", "4"))
-    assert (after.state, after.filled, after.overfilled) == (OrderState.REJECTED, 4, 0)
+    assert (after.state, after.filled, after.overfilled) == (OrderState.REJECTED, Decimal(4), Decimal(0))
     assert apply(after, fill(TERMS, "t-2", "6")).state is OrderState.FILLED
 
 
@@ -135,12 +135,22 @@ def test_a_refused_cancel_returns_to_where_the_order_stands() -> None:
 
 def test_an_update_takes_effect_when_the_venue_says_so() -> None:
     order = update_requested(accepted(TERMS), quantity="12", limit_price="101")
-    assert (order.quantity, order.fillable, order.limit_price) == (10, 12, 100)
+    assert (order.quantity, order.fillable, order.limit_price) == (Decimal(10), Decimal(12), Decimal(100))
     done = applied(order, OrderUpdated(client_order_id=KEY, at=seconds(5), request_id="u-1", venue_order_id="v-2"))
-    assert (done.state, done.quantity, done.limit_price, done.venue_order_id) == (OrderState.ACCEPTED, 12, 101, "v-2")
+    assert (done.state, done.quantity, done.limit_price, done.venue_order_id) == (
+        OrderState.ACCEPTED,
+        Decimal(12),
+        Decimal(101),
+        "v-2",
+    )
     refusal = OrderUpdateRejected(client_order_id=KEY, at=seconds(5), request_id="u-1", reason="LATE")
     kept = applied(order, refusal)
-    assert (kept.state, kept.quantity, kept.limit_price, kept.pending_update) == (OrderState.ACCEPTED, 10, 100, None)
+    assert (kept.state, kept.quantity, kept.limit_price, kept.pending_update) == (
+        OrderState.ACCEPTED,
+        Decimal(10),
+        Decimal(100),
+        None,
+    )
 
 
 def test_a_fill_beyond_the_old_quantity_is_taken_while_the_update_is_on_its_way() -> None:
@@ -148,7 +158,7 @@ def test_a_fill_beyond_the_old_quantity_is_taken_while_the_update_is_on_its_way(
     assert order.state is OrderState.PENDING_UPDATE
     refusal = OrderUpdateRejected(client_order_id=KEY, at=seconds(5), request_id="u-1", reason="LATE")
     refused = apply(order, refusal)
-    assert (refused.state, refused.overfilled, order.overfilled) == (OrderState.FILLED, 1, 0)
+    assert (refused.state, refused.overfilled, order.overfilled) == (OrderState.FILLED, Decimal(1), Decimal(0))
     assert applied(order, OrderUpdated(client_order_id=KEY, at=seconds(5), request_id="u-1")).leaves == 1
 
 

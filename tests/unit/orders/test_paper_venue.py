@@ -173,9 +173,9 @@ def test_a_bar_that_is_open_when_the_cancel_arrives_trades_first() -> None:
 def test_an_update_works_from_the_next_bar() -> None:
     order = update_requested(at_venue(price="98"), at=seconds(30), limit_price="99.5", quantity="4")
     (trade,) = after(order, bar(low="98.5"), bar(1)).trades
-    assert (trade.price, trade.quantity) == (Decimal("99.5"), 4)
+    assert (trade.price, trade.quantity) == (Decimal("99.5"), Decimal(4))
     odd = after(update_requested(at_venue(price="98"), at=seconds(30), quantity="4.05"), bar(1))
-    assert (odd.state, odd.quantity) == (OrderState.ACCEPTED, 10)  # not a lot: refused
+    assert (odd.state, odd.quantity) == (OrderState.ACCEPTED, Decimal(10))  # not a lot: refused
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_orders_against_the_rules_of_the_venue_are_rejected(changes: dict[str, A
 
 def test_a_reduce_only_order_ends_flat_and_never_flips() -> None:
     order = after(at_venue(position=Decimal(-4), reduce_only=True), bar(), position=Decimal(-4))
-    assert (order.state, order.filled, order.reason) == (OrderState.CANCELED, 4, "REDUCE_ONLY")
+    assert (order.state, order.filled, order.reason) == (OrderState.CANCELED, Decimal(4), "REDUCE_ONLY")
 
 
 def test_the_venue_answers_only_what_it_was_sent() -> None:

@@ -85,14 +85,14 @@ def test_ratio_times_and_counts_of_one_order() -> None:
     part, whole = quality_of(seen()), quality_of(seen(whole=True))
     assert (part.fill_ratio, part.filled_orders, part.trades, part.trades_without_marks) == (Decimal("0.8"), 0, 2, 0)
     assert (part.mean_time_to_first_fill, part.mean_time_to_fill) == (timedelta(seconds=3), None)
-    assert (whole.fill_ratio, whole.filled_orders, whole.trades_without_marks) == (1, 1, 1)
+    assert (whole.fill_ratio, whole.filled_orders, whole.trades_without_marks) == (Decimal(1), 1, 1)
     assert whole.mean_time_to_fill == timedelta(seconds=10)
 
 
 def test_an_order_that_never_filled_costs_what_it_missed() -> None:
     nothing = applied(submitted(), OrderCanceled(client_order_id=terms().client_order_id, at=seconds(20), reason="R"))
     quality = quality_of(Observation(nothing, "paper", Decimal(99), Decimal(100), end_mid=Decimal(101)))
-    assert (quality.fill_ratio, quality.arrival_slippage.bps, quality.mean_time_to_first_fill) == (0, None, None)
+    assert (quality.fill_ratio, quality.arrival_slippage.bps, quality.mean_time_to_first_fill) == (Decimal(0), None, None)
     assert quality.implementation_shortfall == Cost(Decimal(20), Decimal(990))
 
 

@@ -78,7 +78,7 @@ def test_missed_acceptance_fills_and_end_are_recorded_in_order() -> None:
         submitted(), at_venue(VenueStatus.CANCELED, "3"), trade("t-1", "1"), trade("t-2", "2"), position="3"
     )
     assert kinds(actions) == ["OrderAccepted", "OrderFilled", "OrderFilled", "OrderCanceled"]
-    assert (order.state, order.filled, order.venue_order_id) == (OrderState.CANCELED, 3, "v-1")
+    assert (order.state, order.filled, order.venue_order_id) == (OrderState.CANCELED, Decimal(3), "v-1")
 
 
 def test_missed_fills_are_recorded_in_the_order_of_the_trades() -> None:

@@ -30,23 +30,33 @@ def position(*booked: Entry) -> BookedPosition:
 
 def test_a_position_grows_at_its_average_and_closes_at_it() -> None:
     grown = position(buy(1, "2", "100", "1"), buy(2, "1", "130", "0.5"))
-    assert (grown.quantity, grown.cost, grown.average_price, grown.fees) == (3, 330, 110, Decimal("1.5"))
-    assert (grown.unrealised(Decimal(120)), grown.value(Decimal(120))) == (30, 360)
+    assert (grown.quantity, grown.cost, grown.average_price, grown.fees) == (
+        Decimal(3),
+        Decimal(330),
+        Decimal(110),
+        Decimal("1.5"),
+    )
+    assert (grown.unrealised(Decimal(120)), grown.value(Decimal(120))) == (Decimal(30), Decimal(360))
     reduced = position(buy(1, "2", "100"), buy(2, "1", "130"), sell(3, "2", "120"))
-    assert (reduced.quantity, reduced.cost, reduced.realised) == (1, 110, 20)
+    assert (reduced.quantity, reduced.cost, reduced.realised) == (Decimal(1), Decimal(110), Decimal(20))
 
 
 def test_a_sale_through_zero_flips_to_a_short_at_its_own_price() -> None:
     flipped = position(buy(1, "2", "100"), sell(2, "5", "110"))
-    assert (flipped.quantity, flipped.cost, flipped.realised, flipped.average_price) == (-3, -330, 20, 110)
+    assert (flipped.quantity, flipped.cost, flipped.realised, flipped.average_price) == (
+        Decimal(-3),
+        Decimal(-330),
+        Decimal(20),
+        Decimal(110),
+    )
     back = position(buy(1, "2", "100"), sell(2, "5", "110"), buy(3, "4", "90"))
-    assert (back.quantity, back.cost, back.realised) == (1, 90, 80)
+    assert (back.quantity, back.cost, back.realised) == (Decimal(1), Decimal(90), Decimal(80))
 
 
 def test_an_average_that_does_not_divide_loses_nothing() -> None:
     steps = [buy(1, "3", "3.333"), buy(2, "4", "1.001"), sell(3, "1", "2"), sell(4, "2", "2"), sell(5, "4", "2")]
     closed = position(*steps)
-    assert (closed.quantity, closed.cost) == (0, 0)
+    assert (closed.quantity, closed.cost) == (Decimal(0), Decimal(0))
     assert closed.realised == Decimal("14") - Decimal("9.999") - Decimal("4.004")
     part = position(*steps[:3])
     assert part.cost == Decimal("14.003") - Decimal("2.000428571428571429")  # a seventh, rounded once
@@ -55,10 +65,16 @@ def test_an_average_that_does_not_divide_loses_nothing() -> None:
 
 def test_money_and_funding_are_booked_with_their_signs() -> None:
     books = book(ACCOUNT, [transfer(0, "1000"), buy(1, "2", "100", "3"), funding(2, "-5"), transfer(3, "-100")]).books
-    assert (books.cash, books.balance, books.transfers) == (692, 892, 900)
+    assert (books.cash, books.balance, books.transfers) == (Decimal(692), Decimal(892), Decimal(900))
     assert books.position(BTC).net_realised == -8
     equity = snapshot(books, {BTC: Decimal(110)}, day(4))
-    assert (equity.equity, equity.unrealised, equity.exposure, equity.fees, equity.funding) == (912, 20, 220, 3, -5)
+    assert (equity.equity, equity.unrealised, equity.exposure, equity.fees, equity.funding) == (
+        Decimal(912),
+        Decimal(20),
+        Decimal(220),
+        Decimal(3),
+        Decimal(-5),
+    )
 
 
 def test_an_open_position_without_a_mark_has_no_equity() -> None:
@@ -68,7 +84,7 @@ def test_an_open_position_without_a_mark_has_no_equity() -> None:
 
 def test_a_fill_of_an_order_becomes_an_entry() -> None:
     entry = Fill.of(terms(side="SELL"), order_fill(terms(), "t-1", "2", "99", "0.1"))
-    assert (entry.signed_quantity, entry.price, entry.fee, entry.at) == (-2, 99, Decimal("0.1"), NOON)
+    assert (entry.signed_quantity, entry.price, entry.fee, entry.at) == (Decimal(-2), Decimal(99), Decimal("0.1"), NOON)
     assert entry.entry_id == "Fill:paper-1:BTC-USD:t-1"
 
 
@@ -166,7 +182,7 @@ def test_a_full_close_realises_the_same_by_lots_and_by_average(
         history = [*history, close.model_copy(update={"quantity": abs(held), "price": price})]
     booked = book(ACCOUNT, history, standing)
     position = booked.books.position(BTC)
-    assert (position.quantity, position.cost) == (0, 0)
+    assert (position.quantity, position.cost) == (Decimal(0), Decimal(0))
     assert not booked.books.lots.get(BTC)
     assert sum((d.realised for d in booked.disposals), Decimal(0)) == position.realised
     gains = sum((Fraction(d.gain) for d in booked.disposals), Fraction())

@@ -58,7 +58,7 @@ def test_a_flip_opens_a_lot_with_the_rest_of_the_fee() -> None:
     booked = book(ACCOUNT, [buy(1, "1", "100"), sell(2, "4", "110", "2")])
     (closed,), (lot,) = booked.disposals, booked.books.lots[BTC]
     assert (closed.close_fee, closed.gain) == (Decimal("0.5"), Decimal("9.5"))
-    assert (lot.quantity, lot.price, lot.fee, lot.cost) == (-3, 110, Decimal("1.5"), -330)
+    assert (lot.quantity, lot.price, lot.fee, lot.cost) == (Decimal(-3), Decimal(110), Decimal("1.5"), Decimal(-330))
     assert lot.unit_cost == Decimal("109.5")  # proceeds per unit after the fee: (330 - 1.5) / 3
 
 
@@ -72,7 +72,11 @@ def test_the_standing_order_in_force_at_the_sale_decides() -> None:
     orders = [StandingOrder(LotMethod.HIFO, day(2), day(4)), StandingOrder(LotMethod.LIFO, day(4), day(6))]
     fills = [buy(1, "1", "100"), buy(2, "1", "300"), buy(3, "1", "200"), sell(3, "1", "250", key="t-3b"), sell(5, "1", "250")]
     closed = book(ACCOUNT, [*fills, sell(6, "1", "250")], orders).disposals
-    assert [(d.method, d.open_price) for d in closed] == [(LotMethod.FIFO, 100), (LotMethod.HIFO, 300), (LotMethod.LIFO, 200)]
+    assert [(d.method, d.open_price) for d in closed] == [
+        (LotMethod.FIFO, Decimal(100)),
+        (LotMethod.HIFO, Decimal(300)),
+        (LotMethod.LIFO, Decimal(200)),
+    ]
     assert method_at(orders, day(4)) is LotMethod.HIFO  # from the very instant
     assert method_at(orders, day(4) - timedelta(microseconds=1)) is LotMethod.FIFO
 

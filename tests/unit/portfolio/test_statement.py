@@ -20,7 +20,7 @@ def test_a_month_with_everything_in_it() -> None:
     end = continue_books(start, [sell(11, "1", "1200", "1.2"), funding(12, "-3"), transfer(13, "-500")]).books
     made = statement(snapshot(start, {BTC: Decimal(1100)}, day(10)), snapshot(end, {BTC: Decimal(900)}, day(40)))
     assert made.opening_equity == 10198  # 10000 - 2 + 2 * (1100 - 1000)
-    assert (made.realised, made.fees, made.funding, made.transfers) == (200, Decimal("1.2"), -3, -500)
+    assert (made.realised, made.fees, made.funding, made.transfers) == (Decimal(200), Decimal("1.2"), Decimal(-3), Decimal(-500))
     assert made.unrealised_change == -300  # from 2 * 100 to 1 * -100
     assert made.net == Decimal("-104.2")  # 200 - 1.2 - 3 - 300
     assert made.closing_equity == Decimal("9593.8")  # 10198 - 500 - 104.2

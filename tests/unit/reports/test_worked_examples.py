@@ -53,21 +53,26 @@ def test_the_statement_of_a_month() -> None:
     found = profit_and_loss(march())
     total = found.total.statement
     assert total.opening_equity == 100_198  # 100000 - 2 + 2 * (1100 - 1000)
-    assert (total.realised, total.fees, total.funding, total.transfers) == (200, Decimal("1.25"), -3, -500)
+    assert (total.realised, total.fees, total.funding, total.transfers) == (
+        Decimal(200),
+        Decimal("1.25"),
+        Decimal(-3),
+        Decimal(-500),
+    )
     assert total.unrealised_change == -290  # BTC from 2 * 100 to 1 * -100; ETH short from 50, at 40: 10
     assert total.net == Decimal("-94.25")  # 200 - 1.25 - 3 - 290
     assert total.closing_equity == Decimal("99603.75")  # 100198 - 500 - 94.25
     first, second = found.parts[0].statement, found.parts[1].statement
     assert (found.parts[0].name, len(found.parts)) == ("2024-03-01", 31)
     assert first.net == Decimal("-101.2")  # 200 - 1.2 and from 2 * 100 to 1 * -100
-    assert (second.opening_equity, second.net) == (Decimal("100096.8"), -3)  # 100198 - 101.2
+    assert (second.opening_equity, second.net) == (Decimal("100096.8"), Decimal(-3))  # 100198 - 101.2
 
 
 def test_the_symbols_of_a_month_add_up_to_it() -> None:
     btc, eth = profit_and_loss(march()).symbols
-    assert (btc.symbol, btc.fills, btc.buys, btc.volume) == (BTC, 1, 0, 1200)
+    assert (btc.symbol, btc.fills, btc.buys, btc.volume) == (BTC, 1, 0, Decimal(1200))
     assert btc.net == Decimal("-104.2")  # 200 - 1.2 - 3 - 300
-    assert (eth.symbol, eth.realised, eth.net) == (ETH, 0, Decimal("9.95"))  # 10 - 0.05
+    assert (eth.symbol, eth.realised, eth.net) == (ETH, Decimal(0), Decimal("9.95"))  # 10 - 0.05
     assert btc.net + eth.net == Decimal("-94.25")
 
 
@@ -83,7 +88,7 @@ def test_the_drawdown_is_measured_without_what_was_paid_in_or_out() -> None:
     )
     found = profit_and_loss(march(curve=recorded))
     assert found.deepest is not None
-    assert (found.deepest.at, found.deepest.drawdown) == (at(3, 4, 1), 350)
+    assert (found.deepest.at, found.deepest.drawdown) == (at(3, 4, 1), Decimal(350))
     assert found.deepest_share == Decimal("0.003507")  # 350 / (298 + 99500)
 
 
@@ -129,9 +134,14 @@ def test_the_blotter_lists_executions_with_what_stood_behind_them() -> None:
     made, order = trade()
     data = march(trades=(made,), orders=(order,))
     one, other = executions(data)
-    assert (one.value, one.realised, one.net, one.position_after) == (1200, 200, Decimal("198.8"), 1)  # 200 - 1.2
+    assert (one.value, one.realised, one.net, one.position_after) == (
+        Decimal(1200),
+        Decimal(200),
+        Decimal("198.8"),
+        Decimal(1),
+    )  # 200 - 1.2
     assert one.trade is made
-    assert (other.realised, other.net, other.position_after, other.order) == (0, Decimal("-0.05"), -1, None)
+    assert (other.realised, other.net, other.position_after, other.order) == (Decimal(0), Decimal("-0.05"), Decimal(-1), None)
     report = blotter_report(data)
     assert sum(report.table.column("realised")) == profit_and_loss(data).total.statement.realised == 200
     assert report.table.column("leg") == ("EXIT", None)
@@ -196,7 +206,7 @@ def test_a_standing_order_chooses_the_lots_of_the_form() -> None:
     )
     hifo = (StandingOrder(LotMethod.HIFO, at(3, 1), at(3, 1)),)
     (_, fifo_line), (_, hifo_line) = (tax_parts(period_of("2024-03", history, standing_orders=s))[0].rows[0] for s in ((), hifo))
-    assert (fifo_line.gain, hifo_line.gain) == (200, -100)  # 300 - 100, 300 - 400
+    assert (fifo_line.gain, hifo_line.gain) == (Decimal(200), Decimal(-100))  # 300 - 100, 300 - 400
 
 
 def test_a_form_that_the_entries_do_not_make_is_refused() -> None:
@@ -224,9 +234,9 @@ def ftmo_march(**changes: object) -> AccountPeriod:
 def test_the_highest_use_of_each_loss_limit_by_day() -> None:
     first_daily, first_max, second_daily, second_max = loss_uses(ftmo_march())
     # 101000 - 98400 = 2600 of 5 % of 100000; over half: an alert. Overall 100000 - 98400 = 1600 of 10000
-    assert (first_daily.day, first_daily.rule.used, first_daily.share) == (date(2024, 3, 1), 2600, Decimal("0.52"))
+    assert (first_daily.day, first_daily.rule.used, first_daily.share) == (date(2024, 3, 1), Decimal(2600), Decimal("0.52"))
     assert (level_of(first_daily), level_of(first_max)) == (StopLevel.ALERT, StopLevel.CLEAR)
-    assert (first_max.rule.used, first_max.share) == (1600, Decimal("0.16"))
+    assert (first_max.rule.used, first_max.share) == (Decimal(1600), Decimal("0.16"))
     # 98600 - 89900 = 8700 of 5000, and 100000 - 89900 = 10100 of 10000: both broke
     assert (second_daily.share, second_max.share) == (Decimal("1.74"), Decimal("1.01"))
     assert level_of(second_daily) == level_of(second_max) == StopLevel.BREACHED
@@ -264,7 +274,11 @@ def executed() -> object:
 def test_an_order_is_measured_against_the_candles_around_it() -> None:
     row = measure(executed(), "paper", BARS)
     assert isinstance(row, MeasuredOrder)
-    assert (row.decision_price, row.arrival_mid, row.end_mid) == (99, 100, 100)  # a close, and the open of the minute
+    assert (row.decision_price, row.arrival_mid, row.end_mid) == (
+        Decimal(99),
+        Decimal(100),
+        Decimal(100),
+    )  # a close, and the open of the minute
     assert row.market_vwap == Decimal("100.666666666667")  # (102 + 99 + 101) / 3
     quality = row.quality
     assert quality.arrival_slippage.bps == 75  # 4 * 0.2 + 4 * 1.3 = 6 of 800

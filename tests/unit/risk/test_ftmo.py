@@ -40,11 +40,18 @@ def test_a_legal_floating_loss_may_break_the_next_days_limit_at_midnight() -> No
     assert found.equity == 191_000
     assert found.breaches == ()
     breaches = found.advance(at("2024-03-06 00:00"))
-    assert [(b.rule, b.time, b.limit, b.equity) for b in breaches] == [(DAILY, at("2024-03-06 00:00"), 194_000, 191_000)]
+    assert [(b.rule, b.time, b.limit, b.equity) for b in breaches] == [
+        (DAILY, at("2024-03-06 00:00"), Decimal(194000), Decimal(191000))
+    ]
     assert found.status is AccountStatus.BREACHED
     today, tomorrow = found.days
-    assert (today.baseline, today.daily_limit, today.closing_balance, today.worst_equity) == (200_000, 190_000, 204_000, 191_000)
-    assert (tomorrow.baseline, tomorrow.daily_limit, tomorrow.worst_equity) == (204_000, 194_000, 191_000)
+    assert (today.baseline, today.daily_limit, today.closing_balance, today.worst_equity) == (
+        Decimal(200000),
+        Decimal(190000),
+        Decimal(204000),
+        Decimal(191000),
+    )
+    assert (tomorrow.baseline, tomorrow.daily_limit, tomorrow.worst_equity) == (Decimal(204000), Decimal(194000), Decimal(191000))
 
 
 @pytest.mark.parametrize("profit", [-8_000, 12_000])
@@ -55,7 +62,7 @@ def test_the_daily_limit_is_five_percent_of_initial_capital_whatever_the_balance
 
 def test_equity_on_the_limit_holds_and_a_cent_below_breaks_it() -> None:
     found = account(FTMO_2STEP, "200000", opened("2024-03-05 09:00"), marked("2024-03-05 10:00", "90"))
-    assert (found.equity, found.breaches) == (190_000, ())
+    assert (found.equity, found.breaches) == (Decimal(190000), ())
     assert [b.rule for b in found.apply(marked("2024-03-05 10:01", "89.99999"))] == [DAILY]
 
 
@@ -147,7 +154,7 @@ def test_the_target_is_exact_and_the_second_phase_asks_half() -> None:
 
 def test_the_target_waits_for_the_fourth_trading_day() -> None:
     found = account(FTMO_2STEP, "100000", *gain("2024-03-05", 4_000), *gain("2024-03-06", 3_000), *gain("2024-03-07", 3_000))
-    assert (found.balance, found.status) == (110_000, AccountStatus.ACTIVE)
+    assert (found.balance, found.status) == (Decimal(110000), AccountStatus.ACTIVE)
     for event in gain("2024-03-08", 0):
         found.apply(event)
     assert found.status is AccountStatus.TARGET_REACHED
@@ -178,9 +185,9 @@ def test_commission_leaves_the_balance_at_once_and_swap_when_the_position_closes
     found = account(
         FTMO_2STEP, "100000", opened("2024-03-05 09:00", quantity="10", commission="7"), swapped("2024-03-05 22:00", "-3")
     )
-    assert (found.balance, found.equity) == (99_993, 99_990)
+    assert (found.balance, found.equity) == (Decimal(99993), Decimal(99990))
     found.apply(closed("2024-03-05 23:00", price="101", commission="7"))
-    assert (found.balance, found.equity) == (99_993, 99_993)  # +10 -3 -7
+    assert (found.balance, found.equity) == (Decimal(99993), Decimal(99993))  # +10 -3 -7
 
 
 def test_a_short_position_gains_when_the_price_falls() -> None:
@@ -209,10 +216,10 @@ def test_internal_stops_sit_inside_the_rule(price: str, level: str) -> None:
 def test_floors_for_the_pretrade_checks_know_what_midnight_brings() -> None:
     found = account(FTMO_2STEP, "200000", *gain("2024-03-05", 4_000))
     today, overall, tomorrow, overall_too = found.headroom().floors
-    assert (today.breach_below, today.block_below) == (190_000, 192_000)
-    assert (tomorrow.breach_below, tomorrow.block_below) == (194_000, 196_000)
+    assert (today.breach_below, today.block_below) == (Decimal(190000), Decimal(192000))
+    assert (tomorrow.breach_below, tomorrow.block_below) == (Decimal(194000), Decimal(196000))
     assert today.ends_at == tomorrow.starts_at == at("2024-03-06 00:00")
-    assert (overall.breach_below, overall_too.block_below) == (180_000, 184_000)
+    assert (overall.breach_below, overall_too.block_below) == (Decimal(180000), Decimal(184000))
 
 
 def test_a_broken_account_blocks_every_new_risk_for_good() -> None:
@@ -225,7 +232,7 @@ def test_a_broken_account_blocks_every_new_risk_for_good() -> None:
 
 def test_before_its_first_event_an_account_has_no_floors_and_nothing_used() -> None:
     found = account(FTMO_2STEP, "200000")
-    assert (found.headroom().floors, found.days, found.equity) == ((), (), 200_000)
+    assert (found.headroom().floors, found.days, found.equity) == ((), (), Decimal(200000))
 
 
 @pytest.mark.parametrize(

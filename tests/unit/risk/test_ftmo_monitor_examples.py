@@ -38,4 +38,4 @@ def test_an_unchanged_price_may_break_the_next_days_limit_at_midnight() -> None:
     monitor.observe(FIRST, balance=Decimal(204_000), equity=Decimal(204_000), is_flat=True)
     assert not monitor.observe(FIRST + timedelta(hours=1), balance=Decimal(204_000), equity=Decimal(191_000), is_flat=False)
     (broken,) = monitor.advance(FIRST + timedelta(days=1))
-    assert (broken.rule, broken.limit, broken.equity) == (LossRule.MAX_DAILY_LOSS, 194_000, 191_000)
+    assert (broken.rule, broken.limit, broken.equity) == (LossRule.MAX_DAILY_LOSS, Decimal(194000), Decimal(191000))

@@ -3,12 +3,14 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from signalbox.contracts import EventType
 from signalbox.events import CandlesClosed, CycleDecided, parse_event
@@ -63,7 +65,7 @@ class Room:
     def run(self, what: CandlesClosed) -> CycleOutcome:
         return run_cycle(what, ledger=self.ledger, choice=self.choice)
 
-    def events(self, kind: EventType) -> list:
+    def events(self, kind: EventType) -> list[Any]:
         return [e for e in self.database.events if e.event_type == kind]
 
 
@@ -251,6 +253,7 @@ def test_an_error_inside_leaves_nothing_behind_and_the_next_delivery_decides() -
     room = Room()
 
     class Exploding(FixedScorer):
+        @override
         def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
             raise RuntimeError("out of memory")
 
@@ -280,7 +283,7 @@ def cycle_events(first: datetime) -> list[CandlesClosed]:
 @settings(max_examples=15)
 @given(st.lists(st.integers(0, 2), min_size=3, max_size=8).filter(lambda order: set(order) == {0, 1, 2}))
 def test_any_order_with_any_repeats_gives_the_same_signals_once(order: list[int]) -> None:
-    def outcome_of(indices: list[int]) -> set[tuple]:
+    def outcome_of(indices: list[int]) -> set[tuple[Any, ...]]:
         room = Room(history=HISTORY + 10)
         events = cycle_events(NOON)
         for index in indices:
@@ -297,7 +300,7 @@ class FlakyBus:
         self.published: list[str] = []
         self.broken = False
 
-    def publish(self, events) -> None:
+    def publish(self, events: Any) -> None:
         if self.broken:
             raise ConnectionError("the bus is away")
         self.published.extend(e.event_id for e in events)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -128,7 +129,7 @@ def test_another_price_is_told() -> None:
         ({"decided_at": from_ms(int(walk(COUNT).open_time_ms[100])) + minutes(1)}, MismatchCode.BARS_MISSING),
     ],
 )
-def test_what_cannot_be_derived_is_a_mismatch(change: dict, code: MismatchCode) -> None:
+def test_what_cannot_be_derived_is_a_mismatch(change: dict[str, Any], code: MismatchCode) -> None:
     found = verify(replace(decided(market(), COUNT - 1), **change), market())
     assert codes(found) == [code]
     assert found.largest_difference == math.inf

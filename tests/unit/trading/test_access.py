@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,7 +56,7 @@ class Stage:
     def give(self, role: Role | None, account: str = MINE, principal: str = SOMEBODY, at: datetime = NOON) -> None:
         self.book.change(account, Access(principal, role, FOUNDER, at, f"req-{len(self.book.rows)}"))
 
-    def ask(self, route: str, account: str, who: str = SOMEBODY, /, **facts: object) -> tuple[int, dict]:
+    def ask(self, route: str, account: str, who: str = SOMEBODY, /, **facts: object) -> tuple[int, dict[str, Any]]:
         method, path = route.split(" ")
         path = path.replace("<account>", account).replace("<client_order_id>", KEY)
         reported = {"request_id": "req-0001", "requested_at": NOON.isoformat(), **BODIES.get(route, {}), **facts}

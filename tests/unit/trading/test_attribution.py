@@ -214,5 +214,5 @@ def test_trades_and_what_people_did_beside_them_add_up_to_the_books(actions: lis
     books = BookedPosition(BTC)
     for name, made in reported.market.fills:
         books = after_fill(books, Fill.of(reported.market.orders[name].terms, made))
-    assert (books.quantity, reported.people.quantity, reported.direction) == (0, 0, 0)
+    assert (books.quantity, reported.people.quantity, reported.direction) == (Decimal(0), Decimal(0), 0)
     assert reported.realised + reported.people.net_realised == books.net_realised

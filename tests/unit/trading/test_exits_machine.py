@@ -8,6 +8,7 @@ from decimal import Decimal
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from typing_extensions import override
 
 from signalbox.market.candles import ONE_MINUTE, Candle
 from signalbox.orders.events import (
@@ -234,6 +235,7 @@ class Leaving(RuleBasedStateMachine):
         if getattr(self, "entries", None):
             assert book(self.account.account, self.entries).books == self.state.books
 
+    @override
     def teardown(self) -> None:
         """Everything is answered from here on, and the kill switch is set: it ends flat."""
         if not hasattr(self, "state"):

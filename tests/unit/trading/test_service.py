@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal, Inexact
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from signalbox.adapters.aws.trading_metrics import counted
 from signalbox.contracts import Metric
@@ -35,16 +37,16 @@ LIVE = TradingAccount.model_validate(paper().model_dump() | {"account": "live-1"
 KEY = "ab" * 16
 
 
-def cycle(at=START, venue: str = "coinbase") -> CycleDecided:
+def cycle(at: Any = START, venue: str = "coinbase") -> CycleDecided:
     return CycleDecided(venue=venue, cycle_at=at, symbols=(BTC, ETH, SOL), late=False)
 
 
-def command(kind: str, at=START, account: str = PAPER, **facts: object) -> AnyCommand:
+def command(kind: str, at: Any = START, account: str = PAPER, **facts: object) -> AnyCommand:
     request_id = f"req-{kind}-{zlib.crc32(repr((at, facts)).encode())}"  # the same for the same command, and for no other
     return COMMANDS.validate_python({"kind": kind, "account": account, "request_id": request_id, "requested_at": at, **facts})
 
 
-def order(at=START, account: str = PAPER, **facts: object) -> AnyCommand:
+def order(at: Any = START, account: str = PAPER, **facts: object) -> AnyCommand:
     wanted = {"symbol": "SOL-USD", "side": "BUY", "type": "MARKET", "quantity": "1"}
     return command("submit", at, account, **(wanted | facts))
 
@@ -110,7 +112,7 @@ def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it(
         floor.service.on_minute(START + timedelta(minutes=i))
     assert not floor.state().books.position(SOL).quantity
     fills = [e for e in floor.rows().entries.values() if isinstance(e, Fill)]
-    assert [(f.side.value, f.quantity) for f in fills] == [("BUY", 2), ("SELL", 2)]
+    assert [(f.side.value, f.quantity) for f in fills] == [("BUY", Decimal(2)), ("SELL", Decimal(2))]
 
 
 def test_a_flatten_whose_order_the_venue_ended_is_retried_each_minute_until_flat() -> None:
@@ -185,6 +187,7 @@ class Torn(MemoryTradingLedger):
         super().__init__(database)
         self.broken = broken
 
+    @override
     def transaction(self, account: str):  # type: ignore[no-untyped-def]
         if account in self.broken:
             raise self.broken[account]
@@ -249,7 +252,8 @@ def test_a_failure_of_one_account_undoes_it_alone_and_the_event_may_come_again()
     inner = floor.service.ledger.transaction
 
     class Failing(MemoryTradingLedger):
-        def transaction(self, account: str):
+        @override
+        def transaction(self, account: str) -> Any:
             if account == "paper-25k":
                 raise ConnectionError("the ledger went away")
             return inner(account)

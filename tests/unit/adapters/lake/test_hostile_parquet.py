@@ -6,6 +6,7 @@ import io
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,7 +41,7 @@ def test_a_footer_of_lists_in_lists_is_refused_and_not_followed() -> None:
 
 def parquet(table: pa.Table, **options: object) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", **options)  # type: ignore[arg-type]
+    pq.write_table(table, sink, compression="zstd", **options)
     return sink.getvalue()
 
 
@@ -184,7 +185,7 @@ def test_every_limit_is_asked(limit: str) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"data_page_version": "2.0"}, {"use_dictionary": False}, {"row_group_size": 100}])
 @pytest.mark.parametrize("compression", ["zstd", "snappy", "gzip", "none"])
-def test_recorded_files_of_other_writers_are_read(tmp_path: Path, options: dict, compression: str) -> None:
+def test_recorded_files_of_other_writers_are_read(tmp_path: Path, options: dict[str, Any], compression: str) -> None:
     bars = walk(0.1)
     path = tmp_path / "BTC-USDT-1m.parquet"
     pq.write_table(table_of(bars), path, compression=compression, write_page_index=True, write_page_checksum=True, **options)

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from signalbox.adapters.lake.day_file import DayFile, decode, encode
 from signalbox.adapters.lake.lake import BadDay, Lake
@@ -106,6 +108,7 @@ class CountingStore(FolderStore):
         super().__init__(root)
         self.opened: list[str] = []
 
+    @override
     def read(self, path: str) -> bytes | None:
         self.opened.append(path)
         return super().read(path)
@@ -120,7 +123,7 @@ def test_only_the_days_asked_for_are_opened(tmp_path: Path) -> None:
     assert len(got.bars) == 60 + 90
 
 
-def _tampered(change) -> bytes:
+def _tampered(change: Any) -> bytes:
     """A file whose rows were changed by somebody who kept what it says of itself."""
     content = encode(DAY, candles(BTC, DAY.start + minutes(90), 90), DAY.end)
     file = pq.ParquetFile(pa.BufferReader(content))
@@ -201,6 +204,7 @@ def test_looking_leaves_a_bad_file_where_it_is(tmp_path: Path) -> None:
 
 
 class ReadOnlyStore(FolderStore):
+    @override
     def write(self, path: str, content: bytes) -> None:
         raise LakeStorageError("cannot write: the file system is read-only")
 

@@ -30,11 +30,11 @@ def client(aws: None) -> Iterator[object]:
         yield s3
 
 
-def keys(client) -> list[str]:
+def keys(client: object) -> list[str]:
     return [item["Key"] for item in client.list_objects_v2(Bucket="market").get("Contents", [])]
 
 
-def test_days_are_compacted_into_the_bucket_and_read_back(client) -> None:
+def test_days_are_compacted_into_the_bucket_and_read_back(client: object) -> None:
     lake, ledger = Lake(S3Store(client, "market")), Ledger(*candles(BTC, TODAY, 2000))
     report = compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake)
     assert keys(client) == [day.key.path for day in report.days]
@@ -44,7 +44,9 @@ def test_days_are_compacted_into_the_bucket_and_read_back(client) -> None:
     assert not any(day.changed for day in compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake).days)
 
 
-def test_a_bad_object_is_quarantined_with_a_report_and_replaced_by_compaction(client, caplog) -> None:
+def test_a_bad_object_is_quarantined_with_a_report_and_replaced_by_compaction(
+    client: object, caplog: pytest.LogCaptureFixture
+) -> None:
     lake, ledger = Lake(S3Store(client, "market")), Ledger(*candles(BTC, TODAY, 1440))
     compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake)
     path = DayKey(SERIES, (TODAY - minutes(1)).date()).path
@@ -58,7 +60,7 @@ def test_a_bad_object_is_quarantined_with_a_report_and_replaced_by_compaction(cl
     assert json.loads(client.get_object(Bucket="market", Key=report)["Body"].read())["fault"] == "UNREADABLE"
 
 
-def test_a_bucket_that_refuses_is_one_error_with_the_object(client) -> None:
+def test_a_bucket_that_refuses_is_one_error_with_the_object(client: object) -> None:
     with pytest.raises(LakeStorageError, match="cannot read s3://nowhere/candles/venue="):
         Lake(S3Store(client, "nowhere")).read_day(DayKey(SERIES, TODAY.date()))
     with pytest.raises(LakeStorageError, match="cannot list"):

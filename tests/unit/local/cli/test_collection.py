@@ -14,10 +14,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import pytest
 from rich.console import Console
+from typing_extensions import override
 
 from local.cli.data.collection.command import run_collect, venue_source
 from local.cli.data.collection.request import CollectRequest, parse_request
@@ -239,7 +241,7 @@ def test_the_stand_in_exchange_is_collected_through_ccxt(tmp_path: Path, capsys:
     assert got.volume.tolist() == bars[ETH].volume.tolist()
 
 
-def _coinbase(rows: dict[int, list[float]]):
+def _coinbase(rows: dict[int, list[float]]) -> Any:
     """A server over rows by their second, with the products and the window of Coinbase Exchange."""
 
     def answer(request: Request) -> Reply:
@@ -302,9 +304,10 @@ def test_json_is_one_document_and_the_rest_goes_to_standard_error(tmp_path: Path
 
 def test_a_refused_row_is_named_in_the_table(tmp_path: Path, view: ConsoleView) -> None:
     class Wrong(Venue):
+        @override
         def fetch(self, symbol: Symbol, since: datetime, until: datetime) -> Sequence[RawRow]:
             rows = list(super().fetch(symbol, since, until))
-            rows[5] = (rows[5][0], Decimal(-1), *rows[5][2:])  # type: ignore[assignment]
+            rows[5] = (rows[5][0], Decimal(-1), *rows[5][2:])
             return rows
 
     result = run_collection(request(tmp_path), source=Wrong(), lake=Lake(FolderStore(tmp_path)), view=view)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +28,7 @@ NOW = datetime(2024, 3, 1, tzinfo=UTC)
 RECORDED = load_settings({}).recorded_candles
 
 
-def table(places, close: float = 10.0) -> pa.Table:
+def table(places: Any, close: float = 10.0) -> pa.Table:
     price = np.full(len(list(places)), close)
     times = pa.array([START + minutes(int(i)) for i in places], pa.timestamp("ms", tz="UTC"))
     return pa.table({"open_time": times, **dict.fromkeys(("open", "high", "low", "close"), price), "volume": np.ones(len(price))})
@@ -36,7 +38,7 @@ def write(folder: Path, symbol: str, what: pa.Table) -> None:
     pq.write_table(what, folder / f"{symbol}-1m.parquet")
 
 
-def report(folder: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict, str]:
+def report(folder: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any], str]:
     code = run_data_report(folder, out, json_output=True, now=NOW)
     captured = capsys.readouterr()
     reported = json.loads(captured.out)
@@ -90,7 +92,7 @@ def test_everything_that_is_wrong_is_counted_and_exit_is_one(tmp_path: Path, cap
     ],
 )
 def test_a_file_of_wrong_types_is_named_and_the_others_are_reported(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil, output: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[..., Any], output: str
 ) -> None:
     write(tmp_path, "BTC-USDT", table(range(100)))
     write(tmp_path, "ETH-USDT", spoil(table(range(100))))

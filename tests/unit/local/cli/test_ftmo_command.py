@@ -137,7 +137,7 @@ def test_the_order_of_lines_with_marks_of_one_instant_changes_nothing(
         *(marking("10:00", price, symbol) for symbol, price in order),
     ]
     replay = replay_file(FTMO_2STEP, Decimal(200_000), written(tmp_path_factory.mktemp("f"), events))
-    assert (replay.breaches, replay.days[0].worst_equity) == ((), 198_000)
+    assert (replay.breaches, replay.days[0].worst_equity) == ((), Decimal(198000))
 
 
 def test_a_low_and_a_high_at_one_instant_are_both_seen(tmp_path: Path) -> None:

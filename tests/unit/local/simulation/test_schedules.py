@@ -72,7 +72,7 @@ def test_cancel_that_is_asked_for_once_only_is_found(monkeypatch: pytest.MonkeyP
 
     def once(self: draft.AccountDraft, order: object, *args: object) -> None:
         if order.cancels == 0:  # type: ignore[attr-defined]
-            asked(self, order, *args)  # type: ignore[arg-type]
+            asked(self, order, *args)
 
     monkeypatch.setattr(draft.AccountDraft, "keep_cancelling", once)
     assert failing("a refused cancel", monkeypatch).violation is not None
