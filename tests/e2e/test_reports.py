@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_a_night_publishes_the_reports_of_the_local_account(market: Market, tmp_
     assert total[columns.index("transfers")] in {"0", "100000"}  # the account was opened on this day or before
 
     database = f"host={cloud.postgres.socket_folder} dbname={DATABASE_NAME} user={READER_DATABASE_USER}"
-    facts = {"zone": None, "database": database, "json_output": True, "settings": load_settings({}), "now": night}
+    facts: dict[str, Any] = {"zone": None, "database": database, "json_output": True, "settings": load_settings({}), "now": night}
     assert run_report(ACCOUNT, at.date().isoformat(), "all", tmp_path, **facts) == 0
     for key, content in published.items():
         assert (tmp_path / key.removeprefix("reports/")).read_bytes() == content, key

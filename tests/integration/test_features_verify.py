@@ -24,9 +24,10 @@ from signalbox.features import SCHEMAS, compute_features
 from signalbox.market.candles import Symbol
 from signalbox.market.compaction import compact
 from signalbox.market.lake import DayKey, SeriesKey
-from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
+from signalbox.signals.signal import Direction, Signal, Tier
 from tests.builders import BTC, ETH, candles, minutes
 from tests.fakes.postgres_server import PostgresServer
+from tests.integration.samples import SIGNAL
 
 pytestmark = pytest.mark.integration
 
@@ -40,17 +41,14 @@ def decide(source: ConnectionSource, symbol: Symbol, at: datetime) -> Signal:
     with PostgresLedger(source).transaction() as tx:
         bars = tx.bars(VENUE, symbol, at, SCHEMA.history_bars)
         price = tx.close_price(VENUE, symbol, at - minutes(1))
-        signal = Signal(
+        signal = replace(
+            SIGNAL,
             symbol=symbol,
             decided_at=at,
-            deployment="starter",
-            stage=DeploymentStage.SHADOW,
             direction=Direction.HOLD,
             tier=Tier.LOW,
             probability_up=0.5,
             price=price or Decimal(1),
-            late=False,
-            schema_name="v31",
             schema_hash=SCHEMA.hash,
             features=tuple(compute_features(SCHEMA, bars).values[-1].tolist()),
         )

@@ -161,7 +161,7 @@ class MasterOfRds:
         self._postgres, self._owner = postgres, owner
 
     def migrate(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        connecting = migrations.connect
+        connecting = connect
 
         def connected(settings: DatabaseSettings, password: str) -> Connection:
             connection = connecting(settings, password)

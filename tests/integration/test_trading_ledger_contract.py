@@ -226,7 +226,9 @@ def everything(state: AccountState) -> tuple[AccountState, ChangeSet]:
         ),
     )
     marks = {BTC: Decimal("101.2")}
-    return full, changes + halt + equity(full, moment, marks) + ChangeSet(trades=(trade,), locks=locks)
+    return full, changes + halt + equity(full, moment, {str(symbol): price for symbol, price in marks.items()}) + ChangeSet(
+        trades=(trade,), locks=locks
+    )
 
 
 def test_desk_is_loaded_as_it_was_saved_to_the_last_digit(world: TradingWorld, ledger: TradingLedger) -> None:

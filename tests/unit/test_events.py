@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,8 @@ def event_of(kind: EventType, text: str) -> BusEvent:
     if kind in SAMPLES:
         return SAMPLES[kind]
     fields = _BY_TYPE[kind].model_fields.items()
-    return _BY_TYPE[kind].model_construct(**{n: NOW if "datetime" in str(f.annotation).lower() else text for n, f in fields})
+    values: dict[str, Any] = {n: NOW if "datetime" in str(f.annotation).lower() else text for n, f in fields}
+    return _BY_TYPE[kind].model_construct(**values)
 
 
 @pytest.mark.parametrize("kind", EventType)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,7 +85,9 @@ def test_nothing_under_a_seal_can_be_changed_removed_or_added(data: st.DataObjec
     event = data.draw(st.sampled_from(EVENTS))
     detail = detail_of(event)
     path = data.draw(st.sampled_from(list(places(detail))))
-    strange = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3) | st.just([]) | st.just({"a": "b"})
+    strange: st.SearchStrategy[object] = (
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3) | st.just([]) | st.just({"a": "b"})
+    )
     other = changed(detail, path, data.draw(strange))
     added = {**detail, data.draw(st.text("abc", min_size=1, max_size=9)): "1"}
     removed = {key: value for key, value in detail.items() if key != path[0]}
@@ -203,7 +205,8 @@ def test_a_cached_key_serves_while_secrets_manager_is_down_others_are_unavailabl
     secret.seconds = 10 * KEPT_SECONDS
     assert signer.current() == key
     assert verifier.find(key.key_id) == key
-    for asks in (late.current, lambda: late.find(key.key_id), lambda: verifier.find("0" * 16)):
+    questions: tuple[Callable[[], object], ...] = (late.current, lambda: late.find(key.key_id), lambda: verifier.find("0" * 16))
+    for asks in questions:
         with pytest.raises(KeyUnavailableError):
             asks()
 
@@ -245,7 +248,8 @@ def test_secrets_manager_that_is_away_is_asked_once_in_a_while_and_not_at_every_
     assert (signer.current(), verifier.find(key.key_id)) == (key, key)
     assert asked == ["AWSCURRENT", "AWSPREVIOUS", "AWSCURRENT"]
     asked.clear()
-    for asks in (late.current, lambda: late.find(key.key_id)):  # who never read one asks each time, and each label once
+    questions: tuple[Callable[[], object], ...] = (late.current, lambda: late.find(key.key_id))
+    for asks in questions:  # who never read one asks each time, and each label once
         with pytest.raises(KeyUnavailableError):
             asks()
     assert sorted(asked) == ["AWSCURRENT", "AWSCURRENT", "AWSPREVIOUS", "AWSPREVIOUS"]
@@ -298,7 +302,8 @@ def test_two_values_that_are_no_keys_leave_who_has_read_one_before(secret: Rotat
     secret.seconds = KEPT_SECONDS
     assert (signer.current(), verifier.find(key.key_id)) == (key, key)
     late = secret.keys()
-    for asks in (late.current, lambda: late.find(key.key_id)):
+    questions: tuple[Callable[[], object], ...] = (late.current, lambda: late.find(key.key_id))
+    for asks in questions:
         with pytest.raises(KeyUnavailableError, match=r"AWSCURRENT.*AWSPREVIOUS"):
             asks()
 

@@ -104,7 +104,8 @@ def test_every_event_is_read_back_and_with_any_one_part_exchanged_read_or_unread
     detail = event.to_detail()
     assert read_event(json.dumps({"source": "signalbox", "detail-type": event.type, "detail": detail})) == event
     for key in detail:
-        for strange in (None, [], {}, "", 10**40, "9999-12-31T23:59:59-23:59", "\x00", "NaN", [[]] * 3, True):
+        values: tuple[Any, ...] = (None, [], {}, "", 10**40, "9999-12-31T23:59:59-23:59", "\x00", "NaN", [[]] * 3, True)
+        for strange in values:
             try:
                 parse_event(event.type, detail | {key: strange})
             except UnreadableEventError:

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import boto3
@@ -48,7 +49,7 @@ def subscribe(bus_name: str) -> tuple[object, str]:
 
 
 def received(queues: Any, url: str) -> list[dict[str, Any]]:
-    found = []
+    found: list[Any] = []
     while messages := queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         found.extend(json.loads(m["Body"]) for m in messages)
     return found
@@ -119,15 +120,19 @@ def test_batches_keep_the_order_and_the_limits(sizes: list[int]) -> None:
     assert all(len(batch) == 1 or sum(len(d) for _, d in batch) <= MAX_BYTES for batch in batches)
 
 
+def create_table(client: Any, name: str, *, key: str) -> None:
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
 @pytest.fixture
 def cursors(cloud: Any) -> DynamoCursorStore:
     client = boto3.client("dynamodb")
-    client.create_table(
-        TableName="cursors",
-        KeySchema=[{"AttributeName": "symbol", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "symbol", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_table(client, "cursors", key="symbol")
     return DynamoCursorStore(client, "cursors")
 
 
@@ -147,12 +152,7 @@ def test_a_cursor_only_moves_forward(cursors: DynamoCursorStore, offsets: list[i
 @pytest.fixture
 def deliveries(cloud: Any) -> DynamoDeliveryLog:
     client = boto3.client("dynamodb")
-    client.create_table(
-        TableName="idempotency",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create_table(client, "idempotency", key="id")
     log = DynamoDeliveryLog(client, "idempotency")
     log.register(FakeLambdaContext())  # type: ignore[arg-type]
     return log
@@ -160,7 +160,7 @@ def deliveries(cloud: Any) -> DynamoDeliveryLog:
 
 def test_an_alert_goes_to_a_chat_once(deliveries: DynamoDeliveryLog) -> None:
     sent: list[str] = []
-    results = [deliveries.once("alert", chat, lambda c=chat: sent.append(c)) for chat in ("1", "1", "2", "1")]
+    results = [deliveries.once("alert", chat, partial(sent.append, chat)) for chat in ("1", "1", "2", "1")]
     assert sent == ["1", "2"]
     assert results == [True, False, True, False]
 

@@ -27,7 +27,7 @@ from tests.builders import BTC, NOON
 from tests.fakes.lambda_context import FakeLambdaContext
 
 pytestmark = pytest.mark.usefixtures("aws")
-CONTEXT = FakeLambdaContext()
+CONTEXT: Any = FakeLambdaContext()
 
 
 class ToldError(Exception):

@@ -139,16 +139,22 @@ class World:
         self.box = Box()
         self.clock = Clock(NOON)
         self.sequence = 0
+        self.journal = Journal(folder / "journal")
         self.restart()
 
     def restart(self, *, lose_journal: bool = False) -> None:
         path = self.folder / "journal"
-        if hasattr(self, "journal"):
-            self.journal.close()
+        self.journal.close()
         if lose_journal:
             path.unlink()
         self.journal = Journal(path)
-        venue = TerminalVenue(self.terminal, login=1, symbols=NAMES, journal=self.journal, clock=self.clock)
+        venue = TerminalVenue(
+            self.terminal,
+            login=1,
+            symbols={str(symbol): name for symbol, name in NAMES.items()},
+            journal=self.journal,
+            clock=self.clock,
+        )
         self.agent = Agent(venue, self.journal, self.box, account=ACCOUNT, key=KEY, clock=self.clock)
 
     def pass_time(self, seconds: float, *, prices_move: bool = True) -> None:
@@ -214,7 +220,8 @@ class World:
         return found.as_view()
 
 
-def kinds(report: ExecutionReported) -> list[str]:
+def kinds(report: BusEvent) -> list[str]:
+    assert isinstance(report, ExecutionReported)
     return [event.kind for event in report.events]
 
 

@@ -129,7 +129,13 @@ def test_constant_prices_have_defined_values(price: float, volume: float) -> Non
     row = dict(zip(SCHEMA.names, matrix.values[-1], strict=True))
     assert {row[n] for n in ("rsi_14", "rsi_60", "rsi_cutler_240")} == {50.0}
     assert {row[n] for n in ("bollinger_percent_b_20_2", "position_in_range_240")} == {0.5}
-    zeros = ("return_1_volscaled", "return_1440_volscaled", "realised_vol_60", "parkinson_vol_60", "garman_klass_vol_60")
+    zeros: tuple[str, ...] = (
+        "return_1_volscaled",
+        "return_1440_volscaled",
+        "realised_vol_60",
+        "parkinson_vol_60",
+        "garman_klass_vol_60",
+    )
     zeros += ("bollinger_width_20_2", "atr_14_pct", "adx_14", "efficiency_ratio_60", "volume_zscore_240", "signed_volume_60")
     assert {name: row[name] for name in zeros} == dict.fromkeys(zeros, 0.0)
     assert row["macd_12_26_9"] == pytest.approx(0.0, abs=1e-15)

@@ -103,7 +103,13 @@ def test_constant_prices_have_defined_values(price: float, volume: float) -> Non
     matrix = compute_features(SCHEMA, Bars(ETH, *list(still_columns(still))), reference=still)
     assert why_incomplete(matrix) is None
     row = dict(zip(SCHEMA.names, matrix.values[-1].tolist(), strict=True))
-    zeros = (*CROSS, "return_720_volscaled", "return_autocorrelation_60", "volume_zscore_60", "volume_zscore_1440")
+    zeros: tuple[str, ...] = (
+        *CROSS,
+        "return_720_volscaled",
+        "return_autocorrelation_60",
+        "volume_zscore_60",
+        "volume_zscore_1440",
+    )
     zeros += ("close_zscore_240", "efficiency_ratio_240")
     assert {name: row[name] for name in zeros} == dict.fromkeys(zeros, 0.0)
     assert {row[n] for n in ("realised_vol_ratio_5_60", "parkinson_vol_ratio_15_240")} == {1.0}

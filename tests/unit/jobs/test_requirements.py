@@ -43,7 +43,7 @@ def pins(path: Path) -> dict[str, str]:
         if requirement.marker is None or requirement.marker.evaluate(CONTAINERS):
             (pin,) = requirement.specifier
             assert pin.operator == "==", text
-            name = canonicalize_name(requirement.name)
+            name: str = canonicalize_name(requirement.name)
             assert name not in found, f"{name} twice"
             found[name] = pin.version
     return found

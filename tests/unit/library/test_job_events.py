@@ -12,7 +12,7 @@ from signalbox.library.errors import TrainingPlanError
 from signalbox.library.evaluations import FinishedEvaluation
 from signalbox.library.job_events import JobEventError, event_of, finished_job, job_of_pipeline
 from signalbox.library.parameters import EvaluateParameters, RegisterWhen, Registration, TrainParameters
-from signalbox.library.registration import JobEvaluation, JobOutcome
+from signalbox.library.registration import FinishedJob, JobEvaluation, JobOutcome
 from signalbox.library.training_jobs import evaluation_request, training_request
 from tests.unit.library.plans import plan
 from tests.unit.library.samples import FINISHED, URI
@@ -48,7 +48,7 @@ def announced(status: str = "Completed", request: dict[str, Any] | None = None, 
 
 def test_a_completed_training_says_where_its_model_is() -> None:
     job = finished_job(announced())
-    assert job is not None
+    assert isinstance(job, FinishedJob)
     assert (job.name, job.model, job.outcome, job.finished_at) == (NAME, "dir60-v31-tiny", JobOutcome.COMPLETED, FINISHED)
     assert job.artifact_uri == URI
 

@@ -42,6 +42,7 @@ SERVICE = botocore.session.get_session().get_service_model("sagemaker")
 def faults(operation: str, request: dict[str, Any]) -> str:
     """What SageMaker's own model of the request says about it, as boto3 would before sending it."""
     shape = SERVICE.operation_model(operation).input_shape
+    assert shape is not None
     return str(ParamValidator().validate(request, shape).generate_report())
 
 
@@ -171,7 +172,9 @@ def test_a_printed_figure_is_found_again(value: float, metric: JobMetric) -> Non
 def test_an_epochs_figure_is_found_by_its_own_definition_and_by_no_other(
     member: str, epoch: int, figures: dict[EpochFigure, float]
 ) -> None:
-    line = f"2026-11-15T03:00:00 {epoch_line(f'whole/{member}', epoch, figures)} more"
+    line = (
+        f"2026-11-15T03:00:00 {epoch_line(f'whole/{member}', epoch, {str(name): value for name, value in figures.items()})} more"
+    )
     found = {one["Name"]: hits for one in training_definitions() if (hits := re.findall(one["Regex"], line))}
     drawn = DRAWN[member.rpartition("-")[0]][1]
     assert {name: float(hits[0]) for name, hits in found.items()} == pytest.approx(

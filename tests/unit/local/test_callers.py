@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -141,7 +141,7 @@ def test_application_never_sees_what_is_refused(kind: str, more: tuple[bytes, by
 @pytest.fixture(params=["telegram", "exchange", "trading"])
 def stand_in(request: pytest.FixtureRequest) -> Iterator[StandInServer]:
     market = (LoadedBars({}), (Symbol("BTC-USD"),), NOW)
-    servers = {
+    servers: dict[str, Callable[[], StandInServer]] = {
         "telegram": TelegramStandIn,
         "exchange": lambda: ExchangeStandIn(*market),
         "trading": lambda: TradingStandIn(*market),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from local.cli.command import parse_instant
+from local.cli.instants import parse_instant
 from local.cloud.processes import Service, free_port, port_is_free, wait_until
 from local.errors import DataError, ServiceError
 from local.replay.demo import DemoOptions, run_demo
@@ -23,7 +24,7 @@ from local.settings import load_settings
 from local.stand_ins.telegram import TelegramStandIn
 from signalbox.market.candles import Symbol
 from signalbox.signals.ports import SymbolRefusal
-from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
+from tests.integration.samples import SIGNAL
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 STUBBORN = (
@@ -136,19 +137,8 @@ def test_help_answers_without_loading_the_heavy_packages() -> None:
 
 
 def facts(number: int) -> CycleFacts:
-    row = Signal(
-        symbol=Symbol("BTC-USD"),
-        decided_at=NOW,
-        deployment="d",
-        stage=DeploymentStage.SHADOW,
-        direction=Direction.BUY,
-        tier=Tier.HIGH,
-        probability_up=0.61,
-        price=Decimal("101.5"),
-        late=False,
-        schema_name="v31",
-        schema_hash="ab",
-        features=(),
+    row = replace(
+        SIGNAL, decided_at=NOW, deployment="d", probability_up=0.61, price=Decimal("101.5"), schema_hash="ab", features=()
     )
     refusal = SymbolRefusal(Symbol("ETH-USD"), NOW, "STALE_DATA", "gone")
     return CycleFacts(number, 24, NOW, 85.0, [row], [refusal], 3)

@@ -1,5 +1,6 @@
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from tests.builders import BTC, NOON, candle, candles, minutes
         {"low": "0"},
     ],
 )
-def test_candle_with_impossible_numbers_is_refused(changes: dict[str, str]) -> None:
+def test_candle_with_impossible_numbers_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(MarketDataError, match="BTC-USD"):
         candle(**changes)
 

@@ -120,7 +120,10 @@ def test_all_symbols_failing_still_announces_the_cycle_so_that_the_outage_is_see
 
 def test_an_empty_answer_and_an_unusable_one_are_told_apart() -> None:
     world = World()
-    world.venue.rows = {BTC: [], ETH: [(to_ms(NOON - ONE_MINUTE), *[Decimal(-1)] * 5)]}
+    world.venue.rows = {
+        BTC: [],
+        ETH: [(to_ms(NOON - ONE_MINUTE), Decimal(-1), Decimal(-1), Decimal(-1), Decimal(-1), Decimal(-1))],
+    }
     report = world.collect(NOON)
     assert [s.problem for s in report.symbols] == [CollectionProblem.NO_CANDLES, CollectionProblem.CANDLES_REFUSED, None]
 

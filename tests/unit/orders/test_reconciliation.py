@@ -241,7 +241,7 @@ def test_a_position_that_fills_do_not_explain_stops_the_account() -> None:
     assert result.actions == (HaltAccount(VenueDifference.POSITION_DIFFERS, "ETH-USD", "0", "1"),)
 
 
-ENDS = {
+ENDS: dict[VenueStatus, OrderEvent] = {
     VenueStatus.CANCELED: OrderCanceled(client_order_id=KEY, at=seconds(60), reason="R"),
     VenueStatus.EXPIRED: OrderExpired(client_order_id=KEY, at=seconds(60), reason="R"),
 }

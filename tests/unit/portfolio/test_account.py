@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.market.candles import Symbol
 from signalbox.orders.terms import Side
 from signalbox.portfolio.account import Books, book, continue_books, record, snapshot
 from signalbox.portfolio.entries import Entry, Fill, FundingPayment, Transfer, booking_order, parse_entry
@@ -131,8 +132,8 @@ def test_replay_is_incremental(history: list[Entry], standing: tuple[StandingOrd
 @given(entries(), METHODS)
 def test_both_views_of_equity_are_equal_to_the_last_digit(history: list[Entry], standing: tuple[StandingOrder, ...]) -> None:
     books = book(ACCOUNT, history, standing).books
-    equity = snapshot(books, MARKS, day(9))
-    held = sum((Fraction(p.quantity) * Fraction(MARKS[s]) for s, p in books.positions.items()), Fraction())
+    equity = snapshot(books, {str(symbol): price for symbol, price in MARKS.items()}, day(9))
+    held = sum((Fraction(p.quantity) * Fraction(MARKS[Symbol(s)]) for s, p in books.positions.items()), Fraction())
     assert Fraction(equity.equity) == Fraction(books.cash) + held
     assert Fraction(equity.equity) == Fraction(equity.balance) + Fraction(equity.unrealised)
     costs = sum((Fraction(p.cost) for p in books.positions.values()), Fraction())

@@ -23,6 +23,7 @@ from signalbox.reports.errors import PeriodError
 from signalbox.reports.execution import MEASURES
 from signalbox.reports.period import finished_periods, parse_period
 from signalbox.reports.pnl import profit_and_loss
+from signalbox.reports.report import ReportKind
 from signalbox.reports.tax_form import tax_parts
 from signalbox.risk.snapshot import Mark
 from tests.builders import BTC, ETH
@@ -106,7 +107,7 @@ def test_the_totals_of_the_form_are_the_sums_of_its_rows(history: tuple[Entry, .
 
 @given(histories())
 @pytest.mark.parametrize("kind", list(BUILDERS))
-def test_the_same_facts_are_the_same_bytes(kind: object, history: tuple[Entry, ...]) -> None:
+def test_the_same_facts_are_the_same_bytes(kind: ReportKind, history: tuple[Entry, ...]) -> None:
     one, other = period_of("2024-01", history), period_of("2024-01", history[::-1])
     assert build(kind, one).csv() == build(kind, other).csv()
     assert build(kind, one).html() == build(kind, other).html()

@@ -14,6 +14,7 @@ from signalbox.market.candles import Candle
 from signalbox.orders.order import Order
 from signalbox.portfolio.errors import PortfolioError
 from signalbox.reports import publishing
+from signalbox.reports.build import BUILDERS
 from signalbox.reports.errors import PeriodError, ReportSourceError
 from signalbox.reports.measurement import MeasuredOrder
 from signalbox.reports.period import ReportPeriod
@@ -123,8 +124,8 @@ def test_a_report_whose_arithmetic_fails_leaves_the_others_alone(monkeypatch: py
     def fails(_data: AccountPeriod) -> object:
         raise error
 
-    monkeypatch.setattr(publishing, "BUILDERS", {ReportKind.TAX: fails, ReportKind.PNL: publishing.BUILDERS[ReportKind.PNL]})
-    monkeypatch.setattr(publishing, "build", lambda kind, data: publishing.BUILDERS[kind](data))
+    monkeypatch.setattr(publishing, "BUILDERS", {ReportKind.TAX: fails, ReportKind.PNL: BUILDERS[ReportKind.PNL]})
+    monkeypatch.setattr(publishing, "build", lambda kind, data: BUILDERS[kind](data))
     ledger = Ledger()
     run = ledger.night()
     assert [failure.what for failure in run.failures] == ["tax of 2024-03-01", "tax of 2024-03-01"]

@@ -172,12 +172,12 @@ def test_neither_the_order_of_facts_nor_the_spelling_of_numbers_changes_a_decisi
     twin = snapshot(
         *(
             Position(p.symbol, _respelled(p.quantity, style), _respelled(p.average_price, style))
-            for p in reversed(facts.positions.values())
+            for p in reversed(list(facts.positions.values()))
         ),
         working=tuple(WorkingOrder(again(w.order), _respelled(w.remaining, style)) for w in reversed(facts.working)),
         balance=_respelled(facts.balance, style),
         marks={s: Mark(_respelled(p, style), facts.at) for s, p in reversed(PRICES.items())},
-        instruments=dict(reversed(facts.instruments.items())),
+        instruments=dict(reversed(list(facts.instruments.items()))),
         floors=facts.floors[::-1],
     )
     assert twin == facts

@@ -13,6 +13,7 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.terms import Side
 from signalbox.risk import LossRule
 from signalbox.risk.ftmo import FTMO_1STEP, FTMO_2STEP, Closed, FtmoAccount, FtmoEvent, FtmoRules, Marked, Opened, Swapped
+from signalbox.risk.ftmo.state import AccountBreach
 from tests.builders import BTC, ETH, SOL
 from tests.unit.risk.accounts import PRAGUE, D, account, histories
 
@@ -75,7 +76,8 @@ def test_a_breach_is_found_exactly_when_some_moments_equity_is_below_a_limit(eve
 
 @given(events=histories(), rules=RULE_SETS)
 def test_a_breach_never_unbreaches(events: list[FtmoEvent], rules: FtmoRules) -> None:
-    found, known = FtmoAccount(rules, D(10_000)), ()
+    found = FtmoAccount(rules, D(10_000))
+    known: tuple[AccountBreach, ...] = ()
     for event in events:
         new = found.apply(event)
         assert found.breaches == known + new
@@ -113,7 +115,7 @@ def test_favourable_marks_never_create_a_breach(events: list[FtmoEvent], rules: 
 
 @given(events=histories(), rules=RULE_SETS)
 def test_the_order_of_marks_of_one_instant_means_nothing(events: list[FtmoEvent], rules: FtmoRules) -> None:
-    swapped = [replace(e, prices=dict(reversed(e.prices.items()))) if isinstance(e, Marked) else e for e in events]
+    swapped = [replace(e, prices=dict(reversed(list(e.prices.items())))) if isinstance(e, Marked) else e for e in events]
     mine, theirs = run(rules, events), run(rules, swapped)
     assert (mine.breaches, mine.days, mine.status) == (theirs.breaches, theirs.days, theirs.status)
 

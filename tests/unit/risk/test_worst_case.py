@@ -15,7 +15,8 @@ from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import Side
 from signalbox.risk import Position, ProposedOrder, RiskApproved, RiskError, RiskRefused, RiskSnapshot, WorkingOrder, assess
 from signalbox.risk.exposure import book_of, entry_price, order_loss, position_loss
-from tests.unit.risk.facts import BTC, LIMITS, PRICES, D, instrument, order, position, snapshot
+from tests.builders import BTC
+from tests.unit.risk.facts import LIMITS, PRICES, D, instrument, order, position, snapshot
 
 FEE = D("0.0005")
 WORST, SLIP, MARKET = LIMITS.worst_move_fraction, LIMITS.stop_slippage_fraction, LIMITS.market_slippage_fraction

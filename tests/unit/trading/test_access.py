@@ -20,7 +20,7 @@ from signalbox.application.manage_orders import ManageOrders
 from signalbox.market.candles import ONE_MINUTE
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.access import DEPLOYMENT, NEEDED, Access, AccessControl, decide, strongest
-from signalbox.trading.commands import COMMANDS
+from signalbox.trading.commands import COMMANDS, HaltTrading
 from signalbox.trading.errors import AccessRefusedError, CommandError
 from signalbox.trading.service import TradingService
 from tests.builders import NOON
@@ -342,7 +342,9 @@ def unopened() -> tuple[Stage, ManageOrders]:
 def test_accounts_begin_by_the_functions_clock_and_not_when_a_caller_says(ago: timedelta) -> None:
     stage, app = unopened()
     facts = {"kind": "halt", "account": MINE, "request_id": "stop-1", "requested_at": NOON - ago, "why": "news"}
-    app.kill(COMMANDS.validate_python(facts), "AROAEXAMPLEEXAMPLE:execute")
+    halt = COMMANDS.validate_python(facts)
+    assert isinstance(halt, HaltTrading)
+    app.kill(halt, "AROAEXAMPLEEXAMPLE:execute")
     begun = {entry.at for rows in stage.ledger.database.accounts.values() for entry in rows.entries.values()}
     assert begun == {NOON + timedelta(hours=1) - ONE_MINUTE}
     assert {one.at for _, one in stage.book.rows} == {NOON + timedelta(hours=1)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -81,9 +83,9 @@ def test_a_command_and_a_view_of_the_same_money_book_it_once_in_either_order() -
         world = World()
         world.ready()
         capital = world.floor.state(NAME).books.balance
-        steps = {
-            "command": lambda w=world: w.say("deposit", LOOKED, amount="500", why="more", venue_id="T1"),
-            "view": lambda w=world: w.floor.deliver(view(LOOKED, transfers=[money("T1", "500")])),
+        steps: dict[str, Callable[[], object]] = {
+            "command": partial(world.say, "deposit", LOOKED, amount="500", why="more", venue_id="T1"),
+            "view": partial(world.floor.deliver, view(LOOKED, transfers=[money("T1", "500")])),
         }
         steps.pop(first)()
         (last,) = steps.values()

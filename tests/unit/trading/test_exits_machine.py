@@ -20,6 +20,7 @@ from signalbox.orders.events import (
     OrderUpdated,
     OrderUpdateRejected,
 )
+from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction
 from signalbox.orders.terms import OrderType, Side
 from signalbox.portfolio.account import book
@@ -120,7 +121,7 @@ class Leaving(RuleBasedStateMachine):
         newest_first = list(reversed(self.asked))
         request = self.asked.pop(data.draw(st.sampled_from(newest_first), "request"))
         how = "refuse" if self.closed else how
-        order = self.state.orders.get(request.client_order_id)
+        order = self.state.orders.get(ClientOrderId(request.client_order_id))
         if order is None or order.state.is_closed:
             return
         self.answer(request, how, part)
@@ -131,7 +132,7 @@ class Leaving(RuleBasedStateMachine):
         for _ in range(count):
             if self.asked:
                 _, request = self.asked.popitem()
-                order = self.state.orders.get(request.client_order_id)
+                order = self.state.orders.get(ClientOrderId(request.client_order_id))
                 if order is not None and not order.state.is_closed:
                     self.answer(request, "refuse" if self.closed else "take", part)
 
@@ -165,7 +166,7 @@ class Leaving(RuleBasedStateMachine):
                 self.deliver(key, OrderCancelRejected(client_order_id=key, at=self.at, request_id=asked, reason="BUSY"))
         else:
             asked, wanted = request.request_id or "", request.quantity or terms.quantity
-            done = self.state.orders[key].filled
+            done = self.state.orders[ClientOrderId(key)].filled
             if how == "take" and wanted > done:
                 self.resting[key] = wanted - done
                 self.deliver(key, OrderUpdated(client_order_id=key, at=self.at, request_id=asked))
@@ -244,7 +245,7 @@ class Leaving(RuleBasedStateMachine):
         for _ in range(40):
             while self.asked:
                 _, request = self.asked.popitem()
-                order = self.state.orders.get(request.client_order_id)
+                order = self.state.orders.get(ClientOrderId(request.client_order_id))
                 if order is not None and not order.state.is_closed:
                     self.answer(request, "take", Decimal(1))
             open_time = (self.at + ONE_MINUTE).replace(second=0, microsecond=0) - ONE_MINUTE

@@ -80,7 +80,9 @@ def test_depleted_headroom_is_reported_once_and_no_entry_is_tried() -> None:
     kinds = [(line.kind, line.code) for line in changes.risk]
     assert kinds.count((RiskEventKind.SIGNAL_HELD_BACK, SignalSkipReason.EXHAUSTED)) == 3
     assert kinds.count((RiskEventKind.EXHAUSTED, "max_loss")) == 1
-    assert account_view(state)["exhausted"]["rule"] == "max_loss"
+    shown = account_view(state)["exhausted"]
+    assert shown is not None
+    assert shown["rule"] == "max_loss"
 
 
 def test_an_account_with_room_for_one_entry_is_not_over() -> None:

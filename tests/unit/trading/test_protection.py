@@ -149,7 +149,7 @@ def test_on_paper_no_stop_is_read_from_the_bars_while_another_exit_is_open() -> 
 
 def live_stop() -> tuple[AccountState, ClientOrderId]:
     state, _, stop = opened()
-    return state, stop.client_order_id
+    return state, ClientOrderId(stop.client_order_id)
 
 
 def delivered(state: AccountState, key: ClientOrderId, *events: OrderEvent) -> AccountState:

@@ -110,5 +110,6 @@ def test_an_account_without_firm_rules_needs_no_confirmation_of_them() -> None:
 
 @given(unknown=st.sets(st.sampled_from(["mode_set", "model", "compared", "secrets_present", "newest_bar_closed_at"]), min_size=1))
 def test_what_nobody_knows_is_never_a_pass_and_every_gap_is_named(unknown: set[str]) -> None:
-    found = readiness(replace(GREEN, **dict.fromkeys(unknown)), NOON)
+    changes: dict[str, Any] = dict.fromkeys(unknown)
+    found = readiness(replace(GREEN, **changes), NOON)
     assert len(found.reasons) == len(unknown)

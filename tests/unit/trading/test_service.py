@@ -103,7 +103,7 @@ def test_flatten_closes_a_persons_position_although_an_order_rests_to_reduce_it(
     minute = START + timedelta(minutes=5)
     floor.deliver(cycle(minute))
     assert floor.state().books.position(SOL).quantity == 2
-    resting = {"side": "SELL", "type": "LIMIT", "limit_price": "103", "quantity": "2", "reduce_only": True}
+    resting: dict[str, Any] = {"side": "SELL", "type": "LIMIT", "limit_price": "103", "quantity": "2", "reduce_only": True}
     kept = floor.service.on_command(order(minute, request_id="req-tp-1", **resting), "ada").order
     assert kept is not None
     assert kept.state is OrderState.ACCEPTED
@@ -202,9 +202,9 @@ class AwayError(Exception):
 def test_what_is_wrong_with_one_account_keeps_no_other_from_its_turn(error: Exception) -> None:
     floor = Floor(paper("ftmo-2step-100k"), paper(), paper("paper-20k"))
     torn = TradingService(Torn(floor.database, {PAPER: error}), market="coinbase")
-    for reported in (lambda: torn.on_event(signal(BTC)), lambda: torn.on_event(cycle(START + timedelta(minutes=5)))):
+    for event in (signal(BTC), cycle(START + timedelta(minutes=5))):
         with pytest.raises(type(error)) as caught:
-            reported()
+            torn.on_event(event)
         assert caught.value is error
         assert f"of account {PAPER}" in caught.value.__notes__
     with pytest.raises(type(error)):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signalbox.market.candles import Symbol
 from signalbox.orders.events import OrderAccepted, OrderDenied, OrderFilled, OrderReleased
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
@@ -39,7 +40,7 @@ def begun(account: TradingAccount) -> AccountState:
     return replace(state_at(account), at_venue=TOLD) if account.mode is TradingMode.LIVE else state_at(account)
 
 
-def terms_of(account: TradingAccount, wanted: list[tuple[str, Side, int, bool, bool]]) -> list[OrderTerms]:
+def terms_of(account: TradingAccount, wanted: list[tuple[Symbol, Side, int, bool, bool]]) -> list[OrderTerms]:
     found = []
     for number, (symbol, side, hundreds, limit, reduce_only) in enumerate(wanted):
         price = BASE[symbol] * Decimal("0.99")
@@ -72,7 +73,7 @@ def one_by_one(state: AccountState, wanted: list[OrderTerms]) -> tuple[AccountSt
 @settings(max_examples=60, deadline=None)
 @given(account=st.sampled_from((PAPER, LIVE, paper("ftmo-2step-100k"))), wanted=WANTED, again=st.integers(0, 3))
 def test_batch_is_judged_as_its_orders_one_after_the_other(
-    account: TradingAccount, wanted: list[tuple[str, Side, int, bool, bool]], again: int
+    account: TradingAccount, wanted: list[tuple[Symbol, Side, int, bool, bool]], again: int
 ) -> None:
     orders = terms_of(account, wanted)
     batch, changes = operator_orders.submit(begun(account), [*orders, *orders[:again]], START)
@@ -111,7 +112,7 @@ def test_batch_with_one_order_that_came_too_late_sends_none() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(wanted=st.lists(st.tuples(st.sampled_from((BTC, ETH, SOL)), st.sampled_from(Side), st.integers(1, 20)), max_size=6))
-def test_reports_taken_together_leave_the_account_of_reports_taken_apart(wanted: list[tuple[str, Side, int]]) -> None:
+def test_reports_taken_together_leave_the_account_of_reports_taken_apart(wanted: list[tuple[Symbol, Side, int]]) -> None:
     orders = terms_of(LIVE, [(*one, False, False) for one in wanted])
     state, _ = operator_orders.submit(begun(LIVE), orders, START)
     delivered = [
@@ -137,7 +138,7 @@ def reported(terms: OrderTerms, number: int) -> ExecutionReported:
         symbol=terms.symbol,
         trade_id=f"t{number}",
         quantity=terms.quantity,
-        price=BASE[terms.symbol],
+        price=BASE[Symbol(terms.symbol)],
     )
     taken = OrderAccepted(client_order_id=key, at=at, venue_order_id=f"v{number}")
     return ExecutionReported(account=terms.account, client_order_id=key, reported_at=at, events=(taken, filled))

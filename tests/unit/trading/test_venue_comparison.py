@@ -21,6 +21,7 @@ from signalbox.orders.events import (
     OrderUnconfirmed,
 )
 from signalbox.orders.messages import ExecutionReported, VenueViewReported, VenueViewRequested, ViewedInstrument
+from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_port import SETTLE
@@ -265,16 +266,21 @@ class TestDoubts:
 
 
 class TestFollowingUp:
+    def sent(self) -> tuple[World, Order]:
+        """A ready account, and the market order that a person sent."""
+        world = World()
+        world.ready()
+        order_sent = world.floor.service.on_command(order(account=NAME), "ada").order
+        assert order_sent is not None
+        return world, order_sent
+
     def delivered(self, *events: OrderEvent, key: str, at: datetime, world: World) -> AccountOutcome:
         (handled,) = world.floor.deliver(ExecutionReported(account=NAME, client_order_id=key, reported_at=at, events=events))
         return handled
 
     def test_an_accepted_market_order_without_a_fill_is_queried_within_seconds(self) -> None:
-        world = World()
-        world.ready()
-        handled = world.floor.service.on_command(order(account=NAME), "ada")
-        assert handled.order is not None
-        key, at = handled.order.client_order_id, START + SECOND
+        world, sent = self.sent()
+        key, at = sent.client_order_id, START + SECOND
         (asked,) = views_asked(self.delivered(*accepted(key, at), key=key, at=at, world=world).changes)
         assert asked.not_before is not None
         assert at < asked.not_before <= at + timedelta(seconds=10)
@@ -282,23 +288,17 @@ class TestFollowingUp:
         assert needs_comparison(world.floor.state(NAME), START + timedelta(seconds=31))
 
     def test_one_that_has_ended_is_not(self) -> None:
-        world = World()
-        world.ready()
-        handled = world.floor.service.on_command(order(account=NAME), "ada")
-        assert handled.order is not None
-        key, at = handled.order.client_order_id, START + SECOND
-        done = fill(key, at, handled.order.quantity).model_copy(update={"symbol": handled.order.terms.symbol})
+        world, sent = self.sent()
+        key, at = sent.client_order_id, START + SECOND
+        done = fill(key, at, sent.quantity).model_copy(update={"symbol": sent.terms.symbol})
         assert views_asked(self.delivered(*accepted(key, at), done, key=key, at=at, world=world).changes) == []
 
     def test_a_view_that_came_too_late_to_be_compared_is_followed_by_another(self) -> None:
-        world = World()
-        world.ready()
-        handled = world.floor.service.on_command(order(account=NAME), "ada")
-        assert handled.order is not None
-        key, at = handled.order.client_order_id, START + SECOND
+        world, sent = self.sent()
+        key, at = sent.client_order_id, START + SECOND
         (asked,) = views_asked(self.delivered(*accepted(key, at), key=key, at=at, world=world).changes)
         assert asked.not_before is not None
-        part = fill(key, asked.not_before + SECOND, "0.1").model_copy(update={"symbol": handled.order.terms.symbol})
+        part = fill(key, asked.not_before + SECOND, "0.1").model_copy(update={"symbol": sent.terms.symbol})
         assert views_asked(self.delivered(part, key=key, at=part.at, world=world).changes) == []
         (old,) = world.floor.deliver(service_view(asked.not_before))
         assert len(views_asked(old.changes)) == 1

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.adapters.lake.day_file import SCHEMA, DayFile, decode, encode
-from signalbox.adapters.lake.judged import RECORDED, ParquetLimits, UnfitParquetError, judge_pages, open_parquet
+from signalbox.adapters.lake.judged import RECORDED, ParquetLimits, judge_pages, open_parquet
 from signalbox.adapters.lake.lake import BadDay, Lake
 from signalbox.adapters.lake.recorded import RecordedFile
 from signalbox.adapters.lake.stores import FolderStore, LakeStorageError
+from signalbox.adapters.lake.thrift import UnfitParquetError
 from signalbox.limits import MAX_LAKE_FILE_BYTES, MAX_RECORDED_ROWS
 from signalbox.market.candles import MarketDataError
 from signalbox.market.lake import VALUES, DayFault, DayFileError, DayKey, SeriesKey

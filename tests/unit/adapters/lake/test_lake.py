@@ -133,7 +133,8 @@ def _tampered(change: Any) -> bytes:
     with pq.ParquetWriter(sink, table.schema, store_schema=False) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata(output)
-    return sink.getvalue().to_pybytes()
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
 
 
 def _set(table: pa.Table, name: str, column: pa.Array) -> pa.Table:

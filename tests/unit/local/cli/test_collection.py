@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -322,7 +322,8 @@ def test_a_process_that_is_killed_is_continued_to_the_very_same_bytes(tmp_path: 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     start = int(SINCE.timestamp())
     rows = {start + 60 * i: [9.5 + i % 7, 30.5, 10.25 + i % 5, 11.75, 1.5 + i / 8] for i in range(2 * 1440)}
-    answer, asked = _coinbase(rows), 0
+    answer: Callable[[Request], Reply] = _coinbase(rows)
+    asked = 0
     victim: subprocess.Popen[bytes] | None = None
 
     def deadly(request: Request) -> Reply:

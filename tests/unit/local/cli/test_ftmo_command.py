@@ -119,10 +119,10 @@ def test_a_position_may_be_a_ticket_number() -> None:
 def test_marks_of_one_instant_are_one_event_unless_a_symbol_repeats(tmp_path: Path) -> None:
     same = [marking("10:00", 1, "A"), marking("10:00", 2, "B"), marking("10:00", 3, "A"), marking("10:01", 4, "B")]
     lines = list(read_events(written(tmp_path, same)))
-    assert [(n.number, dict(n.event.prices)) for n in lines if isinstance(n.event, Marked)] == [
-        (1, {"A": 1, "B": 2}),
-        (3, {"A": 3}),
-        (4, {"B": 4}),
+    assert [(n.number, {str(s): price for s, price in n.event.prices.items()}) for n in lines if isinstance(n.event, Marked)] == [
+        (1, {"A": Decimal(1), "B": Decimal(2)}),
+        (3, {"A": Decimal(3)}),
+        (4, {"B": Decimal(4)}),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import settings
@@ -12,8 +12,10 @@ from local.bench.simulate import SimulateOptions, minimised, run_simulation
 from local.simulation.choices import Choices, smaller
 from local.simulation.wire import carried, carried_command
 from local.simulation.world import FLAT, NEVER_ALONE, NO_ERROR, PROTECTED, START, ScheduleRun, run_schedule
-from signalbox.trading import draft, exits, venue_comparison
+from signalbox.orders.order import Order
+from signalbox.trading import exit_attempts, exits, order_requests, remainders, venue_comparison
 from signalbox.trading.commands import HaltTrading
+from signalbox.trading.draft import AccountDraft
 from signalbox.trading.events import AccountReviewDue
 
 SCHEDULES = 20_000 if settings.get_current_profile_name() == "nightly" else 5_000
@@ -54,27 +56,27 @@ def failing(what: str, monkeypatch: pytest.MonkeyPatch) -> ScheduleRun:
 
 
 def test_exit_that_is_tried_once_only_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exits, "pause_after", lambda failures: timedelta(0) if failures < 2 else timedelta(hours=1))
+    monkeypatch.setattr(exit_attempts, "pause_after", lambda failures: timedelta(0) if failures < 2 else timedelta(hours=1))
     run = failing("an exit that gives up", monkeypatch)
     assert run.violation is not None
     assert run.violation.invariant in {FLAT, NEVER_ALONE, PROTECTED}
 
 
 def test_trade_without_protection_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exits, "_protect", lambda *_: None)
+    monkeypatch.setattr(exits, "protect", lambda *_: True)
     run = failing("a missing stop", monkeypatch)
     assert run.violation is not None
     assert "never without a stop" in run.violation.invariant
 
 
 def test_cancel_that_is_asked_for_once_only_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = draft.AccountDraft.keep_cancelling
+    asked = order_requests.request_cancel
 
-    def once(self: draft.AccountDraft, order: object, *args: object) -> None:
-        if order.cancels == 0:  # type: ignore[attr-defined]
-            asked(self, order, *args)
+    def once(draft: AccountDraft, order: Order, request_id: str, at: datetime) -> None:
+        if order.cancels == 0:
+            asked(draft, order, request_id, at)
 
-    monkeypatch.setattr(draft.AccountDraft, "keep_cancelling", once)
+    monkeypatch.setattr(order_requests, "request_cancel", once)
     assert failing("a refused cancel", monkeypatch).violation is not None
 
 
@@ -89,7 +91,8 @@ def test_step_that_fails_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise ArithmeticError("no such number")
 
-    monkeypatch.setattr(exits, "_hurry", fails)
+    for module in (exits, remainders):
+        monkeypatch.setattr(module, "hurry", fails)
     run = failing("an exit that is not filled whole", monkeypatch)
     assert run.violation is not None
     assert (run.violation.invariant, "no such number" in run.violation.detail) == (NO_ERROR, True)
@@ -118,7 +121,7 @@ def test_message_comes_off_the_wire_as_it_was_put_there() -> None:
 
 
 def test_violation_is_made_smaller_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exits, "_protect", lambda *_: None)
+    monkeypatch.setattr(exits, "protect", lambda *_: True)
     run = failing("a missing stop", monkeypatch)
     assert run.violation is not None
     least = minimised(7, run.choices, run.violation)

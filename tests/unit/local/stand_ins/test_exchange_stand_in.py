@@ -127,7 +127,7 @@ def test_faults_spoil_one_symbol_only(exchange: ExchangeStandIn, kind: VenueFaul
 
 
 def test_faults_of_values_and_absence(exchange: ExchangeStandIn) -> None:
-    def spoilt(kind: VenueFault, **more: datetime) -> list[list[Any]]:
+    def spoilt(kind: VenueFault, **more: Any) -> list[list[Any]]:
         exchange.faults.add(Fault(kind, "BTC-USD", times=1, **more))
         rows: list[list[Any]] = candles(exchange, start=(NOW - 9 * MINUTE).isoformat(), end=NOW.isoformat()).json()
         return rows

@@ -79,7 +79,7 @@ def test_the_rows_are_those_of_the_matrix(data: Dataset) -> None:
 )
 def test_a_run_ends_at_a_gap_and_at_an_incomplete_row(complete: list[bool], steps: list[int]) -> None:
     minutes = np.cumsum(steps)[: len(complete)]
-    wanted = []
+    wanted: list[int] = []
     for i, whole in enumerate(complete):
         continues = i > 0 and minutes[i] - minutes[i - 1] == 1
         wanted.append(0 if not whole else 1 + (wanted[-1] if continues else 0))

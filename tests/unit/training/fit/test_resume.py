@@ -17,7 +17,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed: make traini
 
 from tests.unit.training.networks import tiny_lstm, tiny_transformer
 from tests.unit.training.synthetic import parts_of, windows_with_a_signal
-from training.config import LstmConfig, TransformerConfig
 from training.errors import CheckpointError
 from training.fit.checkpoints import Checkpoints, RunIdentity
 from training.fit.members import Making
@@ -32,7 +31,7 @@ IDENTITY = RunIdentity.of("one configuration", DATA, "1")
 
 def fit(name: str, making: Making) -> list[dict[str, np.ndarray]]:
     train, stopping, _ = parts_of(DATA, 0.6, 0.8)
-    config: LstmConfig | TransformerConfig = CONFIGS[name]
+    config = CONFIGS[name]
     members = NeuralFamily(name, config, device_rows(DATA.tensor)).fit(train, stopping, making).members  # type: ignore[arg-type]
     assert all(isinstance(member, NeuralMember) for member in members)
     return [{key: value.numpy() for key, value in member.network.state_dict().items()} for member in members]  # type: ignore[attr-defined]

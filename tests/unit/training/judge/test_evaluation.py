@@ -124,7 +124,7 @@ def naive_calibration_error(confidence: NDArray[np.float64], hit: NDArray[np.flo
         rate = sum(hit[i] for i in own) / len(own)
         gap = sum(confidence[i] for i in own) / len(own) - rate
         total += len(own) / len(rows) * (gap**2 - rate * (1 - rate) / max(len(own) - 1, 1))
-    return max(total, 0.0) ** 0.5
+    return float(max(total, 0.0) ** 0.5)
 
 
 @pytest.mark.parametrize("count", [1, 9, 10, 101, 3_000])

@@ -35,7 +35,8 @@ def next_return(bars: Bars) -> NDArray[np.float64]:
 
 
 def whole_series_mean(bars: Bars) -> NDArray[np.float64]:
-    return bars.close / bars.close.mean()
+    scaled: NDArray[np.float64] = bars.close / bars.close.mean()
+    return scaled
 
 
 def hour_bar_joined_on_its_open(bars: Bars) -> NDArray[np.float64]:
