@@ -237,11 +237,11 @@ Event: TypeAlias = BusEvent
 
 
 class UnreadableEventError(SignalboxError, ValueError):
-    """A message that is no event of ours: it will not be one the next time."""
+    """A message that is not an event of ours; a retry does not help."""
 
 
 class InstantAheadError(SignalboxError, ValueError):
-    """What is said to happen later than it was sent. Time never runs back, so it would end every deadline up to there."""
+    """An event dated later than it was sent. Time never runs back, so it would pass every deadline up to there."""
 
 
 def require_not_ahead(what: str, instant: datetime, clock: datetime) -> None:

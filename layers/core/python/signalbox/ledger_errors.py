@@ -1,4 +1,4 @@
-"""What a ledger may answer instead, told apart by what the caller should do. Its ports promise these; adapters raise them.
+"""Errors of the ledger, by what the caller should do. Its ports promise these; adapters raise them.
 
 LedgerError                   a bug of ours: a statement that cannot be right, a block that went on after a failed one
 ├── LedgerUnavailableError    no connection, or it was lost: deliver again, the natural keys make that harmless

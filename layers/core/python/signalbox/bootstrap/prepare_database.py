@@ -16,7 +16,7 @@ from signalbox.errors import SignalboxError
 
 
 class PreparationError(SignalboxError):
-    """migrate_database failed; its own log says why."""
+    """migrate_database failed; see its log."""
 
 
 def compose(settings: PrepareDatabaseSettings | None = None) -> Callable[[], list[str]]:

@@ -1,7 +1,7 @@
 """What the library holds: entities and their versions, evaluations, and what depends on what. Facts that never change.
 
 A version is numbered within its entity, 1, 2, 3, …, and known by its `origin`: the training job that made a model, the hash of a
-data set's files, the hash of a feature schema. An origin has one version, however often it is told. What is deployed when
+data set's files, the hash of a feature schema. An origin has one version, however often it is reported. What is deployed when
 is another table's.
 """
 
@@ -81,4 +81,4 @@ class VersionEvaluation:
     headline: str
     gates: Mapping[Gate, Verdict]
     report: str  # JSON, figures and intervals
-    period: EvaluationPeriod | None = None  # None where the report tells none
+    period: EvaluationPeriod | None = None  # None where the report has none

@@ -1,6 +1,6 @@
 """A finished evaluation job becomes an evaluation of the version that it judged; the version itself is never changed.
 
-Which version that is, the evaluation says by the sha256 of the bundle it loaded. What cannot be tied to a version of the
+An evaluation names its version by the sha256 of the bundle it loaded. What cannot be tied to a version of the
 library is told once, and the job's files stay in S3: the same message again, when the model is known, records it. The source is
 the job's name, so a redelivered event changes nothing.
 """
@@ -39,7 +39,7 @@ class FinishedEvaluation:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOutcome:
-    """What an evaluation job became; `new` is false when it was known. Without a version: `reason` says why."""
+    """The outcome of an evaluation job; `new` is false for a duplicate. `reason` says why it has no version."""
 
     version: VersionKey | None
     new: bool

@@ -12,7 +12,7 @@ from signalbox.events import BusEvent
 
 
 class _OfVersion(BusEvent):
-    """What a job did to a version of a model; told once a job and kind."""
+    """What a job did to a version of a model; published once a job and kind."""
 
     model: str
     version: Annotated[int, Field(gt=0)]

@@ -110,7 +110,7 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def period_of(report: Mapping[str, Any]) -> EvaluationPeriod | None:
-    """Return the period of a report, or None for one that tells none."""
+    """Return the period of a report, or None where it has none."""
     try:
         found = _FilePeriod.model_validate(report.get("period"))
     except ValidationError:

@@ -1,7 +1,7 @@
 """The pipeline as SageMaker's own JSON: features → train → evaluate → register on pass. Pure; no SDK.
 
 The features step runs without a GPU and freezes the data set; training reads that. The evaluation judges the model again, on
-another machine, from the files it was told to have been made from; its verdict.json decides the condition. register_model is
+another machine, from the files that it declares as its source; its verdict.json decides the condition. register_model is
 called on both sides of it and told which: a model that does not pass is recorded as refused, and the execution ends as failed.
 """
 

@@ -92,7 +92,7 @@ def compact(
 ) -> CompactionReport:
     """Write the days that were over at `scheduled_at`: the young ones first, then those without a file, oldest first.
 
-    Raises what the ledger and the lake's storage raise; a day whose rows break a rule is told and leaves the others alone.
+    Raises what the ledger and the lake's storage raise; a day whose rows break a rule is reported and does not stop the others.
     """
     today = DayKey(SeriesKey(venue, symbols[0]), day_of(scheduled_at)).start
     young, old = [], []

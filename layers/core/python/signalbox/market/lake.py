@@ -62,7 +62,7 @@ class DayFault(StrEnum):
 
 
 class DayFileError(MarketDataError):
-    """A day file that may not be read; `fault` says why."""
+    """A day file that failed its checks; `fault` says why."""
 
     def __init__(self, fault: DayFault, detail: str) -> None:
         super().__init__(f"{fault}: {detail}")
@@ -164,7 +164,7 @@ def decimal_text(value: Decimal) -> str:
 
 
 def content_checksum(facts: bytes, open_time_ms: NDArray[np.int64], columns: Sequence[tuple[NDArray[np.int32], bytes]]) -> str:
-    """Return the hex sha256 of what a file says of itself and of its rows.
+    """Return the hex sha256 of a file's metadata and rows.
 
     open_time_ms: (n,). columns: for each of VALUES the (n + 1,) offsets of its texts, from 0, and the texts joined as UTF-8.
     """
@@ -185,7 +185,7 @@ class MergedDay:
 
 
 def merge_rows(kept: Iterable[Candle], fresh: Iterable[Candle]) -> MergedDay:
-    """Return the union by minute; where the two disagree `fresh` wins, and the minute is told."""
+    """Return the union by minute; where the two disagree `fresh` wins, and the minute is reported."""
     found = {candle.open_time: candle for candle in kept}
     conflicts = []
     for candle in fresh:

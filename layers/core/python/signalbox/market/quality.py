@@ -117,7 +117,7 @@ def find_outages(series: Sequence[SeriesQuality]) -> tuple[Gap, ...]:
 
 
 def without_outages(gaps: Sequence[Gap], outages: Sequence[Gap]) -> tuple[Gap, ...]:
-    """Return the parts of `gaps` that are no outage. Both are sorted and disjoint, every outage lies in a gap or beside them."""
+    """Return the parts of `gaps` that are not outages. Both are sorted, disjoint; every outage lies in a gap or beside them."""
     left: list[Gap] = []
     for gap in gaps:
         start = gap.first_ms

@@ -42,7 +42,7 @@ AgentAnswer: TypeAlias = CommandTaken | CommandRefused
 
 
 class ExpectedAnswer(FrozenModel):
-    """A command that was handed on, as it waits to be looked for."""
+    """A forwarded command whose answer is still expected."""
 
     account: AccountName
     command: CommandSequence

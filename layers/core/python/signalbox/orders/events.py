@@ -22,7 +22,7 @@ from signalbox.wire import cut
 
 OrderKey = Annotated[str, Field(min_length=CLIENT_ORDER_ID_LENGTH, max_length=CLIENT_ORDER_ID_LENGTH)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
-Detail = Annotated[str, Field(max_length=500), cut(500)]  # what the venue said, in its own words; no part of an event's identity
+Detail = Annotated[str, Field(max_length=500), cut(500)]  # the venue's own words; not part of an event's identity
 
 
 RECONCILED = "RECONCILED"  # reason of what a comparison with the venue recorded, and no answer of the venue

@@ -96,7 +96,7 @@ def execute(
 ) -> ExecutionReported:
     """Carry out the request; return what happened. Raises VenueBusyError: nothing was done, deliver it again.
 
-    chains: what replaced what, for venues that change no order; without it their refusal is told. pause: waits for some
+    chains: what replaced what, for venues that change no order; without it their refusal is reported. pause: waits for some
     seconds while an order that trades at once or never has not ended, POLLS in all; without it the venue is asked once.
     """
     way = _Way(venue, log, clock, chains, pause)
@@ -110,7 +110,7 @@ def execute(
 
 
 def forward(request: ExecutionRequested, relay: Relay, clock: Clock) -> ExecutionReported | None:
-    """Give the request to a venue that answers later; return what is known now. A late submit is not handed on."""
+    """Forward the request to a venue that answers later; return what is known now. An expired submit is not forwarded."""
     now = clock()
     if request.instruction is OrderInstruction.SUBMIT and now >= request.terms.send_before:
         return _report(request, [_expired(request, now)], now)
@@ -121,7 +121,7 @@ def forward(request: ExecutionRequested, relay: Relay, clock: Clock) -> Executio
 
 
 def query(request: VenueViewRequested, venue: Venue, log: SendLog, *, chains: ReplacementLog | None = None) -> VenueViewReported:
-    """Ask the venue about the account. What replaced an order is told under the order's own id."""
+    """Ask the venue for a view of the account. A replacement is reported under the id of the order it replaced."""
     if chains is None:
         return view_report(request, replace(venue.view(request), forgets_unfilled=venue.forgets_unfilled))
     links = dict.fromkeys(link for name in request.orders for link in chain_of(request.account, name, log, chains))
@@ -264,7 +264,7 @@ def _found(request: ExecutionRequested, way: _Way) -> tuple[OrderStatusReport | 
 
 
 def _has_to_end(request: ExecutionRequested) -> bool:
-    """Whether the order trades at once or never: a venue that says "taken, nothing filled" has not said what became of it."""
+    """Whether the order fills at once or never: "accepted, nothing filled" does not yet say how it ended."""
     terms = request.terms
     return terms.type is OrderType.MARKET or terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK}
 

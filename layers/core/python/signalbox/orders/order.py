@@ -37,7 +37,7 @@ class PendingUpdate:
 
 @dataclass(frozen=True)  # without slots: `after` copies one dictionary and not twenty fields
 class Order:
-    """Terms as decided, and everything the events said since. `quantity` and prices are the current ones."""
+    """Terms as decided, and what its events changed since. `quantity` and prices are the current ones."""
 
     terms: OrderTerms
     client_order_id: ClientOrderId
@@ -56,7 +56,7 @@ class Order:
     closed_at: datetime | None = None
     pending_cancel: PendingCancel | None = None
     pending_update: PendingUpdate | None = None
-    given_up: tuple[PendingUpdate, ...] = ()  # updates that a view did not show; the venue may have been told late
+    given_up: tuple[PendingUpdate, ...] = ()  # updates that a view did not show; they may reach the venue later
     cancels: int = 0  # how often a cancel was asked for
     cancel_asked_at: datetime | None = None  # the newest of them
     reason: str | None = None  # why it was denied, rejected, cancelled or expired

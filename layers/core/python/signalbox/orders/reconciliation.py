@@ -94,7 +94,7 @@ class HaltAccount:
 
 @dataclass(frozen=True, slots=True)
 class Dust:
-    """A position that differs by less than what can be traded: told, and nothing is stopped for it."""
+    """A position that differs by less than the venue's step: it is reported and stops nothing."""
 
     symbol: str
     ledger: str
@@ -321,7 +321,7 @@ def _newest_attempt(order: Order) -> datetime:
 
 
 def _is_final(action: Action) -> bool:
-    """Whether nothing more of an order is to be said in this comparison."""
+    """Whether this comparison has dealt with an order already."""
     return isinstance(action, Wait) or (
         isinstance(action, HaltAccount) and action.difference is not VenueDifference.ORDER_DIFFERS
     )

@@ -9,7 +9,7 @@ followed by one that goes on where it stopped:
   old one ended             what it filled is counted, the rest is sent under the new id, once
   new one begun             the venue is asked for it; nothing is sent
 
-The new order goes only after the venue has confirmed the cancel. What fails after that is told as the end of the order, so
+The new order goes only after the venue has confirmed the cancel. What fails after that is reported as the end of the order, so
 that whoever needs protection sends it anew. What the venue does not answer is unconfirmed, and resolved by a view.
 """
 

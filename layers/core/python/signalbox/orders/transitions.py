@@ -18,7 +18,7 @@ class OrderState(StrEnum):
     INITIALIZED = "INITIALIZED"  # written down, not judged
     DENIED = "DENIED"  # the interlocking refused
     RELEASED = "RELEASED"  # in the execution queue
-    SUBMITTED = "SUBMITTED"  # sent; the venue has not said
+    SUBMITTED = "SUBMITTED"  # sent; the venue has not answered
     ACCEPTED = "ACCEPTED"  # at the venue
     REJECTED = "REJECTED"  # refused by the venue
     PARTIALLY_FILLED = "PARTIALLY_FILLED"

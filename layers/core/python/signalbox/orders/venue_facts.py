@@ -37,7 +37,7 @@ def has_ended(status_report: OrderStatusReport) -> bool:
 
 
 def end_of(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:
-    """Return the end of an order, once its trades are all there. A fill in full is told by the fills themselves."""
+    """Return the event that ends an order, once all of its trades are known. A full fill needs none: its fills end it."""
     name, detail_text = request.client_order_id, words(status_report.order.detail)
     reason = status_report.reason or ENDED_AT_VENUE
     if not has_ended(status_report):

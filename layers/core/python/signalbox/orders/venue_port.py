@@ -140,7 +140,7 @@ class Relay(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SendRecord:
-    """That a send of this order began, and what the venue said it took."""
+    """A send of this order that began, and what the venue answered."""
 
     begun_at: datetime
     accepted: VenueOrder | None = None

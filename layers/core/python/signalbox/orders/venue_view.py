@@ -15,7 +15,7 @@ from signalbox.orders.terms import Side
 
 
 class VenueStatus(StrEnum):
-    """What a venue says of an order."""
+    """An order as a venue shows it."""
 
     OPEN = "OPEN"
     FILLED = "FILLED"
@@ -37,7 +37,7 @@ class VenueOrder:
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     detail: str = ""  # why it ended, in the venue's own words
-    side: Side | None = None  # where the venue tells it: what an order that we did not send holds depends on it
+    side: Side | None = None  # where the venue gives it: how much a foreign order holds depends on it
 
 
 @dataclass(frozen=True, slots=True)

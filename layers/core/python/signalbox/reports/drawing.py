@@ -21,7 +21,7 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
 
 
 def picture(label: str, width: float, height: float, *children: object) -> Markup:
-    """Return an svg of that size in user units, with what a screen reader says of it."""
+    """Return an svg of that size in user units, with a label for screen readers."""
     return element("svg", *children, role="img", aria_label=label, viewBox=f"0 0 {width:.0f} {height:.0f}")
 
 

@@ -23,7 +23,7 @@ from signalbox.reports.report import Report, ReportKind, Section, headline, mone
 from signalbox.reports.source import AccountPeriod, Valuation
 from signalbox.trading.state import TradeState
 
-OLD_MARK: Final = timedelta(minutes=10)  # a price older than this is told as such
+OLD_MARK: Final = timedelta(minutes=10)  # a price older than this is marked as old
 COLUMNS: Final = (
     "account",
     "currency",

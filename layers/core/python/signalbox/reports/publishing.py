@@ -204,7 +204,7 @@ def _reported(error: Exception) -> str:
 
 
 def only_period(period: ReportPeriod, until: datetime) -> datetime:
-    """Return the instant a period is told until: its end, or now when it still runs. Raises PeriodError if it has not begun."""
+    """Return the instant a period is reported until: its end, or now while it runs. Raises PeriodError if it has not begun."""
     if until <= period.start:
         raise PeriodError(f"period {period.name}: expected one that has begun, it begins at {period.start.isoformat()}")
     return min(period.end, until)

@@ -192,7 +192,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class FactsBooked:
-    """Facts that touch what is told of [since, until], both ends in it; `until` None: of every later instant too.
+    """Facts that change the reports of [since, until], both inclusive; `until` None: of every later instant too.
 
     booked: the highest of their numbers.
     """
@@ -226,7 +226,7 @@ class PublicationLog(Protocol):
     def booked(self, account: str, zone: str, after: int, before: datetime) -> Sequence[FactsBooked]:
         """Return the facts booked under numbers above `after` that a report may tell of which ends by `before`.
 
-        zone: in whose days the account is told.
+        zone: whose days the reports count in.
         """
 
     def record(self, publications: Sequence[Publication]) -> int:

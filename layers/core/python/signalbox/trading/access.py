@@ -1,7 +1,7 @@
-"""Who may do what with an account: what each command and question needs, asked in one place before anything is done.
+"""Who may do what with an account: the role that each command and question needs, checked in one place beforehand.
 
-Without a role nothing is allowed, and an account that one may not see is not told from one that does not exist. Which role
-somebody has is a row of the ledger that an owner wrote. Opening an account takes an owner of the stage: those whom its
+Without a role nothing is allowed, and an account you may not see looks like one that does not exist. Roles are rows of the
+ledger that an owner wrote. Opening an account takes an owner of the stage: those whom its
 deployment names, who become owners of every account of it.
 """
 
@@ -52,21 +52,21 @@ class _AccessChange(Command):
 
 
 class GrantAccess(_AccessChange):
-    """Give somebody a role on an account, or another one than before."""
+    """Grant a role on an account, or change it."""
 
     kind: Literal["grant"] = "grant"
     role: Role
 
 
 class RevokeAccess(_AccessChange):
-    """Take somebody's role on an account away. It holds from when it arrives, whatever was granted before."""
+    """Revoke a role on an account. It takes effect on arrival, whatever was granted before."""
 
     kind: Literal["revoke"] = "revoke"
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What somebody may do with an account. `role` None: nothing any more."""
+    """The role of a principal on an account. `role` None: it was revoked."""
 
     principal: str
     role: Role | None
@@ -98,16 +98,16 @@ class AccessBook(Protocol):
 
 
 def strongest(found: Sequence[Access]) -> Role | None:
-    """Return the most that rows in force allow."""
+    """Return the highest role among these rows."""
     held = [one.role for one in found if one.role is not None]
     return next((role for role in reversed(Role) if role in held), None)
 
 
 def decide(change: Access, newest: Sequence[Access], same_request: Access | None) -> Access | None:
-    """Return the row to append, None for a request that was carried out before. Raises CommandError.
+    """Return the row to append, None for a repeated request. Raises CommandError.
 
-    newest: of every principal of the account. A role that is given counts as of when somebody said so, so that a word that
-    waited gives nothing back that was taken since; what takes a right away counts at once. An account keeps an owner.
+    newest: of every principal of the account. A grant counts from when it was given, so that a delayed one restores nothing
+    that was revoked since; a revocation counts at once. An account always keeps an owner.
     """
     if same_request is not None:
         if same_request.role != change.role:
@@ -125,7 +125,7 @@ def decide(change: Access, newest: Sequence[Access], same_request: Access | None
 
 
 class Nobody:
-    """The book of who asks nobody: without one, every command is refused."""
+    """The access book of a service without one: every command is refused."""
 
     def roles(self, account: str, principals: Sequence[str]) -> Sequence[Access]:  # noqa: ARG002 - of the port
         return ()
@@ -148,7 +148,7 @@ class Nobody:
 
 @dataclass(frozen=True, slots=True)
 class AccessControl:
-    """Where every command and question is judged. `owners`: of the stage, as its deployment names them."""
+    """Checks the role behind every command and question. `owners`: of the stage, as its deployment names them."""
 
     book: AccessBook
     owners: tuple[str, ...] = ()

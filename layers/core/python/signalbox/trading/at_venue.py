@@ -44,7 +44,7 @@ class Doubt:
     venue: str
     since: datetime
     first: datetime
-    told: bool = False  # it was a fact and somebody was told
+    told: bool = False  # it was confirmed and reported
 
     @property
     def key(self) -> tuple[VenueDifference, str]:
@@ -72,7 +72,7 @@ class ForeignOrder:
 
 @dataclass(frozen=True, slots=True)
 class AtVenue:
-    """Everything of it; stored as one JSON text. instruments: as the venue told them last, none before the first view.
+    """Everything of it; stored as one JSON text. instruments: as of the newest view, none before the first.
 
     foreign: of the newest view. others: what others than us held there in the newest view that was compared, signed, by symbol;
     no zeros.
@@ -117,7 +117,7 @@ _ADAPTER: Final = TypeAdapter(AtVenue)
 def instruments_at(venue_instruments: tuple[VenueInstrument, ...]) -> Mapping[Symbol, Instrument]:
     """Return the venue's instruments as the checks judge them.
 
-    Group, margin and fee are ours: no venue tells them in these terms.
+    Group, margin and fee are ours: no venue gives them in these terms.
     """
     found = {}
     for one in venue_instruments:
@@ -169,7 +169,7 @@ class DoubtReview:
 def review_doubts(known: Iterable[Doubt], stops: Iterable[HaltAccount], asked_at: datetime) -> DoubtReview:
     """Return which of a view's differences are facts: those that an earlier view, SETTLE before it, showed alike.
 
-    A trade of nobody is told once, for views overlap and show it for a while; anything else is told as long as it stands.
+    A trade of no known order is reported once, because views overlap and repeat it; anything else for as long as it lasts.
     """
     before = {doubt.key: doubt for doubt in known}
     facts: list[HaltAccount] = []

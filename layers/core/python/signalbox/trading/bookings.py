@@ -1,4 +1,4 @@
-"""What an operator enters in an account's books: a position that no order of ours made, money that came or went, a lot method.
+"""Entries that an operator makes in an account's books: an adopted position, a deposit or withdrawal, a lot method.
 
 A position or an amount is one entry under a natural key. A position is booked as a fill at its price: neither balance nor
 equity moves at that price, and its cost comes out of the cash; coins that came from outside are booked as a deposit of their
@@ -44,14 +44,14 @@ def book(state: AccountState, entry: Fill | Transfer, at: datetime, entries: Seq
 
 
 def _same(known: Entry, entry: Fill | Transfer) -> bool:
-    """Whether both are the same but for the instant: a command that comes again is of another one, unless it names it."""
+    """Whether both are equal but for the instant, which a repeated command takes anew unless it names one."""
     return known == entry.model_copy(update={"at": known.at})
 
 
 def choose_lots(
     state: AccountState, method: LotMethod, given_at: datetime, effective_from: datetime | None, at: datetime
 ) -> Transition:
-    """Give a standing order of the tax lots. The method in force again, or a word older than the newest, changes nothing.
+    """Give a standing order of the tax lots. The method in force, or an order older than the newest, changes nothing.
 
     effective_from: None is right after the newest booked entry, and not before `at`. Raises CommandError for one that would
     change what is booked, or does not follow the newest one.

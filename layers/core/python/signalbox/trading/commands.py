@@ -1,7 +1,7 @@
-"""What a person, or a program in a person's name, may ask of an account. Imperative, and the same over a queue and over HTTP.
+"""Commands that a person, or a program on their behalf, gives an account; the same over a queue and over HTTP.
 
-A command carries its instant, so that it can be replayed, and a `request_id`: the same request again is the same command,
-and changes nothing the second time. Who asks is never in the message; the way it came says so.
+A command carries its instant, so that it can be replayed, and a `request_id`: a repeated request changes nothing. The caller is
+never in the message; queue and gateway vouch for it.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ class AccountDraft:
         return HaltLevel.NONE if self.halt is None else self.halt.level_at(at)
 
     def snapshot(self, at: datetime, *, without: ClientOrderId | None = None) -> RiskSnapshot:
-        """Return what a decision at `at` is judged on. without: the order that the decision is about to change."""
+        """Return the snapshot that a decision at `at` is judged on. without: the order that the decision is about to change."""
         return compose(
             self.account,
             at=at,
@@ -364,7 +364,7 @@ class AccountDraft:
         self.take(OrderDenied(client_order_id=key, at=at, reason=decision.code))
         self.refused(key, order, decision, at)
         if terms.attempt:
-            return  # the first try was told; that it still does not go through is told as ExitFailed, without a flood
+            return  # the first refusal was announced; that later attempts fail is announced as ExitFailed, at growing intervals
         self.events.append(
             OrderRefused(
                 account=self.account.account,
@@ -401,18 +401,18 @@ class AccountDraft:
         self.risk.append(line)
 
     def announce(self, event: BusEvent) -> None:
-        """Tell others of something, once the step is committed."""
+        """Publish an event, once the step is committed."""
         self.events.append(event)
 
     def warn(self, warning: StandingWarning) -> bool:
-        """Let a warning stand; False when it stands already, and nobody is to be told again."""
+        """Let a warning stand; False when it stands already and is not to be repeated."""
         if warning in self.warned:
             return False
         self.warned |= {warning}
         return True
 
     def lift_depletion_warnings(self) -> None:
-        """End the warnings of depleted headroom: the next one is told again."""
+        """End the warnings of depleted headroom, so that the next one is reported."""
         self.warned = without_depletion(self.warned)
 
     def begin_day(self, day: date, ended: Sequence[AccountDay]) -> None:

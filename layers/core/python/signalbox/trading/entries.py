@@ -137,7 +137,7 @@ def _is_held(state: AccountState, symbol: Symbol) -> bool:
 
 
 def _over(state: AccountState, symbol: Symbol, at: datetime) -> HeadroomDepleted | None:
-    """Return why no entry can pass; nothing of an account that is stopped anyway: that is told so, and its orders refused."""
+    """Return why no entry can pass; nothing for an account that is halted anyway: its orders are refused and reported."""
     if state.halt is not None and state.halt.level_at(at) is not HaltLevel.NONE:
         return None
     is_locked = any(lock.stops(symbol, at) for lock in state.locks)

@@ -1,15 +1,15 @@
 """What trading refuses.
 
 TradingError
-├── AccountError        an account whose configuration cannot be, or that does not exist
-│   ├── AccountNameError        a name that can be no account's, or that describes none
-│   ├── AccountUnreadableError  its row in the ledger cannot be read; the others can, and go on
-│   ├── AccountDiffersError     it exists, and is another than the one that is to be opened
-│   └── UnpricedError           what it is worth is not known until the next bar: an open position has no price yet
-├── CommandError        a command that cannot be carried out as it is: of another time, or with nothing to change
+├── AccountError        an account that does not exist, or whose configuration is inconsistent
+│   ├── AccountNameError        a name that is invalid, or that does not describe the account to be opened
+│   ├── AccountUnreadableError  its row in the ledger cannot be read; the other accounts are not affected
+│   ├── AccountDiffersError     it exists with another configuration
+│   └── UnpricedError           an open position has no price yet; the symbol's next bar brings one
+├── CommandError        a command that cannot be carried out: outdated, conflicting, or with nothing to change
 │   └── OrderUnknownError   it names an order that the account does not have
-├── AccessRefusedError  somebody asks for what they have no role for
-├── RowRefusedError     the ledger takes no such row: a value that fits no column, which no repetition mends
+├── AccessRefusedError  the caller lacks the role for an action
+├── RowRefusedError     the ledger rejects a row permanently: a value fits no column
 ├── BarsNotAppliedError     a decision on bars that were not applied yet
 └── RebookNeededError   a fill older than the newest booked entry; call the step again with all entries of the account
 """
@@ -25,7 +25,7 @@ class TradingError(SignalboxError):
 
 
 class AccountError(TradingError):
-    """An account that does not exist, or whose configuration contradicts itself."""
+    """An account that does not exist, or whose configuration is inconsistent."""
 
 
 def no_account(account: str) -> AccountError:
@@ -34,15 +34,15 @@ def no_account(account: str) -> AccountError:
 
 
 class AccountNameError(AccountError):
-    """A name that no account can have, or that does not describe the one to be opened."""
+    """A name that is invalid, or that does not describe the account to be opened."""
 
 
 class AccountUnreadableError(AccountError):
-    """What the ledger says an account is cannot be read: nothing is done for it until somebody mends the row or the code."""
+    """The configuration of an account in the ledger cannot be read: it is skipped until the row or the code is repaired."""
 
 
 class AccountDiffersError(AccountError):
-    """An account of this name exists and is another; what exists stays as it is."""
+    """An account of this name exists with another configuration; it is kept unchanged."""
 
 
 class UnpricedError(AccountError):
@@ -58,7 +58,7 @@ class OrderUnknownError(CommandError):
 
 
 class AccessRefusedError(TradingError):
-    """Somebody asks for what they have no role for. The message tells nothing of an account that they may not see."""
+    """The caller lacks the role for an action. The message reveals nothing about an account they may not see."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(
@@ -69,7 +69,7 @@ class AccessRefusedError(TradingError):
 
 
 class RowRefusedError(TradingError):
-    """The ledger refuses what a step would write, today and tomorrow; nothing of it was written."""
+    """The ledger rejects a row of this step permanently; nothing was written."""
 
 
 class BarsNotAppliedError(TradingError):

@@ -35,8 +35,8 @@ def halt(  # noqa: PLR0917 - who, why and when read in this order
 def resume(state: AccountState, who: str, why: str, at: datetime, given_at: datetime | None = None) -> Transition:
     """Release the kill switch. Raises CommandError while a loss rule is broken: a breach is final.
 
-    given_at: when somebody said so, default: now. A word that waited, or is delivered twice, releases no halt that was set
-    after it: nobody has looked at that one. CommandError then.
+    given_at: when the command was given, default: now. A delayed or repeated command does not release a halt that was set
+    after it, because nobody has looked at that one: it raises CommandError.
     """
     if state.halt is None:
         return state, NO_CHANGES

@@ -65,7 +65,7 @@ class TradingTransaction(Protocol):
         """Return the line of the compliance record with this natural key, None when there is none."""
 
     def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
-        """Return what the gates said of a deployment (name, stage) by `at`; None when it decided nothing.
+        """Return the gate verdicts of a deployment (name, stage) by `at`; None when it decided nothing.
 
         decided_by None: of the one that decided the newest signal at or before `at`. A gate is True when it passed for every
         bundle that decided under this name and stage, False when it failed for one, absent when one was not judged.

@@ -1,7 +1,7 @@
 """May this account send orders to a live venue now? Green, or every reason against it with its remedy. Pure; fails closed.
 
-A fact nobody could give (None) is a reason, never a pass. The judge is called before every release of a live order that
-opens risk; orders that only reduce risk are not asked about here.
+An unknown fact (None) is a reason against it, never a pass. It is checked before every live order that opens risk is released;
+orders that only reduce risk are not checked here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class NotReady(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """Somebody said so: who, when, and the version of what they confirmed (a mode, or the rules they read)."""
+    """A confirmation: who, when, and what they confirmed (a mode, or a version of the rules)."""
 
     who: str
     at: datetime
@@ -83,7 +83,7 @@ class ModelQualification:
 
 
 def qualification_of(deployment: str, stage: str, bundles: Iterable[Mapping[str, str]]) -> ModelQualification:
-    """Return what the gates said of every bundle of a deployment together, "pass", "fail" or "not evaluated" each."""
+    """Return each gate's verdict over all bundles of a deployment: "pass", "fail" or "not evaluated"."""
     known = list(bundles)
     gates = {}
     for gate in sorted({gate for bundle in known for gate in bundle}):

@@ -1,8 +1,8 @@
-"""What happened, brought to every account it concerns: lock, load, apply the bars, take the step, commit.
+"""Brings events and commands to every account they concern: lock, load, apply the bars, take the step, commit.
 
-Pure orchestration over the ledger's port. Nothing here decides about money; nothing here publishes. An event or a command
-that comes again finds its own traces under their natural keys and changes nothing. An account's time never runs back: what
-comes late is judged at the newest instant the account has seen. What is wrong with one account keeps no other from its turn.
+Pure orchestration over the ledger's port: it decides nothing about money and publishes nothing. A repeated event or command
+is recognised by its natural key and changes nothing. An account's time never runs back: late events are judged at the newest
+instant the account has seen. A failing account blocks no other.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ _FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, Arithmetic
 
 
 class UnexpectedEventError(TradingError):
-    """An event that no account listens to: a rule of the bus is wrong."""
+    """An event that no account handles: a rule of the bus is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountOutcome:
-    """What one account made of it: the account state afterwards, and what was committed (NO_CHANGES for a duplicate)."""
+    """The account state after an event or command, and what was committed (NO_CHANGES for a duplicate)."""
 
     state: AccountState
     changes: ChangeSet
@@ -106,9 +106,9 @@ def instant_of(event: BusEvent) -> datetime:
 
 
 def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount], AccountOutcome]) -> tuple[AccountOutcome, ...]:
-    """Bring something to every account. What is wrong with one is raised once all the others had their turn.
+    """Call a handler for every account; raise the first error once all had their turn.
 
-    Of several errors that of the ledger comes first, or of a price: what may succeed later must not be taken for what never will.
+    Errors that may pass (the ledger, a missing price) come first, so that a retry is not taken for a permanent failure.
     """
     found: list[AccountOutcome] = []
     wrong: list[Exception] = []
@@ -125,7 +125,7 @@ def _each(accounts: Iterable[TradingAccount], handle: Callable[[TradingAccount],
 
 @dataclass(frozen=True, slots=True)
 class ReadinessReport:
-    """An account and what is against its trading live."""
+    """An account and every reason against its trading live."""
 
     state: AccountState
     facts: ReadinessFacts

@@ -47,7 +47,7 @@ class ExitProgress:
 
     attempts: orders sent so far, stops included; the next one takes this as its number. failures: exits in a row that ended
     without a fill. retry_at: not before this is the next one sent; None: at once. since: when it was first to be closed; None:
-    it may stay. alarms: how often somebody was told that it is still there. stop_restored: whether the stop was put back
+    it may stay. alarms: how many alarms were raised that it is still open. stop_restored: whether the stop was put back
     since the last exit failed. failed_at, reason: when and why it did. stop: the newest stop, until it has ended. stops_failed:
     stops in a row that the venue did not take.
     """

@@ -72,7 +72,7 @@ _IMMEDIATE: Final = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 def needs_comparison(state: AccountState, at: datetime) -> bool:
     """Whether a live account should be compared with its venue now: never yet, a while ago, or something has no answer.
 
-    While something is held every minute: a stop that somebody took out in the venue's own app is told by nothing else.
+    Every minute while a position is open: nothing else reveals a stop that somebody cancelled in the venue's own app.
     """
     if state.account.mode is not TradingMode.LIVE:
         return False

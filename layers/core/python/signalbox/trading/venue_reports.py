@@ -27,7 +27,7 @@ from signalbox.trading.venue_events import take_events
 def report(
     state: AccountState, reported: ExecutionReported | Sequence[ExecutionReported], entries: Sequence[Entry] = ()
 ) -> Transition:
-    """Take what a venue did to an order, or to several as it was told in turn.
+    """Apply what a venue did to an order, or to several in the order of the reports.
 
     The orders have to be in the account state, however old; the ledger loads them by their ids. What an order refuses (a
     conflicting trade, an illegal move) is recorded and stops the account, and nothing of it is applied; what a venue filled
@@ -66,7 +66,7 @@ def _tended(draft: AccountDraft) -> None:
 
 
 def _close_strays(draft: AccountDraft) -> None:
-    """Have closed what an order of ours filled after its trade was over: nothing stands behind it, and it is nobody's."""
+    """Close what an order of ours filled after its trade was over: no trade manages that position."""
     for event in draft.order_events:
         if not isinstance(event, OrderFilled):
             continue

@@ -43,5 +43,5 @@ StandingWarning: TypeAlias = LimitWarning | DepletionWarning
 
 
 def without_depletion(warned: frozenset[StandingWarning]) -> frozenset[StandingWarning]:
-    """Return the warnings without those of depleted headroom, so that it is told again."""
+    """Return the warnings without those of depleted headroom, so that it is reported again."""
     return frozenset(warning for warning in warned if not isinstance(warning, DepletionWarning))

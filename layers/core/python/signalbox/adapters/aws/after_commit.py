@@ -1,4 +1,4 @@
-"""After a commit: what the ledger holds for the bus is published, at once or by the relay; and who missed their turn is told."""
+"""After a commit: publish the outbox, at once or by the relay, and announce accounts that missed their turn."""
 
 from __future__ import annotations
 

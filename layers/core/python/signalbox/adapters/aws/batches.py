@@ -1,4 +1,4 @@
-"""Records of a queue, a batch an invocation: each failure is told and given back alone, and a failed one may ask for a pause.
+"""Records of a queue, a batch an invocation: each failure is logged and returned alone, and may ask for a pause.
 
 A batch never fails as a whole: what succeeded is done, and the answer names what has to come again.
 """

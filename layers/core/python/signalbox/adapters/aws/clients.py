@@ -1,4 +1,4 @@
-"""How long a function waits for AWS: well under its own time, so that it says what failed instead of being killed.
+"""How long a function waits for AWS: well under its own timeout, so that it reports what failed instead of being killed.
 
 botocore waits 60 s for a connection and 60 s for each answer, and tries up to five times: longer than any function here has, and
 than a message is hidden. Two tries of QUICK take 16 s at most, a pause included.

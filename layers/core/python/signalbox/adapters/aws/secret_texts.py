@@ -22,7 +22,7 @@ logger: Final = logging.getLogger(__name__)
 
 
 class SecretUnavailableError(SignalboxError):
-    """A secret was never read here and cannot be read now. What needs it comes again."""
+    """A secret was never read here and cannot be read now. The request is retried."""
 
 
 @dataclass

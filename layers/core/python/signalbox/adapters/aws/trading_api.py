@@ -193,7 +193,7 @@ def _contradiction(key: str) -> InvalidRequestError:
 
 
 def _one(*places: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a request says in all its places. Raises InvalidRequestError where two say different things."""
+    """Merge path, query and body of a request. Raises InvalidRequestError where two of them disagree."""
     found: dict[str, Any] = {}
     for place in places:
         for key, value in place.items():

@@ -28,7 +28,7 @@ class MessageRefusedError(TradingError):
 
 
 class ReportRefusedError(MessageRefusedError):
-    """What says that it is a report of a venue, and is not the executor's word."""
+    """A message that claims to be a venue's report and is not sealed by the executor."""
 
 
 class QueueTradingService(Protocol):
@@ -45,7 +45,7 @@ class QueueTradingService(Protocol):
 
 
 class Follows(Protocol):
-    """Is told what a message is, once it is read."""
+    """Called with a message once it is parsed."""
 
     def event(self, event: BusEvent) -> None:
         """Take an event of the bus."""

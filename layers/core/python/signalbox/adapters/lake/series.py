@@ -50,7 +50,7 @@ class CandleSeries(Protocol):
 
 @dataclass(frozen=True)
 class LakeSeries:
-    """One venue's symbol in a lake. Bad days go to quarantine, are told in the log, and are gaps of what is read."""
+    """One venue's symbol in a lake. Bad days are quarantined and logged, and read as gaps."""
 
     symbol: Symbol
     lake: Lake

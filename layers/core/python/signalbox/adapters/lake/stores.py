@@ -16,7 +16,7 @@ _PART: Final = ".part"
 
 
 class LakeStorageError(SignalboxError):
-    """The folder or bucket did not take or give a file; says what to do."""
+    """The folder or bucket could not read or write a file; the message says what to do."""
 
 
 class LakeStore(Protocol):

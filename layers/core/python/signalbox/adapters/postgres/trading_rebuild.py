@@ -41,7 +41,7 @@ _PROJECTIONS: Final = (ORDERS, POSITIONS, LOTS, DISPOSALS)
 
 @dataclass(frozen=True, slots=True)
 class ProjectionDifference:
-    """One value of a table that is not what the facts say; None: there is no such row or value."""
+    """A value of a table that differs from the facts; None: there is no such row or value."""
 
     table: str
     key: str

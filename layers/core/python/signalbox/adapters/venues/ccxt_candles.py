@@ -40,7 +40,7 @@ HISTORY: Final = MappingProxyType({"kraken": timedelta(minutes=720)})  # older b
 ATTEMPTS: Final = 3
 FIRST_PAUSE_SECONDS: Final = 0.5
 DEADLINE_SECONDS: Final = 25.0  # for one symbol, pages and retries included
-FIRST_CONTACT_SECONDS: Final = 3.0  # a person waits: without a network that is told soon
+FIRST_CONTACT_SECONDS: Final = 3.0  # a person waits: fail fast without a network
 UNBOUNDED: Final = frozenset({"kraken", "kucoin"})  # ccxt would hand `until` on to the venue, which does not know it
 
 _PROBLEMS: Final = (  # the first that matches; ccxt's tree has RequestTimeout and the others below NetworkError

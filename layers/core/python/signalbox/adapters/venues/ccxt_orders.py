@@ -352,7 +352,7 @@ class CcxtVenue:
         return self._names[venue_order_id]
 
     def _accounts(self) -> list[dict[str, Any]]:
-        """Return the exchange's accounts, one a currency, as it says them."""
+        """Return the exchange's accounts, one a currency."""
         with reading(self._client):
             return [dict(one) for one in self._client.fetch_balance()["info"]]
 

@@ -1,4 +1,4 @@
-"""What Coinbase Exchange answers, read exactly: orders, trades, instruments, balances, and what an error says is known."""
+"""Coinbase Exchange's answers, read exactly: orders, trades, instruments, balances, and what its errors mean for an order."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def positions_of(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> di
     """Return the balance of each symbol's base currency, where there is any. Raises VenueRefusedError for a shared one."""
     bases = [symbol.split("-")[0] for symbol in symbols]
     if len(set(bases)) != len(bases):
-        raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; it cannot be told apart")
+        raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; configure one only")
     totals = {one["currency"]: Decimal(one["balance"]) for one in accounts}
     return {symbol: totals[base] for symbol, base in zip(symbols, bases, strict=True) if totals.get(base)}
 
@@ -142,7 +142,7 @@ def _status(row: Mapping[str, Any], *, complete: bool) -> VenueStatus:
 
 
 def unfilled(status: VenueStatus) -> VenueStatus:
-    """Return the status without trades: an end is told with them, later."""
+    """Return the status to report while trades are unknown: an end is reported with them, later."""
     return status if status in {VenueStatus.OPEN, VenueStatus.REJECTED} else VenueStatus.OPEN
 
 
