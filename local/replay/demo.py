@@ -211,6 +211,7 @@ def _account_text(account: dict[str, Any]) -> str:
     return (
         f"  account     {account['account']} ({account['mode']}): equity {float(account['equity']):,.2f}, "
         f"{account['trades_opened']} trades opened, {account['trades_closed']} closed, "
-        f"realised {float(account['realised']):+,.2f} after fees; {held} signals held back, {refused} orders refused; "
+        f"realised {float(account['realised']):+,.2f} by closed trades after their fees, fees of all fills "
+        f"{float(account['fees']):,.2f}; {held} signals held back, {refused} orders refused; "
         f"at most {worst:.1%} of a loss limit used"
     )
