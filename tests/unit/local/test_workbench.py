@@ -14,7 +14,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from local.cli.command import parse_instant
+from local.cli.instants import parse_instant
 from local.cloud.processes import Service, free_port, port_is_free, wait_until
 from local.errors import DataError, ServiceError
 from local.replay.demo import DemoOptions, run_demo
