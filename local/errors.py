@@ -4,13 +4,20 @@ WorkbenchError
 ├── DataError        local.market: candles that are absent, malformed or outside the window asked for
 ├── AccountFileError local.cli.ftmo.events: an account's event file that cannot be replayed; names the line
 ├── ServiceError     local.cloud.postgres, local.cloud.emulator: a child process that did not start or went away
+├── StageUnclearError local.cli.stage: no stage was named and none runs here, or AWS does not say whose account it is
 ├── DeployError      local.cloud.deploy: templates that could not be synthesised or deployed
 ├── StuckError       local.cloud.watch: a cycle that was not decided in time; names the stage it is stuck in
 └── StateInUseError  local.cloud.up: another workbench holds the same state folder
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from signalbox.errors import SignalboxError
-from signalbox.problems import Problem, problem_of
+
+if TYPE_CHECKING:
+    from signalbox.problems import Problem
 
 
 class WorkbenchError(SignalboxError):
@@ -19,6 +26,8 @@ class WorkbenchError(SignalboxError):
     @property
     def problem(self) -> Problem:
         """What `--json` prints of it."""
+        from signalbox.problems import problem_of  # noqa: PLC0415 - pydantic, only once something went wrong
+
         return problem_of(self)
 
 
@@ -32,6 +41,10 @@ class AccountFileError(WorkbenchError):
 
 class ServiceError(WorkbenchError):
     """A child process that did not start or went away."""
+
+
+class StageUnclearError(WorkbenchError):
+    """No stage was named and none runs here, or AWS does not say whose account it is."""
 
 
 class DeployError(WorkbenchError):

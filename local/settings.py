@@ -1,4 +1,8 @@
-"""Where the workbench keeps things and what it takes from the environment. The only reader of `os.environ` in `local`."""
+"""Where the workbench keeps things and what it takes from outside. The only reader of `os.environ` in `local`.
+
+A setting comes from the environment, else from the settings file (`signalbox.toml`: SIGNALBOX_CONFIG, else the working folder,
+else the repository), else from its default. An option of a command goes before all of them. The file holds no secrets.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +13,60 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from signalbox.errors import SignalboxError
+
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 STAGE: Final = "local"
 VENUE: Final = "coinbase"  # what the stand-in exchange speaks, and the stage's venue
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"
 LOOPBACK: Final = "127.0.0.1"
+CONFIG: Final = "signalbox.toml"
 # What a child process may see of the caller's environment: never AWS_*, proxies or credentials.
 PASSED_ON: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting: its key in the file, the environment variables that go before it (the first that is set), and what it is for."""
+
+    name: str
+    variables: tuple[str, ...]
+    default: str
+    help: str
+    is_path: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SettingValue:
+    """What a setting is, and where that comes from."""
+
+    setting: Setting
+    value: str | None  # None: the default
+    source: str
+
+
+SETTINGS: Final = (
+    Setting("data", ("SIGNALBOX_DATA",), "../shared/data/candles, where it exists", "candles: a folder or a lake", is_path=True),
+    Setting("state", ("SIGNALBOX_STATE",), ".signalbox in the repository", "what the local cloud keeps", is_path=True),
+    Setting("stage", ("SIGNALBOX_STAGE",), "the running local cloud", "the stage that commands speak to"),
+    Setting("region", ("AWS_REGION", "AWS_DEFAULT_REGION"), "that of the AWS profile", "AWS region of deployed stages"),
+    Setting("profile", ("AWS_PROFILE",), "AWS's own default", "AWS profile of deployed stages"),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment, read once. `base_env` is what every child process starts from."""
+    """The environment and the settings file, read once. `base_env` is what every child process starts from."""
 
     repository: Path
     state: Path
     data: Path | None
     ci: bool
     base_env: Mapping[str, str]
+    stage: str | None = None
+    region: str | None = None
+    profile: str | None = None
 
     @property
     def shared_data(self) -> Path:
@@ -49,16 +88,77 @@ class Settings:
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the environment: SIGNALBOX_DATA, SIGNALBOX_STATE (default `.signalbox/`), CI."""
-    env = os.environ if environ is None else environ  # noqa: TID251 - the composition point of the workbench
-    data = env.get("SIGNALBOX_DATA", "")
+    """Read the settings. environ: instead of the process's own; then no file is read but the one that it names."""
+    env = _environment(environ)
+    found = {one.setting.name: one.value for one in read_settings(env, searched=environ is None)}
     base = {name: env[name] for name in PASSED_ON if name in env}
     base["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), base.get("PATH", os.defpath)])
     base["PYTHONUNBUFFERED"] = "1"
+    data, state = found["data"], found["state"]
     return Settings(
         repository=REPOSITORY,
-        state=Path(env.get("SIGNALBOX_STATE") or REPOSITORY / ".signalbox").resolve(),
+        state=Path(state or REPOSITORY / ".signalbox").resolve(),
         data=Path(data) if data else None,
         ci=env.get("CI", "").lower() in {"1", "true", "yes"},
         base_env=base,
+        stage=found["stage"],
+        region=found["region"],
+        profile=found["profile"],
     )
+
+
+def read_settings(environ: Mapping[str, str] | None = None, *, searched: bool = True) -> tuple[SettingValue, ...]:
+    """Return every setting with its source. searched: look for the file. Raises SignalboxError for a file that is wrong."""
+    env = _environment(environ)
+    path = config_file(env, searched=searched)
+    content = {} if path is None else _content(path)
+    return tuple(_value(setting, env, path, content) for setting in SETTINGS)
+
+
+def config_file(environ: Mapping[str, str] | None = None, *, searched: bool = True) -> Path | None:
+    """Return the settings file, if there is one."""
+    env = _environment(environ)
+    if named := env.get("SIGNALBOX_CONFIG"):
+        return Path(named)
+    places = (Path.cwd() / CONFIG, REPOSITORY / CONFIG) if searched else ()
+    return next((path for path in places if path.is_file()), None)
+
+
+def show_no_colour() -> None:
+    """Let nothing of this process write colours: the convention of https://no-color.org, which every library here follows."""
+    os.environ["NO_COLOR"] = "1"  # noqa: TID251 - the composition point of the workbench
+
+
+def completes_a_word() -> bool:
+    """Whether a shell started this process to complete a word, and reads what it prints."""
+    return "_SIGNALBOX_COMPLETE" in os.environ  # noqa: TID251 - as above
+
+
+def _environment(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if environ is None else environ  # noqa: TID251 - the composition point of the workbench
+
+
+def _value(setting: Setting, env: Mapping[str, str], path: Path | None, content: Mapping[str, str]) -> SettingValue:
+    for variable in setting.variables:
+        if env.get(variable):
+            return SettingValue(setting, env[variable], variable)
+    if path is not None and setting.name in content:
+        text = content[setting.name]
+        return SettingValue(setting, str(path.resolve().parent / text) if setting.is_path else text, str(path))
+    return SettingValue(setting, None, "default")
+
+
+def _content(path: Path) -> dict[str, str]:
+    import tomllib  # noqa: PLC0415 - only where there is a file
+
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SignalboxError(f"{path}: cannot be read as settings ({error})") from error
+    names = [setting.name for setting in SETTINGS]
+    for key, value in found.items():
+        if key not in names:
+            raise SignalboxError(f"{path}: expected settings among {', '.join(names)}, was {key}")
+        if not isinstance(value, str) or not value:
+            raise SignalboxError(f"{path}: expected text as {key}, was {value}")
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -52,7 +53,7 @@ def run_train(
     console = Console(stderr=as_json)
     began = time.monotonic()
     diary = tracking_at(tracking, tracking_uri, lambda shown: console.print(f"  {shown}", highlight=False, style="yellow"))
-    with terminal_progress(console) as progress:
+    with terminal_progress(Console(stderr=True)) as progress:
         request = TrainRequest(
             data=data,
             out=out,
@@ -81,12 +82,20 @@ def run_train(
 
 
 def run_evaluate(
-    request: EvaluateRequest, *, as_json: Path | None = None, predictions: Path | None = None, page: Path | None = None
+    request: EvaluateRequest,
+    *,
+    as_json: Path | None = None,
+    predictions: Path | None = None,
+    page: Path | None = None,
+    printed: bool = False,
 ) -> EvaluateResult:
-    """Judge a bundle on a period, print the verdict, and write what was asked for. Raises SignalboxError."""
-    console = Console()
+    """Judge a bundle on a period, print the verdict, and write what was asked for. Raises SignalboxError.
+
+    printed: the gates and every figure as JSON on standard output, all else on standard error.
+    """
+    console = Console(stderr=printed)
     began = time.monotonic()
-    with terminal_progress(console) as progress:
+    with terminal_progress(Console(stderr=True)) as progress:
         result = evaluate_bundle(request, progress)
     try:
         if as_json is not None:
@@ -97,6 +106,8 @@ def run_evaluate(
             _write(page, render_page(result.assessment).encode())
     except OSError as error:
         raise TrainingError(f"{error.filename}: cannot be written ({error.strerror})") from error
+    if printed:
+        sys.stdout.write(report_bytes(result.to_json()).decode())
     written = [str(path) for path in (as_json, predictions, page) if path is not None]
     show_assessment(console, result.assessment)
     decisions, seconds = result.assessment.evaluation.decisions, time.monotonic() - began

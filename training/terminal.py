@@ -9,10 +9,11 @@ from datetime import timedelta
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
+from training.bar_columns import TimesColumn
 from training.fit.members import FitSpeed
 from training.judge.assessment import Assessment
 from training.write.report_page import number, plain_verdict, share
@@ -97,10 +98,8 @@ def terminal_progress(console: Console) -> Iterator[TerminalProgress | PlainProg
         yield plain
         plain.finish()
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with ProgressBar(
-        *columns, TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[detail]}"), console=console, transient=True
-    ) as bar:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimesColumn())
+    with ProgressBar(*columns, TextColumn("{task.fields[detail]}"), console=console, transient=True) as bar:
         progress = TerminalProgress(bar)
         yield progress
         progress.finish()

@@ -1,168 +1,210 @@
-"""The `signalbox` command. Heavy packages are imported by the command that needs them, so that `--help` answers at once."""
+"""The `signalbox` command: help, completion, and what becomes of errors. What it can do is in catalogue.py."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
-from pathlib import Path
-from typing import Annotated
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from typer._click.exceptions import BadParameter, ClickException, MissingParameter, NoArgsIsHelpError, NoSuchOption, UsageError
+from typer.core import TyperGroup
+from typer.main import get_command as as_command
+from typing_extensions import override
 
-from local.cli.accounts.app import accounts_app
-from local.cli.backtest import backtest
-from local.cli.bench import bench_app
-from local.cli.data.app import collect, data_app
-from local.cli.evaluate import evaluate
-from local.cli.features.app import features_app
-from local.cli.ftmo.app import ftmo_app
-from local.cli.instants import parse_instant
-from local.cli.jobs.app import jobs_app
-from local.cli.mt5.app import mt5_app
-from local.cli.report.app import report
+from local.cli.catalogue import COMMANDS, EXAMPLES
 from local.errors import WorkbenchError
+from local.settings import completes_a_word, show_no_colour
 from signalbox.errors import SignalboxError
-from signalbox.problems import problem_of
 
-INPUT_ERROR = 2
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context
+    from typer._click.formatting import HelpFormatter
+
+    from signalbox.problems import Problem
+
+INPUT_ERROR: Final = 2
+INTERRUPTED: Final = 130
+WIDTH: Final = 110
+EVERYWHERE: Final = ("--verbose", "--quiet", "--no-color")
+
+
+class Commands(TyperGroup):
+    """The commands of the catalogue, each imported when it is asked for."""
+
+    @override
+    def list_commands(self, ctx: Context) -> list[str]:
+        return [entry.name for entry in COMMANDS]
+
+    @override
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        entry = next((entry for entry in COMMANDS if entry.name == cmd_name), None)
+        if entry is None:
+            return None
+        module, _, name = entry.source.partition(":")
+        found = getattr(import_module(module), name)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False)
+            alone.command(entry.name)(found)
+            found = alone
+        found.rich_markup_mode = None
+        command = as_command(found)
+        command.name = entry.name
+        _add_examples(command, entry.name)
+        return command
+
+    @override
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        for group in dict.fromkeys(entry.group for entry in COMMANDS):
+            with formatter.section(group):
+                formatter.write_dl([(entry.name, entry.help) for entry in COMMANDS if entry.group == group])
+
+
+def _add_examples(command: Command, path: str) -> None:
+    command.context_settings["max_content_width"] = WIDTH
+    if path in EXAMPLES:
+        command.epilog = f"Example: signalbox {EXAMPLES[path]}"
+    for name, one in getattr(command, "commands", {}).items():
+        _add_examples(one, f"{path} {name}")
+
+
 app = typer.Typer(
     name="signalbox",
-    help="Crypto signals behind a risk interlocking: replay history, run the local cloud, train a model.",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": WIDTH},
 )
 
 
-@app.command()
-def demo(  # noqa: PLR0917 - typer passes by keyword
-    data: Annotated[Path | None, typer.Option(help="Folder of recorded candles (BTC-USDT-1m.parquet ...).")] = None,
-    start: Annotated[str | None, typer.Option(help="First instant, ISO 8601, UTC unless it says otherwise.")] = None,
-    hours: Annotated[float, typer.Option(help="How much history to replay.")] = 6.0,
-    out: Annotated[Path, typer.Option(help="Where the summary, report and chart go.")] = Path("out/demo"),
-    bundle: Annotated[Path | None, typer.Option(help="Model bundle to deploy as shadow; default: the one that ships.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, progress as plain lines.")] = False,  # noqa: FBT002
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer passes it so
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415 - only here
+
+        typer.echo(f"signalbox {version('signalbox')}")
+        raise typer.Exit
+
+
+@app.callback()
+def signalbox(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,  # noqa: FBT002
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what is done; the whole trace of an error.")] = False,  # noqa: FBT002
+    quiet: Annotated[bool, typer.Option("--quiet", help="Results and errors alone, no progress.")] = False,  # noqa: FBT002
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours (as NO_COLOR=1).")] = False,  # noqa: FBT002
 ) -> None:
-    """Replay history through the local cloud and report what it said."""
-    from local.replay.demo import DemoOptions, run_demo  # noqa: PLC0415 - see the module's docstring
-    from local.settings import load_settings  # noqa: PLC0415 - as above
+    """Crypto signals behind a risk interlocking: replay history, run the local cloud, train models, manage accounts.
 
-    options = DemoOptions(data, parse_instant(start), hours, out, bundle, json_output)
-    raise typer.Exit(run_demo(options, load_settings()))
-
-
-@app.command()
-def up(
-    port: Annotated[int | None, typer.Option(help="Port of the AWS emulator on 127.0.0.1; default: a free one.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the simulated market, used when no exchange can be reached.")] = 7,
-) -> None:
-    """Run the local cloud on the real five-minute clock until Ctrl-C."""
-    from local.cloud.up import run_up  # noqa: PLC0415 - as above
-    from local.settings import load_settings  # noqa: PLC0415 - see the module's docstring
-
-    raise typer.Exit(run_up(load_settings(), port=port, seed=seed))
-
-
-@app.command()
-def train(  # noqa: PLR0917 - typer passes by keyword
-    out: Annotated[Path, typer.Option(help="Folder the bundle is written to.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of recorded candles.")] = None,
-    start: Annotated[str | None, typer.Option(help="Use candles from this instant on.")] = None,
-    end: Annotated[str | None, typer.Option(help="Use candles up to this instant.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The same as --config training/configs/quick.toml.")] = False,  # noqa: FBT002
-    config: Annotated[Path | None, typer.Option(help="What to train, as TOML.")] = None,
-    folds: Annotated[
-        int | None, typer.Option(help="Walk-forward folds, at least 6, so that G6 can be judged; 0 is none.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="What the model is called; default: by its configuration and seed.")] = None,
-    families: Annotated[
-        str | None, typer.Option(help="Of the configuration's sections, those to train, as in xgboost,lstm,transformer.")
-    ] = None,
-    checkpoints: Annotated[
-        Path | None, typer.Option(help="Where an interrupted run is gone on with; default: beside --out, OUT.checkpoints.")
-    ] = None,
-    tracking: Annotated[Path | None, typer.Option(help="Folder of mlflow runs; default: tracking in the state folder.")] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="Address of an mlflow server, instead of a folder.")] = None,
-) -> None:
-    """Train a model on recorded candles and write a bundle. Run again after an interruption, it goes on where it was."""
-    from local.errors import DataError  # noqa: PLC0415 - see the module's docstring
-    from local.settings import load_settings  # noqa: PLC0415 - as above
-    from training.command import run_train  # noqa: PLC0415 - as above
-    from training.config import QUICK  # noqa: PLC0415 - as above
-
-    if quick == (config is not None):
-        raise typer.BadParameter("expected either --quick or --config FILE")
-    settings = load_settings()
-    folder = data or settings.recorded_candles
-    if folder is None:
-        raise DataError("no recorded candles: give --data DIR or set SIGNALBOX_DATA")
-    run_train(
-        folder,
-        out,
-        config=config or QUICK,
-        folds=folds,
-        start=parse_instant(start),
-        end=parse_instant(end),
-        name=name,
-        families=None if families is None else [name.strip() for name in families.split(",")],
-        checkpoints=checkpoints,
-        tracking=tracking or settings.state / "tracking",
-        tracking_uri=tracking_uri,
-    )
-
-
-@app.command()
-def trace(
-    cycle: Annotated[
-        str | None, typer.Argument(help="Its instant, ISO 8601, UTC unless it says otherwise; default: the newest.")
-    ] = None,
-    recorded: Annotated[
-        Path | None, typer.Option(help="Folder of a finished demo (its --out); default: the running `signalbox up`.")
-    ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the trace as JSON, one line.")] = False,  # noqa: FBT002
-) -> None:
-    """Show one cycle end to end: what every function logged of it, and every row that it left in the ledger."""
-    from local.cli.accounts.command import session_of  # noqa: PLC0415 - see the module's docstring
-    from local.cloud.function_logs import FunctionLogs  # noqa: PLC0415 - as above
-    from local.cloud.trace import RECORDING, trace_recorded, trace_running, trace_text  # noqa: PLC0415 - as above
-    from local.settings import STAGE, load_settings  # noqa: PLC0415 - as above
-
-    at = parse_instant(cycle)
-    if recorded is None:
-        settings = load_settings()
-        session, url = session_of(STAGE, settings.state)
-        found = trace_running(FunctionLogs(session.client("logs", endpoint_url=url)), settings, at)
-    else:
-        found = trace_recorded(recorded / "logs" / RECORDING, at)
-    print(json.dumps(found.to_json(), default=str) if json_output else trace_text(found))
-
-
-app.command()(collect)
-app.command()(evaluate)
-app.command()(backtest)
-app.command()(report)
-app.add_typer(accounts_app, name="accounts")
-app.add_typer(bench_app, name="bench")
-app.add_typer(data_app, name="data")
-app.add_typer(features_app, name="features")
-app.add_typer(ftmo_app, name="ftmo")
-app.add_typer(jobs_app, name="jobs")
-app.add_typer(mt5_app, name="mt5")
+    --verbose, --quiet and --no-color may stand anywhere on the line. What is set in signalbox.toml or in the environment:
+    signalbox config show. What is missing on this machine: signalbox doctor.
+    """
 
 
 def main() -> None:
-    """Run the command; what goes wrong on purpose is one line and exit 2, with --json a problem details object as well."""
+    """Run the command and leave with its exit code. An error is one line and exit 2, with --json a problem (RFC 9457) as well."""
+    words, asked = _split(sys.argv[1:])
+    if "--no-color" in asked:
+        show_no_colour()
+    if "--verbose" in asked:
+        import logging  # noqa: PLC0415 - only where it is asked for
+
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    errors = sys.stderr
+    silenced = "--quiet" in asked and not completes_a_word()
+    with contextlib.ExitStack() as closing:
+        if silenced:
+            closing.enter_context(contextlib.redirect_stderr(closing.enter_context(open(os.devnull, "w"))))  # noqa: PTH123 - no file
+        code, message = _run(words, is_verbose="--verbose" in asked)
+    if message:
+        errors.write(f"{message}\n")
+    sys.exit(code)
+
+
+def _split(words: list[str]) -> tuple[list[str], set[str]]:
+    """Return the words without the options that may stand anywhere, and those. Behind `--` everything is an argument."""
+    end = words.index("--") if "--" in words else len(words)
+    asked = {word for word in words[:end] if word in EVERYWHERE}
+    return [word for word in words[:end] if word not in asked] + words[end:], asked
+
+
+def _run(words: list[str], *, is_verbose: bool) -> tuple[int, str]:
+    """Run the command; return its exit code and what to say of an error."""
+    code, message = INPUT_ERROR, ""
     try:
-        app()
+        found = as_command(app).main(args=words, prog_name="signalbox", standalone_mode=False)
+        code = found if isinstance(found, int) else 0
+    except NoArgsIsHelpError as error:
+        message = error.format_message()
+    except ClickException as error:
+        text = _usage(error)
+        message = f"signalbox: {text}"
+        if "--json" in words:
+            _print_problem(_usage_problem(text))
     except SignalboxError as error:
-        if "--json" in sys.argv[1:]:
-            problem = error.problem if isinstance(error, WorkbenchError) else problem_of(error)
-            sys.stdout.write(f"{json.dumps(problem.to_json())}\n")
-        sys.stderr.write(f"signalbox: {error}\n")
-        sys.exit(INPUT_ERROR)
-    except KeyboardInterrupt:
-        sys.stderr.write("signalbox: interrupted\n")
-        sys.exit(130)
+        message = _told(f"signalbox: {' '.join(str(error).split())}", is_verbose=is_verbose)
+        if "--json" in words:
+            _print_problem(_problem(error))
+    except BrokenPipeError:
+        code = 0  # whoever reads has seen enough
+    except OSError as error:
+        if error.filename is None:
+            raise
+        message = _told(f"signalbox: {error.filename}: {error.strerror}", is_verbose=is_verbose)
+    except (KeyboardInterrupt, typer.Abort):
+        code, message = INTERRUPTED, "signalbox: interrupted"
+    return code, message
+
+
+def _told(line: str, *, is_verbose: bool) -> str:
+    if not is_verbose:
+        return line
+    import traceback  # noqa: PLC0415 - only where it is asked for
+
+    return f"{traceback.format_exc()}{line}"
+
+
+def _usage(error: ClickException) -> str:
+    """Return what is wrong with the words of a command in one line, what was meant perhaps, and where to look."""
+    text = error.format_message()
+    context = error.ctx if isinstance(error, UsageError) else None
+    if isinstance(error, NoSuchOption):
+        options = [] if context is None else [name for one in context.command.params for name in one.opts if name[:2] == "--"]
+        text = f"no option {error.option_name}{_meant(error.option_name, [*options, *EVERYWHERE])}"
+    elif context is not None and isinstance(context.command, TyperGroup) and text.startswith("No such command"):
+        named = text.split("'")[1]
+        text = f"no command {named}{_meant(named, context.command.list_commands(context))}"
+    elif isinstance(error, MissingParameter):
+        text = text[:1].lower() + text[1:]
+    elif isinstance(error, BadParameter):
+        names = [] if error.param is None else error.param.opts
+        text = f"{max(names, key=len)}: {error.message}" if names else error.message
+    place = "signalbox" if context is None else context.command_path
+    return f"{' '.join(text.split()).rstrip('.')} ({place} --help)"
+
+
+def _meant(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _print_problem(problem: Problem) -> None:
+    sys.stdout.write(f"{json.dumps(problem.to_json())}\n")
+
+
+def _problem(error: SignalboxError) -> Problem:
+    from signalbox.problems import problem_of  # noqa: PLC0415 - pydantic, only once something went wrong
+
+    return error.problem if isinstance(error, WorkbenchError) else problem_of(error)
+
+
+def _usage_problem(text: str) -> Problem:
+    from signalbox.problems import Problem, type_named  # noqa: PLC0415 - as above
+
+    return Problem(type=type_named("usage"), title="The words of the command cannot be understood", detail=text)
 
 
 if __name__ == "__main__":

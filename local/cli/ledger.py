@@ -11,7 +11,7 @@ from psycopg.pq import Conninfo
 
 from local.cloud.postgres import PORT, LocalPostgres
 from local.errors import DataError
-from local.settings import Settings
+from local.settings import STAGE, Settings
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
 from signalbox.contracts import DATABASE_NAME, READER_DATABASE_USER
 
@@ -27,6 +27,15 @@ def connection_source(database: str | None, settings: Settings, *, name: str, ti
     if timeout_ms is not None:
         named = replace(named, statement_timeout_ms=timeout_ms)
     return ConnectionSource(named, lambda: password)
+
+
+def require_reachable(stage: str | None, database: str | None, settings: Settings) -> None:
+    """Raise DataError for the ledger of a deployed stage: it answers inside its own network alone."""
+    named = stage or settings.stage
+    if database is None and named not in {None, STAGE}:
+        raise DataError(
+            f"the ledger of stage {named} answers inside its own network alone: open a tunnel to it and give --database"
+        )
 
 
 def _of_up(settings: Settings) -> DatabaseSettings:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from local.cloud.accounts import account_text
 from local.cloud.clock import JobTiming
@@ -123,12 +124,17 @@ def _print_addresses(cloud: LocalCloud) -> None:
                 f'  PostgreSQL      psql "{cloud.postgres.dsn}"',
                 f"  Telegram page   {cloud.telegram.page_url}",
                 f"  exchange        {cloud.exchange.url}/products",
-                f"  orders API      {cloud.outputs[StackOutput.ORDERS_API_URL]}   (signed requests: aws4, service execute-api)",
+                f"  orders API      {_orders_api(cloud.emulator.url, cloud.outputs[StackOutput.ORDERS_API_URL])}",
                 "Cycles run every five minutes. Ctrl-C stops; the state stays under .signalbox/up.",
                 "",
             ]
         )
     )
+
+
+def _orders_api(emulator: str, url: str) -> str:
+    """Return where the orders API answers: at the emulator's address, which finds it by its name. No resolver knows that name."""
+    return f"{emulator}   (header Host: {urlsplit(url).netloc}; signed requests: aws4, service execute-api)"
 
 
 @contextmanager

@@ -38,8 +38,8 @@ def account_view(record: AccountRecord) -> AccountView:
     found = summarise_account(record)
     figures = {
         "equity": _money(Decimal(found["equity"])),
-        "realised, after fees": _money(Decimal(found["realised"])),
-        "fees": _money(Decimal(found["fees"])),
+        "realised by closed trades, after their fees": _money(Decimal(found["realised"])),
+        "fees of all fills, open trades included": _money(Decimal(found["fees"])),
         "trades opened / closed": f"{found['trades_opened']} / {found['trades_closed']}",
         "orders / fills": f"{found['orders']} / {found['fills']}",
         "refused / held back": f"{sum(found['refused'].values())} / {sum(found['held_back'].values())}",

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from local.stand_ins.exchange import LoadedBars
 from signalbox.errors import SignalboxError
 from signalbox.market.clock import CYCLE, cycle_of, cycles_between
 
+DEFAULT_HOURS: Final = 6.0
 MAX_HOURS: Final = 24.0 * 14
 EXIT_CODES: Final = {OK: 0, FAILED: 1, INTERRUPTED: 130}
 LOGS: Final = ("postgres/postgres.log", "aws/emulator.log")
@@ -59,9 +61,9 @@ def run_demo(options: DemoOptions, settings: Settings) -> int:
     watch = Stopwatch()
     with stop_signals_interrupt(), private_files():
         tighten(settings.state)
+        _check(options)
         with watch.stage("load"):
             plan = _plan(options, settings)
-        options.out.mkdir(parents=True, exist_ok=True)
         folder = _fresh_folder(settings)
         try:
             with choose_view(default_symbols(), plain=settings.ci or options.json_output) as view:
@@ -76,11 +78,21 @@ def run_demo(options: DemoOptions, settings: Settings) -> int:
     return EXIT_CODES[record.exit]
 
 
-def _plan(options: DemoOptions, settings: Settings) -> _Plan:
+def _check(options: DemoOptions) -> None:
+    """Raise DataError for what cannot be run or written, before anything slow begins."""
     if not CYCLE.total_seconds() / 3600 <= options.hours <= MAX_HOURS:
         raise DataError(f"--hours: expected {CYCLE.total_seconds() / 3600:.2f} to {MAX_HOURS:.0f}, was {options.hours}")
     if options.start is not None and options.start != cycle_of(options.start):
         raise DataError(f"--start: expected a five-minute boundary, was {options.start.isoformat()}")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.out):
+            pass
+    except OSError as error:
+        raise DataError(f"--out: {options.out} cannot be written to ({error.strerror}); choose another folder") from error
+
+
+def _plan(options: DemoOptions, settings: Settings) -> _Plan:
     symbols = default_symbols()
     source = choose_source(options.data, settings, symbols)
     start, end = default_window(source, options.hours, options.start)
@@ -211,6 +223,7 @@ def _account_text(account: dict[str, Any]) -> str:
     return (
         f"  account     {account['account']} ({account['mode']}): equity {float(account['equity']):,.2f}, "
         f"{account['trades_opened']} trades opened, {account['trades_closed']} closed, "
-        f"realised {float(account['realised']):+,.2f} after fees; {held} signals held back, {refused} orders refused; "
+        f"realised {float(account['realised']):+,.2f} by closed trades after their fees, fees of all fills "
+        f"{float(account['fees']):,.2f}; {held} signals held back, {refused} orders refused; "
         f"at most {worst:.1%} of a loss limit used"
     )

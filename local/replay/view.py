@@ -14,15 +14,7 @@ from typing import Protocol, Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +22,7 @@ from local.cloud.accounts import AccountLine, account_text
 from signalbox.market.candles import Symbol
 from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import Signal
+from training.bar_columns import CountColumn, TimesColumn
 
 COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 SHOWN_WARNINGS = 6
@@ -121,10 +114,8 @@ class LiveView:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            CountColumn(),
+            TimesColumn(),
             TextColumn("{task.fields[pace]}"),
             console=console,
             expand=True,

@@ -91,7 +91,7 @@ class World:
         ports = folder / "up" / "ports.json"  # as `signalbox up` leaves it
         ports.parent.mkdir()
         ports.write_text(json.dumps({"emulator": cloud.emulator.port}))
-        self.api = orders_api(STAGE, folder)
+        self.api = orders_api(STAGE, load_settings({"SIGNALBOX_STATE": str(folder)}))
         client = cloud.emulator.client
         self.sqs, self.events, self.bus = client("sqs"), client("events"), cloud.outputs[StackOutput.EVENT_BUS_NAME]
         self.seen = self.sqs.create_queue(QueueName="reported")["QueueUrl"]

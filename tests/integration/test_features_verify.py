@@ -100,6 +100,21 @@ def test_a_tampered_signal_and_a_lost_day_are_told_by_signal_and_feature(
     assert wrong["mismatches"][0]["feature"] == SCHEMA.names[0]
 
 
+def test_a_day_that_is_not_compacted_is_verified_by_the_ledgers_own_bars(
+    day: Path, dsn: str, source: ConnectionSource, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with PostgresLedger(source).transaction() as tx:
+        tx.add_candles(VENUE, candles(BTC, MIDNIGHT + minutes(10), 10))
+    decide(source, BTC, MIDNIGHT + minutes(10))
+    today = DAY + timedelta(days=1)
+    code, reported = run(day, dsn, capsys, today)
+    assert (code, reported["signals"], reported["verified"]) == (3, 3, 0)
+    assert "no bars of 2024-03-06" in reported["why"]
+    code = run_verify(today, None, dsn, venue=VENUE, json_output=True, settings=load_settings({}))
+    reported = json.loads(capsys.readouterr().out)
+    assert (code, reported["signals"], reported["agreeing"]) == (0, 3, 3)
+
+
 def test_a_day_without_signals_or_a_ledger_that_is_not_there_is_an_error(day: Path, dsn: str) -> None:
     settings = load_settings({})
     with pytest.raises(DataError, match="no signal was decided on 2020-01-01"):
@@ -111,7 +126,7 @@ def test_a_day_without_signals_or_a_ledger_that_is_not_there_is_an_error(day: Pa
 
 
 def test_the_command_takes_a_day_and_answers_with_its_code(day: Path, dsn: str) -> None:
-    arguments = ["features", "verify", "--day", DAY.isoformat(), "--lake", str(day), "--database", dsn]
+    arguments = ["features", "verify", "--day", DAY.isoformat(), "--data", str(day), "--database", dsn]
     with pytest.raises(SystemExit) as left:
         app(arguments)
     assert left.value.code == 0

@@ -22,6 +22,7 @@ from signalbox.reports.pnl import profit_and_loss
 from signalbox.reports.publishing import PublishRun, publish
 from signalbox.reports.report import ReportKind
 from signalbox.risk.ftmo.state import AccountDay
+from signalbox.trading import halts
 from signalbox.trading.account import TradingMode
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.errors import AccountError
@@ -114,6 +115,20 @@ def test_the_next_day_holds_nothing_and_values_what_is_left(reports: PostgresRep
     assert (data.inside, data.orders, data.trades, data.disposals, data.risk_events) == ((), (), (), (), ())
     assert data.opening.snapshot.equity == Decimal("100004.8")
     assert data.halt is not None  # it was set before and still holds
+
+
+def test_a_period_that_ends_after_a_resume_is_not_halted(reports: PostgresReports, source: ConnectionSource) -> None:
+    at, number = LATER + minutes(30), reports.settled()
+    with PostgresTradingLedger(source).transaction(ACCOUNT.account) as tx:
+        before = tx.load(at)
+        tx.save(before, *halts.resume(before, "anna", "looked at the fills", at))
+    assert reports.period(ACCOUNT.account, day(), at).halt is not None  # of an instant before it
+    for later in (day(), day("2024-03-02")):
+        data = reports.period(ACCOUNT.account, later, NIGHT)
+        assert data.halt is None
+        assert build(ReportKind.COMPLIANCE, data).figures["kill switch at the end"] == "NONE"
+    (booked,) = reports.booked(ACCOUNT.account, "UTC", number, NIGHT)
+    assert (booked.since, booked.until) == (at, None)  # a resume that is booked late changes every report after it
 
 
 def test_a_position_over_midnight_is_valued_at_the_newest_price_before(

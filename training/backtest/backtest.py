@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from signalbox.inference import BundleManifest, Workspace, load_bundle
+from signalbox.inference import BundleManifest, Gate, Verdict, Workspace, load_bundle
 from signalbox.market.candles import ONE_MINUTE, MarketDataError, from_ms, to_ms
 from signalbox.market.clock import CYCLE
 from signalbox.signals.cycle import STANDARD
@@ -18,7 +19,7 @@ from signalbox.trading.errors import AccountError
 from training.backtest.bar_grid import BarGrid
 from training.backtest.decisions import Decisions, decide
 from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
-from training.backtest.figures import Figures, figures_of
+from training.backtest.figures import Figures, FiguresPart, figures_of
 from training.backtest.starts import Passing, attempt, start_dates
 from training.data.candles import CandleSeries, find_candle_files
 from training.data.dataset import build_dataset
@@ -131,18 +132,10 @@ class BacktestResult:
         return f"IN-SAMPLE: the model was made with {self.overlap.days:.0f} days of this period, so nothing here proves anything."
 
     def _money(self) -> str:
-        change, trades = self.figures.change, self.figures.whole.trades
-        if not trades:
-            return "No money was made or lost: not one trade was closed."
-        verb = "lost" if change < 0 else "made"
-        return f"Money was {verb} after costs: {change:+.2%} of the capital in {trades:,} trades."
+        return money_text(self.figures.change, self.figures.whole, float(self.account.capital), len(self.run.state.trades))
 
     def _model(self) -> str:
-        failed = [gate.value for gate, verdict in self.manifest.gates.items() if verdict.value != "pass"]
-        if self.manifest.passes_promotion:
-            shown = f" ({', '.join(failed)} not passed)" if failed else ""
-            return f"The model passed the gates that promote it{shown}; a backtest deploys it as shadow all the same."
-        return f"The model runs in shadow only: it does not pass {', '.join(failed)}."
+        return gates_text(self.manifest.gates, promotes=self.manifest.passes_promotion)
 
     def _outcome(self) -> str:
         at = f"{self.run.ended_at:%Y-%m-%d}"
@@ -155,6 +148,30 @@ class BacktestResult:
                 return f"The kill switch was set on {at} and nobody resumes in a backtest."
             case _:
                 return ""
+
+
+def money_text(change: float, closed: FiguresPart, capital: float, still_open: int) -> str:
+    """Return what equity did, and what of it closed trades and open ones made. change: of the capital, after costs."""
+    if not closed.trades and not still_open:
+        return "No money was made or lost: no trade was opened."
+    verb = "lost" if change < 0 else "made"
+    of_closed = closed.net / capital
+    parts = f"{of_closed:+.2%} in {closed.trades:,} closed trades"
+    if still_open:
+        parts += f", {change - of_closed:+.2%} in {still_open} still open"
+    return f"Money was {verb} after costs: {change:+.2%} of the capital ({parts})."
+
+
+def gates_text(gates: Mapping[Gate, Verdict], *, promotes: bool) -> str:
+    """Return what the gates say of a model. One that nobody evaluated is not one that it failed."""
+    failed = ", ".join(gate.value for gate, verdict in gates.items() if verdict is Verdict.FAIL)
+    unknown = ", ".join(gate.value for gate, verdict in gates.items() if verdict is Verdict.NOT_EVALUATED)
+    parts = [f"failed {failed}"] * bool(failed) + [f"not evaluated {unknown}"] * bool(unknown)
+    shown = "; ".join(parts)
+    if promotes:
+        told = f" ({shown})" if shown else ""
+        return f"The model passed the gates that promote it{told}; a backtest deploys it as shadow all the same."
+    return f"The model runs in shadow only: gates {shown}."
 
 
 def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimits = STANDARD) -> BacktestResult:

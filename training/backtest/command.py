@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -26,25 +27,19 @@ _INSTANTS: Final = ("decided_at", "opened_at", "closed_at")
 _AMOUNTS: Final = ("quantity", "entry_price", "exit_price", "stop_loss", "take_profit", "fees", "realised")
 
 
-def run_backtest(
-    request: BacktestRequest, *, as_json: Path | None = None, page: Path | None = None, trades: Path | None = None
-) -> BacktestResult:
-    """Run a backtest, print what came of it, and write what was asked for. Raises SignalboxError."""
-    console = Console()
+def run_backtest(request: BacktestRequest, *, as_json: bool = False, out: Path | None = None) -> BacktestResult:
+    """Run a backtest, print what came of it, and write its files into a folder if one is given. Raises SignalboxError.
+
+    as_json: every figure as JSON on standard output, all else on standard error. out: backtest.json, report.html, trades.parquet.
+    """
+    console = Console(stderr=as_json)
     began = time.monotonic()
-    with terminal_progress(console) as progress:
+    with terminal_progress(Console(stderr=True)) as progress:
         result = backtest(request, progress)
-    try:
-        if as_json is not None:
-            _write(as_json, report_bytes(result.to_json()))
-        if page is not None:
-            _write(page, render_page(result).encode())
-        if trades is not None:
-            trades.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(trades_table(result.run.record.trades), trades)
-    except OSError as error:
-        raise TrainingError(f"{error.filename}: cannot be written ({error.strerror})") from error
-    written = ", ".join(str(path) for path in (as_json, page, trades) if path is not None) or "nothing"
+    content = report_bytes(result.to_json())
+    written = "nothing" if out is None else _write(result, content, out)
+    if as_json:
+        sys.stdout.write(content.decode())
     show(console, result)
     speed, closed = result.speed, result.figures.whole.trades
     console.print(
@@ -120,6 +115,13 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none"
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+def _write(result: BacktestResult, content: bytes, out: Path) -> str:
+    """Write the files of a run and return their names. Raises TrainingError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "backtest.json").write_bytes(content)
+        (out / "report.html").write_bytes(render_page(result).encode())
+        pq.write_table(trades_table(result.run.record.trades), out / "trades.parquet")
+    except OSError as error:
+        raise TrainingError(f"{error.filename}: cannot be written ({error.strerror})") from error
+    return ", ".join(str(out / name) for name in ("backtest.json", "report.html", "trades.parquet"))

@@ -24,7 +24,7 @@ def render_page(result: BacktestResult) -> str:
         TEMPLATE,
         TEMPLATES,
         title=f"Signalbox backtest of {result.manifest.name}",
-        is_good=figures.change > 0 and result.manifest.passes_promotion and not result.overlap.in_sample,
+        tone=_tone(result),
         verdict=result.headline,
         heading=f"{result.manifest.name} on {account.account}",
         period=f"{result.start:%Y-%m-%d %H:%M} to {result.end:%Y-%m-%d %H:%M} UTC, {len(result.decisions):,} decisions, "
@@ -48,12 +48,20 @@ def render_page(result: BacktestResult) -> str:
     )
 
 
+def _tone(result: BacktestResult) -> str:
+    """Return the colour of the verdict: red for a loss alone, green for a profit that counts."""
+    if result.figures.change < 0:
+        return "bad"
+    counts = result.manifest.passes_promotion and not result.overlap.in_sample
+    return "ok" if counts and result.figures.change > 0 else "shadow"
+
+
 def _figures(result: BacktestResult) -> Mapping[str, object]:
     figures, whole, passing = result.figures, result.figures.whole, result.passing
     found: dict[str, object] = {
         "of the capital, after costs": f"{figures.change:+.2%}",
         "deepest drawdown": f"{figures.max_drawdown:.2%}",
-        "trades": f"{whole.trades:,}",
+        "closed trades": f"{whole.trades:,}",
         "won after costs / a coin": "-" if not whole.trades else f"{whole.wins.value:.1%} / {whole.coin:.1%}",
         "paid in fees, of the capital": f"{whole.fees / figures.capital:.2%}",
     }

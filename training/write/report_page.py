@@ -35,7 +35,7 @@ def render_page(assessment: Assessment) -> str:
     return render(
         TEMPLATES / "evaluation.html.jinja",
         title=f"Signalbox evaluation of {assessment.manifest.name}",
-        is_good=assessment.qualifies,
+        tone="ok" if assessment.qualifies else "bad",
         verdict=plain_verdict(assessment),
         heading=assessment.manifest.name,
         period=f"{span.start:%Y-%m-%d} to {span.end:%Y-%m-%d %H:%M} UTC, {asked_of}, "

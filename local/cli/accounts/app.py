@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from local.cli.instants import parse_bounds
+from local.cli.options import Database, End, Json, Stage, Start
 
 if TYPE_CHECKING:
     from local.cli.accounts.command import OrdersApi
@@ -23,13 +27,10 @@ Who = Annotated[
     ),
 ]
 Name = Annotated[str, typer.Argument(help="The account's name, such as ftmo-2step-100k.")]
-Stage = Annotated[str, typer.Option(help="The deployed stage; local is the running `signalbox up`.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, one line.")]
 RequestId = Annotated[
     str | None, typer.Option(help="Of a command that is sent again, as the failed one printed it; default: a new one.")
 ]
 Why = Annotated[str, typer.Option(help="The reason, for the compliance record.")]
-Reason = Annotated[str, typer.Option("--reason", help="The reason, for the compliance record.")]
 At = Annotated[str | None, typer.Option(help="When it happened, ISO 8601 with a zone; default: now.")]
 Amount = Annotated[str, typer.Option(help="In the account's currency, above zero.")]
 VenueId = Annotated[
@@ -38,31 +39,40 @@ VenueId = Annotated[
 ]
 
 
+HALT_LEVELS = ("HALT", "REDUCE_ONLY", "FLATTEN")  # `resume` is the way back
+
+
 @accounts_app.callback()
 def _group() -> None:
     """Trading accounts of a stage."""
 
 
-def _api(stage: str) -> OrdersApi:
+def _api(stage: str | None, *, changes: bool = False, is_urgent: bool = False) -> OrdersApi:
     from local.cli.accounts.command import orders_api  # noqa: PLC0415 - boto3 is imported by the command that needs it
+    from local.cli.stage import announce, stage_of  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
-    return orders_api(stage, load_settings().state)
+    settings = load_settings()
+    named = stage_of(stage, settings)
+    api = orders_api(named, settings)
+    if changes:
+        announce(named, api.session, is_urgent=is_urgent)
+    return api
 
 
-def _sent(stage: str, verb: str, path: str, request_id: str | None, facts: dict[str, Any]) -> Any:
+def _sent(stage: str | None, verb: str, path: str, request_id: str | None, facts: dict[str, Any]) -> Any:
     given = {key: value for key, value in facts.items() if value is not None}
-    return _api(stage).call(verb, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **given})
+    return _api(stage, changes=True).call(verb, path, {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", **given})
 
 
-def _command(stage: str, verb: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
+def _command(stage: str | None, verb: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
     from local.cli.accounts.command import account_text, show  # noqa: PLC0415 - as above
 
     show(_sent(stage, verb, path, request_id, facts), account_text, as_json=as_json)
 
 
 @accounts_app.command("list")
-def list_accounts(stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+def list_accounts(stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
     """List every account."""
     from local.cli.accounts.command import listed_text, show  # noqa: PLC0415 - as above
 
@@ -70,7 +80,7 @@ def list_accounts(stage: Stage = "dev", json_output: Json = False) -> None:  # n
 
 
 @accounts_app.command("show")
-def show_account(name: Name, stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+def show_account(name: Name, stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
     """Show what an account has, holds and works on, and what stops it."""
     from local.cli.accounts.command import account_text, show  # noqa: PLC0415 - as above
 
@@ -78,7 +88,7 @@ def show_account(name: Name, stage: Stage = "dev", json_output: Json = False) ->
 
 
 @accounts_app.command("readiness")
-def readiness(name: Name, stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+def readiness(name: Name, stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
     """Say whether an account may trade live, and what mends each thing that is against it. Exit code 1 while it may not."""
     from local.cli.accounts.command import readiness_text, show  # noqa: PLC0415 - as above
 
@@ -100,7 +110,7 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
     follows: Annotated[
         str | None, typer.Option(help="A deployment, or active; default: the active one, on paper a shadow where none is active.")
     ] = None,
-    stage: Stage = "dev",
+    stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
@@ -117,7 +127,7 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
 def confirm(
     name: Name,
     what: Annotated[str, typer.Argument(help="live; the rules you read, as 'ftmo-2step 2026-11.2'; paper or withdrawn.")],
-    stage: Stage = "dev",
+    stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
@@ -125,20 +135,66 @@ def confirm(
     _command(stage, "POST", f"/accounts/{name}/confirm", request_id, as_json=json_output, what=what)
 
 
-@accounts_app.command("lots")
-def lots(  # noqa: PLR0917 - typer passes by keyword
+@accounts_app.command("lots-method")
+def lots_method(  # noqa: PLR0917 - typer passes by keyword
     name: Name,
     method: Annotated[str, typer.Argument(help="FIFO, LIFO or HIFO: which lot a closing fill closes first.")],
-    effective_from: Annotated[
-        str | None, typer.Option("--from", help="ISO 8601 with a zone; default: from now on. Never in the past.")
-    ] = None,
-    stage: Stage = "dev",
+    start: Annotated[str | None, typer.Option(help="From when: ISO 8601 with a zone; default: now. Never in the past.")] = None,
+    stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Give the standing order of the tax lots."""
     path = f"/accounts/{name}/lots"
-    _command(stage, "POST", path, request_id, as_json=json_output, method=method.upper(), effective_from=effective_from)
+    _command(stage, "POST", path, request_id, as_json=json_output, method=method.upper(), effective_from=start)
+
+
+def _reads(name: str, does: str, since: str) -> None:
+    """Add a command that lists rows of an account and period from the ledger."""
+
+    def rows(  # noqa: PLR0917 - typer passes by keyword
+        account: Name,
+        start: Start = since,
+        end: End = None,
+        stage: Stage = None,
+        database: Database = None,
+        json_output: Json = False,  # noqa: FBT002 - of typer
+    ) -> None:
+        from local.cli.accounts import ledger  # noqa: PLC0415 - psycopg
+        from local.cli.rows import print_rows  # noqa: PLC0415 - rich
+        from local.settings import load_settings  # noqa: PLC0415 - as above
+
+        first, last = parse_bounds(start, end)
+        now = datetime.now(UTC)
+        period = (first or now, last or now)
+        with ledger.ledger(stage, database, load_settings()) as source:
+            found = getattr(ledger, name)(source, account, *period)
+        print_rows(name, found, {"account": account, "start": period[0], "end": period[1]}, as_json=json_output)
+
+    accounts_app.command(name, help=does)(rows)
+
+
+_reads("trades", "List the trades of a period: entry, exit, profit after fees.", "30d")
+_reads("orders", "List the orders of a period, as they are now.", "7d")
+_reads("equity", "List cash, balance and equity over a period.", "1d")
+_reads("history", "List the compliance record: halts, resumes, refusals, limits, commands.", "30d")
+
+
+@accounts_app.command("lots")
+def lots(
+    account: Name,
+    stage: Stage = None,
+    database: Database = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """List the lots that are open, and which of them a closing fill closes first."""
+    from local.cli.accounts import ledger  # noqa: PLC0415 - psycopg
+    from local.cli.rows import print_rows  # noqa: PLC0415 - rich
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    with ledger.ledger(stage, database, load_settings()) as source:
+        method, found = ledger.lots(source, account, datetime.now(UTC))
+    print_rows("lots", found, {"account": account, "method": method}, as_json=json_output)
 
 
 @accounts_app.command("adopt")
@@ -150,7 +206,7 @@ def adopt(  # noqa: PLR0917 - typer passes by keyword
     why: Why,
     at: At = None,
     fee: Annotated[str | None, typer.Option(help="That was paid for it; default: none.")] = None,
-    stage: Stage = "dev",
+    stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
@@ -165,14 +221,14 @@ def _books_money(kind: str, does: str) -> None:
     def move(  # noqa: PLR0917 - typer passes by keyword
         name: Name,
         amount: Amount,
-        reason: Reason,
+        why: Why,
         at: At = None,
         venue_id: VenueId = None,
-        stage: Stage = "dev",
+        stage: Stage = None,
         request_id: RequestId = None,
         json_output: Json = False,  # noqa: FBT002 - of typer
     ) -> None:
-        given = {"amount": amount, "why": reason, "at": at, "venue_id": venue_id}
+        given = {"amount": amount, "why": why, "at": at, "venue_id": venue_id}
         _command(stage, "POST", f"/accounts/{name}/{kind}", request_id, as_json=json_output, **given)
 
     accounts_app.command(kind, help=does)(move)
@@ -188,27 +244,38 @@ def halt(  # noqa: PLR0917 - typer passes by keyword
     why: Why,
     level: Annotated[str, typer.Option(help="HALT, REDUCE_ONLY or FLATTEN, which closes everything.")] = "HALT",
     until: Annotated[str | None, typer.Option(help="ISO 8601 with a zone; default: until somebody resumes.")] = None,
-    stage: Stage = "dev",
+    stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Set the kill switch. Where the API does not answer, or throttles, the halt goes by the kill switch's own queue."""
     from local.cli.accounts.command import halt_text, show  # noqa: PLC0415 - as above
+    from local.errors import DataError  # noqa: PLC0415 - as above
+
+    level = level.upper().replace("-", "_")
+    if level not in HALT_LEVELS:
+        raise DataError(f"--level: expected {', '.join(HALT_LEVELS)}, was {level}")
 
     facts = {"request_id": request_id or f"cli-{uuid.uuid4().hex[:16]}", "why": why, "level": level}
-    show(_api(stage).halt(name, facts if until is None else {**facts, "until": until}), halt_text, as_json=json_output)
+    show(
+        _api(stage, changes=True, is_urgent=True).halt(name, facts if until is None else {**facts, "until": until}),
+        halt_text,
+        as_json=json_output,
+    )
 
 
 @accounts_app.command("resume")
 def resume(
     name: Name,
     why: Why,
-    stage: Stage = "dev",
+    stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Release the kill switch."""
-    _command(stage, "POST", f"/accounts/{name}/resume", request_id, as_json=json_output, why=why)
+    """Release the kill switch, and say what is true then."""
+    from local.cli.accounts.command import resumed_text, show  # noqa: PLC0415 - as above
+
+    show(_sent(stage, "POST", f"/accounts/{name}/resume", request_id, {"why": why}), resumed_text, as_json=json_output)
 
 
 @access_app.callback()
@@ -216,14 +283,14 @@ def _access_group() -> None:
     """Who may do what with an account."""
 
 
-def _change(stage: str, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
+def _change(stage: str | None, path: str, request_id: str | None, *, as_json: bool, **facts: Any) -> None:
     from local.cli.accounts.command import access_text, show  # noqa: PLC0415 - as above
 
     show(_sent(stage, "POST", path, request_id, facts), access_text, as_json=as_json)
 
 
 @access_app.command("list")
-def list_access(name: Name, stage: Stage = "dev", json_output: Json = False) -> None:  # noqa: FBT002 - of typer
+def list_access(name: Name, stage: Stage = None, json_output: Json = False) -> None:  # noqa: FBT002 - of typer
     """List who has a role on an account, and who gave it to them."""
     from local.cli.accounts.command import access_text, show  # noqa: PLC0415 - as above
 
@@ -235,7 +302,7 @@ def grant(  # noqa: PLR0917 - typer passes by keyword
     name: Name,
     principal: Who,
     role: Annotated[str, typer.Argument(help="viewer reads, operator commands, owner also says who may.")],
-    stage: Stage = "dev",
+    stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
@@ -247,7 +314,7 @@ def grant(  # noqa: PLR0917 - typer passes by keyword
 def revoke(
     name: Name,
     principal: Who,
-    stage: Stage = "dev",
+    stage: Stage = None,
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:

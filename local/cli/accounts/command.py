@@ -22,8 +22,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from typing_extensions import override
 
+from local.cli.stage import aws_session
 from local.errors import WorkbenchError
-from local.settings import ACCOUNT, LOOPBACK, REGION, STAGE
+from local.settings import ACCOUNT, LOOPBACK, REGION, STAGE, Settings
 from signalbox.contracts import PRODUCT, StackOutput
 from signalbox.problems import Problem, in_words, read_problem
 
@@ -132,22 +133,19 @@ def _said_by_the_gateway(found: Any) -> str:
     return str(found.get("message") or "the API did not say why")
 
 
-def orders_api(stage: str, state: Path) -> OrdersApi:
+def orders_api(stage: str, settings: Settings) -> OrdersApi:
     """Return the orders API of a deployed stage, or of the running local cloud. Raises AccountsError."""
-    session, via = session_of(stage, state)
-    outputs = _outputs(session, stage, (StackOutput.ORDERS_API_URL, StackOutput.KILL_SWITCH_QUEUE_URL), endpoint=via)
+    session, via = session_of(stage, settings)
+    outputs = stack_outputs(session, stage, (StackOutput.ORDERS_API_URL, StackOutput.KILL_SWITCH_QUEUE_URL), endpoint=via)
     return OrdersApi(outputs[0].rstrip("/"), session, session.region_name, via, outputs[1])
 
 
-def session_of(stage: str, state: Path) -> tuple[Session, str | None]:
+def session_of(stage: str, settings: Settings) -> tuple[Session, str | None]:
     """Return the operator's session for a stage, and the address of the local cloud, None in AWS. Raises AccountsError."""
     if stage == STAGE:
-        via = _running_cloud(state / "up" / "ports.json")
+        via = _running_cloud(settings.state / "up" / "ports.json")
         return Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION), via  # noqa: S106 - the emulator's
-    session = Session()
-    if session.region_name is None:
-        raise AccountsError("no AWS region: set AWS_REGION, for example eu-central-1")
-    return session, None
+    return aws_session(settings), None
 
 
 def _running_cloud(ports: Path) -> str:
@@ -164,8 +162,11 @@ def _running_cloud(ports: Path) -> str:
     return url
 
 
-def _outputs(session: Session, stage: str, keys: Sequence[StackOutput], endpoint: str | None = None) -> list[str]:
-    name = f"{PRODUCT}-{stage}-trading"
+def stack_outputs(
+    session: Session, stage: str, keys: Sequence[StackOutput], endpoint: str | None = None, *, stack: str = "trading"
+) -> list[str]:
+    """Return outputs of a stack of a stage. Raises AccountsError."""
+    name = f"{PRODUCT}-{stage}-{stack}"
     try:
         stacks = session.client("cloudformation", endpoint_url=endpoint).describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -200,6 +201,19 @@ def halt_text(found: Mapping[str, Any]) -> str:
         f"{found['api']}\nThe halt of {found['account']} was sent by {found['sent_by']} ({found['request_id']}); it stops within"
         f" seconds: signalbox accounts show {found['account']}"
     )
+
+
+def resumed_text(found: Mapping[str, Any]) -> str:
+    """Return what is true of an account after a resume: whether it may trade, and what still stops it."""
+    against = [] if found["halt"] is None else [f"the kill switch is set to {found['halt']['level']}"]
+    if (over := found["exhausted"]) is not None:
+        against.append(f"{over['left']} is left above our own stop of {over['rule']}, too little for any entry")
+    against += [f"entries are locked until {one['until']} ({one['reason']})" for one in found["locks"]]
+    stands = f"{found['account']}: the kill switch is released"
+    if found["halt"] is not None:
+        stands = f"{found['account']}: not resumed"
+    told = f"{stands}; {'; '.join(against)}" if against else f"{stands}; new entries are taken again"
+    return f"{told}\n{account_text(found)}"
 
 
 def access_text(found: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from local.cli.instants import parse_instant
+from local.cli.instants import parse_bounds
+from local.cli.options import Data, Database, End, Json, Start
 
 features_app = typer.Typer(help="Features of recorded candles, and checks of stored ones.", no_args_is_help=True)
 
@@ -18,26 +19,27 @@ features_app = typer.Typer(help="Features of recorded candles, and checks of sto
 @features_app.callback(invoke_without_command=True)
 def features(  # noqa: PLR0917 - typer passes by keyword
     context: typer.Context,
-    data: Annotated[Path | None, typer.Option(help="A lake or a folder of recorded candles.")] = None,
+    data: Data = None,
     schema: Annotated[str, typer.Option(help="Feature schema: v31 or v50.")] = "v31",
-    start: Annotated[str | None, typer.Option(help="First row, ISO 8601, UTC unless it says otherwise.")] = None,
-    end: Annotated[str | None, typer.Option(help="Rows before this instant.")] = None,
+    start: Start = None,
+    end: End = None,
     out: Annotated[Path | None, typer.Option(help="The Parquet file to write.")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+    json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Write the feature matrix of every symbol as one Parquet file, or check stored features."""
     if context.invoked_subcommand is not None:
         return
+    from local.cli.arguments import candles_of, check_covers, out_file  # noqa: PLC0415 - as above
     from local.cli.features.command import FeaturesOptions, run_features  # noqa: PLC0415 - as above
     from local.errors import DataError  # noqa: PLC0415 - heavy packages are imported by the command that needs them
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
-    folder = data or load_settings().recorded_candles
-    if folder is None:
-        raise DataError("no candles: give --data DIR or set SIGNALBOX_DATA")
+    first, last = parse_bounds(start, end)
+    folder = candles_of(data, load_settings())
     if out is None:
-        raise DataError("nowhere to write: give --out FILE.parquet")
-    run_features(FeaturesOptions(folder, schema, out, parse_instant(start), parse_instant(end), json_output))
+        raise DataError("--out: expected a file to write, such as out/features.parquet")
+    check_covers(folder, first, last)
+    run_features(FeaturesOptions(folder, schema, out_file(out), first, last, json_output))
 
 
 @features_app.command("rehash")
@@ -45,7 +47,7 @@ def rehash(
     bundle: Annotated[Path, typer.Argument(help="A bundle whose feature schema has a hash of before decision 0085.")],
     data: Annotated[Path, typer.Option(help="The lake or folder of candles that the bundle was trained on.")],
     out: Annotated[Path, typer.Option(help="New folder for the bundle with the schema's hash of today.")],
-    json_output: Annotated[bool, typer.Option("--json", help="Print the proof as JSON.")] = False,  # noqa: FBT002
+    json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Give a bundle the hash of its feature schema's computation, if its golden rows prove that this code computes them."""
     from training.rehash import rehash_bundle  # noqa: PLC0415 - heavy packages are imported by the command that needs them
@@ -57,21 +59,17 @@ def rehash(
 @features_app.command("verify")
 def verify(
     day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The UTC day whose signals are verified.")],
-    lake: Annotated[str | None, typer.Option(help="A lake, a folder of recorded candles, or s3://BUCKET.")] = None,
-    venue: Annotated[str, typer.Option(help="The venue to take from a bucket.")] = "coinbase",
-    database: Annotated[
+    data: Annotated[
         str | None,
-        typer.Option(help="libpq connection string without a password (PGPASSWORD, ~/.pgpass); default: that of `signalbox up`."),
+        typer.Option(help="A lake, a folder of recorded candles, or s3://BUCKET; default: the ledger's own lake and candles."),
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+    venue: Annotated[str, typer.Option(help="The venue to take from a bucket.")] = "coinbase",
+    database: Database = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Derive the stored features of a day's signals again from the lake; exit 1 on any mismatch."""
+    """Derive the stored features of a day's signals again from their bars; exit 1 on any mismatch, 3 if there are no bars."""
     from local.cli.features.verification import run_verify  # noqa: PLC0415 - as above
-    from local.errors import DataError  # noqa: PLC0415 - heavy packages are imported by the command that needs them
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     settings = load_settings()
-    source = lake or (str(settings.recorded_candles) if settings.recorded_candles is not None else None)
-    if source is None:
-        raise DataError("no candles: give --lake DIR or set SIGNALBOX_DATA")
-    raise typer.Exit(run_verify(day.date(), source, database, venue=venue, json_output=json_output, settings=settings))
+    raise typer.Exit(run_verify(day.date(), data, database, venue=venue, json_output=json_output, settings=settings))

@@ -19,13 +19,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from local.errors import DataError
 from signalbox.adapters.lake.series import CandleSeries, find_series, require_bars
 from signalbox.features import FeatureMatrix, FeatureSchema, compute_features, find_reference, get_schema
 from signalbox.market.candles import ONE_MINUTE, Bars, from_ms, to_ms
+from training.bar_columns import CountColumn, TimesColumn
 
 WORKERS: Final = 2  # symbols computed side by side; also what is held in memory at once
 ROW_GROUP: Final = 131_072  # rows
@@ -96,7 +97,7 @@ def run_features(options: FeaturesOptions) -> FeaturesResult:
     result = FeaturesResult(
         schema.name,
         schema.hash,
-        options.out.name,
+        str(options.out),
         tuple(symbols),
         rows,
         sum(one.complete for one in symbols),
@@ -136,7 +137,7 @@ def _check(options: FeaturesOptions) -> None:
     if options.start is not None and options.end is not None and options.start >= options.end:
         raise DataError(f"expected --start before --end, was {options.start.isoformat()} and {options.end.isoformat()}")
     if options.out.is_dir():
-        raise DataError(f"expected a file to write to as --out, {options.out.name} is a folder")
+        raise DataError(f"--out: expected a file, {options.out} is a folder")
 
 
 def _read(series: CandleSeries, schema: FeatureSchema, options: FeaturesOptions) -> Bars:
@@ -206,7 +207,7 @@ def _early_ends(series: Sequence[Bars]) -> tuple[str, ...]:
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), CountColumn(), TimesColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield progress
 

@@ -1,4 +1,8 @@
-"""`signalbox features verify`: the stored features of a day's signals, derived again from the lake. Exit 1 on any mismatch."""
+"""`signalbox features verify`: the stored features of a day's signals, derived again. Exit 1 on any mismatch, 3 without bars.
+
+Bars come from --data alone where it is given. Otherwise they come from what belongs to the ledger: the lake of the running local
+cloud for the days that are compacted, and the ledger's own candles for the others.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +10,60 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from local.cli.ledger import connection_source
 from local.errors import DataError
-from local.settings import Settings
+from local.settings import STAGE, VENUE, Settings
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.s3 import S3Store
 from signalbox.adapters.lake.series import CandleSeries, LakeSeries, find_series
 from signalbox.adapters.postgres.connection import LedgerUnavailableError
 from signalbox.adapters.postgres.reading import LedgerReader
-from signalbox.market.candles import ONE_MINUTE, Bars, Symbol
+from signalbox.contracts import StackOutput
+from signalbox.market.candles import ONE_MINUTE, Bars, Symbol, to_ms
 from signalbox.market.lake import ONE_DAY, DayKey, SeriesKey
 from signalbox.signals.signal import Signal
 from signalbox.signals.verification import SignalVerification, history_of, symbols_of, verify_signals
 
 SHOWN: Final = 20
+NO_BARS: Final = 3  # exit code
+DAY_MS: Final = 86_400_000
 SLACK: Final = timedelta(days=2)  # of outages inside the history: bars are counted, not minutes
 BUCKET: Final = "s3://"
 
 FindSeries = Callable[[Symbol], CandleSeries | None]
 
 
-def run_verify(day: date, lake: str, database: str | None, *, venue: str, json_output: bool, settings: Settings) -> int:
+def run_verify(day: date, data: str | None, database: str | None, *, venue: str, json_output: bool, settings: Settings) -> int:
     """Verify one UTC day and return the exit code. Raises DataError when there is no ledger, no lake or no signal."""
-    find = _finder(lake, venue)
+    given = None if data is None else _finder(data, venue, settings)
     try:
         with connection_source(database, settings, name="signalbox verify") as source:
-            signals = signals_of(LedgerReader(source), day)
+            reader = LedgerReader(source)
+            signals = signals_of(reader, day)
+            if not signals:
+                raise DataError(f"no signal was decided on {day}")
+            if given is not None:
+                bars = read_bars(signals, given)
+            else:
+                lake = _lake_of_up(settings) if database is None else None
+                bars = {} if lake is None else read_bars(signals, lake)
+                bars = with_ledger(signals, bars, reader, venue)
     except LedgerUnavailableError as error:
         raise DataError(f"no ledger answers ({error}); start `signalbox up`, or give --database") from error
-    if not signals:
-        raise DataError(f"no signal was decided on {day}")
-    found = verify_signals(signals, read_bars(signals, find))
+    if not _reach(bars, day, signals):
+        _tell_no_bars(day, data or "the ledger and its lake", len(signals), json_output=json_output)
+        return NO_BARS
+    found = verify_signals(signals, bars)
     if json_output:
         sys.stdout.write(json.dumps(to_json(day, found), indent=2) + "\n")
     _show(Console(stderr=json_output), day, found)
@@ -61,17 +79,69 @@ def signals_of(reader: LedgerReader, day: date) -> tuple[Signal, ...]:
 
 def read_bars(signals: Sequence[Signal], find: FindSeries) -> dict[Symbol, Bars]:
     """Return the bars these signals are derived from; a symbol without any is left out."""
-    start = min(s.decided_at for s in signals) - history_of(signals) * ONE_MINUTE - SLACK
-    end = max(s.decided_at for s in signals)
+    start, end = _window(signals)
     found = {symbol: find(symbol) for symbol in symbols_of(signals)}
     return {symbol: series.bars(start, end) for symbol, series in found.items() if series is not None}
 
 
-def _finder(lake: str, venue: str) -> FindSeries:
-    if lake.startswith(BUCKET):
-        import boto3  # noqa: PLC0415 - only for a bucket
+def _window(signals: Sequence[Signal]) -> tuple[datetime, datetime]:
+    """Return which bars these signals may be derived from: [start, end)."""
+    start = min(s.decided_at for s in signals) - history_of(signals) * ONE_MINUTE - SLACK
+    return start, max(s.decided_at for s in signals)
 
-        bucket = Lake(S3Store(boto3.client("s3"), lake.removeprefix(BUCKET).strip("/")))
+
+def with_ledger(signals: Sequence[Signal], found: Mapping[Symbol, Bars], reader: LedgerReader, venue: str) -> dict[Symbol, Bars]:
+    """Return the bars found, and of each UTC day of a symbol that has none of them, those of the ledger."""
+    start, end = _window(signals)
+    together = {}
+    for symbol in symbols_of(signals):
+        own = reader.bars(venue, symbol, start, end)
+        lake = found.get(symbol)
+        if lake is None or not len(lake):
+            together[symbol] = own
+            continue
+        missing = ~np.isin(own.open_time_ms // DAY_MS, np.unique(lake.open_time_ms // DAY_MS))
+        columns = [
+            np.concatenate([getattr(lake, name), getattr(own, name)[missing]])
+            for name in ("open_time_ms", "open", "high", "low", "close", "volume")
+        ]
+        order = np.argsort(columns[0])
+        together[symbol] = Bars(symbol, *(column[order] for column in columns))
+    return together
+
+
+def _reach(bars: Mapping[Symbol, Bars], day: date, signals: Sequence[Signal]) -> bool:
+    """Whether there is any bar of the day; a day whose only signal is that of its midnight is made of the day before."""
+    start = to_ms(datetime(day.year, day.month, day.day, tzinfo=UTC))
+    first = min(start, to_ms(max(s.decided_at for s in signals) - ONE_MINUTE))
+    return any(bool(len(one) and one.open_time_ms[-1] >= first) for one in bars.values())
+
+
+def _tell_no_bars(day: date, where: str, signals: int, *, json_output: bool) -> None:
+    text = f"no bars of {day} in {where} (yet): a day is written to the lake at 00:20 UTC of the next one"
+    if json_output:
+        sys.stdout.write(json.dumps({"day": day.isoformat(), "signals": signals, "verified": 0, "why": text}) + "\n")
+    Console(stderr=json_output).print(f"{day}: {signals} signals, none verified; {text}", highlight=False, soft_wrap=True)
+
+
+def _lake_of_up(settings: Settings) -> FindSeries | None:
+    """Return the lake of the running local cloud, None if only its ledger answers."""
+    from local.cli.accounts.command import AccountsError, session_of, stack_outputs  # noqa: PLC0415 - boto3
+
+    try:
+        session, url = session_of(STAGE, settings)
+        (bucket,) = stack_outputs(session, STAGE, (StackOutput.MARKET_DATA_BUCKET,), endpoint=url, stack="data")
+    except AccountsError:
+        return None
+    lake = Lake(S3Store(session.client("s3", endpoint_url=url), bucket))
+    return lambda symbol: _in_bucket(lake, SeriesKey(VENUE, symbol))
+
+
+def _finder(lake: str, venue: str, settings: Settings) -> FindSeries:
+    if lake.startswith(BUCKET):
+        from local.cli.stage import aws_session  # noqa: PLC0415 - boto3, only for a bucket
+
+        bucket = Lake(S3Store(aws_session(settings).client("s3"), lake.removeprefix(BUCKET).strip("/")))
         return lambda symbol: _in_bucket(bucket, SeriesKey(venue, symbol))
     series = {one.symbol: one for one in find_series(Path(lake))}
     return series.get
@@ -119,4 +189,4 @@ def _show(console: Console, day: date, found: Sequence[SignalVerification]) -> N
         if len(wrong) > SHOWN:
             console.print(f"and {len(wrong) - SHOWN} mismatches more", highlight=False)
     agreeing = sum(one.agrees for one in found)
-    console.print(f"{day}: {agreeing} of {len(found)} signals agree with the lake, {len(wrong)} mismatches", highlight=False)
+    console.print(f"{day}: {agreeing} of {len(found)} signals agree with their bars, {len(wrong)} mismatches", highlight=False)

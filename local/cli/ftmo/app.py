@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from local.cli.options import Json
+
 ftmo_app = typer.Typer(help="Prop-firm rules: replay an account.", no_args_is_help=True)
 
 
@@ -22,7 +24,7 @@ def simulate(  # noqa: PLR0917 - typer passes by keyword
     events: Annotated[Path, typer.Option(help="JSONL file of open, close, mark and swap events, in time order.")],
     phase: Annotated[str | None, typer.Option(help="challenge or (2-step) verification; default: the first.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the chart goes (and result.json, with --json).")] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+    json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Replay an account: breaches with their moment, days, trading days, whether the target was reached."""
     from local.cli.ftmo.command import run_simulate  # noqa: PLC0415 - pydantic and the rules

@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from local.cli.instants import parse_instant
+from local.cli.instants import parse_bounds, parse_instant
+from local.cli.options import End, Json, Stage, Start
 
 if TYPE_CHECKING:
     from local.cli.jobs.command import JobsOptions
 
 jobs_app = typer.Typer(help="Training in your AWS account: jobs and the pipeline on SageMaker.", no_args_is_help=True)
-Stage = Annotated[str, typer.Option(help="The deployed stage whose plan is used.")]
 Plan = Annotated[Path | None, typer.Option(help="A plan as JSON, instead of the deployed stage's.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the exact request and send nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, one line.")]
 At = Annotated[str | None, typer.Option(help="The instant the job is named by; default: now. Again is the same job.")]
-Start = Annotated[str | None, typer.Option(help="Use candles from this instant on.")]
-End = Annotated[str | None, typer.Option(help="Use candles up to this instant.")]
 
 
 @jobs_app.callback()
@@ -28,10 +25,10 @@ def _group() -> None:
     """Training in your AWS account."""
 
 
-def _options(stage: str, plan: Path | None, at: str | None, *, dry_run: bool, as_json: bool) -> JobsOptions:
+def _options(stage: str | None, plan: Path | None, at: str | None, *, dry_run: bool, as_json: bool) -> JobsOptions:
     from local.cli.jobs.command import JobsOptions  # noqa: PLC0415 - boto3 is imported by the command that needs it
 
-    return JobsOptions(stage, plan, dry_run, as_json, parse_instant(at) or datetime.now(UTC))
+    return JobsOptions(stage, plan, dry_run, as_json, parse_instant(at, "--at") or datetime.now(UTC))
 
 
 def _given(**values: object) -> dict[str, object]:
@@ -42,7 +39,7 @@ def _given(**values: object) -> dict[str, object]:
 
 @jobs_app.command("package")
 def package(  # noqa: PLR0917 - typer passes by keyword
-    stage: Stage = "dev",
+    stage: Stage = None,
     plan: Plan = None,
     wheels: Annotated[Path | None, typer.Option(help="Folder of wheels to ship, for a container without them.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the archive here instead of into the stage's bucket.")] = None,
@@ -62,7 +59,7 @@ def package(  # noqa: PLR0917 - typer passes by keyword
 
 @jobs_app.command("train")
 def train(  # noqa: PLR0917 - typer passes by keyword
-    stage: Stage = "dev",
+    stage: Stage = None,
     plan: Plan = None,
     model: Annotated[str | None, typer.Option(help="Whose next version it will be; default: the plan's.")] = None,
     config: Annotated[str | None, typer.Option(help="training/configs/NAME.toml; default: the plan's.")] = None,
@@ -78,16 +75,15 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     """Start a training job; when it is done its model is a candidate in the library."""
     from local.cli.jobs.command import run_train  # noqa: PLC0415 - as above
 
-    given = _given(
-        model=model, config=config, seed=seed, folds=folds, families=families, start=parse_instant(start), end=parse_instant(end)
-    )
+    first, last = parse_bounds(start, end)
+    given = _given(model=model, config=config, seed=seed, folds=folds, families=families, start=first, end=last)
     run_train(_options(stage, plan, at, dry_run=dry_run, as_json=json_output), given)
 
 
 @jobs_app.command("evaluate")
 def evaluate(  # noqa: PLR0917 - typer passes by keyword
     model_uri: Annotated[str, typer.Argument(help="s3:// of a model.tar.gz, or of a folder with a bundle's files.")],
-    stage: Stage = "dev",
+    stage: Stage = None,
     plan: Plan = None,
     start: Start = None,
     end: End = None,
@@ -98,15 +94,16 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     """Start a job that judges a model; without a period, on the test period of the model itself."""
     from local.cli.jobs.command import run_evaluate  # noqa: PLC0415 - as above
 
-    given = _given(start=parse_instant(start), end=parse_instant(end))
+    first, last = parse_bounds(start, end)
+    given = _given(start=first, end=last)
     run_evaluate(_options(stage, plan, at, dry_run=dry_run, as_json=json_output), model_uri, given)
 
 
 @jobs_app.command("pipeline")
 def pipeline(  # noqa: PLR0917 - typer passes by keyword
-    stage: Stage = "dev",
+    stage: Stage = None,
     plan: Plan = None,
-    execute: Annotated[bool, typer.Option("--start", help="Start an execution too.")] = False,  # noqa: FBT002 - of typer
+    execute: Annotated[bool, typer.Option("--execute", help="Start an execution too.")] = False,  # noqa: FBT002 - of typer
     register_when: Annotated[
         str | None, typer.Option(help="promotion (every gate of promotion) or integrity (G0: for shadow).")
     ] = None,
@@ -123,7 +120,7 @@ def pipeline(  # noqa: PLR0917 - typer passes by keyword
 
 @jobs_app.command("list")
 def list_jobs(
-    stage: Stage = "dev",
+    stage: Stage = None,
     purpose: Annotated[str | None, typer.Option(help="train or evaluate; default: both.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="At most this many, the newest.")] = 20,
     json_output: Json = False,  # noqa: FBT002 - of typer
@@ -142,13 +139,13 @@ def show(
     """Show one job: what it was asked, how it ended, its figures."""
     from local.cli.jobs.command import run_show  # noqa: PLC0415 - as above
 
-    run_show(_options("", None, None, dry_run=False, as_json=json_output), job)
+    run_show(job, as_json=json_output)
 
 
 @jobs_app.command("register")
 def register(
     job: Annotated[str, typer.Argument(help="The name of a training or an evaluation that ended.")],
-    stage: Stage = "dev",
+    stage: Stage = None,
     plan: Plan = None,
     dry_run: DryRun = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer

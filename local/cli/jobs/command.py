@@ -10,13 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
 from local.cli.jobs.package import package_code
 from local.cli.jobs.view import job_facts, list_facts, show_job, show_jobs
+from local.cli.stage import announce, aws_session, stage_of
 from local.errors import WorkbenchError
+from local.settings import STAGE, load_settings
 from signalbox.adapters.aws.training_jobs import SageMakerClient, SageMakerJobs
 from signalbox.contracts import PRODUCT, Env, Function, function_name
 from signalbox.library.job_events import event_of
@@ -34,9 +35,9 @@ class JobsError(WorkbenchError):
 
 @dataclass(frozen=True, slots=True)
 class JobsOptions:
-    """What every command of the group is given."""
+    """What every command of the group is given. stage: as it was given; a plan says its own."""
 
-    stage: str
+    stage: str | None
     plan: Path | None
     dry_run: bool
     as_json: bool
@@ -45,7 +46,14 @@ class JobsOptions:
 
 def _aws(service: str) -> Any:
     patient = Config(read_timeout=ANSWER_SECONDS, retries={"total_max_attempts": 1}) if service == "lambda" else None
-    return boto3.client(service, config=patient)  # type: ignore[call-overload]
+    return aws_session(load_settings()).client(service, config=patient)  # type: ignore[call-overload]
+
+
+def _stage(options: JobsOptions) -> str:
+    stage = stage_of(options.stage, load_settings())
+    if stage == STAGE:
+        raise JobsError("jobs run in AWS, not in the local cloud: give --stage dev or --stage prod")
+    return stage
 
 
 def _jobs() -> SageMakerJobs:
@@ -77,12 +85,13 @@ def load_plan(options: JobsOptions) -> TrainingPlan:
             return read_plan(options.plan.read_bytes())
         except OSError as error:
             raise JobsError(f"{options.plan}: cannot be read ({error.strerror})") from error
-    name = function_name(options.stage, Function.START_TRAINING)
+    stage = _stage(options)
+    name = function_name(stage, Function.START_TRAINING)
     with aws_errors_reported():
         found = _aws("lambda").get_function_configuration(FunctionName=name)
     text = found.get("Environment", {}).get("Variables", {}).get(Env.TRAINING_PLAN.value)
     if not text:
-        raise JobsError(f"{name}: expected {Env.TRAINING_PLAN.value}; deploy the stack {PRODUCT}-{options.stage}-training")
+        raise JobsError(f"{name}: expected {Env.TRAINING_PLAN.value}; deploy the stack {PRODUCT}-{stage}-training")
     return read_plan(text)
 
 
@@ -91,7 +100,7 @@ def run_train(options: JobsOptions, given: dict[str, Any]) -> None:
     plan = load_plan(options)
     base = {"model": plan.model, "config": plan.config, "tracking_uri": plan.tracking_uri}
     request = training_request(plan, job_name(plan.stage, "train", options.at), TrainParameters.parse(base | given))
-    _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
+    _send(options, plan.stage, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
 
 
 def run_evaluate(options: JobsOptions, model_uri: str, given: dict[str, Any]) -> None:
@@ -99,7 +108,7 @@ def run_evaluate(options: JobsOptions, model_uri: str, given: dict[str, Any]) ->
     plan = load_plan(options)
     name = job_name(plan.stage, "evaluate", options.at)
     request = evaluation_request(plan, name, model_uri, EvaluateParameters.parse(given))
-    _send(options, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
+    _send(options, plan.stage, "CreateTrainingJob", request, lambda jobs: jobs.start_training_job(request))
 
 
 def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str]) -> None:
@@ -115,27 +124,28 @@ def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str
         return jobs.start_pipeline(name, job_name(plan.stage, "train", options.at), parameters) if start else made
 
     shown = {"PipelineName": name, "RoleArn": plan.pipeline_role_arn, "PipelineDefinition": definition, "Tags": plan.tags}
-    _send(options, "CreatePipeline", shown, put)
+    _send(options, plan.stage, "CreatePipeline", shown, put)
 
 
 def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None:
     """Show the newest jobs of a stage, of one purpose if told. Raises SignalboxError."""
     if purpose is not None and purpose not in set(JobPurpose):
         raise JobsError(f"purpose: expected one of {', '.join(JobPurpose)}, was {purpose!r}")
-    prefix = f"{PRODUCT}-{options.stage}-" + (f"{purpose}-" if purpose else "")
+    stage = _stage(options)
+    prefix = f"{PRODUCT}-{stage}-" + (f"{purpose}-" if purpose else "")
     with aws_errors_reported():
         found = _jobs().training_jobs(prefix, at_most=at_most)
     if options.as_json:
-        print(json.dumps([list_facts(one, options.stage) for one in found]))
+        print(json.dumps([list_facts(one, stage) for one in found]))
     else:
-        show_jobs(found, options.stage)
+        show_jobs(found, stage)
 
 
-def run_show(options: JobsOptions, name: str) -> None:
+def run_show(name: str, *, as_json: bool) -> None:
     """Show one job: what it was asked, how it ended, its figures. Raises SignalboxError."""
     with aws_errors_reported():
         found = job_facts(_jobs().describe_training_job(name))
-    if options.as_json:
+    if as_json:
         print(json.dumps(found))
     else:
         show_job(found)
@@ -155,6 +165,7 @@ def run_register(options: JobsOptions, name: str) -> None:
         if options.dry_run:
             print(json.dumps({"operation": "Invoke", "request": event}, indent=None if options.as_json else 2))
             return
+        announce(plan.stage, aws_session(load_settings()))
         answer = _aws("lambda").invoke(FunctionName=plan.register_function_arn, Payload=json.dumps(event).encode())
         reply = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
@@ -177,19 +188,24 @@ def run_package(
             raise JobsError(f"{out}: cannot be written ({error.strerror})") from error
         _show(options, {**facts, "written": str(out)})
         return
-    bucket, _, prefix = load_plan(options).code_uri.removeprefix("s3://").partition("/")
+    plan = load_plan(options)
+    bucket, _, prefix = plan.code_uri.removeprefix("s3://").partition("/")
     key = f"{prefix}/{CODE_ARCHIVE}"
     if not options.dry_run:
         with aws_errors_reported():
+            announce(plan.stage, aws_session(load_settings()))
             _aws("s3").put_object(Bucket=bucket, Key=key, Body=package.content)
     _show(options, {**facts, "dry_run" if options.dry_run else "written": f"s3://{bucket}/{key}"})
 
 
-def _send(options: JobsOptions, operation: str, request: Request, call: Callable[[SageMakerJobs], StartedJob]) -> None:
+def _send(
+    options: JobsOptions, stage: str, operation: str, request: Request, call: Callable[[SageMakerJobs], StartedJob]
+) -> None:
     if options.dry_run:
         print(json.dumps({"operation": operation, "request": request}, indent=None if options.as_json else 2))
         return
     with aws_errors_reported():
+        announce(stage, aws_session(load_settings()))
         started = call(_jobs())
     _show(options, {"name": started.name, "arn": started.arn, "new": started.new})
 

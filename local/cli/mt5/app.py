@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from local.cli.options import Stage
+
 if TYPE_CHECKING:
     from local.cli.mt5.command import Mailbox
 
@@ -14,7 +16,6 @@ mt5_app = typer.Typer(
     help="The agent of a MetaTrader 5 account: its configuration and the key it signs with.", no_args_is_help=True
 )
 Name = Annotated[str, typer.Argument(help="The account's name, one of the stage's mt5_accounts.")]
-Stage = Annotated[str, typer.Option(help="The deployed stage; local is the running `signalbox up`.")]
 Out = Annotated[Path, typer.Option(help="The file for the agent's machine. Nobody else may read it.")]
 
 
@@ -23,15 +24,20 @@ def _group() -> None:
     """Configure the agent of a MetaTrader 5 account."""
 
 
-def _mailbox(stage: str, name: str) -> Mailbox:
+def _mailbox(stage: str | None, name: str, *, changes: bool = False) -> Mailbox:
     from local.cli.mt5.command import mailbox_of  # noqa: PLC0415 - boto3 is imported by the command that needs it
+    from local.cli.stage import announce, stage_of  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
-    return mailbox_of(stage, name, load_settings().state)
+    settings = load_settings()
+    mailbox = mailbox_of(stage_of(stage, settings), name, settings)
+    if changes:
+        announce(mailbox.stage, mailbox.session)
+    return mailbox
 
 
 @mt5_app.command("config")
-def config(name: Name, stage: Stage = "dev") -> None:
+def config(name: Name, stage: Stage = None) -> None:
     """Print agent.toml of an account."""
     from local.cli.mt5.command import agent_toml  # noqa: PLC0415 - as above
 
@@ -39,7 +45,7 @@ def config(name: Name, stage: Stage = "dev") -> None:
 
 
 @mt5_app.command("key")
-def key(name: Name, out: Out = Path("signing.key"), stage: Stage = "dev") -> None:
+def key(name: Name, out: Out = Path("signing.key"), stage: Stage = None) -> None:
     """Write the key that the deployment made into a file. It is never shown."""
     from local.cli.mt5.command import write_key  # noqa: PLC0415 - as above
 
@@ -52,14 +58,14 @@ def rotate(
     out: Out = Path("signing.key"),
     finish: Annotated[bool, typer.Option("--finish", help="The agent has the new key: the old one opens nothing more.")] = False,  # noqa: FBT002
     now: Annotated[bool, typer.Option("--now", help="The old key is in wrong hands: it opens nothing more, at once.")] = False,  # noqa: FBT002
-    stage: Stage = "dev",
+    stage: Stage = None,
 ) -> None:
     """Replace an account's key: without an option make the next one, then --finish."""
     from local.cli.mt5.command import begin_rotation, finish_rotation, replace_at_once  # noqa: PLC0415 - as above
 
     if finish and now:
         raise typer.BadParameter("expected --finish or --now, was both")
-    mailbox = _mailbox(stage, name)
+    mailbox = _mailbox(stage, name, changes=True)
     if finish:
         typer.echo(finish_rotation(mailbox))
     else:

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.cli.accounts.command import session_of
 from local.errors import WorkbenchError
+from local.settings import Settings
 from signalbox.contracts import MailboxQueue, mailbox_key_name, mailbox_queue_name
 
 KEY_BYTES: Final = 48  # of randomness; 64 characters
@@ -77,9 +78,9 @@ class Mailbox:
             raise MailboxError(f"AWS could not be asked: {error}") from error
 
 
-def mailbox_of(stage: str, account: str, state: Path) -> Mailbox:
+def mailbox_of(stage: str, account: str, settings: Settings) -> Mailbox:
     """Return an account's mailbox of a deployed stage, or of the running local cloud. Raises AccountsError."""
-    session, via = session_of(stage, state)
+    session, via = session_of(stage, settings)
     return Mailbox(session, stage, account, via)
 
 

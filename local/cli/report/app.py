@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from local.cli.options import Database, Json, Stage
+
 
 def report(  # noqa: PLR0917 - typer passes by keyword
     account: Annotated[str, typer.Option(help="Name of the account, such as ftmo-2step-100k.")],
@@ -17,25 +19,27 @@ def report(  # noqa: PLR0917 - typer passes by keyword
     zone: Annotated[
         str | None, typer.Option(help="Whose days, as in Europe/Prague; default: the zone of the account's rules, else UTC.")
     ] = None,
-    database: Annotated[
-        str | None,
-        typer.Option(help="libpq connection string without a password (PGPASSWORD, ~/.pgpass); default: that of `signalbox up`."),
-    ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print figures and files as JSON.")] = False,  # noqa: FBT002
+    stage: Stage = None,
+    database: Database = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Write reports of an account: profit and loss, blotter, tax, compliance, execution quality; as CSV and HTML."""
+    """Write reports of an account as CSV and HTML: profit and loss, blotter, tax, compliance, execution quality."""
+    from local.cli.arguments import out_folder  # noqa: PLC0415 - as above
+    from local.cli.ledger import require_reachable  # noqa: PLC0415 - as above
     from local.cli.report.command import run_report  # noqa: PLC0415 - psycopg and rich
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
+    settings = load_settings()
+    require_reachable(stage, database, settings)
     code = run_report(
         account,
         period,
         kind,
-        out,
+        out_folder(out),
         zone=zone,
         database=database,
         json_output=json_output,
-        settings=load_settings(),
+        settings=settings,
         now=datetime.now(UTC),
     )
     raise typer.Exit(code)

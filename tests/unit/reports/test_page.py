@@ -87,12 +87,12 @@ def test_every_part_of_a_page_about_a_model_stands_on_it_as_markup(path: Path) -
     folder = ROOT / "training" / "write" / "templates"
     files = (path, folder / "verdict.html.jinja", TEMPLATES / "page.html.jinja")
     asked = set().union(*(meta.find_undeclared_variables(Environment(autoescape=True).parse(f.read_text())) for f in files))
-    parts = {name: Table(["is"], [[f"part {name}"]]) for name in asked - {*PLAIN, "is_good", "figures", "section", "cards"}}
-    page = render(path, folder, **parts, **dict.fromkeys(PLAIN, "words"), is_good=True, figures={"a": "b"})
+    parts = {name: Table(["is"], [[f"part {name}"]]) for name in asked - {*PLAIN, "tone", "figures", "section", "cards"}}
+    page = render(path, folder, **parts, **dict.fromkeys(PLAIN, "words"), tone="ok", figures={"a": "b"})
     assert len(parts) >= 10
     assert all(page.count(f"<td>part {name}</td>") == 1 for name in parts)
     empty = {name: Table(["is"], ()) for name in parts}
-    page = render(path, folder, **empty, **dict.fromkeys(PLAIN, "words"), is_good=True, figures={"a": "b"})
+    page = render(path, folder, **empty, **dict.fromkeys(PLAIN, "words"), tone="ok", figures={"a": "b"})
     assert page.count('<p class="soft">none</p>') == page.count("<h2>") >= 10
 
 

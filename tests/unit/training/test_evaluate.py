@@ -210,12 +210,14 @@ def test_place_that_cannot_be_written_is_one_line(bundle: Path, candles: Path, t
 
 def test_command_writes_all_three(bundle: Path, candles: Path, trained: dict[str, Any], tmp_path: Path) -> None:
     start, end = (f"{instant:%Y-%m-%dT%H:%M}" for instant in period_of_the_test(trained))
-    outs = [f"--json={tmp_path / 'r.json'}", f"--predictions={tmp_path / 'p.parquet'}", f"--html={tmp_path / 'r.html'}"]
+    outs = ["--json", "--out", str(tmp_path / "out")]
     where = ["--data", str(candles), "--start", start, "--end", end, "--coinbase-taker-bps", "25"]
     result = CliRunner().invoke(app, ["evaluate", str(bundle), *where, *outs])
     assert result.exit_code == 0, result.output
-    assert json.loads((tmp_path / "r.json").read_text())["figures"]["costs"] == {"ftmo-crypto": 3.25, "coinbase-taker": 25.0}
-    assert {path.name for path in tmp_path.iterdir()} == {"r.json", "p.parquet", "r.html"}
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert written["figures"]["costs"] == {"ftmo-crypto": 3.25, "coinbase-taker": 25.0}
+    assert json.loads(result.stdout) == written  # valid JSON alone on standard output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"evaluation.json", "predictions.parquet", "report.html"}
 
 
 @pytest.mark.parametrize("arguments", [["--quick", "--config", "x.toml"], []])

@@ -7,20 +7,12 @@ from typing import Final, Self
 
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from local.cli.data.collection.run import CollectionEnding, CollectResult
 from signalbox.market.backfill import DayOutcome
+from training.bar_columns import CountColumn, TimesColumn
 
 LINES: Final = 20  # how many lines a run prints where there is no terminal
 ADVICE: Final = {
@@ -38,8 +30,8 @@ class ConsoleView:
         self._console = console
         self._total = self._done = 0
         rate = TextColumn("{task.fields[rate]:,.0f} rows/s")
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"))
-        left = (TaskProgressColumn(), rate, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), CountColumn(), TextColumn("days"))
+        left = (TaskProgressColumn(), rate, TimesColumn())
         self._bar = Progress(*columns, *left, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("", total=None, rate=0.0)
 

@@ -114,7 +114,9 @@ def test_the_kill_switch_is_set_and_released_and_shown(run: Run) -> None:
     assert run("open", "paper-25k").exit_code == 0
     assert run("halt", "paper-25k", "--why", "news", "--level", "FLATTEN").exit_code == 0
     assert f"FLATTEN since 2024-03-01T12:00:01+00:00 by {WHO}: news" in run("show", "paper-25k").stdout
-    assert run("resume", "paper-25k", "--why", "looked").exit_code == 0
+    resumed = run("resume", "paper-25k", "--why", "looked")
+    assert resumed.exit_code == 0
+    assert resumed.stdout.startswith("paper-25k: the kill switch is released; new entries are taken again\n")
     assert answered(run("show", "paper-25k", "--json"))["halt"] is None
 
 

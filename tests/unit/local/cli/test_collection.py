@@ -50,8 +50,8 @@ def request(out: Path, **changes: str | None) -> CollectRequest:
     asked = {
         "symbols": "BTC-USD,ETH-USD",
         "venue": "coinbase",
-        "since": "2024-03-01",
-        "until": "2024-03-03T06:00",
+        "start": "2024-03-01",
+        "end": "2024-03-03T06:00",
         "venue_url": "",
     }
     return parse_request(out=out, json_output=False, now=NOW, **(asked | changes))  # type: ignore[arg-type]
@@ -189,10 +189,10 @@ def test_a_venue_or_symbol_there_is_not_is_a_request_that_cannot_be_met(tmp_path
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"since": "yesterday"}, "expected an age such as 30d or 2y, or ISO 8601"),
-        ({"since": "2024-03-03T06:00"}, "expected an instant before"),
-        ({"until": "2024-03-05"}, "expected an instant that is past"),
-        ({"since": "99y"}, "expected 2009-01-01 or later"),
+        ({"start": "yesterday"}, "expected ISO 8601 as in 2024-03-01T12:00, or an age"),
+        ({"start": "2024-03-03T06:00"}, "expected an instant before"),
+        ({"end": "2024-03-05"}, "expected an instant that is past"),
+        ({"start": "99y"}, "expected 2009-01-01 or later"),
         ({"symbols": " , "}, "expected some"),
         ({"symbols": "BTC"}, "expected a symbol such as BTC-USD"),
         ({"venue": "../etc"}, "expected a venue such as coinbase"),
@@ -219,7 +219,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_period_may_be_told_as_an_age_and_begins_with_a_whole_day(tmp_path: Path, since: str, start: datetime) -> None:
-    got = request(tmp_path, since=since, until=None, symbols="btc-usd, eth/usd,BTC-USD")
+    got = request(tmp_path, start=since, end=None, symbols="btc-usd, eth/usd,BTC-USD")
     assert got.since == start.replace(hour=0, minute=0, second=0)
     assert got.until == NOW.replace(second=0)
     assert [s.symbol for s in got.series] == [BTC, ETH]
@@ -231,7 +231,7 @@ def test_the_stand_in_exchange_is_collected_through_ccxt(tmp_path: Path, capsys:
     bars = {symbol: market.bars(symbol, SINCE, end) for symbol in (BTC, ETH)}
     exchange = ExchangeStandIn(LoadedBars(bars), (BTC, ETH), end, requests_per_second=1000, burst=1000)
     try:
-        asked = request(tmp_path, until=end.isoformat(), venue_url=exchange.url)
+        asked = request(tmp_path, end=end.isoformat(), venue_url=exchange.url)
         assert run_collect(asked, venue_source(asked)) == 0
     finally:
         exchange.close()
@@ -265,7 +265,7 @@ def test_recorded_answers_of_coinbase_reach_the_lake_to_the_last_digit(tmp_path:
     start = int(SINCE.timestamp())
     numbers = json.loads(RECORDED.read_text())[::-1]  # hourly, oldest first: served as the minutes of one morning
     with serving(_coinbase({start + 60 * i: row[1:] for i, row in enumerate(numbers)})) as server:
-        asked = request(tmp_path, symbols="BTC-USD", until="2024-03-01T03:00", venue_url=server.url)
+        asked = request(tmp_path, symbols="BTC-USD", end="2024-03-01T03:00", venue_url=server.url)
         assert run_collect(asked) == 0
     day = Lake(FolderStore(tmp_path)).read_day(DayKey(SeriesKey("coinbase", BTC), SINCE.date()))
     assert isinstance(day, DayFile)
@@ -279,7 +279,7 @@ def test_hourly_answers_are_not_taken_for_minutes(tmp_path: Path) -> None:
     first = datetime.fromtimestamp(min(rows), UTC)
     with serving(_coinbase(rows)) as server:
         until = (first.replace(hour=0) + timedelta(days=2)).isoformat()
-        asked = request(tmp_path, symbols="BTC-USD", since=first.date().isoformat(), until=until, venue_url=server.url)
+        asked = request(tmp_path, symbols="BTC-USD", start=first.date().isoformat(), end=until, venue_url=server.url)
         with pytest.raises(MarketDataError, match="holds 60-minute candles; expected 1-minute"):
             run_collect(asked)
     assert contents(tmp_path) == {}
@@ -289,8 +289,8 @@ def test_json_is_one_document_and_the_rest_goes_to_standard_error(tmp_path: Path
     asked = parse_request(
         symbols="BTC-USD",
         venue="coinbase",
-        since="2024-03-01",
-        until="2024-03-02",
+        start="2024-03-01",
+        end="2024-03-02",
         out=tmp_path,
         venue_url="",
         json_output=True,
@@ -334,7 +334,7 @@ def test_a_process_that_is_killed_is_continued_to_the_very_same_bytes(tmp_path: 
         return answer(request)
 
     with serving(deadly) as server:
-        arguments = ["--symbols", "BTC-USD", "--since", "2024-03-01", "--until", "2024-03-03", "--venue-url", server.url]
+        arguments = ["--symbols", "BTC-USD", "--start", "2024-03-01", "--end", "2024-03-03", "--venue-url", server.url]
         command = [sys.executable, "-m", "local.cli.command", "collect", *arguments, "--out"]
         victim = subprocess.Popen([*command, str(broken)], stdout=subprocess.DEVNULL, cwd=REPOSITORY)
         assert victim.wait(60) == -signal.SIGKILL
@@ -343,7 +343,7 @@ def test_a_process_that_is_killed_is_continued_to_the_very_same_bytes(tmp_path: 
         half = broken / DayKey(SeriesKey("coinbase", BTC), SINCE.date() + timedelta(days=1)).path
         half.with_name(f".{half.name}.999999999.part").write_bytes(b"what a kill inside a write leaves")
         for out in (broken, whole):
-            asked_for = request(out, symbols="BTC-USD", until="2024-03-03", venue_url=server.url)
+            asked_for = request(out, symbols="BTC-USD", end="2024-03-03", venue_url=server.url)
             assert run_collect(asked_for) == 0
     assert contents(broken) == contents(whole)
 

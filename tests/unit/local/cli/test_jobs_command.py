@@ -18,9 +18,8 @@ from typer.testing import CliRunner
 
 from local.cli.command import app
 from local.cli.jobs import command as jobs_command
-from local.cli.jobs.command import JobsError
 from local.cli.jobs.package import package_code
-from local.errors import WorkbenchError
+from local.errors import StageUnclearError, WorkbenchError
 from signalbox.errors import SignalboxError
 from signalbox.library.evaluations import FinishedEvaluation
 from signalbox.library.job_events import finished_job
@@ -98,14 +97,14 @@ def test_the_pipeline_is_made_replaced_and_started(plan_file: Path, cloud: None)
     )
     assert answered("pipeline", "--plan", str(plan_file))["new"] is True
     assert answered("pipeline", "--plan", str(plan_file))["new"] is False
-    started = answered("pipeline", "--plan", str(plan_file), "--start", "--register-when", "integrity", "--at", AT)
+    started = answered("pipeline", "--plan", str(plan_file), "--execute", "--register-when", "integrity", "--at", AT)
     client = boto3.client("sagemaker")
     reported = client.list_pipeline_parameters_for_execution(PipelineExecutionArn=started["arn"])["PipelineParameters"]
     assert reported == [{"Name": "RegisterWhen", "Value": "integrity"}]
 
 
 def test_a_condition_that_is_none_is_told_before_the_pipeline_is_replaced(plan_file: Path, cloud: None) -> None:
-    error = failed("pipeline", "--plan", str(plan_file), "--start", "--register-when", "always")
+    error = failed("pipeline", "--plan", str(plan_file), "--execute", "--register-when", "always")
     assert "expected one of promotion, integrity, was 'always'" in str(error)
     assert boto3.client("sagemaker").list_pipelines()["PipelineSummaries"] == []
 
@@ -233,7 +232,7 @@ class TestLooking:
         assert answered("list", "--stage", "dev") == []
         shown = CliRunner().invoke(app, ["jobs", "list", "--stage", "test"], env={"COLUMNS": "200"}).output
         assert evaluated in shown
-        assert "no jobs of stage dev" in CliRunner().invoke(app, ["jobs", "list"]).output
+        assert "no jobs of stage dev" in CliRunner().invoke(app, ["jobs", "list", "--stage", "dev"]).output
 
     def test_a_purpose_that_is_none_is_told_with_those_there_are(self, cloud: None) -> None:
         assert "expected one of train, evaluate, was 'tune'" in str(failed("list", "--purpose", "tune"))
@@ -325,7 +324,7 @@ class TestWithoutAnAccount:
 
     def test_a_missing_region_is_one_line(self, plan_file: Path) -> None:
         error = failed("train", "--plan", str(plan_file))
-        assert isinstance(error, JobsError)
+        assert isinstance(error, StageUnclearError)
         assert "no AWS region: set AWS_REGION" in str(error)
 
     def test_missing_credentials_are_one_line_that_says_what_to_do(
@@ -348,4 +347,4 @@ def test_a_plan_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 def test_a_period_the_wrong_way_round_is_told_before_anything_is_sent(plan_file: Path) -> None:
     error = failed("train", "--plan", str(plan_file), "--start", "2026-02-01", "--end", "2026-01-01", "--dry-run")
-    assert "expected start before end" in str(error)
+    assert "--start: expected an instant before --end" in str(error)

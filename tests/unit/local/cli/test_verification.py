@@ -10,6 +10,7 @@ import pytest
 from moto import mock_aws
 
 from local.cli.features.verification import _finder
+from local.settings import load_settings
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.s3 import S3Store
 from signalbox.adapters.lake.stores import FolderStore
@@ -17,6 +18,7 @@ from signalbox.market.candles import MarketDataError
 from signalbox.market.lake import DayKey, SeriesKey
 from tests.builders import BTC, ETH, candles
 
+SETTINGS = load_settings({"AWS_REGION": "eu-central-1"})
 KEY = DayKey(SeriesKey("coinbase", BTC), datetime(2024, 3, 1, tzinfo=UTC).date())
 
 
@@ -27,15 +29,15 @@ def test_bars_come_from_a_bucket_or_a_folder_alike(tmp_path: Path, aws: None) ->
         client = boto3.client("s3")
         client.create_bucket(Bucket="market", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         Lake(S3Store(client, "market")).write_day(KEY, rows, asked_until=KEY.end)
-        bucket, folder = _finder("s3://market/", "coinbase"), _finder(str(tmp_path), "coinbase")
+        bucket, folder = _finder("s3://market/", "coinbase", SETTINGS), _finder(str(tmp_path), "coinbase", SETTINGS)
         stored, local = bucket(BTC), folder(BTC)
         assert stored is not None
         assert local is not None
         assert stored.bars().close.tolist() == local.bars().close.tolist()
         assert (bucket(ETH), folder(ETH)) == (None, None)
-        assert _finder("s3://market", "kraken")(BTC) is None
+        assert _finder("s3://market", "kraken", SETTINGS)(BTC) is None
 
 
 def test_a_folder_without_candles_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MarketDataError, match="expected candles such as"):
-        _finder(str(tmp_path), "coinbase")
+        _finder(str(tmp_path), "coinbase", SETTINGS)

@@ -72,7 +72,7 @@ def backfill(
             raise VenueError(
                 CollectionProblem.VENUE_REFUSED,
                 f"{source.venue} {key.series.symbol}: asked for {key.day}, it answers with candles from "
-                f"{from_ms(oldest):%Y-%m-%d %H:%M} on: it keeps no older ones; choose a later --since",
+                f"{from_ms(oldest):%Y-%m-%d %H:%M} on: it keeps no older ones; choose a later --start",
             )
         accepted = accept_rows(key.series.symbol, rows, since=key.start, until=end)
         archive.write_day(key, accepted.candles, asked_until=end)

@@ -148,10 +148,16 @@ def compliance_report(data: AccountPeriod) -> Report:
             Section("Limits of the pre-trade checks", _limit_table(limits), f"Preset {data.account.limits.version}."),
             Section("Record", _event_table(events), note),
         ),
-        closing=""
-        if data.halt is None
-        else f"The kill switch was set to {data.halt.level} by {data.halt.who} at {when(data.halt.since)} UTC: {data.halt.why}",
+        closing=_kill_switch_text(data),
     )
+
+
+def _kill_switch_text(data: AccountPeriod) -> str:
+    halt = data.halt
+    if halt is None:
+        return ""
+    ends = "" if halt.until is None else f", until {when(halt.until)} UTC"
+    return f"The kill switch was set to {halt.level} by {halt.who} at {when(halt.since)} UTC{ends}: {halt.why}"
 
 
 def _limits(data: AccountPeriod, rules: FtmoRules, baseline: Decimal, daily: Decimal, highest: Decimal) -> Limits:

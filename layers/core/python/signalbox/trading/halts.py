@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from signalbox.risk.ftmo.state import AccountStatus
@@ -52,3 +53,16 @@ def resume(state: AccountState, who: str, why: str, at: datetime, given_at: date
     draft = AccountDraft(state, at)
     release(draft, state.halt, who, why)
     return draft.done()
+
+
+def halt_at_end(settings: Iterable[Halt], record: Iterable[RiskEvent], end: datetime) -> Halt | None:
+    """Return the kill switch as it was set just before `end`; None once it was resumed. What ended by itself is still told.
+
+    settings: the account's settings, in any order. record: its compliance record, in the order it was written: a resume leaves
+    no setting, only its line. A setting takes over what it overlaps (`AccountDraft.set_halt`), so the newest line decides alone.
+    """
+    lines = [line for line in record if line.kind in {RiskEventKind.HALTED, RiskEventKind.RESUMED} and line.at < end]
+    if not lines or lines[-1].kind is RiskEventKind.RESUMED:
+        return None
+    newest = lines[-1]
+    return next(one for one in settings if (one.since, one.level) == (newest.at, newest.code))

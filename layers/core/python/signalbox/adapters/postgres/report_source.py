@@ -39,6 +39,7 @@ from signalbox.risk.ftmo.state import AccountDay
 from signalbox.risk.snapshot import Mark
 from signalbox.trading.account import TradingAccount, TradingMode
 from signalbox.trading.errors import AccountError
+from signalbox.trading.halts import halt_at_end
 
 T = TypeVar("T")
 WASH_REACH: Final = timedelta(days=32)  # 30 days of any zone, before and after
@@ -78,8 +79,10 @@ _RISK_EVENTS: Final = """
 SELECT kind, key, at, code, symbol, limit_amount, limit_text, value_amount, value_text, who, detail, snapshot_id
 FROM risk_events WHERE account = %s AND at >= %s AND at < %s ORDER BY at, sequence
 """
-_HALT: Final = """
-SELECT level, who, why, since, until FROM halts WHERE account = %s AND since < %s ORDER BY since DESC, sequence DESC LIMIT 1
+_HALTS: Final = "SELECT level, who, why, since, until FROM halts WHERE account = %s AND since < %s"
+_KILL_SWITCH: Final = """
+SELECT kind, key, at, code, symbol, limit_amount, limit_text, value_amount, value_text, who, detail, snapshot_id
+FROM risk_events WHERE account = %s AND kind IN ('HALTED', 'RESUMED') AND at < %s ORDER BY sequence
 """
 _DAYS: Final = """
 SELECT day, baseline, daily_limit, closing_balance, worst_equity FROM day_baselines WHERE account = %s AND day < %s ORDER BY day
@@ -164,7 +167,7 @@ UNION ALL
 SELECT min(at), max(at), max(booked) FROM equity_snapshots
 WHERE account = %(account)s AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
 UNION ALL
-SELECT min(at), max(at), max(booked) FROM risk_events
+SELECT min(at), CASE WHEN bool_or(kind = 'RESUMED') THEN NULL ELSE max(at) END, max(booked) FROM risk_events
 WHERE account = %(account)s AND booked > %(after)s AND at < %(before)s GROUP BY date_trunc('day', at)
 UNION ALL
 SELECT min(closed_at), max(closed_at), max(booked) FROM execution_quality
@@ -210,7 +213,6 @@ class PostgresReports:
             entries = _entries(connection, account, end)
             owners = _owners(connection, configured)
             reach = (owners, period.start - WASH_REACH, end + WASH_REACH)
-            halts = _some(connection, halt_of, _HALT, account, end)
             return AccountPeriod(
                 account=configured,
                 period=period,
@@ -224,7 +226,11 @@ class PostgresReports:
                 disposals=_some(connection, disposal_of, _DISPOSALS, *inside),
                 window_fills=_some(connection, fill_of, _WINDOW_FILLS, *reach),
                 risk_events=_some(connection, risk_event_of, _RISK_EVENTS, *inside),
-                halt=halts[0] if halts else None,
+                halt=halt_at_end(
+                    _some(connection, halt_of, _HALTS, account, end),
+                    _some(connection, risk_event_of, _KILL_SWITCH, account, end),
+                    end,
+                ),
                 days=_some(connection, lambda row: AccountDay(*row), _DAYS, account, period.after),
                 quality=tuple(_measured(row) for row in connection.execute(_QUALITY, inside).fetchall()),
             )

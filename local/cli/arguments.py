@@ -1,0 +1,63 @@
+"""What is checked of a command's arguments before anything slow begins. Each raises an error that names the option."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from local.errors import DataError
+from local.settings import Settings
+
+
+def candles_of(data: Path | None, settings: Settings) -> Path:
+    """Return the folder of candles that is meant. Raises DataError if there is none."""
+    folder = data or settings.recorded_candles
+    if folder is None:
+        raise DataError("no candles: give --data DIR, or set `data` in signalbox.toml or SIGNALBOX_DATA")
+    return folder
+
+
+def check_covers(folder: Path, start: datetime | None, end: datetime | None) -> None:
+    """Raise DataError that names the candles there are, unless some lie in the period; MarketDataError for a folder without."""
+    if start is None and end is None:
+        return
+    from signalbox.adapters.lake.series import find_series  # noqa: PLC0415 - pyarrow
+
+    found = [series.ends() for series in find_series(folder)]
+    first, last = min(ends[0] for ends in found), max(ends[1] for ends in found)
+    there = f"{folder} has candles from {first:%Y-%m-%dT%H:%M} to {last:%Y-%m-%dT%H:%M} UTC"
+    if start is not None and start >= last:
+        raise DataError(f"--start: {there}, was {start:%Y-%m-%dT%H:%M}")
+    if end is not None and end <= first:
+        raise DataError(f"--end: {there}, was {end:%Y-%m-%dT%H:%M}")
+
+
+def check_bundle(path: Path, option: str = "BUNDLE") -> None:
+    """Raise DataError unless a folder holds a bundle whose manifest can be read."""
+    from signalbox.errors import SignalboxError  # noqa: PLC0415 - as above
+    from signalbox.inference import read_manifest  # noqa: PLC0415 - pydantic
+
+    try:
+        read_manifest(path)
+    except SignalboxError as error:
+        raise DataError(f"{option}: {error}") from error
+
+
+def out_folder(path: Path) -> Path:
+    """Return a folder that files can be written to, made where it is not there. Raises DataError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise DataError(f"--out: {path} cannot be written to ({error.strerror}); choose another folder") from error
+    return path
+
+
+def out_file(path: Path) -> Path:
+    """Return a file that can be written, its folder made where it is not there. Raises DataError."""
+    if path.is_dir():
+        raise DataError(f"--out: expected a file, {path} is a folder")
+    out_folder(path.parent)
+    return path

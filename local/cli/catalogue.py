@@ -1,0 +1,103 @@
+"""Every command of `signalbox`: its group in the help, what it does in one line, where it is, and an example of each.
+
+A command is imported when it is run or its own help is shown, so that `signalbox --help` and completion answer at once. To add
+one: a line in COMMANDS, and an example in EXAMPLES for it and each of its sub-commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntry:
+    """A command or a group of commands. source: `module:name` of a function, or of a typer.Typer with sub-commands."""
+
+    name: str
+    group: str
+    help: str
+    source: str
+
+
+_c = CommandEntry
+COMMANDS: Final = (
+    _c("demo", "Try it", "Replay history through the local cloud and report what it did.", "local.cli.demo:demo"),
+    _c("up", "Try it", "Run the local cloud on the real five-minute clock until Ctrl-C.", "local.cli.up:up"),
+    _c("trace", "Try it", "Show one cycle end to end: logs of every function and rows of the ledger.", "local.cli.trace:trace"),
+    _c("doctor", "Try it", "Look for what is missing on this machine, and say what to do.", "local.cli.doctor:doctor"),
+    _c("config", "Try it", "Show the settings and where each comes from.", "local.cli.config:config_app"),
+    _c("collect", "Data", "Back-fill 1-minute candles of an exchange into a lake.", "local.cli.data.app:collect"),
+    _c("data", "Data", "Look at recorded candles.", "local.cli.data.app:data_app"),
+    _c("features", "Data", "Compute features of candles, and verify stored ones.", "local.cli.features.app:features_app"),
+    _c("train", "Models", "Train a model on recorded candles and write a bundle.", "local.cli.train:train"),
+    _c("evaluate", "Models", "Score a bundle on any period and judge it by the gates.", "local.cli.evaluate:evaluate"),
+    _c("backtest", "Models", "Trade a bundle's signals as the deployed functions would.", "local.cli.backtest:backtest"),
+    _c("jobs", "Models", "Train in your AWS account: jobs and the pipeline on SageMaker.", "local.cli.jobs.app:jobs_app"),
+    _c("accounts", "Trading", "Open, inspect, halt and resume accounts.", "local.cli.accounts.app:accounts_app"),
+    _c("signals", "Trading", "List signals, and see how they came out.", "local.cli.signals.app:signals_app"),
+    _c("report", "Trading", "Write reports of an account as CSV and HTML.", "local.cli.report.app:report"),
+    _c("ftmo", "Trading", "Replay an account under a prop firm's rules.", "local.cli.ftmo.app:ftmo_app"),
+    _c("mt5", "Trading", "Configure the agent of a MetaTrader 5 account.", "local.cli.mt5.app:mt5_app"),
+    _c("bench", "Development", "Measure this machine, beside a peer in the same run.", "local.cli.bench:bench_app"),
+)  # fmt: skip
+
+_ACCOUNT: Final = "ftmo-2step-100k"
+EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "demo": "demo --hours 24 --start 2024-03-01T00:00 --out out/march",
+        "up": "up",
+        "trace": "trace 2024-03-01T12:05 --recorded out/demo",
+        "doctor": "doctor",
+        "config show": "config show",
+        "collect": "collect --symbols BTC-USD,ETH-USD --start 30d --out lake",
+        "data report": "data report --data lake --out out/data",
+        "features": "features --data lake --schema v50 --out out/features.parquet",
+        "features rehash": "features rehash out/bundle --data lake --out out/bundle-2",
+        "features verify": "features verify --day 2026-11-20",
+        "train": "train --quick --data lake --out out/bundle",
+        "evaluate": "evaluate out/bundle --data lake --start 2024-01-01 --out out/evaluation",
+        "backtest": "backtest training/starter_bundle --data lake --start 2023-12-06 --out out/backtest",
+        "jobs package": "jobs package --stage dev",
+        "jobs train": "jobs train --stage dev --config full --dry-run",
+        "jobs evaluate": "jobs evaluate s3://BUCKET/model.tar.gz --stage dev",
+        "jobs pipeline": "jobs pipeline --stage dev --execute",
+        "jobs list": "jobs list --stage dev --purpose train",
+        "jobs show": "jobs show signalbox-dev-train-20261115-020000",
+        "jobs register": "jobs register signalbox-dev-train-20261115-020000 --stage dev",
+        "accounts list": "accounts list --stage dev",
+        "accounts show": f"accounts show {_ACCOUNT}",
+        "accounts trades": f"accounts trades {_ACCOUNT} --start 7d",
+        "accounts orders": f"accounts orders {_ACCOUNT} --start 7d",
+        "accounts equity": f"accounts equity {_ACCOUNT} --start 1d",
+        "accounts history": f"accounts history {_ACCOUNT} --start 30d",
+        "accounts lots": f"accounts lots {_ACCOUNT}",
+        "accounts readiness": "accounts readiness mt5-challenge --stage prod",
+        "accounts open": "accounts open paper-25k --capital 25000",
+        "accounts confirm": f"accounts confirm {_ACCOUNT} live --stage prod",
+        "accounts lots-method": f"accounts lots-method {_ACCOUNT} HIFO",
+        "accounts adopt": f"accounts adopt {_ACCOUNT} --symbol BTC-USD --quantity 0.1 --price 60000 --why 'bought by hand'",
+        "accounts deposit": f"accounts deposit {_ACCOUNT} --amount 1000 --why 'more capital'",
+        "accounts withdraw": f"accounts withdraw {_ACCOUNT} --amount 1000 --why 'payout'",
+        "accounts halt": f"accounts halt {_ACCOUNT} --why 'news at 14:00' --level FLATTEN",
+        "accounts resume": f"accounts resume {_ACCOUNT} --why 'news is over'",
+        "accounts access list": f"accounts access list {_ACCOUNT}",
+        "accounts access grant": f"accounts access grant {_ACCOUNT} arn:aws:iam::123456789012:user/anna operator",
+        "accounts access revoke": f"accounts access revoke {_ACCOUNT} arn:aws:iam::123456789012:user/anna",
+        "signals list": "signals list --start 1d --symbol BTC-USD",
+        "signals show": "signals show BTC-USD 2026-11-20T12:05",
+        "signals outcome": "signals outcome --start 7d",
+        "report": f"report --account {_ACCOUNT} --period 2026-11 --out out/reports",
+        "ftmo simulate": "ftmo simulate --rules ftmo-2step --capital 200000 --events events.jsonl",
+        "mt5 config": "mt5 config mt5-challenge --stage prod",
+        "mt5 key": "mt5 key mt5-challenge --stage prod --out signing.key",
+        "mt5 rotate": "mt5 rotate mt5-challenge --stage prod",
+        "bench features": "bench features --schema v50",
+        "bench training": "bench training --steps 10",
+        "bench risk": "bench risk",
+        "bench orders": "bench orders --rate 1000 --seconds 60",
+        "bench simulate": "bench simulate --schedules 20000",
+    }
+)

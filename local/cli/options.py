@@ -1,0 +1,22 @@
+"""The options that mean the same in every command (docs/decisions/0093-one-grammar-of-the-command-line.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[Path | None, typer.Option(help="Candles: a folder of recorded files or a lake; default: the setting `data`.")]
+Start = Annotated[str | None, typer.Option(help="From when: ISO 8601, UTC unless it says otherwise, or an age such as 30d.")]
+End = Annotated[str | None, typer.Option(help="Until when, in the same way.")]
+Stage = Annotated[
+    str | None, typer.Option(help="local or a deployed stage; default: the setting `stage`, else the running local cloud.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON alone on standard output.")]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        help="libpq connection string of a ledger, without a password (PGPASSWORD, ~/.pgpass); default: that of `signalbox up`."
+    ),
+]

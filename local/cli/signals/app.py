@@ -1,0 +1,76 @@
+"""`signalbox signals ...` as typer sees it; it runs in `command.py`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from local.cli.instants import parse_bounds, parse_instant
+from local.cli.options import Database, End, Json, Stage, Start
+
+signals_app = typer.Typer(help="List signals, and see how they came out.", no_args_is_help=True)
+Symbol = Annotated[str | None, typer.Option(help="One symbol alone, such as BTC-USD.")]
+Issued = Annotated[bool, typer.Option("--issued", help="Those alone that say to do something, and may.")]
+
+
+@signals_app.callback()
+def _group() -> None:
+    """List signals, and see how they came out."""
+
+
+@signals_app.command("list")
+def list_signals(  # noqa: PLR0917 - typer passes by keyword
+    start: Start = "1d",
+    end: End = None,
+    symbol: Symbol = None,
+    issued: Issued = False,  # noqa: FBT002 - of typer
+    stage: Stage = None,
+    database: Database = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """List the signals of a period, oldest first."""
+    from local.cli.signals.command import run_list  # noqa: PLC0415 - psycopg and rich
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    first, last = parse_bounds(start, end)
+    now = datetime.now(UTC)
+    where = (stage, database, load_settings())
+    run_list(first or now, last or now, symbol, where, is_issued=issued, as_json=json_output)
+
+
+@signals_app.command("show")
+def show(
+    symbol: Annotated[str, typer.Argument(help="Its symbol, such as BTC-USD.")],
+    at: Annotated[str, typer.Argument(help="When it was decided, ISO 8601, UTC unless it says otherwise.")],
+    stage: Stage = None,
+    database: Database = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Show a signal with the features it was made of and the trades that followed it."""
+    from local.cli.signals.command import run_show  # noqa: PLC0415 - psycopg and rich
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    instant = parse_instant(at, "AT") or datetime.now(UTC)
+    run_show(symbol.upper(), instant, (stage, database, load_settings()), as_json=json_output)
+
+
+@signals_app.command("outcome")
+def outcome(  # noqa: PLR0917 - typer passes by keyword
+    start: Start = "1d",
+    end: End = None,
+    symbol: Symbol = None,
+    minutes: Annotated[int, typer.Option(min=1, max=1440, help="How long after the decision the price is taken.")] = 60,
+    stage: Stage = None,
+    database: Database = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Say of each issued signal of a period where the price went, before costs, and how many were right."""
+    from local.cli.signals.command import run_outcome  # noqa: PLC0415 - psycopg and rich
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    first, last = parse_bounds(start, end)
+    now = datetime.now(UTC)
+    where = (stage, database, load_settings())
+    run_outcome(first or now, last or now, symbol, where, minutes=minutes, as_json=json_output)

@@ -1,0 +1,87 @@
+"""Which stage a command speaks to, in whose account: one rule for all of them.
+
+`--stage`, else the setting `stage` (SIGNALBOX_STAGE, signalbox.toml), else the running local cloud, else an error that names the
+choices. Before a command changes something in AWS it shows account, region and stage.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Final
+
+from local.errors import StageUnclearError
+from local.settings import LOOPBACK, STAGE, Settings
+
+if TYPE_CHECKING:
+    from boto3.session import Session
+
+ANSWER_SECONDS: Final = 5.0
+CHOICES: Final = "--stage local (a running `signalbox up`), --stage dev or --stage prod (deployed), or SIGNALBOX_STAGE"
+_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+def stage_of(given: str | None, settings: Settings) -> str:
+    """Return the stage that is meant. Raises StageUnclearError that names the choices when nothing says which."""
+    named = given or settings.stage
+    if named is not None:
+        if _NAME.fullmatch(named) is None:
+            raise StageUnclearError(f"--stage: expected small letters, digits and dashes, was {named}")
+        return named
+    if local_cloud_url(settings) is None:
+        raise StageUnclearError(f"no stage is named and no local cloud runs here; give {CHOICES}")
+    return STAGE
+
+
+def local_cloud_url(settings: Settings) -> str | None:
+    """Return the address of the local cloud that runs, None if none does."""
+    import httpx  # noqa: PLC0415 - a tenth of a second that `--help` need not wait for
+
+    try:
+        port = int(json.loads((settings.state / "up" / "ports.json").read_text())["emulator"])
+        url = f"http://{LOOPBACK}:{port}"
+        httpx.get(f"{url}/_ministack/health", timeout=ANSWER_SECONDS, trust_env=False).raise_for_status()
+    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError):
+        return None
+    return url
+
+
+def aws_session(settings: Settings) -> Session:
+    """Return the operator's session. Raises StageUnclearError without a region or with a profile that is not there."""
+    from boto3.session import Session  # noqa: PLC0415 - heavy
+    from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 - as above
+
+    try:
+        session = Session(region_name=settings.region, profile_name=settings.profile)
+    except ProfileNotFound as error:
+        raise StageUnclearError(f"{error}; `aws configure list-profiles` shows those there are") from error
+    if session.region_name is None:
+        raise StageUnclearError("no AWS region: set AWS_REGION, for example eu-central-1, or `region` in signalbox.toml")
+    return session
+
+
+def announce(stage: str, session: Session, *, is_urgent: bool = False) -> None:
+    """Show account, region and stage on standard error before something is changed there; nothing for the local cloud.
+
+    is_urgent: a halt waits for nobody; an account that cannot be told does not stop it. Raises StageUnclearError otherwise.
+    """
+    if stage == STAGE:
+        return
+    from botocore.config import Config  # noqa: PLC0415 - heavy
+    from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - as above
+
+    seconds = 2 if is_urgent else ANSWER_SECONDS
+    quick = Config(connect_timeout=seconds, read_timeout=seconds, retries={"total_max_attempts": 1})
+    try:
+        found = session.client("sts", config=quick).get_caller_identity()
+        account = f"account {found['Account']}, as {found['Arn']}"
+    except NoCredentialsError:
+        raise StageUnclearError("no AWS credentials: run `aws configure sso` or set AWS_PROFILE; nothing was changed") from None
+    except Exception as error:  # an answer that cannot be parsed is no BotoCoreError, and a halt must go out all the same
+        if not is_urgent:
+            raise StageUnclearError(
+                f"stage {stage}: AWS does not say whose account this is, so nothing was changed: {error}"
+            ) from error
+        account = f"account unknown ({type(error).__name__})"
+    sys.stderr.write(f"stage {stage}, region {session.region_name}, {account}\n")
