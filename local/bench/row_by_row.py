@@ -8,7 +8,7 @@ from signalbox.adapters.postgres.connection import Connection
 from signalbox.adapters.postgres.outbox import insert_event
 from signalbox.adapters.postgres.trading_rows import (
     disposal_rows,
-    event_row,
+    event_rows,
     fill_row,
     lot_row,
     order_row,
@@ -34,7 +34,7 @@ def save_row_by_row(connection: Connection, before: AccountState, after: Account
     """Write what a submitting step changes: events, orders, fills, positions, lots, disposals, cash, outbox."""
     account = after.account.account
     traded = trade_ids(changes.order_events)
-    _insert(connection, ORDER_EVENTS, (event_row(event, account) for event in changes.order_events))
+    _insert(connection, ORDER_EVENTS, (row for event in changes.order_events for row in event_rows([event], account)))
     fills = (fill_row(e, traded.get((e.symbol, e.key))) for e in changes.entries if isinstance(e, Fill))
     _insert(connection, FILLS, fills)
     moved = (order for key, order in after.orders.items() if before.orders.get(key) != order)

@@ -9,7 +9,7 @@ throttle opened.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -112,11 +112,16 @@ def numbered(numbers: Iterable[int], account: str) -> dict[ClientOrderId, OrderT
     return {terms.client_order_id: terms for terms in (order_terms(number, account) for number in numbers)}
 
 
-def step(state: AccountState, batch: Mapping[ClientOrderId, OrderTerms], at: datetime) -> tuple[AccountState, ChangeSet]:
-    """Take the venue's reports of what is open, then submit the batch: two steps of the product, committed together."""
-    state, reported = venue_reports.report(state, reports(state, at))
+def step(
+    state: AccountState,
+    batch: Mapping[ClientOrderId, OrderTerms],
+    at: datetime,
+    reported: Sequence[ExecutionReported] | None = None,
+) -> tuple[AccountState, ChangeSet]:
+    """Take the venue's reports of what is open (made here unless given), then submit the batch: two steps, committed together."""
+    state, taken = venue_reports.report(state, reports(state, at) if reported is None else reported)
     state, sent = operator_orders.submit(state, tuple(batch.values()), at)
-    return state, reported + sent
+    return state, taken + sent
 
 
 def reports(state: AccountState, at: datetime) -> list[ExecutionReported]:

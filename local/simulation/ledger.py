@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
@@ -60,9 +60,8 @@ class SimulatedLedger:
     def load(self, at: datetime, orders: Collection[str] = ()) -> AccountState:
         trades = tuple(self.state.trades.values())
         kept = {k: o for k, o in self.orders.items() if k in orders or counts(o, trades)}
-        return replace(
-            self.state, orders=MappingProxyType(kept), locks=tuple(lock for lock in self.state.locks if at < lock.until)
-        )
+        locks = tuple(lock for lock in self.state.locks if at < lock.until)
+        return self.state.after(orders=MappingProxyType(kept), locks=locks)
 
     def save(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
         for key, order in after.orders.items():

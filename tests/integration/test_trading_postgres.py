@@ -19,10 +19,13 @@ from hypothesis import strategies as st
 from signalbox.adapters.postgres.connection import ConnectionSource, Unit
 from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
+from signalbox.adapters.postgres.trading_reading import TradingReader
 from signalbox.adapters.postgres.trading_rebuild import verify
 from signalbox.adapters.postgres.trading_save import _numbered
 from signalbox.adapters.postgres.trading_tables import RISK_EVENTS
 from signalbox.ledger_errors import LedgerRefusedError, LedgerUnavailableError
+from signalbox.orders.events import parse_order_events
+from signalbox.orders.lifecycle import replay
 from signalbox.risk.snapshot import LossRule
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.state import AccountState, TradeState
@@ -39,6 +42,7 @@ TABLES = (
     "accounts", "order_events", "orders", "fills", "account_entries", "positions", "lots", "disposals", "standing_orders",
     "trades", "equity_snapshots", "day_baselines", "risk_events", "halts", "locks", "outbox",
 )  # fmt: skip
+EVENTS_ONE_BY_ONE = "order_events, jsonb_array_elements(('[' || payload || ']')::jsonb) AS one"
 
 
 @pytest.fixture
@@ -115,12 +119,55 @@ def test_new_rows_travel_with_the_commit_and_those_that_come_again_are_left(
         tx.save(before, after, changes)
     assert statements == []
     once = content(postgres, database)
-    assert len(once["order_events"]) == len(changes.order_events) == 5
+    assert len(changes.order_events) == 5
+    assert len(once["order_events"]) == 2  # what was decided, and what the venue said
     with failing_after(10_000, lambda: None) as statements, ledger.transaction(ACCOUNT.account) as tx:
         tx.save(before, after, changes)
     assert len(statements) == 4  # back to before the save, once more with care, and events and fills compared
     assert content(postgres, database) == once
     assert loaded(PostgresTradingLedger(ledger._source)) == loaded(ledger)
+
+
+def test_release_before_reads_and_writes_beside_this_one(
+    postgres: PostgresServer, database: str, source: ConnectionSource, ledger: PostgresTradingLedger
+) -> None:
+    """Its own statements: it wrote a row an event, and joins what it reads into one array."""
+    before, order, late = loaded(ledger), terms(), terms(NOON + SECOND)
+    after, changes = stepped(before, NOON, *sent(order))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    read = "SELECT payload FROM order_events WHERE client_order_id = ANY(%s::text[]) AND account = %s ORDER BY sequence"
+    released = "SELECT at FROM order_events WHERE account = %s AND kind = 'OrderReleased' AND at > %s AND at <= %s"
+    write = (
+        "INSERT INTO order_events (event_id, client_order_id, account, kind, payload, at) SELECT * FROM unnest(%s::text[],"
+        " %s::text[], %s::text[], %s::text[], %s::text[], %s::timestamptz[]) ON CONFLICT (event_id) DO NOTHING"
+    )
+    new = sent(late)
+    columns = [[e.event_id for e in new], [e.client_order_id for e in new], [ACCOUNT.account] * len(new), [e.kind for e in new]]
+    with source.transaction() as connection:
+        payloads = [text for (text,) in connection.execute(read, ([order.client_order_id], ACCOUNT.account)).fetchall()]
+        assert len(payloads) == 2
+        assert parse_order_events(payloads) == list(changes.order_events)
+        window = (ACCOUNT.account, NOON - SECOND, NOON)
+        assert connection.execute(released, window).fetchall() == [(NOON,)]
+        connection.execute(write, (*columns, [e.to_text() for e in new], [e.at for e in new]))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        found = tx.order(late.client_order_id)
+    assert found == replay(new)
+
+
+def test_row_of_several_events_gives_a_period_its_own_alone(source: ConnectionSource, ledger: PostgresTradingLedger) -> None:
+    before, order = loaded(ledger), terms()
+    after, changes = stepped(before, NOON, *sent(order), filled(order, "t1", NOON + minutes(2)))
+    with ledger.transaction(ACCOUNT.account) as tx:
+        tx.save(before, after, changes)
+    reader = TradingReader(source)
+    instants = sorted({event.at for event in changes.order_events})
+    assert len(instants) == 3
+    for start in (NOON - SECOND, *instants):
+        for end in (*instants, NOON + minutes(9)):
+            found = reader.order_events(ACCOUNT.account, start, end)
+            assert found == tuple(event for event in changes.order_events if start < event.at <= end)
 
 
 @pytest.mark.parametrize("trade_id", ["t\0001", "\000", "t\000"])
@@ -385,7 +432,7 @@ def test_server_restarted_under_load_loses_and_doubles_nothing(
     total = workers * batches * size
     assert postgres.execute("SELECT count(*), count(DISTINCT client_order_id) FROM orders", database) == [(total, total)]
     assert postgres.execute("SELECT count(*) FROM fills", database) == [(total,)]
-    assert postgres.execute("SELECT count(*) FROM order_events", database) == [(total * 5,)]
+    assert postgres.execute(f"SELECT count(*) FROM {EVENTS_ONE_BY_ONE}", database) == [(total * 5,)]
     assert loaded(ledger).books.position(BTC).quantity == total
     with app_source(postgres, database) as source:
         assert verify(source, ACCOUNT.account) == ()
@@ -457,6 +504,9 @@ def test_row_the_bad_ones_are_made_from_is_accepted(
     [
         ("order_events", "'OrderReleased'", "'OrderEaten'"),
         ("order_events", "'{}'", "'[]'"),
+        ("order_events", "'{}'", "'{}, 1'"),
+        ("order_events", "'{}'", "'{},'"),
+        ("order_events", "'{}'", "'{}{}'"),
         ("order_events", "repeat('a', 32)", "repeat('a', 31)"),
         ("order_events", "repeat('a', 32)", "repeat('A', 32)"),
         ("order_events", "'e'", "''"),

@@ -1,19 +1,23 @@
-"""What an account's row keeps as text comes back as the value it was."""
+"""What rows keep as text comes back as the value it was."""
 
-from datetime import date
+import json
+from collections import defaultdict
+from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.adapters.postgres.trading_rows import rule_state_of, rule_state_text, warning_texts, warnings_of
+from signalbox.adapters.postgres.trading_rows import event_rows, rule_state_of, rule_state_text, warning_texts, warnings_of
+from signalbox.orders.events import OrderEvent, OrderReleased, parse_order_events
 from signalbox.risk.ftmo.headroom import StopLevel
 from signalbox.risk.ftmo.monitor import FtmoRuleMonitor
 from signalbox.risk.ftmo.rules import RULES
 from signalbox.risk.snapshot import LossRule
 from signalbox.trading.warnings import DepletionWarning, LimitWarning, StandingWarning
 from tests.builders import NOON, minutes
+from tests.integration.trading_samples import denied, filled, sent, terms
 
 RULE = st.sampled_from(LossRule)
 WARNINGS = st.one_of(
@@ -65,3 +69,42 @@ def test_rule_state_comes_back_to_the_last_digit(name: str, observed: list[tuple
     assert rule_state_text(found) == text
     assert found is not None
     assert FtmoRuleMonitor.restore(RULES[name], found).state() == state
+
+
+@st.composite
+def saved_together(draw: st.DrawFn) -> list[OrderEvent]:
+    """Events of several orders as a save has them: those of one order in their order, whatever the orders and instants."""
+    ways: list[list[OrderEvent]] = []
+    for number in range(draw(st.integers(1, 4))):
+        order = terms(NOON + minutes(number))
+        whole = [*sent(order), filled(order, f"t{number}", NOON), filled(order, f"u{number}", NOON + minutes(9))]
+        of_order: list[OrderEvent] = draw(st.sampled_from([whole, list(denied(order))]))
+        first = draw(st.integers(0, len(of_order) - 1))
+        cut = of_order[first : draw(st.integers(first + 1, len(of_order)))]
+        later = draw(st.lists(st.integers(-3, 3), min_size=len(cut), max_size=len(cut)))
+        ways.append([event.model_copy(update={"at": event.at + minutes(by)}) for event, by in zip(cut, later, strict=True)])
+    turns = draw(st.permutations([place for place, way in enumerate(ways) for _ in way]))
+    return [ways[place].pop(0) for place in turns]
+
+
+@given(events=saved_together())
+def test_rows_of_events_hold_each_once_and_cover_their_instants(events: list[OrderEvent]) -> None:
+    rows = [{name: str(value) for name, value in row.items() if value is not None} for row in event_rows(events, "paper-100k")]
+    held = [parse_order_events([row["payload"]]) for row in rows]
+    for row, of_row in zip(rows, held, strict=True):
+        assert {event.client_order_id for event in of_row} == {row["client_order_id"]}
+        assert (row["event_id"], row["kind"]) == (of_row[0].event_id, of_row[-1].kind)
+        covered = datetime.fromisoformat(row.get("first_at", row["at"])), datetime.fromisoformat(row["at"])
+        assert covered == (min(event.at for event in of_row), max(event.at for event in of_row))
+        for event in of_row:
+            if isinstance(event, OrderReleased):
+                assert (row["kind"], datetime.fromisoformat(row["at"])) == (event.kind, event.at)
+    assert len({row["event_id"] for row in rows}) == len(rows)
+    assert all(json.loads(f"[{row['payload']}]") for row in rows)
+    offered, found = defaultdict[str, list[OrderEvent]](list), defaultdict[str, list[OrderEvent]](list)
+    for event in events:
+        offered[event.client_order_id].append(event)
+    for of_row in held:
+        found[of_row[0].client_order_id] += of_row
+    assert found == offered
+    assert len(rows) <= 3 * len(offered)  # what was decided; a release before it by its instant; what came after it

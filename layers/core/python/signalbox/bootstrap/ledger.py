@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import boto3
@@ -15,10 +16,16 @@ from signalbox.bootstrap.settings import DatabaseEnvironment
 def connect_ledger(
     found: DatabaseEnvironment, *, application: str, password: Callable[[], str] | None = None
 ) -> ConnectionSource:
-    """Return the (lazy) connection of a function; without `password` it logs in with an IAM token."""
+    """Return the (lazy) connection of a function; without `password` it logs in with an IAM token.
+
+    What is loaded by then (modules, models) stays as long as the process: the garbage collector does not look through it again.
+    """
     database = DatabaseSettings(
         host=found.host, port=found.port, name=found.name, user=found.user, sslmode=found.sslmode, application_name=application
     )
-    return ConnectionSource(
+    source = ConnectionSource(
         database, password or token_password(boto3.client("rds", config=QUICK), host=found.host, port=found.port, user=found.user)
     )
+    gc.collect()
+    gc.freeze()
+    return source

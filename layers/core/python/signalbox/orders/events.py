@@ -49,8 +49,19 @@ class _OrderEvent(FrozenModel):
         return f"{key}:{getattr(self, self._named_by)}" if self._named_by else key
 
     def to_text(self) -> str:
-        """Return it as it is stored: `model_dump_json`, without its twenty options."""
+        """Return it as it is stored: `model_dump_json`, without its twenty options. Written out for what every order has."""
         return self.__pydantic_serializer__.to_json(self).decode()
+
+    def _begun(self) -> str:
+        return f'{{"kind":"{self.kind}","client_order_id":{quoted(self.client_order_id)},"at":"{instant_text(self.at)}"'
+
+
+class _FactOfItself(_OrderEvent):
+    """What says nothing more than that it happened."""
+
+    @override
+    def to_text(self) -> str:
+        return self._begun() + "}"
 
 
 class OrderInitialized(_OrderEvent):
@@ -61,8 +72,7 @@ class OrderInitialized(_OrderEvent):
 
     @override
     def to_text(self) -> str:
-        begun = f'{{"kind":"{self.kind}","client_order_id":{quoted(self.client_order_id)},"at":"{instant_text(self.at)}"'
-        return f'{begun},"terms":{self.terms.text}}}'
+        return f'{self._begun()},"terms":{self.terms.text}}}'
 
 
 class OrderDenied(_OrderEvent):
@@ -72,13 +82,13 @@ class OrderDenied(_OrderEvent):
     reason: Text
 
 
-class OrderReleased(_OrderEvent):
+class OrderReleased(_FactOfItself):
     """The interlocking let it through to the execution queue."""
 
     kind: Literal["OrderReleased"] = "OrderReleased"
 
 
-class OrderSubmitted(_OrderEvent):
+class OrderSubmitted(_FactOfItself):
     """Sending began; from here on the venue may have it."""
 
     kind: Literal["OrderSubmitted"] = "OrderSubmitted"
@@ -93,7 +103,7 @@ class OrderUnconfirmed(_OrderEvent):
     detail: Detail = ""
 
 
-class OrderLost(_OrderEvent):
+class OrderLost(_FactOfItself):
     """The venue was asked after the settling time and does not know the order."""
 
     kind: Literal["OrderLost"] = "OrderLost"
@@ -105,6 +115,10 @@ class OrderAccepted(_OrderEvent):
     kind: Literal["OrderAccepted"] = "OrderAccepted"
     _named_by: ClassVar = "venue_order_id"
     venue_order_id: Text
+
+    @override
+    def to_text(self) -> str:
+        return f'{self._begun()},"venue_order_id":{quoted(self.venue_order_id)}}}'
 
 
 class OrderRejected(_OrderEvent):
@@ -131,6 +145,12 @@ class OrderFilled(_OrderEvent):
     @override
     def event_id(self) -> str:
         return f"{self.kind}:{self.account}:{self.symbol}:{self.trade_id}"
+
+    @override
+    def to_text(self) -> str:
+        named = f'"account":{quoted(self.account)},"symbol":{quoted(self.symbol)},"trade_id":{quoted(self.trade_id)}'
+        amounts = f'"quantity":"{self.quantity!s}","price":"{self.price!s}","fee":"{self.fee!s}"'
+        return f'{self._begun()},{named},{amounts},"liquidity":"{self.liquidity}"}}'
 
 
 class OrderCancelRequested(_OrderEvent):

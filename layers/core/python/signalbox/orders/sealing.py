@@ -33,7 +33,7 @@ class RequestSealer:
         """Return the JSON text of a request, sealed as the account's `sequence`-th."""
         end, key = self._clock() + REQUEST_LIFE, self._key()
         if isinstance(event, ExecutionRequested):
-            return signed(event.type.value, _request_text(event, unsigned_seal(key, sequence, end)), key)
+            return signed(event.type, _request_text(event, unsigned_seal(key, sequence, end)), key)
         return sealed(event.type.value, event.to_detail(), key, sequence=sequence, expires_at=end)
 
 

@@ -47,7 +47,10 @@ class Books:
     @exactly
     def balance(self) -> Decimal:
         """Transfers plus everything realised, after fees and funding: what a margin account calls its balance."""
-        return self.transfers + sum((p.net_realised for p in self.positions.values()), ZERO)
+        total = self.transfers
+        for position in self.positions.values():
+            total += position.realised - position.fees + position.funding
+        return total
 
     def position(self, symbol: str) -> BookedPosition:
         """Return the position of a symbol; flat when it was never traded."""
@@ -154,22 +157,33 @@ def continue_books(books: Books, entries: Iterable[Entry]) -> BookingResult:
 @exactly
 def snapshot(books: Books, marks: Mapping[str, Decimal], at: datetime) -> EquitySnapshot:
     """Return the account's equity at these marks. Raises PortfolioError when an open position has no mark: none is made up."""
-    held = {symbol: p for symbol, p in sorted(books.positions.items()) if p.quantity}
-    if missing := sorted(held.keys() - marks.keys()):
-        raise PortfolioError(f"{books.account}: expected a mark for each open position, none for {', '.join(missing)}")
-    values = [p.value(marks[symbol]) for symbol, p in held.items()]
-    every = books.positions.values()
+    worth, unrealised, exposure, realised, fees, funding = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
+    held: dict[str, Decimal] = {}
+    for symbol, position in sorted(books.positions.items()):
+        realised += position.realised
+        fees += position.fees
+        funding += position.funding
+        if not position.quantity:
+            continue
+        if symbol not in marks:
+            missing = ", ".join(sorted(name for name, p in books.positions.items() if p.quantity and name not in marks))
+            raise PortfolioError(f"{books.account}: expected a mark for each open position, none for {missing}")
+        held[symbol] = mark = marks[symbol]
+        value = position.quantity * mark
+        worth += value
+        unrealised += value - position.cost
+        exposure += abs(value)
     return EquitySnapshot(
         account=books.account,
         at=at,
         cash=books.cash,
-        balance=books.balance,
-        unrealised=sum((p.unrealised(marks[symbol]) for symbol, p in held.items()), ZERO),
-        equity=books.cash + sum(values, ZERO),
-        exposure=sum((abs(value) for value in values), ZERO),
+        balance=books.transfers + realised - fees + funding,
+        unrealised=unrealised,
+        equity=books.cash + worth,
+        exposure=exposure,
         transfers=books.transfers,
-        realised=sum((p.realised for p in every), ZERO),
-        fees=sum((p.fees for p in every), ZERO),
-        funding=sum((p.funding for p in every), ZERO),
-        marks=MappingProxyType({symbol: marks[symbol] for symbol in held}),
+        realised=realised,
+        fees=fees,
+        funding=funding,
+        marks=MappingProxyType(held),
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from signalbox.exact import ZERO, exactly
 from signalbox.market.candles import Symbol
-from signalbox.risk.checks import CHECKS, Breaches, CheckContext, is_fresh, reducible_quantity
+from signalbox.risk.checks import CHECKS, CHECKS_OF_NEW_RISK, Breaches, CheckContext, is_fresh, reducible_quantity
 from signalbox.risk.decision import SEAL, RiskApproved, RiskDecision, RiskRefused
 from signalbox.risk.exposure import ExposureImpact, weigh
 from signalbox.risk.limits import RiskLimits
@@ -29,7 +29,7 @@ def assess(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> 
 def _breaches(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> Breaches:
     context = _context_of(order, snapshot, limits)
     found: Breaches = []
-    for check in CHECKS:
+    for check in CHECKS if order.reduce_only or context.impact is None else CHECKS_OF_NEW_RISK:
         check(context, found)
     return found
 

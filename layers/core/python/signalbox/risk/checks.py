@@ -133,7 +133,8 @@ def check_precision(context: CheckContext, found: Breaches) -> None:
         found.append(Breach(RefusalCode.PRICE_OFF_TICK, instrument.tick, order.price, "", ()))
     if order.stop_price is not None and order.stop_price % instrument.tick:
         found.append(Breach(RefusalCode.STOP_PRICE_OFF_TICK, instrument.tick, order.stop_price, ""))
-    if context.mark is not None and not context.reduces:
+    at_mark = order.price is None and order.stop_price is None  # nothing of it is far from the mark, or on its wrong side
+    if context.mark is not None and not context.reduces and not at_mark:
         entry = order.price if order.price is not None else context.mark
         stop = order.stop_price
         if stop is not None and (stop >= entry if order.side is Side.BUY else stop <= entry):
@@ -276,6 +277,8 @@ CHECKS: Final[tuple[Callable[[CheckContext, Breaches], None], ...]] = (
     check_headroom,
     check_throttle,
 )
+# An order that may add risk, with every price and rule that it takes, has nothing to be asked by these two.
+CHECKS_OF_NEW_RISK: Final = tuple(check for check in CHECKS if check not in {check_known, check_reduce_only})
 
 
 def _age(code: RefusalCode, limit_seconds: int, age: timedelta, about: tuple[tuple[str, str], ...] = ()) -> Breach:

@@ -506,8 +506,7 @@ class AccountDraft:
     def done(self) -> tuple[AccountState, ChangeSet]:
         """Return the account state after the step, and what to commit."""
         at = self.at
-        state = AccountState(
-            account=self.account,
+        state = self.state.after(
             books=self.books,
             at=at,
             orders=MappingProxyType(counting_orders(self.orders, self.trades.values(), at)),
@@ -522,7 +521,6 @@ class AccountDraft:
             memory=self.memory,
             compared_at=self.compared_at,
             closings=MappingProxyType(self.closings),
-            review_at=self.state.review_at,
             at_venue=self.at_venue,
         )
         state, reviews = with_review(state, at, min(self.due, default=None))

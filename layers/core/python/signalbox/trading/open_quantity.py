@@ -23,7 +23,7 @@ from signalbox.trading.state import EXIT_LEGS, KILL_SWITCH, Trade
 def exits_of(draft: AccountDraft, trade: Trade) -> list[Order]:
     """Return the exit orders of a trade that count: open ones, and those that closed some of it."""
     strategy = draft.account.strategy
-    found = [o for o in draft.orders.values() if trade.owns(o) and o.terms.leg in EXIT_LEGS and o.terms.strategy == strategy]
+    found = [o for o in draft.orders.values() if o.terms.leg in EXIT_LEGS and trade.owns(o) and o.terms.strategy == strategy]
     if len(found) > 1:
         found.sort(key=lambda order: order.terms.attempt)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from signalbox.trading.account import TradingMode
@@ -19,4 +18,4 @@ def with_review(state: AccountState, at: datetime, due: datetime | None) -> tupl
     if due is None or is_coming or state.account.mode is not TradingMode.LIVE:
         return state, ()
     asked = AccountReviewDue(account=state.account.account, at=at, due=max(due, at))
-    return replace(state, review_at=asked.comes_at), (asked,)
+    return state.after(review_at=asked.comes_at), (asked,)

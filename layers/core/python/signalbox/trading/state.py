@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from signalbox.market.candles import Symbol
 from signalbox.orders.identity import ClientOrderId
@@ -142,7 +142,7 @@ def _no_closings() -> Mapping[Symbol, Closing]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: `after` copies one dictionary and not seventeen fields
 class AccountState:
     """An account at `at`, the instant of the newest step (None: never stepped).
 
@@ -170,6 +170,12 @@ class AccountState:
     review_at: datetime | None = None  # when the newest AccountReviewDue comes back
     at_venue: AtVenue = field(default_factory=AtVenue)  # what a live account knows of its venue; `to_text` is what is stored
 
+    def after(self, **facts: Any) -> AccountState:
+        """Return the account state with these fields changed: `dataclasses.replace`, at a fraction of its cost."""
+        changed = object.__new__(AccountState)
+        _set(changed, "__dict__", self.__dict__ | facts)
+        return changed
+
     @property
     def instruments(self) -> Mapping[Symbol, Instrument]:
         """What may be traded: of a live account what its venue told, nothing before it did; of any other the paper venue's."""
@@ -189,6 +195,8 @@ class AccountState:
             and all(order.state.is_closed for order in self.orders.values())
         )
 
+
+_set: Final = object.__setattr__
 
 KEEP_CLOSED: Final = timedelta(
     hours=1
@@ -216,8 +224,7 @@ def _belongs(order: Order, trade: Trade) -> bool:
 def pruned(state: AccountState, at: datetime) -> AccountState:
     """Return the account state without what no longer counts at `at`, as every step leaves it."""
     orders = counting_orders(state.orders, state.trades.values(), at)
-    return replace(
-        state,
+    return state.after(
         orders=state.orders if orders is state.orders else MappingProxyType(dict(orders)),
         locks=tuple(lock for lock in state.locks if at < lock.until),
         order_times=in_window(state.account, state.order_times, at),

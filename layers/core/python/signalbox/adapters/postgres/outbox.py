@@ -59,7 +59,7 @@ def event_columns(
     """Return the parameters of ADD_EVENTS, which fails when an event_id exists, and INSERT_EVENTS, which leaves it as it is."""
     return (
         text_array([e.event_id for e in events]).encode(),
-        text_array([e.type.value for e in events]).encode(),
+        text_array([e.type for e in events]).encode(),
         "\n".join([detail(e) for e in events]).encode(),  # in JSON no line ends
         at.isoformat().encode(),
     )

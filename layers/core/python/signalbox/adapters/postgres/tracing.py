@@ -27,8 +27,11 @@ SELECT decided_at, client_order_id::text, jsonb_build_object('account', account,
     'state', state, 'reason', reason)
 FROM orders WHERE decided_at = %(at)s ORDER BY account, client_order_id""",
     "order_events": """
-SELECT e.at, e.event_id, jsonb_build_object('account', e.account, 'kind', e.kind, 'client_order_id', e.client_order_id)
-FROM order_events e JOIN orders o USING (client_order_id) WHERE o.decided_at = %(at)s ORDER BY e.sequence""",
+SELECT (one.event ->> 'at')::timestamptz, (one.event ->> 'kind') || ' ' || e.client_order_id,
+    jsonb_build_object('account', e.account, 'kind', one.event -> 'kind', 'client_order_id', e.client_order_id)
+FROM order_events e JOIN orders o USING (client_order_id)
+CROSS JOIN LATERAL jsonb_array_elements(('[' || e.payload || ']')::jsonb) WITH ORDINALITY AS one (event, place)
+WHERE o.decided_at = %(at)s ORDER BY e.sequence, one.place""",
     "fills": """
 SELECT f.at, f.symbol || ' ' || f.trade_id, jsonb_build_object('account', f.account, 'client_order_id', f.client_order_id,
     'side', f.side, 'quantity', f.quantity::text, 'price', f.price::text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -225,7 +225,7 @@ def load_state(
         review_at=review_at,
         at_venue=AtVenue() if at_venue is None else AtVenue.from_text(at_venue),
     )
-    return replace(state, marks=MappingProxyType(_all_marks(connection, state, orders, _marks(marks.fetchall()), at)))
+    return state.after(marks=MappingProxyType(_all_marks(connection, state, orders, _marks(marks.fetchall()), at)))
 
 
 def _all_marks(
@@ -256,7 +256,7 @@ class KeptState:
         """Keep what a load would bring: the orders that count."""
         trades = tuple(state.trades.values())
         orders = {key: order for key, order in state.orders.items() if counts(order, trades)}
-        return cls(version, replace(state, orders=MappingProxyType(orders)), sequence)
+        return cls(version, state.after(orders=MappingProxyType(orders)), sequence)
 
     def may_serve(self, at: datetime) -> bool:
         """Whether a load at `at` may bring it. Sends from before its window are not kept: not at an earlier instant."""
@@ -330,8 +330,7 @@ def continue_state(unit: Unit, kept: AccountState, at: datetime, found: _Answers
     orders = {**kept.orders, **found.orders}
     marks = dict(kept.marks) if found.marks is None else found.marks
     since = bisect_right(kept.order_times, at - timedelta(seconds=kept.account.limits.throttle_window_seconds))
-    return replace(
-        kept,
+    return kept.after(
         orders=MappingProxyType(orders),
         locks=tuple(lock for lock in kept.locks if at < lock.until),
         marks=MappingProxyType(_all_marks(unit.connection, kept, orders, marks, at)),

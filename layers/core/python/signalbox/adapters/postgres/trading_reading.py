@@ -49,7 +49,9 @@ SELECT payload FROM order_events WHERE client_order_id IN (
     SELECT client_order_id FROM orders WHERE account = %s AND decided_at > %s AND decided_at <= %s
 ) ORDER BY sequence
 """
-_ORDER_EVENTS: Final = "SELECT payload FROM order_events WHERE account = %s AND at > %s AND at <= %s ORDER BY sequence"
+_ORDER_EVENTS: Final = """
+SELECT payload FROM order_events WHERE account = %s AND at > %s AND coalesce(first_at, at) <= %s ORDER BY sequence
+"""
 _TRADES: Final = f"""
 SELECT {TRADE_COLUMNS} FROM trades WHERE account = %s AND decided_at > %s AND decided_at <= %s ORDER BY decided_at, symbol
 """  # noqa: S608 - constants of this package
@@ -139,7 +141,7 @@ class TradingReader:
     def order_events(self, account: str, start: datetime, end: datetime) -> tuple[OrderEvent, ...]:
         """Return the order events with start < at <= end, in order of arrival."""
         with self._source.snapshot() as connection:
-            return tuple(parse_order_events(_texts(connection, _ORDER_EVENTS, account, start, end)))
+            return _order_events(connection, account, start, end)
 
     def entries(self, account: str, start: datetime, end: datetime) -> tuple[Entry, ...]:
         """Return fills, funding and transfers with start < at <= end, in booking order."""
@@ -193,7 +195,7 @@ class TradingReader:
                 start=start,
                 end=end,
                 orders=tuple(orders_of_events(_texts(connection, _ORDERS, *between)).values()),
-                order_events=tuple(parse_order_events(_texts(connection, _ORDER_EVENTS, *between))),
+                order_events=_order_events(connection, *between),
                 entries=_entries(connection, *between),
                 trades=_some(connection, trade_of, _TRADES, *between),
                 disposals=_some(connection, disposal_of, _DISPOSALS, *between),
@@ -216,6 +218,12 @@ def _some(connection: Connection, make: Callable[[Sequence[Any]], T], query: Lit
 
 def _texts(connection: Connection, query: LiteralString, *values: object) -> list[str]:
     return [text for (text,) in connection.execute(query, values).fetchall()]
+
+
+def _order_events(connection: Connection, account: str, start: datetime, end: datetime) -> tuple[OrderEvent, ...]:
+    """Return events with start < at <= end. A row of several may begin before the period, or end after it."""
+    events = parse_order_events(_texts(connection, _ORDER_EVENTS, account, start, end))
+    return tuple(event for event in events if start < event.at <= end)
 
 
 def _entries(connection: Connection, account: str, start: datetime, end: datetime) -> tuple[Entry, ...]:

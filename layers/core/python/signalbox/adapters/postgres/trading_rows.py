@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from signalbox.adapters.postgres.trading_tables import Row
 from signalbox.market.candles import Symbol
-from signalbox.orders.events import OrderEvent, OrderFilled, parse_order_events
+from signalbox.orders.events import OrderEvent, OrderFilled, OrderReleased, parse_order_events
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.lifecycle import replay
 from signalbox.orders.order import Order
@@ -40,15 +40,37 @@ _RULE_STATE: Final = TypeAdapter(FtmoRuleState)
 _DEPLETED: Final = "EXHAUSTED"  # how the text of a warning of depleted headroom begins
 
 
-def event_row(event: OrderEvent, account: str) -> Row:
-    """Return the row of an order event."""
+def event_rows(events: Iterable[OrderEvent], account: str) -> list[Row]:
+    """Return the rows of order events that are saved together: a row for what happened to one order, in order of arrival.
+
+    A row is named by its first event and has the kind of its last; it covers the instants `first_at` to `at`. An order's release
+    ends its row and gives it its instant, for releases are looked for by kind and instant.
+    """
+    rows: list[list[OrderEvent]] = []
+    open_rows: dict[str, list[OrderEvent]] = {}
+    for event in events:
+        row = open_rows.get(event.client_order_id)
+        is_release = isinstance(event, OrderReleased)
+        if row is None or (is_release and row[-1].at > event.at):
+            row = open_rows[event.client_order_id] = []
+            rows.append(row)
+        row.append(event)
+        if is_release:
+            del open_rows[event.client_order_id]
+    return [_event_row(row, account) for row in rows]
+
+
+def _event_row(events: Sequence[OrderEvent], account: str) -> Row:
+    instants = [event.at for event in events]
+    first, newest = min(instants), max(instants)
     return {
-        "event_id": event.event_id,
-        "client_order_id": event.client_order_id,
+        "event_id": events[0].event_id,
+        "client_order_id": events[0].client_order_id,
         "account": account,
-        "kind": event.kind,
-        "at": _text_of(event.at),
-        "payload": event.to_text(),
+        "kind": events[-1].kind,
+        "at": _text_of(newest),
+        "first_at": None if first == newest else _text_of(first),
+        "payload": ",".join([event.to_text() for event in events]),  # as they stand in a JSON array
     }
 
 

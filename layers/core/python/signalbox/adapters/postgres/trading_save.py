@@ -23,7 +23,7 @@ from signalbox.adapters.postgres.trading_rows import (
     disposal_rows,
     entry_row,
     equity_row,
-    event_row,
+    event_rows,
     fill_row,
     halt_row,
     halt_text,
@@ -139,8 +139,8 @@ def gathered(before: AccountState, after: AccountState, changes: ChangeSet, seal
     if changes.events and after.at is None:
         raise LedgerError(f"{account}: expected an instant of the step whose events are saved, was None")
     found = _Gathering()
-    found.new(ORDER_EVENTS, [event_row(event, account) for event in changes.order_events], is_fact=True)
-    _gather_entries(found, changes)
+    _gather_entries(found, changes)  # first: of a trade that differs its own name is told
+    found.new(ORDER_EVENTS, event_rows(changes.order_events, account), is_fact=True)
     _gather_orders(found, before.orders, after.orders)
     gone = _gather_books(found, before.books, after.books)
     found.new(DISPOSALS, disposal_rows(account, changes.disposals))

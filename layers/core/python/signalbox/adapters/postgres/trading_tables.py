@@ -122,7 +122,7 @@ def _columns(**kinds: str) -> dict[str, str]:
 
 ORDER_EVENTS: Final = LedgerTable(
     "order_events",
-    _columns(text="event_id client_order_id account kind payload", timestamptz="at"),
+    _columns(text="event_id client_order_id account kind payload", timestamptz="at first_at"),
     ("event_id",),
     lines=frozenset({"payload"}),
     is_numbered=True,
