@@ -76,7 +76,7 @@ class FrozenModel(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         copied = super().model_copy(update=update, deep=deep)
         facts, fields = copied.__dict__, type(copied).__pydantic_fields__
-        for name in [name for name in facts if name not in fields]:  # values cached from the facts before the update
+        for name in [name for name in facts if name not in fields]:  # cached properties, which were computed before the update
             del facts[name]
         return copied
 

@@ -34,7 +34,7 @@ class Feature:
 
 
 def return_volscaled(window: int) -> Feature:
-    """Return the feature of the log return over a window, in standard deviations over that window or 240 bars if longer."""
+    """Return a feature: the log return over a window, in standard deviations over max(window, 240) bars."""
     scale = max(window, 240)
     return Feature(
         f"return_{window}_volscaled",
@@ -48,7 +48,7 @@ def return_volscaled(window: int) -> Feature:
 
 
 def volatility_ratio(fast: int, slow: int) -> Feature:
-    """Return the feature of the ratio of realised volatility over a fast window to that over a slow one."""
+    """Return a feature: realised volatility over a fast window, divided by that over a slow window."""
     return Feature(
         f"realised_vol_ratio_{fast}_{slow}",
         f"rms_{fast}(r) / rms_{slow}(r); 1 if the slower is 0",
@@ -73,7 +73,7 @@ def _rsi(period: int) -> Feature:
 
 
 def position_in_range(window: int) -> Feature:
-    """Return the feature of where the close lies within the price range of a window."""
+    """Return a feature: the position of the close within the price range of a window."""
     return Feature(
         f"position_in_range_{window}",
         f"(c - min_{window}(l)) / (max_{window}(h) - min_{window}(l)); 0.5 if the range is 0",
@@ -86,7 +86,7 @@ def position_in_range(window: int) -> Feature:
 
 
 def efficiency_ratio(window: int) -> Feature:
-    """Return the feature of net price movement divided by the sum of all movements in a window (Kaufman)."""
+    """Return a feature: net price movement divided by the sum of all movements in a window (Kaufman)."""
     return Feature(
         f"efficiency_ratio_{window}",
         f"|ln(c / c[{window}])| / sum_{window}(|r|); 0 if the divisor is 0",
@@ -99,7 +99,7 @@ def efficiency_ratio(window: int) -> Feature:
 
 
 def volume_zscore(window: int) -> Feature:
-    """Return the feature of the log volume's z-score in a window."""
+    """Return a feature: the z-score of the log volume within a window."""
     return Feature(
         f"volume_zscore_{window}",
         f"(x - mean_{window}(x)) / s, x = ln(1 + v), s = population deviation over {window}; "

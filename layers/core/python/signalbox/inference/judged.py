@@ -48,7 +48,7 @@ def open_zip(content: bytes, *, files: int) -> zipfile.ZipFile:
     """
     end = content[-_END.size :]
     if len(end) < _END.size or not end.startswith(b"PK\x05\x06"):
-        raise zipfile.BadZipFile("not a zip without a comment, or cut short")
+        raise zipfile.BadZipFile("the data is not a zip archive, is cut short, or has a comment")
     _, _, _, here, total, length, _, comment = _END.unpack(end)
     if comment or here != total or total > files:
         raise UnfitFileError(f"expected a zip of at most {files} files, was {total}, in one part and without a comment")
@@ -58,7 +58,7 @@ def open_zip(content: bytes, *, files: int) -> zipfile.ZipFile:
     if len(opened.infolist()) > files:
         raise UnfitFileError(f"expected a zip of at most {files} files, was {len(opened.infolist())}")
     if odd := [entry.filename for entry in opened.infolist() if entry.compress_type not in _PACKINGS or entry.flag_bits & 1]:
-        raise UnfitFileError(f"expected only stored or deflated files without encryption, but {odd[0]!r} is not")
+        raise UnfitFileError(f"{odd[0]!r} is encrypted, or neither stored nor deflated")
     return opened
 
 

@@ -139,7 +139,7 @@ def compliance_report(data: AccountPeriod) -> Report:
         account=data.account.account,
         period=data.period,
         title="Compliance",
-        headline=headline(data, "Limits, and actions to keep them"),
+        headline=headline(data, "Limits and compliance events"),
         is_empty=not events and not losses,
         table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,

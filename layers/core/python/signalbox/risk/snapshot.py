@@ -89,7 +89,7 @@ class LossFloor:
             object.__setattr__(self, "blocks_from", aware(self.blocks_from, f"{self.rule} blocks_from"))
 
     def blocks(self, at: datetime, ahead: timedelta) -> bool:
-        """Return whether the floor applies to new risk at `at`: it has not ended, and is in force or begins within `ahead`."""
+        """Return whether new risk at `at` must respect the floor: it is in force, begins within `ahead`, or blocks already."""
         if self.ends_at <= at:
             return False
         return self.starts_at <= at + ahead or (self.blocks_from is not None and self.blocks_from <= at)

@@ -22,7 +22,7 @@ logger: Final = logging.getLogger(__name__)
 
 
 class SecretUnavailableError(SignalboxError):
-    """A secret cannot be read now and was never read before. The work that needs it is retried later."""
+    """A secret cannot be read now, and no earlier text of it is cached. The work that needs it is retried later."""
 
 
 @dataclass

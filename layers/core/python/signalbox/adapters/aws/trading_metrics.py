@@ -1,4 +1,4 @@
-"""CloudWatch metrics of what happened to accounts; alarms watch them (docs/runbooks)."""
+"""Counts events and risk entries of accounts as CloudWatch metrics, which alarms watch (docs/runbooks)."""
 
 from __future__ import annotations
 
