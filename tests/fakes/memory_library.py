@@ -84,7 +84,7 @@ class MemoryArtifacts:
     def fetch(self, uri: str, *, at_most: int) -> bytes:
         self.fetched.append(uri)
         if uri not in self.objects:
-            raise ArtifactError(f"{uri}: expected what the job left, was nothing")
+            raise ArtifactError(f"{uri}: the job left no such object")
         if len(self.objects[uri]) > at_most:
             raise ArtifactError(f"{uri}: expected at most {at_most} bytes, was {len(self.objects[uri])}")
         return self.objects[uri]

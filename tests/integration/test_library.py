@@ -458,7 +458,7 @@ class TestAnEvaluationByItself:
         artifacts.objects[OUTPUT] = evaluation_output(evaluation(tmp_path / "made"))
         refused = evaluated(world, artifacts, tmp_path)
         assert refused.version is None
-        assert f"expected a model of the library, was {MODEL}" in (refused.reason or "")
+        assert f"the library has no version of {MODEL}" in (refused.reason or "")
         assert world.versions() == world.evaluations() == []
         registered(world, artifacts, tmp_path)
         assert evaluated(world, artifacts, tmp_path).new

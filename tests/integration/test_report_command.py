@@ -62,7 +62,7 @@ def test_what_is_wrong_is_one_clear_line(database: str, tmp_path: Path) -> None:
         run(database, tmp_path, account="nobody")
     with pytest.raises(PeriodError, match="was opened on"):
         run(database, tmp_path, period="2023")
-    with pytest.raises(PeriodError, match="one that has begun"):
+    with pytest.raises(PeriodError, match="has not begun"):
         run(database, tmp_path, period="2025")
     with pytest.raises(DataError, match="expected one of pnl, blotter, tax, compliance, quality, all"):
         run(database, tmp_path, kind="profit")

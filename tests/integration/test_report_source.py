@@ -338,7 +338,7 @@ def test_what_is_not_there_is_said(reports: PostgresReports) -> None:
         reports.period("nobody", day(), NIGHT)
     with pytest.raises(PeriodError, match="was opened on 2024-02-29"):
         reports.period(ACCOUNT.account, day("2023-03-01"), NIGHT)
-    with pytest.raises(PeriodError, match="one that has begun"):
+    with pytest.raises(PeriodError, match="has not begun"):
         reports.period(ACCOUNT.account, day("2024-03-03"), NIGHT)
 
 

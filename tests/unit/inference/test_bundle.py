@@ -136,7 +136,7 @@ def test_unusable_golden_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_model_that_is_no_onnx_is_refused_though_its_hash_fits(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "b", files={"linear-1.onnx": b"garbage, but recorded"})
-    with pytest.raises(BundleIncompleteError, match="load as ONNX"):
+    with pytest.raises(BundleIncompleteError, match="loaded as ONNX"):
         load_bundle(folder)
 
 

@@ -68,7 +68,7 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     archive = packed([(entry("small"), b"x"), (entry("bomb"), bytes(MAX_BUNDLE_BYTES))])
     assert len(archive) < 1_000_000
-    with pytest.raises(ArtifactError, match="bytes unpacked"):
+    with pytest.raises(ArtifactError, match="unpacks to more than"):
         unpack_artifact(archive, tmp_path / "out")
 
 
@@ -84,7 +84,7 @@ def test_a_header_that_announces_more_than_the_limit_is_refused_without_being_re
     archive = raw(announced.tobuf(tarfile.USTAR_FORMAT), bytes(200 * 2**20))
     tracemalloc.start()
     try:
-        with pytest.raises(ArtifactError, match="bytes unpacked"):
+        with pytest.raises(ArtifactError, match="unpacks to more than"):
             unpack_artifact(archive, tmp_path / "out")
         assert tracemalloc.get_traced_memory()[1] < MAX_BUNDLE_BYTES + 16 * 2**20
     finally:
@@ -118,7 +118,7 @@ def test_numbers_that_are_none_are_an_artifact_error(tmp_path: Path, records: di
 @pytest.mark.parametrize("left_out", [1, 8, 40, 200])
 def test_an_archive_that_lost_its_end_is_refused_though_its_files_came(tmp_path: Path, left_out: int) -> None:
     whole = packed([(entry("manifest.json"), b"{}"), (entry("noise"), bytes(i * i % 251 for i in range(5_000)))])
-    with pytest.raises(ArtifactError, match="expected a whole archive"):
+    with pytest.raises(ArtifactError, match="the archive is damaged"):
         unpack_artifact(whole[:-left_out], tmp_path / "out")
 
 
@@ -149,5 +149,5 @@ def test_a_damaged_archive_is_an_artifact_error_or_a_whole_bundle(tmp_path: Path
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("keep")
-    with pytest.raises(ArtifactError, match="new or empty folder"):
+    with pytest.raises(ArtifactError, match="is not an empty folder"):
         unpack_artifact(packed([(entry("a"), b"x")]), tmp_path)

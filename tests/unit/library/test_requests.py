@@ -136,7 +136,7 @@ def test_a_model_that_no_job_could_read_is_refused_before_a_machine_is_paid_for(
 
 def test_tracking_needs_a_network_and_is_refused_without_one() -> None:
     tracked = TrainParameters(model="dir60", tracking_uri="arn:aws:sagemaker:eu-central-1:1:mlflow-tracking-server/x")
-    with pytest.raises(TrainingPlanError, match="no network"):
+    with pytest.raises(TrainingPlanError, match="without a network"):
         training_request(plan(), NAME, tracked)
     with_server = plan(tracking_uri=tracked.tracking_uri)
     assert training_request(with_server, NAME, tracked)["EnableNetworkIsolation"] is False

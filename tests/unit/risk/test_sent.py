@@ -61,5 +61,5 @@ def test_book_that_goes_on_is_the_book_of_all_facts(
 
 def test_order_that_is_working_is_not_sent_again() -> None:
     before = snapshot(working=(WorkingOrder(order(order_id="m"), order().quantity),))
-    with pytest.raises(RiskError, match="each working order once"):
+    with pytest.raises(RiskError, match="is working already"):
         before.with_sent(order(order_id="m"))

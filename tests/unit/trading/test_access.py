@@ -232,7 +232,7 @@ def test_the_kill_switchs_queue_starts_nothing_whoever_sends(kind: str) -> None:
     stage.give(Role.OWNER, principal="AROAEXAMPLEEXAMPLE1")
     handle_message(stage.app, HALT, sender=ROBOT, sent_ms=NOW_MS, keys=None, door=Door.KILL_SWITCH)
     body = json.dumps(json.loads(HALT) | {"kind": kind, "request_id": "req-0002"})
-    with pytest.raises(MessageRefusedError, match="expected a halt"):
+    with pytest.raises(MessageRefusedError, match="takes only halts"):
         handle_message(stage.app, body, sender=ROBOT, sent_ms=NOW_MS, keys=None, door=Door.KILL_SWITCH)
     weaker = json.dumps(json.loads(HALT) | {"request_id": "req-0003", "until": (NOON + SECOND).isoformat()})
     handle_message(stage.app, weaker, sender=ROBOT, sent_ms=NOW_MS, keys=None, door=Door.KILL_SWITCH)

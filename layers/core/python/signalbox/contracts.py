@@ -1,6 +1,6 @@
 """Names shared by the functions, the templates and the local cloud. Each is written once, here.
 
-Pure constants and look-ups in them: no imports beyond the standard library, so that `cdk` may import it.
+The module has constants and look-ups only. It imports nothing beyond the standard library, so that `cdk` may import it.
 """
 
 from collections.abc import Mapping
@@ -12,18 +12,18 @@ EVENT_SOURCE: Final = "signalbox"  # `source` of every event on the bus
 METRIC_NAMESPACE: Final = "Signalbox"
 SYMBOLS: Final = ("BTC-USD", "ETH-USD", "SOL-USD")
 CYCLE_MINUTES: Final = 5
-BACKFILL_MINUTES: Final = 2_520  # what a start from nothing collects; at least the longest `history_bars` of a schema
+BACKFILL_MINUTES: Final = 2_520  # collected when there is no cursor yet; at least the longest `history_bars` of any schema
 DEPLOYMENT_POINTER_KEY: Final = "deployments/current.json"  # in the models bucket
 BUNDLES_PREFIX: Final = "bundles"  # in the models bucket: accepted bundles
-TRAINING_PREFIX: Final = "training"  # in the models bucket: all that training jobs read and write beside candles
-APP_DATABASE_USER: Final = "signalbox_app"  # of every function before there was a user a function; it may do nothing any more
-READER_DATABASE_USER: Final = "signalbox_reader"  # the operator's tools: reads, and writes nothing
-ADMIN_DATABASE_USER: Final = "signalbox_admin"  # owns the schema; used by migrate_database alone
+TRAINING_PREFIX: Final = "training"  # in the models bucket: what training jobs read (other than candles) and write
+APP_DATABASE_USER: Final = "signalbox_app"  # the shared user before each function had its own; it has no rights any more
+READER_DATABASE_USER: Final = "signalbox_reader"  # the operator's tools: may read, cannot write
+ADMIN_DATABASE_USER: Final = "signalbox_admin"  # owns the schema; only migrate_database uses it
 DATABASE_NAME: Final = "signalbox"
 
 
 class EventType(StrEnum):
-    """`detail-type` on the bus; the payloads are in `signalbox.events`."""
+    """`detail-type` of each event on the bus; the payloads are in `signalbox.events`."""
 
     CANDLES_CLOSED = "CandlesClosed"
     CYCLE_DECIDED = "CycleDecided"
@@ -57,7 +57,7 @@ class EventType(StrEnum):
     TARGET_REACHED = "TargetReached"
 
 
-ROUTED_EVENTS: Final = (  # about one account each: route_events takes them to the account's message group
+ROUTED_EVENTS: Final = (  # each concerns one account; route_events takes it to the account's message group
     EventType.EXECUTION_REQUESTED,
     EventType.VENUE_VIEW_REQUESTED,
     EventType.EXECUTION_REPORTED,
@@ -66,8 +66,8 @@ ROUTED_EVENTS: Final = (  # about one account each: route_events takes them to t
 )
 
 
-REVIEW_DELAY_SECONDS: Final = 5  # of the queue that an AccountReviewDue waits in on its way to its account
-ACKNOWLEDGE_SECONDS: Final = 120  # within which an agent acknowledges a command: time to start it again, and no more
+REVIEW_DELAY_SECONDS: Final = 5  # delay of the queue in which an AccountReviewDue waits
+ACKNOWLEDGE_SECONDS: Final = 120  # how long an agent has to acknowledge a command: enough to restart it, and no more
 
 
 class Function(StrEnum):
@@ -95,7 +95,7 @@ def function_name(stage: str, function: Function) -> str:
 
 
 def database_user(function: Function) -> str:
-    """Return the database user of a ledger function, and of no other function: `signalbox_manage_orders`."""
+    """Return the database user of a function that uses the ledger, such as `signalbox_manage_orders`. No other shares it."""
     return f"{PRODUCT}_{function.value}"
 
 
@@ -107,7 +107,7 @@ class MailboxQueue(StrEnum):
 
 
 def mailbox_queue_name(stage: str, account: str, queue: MailboxQueue) -> str:
-    """Return the deployed name of a queue of an account's mailbox: who reads a message knows by it whose it is."""
+    """Return the deployed name of a queue in an account's mailbox. The name tells a reader whose messages it holds."""
     return f"{_mailbox(stage)}{account}-{queue}.fifo"
 
 
@@ -117,7 +117,7 @@ def mailbox_key_name(stage: str, account: str) -> str:
 
 
 def reporting_account(stage: str, queue_name: str) -> str | None:
-    """Return the account whose reports lie in a queue, None for every other queue."""
+    """Return the account whose reports a queue holds, or None if it is not a report queue."""
     before, after = _mailbox(stage), f"-{MailboxQueue.REPORTS}.fifo"
     if not queue_name.startswith(before) or not queue_name.endswith(after):
         return None
@@ -130,7 +130,7 @@ def _mailbox(stage: str) -> str:
 
 _LEDGER_OF_ACCOUNTS: Final = (Function.MANAGE_ORDERS, Function.MONITOR_RISK, Function.RELAY_OUTBOX)
 
-# Who may put an event of a type on the bus; the grants of the templates are made of it.
+# Which functions may put an event of each type on the bus; the templates build their grants from it.
 EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
     EventType.CANDLES_CLOSED: (Function.COLLECT_CANDLES,),
     **dict.fromkeys(
@@ -177,17 +177,17 @@ EMITTERS: Final[Mapping[EventType, tuple[Function, ...]]] = {
         _LEDGER_OF_ACCOUNTS,
     ),
 }
-SIGNED_REQUESTS: Final = (EventType.EXECUTION_REQUESTED, EventType.VENUE_VIEW_REQUESTED)  # the ledger's word, to the executor
-SIGNED_REPORTS: Final = (EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED)  # the executor's word, to the ledger
+SIGNED_REQUESTS: Final = (EventType.EXECUTION_REQUESTED, EventType.VENUE_VIEW_REQUESTED)  # from the ledger to the executor
+SIGNED_REPORTS: Final = (EventType.EXECUTION_REPORTED, EventType.VENUE_VIEW_REPORTED)  # from the executor to the ledger
 
 
 def emitted_by(function: Function) -> tuple[EventType, ...]:
-    """Return the types of events that a function may put on the bus."""
+    """Return the event types that a function may put on the bus."""
     return tuple(kind for kind in EventType if function in EMITTERS[kind])
 
 
 class Env(StrEnum):
-    """Environment variables of the functions. Never a secret: those are named by ARN and read at run time."""
+    """Environment variables of the functions. None holds a secret: secrets are named by ARN and read at run time."""
 
     STAGE = "SIGNALBOX_STAGE"
     EVENT_BUS_NAME = "EVENT_BUS_NAME"
@@ -201,19 +201,19 @@ class Env(StrEnum):
     MODELS_BUCKET = "MODELS_BUCKET"
     MARKET_DATA_BUCKET = "MARKET_DATA_BUCKET"
     REPORTS_BUCKET = "REPORTS_BUCKET"
-    STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle the deployment ships, until one is deployed
+    STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle shipped with the deployment, used until another is deployed
     STARTER_BUNDLE_KEY = "STARTER_BUNDLE_KEY"
     ACCOUNTS = "ACCOUNTS"  # names of paper accounts to open, comma-separated; may be empty
-    OWNERS = "OWNERS"  # of the stage's accounts: principals, comma-separated; may be empty
+    OWNERS = "OWNERS"  # principals that own the stage's accounts, comma-separated; may be empty
     VENUE = "VENUE"
-    VENUE_URL = "VENUE_URL"  # empty: the venue's own address
+    VENUE_URL = "VENUE_URL"  # empty: use the venue's own address
     COLLECTION_CURSOR_TABLE = "COLLECTION_CURSOR_TABLE"
     IDEMPOTENCY_TABLE = "IDEMPOTENCY_TABLE"
     TELEGRAM_SECRET_ARN = "TELEGRAM_SECRET_ARN"  # noqa: S105 - the name of a variable that holds an ARN
     TELEGRAM_URL = "TELEGRAM_URL"
     EXCHANGE_SECRET_ARN = "EXCHANGE_SECRET_ARN"  # noqa: S105 - as above
-    REQUEST_KEY_ARN = "REQUEST_KEY_ARN"  # of the secret with the key that signs requests to the executor
-    REPORT_KEY_ARN = "REPORT_KEY_ARN"  # of the secret with the key that signs its reports
+    REQUEST_KEY_ARN = "REQUEST_KEY_ARN"  # the secret with the key that signs requests to the executor
+    REPORT_KEY_ARN = "REPORT_KEY_ARN"  # the secret with the key that signs the executor's reports
     MT5_ACCOUNTS = "MT5_ACCOUNTS"  # names of the accounts with a mailbox, comma-separated; may be empty
     MT5_CHECKS_QUEUE_URL = "MT5_CHECKS_QUEUE_URL"
     KILL_SWITCH_QUEUE_URL = "KILL_SWITCH_QUEUE_URL"
@@ -261,7 +261,7 @@ class StackOutput(StrEnum):
 
 
 class Metric(StrEnum):
-    """CloudWatch metrics the functions emit (embedded metric format) and the alarms watch."""
+    """CloudWatch metrics that the functions emit (embedded metric format) and the alarms watch."""
 
     CANDLES_COLLECTED = "CandlesCollected"
     CANDLES_REFUSED = "CandlesRefused"

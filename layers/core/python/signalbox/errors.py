@@ -5,4 +5,4 @@ Each package has a branch of its own in its errors.py; docs/errors.md draws the 
 
 
 class SignalboxError(Exception):
-    """Anything this project raises on purpose."""
+    """Base class of every error that Signalbox raises on purpose."""

@@ -1,7 +1,7 @@
-"""Domain events as they travel on the bus: frozen, past tense, each with an `event_id` made from what happened.
+"""Domain events as they travel on the bus: frozen, in the past tense, each with an `event_id` derived from its facts.
 
-The id is a pure function of the facts, so a redelivered or re-published event carries the same id and every consumer
-can ignore what it has seen. `to_detail` / `parse_event` are the only way in and out of JSON.
+The id is a pure function of the facts, so an event that is delivered or published again carries the same id and every consumer
+can ignore it. `to_detail` and `parse_event` are the only ways in and out of JSON.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from signalbox.wire import checked, parse_object
 
 SymbolName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}$")]
 Price: TypeAlias = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
-MAX_AHEAD: Final = timedelta(seconds=30)  # of an instant, before the clock of AWS that it came by: decision 0080
-SEAL: Final = "seal"  # beside the facts in the detail of what is signed; signalbox.signing reads it
+MAX_AHEAD: Final = timedelta(seconds=30)  # how far an event's time may lie after the AWS clock that received it: decision 0080
+SEAL: Final = "seal"  # key of the seal in the detail of a signed event; signalbox.signing reads it
 _BY_TYPE: Final[dict[str, type[BusEvent]]] = {}
 _BESIDE_THE_FACTS: Final = frozenset({"event_id", SEAL})
 
 
 def correlation_id_of(instant: datetime) -> str:
-    """Return the id that logs, rows and alerts of a decision share: 2024-03-01T12:00:00+00:00."""
+    """Return the id that the logs, rows and alerts of one decision share, such as 2024-03-01T12:00:00+00:00."""
     return instant.astimezone(UTC).isoformat()
 
 
 class BusEvent(FrozenModel, ABC):
-    """What every event on the bus is. A subclass with a `type` is known to `parse_event` once its module is imported.
+    """Base class of all events on the bus. `parse_event` knows each subclass with a `type` once its module is imported.
 
-    Each package declares its own events (orders/messages.py, trading/events.py, library/events.py); those of the cycle are here.
+    Each package declares its own events (orders/messages.py, trading/events.py, library/events.py). This module has the cycle's.
     """
 
     type: ClassVar[EventType]
@@ -48,7 +48,7 @@ class BusEvent(FrozenModel, ABC):
         super().__pydantic_init_subclass__(**kwargs)
         if "type" in cls.__dict__:
             if cls.type.value in _BY_TYPE:
-                raise TypeError(f"{cls.type}: expected one class of this type, was {cls.__name__} too")
+                raise TypeError(f"{cls.type}: expected one class with this event type, but {cls.__name__} declares it too")
             _BY_TYPE[cls.type.value] = cls
 
     @property
@@ -58,22 +58,22 @@ class BusEvent(FrozenModel, ABC):
 
     @property
     def caused_at(self) -> datetime | None:
-        """The instant of the decision that it goes back to: of a cycle, or of a person's command. None: of no decision."""
+        """When the decision behind this event was made: a cycle's or a person's command. None if no decision caused it."""
         instant: datetime | None = getattr(self, "cycle_at", None) or getattr(self, "decided_at", None)
         return instant
 
     @property
     def correlation_id(self) -> str | None:
-        """`caused_at` in UTC as text: one id from the schedule to the alert (docs/tracing.md)."""
+        """`caused_at` as UTC text: the one id from the schedule to the alert (docs/tracing.md)."""
         return None if self.caused_at is None else correlation_id_of(self.caused_at)
 
     def to_detail(self) -> dict[str, Any]:
-        """Return the JSON-ready `detail`, event_id included."""
+        """Return the JSON-ready `detail`, including the event_id."""
         return {**self.model_dump(mode="json"), "event_id": self.event_id}
 
 
 class CollectionProblem(StrEnum):
-    """Why a symbol came without (all of) its bars."""
+    """Why a collection run returned no bars, or not all bars, of a symbol."""
 
     VENUE_TIMEOUT = "VENUE_TIMEOUT"
     VENUE_RATE_LIMITED = "VENUE_RATE_LIMITED"
@@ -85,7 +85,7 @@ class CollectionProblem(StrEnum):
 
 
 class CandleRow(FrozenModel):
-    """One closed bar on the wire; decimal text, so that nothing is rounded on the way."""
+    """One closed bar on the wire. Numbers are decimal text, so nothing is rounded on the way."""
 
     t: AwareDatetime  # open_time
     o: Price
@@ -96,16 +96,16 @@ class CandleRow(FrozenModel):
 
 
 class SymbolCandles(FrozenModel):
-    """What one collection run brought for one symbol, oldest first, and what went wrong if anything did."""
+    """The bars that one collection run fetched for one symbol, oldest first, and the problem if there was one."""
 
     symbol: SymbolName
     candles: tuple[CandleRow, ...]
     problem: CollectionProblem | None = None
-    refused: int = 0  # rows of the venue's answer that were not usable
+    refused: int = 0  # how many rows of the venue's answer were unusable
 
 
 class CandlesClosed(BusEvent):
-    """One part of what collect_candles brought for a cycle. The cycle is decided when all its parts are recorded."""
+    """One part of the bars that collect_candles fetched for a cycle. The cycle is decided once all parts are recorded."""
 
     type: ClassVar[EventType] = EventType.CANDLES_CLOSED
     venue: str
@@ -123,7 +123,7 @@ class CandlesClosed(BusEvent):
 class SignalGenerated(BusEvent):
     """One decision for one symbol.
 
-    `issued` is false for HOLD and for what the rate limit held back; `late` when a newer cycle was decided before it.
+    `issued` is false for HOLD and for a signal over the rate limit. `late` is true if a newer cycle was decided first.
     """
 
     type: ClassVar[EventType] = EventType.SIGNAL_GENERATED
@@ -134,7 +134,7 @@ class SignalGenerated(BusEvent):
     direction: Literal["BUY", "SELL", "HOLD"]
     tier: Literal["HIGH", "MEDIUM", "LOW"]
     issued: bool
-    held_back: str | None = None  # why, for a signal over the rate limit
+    held_back: str | None = None  # why a signal over the rate limit was not issued
     late: bool
     probability_up: float
     confidence: float
@@ -150,12 +150,12 @@ class SignalGenerated(BusEvent):
 
 
 class CycleDecided(BusEvent):
-    """A cycle was decided: its candles and signals are in the ledger. The last event of its transaction."""
+    """A cycle was decided and its candles and signals are in the ledger. It is the last event of its transaction."""
 
     type: ClassVar[EventType] = EventType.CYCLE_DECIDED
     venue: str
     cycle_at: AwareDatetime
-    symbols: tuple[SymbolName, ...]  # that were collected for it, decided or refused
+    symbols: tuple[SymbolName, ...]  # all symbols collected for the cycle, whether decided or refused
     late: bool  # a newer cycle was decided before it
 
     @property
@@ -165,7 +165,7 @@ class CycleDecided(BusEvent):
 
 
 class MarketDataStale(BusEvent):
-    """A symbol stopped being decidable at this cycle; the next cycles are refused too until it recovers."""
+    """From this cycle on a symbol cannot be decided; later cycles refuse it too until MarketDataRecovered."""
 
     type: ClassVar[EventType] = EventType.MARKET_DATA_STALE
     symbol: SymbolName
@@ -185,7 +185,7 @@ class MarketDataStale(BusEvent):
 
 
 class MarketDataRecovered(BusEvent):
-    """A symbol is decidable again."""
+    """A symbol can be decided again."""
 
     type: ClassVar[EventType] = EventType.MARKET_DATA_RECOVERED
     symbol: SymbolName
@@ -204,7 +204,7 @@ class MarketDataRecovered(BusEvent):
 
 
 class ModelRefused(BusEvent):
-    """A bundle was not loaded. The one before it, if any, stays in use."""
+    """A bundle could not be loaded. The bundle that was in use, if any, stays in use."""
 
     type: ClassVar[EventType] = EventType.MODEL_REFUSED
     deployment: str
@@ -215,11 +215,11 @@ class ModelRefused(BusEvent):
     @property
     @override
     def event_id(self) -> str:
-        return f"{self.type}:{self.deployment}"  # once per deployment, however many cycles meet it
+        return f"{self.type}:{self.deployment}"  # one event per deployment, however many cycles try to load it
 
 
 class AlertUndeliverable(BusEvent):
-    """An alert the messenger will never accept (a blocked bot, an unknown chat); the text is kept."""
+    """An alert that the messenger will never accept (the bot is blocked, the chat is unknown). The text is kept."""
 
     type: ClassVar[EventType] = EventType.ALERT_UNDELIVERABLE
     alert_id: str
@@ -237,34 +237,36 @@ Event: TypeAlias = BusEvent
 
 
 class UnreadableEventError(SignalboxError, ValueError):
-    """A message that is not an event of ours; a retry does not help."""
+    """A message is not an event of Signalbox. Delivering it again does not help."""
 
 
 class InstantAheadError(SignalboxError, ValueError):
-    """An event dated later than it was sent. Time never runs back, so it would pass every deadline up to there."""
+    """An event claims a time after it was sent. Time never runs backwards, so it would end every deadline before that time."""
 
 
 def require_not_ahead(what: str, instant: datetime, clock: datetime) -> None:
-    """Refuse an instant more than MAX_AHEAD after the clock it came by; the past may be as old as it likes.
+    """Raise InstantAheadError if an instant is more than MAX_AHEAD after the clock that received it. Any age is allowed.
 
-    clock: of AWS, never of who sent it: the queue's SentTimestamp, or the function's own. Raises InstantAheadError.
+    clock: an AWS clock, never the sender's: the queue's SentTimestamp or the function's own.
     """
     if instant > clock + MAX_AHEAD:
-        raise InstantAheadError(f"{what}: expected at most {MAX_AHEAD} after {clock.isoformat()}, was {instant.isoformat()}")
+        raise InstantAheadError(
+            f"{what}: expected at most {MAX_AHEAD} after {clock.isoformat()}, was {instant.isoformat()}; check the sender's clock"
+        )
 
 
 class ScheduledJob(FrozenModel):
-    """The input of every schedule (cdk/constructs/schedule.py): the job, and the instant that is its clock. Not on the bus."""
+    """The input of every schedule (cdk/constructs/schedule.py): the job and the instant it runs for. It is not on the bus."""
 
     job: str
     scheduled_at: AwareDatetime
 
     @classmethod
     def read(cls, event: Mapping[str, object], now: datetime) -> ScheduledJob:
-        """Return the job of an invocation at `now`, the function's own clock.
+        """Return the job of an invocation. now: the function's own clock.
 
-        Whoever may invoke the function names the instant, and what is done for one of the future is not done again when it
-        comes. Raises InstantAheadError, pydantic.ValidationError: they fail the call, which alarms.
+        Whoever may invoke the function chooses the instant. Work done early for a future instant would not be done again when
+        that instant comes, so it is refused. Raises InstantAheadError or pydantic.ValidationError: the call fails and alarms.
         """
         found = cls.model_validate(event)
         require_not_ahead("scheduled_at", found.scheduled_at, now)
@@ -272,29 +274,29 @@ class ScheduledJob(FrozenModel):
 
 
 def parse_event(detail_type: object, detail: object) -> Event:
-    """Return the event of a bus message, whose parts may be anything. Raises UnreadableEventError, and nothing else."""
+    """Return the event of a bus message, whatever its parts are. Raises UnreadableEventError and nothing else."""
     kind = _BY_TYPE.get(detail_type) if isinstance(detail_type, str) else None
     if kind is None or not isinstance(detail, dict):
         what = f"{type(detail).__name__} of type {str(detail_type)[:60]!r}"
-        raise UnreadableEventError(f"expected the object of a known event, was {what}")
+        raise UnreadableEventError(f"expected an object as the detail of a known event type, was {what}")
     facts = {key: value for key, value in checked(detail).items() if key not in _BESIDE_THE_FACTS}
     try:
         event = kind.model_validate(facts)
-        event.to_detail()  # what cannot be written again, or has no natural key, is no event either
+        event.to_detail()  # an event that cannot be written again, or that has no natural key, is refused too
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:5])
-        raise UnreadableEventError(f"expected a {kind.type}, was wrong at {wrong[:500]}") from None
-    except Exception as error:  # pure code over strange facts: an instant that overflows in UTC, a name that hashes to nothing
-        raise UnreadableEventError(f"expected a {kind.type}, was {type(error).__name__}: {str(error)[:200]}") from error
+        raise UnreadableEventError(f"{kind.type}: invalid fields: {wrong[:500]}") from None
+    except Exception as error:  # pure code met strange facts, such as an instant that overflows in UTC
+        raise UnreadableEventError(f"{kind.type} cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
     return event
 
 
 def read_event(text: str) -> Event:
     """Return the event that a rule of the bus put into a queue. Raises UnreadableEventError or WireError, both ValueErrors.
 
-    It has to be of our source: a rule asks for it, and so does whoever reads what something else than a rule may have put there.
+    The source must be EVENT_SOURCE: a rule checks that, but something other than a rule may have written into the queue.
     """
     envelope = parse_object(text)
     if (source := envelope.get("source")) != EVENT_SOURCE:
-        raise UnreadableEventError(f"expected an event of {EVENT_SOURCE}, was of {str(source)[:60]!r}")
+        raise UnreadableEventError(f"expected an event with source {EVENT_SOURCE}, was {str(source)[:60]!r}")
     return parse_event(envelope.get("detail-type"), envelope.get("detail"))

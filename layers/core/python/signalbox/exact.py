@@ -1,9 +1,9 @@
-"""Exact decimal arithmetic: where money is added and multiplied nothing is rounded, and where it is rounded says so here.
+"""Exact decimal arithmetic: sums and products of money are never rounded, and the few functions that round say so.
 
-`@exactly` runs a function under CONTEXT, which traps Inexact: a sum or product that would lose a digit raises instead, and so
-does a plain division; a `float` that strays in raises instead of being compared. The only ways to divide are `share` (split an
-amount; what is not in the share stays with the rest, so nothing is lost) and `ratio` (a figure to show, never booked). Pure: no
-context of the caller is touched. `canonical` and `plain` are the one form of a number and its one text.
+`@exactly` runs a function under CONTEXT, which traps Inexact: a sum, product or plain division that would lose a digit raises,
+and so does a comparison with a `float`. There are only two ways to divide: `share` splits an amount (what rounding takes from the
+share stays in the rest, so nothing is lost), and `ratio` gives a figure for display that is never booked. Pure: the caller's
+decimal context is restored. `canonical` returns a number's one form, `plain` its one text.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from pydantic import BeforeValidator, Field
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DIGITS: Final = 150  # a price times a quantity has at most 72; sums of 10^70 of them still fit
-MAX_DIGITS: Final = 18  # of an amount, on either side of the point
-SHARE_PLACES: Final = 18  # decimals of a share that does not divide evenly
+DIGITS: Final = 150  # a price times a quantity has at most 72 digits, and the sum of 10^70 such products still fits
+MAX_DIGITS: Final = 18  # of an amount, on each side of the decimal point
+SHARE_PLACES: Final = 18  # decimal places of a share that does not divide evenly
 ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 _TRAPS: Final = [InvalidOperation, DivisionByZero, Overflow, FloatOperation]
@@ -48,7 +48,7 @@ def _refuse_float(value: object) -> object:
     return value
 
 
-# The bounds stand next to Decimal: behind a validator of ours pydantic would check them in Python, many times slower.
+# The bounds are set on Decimal itself: behind our own validator pydantic would check them in Python, many times slower.
 Amount: TypeAlias = Annotated[
     Decimal, Field(allow_inf_nan=False, max_digits=2 * MAX_DIGITS, decimal_places=MAX_DIGITS), BeforeValidator(_refuse_float)
 ]
@@ -60,10 +60,10 @@ PositiveAmount: TypeAlias = Annotated[
 
 
 class Under:
-    """A decorator: its function runs under one decimal context, whatever the caller's is.
+    """A decorator that runs a function under one decimal context, whatever the caller's context is.
 
-    The context is that one itself and not a copy, which would cost as much as a few sums; inside another function under it
-    nothing is left to do.
+    It sets that context itself, not a copy: a copy costs as much as a few sums. A function called inside another one under the
+    same context sets nothing.
     """
 
     def __init__(self, context: Context) -> None:
@@ -86,13 +86,13 @@ class Under:
         return inside
 
 
-exactly: Final = Under(CONTEXT)  # a result that would have to be rounded raises decimal.Inexact
+exactly: Final = Under(CONTEXT)  # an inexact result raises decimal.Inexact
 
 
 def share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
-    """Return amount * part / whole to SHARE_PLACES, half to even; all of `amount`, untouched, when part equals whole.
+    """Return amount * part / whole, rounded half to even to SHARE_PLACES; `amount` itself if part equals whole.
 
-    The caller subtracts it from the amount, so the rest keeps whatever rounding moved.
+    The caller subtracts the share from the amount, so the rest takes up the rounding.
     """
     if part == whole:
         return amount
@@ -100,17 +100,17 @@ def share(amount: Decimal, part: Decimal, whole: Decimal) -> Decimal:
 
 
 def ratio(numerator: Decimal, denominator: Decimal, places: int) -> Decimal:
-    """Return numerator / denominator rounded half to even to `places` decimals, for showing."""
+    """Return numerator / denominator for display, rounded half to even to `places` decimals."""
     return to_places(_ROUNDED.divide(numerator, denominator), places)
 
 
 def to_places(amount: Decimal, places: int) -> Decimal:
-    """Return `amount` rounded half to even to `places` decimals, for showing; exact when it has no more."""
+    """Return `amount` for display, rounded half to even to `places` decimals; exact if it has no more than that."""
     return amount.quantize(_unit(places), ROUND_HALF_EVEN, _ROUNDED)
 
 
 def up_to_places(amount: Decimal, places: int) -> Decimal:
-    """Return `amount` rounded towards plus infinity to `places` decimals: for a fee that is estimated, never in our favour."""
+    """Return `amount` rounded up (towards plus infinity) to `places` decimals, so that an estimated fee is never too low."""
     return amount.quantize(_unit(places), ROUND_CEILING, _ROUNDED)
 
 
@@ -120,7 +120,7 @@ def _unit(places: int) -> Decimal:
 
 
 def to_step(amount: Decimal, step: Decimal, *, upwards: bool) -> Decimal:
-    """Return the nearest multiple of `step` not below (upwards) or not above `amount`; exact."""
+    """Return the exact multiple of `step` nearest to `amount`: not below it if `upwards`, else not above it."""
     with localcontext(CONTEXT):
         rest = amount % step
         if rest < 0:
@@ -128,11 +128,11 @@ def to_step(amount: Decimal, step: Decimal, *, upwards: bool) -> Decimal:
         return amount - rest + (step if upwards and rest else 0)
 
 
-@lru_cache(maxsize=4096)  # steps and prices come again and again; equal numbers have one form
+@lru_cache(maxsize=4096)  # the same steps and prices recur, and equal numbers have one form
 def canonical(value: Decimal) -> Decimal | None:
-    """Return a finite number in its one form (1.00 and 1.0 are 1, 5E+4 is 50000, -0 is 0).
+    """Return a finite number in its one form: 1.00 and 1.0 become 1, 5E+4 becomes 50000, -0 becomes 0.
 
-    None when it is not below 10**MAX_DIGITS or has more than MAX_DIGITS decimal places.
+    Returns None if the number is 10**MAX_DIGITS or more, or has more than MAX_DIGITS decimal places.
     """
     if not value:
         return ZERO
@@ -141,7 +141,7 @@ def canonical(value: Decimal) -> Decimal | None:
     found = value.normalize(_ROUNDED)
     text = str(found)
     if len(text) <= MAX_DIGITS and "E" not in text and found == value:
-        return found  # nearly all are: no exponent, and too short for too many digits after the point
+        return found  # the usual case: no exponent, and short enough to have no more than MAX_DIGITS decimals
     exponent = found.as_tuple().exponent
     if found != value or not isinstance(exponent, int) or exponent < -MAX_DIGITS:
         return None
@@ -149,7 +149,7 @@ def canonical(value: Decimal) -> Decimal | None:
 
 
 def plain(value: Decimal) -> str:
-    """Return every digit of a finite number, without exponent or zeros at the end; zero has no sign."""
+    """Return all digits of a finite number as text, without an exponent, trailing zeros or a sign on zero."""
     text = str(value)
     if "E" in text:
         text = f"{value:f}"
@@ -159,5 +159,5 @@ def plain(value: Decimal) -> str:
 
 
 def seconds_of(span: timedelta) -> Decimal:
-    """Return a span in seconds, exact to the microsecond."""
+    """Return a time span in seconds, exact to the microsecond."""
     return Decimal(span // timedelta(microseconds=1)).scaleb(-6, CONTEXT)

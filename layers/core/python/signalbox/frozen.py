@@ -1,4 +1,4 @@
-"""What nearly every parsed value of the library is: it never changes, and it has no field that nobody declared."""
+"""Base of nearly all parsed values in the library: immutable models that refuse undeclared fields."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 class made_once(Generic[T]):  # noqa: N801 - used like property
-    """A property of a value that never changes: made when it is first asked for, and kept in the value's dictionary.
+    """A cached property of an immutable value: computed on first use and kept in the value's `__dict__`.
 
-    A value with it equals one without, has the same hash, and is written down alike: pydantic looks at fields alone.
+    It does not affect equality, the hash or serialisation, because pydantic looks at fields alone.
     """
 
     def __init__(self, make: Callable[[Any], T]) -> None:
@@ -36,37 +36,37 @@ class made_once(Generic[T]):  # noqa: N801 - used like property
         return made
 
 
-quoted: Final = json.encoder.encode_basestring  # a text as JSON, as pydantic writes it
-quoted_ascii: Final = json.encoder.encode_basestring_ascii  # the same as json.dumps writes it
+quoted: Final = json.encoder.encode_basestring  # encodes a text as JSON in the way pydantic does
+quoted_ascii: Final = json.encoder.encode_basestring_ascii  # encodes a text in the way json.dumps does
 _OF_INSTANT: Final = TypeAdapter(datetime)
 
 
 def instant_text(instant: datetime) -> str:
-    """Return an instant as pydantic writes it."""
+    """Return an instant as text in the way pydantic writes it."""
     if instant.tzinfo is UTC or not instant.utcoffset():
         return _utc_text(instant)
     text: str = _OF_INSTANT.dump_python(instant, mode="json")
     return text
 
 
-@lru_cache(maxsize=4096)  # one batch has few instants, each in many texts; equal ones in UTC have one text
+@lru_cache(maxsize=4096)  # a batch has few distinct instants, each in many texts; equal UTC instants have one text
 def _utc_text(instant: datetime) -> str:
     return f"{instant.replace(tzinfo=None).isoformat()}Z"
 
 
 class FrozenModel(BaseModel):
-    """An immutable model; an unknown field is an error, since a misspelt limit or price must not pass for an absent one."""
+    """An immutable model. An unknown field is an error: a misspelt limit or price must not pass for a missing one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(made_once,))
 
     @classmethod
     def trusted(cls, **facts: Any) -> Self:
-        """Return the model that validating these facts would make, without looking at them: every field of it or its default.
+        """Return the model with these facts and the defaults of the other fields, without validation.
 
-        For values that this library made itself, of their right types and within their bounds. Never for what came from outside.
+        Only for values that this library made itself, of the right types and within their bounds. Never for outside input.
         """
         made = cls.__new__(cls)
-        _set(made, "__dict__", _defaults(cls) | facts)  # in the order of the fields, as they are written down
+        _set(made, "__dict__", _defaults(cls) | facts)  # in field order, which is the order of serialisation
         _set_fields(made, set(facts))
         _set_extra(made, None)
         _set_private(made, None)
@@ -76,7 +76,7 @@ class FrozenModel(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         copied = super().model_copy(update=update, deep=deep)
         facts, fields = copied.__dict__, type(copied).__pydantic_fields__
-        for name in [name for name in facts if name not in fields]:  # what was made of the facts before
+        for name in [name for name in facts if name not in fields]:  # cached properties, which were computed before the update
             del facts[name]
         return copied
 

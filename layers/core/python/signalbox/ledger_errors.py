@@ -1,9 +1,9 @@
-"""Errors of the ledger, by what the caller should do. Its ports promise these; adapters raise them.
+"""Errors of a ledger, one class for each reaction of the caller. The ledger ports promise these and the adapters raise them.
 
-LedgerError                   a bug of ours: a statement that cannot be right, a block that went on after a failed one
-├── LedgerUnavailableError    no connection, or it was lost: deliver again, the natural keys make that harmless
+LedgerError                   a bug of ours: an invalid statement, or work that continued after a failed statement
+├── LedgerUnavailableError    no connection, or it was lost: deliver again, which the natural keys make harmless
 ├── LedgerBusyError           a lock, a deadlock or a statement took too long: deliver again
-├── LedgerRefusedError        a row that breaks a constraint: delivering again cannot help
+├── LedgerRefusedError        a row breaks a constraint: delivering again cannot help
 └── MigrationError            adapters.postgres: migrations that were changed, misnamed or out of sequence
 """
 
@@ -17,12 +17,12 @@ class LedgerError(SignalboxError):
 
 
 class LedgerUnavailableError(LedgerError):
-    """There is no connection, or it was lost on the way; unless the message says otherwise nothing was written."""
+    """The ledger cannot be reached, or the connection was lost. Unless the message says otherwise, nothing was written."""
 
 
 class LedgerBusyError(LedgerError):
-    """A lock was not granted in time, a statement ran too long, or a deadlock was broken; nothing was written."""
+    """A lock was not granted in time, a statement ran too long, or a deadlock was broken. Nothing was written."""
 
 
 class LedgerRefusedError(LedgerError):
-    """A row breaks a constraint of the ledger, or its value does not fit the column; nothing was written."""
+    """A row breaks a constraint of the ledger, or a value does not fit its column. Nothing was written."""

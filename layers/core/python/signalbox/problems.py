@@ -1,8 +1,8 @@
-"""Errors as other programs read them: RFC 9457 problem details, over HTTP and in the `--json` output of commands.
+"""Errors for other programs: RFC 9457 problem details, in HTTP answers and in the `--json` output of commands.
 
-`type` identifies the kind of problem and never changes, `title` is the same for every problem of a type, `detail` is about this
-one. `errors` names each wrong value by a JSON Pointer (RFC 6901, as a URI fragment) into the request: the body together with what
-path and query add to it. `remedy` says what to do next. `instance` identifies this occurrence in the logs.
+`type` identifies the kind of problem and never changes. `title` is the same for every problem of a type; `detail` is about this
+one. `errors` locates each wrong value with a JSON Pointer (RFC 6901, as a URI fragment) into the request: the body together with
+the values from path and query. `remedy` says what to do next. `instance` identifies this occurrence in the logs.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class _Document(BaseModel):
-    """A reader skips members that it does not know (RFC 9457, section 3.2), so that the writer may add some."""
+    """Base model that ignores members it does not know (RFC 9457, section 3.2), so that a newer writer may add some."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class InvalidValue(_Document):
-    """One wrong value of a request: where it is, as `#/configuration/capital`, and what is wrong with it."""
+    """One wrong value of a request. pointer: where it is, such as `#/configuration/capital`; detail: what is wrong with it."""
 
     pointer: str
     detail: str
 
 
 class Problem(_Document):
-    """A problem details object. `status` is the HTTP status; a command that talked to no server has none."""
+    """A problem details object. `status` is the HTTP status; it is None for a command that talked to no server."""
 
     type: str = Field(examples=[f"{TYPE_PREFIX}account-not-found"])
     title: str
@@ -45,22 +45,22 @@ class Problem(_Document):
     remedy: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the members that it has."""
+        """Return the members that are set, as JSON-ready values."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
 def type_named(name: str) -> str:
-    """Return the URI of a type of problem."""
+    """Return the URI of a problem type."""
     return f"{TYPE_PREFIX}{name}"
 
 
 def pointer_to(*places: str | int) -> str:
-    """Return a JSON Pointer as a URI fragment; without places, to the whole document."""
+    """Return a JSON Pointer as a URI fragment. Without places it points to the whole document."""
     return "#" + "".join("/" + str(place).replace("~", "~0").replace("/", "~1") for place in places)
 
 
 def problem_of(error: SignalboxError) -> Problem:
-    """Return an error of this project as a problem: its class is the type, and the first line of its docstring the title."""
+    """Return one of our errors as a problem. The class gives the type, the first line of its docstring the title."""
     kind = type(error)
     name = _WORD.sub("-", kind.__name__.removesuffix("Error")).lower()
     title = (kind.__doc__ or name).strip().splitlines()[0].rstrip(".")
@@ -68,7 +68,7 @@ def problem_of(error: SignalboxError) -> Problem:
 
 
 def read_problem(document: Any) -> Problem | None:
-    """Return the problem that a server answered with, or None if it is none."""
+    """Return the problem in a server's answer, or None if the answer is not a problem document."""
     try:
         return Problem.model_validate(document)
     except ValidationError:
@@ -76,12 +76,12 @@ def read_problem(document: Any) -> Problem | None:
 
 
 def invalid_values(error: ValidationError, *, skip: int = 0) -> tuple[InvalidValue, ...]:
-    """Return what pydantic found wrong. skip: leading places that are not of the request, as the tag of a union."""
+    """Return the values that pydantic refused. skip: leading places that are not in the request, such as a union's tag."""
     return tuple(InvalidValue(pointer=pointer_to(*one["loc"][skip:]), detail=one["msg"]) for one in error.errors())
 
 
 def in_words(values: Iterable[InvalidValue]) -> str:
-    """Return wrong values as one line for people, each named as `configuration.capital`."""
+    """Return wrong values as one line for people, each named in the form `configuration.capital`."""
     return "; ".join(f"{_place(one.pointer)}: {one.detail}" for one in values)
 
 

@@ -1,9 +1,9 @@
-"""JSON that comes from outside, read in one place: within limits of size, depth and text, or refused with one error.
+"""The one place that reads JSON from outside. Input over the limits of size, depth or text raises one kind of error.
 
-Everything that another machine wrote passes here before it is a value: a queue's message, an HTTP body, an event of the bus,
-an agent's envelope, a messenger's answer. Refused are text that is too large or nested too deep, a key twice in one object,
-numbers that are no numbers or absurdly long, and characters that a database or a person's screen cannot take: NUL and other
-control characters but tab and line breaks, and halves of surrogate pairs. Why: decision 0005.
+Everything that another machine wrote passes through here first: a queue's message, an HTTP body, an event of the bus, an agent's
+envelope, a messenger's answer. It refuses text that is too large or nested too deeply, an object with the same key twice, numbers
+that are not finite or are absurdly long, and characters that a database or a screen cannot take: NUL and other control characters
+except tab and line breaks, and unpaired surrogates. Why: decision 0005.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from pydantic import AfterValidator, BeforeValidator
 
 from signalbox.errors import SignalboxError
 
-MAX_BYTES: Final = 1_048_576  # the most a queue carries; the bus, the gateway's body and an envelope are below it
-MAX_DEPTH: Final = 24  # the deepest of our own events has 7 levels, inside an envelope 10
+MAX_BYTES: Final = 1_048_576  # the largest queue message; the limits of bus, API gateway and envelopes are lower
+MAX_DEPTH: Final = 24  # our own deepest event has 7 levels, 10 inside an envelope
 MAX_DIGITS: Final = 64  # of an integer; amounts travel as text and are bounded where they are parsed
-_SHOWN: Final = 80  # of a text in a message
+_SHOWN: Final = 80  # how many characters of a text an error message quotes
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _NOT_IN_A_LINE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_MAY_HIDE_ONE: Final = re.compile(r"\\u|[\x7f-\x9f\ud800-\udfff]")  # a raw control character below is refused by JSON itself
+_MAY_HIDE_ONE: Final = re.compile(r"\\u|[\x7f-\x9f\ud800-\udfff]")  # json itself refuses raw control characters below U+0020
 
 
 class WireError(SignalboxError, ValueError):
-    """What came from outside cannot be read, and will not be the next time. The message quotes little of it."""
+    """Input from outside cannot be read, and delivering it again does not help. The message quotes little of it."""
 
 
 def parse(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[str], Any] = float) -> Any:
-    """Return the JSON value of a text. Raises WireError, and nothing else, whatever the text.
+    """Return the JSON value of a text. Raises WireError and nothing else, whatever the text.
 
-    numbers: what becomes of a number with a fraction or an exponent; `str` keeps it as it was written.
+    numbers: converts the text of a number with a fraction or an exponent; `str` keeps it as written.
     """
     size = len(text) if isinstance(text, bytes) else len(text.encode(errors="surrogatepass"))
     if size > max_bytes:
@@ -50,14 +50,14 @@ def parse(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[s
     except WireError:
         raise
     except RecursionError:
-        raise WireError(f"expected at most {MAX_DEPTH} levels, was deeper than can be read") from None
+        raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, was nested too deeply to be read") from None
     except ValueError as error:  # of json, and UnicodeDecodeError
-        raise WireError(f"expected JSON, was not: {_shortened(str(error))}") from None
+        raise WireError(f"text is not JSON: {_shortened(str(error))}") from None
     return _checked(found, look=_MAY_HIDE_ONE.search(readable) is not None)
 
 
 def parse_object(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Callable[[str], Any] = float) -> dict[str, Any]:
-    """Return the JSON object of a text. Raises WireError, also for any other value."""
+    """Return the JSON object of a text. Raises WireError, also if the text is another JSON value."""
     found = parse(text, max_bytes=max_bytes, numbers=numbers)
     if not isinstance(found, dict):
         raise WireError(f"expected a JSON object, was {type(found).__name__}")
@@ -65,24 +65,27 @@ def parse_object(text: str | bytes, *, max_bytes: int = MAX_BYTES, numbers: Call
 
 
 def checked(value: Any) -> Any:
-    """Return a value that was read elsewhere (a path, a query) if its texts and depth pass. Raises WireError."""
+    """Return a value that was parsed elsewhere (a path, a query) if its texts and depth pass. Raises WireError."""
     return _checked(value, look=True)
 
 
 def one_line(text: str) -> str:
-    """Return a text that people wrote on one line. Raises ValueError at what would break a line, a log or a direction."""
+    """Return a person's text if it is a single line. Raises ValueError for characters that break a line or change direction."""
     if (found := _NOT_IN_A_LINE.search(text)) is not None:
-        raise ValueError(f"expected one line of text, was U+{ord(found[0]):04X} at {found.start()}")
+        raise ValueError(f"expected a single line of text, but character {found.start()} is U+{ord(found[0]):04X}")
     return text
 
 
 def readable(text: str) -> str:
-    """Return a text with a mark for each character that `parse` would refuse: somebody's words that must not be lost for one."""
+    """Return a text with a replacement mark for each character that `parse` would refuse, so that no message is lost over one."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def cut(longest: int) -> BeforeValidator:
-    """Return a validator that makes a foreign text readable and keeps its beginning: words must not refuse what happened."""
+    """Return a validator that makes a foreign text readable and keeps its first `longest` characters.
+
+    A strange text must not make us refuse the fact that it comes with.
+    """
     return BeforeValidator(lambda value: readable(value)[:longest] if isinstance(value, str) else value)
 
 
@@ -90,17 +93,17 @@ OneLine = Annotated[str, AfterValidator(one_line)]
 
 
 def _checked(value: Any, *, look: bool) -> Any:
-    """Return the value after a walk without recursion; texts are looked at only where one may hide something."""
+    """Return the value after a check without recursion. look: whether texts are checked; false if none can hide a character."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
         if look:
             for text in _texts(level):
                 if (found := _FORBIDDEN.search(text)) is not None:
-                    raise WireError(f"expected readable text, was U+{ord(found[0]):04X} in {_shortened(ascii(text))}")
+                    raise WireError(f"text contains the forbidden character U+{ord(found[0]):04X}: {_shortened(ascii(text))}")
         level = [inner for outer in level for inner in _inside(outer)]
         if not level:
             return value
-    raise WireError(f"expected at most {MAX_DEPTH} levels, was deeper")
+    raise WireError(f"expected JSON of at most {MAX_DEPTH} levels, was deeper")
 
 
 def _texts(level: list[Any]) -> Iterator[str]:
@@ -119,13 +122,13 @@ def _inside(value: Any) -> Iterator[Any]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise WireError("expected each key of an object once, was one twice")
+        raise WireError("a JSON object has the same key twice")
     return found
 
 
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
-        raise WireError(f"expected a number of at most {MAX_DIGITS} digits, was {len(text)}")
+        raise WireError(f"expected an integer of at most {MAX_DIGITS} digits, was one of {len(text)}")
     return int(text)
 
 

@@ -149,7 +149,7 @@ def test_a_low_and_a_high_at_one_instant_are_both_seen(tmp_path: Path) -> None:
 GOOD = json.dumps(opening())
 BAD_LINES: list[tuple[str, str]] = [
     (json.dumps(marking("08:59", 1)), "not before"),
-    (json.dumps(closing("10:00", 1, "p9")), "p9: expected an open one"),
+    (json.dumps(closing("10:00", 1, "p9")), "p9: expected an open position"),
     (json.dumps(opening("10:00")), "open already"),
     (json.dumps(marking("2024-03-05T10:00:00", 1)), "offset"),
     (json.dumps(marking("2024-03-05", 1)), "offset"),

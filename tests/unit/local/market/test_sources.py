@@ -63,7 +63,7 @@ def test_missing_minutes_stay_missing(tmp_path: Path) -> None:
 
 
 def test_folder_without_files_or_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="was no folder"):
+    with pytest.raises(DataError, match="is not a directory"):
         ParquetSource(tmp_path / "nowhere", ALL)
     with pytest.raises(DataError, match=r"BTC-USDT-1m\.parquet"):
         ParquetSource(tmp_path, ALL)

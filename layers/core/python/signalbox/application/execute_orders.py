@@ -1,4 +1,4 @@
-"""A request of the ledger at its venue: sealed and in time, carried out once, answered again as before, or given to an agent."""
+"""Carries out the ledger's requests at venues: verifies seal and expiry, acts once, repeats the answer, or asks an agent."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from signalbox.orders.venue_port import ClosedVenue, Relay, ReplacementLog, Send
 from signalbox.signing import AcceptedKeys, Sealed, open_message, require_in_time
 from signalbox.wire import parse_object
 
-MAX_WAIT = 30  # seconds that a view may wait to be due: a clock that is off by more delays it no longer
+MAX_WAIT = 30  # longest delay of a view in seconds, so that a wrong clock cannot delay it further
 
 
 class Sends(SendLog, ReplacementLog, Protocol):
-    """Durable memory of what was sent and what replaced it."""
+    """Durable memory of the orders that were sent and of their replacements."""
 
 
 class RequestAnswers(Protocol):
-    """Durable memory of what was announced for each request of an order that is done."""
+    """Durable memory of the events that were announced for each completed order request."""
 
     def find(self, account: str, event_id: str) -> tuple[str, ...] | None:
-        """Return the answer to a request, None where none is kept."""
+        """Return the answer to a request, or None if none was kept."""
 
     def keep(self, account: str, event_id: str, answer: Sequence[str], at: datetime) -> None:
-        """Keep the answer to a request; the first one stays."""
+        """Keep the answer to a request, unless one was kept before."""
 
 
 class AccountVenues(Protocol):
     """The venues of live accounts, with their credentials."""
 
     def venue(self, request: ExecutionRequested | VenueViewRequested) -> Venue:
-        """Return the venue of a request's account; a ClosedVenue that says why where it may not be used."""
+        """Return the venue of a request's account; a ClosedVenue with the reason if it may not be used."""
 
 
 class AgentMailboxes(Protocol):
@@ -51,19 +51,22 @@ class AgentMailboxes(Protocol):
         """Whether an account has a mailbox in this stage."""
 
     def relay(self, account: str) -> Relay | ClosedVenue:
-        """Return the way to an account's agent; a ClosedVenue that says why where there is none."""
+        """Return the relay to an account's agent; a ClosedVenue with the reason if there is none."""
 
     def reporter(self, queue_arn: str) -> str | None:
-        """Return the account whose agent reports through a queue, None for every other queue."""
+        """Return the account whose agent reports through a queue, or None if it is another queue."""
 
     def is_checks(self, queue_arn: str) -> bool:
-        """Whether a queue brings commands to look for an answer to."""
+        """Whether a queue holds reminders to check that a command was answered."""
 
     def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
-        """Return what the agent of this account reported, and note what it answered. Raises SignalboxError: not its word."""
+        """Return an agent's report on this account and note its answers. Raises SignalboxError if the agent did not write it."""
 
     def check(self, text: str) -> ExpectedAnswer | None:
-        """Look for an answer; without one stop the account, and return what was not answered. Raises WireError, ValueError."""
+        """Check a command for its answer; if there is none, halt the account and return the command.
+
+        Raises WireError, ValueError.
+        """
 
 
 def _sleep(wait: timedelta) -> None:
@@ -71,11 +74,11 @@ def _sleep(wait: timedelta) -> None:
 
 
 class ViewNotDueError(VenueBusyError):
-    """A view that is asked for a moment later, and then waits for that moment in its queue."""
+    """A view is requested for a later moment and waits for it in its queue."""
 
 
 def _require_due(request: VenueViewRequested, now: datetime) -> None:
-    """Give a view back to its queue until it is due; in a group of its own it holds nobody up. Raises ViewNotDueError."""
+    """Raise ViewNotDueError until a view is due. It has a message group of its own, so its wait delays no other message."""
     left = timedelta(0) if request.not_before is None else request.not_before - now
     if left > timedelta(0):
         seconds = min(ceil(left.total_seconds()), MAX_WAIT)
@@ -93,23 +96,23 @@ class ExecuteOrders:
     answers: RequestAnswers
     mailboxes: AgentMailboxes
     agent_venue: str  # the venue whose orders agents carry out
-    retry_in: Callable[[str, str, int], None]  # makes a message visible again: receipt handle, queue, seconds
+    retry_in: Callable[[str, str, int], None]  # makes a message visible again; arguments: receipt handle, queue, seconds
     clock: Callable[[], datetime]
     pause: Callable[[timedelta], None] = _sleep
 
     def accept(self, message: str) -> Sealed:
-        """Return what the ledger sealed, if its time is not over.
+        """Return the sealed event of a message that has not expired.
 
-        Raises SealError, UnreadableEventError or WireError: final. Raises KeyUnavailableError: deliver it again.
+        SealError, UnreadableEventError and WireError are final. After KeyUnavailableError the message is delivered again.
         """
         found = open_message(message, self.request_keys)
         require_in_time(found.seal, self.clock())
         return found
 
     def carry_out(self, request: ExecutionRequested | VenueViewRequested) -> tuple[BusEvent, ...]:
-        """Do it and announce what happened; an order's request that is done is answered as before, and not done again.
+        """Carry out a request and announce the result. A completed order request is answered as before, without acting again.
 
-        Raises VenueBusyError and, for a view, any ExecutionError: deliver it again.
+        After VenueBusyError, and for a view after any ExecutionError, the message is delivered again.
         """
         if isinstance(request, VenueViewRequested):
             return self._done(request)
@@ -134,7 +137,7 @@ class ExecuteOrders:
         return request.venue == self.agent_venue and self.mailboxes.has(request.account)
 
     def _through_mailbox(self, request: ExecutionRequested | VenueViewRequested) -> ExecutionReported | None:
-        """Hand a request on to the account's agent; return what is known now. Raises VenueRefusedError: a view without a key."""
+        """Forward a request to the agent; return what is known now. Raises VenueRefusedError for a view without a key."""
         relay = self.mailboxes.relay(request.account)
         if isinstance(relay, ClosedVenue):
             if isinstance(request, VenueViewRequested):
@@ -153,12 +156,12 @@ class ExecuteOrders:
         return query(request, venue, sends, chains=sends)
 
     def pass_on(self, account: str, envelope: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
-        """Announce what the agent of an account reported, note what it answered. Raises EnvelopeError: it is not its word."""
+        """Announce an agent's report and note its answers. Raises EnvelopeError if the account's agent did not write it."""
         content = self.mailboxes.take_report(account, envelope)
         if isinstance(content, ExecutionReported | VenueViewReported):
             self.bus.announce((content,))
         return content
 
     def check(self, text: str) -> ExpectedAnswer | None:
-        """Stop an account whose agent did not answer a command; return that command. Raises WireError, ValidationError."""
+        """Halt an account whose agent did not answer a command, and return that command. Raises WireError, ValidationError."""
         return self.mailboxes.check(text)

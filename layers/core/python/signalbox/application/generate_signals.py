@@ -1,4 +1,4 @@
-"""A cycle on the ledger: the model that decides, what is tried again, and what is published after the commit."""
+"""Decides a cycle on the ledger: chooses the model, retries lost connections, and publishes after the commit."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from signalbox.signals.rate_limit import SignalLimits
 
 
 class Models(Protocol):
-    """The deployed model, as a cycle asks for it."""
+    """Source of the deployed model."""
 
     def choose(self) -> ModelChoice:
-        """Return the model to use, and what is wrong with a newer one. Never raises: without a model every symbol is refused."""
+        """Return the model to use and any problem with a newer one. Never raises; without a model every symbol is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateSignals:
-    """One delivery: decide and commit, then publish what the ledger holds."""
+    """Processes one delivery: decides and commits, then publishes the committed events."""
 
     ledger: Ledger
     outbox: Outbox
@@ -38,13 +38,13 @@ class GenerateSignals:
     def decide(self, event: CandlesClosed) -> tuple[CycleOutcome, ModelChoice]:
         """Record the event's candles and decide its cycle when it is complete.
 
-        A lost connection is tried again here: the whole cycle is idempotent by natural keys, so even a commit whose
-        acknowledgement was lost only turns into a duplicate.
+        A lost connection is retried here. The whole cycle is idempotent by natural keys, so that even a commit whose
+        acknowledgement was lost becomes a mere duplicate.
         """
         choice = self.models.choose()
         run = partial(run_cycle, event, ledger=self.ledger, choice=choice, limits=self.limits)
         return retried(run, self.pause), choice
 
     def publish(self) -> int:
-        """Publish what is committed; what this misses is the relay's."""
+        """Publish the committed events; return how many. Events that this misses are published by relay_outbox."""
         return publish_pending(outbox=self.outbox, publisher=self.bus)

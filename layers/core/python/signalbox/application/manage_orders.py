@@ -1,4 +1,4 @@
-"""Accounts as the trading functions treat them: who may, one turn an account, what is tried again, what is published after."""
+"""Trading on accounts: checks who may act, gives each account its turn, retries, and publishes after the commit."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from signalbox.trading.service import AccountOutcome, ReadinessReport, TradingSe
 from signalbox.trading.state import AccountState
 
 T = TypeVar("T")
-OPENED_BY: Final = "deployment"  # as `who` of the accounts that the stage configures
-_FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, LedgerRefusedError)  # the same the next time
+OPENED_BY: Final = "deployment"  # recorded as `who` for the accounts that the stage configures
+_FINAL: Final = (TradingError, OrderError, PortfolioError, RiskError, LedgerRefusedError)  # would fail again the next time
 
 
 def _now() -> datetime:
@@ -45,7 +45,7 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class MissedTurn:
-    """An account that could not take what concerned every account, and whether it gets it again."""
+    """An account that could not process an event meant for every account. is_final: it does not get the event again."""
 
     account: str
     error: Exception
@@ -54,38 +54,39 @@ class MissedTurn:
 
 @dataclass
 class ManageOrders:
-    """One message or request at a time; whatever it commits is published afterwards, by `publish`.
+    """Processes one message or request at a time. `publish` publishes what it committed.
 
-    A lost connection is tried again here: every step is idempotent by natural keys. What concerns every account is brought to
-    one after the other: one that cannot take it now gets it again alone, in its own message group, and the message is done.
+    A lost connection is retried here, because every step is idempotent by natural keys. An event that concerns every account is
+    given to one account after the other. An account that cannot process it now gets it again later in its own message group,
+    so that the original message is done.
     """
 
     service: TradingService
     outbox: Outbox
     bus: EventPublisher
     accounts: tuple[str, ...] = ()
-    gate: AccessControl = field(default_factory=lambda: AccessControl(Nobody()))  # who may do what; by default nobody anything
+    gate: AccessControl = field(default_factory=lambda: AccessControl(Nobody()))  # default: nobody may do anything
     pause: Callable[[float], None] = time.sleep
     clock: Callable[[], datetime] = _now
-    refused: dict[str, str] = field(default_factory=dict)  # configured accounts whose row in the ledger says something else
-    kill_switch_arn: str = ""  # of the queue that takes halts alone
-    report_keys: AcceptedKeys | None = None  # of the executor; without them no report is believed
+    refused: dict[str, str] = field(default_factory=dict)  # configured accounts that differ from the ledger, with the reason
+    kill_switch_arn: str = ""  # ARN of the queue that takes only halts
+    report_keys: AcceptedKeys | None = None  # the executor's keys; without them every report is refused
     _missed: list[MissedTurn] = field(default_factory=list)
     _denied: list[Refusal] = field(default_factory=list)
     _opened: bool = False
 
     def take_missed(self) -> tuple[MissedTurn, ...]:
-        """Return the turns that were missed since the last call."""
+        """Return the turns that accounts missed since the last call."""
         found, self._missed = tuple(self._missed), []
         return found
 
     def take_denied(self) -> tuple[Refusal, ...]:
-        """Return what was asked without the right to it since the last call."""
+        """Return the requests that were refused for lack of access since the last call."""
         found, self._denied = tuple(self._denied), []
         return found
 
     def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
-        """Bring an event to the accounts it concerns. Raises TradingError when it never can be, LedgerError, UnpricedError."""
+        """Give an event to the accounts it concerns. TradingError is final; LedgerError and UnpricedError may be retried."""
         at = instant_of(event)
         self._open_accounts(at)
         if not isinstance(event, SignalGenerated | CycleDecided):
@@ -99,16 +100,16 @@ class ManageOrders:
         return handled
 
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
-        """Carry out a command of somebody who may. Raises TradingError when it never can be, LedgerError, UnpricedError."""
+        """Carry out a command if `who` may give it. TradingError is final; LedgerError and UnpricedError may be retried."""
         self._judged(lambda: self.gate.require_command(who, command))
         self._open_accounts(self.clock())
         return self._carried_out(command, who)
 
     def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
-        """Halt an account by the kill switch's queue. The right to send to it (IAM) is the authority, and no role is asked for.
+        """Halt an account by the kill switch's queue. Permission to send to that queue (IAM) suffices; no role is needed.
 
-        Stopping never fails closed: the function that carries out orders halts an account whose agent is silent, and it has no
-        role. `who` is what the record keeps. Raises TradingError when it never can be, LedgerError, UnpricedError.
+        A halt must never be refused: the function that carries out orders halts an account whose agent is silent, and it has
+        no role. who: the name to record. TradingError is final; LedgerError and UnpricedError may be retried.
         """
         self._open_accounts(self.clock())
         return self._carried_out(command, who)
@@ -120,7 +121,7 @@ class ManageOrders:
         return handled
 
     def change_access(self, command: GrantAccess | RevokeAccess, who: str) -> tuple[Access, ...]:
-        """Give somebody a role or take it away, and return who has one. Raises TradingError, LedgerError."""
+        """Grant or revoke a role; return everybody who has one on the account. Raises TradingError, LedgerError."""
         self._judged(lambda: self.gate.require_command(who, command))
         self._open_accounts(self.clock())
         role: Role | None = command.role if isinstance(command, GrantAccess) else None
@@ -129,7 +130,7 @@ class ManageOrders:
         return tuple(retried(lambda: self.gate.book.access(command.account), self.pause))
 
     def access(self, account: str, at: datetime, who: str) -> tuple[Access, ...]:  # noqa: ARG002 - of the port
-        """Return who has a role on an account."""
+        """Return everybody who has a role on an account."""
         self._may_look(account, who)
         return tuple(retried(lambda: self.gate.book.access(account), self.pause))
 
@@ -138,7 +139,7 @@ class ManageOrders:
         self._open_accounts(self.clock())
 
     def _judged(self, judge: Callable[[], T]) -> T:
-        """Ask the gate; what it refuses is counted by whoever takes what was denied."""
+        """Ask the access control, and keep a refusal for `take_denied`."""
         try:
             return retried(judge, self.pause)
         except AccessRefusedError as error:
@@ -146,7 +147,7 @@ class ManageOrders:
             raise
 
     def _alone(self, unit: Callable[[], T]) -> T:
-        """Run a unit of work of one account. A row that the ledger refuses is refused for good, whoever asks again."""
+        """Run one account's unit of work. A row that the ledger refuses is refused for good, however often it is retried."""
         try:
             return retried(unit, self.pause)
         except LedgerRefusedError as error:
@@ -155,52 +156,52 @@ class ManageOrders:
     def _turns(
         self, accounts: Sequence[TradingAccount], turn: Callable[[TradingAccount], AccountOutcome]
     ) -> tuple[tuple[AccountOutcome, ...], list[MissedTurn]]:
-        """Give each account its turn; return what they made of it and who missed it. Raises LedgerUnavailableError."""
+        """Give each account its turn; return the outcomes and the missed turns. Raises LedgerUnavailableError."""
         handled: list[AccountOutcome] = []
         missed: list[MissedTurn] = []
         for account in accounts:
             try:
-                # a busy account is not waited for here: the others stand behind it
+                # do not wait here for a busy account: the other accounts would have to wait too
                 handled.append(retried(partial(turn, account), self.pause, (LedgerUnavailableError,)))
             except LedgerUnavailableError:
-                raise  # everybody's trouble
-            except Exception as error:  # noqa: BLE001 - told by whoever takes the missed turns; it keeps no other account from its turn
+                raise  # every account is affected
+            except Exception as error:  # noqa: BLE001 - one account's error must not stop the others; take_missed reports it
                 is_final = isinstance(error, _FINAL) and not isinstance(error, UnpricedError)
                 missed.append(MissedTurn(account.account, error, is_final))
         self._missed += missed
         return tuple(handled), missed
 
     def query(self, account: str, at: datetime, who: str) -> AccountState:
-        """Return an account as it is."""
+        """Return the current state of an account."""
         self._may_look(account, who)
         return retried(lambda: self.service.query(account, at), self.pause)
 
     def readiness_report(self, account: str, at: datetime, who: str) -> ReadinessReport:
-        """Return whether an account may trade live."""
+        """Return whether an account may trade live, and what is missing."""
         self._may_look(account, who)
         return retried(lambda: self.service.readiness_report(account, at), self.pause)
 
     def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:  # noqa: ARG002 - of the port
-        """Return every account that somebody may see, by name."""
+        """Return the accounts that `who` may see, sorted by name."""
         visible = self._judged(lambda: self.gate.visible(who))
         if self._open_accounts(self.clock()):
-            visible = self.gate.visible(who)  # of whoever was just named owner
+            visible = self.gate.visible(who)  # again, because `who` may just have become an owner
         return tuple(one for one in retried(self.service.accounts, self.pause) if one.account in visible)
 
     def on_minute(self, at: datetime) -> tuple[AccountOutcome, ...]:
-        """Watch every account at a scheduled instant; the next minute makes up for one that could not be.
+        """Monitor every account at a scheduled instant. An account that fails is caught up in the next minute.
 
-        An account whose row cannot be read misses its turn, each minute, until somebody mends it: that alarms.
+        An account with an unreadable row misses its turn every minute, which alarms, until somebody repairs the row.
         """
         accounts, unreadable = retried(self.service.configured, self.pause)
         self._missed += [MissedTurn(name, AccountUnreadableError(why), is_final=True) for name, why in unreadable.items()]
         return self._turns(accounts, lambda account: self.service.monitor_account(account.account, at))[0]
 
     def _open_accounts(self, at: datetime) -> bool:
-        """Open the configured accounts, once a process, and name their owners; False when that was done before.
+        """Open the configured accounts and name their owners, once per process. Return False if that was done before.
 
-        at: of an event of the bus, or this function's own clock; never what a caller says. An account that
-        differs from its row stays as it is.
+        at: the time of a bus event or this function's own clock, never a time that a caller claims. An account that differs
+        from its row in the ledger is not changed.
         """
         if self._opened:
             return False
@@ -215,5 +216,5 @@ class ManageOrders:
         return True
 
     def publish(self) -> int:
-        """Publish what is committed; what this misses is the relay's."""
+        """Publish the committed events; return how many. Events that this misses are published by relay_outbox."""
         return publish_pending(outbox=self.outbox, publisher=self.bus)

@@ -1,4 +1,4 @@
-"""A finished job on the ledger: recorded in a folder of its own, tried again while the ledger is away, published after."""
+"""Records a finished job on the ledger: works in a temporary folder, retries while the ledger is away, then publishes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from signalbox.signals.ports import EventPublisher, Outbox
 from signalbox.signals.publishing import publish_pending
 
 T = TypeVar("T")
-RETRY_PAUSES_SECONDS: Final = (0.5, 2.0, 5.0)  # a failover of the database, within the function's timeout
+RETRY_PAUSES_SECONDS: Final = (0.5, 2.0, 5.0)  # covers a failover of the database, within the function's timeout
 
 
 @dataclass(frozen=True, slots=True)
 class RegisterModel:
-    """One finished job: record what it became, then publish what the ledger holds."""
+    """Processes one finished job: records its result, then publishes the committed events."""
 
     library: Library
     artifacts: ArtifactStore
@@ -32,19 +32,19 @@ class RegisterModel:
     pause: Callable[[float], None] = time.sleep
 
     def register(self, job: FinishedJob) -> RegistrationOutcome:
-        """Record a training; a lost connection is tried again, harmless because the job's name is the key."""
+        """Record a training job. A lost connection is retried, which is harmless because the job's name is the key."""
         return self._tried(
             lambda folder: register(job, artifacts=self.artifacts, library=self.library, workspace=folder),
         )
 
     def judge(self, job: FinishedEvaluation) -> EvaluationOutcome:
-        """Record an evaluation; a lost connection as above."""
+        """Record an evaluation job. A lost connection is retried in the same way."""
         return self._tried(
             lambda folder: record_evaluation(job, artifacts=self.artifacts, library=self.library, workspace=folder),
         )
 
     def publish(self) -> int:
-        """Publish what is committed; what this misses is the relay's."""
+        """Publish the committed events; return how many. Events that this misses are published by relay_outbox."""
         return publish_pending(outbox=self.outbox, publisher=self.bus)
 
     def _tried(self, unit: Callable[[Path], T]) -> T:

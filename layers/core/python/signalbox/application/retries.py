@@ -1,4 +1,4 @@
-"""A unit of work on the ledger, run again while the ledger is away or busy."""
+"""Retries a unit of work on the ledger while the ledger is unavailable or busy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from signalbox.ledger_errors import LedgerBusyError, LedgerUnavailableError
 
 T = TypeVar("T")
-RETRY_PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # a failover or restart of the database, within the function's timeout
+RETRY_PAUSES_SECONDS: Final = (0.2, 0.5, 1.0, 2.0, 4.0)  # covers a failover or restart, within the function's timeout
 
 
 def retried(
@@ -17,9 +17,10 @@ def retried(
     passing: tuple[type[Exception], ...] = (LedgerUnavailableError, LedgerBusyError),
     pauses: Sequence[float] = RETRY_PAUSES_SECONDS,
 ) -> T:
-    """Run a unit of work, again after a pause when the ledger is away or busy. It must be idempotent: a commit may come twice.
+    """Run a unit of work, and retry it after pauses while the ledger is unavailable or busy.
 
-    passing: what is tried again here; where many accounts wait for their turn, one that is busy is not.
+    The unit must be idempotent, because its commit may happen twice. passing: the errors to retry; where other accounts wait
+    for their turn, a busy account is not among them.
     """
     for wait in pauses:
         try:

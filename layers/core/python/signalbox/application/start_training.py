@@ -1,4 +1,4 @@
-"""What a schedule starts: the pipeline of the stage, else a training job of its plan, once an instant."""
+"""Starts what a schedule asks for: the stage's pipeline, or else a training job of its plan, once for each instant."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from signalbox.library.training_jobs import Request, StartedJob, job_name, sched
 
 
 class TrainingJobs(Protocol):
-    """Where models are trained."""
+    """The service that trains models."""
 
     def start_training_job(self, request: Request) -> StartedJob:
-        """Start a job once, by its name. Raises LibraryError, also when the name is taken by another one."""
+        """Start a job, once for each name. Raises LibraryError, also if another job has the name."""
 
     def start_pipeline(self, name: str, execution: str, parameters: dict[str, str]) -> StartedJob:
-        """Start an execution once, by its name. Raises LibraryError."""
+        """Start an execution, once for each name. Raises LibraryError."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartTraining:
-    """Starts what a schedule asks for, once an instant."""
+    """Starts scheduled training, once for each instant."""
 
     plan: TrainingPlan
     jobs: TrainingJobs
 
     def start(self, scheduled_at: datetime) -> StartedJob:
-        """Start the pipeline, else the training job, of an instant; again is the same one."""
+        """Start the pipeline, or else the training job, of an instant. Calling it again starts nothing new."""
         plan = self.plan
         parameters = scheduled_parameters(plan, scheduled_at)
         name = job_name(plan.stage, "train", scheduled_at)

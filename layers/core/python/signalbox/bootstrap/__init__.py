@@ -1,4 +1,4 @@
-"""The composition root: one module a function, each builds that function's collaborators from its environment.
+"""The composition root: one module for each function, which builds the function's collaborators from its environment.
 
-Only here is a concrete adapter named and the environment read. Composing does no I/O: connections open on first use.
+Only this package names concrete adapters and reads the environment. Composing does no I/O: connections open on first use.
 """

@@ -1,4 +1,4 @@
-"""collect_candles, composed: a ccxt venue, cursors in DynamoDB, the bus."""
+"""Composes collect_candles: a ccxt venue, cursors in DynamoDB, the bus."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from signalbox.market.collection import CollectionReport, collect
 
 
 def compose(settings: CollectCandlesSettings | None = None) -> Callable[[datetime], CollectionReport]:
-    """Return the function that runs one collection for a scheduled instant."""
+    """Return the function that runs the collection of a scheduled instant."""
     found = settings or CollectCandlesSettings.read()
     return partial(
         collect,

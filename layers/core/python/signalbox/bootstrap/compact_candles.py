@@ -1,4 +1,4 @@
-"""compact_candles, composed: the ledger's candles and the lake in the market-data bucket."""
+"""Composes compact_candles: the ledger's candles and the lake in the market-data bucket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from signalbox.market.compaction import CompactionReport, compact
 
 
 def compose(settings: CompactCandlesSettings | None = None) -> Callable[[datetime], CompactionReport]:
-    """Return the function that compacts what was over at a scheduled instant."""
+    """Return the function that compacts the days that had ended at a scheduled instant."""
     found = settings or CompactCandlesSettings.read()
     return partial(
         compact,

@@ -1,4 +1,4 @@
-"""execute_orders, composed: the venue of an account, the log of sends, the mailboxes of MetaTrader 5, the bus."""
+"""Composes execute_orders: the accounts' venues, the send log, the mailboxes of MetaTrader 5, the bus."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from signalbox.bootstrap.venue_accounts import SecretVenues
 from signalbox.events import BusEvent
 from signalbox.signing import sealed
 
-# A handler takes what it matches on from here: it imports no adapter of a venue (docs/style.md R19)
+# The handler imports these names from here, because it may not import an adapter of a venue (docs/style.md R19)
 __all__ = ["EnvelopeError", "ExecuteOrders", "compose"]
 
 
@@ -30,7 +30,7 @@ def _now() -> datetime:
 
 
 def compose(settings: ExecuteOrdersSettings | None = None) -> ExecuteOrders:
-    """Return the function's application from its environment."""
+    """Return the application, composed from the environment."""
     found = settings or ExecuteOrdersSettings.read()
     table, queue, keys = boto3.client("dynamodb", config=QUICK), boto3.client("sqs", config=QUICK), key_client()
     secrets = SecretTexts(keys)

@@ -1,4 +1,4 @@
-"""generate_signals, composed: the ledger, its outbox, the bus, the deployed model."""
+"""Composes generate_signals: the ledger, its outbox, the bus, the deployed model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from signalbox.contracts import Function, emitted_by
 
 
 def compose(settings: GenerateSignalsSettings | None = None) -> GenerateSignals:
-    """Return the function's application from its environment."""
+    """Return the application, composed from the environment."""
     found = settings or GenerateSignalsSettings.read()
     connection = connect_ledger(found, application="generate_signals")
     deployments = S3Deployments(

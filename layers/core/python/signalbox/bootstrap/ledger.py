@@ -1,4 +1,4 @@
-"""The ledger's collaborators, shared by the ledger functions."""
+"""The connection to the ledger, composed in the same way for every function that uses it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from signalbox.bootstrap.settings import DatabaseEnvironment
 def connect_ledger(
     found: DatabaseEnvironment, *, application: str, password: Callable[[], str] | None = None
 ) -> ConnectionSource:
-    """Return the (lazy) connection of a function; without `password` it logs in with an IAM token.
+    """Return a function's connection, which opens on first use. Without `password` it logs in with an IAM token.
 
-    What is loaded by then (modules, models) stays as long as the process: the garbage collector does not look through it again.
+    Modules and models that are loaded by now stay as long as the process, so the garbage collector need not look at them again.
     """
     database = DatabaseSettings(
         host=found.host, port=found.port, name=found.name, user=found.user, sslmode=found.sslmode, application_name=application

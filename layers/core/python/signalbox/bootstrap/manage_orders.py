@@ -1,4 +1,4 @@
-"""manage_orders, composed: the trading ledger, its outbox, the bus, and the paper accounts that the stage configures."""
+"""Composes manage_orders: the trading ledger, its outbox, the bus, and the paper accounts that the stage configures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _now() -> datetime:
 
 
 def compose(settings: TradingSettings | None = None, *, function: Function = Function.MANAGE_ORDERS) -> ManageOrders:
-    """Return the function's application from its environment."""
+    """Return the application, composed from the environment."""
     found = settings or TradingSettings.read()
     connection = connect_ledger(found, application=function.value)
     secrets = key_client()

@@ -1,4 +1,4 @@
-"""migrate_database, composed: a connection of the schema's owner and the migrations beside the code."""
+"""Composes migrate_database: a connection of the schema's owner and the migrations in the same package."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from signalbox.bootstrap.settings import MigrateDatabaseSettings
 
 
 def compose(settings: MigrateDatabaseSettings | None = None) -> Callable[[str, str], list[str]]:
-    """Return the function that migrates as a given user and lists what it applied."""
+    """Return a function that migrates the database as a given user and lists the applied migrations."""
     found = settings or MigrateDatabaseSettings.read()
 
     def run(user: str, password: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""monitor_risk, composed: the same trading service as manage_orders, run by the clock."""
+"""Composes monitor_risk: the same trading service as manage_orders, run by a schedule."""
 
 from __future__ import annotations
 

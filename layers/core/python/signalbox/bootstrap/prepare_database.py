@@ -1,4 +1,4 @@
-"""prepare_database, composed: the master secret, the migrating function, CloudFormation's answer address."""
+"""Composes prepare_database: the master secret, migrate_database, and the answer to CloudFormation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from signalbox.errors import SignalboxError
 
 
 class PreparationError(SignalboxError):
-    """migrate_database failed; see its log."""
+    """migrate_database failed. Its log says why."""
 
 
 def compose(settings: PrepareDatabaseSettings | None = None) -> Callable[[], list[str]]:
-    """Return the function that prepares the database and lists the applied migrations."""
+    """Return a function that prepares the database and lists the applied migrations."""
     found = settings or PrepareDatabaseSettings.read()
     secrets = boto3.client("secretsmanager", config=QUICK)
-    # one try: a migration that takes long must not be started twice by a client's retry
+    # one attempt: a client's retry would start a long migration a second time
     functions = boto3.client("lambda", config=Config(read_timeout=840, retries={"total_max_attempts": 1}))
 
     def prepare() -> list[str]:
@@ -34,7 +34,7 @@ def compose(settings: PrepareDatabaseSettings | None = None) -> Callable[[], lis
         )
         payload = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
-            raise PreparationError(f"{found.migrate_function}: {payload.get('errorType')}")
+            raise PreparationError(f"{found.migrate_function} failed with {payload.get('errorType')}; see its log")
         applied: list[str] = payload["applied"]
         return applied
 
@@ -42,7 +42,7 @@ def compose(settings: PrepareDatabaseSettings | None = None) -> Callable[[], lis
 
 
 def respond(url: str, reply: dict[str, Any]) -> None:
-    """Answer CloudFormation. Its address is a presigned upload that takes an empty content type."""
+    """Send the reply to CloudFormation's presigned URL, which requires an empty content type."""
     answer = urllib3.request("PUT", url, body=json.dumps(reply).encode(), headers={"content-type": ""}, timeout=30.0, retries=3)
     if answer.status >= 300:
-        raise PreparationError(f"CloudFormation did not take the answer: HTTP {answer.status}")
+        raise PreparationError(f"CloudFormation refused the answer: HTTP {answer.status}")

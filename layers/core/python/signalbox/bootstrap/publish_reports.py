@@ -1,4 +1,4 @@
-"""publish_reports, composed: the ledger's accounts and the reports bucket."""
+"""Composes publish_reports: the ledger's accounts and the reports bucket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from signalbox.reports.publishing import PublishRun, publish
 
 
 def compose(settings: PublishReportsSettings | None = None) -> Callable[[datetime], PublishRun]:
-    """Return the function that publishes what was over at a scheduled instant."""
+    """Return the function that publishes the reports due at a scheduled instant."""
     found = settings or PublishReportsSettings.read()
     reports = PostgresReports(connect_ledger(found, application="publish_reports"))
     shelf = S3ReportStore(boto3.client("s3", config=QUICK), found.reports_bucket)

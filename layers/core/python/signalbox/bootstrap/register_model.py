@@ -1,4 +1,4 @@
-"""register_model, composed: the library in the ledger, its outbox, the bus, the models bucket."""
+"""Composes register_model: the library in the ledger, its outbox, the bus, the models bucket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from signalbox.contracts import TRAINING_PREFIX, Function, emitted_by
 
 
 def compose(settings: RegisterModelSettings | None = None) -> RegisterModel:
-    """Return the function's application from its environment."""
+    """Return the application, composed from the environment."""
     found = settings or RegisterModelSettings.read()
     connection = connect_ledger(found, application="register_model")
     return RegisterModel(

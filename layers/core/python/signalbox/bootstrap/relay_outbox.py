@@ -1,4 +1,4 @@
-"""relay_outbox, composed: the outbox and the bus."""
+"""Composes relay_outbox: the outbox and the bus."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from signalbox.signals.publishing import publish_pending
 
 @dataclass(frozen=True, slots=True)
 class RelayRun:
-    """What a run found and did. refused: raised by whoever counts it, once it is counted."""
+    """The result of one run. refused: an error that the caller raises after it has counted the published events."""
 
-    oldest: datetime | None = None  # event that waited when it began
+    oldest: datetime | None = None  # time of the oldest event that waited when the run began
     published: int = 0
-    too_large: tuple[str, ...] = ()  # event_ids that the bus never takes
+    too_large: tuple[str, ...] = ()  # event_ids of events that are too large for the bus
     refused: PartlyPublishedError | None = None
 
 
 def compose(settings: LedgerSettings | None = None) -> Callable[[], RelayRun]:
-    """Return the function that relays."""
+    """Return the function that publishes the waiting events."""
     found = settings or LedgerSettings.read()
     outbox = PostgresOutbox(connect_ledger(found, application="relay_outbox"), emitted_by(Function.RELAY_OUTBOX))
     bus = EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name)

@@ -1,4 +1,4 @@
-"""route_events, composed: the two queues that have a message group an account."""
+"""Composes route_events: the two queues in which each account has its own message group."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signalbox.trading.routing import Destination
 
 
 def compose(settings: RouteEventsSettings | None = None) -> RouteEvents:
-    """Return the function's application from its environment."""
+    """Return the application, composed from the environment."""
     found = settings or RouteEventsSettings.read()
     urls = {Destination.EXECUTION: found.execution_queue_url, Destination.TRADING: found.trading_queue_url}
     return RouteEvents(boto3.client("sqs", config=QUICK), urls)

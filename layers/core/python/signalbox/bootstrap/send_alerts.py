@@ -1,4 +1,4 @@
-"""send_alerts, composed: Telegram, the queue of deliveries, the delivery log, the bus."""
+"""Composes send_alerts: Telegram, the queue of deliveries, the delivery log, the bus."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from signalbox.bootstrap.telegram_chats import TelegramChats
 
 
 def compose(settings: SendAlertsSettings | None = None) -> SendAlerts:
-    """Return the function's application from its environment."""
+    """Return the application, composed from the environment."""
     found = settings or SendAlertsSettings.read()
     table, queue = boto3.client("dynamodb", config=QUICK), boto3.client("sqs", config=QUICK)
     secrets = SecretTexts(key_client())

@@ -1,4 +1,4 @@
-"""The environment, read once into frozen values. A missing or malformed variable is one error that names them all."""
+"""Settings of the functions: the environment, read once into frozen values. One error names all missing or malformed ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FROZEN: Final = ConfigDict(frozen=True, populate_by_name=False, extra="ignore")
 
 
 def _names(value: object) -> object:
-    """Return the parts of a comma-separated text; anything else as it is."""
+    """Return the parts of a comma-separated text; any other value as it is."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
@@ -29,18 +29,18 @@ CommaSeparated: TypeAlias = Annotated[tuple[T, ...], BeforeValidator(_names)]
 
 
 class SettingsError(SignalboxError):
-    """The environment lacks a value or has one that cannot be used."""
+    """A setting is missing or unusable."""
 
 
 class FunctionSettings(BaseModel):
-    """What every function is given."""
+    """The settings that every function has."""
 
     model_config = _FROZEN
     stage: str = Field(alias=Env.STAGE, min_length=1)
 
     @classmethod
     def read(cls: type[SettingsT], environment: Mapping[str, str] | None = None) -> SettingsT:
-        """Return the settings of this process. Raises SettingsError naming every variable that is wrong."""
+        """Return the settings of this process. Raises SettingsError that names every wrong variable."""
         source = os.environ if environment is None else environment  # noqa: TID251 - the one place that reads it (docs/style.md, R17)
         try:
             return cls.model_validate(dict(source))
@@ -50,13 +50,13 @@ class FunctionSettings(BaseModel):
 
 
 class BusSettings(FunctionSettings):
-    """A function that publishes."""
+    """Settings of a function that publishes events."""
 
     event_bus_name: str = Field(alias=Env.EVENT_BUS_NAME, min_length=1)
 
 
 class DatabaseEnvironment(BaseModel):
-    """How to reach the ledger. `host` may be a socket folder."""
+    """How to reach the ledger. host: a host name or a socket folder."""
 
     model_config = _FROZEN
     host: str = Field(alias=Env.DATABASE_HOST, min_length=1)
@@ -67,11 +67,11 @@ class DatabaseEnvironment(BaseModel):
 
 
 class LedgerSettings(BusSettings, DatabaseEnvironment):
-    """A ledger function that publishes what it committed."""
+    """Settings of a function that publishes what it committed to the ledger."""
 
 
 class GenerateSignalsSettings(LedgerSettings):
-    """generate_signals."""
+    """Settings of generate_signals."""
 
     models_bucket: str = Field(alias=Env.MODELS_BUCKET, min_length=3)
     starter_bucket: str = Field(alias=Env.STARTER_BUNDLE_BUCKET, min_length=3)
@@ -80,7 +80,7 @@ class GenerateSignalsSettings(LedgerSettings):
 
 
 class MarketEnvironment(BaseModel):
-    """Whose candles."""
+    """The venue and symbols whose candles are used."""
 
     model_config = _FROZEN
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
@@ -88,37 +88,37 @@ class MarketEnvironment(BaseModel):
 
 
 class CollectCandlesSettings(BusSettings, MarketEnvironment):
-    """collect_candles."""
+    """Settings of collect_candles."""
 
     venue_url: str = Field(alias=Env.VENUE_URL, default="")
     cursor_table: str = Field(alias=Env.COLLECTION_CURSOR_TABLE, min_length=3)
 
 
 class CompactCandlesSettings(FunctionSettings, DatabaseEnvironment, MarketEnvironment):
-    """compact_candles."""
+    """Settings of compact_candles."""
 
     market_data_bucket: str = Field(alias=Env.MARKET_DATA_BUCKET, min_length=3)
 
 
 class PublishReportsSettings(FunctionSettings, DatabaseEnvironment):
-    """publish_reports."""
+    """Settings of publish_reports."""
 
     reports_bucket: str = Field(alias=Env.REPORTS_BUCKET, min_length=3)
 
 
 class TradingSettings(LedgerSettings):
-    """manage_orders and monitor_risk. `venue`: whose candles value an account that is opened by name."""
+    """Settings of manage_orders and monitor_risk. venue: whose candles value the accounts that are opened by name."""
 
     venue: str = Field(alias=Env.VENUE, pattern="^[a-z0-9]+$")
-    accounts: CommaSeparated[str] = Field(alias=Env.ACCOUNTS, default=())  # monitor_risk opens none
+    accounts: CommaSeparated[str] = Field(alias=Env.ACCOUNTS, default=())  # empty for monitor_risk, which opens no accounts
     owners: CommaSeparated[Principal] = Field(alias=Env.OWNERS, default=())
-    kill_switch_queue_arn: str = Field(alias=Env.KILL_SWITCH_QUEUE_ARN, default="")  # monitor_risk has none
+    kill_switch_queue_arn: str = Field(alias=Env.KILL_SWITCH_QUEUE_ARN, default="")  # not set for monitor_risk
     request_key_arn: str = Field(alias=Env.REQUEST_KEY_ARN, min_length=1)
-    report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, default="")  # monitor_risk hears no reports
+    report_key_arn: str = Field(alias=Env.REPORT_KEY_ARN, default="")  # not set for monitor_risk, which gets no reports
 
 
 class SendAlertsSettings(BusSettings):
-    """send_alerts."""
+    """Settings of send_alerts."""
 
     telegram_secret_arn: str = Field(alias=Env.TELEGRAM_SECRET_ARN, min_length=1)
     telegram_url: str = Field(alias=Env.TELEGRAM_URL, default="")
@@ -127,14 +127,14 @@ class SendAlertsSettings(BusSettings):
 
 
 class RouteEventsSettings(FunctionSettings):
-    """route_events."""
+    """Settings of route_events."""
 
     execution_queue_url: str = Field(alias=Env.EXECUTION_QUEUE_URL, min_length=1)
     trading_queue_url: str = Field(alias=Env.TRADING_QUEUE_URL, min_length=1)
 
 
 class ExecuteOrdersSettings(BusSettings):
-    """execute_orders."""
+    """Settings of execute_orders."""
 
     exchange_secret_arn: str = Field(alias=Env.EXCHANGE_SECRET_ARN, min_length=1)
     request_key_arn: str = Field(alias=Env.REQUEST_KEY_ARN, min_length=1)
@@ -147,23 +147,23 @@ class ExecuteOrdersSettings(BusSettings):
 
 
 class MigrateDatabaseSettings(FunctionSettings, DatabaseEnvironment):
-    """migrate_database: logs in with the credentials it is handed, not with its own."""
+    """Settings of migrate_database, which logs in with the credentials in its input instead of its own."""
 
 
 class StartTrainingSettings(FunctionSettings):
-    """start_training."""
+    """Settings of start_training."""
 
     training_plan: str = Field(alias=Env.TRAINING_PLAN, min_length=2)
 
 
 class RegisterModelSettings(LedgerSettings):
-    """register_model."""
+    """Settings of register_model."""
 
     models_bucket: str = Field(alias=Env.MODELS_BUCKET, min_length=3)
 
 
 class PrepareDatabaseSettings(FunctionSettings):
-    """prepare_database."""
+    """Settings of prepare_database."""
 
     master_secret_arn: str = Field(alias=Env.MASTER_SECRET_ARN, min_length=1)
     migrate_function: str = Field(alias=Env.MIGRATE_FUNCTION_NAME, min_length=1)

@@ -1,4 +1,4 @@
-"""start_training, composed: the plan of the stage and SageMaker."""
+"""Composes start_training: the stage's training plan and SageMaker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from signalbox.library.plan import read_plan
 
 
 def compose(settings: StartTrainingSettings | None = None) -> StartTraining:
-    """Return the function's application from its environment."""
+    """Return the application, composed from the environment."""
     found = settings or StartTrainingSettings.read()
     client = cast("SageMakerClient", boto3.client("sagemaker", config=QUICK))
     return StartTraining(read_plan(found.training_plan), SageMakerJobs(client))

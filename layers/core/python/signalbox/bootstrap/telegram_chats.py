@@ -1,4 +1,4 @@
-"""The chats of the Telegram secret and the bot that writes to them; a secret that was changed is used within minutes."""
+"""The chats in the Telegram secret and the bot that writes to them. A changed secret is used within minutes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TelegramSecret(BaseModel):
 
 @dataclass
 class TelegramChats:
-    """Chats and bot as the secret has them now."""
+    """The chats and the bot in the current version of the secret."""
 
     secrets: SecretTexts
     secret_arn: str
@@ -29,7 +29,7 @@ class TelegramChats:
     _messengers: dict[str, TelegramMessenger] = field(default_factory=dict)
 
     def chat_ids(self) -> tuple[str, ...]:
-        """Return the configured chats. Raises SettingsError."""
+        """Return the ids of the configured chats. Raises SettingsError."""
         return self._secret().chat_ids
 
     def messenger(self) -> TelegramMessenger:
@@ -44,5 +44,5 @@ class TelegramChats:
         try:
             return TelegramSecret.model_validate_json(text)
         except ValidationError:
-            # the validation message would quote the secret
+            # not chained: the validation message would quote the secret
             raise SettingsError(f'{self.secret_arn}: expected JSON {{"bot_token": "...", "chat_ids": ["..."]}}') from None

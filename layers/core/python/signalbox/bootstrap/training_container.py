@@ -1,8 +1,8 @@
-"""The folders and parameters of a job, as SageMaker lays them out, read once.
+"""The folders and parameters of a SageMaker job, read once.
 
-Training containers set `SM_*`; where they do not, the documented layout below the root is used, so that the same entry point
-runs in a container without SageMaker's tools, in a processing job (which gets the variables from its request), and in a
-test. Layout: ROOT/input/config/hyperparameters.json, ROOT/input/data/CHANNEL, ROOT/model, ROOT/checkpoints, ROOT/output.
+Training containers set `SM_*` variables. Where they are missing, the documented layout below the root is used, so that the same
+entry point runs in a container without SageMaker's tools, in a processing job (whose request sets the variables) and in a test.
+Layout: ROOT/input/config/hyperparameters.json, ROOT/input/data/CHANNEL, ROOT/model, ROOT/checkpoints, ROOT/output.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from signalbox.errors import SignalboxError
 
 DEFAULT_ROOT: Final = "/opt/ml"
 ROOT_VARIABLE: Final = "SIGNALBOX_ML_ROOT"
-MAX_FAILURE: Final = 1_024  # characters of the file that SageMaker shows as FailureReason
+MAX_FAILURE: Final = 1_024  # characters of the failure file that SageMaker shows as FailureReason
 FAILED: Final = 1
 _PARAMETER: Final = "SM_HP_"
 
 
 @dataclass(frozen=True, slots=True)
 class JobContainer:
-    """One job's surroundings."""
+    """The folders and parameters of one job."""
 
     root: Path
     parameters: Mapping[str, Any]
     channels: Mapping[str, Path]
     model: Path
-    output: Path  # what is kept beside the model
+    output: Path  # for files that are kept beside the model
 
     @property
     def checkpoints(self) -> Path:
-        """Kept in S3 while the job runs, and back in place when it is run again after an interruption."""
+        """The folder that SageMaker copies to S3 while the job runs, and restores when it continues after an interruption."""
         return self.root / "checkpoints"
 
     @property
     def failure(self) -> Path:
-        """Why the job failed; its beginning is SageMaker's FailureReason."""
+        """The file with the reason why the job failed. SageMaker shows its beginning as FailureReason."""
         return self.root / "output" / "failure"
 
     def channel(self, name: str) -> Path:
-        """Return an input folder. Raises SettingsError naming the channels there are."""
+        """Return an input folder. Raises SettingsError that names the existing channels."""
         found = self.channels.get(name, self.root / "input" / "data" / name)
         if not found.is_dir():
             there = ", ".join(sorted(self.channels)) or "none"
-            raise SettingsError(f"expected an input channel {name!r} at {found}, was no folder; channels told: {there}")
+            raise SettingsError(f"no input channel {name!r}: {found} is not a directory; channels of this job: {there}")
         return found
 
 
 def read_container(root: Path | None = None, environment: Mapping[str, str] | None = None) -> JobContainer:
-    """Return the surroundings of this process. Raises SettingsError for what cannot be read."""
+    """Return the folders and parameters of this process. Raises SettingsError if they cannot be read."""
     variables = os.environ if environment is None else environment  # noqa: TID251 - bootstrap reads it (docs/style.md, R17)
     base = root or Path(variables.get(ROOT_VARIABLE) or DEFAULT_ROOT)
     channels = {
@@ -72,7 +72,7 @@ def read_container(root: Path | None = None, environment: Mapping[str, str] | No
 
 
 def _parameters(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
-    """SM_HPS, else the file that SageMaker writes; single SM_HP_NAME variables have the last word."""
+    """Return SM_HPS, or else the file that SageMaker writes; single SM_HP_NAME variables override both."""
     path = root / "input" / "config" / "hyperparameters.json"
     text, source = variables.get("SM_HPS"), "SM_HPS"
     if text is None:
@@ -82,16 +82,16 @@ def _parameters(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise SettingsError(f"{source}: expected JSON: {error}") from error
     if not isinstance(found, dict):
-        raise SettingsError(f"{source}: expected an object of parameters, was {type(found).__name__}")
+        raise SettingsError(f"{source}: expected a JSON object of parameters, was {type(found).__name__}")
     single = {key.removeprefix(_PARAMETER).lower(): value for key, value in variables.items() if key.startswith(_PARAMETER)}
     return {**found, **single}
 
 
 @contextmanager
 def failures_reported(container: JobContainer) -> Iterator[None]:
-    """Write what ends the block to the failure file and on standard error, and exit with a status that is not 0.
+    """Write an exception of the block to the failure file and to standard error, and exit with a non-zero status.
 
-    What went wrong on purpose is one line; a bug keeps its traceback, the end of which is the part that is shown.
+    One of our own errors is written as one line. A bug keeps its traceback, of which the end is written to the file.
     """
     try:
         yield

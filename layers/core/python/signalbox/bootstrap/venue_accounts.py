@@ -1,4 +1,4 @@
-"""The venues of live accounts, made from the execution secret: read every few minutes, each account for itself."""
+"""The venues of live accounts, built from the execution secret. It is read every few minutes; one bad entry affects no other."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class CoinbaseAccount(BaseModel):
     sandbox: bool = False
 
     def credentials(self) -> CoinbaseCredentials:
-        """Return them for the adapter."""
+        """Return the credentials for the venue adapter."""
         return CoinbaseCredentials(self.api_key, self.api_secret, self.passphrase, sandbox=self.sandbox)
 
 
 class Mt5Account(BaseModel):
-    """An account behind an agent. Its key has a secret of its own, so an entry here gives it nothing."""
+    """An account that an agent trades. Its key is in a secret of its own, so this entry has no further fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     venue: Literal["mt5"]
 
 
 class BrokenAccount(BaseModel):
-    """An account whose credentials cannot be used; `wrong` names the places and never what stands there."""
+    """An account with unusable credentials. wrong: the names of the wrong fields, never their values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
     venue: Literal["broken"] = "broken"
@@ -54,7 +54,7 @@ _ACCOUNT: Final[TypeAdapter[CoinbaseAccount | Mt5Account]] = TypeAdapter(
 
 
 def _each_for_itself(accounts: object) -> object:
-    """Return the accounts, those that are wrong as broken ones: a slip in one must not close the venues of all."""
+    """Return the accounts, with invalid ones as BrokenAccount: a mistake in one must not close the venues of all."""
     if not isinstance(accounts, dict):
         return accounts
     found: dict[object, LiveAccount] = {}
@@ -74,13 +74,13 @@ class ExecutionSecret(BaseModel):
 
 
 def _places(error: ValidationError) -> str:
-    """Return where a secret is wrong; the input would be the secret, so it is named by its places alone."""
+    """Return the names of the wrong fields. Their values are left out, because they belong to the secret."""
     return ", ".join(".".join(str(part) for part in e["loc"]) or "the whole" for e in error.errors(include_input=False))
 
 
 @dataclass
 class SecretVenues:
-    """Each account's venue with the credentials of the secret; one is kept while its entry stays as it is."""
+    """The venue of each account, with the credentials in the secret. A venue is reused while its entry does not change."""
 
     secrets: SecretTexts
     secret_arn: str
@@ -89,7 +89,7 @@ class SecretVenues:
     _venues: dict[str, tuple[CoinbaseAccount, CcxtVenue]] = field(default_factory=dict)
 
     def venue(self, request: ExecutionRequested | VenueViewRequested) -> Venue:
-        """Return the venue of a request's account; a ClosedVenue that says why where it may not be used. Raises SettingsError."""
+        """Return the venue of a request's account; a ClosedVenue with the reason if it may not be used. Raises SettingsError."""
         account = self._secret().accounts.get(request.account)
         if account is None:
             return ClosedVenue(CREDENTIALS, "no credentials in the execution secret; add them under accounts")

@@ -1,1 +1,1 @@
-"""What people are told: alerts as text, and the messenger that carries them."""
+"""Messages to people: the texts of alerts, and the messenger port that sends them."""

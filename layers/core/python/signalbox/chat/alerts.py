@@ -1,4 +1,4 @@
-"""Events as short messages. An alert's id is its event's id, so one event is one message per chat, however often it comes."""
+"""Events as short messages. An alert's id is its event's id, so each chat gets one message per event, even if it comes twice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Alert:
 
 
 def render_alert(event: Event) -> Alert | None:
-    """Return the message of an event, or None for one nobody needs to be told."""
+    """Return the message of an event, or None if nobody needs to know of it."""
     if isinstance(event, get_args(TradingEvent)):
         return Alert(event.event_id, render_trading(event))
     if isinstance(event, get_args(LibraryEvent)):

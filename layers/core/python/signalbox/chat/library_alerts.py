@@ -1,4 +1,4 @@
-"""Events of the library as messages: the first line is the verdict, nobody should have to read further for it."""
+"""Events of the library as messages. The first line gives the verdict, so that nobody has to read further for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LibraryEvent: TypeAlias = ModelRegistered | ModelNotQualified | ModelEvaluated |
 
 
 def render_library(event: LibraryEvent) -> str:
-    """Return the text of an alert."""
+    """Return the text of an alert about a library event."""
     match event:
         case ModelRegistered():
             return _registered(event)

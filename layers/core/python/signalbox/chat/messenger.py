@@ -1,8 +1,8 @@
-"""The messenger as the domain sees it, and what to do with its answers.
+"""The messenger port, and what follows from its answers.
 
-An alert becomes one delivery a chat, and each chat waits for itself. Busy and unavailable pass: the delivery is tried again
-later, and those to the same chat come after it. Refused is final: the alert is handed back as undeliverable with its text, so
-that nothing is lost and nothing blocks the ones behind it. A chat that moved is followed, and where it went is remembered.
+An alert becomes one delivery for each chat, and no chat waits for another. If the messenger is busy or unavailable, the delivery
+is retried later, before others to the same chat. A refusal is final: the alert is returned as undeliverable with its text, so
+that nothing is lost and later alerts are not blocked. If a chat got a new id, the alert goes there and the new id is remembered.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from signalbox.errors import SignalboxError
 from signalbox.events import AlertUndeliverable
 from signalbox.frozen import FrozenModel
 
-NO_CHAT: Final = "(none)"  # as the chat of an alert that had nobody to go to
-MAX_MOVES: Final = 3  # of a chat, followed in one delivery
+NO_CHAT: Final = "(none)"  # chat id of an alert for which no chat was configured
+MAX_MOVES: Final = 3  # most changes of a chat's id that one delivery follows
 
 
 class MessengerError(SignalboxError):
@@ -27,26 +27,26 @@ class MessengerError(SignalboxError):
 
 
 class MessengerBusyError(MessengerError):
-    """Too many messages; `retry_after` seconds are asked for."""
+    """The messenger got too many messages and asks to wait `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"asked to wait {retry_after} s")
+        super().__init__(f"the messenger asked to wait {retry_after} s")
         self.retry_after = retry_after
 
 
 class MessengerUnavailableError(MessengerError):
-    """No usable answer: a timeout, a broken connection, a server error."""
+    """The messenger gave no usable answer: a timeout, a broken connection or a server error."""
 
 
 class MessengerRefusedError(MessengerError):
-    """The messenger will never take this message: a blocked bot, an unknown chat, a wrong token."""
+    """The messenger will never accept this message: the bot is blocked, the chat is unknown, or the token is wrong."""
 
 
 class ChatMovedError(MessengerRefusedError):
-    """The chat has another id now, under which it takes the message."""
+    """The chat now has another id, under which it accepts the message."""
 
     def __init__(self, new_id: str) -> None:
-        super().__init__(f"the chat has the id {new_id} now")
+        super().__init__(f"the chat has the new id {new_id}")
         self.new_id = new_id
 
 
@@ -54,26 +54,26 @@ class Messenger(Protocol):
     """Sends text to one chat."""
 
     def send(self, chat_id: str, text: str) -> None:
-        """Deliver or raise a MessengerError."""
+        """Deliver the text, or raise a MessengerError."""
 
 
 class Delivery(FrozenModel):
-    """One alert to one configured chat, as it waits in the queue of deliveries: in the chat's own message group."""
+    """One alert to one configured chat. It waits in the queue of deliveries, in the chat's own message group."""
 
     alert_id: str
     chat_id: str
     text: str
-    correlation_id: str | None = None  # of its event, for the logs alone
+    correlation_id: str | None = None  # of the alert's event; used in logs only
 
     @property
     def key(self) -> str:
-        """Name it for a queue's deduplication: 64 characters."""
+        """The queue's deduplication id: 64 characters."""
         return hashlib.sha256(json.dumps([self.alert_id, self.chat_id]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A chat that has another id now."""
+    """A chat whose id changed."""
 
     chat_id: str
     new_id: str
@@ -81,7 +81,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """What became of one delivery."""
+    """The result of one delivery."""
 
     is_duplicate: bool = False
     undeliverable: AlertUndeliverable | None = None
@@ -91,21 +91,21 @@ class DeliveryLog(Protocol):
     """Remembers deliveries, so that the same alert goes to the same chat once."""
 
     def once(self, alert_id: str, chat_id: str, deliver: Callable[[], None]) -> bool:
-        """Run `deliver` unless it succeeded before; False when it had. An error of `deliver` is not remembered."""
+        """Run `deliver` unless it succeeded before; then return False. A failed `deliver` is not remembered and may run again."""
 
 
 class ChatMoves(Protocol):
-    """Remembers which chats moved where, for good."""
+    """Remembers the new ids of chats permanently."""
 
     def newest(self, chat_id: str) -> str:
-        """Return the id under which a configured chat is reached now; its own when it never moved."""
+        """Return the current id of a configured chat; its own id if it never changed."""
 
     def remember(self, chat_id: str, new_id: str) -> None:
-        """Keep where a configured chat moved."""
+        """Store the new id of a configured chat."""
 
 
 def deliveries_of(alert: Alert, chat_ids: Sequence[str], correlation_id: str | None = None) -> tuple[Delivery, ...]:
-    """Return one delivery a configured chat, each chat once, in the order they are configured."""
+    """Return one delivery for each configured chat, without duplicates, in the configured order."""
     return tuple(
         Delivery(alert_id=alert.alert_id, chat_id=chat, text=alert.text, correlation_id=correlation_id)
         for chat in dict.fromkeys(chat_ids)
@@ -113,16 +113,16 @@ def deliveries_of(alert: Alert, chat_ids: Sequence[str], correlation_id: str | N
 
 
 def undelivered(alert: Alert, reason: str) -> AlertUndeliverable:
-    """Return the word that an alert went to nobody."""
+    """Return the event that says that an alert could be sent to nobody."""
     return AlertUndeliverable(alert_id=alert.alert_id, chat_id=NO_CHAT, reason=reason, text=alert.text)
 
 
 def deliver(
     delivery: Delivery, *, messenger: Messenger, log: DeliveryLog, moves: ChatMoves, on_move: Callable[[Move], None]
 ) -> DeliveryReport:
-    """Send an alert to its chat unless that has had it. Raises MessengerBusyError or MessengerUnavailableError: again later.
+    """Send an alert to its chat unless it was sent before. After MessengerBusyError or MessengerUnavailableError, retry later.
 
-    on_move: called for each move of the chat, once it is remembered.
+    on_move: called for each change of the chat's id, after the new id was stored.
     """
 
     def send() -> None:

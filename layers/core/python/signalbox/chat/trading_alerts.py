@@ -1,4 +1,4 @@
-"""What happened to an account, as short messages. Amounts are in the account's currency, as the ledger has them."""
+"""Events of an account as short messages. Amounts are in the account's currency, as recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _WARNINGS: Final = {
 }
 
 
-def render_trading(event: TradingEvent) -> str:  # noqa: C901, PLR0911 - one case an event, checked to be all
+def render_trading(event: TradingEvent) -> str:  # noqa: C901, PLR0911 - one case per event; mypy checks that none is missing
     """Return the message of an event about an account."""
     match event:
         case OrderRefused():

@@ -1,4 +1,4 @@
-"""Numbers and instants as people read them in a message."""
+"""Formats numbers and instants for messages."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _CENT: Final = Decimal("0.01")
 
 
 def price(value: Decimal) -> str:
-    """Return a price with all its digits and thousands apart."""
+    """Return a price with all its digits and thousands separators."""
     return f"{Decimal(plain(value)):,f}"
 
 
 def money(value: Decimal) -> str:
-    """Return an amount of money to the cent, rounded for the eye alone: half to even, whatever the caller's context says."""
+    """Return an amount rounded to cents for display, half to even, whatever the caller's decimal context."""
     return f"{value.quantize(_CENT, rounding=ROUND_HALF_EVEN):,f}"
 
 
 def clock(instant: datetime) -> str:
-    """Return an instant to the minute."""
+    """Return an instant in UTC, to the minute."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

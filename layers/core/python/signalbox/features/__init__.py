@@ -1,4 +1,4 @@
-"""Causal features of a symbol's closed one-minute bars: declared once, the same over years, live and one bar at a time."""
+"""Causal features of a symbol's closed one-minute bars. One declaration serves years of bars, live windows and single bars."""
 
 from signalbox.features.definitions import Feature
 from signalbox.features.matrix import FeatureMatrix, Incomplete, compute_all, compute_features, find_reference, why_incomplete

@@ -1,8 +1,8 @@
-"""A feature's computation as a digest: two expressions have the same one exactly when they are the same tree.
+"""The computation of a feature as a digest: two expressions have the same digest exactly when they are the same tree.
 
-A node is its kind and its fields, in their order; an input that is a node counts by its own digest, so what several features
-share is digested once. Numbers count by their value as float64, whether they were written 1 or 1.0. How a kind of node computes
-is not in it: the golden vectors of the schemas hold that still (tests/unit/features).
+A node's digest covers its kind and its fields in order; an input node counts by its own digest, so a node that several features
+share is digested once. Numbers count by their float64 value, whether written 1 or 1.0. How a kind of node computes its values is
+not covered: the golden vectors of the schemas pin that (tests/unit/features).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def digests(nodes: Iterable[Node]) -> tuple[str, ...]:
 def _digest(node: Node, known: dict[Node, str]) -> str:
     if node not in known:
         if not is_dataclass(node):
-            raise TypeError(f"expected a node that is a dataclass, was {type(node).__name__}")
+            raise TypeError(f"expected a node that is a dataclass, was a {type(node).__name__}")
         facts = [type(node).__name__, *([field.name, _canonical(getattr(node, field.name), known)] for field in fields(node))]
         known[node] = hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
     return known[node]
@@ -38,10 +38,10 @@ def _canonical(value: Any, known: dict[Node, str]) -> Any:
         case str():
             return value
         case bool():
-            raise TypeError(f"expected a node, a number or a text in an expression, was {value}")
+            raise TypeError(f"expected a node, a number or a text in an expression, was the boolean {value}")
         case int() | float():
             return {"number": float(value).hex()}
         case tuple():
             return [_canonical(one, known) for one in value]
         case _:
-            raise TypeError(f"expected a node, a number or a text in an expression, was {type(value).__name__}")
+            raise TypeError(f"expected a node, a number or a text in an expression, was a {type(value).__name__}")

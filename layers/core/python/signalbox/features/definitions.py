@@ -1,9 +1,9 @@
-"""The features, one declaration each, and the ordered list of each schema. What is not declared here does not exist.
+"""All features, each declared once, and the ordered list of each schema.
 
-Every formula is in words a trader can check: o, h, l, c, v are the bar's open, high, low, close and volume, x[k] is x
-k bars ago, sum/max/min_w run over the newest w bars that exist, r = ln(c / c[1]), rms_w(r) = sqrt(sum_w(r^2) / w). The
-reference's close is b and R = ln(b / b[1]), both at the minutes of the symbol's own bars and only where it has them.
-Changing an expression, a window or a warm-up changes the schema's hash, so a model fitted on the old one is refused.
+Formulas are written so that a trader can check them: o, h, l, c, v are the bar's open, high, low, close and volume; x[k] is x k
+bars ago; sum/max/min_w run over the newest w existing bars; r = ln(c / c[1]); rms_w(r) = sqrt(sum_w(r^2) / w). b is the close of
+the reference symbol and R = ln(b / b[1]); both are taken at the minutes of the symbol's own bars, where the reference has a bar.
+Changing an expression, a window or a warm-up changes the schema's hash, so a model fitted on the old schema is refused.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Final
 from signalbox.features import expressions as x
 from signalbox.features.nodes import Node
 
-SETTLE: Final = 33  # time constants until a recursive average has forgotten its start: exp(-33) = 5e-15
+SETTLE: Final = 33  # time constants after which a recursive average has forgotten its start: exp(-33) = 5e-15
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One feature: what it is, in words, and the expression that makes it, for years of bars and for one bar alike.
+    """One feature: its description and the expression that computes it, over years of bars and for one bar alike.
 
-    warmup_bars: bars up to and including the newest one from which the value no longer depends on older bars.
+    warmup_bars: how many bars, the newest included, must exist before older bars no longer influence the value.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Feature:
 
 
 def return_volscaled(window: int) -> Feature:
-    """Log return over a window, in standard deviations of at least four hours."""
+    """Return a feature: the log return over a window, in standard deviations over max(window, 240) bars."""
     scale = max(window, 240)
     return Feature(
         f"return_{window}_volscaled",
@@ -48,7 +48,7 @@ def return_volscaled(window: int) -> Feature:
 
 
 def volatility_ratio(fast: int, slow: int) -> Feature:
-    """Two windows of realised volatility."""
+    """Return a feature: realised volatility over a fast window, divided by that over a slow window."""
     return Feature(
         f"realised_vol_ratio_{fast}_{slow}",
         f"rms_{fast}(r) / rms_{slow}(r); 1 if the slower is 0",
@@ -73,7 +73,7 @@ def _rsi(period: int) -> Feature:
 
 
 def position_in_range(window: int) -> Feature:
-    """Close within the range of a window."""
+    """Return a feature: the position of the close within the price range of a window."""
     return Feature(
         f"position_in_range_{window}",
         f"(c - min_{window}(l)) / (max_{window}(h) - min_{window}(l)); 0.5 if the range is 0",
@@ -86,7 +86,7 @@ def position_in_range(window: int) -> Feature:
 
 
 def efficiency_ratio(window: int) -> Feature:
-    """Way made good over way gone."""
+    """Return a feature: net price movement divided by the sum of all movements in a window (Kaufman)."""
     return Feature(
         f"efficiency_ratio_{window}",
         f"|ln(c / c[{window}])| / sum_{window}(|r|); 0 if the divisor is 0",
@@ -99,7 +99,7 @@ def efficiency_ratio(window: int) -> Feature:
 
 
 def volume_zscore(window: int) -> Feature:
-    """Log volume in its own deviations."""
+    """Return a feature: the z-score of the log volume within a window."""
     return Feature(
         f"volume_zscore_{window}",
         f"(x - mean_{window}(x)) / s, x = ln(1 + v), s = population deviation over {window}; "

@@ -1,8 +1,8 @@
-"""What v50 adds to v31: longer and shorter windows, liquidity, autocorrelation, time of week, and BTC beside the symbol.
+"""The features that v50 adds to v31: more windows, liquidity, autocorrelation, time of week, and comparison with BTC-USD.
 
-For BTC-USD itself the reference is its own bars, without a special case: its btc_return columns are its own returns, its
-beta is 1 (0 in a window where nothing moved, as for any symbol) and its residual 0. That is what the formulas say of a
-symbol compared with itself, and it keeps one model for all symbols.
+BTC-USD is its own reference and needs no special case: its btc_return columns hold its own returns, its beta is 1 (0 in a window
+without movement, as for any symbol) and its residual is 0. The formulas give that for any symbol compared with itself, so one
+model can serve all symbols.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From bars to a FeatureMatrix, the same for years and for a live window, and why its newest row may not be used."""
+"""Computes a FeatureMatrix from bars, for years of history and for a live window alike, and says why a row is unusable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from signalbox.market.candles import MINUTE_MS, Bars, Symbol, from_ms
 
 
 class Incomplete(StrEnum):
-    """Why a row may not be decided on."""
+    """Why no decision may be made on a row."""
 
     NO_BARS = "NO_BARS"
     INSUFFICIENT_HISTORY = "INSUFFICIENT_HISTORY"
@@ -29,10 +29,10 @@ class Incomplete(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureMatrix:
-    """Features of one symbol, one row a bar, knowable at that bar's close.
+    """Features of one symbol, with one row per bar that is known at the bar's close.
 
     open_time_ms: (n,) int64. values: (n, f) float64 in schema order, NaN during warm-up. is_complete: (n,) bool.
-    has_reference: (n,) bool, whether the reference has the minutes that the row needs; all true for a schema without one.
+    has_reference: (n,) bool, whether the reference has the minutes that the row needs; always true for a schema without one.
     """
 
     symbol: Symbol
@@ -46,23 +46,23 @@ class FeatureMatrix:
         return int(self.open_time_ms.shape[0])
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """Return one feature, (n,). Raises FeatureSchemaError for a name the schema lacks."""
+        """Return one feature's column, (n,). Raises FeatureSchemaError if the schema has no such feature."""
         if name not in self.schema.names:
             raise FeatureSchemaError(f"expected a feature of {self.schema.name}, was {name!r}")
         return self.values[:, self.schema.names.index(name)]
 
     @property
     def gap_fraction(self) -> NDArray[np.float64]:
-        """Share of missing minutes among the day's bars before each row, (n,)."""
+        """The share of minutes missing in the span of the newest 1440 bars, for each row: (n,)."""
         return self.column("gap_fraction_1440")
 
 
 def compute_features(schema: FeatureSchema, bars: Bars, *, reference: Bars | None = None) -> FeatureMatrix:
     """Return the features of every bar.
 
-    Runs over the bars that exist; nothing is filled. The reference is matched by open time; it may be left out for a schema
-    without one, and for the reference symbol itself. Raises FeatureSchemaError when prices are not finite and positive,
-    volumes are negative or not finite, times are not whole minutes, or the reference is absent or another symbol's.
+    Only existing bars are used; no gap is filled. The reference is matched by open time. It may be omitted for a schema without
+    a reference, and for the reference symbol itself. Raises FeatureSchemaError if a price is not finite and positive, a volume is
+    negative or not finite, a time is not a whole minute, or the reference is missing or of another symbol.
     """
     _check(bars)
     beside = _reference_of(schema, bars, reference)
@@ -76,7 +76,7 @@ def compute_features(schema: FeatureSchema, bars: Bars, *, reference: Bars | Non
     size = min(BLOCK_BARS, -(-n // WINDOW_UNIT) * WINDOW_UNIT)
     run = BlockRun(schema.program, size)
     judged = np.empty((len(schema.program.outputs) - f, size))
-    with np.errstate(all="ignore"):  # NaN and infinity are allowed to arise here: such rows are flagged
+    with np.errstate(all="ignore"):  # NaN and infinity may arise here; rows that have them are marked incomplete
         for start in range(0, n, size):
             cut = slice(start, min(start + size, n))
             block, rows = columns[:, cut], cut.stop - start
@@ -89,9 +89,9 @@ def compute_features(schema: FeatureSchema, bars: Bars, *, reference: Bars | Non
 
 
 def compute_all(schema: FeatureSchema, series: Sequence[Bars], *, workers: int = 2) -> tuple[FeatureMatrix, ...]:
-    """Return the features of several symbols, in order, computed side by side; the reference is found among them.
+    """Return the features of several symbols, in order, computed in parallel. The reference is one of the given series.
 
-    numpy and TA-Lib let go of the interpreter while they compute, so threads are enough.
+    numpy and TA-Lib release the interpreter lock while they compute, so threads are enough.
     """
     reference = find_reference(schema, series)
     with ThreadPoolExecutor(workers) as pool:
@@ -99,9 +99,9 @@ def compute_all(schema: FeatureSchema, series: Sequence[Bars], *, workers: int =
 
 
 def why_incomplete(matrix: FeatureMatrix, rows: int = 1) -> str | None:
-    """Return the Incomplete code of the newest rows, or None when they may be decided on.
+    """Return why the newest rows are unusable, as an Incomplete code, or None if a decision may be made on them.
 
-    They may when each is complete and no minute is missing between them.
+    A decision needs each of the rows to be complete and no minute to be missing between them.
     """
     if len(matrix) == 0:
         return Incomplete.NO_BARS
@@ -118,7 +118,7 @@ def why_incomplete(matrix: FeatureMatrix, rows: int = 1) -> str | None:
 
 
 def find_reference(schema: FeatureSchema, series: Iterable[Bars]) -> Bars | None:
-    """Return the bars that the schema compares with, None when it needs none. Raises FeatureSchemaError without them."""
+    """Return the bars of the schema's reference symbol, None if it has none. Raises FeatureSchemaError if they are missing."""
     if schema.reference_symbol is None:
         return None
     found = list(series)
@@ -126,11 +126,11 @@ def find_reference(schema: FeatureSchema, series: Iterable[Bars]) -> Bars | None
         if bars.symbol == schema.reference_symbol:
             return bars
     symbols = ", ".join(bars.symbol for bars in found) or "none"
-    raise FeatureSchemaError(f"{schema.name}: expected bars of {schema.reference_symbol} as reference, was {symbols}")
+    raise FeatureSchemaError(f"{schema.name}: expected bars of the reference {schema.reference_symbol} among {symbols}")
 
 
 def _reference_of(schema: FeatureSchema, bars: Bars, reference: Bars | None) -> Bars | None:
-    """Return the reference to use, checked."""
+    """Return the reference bars to use, after checking them."""
     if schema.reference_symbol is None:
         return None
     if reference is None and bars.symbol == schema.reference_symbol:
@@ -138,14 +138,14 @@ def _reference_of(schema: FeatureSchema, bars: Bars, reference: Bars | None) -> 
     if reference is None or reference.symbol != schema.reference_symbol:
         given = "none" if reference is None else reference.symbol
         raise FeatureSchemaError(
-            f"{bars.symbol}: {schema.name} expects bars of {schema.reference_symbol} as reference, was {given}"
+            f"{bars.symbol}: {schema.name} expects bars of {schema.reference_symbol} as its reference, was {given}"
         )
     _check(reference)
     return reference
 
 
 def _inputs(bars: Bars, reference: Bars | None, cut: slice) -> list[Series]:
-    """Return the columns of BAR_INPUTS for some bars."""
+    """Return the columns of BAR_INPUTS for the bars in a slice."""
     times = bars.open_time_ms[cut]
     columns = [bars.open[cut], bars.high[cut], bars.low[cut], bars.close[cut], bars.volume[cut]]
     columns = [np.ascontiguousarray(column, dtype=np.float64) for column in columns]
@@ -153,7 +153,7 @@ def _inputs(bars: Bars, reference: Bars | None, cut: slice) -> list[Series]:
 
 
 def _matched_close(times: NDArray[np.int64], reference: Bars | None) -> Series:
-    """Return the reference's close at exactly these open times, NaN where it has no bar."""
+    """Return the reference's close at each of these open times, NaN where it has no bar."""
     matched = np.full(times.shape[0], np.nan)
     if reference is None or not len(reference):
         return matched
@@ -185,7 +185,7 @@ def _is_referenced(schema: FeatureSchema, judged: NDArray[np.float64]) -> NDArra
 
 def _check(bars: Bars) -> None:
     prices = (bars.open, bars.high, bars.low, bars.close)
-    # NaN is neither; the rows are looked at one by one only to say which are wrong
+    # comparisons with NaN are false; single rows are checked only to report which ones are wrong
     possible = [len(bars) == 0 or (price.min() > 0 and price.max() < np.inf) for price in prices]
     possible.append(len(bars) == 0 or (bars.volume.min() >= 0 and bars.volume.max() < np.inf))
     if not all(possible):
@@ -194,8 +194,8 @@ def _check(bars: Bars) -> None:
             good &= np.isfinite(price) & (price > 0)
         first = from_ms(int(bars.open_time_ms[np.argmin(good)])).isoformat()
         raise FeatureSchemaError(
-            f"{bars.symbol}: expected finite prices above 0 and volumes of 0 or more, was not so in {int((~good).sum())} bars, "
-            f"first {first}"
+            f"{bars.symbol}: expected finite prices above 0 and volumes of 0 or more, but {int((~good).sum())} bars differ; "
+            f"the first is {first}"
         )
     if (bars.open_time_ms % MINUTE_MS).any():
         raise FeatureSchemaError(f"{bars.symbol}: expected open times on whole minutes")

@@ -1,7 +1,7 @@
-"""Mean and deviation of a window, relative to prices inside it, so that nothing cancels in a market that hardly moves.
+"""Mean and deviation of a window, computed relative to prices inside it so that no digits cancel when prices hardly move.
 
-As in windows.py a window is the end of one block and the start of the next; here each part is summed as distances from an
-anchor of its own that lies inside the window: the last value of the older block, the first of the newer one.
+As in windows.py, a window consists of the end of one block and the start of the next. Here each part is summed as distances from
+its own anchor inside the window: the last value of the older block and the first value of the newer one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from signalbox.features.windows import StatefulUpdate, SummedWindow, whole_numbe
 
 @dataclass(frozen=True)
 class WindowMean(SummedWindow):
-    """The mean of the newest `window` values minus the newest of them; NaN before there are as many."""
+    """The mean of the newest `window` values minus the newest value; NaN until there are `window` values."""
 
     @override
     def block(self) -> Block:
@@ -34,7 +34,7 @@ class WindowMean(SummedWindow):
 
 @dataclass(frozen=True)
 class WindowDeviation(SummedWindow):
-    """The population standard deviation of the newest `window` values; NaN before there are as many."""
+    """The population standard deviation of the newest `window` values; NaN until there are `window` values."""
 
     @override
     def block(self) -> Block:
@@ -46,8 +46,8 @@ class WindowDeviation(SummedWindow):
 
 
 def _block(window: int, *, squares: bool) -> Block:
-    before = np.full((3, window), np.nan)  # of the block before: its values, sums to its end of distances and of squares
-    left = np.arange(window - 1, -1, -1, dtype=np.float64)  # how many of the older block's values are in the window
+    before = np.full((3, window), np.nan)  # the previous block's values, and sums of distances and of squares to its end
+    left = np.arange(window - 1, -1, -1, dtype=np.float64)  # how many values of the older block are still in the window
 
     def run(inputs: Sequence[Series | float], out: Series, scratch: Scratch) -> None:
         values = cast("Series", inputs[0])
@@ -85,14 +85,14 @@ def _block(window: int, *, squares: bool) -> Block:
 
 
 def _next(older: Series) -> Series:
-    """Sums from the following value on: what of the older block is left in the window; none at the newer block's end."""
+    """Return the sums from the following value on: the part of the older block still in the window, 0 at the block's end."""
     shifted = np.zeros_like(older)
     shifted[:, :-1] = older[:, 1:]
     return shifted
 
 
 def _joined_sums(newer: Series, shifted: Series, older: Series, *, before: Series, from_start: Series, to_end: Series) -> Series:
-    """Return sums of the newer part + (sums of the older part + its shift); moves `before` on, leaves the older in `to_end`."""
+    """Return the newer part's sums plus the older part's sums and shift. Updates `before`; leaves the older sums in `to_end`."""
     window = newer.shape[1]
     grid = to_end.reshape(-1, window)
     grid[0] = before
@@ -105,7 +105,7 @@ def _joined_sums(newer: Series, shifted: Series, older: Series, *, before: Serie
 
 
 class _MomentsStep(StatefulUpdate):
-    """Sums of distances and of their squares, from the start of the newer block and to the end of the older one."""
+    """Running sums of distances and squared distances: from the newer block's start, and to the older block's end."""
 
     def __init__(self, window: int) -> None:
         self._window, self._at = window, 0
@@ -132,7 +132,7 @@ class _MomentsStep(StatefulUpdate):
         self._to_end, self._squares_to_end = array("d", to_end.tobytes()), array("d", squares.tobytes())
 
     def _add(self, value: float) -> tuple[float, float, float]:
-        """Return the newest distance, the window's sum of distances and of their squares, all from the newer anchor."""
+        """Return the newest distance, and the window's sums of distances and of squares, all measured from the newer anchor."""
         at = self._at
         self._values[at] = value
         if at == 0:

@@ -1,9 +1,8 @@
-"""What features are made of: series as expressions, each with two ways to be computed that give the same bits.
+"""Building blocks of features: series as expressions. Each can be computed in two ways that give identical bits.
 
-A Node says what its series is; `block` makes it for many bars at once (numpy, TA-Lib), `step` for one bar. Both are
-abstract: a kind of series that lacks one cannot be built, so no feature can exist in batch and not in the stream, or the
-other way round. Nodes compare by value, so a series that several features share is computed once. What needs older bars is
-in windows.py; here every value comes from its own bar.
+A Node describes a series: `block` computes it for many bars at once (numpy, TA-Lib), `step` for one bar at a time. Both methods
+are abstract, so every feature exists in batch and in the stream. Nodes compare by value, so a series that several features share
+is computed once. Series that need older bars are in windows.py; in this module each value comes from its own bar.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from typing_extensions import override
 
 Series: TypeAlias = NDArray[np.float64]
 Operand: TypeAlias = "Node | float"
-BarUpdate: TypeAlias = Callable[..., float]  # the newest value of each input in, the newest value out
+BarUpdate: TypeAlias = Callable[..., float]  # takes the newest value of each input and returns the newest value
 
 
 class Scratch:
-    """Memory that one block may use while it runs; the next one gets the same."""
+    """Working memory of one block while it runs; the next block reuses it."""
 
     def __init__(self) -> None:
         self._floats: list[Series] = []
         self._flags = np.empty(0, dtype=np.bool_)
 
     def floats(self, index: int, size: int) -> Series:
-        """Return (size,) numbers of any value; `index` tells apart what one block needs at once."""
+        """Return (size,) uninitialised numbers. index: tells apart the arrays that a block needs at the same time."""
         while len(self._floats) <= index:
             self._floats.append(np.empty(0))
         if self._floats[index].shape[0] < size:
@@ -41,30 +40,30 @@ class Scratch:
         return self._floats[index][:size]
 
     def flags(self, size: int) -> NDArray[np.bool_]:
-        """Return (size,) flags of any value."""
+        """Return (size,) uninitialised flags."""
         if self._flags.shape[0] < size:
             self._flags = np.empty(size, dtype=np.bool_)
         return self._flags[:size]
 
 
-Block: TypeAlias = Callable[[Sequence[Series | float], Series, Scratch], None]  # consecutive bars of each input in, out filled
+Block: TypeAlias = Callable[[Sequence[Series | float], Series, Scratch], None]  # takes consecutive bars of each input, fills out
 
 
 class Node(ABC):
-    """One float64 value a bar, computed from that bar and older ones."""
+    """A series with one float64 value per bar, computed from that bar and older ones."""
 
     @property
     @abstractmethod
     def inputs(self) -> tuple[Operand, ...]:
-        """What it is computed from."""
+        """The operands that this node is computed from."""
 
     @abstractmethod
     def block(self) -> Block:
-        """Return a fresh computation over blocks of bars, oldest first; it never writes to its inputs."""
+        """Return a new computation over blocks of bars, oldest first. It never writes to its inputs."""
 
     @abstractmethod
     def step(self) -> BarUpdate:
-        """Return a fresh computation of one bar at a time; a StatefulStep when it remembers anything."""
+        """Return a new computation of one bar at a time; a StatefulUpdate if it must remember older bars."""
 
     def __add__(self, other: Operand) -> Node:
         return Apply("add", (self, other))
@@ -96,7 +95,7 @@ class Node(ABC):
 
 @dataclass(frozen=True)
 class Input(Node):
-    """A column of the bars; the names are those of BAR_INPUTS."""
+    """A column of the bars, named as in BAR_INPUTS."""
 
     name: str
 
@@ -107,11 +106,11 @@ class Input(Node):
 
     @override
     def block(self) -> Block:
-        raise TypeError(f"{self.name} is given, not computed")
+        raise TypeError(f"{self.name} is an input column and cannot be computed")
 
     @override
     def step(self) -> BarUpdate:
-        raise TypeError(f"{self.name} is given, not computed")
+        raise TypeError(f"{self.name} is an input column and cannot be computed")
 
 
 OPEN: Final = Input("open")
@@ -119,14 +118,14 @@ HIGH: Final = Input("high")
 LOW: Final = Input("low")
 CLOSE: Final = Input("close")
 VOLUME: Final = Input("volume")
-CLOSE_MINUTE: Final = Input("close_minute")  # minutes since the epoch at which the bar closed, whole
-REFERENCE: Final = Input("reference_close")  # close of the reference's bar of the same minute, NaN where there is none
+CLOSE_MINUTE: Final = Input("close_minute")  # whole minutes from the epoch to the bar's close
+REFERENCE: Final = Input("reference_close")  # close of the reference's bar of the same minute, NaN if there is none
 BAR_INPUTS: Final = (OPEN, HIGH, LOW, CLOSE, VOLUME, CLOSE_MINUTE, REFERENCE)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """Arithmetic on the values of one bar; `block` and `step` round alike."""
+    """Arithmetic on the values of one bar. `block` and `step` round in the same way."""
 
     block: Callable[..., object]  # (*inputs, out=series)
     step: BarUpdate
@@ -141,7 +140,7 @@ def _minimum(a: float, b: float) -> float:
 
 
 def _directional(move: Series, other: Series, *, out: Series) -> None:
-    """Wilder's directional movement: the move where it is up and the larger one, else 0."""
+    """Wilder's directional movement: `move` if it is positive and larger than `other`, else 0."""
     np.copyto(out, move)
     out[move <= np.maximum(other, 0.0)] = 0.0
 
@@ -171,7 +170,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "add": Operation(np.add, operator.add),
     "subtract": Operation(np.subtract, operator.sub),
     "multiply": Operation(np.multiply, operator.mul),
-    "divide": Operation(np.divide, operator.truediv),  # by what cannot be 0: prices, windows. Otherwise: Ratio
+    "divide": Operation(np.divide, operator.truediv),  # only by what cannot be 0, such as prices; otherwise use Ratio
     "negative": Operation(np.negative, operator.neg),
     "absolute": Operation(np.abs, abs),
     "floor": Operation(np.floor, lambda x: float(math.floor(x))),
@@ -188,7 +187,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
 
 @dataclass(frozen=True)
 class Apply(Node):
-    """An operation of OPERATIONS on its operands."""
+    """One of OPERATIONS applied to its operands."""
 
     operation: str
     operands: tuple[Operand, ...]
@@ -214,7 +213,7 @@ class Apply(Node):
 
 @dataclass(frozen=True)
 class Ratio(Node):
-    """numerator / denominator, `otherwise` where the denominator is not above `floor`; NaN where either is NaN."""
+    """numerator / denominator, or `otherwise` if the denominator is not above `floor`; NaN if either of the two is NaN."""
 
     numerator: Node
     denominator: Node
@@ -240,7 +239,7 @@ def _ratio(inputs: Sequence[Series | float], out: Series, scratch: Scratch) -> N
     np.divide(numerator, denominator, out=out)
     small = np.less_equal(denominator, floor, out=scratch.flags(out.shape[0]))
     if small.any():
-        small &= numerator == numerator  # noqa: PLR0124 - NaN stays NaN, whatever it is divided by
+        small &= numerator == numerator  # noqa: PLR0124 - a NaN numerator stays NaN
         np.copyto(out, otherwise, where=small)
 
 
@@ -256,7 +255,7 @@ _MINUTES_PER_DAY: Final = 1440
 
 @dataclass(frozen=True)
 class Wave(Node):
-    """Sine or cosine of where the close lies in a `period` of minutes that starts on a Monday, in steps of `unit` minutes."""
+    """Sine or cosine of the close's position in a period of `period` minutes that starts on a Monday, in steps of `unit`."""
 
     wave: str  # "sin" or "cos"
     period: int

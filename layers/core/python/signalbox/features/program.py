@@ -1,8 +1,8 @@
-"""The order in which a schema's series are computed, and the computation over years of bars in blocks that fit the cache.
+"""The order in which a schema's series are computed, and their computation over years of bars in blocks that fit the cache.
 
-Every distinct series is computed once, after its inputs. A block of bars runs through all of them before the next one
-starts, in a few arrays that are used again and again: years of intermediate columns would be written to memory and read
-back, which costs more than the arithmetic.
+Each distinct series is computed once, after its inputs. One block of bars runs through all series before the next block starts,
+in a few reused arrays. Keeping whole columns of intermediate values would write years of data to memory and read it back, which
+costs more than the arithmetic.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from signalbox.features.nodes import BAR_INPUTS, Block, Input, Node, Scratch, Series
 from signalbox.features.windows import WINDOW_UNIT
 
-BLOCK_BARS: Final = 32 * WINDOW_UNIT  # of the sizes tried, the fastest with two threads: docs/performance.md
+BLOCK_BARS: Final = 32 * WINDOW_UNIT  # the fastest of the sizes tried with two threads: docs/performance.md
 
 Place: TypeAlias = int
 
 
 @dataclass(frozen=True)
 class ProgramInstruction:
-    """Compute `node` from the values at `inputs` and put it at `output`; then the places in `free` are needed no more."""
+    """Compute `node` from the values at `inputs` and put the result at `output`. The places in `free` are unused afterwards."""
 
     node: Node
     inputs: tuple[Place, ...]
@@ -33,7 +33,7 @@ class ProgramInstruction:
 
 @dataclass(frozen=True)
 class Program:
-    """Instructions for some outputs. Places: BAR_INPUTS first, then constants, then one for each computed series."""
+    """Instructions that compute some outputs. Places number BAR_INPUTS first, then constants, then the computed series."""
 
     constants: tuple[float, ...]
     instructions: tuple[ProgramInstruction, ...]
@@ -41,12 +41,12 @@ class Program:
 
     @property
     def places(self) -> int:
-        """How many values there are."""
+        """How many values the program holds."""
         return len(BAR_INPUTS) + len(self.constants) + len(self.instructions)
 
 
 def compile_program(outputs: Sequence[Node]) -> Program:
-    """Return what computes these series, each distinct one once."""
+    """Return the program that computes these series, each distinct one once."""
     order: dict[Node, None] = {}
     constants: dict[float, None] = {}
 
@@ -84,7 +84,7 @@ class BlockRun:
         self._block_bars = block_bars
 
     def compute(self, inputs: Sequence[Series], outputs: Sequence[Series]) -> None:
-        """Fill `outputs` (in the program's order) for the next bars; at most `block_bars`, and fewer only the last time."""
+        """Fill `outputs`, in the program's order, for the next bars: `block_bars` of them, or fewer in the last call."""
         size = inputs[0].shape[0]
         values: list[Series | float] = [*inputs, *self._program.constants, *[0.0] * len(self._program.instructions)]
         given = dict(zip(self._program.outputs, outputs, strict=True))

@@ -1,4 +1,4 @@
-"""FeatureSchema: an ordered list of definitions with a name and a hash, so that a model never meets other features."""
+"""FeatureSchema: an ordered list of features with a name and a hash, so that a model never gets features it was not fitted on."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from signalbox.market.candles import Symbol
 
 
 class FeatureSchemaError(SignalboxError):
-    """An unknown schema, or bars and values that do not fit one."""
+    """The schema is unknown, or bars or values do not fit it."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Another symbol that the features compare with, matched by open time; it is never filled either.
+    """Another symbol that the features compare with, matched by open time; its gaps are not filled either.
 
-    A row is complete only if the newest `recent_bars` one-bar returns of the symbol exist for the reference too, and at
-    least `least_bars` of the newest `window_bars` (the longest window of any feature that uses it): one lost minute costs
-    an hour, not four.
+    A row is complete only if the reference has all of the symbol's newest `recent_bars` one-bar returns, and at least
+    `least_bars` of its newest `window_bars` (the longest window of a feature that uses the reference). So one lost minute
+    makes rows incomplete for one hour, not four.
     """
 
     symbol: Symbol
@@ -41,10 +41,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class FeatureSchema:
-    """Names, order, formulas and windows under one name and hash.
+    """Features in order, under one name and one hash of their computation.
 
-    warmup_bars: bars needed, the newest included, before a row is complete. contiguous_bars: newest minutes that must
-    all be there. history_bars: the live window; its newest row equals the same row of a batch over years.
+    warmup_bars: bars needed before a row is complete, the newest included. contiguous_bars: how many of the newest minutes must
+    all exist. history_bars: length of the live window; its newest row equals the same row computed over years.
     """
 
     name: str
@@ -54,7 +54,7 @@ class FeatureSchema:
 
     @property
     def reference_symbol(self) -> Symbol | None:
-        """Whose bars are needed beside the symbol's own, None when nobody's: then one symbol's outage harms no other."""
+        """The symbol whose bars are needed too. None if there is none: then another symbol's outage does no harm."""
         return None if self.reference is None else self.reference.symbol
 
     @cached_property
@@ -75,9 +75,9 @@ class FeatureSchema:
 
     @cached_property
     def hash(self) -> str:
-        """Hex sha256 over what is computed: names, order, expressions, windows, warm-ups, contiguity and reference.
+        """Hex sha256 of the computation: names, order, expressions, windows, warm-ups, contiguity and reference.
 
-        Formulas are words about it and no part of it: a better sentence refuses no model (docs/decisions/0085).
+        The formula texts are not part of it, so a better description does not refuse any model (docs/decisions/0085).
         """
         expressions = digests(feature.expression for feature in self.features)
         facts: dict[str, object] = {
@@ -92,7 +92,7 @@ class FeatureSchema:
 
     @cached_property
     def former_hash(self) -> str:
-        """Its hash until decision 0085: over names, order, formulas and windows. Rows and bundles of then carry it."""
+        """The hash as it was until decision 0085: of names, order, formulas and windows. Older rows and bundles carry it."""
         facts: dict[str, object] = {
             "contiguous_bars": self.contiguous_bars,
             "features": [[f.name, f.formula, list(f.windows)] for f in self.features],
@@ -103,7 +103,7 @@ class FeatureSchema:
 
     @cached_property
     def program(self) -> Program:
-        """What computes the features in order and then what completeness is judged on."""
+        """The program that computes the features in order, followed by the series that decide whether a row is complete."""
         judged: list[Node] = [minutes_spanned(self.contiguous_bars)]
         if self.reference is not None:
             judged += [reference_pairs(self.reference.recent_bars), reference_pairs(self.reference.window_bars)]
@@ -123,7 +123,7 @@ SCHEMAS: Final[Mapping[str, FeatureSchema]] = MappingProxyType(
 
 
 def get_schema(name: str) -> FeatureSchema:
-    """Return the schema of that name. Raises FeatureSchemaError when there is none."""
+    """Return the schema with that name. Raises FeatureSchemaError if there is none."""
     if name not in SCHEMAS:
         raise FeatureSchemaError(f"expected one of the feature schemas {', '.join(SCHEMAS)}, was {name!r}")
     return SCHEMAS[name]

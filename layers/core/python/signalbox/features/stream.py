@@ -1,6 +1,6 @@
-"""One bar at a time: the same features as matrix.py, from the same expressions, in time that does not depend on history.
+"""Features one bar at a time: the expressions of matrix.py, computed in a time that does not depend on the length of history.
 
-A stream starts empty or from a saved state, and gives the same bits as a batch over all the bars it ever saw.
+A stream starts empty or from a saved state. It gives the same bits as a batch over all bars it has seen.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from signalbox.limits import MAX_STREAM_STATE_BYTES
 from signalbox.market.candles import MINUTE_MS, Bars, Candle, from_ms, to_ms
 
 STATE_FORMAT: Final = 1
-_HEAD: Final = 2  # numbers before those of the steps: bars seen, newest open time
-_MOST_BARS: Final = 4.0e9  # minutes from 1970 to the year 9575: every open time below it is a date
+_HEAD: Final = 2  # numbers that precede the steps' state: how many bars were seen, and the newest open time
+_MOST_BARS: Final = 4.0e9  # minutes from 1970 to the year 9575, so every open time below it is a valid date
 
 
 class Bar(NamedTuple):
@@ -39,22 +39,22 @@ class Bar(NamedTuple):
 
     @classmethod
     def of_candle(cls, candle: Candle) -> Bar:
-        """Return the candle with its exact numbers rounded to float64, as Bars.from_candles does."""
+        """Return a candle as a bar. Its exact numbers are rounded to float64, as Bars.from_candles does."""
         prices = (float(candle.open), float(candle.high), float(candle.low), float(candle.close))
         return cls(to_ms(candle.open_time), *prices, float(candle.volume))
 
     @classmethod
     def each(cls, bars: Bars) -> Iterator[Bar]:
-        """Yield bars one by one."""
+        """Yield the rows of `bars` one by one."""
         columns = (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
         return map(cls._make, zip(*(column.tolist() for column in columns), strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureRow:
-    """The features at the close of one bar: values (f,) float64 in schema order, NaN during warm-up.
+    """The features at the close of one bar. values: (f,) float64 in schema order, NaN during warm-up.
 
-    incomplete: why it may not be decided on, as `why_incomplete` of a matrix says it; None when it may.
+    incomplete: why no decision may be made on the row, as `why_incomplete` reports it for a matrix; None if one may be made.
     """
 
     open_time_ms: int
@@ -67,7 +67,7 @@ class FeatureRow:
 
 
 class FeatureStream:
-    """The features of one symbol's bars as they close."""
+    """The features of one symbol, updated as each bar closes."""
 
     def __init__(self, schema: FeatureSchema) -> None:
         self.schema = schema
@@ -85,16 +85,16 @@ class FeatureStream:
 
     @property
     def newest_open_time_ms(self) -> int | None:
-        """Open time of the newest bar it has seen, None before the first."""
+        """Open time of the newest bar it has seen; None before the first bar."""
         return self._newest_ms if self._bars else None
 
     def update(self, bar: Bar, reference_bar: Bar | None = None) -> FeatureRow:
         """Take the next closed bar and return its features.
 
-        reference_bar: the reference's bar of the same minute, None when there is none (or the schema needs none); for the
-        reference symbol itself it is `bar`. Missing minutes are simply not given. Raises FeatureSchemaError, and changes
-        nothing, when the bar is not after the last one, off the minute, or has impossible prices or volume, or when the
-        reference is of another minute.
+        reference_bar: the reference's bar of the same minute, or None if there is none or the schema needs none; for the
+        reference symbol itself, pass `bar`. Skip missing minutes. Raises FeatureSchemaError, without any change, if the bar is
+        not after the last one, is not on a whole minute or has an impossible price or volume, or if the reference bar is of
+        another minute.
         """
         self._check(bar, reference_bar)
         slots = self._slots
@@ -108,14 +108,14 @@ class FeatureStream:
                     slots[output] = step(slots[a])
                 else:
                     slots[output] = step(slots[a], slots[b], slots[c], slots[d])
-        except (ValueError, ArithmeticError) as error:  # no bar leads here: a state that somebody wrote does
-            raise FeatureSchemaError(f"expected windows of bars, was another state ({error}); start from history") from error
+        except (ValueError, ArithmeticError) as error:  # no sequence of bars leads here, only a forged state does
+            raise FeatureSchemaError(f"the stream's state is invalid ({error}); start from history") from error
         self._bars += 1
         self._newest_ms = bar.open_time_ms
         return self._row(bar.open_time_ms)
 
     def replay(self, bars: Bars, reference: Bars | None = None) -> FeatureRow | None:
-        """Take many bars and return the newest row, None for no bars; the reference is matched by open time."""
+        """Take many bars and return the newest row, or None if there are no bars. The reference is matched by open time."""
         beside = {bar.open_time_ms: bar for bar in Bar.each(reference)} if reference is not None else {}
         row = None
         for bar in Bar.each(bars):
@@ -123,7 +123,7 @@ class FeatureStream:
         return row
 
     def state(self) -> bytes:
-        """Return everything it remembers, to be continued by `restore`; bound to the schema's hash."""
+        """Return the whole state, from which `restore` continues. It is bound to the schema's hash."""
         numbers = np.concatenate(([self._bars, self._newest_ms], *(step.save() for step in self._stateful)))
         body = zlib.compress(numbers.astype("<f8").tobytes(), level=1)
         head = {"format": STATE_FORMAT, "schema": self.schema.name, "hash": self.schema.hash, "crc32": zlib.crc32(body)}
@@ -133,13 +133,13 @@ class FeatureStream:
     def restore(cls, schema: FeatureSchema, state: bytes) -> FeatureStream:
         """Return a stream that continues where `state` was taken.
 
-        Raises FeatureSchemaError, naming both hashes, when it is another schema's, and when it is damaged.
+        Raises FeatureSchemaError if the state is damaged or belongs to another schema; the error then names both hashes.
         """
         stream = cls(schema)
         numbers = _numbers_of(schema, state)
         sizes = [step.size for step in stream._stateful]
         if numbers.shape[0] != _HEAD + sum(sizes):
-            raise FeatureSchemaError(f"expected a state of {_HEAD + sum(sizes)} numbers, was {numbers.shape[0]}")
+            raise FeatureSchemaError(f"expected a stream state of {_HEAD + sum(sizes)} numbers, was {numbers.shape[0]}")
         try:
             stream._bars = whole_number(numbers[0], _MOST_BARS)
             stream._newest_ms = MINUTE_MS * (whole_number(numbers[1] / MINUTE_MS + 1.0, _MOST_BARS) - 1)
@@ -148,7 +148,7 @@ class FeatureStream:
                 step.load(numbers[at : at + size])
                 at += size
         except ValueError as error:
-            raise FeatureSchemaError(f"expected the state of a feature stream: {error}; start from history") from error
+            raise FeatureSchemaError(f"the stream's state is invalid: {error}; start from history") from error
         return stream
 
     def _row(self, open_time_ms: int) -> FeatureRow:
@@ -176,13 +176,13 @@ class FeatureStream:
         for one in (bar,) if reference_bar is None else (bar, reference_bar):
             if one.open_time_ms != at:
                 was = from_ms(one.open_time_ms).isoformat()
-                raise FeatureSchemaError(f"expected the reference's bar of {from_ms(at).isoformat()}, was {was}")
+                raise FeatureSchemaError(f"expected the reference's bar of {from_ms(at).isoformat()}, was the bar of {was}")
             if not (min(one[1:5]) > 0.0 and one.volume >= 0.0 and math.isfinite(sum(one[1:]))):
                 _check_each(one)
 
 
 def _check_each(bar: Bar) -> None:
-    """Judge the numbers one by one: their sum may be infinite where none of them is."""
+    """Check the numbers one by one, because their sum may overflow to infinity although each is finite."""
     if not all(math.isfinite(price) and price > 0.0 for price in bar[1:5]) or not (
         math.isfinite(bar.volume) and bar.volume >= 0.0
     ):
@@ -192,7 +192,7 @@ def _check_each(bar: Bar) -> None:
 
 
 def _padded(places: tuple[int, ...]) -> tuple[int, int, int, int, int]:
-    """Return how many inputs an instruction has and their places, filled up to four."""
+    """Return the number of inputs of an instruction and their places, padded to four."""
     a, b, c, d = (*places, 0, 0, 0)[:4]
     return len(places), a, b, c, d
 
@@ -203,7 +203,7 @@ def _numbers_of(schema: FeatureSchema, state: bytes) -> NDArray[np.float64]:
         head = json.loads(first)
         written = (head["format"], head["schema"], head["hash"], head["crc32"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FeatureSchemaError("expected the state of a feature stream, was something else") from error
+        raise FeatureSchemaError("not the state of a feature stream; start from history") from error
     if written[0] != STATE_FORMAT:
         raise FeatureSchemaError(f"expected a stream state of format {STATE_FORMAT}, was {written[0]}")
     if written[2] != schema.hash:
@@ -211,12 +211,14 @@ def _numbers_of(schema: FeatureSchema, state: bytes) -> NDArray[np.float64]:
             f"expected a stream state of {schema.name} ({schema.hash}), was of {written[1]} ({written[2]}); start from history"
         )
     if written[3] != zlib.crc32(body):
-        raise FeatureSchemaError("expected the whole state of a feature stream, was damaged; start from history")
+        raise FeatureSchemaError("the feature stream's state is damaged; start from history")
     unpacking = zlib.decompressobj()
     try:
         numbers = unpacking.decompress(body, MAX_STREAM_STATE_BYTES)
     except zlib.error as error:
-        raise FeatureSchemaError("expected the whole state of a feature stream, was damaged; start from history") from error
+        raise FeatureSchemaError("the feature stream's state is damaged; start from history") from error
     if unpacking.unconsumed_tail or not unpacking.eof or len(numbers) % 8:
-        raise FeatureSchemaError(f"expected a stream state of at most {MAX_STREAM_STATE_BYTES} bytes; start from history")
+        raise FeatureSchemaError(
+            f"the feature stream's state is damaged or larger than {MAX_STREAM_STATE_BYTES} bytes; start from history"
+        )
     return np.frombuffer(numbers, dtype="<f8")

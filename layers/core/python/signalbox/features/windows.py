@@ -1,9 +1,9 @@
-"""Series that need older bars, each in blocks and in steps that add the same numbers in the same order.
+"""Series that need older bars. Blocks and steps add the same numbers in the same order, so both give the same bits.
 
-A running sum that adds the new value and subtracts the old one drifts, and the drift depends on how much history came
-before. Windows here are cut into blocks of their own length (van Herk): a window is the end of one block and the start of
-the next, both summed from the inside out, so nothing is ever subtracted, a window of zeros sums to exactly zero, and one
-bar costs one addition (and once a window, one pass over it).
+A running sum that adds the new value and subtracts the old one drifts, and the drift depends on how much history came before.
+Here bars are cut into blocks as long as the window (van Herk). A window is the end of one block and the start of the next, each
+summed outwards from their boundary. So nothing is ever subtracted, a window of zeros sums to exactly zero, and a bar costs one
+addition, plus one pass over the window at the end of each block.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from typing_extensions import override
 
 from signalbox.features.nodes import BarUpdate, Block, Node, Operand, Scratch, Series
 
-WINDOW_UNIT: Final = 1440  # windows of sums divide it, and blocks of bars are multiples of it: a window's blocks never straddle
+WINDOW_UNIT: Final = 1440  # summed windows divide it and blocks of bars are multiples of it, so a window's block is never split
 
 
 class StatefulUpdate(ABC):
-    """A step with memory, that can be written down and read back without a bit lost."""
+    """A step with memory that can be saved and loaded without losing a bit."""
 
     @property
     @abstractmethod
     def size(self) -> int:
-        """How many numbers `save` gives."""
+        """How many numbers `save` returns."""
 
     @abstractmethod
     def __call__(self, value: float) -> float: ...
@@ -41,11 +41,11 @@ class StatefulUpdate(ABC):
 
     @abstractmethod
     def load(self, numbers: Series) -> None:
-        """Continue from what `save` returned. Raises ValueError for numbers that it never returns."""
+        """Continue from numbers that `save` returned. Raises ValueError for numbers that it cannot have returned."""
 
 
 def whole_number(number: float, end: float) -> int:
-    """Return a place or a count that was saved as a float. Raises ValueError unless it is whole, at least 0 and below `end`."""
+    """Return a position or count that was saved as a float. Raises ValueError unless it is whole, at least 0 and below `end`."""
     if not (0.0 <= number < end and float(number).is_integer()):
         raise ValueError(f"expected a whole number below {end:g}, was {number}")
     return int(number)
@@ -53,7 +53,7 @@ def whole_number(number: float, end: float) -> int:
 
 @dataclass(frozen=True)
 class WindowNode(Node):
-    """A series over the newest `window` values of another."""
+    """A series computed from the newest `window` values of another series."""
 
     source: Node
     window: int
@@ -66,7 +66,7 @@ class WindowNode(Node):
 
 @dataclass(frozen=True)
 class SummedWindow(WindowNode):
-    """A series whose window is summed in blocks of its own length."""
+    """A series over a window that is summed in blocks of the window's length."""
 
     def __post_init__(self) -> None:
         if WINDOW_UNIT % self.window:
@@ -78,7 +78,7 @@ class SummedWindow(WindowNode):
 
 @dataclass(frozen=True)
 class Lag(WindowNode):
-    """The value `window` bars ago, NaN before there is one."""
+    """The value `window` bars ago; NaN if there is none yet."""
 
     @override
     def block(self) -> Block:
@@ -134,7 +134,7 @@ class _LagStep(StatefulUpdate):
 
 @dataclass(frozen=True)
 class RollingSum(SummedWindow):
-    """The sum of the newest `window` values; NaN before there are as many, and while one of them is NaN."""
+    """The sum of the newest `window` values; NaN until there are `window` values, and while one of them is NaN."""
 
     @override
     def block(self) -> Block:
@@ -152,7 +152,7 @@ class RollingSum(SummedWindow):
 
 
 def _window_sums(values: Series, window: int, before: Series, out: Series, scratch: Scratch) -> None:
-    """Fill `out`; `before` holds the sums to the end of the block before this one and is moved on."""
+    """Fill `out`. before: sums to the end of the previous block; updated for the next call."""
     n = values.shape[0]
     size = -(-n // window) * window
     if size != n:  # the newest bars fill only a part of their window's block
@@ -165,7 +165,7 @@ def _window_sums(values: Series, window: int, before: Series, out: Series, scrat
     to_end[:window] = before
     np.add.accumulate(grid[:, ::-1], axis=1, out=to_end[window:].reshape(-1, window)[:, ::-1])
     before[:] = to_end[n:]
-    to_end[::window] = 0.0  # where a block ends, the window is that block alone
+    to_end[::window] = 0.0  # at the end of a block the window is exactly that block
     np.add.accumulate(grid, axis=1, out=out.reshape(-1, window))
     out += to_end[1 : n + 1] if window > 1 else 0.0
 
@@ -176,7 +176,7 @@ class _SumStep(StatefulUpdate):
         self._bind(np.zeros(window), np.full(window, np.nan))
 
     def _bind(self, values: Series, to_end: Series) -> None:
-        """Take two arrays: read by bar as `array`, summed in one pass as numpy, the same memory."""
+        """Copy both arrays into `array` objects for access by bar, with numpy views of the same memory for passes."""
         self._values, self._to_end = array("d", values.tobytes()), array("d", to_end.tobytes())
         self._values_view = np.frombuffer(self._values, dtype=np.float64)
         self._to_end_view = np.frombuffer(self._to_end, dtype=np.float64)
@@ -238,12 +238,12 @@ class _Extreme(WindowNode):
 
 @dataclass(frozen=True)
 class RollingMax(_Extreme):
-    """The largest of the newest `window` values (never NaN themselves), NaN before there are as many."""
+    """The largest of the newest `window` values, none of which may be NaN; NaN until there are `window` values."""
 
 
 @dataclass(frozen=True)
 class RollingMin(_Extreme):
-    """The smallest of the newest `window` values (never NaN themselves), NaN before there are as many."""
+    """The smallest of the newest `window` values, none of which may be NaN; NaN until there are `window` values."""
 
 
 class _ExtremeStep(StatefulUpdate):
@@ -272,7 +272,7 @@ class _ExtremeStep(StatefulUpdate):
             return best
         self._at = at
         older = self._to_end[at]
-        if older != older:  # noqa: PLR0124 - NaN: no whole window yet
+        if older != older:  # noqa: PLR0124 - NaN: there is no whole window yet
             return older
         return max(best, older) if self._highest else min(best, older)
 
@@ -292,7 +292,7 @@ class _ExtremeStep(StatefulUpdate):
 
 @dataclass(frozen=True)
 class Ema(WindowNode):
-    """TA-Lib's EMA of that period, begun at the first value that is not NaN; NaN from a later one that is not finite on."""
+    """TA-Lib's EMA over `window` bars. It starts at the first finite value and is NaN for good after a later non-finite one."""
 
     @override
     def block(self) -> Block:
@@ -322,9 +322,9 @@ class Ema(WindowNode):
 
 
 def _history_of(average: float, span: int) -> Series:
-    """Return `span + 1` values whose EMA ends at exactly `average`, so that TA-Lib continues from it.
+    """Return `span + 1` values whose EMA is exactly `average`, so that TA-Lib continues from it.
 
-    TA-Lib starts with the mean of `span` values, which need not hit every float; the one value after it makes up for it.
+    TA-Lib starts with the mean of `span` values, which cannot equal every float; the last value makes up the difference.
     """
     history = np.zeros(span + 1)
     history[0] = average * span
@@ -334,7 +334,7 @@ def _history_of(average: float, span: int) -> Series:
 
 
 class _EmaStep(StatefulUpdate):
-    """TA-Lib's stream handle: the only one that rounds like TA-Lib's batch (its C uses fused multiply-add)."""
+    """TA-Lib's stream handle, the only implementation that rounds like TA-Lib's batch (its C code uses fused multiply-add)."""
 
     _WAITING, _RUNNING, _BROKEN = 0.0, 1.0, 2.0
 
@@ -381,5 +381,5 @@ class _EmaStep(StatefulUpdate):
         if self._stage == self._RUNNING:
             history = _history_of(float(numbers[1]), self._span)
             if not np.isfinite(history).all():
-                raise ValueError(f"expected an average, was {numbers[1]}")
+                raise ValueError(f"expected a finite average, was {numbers[1]}")
             self._open(history)

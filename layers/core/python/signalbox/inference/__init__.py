@@ -1,4 +1,4 @@
-"""Model bundles: what they say about themselves, the checks before use, and calibrated probabilities from them."""
+"""Model bundles: their manifest, the checks before use, and calibrated probabilities from the models in them."""
 
 from signalbox.inference.archive import pack_bundle, unpack_bundle
 from signalbox.inference.bundle import Workspace, load_bundle, record_of

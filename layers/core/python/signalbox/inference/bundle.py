@@ -1,8 +1,8 @@
-"""From a bundle folder to an Ensemble, or to the error that says why not.
+"""Loads a bundle folder as an Ensemble, or raises the error that says why it may not be used.
 
-All checks come before any use, in this order: manifest → exactly the listed files → their sizes and sha256 → the feature
-schema and its hash → ONNX graphs are plain ones and load → golden vectors give the probabilities they gave when it was written.
-What a file declares is judged before memory is spent on it (`signalbox.limits`), and what the graphs compute with is bounded.
+All checks precede any use, in this order: the manifest; exactly the listed files; their sizes and sha256; the feature schema and
+its hash; the ONNX graphs are plain and load; the golden vectors give the probabilities they gave when the bundle was written.
+Sizes that a file declares are checked before memory is allocated (`signalbox.limits`), and the graphs' memory is bounded.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from signalbox.inference.judged import GraphBudget, UnfitFileError, judge_graph,
 from signalbox.inference.manifest import GOLDEN_FILE, MANIFEST_FILE, BundleManifest, FileRecord, read_manifest
 from signalbox.limits import MAX_GRAPH_TENSOR_BYTES
 
-GOLDEN_TOLERANCE: Final = 1e-5  # of a probability
+GOLDEN_TOLERANCE: Final = 1e-5  # largest difference of a probability
 
 
 class Workspace(Enum):
-    """How much memory the graphs of a bundle may compute with."""
+    """How much memory the graphs of a bundle may use."""
 
-    BOUNDED = "bounded"  # MAX_GRAPH_TENSOR_BYTES, all bundles of a process together: to serve
-    MACHINE = "machine"  # what there is: to score years at once
+    BOUNDED = "bounded"  # MAX_GRAPH_TENSOR_BYTES for all bundles of a process together: for serving
+    MACHINE = "machine"  # all memory of the machine: for scoring years at once
 
 
 def load_bundle(folder: Path, workspace: Workspace = Workspace.BOUNDED) -> Ensemble:
-    """Return the ensemble of a bundle folder, verified; the folder is not needed afterwards.
+    """Return the verified ensemble of a bundle folder. The folder is not needed afterwards.
 
-    Raises the BundleError that names the first thing wrong, whatever it is. A bundle is always verified in a bounded workspace.
+    Raises the BundleError of the first fault, whatever it is. Verification always runs in a bounded workspace.
     """
     try:
         return _load(folder, workspace)
     except BundleError:
         raise
-    except Exception as error:  # too little memory, too deep: no bundle may end who loads it
-        raise BundleIncompleteError(f"{folder.name}: expected to load, was {type(error).__name__}: {error}") from error
+    except Exception as error:  # too little memory, too deep nesting: no bundle may crash the process that loads it
+        raise BundleIncompleteError(f"{folder.name} does not load: {type(error).__name__}: {error}") from error
 
 
 def _load(folder: Path, workspace: Workspace) -> Ensemble:
@@ -67,26 +67,26 @@ def _load(folder: Path, workspace: Workspace) -> Ensemble:
 
 
 def record_of(content: bytes) -> FileRecord:
-    """Return what the manifest keeps of a file."""
+    """Return the manifest's record of a file with this content."""
     return FileRecord(sha256=hashlib.sha256(content).hexdigest(), size=len(content))
 
 
 def _verified_contents(folder: Path, manifest: BundleManifest) -> dict[str, bytes]:
     present = {path.name for path in folder.iterdir()} - {MANIFEST_FILE}
     if missing := sorted(set(manifest.files) - present):
-        raise BundleIncompleteError(f"{folder.name}: expected {', '.join(missing)}, was missing")
+        raise BundleIncompleteError(f"{folder.name}: missing files: {', '.join(missing)}")
     if extra := sorted(present - set(manifest.files)):
-        raise BundleTamperedError(f"{folder.name}: expected only the files of the manifest, was also {', '.join(extra)}")
+        raise BundleTamperedError(f"{folder.name}: files that the manifest does not list: {', '.join(extra)}")
     contents: dict[str, bytes] = {}
     for name, wanted in manifest.files.items():
         path = folder / name
         if path.is_symlink() or not path.is_file():
             raise BundleTamperedError(f"{folder.name}: expected {name} to be a plain file")
-        if (size := path.stat().st_size) > wanted.size:  # what is read is at most what the manifest was allowed to say
+        if (size := path.stat().st_size) > wanted.size:  # so that at most the size in the manifest, which is bounded, is read
             raise BundleTamperedError(
                 f"{folder.name}: expected {name} with sha256 {wanted.sha256} of {wanted.size}, was {size} bytes"
             )
-        content = path.read_bytes()  # hashed and used from memory: nobody can change it in between
+        content = path.read_bytes()  # hashed and used from memory, so that nobody can change it in between
         found = record_of(content)
         if found.size < wanted.size:
             raise BundleIncompleteError(f"{folder.name}: expected {name} of {wanted.size} bytes, was {found.size}")
@@ -101,9 +101,9 @@ def _matching_schema(bundle: str, manifest: BundleManifest) -> FeatureSchema:
     try:
         schema = get_schema(wanted.name)
     except FeatureSchemaError as error:
-        raise BundleSchemaError(f"{bundle}: fitted on {wanted.name} ({wanted.hash}); {error}") from error
+        raise BundleSchemaError(f"{bundle}: fitted on feature schema {wanted.name} ({wanted.hash}): {error}") from error
     if schema.hash != wanted.hash:
-        former = "; that is the former kind of hash: signalbox features rehash" if wanted.hash == schema.former_hash else ""
+        former = "; its hash is of the former kind: run signalbox features rehash" if wanted.hash == schema.former_hash else ""
         raise BundleSchemaError(
             f"{bundle}: fitted on feature schema {wanted.name} ({wanted.hash}), this code computes {schema.name} ({schema.hash})"
             f"{former}"
@@ -112,13 +112,13 @@ def _matching_schema(bundle: str, manifest: BundleManifest) -> FeatureSchema:
 
 
 def _judge(bundle: str, graphs: Sequence[tuple[str, bytes]]) -> None:
-    """Judge all graphs before the first is loaded, on one budget."""
+    """Check all graphs against one shared budget before the first is loaded."""
     budget = GraphBudget()
     for name, content in graphs:
         try:
             judge_graph(content, budget)
         except UnfitFileError as error:
-            raise BundleIncompleteError(f"{bundle}: expected {name} to load as ONNX: {error}") from error
+            raise BundleIncompleteError(f"{bundle}: {name} cannot be loaded as ONNX: {error}") from error
 
 
 def _sessions(bundle: str, graphs: Sequence[tuple[str, bytes]], workspace: Workspace) -> tuple[onnxruntime.InferenceSession, ...]:
@@ -127,7 +127,7 @@ def _sessions(bundle: str, graphs: Sequence[tuple[str, bytes]], workspace: Works
 
 @cache
 def _bound_the_workspace() -> None:
-    """Give the process one arena of bounded size, for the sessions that ask for it. onnxruntime allows it once a process."""
+    """Give the process one memory arena of bounded size, which sessions can ask for. onnxruntime allows one per process."""
     cpu = onnxruntime.OrtMemoryInfo("Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
     onnxruntime.create_and_register_allocator(cpu, onnxruntime.OrtArenaCfg({"max_mem": MAX_GRAPH_TENSOR_BYTES}))
 
@@ -139,14 +139,14 @@ def _session(bundle: str, name: str, content: bytes, workspace: Workspace) -> on
         options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = 1  # a batch of three symbols gains nothing from threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what goes wrong is raised
+    options.log_severity_level = 4  # faults are raised, not logged
     try:
-        # Constants are not folded: that happens while it loads, outside the arena, and a chain of them grows without bound.
+        # No constant folding: it runs while the graph loads, outside the arena, and a chain of constants grows without bound.
         return onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
         )
     except Exception as error:  # onnxruntime's errors share no base class
-        raise BundleIncompleteError(f"{bundle}: expected {name} to load as ONNX: {error}") from error
+        raise BundleIncompleteError(f"{bundle}: {name} cannot be loaded as ONNX: {error}") from error
 
 
 def _check_golden(ensemble: Ensemble, content: bytes) -> None:
@@ -154,16 +154,16 @@ def _check_golden(ensemble: Ensemble, content: bytes) -> None:
     try:
         golden = read_arrays(content, {"features": (2, 3), "probability_up": (1,)})
     except UnfitFileError as error:
-        raise BundleGoldenError(f"{bundle}: expected features and probability_up in {GOLDEN_FILE}: {error}") from error
+        raise BundleGoldenError(f"{bundle}: {GOLDEN_FILE} has no valid features and probability_up: {error}") from error
     features, wanted = golden["features"], golden["probability_up"]
     if wanted.shape != features.shape[:1] or wanted.shape[0] == 0:
         raise BundleGoldenError(
-            f"{bundle}: expected golden rows with a probability each, was {features.shape} and {wanted.shape}"
+            f"{bundle}: expected one golden probability for each golden row, was shapes {features.shape} and {wanted.shape}"
         )
     try:
         found = ensemble.predict(features)
     except Exception as error:
-        raise BundleGoldenError(f"{bundle}: expected the golden rows to be scored: {error}") from error
+        raise BundleGoldenError(f"{bundle}: the golden rows cannot be scored: {error}") from error
     worst = float(np.max(np.abs(found - wanted)))
     if not worst <= GOLDEN_TOLERANCE:
         raise BundleGoldenError(f"{bundle}: expected golden probabilities within {GOLDEN_TOLERANCE}, was {worst:.3g} apart")

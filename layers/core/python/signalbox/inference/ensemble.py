@@ -1,4 +1,4 @@
-"""Ensemble: verified ONNX members behind one `predict`. Averaged logits, then one temperature."""
+"""Ensemble: verified ONNX members behind one `predict`, which averages their logits and divides by one temperature."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from signalbox.inference.manifest import BundleManifest, FrozenThresholds, Membe
 if TYPE_CHECKING:
     import onnxruntime
 
-_CLIP = 1e-7  # of a probability, before its logit
+_CLIP = 1e-7  # distance from 0 and 1 that a probability is kept at before its logit is taken
 
 
 def logit(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ln(p / (1 - p)) of probabilities kept 1e-7 away from 0 and 1."""
+    """Return ln(p / (1 - p)), with p kept at least 1e-7 away from 0 and 1."""
     kept = np.clip(probability, _CLIP, 1.0 - _CLIP)
     odds: NDArray[np.float64] = np.log(kept) - np.log1p(-kept)
     return odds
@@ -48,30 +48,30 @@ class Ensemble:
 
     @property
     def issue_margin(self) -> float:
-        """|p - 1/2| from which a signal is issued."""
+        """|p - 1/2| from which on a signal is issued."""
         return self.manifest.thresholds.issue_margin
 
     @property
     def high_margin(self) -> float:
-        """|p - 1/2| from which it is of tier HIGH."""
+        """|p - 1/2| from which on a signal is of tier HIGH."""
         return self.manifest.thresholds.high_margin
 
     @property
     def window_bars(self) -> int:
-        """How many of the newest bars' rows a decision is made from: the longest window of a member, 1 where none has one."""
+        """How many of the newest feature rows a decision needs: the longest window of any member, 1 if no member has one."""
         return max(member.window_bars or 1 for member in self.manifest.members)
 
     @property
     def history_bars(self) -> int:
-        """How many of the newest bars a live decision needs, so that every row of its window forgets its start."""
+        """How many of the newest bars a live decision needs, so that no row of its window depends on older bars."""
         return self.schema.history_bars + self.window_bars - 1
 
     def predict(self, features: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float64]:
         """Return (k,) calibrated probabilities of "up" for (k, window_bars, f) features in schema order, oldest row first.
 
-        (k, f) will do where window_bars is 1. A member with a shorter window sees the newest rows of it.
-        Raises FeatureSchemaError for another shape, or for a value that is not finite (as float32 too): an incomplete
-        row is never scored, nor one beside it.
+        (k, f) is accepted if window_bars is 1. A member with a shorter window gets the newest rows. Raises FeatureSchemaError
+        for another shape, or if any value is not finite (also after conversion to float32): then no row of the call is scored,
+        not even a complete one.
         """
         shape = (self.window_bars, len(self.schema.names))
         if features.shape[1:] != shape and (self.window_bars > 1 or features.shape[1:] != shape[1:]):
@@ -81,7 +81,7 @@ class Ensemble:
             windows = np.ascontiguousarray(features, dtype=np.float32).reshape(-1, *shape)
         if not np.isfinite(windows).all():
             bad = sorted({self.schema.names[column] for column in np.nonzero(~np.isfinite(windows))[-1]})
-            raise FeatureSchemaError(f"expected finite features, was not in {', '.join(bad)}")
+            raise FeatureSchemaError(f"expected finite features, but these columns hold other values: {', '.join(bad)}")
         if windows.shape[0] == 0:
             return np.empty(0)
         total = np.zeros(windows.shape[0])
@@ -91,7 +91,7 @@ class Ensemble:
 
 
 def _member_logit(member: Member, session: onnxruntime.InferenceSession, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return (k,) logits of one member for the newest rows of (k, w, f) that it looks at."""
+    """Return (k,) logits of one member, computed from the newest rows of (k, w, f) that it needs."""
     seen = windows[:, -1] if member.window_bars is None else windows[:, -member.window_bars :]
     given = {"features": np.ascontiguousarray(seen)}
     if member.output == "probability_pair":

@@ -1,12 +1,12 @@
-"""Why a bundle may not be used. Each says which file or field, what was expected and what was found.
+"""Why a bundle may not be used. Each error names the file or field, what was expected and what was found.
 
 BundleError
-├── BundleManifestError      manifest.json is no JSON, or not the JSON of a manifest
-├── BundleIncompleteError    a file is missing, cut short, or not readable as what it should be
-├── BundleTamperedError      a file has other contents than the manifest says, or does not belong
-├── BundleSchemaError        it was fitted on other features than this code computes
-├── BundleGoldenError        it loads, but does not give the probabilities it gave when it was written
-└── BundleArchiveError       the archive it travels in is broken or unsafe to unpack
+├── BundleManifestError      manifest.json is not JSON, or not a valid manifest
+├── BundleIncompleteError    a file is missing, cut short or unreadable
+├── BundleTamperedError      a file differs from its record in the manifest, or is not listed there
+├── BundleSchemaError        the model was fitted on other features than this code computes
+├── BundleGoldenError        the model does not reproduce its golden probabilities
+└── BundleArchiveError       the bundle's archive is broken or unsafe to unpack
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from signalbox.errors import SignalboxError
 
 
 class BundleError(SignalboxError):
-    """A model bundle that may not be loaded."""
+    """A model bundle may not be loaded."""
 
 
 class BundleManifestError(BundleError):
-    """manifest.json is no JSON, or not the JSON of a manifest."""
+    """manifest.json is not JSON, or not a valid manifest."""
 
 
 class BundleIncompleteError(BundleError):
-    """A file is missing, cut short, or not readable as what it should be."""
+    """A file of the bundle is missing, cut short or unreadable."""
 
 
 class BundleTamperedError(BundleError):
-    """A file has other contents than the manifest says, or does not belong."""
+    """A file of the bundle differs from its record in the manifest, or is not listed there."""
 
 
 class BundleSchemaError(BundleError):
-    """It was fitted on other features than this code computes."""
+    """The model was fitted on other features than this code computes."""
 
 
 class BundleGoldenError(BundleError):
-    """It loads, but does not give the probabilities it gave when it was written."""
+    """The model does not reproduce the golden probabilities recorded when it was written."""
 
 
 class BundleArchiveError(BundleError):
-    """The archive it travels in is broken or unsafe to unpack."""
+    """The bundle's archive is broken or unsafe to unpack."""

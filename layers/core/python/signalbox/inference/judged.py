@@ -1,6 +1,6 @@
-"""Files of a bundle, judged by what they declare before they are read: zip directories, npz headers, ONNX graphs.
+"""Checks of a bundle's files by what they declare, before they are read: zip directories, npz headers, ONNX graphs.
 
-Nothing here trusts a number that a file says of itself: it is compared with the bytes that are there, or with a limit.
+No number that a file declares is trusted: it is compared with the bytes that exist, or with a limit.
 Formats: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (4.3.16), numpy.lib.format, and onnx.proto of ONNX 1.x.
 """
 
@@ -31,41 +31,42 @@ from signalbox.limits import (
 )
 
 _END: Final = struct.Struct("<4sHHHHIIH")  # end of central directory, without a comment
-_PACKINGS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # LZMA may ask for gigabytes to begin with
+_PACKINGS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})  # LZMA may allocate gigabytes at its start
 _NUMBERS: Final = frozenset({"<f4", "<f8"})
 _NPY_VERSIONS: Final = frozenset({(1, 0), (2, 0)})
 Floats: TypeAlias = NDArray[np.float64] | NDArray[np.float32]
 
 
 class UnfitFileError(SignalboxError):
-    """A file that is no such file, or declares more than it may."""
+    """A file is not of the expected kind, or declares more than the limits allow."""
 
 
 def open_zip(content: bytes, *, files: int) -> zipfile.ZipFile:
-    """Return an opened zip of at most `files` entries. Raises UnfitFileError, and zipfile's own errors for a damaged one.
+    """Return an open zip of at most `files` entries. Raises UnfitFileError, and zipfile's own errors if it is damaged.
 
-    The directory at its end is judged first: zipfile reads all of it, whatever its length.
+    The zip directory at the end is checked first, because zipfile reads all of it, whatever its length.
     """
     end = content[-_END.size :]
     if len(end) < _END.size or not end.startswith(b"PK\x05\x06"):
-        raise zipfile.BadZipFile("expected a whole zip without a comment, was cut short or something else")
+        raise zipfile.BadZipFile("the data is not a zip archive, is cut short, or has a comment")
     _, _, _, here, total, length, _, comment = _END.unpack(end)
     if comment or here != total or total > files:
-        raise UnfitFileError(f"expected at most {files} files, was {total}")
+        raise UnfitFileError(f"expected a zip of at most {files} files, was {total}, in one part and without a comment")
     if length > MAX_ZIP_DIRECTORY_BYTES:
-        raise UnfitFileError(f"expected a directory of at most {MAX_ZIP_DIRECTORY_BYTES} bytes, was {length}")
+        raise UnfitFileError(f"expected a zip directory (its file list) of at most {MAX_ZIP_DIRECTORY_BYTES} bytes, was {length}")
     opened = zipfile.ZipFile(io.BytesIO(content))
     if len(opened.infolist()) > files:
-        raise UnfitFileError(f"expected at most {files} files, was {len(opened.infolist())}")
+        raise UnfitFileError(f"expected a zip of at most {files} files, was {len(opened.infolist())}")
     if odd := [entry.filename for entry in opened.infolist() if entry.compress_type not in _PACKINGS or entry.flag_bits & 1]:
-        raise UnfitFileError(f"expected files stored or deflated, was otherwise: {odd[0]!r}")
+        raise UnfitFileError(f"{odd[0]!r} is encrypted, or neither stored nor deflated")
     return opened
 
 
 def read_arrays(content: bytes, dimensions: Mapping[str, tuple[int, ...]]) -> dict[str, Floats]:
-    """Return arrays of an npz: float32 or float64, little-endian, of one of the numbers of dimensions named for each.
+    """Return arrays of an npz, all little-endian float32 or float64.
 
-    Raises UnfitFileError for anything else, before more than MAX_ARRAY_BYTES are unpacked.
+    dimensions: for each array's name, the allowed numbers of dimensions. Raises UnfitFileError for anything else, before more
+    than MAX_ARRAY_BYTES are unpacked.
     """
     try:
         with open_zip(content, files=MAX_ARRAY_FILES) as opened:
@@ -73,30 +74,30 @@ def read_arrays(content: bytes, dimensions: Mapping[str, tuple[int, ...]]) -> di
             return {name: _array(opened, name, sizes, allowed) for name, allowed in dimensions.items()}
     except UnfitFileError:
         raise
-    except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds for damaged bytes
-        raise UnfitFileError(f"expected an npz of {', '.join(dimensions)}: {type(error).__name__}: {error}") from error
+    except Exception as error:  # zipfile, zlib and numpy raise a dozen error classes for damaged bytes
+        raise UnfitFileError(f"not an npz with {', '.join(dimensions)}: {type(error).__name__}: {error}") from error
 
 
 def _array_sizes(opened: zipfile.ZipFile) -> dict[str, int]:
     sizes = {entry.filename: entry.file_size for entry in opened.infolist()}
     if sum(sizes.values()) > MAX_ARRAY_BYTES:
-        raise UnfitFileError(f"expected arrays of at most {MAX_ARRAY_BYTES} bytes, was {sum(sizes.values())}")
+        raise UnfitFileError(f"expected arrays of at most {MAX_ARRAY_BYTES} bytes in total, was {sum(sizes.values())}")
     return sizes
 
 
 def _array(opened: zipfile.ZipFile, name: str, sizes: Mapping[str, int], allowed: tuple[int, ...]) -> Floats:
     file = f"{name}.npy"
     if file not in sizes:
-        raise UnfitFileError(f"expected {name}, was only {', '.join(sorted(sizes))}")
+        raise UnfitFileError(f"no array {name} among {', '.join(sorted(sizes))}")
     with opened.open(file) as stream:
-        body = stream.read(sizes[file] + 1)  # never more than was declared and counted
+        body = stream.read(sizes[file] + 1)  # never more than the declared size, which was checked
     shape, is_fortran, kind, rest = _npy_header(name, body)
     if len(shape) not in allowed:
-        raise UnfitFileError(f"expected {name} of {' or '.join(map(str, allowed))} dimensions, was {shape}")
+        raise UnfitFileError(f"{name}: expected {' or '.join(map(str, allowed))} dimensions, was shape {shape}")
     if kind.str not in _NUMBERS:
-        raise UnfitFileError(f"expected {name} of float32 or float64, was {kind}")
+        raise UnfitFileError(f"{name}: expected float32 or float64, was {kind}")
     if math.prod(shape) * kind.itemsize != len(rest):
-        raise UnfitFileError(f"expected {name} of {shape} with its numbers, was {len(rest)} bytes")
+        raise UnfitFileError(f"{name}: its data of {len(rest)} bytes does not fit shape {shape} of {kind}")
     return np.frombuffer(rest, kind).reshape(shape, order="F" if is_fortran else "C")
 
 
@@ -104,15 +105,15 @@ def _npy_header(name: str, body: bytes) -> tuple[tuple[int, ...], bool, np.dtype
     stream = io.BytesIO(body)
     version = np.lib.format.read_magic(stream)
     if version not in _NPY_VERSIONS:
-        raise UnfitFileError(f"expected {name} of npy version 1.0 or 2.0, was {version}")
+        raise UnfitFileError(f"{name}: expected npy version 1.0 or 2.0, was {version}")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, is_fortran, kind = read(stream)
     if any(size < 0 for size in shape):
-        raise UnfitFileError(f"expected {name} of a shape, was {shape}")
+        raise UnfitFileError(f"{name}: expected a shape without negative sizes, was {shape}")
     return shape, is_fortran, kind, body[stream.tell() :]
 
 
-# Which fields of onnx.proto are messages to look into, by number. What is not listed is skipped.
+# Which fields of onnx.proto are messages that are checked too, by field number. Other fields are skipped.
 _INSIDE: Final[Mapping[str, Mapping[int, str]]] = {
     "model": {7: "graph"},
     "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
@@ -125,19 +126,19 @@ _REFUSED: Final[Mapping[str, Mapping[int, str]]] = {
     "model": {20: "training information", 25: "functions of its own"},
     "graph": {},
     "node": {},
-    "attribute": {6: "a graph inside a node", 11: "a graph inside a node"},  # a loop may run for ever
+    "attribute": {6: "a graph inside a node", 11: "a graph inside a node"},  # such a loop may run for ever
     "sparse tensor": {},
     "tensor": {13: "data outside the file"},
 }
 _DOMAIN: Final = 7  # of a node
-_DATA_LOCATION: Final = 14  # of a tensor: 0 in the file, 1 outside
+_DATA_LOCATION: Final = 14  # of a tensor: 0 for data in the file, 1 for data outside
 _DOMAINS: Final = frozenset({b"", b"ai.onnx", b"ai.onnx.ml"})
-_TAG_BYTES, _NUMBER_BYTES = 5, 10  # of a varint: protobuf keeps 32 bits of a tag and 64 of a number
+_TAG_BYTES, _NUMBER_BYTES = 5, 10  # longest varint; protobuf keeps 32 bits of a tag and 64 of a number
 
 
 @dataclass
 class GraphBudget:
-    """What the graphs of one bundle may still have, all together: each within its own limits, sixty of them are too many."""
+    """What the graphs of one bundle may still use together: sixty graphs that each keep their own limits would be too many."""
 
     fields: int = MAX_BUNDLE_FIELDS
     nodes: int = MAX_BUNDLE_NODES
@@ -146,8 +147,8 @@ class GraphBudget:
 def judge_graph(content: bytes, budget: GraphBudget | None = None) -> None:
     """Raise UnfitFileError for an ONNX file that reads other files, runs other code, loops, or is too large.
 
-    onnxruntime would read external data from the working directory. That the graph is sound is for onnxruntime to say.
-    budget: of the bundle it is in, from which it takes what it has; without one its own limits alone hold.
+    onnxruntime would read external data from the working directory. Whether the graph is valid is left to onnxruntime.
+    budget: what is left for the bundle; the graph's nodes and fields are taken from it. None: only the limits of one graph hold.
     """
     if len(content) > MAX_GRAPH_BYTES:
         raise UnfitFileError(f"expected a graph of at most {MAX_GRAPH_BYTES} bytes, was {len(content)}")
@@ -159,17 +160,17 @@ def judge_graph(content: bytes, budget: GraphBudget | None = None) -> None:
         kind, message, depth = waiting.pop()
         nodes += kind == "node"
         if nodes > most_nodes or depth > MAX_GRAPH_DEPTH:
-            raise UnfitFileError(f"expected at most {most_nodes} nodes, {MAX_GRAPH_DEPTH} deep, was more")
+            raise UnfitFileError(f"the graph has over {most_nodes} nodes, or is nested over {MAX_GRAPH_DEPTH} levels deep")
         for field, value in _fields(message):
             fields += 1
             if fields > most_fields:
-                raise UnfitFileError(f"expected at most {most_fields} fields, was more")
+                raise UnfitFileError(f"the graph has more than {most_fields} protobuf fields")
             if field in _REFUSED[kind]:
-                raise UnfitFileError(f"expected no {_REFUSED[kind][field]}")
+                raise UnfitFileError(f"the graph has {_REFUSED[kind][field]}, which is not allowed")
             if kind == "tensor" and field == _DATA_LOCATION and value != 0:
-                raise UnfitFileError("expected no data outside the file")
+                raise UnfitFileError("the graph has data outside the file, which is not allowed")
             if kind == "node" and field == _DOMAIN and bytes(_message(value)) not in _DOMAINS:
-                raise UnfitFileError(f"expected operators of ONNX, was one of {bytes(_message(value))[:40]!r}")
+                raise UnfitFileError(f"expected operators of ONNX only, was one of domain {bytes(_message(value))[:40]!r}")
             if field in _INSIDE[kind]:
                 waiting.append((_INSIDE[kind][field], _message(value), depth + 1))
     left.fields -= fields
@@ -178,21 +179,21 @@ def judge_graph(content: bytes, budget: GraphBudget | None = None) -> None:
 
 def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise UnfitFileError("expected an ONNX file, was something else")
+        raise UnfitFileError("not an ONNX file")
     return value
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield the fields of a protobuf message: a number, or the bytes of what has a length.
+    """Yield the fields of a protobuf message, each with its number or its bytes.
 
-    A tag of more than 32 bits is refused: protobuf drops the upper ones, and would read another field than is judged here.
+    A tag of more than 32 bits is refused: protobuf drops its upper bits and would read another field than the one checked here.
     """
     place = 0
     while place < len(message):
         tag, place = _varint(message, place, _TAG_BYTES)
         field, wire = tag >> 3, tag & 7
         if field == 0 or tag >> 32:
-            raise UnfitFileError("expected an ONNX file, was something else")
+            raise UnfitFileError("not an ONNX file")
         if wire == 0:
             number, place = _varint(message, place)
             yield field, number
@@ -202,9 +203,9 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif wire in {1, 5}:
             length = 8 if wire == 1 else 4
         else:
-            raise UnfitFileError("expected an ONNX file, was something else")
+            raise UnfitFileError("not an ONNX file")
         if length > len(message) - place:
-            raise UnfitFileError("expected a whole ONNX file, was cut short")
+            raise UnfitFileError("the ONNX file is cut short")
         yield field, message[place : place + length]
         place += length
 
@@ -219,4 +220,4 @@ def _varint(message: memoryview, place: int, longest: int = _NUMBER_BYTES) -> tu
         number |= (byte & 0x7F) << shift
         if not byte & 0x80:
             return number, place
-    raise UnfitFileError("expected an ONNX file, was something else")
+    raise UnfitFileError("not an ONNX file")

@@ -1,6 +1,6 @@
-"""manifest.json: everything a bundle says about itself. Frozen, complete, nothing assumed, nothing unknown allowed.
+"""manifest.json: everything a bundle declares about itself. Every field is required, and unknown fields are refused.
 
-The manifest names every other file of the bundle with its sha256; it holds no path of the machine that wrote it.
+The manifest lists every other file of the bundle with its sha256. It holds no path of the machine that wrote it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Gate(StrEnum):
-    """The gates of a model; what each asks is in docs/labels.md."""
+    """The gates that a model is tested at; docs/labels.md says what each one asks."""
 
     G0 = "G0"
     G1 = "G1"
@@ -38,14 +38,14 @@ class Gate(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a gate said."""
+    """The result of a gate."""
 
     PASS = "pass"  # noqa: S105 - a verdict
     FAIL = "fail"
     NOT_EVALUATED = "not evaluated"
 
 
-PROMOTION_GATES: Final = (Gate.G0, Gate.G1, Gate.G2, Gate.G3)  # what `active` needs
+PROMOTION_GATES: Final = (Gate.G0, Gate.G1, Gate.G2, Gate.G3)  # a model needs them for stage `active`
 
 
 class _ManifestPart(BaseModel):
@@ -53,85 +53,87 @@ class _ManifestPart(BaseModel):
 
 
 class SchemaReference(_ManifestPart):
-    """The features it was fitted on."""
+    """The feature schema that the model was fitted on."""
 
     name: str
     hash: Sha256
 
 
 class Member(_ManifestPart):
-    """One ONNX graph. Output: as named by `output`.
+    """One ONNX graph of the ensemble.
 
-    Input `features`, float32 in schema order, as computed: "row" is [batch, features] of the decision's bar; "window" is
-    [batch, window_bars, features], oldest bar first, the decision's last. Any standardisation is inside the graph.
+    Its input is named `features`: float32 in schema order, not standardised (the graph does that itself). For input "row" it is
+    [batch, features] of the decision's bar; for "window" [batch, window_bars, features], oldest bar first, the decision's last.
     """
 
     file: FileName
     family: Literal["xgboost", "lstm", "transformer"]
     weight: Annotated[float, Field(gt=0, le=1)]
     input: Literal["row", "window"]
-    # left out for a row, so that a bundle of rows says what it always said
+    # not written for a row, so that the manifest of a bundle of rows is the same as before windows existed
     window_bars: Annotated[int | None, Field(ge=2, le=MAX_WINDOW_BARS, exclude_if=lambda bars: bars is None)] = None
     output: Literal["probability_pair", "logit"]  # [batch, 2] of (down, up) named "probabilities"; [batch] named "logit"
 
     @model_validator(mode="after")
     def _window_is_told(self) -> Self:
         if (self.window_bars is not None) != (self.input == "window"):
-            raise ValueError(f"expected window_bars exactly for the input window, was {self.window_bars} for {self.input}")
+            raise ValueError(
+                f"expected window_bars for the input window only, and always; was {self.window_bars} for {self.input}"
+            )
         return self
 
 
 class Calibrator(_ManifestPart):
-    """Divides the averaged logit."""
+    """Temperature scaling: the averaged logit is divided by `temperature`."""
 
     kind: Literal["temperature"]
     temperature: Annotated[float, Field(gt=0)]
 
 
 class LabelContract(_ManifestPart):
-    """What the probability is the probability of (docs/labels.md)."""
+    """Which event the probability is about (docs/labels.md)."""
 
     name: Literal["dir60"]
     horizon_minutes: Annotated[int, Field(gt=0)]
-    entry_lag_bars: Annotated[int, Field(gt=0)]  # 1: the open of the bar after the newest closed one
+    entry_lag_bars: Annotated[int, Field(gt=0)]  # 1: entry at the open of the bar after the newest closed one
     decision_minutes: Annotated[int, Field(gt=0)]
 
 
 class FrozenThresholds(_ManifestPart):
-    """Margins of the calibrated probability around 1/2, chosen on data the test never saw."""
+    """Margins of the calibrated probability around 1/2, chosen on data outside the test period."""
 
     issue_margin: Annotated[float, Field(gt=0, lt=0.5)]
     high_margin: Annotated[float, Field(gt=0, lt=0.5)]
 
 
 class SourceFile(_ManifestPart):
-    """A file of candles it was made from."""
+    """A file of candles that the data set was made from."""
 
     name: str
     sha256: Sha256
 
 
 class TrainingData(_ManifestPart):
-    """What it was fitted, calibrated and tested on."""
+    """The data that the model was fitted, calibrated and tested on."""
 
     symbols: tuple[str, ...]
     start: AwareDatetime
     end: AwareDatetime
-    rows: Annotated[int, Field(gt=0)]  # decisions of all periods
-    fitted_rows: Annotated[int, Field(gt=0)]  # decisions of the training period
+    rows: Annotated[int, Field(gt=0)]  # number of decisions in all periods
+    fitted_rows: Annotated[int, Field(gt=0)]  # number of decisions in the training period
     seed: int
     sources: tuple[SourceFile, ...]
 
 
 class FileRecord(_ManifestPart):
-    """What a file must be."""
+    """The sha256 and size that a file must have."""
 
     sha256: Sha256
     size: Annotated[int, Field(ge=0)]  # bytes
 
 
 class BundleManifest(_ManifestPart):
-    """The whole manifest. Raises pydantic.ValidationError where the parts contradict each other."""
+    """The whole manifest. Raises pydantic.ValidationError if its parts contradict each other."""
 
     format: Literal[1]
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
@@ -152,9 +154,9 @@ class BundleManifest(_ManifestPart):
     def _parts_agree(self) -> Self:
         for needed in (GOLDEN_FILE, REPORT_FILE, *(member.file for member in self.members)):
             if needed not in self.files:
-                raise ValueError(f"expected {needed} among the files")
+                raise ValueError(f"the files must include {needed}")
         if not math.isclose(sum(member.weight for member in self.members), 1.0, abs_tol=1e-9):
-            raise ValueError("expected member weights that sum to 1")
+            raise ValueError("member weights must sum to 1")
         if self.thresholds.issue_margin > self.thresholds.high_margin:
             raise ValueError("expected issue_margin <= high_margin")
         if set(self.gates) != set(Gate):
@@ -167,11 +169,11 @@ class BundleManifest(_ManifestPart):
     def _files_are_a_bundle(self) -> Self:
         folded = {name.casefold() for name in self.files}
         if len(folded) != len(self.files):
-            raise ValueError("expected files of different names, whatever their case")
+            raise ValueError("file names must differ in more than case")
         if MANIFEST_FILE in folded:
-            raise ValueError("expected no record of the manifest itself")
+            raise ValueError("the manifest must not list itself")
         if len(folded) >= MAX_BUNDLE_FILES or sum(record.size for record in self.files.values()) > MAX_BUNDLE_BYTES:
-            raise ValueError(f"expected fewer than {MAX_BUNDLE_FILES} files of at most {MAX_BUNDLE_BYTES} bytes together")
+            raise ValueError(f"expected fewer than {MAX_BUNDLE_FILES} files of at most {MAX_BUNDLE_BYTES} bytes in total")
         if self.files[REPORT_FILE].size > MAX_REPORT_BYTES:
             raise ValueError(f"expected a {REPORT_FILE} of at most {MAX_REPORT_BYTES} bytes")
         return self
@@ -181,7 +183,7 @@ def read_manifest(folder: Path) -> BundleManifest:
     """Return the manifest of a bundle folder. Raises BundleIncompleteError, BundleManifestError."""
     path = folder / MANIFEST_FILE
     if not path.is_file():
-        raise BundleIncompleteError(f"{folder.name}: expected a {MANIFEST_FILE}, was none")
+        raise BundleIncompleteError(f"no {MANIFEST_FILE} in {folder.name}")
     if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
         raise BundleManifestError(f"{folder.name}: expected a manifest of at most {MAX_MANIFEST_BYTES} bytes, was {size}")
     try:
@@ -192,6 +194,6 @@ def read_manifest(folder: Path) -> BundleManifest:
 
 
 def write_manifest(folder: Path, manifest: BundleManifest) -> None:
-    """Write it as indented JSON with sorted keys, so that equal manifests are equal bytes."""
+    """Write the manifest as indented JSON with sorted keys, so that equal manifests give equal bytes."""
     text = manifest.model_dump_json(indent=2)
     (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")

@@ -1,5 +1,5 @@
-"""The library: what was made, from what, and how it was judged; and the training jobs that make it.
+"""The library: versions of models and data sets, their lineage and evaluations, and the training jobs that make them.
 
-Pure: requests to SageMaker are built here as plain mappings (training_jobs.py, pipeline.py), what a finished job left is
-judged and recorded through ports (registration.py). What is deployed is not decided here.
+Pure: this package builds requests to SageMaker as plain mappings (training_jobs.py, pipeline.py), and checks and records the
+result of a finished job through ports (registration.py). It does not decide what is deployed.
 """

@@ -1,6 +1,6 @@
-"""What a job left as SageMaker packs it: `model.tar.gz` and `output.tar.gz`. Unpacking trusts nothing in them.
+"""The output of a job as SageMaker packs it: `model.tar.gz` and `output.tar.gz`. Unpacking trusts nothing in them.
 
-What is inside a model is judged by `load_bundle` afterwards; here only that unpacking can do no harm.
+`load_bundle` checks a model's contents afterwards; this module only makes sure that unpacking does no harm.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ MODEL_ARCHIVE: Final = "model.tar.gz"
 OUTPUT_ARCHIVE: Final = "output.tar.gz"
 MAX_PACKED_BYTES: Final = 96 * 1024 * 1024
 _BLOCK: Final = 64 * 1024
-_FRAMING: Final = 1024 * 1024  # bytes that headers and padding of a tar may take beside the files
+_FRAMING: Final = 1024 * 1024  # bytes allowed for the tar's headers and padding
 
 
 class _TooLargeError(Exception):
-    """More came out of the compression than a bundle may hold."""
+    """The archive unpacks to more bytes than a bundle may have."""
 
 
 class _Bounded(io.RawIOBase):
-    """The unpacked stream up to a limit: tarfile reads what a header announces into memory, whatever it announces."""
+    """The unpacked stream up to a limit, because tarfile reads as much into memory as a header announces."""
 
     def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         self._stream, self._left = stream, limit
@@ -45,25 +45,25 @@ class _Bounded(io.RawIOBase):
 
 
 def unpack_artifact(archive: bytes, folder: Path, *, name: str = MODEL_ARCHIVE) -> Path:
-    """Write the files of an archive into `folder`, which is new or empty, and return it. Nothing is written on an error.
+    """Write the files of an archive into `folder`, which must be new or empty, and return it. On an error nothing is written.
 
-    name: what the error calls it. Raises ArtifactError when the archive is damaged, holds a path, a link, a device, a name
-    twice or more than the limits.
+    name: the archive's name in error messages. Raises ArtifactError if the archive is damaged, if it holds a path, a link, a
+    device or a name twice, or if it exceeds a limit.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ArtifactError(f"{folder.name}: expected a new or empty folder to unpack into")
+        raise ArtifactError(f"cannot unpack into {folder.name}: it exists and is not an empty folder")
     if len(archive) > MAX_PACKED_BYTES:
         raise ArtifactError(f"{name}: expected at most {MAX_PACKED_BYTES} bytes, was {len(archive)}")
     try:
         contents = _contents(archive)
     except _TooLargeError:
-        raise ArtifactError(f"{name}: expected at most {MAX_BUNDLE_BYTES} bytes unpacked, was more") from None
+        raise ArtifactError(f"{name}: it unpacks to more than {MAX_BUNDLE_BYTES} bytes") from None
     except ArtifactError as error:
         raise ArtifactError(f"{name}: {error}") from None
-    except Exception as error:  # tarfile lets through what int() and its own recursion raise for headers that are none
-        raise ArtifactError(f"{name}: expected a whole archive: {type(error).__name__}: {error}") from error
+    except Exception as error:  # for malformed headers tarfile lets errors of int() and of recursion through
+        raise ArtifactError(f"{name}: the archive is damaged: {type(error).__name__}: {error}") from error
     if not contents:
-        raise ArtifactError(f"{name}: expected files, was empty")
+        raise ArtifactError(f"{name}: the archive holds no files")
     folder.mkdir(parents=True, exist_ok=True)
     for file, content in contents.items():
         (folder / file).write_bytes(content)
@@ -72,30 +72,30 @@ def unpack_artifact(archive: bytes, folder: Path, *, name: str = MODEL_ARCHIVE) 
 
 def _contents(archive: bytes) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    names: set[str] = set()  # without their case: one disk in three knows none
+    names: set[str] = set()  # case-folded, because some disks ignore case
     left, top = MAX_BUNDLE_BYTES, False
     with gzip.GzipFile(fileobj=io.BytesIO(archive)) as unpacked:
         bounded = _Bounded(unpacked, MAX_BUNDLE_BYTES + _FRAMING)
         with tarfile.open(fileobj=bounded, mode="r|") as opened:
-            for entry in opened:  # one at a time: a bomb is met at its first entry over the limit
+            for entry in opened:  # one at a time, so that a bomb stops at its first entry over the limit
                 file = _file_name(entry)
                 if file is None and not top:
                     top = True
                     continue
                 if file is None or file.casefold() in names or len(found) == MAX_BUNDLE_FILES:
-                    raise ArtifactError(f"expected at most {MAX_BUNDLE_FILES} files of different names, was {file!r} more")
+                    raise ArtifactError(f"expected at most {MAX_BUNDLE_FILES} files of different names, {file!r} is one too many")
                 names.add(file.casefold())
                 left -= entry.size
                 if left < 0:
                     raise _TooLargeError
                 found[file] = _read(opened, entry)
         while bounded.read(_BLOCK):
-            pass  # to the end of the compression, whose checksum is of everything
+            pass  # read to the end of the compressed data, because its checksum covers everything
     return found
 
 
 def _file_name(entry: tarfile.TarInfo) -> str | None:
-    """Return the plain name of a file, or None for the archive's own top folder."""
+    """Return the plain name of a file, or None for the archive's top folder itself."""
     name = entry.name.removeprefix("./")
     if entry.isdir() and name in {"", "."}:
         return None
@@ -108,5 +108,5 @@ def _read(opened: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     stream = opened.extractfile(entry)
     content = b"" if stream is None else stream.read(entry.size)
     if len(content) != entry.size:
-        raise ArtifactError(f"expected {entry.name} of {entry.size} bytes, was cut short")
+        raise ArtifactError(f"expected {entry.name} of {entry.size} bytes, but it is cut short")
     return content

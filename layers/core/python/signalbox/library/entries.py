@@ -1,8 +1,8 @@
-"""What the library holds: entities and their versions, evaluations, and what depends on what. Facts that never change.
+"""The library's records: entities, their versions, evaluations and dependencies. They never change.
 
-A version is numbered within its entity, 1, 2, 3, …, and known by its `origin`: the training job that made a model, the hash of a
-data set's files, the hash of a feature schema. An origin has one version, however often it is reported. What is deployed when
-is another table's.
+Versions of an entity are numbered 1, 2, 3, … Each is identified by its `origin`: the training job that made a model, the hash of
+a data set's files, or the hash of a feature schema. One origin has one version, however often it is reported. Which version is
+deployed, and when, is kept in another table.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class EntityKind(StrEnum):
 
 
 class VersionState(StrEnum):
-    """What became of an attempt to make a version."""
+    """What an attempt to make a version led to."""
 
-    CANDIDATE = "candidate"  # verified, may be deployed as far as its gates allow
-    REFUSED = "refused"  # made, but it may not be used; `reason` says why
-    FAILED = "failed"  # never made: the job failed or was stopped
-    RECORDED = "recorded"  # a data set or a feature set, which are used by being depended on
+    CANDIDATE = "candidate"  # verified; may be deployed as far as its gates allow
+    REFUSED = "refused"  # made, but must not be used; `reason` says why
+    FAILED = "failed"  # not made: the job failed or was stopped
+    RECORDED = "recorded"  # a data set or feature set, recorded because a model depends on it
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class EntityKey:
-    """An entity."""
+    """Identifies an entity: its kind and name."""
 
     kind: EntityKind
     name: str
@@ -43,7 +43,7 @@ class EntityKey:
 
 @dataclass(frozen=True, slots=True, order=True)
 class VersionKey:
-    """One version of an entity."""
+    """Identifies one version of an entity."""
 
     entity: EntityKey
     number: int
@@ -51,21 +51,21 @@ class VersionKey:
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """A version before it has its number."""
+    """A version that has no number yet."""
 
     entity: EntityKey
     origin: str
     state: VersionState
     created_at: datetime
-    reason: str | None = None  # given exactly for REFUSED and FAILED
-    bundle_key: str | None = None  # in the models bucket; given exactly for a CANDIDATE: without it nothing can be deployed
-    sha256: str | None = None  # of the bundle's archive; given for a CANDIDATE, and a REFUSED one whose bundle verified
-    manifest: str | None = None  # the bundle's own manifest.json; given where sha256 is
+    reason: str | None = None  # set for REFUSED and FAILED only
+    bundle_key: str | None = None  # in the models bucket; set for a CANDIDATE only, because only that can be deployed
+    sha256: str | None = None  # of the bundle's archive; set for a CANDIDATE and for a REFUSED one with a verified bundle
+    manifest: str | None = None  # the bundle's manifest.json; set if sha256 is
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPeriod:
-    """What was judged: decisions from `start` to `end`."""
+    """The period of an evaluation: decisions from `start` to `end`."""
 
     start: datetime
     end: datetime
@@ -73,12 +73,12 @@ class EvaluationPeriod:
 
 @dataclass(frozen=True, slots=True)
 class VersionEvaluation:
-    """One judgement of a version. `source` names it within the version: `training`, or the job that evaluated."""
+    """One evaluation of a version. source: its name within the version, either `training` or the evaluation job's name."""
 
     source: str
     evaluated_at: datetime
     qualifies: bool
     headline: str
     gates: Mapping[Gate, Verdict]
-    report: str  # JSON, figures and intervals
-    period: EvaluationPeriod | None = None  # None where the report has none
+    report: str  # JSON with figures and intervals
+    period: EvaluationPeriod | None = None  # None if the report does not state it

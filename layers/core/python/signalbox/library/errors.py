@@ -1,11 +1,11 @@
 """Errors of the library.
 
 LibraryError
-├── TrainingPlanError      the plan or the parameters of a job that cannot be run as told
-├── ArtifactError          what a job left cannot be unpacked, must not be, or does not say what it should
-├── UnknownBundleError     an evaluation is of a bundle that no version of the library was made with
-├── JobEventError          a message that is not what register_model is told (job_events.py)
-└── TrainingServiceError   SageMaker refused a request, or has something else under its name (adapters/aws/training_jobs.py)
+├── TrainingPlanError      the plan or the parameters of a job are incomplete or contradictory
+├── ArtifactError          the output of a job cannot be unpacked, is unsafe, or lacks required content
+├── UnknownBundleError     an evaluation is of a bundle that belongs to no version in the library
+├── JobEventError          register_model got a message that does not report the end of a job (job_events.py)
+└── TrainingServiceError   SageMaker refused a request, or has another job under the name (adapters/aws/training_jobs.py)
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from signalbox.errors import SignalboxError
 
 
 class LibraryError(SignalboxError):
-    """Something of the library is not as it should be."""
+    """Base class of the library's errors."""
 
 
 class TrainingPlanError(LibraryError):
-    """The plan or the parameters of a job are not complete, or contradict each other."""
+    """The plan or the parameters of a job are incomplete or contradict each other."""
 
 
 class ArtifactError(LibraryError):
-    """What a job left cannot be unpacked, must not be, or does not say what it should."""
+    """The output of a job cannot be unpacked, is unsafe to unpack, or lacks required content."""
 
 
 class UnknownBundleError(LibraryError):
-    """An evaluation is of a bundle that no version of the library was made with."""
+    """An evaluation is of a bundle that belongs to no version in the library."""

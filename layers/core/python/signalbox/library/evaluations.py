@@ -1,8 +1,8 @@
-"""A finished evaluation job becomes an evaluation of the version that it judged; the version itself is never changed.
+"""Records a finished evaluation job as an evaluation of the version that it judged. The version itself never changes.
 
-An evaluation names its version by the sha256 of the bundle it loaded. What cannot be tied to a version of the
-library is told once, and the job's files stay in S3: the same message again, when the model is known, records it. The source is
-the job's name, so a redelivered event changes nothing.
+The evaluation names the version by the sha256 of the bundle it loaded. An evaluation that belongs to no version in the library is
+announced once, and the job's files stay in S3: sending the same message again after the model is registered records it. The
+evaluation's source is the job's name, so a redelivered event changes nothing.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _SHOWN: Final = 12  # characters of a sha256 in a message
 
 @dataclass(frozen=True, slots=True)
 class FinishedEvaluation:
-    """An evaluation job that will not change any more."""
+    """An evaluation job in its final state."""
 
     name: str
     outcome: JobOutcome
     finished_at: datetime
-    model_uri: str  # what it was given to judge; for people, it decides nothing
-    output_uri: str  # where output.tar.gz lies when it completed
-    reason: str | None = None  # why it failed
+    model_uri: str  # the model given to the job; shown to people, not used for decisions
+    output_uri: str  # where output.tar.gz is if the job completed
+    reason: str | None = None  # why the job failed
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOutcome:
-    """The outcome of an evaluation job; `new` is false for a duplicate. `reason` says why it has no version."""
+    """The result of recording an evaluation job. new: False if it was recorded before. reason: why there is no version."""
 
     version: VersionKey | None
     new: bool
@@ -50,7 +50,7 @@ class EvaluationOutcome:
 def record_evaluation(
     job: FinishedEvaluation, *, artifacts: ArtifactStore, library: Library, workspace: Path
 ) -> EvaluationOutcome:
-    """Record what an evaluation job found. `workspace`: an empty folder for the length of the call."""
+    """Record the result of an evaluation job. workspace: a folder that is empty and exists for the length of the call."""
     with library.transaction() as tx:
         known = tx.version_judged_by(job.name)
     if known is not None:
@@ -69,7 +69,7 @@ def _left(job: FinishedEvaluation, artifacts: ArtifactStore, workspace: Path) ->
     archive = artifacts.fetch(job.output_uri, at_most=MAX_PACKED_BYTES)
     path = unpack_artifact(archive, workspace / "output", name=OUTPUT_ARCHIVE) / EVALUATION_FILE
     if not path.is_file():
-        raise ArtifactError(f"{job.output_uri}: expected {EVALUATION_FILE} in it, was none")
+        raise ArtifactError(f"no {EVALUATION_FILE} in {job.output_uri}")
     if (size := path.stat().st_size) > MAX_EVALUATION_BYTES:
         raise ArtifactError(f"{EVALUATION_FILE}: expected at most {MAX_EVALUATION_BYTES} bytes, was {size}")
     return read_evaluation(path.read_bytes(), EVALUATION_FILE, source=job.name, at=job.finished_at)
@@ -97,7 +97,7 @@ def _recorded(library: Library, job: FinishedEvaluation, found: EvaluationFile) 
 
 
 def _judged_version(tx: LibraryTransaction, found: EvaluationFile) -> VersionKey:
-    """Return the first version of the bundle, for equal bundles are equally judged. Raises UnknownBundleError."""
+    """Return the first version with this bundle; equal bundles get equal evaluations. Raises UnknownBundleError."""
     held = tx.bundles_of(EntityKey(EntityKind.MODEL, found.model))
     for version, sha256 in held:
         if sha256 == found.bundle_sha256:
@@ -105,12 +105,12 @@ def _judged_version(tx: LibraryTransaction, found: EvaluationFile) -> VersionKey
     short = f"{found.bundle_sha256[:_SHOWN]}…"
     if not held:
         raise UnknownBundleError(
-            f"expected a model of the library, was {found.model} (bundle {short}), of which it has no version; register its"
-            " training job first, then this one again (docs/training-jobs.md)"
+            f"the library has no version of {found.model} (bundle {short}); register its training job first, then send this"
+            " evaluation again (docs/training-jobs.md)"
         )
     there = ", ".join(f"{version.number}: {sha256[:_SHOWN]}…" for version, sha256 in held[-5:] if sha256) or "none with a bundle"
     raise UnknownBundleError(
-        f"expected a bundle of a version of {found.model}, was {short}: another archive than was registered; the newest: {there}"
+        f"no version of {found.model} has bundle {short}; it is another archive than was registered. Newest versions: {there}"
     )
 
 

@@ -12,7 +12,7 @@ from signalbox.events import BusEvent
 
 
 class _OfVersion(BusEvent):
-    """What a job did to a version of a model; published once a job and kind."""
+    """The result of a job for a version of a model; published once for each job and event type."""
 
     model: str
     version: Annotated[int, Field(gt=0)]
@@ -26,29 +26,29 @@ class _OfVersion(BusEvent):
 
 
 class ModelRegistered(_OfVersion):
-    """A training job's model is a candidate: it loads as serving would load it. `qualifies`: it passes its promotion gates."""
+    """A training job's model is a candidate: it loads as it would in serving. qualifies: it passed its promotion gates."""
 
     type: ClassVar[EventType] = EventType.MODEL_REGISTERED
     qualifies: bool
     headline: str
-    shortfalls: tuple[str, ...]  # each gate of promotion that did not pass, with what it found; empty when it qualifies
+    shortfalls: tuple[str, ...]  # each promotion gate that did not pass, with its figures; empty if the model qualifies
     bundle_key: str
 
 
 class ModelNotQualified(_OfVersion):
-    """A pipeline's model did not pass the pipeline's evaluation: recorded as refused, and nothing of it can be deployed."""
+    """A pipeline's model did not pass the pipeline's evaluation. It is recorded as refused and cannot be deployed."""
 
     type: ClassVar[EventType] = EventType.MODEL_NOT_QUALIFIED
-    evaluation: str  # the job that judged it
+    evaluation: str  # name of the job that judged the model
     headline: str
-    shortfalls: tuple[str, ...]  # each gate it would have needed, with what was found
+    shortfalls: tuple[str, ...]  # each required gate that did not pass, with its figures
 
 
 class ModelEvaluated(_OfVersion):
-    """A version was judged by an evaluation job. What is deployed, and the version itself, are as they were."""
+    """An evaluation job judged a version. Neither the version nor what is deployed changes."""
 
     type: ClassVar[EventType] = EventType.MODEL_EVALUATED
-    start: AwareDatetime  # of the period that was judged
+    start: AwareDatetime  # of the evaluated period
     end: AwareDatetime
     qualifies: bool
     headline: str
@@ -56,14 +56,14 @@ class ModelEvaluated(_OfVersion):
 
 
 class EvaluationFailed(BusEvent):
-    """An evaluation job judged no version: it failed, was stopped, or judged what the library does not hold."""
+    """An evaluation job judged no version: it failed, was stopped, or judged a bundle that is not in the library."""
 
     type: ClassVar[EventType] = EventType.EVALUATION_FAILED
     job: str
     at: AwareDatetime
     outcome: Literal["failed", "stopped", "refused"]
     reason: str
-    model_uri: str  # what the job was given; may be empty
+    model_uri: str  # the model given to the job; may be empty
 
     @property
     @override
@@ -72,7 +72,7 @@ class EvaluationFailed(BusEvent):
 
 
 class TrainingFailed(_OfVersion):
-    """A training job gave no model that could be used: it failed, was stopped, or what it left was refused."""
+    """A training job gave no usable model: it failed, was stopped, or its output was refused."""
 
     type: ClassVar[EventType] = EventType.TRAINING_FAILED
     outcome: Literal["failed", "stopped", "refused"]

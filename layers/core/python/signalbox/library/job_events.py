@@ -1,7 +1,7 @@
-"""What register_model is called with: SageMaker's event of a training job that ended, or the last step of a pipeline.
+"""Input of register_model: SageMaker's event about a training job that ended, or the call of a pipeline's last step.
 
-An evaluation by itself is a training job too, for SageMaker. It may send several events for one change; what is not the end of a
-job of ours is None.
+To SageMaker a stand-alone evaluation is a training job too. SageMaker may send several events for one change; a message that does
+not report the end of one of our jobs is read as None.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DETAIL_TYPE: Final = "SageMaker Training Job State Change"
 
 
 class JobEventError(LibraryError):
-    """A message that register_model cannot read as the end of a job."""
+    """The message does not report the end of a job."""
 
 
 class _JobMessage(BaseModel):
@@ -81,27 +81,27 @@ class PipelineRegistration(BaseModel):
     evaluation: Annotated[str, Field(min_length=1)]
     evaluation_uri: str
     register_when: RegisterWhen
-    passed: bool  # what the condition said: the step is called on both sides of it
+    passed: bool  # result of the pipeline's condition; the step is called in both branches
 
     @field_validator("evaluation")
     @classmethod
     def _is_a_job(cls, value: str) -> str:
-        if value == TRAINING:  # the training's own judgement has this name
-            raise ValueError(f"expected the name of an evaluation job, was {value}")
+        if value == TRAINING:  # the source name of the training's own evaluation
+            raise ValueError(f"expected the name of an evaluation job, was the reserved name {value}")
         return value
 
 
 def finished_job(event: Mapping[str, Any]) -> FinishedJob | FinishedEvaluation | None:
-    """Return the job of SageMaker's event, or None: it goes on, is neither kind of ours, or a pipeline registers it.
+    """Return the finished job in SageMaker's event. None if it still runs, is not ours, or will be registered by a pipeline.
 
-    Raises JobEventError for what cannot be read, TrainingPlanError for parameters that no launcher of ours wrote.
+    Raises JobEventError for an unreadable event, TrainingPlanError for parameters that our launcher did not write.
     """
     try:
         found = _Envelope.model_validate(event)
     except ValidationError as error:
         raise JobEventError(_faults("event", error)) from error
     if (found.source, found.detail_type) != (SOURCE, DETAIL_TYPE):
-        raise JobEventError(f"event: expected {DETAIL_TYPE} of {SOURCE}, was {found.detail_type} of {found.source}")
+        raise JobEventError(f"event: expected {DETAIL_TYPE} from {SOURCE}, was {found.detail_type} from {found.source}")
     detail = found.detail
     purpose = detail.parameters.get("purpose", "").strip('"')
     if detail.status not in set(JobOutcome) or purpose not in set(JobPurpose):
@@ -131,13 +131,13 @@ def finished_job(event: Mapping[str, Any]) -> FinishedJob | FinishedEvaluation |
 
 
 def event_of(description: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event of a job that ended from DescribeTrainingJob, JSON-ready: for one whose event was lost, or came too early.
+    """Return the JSON-ready end event of a job, made from DescribeTrainingJob: for an event that was lost or came too early.
 
-    Raises JobEventError for a job that goes on.
+    Raises JobEventError if the job still runs.
     """
     status, name = str(description["TrainingJobStatus"]), str(description["TrainingJobName"])
     if status not in set(JobOutcome):
-        raise JobEventError(f"{name}: expected a job that ended, was {status}")
+        raise JobEventError(f"{name}: expected a job that has ended, was {status}; wait until it ends")
     ended = description.get("TrainingEndTime") or description.get("LastModifiedTime") or description["CreationTime"]
     kept = ("HyperParameters", "OutputDataConfig", "InputDataConfig", "FailureReason", "RoleArn")
     detail = {key: description[key] for key in kept if key in description}
@@ -150,12 +150,12 @@ def event_of(description: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_job_event(message: Mapping[str, Any]) -> bool:
-    """Return whether this is an event, not the arguments of a pipeline's step."""
+    """Return whether this is an event of SageMaker, as opposed to the call of a pipeline's step."""
     return "detail-type" in message
 
 
 def job_of_pipeline(arguments: Mapping[str, Any]) -> FinishedJob:
-    """Return the job that a pipeline registers. Raises JobEventError naming what is wrong."""
+    """Return the job that a pipeline registers. Raises JobEventError that names each wrong field."""
     try:
         found = PipelineRegistration.model_validate(arguments)
     except ValidationError as error:

@@ -1,6 +1,6 @@
-"""What an evaluation says, read as untrusted as the model it is about: evaluation.json, and what a report says of gates.
+"""Reads evaluations, which are as untrusted as the models they are about: evaluation.json, and the gates in a report.
 
-An evaluation names the bundle that was judged by the sha256 of its archive (`pack_bundle`), because a name has many versions.
+An evaluation names its bundle by the sha256 of the archive (`pack_bundle`), because many versions share one name.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ EVALUATION_FILE: Final = "evaluation.json"
 VERDICT_FILE: Final = "verdict.json"
 MAX_EVALUATION_BYTES: Final = 8 * 1024 * 1024
 MAX_TEXT: Final = 1_000  # characters of a reason or a headline
-_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)  # of a period: beyond these, other time zones have no such instant
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)  # bounds of a period; other time zones cannot express instants beyond them
 _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
-_MAX_FOUND: Final = 300  # of what a gate found, in a message
+_MAX_FOUND: Final = 300  # how many characters of a gate's figures a message quotes
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationFile:
-    """One evaluation.json."""
+    """The content of one evaluation.json."""
 
     model: str
     bundle_sha256: str
@@ -61,9 +61,9 @@ class _EvaluationFile(_EvaluationPart):
 
 
 def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> EvaluationFile:
-    """Return what an evaluation.json says. Raises ArtifactError naming each part that is wrong.
+    """Return the content of an evaluation.json. Raises ArtifactError that names each wrong part.
 
-    name: what the error calls the file. source, at: of the evaluation in the library.
+    name: the file's name in error messages. source, at: source and instant of the evaluation in the library.
     """
     document = read_object(content, name)
     try:
@@ -73,9 +73,12 @@ def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> 
         raise ArtifactError(f"{name}: {wrong}") from error
     gates = {gate: one.verdict for gate, one in found.gates.items()}
     if found.qualifies != registers(gates, RegisterWhen.PROMOTION):
-        raise ArtifactError(f"{name}: expected qualifies to be true exactly when {', '.join(PROMOTION_GATES)} pass")
+        raise ArtifactError(f"{name}: qualifies must be true if {', '.join(PROMOTION_GATES)} all pass, and false otherwise")
     if not _EARLIEST <= found.period.start < found.period.end <= _LATEST:
-        raise ArtifactError(f"{name}: expected a period that ends after its start, from {_EARLIEST.year} to {_LATEST.year}")
+        raise ArtifactError(
+            f"{name}: expected a period whose end is after its start, within {_EARLIEST.year} to {_LATEST.year}, was"
+            f" {found.period.start.isoformat()} to {found.period.end.isoformat()}"
+        )
     period = EvaluationPeriod(found.period.start, found.period.end)
     evaluation = VersionEvaluation(
         source=source,
@@ -90,18 +93,18 @@ def read_evaluation(content: bytes, name: str, *, source: str, at: datetime) -> 
 
 
 def read_object(content: bytes, name: str) -> dict[str, Any]:
-    """Return a JSON object that the ledger takes: no NaN, no infinity, nested no deeper than is read. Raises ArtifactError."""
+    """Return a JSON object that the ledger can store: no NaN or infinity, not nested too deeply. Raises ArtifactError."""
     try:
         found = json.loads(content, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{name}: expected JSON: {error}") from error
+        raise ArtifactError(f"{name} is not valid JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ArtifactError(f"{name}: expected an object, was {type(found).__name__}")
+        raise ArtifactError(f"{name}: expected a JSON object, was {type(found).__name__}")
     return found
 
 
 def _finite(text: str) -> float:
-    """Return a number with a fraction; one that is too large for a float would be read as infinity."""
+    """Return a number with a fraction, or raise ValueError if it is too large for a float, which would give infinity."""
     return float(text) if isfinite(float(text)) else _refuse_constant(text)
 
 
@@ -110,7 +113,7 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def period_of(report: Mapping[str, Any]) -> EvaluationPeriod | None:
-    """Return the period of a report, or None where it has none."""
+    """Return the period of a report, or None if the report states none."""
     try:
         found = _FilePeriod.model_validate(report.get("period"))
     except ValidationError:
@@ -119,24 +122,24 @@ def period_of(report: Mapping[str, Any]) -> EvaluationPeriod | None:
 
 
 def plain(text: str, limit: int = MAX_TEXT) -> str:
-    """Return a text that the ledger and a message can hold: no NUL, no half of a surrogate pair, at most `limit` long."""
+    """Return a text in a form that the ledger and a message can hold: no NUL or unpaired surrogate, at most `limit` long."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "?")[:limit]
 
 
 def registers(gates: Mapping[Gate, Verdict], when: RegisterWhen) -> bool:
-    """Return whether an evaluation is reason enough to register the model."""
+    """Return whether these gate results are good enough to register the model."""
     return all(gates.get(gate) is Verdict.PASS for gate in needed_gates(when))
 
 
 def needed_gates(when: RegisterWhen) -> tuple[Gate, ...]:
-    """Return the gates that must pass."""
+    """Return the gates that must pass before a model is registered."""
     return PROMOTION_GATES if when is RegisterWhen.PROMOTION else (Gate.G0,)
 
 
 def shortfalls(
     gates: Mapping[Gate, Verdict], report: Mapping[str, Any], needed: tuple[Gate, ...] = PROMOTION_GATES
 ) -> tuple[str, ...]:
-    """Return a line for each needed gate that did not pass, with what the report found."""
+    """Return a line for each needed gate that did not pass, with its figures from the report."""
     lines = []
     for gate in needed:
         verdict = gates.get(gate, Verdict.NOT_EVALUATED)

@@ -1,8 +1,8 @@
-"""The pipeline as SageMaker's own JSON: features → train → evaluate → register on pass. Pure; no SDK.
+"""The training pipeline in SageMaker's JSON: features, train, evaluate, and register if the model passes. Pure; no SDK.
 
-The features step runs without a GPU and freezes the data set; training reads that. The evaluation judges the model again, on
-another machine, from the files that it declares as its source; its verdict.json decides the condition. register_model is
-called on both sides of it and told which: a model that does not pass is recorded as refused, and the execution ends as failed.
+The features step runs without a GPU and freezes the data set that training reads. The evaluation judges the model again on
+another machine, from the data set the model was made from; its verdict.json decides the condition. Both branches call
+register_model and tell it the result: a model that does not pass is recorded as refused, and the execution ends as failed.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ FEATURES_PROGRAM: Final = "features.py"
 EVALUATE_PROGRAM: Final = "evaluate.py"
 REGISTER_STEP: Final = "Register"
 REFUSE_STEP: Final = "RecordRefused"
-_STRINGS: Final = ("Config", "Start", "End", "Seed")  # an empty one is not given
+_STRINGS: Final = ("Config", "Start", "End", "Seed")  # an empty text means not given
 
 
 def pipeline_definition(plan: TrainingPlan) -> Request:
-    """Return the definition. Raises TrainingPlanError without an image."""
+    """Return the pipeline definition. Raises TrainingPlanError if the plan has no container image."""
     return {
         "Version": VERSION,
         "Metadata": {},
@@ -98,7 +98,7 @@ def _evaluate(plan: TrainingPlan) -> Request:
 
 
 def _record(plan: TrainingPlan, name: str, *, passed: bool) -> Request:
-    """Return the call of register_model on one side of the condition."""
+    """Return the step that calls register_model in one branch of the condition."""
     evaluation = _get("Steps.Evaluate.ProcessingOutputConfig.Outputs['result'].S3Output.S3Uri")
     return {
         "Name": name,
@@ -120,7 +120,7 @@ def _record(plan: TrainingPlan, name: str, *, passed: bool) -> Request:
 
 def _decide(plan: TrainingPlan) -> Request:
     registers = {"Std:JsonGet": {"PropertyFile": _get("Steps.Evaluate.PropertyFiles.Verdict"), "Path": "registers"}}
-    text = "The model did not pass its evaluation: the library has it as refused, with the reasons; it cannot be deployed."
+    text = "The model did not pass its evaluation. The library recorded it as refused, with the reasons; it cannot be deployed."
     end = {"Name": "NotRegistered", "Type": "Fail", "DependsOn": [REFUSE_STEP], "Arguments": {"ErrorMessage": text}}
     register, refuse = _record(plan, REGISTER_STEP, passed=True), _record(plan, REFUSE_STEP, passed=False)
     condition = {"Type": "Equals", "LeftValue": registers, "RightValue": True}
@@ -143,7 +143,7 @@ def _input(name: str, uri: Any) -> Request:
 def _processing(
     plan: TrainingPlan, program: str, *, instance: str, inputs: Sequence[Request], folder: str, variables: Request
 ) -> Request:
-    """Return CreateProcessingJob without its name. A processing container has none of the training tools: the command unpacks."""
+    """Return CreateProcessingJob without its name. Its image lacks the training toolkit, so the command unpacks the code."""
     code = f"{PROCESSING}/input/{CODE_CHANNEL}"
     command = (
         f"cd {code} && tar -xzf {CODE_ARCHIVE} && python3 -m pip install --quiet -r requirements.txt"

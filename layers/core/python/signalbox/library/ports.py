@@ -1,7 +1,7 @@
-"""What the library needs from the outside. Implementations: adapters.postgres.library, adapters.aws.artifacts; twins in tests/.
+"""Ports of the library. Implementations: adapters.postgres.library and adapters.aws.artifacts; in-memory twins in tests/.
 
-Promises that tests check on every implementation: nothing is visible before the block ends without an error; an error undoes
-all of it; numbers of an entity have no gap and no double, whoever adds at the same time.
+Tests check these promises on every implementation: nothing is visible before the block ends without an error; an error undoes
+everything; version numbers of an entity have no gap and no duplicate, even when transactions add versions concurrently.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from signalbox.library.entries import EntityKey, NewVersion, VersionEvaluation, 
 
 
 class LibraryTransaction(Protocol):
-    """The writes and reads of one unit of work."""
+    """Reads and writes within one unit of work."""
 
     def lock(self, entity: EntityKey) -> None:
-        """Wait for other transactions that add versions of this entity."""
+        """Lock an entity, waiting for other transactions that add versions of it."""
 
     def version_of(self, entity: EntityKey, origin: str) -> VersionKey | None:
-        """Return the version that came from `origin`."""
+        """Return the version that was made from `origin`, or None."""
 
     def bundles_of(self, entity: EntityKey) -> Sequence[tuple[VersionKey, str | None]]:
-        """Return the versions of an entity by number, each with the sha256 of its bundle where it has one."""
+        """Return the versions of an entity by number, each with its bundle's sha256, or None if it has no bundle."""
 
     def version_judged_by(self, source: str) -> VersionKey | None:
-        """Return the version that has an evaluation of this source, a job's name."""
+        """Return the version with an evaluation from this source (a job's name), or None."""
 
     def add_version(self, version: NewVersion) -> VersionKey:
-        """Add a version with the next number, its entity too when it is new. The caller holds the entity's lock."""
+        """Add a version with the next number, and its entity if it is new. The caller holds the entity's lock."""
 
     def add_evaluation(self, version: VersionKey, evaluation: VersionEvaluation) -> bool:
-        """Add a judgement; False when the version has one of this source."""
+        """Add an evaluation; return False if the version already has one from this source."""
 
     def add_dependency(self, version: VersionKey, needs: VersionKey) -> bool:
-        """Record that a version was made from another; False when that is known."""
+        """Record that a version was made from another; return False if that was recorded before."""
 
     def add_event(self, event: Event, at: datetime) -> bool:
-        """Put an event into the outbox; False when its event_id exists."""
+        """Put an event into the outbox; return False if its event_id exists."""
 
 
 class Library(Protocol):
     """Opens units of work."""
 
     def transaction(self) -> AbstractContextManager[LibraryTransaction]:
-        """Commit when the block ends, roll back when it raises."""
+        """Return a block that commits when it ends and rolls back when it raises."""
 
 
 class ArtifactStore(Protocol):
-    """What jobs left, and the bundles that were accepted."""
+    """Output files of jobs, and the accepted bundles."""
 
     def fetch(self, uri: str, *, at_most: int) -> bytes:
-        """Return an object. Raises ArtifactError when there is none, it is larger, or it lies where no job may write."""
+        """Return an object. Raises ArtifactError if it is missing, too large, or in a place where no job may write."""
 
     def keep_bundle(self, key: str, content: bytes) -> None:
-        """Write a bundle's archive; again with equal content changes nothing."""
+        """Store a bundle's archive. Storing the same content again changes nothing."""

@@ -1,12 +1,12 @@
-"""A finished training job becomes a version of its model: a candidate, or refused or failed with the reason.
+"""Records a finished training job as a version of its model: a candidate, or refused or failed with the reason.
 
-In a pipeline, a model that did not pass its evaluation is refused: the version has the evaluation, its lineage and the sha256
-of the bundle, and no bundle that could be deployed. The pipeline says whether its condition passed and this module looks at the
-evaluation's gates again: only both together make a candidate.
+In a pipeline, a model that did not pass its evaluation is refused: its version has the evaluation, the lineage and the bundle's
+sha256, but no bundle that could be deployed. The pipeline reports whether its condition passed, and this module checks the
+evaluation's gates again; a candidate needs both.
 
-The model is verified as serving would (`load_bundle`), its archive kept under a key made of its content, and version,
-evaluation, lineage and event are committed together. The origin is the job's name, so a redelivered event changes nothing.
-What S3 or the ledger cannot do now is raised, and the delivery comes again; what is wrong with the model is recorded.
+The model is verified as in serving (`load_bundle`), and its archive is stored under a key made from its content. Version,
+evaluation, lineage and event are committed together. The origin is the job's name, so a redelivered event changes nothing. If S3
+or the ledger fails, the error is raised and the event is delivered again; if the model is at fault, the fault is recorded.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from signalbox.library.judgements import (
 from signalbox.library.parameters import RegisterWhen
 from signalbox.library.ports import ArtifactStore, Library, LibraryTransaction
 
-TRAINING: Final = "training"  # source of the evaluation that a bundle brings along
-CANDLES: Final = "candles"  # the data set's entity
+TRAINING: Final = "training"  # source of the evaluation inside a bundle
+CANDLES: Final = "candles"  # name of the data set entity
 
 
 class JobOutcome(StrEnum):
@@ -55,41 +55,41 @@ class JobOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FinishedJob:
-    """A training job that will not change any more."""
+    """A training job in its final state."""
 
     name: str
     model: str
     outcome: JobOutcome
     finished_at: datetime
-    artifact_uri: str  # where model.tar.gz lies when it completed
-    reason: str | None = None  # why it failed
+    artifact_uri: str  # where model.tar.gz is if the job completed
+    reason: str | None = None  # why the job failed
     evaluation: JobEvaluation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobEvaluation:
-    """A further judgement that a pipeline made of the model before it was registered."""
+    """A second evaluation of the model, made by a pipeline before registration."""
 
     source: str
     uri: str  # of evaluation.json
     when: RegisterWhen
-    passed: bool  # what the pipeline's condition said
+    passed: bool  # result of the pipeline's condition
 
 
 @dataclass(frozen=True, slots=True)
 class RegistrationOutcome:
-    """What a job became; `new` is false when it was known."""
+    """The result of recording a training job. new: False if it was recorded before."""
 
     version: VersionKey
-    state: VersionState | None  # None when it was known
+    state: VersionState | None  # None if the job was recorded before
     new: bool
     reason: str | None = None
-    qualified: bool = True  # False when the model verified and its evaluation did not pass
+    qualified: bool = True  # False if the model was verified but did not pass the pipeline's evaluation
 
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A bundle that verified."""
+    """A verified bundle and what is recorded of it."""
 
     manifest: BundleManifest
     manifest_text: str
@@ -97,7 +97,7 @@ class _Model:
     sha256: str
     report: dict[str, Any]
     further: VersionEvaluation | None
-    shortfall: str | None  # why a pipeline does not want it registered
+    shortfall: str | None  # why the pipeline's evaluation does not allow registration
 
     @property
     def key(self) -> str:
@@ -105,12 +105,12 @@ class _Model:
 
 
 def bundle_key(model: str, sha256: str) -> str:
-    """Return where the archive of a bundle is kept in the models bucket."""
+    """Return the key of a bundle's archive in the models bucket."""
     return f"{BUNDLES_PREFIX}/{model}/{sha256}.zip"
 
 
 def register(job: FinishedJob, *, artifacts: ArtifactStore, library: Library, workspace: Path) -> RegistrationOutcome:
-    """Record what a job became. `workspace`: an empty folder for the length of the call."""
+    """Record the result of a training job. workspace: a folder that is empty and exists for the length of the call."""
     entity = EntityKey(EntityKind.MODEL, job.model)
     with library.transaction() as tx:
         known = tx.version_of(entity, job.name)
@@ -132,7 +132,7 @@ def _verified(job: FinishedJob, artifacts: ArtifactStore, workspace: Path) -> _M
     folder = unpack_artifact(artifacts.fetch(job.artifact_uri, at_most=MAX_PACKED_BYTES), workspace / "bundle")
     manifest = load_bundle(folder).manifest
     if manifest.name != job.model:
-        raise BundleManifestError(f"expected a bundle of {job.model}, as the job was asked for, was {manifest.name}")
+        raise BundleManifestError(f"expected a bundle of {job.model}, the job's model, was {manifest.name}")
     archive = pack_bundle(folder)
     sha256 = hashlib.sha256(archive).hexdigest()
     further = _further(job, sha256, artifacts)
@@ -167,7 +167,7 @@ def _shortfall(job: FinishedJob, further: VersionEvaluation | None) -> str | Non
     if job.evaluation.passed and registers(further.gates, when):
         return None
     missing = shortfalls(further.gates, json.loads(further.report), needed_gates(when))
-    why = "; ".join(missing) or "the pipeline's condition did not pass, whatever the gates say"
+    why = "; ".join(missing) or "the pipeline's condition did not pass, although all needed gates do"
     return plain(f"did not qualify for registration ({when.value}): {why}")
 
 
@@ -226,12 +226,12 @@ def _headline(model: _Model) -> str:
 
 
 def _known(tx: LibraryTransaction, entity: EntityKey, origin: str) -> VersionKey | None:
-    tx.lock(entity)  # whoever was first has committed when we hold it
+    tx.lock(entity)  # once we hold the lock, an earlier transaction for the same job has committed
     return tx.version_of(entity, origin)
 
 
 def _lineage(manifest: BundleManifest) -> tuple[tuple[EntityKey, str], ...]:
-    """What the model was made from. In a fixed order, the order in which their locks are taken."""
+    """Return what the model was made from. The order is fixed, because the locks are taken in it."""
     return (
         (EntityKey(EntityKind.DATASET, CANDLES), dataset_hash(manifest)),
         (EntityKey(EntityKind.FEATURE_SET, manifest.feature_schema.name), manifest.feature_schema.hash),
@@ -239,7 +239,7 @@ def _lineage(manifest: BundleManifest) -> tuple[tuple[EntityKey, str], ...]:
 
 
 def dataset_hash(manifest: BundleManifest) -> str:
-    """Return the sha256 of what was trained on: the symbols, the ends, and each source with its own hash."""
+    """Return the sha256 of the training data: the symbols, start and end, and each source with its own hash."""
     training = manifest.training
     facts = {
         "symbols": list(training.symbols),

@@ -1,7 +1,7 @@
-"""Requests to SageMaker as plain mappings: CreateTrainingJob for training and for evaluation.
+"""Requests to SageMaker as plain mappings: CreateTrainingJob, for trainings and evaluations.
 
-Script mode without a network: the code is an input channel, and the container's own tools unpack it from there. What the two
-jobs run is `signalbox train` and `signalbox evaluate` (sagemaker/). Decision: docs/decisions/0027-jobs-are-requests.md.
+Script mode without a network: the code is an input channel, from which the container's own tools unpack it. The two jobs run
+`signalbox train` and `signalbox evaluate` (sagemaker/). Decision: docs/decisions/0027-jobs-are-requests.md.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ MODEL_CHANNEL: Final = "model"
 TRAIN_PROGRAM: Final = "train.py"
 EVALUATE_PROGRAM: Final = "evaluate.py"
 INPUT_FOLDER: Final = "/opt/ml/input/data"
-MAX_NAME: Final = 63  # of a job, SageMaker's limit
-RETRIES: Final = 2  # after an internal error of SageMaker; a failure of ours is final
+MAX_NAME: Final = 63  # SageMaker's limit for a job's name
+RETRIES: Final = 2  # only after an internal error of SageMaker; a failure of our code is final
 
 Request = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """An input folder of a job and where it comes from."""
+    """An input folder of a job and the S3 address of its content."""
 
     name: str
     uri: str
@@ -44,9 +44,9 @@ class Channel:
 
 
 def job_name(stage: str, purpose: str, instant: datetime, suffix: str = "") -> str:
-    """Return the name of a job: a pure function of the scheduled instant, so that starting it twice is one job.
+    """Return a job's name. It is a pure function of the scheduled instant, so that starting a job twice gives one job.
 
-    Raises TrainingPlanError for a name over SageMaker's limit.
+    Raises TrainingPlanError if the name is longer than SageMaker allows.
     """
     name = f"{PRODUCT}-{stage}-{purpose}-{instant.astimezone(UTC):%Y%m%dt%H%M%Sz}" + (f"-{suffix}" if suffix else "")
     if len(name) > MAX_NAME:
@@ -55,7 +55,7 @@ def job_name(stage: str, purpose: str, instant: datetime, suffix: str = "") -> s
 
 
 def scheduled_parameters(plan: TrainingPlan, scheduled_at: datetime) -> TrainParameters:
-    """Return the parameters of the job of a schedule: the last `history_days` whole days before the instant."""
+    """Return the parameters of a scheduled job. It trains on the last `history_days` whole days before the instant."""
     end = scheduled_at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return TrainParameters(
         model=plan.model,
@@ -67,24 +67,24 @@ def scheduled_parameters(plan: TrainingPlan, scheduled_at: datetime) -> TrainPar
 
 
 def training_request(plan: TrainingPlan, name: str, parameters: TrainParameters) -> Request:
-    """Return CreateTrainingJob of a training. Raises TrainingPlanError without an image."""
+    """Return CreateTrainingJob for a training. Raises TrainingPlanError if the plan has no container image."""
     if parameters.tracking_uri and plan.isolated:
-        raise TrainingPlanError("tracking_uri: the plan has no tracking server, so its jobs have no network to reach one")
+        raise TrainingPlanError("tracking_uri: the plan has no tracking server, so its jobs run without a network to reach one")
     channels = [Channel(CANDLES_CHANNEL, plan.candles_uri), Channel(CODE_CHANNEL, plan.code_uri)]
     return _request(plan, name, TRAIN_PROGRAM, parameters.as_text(), channels)
 
 
 def evaluation_request(plan: TrainingPlan, name: str, model_uri: str, parameters: EvaluateParameters) -> Request:
-    """Return CreateTrainingJob of an evaluation: a training job because those alone can run on Spot.
+    """Return CreateTrainingJob for an evaluation. It is a training job, because only those can run on Spot.
 
-    model_uri: the model.tar.gz of a training job, or a prefix with the files of a bundle. Raises TrainingPlanError for one that
-    the job could not read, and without an image.
+    model_uri: the model.tar.gz of a training job, or a prefix with the files of a bundle. Raises TrainingPlanError if the job
+    could not read it, or if the plan has no container image.
     """
-    readable = f"{plan.artifacts_uri.rpartition('/')[0]}/"  # what the jobs' role may read beside candles
+    readable = f"{plan.artifacts_uri.rpartition('/')[0]}/"  # besides candles, the jobs' role may read only below this
     if not model_uri.startswith(readable) or model_uri == readable:
         raise TrainingPlanError(
-            f"model: expected a model.tar.gz, or a folder with a bundle's files, below {readable}, which is all that a job may"
-            f" read, was {model_uri!r}; copy it there with `aws s3 cp`"
+            f"model: expected a model.tar.gz, or a folder with a bundle's files, below {readable} (a job may read nothing else),"
+            f" was {model_uri!r}; copy it there with `aws s3 cp`"
         )
     channels = [
         Channel(CANDLES_CHANNEL, plan.candles_uri),
@@ -121,14 +121,14 @@ def _request(plan: TrainingPlan, name: str, program: str, parameters: Mapping[st
     }
     if plan.spot:
         request["StoppingCondition"]["MaxWaitTimeInSeconds"] = plan.max_wait_seconds
-    if program == TRAIN_PROGRAM:  # an evaluation takes minutes and begins again
+    if program == TRAIN_PROGRAM:  # an evaluation takes only minutes, so it starts over
         request["CheckpointConfig"] = {"S3Uri": f"{plan.checkpoints_uri}/{name}", "LocalPath": CHECKPOINTS}
     return request
 
 
 @dataclass(frozen=True, slots=True)
 class StartedJob:
-    """What runs now; `new` is false when it was started before."""
+    """A job that is running. new: False if it had been started before."""
 
     name: str
     arn: str

@@ -1,1 +1,1 @@
-"""Portfolio: positions, cash, equity, tax lots and what is declared of them. Pure and exact."""
+"""Portfolio: positions, cash, equity, tax lots and the rows of the tax form. Pure, with exact arithmetic."""

@@ -1,10 +1,10 @@
-"""An account's books: cash, positions and lots, made from its entries in the order in which they happened.
+"""An account's books: cash, positions and lots, computed from its entries in the order in which they happened.
 
-Two views of the same money, equal to the last digit:
-  equity = cash + sum(quantity * mark)          what is there, and what the holdings are worth
-  equity = balance + sum(unrealised)            what was closed, and what closing the rest would bring
+Equity has two formulas that agree to the last digit:
+  equity = cash + sum(quantity * mark)          cash plus the value of the holdings
+  equity = balance + sum(unrealised)            what was realised plus what closing the rest would bring
 with balance = transfers + realised - fees + funding, and cash = balance - cost of the open positions.
-Books are a pure function of the set of entries: `record` books the next one, `book` all of them in any order.
+Books are a pure function of the set of entries: `record` books the next entry, `book` takes all of them in any order.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _no_positions() -> Mapping[str, BookedPosition]:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The state of an account. `cash`: all money that moved, spot-wise: a buy takes its value, a sale brings it."""
+    """The state of an account. cash: as if all were spot trades, a buy deducts its value and a sale adds it."""
 
     account: str
     standing_orders: tuple[StandingOrder, ...] = ()
@@ -46,20 +46,20 @@ class Books:
     @property
     @exactly
     def balance(self) -> Decimal:
-        """Transfers plus everything realised, after fees and funding: what a margin account calls its balance."""
+        """Transfers plus realised profit, after fees and funding; a margin account calls this its balance."""
         total = self.transfers
         for position in self.positions.values():
             total += position.realised - position.fees + position.funding
         return total
 
     def position(self, symbol: str) -> BookedPosition:
-        """Return the position of a symbol; flat when it was never traded."""
+        """Return the position of a symbol; a flat one if it was never traded."""
         return self.positions.get(symbol) or BookedPosition(symbol)
 
 
 @dataclass(frozen=True, slots=True)
 class BookingResult:
-    """Books after entries, and the lots those entries closed, in order."""
+    """Books after some entries, and the lots that those entries closed, in order."""
 
     books: Books
     disposals: tuple[Disposal, ...] = ()
@@ -67,7 +67,7 @@ class BookingResult:
 
 @dataclass(frozen=True, slots=True)
 class EquitySnapshot:
-    """An account at one instant and one set of marks; all of it in the account's currency."""
+    """An account at one instant, valued at one set of marks. All amounts are in the account's currency."""
 
     account: str
     at: datetime
@@ -85,18 +85,18 @@ class EquitySnapshot:
 
 @exactly
 def record(books: Books, entry: Entry) -> BookingResult:
-    """Book the next entry; the newest one again changes nothing.
+    """Return the books after the next entry. Booking the newest entry again changes nothing.
 
-    Raises EntryConflictError when it is the newest one with other data, OutOfOrderError when it happened before it (the
-    caller books the account again from all of its entries), PortfolioError when it is of another account.
+    Raises EntryConflictError if the newest entry comes again with other data, OutOfOrderError if the entry happened before the
+    newest one (the caller then books all of the account's entries again), PortfolioError if it is of another account.
     """
     if entry.account != books.account:
-        raise PortfolioError(f"expected an entry of {books.account}, was {entry.entry_id}")
+        raise PortfolioError(f"expected an entry of account {books.account}, was {entry.entry_id}")
     if books.newest is not None and booking_order(entry) <= booking_order(books.newest):
         if entry.entry_id != books.newest.entry_id:
             raise OutOfOrderError(f"{books.account}: expected an entry after {books.newest.entry_id}, was {entry.entry_id}")
         if entry != books.newest:
-            raise EntryConflictError(f"{books.account}: {entry.entry_id} came again with other data")
+            raise EntryConflictError(f"{books.account}: conflicting duplicate of {entry.entry_id}")
         return BookingResult(books)
     match entry:
         case Fill():
@@ -133,19 +133,19 @@ def _with(positions: Mapping[str, BookedPosition], symbol: str, position: Booked
 
 
 def book(account: str, entries: Iterable[Entry], standing_orders: Sequence[StandingOrder] = ()) -> BookingResult:
-    """Return the books of all entries of an account, whatever their order and however often each is given.
+    """Return the books of all entries of an account, in whatever order and however often each is given.
 
-    Raises EntryConflictError when a key comes with two different contents, PortfolioError as `record` does.
+    Raises EntryConflictError if two entries have the same key but other data, and PortfolioError as `record` does.
     """
     return continue_books(Books(account, tuple(standing_orders)), entries)
 
 
 def continue_books(books: Books, entries: Iterable[Entry]) -> BookingResult:
-    """As `book`, from books that are kept as a checkpoint; every entry has to be after their newest one."""
+    """Return the books after more entries, starting from a checkpoint. Every entry must be after the checkpoint's newest one."""
     unique: dict[str, Entry] = {}
     for entry in entries:
         if (first := unique.setdefault(entry.entry_id, entry)) != entry:
-            raise EntryConflictError(f"{books.account}: {entry.entry_id} came again with other data: {first!r} and {entry!r}")
+            raise EntryConflictError(f"{books.account}: conflicting duplicates of {entry.entry_id}: {first!r} and {entry!r}")
     disposals: list[Disposal] = []
     for entry in sorted(unique.values(), key=booking_order):
         booked = record(books, entry)
@@ -156,7 +156,7 @@ def continue_books(books: Books, entries: Iterable[Entry]) -> BookingResult:
 
 @exactly
 def snapshot(books: Books, marks: Mapping[str, Decimal], at: datetime) -> EquitySnapshot:
-    """Return the account's equity at these marks. Raises PortfolioError when an open position has no mark: none is made up."""
+    """Return the account's equity at these marks. Raises PortfolioError if an open position has no mark; none is invented."""
     worth, unrealised, exposure, realised, fees, funding = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
     held: dict[str, Decimal] = {}
     for symbol, position in sorted(books.positions.items()):
@@ -167,7 +167,7 @@ def snapshot(books: Books, marks: Mapping[str, Decimal], at: datetime) -> Equity
             continue
         if symbol not in marks:
             missing = ", ".join(sorted(name for name, p in books.positions.items() if p.quantity and name not in marks))
-            raise PortfolioError(f"{books.account}: expected a mark for each open position, none for {missing}")
+            raise PortfolioError(f"{books.account}: expected a mark for each open position, but {missing} has none")
         held[symbol] = mark = marks[symbol]
         value = position.quantity * mark
         worth += value

@@ -1,8 +1,8 @@
-"""What changes an account: fills, funding, transfers. Each has a natural key and happens at one instant.
+"""Entries that change an account: fills, funding and transfers. Each has a natural key and happens at one instant.
 
-Signs: `fee` positive is paid, negative a rebate; `amount` of funding and transfers positive is received. All money is in
-the account's currency, the quote currency of its symbols. A fee taken in another currency is converted by the adapter
-that reads it, which keeps the venue's own figure beside it.
+Signs: a positive `fee` is paid, a negative one is a rebate; a positive `amount` of funding or transfer is received. All money is
+in the account's currency, which is the quote currency of its symbols. If a fee was taken in another currency, the adapter that
+reads it converts it and keeps the venue's figure beside it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Key = Annotated[str, Field(min_length=1, max_length=MOST_OF_A_KEY)]
 class _Entry(FrozenModel):
     kind: str
     account: Key
-    key: Key  # natural within account and kind (a fill: and symbol)
+    key: Key  # unique within account and kind, and for a fill within the symbol
     at: AwareDatetime
 
     @made_once
@@ -37,7 +37,7 @@ class _Entry(FrozenModel):
 
 
 class Fill(_Entry):
-    """One trade; its key is the venue's trade id."""
+    """One trade. Its key is the venue's trade id."""
 
     kind: Literal["Fill"] = "Fill"
     symbol: SymbolName
@@ -49,18 +49,18 @@ class Fill(_Entry):
     @made_once
     @override
     def entry_id(self) -> str:
-        """The natural key: venues number the trades of a symbol."""
+        """The natural key. It includes the symbol, because venues number trades per symbol."""
         return f"{self.kind}:{self.account}:{self.symbol}:{self.key}"
 
     @property
     def signed_quantity(self) -> Decimal:
-        """What it adds to the position."""
+        """The quantity that it adds to the position."""
         return self.quantity if self.side is Side.BUY else self.quantity.copy_negate()
 
     @classmethod
     def of(cls, terms: OrderTerms, event: OrderFilled) -> Fill:
         """Return the entry of an order's fill."""
-        make = cls if len(event.trade_id) > MOST_OF_A_KEY else cls.trusted  # all else is as bounded in an order as here
+        make = cls if len(event.trade_id) > MOST_OF_A_KEY else cls.trusted  # an order has the same bounds for everything else
         return make(
             account=event.account,
             key=event.trade_id,
@@ -74,7 +74,7 @@ class Fill(_Entry):
 
 
 class FundingPayment(_Entry):
-    """Funding or swap of an open position; received when positive."""
+    """Funding or swap of an open position; a positive amount is received."""
 
     kind: Literal["Funding"] = "Funding"
     symbol: SymbolName
@@ -82,7 +82,7 @@ class FundingPayment(_Entry):
 
 
 class Transfer(_Entry):
-    """Money into (positive) or out of the account."""
+    """Money paid into the account (positive) or out of it."""
 
     kind: Literal["Transfer"] = "Transfer"
     amount: Amount
@@ -98,13 +98,13 @@ _ADAPTER: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator=
 
 
 def parse_entry(text: str | bytes) -> Entry:
-    """Return the entry of its JSON text (`entry.model_dump_json()`). Raises pydantic.ValidationError."""
+    """Return the entry in a JSON text (`entry.model_dump_json()`). Raises pydantic.ValidationError."""
     return _ADAPTER.validate_json(text)
 
 
 def booking_order(entry: Entry) -> tuple[datetime, bool, str]:
-    """Sort key of booking: by instant, then by natural key, so that any order of arrival is booked alike.
+    """Return the sort key of booking: instant, then natural key, so that entries are booked alike in any order of arrival.
 
-    Of one instant transfers come first: money that is moved at the open of a bar is there before a trade at that open.
+    At one instant transfers come first: money moved at the open of a bar is available to a trade at that open.
     """
     return entry.at, not isinstance(entry, Transfer), entry.entry_id

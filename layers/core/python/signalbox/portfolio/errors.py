@@ -1,9 +1,9 @@
-"""What cannot be booked. Nothing of the entry was applied.
+"""Entries that cannot be booked. After such an error nothing of the entry was applied.
 
 PortfolioError
-├── EntryConflictError       an entry's key came again with other data
-├── OutOfOrderError          an entry older than the newest booked one; book again from all entries
-└── StandingOrderError       an instruction that would reach into the past
+├── EntryConflictError       an entry's key was booked before with other data
+├── OutOfOrderError          the entry is older than the newest booked one; book all entries again
+└── StandingOrderError       a standing order would take effect in the past
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from signalbox.errors import SignalboxError
 
 
 class PortfolioError(SignalboxError):
-    """The root of this package's errors."""
+    """Base class of the portfolio's errors."""
 
 
 class EntryConflictError(PortfolioError):
@@ -20,8 +20,8 @@ class EntryConflictError(PortfolioError):
 
 
 class OutOfOrderError(PortfolioError):
-    """The entry happened before one that is booked: the account has to be booked again from all of its entries."""
+    """The entry happened before one that is booked. The account must be booked again from all of its entries."""
 
 
 class StandingOrderError(PortfolioError):
-    """A standing order that takes effect before it was given, or before the one it replaces."""
+    """A standing order would take effect before it was given, or before the one it replaces."""

@@ -1,8 +1,8 @@
-"""Tax lots of one symbol, kept beside the averaged position: what was opened when, and which of it a closing fill closes.
+"""Tax lots of one symbol, kept beside the averaged position: what was opened when, and which lots a closing fill closes.
 
-The standing order in force at the instant of the closing fill decides: FIFO, LIFO or HIFO. FIFO holds before any was
-given, and none reaches into the past. Lots keep their own price, so nothing of price and quantity is ever rounded; only
-fees are shared by quantity (18 decimals, the rest stays with the rest). Short positions have lots too.
+The standing order in force at the closing fill decides: FIFO, LIFO or HIFO. Before any standing order the method is FIFO, and
+none applies to the past. Lots keep their own price, so price and quantity are never rounded. Only fees are split, in proportion
+to quantity (18 decimals; the remainder keeps what rounding moved). Short positions have lots too.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from signalbox.portfolio.errors import StandingOrderError
 
 
 class LotMethod(StrEnum):
-    """Which lot is closed first. Equals are closed in the order they were opened."""
+    """Which lot is closed first. Equal lots are closed in the order in which they were opened."""
 
     FIFO = "FIFO"  # the oldest
     LIFO = "LIFO"  # the newest
-    HIFO = "HIFO"  # the one with the smallest gain: highest basis per unit if long, lowest proceeds per unit if short
+    HIFO = "HIFO"  # the lot with the smallest gain: highest basis per unit if long, lowest proceeds per unit if short
 
 
 @dataclass(frozen=True, slots=True)
 class StandingOrder:
-    """An instruction given at `given_at` that holds for closes at or after `effective_from`."""
+    """An instruction given at `given_at` that applies to closes at or after `effective_from`."""
 
     method: LotMethod
     given_at: datetime
@@ -38,47 +38,47 @@ class StandingOrder:
 
     def __post_init__(self) -> None:
         if self.effective_from < self.given_at:
-            raise StandingOrderError(f"expected effect at or after {self.given_at}, was {self.effective_from}")
+            raise StandingOrderError(f"a standing order of {self.given_at} cannot take effect earlier, at {self.effective_from}")
 
 
 def method_at(orders: Sequence[StandingOrder], instant: datetime) -> LotMethod:
-    """Return the method in force. Raises StandingOrderError unless they are in order of effect."""
+    """Return the method in force at an instant. Raises StandingOrderError unless the orders are sorted by effect."""
     if not orders:
         return LotMethod.FIFO
     dates = [order.effective_from for order in orders]
     if dates != sorted(set(dates)):
-        raise StandingOrderError(f"expected standing orders in order of effect, was {dates}")
+        raise StandingOrderError(f"expected standing orders sorted by effective_from, without duplicates, was {dates}")
     in_force = [order.method for order in orders if order.effective_from <= instant]
     return in_force[-1] if in_force else LotMethod.FIFO
 
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """What is left of one opening fill."""
+    """The part of one opening fill that is still open."""
 
     lot_id: str  # entry_id of the fill
     symbol: str
     opened_at: datetime
     quantity: Decimal  # base currency; negative when short
     price: Decimal
-    fee: Decimal  # opening fee of what is left
+    fee: Decimal  # opening fee of the part that is still open
 
     @property
     @exactly
     def cost(self) -> Decimal:
-        """Quantity times price: what it took to open, negative (what it brought) when short."""
+        """Quantity times price: what opening it cost; negative for a short lot (what opening it brought)."""
         return self.quantity * self.price
 
     @property
     @exactly
     def unit_cost(self) -> Decimal:
-        """Per unit and with the fee, to 18 decimals: basis of a long lot, proceeds of a short one. Ranks lots for HIFO."""
+        """Cost per unit including the fee, to 18 decimals: basis of a long lot, proceeds of a short one. HIFO sorts by it."""
         return ratio(self.quantity * self.price + self.fee, self.quantity, 18)
 
 
 @dataclass(frozen=True, slots=True)
 class Disposal:
-    """A lot, or a part of one, closed by a fill. Values and fees are of this part alone."""
+    """A lot, or part of one, that a fill closed. Values and fees are of this part alone."""
 
     lot_id: str
     fill_id: str  # entry_id of the closing fill
@@ -115,7 +115,7 @@ _RANKS: Final[Mapping[LotMethod, Callable[[int, Lot], tuple[Decimal, int]]]] = M
 
 @exactly
 def lots_after(lots: tuple[Lot, ...], fill: Fill, method: LotMethod) -> tuple[tuple[Lot, ...], tuple[Disposal, ...]]:
-    """Return the open lots after a fill, in order of opening, and what it closed, in order of closing."""
+    """Return the open lots after a fill, in order of opening, and the lots it closed, in order of closing."""
     signed = fill.signed_quantity
     if not lots or lots[0].quantity * signed > 0:
         return (*lots, _opened(fill, signed, fill.fee)), ()

@@ -1,7 +1,7 @@
-"""One netted position at average price. Quantity and cost are exact; the average price is only ever shown.
+"""One netted position at its average price. Quantity and cost are exact; the average price is for display only.
 
-Closing a part releases `cost * part / quantity`. That quotient is the only rounding in the books: 18 decimals, half to
-even, and what it moved stays in the cost of the rest, so that a full close realises proceeds minus cost to the last digit.
+Closing a part releases `cost * part / quantity`. That quotient is the only rounding in the books: 18 decimals, half to even. What
+rounding moves stays in the cost of the rest, so that a full close realises proceeds minus cost to the last digit.
 A fill through zero closes all of the position and opens the rest on the other side at its own price.
 """
 
@@ -14,16 +14,16 @@ from typing import Final
 from signalbox.exact import ZERO, exactly, ratio, share
 from signalbox.portfolio.entries import Fill, FundingPayment
 
-PRICE_PLACES: Final = 12  # of the average price, for showing
+PRICE_PLACES: Final = 12  # decimal places of the displayed average price
 
 
 @dataclass(frozen=True, slots=True)
 class BookedPosition:
-    """A position and what it has earned since the account began. Everything but `quantity` is in quote currency."""
+    """A position and its results since the account began. Everything except `quantity` is in quote currency."""
 
     symbol: str
     quantity: Decimal = ZERO  # base currency; negative when short
-    cost: Decimal = ZERO  # what opening it took; negative when short (what it brought)
+    cost: Decimal = ZERO  # what opening it cost; negative when short (what opening it brought)
     realised: Decimal = ZERO  # before fees and funding
     fees: Decimal = ZERO  # paid
     funding: Decimal = ZERO  # received
@@ -36,12 +36,12 @@ class BookedPosition:
 
     @exactly
     def unrealised(self, mark: Decimal) -> Decimal:
-        """Return the gain of closing at `mark`, before fees."""
+        """Return the gain, before fees, of closing the position at `mark`."""
         return self.quantity * mark - self.cost
 
     @exactly
     def value(self, mark: Decimal) -> Decimal:
-        """Return what the holding is worth at `mark`; negative when short."""
+        """Return the value of the position at `mark`; negative when short."""
         return self.quantity * mark
 
     @property

@@ -1,7 +1,7 @@
-"""The profit and loss of a period: two equity snapshots of one account and what explains the difference. Exact.
+"""The profit and loss of a period: two equity snapshots of one account, and the parts that explain their difference. Exact.
 
-net = realised - fees + funding + change of unrealised = equity at the end - equity at the start - transfers between.
-Both sides are computed on their own, and a statement that does not close is an error, never a "rounding difference".
+net = realised - fees + funding + change of unrealised = closing equity - opening equity - transfers in between.
+Both sides are computed independently. A statement that does not add up is an error, never a "rounding difference".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from signalbox.portfolio.errors import PortfolioError
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One account from `start` (its snapshot excluded) to `end`; all of it in the account's currency."""
+    """One account after the snapshot at `start`, up to and including `end`. All amounts are in the account's currency."""
 
     account: str
     start: datetime
@@ -34,15 +34,16 @@ class Statement:
 
 @exactly
 def statement(start: EquitySnapshot, end: EquitySnapshot) -> Statement:
-    """Return the statement between two snapshots. Raises PortfolioError for two accounts, reversed times, or no closure."""
+    """Return the statement between two snapshots. Raises PortfolioError for two accounts, reversed times or a wrong sum."""
     if start.account != end.account or start.at >= end.at:
-        raise PortfolioError(f"expected one account and a period, was {start.account} {start.at} to {end.account} {end.at}")
+        raise PortfolioError(f"expected one account and start < end, was {start.account} {start.at} to {end.account} {end.at}")
     realised, fees, funding = end.realised - start.realised, end.fees - start.fees, end.funding - start.funding
     transfers, unrealised = end.transfers - start.transfers, end.unrealised - start.unrealised
     net = realised - fees + funding + unrealised
     if start.equity + transfers + net != end.equity:
         raise PortfolioError(
-            f"{end.account} {end.at}: expected equity {start.equity + transfers + net} of its parts, was {end.equity}"
+            f"{end.account} {end.at}: opening equity + transfers + net must equal the closing equity {end.equity}, "
+            f"was {start.equity + transfers + net}"
         )
     return Statement(
         account=end.account,

@@ -1,12 +1,12 @@
-"""Form 8949 rows from closed lots: columns, term, and a flag where the wash-sale window is touched. Not tax advice.
+"""Form 8949 rows from closed lots: columns, term, and a flag for the wash-sale window. Not tax advice.
 
-Sources: IRS Instructions for Form 8949 (columns a to h; short sales: both dates are those of the closing); Publication 544
-(holding period: from the day after acquisition, long if more than one year); Revenue Ruling 66-7 (months of unequal
-length); Internal Revenue Code 1091 (61 days around a sale at a loss). Whether 1091 applies to a digital asset is for the
-filer: the window is flagged and nothing is adjusted. Dates are those of the taxpayer's zone. Perpetuals and CFDs may be
-taxed by other rules than spot; these rows state what happened.
+Sources: IRS Instructions for Form 8949 (columns a to h; short sales: both dates are the closing date); Publication 544 (the
+holding period begins on the day after acquisition and is long if over one year); Revenue Ruling 66-7 (months of unequal length);
+Internal Revenue Code 1091 (61 days around a sale at a loss). The filer decides whether 1091 applies to a digital asset: the
+window is flagged and nothing is adjusted. Dates are in the taxpayer's time zone. Perpetuals and CFDs may be taxed by other rules
+than spot; these rows state what happened.
 
-Money is exact until a row is made; a row has cents, half to even, and its gain is its proceeds minus its cost.
+Money is exact until a row is made. A row has cents, rounded half to even, and its gain is its proceeds minus its cost.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.lots import Disposal
 
 CENTS: Final = 2
-WASH_WINDOW: Final = timedelta(days=30)  # before and after the sale, which with its own day makes 61
+WASH_WINDOW: Final = timedelta(days=30)  # before and after the sale; with the day of the sale 61 days
 
 
 class Term(StrEnum):
@@ -37,7 +37,7 @@ class Term(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Form8949Row:
-    """One line of the form; the letters are its columns. Codes and adjustments (f, g) are left to the filer."""
+    """One line of the form; the letters are its columns. Codes and adjustments (f, g) are left for the filer."""
 
     description: str  # (a)
     acquired: date  # (b)
@@ -46,15 +46,15 @@ class Form8949Row:
     cost_basis: Decimal  # (e) with the fee of the purchase
     gain: Decimal  # (h)
     term: Term
-    in_wash_sale_window: bool  # a loss, and the same asset was opened within 30 days of it
+    in_wash_sale_window: bool  # it is a loss, and the same asset was opened again within 30 days of the sale
     lot_id: str
     fill_id: str
 
 
 def term_of(acquired: date, sold: date) -> Term:
-    """Return LONG when held more than one year.
+    """Return LONG if the asset was held for more than one year.
 
-    The holding period begins on the day after acquisition; a year is over when that day comes again. Where it does not
+    The holding period begins on the day after acquisition, and a year is over when that date comes again. If it does not come
     (29 February), the year is over on 1 March.
     """
     begins = acquired + timedelta(days=1)
@@ -69,9 +69,9 @@ def term_of(acquired: date, sold: date) -> Term:
 def form_8949(disposals: Iterable[Disposal], fills: Sequence[Fill], zone: tzinfo) -> tuple[Form8949Row, ...]:
     """Return a row for each disposal, in order of closing.
 
-    fills: every fill of the accounts that may hold the asset, from 30 days before the first disposal until 30 days after
-    the last; the wash-sale flag can only see these. One that is given twice is one fill. zone: the taxpayer's.
-    Takes n log n of the fills, and log n a disposal.
+    fills: every fill of all accounts that may hold the asset, from 30 days before the first disposal until 30 days after the
+    last; the wash-sale flag sees only these, and a fill given twice counts once. zone: the taxpayer's time zone.
+    The time is n log n in the number of fills, plus log n for each disposal.
     """
     openings = _Openings(fills, zone)
     return tuple(_row(disposal, openings, zone) for disposal in disposals)
@@ -84,7 +84,7 @@ def _row(disposal: Disposal, openings: _Openings, zone: tzinfo) -> Form8949Row:
     if disposal.quantity > 0:
         acquired, term = opened, term_of(opened, closed)
         proceeds, basis = at_close - disposal.close_fee, at_open + disposal.open_fee
-    else:  # sold short: what was bought to close it is delivered at once
+    else:  # sold short: what was bought to close the position is delivered at once
         acquired, term = closed, Term.SHORT
         proceeds, basis = at_open - disposal.open_fee, at_close + disposal.close_fee
     proceeds, basis = to_places(proceeds, CENTS), to_places(basis, CENTS)
@@ -103,10 +103,10 @@ def _row(disposal: Disposal, openings: _Openings, zone: tzinfo) -> Form8949Row:
 
 
 class _Openings:
-    """The days on which each asset was bought and sold, in order, so that a window is two searches."""
+    """The sorted days on which each asset was bought and sold, so that a window takes two binary searches."""
 
     def __init__(self, fills: Iterable[Fill], zone: tzinfo) -> None:
-        self._of: dict[str, tuple[tuple[str, bool], date]] = {}  # by entry id: the list a fill is in, and its day
+        self._of: dict[str, tuple[tuple[str, bool], date]] = {}  # by entry id: the fill's list and its day
         self._days: dict[tuple[str, bool], list[date]] = defaultdict(list)
         for fill in fills:
             self._of[fill.entry_id] = ((fill.symbol, fill.signed_quantity > 0), fill.at.astimezone(zone).date())
@@ -116,12 +116,12 @@ class _Openings:
             days.sort()
 
     def replaced(self, disposal: Disposal, closed: date) -> bool:
-        """Whether another fill of the opening direction lies in the window around the closing day."""
+        """Return whether another fill in the opening direction is within the window around the closing day."""
         asset = (disposal.symbol, disposal.quantity > 0)
         first, last = closed - WASH_WINDOW, closed + WASH_WINDOW
         days = self._days.get(asset, [])
         found = bisect_right(days, last) - bisect_left(days, first)
-        for entry_id in {disposal.lot_id, disposal.fill_id}:  # what is closed, and what closes it, replace nothing
+        for entry_id in {disposal.lot_id, disposal.fill_id}:  # the closed lot and the closing fill are not replacements
             own = self._of.get(entry_id)
             found -= own is not None and own[0] == asset and first <= own[1] <= last
         return found > 0
@@ -129,7 +129,7 @@ class _Openings:
 
 @dataclass(frozen=True, slots=True)
 class Form8949Totals:
-    """The sums below one part of the form: of its rows as they are, so that they add up on paper."""
+    """The totals of one part of the form. They add up the rows as rounded, so that the sums are right on paper."""
 
     term: Term
     rows: int

@@ -1,1 +1,1 @@
-"""Pages for people: one look for every report."""
+"""Reports for people, as CSV tables and HTML pages with one look."""

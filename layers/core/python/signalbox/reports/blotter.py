@@ -1,7 +1,7 @@
-"""The trade blotter: every execution in time order, with the order and the decision behind it and what it realised.
+"""The trade blotter: every execution in time order, with its order, the decision behind it, and its realised profit.
 
-realised is by average price and before fees, as in the books: the column adds up to the statement's realised, the fees to
-its fees.
+Realised profit is by average price and before fees, as in the books: the column adds up to `realised` of the statement, and the
+fees to its `fees`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class BlotterRow:
-    """One fill, what it did to the position, and what stood behind it where that is known."""
+    """One fill, its effect on the position, and the order and trade behind it if they are known."""
 
     fill: Fill
     value: Decimal
@@ -93,7 +93,7 @@ def executions(data: AccountPeriod) -> tuple[BlotterRow, ...]:
 
 @exactly
 def blotter_report(data: AccountPeriod) -> Report:
-    """Return the report."""
+    """Return the blotter of an account and period as a report."""
     found = executions(data)
     figures = {
         "executions": len(found),
@@ -116,10 +116,10 @@ def blotter_report(data: AccountPeriod) -> Report:
             Section(
                 "Orders that ended before they were filled",
                 _unfilled(data),
-                "What the venue, or the way to it, said in its own words; what was denied here is in the compliance report.",
+                "Reasons in the venue's own words. Orders that the pre-trade checks refused are in the compliance report.",
             ),
             Section(
-                "Round trips closed in the period", _trades(data), "A trade is an entry and the exits behind it; after fees."
+                "Round trips closed in the period", _trades(data), "A trade is an entry with its exits; profit is after fees."
             ),
         ),
     )

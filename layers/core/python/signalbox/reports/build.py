@@ -1,4 +1,4 @@
-"""Every kind of report by its name."""
+"""The builder of each kind of report."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ BUILDERS: Final[Mapping[ReportKind, Callable[[AccountPeriod], Report]]] = Mappin
 
 
 def build(kind: ReportKind, data: AccountPeriod) -> Report:
-    """Return a report. Raises ReportError or PortfolioError when its facts contradict each other."""
+    """Return a report of one kind. Raises ReportError or PortfolioError if the facts contradict each other."""
     return BUILDERS[kind](data)

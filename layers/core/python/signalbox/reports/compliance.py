@@ -1,8 +1,8 @@
-"""The compliance report: every limit of the account with its use, and everything the interlocking did, in order of time.
+"""The compliance report: the use of every limit of the account, and everything the interlocking did, in time order.
 
-Loss rules are told a day: the highest use is that of the lowest equity of the day, which is watched on the worst price of
-every minute. Limits of the pre-trade checks are told with how often an order was refused for them, and with their highest
-measured use where snapshots show it. Days count when they have ended; a day that runs is in the record of events alone.
+Loss rules are reported per day: a day's highest use is at its lowest equity, which is watched at the worst price of every minute.
+Limits of the pre-trade checks are reported with the number of orders refused for them, and with their highest measured use if
+snapshots show it. Only finished days count; the current day appears in the record of events alone.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ACCOUNT_EXPOSURE: Final = "max_account_exposure_fraction"
 
 @dataclass(frozen=True, slots=True)
 class LimitUse:
-    """A limit of the pre-trade checks: its value as configured, refusals for it, the highest use that was measured."""
+    """One limit of the pre-trade checks: its configured value, orders refused for it, and the highest measured use."""
 
     name: str
     limit: Cell
@@ -58,19 +58,19 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True)
 class LossUse:
-    """The highest use of a loss rule on one day. share: of the amount that may be lost, 4 places; 1 is the rule itself."""
+    """The highest use of a loss rule on one day. share: loss / allowed loss, 4 places; at 1 the rule itself is reached."""
 
     day: date
     rule: RuleHeadroom
 
     @property
     def share(self) -> Decimal:
-        """Lost over what may be lost."""
+        """The loss divided by the allowed loss."""
         return ratio(self.rule.used, self.rule.amount, 4)
 
 
 def limit_uses(data: AccountPeriod) -> tuple[LimitUse, ...]:
-    """Return the limits of the account's preset, as they are listed there."""
+    """Return the limits of the account's preset, in the preset's order."""
     refused = Counter(event.code for event in data.risk_events if event.kind is RiskEventKind.ORDER_REFUSED)
     exposure = data.curve.exposure
     found = []
@@ -84,7 +84,7 @@ def limit_uses(data: AccountPeriod) -> tuple[LimitUse, ...]:
 
 
 def loss_uses(data: AccountPeriod) -> tuple[LossUse, ...]:
-    """Return the highest use of both loss rules for each finished day of the period; nothing without rules."""
+    """Return the highest use of both loss rules on each finished day of the period; empty if the account has no loss rules."""
     rules = data.account.rules
     if rules is None:
         return ()
@@ -100,7 +100,7 @@ def loss_uses(data: AccountPeriod) -> tuple[LossUse, ...]:
                     equity=day.worst_equity,
                     today=limits,
                     tomorrow=limits,
-                    day_start=None,  # no floors are asked for
+                    day_start=None,  # no floors are needed
                     next_midnight=data.until,
                     following_midnight=None,
                     broken=frozenset(),
@@ -110,14 +110,14 @@ def loss_uses(data: AccountPeriod) -> tuple[LossUse, ...]:
 
 
 def level_of(use: LossUse) -> StopLevel:
-    """Return the level the use reached; BREACHED once equity was below the limit."""
+    """Return the stop level that the use reached; BREACHED if equity was below the limit."""
     return StopLevel.BREACHED if use.rule.remaining < 0 else use.rule.level
 
 
 def compliance_report(data: AccountPeriod) -> Report:
-    """Return the report."""
+    """Return the compliance report of an account and period."""
     limits, losses = limit_uses(data), loss_uses(data)
-    events = sorted(data.risk_events, key=lambda event: event.at)  # stable: what happened at one instant stays as recorded
+    events = sorted(data.risk_events, key=lambda event: event.at)  # a stable sort: events of one instant stay in recorded order
     counts = Counter(event.kind for event in events)
     worst = max((level_of(use) for use in losses), key=SEVERITY.__getitem__, default=StopLevel.CLEAR)
     halt = HaltLevel.NONE if data.halt is None else data.halt.level_at(data.until)
@@ -139,7 +139,7 @@ def compliance_report(data: AccountPeriod) -> Report:
         account=data.account.account,
         period=data.period,
         title="Compliance",
-        headline=headline(data, "Limits and what was done to keep them"),
+        headline=headline(data, "Limits and compliance events"),
         is_empty=not events and not losses,
         table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
@@ -174,7 +174,7 @@ def _rules_note(data: AccountPeriod) -> str:
     rules = data.account.rules
     if rules is None:
         return f"Accounts of kind {data.account.kind} have no loss rules."
-    return f"Rules {rules.name} {rules.version}; the use is that of the lowest equity of the day (days of {rules.time_zone})."
+    return f"Rules {rules.name} {rules.version}; the use is measured at the day's lowest equity (days of {rules.time_zone})."
 
 
 def _limit_row(data: AccountPeriod, use: LimitUse) -> tuple[Cell, ...]:

@@ -1,8 +1,8 @@
-"""Tables as CSV (RFC 4180: commas, CRLF, quotes doubled), written so that reading gives every figure and text back.
+"""Tables as CSV (RFC 4180: commas, CRLF, doubled quotes), written so that a reader gets every figure and text back unchanged.
 
-Numbers are plain decimals without exponent and without trailing zeros; cents keep two places. Instants are UTC ISO 8601
-with a Z, dates ISO, spans seconds, truth `true` and `false`, absence an empty cell. Text that a spreadsheet would take for
-a formula (it begins with = + - @, a tab or a return) is led in by an apostrophe, and so is text that begins with one.
+Numbers are plain decimals without exponent or trailing zeros; cents keep two places. Instants are in UTC as ISO 8601 with a Z,
+dates ISO 8601, time spans in seconds, booleans `true` and `false`, and a missing value is an empty cell. Text that a spreadsheet
+would take for a formula (it begins with = + - @, a tab or a return), or that begins with an apostrophe, gets one in front.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GUARDED: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 
 @dataclass(frozen=True, slots=True)
 class Cents:
-    """An amount that is shown with two places, always."""
+    """An amount that is always shown with two decimal places."""
 
     amount: Decimal
 
@@ -32,31 +32,31 @@ Cell: TypeAlias = Decimal | Cents | int | bool | str | datetime | date | timedel
 
 @dataclass(frozen=True, slots=True)
 class CsvTable:
-    """Columns in their documented order, and rows of as many cells."""
+    """Columns in their documented order, and rows with one cell for each column."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
     def column(self, name: str) -> tuple[Cell, ...]:
-        """Return one column."""
+        """Return the cells of one column."""
         index = self.columns.index(name)
         return tuple(row[index] for row in self.rows)
 
 
 def to_csv(table: CsvTable) -> str:
-    """Return the file's text, the header first."""
+    """Return the CSV text, beginning with the header."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(table.columns)
     for row in table.rows:
         if len(row) != len(table.columns):
-            raise ValueError(f"expected {len(table.columns)} cells, was {len(row)}")
+            raise ValueError(f"expected a row of {len(table.columns)} cells, was {len(row)}")
         writer.writerow([cell_text(cell) for cell in row])
     return out.getvalue()
 
 
-def cell_text(cell: Cell) -> str:  # noqa: PLR0911 - one case a kind of cell
-    """Return a cell as it stands in the file."""
+def cell_text(cell: Cell) -> str:  # noqa: PLR0911 - one case for each kind of cell
+    """Return a cell as text for the file."""
     match cell:
         case None:
             return ""
@@ -81,12 +81,12 @@ def cell_text(cell: Cell) -> str:  # noqa: PLR0911 - one case a kind of cell
 
 
 def instant_text(instant: datetime) -> str:
-    """Return an aware instant in UTC; microseconds only where there are some."""
+    """Return an aware instant as UTC text, with microseconds only if there are any."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def row_of(columns: Sequence[str], cells: dict[str, Cell]) -> tuple[Cell, ...]:
-    """Return the cells in the order of the columns, empty where there is none. Raises KeyError for a cell without a column."""
+    """Return the cells in column order; a missing cell is None. Raises KeyError for a cell without a column."""
     if unknown := cells.keys() - set(columns):
-        raise KeyError(f"expected cells of {', '.join(columns)}, was {', '.join(sorted(unknown))}")
+        raise KeyError(f"unknown columns {', '.join(sorted(unknown))}; expected some of {', '.join(columns)}")
     return tuple(cells.get(name) for name in columns)

@@ -1,8 +1,8 @@
-"""The equity of a period as a curve, and its deepest drawdown: exact, whatever is left out of the picture.
+"""The equity curve of a period and its deepest drawdown. Figures are exact, although the picture leaves points out.
 
-profit = equity - transfers, so that money paid in is no gain and money taken out no loss. peak is the highest profit until
-then; the drawdown is peak - profit, and as a share it is of peak + all transfers: the account as if all of its money had been
-there from the start. Of each span only what the figures and the picture need is kept, so a year of minutes stays small.
+profit = equity - transfers, so that money paid in is no gain and money taken out no loss. peak is the highest profit so far. The
+drawdown is peak - profit; as a share it is divided by peak + all transfers, that is by the account as if all its money had been
+there from the start. Of each time span only the points needed for figures and picture are kept, so a year of minutes stays small.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from markupsafe import Markup
 from signalbox.exact import ZERO, exactly, ratio
 from signalbox.reports.drawing import element, hover_strips, line_through, picture, places, words
 
-SPANS: Final = 200  # of a period; at most four points are kept of each
+SPANS: Final = 200  # number of time spans in a period; of each at most four points are kept
 _WIDTH, _EQUITY_HEIGHT, _DRAWDOWN_HEIGHT, _LEFT = 1000.0, 190.0, 70.0, 78.0
 
 
 @dataclass(frozen=True, slots=True)
 class EquitySample:
-    """An equity snapshot, as far as a curve needs it; the account's currency."""
+    """The part of an equity snapshot that a curve needs, in account currency."""
 
     at: datetime
     equity: Decimal
-    transfers: Decimal  # since the account began
+    transfers: Decimal  # total since the account began
     exposure: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """One point that is kept."""
+    """One point of the curve."""
 
     at: datetime
     profit: Decimal
@@ -43,13 +43,13 @@ class CurvePoint:
     @property
     @exactly
     def drawdown(self) -> Decimal:
-        """How far below the peak; 0 at it."""
+        """How far profit is below its peak; 0 at the peak."""
         return self.peak - self.profit
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The largest exposure in terms of equity that was seen, and when."""
+    """The largest exposure relative to equity, and when it occurred."""
 
     at: datetime
     share: Decimal  # of equity, 6 places
@@ -57,7 +57,7 @@ class Exposure:
 
 @dataclass(frozen=True, slots=True)
 class EquityCurve:
-    """What is kept of `count` snapshots."""
+    """The points kept of `count` snapshots."""
 
     points: tuple[CurvePoint, ...] = ()
     count: int = 0
@@ -65,12 +65,12 @@ class EquityCurve:
 
     @property
     def deepest(self) -> CurvePoint | None:
-        """The point of the deepest drawdown, the first of equals; None without one."""
+        """The point of the deepest drawdown, the first if several are equal; None if there is no drawdown."""
         found = max(self.points, key=lambda point: point.drawdown, default=None)
         return found if found is not None and found.drawdown > 0 else None
 
     def between(self, opening: EquitySample, closing: EquitySample) -> EquityCurve:
-        """Return the curve with the account's own valuations at both ends; what lies outside of them is left out."""
+        """Return the curve between two valuations of the account, which become its ends; points outside are dropped."""
         first = _profit(opening)
         inside = [replace(p, peak=max(p.peak, first)) for p in self.points if opening.at < p.at < closing.at]
         last = _profit(closing)
@@ -81,7 +81,7 @@ class EquityCurve:
 
 
 def fold(points: Iterable[EquitySample], start: datetime, end: datetime, spans: int = SPANS) -> EquityCurve:
-    """Return the curve of snapshots in time order, which may be a stream: one pass, and little is held."""
+    """Return the curve of snapshots in time order. They may be a stream: one pass is made, and few points are held."""
     width = (end - start) / spans
     kept: list[CurvePoint] = []
     span: list[CurvePoint] = []
@@ -102,7 +102,7 @@ def fold(points: Iterable[EquitySample], start: datetime, end: datetime, spans: 
 
 
 def _kept(span: list[CurvePoint]) -> list[CurvePoint]:
-    """Return the first, the lowest, the deepest below its peak and the last of a span, in order of time."""
+    """Return, in time order, the first point of a span, its lowest, the one deepest below its peak, and the last."""
     if len(span) <= 2:
         return span
     lowest = min(span, key=lambda p: p.profit)
@@ -124,15 +124,15 @@ def _profit(point: EquitySample) -> Decimal:
 
 @exactly
 def drawdown_share(point: CurvePoint, transfers: Decimal) -> Decimal | None:
-    """Return the drawdown as a share of its peak, 6 places; None where there was no money."""
+    """Return the drawdown as a share of its peak, to 6 places; None if there was no money."""
     base = point.peak + transfers
     return ratio(point.drawdown, base, 6) if base > 0 else None
 
 
 def curve_svg(curve: EquityCurve, transfers: Decimal) -> Markup:
-    """Return equity (above) and drawdown (below) over time as one picture; nothing for fewer than two points.
+    """Return a picture of equity (above) and drawdown (below) over time; empty for fewer than two points.
 
-    Equity here is profit plus all transfers until the end, so that paying in makes no step.
+    Equity here is profit plus all transfers up to the end, so that paying in does not make a step.
     """
     if len(curve.points) < 2:
         return Markup("")

@@ -1,4 +1,4 @@
-"""Elements of inline SVG, every attribute and text escaped; strips that name the value under the pointer, without a script."""
+"""Inline SVG elements with all attributes and texts escaped. Hover strips show the value under the pointer without a script."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-MAX_STRIPS: Final = 240  # of a picture: a strip is three pixels wide or more, and a page stays small
+MAX_STRIPS: Final = 240  # of a picture, so that a strip is at least three pixels wide and the page stays small
 
 
 def element(tag: str, *children: object, **attributes: object) -> Markup:
-    """Return an element. `class_` is written class, `text_anchor` text-anchor."""
+    """Return an SVG element. The attributes `class_` and `text_anchor` are written as class and text-anchor."""
     written = Markup("").join(
         Markup(' {}="{}"').format(name.removesuffix("_").replace("_", "-"), value) for name, value in attributes.items()
     )
@@ -21,12 +21,12 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
 
 
 def picture(label: str, width: float, height: float, *children: object) -> Markup:
-    """Return an svg of that size in user units, with a label for screen readers."""
+    """Return an svg element of that size in user units. label: its description for screen readers."""
     return element("svg", *children, role="img", aria_label=label, viewBox=f"0 0 {width:.0f} {height:.0f}")
 
 
 def words(x: float, y: float, shown: object, **attributes: object) -> Markup:
-    """Return a text at a place."""
+    """Return a text element at that place."""
     return element("text", shown, x=f"{x:.0f}", y=f"{y:.0f}", **attributes)
 
 
@@ -36,14 +36,14 @@ def line_through(points: Iterable[tuple[float, float]], **attributes: object) ->
 
 
 def places(points: Iterable[tuple[float, float]]) -> str:
-    """Return points as SVG writes them."""
+    """Return points in the form of SVG's `points` attribute."""
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 def hover_strips(across: Sequence[float], labels: Sequence[str], top: float, height: float) -> Markup:
-    """Return invisible strips over a picture, each naming the value nearest to it: of at most MAX_STRIPS points, and of the last.
+    """Return invisible strips over a picture that each show a label on hover, for at most MAX_STRIPS points and the last one.
 
-    across: their places from left to right, user units.
+    across: the x coordinates of the points from left to right, in user units.
     """
     every = max(-(-len(across) // MAX_STRIPS), 1)
     shown = sorted({*range(0, len(across), every), len(across) - 1})

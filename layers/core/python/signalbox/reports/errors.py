@@ -1,8 +1,8 @@
-"""What a report refuses.
+"""Errors of reports.
 
 ReportError
-├── PeriodError          a period that cannot be read, or in which the account did not exist
-└── ReportSourceError    facts that contradict each other: the report would not be true
+├── PeriodError          the period is unreadable, or the account did not exist in it
+└── ReportSourceError    facts in the ledger contradict each other or are missing, so the report would not be true
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from signalbox.errors import SignalboxError
 
 
 class ReportError(SignalboxError):
-    """The root of this package's errors."""
+    """Base class of the reports' errors."""
 
 
 class PeriodError(ReportError):
-    """A period that cannot be read, or in which the account did not exist."""
+    """The period is unreadable, or the account did not exist in it."""
 
 
 class ReportSourceError(ReportError):
-    """Facts of the ledger that contradict each other or are not there; says which."""
+    """Facts in the ledger contradict each other or are missing. The message says which."""

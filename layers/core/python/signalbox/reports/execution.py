@@ -1,7 +1,7 @@
-"""The execution quality report: what filling cost, by order, venue, symbol and day. Positive is what it cost us.
+"""The execution quality report: the cost of filling orders, by order, venue, symbol and day. A positive figure is a cost to us.
 
-Figures of many orders are sums of costs over sums of bases (orders/quality.py), so they weigh by value and add up. The
-market around an order is read from one-minute candles (measurement.py says how, and how near that comes).
+A figure of several orders is the sum of their costs over the sum of their bases (orders/quality.py), so it is weighted by value.
+The market around an order is read from one-minute candles; measurement.py describes how, and how accurate that is.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class QualityGroup:
-    """The figures of some orders. `ordered` and `filled` add up within one symbol alone."""
+    """The figures of a group of orders. `ordered` and `filled` can be added up within one symbol only."""
 
     row: str
     day: date | None
@@ -72,7 +72,7 @@ class QualityGroup:
 
 
 def groups(data: AccountPeriod) -> tuple[QualityGroup, ...]:
-    """Return the figures by day, by venue, by symbol and of all, in that order. Days are those of the decision."""
+    """Return the figures by day of the decision, by venue, by symbol and in total, in that order."""
     measured = data.quality
 
     def day(order: MeasuredOrder) -> date:
@@ -86,7 +86,7 @@ def groups(data: AccountPeriod) -> tuple[QualityGroup, ...]:
 
 
 def unmeasured(data: AccountPeriod) -> tuple[Order, ...]:
-    """Return the orders that were sent and closed in the period and have no figures: the candles around them are missing."""
+    """Return the orders sent and closed in the period that have no figures, because candles around them are missing."""
     known = {order.client_order_id for order in data.quality}
     return tuple(
         order
@@ -99,7 +99,7 @@ def unmeasured(data: AccountPeriod) -> tuple[Order, ...]:
 
 
 def quality_report(data: AccountPeriod) -> Report:
-    """Return the report."""
+    """Return the execution quality report of an account and period."""
     found = groups(data)
     total = found[-1].quality
     left_out = unmeasured(data)
@@ -122,9 +122,9 @@ def quality_report(data: AccountPeriod) -> Report:
         is_empty=not orders and not left_out,
         table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
-        reading="Positive basis points are a cost, negative ones a saving. Mids and volumes are those of one-minute "
-        f"candles, not of quotes; the realised spread is taken {SPREAD_DELAY} after each fill. The market's VWAP takes each "
-        "minute's trades at (high + low + close) / 3: an approximation.",
+        reading="Positive basis points are a cost, negative ones a saving. Mids and volumes are taken from one-minute "
+        f"candles, not from quotes; the realised spread is measured {SPREAD_DELAY} after a fill. The market's VWAP prices each "
+        "minute's trades at (high + low + close) / 3, which is an approximation.",
         sections=(
             Section("All, by symbol, venue and day", _group_table(found)),
             Section("Orders", _order_table(orders)),
@@ -134,7 +134,7 @@ def quality_report(data: AccountPeriod) -> Report:
                     ["decided (UTC)", "symbol", "order"],
                     ([when(o.terms.decided_at), o.terms.symbol, o.client_order_id] for o in left_out),
                 ),
-                f"No candle within {MAX_AGE} of an instant that is needed.",
+                f"There is no candle within {MAX_AGE} of an instant that is needed.",
             ),
         ),
     )

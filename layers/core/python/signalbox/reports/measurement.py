@@ -1,10 +1,10 @@
-"""The market around a closed order, from one-minute candles: what orders.quality needs, and how near it comes.
+"""The market around a closed order, read from one-minute candles for orders.quality, and how accurate that is.
 
-There are no quotes, so every mid is a candle's price. mid(t) is the open of the bar that contains t, else the close of the
-newest bar that closed at most MAX_AGE before; older is unknown. The decision price is the close of the newest bar closed at
-the decision. The mid after a fill is mid(fill + SPREAD_DELAY). The market's VWAP is over the bars that the order worked in,
-with the typical price (high + low + close) / 3 for each bar's trades, 12 decimals: an approximation, for the trades
-themselves are not recorded. A mid may so be up to a minute older than the fill it is compared with.
+There are no quotes, so every mid is a candle's price. mid(t) is the open of the bar that contains t, else the close of the newest
+bar that closed at most MAX_AGE before; otherwise it is unknown. The decision price is the close of the newest bar that had closed
+at the decision. The mid after a fill is mid(fill + SPREAD_DELAY). The market's VWAP covers the bars during which the order
+worked, with the typical price (high + low + close) / 3 for all trades of a bar, to 12 decimals: an approximation, because single
+trades are not recorded. So a mid may be up to a minute older than the fill it is compared with.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from signalbox.orders.quality import FillMarks, Observation, Quality, quality_of
 from signalbox.orders.terms import Leg, Side
 from signalbox.orders.transitions import OrderState
 
-SPREAD_DELAY: Final = timedelta(minutes=5)  # of the realised spread; SEC Rule 605's own five minutes
-MAX_AGE: Final = timedelta(minutes=10)  # of a price that stands in for one that is missing
+SPREAD_DELAY: Final = timedelta(minutes=5)  # after a fill, for the realised spread; five minutes as in SEC Rule 605
+MAX_AGE: Final = timedelta(minutes=10)  # of the price used when a bar is missing
 VWAP_PLACES: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredOrder:
-    """One row of `execution_quality`: a closed order, the prices it is measured against, and its figures as sums."""
+    """One row of `execution_quality`: a closed order, the prices it is compared with, and its figures as sums."""
 
     client_order_id: str
     account: str
@@ -51,7 +51,7 @@ class MeasuredOrder:
 
 @dataclass(frozen=True, slots=True)
 class Unmeasured:
-    """A closed order that the candles say too little about."""
+    """A closed order that cannot be measured, because candles are missing or it was never sent."""
 
     client_order_id: str
     symbol: str
@@ -59,14 +59,14 @@ class Unmeasured:
 
 
 def bars_needed(order: Order) -> tuple[datetime, datetime]:
-    """Return [start, end) of the open times that `measure` may look at. The order has been sent and is closed."""
+    """Return [start, end) of the open times that `measure` may need. The order must have been sent and closed."""
     instants = [t for t in (order.terms.decided_at, order.submitted_at, order.closed_at) if t is not None]
     instants += [trade.at for trade in order.trades]
     return min(instants) - MAX_AGE - timedelta(minutes=1), max(instants) + SPREAD_DELAY + timedelta(minutes=1)
 
 
 def measure(order: Order, venue: str, bars: Sequence[Candle]) -> MeasuredOrder | Unmeasured:
-    """Return the row of a closed order; `bars` are of its symbol, oldest first, as `bars_needed` says."""
+    """Return the row of a closed order. bars: of its symbol, oldest first, in the range given by `bars_needed`."""
     if order.submitted_at is None or order.closed_at is None:
         return Unmeasured(order.client_order_id, order.terms.symbol, f"expected a sent and closed order, was {order.state}")
     market = _Market(bars)
@@ -103,14 +103,14 @@ def measure(order: Order, venue: str, bars: Sequence[Candle]) -> MeasuredOrder |
 
 
 class _Market:
-    """Bars of one symbol, asked by instant."""
+    """Bars of one symbol, looked up by instant."""
 
     def __init__(self, bars: Sequence[Candle]) -> None:
         self._bars = bars
         self._opens = [bar.open_time for bar in bars]
 
     def close_known_at(self, instant: datetime) -> Decimal | None:
-        """Return the close of the newest bar closed at `instant`."""
+        """Return the close of the newest bar that had closed at `instant`; None if it closed more than MAX_AGE before."""
         index = bisect_right(self._opens, instant) - 1
         if index >= 0 and self._bars[index].close_time > instant:
             index -= 1
@@ -126,7 +126,7 @@ class _Market:
 
     @exactly
     def vwap(self, start: datetime, end: datetime) -> Decimal | None:
-        """Return the approximate volume-weighted price from `start` to `end`; None when nothing was traded."""
+        """Return the approximate volume-weighted price from `start` to `end`; None if nothing was traded."""
         worked = [bar for bar in self._bars if bar.close_time > start and bar.open_time <= end]
         volume = sum((bar.volume for bar in worked), ZERO)
         value = sum(((bar.high + bar.low + bar.close) * bar.volume for bar in worked), ZERO)

@@ -1,9 +1,9 @@
-"""Which finished periods have to be written again: those whose facts changed since their files were made.
+"""Which finished periods must be published again: those whose facts changed after their files were made.
 
-Facts arrive late: a venue tells a fill a day later, or the functions stood still over midnight. Every fact has the number it
-was booked under, and a file the number it was made from, so what changed is found without reading what did not. A candle has
-no such number; while one may still come late a period is made again each night. Tax looks past a period's end at the fills
-that make a wash sale of a loss, so a period is made once more when that window is over.
+Facts arrive late: a venue may report a fill a day later, or the functions may be down over midnight. Every fact has the number
+under which it was booked, and every file the number up to which its facts were read, so changes are found without reading what
+did not change. Candles have no such number; as long as one may still arrive late, a period is made again each night. The tax
+report looks past a period's end for fills that make a loss a wash sale, so each period is made once more after that window.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Final
 from signalbox.reports.period import ReportPeriod, parse_period, periods_ended
 from signalbox.reports.source import FactsBooked, Publication, ReportMark
 
-LATE_CANDLES: Final = timedelta(days=3)  # a candle that comes later changes no published report
-WASH_WINDOW: Final = timedelta(days=31)  # 30 days of any zone
+LATE_CANDLES: Final = timedelta(days=3)  # a candle that arrives later changes no published report
+WASH_WINDOW: Final = timedelta(days=31)  # covers 30 days in any time zone
 
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """The files of a period: the oldest making among them."""
+    """The files of a period, with the earliest `made_from` and `made_at` among them."""
 
     period: ReportPeriod
     paths: frozenset[str]
@@ -32,7 +32,7 @@ class _Made:
 
 
 def published_until(published: Iterable[Publication], zone: str) -> datetime | None:
-    """Return the newest instant that a published report tells of; None when there is none."""
+    """Return the end of the latest published period; None if nothing was published."""
     return max((parse_period(one.period, zone).end for one in published), default=None)
 
 
@@ -45,9 +45,9 @@ def owed_periods(
     scheduled_at: datetime,
     zone: str,
 ) -> tuple[ReportPeriod, ...]:
-    """Return the periods to write at `scheduled_at`, in the order in which they ended.
+    """Return the periods to publish at `scheduled_at`, ordered by their ends.
 
-    published: every file of one account; booked: its facts since `mark`; expected: how many files a period has.
+    published: every file of one account. booked: the account's facts booked since `mark`. expected: number of files per period.
     """
     made = _made(published, zone)
     owed = {period for period in periods_ended(mark.at, scheduled_at, zone) if _is_incomplete(made.get(period), expected)}
@@ -78,7 +78,7 @@ def _is_incomplete(made: _Made | None, expected: int) -> bool:
 
 
 def _may_change(made: _Made, at: datetime) -> bool:
-    """Return whether something without a number may differ from when the files were made."""
+    """Return whether facts without a number (candles, the wash-sale window) may have changed since the files were made."""
     if made.made_at >= at:
         return False
     window_over = made.period.end + WASH_WINDOW

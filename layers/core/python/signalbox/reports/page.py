@@ -1,6 +1,6 @@
-"""The look of a report: one self-contained page of cards, tables and inline pictures. Nothing is loaded from anywhere.
+"""The look of all reports: one self-contained page of cards, tables and inline pictures. It loads nothing from elsewhere.
 
-A page is a template. Every value in it is escaped, except one whose type says that it is markup: a `Table`, a `Markup`.
+Pages are templates. Every value is escaped, except those whose type marks them as markup: `Table` and `Markup`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TEMPLATES: Final = Path(__file__).with_name("templates")
 
 
 class Table:
-    """A table of plain values or markup. Columns in `numeric` are set to the right; it is false, and empty, without rows.
+    """A table of plain values or markup. Columns in `numeric` are right-aligned. A table without rows is false and empty.
 
     left_out: how many earlier rows are not shown.
     """
@@ -28,15 +28,15 @@ class Table:
     ) -> None:
         self.head, self.rows, self.numeric, self.left_out = tuple(head), tuple(rows), numeric, left_out
         if bad := next((row for row in self.rows if len(row) != len(self.head)), None):
-            raise ValueError(f"expected {len(self.head)} cells, was {bad!r}")
+            raise ValueError(f"expected a row of {len(self.head)} cells, was {bad!r}")
 
     def __bool__(self) -> bool:
         return bool(self.rows)
 
     @override
     def __str__(self) -> str:
-        """Refuse: a template that joins a table as text (`~`) would show it escaped. Markup is printed with {{ }}."""
-        raise TypeError("a table is markup and has no text")
+        """Raise TypeError: a template that joins a table as text (`~`) would show escaped markup. Print it with {{ }}."""
+        raise TypeError("a table is markup and cannot be used as text; print it with {{ }}")
 
     def __html__(self) -> str:
         module: Any = _environment(TEMPLATES).get_template("parts.html.jinja").module
@@ -44,7 +44,7 @@ class Table:
 
 
 def badge(kind: str, words: str) -> Markup:
-    """Return a coloured word: kind is ok, bad or shadow."""
+    """Return a coloured label. kind: ok, bad or shadow."""
     return Markup('<span class="badge {}">{}</span>').format(kind, words)
 
 
@@ -54,9 +54,9 @@ def coloured(direction: str) -> Markup:
 
 
 def render(template: Path, *folders: Path, **values: object) -> str:
-    """Return the page of a template file, which may extend and import those beside it, in `folders` and in TEMPLATES.
+    """Return the page of a template, which may extend and import templates beside it, in `folders` and in TEMPLATES.
 
-    Raises jinja2.UndefinedError for a value that the template names and was not given.
+    Raises jinja2.UndefinedError for a value that the template uses and that was not given.
     """
     return _environment(template.parent, *folders).get_template(template.name).render(values)
 

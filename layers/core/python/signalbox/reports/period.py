@@ -1,7 +1,7 @@
-"""The period of a report: a day, a month or a year of a time zone, and the parts its statement is made of.
+"""The period of a report: a day, a month or a year in a time zone, and the parts that its statement consists of.
 
-A period is [start, end): a fact at the first instant belongs to it, one at the last to the next. Days of a zone last 23 or
-25 hours when the clocks change. An account under prop-firm rules is told in days of the rules' zone, every other in UTC.
+A period is [start, end): a fact at its first instant belongs to it, one at its end to the next period. Days have 23 or 25 hours
+when the clocks change. Accounts under prop-firm rules are reported in days of the rules' zone, all others in UTC days.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FIRST_YEAR: Final = 2009
 
 
 class PeriodKind(StrEnum):
-    """How long; also how a longer one is cut into parts: years into months, months into days."""
+    """The length of a period. It also decides the parts: a year is split into months, a month into days."""
 
     DAY = "day"
     MONTH = "month"
@@ -31,7 +31,7 @@ class PeriodKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeriodPart:
-    """A piece of a period: its name, [start, end) in UTC."""
+    """A part of a period: its name and [start, end) in UTC."""
 
     name: str
     start: datetime
@@ -40,7 +40,7 @@ class PeriodPart:
 
 @dataclass(frozen=True, slots=True)
 class ReportPeriod:
-    """`name` as it is written: 2026-11-20, 2026-11 or 2026. `first` is its first date, `after` the first one behind it."""
+    """A report's period. name: 2026-11-20, 2026-11 or 2026. first: its first date; after: the first date after its end."""
 
     name: str
     kind: PeriodKind
@@ -55,14 +55,14 @@ class ReportPeriod:
 
     @property
     def end(self) -> datetime:
-        """The first instant behind it, in UTC."""
+        """The first instant after the period, in UTC."""
         return midnight(self.after, self.zone)
 
     def __contains__(self, day: date) -> bool:
         return self.first <= day < self.after
 
     def parts(self, until: datetime | None = None) -> tuple[PeriodPart, ...]:
-        """Return the months of a year, the days of a month, a day as it is; nothing at or behind `until`, which cuts the last."""
+        """Return the months of a year, the days of a month, or the day itself. Parts end at `until` at the latest."""
         last = self.end if until is None else min(self.end, until)
         found = []
         for first, after in self._pieces():
@@ -73,7 +73,7 @@ class ReportPeriod:
         return tuple(found)
 
     def boundaries(self, until: datetime | None = None) -> tuple[datetime, ...]:
-        """Return the instants at which the account has to be valued: the start, and the end of every part."""
+        """Return the instants at which the account must be valued: the start, and the end of every part."""
         parts = self.parts(until)
         return (self.start, *(part.end for part in parts))
 
@@ -90,7 +90,7 @@ class ReportPeriod:
 
 
 def parse_period(text: str, zone: str) -> ReportPeriod:
-    """Return the period of its name. Raises PeriodError that says how to write it."""
+    """Return the period with that name. Raises PeriodError that says how to write a period."""
     found = _TEXT.fullmatch(text)
     if found is None:
         raise PeriodError(f"period {text!r}: expected a day 2026-11-20, a month 2026-11 or a year 2026")
@@ -109,17 +109,17 @@ def parse_period(text: str, zone: str) -> ReportPeriod:
 
 
 def zone_of(account: TradingAccount) -> str:
-    """Return the zone whose days an account is told in."""
+    """Return the time zone whose days an account is reported in."""
     return "UTC" if account.rules is None else account.rules.time_zone
 
 
 def finished_periods(at: datetime, zone: str) -> tuple[ReportPeriod, ...]:
-    """Return the periods that ended with yesterday as seen at `at`: the day, on the first its month, on 1 January its year."""
+    """Return the periods that ended with yesterday, seen from `at`: the day, on the first its month, on 1 January its year."""
     return _ended_with(at.astimezone(_zone(zone)).date(), zone)
 
 
 def periods_ended(after: datetime, until: datetime, zone: str) -> tuple[ReportPeriod, ...]:
-    """Return the periods with after < end <= until, by their ends; of one end the day before the month before the year."""
+    """Return the periods with after < end <= until, ordered by end; at the same end the day, then the month, then the year."""
     known = _zone(zone)
     today, last = after.astimezone(known).date(), until.astimezone(known).date()
     found: list[ReportPeriod] = []
@@ -140,7 +140,7 @@ def _ended_with(today: date, zone: str) -> tuple[ReportPeriod, ...]:
 
 
 def midnight(day: date, zone: str) -> datetime:
-    """Return 00:00 of a date in a zone, in UTC."""
+    """Return 00:00 of a date in a time zone, in UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=_zone(zone)).astimezone(UTC)
 
 
@@ -152,4 +152,4 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise PeriodError(f"zone {name!r}: expected a name such as UTC or Europe/Prague") from error
+        raise PeriodError(f"zone {name!r} is unknown: expected a name such as UTC or Europe/Prague") from error

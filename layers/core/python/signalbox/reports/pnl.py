@@ -1,7 +1,7 @@
-"""The profit and loss statement: of a day, of the days of a month, of the months of a year; and by symbol.
+"""The profit and loss statement of a day, of the days of a month or of the months of a year; and by symbol.
 
-The account is valued at the boundaries from its entries and the newest prices then, so a statement does not depend on when
-a snapshot happened to be taken, and parts add up to the whole to the last digit:
+The account is valued at the boundaries from its entries and the newest prices then. So a statement does not depend on when
+snapshots were taken, and its parts add up to the whole to the last digit:
 opening equity + transfers + net = closing equity, with net = realised - fees + funding + change of unrealised.
 """
 
@@ -23,7 +23,7 @@ from signalbox.reports.report import Report, ReportKind, Section, headline, mone
 from signalbox.reports.source import AccountPeriod, Valuation
 from signalbox.trading.state import TradeState
 
-OLD_MARK: Final = timedelta(minutes=10)  # a price older than this is marked as old
+OLD_MARK: Final = timedelta(minutes=10)  # the report points out older prices
 COLUMNS: Final = (
     "account",
     "currency",
@@ -48,7 +48,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NamedStatement:
-    """The statement of one part."""
+    """The statement of one part of the period."""
 
     name: str
     statement: Statement
@@ -58,7 +58,7 @@ class NamedStatement:
 
 @dataclass(frozen=True, slots=True)
 class SymbolProfit:
-    """What one symbol earned; its nets add up to the account's."""
+    """The result of one symbol; the nets of all symbols add up to the account's net."""
 
     symbol: str
     fills: int
@@ -85,12 +85,12 @@ class ProfitAndLoss:
 
 
 def profit_and_loss(data: AccountPeriod) -> ProfitAndLoss:
-    """Return the figures. Raises ReportSourceError for a missing price, PortfolioError if a statement does not close."""
+    """Return the figures. Raises ReportSourceError if a price is missing, PortfolioError if a statement does not add up."""
     valuations = data.valuations
     parts = tuple(
         _named(data, part.name, before, after)
         for part, before, after in zip(data.period.parts(data.until), valuations, valuations[1:], strict=False)
-        if after.books.newest is not None  # before the account began there is nothing to tell
+        if after.books.newest is not None  # parts before the account's first entry have nothing to report
     )
     deepest = data.whole_curve.deepest
     closed = [
@@ -147,7 +147,7 @@ def _symbols(data: AccountPeriod) -> tuple[SymbolProfit, ...]:
 
 
 def pnl_report(data: AccountPeriod) -> Report:
-    """Return the report."""
+    """Return the profit and loss report of an account and period."""
     found = profit_and_loss(data)
     total = found.total.statement
     rows = [_statement_row(data, "part", part) for part in found.parts]
@@ -288,6 +288,6 @@ def _mark_note(data: AccountPeriod) -> str:
 
 def _curve_note(data: AccountPeriod) -> str:
     return (
-        f"{data.curve.count} recorded snapshots and the valuations at both ends. Paid-in money makes no step: equity is shown "
-        "as if all transfers had been there from the start, and the drawdown is measured against the highest point until then."
+        f"{data.curve.count} recorded snapshots and the valuations at both ends. Transfers make no step: equity is shown as if "
+        "all transfers had been there from the start, and the drawdown is measured from the highest point before it."
     )

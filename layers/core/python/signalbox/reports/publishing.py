@@ -1,10 +1,10 @@
-"""One run of publish_reports: what it cost to fill orders is measured, yesterday's reports are written, older ones amended.
+"""One run of publish_reports: measures the cost of filled orders, writes yesterday's reports and amends older ones.
 
-Yesterday is the account's: the day that was over in its zone at the scheduled instant. On the first of a month the month's
-reports are written too, on 1 January the year's. Then every older period is written again whose facts changed since
-(`owed.py`), and every one that an earlier run left out. Everything is a function of the ledger, so a repeated run writes the
-same bytes to the same paths. A report that fails leaves the others alone, and so does an account whose orders cannot be
-measured or whose facts contradict each other; the run fails at its end, so that somebody looks, and the next one tries again.
+Yesterday is the day that had ended in the account's time zone at the scheduled instant. On the first of a month the reports of
+the last month are written too, on 1 January those of the last year. Then every older period is written again whose facts changed
+since (`owed.py`) or that an earlier run left out. Everything is a function of the ledger, so a repeated run writes the same bytes
+to the same paths. If one report fails, or one account's orders cannot be measured or its facts contradict each other, all others
+are still published; the run then fails at its end, so that somebody looks, and the next run tries again.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from signalbox.reports.report import Report, ReportKind
 from signalbox.reports.source import Publication, PublicationLog, QualityLedger, ReportMark, ReportSource
 from signalbox.trading.account import TradingAccount
 
-_CONTRADICTIONS: Final = (ReportError, PortfolioError, OrderError, DecimalException)  # of an account's facts, not of a ledger
-MEASURE_AGAIN: Final = timedelta(days=3)  # a late fill or candle changes what was measured
+_CONTRADICTIONS: Final = (ReportError, PortfolioError, OrderError, DecimalException)  # errors of facts, not of the ledger
+MEASURE_AGAIN: Final = timedelta(days=3)  # a fill or candle that arrives this late still changes a measurement
 CONTENT_TYPES: Final = {"csv": "text/csv; charset=utf-8; header=present", "html": "text/html; charset=utf-8"}
 
 
 class PublishError(ReportError):
-    """Reports that were not published; the others were."""
+    """Some reports could not be published. All others were."""
 
 
 class ReportStore(Protocol):
-    """Where reports lie."""
+    """Storage of published reports."""
 
     def put(self, path: str, content: bytes, content_type: str) -> None:
-        """Write a file as one step, replacing what was there."""
+        """Write a file atomically, replacing what was there."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishFailure:
-    """What was not made of an account, and why."""
+    """What could not be made for an account, and why."""
 
     account: str
     what: str
@@ -55,7 +55,7 @@ class PublishFailure:
 
 @dataclass(frozen=True, slots=True)
 class PublishRun:
-    """What one run did. `changed`: files with other bytes than before, or new."""
+    """The result of one run. changed: how many files are new or have other bytes than before."""
 
     published: tuple[Publication, ...]
     changed: int
@@ -65,35 +65,35 @@ class PublishRun:
 
 
 def report_path(account: str, period: str, kind: ReportKind, ending: str) -> str:
-    """Return the path of a published report."""
+    """Return the path under which a report is published."""
     return f"reports/account={account}/period={period}/kind={kind.value}.{ending}"
 
 
 def files_of(report: Report) -> dict[str, bytes]:
-    """Return a report's files by their ending."""
+    """Return a report's files, keyed by file name extension."""
     return {"csv": report.csv().encode(), "html": report.html().encode()}
 
 
 def publish(
     scheduled_at: datetime, *, source: ReportSource, quality: QualityLedger, shelf: ReportStore, log: PublicationLog
 ) -> PublishRun:
-    """Measure and publish for every account. Raises what the ledger and the store raise when they do not answer."""
+    """Measure and publish for every account. Raises the errors of the ledger and the store if they do not answer."""
     night = _Night(scheduled_at, source=source, quality=quality, shelf=shelf, log=log)
     accounts = source.accounts()
     for account in accounts:
         night.measure(account, scheduled_at - MEASURE_AGAIN, scheduled_at)
-    night.made_from = log.settled()  # before anything is read that a report is made from
+    night.made_from = log.settled()  # must be read before any fact that a report is made from
     known = {account.account: log.published(account.account) for account in accounts}
     for account in accounts:
         for period in finished_periods(scheduled_at, zone_of(account)):
             night.write(account, period, {})
-    for account in accounts:  # whatever is owed of one, yesterday's reports of every other are there
+    for account in accounts:  # only now, so that yesterday's reports of all accounts precede any amendment
         night.amend(account, known[account.account])
     return night.run()
 
 
 class _Night:
-    """What one run did so far."""
+    """One run and its results so far."""
 
     def __init__(
         self,
@@ -112,11 +112,11 @@ class _Night:
         self._measured = self._changed = 0
 
     def run(self) -> PublishRun:
-        """Return it."""
+        """Return the results."""
         return PublishRun(tuple(self._published), self._changed, self._measured, tuple(self._unmeasured), tuple(self._failures))
 
     def measure(self, account: TradingAccount, since: datetime, until: datetime) -> None:
-        """Measure the account's orders that closed in [since, until)."""
+        """Measure the orders of an account that closed in [since, until)."""
         try:
             rows, left_out = measured_orders(account, since, until, self._quality)
         except _CONTRADICTIONS as error:
@@ -126,11 +126,11 @@ class _Night:
             self._unmeasured += [one for one in left_out if one not in self._unmeasured]
 
     def write(self, account: TradingAccount, period: ReportPeriod, kept: Mapping[str, str]) -> None:
-        """Write and record a period's files; one whose digest is that in `kept` lies there already."""
+        """Write and record the files of a period. kept: digest by path; a file with that digest is not written again."""
         try:
             data = self._source.period(account.account, period, self._at)
         except PeriodError:
-            return  # the account was opened after it
+            return  # the account was opened after the period
         except _CONTRADICTIONS as error:
             self._failures.append(PublishFailure(account.account, f"facts of {period.name}", _reported(error)))
             return
@@ -146,11 +146,11 @@ class _Night:
                 if kept.get(one.path) != one.sha256:
                     self._shelf.put(one.path, content, CONTENT_TYPES[ending])
                 made.append(one)
-        self._changed += self._log.record(made)  # at once: a run that ends here does not begin anew
+        self._changed += self._log.record(made)  # at once, so that a run that stops here need not begin again
         self._published += made
 
     def amend(self, account: TradingAccount, known: Sequence[Publication]) -> None:
-        """Write what is owed of an account; when nothing is left, set its mark. A night of long ago amends nothing."""
+        """Write the owed reports of an account, and move its mark if all succeeded. A run for a past night amends nothing."""
         name, zone = account.account, zone_of(account)
         mark = self._log.mark(name) or ReportMark(0, self._at)
         if mark.at > self._at:
@@ -186,7 +186,7 @@ class _Night:
 def measured_orders(
     account: TradingAccount, since: datetime, until: datetime, quality: QualityLedger
 ) -> tuple[list[MeasuredOrder], list[Unmeasured]]:
-    """Return the rows of the account's orders that closed in [since, until), and those the candles say too little about."""
+    """Return the rows of the account's orders that closed in [since, until), and the orders that could not be measured."""
     rows: list[MeasuredOrder] = []
     left_out: list[Unmeasured] = []
     for order in quality.closed_orders(account.account, since, until):
@@ -199,12 +199,12 @@ def measured_orders(
 
 
 def _reported(error: Exception) -> str:
-    """Return the reason; what decimal raises has none of its own but its signals."""
+    """Return the error's text, with the class of a decimal error, whose text names only its signals."""
     return f"{type(error).__name__}: {error}" if isinstance(error, DecimalException) else str(error)
 
 
 def only_period(period: ReportPeriod, until: datetime) -> datetime:
-    """Return the instant a period is reported until: its end, or now while it runs. Raises PeriodError if it has not begun."""
+    """Return until when to report a period: its end, or `until` if it still runs. Raises PeriodError if it has not begun."""
     if until <= period.start:
-        raise PeriodError(f"period {period.name}: expected one that has begun, it begins at {period.start.isoformat()}")
+        raise PeriodError(f"period {period.name} has not begun: it begins at {period.start.isoformat()}")
     return min(period.end, until)

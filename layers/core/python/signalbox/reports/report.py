@@ -1,4 +1,4 @@
-"""A report: one table (the CSV) and one page (the HTML) of the same facts."""
+"""A report: one table (the CSV file) and one page (the HTML file) with the same facts."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from signalbox.reports.period import ReportPeriod
 from signalbox.reports.source import AccountPeriod
 from signalbox.trading.account import TradingMode
 
-SHOWN_ROWS: Final = 500  # of a table on the page; the CSV has all
+SHOWN_ROWS: Final = 500  # most rows of a table on the page; the CSV file has all
 
 
 class ReportKind(StrEnum):
-    """Which report; also the name of its files."""
+    """The kind of a report, which is also the name of its files."""
 
     PNL = "pnl"
     BLOTTER = "blotter"
@@ -40,7 +40,7 @@ _MONEY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading of the page with what is under it; the page says "none" where there is nothing."""
+    """A heading of the page with its content; the page says "none" if the content is empty."""
 
     title: str
     content: Table | Markup
@@ -49,9 +49,9 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One report. `headline` says in one sentence what it is.
+    """One report. headline: one sentence that says what it is.
 
-    warning, reading: what a reader has to know before the sections; closing: what comes after them.
+    warning, reading: what a reader must know before the sections. closing: text after the sections.
     """
 
     kind: ReportKind
@@ -68,16 +68,16 @@ class Report:
     closing: str = ""
 
     def csv(self) -> str:
-        """Return the CSV."""
+        """Return the CSV file's text."""
         return to_csv(self.table)
 
     def html(self) -> str:
-        """Return the page, complete in itself."""
+        """Return the self-contained HTML page."""
         return render(TEMPLATES / "report.html.jinja", title=f"{self.title}: {self.account} {self.period.name}", report=self)
 
 
 def headline(data: AccountPeriod, what: str) -> str:
-    """Return the first line of a page: what it is, whose, of when, and whether money was real."""
+    """Return the first line of a page: the report, the account, the period, and whether the money is real."""
     period, account = data.period, data.account
     until = f", so far (until {instant_text(data.until)})" if data.is_running else ""
     return (
@@ -87,12 +87,12 @@ def headline(data: AccountPeriod, what: str) -> str:
 
 
 def money(amount: Decimal | None) -> str:
-    """Return an amount to cents with separators, for the page."""
+    """Return an amount for the page, with two decimals and thousands separators."""
     return "-" if amount is None else f"{to_places(amount, 2):,f}"
 
 
 def number(amount: Decimal | None, places: int = 8) -> str:
-    """Return a figure to at most `places` decimals, for the page."""
+    """Return a figure for the page, with at most `places` decimals."""
     if amount is None:
         return "-"
     shown = f"{to_places(amount, places):,f}"
@@ -100,22 +100,22 @@ def number(amount: Decimal | None, places: int = 8) -> str:
 
 
 def percent(share: Decimal | None) -> str:
-    """Return a share in percent, for the page."""
+    """Return a share for the page, in percent."""
     return "-" if share is None else f"{to_places(share * 100, 2):f} %"
 
 
 def when(instant: datetime | None) -> str:
-    """Return an instant to the second, in UTC, for the page."""
+    """Return an instant for the page, in UTC to the second."""
     return "-" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def span(length: timedelta | None) -> str:
-    """Return a span in seconds, for the page."""
+    """Return a time span for the page, in seconds."""
     return "-" if length is None else f"{length.total_seconds():,.1f} s"
 
 
 def rows_table(head: Sequence[str], rows: Iterable[Sequence[object]], numeric: Sequence[int] = ()) -> Table:
-    """Return a table: the newest SHOWN_ROWS of a long one, and a line that says so."""
+    """Return a table for the page: of many rows only the newest SHOWN_ROWS, with a line that says so."""
     found = list(rows)
     shown = found[-SHOWN_ROWS:]
     return Table(head, shown, numeric, left_out=len(found) - len(shown))

@@ -1,6 +1,6 @@
-"""What a report is made of: the facts of one account and period, read at one instant of the ledger.
+"""The facts that reports are made from: those of one account and period, all read at one instant of the ledger.
 
-Implementations: adapters.postgres.report_source, and a memory twin in tests/fakes. Reports are pure functions of this.
+Implementations: adapters.postgres.report_source, and an in-memory twin in tests/fakes. Reports are pure functions of these facts.
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ from signalbox.trading.state import Halt, Trade
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """The books at one instant, and what they are worth there."""
+    """The books at one instant, and their value then."""
 
     at: datetime
     books: Books
     snapshot: EquitySnapshot
-    marks: Mapping[str, Mark]  # of the positions that are open
+    marks: Mapping[str, Mark]  # of the open positions
 
 
 @dataclass(frozen=True)
 class AccountPeriod:
-    """One account from the start of a period until `until`: its end, or the instant that was asked at when that is earlier.
+    """One account from the start of a period until `until`, which is the period's end or the instant of reading if earlier.
 
-    entries: all since the account began, at < until. marks: at each of `period.boundaries(until)`, the newest price of each
-    symbol then. curve: the snapshots that were recorded inside. orders, trades: those that were decided, filled or closed
-    inside. disposals: of closes inside. window_fills: of every account of the same taxpayer, from 30 days before until 30
-    days after. days: every finished day of the account's rules, since it began. quality: of orders that closed inside.
+    entries: all from the account's beginning, with at < until. marks: each symbol's newest price at each instant of
+    `period.boundaries(until)`. curve: the snapshots recorded in the period. orders, trades: those decided, filled or closed in
+    it. disposals: lots closed in it. window_fills: fills of all accounts of the same taxpayer, from 30 days before the period
+    until 30 days after. days: every finished day under the account's rules, since it began. quality: orders that closed in the
+    period.
     """
 
     account: TradingAccount
@@ -68,22 +69,22 @@ class AccountPeriod:
 
     @property
     def start(self) -> datetime:
-        """The first instant."""
+        """The first instant of the period."""
         return self.period.start
 
     @property
     def is_running(self) -> bool:
-        """Whether the period was not over when it was read."""
+        """Whether the period had not ended when the facts were read."""
         return self.until < self.period.end
 
     @cached_property
     def booked_entries(self) -> tuple[Entry, ...]:
-        """The entries in the order they are booked."""
+        """The entries in booking order."""
         return tuple(sorted(self.entries, key=booking_order))
 
     @cached_property
     def inside(self) -> tuple[Entry, ...]:
-        """The entries of the period itself."""
+        """The entries within the period."""
         return tuple(entry for entry in self.booked_entries if entry.at >= self.start)
 
     @cached_property
@@ -110,33 +111,33 @@ class AccountPeriod:
             taken = snapshot(books, {symbol: mark.price for symbol, mark in held.items()}, at)
         except PortfolioError as error:
             raise ReportSourceError(
-                f"{error} at {at.isoformat()}: no candle of {self.account.market} closed before it"
+                f"{error} at {at.isoformat()}: {self.account.market} has no candle that closed before it"
             ) from error
         return Valuation(at, books, taken, MappingProxyType(held))
 
     @property
     def valuations(self) -> tuple[Valuation, ...]:
-        """The account at the start and at the end of each part. Raises ReportSourceError when an open position has no price."""
+        """The account at the period's start and at the end of each part. Raises ReportSourceError if a price is missing."""
         return self._booked[0]
 
     @property
     def booked_disposals(self) -> tuple[Disposal, ...]:
-        """The lots that the entries of the period close, as the books say."""
+        """The lots that the period's entries close, computed from the books."""
         return self._booked[1]
 
     @property
     def opening(self) -> Valuation:
-        """The account at the start."""
+        """The account at the start of the period."""
         return self.valuations[0]
 
     @property
     def closing(self) -> Valuation:
-        """The account at the end."""
+        """The account at the end of the period."""
         return self.valuations[-1]
 
     @cached_property
     def whole_curve(self) -> EquityCurve:
-        """The recorded curve between the account's own valuations at start and end."""
+        """The recorded curve between the account's valuations at start and end."""
         return self.curve.between(_point(self.opening), _point(self.closing))
 
 
@@ -146,37 +147,37 @@ def _point(valuation: Valuation) -> EquitySample:
 
 
 class ReportSource(Protocol):
-    """Reads accounts and periods. Everything of one period is of one instant of the ledger."""
+    """Reads accounts and periods. All facts of one period are read at one instant of the ledger."""
 
     def accounts(self) -> Sequence[TradingAccount]:
-        """Return every account, by name."""
+        """Return every account, sorted by name."""
 
     def period(self, account: str, period: ReportPeriod, until: datetime) -> AccountPeriod:
-        """Return the facts until min(period.end, until).
+        """Return the facts of the period until min(period.end, until).
 
-        Raises AccountError if there is no such account, PeriodError if it did not exist in the period.
+        Raises AccountError if there is no such account, PeriodError if the account did not exist in the period.
         """
 
 
 class QualityLedger(Protocol):
-    """Where execution quality is measured and kept."""
+    """Stores measurements of execution quality, and reads what they are made from."""
 
     def closed_orders(self, account: str, since: datetime, until: datetime) -> Sequence[Order]:
-        """Return the orders that were sent and closed in [since, until), by the instant they closed."""
+        """Return the orders that were sent, and closed in [since, until), ordered by closing time."""
 
     def bars(self, market: str, symbol: str, start: datetime, end: datetime) -> Sequence[Candle]:
         """Return the bars with start <= open_time < end, oldest first."""
 
     def save_quality(self, rows: Sequence[MeasuredOrder]) -> int:
-        """Write one row an order, replacing what was measured before; return how many are new or other than before."""
+        """Store one row for each order, replacing earlier ones; return how many are new or changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A file that was published: where, what it holds (sha256), and what it was made from.
+    """A published file: its path, its content's sha256, and what it was made from.
 
-    published_at: the scheduled instant at which the path first held these bytes; made_at: that at which they were last made.
-    made_from: every fact that was booked up to this number is in it.
+    published_at: the scheduled instant at which the path first held these bytes. made_at: when these bytes were last made.
+    made_from: the file includes every fact booked up to this number.
     """
 
     path: str
@@ -192,9 +193,9 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class FactsBooked:
-    """Facts that change the reports of [since, until], both inclusive; `until` None: of every later instant too.
+    """Facts that affect reports about [since, until], both ends included. until: None if all later instants are affected.
 
-    booked: the highest of their numbers.
+    booked: the highest number under which one of them was booked.
     """
 
     since: datetime
@@ -202,38 +203,38 @@ class FactsBooked:
     booked: int
 
     def touch(self, period: ReportPeriod) -> bool:
-        """Return whether a report of the period may tell of them."""
+        """Return whether these facts may affect a report of the period."""
         return self.since < period.end and (self.until is None or period.start <= self.until)
 
 
 @dataclass(frozen=True, slots=True)
 class ReportMark:
-    """How far an account's reports are known to be right: its facts up to `booked`, the periods that had ended `at`."""
+    """Up to where an account's reports are known to be right: facts booked up to `booked`, and periods that had ended `at`."""
 
     booked: int
     at: datetime
 
 
 class PublicationLog(Protocol):
-    """The record of what was published, and of what was booked since."""
+    """The record of published files, and of the facts booked since."""
 
     def settled(self) -> int:
-        """Return a number such that every fact booked up to it can be read from now on."""
+        """Return a number such that every fact booked up to it is visible to reads from now on."""
 
     def published(self, account: str) -> Sequence[Publication]:
-        """Return what was published of an account, by path."""
+        """Return the published files of an account, sorted by path."""
 
     def booked(self, account: str, zone: str, after: int, before: datetime) -> Sequence[FactsBooked]:
-        """Return the facts booked under numbers above `after` that a report may tell of which ends by `before`.
+        """Return the facts booked with numbers above `after` that may affect a report whose period ends by `before`.
 
-        zone: whose days the reports count in.
+        zone: the time zone whose days the account is reported in.
         """
 
     def record(self, publications: Sequence[Publication]) -> int:
-        """Write them, replacing older ones of the same path; return how many hold other bytes than before, or are new."""
+        """Record files, replacing older ones with the same path; return how many are new or have changed bytes."""
 
     def mark(self, account: str) -> ReportMark | None:
-        """Return how far the account was looked through; None: never."""
+        """Return the account's mark, or None if none was set yet."""
 
     def set_mark(self, account: str, mark: ReportMark) -> None:
-        """Write how far."""
+        """Store the account's mark."""

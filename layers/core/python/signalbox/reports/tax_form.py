@@ -1,7 +1,7 @@
-"""The tax report: the columns of Form 8949 from closed lots, part I and part II with their totals. Not tax advice.
+"""The tax report: closed lots in the columns of Form 8949, part I and part II, with totals. Not tax advice.
 
-Lots are closed by the standing order in force at each close. A loss near another purchase is flagged and nothing is
-adjusted: columns (f) and (g) are empty, for the filer. portfolio/tax.py names the sources.
+Lots are closed by the standing order in force at each close. A loss near another purchase is flagged but not adjusted: columns
+(f) and (g) stay empty for the filer. portfolio/tax.py names the sources.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ COLUMNS: Final = (
     "sold",  # (c)
     "proceeds",  # (d)
     "cost_basis",  # (e)
-    "code",  # (f), the filer's
-    "adjustment",  # (g), the filer's
+    "code",  # (f), filled in by the filer
+    "adjustment",  # (g), filled in by the filer
     "gain",  # (h)
     "term",
     "in_wash_sale_window",
@@ -59,15 +59,15 @@ class TaxPart:
 def tax_parts(data: AccountPeriod) -> tuple[TaxPart, TaxPart]:
     """Return part I and part II, each in order of closing.
 
-    Raises ReportSourceError when the recorded disposals are not those the entries make: a form on them would be untrue.
+    Raises ReportSourceError if the recorded disposals differ from those computed from the entries; the form would be untrue.
     """
     disposals = tuple(sorted(data.disposals, key=lambda d: (d.closed_at, d.fill_id)))
     booked = tuple(sorted(data.booked_disposals, key=lambda d: (d.closed_at, d.fill_id)))
     if disposals != booked:
         differing = sorted({d.fill_id for d in set(disposals) ^ set(booked)}) or ["their order"]
         raise ReportSourceError(
-            f"{data.account.account} {data.period.name}: expected the recorded disposals to be those of the entries, "
-            f"{len(disposals)} and {len(booked)} differ, first in {differing[0]}"
+            f"{data.account.account} {data.period.name}: the recorded disposals differ from those computed from the entries "
+            f"({len(disposals)} and {len(booked)}); the first difference is {differing[0]}"
         )
     made = form_8949(disposals, data.window_fills, ZoneInfo(data.period.zone))
     both = tuple(zip(disposals, made, strict=True))
@@ -78,7 +78,7 @@ def tax_parts(data: AccountPeriod) -> tuple[TaxPart, TaxPart]:
 
 
 def tax_report(data: AccountPeriod) -> Report:
-    """Return the report."""
+    """Return the tax report of an account and period."""
     parts = tax_parts(data)
     rows: list[tuple[Cell, ...]] = []
     for part in parts:
@@ -104,9 +104,9 @@ def tax_report(data: AccountPeriod) -> Report:
         figures=figures,
         warning=NOT_ADVICE,
         sections=(
-            Section("Part I: short term", _table(parts[0]), "Held one year or less; and every position that was sold short."),
+            Section("Part I: short term", _table(parts[0]), "Held one year or less, and all positions that were sold short."),
             Section("Part II: long term", _table(parts[1]), "Held more than one year, counted from the day after acquisition."),
-            Section("Method", _orders(data), "Which lots are closed first. FIFO holds where no standing order was given."),
+            Section("Method", _orders(data), "Which lots are closed first. Without a standing order the method is FIFO."),
         ),
     )
 

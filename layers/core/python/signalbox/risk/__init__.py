@@ -1,4 +1,4 @@
-"""Pre-trade risk and account rules: what may reach an order, and why not. Pure; Decimal only; time is an argument."""
+"""Pre-trade checks and account rules: which orders may be sent, and why not. Pure: Decimal only, and time is an argument."""
 
 from signalbox.risk.assess import assess, assess_batch
 from signalbox.risk.codes import RefusalCode

@@ -1,6 +1,6 @@
-"""The interlocking: one order against one snapshot under one set of limits. Pure; the only place that approves.
+"""The interlocking: checks one order against one snapshot under one set of limits. Pure; no other module can approve an order.
 
-Rules and their order: docs/risk-codes.md, docs/architecture.md section 7. Every breach is reported. Whatever is unknown refuses.
+The rules and their order: docs/risk-codes.md, docs/architecture.md section 7. Every breach is reported; missing facts refuse.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from signalbox.risk.snapshot import RiskSnapshot
 
 
 def assess(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> RiskApproved | RiskRefused:
-    """Return the decision on one order; both kinds carry the snapshot they were judged on."""
+    """Return the decision on one order. Either kind of decision carries the snapshot it was made on."""
     found = _breaches(order, snapshot, limits)
     if found:
         return RiskRefused(order, snapshot, limits.version, tuple(found))
@@ -35,7 +35,7 @@ def _breaches(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) 
 
 
 def assess_batch(orders: Iterable[ProposedOrder], snapshot: RiskSnapshot, limits: RiskLimits) -> tuple[RiskDecision, ...]:
-    """Return a decision per order, in the order given; each is judged with the approved ones before it already working."""
+    """Return one decision per order, in the given order. Each order is judged as if the approved ones before it were working."""
     decisions: list[RiskDecision] = []
     for order in orders:
         decision = assess(order, snapshot, limits)
@@ -68,7 +68,7 @@ def _context_of(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits
 def _impact_of(
     order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits, symbols: tuple[Symbol, ...]
 ) -> ExposureImpact | None:
-    """Return what new risk is judged by, or None when a price or an instrument is missing."""
+    """Return the impact by which new risk is judged, or None if a price or an instrument is missing."""
     marks, instruments = snapshot.marks, snapshot.instruments
     if not is_fresh(snapshot, limits, symbols) and not all(s in marks and s in instruments for s in symbols):
         return None

@@ -1,7 +1,7 @@
-"""The checks of one order, in rule order. Each appends its breaches and hides nobody else's; `assess` runs them all.
+"""The checks of one order, in rule order. Each appends its breaches without hiding those of others; `assess` runs them all.
 
-What only reduces a position is let past everything that guards against new risk: a halt, old prices, exposure, funding,
-loss headroom. It still has to be true, precise, sent from a fresh view of the account, and not a runaway loop.
+An order that only reduces a position skips every check that guards against new risk: halt, old prices, exposure, funding, loss
+headroom. It must still be a true reduction, precise, based on a fresh account state, and within the rate limit.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from signalbox.risk.snapshot import FoundFresh, HaltLevel, LossRule, RiskSnapsho
 
 
 class CheckContext(NamedTuple):
-    """One order before its checks.
+    """One order and the facts that its checks need.
 
-    `impact` is None for a true reduction, and when a price or an instrument that new risk needs is missing (which is a
-    breach of its own).
+    `impact` is None for a true reduction. It is also None if a price or an instrument that new risk needs is missing, which is
+    a breach of its own.
     """
 
     order: ProposedOrder
@@ -35,9 +35,9 @@ class CheckContext(NamedTuple):
     instrument: Instrument | None
     mark: Decimal | None
     impact: ExposureImpact | None
-    symbols: tuple[Symbol, ...]  # this order's, and every one held or working
-    reducible: Decimal  # what may still be closed: the position less what already works against it
-    reduces: bool  # flagged reduce-only, and true
+    symbols: tuple[Symbol, ...]  # the order's symbol and every symbol held or working
+    reducible: Decimal  # how much may still be closed: the position minus orders already working against it
+    reduces: bool  # the order is flagged reduce-only and really is a reduction
 
 
 Breaches: TypeAlias = list[Breach]
@@ -45,7 +45,7 @@ _NO_TIME: Final = timedelta()
 
 
 def reducible_quantity(order: ProposedOrder, snapshot: RiskSnapshot) -> Decimal:
-    """Return how much of the position an order on this side may close; 0 when there is none or it is on the other side."""
+    """Return how much of the position an order on this side may close; 0 if there is no position or it is on the same side."""
     position = snapshot.positions.get(order.symbol)
     if position is None or (position.quantity > ZERO) == (order.side is Side.BUY):
         return ZERO
@@ -54,7 +54,7 @@ def reducible_quantity(order: ProposedOrder, snapshot: RiskSnapshot) -> Decimal:
 
 
 def check_halt(context: CheckContext, found: Breaches) -> None:
-    """The kill switch and the locks of protections let nothing through but reductions."""
+    """Append a breach if the kill switch or a protection's lock is active. Only true reductions pass it."""
     snapshot = context.snapshot
     if context.reduces:
         return
@@ -67,7 +67,10 @@ def check_halt(context: CheckContext, found: Breaches) -> None:
 
 
 def check_fresh(context: CheckContext, found: Breaches) -> None:
-    """Old, absent or future-dated facts make no new risk; a view of the account that is old makes no order at all."""
+    """Append a breach for facts that are missing, too old or dated in the future.
+
+    New risk needs recent prices, and loss limits in force if required. A recent account state is needed by every order.
+    """
     snapshot, limits = context.snapshot, context.limits
     age = snapshot.at - snapshot.account_at
     if age and not _NO_TIME <= age <= timedelta(seconds=limits.max_account_age_seconds):
@@ -92,11 +95,11 @@ def check_fresh(context: CheckContext, found: Breaches) -> None:
 
 
 def is_fresh(snapshot: RiskSnapshot, limits: RiskLimits, symbols: tuple[Symbol, ...]) -> bool:
-    """Return whether prices and rules of these symbols are there, prices are recent, and every loss limit needed is in force.
+    """Return whether all these symbols have instruments and recent prices, and all required loss limits are in force.
 
-    An order more changes nothing of it, so that a batch asks once: the answer yes is kept with the snapshot.
+    Another order changes none of this, so a positive answer is kept with the snapshot and reused for the whole batch.
     """
-    kept = snapshot._fresh  # noqa: SLF001 - kept there for this function alone
+    kept = snapshot._fresh  # noqa: SLF001 - the attribute exists for this function alone
     if kept is not None and kept.limits is limits and kept.symbols == symbols:
         return True
     at, marks, instruments = snapshot.at, snapshot.marks, snapshot.instruments
@@ -116,7 +119,7 @@ def _in_force(snapshot: RiskSnapshot) -> set[LossRule]:
 
 
 def check_known(context: CheckContext, found: Breaches) -> None:
-    """For new risk the rules of every instrument held or working; leaving a position waits for nobody's list."""
+    """Append a breach if new risk meets a symbol, held or working, without instrument rules. Reductions never wait for them."""
     if context.reduces or context.impact is not None:
         return
     for symbol in context.symbols:
@@ -125,7 +128,7 @@ def check_known(context: CheckContext, found: Breaches) -> None:
 
 
 def check_precision(context: CheckContext, found: Breaches) -> None:
-    """Prices on ticks, quantity on steps, the stop behind the entry, the limit price near the mark."""
+    """Check that prices are on ticks, the quantity is on a step, the stop is behind the entry, and the limit is near the mark."""
     order, instrument = context.order, context.instrument
     if instrument is None:
         return
@@ -144,16 +147,16 @@ def check_precision(context: CheckContext, found: Breaches) -> None:
         if abs(entry - context.mark) > band:
             about = (("mark", plain(context.mark)),)
             found.append(Breach(RefusalCode.PRICE_DEVIATION_OVER_LIMIT, band, abs(entry - context.mark), "", about))
-    # a venue may fill a part that is off our step: what closes such a position must not be held back for it
+    # a venue may fill a quantity that is off our step; an order that closes such a position must not be refused for it
     closes_odd_lot = context.reduces and (order.is_exit or context.reducible % instrument.step)
     if order.quantity % instrument.step and not closes_odd_lot:
         found.append(Breach(RefusalCode.QUANTITY_OFF_STEP, instrument.step, order.quantity, ""))
 
 
 def check_size(context: CheckContext, found: Breaches) -> None:
-    """Quantity and notional between the venue's bounds. Without any price a reduction's notional cannot be told, and passes.
+    """Check that quantity and notional are within the venue's bounds. Without any price the notional is not checked.
 
-    What closes all that is left may be as small as it is, and no reduction is refused because prices made it worth too much.
+    An order that closes all that is left may be below the minimum, and a rise in price never makes a reduction too large.
     """
     order, instrument = context.order, context.instrument
     if instrument is None:
@@ -174,7 +177,7 @@ def check_size(context: CheckContext, found: Breaches) -> None:
 
 
 def check_reduce_only(context: CheckContext, found: Breaches) -> None:
-    """A reduce-only order closes at most what is open and not already being closed: |after| <= |before|, same sign."""
+    """Check that a reduce-only order closes at most what is open and not yet being closed: |after| <= |before|, same sign."""
     order = context.order
     if not order.reduce_only or context.reduces:
         return
@@ -189,7 +192,7 @@ def check_reduce_only(context: CheckContext, found: Breaches) -> None:
 
 
 def check_exposure(context: CheckContext, found: Breaches) -> None:
-    """Worst notional of the symbol, the account and the correlated group; what does not raise it may pass while over."""
+    """Check the worst notional of symbol, account and correlated group. An order that does not raise it passes even when over."""
     impact = context.impact
     if impact is None or (added := impact.after - impact.before) <= ZERO:
         return
@@ -205,7 +208,7 @@ def check_exposure(context: CheckContext, found: Breaches) -> None:
 
 
 def check_funding(context: CheckContext, found: Breaches) -> None:
-    """Cash for what is bought outright, or margin for the worst positions."""
+    """Check that there is enough cash for a purchase (CASH), or enough margin for the worst positions (MARGIN)."""
     impact, limits = context.impact, context.limits
     if impact is None:
         return
@@ -236,11 +239,11 @@ _HEADROOM: Final = {
 
 
 def check_headroom(context: CheckContext, found: Breaches) -> None:
-    """Equity after the worst case of everything open, working and this order stays above where new risk is blocked."""
+    """Check that equity stays above the level that blocks new risk, after the worst case of positions, orders and this order."""
     impact, order = context.impact, context.order
     if impact is None or not context.snapshot.floors:
         return
-    if order.reduce_only:  # not a true one: judged as the new risk it would be
+    if order.reduce_only:  # not a true reduction: it is judged as the new risk that it would be
         loss = order.quantity * impact.mark * context.limits.worst_move_fraction
     else:
         loss = loss_from(impact.entry, order, order.quantity, impact.mark, impact.instrument.fee_fraction, context.limits)
@@ -253,7 +256,7 @@ def check_headroom(context: CheckContext, found: Breaches) -> None:
 
 
 def check_throttle(context: CheckContext, found: Breaches) -> None:
-    """One id works once; a bounded number of orders in the window, with some kept back for reductions."""
+    """Check that the id is unused and the order rate is within the limit. Part of the rate is reserved for reductions."""
     order, snapshot, limits = context.order, context.snapshot, context.limits
     if snapshot.is_working(order.order_id):
         found.append(Breach(RefusalCode.ORDER_ID_IN_USE, "an unused id", order.order_id, ""))

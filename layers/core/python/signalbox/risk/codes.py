@@ -1,4 +1,4 @@
-"""Why an order is refused: one code per condition, in the order they are checked. docs/risk-codes.md is made from this list."""
+"""Why an order is refused: one code per condition, in the order of the checks. docs/risk-codes.md is generated from this list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class RefusalCode(StrEnum):
-    """THING_CONDITION; the order of the members is the order of the checks."""
+    """Refusal codes, named THING_CONDITION, in the order of the checks."""
 
     ACCOUNT_HALTED = "ACCOUNT_HALTED"
     ENTRY_LOCKED = "ENTRY_LOCKED"
@@ -45,12 +45,12 @@ class RefusalCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CodeMeaning:
-    """What a code compares, for the docs: which check it belongs to, the value found, the limit it broke."""
+    """What a code compares, for docs/risk-codes.md: the check it belongs to, the value found and the limit it broke."""
 
     check: str
     value: str
     limit: str
-    reducing_too: bool  # whether a truly reducing order can be refused for it
+    reducing_too: bool  # whether a true reduction can be refused for it too
 
 
 def _m(check: str, value: str, limit: str, *, reducing_too: bool = False) -> CodeMeaning:
@@ -94,9 +94,9 @@ MEANINGS: Final[Mapping[RefusalCode, CodeMeaning]] = MappingProxyType(
         RefusalCode.NOTIONAL_OVER_MAXIMUM: _m("size", "quantity x price", "`max_notional`"),
         RefusalCode.REDUCE_ONLY_WITHOUT_POSITION: _m("reduce-only", "position", "not 0"),
         RefusalCode.REDUCE_ONLY_INCREASES_POSITION: _m("reduce-only", "side", "the side that closes the position"),
-        RefusalCode.REDUCE_ONLY_FLIPS_POSITION: _m("reduce-only", "quantity", "position less what is already working against it"),
+        RefusalCode.REDUCE_ONLY_FLIPS_POSITION: _m("reduce-only", "quantity", "position minus orders already working against it"),
         RefusalCode.SYMBOL_EXPOSURE_OVER_LIMIT: _m(
-            "exposure", "worst notional of the symbol, everything working filled", "`max_symbol_exposure_fraction` of equity"
+            "exposure", "worst notional of the symbol if all working orders fill", "`max_symbol_exposure_fraction` of equity"
         ),
         RefusalCode.ACCOUNT_EXPOSURE_OVER_LIMIT: _m(
             "exposure", "worst notional of all symbols", "`max_account_exposure_fraction` of equity"
@@ -113,7 +113,7 @@ MEANINGS: Final[Mapping[RefusalCode, CodeMeaning]] = MappingProxyType(
         ),
         RefusalCode.DAILY_LOSS_HEADROOM_INSUFFICIENT: _m(
             "loss headroom",
-            "equity after the worst case of what is open, working and this order",
+            "equity after the worst case of positions, working orders and this order",
             "block level of the daily limit",
         ),
         RefusalCode.MAX_LOSS_HEADROOM_INSUFFICIENT: _m(
@@ -131,7 +131,7 @@ MEANINGS: Final[Mapping[RefusalCode, CodeMeaning]] = MappingProxyType(
 
 
 def codes_page() -> str:
-    """Return docs/risk-codes.md."""
+    """Return the text of docs/risk-codes.md."""
     rows = [
         f"| {number} | {m.check} | `{code}` | {m.value} | {m.limit} | {'yes' if m.reducing_too else 'no'} |"
         for number, (code, m) in enumerate(((code, MEANINGS[code]) for code in RefusalCode), start=1)
@@ -140,10 +140,10 @@ def codes_page() -> str:
         [
             "# Refusal codes of the pre-trade checks",
             "",
-            "Made by `python -m tools.risk_codes` from `signalbox.risk.codes`; a test fails when this page is older.",
+            "Made by `python -m tools.risk_codes` from `signalbox.risk.codes`; a test fails if this page is out of date.",
             "",
-            "A refusal lists every breach, the first one in the order of this table, and carries the snapshot it was judged on.",
-            "The last column says whether an order that truly reduces a position can be refused for it too.",
+            "A refusal lists every breach, in the order of this table, and carries the snapshot it was judged on.",
+            "The last column says whether an order that truly reduces a position can be refused for this too.",
             "",
             "| # | check | code | value | limit | reducing too |",
             "|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Decisions as types. A venue takes `RiskApproved` and nothing else; only `assess` can make one."""
+"""Decisions as types. A venue accepts `RiskApproved` only, and only `assess` can create one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from signalbox.risk.errors import RiskError
 from signalbox.risk.order import ProposedOrder
 from signalbox.risk.snapshot import RiskSnapshot
 
-SEAL: Final = object()  # held by assess alone; a test reads the sources for anybody else
+SEAL: Final = object()  # only assess uses it; a test searches the sources for any other use
 Fact: TypeAlias = Decimal | str
 
 
@@ -23,7 +23,7 @@ def fact_text(fact: Fact) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """One limit an order would break: its code, the limit, the value found, their unit, and what it is about."""
+    """One limit that an order would break: its code, the limit, the value found, their unit, and related facts."""
 
     code: RefusalCode
     limit: Fact
@@ -33,7 +33,7 @@ class Breach:
 
     @property
     def message(self) -> str:
-        """The facts as `CODE: limit 5 USD, was 6 USD (symbol=BTC-USD)`; sentences are made at the edge."""
+        """The facts as `CODE: limit 5 USD, was 6 USD (symbol=BTC-USD)`. Whoever shows it to people makes the sentence."""
         unit = f" {self.unit}" if self.unit else ""
         about = f" ({', '.join(f'{key}={value}' for key, value in self.about)})" if self.about else ""
         return f"{self.code}: limit {fact_text(self.limit)}{unit}, was {fact_text(self.value)}{unit}{about}"
@@ -41,7 +41,7 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class RiskApproved:
-    """An order that may be sent, as judged on `snapshot` under limits of `limits_version`."""
+    """An order that may be sent. It was judged on `snapshot` under the limits of version `limits_version`."""
 
     order: ProposedOrder
     snapshot: RiskSnapshot
@@ -50,12 +50,12 @@ class RiskApproved:
 
     def __post_init__(self, seal: object) -> None:
         if seal is not SEAL:
-            raise RiskError(f"order {self.order.order_id}: an approval is built by assess alone")
+            raise RiskError(f"order {self.order.order_id}: only assess may create an approval")
 
 
 @dataclass(frozen=True, slots=True)
 class RiskRefused:
-    """An order that may not be sent. `breaches`: at least one, in rule order."""
+    """An order that must not be sent. breaches: at least one, in rule order."""
 
     order: ProposedOrder
     snapshot: RiskSnapshot
@@ -64,11 +64,11 @@ class RiskRefused:
 
     def __post_init__(self) -> None:
         if not self.breaches:
-            raise RiskError(f"order {self.order.order_id}: expected a reason to refuse, was none")
+            raise RiskError(f"order {self.order.order_id}: a refusal needs at least one breach")
 
     @property
     def code(self) -> RefusalCode:
-        """The first limit broken, in rule order."""
+        """The code of the first breach, in rule order."""
         return self.breaches[0].code
 
     @property

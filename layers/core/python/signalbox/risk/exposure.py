@@ -1,11 +1,11 @@
-"""What an account could come to: exposure, cost and loss if everything working fills and then goes as badly as assumed.
+"""Worst-case exposure, cost and loss of an account, assuming that all working orders fill and prices then move against it.
 
-Conservative on purpose. A symbol's worst position is the larger of "all buys fill" and "all sells fill", valued at the
-highest price among its mark and its orders. The worst loss adds up every position and every order that adds risk, each
-going to its stop (and a little beyond) or by the assumed worst move; orders that offset each other are not netted.
+The estimate is conservative. A symbol's worst position is the larger of "all buys fill" and "all sells fill", valued at the
+highest price among its mark and its orders. The worst loss is the sum over all positions and all orders that add risk, each going
+to its stop (plus slippage) or by the assumed worst move; orders that offset each other are not netted.
 
-A stop counts for the quantity that it closes and no more, and only while the mark has not passed it: one that was passed
-and did not trade protects nothing, and what it should have closed may lose the worst move from the mark on.
+A stop counts only for the quantity that it closes, and only until the mark passes it. A stop that was passed without trading
+protects nothing: the quantity it should have closed may lose the worst move from the mark.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from signalbox.risk.snapshot import KeptBook, KeptImpact, RiskSnapshot
 
 
 class ExposureLine(NamedTuple):
-    """One symbol: signed position, quantities working on each side, and the highest price anything of it may trade at."""
+    """One symbol: signed position, working quantity on each side, and the highest price at which any of it may trade."""
 
     position: Decimal
     buys: Decimal
@@ -32,17 +32,17 @@ class ExposureLine(NamedTuple):
 
     @property
     def worst_quantity(self) -> Decimal:
-        """The largest absolute position any mix of fills can lead to."""
+        """The largest absolute position that any combination of fills can lead to."""
         return max(abs(self.position + self.buys), abs(self.position - self.sells))
 
     @property
     def exposure(self) -> Decimal:
-        """`worst_quantity` at the highest price."""
+        """`worst_quantity` valued at the highest price, in quote currency."""
         long, short = abs(self.position + self.buys), abs(self.position - self.sells)
         return (long if long > short else short) * self.price
 
     def plus(self, side: Side, quantity: Decimal, price: Decimal) -> ExposureLine:
-        """Return the line with one more order working."""
+        """Return the line with one more working order."""
         position, buys, sells, highest = self
         highest = max(highest, price)
         if side is Side.BUY:
@@ -51,67 +51,68 @@ class ExposureLine(NamedTuple):
 
 
 class ExposureBook(NamedTuple):
-    """The account before the order under judgement. `cash` is what CASH funding may spend, working buys not yet taken off."""
+    """The account before the order that is judged. cash: what CASH funding may spend, before working buys are deducted."""
 
     lines: Mapping[Symbol, ExposureLine]
-    exposures: Mapping[Symbol, Decimal]  # of each line
+    exposures: Mapping[Symbol, Decimal]  # of each line, in quote currency
     instruments: Mapping[Symbol, Instrument]
     equity: Decimal
     cash: Decimal
-    buy_cost: Decimal  # of working buys, fees included
-    fees: Decimal  # of working orders, one way
+    buy_cost: Decimal  # of all working buys, fees included
+    fees: Decimal  # of all working orders, one way
     worst_loss: Decimal
-    total: Decimal  # of all exposures
-    groups: Mapping[GroupName, Decimal]  # the same of each correlated group
-    tied: Decimal  # equity that the worst positions tie up
+    total: Decimal  # sum of all exposures
+    groups: Mapping[GroupName, Decimal]  # sum of the exposures of each correlated group
+    tied: Decimal  # margin that the worst positions need
 
     def exposure(self, group: GroupName | None = None) -> Decimal:
-        """Worst notional of the account, or of one correlated group."""
+        """Return the worst notional of the account, or of one correlated group."""
         return self.total if group is None else self.groups.get(group, ZERO)
 
     def margin(self) -> Decimal:
-        """Equity tied up by the worst positions, and the fees of getting there."""
+        """Return the margin that the worst positions need, plus the fees of reaching them."""
         return self.tied + self.fees
 
 
 class ExposureImpact(NamedTuple):
-    """What new risk is judged by: the account's book, and the order's symbol before and after the order."""
+    """The facts by which new risk is judged: the account's book, and the order's symbol before and after the order."""
 
     book: ExposureBook
     instrument: Instrument
     mark: Decimal
-    entry: Decimal  # the worst price it may fill at
-    before: Decimal  # exposure of the symbol
-    line: ExposureLine  # of the symbol, the order working
-    after: Decimal  # exposure of that line
+    entry: Decimal  # the worst price at which the order may fill
+    before: Decimal  # the symbol's exposure without the order
+    line: ExposureLine  # of the symbol, with the order working
+    after: Decimal  # the symbol's exposure with the order
 
 
 def entry_price(order: ProposedOrder, mark: Decimal, limits: RiskLimits) -> Decimal:
-    """Return the worst price the order may fill at: its limit, or the market's when it is a market or stop order."""
+    """Return the worst price at which the order may fill: its limit, or the price with slippage for a market or stop order."""
     price, is_buy = order.price, order.side is Side.BUY
     if price is None:
         start, slippage = mark, mark * limits.market_slippage_fraction
     elif not order.is_stop:
         return price
-    else:  # one that the mark has passed trades at the mark
+    else:  # a stop order that the mark has already passed trades at the mark
         start = max(price, mark) if is_buy else min(price, mark)
         slippage = start * limits.stop_slippage_fraction
     return start + slippage if is_buy else start - slippage
 
 
 def order_loss(order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits) -> Decimal:
-    """Return what filling this much of the order may lose, fees of both ways included; nothing when it only reduces."""
+    """Return how much may be lost if this quantity of the order fills, fees of both ways included; 0 if it only reduces."""
     if order.reduce_only:
         return ZERO
     return loss_from(entry_price(order, mark, limits), order, quantity, mark, fee_fraction, limits)
 
 
-def loss_from(  # noqa: PLR0917 - asked for each order of a batch
+def loss_from(  # noqa: PLR0917 - called for each order of a batch
     entry: Decimal, order: ProposedOrder, quantity: Decimal, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits
 ) -> Decimal:
-    """As `order_loss` of an order that adds risk, which fills at `entry` at the worst.
+    """Return the same as `order_loss` for an order that adds risk and fills at `entry` at the worst.
 
-    A purchase is left below its entry and a sale above, whatever the stop: slippages and the worst move are never negative.
+    A purchase always exits below its entry and a sale above it, whatever the stop: slippages and the worst move are never
+    negative.
     """
     if order.side is Side.BUY:
         end = _worst_sale(order.stop_price, mark if mark < entry else entry, limits)
@@ -121,9 +122,9 @@ def loss_from(  # noqa: PLR0917 - asked for each order of a batch
 
 
 def position_loss(position: Position, mark: Decimal, fee_fraction: Decimal, limits: RiskLimits) -> Decimal:
-    """Return what an open position may still lose from its mark, the fee of leaving it included."""
+    """Return how much an open position may still lose from its mark, including the fee of closing it."""
     quantity, stop = position.quantity, position.stop_price
-    if quantity > ZERO:  # left below its mark, a short one above
+    if quantity > ZERO:  # a long position exits below its mark, a short one above
         bare = mark - _worst_sale(None, mark, limits) + mark * fee_fraction
         if stop is None:
             return quantity * bare
@@ -139,28 +140,28 @@ def position_loss(position: Position, mark: Decimal, fee_fraction: Decimal, limi
 
 
 def _bare_loss(value: Decimal, fee_fraction: Decimal, move: Decimal) -> Decimal:
-    """As `position_loss`, of a position without a stop and of this signed value: a short one is bought back at a higher price."""
+    """Return the same as `position_loss` for a position without a stop. value: signed; a short one is bought back higher."""
     if value > ZERO:
         return value * (move + fee_fraction)
     return -value * (move + fee_fraction + move * fee_fraction)
 
 
 def _worst_sale(stop: Decimal | None, start: Decimal, limits: RiskLimits) -> Decimal:
-    """Return where a long position is left at the worst: beyond its stop, or after the worst move when `start` has passed it."""
+    """Return the worst exit price of a long position: beyond its stop, or after the worst move if `start` has passed the stop."""
     if stop is not None and stop < start:
         return stop - stop * limits.stop_slippage_fraction
     return start - start * limits.worst_move_fraction
 
 
 def _worst_purchase(stop: Decimal | None, start: Decimal, limits: RiskLimits) -> Decimal:
-    """As `_worst_sale`, of a short position."""
+    """Return the worst exit price of a short position, in the same way as `_worst_sale`."""
     if stop is not None and stop > start:
         return stop + stop * limits.stop_slippage_fraction
     return start + start * limits.worst_move_fraction
 
 
 def weigh(order: ProposedOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureImpact:
-    """Return an order beside the account's book. Once it is sent, the book goes on from what was found here."""
+    """Return the impact of an order on the account's book. It is kept, so that the book after sending starts from it."""
     book, mark = book_of(snapshot, limits), snapshot.marks[order.symbol].price
     found = _weighed(book, order, order.quantity, mark, limits)
     snapshot.__dict__["_weighed"] = KeptImpact(order, found)
@@ -174,12 +175,12 @@ def _weighed(book: ExposureBook, order: ProposedOrder, quantity: Decimal, mark: 
 
 
 def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
-    """Return the account's book. Every symbol held or working needs a mark and an instrument (KeyError otherwise).
+    """Return the account's book. Every symbol held or working needs a mark and an instrument; otherwise KeyError is raised.
 
-    A snapshot keeps its book, and one with an order sent goes on from the book before: all sums are exact, so that what is
-    added last makes the same as what is added first.
+    The snapshot keeps its book, and the book after another order was sent is made from the one before: all sums are exact, so
+    the order of additions does not change the result.
     """
-    kept, count = snapshot._book, snapshot._count  # noqa: SLF001 - kept there for this function alone
+    kept, count = snapshot._book, snapshot._count  # noqa: SLF001 - the attributes exist for this function alone
     if kept is None or kept.limits is not limits or not isinstance(kept.book, ExposureBook):
         book = _whole_book(snapshot, limits)
     elif kept.sent == count:
@@ -195,14 +196,14 @@ def book_of(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
 def _with_working(book: ExposureBook, working: WorkingOrder, snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
     order, remaining = working.order, working.remaining
     symbol = order.symbol
-    mark, known = snapshot.marks[symbol].price, snapshot._weighed  # noqa: SLF001 - kept there for this module alone
+    mark, known = snapshot.marks[symbol].price, snapshot._weighed  # noqa: SLF001 - the attribute exists for this module alone
     if known is not None and known.order is order and isinstance(known.weighed, ExposureImpact) and known.weighed.book is book:
         found = known.weighed
     else:
         found = _weighed(book, order, remaining, mark, limits)
     entry, fee_fraction, group = found.entry, found.instrument.fee_fraction, found.instrument.group
     line, exposure, worst_loss = found.line, found.after, book.worst_loss
-    if order.reduce_only:  # the far target of an exit says nothing about what the position is worth
+    if order.reduce_only:  # the distant target price of an exit does not change what the position is worth
         line = (book.lines.get(symbol) or ExposureLine(ZERO, ZERO, ZERO, mark)).plus(order.side, remaining, mark)
         exposure = line.exposure
     else:
@@ -226,9 +227,9 @@ def _with_working(book: ExposureBook, working: WorkingOrder, snapshot: RiskSnaps
 
 
 def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
-    """Add everything up. What has no stop is added up with fewer steps: sums are exact, so it comes to the same."""
+    """Return the book summed from all facts. Positions without a stop take fewer steps; sums are exact, so nothing changes."""
     marks, instruments, move = snapshot.marks, snapshot.instruments, limits.worst_move_fraction
-    lines: dict[Symbol, list[Decimal]] = {}  # as ExposureLine, under way
+    lines: dict[Symbol, list[Decimal]] = {}  # the fields of each ExposureLine, still being summed
     worth, invested, worst_loss, buy_cost, fees = ZERO, ZERO, ZERO, ZERO, ZERO
     for symbol, position in snapshot.positions.items():
         mark, quantity = marks[symbol].price, position.quantity
@@ -259,7 +260,7 @@ def _whole_book(snapshot: RiskSnapshot, limits: RiskLimits) -> ExposureBook:
             buy_cost += cost + fee
         else:
             line[2] += remaining
-        if not order.reduce_only:  # the far target of an exit says nothing about what the position is worth
+        if not order.reduce_only:  # the distant target price of an exit does not change what the position is worth
             line[3] = max(line[3], entry)
             worst_loss += (
                 cost * move + fee + fee

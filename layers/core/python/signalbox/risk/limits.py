@@ -1,7 +1,7 @@
-"""RiskLimits: what an account may do, one frozen model without defaults, and the versioned presets of each kind of account.
+"""RiskLimits: what an account may do, as one frozen model without defaults, and a versioned preset for each kind of account.
 
-Fractions are of equity unless the name says otherwise: 0.05 is 5 %, 2 is twice the equity. A preset never changes: a new
-value is a new version, so that a recorded decision can be judged again.
+Fractions are of equity unless the name says otherwise: 0.05 is 5 %, 2 is twice the equity. A preset never changes; a new value
+gets a new version, so that a recorded decision can be judged again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Slippage: TypeAlias = Annotated[Decimal, Field(ge=0, lt=Decimal("0.5"), allow_in
 
 
 class Funding(StrEnum):
-    """How orders are paid for: CASH buys outright and never sells short; MARGIN ties up a fraction of notional."""
+    """How orders are paid for: CASH pays in full and never sells short; MARGIN needs a fraction of the notional."""
 
     CASH = "CASH"
     MARGIN = "MARGIN"
@@ -36,32 +36,32 @@ class AccountKind(StrEnum):
 
 
 class RiskLimits(BaseModel):
-    """Every limit of the pre-trade checks, bounded; unknown or absent fields are errors, and so is a float."""
+    """All limits of the pre-trade checks, bounded. An unknown field, a missing field or a float is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,40}\.\d+$")]
     funding: Funding
-    loss_floors_required: bool  # refuse new risk when the account's loss limits are not in the snapshot
+    loss_floors_required: bool  # refuse new risk if the snapshot lacks the account's loss limits
     max_account_age_seconds: Annotated[int, Field(ge=1, le=600)]
     max_price_age_seconds: Annotated[int, Field(ge=1, le=900)]
     max_price_deviation_fraction: Share  # of the mark, for limit prices
-    market_slippage_fraction: Slippage  # of the mark, against a market order
+    market_slippage_fraction: Slippage  # of the mark, in the direction that hurts a market order
     stop_slippage_fraction: Slippage  # of the stop price, beyond it
-    worst_move_fraction: Share  # of the price, assumed against what has no stop
+    worst_move_fraction: Share  # of the price; assumed loss of a position without a stop
     max_symbol_exposure_fraction: Leverage
     max_group_exposure_fraction: Leverage
     max_account_exposure_fraction: Leverage
-    max_funding_use_fraction: Share  # of equity as margin, or of cash
-    midnight_guard_minutes: Annotated[int, Field(ge=0, le=1500)]  # floors that begin this soon count already
+    max_funding_use_fraction: Share  # of equity for margin, or of cash
+    midnight_guard_minutes: Annotated[int, Field(ge=0, le=1500)]  # loss floors that begin within this time count already
     throttle_window_seconds: Annotated[int, Field(ge=1, le=3600)]
     max_orders_per_window: Annotated[int, Field(ge=1, le=10_000)]
-    reserved_for_reducing: Annotated[int, Field(ge=1, le=10_000)]  # orders more, for reduce-only
+    reserved_for_reducing: Annotated[int, Field(ge=1, le=10_000)]  # additional orders per window, for reduce-only orders
 
     @model_validator(mode="after")
     def _symbol_within_group_within_account(self) -> RiskLimits:
         if not self.max_symbol_exposure_fraction <= self.max_group_exposure_fraction <= self.max_account_exposure_fraction:
-            raise ValueError("expected symbol <= group <= account exposure")
+            raise ValueError("exposure limits must be ordered: symbol <= group <= account")
         return self
 
 
@@ -87,7 +87,7 @@ _FTMO: Final[Mapping[str, object]] = MappingProxyType(
         "max_symbol_exposure_fraction": Decimal(1),
         "max_group_exposure_fraction": Decimal("1.5"),
         "max_account_exposure_fraction": Decimal(2),
-        "midnight_guard_minutes": 90,  # a signal's horizon of 60 minutes, and a little
+        "midnight_guard_minutes": 90,  # a little more than a signal's horizon of 60 minutes
     }
 )
 PRESETS: Final[Mapping[AccountKind, RiskLimits]] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""Numbers and instants as the pre-trade checks take them: each enters here, in its one form, or is refused.
+"""Validates numbers and instants for the pre-trade checks: each is brought into its one form here, or refused.
 
 Arithmetic with them is exact (signalbox.exact).
 """
@@ -13,9 +13,9 @@ from signalbox.risk.errors import RiskError
 
 
 def exact(value: object, *name: object) -> Decimal:
-    """Return the number in its one canonical form (1.00 and 1.0 become 1; -0 becomes 0). name: its words, for the message.
+    """Return the number in its canonical form (1.00 and 1.0 become 1; -0 becomes 0). name: the number's name in errors.
 
-    Raises RiskError unless it is a finite Decimal below 10**18 with at most 18 decimal places.
+    Raises RiskError unless it is a finite Decimal whose size is below 10**18, with at most 18 decimal places.
     """
     if not isinstance(value, Decimal) or not value.is_finite():
         raise RiskError(f"{_said(name)}: expected a finite Decimal, was {value!r}")
@@ -28,7 +28,7 @@ def exact(value: object, *name: object) -> Decimal:
 
 
 def positive(value: Decimal, *name: object) -> Decimal:
-    """Return `exact(value)`; raises RiskError unless it is above zero."""
+    """Return `exact(value)`. Raises RiskError unless it is above zero."""
     number = exact(value, *name)
     if number <= ZERO:
         raise RiskError(f"{_said(name)}: expected more than 0, was {value}")
@@ -36,7 +36,7 @@ def positive(value: Decimal, *name: object) -> Decimal:
 
 
 def not_negative(value: Decimal, *name: object) -> Decimal:
-    """Return `exact(value)`; raises RiskError when it is below zero."""
+    """Return `exact(value)`. Raises RiskError if it is below zero."""
     number = exact(value, *name)
     if number < ZERO:
         raise RiskError(f"{_said(name)}: expected 0 or more, was {value}")
@@ -44,9 +44,9 @@ def not_negative(value: Decimal, *name: object) -> Decimal:
 
 
 def aware(instant: datetime, *name: object) -> datetime:
-    """Return the instant in UTC: two instants of one local zone would be compared by their wall clocks, wrong over DST.
+    """Return the instant in UTC. Python compares two instants of the same local zone by wall clock, which is wrong over DST.
 
-    Raises RiskError when it says no offset from UTC.
+    Raises RiskError if the instant has no offset from UTC.
     """
     if instant.tzinfo is UTC:
         return instant
@@ -56,4 +56,4 @@ def aware(instant: datetime, *name: object) -> datetime:
 
 
 def _said(name: tuple[object, ...]) -> str:
-    return " ".join(map(str, name))  # of an error alone: made for each number it would cost more than the number
+    return " ".join(map(str, name))  # only for errors: building the name for every number would cost more than the check

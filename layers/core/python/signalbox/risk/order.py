@@ -1,4 +1,4 @@
-"""What is judged: a proposed order, and the venue's rules for the instrument it names. All money in the account's currency."""
+"""What is judged: a proposed order, and the venue's rules for its instrument. All money is in the account's currency."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from signalbox.risk.errors import RiskError
 from signalbox.risk.numbers import exact, not_negative, positive
 
 AccountId = NewType("AccountId", str)
-GroupName = NewType("GroupName", str)  # instruments that fall together
-_set: Final = object.__setattr__  # of what is frozen, while it is made
+GroupName = NewType("GroupName", str)  # a group of instruments whose prices fall together
+_set: Final = object.__setattr__  # sets fields of a frozen object while it is built
 
 
 @dataclass(frozen=True)
 class ProposedOrder:
-    """An order somebody wants to send. Quantity in base units; `price` is None for a market order.
+    """An order that somebody wants to send. quantity: in base units. price: None for a market order.
 
-    `stop_price` is the protective stop that will stand behind it; without one the worst-case loss is the assumed worst
-    move. `is_stop`: `price` only sets it off, and it then trades at the market. `is_exit`: it closes all that is left of a
-    trade of ours; how small that is is the venue's to judge. Raises RiskError when a number is not finite, positive and exact.
+    stop_price: the protective stop that will be placed behind the order; without one, the worst-case loss is the assumed worst
+    move. is_stop: `price` is a trigger, after which the order trades at the market. is_exit: the order closes all that is left
+    of one of our trades, however small; the venue decides whether that is enough. Raises RiskError unless all numbers are finite,
+    positive and exact.
     """
 
     order_id: ClientOrderId
@@ -39,10 +40,10 @@ class ProposedOrder:
 
     def __post_init__(self) -> None:
         if not self.order_id:
-            raise RiskError("expected an order id, was empty")
+            raise RiskError("expected an order id, was an empty text")
         if self.is_stop and self.price is None:
-            raise RiskError(f"order {self.order_id}: expected the price that sets a stop order off, was none")
-        facts = self.__dict__  # frozen for everybody else
+            raise RiskError(f"order {self.order_id}: a stop order needs its trigger price")
+        facts = self.__dict__  # the instance is frozen; only its construction writes here
         if not isinstance(self.side, Side):
             facts["side"] = Side(self.side)
         facts["quantity"] = positive(self.quantity, "order", self.order_id, "quantity")
@@ -55,9 +56,9 @@ class ProposedOrder:
     def market(
         cls, order_id: ClientOrderId, symbol: Symbol, side: Side, quantity: Decimal, *, reduce_only: bool
     ) -> ProposedOrder:
-        """Return a market order without a stop behind it: `ProposedOrder(...)` of these facts, at a fraction of its cost."""
+        """Return a market order without a stop. Same result as `ProposedOrder(...)`, at a fraction of the cost."""
         if not order_id:
-            raise RiskError("expected an order id, was empty")
+            raise RiskError("expected an order id, was an empty text")
         order = object.__new__(cls)
         facts = {
             "order_id": order_id,
@@ -75,9 +76,9 @@ _MARKET: Final = {field.name: field.default for field in fields(ProposedOrder)}
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """The venue's rules for one symbol. Raises RiskError when they contradict each other.
+    """The venue's rules for one symbol. Raises RiskError if they contradict each other.
 
-    margin_fraction: equity a position of notional 1 ties up (1 = fully paid). fee_fraction: of notional, one way, as taker.
+    margin_fraction: margin as a fraction of notional (1 = fully paid). fee_fraction: taker fee of one way, of notional.
     """
 
     symbol: Symbol
@@ -90,7 +91,7 @@ class Instrument:
     max_notional: Decimal
     margin_fraction: Decimal = field(default=ONE)
     fee_fraction: Decimal = field(default=ZERO)
-    _text: str | None = field(default=None, init=False, repr=False, compare=False)  # snapshot.canonical_text, made once
+    _text: str | None = field(default=None, init=False, repr=False, compare=False)  # cache of snapshot.canonical_text
 
     def __post_init__(self) -> None:
         name = f"instrument {self.symbol}"
@@ -99,7 +100,7 @@ class Instrument:
         for key in ("min_notional", "fee_fraction"):
             _set(self, key, not_negative(getattr(self, key), name, key))
         if self.min_quantity > self.max_quantity or self.min_notional > self.max_notional:
-            raise RiskError(f"{name}: expected minimum <= maximum of quantity and of notional")
+            raise RiskError(f"{name}: the minimum of quantity or notional is above its maximum")
         if self.margin_fraction > ONE or self.fee_fraction >= ONE:
             raise RiskError(
                 f"{name}: expected margin and fee as fractions of notional, was {self.margin_fraction}, {self.fee_fraction}"
@@ -108,7 +109,7 @@ class Instrument:
 
 @dataclass(frozen=True, slots=True)
 class WorkingOrder:
-    """An order sent and not yet finished; `remaining` of it may still fill."""
+    """An order that was sent and is not finished. remaining: the quantity that may still fill."""
 
     order: ProposedOrder
     remaining: Decimal
@@ -121,7 +122,7 @@ class WorkingOrder:
 
     @classmethod
     def whole(cls, order: ProposedOrder) -> WorkingOrder:
-        """Return an order of which nothing has filled: its quantity was looked at when it was made."""
+        """Return an order that has not filled at all. Its quantity was checked when the order was built."""
         working = object.__new__(cls)
         _set(working, "order", order)
         _set(working, "remaining", order.quantity)
@@ -130,10 +131,10 @@ class WorkingOrder:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The netted position of one symbol: signed base units (below zero = short), average price, and what protects it.
+    """The netted position of one symbol: signed base units (negative = short), average price, and its protection.
 
-    A stop closes `protected` of it at `stop_price`; nothing closes the rest. Raises RiskError for a stop that closes nothing,
-    or more than there is, and for a protected quantity without a stop.
+    A stop at `stop_price` closes `protected` of the quantity; the rest has no stop. Raises RiskError for a stop that closes
+    nothing or more than the position, and for a protected quantity without a stop.
     """
 
     symbol: Symbol
@@ -146,7 +147,7 @@ class Position:
         name = ("position", self.symbol)
         quantity = exact(self.quantity, *name, "quantity")
         if not quantity:
-            raise RiskError(f"position {self.symbol}: expected a quantity, was 0")
+            raise RiskError(f"position {self.symbol}: expected a quantity other than 0")
         _set(self, "quantity", quantity)
         _set(self, "average_price", positive(self.average_price, *name, "average_price"))
         if self.stop_price is not None:

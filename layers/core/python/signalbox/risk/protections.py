@@ -1,8 +1,8 @@
-"""Protections: pauses that a run of bad luck, or a fresh exit, puts on new entries. Reductions are never locked.
+"""Protections: pauses of new entries after a series of losses or a recent exit. Reductions are never locked.
 
-Each is a pure function of history up to `at`: nothing is remembered, so a restart clears no lock, and what is dated later than
-`at` is not looked at. A lock begins with the exit or equity that caused it and ends a fixed time later, unless caused again.
-Order of the facts means nothing. Windows are (t - lookback, t].
+Each is a pure function of the history up to `at`. Nothing is remembered, so a restart clears no lock, and facts dated after `at`
+are ignored. A lock begins with the exit or equity that caused it and ends a fixed time later, unless it is caused again. The
+order in which the facts are given has no effect. Windows are (t - lookback, t].
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from signalbox.risk.snapshot import Lock
 
 
 class ProtectionCode(StrEnum):
-    """Why entries are locked."""
+    """Why new entries are locked."""
 
     COOLDOWN_ACTIVE = "COOLDOWN_ACTIVE"
     STOP_LOSSES_OVER_LIMIT = "STOP_LOSSES_OVER_LIMIT"
@@ -35,7 +35,7 @@ class ProtectionCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """A position that was closed: when, with what profit after costs, and whether its stop closed it."""
+    """A closed position: when it closed, its profit after costs, and whether its stop closed it."""
 
     symbol: Symbol
     at: datetime
@@ -49,7 +49,7 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class EquityPoint:
-    """Equity, floating profit included, at one instant: a drawdown of closed balance alone would come too late."""
+    """Equity, including floating profit, at one instant. A drawdown of the closed balance alone would be noticed too late."""
 
     at: datetime
     equity: Decimal
@@ -63,19 +63,19 @@ Minutes = Annotated[int, Field(ge=1, le=43_200)]
 
 
 class ProtectionLimits(BaseModel):
-    """Every threshold, bounded, without defaults."""
+    """All thresholds of the protections, bounded and without defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: Annotated[str, Field(pattern=r"^[a-z0-9-]{3,40}\.\d+$")]
-    cooldown_minutes: Minutes  # of a symbol, after each exit
+    cooldown_minutes: Minutes  # for a symbol, after each exit
     stop_loss_lookback_minutes: Minutes
-    max_stop_losses_symbol: Annotated[int, Field(ge=1, le=1000)]  # this many lock the symbol
-    max_stop_losses_account: Annotated[int, Field(ge=1, le=1000)]  # this many lock everything
+    max_stop_losses_symbol: Annotated[int, Field(ge=1, le=1000)]  # this many stop losses lock the symbol
+    max_stop_losses_account: Annotated[int, Field(ge=1, le=1000)]  # this many stop losses lock the account
     stop_loss_pause_minutes: Minutes
     low_profit_lookback_minutes: Minutes
     low_profit_min_exits: Annotated[int, Field(ge=1, le=1000)]
-    low_profit_minimum: Annotated[Decimal, Field(allow_inf_nan=False)]  # account currency, of the window's exits together
+    low_profit_minimum: Annotated[Decimal, Field(allow_inf_nan=False)]  # total profit of the window's exits, account currency
     low_profit_pause_minutes: Minutes
     drawdown_lookback_minutes: Minutes
     max_drawdown_fraction: Share  # of the highest equity in the window
@@ -102,7 +102,7 @@ STANDARD: Final = ProtectionLimits(
 def active_locks(
     exits: Iterable[Exit], equity: Iterable[EquityPoint], *, at: datetime, limits: ProtectionLimits
 ) -> tuple[Lock, ...]:
-    """Return the locks in force at `at`, by reason and symbol; give the snapshot of an account all of them."""
+    """Return all locks in force at `at`, sorted by reason and symbol. All of them belong into the account's risk snapshot."""
     at = aware(at, "at")
     known = sorted((e for e in exits if e.at <= at), key=lambda e: e.at)
     points = sorted((p for p in equity if p.at <= at), key=lambda p: (p.at, p.equity))
@@ -116,7 +116,7 @@ def active_locks(
 
 
 def cooldown(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
-    """Lock a symbol after its newest exit."""
+    """Return the lock of a symbol after its newest exit."""
     if not own:
         return None
     return _lock(
@@ -130,7 +130,7 @@ def cooldown(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
 
 
 def stop_losses(known: Sequence[Exit], symbol: Symbol | None, limits: ProtectionLimits) -> Lock | None:
-    """Lock a symbol (or everything, for None) once its stops were hit too often within the window."""
+    """Return the lock of a symbol (None: of the account) after too many stop losses within the window."""
     limit = limits.max_stop_losses_account if symbol is None else limits.max_stop_losses_symbol
     code = ProtectionCode.STOP_LOSSES_OVER_LIMIT
 
@@ -149,7 +149,7 @@ def stop_losses(known: Sequence[Exit], symbol: Symbol | None, limits: Protection
 
 
 def low_profit(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
-    """Lock a symbol whose exits of the window, if there are enough of them, earned less than the minimum together."""
+    """Return the lock of a symbol whose exits in the window, if there are enough, earned less than the minimum in total."""
 
     def judge(window: Sequence[Exit]) -> tuple[Decimal, Decimal] | None:
         profit = sum((e.profit for e in window), ZERO)
@@ -169,9 +169,9 @@ def low_profit(own: Sequence[Exit], limits: ProtectionLimits) -> Lock | None:
 
 
 def drawdown(points: Sequence[EquityPoint], limits: ProtectionLimits) -> Lock | None:
-    """Lock everything while equity is further below its highest of the window than allowed, and a while after."""
+    """Return the lock of the account after equity fell too far below its highest value in the window."""
     lookback = timedelta(minutes=limits.drawdown_lookback_minutes)
-    peaks: deque[EquityPoint] = deque()  # equities falling: the first is the window's highest
+    peaks: deque[EquityPoint] = deque()  # decreasing equities; the first is the highest of the window
     newest: Lock | None = None
     for point in points:
         while peaks and peaks[0].at <= point.at - lookback:
@@ -196,7 +196,7 @@ def _newest(
     pause_minutes: int,
     judge: Callable[[Sequence[Exit]], tuple[Decimal, Decimal] | None],
 ) -> Lock | None:
-    """Return the lock of the newest exit at which the window before it was judged bad. Exits of one instant come together."""
+    """Return the lock of the newest exit whose window exceeds the limit. Exits at one instant are judged together."""
     lookback = timedelta(minutes=lookback_minutes)
     for moment in sorted({e.at for e in known}, reverse=True):
         verdict = judge([e for e in known if moment - lookback < e.at <= moment])

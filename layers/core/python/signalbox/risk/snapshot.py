@@ -1,7 +1,7 @@
-"""RiskSnapshot: everything a pre-trade decision may look at, frozen at one instant. Composing it is the adapters' work.
+"""RiskSnapshot: everything that a pre-trade decision may use, frozen at one instant. Adapters compose it.
 
-Two snapshots with the same facts are equal and have the same `snapshot_id`, whatever order the facts came in and however
-their numbers were written.
+Two snapshots with the same facts are equal and have the same `snapshot_id`, whatever the order of the facts and the way their
+numbers were written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 
 
 class Digest(Protocol):
-    """A hash under way, as hashlib makes it."""
+    """A hash that is being computed, such as hashlib's."""
 
     def copy(self) -> Digest: ...
 
@@ -39,7 +39,7 @@ class Digest(Protocol):
 
 
 class HaltLevel(StrEnum):
-    """The kill switch. Every level but NONE lets only truly reducing orders through; FLATTEN also closes what is open."""
+    """The kill switch. Every level except NONE admits true reductions only; FLATTEN also closes all positions."""
 
     NONE = "NONE"
     HALT = "HALT"
@@ -48,7 +48,7 @@ class HaltLevel(StrEnum):
 
 
 class LossRule(StrEnum):
-    """Which loss limit of an account, named as in the simulator's JSON."""
+    """The loss rules of an account, named as in the simulator's JSON."""
 
     MAX_DAILY_LOSS = "max_daily_loss"
     MAX_LOSS = "max_loss"
@@ -56,7 +56,7 @@ class LossRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The newest price of a symbol: the close of its newest bar, and when that closed. A snapshot takes exact ones only."""
+    """The newest price of a symbol: the close of its newest bar, and when that bar closed. Snapshots require exact prices."""
 
     price: Decimal
     at: datetime
@@ -64,9 +64,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class LossFloor:
-    """Equity an account may not fall below between two instants: where the rule breaks, and where new risk stops before it.
+    """The lowest allowed equity between two instants: where the rule breaks, and the higher level where new risk is blocked.
 
-    blocks_from: from then on new risk stops for it, although it is not in force yet; None: from `starts_at`.
+    blocks_from: when the floor starts to block new risk, if that is before it is in force; None: at `starts_at`.
     """
 
     rule: LossRule
@@ -82,14 +82,14 @@ class LossFloor:
         for key in ("starts_at", "ends_at"):
             object.__setattr__(self, key, aware(getattr(self, key), f"{self.rule} {key}"))
         if self.starts_at >= self.ends_at:
-            raise RiskError(f"{self.rule}: expected a floor that starts before it ends")
+            raise RiskError(f"{self.rule}: a floor must start before it ends")
         if self.block_below < self.breach_below:
-            raise RiskError(f"{self.rule}: expected the block inside the rule, was {self.block_below} < {self.breach_below}")
+            raise RiskError(f"{self.rule}: expected block_below >= breach_below, was {self.block_below} < {self.breach_below}")
         if self.blocks_from is not None:
             object.__setattr__(self, "blocks_from", aware(self.blocks_from, f"{self.rule} blocks_from"))
 
     def blocks(self, at: datetime, ahead: timedelta) -> bool:
-        """Return whether new risk at an instant is judged by it: in force until later, or to come within `ahead` of it."""
+        """Return whether new risk at `at` must respect the floor: it is in force, begins within `ahead`, or blocks already."""
         if self.ends_at <= at:
             return False
         return self.starts_at <= at + ahead or (self.blocks_from is not None and self.blocks_from <= at)
@@ -97,7 +97,7 @@ class LossFloor:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A pause of new entries, of one symbol or (None) of the account, [since, until): why, and the numbers behind it."""
+    """A pause of new entries in [since, until), with its reason and numbers. symbol: None locks the whole account."""
 
     reason: str
     symbol: Symbol | None
@@ -112,20 +112,20 @@ class Lock:
         for key in ("limit", "value"):
             object.__setattr__(self, key, exact(getattr(self, key), f"lock {key}"))
         if self.since >= self.until:
-            raise RiskError(f"lock {self.reason}: expected it to begin before it ends")
+            raise RiskError(f"lock {self.reason}: a lock must begin before it ends")
 
     def stops(self, symbol: str, at: datetime) -> bool:
-        """Return whether it keeps new entries of a symbol out at an instant."""
+        """Return whether the lock blocks new entries of a symbol at an instant."""
         return self.symbol in {None, symbol} and self.since <= at < self.until
 
 
-@dataclass(frozen=True)  # without slots: `with_sent` copies one dictionary
+@dataclass(frozen=True)  # without slots, because `with_sent` copies the instance's dictionary
 class RiskSnapshot:
     """An account at `at`, the instant of judgement. Balances and positions were read at `account_at`.
 
-    balance: closed balance. accrued_costs: of open positions, not in the balance yet (swap, funding; below zero = gains).
-    What an order more changes comes last, so that the digest of a batch's next snapshot begins where the last one's ended.
-    order_times: when orders were sent lately. floors: the loss limits in force now and, if known, after the next midnight.
+    balance: closed balance. accrued_costs: swap and funding of open positions that is not in the balance yet (negative = gains).
+    order_times: when recent orders were sent. floors: the loss limits in force now and, if known, after the next midnight.
+    The fields that one more order changes come last, so that the next snapshot of a batch continues the digest of this one.
     """
 
     account: AccountId
@@ -141,17 +141,17 @@ class RiskSnapshot:
     floors: tuple[LossFloor, ...]
     order_times: tuple[datetime, ...]
     working: tuple[WorkingOrder, ...]
-    # Made once and carried on by `with_sent`: a batch asks for many ids, and for the account's book before each order.
+    # Computed once and passed on by `with_sent`: a batch needs many ids, and the account's book before each order.
     _composed: _Composed = field(init=False, repr=False, compare=False)
     _sent: _Sent | None = field(default=None, init=False, repr=False, compare=False)
-    _count: int = field(default=0, init=False, repr=False, compare=False)  # of what was sent, this many are its own
+    _count: int = field(default=0, init=False, repr=False, compare=False)  # how many of the shared sent orders belong to it
     _symbols: tuple[Symbol, ...] = field(init=False, repr=False, compare=False)
     _book: KeptBook | None = field(default=None, init=False, repr=False, compare=False)
     _weighed: KeptImpact | None = field(default=None, init=False, repr=False, compare=False)
     _fresh: FoundFresh | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        facts = self.__dict__  # frozen for everybody else
+        facts = self.__dict__  # the instance is frozen; only its construction writes here
         account = self.account
         facts["at"] = aware(self.at, "snapshot at")
         facts["account_at"] = aware(self.account_at, "snapshot account_at")
@@ -163,7 +163,7 @@ class RiskSnapshot:
         for of in (self.positions, self.instruments):
             for symbol, named in of.items():
                 if named.symbol != symbol:
-                    raise RiskError(f"expected {symbol} under its own name, was {named.symbol}")
+                    raise RiskError(f"{symbol}: the entry under this symbol is about {named.symbol}")
         facts["working"] = working = tuple(sorted(self.working, key=_id_of))
         if len(self.locks) > 1:
             facts["locks"] = tuple(sorted(self.locks, key=lambda k: (k.reason, k.symbol or "", k.until)))
@@ -172,12 +172,12 @@ class RiskSnapshot:
         facts["order_times"] = _in_turn(self.order_times)
         ids = frozenset([w.order.order_id for w in working])
         if len(ids) != len(working):
-            raise RiskError(f"account {account}: expected each working order once")
+            raise RiskError(f"account {account}: a working order id occurs twice")
         facts["_composed"] = _Composed(self.order_times, working, ids)
         facts["_symbols"] = tuple(sorted({*self.positions, *[w.order.symbol for w in working]}))
 
     def __getattr__(self, name: str) -> Any:
-        """Make what `with_sent` left to whoever asks for it: few look at all orders of a snapshot in the middle of a batch."""
+        """Compute the facts that `with_sent` leaves out; within a batch few snapshots are asked for all their orders."""
         facts = self.__dict__
         if name == "working" and "_composed" in facts:
             found: Any = tuple(sorted((*self._composed.working, *self.sent()), key=_id_of))
@@ -191,12 +191,12 @@ class RiskSnapshot:
         return found
 
     def sent(self) -> list[WorkingOrder]:
-        """Return the orders that `with_sent` brought, oldest first."""
+        """Return the orders that `with_sent` added, oldest first."""
         return [] if self._sent is None else self._sent.orders[: self._count]
 
     @property
     def snapshot_id(self) -> str:
-        """sha256 of the canonical text of all facts."""
+        """The sha256 of the canonical text of all facts."""
         composed, sent = self._composed, self._sent
         digest, texts = composed.digest, composed.texts
         if digest is None:
@@ -210,7 +210,7 @@ class RiskSnapshot:
 
     @property
     def symbols(self) -> tuple[Symbol, ...]:
-        """Every symbol held or working, in order."""
+        """All symbols held or working, sorted."""
         return self._symbols
 
     def is_working(self, order_id: ClientOrderId) -> bool:
@@ -220,7 +220,7 @@ class RiskSnapshot:
         return self._sent is not None and self._sent.places.get(order_id, self._count) < self._count
 
     def sent_after(self, instant: datetime) -> int:
-        """Return how many orders were sent after an instant; one dated in the future counts too."""
+        """Return how many orders were sent after an instant, including any dated in the future."""
         composed = self._composed
         if composed.counted is None or composed.counted[0] != instant:
             times = composed.order_times
@@ -228,15 +228,15 @@ class RiskSnapshot:
         return composed.counted[1] + (self._count if self.at > instant else 0)
 
     def with_sent(self, order: ProposedOrder) -> RiskSnapshot:
-        """Return the snapshot in which this order has been sent and may fill.
+        """Return the snapshot after this order was sent, when it is working and may fill.
 
-        Equal to one composed from all facts again; what is canonical and sorted here already is not looked at a second time.
-        Raises RiskError if an order of that id is working.
+        The result equals a snapshot composed from all facts; facts that are already canonical and sorted are not checked again.
+        Raises RiskError if an order with that id is working.
         """
         if self.is_working(order.order_id):
-            raise RiskError(f"account {self.account}: expected each working order once")
+            raise RiskError(f"account {self.account}: order {order.order_id} is working already")
         sent, count = self._sent, self._count
-        if sent is None or len(sent.orders) != count:  # the first, or another one was sent after this snapshot already
+        if sent is None or len(sent.orders) != count:  # the first one, or another order was already sent after this snapshot
             sent = _Sent(self.sent())
         sent.add(WorkingOrder.whole(order))
         after = object.__new__(RiskSnapshot)
@@ -255,7 +255,7 @@ def _id_of(working: WorkingOrder) -> ClientOrderId:
 
 
 class KeptBook(NamedTuple):
-    """A book (exposure.Book, which is made of a snapshot and so not known here), its limits, and how many orders sent it has."""
+    """A cached exposure book, its limits, and how many sent orders it includes. exposure.py defines the book's type."""
 
     limits: object
     book: object
@@ -263,21 +263,21 @@ class KeptBook(NamedTuple):
 
 
 class KeptImpact(NamedTuple):
-    """The order that was judged last, and what it was weighed as (exposure.ExposureImpact)."""
+    """The order that was judged last and its impact (exposure.ExposureImpact)."""
 
     order: ProposedOrder
     weighed: object
 
 
 class FoundFresh(NamedTuple):
-    """The symbols whose prices and rules are all there and recent, as checks.py found under these limits."""
+    """The symbols for which checks.py found, under these limits, all instruments and recent prices."""
 
     limits: object
     symbols: tuple[Symbol, ...]
 
 
 class _Composed:
-    """What a snapshot was composed with, and the words of it once somebody asked: the same for all snapshots of a batch."""
+    """The facts that a snapshot was composed from, with their texts once computed; shared by all snapshots of a batch."""
 
     __slots__ = ("counted", "digest", "ids", "order_times", "texts", "working")
 
@@ -285,20 +285,20 @@ class _Composed:
         self, order_times: tuple[datetime, ...], working: tuple[WorkingOrder, ...], ids: frozenset[ClientOrderId]
     ) -> None:
         self.order_times, self.working, self.ids = order_times, working, ids
-        self.counted: tuple[datetime, int] | None = None  # an instant, and how many of order_times are after it
-        self.digest: Digest | None = None  # of all that stands before the working orders
-        self.texts: list[str] = []  # of the working orders, by id
+        self.counted: tuple[datetime, int] | None = None  # an instant, and how many order_times are after it
+        self.digest: Digest | None = None  # of all facts before the working orders
+        self.texts: list[str] = []  # of the working orders, sorted by id
 
 
 class _Sent:
-    """Orders sent one after the other. Only added to; snapshots of a batch share it, and each knows how many are its own."""
+    """Orders sent in sequence. The list only grows; the snapshots of a batch share it, and each knows how many are its own."""
 
     __slots__ = ("_digest", "_ids", "_texts", "_worded", "orders", "places")
 
     def __init__(self, orders: list[WorkingOrder]) -> None:
         self.orders = orders
         self.places = {w.order.order_id: place for place, w in enumerate(orders)}
-        self._worded = 0  # so many of them are in the three below
+        self._worded = 0  # how many orders the three fields below include
         self._digest: Digest | None = None
         self._ids: list[ClientOrderId] = []
         self._texts: list[str] = []
@@ -308,10 +308,10 @@ class _Sent:
         self.orders.append(working)
 
     def words(self, snapshot: RiskSnapshot, count: int, composed_digest: Digest) -> tuple[Digest, list[str]]:
-        """Return the digest of all that stands before the working orders, and their texts, of a snapshot with `count` sent."""
+        """Return the digest of the facts before the working orders, and the orders' texts, for a snapshot with `count` sent."""
         composed = snapshot._composed  # noqa: SLF001 - both are this module's
         times = composed.order_times
-        if count < self._worded or (times and times[-1] > snapshot.at):  # an older one; or a send of now is not the newest
+        if count < self._worded or (times and times[-1] > snapshot.at):  # an older snapshot, or order times in the future
             return _digest_of(snapshot, snapshot.order_times), [working_text(w) for w in snapshot.working]
         if self._digest is None:
             self._digest, self._texts = composed_digest.copy(), [*composed.texts]
@@ -346,7 +346,7 @@ def _digest_of(snapshot: RiskSnapshot, order_times: tuple[datetime, ...]) -> Dig
 
 
 def _rules_text(instrument: Instrument) -> str:
-    text = instrument._text  # noqa: SLF001 - kept there for this function alone
+    text = instrument._text  # noqa: SLF001 - the attribute exists for this function alone
     if text is None:
         text = canonical_text(instrument)
         object.__setattr__(instrument, "_text", text)
@@ -354,7 +354,7 @@ def _rules_text(instrument: Instrument) -> str:
 
 
 def _admitted(mark: Mark) -> Mark:
-    """Return a mark in UTC. Raises RiskError unless its price is above 0 and exact; how that is written is the venue's."""
+    """Return a mark in UTC. Raises RiskError unless its price is exact and above 0; its number of digits is the venue's."""
     positive(mark.price, "mark")
     return mark if mark.at.tzinfo is UTC else Mark(mark.price, aware(mark.at, "mark"))
 
@@ -364,7 +364,7 @@ def _mark_text(mark: Mark) -> str:
 
 
 def working_text(working: WorkingOrder) -> str:
-    """Return the canonical text of an order that works: `canonical_text`, written out, for a batch asks for many."""
+    """Return the canonical text of a working order. Faster than `canonical_text`, because a batch needs many."""
     order = working.order
     price, stop = order.price, order.stop_price
     return (
@@ -378,23 +378,23 @@ _SIDE_TEXTS: Final = {side: repr(str(side)) for side in Side}
 
 
 def _plain(number: Decimal) -> str:
-    """Return `plain` of a number in its canonical form."""
+    """Return `plain` of a number that is in canonical form."""
     text = str(number)
     return text if "E" not in text else plain(number)
 
 
-_instant_text: Final = lru_cache(maxsize=16_384)(datetime.isoformat)  # of instants in UTC; sends of a window come again and again
+_instant_text: Final = lru_cache(maxsize=16_384)(datetime.isoformat)  # of instants in UTC; those of a window recur
 
 
 def _in_turn(instants: tuple[datetime, ...]) -> tuple[datetime, ...]:
-    # there are as many as a window of sends holds, and nearly always they come in UTC and sorted
+    # there may be as many as fit into a rate window, and nearly always they are in UTC and sorted
     if {instant.tzinfo for instant in instants} != {UTC}:
         instants = tuple(aware(instant, "order time") for instant in instants)
     return tuple(sorted(instants))
 
 
 def canonical_text(value: object) -> str:
-    """Return one text for equal facts: numbers without exponent, instants in UTC, mappings by key."""
+    """Return a text that is the same for equal facts: numbers without exponent, instants in UTC, mappings sorted by key."""
     match value:
         case Decimal():
             return plain(value)

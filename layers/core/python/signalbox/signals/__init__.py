@@ -1,1 +1,1 @@
-"""From calibrated probabilities to recorded signals: directions, tiers, and the five-minute cycle that makes them."""
+"""Signals: directions and tiers from calibrated probabilities, and the five-minute cycle that makes and records them."""

@@ -1,8 +1,8 @@
-"""The five-minute cycle: candles in, signals committed, in one transaction.
+"""The five-minute cycle: records candles and commits signals in one transaction.
 
-A cycle is decided once, when all its parts are recorded, from the bars closed at or before `cycle_at` and nothing else:
-any replay of the same events gives the same signals. A symbol that cannot be decided is refused with a reason while the
-others go on. Publishing what was committed is left to the outbox.
+A cycle is decided once, when all its parts are recorded, and only from bars closed at or before `cycle_at`. So replaying the same
+events gives the same signals. A symbol that cannot be decided is refused with a reason while the others go on. The outbox
+publishes what was committed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from signalbox.signals.signal import Signal, classify
 
 
 class RefusalReason(StrEnum):
-    """Why a symbol got no signal, beyond the codes of the features (`why_incomplete`) and of the collection."""
+    """Why a symbol got no signal, in addition to the codes of the features (`why_incomplete`) and of the collection."""
 
-    STALE_DATA = "STALE_DATA"  # the newest bar is not there
+    STALE_DATA = "STALE_DATA"  # the newest bar is missing
     NO_MODEL = "NO_MODEL"
     MODEL_FAILED = "MODEL_FAILED"
 
@@ -50,17 +50,17 @@ STANDARD: Final = SignalLimits()
 
 @dataclass(frozen=True, slots=True)
 class CycleOutcome:
-    """What one delivery of one part did."""
+    """The result of delivering one part."""
 
     cycle_at: datetime
-    state: CycleState  # before this delivery decided anything
+    state: CycleState  # before this delivery made a decision
     writes: CandleWrites
     signals: tuple[Signal, ...]
     refusals: tuple[SymbolRefusal, ...]
 
     @property
     def duplicate(self) -> bool:
-        """Whether the cycle had been decided before."""
+        """Whether the cycle was decided before this delivery."""
         return self.state is CycleState.DECIDED
 
 
@@ -72,9 +72,9 @@ class _Ready:
 
 
 def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limits: SignalLimits = STANDARD) -> CycleOutcome:
-    """Record the candles of one event and, when its cycle is complete and undecided, decide it.
+    """Record the candles of one event and, if its cycle is now complete and undecided, decide the cycle.
 
-    Raises whatever the ledger raises; then nothing of it happened and the event may be delivered again.
+    Raises the ledger's errors. Then nothing was changed and the event may be delivered again.
     """
     candles = [candle for item in event.symbols for candle in candles_of(item)]
     with ledger.transaction() as tx:
@@ -134,7 +134,7 @@ def _decide(
 def _judge(
     tx: LedgerTransaction, event: CandlesClosed, symbol: Symbol, problem: CollectionProblem | None, model: DeployedModel | None
 ) -> _Ready | SymbolRefusal:
-    """Return the newest feature rows of a symbol, or why they may not be used."""
+    """Return the newest feature rows of a symbol, or the reason why no decision may be made on them."""
     at = event.cycle_at
     if model is None:
         return SymbolRefusal(symbol, at, RefusalReason.NO_MODEL, "no bundle is loaded")
@@ -153,7 +153,7 @@ def _judge(
         return SymbolRefusal(symbol, at, rows.code, rows.detail)
     price = tx.close_price(event.venue, symbol, expected)
     if price is None:
-        return SymbolRefusal(symbol, at, RefusalReason.STALE_DATA, f"no close of {expected.isoformat()}")
+        return SymbolRefusal(symbol, at, RefusalReason.STALE_DATA, f"no close of the bar of {expected.isoformat()}")
     return _Ready(symbol, rows, price)
 
 
@@ -194,7 +194,7 @@ def _score(
 
 
 def announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
-    """Return the event that tells about a signal; a backtest makes its events here too."""
+    """Return the event that announces a signal. Backtests make their events here too."""
     return SignalGenerated(
         symbol=signal.symbol,
         decided_at=signal.decided_at,
@@ -215,7 +215,7 @@ def announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
 
 
 def _update_statuses(tx: LedgerTransaction, event: CandlesClosed, refusals: Sequence[SymbolRefusal]) -> None:
-    """Announce a symbol's outage when it begins and when it ends, not at every cycle in between."""
+    """Announce when a symbol's outage begins and when it ends, but not at every cycle in between."""
     refused = {refusal.symbol: refusal for refusal in refusals}
     at = event.cycle_at
     for item in event.symbols:

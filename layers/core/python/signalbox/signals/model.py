@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from signalbox.signals.signal import DeploymentStage, Thresholds
 
-if TYPE_CHECKING:  # the ports name a model, and most functions that have ports have no talib
+if TYPE_CHECKING:  # the ports mention a model, but most functions that import the ports have no talib
     from signalbox.features import FeatureSchema
 
 
@@ -21,15 +21,15 @@ class Scorer(Protocol):
 
     @property
     def schema(self) -> FeatureSchema:
-        """The only feature schema it accepts."""
+        """The feature schema that it was fitted on; it accepts no other."""
 
     @property
     def window_bars(self) -> int:
-        """How many of the newest feature rows it looks at."""
+        """How many of the newest feature rows a prediction needs."""
 
     @property
     def history_bars(self) -> int:
-        """How many of the newest bars these rows need."""
+        """How many of the newest bars are needed to compute these rows."""
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the calibrated probability of "up" for each window of (k, window_bars, n_features), oldest row first."""
@@ -41,10 +41,9 @@ def _unjudged() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class DeployedModel:
-    """A scorer under the name and stage it was deployed with; one reference, swapped as a whole.
+    """A scorer with the name and stage of its deployment. It is replaced as a whole, by one reference.
 
-    gates: what each gate said of the bundle ("pass", "fail", "not evaluated"), by its short name; a gate that is absent was
-    not judged.
+    gates: the result of each gate ("pass", "fail", "not evaluated"), by the gate's short name; a missing gate was not evaluated.
     """
 
     deployment: str
@@ -52,13 +51,13 @@ class DeployedModel:
     scorer: Scorer
     thresholds: Thresholds
     horizon_minutes: int
-    bundle: str = "unknown"  # the name its manifest gives
+    bundle: str = "unknown"  # the name in the bundle's manifest
     gates: Mapping[str, str] = field(default_factory=_unjudged)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProblem:
-    """A deployment that was asked for and could not be loaded; `kept` is the one still in use, if any."""
+    """A deployment that could not be loaded. kept: the deployment that stays in use, if any."""
 
     deployment: str
     reason: str
@@ -67,7 +66,7 @@ class ModelProblem:
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """What to score this cycle with: perhaps nothing, which refuses every symbol."""
+    """The model for this cycle. Without a model every symbol is refused."""
 
     model: DeployedModel | None
     problem: ModelProblem | None = None

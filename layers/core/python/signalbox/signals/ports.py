@@ -1,8 +1,8 @@
-"""What the cycle needs from the outside, owned by the cycle. Implementations: adapters.postgres, and a memory twin in tests/.
+"""Ports of the cycle. Implementations: adapters.postgres, and an in-memory twin in tests/.
 
-Promises that the contract suite checks on every implementation (tests/integration/test_ledger_contract.py):
-nothing is visible before the block ends without an error; an error undoes all of it; every `add_*` is idempotent by
-natural key; `lock_cycle` serialises the transactions of one venue's cycles.
+The contract suite checks these promises on every implementation (tests/integration/test_ledger_contract.py): nothing is visible
+before the block ends without an error; an error undoes everything; every `add_*` is idempotent by natural key; `lock_cycle`
+serialises the transactions of one venue's cycles.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from signalbox.signals.signal import Signal
 
 @dataclass(frozen=True, slots=True)
 class CandleWrites:
-    """What happened to candles that were offered to the ledger."""
+    """The result of offering candles to the ledger."""
 
     inserted: int
     unchanged: int
-    conflicting: tuple[Candle, ...]  # same key, other numbers: the first one stays
+    conflicting: tuple[Candle, ...]  # the same key with other numbers; the stored candle was kept
 
 
 class CycleState(StrEnum):
-    """Where a cycle stands after one of its parts was recorded."""
+    """State of a cycle after one of its parts was recorded."""
 
-    WAITING = "WAITING"  # other parts are still to come
-    READY = "READY"  # all parts are here and nobody decided yet
-    DECIDED = "DECIDED"  # decided before: this delivery is a duplicate
+    WAITING = "WAITING"  # other parts are missing
+    READY = "READY"  # all parts are recorded and the cycle is not decided
+    DECIDED = "DECIDED"  # decided before, so this delivery is a duplicate
 
 
 @dataclass(frozen=True, slots=True)
 class SymbolStatus:
-    """Whether a symbol could be decided at its last decided cycle; `stale_since` is None while it is healthy."""
+    """Whether a symbol could be decided at its last decided cycle. stale_since: None if it could."""
 
     symbol: Symbol
     stale_since: datetime | None
@@ -51,7 +51,7 @@ class SymbolStatus:
 
 @dataclass(frozen=True, slots=True)
 class SymbolRefusal:
-    """One symbol that got no signal in one cycle, and why; key (venue, cycle_at, symbol)."""
+    """A symbol that got no signal in a cycle, and the reason. Its key is (venue, cycle_at, symbol)."""
 
     symbol: Symbol
     cycle_at: datetime
@@ -61,70 +61,70 @@ class SymbolRefusal:
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """An event that is committed and perhaps not yet published."""
+    """A committed event that may not be published yet."""
 
     sequence: int
     event_id: str
     event_type: str
     detail: str  # JSON text
-    created_at: datetime  # the scheduled instant it belongs to
+    created_at: datetime  # the scheduled instant that it belongs to
 
 
 class LedgerTransaction(Protocol):
-    """The writes and reads of one unit of work."""
+    """Reads and writes within one unit of work."""
 
     def lock_cycle(self, venue: str) -> None:
-        """Wait for other transactions that decide cycles of this venue."""
+        """Lock the venue's cycles, waiting for other transactions that decide one."""
 
     def record_part(self, venue: str, cycle_at: datetime, part: int, parts: int) -> CycleState:
-        """Record one part (again changes nothing) and return where the cycle stands."""
+        """Record one part and return the state of the cycle. Recording the part again changes nothing."""
 
     def newest_decided_cycle(self, venue: str) -> datetime | None:
-        """Return the newest decided cycle."""
+        """Return the time of the newest decided cycle, or None."""
 
     def mark_decided(self, venue: str, cycle_at: datetime) -> None:
         """Record that the cycle was decided."""
 
     def add_candles(self, venue: str, candles: Sequence[Candle]) -> CandleWrites:
-        """Insert what is new; never change what is there."""
+        """Insert new candles; stored ones are never changed."""
 
     def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
         """Return the newest `count` bars with close_time <= until, oldest first."""
 
     def close_price(self, venue: str, symbol: Symbol, open_time: datetime) -> Decimal | None:
-        """Return the exact close of one bar, or None when it is absent."""
+        """Return the exact close of one bar, or None if there is no such bar."""
 
     def add_signal(self, signal: Signal) -> bool:
-        """Insert a signal; False when its key exists."""
+        """Insert a signal; return False if its key exists."""
 
     def issued_signals(self, deployment: str, since: datetime, until: datetime) -> Sequence[Issued]:
-        """Return what a deployment issued with since < decided_at <= until, oldest first, by symbol."""
+        """Return the signals that a deployment issued with since < decided_at <= until, oldest first, then by symbol."""
 
     def add_deployed_model(self, model: DeployedModel, decided_at: datetime) -> bool:
-        """Record which model decided, with its gates; False when it did before (same deployment, stage, bundle and gates)."""
+        """Record which model decided, and its gates; return False if the same (deployment, stage, bundle, gates) is recorded."""
 
     def add_refusal(self, venue: str, refusal: SymbolRefusal) -> bool:
-        """Record a refused symbol; False when its key exists."""
+        """Record a refused symbol; return False if its key exists."""
 
     def symbol_status(self, symbol: Symbol) -> SymbolStatus:
-        """Return the last known status; healthy when never seen."""
+        """Return the last status of a symbol; a healthy one if it was never recorded."""
 
     def set_symbol_status(self, status: SymbolStatus) -> None:
         """Replace the status of a symbol."""
 
     def add_event(self, event: Event, at: datetime) -> bool:
-        """Put an event into the outbox; False when its event_id exists."""
+        """Put an event into the outbox; return False if its event_id exists."""
 
 
 class Ledger(Protocol):
     """Opens units of work."""
 
     def transaction(self) -> AbstractContextManager[LedgerTransaction]:
-        """Commit when the block ends, roll back when it raises."""
+        """Return a block that commits when it ends and rolls back when it raises."""
 
 
 class PartlyPublishedError(SignalboxError):
-    """The bus took some of the events and not the others; `published` are those it took."""
+    """The bus accepted some events and refused others. `published` holds the accepted ones."""
 
     def __init__(self, message: str, published: Sequence[OutboxEvent]) -> None:
         super().__init__(message)
@@ -132,31 +132,31 @@ class PartlyPublishedError(SignalboxError):
 
 
 class Outbox(Protocol):
-    """Committed events on their way to the bus."""
+    """Committed events that wait to be published on the bus."""
 
     def put(self, event: Event, at: datetime) -> bool:
-        """Put an event in that belongs to no other unit of work, and commit it; False when its event_id exists."""
+        """Put in and commit an event that belongs to no other unit of work; return False if its event_id exists."""
 
     def claim(self, limit: int, after: int = 0) -> AbstractContextManager[Sequence[OutboxEvent]]:
-        """Yield unpublished events in order, hidden from other claimers; leaving the block normally marks them published.
+        """Yield unpublished events in order, hidden from other claimers. Leaving the block normally marks them as published.
 
-        after: the sequence behind which it begins, so that what the bus refuses keeps nothing behind it back. An event that is
-        larger than the bus takes (limits.MAX_EVENT_BYTES) is never yielded. Leaving the block with PartlyPublishedError marks
-        those it names, and raises it once they are.
+        after: only events with a higher sequence, so that events the bus refuses do not block those behind them. An event that
+        is too large for the bus (limits.MAX_EVENT_BYTES) is never yielded. If the block raises PartlyPublishedError, the events
+        that it names are marked, and then it is raised again.
         """
 
     def too_large(self) -> Sequence[str]:
-        """Return the event_ids of unpublished events that are larger than the bus takes, the first ten of them."""
+        """Return the event_ids of unpublished events that are too large for the bus, at most the first ten."""
 
     def oldest_unpublished(self) -> datetime | None:
-        """Return `created_at` of the oldest event still to publish."""
+        """Return `created_at` of the oldest unpublished event, or None."""
 
 
 class EventPublisher(Protocol):
-    """The bus."""
+    """Publishes events on the bus."""
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
-        """Publish all of them, or raise PartlyPublishedError once each was tried: one that the bus refuses keeps no other back.
+        """Try to publish every event; afterwards raise PartlyPublishedError if the bus refused any, so that none blocks others.
 
-        Publishing twice is harmless because consumers know the event_id.
+        Publishing an event twice is harmless, because consumers recognise its event_id.
         """

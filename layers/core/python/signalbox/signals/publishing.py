@@ -11,10 +11,10 @@ BATCH: Final = 100
 
 
 def publish_pending(*, outbox: Outbox, publisher: EventPublisher) -> int:
-    """Publish what is in the outbox, each event tried once, oldest first; return how many.
+    """Publish the events in the outbox, oldest first, trying each once; return how many were published.
 
-    An event that the bus refuses stays, and those behind it go on, however many there are: the first refusal is raised as
-    PartlyPublishedError at the end, with what was published. Any other error of the bus leaves the batch unpublished.
+    An event that the bus refuses stays in the outbox and does not block those behind it. At the end PartlyPublishedError is
+    raised, with the first refusal and the published events. Any other error of the bus leaves its batch unpublished.
     """
     after = left = 0
     refused: PartlyPublishedError | None = None
@@ -34,5 +34,5 @@ def publish_pending(*, outbox: Outbox, publisher: EventPublisher) -> int:
             break
         after = events[-1].sequence
     if refused is not None:
-        raise PartlyPublishedError(f"{left} events are left: {refused}", gone) from refused
+        raise PartlyPublishedError(f"{left} events were not published: {refused}", gone) from refused
     return len(gone)

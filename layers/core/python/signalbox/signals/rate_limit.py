@@ -1,9 +1,9 @@
-"""How many signals may be issued: so many an hour, so many of tier HIGH, of one symbol and in all.
+"""Limits the signals issued per hour: in total, of tier HIGH, and of one symbol.
 
-A burst of signals is either one move seen three times or a model that lost its footing; both are worth less than they look.
-What is over the limit keeps its direction, tier and probability, and carries the reason why it was held back. The hour before
-a decision at t is (t - 1 h, t]. Within one cycle the surer signal goes first, and of equals the first symbol by name, so the
-outcome depends on the facts alone. Pure.
+A burst of signals is either one market move seen several times or a model that has gone wrong; either way its signals are worth
+less than they seem. A signal over the limit keeps its direction, tier and probability, and carries the reason why it was held
+back. The hour before a decision at t is (t - 1 h, t]. Within one cycle the signal with the higher confidence goes first, and of
+equals the one whose symbol sorts first, so that the outcome depends on the facts alone. Pure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Count = Annotated[int, Field(ge=0, le=1000)]
 
 
 class HoldReason(StrEnum):
-    """Which limit held a signal back; the narrowest one that is full."""
+    """The rate limit that held a signal back; if several are full, the narrowest."""
 
     SYMBOL_HIGH_RATE = "SYMBOL_HIGH_RATE"
     SYMBOL_RATE = "SYMBOL_RATE"
@@ -34,7 +34,7 @@ class HoldReason(StrEnum):
 
 
 class SignalLimits(FrozenModel):
-    """Issued signals an hour. `high_*` count those of tier HIGH, which count among the others too."""
+    """Limits on issued signals per hour. `high_*` limit those of tier HIGH, which count towards the other limits too."""
 
     per_hour: Count = 10
     high_per_hour: Count = 5
@@ -44,7 +44,7 @@ class SignalLimits(FrozenModel):
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A signal that was issued."""
+    """A signal that was issued earlier."""
 
     symbol: Symbol
     decided_at: datetime
@@ -52,9 +52,9 @@ class Issued:
 
 
 def limit_rate(signals: Sequence[Signal], before: Iterable[Issued], limits: SignalLimits) -> tuple[Signal, ...]:
-    """Return the signals of one cycle, in their order, those over a limit with `held_back`.
+    """Return the signals of one cycle in their order; those over a limit have `held_back` set.
 
-    before: what the same deployment issued earlier; what is older than an hour, or dated after the decision, is not looked at.
+    before: signals that the same deployment issued earlier. Those older than an hour or dated after the decision are ignored.
     """
     if not signals:
         return ()

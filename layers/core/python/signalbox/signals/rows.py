@@ -1,7 +1,7 @@
-"""The feature rows of a live decision: as many of the newest as the model looks at, or why they may not be used.
+"""The newest feature rows for a live decision, as many as the model needs, or the reason why they are unusable.
 
-The newest row is made of the newest `schema.history_bars` bars alone, whatever the window of the model: it is stored with the
-signal, and whoever derives it again from these bars finds the same bits. Older rows of a window lie deeper in the history.
+The newest row is computed from exactly the newest `schema.history_bars` bars, whatever the model's window. It is stored with the
+signal, and computing it again from these bars gives the same bits. Older rows of a window use bars further back.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from signalbox.signals.model import Scorer
 
 @dataclass(frozen=True, slots=True)
 class IncompleteRows:
-    """Why the rows may not be used: a code of `why_incomplete`, and the facts behind it."""
+    """Why the rows are unusable: a code of `why_incomplete`, and the facts behind it."""
 
     code: str
     detail: str
 
 
 def newest_rows(scorer: Scorer, bars: Bars, reference: Bars | None) -> NDArray[np.float64] | IncompleteRows:
-    """Return (window_bars, f) rows of the newest bars, oldest first, each complete and no minute missing between them.
+    """Return (window_bars, f) rows of the newest bars, oldest first; all are complete and no minute is missing between them.
 
-    bars: the newest `scorer.history_bars` of the symbol; reference: those of the symbol that the schema compares with.
+    bars: the symbol's newest `scorer.history_bars`. reference: those of the schema's reference symbol.
     """
     schema, window_bars = scorer.schema, scorer.window_bars
     newest = compute_features(
@@ -46,7 +46,7 @@ def newest_rows(scorer: Scorer, bars: Bars, reference: Bars | None) -> NDArray[n
 
 
 def _scorable(rows: NDArray[np.float64], count: str) -> NDArray[np.float64] | IncompleteRows:
-    """Refuse what float32, the precision of the models, cannot hold: one such symbol must not fail the cycle of all."""
+    """Refuse values that do not fit float32, the models' precision: one such symbol must not fail the cycle of all symbols."""
     with np.errstate(over="ignore"):
         fits = bool(np.isfinite(rows.astype(np.float32)).all())
     return rows if fits else IncompleteRows(Incomplete.FEATURES_NOT_FINITE, f"{count}, a value beyond float32")

@@ -1,7 +1,7 @@
-"""What a signal is and how a calibrated probability becomes one. Pure; the thresholds come frozen with the model.
+"""What a signal is, and how a calibrated probability becomes one. Pure; the thresholds are frozen with the model.
 
-`dir60` (docs/labels.md): the probability is that the 60-minute return is positive. |p - 1/2| at or above `issue_margin`
-issues a BUY or SELL (tier MEDIUM), at or above `high_margin` tier HIGH; below it abstains: HOLD, tier LOW.
+`dir60` (docs/labels.md): the probability that the 60-minute return is positive. If |p - 1/2| is at least `issue_margin`, a BUY or
+SELL is issued with tier MEDIUM; from `high_margin` on the tier is HIGH. Below `issue_margin` the signal is HOLD with tier LOW.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from signalbox.market.candles import Symbol
 
 
 class SignalError(SignalboxError):
-    """A probability or a threshold outside its range."""
+    """A probability or a threshold is outside its range."""
 
 
 class Direction(StrEnum):
-    """What the signal says to do."""
+    """The action that a signal recommends."""
 
     BUY = "BUY"
     SELL = "SELL"
@@ -28,7 +28,7 @@ class Direction(StrEnum):
 
 
 class Tier(StrEnum):
-    """How far from a coin flip: HIGH about one decision in ten, MEDIUM the rest of what is issued, LOW abstains."""
+    """How far the probability is from 1/2: HIGH for about one decision in ten, MEDIUM for other issued ones, LOW for HOLD."""
 
     HIGH = "HIGH"
     MEDIUM = "MEDIUM"
@@ -36,7 +36,7 @@ class Tier(StrEnum):
 
 
 class DeploymentStage(StrEnum):
-    """ACTIVE passed the gates; SHADOW is recorded and shown as such and never reaches a live account."""
+    """ACTIVE models passed the gates. Signals of SHADOW models are recorded and shown as such, and never reach a live account."""
 
     SHADOW = "shadow"
     ACTIVE = "active"
@@ -44,18 +44,18 @@ class DeploymentStage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Margins around 1/2, frozen on validation data. 0 < issue_margin <= high_margin < 1/2, else SignalError."""
+    """Margins around 1/2, frozen on validation data. Raises SignalError unless 0 < issue_margin <= high_margin < 1/2."""
 
     issue_margin: float
     high_margin: float
 
     def __post_init__(self) -> None:
         if not 0 < self.issue_margin <= self.high_margin < 0.5:
-            raise SignalError(f"expected 0 < issue <= high < 0.5, was {self.issue_margin} and {self.high_margin}")
+            raise SignalError(f"expected 0 < issue_margin <= high_margin < 0.5, was {self.issue_margin} and {self.high_margin}")
 
 
 def classify(probability_up: float, thresholds: Thresholds) -> tuple[Direction, Tier]:
-    """Return the direction and tier of one calibrated probability. Raises SignalError outside [0, 1] or NaN."""
+    """Return the direction and tier of a calibrated probability. Raises SignalError if it is not within [0, 1]."""
     if not 0.0 <= probability_up <= 1.0:
         raise SignalError(f"expected a probability in [0, 1], was {probability_up}")
     margin = abs(probability_up - 0.5)
@@ -67,7 +67,7 @@ def classify(probability_up: float, thresholds: Thresholds) -> tuple[Direction, 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One decision; its natural key is (symbol, decided_at, deployment). The feature vector is kept with it."""
+    """One decision with its feature vector. Its natural key is (symbol, decided_at, deployment)."""
 
     symbol: Symbol
     decided_at: datetime
@@ -76,19 +76,19 @@ class Signal:
     direction: Direction
     tier: Tier
     probability_up: float
-    price: Decimal  # close of the newest bar the decision saw
-    late: bool  # a newer cycle had been decided before this one
+    price: Decimal  # close of the newest bar that the decision used
+    late: bool  # a newer cycle was decided before this one
     schema_name: str
     schema_hash: str
     features: tuple[float, ...]
-    held_back: str | None = None  # the limit it was over (rate_limit.py): recorded as decided, told to nobody
+    held_back: str | None = None  # the rate limit that it exceeds (rate_limit.py); such a signal is recorded but not issued
 
     @property
     def issued(self) -> bool:
-        """Whether it says to do something, and may."""
+        """Whether the signal recommends a trade and is within the rate limits."""
         return self.direction is not Direction.HOLD and self.held_back is None
 
     @property
     def confidence(self) -> float:
-        """Calibrated probability of the side it takes (of the likelier side for HOLD)."""
+        """The calibrated probability of the signal's side; for HOLD, of the likelier side."""
         return max(self.probability_up, 1.0 - self.probability_up)

@@ -1,8 +1,8 @@
-"""Were the stored features of a signal those of its bars? Derived again from other bars (the lake's), compared one by one.
+"""Verifies a signal's stored features: computes them again from other bars (the lake's) and compares each value.
 
-A decision's newest row is made of the newest `history_bars` closed bars of its symbol, so exactly those are taken, whatever
-else the lake holds. A model of windows reads some bars more, for its older rows; the newest row is not made of them.
-What cannot be derived is a mismatch with its own code: nothing passes because it could not be looked at.
+The newest row of a decision is computed from exactly the newest `history_bars` closed bars of its symbol, so exactly those are
+used here, whatever else the lake holds. A window model also reads older bars, but not for its newest row. Whatever cannot be
+computed is a mismatch with a code of its own, so nothing passes unchecked.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.gaps import find_gaps
 from signalbox.signals.signal import Signal
 
-TOLERANCE: Final = 1e-9  # relative; the same definitions on another processor may differ in the last bits
+TOLERANCE: Final = 1e-9  # relative; another processor may compute different last bits
 
 
 class MismatchCode(StrEnum):
-    """What does not agree."""
+    """The kind of a mismatch."""
 
     SCHEMA_UNKNOWN = "SCHEMA_UNKNOWN"
-    HASH_DIFFERS = "HASH_DIFFERS"  # the schema of that name has other definitions today
+    HASH_DIFFERS = "HASH_DIFFERS"  # the schema with that name has other definitions now
     LENGTH_DIFFERS = "LENGTH_DIFFERS"
-    BARS_MISSING = "BARS_MISSING"  # the newest bar, or a part of the history, is not there
-    ROW_INCOMPLETE = "ROW_INCOMPLETE"  # these bars would not have been decided on
+    BARS_MISSING = "BARS_MISSING"  # the newest bar or part of the history is missing
+    ROW_INCOMPLETE = "ROW_INCOMPLETE"  # no decision would have been made on these bars
     VALUE_DIFFERS = "VALUE_DIFFERS"
     PRICE_DIFFERS = "PRICE_DIFFERS"
 
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One thing that does not agree. `feature` is set for VALUE_DIFFERS alone."""
+    """One difference between stored and computed values. feature: set for VALUE_DIFFERS only."""
 
     code: MismatchCode
     stored: str
@@ -47,26 +47,26 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class SignalVerification:
-    """What became of one signal. `missing_minutes` lie inside the window it was derived from."""
+    """The result for one signal. missing_minutes: how many minutes are missing in the window it was computed from."""
 
     signal: Signal
     mismatches: tuple[Mismatch, ...]
     missing_minutes: int
-    largest_difference: float  # relative, of any value that could be compared
+    largest_difference: float  # relative; the largest of all values that could be compared
 
     @property
     def agrees(self) -> bool:
-        """Whether everything does."""
+        """Whether there is no mismatch."""
         return not self.mismatches
 
 
 def history_of(signals: Sequence[Signal], schemas: Mapping[str, FeatureSchema] = SCHEMAS) -> int:
-    """Return how many bars before a decision its derivation needs, the longest of these signals' schemas."""
+    """Return how many bars before a decision are needed to verify any of these signals."""
     return max((schemas[s.schema_name].history_bars for s in signals if s.schema_name in schemas), default=0)
 
 
 def symbols_of(signals: Sequence[Signal], schemas: Mapping[str, FeatureSchema] = SCHEMAS) -> frozenset[Symbol]:
-    """Return whose bars their derivation needs: their own, and those that their schemas compare with."""
+    """Return the symbols whose bars are needed: those of the signals, and the reference symbols of their schemas."""
     known = (schemas[s.schema_name] for s in signals if s.schema_name in schemas)
     beside = {schema.reference_symbol for schema in known if schema.reference_symbol is not None}
     return frozenset({s.symbol for s in signals} | beside)
@@ -79,7 +79,7 @@ def verify_signals(
     schemas: Mapping[str, FeatureSchema] = SCHEMAS,
     tolerance: float = TOLERANCE,
 ) -> tuple[SignalVerification, ...]:
-    """Return the verification of each signal, in order. `bars` may reach further than needed in both directions."""
+    """Return the verification of each signal, in order. bars: may reach further than needed in both directions."""
     return tuple(_verify(signal, bars, schemas, tolerance) for signal in signals)
 
 
@@ -109,11 +109,11 @@ def _verify(
 
 
 def _schema(signal: Signal, schemas: Mapping[str, FeatureSchema]) -> FeatureSchema | Mismatch:
-    """Return the schema the signal was decided with, when it still is what it was."""
+    """Return the schema that the signal was decided with, if its definitions are still the same."""
     schema = schemas.get(signal.schema_name)
     if schema is None:
         return Mismatch(MismatchCode.SCHEMA_UNKNOWN, signal.schema_name, ", ".join(schemas))
-    if signal.schema_hash not in {schema.hash, schema.former_hash}:  # an older signal's features are derived again all the same
+    if signal.schema_hash not in {schema.hash, schema.former_hash}:  # signals from before decision 0085 carry the former hash
         return Mismatch(MismatchCode.HASH_DIFFERS, signal.schema_hash, schema.hash)
     if len(signal.features) != len(schema.names):
         return Mismatch(MismatchCode.LENGTH_DIFFERS, f"{len(signal.features)} values", f"{len(schema.names)} features")
@@ -121,12 +121,12 @@ def _schema(signal: Signal, schemas: Mapping[str, FeatureSchema]) -> FeatureSche
 
 
 def _seen(symbol: Symbol, bars: Mapping[Symbol, Bars], decided_at: datetime, schema: FeatureSchema) -> Bars:
-    """Return the bars of a symbol that a decision saw, none when there are none."""
+    """Return the bars of a symbol that the decision used; an empty series if there are none."""
     return (bars.get(symbol) or Bars.from_candles(symbol, ())).until(decided_at).last(schema.history_bars)
 
 
 def _derive(signal: Signal, seen: Bars, schema: FeatureSchema, reference: Bars | None) -> FeatureMatrix | Mismatch:
-    """Return the features of the bars the decision saw, when they are all there."""
+    """Return the features of the bars that the decision used, if all of these bars exist."""
     expected = newest_closed_open_time(signal.decided_at)
     if not len(seen) or from_ms(int(seen.open_time_ms[-1])) != expected:
         return Mismatch(MismatchCode.BARS_MISSING, f"the bar of {expected.isoformat()}", _newest(seen))
@@ -139,7 +139,7 @@ def _derive(signal: Signal, seen: Bars, schema: FeatureSchema, reference: Bars |
 
 
 def relative_difference(stored: float, derived: float) -> float:
-    """Return |a - b| over the larger magnitude: 0 for equal values, infinite where either is not finite and they differ."""
+    """Return |a - b| / max(|a|, |b|): 0 for equal values, infinite if the values differ and either is not finite."""
     if stored == derived:
         return 0.0
     if not (math.isfinite(stored) and math.isfinite(derived)):

@@ -1,1 +1,1 @@
-"""AWS behind the domain's ports: the bus, the cursors, delivery records, bundles, the database's IAM token."""
+"""AWS adapters of the domain's ports, such as the bus, cursors, delivery records, bundles and the database's IAM token."""

@@ -1,4 +1,4 @@
-"""After a commit: publish the outbox, at once or by the relay, and announce accounts that missed their turn."""
+"""Work after a commit: publishes the outbox at once (or leaves that to the relay), and reports accounts that missed a turn."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
 
 
 class Missed(Protocol):
-    """An account that could not take what concerned every account."""
+    """An account that could not process an event meant for every account."""
 
     @property
     def account(self) -> str:
-        """Whose turn it was."""
+        """The account's name."""
 
     @property
     def error(self) -> Exception:
-        """Why."""
+        """Why it could not process the event."""
 
     @property
     def is_final(self) -> bool:
-        """Whether it will not get it again."""
+        """Whether the account will not get the event again."""
 
 
 class Turns(Protocol):
-    """Who gives accounts their turns."""
+    """The service that gives accounts their turns."""
 
     def take_missed(self) -> Sequence[Missed]:
-        """Return the turns that were missed since the last call."""
+        """Return the turns that accounts missed since the last call."""
 
 
 def publish_or_leave(publish: Callable[[], int], *, logger: Logger, metrics: Metrics) -> None:
-    """Publish the outbox and count it. A failure is logged and never raised: what is committed must not be done again for it."""
+    """Publish the outbox and count the events. An error is logged but not raised, so that committed work is not done again."""
     try:
         metrics.add_metric(Metric.OUTBOX_PUBLISHED, MetricUnit.Count, publish())
     except Exception:
-        # what is committed stays in the outbox, and the relay publishes it within a minute
+        # committed events stay in the outbox, and the relay publishes them within a minute
         logger.exception("outbox_not_published")
 
 
 def report_missed(turns: Turns, logger: Logger, metrics: Metrics) -> None:
-    """Log and count each account that missed its turn: refused for good, or to be taken again."""
+    """Log and count each account that missed its turn, whether it was refused for good or will be retried."""
     for one in turns.take_missed():
         name = "turn_refused" if one.is_final else "turn_missed"
         logger.error(name, account=one.account, reason=f"{type(one.error).__name__}: {one.error}", exc_info=one.error)

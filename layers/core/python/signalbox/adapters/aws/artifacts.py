@@ -1,6 +1,6 @@
-"""What training jobs left in S3, and the bundles that were accepted (`library.ports.ArtifactStore`).
+"""Outputs of training jobs in S3, and the accepted bundles (`library.ports.ArtifactStore`).
 
-Both lie in the models bucket; nothing is fetched from anywhere else, whatever an event says.
+Both are in the models bucket. Nothing is fetched from anywhere else, whatever address an event names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class S3Artifacts:
-    """The models bucket, below `prefix` for what jobs write."""
+    """The models bucket. Objects of jobs are below `prefix`."""
 
     def __init__(self, client: S3Client, *, bucket: str, prefix: str) -> None:
         self._client = client
@@ -22,19 +22,19 @@ class S3Artifacts:
         self._top = f"s3://{bucket}/{prefix}/"
 
     def fetch(self, uri: str, *, at_most: int) -> bytes:
-        """Return an object of a job. Raises ArtifactError; what S3 cannot do now is botocore's own error."""
+        """Return an object that a job wrote. Raises ArtifactError, and botocore's errors if S3 does not answer."""
         if not uri.startswith(self._top) or "/../" in uri:
             raise ArtifactError(f"{uri}: expected an object below {self._top}")
         key = uri.removeprefix(f"s3://{self._bucket}/")
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
         except self._client.exceptions.NoSuchKey as error:
-            raise ArtifactError(f"{uri}: expected what the job left, was nothing") from error
+            raise ArtifactError(f"{uri}: the job left no such object") from error
         if answer["ContentLength"] > at_most:
             answer["Body"].close()
             raise ArtifactError(f"{uri}: expected at most {at_most} bytes, was {answer['ContentLength']}")
         return answer["Body"].read()
 
     def keep_bundle(self, key: str, content: bytes) -> None:
-        """Write a bundle's archive under a key made of its content: writing it again changes nothing."""
+        """Store a bundle's archive under a key made from its content. Storing it again changes nothing."""
         self._client.put_object(Bucket=self._bucket, Key=key, Body=content, ContentType="application/zip")

@@ -1,6 +1,6 @@
-"""Records of a queue, a batch an invocation: each failure is logged and returned alone, and may ask for a pause.
+"""Handles queue records in batches: each failed record is logged and returned to its queue alone, if needed after a pause.
 
-A batch never fails as a whole: what succeeded is done, and the answer names what has to come again.
+A batch never fails as a whole. Records that succeeded are done, and the response names those to deliver again.
 """
 
 from __future__ import annotations
@@ -29,48 +29,48 @@ if TYPE_CHECKING:
 
 
 class RecordHandler(Protocol):
-    """Handles one record. Powertools passes it by this name, so a handler has to call it `record`."""
+    """Handles one record. Powertools passes the record by name, so the parameter must be called `record`."""
 
     def __call__(self, record: SQSRecord) -> None:
-        """Handle it; an exception gives it back."""
+        """Handle the record; an exception returns it to the queue."""
 
 
 def process_standard(event: dict[str, Any], handle: RecordHandler, context: LambdaContext) -> Any:
-    """Handle the records of a standard queue; return those to give back."""
+    """Handle the records of a standard queue; return the failed ones, to be delivered again."""
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(event, handle, processor, context)
 
 
 def process_fifo(event: dict[str, Any], handle: RecordHandler, context: LambdaContext) -> Any:
-    """Handle the records of a FIFO queue; a failure holds back what is behind it in its group, and no other group."""
+    """Handle the records of a FIFO queue. A failed record holds back later ones of its own message group only."""
     processor = SqsFifoPartialProcessor(skip_group_on_error=True)
     processor.raise_on_entire_batch_failure = False
     return process_partial_response(event, handle, processor, context)
 
 
 def event_in(record: SQSRecord) -> BusEvent:
-    """Return the event that a rule of the bus put into the queue. Raises UnreadableEventError or WireError: final."""
+    """Return the event that a rule of the bus put into the queue. UnreadableEventError and WireError are final."""
     return read_event(record.body)
 
 
 @contextmanager
 def failure_logged(logger: Logger, record: SQSRecord, *, already_logged: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Log why a record fails, and let it fail. An error in `already_logged` passes without a second line."""
+    """Log the error of a record and raise it again. Errors in `already_logged` are not logged a second time."""
     try:
         yield
     except already_logged:
         raise
     except Exception:
-        # Powertools hands the message back to the queue without a word; the log must say why
+        # Powertools returns the message to the queue silently, so this is the only record of the reason
         logger.exception("record_failed", message_id=record.message_id)
         raise
 
 
 @contextmanager
 def refused_for_good(logger: Logger, metrics: Metrics, record: SQSRecord, *also: type[Exception]) -> Iterator[None]:
-    """End a record that no repetition mends: logged with its body, counted for an alarm, and out of the way of those behind it.
+    """Finish a record that no retry can mend: log it with its body and count it for an alarm, so that it blocks no others.
 
-    That is what cannot be read, and what is of a kind in `also`.
+    These are unreadable records and those that fail with an error in `also`.
     """
     final: tuple[type[Exception], ...] = (UnreadableEventError, WireError, *also)
     try:
@@ -88,7 +88,7 @@ def put_off(
     seconds: Callable[[Exception], int],
     on_pause: Callable[..., None],
 ) -> Iterator[None]:
-    """Let a record that fails come again after `seconds` of its error, not after the queue's whole timeout.
+    """Make a failing record visible again after the seconds that its error calls for, not after the queue's whole timeout.
 
     on_pause: called with the facts of the pause, to log and count it.
     """
@@ -102,9 +102,9 @@ def put_off(
 
 
 def wait_seconds(asked: int | None, record: SQSRecord, *, first: int, longest: int) -> int:
-    """Return what the other side `asked` for, else a pause that starts at `first` and doubles with each delivery.
+    """Return the seconds that the other side `asked` for, or else a pause that starts at `first` and doubles each delivery.
 
-    Both are bounded to 1 … `longest` seconds.
+    The result is between 1 and `longest` seconds.
     """
     deliveries = int(record.attributes.approximate_receive_count)
     wanted = first * 2 ** min(deliveries - 1, 7) if asked is None else asked

@@ -1,4 +1,4 @@
-"""EventBridge as the bus: entries in order, within its limits, and an error when any of them was not accepted."""
+"""EventBridge as the bus. Sends events in order and within its limits; an event that it does not accept is an error."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 MAX_ENTRIES: Final = 10
-_ENVELOPE: Final = 1024  # of a request, beside the details
+_ENVELOPE: Final = 1024  # bytes of a request in addition to the details
 MAX_BYTES: Final = MAX_EVENT_BYTES + _ENVELOPE
 
 
 class BusError(SignalboxError):
-    """The bus did not accept an event; the caller still has it."""
+    """The bus did not accept an event. The caller still has it and may send it again."""
 
 
 def plain_detail(event: Event) -> str:
-    """Return the detail of an event that nobody seals."""
+    """Return the JSON detail of an event without a seal."""
     return json.dumps(event.to_detail(), separators=(",", ":"))
 
 
 class EventBridgeBus:
-    """Announcer and EventPublisher over one event bus. detail: writes the detail of what is announced."""
+    """Announcer and EventPublisher for one event bus. detail: returns the JSON detail of an event to announce."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class EventBridgeBus:
         self._client, self._bus_name, self._detail = client, bus_name, detail
 
     def announce(self, events: Sequence[Event]) -> None:
-        """Publish events of an edge function. Raises BusError; the caller announces them again."""
+        """Publish events of a function without an outbox. After BusError the caller announces them again."""
         for batch in _batches([(event.type.value, self._detail(event)) for event in events]):
             if refused := self._put(batch):
                 raise BusError(
@@ -51,9 +51,9 @@ class EventBridgeBus:
                 )
 
     def publish(self, events: Sequence[OutboxEvent]) -> None:
-        """Publish events of the outbox, each batch whatever became of the one before. Raises PartlyPublishedError.
+        """Publish events of the outbox. Every batch is tried, whatever happened to earlier ones. Raises PartlyPublishedError.
 
-        A request that is refused as a whole, for one event in it that is too large or is none, is sent again event by event.
+        If a whole request is refused because one of its events is invalid or too large, its events are sent again one by one.
         """
         accepted: list[OutboxEvent] = []
         refused: list[str] = []
@@ -69,7 +69,7 @@ class EventBridgeBus:
             )
 
     def _tried(self, batch: Sequence[tuple[str, str]]) -> dict[int, str]:
-        """Put a batch, whole or else one by one; return the places of those that were not accepted, with the reason."""
+        """Put a batch, or else its events one by one; return the index of each event that was not accepted, with the reason."""
         try:
             return dict(self._put(batch))
         except ClientError as error:
@@ -78,7 +78,7 @@ class EventBridgeBus:
         return {place: why for place, one in enumerate(batch) for why in self._tried([one]).values()}
 
     def _put(self, batch: Sequence[tuple[str, str]]) -> list[tuple[int, str]]:
-        """Put a batch; return the places of those that were not accepted, with the reason. Raises botocore's errors."""
+        """Put a batch; return the index of each event that was not accepted, with the reason. Raises botocore's errors."""
         entries: list[Any] = [
             {"Source": EVENT_SOURCE, "DetailType": kind, "Detail": detail, "EventBusName": self._bus_name}
             for kind, detail in batch
@@ -90,7 +90,9 @@ class EventBridgeBus:
             if "ErrorCode" in entry
         ]
         if answer["FailedEntryCount"] and not wrong:
-            raise BusError(f"{self._bus_name}: {answer['FailedEntryCount']} of {len(batch)} events were not accepted, none named")
+            raise BusError(
+                f"{self._bus_name}: {answer['FailedEntryCount']} of {len(batch)} events were not accepted; it is not known which"
+            )
         return wrong
 
 

@@ -1,7 +1,7 @@
-"""Log lines say what they belong to: `correlation_id`, the cycle or command that a record goes back to, and `event_id`.
+"""Adds ids to log lines: `correlation_id`, the cycle or command that a record belongs to, and `event_id`.
 
-Powertools' logger keeps keys until they are removed, also from one record to the next and from one warm call to the next. So they
-are set for a record alone.
+Powertools' logger keeps keys until they are removed, even from one record to the next and from one warm invocation to the next.
+So the keys are set for one record and removed after it.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ _KEYS: Final = ("correlation_id", "event_id", "request")
 
 
 class Follower:
-    """Names what a record is, once it is read: every line from then on carries its ids."""
+    """Sets the ids of a record once it has been read. All later log lines carry them."""
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
 
     def event(self, event: BusEvent) -> None:
-        """It is an event of the bus."""
+        """Set the ids of an event of the bus."""
         self.ids(event.correlation_id, event_id=event.event_id)
 
     def command(self, request_id: str, at: datetime) -> None:
-        """It is somebody's command. What it starts, an order for one, goes back to its instant."""
+        """Set the ids of somebody's command. Whatever it starts, such as an order, has the same correlation id."""
         self.ids(correlation_id_of(at), request=request_id)
 
     def ids(self, correlation_id: str | None, **more: str) -> None:
-        """It has these ids. Without a correlation id the lines have none, rather than that of something before."""
+        """Set these ids. Without a correlation id the lines have none, so that they do not keep that of an earlier record."""
         self._logger.remove_keys(_KEYS)
         self._logger.append_keys(**more, **({} if correlation_id is None else {"correlation_id": correlation_id}))
 
 
 @contextmanager
 def followed(logger: Logger) -> Iterator[Follower]:
-    """Give what names a record, and forget the record's ids afterwards."""
+    """Yield a Follower for one record, and remove the record's ids afterwards."""
     try:
         yield Follower(logger)
     finally:
@@ -53,7 +53,7 @@ def followed(logger: Logger) -> Iterator[Follower]:
 
 
 def log_changes(logger: Logger, handled: Iterable[AccountOutcome], risk: Callable[..., None]) -> None:
-    """Log what each account made of it: a line an event with its own ids, and by `risk` one an entry of the risk record."""
+    """Log the outcome for each account: one line for each event with its own ids, and through `risk` one for each risk entry."""
     for one in handled:
         account = one.account.account
         for event in one.changes.events:

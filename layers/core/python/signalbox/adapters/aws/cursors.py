@@ -1,4 +1,4 @@
-"""Collection cursors in DynamoDB: one item a symbol, moved forward only, by a conditional write."""
+"""Collection cursors in DynamoDB: one item for each symbol, which conditional writes move only forwards."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 class DynamoCursorStore:
-    """CursorStore over a table with the string key `symbol`."""
+    """CursorStore on a table with the string key `symbol`."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
 
     def newest(self, symbol: Symbol) -> datetime | None:
-        """Return the newest announced open_time, read consistently."""
+        """Return the newest announced open_time, read consistently; None if there is none."""
         answer = self._client.get_item(TableName=self._table, Key={"symbol": {"S": symbol}}, ConsistentRead=True)
         item = answer.get("Item")
         return None if item is None else from_ms(int(item["open_time_ms"]["N"]))
 
     def advance(self, symbol: Symbol, open_time: datetime) -> None:
-        """Move the cursor to `open_time` unless it is there or further."""
+        """Move the cursor to `open_time`, unless it is there or further already."""
         try:
             self._client.put_item(
                 TableName=self._table,
@@ -34,4 +34,4 @@ class DynamoCursorStore:
                 ExpressionAttributeValues={":t": {"N": str(to_ms(open_time))}},
             )
         except self._client.exceptions.ConditionalCheckFailedException:
-            return  # a newer run was faster, which is what we want to keep
+            return  # a newer run has moved it further already

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def token_password(client: RDSClient, *, host: str, port: int, user: str) -> Callable[[], str]:
-    """Return a function that makes a fresh token (valid 15 minutes for a login). No network: it is a signature.
+    """Return a function that makes a new token, valid for a login within 15 minutes. It only signs and needs no network.
 
-    A socket folder (libpq's rule: it begins with a slash) is this machine, so that is what is signed for.
+    A host that begins with a slash is a socket folder (as in libpq) on this machine, so the token is made for localhost.
     """
     hostname = "localhost" if host.startswith("/") else host
     return lambda: client.generate_db_auth_token(DBHostname=hostname, Port=port, DBUsername=user)

@@ -1,4 +1,4 @@
-"""Which alert went to which chat, and where chats moved, in DynamoDB; a delivery is locked against parallel ones (Powertools)."""
+"""Which alert was sent to which chat, and new ids of chats, in DynamoDB. Powertools locks a delivery against parallel ones."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
-DELIVERY: Final = "delivery"  # the key of a message in the queue of deliveries
+DELIVERY: Final = "delivery"  # key of the delivery in a queue message
 KEPT_SECONDS: Final = 7 * 24 * 3600  # longer than any queue keeps a message
 
 
 class DynamoDeliveryLog:
-    """DeliveryLog over a table with the string key `id` and the TTL attribute `expiration`."""
+    """DeliveryLog on a table with the string key `id` and the TTL attribute `expiration`."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._config = IdempotencyConfig(expires_after_seconds=KEPT_SECONDS, event_key_jmespath="[alert_id, chat_id]")
         self._store = DynamoDBPersistenceLayer(table_name=table, boto3_client=client)
 
     def register(self, context: LambdaContext) -> None:
-        """Bound the in-progress lock by the time this invocation has left."""
+        """Limit the lock of a delivery in progress to the time that this invocation has left."""
         self._config.register_lambda_context(context)
 
     def once(self, alert_id: str, chat_id: str, deliver: Callable[[], None]) -> bool:
@@ -52,7 +52,7 @@ class DynamoDeliveryLog:
 
 
 class DynamoChatMoves:
-    """ChatMoves over the same table, under a prefix of its own and without an end."""
+    """ChatMoves in the same table, under their own prefix and without expiry."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client, self._table = client, table
@@ -71,7 +71,7 @@ def _moved(chat_id: str) -> dict[str, Any]:
 
 
 class SqsDeliveryQueue:
-    """DeliveryQueue over a FIFO queue."""
+    """DeliveryQueue on a FIFO queue."""
 
     def __init__(self, client: SQSClient, url: str) -> None:
         self._client, self._url = client, url
@@ -86,5 +86,5 @@ class SqsDeliveryQueue:
 
 
 def delivery_in(body: dict[str, Any]) -> Delivery:
-    """Return the delivery in a message of their queue. Raises pydantic.ValidationError."""
+    """Return the delivery in a message of the deliveries queue. Raises pydantic.ValidationError."""
     return Delivery.model_validate(body[DELIVERY])

@@ -1,8 +1,8 @@
-"""The deployed model, kept warm: looked up every cycle, loaded when it changed, swapped as one reference.
+"""The deployed model, kept in memory: looked up every cycle, loaded when it changes, and replaced by one reference.
 
-Whatever goes wrong with a new deployment (the pointer, the download, any check of the bundle), the one in use stays, and
-the problem is handed to the cycle, which records and announces it. A deployment that failed is not tried again until the
-pointer changes. A bundle that has not passed its promotion gates runs as shadow, whatever the pointer says.
+If anything about a new deployment fails (the pointer, the download, a check of the bundle), the model in use stays, and the cycle
+records and announces the problem. A deployment that failed is not tried again until the pointer changes. A bundle that has not
+passed its promotion gates runs as shadow, whatever the pointer says.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class ModelProvider:
         self._problem: ModelProblem | None = None
 
     def choose(self) -> ModelChoice:
-        """Return the newest deployment that loads, else the last one that did, with the reason."""
+        """Return the newest deployment if it loads; otherwise the last one that did, with the reason."""
         try:
             wanted = self._deployments.current()
-        except Exception as error:  # noqa: BLE001 - as below
+        except Exception as error:  # noqa: BLE001 - for the reason below
             return ModelChoice(self._model, self._failed("current", error))
         if wanted.version != self._version:
             try:
@@ -40,9 +40,9 @@ class ModelProvider:
                 BotoCoreError,
                 ClientError,
                 OSError,
-            ) as error:  # not the bundle's fault: tried again next cycle
+            ) as error:  # not the bundle's fault, so it is tried again in the next cycle
                 return ModelChoice(self._model, self._failed(wanted.name, error))
-            except Exception as error:  # noqa: BLE001 - whatever it is (memory, recursion), no bundle may end the cycle
+            except Exception as error:  # noqa: BLE001 - no bundle may fail the cycle, whatever its error (memory, recursion)
                 self._problem = self._failed(wanted.name, error)
             self._version = wanted.version
         return ModelChoice(self._model, self._problem)

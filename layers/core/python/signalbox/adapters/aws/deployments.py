@@ -1,7 +1,7 @@
 """Which bundle is deployed, and its files.
 
-A pointer object in the models bucket names it; until one is written there, the bundle that the stack shipped is used.
-Bundles travel as zips, so that a half-uploaded one cannot be seen.
+A pointer object in the models bucket names the deployed bundle. Until there is a pointer, the bundle shipped with the stack is
+used. Bundles are single zip objects, so that nobody can see a half-uploaded one.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-_MAX_PACKED: Final = MAX_BUNDLE_BYTES + 1024 * 1024  # a bundle's files are stored as they are, with a little about each
+_MAX_PACKED: Final = MAX_BUNDLE_BYTES + 1024 * 1024  # a bundle's files are stored uncompressed, plus some bytes for each
 
 
 class DeploymentError(SignalboxError):
-    """The pointer or the bundle it names could not be read."""
+    """The deployment pointer, or the bundle that it names, cannot be read."""
 
 
 class DeploymentPointer(BaseModel):
-    """`deployments/current.json`."""
+    """The content of `deployments/current.json`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     deployment: str
-    bundle_key: Annotated[str, Field(pattern=rf"^{BUNDLES_PREFIX}/.+\.zip$")]  # where accepted bundles are, alone
+    bundle_key: Annotated[str, Field(pattern=rf"^{BUNDLES_PREFIX}/.+\.zip$")]  # only accepted bundles have such keys
     stage: Literal["shadow", "active"]
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployed bundle and where it lies; `version` changes when either does."""
+    """A deployed bundle and its location. version: changes whenever either does."""
 
     name: str
     stage: DeploymentStage
@@ -53,7 +53,7 @@ class Deployment:
 
 
 class S3Deployments:
-    """Reads the pointer (cheaply, every cycle) and fetches bundles (once each)."""
+    """Reads the pointer (cheap, every cycle) and fetches bundles (once each)."""
 
     def __init__(self, client: S3Client, *, models_bucket: str, starter_bucket: str, starter_key: str) -> None:
         self._client = client
@@ -63,7 +63,7 @@ class S3Deployments:
         )
 
     def current(self) -> Deployment:
-        """Return the deployment to use now. Raises DeploymentError when there is a pointer that cannot be read."""
+        """Return the current deployment. Raises DeploymentError if there is a pointer but it cannot be read."""
         try:
             answer = self._client.get_object(Bucket=self._models_bucket, Key=DEPLOYMENT_POINTER_KEY)
         except self._client.exceptions.NoSuchKey:
@@ -85,9 +85,9 @@ class S3Deployments:
 
     @contextmanager
     def fetched(self, deployment: Deployment) -> Iterator[Path]:
-        """Download and unpack a bundle into a temporary folder for the length of a block.
+        """Download a bundle and unpack it into a temporary folder, which exists for the length of the block.
 
-        Raises DeploymentError when there is none or it is too large to be one, BundleError when it may not be unpacked.
+        Raises DeploymentError if the bundle is missing or too large, BundleError if it is unsafe to unpack.
         """
         try:
             answer = self._client.get_object(Bucket=deployment.bucket, Key=deployment.key)

@@ -1,4 +1,4 @@
-"""Messages of the bus into the two queues that have a message group an account."""
+"""Forwards bus messages to the two queues in which each account has its own message group."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RouteEvents:
-    """Sends a message on as it is; the queue drops one that was sent on before within five minutes, by its content."""
+    """Forwards messages unchanged. The queue drops a message with the same content as one of the last five minutes."""
 
     queue: SQSClient
     urls: Mapping[Destination, str]
 
     def send(self, body: str, route: Route) -> None:
-        """Put a message into the queue and the group of its route."""
+        """Put a message into the queue and message group of its route."""
         self.queue.send_message(QueueUrl=self.urls[route.queue], MessageBody=body, MessageGroupId=route.group)

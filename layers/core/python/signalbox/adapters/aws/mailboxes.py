@@ -1,8 +1,8 @@
-"""The mailboxes of MetaTrader 5 on the cloud's side: each account's key and queues, and whether its agent answers.
+"""The cloud side of the MetaTrader 5 mailboxes: each account's key and queues, and the check that its agent answers.
 
-Whatever was handed on is looked for after ACKNOWLEDGE_SECONDS, by a message that waits for so long in a queue of its own. The
-agent's signed answer is written down by account and sequence; a command without one stops the account through the queue of
-the kill switch. Positions can still be left: a halt stops new risk alone.
+Every forwarded command is checked after ACKNOWLEDGE_SECONDS, by a message that waits that long in a queue of its own. The agent's
+signed answer is recorded by account and sequence number. A command without an answer halts the account through the kill switch's
+queue. Positions can still be closed: a halt stops new risk only.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
-KEPT: Final = timedelta(days=2)  # an answer, longer than a check may wait
+KEPT: Final = timedelta(days=2)  # how long an answer is kept: longer than a check can wait
 
 
 class MailboxKeyError(SignalboxError):
-    """The secret of a mailbox holds no key that can be used. The message never quotes it."""
+    """The secret of a mailbox holds no usable key. The message never quotes the secret."""
 
 
 class _KeySecret(FrozenModel):
-    """The secret's JSON (docs/live-trading.md). `next`: the key that is to replace the current one, empty otherwise."""
+    """The secret's JSON (docs/live-trading.md). next: the key that will replace the current one, or empty."""
 
     current: str
     next: str = ""
@@ -55,7 +55,7 @@ class _KeySecret(FrozenModel):
 
 @dataclass(frozen=True)
 class Mailboxes:
-    """Every mailbox of a stage. accounts: those that have one."""
+    """All mailboxes of a stage. accounts: the accounts that have one."""
 
     queue: SQSClient
     table: DynamoDBClient
@@ -68,11 +68,11 @@ class Mailboxes:
     kill_switch_url: str
 
     def reporter(self, queue_arn: str) -> str | None:
-        """Return the account whose agent reports through a queue, None for every other queue."""
+        """Return the account whose agent reports through a queue, or None if it is another queue."""
         return reporting_account(self.stage, queue_arn.rsplit(":", 1)[-1])
 
     def is_checks(self, queue_arn: str) -> bool:
-        """Whether a queue is that of the checks."""
+        """Whether a queue is the queue of checks."""
         return queue_arn.rsplit(":", 1)[-1] == self.checks_url.rsplit("/", 1)[-1]
 
     def has(self, account: str) -> bool:
@@ -80,7 +80,7 @@ class Mailboxes:
         return account in self.accounts
 
     def relay(self, account: str) -> Mt5Venue | ClosedVenue:
-        """Return the way to an account's agent; a closed venue where its key cannot be used."""
+        """Return the relay to an account's agent; a ClosedVenue with the reason if the account's key is unusable."""
         try:
             key = self._keys(account).signing
         except MailboxKeyError as error:
@@ -88,7 +88,7 @@ class Mailboxes:
         name = mailbox_queue_name(self.stage, account, MailboxQueue.COMMANDS)
         return Mt5Venue(
             self.queue,
-            f"{self.checks_url.rsplit('/', 1)[0]}/{name}",  # of the same AWS account and region
+            f"{self.checks_url.rsplit('/', 1)[0]}/{name}",  # the queue is in the same AWS account and region
             key=key,
             next_sequence=lambda: next_number(self.table, self.table_name, f"mt5-command-{account}"),
             expect=lambda command, event_id: self._expect(account, command, event_id),
@@ -96,7 +96,7 @@ class Mailboxes:
         )
 
     def take_report(self, account: str, text: str) -> ExecutionReported | VenueViewReported | AgentAnswer:
-        """Return what the agent of this account reported, and note what it answered. Raises EnvelopeError: it is not its word."""
+        """Return an agent's report on this account and note its answers. Raises EnvelopeError if the agent did not write it."""
         opened = self._open_report(account, text)
         content = opened.said()
         if isinstance(content, CommandTaken | CommandRefused):
@@ -110,16 +110,16 @@ class Mailboxes:
 
     def _require_newest(self, account: str, sequence: int) -> None:
         if not newest_number(self.table, self.table_name, f"mt5-report-{account}", sequence):
-            raise ReplayError(f"{account} {sequence}: newer reports were handled before")
+            raise ReplayError(f"{account} {sequence}: a newer report was handled before")
 
     def _open_report(self, account: str, text: str) -> Envelope:
-        """Return what the agent of this account signed; nobody else's word comes through its queue. Raises EnvelopeError."""
+        """Return a report that the account's agent signed; its queue accepts no other. Raises EnvelopeError."""
         if not self.has(account):
             raise EnvelopeError(f"{account}: expected an account with a mailbox in this stage")
         try:
             try:
                 return open_envelope(text, key=self._keys(account), direction=MailboxDirection.REPORT, account=account)
-            except EnvelopeError:  # a key may just have been replaced; what the new ones do not open is refused for good
+            except EnvelopeError:  # a key may have been replaced just now; what the new keys do not open either is refused
                 return open_envelope(
                     text, key=self._keys(account, fresh=True), direction=MailboxDirection.REPORT, account=account
                 )
@@ -127,21 +127,24 @@ class Mailboxes:
             raise EnvelopeError(str(error)) from error
 
     def _note(self, account: str, answer: AgentAnswer) -> None:
-        """Write down that a command was answered. Of one that came too late to be taken nothing is known, so it is none."""
+        """Record that a command was answered. A replayed command is not: the refusal says nothing about the original one."""
         if isinstance(answer, CommandRefused) and answer.reason is CommandRefusal.COMMAND_REPLAYED:
             return
         note_answer(self.table, self.table_name, account, answer.command, self.clock() + KEPT)
 
     def check(self, text: str) -> ExpectedAnswer | None:
-        """Look for an answer; without one stop the account, and return what was not answered. Raises WireError, ValueError."""
+        """Check a command for its answer; if there is none, halt the account and return the command.
+
+        Raises WireError, ValueError.
+        """
         expected = ExpectedAnswer.model_validate(parse_object(text))
         if answer_seen(self.table, self.table_name, expected.account, expected.command):
             return None
         seconds = ACKNOWLEDGE_SECONDS
         halt = HaltTrading(
             account=expected.account,
-            # of the command alone, so that a check that is delivered twice asks for the same halt; its time is in the id, because
-            # sequences begin again at 1 where their table was lost
+            # made from the command alone, so that a check delivered twice asks for the same halt; it includes the time, because
+            # sequence numbers begin at 1 again if their table is lost
             request_id=f"unanswered-{expected.command}-{int(expected.handed_on_at.timestamp())}",
             requested_at=expected.handed_on_at + timedelta(seconds=seconds),
             why=f"the agent did not acknowledge command {expected.command} within {seconds} s: {expected.event_id}"[:200],

@@ -1,4 +1,4 @@
-"""Published reports in a bucket. A put is whole by itself; nothing is read and nothing removed."""
+"""Published reports in a bucket. A put is atomic; nothing is read or removed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class ReportStoreError(SignalboxError):
-    """The bucket did not take a report; delivering again is harmless."""
+    """The bucket did not accept a report. Publishing it again is harmless."""
 
 
 class S3ReportStore:
-    """`reports.publishing.ReportStore` over one bucket."""
+    """`reports.publishing.ReportStore` on one bucket."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client, self._bucket = client, bucket
 
     def put(self, path: str, content: bytes, content_type: str) -> None:
-        """Write a file as one step. Raises ReportStoreError."""
+        """Write a file atomically. Raises ReportStoreError."""
         try:
             self._client.put_object(Bucket=self._bucket, Key=path, Body=content, ContentType=content_type)
         except (BotoCoreError, ClientError) as error:

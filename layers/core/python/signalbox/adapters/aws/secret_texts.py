@@ -1,4 +1,4 @@
-"""Texts in Secrets Manager, each kept for a while. While Secrets Manager is away what was read goes on: no exit waits for it."""
+"""Cached texts from Secrets Manager. During its outages the cached texts stay in use, so that no exit waits for it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from signalbox.errors import SignalboxError
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-KEPT_SECONDS: Final = 300  # a rotated secret is used within this time
-RETRY_SECONDS: Final = 30  # after a failure, while there is a text or a key to go on with
+KEPT_SECONDS: Final = 300  # a rotated secret is picked up within this time
+RETRY_SECONDS: Final = 30  # pause after a failure, as long as a cached text or key can be used
 
 logger: Final = logging.getLogger(__name__)
 
 
 class SecretUnavailableError(SignalboxError):
-    """A secret was never read here and cannot be read now. The request is retried."""
+    """A secret cannot be read now, and no earlier text of it is cached. The work that needs it is retried later."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class _Kept:
 
 
 class SecretTexts:
-    """Reads secrets by name or ARN. A secret that is gone is gone at once; one that cannot be asked for is as it was."""
+    """Reads secrets by name or ARN. A deleted secret is unavailable at once; in an outage the cached text is used."""
 
     def __init__(self, client: SecretsManagerClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self._clock = client, clock
@@ -46,12 +46,12 @@ class SecretTexts:
         return self.read(secret_id)
 
     def read(self, secret_id: str) -> str:
-        """Return the text of a secret, asked for now, because the one that is kept did not fit. Raises as `get`."""
+        """Return the text of a secret, read again now because the cached one did not fit. Raises SecretUnavailableError."""
         try:
             text = self._client.get_secret_value(SecretId=secret_id).get("SecretString", "")
         except self._client.exceptions.ResourceNotFoundException as error:
             self._kept.pop(secret_id, None)
-            raise SecretUnavailableError(f"{secret_id}: expected a secret with a value, was none") from error
+            raise SecretUnavailableError(f"{secret_id}: no such secret, or it has no value") from error
         except (ClientError, BotoCoreError) as error:
             kept = self._kept.get(secret_id)
             if kept is None:

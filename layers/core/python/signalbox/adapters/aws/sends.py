@@ -1,7 +1,7 @@
-"""Which orders were sent, and counters that only go up, in DynamoDB: conditional writes, read consistently.
+"""Records in DynamoDB of the orders that were sent, and counters that only increase: conditional writes, consistent reads.
 
-What replaced an order at a venue that changes none is kept beside them. All live in the table of the delivery records
-(string key `id`, TTL attribute `expiration`), under prefixes of their own.
+At venues that cannot change an order, the orders that replaced it are recorded too. All records are in the table of the delivery
+records (string key `id`, TTL attribute `expiration`), under their own prefixes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from signalbox.orders.venue_view import VenueOrder
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-ANSWER_KEPT: Final = timedelta(days=1)  # much longer than a request's seal lives: then it is refused as overdue
-MAX_ANSWER: Final = 300_000  # characters, of an item's 400 kB
-KEPT: Final = timedelta(days=400)  # an order may rest for long; a record that is gone would allow a second send
+ANSWER_KEPT: Final = timedelta(days=1)  # much longer than a request's seal is valid; later the request is refused as overdue
+MAX_ANSWER: Final = 300_000  # characters; an item may have 400 kB
+KEPT: Final = timedelta(days=400)  # an order may rest for a long time, and without its record it could be sent again
 
 
 class DynamoSendLog:
-    """SendLog and ReplacementLog over a table with the string key `id`."""
+    """SendLog and ReplacementLog on a table with the string key `id`."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
@@ -104,19 +104,19 @@ class DynamoSendLog:
 
 
 class DynamoAnswers:
-    """What was announced about a request that is done, by its natural key: a second delivery is answered the same again."""
+    """The events announced for each completed request, by the request's key, so that a redelivery gets the same answer."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client, self._table = client, table
 
     def find(self, account: str, event_id: str) -> tuple[str, ...] | None:
-        """Return the answer's events as JSON of type and detail; None when the request is not done."""
+        """Return the answer's events as JSON of type and detail; None if the request is not completed."""
         key = _link("answered", account, event_id)
         item = self._client.get_item(TableName=self._table, Key={"id": key}, ConsistentRead=True).get("Item")
         return None if item is None else tuple(text["S"] for text in item["events"]["L"])
 
     def keep(self, account: str, event_id: str, answer: Sequence[str], at: datetime) -> None:
-        """Keep the answer of a request that is done. One that is too large is kept as none: it is not given twice."""
+        """Keep the answer to a completed request. An answer that is too large is kept empty and cannot be repeated."""
         kept = answer if sum(map(len, answer)) <= MAX_ANSWER else ()
         self._client.put_item(
             TableName=self._table,
@@ -133,7 +133,7 @@ def _link(what: str, account: str, name: str) -> Any:
 
 
 def next_number(client: DynamoDBClient, table: str, name: str) -> int:
-    """Return 1, 2, 3, … without a repetition, whoever asks."""
+    """Return 1, 2, 3, … and never the same number twice, whoever calls."""
     answer = client.update_item(
         TableName=table,
         Key={"id": {"S": f"counter#{name}"}},
@@ -145,7 +145,7 @@ def next_number(client: DynamoDBClient, table: str, name: str) -> int:
 
 
 def newest_number(client: DynamoDBClient, table: str, name: str, number: int) -> bool:
-    """Keep `number` as the newest; False, and nothing is written, when a larger one is kept. The same again is the newest."""
+    """Store `number` as the newest and return True, also if it is stored already; return False if a larger one is stored."""
     try:
         client.update_item(
             TableName=table,
@@ -160,13 +160,13 @@ def newest_number(client: DynamoDBClient, table: str, name: str, number: int) ->
 
 
 def note_answer(client: DynamoDBClient, table: str, account: str, command: int, until: datetime) -> None:
-    """Keep that an agent answered the command of this sequence."""
+    """Record that an agent answered the command with this sequence number."""
     expiration = {"N": str(round(until.timestamp()))}
     client.put_item(TableName=table, Item={"id": _link("mt5-answered", account, str(command)), "expiration": expiration})
 
 
 def answer_seen(client: DynamoDBClient, table: str, account: str, command: int) -> bool:
-    """Whether an agent answered the command of this sequence."""
+    """Return whether an agent answered the command with this sequence number."""
     key = {"id": _link("mt5-answered", account, str(command))}
     return "Item" in client.get_item(TableName=table, Key=key, ConsistentRead=True)
 

@@ -1,10 +1,10 @@
-"""Signing keys in Secrets Manager: the current one signs, it and the one before it are accepted.
+"""Signing keys in Secrets Manager: the current key signs; seals of the current and the previous key are accepted.
 
-A rotation is a new value of the secret. Secrets Manager moves the labels AWSCURRENT and AWSPREVIOUS, so both keys are there
-until the next rotation, and whatever was sealed before is still accepted. A process keeps what it read for KEPT_SECONDS. An
-id that it does not know may be of a key that is newer than that: it is looked for before it is refused. When a key that was read
-cannot be read again it goes on being used: nobody's exit waits for Secrets Manager. The two labels are read one by one, so a
-value that is no key under one of them leaves the other: signed is then with the key before, which is accepted.
+A rotation writes a new value. Secrets Manager moves the labels AWSCURRENT and AWSPREVIOUS, so both keys exist until the next
+rotation, and older seals stay valid. A process caches keys for KEPT_SECONDS. An unknown key id may belong to a newer key, so the
+keys are read again before it is refused. If a key cannot be read again, the cached one stays in use, so that no exit waits for
+Secrets Manager. The labels are read separately, so an unusable value under one does not affect the other: then the previous key
+signs, which is accepted too.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ logger: Final = logging.getLogger(__name__)
 
 
 def key_client() -> SecretsManagerClient:
-    """Return a client that gives up in seconds: a function has 30 of them, and most often a key that goes on."""
+    """Return a client that gives up within seconds: a function has 30 of them, and usually a cached key to continue with."""
     return boto3.client("secretsmanager", config=IMPATIENT)
 
 
 class _Answer(Enum):
-    """What asking for a label gave."""
+    """The result of reading a label."""
 
-    KNOWN = auto()  # a key, or that nothing has the label
-    NO_KEY = auto()  # a value that is none
+    KNOWN = auto()  # a key was read, or nothing has the label
+    NO_KEY = auto()  # the value is not a key
     UNREACHABLE = auto()
 
 
 @dataclass
 class _Label:
-    """What is known of a label. key: the newest that was read from it, which a worse answer leaves as it is."""
+    """What is known of a label. key: the newest key that was read; a failed read does not change it."""
 
     name: str
     key: SigningKey | None = None
@@ -57,14 +57,14 @@ class _Label:
 
 
 class SecretKeys:
-    """`signing.AcceptedKeys` over one secret, and the key to sign with."""
+    """`signing.AcceptedKeys` from one secret, and the key to sign with."""
 
     def __init__(self, client: SecretsManagerClient, secret_arn: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self._arn, self._clock = client, secret_arn, clock
         self._current, self._previous = _Label(CURRENT), _Label(PREVIOUS)
 
     def current(self) -> SigningKey:
-        """Return the key to sign with. Raises KeyUnavailableError when none was ever read and none can be."""
+        """Return the key to sign with. Raises KeyUnavailableError if no key can be read and none was read before."""
         self._refresh(self._current)
         if self._current.key is not None and self._current.answer is not _Answer.NO_KEY:
             return self._current.key
@@ -75,8 +75,8 @@ class SecretKeys:
         return key
 
     def find(self, key_id: str) -> SigningKey | None:
-        """Return the key of that id, as `AcceptedKeys` has it."""
-        labels = (self._previous, self._current)  # in this order: a rotation in between loses no key
+        """Return the key with that id, or None if it certainly does not exist. Raises KeyUnavailableError."""
+        labels = (self._previous, self._current)  # in this order, a rotation between the two reads loses no key
         asked = [label.name for label in labels if self._refresh(label)]
         if self._held(key_id) is None:
             for label in labels:
@@ -84,7 +84,7 @@ class SecretKeys:
                     self._refresh(label, kept_seconds=0)
         found = self._held(key_id)
         if found is None and (not self._has_key() or any(label.answer is _Answer.UNREACHABLE for label in labels)):
-            # not known is not refused: the newest key may be the one that could not be read
+            # an unknown key is not refused while a label cannot be read, because that may be the newest key
             raise KeyUnavailableError(self._problems())
         return found
 
@@ -101,7 +101,7 @@ class SecretKeys:
         return f"{self._arn}: " + "; ".join(label.problem for label in (self._current, self._previous) if label.problem)
 
     def _refresh(self, label: _Label, kept_seconds: float = KEPT_SECONDS) -> bool:
-        """Read a label unless what is known of it is young enough; False then. Without any key it is asked for every time."""
+        """Read a label if its cached state is too old, and return whether it was read. Without any key it is always read."""
         if label.answer is not None:
             is_good = label.answer is _Answer.KNOWN
             young = kept_seconds if is_good else RETRY_SECONDS
@@ -119,8 +119,8 @@ class SecretKeys:
             label.key = SigningKey.of(text)
         except self._client.exceptions.ResourceNotFoundException:
             if label is self._current:
-                return _Answer.NO_KEY, f"expected a value labelled {CURRENT}, was none"
-            label.key = None  # as before the first rotation
+                return _Answer.NO_KEY, f"no value is labelled {CURRENT}"
+            label.key = None  # as it is before the first rotation
         except (ClientError, BotoCoreError) as error:
             return _Answer.UNREACHABLE, f"{label.name} cannot be read: {str(error)[:300]}"
         except KeyUnavailableError as error:

@@ -1,9 +1,9 @@
-"""The trading service over HTTP: API Gateway's payload 2.0 in, commands out, every refusal as problem details (RFC 9457).
+"""The trading service over HTTP: takes API Gateway's payload 2.0 and answers errors with problem details (RFC 9457).
 
-Who asks is the IAM principal that the gateway verified; a request without one is refused here too, so that a route without
-authorisation could not open a door. The clock is the gateway's. trading_problems.py has the statuses. The resolver's own
-validation stays off: it would read the body a second time, with json.loads instead of the limits of signalbox.wire, and make
-floats of amounts. docs/api/openapi.json is made from these routes (tools.api_docs).
+The caller is the IAM principal that the gateway verified. A request without one is refused here too, so that a route configured
+without authorisation gives no access. The time is the gateway's. trading_problems.py maps errors to statuses. The resolver's own
+validation stays off: it would read the body a second time, with json.loads instead of the limits of signalbox.wire, and turn
+amounts into floats. docs/api/openapi.json is generated from these routes (tools.api_docs).
 """
 
 from __future__ import annotations
@@ -37,35 +37,35 @@ from signalbox.trading.state import AccountState
 from signalbox.trading.view import account_view, configuration_view, order_view, readiness_view
 from signalbox.wire import WireError, checked, parse_object
 
-_OCCURRENCE: Final = "urn:signalbox:request:"  # and the gateway's id of the request, which is `request` in its access log
+_OCCURRENCE: Final = "urn:signalbox:request:"  # followed by the gateway's request id, `request` in its access log
 MAX_BODY: Final = 65_536  # bytes; the largest command has a few hundred
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(AccountName)
 
 
 class ApiTradingService(Protocol):
-    """What the routes need of the application."""
+    """The part of the application that the routes use."""
 
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         """Carry out a command."""
 
     def change_access(self, command: GrantAccess | RevokeAccess, who: str) -> tuple[Access, ...]:
-        """Give somebody a role or take it away; return who has one."""
+        """Grant or revoke a role; return everybody who has one on the account."""
 
     def access(self, account: str, at: datetime, who: str) -> tuple[Access, ...]:
-        """Return who has a role on an account."""
+        """Return everybody who has a role on an account."""
 
     def query(self, account: str, at: datetime, who: str) -> AccountState:
-        """Return an account as it is."""
+        """Return the current state of an account."""
 
     def readiness_report(self, account: str, at: datetime, who: str) -> ReadinessReport:
-        """Return whether an account may trade live."""
+        """Return whether an account may trade live, and what is missing."""
 
     def listed(self, at: datetime, who: str) -> tuple[TradingAccount, ...]:
-        """Return every account that somebody may see, by name."""
+        """Return the accounts that `who` may see, sorted by name."""
 
 
-def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutcome, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901, PLR0915 - a function a route
-    """Return the routes over a trading service; `report` gets what each command did."""
+def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutcome, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901, PLR0915 - one route each
+    """Return the routes for a trading service. report: is called with the outcome of each command."""
     api = APIGatewayHttpResolver()
 
     def carry_out(facts: Mapping[str, Any]) -> AccountOutcome:
@@ -74,7 +74,7 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
         try:
             command = COMMANDS.validate_python({"requested_at": now, **checked(dict(facts))})
         except ValidationError as error:
-            raise InvalidRequestError(invalid_values(error, skip=1)) from error  # the union's tag comes first
+            raise InvalidRequestError(invalid_values(error, skip=1)) from error  # the first place is the union's tag
         check_clock(command, now)
         handled = service.command(command, who)
         report((handled,))
@@ -93,7 +93,7 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
     def submit() -> Response[str]:
         body = _body(api)
         if "requested_at" not in body:
-            raise CommandError("requested_at: expected it in the body, the same in every retry: the order's identity has it")
+            raise CommandError("requested_at: send it in the body, the same in every retry; it is part of the order's id")
         handled = carry_out(_one({"kind": "submit"}, body))
         return _answer(HTTPStatus.OK if handled.order is None else HTTPStatus.CREATED, _ordered(handled))
 
@@ -187,13 +187,13 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
 
 
 def _contradiction(key: str) -> InvalidRequestError:
-    """A request names one thing in two places, and they differ: nobody guesses which was meant."""
-    words = f"expected the same {key} wherever the request names it, was another in its path, query or body"
+    """Return the error for a request that gives one value in two places differently: nobody guesses which one was meant."""
+    words = f"expected the same {key} wherever the request gives it, but path, query and body differ"
     return InvalidRequestError((InvalidValue(pointer=pointer_to(key), detail=words),))
 
 
 def _one(*places: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge path, query and body of a request. Raises InvalidRequestError where two of them disagree."""
+    """Return the values from all places of a request. Raises InvalidRequestError if two places differ."""
     found: dict[str, Any] = {}
     for place in places:
         for key, value in place.items():
@@ -215,21 +215,21 @@ def _now(api: APIGatewayHttpResolver) -> datetime:
 
 
 def _named(account: str) -> str:
-    """Return the name in a path. Raises AccountNameError: a misspelt name must not read as an account that is not there."""
+    """Return the account name in a path. Raises AccountNameError, so that a misspelt name does not pass for a missing account."""
     try:
         return _NAME.validate_python(account)
     except ValidationError:
-        raise AccountNameError(f"expected 1 to 40 of a-z, 0-9 and '-', the first no '-', was {account!r}") from None
+        raise AccountNameError(f"expected 1 to 40 of a-z, 0-9 and '-', not beginning with '-', was {account!r}") from None
 
 
 def _body(api: APIGatewayHttpResolver) -> dict[str, Any]:
     try:
         text = api.current_event.decoded_body
-    except ValueError as error:  # base64 of what is no text
-        raise WireError(f"expected JSON, was not: {error}") from None
+    except ValueError as error:  # base64 of bytes that are not text
+        raise WireError(f"the body is not JSON: {error}") from None
     if not text:
         return {}
-    return parse_object(text, max_bytes=MAX_BODY, numbers=str)  # a number as it was written: a float would have rounded it
+    return parse_object(text, max_bytes=MAX_BODY, numbers=str)  # numbers stay text, because a float would round amounts
 
 
 def _query(api: APIGatewayHttpResolver) -> dict[str, str]:

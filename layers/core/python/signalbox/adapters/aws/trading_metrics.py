@@ -1,4 +1,4 @@
-"""What became of accounts as CloudWatch metrics; alarms watch them (docs/runbooks)."""
+"""Counts events and risk entries of accounts as CloudWatch metrics, which alarms watch (docs/runbooks)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RISK: Final[Mapping[RiskEventKind, Metric]] = {
 
 
 def counted(handled: Iterable[AccountOutcome]) -> dict[Metric, int]:
-    """Return how often each thing happened that an operator watches, zeros included."""
+    """Return the count of each metric that an operator watches, zeros included."""
     found = dict.fromkeys((*_EVENTS.values(), *_RISK.values()), 0)
     for one in handled:
         for event in one.changes.events:

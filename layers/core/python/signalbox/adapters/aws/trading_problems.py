@@ -1,4 +1,4 @@
-"""Which problem an error of the trading service becomes over HTTP: its type, title, status and remedy, each written once."""
+"""The HTTP problem for each error of the trading service: type, title, status and remedy, each written once."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from signalbox.wire import WireError
 
 
 class UnsignedError(SignalboxError):
-    """The gateway vouched for nobody."""
+    """The request has no verified IAM identity."""
 
 
 class InvalidRequestError(SignalboxError):
-    """Values of a request that cannot be, each with its place."""
+    """A request has invalid values. Each is reported with its place."""
 
     def __init__(self, values: tuple[InvalidValue, ...]) -> None:
         super().__init__(in_words(values))
@@ -36,12 +36,12 @@ class InvalidRequestError(SignalboxError):
 
 
 class NoRouteError(SignalboxError):
-    """A path or method that the API does not have."""
+    """The API has no such path or method."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """One type of problem. `errors` are those that become it; of two types that fit, the first one counts."""
+    """One type of problem. errors: the error classes that it is used for; if two types fit an error, the first is used."""
 
     name: str
     title: str
@@ -51,7 +51,7 @@ class ProblemType:
 
     @property
     def uri(self) -> str:
-        """Its `type`."""
+        """The URI for the member `type`."""
         return type_named(self.name)
 
 
@@ -94,7 +94,7 @@ PROBLEM_TYPES: Final = (
     ),
     ProblemType(
         "account-differs",
-        "The account exists and is another one",
+        "The account exists with another configuration",
         HTTPStatus.CONFLICT,
         "Use the existing account as it is, or open one under another name.",
         (AccountDiffersError,),
@@ -128,17 +128,17 @@ PROBLEM_TYPES: Final = (
         (OrderUnknownError,),
     ),
     ProblemType(
-        "command-refused", "The command does not fit what is there, or the clock", HTTPStatus.CONFLICT, None, (CommandError,)
+        "command-refused", "The command does not fit the account's state or the clock", HTTPStatus.CONFLICT, None, (CommandError,)
     ),
     ProblemType("order-refused", "The order cannot take this command", HTTPStatus.CONFLICT, None, (OrderError,)),
 )
 
 
 def problem_for(error: SignalboxError, instance: str) -> Problem:
-    """Return what the API answers to an error. Raises LookupError for one that no type is for."""
+    """Return the API's answer to an error. Raises LookupError if no problem type covers it."""
     kind = next((one for one in PROBLEM_TYPES if isinstance(error, one.errors)), None)
     if kind is None:
-        raise LookupError(f"expected a problem type for {type(error).__name__}, was none")
+        raise LookupError(f"no problem type covers {type(error).__name__}; add it to PROBLEM_TYPES")
     return Problem(
         type=kind.uri,
         title=kind.title,

@@ -1,7 +1,7 @@
-"""The queue side of the trading service: a message is an event of the bus in its envelope, or a command as JSON.
+"""The trading service behind queues: a message is an event of the bus in its envelope, or a command as JSON.
 
-What can never succeed is told apart from what may succeed later: the first is out of the way at once, because in a FIFO group it
-would hold back every message behind it for nothing. A position without a price is of the second kind: its next bar brings one.
+A message that can never succeed is refused at once, because in a FIFO group it would block every message behind it for nothing. A
+message that may succeed later is retried; a position without a price is such a case, because the next bar brings a price.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ from signalbox.wire import parse_object
 
 
 class MessageRefusedError(TradingError):
-    """A message that no account takes, today or tomorrow."""
+    """A message can never be carried out for any account, however often it is delivered."""
 
 
 class ReportRefusedError(MessageRefusedError):
-    """A message that claims to be a venue's report and is not sealed by the executor."""
+    """A message claims to be a venue's report, but the executor did not send it."""
 
 
 class QueueTradingService(Protocol):
-    """What the queue needs of the application."""
+    """The part of the application that the queue uses."""
 
     def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
-        """Bring an event to the accounts it concerns."""
+        """Give an event to the accounts that it concerns."""
 
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
-        """Carry out a command of somebody who may."""
+        """Carry out a command if `who` may give it."""
 
     def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
         """Halt an account, whoever asks."""
 
 
 class Follows(Protocol):
-    """Called with a message once it is parsed."""
+    """Learns what a message is once it has been read, for the log lines that follow."""
 
     def event(self, event: BusEvent) -> None:
-        """Take an event of the bus."""
+        """Note that the message is an event of the bus."""
 
     def command(self, request_id: str, at: datetime) -> None:
-        """Take a command."""
+        """Note that the message is a command."""
 
 
 class Door(StrEnum):
-    """By which queue a message came."""
+    """The queue through which a message came."""
 
     TRADING = "trading"
     KILL_SWITCH = (
-        "kill-switch"  # halts alone, of whoever IAM lets send: it can stop an account and never start one, so no role is asked
+        "kill-switch"  # halts only, from anybody whom IAM lets send: they stop accounts and start none, so no role is needed
     )
 
 
@@ -73,10 +73,10 @@ def handle_message(
     door: Door = Door.TRADING,
     follow: Follows | None = None,
 ) -> tuple[AccountOutcome, ...]:
-    """Bring one message to the accounts. keys: of the executor, whose seal a report has to have.
+    """Give one message to the accounts. keys: the executor's, with which reports must be sealed.
 
-    Raises MessageRefusedError, ReportRefusedError for what only looks like a report; when it may come again UnpricedError,
-    AccountUnreadableError, KeyUnavailableError, or what the ledger raises.
+    MessageRefusedError is final, and so is ReportRefusedError for a forged report. After UnpricedError, AccountUnreadableError,
+    KeyUnavailableError or an error of the ledger, the message may be delivered again.
     """
     try:
         work = _parsed(body, sent_ms, door, keys)
@@ -104,29 +104,29 @@ def handle_message(
 def _parsed(body: str, sent_ms: str, door: Door, keys: AcceptedKeys | None) -> BusEvent | AnyCommand:
     message = parse_object(body, numbers=str)
     if door is Door.KILL_SWITCH and message.get("kind") != HALT:
-        raise CommandError(f"expected a halt by the kill switch's queue, was {str(message.get('kind'))[:40]!r}")
+        raise CommandError(f"the kill switch's queue takes only halts, was {str(message.get('kind'))[:40]!r}")
     sent_at = datetime.fromtimestamp(int(sent_ms) / 1000, UTC)
     if "detail-type" in message and door is Door.TRADING:
         kind = message["detail-type"]
         if isinstance(kind, str) and kind in MAY_REPORT:
             if keys is None:
-                raise UnsealedError("expected to know the executor's keys, was without: no report is believed here")
+                raise UnsealedError("the executor's keys are not configured here, so no report is accepted")
             return _not_ahead(open_envelope(message, keys).event, sent_at)
         event = read_event(body)
         require_not_ahead(event.event_id, instant_of(event), sent_at)
         return event
     command = COMMANDS.validate_python(message)
     if isinstance(command, HaltTrading) and command.requested_at > sent_at:
-        return command.model_copy(update={"requested_at": sent_at})  # no stop waits for a clock that runs ahead
+        return command.model_copy(update={"requested_at": sent_at})  # a halt must not wait for a clock that runs ahead
     check_clock(command, sent_at, behind=None)
     return command
 
 
 def _not_ahead(event: BusEvent, sent_at: datetime) -> BusEvent:
-    """Return a report as of when it was sent at the latest: a clock that runs ahead must not take an account into the future.
+    """Return a report dated at the latest when it was sent: a clock that runs ahead must not move an account into the future.
 
-    An account's time never runs back, so one report stamped hours ahead would end its deadlines and make its prices old.
-    It is not refused as any other event would be: the executor sealed it, and what it tells of an order must not be lost.
+    An account's time never runs backwards, so a report dated hours ahead would end its deadlines and make its prices old. It is
+    not refused like other events, because the executor sealed it and what it reports of an order must not be lost.
     """
     if isinstance(event, ExecutionReported) and event.reported_at > sent_at:
         return event.model_copy(update={"reported_at": sent_at})

@@ -1,6 +1,6 @@
-"""SageMaker as far as the product starts and looks at things there.
+"""The part of SageMaker that the product uses: starting jobs and pipelines, and looking at them.
 
-A name that is taken by the same request is done, not an error; one that is taken by another request is.
+If a name is taken by the same request, the job was started before, which is no error. If another request took it, that is one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from botocore.exceptions import ClientError
 from signalbox.library.errors import LibraryError
 from signalbox.library.training_jobs import Request, StartedJob
 
-_PAGE: Final = 100  # jobs in one answer, SageMaker's most
+_PAGE: Final = 100  # SageMaker's largest number of jobs in one answer
 
 
 class SageMakerClient(Protocol):
-    """The calls that are made."""
+    """The SageMaker calls that are used."""
 
     def create_training_job(self, **request: Any) -> dict[str, Any]: ...
 
@@ -39,12 +39,12 @@ class SageMakerClient(Protocol):
 
 
 class TrainingServiceError(LibraryError):
-    """SageMaker refused a request, or has something else under the same name."""
+    """SageMaker refused a request, or has another job under the same name."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """A job as a list shows it."""
+    """A job in a list of jobs."""
 
     name: str
     status: str
@@ -53,15 +53,15 @@ class JobSummary:
 
 
 class SageMakerJobs:
-    """Starts jobs and pipelines, and looks at them."""
+    """Starts jobs and pipelines, and reads their state."""
 
     def __init__(self, client: SageMakerClient) -> None:
         self._client = client
 
     def start_training_job(self, request: Request) -> StartedJob:
-        """Start a job once: its name is taken by the request itself when it was started before.
+        """Start a job once: if the same request was sent before, its job is returned.
 
-        Raises TrainingServiceError, also when the name is taken by a job that was asked something else.
+        Raises TrainingServiceError, also if a job with other parameters or inputs has the name.
         """
         name = str(request["TrainingJobName"])
         try:
@@ -73,7 +73,7 @@ class SageMakerJobs:
         return StartedJob(name, str(answer["TrainingJobArn"]), new=True)
 
     def put_pipeline(self, name: str, definition: Request, *, role_arn: str, tags: list[dict[str, str]]) -> StartedJob:
-        """Create a pipeline, or give the one there is this definition. Raises TrainingServiceError."""
+        """Create a pipeline, or replace the definition of the existing one. Raises TrainingServiceError."""
         request = {
             "PipelineName": name,
             "PipelineDefinition": json.dumps(definition, sort_keys=True),
@@ -89,7 +89,7 @@ class SageMakerJobs:
         return StartedJob(name, str(answer["PipelineArn"]), new=True)
 
     def start_pipeline(self, name: str, execution: str, parameters: dict[str, str]) -> StartedJob:
-        """Start an execution once: the token is made of its name, so SageMaker answers the first one again."""
+        """Start an execution once: the token is made from its name, so that SageMaker returns the first one again."""
         request = {
             "PipelineName": name,
             "PipelineExecutionDisplayName": execution,
@@ -103,7 +103,7 @@ class SageMakerJobs:
         return StartedJob(execution, str(answer["PipelineExecutionArn"]), new=True)
 
     def describe_training_job(self, name: str) -> dict[str, Any]:
-        """Return what SageMaker knows of a job. Raises TrainingServiceError when there is none."""
+        """Return SageMaker's description of a job. Raises TrainingServiceError if there is none."""
         try:
             return self._client.describe_training_job(TrainingJobName=name)
         except ClientError as error:
@@ -134,8 +134,8 @@ class SageMakerJobs:
         found = self.describe_training_job(name)
         if different := _differences(_asked(found), _asked(request)):
             raise TrainingServiceError(
-                f"training job {name}: there is one of this name that was asked something else ({different}); another instant is"
-                " another job"
+                f"training job {name}: the name is taken by a job with something else in its request ({different}); start it for"
+                " another instant"
             )
         return str(found["TrainingJobArn"])
 
@@ -150,12 +150,12 @@ class SageMakerJobs:
 
 
 def _token(name: str) -> str:
-    """Return a token that depends on the name alone, of a length that is taken; different names have different ones."""
+    """Return a token that depends on the name alone and has a length that SageMaker accepts; other names give other tokens."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
 def _asked(request: Mapping[str, Any]) -> dict[str, str]:
-    """Return what makes a job what it is: its parameters, and where its inputs come from."""
+    """Return what identifies a job's work: its parameters, and the addresses of its inputs."""
     channels = {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in request.get("InputDataConfig", ())}
     return {**request.get("HyperParameters", {}), **{f"channel {name}": uri for name, uri in channels.items()}}
 

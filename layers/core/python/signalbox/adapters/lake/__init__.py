@@ -1,1 +1,1 @@
-"""Candles in Parquet: the lake's day files, and recorded flat files. Start at `series.py`; needs pyarrow."""
+"""Candles in Parquet: the lake's day files, and recorded flat files. Read `series.py` first. Needs pyarrow."""

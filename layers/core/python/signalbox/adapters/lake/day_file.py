@@ -1,8 +1,8 @@
-"""One day of candles as a Parquet file, byte for byte a function of its rows: written whole, verified whole.
+"""One day of candles as a Parquet file whose bytes depend on its rows alone. It is written and verified as a whole.
 
-Prices are text columns: exact at any precision, and half the size of decimal128(38, 18) (33 kB a day of BTC against 59 kB,
-zstd); Arrow parses them to the nearest float64, which its cast of decimals does not. The footer says whose rows these are,
-how many, until when the venue was asked, and their checksum.
+Prices are text columns: exact at any precision, and half the size of decimal128(38, 18) (33 kB for a day of BTC against 59 kB,
+zstd). Arrow parses text to the nearest float64, which its cast of decimals does not. The footer states the series and day, the
+number of rows, until when the venue was asked, and the checksum.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ SCHEMA: Final = pa.schema(
 )
 _FACTS: Final = ("format", "venue", "symbol", "timeframe", "date", "rows", "asked_until", "sha256")
 _PREFIX: Final = "signalbox."
-_MAX_DIGITS: Final = 15  # of milliseconds: thirty thousand years
+_MAX_DIGITS: Final = 15  # of milliseconds: enough for thirty thousand years
 _PHYSICAL: Final = {"open_time": "INT64", **dict.fromkeys(VALUES, "BYTE_ARRAY")}
 
 
 @dataclass(frozen=True, eq=False)
 class DayFile:
-    """A verified file. `table` has SCHEMA's columns, one chunk each; columns are float64 like those of Bars."""
+    """A verified day file. `table` has the columns of SCHEMA, one chunk each; `columns` are float64 like those of Bars."""
 
     key: DayKey
     asked_until: datetime
@@ -52,19 +52,19 @@ class DayFile:
 
     @property
     def bars(self) -> Bars:
-        """The rows as float64, each the nearest to its exact number."""
+        """The rows as float64, each number rounded to the nearest float."""
         return Bars(self.key.series.symbol, self.open_time_ms, *self.columns)
 
     @cached_property
     def candles(self) -> tuple[Candle, ...]:
-        """The rows, exact."""
+        """The rows with exact numbers."""
         texts = [self.table.column(name).to_pylist() for name in VALUES]
         rows = zip(self.open_time_ms.tolist(), *texts, strict=True)
         return tuple(Candle(self.key.series.symbol, from_ms(t), *map(Decimal, numbers)) for t, *numbers in rows)
 
 
 def encode(key: DayKey, candles: Sequence[Candle], asked_until: datetime) -> bytes:
-    """Return the file of a day's candles. Raises MarketDataError for rows of another symbol, DayFileError for bad ones."""
+    """Return a day's candles as a file. Raises MarketDataError for rows of another symbol, DayFileError for invalid rows."""
     if other := {c.symbol for c in candles} - {key.series.symbol}:
         raise MarketDataError(f"{key.path}: expected candles of {key.series.symbol}, was {', '.join(sorted(other))}")
     times = np.array([to_ms(c.open_time) for c in candles], dtype=np.int64)
@@ -100,13 +100,13 @@ def encode(key: DayKey, candles: Sequence[Candle], asked_until: datetime) -> byt
 
 
 def decode(key: DayKey, content: bytes) -> DayFile:
-    """Return the verified day. Raises DayFileError."""
+    """Return the day in a file's content, verified. Raises DayFileError."""
     file = _opened(content)
     facts = _facts(file.metadata.metadata or {})
     rows, asked_until = _whole_number(facts, "rows"), _whole_number(facts, "asked_until")
     stated = (facts["venue"], facts["symbol"], facts["timeframe"], facts["date"])
     if stated != (asked := (key.series.venue, key.series.symbol, key.series.timeframe, key.day.isoformat())):
-        raise DayFileError(DayFault.OTHER_DAY, f"expected {' '.join(asked)}, says {' '.join(stated)}")
+        raise DayFileError(DayFault.OTHER_DAY, f"expected the day {' '.join(asked)}, but the file states {' '.join(stated)}")
     if not to_ms(key.start) <= asked_until <= to_ms(key.end):
         raise DayFileError(DayFault.METADATA_ABSENT, f"expected asked_until within {key.day}, was {asked_until} ms")
     if file.metadata.num_rows != rows:
@@ -120,14 +120,16 @@ def decode(key: DayKey, content: bytes) -> DayFile:
     times = np.ascontiguousarray(_chunk(table, "open_time").cast(pa.int64()).to_numpy())
     texts = [_chunk(table, name) for name in VALUES]
     if (checksum := _checksum(facts, times, texts)) != facts["sha256"]:
-        raise DayFileError(DayFault.CHECKSUM_DIFFERS, f"expected {facts['sha256'][:12]}, was {checksum[:12]}")
+        raise DayFileError(
+            DayFault.CHECKSUM_DIFFERS, f"the footer states sha256 {facts['sha256'][:12]}, the content has {checksum[:12]}"
+        )
     columns = tuple(_floats(key, name, text) for name, text in zip(VALUES, texts, strict=True))
     check_rows(key, times, columns)
     return DayFile(key, from_ms(asked_until), checksum, table, times, columns)
 
 
 def _opened(content: bytes) -> Any:
-    """Return the file with the footer of a day: schema and number of rows, before anything is unpacked."""
+    """Return the file after checking its size, footer and schema, before anything is unpacked."""
     if len(content) > MAX_DAY_FILE_BYTES:
         raise DayFileError(DayFault.UNREADABLE, f"expected at most {MAX_DAY_FILE_BYTES} bytes, was {len(content)}")
     with _readable(content):
@@ -149,8 +151,8 @@ def _unpacked(file: Any, content: bytes) -> Any:
 def _readable(content: bytes) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # Arrow raises a dozen kinds for damaged bytes
-        detail = f"no whole Parquet file of {len(content)} bytes: {type(error).__name__}: {str(error)[:200]}"
+    except Exception as error:  # Arrow raises a dozen error classes for damaged bytes
+        detail = f"its {len(content)} bytes are not a whole Parquet file: {type(error).__name__}: {str(error)[:200]}"
         raise DayFileError(DayFault.UNREADABLE, detail) from error
 
 
@@ -166,7 +168,7 @@ def _columns(found: list[tuple[str, str]]) -> str:
 def _facts(metadata: dict[bytes, bytes]) -> dict[str, str]:
     facts = {name: metadata.get((_PREFIX + name).encode(), b"").decode(errors="replace") for name in _FACTS}
     if missing := [name for name, value in facts.items() if not value]:
-        raise DayFileError(DayFault.METADATA_ABSENT, f"says nothing of {', '.join(missing)}")
+        raise DayFileError(DayFault.METADATA_ABSENT, f"the footer lacks {', '.join(missing)}")
     if facts["format"] != FORMAT:
         raise DayFileError(DayFault.METADATA_ABSENT, f"expected format {FORMAT}, was {facts['format']}")
     return facts
@@ -184,7 +186,7 @@ def _chunk(table: Any, name: str) -> Any:
 
 
 def _buffers(text: Any) -> tuple[NDArray[np.int32], bytes]:
-    """Return the offsets, from 0, and the joined characters of an Arrow text array."""
+    """Return the offsets of an Arrow text array, counted from 0, and its characters joined."""
     if len(text) == 0:
         return np.zeros(1, dtype=np.int32), b""
     _, offsets, data = text.buffers()

@@ -1,4 +1,4 @@
-"""The lake over a store: days are written when they changed, verified when they are read, and set aside when they are bad."""
+"""The lake on a store: writes days that changed, verifies days when they are read, and sets bad files aside."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BadDay:
-    """A day file that was not read. `quarantined_to` is None when it could not be moved or was only looked at."""
+    """A day file that was not read. quarantined_to: its new path; None if it could not be moved or was only looked at."""
 
     key: DayKey
     fault: DayFault
@@ -48,14 +48,14 @@ class BadDay:
 
 @dataclass(frozen=True, slots=True)
 class SeriesRead:
-    """The bars of the days that could be read, and the days that could not."""
+    """The bars of the readable days, and the days that were unreadable."""
 
     bars: Bars
     bad_days: tuple[BadDay, ...]
 
 
 class Lake:
-    """Day files in one store. Raises LakeStorageError where the store does."""
+    """Day files in one store. Methods raise the store's LakeStorageError."""
 
     def __init__(self, store: LakeStore) -> None:
         self._store = store
@@ -65,12 +65,12 @@ class Lake:
         return self._store.name
 
     def days(self, series: SeriesKey | None = None) -> tuple[DayKey, ...]:
-        """Return the days there are files of, sorted; files of other names are not the lake's."""
+        """Return the days that have files, sorted. Files with other names are ignored."""
         paths = self._store.paths(series.prefix if series is not None else f"{CANDLES}/")
         return tuple(sorted(key for path in paths if (key := parse_path(path)) is not None))
 
     def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
-        """Write a day's sorted candles; False when the very file is there. Raises DayFileError for rows that break a rule."""
+        """Write a day's sorted candles; return False if the same file exists. Raises DayFileError for invalid rows."""
         content = encode(key, candles, asked_until)
         if self._store.read(key.path) == content:
             return False
@@ -78,24 +78,24 @@ class Lake:
         return True
 
     def asked_until(self, key: DayKey) -> datetime | None:
-        """Return until when a day's venue was asked; None without a file that may be read (a bad one goes to quarantine)."""
+        """Return until when the venue was asked for a day; None without a readable file (a bad one goes to quarantine)."""
         found = self.read_day(key)
         return found.asked_until if isinstance(found, DayFile) else None
 
     def stored(self, key: DayKey) -> StoredDay:
-        """Return a day's exact rows, none of a file that is bad (which goes to quarantine) or absent."""
+        """Return a day's exact rows; no rows if the file is missing or bad (a bad one goes to quarantine)."""
         found = self.read_day(key)
         if isinstance(found, BadDay):
             return StoredDay((), found.fault)
         return StoredDay(found.candles if found is not None else (), None)
 
     def look_at(self, key: DayKey) -> DayFile | BadDay | None:
-        """Return a verified day or why it may not be read, and leave it where it is; None when there is no file."""
+        """Return a verified day, or why it is unreadable, without moving its file; None if there is no file."""
         found = self._load(key)
         return found[1] if isinstance(found, tuple) else found
 
     def read_day(self, key: DayKey) -> DayFile | BadDay | None:
-        """Return a verified day; a bad one goes to quarantine with a report. None when there is no file."""
+        """Return a verified day. A bad one goes to quarantine with a report. Returns None if there is no file."""
         found = self._load(key)
         if not isinstance(found, tuple):
             return found
@@ -113,7 +113,7 @@ class Lake:
         return moved
 
     def read(self, series: SeriesKey, start: datetime | None = None, end: datetime | None = None) -> SeriesRead:
-        """Return the bars with start <= open_time < end. Only the files of those days are opened."""
+        """Return the bars with start <= open_time < end. Only files of those days are opened."""
         bad: list[BadDay] = []
         good: list[DayFile] = []
         for found in self.read_days(prune(self.days(series), start, end)):
@@ -124,7 +124,7 @@ class Lake:
         return SeriesRead(_within(_joined(series.symbol, good), start, end), tuple(bad))
 
     def read_days(self, keys: Sequence[DayKey]) -> Iterator[DayFile | BadDay]:
-        """Yield these days in order; one that has no file is left out."""
+        """Yield these days in order, without those that have no file."""
         for key in keys:
             found = self.read_day(key)
             if found is not None:

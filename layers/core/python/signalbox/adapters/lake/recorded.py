@@ -1,6 +1,6 @@
-"""Recorded candles: one flat Parquet file a symbol, `BTC-USDT-1m.parquet`, checked at the door.
+"""Recorded candles: one flat Parquet file for each symbol, such as `BTC-USDT-1m.parquet`, checked when it is opened.
 
-Only the row groups asked for are read. A file that is not what it should be is named, never mended.
+Only the needed row groups are read. An unfit file is reported by name and never repaired.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UTC_MS: Final = pa.timestamp("ms", tz="UTC")
 
 @dataclass(frozen=True)
 class RecordedFile:
-    """One symbol's file; stablecoin quotes count as USD. Every method raises MarketDataError that names the file."""
+    """The file of one symbol; stablecoin quotes count as USD. Every method raises MarketDataError that names the file."""
 
     symbol: Symbol
     path: Path
@@ -39,12 +39,12 @@ class RecordedFile:
         return self.path.name
 
     def sha256(self) -> str:
-        """Return the hash of the file."""
+        """Return the sha256 of the whole file."""
         with self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def ends(self) -> tuple[datetime, datetime]:
-        """Return the first open_time and the close_time of the last bar, from the statistics where there are any."""
+        """Return the first open_time and the close_time of the last bar, from the file's statistics if it has them."""
         groups = [ends for index in range(self._file.num_row_groups) if (ends := self._group_ends(index)) is not None]
         if not groups:
             raise MarketDataError(f"{self.name}: holds no candles; collect it again")
@@ -66,7 +66,7 @@ class RecordedFile:
     def columns(
         self, start: datetime | None = None, end: datetime | None = None
     ) -> tuple[NDArray[np.int64], tuple[NDArray[np.float64], ...]]:
-        """Return the rows of the row groups that may hold [start, end) as they stand: right types, nothing else checked."""
+        """Return the unchanged rows of all row groups that may overlap [start, end). Only their types are checked."""
         groups = [i for i in range(self._file.num_row_groups) if self._may_hold(i, start, end)]
         with self._readable():
             table = self._file.read_row_groups(groups, columns=["open_time", *VALUES])
@@ -75,13 +75,13 @@ class RecordedFile:
             raise MarketDataError(f"{self.name}: open_time has {column.null_count} nulls; remove those rows")
         with self._readable():
             times: NDArray[np.int64] = np.ascontiguousarray(column.cast(_UTC_MS).cast(pa.int64()).to_numpy())
-        # nulls become NaN, which no check lets through
+        # nulls become NaN, which every later check refuses
         return times, tuple(np.ascontiguousarray(table[name].to_numpy()) for name in VALUES)
 
     @cached_property
     def _file(self) -> Any:
         with self._readable():
-            content = pa.memory_map(str(self.path)).read_buffer()  # its pages stay on the disk until they are read
+            content = pa.memory_map(str(self.path)).read_buffer()  # the pages stay on disk until they are read
             file = open_parquet(content, RECORDED)
             schema = file.schema_arrow
         for column in ("open_time", *VALUES):
@@ -101,7 +101,7 @@ class RecordedFile:
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
-        """Turn whatever reading raises into a MarketDataError: Arrow raises a dozen kinds for damaged bytes, dates some more."""
+        """Turn any error of reading into a MarketDataError: Arrow raises a dozen error classes for damaged bytes."""
         try:
             yield
         except Exception as error:
@@ -118,7 +118,7 @@ class RecordedFile:
         return (end is None or first < to_ms(end)) and (start is None or last >= to_ms(start))
 
     def _group_ends(self, index: int) -> tuple[int, int] | None:
-        """Return the oldest and the newest open_time of a row group in milliseconds, None for a group without rows."""
+        """Return the oldest and the newest open_time of a row group in milliseconds; None if it has no rows."""
         group = self._file.metadata.row_group(index)
         if group.num_rows == 0:
             return None

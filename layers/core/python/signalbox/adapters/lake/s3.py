@@ -1,4 +1,4 @@
-"""The lake in a bucket. A put is whole by itself; nothing is ever removed: a bad file is copied aside and then replaced."""
+"""The lake in a bucket. A put is atomic and nothing is removed: a bad file is copied to quarantine and later replaced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class S3Store:
-    """LakeStore over one bucket."""
+    """LakeStore on one bucket."""
 
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client, self._bucket = client, bucket

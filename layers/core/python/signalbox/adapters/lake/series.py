@@ -1,6 +1,6 @@
-"""The one reader of candles on disk: a lake or a folder of recorded files, as one series a symbol.
+"""The one reader of candles on disk: a lake or a folder of recorded files, as one series for each symbol.
 
-Training, the demo, the features and the reports all come through `find_series`; none of them knows the layout.
+Training, the demo, the features and the reports all use `find_series`; none of them knows the file layout.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from signalbox.market.lake import CANDLES, DayKey, SeriesKey
 
 _FILE: Final = re.compile(r"^([A-Z0-9]{2,12}-[A-Z0-9]{2,12})-1m\.parquet$")
 _OTHER_FRAME: Final = re.compile(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}-(\d+[mhdw])\.parquet$")
-_DOLLARS: Final = frozenset({"USD", "USDT", "USDC"})  # dollars to the exchange's precision
+_DOLLARS: Final = frozenset({"USD", "USDT", "USDC"})  # quotes that count as US dollars
 _EXPECTED: Final = "expected candles such as BTC-USDT-1m.parquet, or a lake (candles/venue=...)"
 
 
 class CandleSeries(Protocol):
-    """One symbol's one-minute candles, wherever they lie. Methods raise MarketDataError."""
+    """One symbol's one-minute candles, wherever they are stored. Methods raise MarketDataError."""
 
     @property
     def symbol(self) -> Symbol:
-        """The canonical symbol: dollars of any kind are USD."""
+        """The canonical symbol. All dollar quotes are written as USD."""
 
     @property
     def name(self) -> str:
-        """What it is, for provenance; no path of this machine."""
+        """The name recorded as the data's source. It contains no path of this machine."""
 
     def sha256(self) -> str:
         """Return a hash that changes when any candle does."""
@@ -45,12 +45,12 @@ class CandleSeries(Protocol):
         """Return the first open_time and the close_time of the last bar."""
 
     def bars(self, start: datetime | None = None, end: datetime | None = None) -> Bars:
-        """Return the bars with start <= open_time < end; missing minutes are absent. None is no bound."""
+        """Return the bars with start <= open_time < end. Missing minutes stay missing. None means no bound."""
 
 
 @dataclass(frozen=True)
 class LakeSeries:
-    """One venue's symbol in a lake. Bad days are quarantined and logged, and read as gaps."""
+    """One symbol of one venue in a lake. Bad days go to quarantine, are logged, and leave gaps in the bars."""
 
     symbol: Symbol
     lake: Lake
@@ -62,7 +62,7 @@ class LakeSeries:
         return self.key.prefix.rstrip("/")
 
     def sha256(self) -> str:
-        """Return the hash of the checksums of its readable days."""
+        """Return a sha256 of the checksums of all readable days."""
         found = hashlib.sha256()
         for day in self.lake.read_days(self.days):
             if isinstance(day, DayFile):
@@ -84,23 +84,23 @@ class LakeSeries:
 
 
 def canonical_symbol(pair: str) -> Symbol:
-    """Return the product's symbol of a pair: BTC-USDT serves BTC-USD."""
+    """Return the product's symbol for a trading pair: BTC-USDT serves as BTC-USD."""
     base, _, quote = pair.partition("-")
     return Symbol(f"{base}-USD" if quote in _DOLLARS else pair)
 
 
 def find_series(folder: Path) -> tuple[CandleSeries, ...]:
-    """Return the series of a lake (its root, its `candles` or one `venue=...`) or of a folder of recorded files.
+    """Return the series of a lake (given its root, its `candles` folder or one `venue=...`) or of a folder of recorded files.
 
-    In the product's symbol order. Raises MarketDataError when the folder is missing or holds none, holds two for one symbol,
-    or a lake and recorded files at once.
+    The result is in the product's symbol order. Raises MarketDataError if the folder is missing or holds no series, if it holds
+    two series of one symbol, or if it holds both a lake and recorded files.
     """
     if not folder.is_dir():
-        raise MarketDataError(f"{folder}: {_EXPECTED}, was no folder")
+        raise MarketDataError(f"{folder} is not a directory: {_EXPECTED}")
     recorded = [path for path in sorted(folder.iterdir()) if _FILE.match(path.name)]
     in_lake = _lake_series(folder)
     if recorded and in_lake:
-        raise MarketDataError(f"{folder}: holds a lake and {recorded[0].name}; keep them in folders of their own")
+        raise MarketDataError(f"{folder} holds both a lake and {recorded[0].name}; keep them in folders of their own")
     files = [RecordedFile(canonical_symbol(path.name.removesuffix("-1m.parquet")), path) for path in recorded]
     series: Sequence[CandleSeries] = in_lake or files
     if not series:
@@ -109,7 +109,7 @@ def find_series(folder: Path) -> tuple[CandleSeries, ...]:
 
 
 def lake_of(folder: Path) -> tuple[Lake, str] | None:
-    """Return the lake a folder belongs to and the venue it narrows it to ("" for all), or None when it is none."""
+    """Return the lake that a folder belongs to, and the venue that the folder selects ("" for all); None if it is no lake."""
     if folder.name.startswith("venue=") and folder.parent.name == CANDLES:
         return Lake(FolderStore(folder.parent.parent)), folder.name.removeprefix("venue=")
     for root in (folder, folder.parent):
@@ -147,7 +147,7 @@ def _in_order(series: Sequence[_Series]) -> tuple[_Series, ...]:
     for one in series:
         if one.symbol in found:
             raise MarketDataError(
-                f"{one.name}: {found[one.symbol].name} is of {one.symbol} too; keep one of them, or name one venue's folder"
+                f"{one.name}: {found[one.symbol].name} also holds {one.symbol}; keep one of them, or name one venue's folder"
             )
         found[one.symbol] = one
     order = {name: place for place, name in enumerate(SYMBOLS)}
@@ -155,7 +155,7 @@ def _in_order(series: Sequence[_Series]) -> tuple[_Series, ...]:
 
 
 def require_bars(series: CandleSeries, start: datetime | None = None, end: datetime | None = None) -> Bars:
-    """Return the bars of a period. Raises MarketDataError when it has none."""
+    """Return the bars of a period. Raises MarketDataError if there are none."""
     bars = series.bars(start, end)
     if not len(bars):
         raise MarketDataError(f"{series.name}: expected candles between --start and --end, found none")

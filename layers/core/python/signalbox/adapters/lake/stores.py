@@ -1,4 +1,4 @@
-"""Where the lake's files lie: a folder (here) or a bucket (`s3.py`). A write is whole or did not happen."""
+"""Storage of the lake's files: a folder (here) or a bucket (`s3.py`). A write is atomic."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ _PART: Final = ".part"
 
 
 class LakeStorageError(SignalboxError):
-    """The folder or bucket could not read or write a file; the message says what to do."""
+    """The folder or bucket refused to read or write a file. The message says what to do."""
 
 
 class LakeStore(Protocol):
-    """Files by their path in the lake, with `/` between the parts."""
+    """Files by their path in the lake, whose parts are separated by `/`."""
 
     @property
     def name(self) -> str:
-        """Say where it is; printed."""
+        """The store's location, for display."""
 
     def read(self, path: str) -> bytes | None:
-        """Return a file, or None when there is none. Raises LakeStorageError."""
+        """Return a file's content, or None if there is no such file. Raises LakeStorageError."""
 
     def write(self, path: str, content: bytes) -> None:
-        """Replace a file as one step. Raises LakeStorageError."""
+        """Replace a file atomically. Raises LakeStorageError."""
 
     def paths(self, prefix: str) -> list[str]:
-        """Return the files below a folder (its prefix ends with `/`), sorted. Raises LakeStorageError."""
+        """Return the paths of all files below a folder, sorted. prefix: ends with `/`. Raises LakeStorageError."""
 
     def set_aside(self, path: str, content: bytes, to: str) -> None:
-        """Move a bad file, or copy it where nothing may be removed. Raises LakeStorageError."""
+        """Move a bad file to another path, or copy it where nothing may be removed. Raises LakeStorageError."""
 
 
 def require_size(path: str, size: int) -> None:
-    """Raise LakeStorageError for a file that no part of a lake can be: it is not even read to be set aside."""
+    """Raise LakeStorageError for a file that is too large for the lake. Such a file is not read, not even to set it aside."""
     if size > MAX_LAKE_FILE_BYTES:
         raise LakeStorageError(f"{path}: expected at most {MAX_LAKE_FILE_BYTES} bytes, was {size}; move it out of the lake")
 
 
 class FolderStore:
-    """A folder of this machine."""
+    """LakeStore in a folder of this machine."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -68,7 +68,7 @@ class FolderStore:
         with _explained("write", target):
             target.parent.mkdir(parents=True, exist_ok=True)
             _remove_left_over(target)
-            # a name that no reader takes for a day's, beside the target so that the rename stays on one disk
+            # a name that readers ignore, in the same folder so that the rename stays on one disk
             fresh = target.with_name(f".{target.name}.{os.getpid()}{_PART}")
             try:
                 with fresh.open("wb") as stream:
@@ -94,7 +94,7 @@ class FolderStore:
 
 
 def _remove_left_over(target: Path) -> None:
-    """Remove what a process that was killed inside a write of this very file has left."""
+    """Remove temporary files of a process that was killed while it wrote this file."""
     for part in target.parent.glob(f".{target.name}.*{_PART}"):
         writer = part.name.removesuffix(_PART).rpartition(".")[2]
         if not (writer.isdecimal() and _is_alive(int(writer))):

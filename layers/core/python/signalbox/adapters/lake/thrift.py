@@ -1,6 +1,6 @@
-"""Thrift's compact protocol, as far as a Parquet file is judged by it: whole numbers, lists and structs, the rest passed over.
+"""The part of Thrift's compact protocol needed to check Parquet files: whole numbers, lists and structs; the rest is skipped.
 
-What Arrow could read in another way is refused: an id or a number of more bits than it keeps, and a field that comes twice.
+Data that Arrow might read differently is refused: an id or number with more bits than Arrow keeps, and a field that occurs twice.
 Format: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
 
@@ -9,31 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-_MAX_FIELD: Final = 2**15 - 1  # Thrift keeps 16 bits of a field's id: 65538 would be field 2
+_MAX_FIELD: Final = 2**15 - 1  # Thrift keeps 16 bits of a field id, so that 65538 would be read as field 2
 _INT32: Final = range(-(2**31), 2**31)
-_DEPTH: Final = 8  # of structs in structs; a footer has six, a page header two
+_DEPTH: Final = 8  # deepest nesting of structs; a footer has six levels, a page header two
 _TRUE, _FALSE, _BYTE, _I16, I32, _I64, _DOUBLE, _BINARY, LIST, _SET, STRUCT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12
 
 
 class UnfitParquetError(ValueError):
-    """A file that declares more than it may, or is no Parquet file."""
+    """The file declares more than the limits allow, or is not a Parquet file."""
 
 
 class ThriftReader:
-    """Reads one struct after the other. Every method raises UnfitParquetError, and IndexError at the end of the part."""
+    """Reads one struct after another. Every method raises UnfitParquetError, and IndexError at the end of the data."""
 
     def __init__(self, part: memoryview, what: str) -> None:
-        """what: it should be, for the message."""
-        self._part = part.cast("B")  # Arrow shows the bytes of a buffer as signed
+        """Read from `part`. what: what the data should be, for error messages."""
+        self._part = part.cast("B")  # Arrow presents the bytes of a buffer as signed
         self._what = what
         self.place = 0
         self._depth = 0
 
     def fields(self) -> Iterator[tuple[int, int]]:
-        """Yield field and kind of each member of a struct; whoever takes one reads it before the next, or skips it."""
+        """Yield the field id and kind of each member of a struct. The caller must read or skip a member before the next one."""
         self._depth += 1
         if self._depth > _DEPTH:
-            raise UnfitParquetError(f"expected {self._what}, was something deeper")
+            raise UnfitParquetError(f"expected {self._what}, but its structs are nested more than {_DEPTH} deep")
         seen: set[int] = set()
         field = 0
         while head := self._byte():
@@ -46,7 +46,7 @@ class ThriftReader:
         self._depth -= 1
 
     def items(self, kind: int) -> Iterator[int]:
-        """Yield the kind of each element of a list, which whoever takes it reads."""
+        """Yield the kind of each element of a list. The caller must read each element."""
         if kind != LIST:
             raise UnfitParquetError(f"expected a list, was a field of kind {kind}")
         head = self._byte()
@@ -55,10 +55,10 @@ class ThriftReader:
             yield inner
 
     def numbers(self) -> dict[int, int]:
-        """Return the int32 of a struct by field; whatever else is in it is passed over."""
+        """Return the int32 members of a struct by field id; other members are skipped."""
         found: dict[int, int] = {}
         for field, kind in self.fields():
-            if kind == I32:  # Arrow passes over a number of another kind
+            if kind == I32:  # Arrow ignores numbers of other kinds here
                 found[field] = self._int32()
             else:
                 self.skip(kind)
@@ -74,9 +74,9 @@ class ThriftReader:
         return found
 
     def skip(self, kind: int, *, in_list: bool = False) -> None:
-        """Pass over a value."""
+        """Skip a value."""
         if kind in {_TRUE, _FALSE}:
-            self.place += int(in_list)  # elsewhere a truth value is in the field's head
+            self.place += int(in_list)  # outside a list a boolean is part of the field's head
         elif kind in {_I16, I32, _I64}:
             self._varint()
         elif kind in {_BYTE, _DOUBLE}:
@@ -90,7 +90,7 @@ class ThriftReader:
         elif kind == STRUCT:
             for _, inner in self.fields():
                 self.skip(inner)
-        else:  # no part of a Parquet file has maps, or lists of lists, which could be nested until the stack is full
+        else:  # no part of a Parquet file has maps or lists of lists, and those could be nested until the stack overflows
             raise UnfitParquetError(f"expected {self._what}, was a field of kind {kind}")
         if self.place > len(self._part):
             raise IndexError
@@ -107,12 +107,12 @@ class ThriftReader:
             number |= (byte & 0x7F) << shift
             if not byte & 0x80:
                 return number
-        raise UnfitParquetError(f"expected {self._what}, was a number without end")
+        raise UnfitParquetError(f"expected {self._what}, but a number in it does not end within 10 bytes")
 
     def _int32(self) -> int:
         number = self._zigzag()
         if number not in _INT32:
-            raise UnfitParquetError(f"expected {self._what}, was a number of more than 32 bits")
+            raise UnfitParquetError(f"expected {self._what}, but a number in it has more than 32 bits")
         return number
 
     def _zigzag(self) -> int:

@@ -1,4 +1,4 @@
-"""FTMO's account rules and the engine that keeps an account under them, event by event."""
+"""FTMO's account rules, and the engine that checks an account against them event by event."""
 
 from signalbox.risk.errors import FtmoEventError
 from signalbox.risk.ftmo.account import FtmoAccount

@@ -1,8 +1,8 @@
-"""FtmoAccount: one account under one rule set, event by event: the open positions, and the monitor that observes them.
+"""FtmoAccount: one account under one rule set, event by event. It holds the open positions and the monitor of the rules.
 
-* The balance moves with commissions (at once) and closed profit with its swaps; equity = balance + floating + booked swaps.
-* A price that traded (open, close) is a mark of its symbol; a symbol without any other price is worth its entry.
-* Days, midnights, limits and breaches are FtmoRuleMonitor's (monitor.py). A refused event changes nothing.
+* The balance changes with commissions (at once) and with closed profit and its swaps; equity = balance + floating + booked swaps.
+* The price of an opening or closing marks its symbol; a symbol without any other price is valued at its entry.
+* Days, midnights, limits and breaches belong to FtmoRuleMonitor (monitor.py). A refused event changes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NOTHING: Final = SymbolTotals(ZERO, ZERO, ZERO)
 
 
 class FtmoAccount:
-    """An account of `capital` from its first event on. Raises RiskError for a capital not above 0, KeyError for the phase."""
+    """An account with `capital` before its first event. Raises RiskError unless capital > 0, KeyError for an unknown phase."""
 
     def __init__(self, rules: FtmoRules, capital: Decimal, *, phase: str | None = None) -> None:
         self._monitor = FtmoRuleMonitor(rules, capital, phase=phase)
@@ -39,22 +39,22 @@ class FtmoAccount:
         self._totals: dict[Symbol, SymbolTotals] = {}
         self._floating = self._swaps = ZERO
 
-    # What it is now
+    # Current state
 
     @property
     def balance(self) -> Decimal:
-        """Closed balance, commissions taken off."""
+        """Closed balance after commissions."""
         return self._balance
 
     @property
     def equity(self) -> Decimal:
-        """Balance + floating profit + swaps of open positions."""
+        """Balance plus floating profit and swaps of open positions."""
         with localcontext(CONTEXT):
             return self._equity()
 
     @property
     def positions(self) -> Mapping[PositionId, OpenPosition]:
-        """What is open (a view)."""
+        """The open positions (a view)."""
         return MappingProxyType(self._positions)
 
     @property
@@ -64,7 +64,7 @@ class FtmoAccount:
 
     @property
     def status(self) -> AccountStatus:
-        """Breached, once any rule broke; else whether every objective was met at some moment with nothing open."""
+        """BREACHED once any rule broke; otherwise whether all objectives were ever met with no position open."""
         return self._monitor.status
 
     @property
@@ -74,29 +74,29 @@ class FtmoAccount:
 
     @property
     def best_day_share(self) -> Decimal | None:
-        """Closed profit of the best day as a share of all profit; None while there is no profit."""
+        """The closed profit of the best day as a share of the total profit; None while there is no profit."""
         return self._monitor.best_day_share
 
     @property
     def days(self) -> tuple[AccountDay, ...]:
-        """Every day so far, the last one unfinished; days without events included. After `restore`, from that day on."""
+        """All days so far, including those without events and the current one. After `restore`: from the restored day on."""
         return self._monitor.days
 
     def limit(self, rule: LossRule) -> Decimal:
-        """Equity below which the rule is broken now."""
+        """Return the equity below which the rule is broken now."""
         return self._monitor.limit(rule)
 
     def headroom(self) -> Headroom:
-        """How much of each limit is used, what that asks for, and the limits the next midnight will bring."""
+        """Return how much of each limit is used, the action each use calls for, and the limits from the next midnight on."""
         return self._monitor.headroom()
 
-    # What happens to it
+    # Events
 
     def apply(self, event: FtmoEvent) -> tuple[AccountBreach, ...]:
-        """Take one event and return the breaches it brought, those of midnights since the last one included.
+        """Apply one event and return the breaches it caused, including those at midnights since the last event.
 
-        Raises FtmoEventError when it cannot have happened: before the last event, a position that is open already or is
-        not open. Then nothing has changed.
+        Raises FtmoEventError if it cannot have happened: it is before the last event, opens a position that is already open, or
+        refers to one that is not open. Nothing has changed then.
         """
         self._refuse_impossible(event)
         opens = False
@@ -125,13 +125,13 @@ class FtmoAccount:
             )
 
     def advance(self, time: datetime) -> tuple[AccountBreach, ...]:
-        """Let time pass with nothing happening: midnights roll, and may break a rule. Raises FtmoEventError for the past."""
+        """Let time pass without events. Midnights move limits, which may break a rule. Raises FtmoEventError for the past."""
         return self._monitor.advance(time)
 
-    # Storing it
+    # Storage
 
     def state(self) -> FtmoAccountState:
-        """Return everything `restore` needs; finished days are the caller's to keep."""
+        """Return everything that `restore` needs. Finished days are not included; the caller keeps them."""
         judged = self._monitor.state()
         return FtmoAccountState(
             rules_name=judged.rules_name,
@@ -155,7 +155,7 @@ class FtmoAccount:
 
     @classmethod
     def restore(cls, rules: FtmoRules, state: FtmoAccountState) -> FtmoAccount:
-        """Return the account as it was. Raises FtmoEventError when the rules are not those it was kept under."""
+        """Return the account in that state. Raises FtmoEventError if it was kept under other rules."""
         account = cls(rules, state.capital, phase=state.phase)
         account._balance = state.balance
         account._positions, account._totals = dict(state.positions), dict(state.totals)
@@ -186,17 +186,17 @@ class FtmoAccount:
         )
         return account
 
-    # How
+    # Implementation
 
     def _refuse_impossible(self, event: FtmoEvent) -> None:
         self._monitor.refuse_time(event.time)
         match event:
             case Opened():
                 if event.position in self._positions:
-                    raise FtmoEventError(f"position {event.position}: expected a new one, is open already")
+                    raise FtmoEventError(f"position {event.position}: cannot be opened, it is open already")
             case Closed() | Swapped():
                 if event.position not in self._positions:
-                    raise FtmoEventError(f"position {event.position}: expected an open one, is not open")
+                    raise FtmoEventError(f"position {event.position}: expected an open position, it is not open")
             case Marked():
                 pass
             case _:

@@ -1,4 +1,4 @@
-"""What happens to an account: frozen facts, in time order, numbers exact. A fact that cannot be is refused when it is built."""
+"""Events of an account: frozen facts in time order, with exact numbers. An impossible value is refused at construction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PositionId = NewType("PositionId", str)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A position was opened. The commission (0 or more) leaves the balance at once."""
+    """A position was opened. The commission (0 or more) is deducted from the balance at once."""
 
     time: datetime
     position: PositionId
@@ -38,7 +38,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A position was closed, whole. Its profit, its swaps and this commission reach the balance now."""
+    """A position was closed completely. Its profit, its swaps and this commission reach the balance now."""
 
     time: datetime
     position: PositionId
@@ -53,7 +53,7 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """Prices of one instant, all at once: the account is judged after the last of them, so their order means nothing."""
+    """Prices of one instant. The account is judged once, after all of them, so their order has no effect."""
 
     time: datetime
     prices: Mapping[Symbol, Decimal]
@@ -61,15 +61,15 @@ class Marked:
     def __post_init__(self) -> None:
         object.__setattr__(self, "time", aware(self.time, "time"))
         if not self.prices:
-            raise FtmoEventError("expected at least one price, was none")
+            raise FtmoEventError("a Marked event needs at least one price")
         object.__setattr__(self, "prices", MappingProxyType({s: positive(p, "price") for s, p in self.prices.items()}))
 
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """A swap was booked on an open position: below zero it costs, above zero it earns.
+    """A swap was booked on an open position: a negative amount costs, a positive one earns.
 
-    It counts in equity at once, in the balance when the position closes.
+    It counts in equity at once, and in the balance when the position closes.
     """
 
     time: datetime

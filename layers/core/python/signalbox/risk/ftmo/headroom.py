@@ -1,4 +1,4 @@
-"""Headroom: how much of each loss limit is used, which internal stop that has reached, and the floors a snapshot carries."""
+"""Headroom: how much of each loss limit is used, which internal stop that reaches, and the floors for risk snapshots."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from signalbox.exact import ZERO
 from signalbox.risk.ftmo.rules import InternalStops
 from signalbox.risk.snapshot import LossFloor, LossRule
 
-NEVER_ABOVE: Final = Decimal(10) ** 17  # a broken rule blocks whatever the equity
+NEVER_ABOVE: Final = Decimal(10) ** 17  # a floor that no equity reaches: after a breach new risk is always blocked
 
 
 class StopLevel(StrEnum):
-    """What the use of a limit asks for, mildest first."""
+    """The action that the use of a loss limit calls for, mildest first."""
 
     CLEAR = "CLEAR"
     ALERT = "ALERT"
@@ -30,7 +30,7 @@ SEVERITY: Final = {level: rank for rank, level in enumerate(StopLevel)}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """References and amounts of both rules; a limit is reference - amount."""
+    """Reference and amount of both loss rules, in account currency. A rule's limit is reference - amount."""
 
     daily_reference: Decimal
     daily_amount: Decimal
@@ -38,21 +38,21 @@ class Limits:
     max_amount: Decimal
 
     def reference(self, rule: LossRule) -> Decimal:
-        """What the loss is measured from."""
+        """Return the equity or balance that the loss is measured from."""
         return self.daily_reference if rule is LossRule.MAX_DAILY_LOSS else self.max_reference
 
     def amount(self, rule: LossRule) -> Decimal:
-        """How much may be lost."""
+        """Return how much may be lost."""
         return self.daily_amount if rule is LossRule.MAX_DAILY_LOSS else self.max_amount
 
     def floor(self, rule: LossRule) -> Decimal:
-        """Equity below which the rule is broken."""
+        """Return the equity below which the rule is broken."""
         return self.reference(rule) - self.amount(rule)
 
 
 @dataclass(frozen=True, slots=True)
 class RuleHeadroom:
-    """One rule now. used: lost from the reference, at least 0. remaining: equity above the limit, below 0 once broken."""
+    """One rule now. used: loss from the reference, at least 0. remaining: equity above the limit, negative once broken."""
 
     rule: LossRule
     reference: Decimal
@@ -65,9 +65,9 @@ class RuleHeadroom:
 
 @dataclass(frozen=True, slots=True)
 class Headroom:
-    """Both rules now, and the floors of today and of the day after the next midnight (at today's balance).
+    """Both loss rules now, with the floors of today and of the following day (computed at today's balance).
 
-    tomorrow: shortly before midnight, the rules whose limit will be tighter from then on (InternalStops says how long before).
+    tomorrow: shortly before midnight, the rules whose limit becomes tighter at midnight; InternalStops says how long before.
     """
 
     equity: Decimal
@@ -77,12 +77,12 @@ class Headroom:
 
     @property
     def level(self) -> StopLevel:
-        """The most severe of all rules."""
+        """The most severe level of all rules."""
         return max((item.level for item in (*self.rules, *self.tomorrow)), key=SEVERITY.__getitem__)
 
     @property
     def remaining(self) -> Decimal:
-        """What may be lost before the first rule breaks."""
+        """How much may be lost before the first rule breaks."""
         return min(item.remaining for item in (*self.rules, *self.tomorrow))
 
 
@@ -98,9 +98,9 @@ def headroom_of(
     broken: frozenset[LossRule],
     at: datetime | None = None,
 ) -> Headroom:
-    """Return the headroom at `at`; None looks at today alone.
+    """Return the headroom at `at`; if `at` is None, tomorrow's limits are not looked at.
 
-    Without a day (no event yet) there are no floors, so new risk is refused where they are needed.
+    Before the first event there is no day and therefore no floor, so new risk is refused where floors are required.
     """
     rules = tuple(_one(rule, stops, equity, today, broken=rule in broken) for rule in LossRule)
     floors: list[LossFloor] = []

@@ -1,9 +1,9 @@
-"""FtmoRuleMonitor: the rules of one account, from the balance and equity observed over time. It owns days, limits and breaches.
+"""FtmoRuleMonitor: checks one account's rules from its balance and equity over time. It owns days, limits and breaches.
 
-* 00:00 of the rules' time zone belongs to the new day and comes before that day's observations: the last balance becomes the
-  day's baseline, limits move, and the account is checked there and then, with no price having moved.
-* The account is checked at every observation; each rule's first breach is kept for ever. A refused observation changes nothing.
-* Its whole state is one value, which whoever keeps the account stores.
+* 00:00 in the rules' time zone belongs to the new day and is processed before that day's observations: the last balance becomes
+  the day's baseline, the limits move, and the account is checked at once, even though no price has moved.
+* The account is checked at every observation; the first breach of a rule is kept for good. A refused observation has no effect.
+* Its whole state is one value, which is stored with the account.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountStatus
 from signalbox.risk.numbers import aware, positive
 from signalbox.risk.snapshot import LossRule
 
-MAX_SILENCE: Final = timedelta(days=3_660)  # a longer gap is a wrong date, and would make a record a day
+MAX_SILENCE: Final = timedelta(days=3_660)  # a longer gap must be a wrong date, and would create a record for each day in it
 
 
 @dataclass(frozen=True, slots=True)
 class FtmoRuleState:
-    """Everything `FtmoRuleMonitor.restore` needs: a monitor restored from it does what the first would have done."""
+    """Everything that `FtmoRuleMonitor.restore` needs. A restored monitor behaves exactly as the original would have."""
 
     rules_name: str
     rules_version: str
@@ -50,7 +50,7 @@ class FtmoRuleState:
 
 
 class FtmoRuleMonitor:
-    """The rules side of an account. Raises RiskError for a capital not above 0, KeyError for the phase."""
+    """Monitors the rules of one account. Raises RiskError unless capital > 0, KeyError for an unknown phase."""
 
     def __init__(self, rules: FtmoRules, capital: Decimal, *, phase: str | None = None) -> None:
         self._rules = rules
@@ -72,21 +72,21 @@ class FtmoRuleMonitor:
         self._best_finished_day = ZERO
         self._target_reached_at: datetime | None = None
 
-    # What it is now
+    # Current state
 
     @property
     def rules(self) -> FtmoRules:
-        """The rules it checks."""
+        """The rule set that it checks."""
         return self._rules
 
     @property
     def phase_name(self) -> str:
-        """The phase of the evaluation."""
+        """The name of the evaluation phase."""
         return self._phase.name
 
     @property
     def capital(self) -> Decimal:
-        """What the account began with."""
+        """The initial capital."""
         return self._capital
 
     @property
@@ -96,14 +96,14 @@ class FtmoRuleMonitor:
 
     @property
     def status(self) -> AccountStatus:
-        """Breached, once any rule broke; else whether every objective was met at some moment with nothing open."""
+        """BREACHED once any rule broke; otherwise whether all objectives were ever met with no position open."""
         if self._breaches:
             return AccountStatus.BREACHED
         return AccountStatus.ACTIVE if self._target_reached_at is None else AccountStatus.TARGET_REACHED
 
     @property
     def target_reached_at(self) -> datetime | None:
-        """When every objective was met."""
+        """When all objectives were met; None if they were not."""
         return self._target_reached_at
 
     @property
@@ -113,7 +113,7 @@ class FtmoRuleMonitor:
 
     @property
     def best_day_share(self) -> Decimal | None:
-        """Closed profit of the best day as a share of all profit; None while there is no profit."""
+        """The closed profit of the best day as a share of the total profit; None while there is no profit."""
         with localcontext(CONTEXT):
             total = self._balance - self._capital
             return ratio(self._best_day(), total, SHARE_PLACES) if total > ZERO else None
@@ -125,33 +125,33 @@ class FtmoRuleMonitor:
 
     @property
     def day(self) -> date | None:
-        """The day of the rules' zone that is under way; None before the first observation."""
+        """The current day in the rules' time zone; None before the first observation."""
         return self._day
 
     @property
     def next_midnight(self) -> datetime | None:
-        """When the day under way ends."""
+        """When the current day ends; None before the first observation."""
         return None if self._day is None else self._next_midnight
 
     @property
     def finished_days(self) -> tuple[AccountDay, ...]:
-        """Days that ended since this monitor was built or restored, days without events included."""
+        """Days that ended since this monitor was built or restored, including days without events."""
         return tuple(self._finished)
 
     @property
     def days(self) -> tuple[AccountDay, ...]:
-        """`finished_days` and the one under way."""
+        """`finished_days` and the current day."""
         return (*self._finished, self._today()) if self._day is not None else ()
 
     def limit(self, rule: LossRule) -> Decimal:
-        """Equity below which the rule is broken now."""
+        """Return the equity below which the rule is broken now."""
         with localcontext(CONTEXT):
             return self._limits().floor(rule)
 
     def headroom(self, at: datetime | None = None, equity: Decimal | None = None) -> Headroom:
-        """How much of each limit is used, and the limits the next midnight will bring.
+        """Return how much of each limit is used, and the limits from the next midnight on.
 
-        at: of the day under way; None: the last observation. equity: None: the last observed.
+        at: an instant of the current day, by default the last observation. equity: by default the last observed equity.
         """
         with localcontext(CONTEXT):
             return headroom_of(
@@ -166,16 +166,16 @@ class FtmoRuleMonitor:
                 at=self._now if at is None else at,
             )
 
-    # What it observes
+    # Observations
 
     def observe(
         self, time: datetime, *, balance: Decimal, equity: Decimal, is_flat: bool, opened_at: datetime | None = None
     ) -> tuple[AccountBreach, ...]:
-        """Take balance and equity of an instant and return the breaches they brought, those of midnights before included.
+        """Record balance and equity at an instant; return the new breaches, including those at midnights in between.
 
-        is_flat: nothing is open. opened_at: when a position was opened (trading_days.py says what that is), at or before
-        `time`; one of a day before the newest trading day is not counted, for it may have been. Raises FtmoEventError for the
-        past.
+        is_flat: whether no position is open. opened_at: when a position was opened (trading_days.py defines that), at or before
+        `time`. A day before the newest trading day is not counted, because it may have been counted already. Raises
+        FtmoEventError if `time` is before the last observation.
         """
         time = aware(time, "time")
         self.refuse_time(time)
@@ -190,7 +190,7 @@ class FtmoRuleMonitor:
         return tuple(self._breaches.values())[known:]
 
     def advance(self, time: datetime) -> tuple[AccountBreach, ...]:
-        """Let time pass with nothing happening: midnights roll, and may break a rule. Raises FtmoEventError for the past."""
+        """Let time pass without events. Midnights move limits, which may break a rule. Raises FtmoEventError for the past."""
         time = aware(time, "time")
         self.refuse_time(time)
         known = len(self._breaches)
@@ -199,7 +199,7 @@ class FtmoRuleMonitor:
         return tuple(self._breaches.values())[known:]
 
     def refuse_time(self, time: datetime) -> None:
-        """Raise FtmoEventError for an instant before the last observation, or absurdly long after it."""
+        """Raise FtmoEventError for an instant before the last observation, or more than ten years after it."""
         if self._now is None:
             return
         if time < self._now:
@@ -207,10 +207,10 @@ class FtmoRuleMonitor:
         if time - self._now > MAX_SILENCE:
             raise FtmoEventError(f"expected a time within ten years of {self._now.isoformat()}, was {time.isoformat()}")
 
-    # Storing it
+    # Storage
 
     def state(self) -> FtmoRuleState:
-        """Return everything `restore` needs; finished days are the caller's to keep."""
+        """Return everything that `restore` needs. Finished days are not included; the caller keeps them."""
         return FtmoRuleState(
             rules_name=self._rules.name,
             rules_version=self._rules.version,
@@ -232,7 +232,7 @@ class FtmoRuleMonitor:
 
     @classmethod
     def restore(cls, rules: FtmoRules, state: FtmoRuleState) -> FtmoRuleMonitor:
-        """Return the monitor as it was. Raises FtmoEventError when the rules neither are nor continue those it checked."""
+        """Return the monitor in that state. Raises FtmoEventError unless `rules` are the stored rules or continue them."""
         if rules.name != state.rules_name or state.rules_version not in {rules.version, *rules.continues}:
             raise FtmoEventError(f"expected rules {state.rules_name} {state.rules_version}, was {rules.name} {rules.version}")
         monitor = cls(rules, state.capital, phase=state.phase)
@@ -246,7 +246,7 @@ class FtmoRuleMonitor:
         monitor._best_finished_day, monitor._target_reached_at = state.best_finished_day, state.target_reached_at
         return monitor
 
-    # How
+    # Implementation
 
     def _advance(self, time: datetime) -> None:
         if self._day is None:
@@ -300,11 +300,11 @@ class FtmoRuleMonitor:
     def _today(self) -> AccountDay:
         day = self._day
         if day is None:
-            raise FtmoEventError("expected an account that has begun, was one without events")
+            raise FtmoEventError("the account has no day yet: it has had no event")
         with localcontext(CONTEXT):
             return AccountDay(day, self._baseline, self._baseline - self._daily_amount, self._balance, self._worst)
 
     def _midnight(self, day: date, after: int = 0) -> datetime:
-        """Return 00:00 local of a day, `after` days on, in UTC: days last 23 or 25 hours when the clocks change."""
+        """Return 00:00 local time of the date `after` days later, in UTC. Days have 23 or 25 hours when the clocks change."""
         local = day + timedelta(days=after)
         return datetime(local.year, local.month, local.day, tzinfo=self._zone).astimezone(UTC)

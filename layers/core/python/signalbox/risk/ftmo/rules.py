@@ -1,11 +1,11 @@
-"""FTMO's rules as versioned configuration: `ftmo-2step` and `ftmo-1step`. A rule set never changes; new terms are a new version.
+"""FTMO's rules as versioned configuration: `ftmo-2step` and `ftmo-1step`. A version never changes; new terms get a new version.
 
 C0 is the initial capital, B_d the balance at 00:00 Europe/Prague of day d (B_1 = C0), E the equity.
   max_daily_loss: broken when E < B_d - daily_loss_fraction * C0, at any moment.
   max_loss:       broken when E < reference - max_loss_fraction * C0; the reference is C0 (STATIC) or the highest midnight
                   balance, C0 included (TRAILING).
-Sources: docs/architecture.md section 7 for all of 2-step and the trailing of 1-step; FTMO's public terms for what is 1-step's own
-(3 % a day, 10 % target, best day at most half of the profit, no minimum of trading days).
+Sources: docs/architecture.md section 7 for all of 2-step and for the trailing limit of 1-step; FTMO's public terms for the other
+1-step rules (3 % a day, 10 % target, best day at most half of the profit, no minimum of trading days).
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Fraction: TypeAlias = Annotated[Decimal, Field(gt=0, lt=1, allow_inf_nan=False)]
 
 
 class LossReference(StrEnum):
-    """What the overall loss is measured from."""
+    """What the overall loss is measured from: the initial capital, or the highest midnight balance."""
 
     STATIC = "STATIC"
     TRAILING = "TRAILING"
 
 
 class InternalStops(BaseModel):
-    """Shares of a loss limit, used up, at which we act before the rule does.
+    """Used shares of a loss limit at which we act ourselves, before the rule is broken.
 
-    midnight_minutes: so long before a midnight the limits that it brings count already, where they are the tighter ones;
-    0 switches that off. What is closed by then moves them without any price having moved.
+    midnight_minutes: this long before a midnight its new limits apply already, if they are tighter; 0 turns this off. A profit
+    or loss closed during the day moves the limits at midnight although no price moves then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -40,7 +40,7 @@ class InternalStops(BaseModel):
     alert: Fraction
     block: Fraction  # no new risk
     flatten: Fraction
-    midnight_minutes: Annotated[int, Field(ge=0, le=1380)]  # a day has 23 hours at the least
+    midnight_minutes: Annotated[int, Field(ge=0, le=1380)]  # the shortest day has 23 hours
 
     @model_validator(mode="after")
     def _in_order(self) -> InternalStops:
@@ -55,13 +55,13 @@ class FtmoPhase(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z]+$")]
-    profit_target_fraction: Fraction  # of C0, on closed balance, with nothing open
+    profit_target_fraction: Fraction  # of C0; measured on the closed balance with no position open
 
 
 class FtmoRules(BaseModel):
-    """One rule set; every fraction is of the initial capital unless it says otherwise.
+    """One rule set. Every fraction is of the initial capital unless it says otherwise.
 
-    continues: versions whose accounts go on under this one, for what the firm reckons is the same and only our own stops differ.
+    continues: earlier versions whose accounts continue under this one, because only our internal stops changed, not FTMO's rules.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -74,12 +74,12 @@ class FtmoRules(BaseModel):
     max_loss_reference: LossReference
     phases: Annotated[tuple[FtmoPhase, ...], Field(min_length=1)]
     minimum_trading_days: Annotated[int, Field(ge=0, le=60)]
-    best_day_fraction: Fraction | None  # of the total profit; None where the rule does not exist
+    best_day_fraction: Fraction | None  # of the total profit; None if the rule set has no such rule
     stops: InternalStops
     continues: tuple[Annotated[str, Field(pattern=r"^\d{4}-\d{2}\.\d+$")], ...] = ()
 
     def phase(self, name: str | None) -> FtmoPhase:
-        """Return a phase by name, the first one for None. Raises KeyError."""
+        """Return the phase with that name, or the first phase for None. Raises KeyError."""
         if name is None:
             return self.phases[0]
         return {phase.name: phase for phase in self.phases}[name]

@@ -1,4 +1,4 @@
-"""Values of an account: what is open, what a day was, what broke, and the whole state as it is stored between two runs."""
+"""Values of an account: open positions, days, breaches, and the whole state that is stored between two runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from signalbox.risk.snapshot import LossRule
 
 
 class AccountStatus(StrEnum):
-    """Where an evaluation stands. A breach is final; a target is reached once, unless a breach ends the account."""
+    """State of an evaluation. A breach is final. TARGET_REACHED stays unless a breach ends the account."""
 
     ACTIVE = "active"
     TARGET_REACHED = "target_reached"
@@ -24,7 +24,7 @@ class AccountStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpenPosition:
-    """One open position: signed quantity, entry price, swaps booked so far."""
+    """One open position: signed quantity, entry price, and swaps booked so far."""
 
     symbol: Symbol
     quantity: Decimal
@@ -34,7 +34,7 @@ class OpenPosition:
 
 @dataclass(frozen=True, slots=True)
 class SymbolTotals:
-    """All open positions of one symbol as two sums, so that a mark costs the same however many there are."""
+    """All open positions of one symbol as two sums, so that marking them takes the same time however many there are."""
 
     quantity: Decimal  # signed
     cost: Decimal  # sum of quantity x entry
@@ -48,7 +48,7 @@ class SymbolTotals:
 
 @dataclass(frozen=True, slots=True)
 class AccountBreach:
-    """The first moment a rule was broken: equity fell below the limit."""
+    """The first time a rule was broken: equity fell below the limit."""
 
     rule: LossRule
     time: datetime
@@ -58,7 +58,7 @@ class AccountBreach:
 
 @dataclass(frozen=True, slots=True)
 class AccountDay:
-    """One day of the rules' time zone. daily_limit: the equity below which the day's loss breaks the rule."""
+    """One day in the rules' time zone. daily_limit: the equity below which that day's loss breaks the rule."""
 
     date: date
     baseline: Decimal
@@ -69,9 +69,9 @@ class AccountDay:
 
 @dataclass(frozen=True, slots=True)
 class FtmoAccountState:
-    """Everything needed to go on: an account restored from it does what the first would have done.
+    """Everything needed to continue. A restored account behaves exactly as the original would have.
 
-    Finished days stay with whoever stores them; of them only what the rules ask is kept.
+    The caller stores finished days. This state keeps only what the rules need of them.
     """
 
     rules_name: str
