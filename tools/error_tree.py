@@ -1,4 +1,4 @@
-"""docs/errors.md: every error of the project as one tree, read from the source: `make docs`. A test fails when it is stale."""
+"""Writes docs/errors.md: every error of the project as one tree, read from the source. Run `make docs`; a test checks it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Raised where nothing of ours has to tell them from Python's own: a handler count
 
 @dataclass(frozen=True, slots=True)
 class ErrorClass:
-    """An error, the classes it is made from, where it lives, and what its docstring says first."""
+    """An error class: its name, base classes, module, and the first line of its docstring."""
 
     name: str
     bases: tuple[str, ...]
@@ -48,11 +48,11 @@ class ErrorClass:
 
 
 def error_classes(packages: Mapping[str, str] = PACKAGES) -> dict[str, ErrorClass]:
-    """Return every public exception class by name. Raises ValueError when two have one name."""
+    """Return every public exception class by name. Raises ValueError if two have the same name."""
     classes: dict[str, ErrorClass] = {}
     for one in _classes(packages):
         if one.name in classes:
-            raise ValueError(f"expected one class {one.name}, was in {classes[one.name].module} and in {one.module}")
+            raise ValueError(f"expected one class {one.name}, but {classes[one.name].module} and {one.module} both have it")
         classes[one.name] = one
     raised = {"Exception", "ValueError", "RuntimeError", "TypeError", "OSError", "LookupError"}
     while found := {name for name, one in classes.items() if name not in raised and raised & set(one.bases)}:
@@ -61,7 +61,7 @@ def error_classes(packages: Mapping[str, str] = PACKAGES) -> dict[str, ErrorClas
 
 
 def _classes(packages: Mapping[str, str]) -> Iterator[ErrorClass]:
-    """Yield the public classes that are called errors; others have names that packages share."""
+    """Yield the public classes whose name ends in Error."""
     for package, folder in packages.items():
         for path in sorted((REPOSITORY / folder).rglob("*.py")):
             inner = path.relative_to(REPOSITORY / folder).with_suffix("").parts

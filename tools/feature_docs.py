@@ -1,4 +1,4 @@
-"""docs/features.md from the definitions: `python -m tools.feature_docs` writes it, a test fails when it is stale."""
+"""Writes docs/features.md from the definitions: `python -m tools.feature_docs`. A test fails if the page is out of date."""
 
 from __future__ import annotations
 
