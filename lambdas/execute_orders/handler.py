@@ -90,7 +90,7 @@ def _query(app: ExecuteOrders, request: VenueViewRequested) -> None:
 
 
 def _check(app: ExecuteOrders, record: SQSRecord) -> None:
-    """Look for an agent's answer. Without one the account is stopped, and the alarm says that its agent is away or was robbed."""
+    """Look for an agent's answer to a command. Without one, halt the account; the alarm says that its agent is away or robbed."""
     missing = app.check(record.body)
     if missing is not None:
         logger.error("command_unacknowledged", account=missing.account, command=missing.command, request=missing.event_id)
