@@ -137,7 +137,7 @@ def test_the_table_is_for_people_and_json_for_programs(desk: Desk) -> None:
 def test_without_the_package_the_check_says_so_and_fails(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([str(desk.file), "--check", "--json"]) == 1
     reported = json.loads(capsys.readouterr().out)
-    assert any("where requirements.lock brings it" in one["found"] for one in reported["checks"])
+    assert any("where requirements.lock installs it" in one["found"] for one in reported["checks"])
 
 
 def test_the_log_is_cut_and_the_old_ones_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
