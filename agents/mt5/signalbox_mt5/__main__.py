@@ -84,7 +84,7 @@ def _run(config: AgentConfig) -> int:
     except (BotoCoreError, ClientError):
         logger.exception("the queues cannot be reached: this machine's clock decides the age of waiting commands")
     known = 1 + len(keys.others)
-    logger.info("agent of %s started with %s keys; %s commands are waiting", config.account, known, len(journal.kept))
+    logger.info("the agent of %s runs with %s keys; %s commands are waiting", config.account, known, len(journal.kept))
     while True:
         try:
             agent.step()
