@@ -170,23 +170,24 @@ _PROBLEMS_HEAD: Final = f"""\
 
 Generated from `signalbox.adapters.aws.trading_problems` by `make docs`; do not edit.
 
-Everything that the orders API refuses is a problem details object of RFC 9457, of the media type `{MEDIA_TYPE}`:
+Every refusal of the orders API is a problem details object of RFC 9457 with the media type `{MEDIA_TYPE}`:
 
-| member | holds |
+| member | content |
 |---|---|
-| `type` | `urn:signalbox:problem:` and a name of the table below; it never changes |
-| `title` | what the type is, in words |
-| `status` | the HTTP status, again |
+| `type` | `urn:signalbox:problem:` and a name from the table below; it never changes |
+| `title` | the type in words |
+| `status` | the HTTP status |
 | `detail` | what is wrong with this request |
-| `instance` | `urn:signalbox:request:` and the gateway's id of the request, which its access log has as `request` |
-| `errors` | each wrong value: `pointer`, a JSON Pointer into the body together with what path and query say, and `detail` |
+| `instance` | `urn:signalbox:request:` and the gateway's request id, which is `request` in its access log |
+| `errors` | for each wrong value: `detail`, and `pointer`, a JSON Pointer into the body merged with path and query |
 | `remedy` | what to do next |
 
-With `--json` a `signalbox` command that fails prints such an object on standard output, exits with 2, and still says it in
-words on standard error. `signalbox accounts` prints the API's own; elsewhere `type` names the error ([the tree](../errors.md)).
+With `--json` a `signalbox` command that fails prints such an object on standard output, prints the error in words on standard
+error, and exits with 2. `signalbox accounts` prints the API's own object; for other commands `type` names the error
+([the tree](../errors.md)).
 
-What API Gateway refuses before the function sees it is its own `{{"message": ...}}`: 403 without `execute-api:Invoke`, 404 for a
-route that is not deployed, 429, and 500, 503 or 504 when the function failed or took too long.
+Refusals by API Gateway itself have the form `{{"message": ...}}`: 403 without `execute-api:Invoke`, 404 for a
+route that is not deployed, 429, and 500, 503 or 504 if the function failed or took too long.
 
 | type | status | title | remedy |
 |---|---|---|---|"""

@@ -27,13 +27,13 @@ _HEAD: Final = """\
 Generated from the source by `make docs`; do not edit.
 
 An error is a bug or bad data. A refused order is neither: it is an answer ([style](style.md#r3)). Everything that the project
-raises on purpose is a `SignalboxError`, so that the command prints one line and a handler knows what it does not know. Names
-that begin with an underscore stay in their module and are left out.
+raises on purpose is a `SignalboxError`, so that the command can print one line and a handler can tell it from an unexpected
+error. Names that begin with an underscore are private to their module and left out.
 """
 _OTHERS: Final = """\
 ## Others
 
-Raised where nothing of ours has to tell them from Python's own: a handler counts them, a deployment stops.
+These are raised where no code has to tell them from Python's own errors: a handler counts them, or a deployment stops.
 """
 
 
@@ -81,7 +81,7 @@ def render() -> str:
         for base in one.bases:
             children[base].append(one.name)
     roots = sorted(children[ROOT], key=lambda name: classes[name].module)
-    parts = [_HEAD, f"## SignalboxError\n\n{classes[ROOT].summary} Its {len(roots)} branches, by module:\n"]
+    parts = [_HEAD, f"## SignalboxError\n\n{classes[ROOT].summary} It has {len(roots)} branches, by module:\n"]
     parts += ["\n".join(line for root in roots for line in _branch(root, classes, children, 0)) + "\n"]
     below = _below(ROOT, children)
     outside = sorted((one for name, one in classes.items() if name not in below), key=lambda one: one.module)
