@@ -154,7 +154,7 @@ def _frame(bars: Bars) -> pd.DataFrame:
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return wall and CPU seconds of one run. Dropping the result is included, for us and for the twin."""
+    """Return wall and CPU seconds of one run. The time includes freeing the result, for us and for the twin."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu

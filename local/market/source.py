@@ -38,7 +38,7 @@ class CandleHistory(Protocol):
         """Return the period that is covered for all of the symbols."""
 
     def default_end(self, symbols: Sequence[Symbol]) -> datetime:
-        """Return the end of a replay for which no start time was given."""
+        """Return the time at which a replay ends if no start time is given."""
 
     def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
         """Return the bars with start <= open_time < end. Missing minutes are left out."""

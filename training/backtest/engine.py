@@ -208,7 +208,7 @@ class _Engine:
         return tuple(lock for lock in state.locks if lock.stops(signal.symbol, instant))
 
     def _is_sent(self, signal: SignalGenerated, bars: Bars, at: int) -> bool:
-        """Whether an order would be recorded for a signal and judged."""
+        """Whether a signal would lead to an order that is recorded and checked."""
         state = self._state
         if entry_key(state, signal) in state.orders or state.account.follows is not None:
             return False

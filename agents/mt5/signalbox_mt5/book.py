@@ -156,8 +156,8 @@ class TerminalBook:
     def order(self, name: str | None, orders: Sequence[Any], contract: Contract, asked: Decimal | None) -> VenueOrder:
         """Return the ledger's order that one or several orders of the terminal make up.
 
-        A market order may have closed several positions, each with an order of its own. A resting order whose size changed was
-        replaced by another; the quantity is what they filled and what the last one still wants.
+        A market order that closed several positions has one order at the terminal for each. A resting order whose size was
+        changed has a first order and its replacement; its quantity is what both filled plus what the replacement has left.
         asked: the requested quantity of a market order, None if it is unknown.
         """
         orders = sorted(orders, key=lambda order: order.ticket)

@@ -1,6 +1,6 @@
 """How the terminal trades a symbol, from `symbol_info`: steps and limits of size and price, filling, and what may be opened.
 
-Our quantities are in base currency; lots are that divided by the contract size. An order that opens risk is refused unless it
+Our quantities are in base currency; divided by the contract size they give lots. An order that opens risk is refused unless it
 fits exactly. An order that reduces is rounded down to what can be traded, because a ledger may hold less than one step and the
 terminal cannot. Source: https://www.mql5.com/en/docs/constants/environment_state/marketinfoconstants.
 """
@@ -70,7 +70,7 @@ class Contract:
 
     @exactly
     def base(self, lots: float | Decimal) -> Decimal:
-        """Return the base currency of this many lots."""
+        """Return the quantity in base currency of this many lots."""
         return (lots if isinstance(lots, Decimal) else exact(lots)) * self.size
 
     @exactly
