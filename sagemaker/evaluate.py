@@ -1,7 +1,7 @@
-"""An evaluation job: `signalbox evaluate` between SageMaker's folders, as a training job (Spot) or a step of the pipeline.
+"""Evaluation job: runs `signalbox evaluate` in SageMaker's folders, as a training job (Spot) or a pipeline step.
 
-Reads the channels `candles` and `model` (a model.tar.gz, or a bundle's files); writes evaluation.json, report.html and
-verdict.json, which the pipeline's condition reads, into SM_OUTPUT_DATA_DIR. evaluation.json names the bundle by the sha256 of its
+It reads the channels `candles` and `model` (a model.tar.gz, or a bundle's files). It writes evaluation.json, report.html and
+verdict.json, which the pipeline's condition reads, into SM_OUTPUT_DATA_DIR. evaluation.json contains the sha256 of the bundle's
 archive, by which the library finds the version. Parameters: signalbox.library.parameters.EvaluateParameters.
 """
 
@@ -27,22 +27,22 @@ from training.judge.costs import cost_models
 
 
 def bundle_folder(channel: Path, scratch: Path) -> Path:
-    """Return the bundle of a channel, unpacked where it came as an archive. Raises ArtifactError."""
+    """Return the bundle of a channel, unpacked if it is an archive. Raises ArtifactError."""
     archive = channel / MODEL_ARCHIVE
     return unpack_artifact(archive.read_bytes(), scratch / "bundle") if archive.is_file() else channel
 
 
 def period(bundle: Path, parameters: EvaluateParameters) -> tuple[datetime | None, datetime | None]:
-    """Return the period that was asked for, else the bundle's own test period: what its training claims is judged again."""
+    """Return the requested period, else the bundle's own test period, so that the claims of its training are judged again."""
     if parameters.start is not None or parameters.end is not None:
         return parameters.start, parameters.end
-    load_bundle(bundle)  # its report is read below: only a verified one is believed
+    load_bundle(bundle)  # verifies the bundle, because its report is read below
     test = json.loads((bundle / REPORT_FILE).read_text(encoding="utf-8")).get("periods", {}).get("test")
     return (None, None) if test is None else (datetime.fromisoformat(test["start"]), datetime.fromisoformat(test["end"]))
 
 
 def name_bundle(evaluation: Path, sha256: str) -> None:
-    """Add to an evaluation.json which bundle it is of."""
+    """Add the sha256 of the bundle to an evaluation.json."""
     result = json.loads(evaluation.read_text(encoding="utf-8"))
     evaluation.write_text(json.dumps({**result, "bundle_sha256": sha256}, indent=1) + "\n", encoding="utf-8")
 
@@ -75,9 +75,14 @@ def evaluate(container: JobContainer) -> None:
 
 
 def main() -> None:
-    """Run as SageMaker does; --root is the root of its layout. Its tools also pass every parameter, which SM_HPS has."""
+    """Run the job as SageMaker does; --root is the root of its folder layout.
+
+    SageMaker's tools also pass every parameter as an argument. These are ignored, because SM_HPS has them too.
+    """
     parser = argparse.ArgumentParser(description="Judge a bundle inside a SageMaker job.")
-    parser.add_argument("--root", type=Path, default=None, help="root of the layout; default SIGNALBOX_ML_ROOT or /opt/ml")
+    parser.add_argument(
+        "--root", type=Path, default=None, help="root of SageMaker's folder layout; default: SIGNALBOX_ML_ROOT or /opt/ml"
+    )
     arguments, _ = parser.parse_known_args()
     container = read_container(arguments.root)
     with failures_reported(container):

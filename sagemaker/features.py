@@ -1,8 +1,8 @@
-"""The first step of the pipeline: freeze the data set and prove, without a GPU, that a model can be trained on it.
+"""First step of the pipeline: freezes the data set and proves, without a GPU, that a model can be trained on it.
 
-Reads the channel `candles` (a lake, or recorded files); computes the features of the configuration's schema and the periods,
-which fails here rather than on the expensive machine; then writes the files it read, byte for byte, and dataset.json (what
-they are, their sha256, how many decisions of each symbol have features and outcome) into SM_OUTPUT_DATA_DIR.
+It reads the channel `candles` (a lake, or recorded files) and computes the configuration's features and periods, so that bad data
+fails here and not on the expensive machine. Then it writes the files it read, byte for byte, and dataset.json (their names and
+sha256, and how many decisions of each symbol have features and outcome) into SM_OUTPUT_DATA_DIR.
 """
 
 from __future__ import annotations
@@ -73,9 +73,11 @@ def freeze(container: JobContainer) -> None:
 
 
 def main() -> None:
-    """Run as SageMaker does; --root is the root of its layout."""
+    """Run the step as SageMaker does; --root is the root of its folder layout."""
     parser = argparse.ArgumentParser(description="Freeze a data set inside a SageMaker job.")
-    parser.add_argument("--root", type=Path, default=None, help="root of the layout; default SIGNALBOX_ML_ROOT or /opt/ml")
+    parser.add_argument(
+        "--root", type=Path, default=None, help="root of SageMaker's folder layout; default: SIGNALBOX_ML_ROOT or /opt/ml"
+    )
     arguments, _ = parser.parse_known_args()
     container = read_container(arguments.root)
     with failures_reported(container):

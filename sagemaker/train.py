@@ -1,6 +1,6 @@
-"""A training job: `signalbox train` between SageMaker's folders. Started by the container as `python train.py`.
+"""Training job: runs `signalbox train` in SageMaker's folders. The container starts it as `python train.py`.
 
-Reads the channel `candles` (a lake, or recorded files), writes the bundle's files into SM_MODEL_DIR. Parameters:
+It reads the channel `candles` (a lake, or recorded files) and writes the bundle's files into SM_MODEL_DIR. Parameters:
 signalbox.library.parameters.TrainParameters.
 """
 
@@ -20,14 +20,14 @@ from training.job import LoggedTracking, candles_folder, config_path, metric_lin
 
 
 def require_empty(target: Path) -> None:
-    """Raise SignalboxError, before any time is spent, when the model folder holds something."""
+    """Raise SignalboxError, before any time is spent, if the model folder is not empty."""
     target.mkdir(parents=True, exist_ok=True)
     if strangers := sorted(path.name for path in target.iterdir()):
-        raise SignalboxError(f"{target}: expected an empty model folder, holds {', '.join(strangers[:5])}")
+        raise SignalboxError(f"{target}: the model folder must be empty, but has {', '.join(strangers[:5])}")
 
 
 def publish(bundle: Path, target: Path) -> None:
-    """Copy a bundle into the model folder, its manifest last. The folder is a mount: it cannot be replaced by renaming."""
+    """Copy a bundle into the model folder, its manifest last. The folder is a mount, so it cannot be replaced by renaming."""
     for path in sorted(bundle.iterdir(), key=lambda one: (one.name == MANIFEST_FILE, one.name)):
         shutil.copyfile(path, target / path.name)
 
@@ -48,7 +48,8 @@ def train(container: JobContainer) -> None:
             end=parameters.end,
             name=parameters.model,
             families=None if parameters.families is None else parameters.families.split(","),
-            checkpoints=container.checkpoints / "run",  # below the mount, which cannot be removed when the run is done
+            # a folder inside the mount, because the finished run removes it and a mount cannot be removed
+            checkpoints=container.checkpoints / "run",
             tracking_uri=parameters.tracking_uri,
             watched=LoggedTracking,
         )
@@ -58,9 +59,14 @@ def train(container: JobContainer) -> None:
 
 
 def main() -> None:
-    """Run as SageMaker does; --root is the root of its layout. Its tools also pass every parameter, which SM_HPS has."""
+    """Run the job as SageMaker does; --root is the root of its folder layout.
+
+    SageMaker's tools also pass every parameter as an argument. These are ignored, because SM_HPS has them too.
+    """
     parser = argparse.ArgumentParser(description="Train a bundle inside a SageMaker training job.")
-    parser.add_argument("--root", type=Path, default=None, help="root of the layout; default SIGNALBOX_ML_ROOT or /opt/ml")
+    parser.add_argument(
+        "--root", type=Path, default=None, help="root of SageMaker's folder layout; default: SIGNALBOX_ML_ROOT or /opt/ml"
+    )
     arguments, _ = parser.parse_known_args()
     container = read_container(arguments.root)
     with failures_reported(container):

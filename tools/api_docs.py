@@ -1,7 +1,8 @@
-"""docs/api/: the orders API as OpenAPI 3.1 and its problem types, from its own routes, commands and answers.
+"""Writes docs/api/: the orders API as OpenAPI 3.1, and its problem types, from its routes, commands and answers.
 
-The resolver knows routes, paths and summaries. It validates nothing (trading_api says why), so it does not know the bodies: those
-come from the command models. `make docs` or `python -m tools.api_docs` writes the pages; a test fails when they are stale.
+The resolver knows routes, paths and summaries. It does not validate (trading_api says why), so it does not know the request
+bodies; those come from the command models. `make docs` or `python -m tools.api_docs` writes the pages; a test fails if they are
+out of date.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ REPOSITORY: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = REPOSITORY / "docs" / "api"
 OPENAPI: Final = FOLDER / "openapi.json"
 PROBLEMS: Final = FOLDER / "problems.md"
-VERSION: Final = "1"  # of the API, in its document; a change that breaks a client gives it another one
+VERSION: Final = "1"  # version of the API in its document; raise it with every breaking change
 _SCHEMAS: Final = "#/components/schemas/"
 _SIGNED: Final = "iam"
 _SIGV4: Final = {"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"}
 
-# What each route is called, takes (None: no body) and answers. A route that is added without its line here fails the generator.
+# Name, body (None: no body) and answer of each route. The generator fails for a route without a line here.
 ROUTES: Final[Mapping[str, tuple[str, type[Command] | None, type[Any]]]] = {
     "post /orders": ("submitOrder", SubmitOrder, OrderAnswerDocument),
     "delete /orders/{client_order_id}": ("cancelOrder", CancelOrder, OrderAnswerDocument),
@@ -69,7 +70,7 @@ ROUTES: Final[Mapping[str, tuple[str, type[Command] | None, type[Any]]]] = {
     "get /accounts/{account}/readiness": ("showReadiness", None, ReadinessDocument),
     "get /accounts/{account}/access": ("listAccess", None, AccessDocument),
 }
-_IN_THE_BODY: Final = {"post /orders": "requested_at"}  # elsewhere it may be left out: the gateway's time is taken
+_IN_THE_BODY: Final = {"post /orders": "requested_at"}  # optional in the other routes, which use the gateway's time
 _INTRO: Final = (
     "Commands to trading accounts, for callers with an IAM identity. Sign each request with SigV4 for the service execute-api. "
     f"A body has at most {MAX_BODY:,} bytes. Every refusal is a problem details object (RFC 9457); the types are in problems.md. "
@@ -78,10 +79,10 @@ _INTRO: Final = (
 
 
 class _Nobody(ApiTradingService):
-    """Stands behind routes that nobody calls."""
+    """A service for routes that are only described, never called."""
 
     def _no(self, *_facts: object) -> NoReturn:
-        raise NotImplementedError("the routes are described, not called")
+        raise NotImplementedError("the routes are only described here and cannot be called")
 
     command = change_access = access = query = readiness_report = listed = cast("Callable[..., NoReturn]", _no)
 
@@ -107,7 +108,7 @@ def openapi() -> dict[str, Any]:
 
 
 def _complete(operation: dict[str, Any], route: str, schemas: dict[str, Any]) -> None:
-    """Add what the resolver does not know: identifier, body and answers."""
+    """Add what the resolver does not know: operation id, request body and answers."""
     operation["operationId"], command, answer = ROUTES[route]
     if command is not None:
         in_path = re.findall(r"{(\w+)}", route)
@@ -138,12 +139,12 @@ def _reference(kind: type[Any], schemas: dict[str, Any]) -> dict[str, str]:
 
 
 def _body(command: type[Command], in_path: list[str], in_the_body: str | None) -> dict[str, Any]:
-    """Return a command's schema as a body: without its kind, and what the path or the gateway says may be left out."""
+    """Return a command's schema as a request body, without its kind. What the path or the gateway provides is optional."""
     schema = command.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
     schema["properties"].pop("kind", None)
     optional = {*in_path, "requested_at"} - {in_the_body}
     if command is CancelOrder:
-        optional |= {"account", "request_id"}  # the query may say them
+        optional |= {"account", "request_id"}  # they may be in the query string
     schema["required"] = [name for name in schema.get("required", ()) if name not in optional]
     if not schema["required"]:
         del schema["required"]
@@ -151,7 +152,7 @@ def _body(command: type[Command], in_path: list[str], in_the_body: str | None) -
 
 
 def openapi_text() -> str:
-    """Return the document as it is stored."""
+    """Return the document as text, as it is stored."""
     return json.dumps(openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -169,23 +170,24 @@ _PROBLEMS_HEAD: Final = f"""\
 
 Generated from `signalbox.adapters.aws.trading_problems` by `make docs`; do not edit.
 
-Everything that the orders API refuses is a problem details object of RFC 9457, of the media type `{MEDIA_TYPE}`:
+Every refusal of the orders API is a problem details object of RFC 9457 with the media type `{MEDIA_TYPE}`:
 
-| member | holds |
+| member | content |
 |---|---|
-| `type` | `urn:signalbox:problem:` and a name of the table below; it never changes |
-| `title` | what the type is, in words |
-| `status` | the HTTP status, again |
+| `type` | `urn:signalbox:problem:` and a name from the table below; it never changes |
+| `title` | the type in words |
+| `status` | the HTTP status |
 | `detail` | what is wrong with this request |
-| `instance` | `urn:signalbox:request:` and the gateway's id of the request, which its access log has as `request` |
-| `errors` | each wrong value: `pointer`, a JSON Pointer into the body together with what path and query say, and `detail` |
+| `instance` | `urn:signalbox:request:` and the gateway's request id, which is `request` in its access log |
+| `errors` | for each wrong value: `detail`, and `pointer`, a JSON Pointer into the body merged with path and query |
 | `remedy` | what to do next |
 
-With `--json` a `signalbox` command that fails prints such an object on standard output, exits with 2, and still says it in
-words on standard error. `signalbox accounts` prints the API's own; elsewhere `type` names the error ([the tree](../errors.md)).
+With `--json` a `signalbox` command that fails prints such an object on standard output, prints the error in words on standard
+error, and exits with 2. `signalbox accounts` prints the API's own object; for other commands `type` names the error
+([the tree](../errors.md)).
 
-What API Gateway refuses before the function sees it is its own `{{"message": ...}}`: 403 without `execute-api:Invoke`, 404 for a
-route that is not deployed, 429, and 500, 503 or 504 when the function failed or took too long.
+Refusals by API Gateway itself have the form `{{"message": ...}}`: 403 without `execute-api:Invoke`, 404 for a
+route that is not deployed, 429, and 500, 503 or 504 if the function failed or took too long.
 
 | type | status | title | remedy |
 |---|---|---|---|"""

@@ -1,4 +1,4 @@
-"""docs/errors.md: every error of the project as one tree, read from the source: `make docs`. A test fails when it is stale."""
+"""Writes docs/errors.md: every error of the project as one tree, read from the source. Run `make docs`; a test checks it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _HEAD: Final = """\
 Generated from the source by `make docs`; do not edit.
 
 An error is a bug or bad data. A refused order is neither: it is an answer ([style](style.md#r3)). Everything that the project
-raises on purpose is a `SignalboxError`, so that the command prints one line and a handler knows what it does not know. Names
-that begin with an underscore stay in their module and are left out.
+raises on purpose is a `SignalboxError`, so that the command can print one line and a handler can tell it from an unexpected
+error. Names that begin with an underscore are private to their module and left out.
 """
 _OTHERS: Final = """\
 ## Others
 
-Raised where nothing of ours has to tell them from Python's own: a handler counts them, a deployment stops.
+These are raised where no code has to tell them from Python's own errors: a handler counts them, or a deployment stops.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorClass:
-    """An error, the classes it is made from, where it lives, and what its docstring says first."""
+    """An error class: its name, base classes, module, and the first line of its docstring."""
 
     name: str
     bases: tuple[str, ...]
@@ -48,11 +48,11 @@ class ErrorClass:
 
 
 def error_classes(packages: Mapping[str, str] = PACKAGES) -> dict[str, ErrorClass]:
-    """Return every public exception class by name. Raises ValueError when two have one name."""
+    """Return every public exception class by name. Raises ValueError if two have the same name."""
     classes: dict[str, ErrorClass] = {}
     for one in _classes(packages):
         if one.name in classes:
-            raise ValueError(f"expected one class {one.name}, was in {classes[one.name].module} and in {one.module}")
+            raise ValueError(f"expected one class {one.name}, but {classes[one.name].module} and {one.module} both have it")
         classes[one.name] = one
     raised = {"Exception", "ValueError", "RuntimeError", "TypeError", "OSError", "LookupError"}
     while found := {name for name, one in classes.items() if name not in raised and raised & set(one.bases)}:
@@ -61,7 +61,7 @@ def error_classes(packages: Mapping[str, str] = PACKAGES) -> dict[str, ErrorClas
 
 
 def _classes(packages: Mapping[str, str]) -> Iterator[ErrorClass]:
-    """Yield the public classes that are called errors; others have names that packages share."""
+    """Yield the public classes whose name ends in Error."""
     for package, folder in packages.items():
         for path in sorted((REPOSITORY / folder).rglob("*.py")):
             inner = path.relative_to(REPOSITORY / folder).with_suffix("").parts
@@ -81,7 +81,7 @@ def render() -> str:
         for base in one.bases:
             children[base].append(one.name)
     roots = sorted(children[ROOT], key=lambda name: classes[name].module)
-    parts = [_HEAD, f"## SignalboxError\n\n{classes[ROOT].summary} Its {len(roots)} branches, by module:\n"]
+    parts = [_HEAD, f"## SignalboxError\n\n{classes[ROOT].summary} It has {len(roots)} branches, by module:\n"]
     parts += ["\n".join(line for root in roots for line in _branch(root, classes, children, 0)) + "\n"]
     below = _below(ROOT, children)
     outside = sorted((one for name, one in classes.items() if name not in below), key=lambda one: one.module)

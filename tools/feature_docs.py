@@ -1,4 +1,4 @@
-"""docs/features.md from the definitions: `python -m tools.feature_docs` writes it, a test fails when it is stale."""
+"""Writes docs/features.md from the definitions: `python -m tools.feature_docs`. A test fails if the page is out of date."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _HEAD: Final = """\
 Generated from `signalbox.features` by `python -m tools.feature_docs`; do not edit.
 
 Every feature is causal: its row is knowable at the close of its bar. `o h l c v` are the bar's open, high, low, close and
-volume, `x[k]` is x k bars ago, `sum_w`, `max_w`, `min_w` run over the newest w bars that exist, `r = ln(c / c[1])`,
-`rms_w(r) = sqrt(sum_w(r^2) / w)`. `b` is the reference's close at the same minute and `R = ln(b / b[1])`. Missing minutes are
-walked over and counted by `gap_fraction_1440`, never filled. Longer timeframes are rolling windows of one-minute bars, so
-there is no unclosed higher bar to look into.
+volume. `x[k]` is x k bars ago. `sum_w`, `max_w` and `min_w` run over the newest w existing bars. `r = ln(c / c[1])` and
+`rms_w(r) = sqrt(sum_w(r^2) / w)`. `b` is the reference's close at the same minute, and `R = ln(b / b[1])`. Missing minutes are
+skipped and counted by `gap_fraction_1440`, never filled. Longer timeframes are rolling windows of one-minute bars, so
+no feature can see into a longer bar that has not closed.
 
-Warm-up is the number of bars, the newest included, from which a value no longer depends on older ones: the window, or for
-exponential averages 33 time constants (e^-33 = 5e-15). During the warm-up of the schema every value of a row is NaN.
-Batch, live window and stream share one expression a feature ([0024](decisions/0024-one-expression-for-batch-and-stream.md)).
-A schema's hash covers what is computed: the names, order, expressions, windows and warm-ups of its features, the contiguity it
-asks for and its reference ([0085](decisions/0085-a-schemas-hash-covers-the-computation.md)); a model or a stream state of another
-hash is refused with both.
+Warm-up is the number of bars, including the newest, after which a value no longer depends on older bars: the window, or for
+exponential averages 33 time constants (e^-33 = 5e-15). During the schema's warm-up every value of a row is NaN.
+Batch, live window and stream share one expression per feature ([0024](decisions/0024-one-expression-for-batch-and-stream.md)).
+A schema's hash covers the computation: names, order, expressions, windows and warm-ups of its features, the contiguity it
+requires, and its reference ([0085](decisions/0085-a-schemas-hash-covers-the-computation.md)). A model or stream state with
+another hash is refused, and the error names both hashes.
 """
 
 
@@ -46,7 +46,7 @@ def render() -> str:
         shared = len(schema.features) - len(new)
         parts.append(f"## {schema.name}\n")
         if shared:
-            parts.append(f"The first {shared} are those of the schema above, in the same order.\n")
+            parts.append(f"The first {shared} features are those of the schema above, in the same order.\n")
         if schema.reference is not None:
             parts.append(_reference_words(schema))
         first = shared + 1

@@ -1,4 +1,4 @@
-"""`signalbox train` and `signalbox evaluate`: the terminal's side. What they do is in train.py and evaluate.py."""
+"""Terminal side of `signalbox train` and `signalbox evaluate`. The work itself is in train.py and evaluate.py."""
 
 from __future__ import annotations
 
@@ -41,12 +41,15 @@ def run_train(
     tracking_uri: str | None = None,
     watched: Callable[[Tracking], Tracking] | None = None,
 ) -> TrainResult:
-    """Train a bundle on the candles of `data` and write it to `out`, with a progress bar and a closing table.
+    """Train a bundle on the candles of `data` and write it to `out`; show a progress bar and a closing table.
 
-    folds, seed, families: instead of the configuration's. start, end: aware instants that bound the candles by open_time.
-    as_json: the result as JSON on standard output, all else on standard error. created_at: the clock's time if not given.
-    checkpoints: the folder of an interrupted run, beside `out` if not given. tracking, tracking_uri: where mlflow writes the
-    run down, a folder or an address; nowhere if neither is given. watched: put around that diary, for whoever listens too.
+    folds, seed, families: replace the values of the configuration file.
+    start, end: aware instants that bound the candles by open_time.
+    as_json: print the result as JSON on standard output and everything else on standard error.
+    created_at: the current time if not given.
+    checkpoints: the folder that an interrupted run resumes from; next to `out` if not given.
+    tracking, tracking_uri: the folder or the address where mlflow records the run; nothing is recorded if neither is given.
+    watched: wraps the tracker, for a caller that wants to see each record too.
     Raises SignalboxError with what to do about it.
     """
     chosen = read_config(config, folds=folds, seed=seed, families=families)
@@ -111,7 +114,7 @@ def run_evaluate(
     written = [str(path) for path in (as_json, predictions, page) if path is not None]
     show_assessment(console, result.assessment)
     decisions, seconds = result.assessment.evaluation.decisions, time.monotonic() - began
-    known = f" ({result.reused:,} scored before, of the placebo too)" if result.reused else ""
+    known = f" ({result.reused:,} scored in earlier runs, with those of the placebo)" if result.reused else ""
     console.print(
         f"{decisions:,} decisions in {seconds:.1f} s{known}; written: {', '.join(written) or 'nothing'}", highlight=False
     )

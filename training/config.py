@@ -1,4 +1,4 @@
-"""The configuration of a training run: one TOML file, strict: nothing unknown passes, nothing is assumed."""
+"""Configuration of a training run: one strict TOML file. An unknown key is refused, and so is a missing required one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Part(BaseModel):
 
 
 class Periods(_Part):
-    """Shares of the days."""
+    """Shares of the days, one for each period; they sum to 1."""
 
     train: _Share
     early_stopping: _Share
@@ -37,7 +37,7 @@ class Periods(_Part):
     def _whole(self) -> Self:
         total = sum(self.shares.values())
         if abs(total - 1.0) > 1e-9:
-            raise ValueError(f"expected shares that sum to 1, was {total:g}")
+            raise ValueError(f"expected period shares that sum to 1, but they sum to {total:g}")
         return self
 
     @property
@@ -46,7 +46,7 @@ class Periods(_Part):
 
 
 class CoverageConfig(_Part):
-    """Shares of the threshold period's decisions that are issued, and of tier HIGH."""
+    """Shares of the threshold period's decisions: those that are issued as signals, and those of tier HIGH."""
 
     issue: _Share
     high: _Share
@@ -54,18 +54,18 @@ class CoverageConfig(_Part):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.high > self.issue:
-            raise ValueError("expected high <= issue")
+            raise ValueError(f"expected high to be at most issue, was {self.high:g} and {self.issue:g}")
         return self
 
 
 class Weights(_Part):
-    """How the families' weights are learnt."""
+    """How the weights of the model families are learnt."""
 
-    shrinkage: Annotated[float, Field(ge=0, le=1)]  # of the learnt weights towards equal ones
+    shrinkage: Annotated[float, Field(ge=0, le=1)]  # pulls the learnt weights towards equal ones; 1 makes them equal
 
 
 class XgboostConfig(_Part):
-    """One configuration of the trees."""
+    """One configuration of the gradient-boosted trees."""
 
     members: _Count
     threads: _Count
@@ -81,32 +81,32 @@ class XgboostConfig(_Part):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What XGBoost is given."""
+        """The parameters that are passed to XGBoost."""
         own = self.model_dump(exclude={"members", "threads", "max_trees", "patience"})
         fixed = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "verbosity": 0}
         return {**fixed, **own, "nthread": self.threads}
 
 
 class NeuralConfig(_Part):
-    """What both families of neural networks are told. They look at the newest `window_bars` rows, the decision's last."""
+    """Settings of either neural network. It sees the newest `window_bars` rows; the last is the decision's own."""
 
     members: _Count
-    threads: _Count  # on a CPU: the order of floating-point sums, and so the model, depends on it
+    threads: _Count  # on a CPU the model depends on it, because it changes the order of floating-point sums
     window_bars: Annotated[int, Field(ge=2, le=MAX_WINDOW_BARS)]
-    epochs: _Count  # at most
-    patience: _Count  # epochs without a better log loss on the early-stopping period
-    stride: _Count  # an epoch takes each stride-th decision of a symbol, the next epoch the ones after them
+    epochs: _Count  # maximum
+    patience: _Count  # stop after this many epochs without a better log loss on the early-stopping period
+    stride: _Count  # an epoch uses every stride-th decision of a symbol; the next epoch uses the ones that follow them
     batch: _Count
-    learning_rate: Annotated[float, Field(gt=0, lt=1)]  # at its highest; rises from 0, then falls as a cosine
-    warm_up: Annotated[float, Field(ge=0, lt=1)]  # share of all steps
+    learning_rate: Annotated[float, Field(gt=0, lt=1)]  # the peak: the rate rises from 0 and then falls along a cosine
+    warm_up: Annotated[float, Field(ge=0, lt=1)]  # share of all steps in which the learning rate rises
     weight_decay: Annotated[float, Field(ge=0)]
-    clip_norm: Annotated[float, Field(gt=0)]  # of the gradient
+    clip_norm: Annotated[float, Field(gt=0)]  # longest gradient norm; a longer gradient is scaled down
     dropout: Annotated[float, Field(ge=0, lt=1)]
-    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # of a GPU; a CPU always computes in fp32. auto: what is fastest
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # on a GPU; a CPU always uses fp32. auto: the fastest
 
 
 class LstmConfig(NeuralConfig):
-    """A recurrent network over the window; bidirectional means both ways over the past, never beyond it."""
+    """A recurrent network over the window. Bidirectional: it reads the window both ways, never beyond its last bar."""
 
     hidden: _Count
     layers: _Count
@@ -114,7 +114,7 @@ class LstmConfig(NeuralConfig):
 
 
 class TransformerConfig(NeuralConfig):
-    """A Transformer encoder over patches of the window."""
+    """A Transformer encoder that reads the window in patches of `patch_bars` bars."""
 
     d_model: _Count
     heads: _Count
@@ -131,7 +131,7 @@ class TransformerConfig(NeuralConfig):
 
 
 class Variant(_Part):
-    """Another configuration to try: what differs from [xgboost]."""
+    """One more configuration to try: the values that replace those of [xgboost]."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
     max_trees: _Count | None = None
@@ -144,44 +144,44 @@ class Variant(_Part):
 
 
 class TrainConfig(_Part):
-    """A whole run."""
+    """The configuration of a whole run."""
 
     families: Annotated[list[Literal["xgboost", "lstm", "transformer"]], Field(min_length=1)]
     schema_name: Annotated[str, Field(alias="schema")]
     seed: Annotated[int, Field(ge=0)]
     folds: Annotated[int, Field(ge=0)]
-    fold_families: list[Literal["xgboost", "lstm", "transformer"]] | None = None  # None: all, so that G6 can be judged
+    fold_families: list[Literal["xgboost", "lstm", "transformer"]] | None = None  # None: all families, which gate G6 needs
     periods: Periods
     coverage: CoverageConfig
     weights: Weights
     xgboost: XgboostConfig | None = None
     lstm: LstmConfig | None = None
     transformer: TransformerConfig | None = None
-    variants: Annotated[list[Variant], Field(max_length=4)] = []  # five configurations or fewer
+    variants: Annotated[list[Variant], Field(max_length=4)] = []  # with [xgboost] itself, at most five configurations
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         if 0 < self.folds < MIN_FOLDS:
-            raise ValueError(f"expected 0 or at least {MIN_FOLDS} folds, was {self.folds}")
+            raise ValueError(f"folds: expected 0 or at least {MIN_FOLDS}, was {self.folds}")
         if len(set(self.families)) != len(self.families):
-            raise ValueError(f"expected families of different names, was {', '.join(self.families)}")
+            raise ValueError(f"families: expected each family once, was {', '.join(self.families)}")
         for family in self.families:
             if getattr(self, family) is None:
-                raise ValueError(f"expected a section [{family}], as families names it")
+                raise ValueError(f"no section [{family}]: families names it, so the file must have it")
         if unknown := sorted(set(self.folded) - set(self.families)):
-            raise ValueError(f"expected fold_families to be among families, was {', '.join(unknown)}")
+            raise ValueError(f"fold_families: {', '.join(unknown)} must also be in families")
         if not self.folded:
-            raise ValueError("expected fold_families to name a family, or folds = 0")
+            raise ValueError("fold_families is empty: name at least one family, or set folds = 0")
         if self.variants and "xgboost" not in self.families:
-            raise ValueError("expected no variants where xgboost is not among families")
+            raise ValueError("variants change [xgboost]: add xgboost to families, or remove the variants")
         names = [BASE, *(variant.name for variant in self.variants)]
         if len(set(names)) != len(names):
-            raise ValueError(f"expected variants of different names, none of them {BASE!r}")
+            raise ValueError(f"variants: each name must be unique and must not be {BASE!r}")
         return self
 
     @property
     def candidates(self) -> dict[str, XgboostConfig | None]:
-        """Every configuration that is tried, by name: what its trees are like; None where there are no trees."""
+        """Every configuration to try, by name, with the settings of its trees; None if the run has no trees."""
         base = self.xgboost if "xgboost" in self.families else None
         if base is None:
             return {BASE: None}
@@ -190,7 +190,7 @@ class TrainConfig(_Part):
 
     @property
     def neural(self) -> dict[Literal["lstm", "transformer"], LstmConfig | TransformerConfig]:
-        """The networks to fit."""
+        """The neural networks to fit, by family."""
         found: dict[Literal["lstm", "transformer"], LstmConfig | TransformerConfig] = {}
         if self.lstm is not None and "lstm" in self.families:
             found["lstm"] = self.lstm
@@ -200,35 +200,35 @@ class TrainConfig(_Part):
 
     @property
     def folded(self) -> list[Literal["xgboost", "lstm", "transformer"]]:
-        """The families of the walk-forward."""
+        """The families that the walk-forward folds fit."""
         return self.families if self.fold_families is None else self.fold_families
 
     @property
     def folds_are_whole(self) -> bool:
-        """The walk-forward fits every family: it is of the recipe that is judged."""
+        """Whether the folds fit every family. Only then do they judge the same recipe as the run itself."""
         return set(self.folded) == set(self.families)
 
     @property
     def for_folds(self) -> TrainConfig:
-        """What each fold fits."""
+        """The configuration that each fold fits."""
         return self.model_copy(update={"families": [family for family in self.families if family in self.folded]})
 
     @property
     def window_bars(self) -> int:
-        """The longest window of a family; 1 where rows will do."""
+        """The longest window of any family in bars; 1 if every family needs only the decision's own row."""
         return max((network.window_bars for network in self.neural.values()), default=1)
 
 
 def read_config(
     path: Path, *, folds: int | None = None, seed: int | None = None, families: Sequence[str] | None = None
 ) -> TrainConfig:
-    """Return the configuration of a file, with the command line's own say. Raises ConfigError naming every fault."""
+    """Return the configuration of a file, with the command line's overrides. Raises ConfigError that names every fault."""
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: expected TOML: {error}") from error
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
     asked = {"folds": folds, "seed": seed, "families": None if families is None else list(families)}
     values |= {key: value for key, value in asked.items() if value is not None}
     try:

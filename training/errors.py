@@ -1,10 +1,10 @@
-"""Errors of training. Bad candles are MarketDataError; these are about the request and the model.
+"""Errors of training: a request that cannot be met, or a model that is wrong. Bad candles raise MarketDataError.
 
 TrainingError
-├── ConfigError          a configuration that is not complete, or holds what is unknown
-├── CheckpointError      checkpoints that are of another run, broken, or cannot be kept
-├── MissingPackageError  a configuration that needs a package which is not installed
-└── ExportParityError    the exported ONNX graph does not give the probabilities of the model it came from
+├── ConfigError          a configuration is incomplete or has an unknown key
+├── CheckpointError      checkpoints belong to another run, are damaged, or cannot be written
+├── MissingPackageError  the configuration needs a package that is not installed
+└── ExportParityError    the exported ONNX graph gives other probabilities than the model it came from
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from signalbox.errors import SignalboxError
 
 
 class TrainingError(SignalboxError):
-    """A training run that cannot be done as asked."""
+    """A training run cannot be done as requested."""
 
 
 class ConfigError(TrainingError):
-    """A configuration that is not complete, or holds what is unknown."""
+    """A configuration is incomplete or has an unknown key."""
 
 
 class CheckpointError(TrainingError):
-    """Checkpoints that are of another run, broken, or cannot be kept."""
+    """Checkpoints belong to another run, are damaged, or cannot be written."""
 
 
 class MissingPackageError(TrainingError):
-    """A configuration that needs a package which is not installed."""
+    """The configuration needs a package that is not installed."""
 
 
 class ExportParityError(TrainingError):
-    """The exported ONNX graph does not give the probabilities of the model it came from."""
+    """The exported ONNX graph gives other probabilities than the model it came from."""

@@ -1,4 +1,4 @@
-"""`signalbox evaluate`: any bundle on any period of candles, straight from FeatureMatrix."""
+"""`signalbox evaluate`: judge any bundle on any period of candles. Features are computed anew from the candles."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from training.progress import Progress, each_of
 
 @dataclass(frozen=True, slots=True)
 class EvaluateRequest:
-    """What to score and on what. start, end: aware instants that bound decisions and their outcomes; None is no bound.
+    """The bundle to judge and the candles to judge it on.
 
-    scores: folder of what models said before (kept_scores.py); None: everything is scored anew.
+    start, end: aware instants that bound decisions and their outcomes; None means no bound.
+    scores: the folder of scores from earlier runs (kept_scores.py); None scores everything anew.
     """
 
     bundle: Path
@@ -39,11 +40,11 @@ class EvaluateRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvaluateResult:
-    """The assessment with where its candles came from."""
+    """The assessment, and the candle files it was made from."""
 
     assessment: Assessment
     sources: tuple[CandleSeries, ...]
-    reused: int  # decisions scored before, those of the placebo among them
+    reused: int  # decisions with a score from an earlier run, including the placebo's
 
     def to_json(self) -> dict[str, Any]:
         data = self.assessment.scored.data
@@ -57,13 +58,13 @@ class EvaluateResult:
 def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateResult:
     """Score a bundle on a period and judge it.
 
-    Raises BundleError for a bundle that may not be used, MarketDataError for candles without one decision in the period.
+    Raises BundleError for a bundle that may not be used, MarketDataError if the candles give no decision in the period.
     """
     ensemble = load_bundle(request.bundle, Workspace.MACHINE)
     kept = None if request.scores is None else KeptScores(request.scores)
     progress.stage("read candles", 0.10)
     files = find_candle_files(request.data)
-    history = timedelta(minutes=2 * ensemble.history_bars + 1440)  # more than one: gaps are walked over
+    history = timedelta(minutes=2 * ensemble.history_bars + 1440)  # twice what is needed, because gaps use up minutes
     earliest = None if request.start is None else request.start - history
     bars = read_all(files, earliest, request.end, progress)
     span = _span(request, bars)
@@ -98,7 +99,7 @@ def evaluate_bundle(request: EvaluateRequest, progress: Progress) -> EvaluateRes
 
 
 def read_all(files: Sequence[CandleSeries], start: datetime | None, end: datetime | None, progress: Progress) -> list[Bars]:
-    """Return the bars of every symbol in a period."""
+    """Return the bars of every symbol in a period, a None bound being open."""
     on_progress, bars = each_of(progress, len(files)), []
     for file in files:
         bars.append(read_bars(file, start, end))
@@ -107,7 +108,7 @@ def read_all(files: Sequence[CandleSeries], start: datetime | None, end: datetim
 
 
 def _span(request: EvaluateRequest, bars: Sequence[Bars]) -> Span:
-    """Return the period asked for, or what the candles cover."""
+    """Return the requested period, or the period that the candles cover."""
     start = request.start or from_ms(min(int(one.open_time_ms[0]) for one in bars))
     end = request.end or from_ms(max(int(one.open_time_ms[-1]) for one in bars)) + ONE_MINUTE
     if start >= end:

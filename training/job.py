@@ -1,4 +1,4 @@
-"""What a job of the cloud needs around `run_train` and `run_evaluate`: its candles, its configuration, its figures, its log."""
+"""What a SageMaker job needs around `run_train` and `run_evaluate`: its candles, configuration, metrics and log."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from training.write.tracking import Tracking
 
 
 def candles_folder(channel: Path, lake: Path) -> Path:
-    """Return a folder that `find_candle_files` can read: the channel, or a lake made at `lake` that links to it.
+    """Return a folder that `find_candle_files` can read: the channel itself, or a lake made at `lake` that links to it.
 
-    S3 strips the prefix that a channel was filled from, so of `s3://bucket/candles/venue=.../` only `venue=.../` arrives.
+    S3 strips the prefix that a channel is filled from: of `s3://bucket/candles/venue=.../` only `venue=.../` arrives.
     """
     if not any(channel.glob("venue=*")):
         return channel
@@ -29,7 +29,7 @@ def candles_folder(channel: Path, lake: Path) -> Path:
 
 
 def config_path(name: str) -> Path:
-    """Return a configuration that ships with the code. Raises ConfigError naming those there are."""
+    """Return a configuration that ships with the code. Raises ConfigError that lists them if `name` is not one."""
     path = QUICK.with_name(f"{name}.toml")
     if not path.is_file():
         there = ", ".join(sorted(one.stem for one in QUICK.parent.glob("*.toml")))
@@ -38,9 +38,9 @@ def config_path(name: str) -> Path:
 
 
 def metric_lines(assessment: Assessment) -> Iterator[str]:
-    """Yield a line for each figure that could be computed, as the metric definitions of the job look for it."""
+    """Yield one log line per finite metric, in the form that the job's metric definitions match."""
     issued = assessment.evaluation.issued
-    net = next(iter(issued.net_bps.values()))  # by the first cost model, which G4 asks about
+    net = next(iter(issued.net_bps.values()))  # of the first cost model, which gate G4 uses
     figures = {
         JobMetric.PRECISION: issued.precision.value,
         JobMetric.PRECISION_LOW: issued.precision.low,
@@ -56,29 +56,29 @@ def metric_lines(assessment: Assessment) -> Iterator[str]:
 
 
 def print_line(line: str) -> None:
-    """Print a line at once: a job's log is read while it runs, and what an interrupted one held back is lost."""
+    """Print a line and flush it: a job's log is read while it runs, and an interrupted job loses what was buffered."""
     print(line, flush=True)
 
 
 class LoggedTracking:
-    """A diary that also prints a line an epoch, for the log and its metric definitions. The diary may be any other."""
+    """A tracker that also prints one line per epoch, for the log and the metric definitions. It wraps any other tracker."""
 
     def __init__(self, kept: Tracking, write: Callable[[str], None] = print_line) -> None:
         self._kept, self._write = kept, write
 
     def begin(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Open the diary."""
+        """Begin the wrapped tracker's run."""
         self._kept.begin(name, parameters)
 
     def metrics(self, series: str, step: int, figures: Mapping[str, float]) -> None:
-        """Print the figures, then write them down: a diary whose server is slow holds back no line."""
+        """Print the figures, then pass them on. In this order a slow tracking server delays no log line."""
         self._write(epoch_line(series, step, figures))
         self._kept.metrics(series, step, figures)
 
     def artefacts(self, folder: Path) -> None:
-        """Keep the files of a folder."""
+        """Pass the files of a folder to the wrapped tracker."""
         self._kept.artefacts(folder)
 
     def end(self, *, finished: bool) -> None:
-        """Close the diary."""
+        """End the wrapped tracker's run."""
         self._kept.end(finished=finished)

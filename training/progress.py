@@ -1,4 +1,4 @@
-"""How a long run tells where it is: named stages with a share of the whole each. The terminal's part is in command.py."""
+"""Progress of a long run: named stages, each with its share of the whole. terminal.py shows it."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told by the run, shown by whoever started it."""
+    """Receives the progress of a run. Whoever started the run implements it."""
 
     def stage(self, name: str, share: float) -> None:
-        """Begin a stage that takes about `share` of the whole run; the stage before it is done."""
+        """Begin a stage that takes about `share` of the whole run. The stage before it is done."""
 
     def advance(self, fraction: float) -> None:
-        """Say that this fraction of the present stage is done, 0 to 1."""
+        """Report the fraction of the current stage that is done, 0 to 1."""
 
     def detail(self, text: str) -> None:
-        """Say in a few words what the present stage is at."""
+        """Describe in a few words what the current stage is doing."""
 
 
 class NoProgress:
-    """Tells nobody."""
+    """A Progress that shows nothing."""
 
     def stage(self, name: str, share: float) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def advance(self, fraction: float) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def detail(self, text: str) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
 
 def each_of(progress: Progress, total: int) -> Callable[[object], None]:
-    """Return what to call after each of `total` steps of the present stage."""
+    """Return a callback to call after each of `total` steps of the current stage."""
     done = count(1)
     return lambda _: progress.advance(next(done) / total)

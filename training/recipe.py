@@ -1,7 +1,8 @@
-"""The recipe: fit → stop early and weigh → calibrate → freeze thresholds, each on its own period; and its walk-forward.
+"""The training recipe: fit, stop early and weigh, calibrate, freeze thresholds, each on its own period; and its walk-forward.
 
-The families' weights are learnt on the early-stopping period (weights.py). Where several configurations are tried, the one
-with the least log loss there is taken. The test periods choose nothing; what every configuration earned there is kept for G5.
+The weights of the families are learnt on the early-stopping period (weights.py). Of several configurations the one with the
+lowest log loss there is chosen. The test period chooses nothing; the daily returns of every configuration on it are kept for gate
+G5.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from training.judge.overfitting import Trials, daily_returns
 from training.judge.scoring import Scored
 from training.judge.stability import Stability, by_period
 
-_EFFORT: Final[Mapping[FamilyName, float]] = {"xgboost": 1.0, "lstm": 4.0, "transformer": 3.0}  # for the progress bar alone
-Job: TypeAlias = tuple[FamilyName, str, Family]  # the family, the key of its members, and how they are fitted
+_EFFORT: Final[Mapping[FamilyName, float]] = {"xgboost": 1.0, "lstm": 4.0, "transformer": 3.0}  # relative time, for the bar
+Job: TypeAlias = tuple[FamilyName, str, Family]  # family name, key of its members, and what fits them
 _HEARD: Final = (SplitName.EARLY_STOPPING, SplitName.CALIBRATION, SplitName.THRESHOLDS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Voice:
-    """A fitted member with its logits of the periods that weigh, calibrate and set thresholds."""
+    """A fitted member with its logits on the periods that weigh, calibrate and set thresholds."""
 
     member: FittedMember
     logits: Mapping[SplitName, Logits]
@@ -45,10 +46,10 @@ class Voice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrozenRecipe:
-    """A fitted ensemble with everything that is chosen for it, before the test is looked at.
+    """A fitted ensemble with every choice made, frozen before the test period is scored.
 
-    members: those with weight, and how much; the weights sum to 1. stopping_loss, equal_loss: log loss on the early-stopping
-    period with the learnt weights, and with equal ones a family.
+    members: the members with a weight above 0, and their weights, which sum to 1.
+    stopping_loss, equal_loss: log loss on the early-stopping period with the learnt weights, and with equal family weights.
     """
 
     name: str
@@ -62,11 +63,14 @@ class FrozenRecipe:
 
     @property
     def window_bars(self) -> int:
-        """The longest window of a member, 1 where none has one."""
+        """The longest window of a member in bars; 1 if no member has a window."""
         return max(member.window_bars or 1 for member, _ in self.members)
 
     def probability(self, data: Dataset, heard: dict[int, Logits] | None = None) -> NDArray[np.float64]:
-        """Return (n,) calibrated probabilities. heard: logits of the same decisions, kept from one ensemble to the next."""
+        """Return (n,) calibrated probabilities.
+
+        heard: a cache of logits for the same decisions, by the id of the member; share it between ensembles with common members.
+        """
         kept = {} if heard is None else heard
         total = np.zeros(len(data))
         for member, weight in self.members:
@@ -76,20 +80,20 @@ class FrozenRecipe:
         return sigmoid(total / self.temperature)
 
     def score(self, data: Dataset, heard: dict[int, Logits] | None = None) -> Scored:
-        """Return what it says of decisions."""
+        """Return its scores of the decisions."""
         return Scored.of(data, self.probability(data, heard), self.thresholds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldResults:
-    """The walk-forward of a recipe: the chosen configuration on every fold's test, and all of them for G5."""
+    """The walk-forward of a recipe: the chosen configuration on the test of every fold, and all configurations for gate G5."""
 
     scored: Scored
     stability: Stability
     daily_bps: NDArray[np.float64]  # (days, configurations)
     spans: list[dict[SplitName, Span]]
     chosen: list[str]
-    losses: list[float]  # log loss of each fold's test
+    losses: list[float]  # log loss on the test of each fold
 
 
 def periods_of(data: Dataset, spans: Mapping[SplitName, Span]) -> dict[SplitName, Dataset]:
@@ -98,7 +102,10 @@ def periods_of(data: Dataset, spans: Mapping[SplitName, Span]) -> dict[SplitName
 
 
 def families_of(config: TrainConfig, data: Dataset) -> list[Job]:
-    """Return what a run fits, and each fold again. The rows are put on the device here, once. Raises MissingPackageError."""
+    """Return what to fit, in the run and again in each fold.
+
+    Copies the feature rows to the device once. Raises MissingPackageError.
+    """
     jobs: list[Job] = [
         ("xgboost", _trees_key(name), TreeFamily(trees))
         for name, trees in config.candidates.items()
@@ -114,20 +121,20 @@ def families_of(config: TrainConfig, data: Dataset) -> list[Job]:
 
 
 def require_torch(config: TrainConfig) -> None:
-    """Raises MissingPackageError when networks are to be trained and torch is not installed."""
+    """Raise MissingPackageError if the configuration has neural networks and torch is not installed."""
     if config.neural and find_spec("torch") is None:
         raise MissingPackageError(
-            f"{' and '.join(config.neural)}: expected torch, which is not installed: run `make training`, "
-            "or train the trees alone with --families xgboost"
+            f"{' and '.join(config.neural)}: torch is not installed; run `make training`, "
+            "or train only the trees with --families xgboost"
         )
 
 
 def freeze_all(
     config: TrainConfig, jobs: Sequence[Job], parts: Mapping[SplitName, Dataset], making: Making
 ) -> tuple[list[FrozenRecipe], list[FitSpeed]]:
-    """Return every configuration, fitted and frozen, the one to take first; and how fast each family was fitted.
+    """Return every configuration, fitted and frozen, best first; and how fast each family was fitted.
 
-    The networks are fitted once and heard in every configuration: these differ in their trees.
+    The networks are fitted once and used in every configuration, because configurations differ only in their trees.
     """
     whole, done = sum(_EFFORT[name] for name, _, _ in jobs), 0.0
     voices: dict[str, list[Voice]] = {}
@@ -148,7 +155,7 @@ def freeze_all(
 
 
 def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: CostModel, making: Making) -> FoldResults:
-    """Return the walk-forward: at each fold everything is fitted, chosen and frozen anew on what was known."""
+    """Return the walk-forward. In each fold everything is fitted, chosen and frozen anew, on what was known by then."""
     folds = WalkForward(config.folds).spans(data.decided_at_ms)
     fitted, repeated = config.for_folds, [job for job in jobs if job[0] in config.folded]
     probability, issued, high = np.full(len(data), np.nan), np.zeros(len(data), np.bool_), np.zeros(len(data), np.bool_)
@@ -173,7 +180,7 @@ def run_folds(config: TrainConfig, jobs: Sequence[Job], data: Dataset, cost: Cos
 
 
 def trials_of(frozen: Sequence[FrozenRecipe], test: Dataset, folds: FoldResults | None, cost: CostModel) -> Trials:
-    """Return what was tried, with daily returns out of sample: of the folds where there are any, else of the test period."""
+    """Return what was tried, with out-of-sample daily returns: from the folds if there are any, else from the test period."""
     if folds is not None:
         return Trials(len(frozen), folds.daily_bps)
     in_order, heard = sorted(frozen, key=lambda one: one.name), dict[int, Logits]()

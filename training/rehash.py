@@ -1,8 +1,8 @@
-"""A bundle whose feature schema is named by the former hash, of words, gets the hash of the computation, or stays as it is.
+"""Give a bundle whose feature schema has the former hash (of words) the hash of the computation, if that is proved safe.
 
-The proof is in its golden vectors. Their feature rows were computed by the code that the bundle was trained with, from candles
-that are still there: this code has to compute each of those rows from the same candles. Then the models have to give the golden
-probabilities, as on every load. Decision 0085.
+The golden vectors are the proof. Their feature rows were computed by the code that trained the bundle, from candles that still
+exist. This code must compute each of those rows from the same candles. Then the models must give the golden probabilities, as on
+every load. Without the proof the bundle keeps its hash. See decision 0085.
 """
 
 from __future__ import annotations
@@ -24,17 +24,20 @@ from signalbox.inference.manifest import GOLDEN_FILE, BundleManifest, SchemaRefe
 from signalbox.market.candles import Bars
 from training.data.candles import find_candle_files, read_bars
 
-RELATIVE: Final = 1e-5  # of a float32 that two versions of numpy or TA-Lib may round apart
+RELATIVE: Final = 1e-5  # two versions of numpy or TA-Lib may round a float32 this far apart
 ABSOLUTE: Final = 1e-6
 
 
 class RehashError(BundleError):
-    """A bundle that keeps its hash: it is not of the former kind, or its golden rows are not what this code computes."""
+    """A bundle keeps its hash: the hash is not the former one, or this code does not compute its golden rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class RehashProof:
-    """Why a bundle has the new hash. worst: the largest relative difference of a golden row's value to the computed one."""
+    """Proof that a bundle may have the new hash.
+
+    worst: the largest relative difference between a golden value and the computed one.
+    """
 
     bundle: str
     schema: str
@@ -44,26 +47,26 @@ class RehashProof:
     worst: float
 
     def in_words(self) -> str:
-        """Return it as one line."""
+        """Return the proof as one line of text."""
         return (
-            f"{self.bundle}: {self.schema} {self.former_hash[:12]} is {self.hash[:12]} now; this code computes all"
-            f" {self.golden_rows} golden rows from the candles, {self.worst:.1e} apart at most"
+            f"{self.bundle}: {self.schema} hash changed from {self.former_hash[:12]} to {self.hash[:12]}; this code computes all"
+            f" {self.golden_rows} golden rows from the candles, with differences of at most {self.worst:.1e}"
         )
 
 
 def rehash_bundle(folder: Path, candles: Path, out: Path) -> RehashProof:
-    """Write the bundle with the schema's hash of today to a new folder. Raises BundleError or MarketDataError."""
+    """Write a copy of the bundle with the current schema hash to a new folder. Raises BundleError or MarketDataError."""
     manifest = read_manifest(folder)
     named = manifest.feature_schema
     schema = get_schema(named.name)
     if named.hash == schema.hash:
-        raise RehashError(f"{folder.name}: has the hash of today, {schema.hash}; nothing to do")
+        raise RehashError(f"{folder.name}: already has the current schema hash {schema.hash}; nothing to do")
     if named.hash != schema.former_hash:
         raise BundleSchemaError(
-            f"{folder.name}: fitted on {named.name} ({named.hash}), expected {schema.former_hash}: other features, train again"
+            f"{folder.name}: expected hash {schema.former_hash} for {named.name}, was {named.hash}; train it again"
         )
     if out.exists():
-        raise RehashError(f"{out}: exists; name a new folder")
+        raise RehashError(f"{out}: already exists; name a new folder")
     golden = _golden_rows(folder, schema)
     worst = _worst_difference(folder.name, golden, _computed(schema, _bars(candles, manifest, schema)))
     _write(folder, manifest, schema, out)
@@ -71,7 +74,7 @@ def rehash_bundle(folder: Path, candles: Path, out: Path) -> RehashProof:
 
 
 def _write(folder: Path, manifest: BundleManifest, schema: FeatureSchema, out: Path) -> None:
-    """Write it beside, load it as any other, and only then give it its name: what lies at `out` is whole and verified."""
+    """Write the copy under a temporary name, load and verify it, and only then rename it to `out`."""
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(folder, partial)
@@ -89,13 +92,13 @@ def _golden_rows(folder: Path, schema: FeatureSchema) -> NDArray[np.float32]:
     features = read_arrays((folder / GOLDEN_FILE).read_bytes(), {"features": (2, 3)})["features"]
     rows = features.reshape(-1, features.shape[-1])
     if rows.shape[1] != len(schema.names) or not len(rows):
-        raise RehashError(f"{folder.name}: expected golden rows of {len(schema.names)} features, was {features.shape}")
+        raise RehashError(f"{folder.name}: expected {len(schema.names)} features in a golden row, was shape {features.shape}")
     return np.asarray(rows, dtype=np.float32)
 
 
 def _bars(candles: Path, manifest: BundleManifest, schema: FeatureSchema) -> list[Bars]:
-    """Return what the bundle was trained on, and the warm-up before it."""
-    start = manifest.training.start - timedelta(minutes=2 * schema.history_bars)  # some minutes are missing
+    """Return the bars that the bundle was trained on, and the warm-up before them."""
+    start = manifest.training.start - timedelta(minutes=2 * schema.history_bars)  # double, because minutes may be missing
     wanted = {*manifest.training.symbols, schema.reference_symbol}
     return [read_bars(one, start, manifest.training.end) for one in find_candle_files(candles) if one.symbol in wanted]
 
@@ -110,9 +113,9 @@ def _computed(schema: FeatureSchema, bars: list[Bars]) -> NDArray[np.float32]:
 
 
 def _worst_difference(bundle: str, golden: NDArray[np.float32], computed: NDArray[np.float32]) -> float:
-    """Return how far the golden rows are from computed ones. Raises RehashError where one is like none of them.
+    """Return the largest relative difference between golden rows and computed ones. Raises RehashError if a row has no match.
 
-    Rows are found by a weighted sum of their values: equal rows have nearly equal sums, and few others have.
+    Candidates are found by a weighted sum of the values of a row: equal rows have nearly equal sums, and few others do.
     """
     weights = 1.0 / np.arange(1.0, golden.shape[1] + 1.0)
     sums = computed.astype(np.float64) @ weights
@@ -124,14 +127,14 @@ def _worst_difference(bundle: str, golden: NDArray[np.float32], computed: NDArra
     nearest = [_nearest(row, computed[order[a:b]]) for row, a, b in zip(golden, first, last, strict=True)]
     if missing := sum(not difference <= 1.0 for difference in nearest):
         raise RehashError(
-            f"{bundle}: expected all {len(golden)} golden rows to be computed from these candles, was {len(golden) - missing}:"
-            " other candles, or another computation. It keeps its hash"
+            f"{bundle}: this code computes only {len(golden) - missing} of its {len(golden)} golden rows from these candles:"
+            " the candles or the computation differ. The bundle keeps its hash"
         )
     return max(nearest) * RELATIVE
 
 
 def _nearest(row: NDArray[np.float32], candidates: NDArray[np.float32]) -> float:
-    """Return the difference to the nearest row, as a share of what is allowed; infinite without one."""
+    """Return the difference to the nearest row as a share of the allowed one; infinite without candidates."""
     if not len(candidates):
         return float("inf")
     allowed = np.abs(row.astype(np.float64)) * RELATIVE + ABSOLUTE

@@ -1,4 +1,4 @@
-"""What a long run shows: one bar over all stages in a terminal, lines now and then in a file, and the closing tables."""
+"""Terminal output of a long run: one bar over all stages (in a file: a line now and then), and the closing tables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLAIN_EVERY: Final = 30.0  # seconds
 
 
 class TerminalProgress:
-    """One bar over all stages with the time left, and a line for each stage that is done."""
+    """One bar over all stages with the time left, and one line for each finished stage."""
 
     def __init__(self, bar: ProgressBar) -> None:
         self._bar = bar
@@ -31,7 +31,7 @@ class TerminalProgress:
         self._began = time.monotonic()
 
     def stage(self, name: str, share: float) -> None:
-        """Show the stage that begins and log the one that ended."""
+        """Show the new stage and log the one that ended."""
         self.finish()
         self._before += self._share
         self._name, self._share = name, share
@@ -42,11 +42,11 @@ class TerminalProgress:
         self._bar.update(self._task, completed=self._before + self._share * fraction)
 
     def detail(self, text: str) -> None:
-        """Show it after the bar."""
+        """Show the text after the bar."""
         self._bar.update(self._task, detail=text)
 
     def finish(self) -> None:
-        """Log the present stage as done."""
+        """Log the current stage as done."""
         now = time.monotonic()
         if self._name:
             self._bar.console.print(f"  {self._name}: {now - self._began:.1f} s", highlight=False)
@@ -54,7 +54,7 @@ class TerminalProgress:
 
 
 class PlainProgress:
-    """For a file or a pipe: where the run is, at most every half a minute, and a line for each stage that is done."""
+    """Progress for a file or a pipe: at most one line every half minute, and one line for each finished stage."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic, every: float = _PLAIN_EVERY) -> None:
         self._console, self._clock, self._every = console, clock, every
@@ -62,13 +62,13 @@ class PlainProgress:
         self._begun = self._began = self._reported = clock()
 
     def stage(self, name: str, share: float) -> None:
-        """Begin a stage; the one before it is told as done."""
+        """Begin a stage and log the one before it as done."""
         self.finish()
         self._before += self._share
         self._name, self._share, self._detail = name, share, ""
 
     def advance(self, fraction: float) -> None:
-        """Tell where the run is, if it is time."""
+        """Print the progress if the interval has passed."""
         now = self._clock()
         if now - self._reported < self._every:
             return
@@ -76,14 +76,14 @@ class PlainProgress:
         done = self._before + self._share * fraction
         left = "" if done <= 0 else f", about {timedelta(seconds=round((now - self._begun) * (1 / done - 1)))} left"
         detail = f" ({self._detail})" if self._detail else ""
-        self._console.print(f"  {self._name}: {done:.0%} of all{detail}{left}", highlight=False, soft_wrap=True)
+        self._console.print(f"  {self._name}: {done:.0%} of the run{detail}{left}", highlight=False, soft_wrap=True)
 
     def detail(self, text: str) -> None:
-        """Tell it with the next line."""
+        """Add the text to the next line."""
         self._detail = text
 
     def finish(self) -> None:
-        """Tell the present stage as done."""
+        """Log the current stage as done."""
         now = self._clock()
         if self._name:
             self._console.print(f"  {self._name}: {now - self._began:.1f} s", highlight=False)
@@ -92,7 +92,7 @@ class PlainProgress:
 
 @contextmanager
 def terminal_progress(console: Console) -> Iterator[TerminalProgress | PlainProgress]:
-    """Show a bar while the block runs; lines where nobody could see a bar."""
+    """Show a bar while the block runs, or plain lines if the output is not a terminal."""
     if not console.is_terminal:
         plain = PlainProgress(console)
         yield plain
@@ -109,14 +109,14 @@ def show_assessment(console: Console, assessment: Assessment) -> None:
     """Print the verdict in words, the figures and the gates."""
     console.print(f"[bold]{plain_verdict(assessment)}[/bold]", highlight=False)
     console.print(_figures(assessment))
-    gates = Table("gate", "verdict", "asks", "found", title="Gates, judged by their 95 % bounds")
+    gates = Table("gate", "verdict", "requires", "found", title="Gates, judged by their 95 % bounds")
     for gate, found in assessment.gates.items():
         gates.add_row(gate.value, found.verdict_text, found.asks, found.found)
     console.print(gates)
 
 
 def show_speeds(console: Console, speeds: Sequence[FitSpeed]) -> None:
-    """Print how fast each family was fitted, and on what."""
+    """Print how fast each family was fitted, and on which device."""
     table = Table("family", "device", "members", "epochs or trees", "seconds", "samples a second")
     for one in speeds:
         where = f"{one.device}, {one.precision}"
@@ -137,9 +137,9 @@ def _figures(assessment: Assessment) -> Table:
     table.add_row("precision", *(share(t.precision) for t in tiers))
     table.add_row("coverage, signals an hour", *(f"{t.coverage:.1%}, {t.signals_an_hour:.1f}" for t in tiers))
     table.add_row("signals, of them BUY", *(f"{t.precision.n:,}, {t.buys:,}" for t in tiers))
-    table.add_row("a coin on the same", *(f"{t.random_side:.1%}" for t in tiers))
+    table.add_row("a coin on the same signals", *(f"{t.random_side:.1%}" for t in tiers))
     for rule in evaluation.issued.base_rates:
-        table.add_row(f"{rule} on the same", *(share(t.base_rates[rule]) for t in tiers))
+        table.add_row(f"{rule} on the same signals", *(share(t.base_rates[rule]) for t in tiers))
     table.add_row("calibration error", *(share(t.calibration_error) for t in tiers))
     table.add_row("calibration slope", *(number(t.calibration_slope) for t in tiers))
     table.add_row("gross bps", *(number(t.gross_bps, "+.2f") for t in tiers))

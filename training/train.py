@@ -1,6 +1,6 @@
-"""One training run: candles to a verified, judged bundle. What is done is the recipe's (recipe.py) and the configuration's.
+"""One training run, from candles to a verified and judged bundle. recipe.py and the configuration say what is done.
 
-The test period is scored once, by the bundle as it will be loaded, and nothing is chosen on it.
+The test period is scored once, by the bundle as it will be loaded. Nothing is chosen on it.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ from training.write.tracking import NoTracking, Tracking
 from training.write.writer import BundleWriter, array_bytes, code_version, report_bytes
 
 PAGE_FILE: Final = "report.html"
-SPEED_FILE: Final = "speed.json"  # measured, so the one file that equal requests do not repeat
+SPEED_FILE: Final = "speed.json"  # measured times: the one file that differs between equal requests
 GOLDEN_ROWS: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
 class TrainRequest:
-    """What to train on. `created_at` is an argument, so that equal requests give equal bytes (but for the measured speed).
+    """What to train on. `created_at` is an argument so that equal requests give equal bytes, except for the measured speed.
 
-    checkpoints: where an interrupted run is gone on with; beside `out` if not given. Removed when the bundle is there.
+    checkpoints: the folder that an interrupted run resumes from; next to `out` if not given. It is removed when the bundle is
+    written.
     """
 
     data: Path
@@ -69,7 +70,7 @@ class TrainRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainResult:
-    """What came out, for whoever asked."""
+    """The result of a training run."""
 
     manifest: BundleManifest
     assessment: Assessment
@@ -80,7 +81,7 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Run:
-    """What the report and the manifest are made of."""
+    """The parts that the report and the manifest are made from."""
 
     request: TrainRequest
     files: Sequence[CandleSeries]
@@ -103,7 +104,7 @@ class _Run:
 
 
 def train_bundle(request: TrainRequest, progress: Progress) -> TrainResult:
-    """Train, judge and write one bundle. A run that was killed is gone on with from its last whole epoch.
+    """Train, judge and write one bundle. A run that was killed resumes from its last complete epoch.
 
     Raises MarketDataError for candles that cannot be used, TrainingError for a request that cannot be met.
     """
@@ -164,7 +165,7 @@ def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Ba
     data = build_dataset(get_schema(config.schema_name), bars, each_of(progress, len(bars)), window_bars=config.window_bars)
     spans = split_chronologically(data.decided_at_ms, config.periods.shares)
     if config.folds:
-        WalkForward(config.folds).spans(data.decided_at_ms)  # too few days are told before hours are spent, not after
+        WalkForward(config.folds).spans(data.decided_at_ms)  # fails now if there are too few days, not after hours of fitting
     parts = periods_of(data, spans)
     identity = RunIdentity.of(config.model_dump_json(by_alias=True), data, code_version())
     making = Making(
@@ -181,13 +182,13 @@ def _run(request: TrainRequest, files: Sequence[CandleSeries], bars: Sequence[Ba
     if config.folds:
         progress.stage(f"walk forward in {config.folds} folds", 0.75 * config.folds / (1 + config.folds))
         folds = run_folds(config, families, data, cost, making)
-    whole = folds if config.folds_are_whole else None  # else they are of another recipe
+    whole = folds if config.folds_are_whole else None  # else the folds fitted another recipe
     trials = trials_of(tried, parts[SplitName.TEST], whole, cost)
     return _Run(request, files, data, spans, parts, tried, folds, trials, speeds, making.checkpoints)
 
 
 def member_files(members: Sequence[FittedMember]) -> dict[str, FittedMember]:
-    """Return the members by the names of their graphs, FAMILY-NUMBER.onnx."""
+    """Return the members by the file names of their graphs, FAMILY-NUMBER.onnx."""
     seen: dict[str, int] = {}
     named = {}
     for member in members:
@@ -198,7 +199,7 @@ def member_files(members: Sequence[FittedMember]) -> dict[str, FittedMember]:
 
 
 def _golden(run: _Run) -> bytes:
-    """Return decisions as the bundle will be given them, with the probabilities of the models it was exported from."""
+    """Return golden decisions as the bundle will receive them, with the probabilities of the models before export."""
     chosen, calibration = run.chosen, run.parts[SplitName.CALIBRATION]
     spread = np.linspace(0, len(calibration) - 1, GOLDEN_ROWS).astype(np.int64)
     windows = calibration.windows(spread, chosen.window_bars)
@@ -226,7 +227,7 @@ def _assess(run: _Run, ensemble: Ensemble, folder: Path, bars: Sequence[Bars], e
 
 
 def _draft(run: _Run, members: Sequence[str]) -> dict[str, Any]:
-    """Return the manifest before its gates are known."""
+    """Return the manifest before the gates are judged."""
     request, data, schema = run.request, run.data, run.data.schema
     return {
         "format": 1,
@@ -295,7 +296,7 @@ def _provenance(run: _Run) -> dict[str, Any]:
 
 
 def _walk_forward(folds: FoldResults, train_up_rate: float, families: Sequence[str]) -> dict[str, Any]:
-    """Return the pooled figures of all folds, each decision scored by the model of its fold."""
+    """Return the pooled figures of all folds, where each decision is scored by the model of its own fold."""
     spans: Sequence[Mapping[SplitName, Span]] = folds.spans
     return {
         "families": families,

@@ -1,6 +1,6 @@
-"""Put into the wheel what the agent imports of the library, directly or not, and nothing else of it.
+"""Builds the wheel with exactly the library modules that the agent imports, directly or indirectly.
 
-So agent and library are always of one version, and the Windows machine needs no repository.
+Agent and library therefore always have the same version, and the Windows machine needs no repository.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LIBRARY = HERE.parents[1] / "layers" / "core" / "python"
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Yield the names of the library that a file imports: modules, and what is taken out of them, which may be modules."""
+    """Yield the library names that a file imports: modules, and names imported from them, which may be modules too."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             yield node.module
@@ -26,7 +26,7 @@ def imported(file: Path) -> Iterator[str]:
 
 
 def library_modules() -> list[str]:
-    """Return the modules of the library that the agent needs, and the packages that they lie in."""
+    """Return the library modules that the agent needs, and the packages that contain them."""
     found: set[str] = set()
     files = sorted((HERE / "signalbox_mt5").glob("*.py"))
     while files:

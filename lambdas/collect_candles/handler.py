@@ -1,4 +1,4 @@
-"""collect_candles (edge): the Scheduler's five-minute job. Parse, collect, report."""
+"""collect_candles (edge): the Scheduler's five-minute job. Parses the event, collects candles, reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ metrics = Metrics()
 def make_handler(
     collect: Callable[[datetime], CollectionReport],
 ) -> Callable[[Mapping[str, object], LambdaContext], dict[str, object]]:
-    """Return the Lambda entry over any collector."""
+    """Return the Lambda handler for a collector."""
 
     @logger.inject_lambda_context(clear_state=True)
     @metrics.log_metrics

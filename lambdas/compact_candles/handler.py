@@ -1,4 +1,4 @@
-"""compact_candles (ledger): every night, the ledger's finished days become the lake's files."""
+"""compact_candles (ledger): every night, writes the ledger's finished days as files of the lake."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _report(report: CompactionReport) -> None:
 def make_handler(
     compact: Callable[[datetime], CompactionReport],
 ) -> Callable[[Mapping[str, object], LambdaContext], dict[str, int]]:
-    """Return the Lambda entry over any compaction."""
+    """Return the Lambda handler for a compaction."""
 
     @logger.inject_lambda_context
     @metrics.log_metrics

@@ -1,4 +1,4 @@
-"""execute_orders (edge): requests of the ledger go to venues, what happened comes back; an order is sent at most once."""
+"""execute_orders (edge): sends the ledger's requests to venues and returns the results. An order is sent at most once."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from signalbox.signing import SealError
 logger = Logger()
 metrics = Metrics()
 
-MAX_WAIT_SECONDS = 60  # what stands behind it in its group waits too; docs/live-trading.md has the sum
+MAX_WAIT_SECONDS = 60  # the messages behind it in its group wait too; docs/live-trading.md adds the waits up
 
 
 class UnexpectedRequestError(ValueError):
-    """An event that this function has no business with."""
+    """An event arrived that this function does not handle."""
 
 
 def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
@@ -60,7 +60,7 @@ def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
 
 
 def _pass_on(app: ExecuteOrders, account: str, record: SQSRecord) -> None:
-    """Announce a report. No signature gets better in a queue: what is refused is out of the way of the reports behind it."""
+    """Announce an agent's report. A refused one is dropped: a bad signature never improves and would block later reports."""
     try:
         content = app.pass_on(account, record.body)
         match content:
@@ -74,23 +74,23 @@ def _pass_on(app: ExecuteOrders, account: str, record: SQSRecord) -> None:
             case _:
                 _count("report_passed_on", (content,))
     except EnvelopeError as error:
-        logger.error("envelope_refused", message_id=record.message_id, reason=str(error))  # noqa: TRY400 - a forgery has no trace
+        logger.error("envelope_refused", message_id=record.message_id, reason=str(error))  # noqa: TRY400 - a stack trace adds nothing to a forgery
         metrics.add_metric(Metric.ENVELOPES_REFUSED, MetricUnit.Count, 1)
 
 
 def _query(app: ExecuteOrders, request: VenueViewRequested) -> None:
-    """Ask for a view. One that fails is dropped: the next minute asks again, and a stale one would only stand in its way."""
+    """Query a venue's view. A failed query is dropped: the next minute asks again, and an old one would only block it."""
     try:
         _count("view_carried_out", app.carry_out(request), request=request.event_id)
     except ViewNotDueError:
-        raise  # it waits in its queue
+        raise  # the queue delivers it again when it is due
     except ExecutionError as error:
         logger.warning("view_failed", account=request.account, venue=request.venue, reason=f"{type(error).__name__}: {error}")
         metrics.add_metric(Metric.VIEWS_FAILED, MetricUnit.Count, 1)
 
 
 def _check(app: ExecuteOrders, record: SQSRecord) -> None:
-    """Look for an agent's answer. Without one the account is stopped, and the alarm says that its agent is away or was robbed."""
+    """Look for an agent's answer to a command. Without one, halt the account; the alarm says that its agent is away or robbed."""
     missing = app.check(record.body)
     if missing is not None:
         logger.error("command_unacknowledged", account=missing.account, command=missing.command, request=missing.event_id)
@@ -98,7 +98,7 @@ def _check(app: ExecuteOrders, record: SQSRecord) -> None:
 
 
 def _handle(app: ExecuteOrders, record: SQSRecord, follow: Follower) -> None:
-    """Take a message for what its queue may bring, whatever it looks like: an agent's queue brings reports, never requests."""
+    """Handle a message by what its queue may contain, not by what it looks like: an agent's queue has reports, never requests."""
     if (account := app.mailboxes.reporter(record.event_source_arn)) is not None:
         _pass_on(app, account, record)
         return
@@ -108,7 +108,7 @@ def _handle(app: ExecuteOrders, record: SQSRecord, follow: Follower) -> None:
     try:
         found = app.accept(record.body)
     except SealError as error:
-        # no seal gets better in a queue either, and a forgery holds up no order that is one
+        # retrying cannot mend a bad seal, and a forgery must not delay real orders
         reason = f"{type(error).__name__}: {error}"
         logger.error("request_refused", message_id=record.message_id, reason=reason, body=record.body[:4000])  # noqa: TRY400 - as above
         metrics.add_metric(Metric.REQUESTS_REFUSED, MetricUnit.Count, 1)
@@ -120,7 +120,7 @@ def _handle(app: ExecuteOrders, record: SQSRecord, follow: Follower) -> None:
     elif isinstance(request, ExecutionRequested):
         _count("request_carried_out", app.carry_out(request), request=request.event_id, sequence=found.seal.sequence)
     else:
-        raise UnexpectedRequestError(f"expected a request to a venue, was {request.type}")
+        raise UnexpectedRequestError(f"expected ExecutionRequested or VenueViewRequested, was {request.type}")
 
 
 def _postponed(**facts: Any) -> None:
@@ -129,7 +129,7 @@ def _postponed(**facts: Any) -> None:
 
 
 def make_handler(app: ExecuteOrders) -> Callable[[dict[str, Any], LambdaContext], Any]:
-    """Return the Lambda entry over any composition."""
+    """Return the Lambda handler for a composition."""
 
     def record_handler(record: SQSRecord) -> None:
         def pause(error: Exception) -> int:

@@ -1,4 +1,4 @@
-"""generate_signals (ledger): candles from the queue become committed signals, then what is committed is published."""
+"""generate_signals (ledger): turns candles from the queue into committed signals, then publishes what was committed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ metrics = Metrics()
 
 
 class UnexpectedMarketEventError(ValueError):
-    """An event that this function has no business with."""
+    """An event arrived that this function does not handle."""
 
 
 def _report(outcome: CycleOutcome, elapsed_ms: float) -> None:
@@ -45,7 +45,7 @@ def _report(outcome: CycleOutcome, elapsed_ms: float) -> None:
 
 
 def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContext], Any]:
-    """Return the Lambda entry over any composition."""
+    """Return the Lambda handler for a composition."""
 
     def record_handler(record: SQSRecord) -> None:
         final = (UnexpectedMarketEventError, InstantAheadError)
@@ -57,7 +57,7 @@ def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContex
         follow.event(event)
         if not isinstance(event, CandlesClosed):
             raise UnexpectedMarketEventError(f"expected CandlesClosed, was {event.type}")
-        # before the ledger: a cycle of the future, once decided, would make every cycle up to it a late one
+        # checked before the ledger: a future cycle, once decided, would make every earlier cycle late
         sent_at = datetime.fromtimestamp(int(record.attributes.sent_timestamp) / 1000, UTC)
         require_not_ahead(event.event_id, event.cycle_at, sent_at)
         started = time.perf_counter()

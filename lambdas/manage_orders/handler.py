@@ -1,4 +1,4 @@
-"""manage_orders (ledger): signals, cycles, venue reports and commands, from its queues or over HTTP, change accounts."""
+"""manage_orders (ledger): applies signals, cycles, venue reports and commands, from queues or over HTTP, to accounts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ metrics = Metrics()
 
 
 def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext], Any]:
-    """Return the Lambda entry over any composition."""
+    """Return the Lambda handler for a composition."""
     api = trading_api(app, _report)
 
     def record_handler(record: SQSRecord) -> None:
@@ -54,7 +54,7 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
                 logger.exception("message_refused", message_id=record.message_id, reason=str(error), body=record.body[:4000])
                 metrics.add_metric(Metric.EVENTS_REFUSED, MetricUnit.Count, 1)
             except UnpricedError as error:
-                # Comes again when its queue shows it again: a function of the ledger reaches no queue to ask for another pause
+                # The queue delivers it again after its visibility timeout: a ledger function cannot reach a queue to set another
                 deliveries = facts.approximate_receive_count
                 logger.warning("message_postponed", message_id=record.message_id, deliveries=deliveries, reason=str(error))
                 raise
@@ -65,7 +65,8 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
     def handler(event: dict[str, Any], context: LambdaContext) -> Any:
         over_http = "requestContext" in event
         if over_http:
-            logger.append_keys(request=event["requestContext"].get("requestId"))  # as in the gateway's log and in a problem
+            # the same id as in the gateway's log and in problem details
+            logger.append_keys(request=event["requestContext"].get("requestId"))
         answer = api.resolve(event, context) if over_http else process_fifo(event, record_handler, context)
         publish_or_leave(app.publish, logger=logger, metrics=metrics)
         _report_refused(app)
@@ -77,7 +78,7 @@ def make_handler(app: ManageOrders) -> Callable[[dict[str, Any], LambdaContext],
 
 
 def _refuse_report(record: SQSRecord, error: ReportRefusedError) -> None:
-    """Tell of a report that the executor did not seal. Nothing of it is believed, and it is out of the way of those behind it."""
+    """Log and drop a report that the executor did not seal: nothing in it is trusted, and it must not block later ones."""
     logger.error("report_refused", message_id=record.message_id, reason=str(error), body=record.body[:4000])
     metrics.add_metric(Metric.REPORTS_REFUSED, MetricUnit.Count, 1)
 

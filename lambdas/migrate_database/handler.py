@@ -1,4 +1,4 @@
-"""migrate_database (ledger): applies the forward migrations with the credentials that prepare_database hands it."""
+"""migrate_database (ledger): applies the forward migrations with the credentials that prepare_database passes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ logger = Logger()
 
 
 class MigrateDatabase(FrozenModel):
-    """Who to log in as; the password is never logged or stored."""
+    """The database login. The password is never logged or stored."""
 
     username: str
     password: SecretStr
 
 
 def make_handler(migrate: Callable[[str, str], list[str]]) -> Callable[[Mapping[str, Any], LambdaContext], dict[str, Any]]:
-    """Return the Lambda entry over any migration."""
+    """Return the Lambda handler for a migration."""
 
     @logger.inject_lambda_context(log_event=False)
     def handler(event: Mapping[str, Any], _context: LambdaContext) -> dict[str, Any]:

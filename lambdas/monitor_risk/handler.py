@@ -1,4 +1,4 @@
-"""monitor_risk (ledger): every minute, each account meets the prices that came since, its rules, and what it cannot see."""
+"""monitor_risk (ledger): every minute, checks each account against new prices, its rules, and data that is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ metrics = Metrics()
 
 
 def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaContext], dict[str, int]]:
-    """Return the Lambda entry over any composition."""
+    """Return the Lambda handler for a composition."""
 
     @logger.inject_lambda_context
     @metrics.log_metrics

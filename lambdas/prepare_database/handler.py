@@ -1,6 +1,6 @@
 """prepare_database (edge): CloudFormation's custom resource for the schema.
 
-A ledger function reaches no secret but the signing keys, so this one reads the master secret, hands it to migrate_database, and
+A ledger function can read no secret but the signing keys. This one reads the master secret, passes it to migrate_database, and
 answers CloudFormation. It stores nothing.
 """
 
@@ -20,7 +20,7 @@ logger = Logger()
 def make_handler(
     prepare: Callable[[], list[str]], answer: Callable[[str, dict[str, Any]], None]
 ) -> Callable[[dict[str, Any], LambdaContext], None]:
-    """Return the Lambda entry over any preparation and any way to answer."""
+    """Return the Lambda handler for a preparation and a way to answer CloudFormation."""
 
     @logger.inject_lambda_context(log_event=False)
     def handler(event: dict[str, Any], context: LambdaContext) -> None:
@@ -32,10 +32,10 @@ def make_handler(
             "LogicalResourceId": event["LogicalResourceId"],
         }
         try:
-            if event["RequestType"] != "Delete":  # the schema goes with the database, never by a stack's wish
+            if event["RequestType"] != "Delete":  # deleting the stack must not drop the schema; it goes only with the database
                 reply["Data"] = {"Applied": str(len(prepare()))}
         except Exception as error:
-            # CloudFormation waits an hour for an answer that never comes: every failure must be told
+            # report every failure, because without an answer CloudFormation waits for an hour
             logger.exception("database_not_prepared")
             reply |= {"Status": "FAILED", "Reason": f"{type(error).__name__}, see {context.log_stream_name}"}
         answer(event["ResponseURL"], reply)

@@ -1,4 +1,4 @@
-"""publish_reports (ledger): every night, yesterday's reports of every account go to the reports bucket."""
+"""publish_reports (ledger): every night, writes yesterday's reports of every account to the reports bucket."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _report(run: PublishRun) -> None:
 def make_handler(
     publish: Callable[[datetime], PublishRun],
 ) -> Callable[[Mapping[str, object], LambdaContext], dict[str, int]]:
-    """Return the Lambda entry over any publication."""
+    """Return the Lambda handler for a publication."""
 
     @logger.inject_lambda_context
     @metrics.log_metrics

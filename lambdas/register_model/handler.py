@@ -1,6 +1,7 @@
-"""register_model (ledger): a training that ended becomes a version of its model, an evaluation a judgement of one.
+"""register_model (ledger): records a finished training as a model version, and a finished evaluation as a judgement of one.
 
-Told by SageMaker's events through a queue, by a pipeline as its last step, and by `signalbox jobs register` with such an event.
+It is called by SageMaker's events through a queue, by a pipeline as its last step, and by `signalbox jobs register` with such an
+event.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _handle(app: RegisterModel, event: dict[str, Any]) -> dict[str, str]:
 
 
 def make_handler(app: RegisterModel) -> Callable[[dict[str, Any], LambdaContext], Any]:
-    """Return the Lambda entry over any composition."""
+    """Return the Lambda handler for a composition."""
 
     def record_handler(record: SQSRecord) -> None:
         with failure_logged(logger, record), refused_for_good(logger, metrics, record):

@@ -1,4 +1,4 @@
-"""relay_outbox (ledger): every minute, publish what a crash left between a commit and the bus."""
+"""relay_outbox (ledger): every minute, publishes events that a crash left unpublished after their commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ metrics = Metrics()
 def make_handler(
     relay: Callable[[], RelayRun],
 ) -> Callable[[Mapping[str, object], LambdaContext], dict[str, int]]:
-    """Return the Lambda entry over any relay."""
+    """Return the Lambda handler for a relay."""
 
     @logger.inject_lambda_context
     @metrics.log_metrics
@@ -33,7 +33,7 @@ def make_handler(
         if run.published:
             logger.warning("outbox_relayed", published=run.published, oldest_age_seconds=age)
         if run.too_large:
-            logger.error("outbox_events_too_large", event_ids=run.too_large)  # the alarm of the age stands until they are gone
+            logger.error("outbox_events_too_large", event_ids=run.too_large)  # the age alarm stays on until they are removed
         if run.refused is not None:
             raise run.refused
         return {"published": run.published}

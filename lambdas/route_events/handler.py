@@ -1,4 +1,4 @@
-"""route_events (edge): events about one account go on into that account's message group; a rule of the bus knows one alone."""
+"""route_events (edge): sends an event about one account to that account's message group, which a bus rule cannot do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ metrics = Metrics()
 
 
 def make_handler(app: RouteEvents) -> Callable[[dict[str, Any], LambdaContext], Any]:
-    """Return the Lambda entry over any composition."""
+    """Return the Lambda handler for a composition."""
 
     def record_handler(record: SQSRecord) -> None:
         with (

@@ -1,4 +1,4 @@
-"""send_alerts (edge): events people should know become one message a chat, and each chat has its own order and its own waits."""
+"""send_alerts (edge): turns an alertable event into one message per chat. Each chat has its own order and its own waits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from signalbox.wire import parse_object
 logger = Logger()
 metrics = Metrics()
 
-MAX_WAIT_SECONDS = 6 * 3600  # as long as the messenger asks, within the twelve hours that a queue hides a message
-MAX_PAUSE_SECONDS = 900  # where it does not say how long
+MAX_WAIT_SECONDS = 6 * 3600  # the messenger's own pause, within the twelve hours that a queue can hide a message
+MAX_PAUSE_SECONDS = 900  # if the messenger names no pause
 
 
 def _report_lost(lost: AlertUndeliverable) -> None:
@@ -41,7 +41,7 @@ def _fan_out(app: SendAlerts, event: BusEvent) -> None:
 
 
 def _report_move(app: SendAlerts, move: Move) -> None:
-    """Say where a chat went: to the operator by log and alarm, to the chat by a message, which may be lost."""
+    """Report a chat's new id: to the operator by log and alarm, to the chat by a message, which may be lost."""
     logger.warning("chat_moved", chat_id=move.chat_id, new_id=move.new_id)
     metrics.add_metric(Metric.CHATS_MOVED, MetricUnit.Count, 1)
     try:
@@ -66,7 +66,7 @@ def _postponed(**facts: Any) -> None:
 
 
 def make_handler(app: SendAlerts) -> Callable[[dict[str, Any], LambdaContext], Any]:
-    """Return the Lambda entry over any composition."""
+    """Return the Lambda handler for a composition."""
 
     def record_handler(record: SQSRecord) -> None:
         def pause(error: Exception) -> int:

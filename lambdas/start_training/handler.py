@@ -1,4 +1,4 @@
-"""start_training (edge): the weekly schedule starts the pipeline, or a training job, of its instant."""
+"""start_training (edge): starts the pipeline, or a training job, for the instant of the weekly schedule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ metrics = Metrics()
 
 
 def make_handler(app: StartTraining) -> Callable[[Mapping[str, object], LambdaContext], dict[str, object]]:
-    """Return the Lambda entry over any composition."""
+    """Return the Lambda handler for a composition."""
 
     @logger.inject_lambda_context
     @metrics.log_metrics

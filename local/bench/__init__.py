@@ -1,1 +1,1 @@
-"""Benchmarks an operator can run: each measures its peer in the same run and judges nothing."""
+"""Benchmarks for operators. Each measures its comparison in the same run, and none passes or fails anything."""

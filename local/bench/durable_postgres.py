@@ -1,4 +1,4 @@
-"""A PostgreSQL of a benchmark's own: migrated, durable (checked, not assumed), removed afterwards."""
+"""A PostgreSQL server of the benchmark's own: migrated, verified to be durable, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from signalbox.adapters.postgres.connection import DatabaseSettings, connect
 from signalbox.adapters.postgres.migrate import migrate
 from signalbox.contracts import Function, database_user
 
-_USER: Final = "signalbox_bench"  # plays two functions: the bars come from one, the orders from the other
+_USER: Final = "signalbox_bench"  # acts as two functions: one writes the bars, the other the orders
 _FUNCTIONS: Final = (Function.GENERATE_SIGNALS, Function.MANAGE_ORDERS)
 _DURABLE: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
 @contextmanager
 def durable_postgres() -> Iterator[DatabaseSettings]:
-    """Yield how the functions' roles reach it. Raises ServiceError when a commit would not be durable."""
+    """Yield the settings of a connection with the functions' roles. Raises ServiceError if commits would not be durable."""
     folder = Path(tempfile.mkdtemp(prefix="signalbox-bench-"))
-    folder.chmod(0o755)  # its system user has to pass when we are root
+    folder.chmod(0o755)  # if we are root, PostgreSQL's own system user must be able to enter it
     server = LocalPostgres(load_settings(), folder / "postgres", durable=True)
     try:
         server.start()
@@ -38,7 +38,7 @@ def durable_postgres() -> Iterator[DatabaseSettings]:
             for name, expected in _DURABLE.items():
                 row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
                 if row is None or row[0] != expected:
-                    raise ServiceError(f"PostgreSQL: expected {name} = {expected} for an honest figure, was {row and row[0]}")
+                    raise ServiceError(f"PostgreSQL: expected {name} = {expected} for a fair measurement, was {row and row[0]}")
         yield replace(server.settings, user=_USER, application_name="signalbox-bench")
     finally:
         server.stop()
@@ -46,5 +46,5 @@ def durable_postgres() -> Iterator[DatabaseSettings]:
 
 
 def load_average() -> str:
-    """Return the machine's load of the last minute, and its cores: how much else was going on."""
+    """Return the machine's load average of the last minute and its number of cores."""
     return f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} shared cores"

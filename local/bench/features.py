@@ -1,6 +1,6 @@
-"""`signalbox bench features`: batch and newest bar, each beside the plain-pandas twin on the same bars in the same run.
+"""`signalbox bench features`: the batch and the newest bar, each compared with a plain-pandas twin on the same bars.
 
-Times are the best of a few repeats where noted, else single runs; nothing is judged here. docs/performance.md explains.
+Times are the best of a few repeats where noted, else single runs. Nothing passes or fails here. docs/performance.md explains.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _START_MS: Final = 1_640_995_200_000  # 2022-01-01
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What to measure: `bars` of each symbol, from `data` or, where that is None, a random walk."""
+    """What to measure: `bars` of each symbol from `data`, or from a random walk if `data` is None."""
 
     data: Path | None = None
     schema: str = "v50"
@@ -46,7 +46,7 @@ class BenchOptions:
 
 @dataclass(frozen=True, slots=True)
 class FeatureBench:
-    """What was measured. `latest_bar_*` are of all symbols together: one minute of the market."""
+    """The measurements. `latest_bar_*` are for all symbols together, so for one minute of the market."""
 
     schema: str
     source: str
@@ -54,20 +54,20 @@ class FeatureBench:
     rows: int
     features: int
     workers: int
-    seconds: float  # best of the repeats, as every batch figure of ours
-    first_seconds: float  # the first repeat, on memory that nobody has touched
+    seconds: float  # best of the repeats, like all our batch figures
+    first_seconds: float  # the first repeat, on fresh memory
     cpu_seconds: float  # of the best repeat, user and system
     one_worker_seconds: float
     rows_per_s: float
-    pandas_seconds: float  # one run: the shortest we can say of minutes of work
+    pandas_seconds: float  # a single run, because it takes minutes
     speedup: float
     one_worker_speedup: float
-    latest_bar_ms: float  # streaming, median
+    latest_bar_ms: float  # median with a stream
     latest_bar_p99_ms: float
-    latest_bar_window_ms: float  # no stream: compute_features over `history_bars`, median
-    latest_bar_pandas_ms: float  # the twin over the same `history_bars`, median
+    latest_bar_window_ms: float  # median without a stream: compute_features over `history_bars`
+    latest_bar_pandas_ms: float  # median of the twin over the same `history_bars`
     latest_bar_speedup: float
-    stream_state_bytes: int  # of one symbol
+    stream_state_bytes: int  # per symbol
     machine: dict[str, str]
 
 
@@ -121,7 +121,7 @@ class _Live:
 
 
 def _live(schema: FeatureSchema, series: Sequence[Bars], options: BenchOptions) -> _Live:
-    """Measure the newest minute of all symbols: streams that have seen enough, then windows of `history_bars`."""
+    """Measure the newest minute of all symbols: with warmed-up streams, then with windows of `history_bars`."""
     streams = [FeatureStream(schema) for _ in series]
     window = schema.history_bars
     for stream, bars in zip(streams, series, strict=True):
@@ -154,7 +154,7 @@ def _frame(bars: Bars) -> pd.DataFrame:
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return wall and CPU seconds of one run; its result is dropped inside the time, as it is for its peer."""
+    """Return wall and CPU seconds of one run. The time includes freeing the result, for us and for the twin."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
@@ -168,7 +168,7 @@ def _series(options: BenchOptions) -> tuple[tuple[Bars, ...], str]:
 
 
 def random_walk(symbol: Symbol, count: int, seed: int) -> Bars:
-    """Return bars of no market, for a machine without data."""
+    """Return bars of a random walk, for a machine without candles."""
     rng = np.random.default_rng(seed)
     close = 1_000.0 * np.exp(np.cumsum(rng.normal(0.0, 5e-4, count)))
     open_ = np.concatenate(([1_000.0], close[:-1]))

@@ -1,10 +1,9 @@
-"""What an order costs, in CPU time: of the process that delivers it and of PostgreSQL, at fixed batch sizes.
+"""CPU time of an order, in the process that delivers it and in PostgreSQL, at fixed batch sizes.
 
-A latency on a shared machine says what else ran; CPU time says what an order takes. One process delivers batch after batch,
-each as soon as the last is committed, while the account's clock runs at a fixed pace, so that the throttle's window holds what
-it would hold at that pace. CPU time is the kernel's, user and system apart; PostgreSQL's is that of all its processes: the
-backend, the writers of log and pages, the autovacuum. The unit is measured between batches, in the same process. Orders and the
-venue's reports are made and validated by the benchmark: what that takes is in the client's time, and told apart.
+On a shared machine latency depends on what else runs; CPU time depends on the work. One process delivers batch after batch, each
+as soon as the last is committed. The account's clock runs at a fixed pace, so that the throttle's window holds as many orders as
+at that pace. CPU time is the kernel's, with user and system time apart. PostgreSQL's is the sum over all its processes: backend,
+log and page writers, autovacuum. The unit is measured between batches in the same process.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from local.errors import ServiceError
 from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 
-BATCHES: Final = (20, 5)  # orders a transaction
-BUDGET_UNITS: Final = {20: 60.0, 5: 100.0}  # an order, client and server
-PACE: Final = 500  # orders a second of the account's clock: what one of two accounts gets at 1,000/s
-FIRST_NUMBER: Final = 2_000_000_000  # order numbers no other part of the benchmark reaches
+BATCHES: Final = (20, 5)  # orders per transaction
+BUDGET_UNITS: Final = {20: 60.0, 5: 100.0}  # per order, client plus server
+PACE: Final = 500  # orders per second of the account's clock: the share of one of two accounts at 1,000/s
+FIRST_NUMBER: Final = 2_000_000_000  # above the order numbers of all other parts of the benchmark
 _SAMPLE_EVERY: Final = 100  # orders
 
 
 @dataclass(frozen=True, slots=True)
 class OrderCost:
-    """CPU time of one order in batches of `batch`: medians over `rounds`, in microseconds, and in units of the same run."""
+    """CPU time per order in batches of `batch`: medians over `rounds`, in microseconds and in units measured in the same run."""
 
     batch: int
     orders: int
@@ -57,13 +56,15 @@ class OrderCost:
 class _Round:
     orders: int
     unit_us: float
-    generator: float  # s, of the client's
-    client: tuple[float, float]  # s, user and system
+    client: tuple[float, float]  # seconds, user and system
     server: tuple[float, float]
 
 
 def measure_costs(settings: DatabaseSettings, first_account: int, orders: int, rounds: int, answers: Any) -> None:
-    """Put a tuple of OrderCost, one a batch size, into `answers`. `orders`: of each round; one more warms up."""
+    """Put a tuple with one OrderCost per batch size into `answers`.
+
+    orders: per round; a quarter as many orders warm up first.
+    """
     found = []
     for place, batch in enumerate(BATCHES):
         with ConnectionSource(settings, lambda: "") as source:
@@ -84,7 +85,7 @@ class _Run:
             self._postmaster = psutil.Process(connection.info.backend_pid).parent()
 
     def deliver(self, orders: int) -> _Round:
-        """Deliver orders in batches. The samples of the unit are not in the client's time."""
+        """Deliver orders in batches. The samples of the unit are not counted as client time."""
         units, client, target = [unit_sample_us()], [0.0, 0.0], self._done + orders
         server, generating = self._server(), self._generating
         while self._done < target:
@@ -112,7 +113,7 @@ class _Run:
             self._generating += time.thread_time_ns() - began
             after, changes = step(state, batch, at, reported)
             if changes.risk:
-                raise ServiceError(f"expected every order to be let through and filled, was {changes.risk[0]}")
+                raise ServiceError(f"expected every order to pass the checks and fill, was {changes.risk[0]}")
             tx.save(state, after, changes)
         self._done += self._batch
 
@@ -124,7 +125,7 @@ class _Run:
         for process in (self._postmaster, *self._postmaster.children(recursive=True)):
             try:
                 times = process.cpu_times()
-            except psutil.NoSuchProcess:  # a worker of autovacuum that ended
+            except psutil.NoSuchProcess:  # an autovacuum worker that has ended
                 continue
             user, system = user + times.user, system + times.system
         return user, system

@@ -1,4 +1,4 @@
-"""One process of `signalbox bench orders`: it delivers what is due, all that is due of an account in one transaction."""
+"""One process of `signalbox bench orders`. It delivers all due orders of an account in one transaction."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from signalbox.orders.events import OrderDenied
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import OrderTerms
 
-MOST_AT_ONCE: Final = 50  # orders a transaction; each is judged with those before it working: more cost more each
+# orders per transaction; each is checked with the earlier ones working, so larger batches cost more per order
+MOST_AT_ONCE: Final = 50
 CLOSED_LOOP_BATCH: Final = 20
-CLOSED_LOOP_NUMBERS: Final = 1_000_000_000  # order numbers no schedule reaches: decided 1,000 s after the first
+CLOSED_LOOP_NUMBERS: Final = 1_000_000_000  # above the order numbers of any schedule: decided 1,000 s after the first
 Tally: TypeAlias = Any  # multiprocessing's shared array of orders delivered, one number a worker
 
 
 @dataclass(frozen=True, slots=True)
 class SendSchedule:
-    """Order numbers with the second each is due, in order of time; whether it is the first delivery of that order."""
+    """Order numbers with the second at which each is due, in time order, and whether it is the order's first delivery."""
 
     numbers: list[int]
     due_s: list[float]
@@ -36,12 +37,15 @@ class SendSchedule:
 
 @dataclass(slots=True)
 class WorkerResult:
-    """What one process saw. `latencies_s`: of first deliveries, from due to committed. `ended_s`: when the last of them was."""
+    """The measurements of one process.
+
+    latencies_s: of first deliveries, from due time to commit. ended_s: when the last of these was committed.
+    """
 
     latencies_s: list[float]
     ended_s: float = 0.0
     transactions: int = 0
-    again: int = 0  # second deliveries that were made
+    again: int = 0  # repeated deliveries that were made
     errors: int = 0
     ignored: int = 0
     refused: int = 0
@@ -50,9 +54,9 @@ class WorkerResult:
 def run_worker(  # noqa: PLR0917 - multiprocessing passes by position
     worker: int, settings: DatabaseSettings, schedule: SendSchedule, ready: Any, start: Any, stop: Any, tally: Tally, answers: Any
 ) -> None:
-    """Deliver a schedule, until `stop` is set, and put a WorkerResult into `answers`.
+    """Deliver a schedule until its end or until `stop` is set, and put a WorkerResult into `answers`.
 
-    `ready` is passed twice: connected, and told the start.
+    `ready` is passed twice: when connected, and when the start time is set.
     """
     with ConnectionSource(settings, lambda: "") as source:
         worker_ledger = PostgresTradingLedger(source, parse_roomy, bench_sealer())
@@ -67,7 +71,7 @@ def run_worker(  # noqa: PLR0917 - multiprocessing passes by position
 class _Worker:
     def __init__(self, worker: int, ledger: PostgresTradingLedger, schedule: SendSchedule, start: float, tally: Tally) -> None:
         self._worker, self._ledger, self._schedule, self._start, self._tally = worker, ledger, schedule, start, tally
-        self._waiting: dict[int, deque[int]] = {}  # places in the schedule, by account
+        self._waiting: dict[int, deque[int]] = {}  # positions in the schedule, by account
         self._next = 0
         self._result = WorkerResult([])
 
@@ -78,7 +82,7 @@ class _Worker:
             if not self._waiting:
                 stop.wait(max(self._start + self._schedule.due_s[self._next] - time.monotonic(), 0))
                 continue
-            # the account whose oldest order waits longest is next
+            # next is the account whose oldest order has waited longest
             account = min(self._waiting, key=lambda a: self._waiting[a][0])
             queue = self._waiting[account]
             places = [queue.popleft() for _ in range(min(len(queue), MOST_AT_ONCE))]
@@ -87,7 +91,7 @@ class _Worker:
             self._deliver(account, places)
         for number in range(self._schedule.accounts):
             if any(n % self._schedule.accounts == number for n in self._schedule.numbers[:1000]):
-                self._transact(f"bench-{number}", {}, 0)  # the answers to the last batch
+                self._transact(f"bench-{number}", {}, 0)  # take the venue's reports of the last batch
         return self._result
 
     def _collect(self) -> None:
@@ -104,7 +108,7 @@ class _Worker:
             try:
                 self._transact(name, batch, len(places))
             except (LedgerUnavailableError, LedgerBusyError):
-                result.errors += 1  # delivered again until it is committed, as a queue does
+                result.errors += 1  # deliver again until it is committed, as a queue does
                 continue
             break
         committed = time.monotonic() - self._start
@@ -133,7 +137,10 @@ def deliver_as_fast_as_possible(
     rows_apart: bool,  # noqa: FBT001 - multiprocessing passes by position
     answers: Any,
 ) -> None:
-    """Put the orders a second of one process into `answers`. `rows_apart`: one order a transaction, one statement a row."""
+    """Put the orders per second of one process into `answers`.
+
+    rows_apart: one order per transaction and one statement per row.
+    """
     size = 1 if rows_apart else CLOSED_LOOP_BATCH
     name, done = bench_account(account).account, 0
     with ConnectionSource(settings, lambda: "") as source:

@@ -1,11 +1,11 @@
-"""`signalbox bench orders`: submits at a fixed rate into a durable PostgreSQL, latency from the scheduled arrival to the commit.
+"""`signalbox bench orders`: submit orders at a fixed rate into a durable PostgreSQL; measure latency from due time to commit.
 
-Open loop: an order is due at its instant whatever the ledger is doing, so waiting counts. Worker processes share the accounts
-as FIFO groups do; what is due of one account goes into one transaction. A few orders are delivered again. At the end the
-database itself says whether an order was doubled or lost, and a rebuild from the facts is compared with the tables. The peer
-is the same work with one order a transaction and one statement a row, as fast as it goes. What an order costs in CPU time, in a
-unit that compares across machines, is measured apart (order_cost.py). Ctrl-C ends the orders early; what was measured until
-then is checked and told.
+It is an open loop: an order is due at its instant whatever the ledger is doing, so waiting counts. Worker processes share the
+accounts as FIFO groups do; all due orders of one account go into one transaction. A few orders are delivered twice. At the end
+the database shows whether an order was doubled or lost, and a rebuild from the facts is compared with the tables. The comparison
+does the same work with one order per transaction and one statement per row, as fast as possible. CPU time per order, in a unit
+that can be compared across machines, is measured separately (order_cost.py). Ctrl-C ends the orders early; the results until then
+are checked and reported.
 """
 
 from __future__ import annotations
@@ -47,64 +47,64 @@ _EVENTS_BY_KIND: Final = (
 
 @dataclass(frozen=True, slots=True)
 class OrderBenchOptions:
-    """Orders a second for so many seconds, over accounts that `workers` processes share."""
+    """The rate in orders per second, for how long, over how many accounts, shared by `workers` processes."""
 
     rate: int = 1000
     seconds: int = 60
     accounts: int = 2
     workers: int = 2
-    redelivered: float = 0.02  # share of orders that are delivered a second time
+    redelivered: float = 0.02  # share of the orders that are delivered twice
     peer_seconds: float = 5.0
-    cost_orders: int = 4_000  # a round of what an order costs
+    cost_orders: int = 4_000  # orders in each round of the CPU measurement
     cost_rounds: int = 3
     json_output: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class OrderBench:
-    """What was measured, in milliseconds from an order's scheduled arrival to the answer to COMMIT."""
+    """The measurements: milliseconds from an order's scheduled arrival to the answer to COMMIT."""
 
     rate: int
     seconds: int
     accounts: int
     workers: int
     orders: int
-    sustained_per_s: float  # orders over the time from the first arrival to the last commit
+    sustained_per_s: float  # orders divided by the seconds from the first arrival to the last commit
     p50_ms: float
     p90_ms: float
     p99_ms: float
     p999_ms: float
     max_ms: float
-    mean_batch: float  # orders a transaction
+    mean_batch: float  # orders per transaction
     transactions: int
     errors: int
     redelivered: int
     ignored: int
     refused: int
-    peer_orders_per_s: float  # one order a transaction, one statement a row, closed loop, as many processes
-    batched_orders_per_s: float  # ours in the same closed loop
+    peer_orders_per_s: float  # closed loop with one order per transaction, one statement per row, the same number of processes
+    batched_orders_per_s: float  # our batches in the same closed loop
     load_before: str
     load_after: str
-    interrupted: bool  # by Ctrl-C: `orders` were delivered, and fewer than rate times seconds
+    interrupted: bool  # by Ctrl-C: `orders` were delivered, fewer than rate times seconds
     checks: dict[str, bool] = field(default_factory=dict)
-    unit: str = UNIT  # of `costs`
-    costs: tuple[OrderCost, ...] = ()  # none when interrupted
+    unit: str = UNIT  # the unit of `costs`
+    costs: tuple[OrderCost, ...] = ()  # empty if interrupted
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing was lost, doubled, refused or made otherwise than the facts say."""
+        """Whether no order was lost, doubled or refused, and the tables agree with the facts."""
         return self.errors == self.refused == 0 and all(self.checks.values())
 
     @property
     def is_within_budget(self) -> bool:
-        """Whether both percentiles are; the budget is of 1,000 orders/s for 60 s."""
+        """Whether both percentiles are within the budget, which is for 1,000 orders/s over 60 s."""
         return self.p50_ms <= BUDGET_P50_MS and self.p99_ms <= BUDGET_P99_MS
 
 
 def run_order_bench(options: OrderBenchOptions) -> OrderBench:
-    """Measure, print, and return what was measured. Raises ServiceError when a worker ended early.
+    """Measure, print, and return the result. Raises ServiceError if a worker ended early.
 
-    Ctrl-C before the first order is due raises KeyboardInterrupt as ever; a second one does so at any time.
+    Ctrl-C before the first order is due raises KeyboardInterrupt, and so does a second Ctrl-C at any time.
     """
     console = Console(stderr=True)
     before = load_average()
@@ -129,12 +129,13 @@ def _prepare(settings: DatabaseSettings, options: OrderBenchOptions) -> None:
         with PostgresLedger(source).transaction() as tx:
             tx.add_candles(MARKET, flat_candles(options.seconds // 60 + 5))
         ledger = PostgresTradingLedger(source)
-        for number in range(options.accounts + 2 * options.workers + len(BATCHES)):  # after the first: closed loops, costs
+        # the accounts after the first ones are for the closed loops and the CPU measurement
+        for number in range(options.accounts + 2 * options.workers + len(BATCHES)):
             open_bench_account(ledger, number)
 
 
 def _schedules(options: OrderBenchOptions) -> list[SendSchedule]:
-    """Return what each worker is due to deliver: every order at its instant, and some of them again a little later."""
+    """Return each worker's schedule: every order at its instant, and some of them again a little later."""
     total = options.rate * options.seconds
     rng = np.random.default_rng(20240301)
     again = rng.choice(total, size=round(total * options.redelivered), replace=False)
@@ -153,7 +154,7 @@ def _schedules(options: OrderBenchOptions) -> list[SendSchedule]:
 
 
 def _paced(settings: DatabaseSettings, options: OrderBenchOptions, console: Console) -> tuple[list[WorkerResult], bool]:
-    """Return what each worker saw, and whether Ctrl-C ended it early."""
+    """Return the result of each worker, and whether Ctrl-C ended the run early."""
     context = multiprocessing.get_context("spawn")
     tally: Tally = context.Array("q", options.workers)
     answers = context.Queue()
@@ -182,12 +183,12 @@ def _paced(settings: DatabaseSettings, options: OrderBenchOptions, console: Cons
                     if stop.is_set():
                         raise
                     stop.set()
-                    console.print("interrupted: the orders end here, what was measured is checked")
+                    console.print("interrupted: no more orders are sent; the results so far are checked")
         return results, stop.is_set()
 
 
 def _answered(answers: Any, processes: Sequence[BaseProcess]) -> list[WorkerResult]:
-    """Return the next result, or none after a moment. Raises ServiceError when a worker ended early."""
+    """Return the next result, or an empty list after a moment. Raises ServiceError if a worker ended early."""
     try:
         return [answers.get(timeout=0.2)]
     except queue.Empty:
@@ -198,7 +199,7 @@ def _answered(answers: Any, processes: Sequence[BaseProcess]) -> list[WorkerResu
 
 @contextmanager
 def _running(processes: Sequence[BaseProcess]) -> Iterator[None]:
-    """Start them deaf to Ctrl-C, which is for us to tell them; end them whatever happens."""
+    """Run processes that ignore Ctrl-C, because only this process handles it. They always end with the block."""
     heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a spawned process inherits it
     try:
         for process in processes:
@@ -216,7 +217,7 @@ def _running(processes: Sequence[BaseProcess]) -> Iterator[None]:
 
 
 def _closed_loop(settings: DatabaseSettings, options: OrderBenchOptions, *, rows_apart: bool) -> float:
-    """Return orders a second of all workers when each delivers the next as soon as the last is committed."""
+    """Return orders per second of all workers if each delivers the next order as soon as the last is committed."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     base = options.accounts + (options.workers if rows_apart else 0)
@@ -234,7 +235,7 @@ def _closed_loop(settings: DatabaseSettings, options: OrderBenchOptions, *, rows
 
 
 def _costs(settings: DatabaseSettings, options: OrderBenchOptions) -> tuple[OrderCost, ...]:
-    """Return what an order costs at each batch size, by one process of its own."""
+    """Return the CPU time of an order at each batch size, measured by a separate process."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     first = options.accounts + 2 * options.workers
@@ -247,7 +248,7 @@ def _costs(settings: DatabaseSettings, options: OrderBenchOptions) -> tuple[Orde
 
 
 def _checks(settings: DatabaseSettings, options: OrderBenchOptions, results: list[WorkerResult]) -> dict[str, bool]:
-    """Ask the database: every order once, each with the events of its life, every fill booked, the rebuild equal."""
+    """Query the database: every order exists once with all its events, every fill is booked, and the rebuild is equal."""
     total = sum(len(result.latencies_s) for result in results)
     refused = sum(result.refused for result in results)
     with ConnectionSource(settings, lambda: "") as source:
@@ -259,7 +260,7 @@ def _checks(settings: DatabaseSettings, options: OrderBenchOptions, results: lis
 
             events = dict(connection.execute(_EVENTS_BY_KIND).fetchall())
             found = {
-                "every order is there once": one("SELECT count(*) FROM orders") == total,
+                "every order exists once": one("SELECT count(*) FROM orders") == total,
                 "every order was initialised once": events.get("OrderInitialized") == total,
                 "every released order was filled once": events.get("OrderFilled")
                 == events.get("OrderReleased")
@@ -284,7 +285,7 @@ def _summed(
 ) -> OrderBench:
     latencies = np.concatenate([np.asarray(result.latencies_s) for result in results]) * 1000
     if not latencies.size:
-        raise ServiceError("interrupted before the first order was committed; there is nothing to tell")
+        raise ServiceError("interrupted before the first order was committed, so there is nothing to report")
     p50, p90, p99, p999 = (round(float(p), 2) for p in np.percentile(latencies, (50, 90, 99, 99.9)))
     transactions = sum(result.transactions for result in results)
     orders = len(latencies)
@@ -323,20 +324,19 @@ def _print(bench: OrderBench, *, json_output: bool) -> None:
         return
     within = "within" if bench.is_within_budget else "OVER"
     lines = [
-        *(["INTERRUPTED: figures of what was delivered until then, and no closed loops"] if bench.interrupted else []),
+        *(["INTERRUPTED: figures only for the orders until then, without closed loops"] if bench.interrupted else []),
         f"{bench.orders} orders at {bench.rate}/s, {bench.accounts} accounts, {bench.workers} processes",
-        f"load average {bench.load_before} before it, {bench.load_after} after it, the benchmark itself included",
+        f"load average {bench.load_before} before and {bench.load_after} after the run, including the benchmark itself",
         f"sustained {bench.sustained_per_s}/s, {bench.mean_batch} a transaction, {bench.errors} errors, {bench.refused} refused",
         f"arrival to commit: p50 {bench.p50_ms} ms, p90 {bench.p90_ms} ms, p99 {bench.p99_ms} ms, p99.9 {bench.p999_ms} ms, "
         f"max {bench.max_ms} ms ({within} the budget of {BUDGET_P50_MS:g} and {BUDGET_P99_MS:g} ms)",
-        f"delivered again {bench.redelivered}, ignored {bench.ignored}",
+        f"delivered twice {bench.redelivered}, ignored {bench.ignored}",
         *(
-            f"CPU of an order in batches of {cost.batch}: {cost.units:g} units of {cost.unit_us:g} µs ({bench.unit}): client "
-            f"{cost.client_units:g}, PostgreSQL {cost.server_units:g} (goal {cost.budget_units:g}); without the benchmark's own "
-            f"orders and reports {cost.product_units:g}"
+            f"CPU time per order in batches of {cost.batch}: {cost.units:g} units of {cost.unit_us:g} µs ({bench.unit}): client "
+            f"{cost.client_units:g}, PostgreSQL {cost.server_units:g} (goal {cost.budget_units:g})"
             for cost in bench.costs
         ),
-        f"closed loop: {bench.batched_orders_per_s} orders/s; peer, a statement a row: {bench.peer_orders_per_s} orders/s",
+        f"closed loop: {bench.batched_orders_per_s} orders/s; with one statement per row: {bench.peer_orders_per_s} orders/s",
         *(f"{'yes' if holds else 'NO '}  {what}" for what, holds in bench.checks.items()),
     ]
     sys.stdout.write("\n".join(lines) + "\n")

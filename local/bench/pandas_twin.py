@@ -1,7 +1,7 @@
-"""The features of v31 and v50 as one writes them in pandas: the peer that the benchmark measures, and a second opinion.
+"""The features of v31 and v50 in plain pandas: the benchmark's comparison, and a second implementation for the tests.
 
-Plain rolling and ewm over the rows there are, each intermediate series computed once. It knows nothing of the definitions in
-`signalbox.features` but their words (docs/features.md); a test holds the two against each other.
+Plain rolling and ewm over the existing rows; each intermediate series is computed once. It is written from the descriptions in
+docs/features.md, not from the definitions in `signalbox.features`; a test compares the two.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import pandas as pd
 
-STILL: Final = 1e-7  # share of the price
+STILL: Final = 1e-7  # smallest change, as a share of the price, that counts as movement
 MINUTES_PER_DAY: Final = 1440
-Column: TypeAlias = Any  # a pd.Series; its stubs lose it in numpy's functions
+Column: TypeAlias = Any  # a pd.Series; pandas' type stubs lose it in numpy's functions
 
 
 def frame_of(open_time_ms: np.ndarray, columns: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Return bars as a frame of open, high, low, close, volume, indexed by open time in UTC."""
+    """Return a frame of open, high, low, close, volume, indexed by open time in UTC."""
     return pd.DataFrame(columns, index=pd.to_datetime(open_time_ms, unit="ms", utc=True))
 
 
 def pandas_features(bars: pd.DataFrame, reference_close: Column | None = None) -> pd.DataFrame:
-    """Return v31, or v50 when the reference's closes are given; rows are those of the bars."""
+    """Return the features of v31, or of v50 if the closes of the reference symbol are given. Rows are those of the bars."""
     close, log_close = bars["close"], np.log(bars["close"])
     returns = log_close.diff()
     squares = returns**2

@@ -1,7 +1,7 @@
-"""`signalbox bench risk`: the pre-trade check in memory and with its facts read from a durable PostgreSQL, beside two peers.
+"""`signalbox bench risk`: the pre-trade check in memory, and with facts read from a durable PostgreSQL, with comparisons.
 
-In memory the peer is ten Decimal products: a slow machine can be told from slow code. From PostgreSQL it is the same account
-state read the plain way: a statement and a round trip a table, and one for the events of each order, nothing prepared.
+In memory the comparison is ten Decimal products, which tells a slow machine from slow code. For PostgreSQL it is the same account
+state read the plain way: one statement and one round trip per table, one for the events of each order, and nothing prepared.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from signalbox.trading.state import AccountState, opened
 
 WARM_UP: Final = 200
 PEER: Final = f"peer: {UNIT}"
-BUDGET_UNITS: Final = 8.0  # of a check in memory
+BUDGET_UNITS: Final = 8.0  # for a check in memory
 AT: Final = BEGIN + timedelta(seconds=30)
 ACCOUNT: Final = account_named("paper-200k", market=MARKET)
 BUDGET_MEMORY_US: Final = 50.0
@@ -55,7 +55,7 @@ BUDGET_POSTGRES_US: Final = 1500.0
 
 @dataclass(frozen=True, slots=True)
 class RiskBenchOptions:
-    """How often each thing is done: in memory, and against PostgreSQL."""
+    """How often each operation runs, in memory and against PostgreSQL."""
 
     rounds: int = 20_000
     postgres_rounds: int = 2_000
@@ -66,9 +66,9 @@ Figures = dict[str, dict[str, float]]
 
 
 def run_risk_bench(options: RiskBenchOptions) -> Figures:
-    """Measure, print, and return p50 and p99 of each thing in microseconds.
+    """Measure, print, and return p50 and p99 of each operation in microseconds.
 
-    Raises ServiceError when an order is not judged as it should be.
+    Raises ServiceError if an order is not judged as it should be.
     """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -100,7 +100,7 @@ def run_risk_bench(options: RiskBenchOptions) -> Figures:
 
 
 class _Measured:
-    """Figures by name, as they come."""
+    """Collects figures by name."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -117,7 +117,7 @@ class _Measured:
         self.add_spans(name, span, rounds)
 
     def add_spans(self, name: str, span: Callable[[], int], rounds: int) -> None:
-        """Take the nanoseconds that `span` says."""
+        """Collect the nanoseconds that `span` returns."""
         task = self._progress.add_task(name, total=rounds)
         for _ in range(min(WARM_UP, rounds)):
             span()
@@ -129,12 +129,12 @@ class _Measured:
         self._progress.remove_task(task)
         spans.sort()
         p50, p99 = spans[rounds // 2] / 1000, spans[rounds * 99 // 100] / 1000
-        unit = self.figures[PEER]["p50_us"] if self.figures else p50  # the peer is measured first
+        unit = self.figures[PEER]["p50_us"] if self.figures else p50  # the comparison is measured first
         self.figures[name] = {"p50_us": round(p50, 1), "p99_us": round(p99, 1), "units": round(p50 / unit, 1)}
 
 
 def bench_state() -> tuple[AccountState, ChangeSet]:
-    """Return an account with three positions, five working orders and a dozen sends in the throttle's window."""
+    """Return an account with three positions, five working orders and several sends in the throttle's window."""
     state = opened(ACCOUNT, BEGIN - timedelta(days=1))
     books = state.books
     fills = []
@@ -234,7 +234,7 @@ def _in_memory(measured: _Measured, rounds: int) -> None:
         account.apply(Marked(BEGIN + timedelta(milliseconds=number), {BTC: Decimal(100 + number % 7)}))
 
     measured.add(PEER, ten_products, rounds)
-    # facts that nobody has judged by yet: a snapshot keeps its book, so that the later orders of a batch find it made
+    # fresh facts each time, because a snapshot caches its order book for the later orders of a batch
     fresh = iter([replace(facts) for _ in range(rounds + WARM_UP)])
     measured.add("check in memory", lambda: assess(good, next(fresh), limits), rounds)
     measured.add("check in memory, a later order of a batch", lambda: assess(good, facts, limits), rounds)
@@ -243,7 +243,7 @@ def _in_memory(measured: _Measured, rounds: int) -> None:
     measured.add(
         "snapshot composed from an account state, then check", lambda: assess(good, risk_snapshot(state, AT), limits), rounds // 4
     )
-    # a copy has no words kept, so its id is made from all facts; the next one of a batch is made from what changed
+    # a copy has no cached text, so its id is computed from all facts; the next id in a batch only from the changes
     measured.add("snapshot taken in again, and its id (sha256 of all facts)", lambda: replace(facts).snapshot_id, rounds // 10)
     measured.add("snapshot with one order more, and its id", lambda: facts.with_sent(good).snapshot_id, rounds // 10)
     measured.add("batch of ten, cumulative", lambda: assess_batch(batch, facts, limits), rounds // 10)
@@ -268,7 +268,7 @@ def _on_postgres(measured: _Measured, settings: DatabaseSettings, rounds: int) -
             start = perf_counter_ns()
             with ledger.transaction(ACCOUNT.account) as tx:
                 decisions[:] = [assess(good, risk_snapshot(tx.load(AT), AT), limits)]
-                return perf_counter_ns() - start  # a commit is the submit's, not the check's
+                return perf_counter_ns() - start  # the commit belongs to the submit, not to the check
 
         def plainly() -> int:
             start = perf_counter_ns()
@@ -285,7 +285,7 @@ def _on_postgres(measured: _Measured, settings: DatabaseSettings, rounds: int) -
 
 
 def _plainly_loaded(connection: Connection, state: AccountState) -> AccountState:
-    """Read what a decision needs the plain way; parsing is the same as ours."""
+    """Read what a decision needs the plain way; the parsing is the same as ours."""
     account = state.account.account
 
     def ask(query: str, *values: object) -> list[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""The peer of `signalbox bench orders`: the same rows as a batched save, each with a statement and a round trip of its own."""
+"""The comparison of `signalbox bench orders`: the rows of a batched save, each with its own statement and round trip."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from signalbox.trading.state import AccountState
 
 
 def save_row_by_row(connection: Connection, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
-    """Write what a submitting step changes: events, orders, fills, positions, lots, disposals, cash, outbox."""
+    """Write the changes of a submitting step: events, orders, fills, positions, lots, disposals, cash and outbox."""
     account = after.account.account
     traded = trade_ids(changes.order_events)
     _insert(connection, ORDER_EVENTS, (row for event in changes.order_events for row in event_rows([event], account)))

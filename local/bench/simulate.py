@@ -1,6 +1,7 @@
-"""`signalbox bench simulate`: schedules of an account against a venue that misbehaves, as many as wanted, and what did not hold.
+"""`signalbox bench simulate`: run many schedules of an account against a misbehaving venue and report broken invariants.
 
-Seeds are shared by processes in chunks. A violation is made smaller where it was found and told with its seed and its story.
+Processes share the seeds in chunks. The process that finds a violation shrinks its schedule and reports it with its seed and
+story.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from local.bench.durable_postgres import load_average
 from local.simulation.choices import smaller
 from local.simulation.world import Violation, run_schedule
 
-CHUNK: Final = 100  # schedules of one task
-TOLD: Final = 20  # violations that are told in full; the others are counted
+CHUNK: Final = 100  # schedules per task
+TOLD: Final = 20  # violations that are reported in full; further ones are only counted
 
 
 @dataclass(frozen=True, slots=True)
 class SimulateOptions:
-    """How many schedules, from which seed on, in how many processes."""
+    """How many schedules to run, from which seed, in how many processes."""
 
     schedules: int = 20_000
     seed: int = 0
@@ -35,7 +36,7 @@ class SimulateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A violation: the seed, what did not hold, the smallest schedule that was found to break it, and its story."""
+    """A violation: its seed, the broken invariant, the smallest schedule found that breaks it, and its story."""
 
     seed: int
     violation: Violation
@@ -45,7 +46,10 @@ class Found:
 
 @dataclass
 class Simulated:
-    """What a run came to. seed: of the first schedule. steps: of the ledger's side. by_wire: schedules told in texts."""
+    """The result of a run.
+
+    seed: of the first schedule. steps: of the ledger. by_wire: schedules whose messages travelled as text.
+    """
 
     seed: int = 0
     schedules: int = 0
@@ -57,11 +61,11 @@ class Simulated:
 
     @property
     def is_sound(self) -> bool:
-        """Whether everything held."""
+        """Whether every invariant held."""
         return not self.violations
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as it is printed."""
+        """Return the result as it is printed."""
         rate = self.schedules / self.seconds if self.seconds else 0.0
         return {
             "seed": self.seed,
@@ -78,7 +82,7 @@ class Simulated:
 
 
 def run_simulation(options: SimulateOptions, *, console: Console | None = None) -> Simulated:
-    """Run the schedules. Ctrl-C ends it with what was run until then."""
+    """Run the schedules. Ctrl-C ends the run and returns the results so far."""
     console = console or Console(stderr=True)
     found, started = Simulated(options.seed), time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -125,7 +129,7 @@ def _chunk(first: int, count: int) -> Simulated:
 
 
 def minimised(seed: int, choices: list[int], violation: Violation) -> Found:
-    """Return a violation with the smallest schedule that still breaks the same invariant."""
+    """Return a violation with the smallest schedule found that still breaks the same invariant."""
 
     def breaks(recorded: Sequence[int]) -> bool:
         again = run_schedule(recorded=recorded).violation
@@ -137,7 +141,7 @@ def minimised(seed: int, choices: list[int], violation: Violation) -> Found:
 
 
 def print_simulation(found: Simulated, *, json_output: bool) -> None:
-    """Print what a run came to, as a summary or as JSON."""
+    """Print the result of a run as a summary or as JSON."""
     if json_output:
         sys.stdout.write(json.dumps(found.as_json(), indent=1) + "\n")
         return

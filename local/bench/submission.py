@@ -1,9 +1,8 @@
-"""What a benchmarked account does in one transaction: take the venue's reports of its last batch, submit the next one.
+"""What a benchmark account does in one transaction: take the venue's reports of its last batch and submit the next.
 
-Both are steps of the product (`trading.venue_reports.report`, `trading.operator_orders.submit`). Every order lives its whole
-life: initialised, judged with the orders before it already working, released, announced for the venue, submitted, accepted,
-filled, booked. Buys and sells take turns, so positions stay small. The limits are configured: those of a paper account, its
-throttle opened.
+Both are steps of the product (`trading.venue_reports.report`, `trading.operator_orders.submit`). Every order has a full life:
+initialised, checked with the earlier orders already working, released, announced for the venue, submitted, accepted, filled,
+booked. Buys and sells alternate, so positions stay small. The limits are those of a paper account with a wider throttle.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _LIMITS: Final = RiskLimits.model_validate({**PRESETS[AccountKind.PAPER].model_d
 
 
 class RoomyAccount(TradingAccount):
-    """An account whose throttle lets a benchmark's rate through, counted over one second."""
+    """An account whose throttle allows the benchmark's rate; it counts orders over one second."""
 
     @property
     @override
@@ -56,13 +55,13 @@ class RoomyAccount(TradingAccount):
 
 
 def bench_account(number: int) -> TradingAccount:
-    """Return a live account of the benchmark: what it releases is announced for a venue."""
+    """Return a live account of the benchmark. Its released orders are announced for a venue."""
     plain = account_named("paper-900000k", market=MARKET)
     return plain.model_copy(update={"account": f"bench-{number}", "mode": TradingMode.LIVE, "venue": "bench"})
 
 
 def open_bench_account(ledger: TradingLedger, number: int) -> None:
-    """Open an account whose venue has told its instruments: those of the paper venue."""
+    """Open an account whose venue has already reported its instruments, which are those of the paper venue."""
     account = bench_account(number)
     ledger.open_account(account, BEGIN, "bench")
     reported = tuple(VenueInstrument(one.symbol, one.tick, one.step, one.min_quantity) for one in INSTRUMENTS.values())
@@ -77,13 +76,13 @@ def parse_roomy(text: str) -> TradingAccount:
 
 
 def bench_sealer() -> RequestSealer:
-    """Return what seals requests as the deployed ledger does, with a key of this process."""
+    """Return a sealer that signs requests as the deployed ledger does, with a key of this process."""
     key = SigningKey.of(secrets.token_hex(32))
     return RequestSealer(lambda: key, lambda: datetime.now(UTC))
 
 
 def flat_candles(minutes: int) -> list[Candle]:
-    """Return bars at PRICES from one minute before BEGIN on, so that marks stay fresh while the benchmark runs."""
+    """Return bars at PRICES from one minute before BEGIN, so that marks stay fresh during the benchmark."""
     return [
         Candle(symbol, BEGIN + ONE_MINUTE * n, price, price, price, price, Decimal(1))
         for n in range(-1, minutes)
@@ -92,7 +91,7 @@ def flat_candles(minutes: int) -> list[Candle]:
 
 
 def order_terms(number: int, account: str) -> OrderTerms:
-    """Return the order of that number: always the same one, so that it can be delivered again."""
+    """Return the order with this number. It is always the same, so that it can be delivered twice."""
     decided_at = BEGIN + timedelta(microseconds=number)
     return OrderTerms(
         account=account,
@@ -108,7 +107,7 @@ def order_terms(number: int, account: str) -> OrderTerms:
 
 
 def numbered(numbers: Iterable[int], account: str) -> dict[ClientOrderId, OrderTerms]:
-    """Return the orders of these numbers by their ids; a number that comes twice is one order."""
+    """Return the orders with these numbers by their ids. A number that occurs twice is one order."""
     return {terms.client_order_id: terms for terms in (order_terms(number, account) for number in numbers)}
 
 
@@ -125,9 +124,9 @@ def step(
 
 
 def reports(state: AccountState, at: datetime) -> list[ExecutionReported]:
-    """Return what the venue says of every open order: taken, and filled at the price of its symbol, at `at` or just before.
+    """Return the venue's reports of every open order: accepted, and filled at its symbol's price at `at` or just before.
 
-    Each trade has a microsecond of its own, as the trades of a venue are in order.
+    Each trade has a microsecond of its own, because a venue's trades are in order.
     """
     waiting = sorted(key for key, order in state.orders.items() if not order.state.is_closed)
     return [_report(state.orders[key], at - MICROSECOND * left) for left, key in enumerate(reversed(waiting))][::-1]

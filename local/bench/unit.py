@@ -1,6 +1,6 @@
-"""The unit that figures of different machines are compared in: ten Decimal products, summed, in the same process and minutes.
+"""The unit for comparing figures across machines: the sum of ten Decimal products, timed in the same process and minutes.
 
-A slow machine can be told from slow code: what an order costs in this unit changes with the code alone, nearly.
+It tells a slow machine from slow code: in this unit the cost of an order changes almost only with the code.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 UNIT: Final = "ten Decimal products"
-_CALLS: Final = 20  # a sample
+_CALLS: Final = 20  # per sample
 
 
 def ten_products() -> Decimal:
@@ -22,7 +22,7 @@ def ten_products() -> Decimal:
 
 
 def unit_sample_us() -> float:
-    """Return the CPU time of one unit in microseconds, as a few calls take it now."""
+    """Return the current CPU time of one unit in microseconds, averaged over a few calls."""
     began = time.thread_time_ns()
     for _ in range(_CALLS):
         ten_products()

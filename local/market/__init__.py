@@ -1,1 +1,1 @@
-"""Where the candles of a replay come from: recorded files, a live exchange, or a seeded simulator."""
+"""Sources of candles for a replay: recorded files, a live exchange, or a seeded simulator."""

@@ -1,4 +1,4 @@
-"""Where candles come from: `--data DIR`, else SIGNALBOX_DATA, else the shared folder, else a live exchange, else a simulator."""
+"""Choice of the candle source: `--data DIR`, else SIGNALBOX_DATA, the shared folder, a live exchange, or a simulator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_SEED: Final = 7
 
 
 def choose_source(data: Path | None, settings: Settings, symbols: Sequence[Symbol], *, seed: int = DEFAULT_SEED) -> CandleHistory:
-    """Return the first source there is. A folder that was asked for and has no candles is an error, not a reason to go on."""
+    """Return the first available source. A requested folder without candles is an error; no other source replaces it."""
     from local.market.parquet import ParquetSource  # noqa: PLC0415 - pyarrow only where files are read
 
     folder = data or settings.recorded_candles
@@ -24,7 +24,7 @@ def choose_source(data: Path | None, settings: Settings, symbols: Sequence[Symbo
 
 
 def live_or_simulated(symbols: Sequence[Symbol], *, seed: int = DEFAULT_SEED) -> CandleHistory:
-    """Return live public candles when an exchange answers within seconds, else the simulator."""
+    """Return live public candles if an exchange answers within seconds, else the simulator."""
     from local.market.live import LiveSource  # noqa: PLC0415 - ccxt takes a second to import
     from local.market.simulator import SimulatedSource  # noqa: PLC0415 - as above
 

@@ -1,4 +1,4 @@
-"""A source as a feed for the exchange stand-in: keeps what was read, so that a live exchange is asked for each minute once."""
+"""A candle source as a feed for the exchange stand-in. It caches bars, so that a live exchange serves each minute once."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from local.market.source import CandleHistory
 from signalbox.market.candles import ONE_MINUTE, Bars, Symbol, to_ms
 
-REREAD = 5 * ONE_MINUTE  # a live exchange may publish a bar late
+REREAD = 5 * ONE_MINUTE  # read again, because a live exchange may publish a bar late
 
 
 class CachedFeed:
-    """Remembers one growing window a symbol."""
+    """Caches one growing window per symbol."""
 
     def __init__(self, source: CandleHistory) -> None:
         self._source = source
@@ -22,7 +22,7 @@ class CachedFeed:
         self._lock = threading.Lock()
 
     def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
-        """Return the bars with start <= open_time < end, reading only what is new."""
+        """Return the bars with start <= open_time < end. Only new bars are read from the source."""
         with self._lock:
             kept = self._kept.get(symbol)
             if kept is None or start < kept[0] or start > kept[1]:
@@ -36,7 +36,7 @@ class CachedFeed:
 
 
 def _joined(old: Bars, new: Bars, since: datetime) -> Bars:
-    """Return the old bars before `since` and the new ones from there."""
+    """Return the old bars before `since` followed by the new ones."""
     head = old.window(slice(0, int(np.searchsorted(old.open_time_ms, to_ms(since)))))
     names = ("open_time_ms", "open", "high", "low", "close", "volume")
     return Bars(old.symbol, *(np.concatenate([getattr(head, n), getattr(new, n)]) for n in names))

@@ -1,4 +1,4 @@
-"""Live public candles of Coinbase Exchange through ccxt: the last hours, for a workbench that has a network."""
+"""Live public candles of Coinbase Exchange through ccxt, for the last days; needs a network."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from local.market.source import HistoryCoverage
 from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
 from signalbox.market.clock import cycle_of
 
-TIMEOUT_MS: Final = 3_000  # nobody waits longer to learn that there is no network
-PAGE: Final = 300  # candles a request, the exchange's limit
+TIMEOUT_MS: Final = 3_000  # how long to wait before deciding that there is no network
+PAGE: Final = 300  # candles per request, the exchange's limit
 REACH: Final = timedelta(days=7)
 
 
 class LiveSource:
-    """Pulls what is asked for, page by page."""
+    """Fetches the requested candles page by page."""
 
     def __init__(self, exchange: Any = None) -> None:
         self._exchange = exchange or ccxt.coinbaseexchange({"timeout": TIMEOUT_MS, "enableRateLimit": True})
@@ -30,15 +30,15 @@ class LiveSource:
         return "live candles of Coinbase Exchange"
 
     def reachable(self, symbol: Symbol) -> bool:
-        """Whether the exchange answers now."""
+        """Return whether the exchange answers now."""
         try:
             self._exchange.publicGetProductsId({"id": symbol})
         except ccxt.BaseError:
             return False
         return True
 
-    def coverage(self, symbols: Sequence[Symbol]) -> HistoryCoverage:  # noqa: ARG002 - all symbols alike
-        now = datetime.now(UTC)  # live by definition: the one source whose clock is the wall's
+    def coverage(self, symbols: Sequence[Symbol]) -> HistoryCoverage:  # noqa: ARG002 - the same for all symbols
+        now = datetime.now(UTC)  # the only source that uses the wall clock, because it is live
         return HistoryCoverage(now - REACH, cycle_of(now))
 
     def default_end(self, symbols: Sequence[Symbol]) -> datetime:
@@ -51,7 +51,7 @@ class LiveSource:
             try:
                 page = self._exchange.fetch_ohlcv(symbol.replace("-", "/"), "1m", since, min(PAGE, (stop - since) // MINUTE_MS))
             except ccxt.BaseError as error:
-                raise DataError(f"{symbol}: the live exchange did not answer: {type(error).__name__}") from error
+                raise DataError(f"{symbol}: the live exchange did not answer ({type(error).__name__})") from error
             rows.update({int(row[0]): row for row in page if since <= row[0] < stop})
             since += PAGE * MINUTE_MS
         table = np.array([rows[t] for t in sorted(rows)], dtype=np.float64).reshape(len(rows), 6)

@@ -1,4 +1,4 @@
-"""Recorded candles for a replay: a lake or `BASE-QUOTE-1m.parquet` files, through the one reader."""
+"""Recorded candles for a replay: a lake or `BASE-QUOTE-1m.parquet` files, read by the library's one reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from signalbox.market.clock import cycle_of
 
 
 class ParquetSource:
-    """A folder of candles. Raises DataError when it has none of a symbol, or what it has cannot be read."""
+    """A folder of candles. Raises DataError if a symbol is missing or its candles cannot be read."""
 
     def __init__(self, folder: Path, symbols: Sequence[Symbol]) -> None:
         self._folder = folder
@@ -23,7 +23,7 @@ class ParquetSource:
         except MarketDataError as error:
             raise DataError(str(error)) from error
         if missing := [symbol for symbol in symbols if symbol not in found]:
-            raise DataError(f"{folder}: no candles of {', '.join(missing)}, only of {', '.join(found)}")
+            raise DataError(f"{folder}: has no candles of {', '.join(missing)}, only of {', '.join(found)}")
         self._series: dict[Symbol, CandleSeries] = {symbol: found[symbol] for symbol in symbols}
         self.coverage(symbols)
 

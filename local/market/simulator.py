@@ -1,7 +1,8 @@
-"""A seeded market: daily levels that mean-revert, minutes with clustered volatility, fat tails, jumps and correlation.
+"""A seeded market: mean-reverting daily levels; minutes with clustered volatility, fat tails, jumps and correlation.
 
-Every UTC day is a pure function of (seed, day), and a day ends where the next begins, so any window can be generated alone and
-a workbench that restarts continues the same market. It is for exercising the system: no price here says anything about a market.
+Every UTC day is a pure function of (seed, day), and a day ends where the next begins. Any window can therefore be generated
+alone, and a restarted workbench continues the same market. It exists to exercise the system; its prices say nothing about a real
+market.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from signalbox.market.candles import MINUTE_MS, Bars, Symbol, to_ms
 
 FIRST_DAY: Final = date(2024, 1, 1)
 LAST_DAY: Final = date(2034, 1, 1)
-DEFAULT_END: Final = datetime(2026, 1, 15, 18, 0, tzinfo=UTC)  # any fixed instant: the same demo every time
+DEFAULT_END: Final = datetime(2026, 1, 15, 18, 0, tzinfo=UTC)  # fixed, so that every demo is the same
 DAY_MINUTES: Final = 1440
 CORRELATION: Final = np.array([[1.0, 0.82, 0.72], [0.82, 1.0, 0.76], [0.72, 0.76, 1.0]])
 GARCH: Final = (0.06, 0.92)  # weight of the newest squared shock, persistence
 JUMPS_A_DAY: Final = 2.0
 TAIL_DF: Final = 4.0  # Student-t degrees of freedom of a minute's shock
-REVERSION: Final = 0.02  # of a level's distance from its anchor, a day
+REVERSION: Final = 0.02  # share of a level's distance from its anchor that it loses per day
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedAsset:
-    """What one simulated symbol is like: starting price, volatility of a day, base volume of a minute."""
+    """The properties of one simulated symbol."""
 
     price: float  # quote currency
     daily_volatility: float  # standard deviation of the log return of a day
-    volume: float  # base currency a minute, median
+    volume: float  # median base currency per minute
 
 
 ASSETS: Final[dict[str, SimulatedAsset]] = {
@@ -47,7 +48,7 @@ ASSETS: Final[dict[str, SimulatedAsset]] = {
 
 
 class SimulatedSource:
-    """Bars of any window from 2024 to 2033, the same for the same seed."""
+    """Bars of any window from 2024 to 2033; a seed always gives the same bars."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -64,7 +65,7 @@ class SimulatedSource:
             self._index(symbol)
         return HistoryCoverage(_midnight(FIRST_DAY), _midnight(LAST_DAY))
 
-    def default_end(self, symbols: Sequence[Symbol]) -> datetime:  # noqa: ARG002 - all symbols alike
+    def default_end(self, symbols: Sequence[Symbol]) -> datetime:  # noqa: ARG002 - the same for all symbols
         return DEFAULT_END
 
     def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
@@ -79,7 +80,7 @@ class SimulatedSource:
 
     def _index(self, symbol: Symbol) -> int:
         if symbol not in ASSETS:
-            raise DataError(f"{symbol}: the simulator knows {', '.join(ASSETS)}")
+            raise DataError(f"{symbol}: the simulator has only {', '.join(ASSETS)}")
         return self._names.index(symbol)
 
     def _make_levels(self) -> NDArray[np.float64]:
@@ -105,24 +106,25 @@ class SimulatedSource:
         chol = np.linalg.cholesky(CORRELATION)
         tails = rng.standard_t(TAIL_DF, (DAY_MINUTES, len(assets))) / np.sqrt(TAIL_DF / (TAIL_DF - 2)) @ chol.T
         jumps = (rng.random((DAY_MINUTES, 1)) < JUMPS_A_DAY / DAY_MINUTES) * rng.normal(0.0, 6.0, (DAY_MINUTES, 1))
-        sigma = _volatility(tails, base) * np.exp(0.35 * rng.standard_normal())  # a calm or a wild day
+        sigma = _volatility(tails, base) * np.exp(0.35 * rng.standard_normal())  # makes the day calm or volatile
         returns = sigma * (tails + jumps)
         path = np.cumsum(returns, axis=0)
         ramp = (np.arange(1, DAY_MINUTES + 1) / DAY_MINUTES)[:, None]
-        path += ramp * (levels[number + 1] - levels[number] - path[-1])  # a bridge: the day ends at tomorrow's level
+        path += ramp * (levels[number + 1] - levels[number] - path[-1])  # Brownian bridge: the day ends at tomorrow's level
         close = np.round(np.exp(levels[number] + path), 2)
         open_ = np.vstack([np.round(np.exp(levels[number]), 2), close[:-1]])
         wick = np.abs(rng.normal(0.0, 0.6, (2, DAY_MINUTES, len(assets)))) * sigma
         high = np.round(np.maximum(open_, close) * np.exp(wick[0]), 2)
         low = np.round(np.minimum(open_, close) * np.exp(-wick[1]), 2)
-        hours = 1.0 + 0.4 * np.sin((np.arange(DAY_MINUTES) / DAY_MINUTES - 0.3) * 2 * np.pi)[:, None]  # busy afternoons
+        # more volume in the afternoon
+        hours = 1.0 + 0.4 * np.sin((np.arange(DAY_MINUTES) / DAY_MINUTES - 0.3) * 2 * np.pi)[:, None]
         activity = (sigma / base) * (1.0 + np.abs(returns) / sigma) * np.exp(0.6 * rng.standard_normal(sigma.shape))
         volume = np.round(hours * activity * np.array([a.volume for a in assets]), 8)
         return np.stack([open_, high, low, close, volume], axis=-1).transpose(1, 0, 2)
 
 
 def _volatility(shocks: NDArray[np.float64], base: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return GARCH(1,1) standard deviations around `base`, shape of `shocks`; each minute knows the shocks before it."""
+    """Return GARCH(1,1) standard deviations around `base`, in the shape of `shocks`; each minute uses only earlier shocks."""
     news, persistence = GARCH
     variance = np.empty_like(shocks)
     variance[0] = 1.0

@@ -1,4 +1,4 @@
-"""What a source of candles promises: closed one-minute bars of a few symbols, and what it covers."""
+"""The port of a candle source: closed one-minute bars of a few symbols, and the period it covers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from signalbox.market.candles import Bars, Symbol
 
 @dataclass(frozen=True, slots=True)
 class HistoryCoverage:
-    """What a source can serve: first open_time and the close_time after the last bar, UTC."""
+    """The period that a source covers: first open_time, and the close_time of the last bar, UTC."""
 
     first: datetime
     last: datetime
 
     def require(self, start: datetime, end: datetime, what: str) -> None:
-        """Raise DataError, naming what there is, when [start, end) sticks out."""
+        """Raise DataError, which names the covered period, if [start, end) is not inside it."""
         if start < self.first or end > self.last:
             raise DataError(
                 f"{what}: {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC is outside of the data, "
@@ -32,13 +32,13 @@ class CandleHistory(Protocol):
 
     @property
     def name(self) -> str:
-        """Say in a few words what this is; printed and written to the summary."""
+        """A few words on what this is, for the output and the summary."""
 
     def coverage(self, symbols: Sequence[Symbol]) -> HistoryCoverage:
-        """Return what is there for all of the symbols."""
+        """Return the period that is covered for all of the symbols."""
 
     def default_end(self, symbols: Sequence[Symbol]) -> datetime:
-        """Return where a replay ends when nobody says when it starts."""
+        """Return the time at which a replay ends if no start time is given."""
 
     def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
-        """Return the bars with start <= open_time < end; missing minutes are absent."""
+        """Return the bars with start <= open_time < end. Missing minutes are left out."""

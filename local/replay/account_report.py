@@ -1,4 +1,4 @@
-"""The part of `report.html` about accounts: equity, trades, profit and loss, and how near the rules came."""
+"""The account part of `report.html`: equity, trades, profit and loss, and how much of each loss limit was used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _RULES: Final = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What the page shows of an account (templates/account.html.jinja)."""
+    """The data that the page shows for an account (templates/account.html.jinja)."""
 
     name: str
     is_paper: bool
@@ -34,7 +34,7 @@ class AccountView:
 
 
 def account_view(record: AccountRecord) -> AccountView:
-    """Return the part of the page about an account."""
+    """Return the data of the page for an account."""
     found = summarise_account(record)
     figures = {
         "equity": _money(Decimal(found["equity"])),
@@ -58,7 +58,7 @@ def account_view(record: AccountRecord) -> AccountView:
 
 def _trades(record: AccountRecord) -> Table:
     rows = (_trade(record, trade) for trade in record.trades[-SHOWN_TRADES:][::-1])
-    head = ["opened (UTC)", "symbol", "side", "quantity", "entry", "exit", "closed (UTC)", "by", "realised"]
+    head = ["opened (UTC)", "symbol", "side", "quantity", "entry", "exit", "closed (UTC)", "closed by", "realised"]
     return Table(head, rows, (3, 4, 5, 8))
 
 
@@ -83,22 +83,22 @@ def _rules(found: dict[str, Any]) -> Table:
         [_RULES.get(rule, rule), _money(Decimal(item["used"])), _money(Decimal(item["limit"])), f"{Decimal(item['share']):.1%}"]
         for rule, item in found["worst_used"].items()
     ]
-    return Table(["rule", "most used", "limit", "share"], rows, (1, 2, 3))
+    return Table(["rule", "highest use", "limit", "share"], rows, (1, 2, 3))
 
 
 def _reasons(found: dict[str, Any]) -> Table:
     rows = [["held back", code, str(count)] for code, count in found["held_back"].items()]
     rows += [["refused", code, str(count)] for code, count in found["refused"].items()]
-    return Table(["", "why", "times"], rows, (2,))
+    return Table(["", "reason", "times"], rows, (2,))
 
 
 def _halts(found: dict[str, Any]) -> Table:
     rows = ([h["since"], h["level"], h["who"], h["why"]] for h in found["halts"])
-    return Table(["since", "level", "by", "why"], rows)
+    return Table(["since", "level", "by", "reason"], rows)
 
 
 def _equity_svg(points: Sequence[EquitySnapshot]) -> Markup:
-    """Draw the equity as a line; a flat account is a flat line in the middle."""
+    """Draw the equity as a line. A constant equity is a line in the middle."""
     if len(points) < 2:
         return Markup("")
     width, height, left = 1000.0, 160.0, 90.0

@@ -1,4 +1,4 @@
-"""`chart.png`: one panel a symbol, price with its issued signals, fills and trades; a gap in the data is a gap in the line."""
+"""`chart.png`: one panel per symbol with its price, issued signals, fills and trades. Missing data is a gap in the line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZES: Final = {"HIGH": 90.0, "MEDIUM": 42.0}  # points squared
 
 
 def draw_chart(record: ReplayRecord) -> bytes:
-    """Return the PNG."""
+    """Return the chart as PNG."""
     count = max(len(record.symbols), 1)
     figure = Figure(figsize=(13, 1.2 + 3.1 * count), dpi=110, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -82,7 +82,7 @@ def _draw_symbol(axes: Any, record: ReplayRecord, symbol: Symbol) -> None:
 
 
 def _draw_trades(axes: Any, record: ReplayRecord, symbol: Symbol) -> None:
-    """Mark the fills of every account and join the entry of a trade to its exit, green where it gained."""
+    """Mark the fills of every account. Join the entry of a trade to its exit, in green if it gained."""
     for account in record.accounts:
         fills = [(fill.at, fill.price) for fill in account.facts.fills if fill.symbol == symbol]
         if fills:
@@ -106,7 +106,7 @@ def _gained(trade: Trade) -> str:
 
 
 def broken_line(bars: Bars) -> tuple[Any, Any]:
-    """Return close times and closes with a NaN wherever minutes are missing, so that no line crosses a gap."""
+    """Return close times and closes, with a NaN where minutes are missing so that no line crosses a gap."""
     after = np.flatnonzero(np.diff(bars.open_time_ms) > MINUTE_MS) + 1
     times = np.insert(bars.open_time_ms + MINUTE_MS, after, bars.open_time_ms[after])
     return times.astype("datetime64[ms]"), np.insert(bars.close, after, np.nan)

@@ -1,4 +1,4 @@
-"""`signalbox demo`: the whole road from closed bars to an alert, replayed on the local cloud, with a report at the end."""
+"""`signalbox demo`: replays the whole path from closed bars to an alert on the local cloud and writes a report."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOGS: Final = ("postgres/postgres.log", "aws/emulator.log")
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the command was asked to do."""
+    """The options of the command."""
 
     data: Path | None
     start: datetime | None
@@ -57,7 +57,10 @@ class _Plan:
 
 
 def run_demo(options: DemoOptions, settings: Settings) -> int:
-    """Replay, write `summary.json`, `report.html` and `chart.png`, return the exit code. Raises SignalboxError on bad input."""
+    """Replay, write `summary.json`, `report.html` and `chart.png`, and return the exit code.
+
+    Raises SignalboxError on bad input.
+    """
     watch = Stopwatch()
     with stop_signals_interrupt(), private_files():
         tighten(settings.state)
@@ -119,7 +122,7 @@ def _run(plan: _Plan, options: DemoOptions, settings: Settings, folder: Path, *,
                 cloud.close()
     except KeyboardInterrupt:
         if replay is not None:
-            raise  # a second interrupt, while the first one's record was being read
+            raise  # a second interrupt, while the results for the first were being read
         return _nothing(plan, watch)
 
 
@@ -130,7 +133,7 @@ def _replay(replay: CycleReplay, view: View, watch: Stopwatch) -> ReplayRecord:
             replay.run()
     except KeyboardInterrupt:
         exit_ = INTERRUPTED
-        view.warn("interrupted: writing what there is")
+        view.warn("interrupted: writing the results so far")
     except SignalboxError as failed:
         exit_, error = FAILED, str(failed)
         view.warn(str(failed))
@@ -138,7 +141,7 @@ def _replay(replay: CycleReplay, view: View, watch: Stopwatch) -> ReplayRecord:
 
 
 def _record_trace(cloud: LocalCloud, record: ReplayRecord, logs: Path, view: View) -> None:
-    """Keep what `signalbox trace` reads. A cloud that broke is traced as far as it answers."""
+    """Record what `signalbox trace` reads. If the cloud broke, record as much as it still answers."""
     cycles = cycles_between(record.start - CYCLE, record.decided_until or record.end)
     try:
         record_trace(cloud.logs, cloud.decisions, cycles, logs / RECORDING)
@@ -151,7 +154,7 @@ def _title(plan: _Plan) -> str:
 
 
 def _nothing(plan: _Plan, watch: Stopwatch) -> ReplayRecord:
-    """The record of a replay that was interrupted before it began."""
+    """Return the record of a replay that was interrupted before it began."""
     return ReplayRecord(
         source=plan.source.name,
         symbols=default_symbols(),
@@ -173,7 +176,7 @@ def _nothing(plan: _Plan, watch: Stopwatch) -> ReplayRecord:
 
 
 def _fresh_folder(settings: Settings) -> Path:
-    """Return an empty folder of this process's own, and remove those of processes that are gone."""
+    """Return an empty folder for this process, and remove the folders of processes that have ended."""
     top = settings.state / "demo"
     top.mkdir(parents=True, exist_ok=True)
     for old in top.iterdir():

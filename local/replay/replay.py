@@ -1,6 +1,6 @@
-"""Replays history through the local cloud: at every five-minute boundary, move the exchange's time, fire what is due, wait.
+"""Replays history through the local cloud: at each five-minute boundary it sets the exchange's time, fires schedules, and waits.
 
-Nothing here decides anything: the deployed functions do. The replay only holds the clock, and measures.
+All decisions are made by the deployed functions. The replay only controls the clock and measures.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.market.clock import CYCLE, cycles_between
 from signalbox.signals.ports import SymbolRefusal
 
-HISTORY: Final = (BACKFILL_MINUTES + 60) * ONE_MINUTE  # what the first collection asks for, and a little more
-CYCLE_SECONDS: Final = 90.0  # a cold start and a back-fill of days fit; a stuck cycle does not
+HISTORY: Final = (BACKFILL_MINUTES + 60) * ONE_MINUTE  # what the first collection requests, plus a margin
+CYCLE_SECONDS: Final = 90.0  # long enough for a cold start and a back-fill of days; a longer cycle is stuck
 QUIET_SECONDS: Final = 60.0
-FIRED_TWICE_EVERY: Final = 24  # cycles: the demo delivers some of them twice, to show that nothing doubles
+FIRED_TWICE_EVERY: Final = 24  # cycles; one of them is delivered twice, to show that nothing is doubled
 FIRED_TWICE_FIRST: Final = 6
 
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds by stage."""
+    """Seconds spent in each stage."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
@@ -50,12 +50,12 @@ class Stopwatch:
 
     @property
     def total(self) -> float:
-        """Seconds since it was made."""
+        """Seconds since the stopwatch was created."""
         return time.monotonic() - self.began
 
 
 def load_feed(source: CandleHistory, symbols: tuple[Symbol, ...], start: datetime, end: datetime) -> LoadedBars:
-    """Load what a replay of (start, end] needs, warm-up included. Raises DataError when the data does not reach that far."""
+    """Load the bars for a replay of (start, end], with warm-up. Raises DataError if the data does not cover them."""
     source.coverage(symbols).require(
         start + CYCLE - HISTORY, end, f"the replay with its {HISTORY // ONE_MINUTE} minutes of history"
     )
@@ -63,7 +63,7 @@ def load_feed(source: CandleHistory, symbols: tuple[Symbol, ...], start: datetim
 
 
 class CycleReplay:
-    """One replay of (start, end] on a running cloud; what it saw so far can be read at any time."""
+    """One replay of (start, end] on a running cloud. Its results so far can be read at any time."""
 
     def __init__(
         self, cloud: LocalCloud, view: View, *, source: str, start: datetime, end: datetime, fire_twice: bool = True
@@ -97,20 +97,20 @@ class CycleReplay:
         self._view.finished(len(self._cloud.telegram.messages))
 
     def cycle(self, cycle_at: datetime) -> None:
-        """Fire what is due at one boundary and wait until the ledger has decided it and the accounts have met it."""
+        """Fire what is due at one boundary; wait until the ledger has decided the cycle and the accounts have handled it."""
         self._cloud.exchange.set_time(cycle_at)
         began = time.perf_counter()
         self._fire(self._cloud.clock.fire(self._collect, cycle_at))
         self._cloud.watch.until_decided(cycle_at, seconds=CYCLE_SECONDS)
         self.timings.append(CycleTiming(cycle_at, (time.perf_counter() - began) * 1000))
-        # candles of a later cycle would be met by an earlier event: a replay waits, so that it trades as live does
+        # wait, because an earlier event must not meet candles of a later cycle; live trading never does
         self._cloud.watch.until_traded(cycle_at, seconds=CYCLE_SECONDS)
         for schedule in (self._monitor, self._relay):
             if schedule.due(cycle_at):
                 self._fire(self._cloud.clock.fire(schedule, cycle_at))
 
     def record(self, *, exit_: str, error: str | None, watch: Stopwatch) -> ReplayRecord:
-        """Return what happened so far, read from the ledger, the logs and the stand-ins."""
+        """Return the results so far, read from the ledger, the logs and the stand-ins."""
         cloud, symbols = self._cloud, self._cloud.symbols
         until = self.timings[-1].cycle_at if self.timings else self._start
         logs = cloud.logs
@@ -150,7 +150,7 @@ class CycleReplay:
 
     def _report_refusals(self, refusals: Sequence[SymbolRefusal], decided: set[str]) -> None:
         for refusal in refusals:
-            if self._refused.get(refusal.symbol) != refusal.reason:  # once an outage, not at every cycle of it
+            if self._refused.get(refusal.symbol) != refusal.reason:  # report an outage once, not at every cycle
                 self._refused[refusal.symbol] = refusal.reason
                 self._warn(f"{refusal.cycle_at:%Y-%m-%d %H:%M} {refusal.symbol} refused: {refusal.reason} ({refusal.detail})")
         for symbol in decided & self._refused.keys():
@@ -162,7 +162,7 @@ class CycleReplay:
 
 
 def default_window(source: CandleHistory, hours: float, start: datetime | None) -> tuple[datetime, datetime]:
-    """Return the replayed window: `hours` from `start`, else the newest the source recommends. Cycles lie in (start, end]."""
+    """Return the window to replay: `hours` from `start`, else up to the source's default end. Cycles lie in (start, end]."""
     length = timedelta(hours=hours) // CYCLE * CYCLE
     if start is not None:
         return start, start + length

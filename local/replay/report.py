@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained page about a replay. Everything it shows is inside it; nothing is loaded from anywhere."""
+"""`report.html`: one self-contained page about a replay, which loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHOWN_SIGNALS: Final = 300
 
 
 def write_report(record: ReplayRecord, out: Path) -> dict[str, Any]:
-    """Write the summary, the chart and the page into `out`; return the summary."""
+    """Write the summary, the chart and the page into `out`, and return the summary."""
     out.mkdir(parents=True, exist_ok=True)
     summary = write_summary(record, out / "summary.json")
     chart = draw_chart(record)
@@ -30,7 +30,7 @@ def write_report(record: ReplayRecord, out: Path) -> dict[str, Any]:
 
 
 def render_page(record: ReplayRecord, summary: dict[str, Any], chart: bytes) -> str:
-    """Return the page."""
+    """Return the page as HTML."""
     return render(
         TEMPLATE,
         title=f"Signalbox replay {record.start:%Y-%m-%d}",
@@ -97,7 +97,7 @@ def _signal_table(record: ReplayRecord) -> Table:
 
 
 def _refusal_table(record: ReplayRecord) -> Table:
-    """One row for every run of refusals of a symbol with the same reason."""
+    """Return one row for each run of refusals of a symbol with the same reason."""
     runs: list[list[Any]] = []
     for refusal in sorted(record.refusals, key=lambda r: (r.symbol, r.cycle_at)):
         if runs and runs[-1][0] == refusal.symbol and runs[-1][1] == refusal.reason:
@@ -123,7 +123,7 @@ def _facts(summary: dict[str, Any]) -> Table:
 
 
 def _timing_svg(timings: Sequence[CycleTiming]) -> Markup:
-    """Bars of the cycle time; the first cycle, which back-fills, is cut at the top."""
+    """Draw the cycle times as bars. The first cycle, which back-fills, is cut off at the top."""
     if len(timings) < 2:
         return Markup("")
     width, height, left = 1000.0, 140.0, 46.0

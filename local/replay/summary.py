@@ -1,4 +1,4 @@
-"""What a replay did, as numbers: the content of `summary.json`, read from the ledger, the function logs and the stand-ins."""
+"""The results of a replay as numbers: the content of `summary.json`, from the ledger, the functions' logs and the stand-ins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAILED = "failed"
 
 @dataclass(frozen=True, slots=True)
 class CycleTiming:
-    """One replayed cycle: from firing the schedule until its signals were committed."""
+    """One replayed cycle: the time from firing the schedule until its signals were committed."""
 
     cycle_at: datetime
     milliseconds: float
@@ -34,7 +34,7 @@ class CycleTiming:
 
 @dataclass(frozen=True)
 class ReplayRecord:
-    """Everything the report and the summary are made of."""
+    """All data for the report and the summary."""
 
     source: str
     symbols: tuple[Symbol, ...]
@@ -53,31 +53,31 @@ class ReplayRecord:
     exit: str
     error: str | None = None
     accounts: tuple[AccountRecord, ...] = ()
-    decided_until: datetime | None = None  # the last cycle that was decided; `end` unless the replay stopped early
+    decided_until: datetime | None = None  # the last decided cycle, which is `end` unless the replay stopped early
     dead_letters: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def issued(self) -> tuple[Signal, ...]:
-        """Signals that say to do something, and may."""
+        """The signals that were issued to trade on."""
         return tuple(s for s in self.signals if s.issued)
 
     @property
     def covered_until(self) -> datetime:
-        """Where the replay got to."""
+        """The instant up to which the replay got."""
         return self.decided_until or self.end
 
 
 def gaps_of(bars: Bars, start: datetime, end: datetime) -> tuple[Gap, ...]:
-    """Return the missing minutes of [start, end), those at its edges included."""
+    """Return the missing minutes of [start, end), including those at its edges."""
     inside = bars.open_time_ms[(bars.open_time_ms >= to_ms(start)) & (bars.open_time_ms < to_ms(end))]
     fenced = np.concatenate([[to_ms(start) - MINUTE_MS], inside, [to_ms(end)]]).astype(np.int64)
     return find_gaps(fenced)
 
 
 def summarise(record: ReplayRecord) -> dict[str, Any]:
-    """Return the JSON-ready summary.
+    """Return the summary, ready for JSON.
 
-    `p50_ms` and `p99_ms` are of every cycle; the first starts the functions and back-fills days of history, so
+    `p50_ms` and `p99_ms` are over all cycles. The first cycle starts the functions and back-fills days of history, so
     `warm_p99_ms` leaves it out.
     """
     cycle_ms = [t.milliseconds for t in record.timings]
@@ -139,7 +139,7 @@ def write_summary(record: ReplayRecord, path: Path) -> dict[str, Any]:
 
 
 def expected_cycles(start: datetime, end: datetime) -> int:
-    """Return how many cycles lie in (start, end]."""
+    """Return the number of cycles in (start, end]."""
     return (end - start) // CYCLE
 
 

@@ -1,4 +1,4 @@
-"""What the operator sees during a replay: a live screen in a terminal, plain lines anywhere else."""
+"""What the operator sees during a replay: a live screen in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN_WARNINGS = 6
 
 @dataclass(frozen=True, slots=True)
 class CycleFacts:
-    """One decided cycle, as the operator is told."""
+    """One decided cycle, as it is shown to the operator."""
 
     number: int
     total: int
@@ -43,26 +43,26 @@ class CycleFacts:
 
 
 class View(AbstractContextManager["View"], Protocol):
-    """Where a replay tells what it does."""
+    """Shows the progress of a replay."""
 
     def phase(self, text: str) -> None:
-        """Say what is being prepared."""
+        """Show what is being prepared."""
 
     def begin(self, title: str, total: int) -> None:
-        """Cycles begin."""
+        """Show that the cycles begin."""
 
     def cycle(self, facts: CycleFacts) -> None:
-        """One cycle was decided."""
+        """Show a decided cycle."""
 
     def finished(self, alerts_sent: int) -> None:
-        """Every cycle is decided and every alert is out."""
+        """Show that every cycle is decided and every alert is sent."""
 
     def warn(self, text: str) -> None:
-        """Something the operator should know."""
+        """Show a warning to the operator."""
 
 
 class PlainView:
-    """Lines for logs, pipes and CI: every phase, each twelfth cycle, every warning."""
+    """Plain lines for logs, pipes and CI: every phase, every twelfth cycle, every warning."""
 
     def __init__(self, *, every: int = 12) -> None:
         self._every = every
@@ -71,7 +71,7 @@ class PlainView:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing to restore."""
+        """Do nothing, because there is nothing to restore."""
 
     def phase(self, text: str) -> None:
         self._say(f"· {text}")
@@ -100,7 +100,7 @@ class PlainView:
 
 
 class LiveView:
-    """A progress bar, one row a symbol, and the newest warnings, redrawn in place."""
+    """A progress bar, one row per symbol, and the newest warnings, redrawn in place."""
 
     def __init__(self, symbols: Sequence[Symbol], console: Console) -> None:
         self._symbols, self._title, self._total = symbols, "", 0
@@ -164,7 +164,7 @@ class LiveView:
             parts.append(self._table())
         parts += [Text(account_text(account)) for account in self._accounts]
         if self._shadow:
-            parts.append(Text("SHADOW model: it has not passed its gates. Recorded, not for trading.", style="yellow"))
+            parts.append(Text("SHADOW model: it has not passed its gates. Not for trading.", style="yellow"))
         if self._warnings:
             shown = "\n".join(self._warnings[-SHOWN_WARNINGS:])
             parts.append(Panel(Text(shown), title=f"warnings ({len(self._warnings)})", border_style="yellow"))
@@ -186,7 +186,7 @@ class LiveView:
 
 
 def choose_view(symbols: Sequence[Symbol], *, plain: bool) -> View:
-    """Return the live screen for a terminal, plain lines for anything else or when asked for."""
+    """Return the live screen for a terminal, or plain lines on request and for any other output."""
     console = Console(stderr=True)
     if plain or not console.is_terminal:
         return PlainView()

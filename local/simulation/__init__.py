@@ -1,1 +1,1 @@
-"""Accounts against a venue that misbehaves: schedules drawn from a seed, run over the real steps, checked by named invariants."""
+"""Simulates accounts against a misbehaving venue: schedules drawn from a seed run the real steps and check named invariants."""

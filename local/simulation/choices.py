@@ -1,7 +1,7 @@
-"""What an adversary decides, one number after another: drawn from a seed, or replayed. 0 is always the harmless choice.
+"""The adversary's choices as a list of numbers, drawn from a seed or replayed. 0 is always the harmless choice.
 
-A schedule is the list of these numbers and nothing else, so that a violation can be replayed and made smaller: a choice that is
-set to 0, or a list that is cut, is another schedule.
+A schedule is this list and nothing else. A violation can therefore be replayed and shrunk: setting a choice to 0 or cutting the
+list gives another schedule.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import Final
 import numpy as np
 
 _BLOCK: Final = 256
-_TRIES: Final = 1_500  # of a schedule that is made smaller
+_TRIES: Final = 1_500  # attempts to shrink a schedule
 
 
 class Choices:
-    """Numbers from a seed, or from a recorded list, which is followed by zeros. `taken` is what was chosen, in order."""
+    """Numbers from a seed, or from a recorded list that continues with zeros. taken: the choices so far, in order."""
 
     def __init__(self, seed: int | None = None, recorded: Sequence[int] = ()) -> None:
         self._random = None if seed is None else np.random.Generator(np.random.PCG64(seed))
         self._block: list[int] = []
         self._recorded = recorded
         self.taken: list[int] = []
-        self.is_harmless = False  # from now on every choice is 0, and none is recorded
+        self.is_harmless = False  # if set, every choice is 0 and is not recorded
 
     def pick(self, count: int) -> int:
         """Return a number below `count`."""
@@ -40,12 +40,12 @@ class Choices:
         return found
 
     def happens(self, one_in: int) -> bool:
-        """Return whether something that happens once in so many times happens."""
+        """Return whether something happens that occurs once in `n` times."""
         return self.pick(one_in) == one_in - 1 if one_in > 1 else True
 
 
 def smaller(recorded: Sequence[int], fails: Callable[[Sequence[int]], bool]) -> list[int]:
-    """Return a schedule that still fails with as few choices as are found: cut at its end, then set to 0 block by block."""
+    """Return a schedule that still fails, with as few choices as possible: first cut at its end, then set to 0 in blocks."""
     best = list(recorded)
     tries = _TRIES
     size = max(len(best) // 2, 1)

@@ -1,7 +1,7 @@
-"""The trading ledger of one simulated account: what `trading.ports` promises, kept in memory without replaying events.
+"""The trading ledger of one simulated account: keeps the promises of `trading.ports` in memory, without replaying events.
 
-A load gives back what PostgreSQL would: open orders, what counts of open trades, and the orders that were named. Everything
-else has to come through the account state, or it is forgotten; that is part of what is simulated.
+A load returns what PostgreSQL would: open orders, those that count for open trades, and the orders that were asked for.
+Everything else must be in the account state, or it is lost. That is part of the simulation.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from signalbox.trading.state import AccountState, counts
 
 @dataclass
 class SimulatedLedger:
-    """One account; it is its own transaction, for nothing runs beside it."""
+    """The ledger of one account. It is its own transaction, because nothing runs concurrently."""
 
     state: AccountState
     orders: dict[ClientOrderId, Order] = field(default_factory=dict)
     facts: list[Entry] = field(default_factory=list)
     bars_seen: list[Candle] = field(default_factory=list)
     outbox: dict[str, BusEvent] = field(default_factory=dict)
-    fresh: list[BusEvent] = field(default_factory=list)  # put since the last look
+    fresh: list[BusEvent] = field(default_factory=list)  # events added since they were last read
     differing: list[RiskEvent] = field(default_factory=list)
     recordings: dict[tuple[RiskEventKind, str], RiskEvent] = field(default_factory=dict)
     decided: dict[tuple[Symbol, datetime], Sequence[tuple[str, str]]] = field(default_factory=dict)
@@ -43,16 +43,16 @@ class SimulatedLedger:
         return (self.state.account,)
 
     def configured(self) -> tuple[Sequence[TradingAccount], Mapping[str, str]]:
-        """Nothing is read from a row."""
+        """Do nothing, because the configuration is not read from a row."""
         return self.accounts(), {}
 
     def open_account(self, account: TradingAccount, at: datetime, who: str) -> bool:
-        """Every simulated account is open from the start."""
+        """Do nothing, because a simulated account is open from the start."""
         return (account, at, who) is None
 
     @contextmanager
     def transaction(self, account: str) -> Iterator[SimulatedLedger]:
-        """Nothing else runs, so nothing is locked."""
+        """Return this object. Nothing runs concurrently, so nothing is locked."""
         if account != self.state.account.account:
             raise ValueError(f"expected {self.state.account.account}, was {account}")
         yield self
@@ -94,11 +94,11 @@ class SimulatedLedger:
         return found
 
     def bars(self, symbol: Symbol, until: datetime, count: int) -> Bars:
-        """Signals are decided before a schedule begins."""
-        raise ValueError(f"no signal is expected in a schedule: {symbol} {until} {count}")
+        """Fail, because signals are decided before a schedule begins."""
+        raise ValueError(f"a schedule must not decide a signal, but asked for {count} bars of {symbol} until {until}")
 
     def confirmations(self) -> Sequence[Confirmation]:
-        return (Confirmation("simulation", self.state.at or datetime.min, "live", "c"),)  # noqa: DTZ901 - never without a step
+        return (Confirmation("simulation", self.state.at or datetime.min, "live", "c"),)  # noqa: DTZ901 - there is always a step before
 
     def model_qualification(self, at: datetime, decided_by: tuple[str, str] | None) -> ModelQualification | None:
         return ModelQualification(decided_by[0] if decided_by else f"m{at:%Y}", "active", dict.fromkeys(LIVE_GATES, True))
@@ -113,7 +113,7 @@ class SimulatedLedger:
         return ()
 
     def drop_view_parts(self, until: datetime) -> None:
-        """No view of a schedule has parts."""
+        """Do nothing, because no view in a schedule has parts."""
 
     def differences(self, since: datetime) -> Sequence[str]:
         return tuple(f"{line.code} {line.detail}" for line in self.differing if line.at >= since)

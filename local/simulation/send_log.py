@@ -1,4 +1,4 @@
-"""The edge's durable memory in memory: `orders.venue_port.SendLog`, and `ReplacementLog` beside it as the durable one has it."""
+"""The edge's durable records, kept in memory: `orders.venue_port.SendLog` and `ReplacementLog` in one class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from signalbox.orders.venue_view import VenueOrder
 
 @dataclass
 class MemorySendLog:
-    """Sends by account and client order id, and what was to replace them."""
+    """Sends by account and client order id, and the orders meant to replace them."""
 
     records: dict[tuple[str, str], SendRecord] = field(default_factory=dict)
     chains: dict[tuple[str, str], list[Replacement]] = field(default_factory=dict)

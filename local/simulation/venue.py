@@ -1,13 +1,12 @@
-"""A venue that misbehaves as venues do, deterministic by its choices: `orders.venue_port.Venue` for one symbol and account.
+"""A misbehaving venue, determined by its choices: `orders.venue_port.Venue` for one symbol and one account.
 
-It may refuse, be busy, or not answer (before or after it took the order); show an order or a trade late; fill in parts, and
-between a cancel and its answer; let a stop-limit be jumped; be closed for minutes; see our clock ahead. Of two kinds: spot,
-where a resting sell holds its coins and nothing knows of reduce-only; and one where what reduces is tied to the position.
-Somebody may use its own app as well: cancel or edit our orders there, trade there, or leave an order there.
-
-The truth is `orders` and `trades`; an answer shows what is visible at the time. `owed` is the truth of the account's trade:
-what its entry filled, less what its exits and, once people's part was gone, others closed. What must never happen is counted
-as it does.
+It may refuse, be busy, or not answer (before or after accepting the order). It may show an order or a trade late, fill in parts,
+fill between a cancel and its answer, let the price jump past a stop-limit, close for minutes, or find our clock ahead. There are
+two kinds: spot, where a resting sell holds its coins and reduce-only is unknown; and one where orders that reduce are tied to the
+position. A person may also use the venue's own app: cancel or edit our orders, trade, or leave an order there.
+`orders` and `trades` are the truth; an answer shows what is visible at the time. `owed` is the true size of the account's trade:
+what its entry filled, minus what its exits closed and, after other people's part was gone, minus what others closed. Violations
+are recorded when they happen.
 """
 
 from __future__ import annotations
@@ -39,18 +38,18 @@ SYMBOL: Final = "BTC-USD"
 MARKET_CLOSED: Final = "MARKET_CLOSED"
 REDUCE_ONLY: Final = "REDUCE_ONLY"
 OTHER: Final = "TRY_AGAIN"
-PARTS: Final = (Decimal(1), Decimal("0.5"), Decimal("0.25"), ZERO)  # of what an order could fill at once; harmless first
-EDITS: Final = (Decimal("0.5"), ZERO, Decimal("1.5"))  # of what is left of a stop; 0: its price
-LATE: Final = tuple(timedelta(seconds=s) for s in (0, 2, 8, 20))  # until something is visible; harmless first
+PARTS: Final = (Decimal(1), Decimal("0.5"), Decimal("0.25"), ZERO)  # shares of an order that fill at once; the first is harmless
+EDITS: Final = (Decimal("0.5"), ZERO, Decimal("1.5"))  # new share of a stop's remaining quantity; 0 changes its price instead
+LATE: Final = tuple(timedelta(seconds=s) for s in (0, 2, 8, 20))  # delay until something is visible; the first is harmless
 STEP: Final = Decimal("0.0001")
 RULES: Final = (VenueInstrument(SYMBOL, Decimal("0.01"), STEP, STEP, Decimal(100)),)
 FEE: Final = Decimal("0.01")
-BARS_JUMPED: Final = timedelta(seconds=125)  # the bar in which a stop was jumped, and a whole one beyond it
+BARS_JUMPED: Final = timedelta(seconds=125)  # the bar in which the price jumped past a stop, and one whole bar after it
 UNLIMITED: Final = Decimal(10**9)
 
 
 class Purpose(Enum):
-    """Whose order it is."""
+    """The purpose of an order, which says who owns it."""
 
     ENTRY = "entry of the account's trade"
     EXIT = "exit of the account's trade"
@@ -60,7 +59,7 @@ class Purpose(Enum):
 
 
 def purpose_of(terms: OrderTerms) -> Purpose:
-    """Return whose an order is, by what it says of itself."""
+    """Return the purpose of an order from its terms."""
     if terms.strategy == STRATEGY:
         return Purpose.ENTRY if terms.leg is Leg.ENTRY else Purpose.EXIT
     return Purpose.CLOSING if terms.strategy == "kill-switch" else Purpose.PERSON
@@ -68,7 +67,7 @@ def purpose_of(terms: OrderTerms) -> Purpose:
 
 @dataclass(slots=True)
 class TrueOrder:
-    """An order as the venue really has it. name: the client order id, None of one that was placed in the app."""
+    """The true state of an order at the venue. name: the client order id, or None for an order placed in the app."""
 
     name: str | None
     number: int
@@ -86,7 +85,7 @@ class TrueOrder:
     status: VenueStatus = VenueStatus.OPEN
     triggered: bool = False
     triggered_at: datetime | None = None
-    jumped: bool = False  # a stop-limit that the market went past: it fills when the market comes back
+    jumped: bool = False  # a stop-limit that the price jumped past; it fills when the price comes back
 
     @property
     def is_open(self) -> bool:
@@ -94,11 +93,11 @@ class TrueOrder:
 
     @property
     def left(self) -> Decimal:
-        """What may still fill."""
+        """The quantity that may still fill."""
         return self.quantity - self.filled if self.status is VenueStatus.OPEN else ZERO
 
     def shown(self) -> VenueOrder:
-        """Return the order with the quantity that it really filled: its trades may be shown later than it says so."""
+        """Return the order with its true filled quantity; its trades may become visible later."""
         return VenueOrder(
             client_order_id=self.name,
             venue_order_id=f"v{self.number}",
@@ -114,7 +113,7 @@ class TrueOrder:
 
 @dataclass(slots=True)
 class SimulatedVenue:
-    """The venue. `now` is set by whoever calls; `violations` names what must not happen and did."""
+    """The venue. The caller sets `now`. violations: forbidden things that have happened."""
 
     choices: Choices
     now: datetime
@@ -125,14 +124,14 @@ class SimulatedVenue:
     closed_until: datetime | None = None
     skewed_until: datetime | None = None
     position: Decimal = ZERO
-    owed: Decimal = ZERO  # of the account's trade, above 0
-    side: Side | None = None  # of that trade, once it filled
-    foreign: Decimal = ZERO  # signed, of what was traded in the app
+    owed: Decimal = ZERO  # quantity of the account's trade that is still open, never negative
+    side: Side | None = None  # side of that trade, once it has filled
+    foreign: Decimal = ZERO  # signed quantity that was traded in the app
     orders: dict[str, TrueOrder] = field(default_factory=dict)
-    trades: list[tuple[datetime, VenueTrade]] = field(default_factory=list)  # with when it becomes visible
+    trades: list[tuple[datetime, VenueTrade]] = field(default_factory=list)  # each with the time from which it is visible
     violations: list[str] = field(default_factory=list)
 
-    # What the edge asks
+    # Requests of the edge
 
     def prepare(self, request: ExecutionRequested) -> None:
         if self.is_closed:
@@ -147,12 +146,12 @@ class SimulatedVenue:
         if what == 7:
             raise VenueBusyError("rate limit", 1 + self.choices.pick(4))
         if what == 8:
-            raise VenueSilentError("no answer, and it was not taken")
+            raise VenueSilentError("no answer; the request was not accepted")
         if self.is_closed:
             raise VenueRefusedError(MARKET_CLOSED, "the market is closed")
         self._take(request)
         if what == 9:
-            raise VenueSilentError("no answer, and it was taken")
+            raise VenueSilentError("no answer; the order was accepted")
         return self._shown(request.client_order_id, answers=True)
 
     def find(self, request: ExecutionRequested) -> OrderStatusReport:
@@ -167,17 +166,17 @@ class SimulatedVenue:
         if what == 7:
             raise VenueBusyError("rate limit", 1 + self.choices.pick(4))
         if what == 8 or self.is_closed:
-            raise VenueSilentError("no answer, and it was not taken")
+            raise VenueSilentError("no answer; the request was not accepted")
         key = request.client_order_id
         if key not in self.orders or self.orders[key].visible_at > self.now:
             raise VenueUnknownOrderError(key)
         order = self.orders[key]
         if order.left and self.choices.happens(6):
-            self._fill(order, self.choices.pick(3))  # it crossed our cancel on the wire
+            self._fill(order, self.choices.pick(3))  # the fill crossed our cancel on the wire
         if order.left:
             order.status = VenueStatus.CANCELED
         if what == 9:
-            raise VenueSilentError("no answer, and it was cancelled")
+            raise VenueSilentError("no answer; the order was cancelled")
         return self._shown(key, answers=True)
 
     def replace(self, request: ExecutionRequested) -> OrderStatusReport:
@@ -214,10 +213,10 @@ class SimulatedVenue:
             instruments=RULES,
         )
 
-    # What the market does
+    # The market
 
     def move(self, price: Decimal) -> None:
-        """Let the price be another one: stops trigger, limits fill."""
+        """Change the price; stops trigger and limits fill."""
         self.price = price
         if self.is_closed:
             return
@@ -241,10 +240,10 @@ class SimulatedVenue:
     def is_closed(self) -> bool:
         return self.closed_until is not None and self.now < self.closed_until
 
-    # What somebody does in the venue's own app
+    # A person in the venue's own app
 
     def app_cancel(self) -> str:
-        """Cancel an order of ours there, a stop rather than another; return what was done."""
+        """Cancel one of our orders in the app, preferably a stop. Return what was done."""
         found = [o for o in self.orders.values() if o.left and o.name is not None]
         stops = [o for o in found if o.type is OrderType.STOP]
         for order in (stops or found)[:1]:
@@ -253,7 +252,7 @@ class SimulatedVenue:
         return ""
 
     def app_trade(self) -> str:
-        """Sell of the position there, or add to it; return what was done."""
+        """Sell part of the position in the app, or add to it. Return what was done."""
         closes = self.choices.pick(3) < 2
         if not self.position:
             return ""
@@ -262,7 +261,7 @@ class SimulatedVenue:
         quantity = (abs(self.position) * PARTS[self.choices.pick(3)]).quantize(STEP)
         if self.holds_coins and side is Side.SELL:
             if quantity > self._free(side):
-                for order in self.orders.values():  # the app says what holds the coins, so that is cancelled first
+                for order in self.orders.values():  # the app shows which order holds the coins, so that one is cancelled first
                     if order.left and order.side is Side.SELL:
                         order.status = VenueStatus.CANCELED
             quantity = min(quantity, self._free(side))
@@ -272,7 +271,7 @@ class SimulatedVenue:
         return f"{side} {quantity}"
 
     def app_edit(self) -> str:
-        """Give a stop of ours another price or quantity there; return what was done."""
+        """Change the price or the quantity of one of our stops in the app. Return what was done."""
         for order in self.orders.values():
             if order.left and order.type is OrderType.STOP and order.stop_price is not None and not order.triggered:
                 share = EDITS[self.choices.pick(len(EDITS))]
@@ -284,7 +283,7 @@ class SimulatedVenue:
         return ""
 
     def app_order(self) -> str:
-        """Leave a limit order there that rests away from the market; return what was done."""
+        """Leave a limit order in the app that rests away from the market. Return what was done."""
         side = (Side.SELL, Side.BUY)[self.choices.pick(2)]
         quantity = min((abs(self.position) / 3).quantize(STEP), max(self._free(side), ZERO))
         if not quantity:
@@ -296,17 +295,18 @@ class SimulatedVenue:
         return f"{side} {quantity} rests at {price}"
 
     def app_takes_back(self) -> None:
-        """Whoever left orders in the app takes them back."""
+        """Cancel the orders that were left in the app."""
         for order in self.orders.values():
             if order.purpose is Purpose.APP and order.left:
                 order.status = VenueStatus.CANCELED
 
-    # What is at the venue
+    # The true state
 
     def protects(self) -> Decimal:
-        """Return how much of the trade works to be closed: its stops, and exits that are on their way.
+        """Return how much of the trade is protected by working orders: its stops, and exits on their way.
 
-        Not a stop that was jumped before BARS_JUMPED: nobody can see that it was before a bar closed beyond it.
+        A stop that the price jumped past counts until BARS_JUMPED later: before a bar has closed beyond it, nobody can see the
+        jump.
         """
         own = (o.left for o in self.orders.values() if o.purpose is Purpose.EXIT and not self._is_lost(o))
         return sum(own, ZERO)
@@ -315,20 +315,20 @@ class SimulatedVenue:
         return order.jumped and order.triggered_at is not None and self.now - order.triggered_at > BARS_JUMPED
 
     def to_protect(self) -> Decimal:
-        """Return how much of the trade has to be protected: not what an order of the app holds, nor what others traded there."""
+        """Return how much of the trade must be protected, without what an order in the app holds or what others traded there."""
         if self.side is None or not self.owed:
             return ZERO
         ours = (self.position - self.foreign) * self.side.sign
         return max(min(self.owed, ours) - self.held_in_app(), ZERO)
 
     def held_in_app(self) -> Decimal:
-        """Return how much of the position an order of the app holds."""
+        """Return how much of the position an order in the app holds."""
         if not self.holds_coins:
             return ZERO
         return sum((o.left for o in self.orders.values() if o.purpose is Purpose.APP and o.side is Side.SELL), ZERO)
 
     def is_closing(self) -> bool:
-        """Whether an order of ours works to close some of the position."""
+        """Whether one of our orders is working to close part of the position."""
         sides = Side.SELL if self.position > 0 else Side.BUY
         return any(
             o.left and o.side is sides and not self._is_lost(o) and o.purpose in {Purpose.EXIT, Purpose.CLOSING}
@@ -336,7 +336,7 @@ class SimulatedVenue:
         )
 
     def _free(self, side: Side) -> Decimal:
-        """Return what a new order on this side may have: coins that nothing holds; without end where nothing is held."""
+        """Return how much a new order on this side may have: coins that no order holds; unlimited if orders hold nothing."""
         if not self.holds_coins or side is Side.BUY:
             return UNLIMITED
         return self.position - sum((o.left for o in self.orders.values() if o.side is Side.SELL), ZERO)
@@ -347,7 +347,7 @@ class SimulatedVenue:
             self.violations.append(f"sent twice: {terms.leg} attempt {terms.attempt}")
             return
         if self.holds_coins and terms.quantity > (free := self._free(terms.side)):
-            raise VenueRefusedError(INSUFFICIENT_FUNDS, f"{free} free, {terms.quantity} asked")
+            raise VenueRefusedError(INSUFFICIENT_FUNDS, f"{free} free, {terms.quantity} requested")
         if not self.holds_coins and terms.reduce_only and self.position * terms.side.sign >= 0:
             raise VenueRefusedError(REDUCE_ONLY, "nothing to reduce")
         order = self.orders[key] = TrueOrder(
@@ -369,7 +369,7 @@ class SimulatedVenue:
             if order.left and order.at_once:
                 order.status = VenueStatus.CANCELED
         elif terms.type is OrderType.STOP:
-            self.move(self.price)  # beyond the market already: it triggers at once
+            self.move(self.price)  # if the price is past it already, it triggers at once
 
     def _change(self, order: TrueOrder, quantity: Decimal) -> None:
         if order.left and quantity - order.quantity <= self._free(order.side):
@@ -390,7 +390,7 @@ class SimulatedVenue:
         before = self.position
         self._trade(order.name, order.purpose, order.side, quantity)
         if order.reduce_only and (abs(self.position) > abs(before) or self.position * before < 0):
-            self.violations.append(f"turned: {order.label} {quantity} at a position of {before}")
+            self.violations.append(f"reversed the position: {order.label} {quantity} at a position of {before}")
 
     def _trade(self, name: str | None, purpose: Purpose, side: Side, quantity: Decimal) -> None:
         signed = quantity if side is Side.BUY else -quantity
@@ -401,7 +401,7 @@ class SimulatedVenue:
             self.owed -= min(self.owed, quantity)
         elif purpose is Purpose.APP:
             self.foreign += signed
-        if self.side is not None and self.owed:  # of the others' trades, theirs goes first
+        if self.side is not None and self.owed:  # a trade of others first reduces their own part
             self.owed = min(self.owed, max(self.position * self.side.sign, ZERO))
         trade = VenueTrade(
             trade_id=f"t{len(self.trades) + 1:05}",
@@ -415,7 +415,7 @@ class SimulatedVenue:
         )
         self.trades.append((self.now + LATE[self.choices.pick(len(LATE))], trade))
 
-    # What it shows
+    # What the venue shows
 
     def _is_forgotten(self, order: TrueOrder) -> bool:
         return self.forgets_unfilled and order.status is VenueStatus.CANCELED and not order.filled

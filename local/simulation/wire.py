@@ -1,4 +1,4 @@
-"""Messages as they travel: written to the text of the bus and read again, as between two functions."""
+"""Messages as they travel between two functions: written as the bus's text and parsed again."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Message = TypeVar("Message", bound=BusEvent)
 
 
 def carried(event: Message) -> Message:
-    """Return an event as whoever is at the other end of the bus reads it."""
+    """Return an event as its receiver on the bus parses it."""
     read = read_event(json.dumps({"source": EVENT_SOURCE, "detail-type": event.type, "detail": event.to_detail()}))
     if type(read) is not type(event) or read != event:
-        raise ValueError(f"expected {event!r} as it was sent, was {read!r}")
+        raise ValueError(f"the event changed in transit: sent {event!r}, received {read!r}")
     return read
 
 
 def carried_command(command: AnyCommand) -> AnyCommand:
-    """Return a command as it comes out of its queue."""
+    """Return a command as the reader of its queue parses it."""
     read = COMMANDS.validate_json(command.model_dump_json())
     if read != command:
-        raise ValueError(f"expected {command!r} as it was sent, was {read!r}")
+        raise ValueError(f"the command changed in transit: sent {command!r}, received {read!r}")
     return read

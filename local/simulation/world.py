@@ -1,10 +1,10 @@
-"""One schedule: an account with an entry on its way, a venue that misbehaves, people in between, and then the quiet.
+"""One schedule: an account whose entry is on its way, a misbehaving venue, people who interfere, and then a quiet phase.
 
-Everything between the two is the real thing: `TradingService` with its steps on the ledger's side, `execute` and `query` on the
-edge's. Messages take time, may come twice, and overtake each other; the edge may stand still. People buy and sell beside the
-trade, cancel its stop, halt and resume; somebody may use the venue's own app. After the storm everything is harmless. In some
-schedules nothing is halted at first: within CALM seconds the trade has to be protected or over, by the venue's truth. Then
-the kill switch is set if it was not, and the account has to be flat within a minute of that.
+Everything between the people and the venue is real: `TradingService` with its steps on the ledger's side, `execute` and `query`
+on the edge's. Messages take time, may arrive twice, and may overtake each other; the edge may stop for a while. People buy and
+sell beside the trade, cancel its stop, halt and resume; someone may use the venue's own app. After this storm everything is
+harmless. In some schedules nothing is halted at first: within CALM seconds the trade must be protected or over, by the true state
+of the venue. Then the kill switch is set, if it was not, and the account must be flat within a minute.
 """
 
 from __future__ import annotations
@@ -56,33 +56,33 @@ START: Final = datetime(2024, 3, 1, 12, 0, tzinfo=UTC)
 BTC: Final = Symbol("BTC-USD")
 BASE: Final = Decimal(60_000)
 ACCOUNT: Final = "sim-1"
-STORMS: Final = (40, 80, 180)  # seconds of it
-HORIZONS: Final = (2, 30)  # minutes until the deadline
-CALM: Final = 160  # seconds after the storm in which a trade has to be protected, or over
+STORMS: Final = (40, 80, 180)  # seconds that the storm lasts
+HORIZONS: Final = (2, 30)  # minutes until the trade's deadline
+CALM: Final = 160  # seconds after the storm until a trade must be protected or over
 FLAT_WITHIN: Final = 60  # seconds after the venue is harmless again
-SEEN_TWICE: Final = 60  # seconds more where somebody traded in the venue's own app: two views have to show that
-FLAT_ON_PAPER: Final = 125  # the bar that is open, and the one whose open the exit fills at
-BOOKED: Final = 100  # seconds after that until books are compared
-NEXT_LOOK: Final = timedelta(seconds=61)  # the minute is always coming
-LATENCY: Final = (0.3, 1.0, 4.0, 15.0)  # seconds of a message; harmless first
+SEEN_TWICE: Final = 60  # more seconds if someone traded in the venue's app, because two views must show that
+FLAT_ON_PAPER: Final = 125  # seconds: the open bar, and the bar at whose open the exit fills
+BOOKED: Final = 100  # seconds from then until the books are compared
+NEXT_LOOK: Final = timedelta(seconds=61)  # the next minute always comes
+LATENCY: Final = (0.3, 1.0, 4.0, 15.0)  # seconds that a message takes; the first is harmless
 PRICES: Final = tuple(Decimal(p) for p in (60_000, 60_200, 59_800, 59_200, 58_000, 55_000, 61_000, 60_000))
 STEP: Final = Decimal("0.0001")
 SPOT, TIED, PAPER = "spot", "tied", "paper"
 KINDS: Final = (SPOT, TIED, PAPER)
 
 NEVER_ALONE: Final = "a position is never without a stop, an exit or a retry"
-PROTECTED: Final = "what is held is protected, or gone, once the venue is calm"
-FLAT: Final = "FLATTEN ends flat within a minute after the venue accepts again"
-ONCE: Final = "nothing is sent twice, and no order of ours turns a position"
-BOOKS: Final = "books equal the venue's fills when it is quiet"
-ENDED: Final = "it ends flat, with nothing left to do"
+PROTECTED: Final = "once the venue is calm, a position is protected or closed"
+FLAT: Final = "after FLATTEN the account is flat within a minute of the venue accepting orders again"
+ONCE: Final = "no order is sent twice, and none of our orders reverses a position"
+BOOKS: Final = "in the quiet phase the books equal the venue's fills"
+ENDED: Final = "the schedule ends flat, with nothing left to do"
 NO_ERROR: Final = "no event and no command makes a step fail"
-PROJECTED: Final = "books are what the facts make of them"
+PROJECTED: Final = "the books equal a rebuild from the facts"
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """An invariant that did not hold."""
+    """An invariant that was broken."""
 
     invariant: str
     at: float  # seconds since the schedule began
@@ -91,7 +91,7 @@ class Violation:
 
 @dataclass
 class ScheduleRun:
-    """What a schedule came to."""
+    """The result of a schedule."""
 
     violation: Violation | None
     choices: list[int]
@@ -101,7 +101,7 @@ class ScheduleRun:
 
 
 def run_schedule(seed: int | None = None, recorded: Sequence[int] = (), *, story: bool = False) -> ScheduleRun:
-    """Run one schedule: of a seed, or of recorded choices."""
+    """Run one schedule, from a seed or from recorded choices."""
     world = _World(Choices(seed, recorded), tells=story)
     violation = world.run()
     return ScheduleRun(violation, world.choices.taken, world.steps, world.story, world.by_wire)
@@ -109,7 +109,7 @@ def run_schedule(seed: int | None = None, recorded: Sequence[int] = (), *, story
 
 @lru_cache(maxsize=16)
 def _entered(kind: str, direction: str, minutes: int) -> tuple[AccountState, tuple[BusEvent, ...]]:
-    """Return an account that has just followed a signal, and what it asked of its venue."""
+    """Return an account that has just followed a signal, and the events it sent to its venue."""
     paper = account_named("paper-100k", market="coinbase", policy=DIR60_STANDARD)
     venue = {SPOT: "coinbase", TIED: "mt5", PAPER: "paper"}[kind]
     mode = TradingMode.PAPER if kind == PAPER else TradingMode.LIVE
@@ -145,10 +145,10 @@ class _World:
         self.kind = KINDS[choices.pick(len(KINDS))]
         direction = "SELL" if self.kind != SPOT and choices.pick(2) else "BUY"
         state, events = _entered(self.kind, direction, HORIZONS[choices.pick(len(HORIZONS))])
-        self.by_wire = choices.happens(16)  # everything that is told travels as the text that it is in a queue
+        self.by_wire = choices.happens(16)  # every message travels as the text that a queue holds
         self.is_live = self.kind != PAPER
         self.has_app = self.is_live and choices.happens(3)
-        self.app_stays = self.has_app and choices.happens(2)  # orders left in the app stay there to the end
+        self.app_stays = self.has_app and choices.happens(2)  # orders left in the app stay there until the end
         self.is_calm = self.is_live and choices.happens(3)
         self.ledger = SimulatedLedger(state, dict(state.orders))
         self.ledger.facts.append(opening_transfer(state.account, START - timedelta(hours=1)))
@@ -168,14 +168,14 @@ class _World:
         self.steps = 0
         self.queue: list[tuple[float, int, Callable[[], None]]] = []
         self.requests: deque[ExecutionRequested] = deque()
-        self.coming = 0  # reports, views and reviews on their way to the ledger
+        self.coming = 0  # number of reports, views and reviews on their way to the ledger
         self.edge_is_busy = False
-        self.stands_until = 0.0  # the edge does nothing before
+        self.stands_until = 0.0  # the edge does nothing before this second
         self.is_flattened = False
         self.is_quiet = False
         self.commands = 0
         self.tells, self.story = tells, list[str]()
-        self.opens_at = BASE  # price at the begin of the minute
+        self.opens_at = BASE  # price at the start of the minute
         self._count = 0
         for event in events:
             self._put(event)
@@ -230,7 +230,7 @@ class _World:
             if self.tells:
                 self.say(f"{about}: {error}")
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is: the event would come again, and fail again
+        except Exception as error:  # noqa: BLE001 - any error: the event would be delivered again and fail again
             self.fail(NO_ERROR, f"{about}: {type(error).__name__}: {error}")
         fresh, self.ledger.fresh = self.ledger.fresh, []
         if self.tells:
@@ -266,7 +266,7 @@ class _World:
             self._comes(REVIEW_DELAY.total_seconds() + 0.2, event, "review")
 
     def _comes(self, seconds: float, event: BusEvent, about: str) -> None:
-        """Bring an event to the ledger after a while."""
+        """Deliver an event to the ledger after this many seconds."""
         self.coming += 1
 
         def come() -> None:
@@ -288,7 +288,7 @@ class _World:
     # The edge
 
     def _edge(self) -> None:
-        """Requests of an account are carried out one after the other, in the order they were put."""
+        """Execute the oldest request; the requests of an account are executed in the order in which they were sent."""
         if self.edge_is_busy or not self.requests:
             return
         if self.seconds < self.stands_until:
@@ -337,11 +337,11 @@ class _World:
 
     # What happens
 
-    def _tick(self) -> None:  # noqa: C901, PLR0912 - one happening a line
-        """Something of the market's or a person's doing, every ten seconds of the storm."""
+    def _tick(self) -> None:  # noqa: C901, PLR0912 - one line per kind of event
+        """Let the market or a person do something; called every ten seconds during the storm."""
         what = self.choices.pick(24)
         if what == 0:
-            self.venue.move(self.venue.price)  # what is left of a market order goes on filling
+            self.venue.move(self.venue.price)  # the rest of a market order continues to fill
         elif what in {1, 2, 3}:
             self.venue.move(PRICES[self.choices.pick(len(PRICES))])
             if self.tells:
@@ -368,7 +368,7 @@ class _World:
         elif what == 13:
             self.stands_until = self.seconds + (20, 45, 90)[self.choices.pick(3)]
             if self.tells:
-                self.say(f"the edge stands still until {self.stands_until:.0f} s")
+                self.say(f"the edge stops until {self.stands_until:.0f} s")
         elif what in {14, 15, 16, 17} and self.has_app and not self.venue.is_closed:
             venue = self.venue
             did = (venue.app_cancel, venue.app_trade, venue.app_edit, venue.app_order)[what - 14]()
@@ -425,7 +425,7 @@ class _World:
             self.command(halt, "FLATTEN")
 
     def _quiet(self) -> None:
-        """From here on nothing is refused, late or lost; what was late before still comes when it comes."""
+        """Begin the quiet phase: nothing is refused, delayed or lost any more. What was delayed before still arrives."""
         if self.tells:
             self.say("--- quiet from here on")
         self.choices.is_harmless = self.is_quiet = True
@@ -437,7 +437,7 @@ class _World:
         self._edge_again()
 
     def _adopt(self) -> None:
-        """Somebody takes back what rests in the venue's app, and books what was traded there, as the alerts say."""
+        """Cancel what rests in the venue's app and book what was traded there, as the alerts ask a person to do."""
         self.venue.app_takes_back()
         if self.venue.foreign:
             adopted = AdoptPosition(
@@ -460,18 +460,18 @@ class _World:
         late = any(at > self.now for at, _ in venue.trades)
         return not late and not any(order.left for order in venue.orders.values())
 
-    # What must hold
+    # Invariants
 
     def _violated_at_venue(self) -> None:
         if self.venue.violations:
             self.fail(ONCE, self.venue.violations[0])
 
     def _must_be_pursued(self) -> None:
-        """Whatever of a position is ours to close has an order at the venue, or the next step towards one is on its way.
+        """Check that what we must close of a position has an order at the venue, or that the next step towards one is on its way.
 
-        By the venue's truth: what the ledger believes protects nothing. What the ledger knows it pursues, by an order, a cancel
-        or a retry that is due. What it does not know it has to look for: a request at the edge, a report, a view or a review is
-        on its way, or the next minute asks the venue.
+        The venue's true state decides, because the ledger's belief protects nothing. For what the ledger knows, there must be an
+        order, a cancel, or a retry that is due. For what it does not know, it must look: a request at the edge, a report, a view
+        or a review is on its way, or the next minute queries the venue.
         """
         venue, state = self.venue, self.ledger.state
         knows = not state.at_venue.foreign and not any(doubt.told for doubt in state.at_venue.doubts)
@@ -494,7 +494,7 @@ class _World:
                     self.fail(NEVER_ALONE, f"{venue.position} at the venue, {closing}")
 
     def _is_pursued(self, state: AccountState, progress: ExitProgress, closing: Side) -> bool:
-        """Whether the ledger has something on its way, or due by the next minute, that closes or protects."""
+        """Whether the ledger has something pending, or due by the next minute, that closes or protects."""
         if progress.retry_at is not None and progress.retry_at <= self.now + NEXT_LOOK:
             return True
         waits = [o for o in state.orders.values() if not o.state.is_closed and o.terms.side is closing]
@@ -504,17 +504,17 @@ class _World:
         return bool(self.requests or self.coming) or needs_comparison(state, self.now + NEXT_LOOK)
 
     def _must_be_protected(self) -> None:
-        """Without a halt: what is open of the trade has a stop for all of it, and what belongs to none is closed."""
+        """Check, without a halt, that a stop covers all of the open trade and that what belongs to no trade is closed."""
         venue, state = self.venue, self.ledger.state
         if venue.protects() < venue.to_protect():
             self.fail(PROTECTED, f"{venue.protects()} of {venue.to_protect()}, {state.trades.get(BTC)}")
-        # what the venue has on the other side is somebody's who traded in its app: no order may add to it
+        # a position on the other side belongs to someone who traded in the app; no order may add to it
         late = [one for one in state.closings.values() if one.quantity * venue.position > 0 and not one.is_flattened]
         if late:
             self.fail(PROTECTED, f"{late} at a position of {venue.position}")
 
     def _must_be_flat(self) -> None:
-        """Nothing is left that could be closed: what others traded in the app is theirs, and may be more than was ours."""
+        """Check that nothing is left to close. What others traded in the app is theirs, and may be more than our part was."""
         if not self.is_live:
             if self.ledger.state.books.position(BTC).quantity:
                 self.fail(FLAT, "on paper")
@@ -545,7 +545,7 @@ class _World:
             self.fail(PROJECTED, "a projection differs")
 
 
-class _Failed(Exception):  # noqa: N818 - it ends a schedule and is no error
+class _Failed(Exception):  # noqa: N818 - it ends a schedule and is not an error
     def __init__(self, violation: Violation) -> None:
         super().__init__(violation.invariant)
         self.violation = violation

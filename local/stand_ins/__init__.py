@@ -1,1 +1,1 @@
-"""Servers that speak like the outside world, on the loopback interface, driven by Python objects of the same process."""
+"""Servers on the loopback interface that behave like outside services, controlled by Python objects of the same process."""

@@ -1,7 +1,7 @@
-"""A stand-in for Coinbase Exchange REST: products, candles, time, currencies, with its limits and its error bodies.
+"""A stand-in for the REST API of Coinbase Exchange: products, candles, time and currencies, with its limits and errors.
 
-Candles are rows `[time, low, high, open, close, volume]`, newest first, at most 300 a request, only bars closed at the
-stand-in's own time (`set_time`). Shapes follow https://docs.cdp.coinbase.com/exchange/reference and the recorded answers.
+Candles are rows `[time, low, high, open, close, volume]`, newest first, at most 300 per request, and only bars that are closed at
+the stand-in's own time (`set_time`). Shapes follow https://docs.cdp.coinbase.com/exchange/reference and the recorded answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from local.stand_ins.server import SILENCE, Reply, Request, StandInServer
 from signalbox.errors import SignalboxError
 from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, Bars, Symbol, from_ms, to_ms
 
-PAGE: Final = 300  # candles a request
+PAGE: Final = 300  # candles per request
 GRANULARITIES: Final = frozenset({60, 300, 900, 3600, 21600, 86400})  # seconds
 REQUESTS_PER_SECOND: Final = 10.0  # public endpoints, per address
 BURST: Final = 15.0
@@ -33,14 +33,14 @@ Row = list[Any]  # [time in s, low, high, open, close, volume]
 
 
 class BarFeed(Protocol):
-    """What the stand-in serves from; `bars` is called once per request, so it should not read files."""
+    """The source of the bars that are served. `bars` is called once per request, so it should not read files."""
 
     def bars(self, symbol: Symbol, start: datetime, end: datetime) -> Bars:
         """Return the bars with start <= open_time < end."""
 
 
 class LoadedBars:
-    """A feed over bars that are already in memory."""
+    """A feed of bars that are already in memory."""
 
     def __init__(self, bars: Mapping[Symbol, Bars]) -> None:
         self._bars = bars
@@ -53,9 +53,9 @@ class LoadedBars:
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket on the wall clock, as the real limit is."""
+    """A token bucket on the wall clock, like the real rate limit."""
 
-    rate: float  # tokens a second
+    rate: float  # tokens per second
     size: float
     tokens: float
     filled_at: float
@@ -71,7 +71,7 @@ class Bucket:
 
 
 class ExchangeStandIn(StandInServer):
-    """Serves a feed up to the replayed time; `faults` are scoped by product id."""
+    """Serves a feed up to the replayed time. The scope of `faults` is the product id."""
 
     def __init__(
         self,
@@ -97,20 +97,20 @@ class ExchangeStandIn(StandInServer):
 
     @property
     def requests(self) -> int:
-        """Requests answered or not, since the start."""
+        """The number of requests since the start, whether answered or not."""
         return self._requests
 
     @property
     def limited(self) -> int:
-        """Requests that met the rate limit."""
+        """The number of requests refused by the rate limit."""
         return self._limited
 
     def set_time(self, now: datetime) -> None:
-        """Move the replayed time; bars closed at it become visible."""
+        """Set the replayed time. Bars that are closed by then become visible."""
         self._now = now
 
     def product(self, symbol: str) -> dict[str, Any]:
-        """Return a product as it is listed."""
+        """Return the listing of a product."""
         return _product(symbol)
 
     @override
@@ -131,7 +131,7 @@ class ExchangeStandIn(StandInServer):
             return _json(lists[request.path])
         try:
             return self._product_answer(request)
-        except SignalboxError as error:  # a live feed that does not answer is this exchange's outage
+        except SignalboxError as error:  # a live feed that does not answer counts as an outage of this exchange
             return _error(500, str(error))
 
     def _product_answer(self, request: Request) -> Reply:
@@ -178,7 +178,7 @@ class ExchangeStandIn(StandInServer):
         return _json(rows)
 
     def _rows(self, symbol: Symbol, start: datetime, stop: datetime) -> list[Row]:
-        """Rows of the bars that open in [start, stop) and are closed now, newest first."""
+        """Return the rows of closed bars that open in [start, stop), newest first."""
         if start >= stop:
             return []
         bars = self._feed.bars(symbol, start, stop).until(self._now)
@@ -217,7 +217,8 @@ def _spoil_rows(kind: VenueFault, rows: list[Row]) -> list[Row]:
     at, low, high, open_, close, volume = rows[0]
     if kind is VenueFault.NEGATIVE:
         return [[at, -low, high, open_, close, volume], *rows[1:]]
-    return [[at, low, high, open_, "NaN", volume], *rows[1:]]  # as text: a bare NaN is no JSON and hides the whole answer
+    # as text, because a bare NaN is not JSON and would make the whole answer unreadable
+    return [[at, low, high, open_, "NaN", volume], *rows[1:]]
 
 
 def _json(value: Any) -> Reply:
@@ -238,7 +239,7 @@ _REPLIES: Final[dict[VenueFault, Reply]] = {
 
 
 def _instant(text: str) -> datetime:
-    """Parse ISO 8601 or seconds since the epoch, as the real endpoint does."""
+    """Parse ISO 8601 text or seconds since the epoch, as the real endpoint does."""
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return from_ms(round(float(text) * 1000))
     instant = datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Faults that a test or an operator asks for: which, for whom, how often."""
+"""Faults that a test or an operator requests: which fault, for whom, and how often."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Generic, TypeVar
 
 
 class VenueFault(StrEnum):
-    """What the exchange does instead of answering well."""
+    """What the exchange does instead of a correct answer."""
 
     SERVER_ERROR = "SERVER_ERROR"  # 500
     RATE_LIMITED = "RATE_LIMITED"  # 429
     TIMEOUT = "TIMEOUT"  # never answers
     UNSORTED = "UNSORTED"  # rows in a scrambled order
     DUPLICATE = "DUPLICATE"  # every row twice
-    OVERLAPPING = "OVERLAPPING"  # rows from before the asked window, with other prices
+    OVERLAPPING = "OVERLAPPING"  # rows from before the requested window, with other prices
     NEGATIVE = "NEGATIVE"  # the newest row has a negative low
     NAN = "NAN"  # the newest row has a NaN close
     FUTURE = "FUTURE"  # rows of bars that have not begun
     UNFINISHED = "UNFINISHED"  # the bar that is still open, as the real exchange may return it
     EMPTY = "EMPTY"  # []
     MALFORMED = "MALFORMED"  # a page of HTML
-    DROPPED = "DROPPED"  # the minutes in [since, until) are absent
+    DROPPED = "DROPPED"  # the minutes in [since, until) are missing
 
 
 class MessengerFault(StrEnum):
@@ -39,7 +39,7 @@ class MessengerFault(StrEnum):
 
 
 class TradingFault(StrEnum):
-    """What the exchange does with an instruction instead of doing it and saying so."""
+    """What the exchange does instead of executing an instruction and confirming it."""
 
     SERVER_ERROR = "SERVER_ERROR"  # 500, nothing done
     SERVER_ERROR_AFTER = "SERVER_ERROR_AFTER"  # done, then 500
@@ -55,43 +55,43 @@ Kind = TypeVar("Kind", VenueFault, MessengerFault, TradingFault)
 
 @dataclass(slots=True, eq=False)
 class Fault(Generic[Kind]):
-    """One fault. `scope`: a symbol or chat id, None for all. `times`: requests it hits, None for all until it is removed."""
+    """One fault. scope: a symbol or chat id, None for all. times: how many requests it hits, None until it is removed."""
 
     kind: Kind
     scope: str | None = None
     times: int | None = None
-    since: datetime | None = None  # DROPPED: first absent minute
-    until: datetime | None = None  # DROPPED: first minute that is there again
+    since: datetime | None = None  # DROPPED: first missing minute
+    until: datetime | None = None  # DROPPED: first minute that is present again
     retry_after: int = 1  # seconds
     hits: int = field(default=0, init=False)
 
 
 class Faults(Generic[Kind]):
-    """The faults in force."""
+    """The active faults."""
 
     def __init__(self) -> None:
         self._faults: list[Fault[Kind]] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault[Kind]) -> Fault[Kind]:
-        """Put a fault in force; the same object removes it."""
+        """Activate a fault. Pass the same object to `remove` to end it."""
         with self._lock:
             self._faults.append(fault)
         return fault
 
     def remove(self, fault: Fault[Kind]) -> None:
-        """End a fault; nothing happens if it has ended."""
+        """End a fault. Does nothing if it has already ended."""
         with self._lock:
             if fault in self._faults:
                 self._faults.remove(fault)
 
     def clear(self) -> None:
-        """End all of them."""
+        """End all faults."""
         with self._lock:
             self._faults.clear()
 
     def take(self, scope: str) -> tuple[Fault[Kind], ...]:
-        """Return the faults that hit this request, oldest first, and count the hit."""
+        """Return the faults that apply to this request, oldest first, and count the hit."""
         with self._lock:
             hit = tuple(f for f in self._faults if f.scope in {None, scope})
             for fault in hit:

@@ -1,7 +1,7 @@
-"""A stand-in for a MetaTrader 5 terminal: the functions of its Python package that the agent calls, beside a broker's server.
+"""A stand-in for a MetaTrader 5 terminal, connected to the stand-in of a broker's server: the package functions the agent calls.
 
-As in https://www.mql5.com/en/docs/python_metatrader5: floats, a broker's clock that is not UTC, `None` with a `last_error`. A
-closed terminal answers None to everything; one without its server shows what it knew and sends nothing.
+As in https://www.mql5.com/en/docs/python_metatrader5 it uses floats, a broker's clock that is not UTC, and `None` with a
+`last_error`. A closed terminal answers None to everything. A disconnected one shows its last data and sends nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ COMMENT_LENGTH: Final = 31
 
 
 class TerminalFault(StrEnum):
-    """What the next `order_send` does instead."""
+    """What the next `order_send` does instead of its normal work."""
 
-    NONE = "NONE"  # nothing else
+    NONE = "NONE"  # no fault
     REQUOTE = "REQUOTE"  # 10004, nothing done
     PRICE_OFF = "PRICE_OFF"
     MARKET_CLOSED = "MARKET_CLOSED"
@@ -60,11 +60,11 @@ class TerminalStandIn(BrokerServer):
     is_running: bool = True
     is_connected: bool = True
     algo_trading: bool = True  # the terminal's own switch
-    ticks_at: datetime | None = None  # of the newest price, where the market stands still
+    ticks_at: datetime | None = None  # time of the newest price, if the market stands still
     silent: bool = False  # lists are None
     last: tuple[int, str] = (LastError.OK, "Success")
 
-    # What the package has
+    # Functions of the package
 
     def terminal_info(self) -> Any:
         if not self._answers():
@@ -158,7 +158,7 @@ class TerminalStandIn(BrokerServer):
     def last_error(self) -> tuple[int, str]:
         return (LastError.INTERNAL_FAIL_SEND, "IPC send failed") if self.silent else self.last
 
-    # How it comes about
+    # Implementation
 
     def _answers(self) -> bool:
         self.last = (LastError.OK, "Success") if self.is_running else (LastError.INTERNAL_FAIL_CONNECT, "No IPC connection")

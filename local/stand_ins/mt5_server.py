@@ -1,8 +1,8 @@
-"""A stand-in for a broker's trade server behind a MetaTrader 5 terminal: one account, its orders, deals and positions in memory.
+"""A stand-in for the trade server behind a MetaTrader 5 terminal: one account with its orders, deals and positions in memory.
 
-Written from MetaQuotes' documentation of trade requests, return codes and symbol properties. Both margin modes, and what a server
-refuses: filling modes, steps and limits of volume, stops and freeze levels, trade modes, closed sessions, requotes, closing more
-than a position has. What other people do at the account is here too. The terminal itself is mt5.py.
+It is written from MetaQuotes' documentation of trade requests, return codes and symbol properties. It covers both margin modes
+and what a server refuses: filling modes, steps and limits of volume, stops and freeze levels, trade modes, closed sessions,
+requotes, closing more than a position holds. It also does what other people do at the account. The terminal itself is in mt5.py.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from signalbox_mt5.terminal import (
     TradeMode,
 )
 
-COMMISSION: Final = -3.5  # a lot and deal, as the terminal writes it
+COMMISSION: Final = -3.5  # per lot and deal, with the terminal's sign
 _BUYS: Final = frozenset({OrderKind.BUY, OrderKind.BUY_LIMIT, OrderKind.BUY_STOP})
 _ABOVE: Final = frozenset({OrderKind.SELL_LIMIT, OrderKind.BUY_STOP})  # pending orders that rest above the price
 
 
 @dataclass
 class SymbolRules:
-    """What `symbol_info` says of one symbol. Levels are in points of `tick`."""
+    """The properties that `symbol_info` returns for one symbol. Levels are in points of `tick`."""
 
     contract_size: float = 1.0
     volume_step: float = 0.01
@@ -55,7 +55,7 @@ class SymbolRules:
 
 
 class RefusedError(Exception):
-    """The server's refusal of one request."""
+    """The server refuses a request."""
 
     def __init__(self, code: Retcode) -> None:
         super().__init__(code.name)
@@ -64,18 +64,18 @@ class RefusedError(Exception):
 
 @dataclass
 class BrokerServer:
-    """The trade server of a broker with one account. `server_offset`: the broker's clock minus UTC."""
+    """The trade server of a broker with one account. server_offset: the broker's clock minus UTC."""
 
     now: datetime
     prices: dict[str, tuple[float, float]]  # bid, ask by the broker's name
     server_offset: timedelta = timedelta(hours=3)
     margin_mode: int = MarginMode.HEDGING
     rules: dict[str, SymbolRules] = field(default_factory=dict)
-    trading_allowed: bool = True  # of the account
-    is_open: bool = True  # the session
-    free_lots: float = 1e6  # that the margin still carries
-    deals_lag: bool = False  # deals of now on are not in the history yet
-    copies_magic: bool = False  # a closing by hand carries the magic of its position, as some servers do
+    trading_allowed: bool = True  # for the account
+    is_open: bool = True  # whether the session is open
+    free_lots: float = 1e6  # lots that the free margin still allows
+    deals_lag: bool = False  # new deals do not appear in the history yet
+    copies_magic: bool = False  # a manual close carries the magic of its position, as on some servers
     _orders: list[Any] = field(default_factory=list)
     _past: list[Any] = field(default_factory=list)
     _deals: list[Any] = field(default_factory=list)
@@ -83,34 +83,34 @@ class BrokerServer:
     _positions: list[Any] = field(default_factory=list)
     _tickets: int = 1000
 
-    # What happens at the broker, and what a person does in the terminal
+    # Events at the broker, and actions of a person in the terminal
 
     def of(self, symbol: str) -> SymbolRules:
-        """Return a symbol's rules, to look at or to change."""
+        """Return a symbol's rules, for reading or changing."""
         return self.rules.setdefault(symbol, SymbolRules())
 
     def deals(self) -> list[Any]:
-        """Return every deal of the account, also those that the history does not show yet."""
+        """Return every deal of the account, including those that the history does not show yet."""
         return [*self._deals, *self._hidden]
 
     def open_positions(self) -> list[Any]:
-        """Return the open positions themselves."""
+        """Return the open positions."""
         return list(self._positions)
 
     def all_orders(self) -> list[Any]:
-        """Return every order that the server took."""
+        """Return every order that the server accepted."""
         return [*self._past, *self._orders]
 
     def trade(self, ticket: int, volume: float, price: float) -> int:
-        """Fill a resting order, in part or as far as it goes; return the deal's ticket."""
+        """Fill a resting order with this volume, at most its rest. Return the deal's ticket."""
         return self._fill(self._resting(ticket), volume, price, None, DealReason.EXPERT)
 
     def expire(self, ticket: int) -> None:
-        """End a resting order whose time is over."""
+        """End a resting order whose expiry has passed."""
         self._end(self._resting(ticket), OrderStatus.EXPIRED)
 
     def quote(self, symbol: str, bid: float, ask: float) -> None:
-        """Move the price: what it passes trades, stops and targets of positions first."""
+        """Change the price. First the orders, stops and targets that it passes are traded."""
         self.prices[symbol] = (bid, ask)
         for position in [p for p in self._positions if p.symbol == symbol]:
             is_long = position.type == Holding.BUY
@@ -126,7 +126,7 @@ class BrokerServer:
                 self._fill(order, order.volume_current, price, None, DealReason.EXPERT)
 
     def person_trades(self, symbol: str, side: OrderKind, volume: float, magic: int = 0) -> int:
-        """Trade by hand, or by another program with its own magic; return the order's ticket."""
+        """Trade by hand, or as another program with its own magic. Return the order's ticket."""
         order = self._new_order(
             {"symbol": symbol, "type": side, "volume": volume, "magic": magic, "price": self._price(symbol, side)}
         )
@@ -135,7 +135,7 @@ class BrokerServer:
         return int(order.ticket)
 
     def person_closes(self, ticket: int, volume: float | None = None) -> None:
-        """Close a position by hand, or a part of it."""
+        """Close a position or part of it by hand."""
         position = next(p for p in self._positions if p.ticket == ticket)
         side = OrderKind.SELL if position.type == Holding.BUY else OrderKind.BUY
         amount = position.volume if volume is None else volume
@@ -163,7 +163,7 @@ class BrokerServer:
         next(p for p in self._positions if p.ticket == ticket).sl = sl
 
     def balance_operation(self, amount: float) -> int:
-        """Book a deposit or a withdrawal: a deal that is no trade."""
+        """Book a deposit or a withdrawal, which is a deal but not a trade."""
         deal = SimpleNamespace(
             ticket=self._ticket(),
             type=int(DealKind.BALANCE),
@@ -182,7 +182,7 @@ class BrokerServer:
     # The server
 
     def carry_out(self, request: Mapping[str, Any], *, half: bool) -> tuple[Retcode, int]:
-        """Do what a trade request says, half of it where the market has no more; return the code and the order's ticket."""
+        """Execute a trade request; with `half`, only half of it, as if the market had no more. Return the code and the ticket."""
         action = request["action"]
         if action == Action.REMOVE:
             return self._remove(request)
@@ -206,7 +206,7 @@ class BrokerServer:
             raise RefusedError(Retcode.INVALID_VOLUME)
 
     def _require_levels(self, symbol: str, *, is_long: bool, sl: float, tp: float) -> None:
-        """A stop lies on the losing side of the price that closes, a target on the other, both at least `stops_level` away."""
+        """Check that the stop is on the losing side of the closing price, the target on the other, both `stops_level` away."""
         bid, ask = self.prices[symbol]
         price, sign = (bid, 1) if is_long else (ask, -1)
         near = self.of(symbol).stops_level * self.of(symbol).tick
@@ -229,7 +229,8 @@ class BrokerServer:
 
     def _require_filling(self, filling: int, rules: SymbolRules) -> None:
         if rules.execution in {TradeExecution.REQUEST, TradeExecution.INSTANT}:
-            allowed = {Filling.FOK, Filling.IOC, Filling.RETURN}  # the server fills or kills whatever is named
+            # this execution always fills or kills, whichever filling is named
+            allowed = {Filling.FOK, Filling.IOC, Filling.RETURN}
         else:
             allowed = {
                 f for f, flag in ((Filling.FOK, FillingFlag.FOK), (Filling.IOC, FillingFlag.IOC)) if rules.filling_mode & flag
@@ -388,7 +389,7 @@ class BrokerServer:
         return int(deal.ticket)
 
     def _move(self, order: Any, signed: float, price: float, position: Any) -> tuple[int, DealEntry]:
-        """Change the position that a deal is about; return its identifier and what the deal did to it."""
+        """Change the position of a deal. Return its identifier and what the deal did to it."""
         found = position if position is not None else self._joined(order)
         if found is None:
             made = SimpleNamespace(
@@ -418,7 +419,7 @@ class BrokerServer:
         return int(found.identifier), DealEntry.INOUT if before * total < 0 else DealEntry.OUT
 
     def _joined(self, order: Any) -> Any:
-        """Return the position that an order's next deal goes into: the symbol's one, or, hedging, its own of before."""
+        """Return the position that an order's next deal changes: the symbol's one; when hedging, the order's own earlier one."""
         if self.margin_mode == MarginMode.HEDGING:
             return next((p for p in self._positions if p.identifier == order.ticket), None)
         return next((p for p in self._positions if p.symbol == order.symbol), None)

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server in a thread: parse the request, ask `answer`, write the reply. Its subclasses know what to say."""
+"""A small threaded HTTP/1.1 server: it parses a request, calls `answer`, and writes the reply. Subclasses implement `answer`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing_extensions import override
 from local.callers import FORBIDDEN, refusal
 from local.settings import LOOPBACK
 
-MAX_BODY: Final = 1024 * 1024  # bytes; the largest request of any client here has a few thousand
-SILENCE_SECONDS: Final = 60.0  # how long a timeout fault keeps a caller waiting; every client gives up earlier
+MAX_BODY: Final = 1024 * 1024  # bytes; no client here sends more than a few thousand
+SILENCE_SECONDS: Final = 60.0  # how long a timeout fault makes a caller wait; every client gives up earlier
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, parsed; `query` has the last value of each name."""
+    """One parsed request. `query` has the last value of each name."""
 
     method: str
     path: str
@@ -30,12 +30,12 @@ class Request:
     body: bytes
     content_type: str
     headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
-    target: str = ""  # path and query as they were sent, which is what a client signs
+    target: str = ""  # path and query as sent, because a client signs these
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply. `silent` never answers: the caller runs into its own timeout. `drop` closes the connection instead."""
+    """One reply. silent: never answer, so that the caller times out. drop: close the connection instead."""
 
     status: int
     body: bytes
@@ -49,9 +49,9 @@ SILENCE: Final = Reply(0, b"", silent=True)
 
 
 class StandInServer(ABC):
-    """Serves until closed; binds 127.0.0.1 only, on a free port unless one is given. Pages of other origins get 403.
+    """Serves until closed, only on 127.0.0.1, on a free port unless one is given. Requests from pages of other origins get 403.
 
-    pages: what the paths begin with that a person may open and keep open in a browser; empty if there are none.
+    pages: prefixes of the paths that a person may open in a browser; empty if there are none.
     """
 
     def __init__(self, port: int = 0, *, pages: str = "") -> None:
@@ -63,20 +63,20 @@ class StandInServer(ABC):
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that the server listens on."""
         return int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """Its address, without a slash at the end."""
+        """The server's address, without a slash at the end."""
         return f"http://{LOOPBACK}:{self.port}"
 
     @abstractmethod
     def answer(self, request: Request) -> Reply:
-        """Say what this stand-in says. Called from many threads."""
+        """Return the reply to a request. Called from many threads."""
 
     def close(self) -> None:
-        """Stop serving and release who waits on a timeout fault. Safe to call again."""
+        """Stop serving and release callers that wait on a timeout fault. May be called again."""
         if self.closing.is_set():
             return
         self.closing.set()
@@ -97,7 +97,7 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def handle_error(self, *_: Any) -> None:
-        """A client that went away is its own business."""
+        """Ignore a client that has disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def parse_request(self) -> bool:
-        """Refuse who may not call, whatever the method, before a byte of the body is read."""
+        """Refuse unauthorised callers, whatever the method, before any of the body is read."""
         if not super().parse_request():
             return False
         stand_in = self.server.stand_in
@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         if why is not None:
             self._refuse(FORBIDDEN, why)
         elif not self._length_is_known():
-            self._refuse(413, f"expected a Content-Length of at most {MAX_BODY} bytes")
+            self._refuse(413, f"the body needs a Content-Length of at most {MAX_BODY} bytes")
         else:
             return True
         return False
@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, *_: Any) -> None:
-        """Keep the terminal for the view."""
+        """Log nothing, because the terminal belongs to the view."""
 
     def _length_is_known(self) -> bool:
         length = self.headers.get("Content-Length", "0")

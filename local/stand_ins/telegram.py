@@ -1,7 +1,7 @@
 """A stand-in for the Telegram Bot API: `getMe`, `sendMessage`, and a page for people at `/page/TOKEN`.
 
-Shapes of answers and errors follow https://core.telegram.org/bots/api#making-requests; what a chat refuses with follows the
-descriptions that the real API gives: blocked, kicked, deactivated, not found, upgraded to a supergroup, in flood control.
+Answers and errors follow https://core.telegram.org/bots/api#making-requests. Refusals use the descriptions of the real API: bot
+blocked, kicked, user deactivated, chat not found, group upgraded to a supergroup, flood control.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from local.stand_ins.faults import Fault, Faults, MessengerFault
 from local.stand_ins.server import SILENCE, Reply, Request, StandInServer
 from signalbox.reports.page import render
 
-BOT_TOKEN: Final = "123:local"  # noqa: S105 - the stand-in's own token, worth nothing anywhere else
+BOT_TOKEN: Final = "123:local"  # noqa: S105 - the stand-in's own token, useless elsewhere
 CHAT_ID: Final = "1"
 PAGES: Final = "/page/"
 PAGE: Final = Path(__file__).with_name("templates") / "messages.html.jinja"
 SHOWN_MESSAGES: Final = 200
-PAGE_HEADERS: Final = {  # no script, no frame around it, its address told to nobody
+PAGE_HEADERS: Final = {  # no scripts, no framing, and no referrer that reveals its address
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-MAX_TEXT: Final = 4096  # characters, as the real API
+MAX_TEXT: Final = 4096  # characters, as in the real API
 UPGRADED: Final = "Bad Request: group chat was upgraded to a supergroup chat"
 _FORBIDDEN: Final = {
     MessengerFault.FORBIDDEN: "Forbidden: bot was blocked by the user",
@@ -55,7 +55,7 @@ class Message:
 
 
 class TelegramStandIn(StandInServer):
-    """Accepts messages of the one bot and keeps them; `faults` are scoped by chat id."""
+    """Accepts and keeps the messages of one bot. The scope of `faults` is the chat id."""
 
     def __init__(self, port: int = 0, *, token: str = BOT_TOKEN, chat_ids: frozenset[str] = frozenset({CHAT_ID})) -> None:
         self.faults: Faults[MessengerFault] = Faults()
@@ -68,30 +68,30 @@ class TelegramStandIn(StandInServer):
         super().__init__(port, pages=PAGES)
 
     def add_chats(self, *chat_ids: str) -> None:
-        """Let the bot write to these chats too."""
+        """Allow the bot to write to these chats too."""
         with self._lock:
             self._chat_ids.update(chat_ids)
 
     def upgrade(self, chat_id: str, new_id: str) -> None:
-        """Make a supergroup of a group: it has another id, and under its old one it says so."""
+        """Turn a group into a supergroup, which has another id. Sends to the old id are answered with the new one."""
         with self._lock:
             self._chat_ids.add(new_id)
             self._moved[chat_id] = new_id
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """Everything accepted so far, oldest first."""
+        """All accepted messages, oldest first."""
         with self._lock:
             return tuple(self._messages)
 
     @property
     def page_url(self) -> str:
-        """Where a person reads the messages. The token is new at every start: who was not told the address cannot guess it."""
+        """The address of the page with the messages. Its token is new at every start, so the address cannot be guessed."""
         return f"{self.url}{PAGES}{self._page_token}"
 
     @property
     def refused(self) -> int:
-        """How many sends were answered with an error (or not at all)."""
+        """The number of sends that got an error or no answer."""
         with self._lock:
             return self._refused
 

@@ -1,17 +1,17 @@
-"""A stand-in for the private side of Coinbase Exchange REST: orders, fills, accounts, behind its real request signing.
+"""A stand-in for the private REST API of Coinbase Exchange: orders, fills and accounts, with its real request signing.
 
 Authentication: base64(HMAC-SHA256(base64-decoded secret, timestamp + method + path with query + body)), a passphrase, and a
-timestamp within 30 seconds. Shapes follow https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api. As there, an
-order that was cancelled without a fill is not known any more; nothing changes an order; resting orders hold what they would
-spend, and what is held can be spent by no other; lists come in pages of 100 with cursors; private requests have a limit of
-their own, 15 a second with bursts of 30; a fill is recorded first and settled, with its credit to the balances, later.
+timestamp within 30 seconds. Shapes follow https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api. As there, an order
+that was cancelled without a fill is no longer known; orders cannot be changed; a resting order holds what it would spend, and no
+other order can spend that; lists come in pages of 100 with cursors; private requests have a limit of their own, 15 per second
+with bursts of 30; a fill is recorded first, and settled with its credit to the balances later.
 
-What users report and the pages leave open is a setting: for `visible_after` an order that was just taken is "not found" (also
-to a cancel) and in no list, for `fills_after` a fill is in no list although its order counts it, and for `holds_after` what a
-cancelled order held is still held.
+Behaviour that users report and the documentation leaves open is a setting. For `visible_after` a new order is "not found" (also
+for a cancel) and in no list. For `fills_after` a fill is in no list although its order counts it. For `holds_after` a cancelled
+order still holds what it held.
 
-The market is one price a product: that of the newest bar, or what `set_price` says. A market order trades at it at once, as
-far as `depth` goes; a limit order rests at its own price; a stop becomes a limit order when the price touches it.
+The market has one price per product: that of the newest bar, or the one given to `set_price`. A market order trades at it at
+once, up to `depth`. A limit order rests at its own price. A stop becomes a limit order when the price touches it.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ from signalbox.market.candles import ONE_MINUTE, Symbol
 
 API_KEY: Final = "stand-in-key"
 API_SECRET: Final = base64.b64encode(b"worth nothing anywhere else").decode()
-PASSPHRASE: Final = "stand-in-passphrase"  # noqa: S105 - the stand-in's own
+PASSPHRASE: Final = "stand-in-passphrase"  # noqa: S105 - only for the stand-in
 TIMESTAMP_WINDOW: Final = timedelta(seconds=30)
 TAKER: Final = Decimal("0.006")
 MAKER: Final = Decimal("0.004")
 STEP: Final = {"price": Decimal("0.01"), "size": Decimal("0.00000001")}
-PRIVATE_REQUESTS_PER_SECOND: Final = 15.0  # of one profile
+PRIVATE_REQUESTS_PER_SECOND: Final = 15.0  # per profile
 PRIVATE_BURST: Final = 30.0
 _ONE_ORDER: Final = re.compile(r"^/orders/.*")
 _DROP: Final = Reply(0, b"", drop=True)
@@ -71,7 +71,7 @@ class _RefusedError(Exception):
 
 
 class TradingStandIn(ExchangeStandIn):
-    """The exchange with one funded profile. `trading_faults` are scoped by request: POST /orders, GET /orders/ID."""
+    """The exchange with one funded profile. The scope of `trading_faults` is the request: POST /orders, GET /orders/ID."""
 
     def __init__(
         self,
@@ -85,13 +85,13 @@ class TradingStandIn(ExchangeStandIn):
         burst: float = 15.0,
     ) -> None:
         self.trading_faults: Faults[TradingFault] = Faults()
-        self.skew = timedelta(0)  # of the exchange's clock against the world's
-        self.depth: Decimal | None = None  # how much of a market or crossing order trades at once; None: all
-        self.visible_after = timedelta(0)  # from the send until an order is shown
-        self.fills_after = timedelta(0)  # from a trade until it is listed
-        self.settles_after = timedelta(0)  # from a trade until it is settled and in the balances
-        self.holds_after = timedelta(0)  # from the end of an order until what it held is free
-        self.limits: dict[str, dict[str, str | bool]] = {}  # by product, over what /products says
+        self.skew = timedelta(0)  # the exchange's clock minus real time
+        self.depth: Decimal | None = None  # how much of a market or crossing order trades at once; None means all
+        self.visible_after = timedelta(0)  # delay from the send until an order is visible
+        self.fills_after = timedelta(0)  # delay from a trade until it is listed
+        self.settles_after = timedelta(0)  # delay from a trade until it is settled and in the balances
+        self.holds_after = timedelta(0)  # delay from the end of an order until what it held is free
+        self.limits: dict[str, dict[str, str | bool]] = {}  # by product; overrides the values of /products
         self._then: list[tuple[str, Callable[[], object]]] = []
         self._transfers: list[StandInTransfer] = []
         self._private_bucket = Bucket(PRIVATE_REQUESTS_PER_SECOND, PRIVATE_BURST, PRIVATE_BURST, time.monotonic())
@@ -100,32 +100,32 @@ class TradingStandIn(ExchangeStandIn):
         self._fills: list[StandInFill] = []
         self._prices: dict[str, Decimal] = {}
         self._balances: dict[str, Decimal] = dict(balances or {"USD": Decimal(100_000)})
-        self.signed_requests: list[str] = []  # "METHOD path", authenticated
+        self.signed_requests: list[str] = []  # "METHOD path" of each authenticated request
         super().__init__(feed, symbols, now, port, requests_per_second=requests_per_second, burst=burst)
 
-    # what a test or an operator does
+    # Actions of a test or an operator
 
     @property
     def orders(self) -> tuple[StandInOrder, ...]:
-        """Every order that was taken, oldest first."""
+        """Every accepted order, oldest first."""
         with self._trading:
             return tuple(self._orders.values())
 
     def set_price(self, product: str, price: Decimal) -> None:
-        """Move the market; resting orders it crosses trade, stops it touches trigger."""
+        """Change the price. Resting orders that it crosses trade, and stops that it touches trigger."""
         with self._trading:
             self._prices[product] = price
             for order in [o for o in self._orders.values() if o.status == "open" and o.product == product]:
                 self._match(order, liquidity="M")
 
     def fill(self, order_id: str, size: Decimal, price: Decimal) -> int:
-        """Trade against an order whatever its state: a fill after its cancel, or more than it asked for."""
+        """Fill an order whatever its state, such as after its cancel or beyond its size."""
         with self._trading:
             order = self._orders[order_id]
             return self._trade(order, size, price, "M")
 
     def rewrite_trade(self, trade_id: int, *, price: Decimal) -> None:
-        """Give a trade other data under its id, as no exchange should."""
+        """Change the data of a trade under the same id, which no exchange should do."""
         with self._trading:
             next(f for f in self._fills if f.trade_id == trade_id).price = price
 
@@ -135,11 +135,11 @@ class TradingStandIn(ExchangeStandIn):
             self._fills.append(next(f for f in self._fills if f.trade_id == trade_id))
 
     def then(self, request: str, do: Callable[[], object]) -> None:
-        """Do something right after the next answer to a request of this kind, such as `GET /orders`: the venue trades on."""
+        """Call `do` right after the next answer to a request of this kind, such as `GET /orders`, as if the venue traded on."""
         self._then.append((request, do))
 
     def move_money(self, kind: str, currency: str, amount: Decimal, *, completed: bool = True) -> str:
-        """Let money or coins come or go; return the id. One that is not completed moves no balance."""
+        """Deposit or withdraw money or coins and return the id. A transfer that is not completed changes no balance."""
         with self._trading:
             name = str(uuid.uuid5(uuid.NAMESPACE_OID, f"transfer {len(self._transfers)}"))
             done_at = self.now if completed else None
@@ -149,7 +149,7 @@ class TradingStandIn(ExchangeStandIn):
                 self._balances[currency] = self._balances.get(currency, ZERO) + sign * amount
             return name
 
-    # what a client gets
+    # Requests of a client
 
     @override
     def product(self, symbol: str) -> dict[str, Any]:
@@ -274,14 +274,14 @@ class TradingStandIn(ExchangeStandIn):
 
     @exactly
     def _needs(self, order: StandInOrder) -> tuple[str, Decimal]:
-        """Return what an order would spend of which currency, for all that is left of it."""
+        """Return the currency, and how much of it, that the rest of an order would spend."""
         base, quote = order.product.split("-")
         price = order.price or self._price(order.product)
         return (base, order.leaves) if order.side == "sell" else (quote, order.leaves * price * (1 + TAKER))
 
     @exactly
     def _held(self, currency: str) -> Decimal:
-        """Return what orders hold of a currency: resting ones, and for `holds_after` those that ended."""
+        """Return how much of a currency orders hold: resting ones and, for `holds_after`, ended ones."""
         holding = [
             self._needs(order)
             for order in self._orders.values()
@@ -297,7 +297,7 @@ class TradingStandIn(ExchangeStandIn):
 
     @exactly
     def _balance(self, currency: str) -> Decimal:
-        """Return a balance as it is shown: without trades that are not settled."""
+        """Return a balance as it is shown, without unsettled trades."""
         found = self._balances.get(currency, ZERO)
         for fill in self._fills:
             if self.now < fill.at + self.settles_after:

@@ -1,4 +1,4 @@
-"""Orders, fills and transfers of the stand-in's profile, as Coinbase Exchange writes them in JSON, a page at a time."""
+"""Orders, fills and transfers of the stand-in's profile in Coinbase Exchange's JSON, in pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE_ROWS: Final = 100
 
 @dataclass(slots=True)
 class StandInOrder:
-    """An order of the one profile."""
+    """An order of the profile."""
 
     id: str
     client_oid: str | None
@@ -39,13 +39,13 @@ class StandInOrder:
 
     @property
     def leaves(self) -> Decimal:
-        """What is not filled."""
+        """The quantity that is not filled."""
         return self.size - self.filled
 
 
 @dataclass(slots=True)
 class StandInFill:
-    """One trade of the profile."""
+    """A trade of the profile."""
 
     trade_id: int
     order: StandInOrder
@@ -58,7 +58,7 @@ class StandInFill:
 
 @dataclass(slots=True)
 class StandInTransfer:
-    """Money, or coins, that came (`deposit`, `internal_deposit`) or went."""
+    """Money or coins that arrived (`deposit`, `internal_deposit`) or left."""
 
     id: str
     type: str
@@ -69,7 +69,7 @@ class StandInTransfer:
 
 
 def order_json(order: StandInOrder) -> dict[str, Any]:
-    """Return an order; what it has not is absent."""
+    """Return an order as JSON; fields without a value are left out."""
     answer: dict[str, Any] = {
         "id": order.id,
         "product_id": order.product,
@@ -98,12 +98,12 @@ def order_json(order: StandInOrder) -> dict[str, Any]:
 
 
 def account_id(currency: str) -> str:
-    """Return the id of the account of a currency, the same every time."""
+    """Return the account id of a currency; it is always the same."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, currency))
 
 
 def transfer_json(one: StandInTransfer) -> dict[str, Any]:
-    """Return a transfer, with the times as the real API writes them there."""
+    """Return a transfer as JSON, with times in the format that the real API uses there."""
     done = None if one.completed_at is None else one.completed_at.isoformat(sep=" ").replace("+00:00", "+00")
     return {
         "id": one.id,
@@ -121,7 +121,7 @@ def transfer_json(one: StandInTransfer) -> dict[str, Any]:
 
 
 def fill_json(fill: StandInFill, *, settled: bool) -> dict[str, Any]:
-    """Return a fill."""
+    """Return a fill as JSON."""
     return {
         "trade_id": fill.trade_id,
         "product_id": fill.order.product,
@@ -137,7 +137,7 @@ def fill_json(fill: StandInFill, *, settled: bool) -> dict[str, Any]:
 
 
 def page_of(rows: Sequence[tuple[int, Mapping[str, Any]]], query: Mapping[str, str]) -> Reply:
-    """Return a page of rows, newest first, with the cursors to the pages beside it; a cursor is the number of a row."""
+    """Return a page of rows, newest first, with cursors to the pages before and after. A cursor is the number of a row."""
     after = int(query["after"]) if "after" in query else None
     found = [row for row in rows if after is None or row[0] < after]
     page = found[: min(int(query.get("limit", PAGE_ROWS)), PAGE_ROWS)]
@@ -146,10 +146,10 @@ def page_of(rows: Sequence[tuple[int, Mapping[str, Any]]], query: Mapping[str, s
 
 
 def decimal_text(value: Decimal) -> str:
-    """Return a plain decimal."""
+    """Return a decimal in plain notation."""
     return f"{value:f}"
 
 
 def instant_text(instant: datetime) -> str:
-    """Return an instant in UTC to the microsecond."""
+    """Return an instant as UTC text with microseconds."""
     return instant.isoformat(timespec="microseconds").replace("+00:00", "Z")

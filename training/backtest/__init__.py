@@ -1,5 +1,6 @@
-"""A bundle and an account over years of candles: the deployed steps in an account state in memory, at the minutes that matter.
+"""Backtest of a bundle and an account over years of candles.
 
-`decisions` says what the cycle would have signalled, `grid` holds the candles, `engine` brings both to the account through
-`signalbox.trading`, `starts` does it again from many start dates, `figures`, `page` and `terminal` tell what came of it.
+It runs the deployed steps on an account state in memory, but only at the minutes that matter. `decisions` computes the signals of
+the five-minute cycle, `bar_grid` holds the candles, `engine` applies both to the account through `signalbox.trading`, `starts`
+repeats the run from many start dates, and `figures`, `page` and `command` report.
 """

@@ -1,4 +1,4 @@
-"""`signalbox backtest`: a bundle's signals on an account of a name, over a period of candles."""
+"""`signalbox backtest`: apply a bundle's signals to a named account over a period of candles."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ from training.judge.history import Overlap, overlap_of, read_history
 from training.judge.kept_scores import KeptScores
 from training.progress import Progress, each_of
 
-MARKET: Final = "coinbase"  # the venue of the stage whose account it is
+MARKET: Final = "coinbase"  # the venue for which the account is configured
 STARTS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class BacktestRequest:
-    """What to run on what. start, end: aware five-minute boundaries; decisions lie in (start, end]; None is no bound.
+    """What to run.
 
-    starts: how many start dates the probability of passing is made of; 0 is none. phase: of the prop-firm rules.
-    scores: folder of what models said before (training/judge/kept_scores.py); None: everything is scored anew.
+    start, end: aware five-minute boundaries; decisions lie in (start, end]; None means no bound.
+    starts: the number of start dates from which the probability of passing is estimated; 0 skips it. phase: of the prop-firm
+    rules.
+    scores: the folder of scores from earlier runs (training/judge/kept_scores.py); None scores everything anew.
     """
 
     bundle: Path
@@ -53,17 +55,17 @@ class BacktestRequest:
 
 @dataclass(frozen=True, slots=True)
 class BacktestSpeed:
-    """How fast it was."""
+    """How fast the backtest ran."""
 
-    decisions_a_second: float  # scored or looked up, classified and limited
-    decisions_reused: int  # scored by an earlier run
+    decisions_a_second: float  # scored or looked up, then classified and rate-limited
+    decisions_reused: int  # decisions with a score from an earlier run
     seconds_of_account: float
     trades_a_second: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BacktestResult:
-    """What came of it, with everything it was made of."""
+    """The result of a backtest, with everything it was made from."""
 
     manifest: BundleManifest
     account: TradingAccount
@@ -79,7 +81,7 @@ class BacktestResult:
 
     @property
     def headline(self) -> str:
-        """The first line: money, then the model, then the rules."""
+        """The first line of the report: money, then the model, then the rules."""
         return " ".join((self._seen(), self._money(), self._model(), self._outcome())).strip()
 
     def to_json(self) -> dict[str, Any]:
@@ -129,7 +131,7 @@ class BacktestResult:
     def _seen(self) -> str:
         if not self.overlap.in_sample:
             return ""
-        return f"IN-SAMPLE: the model was made with {self.overlap.days:.0f} days of this period, so nothing here proves anything."
+        return f"IN-SAMPLE: the model was trained on {self.overlap.days:.0f} days of this period, so these results prove nothing."
 
     def _money(self) -> str:
         return money_text(self.figures.change, self.figures.whole, float(self.account.capital), len(self.run.state.trades))
@@ -143,9 +145,9 @@ class BacktestResult:
             case BacktestEnding.BREACHED:
                 return f"The account broke a loss rule on {at}."
             case BacktestEnding.EXHAUSTED:
-                return f"On {at} so little was left above our own stop that no order passed the checks any more."
+                return f"From {at} on so little was left above the internal stop that no order could pass the checks."
             case BacktestEnding.HALTED:
-                return f"The kill switch was set on {at} and nobody resumes in a backtest."
+                return f"The kill switch was set on {at}; a backtest has no operator to resume trading."
             case _:
                 return ""
 
@@ -175,7 +177,7 @@ def gates_text(gates: Mapping[Gate, Verdict], *, promotes: bool) -> str:
 
 
 def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimits = STANDARD) -> BacktestResult:
-    """Run an account through a period. Raises BundleError, MarketDataError, AccountError, TradingError."""
+    """Run an account through a period. Raises BundleError, MarketDataError, AccountError or TradingError."""
     ensemble = load_bundle(request.bundle, Workspace.MACHINE)
     account = _account(request)
     progress.stage("read candles", 0.06)
@@ -203,7 +205,7 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
     if not len(decisions):
         raise MarketDataError(
             f"{request.data}: no decision after {start:%Y-%m-%d %H:%M} and up to {end:%Y-%m-%d %H:%M} has its features; "
-            f"they need {ensemble.history_bars} minutes before"
+            f"features need {ensemble.history_bars} minutes of candles before the decision"
         )
     scored = time.monotonic()
     progress.stage("account", 0.12)
@@ -248,12 +250,12 @@ def _account(request: BacktestRequest) -> TradingAccount:
         return account
     if account.rules is None or request.phase not in {phase.name for phase in account.rules.phases}:
         known = "none" if account.rules is None else ", ".join(phase.name for phase in account.rules.phases)
-        raise AccountError(f"--phase: expected a phase of {account.account} ({known}), was {request.phase}")
+        raise AccountError(f"--phase: {account.account} has no phase {request.phase}; its phases: {known}")
     return TradingAccount.model_validate({**account.model_dump(), "ftmo_phase": request.phase})
 
 
 def _period(request: BacktestRequest, grid: BarGrid) -> tuple[datetime, datetime]:
-    """Return the period asked for, or what the candles cover, on five-minute boundaries."""
+    """Return the requested period, limited to the candles and to five-minute boundaries."""
     step = CYCLE // ONE_MINUTE
     start = request.start or from_ms(grid.first_ms)
     end = request.end or grid.instant(grid.minutes // step * step)
@@ -264,6 +266,6 @@ def _period(request: BacktestRequest, grid: BarGrid) -> tuple[datetime, datetime
     start, end = max(start, grid.instant(0)), min(end, last)
     if start >= end:
         raise MarketDataError(
-            f"expected --start before --end and candles between them, was {start.isoformat()} and {end.isoformat()}"
+            f"no candles from {start.isoformat()} to {end.isoformat()}: --start must be before --end, with candles between"
         )
     return start, end

@@ -1,6 +1,6 @@
-"""The candles of all symbols on one grid of minutes: floats to look for what may happen, exact candles for what does.
+"""Candles of all symbols on one grid of minutes: floats for finding minutes that matter, exact candles for applying them.
 
-Instants are minutes counted from the grid's first bar: the bar `m` covers [m, m + 1) and is closed at the instant m + 1.
+Instants are counted in minutes from the grid's first bar. Bar `m` covers [m, m + 1) and closes at instant m + 1.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ CYCLE_MINUTES = 5
 
 @dataclass(frozen=True, eq=False)
 class BarGrid:
-    """Bars by symbol, in the product's order, and the instant of the grid's minute 0.
+    """Bars by symbol, in the product's order, and the time of minute 0.
 
-    open, high, low, close: (symbols, minutes) float64, NaN where a bar is absent.
+    open, high, low, close: (symbols, minutes) float64 in quote currency, NaN where a bar is missing.
     """
 
     bars: tuple[Bars, ...]
@@ -36,13 +36,13 @@ class BarGrid:
 
     @classmethod
     def of(cls, bars: Sequence[Bars]) -> BarGrid:
-        """Lay bars out. Raises MarketDataError without any, or for two series of one symbol."""
+        """Return the grid of these bars. Raises MarketDataError if there are none, or two series for one symbol."""
         if not bars or not all(len(one) for one in bars):
-            raise MarketDataError("expected candles of at least one symbol, was a symbol without any")
+            raise MarketDataError("no candles for at least one symbol; give candles for every symbol")
         if len({one.symbol for one in bars}) != len(bars):
-            raise MarketDataError(f"expected one series a symbol, was {', '.join(one.symbol for one in bars)}")
+            raise MarketDataError(f"expected one series for each symbol, was {', '.join(one.symbol for one in bars)}")
         first = min(int(one.open_time_ms[0]) for one in bars)
-        first -= first % (CYCLE_MINUTES * MINUTE_MS)  # so that cycles are multiples of five
+        first -= first % (CYCLE_MINUTES * MINUTE_MS)  # so that every cycle is at a multiple of five minutes
         minutes = (max(int(one.open_time_ms[-1]) for one in bars) - first) // MINUTE_MS + 1
         grids = [np.full((len(bars), minutes), np.nan) for _ in range(4)]
         for row, one in enumerate(bars):
@@ -53,12 +53,12 @@ class BarGrid:
 
     @property
     def minutes(self) -> int:
-        """How many the grid has."""
+        """The number of minutes in the grid."""
         return int(self.open.shape[1])
 
     @property
     def symbols(self) -> tuple[Symbol, ...]:
-        """In the order of the rows."""
+        """The symbols, in the order of the rows."""
         return tuple(one.symbol for one in self.bars)
 
     @cached_property
@@ -68,7 +68,7 @@ class BarGrid:
 
     @cached_property
     def is_ragged(self) -> NDArray[np.bool_]:
-        """(minutes // 5 + 1,) whether a cycle's five minutes, or those of the cycle before, lack any symbol's bar."""
+        """(minutes // 5 + 1,) bool: whether a symbol's bar is missing in the five minutes of a cycle or of the cycle before."""
         lacking = np.isnan(self.open).any(axis=0)
         cycles = np.zeros(-(-self.minutes // CYCLE_MINUTES) + 1, dtype=np.bool_)
         cycles[np.flatnonzero(lacking) // CYCLE_MINUTES] = True
@@ -77,22 +77,22 @@ class BarGrid:
 
     @cached_property
     def next_ragged(self) -> NDArray[np.int64]:
-        """(cycles + 1,) the first ragged cycle at or after each one; the last cycle's number where there is none."""
+        """(cycles + 1,) int64: the first ragged cycle at or after each cycle; the number of cycles if there is none."""
         count = self.is_ragged.shape[0]
         own = np.where(self.is_ragged, np.arange(count), count)
         following: NDArray[np.int64] = np.minimum.accumulate(own[::-1])[::-1]
         return following
 
     def instant(self, minute: int) -> datetime:
-        """Return the instant of a minute count."""
+        """Return the time of a minute count."""
         return from_ms(self.first_ms + minute * MINUTE_MS)
 
     def minute(self, instant: datetime) -> int:
-        """Return the minute count of an instant, rounded down."""
+        """Return the minute count of a time, rounded down."""
         return (to_ms(instant) - self.first_ms) // MINUTE_MS
 
     def candles(self, after: int, until: int) -> dict[Symbol, list[Candle]]:
-        """Return the bars that closed in (after, until], exact, oldest first; symbols without any are left out."""
+        """Return the exact bars that closed in (after, until], oldest first. Symbols without a bar are left out."""
         found: dict[Symbol, list[Candle]] = {}
         for row, symbol in enumerate(self.symbols):
             for m in range(max(after, 0), min(until, self.minutes)):
@@ -111,16 +111,16 @@ class BarGrid:
         return found
 
     def known_bars(self, symbol: Symbol, until: int, count: int) -> Bars:
-        """Return the newest `count` bars of a symbol that closed by an instant, without copying."""
+        """Return the newest `count` bars of a symbol that closed at or before `until`, without copying."""
         bars = self.bars[self.row[symbol]]
         stop = int(np.searchsorted(bars.open_time_ms, self.first_ms + (until - 1) * MINUTE_MS, side="right"))
         return bars.window(slice(max(stop - count, 0), stop))
 
     def price(self, symbol: Symbol, until: int) -> Decimal:
-        """Return the exact close of the bar that closed at an instant. Raises MarketDataError when it is absent."""
+        """Return the exact close of the bar that closed at `until`. Raises MarketDataError if it is missing."""
         value = self.close[self.row[symbol], until - 1]
         if np.isnan(value):
-            raise MarketDataError(f"{symbol}: expected a bar that closed at {self.instant(until).isoformat()}, was none")
+            raise MarketDataError(f"{symbol}: no bar closed at {self.instant(until).isoformat()}")
         return exact_price(float(value))
 
     def _candle(self, row: int, m: int) -> Candle | None:
@@ -134,5 +134,5 @@ class BarGrid:
 
 
 def exact_price(value: float) -> Decimal:
-    """Return the shortest decimal that is this float: the figure the exchange wrote."""
+    """Return the shortest decimal with this float value, which is the price as the exchange wrote it."""
     return Decimal(repr(value))

@@ -1,7 +1,7 @@
-"""What a coin would have won on the very entries of a run: the same instants and symbols, the same distances, either side.
+"""The baseline of a coin toss on the entries of a run: same times, symbols and distances, with a random side.
 
-Floats: a rate to compare with, never booked. Costs are those of the paper venue. With a stop and a target that differ in
-distance, or with no target at all, a coin does not win half of the time; a hit rate means nothing without this one.
+Floats: the rate is only for comparison and is never booked. Costs are those of the paper venue. If stop and target differ in
+distance, or there is no target, a coin toss does not win half of the time, so a hit rate means little without this baseline.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FEE: Final = float(FEE_BPS) / 10_000
 
 
 def coin_wins(grid: BarGrid, trades: Sequence[TradeRow], horizon_minutes: int) -> NDArray[np.float64]:
-    """Return (n,) the chance that a coin's side earns after costs at the entry of each trade: 0, one half or 1."""
+    """Return (n,) the chance that a random side earns after costs at the entry of each trade: 0, one half or 1."""
     return np.array(
         [np.mean([side_return(grid, trade, side, horizon_minutes) > 0 for side in (1, -1)]) for trade in trades],
         dtype=np.float64,
@@ -32,7 +32,7 @@ def coin_wins(grid: BarGrid, trades: Sequence[TradeRow], horizon_minutes: int) -
 
 
 def side_return(grid: BarGrid, trade: TradeRow, side: int, horizon_minutes: int) -> float:
-    """Return what a side earns after costs, as a fraction of its entry, with the exits of the trade on its side."""
+    """Return the net return of a side as a fraction of its entry, with the exits of the trade mirrored to that side."""
     row = grid.row[Symbol(trade.symbol)]
     decided, first = grid.minute(trade.decided_at), grid.minute(trade.opened_at)
     price = float(grid.close[row, decided - 1])

@@ -1,4 +1,4 @@
-"""`signalbox backtest`: the terminal's side. What it does is in backtest.py."""
+"""Terminal side of `signalbox backtest`. The work itself is in backtest.py."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def run_backtest(request: BacktestRequest, *, as_json: bool = False, out: Path |
     show(console, result)
     speed, closed = result.speed, result.figures.whole.trades
     console.print(
-        f"{len(result.decisions):,} decisions at {speed.decisions_a_second:,.0f} a second ({speed.decisions_reused:,} scored "
-        f"before), {closed:,} trades at {speed.trades_a_second:,.0f} a second; {time.monotonic() - began:.1f} s in all; "
+        f"{len(result.decisions):,} decisions at {speed.decisions_a_second:,.0f} a second ({speed.decisions_reused:,} scored in "
+        f"earlier runs), {closed:,} trades at {speed.trades_a_second:,.0f} a second; {time.monotonic() - began:.1f} s in all; "
         f"written: {written}",
         highlight=False,
     )
@@ -52,7 +52,7 @@ def run_backtest(request: BacktestRequest, *, as_json: bool = False, out: Path |
 
 
 def trades_table(trades: list[TradeRow]) -> pa.Table:
-    """Return one row a closed trade; amounts are exact decimal text, instants are UTC."""
+    """Return one row per closed trade. Amounts are exact decimal text, times are UTC."""
     columns: dict[str, pa.Array] = {name: pa.array([getattr(t, name) for t in trades], pa.string()) for name in _TEXT}
     columns |= {name: pa.array([getattr(t, name).value for t in trades], pa.string()) for name in ("side", "leg")}
     columns |= {name: pa.array([getattr(t, name) for t in trades], pa.timestamp("us", tz="UTC")) for name in _INSTANTS}
@@ -67,7 +67,7 @@ def show(console: Console, result: BacktestResult) -> None:
     console.print(f"[bold]{result.headline}[/bold]", highlight=False)
     console.print(_figures(result))
     parts = Table(
-        "trades", "count", "won after costs", "a coin", "net bps a trade", "net", title="By part, 95 % day-block intervals"
+        "trades", "count", "won after costs", "a coin toss", "net bps a trade", "net", title="By part, 95 % day-block intervals"
     )
     figures = result.figures
     groups = {"all": figures.whole, **figures.by_symbol, **figures.by_side, **figures.by_tier, **figures.by_leg}
@@ -107,7 +107,7 @@ def _figures(result: BacktestResult) -> Table:
         passing, p = result.passing.to_json(), result.passing.probability
         table.add_row("passed, of decided start dates", "-" if p is None else share(p))
         table.add_row("start dates", f"{passing['starts']}: {_counts(passing['endings'])}")
-        table.add_row("worth as independent runs", f"{result.passing.independent_runs:.1f} ({result.passing.interval})")
+        table.add_row("equivalent independent runs", f"{result.passing.independent_runs:.1f} ({result.passing.interval})")
     return table
 
 

@@ -1,7 +1,7 @@
-"""What the five-minute cycle would have decided, for years at once: probabilities, directions, tiers, and what is held back.
+"""Decisions of the five-minute cycle for years at once: probabilities, directions, tiers, and signals held back.
 
-Rows, windows and gaps are those of the training data (dataset.py), which are those of the cycle; the hourly limits are the
-cycle's own (signals/rate_limit.py). A decision whose outcome is not known yet is a decision all the same.
+Rows, windows and gaps are those of the training data (dataset.py), which are those of the cycle. The hourly limits are the
+cycle's own (signals/rate_limit.py). A decision counts even if its outcome is not known yet.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from training.data.dataset import Dataset
 from training.judge.kept_scores import KeptScores
 from training.judge.scoring import score
 
-STAGE: Final = DeploymentStage.SHADOW  # what `signalbox demo` deploys a bundle as
+STAGE: Final = DeploymentStage.SHADOW  # the stage that `signalbox demo` uses for a bundle
 _WINDOW_MS: Final = WINDOW // timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, eq=False)
 class Decisions:
-    """Every decision of a period, and the signals among them that say to do something, held back or not.
+    """Every decision of a period, and its BUY and SELL signals, whether issued or held back.
 
-    at_ms, symbol (index into `symbols`), probability_up: (n,), in time order, then by symbol.
-    signals: of direction BUY or SELL, in that order; `held_back` names the hourly limit that kept one.
+    at_ms, symbol (index into `symbols`), probability_up: (n,), sorted by time, then by symbol.
+    signals: BUY and SELL in the same order; `held_back` names the hourly limit that stopped a signal, if any.
     """
 
     symbols: tuple[Symbol, ...]
@@ -50,11 +50,11 @@ class Decisions:
 
     @property
     def held_back(self) -> dict[str, int]:
-        """How many signals each limit kept."""
+        """How many signals each limit held back."""
         return dict(Counter(signal.held_back for signal in self.signals if signal.held_back))
 
     def since(self, start: datetime) -> tuple[SignalGenerated, ...]:
-        """Return the signals decided after an instant."""
+        """Return the signals decided after `start`."""
         return tuple(signal for signal in self.signals if signal.decided_at > start)
 
 
@@ -70,7 +70,7 @@ def decide(
     on_progress: Callable[[float], None] = lambda _: None,
     kept: KeptScores | None = None,
 ) -> Decisions:
-    """Return the decisions with start < decided_at <= end, as the cycle makes them when it begins at `start`."""
+    """Return the decisions with start < decided_at <= end, as the cycle makes them if it starts at `start`."""
     chosen = data.select((data.decided_at_ms > start_ms) & (data.decided_at_ms <= end_ms))
     scored = score(ensemble, chosen, on_progress, kept)
     rows = np.flatnonzero(scored.issued)
@@ -92,7 +92,7 @@ def decide(
 
 
 def _signal(data: Dataset, row: int, probability: float, grid: BarGrid, *, deployment: str, thresholds: Thresholds) -> Signal:
-    """Return a signal that takes a side. HOLDs take no part in the limits and move no account."""
+    """Return a BUY or SELL signal. HOLDs do not count for the limits and do not change an account."""
     minute = (int(data.decided_at_ms[row]) - grid.first_ms) // MINUTE_MS
     direction, tier = classify(probability, thresholds)
     symbol = data.symbols[int(data.symbol[row])]
@@ -113,5 +113,5 @@ def _signal(data: Dataset, row: int, probability: float, grid: BarGrid, *, deplo
 
 
 def directions(decisions: Decisions, thresholds: Thresholds) -> list[tuple[Direction, Tier]]:
-    """Return the direction and tier of every decision, HOLDs included."""
+    """Return direction and tier of every decision, including HOLD."""
     return [classify(float(p), thresholds) for p in decisions.probability_up.tolist()]

@@ -1,11 +1,11 @@
-"""One account taken through a bar grid and a list of signals by the deployed steps, `apply_bars` and `enter`.
+"""Takes one account through a bar grid and a list of signals with the deployed steps, `apply_bars` and `enter`.
 
-Nothing here fills, sizes, judges or books. What is here is the choice of the minutes that are watched: with `every_bar` all
-of them, at every five-minute cycle, as the deployed functions do; else those of scan.py. Both leave the same trades, days,
-refusals and halts (a property test). What is left out: an equity snapshot at every cycle.
-
-The drawdown protection remembers the equity of every minute at stake. Its memory is not kept up while minutes are left out;
-so where equity comes near what it acts on, the run goes back more than its window and watches every bar from there.
+Nothing here fills, sizes, judges or books. This module only chooses the minutes to apply. With `every_bar` it applies all of
+them, cycle by cycle, as the deployed functions do; otherwise only those of scan.py. Both give the same trades, days, refusals and
+halts (a property test checks it). The only difference: there is no equity snapshot at every cycle.
+The drawdown protection remembers the equity of every minute with an open trade. That memory has gaps where minutes are skipped.
+If equity comes near the protection's threshold, the run therefore goes back by more than the protection's window and applies
+every bar from there.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from training.backtest.headroom import is_exhausted, least_entries
 from training.backtest.record import BacktestRecord, Mark
 from training.backtest.scan import QuietInterval, QuietLevels, is_quiet, levels_of, may_lock, quiet_interval, worst_minutes
 
-_MEMORY: Final = STANDARD.drawdown_lookback_minutes + 180  # minutes; a memory that was not kept up may reach back a trade more
+_MEMORY: Final = STANDARD.drawdown_lookback_minutes + 180  # minutes; with gaps the memory may reach back by one more trade
 _CHECKPOINT_EVERY: Final = 360  # minutes
-_EVERY_BAR_FOR: Final = 360  # minutes, once equity has come near
+_EVERY_BAR_FOR: Final = 360  # minutes, after equity came near the protection's threshold
 _PROGRESS_EVERY: Final = 256  # signals
 
 
@@ -46,17 +46,18 @@ class BacktestEnding(StrEnum):
 
     END_OF_DATA = "END_OF_DATA"
     TARGET_REACHED = "TARGET_REACHED"
-    BREACHED = "BREACHED"  # a loss rule broke: final
-    HALTED = "HALTED"  # the kill switch is set, nothing is open, and nobody resumes
-    EXHAUSTED = "EXHAUSTED"  # nothing is open, and so little is left above our own stop that no order can pass
+    BREACHED = "BREACHED"  # a loss rule was broken; the account is over
+    HALTED = "HALTED"  # the kill switch is set and nothing is open; a backtest has nobody to resume
+    EXHAUSTED = "EXHAUSTED"  # nothing is open, and too little is left above the internal stop for any order to pass
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. start, end: minute counts; the account is opened at `start`, decisions lie in (start, end].
+    """What to run.
 
-    every_bar: watch all of them. stop_at_target: end when every objective of the phase is met. stop_when_over: end when
-    nothing can be traded any more; the signals after that are counted, not refused one by one.
+    start, end: minute counts. The account is opened at `start`; decisions lie in (start, end].
+    every_bar: apply every bar. stop_at_target: end when every objective of the phase is met.
+    stop_when_over: end when nothing can be traded any more; later signals are then counted instead of refused one by one.
     """
 
     account: TradingAccount
@@ -69,7 +70,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class BacktestRun:
-    """What came of it. `signals_after`: issued, after the run was over and before the end of the period."""
+    """The result of a run.
+
+    signals_after: issued signals between the end of the run and the end of the period.
+    """
 
     state: AccountState
     record: BacktestRecord
@@ -85,15 +89,16 @@ class _Checkpoint:
     state: AccountState
     next_signal: int
     mark: Mark
-    is_whole: bool  # the memory of the protections: every bar before it was watched, as far back as they remember
+    is_whole: bool  # every bar in the protections' memory before it was applied
 
 
 def run(
     grid: BarGrid, signals: Sequence[SignalGenerated], plan: Plan, on_progress: Callable[[float, int], None] = lambda _f, _t: None
 ) -> BacktestRun:
-    """Run an account. `signals`: BUY and SELL, in time order, of the period or more.
+    """Run an account.
 
-    on_progress: called with the fraction done and the trades so far.
+    signals: BUY and SELL in time order; they may reach beyond the period.
+    on_progress: called with the fraction done and the number of trades so far.
     """
     return _Engine(grid, signals, plan).run(on_progress)
 
@@ -101,26 +106,27 @@ def run(
 class _Engine:
     def __init__(self, grid: BarGrid, signals: Sequence[SignalGenerated], plan: Plan) -> None:
         self._grid, self._plan = grid, plan
-        # what the hourly limits held back is recorded and never reaches an account
+        # signals held back by the hourly limits are recorded elsewhere and never reach an account
         due = ((grid.minute(signal.decided_at), signal) for signal in signals if signal.issued)
         self._due = [(at, signal) for at, signal in due if plan.start < at <= plan.end]
         self._state = opened(plan.account, grid.instant(plan.start))
         self._least = least_entries(grid, [signal for _, signal in self._due], plan.account)
         self._record = BacktestRecord()
-        self._next = 0  # of the signals
-        self._clock = plan.start  # the newest instant that was watched
+        self._next = 0  # index of the next signal in _due
+        self._clock = plan.start  # the newest instant that was applied
         self._calls = 0
         self._every_bar_until = plan.end if plan.every_bar else -1
-        self._zone_begins = plan.start  # of the bars that were all watched, as far as the protections remember
-        self._levels: QuietLevels | None = None  # of the state as it is
-        self._judged: AccountState | None = None  # the account state that was last found not to be over
-        self._peaks: deque[tuple[int, float]] = deque()  # (minute, estimated equity), falling
+        self._zone_begins = plan.start  # every bar since then was applied, as far as the protections remember
+        self._levels: QuietLevels | None = None  # of the current state
+        self._judged: AccountState | None = None  # the last account state that _ending found not to be over
+        self._peaks: deque[tuple[int, float]] = deque()  # (minute, estimated equity), with falling equity
         self._checkpoints: deque[_Checkpoint] = deque()
-        self._locked_out: dict[tuple[Symbol, tuple[Lock, ...]], RiskEvent] = {}  # how each lock refuses an entry
+        # the refusal that each set of locks gives an entry
+        self._locked_out: dict[tuple[Symbol, tuple[Lock, ...]], RiskEvent] = {}
 
     def run(self, on_progress: Callable[[float, int], None]) -> BacktestRun:
         plan, reported = self._plan, 0
-        first = min(plan.start + CYCLE_MINUTES, plan.end)  # the first cycle begins the account's first day
+        first = min(plan.start + CYCLE_MINUTES, plan.end)  # applying the first cycle begins the account's first day
         self._watch(self._grid.newest(plan.start, first), first)
         while True:
             if (ending := self._ending()) is not None:
@@ -129,11 +135,11 @@ class _Engine:
             self._keep_checkpoint()
             must_watch = signal is None or not self._is_passed_over(signal)
             if not self._until(at, must_watch=must_watch):
-                continue  # it went back
+                continue  # the run went back to a checkpoint
             if signal is None:
                 return self._ended(self._ending() or BacktestEnding.END_OF_DATA)
             if not must_watch and not self._is_passed_over(signal):
-                continue  # the trade that stood in its way has ended: watch up to it
+                continue  # the trade that blocked it has ended: apply the bars up to the signal
             self._enter(signal, at, keep=must_watch)
             self._next += 1
             if self._next - reported >= _PROGRESS_EVERY:
@@ -145,7 +151,7 @@ class _Engine:
         return BacktestRun(self._state, self._record, ending, self._grid.instant(self._clock), left, self._calls)
 
     def _is_passed_over(self, signal: SignalGenerated) -> bool:
-        """Whether a signal moves nothing whatever the prices are: a trade is in its way, or the account is halted or locked."""
+        """Whether a signal changes nothing at any price: its symbol has a trade, or the account is halted or locked."""
         state, at = self._state, signal.decided_at
         if Symbol(signal.symbol) in state.trades:
             return True
@@ -184,25 +190,25 @@ class _Engine:
             self._refuse(signal, bars, at, locks)
             return
         state, changes = enter(self._state, signal, bars, self._grid.instant(at))
-        if not keep:  # the other breaches and the id of the snapshot are those of another minute
+        if not keep:  # other breaches and the snapshot id would belong to another minute
             changes = replace(changes, risk=tuple(replace(line, detail="", snapshot_id=None) for line in changes.risk))
         self._record.take(self._state, state, changes)
-        if keep:  # else nothing but the reason was written down, and the bars up to it have still to be watched
+        if keep:  # else only the reason is recorded, because the bars before the signal are not applied yet
             self._state = state
             self._levels = None
 
     def _locks_before(self, signal: SignalGenerated, at: int) -> tuple[Lock, ...]:
-        """Return the locks that refuse an entry whatever the other checks would find; none where a halt comes first."""
+        """Return the locks that refuse an entry whatever the other checks find; none if a halt takes precedence."""
         state, instant = self._state, self._grid.instant(at)
         newest = state.books.newest
         if state.halt is not None and state.halt.level_at(instant) is not HaltLevel.NONE:
             return ()
         if max(state.watched_until or instant, instant if newest is None else newest.at) > instant:
-            return ()  # it would be judged at a later instant than its own
+            return ()  # the signal would be judged at a later instant than its own
         return tuple(lock for lock in state.locks if lock.stops(signal.symbol, instant))
 
     def _is_sent(self, signal: SignalGenerated, bars: Bars, at: int) -> bool:
-        """Whether an order would be written down for a signal, to be judged."""
+        """Whether a signal would lead to an order that is recorded and checked."""
         state = self._state
         if entry_key(state, signal) in state.orders or state.account.follows is not None:
             return False
@@ -211,9 +217,9 @@ class _Engine:
         return not isinstance(wanted_entry(state, signal, bars), SignalSkipReason)
 
     def _refuse(self, signal: SignalGenerated, bars: Bars, at: int, locks: tuple[Lock, ...]) -> None:
-        """Write down that locks refused a signal: the first time the steps say how, and the next in the same words.
+        """Record that locks refused a signal. The steps word the first refusal of a set of locks; later ones repeat it.
 
-        Four of five signals of a losing account come while entries are locked; their checks were half of a run.
+        Four of five signals of a losing account arrive while entries are locked. Their checks took half the time of a run.
         """
         state, instant = self._state, self._grid.instant(at)
         name = (Symbol(signal.symbol), locks)
@@ -232,9 +238,9 @@ class _Engine:
         return self._plan.start if until is None else self._grid.minute(until)
 
     def _until(self, at: int, *, must_watch: bool) -> bool:
-        """Apply what happens up to an instant; with `must_watch` its own minute is watched in any case.
+        """Apply what happens up to `at`. With `must_watch` the minute of `at` itself is applied in any case.
 
-        Returns False when the run went back to an earlier instant.
+        Returns False if the run went back to an earlier instant.
         """
         while self._clock < at:
             if self._watches_all():
@@ -255,7 +261,7 @@ class _Engine:
         return True
 
     def _watches_all(self) -> bool:
-        """Whether every bar has to be brought: asked for, near the drawdown protection, or where bars are missing."""
+        """Whether every bar must be applied: on request, near the drawdown protection, or where bars are missing."""
         if self._clock < self._every_bar_until:
             return True
         if self._state.is_idle:
@@ -263,13 +269,13 @@ class _Engine:
         return self._watched_to < self._clock or bool(self._grid.is_ragged[self._clock // CYCLE_MINUTES])
 
     def _next_interval(self) -> QuietInterval:
-        """Return what lies before the next minute that must be watched."""
+        """Return the quiet interval before the next minute that must be applied."""
         ragged = int(self._grid.next_ragged[self._clock // CYCLE_MINUTES]) * CYCLE_MINUTES
         stop = min(ragged, self._plan.end)
         return quiet_interval(self._grid, self._state, self._known_levels(), self._clock, stop)
 
     def _go_through(self, part: QuietInterval, stop: int) -> bool:
-        """Watch the minute that closes at `stop`, and before it those that set today's worst equity."""
+        """Apply the minute that closes at `stop`, and before it the minutes that set today's worst equity."""
         part = part.until(stop)
         if self._comes_near(float(part.value.min()), float(part.value.max())):
             self._go_back()
@@ -293,7 +299,7 @@ class _Engine:
     # Near the drawdown protection
 
     def _equity(self) -> float:
-        """The equity at the marks, as a float."""
+        """The equity at the current marks, as a float."""
         return float(equity_of(self._state))
 
     def _remember(self, at: int, equity: float) -> None:
@@ -319,7 +325,7 @@ class _Engine:
         self._checkpoints.append(_Checkpoint(self._clock, self._state, self._next, self._record.mark(), is_whole=is_whole))
 
     def _go_back(self) -> None:
-        """Go back to where the memory of the protections is whole, or will be by now, and watch every bar from there on."""
+        """Return to a checkpoint where the protections' memory is complete, or will be by now, and apply every bar from there."""
         now = self._clock
         while len(self._checkpoints) > 1 and not self._checkpoints[-1].is_whole and self._checkpoints[-1].minute > now - _MEMORY:
             self._checkpoints.pop()

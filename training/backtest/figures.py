@@ -1,4 +1,4 @@
-"""What a run amounts to: return, drawdown, months, groups of trades, costs, what was held back and refused."""
+"""Figures of a run: return, drawdown, months, groups of trades, costs, and what was held back or refused."""
 
 from __future__ import annotations
 
@@ -23,61 +23,62 @@ from training.backtest.record import EquityRow, TradeRow
 from training.data.splits import DAY_MS
 from training.judge.estimates import Estimate, mean_by_day
 
-MODELLED_BPS: Final = float(SPREAD_BPS) / 2 + float(SLIPPAGE_BPS)  # a side, beside the fee
+MODELLED_BPS: Final = float(SPREAD_BPS) / 2 + float(SLIPPAGE_BPS)  # per side, on top of the fee
 
 
 @dataclass(frozen=True, slots=True)
 class FiguresPart:
-    """Trades of one kind. wins: share that earned after costs. net, fees, modelled: account currency."""
+    """Figures for one group of trades. wins: share that earned after costs. net, fees, modelled: in account currency."""
 
     trades: int
     wins: Estimate
-    coin: float  # what a coin's side would have won on the same entries
+    coin: float  # share that a random side would have won on the same entries
     net: float
     fees: float
-    modelled: float  # half spread and slippage of both sides, as the venue models them
-    net_bps: Estimate  # a trade, of its entry's value
-    minutes_held: float  # mean
+    modelled: float  # half spread and slippage of both sides, as the paper venue models them
+    net_bps: Estimate  # per trade, of the entry's value
+    minutes_held: float  # mean per trade
 
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """One UTC month: what equity did, as a fraction of what it was before."""
+    """One UTC month. change: of equity, as a fraction of the equity at the start of the month."""
 
     month: str
     change: float
     trades: int
-    worst: float  # the deepest drawdown from the highest equity so far, seen in the month
+    worst: float  # deepest drawdown in the month, from the highest equity so far
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The whole run."""
+    """Figures of the whole run."""
 
     capital: float
     equity: float
     change: float  # of the capital
-    max_drawdown: float  # of the highest equity before, at the instants that were watched
-    max_day_loss: float | None  # the most a day lost below its midnight balance, of the capital; None without rules
+    max_drawdown: float  # fraction of the highest equity before, at the instants that were applied
+    # largest loss of a day below its midnight balance, as a fraction of the capital; None without rules
+    max_day_loss: float | None
     whole: FiguresPart
     by_symbol: dict[str, FiguresPart]
     by_side: dict[str, FiguresPart]
     by_tier: dict[str, FiguresPart]
-    by_leg: dict[str, FiguresPart]  # without a coin: which way a trade was left is known only afterwards
+    by_leg: dict[str, FiguresPart]  # coin is NaN here, because the exit of a trade is known only afterwards
     months: list[Month]
     signals: dict[str, int]
-    held_back: dict[str, int]  # by reason: of the rate limit, then of the account
-    refused: dict[str, int]  # orders, by the code of the first check they failed
-    locked: dict[str, int]  # times a protection locked
-    limits_used: dict[str, int]  # levels of the loss limits that were told
+    held_back: dict[str, int]  # by reason: those of the rate limit, then those of the account
+    refused: dict[str, int]  # orders, by the code of the first failed check
+    locked: dict[str, int]  # how often each protection locked
+    limits_used: dict[str, int]  # how often each warning level of a loss limit was reached
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON."""
+        """Return the figures as JSON."""
         return asdict(self)
 
 
 def figures_of(grid: BarGrid, signals: Sequence[SignalGenerated], found: BacktestRun, horizon_minutes: int) -> Figures:
-    """Return the figures of a run. `signals`: those it was given."""
+    """Return the figures of a run. signals: those that the run received."""
     record, capital = found.record, float(found.state.account.capital)
     groups = _Groups(grid, record.trades, horizon_minutes)
     tiers = {(signal.symbol, signal.decided_at): signal.tier for signal in signals}
@@ -116,7 +117,7 @@ def _count(found: BacktestRun, kind: str) -> dict[str, int]:
 
 
 def drawdowns(equity: Sequence[Decimal], capital: Decimal) -> NDArray[np.float64]:
-    """Return (n,) how far each equity is below the highest before it, as a fraction of that."""
+    """Return (n,) how far each equity is below the highest one before it, as a fraction of that."""
     values = np.array([capital, *equity], dtype=np.float64)
     falls: NDArray[np.float64] = 1 - values / np.maximum.accumulate(values)
     return falls[1:]

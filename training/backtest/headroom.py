@@ -1,4 +1,4 @@
-"""What a run knows of the entries still to come, for `signalbox.trading.headroom`: how near and how far their stops can be."""
+"""Bounds on the entries that a run may still make, for `signalbox.trading.headroom`: how near and how far stops can be."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from signalbox.trading.instruments import INSTRUMENTS
 from signalbox.trading.state import AccountState
 from training.backtest.bar_grid import BarGrid
 
-_FLOATS: Final = 0.999  # a volatility summed here may differ in its last digits from the one an entry measures
+_FLOATS: Final = 0.999  # the volatility summed here may differ in its last digits from that of an entry
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LeastEntries:
-    """What the entries still to come are at least.
+    """Bounds on the entries still to come.
 
-    nearest, farthest: (n + 1,) the distances to its stop, as a fraction, of any entry that signal i or a later one may make.
-    step_value: the most that the smallest step of a quantity is worth: what an entry may lack of its size.
+    nearest, farthest: (n + 1,) distance to the stop, as a fraction of the price, of any entry from signal i or a later one.
+    step_value: the most that the smallest step of a quantity can be worth; rounding may reduce an entry by this much.
     """
 
     nearest: NDArray[np.float64]
@@ -38,7 +38,7 @@ class LeastEntries:
 
 
 def least_entries(grid: BarGrid, signals: Sequence[SignalGenerated], account: TradingAccount) -> LeastEntries:
-    """Return the bounds of what the signals of a run may enter."""
+    """Return the bounds on the entries of a run's signals."""
     found = np.full(len(signals) + 1, np.nan)
     measured = _measured(grid)
     for i, signal in enumerate(signals):
@@ -51,13 +51,13 @@ def least_entries(grid: BarGrid, signals: Sequence[SignalGenerated], account: Tr
     return LeastEntries(nearest * _FLOATS, farthest / _FLOATS, max(steps, default=0.0))
 
 
-@lru_cache(maxsize=1)  # of one grid; every start date asks for it again
+@lru_cache(maxsize=1)  # one grid; every start date asks for the same values
 def _measured(grid: BarGrid) -> dict[Symbol, NDArray[np.float64]]:
     return {symbol: _volatilities(grid, row) for symbol, row in grid.row.items()}
 
 
 def _volatilities(grid: BarGrid, row: int) -> NDArray[np.float64]:
-    """Return (minutes + 1,) the deviation of one-minute returns that an entry at each instant measures; NaN where it cannot."""
+    """Return (minutes + 1,) the deviation of one-minute returns that an entry at each instant measures, NaN where bars lack."""
     returns = np.diff(np.log(grid.close[row]), prepend=np.nan)
     known = np.isfinite(returns)
     clean = np.where(known, returns, 0.0)
@@ -72,8 +72,8 @@ def _volatilities(grid: BarGrid, row: int) -> NDArray[np.float64]:
 
 
 def is_exhausted(state: AccountState, at: datetime, least: LeastEntries, next_signal: int) -> bool:
-    """Whether no entry of the signals still to come can pass: the accounts' own rule, told how near and far their stops are."""
-    if not np.isfinite(least.nearest[next_signal]):  # no entry is to come anyway
+    """Whether no entry of the remaining signals can pass. The rule is the accounts' own, given how near and far stops can be."""
+    if not np.isfinite(least.nearest[next_signal]):  # no remaining signal can make an entry
         return False
     reach = EntryReach(
         *(Decimal(repr(float(v))) for v in (least.nearest[next_signal], least.farthest[next_signal], least.step_value))

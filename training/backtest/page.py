@@ -1,4 +1,4 @@
-"""The report of a backtest for a trader: first whether money was lost or made, then how, in pictures and tables."""
+"""The report of a backtest for a trader: first whether money was lost or made, then how, in charts and tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEMPLATE: Final = Path(__file__).with_name("templates") / "backtest.html.jinja"
 
 
 def render_page(result: BacktestResult) -> str:
-    """Return the page. Self-contained: nothing is loaded from anywhere."""
+    """Return the page as HTML that loads nothing from elsewhere."""
     figures, account = result.figures, result.account
     return render(
         TEMPLATE,
@@ -61,8 +61,8 @@ def _figures(result: BacktestResult) -> Mapping[str, object]:
     found: dict[str, object] = {
         "of the capital, after costs": f"{figures.change:+.2%}",
         "deepest drawdown": f"{figures.max_drawdown:.2%}",
-        "closed trades": f"{whole.trades:,}",
-        "won after costs / a coin": "-" if not whole.trades else f"{whole.wins.value:.1%} / {whole.coin:.1%}",
+        "trades": f"{whole.trades:,}",
+        "won after costs / a coin toss": "-" if not whole.trades else f"{whole.wins.value:.1%} / {whole.coin:.1%}",
         "paid in fees, of the capital": f"{whole.fees / figures.capital:.2%}",
     }
     if figures.max_day_loss is not None:
@@ -74,10 +74,10 @@ def _figures(result: BacktestResult) -> Mapping[str, object]:
 
 def _equity_note(result: BacktestResult) -> str:
     if result.account.rules is None:
-        return "Percent of the capital; this account is under no loss rules."
+        return "Percent of the capital. This account has no loss rules."
     daily, overall = result.account.rules.daily_loss_fraction, result.account.rules.max_loss_fraction
     return (
-        f"The red line is the day's limit, {daily:.0%} of the capital below the midnight balance; dashed, {overall:.0%} overall."
+        f"Red line: the day's limit, {daily:.0%} of the capital below the midnight balance. Dashed line: {overall:.0%} overall."
     )
 
 
@@ -97,11 +97,11 @@ def _passing(passing: Passing | None) -> Table:
 
 def _passing_note(passing: Passing | None) -> str:
     if passing is None:
-        return "Only an account under prop-firm rules has a phase to pass."
+        return "This account has no prop-firm rules, so there is no phase to pass."
     return (
-        "The account begun afresh on each date, until its phase was decided or the candles ended. Attempts that begin near each "
-        f"other live through the same market: they are worth about {passing.independent_runs:.1f} independent ones. "
-        f"Interval: {passing.interval}. Undecided attempts count for nothing."
+        "The account starts anew on each date and runs until its phase is decided or the candles end. Attempts that start close "
+        f"together see the same market: they are worth about {passing.independent_runs:.1f} independent ones. "
+        f"Interval: {passing.interval}. Undecided attempts are not counted."
     )
 
 
@@ -126,7 +126,7 @@ def _parts(parts: Mapping[str, FiguresPart], name: str) -> Table:
         for key, part in parts.items()
         if part.trades
     ]
-    head = [name, "trades", "won after costs", "a coin", "net bps a trade", "net", "fees", "spread and slippage", "minutes"]
+    head = [name, "trades", "won after costs", "a coin toss", "net bps a trade", "net", "fees", "spread and slippage", "minutes"]
     return Table(head, rows, range(1, 9))
 
 
@@ -148,14 +148,14 @@ def _facts(result: BacktestResult) -> Table:
     gates = ", ".join(f"{gate.value} {verdict.value}" for gate, verdict in result.manifest.gates.items())
     facts = {
         "gates of the bundle": gates,
-        "seen before": "none of this period"
+        "seen in training": "none of this period"
         if not result.overlap.in_sample
         else f"{result.overlap.days:.0f} days ({', '.join(result.overlap.periods)})",
         "ended": f"{result.run.ending.value}, {result.run.ended_at:%Y-%m-%d %H:%M} UTC",
         "halts": "; ".join(f"{h.since:%Y-%m-%d %H:%M} {h.level.value}: {h.why}" for h in result.run.record.halts) or "none",
         "open at the end": f"{len(result.run.state.trades)} trades, valued at the last closes",
-        "execution": "the steps of the deployed functions on a paper venue; no market impact, no queue, no path inside a bar: "
-        "of two stories a bar allows, the worse one happens",
+        "execution": "the steps of the deployed functions on a paper venue, without market impact or queue. The path in a bar is "
+        "unknown, so of two possible outcomes the worse one is taken",
         "candles": ", ".join(f"{source.name} {source.sha256()[:12]}" for source in result.sources),
     }
     return Table(["", ""], facts.items())

@@ -1,4 +1,4 @@
-"""The pictures of a backtest: equity with the limits of the rules, drawdown, and what became of every start date."""
+"""Charts of a backtest: equity with the limits of the rules, drawdown, and the outcome of every start date."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from training.backtest.starts import Attempt
 from training.write.pictures import LEFT, TOP, Plane
 
 _WIDTH: Final = 1040.0
-_POINTS: Final = 1_500  # of a line; of each run of them the lowest is drawn, so no fall is lost
+_POINTS: Final = 1_500  # per line; of neighbouring points the lowest is drawn, so no fall is lost
 _DAY: Final = 86_400.0
 _COLOURS: Final = {BacktestEnding.TARGET_REACHED: "c1", BacktestEnding.END_OF_DATA: "c0"}
 
 
 def equity_svg(result: BacktestResult) -> Markup:
-    """Draw equity with both limits, in percent of the capital. Empty without two points."""
+    """Draw equity with both limits, in percent of the capital. Empty with fewer than two points."""
     rows, capital = result.run.record.equity, result.account.capital
     if len(rows) < 2:
         return Markup("")
@@ -52,7 +52,7 @@ def equity_svg(result: BacktestResult) -> Markup:
 
 
 def drawdown_svg(result: BacktestResult) -> Markup:
-    """Draw how far equity is below its highest, with what the internal stop and the overall limit leave of the capital."""
+    """Draw how far equity is below its highest value so far, in percent. Empty with fewer than two points."""
     rows = result.run.record.equity
     if len(rows) < 2:
         return Markup("")
@@ -69,7 +69,7 @@ def drawdown_svg(result: BacktestResult) -> Markup:
 
 
 def starts_svg(attempts: Sequence[Attempt]) -> Markup:
-    """Draw what every start date came to: how long it lasted, and with what profit it ended. Empty without any."""
+    """Draw the outcome of every start date: how long it lasted and the profit at its end. Empty without attempts."""
     if not attempts:
         return Markup("")
     xs = [_day(one.start) for one in attempts]
@@ -108,7 +108,7 @@ def _date(day: float) -> str:
 
 
 def _thinned(at: Sequence[datetime], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Return at most _POINTS points: of each run of neighbours the lowest, and the first and last."""
+    """Return at most about _POINTS points: the lowest of each group of neighbours, and the first and last point."""
     every = max(-(-len(values) // _POINTS), 1)
     kept = [min(range(i, min(i + every, len(values))), key=values.__getitem__) for i in range(0, len(values), every)]
     kept = sorted({0, *kept, len(values) - 1})

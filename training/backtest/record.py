@@ -1,4 +1,4 @@
-"""What a run of an account leaves behind, as rows; cut back to a mark when an interval is run again."""
+"""What a run of an account records, as rows. It can be cut back to a mark when an interval is run again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from signalbox.trading.state import AccountState, Halt, Trade, TradeState
 
 @dataclass(frozen=True, slots=True)
 class TradeRow:
-    """A trade that is over. Prices are averages of the fills; amounts are in the account's currency."""
+    """A closed trade. Prices are averages of the fills; amounts are in the account's currency."""
 
     entry: ClientOrderId
     symbol: str
@@ -37,7 +37,7 @@ class TradeRow:
 
 @dataclass(frozen=True, slots=True)
 class EquityRow:
-    """The account at an instant, at the closes of the bars."""
+    """The account at an instant, valued at the closes of the bars."""
 
     at: datetime
     balance: Decimal
@@ -49,7 +49,7 @@ Mark = tuple[int, int, int, int, int]
 
 @dataclass(slots=True)
 class BacktestRecord:
-    """Everything in the order it happened."""
+    """Everything that a run recorded, in the order it happened."""
 
     trades: list[TradeRow] = field(default_factory=list)
     days: list[AccountDay] = field(default_factory=list)
@@ -58,7 +58,7 @@ class BacktestRecord:
     halts: list[Halt] = field(default_factory=list)
 
     def take(self, before: AccountState, after: AccountState, changes: ChangeSet) -> None:
-        """Write down what a step changed."""
+        """Record what a step changed."""
         for trade in changes.trades:
             if trade.state is TradeState.CLOSED:
                 self.trades.append(closed_row(before, after, trade))
@@ -68,11 +68,11 @@ class BacktestRecord:
         self.halts += changes.halts
 
     def mark(self) -> Mark:
-        """Return where it is now."""
+        """Return the current length of each list."""
         return len(self.trades), len(self.days), len(self.equity), len(self.risk), len(self.halts)
 
     def cut(self, mark: Mark) -> None:
-        """Forget what came after a mark."""
+        """Remove what was recorded after a mark."""
         trades, days, equity, risk, halts = mark
         del self.trades[trades:], self.days[days:], self.equity[equity:], self.risk[risk:], self.halts[halts:]
 
@@ -84,10 +84,10 @@ def closed_row(before: AccountState, after: AccountState, trade: Trade) -> Trade
     entry = orders[trade.entry]
     leg = trade.exit_leg or Leg.EXIT
     if trade.exit is None:
-        raise ValueError(f"{trade.entry}: expected a trade that an exit of its own closed, was {trade}")
+        raise ValueError(f"{trade.entry}: expected a trade closed by its own exit order, was {trade}")
     leaving = orders[trade.exit]
     if trade.opened_at is None or trade.closed_at is None or entry.average_price is None or leaving.average_price is None:
-        raise ValueError(f"{trade.entry}: expected a trade that was entered and left, was {trade}")
+        raise ValueError(f"{trade.entry}: expected a trade with filled entry and exit, was {trade}")
     return TradeRow(
         entry=trade.entry,
         symbol=trade.symbol,

@@ -1,9 +1,9 @@
-"""Which minute must be watched next: the first at which anything could happen to an open account. Floats, on the safe side.
+"""Finds the next minute that must be applied: the first at which anything could happen to an open account.
 
-Between two watched minutes nothing trades, so quantities and balance stand still and the account is a sum of prices. A
-minute matters when a stop or target may be touched, a deadline comes, equity may reach a level of a loss limit that was not
-told yet, a day ends, or bars are missing. Every comparison leaves `SLACK`, far more than floats can be wrong by: a minute
-too many costs time, a minute too few would change the result.
+Between two applied minutes nothing trades, so quantities and balance are constant and equity is a sum of prices. A minute matters
+if a stop or target may be touched, a deadline passes, equity may reach a level of a loss limit that was not reported yet, a day
+ends, or bars are missing. Floats are used, so every comparison leaves `SLACK`, far more than their error: a minute too many costs
+time, a minute too few would change the result.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from signalbox.trading.state import AccountState, Trade, TradeState
 from signalbox.trading.warnings import LimitWarning
 from training.backtest.bar_grid import BarGrid
 
-SLACK: Final = 1e-9  # of a price or an equity, relative
+SLACK: Final = 1e-9  # relative to a price or an equity
 Floats: TypeAlias = NDArray[np.float64]
-_HALF_SPREAD: Final = float(SPREAD_BPS) / 20_000  # of the open
+_HALF_SPREAD: Final = float(SPREAD_BPS) / 20_000  # as a fraction of the open
 _DRAWDOWN: Final = float(STANDARD.max_drawdown_fraction)
-_NEAR: Final = 0.05  # of the allowed drawdown, before it
+_NEAR: Final = 0.05  # the last share of the allowed drawdown counts as near
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuietInterval:
-    """Minutes [first, stop) of an account in which nothing happens before `stop - 1`.
+    """Minutes [first, stop) of an account in which nothing happens before the minute `stop - 1`.
 
-    stop: the instant at which something may; until then every minute may be left out. worst, value: (stop - first,)
-    estimated equity at the worst prices and at the closes of each minute.
+    stop: the instant at which something may happen; every minute before may be skipped.
+    worst, value: (stop - first,) float64, estimated equity at the worst prices and at the close of each minute.
     """
 
     first: int
@@ -48,26 +48,26 @@ class QuietInterval:
     value: NDArray[np.float64]
 
     def until(self, stop: int) -> QuietInterval:
-        """Return what lies before an instant."""
+        """Return the part before an instant."""
         count = stop - self.first
         return QuietInterval(self.first, stop, self.worst[:count], self.value[:count])
 
 
 @dataclass(frozen=True, slots=True)
 class QuietLevels:
-    """What equity means today: the next level of each loss limit that was not told, and when that changes by itself.
+    """The equity levels that matter today: the next unreported level of each loss limit, and the time when they change.
 
-    day_ends: also when the limits of tomorrow begin to count, shortly before.
+    day_ends: midnight, or the earlier time shortly before it from which tomorrow's limits count too.
     """
 
     day_ends: datetime | None
-    highest_pending: float  # equity at or below which a level is reached; -inf when all were
-    worst_equity: float  # of today so far
+    highest_pending: float  # a level is reached at or below this equity; -inf if all were reported
+    worst_equity: float  # lowest equity of today so far
     status: AccountStatus = AccountStatus.ACTIVE
 
 
 def levels_of(state: AccountState) -> QuietLevels:
-    """Return the levels of an account now. Without rules nothing is told and days do not end."""
+    """Return the current levels of an account. Without loss rules there are no levels and days do not end."""
     monitor = rule_monitor_of(state.account, state.loss_rules)
     if monitor is None:
         return QuietLevels(None, -np.inf, -np.inf)
@@ -84,7 +84,7 @@ def levels_of(state: AccountState) -> QuietLevels:
 
 
 def _next_change(monitor: FtmoRuleMonitor) -> datetime | None:
-    """Return when other limits begin to count: those of tomorrow before midnight, and at midnight."""
+    """Return the time when other limits begin to count: tomorrow's limits shortly before midnight, then midnight itself."""
     midnight = monitor.next_midnight
     if midnight is None or monitor.now is None:
         return midnight
@@ -109,7 +109,7 @@ def _highest_pending(monitor: FtmoRuleMonitor, rules: Sequence[RuleHeadroom], da
 
 
 def is_quiet(state: AccountState) -> bool:
-    """Whether prices alone move the account: open trades and nothing on its way."""
+    """Whether only prices can change the account: there are open trades, and no order or exit is pending."""
     held = {symbol for symbol, position in state.books.positions.items() if position.quantity}
     return (
         held == {str(symbol) for symbol in state.trades}
@@ -119,9 +119,9 @@ def is_quiet(state: AccountState) -> bool:
 
 
 def quiet_interval(grid: BarGrid, state: AccountState, levels: QuietLevels, first: int, stop: int) -> QuietInterval:
-    """Return the minutes from `first` up to the first that must be watched, `stop - 1` at the latest.
+    """Return the minutes from `first` to the first minute that must be applied, at most `stop - 1`.
 
-    The account is quiet and its bars are applied up to `first`; no bar is missing in [first, stop).
+    The account must be quiet, its bars applied up to `first`, and no bar missing in [first, stop).
     """
     for trade in state.trades.values():
         stop = min(stop, max(grid.minute(trade.deadline) + 1, first + 1))
@@ -156,7 +156,7 @@ def _touched(trade: Trade, low: Floats, high: Floats, half: Floats) -> NDArray[n
 
 
 def worst_minutes(part: QuietInterval, levels: QuietLevels) -> Sequence[int]:
-    """Return the minutes before the last that may set today's worst equity: none, one, or all that floats cannot tell apart."""
+    """Return the minutes before the last that may set today's worst equity: none, one, or all that floats cannot distinguish."""
     if part.worst.shape[0] < 2:
         return ()
     inner = part.worst[:-1]
@@ -168,5 +168,5 @@ def worst_minutes(part: QuietInterval, levels: QuietLevels) -> Sequence[int]:
 
 
 def may_lock(peak: float, least: float) -> bool:
-    """Whether equity may have fallen so far from its peak that the drawdown protection could act."""
+    """Return whether equity may have fallen far enough from its peak for the drawdown protection to act."""
     return least < peak * (1 - _DRAWDOWN * (1 - _NEAR))

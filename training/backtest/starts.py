@@ -1,7 +1,7 @@
-"""How often an account would have passed its phase, had it begun on another day: the exact engine, once a start date.
+"""How often an account would have passed its phase if it had started on another day: one run of the engine per start date.
 
-Runs that begin near each other live through the same market and are not independent. The interval therefore resamples whole
-months of start dates, and where none or all pass, it is that of as many runs as fit into the period one after the other.
+Runs that start close together see the same market and are not independent. The interval therefore resamples whole months of start
+dates. If none or all pass, the interval assumes as many runs as fit into the period one after the other.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.judge.estimates import Estimate, mean_by_day
 
 DAY: Final = timedelta(days=1)
-LEAST_MONTHS: Final = 3  # of start dates, for months to be resampled
+LEAST_MONTHS: Final = 3  # fewest months of start dates that can be resampled
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One account from one start date until its phase was decided, or the candles ended."""
+    """One account from one start date until its phase was decided or the candles ended."""
 
     start: datetime
     ending: BacktestEnding
     ended_at: datetime
-    rule: str | None  # that broke
+    rule: str | None  # the rule that was broken
     trades: int
-    profit: float  # of the capital, closed balance
+    profit: float  # fraction of the capital, from the closing balance
 
     @property
     def days(self) -> float:
-        """How long it took."""
+        """The length of the attempt in days."""
         return (self.ended_at - self.start) / DAY
 
     @property
     def is_decided(self) -> bool:
-        """Whether it ended for a reason of its own."""
+        """Whether the attempt ended for another reason than the end of the candles."""
         return self.ending is not BacktestEnding.END_OF_DATA
 
     @classmethod
     def of(cls, start: datetime, found: BacktestRun) -> Attempt:
-        """Return what a run says."""
+        """Return the attempt that a run describes."""
         breached = [line.code for line in found.record.risk if line.kind == "LIMIT_BREACHED"]
         capital = found.state.account.capital
         profit = float((found.state.books.balance - capital) / capital)
@@ -63,15 +63,19 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """All attempts. probability: of those decided; None without any. independent_runs: that fit one after the other."""
+    """All attempts.
+
+    probability: share of the decided attempts that passed, or None if no attempt was decided.
+    independent_runs: the number of runs that fit into the period one after the other.
+    """
 
     attempts: tuple[Attempt, ...]
     probability: Estimate | None
     independent_runs: float
-    interval: str  # how it was made
+    interval: str  # how the interval was made
 
     def to_json(self) -> dict[str, Any]:
-        """Return it with its attempts."""
+        """Return the result and its attempts as JSON."""
         decided = [one for one in self.attempts if one.is_decided]
         passed = sorted(one.days for one in decided if one.ending is BacktestEnding.TARGET_REACHED)
         p = self.probability
@@ -103,7 +107,7 @@ class Passing:
 
 
 def start_dates(start: datetime, end: datetime, count: int) -> tuple[datetime, ...]:
-    """Return at most `count` midnights UTC, spread evenly over the period, the first at or after its start."""
+    """Return at most `count` UTC midnights, spread evenly over the period. The first is at or after its start."""
     first = start if start == start.replace(hour=0, minute=0) else start.replace(hour=0, minute=0) + DAY
     days = int((end - first) / DAY)
     if days < 1 or count < 1:
@@ -121,7 +125,7 @@ def attempt(
     end: int,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> Passing:
-    """Run the account from every start date, in as many processes as there are cores."""
+    """Run the account from every start date, with one process per core."""
     work = _Work(grid, tuple(signals), account, tuple(starts), end)
     done: list[tuple[int, Attempt]] = []
     with _workers(work, len(starts)) as results:
@@ -144,13 +148,13 @@ def judge_attempts(attempts: Sequence[Attempt], end: datetime) -> Passing:
     months = np.array([one.start.year * 12 + one.start.month for one in decided], dtype=np.int64)
     value, n = float(passed.mean()), len(decided)
     if value in {0.0, 1.0} or np.unique(months).shape[0] < LEAST_MONTHS:
-        reach = 1 - 0.05 ** (1 / independent)  # the largest rate that shows nothing in so many runs one time in twenty
+        reach = 1 - 0.05 ** (1 / independent)  # largest rate that gives no case in so many runs with 5 % probability
         bounds = Estimate(value, 0.0 if value < 1 else 1 - reach, reach if value == 0 else 1.0, n)
         return Passing(tuple(attempts), bounds, independent, "as many runs as fit one after the other")
     return Passing(tuple(attempts), mean_by_day(passed, months), independent, "months of start dates resampled")
 
 
-# Processes: the bar grid is inherited, not sent
+# Processes inherit the bar grid instead of receiving a copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +171,7 @@ class _Work:
         return number, Attempt.of(start, run(self.grid, self.signals, plan))
 
 
-_inherited: list[_Work] = []  # of a child: what its parent had when it was forked
+_inherited: list[_Work] = []  # in a child process: the parent's work at the time of the fork
 
 
 def _one(number: int) -> tuple[int, Attempt]:

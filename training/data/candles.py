@@ -1,4 +1,4 @@
-"""Candles for training: whatever the one reader of candles can read, a lake or recorded files, under the names used here."""
+"""Candles for training, from a lake or from recorded files. Both are read by the library's one reader, re-exported here."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""Decisions with features and dir60 labels, all symbols together. The contract is docs/labels.md.
+"""Decisions of all symbols together, with features and dir60 labels. docs/labels.md is the contract.
 
-A decision at t sees the bars closed at or before t, enters at the open of the bar that opens at t, and leaves at the open
-of the bar 60 minutes later. Rows that cannot be decided or judged without inventing a bar are left out and counted;
-flats stay. A backtest decides without being judged (`unjudged`): there a row stays whose outcome is not known.
-
-Features are kept once for every bar, not for every decision: a window of the newest bars is then a gather from them.
+A decision at t sees the bars that closed at or before t, enters at the open of the bar that opens at t, and leaves at the open of
+the bar 60 minutes later. A row is left out and counted if its features or its outcome would need an invented bar. Flat outcomes
+are kept. A backtest makes decisions without judging them (`unjudged`), so it also keeps rows whose outcome is unknown.
+Features are stored once per bar, not once per decision, so a window of the newest bars is one gather.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ from signalbox.market.candles import MINUTE_MS, Bars, MarketDataError, Symbol
 from training.errors import TrainingError
 
 HORIZON_MINUTES: Final = 60
-ENTRY_LAG_BARS: Final = 1  # the bar after the newest closed one
+ENTRY_LAG_BARS: Final = 1  # entry is at the open of the bar after the newest closed one
 DECISION_MINUTES: Final = 5
 PURGE_MS: Final = (HORIZON_MINUTES + ENTRY_LAG_BARS) * MINUTE_MS
-_BLOCK: Final = 8_192  # rows turned to float32 at once: they stay in the cache
+_BLOCK: Final = 8_192  # rows converted to float32 at a time: so many stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """What became of the five-minute boundaries of one symbol."""
+    """How many five-minute boundaries of one symbol became decisions, and why the others did not."""
 
     boundaries: int
     warm_up: int
-    gap_in_features: int  # also rows whose features are not finite
-    gap_in_window: int  # the decision's own row is complete, an older one of its window is not
+    gap_in_features: int  # includes rows with features that are not finite
+    gap_in_window: int  # the decision's own row is complete, but an older row of its window is not
     gap_in_label: int
     beyond_the_end: int
     kept: int
@@ -44,13 +43,14 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Decisions sorted by time, then symbol.
+    """Decisions sorted by time, then symbol. n is the number of decisions, f the number of features.
 
-    decided_at_ms: (n,) int64. symbol: (n,) int64 index into `symbols`.
-    tensor: (bars, f) float32 in schema order, C-contiguous, the row of every bar of one symbol after the other's; shared by
-    every selection, and NaN in warm-up. bar: (n,) int64, where in it the row of each decision's bar is; the `window_bars`
-    rows that end there are complete and of consecutive minutes.
-    outcome: (n,) float64, simple return from entry to exit. label: (n,) float32, 1 where outcome > 0, else 0 (flats too).
+    decided_at_ms: (n,) int64, milliseconds since the epoch. symbol: (n,) int64, index into `symbols`.
+    tensor: (bars, f) float32 in schema order, C-contiguous: one row per bar, all bars of the first symbol, then all of the
+    second, and so on. Every selection shares it. Rows in warm-up are NaN.
+    bar: (n,) int64, the tensor row of each decision's bar. The `window_bars` rows that end there are complete, one per minute.
+    outcome: (n,) float64, simple return from entry to exit.
+    label: (n,) float32, 1 where outcome > 0, else 0 (also for flat outcomes).
     momentum: (n,) float64, return of the 60 bars before the decision, for the base rates.
     """
 
@@ -71,25 +71,25 @@ class Dataset:
 
     @property
     def features(self) -> NDArray[np.float32]:
-        """The row of each decision's bar, (n, f), gathered anew each time."""
+        """The feature row of each decision's bar, (n, f). Every call gathers a new copy."""
         return self.tensor[self.bar]
 
     def windows(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_], window_bars: int) -> NDArray[np.float32]:
-        """Return (k, window_bars, f) rows that end at the bars of some decisions, oldest first, as one gather.
+        """Return the feature windows of the chosen decisions, (k, window_bars, f), oldest bar first, in one gather.
 
-        Raises TrainingError for a window longer than the decisions were chosen for: it could span a gap.
+        rows: which decisions. Raises TrainingError if `window_bars` is longer than the dataset's own: it could span a gap.
         """
         if not 1 <= window_bars <= self.window_bars:
             raise TrainingError(
-                f"expected a window of 1 to {self.window_bars} bars, for which these decisions were chosen, was {window_bars}"
+                f"expected a window of 1 to {self.window_bars} bars, the length this dataset was built for, was {window_bars}"
             )
         width = self.tensor.shape[1]
-        # rows are contiguous, so a window is one run of numbers: each is copied at once, not row by row
+        # rows are contiguous, so each window is one run of numbers and is copied whole, not row by row
         runs = sliding_window_view(self.tensor.reshape(-1), window_bars * width)[::width]
         return runs[self.bar[rows] - (window_bars - 1)].reshape(-1, window_bars, width)
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Dataset:
-        """Return some of the decisions; the rows of the bars are shared, not copied."""
+        """Return some of the decisions. The tensor is shared, not copied."""
         return Dataset(
             self.schema,
             self.symbols,
@@ -122,11 +122,12 @@ def build_dataset(
     window_bars: int = 1,
     unjudged: bool = False,
 ) -> Dataset:
-    """Return every decision of every symbol whose newest `window_bars` rows are whole; the reference is found among the bars.
+    """Return every decision whose newest `window_bars` feature rows are complete, for every symbol.
 
-    unjudged: also those whose outcome is not known, with an outcome of NaN: what a live cycle would have decided.
-
-    Raises MarketDataError when there is not one, FeatureSchemaError without the reference.
+    bars: must include the reference symbol of the schema.
+    on_symbol: called after each symbol.
+    unjudged: also return decisions whose outcome is unknown, with an outcome of NaN, as a live cycle would have made them.
+    Raises MarketDataError if there is no decision, FeatureSchemaError without the reference symbol.
     """
     reference = find_reference(schema, bars)
     tensor = np.empty((sum(len(one) for one in bars), len(schema.names)), dtype=np.float32)
@@ -165,7 +166,7 @@ def build_dataset(
 
 
 def _fill(own: NDArray[np.float32], matrix: FeatureMatrix) -> NDArray[np.bool_]:
-    """Write a symbol's rows into its part of the tensor; return (n,) which are complete, as float32 too."""
+    """Write a symbol's rows into its part of the tensor. Return (n,) bool: the rows that are complete and finite in float32."""
     complete = matrix.is_complete.copy()
     for start in range(0, len(matrix), _BLOCK):
         cut = slice(start, start + _BLOCK)
@@ -176,7 +177,7 @@ def _fill(own: NDArray[np.float32], matrix: FeatureMatrix) -> NDArray[np.bool_]:
 
 
 def rows_in_a_run(open_time_ms: NDArray[np.int64], complete: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return (n,) how many complete rows of consecutive minutes end at each row; 0 where the row is not complete."""
+    """Return (n,) int64: how many complete rows, one a minute without a gap, end at each row; 0 at an incomplete row."""
     row = np.arange(complete.shape[0])
     begins = np.ones(complete.shape[0], dtype=np.bool_)
     begins[1:] = (np.diff(open_time_ms) != MINUTE_MS) | ~complete[:-1]
@@ -187,7 +188,7 @@ def rows_in_a_run(open_time_ms: NDArray[np.int64], complete: NDArray[np.bool_]) 
 def _decisions(
     schema: FeatureSchema, bars: Bars, complete_rows: NDArray[np.bool_], window_bars: int, first: int, *, unjudged: bool
 ) -> _Part:
-    """Return the decisions of one symbol, whose rows begin at `first` of the tensor."""
+    """Return the decisions of one symbol. Its rows in the tensor begin at `first`."""
     close_ms = bars.open_time_ms + MINUTE_MS
     at = np.flatnonzero(close_ms % (DECISION_MINUTES * MINUTE_MS) == 0)
     warm = at >= schema.warmup_bars + window_bars - 2

@@ -1,7 +1,7 @@
-"""Chronological periods by timestamp over all symbols together: no row knows a minute of a later period.
+"""Chronological periods, cut by time over all symbols together, so that no row knows a minute of a later period.
 
-train → early stopping → calibration → thresholds → test, one day of embargo before each. A row belongs to a period only
-if its whole label window, horizon plus entry lag, ends inside it. Folds of a walk-forward: walk_forward.py.
+The order is train → early stopping → calibration → thresholds → test, with one day of embargo before each period but the first. A
+row belongs to a period only if its whole label window (horizon plus entry lag) ends inside it. walk_forward.py makes the folds.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ MIN_DAYS: Final = 45
 
 
 class SplitName(StrEnum):
-    """What a period is used for, and for nothing else; in time order."""
+    """The periods in time order. Each has one use, and is used for nothing else."""
 
     TRAIN = "train"
     EARLY_STOPPING = "early_stopping"
-    CALIBRATION = "calibration"  # the temperature
-    THRESHOLDS = "thresholds"  # the margins that issue
+    CALIBRATION = "calibration"  # fits the temperature
+    THRESHOLDS = "thresholds"  # sets the margins from which a signal is issued
     TEST = "test"
 
 
@@ -45,7 +45,7 @@ DEFAULT_SHARES: Final[Mapping[SplitName, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Half-open: start <= decided_at, and the label window ends at or before end. Milliseconds since the epoch."""
+    """Half-open: start <= decided_at, and the label window ends at or before `end`. Milliseconds since the epoch."""
 
     start_ms: int
     end_ms: int
@@ -63,14 +63,14 @@ class Span:
         return (self.end_ms - self.start_ms) / DAY_MS
 
     def rows(self, decided_at_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which decisions belong to it, purged at its end."""
+        """Return (n,) bool: the decisions in this period, without those whose label window ends after it."""
         return (decided_at_ms >= self.start_ms) & (decided_at_ms + PURGE_MS <= self.end_ms)
 
 
 def whole_days(decided_at_ms: NDArray[np.int64], needed: int) -> tuple[int, int]:
     """Return the first whole UTC day with decisions and the day after the last one, as days since the epoch.
 
-    Raises MarketDataError when they are fewer than `needed`.
+    Raises MarketDataError for fewer than `needed` days.
     """
     first = -(-int(decided_at_ms.min()) // DAY_MS)
     last = (int(decided_at_ms.max()) + PURGE_MS) // DAY_MS
@@ -84,7 +84,7 @@ def whole_days(decided_at_ms: NDArray[np.int64], needed: int) -> tuple[int, int]
 def split_chronologically(
     decided_at_ms: NDArray[np.int64], shares: Mapping[SplitName, float] = DEFAULT_SHARES
 ) -> dict[SplitName, Span]:
-    """Return the periods on whole UTC days. Raises MarketDataError when the data is too short for them."""
+    """Return the periods, each of whole UTC days. Raises MarketDataError if the data is too short for them."""
     first, last = whole_days(decided_at_ms, MIN_DAYS)
     days = last - first
     spans: dict[SplitName, Span] = {}

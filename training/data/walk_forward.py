@@ -1,7 +1,7 @@
-"""Walk-forward folds: each retrains on all that was known, freezes everything, and is tested on the period that followed.
+"""Walk-forward folds: each fold retrains on all that was known, freezes everything, and is tested on the period that follows.
 
-The tests of the folds are equal, do not overlap and cover the newest half of the days. Inside a fold the periods are those
-of splits.py. `WalkForward` is also a scikit-learn splitter; give it the decision times as `groups`.
+The test periods of the folds have equal length, do not overlap, and cover the newest half of the days. Inside a fold the periods
+are those of splits.py. `WalkForward` is also a scikit-learn splitter; pass the decision times as `groups`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from training.data.splits import DAY_MS, EMBARGO_DAYS, Span, SplitName, whole_da
 from training.errors import TrainingError
 
 MIN_FOLDS: Final = 6
-TESTED_SHARE: Final = 0.5  # of all days, the folds' tests together
+TESTED_SHARE: Final = 0.5  # share of all days that the test periods cover together
 _TUNING_SHARES: Final = {SplitName.EARLY_STOPPING: 0.07, SplitName.CALIBRATION: 0.065, SplitName.THRESHOLDS: 0.025}
 _MIN_TRAIN_DAYS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class WalkForward:
-    """At least six folds; the training period grows from the first day.
+    """A splitter of at least six folds. Every training period begins on the first day, so it grows from fold to fold.
 
-    Raises TrainingError for fewer folds, MarketDataError (when it splits) for data too short for them.
+    Raises TrainingError for fewer folds; `spans` raises MarketDataError if the data is too short for them.
     """
 
     folds: int = MIN_FOLDS
@@ -43,7 +43,7 @@ class WalkForward:
         return [_fold(first, last - test * (self.folds - k), test, days) for k in range(self.folds)]
 
     def split(self, X: object, y: object = None, groups: object = None) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:  # noqa: ARG002, N803 - scikit-learn's signature
-        """Yield (train, test) row indices of each fold; the periods between them are in neither.
+        """Yield (train, test) row indices of each fold. The periods between train and test are in neither.
 
         groups: (n,) decision times, milliseconds since the epoch, in any order. Raises TrainingError without them.
         """
@@ -54,18 +54,18 @@ class WalkForward:
             yield np.flatnonzero(spans[SplitName.TRAIN].rows(times)), np.flatnonzero(spans[SplitName.TEST].rows(times))
 
     def get_n_splits(self, X: object = None, y: object = None, groups: object = None) -> int:  # noqa: ARG002, N803 - as above
-        """Return the number of folds, as scikit-learn asks."""
+        """Return the number of folds. scikit-learn calls this."""
         return self.folds
 
     def _days_needed(self) -> int:
-        """Two days of test a fold, and ten to train on in the first."""
+        """Return the days that leave each fold two days of test, and the first fold ten days of training."""
         tuned = 1.0 - TESTED_SHARE - sum(_TUNING_SHARES.values())
         gaps = (len(SplitName) - 1) * EMBARGO_DAYS + len(_TUNING_SHARES)  # shares are rounded up
         return max(round(2 * self.folds / TESTED_SHARE), int((_MIN_TRAIN_DAYS + gaps) / tuned) + 1)
 
 
 def _fold(first: int, test_start: int, test_days: int, days: int) -> dict[SplitName, Span]:
-    """Return one fold's periods, laid out backwards from its test."""
+    """Return the periods of one fold, laid out backwards from its test period."""
     found: dict[SplitName, tuple[int, int]] = {SplitName.TEST: (test_start, test_start + test_days)}
     end = test_start - EMBARGO_DAYS
     for period in (SplitName.THRESHOLDS, SplitName.CALIBRATION, SplitName.EARLY_STOPPING):

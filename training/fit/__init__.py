@@ -1,1 +1,1 @@
-"""Decisions to fitted members: the model families, their weights and calibration, and their ONNX files."""
+"""From decisions to fitted members: the model families, their weights and calibration, and their ONNX files."""

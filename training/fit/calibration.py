@@ -1,4 +1,4 @@
-"""The temperature, from the calibration period alone, and the thresholds, from a period of their own after it."""
+"""The temperature, fitted on the calibration period only, and the thresholds, fitted on the period after it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from signalbox.inference.manifest import FrozenThresholds
 from training.config import CoverageConfig
 from training.errors import TrainingError
 
-_SHARPNESS: Final = (0.02, 20.0)  # bounds of 1 / temperature: a model without skill is flattened, never inverted
+_SHARPNESS: Final = (0.02, 20.0)  # bounds of 1 / temperature: it flattens a model without skill and never inverts one
 
 
 def fit_temperature(logits: NDArray[np.float64], label: NDArray[np.float64]) -> float:
-    """Return T that minimises the log loss of sigmoid(logits / T); convex in 1 / T, found by bisection of the slope.
+    """Return the T that minimises the log loss of sigmoid(logits / T).
 
-    One parameter on purpose: an intercept learns one month's rally.
+    The loss is convex in 1 / T; bisection of its slope finds the minimum. There is only one parameter on purpose: an intercept
+    would learn one month's rally.
     """
     low, high = _SHARPNESS
     for _ in range(60):
@@ -29,9 +30,9 @@ def fit_temperature(logits: NDArray[np.float64], label: NDArray[np.float64]) -> 
 
 
 def freeze_thresholds(probability_up: NDArray[np.float64], coverage: CoverageConfig) -> FrozenThresholds:
-    """Return the margins that issue and mark as HIGH these shares. Raises TrainingError for a constant model."""
+    """Return the margins above which these shares of decisions are issued and HIGH. Raises TrainingError for a constant model."""
     margin = np.abs(probability_up - 0.5)
     issue, high = np.quantile(margin, [1.0 - coverage.issue, 1.0 - coverage.high])
     if not 0.0 < issue <= high < 0.5:
-        raise TrainingError(f"expected margins between 0 and 0.5, was {issue:.3g} and {high:.3g}: the model says the same always")
+        raise TrainingError(f"expected margins between 0 and 0.5, was {issue:.3g} and {high:.3g}: its output is constant")
     return FrozenThresholds(issue_margin=float(issue), high_margin=float(high))

@@ -1,4 +1,4 @@
-"""Where an interrupted run is gone on with: states of one configuration and one data set, each replaced as a whole."""
+"""Checkpoints, from which an interrupted run resumes. They belong to one configuration and one data set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN_FILE: Final = "run.json"
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What must be the same for a state to be gone on with; sha256 each, and the version of the code."""
+    """What must be equal for a run to resume: sha256 of the configuration, sha256 of the data, and the code version."""
 
     configuration: str
     data: str
@@ -28,7 +28,10 @@ class RunIdentity:
 
     @classmethod
     def of(cls, configuration: str, data: Dataset, code: str) -> RunIdentity:
-        """Return the identity of a run. configuration: its canonical text."""
+        """Return the identity of a run.
+
+        configuration: its canonical text.
+        """
         digest = hashlib.sha256(f"{data.schema.hash} {data.window_bars} {' '.join(data.symbols)}".encode())
         for array in (data.tensor, data.bar, data.decided_at_ms, data.label):
             digest.update(np.ascontiguousarray(array).data)
@@ -36,22 +39,22 @@ class RunIdentity:
 
 
 class Checkpoints:
-    """The states of a run, by name. Without a folder nothing is kept. The folder is made when the first state is written."""
+    """The checkpoints of a run, by name. Without a folder nothing is stored. The first write creates the folder."""
 
     def __init__(self, folder: Path | None = None, identity: RunIdentity | None = None) -> None:
-        """Raises CheckpointError when the folder holds the states of another run, or something else."""
+        """Raise CheckpointError if the folder holds the checkpoints of another run, or anything else."""
         self._folder, self._identity = folder, identity
         if folder is not None and folder.exists() and identity is not None:
             _require_same(folder, identity)
 
     def read(self, name: str) -> bytes | None:
-        """Return the last state written under a name, None where there is none."""
+        """Return the last state written under a name, or None."""
         if self._folder is None or not (self._folder / name).is_file():
             return None
         return (self._folder / name).read_bytes()
 
     def write(self, name: str, state: bytes) -> None:
-        """Replace a state as a whole: whoever is killed leaves the old one or the new one."""
+        """Replace a state atomically: after a crash the file holds either the old state or the new one."""
         if self._folder is None:
             return
         try:
@@ -60,10 +63,10 @@ class Checkpoints:
                 _replace(self._folder / RUN_FILE, json.dumps(asdict(self._identity), indent=1).encode())
             _replace(self._folder / name, state)
         except OSError as error:
-            raise CheckpointError(f"{self._folder}: cannot keep a checkpoint there ({error.strerror})") from error
+            raise CheckpointError(f"{self._folder}: cannot write a checkpoint ({error.strerror})") from error
 
     def remove(self) -> None:
-        """Remove all of them: the run is done."""
+        """Remove all checkpoints, because the run is finished."""
         if self._folder is not None and (self._folder / RUN_FILE).is_file():
             shutil.rmtree(self._folder)
 
@@ -74,12 +77,12 @@ def _require_same(folder: Path, identity: RunIdentity) -> None:
     try:
         kept = RunIdentity(**json.loads((folder / RUN_FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{folder}: expected no folder, or the checkpoints of a run; was something else") from error
+        raise CheckpointError(f"{folder}: has no checkpoints of a run; name another folder or remove it") from error
     differs = [part for part, own in asdict(identity).items() if getattr(kept, part) != own]
     if differs:
         raise CheckpointError(
-            f"{folder}: expected the checkpoints of this run, was a run of other {' and '.join(differs)}; "
-            "go on with that one as it was, give another --checkpoints DIR, or remove the folder"
+            f"{folder}: has the checkpoints of another run, whose {' and '.join(differs)} differs; "
+            "resume that run unchanged, give another --checkpoints DIR, or remove the folder"
         )
 
 

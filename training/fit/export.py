@@ -1,4 +1,4 @@
-"""Models to ONNX, proven equal before anything is written."""
+"""Export of models to ONNX. Each graph is compared with its model before anything is written."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from training.errors import ExportParityError
 if TYPE_CHECKING:
     from training.fit.members import FittedMember
 
-PARITY_TOLERANCE: Final = 1e-5  # of a probability
+PARITY_TOLERANCE: Final = 1e-5  # largest difference of a probability
 PARITY_BATCHES: Final = (1, 3, 64, 1_000)
 _OPSET: Final = 15
 
 
 def booster_to_onnx(booster: xgb.Booster, features: int, name: str) -> bytes:
-    """Return the graph: input "features" float32 [batch, features], output "probabilities" [batch, 2] of (down, up)."""
+    """Return the ONNX graph of a booster.
+
+    Input "features": float32 [batch, features]. Output "probabilities": [batch, 2], (down, up).
+    """
     model: Any = onnxmltools.convert_xgboost(
         booster,
-        name=name,  # without it the converter draws a random one
+        name=name,  # without a name the converter makes up a random one
         initial_types=[("features", FloatTensorType([None, features]))],
         target_opset=_OPSET,
     )
@@ -38,7 +41,7 @@ def booster_to_onnx(booster: xgb.Booster, features: int, name: str) -> bytes:
 def export_members(members: Mapping[str, FittedMember], data: Dataset) -> tuple[dict[str, bytes], float]:
     """Return the graph of each member, by name, and the largest difference of a probability from the member's own.
 
-    Raises ExportParityError when one is above 1e-5.
+    Raises ExportParityError if a difference is above 1e-5.
     """
     graphs, worst = {}, 0.0
     for name, member in members.items():
@@ -48,9 +51,9 @@ def export_members(members: Mapping[str, FittedMember], data: Dataset) -> tuple[
 
 
 def parity_difference(member: FittedMember, graph: bytes, data: Dataset, name: str = "the graph") -> float:
-    """Return the largest difference of P(up) between member and graph over several batch sizes.
+    """Return the largest difference of P(up) between member and graph, over several batch sizes.
 
-    Raises ExportParityError when it is above 1e-5 or a batch size gives another shape.
+    Raises ExportParityError if it is above 1e-5, or if a batch size gives another output shape.
     """
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     spread = np.linspace(0, len(data) - 1, max(PARITY_BATCHES)).astype(np.int64)
@@ -67,12 +70,12 @@ def parity_difference(member: FittedMember, graph: bytes, data: Dataset, name: s
             (found,) = session.run(["logit"], {"features": part})
             shape = (batch,)
         if found.shape != shape:
-            raise ExportParityError(f"{name}: expected an output of {shape} for {batch} decisions, was {found.shape}")
+            raise ExportParityError(f"{name}: expected output shape {shape} for {batch} decisions, was {found.shape}")
         up = sigmoid(logit(found[:, 1].astype(np.float64)) if len(shape) == 2 else found.astype(np.float64))
         worst = max(worst, float(np.max(np.abs(up - wanted))))
     if not worst <= PARITY_TOLERANCE:
         raise ExportParityError(
-            f"{name}: expected ONNX within {PARITY_TOLERANCE} of the {member.family} it came from, was {worst:.3g} apart; "
+            f"{name}: expected ONNX probabilities within {PARITY_TOLERANCE} of the {member.family} model, was {worst:.3g}; "
             "nothing was written"
         )
     return worst

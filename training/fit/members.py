@@ -1,6 +1,6 @@
-"""The one interface of all model families: a `Family` is fitted into `FittedMember`s; nobody else knows what they are made of.
+"""The one interface of all model families: a `Family` fits `FittedMember`s. Other modules do not know what is inside them.
 
-XGBoost is in trees.py; LSTM and Transformer are in `training.fit.neural`, the only package that imports torch.
+XGBoost is in trees.py. LSTM and Transformer are in `training.fit.neural`, the only package that imports torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.fit.checkpoints import Checkpoints
 FamilyName: TypeAlias = Literal["xgboost", "lstm", "transformer"]
 Logits: TypeAlias = NDArray[np.float64]
 OnProgress: TypeAlias = Callable[[float], None]
-OnEpoch: TypeAlias = Callable[[str, int, Mapping[str, float]], None]  # series, epoch, its figures
+OnEpoch: TypeAlias = Callable[[str, int, Mapping[str, float]], None]  # series, epoch, figures of the epoch
 
 
 class FittedMember(Protocol):
@@ -29,38 +29,38 @@ class FittedMember(Protocol):
 
     @property
     def window_bars(self) -> int | None:
-        """How many rows it looks at; None for a model of the decision's own row."""
+        """How many bars it sees, or None for a model that sees only the decision's own row."""
 
     @property
     def output(self) -> Literal["probability_pair", "logit"]:
-        """What its graph gives, as the manifest calls it."""
+        """The kind of output its graph has, as the manifest names it."""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the report says of it."""
+        """Facts about it for the report."""
 
     def logits(self, data: Dataset) -> Logits:
-        """Return (n,) logits of "up" for decisions."""
+        """Return (n,) logits of "up", one per decision."""
 
     def logits_of(self, given: NDArray[np.float32]) -> Logits:
-        """Return (k,) logits for raw features: (k, f), or (k, window_bars, f) oldest row first."""
+        """Return (k,) logits for raw features of shape (k, f), or (k, window_bars, f) with the oldest row first."""
 
     def to_onnx(self, name: str) -> bytes:
-        """Return its graph, with a free batch size, as signalbox.inference.manifest.Member describes it."""
+        """Return its ONNX graph with a free batch size. signalbox.inference.manifest.Member describes inputs and outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitSpeed:
-    """How fast a family was fitted. A measured figure: the one thing in a bundle that equal requests do not repeat.
+    """How fast a family was fitted. These are measurements, the only part of a bundle that differs between equal requests.
 
-    samples: rows seen, each once an epoch, or once a tree. device_figures: what was measured of a GPU, None without one.
+    samples: rows processed; each row counts once per epoch, or once per tree. device_figures: GPU measurements, None without one.
     """
 
     family: FamilyName
     device: str
     precision: str
     members: int
-    epochs: int  # of all members together; trees for XGBoost
+    epochs: int  # sum over all members; for XGBoost, trees
     samples: int
     seconds: float
     device_figures: dict[str, float] | None = None
@@ -72,21 +72,22 @@ class FitSpeed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fit:
-    """What a family made of the data."""
+    """The result of fitting a family."""
 
     members: Sequence[FittedMember]
     speed: FitSpeed
 
 
 def _quiet(*_: object) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """How a fit is watched. It changes nothing that is fitted, except that what `checkpoints` holds is gone on with.
+    """The seed, the callbacks and the checkpoints of a fit. The callbacks do not change the result.
 
-    place: the name of the fit within the run ("whole", "fold-0"). detail: told a few words on what is going on right now.
+    place: the name of the fit within the run ("whole", "fold-0"). detail: called with a few words on what is happening now.
+    checkpoints: the fit resumes from what they hold.
     """
 
     seed: int
@@ -98,7 +99,7 @@ class Making:
 
 
 class Family(Protocol):
-    """A kind of model with its configuration."""
+    """A kind of model, with its configuration."""
 
     def fit(self, train: Dataset, stopping: Dataset, making: Making) -> Fit:
-        """Fit the members on `train`, each stopped on `stopping`."""
+        """Fit the members on `train`, with early stopping on `stopping`."""

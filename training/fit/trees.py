@@ -1,4 +1,4 @@
-"""The family `xgboost`: small ensembles, one member a seed, rows weighted by the uniqueness of their label."""
+"""The family `xgboost`: a small ensemble with one member per seed. Rows are weighted by the uniqueness of their label."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from training.fit.uniqueness import uniqueness_weights
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TreeMember:
-    """A booster, cut at its best tree."""
+    """A booster, cut after its best tree."""
 
     booster: xgb.Booster
     family: FamilyName = "xgboost"
@@ -47,12 +47,12 @@ class TreeMember:
 
 @dataclass(frozen=True, slots=True)
 class TreeFamily:
-    """Small gradient-boosted trees over the decision's own row."""
+    """Small gradient-boosted trees that see only the decision's own row."""
 
     config: XgboostConfig
 
     def fit(self, train: Dataset, stopping: Dataset, making: Making) -> Fit:
-        """Return boosters cut at their best tree, one for each seed derived from the run's."""
+        """Return boosters cut after their best tree, one per seed derived from the run's seed."""
         config, device = self.config, "cuda" if cuda_is_usable() else "cpu"
         began = time.perf_counter()
         weights = uniqueness_weights(train)
@@ -74,7 +74,7 @@ class TreeFamily:
             )
             grown += booster.num_boosted_rounds()
             computed_on = trained_on(booster)
-            booster.set_param({"device": "cpu"})  # scored and exported the same way everywhere
+            booster.set_param({"device": "cpu"})  # scores and exports are then the same on every machine
             members.append(TreeMember(booster[: booster.best_iteration + 1]))
             making.on_epoch(
                 f"{making.place}/xgboost-{number}",
@@ -87,11 +87,11 @@ class TreeFamily:
 
 
 def cuda_is_usable() -> bool:
-    """Say whether XGBoost was built for CUDA and finds a device; `xgboost-cpu` never does."""
+    """Return whether XGBoost was built for CUDA and finds a device; never with `xgboost-cpu`."""
     if not xgb.build_info().get("USE_CUDA"):
         return False
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # without a device it warns and computes on the CPU: asking for CUDA proves nothing
+        warnings.simplefilter("ignore")  # without a device XGBoost warns and uses the CPU, so accepting "cuda" proves nothing
         try:
             tried = xgb.train(
                 {"device": "cuda", "tree_method": "hist"}, xgb.QuantileDMatrix(np.zeros((2, 1)), label=np.zeros(2)), 1
@@ -102,13 +102,13 @@ def cuda_is_usable() -> bool:
 
 
 def trained_on(booster: xgb.Booster) -> str:
-    """Return the device that a booster computes on, by its own word: "cpu", "cuda:0"."""
+    """Return the device that a booster reports, such as "cpu" or "cuda:0"."""
     device: str = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
     return device
 
 
 class _Report(TrainingCallback):
-    """Tells the share of trees done, of all members together."""
+    """Reports the share of trees that are done, over all members."""
 
     def __init__(self, config: XgboostConfig, member: int, on_progress: OnProgress) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Sample weights by label uniqueness: decisions every five minutes share most of an hour's outcome with their neighbours.
+"""Sample weights by label uniqueness: decisions five minutes apart share most of an hour's outcome with their neighbours.
 
-The concurrency of a minute is the number of labels of the same symbol whose window covers it; the uniqueness of a label is
-the mean of 1 / concurrency over its window (Lopez de Prado, Advances in Financial Machine Learning, 4.3-4.4).
+The concurrency of a minute is the number of labels of the same symbol whose window covers it. The uniqueness of a label is the
+mean of 1 / concurrency over its window (Lopez de Prado, Advances in Financial Machine Learning, 4.3-4.4).
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from training.data.dataset import HORIZON_MINUTES, Dataset
 
 
 def average_uniqueness(decided_at_ms: NDArray[np.int64], minutes: int = HORIZON_MINUTES) -> NDArray[np.float64]:
-    """Return (n,) uniqueness in (0, 1] of one symbol's labels, each covering `minutes` from its decision on.
+    """Return (n,) uniqueness in (0, 1] of one symbol's labels. A label covers the `minutes` after its decision.
 
-    decided_at_ms: (n,) whole minutes, in any order, none twice.
+    decided_at_ms: (n,) milliseconds at whole minutes, in any order, without duplicates.
     """
     if decided_at_ms.shape[0] == 0:
         return np.empty(0)
@@ -31,7 +31,7 @@ def average_uniqueness(decided_at_ms: NDArray[np.int64], minutes: int = HORIZON_
 
 
 def uniqueness_weights(data: Dataset) -> NDArray[np.float32]:
-    """Return (n,) weights of mean 1 for the rows of a period, symbol by symbol."""
+    """Return (n,) weights with mean 1 for the rows of a period; uniqueness is computed per symbol."""
     weights = np.ones(len(data))
     for symbol in range(len(data.symbols)):
         own = data.symbol == symbol

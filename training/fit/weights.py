@@ -1,11 +1,11 @@
-"""How much each family counts: learnt on the early-stopping period, by least log loss over the simplex, and on nothing else.
+"""Weights of the model families, learnt only on the early-stopping period: the weights with the lowest log loss that sum to 1.
 
-A family is heard as the mean logit of its members. The log loss of a weighted sum of logits is convex in the weights, so
-there is one best; it is found by moving weight between two families at a time, each time as far as it helps.
-
-On tens of thousands of overlapping decisions the best is mostly luck: families differ by less in log loss than chance moves
-them, and forecasts combined with equal weights are hard to beat. So what is learnt is drawn a share of the way back to equal
-weights (`shrinkage`, fixed in the configuration). By convexity the outcome is still never worse than equal weights.
+A family contributes the mean logit of its members. The log loss of a weighted sum of logits is convex in the weights, so there is
+one minimum. It is found by shifting weight between two families at a time, as far as it helps.
+With tens of thousands of overlapping decisions the minimum is mostly luck: the families differ in log loss by less than chance
+moves them, and an equally weighted mean of forecasts is hard to beat. The learnt weights are therefore pulled part of the way
+back to equal weights (`shrinkage`, fixed in the configuration). Because the loss is convex, the result is never worse than equal
+weights on that period.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from signalbox.inference.ensemble import sigmoid
 
 _SWEEPS: Final = 50
 _HALVINGS: Final = 40
-_SETTLED: Final = 1e-6  # of weight moved in a whole sweep
-_NEGLIGIBLE: Final = 1e-3  # a family with less is left out: it would cost its whole graph at every decision
+_SETTLED: Final = 1e-6  # stop when a whole sweep moves less weight than this
+_NEGLIGIBLE: Final = 1e-3  # a family with less is left out, because its whole graph would run at every decision
 
 
 def log_loss(logits: NDArray[np.float64], label: NDArray[np.float64]) -> float:
@@ -30,9 +30,9 @@ def log_loss(logits: NDArray[np.float64], label: NDArray[np.float64]) -> float:
 
 
 def learn_weights(logits: NDArray[np.float64], label: NDArray[np.float64], shrinkage: float) -> NDArray[np.float64]:
-    """Return (families,) weights >= 0 that sum to 1, for (n, families) logits; never worse than equal ones.
+    """Return (families,) weights >= 0 that sum to 1, for (n, families) logits; never worse than equal weights on these rows.
 
-    shrinkage: 0 takes the best weights of these rows, 1 equal ones, between them the point between.
+    shrinkage: 0 gives the best weights for these rows, 1 equal weights, a value between them a mixture.
     """
     best = _best_weights(logits, label)
     drawn: NDArray[np.float64] = (1.0 - shrinkage) * best + shrinkage / logits.shape[1]
@@ -61,14 +61,14 @@ def _best_weights(logits: NDArray[np.float64], label: NDArray[np.float64]) -> ND
 def _best_move(
     logits: NDArray[np.float64], label: NDArray[np.float64], weights: NDArray[np.float64], one: int, other: int
 ) -> float:
-    """Return how much weight to move from `other` to `one`; convex, found by bisection of the slope."""
+    """Return how much weight to move from `other` to `one`. The loss is convex; bisection of its slope finds the minimum."""
     base, along = logits @ weights, logits[:, one] - logits[:, other]
 
     def slope(step: float) -> float:
         return float(np.mean((sigmoid(base + step * along) - label) * along))
 
     low, high = -float(weights[one]), float(weights[other])
-    if np.allclose(along, 0.0, atol=1e-12):  # they say the same
+    if np.allclose(along, 0.0, atol=1e-12):  # both families give the same logits
         return 0.0
     if slope(low) >= 0:
         return low

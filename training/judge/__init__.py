@@ -1,1 +1,1 @@
-"""A frozen model on a period: what it issued, what that earned, and the verdicts of the gates."""
+"""A frozen model on a period: the signals it issued, what they earned, and the verdicts of the gates."""

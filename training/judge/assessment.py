@@ -1,4 +1,4 @@
-"""The one way a bundle is judged, by `signalbox train` and by `signalbox evaluate` alike: figures, curves, gates, report."""
+"""The one way to judge a bundle, used by `signalbox train` and `signalbox evaluate`: figures, curves, gates, report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.judge.stability import Stability, by_month
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """A frozen model on one period, judged."""
+    """The judgement of a frozen model on one period."""
 
     manifest: BundleManifest
     span: Span
@@ -71,7 +71,10 @@ def assess(
     costs: Sequence[CostModel] = DEFAULT_COSTS,
     folds: Stability | None = None,
 ) -> Assessment:
-    """Return the assessment. `folds`: the recipe's walk-forward where there is one; else G6 is judged by month."""
+    """Return the assessment.
+
+    folds: the walk-forward of the recipe if there is one; without it G6 is judged by month.
+    """
     evaluation = evaluate(scored, train_up_rate=train_up_rate, costs=costs)
     evidence = Evidence(
         evaluation,

@@ -1,4 +1,4 @@
-"""What a round trip costs, in basis points of the traded amount. Spread and slippage are part of a side's figure or left out."""
+"""Cost of a round trip in basis points of the traded amount. Spread and slippage count only if a side's figure includes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """A venue's cost a side; entry and exit both pay it."""
+    """A venue's cost per side; entry and exit each pay it."""
 
     name: str
     side_bps: float
@@ -19,11 +19,11 @@ class CostModel:
 
 
 FTMO_CRYPTO: Final = CostModel("ftmo-crypto", 3.25)
-COINBASE_TAKER_BPS: Final = 60.0  # 0.6 % a side, for a small account; give your own tier with --coinbase-taker-bps
+COINBASE_TAKER_BPS: Final = 60.0  # 0.6 % a side, a small account's tier; set yours with --coinbase-taker-bps
 
 
 def cost_models(coinbase_taker_bps: float = COINBASE_TAKER_BPS) -> tuple[CostModel, ...]:
-    """Return the models of a report. The first is the one that G4, G5 and `net_bps` of the predictions use."""
+    """Return the cost models of a report. G4, G5 and `net_bps` of the predictions use the first."""
     return (FTMO_CRYPTO, CostModel("coinbase-taker", coinbase_taker_bps))
 
 

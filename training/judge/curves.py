@@ -1,4 +1,4 @@
-"""The series behind the pictures of a report: reliability, precision by coverage, by hour, equity. Descriptive only."""
+"""The series behind a report's charts: reliability, precision by coverage, by hour, equity. They are descriptive only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class CoveragePoint:
-    """The surest share of the period's decisions, ranked by margin: no threshold that could have been known before."""
+    """Precision of the decisions with the largest margins. The ranking uses the whole period, so it gives no usable threshold."""
 
     coverage: float
     precision: Estimate
@@ -36,7 +36,7 @@ class CoveragePoint:
 
 @dataclass(frozen=True, slots=True)
 class HourCell:
-    """Issued signals of one UTC hour of one day of the week."""
+    """Issued signals in one UTC hour of one day of the week."""
 
     weekday: int  # Monday is 0
     hour: int
@@ -46,7 +46,7 @@ class HourCell:
 
 @dataclass(frozen=True, slots=True)
 class Equity:
-    """One position a symbol, capital shared equally, not compounded: percent of capital earned by the end of each UTC day."""
+    """Percent of capital earned by the end of each UTC day: one position per symbol, capital shared equally, not compounded."""
 
     days: list[str]
     gross: list[float]
@@ -55,7 +55,7 @@ class Equity:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """All series."""
+    """All series of a report."""
 
     reliability: list[ReliabilityBin]
     precision_by_coverage: list[CoveragePoint]
@@ -101,7 +101,7 @@ def _by_hour(scored: Scored) -> list[HourCell]:
 
 def _equity(scored: Scored, costs: Sequence[CostModel]) -> Equity:
     days, index = np.unique(scored.day, return_inverse=True)
-    share = 100.0 * len(scored.data.symbols)  # basis points of one symbol's capital to percent of all of it
+    share = 100.0 * len(scored.data.symbols)  # converts basis points of one symbol's capital to percent of the whole capital
 
     def total(cost_bps: float) -> list[float]:
         earned = np.where(scored.one_position, scored.gross_bps - cost_bps, 0.0)

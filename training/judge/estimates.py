@@ -1,4 +1,4 @@
-"""Figures with intervals. Whole UTC days are resampled, because signals within an hour of each other share their outcome."""
+"""Figures with intervals. Whole UTC days are resampled, because signals less than an hour apart share their outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEWTON_STEPS: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its two-sided 95 % day-block bootstrap interval and the signals behind it; NaN without signals."""
+    """A figure with its two-sided 95 % day-block bootstrap interval and its number of signals. NaN without signals."""
 
     value: float
     low: float
@@ -30,7 +30,7 @@ NOTHING: Final = Estimate(float("nan"), float("nan"), float("nan"), 0)
 
 
 def mean_by_day(values: NDArray[np.float64], day: NDArray[np.int64], tail: float = 0.025) -> Estimate:
-    """Return the mean of the values with an interval from resampled whole days that leaves `tail` on each side."""
+    """Return the mean of the values. The interval resamples whole days and leaves `tail` on each side."""
     if values.shape[0] == 0:
         return NOTHING
     _, index = np.unique(day, return_inverse=True)
@@ -43,14 +43,14 @@ def mean_by_day(values: NDArray[np.float64], day: NDArray[np.int64], tail: float
 def calibration_error(confidence: NDArray[np.float64], hit: NDArray[np.float64]) -> float:
     """Return the debiased root-mean-square calibration error over ten bins of equal mass (Kumar et al., 2019).
 
-    The expected error that a perfect model shows through sampling alone is taken out of every bin.
+    The error that even a perfect model shows through sampling is subtracted from every bin.
     """
     order = np.argsort(confidence, kind="stable")
     return _sorted_calibration_error(confidence[order], hit[order])
 
 
 def calibration_error_by_day(confidence: NDArray[np.float64], hit: NDArray[np.float64], day: NDArray[np.int64]) -> Estimate:
-    """Return the calibration error with an interval from resampled whole days."""
+    """Return the calibration error. The interval resamples whole days."""
     if hit.shape[0] == 0:
         return NOTHING
     days, index = np.unique(day, return_inverse=True)
@@ -65,7 +65,7 @@ def calibration_error_by_day(confidence: NDArray[np.float64], hit: NDArray[np.fl
 
 
 def equal_mass_bins(count: int) -> list[slice]:
-    """Return at most ten consecutive slices of `count` sorted rows, as equal as possible, none under ten rows if avoidable."""
+    """Return at most ten consecutive slices of `count` sorted rows, of nearly equal size; each has ten rows if possible."""
     edges = np.array_split(np.arange(count), min(CALIBRATION_BINS, max(1, count // 10)))
     return [slice(int(part[0]), int(part[-1]) + 1) for part in edges if part.size]
 
@@ -73,7 +73,7 @@ def equal_mass_bins(count: int) -> list[slice]:
 def calibration_slope(logit: NDArray[np.float64], label: NDArray[np.float64], day: NDArray[np.int64]) -> Estimate:
     """Return the slope of a logistic regression of the label on the logit: 1 is right, below 1 is overconfident.
 
-    The interval resamples days with one Newton step from the fit. NaN where the labels cannot be fitted (all the same).
+    The interval resamples days, with one Newton step from the fit. NaN if all labels, or all logits, are the same.
     """
     count = int(label.shape[0])
     if count < 2 or np.ptp(label) == 0 or np.ptp(logit) == 0:
@@ -96,7 +96,7 @@ def calibration_slope(logit: NDArray[np.float64], label: NDArray[np.float64], da
 
 
 def area_under_curve(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """Return the probability that a random positive scores above a random negative, ties counting half."""
+    """Return the probability that a random positive scores above a random negative; ties count half."""
     values, index, counts = np.unique(score, return_inverse=True, return_counts=True)
     rank = np.cumsum(counts) - (counts - 1) / 2.0
     n_positive = int(positive.sum())
@@ -123,7 +123,7 @@ def _fitted(design: NDArray[np.float64], fit: NDArray[np.float64]) -> tuple[NDAr
 
 @lru_cache(maxsize=8)
 def _day_weights(days: int) -> NDArray[np.float64]:
-    """How often each day is drawn in each resample, (RESAMPLES, days); the same for every figure of a report."""
+    """Return how often each resample draws each day, (RESAMPLES, days). All figures of a report share these draws."""
     rng = np.random.default_rng(_SEED)
     weights = rng.multinomial(days, np.full(days, 1.0 / days), size=RESAMPLES).astype(np.float64)
     weights.flags.writeable = False

@@ -1,6 +1,6 @@
-"""What a frozen model did on a period: precision, base rates, calibration, expectancy, in whole and by part.
+"""The results of a frozen model on a period: precision, base rates, calibration and expectancy, in total and by part.
 
-Nothing here chooses anything. Intervals: estimates.py. Verdicts: gates.py.
+Nothing here chooses anything. Intervals are in estimates.py, verdicts in gates.py.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from training.judge.scoring import Scored, hits
 
 @dataclass(frozen=True, slots=True)
 class TierReport:
-    """Signals of one tier, or all issued. Rates are shares of the signals; a flat outcome is a miss for any side."""
+    """Figures for the signals of one tier, or all issued ones. Rates are shares of the signals; a flat outcome is a miss."""
 
     precision: Estimate
     coverage: float
     signals_an_hour: float  # over all symbols
     buys: int
-    days: int  # with signals: the blocks behind every interval
-    random_side: float  # expected precision of a coin on the same timestamps
-    base_rates: dict[str, Estimate]  # precision of the rule on the same timestamps
-    lift: dict[str, Estimate]  # precision minus that of the rule
+    days: int  # days with signals; they are the blocks of every interval
+    random_side: float  # expected precision of random sides on the same timestamps
+    base_rates: dict[str, Estimate]  # precision of each simple rule on the same timestamps
+    lift: dict[str, Estimate]  # precision minus that of each rule
     gross_bps: Estimate
     net_bps: dict[str, Estimate]  # by cost model
     calibration_error: Estimate
@@ -40,24 +40,24 @@ class TierReport:
 
     @property
     def weakest_lift(self) -> tuple[str, Estimate]:
-        """The rule that is hardest to beat, by the lower bound."""
+        """The rule that is hardest to beat, judged by the lower bound of the lift."""
         name = min(self.lift, key=lambda rule: self.lift[rule].low)
         return name, self.lift[name]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Issued signals of one symbol, side, tier or month."""
+    """Figures for the issued signals of one symbol, side, tier or month."""
 
     precision: Estimate
-    confidence: float  # mean calibrated probability of the side taken
+    confidence: float  # mean calibrated probability of the signal's side
     gross_bps: Estimate
     net_bps: Estimate  # by the first cost model
 
 
 @dataclass(frozen=True, slots=True)
 class OnePosition:
-    """The signals that one position a symbol would have taken."""
+    """Figures for the signals that a trader with at most one position per symbol would have taken."""
 
     signals_an_hour: float
     precision: Estimate
@@ -67,14 +67,14 @@ class OnePosition:
 
 @dataclass(frozen=True, slots=True)
 class ModelEvaluation:
-    """The whole period."""
+    """The figures of a whole period."""
 
     decisions: int
     days: int
     hours: float  # with decisions
     flats: int
     up_rate: float
-    majority_side: str  # and where it is known from
+    majority_side: str  # with the source of that knowledge
     accuracy_of_all: Estimate
     auc: float
     slope_of_all: Estimate
@@ -92,15 +92,15 @@ class ModelEvaluation:
 
     @property
     def gate_cost(self) -> str:
-        """The cost model that G4 is judged by."""
+        """The cost model that G4 uses."""
         return next(iter(self.costs))
 
 
 def evaluate(scored: Scored, *, train_up_rate: float | None, costs: Sequence[CostModel] = DEFAULT_COSTS) -> ModelEvaluation:
     """Return the evaluation of frozen signals.
 
-    train_up_rate decides the majority rule; None where the training period's is not known: then the better constant side in
-    hindsight is taken, which is the stricter.
+    train_up_rate: decides the side of the majority rule. If None, because the training period's rate is unknown, the rule takes
+    the side that was better in hindsight, which is stricter.
     """
     data = scored.data
     hours = np.unique(data.decided_at_ms).shape[0] * DECISION_MINUTES / 60.0
@@ -131,13 +131,13 @@ def evaluate(scored: Scored, *, train_up_rate: float | None, costs: Sequence[Cos
 
 
 def months(decided_at_ms: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
-    """Return the rows of each UTC calendar month that has any, in order."""
+    """Return the rows of each UTC calendar month that has decisions, in order."""
     month = decided_at_ms.astype("datetime64[ms]").astype("datetime64[M]")
     return {str(one): month == one for one in np.unique(month)}
 
 
 def rule_hits(scored: Scored, majority: float) -> dict[str, NDArray[np.float64]]:
-    """Return (n,) hits of the rules that need no model, on the same timestamps."""
+    """Return (n,) hits of each rule that needs no model, on the same timestamps."""
     data = scored.data
     rules = {
         "majority": np.full(len(data), majority),
@@ -148,7 +148,7 @@ def rule_hits(scored: Scored, majority: float) -> dict[str, NDArray[np.float64]]
 
 
 class _Groups:
-    """Parts of the issued signals, each judged the same way."""
+    """Evaluates parts of the issued signals."""
 
     def __init__(self, issued: Scored, cost: CostModel) -> None:
         self._issued, self._cost = issued, cost
@@ -161,7 +161,7 @@ class _Groups:
 
 
 def shifted(estimate: Estimate, by: float) -> Estimate:
-    """Return the estimate of the figure plus a constant."""
+    """Return the estimate with a constant added to the figure and its bounds."""
     return Estimate(estimate.value + by, estimate.low + by, estimate.high + by, estimate.n)
 
 
@@ -203,6 +203,6 @@ def _tier(part: Scored, decisions: int, hours: float, majority: float, costs: Se
 
 
 def period_of(scored: Scored) -> str:
-    """Return the first and last day, as a person writes them."""
+    """Return the first and last day as text."""
     times = scored.data.decided_at_ms
     return f"{from_ms(int(times[0])):%Y-%m-%d} to {from_ms(int(times[-1])):%Y-%m-%d}"

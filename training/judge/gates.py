@@ -1,4 +1,4 @@
-"""The verdicts of G0 to G6, and the sentence that comes first in every report. Judged by bounds, never by the figure alone."""
+"""Verdicts of the gates G0 to G6, and the headline of every report. A verdict uses the interval's bound, not only the figure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from training.judge.stability import MIN_STABLE, Stability
 
 MIN_PRECISION: Final = 0.68
 MAX_CALIBRATION_ERROR: Final = 0.05
-MIN_DAYS: Final = 20  # with signals: resampling fewer days gives an interval that is too narrow to judge by
+MIN_DAYS: Final = 20  # days with signals; with fewer, resampled intervals are too narrow to judge by
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate: what it asks, what was found, and what that means.
+    """One gate: its requirement (`asks`), what was found, and the verdict.
 
-    value, low, high: the figure with its interval, in the unit of `threshold`; None where a gate has no one figure.
+    value, low, high: the figure with its interval, in the unit of `threshold`; None if the gate has no single figure.
     """
 
     verdict: Verdict
@@ -40,7 +40,7 @@ class GateResult:
 
     @property
     def verdict_text(self) -> str:
-        """The verdict as it may be shown: one from the model's own training data is marked."""
+        """The verdict as it is shown. One on the model's own training data is marked as in-sample."""
         return f"{self.verdict.value} (in-sample)" if self.in_sample else self.verdict.value
 
 
@@ -55,7 +55,10 @@ class Evidence:
 
 
 def judge(evidence: Evidence, *, in_sample: bool = False) -> dict[Gate, GateResult]:
-    """Return a result for every gate. `in_sample` marks all that the model's own training data could have bought."""
+    """Return a result for every gate.
+
+    in_sample: the period is part of the model's own training data. Every verdict but G0 is marked so.
+    """
     issued = evidence.evaluation.issued
     cost = evidence.evaluation.gate_cost
     rule, lift = issued.weakest_lift
@@ -103,10 +106,10 @@ def judge(evidence: Evidence, *, in_sample: bool = False) -> dict[Gate, GateResu
 
 
 def headline(gates: dict[Gate, GateResult]) -> str:
-    """Return the first line of a report: whether it may be promoted, and if not, why not."""
+    """Return the first line of a report: whether the model may be promoted, and if not, why."""
     failed = [gate.value for gate in PROMOTION_GATES if gates[gate].verdict is not Verdict.PASS]
     if any(gates[gate].in_sample for gate in gates):
-        return "NOT JUDGED: this period was used to make the bundle, so the verdicts are in-sample and prove nothing"
+        return "NOT JUDGED: the bundle was trained on this period, so the verdicts are in-sample and prove nothing"
     if failed:
         reason = f"NOT PROMOTABLE: {', '.join(failed)} not passed"
         stage = "may not run at all" if Gate.G0.value in failed else "runs in shadow only"
@@ -117,15 +120,15 @@ def headline(gates: dict[Gate, GateResult]) -> str:
 
 
 def passes_promotion(gates: dict[Gate, GateResult]) -> bool:
-    """Whether it may be deployed as active: never on verdicts of its own training data."""
+    """Return whether the model may be deployed as active. In-sample verdicts never count."""
     return all(gates[gate].verdict is Verdict.PASS and not gates[gate].in_sample for gate in PROMOTION_GATES)
 
 
 def _judged(issued: TierReport, estimate: Estimate, asks: str, threshold: float, found: str, *, passed: bool) -> GateResult:
-    """Return a verdict by the bound; without a signal it fails, with signals on too few days it cannot be judged."""
+    """Return a verdict by the bound. Without signals the gate fails; with signals on too few days it is not evaluated."""
     verdict = _verdict(passed=passed)
     if 0 < issued.days < MIN_DAYS:
-        verdict, found = Verdict.NOT_EVALUATED, f"{issued.days} days with signals, needs at least {MIN_DAYS}; {found}"
+        verdict, found = Verdict.NOT_EVALUATED, f"{issued.days} days with signals, but at least {MIN_DAYS} are needed; {found}"
     return GateResult(verdict, asks, found, threshold, estimate.value, estimate.low, estimate.high, estimate.n)
 
 
@@ -145,7 +148,7 @@ def _integrity(found: Integrity) -> GateResult:
 
 
 def _overfitting(found: Overfitting) -> GateResult:
-    """Fails when either figure does. Where one configuration was tried, choosing cannot overfit and the Sharpe decides alone."""
+    """Fail if either figure fails. If only one configuration was tried, only the Sharpe ratio decides: nothing was selected."""
     parts = []
     if found.deflated_sharpe is not None:
         parts.append(found.deflated_sharpe >= MIN_DEFLATED_SHARPE)
@@ -168,7 +171,7 @@ def _overfitting(found: Overfitting) -> GateResult:
 
 
 def _stability(found: Stability) -> GateResult:
-    asks = f"better than a coin and than the strongest rule in at least 5 of 6 {found.kind}s (at least six)"
+    asks = f"better than chance and than the strongest rule in at least 5 of 6 {found.kind}s (six or more)"
     detail = found.to_json()
     if found.reason is not None:
         return GateResult(Verdict.NOT_EVALUATED, asks, found.reason, MIN_STABLE, detail=detail)

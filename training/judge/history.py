@@ -1,6 +1,7 @@
-"""What a bundle says about how it was made: which periods it has seen, how many configurations were tried, and their returns.
+"""How a bundle was made: the periods it has seen, the number of configurations tried, and their returns.
 
-All of it is in files whose sha256 the manifest keeps. What a bundle does not say is unknown, and the stricter is assumed.
+All of it is in files whose sha256 the manifest records. What a bundle does not record is unknown, and the stricter case is
+assumed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TRIALS_FILE: Final = "trials.npz"
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How a bundle was made. `seen`: the periods that shaped it, with what each was used for."""
+    """How a bundle was made. seen: the periods that shaped it, by what each was used for."""
 
     seen: dict[str, Span]
     trials: Trials
@@ -34,7 +35,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How much of an evaluated period the bundle has already seen."""
+    """The part of an evaluated period that the bundle has already seen."""
 
     days: float
     periods: tuple[str, ...]
@@ -56,7 +57,7 @@ def read_history(folder: Path, manifest: BundleManifest) -> History:
     report = read_object((folder / REPORT_FILE).read_bytes(), REPORT_FILE)
     periods = report.get("periods") or {}
     seen = {name: _span(period) for name, period in periods.items() if name != SplitName.TEST.value}
-    if not seen:  # it does not say which part was the test: all of it counts as seen
+    if not seen:  # the bundle does not say which part was the test, so all of it counts as seen
         training = manifest.training
         seen = {"all its data": Span(to_ms(training.start), to_ms(training.end))}
     daily = None
@@ -67,7 +68,7 @@ def read_history(folder: Path, manifest: BundleManifest) -> History:
 
 
 def overlap_of(span: Span, seen: dict[str, Span]) -> Overlap:
-    """Return the overlap of a period with what a bundle has seen."""
+    """Return the overlap of a period with the periods that a bundle has seen."""
     shared = {
         name: Span(max(one.start_ms, span.start_ms), min(one.end_ms, span.end_ms))
         for name, one in seen.items()

@@ -1,4 +1,4 @@
-"""Leak detectors that need no labels to be believed: prefix invariance of the features, and the sign-flip placebo."""
+"""Leak checks that need no labels: prefix invariance of the features, and the sign-flip placebo."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from training.judge.estimates import Estimate, mean_by_day
 from training.judge.kept_scores import KeptScores
 from training.judge.scoring import score
 
-PLACEBO_DAYS: Final = 180  # the newest of the period, or as many flips of a shorter one
+PLACEBO_DAYS: Final = 180  # the newest days of the period; a shorter period is flipped several times
 _PLACEBO_TAIL: Final = 0.0005
 _MAX_FLIPS: Final = 40
-_ANOTHER_CALENDAR: Final = 1_000_000  # days: no day of one flip is a day of another
+_ANOTHER_CALENDAR: Final = 1_000_000  # days added per flip, so that no two flips share a day
 _CUTS: Final = 5
 _PREFIX_BARS: Final = 20_000
 _FLIP_SEED: Final = 1
 
 
 class Compute(Protocol):
-    """How features are made: `compute_features`, or a test's own."""
+    """Computes features: `compute_features`, or a replacement in a test."""
 
     def __call__(self, schema: FeatureSchema, bars: Bars, *, reference: Bars | None = None) -> FeatureMatrix: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Integrity:
-    """What the checks of G0 found."""
+    """Results of the checks of gate G0."""
 
-    prefix_difference: float  # largest relative change of a feature when the future is cut off
-    onnx_difference: float  # largest difference of a probability from the model it was exported from
+    prefix_difference: float  # largest relative change of a feature when later bars are cut off
+    onnx_difference: float  # largest difference between a probability and that of the source model
     placebo_precision: Estimate
 
     @property
     def passed(self) -> bool:
         same = self.prefix_difference <= 1e-9 and self.onnx_difference <= PARITY_TOLERANCE
-        return same and self.placebo_precision.low <= 0.5  # a leak pushes it up
+        return same and self.placebo_precision.low <= 0.5  # a leak raises the precision
 
     @override
     def __str__(self) -> str:
@@ -63,9 +63,9 @@ class Integrity:
 def prefix_difference(
     schema: FeatureSchema, bars: Sequence[Bars], rng: np.random.Generator, compute: Compute = compute_features
 ) -> float:
-    """Return the largest relative change of any feature of any row of the longest series when later bars are cut off.
+    """Return the largest relative change of any feature of the longest series when later bars are cut off.
 
-    Infinity if a flag changes. The schema's reference, found among the bars, is cut at the same instant.
+    Infinity if a row becomes complete or incomplete. The reference symbol, found among the bars, is cut at the same instant.
     """
     longest, reference = max(bars, key=len), find_reference(schema, bars)
     whole = compute(schema, longest, reference=reference)
@@ -87,9 +87,9 @@ def _closed_by(bars: Bars, newest_open_ms: int) -> Bars:
 
 
 def flip_signs(bars: Bars, rng: np.random.Generator) -> Bars:
-    """Return bars whose every minute went up or down by a coin: sizes, volumes and times are kept, direction is noise.
+    """Return bars in which a coin decides the direction of every minute; sizes, volumes and times are kept.
 
-    Each bar is mirrored, or not, around the close before it, in logs.
+    Each bar is mirrored, or not, around the close before it, in logarithms.
     """
     sign = rng.choice(np.array([-1.0, 1.0]), len(bars))
     before = np.concatenate((bars.open[:1], bars.close[:-1]))
@@ -107,10 +107,10 @@ def flip_signs(bars: Bars, rng: np.random.Generator) -> Bars:
 
 
 def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept: KeptScores | None = None) -> Estimate:
-    """Return the precision of issued signals on sign-flipped bars of the period; without a leak it is one half.
+    """Return the precision of issued signals on sign-flipped bars of the period. Without a leak it is one half.
 
-    A short period is flipped again and again, each time by other coins, until there are days enough. The interval is of
-    99.9 %: a sound model is barred once in two thousand times, and a leak is worth many times more than that costs.
+    A short period is flipped several times, each time with other coins, until there are enough days. The interval is a 99.9 %
+    one: it stops a sound model once in two thousand times, and a leak would cost much more than that.
     """
     span = Span(max(span.start_ms, span.end_ms - PLACEBO_DAYS * DAY_MS), span.end_ms)
     warm_up_ms = (ensemble.history_bars + 1440) * MINUTE_MS
@@ -130,7 +130,7 @@ def placebo_precision(ensemble: Ensemble, bars: Sequence[Bars], span: Span, kept
 
 
 def golden_difference(ensemble: Ensemble, folder: Path) -> float:
-    """Return the largest difference of a probability from those the source model gave when the bundle was written."""
+    """Return the largest difference between a probability and that of the source model when the bundle was written."""
     golden = read_arrays((folder / GOLDEN_FILE).read_bytes(), {"features": (2, 3), "probability_up": (1,)})
     return float(np.max(np.abs(ensemble.predict(golden["features"]) - golden["probability_up"])))
 
@@ -144,7 +144,10 @@ def check_integrity(
     exported: float = 0.0,
     kept: KeptScores | None = None,
 ) -> Integrity:
-    """Return what the checks of G0 found on a period. `exported`: a larger ONNX difference seen when it was exported."""
+    """Return the results of the checks of G0 on a period.
+
+    exported: the ONNX difference measured at export; the larger one counts.
+    """
     newest = [one.until(span.end).last(_PREFIX_BARS) for one in bars]
     return Integrity(
         prefix_difference=prefix_difference(ensemble.schema, newest, np.random.default_rng(0)),

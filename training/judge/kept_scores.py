@@ -1,8 +1,8 @@
-"""What a model said of a day of a symbol is kept, so that the next backtest or evaluation of the same candles need not ask again.
+"""Scores kept on disk, so that the next backtest or evaluation of the same candles need not run the model again.
 
-A day is known by the very numbers that its graphs are given, and a model by its manifest, which holds the hash of every graph:
-other candles, features, windows or weights are other keys, and an answer cannot be out of date. One SQLite file a model; a
-file that cannot be read is begun anew, because all that it holds can be computed.
+The key of a symbol's day is a digest of the exact numbers that the graphs receive. The key of a model is its manifest, which
+holds the hash of every graph. Other candles, features, windows or weights therefore have other keys, and a score cannot be out of
+date. There is one SQLite file per model. A file that cannot be read is started again, because all of it can be recomputed.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from training.data.dataset import Dataset
 from training.errors import TrainingError
 
 _FORMAT: Final = 1
-_KEYS_AT_ONCE: Final = 500  # SQLite takes at most 999 parameters in old builds
+_KEYS_AT_ONCE: Final = 500  # old builds of SQLite accept at most 999 parameters
 _DIGEST_BYTES: Final = 32
 
 
 class KeptScores:
-    """Probabilities by model and content. Several processes may share a folder: an answer is written whole or not at all."""
+    """Probabilities by model and content. Several processes may share a folder: an entry is written whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.reused = 0  # decisions that were found, of all that were asked for
+        self.reused = 0  # decisions whose score was found here
 
     def find(self, ensemble: Ensemble, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float64]]:
-        """Return the probabilities that are kept of these keys."""
+        """Return the stored probabilities of these keys."""
         path, found = self.path_of(ensemble), dict[bytes, NDArray[np.float64]]()
         if not path.is_file():
             return found
@@ -46,37 +46,37 @@ class KeptScores:
                     marks = ", ".join("?" * len(part))
                     rows = base.execute(f"SELECT key, probability FROM scores WHERE key IN ({marks})", part)  # noqa: S608 - marks
                     found |= {key: np.frombuffer(value, "<f8") for key, value in rows}
-        except (sqlite3.DatabaseError, ValueError, TypeError):  # the file, or what stands in it, is none of ours
-            return {}  # `keep` begins it anew
+        except (sqlite3.DatabaseError, ValueError, TypeError):  # the file or its contents are not ours
+            return {}  # `keep` starts it again
         return found
 
     def keep(self, ensemble: Ensemble, scored: Mapping[bytes, NDArray[np.float64]]) -> None:
-        """Add answers. Raises TrainingError where they cannot be written."""
+        """Add scores. Raises TrainingError if they cannot be written."""
         rows = [(key, np.ascontiguousarray(value, "<f8").tobytes()) for key, value in scored.items()]
         path = self.path_of(ensemble)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
                 _add(path, rows)
-            except sqlite3.OperationalError:  # locked, or no room: not the file's fault
+            except sqlite3.OperationalError:  # locked or out of space: the file itself is sound
                 raise
             except sqlite3.DatabaseError:
                 for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-                    path.with_name(name).unlink(missing_ok=True)  # a journal of the old file is none of the new one
+                    path.with_name(name).unlink(missing_ok=True)  # the old file's journal must not be applied to the new file
                 _add(path, rows)
         except (OSError, sqlite3.Error) as error:
             raise TrainingError(
-                f"{path}: scores cannot be kept ({error}); choose another folder with --scores, or none with --fresh"
+                f"{path}: cannot write scores ({error}); choose another folder with --scores, or use none with --fresh"
             ) from error
 
     def path_of(self, ensemble: Ensemble) -> Path:
-        """Return the file of a model, as this version of the runtime computes it."""
+        """Return the file for a model. Its name includes the version of the ONNX runtime."""
         model = hashlib.sha256(f"{_FORMAT} {onnxruntime.__version__} {ensemble.manifest.model_dump_json()}".encode())
         return self._folder / f"{ensemble.name}-{model.hexdigest()[:24]}.sqlite"
 
 
 def days_of(data: Dataset, day_ms: int) -> list[NDArray[np.int64]]:
-    """Return the rows of each symbol's days, in time order within: what is scored at once, whatever the period around it is."""
+    """Return the row numbers of each symbol's days, in time order. Each group is scored as one batch, whatever the period."""
     order = np.lexsort((data.decided_at_ms, data.symbol))
     group = np.stack((data.symbol[order], data.decided_at_ms[order] // day_ms))
     begins = np.flatnonzero((group[:, 1:] != group[:, :-1]).any(axis=0)) + 1
@@ -84,7 +84,7 @@ def days_of(data: Dataset, day_ms: int) -> list[NDArray[np.int64]]:
 
 
 def key_of(data: Dataset, rows: NDArray[np.int64], window_bars: int) -> bytes:
-    """Return the digest of all that the graphs see of some decisions of one symbol: rows of the bars, and where windows end."""
+    """Return the digest of all that the graphs see of some decisions of one symbol: the rows, and where the windows end."""
     bar = data.bar[rows]
     first, last = int(bar.min()) - (window_bars - 1), int(bar.max())
     seen = data.tensor[first : last + 1]
@@ -96,7 +96,7 @@ def key_of(data: Dataset, rows: NDArray[np.int64], window_bars: int) -> bytes:
 
 def _open(path: Path) -> sqlite3.Connection:
     base = sqlite3.connect(path, timeout=30.0)
-    with suppress(sqlite3.OperationalError):  # a file system without it keeps SQLite's own journal
+    with suppress(sqlite3.OperationalError):  # a file system that does not support WAL keeps the default journal
         base.execute("PRAGMA journal_mode = WAL")
     base.execute("PRAGMA synchronous = NORMAL")
     return base

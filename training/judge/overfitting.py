@@ -1,4 +1,4 @@
-"""G5: would this result have been found by trying often enough? Deflated Sharpe ratio and probability of backtest overfitting.
+"""Gate G5: could trying often enough have produced this result? Deflated Sharpe ratio, probability of backtest overfitting.
 
 Sources: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014); Bailey, Borwein, Lopez de Prado, Zhu, The Probability of
 Backtest Overfitting (2017), combinatorially symmetric cross-validation. Sharpe ratios are of daily returns, not annualised.
@@ -18,30 +18,30 @@ from numpy.typing import NDArray
 from training.judge.costs import CostModel
 from training.judge.scoring import Scored
 
-MIN_DEFLATED_SHARPE: Final = 0.95  # probability that the true Sharpe ratio is above that of the luckiest of the tried
+MIN_DEFLATED_SHARPE: Final = 0.95  # probability that the true Sharpe ratio is above the best that luck would give
 MAX_OVERFITTING: Final = 0.20  # probability that the best configuration in one half is below the median in the other
 MIN_SHARPE_DAYS: Final = 60
-BLOCKS: Final = 16  # of days, for the combinations: 12,870 of them
+BLOCKS: Final = 16  # blocks of days; they have 12,870 combinations
 _EULER: Final = 0.5772156649015329
 _NORMAL: Final = NormalDist()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trials:
-    """Every configuration that was tried. daily_bps: (days, configurations) float64, or None where it was not kept."""
+    """Every configuration that was tried. daily_bps: (days, configurations) float64, or None if it was not recorded."""
 
-    count: int | None  # None: nobody wrote it down
+    count: int | None  # None: not recorded
     daily_bps: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Overfitting:
-    """What G5 is judged by; None with the reason where a part cannot be evaluated."""
+    """The figures of G5. A figure is None if it cannot be evaluated; its reason says why."""
 
     tried: int | None
     days: int
     daily_sharpe: float | None
-    luck_sharpe: float | None  # expected of the best of `tried` without skill
+    luck_sharpe: float | None  # expected Sharpe ratio of the best of `tried` configurations without skill
     deflated_sharpe: float | None
     deflated_reason: str
     overfitting: float | None
@@ -49,9 +49,9 @@ class Overfitting:
 
 
 def daily_returns(scored: Scored, cost: CostModel) -> NDArray[np.float64]:
-    """Return (days,) basis points of capital a day after costs, one position a symbol, capital shared equally.
+    """Return (days,) daily returns in basis points of capital after costs: one position per symbol, capital shared equally.
 
-    A day with decisions and no trade earned 0.
+    A day with decisions but no trade has a return of 0.
     """
     _, index = np.unique(scored.day, return_inverse=True)
     earned = np.where(scored.one_position, scored.gross_bps - cost.round_trip_bps, 0.0)
@@ -60,7 +60,7 @@ def daily_returns(scored: Scored, cost: CostModel) -> NDArray[np.float64]:
 
 
 def judge_overfitting(daily_bps: NDArray[np.float64], trials: Trials) -> Overfitting:
-    """Return both figures for a strategy's daily returns, given what else was tried."""
+    """Return both figures for a strategy's daily returns, given the other configurations that were tried."""
     days = int(daily_bps.shape[0])
     sharpe = luck = deflated = None
     if days < MIN_SHARPE_DAYS:
@@ -71,13 +71,13 @@ def judge_overfitting(daily_bps: NDArray[np.float64], trials: Trials) -> Overfit
         count = trials.count or 1
         sharpe, luck = sharpe_ratio(daily_bps), luckiest_sharpe(count, _spread(trials, days))
         deflated = deflated_sharpe(daily_bps, luck)
-        reason = f"{count} configuration(s) tried" if trials.count else "how many were tried is unknown: not deflated"
+        reason = f"{count} configuration(s) tried" if trials.count else "not deflated: number of trials unknown"
     overfitting, why = _overfitting(trials)
     return Overfitting(trials.count, days, sharpe, luck, deflated, reason, overfitting, why)
 
 
 def sharpe_ratio(returns: NDArray[np.float64]) -> float:
-    """Return mean over standard deviation, of the period the returns are of."""
+    """Return mean over standard deviation, per period of the returns, not annualised."""
     return float(returns.mean() / returns.std(ddof=1))
 
 
@@ -98,9 +98,9 @@ def deflated_sharpe(returns: NDArray[np.float64], luck: float) -> float:
 
 
 def overfitting_probability(daily: NDArray[np.float64], blocks: int = BLOCKS) -> float:
-    """Return how often the best configuration of one half of the blocks of days is at or below the median of the other.
+    """Return how often the best configuration of one half of the blocks is at or below the median in the other half.
 
-    daily: (days, configurations >= 2). `blocks` is even. Ratios are from sums by block, so all halves are judged at once.
+    daily: (days, configurations >= 2). `blocks` is even. Ratios come from sums by block, so all halves are judged at once.
     """
     parts = np.array_split(daily, blocks)
     total = np.stack([part.sum(axis=0) for part in parts])
@@ -124,7 +124,7 @@ def _ratios(total: NDArray[np.float64], square: NDArray[np.float64], count: NDAr
 
 
 def _spread(trials: Trials, days: int) -> float:
-    """Return the standard deviation of the tried ratios; that of pure noise where the others were not kept."""
+    """Return the standard deviation of the tried Sharpe ratios; without the others' returns, that of pure noise."""
     if trials.daily_bps is None or trials.daily_bps.shape[1] < 2:
         return 1.0 / sqrt(days)
     ratios = [sharpe_ratio(column) for column in trials.daily_bps.T if column.std() > 0]
@@ -133,10 +133,10 @@ def _spread(trials: Trials, days: int) -> float:
 
 def _overfitting(trials: Trials) -> tuple[float | None, str]:
     if trials.count == 1:
-        return None, "one configuration was tried, so none was selected: there is nothing to overfit by choosing"
+        return None, "only one configuration was tried, so selection cannot have overfitted"
     if trials.daily_bps is None:
-        return None, "the daily returns of the configurations that were tried were not kept"
+        return None, "the daily returns of the tried configurations were not recorded"
     days, configurations = trials.daily_bps.shape
     if configurations < 2 or days < 2 * BLOCKS:
-        return None, f"{configurations} configurations on {days} days: needs two on at least {2 * BLOCKS}"
+        return None, f"{configurations} configurations on {days} days; at least 2 on {2 * BLOCKS} days are needed"
     return overfitting_probability(trials.daily_bps), f"{configurations} configurations, {days} days, {BLOCKS} blocks"

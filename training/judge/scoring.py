@@ -1,4 +1,4 @@
-"""A frozen bundle applied to decisions: probabilities, what is issued, and the table of predictions."""
+"""Applies a frozen bundle to decisions: probabilities, issued signals, and the table of predictions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from training.judge.costs import CostModel
 from training.judge.kept_scores import KeptScores, days_of, key_of
 
 _WORKERS: Final = 8
-_KEPT_AT_ONCE: Final = 64  # days written down together: what a kill may lose
+_KEPT_AT_ONCE: Final = 64  # days written together; a killed run loses at most these
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Decisions with a frozen model's word on each.
+    """Decisions with the probabilities and signals of a frozen model.
 
     probability_up: (n,) float64, calibrated. issued, high: (n,) bool, by the model's frozen thresholds.
     """
@@ -55,12 +55,12 @@ class Scored:
 
     @cached_property
     def side(self) -> NDArray[np.float64]:
-        """+1 where up is likelier, else -1."""
+        """+1 where up is more likely, else -1."""
         return np.where(self.probability_up > 0.5, 1.0, -1.0)
 
     @cached_property
     def hit(self) -> NDArray[np.float64]:
-        """1 where the outcome went the side's way; a flat outcome is a miss."""
+        """1 where the outcome has the direction of the side, else 0; a flat outcome is a miss."""
         return hits(self.data, self.side)
 
     @cached_property
@@ -70,32 +70,32 @@ class Scored:
 
     @cached_property
     def gross_bps(self) -> NDArray[np.float64]:
-        """What the side earned before costs."""
+        """Return of the side before costs, in basis points."""
         earned: NDArray[np.float64] = self.side * self.data.outcome * 1e4
         return earned
 
     @cached_property
     def day(self) -> NDArray[np.int64]:
-        """UTC day of the decision, since the epoch."""
+        """UTC day of the decision, in days since the epoch."""
         days: NDArray[np.int64] = self.data.decided_at_ms // DAY_MS
         return days
 
     @cached_property
     def one_position(self) -> NDArray[np.bool_]:
-        """Which issued signals a trader takes who holds at most one position a symbol, each for the whole horizon."""
+        """Which issued signals a trader takes who holds at most one position per symbol, each for the whole horizon."""
         taken = np.zeros(len(self), dtype=np.bool_)
         for symbol in range(len(self.data.symbols)):
             rows = np.flatnonzero(self.issued & (self.data.symbol == symbol))
             times = self.data.decided_at_ms[rows]
             free, at = np.searchsorted(times, times + HORIZON_MINUTES * MINUTE_MS), 0
-            while at < rows.shape[0]:  # one step a trade
+            while at < rows.shape[0]:  # one iteration per trade
                 taken[rows[at]] = True
                 at = int(free[at])
         return taken
 
 
 def hits(data: Dataset, side: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 1 where the outcome went the side's way; a flat outcome, or a rule without a side, is a miss."""
+    """Return 1 where the outcome has the direction of the side, else 0. A flat outcome, or a rule without a side, is a miss."""
     return (side * data.outcome > 0).astype(np.float64)
 
 
@@ -104,8 +104,9 @@ def score(
 ) -> Scored:
     """Return the ensemble's calibrated probabilities and issued signals.
 
-    Scored a day of a symbol at a time, so that an answer depends on nothing beside it, in as many threads as there are cores:
-    the graphs run outside the interpreter's lock, one thread each. kept: where answers are looked up and added, if anywhere.
+    Each batch is one day of one symbol, so that a score does not depend on the period around it. The graphs run outside the
+    interpreter's lock, one thread each, in as many threads as there are cores, at most eight.
+    kept: where scores are looked up and added; None for nowhere.
     """
     probability, days, window = np.empty(len(data)), days_of(data, DAY_MS), ensemble.window_bars
     done = 0
@@ -138,15 +139,15 @@ def score(
                         kept.keep(ensemble, fresh)
                         fresh = {}
         except BaseException:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for years
+            pool.shutdown(cancel_futures=True)  # so that Ctrl-C does not wait for years of candles to be scored
             raise
     return Scored.of(data, probability, ensemble.thresholds)
 
 
 def write_predictions(scored: Scored, cost: CostModel, path: Path) -> None:
-    """Write one row a decision, in time order.
+    """Write one row per decision, in time order.
 
-    outcome_bps is what a BUY would have earned before costs; net_bps is what the signal earned after them, null for HOLD.
+    outcome_bps is what a BUY would have earned before costs. net_bps is what the signal earned after costs, null for HOLD.
     """
     data = scored.data
     direction = np.where(scored.side > 0, Direction.BUY.value, Direction.SELL.value)

@@ -1,4 +1,4 @@
-"""G6: does the skill last? The same model month by month, or the same recipe fold by fold."""
+"""Gate G6: does the skill last? The same model month by month, or the same recipe fold by fold."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from training.judge.evaluation import months, rule_hits, shifted
 from training.judge.scoring import Scored
 
 MIN_PERIODS: Final = 6
-MIN_SIGNALS: Final = 100  # of a period, below which it says nothing
-MIN_STABLE: Final = 5.0 / 6.0  # of the periods
-MIN_MONTH_DAYS: Final = 25  # of a month, to count as one
+MIN_SIGNALS: Final = 100  # a period with fewer proves nothing
+MIN_STABLE: Final = 5.0 / 6.0  # share of the periods
+MIN_MONTH_DAYS: Final = 25  # a month with fewer days of decisions does not count
 
 
 @dataclass(frozen=True, slots=True)
 class StabilityPeriod:
-    """One fold or month."""
+    """Figures of one fold or month."""
 
     name: str
     precision: Estimate
     strongest_rule: str
-    lift: Estimate  # over the rule that was the strongest in it, known only afterwards: the stricter
+    lift: Estimate  # over the period's strongest rule, which is known only afterwards, so this is strict
     calibration_error: float
     gross_bps: Estimate
     net_bps: Estimate
 
     @property
     def stable(self) -> bool:
-        """Whether it was better than its strongest rule and than a coin."""
+        """Whether it was better than its strongest rule and than chance."""
         return self.lift.value > 0 and self.precision.value > 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """All periods of one kind; `reason` says why they cannot be judged, when they cannot."""
+    """All periods of one kind. reason: why they cannot be judged, or None."""
 
     kind: str  # "fold" or "month"
     periods: tuple[StabilityPeriod, ...]
@@ -67,7 +67,7 @@ def by_period(kind: str, scored: Scored, rows: Mapping[str, NDArray[np.bool_]], 
     reason = None
     if len(enough) < MIN_PERIODS:
         left_out = f" ({len(periods) - len(enough)} with fewer than {MIN_SIGNALS} signals)" if enough != periods else ""
-        reason = f"{len(enough)} {'whole ' if kind == 'month' else ''}{kind}s{left_out}, needs at least {MIN_PERIODS}"
+        reason = f"{len(enough)} {'whole ' if kind == 'month' else ''}{kind}s{left_out}; at least {MIN_PERIODS} are needed"
     return Stability(kind, enough, reason)
 
 

@@ -1,1 +1,1 @@
-"""What a run leaves behind: the bundle, its report page, the diary."""
+"""What a training run writes: the bundle, its report page, and the record in mlflow."""

@@ -1,4 +1,4 @@
-"""Inline SVG pictures of a report. Colours are those of the page, so they follow its light and dark."""
+"""Inline SVG charts of a report. They use the page's colours, so they follow its light and dark themes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from training.judge.curves import DAYS_OF_WEEK, CoveragePoint, Equity, HourCell,
 _WIDTH: Final = 520.0
 _HEIGHT: Final = 340.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 12.0, 36.0
-_MIN_CELL: Final = 20  # signals, below which an hour has no colour
+_MIN_CELL: Final = 20  # an hour with fewer signals has no colour
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A chart's area; maps values to places."""
+    """The area of a chart. Maps values to positions."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -44,7 +44,7 @@ class Plane:
         return line_through(self.along(xs, ys), class_=f"line {kind}", style="fill:none")
 
     def hover(self, xs: Sequence[float], labels: Sequence[str]) -> Markup:
-        """Return strips that name the value under the pointer, a label for each of xs."""
+        """Return strips that show the label of the x value under the pointer. labels: one for each of xs."""
         across = [self.at(x, self.y[0])[0] for x in xs]
         return hover_strips(across, labels, TOP, self.height - TOP - BOTTOM)
 
@@ -66,7 +66,7 @@ class Plane:
 
 
 def reliability_svg(bins: Sequence[ReliabilityBin]) -> Markup:
-    """Draw what was promised against what came true; bars are 95 % day-block intervals. Empty without signals."""
+    """Draw the predicted probability against the share that came true, with 95 % day-block intervals. Empty without signals."""
     if not bins:
         return Markup("")
     known = [(one.confidence, one.precision) for one in bins]
@@ -82,20 +82,20 @@ def reliability_svg(bins: Sequence[ReliabilityBin]) -> Markup:
         x, y = plane.at(confidence, precision.value)
         parts.append(plane.line((confidence, precision.low), (confidence, precision.high), "line c0"))
         interval = f"[{precision.low:.1%}, {precision.high:.1%}]"
-        shown = f"said {confidence:.1%}, came true {precision.value:.1%} {interval}, n = {precision.n}"
+        shown = f"predicted {confidence:.1%}, came true {precision.value:.1%} {interval}, n = {precision.n}"
         parts.append(element("circle", element("title", shown), class_="c0", cx=f"{x:.1f}", cy=f"{y:.1f}", r=4))
     ticks = [(value, f"{value:.1%}") for value in round_ticks(*across)]
     return plane.frame(
         "reliability of issued signals",
         parts,
-        names=("probability it gave", "share that came true"),
+        names=("predicted probability", "share that came true"),
         ticks=ticks,
         form=".0%",
     )
 
 
 def coverage_svg(points: Sequence[CoveragePoint], asked: float, issued_coverage: float) -> Markup:
-    """Draw precision against coverage, with what the gate asks and where the frozen threshold lies."""
+    """Draw precision against coverage, with the precision that G1 requires and the coverage of the frozen threshold."""
     values = [point for point in points if point.precision.n]
     low = min(0.5, *(point.precision.low for point in values))
     high = max(asked, *(point.precision.high for point in values))
@@ -109,7 +109,7 @@ def coverage_svg(points: Sequence[CoveragePoint], asked: float, issued_coverage:
         plane.line((-2.0, 0.5), (0.0, 0.5), "ideal"),
     ]
     x, y = plane.at(-2.0, asked)
-    parts.append(words(x + 4, y - 4, "asked by G1"))
+    parts.append(words(x + 4, y - 4, "required by G1"))
     if issued_coverage > 0.01:
         at = float(np.log10(issued_coverage))
         parts.append(plane.line((at, plane.y[0]), (at, plane.y[1]), "ideal"))
@@ -117,12 +117,12 @@ def coverage_svg(points: Sequence[CoveragePoint], asked: float, issued_coverage:
         parts.append(words(x + 4, y - 6, "issued"))
     ticks = [(float(np.log10(c)), f"{c:.0%}") for c in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)]
     return plane.frame(
-        "precision by coverage", parts, names=("surest share of all decisions", "precision"), ticks=ticks, form=".0%"
+        "precision by coverage", parts, names=("share of decisions, largest margins first", "precision"), ticks=ticks, form=".0%"
     )
 
 
 def equity_svg(equity: Equity, cost: str) -> Markup:
-    """Draw percent of capital earned, before and after the costs of one model. Empty with fewer than two days."""
+    """Draw the percent of capital earned, before costs and after those of one model. Empty with fewer than two days."""
     if len(equity.days) < 2:
         return Markup("")
     series: Mapping[str, list[float]] = {"before costs": equity.gross, f"after {cost}": equity.net[cost]}
@@ -173,7 +173,7 @@ def _of_hour(cells: Sequence[HourCell], hour: int) -> tuple[int, float]:
 
 
 def _heat(precision: float) -> str:
-    """Red below one half, green above, full colour at 20 points away."""
+    """Return red below one half and green above it; the colour is full 20 percentage points away."""
     strength = min(abs(precision - 0.5) / 0.2, 1.0)
     target = (76, 195, 138) if precision >= 0.5 else (255, 138, 128)
     red, green, blue = (round(245 + (channel - 245) * strength) for channel in target)
@@ -181,7 +181,7 @@ def _heat(precision: float) -> str:
 
 
 def round_ticks(low: float, high: float) -> list[float]:
-    """Return four to ten round values within."""
+    """Return four to ten round values between low and high."""
     rough = (high - low) / 5.0
     scale = 10.0 ** np.floor(np.log10(rough))
     step = float(next(s * scale for s in (1.0, 2.0, 2.5, 5.0, 10.0) if s * scale >= rough))

@@ -1,4 +1,4 @@
-"""`report.html` of an assessment, for a trader: first whether it qualifies, in plain words; then why, in pictures and tables."""
+"""`report.html` of an assessment, for a trader: first in plain words whether the model qualifies, then why."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TEMPLATES: Final = Path(__file__).with_name("templates")
 
 
 def render_page(assessment: Assessment) -> str:
-    """Return the page. Self-contained: nothing is loaded from anywhere."""
+    """Return the page as HTML that loads nothing from elsewhere."""
     figures, span = assessment.evaluation, assessment.span
     curves, asked_of = assessment.curves, f"{figures.decisions:,} decisions on {figures.days} days"
     return render(
@@ -56,11 +56,11 @@ def render_page(assessment: Assessment) -> str:
 
 
 def plain_verdict(assessment: Assessment) -> str:
-    """Return the first line: whether it qualifies, in plain words."""
+    """Return the first line: in plain words, whether the model qualifies."""
     gates, issued, overlap = assessment.gates, assessment.evaluation.issued, assessment.overlap
     if overlap.in_sample:
         return (
-            f"This proves nothing: the model was made with {overlap.days:.0f} days of this period "
+            f"This proves nothing: the model was trained on {overlap.days:.0f} days of this period "
             f"({overlap.first:%Y-%m-%d} to {overlap.last:%Y-%m-%d}), so every verdict below is in-sample."
         )
     if gates[Gate.G0].verdict is not Verdict.PASS:
@@ -69,12 +69,12 @@ def plain_verdict(assessment: Assessment) -> str:
         return "This model does not qualify: it issued no signal in this period."
     if issued.days < MIN_DAYS:
         return (
-            f"This model does not qualify on this period: it issued signals on {issued.days} of its days; "
-            f"fewer than {MIN_DAYS} prove nothing, whatever they show."
+            f"This model does not qualify on this period: it issued signals on only {issued.days} days; "
+            f"fewer than {MIN_DAYS} days prove nothing."
         )
     right = f"{issued.precision.value:.1%} of its {issued.precision.n:,} signals were right"
     if not assessment.qualifies:
-        asked = f"{MIN_PRECISION:.0%} is asked of the lower bound, which is {issued.precision.low:.1%}"
+        asked = f"the lower bound must be {MIN_PRECISION:.0%} but is {issued.precision.low:.1%}"
         failed = ", ".join(gate.value for gate in PROMOTION_GATES if gates[gate].verdict is not Verdict.PASS)
         stage = f"It may run in shadow only. {_money(assessment)}"
         return f"This model does not qualify ({failed} not passed): {right}; {asked}. {stage}"
@@ -91,11 +91,11 @@ def _money(assessment: Assessment) -> str:
 def _headline_figures(assessment: Assessment) -> Mapping[str, object]:
     figures, issued = assessment.evaluation, assessment.evaluation.issued
     return {
-        "right, of issued signals": f"{issued.precision.value:.1%}",
-        "lower bound, asked 68 %": f"{issued.precision.low:.1%}",
-        "calibration error, upper bound, asked 5 %": f"{issued.calibration_error.high:.1%}",
+        "of issued signals were right": f"{issued.precision.value:.1%}",
+        "lower bound, 68 % required": f"{issued.precision.low:.1%}",
+        "calibration error, upper bound, at most 5 % allowed": f"{issued.calibration_error.high:.1%}",
         "signals issued": f"{issued.precision.n:,}",
-        "an hour / one position a symbol": f"{issued.signals_an_hour:.1f} / {figures.one_position.signals_an_hour:.1f}",
+        "signals an hour / one position a symbol": f"{issued.signals_an_hour:.1f} / {figures.one_position.signals_an_hour:.1f}",
         f"bps a signal after {figures.gate_cost}": f"{issued.net_bps[figures.gate_cost].value:+.1f}",
     }
 
@@ -107,7 +107,7 @@ def _gate_table(gates: Mapping[Gate, GateResult]) -> Table:
         if found.in_sample:
             kind, word = "shadow", f"{word} (in-sample)"
         rows.append([f"{gate.value} {_QUESTIONS[gate]}", badge(kind, word), found.asks, found.found])
-    return Table(["gate", "verdict", "it asks", "it found"], rows)
+    return Table(["gate", "verdict", "requires", "found"], rows)
 
 
 def _tier_table(assessment: Assessment) -> Table:
@@ -118,10 +118,10 @@ def _tier_table(assessment: Assessment) -> Table:
         ["right", *(share(t.precision) for t in tiers)],
         ["signals (BUY)", *(f"{t.precision.n:,} ({t.buys:,})" for t in tiers)],
         ["coverage, signals an hour", *(f"{t.coverage:.1%}, {t.signals_an_hour:.1f}" for t in tiers)],
-        ["a coin on the same timestamps", *(f"{t.random_side:.1%}" for t in tiers)],
+        ["a coin toss on the same timestamps", *(f"{t.random_side:.1%}" for t in tiers)],
         *([f"{rule} on the same timestamps", *(share(t.base_rates[rule]) for t in tiers)] for rule in figures.issued.base_rates),
-        ["lift over the hardest rule", *(_lift(t) for t in tiers)],
-        [f"calibration error (asked {MAX_CALIBRATION_ERROR:.0%})", *(share(t.calibration_error) for t in tiers)],
+        ["lift over the hardest rule to beat", *(_lift(t) for t in tiers)],
+        [f"calibration error (at most {MAX_CALIBRATION_ERROR:.0%} allowed)", *(share(t.calibration_error) for t in tiers)],
         ["calibration slope (1 is right)", *(number(t.calibration_slope) for t in tiers)],
     ]
     return Table(["figure", "issued", "HIGH"], rows, (1, 2))
@@ -139,7 +139,7 @@ def _group_table(name: str, groups: Mapping[str, Group]) -> Table:
         ]
         for key, group in groups.items()
     )
-    return Table([name, "signals", "right", "promised", "gross bps", "net bps"], rows, range(1, 6))
+    return Table([name, "signals", "right", "predicted", "gross bps", "net bps"], rows, range(1, 6))
 
 
 def _cost_table(assessment: Assessment) -> Table:
@@ -158,11 +158,11 @@ def _facts(assessment: Assessment, trained_until: str) -> Table:
         "bundle": f"{manifest.name}, {len(manifest.members)} members ({families}), made {manifest.created_at:%Y-%m-%d}",
         "label": f"{manifest.label.name}: direction of the next {manifest.label.horizon_minutes} minutes",
         "feature schema": f"{manifest.feature_schema.name} ({manifest.feature_schema.hash[:12]})",
-        "its data": f"{', '.join(manifest.training.symbols)}, until {trained_until}",
+        "training data": f"{', '.join(manifest.training.symbols)}, until {trained_until}",
         "all decisions": f"right {share(figures.accuracy_of_all)}, area under the curve {figures.auc:.3f}, "
-        f"calibration slope {number(figures.slope_of_all)}, {figures.flats:,} flats (misses for any side)",
+        f"calibration slope {number(figures.slope_of_all)}, {figures.flats:,} flat outcomes (a miss for either side)",
         "majority rule": figures.majority_side,
-        "seen before": "none of this period"
+        "seen in training": "none of this period"
         if not assessment.overlap.in_sample
         else f"{assessment.overlap.days:.0f} days ({', '.join(assessment.overlap.periods)})",
     }
@@ -175,10 +175,10 @@ def _lift(tier: TierReport) -> str:
 
 
 def share(estimate: Estimate) -> str:
-    """Return a rate with its interval."""
+    """Return a rate with its interval as text."""
     return "-" if not estimate.n else f"{estimate.value:.1%} [{estimate.low:.1%}, {estimate.high:.1%}]"
 
 
 def number(estimate: Estimate, form: str = ".2f") -> str:
-    """Return a figure with its interval."""
+    """Return a figure with its interval as text."""
     return "-" if not estimate.n else f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"

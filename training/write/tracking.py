@@ -1,6 +1,6 @@
-"""Where a run is written down while it goes on: mlflow, in a folder or on a server. Keeping a diary never costs a model.
+"""Records a run in mlflow while it goes on, in a folder or on a server. A failure of tracking never costs a model.
 
-Whatever goes wrong with tracking is told once, then tracking is over and training goes on.
+Any failure is reported once; then tracking ends and training goes on.
 """
 
 from __future__ import annotations
@@ -11,44 +11,44 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 EXPERIMENT: Final = "signalbox"
-_TRIES: Final = 1  # of a request: a server that is down must not hold up the training for minutes
+_TRIES: Final = 1  # per request: a server that is down must not delay the training for minutes
 _TIMEOUT_S: Final = 10
 
 
 class Tracking(Protocol):
-    """A diary of one run."""
+    """Records one run."""
 
     def begin(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Open it. parameters: nested mappings become dotted names."""
+        """Begin the record. parameters: nested mappings become dotted names."""
 
     def metrics(self, series: str, step: int, figures: Mapping[str, float]) -> None:
-        """Write down the figures of an epoch or a fold."""
+        """Record the figures of an epoch or a fold."""
 
     def artefacts(self, folder: Path) -> None:
-        """Keep the files of a folder."""
+        """Store the files of a folder."""
 
     def end(self, *, finished: bool) -> None:
-        """Close it."""
+        """End the record."""
 
 
 class NoTracking:
-    """Writes nothing down."""
+    """A Tracking that records nothing."""
 
     def begin(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def metrics(self, series: str, step: int, figures: Mapping[str, float]) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def artefacts(self, folder: Path) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
     def end(self, *, finished: bool) -> None:
-        """Ignore it."""
+        """Do nothing."""
 
 
 class MlflowTracking:
-    """mlflow at an address: a folder as `file:` URI, or a server. `warn` is told once why nothing more is written."""
+    """mlflow at an address: a folder as a `file:` URI, or a server. warn: called once, with the reason, if tracking fails."""
 
     def __init__(self, address: str, warn: Callable[[str], None]) -> None:
         self._address, self._warn = address, warn
@@ -56,7 +56,7 @@ class MlflowTracking:
         self._run = ""
 
     def begin(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Open a run of the experiment `signalbox`."""
+        """Begin a run in the experiment `signalbox`."""
 
         def open_run() -> None:
             client = _client(self._address)
@@ -68,12 +68,12 @@ class MlflowTracking:
                 client.log_param(self._run, key, value)
 
         if find_spec("mlflow") is None:
-            self._warn(f"not tracked at {self._address}: mlflow is not installed (`make training` installs it)")
+            self._warn(f"the run is not tracked at {self._address}: mlflow is not installed; run `make training`")
             return
         self._try(open_run)
 
     def metrics(self, series: str, step: int, figures: Mapping[str, float]) -> None:
-        """Write each figure as SERIES/FIGURE."""
+        """Record each figure as SERIES/FIGURE."""
 
         def write() -> None:
             for name, value in figures.items():
@@ -95,14 +95,14 @@ class MlflowTracking:
     def _try(self, write: Callable[[], None]) -> None:
         try:
             write()
-        except Exception as error:  # noqa: BLE001 - whatever mlflow, a disk or a network raises: the model is worth more
+        except Exception as error:  # noqa: BLE001 - no error of mlflow, disk or network may cost the model
             self._client = None
             lines = str(error).strip().splitlines()
-            self._warn(f"tracking at {self._address} is over: {type(error).__name__}: {lines[0][:200] if lines else ''}")
+            self._warn(f"tracking at {self._address} stopped: {type(error).__name__}: {lines[0][:200] if lines else ''}")
 
 
 def tracking_at(folder: Path | None, address: str | None, warn: Callable[[str], None]) -> Tracking:
-    """Return the diary asked for: an address before a folder, none where neither is given."""
+    """Return the requested tracking: at the address, else in the folder, else none."""
     if address is not None:
         return MlflowTracking(address, warn)
     return NoTracking() if folder is None else MlflowTracking(folder.absolute().as_uri(), warn)

@@ -1,4 +1,4 @@
-"""Writes a bundle folder atomically: complete and verified beside its place, then renamed into it."""
+"""Writes a bundle folder atomically: it is completed and verified under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ TRAINING: Final = Path(__file__).resolve().parents[1]
 
 
 class BundleWriter:
-    """Collects the files of a bundle for `target`; leaving it without `publish` leaves nothing behind.
+    """Collects the files of a bundle for `target`. Without `publish` nothing is left behind.
 
-    Raises TrainingError at once when `target` holds something that is not a bundle.
+    Raises TrainingError at once if `target` holds something that is not a bundle.
     """
 
     def __init__(self, target: Path) -> None:
         self._target = target
         self._partial = target.with_name(f".{target.name}.partial")
         if target.exists() and not (target / MANIFEST_FILE).is_file() and not _is_empty_folder(target):
-            raise TrainingError(f"{target}: expected no folder, or a bundle to replace; was something else")
+            raise TrainingError(f"{target}: is not a bundle, so it is not replaced; name another folder")
 
     @property
     def partial(self) -> Path:
-        """The folder while it is being written."""
+        """The temporary folder that is being written."""
         return self._partial
 
     def __enter__(self) -> BundleWriter:
@@ -45,14 +45,14 @@ class BundleWriter:
         try:
             self._partial.mkdir(parents=True)
         except OSError as error:
-            raise TrainingError(f"{self._target}: cannot write there ({error.strerror})") from error
+            raise TrainingError(f"{self._target}: cannot be written ({error.strerror})") from error
         return self
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._partial, ignore_errors=True)
 
     def write(self, draft: Mapping[str, Any], contents: Mapping[str, bytes]) -> Ensemble:
-        """Write these files and a manifest of them, load them as a function would, and return what was loaded."""
+        """Write these files and their manifest, load the bundle as a deployed function would, and return it."""
         files = {name: record_of(content) for name, content in sorted(contents.items())}
         manifest = BundleManifest.model_validate({**draft, "files": files})
         for name, content in contents.items():
@@ -61,7 +61,7 @@ class BundleWriter:
         return load_bundle(self._partial, Workspace.MACHINE)
 
     def publish(self) -> None:
-        """Put the folder in its place; a bundle that was there is replaced as a whole."""
+        """Rename the folder to its target. A bundle that was there is replaced as a whole."""
         replaced = self._target.with_name(f".{self._target.name}.replaced")
         shutil.rmtree(replaced, ignore_errors=True)
         if self._target.exists():
@@ -71,20 +71,20 @@ class BundleWriter:
 
 
 def report_bytes(report: Mapping[str, Any]) -> bytes:
-    """Return report.json: the headline stays first, no NaN (a figure without data is null)."""
+    """Return report.json: the headline comes first; a figure without data is null, never NaN."""
     return (json.dumps(_plain(report), indent=1, allow_nan=False) + "\n").encode()
 
 
 def array_bytes(**arrays: NDArray[np.float64] | NDArray[np.float32]) -> bytes:
-    """Return the arrays as npz."""
+    """Return the arrays in npz format."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
 def code_version() -> str:
-    """Return the version and a hash of the sources that make a bundle what it is: all of training but the backtest."""
-    library = Path(features.__file__).parents[1]  # wherever it is installed: a job's package has another layout
+    """Return the version and a hash of the sources that shape a bundle: features, inference, training without backtest."""
+    library = Path(features.__file__).parents[1]  # found from the installed package, because a job's package has another layout
     digest = hashlib.sha256()
     for top, folder in ((library, library / "features"), (library, library / "inference"), (TRAINING, TRAINING)):
         for source in sorted(folder.rglob("*.py")):

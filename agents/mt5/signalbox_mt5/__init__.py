@@ -1,4 +1,4 @@
-"""The agent beside a MetaTrader 5 terminal: takes signed commands, trades, reports. docs/live-trading.md says how it is set up.
+"""The agent beside a MetaTrader 5 terminal: it receives signed commands, trades, and reports. Setup: docs/live-trading.md.
 
-It runs on the Windows machine of the terminal and is never deployed. Start with `agent.py`. Nothing connects to it.
+It runs on the terminal's Windows machine and is never deployed. Nothing connects to it. Start reading with `agent.py`.
 """

@@ -1,6 +1,6 @@
-"""`signalbox-mt5-agent agent.toml`: run the agent until it is stopped; with `--check` say what is right and wrong here.
+"""`signalbox-mt5-agent agent.toml` runs the agent until it is stopped. With `--check` it checks this machine and ends.
 
-Exit codes: 1 something is wrong (`--check`), 2 it cannot start.
+Exit codes: 1 a check failed (`--check`), 2 the agent cannot start.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ logger = logging.getLogger("signalbox.mt5_agent")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until the process is stopped; return 2 with one line of what is wrong when it cannot start."""
+    """Run until the process is stopped. If it cannot start, print one line with the reason and return 2."""
     parser = argparse.ArgumentParser(
-        prog="signalbox-mt5-agent", description="trades for Signalbox at the MetaTrader 5 terminal here"
+        prog="signalbox-mt5-agent", description="Trade for Signalbox at this machine's MetaTrader 5 terminal."
     )
     parser.add_argument("config", type=Path, help="agent.toml")
-    parser.add_argument("--check", action="store_true", help="say what is right and wrong here, and trade nothing")
-    parser.add_argument("--json", action="store_true", help="with --check: for a program")
+    parser.add_argument("--check", action="store_true", help="check this machine and report what is wrong; trade nothing")
+    parser.add_argument("--json", action="store_true", help="with --check: print the result as JSON")
     asked = parser.parse_args(arguments)
     try:
         config = read_config(asked.config)
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def log_to(path: Path) -> None:
-    """Write the log into a file that is cut at LOG_BYTES, LOG_FILES of them are kept, and onto the screen."""
+    """Log to the screen and to a file, which is rotated at LOG_BYTES; LOG_FILES old files are kept."""
     handlers: list[logging.Handler] = [
         RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"),
         logging.StreamHandler(),
@@ -80,11 +80,11 @@ def _run(config: AgentConfig) -> int:
     mailbox = SqsMailbox(queues, commands_url=config.commands_queue_url, reports_url=config.reports_queue_url, hear=clock.hear)
     agent = Agent(venue, journal, mailbox, account=config.account, key=keys, clock=clock, pause=_pause)
     try:
-        mailbox.ask_time()  # before anything that waits in the journal is judged by a clock that nobody has checked
+        mailbox.ask_time()  # check the clock first: the age of waiting commands is judged by it
     except (BotoCoreError, ClientError):
-        logger.exception("the queues cannot be reached: what waits is judged by this machine's clock")
+        logger.exception("the queues cannot be reached: this machine's clock decides the age of waiting commands")
     known = 1 + len(keys.others)
-    logger.info("the agent of %s runs with %s keys, %s commands wait", config.account, known, len(journal.kept))
+    logger.info("the agent of %s runs with %s keys; %s commands are waiting", config.account, known, len(journal.kept))
     while True:
         try:
             agent.step()

@@ -1,4 +1,4 @@
-"""What the terminal has of the account, as one view for the ledger: orders and levels, trades, positions, rules and money."""
+"""The terminal's state of the account as one view for the ledger: orders, levels, trades, positions, rules and money."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from signalbox_mt5.journal import Journal
 from signalbox_mt5.levels import PositionLevels, Wanted
 from signalbox_mt5.terminal import DealKind, exact
 
-LEVEL_ORDER_WAIT: Final = timedelta(seconds=60)  # for the order that a level's deal is told of: it is on its way
+LEVEL_ORDER_WAIT: Final = timedelta(seconds=60)  # how long a level's deal waits for the order that the ledger sends for the level
 QUERY_RETRY: Final = 5  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class AccountViewQuery:
-    """One look. contracts: by the broker's names. doubtful: orders of which a part is unknown, so none is called over."""
+    """One query of the account.
+
+    contracts: by the broker's symbol names. doubtful: client order ids of which a part is unknown; they are not reported as
+    closed.
+    """
 
     book: TerminalBook
     levels: PositionLevels
@@ -36,7 +40,7 @@ class AccountViewQuery:
     doubtful: Collection[str]
 
     def view(self, account: Any) -> VenueView:
-        """Return the view. Raises VenueSilentError and VenueBusyError where not all of it is known yet."""
+        """Return the view. Raises VenueSilentError or VenueBusyError if some of it is not known yet."""
         return VenueView(
             self.asked_at,
             (*self._orders(), *self._levels()),
@@ -52,7 +56,7 @@ class AccountViewQuery:
         return {magic_of(name): name for name in (*self.journal.orders(self.request.account), *self.request.orders)}
 
     def _orders(self) -> list[VenueOrder]:
-        """Return what rests, of anybody, and what became of the orders that were asked about."""
+        """Return all resting orders, whoever sent them, and the state of the orders that the request names."""
         names, wanted = self._names(), {magic_of(name) for name in self.request.orders}
         groups: dict[str | int, list[Any]] = defaultdict(list)
         for order in self.book.orders():
@@ -66,17 +70,18 @@ class AccountViewQuery:
             name = key if isinstance(key, str) else None
             made = self.book.order(name, orders, self._contract(orders[0].symbol), self.journal.asked.get(name or ""))
             if name in self.doubtful and made.filled < made.quantity:
-                raise VenueBusyError(f"{name}: a part of it is unknown yet", QUERY_RETRY)
+                raise VenueBusyError(f"{name}: the state of a part of this order is not known yet", QUERY_RETRY)
             found.append(made)
         return found
 
     def _levels(self) -> list[VenueOrder]:
-        """Return the orders that stand for levels: those that were asked about, and every one whose position is open."""
+        """Return the orders that stand for levels: those that the request names, and all whose position is open."""
         by_symbol = {contract.ours: contract for contract in self.contracts.values()}
         for resting in self.request.exits:
             wanted = Wanted.of(resting)
             if wanted is not None and resting.symbol in by_symbol:
-                self.levels.known(wanted, self.book, by_symbol[resting.symbol])  # by entry and price, where our journal was lost
+                # finds the level by entry and price if the journal was lost
+                self.levels.known(wanted, self.book, by_symbol[resting.symbol])
         there = {position.identifier for position in self.book.positions()}
         found = []
         for protection in list(self.journal.protections.values()):
@@ -93,7 +98,7 @@ class AccountViewQuery:
                 continue
             is_early = trade.client_order_id is None and self.levels.is_level_deal(deal) and is_ours(deal.magic)
             if is_early and self.asked_at < trade.executed_at + LEVEL_ORDER_WAIT:
-                raise VenueBusyError(f"deal {deal.ticket}: the order of its level is not here yet", QUERY_RETRY)
+                raise VenueBusyError(f"deal {deal.ticket}: the order for its stop or target has not arrived yet", QUERY_RETRY)
             found.append(trade)
         return tuple(found)
 

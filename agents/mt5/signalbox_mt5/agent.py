@@ -1,18 +1,17 @@
-"""Take a command, write it down, say so, carry it out at the terminal, report, and only then take it out of the mailbox.
+"""Receives a command, records it, acknowledges it, executes it at the terminal, reports, and only then removes it from the queue.
 
-Whatever is cut off in between is delivered again, and the journal and the terminal's history make that harmless: an order
-whose send began is asked for and never sent again. Each command gets a signed answer: an instruction about an order is on the
-disk before it is acknowledged, so that nobody who reads the queue can make it vanish after that; a command that is older than
-COMMAND_AGE by the checked clock, or was overtaken by a newer one, is refused, and what it was to do is reported as not done, so
-that the ledger decides anew. A view is asked for again anyway and is not written down.
-
-What cannot be carried out now (the terminal is closed, logged out or without its server, the market is closed, a price is gone)
-is written into the journal and taken out of the queue, which would hold everything behind it and give it up after a few tries.
-It is tried again with growing pauses: a submit until its `send_before`, which is then reported as expired; a cancel or replace
-for CHANGES_KEPT, which is then reported as not done; of views the newest alone. What is asked of one order stays in order.
-
-An answer that is not the last word (no answer, a market order of which not all is in the history yet) is reported at once and
-asked for again for FOLLOWED; after that the ledger's comparison is left to find it.
+If the agent stops in between, the command is delivered again. The journal and the terminal's history make that harmless: an order
+whose send began is looked up and never sent again. Every command gets a signed answer. An instruction about an order is on disk
+before it is acknowledged, so nobody who can read the queue can make it vanish afterwards. A command that is older than
+COMMAND_AGE by the checked clock, or older than one already handled, is refused, and reported as not done so that the ledger can
+decide again. A request for a view is repeated anyway and is not recorded.
+Some commands cannot be executed now: the terminal is closed, logged out or disconnected, the market is closed, or there is no
+price. Such a command is kept in the journal and removed from the queue, because it would block the commands behind it and be
+dropped after a few deliveries. The agent tries it again with growing pauses: a submit until its `send_before`, then it is
+reported as expired; a cancel or replace for CHANGES_KEPT, then it is reported as not done; of the views only the newest. Commands
+about one order keep their sequence.
+A result may not be final: there was no answer, or a market order is not complete in the history yet. It is reported at once and
+looked up again for FOLLOWED. After that the ledger's comparison with the venue must find it.
 """
 
 from __future__ import annotations
@@ -60,8 +59,9 @@ from signalbox_mt5.journal import Journal, Kept
 from signalbox_mt5.mailbox import CommandMailbox, MailboxMessage
 
 LONG_POLL_SECONDS: Final = 20
-RETRY_SECONDS: Final = 5  # of an error that names no time
-LONGEST_PAUSE: Final = timedelta(seconds=15)  # a position can be left within a minute after the venue takes orders again
+RETRY_SECONDS: Final = 5  # after an error that names no time
+# short enough to leave a position within a minute after the venue accepts orders again
+LONGEST_PAUSE: Final = timedelta(seconds=15)
 CHANGES_KEPT: Final = timedelta(minutes=10)
 FOLLOWED: Final = timedelta(minutes=1)
 NEVER_SENT: Final = "NEVER_SENT"
@@ -74,16 +74,16 @@ Request: TypeAlias = ExecutionRequested | VenueViewRequested
 
 @dataclass(frozen=True, slots=True)
 class CommandAttempt:
-    """How often a kept command was tried, when it is due, what the terminal said, and what was reported of it."""
+    """A kept command: the number of tries, when the next is due, the terminal's last message, and the last report."""
 
     count: int
     due: datetime
     words: str
-    report_id: str = ""  # the id of the report that was not the last word
+    report_id: str = ""  # id of the last report that was not final
 
 
 class Agent:
-    """One account's agent."""
+    """The agent of one account."""
 
     def __init__(
         self,
@@ -96,15 +96,18 @@ class Agent:
         clock: Callable[[], datetime],
         pause: Callable[[timedelta], None] | None = None,
     ) -> None:
-        """pause: waits while the terminal's history catches up with a send; without it, it is asked again later alone."""
+        """Keep the collaborators.
+
+        pause: waits while the terminal's history catches up with a send. Without it, the agent only looks again later.
+        """
         self._pause = pause
         self._venue, self._journal, self._mailbox = venue, journal, mailbox
         self._account, self._clock = account, clock
         self._keys = key if isinstance(key, Keys) else Keys(key)
-        self._tries: dict[int, CommandAttempt] = {}  # of kept commands; after a restart all are due
+        self._tries: dict[int, CommandAttempt] = {}  # by sequence of the kept command; after a restart all are due
 
     def step(self) -> int:
-        """Try what is kept and due, wait for commands and handle what came; return how many messages there were."""
+        """Try the kept commands that are due, wait for new ones and handle them. Return the number of messages received."""
         self._again()
         deliveries = self._mailbox.receive(self._patience())
         for delivery in deliveries:
@@ -116,7 +119,7 @@ class Agent:
             command = open_envelope(delivery.text, key=self._keys, direction=MailboxDirection.COMMAND, account=self._account)
             request = self._request(command)
         except EnvelopeError as error:
-            logger.error("command refused: %s", error)  # noqa: TRY400 - the text says it; it ends with the dead letters
+            logger.error("command refused: %s", error)  # noqa: TRY400 - the text is enough; the message goes to the dead letters
             self._mailbox.put_back(delivery, RETRY_SECONDS)
             return
         refusal = self._refusal(command, request)
@@ -134,7 +137,7 @@ class Agent:
         self._mailbox.remove(delivery)
 
     def _has_to_be_done(self, command: Envelope) -> bool:
-        """Whether a command is new, or the newest one again and not kept: a view, or what is harmless to do twice."""
+        """Whether a command must be executed: it is new, or the newest one again and not kept here (harmless to repeat)."""
         if command.sequence > self._journal.command_sequence:
             return True
         return command.sequence not in self._journal.kept and self._age(command) <= COMMAND_AGE
@@ -143,14 +146,14 @@ class Agent:
         return self._clock() - command.sent_at
 
     def _refusal(self, command: Envelope, request: Request) -> CommandRefusal | None:
-        """Return why a command is not to be carried out; None when it is.
+        """Return why a command must not be executed; None if it may be.
 
-        One whose order was begun here is never too old: it asks what became of that, and sends nothing. A clock that is wrong
-        keeps nobody in a position: a command ahead of its time opens none, and does the rest.
+        A submit that this agent already began is never too old: it only looks up the result and sends nothing. A wrong clock must
+        not keep a position open: a command that is dated ahead may not open risk, but everything else is executed.
         """
         if command.sequence < self._journal.command_sequence:
             return CommandRefusal.COMMAND_REPLAYED
-        if command.sequence == self._journal.command_sequence:  # it came again: it was done, or is kept here
+        if command.sequence == self._journal.command_sequence:  # delivered again: it was done already or is kept here
             return None
         age = self._age(command)
         if age > COMMAND_AGE and not self._was_begun(request):
@@ -165,15 +168,16 @@ class Agent:
         return False
 
     def _refuse(self, command: Envelope, request: Request, reason: CommandRefusal) -> None:
-        """Refuse a command by its signed answer, and report that what it was to do is not done."""
+        """Refuse a command with a signed answer, and report that it was not done."""
         now = self._clock()
         detail = f"signed {command.sent_at.isoformat()}, now {now.isoformat()}, newest taken {self._journal.command_sequence}"
         logger.warning("command %s refused: %s, %s", command.sequence, reason, detail)
-        is_owed = reason is not CommandRefusal.COMMAND_REPLAYED  # else newer ones were taken, and the ledger was told of those
+        # a replayed one is not reported: newer ones were taken and reported
+        is_owed = reason is not CommandRefusal.COMMAND_REPLAYED
         if is_owed and isinstance(request, ExecutionRequested):
             self._send(request.event_id, self._not_done(request, now, reason, detail))
         self._answer(CommandRefused(command=command.sequence, at=now, reason=reason, detail=detail))
-        self._journal.handle(command.sequence)  # last: cut off before, it comes again and is refused again
+        self._journal.handle(command.sequence)  # last, so that a crash before this line only repeats the refusal
 
     def _handle(self, command: Envelope, request: Request, text: str) -> None:
         if isinstance(request, VenueViewRequested):
@@ -197,7 +201,7 @@ class Agent:
                 self._journal.drop(command.sequence)
 
     def _again(self) -> None:
-        """Carry out what is kept and due. Of an order whose older command still waits, nothing is tried."""
+        """Execute the kept commands that are due. A command waits while an older one for the same order is still waiting."""
         waiting: set[str] = set()
         for kept in sorted(self._journal.kept.values(), key=lambda one: one.sequence):
             request, tried = self._kept(kept.text), self._tries.get(kept.sequence)
@@ -211,8 +215,8 @@ class Agent:
             self._tries.pop(kept.sequence, None)
 
     def _try(self, kept: Kept, request: Request, tried: CommandAttempt | None) -> bool:
-        """Try a kept command once; return whether nothing is left to do for it."""
-        words = "the agent was away" if tried is None else tried.words
+        """Try a kept command once. Return whether it is finished."""
+        words = "the agent was not running" if tried is None else tried.words
         if (tried is None or not tried.report_id) and self._give_up(request, kept.since, words):
             return True
         try:
@@ -226,11 +230,11 @@ class Agent:
         return True
 
     def _carry_out(self, request: Request, tried: CommandAttempt | None) -> str:
-        """Carry out and report; return the report's id where it is not the last word, else nothing."""
+        """Execute and report a command. Return the report's id if the result is not final, else an empty string."""
         if isinstance(request, VenueViewRequested):
             now = self._clock()
             if request.not_before is not None and now < request.not_before:
-                raise VenueBusyError("a view that is not wanted yet", max(1, round((request.not_before - now).total_seconds())))
+                raise VenueBusyError("the view is not due yet", max(1, round((request.not_before - now).total_seconds())))
             self._send(request.event_id, query(request, self._venue, self._journal))
             return ""
         report = execute(request, self._venue, self._journal, self._clock, pause=self._pause)
@@ -241,9 +245,9 @@ class Agent:
         return "" if _is_last_word(request, report) else report.event_id
 
     def _give_up(self, request: Request, since: datetime, words: str) -> bool:
-        """Whether a command has waited for so long that it is not tried any more. What a change was to change is as it was.
+        """Return whether a command has waited too long and is given up. A change that was not made is reported as not done.
 
-        A submit has an end of its own. Nothing is reported of a view: newer ones were asked for since.
+        A submit has its own deadline. A view is not reported, because newer ones were requested since.
         """
         now = self._clock()
         if now < since + CHANGES_KEPT:
@@ -256,7 +260,7 @@ class Agent:
         return True
 
     def _not_done(self, request: ExecutionRequested, at: datetime, reason: str, detail: str) -> ExecutionReported:
-        """Return the report that an instruction was not carried out and will not be."""
+        """Return the report that an instruction was not executed and will not be."""
         name, detail_text = request.client_order_id, detail[:DETAIL_LENGTH]
         event: OrderEvent
         if request.instruction is OrderInstruction.SUBMIT:
@@ -276,7 +280,7 @@ class Agent:
             logger.info("%s → %s", event_id, part.event_id)
 
     def _put(self, content: BusEvent | AgentAnswer) -> int:
-        """Put a report or answer into the mailbox under the next sequence, and return that."""
+        """Put a report or an answer into the mailbox under the next sequence number. Return that number."""
         now = self._clock()
         sequence = self._journal.next_report(now)
         text = seal(
@@ -294,7 +298,7 @@ class Agent:
         pause = timedelta(seconds=error.retry_after if isinstance(error, VenueBusyError) else RETRY_SECONDS)
         before = self._tries.get(sequence)
         self._tries[sequence] = self._next(before, pause, str(error), "" if before is None else before.report_id)
-        logger.warning("command %s waits until %s: %s", sequence, self._tries[sequence].due, error)
+        logger.warning("command %s is postponed until %s: %s", sequence, self._tries[sequence].due, error)
 
     def _follow(self, sequence: int, report_id: str) -> None:
         self._tries[sequence] = self._next(self._tries.get(sequence), timedelta(seconds=1), "", report_id)
@@ -304,7 +308,7 @@ class Agent:
         return CommandAttempt(count, self._clock() + min(pause * 2 ** min(count, 6), max(pause, LONGEST_PAUSE)), words, report_id)
 
     def _patience(self) -> int:
-        """Return for how many seconds nothing that is kept can become due."""
+        """Return the number of seconds in which no kept command becomes due."""
         due = [self._tries[sequence].due for sequence in self._journal.kept if sequence in self._tries]
         if not due:
             return 1 if self._journal.kept else LONG_POLL_SECONDS
@@ -317,7 +321,7 @@ class Agent:
                 self._tries.pop(kept.sequence, None)
 
     def _is_overtaken(self, sequence: int, request: ExecutionRequested) -> bool:
-        """Whether a cancel is about a submit that still waits here and was never sent: then neither is carried out."""
+        """Whether a cancel is for a submit that still waits here unsent. Then both are dropped and the cancel is reported."""
         if (
             request.instruction is not OrderInstruction.CANCEL
             or self._journal.read(self._account, request.client_order_id) is not None
@@ -335,7 +339,9 @@ class Agent:
         for kept in waiting:
             self._journal.drop(kept.sequence)
             self._tries.pop(kept.sequence, None)
-        logger.info("command %s ends what waited: %s", sequence, [kept.sequence for kept in waiting])
+        logger.info(
+            "command %s cancelled waiting commands that were never sent: %s", sequence, [kept.sequence for kept in waiting]
+        )
         return True
 
     def _is_submit(self, kept: Kept) -> bool:
@@ -343,29 +349,29 @@ class Agent:
         return isinstance(request, ExecutionRequested) and request.instruction is OrderInstruction.SUBMIT
 
     def _before(self, sequence: int, request: ExecutionRequested) -> list[Kept]:
-        """Return the older commands that wait here and have to be carried out before one of this sequence."""
+        """Return the older waiting commands that must be executed before a command with this sequence number."""
         older = (kept for kept in self._journal.kept.values() if kept.sequence < sequence)
         return [kept for kept in older if self._comes_before(kept, request)]
 
     def _comes_before(self, kept: Kept, request: ExecutionRequested) -> bool:
-        """Whether a kept command of the same order has to be carried out first. One that was, and is only followed, has not."""
+        """Whether a kept command for the same order must be executed first. One that is only followed was executed already."""
         earlier, tried = self._kept(kept.text), self._tries.get(kept.sequence)
         is_of_it = isinstance(earlier, ExecutionRequested) and earlier.client_order_id == request.client_order_id
         return is_of_it and not (tried is not None and tried.report_id)
 
     def _kept(self, text: str) -> Request:
-        """Return a command of the journal. It was opened with the key of its time, which may be another by now."""
+        """Return a command of the journal. Its signature was checked when it arrived; the key may have changed since."""
         return self._request(Envelope.model_validate_json(text))
 
     def _request(self, command: Envelope) -> Request:
         request = command.event()
         if isinstance(request, ExecutionRequested | VenueViewRequested) and request.account == self._account:
             return request
-        raise EnvelopeError(f"{command.sequence}: expected a request to this account, was {request.type}")
+        raise EnvelopeError(f"command {command.sequence}: expected an order or view request for this account, was {request.type}")
 
 
 def _opens(request: Request) -> bool:
-    """Whether a command may open risk: a view and what leaves a position do not, nor does taking an order back."""
+    """Whether a command may open risk. Views, cancels and orders that only reduce a position do not."""
     return (
         isinstance(request, ExecutionRequested)
         and request.instruction is not OrderInstruction.CANCEL
@@ -375,7 +381,7 @@ def _opens(request: Request) -> bool:
 
 @exactly
 def _is_last_word(request: ExecutionRequested, report: ExecutionReported) -> bool:
-    """Whether nothing more is to be expected of what a request did at once."""
+    """Whether the report is final: nothing more will follow from what the request did at once."""
     if any(isinstance(event, OrderUnconfirmed) for event in report.events):
         return False
     if request.instruction is not OrderInstruction.SUBMIT or request.terms.type is not OrderType.MARKET:
@@ -385,7 +391,7 @@ def _is_last_word(request: ExecutionRequested, report: ExecutionReported) -> boo
 
 
 def _with_words(event: OrderEvent, words: str) -> OrderEvent:
-    """Return an expiry with what the terminal said while it waited."""
+    """Return an expiry with the terminal's last message as its detail, if it has none."""
     if isinstance(event, OrderExpired) and words and not event.detail:
         return event.model_copy(update={"detail": words[:DETAIL_LENGTH]})
     return event

@@ -1,13 +1,12 @@
-"""What the terminal has of the account, read once: orders, deals and positions, and which of them are whose.
+"""What the terminal knows of the account, read once: orders, deals and positions, and who owns them.
 
-An order of ours is found again by its magic number: a mark of ours in the highest byte, then the first 56 bits of the client
-order id. So what is ours is told from what a person or another program did, also where our journal was lost. The comment has 31
-characters, one too few for the id, and a broker may write its own there; it is for people.
-
-A deal belongs to the order whose magic it carries, with two exceptions. A deal by stop loss or take profit carries the magic
-of its position (protections.py says which order it is). And some servers give a closing by hand the position's magic: a deal
-that closes a position which an order of the same magic opened is somebody else's. Deals of one instant may come into the
-history after the order: what is summed here says so, and nobody concludes from what is not there yet.
+An order of ours is recognised by its magic number: our mark in the highest byte, then the first 56 bits of the client order id.
+Our orders can thus be told apart from those of a person or another program, even if the journal was lost. The comment has 31
+characters, one too few for the id, and a broker may replace it; it is only for people.
+A deal belongs to the order whose magic it carries, with two exceptions. A deal by stop loss or take profit carries the magic of
+its position (levels.py says which order it belongs to). And some servers give a manual close the position's magic: if a deal
+closes a position that an order with the same magic opened, the deal is somebody else's.
+Deals may reach the history later than their order. Sums here say when they are incomplete; a missing deal proves nothing.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ from signalbox_mt5.terminal import (
     exact,
 )
 
-MARK: Final = 0x5B  # of our magic numbers, in the highest of eight bytes: above what a person or a program would choose
+MARK: Final = 0x5B  # highest of the eight bytes of our magic numbers; people and other programs choose smaller numbers
 MARK_SHIFT: Final = 56
-ID_DIGITS: Final = 14  # hexadecimal, of the client order id: the other seven bytes
-HISTORY_MARGIN: Final = timedelta(days=2)  # around what is asked of the history, whatever zone the broker has
-LOOK_BACK: Final = timedelta(days=90)  # for one order by its id
+ID_DIGITS: Final = 14  # hexadecimal digits of the client order id in the other seven bytes
+HISTORY_MARGIN: Final = timedelta(days=2)  # added on both sides of a history query, to cover any time zone of the broker
+LOOK_BACK: Final = timedelta(days=90)  # how far back one order is searched by its id
 _LIMITS: Final = frozenset({OrderKind.BUY_LIMIT, OrderKind.SELL_LIMIT})
 _STOPS: Final = frozenset({OrderKind.BUY_STOP, OrderKind.SELL_STOP})
 _TRADES: Final = frozenset({DealKind.BUY, DealKind.SELL})
@@ -51,17 +50,17 @@ _BY_SERVER: Final = frozenset(
 
 
 def magic_of(client_order_id: str) -> int:
-    """Return the magic number of an order of ours."""
+    """Return the magic number of one of our orders."""
     return MARK << MARK_SHIFT | int(client_order_id[:ID_DIGITS], 16)
 
 
 def is_ours(magic: int) -> bool:
-    """Whether a magic number is one that this agent gives."""
+    """Return whether this agent gives such a magic number."""
     return magic >> MARK_SHIFT == MARK
 
 
 class TerminalBook:
-    """One look at the terminal; what was read once is not asked again. Raises VenueSilentError where it does not answer."""
+    """One snapshot of the terminal; each list is read once. Raises VenueSilentError if the terminal does not answer."""
 
     def __init__(self, terminal: Terminal, broker: BrokerClock, clock: Callable[[], datetime], margin_mode: int) -> None:
         self._terminal, self._broker, self._clock = terminal, broker, clock
@@ -71,34 +70,34 @@ class TerminalBook:
         self._orders: list[Any] | None = None
 
     def orders(self) -> list[Any]:
-        """Return what rests."""
+        """Return the resting orders."""
         if self._orders is None:
             self._orders = self._listed(self._terminal.orders_get())
         return self._orders
 
     def positions(self) -> list[Any]:
-        """Return every open position, of anybody."""
+        """Return every open position, whoever opened it."""
         if self._positions is None:
             self._positions = self._listed(self._terminal.positions_get())
         return self._positions
 
     def past_orders(self, since: datetime) -> list[Any]:
-        """Return the orders that ended, of anybody."""
+        """Return the closed orders, whoever sent them."""
         return self._listed(self._terminal.history_orders_get(since - HISTORY_MARGIN, self._clock() + HISTORY_MARGIN))
 
     def deals(self, since: datetime) -> list[Any]:
-        """Return all deals, also those that are no trade."""
+        """Return all deals, including those that are not trades."""
         return self._listed(self._terminal.history_deals_get(since - HISTORY_MARGIN, self._clock() + HISTORY_MARGIN))
 
     def deals_of_position(self, identifier: int) -> list[Any]:
-        """Return every deal of a position, from its first."""
+        """Return every deal of a position, oldest first."""
         if identifier not in self._of_position:
             found = self._listed(self._terminal.history_deals_get(position=identifier))
             self._of_position[identifier] = [deal for deal in found if deal.type in _TRADES]
         return self._of_position[identifier]
 
     def orders_of(self, name: str) -> tuple[list[Any], list[Any]]:
-        """Return the resting and the ended orders of a client order id."""
+        """Return the resting and the closed orders of a client order id."""
         magic = magic_of(name)
         live = [order for order in self.orders() if order.magic == magic]
         shown = {order.ticket for order in live}
@@ -111,7 +110,7 @@ class TerminalBook:
         return [deal for deal in self.deals(self._clock() - LOOK_BACK) if deal.magic == magic and self.is_order_deal(deal)]
 
     def is_order_deal(self, deal: Any) -> bool:
-        """Whether a deal is of the order whose magic it carries."""
+        """Whether a deal belongs to the order whose magic it carries."""
         if deal.type not in _TRADES or deal.reason in _BY_SERVER or not is_ours(deal.magic):
             return False
         if deal.entry in _OPENS:
@@ -119,21 +118,21 @@ class TerminalBook:
         return all(d.magic != deal.magic for d in self.deals_of_position(deal.position_id) if d.entry in _OPENS)
 
     def is_trade(self, deal: Any) -> bool:
-        """Whether a deal bought or sold."""
+        """Whether a deal is a purchase or a sale."""
         return deal.type in _TRADES
 
     def positions_of_entry(self, entry: str, name: str) -> list[Any]:
-        """Return the open positions of a symbol that an entry of ours opened or added to."""
+        """Return the open positions of a symbol that one of our entries opened or added to."""
         magic = magic_of(entry)
         return [p for p in self.positions() if p.symbol == name and (p.magic == magic or magic in self._openers(p))]
 
     def identifiers_of_entry(self, entry: str) -> tuple[int, ...]:
-        """Return the identifiers of all positions that an entry of ours opened, also of those that are closed."""
+        """Return the identifiers of all positions that one of our entries opened, including closed ones."""
         return tuple(dict.fromkeys(deal.position_id for deal in self.deals_of(entry) if deal.entry in _OPENS))
 
     @exactly
     def own_lots(self, position: Any) -> Decimal:
-        """Return how many lots of a position are ours: hedging all or nothing, else what our deals add up to."""
+        """Return how many lots of a position are ours. Hedging: all or none. Netting: the sum of our deals."""
         if self.is_hedging:
             return exact(position.volume) if is_ours(position.magic) else ZERO
         sign = 1 if position.type == Holding.BUY else -1
@@ -141,24 +140,25 @@ class TerminalBook:
         return min(max(own * sign, ZERO), exact(position.volume))
 
     def is_shared(self, position: Any, entry: str) -> bool:
-        """Whether others than one entry put something into a position. Never on a hedging account."""
+        """Whether anyone but this entry has contributed to a position. Never on a hedging account."""
         return not self.is_hedging and bool(self._openers(position) - {magic_of(entry)})
 
     @exactly
     def require_settled(self, identifiers: Sequence[int]) -> None:
-        """Raise VenueSilentError while the history of a position that is not open does not show how it was closed."""
+        """Raise VenueSilentError while the history does not show how a closed position was closed."""
         there = {position.identifier for position in self.positions()}
         for identifier in identifiers:
             deals = self.deals_of_position(identifier)
             if identifier not in there and (not deals or sum(map(self._signed, deals), ZERO)):
-                raise VenueSilentError(f"position {identifier} is closed, and its history does not show by what yet")
+                raise VenueSilentError(f"position {identifier} is closed, but its history does not show the closing deals yet")
 
     @exactly
     def order(self, name: str | None, orders: Sequence[Any], contract: Contract, asked: Decimal | None) -> VenueOrder:
-        """Return the order that one or several of the terminal are together.
+        """Return the ledger's order that one or several orders of the terminal make up.
 
-        A market order may have closed several positions. A resting one whose size was changed is one that was taken out after
-        another: what those filled and what the last was for. asked: of a market order, None where that is unknown.
+        A market order that closed several positions has one order at the terminal for each. A resting order whose size was
+        changed has a first order and its replacement; its quantity is what both filled plus what the replacement has left.
+        asked: the requested quantity of a market order, None if it is unknown.
         """
         orders = sorted(orders, key=lambda order: order.ticket)
         last = orders[-1]
@@ -173,14 +173,14 @@ class TerminalBook:
             symbol=contract.ours,
             status=self._status(orders, filled, quantity),
             quantity=quantity,
-            filled=filled,  # by the orders themselves: their deals may come into the history later
+            filled=filled,  # from the orders, because their deals may reach the history later
             limit_price=price if last.type in _LIMITS else None,
             stop_price=price if last.type in _STOPS else None,
         )
 
     @exactly
     def trade(self, deal: Any, name: str | None, contract: Contract) -> VenueTrade:
-        """Return a deal as a trade. Its swap is paid with it: the terminal books both into the balance at once."""
+        """Return a deal as a trade. Its fee includes the swap, because the terminal books both into the balance at once."""
         return VenueTrade(
             trade_id=str(deal.ticket),
             client_order_id=name,
@@ -189,12 +189,12 @@ class TerminalBook:
             quantity=contract.base(deal.volume),
             price=exact(deal.price),
             executed_at=self._broker.utc(deal.time_msc),
-            fee=-(exact(deal.commission) + exact(deal.fee) + exact(deal.swap)),  # costs are negative amounts there
+            fee=-(exact(deal.commission) + exact(deal.fee) + exact(deal.swap)),  # the terminal shows costs as negative amounts
         )
 
     @exactly
     def held(self, contracts: Mapping[str, Contract], *, others: bool) -> dict[str, Decimal]:
-        """Return signed base quantities by symbol: of everybody, or of others than us alone."""
+        """Return signed base quantities by symbol: of all positions, or only the part that is not ours."""
         found: dict[str, Decimal] = defaultdict(Decimal)
         for position in self.positions():
             contract = contracts.get(position.symbol) or Contract.unknown(position.symbol)
@@ -221,5 +221,5 @@ class TerminalBook:
 
     def _listed(self, found: Any) -> list[Any]:
         if found is None:
-            raise VenueSilentError(f"the terminal does not answer: {self._terminal.last_error()}")
+            raise VenueSilentError(f"the terminal does not answer (last error {self._terminal.last_error()})")
         return list(found)

@@ -1,9 +1,9 @@
-"""The broker's clock: the terminal's times are the broker's wall clock, and nothing says how far that is from UTC.
+"""The broker's clock. The terminal's times are the broker's wall-clock time, and nothing says how far that is from UTC.
 
-It is read from prices that move: the newest one is of now, so what it is ahead of our clock, to the nearest half hour, is the
-zone. A price that stands still looks like a zone further west every half hour, so a zone behind the known one is believed
-only of a price that moved since the last look, as when the broker's summer ends. While no price is of now the zone of before
-holds, which the journal keeps.
+The offset is read from moving prices. The newest price is current, so its time minus our clock, rounded to half an hour, is the
+time zone. A price that stands still looks like a zone further west with every half hour. A zone west of the known one is
+therefore accepted only from a price that moved since the last look, as when the broker's summer time ends. While no price is
+current, the last known zone holds; the journal keeps it.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from typing import Final, Protocol
 from signalbox.orders.venue_port import CLOCK_SKEW, VenueRefusedError, VenueSilentError
 from signalbox_mt5.terminal import Terminal
 
-ZONE_STEP: Final = timedelta(minutes=30)  # a broker's clock is a whole number of these from UTC
-ZONES: Final = (timedelta(hours=-12), timedelta(hours=14))  # from UTC, on this earth; what is beyond is an old price
+ZONE_STEP: Final = timedelta(minutes=30)  # a broker's clock differs from UTC by a multiple of this
+ZONES: Final = (timedelta(hours=-12), timedelta(hours=14))  # possible offsets from UTC; anything beyond comes from an old price
 TOLERANCE: Final = timedelta(minutes=2)
 
 
 class ZoneMemory(Protocol):
-    """What remembers the broker's zone: the journal."""
+    """Stores the broker's time zone; the journal implements it."""
 
     zone: timedelta | None
 
     def keep_zone(self, zone: timedelta) -> None:
-        """Remember another zone."""
+        """Store the zone."""
 
 
 class BrokerClock:
-    """What the broker's clock shows, beside ours."""
+    """The broker's clock, relative to ours."""
 
     def __init__(self, terminal: Terminal, names: Iterable[str], memory: ZoneMemory, clock: Callable[[], datetime]) -> None:
         self._terminal, self._names, self._memory, self._clock = terminal, tuple(names), memory, clock
-        self._newest_price: int | None = None  # milliseconds of the broker's clock, as last looked at
+        self._newest_price: int | None = None  # broker time of the newest price at the last look, in milliseconds
 
     def now(self, name: str) -> timedelta:
-        """Return the broker's clock minus UTC. Raises VenueRefusedError unless the symbol has a price of now."""
+        """Return the broker's clock minus UTC. Raises VenueRefusedError if the symbol has no current price."""
         tick = self._terminal.symbol_info_tick(name)
         if tick is None:
             raise VenueRefusedError("NO_PRICE", f"{name}: the terminal has no price")
@@ -45,13 +45,13 @@ class BrokerClock:
         if zone is None or abs(ahead - zone) > TOLERANCE:
             raise VenueRefusedError(
                 CLOCK_SKEW,
-                f"{name}: the newest price is not of now in any time zone of the broker's: the market is closed, the"
+                f"{name}: the newest price is not current in any time zone: the market is closed, the"
                 " terminal lost its connection, or this machine's clock is wrong",
             )
         return zone
 
     def zone(self) -> timedelta | None:
-        """Return the broker's clock minus UTC as the newest price of all symbols says, else as before, else None."""
+        """Return the broker's clock minus UTC from the newest price of all symbols; else the last known zone; else None."""
         ticks = (self._terminal.symbol_info_tick(name) for name in self._names)
         newest = max((int(tick.time_msc) for tick in ticks if tick is not None), default=None)
         known = self._memory.zone
@@ -69,12 +69,10 @@ class BrokerClock:
         return zone
 
     def utc(self, broker_ms: int) -> datetime:
-        """Return an instant of the broker's in UTC. Raises VenueSilentError where no price has ever told the zone."""
+        """Return a broker time in UTC. Raises VenueSilentError if the zone is unknown because no price was ever current."""
         zone = self.zone()
         if zone is None:
-            raise VenueSilentError(
-                "no price is of now and none was before: the broker's time zone, so when deals were, is unknown"
-            )
+            raise VenueSilentError("no price was ever current, so the broker's time zone and the times of deals are unknown")
         return datetime.fromtimestamp(broker_ms / 1000, UTC) - zone
 
     def _ahead(self, broker_ms: int) -> timedelta:

@@ -1,6 +1,6 @@
-"""`--check`: what is right and what is wrong on this machine, and what mends it. Sends no order and takes no command.
+"""`--check`: checks this machine and says how to correct what is wrong. Sends no order and takes no command.
 
-The queues are asked for their attributes, which the agent's policy allows; nothing is taken out or put in.
+It reads attributes of the queues, which the agent's policy allows. It neither receives nor sends a message.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     is_right: bool
@@ -39,7 +39,10 @@ class Finding:
 def check(
     config: AgentConfig, terminal: Terminal | None, queues: SQSClient, clock: Callable[[], datetime], *, missing: str = ""
 ) -> list[Finding]:
-    """Look at everything the agent needs; terminal: None where it cannot be reached at all, and `missing` says why."""
+    """Check everything the agent needs.
+
+    terminal: None if it cannot be reached at all; `missing` then says why.
+    """
     return [
         _key(config),
         *_queues(config, queues, clock),
@@ -49,13 +52,13 @@ def check(
 
 
 def as_table(findings: list[Finding]) -> str:
-    """Return the findings for a person."""
+    """Return the findings as text."""
     width = max(len(one.what) for one in findings)
     return "\n".join(f"{'ok   ' if one.is_right else 'WRONG'}  {one.what.ljust(width)}  {one.found}" for one in findings)
 
 
 def as_json(findings: list[Finding]) -> str:
-    """Return the findings for a program."""
+    """Return the findings as JSON."""
     return json.dumps({"ok": all(one.is_right for one in findings), "checks": [asdict(one) for one in findings]}, indent=2)
 
 
@@ -63,17 +66,17 @@ def _key(config: AgentConfig) -> Finding:
     try:
         keys = read_keys(config.key_file)
     except (OSError, UnicodeDecodeError, EnvelopeError) as error:
-        return Finding("signing key", False, f"{config.key_file}: {error}")  # noqa: FBT003 - a finding reads so
+        return Finding("signing key", False, f"{config.key_file}: {error}")  # noqa: FBT003 - short for is_right
     accepted = f", {len(keys.others)} more accepted while it is replaced" if keys.others else ""
     return Finding("signing key", True, f"{len(keys.signing)} characters{accepted}")  # noqa: FBT003
 
 
 def _queues(config: AgentConfig, queues: SQSClient, clock: Callable[[], datetime]) -> Iterator[Finding]:
-    """Ask both queues; the time of the newest answer tells how far this machine's clock is off."""
+    """Query both queues. The time of the newest answer shows how far this machine's clock is off."""
     theirs = None
-    for what, url in (("queue of commands", config.commands_queue_url), ("queue of reports", config.reports_queue_url)):
+    for what, url in (("command queue", config.commands_queue_url), ("report queue", config.reports_queue_url)):
         if f"-mt5-{config.account}-" not in url.rsplit("/", 1)[-1]:
-            yield Finding(what, False, f"{url} is no queue of {config.account}: each account has its own")  # noqa: FBT003
+            yield Finding(what, False, f"{url} does not belong to {config.account}; use the queues of this account")  # noqa: FBT003
             continue
         try:
             answer = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
@@ -84,17 +87,19 @@ def _queues(config: AgentConfig, queues: SQSClient, clock: Callable[[], datetime
         theirs = time_of(answer) or theirs
     if theirs is not None:
         off = clock() - theirs
-        yield Finding("clock", abs(off) <= CLOCK_TOLERANCE, f"{off.total_seconds():+.0f} s from the queues'; at most 30")
+        yield Finding(
+            "clock", abs(off) <= CLOCK_TOLERANCE, f"{off.total_seconds():+.0f} s off the queues' clock; at most 30 s is allowed"
+        )
 
 
 def _journal(config: AgentConfig) -> Finding:
     if not config.journal.exists():
-        return Finding("journal", config.journal.parent.is_dir(), f"{config.journal}: none yet")
+        return Finding("journal", config.journal.parent.is_dir(), f"{config.journal}: not created yet")
     try:
         journal = Journal(config.journal)
     except JournalError as error:
-        return Finding("journal", "another agent" in str(error), str(error))  # in use: the agent runs
-    with_ = f"{len(journal.kept)} commands wait, {sum(not p.is_released for p in journal.protections.values())} levels"
+        return Finding("journal", "another agent" in str(error), str(error))  # a journal in use means that the agent is running
+    with_ = f"{len(journal.kept)} commands waiting, {sum(not p.is_released for p in journal.protections.values())} levels set"
     journal.close()
     return Finding("journal", True, with_)  # noqa: FBT003
 
@@ -102,7 +107,7 @@ def _journal(config: AgentConfig) -> Finding:
 def _terminal(config: AgentConfig, terminal: Terminal, clock: Callable[[], datetime]) -> Iterator[Finding]:
     info = terminal.terminal_info()
     if info is None:
-        yield Finding("terminal", False, f"does not answer: {terminal.last_error()}; start MetaTrader 5")  # noqa: FBT003
+        yield Finding("terminal", False, f"does not answer ({terminal.last_error()}); start MetaTrader 5")  # noqa: FBT003
         return
     yield Finding("terminal", bool(info.connected), "connected" if info.connected else "has no connection to its server")
     account = terminal.account_info()
@@ -140,11 +145,11 @@ def _symbols(config: AgentConfig, terminal: Terminal, account: Any, clock: Calla
         except ExecutionError as error:
             yield Finding(f"{ours} price", False, str(error))  # noqa: FBT003
         else:
-            yield Finding(f"{ours} price", True, f"of now; the broker's clock is UTC{zone.total_seconds() / 3600:+.1f} h")  # noqa: FBT003
+            yield Finding(f"{ours} price", True, f"current; the broker's clock is UTC{zone.total_seconds() / 3600:+.1f} h")  # noqa: FBT003
 
 
 class _NoMemory:
-    """A zone that nothing remembers: a check reads it from the price alone."""
+    """A zone memory that starts empty, so that the check reads the zone from the price alone."""
 
     zone: timedelta | None = None
 

@@ -1,7 +1,7 @@
-"""The machine's clock, checked against that of the queues: an age is judged by it, and a machine's clock can be set.
+"""The machine's clock, checked against the clock of the queues. It decides the age of commands, and anyone can set it.
 
-Each answer of the queues says when they gave it. As long as the two agree the machine's own clock is used, which knows
-milliseconds; where they differ by more than CLOCK_TOLERANCE the queues' counts, for theirs is set by those who run them.
+Each answer of the queues carries their time. While both clocks agree, the machine's own is used, because it has milliseconds. If
+they differ by more than CLOCK_TOLERANCE, the queues' time is used, because AWS sets it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ logger = logging.getLogger("signalbox.mt5_agent")
 
 
 class CheckedClock:
-    """A clock that stays near the queues'. `off`: how far the machine's runs ahead of them, by their newest answer."""
+    """A clock that stays near that of the queues. off: how far this machine's clock is ahead, by their newest answer."""
 
     def __init__(self, own: Callable[[], datetime]) -> None:
         self._own = own
@@ -27,11 +27,13 @@ class CheckedClock:
         return self._own() + self._correction
 
     def hear(self, theirs: datetime) -> None:
-        """Take the time of an answer that came just now."""
+        """Use the time of an answer that has just arrived."""
         self.off = self._own() - theirs
         was_right = not self._correction
         self._correction = -self.off if abs(self.off) > CLOCK_TOLERANCE else timedelta(0)
         if self._correction and was_right:
-            logger.error("this machine's clock is %+.0f s off the queues': theirs counts; set it", self.off.total_seconds())
+            logger.error(
+                "this machine's clock is %+.0f s off; the queues' time is used instead; set the clock", self.off.total_seconds()
+            )
         elif not self._correction and not was_right:
             logger.info("this machine's clock agrees with the queues' again")

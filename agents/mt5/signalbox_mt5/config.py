@@ -1,4 +1,4 @@
-"""agent.toml: which account, which terminal, which queues. Read once, at the start."""
+"""agent.toml: which account, which terminal and which queues. It is read once at the start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from signalbox.orders.messages import AccountName
 
 
 class AgentConfig(BaseModel):
-    """agent.toml. Paths are relative to the file."""
+    """The contents of agent.toml. Paths are relative to the file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     account: AccountName
@@ -24,7 +24,7 @@ class AgentConfig(BaseModel):
     key_file: Path
     journal: Path
     log: Path = Path("agent.log")
-    terminal: Path | None = None  # terminal64.exe, where several are installed
+    terminal: Path | None = None  # path of terminal64.exe; needed if several are installed
     symbols: Annotated[dict[str, str], Field(min_length=1)]
 
 
@@ -37,5 +37,5 @@ def read_config(path: Path) -> AgentConfig:
 
 
 def read_keys(path: Path) -> Keys:
-    """Return the account's keys, one a line: the first one signs. Raises OSError, UnicodeDecodeError, EnvelopeError."""
+    """Return the account's keys, one per line; the first one signs. Raises OSError, UnicodeDecodeError or EnvelopeError."""
     return Keys.of(*path.read_text(encoding="utf-8").splitlines())

@@ -1,8 +1,8 @@
-"""How the terminal trades one symbol, as `symbol_info` says: steps and limits of size and price, filling, what may be opened.
+"""How the terminal trades a symbol, from `symbol_info`: steps and limits of size and price, filling, and what may be opened.
 
-Quantities of ours are in base currency, lots are that divided by the contract size. What opens risk is refused unless it fits
-exactly; what reduces is rounded down to what can be traded, because a ledger may hold less than a step that the terminal
-never can. Source: https://www.mql5.com/en/docs/constants/environment_state/marketinfoconstants.
+Our quantities are in base currency; divided by the contract size they give lots. An order that opens risk is refused unless it
+fits exactly. An order that reduces is rounded down to what can be traded, because a ledger may hold less than one step and the
+terminal cannot. Source: https://www.mql5.com/en/docs/constants/environment_state/marketinfoconstants.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from signalbox.orders.venue_port import NOT_SUPPORTED, PRECISION, VenueRefusedEr
 from signalbox.orders.venue_view import VenueInstrument
 from signalbox_mt5.terminal import ExpirationFlag, Filling, FillingFlag, TradeExecution, TradeMode, exact
 
-BELOW_MINIMUM: Final = "BELOW_MINIMUM"  # codes of refusals
+BELOW_MINIMUM: Final = "BELOW_MINIMUM"  # refusal codes
 ABOVE_MAXIMUM: Final = "ABOVE_MAXIMUM"
 TRADE_MODE: Final = "TRADE_MODE"
 _MAY_OPEN: Final = {
@@ -28,7 +28,7 @@ _MAY_OPEN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """One symbol of ours at the broker. `size`: base currency of one lot; step, smallest and largest in lots."""
+    """One of our symbols at the broker. size: base currency per lot. step, smallest, largest: in lots."""
 
     ours: str
     name: str
@@ -41,12 +41,12 @@ class Contract:
     execution: TradeExecution = TradeExecution.MARKET
     filling: FillingFlag = FillingFlag.FOK | FillingFlag.IOC
     expiration: ExpirationFlag = ExpirationFlag.GTC | ExpirationFlag.SPECIFIED
-    stops_level: int = 0  # points between the price and a stop, at least
-    freeze_level: int = 0  # points from the price within which nothing may be changed
+    stops_level: int = 0  # least distance of a stop from the price, in points
+    freeze_level: int = 0  # within this many points of the price nothing may be changed
 
     @classmethod
     def of(cls, ours: str, name: str, info: Any) -> Contract:
-        """Return what `symbol_info` says of a symbol. Raises ValueError for a mode that MetaQuotes added since."""
+        """Return the contract that `symbol_info` describes. Raises ValueError for a mode that this code does not know."""
         return cls(
             ours=ours,
             name=name,
@@ -65,32 +65,35 @@ class Contract:
 
     @classmethod
     def unknown(cls, name: str) -> Contract:
-        """Return what stands for a symbol that nobody asked about: shown under the broker's name, in lots."""
+        """Return a placeholder for a symbol outside our configuration: it keeps the broker's name, in lots."""
         return cls(name, name, Decimal(1), ZERO, ZERO, ZERO, ZERO)
 
     @exactly
     def base(self, lots: float | Decimal) -> Decimal:
-        """Return lots in base currency."""
+        """Return the quantity in base currency of this many lots."""
         return (lots if isinstance(lots, Decimal) else exact(lots)) * self.size
 
     @exactly
     def require_openable(self, terms: OrderTerms) -> None:
-        """Raise VenueRefusedError unless an order that opens risk fits the symbol as it is."""
+        """Raise VenueRefusedError unless an order that opens risk fits the symbol's rules."""
         if self.mode not in _MAY_OPEN[terms.side]:
-            raise VenueRefusedError(TRADE_MODE, f"{terms.symbol}: no {terms.side} may be opened, the symbol is {self.mode.name}")
+            raise VenueRefusedError(
+                TRADE_MODE,
+                f"{terms.symbol}: a {terms.side} may not be opened, because the symbol's trade mode is {self.mode.name}",
+            )
         quantity, step = terms.quantity, self.step * self.size
         if quantity < self.smallest * self.size:
             raise VenueRefusedError(
-                BELOW_MINIMUM, f"{terms.symbol}: expected at least {self.smallest * self.size}, was {quantity}"
+                BELOW_MINIMUM, f"{terms.symbol}: expected a quantity of at least {self.smallest * self.size}, was {quantity}"
             )
         if quantity % step:
             raise VenueRefusedError(PRECISION, f"{terms.symbol}: expected a quantity in steps of {step}, was {quantity}")
         if quantity > self.largest * self.size:
-            raise VenueRefusedError(ABOVE_MAXIMUM, f"{terms.symbol}: expected at most {self.largest * self.size}, was {quantity}")
+            raise VenueRefusedError(ABOVE_MAXIMUM, f"{terms.symbol}: quantity above {self.largest * self.size}, was {quantity}")
 
     @exactly
     def require_price(self, price: Decimal | None) -> None:
-        """Raise VenueRefusedError for a price between two ticks."""
+        """Raise VenueRefusedError for a price that is not on a tick."""
         if price is not None and self.tick and price % self.tick:
             raise VenueRefusedError(PRECISION, f"{self.ours}: expected a price in steps of {self.tick}, was {price}")
 
@@ -98,24 +101,26 @@ class Contract:
         """Raise VenueRefusedError for a time in force that a resting order of this symbol cannot have."""
         wanted = ExpirationFlag.SPECIFIED if terms.time_in_force is TimeInForce.GTD else ExpirationFlag.GTC
         if terms.time_in_force in {TimeInForce.IOC, TimeInForce.FOK} or not self.expiration & wanted:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{terms.symbol}: a resting order cannot be {terms.time_in_force} here")
+            raise VenueRefusedError(
+                NOT_SUPPORTED, f"{terms.symbol}: the broker allows no {terms.time_in_force} for a resting order"
+            )
 
     @exactly
     def lots(self, quantity: Decimal) -> Decimal:
-        """Return the most lots of a quantity that can be traded: rounded down to the step. Zero: nothing of it."""
+        """Return a quantity in lots, rounded down to the step. Zero means that nothing of it can be traded."""
         return to_step(quantity, self.step * self.size, upwards=False) / self.size
 
     def immediate(self, time_in_force: TimeInForce) -> Filling:
-        """Return the filling of a market order. Raises VenueRefusedError when all-or-nothing was asked and is not there.
+        """Return the filling of a market order. Raises VenueRefusedError if FOK was requested but is not available.
 
-        Request and instant execution fill or kill. Market and exchange execution take what the flags name; RETURN, which
-        leaves a rest in the book, is for exchange execution alone and the last choice.
+        Request and instant execution always use FOK. Market and exchange execution use what the flags allow. RETURN, which leaves
+        the rest in the book, is only for exchange execution and is the last choice.
         """
         if self.execution in {TradeExecution.REQUEST, TradeExecution.INSTANT}:
             return Filling.FOK
         if time_in_force is TimeInForce.FOK:
             if FillingFlag.FOK not in self.filling:
-                raise VenueRefusedError(NOT_SUPPORTED, f"{self.ours}: orders of all or nothing do not exist here")
+                raise VenueRefusedError(NOT_SUPPORTED, f"{self.ours}: the broker has no FOK orders for this symbol")
             return Filling.FOK
         if FillingFlag.IOC in self.filling:
             return Filling.IOC
@@ -123,7 +128,7 @@ class Contract:
 
     @exactly
     def instrument(self) -> VenueInstrument:
-        """Return the symbol's rules as the ledger takes them, in base and quote currency."""
+        """Return the symbol's rules for the ledger, in base and quote currency."""
         return VenueInstrument(
             symbol=self.ours,
             tick=self.tick,

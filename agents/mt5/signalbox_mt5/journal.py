@@ -1,8 +1,8 @@
-"""What the agent has done, in one file that only grows: a line a fact, on the disk before the fact is acted on.
+"""What the agent has done, in one append-only file: one line per fact, on disk before the agent acts on it.
 
-A line is JSON. The last line may be half of one after a power cut and is then dropped; any other damage stops the agent,
-for a journal that cannot be read cannot say what was sent. A second agent on the same journal would not know what the first
-one is sending, so a file beside it is locked for as long as the journal is open.
+A line is JSON. After a power cut the last line may be incomplete; it is dropped. Any other damage stops the agent, because a
+damaged journal cannot say what was sent. A second agent on the same journal would not know what the first one is sending, so a
+lock file beside it is held while the journal is open.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from signalbox.orders.messages import ViewedOrder
 from signalbox.orders.venue_port import SendRecord
 from signalbox.orders.venue_view import VenueOrder
 
-LOST: Final = SendRecord(datetime.fromtimestamp(0, UTC))  # of an order that was sent before this journal began
+LOST: Final = SendRecord(datetime.fromtimestamp(0, UTC))  # for an order that was sent before this journal was created
 
 
 class JournalError(SignalboxError):
-    """The journal is damaged, or another agent has it."""
+    """The journal is damaged, or another agent is using it."""
 
 
 class JournalKind(StrEnum):
-    """Which of a position's two levels an order of ours stands for."""
+    """Which of a position's two levels one of our orders stands for."""
 
     STOP = "sl"
     TARGET = "tp"
@@ -38,10 +38,10 @@ class JournalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PositionProtection:
-    """An order of the ledger that is no order at the terminal: the stop or target level of positions.
+    """An order of the ledger that is not an order at the terminal, but the stop or target level of positions.
 
-    positions: their identifiers, which a position keeps for life; none is left when it was released or another order took
-    its place.
+    positions: their identifiers, which never change. A protection is released if the level was removed or another order took its
+    place.
     """
 
     client_order_id: str
@@ -56,7 +56,7 @@ class PositionProtection:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A command that could not be carried out yet."""
+    """A command that could not be executed yet."""
 
     sequence: int
     text: str
@@ -64,18 +64,18 @@ class Kept:
 
 
 class Journal:
-    """SendLog in a file, with what stands for which position's levels and the commands that wait. One agent, one process."""
+    """A SendLog in a file, with the levels that orders stand for and the waiting commands. One agent in one process uses it."""
 
     def __init__(self, path: Path) -> None:
-        """Open or begin the journal. Raises JournalError."""
+        """Open or create the journal. Raises JournalError."""
         self._path = path
         self._sends: dict[tuple[str, str], SendRecord] = {}
         self.command_sequence = 0
         self.report_sequence = 0
-        self.zone: timedelta | None = None  # the broker's clock minus UTC, as a price last told it
+        self.zone: timedelta | None = None  # the broker's clock minus UTC, from the last current price
         self.protections: dict[str, PositionProtection] = {}  # by client order id, oldest first
-        self.asked: dict[str, Decimal] = {}  # of market orders, in base currency: the terminal may have been sent less
-        self.claims: dict[int, str] = {}  # deals by stop or target, and the order of ours that they were told of
+        self.asked: dict[str, Decimal] = {}  # requested quantity of market orders in base currency; less may have been sent
+        self.claims: dict[int, str] = {}  # deals by stop or target, and our order that each was reported for
         self.kept: dict[int, Kept] = {}  # by sequence
         self._lock = _locked(path)
         try:
@@ -104,36 +104,36 @@ class Journal:
         return self._sends.get((account, client_order_id))
 
     def orders(self, account: str) -> tuple[str, ...]:
-        """Return every client order id of an account that was begun."""
+        """Return every client order id of an account whose send was begun."""
         return tuple(name for of, name in self._sends if of == account)
 
     def handle(self, sequence: int) -> None:
-        """Write that the command of this sequence is being handled; it is not kept here, for it is asked again anyway."""
+        """Record that a command is being handled. Its text is not kept, because the ledger repeats the request anyway."""
         if sequence > self.command_sequence:
             self._write({"did": "handle", "sequence": sequence})
 
     def take(self, sequence: int, text: str, since: datetime) -> None:
-        """Write a command down before it is acknowledged: from here on it is carried out, whatever becomes of its queue."""
+        """Record a command before it is acknowledged. From here on it will be executed, whatever happens to the queue."""
         if sequence > self.command_sequence:
             self._write({"did": "take", "sequence": sequence, "text": text, "since": since.isoformat()})
 
     def next_report(self, now: datetime) -> int:
-        """Return the sequence of the next report: above every one before, also where this file was lost."""
+        """Return the sequence of the next report. It is above all earlier ones, even if this file was lost."""
         sequence = max(self.report_sequence + 1, round(now.timestamp() * 1000))
         self._write({"did": "report", "sequence": sequence})
         return sequence
 
     def keep_zone(self, zone: timedelta) -> None:
-        """Write the broker's zone where it is another than before."""
+        """Record the broker's time zone if it has changed."""
         if zone != self.zone:
             self._write({"did": "zone", "seconds": round(zone.total_seconds())})
 
     def ask(self, client_order_id: str, quantity: Decimal) -> None:
-        """Write how much a market order was asked to trade."""
+        """Record the requested quantity of a market order."""
         self._write({"did": "ask", "id": client_order_id, "quantity": str(quantity)})
 
     def protect(self, protection: PositionProtection) -> None:
-        """Write that an order stands for a level of these positions, instead of any order that did."""
+        """Record that an order stands for a level of these positions, in place of any earlier order."""
         self._write(
             {
                 "did": "protect",
@@ -148,26 +148,26 @@ class Journal:
         )
 
     def release(self, client_order_id: str) -> None:
-        """Write that an order stands for no level any more."""
+        """Record that an order stands for no level any more."""
         self._write({"did": "release", "id": client_order_id})
 
     def claim(self, deal: int, client_order_id: str) -> None:
-        """Write which order a deal by stop or target was told of: it is never told of another."""
+        """Record for which order a deal by stop or target was reported. It is never reported for another."""
         if self.claims.get(deal) != client_order_id:
             self._write({"did": "claim", "deal": deal, "id": client_order_id})
 
     def keep(self, sequence: int, text: str, since: datetime) -> None:
-        """Write down a command that has to wait."""
+        """Record a command that has to wait."""
         if sequence not in self.kept:
             self._write({"did": "keep", "sequence": sequence, "text": text, "since": since.isoformat()})
 
     def drop(self, sequence: int) -> None:
-        """Write that a command waits no longer."""
+        """Record that a command no longer waits."""
         if sequence in self.kept:
             self._write({"did": "drop", "sequence": sequence})
 
     def close(self) -> None:
-        """Close the file, and let others have it."""
+        """Close the file and release the lock."""
         self._file.close()
         self._lock.close()
 
@@ -178,14 +178,14 @@ class Journal:
         self._apply(fact)
 
     def _replay(self, data: bytes) -> int:
-        """Apply every whole line; return how many bytes they are."""
+        """Apply every complete line. Return the number of bytes in them."""
         good = data.rfind(b"\n") + 1
         for number, line in enumerate(data[:good].splitlines(), start=1):
             try:
                 self._apply(json.loads(line))
             except (ValueError, KeyError, TypeError, ArithmeticError) as error:
                 raise JournalError(
-                    f"{self._path} line {number}: expected a fact, was {line[:80]!r}; keep the file, compare the account by hand"
+                    f"{self._path} line {number}: cannot be read: {line[:80]!r}; keep the file, compare the account by hand"
                     " (docs/live-trading.md), then start with a new one"
                 ) from error
         return good
@@ -254,7 +254,7 @@ class Journal:
 
 
 def _locked(path: Path) -> IO[bytes]:
-    """Return the open file whose lock goes when it is closed, or with the process. Raises JournalError while another has it."""
+    """Return the open lock file; closing it or ending the process releases the lock. Raises JournalError if it is locked."""
     file = path.with_name(f"{path.name}.lock").open("ab")
     try:
         if sys.platform == "win32":
@@ -267,5 +267,7 @@ def _locked(path: Path) -> IO[bytes]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise JournalError(f"{path}: another agent has this journal; stop it first, one account has one agent") from error
+        raise JournalError(
+            f"{path}: another agent uses this journal; stop it first, because an account may have only one agent"
+        ) from error
     return file

@@ -1,10 +1,9 @@
 """The ledger's resting stop and target of a trade, as the levels `sl` and `tp` of the positions that its entry opened.
 
-A level travels with its position: it never outlives it, never opens one, and its whole volume is closed. So an order STOP or
-LIMIT that reduces is no order at the terminal. Submitting it sets the level (or finds it set, by the entry's own request),
-cancelling takes it away, replacing moves it, and a deal with reason SL or TP of that position is its fill. Which order a level
-stands for is in the journal; where that was lost, entry and price name it again.
-
+A level belongs to its position: it ends with it, never opens one, and closes its whole volume. A STOP or LIMIT order that only
+reduces is therefore not an order at the terminal. Submitting it sets the level (or finds it set by the entry's own request),
+cancelling removes it, replacing moves it, and a deal of that position with reason SL or TP is its fill. The journal records which
+order a level stands for; if that was lost, entry and price identify it again.
 Source: TRADE_ACTION_SLTP in https://www.mql5.com/en/docs/constants/tradingconstants/enum_trade_request_actions.
 """
 
@@ -29,12 +28,12 @@ from signalbox_mt5.terminal import Action, DealReason, Terminal, exact
 
 REDUCE_ONLY: Final = "REDUCE_ONLY"
 POSITION_SHARED: Final = "POSITION_SHARED"
-LEVEL_REMOVED: Final = "LEVEL_REMOVED"  # by a person, or with its position
+LEVEL_REMOVED: Final = "LEVEL_REMOVED"  # removed by a person, or together with its position
 _REASONS: Final = {JournalKind.STOP: DealReason.SL, JournalKind.TARGET: DealReason.TP}
 
 
 def kind_of(terms: OrderTerms) -> JournalKind | None:
-    """Return the level that an order stands for; None for an order that is one at the terminal too."""
+    """Return the level that an order stands for; None if it is an order at the terminal too."""
     if not terms.reduce_only or terms.type is OrderType.MARKET:
         return None
     return JournalKind.STOP if terms.type is OrderType.STOP else JournalKind.TARGET
@@ -52,40 +51,40 @@ class Wanted:
 
     @classmethod
     def of(cls, resting: RestingExit) -> Wanted | None:
-        """Return what the ledger says rests; None for what has no price."""
+        """Return the level of a resting exit in the ledger; None if the exit has no price."""
         kind = JournalKind.STOP if resting.stop_price is not None else JournalKind.TARGET
         price = resting.stop_price or resting.limit_price
         return None if price is None else cls(resting.client_order_id, resting.entry, kind, price, resting.quantity)
 
     @classmethod
     def by(cls, request: ExecutionRequested) -> Wanted:
-        """Return what a request is about, with its changes; the entry, where it names none, is that of its own decision."""
+        """Return the level that a request asks for, with its changes. If it names no entry, that of its own decision is used."""
         terms = request.terms
         kind = JournalKind.STOP if terms.type is OrderType.STOP else JournalKind.TARGET
         price = (
             (request.stop_price or terms.stop_price) if kind is JournalKind.STOP else (request.limit_price or terms.limit_price)
         )
-        if price is None:  # the terms' own check makes this unreachable
+        if price is None:  # unreachable, because the terms check it
             raise ValueError(f"expected a price with {terms.type}")
         return cls(request.client_order_id, request.entry or terms.entry_id, kind, price, request.quantity or terms.quantity)
 
 
 class PositionLevels:
-    """Sets, moves and removes levels, and says how the orders that stand for them are."""
+    """Sets, moves and removes levels, and reports the state of the orders that stand for them."""
 
     def __init__(self, terminal: Terminal, journal: Journal) -> None:
         self._terminal, self._journal = terminal, journal
 
     def put(self, wanted: Wanted, book: TerminalBook, contract: Contract) -> None:
-        """Give every position of the entry the level. Raises VenueRefusedError where there is none, and as `ask` says."""
+        """Set the level on every position of the entry. Raises VenueRefusedError if there is none, and whatever `ask` raises."""
         open_ = book.positions_of_entry(wanted.entry, contract.name)
         if not open_ and not self._adopt_traded(wanted, book, contract):
-            raise VenueRefusedError(REDUCE_ONLY, f"{contract.ours}: no position of that entry is open")
+            raise VenueRefusedError(REDUCE_ONLY, f"{contract.ours}: no position of entry {wanted.entry} is open")
         for position in open_:
             if book.is_shared(position, wanted.entry) and contract.base(position.volume) > wanted.quantity:
                 raise VenueRefusedError(
                     POSITION_SHARED,
-                    f"{contract.ours}: the one position also holds what is not the trade's; its stop would close both",
+                    f"{contract.ours}: the position also holds quantity of other trades, which this stop would close too",
                 )
         for position in open_:
             self._set(position, wanted.kind, wanted.price, wanted.client_order_id)
@@ -93,7 +92,7 @@ class PositionLevels:
             self._write(wanted, contract, open_)
 
     def known(self, wanted: Wanted, book: TerminalBook, contract: Contract) -> PositionProtection | None:
-        """Return what the journal has of an order, else what entry and price tell; None where nothing of it is to be seen."""
+        """Return the protection of an order from the journal, or else from entry and price; None if there is no trace of it."""
         written = self._journal.protections.get(wanted.client_order_id)
         if written is not None:
             return written
@@ -106,7 +105,7 @@ class PositionLevels:
         return self._journal.protections.get(wanted.client_order_id)
 
     def take_away(self, protection: PositionProtection, book: TerminalBook) -> None:
-        """Remove the level where an order still stands for it. Raises as `ask` says."""
+        """Remove the level if an order still stands for it. Raises whatever `ask` raises."""
         if not protection.is_released:
             for position in self._open(protection, book):
                 self._set(position, protection.kind, ZERO, protection.client_order_id)
@@ -114,7 +113,7 @@ class PositionLevels:
 
     @exactly
     def status_report(self, protection: PositionProtection, book: TerminalBook, contract: Contract) -> OrderStatusReport:
-        """Return how an order stands. Raises VenueSilentError while the terminal does not show how its position was closed."""
+        """Return the state of an order. Raises VenueSilentError until the terminal shows how its position was closed."""
         book.require_settled(protection.positions)
         trades = self._trades(protection, book, contract)
         filled = sum((trade.quantity for trade in trades), ZERO)
@@ -124,7 +123,7 @@ class PositionLevels:
             status = VenueStatus.FILLED
         elif protection.is_released or not any(levels):
             status, reason = VenueStatus.CANCELED, "" if protection.is_released else LEVEL_REMOVED
-        else:  # a person may have moved it: what the terminal has is told
+        else:  # a person may have moved the level, so the terminal's price is reported
             price = next((level for level in levels if level != price), price) or price
         order = VenueOrder(
             client_order_id=protection.client_order_id,
@@ -139,7 +138,7 @@ class PositionLevels:
         return OrderStatusReport(order, trades, reason)
 
     def owner(self, deal: Any) -> str | None:
-        """Return the order that a deal by stop or target is told of, and remember it; None while no order stands for it."""
+        """Return the order for which a deal by stop or target is reported, and record it; None while no order stands for it."""
         claimed = self._journal.claims.get(deal.ticket)
         if claimed is not None:
             return claimed
@@ -149,7 +148,7 @@ class PositionLevels:
         active = [p for p in of if not p.is_released]
         if not of:
             return None
-        name = (active or of)[-1].client_order_id  # released a moment ago: it traded before its level was gone
+        name = (active or of)[-1].client_order_id  # if just released, the level traded before it was removed
         self._journal.claim(deal.ticket, name)
         return name
 
@@ -158,7 +157,7 @@ class PositionLevels:
         return deal.reason in {DealReason.SL, DealReason.TP}
 
     def _adopt_traded(self, wanted: Wanted, book: TerminalBook, contract: Contract) -> bool:
-        """Whether the entry's own level traded before its order came, or before the journal was lost: it is that order's then."""
+        """Whether the entry's level traded before its order arrived or before the journal was lost. It is that order's then."""
         entry = wanted.entry
         identifiers = book.identifiers_of_entry(entry)
         book.require_settled(identifiers)
@@ -191,7 +190,7 @@ class PositionLevels:
         )
 
     def _set(self, position: Any, kind: JournalKind, price: Decimal, name: str) -> None:
-        """Set one level of one position and leave the other. Set already is done; a position that is gone needs none."""
+        """Set one level of one position and keep the other. Does nothing if it is set already; a closed position needs none."""
         if self._level(position, kind) == price:
             return
         levels = {"sl": position.sl, "tp": position.tp} | {kind.value: float(price)}
@@ -202,7 +201,7 @@ class PositionLevels:
         if reply.outcome is Outcome.UNKNOWN:
             if self._is_set(position, kind, price):
                 return
-            raise VenueBusyError(f"{name}: {reply.words}", 1)  # setting a level twice is setting it once
+            raise VenueBusyError(f"{name}: {reply.words}", 1)  # setting a level again is harmless
         if reply.code is Retcode.POSITION_CLOSED and not price:
             return
         reply.require_taken(name)

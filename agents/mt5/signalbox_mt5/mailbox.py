@@ -1,4 +1,4 @@
-"""The two queues of an account's mailbox: commands in, reports out."""
+"""The two queues of an account's mailbox: one for commands, one for reports."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-HIDDEN_SECONDS = 60  # while a command is handled: longer, and it comes again, which is harmless
+HIDDEN_SECONDS = 60  # while a command is handled; after longer it is delivered again, which is harmless
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxMessage:
-    """One message and the handle that takes it out."""
+    """One message, and the handle that removes it."""
 
     text: str
     handle: str
 
 
 class CommandMailbox(Protocol):
-    """Commands in, reports out; a command that is not removed comes again."""
+    """Receives commands and sends reports. A command that is not removed is delivered again."""
 
     def receive(self, seconds: int) -> Sequence[MailboxMessage]:
-        """Wait for commands, in order, at most so long."""
+        """Wait at most this long for commands; return them in order."""
 
     def remove(self, delivery: MailboxMessage) -> None:
-        """It is done, or kept here."""
+        """Remove a command that is done or kept in the journal."""
 
     def put_back(self, delivery: MailboxMessage, seconds: int) -> None:
-        """It comes again, not before."""
+        """Have a command delivered again, but not before this many seconds."""
 
     def report(self, text: str, *, account: str, sequence: int) -> None:
         """Send a report."""
 
 
 def time_of(answer: Any) -> datetime | None:
-    """Return when the queues gave an answer, None where it does not say."""
+    """Return the queue's time from an answer; None if the answer has none."""
     text = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     try:
         return None if text is None else parsedate_to_datetime(text)
@@ -48,7 +48,7 @@ def time_of(answer: Any) -> datetime | None:
 
 
 class SqsMailbox:
-    """Mailbox over SQS. hear: called with the queues' time after each look for commands."""
+    """Mailbox over SQS. hear: called with the queues' time after each receive."""
 
     def __init__(
         self, client: SQSClient, *, commands_url: str, reports_url: str, hear: Callable[[datetime], None] | None = None
@@ -63,7 +63,7 @@ class SqsMailbox:
         return [MailboxMessage(m["Body"], m["ReceiptHandle"]) for m in answer.get("Messages", [])]
 
     def ask_time(self) -> None:
-        """Hear the queues' time without taking a command. Raises what botocore raises."""
+        """Read the queues' time without receiving a command. Raises botocore's errors."""
         self._heard(self._client.get_queue_attributes(QueueUrl=self._commands, AttributeNames=["QueueArn"]))
 
     def _heard(self, answer: Any) -> None:

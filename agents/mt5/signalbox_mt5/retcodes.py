@@ -1,9 +1,9 @@
-"""What a return code of `order_send` means for the order it answers: done, asked again later, refused, or unknown.
+"""What a return code of `order_send` means: done, to be tried again later, refused, or unknown.
 
-Codes and their wording: https://www.mql5.com/en/docs/constants/errorswarnings/enum_trade_return_codes. UNKNOWN are those after
-which the request may have been carried out; such an order is looked for and never sent again. LATER are those that say nothing
-was done and the same may be asked again. A code that MetaQuotes adds after this was written is unknown, not refused.
-Without an answer (None) `last_error` tells whether the request ever left: RES_E_* of the package.
+Codes and their wording: https://www.mql5.com/en/docs/constants/errorswarnings/enum_trade_return_codes. After a code in UNKNOWN
+the request may have been carried out; such an order is looked up and never sent again. After a code in LATER nothing was done,
+and the same request may be sent again. A code that MetaQuotes added later counts as unknown, not as refused.
+Without an answer (None), `last_error` says whether the request ever left this machine: RES_E_* of the package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from signalbox.orders.venue_port import INSUFFICIENT_FUNDS, NOT_SUPPORTED, PRECI
 
 
 class Retcode(IntEnum):
-    """TRADE_RETCODE_*."""
+    """MetaTrader's TRADE_RETCODE_* constants."""
 
     REQUOTE = 10004
     REJECT = 10006
@@ -61,7 +61,7 @@ class Retcode(IntEnum):
 
 
 class LastError(IntEnum):
-    """RES_* of the package: why a call returned None."""
+    """The package's RES_* constants: why a call returned None."""
 
     OK = 1
     FAIL = -1
@@ -81,7 +81,7 @@ class LastError(IntEnum):
 
 
 class Outcome(StrEnum):
-    """What to believe of a request."""
+    """What is known about the result of a request."""
 
     DONE = "done"
     LATER = "later"
@@ -91,8 +91,8 @@ class Outcome(StrEnum):
 
 DONE: Final = frozenset({Retcode.PLACED, Retcode.DONE, Retcode.DONE_PARTIAL, Retcode.NO_CHANGES})
 UNKNOWN: Final = frozenset({Retcode.TIMEOUT, Retcode.ERROR})
-PRICE_MOVED: Final = frozenset({Retcode.REQUOTE, Retcode.PRICE_CHANGED, Retcode.PRICE_OFF})  # ask again at once, at the new price
-LATER: Final = {  # seconds until it is worth asking again
+PRICE_MOVED: Final = frozenset({Retcode.REQUOTE, Retcode.PRICE_CHANGED, Retcode.PRICE_OFF})  # try again at once, at the new price
+LATER: Final = {  # seconds until the next try
     Retcode.REQUOTE: 1,
     Retcode.PRICE_CHANGED: 1,
     Retcode.PRICE_OFF: 1,
@@ -104,7 +104,7 @@ LATER: Final = {  # seconds until it is worth asking again
     Retcode.CONNECTION: 5,
     Retcode.CLOSE_ORDER_EXIST: 1,
 }
-CODES: Final = {  # of VenueRefusedError; the others are VENUE_REFUSED
+CODES: Final = {  # codes for VenueRefusedError; any other refusal is VENUE_REFUSED
     Retcode.INVALID_VOLUME: PRECISION,
     Retcode.INVALID_PRICE: "INVALID_PRICE",
     Retcode.INVALID_STOPS: "INVALID_STOPS",
@@ -118,7 +118,7 @@ CODES: Final = {  # of VenueRefusedError; the others are VENUE_REFUSED
     Retcode.LIMIT_VOLUME: "LIMIT_REACHED",
     Retcode.LIMIT_POSITIONS: "LIMIT_REACHED",
     Retcode.POSITION_CLOSED: "POSITION_CLOSED",
-    Retcode.INVALID_CLOSE_VOLUME: "POSITION_CLOSED",  # it became smaller since it was looked at
+    Retcode.INVALID_CLOSE_VOLUME: "POSITION_CLOSED",  # the position became smaller since it was read
     Retcode.LONG_ONLY: "TRADE_MODE",
     Retcode.SHORT_ONLY: "TRADE_MODE",
     Retcode.CLOSE_ONLY: "TRADE_MODE",
@@ -126,7 +126,7 @@ CODES: Final = {  # of VenueRefusedError; the others are VENUE_REFUSED
 ALARMS: Final = frozenset({Retcode.TRADE_DISABLED, Retcode.SERVER_DISABLES_AT, Retcode.CLIENT_DISABLES_AT})  # a person must act
 _CODES: Final = frozenset(map(int, Retcode))
 _ERRORS: Final = frozenset(map(int, LastError))
-_NEVER_LEFT: Final = {  # of last_error: the request certainly did not reach the trade server
+_NEVER_LEFT: Final = {  # values of last_error after which the request certainly did not reach the trade server
     LastError.INVALID_PARAMS: Outcome.REFUSED,
     LastError.INVALID_VERSION: Outcome.REFUSED,
     LastError.UNSUPPORTED: Outcome.REFUSED,
@@ -149,10 +149,10 @@ def outcome_of(code: int) -> Outcome:
 
 
 def outcome_of_silence(last_error: int) -> Outcome:
-    """Return what is known of a request that `order_send` answered with None."""
+    """Return what is known about a request that `order_send` answered with None."""
     return _NEVER_LEFT.get(LastError(last_error), Outcome.UNKNOWN) if last_error in _ERRORS else Outcome.UNKNOWN
 
 
 def code_of(code: int) -> str:
-    """Return the code of ours that a refusal travels with."""
+    """Return our refusal code for a return code."""
     return CODES.get(Retcode(code), REFUSED)

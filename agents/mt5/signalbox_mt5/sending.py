@@ -1,4 +1,4 @@
-"""Send one request to the terminal and say what became of it, in its own words."""
+"""Sends one request to the terminal and reports the outcome in the terminal's own words."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from signalbox_mt5.terminal import Terminal
 
 PRICE_TRIES: Final = 3
 SILENCE_RETRY: Final = 5  # seconds
-WORDS_LENGTH: Final = 400  # of what the terminal said, so that it fits an order event's detail with its subject
+WORDS_LENGTH: Final = 400  # longest message of the terminal, so that it fits an order event's detail with its subject
 logger = logging.getLogger("signalbox.mt5_agent")
 
 
@@ -35,18 +35,18 @@ class TerminalReply:
     outcome: Outcome
     code: Retcode | None
     words: str
-    reason: str  # of a refusal
+    reason: str  # refusal code
     retry_after: int = SILENCE_RETRY
 
     def require_taken(self, name: str) -> None:
-        """Raise unless the request was carried out. Every error has the terminal's words."""
+        """Raise unless the request was carried out. Every error contains the terminal's words."""
         match self.outcome:
             case Outcome.DONE:
                 return
             case Outcome.LATER:
                 raise VenueBusyError(f"{name}: {self.words}", self.retry_after)
             case Outcome.UNKNOWN:
-                raise VenueSilentError(f"{name}: {self.words}: it may have been carried out")
+                raise VenueSilentError(f"{name}: {self.words}; the request may have been carried out")
             case Outcome.REFUSED:
                 raise VenueRefusedError(self.reason, f"{name}: {self.words}")
 
@@ -66,16 +66,16 @@ def ask(terminal: Terminal, request: Mapping[str, Any]) -> TerminalReply:
         retry = LATER.get(known, SILENCE_RETRY) if known is not None else SILENCE_RETRY
         reply = TerminalReply(outcome_of(number), known, words, code_of(known) if known else "VENUE_REFUSED", retry)
     if reply.code in ALARMS or reply.reason == "AUTOTRADING_DISABLED":
-        logger.error("the terminal may not trade, a person has to switch it on: %s", reply.words)
+        logger.error("the terminal is not allowed to trade; a person must switch trading on: %s", reply.words)
     elif reply.outcome is not Outcome.DONE:
-        logger.warning("%s, asked for %s", reply.words, dict(request))
+        logger.warning("%s; the request was %s", reply.words, dict(request))
     return reply
 
 
 def ask_at_price(
     terminal: Terminal, request: Mapping[str, Any], price: Callable[[], float], *, clock: Callable[[], datetime], before: datetime
 ) -> TerminalReply:
-    """Send a market order at the price of now, again at once where the broker says that price is gone and nothing was done."""
+    """Send a market order at the current price. Retry at once if the broker says the price is gone and nothing was done."""
     reply = ask(terminal, {**request, "price": price()})
     for _ in range(PRICE_TRIES - 1):
         if reply.code not in PRICE_MOVED or clock() >= before:

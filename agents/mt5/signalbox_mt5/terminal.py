@@ -1,7 +1,7 @@
-"""The part of the MetaTrader5 package that the agent uses, as a port of the same names and shapes. Constants are MetaQuotes'.
+"""The part of the MetaTrader5 package that the agent uses, as a port with the same names, shapes and constants.
 
-Prices, volumes and money are floats there; `exact` makes of each the shortest decimal that is that float. Times are seconds
-of the broker's wall clock, not UTC. The package is for Windows only and is imported when the agent starts.
+Prices, volumes and money are floats in the package; `exact` turns each into the shortest decimal with that float value. Times are
+seconds of the broker's wall clock, not UTC. The package exists only for Windows and is imported when the agent starts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from signalbox.errors import SignalboxError
 
 
 class TerminalError(SignalboxError):
-    """The package that speaks to a terminal is not here."""
+    """The MetaTrader5 package is not installed."""
 
 
 class Action(IntEnum):
@@ -50,7 +50,7 @@ class Filling(IntEnum):
 
 
 class FillingFlag(IntFlag):
-    """SYMBOL_FILLING_MODE: which of them a symbol allows; RETURN has no flag."""
+    """SYMBOL_FILLING_MODE: the fillings that a symbol allows; RETURN has no flag."""
 
     FOK = 1
     IOC = 2
@@ -113,7 +113,7 @@ class OrderStatus(IntEnum):
 
 
 class DealKind(IntEnum):
-    """ENUM_DEAL_TYPE, as far as it is used."""
+    """ENUM_DEAL_TYPE, the part that is used."""
 
     BUY = 0
     SELL = 1
@@ -152,7 +152,7 @@ class Holding(IntEnum):
 
 
 class Terminal(Protocol):
-    """Functions of the module `MetaTrader5`; what is asked for is None where the terminal fails, and `last_error` says why."""
+    """The functions of the module `MetaTrader5`. A result is None if the terminal fails; `last_error` then says why."""
 
     def terminal_info(self) -> Any: ...
     def account_info(self) -> Any: ...
@@ -170,12 +170,12 @@ class Terminal(Protocol):
 
 
 def exact(value: float) -> Decimal:
-    """Return the shortest decimal text of a float as a number: what the broker showed."""
+    """Return the shortest decimal with this float value, which is the number that the broker shows."""
     return Decimal(repr(float(value)))
 
 
 class DirectTerminal:
-    """The package itself. Where the terminal was closed, it is started and connected to again at the next look."""
+    """The package itself. If the terminal was closed, the next query starts it and connects again."""
 
     def __init__(self, module: Any, path: str | None) -> None:
         self._module, self._path = module, path
@@ -222,21 +222,21 @@ class DirectTerminal:
         return self._module.last_error()
 
     def start(self) -> bool:
-        """Connect to the terminal, starting it where it does not run."""
+        """Connect to the terminal, and start it if it is not running."""
         return bool(self._module.initialize(self._path) if self._path else self._module.initialize())
 
 
 def open_terminal(path: str | None = None) -> DirectTerminal:
-    """Return the terminal of this machine, whether it answers or not. Raises TerminalError without the package.
+    """Return the terminal of this machine, even if it does not answer. Raises TerminalError without the package.
 
-    path: of terminal64.exe, where there are several. A terminal that is closed, logged out or not allowed to trade is no error
+    path: of terminal64.exe, if there are several. A terminal that is closed, logged out or not allowed to trade is not an error
     here: commands wait for it, and `--check` says what is wrong.
     """
     try:
         module: Any = importlib.import_module("MetaTrader5")
     except ImportError as error:
         raise TerminalError(
-            "the package MetaTrader5 is not installed here: it is for Windows alone, where requirements.lock brings it"
+            "the package MetaTrader5 is not installed: it runs only on Windows, where requirements.lock installs it"
         ) from error
     found = DirectTerminal(module, path)
     found.start()

@@ -1,17 +1,15 @@
-"""Orders at a MetaTrader 5 terminal, on netting and on hedging accounts alike.
+"""Orders at a MetaTrader 5 terminal, on netting and on hedging accounts.
 
-A send is looked for before and after: the history of the terminal is the truth, not the answer of `order_send`. An order of the
-ledger is one or several of the terminal under one magic number (book.py), or a level of a position (levels.py).
-
-The ledger nets what it holds of a symbol; a hedging account does not. So a market order closes positions of ours on the other
-side first, each by its ticket, in as few tickets as can be, and what is left of it opens. An order that only reduces opens
-nothing: it closes the positions of the entry it names, or of nobody but us where it names none, and what is not there is not
-closed. Every close names its position, on both kinds of accounts, so the broker refuses what would turn one around.
-
-What opens risk is judged before it is sent: symbol, size, price, a price of now. What reduces is not: it is rounded down to what
-can be traded and sent, whatever the age of the newest price. Nothing is done, and nothing is told, while the terminal is not
-connected or is logged in as somebody else. Once an instruction went out, whatever the terminal refuses afterwards leaves it
-unknown, never refused.
+An order is looked up before and after it is sent: the terminal's history is the truth, not the answer of `order_send`. An order
+of the ledger is one or several orders of the terminal with the same magic number (book.py), or a level of a position (levels.py).
+The ledger nets its holdings of a symbol; a hedging account does not. A market order therefore first closes our positions on the
+other side, each by its ticket and as few as possible; the rest opens a position. An order that only reduces opens nothing: it
+closes positions of the entry it names, or any of ours if it names none; a missing quantity is not closed. Every close names its
+position, on both kinds of accounts, so the broker refuses a close that would reverse it.
+An order that opens risk is checked before it is sent: symbol, size, price, and that the price is current. An order that reduces
+is not: it is rounded down to what can be traded and sent, however old the newest price is. Nothing is done or reported while the
+terminal is disconnected or logged in to another account. After an instruction was sent, a later refusal by the terminal makes its
+outcome unknown, never refused.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ from signalbox_mt5.terminal import Action, Filling, Holding, OrderKind, OrderTim
 
 logger = logging.getLogger("signalbox.mt5_agent")
 COMMENT_LENGTH: Final = 31
-READY_RETRY: Final = 5  # seconds, while the terminal is not there, not connected or not ours
+READY_RETRY: Final = 5  # seconds, while the terminal is closed, disconnected or logged in to another account
 SETTLING_RETRY: Final = 1
 PARTLY_CLOSED: Final = "PARTLY_CLOSED"
 _PENDING: Final = {
@@ -60,9 +58,10 @@ _PENDING: Final = {
 
 
 class TerminalVenue:
-    """Venue over a terminal. symbols: the broker's name by ours, {"BTC-USD": "BTCUSD"}. One account, one thread.
+    """Venue over a terminal, for one account in one thread.
 
-    login: the terminal's own number of the account. While another one is logged in every call raises VenueBusyError.
+    symbols: the broker's name by ours, {"BTC-USD": "BTCUSD"}. login: the account's number at the terminal. While the terminal is
+    logged in to another account, every call raises VenueBusyError.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class TerminalVenue:
         self._clock = clock
         self._broker = BrokerClock(terminal, symbols.values(), journal, clock)
         self._levels = PositionLevels(terminal, journal)
-        self._doubts: dict[str, datetime] = {}  # since when a part of a market order is unknown
+        self._doubts: dict[str, datetime] = {}  # market orders of which a part is unknown, and since when
 
     @property
     def forgets_unfilled(self) -> bool:
@@ -104,7 +103,7 @@ class TerminalVenue:
         except VenueSilentError as error:  # nothing was sent yet
             raise VenueBusyError(str(error), SETTLING_RETRY) from error
         if found is not None and (found.trades or found.order.status is not VenueStatus.REJECTED):
-            return found  # the journal was lost, or somebody handed the command on twice
+            return found  # the journal was lost, or the command was delivered twice
         if terms.type is OrderType.MARKET:
             why = self._trade_now(request, contract)
         else:
@@ -124,7 +123,7 @@ class TerminalVenue:
             protection = self._levels.known(Wanted.by(request), book, contract)
             found = None if protection is None else self._levels.status_report(protection, book, contract)
         if found is None:
-            raise VenueUnknownOrderError(f"{request.client_order_id}: neither open nor in the history")
+            raise VenueUnknownOrderError(f"{request.client_order_id}: no such order is open or in the terminal's history")
         return found
 
     def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
@@ -140,7 +139,7 @@ class TerminalVenue:
             reply = ask(self._terminal, {"action": Action.REMOVE, "order": order.ticket, "symbol": contract.name})
             if reply.outcome is Outcome.UNKNOWN or reply.outcome is Outcome.LATER:
                 reply.require_taken(request.client_order_id)
-        return self._found_after(request)  # refused or done: the order itself says what it is
+        return self._found_after(request)  # done or refused, the order itself shows its state
 
     def replace(self, request: ExecutionRequested) -> OrderStatusReport:
         contract = self._contract(request.terms.symbol)
@@ -164,7 +163,7 @@ class TerminalVenue:
             return AccountViewQuery(
                 self._book(), self._levels, self._journal, self._broker, contracts, request, asked_at, self._doubtful()
             ).view(account)
-        except VenueSilentError as error:  # nothing was instructed: it is asked again
+        except VenueSilentError as error:  # nothing was sent, so the query can be repeated
             raise VenueBusyError(str(error), SETTLING_RETRY) from error
 
     # Orders
@@ -180,7 +179,7 @@ class TerminalVenue:
         except VenueRefusedError as error:
             if error.code != "POSITION_CLOSED":
                 raise
-            self._levels.put(wanted, self._book(), contract)  # it was closed meanwhile, perhaps by the very level
+            self._levels.put(wanted, self._book(), contract)  # the position was closed meanwhile, perhaps by this level
         return self._found_after(request)
 
     def _move_level(self, request: ExecutionRequested, contract: Contract) -> None:
@@ -195,7 +194,7 @@ class TerminalVenue:
         self._levels.put(wanted, self._book(), contract)
 
     def _modify(self, request: ExecutionRequested, contract: Contract, status_report: OrderStatusReport) -> None:
-        """Change a resting order; its levels and time stay. A terminal changes no volume: another order takes its place."""
+        """Change a resting order and keep its levels and expiry. MT5 cannot change a volume, so a new order replaces it."""
         price = request.limit_price or request.stop_price
         for order in self._book().orders_of(request.client_order_id)[0]:
             wanted = {
@@ -217,20 +216,20 @@ class TerminalVenue:
                 self._succeed(request, contract, wanted | {"type": order.type})
 
     def _succeed(self, request: ExecutionRequested, contract: Contract, wanted: dict[str, Any]) -> None:
-        """Rest what an order that was taken out for its size still lacks. After that cancel nothing is certainly not done."""
+        """Place a new order for the rest of one that was removed to change its size. From then on a failure means unknown."""
         try:
             done = self.find(request)
             if done.order.status is VenueStatus.OPEN:
-                raise VenueSilentError(f"{request.client_order_id}: open after it was taken out")
+                raise VenueSilentError(f"{request.client_order_id}: still open after it was removed")
             rest = contract.lots((request.quantity or done.order.quantity) - done.order.filled)
             if rest > 0:
                 asked = self._named(request, contract, rest) | wanted | {"action": Action.PENDING, "type_filling": Filling.RETURN}
                 ask(self._terminal, asked).require_taken(request.client_order_id)
         except (VenueRefusedError, VenueBusyError, VenueUnknownOrderError) as error:
-            raise VenueSilentError(f"{request.client_order_id}: taken out, and nothing follows it: {error}") from error
+            raise VenueSilentError(f"{request.client_order_id}: removed, but its replacement was not placed: {error}") from error
 
     def _trade_now(self, request: ExecutionRequested, contract: Contract) -> str:
-        """Close what is ours on the other side, then open what is left. Return why not all of it was sent, or nothing."""
+        """Close our positions on the other side, then open the rest. Return why not all of it was sent, or an empty string."""
         terms = request.terms
         wanted = contract.lots(terms.quantity)
         self._journal.ask(request.client_order_id, terms.quantity)
@@ -252,16 +251,16 @@ class TerminalVenue:
         if refused is not None:
             return str(refused)
         is_whole = contract.base(sent) == terms.quantity
-        return "" if is_whole else f"{contract.base(sent)} of {terms.quantity} could be sent"
+        return "" if is_whole else f"{contract.base(sent)} of {terms.quantity} was sent"
 
     def _deals(
         self, request: ExecutionRequested, contract: Contract, orders: Sequence[tuple[Any, Decimal]]
     ) -> tuple[Decimal, VenueRefusedError | VenueBusyError | None]:
-        """Send one order after the other; return the lots that were taken, and the first refusal."""
+        """Send the orders one after the other. Return the lots that were accepted, and the first refusal."""
         sent, refused = ZERO, None
         for position, lots in orders:
             if position is None and refused is not None:
-                break  # what could not be closed is not opened beside it
+                break  # do not open a position beside one that could not be closed
             try:
                 self._deal(request, contract, lots, position)
             except (VenueRefusedError, VenueBusyError) as error:
@@ -285,10 +284,10 @@ class TerminalVenue:
         reply.require_taken(request.client_order_id)
 
     def _closes(self, request: ExecutionRequested, contract: Contract, wanted: Decimal) -> list[tuple[Any, Decimal]]:
-        """Return which positions a market order closes, and how many lots of each."""
+        """Return the positions that a market order closes, and how many lots of each."""
         terms, book = request.terms, self._book()
         if not terms.reduce_only and not book.is_hedging:
-            return []  # one position: the broker nets
+            return []  # netting account: the broker nets the one position
         against = Holding.BUY if terms.side is Side.SELL else Holding.SELL
         if request.entry is not None:
             open_ = book.positions_of_entry(request.entry, contract.name)
@@ -306,7 +305,7 @@ class TerminalVenue:
             return VenueRefusedError(
                 BELOW_MINIMUM, f"{terms.symbol}: {terms.quantity} is less than one step of {contract.base(contract.step)}"
             )
-        return VenueRefusedError(REDUCE_ONLY, f"{terms.symbol}: no position of ours is open that a {terms.side} reduces")
+        return VenueRefusedError(REDUCE_ONLY, f"{terms.symbol}: we have no open position that a {terms.side} reduces")
 
     def _pending(self, request: ExecutionRequested, contract: Contract) -> dict[str, Any]:
         terms = request.terms
@@ -333,7 +332,7 @@ class TerminalVenue:
         }
 
     def _levels_of_entry(self, request: ExecutionRequested, contract: Contract) -> dict[str, float]:
-        """Return stop and target of an entry. Not where a netted position is there already: they would become its own."""
+        """Return stop and target of an entry; none if a netted position exists already, because they would apply to all of it."""
         levels = {"sl": request.stop_loss, "tp": request.take_profit}
         book = self._book()
         if not book.is_hedging and any(p.symbol == contract.name for p in book.positions()):
@@ -356,28 +355,30 @@ class TerminalVenue:
         order = book.order(request.client_order_id, [*live, *past], contract, asked)
         if request.client_order_id in self._doubtful() and order.filled < order.quantity:
             raise VenueSilentError(
-                f"{request.client_order_id}: {order.filled} of {order.quantity} is done, the rest is unknown yet"
+                f"{request.client_order_id}: {order.filled} of {order.quantity} is done; the rest is not known yet"
             )
         return OrderStatusReport(order, trades)
 
     def _doubtful(self) -> set[str]:
-        """Return the market orders of which a part went out without an answer, and may not be shown yet."""
+        """Return the market orders of which a part was sent without an answer and may not show in the history yet."""
         self._doubts = {name: since for name, since in self._doubts.items() if self._clock() < since + SETTLE}
         return set(self._doubts)
 
     def _found_before(self, request: ExecutionRequested) -> OrderStatusReport:
-        """Find an order that is to be changed. No answer means that nothing was done yet."""
+        """Look up an order before changing it. If the terminal does not answer, nothing was done yet."""
         try:
             return self.find(request)
         except VenueSilentError as error:
             raise VenueBusyError(str(error), SETTLING_RETRY) from error
 
     def _found_after(self, request: ExecutionRequested) -> OrderStatusReport:
-        """Find an order that an instruction went out for. A refusal to tell is no refusal of what was asked before."""
+        """Look up an order after an instruction was sent. A failure here does not mean that the instruction was refused."""
         try:
             return self.find(request)
         except (VenueRefusedError, VenueBusyError, VenueUnknownOrderError) as error:  # the history may be a moment late
-            raise VenueSilentError(f"{request.client_order_id}: sent, and then: {error}") from error
+            raise VenueSilentError(
+                f"{request.client_order_id}: the instruction was sent, but its result cannot be read: {error}"
+            ) from error
 
     # The terminal
 
@@ -388,7 +389,7 @@ class TerminalVenue:
         account = self._ready()
         name = self._symbols.get(symbol)
         if name is None:
-            raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: not among the agent's symbols ({', '.join(self._symbols)})")
+            raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: not in the agent's symbols ({', '.join(self._symbols)})")
         self._terminal.symbol_select(name, True)  # noqa: FBT003 - the package's signature
         info = self._terminal.symbol_info(name)
         if info is None:
@@ -397,11 +398,11 @@ class TerminalVenue:
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the account is in {account.currency}, so fees would be too")
         try:
             return Contract.of(symbol, name, info)
-        except ValueError as error:  # a mode that MetaQuotes added since
+        except ValueError as error:  # a mode that this code does not know
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: {error}") from error
 
     def _contracts(self, symbols: Sequence[str]) -> dict[str, Contract]:
-        """Return the contracts of a view by the broker's names. A symbol that is not traded here has nothing to show."""
+        """Return the contracts for a view, by the broker's names. Symbols that are not traded here are left out."""
         found = {}
         for symbol in symbols:
             try:
@@ -413,23 +414,23 @@ class TerminalVenue:
         return found
 
     def _ready(self) -> Any:
-        """Return what the terminal says of the account. Raises VenueBusyError while it shows nothing, or another's.
+        """Return the terminal's account. Raises VenueBusyError while there is none, or another account is logged in.
 
-        A terminal without its server shows what was true when it lost it, and a person may log in and back again.
+        A disconnected terminal shows outdated data, and a person may log in to another account and back.
         """
         terminal = self._terminal.terminal_info()
         if terminal is None or not terminal.connected:
-            found = "does not run" if terminal is None else "has no connection to its server"
-            raise VenueBusyError(f"the terminal {found}: {self._terminal.last_error()}", READY_RETRY)
+            found = "is not running" if terminal is None else "has no connection to its server"
+            raise VenueBusyError(f"the terminal {found} (last error {self._terminal.last_error()})", READY_RETRY)
         account = self._terminal.account_info()
         if account is None or account.login != self._login:
             found = "nobody" if account is None else account.login
-            raise VenueBusyError(f"expected the terminal logged in as {self._login}, was {found}", READY_RETRY)
+            raise VenueBusyError(f"expected the terminal to be logged in as {self._login}, was {found}", READY_RETRY)
         return account
 
 
 def _fewest(positions: Sequence[tuple[Any, Decimal]], wanted: Decimal) -> list[tuple[Any, Decimal]]:
-    """Return the fewest positions that hold `wanted` lots together, and how many of each; all of them where they hold less."""
+    """Return the fewest positions that together hold `wanted` lots, and the lots of each; all of them if they hold less."""
     large = sorted(positions, key=lambda one: (one[1], one[0].ticket))
     single = next((one for one in large if one[1] >= wanted), None)
     chosen: list[tuple[Any, Decimal]] = []
@@ -442,7 +443,7 @@ def _fewest(positions: Sequence[tuple[Any, Decimal]], wanted: Decimal) -> list[t
 
 
 def _parts(lots: Decimal, largest: Decimal) -> list[Decimal]:
-    """Return lots cut into what one order may be."""
+    """Return the lots split into parts that a single order may have."""
     parts: list[Decimal] = []
     while largest and lots > largest:
         parts.append(largest)

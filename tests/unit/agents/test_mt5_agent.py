@@ -366,7 +366,7 @@ class TestViews:
 
 class TestStart:
     def test_without_the_package_it_says_what_to_install(self) -> None:
-        with pytest.raises(TerminalError, match=r"Windows alone, where requirements\.lock"):
+        with pytest.raises(TerminalError, match=r"only on Windows, where requirements\.lock"):
             open_terminal()
 
     def test_the_configuration_is_read_and_a_wrong_one_is_one_line(

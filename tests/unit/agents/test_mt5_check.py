@@ -71,9 +71,9 @@ def desk(tmp_path: Path, aws: None) -> Iterator[Desk]:
 
 def test_the_queues_of_another_account_are_wrong(desk: Desk) -> None:
     desk.file.write_text(desk.file.read_text().replace('account = "ftmo-1"', 'account = "ftmo-2"'))
-    assert desk.wrong() == {"queue of commands", "queue of reports"}
+    assert desk.wrong() == {"command queue", "report queue"}
     found = {one.what: one.found for one in desk.findings()}
-    assert "no queue of ftmo-2: each account has its own" in found["queue of commands"]
+    assert "does not belong to ftmo-2; use the queues of this account" in found["command queue"]
 
 
 def test_two_keys_are_right_while_one_is_replaced_and_a_short_one_is_not(desk: Desk) -> None:
@@ -90,7 +90,7 @@ def test_all_is_right_and_said(desk: Desk) -> None:
     found = {one.what: one.found for one in desk.findings()}
     assert "lots of 0.01 from 0.01 to 100.0" in found["BTC-USD"]
     assert found["margin mode"] == "hedging"
-    assert found["BTC-USD price"] == "of now; the broker's clock is UTC+3.0 h"
+    assert found["BTC-USD price"] == "current; the broker's clock is UTC+3.0 h"
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_all_is_right_and_said(desk: Desk) -> None:
         (lambda desk: setattr(desk.terminal, "ticks_at", datetime(2024, 2, 20, 3, 7, tzinfo=UTC)), {"BTC-USD price"}),
         (lambda desk: (desk.file.parent / "key").write_text("short"), {"signing key"}),
         (lambda desk: (desk.file.parent / "journal").write_text("garbage\n"), {"journal"}),
-        (lambda desk: desk.queues.delete_queue(QueueUrl=desk.config.commands_queue_url), {"queue of commands"}),
-        (lambda desk: desk.queues.delete_queue(QueueUrl=desk.config.reports_queue_url), {"queue of reports"}),
+        (lambda desk: desk.queues.delete_queue(QueueUrl=desk.config.commands_queue_url), {"command queue"}),
+        (lambda desk: desk.queues.delete_queue(QueueUrl=desk.config.reports_queue_url), {"report queue"}),
     ],
 )
 def test_each_thing_that_is_wrong_is_named(desk: Desk, breaks: Callable[[Desk], object], expected: set[str]) -> None:
@@ -137,7 +137,7 @@ def test_the_table_is_for_people_and_json_for_programs(desk: Desk) -> None:
 def test_without_the_package_the_check_says_so_and_fails(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([str(desk.file), "--check", "--json"]) == 1
     reported = json.loads(capsys.readouterr().out)
-    assert any("where requirements.lock brings it" in one["found"] for one in reported["checks"])
+    assert any("where requirements.lock installs it" in one["found"] for one in reported["checks"])
 
 
 def test_the_log_is_cut_and_the_old_ones_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,7 @@ def test_a_model_folder_in_use_is_refused_before_anything_is_trained(
     layout = Layout.make(tmp_path / "ml", {"candles": candles}, PARAMETERS)
     (layout.root / "model" / "old.bin").write_bytes(b"old")
     layout.run_here("train.py", layout.variables(), monkeypatch)
-    assert "expected an empty model folder, holds old.bin" in (layout.failure or "")
+    assert "the model folder must be empty, but has old.bin" in (layout.failure or "")
 
 
 @pytest.mark.parametrize(("text", "reason"), [('["no"]', "was list"), ("{", "expected JSON")])

@@ -126,7 +126,7 @@ def test_old_bundle_is_replaced_as_a_whole_and_json_is_printed(
 
 def test_folder_that_is_no_bundle_is_never_replaced(candles: Path, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("keep")
-    with pytest.raises(TrainingError, match="a bundle to replace"):
+    with pytest.raises(TrainingError, match="is not a bundle"):
         run_train(candles, tmp_path, families=["xgboost"])
     assert (tmp_path / "precious.txt").read_text() == "keep"
 

@@ -1,1 +1,1 @@
-"""LSTM and Transformer: the only package that imports torch. What fits or scores without networks never comes here."""
+"""LSTM and Transformer. This is the only package that imports torch; code that needs no networks must not import it."""

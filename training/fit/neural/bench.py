@@ -1,8 +1,8 @@
-"""`signalbox bench training`: steps of the networks of a configuration, beside the usual data loader in the same run.
+"""`signalbox bench training`: time training steps of a configuration's networks, and the usual data loader in the same run.
 
-A sample is a decision with its window of rows. Ours takes the rows from the device by one gather; the peer is torch's own
-`DataLoader` over a `Dataset` that cuts a window at a time, in front of the very same step. Data are random, the work is not.
-On a GPU each precision is measured, and what the GPU did meanwhile. docs/performance.md explains.
+A sample is a decision with its window of rows. Our loop takes the rows from the device in one gather. The comparison is torch's
+`DataLoader` over a `Dataset` that cuts one window at a time, followed by the same training step. The data is random; the work is
+real. On a GPU each precision is measured, together with the GPU's load. docs/performance.md explains the figures.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from training.fit.neural.windows import DeviceRows
 
 FEATURES: Final = 31
 DECISION_BARS: Final = 5
-DECISIONS: Final = 415_000  # that are fitted on in two years of three symbols (66 % of the days)
-_ROUNDS: Final = 3  # of each side, in turns: other work on the machine falls on both
+DECISIONS: Final = 415_000  # in the training period of two years of three symbols (66 % of the days)
+_ROUNDS: Final = 3  # for each side in turn, so that other work on the machine affects both
 _WARM: Final = 2
 _GPU_PRECISIONS: Final = ("tf32", "bf16", "fp16")
 
@@ -47,7 +47,7 @@ NetworkConfig: TypeAlias = LstmConfig | TransformerConfig
 
 @dataclass(frozen=True, slots=True)
 class TrainingBenchOptions:
-    """What to measure. steps: of each round; a round of ours and one of the peer take turns."""
+    """What to measure. steps: per round; rounds of ours and of the data loader alternate."""
 
     config: Path
     steps: int = 10
@@ -57,29 +57,29 @@ class TrainingBenchOptions:
 
 @dataclass(frozen=True, slots=True)
 class NetworkBench:
-    """One network in one precision. Steps are gather, forward, backward, clipping and AdamW of one batch."""
+    """One network in one precision. A step is gather, forward, backward, clipping and AdamW for one batch."""
 
     network: str
     precision: Precision
-    chosen: bool  # what a run would take for `auto`
+    chosen: bool  # the precision that a run would choose for `auto`
     batch: int
     parameters: int
     step_p50_ms: float
     step_p99_ms: float
     samples_per_s: float
-    gather_ms: float  # a batch of windows, median
-    loader_ms: float  # the peer's, put on the device
+    gather_ms: float  # median time for a batch of windows
+    loader_ms: float  # the same from the data loader, copied to the device
     gather_speedup: float
-    loader_samples_per_s: float  # the same steps, each batch from the data loader
+    loader_samples_per_s: float  # the same steps with batches from the data loader
     speedup: float
-    epoch_s: float  # of DECISIONS / stride
-    all_epochs_minutes: float  # of all members, at most: early stopping ends most of them sooner
+    epoch_s: float  # an epoch of DECISIONS / stride decisions
+    all_epochs_minutes: float  # all members, an upper bound: early stopping ends most of them sooner
     gpu: dict[str, float] | None
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingBench:
-    """What was measured, and where."""
+    """The measurements and the machine they were made on."""
 
     config: str
     device: str
@@ -89,7 +89,7 @@ class TrainingBench:
 
 
 def run_training_bench(options: TrainingBenchOptions) -> TrainingBench:
-    """Measure and print. Raises ConfigError for a configuration that cannot be used."""
+    """Measure the networks and print the result. Raises ConfigError for a configuration that cannot be used."""
     config, device = read_config(options.config), find_device()
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads)
@@ -117,7 +117,7 @@ def run_training_bench(options: TrainingBenchOptions) -> TrainingBench:
 
 
 class WindowPerSample(TorchDataset[tuple[Tensor, Tensor, Tensor]]):
-    """The peer: a window is cut when it is asked for, one sample at a time."""
+    """The usual data loader's side: it cuts each window when it is requested, one sample at a time."""
 
     def __init__(self, tensor: NDArray[np.float32], bar: NDArray[np.int64], label: NDArray[np.float32], window_bars: int) -> None:
         self._rows, self._bar, self._label = torch.from_numpy(tensor), bar, torch.from_numpy(label)
@@ -196,7 +196,7 @@ def _load(batches: Iterator[list[Tensor]], device: torch.device) -> tuple[Tensor
 
 
 def _timed(steps: Iterable[Callable[[], object]], device: torch.device) -> list[float]:
-    """Return the seconds of each step after the first few; a GPU is waited for after each, on both sides."""
+    """Return the seconds of each step after the first few. Each step, on both sides, waits for the GPU to finish."""
     found = []
     for number, step in enumerate(steps):
         began = time.perf_counter()
@@ -231,7 +231,7 @@ def _show(result: TrainingBench) -> None:
         share = (one.gpu or {}).get("kernel_share")
         busy = "" if share is None else f"\nkernels {share:.0%} of the time"
         table.add_row(
-            f"{one.network}, {one.precision}{' (taken)' if one.chosen else ''}{busy}",
+            f"{one.network}, {one.precision}{' (chosen)' if one.chosen else ''}{busy}",
             f"{one.step_p50_ms:.1f} ms ({one.step_p99_ms:.1f})",
             f"{one.samples_per_s:,.0f}",
             f"{one.gather_ms:.2f} ms\nloader {one.loader_ms:.2f} ms, {one.gather_speedup:.1f}x",
@@ -241,5 +241,5 @@ def _show(result: TrainingBench) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"all epochs of all members over {DECISIONS:,} decisions, no fold; early stopping ends most sooner", highlight=False
+        f"all epochs of all members over {DECISIONS:,} decisions, without folds; early stopping shortens most", highlight=False
     )

@@ -1,4 +1,4 @@
-"""Where networks compute and how precisely: found, measured and told, never assumed."""
+"""Where networks compute and in which precision. Both are detected or measured, and reported."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 Precision: TypeAlias = str  # fp32, tf32, bf16, fp16
 AUTOCAST: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _CANDIDATES: Final = ("tf32", "bf16", "fp16")
-_CLEARLY: Final = 1.10  # a lower precision must be this much faster to be worth it
+_CLEARLY: Final = 1.10  # a lower precision must be at least this much faster
 _WARM_STEPS: Final = 5
 _TIMED_STEPS: Final = 20
 _UTILISATION_SECONDS: Final = 1.5  # the driver averages over about a second
 
 
 def find_device() -> torch.device:
-    """Return the GPU where there is one, else the CPU."""
+    """Return the GPU if there is one, else the CPU."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    # cuBLAS below cuDNN's LSTM repeats itself only with fixed workspaces, and reads this when the first product is computed
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # noqa: TID251 - told to a library, not read by us
+    # cuDNN's LSTM calls cuBLAS, which is deterministic only with fixed workspaces; cuBLAS reads this at its first product
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # noqa: TID251 - set for a library, not read by us
     return torch.device("cuda")
 
 
 def device_name(device: torch.device) -> str:
-    """Return what the report calls it."""
+    """Return the device's name for the report."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     return f"no GPU, {torch.get_num_threads()} CPU threads"
@@ -40,10 +40,10 @@ def device_name(device: torch.device) -> str:
 
 @contextmanager
 def computing(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Let matrix products use tf32 or not while the block runs, and make a GPU repeat itself. Nothing on a CPU.
+    """Allow or forbid tf32 in matrix products while the block runs, and make a GPU deterministic. Does nothing on a CPU.
 
-    Attention is computed as plain matrix products: the fused kernels' backward passes add up in any order, and over a dozen
-    patches they have little to save. An operation that cannot be repeated warns; none is known in the two networks.
+    Attention is computed as plain matrix products: the backward passes of fused kernels add in any order, and save little over a
+    dozen patches. torch warns of an operation that is not deterministic; the two networks are not known to have one.
     """
     if device.type != "cuda":
         yield
@@ -54,7 +54,7 @@ def computing(device: torch.device, precision: Precision) -> Iterator[None]:
     torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
     cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark = precision != "fp32", True, False
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    check.fill_uninitialized_memory = False  # a kernel for each new tensor, against reads of memory that was never written
+    check.fill_uninitialized_memory = False  # would run a kernel per new tensor, only to guard against reading unwritten memory
     try:
         with sdpa_kernel(SDPBackend.MATH):
             yield
@@ -65,9 +65,9 @@ def computing(device: torch.device, precision: Precision) -> Iterator[None]:
 
 
 def choose_precision(asked: Precision, device: torch.device, step_of: Callable[[Precision], Callable[[], None]]) -> Precision:
-    """Return the precision to train in: fp32 on a CPU; on a GPU what was asked, or for "auto" the fastest by measurement.
+    """Return the precision to train in: fp32 on a CPU; on a GPU the requested one, or for "auto" the fastest by measurement.
 
-    step_of: gives, for a precision, one training step on a network of its own.
+    step_of: returns one training step, on its own network, for a precision.
     """
     if device.type != "cuda":
         return "fp32"
@@ -81,13 +81,13 @@ def choose_precision(asked: Precision, device: torch.device, step_of: Callable[[
 
 
 def fastest(seconds: Mapping[Precision, float]) -> Precision:
-    """Return the precision of the shortest step; tf32 unless another is clearly faster."""
+    """Return the precision with the shortest step, but tf32 unless another is at least 10 % faster."""
     best = min(seconds, key=lambda one: seconds[one])
     return best if seconds["tf32"] > _CLEARLY * seconds[best] else "tf32"
 
 
 def time_steps(step: Callable[[], None], device: torch.device, steps: int = _TIMED_STEPS, warm: int = _WARM_STEPS) -> float:
-    """Return the seconds of a step, warm."""
+    """Return the seconds per step after the warm-up steps."""
     for _ in range(warm):
         step()
     _wait(device)
@@ -99,11 +99,12 @@ def time_steps(step: Callable[[], None], device: torch.device, steps: int = _TIM
 
 
 def gpu_figures(step: Callable[[], None], device: torch.device) -> dict[str, float] | None:
-    """Return what a GPU did during some training steps, None without one.
+    """Return the load of a GPU during some training steps, or None without a GPU.
 
-    kernel_share: of the wall clock, with at least one kernel running; outside_kernels_share: the rest, in which the GPU waited.
-    The profiler's own cost is in the wall clock, so the first is a lower bound. utilisation_percent: the driver's own figure,
-    where it can be asked. peak_memory_bytes: of tensors, of the process so far. What cannot be measured is left out.
+    kernel_share: share of wall-clock time with at least one kernel running. It is a lower bound, because the profiler's own cost
+    is in the wall-clock time. outside_kernels_share: the rest, in which the GPU waited.
+    utilisation_percent: the driver's own figure, if it can be read. peak_memory_bytes: tensor memory of the process so far.
+    A figure that cannot be measured is left out.
     """
     if device.type != "cuda":
         return None
@@ -122,7 +123,7 @@ def gpu_figures(step: Callable[[], None], device: torch.device) -> dict[str, flo
     until = time.perf_counter() + _UTILISATION_SECONDS
     while time.perf_counter() < until:
         step()
-    with suppress(Exception):  # NVML's own errors: no bindings, no right to ask, a part of a GPU. No figure is worth a fit
+    with suppress(Exception):  # NVML fails without bindings or permission, or on a GPU slice: no figure is worth losing a fit
         found["utilisation_percent"] = float(torch.cuda.utilization(device))
     _wait(device)
     found["peak_memory_bytes"] = float(torch.cuda.max_memory_allocated(device))
@@ -130,7 +131,7 @@ def gpu_figures(step: Callable[[], None], device: torch.device) -> dict[str, flo
 
 
 def shares_of(spans: list[tuple[float, float]], wall: float) -> dict[str, float]:
-    """Return the shares of a wall clock in seconds; none where the profiler saw nothing, which is a right it was not given."""
+    """Return the shares of a wall-clock time in seconds; empty if the profiler saw nothing because it lacks the permission."""
     if not spans:
         return {}
     share = min(covered(spans) / 1e6 / wall, 1.0)
@@ -138,17 +139,17 @@ def shares_of(spans: list[tuple[float, float]], wall: float) -> dict[str, float]
 
 
 def kernel_spans(events: Iterable[FunctionEvent]) -> list[tuple[float, float]]:
-    """Return when the GPU computed or copied, in microseconds, by start.
+    """Return the intervals in which the GPU computed or copied, in microseconds, sorted by start.
 
-    Named regions ("Optimizer.step") are drawn on the GPU's own line too, from their first kernel to their last: they are left
-    out, because the GPU may wait in between.
+    The profiler also draws named regions ("Optimizer.step") on the GPU's line, from their first kernel to their last. They are
+    left out, because the GPU may wait in between.
     """
     own = (e for e in events if e.device_type == DeviceType.CUDA and not e.is_user_annotation)
     return sorted((float(e.time_range.start), float(e.time_range.end)) for e in own)
 
 
 def covered(spans: list[tuple[float, float]]) -> float:
-    """Return the length of the union of intervals, sorted by their start."""
+    """Return the total length of the union of intervals that are sorted by start."""
     total, reached = 0.0, float("-inf")
     for start, end in spans:
         total += max(0.0, end - max(start, reached))

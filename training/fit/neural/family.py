@@ -1,4 +1,4 @@
-"""The families `lstm` and `transformer`: several seeds of a network, each a member that scores and exports itself."""
+"""The families `lstm` and `transformer`: several seeds of one network. Each member scores and exports itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OPSET = 17
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NeuralMember:
-    """A trained network, kept on the CPU; it scores on the device that its data set's rows are on, always in fp32."""
+    """A trained network, stored on the CPU. It scores in fp32, on the device that holds the data set's rows."""
 
     family: FamilyName
     network: nn.Module
@@ -63,11 +63,11 @@ class NeuralMember:
         logits: Logits = self.network(torch.from_numpy(np.ascontiguousarray(given))).double().numpy()
         return logits
 
-    def to_onnx(self, name: str) -> bytes:  # noqa: ARG002 - a port's; the exporter names graphs itself
-        """Return the graph, by torch's TorchScript exporter: one LSTM node a layer, equal bytes for equal weights (ADR 0026)."""
+    def to_onnx(self, name: str) -> bytes:  # noqa: ARG002 - from the port; the exporter names graphs itself
+        """Return the graph from torch's TorchScript exporter: one LSTM node a layer, equal bytes for equal weights (ADR 0026)."""
         buffer, example = io.BytesIO(), torch.zeros(2, self.window_bars, self.features)
         with warnings.catch_warnings():
-            # "legacy", and "a batch size other than 1": the batch size is free, and parity is proven for several of them
+            # silences "legacy" and "a batch size other than 1": the batch size is free, and parity is checked for several sizes
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 self.network,
@@ -84,14 +84,14 @@ class NeuralMember:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NeuralFamily:
-    """Networks over windows of rows. rows: the run's data, put on the device once and shared by all families and folds."""
+    """Networks over windows of rows. rows: the run's data, copied to the device once and shared by all families and folds."""
 
     name: Literal["lstm", "transformer"]
     config: LstmConfig | TransformerConfig
     rows: DeviceRows
 
     def fit(self, train: Dataset, stopping: Dataset, making: Making) -> Fit:
-        """Return one network for each seed derived from the run's, each with the weights of its best epoch."""
+        """Return one network per seed, derived from the run's seed. Each has the weights of its best epoch."""
         with _threads(self.config.threads):
             return self._fit(train, stopping, making)
 
@@ -128,12 +128,12 @@ class NeuralFamily:
         return Fit(members, speed)
 
     def _trainer(self, scale: NDArray[np.float32], seed: int, precision: Precision) -> Trainer:
-        """Return a trainer with fresh weights: a function of the seed alone."""
+        """Return a trainer with fresh weights that depend only on the seed."""
         torch.manual_seed(seed)
         return Trainer(build_network(self.config, scale).to(self.rows.device), self.config, seed, precision)
 
     def _figures(self, scale: NDArray[np.float32], seed: int, precision: Precision, rows: Rows) -> dict[str, float] | None:
-        """Return what a GPU does in a step, on a network of its own, None without one."""
+        """Return the GPU's load during a step of a separate network, or None without a GPU."""
         if self.rows.device.type != "cuda":
             return None
         with computing(self.rows.device, precision):
@@ -141,12 +141,12 @@ class NeuralFamily:
 
 
 def device_rows(tensor: NDArray[np.float32]) -> DeviceRows:
-    """Put the rows of a data set where networks will be trained."""
+    """Copy the rows of a data set to the device that will train the networks."""
     return DeviceRows(tensor, find_device())
 
 
 def _step_of(trainer: Trainer, rows: Rows) -> Callable[[], None]:
-    """Return one training step over the first rows, gather included."""
+    """Return one training step over the first rows, including the gather."""
     part = slice(0, trainer.config.batch)
     trainer.network.train()
 

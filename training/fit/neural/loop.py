@@ -1,7 +1,8 @@
-"""The training loop of one network: its state after every epoch is all that the next epoch depends on.
+"""Training loop of one network. The state after an epoch is all that the next epoch depends on.
 
-So a run that was killed goes on from the last whole epoch and ends with the weights that it would have had. The order of the
-rows and the rate of an epoch are functions of the seed and its number; what is random beside them, dropout, is torch's generator.
+A run that was killed therefore resumes from its last complete epoch and ends with the same weights. The order of the rows and the
+learning rate of an epoch are functions of the seed and the epoch's number. Dropout, the only other random part, uses torch's
+generator.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from training.fit.neural.device import AUTOCAST, Precision, computing
 from training.fit.neural.windows import DeviceRows, logits_of
 from training.fit.uniqueness import uniqueness_weights
 
-_STEPS_A_WORD: Final = 8  # between two words on the progress
-_LEAST_RATE: Final = 0.01  # of the highest, at the end
+_STEPS_A_WORD: Final = 8  # steps between two progress reports
+_LEAST_RATE: Final = 0.01  # share of the peak rate at the end
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Decisions as the loop sees them, all on the device. bar, label, weight: (n,). phase: (n,), which epochs take them."""
+    """Decisions for the loop, all on the device. bar, label, weight: (n,). phase: (n,), which epochs use the decision."""
 
     source: DeviceRows
     window_bars: int
@@ -44,20 +45,20 @@ class Rows:
 
     @classmethod
     def of(cls, data: Dataset, source: DeviceRows, window_bars: int, stride: int, *, weighted: bool) -> Rows:
-        """Return the decisions of a period. weighted: by the uniqueness of their label, else all the same."""
+        """Return the decisions of a period. weighted: weigh them by the uniqueness of their labels; else all weigh the same."""
         tick = data.decided_at_ms // (DECISION_MINUTES * MINUTE_MS)
         weight = uniqueness_weights(data) if weighted else np.ones(len(data), np.float32)
         label, phase = (torch.from_numpy(array).to(source.device) for array in (data.label, tick % stride))
         return cls(source, window_bars, source.bars_of(data), label, torch.from_numpy(weight).to(source.device), phase)
 
     def of_phase(self, phase: int) -> Tensor:
-        """Return the indices that an epoch takes."""
+        """Return the indices of the decisions that an epoch uses."""
         return torch.nonzero(self.phase == phase).squeeze(1)
 
 
 @dataclass(slots=True, eq=False)
 class Trained:
-    """What came out. losses: of the early-stopping rows after each epoch; the network has the weights of the best."""
+    """A trained network with the weights of its best epoch. losses: on the early-stopping rows, after each epoch."""
 
     network: nn.Module
     losses: list[float]
@@ -67,7 +68,7 @@ class Trained:
 
 
 class Trainer:
-    """One network in training; what it holds is what a checkpoint keeps."""
+    """One network in training. A checkpoint stores its state."""
 
     def __init__(self, network: nn.Module, config: LstmConfig | TransformerConfig, seed: int, precision: Precision) -> None:
         self.network, self.config, self.seed, self.precision = network, config, seed, precision
@@ -82,13 +83,13 @@ class Trainer:
 
     @property
     def done(self) -> bool:
-        """Nothing is left to do: all epochs, or none better for too long."""
+        """Whether training is over: all epochs have run, or too many passed without a better loss."""
         return self.epoch >= self.config.epochs or (self.epoch - 1 - self.best_epoch) >= self.config.patience > 0
 
     def run_epoch(self, train: Rows, stopping: Rows, on_progress: Callable[[float, float], None]) -> tuple[float, float]:
-        """Train once over the rows of this epoch, judge on the early-stopping rows; return both mean losses.
+        """Train once over the rows of this epoch, evaluate on the early-stopping rows, and return both mean losses.
 
-        on_progress: the share of the epoch that is done, and samples a second so far.
+        on_progress: called with the share of the epoch that is done, and the samples per second so far.
         """
         began, config = time.perf_counter(), self.config
         taken = train.of_phase(self.epoch % config.stride)
@@ -114,7 +115,7 @@ class Trainer:
         return fitted, judged
 
     def step(self, windows: Tensor, label: Tensor, weight: Tensor) -> Tensor:
-        """Take one step; return its weighted mean loss, on the device: nobody waits for it."""
+        """Take one step and return its weighted mean loss as a tensor on the device, without waiting for the device."""
         kind = AUTOCAST.get(self.precision)
         with torch.autocast(self.device.type, dtype=kind, enabled=kind is not None):
             logits = self.network(windows)
@@ -135,14 +136,14 @@ class Trainer:
         return Trained(self.network, self.losses, self.samples, self.seconds, self.precision)
 
     def state(self) -> bytes:
-        """Return all that the next epoch depends on."""
+        """Return everything that the next epoch depends on."""
         buffer = io.BytesIO()
         torch.save(
             {
                 **{name: getattr(self, name) for name in _PLAIN},
                 "network": self.network.state_dict(),
                 "best": self._best,
-                "optimiser": self._optimiser.state_dict(),  # the schedule is a function of the epoch: the rates are in here too
+                "optimiser": self._optimiser.state_dict(),  # includes the rates; the schedule itself is a function of the epoch
                 "scaler": self._scaler.state_dict(),
                 "rng": torch.get_rng_state(),
                 "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
@@ -152,7 +153,7 @@ class Trainer:
         return buffer.getvalue()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a kept state."""
+        """Continue from a stored state."""
         for name in _PLAIN:
             setattr(self, name, state[name])
         self.network.load_state_dict(state["network"])
@@ -179,16 +180,16 @@ _PLAIN: Final = ("epoch", "best_epoch", "losses", "samples", "seconds", "precisi
 
 
 def load_state(content: bytes, device: torch.device, name: str) -> dict[str, Any]:
-    """Return a kept state. Raises CheckpointError for one that cannot be read."""
+    """Return a stored state. Raises CheckpointError if it cannot be read."""
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location=device, weights_only=True)
     except Exception as error:  # torch's errors for a broken file share no base class
-        raise CheckpointError(f"{name}: expected a checkpoint of a network ({error}); remove it to begin anew") from error
+        raise CheckpointError(f"{name}: cannot be read as a checkpoint ({error}); remove it to start again") from error
     return state
 
 
 def train_network(trainer: Trainer, train: Rows, stopping: Rows, making: Making, name: str, *, about: str) -> Trained:
-    """Run the epochs that are left, keeping a checkpoint after each. about: what the progress calls it."""
+    """Run the epochs that are left and write a checkpoint after each. about: the network's name in the progress display."""
     kept = making.checkpoints.read(f"{name}.pt")
     if kept is not None:
         trainer.restore(load_state(kept, trainer.device, f"{name}.pt"))
@@ -212,7 +213,7 @@ def train_network(trainer: Trainer, train: Rows, stopping: Rows, making: Making,
 
 
 def rate_share(done: float, warm_up: float) -> float:
-    """Return the learning rate as a share of its highest after this share of all steps: up in a line, down as a cosine."""
+    """Return the learning rate as a share of its peak after `done`, a share of all steps: a linear rise, then a cosine fall."""
     if done < warm_up:
         return max(done / warm_up, _LEAST_RATE)
     fall = (done - warm_up) / (1.0 - warm_up)

@@ -1,6 +1,6 @@
-"""The two networks. Each takes raw float32 windows (batch, window_bars, features), oldest row first, and gives (batch,) logits.
+"""The two networks. Each takes raw float32 windows (batch, window_bars, features), oldest row first, and returns (batch,) logits.
 
-Standardisation is the first layer, with the training rows' mean and deviation as buffers: it travels inside the graph.
+The first layer standardises with the mean and deviation of the training rows. They are buffers, so they are part of the graph.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing_extensions import override
 
 from training.config import LstmConfig, TransformerConfig
 
-_REACH = 8.0  # deviations: a feature further out says no more than that it is far out
+_REACH = 8.0  # deviations: how much further out a feature lies is ignored
 
 
 class Standardise(nn.Module):
-    """(x - mean) / deviation, kept within eight deviations."""
+    """(x - mean) / deviation, clipped to eight deviations."""
 
     mean: Tensor
     scale: Tensor
 
     def __init__(self, rows: NDArray[np.float32]) -> None:
-        """Take the scale of (n, features) training rows."""
+        """Take mean and deviation from (n, features) training rows."""
         super().__init__()
         mean, deviation = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
-        scale = np.where(deviation > 1e-12 * np.maximum(np.abs(mean), 1e-6), deviation, 1.0)  # a constant stays 0
+        scale = np.where(deviation > 1e-12 * np.maximum(np.abs(mean), 1e-6), deviation, 1.0)  # a constant feature becomes 0
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(1.0 / scale, dtype=torch.float32))
 
@@ -37,7 +37,7 @@ class Standardise(nn.Module):
 
 
 class LstmNetwork(nn.Module):
-    """Stacked LSTM over the window; both directions run over the past alone. The last states of the top layer are read."""
+    """Stacked LSTM over the window. Both directions see only the past. The head reads the last states of the top layer."""
 
     def __init__(self, config: LstmConfig, rows: NDArray[np.float32]) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class LstmNetwork(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention, then a feed-forward layer; each added to what it was given, which it sees normalised."""
+    """Attention, then a feed-forward layer. Each reads its normalised input and adds its output to that input."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class _Block(nn.Module):
 
 
 class TransformerNetwork(nn.Module):
-    """Encoder over patches of consecutive bars, each read in its own place: twelve patches of five cost less than 60 bars."""
+    """Encoder over patches of consecutive bars, each with its position. Twelve patches of five bars cost less than 60 bars."""
 
     def __init__(self, config: TransformerConfig, rows: NDArray[np.float32]) -> None:
         super().__init__()
@@ -102,5 +102,8 @@ class TransformerNetwork(nn.Module):
 
 
 def build_network(config: LstmConfig | TransformerConfig, rows: NDArray[np.float32]) -> nn.Module:
-    """Return a network with fresh weights, from torch's generator; `rows`: (n, features) training rows that set its scale."""
+    """Return a network with fresh weights from torch's generator.
+
+    rows: (n, features) training rows, which set the scale of the first layer.
+    """
     return LstmNetwork(config, rows) if isinstance(config, LstmConfig) else TransformerNetwork(config, rows)

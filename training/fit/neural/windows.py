@@ -1,4 +1,4 @@
-"""The rows of every bar, put on the device once; a batch of windows is one gather from them."""
+"""The rows of all bars, copied to the device once. A batch of windows is one gather from them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ class DeviceRows:
         self._offsets: dict[int, Tensor] = {}
 
     def gather(self, bar: Tensor, window_bars: int) -> Tensor:
-        """Return (k, window_bars, features), oldest row first, of (k,) rows on the device that the windows end at."""
+        """Return the windows that end at the given rows, (k, window_bars, features), oldest row first.
+
+        bar: (k,) row numbers, a tensor on the device.
+        """
         if window_bars not in self._offsets:
             self._offsets[window_bars] = torch.arange(1 - window_bars, 1, device=self.device)
         index = (bar.unsqueeze(1) + self._offsets[window_bars]).reshape(-1)
         return self._rows.index_select(0, index).view(bar.shape[0], window_bars, -1)
 
     def bars_of(self, data: Dataset) -> Tensor:
-        """Return (n,) on the device: where the windows of decisions end."""
+        """Return (n,) row numbers at which the windows of the decisions end, on the device."""
         return torch.from_numpy(np.ascontiguousarray(data.bar)).to(self.device)
 
 
@@ -38,7 +41,7 @@ class DeviceRows:
 def logits_of(
     network: nn.Module, rows: DeviceRows, bars: Tensor, window_bars: int, on_progress: Callable[[float], None] = lambda _: None
 ) -> Tensor:
-    """Return (n,) float32 logits of windows, in evaluation mode, on the device."""
+    """Return (n,) float32 logits of windows on the device. The network is in evaluation mode meanwhile."""
     was_training = network.training
     network.eval()
     found = []

@@ -44,14 +44,14 @@ def test_state_that_was_half_written_is_never_read(tmp_path: Path) -> None:
 )
 def test_checkpoints_of_another_run_are_refused_by_what_differs(tmp_path: Path, other: RunIdentity, differs: str) -> None:
     Checkpoints(tmp_path, IDENTITY).write("one", b"state")
-    with pytest.raises(CheckpointError, match=f"a run of other {differs}; .*give another --checkpoints DIR"):
+    with pytest.raises(CheckpointError, match=f"whose {differs} differs; .*give another --checkpoints DIR"):
         Checkpoints(tmp_path, other)
     assert Checkpoints(tmp_path, IDENTITY).read("one") == b"state"
 
 
 def test_folder_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("keep")
-    with pytest.raises(CheckpointError, match="was something else"):
+    with pytest.raises(CheckpointError, match="has no checkpoints of a run"):
         Checkpoints(tmp_path, IDENTITY)
     assert (tmp_path / "precious.txt").read_text() == "keep"
 

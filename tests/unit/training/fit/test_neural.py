@@ -115,7 +115,7 @@ def test_graph_gives_the_probabilities_of_the_network_at_any_batch_size(config: 
 def test_graph_of_another_network_is_refused() -> None:
     data = windows_with_a_signal(600)
     one, other = (fitted(tiny_lstm(epochs=1), data, Making(seed=seed)) for seed in (1, 2))
-    with pytest.raises(ExportParityError, match="within 1e-05 of the lstm it came from"):
+    with pytest.raises(ExportParityError, match="within 1e-05 of the lstm model"):
         parity_difference(one, other.to_onnx("other"), data)
 
 

@@ -112,7 +112,7 @@ def test_thresholds_give_the_declared_coverage() -> None:
 
 
 def test_constant_model_has_no_thresholds() -> None:
-    with pytest.raises(TrainingError, match="says the same"):
+    with pytest.raises(TrainingError, match="output is constant"):
         freeze_thresholds(np.full(100, 0.5), COVERAGE)
 
 

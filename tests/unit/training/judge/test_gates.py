@@ -70,7 +70,7 @@ def test_precision_is_judged_by_its_lower_bound() -> None:
 def test_few_days_prove_nothing_however_good_they_look() -> None:
     gates = verdicts(*made_up(288 * 19, 0.45))
     assert {gates[g].verdict for g in (Gate.G1, Gate.G2, Gate.G3, Gate.G4)} == {Verdict.NOT_EVALUATED}
-    assert gates[Gate.G1].found.startswith("19 days with signals, needs at least 20; 0.9")
+    assert gates[Gate.G1].found.startswith("19 days with signals, but at least 20 are needed; 0.9")
     assert not passes_promotion(gates)
     assert verdicts(*made_up(288 * 20, 0.45))[Gate.G1].verdict is Verdict.PASS
 
@@ -108,14 +108,14 @@ def test_short_period_says_why_luck_and_stability_cannot_be_judged() -> None:
     gates = verdicts(*made_up(288 * 40, 0.35))
     assert gates[Gate.G5].verdict is gates[Gate.G6].verdict is Verdict.NOT_EVALUATED
     assert "40 days: a Sharpe ratio needs at least 60" in gates[Gate.G5].found
-    assert gates[Gate.G6].found == "1 whole months, needs at least 6"
+    assert gates[Gate.G6].found == "1 whole months; at least 6 are needed"
     assert gates[Gate.G5].value is gates[Gate.G6].value is None
 
 
 def test_unknown_number_of_trials_cannot_pass() -> None:
     gates = verdicts(*made_up(60_000, 0.35), trials=Trials(None))
     assert gates[Gate.G5].verdict is Verdict.NOT_EVALUATED
-    assert "how many were tried is unknown" in gates[Gate.G5].found
+    assert "number of trials unknown" in gates[Gate.G5].found
 
 
 def test_skill_that_comes_and_goes_is_not_stable() -> None:
@@ -132,4 +132,4 @@ def test_fold_with_few_signals_is_left_out_and_told() -> None:
     scored = Scored.of(data, probability, THRESHOLDS)
     rows = {str(i): (np.arange(2_000) // 300 == i) & ((i > 0) | (np.arange(2_000) < 50)) for i in range(6)}
     found = by_period("fold", scored, rows, FTMO_CRYPTO)
-    assert found.reason == "5 folds (1 with fewer than 100 signals), needs at least 6"
+    assert found.reason == "5 folds (1 with fewer than 100 signals); at least 6 are needed"
