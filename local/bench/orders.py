@@ -333,7 +333,8 @@ def _print(bench: OrderBench, *, json_output: bool) -> None:
         f"delivered twice {bench.redelivered}, ignored {bench.ignored}",
         *(
             f"CPU time per order in batches of {cost.batch}: {cost.units:g} units of {cost.unit_us:g} µs ({bench.unit}): client "
-            f"{cost.client_units:g}, PostgreSQL {cost.server_units:g} (goal {cost.budget_units:g})"
+            f"{cost.client_units:g}, PostgreSQL {cost.server_units:g} (goal {cost.budget_units:g}); without the benchmark's own "
+            f"orders and reports {cost.product_units:g}"
             for cost in bench.costs
         ),
         f"closed loop: {bench.batched_orders_per_s} orders/s; with one statement per row: {bench.peer_orders_per_s} orders/s",

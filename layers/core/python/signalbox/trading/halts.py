@@ -7,7 +7,7 @@ from datetime import datetime
 
 from signalbox.risk.ftmo.state import AccountStatus
 from signalbox.risk.snapshot import HaltLevel
-from signalbox.trading.changes import NO_CHANGES, Transition
+from signalbox.trading.changes import NO_CHANGES, RiskEvent, RiskEventKind, Transition
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.errors import CommandError
 from signalbox.trading.exits import manage_exits
