@@ -29,7 +29,8 @@ class CandleWrites:
 
     inserted: int
     unchanged: int
-    conflicting: tuple[Candle, ...]  # same key, other numbers: the first one stays
+    conflicting: tuple[Candle, ...]  # same key, other numbers, not announced later than those that are there, which stay
+    revised: tuple[Candle, ...] = ()  # same key, other numbers, announced later: they replaced those that were there
 
 
 class CycleState(StrEnum):
@@ -85,8 +86,12 @@ class LedgerTransaction(Protocol):
     def mark_decided(self, venue: str, cycle_at: datetime) -> None:
         """Record that the cycle was decided."""
 
-    def add_candles(self, venue: str, candles: Sequence[Candle]) -> CandleWrites:
-        """Insert what is new; never change what is there."""
+    def add_candles(self, venue: str, candles: Sequence[Candle], announced_at: datetime | None = None) -> CandleWrites:
+        """Insert what is new, and replace what the venue revised.
+
+        announced_at: the cycle whose collection brought them. Numbers that an earlier cycle brought are replaced and kept as a
+        revision; those of the same or a later cycle stay, and without an instant everything does.
+        """
 
     def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
         """Return the newest `count` bars with close_time <= until, oldest first."""

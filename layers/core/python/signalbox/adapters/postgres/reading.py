@@ -27,7 +27,7 @@ class DecidedCycles:
 
 _SIGNALS: Final = """
 SELECT symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name, schema_hash, features,
-    held_back
+    held_back, known_at
 FROM signals WHERE decided_at > %s AND decided_at <= %s
 ORDER BY decided_at, symbol, deployment
 """
@@ -69,6 +69,7 @@ class LedgerReader:
                 schema_hash=schema_hash,
                 features=tuple(features),
                 held_back=held_back,
+                known_at=known_at,
             )
             for (
                 symbol,
@@ -84,6 +85,7 @@ class LedgerReader:
                 schema_hash,
                 features,
                 held_back,
+                known_at,
             ) in rows
         )
 
