@@ -40,12 +40,14 @@ def run_verify(day: date, lake: str, database: str | None, *, venue: str, json_o
     find = _finder(lake, venue)
     try:
         with connection_source(database, settings, name="signalbox verify") as source:
-            signals = signals_of(LedgerReader(source), day)
+            reader = LedgerReader(source)
+            signals = signals_of(reader, day)
+            revisions = reader.revisions(venue, *_span(signals)) if signals else ()
     except LedgerUnavailableError as error:
         raise DataError(f"no ledger answers ({error}); start `signalbox up`, or give --database") from error
     if not signals:
         raise DataError(f"no signal was decided on {day}")
-    found = verify_signals(signals, read_bars(signals, find))
+    found = verify_signals(signals, read_bars(signals, find), revisions=revisions)
     if json_output:
         sys.stdout.write(json.dumps(to_json(day, found), indent=2) + "\n")
     _show(Console(stderr=json_output), day, found)
@@ -61,10 +63,15 @@ def signals_of(reader: LedgerReader, day: date) -> tuple[Signal, ...]:
 
 def read_bars(signals: Sequence[Signal], find: FindSeries) -> dict[Symbol, Bars]:
     """Return the bars these signals are derived from; a symbol without any is left out."""
-    start = min(s.decided_at for s in signals) - history_of(signals) * ONE_MINUTE - SLACK
-    end = max(s.decided_at for s in signals)
+    start, end = _span(signals)
     found = {symbol: find(symbol) for symbol in symbols_of(signals)}
     return {symbol: series.bars(start, end) for symbol, series in found.items() if series is not None}
+
+
+def _span(signals: Sequence[Signal]) -> tuple[datetime, datetime]:
+    """Return from when to when bars are needed to derive these signals, with a reserve for outages."""
+    start = min(s.decided_at for s in signals) - history_of(signals) * ONE_MINUTE - SLACK
+    return start, max(s.decided_at for s in signals)
 
 
 def _finder(lake: str, venue: str) -> FindSeries:

@@ -35,11 +35,11 @@ FROM unnest(%b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %
 ORDER BY place
 ON CONFLICT DO NOTHING
 """
-# Bars of which the ledger has other numbers. A later announcement replaces them and leaves them among the revisions; an earlier
+# Bars of which the ledger has other numbers. A later announcement replaces them (a trigger keeps them as a revision); an earlier
 # one, or one without an instant, changes nothing.
 _REVISE: Final = """
 WITH differing AS MATERIALIZED (
-    SELECT offered.place, kept.symbol, kept.open_time, kept.open, kept.high, kept.low, kept.close, kept.volume,
+    SELECT offered.place, kept.symbol, kept.open_time,
         offered.open::numeric AS new_open, offered.high::numeric AS new_high, offered.low::numeric AS new_low,
         offered.close::numeric AS new_close, offered.volume::numeric AS new_volume,
         coalesce(kept.announced_at < %(at)s::timestamptz, %(at)s::timestamptz IS NOT NULL) AS is_newer
@@ -51,9 +51,6 @@ WITH differing AS MATERIALIZED (
         <> (offered.open::numeric, offered.high::numeric, offered.low::numeric, offered.close::numeric, offered.volume::numeric)
 ), newer AS (
     SELECT DISTINCT ON (symbol, open_time) * FROM differing WHERE is_newer ORDER BY symbol, open_time, place
-), kept_before AS (
-    INSERT INTO candle_revisions (venue, symbol, open_time, replaced_at, open, high, low, close, volume)
-    SELECT %(venue)s, symbol, open_time, %(at)s::timestamptz, open, high, low, close, volume FROM newer
 ), changed AS (
     UPDATE candles SET open = new_open, high = new_high, low = new_low, close = new_close, volume = new_volume,
         announced_at = %(at)s::timestamptz

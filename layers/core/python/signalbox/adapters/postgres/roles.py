@@ -142,12 +142,11 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
     DatabaseRole(
         database_user(Function.GENERATE_SIGNALS),
         {
-            "candles": Rights(
+            "candles": Rights(  # a change leaves what was there: trigger candles_keep_revision
                 select=True,
                 insert=("venue", "symbol", "open_time", *_CANDLE_NUMBERS, "announced_at"),
                 update=(*_CANDLE_NUMBERS, "announced_at"),
             ),
-            "candle_revisions": Rights(insert=("venue", "symbol", "open_time", "replaced_at", *_CANDLE_NUMBERS)),
             "cycles": Rights(select=True, insert=("venue", "cycle_at", "decided"), update=("decided",)),
             "cycle_parts": Rights(select=True, insert=("venue", "cycle_at", "parts", "part")),
             "signals": Rights(
