@@ -33,8 +33,10 @@ class MarketStack(SignalboxStack):
                 Env.VENUE: stage.venue,
                 Env.VENUE_URL: stage.endpoints.venue_url if stage.endpoints else "",
                 Env.COLLECTION_CURSOR_TABLE: data.cursors.table_name,
+                # a replay's exchange is never late, and its gaps are for ever: not worth a wait
+                **({Env.LOOK_AGAIN_SECONDS: "0.05,0.05"} if stage.endpoints else {}),
             },
-            timeout_seconds=60,
+            timeout_seconds=90,  # two looks of 25 seconds and the pauses between them
             memory_megabytes=512,
             reserved_concurrency=1,  # two runs at once would only fight over the cursors
         )

@@ -34,12 +34,17 @@ def make_handler(
         for item in report.symbols:
             outcome = "symbol_collected" if item.problem is None else "symbol_not_collected"
             log = logger.info if item.problem is None else logger.warning
-            log(outcome, symbol=item.symbol, candles=len(item.candles), problem=item.problem, detail=item.detail)
+            log(
+                outcome, symbol=item.symbol, candles=len(item.candles), empty=item.empty, problem=item.problem, detail=item.detail
+            )
             for reason in item.accepted.refused[:20]:
                 logger.warning("candle_refused", symbol=item.symbol, reason=reason)
-        logger.info("cycle_collected", cycle_at=report.cycle_at.isoformat(), parts=report.parts)
+        waited = max(item.waited_seconds for item in report.symbols)
+        logger.info("cycle_collected", cycle_at=report.cycle_at.isoformat(), parts=report.parts, waited_seconds=waited)
         metrics.add_metric(Metric.CANDLES_COLLECTED, MetricUnit.Count, sum(len(i.candles) for i in report.symbols))
         metrics.add_metric(Metric.CANDLES_REFUSED, MetricUnit.Count, sum(len(i.accepted.refused) for i in report.symbols))
+        if empty := sum(i.empty for i in report.symbols):  # no zeros: a metric that is never written costs nothing
+            metrics.add_metric(Metric.EMPTY_MINUTES, MetricUnit.Count, empty)
         metrics.add_metric(Metric.VENUE_FAILURES, MetricUnit.Count, sum(i.problem is not None for i in report.symbols))
         return {
             "cycle_at": report.cycle_at.isoformat(),

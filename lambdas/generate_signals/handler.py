@@ -36,10 +36,14 @@ def _report(outcome: CycleOutcome, elapsed_ms: float) -> None:
         logger.warning("symbol_refused", symbol=refusal.symbol, reason=refusal.reason, detail=refusal.detail)
     for candle in outcome.writes.conflicting[:20]:
         logger.warning("candle_conflicts", symbol=candle.symbol, open_time=candle.open_time.isoformat())
+    for candle in outcome.writes.revised[:20]:
+        logger.warning("candle_revised", symbol=candle.symbol, open_time=candle.open_time.isoformat(), close=str(candle.close))
     logger.info("cycle_recorded", cycle_at=outcome.cycle_at.isoformat(), state=outcome.state, elapsed_ms=round(elapsed_ms, 1))
     metrics.add_metric(Metric.SIGNALS_ISSUED, MetricUnit.Count, sum(s.issued for s in outcome.signals))
     metrics.add_metric(Metric.SYMBOLS_REFUSED, MetricUnit.Count, len(outcome.refusals))
     metrics.add_metric(Metric.CANDLES_CONFLICTING, MetricUnit.Count, len(outcome.writes.conflicting))
+    if outcome.writes.revised:
+        metrics.add_metric(Metric.CANDLES_REVISED, MetricUnit.Count, len(outcome.writes.revised))
     metrics.add_metric(Metric.DUPLICATES_IGNORED, MetricUnit.Count, int(outcome.duplicate))
     metrics.add_metric(Metric.CYCLE_DURATION, MetricUnit.Milliseconds, elapsed_ms)
 

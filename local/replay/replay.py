@@ -16,7 +16,7 @@ from local.cloud.clock import Firing
 from local.cloud.local_cloud import LocalCloud, default_symbols
 from local.errors import StuckError
 from local.market.source import CandleHistory
-from local.replay.summary import FAILED, OK, CycleTiming, ReplayRecord, expected_cycles
+from local.replay.summary import FAILED, OK, CycleTiming, ReplayRecord, expected_cycles, why_nothing_was_decided
 from local.replay.view import CycleFacts, View
 from local.settings import VENUE
 from local.stand_ins.exchange import LoadedBars
@@ -120,14 +120,18 @@ class CycleReplay:
         dead = cloud.watch.dead_letters()
         if dead and exit_ == OK:
             exit_, error = FAILED, f"dead letters: {dead}; {cloud.watch.diagnosis()}"
+        signals = cloud.ledger.signals(self._start, self._end)
+        refusals = cloud.ledger.refusals(VENUE, self._start, self._end)
+        if exit_ == OK and (nothing := why_nothing_was_decided(signals, refusals)) is not None:
+            exit_, error = FAILED, nothing
         return ReplayRecord(
             source=self._source,
             symbols=symbols,
             start=self._start,
             end=self._end,
             timings=tuple(self.timings),
-            signals=cloud.ledger.signals(self._start, self._end),
-            refusals=cloud.ledger.refusals(VENUE, self._start, self._end),
+            signals=signals,
+            refusals=refusals,
             bars={symbol: cloud.ledger.bars(VENUE, symbol, self._start, until) for symbol in symbols},
             accounts=cloud.accounts.record(self._start, until),
             alerts_sent=len(cloud.telegram.messages),

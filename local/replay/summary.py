@@ -32,6 +32,14 @@ class CycleTiming:
     milliseconds: float
 
 
+def why_nothing_was_decided(signals: Sequence[Signal], refusals: Sequence[SymbolRefusal]) -> str | None:
+    """Return the error of a run in which every decision was refused; None when there was one that was not."""
+    if signals or not refusals:
+        return None
+    reasons = ", ".join(f"{reason} {count} times" for reason, count in Counter(r.reason for r in refusals).most_common(3))
+    return f"no symbol was decided in any cycle: {reasons}; the first was {refusals[0].symbol}, {refusals[0].detail}"
+
+
 @dataclass(frozen=True)
 class ReplayRecord:
     """All data for the report and the summary."""

@@ -42,6 +42,8 @@ class _Tables:
     """Rows by natural key. `candles` has one inner table a venue and symbol."""
 
     candles: dict[tuple[str, Symbol], MutableMapping[datetime, Candle]] = field(default_factory=dict)
+    announced: dict[tuple[str, Symbol, datetime], datetime | None] = field(default_factory=dict)
+    revisions: dict[tuple[str, Symbol, datetime, datetime], Candle] = field(default_factory=dict)  # what was replaced, and when
     parts: MutableMapping[tuple[str, datetime, int, int], bool] = field(default_factory=dict)
     decided: MutableMapping[Cycle, bool] = field(default_factory=dict)
     signals: MutableMapping[tuple[Symbol, datetime, str], Signal] = field(default_factory=dict)
@@ -140,7 +142,11 @@ class MemoryLedgerTransaction:
         with self._database.mutex:
             base = self._database.tables
             for key, rows in self._own.candles.items():
-                _add_missing(base.candles.setdefault(key, {}), rows)
+                committed = base.candles.setdefault(key, {})
+                _add_missing(committed, rows)
+                committed.update({at: c for at, c in rows.items() if any((*key, at) == r[:3] for r in self._own.revisions)})
+            base.announced |= self._own.announced
+            base.revisions |= self._own.revisions
             for committed, rows in zip(base.keyed(), self._own.keyed(), strict=True):
                 _add_missing(committed, rows)
             base.statuses.update(self._own.statuses)
@@ -173,18 +179,28 @@ class MemoryLedgerTransaction:
     def mark_decided(self, venue: str, cycle_at: datetime) -> None:
         self._seen.decided[venue, cycle_at] = True
 
-    def add_candles(self, venue: str, candles: Sequence[Candle]) -> CandleWrites:
-        inserted, conflicting = 0, []
+    def add_candles(self, venue: str, candles: Sequence[Candle], announced_at: datetime | None = None) -> CandleWrites:
+        inserted, conflicting, revised = 0, [], []
         with self._database.mutex:
             for candle in candles:
                 rows = self._candles(venue, candle.symbol)
+                key = (venue, candle.symbol, candle.open_time)
                 kept = rows.get(candle.open_time)
                 if kept is None:
                     rows[candle.open_time] = candle
+                    self._own.announced[key] = announced_at
                     inserted += 1
                 elif kept != candle:
-                    conflicting.append(candle)
-        return CandleWrites(inserted, len(candles) - inserted - len(conflicting), tuple(conflicting))
+                    before = ChainMap(self._own.announced, self._database.tables.announced).get(key)
+                    if announced_at is None or (before is not None and before >= announced_at):
+                        conflicting.append(candle)
+                        continue
+                    self._own.revisions[(*key, announced_at)] = kept
+                    self._own.announced[key] = announced_at
+                    rows[candle.open_time] = candle
+                    revised.append(candle)
+        unchanged = len(candles) - inserted - len(conflicting) - len(revised)
+        return CandleWrites(inserted, unchanged, tuple(conflicting), tuple(revised))
 
     def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
         with self._database.mutex:

@@ -114,6 +114,7 @@ def generate_signals(ledger: Ledger) -> None:
     app.decide(changed)
     with PostgresLedger(source).transaction() as tx:
         tx.add_candles("coinbase", [candle(SYMBOLS[0], NOON - minutes(1), "7")])  # another bar of a minute that is known
+        tx.add_candles("coinbase", [candle(SYMBOLS[0], NOON - minutes(1), "8")], NOON + minutes(6))  # revised by the venue
     app.decide(event(NOON + minutes(10), without=SYMBOLS[1:]))
     app.decide(event(NOON + minutes(15), count=20))
     app.publish()

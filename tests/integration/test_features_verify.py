@@ -85,6 +85,19 @@ def test_a_day_that_was_compacted_agrees_to_the_last_bit(day: Path, dsn: str, ca
     assert reported["largest_relative_difference"] == 0.0
 
 
+def test_a_bar_that_was_revised_after_the_decision_is_no_mismatch(
+    day: Path, dsn: str, source: ConnectionSource, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = MIDNIGHT - minutes(60)
+    with PostgresLedger(source).transaction() as tx:  # the venue mends two bars that the decisions of `day` saw
+        revised = [replace(c, volume=c.volume + 5, high=c.high + 3) for c in candles(BTC, MIDNIGHT - minutes(695), 10)]
+        assert len(tx.add_candles(VENUE, revised, at).revised) == 10
+    decide(source, BTC, at)  # sees them as they are now
+    compact(MIDNIGHT + minutes(30), VENUE, (BTC, ETH), ledger=PostgresCandleDays(source), lake=Lake(FolderStore(day)))
+    code, reported = run(day, dsn, capsys)
+    assert (code, reported["signals"], reported["agreeing"], reported["mismatches"]) == (0, 7, 7, [])
+
+
 def test_a_tampered_signal_and_a_lost_day_are_told_by_signal_and_feature(
     day: Path, dsn: str, source: ConnectionSource, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

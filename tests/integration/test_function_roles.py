@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import psycopg
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.integration
 
 BY_USER = {role.user: role for role in ROLES}
 FACTS = (  # appended and never changed
-    "access_refusals", "account_access", "account_entries", "candles", "confirmations", "cycle_parts", "day_baselines",
+    "access_refusals", "account_access", "account_entries", "candle_revisions", "confirmations", "cycle_parts", "day_baselines",
     "dependencies", "deployed_models", "entities", "equity_snapshots", "evaluations", "fills", "halts", "order_events",
     "refusals", "risk_events", "schema_migrations", "signals", "standing_orders", "versions",
 )  # fmt: skip
@@ -303,6 +305,25 @@ def test_what_is_appended_is_changed_by_nobody(postgres: PostgresServer, migrate
     for role in ROLES:
         rights = role.tables.get(table)
         assert rights is None or (rights.update, rights.delete) == ((), False), role.user
+
+
+def test_a_bar_is_replaced_by_a_later_cycle_alone_and_leaves_what_it_was(postgres: PostgresServer, migrated: str) -> None:
+    with superuser(postgres, migrated) as connection:
+        connection.execute(f"SET ROLE {database_user(Function.GENERATE_SIGNALS)}".encode())
+        connection.execute("SELECT ensure_candle_partitions('{2024-03-01}')")
+        connection.execute(
+            "INSERT INTO candles (venue, symbol, open_time, open, high, low, close, volume, announced_at)"
+            " VALUES ('coinbase', 'BTC-USD', '2024-03-01 12:00Z', 1, 2, 1, 2, 5, '2024-03-01 12:05Z')"
+        )
+        for change in ("announced_at = announced_at", "announced_at = NULL", "announced_at = '2024-03-01 12:00Z'"):
+            with pytest.raises(psycopg.errors.CheckViolation), connection.transaction():
+                connection.execute(f"UPDATE candles SET close = 1.5, {change}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), connection.transaction():
+            connection.execute("DELETE FROM candles")
+        connection.execute("UPDATE candles SET close = 1.5, announced_at = '2024-03-01 12:10Z'")
+        connection.execute("RESET ROLE")
+        found = connection.execute("SELECT close, replaced_at FROM candle_revisions").fetchall()
+    assert found == [(Decimal(2), datetime(2024, 3, 1, 12, 10, tzinfo=UTC))]
 
 
 def test_who_held_every_right_may_not_even_log_in(postgres: PostgresServer, migrated: str) -> None:

@@ -38,6 +38,20 @@ def test_candle_with_other_numbers_conflicts_and_the_first_one_stays(world: Worl
         assert tx.bars(VENUE, BTC, NOON, 1).volume.tolist() == [1.0]
 
 
+def test_a_later_announcement_revises_a_bar_and_an_earlier_one_does_not(world: World) -> None:
+    first, second, third = candle(close="100"), candle(close="101"), candle(close="102")
+    with world.ledger().transaction() as tx:
+        tx.add_candles(VENUE, [first], NOON)
+        assert tx.add_candles(VENUE, [second], NOON) == CandleWrites(0, 0, (second,))
+    with world.ledger().transaction() as tx:
+        assert tx.add_candles(VENUE, [third], NOON + minutes(5)) == CandleWrites(0, 0, (), (third,))
+    with world.ledger().transaction() as tx:
+        assert tx.bars(VENUE, BTC, NOON, 1).close.tolist() == [102.0]
+        assert tx.add_candles(VENUE, [first], NOON) == CandleWrites(0, 0, (first,))  # delivered again: it changes nothing
+        assert tx.add_candles(VENUE, [first]) == CandleWrites(0, 0, (first,))
+        assert tx.close_price(VENUE, BTC, first.open_time) == Decimal(102)
+
+
 def test_candle_twice_in_one_batch_is_inserted_once_and_the_first_wins(world: World) -> None:
     first, second = candle(close="100"), candle(close="101")
     with world.ledger().transaction() as tx:

@@ -52,6 +52,7 @@ def run_verify(day: date, data: str | None, database: str | None, *, venue: str,
             signals = signals_of(reader, day)
             if not signals:
                 raise DataError(f"no signal was decided on {day}")
+            revisions = reader.revisions(venue, *_window(signals))
             if given is not None:
                 bars = read_bars(signals, given)
             else:
@@ -63,7 +64,7 @@ def run_verify(day: date, data: str | None, database: str | None, *, venue: str,
     if not _reach(bars, day, signals):
         _tell_no_bars(day, data or "the ledger and its lake", len(signals), json_output=json_output)
         return NO_BARS
-    found = verify_signals(signals, bars)
+    found = verify_signals(signals, bars, revisions=revisions)
     if json_output:
         sys.stdout.write(json.dumps(to_json(day, found), indent=2) + "\n")
     _show(Console(stderr=json_output), day, found)

@@ -30,8 +30,9 @@ TAIL = """
 * *Whole over pages*: several thousand minutes come once each and exactly, and a window of four days ago too. Kraken gives the
   newest 720 minutes and nothing older: an older period is refused with that reason, and a first start has 12 hours of
   history only, so features with a longer memory wait until they have it.
-* *Minute without trades*: a flat bar with no volume, or no bar at all. Where there is none, the minute is a gap
-  ([features](features.md) says what a gap does to a decision).
+* *Minute without trades*: a flat bar with no volume, or no bar at all. Where there is none, a second look and a newer
+  bar prove that nobody traded, and the minute becomes the flat bar that other venues send
+  ([decision 0096](decisions/0096-empty-late-and-revised-minutes.md)). Any other absent minute is a gap.
 * *Rate limit*: what the venue asks for in `Retry-After` is waited for; without it half a second, then a second. The limits
   of time (25 seconds a symbol) hold, and what then remains is `VENUE_RATE_LIMITED`.
 * The end of a page lies one second after its last bar opens, so it does not matter whether a venue counts the bound. For

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from signalbox.events import CandlesClosed, CollectionProblem, Event
 from signalbox.market.acceptance import RawRow
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol, to_ms
-from signalbox.market.collection import BACKFILL, OVERLAP, ROWS_PER_PART, VenueError, candles_of, collect
+from signalbox.market.collection import BACKFILL, OVERLAP, ROWS_PER_PART, LookAgain, VenueError, candles_of, collect
 from tests.builders import BTC, ETH, NOON, SOL, SYMBOLS, candles, minutes
 
 
@@ -63,9 +63,11 @@ def as_row(c: Candle) -> RawRow:
 class World:
     def __init__(self) -> None:
         self.venue, self.cursors, self.bus = FakeVenue(), MemoryCursors(), MemoryBus()
+        self.pauses: list[float] = []
 
     def collect(self, at: datetime) -> Any:
-        return collect(at, SYMBOLS, source=self.venue, cursors=self.cursors, bus=self.bus)
+        again = LookAgain(pause=self.pauses.append, monotonic=lambda: 0.0)
+        return collect(at, SYMBOLS, source=self.venue, cursors=self.cursors, bus=self.bus, again=again)
 
     def announced(self) -> list[CandlesClosed]:
         return [e for e in self.bus.events if isinstance(e, CandlesClosed)]

@@ -1,7 +1,7 @@
 import itertools
 import json
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -95,6 +95,34 @@ def test_every_signal_is_announced_with_its_signal_and_in_the_same_commit() -> N
         ("ETH-USD", "SELL", True, 60),
         ("SOL-USD", "HOLD", False, 60),
     }
+
+
+def test_a_cycle_whose_bars_came_late_says_when_it_could_be_known() -> None:
+    room = Room()
+    outcome = room.run(event().model_copy(update={"waited_seconds": 20}))
+    assert {s.known_at for s in outcome.signals} == {NOON + timedelta(seconds=20)}
+    announced = [json.loads(e.detail) for e in room.events(EventType.SIGNAL_GENERATED)]
+    assert {a["known_at"] for a in announced} == {"2024-03-01T12:00:20Z"}
+    on_time = Room()
+    assert {s.known_at for s in on_time.run(event()).signals} == {None}
+    assert not any("known_at" in json.loads(e.detail) for e in on_time.events(EventType.SIGNAL_GENERATED))
+
+
+def test_a_bar_that_the_venue_revised_is_what_the_next_cycle_decides_on() -> None:
+    room = Room()
+    first = room.run(event())
+    revised = event(NOON + minutes(5))
+    rows = revised.symbols[0].candles
+    old = next(row for row in rows if row.t == NOON - minutes(1))
+    new = old.model_copy(update={"v": old.v + 7})
+    btc = revised.symbols[0].model_copy(update={"candles": tuple(new if row is old else row for row in rows)})
+    outcome = room.run(revised.model_copy(update={"symbols": (btc, *revised.symbols[1:])}))
+    assert [c.volume for c in outcome.writes.revised] == [new.v]
+    assert room.run(event()).writes.conflicting  # the first announcement comes again, and changes nothing back
+    kept = {(c.symbol, c.open_time): c for _, c in room.database.candles}
+    assert kept[BTC, NOON - minutes(1)].volume == new.v
+    assert [c.volume for c in room.database.tables.revisions.values()] == [old.v]
+    assert room.database.signals[: len(first.signals)] == tuple(sorted(first.signals, key=lambda s: s.symbol))
 
 
 def test_a_decided_cycle_is_announced_once_and_after_its_signals() -> None:
@@ -234,19 +262,6 @@ def test_a_symbol_whose_features_overflow_the_model_is_refused_alone() -> None:
     outcome = room.run(event())
     assert {r.symbol: r.reason for r in outcome.refusals} == {BTC: "FEATURES_NOT_FINITE"}
     assert {s.symbol for s in outcome.signals} == {ETH, SOL}
-
-
-def test_candles_that_contradict_the_ledger_are_reported_and_change_nothing() -> None:
-    room = Room()
-    room.run(event())
-    before = room.database.candles
-    contradicting = event(NOON + minutes(5), count=15)
-    rows = list(contradicting.symbols[0].candles)
-    rows[0] = rows[0].model_copy(update={"h": rows[0].h + 5})
-    item = contradicting.symbols[0].model_copy(update={"candles": tuple(rows)})
-    outcome = room.run(contradicting.model_copy(update={"symbols": (item, *contradicting.symbols[1:])}))
-    assert [c.open_time for c in outcome.writes.conflicting] == [rows[0].t]
-    assert set(before) <= set(room.database.candles)
 
 
 def test_an_error_inside_leaves_nothing_behind_and_the_next_delivery_decides() -> None:

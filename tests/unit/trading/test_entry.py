@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from signalbox.market.candles import ONE_MINUTE
+from signalbox.market.empty_minutes import flat_bar
 from signalbox.trading.account import TradingMode
 from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES
@@ -64,6 +66,25 @@ def test_too_few_bars_a_thin_edge_and_an_open_position_hold_back() -> None:
     assert done.risk[0].code == SignalSkipReason.POSITION_OPEN
     assert enter(state, signal(), history(), START) == (state, NO_CHANGES)
     assert enter(state, signal(direction="HOLD"), history(), START) == (state, NO_CHANGES)
+
+
+def test_a_signal_known_late_misses_the_open_of_its_minute_and_fills_at_the_next() -> None:
+    fills = {}
+    for known_at in (None, START + timedelta(seconds=20)):
+        state, _ = enter(state_at(paper()), signal(known_at=known_at), history(), START)
+        state, _ = apply_bars(state, {BTC: wave(BTC, START, 3)}, START + ONE_MINUTE * 3)
+        (fills[known_at],) = state.orders[state.trades[BTC].entry].trades
+    on_time, late = fills.values()
+    assert late.at - on_time.at == ONE_MINUTE
+
+
+def test_an_entry_waits_for_a_minute_in_which_somebody_trades() -> None:
+    state, _ = enter(state_at(paper()), signal(), history(), START)
+    first, *others = wave(BTC, START, 3)
+    quiet = flat_bar(replace(first, open_time=START - ONE_MINUTE), START)
+    state, _ = apply_bars(state, {BTC: [quiet, *others]}, START + ONE_MINUTE * 3)
+    (fill,) = state.orders[state.trades[BTC].entry].trades
+    assert fill.at >= others[0].open_time
 
 
 def test_dry_run_records_what_it_would_have_done_and_sends_nothing() -> None:

@@ -207,6 +207,7 @@ class Env(StrEnum):
     OWNERS = "OWNERS"  # principals that own the stage's accounts, comma-separated; may be empty
     VENUE = "VENUE"
     VENUE_URL = "VENUE_URL"  # empty: use the venue's own address
+    LOOK_AGAIN_SECONDS = "LOOK_AGAIN_SECONDS"  # pauses before a venue is asked again for absent bars, comma-separated
     COLLECTION_CURSOR_TABLE = "COLLECTION_CURSOR_TABLE"
     IDEMPOTENCY_TABLE = "IDEMPOTENCY_TABLE"
     TELEGRAM_SECRET_ARN = "TELEGRAM_SECRET_ARN"  # noqa: S105 - the name of a variable that holds an ARN
@@ -266,6 +267,8 @@ class Metric(StrEnum):
     CANDLES_COLLECTED = "CandlesCollected"
     CANDLES_REFUSED = "CandlesRefused"
     CANDLES_CONFLICTING = "CandlesConflicting"
+    CANDLES_REVISED = "CandlesRevised"
+    EMPTY_MINUTES = "EmptyMinutes"
     VENUE_FAILURES = "VenueFailures"
     SYMBOLS_REFUSED = "SymbolsRefused"
     SIGNALS_ISSUED = "SignalsIssued"

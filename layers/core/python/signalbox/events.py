@@ -41,6 +41,7 @@ class BusEvent(FrozenModel, ABC):
     """
 
     type: ClassVar[EventType]
+    absent_by_default: ClassVar[frozenset[str]] = frozenset()  # fields that consumers of the release before do not know
 
     @classmethod
     @override
@@ -69,7 +70,9 @@ class BusEvent(FrozenModel, ABC):
 
     def to_detail(self) -> dict[str, Any]:
         """Return the JSON-ready `detail`, including the event_id."""
-        return {**self.model_dump(mode="json"), "event_id": self.event_id}
+        fields = type(self).model_fields
+        unsaid = {name for name in self.absent_by_default if getattr(self, name) == fields[name].default}
+        return {**self.model_dump(mode="json", exclude=unsaid or None), "event_id": self.event_id}
 
 
 class CollectionProblem(StrEnum):
@@ -105,14 +108,19 @@ class SymbolCandles(FrozenModel):
 
 
 class CandlesClosed(BusEvent):
-    """One part of the bars that collect_candles fetched for a cycle. The cycle is decided once all parts are recorded."""
+    """One part of the bars that collect_candles fetched for a cycle. The cycle is decided once all parts are recorded.
+
+    waited_seconds: how long after the cycle's instant its bars were complete, because the venue published some of them late.
+    """
 
     type: ClassVar[EventType] = EventType.CANDLES_CLOSED
+    absent_by_default: ClassVar[frozenset[str]] = frozenset({"waited_seconds"})
     venue: str
     cycle_at: AwareDatetime
     part: Annotated[int, Field(ge=1)]
     parts: Annotated[int, Field(ge=1)]
     symbols: tuple[SymbolCandles, ...]
+    waited_seconds: Annotated[int, Field(ge=0, le=300)] = 0
 
     @property
     @override
@@ -124,9 +132,11 @@ class SignalGenerated(BusEvent):
     """One decision for one symbol.
 
     `issued` is false for HOLD and for a signal over the rate limit. `late` is true if a newer cycle was decided first.
+    known_at: when its bars were complete, if that was later than `decided_at`; nobody could have acted on it before.
     """
 
     type: ClassVar[EventType] = EventType.SIGNAL_GENERATED
+    absent_by_default: ClassVar[frozenset[str]] = frozenset({"known_at"})
     symbol: SymbolName
     decided_at: AwareDatetime
     deployment: str
@@ -142,6 +152,7 @@ class SignalGenerated(BusEvent):
     horizon_minutes: int
     schema_name: str
     schema_hash: str
+    known_at: AwareDatetime | None = None
 
     @property
     @override

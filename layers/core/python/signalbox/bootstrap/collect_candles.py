@@ -13,7 +13,7 @@ from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.cursors import DynamoCursorStore
 from signalbox.adapters.venues.ccxt_candles import CcxtCandleSource
 from signalbox.bootstrap.settings import CollectCandlesSettings
-from signalbox.market.collection import CollectionReport, collect
+from signalbox.market.collection import CollectionReport, LookAgain, collect
 
 
 def compose(settings: CollectCandlesSettings | None = None) -> Callable[[datetime], CollectionReport]:
@@ -25,4 +25,5 @@ def compose(settings: CollectCandlesSettings | None = None) -> Callable[[datetim
         source=CcxtCandleSource(found.venue, url=found.venue_url),
         cursors=DynamoCursorStore(boto3.client("dynamodb", config=QUICK), found.cursor_table),
         bus=EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name),
+        again=LookAgain(found.look_again_seconds),
     )

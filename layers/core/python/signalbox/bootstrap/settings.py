@@ -12,6 +12,7 @@ from signalbox.access import Principal
 from signalbox.contracts import Env
 from signalbox.errors import SignalboxError
 from signalbox.market.candles import Symbol
+from signalbox.market.collection import LOOK_AGAIN_SECONDS
 from signalbox.orders.messages import AccountName
 from signalbox.signals.rate_limit import SignalLimits
 
@@ -91,6 +92,9 @@ class CollectCandlesSettings(BusSettings, MarketEnvironment):
     """Settings of collect_candles."""
 
     venue_url: str = Field(alias=Env.VENUE_URL, default="")
+    look_again_seconds: CommaSeparated[Annotated[float, Field(ge=0, le=60)]] = Field(
+        alias=Env.LOOK_AGAIN_SECONDS, default=LOOK_AGAIN_SECONDS
+    )
     cursor_table: str = Field(alias=Env.COLLECTION_CURSOR_TABLE, min_length=3)
 
 

@@ -20,10 +20,16 @@ RawRow: TypeAlias = tuple[int, Decimal, Decimal, Decimal, Decimal, Decimal]  # o
 
 @dataclass(frozen=True, slots=True)
 class AcceptedCandles:
-    """Candles fit for the ledger, oldest first, and what was wrong with the other rows."""
+    """Candles fit for the ledger, oldest first, and what was wrong with the other rows.
+
+    doubted: minutes (open times, ms) for which the venue sent a row that was refused, so they are neither there nor empty.
+    newest: open time of the venue's newest row, the bar that is still open included; None when it sent none.
+    """
 
     candles: tuple[Candle, ...]
-    refused: tuple[str, ...]  # one reason a refused row, for the log
+    refused: tuple[str, ...]  # one reason for each refused row, for the log
+    doubted: frozenset[int] = frozenset()
+    newest: datetime | None = None
 
 
 def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, until: datetime) -> AcceptedCandles:
@@ -31,17 +37,21 @@ def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, unti
     since_ms, until_ms = to_ms(since), to_ms(until)
     found: dict[int, Candle] = {}
     disputed: set[int] = set()
+    refused_at: set[int] = set()
     refused: list[str] = []
+    newest_ms: int | None = None
     for time_ms, *numbers in rows:
         if time_ms >= until_ms + MINUTE_MS:
             refused.append(f"{symbol} {_instant(time_ms)}: a bar of the future (cycle {until.isoformat()})")
             continue
+        newest_ms = time_ms if newest_ms is None else max(newest_ms, time_ms)
         if time_ms < since_ms or time_ms + MINUTE_MS > until_ms:
             continue
         try:
             candle = Candle(symbol, from_ms(time_ms), *numbers)
         except MarketDataError as error:
             refused.append(str(error))
+            refused_at.add(time_ms - time_ms % MINUTE_MS)
             continue
         known = found.setdefault(time_ms, candle)
         if known != candle:
@@ -50,7 +60,26 @@ def accept_rows(symbol: Symbol, rows: Iterable[RawRow], *, since: datetime, unti
                 f"{symbol} {candle.open_time.isoformat()}: two bars that disagree, closes {known.close} and {candle.close}"
             )
     candles = tuple(found[t] for t in sorted(found) if t not in disputed)
-    return AcceptedCandles(candles, tuple(refused))
+    doubted = frozenset(disputed | (refused_at - found.keys()))
+    return AcceptedCandles(candles, tuple(refused), doubted, _newest(newest_ms))
+
+
+def merge_looks(first: AcceptedCandles, second: AcceptedCandles) -> AcceptedCandles:
+    """Return what two looks at the same minutes found. Where they differ the second one counts: a bar may have been revised."""
+    found = {candle.open_time: candle for candle in first.candles} | {candle.open_time: candle for candle in second.candles}
+    seen_again = {to_ms(candle.open_time) for candle in second.candles}
+    doubted = (first.doubted - seen_again) | second.doubted
+    candles = tuple(found[t] for t in sorted(found) if to_ms(t) not in doubted)
+    refused = tuple(dict.fromkeys((*first.refused, *second.refused)))
+    newest = max((look.newest for look in (first, second) if look.newest is not None), default=None)
+    return AcceptedCandles(candles, refused, doubted, newest)
+
+
+def _newest(time_ms: int | None) -> datetime | None:
+    try:
+        return None if time_ms is None else from_ms(time_ms)
+    except (ValueError, OverflowError, OSError):  # a row of long before the calendar
+        return None
 
 
 def _instant(time_ms: int) -> str:

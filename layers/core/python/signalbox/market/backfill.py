@@ -1,21 +1,28 @@
 """Years of a venue's candles into day files. The files are the checkpoint: what is finished is not asked for again.
 
 A day is asked for whole and written whole, so that whoever interrupts a run leaves whole days; the day in which `until` lies
-is written as far as it goes and made again by the next run. The venue's rows are judged by `acceptance`, as the live ones are.
+is written as far as it goes and made again by the next run. The venue's rows are judged by `acceptance`, as the live ones are,
+and minutes without a trade become flat bars as they do there (`empty_minutes`).
+
+A day is finished when the venue was asked for it some time after it ended, so that bars which it published late are in it. A
+day without any candle behind days that have some is an answer to be doubted: the next run asks again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
 from signalbox.events import CollectionProblem
-from signalbox.market.acceptance import accept_rows
-from signalbox.market.candles import Candle, from_ms
+from signalbox.market.acceptance import AcceptedCandles, accept_rows, merge_looks
+from signalbox.market.candles import ONE_MINUTE, Candle, from_ms
 from signalbox.market.collection import CandleSource, VenueError
+from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
 from signalbox.market.lake import DayKey, SeriesKey, days_between
+
+SETTLED_AFTER: Final = timedelta(minutes=10)  # a day's end; until then a venue may still publish bars of it
 
 
 class DayArchive(Protocol):
@@ -35,6 +42,7 @@ class DayOutcome:
     key: DayKey
     rows: int
     refused: tuple[str, ...]  # a reason each
+    empty: int = 0  # minutes without a trade, among the rows
 
 
 def days_of(series: SeriesKey, since: datetime, until: datetime) -> tuple[DayKey, ...]:
@@ -42,9 +50,12 @@ def days_of(series: SeriesKey, since: datetime, until: datetime) -> tuple[DayKey
     return tuple(DayKey(series, day) for day in days_between(since, until))
 
 
-def open_days(days: Sequence[DayKey], until: datetime, archive: DayArchive) -> tuple[DayKey, ...]:
-    """Return the days that are still to be asked for."""
-    return tuple(key for key in days if not _is_done(archive.asked_until(key), min(key.end, until)))
+def open_days(days: Sequence[DayKey], until: datetime, archive: DayArchive, *, refresh_days: int = 0) -> tuple[DayKey, ...]:
+    """Return the days that are still to be asked for. `refresh_days`: so many of the newest ones are asked for again."""
+    fresh = until - timedelta(days=refresh_days)
+    return tuple(
+        key for key in days if (refresh_days and key.end > fresh) or not _is_done(archive.asked_until(key), min(key.end, until))
+    )
 
 
 def _is_done(asked: datetime | None, wanted: datetime) -> bool:
@@ -63,6 +74,7 @@ def backfill(
 
     Raises VenueError when the venue does not answer, or answers with later candles only (it keeps no such history).
     """
+    has_begun = False  # whether a day before had candles
     for key in days:
         if stop():
             return
@@ -75,5 +87,25 @@ def backfill(
                 f"{from_ms(oldest):%Y-%m-%d %H:%M} on: it keeps no older ones; choose a later --start",
             )
         accepted = accept_rows(key.series.symbol, rows, since=key.start, until=end)
-        archive.write_day(key, accepted.candles, asked_until=end)
-        yield DayOutcome(key, len(accepted.candles), accepted.refused)
+        empty: tuple[Candle, ...] = ()
+        is_gappy = accepted.candles and absent_minutes(accepted.candles, key.start, end)
+        if is_gappy and source.venue in OMITS_EMPTY_MINUTES:
+            empty = _empty_bars(key, end, accepted, source)
+        candles = sorted((*accepted.candles, *empty), key=lambda candle: candle.open_time)
+        archive.write_day(key, candles, asked_until=_asked_until(key, until, is_doubtful=has_begun and not candles))
+        has_begun = has_begun or bool(candles)
+        yield DayOutcome(key, len(candles), accepted.refused, len(empty))
+
+
+def _empty_bars(key: DayKey, end: datetime, first: AcceptedCandles, source: CandleSource) -> tuple[Candle, ...]:
+    """Look a second time, from an hour before the day on, and return the flat bars of the minutes in which nobody traded."""
+    start = key.start - LONGEST_RUN - ONE_MINUTE
+    rows = source.fetch(key.series.symbol, start, end + ONE_MINUTE)
+    looks = merge_looks(first, accept_rows(key.series.symbol, rows, since=start, until=end))
+    return empty_bars(looks, key.start, end)
+
+
+def _asked_until(key: DayKey, until: datetime, *, is_doubtful: bool) -> datetime:
+    if is_doubtful:
+        return key.start
+    return key.end if until >= key.end + SETTLED_AFTER else min(until, key.end - ONE_MINUTE)

@@ -1,5 +1,8 @@
 """One run of collect_candles: ask the venue for the bars closed since the last run and announce them.
 
+A venue publishes some bars late and, at some venues, none of a minute without a trade. So what is absent is asked for again,
+for at most `LookAgain.pauses`, and what nobody traded in becomes a flat bar (empty_minutes.py).
+
 Symbols are independent: whatever goes wrong with one is written on it and leaves the others alone. The run holds no
 state of its own; the cursor moves only after the bus has accepted the events, so a crash in between repeats the same
 announcement, which the ledger recognises.
@@ -7,7 +10,9 @@ announcement, which the ledger recognises.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,12 +21,15 @@ from typing import Final, Protocol
 from signalbox.contracts import BACKFILL_MINUTES
 from signalbox.errors import SignalboxError
 from signalbox.events import CandleRow, CandlesClosed, CollectionProblem, Event, SymbolCandles
-from signalbox.market.acceptance import AcceptedCandles, RawRow, accept_rows
+from signalbox.market.acceptance import AcceptedCandles, RawRow, accept_rows, merge_looks
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
-from signalbox.market.clock import cycle_of
+from signalbox.market.clock import CYCLE, cycle_of
+from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
 
 OVERLAP: Final = timedelta(minutes=10)  # asked again each time: a venue may publish a bar late
 BACKFILL: Final = timedelta(minutes=BACKFILL_MINUTES)
+LOOK_AGAIN_SECONDS: Final = (2.0, 8.0, 10.0, 20.0)  # so 2, 10, 20 and 40 seconds after the first look
+LOOKS_END_SECONDS: Final = 55.0  # after the first look began; its own 25 seconds at most are in it
 ROWS_PER_PART: Final = 1_200  # about 150 kB of JSON; the bus takes 256 kB an entry
 
 
@@ -62,14 +70,29 @@ class Announcer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class LookAgain:
+    """When a venue is asked again for what is absent: `pauses` in seconds, one after the other."""
+
+    pauses: tuple[float, ...] = LOOK_AGAIN_SECONDS
+    pause: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
 class SymbolCollection:
-    """What one run brought for one symbol."""
+    """What one run brought for one symbol.
+
+    empty: how many of its candles are minutes without a trade, which the venue does not publish. waited_seconds: how long
+    after the first look the newest bars were there.
+    """
 
     symbol: Symbol
     since: datetime
     accepted: AcceptedCandles
     problem: CollectionProblem | None
     detail: str | None
+    empty: int = 0
+    waited_seconds: float = 0.0
 
     @property
     def candles(self) -> tuple[Candle, ...]:
@@ -86,12 +109,18 @@ class CollectionReport:
 
 
 def collect(
-    scheduled_at: datetime, symbols: Sequence[Symbol], *, source: CandleSource, cursors: CursorStore, bus: Announcer
+    scheduled_at: datetime,
+    symbols: Sequence[Symbol],
+    *,
+    source: CandleSource,
+    cursors: CursorStore,
+    bus: Announcer,
+    again: LookAgain = LookAgain(),
 ) -> CollectionReport:
     """Collect every symbol for the cycle `scheduled_at` belongs to, announce the result, move the cursors."""
     cycle_at = cycle_of(scheduled_at)
     with ThreadPoolExecutor(max_workers=len(symbols)) as pool:
-        collected = tuple(pool.map(lambda symbol: _collect_symbol(symbol, cycle_at, source, cursors), symbols))
+        collected = tuple(pool.map(lambda symbol: _collect_symbol(symbol, cycle_at, source, cursors, again), symbols))
     parts = _parts(source.venue, cycle_at, collected)
     bus.announce(parts)
     for item in collected:
@@ -100,24 +129,88 @@ def collect(
     return CollectionReport(cycle_at, collected, len(parts))
 
 
-def _collect_symbol(symbol: Symbol, cycle_at: datetime, source: CandleSource, cursors: CursorStore) -> SymbolCollection:
+def _collect_symbol(
+    symbol: Symbol, cycle_at: datetime, source: CandleSource, cursors: CursorStore, again: LookAgain
+) -> SymbolCollection:
     newest = cursors.newest(symbol)
     since = cycle_at - BACKFILL if newest is None else max(newest + ONE_MINUTE - OVERLAP, cycle_at - BACKFILL)
     since = min(since, cycle_at - OVERLAP)  # a replay of an older cycle asks for that cycle's bars
+    began = again.monotonic()
     try:
-        rows = source.fetch(symbol, since, cycle_at)
+        first = accept_rows(symbol, source.fetch(symbol, since, cycle_at), since=since, until=cycle_at)
     except VenueError as error:
         return SymbolCollection(symbol, since, AcceptedCandles((), ()), error.problem, str(error))
-    accepted = accept_rows(symbol, rows, since=since, until=cycle_at)
+    found = _Looks(source, symbol, since, cycle_at, first)
+    for pause in again.pauses:
+        wanted = found.wanted()
+        if wanted is None or again.monotonic() - began + pause > LOOKS_END_SECONDS:
+            break
+        again.pause(pause)
+        try:
+            found.look(wanted, pause)
+        except VenueError:  # what the first look brought is announced; the next cycle asks for the rest
+            break
+    accepted = found.accepted
     problem = None
     if not accepted.candles:
         problem = CollectionProblem.CANDLES_REFUSED if accepted.refused else CollectionProblem.NO_CANDLES
-    return SymbolCollection(symbol, since, accepted, problem, None)
+    return SymbolCollection(symbol, since, accepted, problem, None, found.empty, found.waited_seconds)
+
+
+class _Looks:
+    """What one symbol's looks at the minutes [since, until) have found so far."""
+
+    def __init__(self, source: CandleSource, symbol: Symbol, since: datetime, until: datetime, first: AcceptedCandles) -> None:
+        self._source, self._symbol, self._since, self._until = source, symbol, since, until
+        self._seen = first
+        self._empty: tuple[Candle, ...] = ()
+        self._again = 0
+        self.waited_seconds = 0.0
+
+    @property
+    def accepted(self) -> AcceptedCandles:
+        """The candles of the period, with the flat bars of empty minutes."""
+        candles = [candle for candle in self._seen.candles if candle.open_time >= self._since]
+        whole = sorted([*candles, *self._empty], key=lambda candle: candle.open_time)
+        return AcceptedCandles(tuple(whole), self._seen.refused, self._seen.doubted, self._seen.newest)
+
+    @property
+    def empty(self) -> int:
+        return len(self._empty)
+
+    def wanted(self) -> datetime | None:
+        """Return the oldest minute to ask for again; None when nothing is wanted.
+
+        Wanted are this cycle's own minutes, and once, of a venue that omits empty minutes, every absent one behind its first bar.
+        """
+        candles = self.accepted.candles
+        absent = absent_minutes(candles, self._since, self._until)
+        own = self._until - CYCLE
+        if self._again or not self._omits:
+            return next((minute for minute in absent if minute >= own), None)
+        start = candles[0].open_time if candles else own
+        return next((minute for minute in absent if minute >= min(start, own)), None)
+
+    def look(self, wanted: datetime, pause: float) -> None:
+        """Ask again from `wanted` on. Raises VenueError."""
+        self._again += 1
+        self.waited_seconds += pause
+        start = wanted - LONGEST_RUN - ONE_MINUTE if self._omits else wanted
+        # one minute more: a bar that has only just opened proves that the venue had nothing to publish before it
+        rows = self._source.fetch(self._symbol, start, self._until + ONE_MINUTE)
+        self._seen = merge_looks(self._seen, accept_rows(self._symbol, rows, since=start, until=self._until))
+        if self._omits:
+            self._empty = empty_bars(self._seen, self._since, self._until)
+
+    @property
+    def _omits(self) -> bool:
+        return self._source.venue in OMITS_EMPTY_MINUTES
 
 
 def _parts(venue: str, cycle_at: datetime, collected: Sequence[SymbolCollection]) -> list[CandlesClosed]:
     """Split into events the bus accepts, oldest bars first; the last part carries every symbol's newest bars."""
     longest = max(len(item.candles) for item in collected)
+    waited = math.ceil(max(item.waited_seconds for item in collected))
     per_symbol = max(ROWS_PER_PART // len(collected), 1)
     total = max(-(-longest // per_symbol), 1)
     events = []
@@ -135,7 +228,16 @@ def _parts(venue: str, cycle_at: datetime, collected: Sequence[SymbolCollection]
                     refused=len(item.accepted.refused) if index == total - 1 else 0,
                 )
             )
-        events.append(CandlesClosed(venue=venue, cycle_at=cycle_at, part=index + 1, parts=total, symbols=tuple(symbols)))
+        events.append(
+            CandlesClosed(
+                venue=venue,
+                cycle_at=cycle_at,
+                part=index + 1,
+                parts=total,
+                symbols=tuple(symbols),
+                waited_seconds=waited,
+            )
+        )
     return events
 
 

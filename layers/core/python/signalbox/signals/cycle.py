@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -79,7 +79,7 @@ def run_cycle(event: CandlesClosed, *, ledger: Ledger, choice: ModelChoice, limi
     candles = [candle for item in event.symbols for candle in candles_of(item)]
     with ledger.transaction() as tx:
         tx.lock_cycle(event.venue)
-        writes = tx.add_candles(event.venue, candles) if candles else NO_WRITES
+        writes = tx.add_candles(event.venue, candles, event.cycle_at) if candles else NO_WRITES
         state = tx.record_part(event.venue, event.cycle_at, event.part, event.parts)
         if state is not CycleState.READY:
             return CycleOutcome(event.cycle_at, state, writes, (), ())
@@ -117,7 +117,8 @@ def _decide(
         tx.add_deployed_model(choice.model, event.cycle_at)
     if ready and choice.model is not None:
         horizon_minutes = choice.model.horizon_minutes
-        decided, failed = _score(ready, event.cycle_at, choice.model, late=late)
+        known_at = event.cycle_at + timedelta(seconds=event.waited_seconds) if event.waited_seconds else None
+        decided, failed = _score(ready, event.cycle_at, choice.model, late=late, known_at=known_at)
         refusals.extend(failed)
         hour = tx.issued_signals(choice.model.deployment, event.cycle_at - WINDOW, event.cycle_at)
         signals = limit_rate(decided, hour, limits)
@@ -162,7 +163,7 @@ def _is_fresh(bars: Bars, expected: datetime) -> bool:
 
 
 def _score(
-    ready: Sequence[_Ready], at: datetime, model: DeployedModel, *, late: bool
+    ready: Sequence[_Ready], at: datetime, model: DeployedModel, *, late: bool, known_at: datetime | None
 ) -> tuple[tuple[Signal, ...], tuple[SymbolRefusal, ...]]:
     probabilities = model.scorer.predict(np.stack([item.window for item in ready]))
     signals: list[Signal] = []
@@ -188,6 +189,7 @@ def _score(
                 schema_name=model.scorer.schema.name,
                 schema_hash=model.scorer.schema.hash,
                 features=tuple(item.window[-1].tolist()),
+                known_at=known_at,
             )
         )
     return tuple(signals), tuple(failed)
@@ -211,6 +213,7 @@ def announcement(signal: Signal, horizon_minutes: int) -> SignalGenerated:
         horizon_minutes=horizon_minutes,
         schema_name=signal.schema_name,
         schema_hash=signal.schema_hash,
+        known_at=signal.known_at,
     )
 
 

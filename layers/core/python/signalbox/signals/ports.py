@@ -30,6 +30,7 @@ class CandleWrites:
     inserted: int
     unchanged: int
     conflicting: tuple[Candle, ...]  # the same key with other numbers; the stored candle was kept
+    revised: tuple[Candle, ...] = ()  # the same key with other numbers, announced later: it replaced the stored candle
 
 
 class CycleState(StrEnum):
@@ -85,8 +86,12 @@ class LedgerTransaction(Protocol):
     def mark_decided(self, venue: str, cycle_at: datetime) -> None:
         """Record that the cycle was decided."""
 
-    def add_candles(self, venue: str, candles: Sequence[Candle]) -> CandleWrites:
-        """Insert new candles; stored ones are never changed."""
+    def add_candles(self, venue: str, candles: Sequence[Candle], announced_at: datetime | None = None) -> CandleWrites:
+        """Insert new candles and replace those that the venue revised.
+
+        announced_at: the cycle that fetched these candles. A stored candle of an earlier cycle is replaced and kept as a revision;
+        one of the same or a later cycle stays. Without `announced_at` no stored candle is changed.
+        """
 
     def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
         """Return the newest `count` bars with close_time <= until, oldest first."""

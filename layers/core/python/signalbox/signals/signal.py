@@ -82,6 +82,7 @@ class Signal:
     schema_hash: str
     features: tuple[float, ...]
     held_back: str | None = None  # the rate limit that it exceeds (rate_limit.py); such a signal is recorded but not issued
+    known_at: datetime | None = None  # when its bars were complete, if the venue published some of them late
 
     @property
     def issued(self) -> bool:

@@ -14,13 +14,29 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
+
 from signalbox.features import SCHEMAS, FeatureMatrix, FeatureSchema, FeatureSchemaError, compute_features
-from signalbox.market.candles import Bars, Symbol, from_ms
+from signalbox.market.candles import Bars, Symbol, from_ms, to_ms
 from signalbox.market.clock import newest_closed_open_time
 from signalbox.market.gaps import find_gaps
 from signalbox.signals.signal import Signal
 
 TOLERANCE: Final = 1e-9  # relative; another processor may compute different last bits
+
+
+@dataclass(frozen=True, slots=True)
+class BarRevision:
+    """A bar as it was until the collection of cycle `replaced_at` brought other numbers. Prices and volume as floats."""
+
+    symbol: Symbol
+    open_time: datetime
+    replaced_at: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
 
 
 class MismatchCode(StrEnum):
@@ -76,11 +92,35 @@ def verify_signals(
     signals: Sequence[Signal],
     bars: Mapping[Symbol, Bars],
     *,
+    revisions: Sequence[BarRevision] = (),
     schemas: Mapping[str, FeatureSchema] = SCHEMAS,
     tolerance: float = TOLERANCE,
 ) -> tuple[SignalVerification, ...]:
-    """Return the verification of each signal, in order. bars: may reach further than needed in both directions."""
-    return tuple(_verify(signal, bars, schemas, tolerance) for signal in signals)
+    """Return the verification of each signal, in order. bars: may reach further than needed in both directions.
+
+    revisions: earlier values of these bars. A decision is checked against the values that it saw, even if the venue changed them
+    later.
+    """
+    return tuple(_verify(signal, bars_seen(bars, revisions, signal.decided_at), schemas, tolerance) for signal in signals)
+
+
+def bars_seen(bars: Mapping[Symbol, Bars], revisions: Sequence[BarRevision], at: datetime) -> Mapping[Symbol, Bars]:
+    """Return the bars with the numbers that a decision at `at` saw, where later collections replaced them."""
+    seen: dict[tuple[Symbol, datetime], BarRevision] = {}
+    for revision in sorted(revisions, key=lambda one: one.replaced_at):
+        if revision.replaced_at > at:
+            seen.setdefault((revision.symbol, revision.open_time), revision)
+    found = dict(bars)
+    for symbol in {symbol for symbol, _ in seen} & bars.keys():
+        kept = bars[symbol]
+        columns = {name: getattr(kept, name).copy() for name in ("open", "high", "low", "close", "volume")}
+        for (of, open_time), revision in seen.items():
+            place = int(np.searchsorted(kept.open_time_ms, to_ms(open_time)))
+            if of == symbol and place < len(kept) and kept.open_time_ms[place] == to_ms(open_time):
+                for name, column in columns.items():
+                    column[place] = getattr(revision, name)
+        found[symbol] = Bars(symbol, kept.open_time_ms, **columns)
+    return found
 
 
 def _verify(

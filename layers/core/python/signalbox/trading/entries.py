@@ -65,7 +65,7 @@ def enter(
     draft = AccountDraft(state, at)
     order = draft.send(
         wanted.terms,
-        at if draft.is_live else draft.stamp(signal.decided_at),
+        at if draft.is_live else draft.stamp(signal.known_at or signal.decided_at),  # a late decision misses its minute's open
         stop_loss=wanted.stop_loss,
         take_profit=wanted.take_profit,
     )

@@ -28,21 +28,36 @@ from signalbox.signals.signal import Signal, Tier
 _POSTGRES_EPOCH_MS: Final = 946_684_800_000  # 2000-01-01 UTC, where its binary timestamps begin
 
 _INSERT_CANDLES: Final = """
-INSERT INTO candles (venue, symbol, open_time, open, high, low, close, volume)
-SELECT %s, symbol, open_time, open::numeric, high::numeric, low::numeric, close::numeric, volume::numeric
+INSERT INTO candles (venue, symbol, open_time, open, high, low, close, volume, announced_at)
+SELECT %s, symbol, open_time, open::numeric, high::numeric, low::numeric, close::numeric, volume::numeric, %s::timestamptz
 FROM unnest(%b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
     WITH ORDINALITY AS offered (symbol, open_time, open, high, low, close, volume, place)
 ORDER BY place
 ON CONFLICT DO NOTHING
 """
-_CONFLICTING: Final = """
-SELECT offered.place - 1
-FROM unnest(%b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
-    WITH ORDINALITY AS offered (symbol, open_time, open, high, low, close, volume, place)
-JOIN candles AS kept ON kept.venue = %s AND kept.symbol = offered.symbol AND kept.open_time = offered.open_time
-WHERE (kept.open, kept.high, kept.low, kept.close, kept.volume)
-    <> (offered.open::numeric, offered.high::numeric, offered.low::numeric, offered.close::numeric, offered.volume::numeric)
-ORDER BY offered.place
+# Bars of which the ledger has other numbers. A later announcement replaces them (a trigger keeps them as a revision); an earlier
+# one, or one without an instant, changes nothing.
+_REVISE: Final = """
+WITH differing AS MATERIALIZED (
+    SELECT offered.place, kept.symbol, kept.open_time,
+        offered.open::numeric AS new_open, offered.high::numeric AS new_high, offered.low::numeric AS new_low,
+        offered.close::numeric AS new_close, offered.volume::numeric AS new_volume,
+        coalesce(kept.announced_at < %(at)s::timestamptz, %(at)s::timestamptz IS NOT NULL) AS is_newer
+    FROM unnest(%(symbols)b::text[], %(times)b::timestamptz[], %(opens)b::text[], %(highs)b::text[], %(lows)b::text[],
+        %(closes)b::text[], %(volumes)b::text[])
+        WITH ORDINALITY AS offered (symbol, open_time, open, high, low, close, volume, place)
+    JOIN candles AS kept ON kept.venue = %(venue)s AND kept.symbol = offered.symbol AND kept.open_time = offered.open_time
+    WHERE (kept.open, kept.high, kept.low, kept.close, kept.volume)
+        <> (offered.open::numeric, offered.high::numeric, offered.low::numeric, offered.close::numeric, offered.volume::numeric)
+), newer AS (
+    SELECT DISTINCT ON (symbol, open_time) * FROM differing WHERE is_newer ORDER BY symbol, open_time, place
+), changed AS (
+    UPDATE candles SET open = new_open, high = new_high, low = new_low, close = new_close, volume = new_volume,
+        announced_at = %(at)s::timestamptz
+    FROM newer
+    WHERE candles.venue = %(venue)s AND candles.symbol = newer.symbol AND candles.open_time = newer.open_time
+)
+SELECT place - 1, EXISTS (SELECT FROM newer WHERE newer.place = differing.place) FROM differing ORDER BY place
 """
 # One bytea a column in the wire format of its type (big-endian, 8 bytes each): numpy reads it without a Python object a value.
 _BARS: Final = """
@@ -64,8 +79,8 @@ FROM cycles AS c WHERE venue = %s AND cycle_at = %s
 """
 _INSERT_SIGNAL: Final = """
 INSERT INTO signals (symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late,
-    schema_name, schema_hash, features, held_back)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %s) ON CONFLICT DO NOTHING
+    schema_name, schema_hash, features, held_back, known_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %b, %s, %s) ON CONFLICT DO NOTHING
 """
 _ISSUED: Final = """
 SELECT symbol, decided_at, tier FROM signals
@@ -126,19 +141,22 @@ class PostgresLedgerTransaction:
             (venue, cycle_at),
         )
 
-    def add_candles(self, venue: str, candles: Sequence[Candle]) -> CandleWrites:
+    def add_candles(self, venue: str, candles: Sequence[Candle], announced_at: datetime | None = None) -> CandleWrites:
         if not candles:
             return CandleWrites(0, 0, ())
         columns = _columns(candles)
         months = sorted({moment.astimezone(UTC).date().replace(day=1) for moment in columns[1]})
         self._connection.execute("SELECT ensure_candle_partitions(%s::date[])", (months,))
-        inserted = self._connection.execute(_INSERT_CANDLES, (venue, *columns)).rowcount
+        inserted = self._connection.execute(_INSERT_CANDLES, (venue, announced_at, *columns)).rowcount
         if inserted == len(candles):
             return CandleWrites(inserted, 0, ())
         # A second statement, because the first one does not see rows that were committed after it began.
-        places = self._connection.execute(_CONFLICTING, (*columns, venue)).fetchall()
-        conflicting = tuple(candles[place] for (place,) in places)
-        return CandleWrites(inserted, len(candles) - inserted - len(conflicting), conflicting)
+        names = ("symbols", "times", "opens", "highs", "lows", "closes", "volumes")
+        offered = dict(zip(names, columns, strict=True))
+        rows = self._connection.execute(_REVISE, {**offered, "venue": venue, "at": announced_at}).fetchall()
+        revised = tuple(candles[place] for place, is_newer in rows if is_newer)
+        conflicting = tuple(candles[place] for place, is_newer in rows if not is_newer)
+        return CandleWrites(inserted, len(candles) - inserted - len(rows), conflicting, revised)
 
     def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
         cursor = self._connection.execute(_BARS, (venue, symbol, until - ONE_MINUTE, count), prepare=True, binary=True)
@@ -169,6 +187,7 @@ class PostgresLedgerTransaction:
             signal.schema_hash,
             list(signal.features),
             signal.held_back,
+            signal.known_at,
         )
         return self._connection.execute(_INSERT_SIGNAL, row).rowcount == 1
 

@@ -20,7 +20,7 @@ from signalbox.signals.ports import OutboxEvent, PartlyPublishedError
 
 def event_detail(event: Event) -> str:
     """Return the JSON text that travels on the bus."""
-    if _has_floats(type(event)):
+    if _has_floats(type(event)) or event.absent_by_default:
         return json.dumps(event.to_detail(), separators=(",", ":"), allow_nan=False)
     facts = event.model_dump_json(ensure_ascii=True)  # the same text, in one go
     return f'{facts[:-1]},"event_id":{quoted_ascii(event.event_id)}}}'

@@ -15,6 +15,7 @@ from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.market.candles import Bars, Symbol, to_ms
 from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
+from signalbox.signals.verification import BarRevision
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class DecidedCycles:
 
 _SIGNALS: Final = """
 SELECT symbol, decided_at, deployment, stage, direction, tier, probability_up, price, late, schema_name, schema_hash, features,
-    held_back
+    held_back, known_at
 FROM signals WHERE decided_at > %s AND decided_at <= %s
 ORDER BY decided_at, symbol, deployment
 """
@@ -41,6 +42,11 @@ SELECT count(*), max(cycle_at) FROM cycles WHERE venue = %s AND decided AND cycl
 _BARS: Final = """
 SELECT open_time, open::float8, high::float8, low::float8, close::float8, volume::float8 FROM candles
 WHERE venue = %s AND symbol = %s AND open_time >= %s AND open_time < %s ORDER BY open_time
+"""
+_REVISIONS: Final = """
+SELECT symbol, open_time, replaced_at, open::float8, high::float8, low::float8, close::float8, volume::float8
+FROM candle_revisions
+WHERE venue = %s AND open_time >= %s AND open_time < %s ORDER BY symbol, open_time, replaced_at
 """
 
 
@@ -69,6 +75,7 @@ class LedgerReader:
                 schema_hash=schema_hash,
                 features=tuple(features),
                 held_back=held_back,
+                known_at=known_at,
             )
             for (
                 symbol,
@@ -84,6 +91,7 @@ class LedgerReader:
                 schema_hash,
                 features,
                 held_back,
+                known_at,
             ) in rows
         )
 
@@ -106,6 +114,12 @@ class LedgerReader:
         times = np.array([to_ms(row[0]) for row in rows], dtype=np.int64)
         table = np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), 5)
         return Bars(symbol, times, *(np.ascontiguousarray(table[:, i]) for i in range(5)))
+
+    def revisions(self, venue: str, start: datetime, end: datetime) -> tuple[BarRevision, ...]:
+        """Return what the venue's bars with start <= open_time < end were before they were revised, by symbol and time."""
+        with self._source.snapshot() as connection:
+            rows = connection.execute(_REVISIONS, (venue, start, end)).fetchall()
+        return tuple(BarRevision(Symbol(symbol), *rest) for symbol, *rest in rows)
 
     def pending_events(self) -> int:
         """Return how many committed events are not published yet."""

@@ -135,20 +135,25 @@ _QUALITY: Final = _names(
     " price_impact_cost price_impact_base implementation_shortfall_cost implementation_shortfall_base vwap_slippage_cost"
     " vwap_slippage_base timed_orders first_fill_time timed_full_orders full_fill_time"
 )
+_CANDLE_NUMBERS: Final = ("open", "high", "low", "close", "volume")
 _BOOKINGS: Final = {"bookings": ("USAGE",)}  # the next number of a fact; setting it takes UPDATE
 
 ROLES: Final[tuple[DatabaseRole, ...]] = (
     DatabaseRole(
         database_user(Function.GENERATE_SIGNALS),
         {
-            "candles": Rights(select=True, insert=("venue", "symbol", "open_time", "open", "high", "low", "close", "volume")),
+            "candles": Rights(  # a change leaves what was there: trigger candles_keep_revision
+                select=True,
+                insert=("venue", "symbol", "open_time", *_CANDLE_NUMBERS, "announced_at"),
+                update=(*_CANDLE_NUMBERS, "announced_at"),
+            ),
             "cycles": Rights(select=True, insert=("venue", "cycle_at", "decided"), update=("decided",)),
             "cycle_parts": Rights(select=True, insert=("venue", "cycle_at", "parts", "part")),
             "signals": Rights(
                 select=True,
                 insert=(
                     "symbol", "decided_at", "deployment", "stage", "direction", "tier", "probability_up", "price", "late",
-                    "schema_name", "schema_hash", "features", "held_back",
+                    "schema_name", "schema_hash", "features", "held_back", "known_at",
                 ),
             ),
             "deployed_models": Rights(insert=("deployment", "stage", "bundle", "gates", "first_decided_at")),
@@ -236,7 +241,7 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
         READER_DATABASE_USER,
         {
             **dict.fromkeys(_FACTS_OF_REPORTS, READ),
-            **dict.fromkeys(("signals", "account_access", "access_refusals"), READ),
+            **dict.fromkeys(("signals", "candle_revisions", "account_access", "access_refusals"), READ),
         },
         {},
     ),

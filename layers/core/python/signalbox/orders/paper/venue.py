@@ -3,7 +3,8 @@
 Time: an order is at the venue when its acceptance says so. It may trade in the bar that opens then or later; one that
 arrives at most `arrival_tolerance` after an open still gets that open. A cancel or update works from the first bar that
 opens after it arrived; a bar that is open when it arrives trades first. An order that expires inside a bar does not trade
-in it. A trade id names order and bar, so the same bar given twice is the same trade.
+in it. Nothing trades in a bar without volume: nobody traded in that minute, so an order waits for the next one. A trade id
+names order and bar, so the same bar given twice is the same trade.
 """
 
 from __future__ import annotations
@@ -133,6 +134,8 @@ class PaperVenue:
         return order
 
     def _fill(self, order: Order, bar: Candle, position: Decimal) -> OrderFilled | None:
+        if not bar.volume:
+            return None
         execution = self._execution(order, bar)
         quantity = self._quantity(order, bar, position)
         if execution is None or not quantity:

@@ -1,0 +1,51 @@
+"""Minutes in which nobody traded, told apart from minutes that are missing.
+
+Some venues publish no bar of a minute without a trade; others publish a flat bar with no volume, which is what the models
+learnt from. A minute of the first kind of venue is called empty when the venue was asked for it twice and showed no row of
+it either time, when the venue has a bar before it and a newer one, and when it is not one of a long run. It then becomes
+the flat bar that other venues would have sent. Every other absent minute stays a gap. See docs/decisions/0096.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import takewhile
+from typing import Final
+
+from signalbox.market.acceptance import AcceptedCandles
+from signalbox.market.candles import ONE_MINUTE, Candle, to_ms
+
+OMITS_EMPTY_MINUTES: Final = frozenset({"coinbase", "kucoin"})  # docs/venues.md, checked by the venues' tests
+LONGEST_RUN: Final = timedelta(hours=1)  # of empty minutes in a row; a longer one may be an outage, and stays a gap
+
+
+def absent_minutes(candles: Sequence[Candle], since: datetime, until: datetime) -> tuple[datetime, ...]:
+    """Return the whole minutes of [since, until) that have no candle, oldest first."""
+    there = {candle.open_time for candle in candles}
+    count = max((until - since) // ONE_MINUTE, 0)
+    return tuple(minute for i in range(count) if (minute := since + i * ONE_MINUTE) not in there)
+
+
+def empty_bars(looks: AcceptedCandles, since: datetime, until: datetime) -> tuple[Candle, ...]:
+    """Return the flat bars of the empty minutes in [since, until), oldest first, for a venue that publishes none.
+
+    looks: what two looks at these minutes found, with bars of the hour before `since` so that a run can be measured.
+    """
+    if looks.newest is None:
+        return ()
+    found: list[Candle] = []
+    ends = [*(candle.open_time for candle in looks.candles[1:]), min(until, looks.newest)]
+    for before, end in zip(looks.candles, ends, strict=bool(looks.candles)):
+        run = absent_minutes((), before.close_time, end)
+        if len(run) * ONE_MINUTE <= LONGEST_RUN:
+            # behind a row that was refused the close is unknown
+            empty = takewhile(lambda minute: to_ms(minute) not in looks.doubted, run)
+            found.extend(flat_bar(before, minute) for minute in empty)
+    return tuple(bar for bar in found if since <= bar.open_time < until)
+
+
+def flat_bar(before: Candle, minute: datetime) -> Candle:
+    """Return the bar of a minute without a trade: flat at the close before it, no volume."""
+    return Candle(before.symbol, minute, before.close, before.close, before.close, before.close, Decimal(0))

@@ -1,0 +1,262 @@
+"""Minutes without a trade, bars that come late, and gaps: told apart live and in a back-fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signalbox.events import CandlesClosed, CollectionProblem, Event
+from signalbox.market.acceptance import RawRow, accept_rows, merge_looks
+from signalbox.market.backfill import SETTLED_AFTER, backfill, days_of, open_days
+from signalbox.market.candles import ONE_MINUTE, Candle, Symbol, to_ms
+from signalbox.market.collection import LookAgain, VenueError, candles_of, collect
+from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES, empty_bars
+from signalbox.market.lake import DayKey, SeriesKey
+from tests.builders import BTC, ETH, NOON, minutes
+from tests.fakes.candle_venues import FORMS
+from tests.unit.market.test_collection import MemoryBus, MemoryCursors
+
+START = NOON - timedelta(hours=3)
+
+
+@dataclass
+class Exchange:
+    """A market in which nobody trades in `quiet` minutes. A bar of `late` is there from the look with that number on."""
+
+    venue: str = "coinbase"
+    quiet: frozenset[datetime] = frozenset()
+    late: dict[datetime, int] = field(default_factory=dict)
+    bad: frozenset[datetime] = frozenset()
+    broken_from: int = 99
+    is_open: bool = True  # whether somebody has traded in the minute that is still open
+    looks: dict[Symbol, int] = field(default_factory=dict)
+    asked: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    def fetch(self, symbol: Symbol, since: datetime, until: datetime) -> Sequence[RawRow]:
+        look = self.looks[symbol] = self.looks.get(symbol, 0) + 1
+        self.asked.append((since, until))
+        if look >= self.broken_from:
+            raise VenueError(CollectionProblem.VENUE_TIMEOUT, "no answer")
+        rows: list[RawRow] = []
+        for i in range((until - since) // ONE_MINUTE):
+            minute = since + i * ONE_MINUTE
+            if minute in self.quiet or self.late.get(minute, 0) > look or (minute >= NOON and not self.is_open):
+                continue
+            close = Decimal(-1) if minute in self.bad else price(minute)
+            rows.append((to_ms(minute), price(minute), price(minute) + 1, price(minute) - 1, close, Decimal(3)))
+        return rows
+
+
+def price(minute: datetime) -> Decimal:
+    return Decimal(1000 + to_ms(minute) // 60_000 % 97)
+
+
+@dataclass
+class Run:
+    exchange: Exchange
+    pauses: list[float] = field(default_factory=list)
+    bus: MemoryBus = field(default_factory=MemoryBus)
+
+    def collect(self, symbols: Sequence[Symbol] = (BTC,)):
+        cursors = MemoryCursors()
+        cursors.at = dict.fromkeys(symbols, NOON - minutes(6))
+        again = LookAgain(pause=self.pauses.append, monotonic=lambda: sum(self.pauses))
+        return collect(NOON, symbols, source=self.exchange, cursors=cursors, bus=self.bus, again=again)
+
+    def candles(self, symbol: Symbol = BTC) -> dict[datetime, Candle]:
+        events: list[Event] = self.bus.events
+        return {
+            c.open_time: c
+            for e in events
+            if isinstance(e, CandlesClosed)
+            for s in e.symbols
+            if s.symbol == symbol
+            for c in candles_of(s)
+        }
+
+
+QUIET = st.sets(st.integers(0, 179), max_size=170)
+
+
+@given(QUIET)
+def test_two_looks_give_what_a_venue_that_publishes_flat_bars_gives(quiet: set[int]) -> None:
+    times = frozenset(START + i * ONE_MINUTE for i in quiet)
+    exchange = Exchange(quiet=times)
+    rows = [exchange.fetch(BTC, START, NOON + ONE_MINUTE) for _ in range(2)]
+    first, second = (accept_rows(BTC, one, since=START, until=NOON) for one in rows)
+    looks = merge_looks(first, second)
+    found = {bar.open_time: bar for bar in empty_bars(looks, START, NOON)}
+    before: Candle | None = None
+    run = 0
+    there = {c.open_time: c for c in looks.candles}
+    for i in range(180):
+        minute = START + i * ONE_MINUTE
+        if minute in there:
+            before, run = there[minute], 0
+            assert minute not in found
+            continue
+        run = 1 + sum(1 for _ in _behind(minute, times)) + sum(1 for _ in _ahead(minute, times))
+        if before is None or run * ONE_MINUTE > LONGEST_RUN:
+            assert minute not in found
+        else:
+            bar = found[minute]
+            assert {bar.open, bar.high, bar.low, bar.close} == {before.close}
+            assert bar.volume == 0
+
+
+def _behind(minute: datetime, quiet: frozenset[datetime]):
+    while (minute := minute - ONE_MINUTE) in quiet:
+        yield minute
+
+
+def _ahead(minute: datetime, quiet: frozenset[datetime]):
+    while (minute := minute + ONE_MINUTE) in quiet:
+        yield minute
+
+
+def test_a_quiet_minute_costs_one_more_look_two_seconds_later() -> None:
+    quiet = NOON - minutes(3)
+    run = Run(Exchange(quiet=frozenset({quiet})))
+    report = run.collect()
+    assert run.pauses == [2.0]
+    assert (run.candles()[quiet].close, run.candles()[quiet].volume) == (price(quiet - ONE_MINUTE), 0)
+    assert (report.symbols[0].empty, report.symbols[0].problem) == (1, None)
+
+
+def test_a_bar_that_comes_late_is_waited_for_and_the_wait_is_announced() -> None:
+    newest = NOON - ONE_MINUTE
+    run = Run(Exchange(late={newest: 3}, is_open=False))
+    run.collect()
+    assert run.pauses == [2.0, 8.0]
+    assert run.candles()[newest].volume == 3
+    (event,) = run.bus.events
+    assert isinstance(event, CandlesClosed)
+    assert event.waited_seconds == 10
+    assert event.to_detail()["waited_seconds"] == 10
+
+
+def test_a_newest_minute_that_nothing_follows_stays_absent() -> None:
+    run = Run(Exchange(quiet=frozenset({NOON - ONE_MINUTE}), is_open=False))
+    run.collect()
+    assert run.pauses == [2.0, 8.0, 10.0, 20.0]
+    assert max(run.candles()) == NOON - minutes(2)
+
+
+def test_nothing_is_asked_again_when_everything_is_there_and_the_event_is_as_before() -> None:
+    run = Run(Exchange())
+    run.collect()
+    assert run.pauses == []
+    assert "waited_seconds" not in run.bus.events[0].to_detail()
+
+
+def test_an_absent_bar_of_a_venue_that_publishes_flat_ones_stays_a_gap() -> None:
+    quiet = NOON - minutes(3)
+    run = Run(Exchange("binance", quiet=frozenset({quiet})))
+    run.collect()
+    assert quiet not in run.candles()
+    assert sum(run.pauses) == 40
+
+
+def test_a_refused_row_is_no_empty_minute_nor_is_what_lies_behind_it() -> None:
+    bad, quiet = NOON - minutes(4), NOON - minutes(3)
+    run = Run(Exchange(bad=frozenset({bad}), quiet=frozenset({quiet})))
+    run.collect()
+    assert not {bad, quiet} & run.candles().keys()
+
+
+def test_a_run_of_empty_minutes_is_longer_than_the_window_asked_for() -> None:
+    quiet = frozenset(NOON - minutes(i) for i in range(1, 31))
+    run = Run(Exchange(quiet=quiet))
+    report = run.collect()
+    assert report.symbols[0].problem is None
+    assert {c.close for c in run.candles().values()} == {price(NOON - minutes(31))}
+    assert max(run.candles()) == NOON - ONE_MINUTE
+
+
+def test_more_than_an_hour_without_a_bar_may_be_an_outage_and_stays_a_gap() -> None:
+    run = Run(Exchange(quiet=frozenset(NOON - minutes(i) for i in range(1, 63))))
+    assert run.collect().symbols[0].problem is CollectionProblem.NO_CANDLES
+
+
+def test_a_second_look_that_fails_leaves_what_the_first_one_brought() -> None:
+    run = Run(Exchange(late={NOON - ONE_MINUTE: 3}, broken_from=2))
+    assert run.collect().symbols[0].problem is None
+    assert max(run.candles()) == NOON - minutes(2)
+
+
+def test_looks_end_before_the_function_does() -> None:
+    exchange = Exchange(late={NOON - ONE_MINUTE: 99}, is_open=False)
+    slow = iter(range(0, 10_000, 20))
+    cursors, paused = MemoryCursors(), list[float]()
+    again = LookAgain(pause=paused.append, monotonic=lambda: float(next(slow)))
+    collect(NOON, (BTC,), source=exchange, cursors=cursors, bus=MemoryBus(), again=again)
+    assert len(paused) <= 3
+
+
+def test_a_symbol_that_is_complete_is_not_asked_again_for_another_ones_sake() -> None:
+    exchange = Exchange()
+    run = Run(exchange)
+    exchange.late = {}
+    run.collect((BTC, ETH))
+    assert exchange.looks == {BTC: 1, ETH: 1}
+
+
+def test_the_venues_that_omit_empty_minutes_are_those_of_the_conformance_tests() -> None:
+    assert {form.name for form in FORMS if form.omits_quiet} == OMITS_EMPTY_MINUTES
+
+
+class Archive:
+    def __init__(self) -> None:
+        self.days: dict[DayKey, tuple[datetime, tuple[Candle, ...]]] = {}
+
+    def asked_until(self, key: DayKey) -> datetime | None:
+        return self.days[key][0] if key in self.days else None
+
+    def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
+        self.days[key] = (asked_until, tuple(candles))
+        return True
+
+
+MIDNIGHT = NOON.replace(hour=0)
+SERIES = SeriesKey("coinbase", BTC)
+
+
+def fill(archive: Archive, exchange: Exchange, until: datetime, *, since: datetime = MIDNIGHT, refresh_days: int = 0):
+    days = open_days(days_of(SERIES, since, until), until, archive, refresh_days=refresh_days)
+    return list(backfill(days, until, source=exchange, archive=archive))
+
+
+def test_a_back_fill_writes_empty_minutes_also_at_the_start_of_a_day() -> None:
+    quiet = frozenset({MIDNIGHT, MIDNIGHT + ONE_MINUTE, MIDNIGHT + minutes(700)})
+    archive = Archive()
+    (day,) = fill(archive, Exchange(quiet=quiet), MIDNIGHT + timedelta(days=1, minutes=30))[:1]
+    assert (day.rows, day.empty) == (1440, 3)
+    ((_, rows), *_) = archive.days.values()
+    assert rows[0].close == price(MIDNIGHT - ONE_MINUTE)
+
+
+def test_a_day_is_finished_only_some_time_after_its_end() -> None:
+    archive, end = Archive(), MIDNIGHT + timedelta(days=1)
+    exchange = Exchange("binance", late={end - ONE_MINUTE: 2})
+    assert [o.rows for o in fill(archive, exchange, end)] == [1439]
+    assert [o.rows for o in fill(archive, exchange, end + SETTLED_AFTER)][:1] == [1440]
+    assert [o.key.day for o in fill(archive, exchange, end + SETTLED_AFTER)] == []
+
+
+def test_newest_days_can_be_asked_for_again() -> None:
+    archive, until = Archive(), MIDNIGHT + timedelta(days=3)
+    fill(archive, Exchange("binance"), until + SETTLED_AFTER)
+    assert [o.key.day.day - MIDNIGHT.day for o in fill(archive, Exchange("binance"), until, refresh_days=2)] == [1, 2]
+
+
+def test_a_day_without_candles_behind_days_with_some_is_asked_for_again() -> None:
+    archive, until = Archive(), MIDNIGHT + timedelta(days=3)
+    hole = frozenset(MIDNIGHT + timedelta(days=1, minutes=i) for i in range(1440))
+    fill(archive, Exchange("binance", quiet=hole), until + SETTLED_AFTER)
+    (again, *_) = fill(archive, Exchange("binance"), until + SETTLED_AFTER)
+    assert (again.key.day, again.rows) == ((MIDNIGHT + timedelta(days=1)).date(), 1440)
