@@ -89,8 +89,8 @@ class LedgerTransaction(Protocol):
     def add_candles(self, venue: str, candles: Sequence[Candle], announced_at: datetime | None = None) -> CandleWrites:
         """Insert new candles and replace those that the venue revised.
 
-        announced_at: the cycle that fetched these candles. A stored candle of an earlier cycle is replaced and kept as a revision;
-        one of the same or a later cycle stays. Without `announced_at` no stored candle is changed.
+        announced_at: the cycle that fetched these candles. A stored candle of an earlier cycle is replaced and kept as a
+        revision; one of the same or a later cycle stays. Without `announced_at` no stored candle is changed.
         """
 
     def bars(self, venue: str, symbol: Symbol, until: datetime, count: int) -> Bars:
