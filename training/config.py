@@ -100,7 +100,7 @@ class NeuralConfig(_Part):
     learning_rate: Annotated[float, Field(gt=0, lt=1)]  # the peak: the rate rises from 0 and then falls along a cosine
     warm_up: Annotated[float, Field(ge=0, lt=1)]  # share of all steps in which the learning rate rises
     weight_decay: Annotated[float, Field(ge=0)]
-    clip_norm: Annotated[float, Field(gt=0)]  # longest gradient norm; a longer gradient is scaled down
+    clip_norm: Annotated[float, Field(gt=0)]  # largest gradient norm; a larger gradient is scaled down
     dropout: Annotated[float, Field(ge=0, lt=1)]
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"]  # on a GPU; a CPU always uses fp32. auto: the fastest
 

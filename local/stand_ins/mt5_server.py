@@ -2,7 +2,7 @@
 
 It is written from MetaQuotes' documentation of trade requests, return codes and symbol properties. It covers both margin modes
 and what a server refuses: filling modes, steps and limits of volume, stops and freeze levels, trade modes, closed sessions,
-requotes, closing more than a position holds. It also does what other people do at the account. The terminal itself is in mt5.py.
+requotes, closing more than a position holds. It can also act as another person at the account. The terminal itself is in mt5.py.
 """
 
 from __future__ import annotations

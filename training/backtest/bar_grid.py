@@ -38,7 +38,7 @@ class BarGrid:
     def of(cls, bars: Sequence[Bars]) -> BarGrid:
         """Return the grid of these bars. Raises MarketDataError if there are none, or two series for one symbol."""
         if not bars or not all(len(one) for one in bars):
-            raise MarketDataError("no candles for at least one symbol; give candles for every symbol")
+            raise MarketDataError("a symbol has no candles; give candles for every symbol")
         if len({one.symbol for one in bars}) != len(bars):
             raise MarketDataError(f"expected one series for each symbol, was {', '.join(one.symbol for one in bars)}")
         first = min(int(one.open_time_ms[0]) for one in bars)

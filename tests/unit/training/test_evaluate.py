@@ -128,7 +128,7 @@ def test_period_it_was_made_with_is_said_in_the_first_line(bundle: Path, candles
     assert assessment.overlap.in_sample
     assert set(assessment.overlap.periods) == {"train", "early_stopping", "calibration", "thresholds"}
     assert not assessment.qualifies
-    assert plain_verdict(assessment).startswith("This proves nothing: the model was made with")
+    assert plain_verdict(assessment).startswith("This proves nothing: the model was trained on")
     page = render_page(assessment)
     assert page.index("This proves nothing") < page.index("<h1>")
     assert "(in-sample)" in page

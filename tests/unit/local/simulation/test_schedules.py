@@ -101,7 +101,7 @@ def test_step_that_fails_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_schedules_have_what_people_do_beside_a_trade_and_in_the_venues_app() -> None:
     missing = {"person BUY", "person SELL", "person cancels the stop", "person resumes: TradingResumed", "person adopts"}
     missing |= {"app: cancels", "app: SELL", "app: BUY", "app: stop price", "app: stop quantity", "rests at"}
-    missing |= {"the edge stands still"}
+    missing |= {"the edge stops"}
     for seed in range(300):
         reported = "\n".join(run_schedule(seed, story=True).story)
         missing = {what for what in missing if what not in reported}
