@@ -5,21 +5,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from local.cloud.accounts import account_text
 from local.cloud.clock import JobTiming
 from local.cloud.local_cloud import LocalCloud, Ports, default_symbols
 from local.cloud.private import private_files, private_folder, tighten
 from local.cloud.processes import port_is_free, stop_signals_interrupt
+from local.cloud.up_view import AlertCount, UpCycle, UpView, choose_up_view
 from local.errors import StateInUseError, StuckError
 from local.market.choice import live_or_simulated
 from local.market.feed import CachedFeed
@@ -29,6 +30,8 @@ from signalbox.market.clock import CYCLE, cycle_of
 
 DECIDE_SECONDS: Final = 120.0
 COUNTED: Final = timedelta(days=30)  # of trades, in the line of an account
+LOOKED_BACK: Final = timedelta(hours=24)  # of signals and cycles that are counted
+ALERTS: Final = "alerts.json"
 TICK: Final = timedelta(minutes=1)
 MARKET_ANCHOR: Final = "market.json"  # which market this state was recorded from
 
@@ -38,26 +41,28 @@ def run_up(settings: Settings, *, port: int | None, seed: int) -> int:
     folder = settings.state / "up"
     with stop_signals_interrupt(), private_files(), _only_one(private_folder(folder) / "lock"):
         tighten(settings.state)
+        view = choose_up_view(default_symbols(), _now, plain=settings.ci)
         source = live_or_simulated(default_symbols(), seed=seed)
-        _say(f"market: {source.name}" + ("" if "live" in source.name else " (no exchange could be reached)"))
+        view.say(f"market: {source.name}" + ("" if "live" in source.name else " (no exchange could be reached)"))
         _same_market(folder / MARKET_ANCHOR, source.name)
         ports = _remembered_ports(folder / "ports.json", wanted=port)
         try:
             with LocalCloud(
-                settings, folder, CachedFeed(source), now=_now(), durable=True, realtime=True, ports=ports, progress=_say
+                settings, folder, CachedFeed(source), now=_now(), durable=True, realtime=True, ports=ports, progress=view.say
             ) as cloud:
-                _print_addresses(cloud)
-                _Ticker(cloud).run()
+                view.say(_addresses(cloud))
+                with view:
+                    _Ticker(cloud, view, AlertCount(folder / ALERTS)).run()
         except KeyboardInterrupt:
-            _say("stopped")
+            view.say("stopped")
     return 0
 
 
 class _Ticker:
     """Fires what is due at every minute of the wall clock; a slow function delays nobody."""
 
-    def __init__(self, cloud: LocalCloud) -> None:
-        self._cloud = cloud
+    def __init__(self, cloud: LocalCloud, view: UpView, alerts: AlertCount) -> None:
+        self._cloud, self._view, self._alerts = cloud, view, alerts
         self._collect = cloud.schedule_of(Function.COLLECT_CANDLES)
         self._never = threading.Event()
 
@@ -84,51 +89,49 @@ class _Ticker:
             self._cloud.exchange.set_time(_now())
             firing = self._cloud.clock.fire(schedule, instant)
             if firing.error is not None:
-                _say(f"! {schedule.function} failed at {instant:%H:%M}: {firing.error[:400]}")
+                self._view.say(f"! {schedule.function} failed at {instant:%H:%M}: {firing.error[:400]}")
             elif schedule is self._collect or schedule == self._collect:
-                self._print_cycle(cycle_of(instant))
+                self._tell_cycle(cycle_of(instant))
         except StuckError as error:
-            _say(f"! {error}")
+            self._view.say(f"! {error}")
         except Exception as error:  # noqa: BLE001 - this thread has no caller; the clock must go on and the operator must know
-            _say(f"! {schedule.function} at {instant:%H:%M}: {type(error).__name__}: {error}")
+            self._view.say(f"! {schedule.function} at {instant:%H:%M}: {type(error).__name__}: {error}")
 
-    def _print_cycle(self, cycle_at: datetime) -> None:
+    def _tell_cycle(self, cycle_at: datetime) -> None:
         self._cloud.watch.until_decided(cycle_at, seconds=DECIDE_SECONDS)
-        signals = self._cloud.ledger.signals(cycle_at - CYCLE, cycle_at)
-        refusals = self._cloud.ledger.refusals(VENUE, cycle_at - CYCLE, cycle_at)
-        lines = [f"{s.symbol} {s.price:,.2f} {s.direction} {s.tier} {s.confidence:.0%} [{s.stage}]" for s in signals]
-        lines += [f"{r.symbol} refused: {r.reason}" for r in refusals]
-        _say(f"{cycle_at:%Y-%m-%d %H:%M}  " + "  ".join(lines) + f"  alerts {len(self._cloud.telegram.messages)}")
+        newest = self._cloud.ledger.signals(cycle_at - LOOKED_BACK, cycle_at)
+        facts = UpCycle(
+            cycle_at=cycle_at,
+            signals=[one for one in newest if one.decided_at > cycle_at - CYCLE],
+            refusals=self._cloud.ledger.refusals(VENUE, cycle_at - CYCLE, cycle_at),
+            issued=Counter(one.symbol for one in newest if one.issued),
+            cycles=self._cloud.ledger.decided_cycles(VENUE, cycle_at - LOOKED_BACK, cycle_at).count,
+            alerts=self._alerts.total(len(self._cloud.telegram.messages)),
+        )
+        self._view.cycle(facts)
         self._cloud.watch.until_traded(cycle_at, seconds=DECIDE_SECONDS)
-        for account in self._cloud.accounts.lines(cycle_at - COUNTED, cycle_at):
-            _say(f"  {account_text(account)}")
+        accounts = self._cloud.accounts.lines(cycle_at - COUNTED, cycle_at)
+        alerts = self._alerts.total(len(self._cloud.telegram.messages))
+        self._view.cycle(replace(facts, accounts=accounts, alerts=alerts))
 
 
 def _now() -> datetime:
     return datetime.now(UTC)  # the workbench's wall clock: `up` is real time by definition
 
 
-def _say(text: str) -> None:
-    with suppress(BrokenPipeError):
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
-
-
-def _print_addresses(cloud: LocalCloud) -> None:
-    _say(
-        "\n".join(
-            [
-                "",
-                "The local cloud is up, on this machine only:",
-                f"  AWS emulator    {cloud.emulator.url}   (AWS_ENDPOINT_URL, any credentials, region us-east-1)",
-                f'  PostgreSQL      psql "{cloud.postgres.dsn}"',
-                f"  Telegram page   {cloud.telegram.page_url}",
-                f"  exchange        {cloud.exchange.url}/products",
-                f"  orders API      {_orders_api(cloud.emulator.url, cloud.outputs[StackOutput.ORDERS_API_URL])}",
-                "Cycles run every five minutes. Ctrl-C stops; the state stays under .signalbox/up.",
-                "",
-            ]
-        )
+def _addresses(cloud: LocalCloud) -> str:
+    return "\n".join(
+        [
+            "",
+            "The local cloud is up, on this machine only:",
+            f"  AWS emulator    {cloud.emulator.url}   (AWS_ENDPOINT_URL, any credentials, region us-east-1)",
+            f'  PostgreSQL      psql "{cloud.postgres.dsn}"',
+            f"  Telegram page   {cloud.telegram.page_url}",
+            f"  exchange        {cloud.exchange.url}/products",
+            f"  orders API      {_orders_api(cloud.emulator.url, cloud.outputs[StackOutput.ORDERS_API_URL])}",
+            "Cycles run every five minutes. Ctrl-C stops; the state stays under .signalbox/up.",
+            "",
+        ]
     )
 
 

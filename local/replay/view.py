@@ -19,12 +19,12 @@ from rich.table import Table
 from rich.text import Text
 
 from local.cloud.accounts import AccountLine, account_text
+from local.cloud.up_view import COLOURS
 from signalbox.market.candles import Symbol
 from signalbox.signals.ports import SymbolRefusal
 from signalbox.signals.signal import Signal
 from training.bar_columns import CountColumn, TimesColumn
 
-COLOURS = {"BUY": "bold green", "SELL": "bold red", "HOLD": "dim"}
 SHOWN_WARNINGS = 6
 
 

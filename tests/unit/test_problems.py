@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from signalbox.errors import SignalboxError
-from signalbox.problems import InvalidValue, Problem, in_words, pointer_to, problem_of, read_problem, type_named
+from signalbox.problems import InvalidValue, Problem, in_words, invalid_values, pointer_to, problem_of, read_problem, type_named
+from signalbox.trading.commands import COMMANDS
 
 TEXT = st.text(max_size=20)
 PROBLEMS = st.builds(
@@ -53,3 +55,11 @@ def test_an_error_of_ours_is_a_problem_of_its_class() -> None:
     assert problem_of(LakeFileLostError("day 3")) == Problem(
         type=type_named("lake-file-lost"), title="A file of the lake is gone", detail="day 3"
     )
+
+
+def test_what_is_allowed_is_named_as_it_is_written_and_not_as_python_shows_it() -> None:
+    about = {"account": "a", "request_id": "req-0001", "requested_at": "2024-03-01T12:00:00Z", "why": "news"}
+    with pytest.raises(ValidationError) as caught:
+        COMMANDS.validate_python({"kind": "halt", "level": "NONE", **about})
+    (wrong,) = invalid_values(caught.value, skip=1)
+    assert wrong.detail == "Input should be 'HALT', 'REDUCE_ONLY' or 'FLATTEN'"

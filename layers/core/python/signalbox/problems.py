@@ -17,6 +17,7 @@ from signalbox.errors import SignalboxError
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:signalbox:problem:"
+_MEMBER: Final = re.compile(r"<\w+\.\w+: ('[^']*'|-?\d+)>")  # of an Enum, as pydantic shows it: the value is enough
 _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -76,8 +77,10 @@ def read_problem(document: Any) -> Problem | None:
 
 
 def invalid_values(error: ValidationError, *, skip: int = 0) -> tuple[InvalidValue, ...]:
-    """Return the values that pydantic refused. skip: leading places that are not in the request, such as a union's tag."""
-    return tuple(InvalidValue(pointer=pointer_to(*one["loc"][skip:]), detail=one["msg"]) for one in error.errors())
+    """Return what pydantic found wrong. skip: leading places that are not of the request, as the tag of a union."""
+    return tuple(
+        InvalidValue(pointer=pointer_to(*one["loc"][skip:]), detail=_MEMBER.sub(r"\1", one["msg"])) for one in error.errors()
+    )
 
 
 def in_words(values: Iterable[InvalidValue]) -> str:
