@@ -257,7 +257,7 @@ def test_a_lake_without_any_readable_candle_says_so(tmp_path: Path, caplog: pyte
 def test_two_venues_of_one_symbol_are_refused_until_one_is_named(tmp_path: Path) -> None:
     filled(tmp_path, 1)
     filled(tmp_path, 1, SeriesKey("binance", Symbol("BTC-USDT")))
-    with pytest.raises(MarketDataError, match=r"venue=binance.* is of BTC-USD too"):
+    with pytest.raises(MarketDataError, match=r"venue=binance.* also holds BTC-USD"):
         find_series(tmp_path)
     assert [one.symbol for one in find_series(tmp_path / "candles" / "venue=coinbase")] == [BTC]
 
