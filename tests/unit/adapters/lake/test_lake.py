@@ -265,7 +265,7 @@ def test_two_venues_of_one_symbol_are_refused_until_one_is_named(tmp_path: Path)
 def test_a_lake_and_recorded_files_in_one_folder_are_refused(tmp_path: Path) -> None:
     filled(tmp_path, 1)
     (tmp_path / "BTC-USDT-1m.parquet").write_bytes(b"")
-    with pytest.raises(MarketDataError, match=r"holds a lake and BTC-USDT-1m\.parquet"):
+    with pytest.raises(MarketDataError, match=r"holds both a lake and BTC-USDT-1m\.parquet"):
         find_series(tmp_path)
 
 
