@@ -97,7 +97,7 @@ def test_every_part_of_a_page_about_a_model_stands_on_it_as_markup(path: Path) -
 
 
 def test_a_row_of_another_length_than_the_head_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected 2 cells"):
+    with pytest.raises(ValueError, match="expected a row of 2 cells"):
         Table(["a", "b"], [["1", "2"], ["3"]])
 
 

@@ -262,7 +262,7 @@ def test_a_lake_without_any_readable_candle_says_so(tmp_path: Path, caplog: pyte
 def test_two_venues_of_one_symbol_are_refused_until_one_is_named(tmp_path: Path) -> None:
     filled(tmp_path, 1)
     filled(tmp_path, 1, SeriesKey("binance", Symbol("BTC-USDT")))
-    with pytest.raises(MarketDataError, match=r"venue=binance.* is of BTC-USD too"):
+    with pytest.raises(MarketDataError, match=r"venue=binance.* also holds BTC-USD"):
         find_series(tmp_path)
     assert [one.symbol for one in find_series(tmp_path / "candles" / "venue=coinbase")] == [BTC]
 
@@ -270,7 +270,7 @@ def test_two_venues_of_one_symbol_are_refused_until_one_is_named(tmp_path: Path)
 def test_a_lake_and_recorded_files_in_one_folder_are_refused(tmp_path: Path) -> None:
     filled(tmp_path, 1)
     (tmp_path / "BTC-USDT-1m.parquet").write_bytes(b"")
-    with pytest.raises(MarketDataError, match=r"holds a lake and BTC-USDT-1m\.parquet"):
+    with pytest.raises(MarketDataError, match=r"holds both a lake and BTC-USDT-1m\.parquet"):
         find_series(tmp_path)
 
 

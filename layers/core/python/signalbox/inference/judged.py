@@ -58,7 +58,7 @@ def open_zip(content: bytes, *, files: int) -> zipfile.ZipFile:
     if len(opened.infolist()) > files:
         raise UnfitFileError(f"expected a zip of at most {files} files, was {len(opened.infolist())}")
     if odd := [entry.filename for entry in opened.infolist() if entry.compress_type not in _PACKINGS or entry.flag_bits & 1]:
-        raise UnfitFileError(f"{odd[0]!r} is encrypted, or neither stored nor deflated")
+        raise UnfitFileError(f"expected files stored or deflated and not encrypted, but {odd[0]!r} is not")
     return opened
 
 
