@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -60,10 +61,11 @@ def traded(source: ConnectionSource) -> None:
         tx.save(before, *halts.resume(before, "anna", "looked", later + minutes(5)))
 
 
-def rows(dsn: str, *words: str) -> dict:
+def rows(dsn: str, *words: str) -> dict[str, Any]:
     done = CliRunner().invoke(app, [*words, "--database", dsn, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def text(dsn: str, *words: str) -> str:
