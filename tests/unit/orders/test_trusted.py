@@ -13,7 +13,17 @@ from pydantic import TypeAdapter
 from signalbox import signing
 from signalbox.adapters.postgres.outbox import event_detail
 from signalbox.frozen import FrozenModel, instant_text, quoted
-from signalbox.orders.events import OrderFilled, OrderInitialized, OrderReleased, OrderSubmitted, parse_order_events
+from signalbox.orders.events import (
+    Liquidity,
+    OrderAccepted,
+    OrderEvent,
+    OrderFilled,
+    OrderInitialized,
+    OrderLost,
+    OrderReleased,
+    OrderSubmitted,
+    parse_order_events,
+)
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction
 from signalbox.orders.sealing import REQUEST_LIFE, RequestSealer
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side, TimeInForce
@@ -118,6 +128,29 @@ def test_text_of_terms_is_shared_and_what_has_them_is_written_as_pydantic_writes
         | {"quantity": numbers[0], "stop_loss": numbers[1], "take_profit": numbers[2]}
     )
     assert event_detail(request).startswith(request.model_dump_json(ensure_ascii=True)[:-1])
+
+
+@given(
+    texts=st.tuples(TEXTS, TEXTS, TEXTS),
+    at=INSTANTS,
+    amounts=st.tuples(*[st.decimals(min_value="1e-18", max_value="1e17", places=18)] * 2),
+    fee=st.decimals(min_value=-1_000, max_value=1_000, places=9) | st.sampled_from([Decimal("-0"), Decimal("1E+3")]),
+    liquidity=st.sampled_from(Liquidity),
+)
+def test_events_of_every_order_are_written_as_pydantic_writes_them(
+    texts: tuple[str, str, str], at: datetime, amounts: tuple[Decimal, Decimal], fee: Decimal, liquidity: Liquidity
+) -> None:
+    account, symbol, trade_id = texts
+    facts = {"account": account, "symbol": symbol, "trade_id": trade_id, "fee": fee, "liquidity": liquidity}
+    events: list[OrderEvent] = [
+        OrderReleased(client_order_id=KEY, at=at),
+        OrderSubmitted(client_order_id=KEY, at=at),
+        OrderLost(client_order_id=KEY, at=at),
+        OrderAccepted(client_order_id=KEY, at=at, venue_order_id=trade_id),
+        OrderFilled.trusted(client_order_id=KEY, at=at, quantity=amounts[0], price=amounts[1], **facts),
+    ]
+    for event in events:
+        assert event.to_text() == event.model_dump_json()
 
 
 OF_ANY_SCALE = st.none() | st.decimals(min_value="1e-18", max_value="1e17", allow_nan=False) | st.just(Decimal("1E+3"))

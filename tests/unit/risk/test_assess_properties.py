@@ -8,6 +8,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signalbox.exact import exactly
 from signalbox.market.candles import Symbol
 from signalbox.orders.terms import Side
 from signalbox.risk import (
@@ -24,6 +25,9 @@ from signalbox.risk import (
     assess,
     assess_batch,
 )
+from signalbox.risk.assess import _context_of
+from signalbox.risk.checks import CHECKS
+from signalbox.risk.decision import Breach
 from signalbox.risk.exposure import book_of
 from tests.unit.risk.facts import DAILY, LIMITS, PRICES, SPOT, D, instrument, limits, orders, position, snapshot, snapshots
 
@@ -44,6 +48,24 @@ def filled(facts: RiskSnapshot, sent: list[WorkingOrder]) -> dict[Symbol, Decima
 
 def notional(after: dict[Symbol, Decimal], symbols: list[Symbol]) -> Decimal:
     return sum((abs(after[s]) * PRICES[s] for s in symbols), D(0))
+
+
+@exactly
+def found_by_every_check(order: ProposedOrder, facts: RiskSnapshot) -> list[Breach]:
+    context, found = _context_of(order, facts, CALM), list[Breach]()
+    for check in CHECKS:
+        check(context, found)
+    return found
+
+
+@given(batch=orders(), facts=snapshots(), unknown=st.sets(st.sampled_from(sorted(PRICES))))
+def test_checks_that_an_order_is_not_asked_would_have_found_nothing(
+    batch: list[ProposedOrder], facts: RiskSnapshot, unknown: set[Symbol]
+) -> None:
+    facts = replace(facts, instruments={s: one for s, one in facts.instruments.items() if s not in unknown})
+    for order in batch:
+        decision = assess(order, facts, CALM)
+        assert list(decision.breaches if isinstance(decision, RiskRefused) else ()) == found_by_every_check(order, facts)
 
 
 @given(batch=orders(), facts=snapshots(), data=st.data())

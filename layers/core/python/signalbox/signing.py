@@ -15,7 +15,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import AwareDatetime, Field, ValidationError
@@ -64,14 +63,7 @@ def key_bytes(text: str) -> bytes:
 
 def signature_of(text: str, secret: bytes) -> str:
     """Return the HMAC-SHA256 of a text in hexadecimal. The seals of the bus and the envelopes of mailboxes both use it."""
-    keyed = _keyed(secret).copy()
-    keyed.update(text.encode())
-    return keyed.hexdigest()
-
-
-@lru_cache(maxsize=8)  # the current key and the one before it, of the bus and of mailboxes
-def _keyed(secret: bytes) -> hmac.HMAC:
-    return hmac.new(secret, digestmod=hashlib.sha256)
+    return hmac.digest(secret, text.encode(), hashlib.sha256).hex()
 
 
 def is_signed(text: str, signature: str, secret: bytes) -> bool:
