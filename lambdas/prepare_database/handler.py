@@ -35,7 +35,7 @@ def make_handler(
             if event["RequestType"] != "Delete":  # the schema goes with the database, never by a stack's wish
                 reply["Data"] = {"Applied": str(len(prepare()))}
         except Exception as error:
-            # CloudFormation waits an hour for an answer that never comes: every failure must be told
+            # CloudFormation waits an hour for an answer that never comes: report every failure
             logger.exception("database_not_prepared")
             reply |= {"Status": "FAILED", "Reason": f"{type(error).__name__}, see {context.log_stream_name}"}
         answer(event["ResponseURL"], reply)

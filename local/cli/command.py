@@ -43,7 +43,7 @@ def demo(  # noqa: PLR0917 - typer passes by keyword
     bundle: Annotated[Path | None, typer.Option(help="Model bundle to deploy as shadow; default: the one that ships.")] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, progress as plain lines.")] = False,  # noqa: FBT002
 ) -> None:
-    """Replay history through the local cloud and report what it said."""
+    """Replay history through the local cloud and report its signals."""
     from local.replay.demo import DemoOptions, run_demo  # noqa: PLC0415 - see the module's docstring
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
@@ -84,7 +84,7 @@ def train(  # noqa: PLR0917 - typer passes by keyword
     tracking: Annotated[Path | None, typer.Option(help="Folder of mlflow runs; default: tracking in the state folder.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="Address of an mlflow server, instead of a folder.")] = None,
 ) -> None:
-    """Train a model on recorded candles and write a bundle. Run again after an interruption, it goes on where it was."""
+    """Train a model on recorded candles and write a bundle. Run it again after an interruption to resume."""
     from local.errors import DataError  # noqa: PLC0415 - see the module's docstring
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.command import run_train  # noqa: PLC0415 - as above

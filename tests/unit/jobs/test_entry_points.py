@@ -183,7 +183,7 @@ def test_a_missing_channel_is_named_with_those_there_are(tmp_path: Path, monkeyp
     (tmp_path / "other").mkdir()
     layout = Layout.make(tmp_path / "ml", {"other": tmp_path / "other"}, PARAMETERS)
     layout.run_here("train.py", layout.variables(), monkeypatch)
-    assert "expected an input channel 'candles'" in (layout.failure or "")
+    assert "input channel 'candles'" in (layout.failure or "")
     assert "channels told: other" in (layout.failure or "")
 
 

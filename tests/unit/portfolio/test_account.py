@@ -92,9 +92,9 @@ def test_a_fill_of_an_order_becomes_an_entry() -> None:
 def test_a_second_delivery_changes_nothing_and_other_data_is_refused() -> None:
     books = book(ACCOUNT, [buy(1, "1", "100")]).books
     assert record(books, buy(1, "1.0", "100")).books is books
-    with pytest.raises(EntryConflictError, match="other data"):
+    with pytest.raises(EntryConflictError, match="conflicting duplicate"):
         record(books, buy(1, "2", "100"))
-    with pytest.raises(EntryConflictError, match="other data"):
+    with pytest.raises(EntryConflictError, match="conflicting duplicate"):
         book(ACCOUNT, [buy(1, "1", "100"), buy(1, "1", "101")])
 
 

@@ -62,7 +62,7 @@ def test_a_stop_order_trades_beyond_its_price_and_one_that_was_passed_at_the_mar
 def test_a_position_says_how_much_of_it_its_stop_closes(stop: str | None, protected: str) -> None:
     with pytest.raises(RiskError, match=r"stop|protected"):
         Position(BTC, D(1), D(50_000), None if stop is None else D(stop), D(protected))
-    with pytest.raises(RiskError, match="sets a stop order off"):
+    with pytest.raises(RiskError, match="a stop order needs a stop price"):
         ProposedOrder(ClientOrderId("s"), BTC, Side.BUY, D(1), is_stop=True)
 
 

@@ -51,7 +51,7 @@ class JobContainer:
         found = self.channels.get(name, self.root / "input" / "data" / name)
         if not found.is_dir():
             there = ", ".join(sorted(self.channels)) or "none"
-            raise SettingsError(f"expected an input channel {name!r} at {found}, was no folder; channels told: {there}")
+            raise SettingsError(f"input channel {name!r}: {found} is not a directory; channels: {there}")
         return found
 
 

@@ -27,7 +27,7 @@ def pack_bundle(folder: Path) -> bytes:
     Raises BundleIncompleteError without a manifest, BundleArchiveError for what could not be unpacked again.
     """
     if not (folder / MANIFEST_FILE).is_file():
-        raise BundleIncompleteError(f"{folder.name}: expected a {MANIFEST_FILE}, was none")
+        raise BundleIncompleteError(f"no {MANIFEST_FILE} in {folder.name}")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(folder.iterdir()):

@@ -181,7 +181,7 @@ def read_manifest(folder: Path) -> BundleManifest:
     """Return the manifest of a bundle folder. Raises BundleIncompleteError, BundleManifestError."""
     path = folder / MANIFEST_FILE
     if not path.is_file():
-        raise BundleIncompleteError(f"{folder.name}: expected a {MANIFEST_FILE}, was none")
+        raise BundleIncompleteError(f"no {MANIFEST_FILE} in {folder.name}")
     if (size := path.stat().st_size) > MAX_MANIFEST_BYTES:
         raise BundleManifestError(f"{folder.name}: expected a manifest of at most {MAX_MANIFEST_BYTES} bytes, was {size}")
     try:

@@ -69,7 +69,7 @@ def _left(job: FinishedEvaluation, artifacts: ArtifactStore, workspace: Path) ->
     archive = artifacts.fetch(job.output_uri, at_most=MAX_PACKED_BYTES)
     path = unpack_artifact(archive, workspace / "output", name=OUTPUT_ARCHIVE) / EVALUATION_FILE
     if not path.is_file():
-        raise ArtifactError(f"{job.output_uri}: expected {EVALUATION_FILE} in it, was none")
+        raise ArtifactError(f"no {EVALUATION_FILE} in {job.output_uri}")
     if (size := path.stat().st_size) > MAX_EVALUATION_BYTES:
         raise ArtifactError(f"{EVALUATION_FILE}: expected at most {MAX_EVALUATION_BYTES} bytes, was {size}")
     return read_evaluation(path.read_bytes(), EVALUATION_FILE, source=job.name, at=job.finished_at)

@@ -93,7 +93,7 @@ def record(books: Books, entry: Entry) -> BookingResult:
         if entry.entry_id != books.newest.entry_id:
             raise OutOfOrderError(f"{books.account}: expected an entry after {books.newest.entry_id}, was {entry.entry_id}")
         if entry != books.newest:
-            raise EntryConflictError(f"{books.account}: {entry.entry_id} came again with other data")
+            raise EntryConflictError(f"{books.account}: conflicting duplicate of {entry.entry_id}")
         return BookingResult(books)
     match entry:
         case Fill():
@@ -142,7 +142,7 @@ def continue_books(books: Books, entries: Iterable[Entry]) -> BookingResult:
     unique: dict[str, Entry] = {}
     for entry in entries:
         if (first := unique.setdefault(entry.entry_id, entry)) != entry:
-            raise EntryConflictError(f"{books.account}: {entry.entry_id} came again with other data: {first!r} and {entry!r}")
+            raise EntryConflictError(f"{books.account}: conflicting duplicate of {entry.entry_id}: {first!r} and {entry!r}")
     disposals: list[Disposal] = []
     for entry in sorted(unique.values(), key=booking_order):
         booked = record(books, entry)

@@ -1,7 +1,7 @@
 """What cannot be booked. Nothing of the entry was applied.
 
 PortfolioError
-├── EntryConflictError       an entry's key came again with other data
+├── EntryConflictError       a conflicting duplicate of an entry's key
 ├── OutOfOrderError          an entry older than the newest booked one; book again from all entries
 └── StandingOrderError       an instruction that would reach into the past
 """

@@ -64,7 +64,7 @@ class RiskRefused:
 
     def __post_init__(self) -> None:
         if not self.breaches:
-            raise RiskError(f"order {self.order.order_id}: expected a reason to refuse, was none")
+            raise RiskError(f"order {self.order.order_id}: refused without a reason")
 
     @property
     def code(self) -> RefusalCode:

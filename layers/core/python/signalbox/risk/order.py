@@ -41,7 +41,7 @@ class ProposedOrder:
         if not self.order_id:
             raise RiskError("expected an order id, was empty")
         if self.is_stop and self.price is None:
-            raise RiskError(f"order {self.order_id}: expected the price that sets a stop order off, was none")
+            raise RiskError(f"order {self.order_id}: a stop order needs a stop price")
         facts = self.__dict__  # frozen for everybody else
         if not isinstance(self.side, Side):
             facts["side"] = Side(self.side)

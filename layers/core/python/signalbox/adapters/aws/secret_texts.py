@@ -51,7 +51,7 @@ class SecretTexts:
             text = self._client.get_secret_value(SecretId=secret_id).get("SecretString", "")
         except self._client.exceptions.ResourceNotFoundException as error:
             self._kept.pop(secret_id, None)
-            raise SecretUnavailableError(f"{secret_id}: expected a secret with a value, was none") from error
+            raise SecretUnavailableError(f"{secret_id}: the secret has no value") from error
         except (ClientError, BotoCoreError) as error:
             kept = self._kept.get(secret_id)
             if kept is None:

@@ -119,7 +119,7 @@ class SecretKeys:
             label.key = SigningKey.of(text)
         except self._client.exceptions.ResourceNotFoundException:
             if label is self._current:
-                return _Answer.NO_KEY, f"expected a value labelled {CURRENT}, was none"
+                return _Answer.NO_KEY, f"no value labelled {CURRENT}"
             label.key = None  # as before the first rotation
         except (ClientError, BotoCoreError) as error:
             return _Answer.UNREACHABLE, f"{label.name} cannot be read: {str(error)[:300]}"

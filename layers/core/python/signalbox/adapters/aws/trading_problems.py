@@ -138,7 +138,7 @@ def problem_for(error: SignalboxError, instance: str) -> Problem:
     """Return what the API answers to an error. Raises LookupError for one that no type is for."""
     kind = next((one for one in PROBLEM_TYPES if isinstance(error, one.errors)), None)
     if kind is None:
-        raise LookupError(f"expected a problem type for {type(error).__name__}, was none")
+        raise LookupError(f"no problem type for {type(error).__name__}")
     return Problem(
         type=kind.uri,
         title=kind.title,

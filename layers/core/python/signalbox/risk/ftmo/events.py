@@ -61,7 +61,7 @@ class Marked:
     def __post_init__(self) -> None:
         object.__setattr__(self, "time", aware(self.time, "time"))
         if not self.prices:
-            raise FtmoEventError("expected at least one price, was none")
+            raise FtmoEventError("expected at least one price")
         object.__setattr__(self, "prices", MappingProxyType({s: positive(p, "price") for s, p in self.prices.items()}))
 
 
