@@ -239,4 +239,4 @@ def _facts(kept: dict[str, Fact], offered: Mapping[str, Fact]) -> None:
     """Append facts; one that is known stays as it is. Raises LedgerRefusedError when it is known with other data."""
     for key, fact in offered.items():
         if kept.setdefault(key, fact) != fact:
-            raise LedgerRefusedError(f"{key} came again with other data")
+            raise LedgerRefusedError(f"conflicting duplicate of {key}")

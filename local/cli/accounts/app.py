@@ -210,7 +210,7 @@ def adopt(  # noqa: PLR0917 - typer passes by keyword
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Book a position that no order of ours made: what was there at the beginning, dust, somebody's own trade."""
+    """Book a position that none of our orders opened: an initial holding, dust, a manual trade."""
     given = {"symbol": symbol, "quantity": quantity, "price": price, "why": why, "at": at, "fee": fee}
     _command(stage, "POST", f"/accounts/{name}/adopt", request_id, as_json=json_output, **given)
 
@@ -306,7 +306,7 @@ def grant(  # noqa: PLR0917 - typer passes by keyword
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Give somebody a role on an account, or another one than before. It takes an owner."""
+    """Grant a role on an account, or change it. Only an owner may."""
     _change(stage, f"/accounts/{name}/grant", request_id, as_json=json_output, principal=principal, role=role.lower())
 
 
@@ -318,5 +318,5 @@ def revoke(
     request_id: RequestId = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Take somebody's role on an account away; it holds at once. It takes an owner, and an account keeps one."""
+    """Revoke a role on an account, at once. Only an owner may, and the last owner stays."""
     _change(stage, f"/accounts/{name}/revoke", request_id, as_json=json_output, principal=principal)

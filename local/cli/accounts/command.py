@@ -53,7 +53,7 @@ class AccountsError(WorkbenchError):
 
 
 class UnansweredError(AccountsError):
-    """Nobody said what became of a request: no answer, one of a gateway whose function failed, or throttled (429)."""
+    """The outcome of a request is unknown: no answer, one of a gateway whose function failed, or throttled (429)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def run_pipeline(options: JobsOptions, *, start: bool, parameters: dict[str, str
 
 
 def run_list(options: JobsOptions, *, purpose: str | None, at_most: int) -> None:
-    """Show the newest jobs of a stage, of one purpose if told. Raises SignalboxError."""
+    """Show the newest jobs of a stage, optionally of one purpose. Raises SignalboxError."""
     if purpose is not None and purpose not in set(JobPurpose):
         raise JobsError(f"purpose: expected one of {', '.join(JobPurpose)}, was {purpose!r}")
     stage = _stage(options)

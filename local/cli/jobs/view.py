@@ -28,7 +28,7 @@ def list_facts(job: JobSummary, stage: str) -> dict[str, Any]:
 
 
 def show_jobs(jobs: Sequence[JobSummary], stage: str) -> None:
-    """Print a table of jobs, or that there is none."""
+    """Print a table of jobs, or that there are none."""
     if not jobs:
         print(f"no jobs of stage {stage}; jobs of pipelines are shown by SageMaker alone")
         return

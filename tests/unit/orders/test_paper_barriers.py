@@ -75,7 +75,7 @@ def test_in_the_bar_of_the_entry_only_what_must_be_assumed_happens() -> None:
 
 
 def test_a_bracket_needs_exits_on_their_own_sides() -> None:
-    with pytest.raises(OrderTermsError, match="was none"):
+    with pytest.raises(OrderTermsError, match="no barrier"):
         Bracket(Side.BUY, NOON, EntryTiming.AT_OPEN)
     with pytest.raises(OrderTermsError, match="stop behind the target"):
         replace(LONG, stop_loss=Decimal(106))

@@ -124,8 +124,9 @@ def test_a_report_whose_arithmetic_fails_leaves_the_others_alone(monkeypatch: py
     def fails(_data: AccountPeriod) -> object:
         raise error
 
-    monkeypatch.setattr(publishing, "BUILDERS", {ReportKind.TAX: fails, ReportKind.PNL: BUILDERS[ReportKind.PNL]})
-    monkeypatch.setattr(publishing, "build", lambda kind, data: BUILDERS[kind](data))
+    builders = {ReportKind.TAX: fails, ReportKind.PNL: BUILDERS[ReportKind.PNL]}
+    monkeypatch.setattr(publishing, "BUILDERS", builders)
+    monkeypatch.setattr(publishing, "build", lambda kind, data: builders[kind](data))
     ledger = Ledger()
     run = ledger.night()
     assert [failure.what for failure in run.failures] == ["tax of 2024-03-01", "tax of 2024-03-01"]

@@ -35,7 +35,7 @@ class CollectionEnding(StrEnum):
 
 
 class CollectView(Protocol):
-    """Who is told how far it is."""
+    """Receives the progress of a run."""
 
     def begin(self, days: int, done: int) -> None:
         """So many days in all, so many of them on disk."""

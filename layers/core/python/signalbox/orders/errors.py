@@ -5,7 +5,7 @@ OrderError
 ├── EventRefusedError        an event that this order cannot take; the order is unchanged
 │   ├── WrongOrderError      it belongs to another order
 │   ├── IllegalTransitionError   the table has no row for it in this state
-│   ├── TradeConflictError   a trade id came again with other data
+│   ├── TradeConflictError   a conflicting duplicate of a trade id
 │   └── RequestMismatchError     an answer to a cancel or update that was not asked for, or an impossible one
 ├── ViewPartsError           parts of a venue's view that are not the whole of one
 └── QualityError             a figure of execution quality without its inputs

@@ -177,9 +177,7 @@ def move_money(command: DepositMoney | WithdrawMoney, who: str) -> AccountHandle
 
     def move(tx: TradingTransaction, state: AccountState, at: datetime) -> tuple[AccountState, ChangeSet]:
         if state.account.mode is TradingMode.LIVE and command.venue_id is None:
-            raise CommandError(
-                f"venue_id: expected {state.account.venue}'s own id of it, for its view brings the same money; was none"
-            )
+            raise CommandError(f"venue_id: give {state.account.venue}'s own id of it, because its view reports the same money")
         transfer = transfer_of(command)
         after, changes = bookings.book(state, transfer, at, tx.entries())
         return after, changes + _override(changes, command, who, at, f"{transfer.amount:f} {transfer.key}: {command.why}")

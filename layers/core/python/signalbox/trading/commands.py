@@ -277,5 +277,5 @@ def amounts(command: ReplaceOrder) -> tuple[Decimal | None, Decimal | None, Deci
     """Return the new quantity, limit price and stop price. Raises CommandError when nothing is to change."""
     wanted = (command.quantity, command.limit_price, command.stop_price)
     if wanted == (None, None, None):
-        raise CommandError("expected a quantity, a limit_price or a stop_price, was none of them")
+        raise CommandError("give a quantity, a limit_price or a stop_price")
     return wanted

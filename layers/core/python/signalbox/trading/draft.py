@@ -276,7 +276,7 @@ class AccountDraft:
         newest = self.books.newest
         for known in (newest, self._known.get(fill.entry_id) if self.history else None):
             if known is not None and known.entry_id == fill.entry_id and known != fill:
-                raise EntryConflictError(f"{self.account.account}: {fill.entry_id} came again with other data")
+                raise EntryConflictError(f"{self.account.account}: conflicting duplicate of {fill.entry_id}")
 
     @cached_property
     def _known(self) -> dict[str, Entry]:

@@ -201,7 +201,7 @@ def save_with_care(unit: Unit, save: Save) -> str:
     (rows,) = unit.send([_written(save, parts, values, INSERT_EVENTS, facts)])
     version, *counts = rows[0] if rows else (None,)
     if version is None:
-        raise LedgerError(f"expected to write the row of account {save.account}, was none")
+        raise LedgerError(f"account {save.account} has no row to write")
     for place, count in zip(facts, counts, strict=True):
         part = save.parts[place]
         if count is None or int(count) != len(part.rows):
@@ -212,7 +212,7 @@ def save_with_care(unit: Unit, save: Save) -> str:
 def version_of(rows: Rows) -> str:
     """Return the version that `plain_statement` answered. Raises LedgerError when it found no row of the account."""
     if not rows or rows[0][0] is None:
-        raise LedgerError("expected to write one account's row, was none")
+        raise LedgerError("the account has no row to write")
     return rows[0][0].decode()
 
 
@@ -253,7 +253,7 @@ def _refuse_differing(unit: Unit, part: _TableRows) -> None:
     (differing,) = unit.send([(statement, values)])
     if differing:
         key = (differing[0][0] or b"").decode()
-        raise LedgerRefusedError(f"{part.table.name}: {key} came again with other data")
+        raise LedgerRefusedError(f"{part.table.name}: conflicting duplicate of {key}")
 
 
 class _Gathering:

@@ -46,7 +46,7 @@ class Bracket:
 
     def __post_init__(self) -> None:
         if self.stop_loss is None and self.take_profit is None and self.deadline is None:
-            raise OrderTermsError("expected a stop loss, a take profit or a deadline, was none")
+            raise OrderTermsError("no barrier: give a stop loss, a take profit or a deadline")
         if self.stop_loss is not None and self.take_profit is not None:
             low, high = sorted((self.stop_loss, self.take_profit))
             if low == high or (self.stop_loss < self.take_profit) != (self.side is Side.BUY):
