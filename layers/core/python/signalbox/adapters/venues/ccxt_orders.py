@@ -20,18 +20,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from ccxt.base import errors as ccxt_errors
 from ccxt.coinbaseexchange import coinbaseexchange
+from pydantic import TypeAdapter
+from requests.adapters import BaseAdapter
 from typing_extensions import override
 
-from signalbox.adapters.venues.ccxt_answers import all_at, asked_pause, http_status
-from signalbox.exact import ZERO, exactly, to_step
+from signalbox.adapters.venues.ccxt_answers import UNREADABLE, all_at, asked_pause, bound, http_status
+from signalbox.exact import ZERO, Amount, PositiveAmount, exactly, to_step
 from signalbox.orders.events import Liquidity
 from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
-from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
+from signalbox.orders.messages import (
+    ExecutionRequested,
+    VenueViewRequested,
+    ViewedInstrument,
+    ViewedOrder,
+    ViewedTrade,
+    ViewedTransfer,
+)
 from signalbox.orders.terms import OrderTerms, OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
     CLOCK_SKEW,
@@ -62,9 +71,11 @@ PAGE: Final = 100
 TRANSFER_TAKES: Final = timedelta(days=14)  # from its begin until the money is there, at the longest that is looked for
 DETAIL_LENGTH: Final = 500
 MAX_PAGES: Final = 50
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _OPEN: Final = frozenset({"received", "pending", "active", "open", "canceling"})
 _LIQUIDITY: Final = {"M": Liquidity.MAKER, "T": Liquidity.TAKER}
-_UNREADABLE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation, RecursionError)
+_AMOUNT: Final[TypeAdapter[Decimal]] = TypeAdapter(Amount)
+_POSITIVE: Final[TypeAdapter[Decimal]] = TypeAdapter(PositiveAmount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,8 @@ class CoinbaseCredentials:
 class CcxtVenue:
     """Venue over Coinbase Exchange. One account, one client, one thread at a time.
 
-    url: replaces the exchange's address (a stand-in). clock: the machine's time, which signs requests and judges the skew.
+    url: replaces the exchange's address (a stand-in). transport: sends instead of the network. clock: the machine's time, which
+    signs requests and judges the skew.
     """
 
     def __init__(
@@ -98,6 +110,7 @@ class CcxtVenue:
         skew_limit: timedelta = SKEW_LIMIT,
         stop_allowance: Decimal = STOP_ALLOWANCE,
         monotonic: Callable[[], float] = time.monotonic,
+        transport: BaseAdapter | None = None,
     ) -> None:
         client = coinbaseexchange(
             {
@@ -111,6 +124,7 @@ class CcxtVenue:
             }
         )
         client.set_sandbox_mode(credentials.sandbox)
+        bound(client, 2 * timeout_seconds, inner=transport)
         if url:
             client.urls["api"] = all_at(url, client.urls["api"])
         client.nonce = lambda: int(clock().timestamp())
@@ -222,11 +236,13 @@ class CcxtVenue:
                 older = self._trades(order.symbol, order_id=order.venue_order_id)
                 trades += [trade for trade in older if (trade.symbol, trade.trade_id) not in listed]
         accounts = self._accounts()
+        with _read(self._client):
+            positions = _positions(accounts, request.symbols)
         return VenueView(
             asked_at,
             tuple(orders.values()),
             tuple(trades),
-            _positions(accounts, request.symbols),
+            positions,
             instruments=self._instruments(symbols),
             transfers=self._transfers(accounts, symbols, request.since),
         )
@@ -239,7 +255,7 @@ class CcxtVenue:
         before = self._clock()
         server_ms = self._client.fetch_time()
         after = self._clock()
-        there = datetime.fromtimestamp(server_ms / 1000, UTC)
+        there = _EPOCH + timedelta(milliseconds=server_ms)  # fromtimestamp raises OSError too
         skew = max(before - there, there - after, timedelta(0))  # what the length of the request cannot explain
         if skew > limit:
             raise VenueRefusedError(
@@ -267,7 +283,7 @@ class CcxtVenue:
 
     @exactly
     def _require_steps(self, terms: OrderTerms) -> None:
-        steps = {name: Decimal(step) for name, step in self._client.markets[_pair(terms.symbol)]["precision"].items() if step}
+        steps = {name: self._step(terms.symbol, name) for name in ("amount", "price")}
         for name, value, step in (
             ("quantity", terms.quantity, steps["amount"]),
             ("limit_price", terms.limit_price, steps["price"]),
@@ -278,11 +294,18 @@ class CcxtVenue:
 
     @exactly
     def _worst_price(self, symbol: str, side: Side, stop: Decimal) -> Decimal:
-        tick = Decimal(self._client.markets[_pair(symbol)]["precision"]["price"])
+        tick = self._step(symbol, "price")
         return to_step(stop * (1 + side.sign * self._stop_allowance), tick, upwards=side is Side.BUY)
+
+    def _step(self, symbol: str, of: str) -> Decimal:
+        """Return the step of an `amount` or `price`: above zero, or nothing is sent."""
+        with _read(self._client):
+            return _POSITIVE.validate_python(self._client.markets[_pair(symbol)]["precision"][of])
 
     def _status_report(self, name: str, symbol: str) -> OrderStatusReport:
         order = self._found(name)
+        if order.symbol != symbol:
+            raise VenueSilentError(f"{VENUE}: asked for {name} of {symbol}, was told of {order.symbol}")
         self._names[order.venue_order_id] = name
         trades = self._trades(symbol, order_id=order.venue_order_id) if order.filled else []
         with _read(self._client):
@@ -312,7 +335,7 @@ class CcxtVenue:
         bounds = {} if order_id is None else {"order_id": order_id}
         found: list[VenueTrade] = []
         for page in self._pages(lambda params: self._client.fetch_my_trades(_pair(symbol), None, PAGE, bounds | params)):
-            trades = [self._trade(answer, named=named) for answer in page]
+            trades = [self._trade(answer, symbol, order_id, named=named) for answer in page]
             found += [trade for trade in trades if since is None or trade.executed_at >= since]
             if since is not None and any(trade.executed_at < since for trade in trades):
                 break
@@ -323,6 +346,8 @@ class CcxtVenue:
         for _ in range(MAX_PAGES):
             with _read(self._client):
                 page = ask(params)
+                if not isinstance(page, list):
+                    raise TypeError(f"expected a list, was {type(page).__name__}")
                 after = self._client.last_response_headers.get("cb-after")
             yield page
             if len(page) < PAGE or after is None:
@@ -337,7 +362,7 @@ class CcxtVenue:
             quantity, filled = Decimal(answer_info["size"]), Decimal(answer_info["filled_size"])
             stop = answer_info.get("stop_price")
             is_limit = answer_info["type"] == "limit" and stop is None  # a stop's limit is our allowance, not the order's terms
-            return VenueOrder(
+            found = ViewedOrder(
                 client_order_id=_our_name(answer_info.get("client_oid")),
                 venue_order_id=str(answer_info["id"]),
                 symbol=answer_info["product_id"],
@@ -351,11 +376,15 @@ class CcxtVenue:
                 ],
                 side=Side(answer_info["side"].upper()),
             )
+            return found.as_order()
 
-    def _trade(self, answer: Any, *, named: bool) -> VenueTrade:
+    def _trade(self, answer: Any, symbol: str, order_id: str | None, *, named: bool) -> VenueTrade:
         with _read(self._client):
             answer_info = answer["info"]
-            return VenueTrade(
+            of = answer_info["product_id"], answer_info["order_id"]
+            if of != (symbol, order_id or of[1]):  # what is asked for by its order is booked to that order
+                raise ValueError(f"expected trades of {symbol} {order_id or ''}, was one of {of}")
+            found = ViewedTrade(
                 trade_id=str(answer_info["trade_id"]),
                 client_order_id=self._name_of(answer_info["order_id"]) if named else None,
                 symbol=answer_info["product_id"],
@@ -366,6 +395,7 @@ class CcxtVenue:
                 fee=Decimal(answer_info["fee"]),  # in quote, as this exchange charges it
                 liquidity=_LIQUIDITY.get(answer_info["liquidity"], Liquidity.UNKNOWN),
             )
+            return found.as_trade()
 
     def _name_of(self, venue_order_id: str) -> str | None:
         """Return our id of an order: fills name the venue's alone."""
@@ -381,7 +411,8 @@ class CcxtVenue:
     def _accounts(self) -> list[dict[str, Any]]:
         """Return the exchange's accounts, one a currency, as it says them."""
         with _read(self._client):
-            return [dict(one) for one in self._client.fetch_balance()["info"]]
+            found = [dict(one) for one in self._client.fetch_balance()["info"]]
+            return [one | {name: str(one[name]) for name in ("id", "currency")} for one in found]
 
     @exactly
     def _instruments(self, symbols: tuple[str, ...]) -> tuple[VenueInstrument, ...]:
@@ -393,7 +424,7 @@ class CcxtVenue:
                 answer_info, step = market["info"], Decimal(market["precision"]["amount"])
                 closed = any(answer_info.get(key) for key in ("trading_disabled", "cancel_only", "post_only", "limit_only"))
                 found.append(
-                    VenueInstrument(
+                    ViewedInstrument(
                         symbol=symbol,
                         tick=Decimal(market["precision"]["price"]),
                         step=step,
@@ -402,7 +433,7 @@ class CcxtVenue:
                         min_notional=_above_zero(answer_info.get("min_market_funds")) or ZERO,
                         max_notional=_above_zero(answer_info.get("max_market_funds")),
                         can_open=bool(market["active"]) and not closed,
-                    )
+                    ).as_instrument()
                 )
         return tuple(found)
 
@@ -413,7 +444,7 @@ class CcxtVenue:
         TRANSFER_TAKES before are looked through. Coins that moved are no money: they show up as a position that differs.
         """
         quotes = {symbol.split("-")[1] for symbol in symbols}
-        currencies = {str(one["id"]): one["currency"] for one in accounts}
+        currencies = {one["id"]: one["currency"] for one in accounts}
         found: list[VenueTransfer] = []
         for page in self._pages(lambda params: self._client.private_get_transfers({"limit": PAGE} | params)):
             with _read(self._client):
@@ -423,7 +454,8 @@ class CcxtVenue:
                     if row.get("canceled_at") or not done_at or currency not in quotes or _instant(done_at) < since:
                         continue
                     sign = 1 if row["type"] in {"deposit", "internal_deposit"} else -1
-                    found.append(VenueTransfer(str(row["id"]), _instant(done_at), sign * Decimal(row["amount"])))
+                    amount = sign * _amount(row["amount"])
+                    found.append(ViewedTransfer(key=str(row["id"]), at=_instant(done_at), amount=amount).as_transfer())
                 if any(_instant(row["created_at"]) < since - TRANSFER_TAKES for row in page):
                     break
         return tuple(found)
@@ -433,12 +465,17 @@ def _positions(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> dict
     bases = [symbol.split("-")[0] for symbol in symbols]
     if len(set(bases)) != len(bases):
         raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; it cannot be told apart")
-    totals = {one["currency"]: Decimal(one["balance"]) for one in accounts}
+    totals = {one["currency"]: _amount(one["balance"]) for one in accounts if one["currency"] in bases}
     return {symbol: totals[base] for symbol, base in zip(symbols, bases, strict=True) if totals.get(base)}
 
 
+def _amount(text: Any) -> Decimal:
+    """Return a number that the wire can carry. Raises pydantic.ValidationError."""
+    return _AMOUNT.validate_python(text)
+
+
 def _above_zero(text: Any) -> Decimal | None:
-    value = Decimal(text) if text else ZERO
+    value = _amount(text) if text else ZERO
     return value if value > 0 else None
 
 
@@ -490,7 +527,7 @@ def _read(client: Any) -> Iterator[None]:
         raise
     except ccxt_errors.OrderNotFound as error:
         raise VenueUnknownOrderError(_described(error)) from error
-    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
+    except (ccxt_errors.BaseError, *UNREADABLE) as error:
         raise _named(error, client) from error
 
 
@@ -501,7 +538,7 @@ def _write(client: Any) -> Iterator[None]:
         yield
     except ExecutionError:
         raise
-    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
+    except (ccxt_errors.BaseError, *UNREADABLE) as error:
         raise _named(error, client) from error
 
 
