@@ -227,6 +227,23 @@ def test_number_that_no_database_holds_is_no_candle(form: Any, number: bytes) ->
 
 # Orders: what an exchange says of itself is refused as silence, and never raises what nobody waits for.
 
+SUBMIT = ExecutionRequested(
+    account=ACCOUNT,
+    venue="coinbase",
+    instruction=OrderInstruction.SUBMIT,
+    client_order_id=fuzz_venues.ORDER.client_order_id,
+    terms=fuzz_venues.ORDER,
+    at=NOON,
+)
+
+
+def venue_of(find: Callable[[str], Answer]) -> CcxtVenue:
+    """The exchange, with these answers."""
+    key = CoinbaseCredentials(API_KEY, API_SECRET, PASSPHRASE)
+    transport = Answers(lambda asked, _request: find(asked))
+    return CcxtVenue(key, url="http://venue.invalid", clock=Clock(NOON), minimum_interval_ms=0, transport=transport)
+
+
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("GET /time", {"epoch": "1e300"}),
     ("GET /time", {"epoch": 10**30}),
@@ -257,6 +274,16 @@ def test_absurd_answer_of_an_exchange_is_no_report(asked: str, fields: dict[str,
     assert not taken(changed_one)
 
 
+def test_fill_that_an_exchange_stamps_ahead_is_of_now() -> None:
+    found = json.loads(answers(ORDERS)["GET /fills"].body)
+    for one in found:
+        one["created_at"] = "2099-01-01T00:00:00Z"
+    ahead = Answer(200, answers(ORDERS)["GET /fills"].headers, json.dumps(found).encode())
+    venue = venue_of(lambda asked: ahead if asked == "GET /fills" else answers(ORDERS)[asked])
+    trades = venue.find(SUBMIT).trades
+    assert [trade.executed_at for trade in trades] == [NOON]
+
+
 @pytest.mark.parametrize("name", ["x" * 1_000, "", "a\u0000b"])
 def test_answer_to_a_send_that_names_no_order_is_followed_by_a_question(name: str) -> None:
     found = json.loads(answers(ORDERS)["POST /orders"].body) | {"id": name}
@@ -269,21 +296,9 @@ def test_order_of_another_symbol_or_of_no_size_under_our_id_is_no_answer(field: 
     wrong = {"product_id": "ETH-USD", "size": "0", "filled_size": "-0.1", "id": "x" * 1_000}
     absurd = json.dumps(json.loads(answers(ORDERS)[asked].body) | {field: wrong[field]}).encode()
 
-    def find(wanted: str, _request: object) -> Answer:
-        return Answer(200, JSON, absurd) if wanted == asked else answers(ORDERS)[wanted]
-
-    key = CoinbaseCredentials(API_KEY, API_SECRET, PASSPHRASE)
-    venue = CcxtVenue(key, url="http://venue.invalid", clock=Clock(NOON), minimum_interval_ms=0, transport=Answers(find))
-    request = ExecutionRequested(
-        account=ACCOUNT,
-        venue="coinbase",
-        instruction=OrderInstruction.SUBMIT,
-        client_order_id=fuzz_venues.ORDER.client_order_id,
-        terms=fuzz_venues.ORDER,
-        at=NOON,
-    )
+    venue = venue_of(lambda wanted: Answer(200, JSON, absurd) if wanted == asked else answers(ORDERS)[wanted])
     with pytest.raises(VenueSilentError):
-        venue.find(request)
+        venue.find(SUBMIT)
 
 
 @pytest.mark.parametrize("size", ["1E+18", "1E-37", "9" * 19])

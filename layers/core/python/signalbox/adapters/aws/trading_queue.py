@@ -127,9 +127,20 @@ def _not_ahead(event: BusEvent, sent_at: datetime) -> BusEvent:
 
     An account's time never runs back, so one report stamped hours ahead would end its deadlines and make its prices old.
     It is not refused as any other event would be: the executor sealed it, and what it tells of an order must not be lost.
+    The same holds for each trade and transfer in it, whose instant is the venue's: whatever is decided after a booking is
+    stamped no earlier than it, and a loss counts on its day. No event is named by its instant. A part of a view stays as it
+    is, for its digest is of the whole; the adapter of a venue has bounded it.
     """
-    if isinstance(event, ExecutionReported) and event.reported_at > sent_at:
-        return event.model_copy(update={"reported_at": sent_at})
+    if isinstance(event, ExecutionReported):
+        events = tuple(one if one.at <= sent_at else one.model_copy(update={"at": sent_at}) for one in event.events)
+        return event.model_copy(update={"reported_at": min(event.reported_at, sent_at), "events": events})
+    if isinstance(event, VenueViewReported) and event.parts == 1:
+        trades = tuple(
+            one if one.executed_at <= sent_at else one.model_copy(update={"executed_at": sent_at}) for one in event.trades
+        )
+        transfers = tuple(one if one.at <= sent_at else one.model_copy(update={"at": sent_at}) for one in event.transfers)
+        asked_at = min(event.asked_at, sent_at)
+        return event.model_copy(update={"asked_at": asked_at, "trades": trades, "transfers": transfers})
     if isinstance(event, VenueViewReported) and event.asked_at > sent_at:
         return event.model_copy(update={"asked_at": sent_at})
     return event

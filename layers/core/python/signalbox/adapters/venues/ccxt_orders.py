@@ -391,11 +391,15 @@ class CcxtVenue:
                 side=Side(answer_info["side"].upper()),
                 quantity=Decimal(answer_info["size"]),
                 price=Decimal(answer_info["price"]),
-                executed_at=datetime.fromisoformat(answer_info["created_at"]).astimezone(UTC),
+                executed_at=self._past(_instant(answer_info["created_at"])),
                 fee=Decimal(answer_info["fee"]),  # in quote, as this exchange charges it
                 liquidity=_LIQUIDITY.get(answer_info["liquidity"], Liquidity.UNKNOWN),
             )
             return found.as_trade()
+
+    def _past(self, told: datetime) -> datetime:
+        """Return an instant that the exchange told, now at the latest: nothing that it lists is still to come."""
+        return min(told, self._clock())
 
     def _name_of(self, venue_order_id: str) -> str | None:
         """Return our id of an order: fills name the venue's alone."""
@@ -455,7 +459,9 @@ class CcxtVenue:
                         continue
                     sign = 1 if row["type"] in {"deposit", "internal_deposit"} else -1
                     amount = sign * _amount(row["amount"])
-                    found.append(ViewedTransfer(key=str(row["id"]), at=_instant(done_at), amount=amount).as_transfer())
+                    found.append(
+                        ViewedTransfer(key=str(row["id"]), at=self._past(_instant(done_at)), amount=amount).as_transfer()
+                    )
                 if any(_instant(row["created_at"]) < since - TRANSFER_TAKES for row in page):
                     break
         return tuple(found)
