@@ -88,9 +88,10 @@ nightly: $(READY)  ## the long searches (INPUTS=1000000 SEED=date): fuzzers, uni
 	@$(MAKE) --no-print-directory fuzz
 	@HYPOTHESIS_PROFILE=nightly $(PYTEST) --timeout=14400 tests/unit
 
-fuzz: $(READY)  ## the fuzzers of messages and of files (INPUTS=1000000 SEED=date), one after the other
+fuzz: $(READY)  ## the fuzzers of messages, files and venues' answers (INPUTS=1000000 SEED=date), one after the other
 	@$(BIN)/python -m tests.fuzz_wire $(INPUTS) $(SEED)
 	@$(BIN)/python -m tests.fuzz_files $(INPUTS) $(SEED)
+	@$(BIN)/python -m tests.fuzz_venues $$(($(INPUTS) / 20)) $(SEED)
 
 bench: $(READY)  ## the features of years and of the newest bar beside plain pandas
 	@$(BIN)/signalbox bench features $(ARGS)

@@ -21,7 +21,7 @@ from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.tracing import DecisionReader, TracedRow
 from signalbox.contracts import Function, function_name
 from signalbox.events import correlation_id_of
-from signalbox.wire import parse_object
+from signalbox.wire import in_one_line, parse_object
 
 RECORDING: Final = "trace.jsonl"
 _OF_THE_LOGGER: Final = frozenset(  # what Powertools adds to every line; the rest are the facts of the line
@@ -150,7 +150,9 @@ def trace_text(trace: Trace) -> str:
     return "\n".join(lines)
 
 
-def _columns(rows: Sequence[tuple[str, str, str, str]]) -> list[str]:
+def _columns(found: Sequence[tuple[str, str, str, str]]) -> list[str]:
+    """Return rows as lines. Texts of others stay in theirs: a venue's words could otherwise draw a step that never was."""
+    rows = [tuple(in_one_line(text) for text in row) for row in found]
     widths = [max((len(row[place]) for row in rows), default=0) for place in range(3)]
     return ["  " + "  ".join([*(row[place].ljust(widths[place]) for place in range(3)), row[3]]).rstrip() for row in rows]
 

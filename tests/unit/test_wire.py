@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from signalbox import wire
 from signalbox.events import UnreadableEventError, parse_event, read_event
-from signalbox.wire import MAX_BYTES, MAX_DEPTH, WireError, checked, one_line, parse, parse_object, readable
+from signalbox.wire import MAX_BYTES, MAX_DEPTH, WireError, checked, in_one_line, one_line, parse, parse_object, readable
 from tests.fuzz_wire import CORPUS, doors, fuzz, samples
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
@@ -24,6 +24,16 @@ JSON = st.recursive(
 
 def nested(depth: int, opening: str = "[", closing: str = "]") -> str:
     return opening * depth + closing * depth
+
+
+@given(st.text())
+def test_any_text_has_a_form_on_one_line(text: str) -> None:
+    shown = in_one_line(text)
+    assert one_line(shown) == shown
+    try:
+        assert shown == one_line(text)
+    except ValueError:
+        assert "\\u" in shown
 
 
 @given(JSON)

@@ -27,6 +27,7 @@ from local.errors import WorkbenchError
 from local.settings import ACCOUNT, LOOPBACK, REGION, STAGE, Settings
 from signalbox.contracts import PRODUCT, StackOutput
 from signalbox.problems import Problem, in_words, read_problem
+from signalbox.wire import in_one_line
 
 SECONDS: Final = 40.0  # of one request; the function itself has 30
 UNANSWERED: Final = (
@@ -180,8 +181,16 @@ def stack_outputs(
 
 
 def show(found: Mapping[str, Any], render: Callable[[Mapping[str, Any]], str], *, as_json: bool) -> None:
-    """Print an answer as JSON, one line, or for people."""
-    print(json.dumps(found) if as_json else render(found))
+    """Print an answer as JSON, one line, or for people, where each text of others stays on its line."""
+    print(json.dumps(found) if as_json else render({key: _on_its_line(value) for key, value in found.items()}))
+
+
+def _on_its_line(value: Any) -> Any:
+    if isinstance(value, str):
+        return in_one_line(value)
+    if isinstance(value, dict):
+        return {key: _on_its_line(inner) for key, inner in value.items()}
+    return [_on_its_line(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def listed_text(found: Mapping[str, Any]) -> str:

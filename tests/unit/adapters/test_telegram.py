@@ -1,4 +1,6 @@
+import gzip
 import json
+import tracemalloc
 
 import pytest
 
@@ -50,6 +52,17 @@ def test_an_answer_that_nobody_can_read_is_judged_by_its_status() -> None:
         TelegramMessenger(TOKEN, url=server.url).send("42", "hi")
     with serving(lambda _: Reply(502, deep)) as server, pytest.raises(MessengerUnavailableError, match="HTTP 502"):
         TelegramMessenger(TOKEN, url=server.url).send("42", "hi")
+
+
+def test_answer_that_unpacks_to_megabytes_is_not_unpacked() -> None:
+    bomb = gzip.compress(bytes(40_000_000), 1)
+    with serving(lambda _: Reply(403, bomb, headers={"Content-Encoding": "gzip"})) as server:
+        tracemalloc.start()
+        with pytest.raises(MessengerRefusedError, match="HTTP 403"):
+            TelegramMessenger(TOKEN, url=server.url).send("42", "hi")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 @pytest.mark.parametrize("body", [b"<html>", {"ok": False}, {"parameters": {"retry_after": "soon"}}, [1]])

@@ -13,8 +13,9 @@ from typing_extensions import override
 
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
 from signalbox.events import MAX_AHEAD, BusEvent, CycleDecided, SignalGenerated
-from signalbox.orders.events import OrderSubmitted
-from signalbox.orders.messages import ExecutionReported, VenueViewReported
+from signalbox.orders.events import OrderFilled, OrderSubmitted
+from signalbox.orders.messages import ExecutionReported, VenueViewReported, ViewedTrade, ViewedTransfer
+from signalbox.orders.terms import Side
 from signalbox.trading.commands import AnyCommand, HaltTrading
 from signalbox.trading.events import AccountReviewDue, TurnMissed
 from signalbox.trading.service import AccountOutcome
@@ -57,6 +58,33 @@ def test_a_report_is_of_the_time_it_was_sent_at_the_latest(ahead: timedelta, exp
     view = sent(VenueViewReported(account="a", requested_at=NOON, asked_at=at, orders=(), trades=(), positions={}), NOON)
     assert isinstance(view, VenueViewReported)
     assert view.asked_at == (expected or at)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=3), timedelta(hours=3), timedelta(days=27_000)])
+def test_trade_that_a_venue_stamps_ahead_is_of_when_it_was_told(ahead: timedelta) -> None:
+    """What is decided after a booking is stamped no earlier than it, so one such fill would end an account's deadlines."""
+    fill = OrderFilled(
+        client_order_id=KEY, at=NOON + ahead, account="a", symbol="BTC-USD", trade_id="t", quantity=Decimal(1), price=Decimal(2)
+    )
+    submitted = OrderSubmitted(client_order_id=KEY, at=NOON - timedelta(seconds=1))
+    report = ExecutionReported(account="a", client_order_id=KEY, reported_at=NOON, events=(submitted, fill))
+    found = sent(report, NOON)
+    assert isinstance(found, ExecutionReported)
+    assert [one.at for one in found.events] == [submitted.at, NOON]
+    assert found.event_id == report.event_id
+    trade = ViewedTrade(
+        trade_id="t", client_order_id=KEY, symbol="BTC-USD", side=Side.BUY, quantity=Decimal(1), price=Decimal(2),
+        executed_at=NOON + ahead,
+    )  # fmt: skip
+    money = ViewedTransfer(key="k", at=NOON + ahead, amount=Decimal(5))
+    view = sent(
+        VenueViewReported(
+            account="a", requested_at=NOON, asked_at=NOON, orders=(), trades=(trade,), positions={}, transfers=(money,)
+        ),
+        NOON,
+    )
+    assert isinstance(view, VenueViewReported)
+    assert (view.trades[0].executed_at, view.transfers[0].at) == (NOON, NOON)
 
 
 @pytest.mark.parametrize("door", list(Door))

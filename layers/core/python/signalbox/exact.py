@@ -57,6 +57,11 @@ PositiveAmount: TypeAlias = Annotated[
     Field(allow_inf_nan=False, max_digits=2 * MAX_DIGITS, decimal_places=MAX_DIGITS, gt=0),
     BeforeValidator(_refuse_float),
 ]
+NotNegativeAmount: TypeAlias = Annotated[
+    Decimal,
+    Field(allow_inf_nan=False, max_digits=2 * MAX_DIGITS, decimal_places=MAX_DIGITS, ge=0),
+    BeforeValidator(_refuse_float),
+]
 
 
 class Under:

@@ -76,6 +76,11 @@ def one_line(text: str) -> str:
     return text
 
 
+def in_one_line(text: str) -> str:
+    r"""Return a text of others for a terminal: what would break its line, its direction or the screen is written as `\u000a`."""
+    return _NOT_IN_A_LINE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def readable(text: str) -> str:
     """Return a text with a replacement mark for each character that `parse` would refuse, so that no message is lost over one."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

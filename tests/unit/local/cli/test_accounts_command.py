@@ -14,7 +14,7 @@ from boto3.session import Session
 from typer.testing import CliRunner, Result
 
 from local.cli.accounts.app import accounts_app
-from local.cli.accounts.command import AccountsError, OrdersApi
+from local.cli.accounts.command import AccountsError, OrdersApi, show
 from local.cli.command import main
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import Door, handle_message
@@ -262,3 +262,11 @@ def test_a_request_is_signed_for_the_api_and_by_the_caller() -> None:
     (signature,) = seen
     assert signature.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
     assert "/eu-central-1/execute-api/aws4_request, SignedHeaders=content-type;host;x-amz-date, Signature=" in signature
+
+
+@pytest.mark.parametrize("words", ["no\n  holds 0 BTC-USD", "no\u202e0 sdloh", "no\u2028  holds 0"])
+def test_words_of_a_venue_stay_on_their_line_of_an_account(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    show({"orders": [{"reason": "REFUSED", "detail": words}]}, lambda found: str(found["orders"][0]["detail"]), as_json=False)
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    show({"detail": words}, lambda found: str(found["detail"]), as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"detail": words}

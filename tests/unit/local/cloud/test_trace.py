@@ -55,6 +55,16 @@ def test_a_cycle_is_its_own_lines_and_those_of_its_orders_in_order(run: Path) ->
     assert f"orders  {ORDER}  state=FILLED" in trace_text(found)
 
 
+@pytest.mark.parametrize("words", ["no\n  20:00:09  signalbox-local-f  order_filled", "no\u202efilled", "no\u2028  20:00:09"])
+def test_words_of_a_venue_draw_no_step_that_never_was(tmp_path: Path, words: str) -> None:
+    entries = [line("order_rejected", 4, correlation_id=CYCLE, detail=words), row("orders", ORDER, detail=words)]
+    recording = tmp_path / RECORDING
+    recording.write_text("\n".join(json.dumps(entry) for entry in entries))
+    text = trace_text(trace_recorded(recording, NOON))
+    assert len(text.splitlines()) == 5  # its name, two headings, a line and a row
+    assert "\u202e" not in text
+
+
 def test_without_an_instant_the_newest_cycle_is_shown(run: Path) -> None:
     result = CliRunner().invoke(app, ["trace", "--recorded", str(run), "--json"])
     found = json.loads(result.stdout)

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signalbox.errors import SignalboxError
+from signalbox.exact import MAX_DIGITS
 
 Symbol = NewType("Symbol", str)  # canonical, base-quote: BTC-USD
 ONE_MINUTE: Final = timedelta(minutes=1)
 MINUTE_MS: Final = 60_000
+MAX_DECIMALS: Final = 36  # a venue writes 0.0000123 as a float of 17 digits
 
 
 class MarketDataError(SignalboxError):
@@ -30,7 +32,7 @@ class Candle:
     """One closed bar. Prices in quote currency, volume in base currency.
 
     Raises MarketDataError when it is not aligned to a UTC minute, or prices or volume are not finite, positive
-    (volume: not negative) and consistent (low <= open, close <= high).
+    (volume: not negative), below 10^18 with at most 36 decimals, and consistent (low <= open, close <= high).
     """
 
     symbol: Symbol
@@ -53,6 +55,10 @@ class Candle:
             raise MarketDataError(
                 f"{self.symbol} {self.open_time.isoformat()}: expected a volume of 0 or more, was {self.volume}"
             )
+        if not all(is_bounded(number) for number in (*prices, self.volume)):
+            raise MarketDataError(
+                f"{self.symbol} {self.open_time.isoformat()}: expected numbers below 10^18 with at most 36 decimals"
+            )
         if not (self.low <= min(self.open, self.close) and max(self.open, self.close) <= self.high):
             raise MarketDataError(
                 f"{self.symbol} {self.open_time.isoformat()}: expected low <= open, close <= high, was {prices}"
@@ -62,6 +68,12 @@ class Candle:
     def close_time(self) -> datetime:
         """The instant from which this bar may be used."""
         return self.open_time + ONE_MINUTE
+
+
+def is_bounded(number: Decimal) -> bool:
+    """Whether a finite number is below 10^18 in size and has at most 36 decimals: what databases and floats can keep."""
+    exponent = number.as_tuple().exponent
+    return not number or (isinstance(exponent, int) and exponent >= -MAX_DECIMALS and number.adjusted() < MAX_DIGITS)
 
 
 def to_ms(instant: datetime) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
 
@@ -17,7 +16,7 @@ from typing_extensions import override
 
 from signalbox.contracts import EventType
 from signalbox.events import BusEvent
-from signalbox.exact import ZERO, Amount, PositiveAmount
+from signalbox.exact import ZERO, Amount, NotNegativeAmount, PositiveAmount
 from signalbox.frozen import FrozenModel, made_once
 from signalbox.orders.events import Detail, Liquidity, OrderEvent, OrderFilled, OrderKey, Text
 from signalbox.orders.order import Order
@@ -164,7 +163,7 @@ class ViewedOrder(FrozenModel):
     symbol: Text
     status: VenueStatus
     quantity: PositiveAmount
-    filled: Amount
+    filled: NotNegativeAmount
     limit_price: PositiveAmount | None = None
     stop_price: PositiveAmount | None = None
     detail: Detail = ""
@@ -211,7 +210,7 @@ class ViewedInstrument(FrozenModel):
     step: PositiveAmount
     min_quantity: PositiveAmount
     max_quantity: PositiveAmount | None = None  # None: the venue names no limit
-    min_notional: Amount = ZERO
+    min_notional: NotNegativeAmount = ZERO
     max_notional: PositiveAmount | None = None
     can_open: bool = True
 
@@ -259,7 +258,7 @@ class VenueViewReported(BusEvent):
     instruments: tuple[ViewedInstrument, ...] = ()  # empty: the venue did not say
     transfers: tuple[ViewedTransfer, ...] = ()  # since `since` of the request
     forgets_unfilled: bool = False  # an order that ended without a fill is not shown any more
-    equity: Decimal | None = None  # of the venue, where it says so: for a look beside ours, never booked
+    equity: Amount | None = None  # of the venue, where it says so: for a look beside ours, never booked
     part: Annotated[int, Field(ge=1)] = 1
     parts: Annotated[int, Field(ge=1, le=9999)] = 1
     view: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None

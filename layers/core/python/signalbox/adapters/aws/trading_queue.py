@@ -126,10 +126,21 @@ def _not_ahead(event: BusEvent, sent_at: datetime) -> BusEvent:
     """Return a report dated at the latest when it was sent: a clock that runs ahead must not move an account into the future.
 
     An account's time never runs backwards, so a report dated hours ahead would end its deadlines and make its prices old. It is
-    not refused like other events, because the executor sealed it and what it reports of an order must not be lost.
+    not refused like other events, because the executor sealed it and what it reports of an order must not be lost. The same
+    holds for each trade and transfer in it, which carry the venue's time: nothing decided after a booking is dated before it,
+    and a loss counts on its day. No event is identified by its time. A part of a view stays as it is, because its digest covers
+    the whole view; the venue's adapter has bounded it.
     """
-    if isinstance(event, ExecutionReported) and event.reported_at > sent_at:
-        return event.model_copy(update={"reported_at": sent_at})
+    if isinstance(event, ExecutionReported):
+        events = tuple(one if one.at <= sent_at else one.model_copy(update={"at": sent_at}) for one in event.events)
+        return event.model_copy(update={"reported_at": min(event.reported_at, sent_at), "events": events})
+    if isinstance(event, VenueViewReported) and event.parts == 1:
+        trades = tuple(
+            one if one.executed_at <= sent_at else one.model_copy(update={"executed_at": sent_at}) for one in event.trades
+        )
+        transfers = tuple(one if one.at <= sent_at else one.model_copy(update={"at": sent_at}) for one in event.transfers)
+        asked_at = min(event.asked_at, sent_at)
+        return event.model_copy(update={"asked_at": asked_at, "trades": trades, "transfers": transfers})
     if isinstance(event, VenueViewReported) and event.asked_at > sent_at:
         return event.model_copy(update={"asked_at": sent_at})
     return event

@@ -24,6 +24,7 @@ DEFAULT_URL: Final = "https://api.telegram.org"
 DEFAULT_RETRY_AFTER: Final = 5
 MAX_TEXT: Final = 4096  # characters of a message
 MAX_DESCRIPTION: Final = 300
+MAX_ANSWER_BYTES: Final = 65_536  # the message that was sent comes back in it
 MAX_NUMBER: Final = 2**52  # a chat's id has at most 52 significant bits
 
 
@@ -38,12 +39,13 @@ class TelegramMessenger:
         """Send plain text to a chat."""
         body = {"chat_id": chat_id, "text": text[:MAX_TEXT], "disable_web_page_preview": True}
         try:
-            answer = self._pool.request("POST", self._endpoint, json=body)
+            answer = self._pool.request("POST", self._endpoint, json=body, preload_content=False)
+            data = _read(answer)
         except urllib3.exceptions.HTTPError as error:
             raise MessengerUnavailableError(f"no answer: {type(error).__name__}") from None
         if answer.status == 200:
             return
-        reply = _parse(answer.data)
+        reply = _parse(data)
         description = readable(str(reply.get("description", "no description")))[:MAX_DESCRIPTION]
         if answer.status == 429:
             raise MessengerBusyError(_parameter(reply, "retry_after", at_least=1) or DEFAULT_RETRY_AFTER)
@@ -52,6 +54,15 @@ class TelegramMessenger:
         if 400 <= answer.status < 500:
             raise MessengerRefusedError(f"HTTP {answer.status}: {description}")
         raise MessengerUnavailableError(f"HTTP {answer.status}: {description}")
+
+
+def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """Return an answer as far as it is one that can be read; of a longer one the status says enough. Raises HTTPError."""
+    try:
+        found = answer.read(MAX_ANSWER_BYTES + 1, decode_content=True)
+        return found if len(found) <= MAX_ANSWER_BYTES else b""
+    finally:
+        answer.close()  # after an answer that was read to its end the connection is back in the pool
 
 
 def _parse(data: bytes) -> dict[str, Any]:

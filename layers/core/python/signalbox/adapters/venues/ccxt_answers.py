@@ -1,8 +1,116 @@
-"""What ccxt got from a venue, read where ccxt does not tell: the status behind an error, the pause that was asked for."""
+"""What a venue answers, bounded before ccxt reads it; and what ccxt got and does not tell: the status, the pause asked for.
+
+A venue's answer comes from outside like every other message, and it is as large, as slow and as strange as the venue makes it.
+`bound` gives a client its limits: bytes after unpacking, seconds in all, one reader of JSON (`signalbox.wire`), and no
+redirect, which would take a request, perhaps a signed order, to an address that nobody configured.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.exceptions import ChunkedEncodingError, ContentDecodingError, ReadTimeout
+from requests.exceptions import ConnectionError as ConnectionFailed
+from typing_extensions import override
+from urllib3.exceptions import DecodeError, ReadTimeoutError
+from urllib3.exceptions import HTTPError as BrokenAnswerError
+
+from signalbox.wire import WireError, parse
+
+MAX_ANSWER_BYTES: Final = 32 * 2**20  # unpacked; the longest list of markets that a venue gives (Binance) has about half of it
+CHUNK: Final = 65_536
+MOST_DECIMALS: Final = 36
+LONGEST_PAUSE: Final = 86_400  # seconds; who asks for more is left alone for a day, and asked again by the next run
+UNREADABLE: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)  # ccxt parses unchecked
+_VAST: Final = re.compile(r"\s*[+-]?[0-9._]*[eE][+-]?[0-9]{4,}\s*")
+_MAY_HAVE_ONE: Final = re.compile(r"[0-9.][eE][+-]?[0-9]{4}|\\u")
+
+
+class BoundedAdapter(HTTPAdapter):
+    """Reads each answer whole, within a size and a time. Without it requests waits its timeout anew for every byte.
+
+    inner: what sends; replaced where a test answers without a network.
+    """
+
+    def __init__(
+        self, seconds: float, *, inner: BaseAdapter | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self._seconds, self._monotonic = seconds, monotonic
+        self._inner = inner
+
+    @override
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        """Return the answer with its content. Raises requests.RequestException."""
+        began = self._monotonic()
+        options["stream"] = True
+        answer = super().send(request, **options) if self._inner is None else self._inner.send(request, **options)
+        try:
+            answer._content = self._read(request, answer.raw, began)  # noqa: SLF001 - where requests keeps what was read
+        except ReadTimeoutError as error:
+            raise ConnectionFailed(error, request=request) from error
+        except DecodeError as error:
+            raise ContentDecodingError(error, request=request) from error
+        except BrokenAnswerError as error:
+            raise ChunkedEncodingError(error, request=request) from error
+        finally:
+            answer.close()
+        return answer
+
+    def _read(self, request: requests.PreparedRequest, raw: Any, began: float) -> bytes:
+        found = bytearray()
+        # read1: what is there, a byte too; `read` would come back only when it has all it was asked for
+        while piece := raw.read1(CHUNK, decode_content=True):
+            found += piece
+            if len(found) > MAX_ANSWER_BYTES:
+                raise ContentDecodingError(f"expected at most {MAX_ANSWER_BYTES} bytes, was more", request=request)
+            if self._monotonic() - began > self._seconds:
+                raise ReadTimeout(f"expected the answer within {self._seconds} s", request=request)
+        return bytes(found)
+
+
+def bound(client: Any, seconds: float, *, inner: BaseAdapter | None = None) -> None:
+    """Give a ccxt client limits of what it takes from its venue."""
+    adapter = BoundedAdapter(seconds, inner=inner)
+    for scheme in ("https://", "http://"):
+        client.session.mount(scheme, adapter)
+    client.session.max_redirects = 0
+    client.on_json_response = _read_json
+    for name in ("parse_precision", "integer_precision_to_amount"):
+        setattr(client, name, partial(_of_few_digits, getattr(client, name)))
+
+
+def _read_json(text: str) -> Any:
+    """Return the JSON value of an answer, its fractions as they were written. Raises WireError, which ccxt takes for no JSON.
+
+    Refused is a number, written as text too, whose exponent has four digits: ccxt writes out all zeros of it.
+    """
+    found = parse(text, max_bytes=MAX_ANSWER_BYTES, numbers=str)
+    if _MAY_HAVE_ONE.search(text) is not None and (number := next(_vast_numbers(found), None)) is not None:
+        raise WireError(f"expected numbers with an exponent of at most three digits, was {number[:80]}")
+    return found
+
+
+def _vast_numbers(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if _VAST.fullmatch(value) is not None:
+            yield value
+    elif isinstance(value, dict | list):  # of a bounded depth
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _vast_numbers(inner)
+
+
+def _of_few_digits(read: Callable[[Any], Any], precision: Any) -> Any:
+    """Return what ccxt makes of a number of decimals; it writes as many zeros, one after the other. Raises ValueError."""
+    if precision is not None and abs(int(precision)) > MOST_DECIMALS:
+        raise ValueError(f"expected at most {MOST_DECIMALS} decimals, was {str(precision)[:80]}")
+    return read(precision)
 
 
 def http_status(error: BaseException | None) -> int | None:
@@ -16,10 +124,15 @@ def http_status(error: BaseException | None) -> int | None:
 
 
 def asked_pause(client: Any) -> int:
-    """Return the seconds that a venue asked to be left alone for (Retry-After); 0 for none, and for a date, which is rare."""
+    """Return the seconds that a venue asked to be left alone for (Retry-After), LONGEST_PAUSE at most.
+
+    0 for none, for a date, which is rare, and for what is no number.
+    """
     headers = {str(name).lower(): str(value) for name, value in dict(client.last_response_headers or {}).items()}
-    wanted = headers.get("retry-after", "")
-    return int(wanted) if wanted.isdecimal() else 0
+    wanted = headers.get("retry-after", "").strip()
+    if not (wanted.isascii() and wanted.isdecimal()):
+        return 0
+    return LONGEST_PAUSE if len(wanted.lstrip("0")) > len(str(LONGEST_PAUSE)) else min(int(wanted[-18:]), LONGEST_PAUSE)
 
 
 def all_at(url: str, addresses: Any) -> Any:

@@ -18,14 +18,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
 from ccxt.base import errors as ccxt_errors
+from requests.adapters import BaseAdapter
 
-from signalbox.adapters.venues.ccxt_answers import all_at, asked_pause, http_status
+from signalbox.adapters.venues.ccxt_answers import UNREADABLE, all_at, asked_pause, bound, http_status
 from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import RawRow
 from signalbox.market.candles import MINUTE_MS, Symbol, from_ms, to_ms
@@ -63,7 +64,8 @@ class CcxtCandleSource:
     """CandleSource over any ccxt exchange that has `fetchOHLCV`.
 
     venue: the project's name of the exchange, or ccxt's own. url: replaces the exchange's address (a stand-in, a proxy).
-    Symbols are fetched in parallel by the caller, so each has a client of its own; the market list is loaded once.
+    transport: sends instead of the network. Symbols are fetched in parallel by the caller, so each has a client of its own;
+    the market list is loaded once.
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class CcxtCandleSource:
         deadline_seconds: float = DEADLINE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
+        transport: BaseAdapter | None = None,
     ) -> None:
         self._venue = venue
+        self._transport = transport
         self._url = url
         self._timeout_ms = round(timeout_seconds * 1000)
         self._attempts, self._deadline_seconds = attempts, deadline_seconds
@@ -115,6 +119,10 @@ class CcxtCandleSource:
         rows: list[RawRow] = []
         unanswered = [(start, stop)]
         while unanswered:
+            if self._monotonic() > deadline:  # each answer came, and there are still more to ask for
+                raise VenueError(
+                    CollectionProblem.VENUE_TIMEOUT, f"{self._venue} {symbol}: {len(rows)} rows, and its time is over"
+                )
             start, stop = unanswered.pop()
             end = min(start + page_ms, stop)
             if end < stop:
@@ -160,6 +168,7 @@ class CcxtCandleSource:
                     {"timeout": self._timeout_ms, "enableRateLimit": True, "number": str, "enableLastJsonResponse": True}
                 )
                 _spot_alone(client)
+                bound(client, 2 * self._timeout_ms / 1000, inner=self._transport)
                 if self._url:
                     client.urls["api"] = all_at(self._url, client.urls["api"])
                 if self._markets is None:
@@ -183,11 +192,9 @@ class CcxtCandleSource:
                     raise VenueError(problem, detail) from error
                 self._pause(pause)
                 wait *= 2
-            except (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation) as error:
-                # ccxt parses without checking: an answer of another shape surfaces as one of these
-                raise VenueError(
-                    CollectionProblem.ANSWER_MALFORMED, f"{self._venue} {symbol}: {type(error).__name__}: {error}"
-                ) from error
+            except UNREADABLE as error:  # an answer of another shape
+                detail = f"{self._venue} {symbol}: {type(error).__name__}: {error}"[:500]
+                raise VenueError(CollectionProblem.ANSWER_MALFORMED, detail) from error
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 
@@ -243,5 +250,5 @@ def _row(symbol: Symbol, entry: Any) -> RawRow:
         values = [Decimal("NaN") if n is None else Decimal(n) for n in numbers]
         o, h, low, c, v = values
         return int(time_ms), o, h, low, c, v
-    except (TypeError, ValueError, InvalidOperation) as error:
+    except UNREADABLE as error:
         raise VenueError(CollectionProblem.ANSWER_MALFORMED, f"{symbol}: expected a candle, was {entry!r}"[:300]) from error

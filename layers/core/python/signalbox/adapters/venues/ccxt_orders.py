@@ -23,11 +23,13 @@ from typing import Any, Final
 
 from ccxt.base import errors as ccxt_errors
 from ccxt.coinbaseexchange import coinbaseexchange
+from requests.adapters import BaseAdapter
 from typing_extensions import override
 
-from signalbox.adapters.venues.ccxt_answers import all_at
+from signalbox.adapters.venues.ccxt_answers import all_at, bound
 from signalbox.adapters.venues.coinbase_answers import (
     VENUE,
+    amount_of,
     id_in,
     instant_of,
     instrument_of,
@@ -35,6 +37,7 @@ from signalbox.adapters.venues.coinbase_answers import (
     our_name,
     pair_of,
     positions_of,
+    positive,
     reading,
     trade_of,
     unfilled,
@@ -42,7 +45,7 @@ from signalbox.adapters.venues.coinbase_answers import (
     writing,
 )
 from signalbox.exact import ZERO, exactly, to_step
-from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
+from signalbox.orders.messages import ExecutionRequested, VenueViewRequested, ViewedTransfer
 from signalbox.orders.terms import OrderTerms, OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
     CLOCK_SKEW,
@@ -67,6 +70,7 @@ STOP_ALLOWANCE: Final = Decimal("0.05")
 PAGE: Final = 100
 TRANSFER_TAKES: Final = timedelta(days=14)  # from its begin until the money is there, at the longest that is looked for
 MAX_PAGES: Final = 50
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class CcxtVenue:
         skew_limit: timedelta = SKEW_LIMIT,
         stop_allowance: Decimal = STOP_ALLOWANCE,
         monotonic: Callable[[], float] = time.monotonic,
+        transport: BaseAdapter | None = None,
     ) -> None:
         client = coinbaseexchange(
             {
@@ -113,6 +118,7 @@ class CcxtVenue:
             }
         )
         client.set_sandbox_mode(credentials.sandbox)
+        bound(client, 2 * timeout_seconds, inner=transport)
         if url:
             client.urls["api"] = all_at(url, client.urls["api"])
         client.nonce = lambda: int(clock().timestamp())
@@ -224,11 +230,13 @@ class CcxtVenue:
                 older = self._trades(order.symbol, order_id=order.venue_order_id)
                 trades += [trade for trade in older if (trade.symbol, trade.trade_id) not in listed]
         accounts = self._accounts()
+        with reading(self._client):
+            positions = positions_of(accounts, request.symbols)
         return VenueView(
             asked_at,
             tuple(orders.values()),
             tuple(trades),
-            positions_of(accounts, request.symbols),
+            positions,
             instruments=self._instruments(symbols),
             transfers=self._transfers(accounts, symbols, request.since),
         )
@@ -241,7 +249,7 @@ class CcxtVenue:
         before = self._clock()
         server_ms = self._client.fetch_time()
         after = self._clock()
-        there = datetime.fromtimestamp(server_ms / 1000, UTC)
+        there = _EPOCH + timedelta(milliseconds=server_ms)  # fromtimestamp raises OSError too
         skew = max(before - there, there - after, timedelta(0))  # what the length of the request cannot explain
         if skew > limit:
             raise VenueRefusedError(
@@ -269,7 +277,7 @@ class CcxtVenue:
 
     @exactly
     def _require_steps(self, terms: OrderTerms) -> None:
-        steps = {name: Decimal(step) for name, step in self._client.markets[pair_of(terms.symbol)]["precision"].items() if step}
+        steps = {name: self._step(terms.symbol, name) for name in ("amount", "price")}
         for name, value, step in (
             ("quantity", terms.quantity, steps["amount"]),
             ("limit_price", terms.limit_price, steps["price"]),
@@ -280,11 +288,18 @@ class CcxtVenue:
 
     @exactly
     def _worst_price(self, symbol: str, side: Side, stop: Decimal) -> Decimal:
-        tick = Decimal(self._client.markets[pair_of(symbol)]["precision"]["price"])
+        tick = self._step(symbol, "price")
         return to_step(stop * (1 + side.sign * self._stop_allowance), tick, upwards=side is Side.BUY)
+
+    def _step(self, symbol: str, of: str) -> Decimal:
+        """Return the step of an `amount` or `price`: above zero, or nothing is sent."""
+        with reading(self._client):
+            return positive(self._client.markets[pair_of(symbol)]["precision"][of])
 
     def _status_report(self, name: str, symbol: str) -> OrderStatusReport:
         order = self._found(name)
+        if order.symbol != symbol:
+            raise VenueSilentError(f"{VENUE}: asked for {name} of {symbol}, was told of {order.symbol}")
         self._names[order.venue_order_id] = name
         trades = self._trades(symbol, order_id=order.venue_order_id) if order.filled else []
         with reading(self._client):
@@ -314,7 +329,7 @@ class CcxtVenue:
         bounds = {} if order_id is None else {"order_id": order_id}
         found: list[VenueTrade] = []
         for page in self._pages(lambda params: self._client.fetch_my_trades(pair_of(symbol), None, PAGE, bounds | params)):
-            trades = [self._trade(answer, named=named) for answer in page]
+            trades = [self._trade(answer, symbol, order_id, named=named) for answer in page]
             found += [trade for trade in trades if since is None or trade.executed_at >= since]
             if since is not None and any(trade.executed_at < since for trade in trades):
                 break
@@ -325,6 +340,8 @@ class CcxtVenue:
         for _ in range(MAX_PAGES):
             with reading(self._client):
                 page = ask(params)
+                if not isinstance(page, list):
+                    raise TypeError(f"expected a list, was {type(page).__name__}")
                 after = self._client.last_response_headers.get("cb-after")
             yield page
             if len(page) < PAGE or after is None:
@@ -336,9 +353,13 @@ class CcxtVenue:
         with reading(self._client):
             return order_of(answer["info"])
 
-    def _trade(self, answer: Any, *, named: bool) -> VenueTrade:
+    def _trade(self, answer: Any, symbol: str, order_id: str | None, *, named: bool) -> VenueTrade:
         with reading(self._client):
-            return trade_of(answer["info"], self._name_of(answer["info"]["order_id"]) if named else None)
+            row = answer["info"]
+            of = row["product_id"], row["order_id"]
+            if of != (symbol, order_id or of[1]):  # what is asked for by its order is booked to that order
+                raise ValueError(f"expected trades of {symbol} {order_id or ''}, was one of {of}")
+            return trade_of(row, self._name_of(row["order_id"]) if named else None, self._clock())
 
     def _name_of(self, venue_order_id: str) -> str | None:
         """Return our id of an order: fills name the venue's alone."""
@@ -354,7 +375,8 @@ class CcxtVenue:
     def _accounts(self) -> list[dict[str, Any]]:
         """Return the exchange's accounts, one a currency."""
         with reading(self._client):
-            return [dict(one) for one in self._client.fetch_balance()["info"]]
+            found = [dict(one) for one in self._client.fetch_balance()["info"]]
+            return [one | {name: str(one[name]) for name in ("id", "currency")} for one in found]
 
     def _instruments(self, symbols: tuple[str, ...]) -> tuple[VenueInstrument, ...]:
         with reading(self._client):
@@ -367,7 +389,7 @@ class CcxtVenue:
         TRANSFER_TAKES before are looked through. Coins that moved are no money: they show up as a position that differs.
         """
         quotes = {symbol.split("-")[1] for symbol in symbols}
-        currencies = {str(one["id"]): one["currency"] for one in accounts}
+        currencies = {one["id"]: one["currency"] for one in accounts}
         found: list[VenueTransfer] = []
         for page in self._pages(lambda params: self._client.private_get_transfers({"limit": PAGE} | params)):
             with reading(self._client):
@@ -377,7 +399,8 @@ class CcxtVenue:
                     if row.get("canceled_at") or not done_at or currency not in quotes or instant_of(done_at) < since:
                         continue
                     sign = 1 if row["type"] in {"deposit", "internal_deposit"} else -1
-                    found.append(VenueTransfer(str(row["id"]), instant_of(done_at), sign * Decimal(row["amount"])))
+                    at, amount = min(instant_of(done_at), self._clock()), sign * amount_of(row["amount"])
+                    found.append(ViewedTransfer(key=str(row["id"]), at=at, amount=amount).as_transfer())
                 if any(instant_of(row["created_at"]) < since - TRANSFER_TAKES for row in page):
                     break
         return tuple(found)

@@ -6,15 +6,17 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from ccxt.base import errors as ccxt_errors
+from pydantic import TypeAdapter
 
-from signalbox.adapters.venues.ccxt_answers import asked_pause, http_status
-from signalbox.exact import ZERO, exactly
+from signalbox.adapters.venues.ccxt_answers import UNREADABLE, asked_pause, http_status
+from signalbox.exact import ZERO, Amount, PositiveAmount, exactly
 from signalbox.orders.events import Liquidity
 from signalbox.orders.identity import CLIENT_ORDER_ID_LENGTH
+from signalbox.orders.messages import ViewedInstrument, ViewedOrder, ViewedTrade
 from signalbox.orders.terms import Side
 from signalbox.orders.venue_port import (
     CLOCK_SKEW,
@@ -35,7 +37,8 @@ RETRY_AFTER: Final = 1  # seconds, where the exchange does not say
 DETAIL_LENGTH: Final = 500
 _OPEN: Final = frozenset({"received", "pending", "active", "open", "canceling"})
 _LIQUIDITY: Final = {"M": Liquidity.MAKER, "T": Liquidity.TAKER}
-_UNREADABLE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, InvalidOperation, RecursionError)
+_AMOUNT: Final[TypeAdapter[Decimal]] = TypeAdapter(Amount)
+_POSITIVE: Final[TypeAdapter[Decimal]] = TypeAdapter(PositiveAmount)
 
 
 @exactly
@@ -44,7 +47,7 @@ def order_of(row: Mapping[str, Any]) -> VenueOrder:
     quantity, filled = Decimal(row["size"]), Decimal(row["filled_size"])
     stop = row.get("stop_price")
     is_limit = row["type"] == "limit" and stop is None  # a stop's limit is our allowance, not the order's terms
-    return VenueOrder(
+    found = ViewedOrder(
         client_order_id=our_name(row.get("client_oid")),
         venue_order_id=str(row["id"]),
         symbol=row["product_id"],
@@ -56,21 +59,26 @@ def order_of(row: Mapping[str, Any]) -> VenueOrder:
         detail=" ".join(str(row[key]) for key in ("done_reason", "reject_reason") if row.get(key))[:DETAIL_LENGTH],
         side=Side(row["side"].upper()),
     )
+    return found.as_order()
 
 
-def trade_of(row: Mapping[str, Any], client_order_id: str | None) -> VenueTrade:
-    """Return a trade as the exchange shows it; it names the exchange's order id alone, so ours comes with it."""
-    return VenueTrade(
+def trade_of(row: Mapping[str, Any], client_order_id: str | None, now: datetime) -> VenueTrade:
+    """Return a trade as the exchange shows it; it names the exchange's order id alone, so ours comes with it.
+
+    now: the latest instant that it may have; nothing that the exchange lists is still to come.
+    """
+    found = ViewedTrade(
         trade_id=str(row["trade_id"]),
         client_order_id=client_order_id,
         symbol=row["product_id"],
         side=Side(row["side"].upper()),
         quantity=Decimal(row["size"]),
         price=Decimal(row["price"]),
-        executed_at=instant_of(row["created_at"]),
+        executed_at=min(instant_of(row["created_at"]), now),
         fee=Decimal(row["fee"]),  # in quote, as this exchange charges it
         liquidity=_LIQUIDITY.get(row["liquidity"], Liquidity.UNKNOWN),
     )
+    return found.as_trade()
 
 
 @exactly
@@ -78,7 +86,7 @@ def instrument_of(symbol: str, market: Mapping[str, Any]) -> VenueInstrument:
     """Return what an order of a symbol may look like. A market that takes no market order now can open nothing."""
     row, step = market["info"], Decimal(market["precision"]["amount"])
     closed = any(row.get(key) for key in ("trading_disabled", "cancel_only", "post_only", "limit_only"))
-    return VenueInstrument(
+    found = ViewedInstrument(
         symbol=symbol,
         tick=Decimal(market["precision"]["price"]),
         step=step,
@@ -88,6 +96,7 @@ def instrument_of(symbol: str, market: Mapping[str, Any]) -> VenueInstrument:
         max_notional=_above_zero(row.get("max_market_funds")),
         can_open=bool(market["active"]) and not closed,
     )
+    return found.as_instrument()
 
 
 def positions_of(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> dict[str, Decimal]:
@@ -95,12 +104,22 @@ def positions_of(accounts: list[dict[str, Any]], symbols: tuple[str, ...]) -> di
     bases = [symbol.split("-")[0] for symbol in symbols]
     if len(set(bases)) != len(bases):
         raise VenueRefusedError(NOT_SUPPORTED, f"{VENUE}: two of {', '.join(symbols)} share a balance; configure one only")
-    totals = {one["currency"]: Decimal(one["balance"]) for one in accounts}
+    totals = {one["currency"]: amount_of(one["balance"]) for one in accounts if one["currency"] in bases}
     return {symbol: totals[base] for symbol, base in zip(symbols, bases, strict=True) if totals.get(base)}
 
 
+def amount_of(text: Any) -> Decimal:
+    """Return a number that the wire can carry. Raises pydantic.ValidationError."""
+    return _AMOUNT.validate_python(text)
+
+
+def positive(text: Any) -> Decimal:
+    """Return a number above zero that the wire can carry. Raises pydantic.ValidationError."""
+    return _POSITIVE.validate_python(text)
+
+
 def _above_zero(text: Any) -> Decimal | None:
-    value = Decimal(text) if text else ZERO
+    value = amount_of(text) if text else ZERO
     return value if value > 0 else None
 
 
@@ -155,7 +174,7 @@ def reading(client: Any) -> Iterator[None]:
         raise
     except ccxt_errors.OrderNotFound as error:
         raise VenueUnknownOrderError(_described(error)) from error
-    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
+    except (ccxt_errors.BaseError, *UNREADABLE) as error:
         raise _named(error, client) from error
 
 
@@ -166,7 +185,7 @@ def writing(client: Any) -> Iterator[None]:
         yield
     except ExecutionError:
         raise
-    except (ccxt_errors.BaseError, *_UNREADABLE) as error:
+    except (ccxt_errors.BaseError, *UNREADABLE) as error:
         raise _named(error, client) from error
 
 
