@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from cdk.composition import synthesise
 from cdk.sources import SourceTree
-from cdk.stage import stage_from_context
+from cdk.stage import StageError, stage_from_context
 from signalbox.contracts import Env, Function
 from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import TrainingPlan, read_plan
@@ -90,7 +89,7 @@ def test_nothing_is_retrained_unless_it_is_asked_for(assembly: Assembly, asked: 
 
 
 def test_retraining_without_an_image_is_refused() -> None:
-    with pytest.raises(ValidationError, match="-c training_image="):
+    with pytest.raises(StageError, match=r"dev.toml with -c retrain: training: expected an image"):
         stage_from_context({"stage": "dev", "retrain": "true"})
 
 
@@ -98,7 +97,7 @@ def test_retraining_without_an_image_is_refused() -> None:
     ("key", "value"), [("training_instance", "g5.xlarge"), ("training_model", "Not A Name"), ("mlflow_server", "http://x")]
 )
 def test_a_malformed_option_is_refused(key: str, value: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(StageError, match=f"-c {key}"):
         stage_from_context({"stage": "dev", key: value})
 
 
