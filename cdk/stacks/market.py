@@ -36,7 +36,8 @@ class MarketStack(SignalboxStack):
             },
             timeout_seconds=60,
             memory_megabytes=512,
-            reserved_concurrency=1,  # two runs at once would only fight over the cursors
+            # two runs at once would only fight over the cursors, whose writes are conditional: it saves work, no more
+            reserved_concurrency=stage.collect_concurrency,
         )
         collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], data.cursors.table_arn)
         JobSchedule(
