@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, aws_dynamodb, aws_ec2, aws_rds
+from aws_cdk import Duration, aws_dynamodb, aws_ec2, aws_rds, aws_s3
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
@@ -23,12 +23,12 @@ class DataStack(SignalboxStack):
         super().__init__(scope, stage, "data", description="ledger, buckets and tables", stateful=True)
         self.database = self._database(network)
         self.ledger = LedgerAccess(network.ledger, self._grant_ledger)
-        logs = LogsBucket(self, "Logs", removal=self.state_removal)
-        self.logs = logs.bucket
-        self.market_data = StateBucket(self, "MarketData", removal=self.state_removal, access_logs=logs).bucket
-        self.models = StateBucket(self, "Models", removal=self.state_removal, access_logs=logs).bucket
-        self.reports = StateBucket(self, "Reports", removal=self.state_removal, access_logs=logs).bucket
-        self.backups = StateBucket(self, "Backups", removal=self.state_removal, access_logs=logs, archive=True).bucket
+        self._logs = LogsBucket(self, "Logs", removal=self.state_removal, emptied=stage.empty_buckets)
+        self.logs = self._logs.bucket
+        self.market_data = self._bucket("MarketData")
+        self.models = self._bucket("Models")
+        self.reports = self._bucket("Reports")
+        self.backups = self._bucket("Backups", archive=True)
         self.cursors = self._table("CollectionCursors", key="symbol")
         # which orders were sent: execute_orders' alone, for whoever could delete a record could have an order sent twice
         self.idempotency = self._table("Idempotency", key="id", expires="expiration")
@@ -37,6 +37,16 @@ class DataStack(SignalboxStack):
         self.output(StackOutput.MARKET_DATA_BUCKET, self.market_data.bucket_name)
         self.output(StackOutput.MODELS_BUCKET, self.models.bucket_name)
         self.output(StackOutput.REPORTS_BUCKET, self.reports.bucket_name)
+
+    def _bucket(self, name: str, *, archive: bool = False) -> aws_s3.Bucket:
+        return StateBucket(
+            self,
+            name,
+            removal=self.state_removal,
+            emptied=self.config.empty_buckets,
+            access_logs=self._logs,
+            archive=archive,
+        ).bucket
 
     def database_environment(self, user: str) -> dict[Env, str]:
         """Return the variables with which a ledger function reaches PostgreSQL as a user."""

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.infrastructure.assembly import Assembly
+from tests.infrastructure.conftest import RECIPIENT
 
 pytestmark = pytest.mark.infra
 
@@ -130,3 +131,15 @@ def test_tables_are_on_demand_and_recoverable(assembly: Assembly) -> None:
         assert table.properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
         assert table.properties["SSESpecification"] == {"SSEEnabled": True}
     assert tables["id"].properties["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+
+
+def test_a_stage_that_keeps_nothing_can_be_removed_with_its_buckets_full(assemblies: dict[str, Assembly]) -> None:
+    emptied = {stage: a.resources("Custom::S3AutoDeleteObjects") for stage, a in assemblies.items()}
+    assert {stage: len(found) for stage, found in emptied.items()} == {"local": 0, "dev": 5, "prod": 0}
+    named = {json.dumps(one.properties["BucketName"]) for one in emptied["dev"]}
+    assert named == {json.dumps({"Ref": b.logical_id}) for b in assemblies["dev"].resources("AWS::S3::Bucket")}
+
+
+def test_every_recipient_of_alarms_is_subscribed(assembly: Assembly) -> None:
+    (subscription,) = assembly.resources("AWS::SNS::Subscription")
+    assert (subscription.properties["Protocol"], subscription.properties["Endpoint"]) == ("email", RECIPIENT)
