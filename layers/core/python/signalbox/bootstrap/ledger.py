@@ -17,7 +17,13 @@ def connect_ledger(
 ) -> ConnectionSource:
     """Return the (lazy) connection of a function; without `password` it logs in with an IAM token."""
     database = DatabaseSettings(
-        host=found.host, port=found.port, name=found.name, user=found.user, sslmode=found.sslmode, application_name=application
+        host=found.host,
+        port=found.port,
+        name=found.name,
+        user=found.user,
+        sslmode=found.sslmode,
+        sslrootcert=found.ca_file,
+        application_name=application,
     )
     return ConnectionSource(
         database, password or token_password(boto3.client("rds", config=QUICK), host=found.host, port=found.port, user=found.user)
