@@ -39,8 +39,10 @@ def make_handler(
                 logger.warning("candle_refused", symbol=item.symbol, reason=reason)
         logger.info("cycle_collected", cycle_at=report.cycle_at.isoformat(), parts=report.parts)
         metrics.add_metric(Metric.CANDLES_COLLECTED, MetricUnit.Count, sum(len(i.candles) for i in report.symbols))
-        metrics.add_metric(Metric.CANDLES_REFUSED, MetricUnit.Count, sum(len(i.accepted.refused) for i in report.symbols))
-        metrics.add_metric(Metric.VENUE_FAILURES, MetricUnit.Count, sum(i.problem is not None for i in report.symbols))
+        if refused := sum(len(i.accepted.refused) for i in report.symbols):
+            metrics.add_metric(Metric.CANDLES_REFUSED, MetricUnit.Count, refused)
+        if failures := sum(i.problem is not None for i in report.symbols):
+            metrics.add_metric(Metric.VENUE_FAILURES, MetricUnit.Count, failures)
         return {
             "cycle_at": report.cycle_at.isoformat(),
             "parts": report.parts,

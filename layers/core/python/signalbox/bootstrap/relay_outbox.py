@@ -14,31 +14,35 @@ from signalbox.adapters.postgres.outbox import PostgresOutbox
 from signalbox.bootstrap.ledger import connect_ledger
 from signalbox.bootstrap.settings import LedgerSettings
 from signalbox.contracts import Function, emitted_by
-from signalbox.signals.ports import PartlyPublishedError
 from signalbox.signals.publishing import publish_pending
 
 
 @dataclass(frozen=True, slots=True)
-class RelayRun:
-    """What a run found and did. refused: raised by whoever counts it, once it is counted."""
+class Waiting:
+    """What waits in the outbox when a run begins."""
 
-    oldest: datetime | None = None  # event that waited when it began
-    published: int = 0
+    oldest: datetime | None = None
     too_large: tuple[str, ...] = ()  # event_ids that the bus never takes
-    refused: PartlyPublishedError | None = None
 
 
-def compose(settings: LedgerSettings | None = None) -> Callable[[], RelayRun]:
-    """Return the function that relays."""
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Two steps, so that what waits is told before anybody tries to reach the bus.
+
+    publish: returns how many went, raises PartlyPublishedError for those that did not, and the errors of ledger and bus.
+    """
+
+    look: Callable[[], Waiting]
+    publish: Callable[[], int]
+
+
+def compose(settings: LedgerSettings | None = None) -> Relay:
+    """Return the relay."""
     found = settings or LedgerSettings.read()
     outbox = PostgresOutbox(connect_ledger(found, application="relay_outbox"), emitted_by(Function.RELAY_OUTBOX))
     bus = EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name)
 
-    def relay() -> RelayRun:
-        oldest, too_large = outbox.oldest_unpublished(), tuple(outbox.too_large())
-        try:
-            return RelayRun(oldest, publish_pending(outbox=outbox, publisher=bus), too_large)
-        except PartlyPublishedError as error:
-            return RelayRun(oldest, len(error.published), too_large, error)
-
-    return relay
+    return Relay(
+        look=lambda: Waiting(outbox.oldest_unpublished(), tuple(outbox.too_large())),
+        publish=lambda: publish_pending(outbox=outbox, publisher=bus),
+    )
