@@ -64,7 +64,8 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     database_instance: Literal["t4g.micro", "t4g.small"]
     database_multi_az: bool
     database_backup_days: int = Field(ge=1, le=35)
-    database_sslmode: str = "require"
+    # verify-full needs RDS's certificate authorities in the library (cdk/sources.py says where from)
+    database_sslmode: Literal["require", "verify-ca", "verify-full"] = "require"
     log_days: int = Field(gt=0)
     archive_days: int = Field(ge=0)  # of the event bus; 0: no archive
     flow_logs: bool
@@ -107,6 +108,11 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     def stack_name(self, concern: str) -> str:
         """Return the deployed name of a stack."""
         return f"{PRODUCT}-{self.name}-{concern}"
+
+    @property
+    def service(self) -> str:
+        """Dimension of the metrics of every function: an alarm watches what any of them counts."""
+        return f"{PRODUCT}-{self.name}"
 
     def function_name(self, function: Function) -> str:
         """Return the deployed name of a function."""

@@ -64,3 +64,7 @@ class Assembly:
 
     def outputs(self) -> dict[str, Any]:
         return {key: value for t in self.templates().values() for key, value in t.get("Outputs", {}).items()}
+
+
+def is_dead_letter_queue(queue: Resource) -> bool:
+    return any(name in queue.logical_id for name in ("DeadLetters", "LostRuns", "UndeliveredEvents"))

@@ -75,21 +75,22 @@ SENDING = {  # of a function of the edge that sends each thing once
     "sqs:SendMessage",
 }
 ACTIONS: dict[Function, set[str]] = {
-    Function.COLLECT_CANDLES: {"dynamodb:GetItem", "dynamodb:PutItem", "events:PutEvents"},
+    Function.COLLECT_CANDLES: {"dynamodb:GetItem", "dynamodb:PutItem", "events:PutEvents", "sqs:SendMessage"},
     Function.GENERATE_SIGNALS: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket"},
     Function.SEND_ALERTS: SENDING,
     Function.ROUTE_EVENTS: {"sqs:SendMessage"},
     Function.MANAGE_ORDERS: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue"},
-    Function.MONITOR_RISK: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue"},
-    Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect"},
+    Function.MONITOR_RISK: {"events:PutEvents", "rds-db:connect", "secretsmanager:GetSecretValue", "sqs:SendMessage"},
+    Function.RELAY_OUTBOX: {"events:PutEvents", "rds-db:connect", "sqs:SendMessage"},
     Function.EXECUTE_ORDERS: SENDING,
-    Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
-    Function.PUBLISH_REPORTS: {"rds-db:connect", "s3:PutObject"},
+    Function.COMPACT_CANDLES: {"rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject", "sqs:SendMessage"},
+    Function.PUBLISH_REPORTS: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
     Function.START_TRAINING: {
         "iam:PassRole",
         "sagemaker:AddTags",
         "sagemaker:CreateTrainingJob",
         "sagemaker:DescribeTrainingJob",
+        "sqs:SendMessage",
     },
     Function.REGISTER_MODEL: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
     Function.MIGRATE_DATABASE: set(),
@@ -156,7 +157,7 @@ def test_environment_is_exactly_what_the_function_needs(assembly: Assembly, func
     found = deployed(assembly, function).properties["Environment"]["Variables"]
     assert set(found) == {str(key) for key in ENVIRONMENT[function] | COMMON}
     assert found[Env.STAGE] == assembly.stage
-    assert found["POWERTOOLS_SERVICE_NAME"] == deployed(assembly, function).properties["FunctionName"]
+    assert found["POWERTOOLS_SERVICE_NAME"] == f"signalbox-{assembly.stage}"
 
 
 @pytest.mark.parametrize("function", Function)
@@ -198,7 +199,7 @@ def test_ledger_functions_are_in_the_network_and_edge_functions_are_not(assembly
         assert network is None
         return
     assert network is not None
-    assert len(network["SubnetIds"]) == 2
+    assert len(network["SubnetIds"]) == 1  # that of the database, until it has a standby in another
     assert "LedgerFunctions" in json.dumps(network["SecurityGroupIds"])
 
 

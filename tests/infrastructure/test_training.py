@@ -85,7 +85,7 @@ def test_nothing_is_retrained_unless_it_is_asked_for(assembly: Assembly, asked: 
     schedule = of_training(assembly, "AWS::Scheduler::Schedule", "EveryWeek").properties
     assert (schedule["State"], schedule["ScheduleExpression"]) == ("DISABLED", "cron(0 2 ? * SUN *)")
     assert of_training(asked, "AWS::Scheduler::Schedule", "EveryWeek").properties["State"] == "ENABLED"
-    assert "DeadLetters" in json.dumps(schedule["Target"]["DeadLetterConfig"])
+    assert "LostRuns" in json.dumps(schedule["Target"]["DeadLetterConfig"])
 
 
 def test_retraining_without_an_image_is_refused() -> None:
@@ -161,7 +161,7 @@ def test_a_pipeline_reads_the_verdict_that_its_condition_asks_for_and_nothing_el
 def test_with_a_pipeline_the_schedule_may_start_that_and_nothing_else(asked: Assembly) -> None:
     found = statements(asked, Function.START_TRAINING)
     beside_its_record = {one for one in actions(found) if not one.startswith(("logs:", "xray:"))}
-    assert beside_its_record == {"sagemaker:StartPipelineExecution"}
+    assert beside_its_record == {"sagemaker:StartPipelineExecution", "sqs:SendMessage"}  # the second for runs that were lost
     (start,) = (s for s in found if s["Action"] == "sagemaker:StartPipelineExecution")
     assert ":pipeline/signalbox-weekly" in json.dumps(start["Resource"])
 
