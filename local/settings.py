@@ -48,6 +48,11 @@ class Settings:
         return self.shared_data if self.shared_data.is_dir() else None
 
 
+def caller_environment() -> dict[str, str]:
+    """Return the caller's whole environment: for the one command that acts with their AWS credentials."""
+    return dict(os.environ)  # noqa: TID251 - the composition point of the workbench
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the environment: SIGNALBOX_DATA, SIGNALBOX_STATE (default `.signalbox/`), CI."""
     env = os.environ if environ is None else environ  # noqa: TID251 - the composition point of the workbench

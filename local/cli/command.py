@@ -12,7 +12,9 @@ import typer
 from local.cli.accounts.app import accounts_app
 from local.cli.backtest import backtest
 from local.cli.bench import bench_app
+from local.cli.cost.app import cost
 from local.cli.data.app import collect, data_app
+from local.cli.deploy.app import deploy
 from local.cli.evaluate import evaluate
 from local.cli.features.app import features_app
 from local.cli.ftmo.app import ftmo_app
@@ -20,6 +22,7 @@ from local.cli.instants import parse_instant
 from local.cli.jobs.app import jobs_app
 from local.cli.mt5.app import mt5_app
 from local.cli.report.app import report
+from local.cli.secrets.app import secrets_app
 from local.errors import WorkbenchError
 from signalbox.errors import SignalboxError
 from signalbox.problems import problem_of
@@ -138,6 +141,8 @@ def trace(
 
 
 app.command()(collect)
+app.command()(cost)
+app.command()(deploy)
 app.command()(evaluate)
 app.command()(backtest)
 app.command()(report)
@@ -148,6 +153,7 @@ app.add_typer(features_app, name="features")
 app.add_typer(ftmo_app, name="ftmo")
 app.add_typer(jobs_app, name="jobs")
 app.add_typer(mt5_app, name="mt5")
+app.add_typer(secrets_app, name="secrets")
 
 
 def main() -> None:
