@@ -9,7 +9,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from signalbox.bootstrap.relay_outbox import Relay, compose
+from signalbox.bootstrap.relay_outbox import OutboxRelay, compose
 from signalbox.contracts import Metric
 from signalbox.events import ScheduledJob
 from signalbox.signals.ports import PartlyPublishedError
@@ -19,7 +19,7 @@ metrics = Metrics()
 
 
 def make_handler(
-    relay: Relay,
+    relay: OutboxRelay,
 ) -> Callable[[Mapping[str, object], LambdaContext], dict[str, int]]:
     """Return the Lambda entry over any relay."""
 

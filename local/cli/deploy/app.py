@@ -28,7 +28,7 @@ def deploy(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done. No network, no credentials.")] = False,  # noqa: FBT002
 ) -> None:
     """Deploy a stage to your AWS account: checks, difference, cost, stacks, secrets, a test alarm. Repeat it to go on."""
-    from local.cli.deploy.command import STAGES, Deployment, run_in  # noqa: PLC0415 - loads boto3
+    from local.cli.deploy.command import STAGES, StageDeployment, run_in  # noqa: PLC0415 - loads boto3
     from local.errors import DeployError  # noqa: PLC0415 - as above
     from local.settings import caller_environment, load_settings  # noqa: PLC0415 - as above
 
@@ -36,10 +36,10 @@ def deploy(
         raise DeployError(f"expected --stage {' or '.join(STAGES)}, was {stage!r}; the stage local is `signalbox up`")
     settings = load_settings()
     if dry_run:
-        Deployment(settings, stage, Terminal(), lambda _: 1).dry()
+        StageDeployment(settings, stage, Terminal(), lambda _: 1).dry()
         return
     from boto3.session import Session  # noqa: PLC0415 - as above
 
-    deployment = Deployment(settings, stage, Terminal(), run_in(settings, caller_environment()), Session())
+    deployment = StageDeployment(settings, stage, Terminal(), run_in(settings, caller_environment()), Session())
     if not deployment.deploy():
         raise typer.Exit(1)

@@ -33,7 +33,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AccountFinding:
     """Something about the account. blocks: the deployment would fail for it."""
 
     text: str
@@ -65,7 +65,7 @@ def target_of(session: Any) -> Target:
     return Target(str(who["Account"]), str(region), str(who["Arn"]))
 
 
-def findings(session: Any, target: Target, stage: str) -> tuple[Finding, ...]:
+def findings(session: Any, target: Target, stage: str) -> tuple[AccountFinding, ...]:
     """Return what stands in the way of a deployment, and what will be slow. Raises NotReadyError when it cannot be asked."""
     try:
         return (*_bootstrap(session, target), *_executions(session), *_stuck(session, stage))
@@ -73,29 +73,29 @@ def findings(session: Any, target: Target, stage: str) -> tuple[Finding, ...]:
         raise NotReadyError(f"{target.account}: cannot be checked, administrator access is needed: {error}") from error
 
 
-def _bootstrap(session: Any, target: Target) -> Iterator[Finding]:
+def _bootstrap(session: Any, target: Target) -> Iterator[AccountFinding]:
     command = f"npx {CDK} bootstrap aws://{target.account}/{target.region}"
     ssm = session.client("ssm")
     try:
         version = int(ssm.get_parameter(Name=BOOTSTRAP_PARAMETER)["Parameter"]["Value"])
     except ssm.exceptions.ParameterNotFound:
-        yield Finding(f"account and region are not bootstrapped for the CDK: run `{command}`", blocks=True)
+        yield AccountFinding(f"account and region are not bootstrapped for the CDK: run `{command}`", blocks=True)
         return
     if version < BOOTSTRAP_VERSION:
-        yield Finding(f"expected bootstrap version {BOOTSTRAP_VERSION} or later, was {version}: run `{command}`", blocks=True)
+        yield AccountFinding(f"expected bootstrap version {BOOTSTRAP_VERSION}, was {version}: run `{command}`", blocks=True)
 
 
-def _executions(session: Any) -> Iterator[Finding]:
+def _executions(session: Any) -> Iterator[AccountFinding]:
     limit = int(session.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
     if limit < ENOUGH_EXECUTIONS:
-        yield Finding(
+        yield AccountFinding(
             f"Lambda runs {limit} executions at once in this account: enough to start with; ask for more with"
             " `aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
             " --desired-value 100`"
         )
 
 
-def _stuck(session: Any, stage: str) -> Iterator[Finding]:
+def _stuck(session: Any, stage: str) -> Iterator[AccountFinding]:
     """Find stacks that another deployment works on, and those that only a hand can bring on."""
     for page in session.client("cloudformation").get_paginator("describe_stacks").paginate():
         for stack in page["Stacks"]:
@@ -103,11 +103,11 @@ def _stuck(session: Any, stage: str) -> Iterator[Finding]:
             if not name.startswith(f"{PRODUCT}-{stage}-"):
                 continue
             if status.endswith("_IN_PROGRESS"):
-                yield Finding(f"{name} is {status}: another deployment is at work; wait until it has ended", blocks=True)
+                yield AccountFinding(f"{name} is {status}: another deployment is at work; wait until it has ended", blocks=True)
             elif status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
-                yield Finding(
+                yield AccountFinding(
                     f"{name} is {status}: delete it (`aws cloudformation delete-stack --stack-name {name}`)", blocks=True
                 )
             elif status == "UPDATE_ROLLBACK_FAILED":
                 command = f"aws cloudformation continue-update-rollback --stack-name {name}"
-                yield Finding(f"{name} is {status}: run `{command}`", blocks=True)
+                yield AccountFinding(f"{name} is {status}: run `{command}`", blocks=True)

@@ -52,7 +52,7 @@ class Person(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class StageDeployment:
     """What a deployment works with. run: a command of the repository, by its arguments; its exit status."""
 
     settings: Settings

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from signalbox.application.send_alerts import FanOut
-from signalbox.bootstrap.relay_outbox import Relay, Waiting
+from signalbox.bootstrap.relay_outbox import OutboxRelay, Waiting
 from signalbox.bootstrap.settings import (
     CollectCandlesSettings,
     GenerateSignalsSettings,
@@ -274,7 +274,7 @@ class TestSendAlerts:
 
 class TestRelayOutbox:
     def test_the_age_of_the_oldest_event_is_measured_against_the_scheduled_instant(self, load, capsys) -> None:
-        handler = load("relay_outbox").make_handler(Relay(lambda: Waiting(NOON), lambda: 4))
+        handler = load("relay_outbox").make_handler(OutboxRelay(lambda: Waiting(NOON), lambda: 4))
         answer = handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
         assert answer == {"published": 4}
         assert metric_values(logged(capsys)) == {"OutboxOldestAge": 120, "OutboxPublished": 4}
@@ -286,7 +286,7 @@ class TestRelayOutbox:
             told.append(metric_values(logged(capsys)))  # what is out when the bus is asked: a function may be killed in there
             raise ConnectionError("the bus is away")
 
-        handler = load("relay_outbox").make_handler(Relay(lambda: Waiting(NOON), away))
+        handler = load("relay_outbox").make_handler(OutboxRelay(lambda: Waiting(NOON), away))
         with pytest.raises(ConnectionError):
             handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
         assert told == [{"OutboxOldestAge": 120}]
@@ -295,7 +295,7 @@ class TestRelayOutbox:
         def partly() -> int:
             raise PartlyPublishedError("one was refused", [OutboxEvent(1, "a", "x", "{}", NOON)])
 
-        handler = load("relay_outbox").make_handler(Relay(lambda: Waiting(NOON, ("big",)), partly))
+        handler = load("relay_outbox").make_handler(OutboxRelay(lambda: Waiting(NOON, ("big",)), partly))
         with pytest.raises(PartlyPublishedError):
             handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
         assert metric_values(logged(capsys)) == {"OutboxOldestAge": 120, "OutboxPublished": 1}

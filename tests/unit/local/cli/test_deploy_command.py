@@ -16,7 +16,7 @@ from moto import mock_aws
 
 from local.cli.deploy import command
 from local.cli.deploy.checks import BOOTSTRAP_PARAMETER, NotReadyError, findings, target_of
-from local.cli.deploy.command import Deployment
+from local.cli.deploy.command import StageDeployment
 from local.errors import DeployError
 from local.settings import Settings, load_settings
 from signalbox.contracts import StackOutput
@@ -135,8 +135,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return replace(load_settings(), state=tmp_path)
 
 
-def deployment(settings: Settings, person: Person, runs: Runs) -> Deployment:
-    return Deployment(settings, "dev", person, runs, runs.session)
+def deployment(settings: Settings, person: Person, runs: Runs) -> StageDeployment:
+    return StageDeployment(settings, "dev", person, runs, runs.session)
 
 
 def test_a_deployment_ends_with_secrets_an_alarm_and_the_dashboards_address(settings: Settings, account: None) -> None:
@@ -260,6 +260,6 @@ def test_a_dry_run_asks_nobody_and_runs_nothing(settings: Settings, monkeypatch:
     def never(_: Sequence[str]) -> int:
         raise AssertionError("expected nothing to be run")
 
-    Deployment(settings, "dev", person, never).dry()
+    StageDeployment(settings, "dev", person, never).dry()
     assert person.asked == []
     assert "  signalbox-dev-secrets: 1 SNS" in person.shown

@@ -26,7 +26,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
+class OutboxRelay:
     """Two steps, so that what waits is told before anybody tries to reach the bus.
 
     publish: returns how many went, raises PartlyPublishedError for those that did not, and the errors of ledger and bus.
@@ -36,13 +36,13 @@ class Relay:
     publish: Callable[[], int]
 
 
-def compose(settings: LedgerSettings | None = None) -> Relay:
+def compose(settings: LedgerSettings | None = None) -> OutboxRelay:
     """Return the relay."""
     found = settings or LedgerSettings.read()
     outbox = PostgresOutbox(connect_ledger(found, application="relay_outbox"), emitted_by(Function.RELAY_OUTBOX))
     bus = EventBridgeBus(boto3.client("events", config=QUICK), found.event_bus_name)
 
-    return Relay(
+    return OutboxRelay(
         look=lambda: Waiting(outbox.oldest_unpublished(), tuple(outbox.too_large())),
         publish=lambda: publish_pending(outbox=outbox, publisher=bus),
     )
