@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 
-class Terminal:
+class TypingPerson:
     """The person at this terminal."""
 
     def say(self, text: str) -> None:
@@ -36,10 +36,10 @@ def deploy(
         raise DeployError(f"expected --stage {' or '.join(STAGES)}, was {stage!r}; the stage local is `signalbox up`")
     settings = load_settings()
     if dry_run:
-        StageDeployment(settings, stage, Terminal(), lambda _: 1).dry()
+        StageDeployment(settings, stage, TypingPerson(), lambda _: 1).dry()
         return
     from boto3.session import Session  # noqa: PLC0415 - as above
 
-    deployment = StageDeployment(settings, stage, Terminal(), run_in(settings, caller_environment()), Session())
+    deployment = StageDeployment(settings, stage, TypingPerson(), run_in(settings, caller_environment()), Session())
     if not deployment.deploy():
         raise typer.Exit(1)
