@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="cdk/app.py", description="Synthesise Signalbox's cloud assembly (offline).")
     parser.add_argument("-c", "--context", action="append", default=[], metavar="KEY=VALUE", help="stage=local|dev|prod, …")
     parser.add_argument("--out", default=None, help="folder of the assembly; default CDK_OUTDIR, else a new one")
+    parser.add_argument("--templates-only", action="store_true", help="for reading: the layers lack their dependencies")
     found = parser.parse_args(arguments)
 
     from cdk.node import use_bundled_node  # noqa: PLC0415 - after the path is right
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from cdk.composition import OPERATOR_ERRORS, synthesise  # noqa: PLC0415 - imports aws_cdk, which starts node
 
     try:
-        synthesise(_pairs(found.context), out=found.out)
+        synthesise(_pairs(found.context), out=found.out, templates_only=found.templates_only)
     except OPERATOR_ERRORS as error:
         raise SystemExit(f"cdk/app.py: {error}") from None
 

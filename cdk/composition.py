@@ -49,7 +49,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     network = NetworkStack(app, stage, secrets=secrets)
     operations = OperationsStack(app, stage)
     context = FunctionContext(stage=stage, sources=sources, alarm_topic=operations.alarms)
-    data = DataStack(app, stage, network=network)
+    data = DataStack(app, stage, network=network, alarm_topic=operations.alarms, sources=sources)
     schema = SchemaStack(app, context, network=network, data=data)
     messaging = MessagingStack(app, context, data=data)
     market = MarketStack(app, context, data=data, messaging=messaging)

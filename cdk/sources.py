@@ -12,6 +12,10 @@ from signalbox.contracts import Function
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+CERTIFICATES = Path("adapters") / "postgres" / "rds-ca.pem"  # below the library
+BUNDLE_ADDRESS = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+
+
 class SourceMissingError(FileNotFoundError):
     """Something the templates ship is not in the source tree."""
 
@@ -59,6 +63,12 @@ class SourceTree:
             folder / "manifest.json", "the starter bundle, written by `signalbox train --quick --out training/starter_bundle`"
         )
         return folder
+
+    @property
+    def database_certificates(self) -> Path:
+        """RDS's certificate authorities, inside the library and so in the core layer."""
+        made_by = f"RDS's certificate authorities: `curl -o layers/core/python/signalbox/{CERTIFICATES} {BUNDLE_ADDRESS}`"
+        return _existing(self.library / CERTIFICATES, f"{made_by}, then commit the file")
 
     def lock(self, layer: str) -> Path:
         return _existing(self.root / "layers" / layer / "requirements.txt", "the layer's lock, see layers/README.md")

@@ -1,7 +1,8 @@
-"""What differs between the stages, and nothing else: the templates ask this page, never the name of a stage.
+"""What may differ between the stages, and nothing else: the templates ask this page, never the name of a stage.
 
-A stage is read from the app's context (`-c stage=dev`); `local` also needs `local_endpoints`. Which resources exist is the
-stacks' business. Decision: docs/decisions/0010-stacks-and-their-borders.md.
+A stage's settings are in `cdk/stages/<stage>.toml`, under version control, so that no later deployment can forget one. The app's
+context names the stage (`-c stage=dev`) and may replace a setting for once; `local` also needs `local_endpoints`. Which resources
+exist is the stacks' business. Decision: docs/decisions/0010-stacks-and-their-borders.md.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from cdk.stage_file import StageError, read_settings, stage_file, told
 from cdk.training_config import CONTEXT_FIELDS, TrainingConfig, training_from_context
 from signalbox.contracts import PRODUCT, SYMBOLS, Function, function_name
 
@@ -20,12 +22,9 @@ PrincipalName: TypeAlias = Annotated[
     str, Field(pattern=r"^(arn:aws[a-z-]*:(iam|sts)::\d{12}:\S+|A[A-Z0-9]{15,127}|telegram:\d+)$")
 ]
 MailboxName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]  # any account's, as the ledger names it
+EmailAddress: TypeAlias = Annotated[str, Field(pattern=r"^[^@\s,]+@[^@\s,]+\.[^@\s,]+$")]
 StageName: TypeAlias = Literal["local", "dev", "prod"]
 PYTHON_VERSION: Final = "3.14"  # of the Lambda runtime and of the wheels in the layers
-
-
-class StageError(ValueError):
-    """The app's context does not describe a stage."""
 
 
 class LocalEndpoints(BaseModel, frozen=True, extra="forbid"):
@@ -60,11 +59,13 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     bundle_dependencies: bool  # false: the functions run where the dependencies already are
     max_unzipped_megabytes: int = Field(default=200, gt=0, le=250)  # layers and code of one function
     retain_state: bool
+    empty_buckets: bool  # when the stage is removed: a bucket that holds something cannot be
     termination_protection: bool
     database_instance: Literal["t4g.micro", "t4g.small"]
     database_multi_az: bool
     database_backup_days: int = Field(ge=1, le=35)
-    database_sslmode: str = "require"
+    # verify-full needs RDS's certificate authorities in the library (cdk/sources.py says where from)
+    database_sslmode: Literal["require", "verify-ca", "verify-full"] = "require"
     log_days: int = Field(gt=0)
     archive_days: int = Field(ge=0)  # of the event bus; 0: no archive
     flow_logs: bool
@@ -72,7 +73,9 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     check_rules: bool  # cdk-nag at synth
     bootstrap_rule: bool  # the template refuses an account without `cdk bootstrap`
     s3_prefix_list_id: str | None = None  # pl-…, narrows the ledger functions' way out to S3
-    alarm_email: str | None = None
+    alarm_emails: tuple[EmailAddress, ...] = ()  # who is told of alarms
+    recipient_required: bool  # refuse the stage when nobody is told
+    collect_concurrency: int | None = Field(default=None, ge=1)  # reserved executions; not for a new account
     training: TrainingConfig = TrainingConfig()
     endpoints: LocalEndpoints | None = None
 
@@ -87,72 +90,40 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     def _owned(self) -> StageConfig:
         """Nobody could halt, resume or look at a live account of a stage that nobody owns."""
         if self.mt5_accounts and not self.owners:
-            raise ValueError(f"expected -c owners=ARN,… with mt5_accounts, was none: nobody could command {self.mt5_accounts[0]}")
+            raise ValueError(f"expected owners with mt5_accounts, was none: nobody could command {self.mt5_accounts[0]}")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_or_emptied(self) -> StageConfig:
+        if self.retain_state and self.empty_buckets:
+            raise ValueError("expected empty_buckets = false with retain_state = true: what is kept must not be emptied")
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_is_told(self) -> StageConfig:
+        if self.recipient_required and not self.alarm_emails:
+            raise ValueError("expected at least one address in alarm_emails, was none: nobody would be told of an alarm")
         return self
 
     def stack_name(self, concern: str) -> str:
         """Return the deployed name of a stack."""
         return f"{PRODUCT}-{self.name}-{concern}"
 
+    @property
+    def service(self) -> str:
+        """Dimension of the metrics of every function: an alarm watches what any of them counts."""
+        return f"{PRODUCT}-{self.name}"
+
     def function_name(self, function: Function) -> str:
         """Return the deployed name of a function."""
         return function_name(self.name, function)
 
 
-_STAGES: Final[Mapping[StageName, StageConfig]] = {
-    "local": StageConfig(
-        name="local",
-        accounts=("ftmo-2step-100k",),
-        owners=("arn:aws:iam::000000000000:root",),  # whom the emulator takes every caller of this machine for
-        mt5_accounts=("ftmo-1", "ftmo-2"),
-        bundle_dependencies=False,  # the emulator's workers run in the project's own environment
-        retain_state=False,
-        termination_protection=False,
-        database_instance="t4g.micro",
-        database_multi_az=False,
-        database_backup_days=1,
-        log_days=1,
-        archive_days=0,  # AWS::Events::Archive is unknown to the emulator
-        flow_logs=False,  # AWS::EC2::FlowLog is unknown to the emulator
-        schedules_enabled=False,
-        check_rules=False,  # dev and prod are the same constructs
-        bootstrap_rule=False,  # there is no bootstrap stack to ask
-    ),
-    "dev": StageConfig(
-        name="dev",
-        bundle_dependencies=True,
-        retain_state=False,
-        termination_protection=False,
-        database_instance="t4g.micro",
-        database_multi_az=False,
-        database_backup_days=7,
-        log_days=30,
-        archive_days=0,
-        flow_logs=True,
-        schedules_enabled=True,
-        check_rules=True,
-        bootstrap_rule=True,
-    ),
-    "prod": StageConfig(
-        name="prod",
-        bundle_dependencies=True,
-        retain_state=True,
-        termination_protection=True,
-        database_instance="t4g.small",
-        database_multi_az=True,
-        database_backup_days=35,
-        log_days=365,
-        archive_days=90,
-        flow_logs=True,
-        schedules_enabled=True,
-        check_rules=True,
-        bootstrap_rule=True,
-    ),
-}
 CONTEXT_KEYS: Final = (
     "stage",
     "local_endpoints",
-    "alarm_email",
+    "alarm_emails",
+    "collect_concurrency",
     "s3_prefix_list_id",
     "venue",
     "symbols",
@@ -164,7 +135,11 @@ CONTEXT_KEYS: Final = (
 )
 
 
-def _endpoints(stage: StageName, value: object) -> LocalEndpoints | None:
+_TAKEN_AS_GIVEN: Final = ("s3_prefix_list_id", "venue", "collect_concurrency")
+_NOT_IN_FILE: Final = ("name", "endpoints")
+
+
+def _endpoints(stage: str, value: object) -> LocalEndpoints | None:
     if stage != "local":
         if value:
             raise StageError(f"expected local_endpoints with stage local only, was stage {stage}")
@@ -175,19 +150,25 @@ def _endpoints(stage: StageName, value: object) -> LocalEndpoints | None:
 
 
 def stage_from_context(context: Mapping[str, Any]) -> StageConfig:
-    """Return the stage the context names. Raises StageError, or pydantic.ValidationError for a malformed value."""
-    name = context.get("stage") or "dev"
-    base = {str(key): stage for key, stage in _STAGES.items()}.get(name)
-    if base is None:
-        raise StageError(f"expected stage {' | '.join(_STAGES)}, was {name!r}")
-    chosen: dict[str, Any] = {key: context[key] for key in ("alarm_email", "s3_prefix_list_id", "venue") if context.get(key)}
-    for key in ("symbols", "accounts", "owners", "mt5_accounts"):
+    """Return the stage the context names. Raises StageError, or pydantic.ValidationError for malformed `local_endpoints`."""
+    path = stage_file(str(context.get("stage") or "dev"))
+    settings = read_settings(path)
+    if wrong := set(settings) & set(_NOT_IN_FILE):
+        raise StageError(f"{path}: {', '.join(sorted(wrong))} cannot be set in a stage's file")
+    source = str(path.relative_to(path.parents[2]))
+    name = path.stem
+    endpoints = _endpoints(name, context.get("local_endpoints"))
+    chosen: dict[str, Any] = {key: context[key] for key in _TAKEN_AS_GIVEN if context.get(key)}
+    for key in ("symbols", "accounts", "owners", "mt5_accounts", "alarm_emails"):
         if context.get(key):
             chosen[key] = tuple(part.strip() for part in str(context[key]).split(","))
     if context.get("signal_limits"):
         given = context["signal_limits"]
         chosen["signal_limits"] = json.loads(given) if isinstance(given, str) else given
-    endpoints = _endpoints(base.name, context.get("local_endpoints"))
-    return StageConfig.model_validate(
-        base.model_dump() | chosen | {"endpoints": endpoints, "training": training_from_context(context)}
-    )
+    training = {**settings.get("training", {}), **training_from_context(context)}
+    if used := [f"-c {key}" for key in CONTEXT_KEYS if key not in {"stage", "local_endpoints"} and context.get(key)]:
+        source += f" with {', '.join(used)}"
+    try:
+        return StageConfig.model_validate({**settings, **chosen, "name": name, "endpoints": endpoints, "training": training})
+    except ValidationError as error:
+        raise told(error, StageConfig, source, hidden=_NOT_IN_FILE) from None

@@ -1,4 +1,4 @@
-"""What a stage says about training; read from the app's context. The stage's page is cdk/stage.py."""
+"""What a stage says about training: the table `[training]` of its file. The stage's page is cdk/stage.py."""
 
 from __future__ import annotations
 
@@ -37,11 +37,10 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _runnable(self) -> Self:
         if self.retrain and not self.image:
-            raise ValueError("expected an image with retrain: -c training_image=ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG")
+            raise ValueError("expected an image with retrain: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG")
         return self
 
 
-def training_from_context(context: Mapping[str, Any]) -> TrainingConfig:
-    """Return what the context says. Raises pydantic.ValidationError for a malformed value."""
-    given = {field: context[key] for key, field in CONTEXT_FIELDS.items() if context.get(key) not in {None, ""}}
-    return TrainingConfig.model_validate(given)
+def training_from_context(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of TrainingConfig that the context sets."""
+    return {field: context[key] for key, field in CONTEXT_FIELDS.items() if context.get(key) not in {None, ""}}

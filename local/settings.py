@@ -87,6 +87,11 @@ class Settings:
         return self.shared_data if self.shared_data.is_dir() else None
 
 
+def caller_environment() -> dict[str, str]:
+    """Return the caller's whole environment: for the one command that acts with their AWS credentials."""
+    return dict(os.environ)  # noqa: TID251 - the composition point of the workbench
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings. environ: instead of the process's own; then no file is read but the one that it names."""
     env = _environment(environ)

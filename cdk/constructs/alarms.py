@@ -1,4 +1,4 @@
-"""Alarms: one shape, always with the operations topic as action."""
+"""Alarms: one shape, always with the operations topic as action. Each metric of an alarm is paid for (decision 0090)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from aws_cdk import Duration, aws_cloudwatch, aws_sns
 from aws_cdk import aws_cloudwatch_actions as actions
 from constructs import Construct
 
+from cdk.stage import StageConfig
 from signalbox.contracts import METRIC_NAMESPACE, Metric
 
 
-def service_metric(metric: Metric, *, service: str, statistic: str, period: Duration | None = None) -> aws_cloudwatch.Metric:
-    """Return a metric that a function emits; `service` is its deployed name, so that stages do not mix."""
+def stage_metric(metric: Metric, *, stage: StageConfig, statistic: str, period: Duration | None = None) -> aws_cloudwatch.Metric:
+    """Return a metric that functions of a stage emit. It is one for all of them: a log line says which (decision 0090)."""
     return aws_cloudwatch.Metric(
         namespace=METRIC_NAMESPACE,
         metric_name=metric,
-        dimensions_map={"service": service},
+        dimensions_map={"service": stage.service},
         statistic=statistic,
         period=period or Duration.minutes(5),
     )

@@ -13,7 +13,8 @@ _OLD_VERSION_DAYS = 90
 class LogsBucket(Construct):
     """Receives the access logs of the other buckets."""
 
-    def __init__(self, scope: Construct, construct_id: str, *, removal: RemovalPolicy) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, removal: RemovalPolicy, emptied: bool) -> None:
+        """emptied: when the bucket is removed, what is in it goes first, old versions too."""
         super().__init__(scope, construct_id)
         self.bucket = aws_s3.Bucket(
             self,
@@ -24,6 +25,7 @@ class LogsBucket(Construct):
             block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             removal_policy=removal,
+            auto_delete_objects=True if emptied else None,
             lifecycle_rules=[
                 aws_s3.LifecycleRule(
                     id="expire",
@@ -40,7 +42,14 @@ class StateBucket(Construct):
     """One kind of object; `archive` moves what is a month old to colder storage."""
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, removal: RemovalPolicy, access_logs: LogsBucket, archive: bool = False
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        removal: RemovalPolicy,
+        emptied: bool,
+        access_logs: LogsBucket,
+        archive: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         storage_class = aws_s3.StorageClass.GLACIER_INSTANT_RETRIEVAL if archive else aws_s3.StorageClass.INTELLIGENT_TIERING
@@ -53,6 +62,7 @@ class StateBucket(Construct):
             block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             removal_policy=removal,
+            auto_delete_objects=True if emptied else None,
             server_access_logs_bucket=access_logs.bucket,
             server_access_logs_prefix=f"s3/{construct_id}/",
             lifecycle_rules=[

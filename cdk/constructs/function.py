@@ -32,6 +32,7 @@ _INTERFACES_REASON: Final = "Lambda places a function in a VPC with these ec2 ac
 # A trace a cycle, from the schedule that starts it to the alert: the trace header travels through bus and queues. What runs every
 # minute, or once a deployment, starts none of its own: it would be most of the cost and show nothing (docs/tracing.md).
 UNTRACED: Final = frozenset({Function.MONITOR_RISK, Function.RELAY_OUTBOX, Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE})
+_OF_DEPLOYMENTS: Final = frozenset({Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE})  # which fail with them
 _RETENTION: Final = {
     1: aws_logs.RetentionDays.ONE_DAY,
     30: aws_logs.RetentionDays.ONE_MONTH,
@@ -53,6 +54,7 @@ class LedgerNetwork:
     """Where ledger functions run."""
 
     vpc: aws_ec2.IVpc
+    subnets: aws_ec2.SubnetSelection
     security_group: aws_ec2.ISecurityGroup
 
 
@@ -139,27 +141,28 @@ class SignalboxFunction(Construct):
             reserved_concurrent_executions=reserved_concurrency,
             environment={
                 Env.STAGE.value: stage.name,
-                "POWERTOOLS_SERVICE_NAME": self.name,  # the deployed name: it is a dimension of the metrics
+                "POWERTOOLS_SERVICE_NAME": stage.service,  # a dimension of the metrics; a log line names its function
                 "POWERTOOLS_METRICS_NAMESPACE": METRIC_NAMESPACE,
                 **({Env.EVENT_BUS_NAME.value: bus.event_bus_name} if bus else {}),
                 **{key.value: value for key, value in (environment or {}).items()},
             },
             vpc=network.vpc if network else None,
-            vpc_subnets=aws_ec2.SubnetSelection(subnet_type=aws_ec2.SubnetType.PRIVATE_ISOLATED) if network else None,
+            vpc_subnets=network.subnets if network else None,
             security_groups=[network.security_group] if network else None,
         )
         reasons = [_INTERFACES_REASON] if network is not None else []
         reasons += [] if name in UNTRACED else ["The two actions of X-Ray know no resource."]
         if reasons:
             acknowledge(self.role, "IAM5[Resource::*]", " ".join(reasons))
-        TopicAlarm(
-            self,
-            "Errors",
-            metric=self.function.metric_errors(period=Duration.minutes(5), statistic="Sum"),
-            threshold=1,
-            description=f"{self.name} failed",
-            topic=context.alarm_topic,
-        )
+        if name not in _OF_DEPLOYMENTS:
+            TopicAlarm(
+                self,
+                "Errors",
+                metric=self.function.metric_errors(period=Duration.minutes(5), statistic="Sum"),
+                threshold=1,
+                description=f"{self.name} failed",
+                topic=context.alarm_topic,
+            )
         if ledger is not None:
             ledger.grant(self)
         if bus is not None:

@@ -1,4 +1,8 @@
-"""A job on a schedule: on time or not at all, twice tried again, its lost runs kept in a dead-letter queue.
+"""A job on a schedule: on time or not at all, tried again while it makes sense, its lost runs kept in a dead-letter queue.
+
+Scheduler hands the event over and is done: its retries and dead letters cover the hand-over alone. What becomes of the run is
+Lambda's part, which keeps an event for six hours and runs it late unless the function's event-invoke configuration says how old
+it may be. Both put what is lost into the same queue, Lambda with the function's error.
 
 The event carries the *scheduled* time, which is the job's idempotency key (docs/architecture.md, section 3).
 """
@@ -7,12 +11,10 @@ from __future__ import annotations
 
 import json
 
-from aws_cdk import Aws, Duration, aws_iam, aws_lambda, aws_scheduler, aws_sns
+from aws_cdk import Aws, Duration, aws_iam, aws_lambda, aws_scheduler, aws_sqs
 from constructs import Construct
 
-from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.queues import DeadLetterQueue
-from signalbox.contracts import Function
+from cdk.constructs.function import SignalboxFunction
 
 
 class JobSchedule(Construct):
@@ -23,17 +25,17 @@ class JobSchedule(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        job: Function,
-        function: aws_lambda.IFunction,
+        function: SignalboxFunction,
         expression: str,
         maximum_age: Duration,
+        retries: int = 2,
         group_name: str,
         enabled: bool,
-        alarm_topic: aws_sns.ITopic,
+        lost_runs: aws_sqs.IQueue,
     ) -> None:
+        """maximum_age: of an event when a run begins. retries: Lambda waits a minute before the first, two before the second."""
         super().__init__(scope, construct_id)
-        self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=alarm_topic)
-        acknowledge(self.dead_letters, "SQS3", "It is the dead-letter queue of a schedule, which the rule does not see.")
+        job, deployed = function.kind, function.function
         group_arn = f"arn:{Aws.PARTITION}:scheduler:{Aws.REGION}:{Aws.ACCOUNT_ID}:schedule-group/{group_name}"
         role = aws_iam.Role(
             self,
@@ -48,8 +50,8 @@ class JobSchedule(Construct):
             "Policy",
             roles=[role],
             statements=[
-                aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn]),
-                aws_iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.dead_letters.queue.queue_arn]),
+                aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[deployed.function_arn]),
+                aws_iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[lost_runs.queue_arn]),
             ],
         )
         schedule = aws_scheduler.CfnSchedule(
@@ -61,13 +63,27 @@ class JobSchedule(Construct):
             state="ENABLED" if enabled else "DISABLED",
             flexible_time_window=aws_scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=aws_scheduler.CfnSchedule.TargetProperty(
-                arn=function.function_arn,
+                arn=deployed.function_arn,
                 role_arn=role.role_arn,
                 input=json.dumps({"job": job.value, "scheduled_at": "<aws.scheduler.scheduled-time>"}),
                 retry_policy=aws_scheduler.CfnSchedule.RetryPolicyProperty(
                     maximum_event_age_in_seconds=maximum_age.to_seconds(), maximum_retry_attempts=2
                 ),
-                dead_letter_config=aws_scheduler.CfnSchedule.DeadLetterConfigProperty(arn=self.dead_letters.queue.queue_arn),
+                dead_letter_config=aws_scheduler.CfnSchedule.DeadLetterConfigProperty(arn=lost_runs.queue_arn),
             ),
         )
         schedule.node.add_dependency(policy)
+        function.allow(["sqs:SendMessage"], lost_runs.queue_arn)
+        invocation = aws_lambda.CfnEventInvokeConfig(
+            self,
+            "Invocation",
+            function_name=deployed.function_name,
+            qualifier="$LATEST",
+            maximum_event_age_in_seconds=maximum_age.to_seconds(),
+            maximum_retry_attempts=retries,
+            destination_config=aws_lambda.CfnEventInvokeConfig.DestinationConfigProperty(
+                on_failure=aws_lambda.CfnEventInvokeConfig.OnFailureProperty(destination=lost_runs.queue_arn)
+            ),
+        )
+        invocation.node.add_dependency(function.role)  # with its policies: Lambda asks whether the role may send
+        schedule.node.add_dependency(invocation)

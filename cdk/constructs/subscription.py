@@ -85,20 +85,27 @@ def subscribe(
     bus: aws_events.IEventBus,
     queue: aws_sqs.IQueue,
     patterns: Sequence[tuple[str, aws_events.EventPattern]],
+    undelivered: aws_sqs.IQueue,
     group: str | None = None,
 ) -> None:
     """Put the events that match one of `patterns`, by the name of their rule, into a queue; a FIFO one's are all of `group`.
 
+    undelivered: where an event ends that cannot be put there, for a full day or for a permission that is missing.
+
     A rule has one group: AWS documents no path into the event there, and what did not resolve would be one group for all.
     """
     for name, pattern in patterns:
-        aws_events.Rule(
+        rule = aws_events.Rule(
             scope,
             name,
             event_bus=bus,
             event_pattern=pattern,
             targets=[aws_events_targets.SqsQueue(queue, message_group_id=group)],
         )
+        # not by the target's own option, which would write the rule into the policy of a queue that is deployed before it
+        resource = rule.node.default_child
+        assert isinstance(resource, aws_events.CfnRule)  # noqa: S101 - what a Rule is made of
+        resource.add_property_override("Targets.0.DeadLetterConfig", {"Arn": undelivered.queue_arn})
 
 
 class EventSubscription(FunctionQueue):
@@ -113,6 +120,7 @@ class EventSubscription(FunctionQueue):
         patterns: Sequence[tuple[str, aws_events.EventPattern]],
         function: SignalboxFunction,
         alarm_topic: aws_sns.ITopic,
+        undelivered: aws_sqs.IQueue,
         group: str | None = None,
         batch_size: int = 10,
         maximum_receives: int = 5,
@@ -132,4 +140,4 @@ class EventSubscription(FunctionQueue):
             visibility_seconds=visibility_seconds,
             delay_seconds=delay_seconds,
         )
-        subscribe(self, bus=bus, queue=self.queue, patterns=patterns, group=group)
+        subscribe(self, bus=bus, queue=self.queue, patterns=patterns, undelivered=undelivered, group=group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_events
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import TopicAlarm, stage_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription, FunctionQueue
@@ -45,7 +45,6 @@ _TIMEOUT_SECONDS = 60
 _ALARMS = (
     (Metric.ALERTS_UNDELIVERABLE, "an alert went to nobody: no chat, a blocked bot or an unknown chat; the log has its text"),
     (Metric.CHATS_MOVED, "a chat has another id now; it is followed, and the log has both: put the new one into the secret"),
-    (Metric.EVENTS_REFUSED, "a message is no event and no delivery, and was not sent; the log keeps it"),
 )
 
 
@@ -93,6 +92,7 @@ class AlertsStack(SignalboxStack):
             self,
             "Alerts",
             bus=messaging.bus,
+            undelivered=messaging.undelivered,
             patterns=[("IssuedSignals", issued), ("Conditions", always), ("Accounts", accounts)],
             function=send,
             alarm_topic=context.alarm_topic,
@@ -116,7 +116,7 @@ class AlertsStack(SignalboxStack):
             TopicAlarm(
                 self,
                 metric.value,
-                metric=service_metric(metric, service=send.name, statistic="Sum"),
+                metric=stage_metric(metric, stage=context.stage, statistic="Sum"),
                 threshold=1,
                 description=description,
                 topic=context.alarm_topic,

@@ -2,58 +2,113 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, aws_dynamodb, aws_ec2, aws_rds
+from typing import Final
+
+from aws_cdk import Aws, Duration, aws_dynamodb, aws_ec2, aws_rds, aws_s3, aws_sns, aws_ssm
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
+from cdk.constructs.alarms import TopicAlarm
 from cdk.constructs.bucket import LogsBucket, StateBucket
 from cdk.constructs.function import LedgerAccess, SignalboxFunction
+from cdk.sources import CERTIFICATES, SourceTree
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.network import POSTGRES_PORT, NetworkStack
 from cdk.stage import StageConfig
-from signalbox.contracts import ADMIN_DATABASE_USER, DATABASE_NAME, Env, StackOutput, database_user
+from signalbox.contracts import (
+    ADMIN_DATABASE_USER,
+    DATABASE_NAME,
+    DatabaseParameter,
+    Env,
+    StackOutput,
+    database_parameter_name,
+    database_user,
+)
 
+# max_connections as RDS sets it: the memory in bytes, less what the system takes, by 9,531,392
+_CONNECTIONS: Final = {"t4g.micro": 80, "t4g.small": 180}
+_CA_FILE: Final = f"/opt/python/signalbox/{CERTIFICATES.as_posix()}"  # where a function finds what is in its layer
 _ENGINE = aws_rds.DatabaseInstanceEngine.postgres(version=aws_rds.PostgresEngineVersion.VER_18_3)
 
 
 class DataStack(SignalboxStack):
     """Everything that would be missed."""
 
-    def __init__(self, scope: Construct, stage: StageConfig, *, network: NetworkStack) -> None:
+    def __init__(
+        self, scope: Construct, stage: StageConfig, *, network: NetworkStack, alarm_topic: aws_sns.ITopic, sources: SourceTree
+    ) -> None:
         super().__init__(scope, stage, "data", description="ledger, buckets and tables", stateful=True)
+        self._alarm_topic = alarm_topic
+        if stage.database_sslmode.startswith("verify"):
+            _ = sources.database_certificates  # or the synth says what is missing
         self.database = self._database(network)
         self.ledger = LedgerAccess(network.ledger, self._grant_ledger)
-        logs = LogsBucket(self, "Logs", removal=self.state_removal)
-        self.logs = logs.bucket
-        self.market_data = StateBucket(self, "MarketData", removal=self.state_removal, access_logs=logs).bucket
-        self.models = StateBucket(self, "Models", removal=self.state_removal, access_logs=logs).bucket
-        self.reports = StateBucket(self, "Reports", removal=self.state_removal, access_logs=logs).bucket
-        self.backups = StateBucket(self, "Backups", removal=self.state_removal, access_logs=logs, archive=True).bucket
+        self._logs = LogsBucket(self, "Logs", removal=self.state_removal, emptied=stage.empty_buckets)
+        self.logs = self._logs.bucket
+        self.market_data = self._bucket("MarketData")
+        self.models = self._bucket("Models")
+        self.reports = self._bucket("Reports")
+        self.backups = self._bucket("Backups", archive=True)
         self.cursors = self._table("CollectionCursors", key="symbol")
         # which orders were sent: execute_orders' alone, for whoever could delete a record could have an order sent twice
         self.idempotency = self._table("Idempotency", key="id", expires="expiration")
         self.deliveries = self._table("Deliveries", key="id", expires="expiration")  # which alert went to which chat
+        self._name_database()
         self.output(StackOutput.DATABASE_ADDRESS, self.database.db_instance_endpoint_address)
         self.output(StackOutput.MARKET_DATA_BUCKET, self.market_data.bucket_name)
         self.output(StackOutput.MODELS_BUCKET, self.models.bucket_name)
         self.output(StackOutput.REPORTS_BUCKET, self.reports.bucket_name)
 
-    def database_environment(self, user: str) -> dict[Env, str]:
-        """Return the variables with which a ledger function reaches PostgreSQL as a user."""
+    def _bucket(self, name: str, *, archive: bool = False) -> aws_s3.Bucket:
+        return StateBucket(
+            self,
+            name,
+            removal=self.state_removal,
+            emptied=self.config.empty_buckets,
+            access_logs=self._logs,
+            archive=archive,
+        ).bucket
+
+    def _name_database(self) -> None:
+        """Write down which instance is the ledger.
+
+        An export cannot change while a stack imports it. After a restore the operator writes the new instance here, and deploys
+        the stacks that read it.
+        """
+        for which, value in (
+            (DatabaseParameter.ADDRESS, self.database.db_instance_endpoint_address),
+            (DatabaseParameter.RESOURCE_ID, self.database.instance_resource_id or ""),
+        ):
+            aws_ssm.StringParameter(
+                self,
+                f"Ledger{which.value}",
+                parameter_name=database_parameter_name(self.config.name, which),
+                string_value=value,
+                description=f"{which.value} of the ledger's database",
+            )
+
+    def _parameter(self, scope: Construct, which: DatabaseParameter) -> str:
+        """Return a parameter's value as CloudFormation reads it when it deploys the stack of `scope`."""
+        return aws_ssm.StringParameter.value_for_string_parameter(scope, database_parameter_name(self.config.name, which))
+
+    def database_environment(self, scope: Construct, user: str) -> dict[Env, str]:
+        """Return the variables with which a ledger function of a stack reaches PostgreSQL as a user."""
         local = self.config.endpoints
         return {
-            Env.DATABASE_HOST: local.database_host if local else self.database.db_instance_endpoint_address,
-            Env.DATABASE_PORT: str(local.database_port) if local else self.database.db_instance_endpoint_port,
+            Env.DATABASE_HOST: local.database_host if local else self._parameter(scope, DatabaseParameter.ADDRESS),
+            Env.DATABASE_PORT: str(local.database_port if local else POSTGRES_PORT),
             Env.DATABASE_NAME: DATABASE_NAME,
             Env.DATABASE_USER: user,
             Env.DATABASE_SSLMODE: local.database_sslmode if local else self.config.database_sslmode,
+            **({Env.DATABASE_CA_FILE: _CA_FILE} if not local and self.config.database_sslmode.startswith("verify") else {}),
         }
 
     def _grant_ledger(self, function: SignalboxFunction) -> None:
         """Let a function log in as its own database user, and as nobody else."""
         user = database_user(function.kind)
-        self.database.grant_connect(function.role, user)
-        for key, value in self.database_environment(user).items():
+        arn = f"arn:{Aws.PARTITION}:rds-db:{Aws.REGION}:{Aws.ACCOUNT_ID}:dbuser"
+        function.allow(["rds-db:connect"], f"{arn}:{self._parameter(function, DatabaseParameter.RESOURCE_ID)}/{user}")
+        for key, value in self.database_environment(function, user).items():
             function.function.add_environment(key.value, value)
 
     def _database(self, network: NetworkStack) -> aws_rds.DatabaseInstance:
@@ -78,6 +133,8 @@ class DataStack(SignalboxStack):
             allocated_storage=20,
             max_allocated_storage=200,
             multi_az=stage.database_multi_az,
+            # beside the functions, which are in the first zone alone then
+            availability_zone=None if stage.database_multi_az else network.vpc.availability_zones[0],
             backup_retention=Duration.days(stage.database_backup_days),
             copy_tags_to_snapshot=True,
             deletion_protection=stage.retain_state,
@@ -90,6 +147,7 @@ class DataStack(SignalboxStack):
             ),
         )
         self.master_secret = master
+        self._watch(database)
         acknowledge(master, "SMG4", "Used at deploy time only, by prepare_database; the functions log in with IAM tokens.")
         acknowledge(database, "RDS11", "Reachable from the ledger functions' security group only; another port hides nothing.")
         if not stage.database_multi_az:
@@ -97,6 +155,31 @@ class DataStack(SignalboxStack):
         if not stage.retain_state:
             acknowledge(database, "RDS10", f"Stage {stage.name} can be taken down with one command.")
         return database
+
+    def _watch(self, database: aws_rds.DatabaseInstance) -> None:
+        """Tell of what would stop the ledger while there is time. Burstable instances go on without credits, at a price."""
+        megabyte, five = 1_000_000, Duration.minutes(5)
+        most = _CONNECTIONS[self.config.database_instance]
+        for name, metric, threshold, below, description in (
+            ("Storage", database.metric_free_storage_space(period=five, statistic="Minimum"), 4_000 * megabyte, True,
+             "less than 4 GB of the database's storage is free"),
+            ("Memory", database.metric_freeable_memory(period=five, statistic="Minimum"), 100 * megabyte, True,
+             "less than 100 MB of the database's memory is free"),
+            ("CpuCredits", database.metric("CPUCreditBalance", period=five, statistic="Minimum"), 20, True,
+             "the database has used up its CPU credits: it goes on, and each vCPU hour above its share is paid for"),
+            ("Connections", database.metric_database_connections(period=five, statistic="Maximum"), most * 3 // 4, False,
+             f"three quarters of the database's {most} connections are in use"),
+        ):  # fmt: skip
+            TopicAlarm(
+                self,
+                f"Ledger{name}",
+                metric=metric,
+                threshold=threshold,
+                below=below,
+                periods=3,
+                description=description,
+                topic=self._alarm_topic,
+            )
 
     def _table(self, name: str, *, key: str, expires: str | None = None) -> aws_dynamodb.Table:
         return aws_dynamodb.Table(

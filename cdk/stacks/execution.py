@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import TopicAlarm, stage_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.mailbox import AgentMailbox
@@ -41,7 +41,6 @@ _ALARMS: Final = (
         1,
         f"an agent did not say within {ACKNOWLEDGE_SECONDS} s that it has a command; its account is halted",
     ),
-    (Metric.EVENTS_REFUSED, 1, "a message is no request to a venue and was not carried out; the log keeps it"),
     (Metric.VIEWS_FAILED, 3, "a venue does not show what it has of an account; the log names both and says why"),
 )
 
@@ -69,7 +68,7 @@ class ExecutionStack(SignalboxStack):
             TopicAlarm(
                 self,
                 metric.value,
-                metric=service_metric(metric, service=execute.name, statistic="Sum"),
+                metric=stage_metric(metric, stage=context.stage, statistic="Sum"),
                 threshold=threshold,
                 description=description,
                 topic=context.alarm_topic,

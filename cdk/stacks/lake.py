@@ -8,7 +8,7 @@ from aws_cdk import Duration
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import TopicAlarm, stage_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.schedule import JobSchedule
@@ -58,18 +58,17 @@ class LakeStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryNight",
-            job=Function.COMPACT_CANDLES,
-            function=compact.function,
+            function=compact,
             expression="cron(20 0 * * ? *)",  # after the last collection of the day, retries included
             maximum_age=Duration.hours(1),
             group_name=messaging.schedule_group,
             enabled=stage.schedules_enabled,
-            alarm_topic=context.alarm_topic,
+            lost_runs=messaging.lost_runs,
         )
         TopicAlarm(
             self,
             "BadDayFile",
-            metric=service_metric(Metric.LAKE_FILES_QUARANTINED, service=compact.name, statistic="Sum"),
+            metric=stage_metric(Metric.LAKE_FILES_QUARANTINED, stage=context.stage, statistic="Sum"),
             threshold=1,
             description="a file of the lake did not verify; it is in quarantine with a report and was written again",
             topic=context.alarm_topic,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import Duration
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import TopicAlarm, stage_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.schedule import JobSchedule
@@ -38,24 +38,24 @@ class MarketStack(SignalboxStack):
             },
             timeout_seconds=90,  # two looks of 25 seconds and the pauses between them
             memory_megabytes=512,
-            reserved_concurrency=1,  # two runs at once would only fight over the cursors
+            # two runs at once would only fight over the cursors, whose writes are conditional: it saves work, no more
+            reserved_concurrency=stage.collect_concurrency,
         )
         collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], data.cursors.table_arn)
         JobSchedule(
             self,
             "EveryCycle",
-            job=Function.COLLECT_CANDLES,
-            function=collect.function,
+            function=collect,
             expression=f"cron(0/{CYCLE_MINUTES} * * * ? *)",
             maximum_age=Duration.seconds(CYCLE_MINUTES * 60 - 60),  # a later run would meet the next one
             group_name=messaging.schedule_group,
             enabled=stage.schedules_enabled,
-            alarm_topic=context.alarm_topic,
+            lost_runs=messaging.lost_runs,
         )
         TopicAlarm(
             self,
             "NoCandles",
-            metric=service_metric(Metric.CANDLES_COLLECTED, service=collect.name, statistic="Sum"),
+            metric=stage_metric(Metric.CANDLES_COLLECTED, stage=context.stage, statistic="Sum"),
             threshold=1,
             below=True,
             periods=3,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration, aws_events, aws_scheduler
+from aws_cdk import Aws, Duration, aws_events, aws_iam, aws_scheduler, aws_sqs
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.acknowledge import acknowledge
+from cdk.constructs.alarms import TopicAlarm, stage_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
+from cdk.constructs.queues import DeadLetterQueue
 from cdk.constructs.schedule import JobSchedule
 from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
@@ -30,8 +32,12 @@ class MessagingStack(SignalboxStack):
                 retention=Duration.days(stage.archive_days),
                 description="every event, for replay",
             )
+        self.undelivered = self._undelivered_events(context)
         self.schedule_group = f"{PRODUCT}-{stage.name}"
         group = aws_scheduler.CfnScheduleGroup(self, "Schedules", name=self.schedule_group)
+        lost_runs = DeadLetterQueue(self, "LostRuns", alarm_topic=context.alarm_topic)
+        acknowledge(lost_runs, "SQS3", "It is a dead-letter queue, of the schedules and of the functions that they run.")
+        self.lost_runs = lost_runs.queue
         relay = SignalboxFunction(
             self,
             "RelayOutbox",
@@ -46,23 +52,41 @@ class MessagingStack(SignalboxStack):
         job = JobSchedule(
             self,
             "EveryMinute",
-            job=Function.RELAY_OUTBOX,
-            function=relay.function,
+            function=relay,
             expression="cron(* * * * ? *)",
             maximum_age=Duration.seconds(60),
+            retries=0,  # Lambda waits a minute before it tries again, and then the next run is there
             group_name=self.schedule_group,
             enabled=stage.schedules_enabled,
-            alarm_topic=context.alarm_topic,
+            lost_runs=self.lost_runs,
         )
         job.node.add_dependency(group)
         TopicAlarm(
             self,
             "OutboxAge",
-            metric=service_metric(Metric.OUTBOX_OLDEST_AGE, service=relay.name, statistic="Maximum", period=Duration.minutes(1)),
+            metric=stage_metric(Metric.OUTBOX_OLDEST_AGE, stage=context.stage, statistic="Maximum", period=Duration.minutes(1)),
             threshold=_OUTBOX_AGE_SECONDS,
-            periods=2,
-            description="committed events wait in the outbox: the bus cannot be reached",
+            periods=3,
+            missing_is_breaching=True,  # the relay does not run, or cannot read the ledger
+            description="committed events wait in the outbox, or nobody looks: the relay, the ledger or the bus is out of reach",
             topic=context.alarm_topic,
         )
         self.output(StackOutput.EVENT_BUS_NAME, self.bus.event_bus_name)
         self.output(StackOutput.SCHEDULE_GROUP, self.schedule_group)
+
+    def _undelivered_events(self, context: FunctionContext) -> aws_sqs.Queue:
+        """Return the queue for events that a rule could not put into its queue within a day, of every rule of the stage."""
+        made = DeadLetterQueue(self, "UndeliveredEvents", alarm_topic=context.alarm_topic)
+        acknowledge(made, "SQS3", "It is the dead-letter queue of the rules, which the check does not see.")
+        rules = f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:rule"
+        # the rules are of later stacks: each with its name here would be a circle
+        ours = [f"{rules}/{self.bus.event_bus_name}/*", f"{rules}/{PRODUCT}-{context.stage.name}-*"]
+        made.queue.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                principals=[aws_iam.ServicePrincipal("events.amazonaws.com")],
+                actions=["sqs:SendMessage"],
+                resources=[made.queue.queue_arn],
+                conditions={"ArnLike": {"aws:SourceArn": ours}},
+            )
+        )
+        return made.queue

@@ -1,4 +1,4 @@
-"""The ledger functions' world: isolated subnets in two zones, no way to the internet, and four doors.
+"""The ledger functions' world: isolated subnets in the zones of the database, no way to the internet, and four doors.
 
 The doors: S3 through a gateway endpoint, the event bus and Secrets Manager through an interface endpoint each, PostgreSQL through
 its security group. The endpoints refuse what is not this account's, and that of Secrets Manager whatever is no signing key.
@@ -53,7 +53,10 @@ class NetworkStack(SignalboxStack):
         # have no route but the gateway endpoint's, so "any address" is S3 even when the id is not given.
         to_s3 = aws_ec2.Peer.prefix_list(stage.s3_prefix_list_id) if stage.s3_prefix_list_id else aws_ec2.Peer.any_ipv4()
         ledger.add_egress_rule(to_s3, aws_ec2.Port.tcp(443), "S3 through its gateway endpoint")
-        self.ledger = LedgerNetwork(self.vpc, ledger)
+        # One zone where the database is in one: a second would not keep the ledger running, and pays for its endpoints.
+        isolated = self.vpc.isolated_subnets
+        self._subnets = aws_ec2.SubnetSelection(subnets=isolated if stage.database_multi_az else isolated[:1])
+        self.ledger = LedgerNetwork(self.vpc, self._subnets, ledger)
         self._endpoints(endpoint_group)
         self._open_keys(keys_group, secrets)
         if stage.flow_logs:
@@ -95,7 +98,7 @@ class NetworkStack(SignalboxStack):
     ) -> None:
         """Add an interface endpoint that lets one action of this account's principals through."""
         endpoint = self.vpc.add_interface_endpoint(
-            name, service=service, security_groups=[group], open=False, private_dns_enabled=True
+            name, service=service, subnets=self._subnets, security_groups=[group], open=False, private_dns_enabled=True
         )
         endpoint.add_to_policy(
             aws_iam.PolicyStatement(

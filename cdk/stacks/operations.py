@@ -27,5 +27,5 @@ class OperationsStack(SignalboxStack):
                 conditions={"StringEquals": {"aws:SourceAccount": self.account}},
             )
         )
-        if stage.alarm_email:
-            self.alarms.add_subscription(aws_sns_subscriptions.EmailSubscription(stage.alarm_email))
+        for address in stage.alarm_emails:
+            self.alarms.add_subscription(aws_sns_subscriptions.EmailSubscription(address))

@@ -50,12 +50,11 @@ class ReportsStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryNight",
-            job=Function.PUBLISH_REPORTS,
-            function=publish.function,
+            function=publish,
             # Midnight has passed in UTC and, an hour or two before, in Prague; compact_candles is done with the database
             expression="cron(40 1 * * ? *)",
             maximum_age=Duration.hours(1),
             group_name=messaging.schedule_group,
             enabled=stage.schedules_enabled,
-            alarm_topic=context.alarm_topic,
+            lost_runs=messaging.lost_runs,
         )

@@ -7,7 +7,6 @@ from typing import Final
 from aws_cdk import aws_events
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription
@@ -22,7 +21,6 @@ from signalbox.contracts import (
     Env,
     EventType,
     Function,
-    Metric,
     StackOutput,
 )
 
@@ -63,6 +61,7 @@ class RoutingStack(SignalboxStack):
             self,
             "Events",
             bus=messaging.bus,
+            undelivered=messaging.undelivered,
             patterns=[
                 ("OfAccounts", aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in ROUTED_EVENTS]))
             ],
@@ -77,20 +76,13 @@ class RoutingStack(SignalboxStack):
             self,
             "Reviews",
             bus=messaging.bus,
+            undelivered=messaging.undelivered,
             patterns=[("DueInSeconds", due)],
             function=route,
             alarm_topic=context.alarm_topic,
             maximum_receives=PATIENT_RECEIVES,
             visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
             delay_seconds=REVIEW_DELAY_SECONDS,  # of a standard queue: a FIFO one would delay one account's behind another's
-        )
-        TopicAlarm(
-            self,
-            Metric.EVENTS_REFUSED.value,
-            metric=service_metric(Metric.EVENTS_REFUSED, service=route.name, statistic="Sum"),
-            threshold=1,
-            description="a message is no event about an account and goes nowhere; the log keeps it",
-            topic=context.alarm_topic,
         )
         self.output(StackOutput.ROUTING_QUEUE_URL, subscription.queue.queue_url)
         self.output(StackOutput.ROUTING_DLQ_URL, subscription.dead_letters.queue.queue_url)

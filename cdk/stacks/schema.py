@@ -28,7 +28,7 @@ class SchemaStack(SignalboxStack):
             name=Function.MIGRATE_DATABASE,
             context=context,
             layers=(LayerName.CORE,),
-            environment=data.database_environment(ADMIN_DATABASE_USER),
+            environment=data.database_environment(self, ADMIN_DATABASE_USER),
             timeout_seconds=840,
             memory_megabytes=256,
             network=network.ledger,

@@ -6,7 +6,7 @@ from aws_cdk import aws_events, aws_s3_assets
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import TopicAlarm, stage_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.subscription import EventSubscription
@@ -55,6 +55,7 @@ class SignalsStack(SignalboxStack):
             self,
             "Candles",
             bus=messaging.bus,
+            undelivered=messaging.undelivered,
             patterns=[
                 ("CandlesClosed", aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[EventType.CANDLES_CLOSED.value]))
             ],
@@ -65,17 +66,20 @@ class SignalsStack(SignalboxStack):
         TopicAlarm(
             self,
             "ModelRefused",
-            metric=service_metric(Metric.MODEL_REFUSED, service=generate.name, statistic="Sum"),
+            metric=stage_metric(Metric.MODEL_REFUSED, stage=context.stage, statistic="Sum"),
             threshold=1,
             description="a model bundle was refused; the one before it, if any, stays in use",
             topic=context.alarm_topic,
         )
         TopicAlarm(
             self,
-            "EventsRefused",
-            metric=service_metric(Metric.EVENTS_REFUSED, service=generate.name, statistic="Sum"),
+            "NotDecided",
+            metric=stage_metric(Metric.CYCLE_DURATION, stage=context.stage, statistic="SampleCount"),
             threshold=1,
-            description="a message is no candles and was not decided; the log keeps it",
+            below=True,
+            periods=3,
+            missing_is_breaching=True,
+            description="no cycle was decided for 15 minutes",
             topic=context.alarm_topic,
         )
         self.output(StackOutput.SIGNALS_QUEUE_URL, subscription.queue.queue_url)

@@ -7,7 +7,7 @@ from typing import Final
 from aws_cdk import Duration, aws_events
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import TopicAlarm, stage_metric
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
@@ -48,7 +48,16 @@ _ALARMS: Final = (
     ),
     (Metric.TRADING_HALTS, "trading of an account was halted; the log of the function and the alert say by whom and why"),
     (Metric.RULES_BREACHED, "an account broke a loss rule; that is final"),
-    (Metric.EVENTS_REFUSED, "a report or command fits no order or account and was not applied; the log keeps it"),
+    (
+        Metric.EVENTS_REFUSED,
+        "a message is none that its function can read or has business with, or fits no order or account; the log keeps it",
+    ),
+    (Metric.REPORTS_REFUSED, "a report of a venue is not the executor's word and was not believed; the log keeps it"),
+    (
+        Metric.ACCESS_REFUSED,
+        "somebody asked for what they have no role for; the log and the table access_refusals say who and what",
+    ),
+    (Metric.ACCOUNTS_NOT_OPENED, "a configured account is another one in the ledger, which stays as it is"),
     (Metric.VENUE_DIFFERENCES, "ledger and venue differ and no event explains it; the account is halted"),
     (
         Metric.OTHERS_AT_VENUE,
@@ -77,30 +86,31 @@ class TradingStack(SignalboxStack):
         monitor = self._function("MonitorRisk", Function.MONITOR_RISK, megabytes=512)
         manage.function.add_environment(Env.REPORT_KEY_ARN.value, secrets.report_key.secret_arn)
         manage.allow(["secretsmanager:GetSecretValue"], secrets.report_key.secret_arn)
-        TopicAlarm(
-            self,
-            "ReportsRefused",
-            metric=service_metric(Metric.REPORTS_REFUSED, service=manage.name, statistic="Sum"),
-            threshold=1,
-            description="a report of a venue is not the executor's word and was not believed; the log keeps it",
-            topic=context.alarm_topic,
-        )
+        for metric, description in _ALARMS:
+            TopicAlarm(
+                self,
+                metric.value,
+                metric=stage_metric(metric, stage=context.stage, statistic="Sum"),
+                threshold=1,
+                description=description,
+                topic=context.alarm_topic,
+            )
         self._listen(manage)
         JobSchedule(
             self,
             "EveryMinute",
-            job=Function.MONITOR_RISK,
-            function=monitor.function,
+            function=monitor,
             expression="cron(* * * * ? *)",
             maximum_age=Duration.seconds(60),  # a later run would meet the next one
+            retries=0,  # Lambda waits a minute before it tries again, and then the next run is there
             group_name=messaging.schedule_group,
             enabled=context.stage.schedules_enabled,
-            alarm_topic=context.alarm_topic,
+            lost_runs=messaging.lost_runs,
         )
         TopicAlarm(
             self,
             "NotMonitored",
-            metric=service_metric(Metric.MONITOR_RUNS, service=monitor.name, statistic="Sum"),
+            metric=stage_metric(Metric.MONITOR_RUNS, stage=context.stage, statistic="Sum"),
             threshold=1,
             below=True,
             missing_is_breaching=True,
@@ -136,15 +146,6 @@ class TradingStack(SignalboxStack):
             ledger=self._data.ledger,
         )
         function.allow(["secretsmanager:GetSecretValue"], self._secrets.request_key.secret_arn)
-        for metric, description in _ALARMS:
-            TopicAlarm(
-                self,
-                f"{construct_id}{metric.value}",
-                metric=service_metric(metric, service=function.name, statistic="Sum"),
-                threshold=1,
-                description=description,
-                topic=self._context.alarm_topic,
-            )
         return function
 
     def _listen(self, manage: SignalboxFunction) -> None:
@@ -157,6 +158,7 @@ class TradingStack(SignalboxStack):
         subscribe(
             trading,
             bus=self._messaging.bus,
+            undelivered=self._messaging.undelivered,
             queue=trading.queue,
             patterns=[("IssuedSignals", issued), ("DecidedCycles", decided)],
             group=MARKET_GROUP,
@@ -175,22 +177,6 @@ class TradingStack(SignalboxStack):
         manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
         manage.function.add_environment(Env.ACCOUNTS.value, ",".join(self._context.stage.accounts))
         manage.function.add_environment(Env.OWNERS.value, ",".join(self._context.stage.owners))
-        TopicAlarm(
-            self,
-            "AccessRefused",
-            metric=service_metric(Metric.ACCESS_REFUSED, service=manage.name, statistic="Sum"),
-            threshold=1,
-            description="somebody asked for what they have no role for; the log and the table access_refusals say who and what",
-            topic=self._context.alarm_topic,
-        )
-        TopicAlarm(
-            self,
-            "AccountNotOpened",
-            metric=service_metric(Metric.ACCOUNTS_NOT_OPENED, service=manage.name, statistic="Sum"),
-            threshold=1,
-            description="a configured account is another one in the ledger, which stays as it is",
-            topic=self._context.alarm_topic,
-        )
         self.output(StackOutput.TRADING_QUEUE_URL, trading.queue.queue_url)
         self.output(StackOutput.TRADING_DLQ_URL, trading.dead_letters.queue.queue_url)
         self.output(StackOutput.KILL_SWITCH_QUEUE_URL, halts.queue.queue_url)

@@ -12,7 +12,7 @@ from aws_cdk import Aws, Duration, aws_events, aws_iam
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import TopicAlarm, service_metric
+from cdk.constructs.alarms import TopicAlarm, stage_metric
 from cdk.constructs.execution_role import SERVICE, ExecutionRole
 from cdk.constructs.function import FunctionContext, SignalboxFunction
 from cdk.constructs.layers import LayerName
@@ -56,13 +56,12 @@ class TrainingStack(SignalboxStack):
         JobSchedule(
             self,
             "EveryWeek",
-            job=Function.START_TRAINING,
-            function=start.function,
+            function=start,
             expression="cron(0 2 ? * SUN *)",
             maximum_age=Duration.hours(6),
             group_name=messaging.schedule_group,
             enabled=context.stage.schedules_enabled and context.stage.training.retrain,
-            alarm_topic=context.alarm_topic,
+            lost_runs=messaging.lost_runs,
         )
 
     def _register_model(self, messaging: MessagingStack) -> SignalboxFunction:
@@ -100,6 +99,7 @@ class TrainingStack(SignalboxStack):
             self,
             "FinishedJobs",
             bus=aws_events.EventBus.from_event_bus_name(self, "DefaultBus", "default"),  # where AWS services announce
+            undelivered=messaging.undelivered,
             patterns=[("JobEnded", ended)],
             function=register,
             alarm_topic=context.alarm_topic,
@@ -109,7 +109,7 @@ class TrainingStack(SignalboxStack):
         TopicAlarm(
             self,
             "TrainingFailed",
-            metric=service_metric(Metric.TRAININGS_FAILED, service=register.name, statistic="Sum"),
+            metric=stage_metric(Metric.TRAININGS_FAILED, stage=self.config, statistic="Sum"),
             threshold=1,
             description="a training job failed, was stopped, or gave a model that is refused; the library has the reason",
             topic=context.alarm_topic,

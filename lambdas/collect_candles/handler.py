@@ -42,10 +42,12 @@ def make_handler(
         waited = max(item.waited_seconds for item in report.symbols)
         logger.info("cycle_collected", cycle_at=report.cycle_at.isoformat(), parts=report.parts, waited_seconds=waited)
         metrics.add_metric(Metric.CANDLES_COLLECTED, MetricUnit.Count, sum(len(i.candles) for i in report.symbols))
-        metrics.add_metric(Metric.CANDLES_REFUSED, MetricUnit.Count, sum(len(i.accepted.refused) for i in report.symbols))
-        if empty := sum(i.empty for i in report.symbols):  # no zeros: a metric that is never written costs nothing
+        if refused := sum(len(i.accepted.refused) for i in report.symbols):
+            metrics.add_metric(Metric.CANDLES_REFUSED, MetricUnit.Count, refused)
+        if empty := sum(i.empty for i in report.symbols):
             metrics.add_metric(Metric.EMPTY_MINUTES, MetricUnit.Count, empty)
-        metrics.add_metric(Metric.VENUE_FAILURES, MetricUnit.Count, sum(i.problem is not None for i in report.symbols))
+        if failures := sum(i.problem is not None for i in report.symbols):
+            metrics.add_metric(Metric.VENUE_FAILURES, MetricUnit.Count, failures)
         return {
             "cycle_at": report.cycle_at.isoformat(),
             "parts": report.parts,

@@ -52,11 +52,15 @@ def _count(message: str, reports: tuple[BusEvent, ...], **more: Any) -> None:
             logger.warning(
                 "order_not_done", client_order_id=event.client_order_id, kind=event.kind, request=asked, detail=event.detail
             )
-    for metric, kind in ((Metric.ORDERS_SENT, OrderSubmitted), (Metric.ORDERS_UNCONFIRMED, OrderUnconfirmed)):
-        metrics.add_metric(metric, MetricUnit.Count, sum(isinstance(event, kind) for event in events))
-    metrics.add_metric(Metric.VENUE_REFUSALS, MetricUnit.Count, len(refusals))
-    late = sum(isinstance(event, OrderExpired) and event.reason == SEND_TOO_LATE for event in events)
-    metrics.add_metric(Metric.REQUESTS_EXPIRED, MetricUnit.Count, late)
+    metrics.add_metric(Metric.ORDERS_SENT, MetricUnit.Count, sum(isinstance(event, OrderSubmitted) for event in events))
+    counts = {
+        Metric.ORDERS_UNCONFIRMED: sum(isinstance(event, OrderUnconfirmed) for event in events),
+        Metric.VENUE_REFUSALS: len(refusals),
+        Metric.REQUESTS_EXPIRED: sum(isinstance(event, OrderExpired) and event.reason == SEND_TOO_LATE for event in events),
+    }
+    for metric, count in counts.items():
+        if count:  # an hour in which a metric is sent is paid for, and no alarm tells none from nothing
+            metrics.add_metric(metric, MetricUnit.Count, count)
 
 
 def _pass_on(app: ExecuteOrders, account: str, record: SQSRecord) -> None:

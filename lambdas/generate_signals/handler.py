@@ -39,13 +39,18 @@ def _report(outcome: CycleOutcome, elapsed_ms: float) -> None:
     for candle in outcome.writes.revised[:20]:
         logger.warning("candle_revised", symbol=candle.symbol, open_time=candle.open_time.isoformat(), close=str(candle.close))
     logger.info("cycle_recorded", cycle_at=outcome.cycle_at.isoformat(), state=outcome.state, elapsed_ms=round(elapsed_ms, 1))
-    metrics.add_metric(Metric.SIGNALS_ISSUED, MetricUnit.Count, sum(s.issued for s in outcome.signals))
-    metrics.add_metric(Metric.SYMBOLS_REFUSED, MetricUnit.Count, len(outcome.refusals))
-    metrics.add_metric(Metric.CANDLES_CONFLICTING, MetricUnit.Count, len(outcome.writes.conflicting))
-    if outcome.writes.revised:
-        metrics.add_metric(Metric.CANDLES_REVISED, MetricUnit.Count, len(outcome.writes.revised))
-    metrics.add_metric(Metric.DUPLICATES_IGNORED, MetricUnit.Count, int(outcome.duplicate))
-    metrics.add_metric(Metric.CYCLE_DURATION, MetricUnit.Milliseconds, elapsed_ms)
+    counts = {
+        Metric.SIGNALS_ISSUED: sum(s.issued for s in outcome.signals),
+        Metric.SYMBOLS_REFUSED: len(outcome.refusals),
+        Metric.CANDLES_CONFLICTING: len(outcome.writes.conflicting),
+        Metric.CANDLES_REVISED: len(outcome.writes.revised),
+        Metric.DUPLICATES_IGNORED: int(outcome.duplicate),
+    }
+    for metric, count in counts.items():
+        if count:  # an hour in which a metric is sent is paid for, and no alarm tells none from nothing
+            metrics.add_metric(metric, MetricUnit.Count, count)
+    if not outcome.duplicate:  # an alarm counts these: a cycle that came again is not one that was decided
+        metrics.add_metric(Metric.CYCLE_DURATION, MetricUnit.Milliseconds, elapsed_ms)
 
 
 def make_handler(app: GenerateSignals) -> Callable[[dict[str, Any], LambdaContext], Any]:

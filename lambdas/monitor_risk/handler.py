@@ -32,7 +32,8 @@ def make_handler(app: ManageOrders) -> Callable[[Mapping[str, object], LambdaCon
         log_changes(logger, handled, logger.warning)
         counts = counted(handled)
         for metric, count in counts.items():
-            metrics.add_metric(metric, MetricUnit.Count, count)
+            if count:  # an hour in which a metric is sent is paid for, and no alarm tells none from nothing
+                metrics.add_metric(metric, MetricUnit.Count, count)
         metrics.add_metric(Metric.MONITOR_RUNS, MetricUnit.Count, 1)
         publish_or_leave(app.publish, logger=logger, metrics=metrics)
         report_missed(app, logger, metrics)

@@ -41,6 +41,9 @@ COMMANDS: Final = (
     _c("report", "Trading", "Write reports of an account as CSV and HTML.", "local.cli.report.app:report"),
     _c("ftmo", "Trading", "Replay an account under a prop firm's rules.", "local.cli.ftmo.app:ftmo_app"),
     _c("mt5", "Trading", "Configure the agent of a MetaTrader 5 account.", "local.cli.mt5.app:mt5_app"),
+    _c("deploy", "Operations", "Take a stage into your AWS account, from the checks to a test alarm.", "local.cli.deploy.app:deploy"),
+    _c("secrets", "Operations", "Set the secrets of a stage, one field at a time.", "local.cli.secrets.app:secrets_app"),
+    _c("cost", "Operations", "Count what a stage costs a month, item by item.", "local.cli.cost.app:cost"),
     _c("bench", "Development", "Measure this machine, beside a peer in the same run.", "local.cli.bench:bench_app"),
 )  # fmt: skip
 
@@ -67,6 +70,9 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "jobs list": "jobs list --stage dev --purpose train",
         "jobs show": "jobs show signalbox-dev-train-20261115-020000",
         "jobs register": "jobs register signalbox-dev-train-20261115-020000 --stage dev",
+        "deploy": "deploy --stage dev --dry-run",
+        "secrets set": "secrets set telegram.bot_token --stage dev",
+        "cost": "cost --stage dev --json",
         "accounts list": "accounts list --stage dev",
         "accounts show": f"accounts show {_ACCOUNT}",
         "accounts trades": f"accounts trades {_ACCOUNT} --start 7d",

@@ -1,7 +1,11 @@
 """The scheduler of the local cloud: reads the deployed schedules and fires those that are due at a given instant.
 
-It does what EventBridge Scheduler does to a Lambda target: resolve the context attributes in the input, invoke, try again as the
-retry policy says, and put what failed for good into the dead-letter queue. The instant is an argument, so a replay is exact.
+It does what EventBridge Scheduler does to a Lambda target: resolve the input's context attributes, hand over, try a hand-over
+again as the retry policy says, and put what was not taken into the dead-letter queue. And it does what Lambda does with an event
+that it took asynchronously: run it, run it again as the function's event-invoke configuration says, and send the record of a run
+that failed for good to the on-failure destination. Lambda waits one minute before the first retry and two before the second; here
+these minutes only count, so that a retry is refused for the age of its event as AWS would, and nobody waits for it.
+The instant is an argument, so a replay is exact. Source: "Invoking a Lambda function asynchronously" in Lambda's manual.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ DEFAULT_ATTEMPTS: Final = 185  # of Scheduler, when a schedule says nothing
 DEFAULT_AGE_SECONDS: Final = 86_400
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 5.0
+RETRY_WAITS: Final = (60.0, 120.0)  # of Lambda, before the first retry of a run that failed and before the second
+LAMBDA_RETRIES: Final = 2  # of Lambda, when a function has no event-invoke configuration
+LAMBDA_AGE_SECONDS: Final = 21_600.0
 READ_SECONDS: Final = 120.0  # longer than any function may run
 
 
@@ -64,6 +71,25 @@ class JobTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class AsynchronousRuns:
+    """The event-invoke configuration of a function."""
+
+    retries: int = LAMBDA_RETRIES
+    max_age_seconds: float = LAMBDA_AGE_SECONDS
+    on_failure_arn: str | None = None
+
+    def end_of(self, runs: int) -> str | None:
+        """Return why an event is given up whose last of `runs` runs failed; None: it is run again."""
+        if runs > self.retries:
+            return "RetriesExhausted"
+        return "EventAgeExceeded" if sum(RETRY_WAITS[:runs]) > self.max_age_seconds else None
+
+
+class FunctionFailedError(WorkbenchError):
+    """A run ended in an error of the function, or of its runtime."""
+
+
+@dataclass(frozen=True, slots=True)
 class Firing:
     """What became of one firing: the function's answer, or the last error when it went to the dead-letter queue."""
 
@@ -96,14 +122,14 @@ class LocalClock:
         return tuple(s for s in self.schedules if s.due(instant))
 
     def fire(self, schedule: JobTiming, instant: datetime) -> Firing:
-        """Invoke the target for `instant` until it answers well or the retry policy is exhausted."""
+        """Hand over the event of `instant`, and run it until it answers well or is given up."""
         started, execution_id, error = time.monotonic(), str(uuid4()), ""
         attempts = 0
         while True:
             attempts += 1
             payload = schedule.resolved_input(instant, attempts, execution_id)
             try:
-                return Firing(schedule.name, instant, attempts, answer=self._invoke(schedule.function_arn, payload))
+                return self._run(schedule, instant, payload)
             except WorkbenchError as failed:
                 error = str(failed)
             pause = min(FIRST_PAUSE_SECONDS * 2 ** (attempts - 1), LONGEST_PAUSE_SECONDS)
@@ -113,6 +139,59 @@ class LocalClock:
         self._bury(schedule, payload, error, attempts)
         return Firing(schedule.name, instant, attempts, error=error)
 
+    def _run(self, schedule: JobTiming, instant: datetime, payload: str) -> Firing:
+        """Do what Lambda does with an event that it took. Raises WorkbenchError when it does not take it."""
+        configured = self._configuration(schedule.function)
+        runs = 0
+        while True:
+            runs += 1
+            try:
+                return Firing(schedule.name, instant, runs, answer=self._invoke(schedule.function_arn, payload))
+            except FunctionFailedError as failed:
+                error = str(failed)
+            if condition := configured.end_of(runs):
+                break
+            time.sleep(min(FIRST_PAUSE_SECONDS * 2 ** (runs - 1), LONGEST_PAUSE_SECONDS))
+        self._record(schedule, instant, payload, error=error, condition=condition, runs=runs, queue=configured.on_failure_arn)
+        return Firing(schedule.name, instant, runs, error=error)
+
+    def _configuration(self, function: str) -> AsynchronousRuns:
+        try:
+            found = self._lambda.get_function_event_invoke_config(FunctionName=function)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return AsynchronousRuns()
+            raise WorkbenchError(f"{function}: {error}") from error
+        return AsynchronousRuns(
+            retries=int(found.get("MaximumRetryAttempts", LAMBDA_RETRIES)),
+            max_age_seconds=float(found.get("MaximumEventAgeInSeconds", LAMBDA_AGE_SECONDS)),
+            on_failure_arn=found.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
+        )
+
+    def _record(
+        self, schedule: JobTiming, instant: datetime, payload: str, *, error: str, condition: str, runs: int, queue: str | None
+    ) -> None:
+        """Send the record of a run that failed for good, in the form of Lambda's manual."""
+        if queue is None:
+            return
+        record = {
+            "version": "1.0",
+            "timestamp": instant.astimezone(UTC).isoformat(),
+            "requestContext": {
+                "requestId": str(uuid4()),
+                "functionArn": f"{schedule.function_arn}:$LATEST",
+                "condition": condition,
+                "approximateInvokeCount": runs,
+            },
+            "requestPayload": json.loads(payload),
+            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+            "responsePayload": {"errorMessage": error[:1000]},
+        }
+        self._sqs.send_message(QueueUrl=self._url(queue), MessageBody=json.dumps(record))
+
+    def _url(self, queue_arn: str) -> str:
+        return str(self._sqs.get_queue_url(QueueName=queue_arn.rsplit(":", 1)[1])["QueueUrl"])
+
     def _invoke(self, function_arn: str, payload: str) -> Any:
         try:
             reply = self._lambda.invoke(FunctionName=function_arn, Payload=payload.encode())
@@ -120,13 +199,13 @@ class LocalClock:
             raise WorkbenchError(f"{function_arn}: {error}") from error
         body = reply["Payload"].read()
         if "FunctionError" in reply:
-            raise WorkbenchError(f"{function_arn}: {body.decode(errors='replace')[:2000]}")
+            raise FunctionFailedError(f"{function_arn}: {body.decode(errors='replace')[:2000]}")
         return json.loads(body) if body else None
 
     def _bury(self, schedule: JobTiming, payload: str, error: str, attempts: int) -> None:
         if schedule.dead_letter_arn is None:
             return
-        queue = self._sqs.get_queue_url(QueueName=schedule.dead_letter_arn.rsplit(":", 1)[1])["QueueUrl"]
+        queue = self._url(schedule.dead_letter_arn)
         facts = {
             "ERROR_MESSAGE": error[:1000],
             "SCHEDULE_ARN": schedule.arn,

@@ -55,8 +55,16 @@ class Assembly:
         ]
 
     def function(self, name: str) -> Resource:
-        (found,) = (r for r in self.resources("AWS::Lambda::Function") if r.properties["FunctionName"].endswith(f"-{name}"))
+        (found,) = (r for r in self.functions() if r.properties["FunctionName"].endswith(f"-{name}"))
         return found
+
+    def functions(self) -> list[Resource]:
+        """Ours: the CDK's own, which empties buckets, has no name."""
+        return [r for r in self.resources("AWS::Lambda::Function") if "FunctionName" in r.properties]
 
     def outputs(self) -> dict[str, Any]:
         return {key: value for t in self.templates().values() for key, value in t.get("Outputs", {}).items()}
+
+
+def is_dead_letter_queue(queue: Resource) -> bool:
+    return any(name in queue.logical_id for name in ("DeadLetters", "LostRuns", "UndeliveredEvents"))

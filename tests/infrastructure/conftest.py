@@ -15,6 +15,7 @@ from cdk.composition import synthesise  # noqa: E402 - starts node
 from cdk.sources import REPOSITORY, SourceTree  # noqa: E402
 from tests.infrastructure.assembly import Assembly  # noqa: E402
 
+RECIPIENT = "ops@example.com"
 LOCAL_ENDPOINTS = {
     "database_host": "sockets",
     "database_port": 5432,
@@ -38,7 +39,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> SourceTree:
 
 
 def _assembly(stage: str, folder: Path, sources: SourceTree) -> Assembly:
-    context = {"stage": stage} | ({"local_endpoints": json.dumps(LOCAL_ENDPOINTS)} if stage == "local" else {})
+    context = {"stage": stage, "alarm_emails": RECIPIENT} | (
+        {"local_endpoints": json.dumps(LOCAL_ENDPOINTS)} if stage == "local" else {}
+    )
     _, written = synthesise(context, out=folder, sources=sources, templates_only=True)
     return Assembly(stage, written)
 
@@ -57,7 +60,12 @@ def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) ->
 @pytest.fixture(scope="session")
 def with_mailboxes(tmp_path_factory: pytest.TempPathFactory, sources: SourceTree) -> Assembly:
     """The stage prod with two accounts behind agents."""
-    context = {"stage": "prod", "mt5_accounts": "ftmo-live,swing-2", "owners": "arn:aws:iam::123456789012:user/ann"}
+    context = {
+        "stage": "prod",
+        "mt5_accounts": "ftmo-live,swing-2",
+        "owners": "arn:aws:iam::123456789012:user/ann",
+        "alarm_emails": RECIPIENT,
+    }
     _, written = synthesise(context, out=tmp_path_factory.mktemp("mailboxes"), sources=sources, templates_only=True)
     return Assembly("prod", written)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from pydantic import ValidationError
 
-from cdk.stage import stage_from_context
+from cdk.stage import StageError, stage_from_context
 from signalbox.contracts import (
     ACKNOWLEDGE_SECONDS,
     ROUTED_EVENTS,
@@ -49,8 +48,8 @@ def test_one_agent_takes_two_workers_at_most_whatever_groups_it_names(with_mailb
 
 
 def test_accounts_behind_agents_need_an_owner() -> None:
-    with pytest.raises(ValidationError, match="expected -c owners=ARN"):
-        stage_from_context({"stage": "prod", "mt5_accounts": "ftmo-1"})
+    with pytest.raises(StageError, match="expected owners with mt5_accounts"):
+        stage_from_context({"stage": "dev", "mt5_accounts": "ftmo-1"})
 
 
 def test_requests_reports_and_checks_come_one_by_one(with_mailboxes: Assembly) -> None:
@@ -124,8 +123,8 @@ def test_the_function_sends_to_mailboxes_checks_and_kill_switch_alone(with_mailb
 
 
 def test_two_accounts_whose_names_differ_in_hyphens_alone_are_refused() -> None:
-    with pytest.raises(ValidationError, match="hyphens"):
-        stage_from_context({"stage": "prod", "mt5_accounts": "ftmo-1,ftmo1"})
+    with pytest.raises(StageError, match="hyphens"):
+        stage_from_context({"stage": "dev", "mt5_accounts": "ftmo-1,ftmo1"})
 
 
 def test_a_message_is_known_by_the_name_of_its_queue() -> None:

@@ -10,7 +10,8 @@ import pytest
 from cdk.sources import REPOSITORY
 from signalbox.trading.account import SEND_WITHIN
 from signalbox.trading.events import REVIEW_DELAY
-from tests.infrastructure.assembly import Assembly, Resource
+from tests.infrastructure.assembly import Assembly, Resource, is_dead_letter_queue
+from tests.infrastructure.policies import Policies
 
 pytestmark = pytest.mark.infra
 
@@ -36,10 +37,47 @@ def test_schedule_is_exact_and_retried_within_its_bar(
     assert schedule["ScheduleExpression"] == expression
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
     assert schedule["Target"]["RetryPolicy"] == {"MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": age}
-    assert "DeadLetters" in json.dumps(schedule["Target"]["DeadLetterConfig"])
+    assert "LostRuns" in json.dumps(schedule["Target"]["DeadLetterConfig"])
     assert json.loads(schedule["Target"]["Input"]) == {"job": job, "scheduled_at": "<aws.scheduler.scheduled-time>"}
     assert schedule["GroupName"] == f"signalbox-{assembly.stage}"
     assert schedule["State"] == ("DISABLED" if assembly.stage == "local" else "ENABLED")
+
+
+@pytest.mark.parametrize(
+    ("stack", "age", "retries"),
+    [
+        ("market", 240, 2),
+        ("messaging", 60, 0),
+        ("trading", 60, 0),
+        ("lake", 3600, 2),
+        ("reports", 3600, 2),
+        ("training", 21600, 2),
+    ],
+)
+def test_a_run_is_on_time_or_is_lost_and_told(assembly: Assembly, stack: str, age: int, retries: int) -> None:
+    (configured,) = (r for r in assembly.resources("AWS::Lambda::EventInvokeConfig") if r.stack == stack)
+    found = configured.properties
+    assert (found["MaximumEventAgeInSeconds"], found["MaximumRetryAttempts"]) == (age, retries)
+    assert "LostRuns" in json.dumps(found["DestinationConfig"]["OnFailure"]["Destination"])
+    (schedule,) = (r for r in assembly.resources("AWS::Scheduler::Schedule") if r.stack == stack)
+    assert configured.logical_id in schedule.body["DependsOn"]  # no run before it
+    assert schedule.properties["Target"]["Arn"]["Fn::GetAtt"][0] == found["FunctionName"]["Ref"]
+    assert any("Policy" in needed for needed in configured.body["DependsOn"])  # Lambda asks whether the role may send
+
+
+def test_what_a_rule_cannot_deliver_is_kept(assembly: Assembly) -> None:
+    (queue,) = (q for q in assembly.resources("AWS::SQS::Queue") if q.logical_id.startswith("UndeliveredEvents"))
+    assert "FifoQueue" not in queue.properties  # a rule takes no other
+    policies = Policies(assembly)
+    (policy,) = (p for p in assembly.resources("AWS::SQS::QueuePolicy") if p.properties["Queues"] == [{"Ref": queue.logical_id}])
+    statements = list(policies.of_document("messaging", policy.properties["PolicyDocument"]))
+    (allowed,) = (s for s in statements if s.effect == "Allow")
+    patterns = json.dumps(allowed.condition["ArnLike"]["aws:SourceArn"])
+    for rule in assembly.resources("AWS::Events::Rule"):
+        for target in rule.properties["Targets"]:
+            assert policies._resolved(rule.stack, target["DeadLetterConfig"]["Arn"]) == f"messaging/{queue.logical_id}", rule
+    assert f"rule/signalbox-{assembly.stage}-*" in patterns  # of the default bus, by the names that CloudFormation gives
+    assert patterns.count("Ref") >= 1
 
 
 def test_there_are_no_other_schedules(assembly: Assembly) -> None:
@@ -142,10 +180,10 @@ def test_a_position_without_a_price_waits_longer_than_a_bar(assembly: Assembly) 
 def test_queues_are_encrypted_and_dead_letters_stay_two_weeks(assembly: Assembly) -> None:
     queues = assembly.resources("AWS::SQS::Queue")
     mailboxes = 2 if assembly.stage == "local" else 0  # each has two queues with their dead letters
-    assert len(queues) == 26 + 4 * mailboxes
+    assert len(queues) == 22 + 4 * mailboxes
     for queue in queues:
         assert queue.properties["SqsManagedSseEnabled"] is True, queue
-        if "DeadLetters" in queue.logical_id:
+        if is_dead_letter_queue(queue):
             assert queue.properties["MessageRetentionPeriod"] == 1_209_600, queue
 
 

@@ -13,6 +13,7 @@ from aws_cdk import App, Stack, aws_sqs
 from cdk.composition import check_rules
 from cdk.stage import stage_from_context
 from tests.infrastructure.assembly import Assembly
+from tests.infrastructure.conftest import RECIPIENT
 
 pytestmark = pytest.mark.infra
 
@@ -46,6 +47,8 @@ def test_a_finding_nobody_acknowledged_stops_the_synth(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["dev", "prod"])
 def test_cdk_nag_finds_nothing_unacknowledged(assemblies: dict[str, Assembly], stage: str) -> None:
-    assert stage_from_context({"stage": stage}).check_rules  # a finding would have stopped the synth, as above
+    assert stage_from_context(
+        {"stage": stage, "alarm_emails": RECIPIENT}
+    ).check_rules  # a finding would have stopped the synth, as above
     report = json.loads((assemblies[stage].folder / "validation-report.json").read_text())
     assert report["pluginReports"] == []

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from cdk.app import main
 from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
 from cdk.stage import StageError, stage_from_context
+from cdk.stage_file import FOLDER, read_settings, stage_file, stage_names
 from tests.infrastructure.conftest import LOCAL_ENDPOINTS
 
 pytestmark = pytest.mark.infra
@@ -25,9 +26,9 @@ def test_stage_is_dev_unless_told() -> None:
 
 def test_context_overrides_what_an_operator_chooses() -> None:
     stage = stage_from_context(
-        {"stage": "prod", "alarm_email": "ops@example.com", "symbols": "BTC-USD, ETH-USD", "venue": "kraken"}
+        {"stage": "prod", "alarm_emails": "ops@example.com", "symbols": "BTC-USD, ETH-USD", "venue": "kraken"}
     )
-    assert (stage.alarm_email, stage.symbols, stage.venue) == ("ops@example.com", ("BTC-USD", "ETH-USD"), "kraken")
+    assert (stage.alarm_emails, stage.symbols, stage.venue) == (("ops@example.com",), ("BTC-USD", "ETH-USD"), "kraken")
 
 
 def test_unknown_stage_is_refused() -> None:
@@ -42,7 +43,7 @@ def test_local_stage_needs_its_endpoints() -> None:
 
 def test_endpoints_belong_to_the_local_stage_alone() -> None:
     with pytest.raises(StageError, match="local only"):
-        stage_from_context({"stage": "prod", "local_endpoints": json.dumps(LOCAL_ENDPOINTS)})
+        stage_from_context({"stage": "dev", "local_endpoints": json.dumps(LOCAL_ENDPOINTS)})
 
 
 def test_malformed_endpoints_are_refused() -> None:
@@ -67,5 +68,48 @@ def test_app_starts_as_a_file_and_as_a_module(start: list[str], tmp_path: Path) 
 
 
 def test_app_tells_an_operator_what_is_wrong_in_one_line() -> None:
-    with pytest.raises(SystemExit, match=r"expected stage local \| dev \| prod, was 'test'"):
+    with pytest.raises(SystemExit, match=r"expected stage dev \| local \| prod, was 'test'"):
         main(["-c", "stage=test"])
+
+
+def _file(folder: Path, change: str) -> Path:
+    """Return a copy of prod's file with a line more, before its first."""
+    path = folder / "cdk" / "stages" / "prod.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(change + "\n" + (FOLDER / "prod.toml").read_text().replace("alarm_emails = []", ""))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("alarm_emails = []", r"cdk/stages/prod.toml: expected at least one address in alarm_emails"),
+        ("", r"cdk/stages/prod.toml: expected at least one address in alarm_emails"),
+        ('alarm_emails = ["nobody"]', r"cdk/stages/prod.toml: alarm_emails.0: .* was 'nobody'"),
+        ('alarm_email = "a@b.example"', r"cdk/stages/prod.toml: unknown key alarm_email; known keys: accounts, alarm_emails, "),
+        ("training = { spots = true }", r"prod.toml: unknown key training.spots; known keys: config, features_instance, "),
+        ('name = "dev"', r"name cannot be set in a stage's file"),
+        ("empty_buckets", r"prod.toml: expected TOML"),
+        ('alarm_emails = ["a@b.example"]\nlog_days = "long"\nquick = 1', r"log_days: (.|\n)*unknown key quick"),
+    ],
+)
+def test_what_is_wrong_in_a_stages_file_is_told_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, told: str
+) -> None:
+    path = _file(tmp_path, line)
+    if "log_days" in line:
+        path.write_text(path.read_text().replace("\nlog_days = 365", ""))
+    monkeypatch.setattr("cdk.stage.stage_file", lambda _: path)
+    with pytest.raises(StageError, match=told):
+        stage_from_context({"stage": "prod"})
+
+
+def test_prod_is_not_synthesised_without_somebody_who_is_told() -> None:
+    with pytest.raises(SystemExit, match=r"cdk/stages/prod.toml: expected at least one address in alarm_emails"):
+        main(["-c", "stage=prod"])
+
+
+def test_each_stages_file_stands_alone_but_for_who_is_told() -> None:
+    for name in stage_names():
+        assert "name" not in read_settings(stage_file(name))
+    assert stage_from_context({"stage": "prod", "alarm_emails": "a@b.example"}).retain_state

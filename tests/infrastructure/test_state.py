@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from cdk.composition import synthesise
+from cdk.sources import SourceMissingError, SourceTree
+from cdk.stage_file import FOLDER, read_settings
 from tests.infrastructure.assembly import Assembly
+from tests.infrastructure.conftest import RECIPIENT
 
 pytestmark = pytest.mark.infra
 
@@ -91,7 +96,7 @@ def test_database_is_private_encrypted_and_takes_iam_tokens(assembly: Assembly) 
 
 @pytest.mark.parametrize(
     ("stage", "size", "multi_az", "protected", "backup_days"),
-    [("dev", "db.t4g.micro", False, False, 7), ("prod", "db.t4g.small", True, True, 35)],
+    [("dev", "db.t4g.micro", False, False, 7), ("prod", "db.t4g.small", False, True, 35)],
 )
 def test_database_follows_its_stage(
     assemblies: dict[str, Assembly], stage: str, size: str, multi_az: bool, protected: bool, backup_days: int
@@ -99,6 +104,58 @@ def test_database_follows_its_stage(
     (database,) = assemblies[stage].resources("AWS::RDS::DBInstance")
     found = [database.properties[k] for k in ("DBInstanceClass", "MultiAZ", "DeletionProtection", "BackupRetentionPeriod")]
     assert found == [size, multi_az, protected, backup_days]
+
+
+def test_one_setting_gives_the_ledger_a_second_zone(sources: SourceTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings(FOLDER / "dev.toml") | {"database_multi_az": True}
+    monkeypatch.setattr("cdk.stage.read_settings", lambda _: settings)
+    _, written = synthesise({"stage": "dev"}, out=tmp_path, sources=sources, templates_only=True)
+    assembly = Assembly("dev", written)
+    (database,) = assembly.resources("AWS::RDS::DBInstance")
+    assert (database.properties["MultiAZ"], "AvailabilityZone" in database.properties) == (True, False)
+    placed = [f.properties["VpcConfig"]["SubnetIds"] for f in assembly.functions() if "VpcConfig" in f.properties]
+    doors = [e.properties["SubnetIds"] for e in assembly.resources("AWS::EC2::VPCEndpoint") if "SubnetIds" in e.properties]
+    assert {len(subnets) for subnets in placed + doors} == {2}
+
+
+def test_without_a_standby_the_ledger_is_in_one_zone(dev: Assembly) -> None:
+    (database,) = dev.resources("AWS::RDS::DBInstance")
+    zone = database.properties["AvailabilityZone"]
+    doors = [e.properties["SubnetIds"] for e in dev.resources("AWS::EC2::VPCEndpoint") if "SubnetIds" in e.properties]
+    assert {len(subnets) for subnets in doors} == {1}
+    (first,) = (s for s in dev.resources("AWS::EC2::Subnet") if s.properties["AvailabilityZone"] == zone)
+    assert {json.dumps(subnets) for subnets in doors} == {json.dumps([{"Ref": first.logical_id}])}
+
+
+def test_verifying_the_databases_certificate_needs_the_authorities_and_ships_them(
+    sources: SourceTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = read_settings(FOLDER / "dev.toml") | {"database_sslmode": "verify-full"}
+    monkeypatch.setattr("cdk.stage.read_settings", lambda _: settings)
+    with pytest.raises(SourceMissingError, match=r"global-bundle\.pem"):
+        synthesise({"stage": "dev"}, out=tmp_path / "without", sources=sources, templates_only=True)
+    certificates = tmp_path / "rds-ca.pem"
+    certificates.write_text("a certificate")
+    monkeypatch.setattr("cdk.sources.CERTIFICATES", certificates)  # an absolute path wins over the library's folder
+    _, written = synthesise({"stage": "dev"}, out=tmp_path / "with", sources=sources, templates_only=True)
+    migrate = Assembly("dev", written).function("migrate-database").properties["Environment"]["Variables"]
+    assert migrate["DATABASE_SSLMODE"] == "verify-full"
+    assert migrate["DATABASE_CA_FILE"] == "/opt/python/signalbox/adapters/postgres/rds-ca.pem"
+
+
+def test_which_instance_is_the_ledger_is_no_export(dev: Assembly) -> None:
+    named = {p.properties["Name"]: p.properties["Value"] for p in dev.resources("AWS::SSM::Parameter")}
+    assert set(named) == {"/signalbox/dev/ledger/Address", "/signalbox/dev/ledger/ResourceId"}
+    (database,) = dev.resources("AWS::RDS::DBInstance")
+    for stack, template in dev.templates().items():
+        for output in template.get("Outputs", {}).values():
+            if "Export" in output:
+                assert database.logical_id not in json.dumps(output["Value"]), (stack, output)
+    for function in dev.functions():
+        if (host := function.properties["Environment"]["Variables"].get("DATABASE_HOST")) is not None:
+            parameter = dev.templates()[function.stack]["Parameters"][host["Ref"]]
+            assert parameter["Type"] == "AWS::SSM::Parameter::Value<String>"
+            assert parameter["Default"] == "/signalbox/dev/ledger/Address"
 
 
 def test_buckets_are_versioned_encrypted_private_and_logged(assembly: Assembly) -> None:
@@ -130,3 +187,15 @@ def test_tables_are_on_demand_and_recoverable(assembly: Assembly) -> None:
         assert table.properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
         assert table.properties["SSESpecification"] == {"SSEEnabled": True}
     assert tables["id"].properties["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+
+
+def test_a_stage_that_keeps_nothing_can_be_removed_with_its_buckets_full(assemblies: dict[str, Assembly]) -> None:
+    emptied = {stage: a.resources("Custom::S3AutoDeleteObjects") for stage, a in assemblies.items()}
+    assert {stage: len(found) for stage, found in emptied.items()} == {"local": 0, "dev": 5, "prod": 0}
+    named = {json.dumps(one.properties["BucketName"]) for one in emptied["dev"]}
+    assert named == {json.dumps({"Ref": b.logical_id}) for b in assemblies["dev"].resources("AWS::S3::Bucket")}
+
+
+def test_every_recipient_of_alarms_is_subscribed(assembly: Assembly) -> None:
+    (subscription,) = assembly.resources("AWS::SNS::Subscription")
+    assert (subscription.properties["Protocol"], subscription.properties["Endpoint"]) == ("email", RECIPIENT)

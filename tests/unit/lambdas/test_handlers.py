@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from signalbox.application.send_alerts import FanOut
-from signalbox.bootstrap.relay_outbox import RelayRun
+from signalbox.bootstrap.relay_outbox import OutboxRelay, Waiting
 from signalbox.bootstrap.settings import (
     CollectCandlesSettings,
     GenerateSignalsSettings,
@@ -21,7 +21,7 @@ from signalbox.market.acceptance import AcceptedCandles
 from signalbox.market.collection import CollectionReport, SymbolCollection
 from signalbox.signals.cycle import NO_WRITES, CycleOutcome
 from signalbox.signals.model import ModelChoice, ModelProblem
-from signalbox.signals.ports import CycleState, SymbolRefusal
+from signalbox.signals.ports import CycleState, OutboxEvent, PartlyPublishedError, SymbolRefusal
 from tests.builders import BTC, ETH, NOON, candles, event
 from tests.fakes.keys import message_of
 from tests.fakes.lambda_context import FakeLambdaContext
@@ -302,10 +302,31 @@ class TestRelayOutbox:
     def test_the_age_of_the_oldest_event_is_measured_against_the_scheduled_instant(
         self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        handler = load("relay_outbox").make_handler(lambda: RelayRun(NOON, 4))
+        handler = load("relay_outbox").make_handler(OutboxRelay(lambda: Waiting(NOON), lambda: 4))
         answer = handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
         assert answer == {"published": 4}
         assert metric_values(logged(capsys)) == {"OutboxOldestAge": 120, "OutboxPublished": 4}
+
+    def test_the_age_is_told_before_the_bus_is_asked_and_though_it_cannot_be_reached(self, load, capsys) -> None:
+        told: list = []
+
+        def away() -> int:
+            told.append(metric_values(logged(capsys)))  # what is out when the bus is asked: a function may be killed in there
+            raise ConnectionError("the bus is away")
+
+        handler = load("relay_outbox").make_handler(OutboxRelay(lambda: Waiting(NOON), away))
+        with pytest.raises(ConnectionError):
+            handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
+        assert told == [{"OutboxOldestAge": 120}]
+
+    def test_what_went_is_counted_though_the_rest_was_refused(self, load, capsys) -> None:
+        def partly() -> int:
+            raise PartlyPublishedError("one was refused", [OutboxEvent(1, "a", "x", "{}", NOON)])
+
+        handler = load("relay_outbox").make_handler(OutboxRelay(lambda: Waiting(NOON, ("big",)), partly))
+        with pytest.raises(PartlyPublishedError):
+            handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
+        assert metric_values(logged(capsys)) == {"OutboxOldestAge": 120, "OutboxPublished": 1}
 
 
 class TestPrepareDatabase:

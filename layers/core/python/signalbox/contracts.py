@@ -99,6 +99,18 @@ def database_user(function: Function) -> str:
     return f"{PRODUCT}_{function.value}"
 
 
+class DatabaseParameter(StrEnum):
+    """What the Parameter Store says of the instance that is the ledger; a restored one is written there."""
+
+    ADDRESS = "Address"
+    RESOURCE_ID = "ResourceId"  # what rds-db:connect names
+
+
+def database_parameter_name(stage: str, which: DatabaseParameter) -> str:
+    """Return the name of a parameter, for example `/signalbox/prod/ledger/Address`."""
+    return f"/{PRODUCT}/{stage}/ledger/{which.value}"
+
+
 class MailboxQueue(StrEnum):
     """The two queues of an MT5 account's mailbox."""
 
@@ -197,6 +209,7 @@ class Env(StrEnum):
     DATABASE_NAME = "DATABASE_NAME"
     DATABASE_USER = "DATABASE_USER"
     DATABASE_SSLMODE = "DATABASE_SSLMODE"
+    DATABASE_CA_FILE = "DATABASE_CA_FILE"  # certificates that sign the database's; needed by verify-ca and verify-full
     SIGNAL_LIMITS = "SIGNAL_LIMITS"  # JSON of signals.rate_limit.SignalLimits
     MODELS_BUCKET = "MODELS_BUCKET"
     MARKET_DATA_BUCKET = "MARKET_DATA_BUCKET"

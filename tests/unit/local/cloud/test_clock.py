@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.cloud.clock import LocalClock
 from local.errors import WorkbenchError
@@ -36,8 +37,10 @@ def schedule(**target: Any) -> dict[str, Any]:
 class FakeEmulator:
     """Scheduler with some schedules, a function that fails a number of times, and one queue."""
 
-    def __init__(self, *schedules: dict[str, Any], failures: int = 0) -> None:
-        self.schedules, self.failures = schedules, failures
+    def __init__(self, *schedules: dict[str, Any], failures: int = 0, **configured: Any) -> None:
+        """configured: the function's event-invoke configuration, none when empty."""
+        self.schedules, self.failures, self.configured = schedules, failures, configured
+        self.refusals = 0  # of the hand-over, which come first
         self.payloads: list[dict[str, Any]] = []
         self.lost: list[dict[str, Any]] = []
 
@@ -53,7 +56,15 @@ class FakeEmulator:
     def get_schedule(self, **wanted: str) -> dict[str, Any]:
         return next(s for s in self.schedules if s["Name"] == wanted["Name"])
 
+    def get_function_event_invoke_config(self, **_: str) -> dict[str, Any]:
+        if not self.configured:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "GetFunctionEventInvokeConfig")
+        return self.configured
+
     def invoke(self, **call: Any) -> dict[str, Any]:
+        if self.refusals:
+            self.refusals -= 1
+            raise ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
         self.payloads.append(json.loads(call["Payload"]))
         if len(self.payloads) <= self.failures:
             return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b'{"errorType": "Boom"}')}
@@ -79,27 +90,68 @@ def test_target_gets_the_scheduled_time_in_utc(monkeypatch: pytest.MonkeyPatch) 
     assert emulator.payloads == [{"scheduled_at": "2026-03-02T12:05:00Z", "attempt": "1"}]
 
 
-def test_failure_is_tried_again_with_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulator = FakeEmulator(schedule(), failures=2)
+def test_a_hand_over_that_is_refused_is_tried_again_by_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = FakeEmulator(schedule())
+    emulator.refusals = 2
     chosen = clock(emulator, monkeypatch)
-    firing = chosen.fire(chosen.of("collect"), NOON)
-    assert (firing.attempts, firing.error) == (3, None)
-    assert [p["attempt"] for p in emulator.payloads] == ["1", "2", "3"]
-    assert len({p["scheduled_at"] for p in emulator.payloads}) == 1
+    assert chosen.fire(chosen.of("collect"), NOON).error is None
+    assert [p["attempt"] for p in emulator.payloads] == ["3"]
 
 
-def test_run_that_never_succeeds_ends_in_the_dead_letter_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulator = FakeEmulator(schedule(), failures=99)
+def test_a_hand_over_that_is_never_taken_ends_in_the_schedules_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = FakeEmulator(schedule())
+    emulator.refusals = 9
     chosen = clock(emulator, monkeypatch)
-    firing = chosen.fire(chosen.of("collect"), NOON)
-    assert firing.attempts == 3
-    assert "Boom" in (firing.error or "")
+    assert "TooManyRequests" in (chosen.fire(chosen.of("collect"), NOON).error or "")
     assert [m["QueueUrl"] for m in emulator.lost] == ["lost"]
     assert emulator.lost[0]["MessageAttributes"]["RETRY_ATTEMPTS"]["StringValue"] == "2"
 
 
-def test_event_that_grew_too_old_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    emulator = FakeEmulator(schedule(RetryPolicy={"MaximumRetryAttempts": 9, "MaximumEventAgeInSeconds": 0}), failures=99)
+def test_failure_is_run_again_with_the_same_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = FakeEmulator(schedule(), failures=2)
+    chosen = clock(emulator, monkeypatch)
+    firing = chosen.fire(chosen.of("collect"), NOON)
+    assert (firing.attempts, firing.error) == (3, None)
+    assert [p["attempt"] for p in emulator.payloads] == ["1", "1", "1"]  # Scheduler handed it over once
+    assert len({p["scheduled_at"] for p in emulator.payloads}) == 1
+
+
+QUEUE = {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:lost-runs"}}
+
+
+def test_a_run_that_never_succeeds_ends_in_the_functions_queue_and_not_in_the_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = FakeEmulator(schedule(), failures=99, MaximumRetryAttempts=1, DestinationConfig=QUEUE)
+    chosen = clock(emulator, monkeypatch)
+    firing = chosen.fire(chosen.of("collect"), NOON)
+    assert (firing.attempts, "Boom" in (firing.error or "")) == (2, True)
+    (lost,) = emulator.lost
+    record = json.loads(lost["MessageBody"])
+    assert lost["QueueUrl"] == "lost-runs"
+    assert record["requestPayload"] == emulator.payloads[0]
+    context = record["requestContext"]
+    assert (context["condition"], context["approximateInvokeCount"]) == ("RetriesExhausted", 2)
+    assert (context["functionArn"], record["responseContext"]["functionError"]) == (f"{ARN}:$LATEST", "Unhandled")
+
+
+@pytest.mark.parametrize(("age", "runs"), [(59, 1), (60, 2), (179, 2), (180, 3), (21600, 3)])
+def test_a_run_is_not_repeated_when_its_event_is_too_old_by_then(monkeypatch: pytest.MonkeyPatch, age: int, runs: int) -> None:
+    emulator = FakeEmulator(schedule(), failures=99, MaximumEventAgeInSeconds=age, DestinationConfig=QUEUE)
+    chosen = clock(emulator, monkeypatch)
+    assert chosen.fire(chosen.of("collect"), NOON).attempts == runs
+    condition = json.loads(emulator.lost[0]["MessageBody"])["requestContext"]["condition"]
+    assert condition == ("RetriesExhausted" if runs == 3 else "EventAgeExceeded")
+
+
+def test_without_a_configuration_a_run_that_failed_is_lost_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = FakeEmulator(schedule(), failures=99)
+    chosen = clock(emulator, monkeypatch)
+    assert chosen.fire(chosen.of("collect"), NOON).attempts == 3  # as Lambda does by itself
+    assert emulator.lost == []
+
+
+def test_a_hand_over_is_not_tried_again_when_the_event_grew_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator = FakeEmulator(schedule(RetryPolicy={"MaximumRetryAttempts": 9, "MaximumEventAgeInSeconds": 0}))
+    emulator.refusals = 9
     chosen = clock(emulator, monkeypatch)
     monkeypatch.setattr("local.cloud.clock.FIRST_PAUSE_SECONDS", 1.0)
     assert chosen.fire(chosen.of("collect"), NOON).attempts == 1

@@ -21,7 +21,13 @@ def connect_ledger(
     Modules and models that are loaded by now stay as long as the process, so the garbage collector need not look at them again.
     """
     database = DatabaseSettings(
-        host=found.host, port=found.port, name=found.name, user=found.user, sslmode=found.sslmode, application_name=application
+        host=found.host,
+        port=found.port,
+        name=found.name,
+        user=found.user,
+        sslmode=found.sslmode,
+        sslrootcert=found.ca_file,
+        application_name=application,
     )
     source = ConnectionSource(
         database, password or token_password(boto3.client("rds", config=QUICK), host=found.host, port=found.port, user=found.user)

@@ -20,6 +20,7 @@ def compose(settings: MigrateDatabaseSettings | None = None) -> Callable[[str, s
             name=found.name,
             user=user,
             sslmode=found.sslmode,
+            sslrootcert=found.ca_file,
             application_name="migrate_database",
         )
         return migrate(database, password)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Final, TypeAlias, TypeVar
+from typing import Annotated, Final, Self, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Json, ValidationError, model_validator
 
 from signalbox.access import Principal
 from signalbox.contracts import Env
@@ -65,6 +65,14 @@ class DatabaseEnvironment(BaseModel):
     name: str = Field(alias=Env.DATABASE_NAME, min_length=1)
     user: str = Field(alias=Env.DATABASE_USER, min_length=1)
     sslmode: str = Field(alias=Env.DATABASE_SSLMODE, pattern="^(disable|prefer|require|verify-ca|verify-full)$")
+    ca_file: str | None = Field(default=None, alias=Env.DATABASE_CA_FILE, min_length=1)
+
+    @model_validator(mode="after")
+    def _verifiable(self) -> Self:
+        """Without a file libpq looks for one at home, where a function has none: it would find out at its first login."""
+        if self.sslmode.startswith("verify") and self.ca_file is None:
+            raise ValueError(f"expected {Env.DATABASE_CA_FILE.value} with sslmode {self.sslmode}, was none")
+        return self
 
 
 class LedgerSettings(BusSettings, DatabaseEnvironment):

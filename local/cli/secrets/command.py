@@ -1,0 +1,144 @@
+"""Sets one field of a secret of a stage and leaves the others as they are.
+
+`put-secret-value` replaces the whole text: whoever sets a token by hand loses the chats, and the value is in the shell's history.
+Here the value comes from a prompt or from standard input, is merged into what is there, and is never printed or logged. Who
+writes at the same moment is found out: the version that ours replaced must be the one that ours was made of.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
+
+from local.errors import WorkbenchError
+from signalbox.bootstrap.telegram_chats import TelegramSecret
+from signalbox.bootstrap.venue_accounts import BrokenAccount, ExecutionSecret
+from signalbox.contracts import StackOutput
+from signalbox.wire import parse_object
+
+OUTPUTS: Final[Mapping[str, StackOutput]] = {
+    "telegram": StackOutput.TELEGRAM_SECRET_ARN,
+    "exchange": StackOutput.EXCHANGE_SECRET_ARN,
+}
+FIELDS: Final[Mapping[str, str]] = {
+    "telegram": "telegram.bot_token, telegram.chat_ids (comma-separated)",
+    "exchange": "exchange.accounts.ACCOUNT.FIELD, for example exchange.accounts.swing-2.api_key",
+}
+_ACCOUNT_FIELDS: Final = ("venue", "api_key", "api_secret", "passphrase", "sandbox")
+_ACCOUNT_DEPTH: Final = 3
+
+
+class SecretsError(WorkbenchError):
+    """A secret cannot be read or written, or the field is none of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretField:
+    """A place in a secret: `telegram.bot_token`."""
+
+    name: str  # of the secret
+    path: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> SecretField:
+        """Return the field of that name. Raises SecretsError with the names there are."""
+        name, *path = text.split(".")
+        known = "; ".join(FIELDS.values())
+        is_telegram = name == "telegram" and path in (["bot_token"], ["chat_ids"])
+        is_account = (
+            name == "exchange"
+            and len(path) == _ACCOUNT_DEPTH
+            and path[0] == "accounts"
+            and bool(path[1])
+            and path[2] in _ACCOUNT_FIELDS
+        )
+        if not is_telegram and not is_account:
+            raise SecretsError(f"{text}: expected one of {known}; an account has the fields {', '.join(_ACCOUNT_FIELDS)}")
+        return cls(name, tuple(path))
+
+    def value_of(self, text: str) -> object:
+        """Return what is stored for a text that somebody typed. Raises SecretsError; the text is never in it."""
+        stripped = text.strip()
+        if not stripped:
+            raise SecretsError(f"{self}: expected a value, was none")
+        match self.path[-1]:
+            case "chat_ids":
+                return [part.strip() for part in stripped.split(",") if part.strip()]
+            case "sandbox":
+                if stripped not in {"true", "false"}:
+                    raise SecretsError(f"{self}: expected true or false")
+                return stripped == "true"
+            case _:
+                return stripped
+
+    def __str__(self) -> str:
+        """As it is typed."""
+        return ".".join((self.name, *self.path))
+
+
+def merged(before: Mapping[str, Any], field: SecretField, value: object) -> dict[str, Any]:
+    """Return the secret with one field set and every other as it was. Raises SecretsError when it has another shape."""
+    after = copy.deepcopy(dict(before))
+    place: dict[str, Any] = after
+    for part in field.path[:-1]:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise SecretsError(f"{field}: expected an object at {part}, was something else; nothing was changed")
+        place = inner
+    place[field.path[-1]] = value
+    return after
+
+
+def missing_in(name: str, content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what is still wrong with a secret, as the function that reads it will find it, by place and never by value."""
+    try:
+        if name == "telegram":
+            TelegramSecret.model_validate(content)
+            return ()
+        read = ExecutionSecret.model_validate(content)
+    except ValidationError as error:
+        places = error.errors(include_input=False, include_url=False, include_context=False)
+        return tuple(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in places)
+    return tuple(f"accounts.{account}: {one.wrong}" for account, one in read.accounts.items() if isinstance(one, BrokenAccount))
+
+
+class StageSecrets:
+    """The secrets of one deployed stage, by the outputs of its stacks."""
+
+    def __init__(self, client: Any, outputs: Mapping[str, str]) -> None:
+        self._client, self._outputs = client, outputs
+
+    def read(self, secret: str) -> tuple[dict[str, Any], str]:
+        """Return a secret's content and the version that it is. Raises SecretsError."""
+        try:
+            answer = self._client.get_secret_value(SecretId=self._arn(secret))
+        except (ClientError, BotoCoreError) as error:
+            raise SecretsError(f"{secret}: cannot be read: {error}") from error
+        try:
+            content = parse_object(answer.get("SecretString", ""))
+        except ValueError:
+            raise SecretsError(f"{secret}: expected a JSON object, was something else; nothing was changed") from None
+        return content, str(answer["VersionId"])
+
+    def set(self, field: SecretField, value: object) -> tuple[str, ...]:
+        """Set a field and return what the secret still lacks. Raises SecretsError."""
+        before, version = self.read(field.name)
+        after = merged(before, field, value)
+        arn = self._arn(field.name)
+        try:
+            self._client.put_secret_value(SecretId=arn, SecretString=json.dumps(after))
+            stages = self._client.describe_secret(SecretId=arn)["VersionIdsToStages"]
+        except (ClientError, BotoCoreError) as error:
+            raise SecretsError(f"{field}: cannot be written: {error}") from error
+        if "AWSPREVIOUS" not in stages.get(version, ()):
+            raise SecretsError(f"{field}: somebody else changed {field.name} at the same time: look at it, and set it again")
+        return missing_in(field.name, after)
+
+    def _arn(self, secret: str) -> str:
+        return self._outputs[OUTPUTS[secret]]

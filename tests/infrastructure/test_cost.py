@@ -1,0 +1,92 @@
+"""What the stages cost a month: every item counted from the templates, and a ceiling that no change passes unseen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from cdk.sources import REPOSITORY
+from local.cli.cost.app import cost_json, cost_text
+from local.cli.cost.estimate import CostError, CostItem, Resource, estimate, load, resources_of
+from signalbox.contracts import Metric
+from tests.infrastructure.assembly import Assembly
+
+pytestmark = pytest.mark.infra
+
+# USD at list price and after what is always free. The goal is 30 and 40 at list price; decision 0090 says what is missing.
+CEILINGS = {"dev": (50.0, 40.0), "prod": (62.0, 52.0)}
+
+
+def _items(assembly: Assembly) -> dict[str, CostItem]:
+    return {
+        item.name: item for item in estimate(resources_of(assembly.templates().values()), load("prices.toml"), load("usage.toml"))
+    }
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_a_stage_costs_no_more_than_its_ceiling(assemblies: dict[str, Assembly], stage: str) -> None:
+    items = _items(assemblies[stage]).values()
+    listed, paid = CEILINGS[stage]
+    assert listed - 5 < sum(item.listed for item in items) <= listed, cost_text(stage, list(items), load("prices.toml"))
+    assert paid - 5 < sum(item.paid for item in items) <= paid
+
+
+def test_every_resource_that_is_paid_for_is_counted(dev: Assembly) -> None:
+    items = _items(dev)
+    assert items["secrets"].quantity == len(dev.resources("AWS::SecretsManager::Secret"))
+    assert items["KMS keys"].quantity == len(dev.resources("AWS::KMS::Key"))
+    assert items["metrics of alarms"].quantity == len(dev.resources("AWS::CloudWatch::Alarm"))  # of one metric each
+    zones = sum(len(e.properties.get("SubnetIds", ())) for e in dev.resources("AWS::EC2::VPCEndpoint"))
+    assert sum(i.quantity for name, i in items.items() if name.startswith("interface endpoint")) == zones * 730
+    assert items["Scheduler: runs"].quantity == 2 * 44_640 + 8_928 + 2 * 31
+    polled = 31 * 86_400 / 20 * 5
+    queues = items["SQS: requests of idle queues"].quantity + items["SQS, FIFO: requests of idle queues"].quantity
+    assert queues == len(dev.resources("AWS::Lambda::EventSourceMapping")) * polled
+
+
+def test_no_kind_of_resource_is_new_without_a_look_at_its_price(assemblies: dict[str, Assembly]) -> None:
+    kinds = {r.type for a in assemblies.values() for r in a.resources()}
+    assert kinds <= {
+        *("AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::Route", "AWS::ApiGatewayV2::Stage"),
+        *("AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::DynamoDB::Table"),
+        *("AWS::EC2::FlowLog", "AWS::EC2::RouteTable", "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet"),
+        *("AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPC", "AWS::EC2::VPCEndpoint"),
+        *("AWS::Events::Archive", "AWS::Events::EventBus", "AWS::Events::Rule"),
+        *("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::Role", "AWS::KMS::Key"),
+        *("AWS::Lambda::EventInvokeConfig", "AWS::Lambda::EventSourceMapping", "AWS::Lambda::Function"),
+        *("AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Logs::LogGroup", "AWS::Logs::ResourcePolicy"),
+        *("AWS::RDS::DBInstance", "AWS::RDS::DBParameterGroup", "AWS::RDS::DBSubnetGroup"),
+        *("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "AWS::SNS::Subscription", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy"),
+        *("AWS::SQS::Queue", "AWS::SQS::QueuePolicy", "AWS::Scheduler::Schedule", "AWS::Scheduler::ScheduleGroup"),
+        *("AWS::SSM::Parameter", "AWS::SecretsManager::Secret", "AWS::SecretsManager::SecretTargetAttachment"),
+        *("Custom::LedgerSchema", "Custom::S3AutoDeleteObjects"),
+    }
+
+
+def test_a_standby_and_an_alarm_of_several_metrics_are_paid_for_each() -> None:
+    database = {"DBInstanceClass": "db.t4g.micro", "MultiAZ": True, "AllocatedStorage": "20"}
+    folded: dict[str, Any] = {"Metrics": [{"Id": "a"}, {"Id": "b"}, {"Id": "c"}]}
+    found = [Resource("AWS::RDS::DBInstance", database, "d"), Resource("AWS::CloudWatch::Alarm", folded, "a")]
+    items = {item.name: item for item in estimate(found, load("prices.toml"), load("usage.toml"))}
+    assert items["RDS db.t4g.micro, two zones: hours"].listed == pytest.approx(2 * 730 * 0.016)
+    assert items["metrics of alarms"].quantity == 3
+
+
+def test_what_has_no_price_is_not_taken_for_free() -> None:
+    database = {"DBInstanceClass": "db.r8g.large", "MultiAZ": False, "AllocatedStorage": "20"}
+    with pytest.raises(CostError, match=r"db\.r8g\.large"):
+        estimate([Resource("AWS::RDS::DBInstance", database, "d")], load("prices.toml"), load("usage.toml"))
+
+
+def test_metrics_that_are_always_sent_are_metrics() -> None:
+    assert set(load("usage.toml")["hourly_metrics"]) <= {metric.value for metric in Metric}
+
+
+def test_the_readme_has_the_sums_of_both_stages(assemblies: dict[str, Assembly]) -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    sums = {stage: cost_json(stage, list(_items(assemblies[stage]).values()), load("prices.toml")) for stage in ("dev", "prod")}
+    assert f"| at list price | ${sums['dev']['usd']:.0f} | ${sums['prod']['usd']:.0f} |" in readme, json.dumps(sums)
+    free = [f"${sums[stage]['usd_after_free']:.0f}" for stage in ("dev", "prod")]
+    assert f"| after what is always free | {free[0]} | {free[1]} |" in readme

@@ -1,0 +1,61 @@
+"""The ledger's certificate is verified: of an authority that is trusted, for the address that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from signalbox.adapters.postgres.connection import connect
+from signalbox.bootstrap.settings import LedgerSettings, SettingsError
+from signalbox.contracts import Env
+from signalbox.ledger_errors import LedgerUnavailableError
+from tests.fakes.postgres_server import PostgresServer
+from tests.fakes.tls_door import Authority, TlsDoor
+
+pytestmark = pytest.mark.integration
+
+TRUSTED, FOREIGN = Authority.make("trusted"), Authority.make("foreign")
+
+
+def test_a_certificate_of_the_authority_for_the_address_is_believed(postgres: PostgresServer, tmp_path: Path) -> None:
+    assert _login(postgres, tmp_path, signer=TRUSTED, address="127.0.0.1", sslmode="verify-full") == 1
+
+
+@pytest.mark.parametrize(
+    ("signer", "address", "told"),
+    [(FOREIGN, "127.0.0.1", "certificate verify failed"), (TRUSTED, "127.0.0.2", "does not match host name")],
+)
+def test_a_foreign_authority_or_another_address_is_refused(
+    postgres: PostgresServer, tmp_path: Path, signer: Authority, address: str, told: str
+) -> None:
+    with pytest.raises(LedgerUnavailableError, match=told):
+        _login(postgres, tmp_path, signer=signer, address=address, sslmode="verify-full")
+    assert _login(postgres, tmp_path, signer=signer, address=address, sslmode="require") == 1  # what it was before: anybody
+
+
+def _login(postgres: PostgresServer, folder: Path, *, signer: Authority, address: str, sslmode: str) -> int:
+    trusted = str(TRUSTED.write(folder / "trusted.pem")) if sslmode == "verify-full" else None
+    certificate, key = signer.server_files(folder, address=address)
+    with TlsDoor(f"{postgres.socket_folder}/.s.PGSQL.5432", certificate, key) as door:
+        settings = replace(
+            postgres.settings("postgres", "postgres"), host="127.0.0.1", port=door.port, sslmode=sslmode, sslrootcert=trusted
+        )
+        with connect(settings, "") as connection:
+            row = connection.execute("SELECT 1").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_verifying_without_authorities_is_refused_before_any_login() -> None:
+    environment = {
+        Env.STAGE: "dev", Env.EVENT_BUS_NAME: "bus", Env.DATABASE_HOST: "db", Env.DATABASE_PORT: "5432",
+        Env.DATABASE_NAME: "signalbox", Env.DATABASE_USER: "u", Env.DATABASE_SSLMODE: "verify-full",
+    }  # fmt: skip
+    with pytest.raises(SettingsError, match="expected DATABASE_CA_FILE"):
+        LedgerSettings.read({key.value: value for key, value in environment.items()})
+    found = LedgerSettings.read(
+        {key.value: value for key, value in environment.items()} | {Env.DATABASE_CA_FILE.value: "/ca.pem"}
+    )
+    assert found.ca_file == "/ca.pem"
