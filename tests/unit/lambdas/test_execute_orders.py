@@ -734,7 +734,7 @@ class TestHandler:
         sealed = sealed_event(report().type.value, report().to_detail(), REQUEST_KEY, sequence=1, expires_at=LATER)
         assert self.run(load, cloud.app(), message_of(report(), sealed)) == []
         (delivered,) = [r for r in caplog.records if r.getMessage() == "message_refused"]
-        assert "expected a request to a venue" in delivered.reason
+        assert "expected ExecutionRequested or VenueViewRequested" in delivered.reason
 
     def test_a_forged_report_is_refused_for_good_and_counted(self, load, cloud: Cloud, capsys) -> None:
         forged = seal(report(), key=b"x" * 32, direction=MailboxDirection.REPORT, account=FTMO, sequence=1, sent_at=NOW)
