@@ -763,7 +763,7 @@ class TestHandler:
         sealed = sealed_event(report().type.value, report().to_detail(), REQUEST_KEY, sequence=1, expires_at=LATER)
         assert self.run(load, cloud.app(), message_of(report(), sealed)) == []
         (delivered,) = [r for r in caplog.records if r.getMessage() == "message_refused"]
-        assert "expected a request to a venue" in delivered.reason
+        assert "expected ExecutionRequested or VenueViewRequested" in delivered.reason
 
     def test_a_forged_report_is_refused_for_good_and_counted(
         self, load: Callable[[str], ModuleType], cloud: Cloud, capsys: pytest.CaptureFixture[str]

@@ -75,5 +75,5 @@ def test_what_was_not_kept_is_said_and_not_made_up() -> None:
     returns = np.random.default_rng(5).normal(0.1, 1.0, 100)
     found = judge_overfitting(returns, Trials(4))
     assert found.overfitting is None
-    assert "were not kept" in found.overfitting_reason
+    assert "were not recorded" in found.overfitting_reason
     assert judge_overfitting(np.zeros(100), Trials(1)).deflated_reason == "no trade was made"
