@@ -30,7 +30,8 @@ from cdk.stacks.secrets import SecretsStack
 from cdk.stacks.signals import SignalsStack
 from cdk.stacks.trading import TradingStack
 from cdk.stacks.training import TrainingStack
-from cdk.stage import CONTEXT_KEYS, StageConfig, StageError, stage_from_context
+from cdk.stage import CONTEXT_KEYS, StageConfig, stage_from_context
+from cdk.stage_file import StageError
 
 FLAGS: Final[dict[str, Any]] = json.loads((REPOSITORY / "cdk.json").read_text(encoding="utf-8"))["context"]
 

@@ -9,7 +9,7 @@ manual asks for against throttling (decision 0069). docs/live-trading.md adds up
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from aws_cdk import Duration, aws_events, aws_events_targets, aws_sns, aws_sqs
 from aws_cdk.aws_lambda_event_sources import SqsEventSource
@@ -103,8 +103,7 @@ def subscribe(
             targets=[aws_events_targets.SqsQueue(queue, message_group_id=group)],
         )
         # not by the target's own option, which would write the rule into the policy of a queue that is deployed before it
-        resource = rule.node.default_child
-        assert isinstance(resource, aws_events.CfnRule)  # noqa: S101 - what a Rule is made of
+        resource = cast("aws_events.CfnRule", rule.node.default_child)
         resource.add_property_override("Targets.0.DeadLetterConfig", {"Arn": undelivered.queue_arn})
 
 

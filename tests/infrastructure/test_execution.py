@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from cdk.stage import StageError, stage_from_context
+from cdk.stage import stage_from_context
+from cdk.stage_file import StageError
 from signalbox.contracts import (
     ACKNOWLEDGE_SECONDS,
     ROUTED_EVENTS,

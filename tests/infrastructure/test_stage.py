@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from cdk.app import main
 from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
-from cdk.stage import StageError, stage_from_context
-from cdk.stage_file import FOLDER, read_settings, stage_file, stage_names
+from cdk.stage import stage_from_context
+from cdk.stage_file import FOLDER, StageError, read_settings, stage_file, stage_names
 from tests.infrastructure.conftest import LOCAL_ENDPOINTS
 
 pytestmark = pytest.mark.infra

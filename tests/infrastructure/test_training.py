@@ -12,7 +12,8 @@ import pytest
 
 from cdk.composition import synthesise
 from cdk.sources import SourceTree
-from cdk.stage import StageError, stage_from_context
+from cdk.stage import stage_from_context
+from cdk.stage_file import StageError
 from signalbox.contracts import Env, Function
 from signalbox.library.pipeline import pipeline_definition
 from signalbox.library.plan import TrainingPlan, read_plan

@@ -23,8 +23,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.cli.cost.app import cost_text, stage_cost, synthesise_templates
 from local.cli.cost.estimate import load, resources_of
 from local.cli.deploy.checks import CDK, NotReadyError, findings, target_of
-from local.cli.deploy.outputs import stage_outputs
 from local.cli.secrets.command import SecretField, StageSecrets, missing_in
+from local.cli.stage_outputs import stage_outputs
 from local.errors import DeployError
 from local.settings import Settings
 from signalbox.contracts import PRODUCT

@@ -22,8 +22,8 @@ def set_field(
 ) -> None:
     """Set one field and keep the others. The value is asked for, or read from standard input; it is never an argument."""
     from local.cli.accounts.command import session_of  # noqa: PLC0415 - loads boto3
-    from local.cli.deploy.outputs import stage_outputs  # noqa: PLC0415 - as above
     from local.cli.secrets.command import SecretField, StageSecrets  # noqa: PLC0415 - as above
+    from local.cli.stage_outputs import stage_outputs  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     found = SecretField.parse(field)
