@@ -41,7 +41,7 @@ COMMANDS: Final = (
     _c("report", "Trading", "Write reports of an account as CSV and HTML.", "local.cli.report.app:report"),
     _c("ftmo", "Trading", "Replay an account under a prop firm's rules.", "local.cli.ftmo.app:ftmo_app"),
     _c("mt5", "Trading", "Configure the agent of a MetaTrader 5 account.", "local.cli.mt5.app:mt5_app"),
-    _c("deploy", "Operations", "Take a stage into your AWS account, up to a test alarm.", "local.cli.deploy.app:deploy"),
+    _c("deploy", "Operations", "Deploy a stage to your AWS account.", "local.cli.deploy.app:deploy"),
     _c("secrets", "Operations", "Set the secrets of a stage, one field at a time.", "local.cli.secrets.app:secrets_app"),
     _c("cost", "Operations", "Count what a stage costs a month, item by item.", "local.cli.cost.app:cost"),
     _c("bench", "Development", "Measure this machine, beside a peer in the same run.", "local.cli.bench:bench_app"),

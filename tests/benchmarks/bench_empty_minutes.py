@@ -101,7 +101,8 @@ def _instant(text: str) -> datetime:
 def _trades(path: Path, bars: Bars) -> np.ndarray:
     table = pq.read_table(path, columns=["open_time", "trades"])
     times = table.column("open_time").cast("int64").to_numpy()
-    return table.column("trades").to_numpy()[np.searchsorted(times, bars.open_time_ms)]
+    found: np.ndarray = table.column("trades").to_numpy()[np.searchsorted(times, bars.open_time_ms)]
+    return found
 
 
 def _rows(bars: Bars, rows: np.ndarray) -> Bars:

@@ -27,7 +27,7 @@ def set_field(
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     found = SecretField.parse(field)
-    session, url = session_of(stage, load_settings().state)
+    session, url = session_of(stage, load_settings())
     secrets = StageSecrets(session.client("secretsmanager", endpoint_url=url), stage_outputs(session, stage, endpoint=url))
     typed = typer.prompt(str(found), hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
     lacking = secrets.set(found, found.value_of(typed))

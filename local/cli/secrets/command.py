@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
+from typing_extensions import override
 
 from local.errors import WorkbenchError
 from signalbox.bootstrap.telegram_chats import TelegramSecret
@@ -77,6 +78,7 @@ class SecretField:
             case _:
                 return stripped
 
+    @override
     def __str__(self) -> str:
         """As it is typed."""
         return ".".join((self.name, *self.path))

@@ -105,7 +105,7 @@ def test_an_event_that_the_bus_refuses_keeps_no_other_back_and_stays_in_the_outb
         detail = "x" * MAX_EVENT_BYTES if kind == "TooLarge" else "{}"
         database.tables.outbox[key] = replace(database.events[i], event_type=kind, detail=detail)
     choosy = Choosy()
-    with pytest.raises(PartlyPublishedError, match="2 events are left: b: 1 of 100 events were not accepted"):
+    with pytest.raises(PartlyPublishedError, match="2 events were not published: b: 1 of 100 events were not accepted"):
         publish_pending(outbox=MemoryOutbox(database), publisher=EventBridgeBus(choosy, "b"))  # type: ignore[arg-type]
     assert len(choosy.accepted) == 248
     assert [e.event_type for e in database.events if e.event_id not in database.published] == ["Wrong", "TooLarge"]

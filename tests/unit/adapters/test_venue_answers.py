@@ -304,7 +304,8 @@ def test_order_of_another_symbol_or_of_no_size_under_our_id_is_no_answer(field: 
 @pytest.mark.parametrize("size", ["1E+18", "1E-37", "9" * 19])
 def test_candle_takes_no_number_that_cannot_be_kept(size: str) -> None:
     at: datetime = NOON - minutes(1)
-    row = (to_ms(at), *[Decimal(size)] * 4, Decimal(1))
+    price = Decimal(size)
+    row = (to_ms(at), price, price, price, price, Decimal(1))
     accepted = accept_rows(BTC, [row], since=at, until=NOON)
     assert accepted.candles == ()
     assert len(accepted.refused) == 1

@@ -119,10 +119,11 @@ def test_a_bad_file_is_set_aside_and_written_again(tmp_path: Path, caplog: pytes
 
 
 def test_a_day_that_cannot_be_written_leaves_the_others_alone(tmp_path: Path) -> None:
-    ledger = Ledger(*candles(ETH, TODAY, 60), candle(BTC, TODAY - minutes(5), "1E+60"))
+    hourly = [candle(BTC, TODAY - minutes(60 * i)) for i in range(1, 25)]
+    ledger = Ledger(*candles(ETH, TODAY, 60), *reversed(hourly))
     bad, good = run(ledger, tmp_path).days
     assert bad.error is not None
-    assert "expected a number between" in bad.error
+    assert "expected 1-minute candles" in bad.error
     assert (good.key.series.symbol, good.rows, good.error) == (ETH, 60, None)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.events import CandlesClosed, CollectionProblem, Event
 from signalbox.market.acceptance import RawRow, accept_rows, merge_looks
-from signalbox.market.backfill import SETTLED_AFTER, backfill, days_of, open_days
+from signalbox.market.backfill import SETTLED_AFTER, DayOutcome, backfill, days_of, open_days
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol, to_ms
-from signalbox.market.collection import LookAgain, VenueError, candles_of, collect
+from signalbox.market.collection import CollectionReport, LookAgain, VenueError, candles_of, collect
 from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES, empty_bars
 from signalbox.market.lake import DayKey, SeriesKey
 from tests.builders import BTC, ETH, NOON, minutes
@@ -62,7 +63,7 @@ class Run:
     pauses: list[float] = field(default_factory=list)
     bus: MemoryBus = field(default_factory=MemoryBus)
 
-    def collect(self, symbols: Sequence[Symbol] = (BTC,)):
+    def collect(self, symbols: Sequence[Symbol] = (BTC,)) -> CollectionReport:
         cursors = MemoryCursors()
         cursors.at = dict.fromkeys(symbols, NOON - minutes(6))
         again = LookAgain(pause=self.pauses.append, monotonic=lambda: sum(self.pauses))
@@ -109,12 +110,12 @@ def test_two_looks_give_what_a_venue_that_publishes_flat_bars_gives(quiet: set[i
             assert bar.volume == 0
 
 
-def _behind(minute: datetime, quiet: frozenset[datetime]):
+def _behind(minute: datetime, quiet: frozenset[datetime]) -> Iterator[datetime]:
     while (minute := minute - ONE_MINUTE) in quiet:
         yield minute
 
 
-def _ahead(minute: datetime, quiet: frozenset[datetime]):
+def _ahead(minute: datetime, quiet: frozenset[datetime]) -> Iterator[datetime]:
     while (minute := minute + ONE_MINUTE) in quiet:
         yield minute
 
@@ -124,7 +125,7 @@ def test_a_quiet_minute_costs_one_more_look_two_seconds_later() -> None:
     run = Run(Exchange(quiet=frozenset({quiet})))
     report = run.collect()
     assert run.pauses == [2.0]
-    assert (run.candles()[quiet].close, run.candles()[quiet].volume) == (price(quiet - ONE_MINUTE), 0)
+    assert (run.candles()[quiet].close, run.candles()[quiet].volume) == (price(quiet - ONE_MINUTE), Decimal(0))
     assert (report.symbols[0].empty, report.symbols[0].problem) == (1, None)
 
 
@@ -178,9 +179,19 @@ def test_a_run_of_empty_minutes_is_longer_than_the_window_asked_for() -> None:
     assert max(run.candles()) == NOON - ONE_MINUTE
 
 
-def test_more_than_an_hour_without_a_bar_may_be_an_outage_and_stays_a_gap() -> None:
-    run = Run(Exchange(quiet=frozenset(NOON - minutes(i) for i in range(1, 63))))
+def test_more_than_half_an_hour_without_a_bar_may_be_an_outage_and_stays_a_gap() -> None:
+    run = Run(Exchange(quiet=frozenset(NOON - minutes(i) for i in range(1, 32))))
     assert run.collect().symbols[0].problem is CollectionProblem.NO_CANDLES
+
+
+@pytest.mark.parametrize("step", [2, 3, 5, 15, 30])
+def test_bars_of_a_longer_timeframe_have_no_empty_minutes_between_them(step: int) -> None:
+    between = frozenset(MIDNIGHT + i * ONE_MINUTE for i in range(-1440, 2880) if i % step)
+    live = Run(Exchange(quiet=between))
+    assert live.collect().symbols[0].empty == 0
+    archive = Archive()
+    (day, *_) = fill(archive, Exchange(quiet=between), MIDNIGHT + timedelta(days=1, minutes=30))
+    assert (day.rows, day.empty) == (1440 // step, 0)
 
 
 def test_a_second_look_that_fails_leaves_what_the_first_one_brought() -> None:
@@ -226,7 +237,9 @@ MIDNIGHT = NOON.replace(hour=0)
 SERIES = SeriesKey("coinbase", BTC)
 
 
-def fill(archive: Archive, exchange: Exchange, until: datetime, *, since: datetime = MIDNIGHT, refresh_days: int = 0):
+def fill(
+    archive: Archive, exchange: Exchange, until: datetime, *, since: datetime = MIDNIGHT, refresh_days: int = 0
+) -> list[DayOutcome]:
     days = open_days(days_of(SERIES, since, until), until, archive, refresh_days=refresh_days)
     return list(backfill(days, until, source=exchange, archive=archive))
 

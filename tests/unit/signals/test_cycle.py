@@ -2,7 +2,6 @@ import itertools
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,12 @@ from typing_extensions import override
 from signalbox.contracts import EventType
 from signalbox.events import CandlesClosed, CycleDecided, parse_event
 from signalbox.features import FeatureSchema, get_schema
-from signalbox.market.candles import Symbol
+from signalbox.market.candles import Bars, Symbol
 from signalbox.signals.cycle import CycleOutcome, run_cycle
 from signalbox.signals.model import DeployedModel, ModelChoice, ModelProblem
 from signalbox.signals.ports import CycleState
 from signalbox.signals.publishing import publish_pending
+from signalbox.signals.rows import IncompleteRows, newest_rows
 from signalbox.signals.signal import DeploymentStage, Direction, Thresholds, Tier
 from tests.builders import BTC, ETH, NOON, SOL, SYMBOLS, candles, event, minutes
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryLedger, MemoryOutbox
@@ -254,14 +254,12 @@ def test_a_model_that_answers_nonsense_for_one_symbol_harms_only_that_symbol() -
     assert [(r.symbol, r.reason) for r in outcome.refusals] == [(ETH, "MODEL_FAILED")]
 
 
-def test_a_symbol_whose_features_overflow_the_model_is_refused_alone() -> None:
-    room = Room(symbols=(ETH, SOL))
-    with room.ledger.transaction() as tx:
-        history = candles(BTC, NOON - minutes(10), HISTORY + 30)
-        tx.add_candles("coinbase", [*history[:-1], replace(history[-1], high=Decimal("1e60"), close=Decimal("1e60"))])
-    outcome = room.run(event())
-    assert {r.symbol: r.reason for r in outcome.refusals} == {BTC: "FEATURES_NOT_FINITE"}
-    assert {s.symbol for s in outcome.signals} == {ETH, SOL}
+def test_rows_that_overflow_the_model_are_incomplete() -> None:
+    bars = Bars.from_candles(BTC, candles(BTC, NOON, HISTORY))
+    bars.high[-1] = bars.close[-1] = 1e60  # no candle has such a price, so it can come from a fault of the features alone
+    found = newest_rows(model().scorer, bars, None)
+    assert isinstance(found, IncompleteRows)
+    assert found.code == "FEATURES_NOT_FINITE"
 
 
 def test_an_error_inside_leaves_nothing_behind_and_the_next_delivery_decides() -> None:

@@ -45,7 +45,7 @@ def test_round_trip_is_exact_and_bounded_by_start_and_end(tmp_path: Path) -> Non
 
 
 def test_missing_folder_and_empty_folder_say_what_is_expected(tmp_path: Path) -> None:
-    with pytest.raises(MarketDataError, match=r"nowhere: expected candles such as"):
+    with pytest.raises(MarketDataError, match=r"nowhere is not a directory: expected candles such as"):
         find_series(tmp_path / "nowhere")
     with pytest.raises(MarketDataError, match="found none"):
         find_series(tmp_path)

@@ -321,7 +321,7 @@ def test_a_process_that_is_killed_is_continued_to_the_very_same_bytes(tmp_path: 
     """SIGKILL while the venue answers: no chance to clean up, as after a power cut."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     start = int(SINCE.timestamp())
-    rows = {start + 60 * i: [9.5 + i % 7, 30.5, 10.25 + i % 5, 11.75, 1.5 + i / 8] for i in range(2 * 1440)}
+    rows = {start + 60 * i: [9.5, 30.5, 10.25 + i % 5, 11.75, 1.5 + i / 8] for i in range(2 * 1440)}
     answer: Callable[[Request], Reply] = _coinbase(rows)
     asked = 0
     victim: subprocess.Popen[bytes] | None = None

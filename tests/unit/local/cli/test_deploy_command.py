@@ -68,7 +68,7 @@ class LimitedSession:
     def client(self, service: str, **options: Any) -> Any:
         if service == "cloudformation":
             return self.cloudformation
-        made = boto3.client(service, **options)
+        made: Any = boto3.client(service, **options)  # type: ignore[call-overload]
         if service == "lambda":
             made.get_account_settings = lambda: {"AccountLimit": {"ConcurrentExecutions": self.executions}}
         return made

@@ -202,7 +202,7 @@ def test_a_folder_of_other_timeframes_is_refused(tmp_path: Path) -> None:
 
 def test_v50_without_btc_is_refused_and_v31_is_not(data: Path, tmp_path: Path) -> None:
     (data / "BTC-USDT-1m.parquet").unlink()
-    with pytest.raises(SignalboxError, match=r"expected bars of BTC-USD as reference, was ETH-USD, SOL-USD"):
+    with pytest.raises(SignalboxError, match=r"expected bars of the reference BTC-USD among ETH-USD, SOL-USD"):
         run_features(FeaturesOptions(data, "v50", tmp_path / "f.parquet"))
     assert run_features(FeaturesOptions(data, "v31", tmp_path / "f.parquet")).rows == 2 * COUNT
 

@@ -42,6 +42,7 @@ def test_a_field_is_set_and_the_others_stay(client: Any) -> None:
 
 
 def test_the_fields_of_an_account_are_set_one_by_one_and_what_is_missing_is_named(client: Any) -> None:
+    lacking: tuple[str, ...] = ()
     for name, value in (("venue", "coinbase"), ("api_key", "k"), ("api_secret", "s")):
         field = SecretField.parse(f"exchange.accounts.swing-2.{name}")
         lacking = secrets(client).set(field, field.value_of(value))

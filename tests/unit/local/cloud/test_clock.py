@@ -119,7 +119,7 @@ def test_failure_is_run_again_with_the_same_event(monkeypatch: pytest.MonkeyPatc
 QUEUE = {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:lost-runs"}}
 
 
-def test_a_run_that_never_succeeds_ends_in_the_functions_queue_and_not_in_the_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_never_succeeds_ends_in_the_functions_own_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     emulator = FakeEmulator(schedule(), failures=99, MaximumRetryAttempts=1, DestinationConfig=QUEUE)
     chosen = clock(emulator, monkeypatch)
     firing = chosen.fire(chosen.of("collect"), NOON)

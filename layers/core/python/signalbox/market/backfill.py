@@ -19,7 +19,7 @@ from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import AcceptedCandles, accept_rows, merge_looks
 from signalbox.market.candles import ONE_MINUTE, Candle, from_ms
 from signalbox.market.collection import CandleSource, VenueError
-from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
+from signalbox.market.empty_minutes import LEAD, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
 from signalbox.market.lake import DayKey, SeriesKey, days_between
 
 SETTLED_AFTER: Final = timedelta(minutes=10)  # a day's end; until then a venue may still publish bars of it
@@ -98,8 +98,8 @@ def backfill(
 
 
 def _empty_bars(key: DayKey, end: datetime, first: AcceptedCandles, source: CandleSource) -> tuple[Candle, ...]:
-    """Look a second time, from an hour before the day on, and return the flat bars of the minutes in which nobody traded."""
-    start = key.start - LONGEST_RUN - ONE_MINUTE
+    """Look a second time, from some time before the day on, and return the flat bars of the minutes in which nobody traded."""
+    start = key.start - LEAD
     rows = source.fetch(key.series.symbol, start, end + ONE_MINUTE)
     looks = merge_looks(first, accept_rows(key.series.symbol, rows, since=start, until=end))
     return empty_bars(looks, key.start, end)

@@ -24,7 +24,7 @@ from signalbox.events import CandleRow, CandlesClosed, CollectionProblem, Event,
 from signalbox.market.acceptance import AcceptedCandles, RawRow, accept_rows, merge_looks
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol
 from signalbox.market.clock import CYCLE, cycle_of
-from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
+from signalbox.market.empty_minutes import LEAD, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
 
 OVERLAP: Final = timedelta(minutes=10)  # asked again each time: a venue may publish a bar late
 BACKFILL: Final = timedelta(minutes=BACKFILL_MINUTES)
@@ -195,7 +195,7 @@ class _Looks:
         """Ask again from `wanted` on. Raises VenueError."""
         self._again += 1
         self.waited_seconds += pause
-        start = wanted - LONGEST_RUN - ONE_MINUTE if self._omits else wanted
+        start = wanted - LEAD if self._omits else wanted
         # one minute more: a bar that has only just opened proves that the venue had nothing to publish before it
         rows = self._source.fetch(self._symbol, start, self._until + ONE_MINUTE)
         self._seen = merge_looks(self._seen, accept_rows(self._symbol, rows, since=start, until=self._until))

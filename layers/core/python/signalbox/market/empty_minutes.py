@@ -14,11 +14,16 @@ from decimal import Decimal
 from itertools import takewhile
 from typing import Final
 
+import numpy as np
+
 from signalbox.market.acceptance import AcceptedCandles
-from signalbox.market.candles import ONE_MINUTE, Candle, to_ms
+from signalbox.market.candles import MINUTE_MS, ONE_MINUTE, Candle, to_ms
+from signalbox.market.lake import coarse_steps
 
 OMITS_EMPTY_MINUTES: Final = frozenset({"coinbase", "kucoin"})  # docs/venues.md, checked by the venues' tests
-LONGEST_RUN: Final = timedelta(hours=1)  # of empty minutes in a row; a longer one may be an outage, and stays a gap
+LONGEST_RUN: Final = timedelta(minutes=30)  # of empty minutes in a row; a longer one may be an outage, and stays a gap
+LEAD: Final = 4 * LONGEST_RUN  # looked at before the minutes in question: the bar before a run, and what step the bars have
+_FEWEST_STEPS: Final = 3  # by which bars of a longer timeframe are recognised
 
 
 def absent_minutes(candles: Sequence[Candle], since: datetime, until: datetime) -> tuple[datetime, ...]:
@@ -31,9 +36,10 @@ def absent_minutes(candles: Sequence[Candle], since: datetime, until: datetime) 
 def empty_bars(looks: AcceptedCandles, since: datetime, until: datetime) -> tuple[Candle, ...]:
     """Return the flat bars of the empty minutes in [since, until), oldest first, for a venue that publishes none.
 
-    looks: what two looks at these minutes found, with bars of the hour before `since` so that a run can be measured.
+    looks: what two looks at these minutes found, with bars of LEAD before `since`. Bars of a longer timeframe have
+    no empty minutes between them.
     """
-    if looks.newest is None:
+    if looks.newest is None or _is_coarse(looks.candles):
         return ()
     found: list[Candle] = []
     ends = [*(candle.open_time for candle in looks.candles[1:]), min(until, looks.newest)]
@@ -44,6 +50,14 @@ def empty_bars(looks: AcceptedCandles, since: datetime, until: datetime) -> tupl
             empty = takewhile(lambda minute: to_ms(minute) not in looks.doubted, run)
             found.extend(flat_bar(before, minute) for minute in empty)
     return tuple(bar for bar in found if since <= bar.open_time < until)
+
+
+def _is_coarse(candles: Sequence[Candle]) -> bool:
+    """Whether these are bars of a longer timeframe, which a venue sent instead of minutes."""
+    times = np.array([to_ms(candle.open_time) for candle in candles], dtype=np.int64)
+    steps = np.diff(times)
+    is_regular = len(steps) >= _FEWEST_STEPS and steps[0] > MINUTE_MS and bool((steps == steps[0]).all())
+    return is_regular or coarse_steps(times) is not None
 
 
 def flat_bar(before: Candle, minute: datetime) -> Candle:
