@@ -43,7 +43,7 @@ COMMANDS: Final = (
     _c("mt5", "Trading", "Configure the agent of a MetaTrader 5 account.", "local.cli.mt5.app:mt5_app"),
     _c("deploy", "Operations", "Deploy a stage to your AWS account.", "local.cli.deploy.app:deploy"),
     _c("secrets", "Operations", "Set the secrets of a stage, one field at a time.", "local.cli.secrets.app:secrets_app"),
-    _c("cost", "Operations", "Count what a stage costs a month, item by item.", "local.cli.cost.app:cost"),
+    _c("cost", "Operations", "Count what a stage costs a month at list price.", "local.cli.cost.app:cost"),
     _c("bench", "Development", "Measure this machine, beside a peer in the same run.", "local.cli.bench:bench_app"),
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def cost(
-    stage: Annotated[str, typer.Option(help="dev or prod.")] = "dev",
+    stage: Annotated[str, typer.Option(help="dev or prod.")],
     json_output: Annotated[bool, typer.Option("--json", help="Print the items as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Count what a stage costs a month at list price, item by item, from its templates. Needs no AWS account."""

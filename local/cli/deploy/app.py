@@ -24,7 +24,7 @@ class TypingPerson:
 
 
 def deploy(
-    stage: Annotated[str, typer.Option(help="dev or prod; settings are in cdk/stages/STAGE.toml.")] = "dev",
+    stage: Annotated[str, typer.Option(help="dev or prod; settings are in cdk/stages/STAGE.toml.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done. No network, no credentials.")] = False,  # noqa: FBT002
 ) -> None:
     """Deploy a stage to your AWS account: checks, difference, cost, stacks, secrets, a test alarm. Repeat it to go on."""

@@ -18,7 +18,7 @@ def _group() -> None:
 @secrets_app.command("set")
 def set_field(
     field: Annotated[str, typer.Argument(help="telegram.bot_token, telegram.chat_ids, exchange.accounts.ACCOUNT.FIELD.")],
-    stage: Annotated[str, typer.Option(help="A deployed stage; local is the running `signalbox up`.")] = "dev",
+    stage: Annotated[str, typer.Option(help="A deployed stage; local is the running `signalbox up`.")],
 ) -> None:
     """Set one field and keep the others. The value is asked for, or read from standard input; it is never an argument."""
     from local.cli.accounts.command import session_of  # noqa: PLC0415 - loads boto3

@@ -256,7 +256,7 @@ def test_a_model_that_answers_nonsense_for_one_symbol_harms_only_that_symbol() -
 
 def test_rows_that_overflow_the_model_are_incomplete() -> None:
     bars = Bars.from_candles(BTC, candles(BTC, NOON, HISTORY))
-    bars.high[-1] = bars.close[-1] = 1e60  # no candle has such a price, so it can come from a fault of the features alone
+    bars.high[-11] = bars.close[-11] = 1e60  # no candle has such a price, so it can come from a fault of the features alone
     found = newest_rows(model().scorer, bars, None)
     assert isinstance(found, IncompleteRows)
     assert found.code == "FEATURES_NOT_FINITE"

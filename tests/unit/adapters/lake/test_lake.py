@@ -20,7 +20,7 @@ from signalbox.adapters.lake.day_file import DayFile, decode, encode
 from signalbox.adapters.lake.lake import BadDay, Lake
 from signalbox.adapters.lake.series import find_series, require_bars
 from signalbox.adapters.lake.stores import FolderStore, LakeStorageError
-from signalbox.market.candles import Bars, Candle, MarketDataError, Symbol, to_ms
+from signalbox.market.candles import Bars, Candle, MarketDataError, Symbol, is_bounded, to_ms
 from signalbox.market.lake import VALUES, DayFault, DayFileError, DayKey, SeriesKey
 from tests.builders import BTC, ETH, SOL, candle, candles, minutes
 
@@ -43,8 +43,8 @@ def filled(root: Path, count: int = 3, series: SeriesKey = SERIES) -> Lake:
 @given(
     st.lists(
         st.tuples(
-            st.decimals(min_value=Decimal("1e-12"), max_value=Decimal("1e12"), allow_nan=False),
-            st.decimals(min_value=0, max_value=Decimal("1e15"), allow_nan=False),
+            st.decimals(min_value=Decimal("1e-12"), max_value=Decimal("1e12"), allow_nan=False).filter(is_bounded),
+            st.decimals(min_value=0, max_value=Decimal("1e15"), allow_nan=False).filter(is_bounded),
         ),
         max_size=30,
     )

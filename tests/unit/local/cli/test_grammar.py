@@ -79,7 +79,7 @@ def test_an_option_is_spelt_alike_everywhere() -> None:
         if (flag := options.get("--json")) is not None:
             assert flag.is_flag, path  # type: ignore[attr-defined]
         if (stage := options.get("--stage")) is not None:
-            assert stage.default is None or path in {"deploy", "cost"}, path  # these are about a stage that need not exist yet
+            assert stage.default is None, path
     silent = {path for path, command in LEAVES.items() if all("--json" not in one.opts for one in command.params)}
     assert silent == {"up", "mt5 config", "mt5 key", "mt5 rotate", "deploy", "secrets set"}
 
