@@ -24,6 +24,7 @@ def collect(  # noqa: PLR0917 - typer passes by keyword
     venue: Annotated[str, typer.Option(help="Exchange: coinbase, or any name that ccxt knows.")] = "coinbase",
     start: Annotated[str, typer.Option(help="From when: an age such as 30d or 2y, or ISO 8601; whole UTC days.")] = "30d",
     end: Annotated[str | None, typer.Option(help="Until when, in the same way; default: now.")] = None,
+    refresh: Annotated[int, typer.Option(help="Ask again for so many of the newest days: venues revise bars.", min=0)] = 0,
     venue_url: Annotated[str, typer.Option(help="Another address of the exchange, such as a stand-in.")] = "",
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
@@ -40,6 +41,7 @@ def collect(  # noqa: PLR0917 - typer passes by keyword
         venue_url=venue_url,
         json_output=json_output,
         now=datetime.now(UTC),
+        refresh_days=refresh,
     )
     raise typer.Exit(run_collect(request))
 

@@ -27,6 +27,7 @@ class CollectRequest:
     out: Path
     venue_url: str
     json_output: bool
+    refresh_days: int = 0  # so many of the newest days are asked for again
 
     @property
     def venue(self) -> str:
@@ -35,7 +36,16 @@ class CollectRequest:
 
 
 def parse_request(
-    *, symbols: str, venue: str, start: str, end: str | None, out: Path, venue_url: str, json_output: bool, now: datetime
+    *,
+    symbols: str,
+    venue: str,
+    start: str,
+    end: str | None,
+    out: Path,
+    venue_url: str,
+    json_output: bool,
+    now: datetime,
+    refresh_days: int = 0,
 ) -> CollectRequest:
     """Return the request. Raises DataError that says what was expected, MarketDataError for a name that is none."""
     names = list(dict.fromkeys(name.strip().upper().replace("/", "-") for name in symbols.split(",") if name.strip()))
@@ -58,6 +68,7 @@ def parse_request(
         out=out,
         venue_url=venue_url,
         json_output=json_output,
+        refresh_days=refresh_days,
     )
 
 

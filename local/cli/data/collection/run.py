@@ -94,7 +94,7 @@ def run_collection(
         view.phase("looking at what is on disk")
         for series in request.series:
             days = days_of(series, request.since, request.until)
-            pending[series] = open_days(days, request.until, lake)
+            pending[series] = open_days(days, request.until, lake, refresh_days=request.refresh_days)
             results.append(CollectedSymbol(series, len(days), len(days) - len(pending[series])))
         view.begin(sum(r.days for r in results), sum(r.kept for r in results))
         for result in results:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -113,6 +114,16 @@ def test_a_run_that_died_is_continued_to_the_very_same_bytes(tmp_path: Path, vie
     again = run_collection(request(broken), source=venue, lake=Lake(FolderStore(broken)), view=view)
     assert (again.ending, venue.asked) == (CollectionEnding.OK, 6 - (failing - 1))
     assert contents(broken) == contents(whole)
+
+
+def test_newest_days_are_asked_for_again_on_demand(tmp_path: Path, view: ConsoleView) -> None:
+    lake, first = Lake(FolderStore(tmp_path)), Venue()
+    run_collection(request(tmp_path), source=first, lake=lake, view=view)
+    again = Venue()
+    asked = replace(request(tmp_path), refresh_days=1)
+    result = run_collection(asked, source=again, lake=lake, view=view)
+    assert again.asked == 2 * 2  # of each symbol the day that is not over, and the one before
+    assert to_json(result)["symbols"]["BTC-USD"]["days_kept"] == 1
 
 
 def test_a_crash_inside_a_write_leaves_no_day_and_a_half_file_is_made_again(
