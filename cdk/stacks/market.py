@@ -34,7 +34,7 @@ class MarketStack(SignalboxStack):
                 Env.VENUE_URL: stage.endpoints.venue_url if stage.endpoints else "",
                 Env.COLLECTION_CURSOR_TABLE: data.cursors.table_name,
                 # a replay's exchange is never late, and its gaps are for ever: not worth a wait
-                **({Env.LOOK_AGAIN_SECONDS: "0.05,0.05"} if stage.endpoints else {}),
+                **({Env.LOOK_AGAIN_SECONDS: "0,0"} if stage.endpoints else {}),
             },
             timeout_seconds=90,  # two looks of 25 seconds and the pauses between them
             memory_megabytes=512,

@@ -157,7 +157,7 @@ class LocalClock:
 
     def _configuration(self, function: str) -> AsynchronousRuns:
         try:
-            found = self._lambda.get_function_event_invoke_config(FunctionName=function)
+            found = self._lambda.get_function_event_invoke_config(FunctionName=function, Qualifier="$LATEST")
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return AsynchronousRuns()

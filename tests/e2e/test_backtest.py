@@ -24,6 +24,7 @@ from local.replay.summary import OK, ReplayRecord
 from local.replay.view import choose_view
 from local.settings import REPOSITORY, load_settings
 from signalbox.market.candles import ONE_MINUTE, Bars, to_ms
+from signalbox.market.empty_minutes import LONGEST_RUN
 from signalbox.signals.signal import Direction
 from signalbox.trading.state import TradeState
 from training.backtest.backtest import BacktestRequest, BacktestResult, backtest
@@ -39,7 +40,7 @@ SAME_PROBABILITY = 1e-6  # float32 of the models, in batches of other sizes
 
 @pytest.fixture(scope="module")
 def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of recorded candles with a lost minute."""
+    """A folder of recorded candles with half an hour lost."""
     folder, source = tmp_path_factory.mktemp("candles"), SimulatedSource(11)
     for symbol in default_symbols():
         bars = source.bars(symbol, START - HISTORY - timedelta(days=4), END + timedelta(hours=2))
@@ -53,7 +54,8 @@ def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _without(bars: Bars, minute: datetime) -> Bars:
-    at = int(np.searchsorted(bars.open_time_ms, to_ms(minute)))
+    first = int(np.searchsorted(bars.open_time_ms, to_ms(minute)))
+    at = slice(first, first + LONGEST_RUN // ONE_MINUTE + 1)  # one more than could be minutes without a trade
     columns = (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
     return Bars(bars.symbol, *(np.delete(column, at) for column in columns))
 
@@ -89,7 +91,7 @@ def test_backtest_decides_what_the_cycle_decided_signal_by_signal(replayed: Repl
     probability = dict(zip(keys, decisions.probability_up.tolist(), strict=True))
     deployed = {(signal.symbol, to_ms(signal.decided_at)): signal for signal in replayed.signals}
     assert probability.keys() == deployed.keys()
-    assert replayed.refusals, "a symbol is refused while the lost minute is in its windows"
+    assert replayed.refusals, "a symbol is refused while lost minutes are in its windows"
     assert all(abs(probability[key] - signal.probability_up) <= SAME_PROBABILITY for key, signal in deployed.items())
     output = {(signal.symbol, to_ms(signal.decided_at)): signal for signal in decisions.signals}
     assert output.keys() == {key for key, signal in deployed.items() if signal.direction is not Direction.HOLD}

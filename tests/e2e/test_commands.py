@@ -148,7 +148,7 @@ def test_wrong_input_is_one_line_and_exit_2(start: Start, tmp_path: Path) -> Non
     process = start("demo", "--data", str(tmp_path / "nowhere"))
     assert process.wait(60) == 2
     (line,) = output(tmp_path).splitlines()
-    assert line.startswith(f"signalbox: {tmp_path / 'nowhere'}: ")
+    assert line.startswith(f"signalbox: {tmp_path / 'nowhere'}")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -74,12 +74,21 @@ def test_untidy_answer_changes_no_signal_and_no_recorded_bar(market: Market, kin
     assert len(market.cloud.ledger.bars(VENUE, symbol, at, at + timedelta(minutes=10))) == 0
 
 
-def test_gap_of_one_bar_refuses_the_symbol_until_the_bar_is_published(market: Market) -> None:
+def test_a_bar_that_is_withheld_is_an_empty_minute_until_it_is_published(market: Market) -> None:
     missing = market.now + timedelta(minutes=2)
-    market.cloud.exchange.faults.add(Fault(VenueFault.DROPPED, VICTIM, since=missing, until=missing + timedelta(minutes=1)))
+    minute = (VENUE, market.cloud.symbols[0], missing, missing + timedelta(minutes=1))
+    market.cloud.exchange.faults.add(Fault(VenueFault.DROPPED, VICTIM, since=missing, until=minute[-1]))
     at = market.cycle()
-    assert market.refusals(at)[VICTIM].reason == "GAP_IN_WINDOW"
-    assert set(market.signals(at)) == OTHERS
+    assert set(market.signals(at)) == {VICTIM, *OTHERS}
+    empty = market.cloud.ledger.bars(*minute)
+    before = market.cloud.ledger.bars(*minute[:2], missing - timedelta(minutes=1), missing)
+    assert (empty.close.tolist(), empty.volume.tolist()) == (before.close.tolist(), [0.0])
+    market.cloud.exchange.faults.clear()
+    market.cycle()
+    published = market.cloud.exchange._feed.bars(*minute[1:])
+    assert market.cloud.ledger.bars(*minute).volume.tolist() == published.volume.tolist()
+    (revision,) = market.cloud.ledger.revisions(VENUE, *minute[2:])
+    assert (revision.close, revision.volume, revision.replaced_at) == (empty.close[0], 0.0, at + CYCLE)
 
 
 def test_outage_of_two_hours_is_told_once_and_leaves_no_invented_bar(market: Market) -> None:

@@ -209,6 +209,21 @@ def test_looks_end_before_the_function_does() -> None:
     assert len(paused) <= 3
 
 
+def test_a_minute_that_an_earlier_run_looked_at_costs_no_second_look() -> None:
+    run = Run(Exchange(quiet=frozenset({NOON - minutes(8)})))
+    run.collect()
+    assert run.pauses == []
+
+
+def test_a_start_looks_twice_at_all_its_history() -> None:
+    quiet = NOON - minutes(800)
+    run = Run(Exchange(quiet=frozenset({quiet})))
+    again = LookAgain(pause=run.pauses.append, monotonic=lambda: 0.0)
+    collect(NOON, (BTC,), source=run.exchange, cursors=MemoryCursors(), bus=run.bus, again=again)
+    assert run.pauses == [2.0]
+    assert run.candles()[quiet].volume == 0
+
+
 def test_a_symbol_that_is_complete_is_not_asked_again_for_another_ones_sake() -> None:
     exchange = Exchange()
     run = Run(exchange)

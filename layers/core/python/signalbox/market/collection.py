@@ -140,7 +140,8 @@ def _collect_symbol(
         first = accept_rows(symbol, source.fetch(symbol, since, cycle_at), since=since, until=cycle_at)
     except VenueError as error:
         return SymbolCollection(symbol, since, AcceptedCandles((), ()), error.problem, str(error))
-    found = _Looks(source, symbol, since, cycle_at, first)
+    unseen = since if newest is None else min(newest + ONE_MINUTE, cycle_at - CYCLE)  # an earlier run looked at the others
+    found = _Looks(source, symbol, since, cycle_at, first, unseen)
     for pause in again.pauses:
         wanted = found.wanted()
         if wanted is None or again.monotonic() - began + pause > LOOKS_END_SECONDS:
@@ -160,7 +161,16 @@ def _collect_symbol(
 class _Looks:
     """What one symbol's looks at the minutes [since, until) have found so far."""
 
-    def __init__(self, source: CandleSource, symbol: Symbol, since: datetime, until: datetime, first: AcceptedCandles) -> None:
+    def __init__(  # noqa: PLR0917 - whose, of which period, and what is known of it
+        self,
+        source: CandleSource,
+        symbol: Symbol,
+        since: datetime,
+        until: datetime,
+        first: AcceptedCandles,
+        unseen: datetime,
+    ) -> None:
+        self._unseen = unseen
         self._source, self._symbol, self._since, self._until = source, symbol, since, until
         self._seen = first
         self._empty: tuple[Candle, ...] = ()
@@ -181,14 +191,15 @@ class _Looks:
     def wanted(self) -> datetime | None:
         """Return the oldest minute to ask for again; None when nothing is wanted.
 
-        Wanted are this cycle's own minutes, and once, of a venue that omits empty minutes, every absent one behind its first bar.
+        Wanted are this cycle's own minutes, and once, of a venue that omits empty minutes, those that no earlier run looked at
+        and that lie behind its first bar.
         """
         candles = self.accepted.candles
         absent = absent_minutes(candles, self._since, self._until)
         own = self._until - CYCLE
         if self._again or not self._omits:
             return next((minute for minute in absent if minute >= own), None)
-        start = candles[0].open_time if candles else own
+        start = max(candles[0].open_time, self._unseen) if candles else own
         return next((minute for minute in absent if minute >= min(start, own)), None)
 
     def look(self, wanted: datetime, pause: float) -> None:
