@@ -155,7 +155,8 @@ def test_every_function_is_deployed_under_its_name(assembly: Assembly) -> None:
 @pytest.mark.parametrize("function", Function)
 def test_environment_is_exactly_what_the_function_needs(assembly: Assembly, function: Function) -> None:
     found = deployed(assembly, function).properties["Environment"]["Variables"]
-    assert set(found) == {str(key) for key in ENVIRONMENT[function] | COMMON}
+    of_replays = {Env.LOOK_AGAIN_SECONDS} if (assembly.stage, function) == ("local", Function.COLLECT_CANDLES) else set()
+    assert set(found) == {str(key) for key in ENVIRONMENT[function] | COMMON | of_replays}
     assert found[Env.STAGE] == assembly.stage
     assert found["POWERTOOLS_SERVICE_NAME"] == f"signalbox-{assembly.stage}"
 

@@ -151,9 +151,9 @@ def exit_at_worst(assembly: Assembly) -> dict[str, int]:
     routing, requests = _mapping(assembly, "routing", "Events"), _mapping(assembly, "execution", "Requests")
     hidden = {name: _queue_of(assembly, m).properties["VisibilityTimeout"] for name, m in (("r", routing), ("e", requests))}
     return {
-        "committed, and the function dies before it publishes: the relay's next minute and run": 60 + relay,
-        "route_events dies with the message in its hands": hidden["r"],
-        "execute_orders dies with another order of the account in its hands": hidden["e"],
+        "the function dies after the commit and before publishing: the relay's next minute and run": 60 + relay,
+        "route_events dies while handling the message": hidden["r"],
+        "execute_orders dies while handling another order of the account": hidden["e"],
     }
 
 
@@ -163,7 +163,7 @@ def test_an_exit_reaches_its_venue_before_it_expires_though_each_step_fails_once
     page = (REPOSITORY / "docs" / "live-trading.md").read_text()
     for stage, seconds in stages.items():
         assert f"| {stage} | {seconds} s |" in page
-    assert f"| together | {sum(stages.values())} s |" in page
+    assert f"| total | {sum(stages.values())} s |" in page
 
 
 def test_a_venue_that_is_busy_is_asked_until_the_order_expires_and_says_so(assembly: Assembly) -> None:
