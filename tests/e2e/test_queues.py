@@ -109,7 +109,7 @@ def test_a_chat_in_flood_control_delays_no_other_and_a_chat_that_moved_is_follow
             wait_until(lambda c=chat, h=hour: output(desk, c, h) or None, what=f"the alert of {hour} in {chat}", seconds=30)
     assert flood.hits >= 1
     assert output(desk, "1", 13) == output(desk, "1", 14) == []
-    assert [m.text for m in telegram.messages if "-1005 now, it was -5" in m.text]
+    assert [m.text for m in telegram.messages if "is now -1005; it was -5" in m.text]
     assert desk.cloud.logs.total(Function.SEND_ALERTS, Metric.CHATS_MOVED) == 1
 
     # the same events again: nobody gets them twice, not the chat that moved either

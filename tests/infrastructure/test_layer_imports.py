@@ -53,7 +53,8 @@ def _modules(layers: tuple[LayerName, ...]) -> set[str]:
 
 @pytest.mark.parametrize("function", Function)
 def test_function_imports_with_its_layers_alone(function: Function) -> None:
-    environment = {key.value: "5432" if key is Env.DATABASE_PORT else "disable" for key in Env} | {Env.OWNERS.value: "", Env.LOOK_AGAIN_SECONDS.value: ""}
+    environment = {key.value: "5432" if key is Env.DATABASE_PORT else "disable" for key in Env}
+    environment |= {Env.OWNERS.value: "", Env.LOOK_AGAIN_SECONDS.value: ""}
     environment |= {
         "AWS_DEFAULT_REGION": "eu-central-1",
         "PATH": os.defpath,

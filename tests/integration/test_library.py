@@ -473,7 +473,7 @@ class TestAnEvaluationByItself:
         found = evaluated(world, artifacts, tmp_path)
         assert found.version is None
         assert bundle_hash(tmp_path / "other")[:12] in (found.reason or "")
-        assert f"the newest: 1: {bundle_hash(tmp_path / 'made')[:12]}" in (found.reason or "")
+        assert f"Newest versions: 1: {bundle_hash(tmp_path / 'made')[:12]}" in (found.reason or "")
         assert len(world.evaluations()) == 1
 
     @pytest.mark.parametrize(

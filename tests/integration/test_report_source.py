@@ -329,7 +329,7 @@ def test_a_report_that_would_be_untrue_fails_alone(reports: PostgresReports, sou
     shelf = Shelf()
     (failure,) = night(reports, shelf).failures
     assert (failure.account, failure.what) == (ACCOUNT.account, "tax of 2024-03-01")
-    assert "0 and 1 differ" in failure.reason
+    assert "(0 and 1)" in failure.reason
     assert len(shelf.files) == 18
 
 
