@@ -26,13 +26,13 @@ def train(  # noqa: PLR0917 - typer passes by keyword
         str | None, typer.Option(help="Of the configuration's sections, those to train, as in xgboost,lstm,transformer.")
     ] = None,
     checkpoints: Annotated[
-        Path | None, typer.Option(help="Where an interrupted run is gone on with; default: beside --out, OUT.checkpoints.")
+        Path | None, typer.Option(help="Directory for resuming an interrupted run; default: OUT.checkpoints beside --out.")
     ] = None,
     tracking: Annotated[Path | None, typer.Option(help="Folder of mlflow runs; default: tracking in the state folder.")] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="Address of an mlflow server, instead of a folder.")] = None,
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Train a model on recorded candles and write a bundle. Run again after an interruption, it goes on where it was."""
+    """Train a model on recorded candles and write a bundle. Run it again after an interruption to resume."""
     from local.cli.arguments import candles_of, check_covers, out_folder  # noqa: PLC0415 - see the docstring of catalogue.py
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.command import run_train  # noqa: PLC0415 - as above

@@ -37,7 +37,7 @@ def with_cuda_trees(requirements: str, repository: Path) -> str:
     except OSError as error:
         raise WorkbenchError(f"{lock}: cannot be read ({error.strerror})") from error
     if found is None:
-        raise WorkbenchError(f"{lock}: expected a line xgboost==VERSION, was none")
+        raise WorkbenchError(f"{lock}: no line xgboost==VERSION")
     changed, count = re.subn(r"^xgboost-cpu==.*$", f"xgboost=={found[1]}", requirements, flags=re.MULTILINE)
     if count != 1:
         raise WorkbenchError(f"sagemaker/requirements.txt: expected one line xgboost-cpu==VERSION, was {count}")

@@ -23,7 +23,7 @@ def test_a_file_gets_a_line_now_and_then_with_what_is_left() -> None:
     progress.finish()
     assert out.getvalue().splitlines() == [
         "  read candles: 10.0 s",
-        "  fit: 28% of all (lstm 1 of 3, epoch 2 of 24, loss 0.6900, 400 samples/s), about 0:01:43 left",
+        "  fit: 28% of the run (lstm 1 of 3, epoch 2 of 24, loss 0.6900, 400 samples/s), about 0:01:43 left",
         "  fit: 80.0 s",
     ]
 

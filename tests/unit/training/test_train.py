@@ -60,7 +60,7 @@ def test_candles_too_short_for_the_folds_are_told_before_anything_is_fitted(
 ) -> None:
     with pytest.raises(MarketDataError, match="whole days"):
         run_train(candles, tmp_path / "bundle", config=small, folds=6, created_at=CREATED)
-    reported = capsys.readouterr().out
+    reported = capsys.readouterr().err
     assert "read candles" in reported
     assert "fit" not in reported
     assert list(tmp_path.iterdir()) == []
