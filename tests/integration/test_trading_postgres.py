@@ -99,7 +99,7 @@ def test_fact_that_comes_again_with_other_data_is_refused(ledger: PostgresTradin
     with ledger.transaction(ACCOUNT.account) as tx:
         tx.save(before, after, changes)
     lying, other = stepped(before, NOON, *sent(bought), filled(bought, "t1", NOON, price="101"))
-    with pytest.raises(LedgerRefusedError, match="conflicting duplicate of .* t1"), ledger.transaction(ACCOUNT.account) as tx:
+    with pytest.raises(LedgerRefusedError, match=r"conflicting duplicate of .* t1"), ledger.transaction(ACCOUNT.account) as tx:
         tx.save(before, lying, other)
     assert loaded(ledger, NOON, bought.client_order_id) == replace(countable(after, NOON), orders=after.orders)
 
