@@ -11,31 +11,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from local.cli.options import Json
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from local.cli.cost.estimate import CostItem
     from local.settings import Settings
 
 
 def cost(
     stage: Annotated[str, typer.Option(help="dev or prod.")],
-    json_output: Annotated[bool, typer.Option("--json", help="Print the items as JSON.")] = False,  # noqa: FBT002
+    json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Count what a stage costs a month at list price, item by item, from its templates. Needs no AWS account."""
     from local.cli.cost.estimate import load  # noqa: PLC0415 - only this command needs it
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
-    items, prices = stage_cost(load_settings(), stage), load("prices.toml")
+    items, prices = stage_cost(stage_templates(load_settings(), stage)), load("prices.toml")
     print(json.dumps(cost_json(stage, items, prices)) if json_output else cost_text(stage, items, prices))
 
 
-def stage_cost(settings: Settings, stage: str) -> list[CostItem]:
-    """Return the items of a stage. Raises DeployError when it does not synthesise."""
+def stage_cost(templates: Mapping[str, Any]) -> list[CostItem]:
+    """Return the items of a stage from its templates."""
     from local.cli.cost.estimate import estimate, load, resources_of  # noqa: PLC0415 - as above
 
-    with tempfile.TemporaryDirectory(prefix="signalbox-cost-") as folder:
+    return estimate(resources_of(templates.values()), load("prices.toml"), load("usage.toml"))
+
+
+def stage_templates(settings: Settings, stage: str) -> dict[str, Any]:
+    """Return the templates of a stage by the names of their stacks, sorted. Raises DeployError when it does not synthesise."""
+    with tempfile.TemporaryDirectory(prefix="signalbox-templates-") as folder:
         synthesise_templates(settings, stage, Path(folder))
-        templates = [json.loads(path.read_text()) for path in Path(folder).glob("*.template.json")]
-    return estimate(resources_of(templates), load("prices.toml"), load("usage.toml"))
+        paths = sorted(Path(folder).glob("*.template.json"))
+        return {path.name.removesuffix(".template.json"): json.loads(path.read_text()) for path in paths}
 
 
 def synthesise_templates(settings: Settings, stage: str, out: Path) -> None:

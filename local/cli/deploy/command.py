@@ -7,10 +7,8 @@ but a lock, so that two deployments do not start here at once. `--dry-run` uses 
 from __future__ import annotations
 
 import fcntl
-import json
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.cli.cost.app import cost_text, stage_cost, synthesise_templates
+from local.cli.cost.app import cost_text, stage_cost, stage_templates
 from local.cli.cost.estimate import load, resources_of
 from local.cli.deploy.checks import CDK, NotReadyError, findings, target_of
 from local.cli.secrets.command import SecretField, StageSecrets, missing_in
@@ -64,8 +62,9 @@ class StageDeployment:
     def dry(self) -> None:
         """Show what a deployment would do. Raises DeployError when the stage does not synthesise."""
         self.person.say(f"stage {self.stage}, dry run: nothing leaves this machine")
-        self._show_stacks()
-        self._show_cost()
+        templates = stage_templates(self.settings, self.stage)
+        self._show_stacks(templates)
+        self._show_cost(templates)
         self.person.say("a deployment then would:")
         for step in (
             "check credentials, region, bootstrap, quotas and stacks that are stuck",
@@ -87,7 +86,7 @@ class StageDeployment:
                 self.person.say(f"  {'!' if one.blocks else '-'} {one.text}")
             if any(one.blocks for one in found):
                 raise NotReadyError("; ".join(one.text for one in found if one.blocks))
-            self._show_cost()
+            self._show_cost(stage_templates(self.settings, self.stage))
             assembly = self.settings.state / "deploy" / self.stage
             self._require([sys.executable, "cdk/app.py", "-c", f"stage={self.stage}", "--out", str(assembly)], "synthesise")
             self._require([*_cdk("diff"), "--app", str(assembly), "--all"], "compare")
@@ -105,16 +104,14 @@ class StageDeployment:
         if (status := self.run(command)) != 0:
             raise DeployError(f"exit status {status}: could not {what}")
 
-    def _show_stacks(self) -> None:
-        with tempfile.TemporaryDirectory(prefix="signalbox-deploy-") as folder:
-            synthesise_templates(self.settings, self.stage, Path(folder))
-            for path in sorted(Path(folder).glob("*.template.json")):
-                kinds = Counter(one.kind.split("::")[1] for one in resources_of([json.loads(path.read_text())]))
-                shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(6))
-                self.person.say(f"  {path.name.removesuffix('.template.json')}: {shown}")
+    def _show_stacks(self, templates: Mapping[str, Any]) -> None:
+        for name, template in templates.items():
+            kinds = Counter(one.kind.split("::")[1] for one in resources_of([template]))
+            shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(6))
+            self.person.say(f"  {name}: {shown}")
 
-    def _show_cost(self) -> None:
-        self.person.say(cost_text(self.stage, stage_cost(self.settings, self.stage), load("prices.toml")))
+    def _show_cost(self, templates: Mapping[str, Any]) -> None:
+        self.person.say(cost_text(self.stage, stage_cost(templates), load("prices.toml")))
 
     def _ask_for_secrets(self, outputs: Mapping[str, str]) -> None:
         secrets = StageSecrets(self.session.client("secretsmanager"), outputs)

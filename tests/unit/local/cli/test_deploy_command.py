@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from moto import mock_aws
 
+from local.cli.cost import app as cost_app
 from local.cli.deploy import command
 from local.cli.deploy.checks import BOOTSTRAP_PARAMETER, NotReadyError, findings, target_of
 from local.cli.deploy.command import StageDeployment
@@ -131,6 +132,7 @@ class Runs:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(command, "stage_templates", lambda *_: {})
     monkeypatch.setattr(command, "stage_cost", lambda *_: [])
     return replace(load_settings(), state=tmp_path)
 
@@ -251,10 +253,14 @@ def test_a_stack_that_is_stuck_is_told_with_its_command(account: None, status: s
 
 
 def test_a_dry_run_asks_nobody_and_runs_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthesised: list[str] = []
+
     def template(_: Settings, stage: str, out: Path) -> None:
+        synthesised.append(stage)
         (out / f"signalbox-{stage}-secrets.template.json").write_text(json.dumps(TEMPLATE))
 
-    monkeypatch.setattr(command, "synthesise_templates", template)
+    monkeypatch.setattr(cost_app, "synthesise_templates", template)
+    monkeypatch.setattr(command, "stage_templates", cost_app.stage_templates)
     person = Person()
 
     def never(_: Sequence[str]) -> int:
@@ -263,3 +269,4 @@ def test_a_dry_run_asks_nobody_and_runs_nothing(settings: Settings, monkeypatch:
     StageDeployment(settings, "dev", person, never).dry()
     assert person.asked == []
     assert "  signalbox-dev-secrets: 1 SNS" in person.shown
+    assert synthesised == ["dev"]  # once: nothing else of a dry run is slow
