@@ -9,6 +9,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +18,10 @@ from signalbox.features import SCHEMAS, compute_features
 from signalbox.market.candles import Bars, from_ms
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
 from signalbox.signals.verification import (
+    BarRevision,
     MismatchCode,
     SignalVerification,
+    bars_seen,
     history_of,
     relative_difference,
     symbols_of,
@@ -180,3 +183,19 @@ def test_a_signal_of_a_schema_with_a_reference_is_derived_beside_it() -> None:
     assert found.agrees
     (alone,) = verify_signals([signal], {ETH: bars})
     assert codes(alone)[0] is MismatchCode.ROW_INCOMPLETE
+
+
+@pytest.mark.parametrize(("after", "close"), [(0, 1.0), (4, 1.0), (5, 2.0), (9, 2.0), (10, None)])
+def test_a_decision_saw_the_bar_as_it_was_before_the_first_later_revision(after: int, close: float | None) -> None:
+    bars = market()
+    at = from_ms(int(bars.open_time_ms[7]))
+    lost = from_ms(int(bars.open_time_ms[0])) - minutes(1)  # a minute that these bars do not have
+    revisions = [
+        BarRevision(bars.symbol, time, at + minutes(later), number, number, number, number, 0.0)
+        for time in (lost, at)
+        for later, number in ((10, 2.0), (5, 1.0))
+    ]
+    seen = bars_seen({bars.symbol: bars}, revisions, at + minutes(after))[bars.symbol]
+    assert seen.close[7] == (bars.close[7] if close is None else close)
+    assert np.array_equal(np.delete(seen.close, 7), np.delete(bars.close, 7))
+    assert np.array_equal(seen.open_time_ms, bars.open_time_ms)

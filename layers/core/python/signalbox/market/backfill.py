@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from signalbox.events import CollectionProblem
-from signalbox.market.acceptance import AcceptedCandles, accept_rows, merge_looks
+from signalbox.market.acceptance import accept_rows
 from signalbox.market.candles import ONE_MINUTE, Candle, from_ms
-from signalbox.market.collection import CandleSource, VenueError
+from signalbox.market.collection import CandleSource, VenueError, look_again
 from signalbox.market.empty_minutes import LEAD, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
 from signalbox.market.lake import DayKey, SeriesKey, days_between
 
@@ -90,19 +90,13 @@ def backfill(
         empty: tuple[Candle, ...] = ()
         is_gappy = accepted.candles and absent_minutes(accepted.candles, key.start, end)
         if is_gappy and source.venue in OMITS_EMPTY_MINUTES:
-            empty = _empty_bars(key, end, accepted, source)
+            # from some time before the day on: a run of empty minutes may begin there
+            looks = look_again(source, key.series.symbol, accepted, key.start - LEAD, end)
+            empty = empty_bars(looks, key.start, end)
         candles = sorted((*accepted.candles, *empty), key=lambda candle: candle.open_time)
         archive.write_day(key, candles, asked_until=_asked_until(key, until, is_doubtful=has_begun and not candles))
         has_begun = has_begun or bool(candles)
         yield DayOutcome(key, len(candles), accepted.refused, len(empty))
-
-
-def _empty_bars(key: DayKey, end: datetime, first: AcceptedCandles, source: CandleSource) -> tuple[Candle, ...]:
-    """Look a second time, from some time before the day on, and return the flat bars of the minutes in which nobody traded."""
-    start = key.start - LEAD
-    rows = source.fetch(key.series.symbol, start, end + ONE_MINUTE)
-    looks = merge_looks(first, accept_rows(key.series.symbol, rows, since=start, until=end))
-    return empty_bars(looks, key.start, end)
 
 
 def _asked_until(key: DayKey, until: datetime, *, is_doubtful: bool) -> datetime:

@@ -158,6 +158,13 @@ def _collect_symbol(
     return SymbolCollection(symbol, since, accepted, problem, None, found.empty, found.waited_seconds)
 
 
+def look_again(source: CandleSource, symbol: Symbol, seen: AcceptedCandles, since: datetime, until: datetime) -> AcceptedCandles:
+    """Ask once more for [since, until) and return what both looks found. Raises VenueError."""
+    # one minute more: a bar that has only just opened proves that the venue had nothing to publish before it
+    rows = source.fetch(symbol, since, until + ONE_MINUTE)
+    return merge_looks(seen, accept_rows(symbol, rows, since=since, until=until))
+
+
 class _Looks:
     """What one symbol's looks at the minutes [since, until) have found so far."""
 
@@ -207,9 +214,7 @@ class _Looks:
         self._again += 1
         self.waited_seconds += pause
         start = wanted - LEAD if self._omits else wanted
-        # one minute more: a bar that has only just opened proves that the venue had nothing to publish before it
-        rows = self._source.fetch(self._symbol, start, self._until + ONE_MINUTE)
-        self._seen = merge_looks(self._seen, accept_rows(self._symbol, rows, since=start, until=self._until))
+        self._seen = look_again(self._source, self._symbol, self._seen, start, self._until)
         if self._omits:
             self._empty = empty_bars(self._seen, self._since, self._until)
 

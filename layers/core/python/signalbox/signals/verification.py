@@ -106,21 +106,24 @@ def verify_signals(
 
 def bars_seen(bars: Mapping[Symbol, Bars], revisions: Sequence[BarRevision], at: datetime) -> Mapping[Symbol, Bars]:
     """Return the bars with the numbers that a decision at `at` saw, where later collections replaced them."""
-    seen: dict[tuple[Symbol, datetime], BarRevision] = {}
+    seen: dict[Symbol, dict[int, BarRevision]] = {}
     for revision in sorted(revisions, key=lambda one: one.replaced_at):
         if revision.replaced_at > at:
-            seen.setdefault((revision.symbol, revision.open_time), revision)
-    found = dict(bars)
-    for symbol in {symbol for symbol, _ in seen} & bars.keys():
-        kept = bars[symbol]
-        columns = {name: getattr(kept, name).copy() for name in ("open", "high", "low", "close", "volume")}
-        for (of, open_time), revision in seen.items():
-            place = int(np.searchsorted(kept.open_time_ms, to_ms(open_time)))
-            if of == symbol and place < len(kept) and kept.open_time_ms[place] == to_ms(open_time):
-                for name, column in columns.items():
-                    column[place] = getattr(revision, name)
-        found[symbol] = Bars(symbol, kept.open_time_ms, **columns)
-    return found
+            seen.setdefault(revision.symbol, {}).setdefault(to_ms(revision.open_time), revision)
+    return {symbol: _replaced(kept, seen[symbol]) if symbol in seen else kept for symbol, kept in bars.items()}
+
+
+def _replaced(bars: Bars, revisions: Mapping[int, BarRevision]) -> Bars:
+    """Return the bars with the numbers of these revisions, which are by open time in ms."""
+    times = np.array(sorted(revisions), dtype=np.int64)
+    _, places, chosen = np.intersect1d(bars.open_time_ms, times, assume_unique=True, return_indices=True)
+    rows = [revisions[int(time)] for time in times[chosen]]
+    columns = []
+    for name in ("open", "high", "low", "close", "volume"):
+        column = getattr(bars, name).copy()
+        column[places] = [getattr(row, name) for row in rows]
+        columns.append(column)
+    return Bars(bars.symbol, bars.open_time_ms, *columns)
 
 
 def _verify(
