@@ -36,14 +36,26 @@ def stage_of(given: str | None, settings: Settings) -> str:
 
 def local_cloud_url(settings: Settings) -> str | None:
     """Return the address of the local cloud that runs, None if none does."""
+    try:
+        return require_local_cloud(settings)
+    except StageUnclearError:
+        return None
+
+
+def require_local_cloud(settings: Settings) -> str:
+    """Return the address of the local cloud that runs. Raises StageUnclearError that says how to start one."""
     import httpx  # noqa: PLC0415 - a tenth of a second that `--help` need not wait for
 
+    ports = settings.state / "up" / "ports.json"
     try:
-        port = int(json.loads((settings.state / "up" / "ports.json").read_text())["emulator"])
-        url = f"http://{LOOPBACK}:{port}"
+        port = int(json.loads(ports.read_text())["emulator"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StageUnclearError(f"{ports}: no local cloud was started here; run `signalbox up`, or name a --stage") from error
+    url = f"http://{LOOPBACK}:{port}"
+    try:
         httpx.get(f"{url}/_ministack/health", timeout=ANSWER_SECONDS, trust_env=False).raise_for_status()
-    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError):
-        return None
+    except httpx.HTTPError as error:
+        raise StageUnclearError(f"nothing answers at {url}; is `signalbox up` running?") from error
     return url
 
 

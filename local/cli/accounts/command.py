@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,9 +21,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from typing_extensions import override
 
-from local.cli.stage import aws_session
-from local.errors import WorkbenchError
-from local.settings import ACCOUNT, LOOPBACK, REGION, STAGE, Settings
+from local.cli.stage import aws_session, require_local_cloud
+from local.errors import StageUnclearError, WorkbenchError
+from local.settings import ACCOUNT, REGION, STAGE, Settings
 from signalbox.contracts import PRODUCT, StackOutput
 from signalbox.problems import Problem, in_words, read_problem
 from signalbox.wire import in_one_line
@@ -144,23 +143,12 @@ def orders_api(stage: str, settings: Settings) -> OrdersApi:
 def session_of(stage: str, settings: Settings) -> tuple[Session, str | None]:
     """Return the operator's session for a stage, and the address of the local cloud, None in AWS. Raises AccountsError."""
     if stage == STAGE:
-        via = _running_cloud(settings.state / "up" / "ports.json")
+        try:
+            via = require_local_cloud(settings)
+        except StageUnclearError as error:
+            raise AccountsError(str(error)) from error
         return Session(aws_access_key_id=ACCOUNT, aws_secret_access_key="local", region_name=REGION), via  # noqa: S106 - the emulator's
     return aws_session(settings), None
-
-
-def _running_cloud(ports: Path) -> str:
-    """Return the address of the local cloud that runs. Raises AccountsError when none does."""
-    try:
-        port = int(json.loads(ports.read_text())["emulator"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise AccountsError(f"{ports}: no local cloud was started here; run `signalbox up`, or name a --stage") from error
-    url = f"http://{LOOPBACK}:{port}"
-    try:
-        httpx.get(f"{url}/_ministack/health", timeout=5.0, trust_env=False).raise_for_status()
-    except httpx.HTTPError as error:
-        raise AccountsError(f"nothing answers at {url}; is `signalbox up` running?") from error
-    return url
 
 
 def stack_outputs(

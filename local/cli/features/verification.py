@@ -30,13 +30,12 @@ from signalbox.adapters.postgres.connection import LedgerUnavailableError
 from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.contracts import StackOutput
 from signalbox.market.candles import ONE_MINUTE, Bars, Symbol, to_ms
-from signalbox.market.lake import ONE_DAY, DayKey, SeriesKey
+from signalbox.market.lake import DAY_MS, ONE_DAY, DayKey, SeriesKey
 from signalbox.signals.signal import Signal
 from signalbox.signals.verification import SignalVerification, history_of, symbols_of, verify_signals
 
 SHOWN: Final = 20
 NO_BARS: Final = 3  # exit code
-DAY_MS: Final = 86_400_000
 SLACK: Final = timedelta(days=2)  # of outages inside the history: bars are counted, not minutes
 BUCKET: Final = "s3://"
 
