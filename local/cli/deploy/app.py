@@ -29,6 +29,7 @@ def deploy(
 ) -> None:
     """Deploy a stage to your AWS account: checks, difference, cost, stacks, secrets, a test alarm. Repeat it to go on."""
     from local.cli.deploy.command import STAGES, StageDeployment, run_in  # noqa: PLC0415 - loads boto3
+    from local.cli.stage import aws_session  # noqa: PLC0415 - as above
     from local.errors import DeployError  # noqa: PLC0415 - as above
     from local.settings import caller_environment, load_settings  # noqa: PLC0415 - as above
 
@@ -38,8 +39,9 @@ def deploy(
     if dry_run:
         StageDeployment(settings, stage, TypingPerson(), lambda _: 1).dry()
         return
-    from boto3.session import Session  # noqa: PLC0415 - as above
-
-    deployment = StageDeployment(settings, stage, TypingPerson(), run_in(settings, caller_environment()), Session())
+    session = aws_session(settings)
+    # the CDK's command goes where the checks looked: its own settings are the environment's alone
+    chosen = {"AWS_REGION": session.region_name} | ({"AWS_PROFILE": settings.profile} if settings.profile else {})
+    deployment = StageDeployment(settings, stage, TypingPerson(), run_in(settings, caller_environment() | chosen), session)
     if not deployment.deploy():
         raise typer.Exit(1)

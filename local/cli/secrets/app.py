@@ -23,12 +23,14 @@ def set_field(
     """Set one field and keep the others. The value is asked for, or read from standard input; it is never an argument."""
     from local.cli.accounts.command import session_of  # noqa: PLC0415 - loads boto3
     from local.cli.secrets.command import SecretField, StageSecrets  # noqa: PLC0415 - as above
+    from local.cli.stage import announce  # noqa: PLC0415 - as above
     from local.cli.stage_outputs import stage_outputs  # noqa: PLC0415 - as above
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
     found = SecretField.parse(field)
     session, url = session_of(stage, load_settings())
     secrets = StageSecrets(session.client("secretsmanager", endpoint_url=url), stage_outputs(session, stage, endpoint=url))
+    announce(stage, session)
     typed = typer.prompt(str(found), hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
     lacking = secrets.set(found, found.value_of(typed))
     print(f"{found} of stage {stage} is set; functions use it within five minutes")

@@ -16,6 +16,7 @@ from moto import mock_aws
 
 from local.cli.cost import app as cost_app
 from local.cli.deploy import command
+from local.cli.deploy.app import deploy
 from local.cli.deploy.checks import BOOTSTRAP_PARAMETER, NotReadyError, findings, target_of
 from local.cli.deploy.command import StageDeployment
 from local.errors import DeployError
@@ -270,3 +271,23 @@ def test_a_dry_run_asks_nobody_and_runs_nothing(settings: Settings, monkeypatch:
     assert person.asked == []
     assert "  signalbox-dev-secrets: 1 SNS" in person.shown
     assert synthesised == ["dev"]  # once: nothing else of a dry run is slow
+
+
+def test_checks_and_the_cdk_go_to_the_account_and_region_of_the_settings(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "credentials").write_text("[trading]\naws_access_key_id = AKIATRADING\naws_secret_access_key = x\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setattr("local.settings.load_settings", lambda: replace(settings, region="eu-north-1", profile="trading"))
+    seen: list[Any] = []
+
+    def noted(made: StageDeployment) -> bool:
+        seen.append(made)
+        return True
+
+    monkeypatch.setattr(command, "run_in", lambda _, environment: environment)
+    monkeypatch.setattr(StageDeployment, "deploy", noted)
+    deploy("dev")
+    (made,) = seen
+    assert (made.session.region_name, made.session.profile_name) == ("eu-north-1", "trading")
+    assert (made.run["AWS_REGION"], made.run["AWS_PROFILE"]) == ("eu-north-1", "trading")

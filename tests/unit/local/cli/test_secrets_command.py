@@ -8,11 +8,15 @@ from typing import Any
 
 import boto3
 import pytest
+from boto3.session import Session
 from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
+from typer.testing import CliRunner
 
+from local.cli.secrets.app import secrets_app
 from local.cli.secrets.command import SecretField, SecretsError, StageSecrets, merged, missing_in
+from local.errors import StageUnclearError
 from signalbox.contracts import StackOutput
 
 SHAPE = {"chat_ids": ["7"], "bot_token": "generated"}
@@ -123,3 +127,20 @@ def test_what_a_secret_lacks_is_told_without_what_stands_there() -> None:
     lacking = missing_in("telegram", {"bot_token": {"hidden": "value"}})
     assert len(lacking) == 2
     assert "value" not in "".join(lacking)
+
+
+def test_where_a_secret_is_set_is_shown_before_it_is(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = {StackOutput.TELEGRAM_SECRET_ARN: "telegram", StackOutput.EXCHANGE_SECRET_ARN: "exchange"}
+    monkeypatch.setattr("local.cli.stage_outputs.stage_outputs", lambda *_, **__: outputs)
+    monkeypatch.setattr("local.cli.accounts.command.session_of", lambda *_: (Session(region_name="eu-central-1"), None))
+    done = CliRunner().invoke(secrets_app, ["set", "telegram.bot_token", "--stage", "dev"], input="12:abc\n")
+    assert done.exit_code == 0
+    assert "stage dev, region eu-central-1, account 123456789012" in done.stderr
+    assert content(client, "telegram")["bot_token"] == "12:abc"
+
+    def unknown(*_: object, **__: object) -> None:
+        raise StageUnclearError("AWS does not say whose account this is")
+
+    monkeypatch.setattr("local.cli.stage.announce", unknown)
+    assert CliRunner().invoke(secrets_app, ["set", "telegram.bot_token", "--stage", "dev"], input="13:no\n").exit_code != 0
+    assert content(client, "telegram")["bot_token"] == "12:abc"
