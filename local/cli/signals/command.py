@@ -20,7 +20,7 @@ from signalbox.adapters.postgres.reading import LedgerReader
 from signalbox.adapters.postgres.trading_reading import TradingReader
 from signalbox.exact import exactly
 from signalbox.features import SCHEMAS
-from signalbox.market.candles import ONE_MINUTE, Symbol, to_ms
+from signalbox.market.candles import ONE_MINUTE, Symbol
 from signalbox.signals.signal import Direction, Signal
 
 Where: TypeAlias = tuple[str | None, str | None, Settings]  # --stage, --database
@@ -68,12 +68,11 @@ def run_outcome(start: datetime, end: datetime, symbol: str | None, where: Where
 
 def outcomes(issued: Sequence[Signal], reader: LedgerReader, horizon: timedelta) -> list[dict[str, Any]]:
     """Return a row a signal: the prices at the decision and `horizon` later, the move between them, whether it was right."""
+    last_minutes = [(one.symbol, one.decided_at + horizon - ONE_MINUTE) for one in issued]
+    closes = reader.closes(VENUE, set(last_minutes))
     found = []
-    for one in issued:
-        later = one.decided_at + horizon
-        bars = reader.bars(VENUE, one.symbol, later - ONE_MINUTE, later)
-        known = bool(len(bars)) and int(bars.open_time_ms[-1]) == to_ms(later - ONE_MINUTE)
-        after = Decimal(str(float(bars.close[-1]))) if known else None
+    for one, minute in zip(issued, last_minutes, strict=True):
+        after = closes.get(minute)
         move = None if after is None else _bps(one.price, after)
         found.append(
             {

@@ -5,8 +5,10 @@ Cycles, signals and refusals are asked for by (start, end], as `market.clock.cyc
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Final
 
 import numpy as np
@@ -42,6 +44,10 @@ SELECT count(*), max(cycle_at) FROM cycles WHERE venue = %s AND decided AND cycl
 _BARS: Final = """
 SELECT open_time, open::float8, high::float8, low::float8, close::float8, volume::float8 FROM candles
 WHERE venue = %s AND symbol = %s AND open_time >= %s AND open_time < %s ORDER BY open_time
+"""
+_CLOSES: Final = """
+SELECT symbol, open_time, close FROM candles
+JOIN unnest(%s::text[], %s::timestamptz[]) AS wanted (symbol, open_time) USING (symbol, open_time) WHERE venue = %s
 """
 _REVISIONS: Final = """
 SELECT symbol, open_time, replaced_at, open::float8, high::float8, low::float8, close::float8, volume::float8
@@ -114,6 +120,13 @@ class LedgerReader:
         times = np.array([to_ms(row[0]) for row in rows], dtype=np.int64)
         table = np.array([row[1:] for row in rows], dtype=np.float64).reshape(len(rows), 5)
         return Bars(symbol, times, *(np.ascontiguousarray(table[:, i]) for i in range(5)))
+
+    def closes(self, venue: str, minutes: Collection[tuple[Symbol, datetime]]) -> dict[tuple[Symbol, datetime], Decimal]:
+        """Return the exact closes of these bars, by symbol and open_time; what is missing is absent."""
+        columns = [symbol for symbol, _ in minutes], [open_time for _, open_time in minutes]
+        with self._source.snapshot() as connection:
+            rows = connection.execute(_CLOSES, (*columns, venue)).fetchall()
+        return {(Symbol(symbol), open_time): close for symbol, open_time, close in rows}
 
     def revisions(self, venue: str, start: datetime, end: datetime) -> tuple[BarRevision, ...]:
         """Return what the venue's bars with start <= open_time < end were before they were revised, by symbol and time."""
