@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from cdk.stage_file import StageError, read_settings, stage_file, told
+from cdk.stage_file import StageError, read_settings, stage_error, stage_file
 from cdk.training_config import CONTEXT_FIELDS, TrainingConfig, training_from_context
 from signalbox.contracts import PRODUCT, SYMBOLS, Function, function_name
 
@@ -73,8 +73,8 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     check_rules: bool  # cdk-nag at synth
     bootstrap_rule: bool  # the template refuses an account without `cdk bootstrap`
     s3_prefix_list_id: str | None = None  # pl-…, narrows the ledger functions' way out to S3
-    alarm_emails: tuple[EmailAddress, ...] = ()  # who is told of alarms
-    recipient_required: bool  # refuse the stage when nobody is told
+    alarm_emails: tuple[EmailAddress, ...] = ()  # who receives alarms
+    recipient_required: bool  # refuse the stage when nobody receives alarms
     collect_concurrency: int | None = Field(default=None, ge=1)  # reserved executions; not for a new account
     training: TrainingConfig = TrainingConfig()
     endpoints: LocalEndpoints | None = None
@@ -100,7 +100,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @model_validator(mode="after")
-    def _somebody_is_told(self) -> StageConfig:
+    def _has_a_recipient(self) -> StageConfig:
         if self.recipient_required and not self.alarm_emails:
             raise ValueError("expected at least one address in alarm_emails, was none: nobody would be told of an alarm")
         return self
@@ -171,4 +171,4 @@ def stage_from_context(context: Mapping[str, Any]) -> StageConfig:
     try:
         return StageConfig.model_validate({**settings, **chosen, "name": name, "endpoints": endpoints, "training": training})
     except ValidationError as error:
-        raise told(error, StageConfig, source, hidden=_NOT_IN_FILE) from None
+        raise stage_error(error, StageConfig, source, hidden=_NOT_IN_FILE) from None

@@ -1,4 +1,4 @@
-"""Reads `cdk/stages/<stage>.toml`. What is wrong in it is told in one line each, with the file and the keys it may have."""
+"""Reads `cdk/stages/<stage>.toml`. Each error is one line with the file and the keys that it may have."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise StageError(f"{path}: expected TOML: {error}") from None
 
 
-def told(error: ValidationError, model: type[BaseModel], source: str, hidden: Sequence[str] = ()) -> StageError:
-    """Return pydantic's findings as lines that name their source. hidden: fields that a file cannot set."""
+def stage_error(error: ValidationError, model: type[BaseModel], source: str, hidden: Sequence[str] = ()) -> StageError:
+    """Return pydantic's findings as an error with a line each that names the source. hidden: fields that a file cannot set."""
     lines = []
     for finding in error.errors(include_url=False, include_context=False):
         place = [str(part) for part in finding["loc"]]

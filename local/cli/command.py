@@ -145,7 +145,7 @@ def _run(words: list[str], *, is_verbose: bool) -> tuple[int, str]:
         if "--json" in words:
             _print_problem(_usage_problem(text))
     except SignalboxError as error:
-        message = _told(f"signalbox: {' '.join(str(error).split())}", is_verbose=is_verbose)
+        message = _with_trace(f"signalbox: {' '.join(str(error).split())}", is_verbose=is_verbose)
         if "--json" in words:
             _print_problem(_problem(error))
     except BrokenPipeError:
@@ -153,13 +153,13 @@ def _run(words: list[str], *, is_verbose: bool) -> tuple[int, str]:
     except OSError as error:
         if error.filename is None:
             raise
-        message = _told(f"signalbox: {error.filename}: {error.strerror}", is_verbose=is_verbose)
+        message = _with_trace(f"signalbox: {error.filename}: {error.strerror}", is_verbose=is_verbose)
     except (KeyboardInterrupt, typer.Abort):
         code, message = INTERRUPTED, "signalbox: interrupted"
     return code, message
 
 
-def _told(line: str, *, is_verbose: bool) -> str:
+def _with_trace(line: str, *, is_verbose: bool) -> str:
     if not is_verbose:
         return line
     import traceback  # noqa: PLC0415 - only where it is asked for
