@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
+from signalbox.adapters.lake import day_file
 from signalbox.adapters.lake.day_file import DayFile, decode, encode
 from signalbox.adapters.lake.lake import BadDay, Lake
 from signalbox.adapters.lake.series import find_series, require_bars
@@ -133,6 +134,28 @@ def _tampered(change: Any) -> bytes:
         writer.add_key_value_metadata(output)
     written: bytes = sink.getvalue().to_pybytes()
     return written
+
+
+def _sealed_with(name: str, number: str) -> bytes:
+    """A file with one other number whose writer sealed it properly."""
+
+    def change(table: pa.Table, output: dict[bytes, bytes]) -> tuple[pa.Table, dict[bytes, bytes]]:
+        column = pa.array([number, *table[name].to_pylist()[1:]])
+        table = _set(table, name, column).combine_chunks()
+        facts = {key.decode().removeprefix("signalbox."): value.decode() for key, value in output.items()}
+        times = table["open_time"].cast(pa.int64()).to_numpy()
+        facts["sha256"] = day_file._checksum(facts, times, [table[value].chunk(0) for value in VALUES])
+        return table, {f"signalbox.{key}".encode(): value.encode() for key, value in facts.items()}
+
+    return _tampered(change)
+
+
+@pytest.mark.parametrize("number", ["1e-400", "1e-99999999999999999999", "0." + "0" * 36 + "1"])
+def test_number_that_no_candle_holds_is_refused_though_the_file_is_sealed(number: str) -> None:
+    assert float(decode(DAY, _sealed_with("volume", "0.5")).candles[0].volume) == 0.5
+    with pytest.raises(DayFileError, match="at most 36 decimals") as refused:
+        decode(DAY, _sealed_with("volume", number))
+    assert refused.value.fault is DayFault.PRICES_IMPOSSIBLE
 
 
 def _set(table: pa.Table, name: str, column: pa.Array) -> pa.Table:

@@ -21,8 +21,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from signalbox.adapters.lake.judged import DAY, judge_pages, open_parquet
+from signalbox.exact import MAX_DIGITS
 from signalbox.limits import MAX_DAY_FILE_BYTES
-from signalbox.market.candles import Bars, Candle, MarketDataError, from_ms, to_ms
+from signalbox.market.candles import MAX_DECIMALS, Bars, Candle, MarketDataError, from_ms, is_bounded, to_ms
 from signalbox.market.lake import VALUES, DayFault, DayFileError, DayKey, check_rows, content_checksum, decimal_text
 
 FORMAT: Final = "1"
@@ -33,6 +34,7 @@ SCHEMA: Final = pa.schema(
 _FACTS: Final = ("format", "venue", "symbol", "timeframe", "date", "rows", "asked_until", "sha256")
 _PREFIX: Final = "signalbox."
 _MAX_DIGITS: Final = 15  # of milliseconds: enough for thirty thousand years
+_SURELY_BOUNDED: Final = 1e17  # a float below it is a number below 10^18, however it was rounded
 _PHYSICAL: Final = {"open_time": "INT64", **dict.fromkeys(VALUES, "BYTE_ARRAY")}
 
 
@@ -125,6 +127,8 @@ def decode(key: DayKey, content: bytes) -> DayFile:
         )
     columns = tuple(_floats(key, name, text) for name, text in zip(VALUES, texts, strict=True))
     check_rows(key, times, columns)
+    for name, text, values in zip(VALUES, texts, columns, strict=True):
+        _require_bounded(key, name, text, values)
     return DayFile(key, from_ms(asked_until), checksum, table, times, columns)
 
 
@@ -193,6 +197,26 @@ def _buffers(text: Any) -> tuple[NDArray[np.int32], bytes]:
     places = np.frombuffer(offsets, dtype=np.int32)[text.offset : text.offset + len(text) + 1]
     joined = b"" if data is None else data.to_pybytes()[int(places[0]) : int(places[-1])]
     return places - places[0], joined
+
+
+def _require_bounded(key: DayKey, name: str, text: Any, values: NDArray[np.float64]) -> None:
+    """Raise DayFileError for a number that no Candle holds, so that every verified row can be read exactly.
+
+    Most columns need no look at a single number: no text is long enough for too many decimals, none has an exponent, and every
+    value is far below the bound. The others are read number by number.
+    """
+    places, characters = _buffers(text)
+    longest = int(np.diff(places).max(initial=0))
+    has_exponent = b"e" in characters or b"E" in characters
+    if longest <= MAX_DECIMALS and not has_exponent and float(values.max(initial=0.0)) < _SURELY_BOUNDED:
+        return
+    detail = f"{key.day} {name}: expected numbers below 10^{MAX_DIGITS} with at most {MAX_DECIMALS} decimals"
+    try:
+        bounded = all(is_bounded(Decimal(number)) for number in text.to_pylist())
+    except ArithmeticError as error:  # an exponent that Decimal itself has no room for
+        raise DayFileError(DayFault.PRICES_IMPOSSIBLE, detail) from error
+    if not bounded:
+        raise DayFileError(DayFault.PRICES_IMPOSSIBLE, detail)
 
 
 def _floats(key: DayKey, name: str, text: Any) -> NDArray[np.float64]:
