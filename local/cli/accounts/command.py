@@ -225,6 +225,11 @@ def account_text(found: Mapping[str, Any]) -> str:
         f"{found['account']}  {found['mode']} at {found['venue']}  {found['kind']}  as of {found['as_of'] or 'never'}",
         f"  cash {found['cash']}  balance {found['balance']}  equity {found['equity'] or 'unknown'} {found['currency']}",
     ]
+    lines += [
+        f"  {one['rule'].replace('_', ' ')}: {one['remaining']} of {one['amount']} left, broken below an equity of {one['limit']}"
+        + (f" from {one['counts_from']}" if one["counts_from"] else "")
+        for one in found.get("limits") or ()  # a stage of the version before says nothing of them
+    ]
     lines += [f"  holds {one['quantity']} {one['symbol']}" for one in found["positions"]]
     lines += [
         f"  others hold {one['quantity']} {one['symbol']} at the venue: not ours, never touched, and in no figure here"

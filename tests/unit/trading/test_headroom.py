@@ -15,7 +15,7 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.terms import Side
 from signalbox.portfolio.account import record
-from signalbox.portfolio.entries import FundingPayment
+from signalbox.portfolio.entries import FundingPayment, Transfer
 from signalbox.risk.assess import assess
 from signalbox.risk.decision import RiskApproved
 from signalbox.risk.exposure import order_loss
@@ -26,6 +26,7 @@ from signalbox.trading import halts
 from signalbox.trading.account import DIR60_STANDARD, EntryPolicy
 from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import ChangeSet, RiskEventKind
+from signalbox.trading.documents import LimitDocument
 from signalbox.trading.entries import enter
 from signalbox.trading.entry_plan import SignalSkipReason, plan
 from signalbox.trading.events import AccountExhausted, OrderRefused
@@ -197,3 +198,32 @@ def test_no_depletion_is_reported_without_rules_without_prices_or_with_open_orde
     assert depleted_headroom(replaced(bare, marks={}), START) is None
     dear = replaced(bare, marks={BTC: Mark(Decimal(10) ** 9, START)})
     assert depleted_headroom(dear, START) is None  # a step is worth so much that nothing can be said
+
+
+def test_account_shows_how_much_of_each_loss_limit_is_left() -> None:
+    daily, overall = _limits(state_with(["96100", "94000"]))
+    assert (daily["rule"], daily["used"], daily["remaining"], daily["counts_from"]) == ("max_daily_loss", "2100", "2900", None)
+    assert (overall["limit"], overall["used"], overall["remaining"], overall["level"]) == ("90000", "6000", "4000", "ALERT")
+
+
+def test_deposit_lifts_the_limits_that_an_account_shows_and_leaves_what_may_be_lost() -> None:
+    state = state_with(["94000"])
+    paid = Transfer(account=ACCOUNT, key="more", at=START, amount=Decimal(10_000))
+    before, after = _limits(state)[1], _limits(replaced(state, books=record(state.books, paid).books))[1]
+    assert (before["limit"], after["limit"]) == ("90000", "100000")
+    assert before["remaining"] == after["remaining"] == "4000"
+
+
+def test_limits_of_an_account_without_a_price_are_unknown_and_of_one_without_rules_none() -> None:
+    state, _ = tried(state_with(["100000"]), 1)
+    state, _ = apply_bars(state, {BTC: [bar(BTC, START, BASE[BTC])]}, START + timedelta(minutes=1))
+    assert state.books.positions[BTC].quantity
+    assert _limits(state)
+    assert account_view(replaced(state, marks={}))["limits"] is None
+    assert account_view(state_at(paper("paper-25k"), START))["limits"] == []
+
+
+def _limits(state: AccountState) -> list[LimitDocument]:
+    found = account_view(state)["limits"]
+    assert found is not None
+    return found

@@ -14,7 +14,7 @@ from boto3.session import Session
 from typer.testing import CliRunner, Result
 
 from local.cli.accounts.app import accounts_app
-from local.cli.accounts.command import AccountsError, OrdersApi, show
+from local.cli.accounts.command import AccountsError, OrdersApi, account_text, show
 from local.cli.command import main
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import Door, handle_message
@@ -22,12 +22,14 @@ from signalbox.application.manage_orders import ManageOrders
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.access import AccessControl
 from signalbox.trading.service import TradingService
+from signalbox.trading.view import account_view
 from tests.fakes.http_server import Reply, Request, ScriptedServer, serving
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.fakes.memory_access import MemoryAccessBook
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryOutbox
 from tests.fakes.memory_trading import MemoryTradingLedger
 from tests.unit.lambdas.test_trading_handlers import WHO, request
+from tests.unit.trading.test_headroom import state_with
 
 API_URL = "http://api.execute-api.example"
 STACKS = f"""<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks>
@@ -270,3 +272,11 @@ def test_words_of_a_venue_stay_on_their_line_of_an_account(words: str, capsys: p
     assert len(capsys.readouterr().out.splitlines()) == 1
     show({"detail": words}, lambda found: str(found["detail"]), as_json=True)
     assert json.loads(capsys.readouterr().out) == {"detail": words}
+
+
+def test_account_shows_what_may_still_be_lost() -> None:
+    shown = account_text(account_view(state_with(["96100", "94000"])))
+    assert "max daily loss: 2900 of 5000 left, broken below an equity of 91100" in shown
+    assert "max loss: 4000 of 10000 left, broken below an equity of 90000" in shown
+    of_before = {key: value for key, value in account_view(state_with(["94000"])).items() if key != "limits"}
+    assert "max loss" not in account_text(of_before)

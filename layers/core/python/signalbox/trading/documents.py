@@ -119,8 +119,26 @@ class LockDocument(TypedDict):
     until: str | None
 
 
+class LimitDocument(TypedDict):
+    """A loss limit and how much of it is used. `limit` is the equity below which the rule is broken.
+
+    `remaining` is what may still be lost. `counts_from` is null for a limit in force, else the midnight from which it counts.
+    """
+
+    rule: str
+    limit: str | None
+    amount: str | None
+    used: str | None
+    remaining: str | None
+    level: str
+    counts_from: str | None
+
+
 class AccountDocument(IdentityDocument):
-    """An account. `equity` is null while an open position has no price."""
+    """An account. `equity` is null while an open position has no price.
+
+    `limits` is empty for an account without loss rules, or before its first day, and null while its equity is unknown.
+    """
 
     as_of: str | None
     watched_until: str | None
@@ -133,6 +151,7 @@ class AccountDocument(IdentityDocument):
     trades: list[TradeDocument]
     lot_method: str
     halt: HaltDocument | None
+    limits: list[LimitDocument] | None
     exhausted: DepletedDocument | None
     locks: list[LockDocument]
 

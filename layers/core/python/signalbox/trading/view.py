@@ -10,6 +10,7 @@ from signalbox.market.candles import Symbol
 from signalbox.orders.order import Order
 from signalbox.portfolio.account import snapshot
 from signalbox.portfolio.lots import LotMethod, method_at
+from signalbox.risk.ftmo.headroom import RuleHeadroom
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.documents import (
@@ -19,6 +20,7 @@ from signalbox.trading.documents import (
     DepletedDocument,
     HaltDocument,
     IdentityDocument,
+    LimitDocument,
     MarkDocument,
     OrderDocument,
     ReadinessDocument,
@@ -27,6 +29,7 @@ from signalbox.trading.documents import (
 from signalbox.trading.headroom import depleted_headroom
 from signalbox.trading.readiness import Confirmation, words_of
 from signalbox.trading.service import ReadinessReport
+from signalbox.trading.snapshot import moved, rule_monitor_of
 from signalbox.trading.state import AccountState, Trade
 
 
@@ -78,6 +81,7 @@ def _identity(account: TradingAccount) -> IdentityDocument:
 def account_view(state: AccountState) -> AccountDocument:
     """Return an account. `equity` is None while an open position has no price; nothing is made up."""
     account, books = state.account, state.books
+    equity = _equity(state)
     held = {symbol: position for symbol, position in sorted(books.positions.items()) if position.quantity}
     return {
         **_identity(account),
@@ -85,7 +89,7 @@ def account_view(state: AccountState) -> AccountDocument:
         "watched_until": _iso(state.watched_until),
         "cash": _text(books.cash),
         "balance": _text(books.balance),
-        "equity": _text(_equity(state)),
+        "equity": _text(equity),
         "positions": [
             {"symbol": symbol, "quantity": _text(position.quantity), "mark": _mark(state, symbol)}
             for symbol, position in held.items()
@@ -95,6 +99,7 @@ def account_view(state: AccountState) -> AccountDocument:
         "trades": [_trade_view(trade) for _, trade in sorted(state.trades.items())],
         "lot_method": method_at(books.standing_orders, state.at).value if state.at else LotMethod.FIFO.value,
         "halt": None if state.halt is None or state.halt.level is HaltLevel.NONE else _halt_view(state),
+        "limits": _limits_view(state, equity),
         "exhausted": _exhausted_view(state),
         "locks": [{"reason": lock.reason, "symbol": lock.symbol, "until": _iso(lock.until)} for lock in state.locks],
     }
@@ -145,6 +150,34 @@ def _trade_view(trade: Trade) -> TradeDocument:
         "stop_loss": _text(trade.stop_loss),
         "take_profit": _text(trade.take_profit),
         "deadline": _iso(trade.deadline),
+    }
+
+
+@exactly
+def _limits_view(state: AccountState, equity: Decimal | None) -> list[LimitDocument] | None:
+    monitor = rule_monitor_of(state.account, state.loss_rules)
+    if monitor is None or monitor.day is None:
+        return []
+    if equity is None:
+        return None
+    transfers = moved(state.account, state.books)
+    headroom = monitor.headroom(equity=equity - transfers)
+    midnight = monitor.next_midnight
+    return [
+        *(_limit_view(rule, transfers, None) for rule in headroom.rules),
+        *(_limit_view(rule, transfers, midnight) for rule in headroom.tomorrow),
+    ]
+
+
+def _limit_view(rule: RuleHeadroom, transfers: Decimal, counts_from: datetime | None) -> LimitDocument:
+    return {
+        "rule": rule.rule.value,
+        "limit": _text(rule.limit + transfers),
+        "amount": _text(rule.amount),
+        "used": _text(rule.used),
+        "remaining": _text(rule.remaining),
+        "level": rule.level.value,
+        "counts_from": _iso(counts_from),
     }
 
 

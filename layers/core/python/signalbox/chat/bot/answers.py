@@ -1,0 +1,274 @@
+"""What the bot answers: accounts, signals and trades as plain text that fits a phone. Amounts are in the account's currency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from signalbox.access import Role
+from signalbox.chat.bot.registry import COMMANDS, MAX_TEXT
+from signalbox.chat.words import clock, money, price
+from signalbox.exact import exactly
+from signalbox.portfolio.account import EquitySnapshot
+from signalbox.signals.signal import Direction, Signal
+from signalbox.trading.documents import AccountDocument, LimitDocument, OrderDocument, ReadinessDocument
+from signalbox.trading.state import Trade
+
+LATE_AFTER: Final = timedelta(minutes=7)  # a decision every five minutes, and two for bars that the exchange publishes late
+SHOWN: Final = 12  # rows of a list; the text says how many there are in all
+_BLOCKS: Final = 10  # of a bar
+_WIDE: Final = "▓"
+_EMPTY: Final = "░"
+
+
+def help_text(role: Role) -> str:
+    """Return the commands that a role may give."""
+    lines = [f"{one.usage}: {one.help}" for one in COMMANDS if role.includes(one.role)]
+    return "\n".join([f"You are {role.value}. Commands:", *lines])
+
+
+def status_text(accounts: Sequence[AccountDocument], newest: Sequence[Signal], at: datetime) -> str:
+    """Return a line an account and a line about the decisions."""
+    lines = [
+        f"{one['account']} ({one['mode']}): equity {_money(one['equity'])} {one['currency']},"
+        f" {_count(len(one['trades']), 'trade')}, {'trading' if one['halt'] is None else one['halt']['level']}"
+        for one in accounts
+    ]
+    return "\n".join([*(lines or ["You may see no account."]), health_text(newest, at)])
+
+
+def health_text(newest: Sequence[Signal], at: datetime) -> str:
+    """Return when each symbol was last decided. `newest`: one signal a symbol, of the last day."""
+    if not newest:
+        return "⚠️ Nothing was decided in the last 24 hours."
+    return "\n".join(
+        f"{'✅' if at - one.decided_at <= LATE_AFTER else '⚠️'} {one.symbol} decided {clock(one.decided_at)},"
+        f" {_ago(at - one.decided_at)} ago"
+        for one in newest
+    )
+
+
+def prices_text(newest: Sequence[Signal], at: datetime) -> str:
+    """Return the price of each newest decision, with its age: it is no quote of this moment."""
+    return "\n".join(f"{one.symbol} {price(one.price)}, {_ago(at - one.decided_at)} ago" for one in newest) or "No price yet."
+
+
+def signal_text(one: Signal) -> str:
+    """Return a decision in full."""
+    lines = [
+        f"{one.direction.value} {one.symbol} at {price(one.price)}, {clock(one.decided_at)}",
+        f"{one.confidence:.1%} {'up' if one.probability_up >= 0.5 else 'down'}, tier {one.tier.value}",
+        f"model {one.deployment} ({one.stage.value})",
+    ]
+    if one.held_back is not None:
+        lines.append(f"Not issued: {one.held_back}.")
+    elif one.direction is Direction.HOLD:
+        lines.append("Too close to one half to act on.")
+    return "\n".join(lines)
+
+
+def signals_text(found: Sequence[Signal], period: timedelta) -> str:
+    """Return the issued signals of a period, newest first."""
+    issued = [one for one in reversed(found) if one.issued]
+    lines = [
+        f"{one.direction.value} {one.symbol} {price(one.price)} {one.confidence:.0%} {one.tier.value} {clock(one.decided_at)}"
+        for one in issued
+    ]
+    return _listed(lines, f"{_count(len(issued), 'issued signal')} of {len(found)} decisions in {_ago(period)}")
+
+
+def risk_text(account: AccountDocument) -> str:
+    """Return how much of each loss limit is left, and what stops trading."""
+    lines = [f"{account['account']}: equity {_money(account['equity'])} {account['currency']}"]
+    limits = account["limits"]
+    if limits is None:
+        lines.append("⚠️ An open position has no price: what is left of the limits is unknown.")
+    elif not limits:
+        lines.append("No loss limits are in force.")
+    for limit in limits or ():
+        lines += _limit_lines(limit)
+    return "\n".join([*lines, *_stops(account)])
+
+
+def balance_text(account: AccountDocument) -> str:
+    """Return cash, balance and equity."""
+    return (
+        f"{account['account']} ({account['mode']} at {account['venue']})\n"
+        f"cash {_money(account['cash'])}\nbalance {_money(account['balance'])}\n"
+        f"equity {_money(account['equity'])} {account['currency']}"
+    )
+
+
+def positions_text(account: AccountDocument) -> str:
+    """Return what an account holds, with the stop and target of its trade."""
+    trades = {one["symbol"]: one for one in account["trades"]}
+    lines = []
+    for held in account["positions"]:
+        mark = None if held["mark"] is None else held["mark"]["price"]
+        lines.append(f"{held['quantity']} {held['symbol']}, newest price {_price(mark)}")
+        if (trade := trades.get(held["symbol"])) is not None:
+            target = f", target {_price(trade['take_profit'])}" if trade["take_profit"] else ""
+            lines.append(f"  stop {_price(trade['stop_loss'])}{target}, until {_when(trade['deadline'])}")
+    lines += [f"others hold {one['quantity']} {one['symbol']} at the venue: never touched" for one in account["others"]]
+    return "\n".join([f"{account['account']}: {_count(len(account['positions']), 'position')}", *lines])
+
+
+def orders_text(account: AccountDocument) -> str:
+    """Return the open orders; `/cancel` takes their id."""
+    lines = [_order_line(one) for one in account["orders"]]
+    return _listed(lines, f"{account['account']}: {_count(len(lines), 'open order')}")
+
+
+def trades_text(account: str, found: Sequence[Trade], period: timedelta) -> str:
+    """Return the trades of a period, newest first."""
+    lines = []
+    for one in reversed(found):
+        end = "open" if one.closed_at is None else f"closed {clock(one.closed_at)}"
+        result = "" if one.realised is None else f", {_signed(one.realised)}"
+        lines.append(f"{one.side.value} {one.symbol} {clock(one.decided_at)}, {one.state.value.lower()}, {end}{result}")
+    return _listed(lines, f"{account}: {_count(len(lines), 'trade')} in {_ago(period)}")
+
+
+@exactly
+def pnl_text(account: str, trades: Sequence[Trade], equity: Sequence[EquitySnapshot], period: timedelta) -> str:
+    """Return profit and loss of a period: of closed trades after fees, and of equity without deposits and withdrawals."""
+    closed = [one.realised for one in trades if one.realised is not None]
+    won = [one for one in closed if one > 0]
+    lines = [
+        f"{account}, {_ago(period)}: {_signed(sum(closed, Decimal(0)))} from {_count(len(closed), 'closed trade')} after fees"
+    ]
+    if closed:
+        lines.append(f"{len(won)} won, {len(closed) - len(won)} lost or even")
+    if len(equity) > 1:
+        first, last = equity[0], equity[-1]
+        change = (last.equity - last.transfers) - (first.equity - first.transfers)
+        lines.append(f"equity {_signed(change)} since {clock(first.at)}, open positions included")
+    else:
+        lines.append("No equity was recorded in that period.")
+    return "\n".join(lines)
+
+
+def readiness_text(found: ReadinessDocument) -> str:
+    """Return whether an account may trade live, and every reason against it with its remedy."""
+    if found["is_ready"]:
+        return f"✅ {found['account']} may trade live at {found['venue']}."
+    lines = [f"· {one['found']}. {one['remedy']}" for one in found["reasons"]]
+    return "\n".join([f"⛔ {found['account']} may not trade live:", *lines])
+
+
+@exactly
+def effect_text(verb: str, account: AccountDocument, *, reason: str = "", order: str = "") -> str:
+    """Return what a command will do, before it is confirmed."""
+    name = f"{account['account']} ({account['mode']})"
+    if verb == "cancel":
+        found = next((one for one in account["orders"] if one["client_order_id"] == order), None)
+        return f"Cancel at {name}: " + ("an order that is not open any more" if found is None else _order_line(found))
+    lines = [f"{_VERBS[verb]} {name}: {reason}"]
+    if verb == "flatten":
+        lines += [
+            f"closes {one['quantity']} {one['symbol']} at about {_price(None if one['mark'] is None else one['mark']['price'])}"
+            for one in account["positions"]
+        ] or ["nothing is held"]
+        if account["equity"] is not None and account["balance"] is not None and account["positions"]:
+            lines.append(f"realises about {_signed(Decimal(account['equity']) - Decimal(account['balance']))} before fees")
+    elif account["positions"]:
+        lines.append(f"{_count(len(account['positions']), 'position')} stay open, with stops and targets")
+    if verb != "resume" and account["orders"]:
+        lines.append(f"{_count(len(account['orders']), 'open order')}: {_ORDERS[verb]}")
+    return "\n".join(lines)
+
+
+_VERBS: Final = {"halt": "Halt", "reduceonly": "Allow only reductions at", "flatten": "Close everything at", "resume": "Resume"}
+_ORDERS: Final = {
+    "halt": "entries are cancelled, stops and targets stay",
+    "reduceonly": "entries are cancelled, stops and targets stay",
+    "flatten": "all are cancelled",
+}
+
+
+def done_text(account: AccountDocument) -> str:
+    """Return what is true of an account after a command."""
+    stops = _stops(account)
+    return "\n".join([f"✅ Done. {account['account']} is {'not stopped' if not stops else 'stopped:'}", *stops])
+
+
+def parts_of(text: str, limit: int = MAX_TEXT) -> tuple[str, ...]:
+    """Return a text in messages of at most `limit` characters, cut at line ends where there are any."""
+    parts, rest = [], text
+    while len(rest) > limit:
+        end = rest.rfind("\n", 1, limit + 1)
+        end = limit if end == -1 else end
+        parts.append(rest[:end])
+        rest = rest[end:].removeprefix("\n")
+    return (*parts, rest)
+
+
+def _stops(account: AccountDocument) -> list[str]:
+    lines = []
+    if (halt := account["halt"]) is not None:
+        until = f" until {_when(halt['until'])}" if halt["until"] else ""
+        lines.append(f"🛑 {halt['level']} since {_when(halt['since'])}{until} by {halt['who']}: {halt['why']}")
+    if (over := account["exhausted"]) is not None:
+        until = f"until {_when(over['until'])}" if over["until"] else "for good"
+        lines.append(f"🛑 No entry fits what is left of {_rule(over['rule'])}, {until}.")
+    lines += [f"⏸ {one['symbol'] or 'every symbol'} until {_when(one['until'])}: {one['reason']}" for one in account["locks"]]
+    return lines
+
+
+@exactly
+def _limit_lines(limit: LimitDocument) -> tuple[str, str]:
+    used, amount = Decimal(limit["used"] or 0), Decimal(limit["amount"] or 0)
+    share = min(max(used / amount, Decimal(0)), Decimal(1)) if amount else Decimal(1)
+    filled = int(share * _BLOCKS)
+    since = "" if limit["counts_from"] is None else f" from {_when(limit['counts_from'])}"
+    bar = _WIDE * filled + _EMPTY * (_BLOCKS - filled)
+    return (
+        f"{bar} {share:.0%} of the {_rule(limit['rule'])} limit{since}",
+        f"  {_money(limit['remaining'])} left, broken below {_money(limit['limit'])}",
+    )
+
+
+def _order_line(one: OrderDocument) -> str:
+    at = one["limit_price"] or one["stop_price"]
+    return (
+        f"{one['side']} {one['quantity']} {one['symbol']} {one['type']}{f' {_price(at)}' if at else ''},"
+        f" {one['state'].lower()}, {one['client_order_id']}"
+    )
+
+
+def _listed(lines: Sequence[str], title: str) -> str:
+    more = f" (the newest {SHOWN})" if len(lines) > SHOWN else ""
+    return "\n".join([f"{title}{more}", *lines[:SHOWN]])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _rule(name: str) -> str:
+    return {"max_daily_loss": "daily loss", "max_loss": "total loss"}.get(name, name)
+
+
+def _money(text: str | None) -> str:
+    return "unknown" if text is None else money(Decimal(text))
+
+
+def _signed(value: Decimal) -> str:
+    return f"{'+' if value > 0 else ''}{money(value)}"
+
+
+def _price(text: str | None) -> str:
+    return "unknown" if text is None else price(Decimal(text))
+
+
+def _when(text: str | None) -> str:
+    return "an unknown time" if text is None else clock(datetime.fromisoformat(text))
+
+
+def _ago(span: timedelta) -> str:
+    minutes = int(span.total_seconds() // 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"

@@ -1,0 +1,1 @@
+"""`signalbox telegram`: the bot on a terminal."""

@@ -1,0 +1,104 @@
+"""`signalbox telegram simulate`: the bot in a terminal. A number presses a button of the newest answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+from typing_extensions import override
+
+from local.cli.accounts.command import orders_api
+from local.cli.accounts.ledger import ledger
+from local.cli.stage import announce, stage_of
+from local.cli.telegram.ledger import OperatorLedger
+from local.settings import Settings
+from signalbox.access import Role
+from signalbox.chat.bot.bot import Answer, Bot, Button, ButtonPress, ChatMessage
+from signalbox.chat.bot.ports import PendingCommand, PendingCommands
+from signalbox.wire import in_one_line
+
+USER: Final = 1  # the person at this terminal
+CHAT: Final = 1
+PROMPT: Final = "you> "
+
+
+class KeptCommands(PendingCommands):
+    """Commands that wait for their button, in this process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, PendingCommand] = {}
+
+    @override
+    def put(self, pending: PendingCommand) -> None:
+        self._kept[pending.token] = pending
+
+    @override
+    def take(self, token: str, user: int, chat: int) -> PendingCommand | None:
+        found = self._kept.get(token)
+        if found is None or (found.user, found.chat) != (user, chat):
+            return None
+        return self._kept.pop(token)
+
+
+def run_simulate(role: Role, stage: str | None, database: str | None, settings: Settings, *, as_json: bool) -> None:
+    """Talk until the input ends or Ctrl-C. Raises StageUnclearError, AccountsError, DataError."""
+    named = stage_of(stage, settings)
+    api = orders_api(named, settings)
+    announce(named, api.session)
+    with ledger(stage, database, settings) as source:
+        operators = OperatorLedger(api, source)
+        bot = Bot(lambda user: role if user == USER else None, lambda _user: operators, KeptCommands())
+        talk(bot, sys.stdin, sys.stdout, as_json=as_json)
+
+
+def talk(
+    bot: Bot, typed: TextIO, out: TextIO, *, as_json: bool = False, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> None:
+    """Answer each line of `typed` on `out` until it ends or Ctrl-C."""
+    buttons: tuple[Button, ...] = ()
+    shows_prompt = typed.isatty() and not as_json
+    if shows_prompt:
+        out.write("Type /help for the commands, a number for a button, Ctrl-D to leave.\n")
+    for line in _lines(typed, out if shows_prompt else None):
+        at = now()
+        if line.isascii() and line.isdigit() and 0 < int(line[:3]) <= len(buttons):
+            answer = bot.on_button(ButtonPress(USER, CHAT, buttons[int(line) - 1].data, at))
+        else:
+            answer = bot.on_message(ChatMessage(USER, CHAT, line, at))
+        if answer is not None:
+            buttons = answer.buttons
+        _show(line, answer, out, as_json=as_json)
+
+
+def _lines(typed: TextIO, prompt: TextIO | None) -> Iterator[str]:
+    while True:
+        if prompt is not None:
+            prompt.write(PROMPT)
+            prompt.flush()
+        try:
+            line = typed.readline()
+        except KeyboardInterrupt:
+            line = ""
+        if not line:
+            if prompt is not None:
+                prompt.write("\n")
+            return
+        if stripped := line.strip():
+            yield stripped
+
+
+def _show(line: str, answer: Answer | None, out: TextIO, *, as_json: bool) -> None:
+    if as_json:
+        parts = [] if answer is None else list(answer.parts)
+        labels = [] if answer is None else [one.label for one in answer.buttons]
+        out.write(json.dumps({"typed": line, "parts": parts, "buttons": labels}) + "\n")
+    elif answer is None:
+        out.write("(no answer)\n")
+    else:
+        for part in answer.parts:
+            out.writelines(f"bot> {in_one_line(row)}\n" for row in part.split("\n"))
+        out.writelines(f"  [{number}] {one.label}\n" for number, one in enumerate(answer.buttons, start=1))
+    out.flush()
