@@ -206,7 +206,7 @@ def test_account_shows_how_much_of_each_loss_limit_is_left() -> None:
     assert (overall["limit"], overall["used"], overall["remaining"], overall["level"]) == ("90000", "6000", "4000", "ALERT")
 
 
-def test_deposit_lifts_the_limits_that_an_account_shows_and_leaves_what_may_be_lost() -> None:
+def test_deposit_lifts_the_shown_limits_and_leaves_what_may_be_lost() -> None:
     state = state_with(["94000"])
     paid = Transfer(account=ACCOUNT, key="more", at=START, amount=Decimal(10_000))
     before, after = _limits(state)[1], _limits(replaced(state, books=record(state.books, paid).books))[1]
@@ -214,7 +214,7 @@ def test_deposit_lifts_the_limits_that_an_account_shows_and_leaves_what_may_be_l
     assert before["remaining"] == after["remaining"] == "4000"
 
 
-def test_limits_of_an_account_without_a_price_are_unknown_and_of_one_without_rules_none() -> None:
+def test_limits_without_a_price_are_unknown_and_without_rules_none() -> None:
     state, _ = tried(state_with(["100000"]), 1)
     state, _ = apply_bars(state, {BTC: [bar(BTC, START, BASE[BTC])]}, START + timedelta(minutes=1))
     assert state.books.positions[BTC].quantity

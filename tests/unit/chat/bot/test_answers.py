@@ -72,7 +72,7 @@ def test_list_names_the_number_that_it_cuts() -> None:
 
 
 @given(st.lists(st.text(alphabet="ab \n", max_size=60), max_size=40).map("\n".join), st.integers(1, 50))
-def test_parts_fit_and_lose_nothing_but_the_line_ends_that_they_are_cut_at(text: str, limit: int) -> None:
+def test_parts_fit_and_lose_nothing_but_line_ends(text: str, limit: int) -> None:
     parts = parts_of(text, limit)
     assert all(len(part) <= limit for part in parts)
     assert "".join(parts).replace("\n", "") == text.replace("\n", "")
