@@ -1,4 +1,4 @@
-"""`signalbox collect` and `signalbox data ...` as typer sees them; they run in `collection` and `report`."""
+"""`signalbox collect` and `signalbox data ...` as typer sees them; they run in the packages beside this module."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import typer
 
 from local.cli.options import Data, Json
 
-data_app = typer.Typer(help="Look at recorded candles.", no_args_is_help=True)
+data_app = typer.Typer(help="Import, export, report on and simulate candles.", no_args_is_help=True)
 
 
 @data_app.callback()
 def _group() -> None:
-    """Look at recorded candles."""
+    """Import, export, report on and simulate candles."""
 
 
 def collect(  # noqa: PLR0917 - typer passes by keyword
@@ -61,3 +61,50 @@ def report(
     if out is not None:
         out_folder(out)
     raise typer.Exit(run_data_report(folder, out, json_output=json_output, now=datetime.now(UTC)))
+
+
+@data_app.command("import")
+def import_files(  # noqa: PLR0917 - typer passes by keyword
+    paths: Annotated[list[Path], typer.Argument(help="Files, zip archives, or folders with all that is below them.")],
+    out: Annotated[Path, typer.Option(help="Folder of the lake; what it holds stays.")],
+    symbol: Annotated[str | None, typer.Option(help="The pair, such as BTC-USD, where the files do not say it.")] = None,
+    venue: Annotated[str | None, typer.Option(help="The exchange, such as binance, where the files do not say it.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Zone of times that state none: UTC, or such as Europe/Berlin.")] = None,
+    base_volume: Annotated[str | None, typer.Option(help="The column of volume in base currency (BTC of BTC-USD).")] = None,
+    quote_volume: Annotated[
+        str | None, typer.Option(help="The column of volume in quote currency; it is divided by each bar's mean price.")
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Names of the columns, separated by commas, of files without a header.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Where a file and the lake differ, take the file's bar.")] = False,  # noqa: FBT002 - of typer
+    empty_minutes: Annotated[
+        bool,
+        typer.Option(
+            "--empty-minutes",
+            help="Take up to 30 absent minutes in a row for minutes without a trade (coinbase, kucoin publish none).",
+        ),
+    ] = False,  # noqa: FBT002 - of typer
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Recognise and check everything, write nothing.")] = False,  # noqa: FBT002 - of typer
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Convert candle files of Binance, CryptoDataDownload, freqtrade or with named columns into a lake."""
+    from local.cli.arguments import out_folder  # noqa: PLC0415 - as above
+    from local.cli.data.importing.columns import ColumnOptions  # noqa: PLC0415 - as above
+    from local.cli.data.importing.command import run_data_import  # noqa: PLC0415 - as above
+    from local.cli.data.importing.request import ImportRequest  # noqa: PLC0415 - as above
+    from local.cli.data.importing.times import check_zone  # noqa: PLC0415 - as above
+
+    request = ImportRequest(
+        paths=tuple(paths),
+        out=out,
+        now=datetime.now(UTC),
+        symbol=symbol,
+        venue=venue,
+        time_zone=None if time_zone is None else check_zone(time_zone),
+        columns=ColumnOptions(base_volume, quote_volume, tuple(name.strip() for name in columns.split(",") if name.strip())),
+        replace=replace,
+        empty_minutes=empty_minutes,
+        dry_run=dry_run,
+    )
+    if not dry_run:
+        out_folder(out)
+    raise typer.Exit(run_data_import(request, json_output=json_output))
