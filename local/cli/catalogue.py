@@ -57,6 +57,8 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "config show": "config show",
         "collect": "collect --symbols BTC-USD,ETH-USD --start 30d --out lake",
         "data report": "data report --data lake --out out/data",
+        "data export": "data export --data lake --format freqtrade --out user_data/data/binance",
+        "data sample": "data sample --out lake-sample --days 30",
         "data import": "data import BTCUSDT-1m-2024-03.zip user_data/data/binance --out lake",
         "features": "features --data lake --schema v50 --out out/features.parquet",
         "features rehash": "features rehash out/bundle --data lake --out out/bundle-2",

@@ -20,8 +20,9 @@ BINANCE: Final = (
 FREQTRADE: Final = ("date", "open", "high", "low", "close", "volume")  # also the rows of ccxt's fetch_ohlcv
 
 _TIMES: Final = (  # the first of these that is there, exact ones before texts
-    "unix", "unixtimestamp", "opentime", "opentimems", "timestamp", "timestampms", "ts", "t", "time", "starttime", "start", "begin",
-    "opentimeutc", "timestamputc", "timeutc", "datetimeutc", "dateutc", "gmttime", "datetime", "date", "timeperiodstart",
+    "unix", "unixtimestamp", "opentime", "opentimems", "timestamp", "timestampms", "ts", "t", "time", "starttime", "start",
+    "begin", "opentimeutc", "timestamputc", "timeutc", "datetimeutc", "dateutc", "gmttime", "datetime", "date",
+    "timeperiodstart",
 )  # fmt: skip
 _PRICE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "open": ("open", "o", "openprice", "priceopen"),
@@ -43,6 +44,9 @@ class ColumnOptions:
     base_volume: str | None = None
     quote_volume: str | None = None
     names: tuple[str, ...] = ()  # of a file without a header
+
+
+NO_COLUMN_OPTIONS: Final = ColumnOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,9 @@ class ColumnPlan:
         if self.volume is not None:
             parts.append(f"{self.names[self.volume]} as volume in base currency")
         elif self.quote_volume is not None:
-            parts.append(f"{self.names[self.quote_volume]} as volume in quote currency, divided by the mean of high, low and close")
+            parts.append(
+                f"{self.names[self.quote_volume]} as volume in quote currency, divided by the mean of high, low and close"
+            )
         return ", ".join(parts)
 
 
@@ -90,9 +96,10 @@ def plan_columns(names: Sequence[str], symbol: str | None, options: ColumnOption
         if found:
             places[what] = found[0]
     when = next((plain.index(name) for name in _TIMES if name in plain), None)
-    if missing := [what for what in PRICES if what not in places] + ([] if when is not None else ["open time"]):
+    missing = [what for what in PRICES if what not in places]
+    if missing or when is None:
+        missing += [] if when is not None else ["open time"]
         raise ImportFileError(f"no column for {', '.join(missing)}; it has {_listed(names)}")
-    assert when is not None
     volume, quote = _volumes(names, plain, symbol, options, knows_volume=knows_volume)
     return ColumnPlan(
         tuple(names),
@@ -133,12 +140,9 @@ def _volume_kind(name: str, symbol: str | None) -> str | None:
     """Return base, quote or plain for a column's plain name, None for a column that is no volume of the whole bar."""
     if "taker" in name or name.startswith(("tb", "count")):
         return None
-    if name in _QUOTE_NAMES:
-        return "quote"
-    if name in _BASE_NAMES:
-        return "base"
-    if name in _PLAIN_NAMES:
-        return "plain"
+    for kind, names in (("quote", _QUOTE_NAMES), ("base", _BASE_NAMES), ("plain", _PLAIN_NAMES)):
+        if name in names:
+            return kind
     currency = name.replace("volume", "", 1)
     if currency == name:
         return None

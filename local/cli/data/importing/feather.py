@@ -85,7 +85,9 @@ def unpacked_bytes(metadata: bytes, body: Any) -> int:
             offset, length = struct.unpack_from("<qq", metadata, vector + 4 + 16 * index)
             if offset < 0 or length < 0 or offset + length > len(whole):
                 raise ImportFileError("has a buffer outside its record batch")
-            stated = int.from_bytes(whole[offset : offset + 8], "little", signed=True) if is_compressed and length >= 8 else length
+            stated = (
+                int.from_bytes(whole[offset : offset + 8], "little", signed=True) if is_compressed and length >= 8 else length
+            )
             total += length if stated == -1 else max(stated, 0)
     except (struct.error, IndexError) as error:
         raise ImportFileError("has a record batch whose metadata is damaged") from error

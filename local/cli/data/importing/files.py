@@ -49,7 +49,7 @@ class SourceFile:
 
     @property
     def named(self) -> PurePosixPath:
-        """The name that says what it holds, with the folders it lies in. An archive of one file has the better name of the two."""
+        """The name that says what it holds, with the folders it lies in; of a file in an archive its own."""
         return PurePosixPath(*self.path.parent.parts, PurePosixPath(self.member).name if self.member else self.path.name)
 
     @contextmanager
@@ -58,22 +58,22 @@ class SourceFile:
         try:
             if self.member is not None:
                 with _zip(self.path) as archive, archive.open(self.member) as stream:
-                    yield io.BufferedReader(_Bounded(stream, self.shown))
+                    yield io.BufferedReader(_Bounded(stream))
             elif self.path.name.lower().endswith(".gz"):
                 with gzip.open(self.path) as stream:
-                    yield io.BufferedReader(_Bounded(stream, self.shown))  # type: ignore[arg-type]
+                    yield io.BufferedReader(_Bounded(stream))  # type: ignore[arg-type]
             else:
                 with self.path.open("rb") as stream:
-                    yield io.BufferedReader(_Bounded(stream, self.shown))
+                    yield io.BufferedReader(_Bounded(stream))
         except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, UnfitFileError, NotImplementedError) as error:
-            raise ImportFileError(f"{self.shown}: cannot be unpacked: {error}; download it again") from error
+            raise ImportFileError(f"cannot be unpacked: {error}; download it again") from error
 
 
 class _Bounded(io.RawIOBase):
     """A stream that ends in an error behind so many bytes, whatever its archive declared."""
 
-    def __init__(self, stream: IO[bytes], shown: str) -> None:
-        self._stream, self._shown, self._left = stream, shown, MAX_IMPORT_TEXT_BYTES
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._left = stream, MAX_IMPORT_TEXT_BYTES
 
     @override
     def readable(self) -> bool:
@@ -85,7 +85,7 @@ class _Bounded(io.RawIOBase):
         content = self._stream.read(len(view))
         self._left -= len(content)
         if self._left < 0:
-            raise ImportFileError(f"{self._shown}: unpacks to more than {MAX_IMPORT_TEXT_BYTES // 2**20:,} MiB; split it")
+            raise ImportFileError(f"unpacks to more than {MAX_IMPORT_TEXT_BYTES // 2**20:,} MiB; split it")
         view[: len(content)] = content
         return len(content)
 
@@ -99,7 +99,7 @@ class Found:
 
 
 def find_files(paths: Sequence[Path]) -> Found:
-    """Return the files of these paths, folders with all that is below them, sorted. Raises DataError for a path that is not there."""
+    """Return the files of these paths, folders with all below them, sorted. Raises DataError for a path that does not exist."""
     files: list[SourceFile] = []
     ignored: list[tuple[str, str]] = []
     for path in paths:
@@ -137,7 +137,9 @@ def _sources(place: Path, shown: str) -> list[SourceFile]:
 @contextmanager
 def _zip(place: Path) -> Iterator[zipfile.ZipFile]:
     if (size := place.stat().st_size) > MAX_IMPORT_ZIP_BYTES:
-        raise ImportFileError(f"expected an archive of at most {MAX_IMPORT_ZIP_BYTES // 2**20} MiB, was {size // 2**20}; unpack it")
+        raise ImportFileError(
+            f"expected an archive of at most {MAX_IMPORT_ZIP_BYTES // 2**20} MiB, was {size // 2**20}; unpack it"
+        )
     try:
         with open_zip(place.read_bytes(), files=MAX_IMPORT_FILES) as archive:
             yield archive
@@ -157,7 +159,9 @@ def _check_sum(place: Path) -> None:
     with place.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != match[1].decode().lower():
-        raise ImportFileError(f"its sha256 is {found[:12]}…, {beside.name} says {match[1][:12].decode().lower()}…; download it again")
+        raise ImportFileError(
+            f"its sha256 is {found[:12]}…, {beside.name} says {match[1][:12].decode().lower()}…; download it again"
+        )
 
 
 def _printable(name: str) -> str:

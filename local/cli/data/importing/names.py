@@ -1,7 +1,8 @@
 """What the name and the place of a file say of it: symbol, timeframe, venue. Unknown stays None; nothing is guessed.
 
 Sources: Binance's public data (BTCUSDT-1m-2024-03.zip below data/spot or data/futures/um), CryptoDataDownload
-(Binance_BTCUSDT_2024_minute.csv), freqtrade (BTC_USDT-1m.feather in user_data/data/binance), data sets of Kaggle (btcusd_1-min_data.csv).
+(Binance_BTCUSDT_2024_minute.csv), freqtrade (BTC_USDT-1m.feather in user_data/data/binance), Kaggle
+(btcusd_1-min_data.csv).
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
-VENUES: Final = frozenset(
-    "binance binanceus binanceusdm bitfinex bitget bitmex bitstamp bybit cexio coinbase cryptocom deribit exmo gate gateio gemini "
-    "htx huobi kraken kucoin mexc okx poloniex".split()
-)
+VENUES: Final = frozenset({
+    "binance", "binanceus", "binanceusdm", "bitfinex", "bitget", "bitmex", "bitstamp", "bybit", "cexio", "coinbase", "cryptocom",
+    "deribit", "exmo", "gate", "gateio", "gemini", "htx", "huobi", "kraken", "kucoin", "mexc", "okx", "poloniex",
+})  # fmt: skip
 ONE_MINUTE_NAMES: Final = frozenset({"1m", "1min", "minute", "1t", "1minute"})
 _BINANCE_QUOTES: Final = (
     "FDUSD", "USDT", "BUSD", "USDC", "TUSD", "USDP", "USDS", "DAI", "BTC", "ETH", "BNB", "TRX", "XRP", "EUR", "GBP", "AUD", "BRL",
@@ -23,7 +24,9 @@ _BINANCE_QUOTES: Final = (
 _QUOTES: Final = (*_BINANCE_QUOTES, "USD")
 _BINANCE: Final = re.compile(r"([A-Z0-9]{5,24})-(\d{1,2}(?:s|m|h|d|w|mo))-\d{4}-\d\d(?:-\d\d)?")
 _DELIVERY: Final = re.compile(r"[A-Z0-9]+_(?:PERP|\d{6})-\d")
-_DOWNLOAD: Final = re.compile(r"([A-Za-z]+)[_ ]([A-Z0-9]{5,15})_(?:\d{4}_)?(minute|hour|1min|1hr|[a-z]|\d{1,2}[a-z]{1,3})", re.IGNORECASE)
+_DOWNLOAD: Final = re.compile(
+    r"([A-Za-z]+)[_ ]([A-Z0-9]{5,15})_(?:\d{4}_)?(minute|hour|1min|1hr|[a-z]|\d{1,2}[a-z]{1,3})", re.IGNORECASE
+)
 _FREQTRADE: Final = re.compile(r"([A-Z0-9]{1,20})_([A-Z0-9]{1,20})(_[A-Z0-9]+)?-(\d{1,2}(?:m|h|d|w|Mo))(?:-([a-z_]+))?")
 _SEPARATED: Final = re.compile(r"(?<![A-Z0-9])([A-Z0-9]{2,12})[-_/](FDUSD|USDT|USDC|BUSD|TUSD|USD|EUR|GBP|BTC|ETH)(?![A-Z0-9])")
 _JOINED: Final = re.compile(r"(?<![A-Z0-9])([A-Z0-9]{2,12})(FDUSD|USDT|USDC|BUSD|TUSD|USD|EUR|GBP)(?![A-Z0-9])")
@@ -48,7 +51,9 @@ def facts_of_name(path: PurePath) -> NameFacts:
     folders = [part.lower() for part in path.parts[:-1]]
     venue = next((name for name in reversed(folders) if name in VENUES), None)
     if _DELIVERY.match(stem) or "cm" in folders:
-        return NameFacts("Binance COIN-M futures", refusal="contracts that are settled in coins: their volume is no base currency")
+        return NameFacts(
+            "Binance COIN-M futures", refusal="contracts that are settled in coins: their volume is no base currency"
+        )
     if match := _BINANCE.fullmatch(stem):
         futures = "um" in folders or "futures" in folders
         name = "binanceusdm" if futures else "binance" if "spot" in folders else venue
@@ -61,7 +66,8 @@ def facts_of_name(path: PurePath) -> NameFacts:
     if (match := _DOWNLOAD.fullmatch(stem)) and match[1].lower() in VENUES:
         return NameFacts("CryptoDataDownload", split_pair(match[2].upper(), _QUOTES), _frame(match[3].lower()), match[1].lower())
     upper = stem.upper()
-    found = _SEPARATED.search(upper) or _JOINED.search(upper)
+    pairs = (*_SEPARATED.finditer(upper), *_JOINED.finditer(upper))
+    found = next((pair for pair in pairs if pair[1].lower() not in VENUES), None)  # bitstampUSD is no pair
     frame = _TIMEFRAME.search(upper)
     return NameFacts(
         "file",

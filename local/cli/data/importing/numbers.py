@@ -15,6 +15,7 @@ from signalbox.market.candles import is_bounded
 
 PLACES: Final = 8  # of a base volume that is made of a quote volume
 _CANONICAL: Final = r"^(?:0|[1-9]\d{0,17})(?:\.\d{0,35}[1-9])?$"
+_WITH_POINT: Final = r"^\d+\.\d+$"  # the zeros of an exponent are no zeros at the end
 _LONGEST: Final = 80  # characters of a number; a longer text is none
 
 
@@ -25,7 +26,7 @@ def number_texts(column: Any) -> tuple[Any, NDArray[np.float64]]:
     """
     texts = pc.utf8_trim_whitespace(_as_text(column))
     trimmed = pc.ascii_rtrim(pc.ascii_rtrim(texts, "0"), ".")
-    texts = pc.if_else(pc.match_substring(texts, "."), trimmed, texts)
+    texts = pc.if_else(pc.match_substring_regex(texts, _WITH_POINT), trimmed, texts)
     fits = pc.fill_null(pc.match_substring_regex(texts, _CANONICAL), False)  # noqa: FBT003 - the value
     fits_rows = fits.to_numpy(zero_copy_only=False)
     odd = np.flatnonzero(~fits_rows)

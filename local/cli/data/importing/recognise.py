@@ -67,7 +67,8 @@ def recognise(file: SourceFile, request: ImportRequest) -> RecognisedFile:
 def places_of(plan: ColumnPlan) -> tuple[int, ...]:
     """Return the columns that are read: time, open, high, low, close, volume (base or quote), and the symbol if there is one."""
     volume = plan.volume if plan.volume is not None else plan.quote_volume
-    assert volume is not None
+    if volume is None:
+        raise ImportFileError("no column for volume")
     return (plan.time, *plan.prices, volume, *(() if plan.symbol is None else (plan.symbol,)))
 
 
@@ -135,9 +136,11 @@ def _require_minutes(times: np.ndarray[Any, np.dtype[np.int64]]) -> None:
     if len(steps) < _FEWEST:
         return
     typical = int(np.median(steps))
-    if typical > MINUTE_MS and int((steps == MINUTE_MS).sum()) * 20 < len(steps) and int((steps == typical).sum()) * 2 > len(steps):
+    if (
+        typical > MINUTE_MS
+        and int((steps == MINUTE_MS).sum()) * 20 < len(steps)
+        and int((steps == typical).sum()) * 2 > len(steps)
+    ):
         raise ImportFileError(f"holds {typical // MINUTE_MS}-minute candles; Signalbox computes with 1-minute candles")
     if typical < MINUTE_MS:
         raise ImportFileError(f"has a row every {typical / 1000:g} s: trades or shorter candles; expected 1-minute candles")
-
-

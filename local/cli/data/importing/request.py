@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from local.cli.data.importing.columns import ColumnOptions
+from local.cli.data.importing.columns import NO_COLUMN_OPTIONS, ColumnOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ImportRequest:
     symbol: str | None = None
     venue: str | None = None
     time_zone: str | None = None
-    columns: ColumnOptions = ColumnOptions()
+    columns: ColumnOptions = NO_COLUMN_OPTIONS
     replace: bool = False
     empty_minutes: bool = False
     dry_run: bool = False

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,7 @@ from signalbox.market.row_faults import FAULT_WORDS, RowFault, price_faults
 WRITERS: Final = 2  # packing and writing release the lock of the interpreter
 WAITING: Final = 8  # days that may wait for a writer
 SHOWN_CONFLICTS: Final = 20
+_DayRows: TypeAlias = tuple[int, NDArray[np.int64], list[Any]]  # days since the epoch, times, texts of VALUES
 
 
 class ImportEnding(StrEnum):
@@ -118,46 +119,76 @@ class ImportResult:
 def run_import(request: ImportRequest, lake: Lake, view: ImportView, timer: Callable[[], float] = time.monotonic) -> ImportResult:
     """Import and return what was done. Raises DataError when no file of the paths is read."""
     began = timer()
+    taken, refused = _recognised(request, view)
+    run = _Run(request, view, refused, timer)
+    view.begin(sum(one.file.size for one in taken))
+    ending, error_text = ImportEnding.OK, None
+    try:
+        with _DayWriter(lake, request) as writer:
+            for one in taken:
+                run.read(one, writer)
+    except KeyboardInterrupt:
+        ending = ImportEnding.INTERRUPTED
+    except LakeStorageError as error:
+        ending, error_text = ImportEnding.STORAGE_FAILED, str(error)
+    if ending is ImportEnding.OK:
+        ending = run.ending
+    return ImportResult(request, tuple(run.results.values()), tuple(refused), run.rows, timer() - began, ending, error_text)
+
+
+def _recognised(request: ImportRequest, view: ImportView) -> tuple[list[RecognisedFile], list[tuple[str, str]]]:
+    """Return the files that will be read, and the others with the reason. Raises DataError when none will be."""
     found = find_files(request.paths)
     refused = list(found.ignored)
     taken: list[RecognisedFile] = []
-    for name, reason in found.ignored:
-        view.refused(name, reason)
     for file in found.files:
         try:
             taken.append(one := recognise(file, request))
             view.recognised(one)
         except (ImportFileError, OSError) as error:
             refused.append((file.shown, _reason(error)))
-            view.refused(*refused[-1])
+    for name, reason in refused:
+        view.refused(name, reason)
     if not taken:
         raise DataError(_nothing(request, refused))
-    results: dict[SeriesKey, ImportedSeries] = {}
-    ending, error_text = ImportEnding.OK, None
-    rows = done = 0
-    view.begin(sum(one.file.size for one in taken))
-    try:
-        with _DayWriter(lake, request) as writer:
-            for one in taken:
-                result = results.setdefault(one.series, ImportedSeries(one.series))
-                _note(result, one)
-                try:
-                    for count in _import_file(one, result, writer, request):
-                        rows += count
-                        view.progress(done, one.file.shown, rows / max(timer() - began, 1e-9))
-                except (ImportFileError, MarketDataError) as error:
-                    refused.append((one.file.shown, _reason(error)))
-                    view.refused(*refused[-1])
-                done += one.file.size
-                view.progress(done, one.file.shown, rows / max(timer() - began, 1e-9))
-    except KeyboardInterrupt:
-        ending = ImportEnding.INTERRUPTED
-    except LakeStorageError as error:
-        ending, error_text = ImportEnding.STORAGE_FAILED, str(error)
-    if ending is ImportEnding.OK:
-        clashing = any(one.conflict_rows for one in results.values()) and not request.replace
-        ending = ImportEnding.REFUSED if refused else ImportEnding.CONFLICTS if clashing else ImportEnding.OK
-    return ImportResult(request, tuple(results.values()), tuple(refused), rows, timer() - began, ending, error_text)
+    return taken, refused
+
+
+class _Run:
+    """Reads the recognised files one after the other, and keeps what came of them."""
+
+    def __init__(
+        self, request: ImportRequest, view: ImportView, refused: list[tuple[str, str]], timer: Callable[[], float]
+    ) -> None:
+        self._request, self._view, self._refused, self._timer, self._began = request, view, refused, timer, timer()
+        self._done = 0  # bytes of the files that are read
+        self.results: dict[SeriesKey, ImportedSeries] = {}
+        self.rows = 0
+
+    @property
+    def ending(self) -> ImportEnding:
+        """How a run ended that was not broken off."""
+        if self._refused or any(one.bad_days for one in self.results.values()):
+            return ImportEnding.REFUSED
+        clashing = any(one.conflict_rows for one in self.results.values()) and not self._request.replace
+        return ImportEnding.CONFLICTS if clashing else ImportEnding.OK
+
+    def read(self, one: RecognisedFile, writer: _DayWriter) -> None:
+        """Read one file into the lake. What is wrong with it is told, and the others go on."""
+        result = self.results.setdefault(one.series, ImportedSeries(one.series))
+        _note(result, one)
+        try:
+            for count in _import_file(one, result, writer, self._request):
+                self.rows += count
+                self._tell(one)
+        except (ImportFileError, MarketDataError) as error:
+            self._refused.append((one.file.shown, _reason(error)))
+            self._view.refused(*self._refused[-1])
+        self._done += one.file.size
+        self._tell(one)
+
+    def _tell(self, one: RecognisedFile) -> None:
+        self._view.progress(self._done, one.file.shown, self.rows / max(self._timer() - self._began, 1e-9))
 
 
 def _reason(error: Exception) -> str:
@@ -179,22 +210,20 @@ def _note(result: ImportedSeries, one: RecognisedFile) -> None:
         noted[what] = noted.get(what, 0) + 1
 
 
-def _import_file(
-    one: RecognisedFile, result: ImportedSeries, writer: _DayWriter, request: ImportRequest
-) -> Iterator[int]:
+def _import_file(one: RecognisedFile, result: ImportedSeries, writer: _DayWriter, request: ImportRequest) -> Iterator[int]:
     """Read a file and give its whole days to the writer; yield the rows of each block."""
     reader = TimeReader(one.plan.names[one.plan.time], one.zone)
     pending = _Pending()
     for block in one.table.blocks(places_of(one.plan)):
         if one.plan.symbol is not None:
-            _require_one_symbol(block[-1], result)
+            _require_one_symbol(block[-1])
         times, texts = _rows(one, block, reader, result, request)
         result.rows += len(block[0])
-        for day, day_times, day_texts in pending.add(times, texts):
-            _give(day, day_times, day_texts, result, writer, request)
+        for rows_of_day in pending.add(times, texts):
+            _give(rows_of_day, result, writer, request)
         yield len(block[0])
-    for day, day_times, day_texts in pending.rest():
-        _give(day, day_times, day_texts, result, writer, request)
+    for rows_of_day in pending.rest():
+        _give(rows_of_day, result, writer, request)
     if one.table.ragged_rows:
         result.refuse("lines with another number of columns", one.table.ragged_rows, one.table.ragged[0])
     for what in reader.shown.split(", ") if reader.shown else ():
@@ -202,11 +231,10 @@ def _import_file(
         result.times[words] = result.times.get(words, 0) + int(rows.partition(" ")[0].replace(",", ""))
 
 
-def _require_one_symbol(column: Any, result: ImportedSeries) -> None:
+def _require_one_symbol(column: Any) -> None:
     found = column.drop_null().unique()
     if len(found) > 1:
         raise ImportFileError(f"holds {len(found)} symbols, {found[0].as_py()} and {found[1].as_py()}; expected one a file")
-    del result
 
 
 def _rows(
@@ -232,7 +260,11 @@ def _rows(
         fresh = rows & ~bad
         if count := int(fresh.sum()):
             place = int(np.argmax(fresh))
-            first = f"{from_ms(int(times[place])):%Y-%m-%d %H:%M:%S}" if known[place] and not impossible[place] else f"row {place + 1}"
+            first = (
+                f"{from_ms(int(times[place])):%Y-%m-%d %H:%M:%S}"
+                if known[place] and not impossible[place]
+                else f"row {place + 1}"
+            )
             result.refuse(words, count, f"{one.file.shown}, {first}")
         bad |= rows
     keep = pa.array(~bad)
@@ -244,13 +276,13 @@ def _whole(column: Any) -> Any:
 
 
 class _Pending:
-    """Rows that wait for the rest of their day. Sorted files, in either direction, leave one day waiting; any others all of a block."""
+    """Rows that wait for the rest of their day: the day in which the newest block ends."""
 
     def __init__(self) -> None:
         self._times = np.empty(0, dtype=np.int64)
         self._texts = [pa.array([], pa.string())] * 5
 
-    def add(self, times: NDArray[np.int64], texts: list[Any]) -> Iterator[tuple[int, NDArray[np.int64], list[Any]]]:
+    def add(self, times: NDArray[np.int64], texts: list[Any]) -> Iterator[_DayRows]:
         """Yield every day but the one in which these rows end, as its number since the epoch, times and texts in order."""
         if not len(times):
             return
@@ -263,12 +295,12 @@ class _Pending:
         rest = pc.invert(mask)
         yield from _by_day(times[~waits], [column.filter(rest) for column in texts])
 
-    def rest(self) -> Iterator[tuple[int, NDArray[np.int64], list[Any]]]:
+    def rest(self) -> Iterator[_DayRows]:
         """Yield what still waits."""
         yield from _by_day(self._times, self._texts)
 
 
-def _by_day(times: NDArray[np.int64], texts: list[Any]) -> Iterator[tuple[int, NDArray[np.int64], list[Any]]]:
+def _by_day(times: NDArray[np.int64], texts: list[Any]) -> Iterator[_DayRows]:
     if not len(times):
         return
     if bool((np.diff(times) < 0).any()):
@@ -281,9 +313,8 @@ def _by_day(times: NDArray[np.int64], texts: list[Any]) -> Iterator[tuple[int, N
         yield int(days[low]), times[low:high], [column.slice(low, high - low) for column in texts]
 
 
-def _give(
-    day: int, times: NDArray[np.int64], texts: list[Any], result: ImportedSeries, writer: _DayWriter, request: ImportRequest
-) -> None:
+def _give(rows: _DayRows, result: ImportedSeries, writer: _DayWriter, request: ImportRequest) -> None:
+    day, times, texts = rows
     times, texts = _unique(times, texts, result)
     if request.empty_minutes and result.series.venue in OMITS_EMPTY_MINUTES:
         times, texts, empty = _with_empty_minutes(times, texts)
@@ -335,7 +366,7 @@ def _with_empty_minutes(times: NDArray[np.int64], texts: list[Any]) -> tuple[NDA
 
 
 class _DayWriter:
-    """Writes days beside the reading. A day is never written by two at once; an error of the storage is raised by the next call."""
+    """Writes days beside the reading, a day by one writer at a time. An error of the storage is raised by a later call."""
 
     def __init__(self, lake: Lake, request: ImportRequest) -> None:
         self._lake, self._request = lake, request

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import IO, Any, Final
@@ -134,6 +134,8 @@ def _text_table(file: SourceFile, form: TextForm, rows: Callable[[IO[bytes]], io
             return "skip"
 
         names = [str(place) for place in range(len(form.names))]
+        table.ragged_rows = 0
+        table.ragged.clear()
         with file.open() as raw:
             stream = io.BufferedReader(rows(raw)) if rows is not None else raw
             try:

@@ -1,6 +1,6 @@
 """A column of times as milliseconds since 1970: Unix times in any unit, ISO 8601 texts, Arrow timestamps.
 
-The unit of a number is read from its size, row by row: since 2001 and until 2286 seconds have 10 digits, milliseconds 13, micro- and
+The unit of a number is read from its size, row by row: from 2001 to 2286 seconds have 10 digits, milliseconds 13, micro- and
 nanoseconds 16 and 19, so that they never meet. Binance's spot files changed from milliseconds to microseconds in 2025.
 """
 

@@ -51,7 +51,8 @@ class ConsoleView:
         self._shown[facts] = self._shown.get(facts, 0) + 1
         if self._shown[facts] == 1:
             self._line(
-                f"{found.file.shown}: {found.kind}, {series.symbol} of {series.venue}; {found.plan.shown}; times: {found.shown_time}"
+                f"{found.file.shown}: {found.kind}, {series.symbol} of {series.venue}; "
+                f"{found.plan.shown}; times: {found.shown_time}"
             )
 
     def refused(self, name: str, reason: str) -> None:
@@ -81,31 +82,18 @@ def show_result(console: Console, result: ImportResult) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name in ("venue", "symbol", "files", "rows", "new", "from", "to", "gaps", "missing", "dup", "bad", "conflicts"):
-        table.add_column(name, justify="left" if name in {"venue", "symbol", "from", "to"} else "right", no_wrap=True)
+    for name in ("symbol", "rows", "new", "from", "to", "gaps", "missing", "dup", "bad", "differ"):
+        table.add_column(name, justify="left" if name in {"symbol", "from", "to"} else "right", no_wrap=True)
     for one in result.series:
         present, gaps = one.present, one.gaps
         ends = [f"{from_ms(int(present[place])):%Y-%m-%d}" for place in (0, -1)] if len(present) else ["none", "none"]
         numbers = [len(gaps), sum(gap.minutes for gap in gaps), one.duplicates, sum(rows for rows, _ in one.faults.values())]
-        row = [one.series.venue, one.series.symbol, f"{len(one.files):,}", f"{one.rows:,}", f"{one.added:,}", *ends]
+        row = [one.series.symbol, f"{one.rows:,}", f"{one.added:,}", *ends]
         table.add_row(*row, *(f"{number:,}" for number in (*numbers, one.conflict_rows)))
     console.print(table)
     for one in result.series:
-        for words, (rows, first) in one.faults.items():
-            say(f"{one.series.symbol}: {rows:,} rows not taken: {words}, first {first}")
-        for conflict in one.conflicts[:SHOWN]:
-            say(f"{one.series.symbol} {conflict.open_time:%Y-%m-%d %H:%M}: the lake has {_bar(conflict.held)}, a file {_bar(conflict.fresh)}")
-        if one.conflict_rows > SHOWN:
-            say(f"{one.series.symbol}: and {one.conflict_rows - SHOWN:,} more conflicts")
-        for gap in sorted(one.gaps, key=lambda found: -found.minutes)[:SHOWN]:
-            say(
-                f"{one.series.symbol} gap: {from_ms(gap.first_ms):%Y-%m-%d %H:%M} to {from_ms(gap.last_ms):%Y-%m-%d %H:%M}, "
-                f"{gap.minutes:,} minutes"
-            )
-        if one.empty:
-            say(f"{one.series.symbol}: {one.empty:,} absent minutes were taken for minutes without a trade, as --empty-minutes says")
-        for bad in one.bad_days:
-            say(f"{one.series.symbol} {bad}")
+        for line in _lines(one):
+            say(line)
     rate = result.rows / max(result.seconds, 1e-9)
     where = "nothing written (--dry-run)" if result.request.dry_run else f"written to {result.request.out}"
     say(f"{result.rows:,} rows in {result.seconds:.1f} s ({rate:,.0f} rows/s); {where}")
@@ -113,6 +101,24 @@ def show_result(console: Console, result: ImportResult) -> None:
         say(result.error)
     if result.ending in ADVICE:
         say(ADVICE[result.ending])
+
+
+def _lines(one: ImportedSeries) -> list[str]:
+    """Return what is to be said of one series beside its row of the table."""
+    symbol = one.series.symbol
+    lines = [f"{symbol}: {rows:,} rows not taken: {words}, first {first}" for words, (rows, first) in one.faults.items()]
+    lines += [
+        f"{symbol} {found.open_time:%Y-%m-%d %H:%M}: the lake has {_bar(found.held)}, a file {_bar(found.fresh)}"
+        for found in one.conflicts[:SHOWN]
+    ]
+    if one.conflict_rows > SHOWN:
+        lines.append(f"{symbol}: and {one.conflict_rows - SHOWN:,} more conflicts")
+    for gap in sorted(one.gaps, key=lambda found: -found.minutes)[:SHOWN]:
+        ends = f"{from_ms(gap.first_ms):%Y-%m-%d %H:%M} to {from_ms(gap.last_ms):%Y-%m-%d %H:%M}"
+        lines.append(f"{symbol} gap: {ends}, {gap.minutes:,} minutes")
+    if one.empty:
+        lines.append(f"{symbol}: {one.empty:,} absent minutes taken for minutes without a trade, as --empty-minutes says")
+    return lines + [f"{symbol} {bad}" for bad in one.bad_days]
 
 
 def _bar(numbers: tuple[str, ...]) -> str:

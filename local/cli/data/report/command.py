@@ -53,6 +53,9 @@ def _show(console: Console, facts: FolderFacts) -> None:
     for one in facts.series:
         table.add_row(*_row(one, facts))
     console.print(table)
+    for one in facts.series:
+        if "synthetic" in one.name:
+            console.print(f"{one.symbol}: {one.name}", highlight=False, markup=False, soft_wrap=True)
     if (newest := facts.newest) is not None:
         behind = _span((facts.now - newest) // ONE_MINUTE)
         console.print(

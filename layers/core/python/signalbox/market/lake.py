@@ -27,6 +27,7 @@ from signalbox.market.candles import MINUTE_MS, Candle, MarketDataError, Symbol,
 CANDLES: Final = "candles"
 QUARANTINE: Final = "quarantine"
 TIMEFRAME: Final = "1m"
+SYNTHETIC: Final = "synthetic"  # the venue of a simulator's candles: no exchange has this name
 ONE_DAY: Final = timedelta(days=1)
 DAY_MS: Final = 86_400_000
 MINUTES_OF_DAY: Final = 1_440
