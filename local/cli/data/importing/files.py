@@ -5,12 +5,12 @@ So a name in an archive is only ever shown. An archive is judged by its director
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from typing import IO, Final
 from typing_extensions import Buffer, override
 
 from local.errors import DataError
-from signalbox.inference.judged import UnfitFileError, open_zip
+from signalbox.inference.judged import open_zip
 from signalbox.limits import MAX_IMPORT_FILES, MAX_IMPORT_TEXT_BYTES, MAX_IMPORT_ZIP_BYTES
 
 ENDINGS: Final = (".csv", ".csv.gz", ".txt", ".json", ".json.gz", ".feather", ".parquet", ".zip")
@@ -65,8 +65,33 @@ class SourceFile:
             else:
                 with self.path.open("rb") as stream:
                     yield io.BufferedReader(_Bounded(stream))
-        except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, UnfitFileError, NotImplementedError) as error:
+        except ImportFileError:
+            raise
+        except Exception as error:  # zipfile, gzip and zlib raise a dozen error classes for damaged bytes
             raise ImportFileError(f"cannot be unpacked: {error}; download it again") from error
+
+
+class Utf8Stream(io.RawIOBase):
+    """A stream that ends in ImportFileError at bytes that are no UTF-8: what reads it then never meets any."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Buffer, /) -> int:
+        view = memoryview(buffer)
+        content = self._stream.read(len(view))
+        try:
+            self._decoder.decode(content, final=not content)
+        except UnicodeDecodeError as error:
+            raise ImportFileError("is not UTF-8; save it as UTF-8") from error
+        view[: len(content)] = content
+        return len(content)
 
 
 class _Bounded(io.RawIOBase):
@@ -143,7 +168,9 @@ def _zip(place: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with open_zip(place.read_bytes(), files=MAX_IMPORT_FILES) as archive:
             yield archive
-    except (UnfitFileError, zipfile.BadZipFile) as error:
+    except ImportFileError:
+        raise
+    except Exception as error:  # as above
         raise ImportFileError(f"not a zip archive that is read: {error}") from error
 
 

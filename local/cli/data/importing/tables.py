@@ -19,7 +19,7 @@ from typing_extensions import Buffer, override
 
 from local.cli.data.importing.columns import BINANCE, FREQTRADE
 from local.cli.data.importing.feather import open_feather
-from local.cli.data.importing.files import ImportFileError, SourceFile
+from local.cli.data.importing.files import ImportFileError, SourceFile, Utf8Stream
 from signalbox.adapters.lake.judged import RECORDED, judge_pages, open_parquet
 from signalbox.limits import MAX_IMPORT_LINE_BYTES
 
@@ -137,7 +137,7 @@ def _text_table(file: SourceFile, form: TextForm, rows: Callable[[IO[bytes]], io
         table.ragged_rows = 0
         table.ragged.clear()
         with file.open() as raw:
-            stream = io.BufferedReader(rows(raw)) if rows is not None else raw
+            stream = io.BufferedReader(Utf8Stream(io.BufferedReader(rows(raw)) if rows is not None else raw))
             try:
                 reader = pa_csv.open_csv(
                     pa.PythonFile(stream, mode="r"),

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from local.cli.data.importing.columns import ColumnOptions
 from local.cli.data.importing.names import facts_of_name, split_pair
@@ -93,7 +94,9 @@ def imported(*paths: Path, out: Path, told: Told | None = None, **options: Any) 
 
 def held(out: Path, venue: str = "binance", symbol: str = "BTC-USDT", day: datetime = START) -> list[Row]:
     found = Lake(FolderStore(out)).stored(DayKey(SeriesKey(venue, Symbol(symbol)), day.date()))
-    return [(to_ms(c.open_time), *(f"{n:f}" for n in (c.open, c.high, c.low, c.close, c.volume))) for c in found.candles]
+    return [
+        (to_ms(c.open_time), f"{c.open:f}", f"{c.high:f}", f"{c.low:f}", f"{c.close:f}", f"{c.volume:f}") for c in found.candles
+    ]
 
 
 # The forms
@@ -300,7 +303,7 @@ def test_local_time_needs_a_zone_and_the_hour_that_comes_twice_is_left_out(tmp_p
 
 
 def test_microseconds_that_a_file_calls_milliseconds_are_recognised_and_named(tmp_path: Path) -> None:
-    wrong = frame([(t * 1_000, *r) for t, *r in rows()])  # the year 56183
+    wrong = frame([(row[0] * 1_000, *row[1:]) for row in rows()])  # the year 56183
     write_feather(tmp_path / "BTC_USDT-1m.feather", wrong)
     told = Told()
     imported(tmp_path, out=tmp_path / "lake", venue="binance", told=told)
@@ -469,6 +472,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_whole_days_and_the_next_run_goes_on(tmp_path: Path) -> None:
     class Stops(Told):
+        @override
         def progress(self, done_bytes: int, name: str, rows_per_second: float) -> None:
             raise KeyboardInterrupt
 
@@ -484,6 +488,7 @@ def test_ctrl_c_leaves_whole_days_and_the_next_run_goes_on(tmp_path: Path) -> No
 
 def test_a_storage_that_refuses_ends_the_run_in_its_words(tmp_path: Path) -> None:
     class Full(FolderStore):
+        @override
         def write(self, path: str, content: bytes) -> None:
             raise LakeStorageError("the disk is full")
 
