@@ -10,7 +10,7 @@ from rich.console import Console
 
 from local.cli.data.importing.request import ImportRequest
 from local.cli.data.importing.run import ImportEnding, run_import
-from local.cli.data.importing.view import ConsoleView, show_result, to_json
+from local.cli.data.importing.view import ImportConsole, show_result, to_json
 from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.stores import FolderStore
 
@@ -26,7 +26,7 @@ EXIT_CODES: Final = {
 def run_data_import(request: ImportRequest, *, json_output: bool) -> int:
     """Import and return the exit code. Raises DataError when no file is read."""
     console = Console(stderr=json_output)
-    with ConsoleView(console) as view:
+    with ImportConsole(console) as view:
         result = run_import(request, Lake(FolderStore(request.out)), view)
     if json_output:
         sys.stdout.write(json.dumps(to_json(result), indent=2) + "\n")

@@ -33,7 +33,7 @@ class ImportFileError(DataError):
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFile:
+class ImportFile:
     """One file, or one file in a zip (`member`). `shown` is its name for people, `size` its bytes on disk."""
 
     path: Path
@@ -116,16 +116,16 @@ class _Bounded(io.RawIOBase):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFiles:
     """What some paths hold: files to read, and the names of the others with the reason."""
 
-    files: tuple[SourceFile, ...]
+    files: tuple[ImportFile, ...]
     ignored: tuple[tuple[str, str], ...]
 
 
-def find_files(paths: Sequence[Path]) -> Found:
+def find_files(paths: Sequence[Path]) -> FoundFiles:
     """Return the files of these paths, folders with all below them, sorted. Raises DataError for a path that does not exist."""
-    files: list[SourceFile] = []
+    files: list[ImportFile] = []
     ignored: list[tuple[str, str]] = []
     for path in paths:
         if not path.exists():
@@ -141,22 +141,22 @@ def find_files(paths: Sequence[Path]) -> Found:
                 ignored.append((shown, str(error)))
             if len(files) > MAX_IMPORT_FILES:
                 raise DataError(f"expected at most {MAX_IMPORT_FILES:,} files at a time; give a part of the folders")
-    return Found(tuple(files), tuple(ignored))
+    return FoundFiles(tuple(files), tuple(ignored))
 
 
-def _sources(place: Path, shown: str) -> list[SourceFile]:
+def _sources(place: Path, shown: str) -> list[ImportFile]:
     lower, size = place.name.lower(), place.stat().st_size
     if not lower.endswith(ENDINGS):
         raise ImportFileError(f"not a kind of file that holds candles ({', '.join(ENDINGS)})")
     _check_sum(place)
     if not lower.endswith(".zip"):
-        return [SourceFile(place, shown, size)]
+        return [ImportFile(place, shown, size)]
     with _zip(place) as archive:
         members = [one.filename for one in archive.infolist() if one.filename.lower().endswith(_TEXT)]
     if not members:
         raise ImportFileError("an archive without CSV or JSON files")
     names = [f"{shown}: {_printable(member)}" if len(members) > 1 else shown for member in members]
-    return [SourceFile(place, name, size // len(members), member) for name, member in zip(names, members, strict=True)]
+    return [ImportFile(place, name, size // len(members), member) for name, member in zip(names, members, strict=True)]
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from local.cli.data.importing.columns import BINANCE, ColumnOptions, ColumnPlan, plan_columns
-from local.cli.data.importing.files import ImportFileError, SourceFile
+from local.cli.data.importing.files import ImportFile, ImportFileError
 from local.cli.data.importing.names import ONE_MINUTE_NAMES, NameFacts, facts_of_name, split_pair
 from local.cli.data.importing.request import ImportRequest
 from local.cli.data.importing.tables import TableFile, open_table
@@ -24,7 +24,7 @@ _FEWEST: Final = 3  # rows by which a timeframe is told
 class RecognisedFile:
     """A file that will be read, and as what. `shown_time`: what its times are."""
 
-    file: SourceFile
+    file: ImportFile
     kind: str
     series: SeriesKey
     plan: ColumnPlan
@@ -33,7 +33,7 @@ class RecognisedFile:
     shown_time: str
 
 
-def recognise(file: SourceFile, request: ImportRequest) -> RecognisedFile:
+def recognise(file: ImportFile, request: ImportRequest) -> RecognisedFile:
     """Return what a file is. Raises ImportFileError that says why it is not read, or which option decides."""
     name = facts_of_name(file.named)
     if name.refusal:
@@ -129,10 +129,11 @@ def _venue(name: NameFacts, table: TableFile, kind: str, request: ImportRequest)
 
 
 def _require_minutes(times: np.ndarray[Any, np.dtype[np.int64]]) -> None:
-    known = np.unique(times[times != UNREADABLE])
+    known = np.sort(times[times != UNREADABLE])
     if not len(known):
         raise ImportFileError("no time of it can be read; expected Unix times or ISO 8601")
     steps = np.diff(known)
+    steps = steps[steps > 0]
     if len(steps) < _FEWEST:
         return
     typical = int(np.median(steps))

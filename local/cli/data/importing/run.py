@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
@@ -66,7 +67,7 @@ class ImportView(Protocol):
         """So many bytes are read, the newest of the file of this name."""
 
 
-@dataclass(slots=True)
+@dataclass
 class ImportedSeries:
     """What one series got from its files."""
 
@@ -87,12 +88,13 @@ class ImportedSeries:
     bad_days: list[str] = field(default_factory=list)
     minutes: list[NDArray[np.int64]] = field(default_factory=list)
 
-    @property
+    @cached_property
     def present(self) -> NDArray[np.int64]:
-        """The minutes the files hold, sorted, each once."""
-        return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *self.minutes]))
+        """The minutes the files hold, sorted, each once. Asked for when all of them are read."""
+        found = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *self.minutes]))
+        return found[np.concatenate([np.ones(min(len(found), 1), dtype=np.bool_), np.diff(found) != 0])]
 
-    @property
+    @cached_property
     def gaps(self) -> tuple[Gap, ...]:
         """The minutes absent between the first and the last of the files."""
         return find_gaps(self.present)

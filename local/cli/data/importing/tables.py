@@ -19,7 +19,7 @@ from typing_extensions import Buffer, override
 
 from local.cli.data.importing.columns import BINANCE, FREQTRADE
 from local.cli.data.importing.feather import open_feather
-from local.cli.data.importing.files import ImportFileError, SourceFile, Utf8Stream
+from local.cli.data.importing.files import ImportFile, ImportFileError, Utf8Stream
 from signalbox.adapters.lake.judged import RECORDED, judge_pages, open_parquet
 from signalbox.limits import MAX_IMPORT_LINE_BYTES
 
@@ -53,7 +53,7 @@ class TableFile:
     has_header: bool = True
 
 
-def open_table(file: SourceFile, given_names: Sequence[str] = ()) -> TableFile:
+def open_table(file: ImportFile, given_names: Sequence[str] = ()) -> TableFile:
     """Return the table in a file. Raises ImportFileError for a file that holds none."""
     match file.ending:
         case ".parquet":
@@ -66,7 +66,7 @@ def open_table(file: SourceFile, given_names: Sequence[str] = ()) -> TableFile:
             return _text_table(file, _csv_form(file, given_names), None)
 
 
-def _csv_form(file: SourceFile, given_names: Sequence[str]) -> TextForm:
+def _csv_form(file: ImportFile, given_names: Sequence[str]) -> TextForm:
     lines = _first_lines(file)
     skip = 0
     kind = "CSV"
@@ -100,7 +100,7 @@ def _is_time(cell: str) -> bool:
     return re.match(r"\d{4}-\d\d-\d\d", cell) is not None
 
 
-def _json_form(file: SourceFile) -> TextForm:
+def _json_form(file: ImportFile) -> TextForm:
     with file.open() as stream:
         start = stream.read(_SNIFFED).lstrip(b"\xef\xbb\xbf \t\r\n")
     if not re.match(rb"\[\s*\[", start):
@@ -113,7 +113,7 @@ def _json_form(file: SourceFile) -> TextForm:
     raise ImportFileError(f"expected arrays of {len(FREQTRADE)} numbers (time, open, high, low, close, volume), was {len(first)}")
 
 
-def _first_lines(file: SourceFile) -> list[str]:
+def _first_lines(file: ImportFile) -> list[str]:
     with file.open() as stream:
         start = stream.read(_SNIFFED)
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -125,7 +125,7 @@ def _first_lines(file: SourceFile) -> list[str]:
     return lines if whole or len(lines) == 1 else lines[:-1]
 
 
-def _text_table(file: SourceFile, form: TextForm, rows: Callable[[IO[bytes]], io.RawIOBase] | None) -> TableFile:
+def _text_table(file: ImportFile, form: TextForm, rows: Callable[[IO[bytes]], io.RawIOBase] | None) -> TableFile:
     def blocks(places: Sequence[int]) -> Iterator[list[Any]]:
         def odd(row: Any) -> str:
             table.ragged_rows += 1
@@ -198,7 +198,7 @@ class _JsonRows(io.RawIOBase):
         return size
 
 
-def _parquet(file: SourceFile) -> TableFile:
+def _parquet(file: ImportFile) -> TableFile:
     with ExitStack() as stack:
         content = stack.enter_context(pa.memory_map(str(file.path))).read_buffer()
         with _judged("Parquet"):
@@ -218,7 +218,7 @@ def _parquet(file: SourceFile) -> TableFile:
     return TableFile(tuple(schema.names), "Parquet", blocks)
 
 
-def _feather(file: SourceFile) -> TableFile:
+def _feather(file: ImportFile) -> TableFile:
     with _judged("Feather"):
         opened = open_feather(pa.memory_map(str(file.path)).read_buffer())
 

@@ -26,7 +26,7 @@ ADVICE: Final = {
 }
 
 
-class ConsoleView:
+class ImportConsole:
     """ImportView on a console. A context manager, so that the terminal is left as it was."""
 
     def __init__(self, console: Console) -> None:
