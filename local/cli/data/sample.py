@@ -41,7 +41,7 @@ def run_data_sample(out: Path, *, days: int, seed: int, json_output: bool) -> in
         symbol = Symbol(name)
         for day in days_between(start, end):
             key = DayKey(SeriesKey(SYNTHETIC, symbol), day)
-            bars = source.bars(symbol, key.start, key.end - timedelta(minutes=1))
+            bars = source.bars(symbol, key.start, key.end)
             columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
             texts = tuple(number_texts(pa.array(column))[0] for column in columns)
             merge = lake.merge_day(FreshDay(key, np.asarray(bars.open_time_ms), texts), replace=True)

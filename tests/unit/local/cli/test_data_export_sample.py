@@ -40,7 +40,10 @@ def test_a_sample_is_the_same_for_a_seed_and_says_that_it_is_of_no_market(
     assert ParquetSource(tmp_path / "a", [BTC]).name.startswith("synthetic candles, of no market")
     capsys.readouterr()
     assert run_data_report(tmp_path / "a", None, json_output=False, now=NOW) == 0  # nothing in it is bad
-    assert "synthetic candles, of no market" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "synthetic candles, of no market" in shown
+    assert "outages of all symbols: 0 gaps, 0 minutes" in shown
+    assert sum(len(series.bars()) for series in find_series(tmp_path / "a")) == 3 * 2 * 1_440
 
 
 def test_a_sample_is_never_put_beside_the_candles_of_a_market(tmp_path: Path) -> None:
