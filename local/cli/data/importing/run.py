@@ -92,7 +92,8 @@ class ImportedSeries:
     def present(self) -> NDArray[np.int64]:
         """The minutes the files hold, sorted, each once. Asked for when all of them are read."""
         found = np.sort(np.concatenate([np.empty(0, dtype=np.int64), *self.minutes]))
-        return found[np.concatenate([np.ones(min(len(found), 1), dtype=np.bool_), np.diff(found) != 0])]
+        once: NDArray[np.int64] = found[np.concatenate([np.ones(min(len(found), 1), dtype=np.bool_), np.diff(found) != 0])]
+        return once
 
     @cached_property
     def gaps(self) -> tuple[Gap, ...]:
