@@ -2,6 +2,7 @@
 
 WorkbenchError
 ├── DataError        local.market: candles that are absent, malformed or outside the window asked for
+│   └── ImportFileError local.cli.data.importing.files: a file that is not imported, and why; the others are
 ├── AccountFileError local.cli.ftmo.events: an account's event file that cannot be replayed; names the line
 ├── ServiceError     local.cloud.postgres, local.cloud.emulator: a child process that did not start or went away
 ├── StageUnclearError local.cli.stage: no stage was named and none runs here, or AWS does not say whose account it is

@@ -36,14 +36,19 @@ from typing import Any, Final, TypeAlias, TypeVar
 import numpy as np
 import onnx
 import pyarrow as pa
+import pyarrow.feather as pa_feather
 import pyarrow.parquet as pq
 from google.protobuf.descriptor import FieldDescriptor
 
+from local.cli.data.importing.request import ImportRequest
+from local.cli.data.importing.run import run_import
 from local.cli.ftmo.events import read_events
-from local.errors import AccountFileError
+from local.errors import AccountFileError, DataError
 from signalbox.adapters.lake import day_file
 from signalbox.adapters.lake.day_file import decode, encode
+from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.recorded import RecordedFile
+from signalbox.adapters.lake.stores import FolderStore
 from signalbox.features import FeatureSchemaError, get_schema
 from signalbox.features.stream import Bar, FeatureStream
 from signalbox.inference import BundleArchiveError, BundleError, load_bundle, record_of, unpack_bundle
@@ -176,6 +181,64 @@ def _state() -> bytes:
 def _day() -> pa.Table:
     content = encode(DAY, candles(BTC, DAY.start + minutes(40), 40), DAY.end)
     return pq.ParquetFile(pa.BufferReader(content)).read()
+
+
+@cache
+def _foreign() -> Mapping[str, bytes]:
+    """Return files of others, by their names: each form that `signalbox data import` reads."""
+    rows = [(1_709_251_200_000 + i * 60_000, 100 + i / 8, 101 + i / 8, 99 + i / 8, 100.5 + i / 8, 0.25 * i) for i in range(40)]
+    klines = "".join(f"{','.join(map(repr, row))},{row[0] + 59_999},1,1,1,1,0\n" for row in rows).encode()
+    named = b"unix,symbol,open,high,low,close,Volume BTC,Volume USDT\n"
+    named += "".join(f"{row[0] // 1000},BTC/USDT,{','.join(map(repr, row[1:]))},1\n" for row in rows[::-1]).encode()
+    times, *values = zip(*rows, strict=True)
+    table = pa.table(
+        {"date": pa.array(times).cast(pa.timestamp("ms", tz="UTC")), **dict(zip(VALUES, map(pa.array, values), strict=True))}
+    )
+    feather, parquet = io.BytesIO(), io.BytesIO()
+    pa_feather.write_feather(table, feather, compression="lz4")
+    pq.write_table(table, parquet)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("BTCUSDT-1m-2024-03.csv", klines)
+    return {
+        "BTCUSDT-1m-2024-03.csv": klines,
+        "BTCUSDT-1m-2024-03.zip": archive.getvalue(),
+        "Binance_BTCUSDT_minute.csv": b"https://www.CryptoDataDownload.com\n" + named,
+        "BTC_USDT-1m.json": json.dumps(rows).encode(),
+        "BTC_USDT-1m.json.gz": gzip.compress(json.dumps(rows).encode()),
+        "BTC_USDT-1m.feather": feather.getvalue(),
+        "BTC_USDT-1m.parquet": parquet.getvalue(),
+    }
+
+
+_CELLS: Final = (
+    b"",
+    b"NaN",
+    b"-1",
+    b"1e999",
+    b"1_0",
+    b"\x00",
+    b"\xff\xfe",
+    b'"',
+    b"9" * 300,
+    b"1e-200",
+    b"2024-03-01 00:00",
+    b"\xef\xbb\xbf",
+)
+
+
+def foreign(rng: Rng) -> bytes:
+    """Return a file of others behind a line with its name: its cells, its name or its bytes changed."""
+    name = one_of(rng, sorted(_foreign()))
+    content = _foreign()[name]
+    if name.endswith((".csv", ".json")) and often(rng, 0.6):
+        cells = content.split(b",")
+        for _ in range(int(rng.integers(1, 5))):
+            cells[int(rng.integers(len(cells)))] = one_of(rng, _CELLS)
+        content = one_of(rng, (b",", b",", b",", b";", b"\t")).join(cells)
+    if often(rng, 0.1):
+        name = one_of(rng, sorted(_foreign()))  # what it is not
+    return name.encode() + b"\n" + maybe_damaged(rng, content, 0.5)
 
 
 EVENTS: Final[tuple[dict[str, Any], ...]] = (
@@ -670,6 +733,31 @@ def _read_state(content: bytes, _folder: Path) -> None:
         again.update(Bar(60_000 if newest is None else newest + 60_000, 100.0, 100.0, 100.0, 100.0, 1.0))
 
 
+class _Silent:
+    """An ImportView that says nothing."""
+
+    def recognised(self, found: Any) -> None: ...
+
+    def refused(self, name: str, reason: str) -> None: ...
+
+    def begin(self, total_bytes: int) -> None: ...
+
+    def progress(self, done_bytes: int, name: str, rows_per_second: float) -> None: ...
+
+
+def _import(content: bytes, folder: Path) -> None:
+    name, _, changed = content.partition(b"\n")
+    path = folder / name.decode()
+    path.write_bytes(changed)
+    request = ImportRequest(paths=(path,), out=folder / "lake", now=DAY.end, venue="binance", time_zone="UTC")
+    result = run_import(request, Lake(FolderStore(folder / "lake")), _Silent())
+    assert {one.name for one in folder.iterdir()} <= {path.name, "lake"}
+    if result.refused:
+        raise DataError(result.refused[0][1])
+    for key in (lake := Lake(FolderStore(folder / "lake"))).days():
+        assert lake.stored(key).fault is None
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of file: how it is changed, how it is read, how it is refused."""
@@ -691,6 +779,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "artifact": Kind(artifact, partial(_unpack, unpack_artifact), (ArtifactError,)),
     "day": Kind(day, _read_day, (DayFileError,)),
     "recorded": Kind(recorded, _in_file("BTC-USDT-1m.parquet", _read_recorded), (MarketDataError,)),
+    "import": Kind(foreign, _import, (DataError,), share=5),
     "state": Kind(state, _read_state, (FeatureSchemaError,), share=5),
     "events": Kind(events, _in_file("events.jsonl", lambda path: list(read_events(path))), (AccountFileError,)),
     "evaluation": Kind(

@@ -106,7 +106,7 @@ def run_evaluate(
         if predictions is not None:
             write_predictions(result.assessment.scored, DEFAULT_COSTS[0], predictions)
         if page is not None:
-            _write(page, render_page(result.assessment).encode())
+            _write(page, render_page(result.assessment, [source.name for source in result.sources]).encode())
     except OSError as error:
         raise TrainingError(f"{error.filename}: cannot be written ({error.strerror})") from error
     if printed:

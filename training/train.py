@@ -143,7 +143,7 @@ def _train_into(writer: BundleWriter, request: TrainRequest, progress: Progress)
     draft["gates"] = {gate: result.verdict for gate, result in assessment.gates.items()}
     draft["passes_promotion"] = assessment.qualifies
     contents[REPORT_FILE] = report_bytes({**assessment.to_json(), **_provenance(run)})
-    contents[PAGE_FILE] = render_page(assessment).encode()
+    contents[PAGE_FILE] = render_page(assessment, [file.name for file in run.files]).encode()
     manifest = writer.write(draft, contents).manifest
     writer.publish()
     run.checkpoints.remove()

@@ -43,6 +43,10 @@ class DashboardStack(SignalboxStack):
             self._graph("Lake", "Sum", Metric.DAYS_COMPACTED, Metric.LAKE_FILES_QUARANTINED),
             self._graph("Lake: missing candles", "Sum", Metric.CANDLES_MISSING),
         )
+        dashboard.add_widgets(
+            self._graph("Candles changed after the fact", "Sum", Metric.CANDLES_REVISED, Metric.CANDLES_CONFLICTING),
+            self._graph("Minutes without a trade", "Sum", Metric.EMPTY_MINUTES),
+        )
         dashboard.add_widgets(self._functions("Errors", "Sum"), self._functions("Duration", "p99"))
 
     def _graph(self, title: str, statistic: str, *metrics: Metric) -> aws_cloudwatch.GraphWidget:

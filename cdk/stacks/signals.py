@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from aws_cdk import aws_events, aws_s3_assets
 from constructs import Construct
 
@@ -14,6 +16,8 @@ from cdk.stacks.base import SignalboxStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.messaging import MessagingStack
 from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
+
+_BARS_OF_A_CYCLE: Final = 5  # of one symbol: its minutes
 
 
 class SignalsStack(SignalboxStack):
@@ -69,6 +73,22 @@ class SignalsStack(SignalboxStack):
             metric=stage_metric(Metric.MODEL_REFUSED, stage=context.stage, statistic="Sum"),
             threshold=1,
             description="a model bundle was refused; the one before it, if any, stays in use",
+            topic=context.alarm_topic,
+        )
+        TopicAlarm(
+            self,
+            "CandlesConflicting",
+            metric=stage_metric(Metric.CANDLES_CONFLICTING, stage=context.stage, statistic="Sum"),
+            threshold=1,
+            description="an older announcement brought other numbers for a bar; the stored bar was kept, the log names it",
+            topic=context.alarm_topic,
+        )
+        TopicAlarm(
+            self,
+            "CandlesRevised",
+            metric=stage_metric(Metric.CANDLES_REVISED, stage=context.stage, statistic="Sum"),
+            threshold=_BARS_OF_A_CYCLE * len(context.stage.symbols),
+            description="the venue changed as many bars as a cycle brings: it rewrites its history, or is read wrongly",
             topic=context.alarm_topic,
         )
         TopicAlarm(

@@ -14,7 +14,10 @@ def candles_of(data: Path | None, settings: Settings) -> Path:
     """Return the folder of candles that is meant. Raises DataError if there is none."""
     folder = data or settings.recorded_candles
     if folder is None:
-        raise DataError("no candles: give --data DIR, or set `data` in signalbox.toml or SIGNALBOX_DATA")
+        raise DataError(
+            "no candles: give --data DIR, or set `data` in signalbox.toml or SIGNALBOX_DATA; "
+            "signalbox data import makes a lake of files, signalbox data sample one to try things"
+        )
     return folder
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from local.errors import DataError
 from local.market.source import HistoryCoverage
-from signalbox.adapters.lake.series import CandleSeries, find_series
+from signalbox.adapters.lake.series import CandleSeries, LakeSeries, find_series
 from signalbox.market.candles import Bars, MarketDataError, Symbol
 from signalbox.market.clock import cycle_of
+from signalbox.market.lake import SYNTHETIC
 
 
 class ParquetSource:
@@ -29,7 +30,8 @@ class ParquetSource:
 
     @property
     def name(self) -> str:
-        return f"recorded candles in {self._folder}"
+        synthetic = any(isinstance(one, LakeSeries) and one.key.venue == SYNTHETIC for one in self._series.values())
+        return f"synthetic candles, of no market, in {self._folder}" if synthetic else f"recorded candles in {self._folder}"
 
     def coverage(self, symbols: Sequence[Symbol]) -> HistoryCoverage:
         try:

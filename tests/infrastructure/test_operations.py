@@ -125,6 +125,14 @@ def test_no_candles_for_fifteen_minutes_alarms(assembly: Assembly) -> None:
     assert alarm.properties["ComparisonOperator"] == "LessThanThreshold"
 
 
+def test_bars_that_change_after_the_fact_alarm_and_are_on_the_dashboard(assembly: Assembly) -> None:
+    found = {a.properties["MetricName"]: a.properties for a in assembly.resources("AWS::CloudWatch::Alarm")}
+    assert found["CandlesConflicting"]["Threshold"] == 1
+    assert found["CandlesRevised"]["Threshold"] == 15  # five minutes of three symbols
+    (dashboard,) = assembly.resources("AWS::CloudWatch::Dashboard")
+    assert all(name in json.dumps(dashboard.properties["DashboardBody"]) for name in ("CandlesConflicting", "CandlesRevised"))
+
+
 def test_each_stage_has_one_dashboard(assembly: Assembly) -> None:
     (dashboard,) = assembly.resources("AWS::CloudWatch::Dashboard")
     assert dashboard.properties["DashboardName"] == f"signalbox-{assembly.stage}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +28,8 @@ _BADGES: Final = {Verdict.PASS: ("ok", "yes"), Verdict.FAIL: ("bad", "no"), Verd
 TEMPLATES: Final = Path(__file__).with_name("templates")
 
 
-def render_page(assessment: Assessment) -> str:
-    """Return the page as HTML that loads nothing from elsewhere."""
+def render_page(assessment: Assessment, candles: Sequence[str]) -> str:
+    """Return the page as HTML that loads nothing from elsewhere. candles: their sources, which say if they are synthetic."""
     figures, span = assessment.evaluation, assessment.span
     curves, asked_of = assessment.curves, f"{figures.decisions:,} decisions on {figures.days} days"
     return render(
@@ -51,7 +51,7 @@ def render_page(assessment: Assessment) -> str:
         by_side=_group_table("side", figures.by_side),
         by_month=_group_table("month", figures.by_month),
         costs=_cost_table(assessment),
-        facts=_facts(assessment, assessment.manifest.training.end.date().isoformat()),
+        facts=_facts(assessment, assessment.manifest.training.end.date().isoformat(), candles),
     )
 
 
@@ -151,7 +151,7 @@ def _cost_table(assessment: Assessment) -> Table:
     return Table(["cost model", "bps a side", "issued", "HIGH", "one position a symbol"], rows, range(1, 5))
 
 
-def _facts(assessment: Assessment, trained_until: str) -> Table:
+def _facts(assessment: Assessment, trained_until: str, candles: Sequence[str]) -> Table:
     manifest, figures = assessment.manifest, assessment.evaluation
     families = ", ".join(sorted({member.family for member in manifest.members}))
     facts = {
@@ -162,6 +162,7 @@ def _facts(assessment: Assessment, trained_until: str) -> Table:
         "all decisions": f"right {share(figures.accuracy_of_all)}, area under the curve {figures.auc:.3f}, "
         f"calibration slope {number(figures.slope_of_all)}, {figures.flats:,} flat outcomes (a miss for either side)",
         "majority rule": figures.majority_side,
+        "candles": ", ".join(candles),
         "seen in training": "none of this period"
         if not assessment.overlap.in_sample
         else f"{assessment.overlap.days:.0f} days ({', '.join(assessment.overlap.periods)})",

@@ -1,4 +1,4 @@
-"""`signalbox collect` and `signalbox data ...` as typer sees them; they run in `collection` and `report`."""
+"""`signalbox collect` and `signalbox data ...` as typer sees them; they run in the packages beside this module."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from local.cli.options import Data, Json
+from local.cli.options import Data, End, Json, Start
 
-data_app = typer.Typer(help="Look at recorded candles.", no_args_is_help=True)
+data_app = typer.Typer(help="Import, export, report on and simulate candles.", no_args_is_help=True)
 
 
 @data_app.callback()
 def _group() -> None:
-    """Look at recorded candles."""
+    """Import, export, report on and simulate candles."""
 
 
 def collect(  # noqa: PLR0917 - typer passes by keyword
@@ -61,3 +61,85 @@ def report(
     if out is not None:
         out_folder(out)
     raise typer.Exit(run_data_report(folder, out, json_output=json_output, now=datetime.now(UTC)))
+
+
+@data_app.command("import")
+def import_files(  # noqa: PLR0917 - typer passes by keyword
+    paths: Annotated[list[Path], typer.Argument(help="Files, zip archives, or folders with all that is below them.")],
+    out: Annotated[Path, typer.Option(help="Folder of the lake; what it holds stays.")],
+    symbol: Annotated[str | None, typer.Option(help="The pair, such as BTC-USD, where the files do not say it.")] = None,
+    venue: Annotated[str | None, typer.Option(help="The exchange, such as binance, where the files do not say it.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="Zone of times that state none: UTC, or such as Europe/Berlin.")] = None,
+    base_volume: Annotated[str | None, typer.Option(help="The column of volume in base currency (BTC of BTC-USD).")] = None,
+    quote_volume: Annotated[
+        str | None, typer.Option(help="The column of volume in quote currency; it is divided by each bar's mean price.")
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Names of the columns, separated by commas, of files without a header.")] = "",
+    replace: Annotated[bool, typer.Option("--replace", help="Where a file and the lake differ, take the file's bar.")] = False,  # noqa: FBT002 - of typer
+    empty_minutes: Annotated[  # noqa: FBT002 - of typer
+        bool,
+        typer.Option(
+            "--empty-minutes",
+            help="Take up to 30 absent minutes in a row for minutes without a trade (coinbase, kucoin publish none).",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Recognise and check everything, write nothing.")] = False,  # noqa: FBT002 - of typer
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Convert candle files of Binance, CryptoDataDownload, freqtrade or with named columns into a lake."""
+    from local.cli.arguments import out_folder  # noqa: PLC0415 - as above
+    from local.cli.data.importing.columns import ColumnOptions  # noqa: PLC0415 - as above
+    from local.cli.data.importing.command import run_data_import  # noqa: PLC0415 - as above
+    from local.cli.data.importing.request import ImportRequest  # noqa: PLC0415 - as above
+    from local.cli.data.importing.times import check_zone  # noqa: PLC0415 - as above
+
+    request = ImportRequest(
+        paths=tuple(paths),
+        out=out,
+        now=datetime.now(UTC),
+        symbol=symbol,
+        venue=venue,
+        time_zone=None if time_zone is None else check_zone(time_zone),
+        columns=ColumnOptions(base_volume, quote_volume, tuple(name.strip() for name in columns.split(",") if name.strip())),
+        replace=replace,
+        empty_minutes=empty_minutes,
+        dry_run=dry_run,
+    )
+    if not dry_run:
+        out_folder(out)
+    raise typer.Exit(run_data_import(request, json_output=json_output))
+
+
+@data_app.command("export")
+def export(  # noqa: PLR0917 - typer passes by keyword
+    out: Annotated[Path, typer.Option(help="Folder of the files, one for each symbol.")],
+    data: Data = None,
+    form: Annotated[str, typer.Option("--format", help="csv (exact) or freqtrade (feather).")] = "csv",
+    start: Start = None,
+    end: End = None,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Write candles as CSV, or as the files that freqtrade reads."""
+    from local.cli.arguments import candles_of, out_folder  # noqa: PLC0415 - as above
+    from local.cli.data.export import run_data_export  # noqa: PLC0415 - as above
+    from local.cli.instants import parse_bounds  # noqa: PLC0415 - as above
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    first, last = parse_bounds(start, end)
+    folder = candles_of(data, load_settings())
+    out_folder(out)
+    raise typer.Exit(run_data_export(folder, out, form=form, start=first, end=last, json_output=json_output))
+
+
+@data_app.command("sample")
+def sample(
+    out: Annotated[Path, typer.Option(help="Folder of the lake.")],
+    days: Annotated[int, typer.Option(help="How many days.", min=1, max=730)] = 30,
+    seed: Annotated[int, typer.Option(help="Another seed, another market.", min=0)] = 7,
+    json_output: Json = False,  # noqa: FBT002 - of typer
+) -> None:
+    """Write a small synthetic lake, marked as such, to try things with no data at all."""
+    from local.cli.arguments import out_folder  # noqa: PLC0415 - as above
+    from local.cli.data.sample import run_data_sample  # noqa: PLC0415 - as above
+
+    raise typer.Exit(run_data_sample(out_folder(out), days=days, seed=seed, json_output=json_output))

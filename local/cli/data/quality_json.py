@@ -7,6 +7,7 @@ from typing import Any
 from signalbox.market.candles import from_ms
 from signalbox.market.clock import Gap
 from signalbox.market.quality import SeriesQuality
+from signalbox.market.row_faults import FAULT_WORDS, RowFaultCount
 
 
 def quality_json(quality: SeriesQuality) -> dict[str, Any]:
@@ -23,7 +24,20 @@ def quality_json(quality: SeriesQuality) -> dict[str, Any]:
         "bad_rows": quality.bad_rows,
         "zero_volume": quality.zero_volume,
         "jumps": quality.jumps,
+        "row_faults": [fault_json(one) for one in quality.row_faults],
     }
+
+
+def fault_json(one: RowFaultCount) -> dict[str, Any]:
+    """Return why rows are bad, how many are, and the first minute."""
+    return {"fault": one.fault.value, "rows": one.rows, "first": None if one.first is None else one.first.isoformat()}
+
+
+def fault_text(one: RowFaultCount) -> str:
+    """Return the same as words: `3 rows off the minute, first 2024-03-01 12:00:30`."""
+    count = "1 row" if one.rows == 1 else f"{one.rows:,} rows"
+    first = "" if one.first is None else f", first {one.first:%Y-%m-%d %H:%M:%S} UTC".replace(":00 UTC", " UTC")
+    return f"{count} {FAULT_WORDS[one.fault]}{first}"
 
 
 def gap_json(gap: Gap) -> dict[str, Any]:

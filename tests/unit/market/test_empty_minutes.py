@@ -16,6 +16,7 @@ from signalbox.market.acceptance import RawRow, accept_rows, merge_looks
 from signalbox.market.backfill import SETTLED_AFTER, DayOutcome, backfill, days_of, open_days
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol, to_ms
 from signalbox.market.collection import CollectionReport, LookAgain, VenueError, candles_of, collect
+from signalbox.market.compaction import StoredDay
 from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES, empty_bars
 from signalbox.market.lake import DayKey, SeriesKey
 from tests.builders import BTC, ETH, NOON, minutes
@@ -242,6 +243,9 @@ class Archive:
 
     def asked_until(self, key: DayKey) -> datetime | None:
         return self.days[key][0] if key in self.days else None
+
+    def stored(self, key: DayKey) -> StoredDay:
+        return StoredDay(self.days[key][1] if key in self.days else (), None)
 
     def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
         self.days[key] = (asked_until, tuple(candles))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from signalbox.market.acceptance import RawRow
 from signalbox.market.backfill import backfill, days_of, open_days
 from signalbox.market.candles import Candle, Symbol, to_ms
 from signalbox.market.collection import VenueError
+from signalbox.market.compaction import StoredDay
 from signalbox.market.lake import DayKey, SeriesKey
 from tests.builders import BTC, NOON, candles, minutes
 
@@ -29,6 +31,9 @@ class Archive:
 
     def asked_until(self, key: DayKey) -> datetime | None:
         return self.days[key][0] if key in self.days else None
+
+    def stored(self, key: DayKey) -> StoredDay:
+        return StoredDay(self.days[key][1] if key in self.days else (), None)
 
     def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
         self.days[key] = (asked_until, tuple(candles))
@@ -106,3 +111,34 @@ def test_a_venue_that_keeps_no_such_history_is_named_and_nothing_is_written() ->
         run(archive, venue)
     assert caught.value.problem is CollectionProblem.VENUE_REFUSED
     assert archive.days == {}
+
+
+def test_what_an_imported_file_knows_is_kept_where_the_venue_is_silent() -> None:
+    archive, venue = Archive(), Venue()
+    key = DayKey(SERIES, SINCE.date())
+    known = candles(BTC, SINCE + minutes(20), 20)
+    archive.write_day(key, known, asked_until=key.start)
+    venue.oldest = SINCE + minutes(10)  # it forgot the first minutes
+    (outcome,) = run(archive, venue, until=SINCE + minutes(20))
+    asked, rows = archive.days[key]
+    assert [row.open_time for row in rows] == [row.open_time for row in known]
+    assert (outcome.kept, asked) == (10, SINCE + minutes(20))
+    assert rows[:10] == tuple(known[:10])
+
+
+def test_an_empty_answer_never_empties_a_day_that_has_rows() -> None:
+    archive, venue = Archive(), Venue()
+    key = DayKey(SERIES, SINCE.date())
+    archive.write_day(key, known := candles(BTC, SINCE + minutes(20), 20), asked_until=key.start)
+    venue.fetch = lambda *_: []  # type: ignore[method-assign]
+    (outcome,) = run(archive, venue, until=SINCE + minutes(20))
+    assert (archive.days[key][1], outcome.kept) == (tuple(known), 20)
+
+
+def test_a_bar_the_venue_has_with_other_numbers_is_taken_and_counted() -> None:
+    archive, venue = Archive(), Venue()
+    key = DayKey(SERIES, SINCE.date())
+    first, *rest = candles(BTC, SINCE + minutes(20), 20)
+    archive.write_day(key, [replace(first, volume=first.volume + 1), *rest], asked_until=key.start)
+    (outcome,) = run(archive, venue, until=SINCE + minutes(20))
+    assert (archive.days[key][1][0], outcome.changed, outcome.kept) == (first, 1, 0)

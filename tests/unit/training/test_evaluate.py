@@ -129,7 +129,8 @@ def test_period_it_was_made_with_is_said_in_the_first_line(bundle: Path, candles
     assert set(assessment.overlap.periods) == {"train", "early_stopping", "calibration", "thresholds"}
     assert not assessment.qualifies
     assert plain_verdict(assessment).startswith("This proves nothing: the model was trained on")
-    page = render_page(assessment)
+    page = render_page(assessment, ["synthetic candles, of no market: x"])
+    assert "synthetic candles, of no market" in page
     assert page.index("This proves nothing") < page.index("<h1>")
     assert "(in-sample)" in page
     reported = result.to_json()
@@ -159,7 +160,7 @@ def test_overlap_counts_the_days_seen(start: int, end: int, days: float) -> None
 def test_page_is_self_contained_and_escapes_what_it_shows(bundle: Path, candles: Path, trained: dict[str, Any]) -> None:
     assessment = evaluate_bundle(on_test(bundle, candles, trained), NoProgress()).assessment
     manifest = assessment.manifest.model_copy(update={"name": "<script>alert(1)</script>"})
-    page = render_page(replace(assessment, manifest=manifest))
+    page = render_page(replace(assessment, manifest=manifest), [])
     assert "<script" not in page
     assert not re.search(r"(src|href)=", page)
     assert page.count("<svg") == 4
@@ -182,7 +183,7 @@ def test_model_that_issues_nothing_is_told_so(bundle: Path, candles: Path, train
         overlap=heard.overlap,
     )
     assert plain_verdict(assessment) == "This model does not qualify: it issued no signal in this period."
-    assert "<h2>Reliability</h2>" in render_page(assessment)
+    assert "<h2>Reliability</h2>" in render_page(assessment, [])
     json.loads(report_bytes(assessment.to_json()))  # a figure without data is null
 
 

@@ -56,6 +56,8 @@ class CollectedSymbol:
     kept: int  # days that an earlier run had finished
     fetched: int = 0
     refused: int = 0
+    rows_kept: int = 0  # of the lake, which the venue does not send now
+    rows_changed: int = 0  # of the lake, which had other numbers
     refusals: list[str] = field(default_factory=list)  # the first few
     quality: SeriesQuality | None = None
     volume: float = 0.0
@@ -102,6 +104,8 @@ def run_collection(
                 rows += outcome.rows
                 result.fetched += 1
                 result.refused += len(outcome.refused)
+                result.rows_kept += outcome.kept
+                result.rows_changed += outcome.changed
                 result.refusals += outcome.refused[: max(0, SHOWN_REFUSALS - len(result.refusals))]
                 view.day(outcome, rows / max(timer() - began, 1e-9))
     except KeyboardInterrupt:
@@ -154,6 +158,8 @@ def _symbol_json(one: CollectedSymbol) -> dict[str, Any]:
         "days_fetched": one.fetched,
         "days_kept": one.kept,
         "rows_refused": one.refused,
+        "rows_kept": one.rows_kept,
+        "rows_changed": one.rows_changed,
         "refusals": one.refusals,
         "bad_days": [
             {"path": bad.key.path, "fault": bad.fault.value, "quarantined_to": bad.quarantined_to} for bad in one.bad_days

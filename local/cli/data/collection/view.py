@@ -94,6 +94,13 @@ def _show_symbols(console: Console, result: CollectResult) -> None:
         table.add_row(*row)
     console.print(table)
     for one in result.symbols:
+        if one.rows_kept or one.rows_changed:
+            console.print(
+                f"{one.symbol}: {one.rows_changed:,} bars of the lake had other numbers and are the venue's now, "
+                f"{one.rows_kept:,} stay that the venue does not send",
+                highlight=False,
+                soft_wrap=True,
+            )
         for reason in one.refusals:
             console.print(f"refused: {reason}", highlight=False, markup=False, soft_wrap=True)
         for bad in one.bad_days:

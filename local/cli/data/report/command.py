@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from local.cli.data.quality_json import fault_text
 from local.cli.data.report.facts import FolderFacts, SeriesFacts, read_facts, to_json, total_minutes
 from local.errors import DataError
 from signalbox.market.candles import ONE_MINUTE, from_ms
@@ -52,6 +53,9 @@ def _show(console: Console, facts: FolderFacts) -> None:
     for one in facts.series:
         table.add_row(*_row(one, facts))
     console.print(table)
+    for one in facts.series:
+        if "synthetic" in one.name:
+            console.print(f"{one.symbol}: {one.name}", highlight=False, markup=False, soft_wrap=True)
     if (newest := facts.newest) is not None:
         behind = _span((facts.now - newest) // ONE_MINUTE)
         console.print(
@@ -72,7 +76,7 @@ def _row(one: SeriesFacts, facts: FolderFacts) -> list[str]:
     found, newest = one.quality, facts.newest
     if found.first is None or found.last_close is None or newest is None:
         return [one.symbol, "0", *["none"] * 2]
-    wrong = f"{found.bad_rows + found.off_minute + found.disordered}"
+    wrong = f"{found.bad_rows + found.off_minute + found.disordered + found.suspect_rows}"
     return [
         one.symbol,
         f"{found.rows:,}",
@@ -109,8 +113,7 @@ def _problems(one: SeriesFacts) -> list[str]:
     found = [f"{one.symbol}: {one.error}"] if one.error else []
     if one.quality.coarse_minutes:
         found.append(f"{one.symbol}: a part of it is {one.quality.coarse_minutes}-minute candles")
-    if one.quality.disordered:
-        found.append(f"{one.symbol}: {one.quality.disordered} rows are older than the row before; sort it by open_time")
+    found += [f"{one.symbol}: {fault_text(fault)}" for fault in one.quality.row_faults]
     if one.quality.jumps:
         found.append(f"{one.symbol}: {one.quality.jumps} jumps of more than {JUMP:.0%} within a minute")
     found += [str(bad) for bad in one.bad_days[:SHOWN]]

@@ -66,7 +66,7 @@ def test_two_files_of_one_symbol_are_refused(tmp_path: Path) -> None:
         (lambda: TABLE.slice(0, 0), "no candles"),
         (lambda: TABLE.take(pa.array([1, 0, 2, 3])), "not sorted"),
         (lambda: pa.concat_tables([TABLE.slice(0, 3), TABLE.slice(2, 5)]), "occur twice"),
-        (lambda: _with("close", TABLE["close"].cast(pa.float32())), "close is float"),
+        (lambda: _with("close", TABLE["close"].cast(pa.string())), "close is string.*signalbox data import"),
         (lambda: _with("volume", TABLE["volume"].cast(pa.string())), "volume is string"),
         (lambda: _with("open_time", TABLE["open_time"].cast(pa.timestamp("ms"))), "time zone"),
         (lambda: _with("open_time", TABLE["open_time"].cast(pa.int64())), "open_time is int64"),
@@ -130,3 +130,27 @@ def test_a_file_of_another_timeframe_is_named(tmp_path: Path) -> None:
     pq.write_table(TABLE, tmp_path / "BTC-USDT-5m.parquet")
     with pytest.raises(MarketDataError, match=r"found none of 1 minute \(there are 5m\)"):
         find_series(tmp_path)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Etc/UTC", "+00:00", "GMT", "Zulu", "Europe/Berlin"])
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_an_instant_is_the_same_however_its_zone_and_unit_are_written(tmp_path: Path, zone: str, unit: str) -> None:
+    path = tmp_path / "BTC-USDT-1m.parquet"
+    pq.write_table(_with("open_time", TABLE["open_time"].cast(pa.timestamp(unit, tz=zone))), path)
+    np.testing.assert_array_equal(RecordedFile(BARS.symbol, path).bars().open_time_ms, BARS.open_time_ms)
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint16(), pa.int32(), pa.int64(), pa.float32()])
+def test_whole_numbers_and_short_floats_are_volumes(tmp_path: Path, kind: pa.DataType) -> None:
+    path = tmp_path / "BTC-USDT-1m.parquet"
+    pq.write_table(_with("volume", pa.array(np.arange(TABLE.num_rows) % 90).cast(kind)), path)
+    np.testing.assert_array_equal(RecordedFile(BARS.symbol, path).bars().volume, np.arange(TABLE.num_rows) % 90)
+
+
+def test_a_short_float_keeps_its_decimal(tmp_path: Path) -> None:
+    path = tmp_path / "BTC-USDT-1m.parquet"
+    table = TABLE
+    for name in ("open", "high", "low", "close"):
+        table = table.set_column(table.column_names.index(name), name, pa.array(np.full(TABLE.num_rows, 0.1, dtype=np.float32)))
+    pq.write_table(table, path)
+    assert set(RecordedFile(BARS.symbol, path).bars().close.tolist()) == {0.1}

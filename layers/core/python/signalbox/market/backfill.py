@@ -10,7 +10,7 @@ day without any candle behind days that have some is an answer to be doubted: th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -19,6 +19,7 @@ from signalbox.events import CollectionProblem
 from signalbox.market.acceptance import accept_rows
 from signalbox.market.candles import ONE_MINUTE, Candle, from_ms
 from signalbox.market.collection import CandleSource, VenueError, look_again
+from signalbox.market.compaction import StoredDay
 from signalbox.market.empty_minutes import LEAD, OMITS_EMPTY_MINUTES, absent_minutes, empty_bars
 from signalbox.market.lake import DayKey, SeriesKey, days_between
 
@@ -30,6 +31,9 @@ class DayArchive(Protocol):
 
     def asked_until(self, key: DayKey) -> datetime | None:
         """Return until when the venue was asked for a day's candles; None when there is no file that may be read."""
+
+    def stored(self, key: DayKey) -> StoredDay:
+        """Return a day's rows; none when there is no file that may be read."""
 
     def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
         """Write a day as one step; False when the very file is there."""
@@ -43,6 +47,8 @@ class DayOutcome:
     rows: int
     refused: tuple[str, ...]  # a reason each
     empty: int = 0  # minutes without a trade, among the rows
+    kept: int = 0  # rows that the file had and the venue does not send now
+    changed: int = 0  # rows that the file had with other numbers; the venue's are taken
 
 
 def days_of(series: SeriesKey, since: datetime, until: datetime) -> tuple[DayKey, ...]:
@@ -93,10 +99,24 @@ def backfill(
             # from some time before the day on: a run of empty minutes may begin there
             looks = look_again(source, key.series.symbol, accepted, key.start - LEAD, end)
             empty = empty_bars(looks, key.start, end)
-        candles = sorted((*accepted.candles, *empty), key=lambda candle: candle.open_time)
-        archive.write_day(key, candles, asked_until=_asked_until(key, until, is_doubtful=has_begun and not candles))
+        held = {candle.open_time: candle for candle in archive.stored(key).candles}
+        sent = {candle.open_time for candle in (*empty, *accepted.candles)}
+        candles = _joined(held, accepted.candles, empty)
+        archive.write_day(key, candles, asked_until=_asked_until(key, until, is_doubtful=has_begun and not sent))
         has_begun = has_begun or bool(candles)
-        yield DayOutcome(key, len(candles), accepted.refused, len(empty))
+        changed = sum(bar.open_time in held and held[bar.open_time] != bar for bar in candles)
+        yield DayOutcome(key, len(candles), accepted.refused, len(empty), len(held.keys() - sent), changed)
+
+
+def _joined(held: Mapping[datetime, Candle], sent: Sequence[Candle], empty: Sequence[Candle]) -> list[Candle]:
+    """Return a day's rows, oldest first. The venue's bars win over the file's, and the file's over a minute taken for empty.
+
+    A row that the venue does not send now stays: an answer may be short, and an imported file may know what a venue forgot.
+    """
+    found = dict(held)
+    found.update((bar.open_time, bar) for bar in empty if bar.open_time not in held or not held[bar.open_time].volume)
+    found.update((candle.open_time, candle) for candle in sent)
+    return [found[at] for at in sorted(found)]
 
 
 def _asked_until(key: DayKey, until: datetime, *, is_doubtful: bool) -> datetime:

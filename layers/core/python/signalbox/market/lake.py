@@ -27,6 +27,7 @@ from signalbox.market.candles import MINUTE_MS, Candle, MarketDataError, Symbol,
 CANDLES: Final = "candles"
 QUARANTINE: Final = "quarantine"
 TIMEFRAME: Final = "1m"
+SYNTHETIC: Final = "synthetic"  # the venue of a simulator's candles: no exchange has this name
 ONE_DAY: Final = timedelta(days=1)
 DAY_MS: Final = 86_400_000
 MINUTES_OF_DAY: Final = 1_440
@@ -196,7 +197,9 @@ def merge_rows(kept: Iterable[Candle], fresh: Iterable[Candle]) -> MergedDay:
 
 
 _FIRST_MS: Final = 0
+_CALENDAR: Final = "; expected years 1970 to 9998"
 _END_MS: Final = to_ms(datetime(9999, 1, 1, tzinfo=UTC))
+_PLAUSIBLE_MS: Final = (to_ms(datetime(2001, 9, 9, 2, tzinfo=UTC)), 10_000_000_000_000)  # 10^12 to 10^13: until the year 2286
 
 
 def check_rows(key: DayKey | None, open_time_ms: NDArray[np.int64], values: Sequence[NDArray[np.float64]]) -> None:
@@ -204,8 +207,11 @@ def check_rows(key: DayKey | None, open_time_ms: NDArray[np.int64], values: Sequ
 
     open_time_ms: (n,) int64. values: the (n,) float64 columns of VALUES, in that order.
     """
+    hint = misread_unit(open_time_ms)
     if len(open_time_ms) and not _FIRST_MS <= int(open_time_ms.min()) <= int(open_time_ms.max()) < _END_MS:
-        raise DayFileError(DayFault.TIMES_OUTSIDE_DAY, "open times outside the calendar; expected years 1970 to 9998")
+        raise DayFileError(DayFault.TIMES_OUTSIDE_DAY, f"open times outside the calendar{hint or _CALENDAR}")
+    if hint:
+        raise DayFileError(DayFault.TIMES_OUTSIDE_DAY, f"open times of {from_ms(int(open_time_ms[0])):%Y-%m-%d}{hint}")
     if (off := int((open_time_ms % MINUTE_MS != 0).sum())) > 0:
         raise DayFileError(DayFault.TIMES_OFF_THE_MINUTE, f"{off} open times are off the minute; expected 1-minute candles")
     steps = np.diff(open_time_ms)
@@ -232,6 +238,24 @@ def check_rows(key: DayKey | None, open_time_ms: NDArray[np.int64], values: Sequ
             f"{count} candles are impossible (not finite, not positive, or outside low..high), first at {first_ms}Z; "
             "remove them: a gap is better than an invented price",
         )
+
+
+def misread_unit(open_time_ms: NDArray[np.int64]) -> str:
+    """Return what unit was taken for milliseconds, and what to do; "" if the times can be times of candles."""
+    low, high = _PLAUSIBLE_MS
+    middle = int(np.partition(open_time_ms, len(open_time_ms) // 2)[len(open_time_ms) // 2]) if len(open_time_ms) else low
+    for unit, factor in (("seconds", 1_000), ("microseconds", 1 / 1_000), ("nanoseconds", 1 / 1_000_000)):
+        if not low <= middle < high and low <= middle * factor < high:
+            return f": {unit} read as milliseconds; convert the file with signalbox data import"
+    return ""
+
+
+def outside_calendar(open_time_ms: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which times no clock shows, (n,): before 1970 or after 9998; all of them when their unit was misread."""
+    if misread_unit(open_time_ms):
+        return np.ones(len(open_time_ms), dtype=np.bool_)
+    outside: NDArray[np.bool_] = (open_time_ms < _FIRST_MS) | (open_time_ms >= _END_MS)
+    return outside
 
 
 def impossible_rows(values: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:

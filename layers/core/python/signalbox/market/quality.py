@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from signalbox.market.candles import MINUTE_MS, Symbol, from_ms, to_ms
 from signalbox.market.clock import Gap
 from signalbox.market.gaps import find_gaps
-from signalbox.market.lake import DAY_MS, coarse_steps, impossible_rows
+from signalbox.market.lake import DAY_MS, coarse_steps, impossible_rows, outside_calendar
+from signalbox.market.row_faults import RowFault, RowFaultCount, row_faults
 
+_SUSPECT: Final = frozenset({RowFault.JUMP, RowFault.TIME_IMPOSSIBLE})
 JUMP: Final = 0.20  # between the closes of two neighbouring minutes; 0.20 = 20 %
 
 
@@ -37,6 +39,7 @@ class SeriesQuality:
     zero_volume: int
     jumps: int
     coarse_minutes: int | None  # the timeframe a part of the rows is of, when it is not one minute
+    row_faults: tuple[RowFaultCount, ...] = ()  # every reason for which a row is bad
 
     @property
     def first(self) -> datetime | None:
@@ -61,7 +64,12 @@ class SeriesQuality:
     @property
     def faults(self) -> int:
         """Rows that nobody should compute with."""
-        return self.duplicates + self.disordered + self.off_minute + self.bad_rows
+        return self.duplicates + self.disordered + self.off_minute + self.bad_rows + self.suspect_rows
+
+    @property
+    def suspect_rows(self) -> int:
+        """Rows whose numbers are those of a candle, but not beside the other rows: wild jumps, times of no clock."""
+        return sum(one.rows for one in self.row_faults if one.fault in _SUSPECT)
 
     def stale_minutes(self, at: datetime) -> int:
         """How many minutes the newest bar is behind `at`; 0 when it is not."""
@@ -76,7 +84,7 @@ class SeriesQuality:
 def assess(symbol: Symbol, open_time_ms: NDArray[np.int64], values: Sequence[NDArray[np.float64]]) -> SeriesQuality:
     """Return the facts of rows in any order. open_time_ms: (n,) int64; values: open, high, low, close, volume, (n,) float64."""
     steps = np.diff(open_time_ms)
-    off = open_time_ms % MINUTE_MS != 0
+    off = outside_calendar(open_time_ms) | (open_time_ms % MINUTE_MS != 0)
     bad = impossible_rows(values)
     present, first_rows = np.unique(open_time_ms[~off & ~bad], return_index=True)
     close = values[3][~off & ~bad][first_rows]
@@ -95,6 +103,7 @@ def assess(symbol: Symbol, open_time_ms: NDArray[np.int64], values: Sequence[NDA
         zero_volume=int((values[4] == 0).sum()),
         jumps=int((neighbours & ((ratio > 1 + JUMP) | (ratio < 1 - JUMP))).sum()),
         coarse_minutes=None if coarse is None else coarse[0],
+        row_faults=row_faults(open_time_ms, values),
     )
 
 

@@ -71,6 +71,14 @@ def encode(key: DayKey, candles: Sequence[Candle], asked_until: datetime) -> byt
         raise MarketDataError(f"{key.path}: expected candles of {key.series.symbol}, was {', '.join(sorted(other))}")
     times = np.array([to_ms(c.open_time) for c in candles], dtype=np.int64)
     texts = [pa.array([decimal_text(getattr(c, name)) for c in candles], pa.string()) for name in VALUES]
+    return encode_columns(key, times, texts, asked_until)
+
+
+def encode_columns(key: DayKey, times: NDArray[np.int64], texts: Sequence[Any], asked_until: datetime) -> bytes:
+    """Return a day's rows as a file. Raises DayFileError for invalid rows.
+
+    times: (n,) open times in milliseconds. texts: for each of VALUES an Arrow text array of n canonical numbers (`decimal_text`).
+    """
     columns = tuple(_floats(key, name, text) for name, text in zip(VALUES, texts, strict=True))
     check_rows(key, times, columns)
     facts = {
@@ -79,7 +87,7 @@ def encode(key: DayKey, candles: Sequence[Candle], asked_until: datetime) -> byt
         "symbol": key.series.symbol,
         "timeframe": key.series.timeframe,
         "date": key.day.isoformat(),
-        "rows": str(len(candles)),
+        "rows": str(len(times)),
         "asked_until": str(to_ms(min(max(asked_until, key.start), key.end))),
     }
     facts["sha256"] = _checksum(facts, times, texts)

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 from typing_extensions import override
 
-from signalbox.adapters.lake.day_file import DayFile, decode, encode
+from signalbox.adapters.lake.day_file import DayFile, decode, encode, encode_columns
+from signalbox.adapters.lake.merging import Conflict, FreshDay, merge_columns
 from signalbox.adapters.lake.stores import LakeStorageError, LakeStore
 from signalbox.market.candles import Bars, Candle, Symbol, to_ms
 from signalbox.market.compaction import StoredDay
@@ -47,6 +48,17 @@ class BadDay:
 
 
 @dataclass(frozen=True, slots=True)
+class DayMerge:
+    """What rows that were added to a day changed. `fault`: why the file that was there was set aside."""
+
+    key: DayKey
+    added: int  # rows of minutes that the day did not have
+    conflicts: tuple[Conflict, ...]
+    is_changed: bool
+    fault: DayFault | None
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesRead:
     """The bars of the readable days, and the days that were unreadable."""
 
@@ -76,6 +88,20 @@ class Lake:
             return False
         self._store.write(key.path, content)
         return True
+
+    def merge_day(self, fresh: FreshDay, *, replace: bool) -> DayMerge:
+        """Add rows to a day; what it holds stays, unless `replace` lets a row that differs take its minute.
+
+        A file that cannot be read goes to quarantine, and the day is made of the new rows alone. Raises DayFileError for rows
+        that break a rule; then nothing is written.
+        """
+        found = self.read_day(fresh.key)
+        held = found if isinstance(found, DayFile) else None
+        merged = merge_columns(held, fresh, replace=replace)
+        if merged.is_changed:
+            self._store.write(fresh.key.path, encode_columns(fresh.key, merged.times, merged.texts, merged.asked_until))
+        fault = found.fault if isinstance(found, BadDay) else None
+        return DayMerge(fresh.key, merged.added, merged.conflicts, merged.is_changed, fault)
 
     def asked_until(self, key: DayKey) -> datetime | None:
         """Return until when the venue was asked for a day; None without a readable file (a bad one goes to quarantine)."""

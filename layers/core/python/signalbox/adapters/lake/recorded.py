@@ -22,8 +22,8 @@ from signalbox.adapters.lake.judged import RECORDED, judge_pages, open_parquet
 from signalbox.market.candles import MINUTE_MS, Bars, MarketDataError, Symbol, from_ms, to_ms
 from signalbox.market.lake import VALUES, DayFileError, check_rows
 
-_HINT: Final = "expected columns open_time (timestamp with time zone UTC) and open, high, low, close, volume (double)"
-_PHYSICAL: Final = {"open_time": "INT64", **dict.fromkeys(VALUES, "DOUBLE")}
+_HINT: Final = "expected columns open_time (timestamp with a time zone) and open, high, low, close, volume (numbers)"
+_CONVERT: Final = "convert the file with signalbox data import"
 _UTC_MS: Final = pa.timestamp("ms", tz="UTC")
 
 
@@ -76,7 +76,7 @@ class RecordedFile:
         with self._readable():
             times: NDArray[np.int64] = np.ascontiguousarray(column.cast(_UTC_MS).cast(pa.int64()).to_numpy())
         # nulls become NaN, which every later check refuses
-        return times, tuple(np.ascontiguousarray(table[name].to_numpy()) for name in VALUES)
+        return times, tuple(_floats(table[name]) for name in VALUES)
 
     @cached_property
     def _file(self) -> Any:
@@ -88,15 +88,18 @@ class RecordedFile:
             if column not in schema.names:
                 raise MarketDataError(f"{self.name}: has no {column}; {_HINT}")
         kind = schema.field("open_time").type
-        if not pa.types.is_timestamp(kind) or kind.tz != "UTC":
-            raise MarketDataError(f"{self.name}: open_time is {kind}; {_HINT}; convert it, stating its time zone")
+        if not pa.types.is_timestamp(kind) or not kind.tz:  # an instant with a zone is one instant in whatever zone it is shown
+            raise MarketDataError(f"{self.name}: open_time is {kind}; {_HINT}; {_CONVERT}, stating its time zone")
+        physical = {"open_time": "INT64"}
         for column in VALUES:
-            if not pa.types.is_float64(kind := schema.field(column).type):
-                raise MarketDataError(f"{self.name}: {column} is {kind}; {_HINT}; convert it")
+            kind = schema.field(column).type
+            if (stored := _physical(kind)) is None:
+                raise MarketDataError(f"{self.name}: {column} is {kind}; {_HINT}; {_CONVERT}")
+            physical[column] = stored
         if file.metadata.num_rows == 0:
             raise MarketDataError(f"{self.name}: holds no candles; collect it again")
         with self._readable():
-            judge_pages(content, file, _PHYSICAL, RECORDED)
+            judge_pages(content, file, physical, RECORDED)
         return file
 
     @contextmanager
@@ -134,3 +137,22 @@ class RecordedFile:
         if times.shape[0] == 0:
             raise MarketDataError(f"{self.name}: open_time has {group.num_rows} nulls; remove those rows")
         return int(times.min()), int(times.max())
+
+
+def _physical(kind: Any) -> str | None:
+    """Return the physical Parquet type in which numbers of an Arrow type lie; None for a type that holds no numbers."""
+    if pa.types.is_float64(kind):
+        return "DOUBLE"
+    if pa.types.is_float32(kind):
+        return "FLOAT"
+    if pa.types.is_integer(kind):
+        return "INT64" if kind.bit_width == 64 else "INT32"
+    return None
+
+
+def _floats(column: Any) -> NDArray[np.float64]:
+    """Return a column as float64; a float32 by its shortest decimal, so that 0.1 stays 0.1. Nulls become NaN."""
+    if pa.types.is_float32(column.type):
+        column = column.cast(pa.string())
+    found: NDArray[np.float64] = np.ascontiguousarray(column.cast(pa.float64(), safe=False).to_numpy())
+    return found

@@ -19,11 +19,13 @@ from signalbox.adapters.lake.recorded import RecordedFile
 from signalbox.adapters.lake.stores import FolderStore
 from signalbox.contracts import SYMBOLS
 from signalbox.market.candles import ONE_MINUTE, Bars, MarketDataError, Symbol, from_ms
-from signalbox.market.lake import CANDLES, DayKey, SeriesKey
+from signalbox.market.lake import CANDLES, SYNTHETIC, DayKey, SeriesKey
 
 _FILE: Final = re.compile(r"^([A-Z0-9]{2,12}-[A-Z0-9]{2,12})-1m\.parquet$")
 _OTHER_FRAME: Final = re.compile(r"^[A-Z0-9]{2,12}-[A-Z0-9]{2,12}-(\d+[mhdw])\.parquet$")
 _DOLLARS: Final = frozenset({"USD", "USDT", "USDC"})  # quotes that count as US dollars
+_SHOWN: Final = 3  # files that a message names
+_LOOKED_AT: Final = 1_000  # entries of a folder, to say what is in it
 _EXPECTED: Final = "expected candles such as BTC-USDT-1m.parquet, or a lake (candles/venue=...)"
 
 
@@ -59,7 +61,8 @@ class LakeSeries:
 
     @property
     def name(self) -> str:
-        return self.key.prefix.rstrip("/")
+        place = self.key.prefix.rstrip("/")
+        return f"synthetic candles, of no market: {place}" if self.key.venue == SYNTHETIC else place
 
     def sha256(self) -> str:
         """Return a sha256 of the checksums of all readable days."""
@@ -104,7 +107,7 @@ def find_series(folder: Path) -> tuple[CandleSeries, ...]:
     files = [RecordedFile(canonical_symbol(path.name.removesuffix("-1m.parquet")), path) for path in recorded]
     series: Sequence[CandleSeries] = in_lake or files
     if not series:
-        raise MarketDataError(f"{folder}: {_EXPECTED}, found none{_other_frames(folder)}; collect or copy some there")
+        raise MarketDataError(f"{folder}: {_EXPECTED}, found none{_other_frames(folder)}; {_seen(folder)}")
     return _in_order(series)
 
 
@@ -137,6 +140,21 @@ def _lake_series(folder: Path) -> list[LakeSeries]:
 def _other_frames(folder: Path) -> str:
     frames = sorted({match[1] for path in folder.iterdir() if (match := _OTHER_FRAME.match(path.name))})
     return f" of 1 minute (there are {', '.join(frames)})" if frames else ""
+
+
+def _seen(folder: Path) -> str:
+    """Return which files there are instead, and what makes candles of them."""
+    names = []
+    for place, path in enumerate(folder.rglob("*")):
+        if place == _LOOKED_AT:
+            break
+        if path.is_file() and not path.name.startswith("."):
+            names.append(path.relative_to(folder).as_posix())
+    if not names:
+        return "the folder is empty: collect some there (signalbox collect), or make a trial lake (signalbox data sample)"
+    shown = ", ".join(sorted(names)[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"it holds {shown}{more}: convert them with signalbox data import {folder} --out LAKE"
 
 
 _Series = TypeVar("_Series", bound=CandleSeries)
