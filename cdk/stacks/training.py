@@ -29,14 +29,13 @@ class TrainingStack(FunctionStack):
     def __init__(self, scope: Construct, platform: Platform) -> None:
         super().__init__(scope, platform, "training", description="training jobs and the model library")
         data = platform.data
-        self._models = self.import_name(data.models)
         self.execution = ExecutionRole(
             self,
             "Execution",
             config=self.config.training,
             candles=(data.market_data, _CANDLES),
             work=(data.models, TRAINING_PREFIX),
-            shown=(self.import_name(data.market_data), self._models),
+            shown=(self.import_name(data.market_data), self.import_name(data.models)),
         ).role
         register = self._register_model()
         pipeline = self._pipeline_role(register)
@@ -109,13 +108,14 @@ class TrainingStack(FunctionStack):
         role.add_to_policy(aws_iam.PolicyStatement(actions=[*actions, "sagemaker:AddTags"], resources=jobs))
         role.add_to_policy(aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[register.function.function_arn]))
         self._allow_pass_role(role)
+        models = self.platform.data.models
         verdicts = f"{TRAINING_PREFIX}/artifacts/evaluations"  # where library/pipeline.py has its evaluations written
         role.add_to_policy(  # the condition's JsonGet reads there as the pipeline, not as the job that wrote
-            aws_iam.PolicyStatement(
-                actions=["s3:GetObject"], resources=[self.platform.data.models.arn_for_objects(f"{verdicts}/*")]
-            )
+            aws_iam.PolicyStatement(actions=["s3:GetObject"], resources=[models.arn_for_objects(f"{verdicts}/*")])
         )
-        acknowledge(role, f"IAM5[Resource::{self._models}/{verdicts}/*]", "A folder an execution, named when it is started.")
+        acknowledge(
+            role, f"IAM5[Resource::{self.import_name(models)}/{verdicts}/*]", "A folder an execution, named when it is started."
+        )
         for kind in ("training-job", "processing-job"):
             self._acknowledge_jobs(role, f"{kind}/pipelines-*")
         return role
