@@ -18,6 +18,7 @@ from cdk.stacks.alerts import AlertsStack
 from cdk.stacks.dashboard import DashboardStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.execution import ExecutionStack
+from cdk.stacks.function_stack import Platform
 from cdk.stacks.lake import LakeStack
 from cdk.stacks.market import MarketStack
 from cdk.stacks.messaging import MessagingStack
@@ -53,15 +54,16 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     data = DataStack(app, stage, network=network, alarm_topic=operations.alarms, sources=sources)
     schema = SchemaStack(app, context, network=network, data=data)
     messaging = MessagingStack(app, context, data=data)
-    market = MarketStack(app, context, data=data, messaging=messaging)
-    lake = LakeStack(app, context, data=data, messaging=messaging)
-    signals = SignalsStack(app, context, data=data, messaging=messaging)
-    trading = TradingStack(app, context, data=data, secrets=secrets, messaging=messaging)
-    alerts = AlertsStack(app, context, data=data, secrets=secrets, messaging=messaging)
-    execution = ExecutionStack(app, context, data=data, secrets=secrets, messaging=messaging, trading=trading)
-    routing = RoutingStack(app, context, messaging=messaging, execution=execution, trading=trading)
-    training = TrainingStack(app, context, data=data, messaging=messaging)
-    reports = ReportsStack(app, context, data=data, messaging=messaging)
+    platform = Platform(context=context, data=data, secrets=secrets, messaging=messaging)
+    market = MarketStack(app, platform)
+    lake = LakeStack(app, platform)
+    signals = SignalsStack(app, platform)
+    trading = TradingStack(app, platform)
+    alerts = AlertsStack(app, platform)
+    execution = ExecutionStack(app, platform, trading=trading)
+    routing = RoutingStack(app, platform, execution=execution, trading=trading)
+    training = TrainingStack(app, platform)
+    reports = ReportsStack(app, platform)
     dashboard = DashboardStack(app, stage)
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")

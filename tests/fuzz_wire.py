@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, handle_message
 from signalbox.adapters.telegram.bot_api import _parse
@@ -171,7 +172,7 @@ def _http() -> Callable[[bytes], None]:
     }
 
     def door(data: bytes) -> None:
-        answer = api.resolve({**asked, "body": b64encode(data).decode()}, None)
+        answer = api.resolve({**asked, "body": b64encode(data).decode()}, LambdaContext())
         if not 200 <= answer["statusCode"] < 500:
             raise AssertionError(f"expected a status below 500, was {answer['statusCode']}")
         if answer["statusCode"] not in {HTTPStatus.NOT_FOUND, HTTPStatus.OK}:

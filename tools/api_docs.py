@@ -18,21 +18,8 @@ from pydantic import TypeAdapter
 from signalbox.adapters.aws.trading_api import MAX_BODY, ApiTradingService, trading_api
 from signalbox.adapters.aws.trading_problems import PROBLEM_TYPES
 from signalbox.problems import MEDIA_TYPE, Problem
+from signalbox.trading import commands
 from signalbox.trading.access import GrantAccess, RevokeAccess
-from signalbox.trading.commands import (
-    AdoptPosition,
-    CancelOrder,
-    ChooseLots,
-    Command,
-    ConfirmAccount,
-    DepositMoney,
-    HaltTrading,
-    OpenAccount,
-    ReplaceOrder,
-    ResumeTrading,
-    SubmitOrder,
-    WithdrawMoney,
-)
 from signalbox.trading.documents import (
     AccessDocument,
     AccountDocument,
@@ -51,18 +38,18 @@ _SIGNED: Final = "iam"
 _SIGV4: Final = {"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"}
 
 # Name, body (None: no body) and answer of each route. The generator fails for a route without a line here.
-ROUTES: Final[Mapping[str, tuple[str, type[Command] | None, type[Any]]]] = {
-    "post /orders": ("submitOrder", SubmitOrder, OrderAnswerDocument),
-    "delete /orders/{client_order_id}": ("cancelOrder", CancelOrder, OrderAnswerDocument),
-    "put /orders/{client_order_id}": ("replaceOrder", ReplaceOrder, OrderAnswerDocument),
-    "put /accounts/{account}": ("openAccount", OpenAccount, AccountDocument),
-    "post /accounts/{account}/confirm": ("confirmAccount", ConfirmAccount, AccountDocument),
-    "post /accounts/{account}/lots": ("chooseLots", ChooseLots, AccountDocument),
-    "post /accounts/{account}/adopt": ("adoptPosition", AdoptPosition, AccountDocument),
-    "post /accounts/{account}/deposit": ("depositMoney", DepositMoney, AccountDocument),
-    "post /accounts/{account}/withdraw": ("withdrawMoney", WithdrawMoney, AccountDocument),
-    "post /accounts/{account}/halt": ("haltTrading", HaltTrading, AccountDocument),
-    "post /accounts/{account}/resume": ("resumeTrading", ResumeTrading, AccountDocument),
+ROUTES: Final[Mapping[str, tuple[str, type[commands.Command] | None, type[Any]]]] = {
+    "post /orders": ("submitOrder", commands.SubmitOrder, OrderAnswerDocument),
+    "delete /orders/{client_order_id}": ("cancelOrder", commands.CancelOrder, OrderAnswerDocument),
+    "put /orders/{client_order_id}": ("replaceOrder", commands.ReplaceOrder, OrderAnswerDocument),
+    "put /accounts/{account}": ("openAccount", commands.OpenAccount, AccountDocument),
+    "post /accounts/{account}/confirm": ("confirmAccount", commands.ConfirmAccount, AccountDocument),
+    "post /accounts/{account}/lots": ("chooseLots", commands.ChooseLots, AccountDocument),
+    "post /accounts/{account}/adopt": ("adoptPosition", commands.AdoptPosition, AccountDocument),
+    "post /accounts/{account}/deposit": ("depositMoney", commands.DepositMoney, AccountDocument),
+    "post /accounts/{account}/withdraw": ("withdrawMoney", commands.WithdrawMoney, AccountDocument),
+    "post /accounts/{account}/halt": ("haltTrading", commands.HaltTrading, AccountDocument),
+    "post /accounts/{account}/resume": ("resumeTrading", commands.ResumeTrading, AccountDocument),
     "post /accounts/{account}/grant": ("grantAccess", GrantAccess, AccessDocument),
     "post /accounts/{account}/revoke": ("revokeAccess", RevokeAccess, AccessDocument),
     "get /accounts": ("listAccounts", None, AccountsDocument),
@@ -138,12 +125,12 @@ def _reference(kind: type[Any], schemas: dict[str, Any]) -> dict[str, str]:
     return {"$ref": f"{_SCHEMAS}{kind.__name__}"}
 
 
-def _body(command: type[Command], in_path: list[str], in_the_body: str | None) -> dict[str, Any]:
+def _body(command: type[commands.Command], in_path: list[str], in_the_body: str | None) -> dict[str, Any]:
     """Return a command's schema as a request body, without its kind. What the path or the gateway provides is optional."""
     schema = command.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
     schema["properties"].pop("kind", None)
     optional = {*in_path, "requested_at"} - {in_the_body}
-    if command is CancelOrder:
+    if command is commands.CancelOrder:
         optional |= {"account", "request_id"}  # they may be in the query string
     schema["required"] = [name for name in schema.get("required", ()) if name not in optional]
     if not schema["required"]:

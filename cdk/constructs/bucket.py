@@ -10,31 +10,44 @@ from cdk.constructs.acknowledge import acknowledge
 _OLD_VERSION_DAYS = 90
 
 
+def _private_bucket(
+    scope: Construct,
+    *,
+    removal: RemovalPolicy,
+    emptied: bool,
+    lifecycle: aws_s3.LifecycleRule,
+    access_logs: aws_s3.IBucket | None = None,
+    log_prefix: str | None = None,
+) -> aws_s3.Bucket:
+    """Return a bucket of `scope`. emptied: when it is removed, what is in it goes first, old versions too."""
+    return aws_s3.Bucket(
+        scope,
+        "Bucket",
+        versioned=True,
+        encryption=aws_s3.BucketEncryption.S3_MANAGED,
+        enforce_ssl=True,
+        block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
+        object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+        removal_policy=removal,
+        auto_delete_objects=True if emptied else None,
+        server_access_logs_bucket=access_logs,
+        server_access_logs_prefix=log_prefix,
+        lifecycle_rules=[lifecycle],
+    )
+
+
 class LogsBucket(Construct):
     """Receives the access logs of the other buckets."""
 
     def __init__(self, scope: Construct, construct_id: str, *, removal: RemovalPolicy, emptied: bool) -> None:
-        """emptied: when the bucket is removed, what is in it goes first, old versions too."""
         super().__init__(scope, construct_id)
-        self.bucket = aws_s3.Bucket(
-            self,
-            "Bucket",
-            versioned=True,
-            encryption=aws_s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            removal_policy=removal,
-            auto_delete_objects=True if emptied else None,
-            lifecycle_rules=[
-                aws_s3.LifecycleRule(
-                    id="expire",
-                    expiration=Duration.days(365),
-                    noncurrent_version_expiration=Duration.days(1),
-                    abort_incomplete_multipart_upload_after=Duration.days(1),
-                )
-            ],
+        rule = aws_s3.LifecycleRule(
+            id="expire",
+            expiration=Duration.days(365),
+            noncurrent_version_expiration=Duration.days(1),
+            abort_incomplete_multipart_upload_after=Duration.days(1),
         )
+        self.bucket = _private_bucket(self, removal=removal, emptied=emptied, lifecycle=rule)
         acknowledge(self.bucket, "S1", "It is where access logs go; logging its own accesses would never end.")
 
 
@@ -53,24 +66,17 @@ class StateBucket(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         storage_class = aws_s3.StorageClass.GLACIER_INSTANT_RETRIEVAL if archive else aws_s3.StorageClass.INTELLIGENT_TIERING
-        self.bucket = aws_s3.Bucket(
+        rule = aws_s3.LifecycleRule(
+            id="age",
+            transitions=[aws_s3.Transition(storage_class=storage_class, transition_after=Duration.days(30))],
+            noncurrent_version_expiration=Duration.days(_OLD_VERSION_DAYS),
+            abort_incomplete_multipart_upload_after=Duration.days(1),
+        )
+        self.bucket = _private_bucket(
             self,
-            "Bucket",
-            versioned=True,
-            encryption=aws_s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            block_public_access=aws_s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=aws_s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            removal_policy=removal,
-            auto_delete_objects=True if emptied else None,
-            server_access_logs_bucket=access_logs.bucket,
-            server_access_logs_prefix=f"s3/{construct_id}/",
-            lifecycle_rules=[
-                aws_s3.LifecycleRule(
-                    id="age",
-                    transitions=[aws_s3.Transition(storage_class=storage_class, transition_after=Duration.days(30))],
-                    noncurrent_version_expiration=Duration.days(_OLD_VERSION_DAYS),
-                    abort_incomplete_multipart_upload_after=Duration.days(1),
-                )
-            ],
+            removal=removal,
+            emptied=emptied,
+            lifecycle=rule,
+            access_logs=access_logs.bucket,
+            log_prefix=f"s3/{construct_id}/",
         )

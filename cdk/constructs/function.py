@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy, Stack, aws_ec2, aws_events, aws_iam, aws_lambda, aws_logs, aws_sns
+from aws_cdk import Duration, RemovalPolicy, Stack, aws_dynamodb, aws_ec2, aws_events, aws_iam, aws_lambda, aws_logs, aws_sns
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
@@ -171,6 +171,10 @@ class SignalboxFunction(Construct):
     def allow(self, actions: Sequence[str], *resources: str) -> None:
         """Give the function's role exactly these actions on these resources."""
         self.role.add_to_policy(aws_iam.PolicyStatement(actions=list(actions), resources=list(resources)))
+
+    def allow_idempotency_records(self, table: aws_dynamodb.ITable) -> None:
+        """Let the function remember in a table what it has done, as Powertools' idempotency does."""
+        self.allow(["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], table.table_arn)
 
     def _allow_events(self, bus: aws_events.IEventBus) -> None:
         """Let the function put the types of events on the bus that contracts.EMITTERS names it for, and no other.

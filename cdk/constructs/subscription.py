@@ -8,8 +8,9 @@ manual asks for against throttling (decision 0069). docs/live-trading.md adds up
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from aws_cdk import Duration, aws_events, aws_events_targets, aws_sns, aws_sqs
 from aws_cdk.aws_lambda_event_sources import SqsEventSource
@@ -17,17 +18,44 @@ from constructs import Construct
 
 from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.queues import DeadLetterQueue
+from signalbox.contracts import EVENT_SOURCE, EventType
 
 VISIBILITY_FACTOR: Final = 6  # times the function's timeout, as Lambda asks for, so that a message is not seen twice
 GRACE_SECONDS: Final = 15  # above the function's timeout, where a hidden message holds an account back
 PATIENT_RECEIVES: Final = 20  # before a message is a dead letter, where it is shown again so early
 
 
-class FunctionQueue(Construct):
-    """A queue that one function is fed from, one batch an invocation; it answers which messages come again.
+def events_of(*kinds: EventType, detail: Mapping[str, Any] | None = None) -> aws_events.EventPattern:
+    """Return the pattern of our events of these types. detail: what their content has to match, too."""
+    return aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in kinds], detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How messages come from a queue to its function.
 
     visibility_seconds: None is VISIBILITY_FACTOR times the function's timeout. delay_seconds: how long each is kept first.
     """
+
+    batch_size: int = 10
+    maximum_receives: int = 5
+    maximum_concurrency: int | None = None
+    visibility_seconds: int | None = None
+    delay_seconds: int = 0
+
+    @classmethod
+    def patient(cls, function: SignalboxFunction, *, batch_size: int = 1, delay_seconds: int = 0) -> Delivery:
+        """Return the one that shows a message again soon after a crash, and often before it is a dead letter."""
+        return cls(
+            batch_size=batch_size,
+            maximum_receives=PATIENT_RECEIVES,
+            visibility_seconds=function.timeout_seconds + GRACE_SECONDS,
+            delay_seconds=delay_seconds,
+        )
+
+
+class FunctionQueue(Construct):
+    """A queue that one function is fed from, one batch an invocation; it answers which messages come again."""
 
     def __init__(
         self,
@@ -37,11 +65,7 @@ class FunctionQueue(Construct):
         function: SignalboxFunction,
         alarm_topic: aws_sns.ITopic,
         fifo: bool = False,
-        batch_size: int = 10,
-        maximum_receives: int = 5,
-        maximum_concurrency: int | None = None,
-        visibility_seconds: int | None = None,
-        delay_seconds: int = 0,
+        delivery: Delivery = Delivery(),
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = DeadLetterQueue(self, "DeadLetters", alarm_topic=alarm_topic, fifo=fifo)
@@ -52,13 +76,16 @@ class FunctionQueue(Construct):
             content_based_deduplication=True if fifo else None,  # the bus gives no deduplication id
             encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
             enforce_ssl=True,
-            delivery_delay=Duration.seconds(delay_seconds) if delay_seconds else None,
-            visibility_timeout=Duration.seconds(visibility_seconds or VISIBILITY_FACTOR * function.timeout_seconds),
-            dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=maximum_receives),
+            delivery_delay=Duration.seconds(delivery.delay_seconds) if delivery.delay_seconds else None,
+            visibility_timeout=Duration.seconds(delivery.visibility_seconds or VISIBILITY_FACTOR * function.timeout_seconds),
+            dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=delivery.maximum_receives),
         )
         function.function.add_event_source(
             SqsEventSource(
-                self.queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=maximum_concurrency
+                self.queue,
+                batch_size=delivery.batch_size,
+                report_batch_item_failures=True,
+                max_concurrency=delivery.maximum_concurrency,
             )
         )
 
@@ -73,9 +100,7 @@ class AccountQueue(FunctionQueue):
             function=function,
             alarm_topic=alarm_topic,
             fifo=True,
-            batch_size=1,  # one that is given back counts no delivery of those behind it
-            maximum_receives=PATIENT_RECEIVES,
-            visibility_seconds=function.timeout_seconds + GRACE_SECONDS,
+            delivery=Delivery.patient(function),  # one at a time: one that is given back counts no delivery of those behind it
         )
 
 
@@ -84,7 +109,7 @@ def subscribe(
     *,
     bus: aws_events.IEventBus,
     queue: aws_sqs.IQueue,
-    patterns: Sequence[tuple[str, aws_events.EventPattern]],
+    patterns: Mapping[str, aws_events.EventPattern],
     undelivered: aws_sqs.IQueue,
     group: str | None = None,
 ) -> None:
@@ -94,7 +119,7 @@ def subscribe(
 
     A rule has one group: AWS documents no path into the event there, and what did not resolve would be one group for all.
     """
-    for name, pattern in patterns:
+    for name, pattern in patterns.items():
         rule = aws_events.Rule(
             scope,
             name,
@@ -116,27 +141,13 @@ class EventSubscription(FunctionQueue):
         construct_id: str,
         *,
         bus: aws_events.IEventBus,
-        patterns: Sequence[tuple[str, aws_events.EventPattern]],
+        patterns: Mapping[str, aws_events.EventPattern],
         function: SignalboxFunction,
         alarm_topic: aws_sns.ITopic,
         undelivered: aws_sqs.IQueue,
         group: str | None = None,
-        batch_size: int = 10,
-        maximum_receives: int = 5,
-        maximum_concurrency: int | None = None,
-        visibility_seconds: int | None = None,
-        delay_seconds: int = 0,
+        delivery: Delivery = Delivery(),
     ) -> None:
-        super().__init__(
-            scope,
-            construct_id,
-            function=function,
-            alarm_topic=alarm_topic,
-            fifo=group is not None,
-            batch_size=batch_size,
-            maximum_receives=maximum_receives,
-            maximum_concurrency=maximum_concurrency,
-            visibility_seconds=visibility_seconds,
-            delay_seconds=delay_seconds,
-        )
+        fifo = group is not None
+        super().__init__(scope, construct_id, function=function, alarm_topic=alarm_topic, fifo=fifo, delivery=delivery)
         subscribe(self, bus=bus, queue=self.queue, patterns=patterns, undelivered=undelivered, group=group)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from aws_cdk import aws_events
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, stage_metric
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription, FunctionQueue
-from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.secrets import SecretsStack
-from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
+from cdk.constructs.subscription import Delivery, EventSubscription, FunctionQueue, events_of
+from cdk.stacks.function_stack import FunctionStack, Platform
+from signalbox.contracts import Env, EventType, Function, Metric, StackOutput
 
 _ALWAYS = (
     EventType.MARKET_DATA_STALE,
@@ -41,27 +36,19 @@ _ACCOUNTS = (
 )
 
 
-_TIMEOUT_SECONDS = 60
 _ALARMS = (
     (Metric.ALERTS_UNDELIVERABLE, "an alert went to nobody: no chat, a blocked bot or an unknown chat; the log has its text"),
     (Metric.CHATS_MOVED, "a chat has another id now; it is followed, and the log has both: put the new one into the secret"),
 )
 
 
-class AlertsStack(SignalboxStack):
+class AlertsStack(FunctionStack):
     """send_alerts with two queues: events as they come, and what was made of them, in a message group a chat."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        data: DataStack,
-        secrets: SecretsStack,
-        messaging: MessagingStack,
-    ) -> None:
-        super().__init__(scope, context.stage, "alerts", description="alerts through Telegram")
-        stage = context.stage
+    def __init__(self, scope: Construct, platform: Platform) -> None:
+        super().__init__(scope, platform, "alerts", description="alerts through Telegram")
+        context, data, messaging = platform.context, platform.data, platform.messaging
+        stage, telegram = context.stage, platform.secrets.telegram
         send = SignalboxFunction(
             self,
             "SendAlerts",
@@ -70,35 +57,33 @@ class AlertsStack(SignalboxStack):
             layers=(LayerName.CORE,),
             bus=messaging.bus,
             environment={
-                Env.TELEGRAM_SECRET_ARN: secrets.telegram.secret_arn,
+                Env.TELEGRAM_SECRET_ARN: telegram.secret_arn,
                 Env.TELEGRAM_URL: stage.endpoints.telegram_url if stage.endpoints else "",
                 Env.IDEMPOTENCY_TABLE: data.deliveries.table_name,
             },
-            timeout_seconds=_TIMEOUT_SECONDS,
+            timeout_seconds=60,
             memory_megabytes=256,
         )
-        send.allow(["secretsmanager:GetSecretValue"], secrets.telegram.secret_arn)
-        send.allow(
-            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], data.deliveries.table_arn
-        )
-        issued = aws_events.EventPattern(
-            source=[EVENT_SOURCE],
-            detail_type=[EventType.SIGNAL_GENERATED.value],
-            detail={"issued": [True], "late": [False]},
-        )
-        always = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in _ALWAYS])
-        accounts = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in _ACCOUNTS])
+        send.allow(["secretsmanager:GetSecretValue"], telegram.secret_arn)
+        send.allow_idempotency_records(data.deliveries)
         subscription = EventSubscription(
             self,
             "Alerts",
             bus=messaging.bus,
             undelivered=messaging.undelivered,
-            patterns=[("IssuedSignals", issued), ("Conditions", always), ("Accounts", accounts)],
+            patterns={
+                "IssuedSignals": events_of(EventType.SIGNAL_GENERATED, detail={"issued": [True], "late": [False]}),
+                "Conditions": events_of(*_ALWAYS),
+                "Accounts": events_of(*_ACCOUNTS),
+            },
             function=send,
             alarm_topic=context.alarm_topic,
             group="alerts",
-            batch_size=1,  # one put back holds its group only as long as asked; a batch mate would hold it for the whole timeout
-            maximum_receives=10,  # the function waits longer from try to try; together about 40 minutes
+            delivery=Delivery(
+                # one put back holds its group only as long as asked; a batch mate would hold it for the whole timeout
+                batch_size=1,
+                maximum_receives=10,  # the function waits longer from try to try; together about 40 minutes
+            ),
         )
         deliveries = FunctionQueue(
             self,
@@ -106,21 +91,12 @@ class AlertsStack(SignalboxStack):
             function=send,
             alarm_topic=context.alarm_topic,
             fifo=True,  # a message group a chat
-            batch_size=1,
-            maximum_receives=PATIENT_RECEIVES,  # a chat in flood control says how long to wait, up to hours, several times
-            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
+            delivery=Delivery.patient(send),  # a chat in flood control says how long to wait, up to hours, several times
         )
         send.allow(["sqs:SendMessage"], deliveries.queue.queue_arn)
         send.function.add_environment(Env.DELIVERIES_QUEUE_URL.value, deliveries.queue.queue_url)
         for metric, description in _ALARMS:
-            TopicAlarm(
-                self,
-                metric.value,
-                metric=stage_metric(metric, stage=context.stage, statistic="Sum"),
-                threshold=1,
-                description=description,
-                topic=context.alarm_topic,
-            )
+            self.alarm_at(metric, description)
         self.output(StackOutput.ALERTS_QUEUE_URL, subscription.queue.queue_url)
         self.output(StackOutput.ALERTS_DLQ_URL, subscription.dead_letters.queue.queue_url)
         self.output(StackOutput.DELIVERIES_QUEUE_URL, deliveries.queue.queue_url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration, aws_cloudwatch
 from constructs import Construct
 
@@ -11,6 +13,22 @@ from cdk.stage import StageConfig
 from signalbox.contracts import PRODUCT, Function, Metric
 
 _HALF = 12  # of 24 columns
+_GRAPHS = (  # title, statistic, metrics; two in a row
+    ("Candles", "Sum", (Metric.CANDLES_COLLECTED, Metric.CANDLES_REFUSED)),
+    ("Venue", "Sum", (Metric.VENUE_FAILURES,)),
+    ("Signals", "Sum", (Metric.SIGNALS_ISSUED, Metric.SYMBOLS_REFUSED)),
+    ("Cycle, p99", "p99", (Metric.CYCLE_DURATION,)),
+    ("Alerts", "Sum", (Metric.ALERTS_SENT, Metric.ALERTS_UNDELIVERABLE)),
+    ("Outbox: oldest event", "Maximum", (Metric.OUTBOX_OLDEST_AGE,)),
+    ("Trades", "Sum", (Metric.TRADES_OPENED, Metric.TRADES_CLOSED)),
+    ("Not traded", "Sum", (Metric.ORDERS_REFUSED, Metric.SIGNALS_HELD_BACK)),
+    ("Accounts: stops", "Sum", (Metric.TRADING_HALTS, Metric.RULES_BREACHED)),
+    ("One message of the trading queue, p99", "p99", (Metric.TRADING_DURATION,)),
+    ("Lake", "Sum", (Metric.DAYS_COMPACTED, Metric.LAKE_FILES_QUARANTINED)),
+    ("Lake: missing candles", "Sum", (Metric.CANDLES_MISSING,)),
+    ("Candles changed after the fact", "Sum", (Metric.CANDLES_REVISED, Metric.CANDLES_CONFLICTING)),
+    ("Minutes without a trade", "Sum", (Metric.EMPTY_MINUTES,)),
+)
 
 
 class DashboardStack(SignalboxStack):
@@ -19,37 +37,12 @@ class DashboardStack(SignalboxStack):
     def __init__(self, scope: Construct, stage: StageConfig) -> None:
         super().__init__(scope, stage, "dashboard", description="dashboard")
         dashboard = aws_cloudwatch.Dashboard(self, "Dashboard", dashboard_name=f"{PRODUCT}-{stage.name}")
-        dashboard.add_widgets(
-            self._graph("Candles", "Sum", Metric.CANDLES_COLLECTED, Metric.CANDLES_REFUSED),
-            self._graph("Venue", "Sum", Metric.VENUE_FAILURES),
-        )
-        dashboard.add_widgets(
-            self._graph("Signals", "Sum", Metric.SIGNALS_ISSUED, Metric.SYMBOLS_REFUSED),
-            self._graph("Cycle, p99", "p99", Metric.CYCLE_DURATION),
-        )
-        dashboard.add_widgets(
-            self._graph("Alerts", "Sum", Metric.ALERTS_SENT, Metric.ALERTS_UNDELIVERABLE),
-            self._graph("Outbox: oldest event", "Maximum", Metric.OUTBOX_OLDEST_AGE),
-        )
-        dashboard.add_widgets(
-            self._graph("Trades", "Sum", Metric.TRADES_OPENED, Metric.TRADES_CLOSED),
-            self._graph("Not traded", "Sum", Metric.ORDERS_REFUSED, Metric.SIGNALS_HELD_BACK),
-        )
-        dashboard.add_widgets(
-            self._graph("Accounts: stops", "Sum", Metric.TRADING_HALTS, Metric.RULES_BREACHED),
-            self._graph("One message of the trading queue, p99", "p99", Metric.TRADING_DURATION),
-        )
-        dashboard.add_widgets(
-            self._graph("Lake", "Sum", Metric.DAYS_COMPACTED, Metric.LAKE_FILES_QUARANTINED),
-            self._graph("Lake: missing candles", "Sum", Metric.CANDLES_MISSING),
-        )
-        dashboard.add_widgets(
-            self._graph("Candles changed after the fact", "Sum", Metric.CANDLES_REVISED, Metric.CANDLES_CONFLICTING),
-            self._graph("Minutes without a trade", "Sum", Metric.EMPTY_MINUTES),
-        )
+        graphs = [self._graph(*graph) for graph in _GRAPHS]
+        for row in zip(graphs[::2], graphs[1::2], strict=True):
+            dashboard.add_widgets(*row)
         dashboard.add_widgets(self._functions("Errors", "Sum"), self._functions("Duration", "p99"))
 
-    def _graph(self, title: str, statistic: str, *metrics: Metric) -> aws_cloudwatch.GraphWidget:
+    def _graph(self, title: str, statistic: str, metrics: Sequence[Metric]) -> aws_cloudwatch.GraphWidget:
         return aws_cloudwatch.GraphWidget(
             title=title,
             width=_HALF,

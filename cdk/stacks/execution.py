@@ -7,19 +7,14 @@ from typing import Final
 from aws_cdk.aws_lambda_event_sources import SqsEventSource
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, stage_metric
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
 from cdk.constructs.mailbox import AgentMailbox
-from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue, FunctionQueue
-from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.secrets import SecretsStack
+from cdk.constructs.subscription import GRACE_SECONDS, AccountQueue, Delivery, FunctionQueue
+from cdk.stacks.function_stack import FunctionStack, Platform
 from cdk.stacks.trading import TradingStack
 from signalbox.contracts import ACKNOWLEDGE_SECONDS, Env, Function, Metric, StackOutput
 
-_TIMEOUT_SECONDS: Final = 60
 _AGENT_WORKERS: Final = 2  # at once for the reports of one agent; Lambda takes no less
 _ALARMS: Final = (
     (
@@ -45,50 +40,25 @@ _ALARMS: Final = (
 )
 
 
-class ExecutionStack(SignalboxStack):
+class ExecutionStack(FunctionStack):
     """execute_orders with its queue, the mailbox of each MetaTrader 5 account, and the queue that looks for its answers."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        data: DataStack,
-        secrets: SecretsStack,
-        messaging: MessagingStack,
-        trading: TradingStack,
-    ) -> None:
-        super().__init__(scope, context.stage, "execution", description="orders at live venues")
-        self._context = context
-        execute = self._function(data, secrets, messaging)
-        requests = AccountQueue(self, "Requests", function=execute, alarm_topic=context.alarm_topic)
+    def __init__(self, scope: Construct, platform: Platform, *, trading: TradingStack) -> None:
+        super().__init__(scope, platform, "execution", description="orders at live venues")
+        execute = self._function()
+        requests = AccountQueue(self, "Requests", function=execute, alarm_topic=platform.context.alarm_topic)
         self.requests = requests.queue
         self._mailboxes(execute, trading)
         for metric, threshold, description in _ALARMS:
-            TopicAlarm(
-                self,
-                metric.value,
-                metric=stage_metric(metric, stage=context.stage, statistic="Sum"),
-                threshold=threshold,
-                description=description,
-                topic=context.alarm_topic,
-            )
+            self.alarm_at(metric, description, threshold=threshold)
         self.output(StackOutput.EXECUTION_QUEUE_URL, requests.queue.queue_url)
         self.output(StackOutput.EXECUTION_DLQ_URL, requests.dead_letters.queue.queue_url)
 
     def _mailboxes(self, execute: SignalboxFunction, trading: TradingStack) -> None:
-        checks = FunctionQueue(
-            self,
-            "Mt5Checks",
-            function=execute,
-            alarm_topic=self._context.alarm_topic,
-            batch_size=1,
-            maximum_receives=PATIENT_RECEIVES,
-            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
-            delay_seconds=ACKNOWLEDGE_SECONDS,
-        )
-        hidden = _TIMEOUT_SECONDS + GRACE_SECONDS
-        stage, topic = self._context.stage, self._context.alarm_topic
+        stage, topic = self.config, self.platform.context.alarm_topic
+        patient = Delivery.patient(execute, delay_seconds=ACKNOWLEDGE_SECONDS)
+        checks = FunctionQueue(self, "Mt5Checks", function=execute, alarm_topic=topic, delivery=patient)
+        hidden = execute.timeout_seconds + GRACE_SECONDS
         boxes = [AgentMailbox(self, one, stage=stage, alarm_topic=topic, hidden_seconds=hidden) for one in stage.mt5_accounts]
         for box in boxes:
             # an agent chooses its messages' groups: without the limit it could take every worker of the stage
@@ -104,15 +74,15 @@ class ExecutionStack(SignalboxStack):
         self.output(StackOutput.MT5_CHECKS_QUEUE_URL, checks.queue.queue_url)
         self.output(StackOutput.MT5_CHECKS_DLQ_URL, checks.dead_letters.queue.queue_url)
 
-    def _function(self, data: DataStack, secrets: SecretsStack, messaging: MessagingStack) -> SignalboxFunction:
-        stage = self._context.stage
+    def _function(self) -> SignalboxFunction:
+        stage, data, secrets = self.config, self.platform.data, self.platform.secrets
         execute = SignalboxFunction(
             self,
             "ExecuteOrders",
             name=Function.EXECUTE_ORDERS,
-            context=self._context,
+            context=self.platform.context,
             layers=(LayerName.CORE, LayerName.EXCHANGE),
-            bus=messaging.bus,
+            bus=self.platform.messaging.bus,
             environment={
                 Env.EXCHANGE_SECRET_ARN: secrets.exchange.secret_arn,
                 Env.REQUEST_KEY_ARN: secrets.request_key.secret_arn,
@@ -121,7 +91,7 @@ class ExecutionStack(SignalboxStack):
                 Env.IDEMPOTENCY_TABLE: data.idempotency.table_name,
                 Env.MT5_ACCOUNTS: ",".join(stage.mt5_accounts),
             },
-            timeout_seconds=_TIMEOUT_SECONDS,
+            timeout_seconds=60,
             memory_megabytes=512,
         )
         execute.allow(
@@ -130,7 +100,5 @@ class ExecutionStack(SignalboxStack):
             secrets.request_key.secret_arn,
             secrets.report_key.secret_arn,
         )
-        execute.allow(
-            ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], data.idempotency.table_arn
-        )
+        execute.allow_idempotency_records(data.idempotency)
         return execute

@@ -7,37 +7,25 @@ from typing import Final
 from aws_cdk import Duration
 from constructs import Construct
 
-from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import TopicAlarm, stage_metric
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.schedule import JobSchedule
-from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import Env, Function, Metric
 
 _FOLDERS: Final = ("candles", "quarantine")  # of signalbox.market.lake
 
 
-class LakeStack(SignalboxStack):
+class LakeStack(FunctionStack):
     """compact_candles and its clock."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        data: DataStack,
-        messaging: MessagingStack,
-    ) -> None:
-        super().__init__(scope, context.stage, "lake", description="the lake of candles")
-        stage = context.stage
+    def __init__(self, scope: Construct, platform: Platform) -> None:
+        super().__init__(scope, platform, "lake", description="the lake of candles")
+        stage, data = self.config, platform.data
         compact = SignalboxFunction(
             self,
             "CompactCandles",
             name=Function.COMPACT_CANDLES,
-            context=context,
+            context=platform.context,
             layers=(LayerName.CORE, LayerName.DATA),
             environment={
                 Env.MARKET_DATA_BUCKET: data.market_data.bucket_name,
@@ -50,26 +38,17 @@ class LakeStack(SignalboxStack):
         )
         # without ListBucket an absent day looks like a forbidden one
         compact.allow(["s3:ListBucket"], data.market_data.bucket_arn)
-        compact.allow(["s3:GetObject", "s3:PutObject"], *(data.market_data.arn_for_objects(f"{folder}/*") for folder in _FOLDERS))
-        bucket = self.resolve(data.export_value(data.market_data.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
-        for folder in _FOLDERS:
-            reason = "A file a day, named by venue, symbol and date: the folder is the narrowest resource there is."
-            acknowledge(compact.role, f"IAM5[Resource::{bucket}/{folder}/*]", reason)
-        JobSchedule(
-            self,
-            "EveryNight",
-            function=compact,
-            expression="cron(20 0 * * ? *)",  # after the last collection of the day, retries included
-            maximum_age=Duration.hours(1),
-            group_name=messaging.schedule_group,
-            enabled=stage.schedules_enabled,
-            lost_runs=messaging.lost_runs,
+        self.allow_objects(
+            compact,
+            ["s3:GetObject", "s3:PutObject"],
+            data.market_data,
+            *_FOLDERS,
+            reason="A file a day, named by venue, symbol and date: the folder is the narrowest resource there is.",
         )
-        TopicAlarm(
-            self,
-            "BadDayFile",
-            metric=stage_metric(Metric.LAKE_FILES_QUARANTINED, stage=context.stage, statistic="Sum"),
-            threshold=1,
-            description="a file of the lake did not verify; it is in quarantine with a report and was written again",
-            topic=context.alarm_topic,
+        # after the last collection of the day, retries included
+        self.run_on_schedule("EveryNight", compact, "cron(20 0 * * ? *)", maximum_age=Duration.hours(1))
+        self.alarm_at(
+            Metric.LAKE_FILES_QUARANTINED,
+            "a file of the lake did not verify; it is in quarantine with a report and was written again",
+            construct_id="BadDayFile",
         )

@@ -5,34 +5,30 @@ from __future__ import annotations
 from aws_cdk import Duration
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, stage_metric
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.schedule import JobSchedule
-from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import CYCLE_MINUTES, Env, Function, Metric
 
 
-class MarketStack(SignalboxStack):
+class MarketStack(FunctionStack):
     """collect_candles and its clock."""
 
-    def __init__(self, scope: Construct, context: FunctionContext, *, data: DataStack, messaging: MessagingStack) -> None:
-        super().__init__(scope, context.stage, "market", description="collection of candles")
-        stage = context.stage
+    def __init__(self, scope: Construct, platform: Platform) -> None:
+        super().__init__(scope, platform, "market", description="collection of candles")
+        stage, cursors = self.config, platform.data.cursors
         collect = SignalboxFunction(
             self,
             "CollectCandles",
             name=Function.COLLECT_CANDLES,
-            context=context,
+            context=platform.context,
             layers=(LayerName.CORE, LayerName.EXCHANGE),
-            bus=messaging.bus,
+            bus=platform.messaging.bus,
             environment={
                 Env.SYMBOLS: ",".join(stage.symbols),
                 Env.VENUE: stage.venue,
                 Env.VENUE_URL: stage.endpoints.venue_url if stage.endpoints else "",
-                Env.COLLECTION_CURSOR_TABLE: data.cursors.table_name,
+                Env.COLLECTION_CURSOR_TABLE: cursors.table_name,
                 # a replay's exchange is never late, and its gaps are for ever: not worth a wait
                 **({Env.LOOK_AGAIN_SECONDS: "0,0"} if stage.endpoints else {}),
             },
@@ -41,25 +37,11 @@ class MarketStack(SignalboxStack):
             # two runs at once would only fight over the cursors, whose writes are conditional: it saves work, no more
             reserved_concurrency=stage.collect_concurrency,
         )
-        collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], data.cursors.table_arn)
-        JobSchedule(
-            self,
+        collect.allow(["dynamodb:GetItem", "dynamodb:PutItem"], cursors.table_arn)
+        self.run_on_schedule(
             "EveryCycle",
-            function=collect,
-            expression=f"cron(0/{CYCLE_MINUTES} * * * ? *)",
+            collect,
+            f"cron(0/{CYCLE_MINUTES} * * * ? *)",
             maximum_age=Duration.seconds(CYCLE_MINUTES * 60 - 60),  # a later run would meet the next one
-            group_name=messaging.schedule_group,
-            enabled=stage.schedules_enabled,
-            lost_runs=messaging.lost_runs,
         )
-        TopicAlarm(
-            self,
-            "NoCandles",
-            metric=stage_metric(Metric.CANDLES_COLLECTED, stage=context.stage, statistic="Sum"),
-            threshold=1,
-            below=True,
-            periods=3,
-            missing_is_breaching=True,
-            description="no candle was collected for 15 minutes",
-            topic=context.alarm_topic,
-        )
+        self.alarm_without("NoCandles", Metric.CANDLES_COLLECTED, "no candle was collected for 15 minutes", periods=3)

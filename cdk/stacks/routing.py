@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from aws_cdk import aws_events
 from constructs import Construct
 
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, EventSubscription
-from cdk.stacks.base import SignalboxStack
+from cdk.constructs.subscription import Delivery, EventSubscription, events_of
 from cdk.stacks.execution import ExecutionStack
-from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.function_stack import FunctionStack, Platform
 from cdk.stacks.trading import TradingStack
 from signalbox.contracts import (
-    EVENT_SOURCE,
     REVIEW_DELAY_SECONDS,
     ROUTED_EVENTS,
     Env,
@@ -24,25 +19,16 @@ from signalbox.contracts import (
     StackOutput,
 )
 
-_TIMEOUT_SECONDS: Final = 10
 
-
-class RoutingStack(SignalboxStack):
+class RoutingStack(FunctionStack):
     """route_events between the bus and the queues of execution and trading.
 
     Its FIFO queue keeps what order the bus has; the other one keeps back for seconds what is due in seconds.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        messaging: MessagingStack,
-        execution: ExecutionStack,
-        trading: TradingStack,
-    ) -> None:
-        super().__init__(scope, context.stage, "routing", description="events about one account, to its message groups")
+    def __init__(self, scope: Construct, platform: Platform, *, execution: ExecutionStack, trading: TradingStack) -> None:
+        super().__init__(scope, platform, "routing", description="events about one account, to its message groups")
+        context, messaging = platform.context, platform.messaging
         route = SignalboxFunction(
             self,
             "RouteEvents",
@@ -53,7 +39,7 @@ class RoutingStack(SignalboxStack):
                 Env.EXECUTION_QUEUE_URL: execution.requests.queue_url,
                 Env.TRADING_QUEUE_URL: trading.queue.queue_url,
             },
-            timeout_seconds=_TIMEOUT_SECONDS,
+            timeout_seconds=10,
             memory_megabytes=512,
         )
         route.allow(["sqs:SendMessage"], execution.requests.queue_arn, trading.queue.queue_arn)
@@ -62,27 +48,22 @@ class RoutingStack(SignalboxStack):
             "Events",
             bus=messaging.bus,
             undelivered=messaging.undelivered,
-            patterns=[
-                ("OfAccounts", aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[kind.value for kind in ROUTED_EVENTS]))
-            ],
+            patterns={"OfAccounts": events_of(*ROUTED_EVENTS)},
             function=route,
             alarm_topic=context.alarm_topic,
             group="routing",
-            maximum_receives=PATIENT_RECEIVES,
-            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
+            delivery=Delivery.patient(route, batch_size=10),
         )
-        due = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[EventType.ACCOUNT_REVIEW_DUE.value])
         reviews = EventSubscription(
             self,
             "Reviews",
             bus=messaging.bus,
             undelivered=messaging.undelivered,
-            patterns=[("DueInSeconds", due)],
+            patterns={"DueInSeconds": events_of(EventType.ACCOUNT_REVIEW_DUE)},
             function=route,
             alarm_topic=context.alarm_topic,
-            maximum_receives=PATIENT_RECEIVES,
-            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
-            delay_seconds=REVIEW_DELAY_SECONDS,  # of a standard queue: a FIFO one would delay one account's behind another's
+            # the delay is of a standard queue: a FIFO one would delay one account's behind another's
+            delivery=Delivery.patient(route, batch_size=10, delay_seconds=REVIEW_DELAY_SECONDS),
         )
         self.output(StackOutput.ROUTING_QUEUE_URL, subscription.queue.queue_url)
         self.output(StackOutput.ROUTING_DLQ_URL, subscription.dead_letters.queue.queue_url)

@@ -4,34 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import aws_events, aws_s3_assets
+from aws_cdk import aws_s3_assets
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import TopicAlarm, stage_metric
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.subscription import EventSubscription
-from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
-from signalbox.contracts import EVENT_SOURCE, Env, EventType, Function, Metric, StackOutput
+from cdk.constructs.subscription import Delivery, EventSubscription, events_of
+from cdk.stacks.function_stack import FunctionStack, Platform
+from signalbox.contracts import Env, EventType, Function, Metric, StackOutput
 
 _BARS_OF_A_CYCLE: Final = 5  # of one symbol: its minutes
 
 
-class SignalsStack(SignalboxStack):
+class SignalsStack(FunctionStack):
     """generate_signals and its queue."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        data: DataStack,
-        messaging: MessagingStack,
-    ) -> None:
-        super().__init__(scope, context.stage, "signals", description="generation of signals")
+    def __init__(self, scope: Construct, platform: Platform) -> None:
+        super().__init__(scope, platform, "signals", description="generation of signals")
+        context, data, messaging = platform.context, platform.data, platform.messaging
         starter = aws_s3_assets.Asset(self, "StarterBundle", path=str(context.sources.starter_bundle))
         generate = SignalboxFunction(
             self,
@@ -53,54 +44,38 @@ class SignalsStack(SignalboxStack):
         # without ListBucket an absent object looks like a forbidden one
         generate.allow(["s3:ListBucket"], data.models.bucket_arn)
         generate.allow(["s3:GetObject"], data.models.arn_for_objects("*"), starter.bucket.arn_for_objects(starter.s3_object_key))
-        models = self.resolve(data.export_value(data.models.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
-        acknowledge(generate.role, f"IAM5[Resource::{models}/*]", "Bundles have keys of their own; any of them may be read.")
+        models = f"IAM5[Resource::{self.import_name(data.models)}/*]"
+        acknowledge(generate.role, models, "Bundles have keys of their own; any of them may be read.")
         subscription = EventSubscription(
             self,
             "Candles",
             bus=messaging.bus,
             undelivered=messaging.undelivered,
-            patterns=[
-                ("CandlesClosed", aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[EventType.CANDLES_CLOSED.value]))
-            ],
+            patterns={"CandlesClosed": events_of(EventType.CANDLES_CLOSED)},
             function=generate,
             alarm_topic=context.alarm_topic,
-            maximum_concurrency=2,
+            delivery=Delivery(maximum_concurrency=2),
         )
-        TopicAlarm(
-            self,
-            "ModelRefused",
-            metric=stage_metric(Metric.MODEL_REFUSED, stage=context.stage, statistic="Sum"),
-            threshold=1,
-            description="a model bundle was refused; the one before it, if any, stays in use",
-            topic=context.alarm_topic,
+        self.alarm_at(
+            Metric.MODEL_REFUSED,
+            "a model bundle was refused; the one before it, if any, stays in use",
+            construct_id="ModelRefused",
         )
-        TopicAlarm(
-            self,
-            "CandlesConflicting",
-            metric=stage_metric(Metric.CANDLES_CONFLICTING, stage=context.stage, statistic="Sum"),
-            threshold=1,
-            description="an older announcement brought other numbers for a bar; the stored bar was kept, the log names it",
-            topic=context.alarm_topic,
+        self.alarm_at(
+            Metric.CANDLES_CONFLICTING,
+            "an older announcement brought other numbers for a bar; the stored bar was kept, the log names it",
         )
-        TopicAlarm(
-            self,
-            "CandlesRevised",
-            metric=stage_metric(Metric.CANDLES_REVISED, stage=context.stage, statistic="Sum"),
+        self.alarm_at(
+            Metric.CANDLES_REVISED,
+            "the venue changed as many bars as a cycle brings: it rewrites its history, or is read wrongly",
             threshold=_BARS_OF_A_CYCLE * len(context.stage.symbols),
-            description="the venue changed as many bars as a cycle brings: it rewrites its history, or is read wrongly",
-            topic=context.alarm_topic,
         )
-        TopicAlarm(
-            self,
+        self.alarm_without(
             "NotDecided",
-            metric=stage_metric(Metric.CYCLE_DURATION, stage=context.stage, statistic="SampleCount"),
-            threshold=1,
-            below=True,
+            Metric.CYCLE_DURATION,
+            "no cycle was decided for 15 minutes",
+            statistic="SampleCount",
             periods=3,
-            missing_is_breaching=True,
-            description="no cycle was decided for 15 minutes",
-            topic=context.alarm_topic,
         )
         self.output(StackOutput.SIGNALS_QUEUE_URL, subscription.queue.queue_url)
         self.output(StackOutput.SIGNALS_DLQ_URL, subscription.dead_letters.queue.queue_url)

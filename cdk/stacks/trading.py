@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from aws_cdk import Duration, aws_events
+from aws_cdk import Duration
 from constructs import Construct
 
-from cdk.constructs.alarms import TopicAlarm, stage_metric
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.http_api import SignedHttpApi
 from cdk.constructs.layers import LayerName
-from cdk.constructs.schedule import JobSchedule
-from cdk.constructs.subscription import GRACE_SECONDS, PATIENT_RECEIVES, AccountQueue, FunctionQueue, subscribe
-from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
-from cdk.stacks.secrets import SecretsStack
-from signalbox.contracts import EVENT_SOURCE, PRODUCT, Env, EventType, Function, Metric, StackOutput
+from cdk.constructs.subscription import AccountQueue, Delivery, FunctionQueue, events_of, subscribe
+from cdk.stacks.function_stack import FunctionStack, Platform
+from signalbox.contracts import PRODUCT, Env, EventType, Function, Metric, StackOutput
 
 HALT_ROUTE: Final = "POST /accounts/{account}/halt"
 ROUTES: Final = (
@@ -67,61 +62,32 @@ _ALARMS: Final = (
 )
 
 
-class TradingStack(SignalboxStack):
+class TradingStack(FunctionStack):
     """manage_orders with its queue and its API, monitor_risk with its clock."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        data: DataStack,
-        secrets: SecretsStack,
-        messaging: MessagingStack,
-    ) -> None:
-        super().__init__(scope, context.stage, "trading", description="accounts, orders and their risk")
-        self._context, self._data, self._messaging = context, data, messaging
-        self._secrets = secrets
+    def __init__(self, scope: Construct, platform: Platform) -> None:
+        super().__init__(scope, platform, "trading", description="accounts, orders and their risk")
+        report_key = platform.secrets.report_key
         manage = self._function("ManageOrders", Function.MANAGE_ORDERS, megabytes=1769)  # one full vCPU
         monitor = self._function("MonitorRisk", Function.MONITOR_RISK, megabytes=512)
-        manage.function.add_environment(Env.REPORT_KEY_ARN.value, secrets.report_key.secret_arn)
-        manage.allow(["secretsmanager:GetSecretValue"], secrets.report_key.secret_arn)
+        manage.function.add_environment(Env.REPORT_KEY_ARN.value, report_key.secret_arn)
+        manage.allow(["secretsmanager:GetSecretValue"], report_key.secret_arn)
         for metric, description in _ALARMS:
-            TopicAlarm(
-                self,
-                metric.value,
-                metric=stage_metric(metric, stage=context.stage, statistic="Sum"),
-                threshold=1,
-                description=description,
-                topic=context.alarm_topic,
-            )
+            self.alarm_at(metric, description)
         self._listen(manage)
-        JobSchedule(
-            self,
+        self.run_on_schedule(
             "EveryMinute",
-            function=monitor,
-            expression="cron(* * * * ? *)",
+            monitor,
+            "cron(* * * * ? *)",
             maximum_age=Duration.seconds(60),  # a later run would meet the next one
             retries=0,  # Lambda waits a minute before it tries again, and then the next run is there
-            group_name=messaging.schedule_group,
-            enabled=context.stage.schedules_enabled,
-            lost_runs=messaging.lost_runs,
         )
-        TopicAlarm(
-            self,
-            "NotMonitored",
-            metric=stage_metric(Metric.MONITOR_RUNS, stage=context.stage, statistic="Sum"),
-            threshold=1,
-            below=True,
-            missing_is_breaching=True,
-            description="no account was watched for five minutes",
-            topic=context.alarm_topic,
-        )
+        self.alarm_without("NotMonitored", Metric.MONITOR_RUNS, "no account was watched for five minutes")
         api = SignedHttpApi(
             self,
             "Orders",
-            stage=context.stage,
-            name=f"{PRODUCT}-{context.stage.name}-orders",
+            stage=self.config,
+            name=f"{PRODUCT}-{self.config.name}-orders",
             function=manage,
             routes=ROUTES,
             apart=(HALT_ROUTE,),  # what floods the others throttles no halt; the kill switch's queue is behind no throttle
@@ -129,54 +95,46 @@ class TradingStack(SignalboxStack):
         self.output(StackOutput.ORDERS_API_URL, api.url)
 
     def _function(self, construct_id: str, name: Function, *, megabytes: int) -> SignalboxFunction:
-        stage = self._context.stage
+        platform, request_key = self.platform, self.platform.secrets.request_key
         function = SignalboxFunction(
             self,
             construct_id,
             name=name,
-            context=self._context,
+            context=platform.context,
             layers=(LayerName.CORE,),
-            bus=self._messaging.bus,
+            bus=platform.messaging.bus,
             environment={
-                Env.VENUE: stage.venue,
-                Env.REQUEST_KEY_ARN: self._secrets.request_key.secret_arn,
+                Env.VENUE: self.config.venue,
+                Env.REQUEST_KEY_ARN: request_key.secret_arn,
             },
             timeout_seconds=_TIMEOUT_SECONDS,
             memory_megabytes=megabytes,
-            ledger=self._data.ledger,
+            ledger=platform.data.ledger,
         )
-        function.allow(["secretsmanager:GetSecretValue"], self._secrets.request_key.secret_arn)
+        function.allow(["secretsmanager:GetSecretValue"], request_key.secret_arn)
         return function
 
     def _listen(self, manage: SignalboxFunction) -> None:
-        issued = aws_events.EventPattern(
-            source=[EVENT_SOURCE], detail_type=[EventType.SIGNAL_GENERATED.value], detail={"issued": [True]}
-        )
-        decided = aws_events.EventPattern(source=[EVENT_SOURCE], detail_type=[EventType.CYCLE_DECIDED.value])
-        trading = AccountQueue(self, "Trading", function=manage, alarm_topic=self._context.alarm_topic)
+        messaging, topic = self.platform.messaging, self.platform.context.alarm_topic
+        trading = AccountQueue(self, "Trading", function=manage, alarm_topic=topic)
         self.queue = trading.queue
         subscribe(
             trading,
-            bus=self._messaging.bus,
-            undelivered=self._messaging.undelivered,
+            bus=messaging.bus,
+            undelivered=messaging.undelivered,
             queue=trading.queue,
-            patterns=[("IssuedSignals", issued), ("DecidedCycles", decided)],
+            patterns={
+                "IssuedSignals": events_of(EventType.SIGNAL_GENERATED, detail={"issued": [True]}),
+                "DecidedCycles": events_of(EventType.CYCLE_DECIDED),
+            },
             group=MARKET_GROUP,
         )
         # not FIFO: nothing can stand in front of a halt, and a halt needs no order, for it carries its instant
-        halts = FunctionQueue(
-            self,
-            "KillSwitch",
-            function=manage,
-            alarm_topic=self._context.alarm_topic,
-            batch_size=1,
-            maximum_receives=PATIENT_RECEIVES,
-            visibility_seconds=_TIMEOUT_SECONDS + GRACE_SECONDS,
-        )
+        halts = FunctionQueue(self, "KillSwitch", function=manage, alarm_topic=topic, delivery=Delivery.patient(manage))
         self.kill_switch = halts.queue
         manage.function.add_environment(Env.KILL_SWITCH_QUEUE_ARN.value, halts.queue.queue_arn)
-        manage.function.add_environment(Env.ACCOUNTS.value, ",".join(self._context.stage.accounts))
-        manage.function.add_environment(Env.OWNERS.value, ",".join(self._context.stage.owners))
+        manage.function.add_environment(Env.ACCOUNTS.value, ",".join(self.config.accounts))
+        manage.function.add_environment(Env.OWNERS.value, ",".join(self.config.owners))
         self.output(StackOutput.TRADING_QUEUE_URL, trading.queue.queue_url)
         self.output(StackOutput.TRADING_DLQ_URL, trading.dead_letters.queue.queue_url)
         self.output(StackOutput.KILL_SWITCH_QUEUE_URL, halts.queue.queue_url)

@@ -12,60 +12,44 @@ from aws_cdk import Aws, Duration, aws_events, aws_iam
 from constructs import Construct
 
 from cdk.constructs.acknowledge import acknowledge
-from cdk.constructs.alarms import TopicAlarm, stage_metric
 from cdk.constructs.execution_role import SERVICE, ExecutionRole
-from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.function import SignalboxFunction
 from cdk.constructs.layers import LayerName
-from cdk.constructs.schedule import JobSchedule
-from cdk.constructs.subscription import EventSubscription
-from cdk.stacks.base import SignalboxStack
-from cdk.stacks.data import DataStack
-from cdk.stacks.messaging import MessagingStack
+from cdk.constructs.subscription import Delivery, EventSubscription
+from cdk.stacks.function_stack import FunctionStack, Platform
 from signalbox.contracts import BUNDLES_PREFIX, PRODUCT, TRAINING_PREFIX, Env, Function, Metric
 
 _CANDLES: Final = "candles"  # in the market-data bucket
 _ENDED: Final = ["Completed", "Failed", "Stopped"]
 
 
-class TrainingStack(SignalboxStack):
+class TrainingStack(FunctionStack):
     """start_training, register_model, and the roles of the jobs."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        context: FunctionContext,
-        *,
-        data: DataStack,
-        messaging: MessagingStack,
-    ) -> None:
-        super().__init__(scope, context.stage, "training", description="training jobs and the model library")
-        self._context, self._data = context, data
-        self._models = self.resolve(data.export_value(data.models.bucket_arn))["Fn::ImportValue"]  # as cdk-nag names it
-        candles = self.resolve(data.export_value(data.market_data.bucket_arn))["Fn::ImportValue"]
+    def __init__(self, scope: Construct, platform: Platform) -> None:
+        super().__init__(scope, platform, "training", description="training jobs and the model library")
+        data = platform.data
         self.execution = ExecutionRole(
             self,
             "Execution",
-            config=context.stage.training,
+            config=self.config.training,
             candles=(data.market_data, _CANDLES),
             work=(data.models, TRAINING_PREFIX),
-            shown=(candles, self._models),
+            shown=(self.import_name(data.market_data), self.import_name(data.models)),
         ).role
-        register = self._register_model(messaging)
+        register = self._register_model()
         pipeline = self._pipeline_role(register)
         start = self._start_training(register, pipeline)
-        JobSchedule(
-            self,
+        self.run_on_schedule(
             "EveryWeek",
-            function=start,
-            expression="cron(0 2 ? * SUN *)",
+            start,
+            "cron(0 2 ? * SUN *)",
             maximum_age=Duration.hours(6),
-            group_name=messaging.schedule_group,
-            enabled=context.stage.schedules_enabled and context.stage.training.retrain,
-            lost_runs=messaging.lost_runs,
+            enabled=self.config.training.retrain,
         )
 
-    def _register_model(self, messaging: MessagingStack) -> SignalboxFunction:
-        context, data = self._context, self._data
+    def _register_model(self) -> SignalboxFunction:
+        context, data, messaging = self.platform.context, self.platform.data, self.platform.messaging
         register = SignalboxFunction(
             self,
             "RegisterModel",
@@ -81,11 +65,9 @@ class TrainingStack(SignalboxStack):
             ledger=data.ledger,
         )
         register.allow(["s3:ListBucket"], data.models.bucket_arn)  # without it an absent object looks like a forbidden one
-        register.allow(["s3:GetObject"], data.models.arn_for_objects(f"{TRAINING_PREFIX}/*"))
-        register.allow(["s3:PutObject"], data.models.arn_for_objects(f"{BUNDLES_PREFIX}/*"))
-        for prefix in (TRAINING_PREFIX, BUNDLES_PREFIX):
-            reason = "A folder a job, and bundles named by their content: the prefix is the narrowest resource there is."
-            acknowledge(register.role, f"IAM5[Resource::{self._models}/{prefix}/*]", reason)
+        reason = "A folder a job, and bundles named by their content: the prefix is the narrowest resource there is."
+        self.allow_objects(register, ["s3:GetObject"], data.models, TRAINING_PREFIX, reason=reason)
+        self.allow_objects(register, ["s3:PutObject"], data.models, BUNDLES_PREFIX, reason=reason)
         ended = aws_events.EventPattern(
             source=["aws.sagemaker"],
             detail_type=["SageMaker Training Job State Change"],
@@ -100,19 +82,15 @@ class TrainingStack(SignalboxStack):
             "FinishedJobs",
             bus=aws_events.EventBus.from_event_bus_name(self, "DefaultBus", "default"),  # where AWS services announce
             undelivered=messaging.undelivered,
-            patterns=[("JobEnded", ended)],
+            patterns={"JobEnded": ended},
             function=register,
             alarm_topic=context.alarm_topic,
-            batch_size=1,  # each takes seconds; one that fails holds no other
-            maximum_concurrency=2,
+            delivery=Delivery(batch_size=1, maximum_concurrency=2),  # each takes seconds; one that fails holds no other
         )
-        TopicAlarm(
-            self,
-            "TrainingFailed",
-            metric=stage_metric(Metric.TRAININGS_FAILED, stage=self.config, statistic="Sum"),
-            threshold=1,
-            description="a training job failed, was stopped, or gave a model that is refused; the library has the reason",
-            topic=context.alarm_topic,
+        self.alarm_at(
+            Metric.TRAININGS_FAILED,
+            "a training job failed, was stopped, or gave a model that is refused; the library has the reason",
+            construct_id="TrainingFailed",
         )
         return register
 
@@ -130,11 +108,14 @@ class TrainingStack(SignalboxStack):
         role.add_to_policy(aws_iam.PolicyStatement(actions=[*actions, "sagemaker:AddTags"], resources=jobs))
         role.add_to_policy(aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[register.function.function_arn]))
         self._allow_pass_role(role)
+        models = self.platform.data.models
         verdicts = f"{TRAINING_PREFIX}/artifacts/evaluations"  # where library/pipeline.py has its evaluations written
         role.add_to_policy(  # the condition's JsonGet reads there as the pipeline, not as the job that wrote
-            aws_iam.PolicyStatement(actions=["s3:GetObject"], resources=[self._data.models.arn_for_objects(f"{verdicts}/*")])
+            aws_iam.PolicyStatement(actions=["s3:GetObject"], resources=[models.arn_for_objects(f"{verdicts}/*")])
         )
-        acknowledge(role, f"IAM5[Resource::{self._models}/{verdicts}/*]", "A folder an execution, named when it is started.")
+        acknowledge(
+            role, f"IAM5[Resource::{self.import_name(models)}/{verdicts}/*]", "A folder an execution, named when it is started."
+        )
         for kind in ("training-job", "processing-job"):
             self._acknowledge_jobs(role, f"{kind}/pipelines-*")
         return role
@@ -145,7 +126,7 @@ class TrainingStack(SignalboxStack):
             self,
             "StartTraining",
             name=Function.START_TRAINING,
-            context=self._context,
+            context=self.platform.context,
             layers=(LayerName.CORE,),
             environment={Env.TRAINING_PLAN: self._plan(register, pipeline)},
             timeout_seconds=30,
@@ -179,8 +160,8 @@ class TrainingStack(SignalboxStack):
 
     def _plan(self, register: SignalboxFunction, pipeline: aws_iam.Role) -> str:
         """Return the plan of the stage's jobs; its reader is signalbox.library.plan, which a test compares."""
-        stage, training = self.config, self.config.training
-        work = f"s3://{self._data.models.bucket_name}/{TRAINING_PREFIX}"
+        stage, training, data = self.config, self.config.training, self.platform.data
+        work = f"s3://{data.models.bucket_name}/{TRAINING_PREFIX}"
         seconds = training.max_hours * 3_600
         return self.to_json_string(
             {
@@ -193,7 +174,7 @@ class TrainingStack(SignalboxStack):
                 "max_runtime_seconds": seconds,
                 "max_wait_seconds": 2 * seconds,
                 "volume_gigabytes": 50,
-                "candles_uri": f"s3://{self._data.market_data.bucket_name}/{_CANDLES}",
+                "candles_uri": f"s3://{data.market_data.bucket_name}/{_CANDLES}",
                 "code_uri": f"{work}/code",
                 "artifacts_uri": f"{work}/artifacts",
                 "checkpoints_uri": f"{work}/checkpoints",

@@ -6,6 +6,7 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
+from local.cli.instants import parse_bounds
 from local.errors import DataError
 from local.settings import Settings
 
@@ -45,6 +46,17 @@ def check_bundle(path: Path, option: str = "BUNDLE") -> None:
         read_manifest(path)
     except SignalboxError as error:
         raise DataError(f"{option}: {error}") from error
+
+
+def scored_candles(
+    bundle: Path, data: Path | None, settings: Settings, *, start: str | None, end: str | None
+) -> tuple[Path, datetime | None, datetime | None]:
+    """Return the candles that a bundle is scored on, and the bounds of the period. Raises DataError, MarketDataError."""
+    first, last = parse_bounds(start, end)
+    folder = candles_of(data, settings)
+    check_bundle(bundle)
+    check_covers(folder, first, last)
+    return folder, first, last
 
 
 def out_folder(path: Path) -> Path:

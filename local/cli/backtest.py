@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from local.cli.instants import parse_bounds
-from local.cli.options import Data, End, Json, Start
+from local.cli.options import Data, End, Fresh, Json, Scores, Start
 
 
 def backtest(  # noqa: PLR0917 - typer passes by keyword
@@ -20,21 +19,18 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
     starts: Annotated[int, typer.Option(min=0, max=1000, help="Start dates of the probability of passing; 0: none.")] = 12,
     phase: Annotated[str | None, typer.Option(help="Phase of the rules: challenge (default) or verification.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of backtest.json, report.html and trades.parquet.")] = None,
-    scores: Annotated[Path | None, typer.Option(help="Where scores are kept for the next run; default: state folder.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Score every decision again, and keep none.")] = False,  # noqa: FBT002 - of typer
+    scores: Scores = None,
+    fresh: Fresh = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Trade a bundle's signals as the deployed functions would, over years."""
-    from local.cli.arguments import candles_of, check_bundle, check_covers, out_folder  # noqa: PLC0415 - see catalogue.py
+    from local.cli.arguments import out_folder, scored_candles  # noqa: PLC0415 - see catalogue.py
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.backtest.backtest import BacktestRequest  # noqa: PLC0415 - as above
     from training.backtest.command import run_backtest  # noqa: PLC0415 - as above
 
     settings = load_settings()
-    first, last = parse_bounds(start, end)
-    folder = candles_of(data, settings)
-    check_bundle(bundle)
-    check_covers(folder, first, last)
+    folder, first, last = scored_candles(bundle, data, settings, start=start, end=end)
     if out is not None:
         out_folder(out)
     kept = None if fresh else scores or settings.scores

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from local.cli.instants import parse_bounds
-from local.cli.options import Data, End, Json, Start
+from local.cli.options import Data, End, Fresh, Json, Scores, Start
 
 
 def evaluate(  # noqa: PLR0917 - typer passes by keyword
@@ -18,22 +17,19 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     end: End = None,
     out: Annotated[Path | None, typer.Option(help="Folder of evaluation.json, report.html and predictions.parquet.")] = None,
     coinbase_taker_bps: Annotated[float, typer.Option(min=0, help="Your taker fee at Coinbase, basis points a side.")] = 60.0,
-    scores: Annotated[Path | None, typer.Option(help="Where scores are kept for the next run; default: state folder.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Score every decision again, and keep none.")] = False,  # noqa: FBT002 - of typer
+    scores: Scores = None,
+    fresh: Fresh = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Score a bundle on any period and judge it by the gates."""
-    from local.cli.arguments import candles_of, check_bundle, check_covers, out_folder  # noqa: PLC0415 - see catalogue.py
+    from local.cli.arguments import out_folder, scored_candles  # noqa: PLC0415 - see catalogue.py
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.command import run_evaluate  # noqa: PLC0415 - as above
     from training.evaluate import EvaluateRequest  # noqa: PLC0415 - as above
     from training.judge.costs import cost_models  # noqa: PLC0415 - as above
 
     settings = load_settings()
-    first, last = parse_bounds(start, end)
-    folder = candles_of(data, settings)
-    check_bundle(bundle)
-    check_covers(folder, first, last)
+    folder, first, last = scored_candles(bundle, data, settings, start=start, end=end)
     kept = None if fresh else scores or settings.scores
     request = EvaluateRequest(bundle, folder, first, last, cost_models(coinbase_taker_bps), kept)
     if out is None:

@@ -36,3 +36,10 @@ def parse_bounds(start: str | None, end: str | None) -> tuple[datetime | None, d
     if first is not None and last is not None and first >= last:
         raise DataError(f"--start: expected an instant before --end ({last:%Y-%m-%dT%H:%M}), was {first:%Y-%m-%dT%H:%M}")
     return first, last
+
+
+def parse_period(start: str | None, end: str | None) -> tuple[datetime, datetime]:
+    """Return --start and --end; what is not given is now. Raises DataError as parse_bounds."""
+    first, last = parse_bounds(start, end)
+    now = datetime.now(UTC)
+    return first or now, last or now

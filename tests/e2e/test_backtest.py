@@ -23,7 +23,7 @@ from local.replay.replay import HISTORY, CycleReplay, Stopwatch, load_feed
 from local.replay.summary import OK, ReplayRecord
 from local.replay.view import choose_view
 from local.settings import REPOSITORY, load_settings
-from signalbox.market.candles import ONE_MINUTE, Bars, to_ms
+from signalbox.market.candles import ONE_MINUTE, Bars, Symbol, to_ms
 from signalbox.market.empty_minutes import LONGEST_RUN
 from signalbox.signals.signal import Direction
 from signalbox.trading.state import TradeState
@@ -56,8 +56,8 @@ def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _without(bars: Bars, minute: datetime) -> Bars:
     first = int(np.searchsorted(bars.open_time_ms, to_ms(minute)))
     at = slice(first, first + LONGEST_RUN // ONE_MINUTE + 1)  # one more than could be minutes without a trade
-    columns = (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
-    return Bars(bars.symbol, *(np.delete(column, at) for column in columns))
+    columns = {name: np.delete(getattr(bars, name), at) for name in ("open", "high", "low", "close", "volume")}
+    return Bars(bars.symbol, np.delete(bars.open_time_ms, at), **columns)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_backtest_decides_what_the_cycle_decided_signal_by_signal(replayed: Repl
     assert probability.keys() == deployed.keys()
     assert replayed.refusals, "a symbol is refused while lost minutes are in its windows"
     assert all(abs(probability[key] - signal.probability_up) <= SAME_PROBABILITY for key, signal in deployed.items())
-    output = {(signal.symbol, to_ms(signal.decided_at)): signal for signal in decisions.signals}
+    output = {(Symbol(signal.symbol), to_ms(signal.decided_at)): signal for signal in decisions.signals}
     assert output.keys() == {key for key, signal in deployed.items() if signal.direction is not Direction.HOLD}
     for key, mine in output.items():
         theirs = deployed[key]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -61,6 +62,15 @@ def start(state: Path, tmp_path: Path) -> Iterator[Start]:
 
 def output(tmp_path: Path) -> str:
     return (tmp_path / "output.log").read_text()
+
+
+def decided_since(tmp_path: Path, seen: int) -> bool | None:
+    """Whether more cycles were decided than were `seen`; None is not yet."""
+    return output(tmp_path).count("  BTC-USD ") > seen or None
+
+
+def runs(process: subprocess.Popen[bytes]) -> bool:
+    return process.poll() is None
 
 
 def await_output(tmp_path: Path, process: subprocess.Popen[bytes], part: str) -> None:
@@ -186,10 +196,10 @@ def test_up_finds_its_state_again_and_closes_what_was_open(start: Start, state: 
         process = start("up")
         seen = output(tmp_path).count("  BTC-USD ")
         wait_until(
-            lambda before=seen: output(tmp_path).count("  BTC-USD ") > before or None,
+            partial(decided_since, tmp_path, seen),
             what="a decided cycle",
             seconds=120,
-            alive=lambda p=process: p.poll() is None,
+            alive=partial(runs, process),
         )
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -125,18 +126,26 @@ class Desk:
         return wait_until(look, what=f"{count} reports of {request.client_order_id}", seconds=60)
 
 
-@pytest.fixture(scope="module")
-def desk() -> Iterator[Desk]:
+@contextmanager
+def desk_in(name: str, *, before: Callable[[LocalCloud], None] = lambda _: None) -> Iterator[Desk]:
+    """A local cloud of its own and an exchange beside it. name: of its folder; before: what the cloud gets first."""
     settings = load_settings()
-    folder = settings.state / "e2e-execution"
+    folder = settings.state / name
     exchange = LiveExchange(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
     exchange.set_price(BTC, Decimal(50000))
     try:
         with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=datetime(2026, 1, 14, 12, tzinfo=UTC)) as cloud:
+            before(cloud)
             yield Desk(cloud, exchange)
     finally:
         exchange.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    with desk_in("e2e-execution") as made:
+        yield made
 
 
 def kinds(reports: list[ExecutionReported]) -> list[str]:

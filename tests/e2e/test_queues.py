@@ -6,25 +6,21 @@ A cloud of its own. What is held back in any group would be held back for minute
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from functools import partial
 
 import pytest
 
 from local.cloud.local_cloud import LocalCloud
 from local.cloud.processes import wait_until
-from local.market.feed import CachedFeed
-from local.market.simulator import SimulatedSource
-from local.settings import load_settings
 from local.stand_ins.faults import Fault, MessengerFault
 from signalbox.contracts import Function, Metric, StackOutput
 from signalbox.events import MarketDataStale
 from signalbox.orders.messages import VenueViewRequested
 from signalbox.orders.terms import Leg, Side
 from tests.builders import BTC
-from tests.e2e.test_execution import LIVE, NOBODY, Desk, LiveExchange, kinds
+from tests.e2e.test_execution import LIVE, NOBODY, Desk, desk_in, kinds
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 CHATS = ("1", "2", "-5")
@@ -32,20 +28,15 @@ CHATS = ("1", "2", "-5")
 
 @pytest.fixture(scope="module")
 def desk() -> Iterator[Desk]:
-    settings = load_settings()
-    folder = settings.state / "e2e-queues"
-    exchange = LiveExchange(SimulatedSource(7), (BTC,), datetime.now(UTC), requests_per_second=1000, burst=1000)
-    exchange.set_price(BTC, Decimal(50000))
-    try:
-        with LocalCloud(settings, folder, CachedFeed(SimulatedSource(7)), now=datetime(2026, 1, 14, 12, tzinfo=UTC)) as cloud:
-            cloud.telegram.add_chats(*CHATS)
-            secrets, secret_id = cloud.emulator.client("secretsmanager"), cloud.outputs[StackOutput.TELEGRAM_SECRET_ARN]
-            secret = json.loads(secrets.get_secret_value(SecretId=secret_id)["SecretString"])
-            secrets.put_secret_value(SecretId=secret_id, SecretString=json.dumps(secret | {"chat_ids": CHATS}))
-            yield Desk(cloud, exchange)
-    finally:
-        exchange.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with desk_in("e2e-queues", before=_add_chats) as made:
+        yield made
+
+
+def _add_chats(cloud: LocalCloud) -> None:
+    cloud.telegram.add_chats(*CHATS)
+    secrets, secret_id = cloud.emulator.client("secretsmanager"), cloud.outputs[StackOutput.TELEGRAM_SECRET_ARN]
+    secret = json.loads(secrets.get_secret_value(SecretId=secret_id)["SecretString"])
+    secrets.put_secret_value(SecretId=secret_id, SecretString=json.dumps(secret | {"chat_ids": CHATS}))
 
 
 def view(account: str, seconds: int) -> VenueViewRequested:
@@ -60,6 +51,10 @@ def alert(hour: int) -> MarketDataStale:
 
 def output(desk: Desk, chat: str, hour: int) -> list[str]:
     return [m.text for m in desk.cloud.telegram.messages if m.chat_id == chat and f"2026-01-14 {hour}:00" in m.text]
+
+
+def shown(desk: Desk, chat: str, hour: int) -> list[str] | None:
+    return output(desk, chat, hour) or None
 
 
 def test_an_exit_of_a_healthy_account_does_not_wait_for_one_without_credentials(desk: Desk) -> None:
@@ -106,7 +101,7 @@ def test_a_chat_in_flood_control_delays_no_other_and_a_chat_that_moved_is_follow
         desk.publish(alert(hour))
     for chat in ("2", "-1005"):
         for hour in (13, 14):
-            wait_until(lambda c=chat, h=hour: output(desk, c, h) or None, what=f"the alert of {hour} in {chat}", seconds=30)
+            wait_until(partial(shown, desk, chat, hour), what=f"the alert of {hour} in {chat}", seconds=30)
     assert flood.hits >= 1
     assert output(desk, "1", 13) == output(desk, "1", 14) == []
     assert [m.text for m in telegram.messages if "is now -1005; it was -5" in m.text]

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.infra
 PUT: Final = "events:PutEvents"
 BUS_RULES: Final = "rules of the bus"
 AGENT: Final = "the agent's policy"
-SENDERS: Final = {  # queue → who may send to it; one that is not here is a dead-letter queue, which SQS itself fills
+# queue → who may send to it; one that is not here is a dead-letter queue, which SQS itself fills
+SENDERS: Final[dict[tuple[str, str], set[str]]] = {
     ("alerts", "Alerts"): {BUS_RULES},
     ("alerts", "Deliveries"): {Function.SEND_ALERTS},
     ("execution", "Mt5Checks"): {Function.EXECUTE_ORDERS},
@@ -38,7 +39,10 @@ SCHEDULED: Final = (
     Function.PUBLISH_REPORTS,
     Function.START_TRAINING,
 )
-MAILBOX_SENDERS: Final = {"commands.fifo": ({Function.EXECUTE_ORDERS},), "reports.fifo": ({AGENT},)}  # by the end of the name
+MAILBOX_SENDERS: Final[dict[str, tuple[set[str], ...]]] = {
+    "commands.fifo": ({Function.EXECUTE_ORDERS},),
+    "reports.fifo": ({AGENT},),
+}  # by the end of the name
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +97,11 @@ def test_no_request_passes_that_lacks_a_key_or_has_a_foreign_value_among_its_ent
         whole = entry(kind)
         assert all(not allows(found, PUT, bus, {key: whole[key]}) for key in whole)
         assert not allows(found, PUT, bus, entry(kind, "somebody"))
-        assert not allows(found, PUT, bus, whole | {"events:source": (EVENT_SOURCE, "somebody")})
-        assert not allows(found, PUT, bus, whole | {"events:detail-type": (kind, others[0])})
+        assert not allows(found, PUT, bus, {**whole, "events:source": (EVENT_SOURCE, "somebody")})
+        assert not allows(found, PUT, bus, {**whole, "events:detail-type": (kind, others[0])})
         assert not allows(found, PUT, "another-bus", whole)
     if len(mine) > 1:  # a batch of what it may put is one request
-        assert allows(found, PUT, bus, entry(mine[0]) | {"events:detail-type": tuple(mine)})
+        assert allows(found, PUT, bus, {**entry(mine[0]), "events:detail-type": tuple(mine)})
 
 
 def test_each_queue_is_filled_by_whom_the_table_names_and_nobody_else(assembly: Assembly, policies: Policies) -> None:

@@ -560,7 +560,7 @@ def test_parts_of_a_view_are_gone_when_the_unit_of_work_fails(world: TradingWorl
 
 def view_parts(asked_at: datetime, trades: int) -> tuple[VenueViewReported, ...]:
     """A view of some trades in parts."""
-    found = in_parts(
+    return in_parts(
         VenueViewReported.model_validate(
             {"account": ACCOUNT.account, "requested_at": asked_at, "asked_at": asked_at, "orders": (), "positions": {BTC: "0.10"}}
             | {
@@ -573,7 +573,6 @@ def view_parts(asked_at: datetime, trades: int) -> tuple[VenueViewReported, ...]
         ),
         2_000,
     )
-    return tuple(part for part in found if isinstance(part, VenueViewReported))
 
 
 def test_a_line_of_the_record_is_found_by_its_natural_key_within_its_account(ledger: TradingLedger) -> None:

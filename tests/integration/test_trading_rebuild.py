@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import hypothesis.strategies as st
 import pytest
@@ -96,11 +96,15 @@ def an_order(draw: st.DrawFn, account: TradingAccount, at: Any, number: int) -> 
     return events, of
 
 
+Step: TypeAlias = tuple[datetime, list[OrderEvent], list[Entry], LotMethod | None]
+
+
 @st.composite
-def histories(draw: st.DrawFn) -> list[tuple[str, Any]]:
+def histories(draw: st.DrawFn) -> list[Step]:
     """Steps of an account, each a batch of orders and money."""
     account = account_named("ftmo-2step-100k", market=VENUE)
-    number, steps = 0, []
+    number = 0
+    steps: list[Step] = []
     for index in range(draw(st.integers(1, 4))):
         at = NOON + minutes(10 * index)
         events: list[OrderEvent] = []
@@ -143,6 +147,7 @@ def test_any_history_is_loaded_as_saved_and_made_again_from_its_facts(
         with app_source(postgres, database) as source, app_source(postgres, database) as other:
             ledger, reader = PostgresTradingLedger(source), PostgresTradingLedger(other)
             ledger.open_account(account, NOON - minutes(60), "anna")
+            at, expected = NOON, None
             for at, events, entries, method in history:
                 with ledger.transaction(account.account) as tx:
                     before = tx.load(at)
@@ -168,7 +173,7 @@ def test_any_history_is_loaded_as_saved_and_made_again_from_its_facts(
                 rebuild(owner, account.account)
             assert differences(source, account.account) == []
             assert projections(postgres, database) == kept
-            assert with_(reader, account.account, at + minutes(1)) == found
+            assert with_(reader, account.account, at + minutes(1)) == expected
     finally:
         postgres.drop_database(database)
 
@@ -243,7 +248,8 @@ def test_periods_are_open_at_their_start_and_closed_at_their_end(source: Connect
     reader, moment = TradingReader(source), NOON + 10 * SECOND
     name = ACCOUNT.account
     assert len(reader.equity(name, moment - SECOND, moment)) == len(reader.halts(name, moment - SECOND, moment)) == 1
-    assert reader.equity(name, moment, moment + SECOND) == reader.halts(name, moment, moment + SECOND) == ()
+    assert reader.equity(name, moment, moment + SECOND) == ()
+    assert reader.halts(name, moment, moment + SECOND) == ()
     assert reader.period(name, moment, moment + SECOND).equity_before == reader.equity(name, NOON, moment)[0]
     assert len(reader.orders(name, NOON, NOON + SECOND)) == 2
     assert [e.key for e in reader.entries(name, NOON + 4 * SECOND, NOON + 6 * SECOND)] == ["t3", "t4"]

@@ -32,6 +32,7 @@ from signalbox.trading.events import TradingHalted
 from signalbox.trading.state import AccountState, Halt, Trade, TradeState, counts, pruned
 from tests.builders import BTC, NOON
 from tests.integration.samples import VENUE
+from tests.unit.orders.samples import fill
 
 ACCOUNT = account_named("paper-100k", market=VENUE)
 OTHER = account_named("ftmo-2step-100k", market=VENUE)
@@ -87,16 +88,7 @@ def filled(
     of: OrderTerms, trade_id: str, at: datetime, *, quantity: str | None = None, price: str = "100", fee: str = "0.1"
 ) -> OrderFilled:
     """One trade of an order."""
-    return OrderFilled(
-        client_order_id=of.client_order_id,
-        at=at,
-        account=of.account,
-        symbol=of.symbol,
-        trade_id=trade_id,
-        quantity=of.quantity if quantity is None else Decimal(quantity),
-        price=Decimal(price),
-        fee=Decimal(fee),
-    )
+    return fill(of, trade_id, quantity or str(of.quantity), price, fee, at)
 
 
 def stepped(

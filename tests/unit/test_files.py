@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from signalbox.inference import BundleArchiveError
 from tests import fuzz_files
 from tests.fuzz_files import KINDS, ORDER, batches, changed, corpus, fuzz, taken
 
@@ -47,7 +51,7 @@ def test_reader_that_raises_anything_else_is_an_escape(monkeypatch: pytest.Monke
 def test_archive_that_was_refused_and_yet_written_is_an_escape(tmp_path: Path) -> None:
     def hasty(_content: bytes, folder: Path) -> Path:
         folder.mkdir()
-        raise fuzz_files.BundleArchiveError("expected something else")
+        raise BundleArchiveError("expected something else")
 
     with pytest.raises(AssertionError, match="something was written"):
         fuzz_files._unpack(hasty, b"", tmp_path)
@@ -55,23 +59,23 @@ def test_archive_that_was_refused_and_yet_written_is_an_escape(tmp_path: Path) -
 
 def test_slow_reader_is_an_escape(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     now = iter([0.0, fuzz_files.CPU_SECONDS + 1.0])
-    monkeypatch.setattr(fuzz_files.time, "process_time", lambda: next(now))
+    monkeypatch.setattr(time, "process_time", lambda: next(now))
     with pytest.raises(TimeoutError, match="at most"):
         taken("graph", b"", tmp_path)
 
 
 def test_process_that_dies_is_an_escape_of_the_input_in_hand_and_the_others_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The batches run as ever; the process of any batch that has input 4 in it ends there by a signal."""
-    real = fuzz_files.subprocess.run
+    real = subprocess.run
 
-    def run(command: list[str], **options: object) -> object:
+    def run(command: list[str], **options: Any) -> Any:
         first, count = int(command[4]), int(command[5])
         if first <= 4 < first + count:
             Path(command[7]).write_bytes(b"%020d" % 4)
-            return fuzz_files.subprocess.CompletedProcess(command, -11, "", "")
+            return subprocess.CompletedProcess(command, -11, "", "")
         return real(command, **options)
 
-    monkeypatch.setattr(fuzz_files.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     found = list(batches(8, seed=1))
     assert sum(one.inputs for one in found) == 8
     assert [escape for one in found for escape in one.escaped] == [(4, ORDER[4], "the process ended by SIGSEGV")]
@@ -80,7 +84,7 @@ def test_process_that_dies_is_an_escape_of_the_input_in_hand_and_the_others_are_
 def test_input_that_computes_without_end_ends_its_process() -> None:
     """In native code no exception of ours would come through; the kernel's clock counts what the process computes."""
     program = "import signal\nsignal.setitimer(signal.ITIMER_PROF, 0.05)\nsum(range(10**12))"
-    done = fuzz_files.subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert fuzz_files._ended(done) == "the process ended by SIGPROF"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from local.cli.instants import parse_bounds
+from local.cli.instants import parse_period
 from local.cli.options import Database, End, Json, Stage, Start
 
 if TYPE_CHECKING:
@@ -164,9 +164,7 @@ def _reads(name: str, does: str, since: str) -> None:
         from local.cli.rows import print_rows  # noqa: PLC0415 - rich
         from local.settings import load_settings  # noqa: PLC0415 - as above
 
-        first, last = parse_bounds(start, end)
-        now = datetime.now(UTC)
-        period = (first or now, last or now)
+        period = parse_period(start, end)
         with ledger.ledger(stage, database, load_settings()) as source:
             found = getattr(ledger, name)(source, account, *period)
         print_rows(name, found, {"account": account, "start": period[0], "end": period[1]}, as_json=json_output)

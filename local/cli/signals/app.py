@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from local.cli.instants import parse_bounds, parse_instant
+from local.cli.instants import parse_instant, parse_period
 from local.cli.options import Database, End, Json, Stage, Start
 
 signals_app = typer.Typer(help="List signals, and see how they came out.", no_args_is_help=True)
@@ -34,10 +34,8 @@ def list_signals(  # noqa: PLR0917 - typer passes by keyword
     from local.cli.signals.command import run_list  # noqa: PLC0415 - psycopg and rich
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
-    first, last = parse_bounds(start, end)
-    now = datetime.now(UTC)
-    where = (stage, database, load_settings())
-    run_list(first or now, last or now, symbol, where, is_issued=issued, as_json=json_output)
+    period, where = parse_period(start, end), (stage, database, load_settings())
+    run_list(*period, symbol, where, is_issued=issued, as_json=json_output)
 
 
 @signals_app.command("show")
@@ -70,7 +68,5 @@ def outcome(  # noqa: PLR0917 - typer passes by keyword
     from local.cli.signals.command import run_outcome  # noqa: PLC0415 - psycopg and rich
     from local.settings import load_settings  # noqa: PLC0415 - as above
 
-    first, last = parse_bounds(start, end)
-    now = datetime.now(UTC)
-    where = (stage, database, load_settings())
-    run_outcome(first or now, last or now, symbol, where, minutes=minutes, as_json=json_output)
+    period, where = parse_period(start, end), (stage, database, load_settings())
+    run_outcome(*period, symbol, where, minutes=minutes, as_json=json_output)

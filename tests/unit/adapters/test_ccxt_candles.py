@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -31,7 +32,7 @@ class Coinbase:
 
     def __init__(self, rows: Any = None) -> None:
         self.rows = rows
-        self.override = lambda _request: None
+        self.override: Callable[[Request], Reply | None] = lambda _request: None
 
     def __call__(self, request: Request) -> Reply:
         url = urlparse(request.path)
@@ -50,7 +51,7 @@ class Coinbase:
         return Reply(200, [[t, 99.5, 101.25, 100.01, 100.1, 3.72867857634] for t in range(last, first - 60, -60)])
 
 
-def source(url: str, **options: object) -> CcxtCandleSource:
+def source(url: str, **options: Any) -> CcxtCandleSource:
     return CcxtCandleSource("coinbase", url=url, pause=lambda _: None, **options)
 
 

@@ -15,7 +15,7 @@ from local.stand_ins.faults import Fault, TradingFault
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStandIn
 from signalbox.adapters.venues.ccxt_orders import CcxtVenue, CoinbaseCredentials
 from signalbox.orders.errors import TradeConflictError
-from signalbox.orders.events import OrderCancelRequested, OrderFilled, OrderReleased, OrderUpdateRequested
+from signalbox.orders.events import OrderCancelRequested, OrderFilled, OrderRejected, OrderReleased, OrderUpdateRequested
 from signalbox.orders.execution import execute, query
 from signalbox.orders.lifecycle import apply
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction, VenueViewRequested
@@ -28,6 +28,7 @@ from signalbox.orders.venue_view import LocalView, VenueView
 from tests.builders import BTC, ETH, NOON
 from tests.fakes.venues import Clock, MemorySendLog
 from tests.unit.orders.samples import ACCOUNT, applied, new, terms
+from tests.unit.orders.samples import asked as request_of
 
 KEY = CoinbaseCredentials(API_KEY, API_SECRET, PASSPHRASE)
 PRICE = Decimal("50000.00")
@@ -59,16 +60,7 @@ def log() -> MemorySendLog:
 
 
 def asked(of: OrderTerms = MARKET, instruction: OrderInstruction = OrderInstruction.SUBMIT, **changes: Any) -> ExecutionRequested:
-    facts: dict[str, Any] = {"request_id": None if instruction is OrderInstruction.SUBMIT else "r1"}
-    return ExecutionRequested(
-        account=of.account,
-        venue="coinbase",
-        instruction=instruction,
-        client_order_id=of.client_order_id,
-        terms=of,
-        at=NOON,
-        **facts | changes,
-    )
+    return request_of(of, instruction, **changes)
 
 
 def run(venue: CcxtVenue, log: MemorySendLog, request: ExecutionRequested | None = None) -> ExecutionReported:
@@ -610,6 +602,7 @@ class TestViews:
         run(venue, log, asked(STOP))
         sale = terms(quantity="0.1", side=Side.SELL, strategy="out")
         (_, refused) = run(venue, log, asked(sale)).events
+        assert isinstance(refused, OrderRejected)
         assert (refused.reason, "Insufficient funds" in refused.detail) == ("INSUFFICIENT_FUNDS", True)
         run(venue, log, asked(STOP, OrderInstruction.CANCEL))
         assert "OrderFilled" in kinds(run(venue, MemorySendLog(), asked(sale)))

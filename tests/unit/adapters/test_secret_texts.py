@@ -6,6 +6,7 @@ import ast
 import socket
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -15,6 +16,9 @@ from moto import mock_aws
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.secret_texts import KEPT_SECONDS, RETRY_SECONDS, SecretTexts, SecretUnavailableError
 from signalbox.adapters.aws.signing_keys import key_client
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 LIBRARY = Path(__file__).parents[3] / "layers" / "core" / "python" / "signalbox"
 
@@ -26,12 +30,19 @@ class Clock:
         return self.at
 
 
+def read_once(clock: Clock) -> tuple[SecretsManagerClient, SecretTexts]:
+    """A secret whose first text was read."""
+    client = boto3.client("secretsmanager")
+    client.create_secret(Name="exchange", SecretString="first")
+    texts = SecretTexts(client, clock)
+    assert texts.get("exchange") == "first"
+    return client, texts
+
+
 def test_a_text_is_kept_and_a_new_one_used_within_its_time(aws: None) -> None:
     with mock_aws():
-        client, clock = boto3.client("secretsmanager"), Clock()
-        client.create_secret(Name="exchange", SecretString="first")
-        texts = SecretTexts(client, clock)
-        assert texts.get("exchange") == "first"
+        clock = Clock()
+        client, texts = read_once(clock)
         client.put_secret_value(SecretId="exchange", SecretString="second")
         assert (texts.get("exchange"), texts.read("exchange")) == ("first", "second")
         client.put_secret_value(SecretId="exchange", SecretString="third")
@@ -41,10 +52,8 @@ def test_a_text_is_kept_and_a_new_one_used_within_its_time(aws: None) -> None:
 
 def test_a_secret_that_was_read_serves_while_secrets_manager_is_away(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with mock_aws():
-        client, clock = boto3.client("secretsmanager"), Clock()
-        client.create_secret(Name="exchange", SecretString="first")
-        texts = SecretTexts(client, clock)
-        assert texts.get("exchange") == "first"
+        clock = Clock()
+        client, texts = read_once(clock)
         client.put_secret_value(SecretId="exchange", SecretString="second")
         asked: list[str] = []
         with monkeypatch.context() as away:
@@ -65,10 +74,8 @@ def test_a_secret_that_was_read_serves_while_secrets_manager_is_away(aws: None, 
 
 def test_a_secret_that_was_deleted_is_gone_at_once(aws: None) -> None:
     with mock_aws():
-        client, clock = boto3.client("secretsmanager"), Clock()
-        client.create_secret(Name="exchange", SecretString="first")
-        texts = SecretTexts(client, clock)
-        texts.get("exchange")
+        clock = Clock()
+        client, texts = read_once(clock)
         client.delete_secret(SecretId="exchange", ForceDeleteWithoutRecovery=True)
         clock.at = KEPT_SECONDS
         for _ in range(2):

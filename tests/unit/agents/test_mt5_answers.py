@@ -118,22 +118,22 @@ class TestAge:
         of = entry()
         world.submit(of)
         world.submit(stop_of(of))
-        level = world.terminal.positions_get()[0].sl
+        level = world.terminal.open_positions()[0].sl
         world.command(asked(stop_of(of), OrderInstruction.CANCEL))
         world.pass_time(MONTH.total_seconds())
         world.agent.step()
-        assert world.terminal.positions_get()[0].sl == level != 0
+        assert world.terminal.open_positions()[0].sl == level != 0
         assert (kinds(last_report(world)), reasons(last_report(world))) == (["OrderCancelRejected"], ["COMMAND_TOO_OLD"])
 
     def test_a_replace_of_a_month_ago_moves_no_stop(self, world: World) -> None:
         of = entry()
         world.submit(of)
         world.submit(stop_of(of))
-        level = world.terminal.positions_get()[0].sl
+        level = world.terminal.open_positions()[0].sl
         world.command(asked(stop_of(of), OrderInstruction.REPLACE, stop_price="100"))
         world.pass_time(MONTH.total_seconds())
         world.agent.step()
-        assert world.terminal.positions_get()[0].sl == level
+        assert world.terminal.open_positions()[0].sl == level
         assert kinds(last_report(world)) == ["OrderUpdateRejected"]
 
     def test_an_exit_that_is_too_old_ends_so_that_the_ledger_sends_another(self, world: World) -> None:
@@ -196,12 +196,12 @@ class TestAge:
         world.submit(stop_of(of))
         text = world.command(asked(stop_of(of), OrderInstruction.CANCEL))
         world.agent.step()
-        assert world.terminal.positions_get()[0].sl == 0
-        world.terminal.person_moves(world.terminal.positions_get()[0].ticket, sl=48_000.0)
+        assert world.terminal.open_positions()[0].sl == 0
+        world.terminal.person_moves(world.terminal.open_positions()[0].ticket, sl=48_000.0)
         world.pass_time(MONTH.total_seconds())
         world.box.waiting.append(text)
         world.agent.step()
-        assert world.terminal.positions_get()[0].sl == 48_000.0
+        assert world.terminal.open_positions()[0].sl == 48_000.0
         assert world.box.waiting == []
 
     def test_a_command_ahead_of_its_time_opens_nothing_and_leaves_what_is_open(self, world: World) -> None:
@@ -224,7 +224,7 @@ class TestKept:
         of = entry()
         world.submit(of)
         world.submit(stop_of(of))
-        level = world.terminal.positions_get()[0].sl
+        level = world.terminal.open_positions()[0].sl
         world.terminal.login = None
         changes = {"stop_price": "100"} if instruction is OrderInstruction.REPLACE else {}
         world.wait(asked(stop_of(of), instruction, **changes))
@@ -232,7 +232,7 @@ class TestKept:
         world.pass_time(MONTH.total_seconds())
         world.restart()  # the machine was off: what its memory knew of tries is gone
         world.agent.step()
-        assert world.terminal.positions_get()[0].sl == level
+        assert world.terminal.open_positions()[0].sl == level
         assert reasons(last_report(world)) == [GIVEN_UP]
         assert world.journal.kept == {}
 

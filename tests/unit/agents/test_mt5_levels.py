@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local.stand_ins.mt5 import TerminalFault
-from signalbox.orders.messages import OrderInstruction
+from signalbox.orders.messages import ExecutionReported, OrderInstruction
 from signalbox.orders.reconciliation import reconcile
 from signalbox.orders.terms import Leg, OrderTerms, Side
 from signalbox.orders.transitions import OrderState
@@ -296,7 +296,8 @@ class TestTickets:
         for _ in range(12):
             world.pass_time(5)
             world.agent.step()
-        order = applied(released(out), *[e for t in world.reported() if t.event_id.count(out.client_order_id) for e in t.events])
+        told = [one for one in world.reported() if isinstance(one, ExecutionReported) and out.client_order_id in one.event_id]
+        order = applied(released(out), *[event for one in told for event in one.events])
         assert (order.state, order.filled) == (OrderState.CANCELED, Decimal("0.1"))
 
     def test_a_reduction_of_odd_size_is_rounded_down_and_ends(self, world: World) -> None:

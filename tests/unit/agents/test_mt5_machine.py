@@ -70,8 +70,9 @@ class AgentMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
         self.world = World(self.folder, margin_mode=self.margin_mode)
-        self.world.terminal = Watched(NOON, dict(self.world.terminal.prices), margin_mode=self.margin_mode)
-        self.world.terminal.trespasses = []
+        self.terminal = Watched(NOON, dict(self.world.terminal.prices), margin_mode=self.margin_mode)
+        self.terminal.trespasses = []
+        self.world.terminal = self.terminal
         self.world.restart()
         self.sent: dict[str, OrderTerms] = {}
         self.entries: list[OrderTerms] = []
@@ -254,7 +255,7 @@ class AgentMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_else_is_touched(self) -> None:
-        assert self.world.terminal.trespasses == []
+        assert self.terminal.trespasses == []
 
     @invariant()
     def no_id_trades_more_than_it_asks_and_reductions_only_reduce(self) -> None:

@@ -94,46 +94,47 @@ class Answering(TerminalStandIn):
         return super().order_send(request)
 
 
-def answering(folder: Path) -> World:
+def answering(folder: Path) -> tuple[World, Answering]:
     world = World(folder)
-    world.terminal = Answering(NOON, dict(world.terminal.prices))
+    terminal = Answering(NOON, dict(world.terminal.prices))
+    world.terminal = terminal
     world.restart()
-    return world
+    return world, terminal
 
 
-def acts_as(world: World, of: Any, outcome: Outcome) -> None:
+def acts_as(world: World, terminal: Answering, of: Any, outcome: Outcome) -> None:
     """An order that is answered so is found filled only where nothing or something was said to be done."""
     world.command(asked(of))
     world.agent.step()
     if outcome is Outcome.LATER:
         assert (world.box.waiting, len(world.journal.kept)) == ([], 1)
         assert "Words of the terminal" in world.words()[0]
-        world.terminal.code = world.terminal.error = None
+        terminal.code = terminal.error = None
         world.pass_time(15)
         world.agent.step()
         assert kinds(world.last())[-1] == "OrderFilled"
         return
-    world.terminal.code = world.terminal.error = None
+    terminal.code = terminal.error = None
     expected = {Outcome.REFUSED: "OrderRejected", Outcome.UNKNOWN: "OrderUnconfirmed", Outcome.DONE: "OrderUnconfirmed"}
     assert kinds(world.last())[-1] == expected[outcome]
 
 
 @pytest.mark.parametrize("code", sorted({*RETCODES.values(), 10099}))
 def test_the_agent_does_what_a_code_means_with_an_entry_and_an_exit(tmp_path: Path, code: int) -> None:
-    world = answering(tmp_path)
+    world, terminal = answering(tmp_path)
     first = entry(strategy="first")
     world.submit(first)
     for of in (entry(), exit_of(first)):
-        world.terminal.code = code
-        acts_as(world, of, outcome_of(code))
+        terminal.code = code
+        acts_as(world, terminal, of, outcome_of(code))
     world.journal.close()
 
 
 @pytest.mark.parametrize("error", sorted(PACKAGE["RES"].values()))
 def test_the_agent_does_what_silence_means(tmp_path: Path, error: int) -> None:
-    world = answering(tmp_path)
-    world.terminal.error = error
-    acts_as(world, entry(), outcome_of_silence(error))
+    world, terminal = answering(tmp_path)
+    terminal.error = error
+    acts_as(world, terminal, entry(), outcome_of_silence(error))
     world.journal.close()
 
 
@@ -144,8 +145,8 @@ def test_the_agent_does_what_silence_means(tmp_path: Path, error: int) -> None:
 def test_the_terminals_own_words_reach_the_order_event(
     tmp_path: Path, code: int, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = answering(tmp_path)
-    world.terminal.code = code
+    world, terminal = answering(tmp_path)
+    terminal.code = code
     report = world.submit(entry())
     assert reasons(report) == [None, reason]
     assert f"{code} " in details(report)
@@ -157,7 +158,7 @@ def test_the_terminals_own_words_reach_the_order_event(
 
 @pytest.mark.parametrize("error", [-10001, -10005])
 def test_the_last_error_of_a_silent_terminal_reaches_the_order_event(tmp_path: Path, error: int) -> None:
-    world = answering(tmp_path)
-    world.terminal.error = error
+    world, terminal = answering(tmp_path)
+    terminal.error = error
     assert f"last error {error} Words of the terminal" in details(world.submit(entry()))
     world.journal.close()

@@ -13,6 +13,7 @@ import pytest
 from local.stand_ins.mt5 import TerminalFault, TerminalStandIn
 from signalbox.adapters.venues.mt5_mailbox import Keys
 from signalbox.orders.messages import ExecutionReported, OrderInstruction, VenueViewReported
+from signalbox.orders.terms import OrderTerms
 from tests.builders import NOON
 from tests.unit.agents.world import NEXT_KEY, World, asked, details, entry, exit_of, kinds, of_account, reasons, stop_of, viewed
 
@@ -118,7 +119,7 @@ def test_a_closed_market_never_ends_an_exit(world: World) -> None:
 
 
 @pytest.mark.parametrize("of", [entry(strategy="late"), exit_of(ENTRY)], ids=["entry", "exit"])
-def test_what_waits_past_its_time_is_reported_with_what_the_terminal_said(world: World, of: object) -> None:
+def test_what_waits_past_its_time_is_reported_with_what_the_terminal_said(world: World, of: OrderTerms) -> None:
     world.submit(ENTRY)
     world.terminal.is_open = False
     world.wait(asked(of))

@@ -30,6 +30,7 @@ from signalbox_mt5.venue import TerminalVenue
 from tests.builders import BTC, NOON
 from tests.fakes.venues import Clock
 from tests.unit.orders.samples import applied, new, terms
+from tests.unit.orders.samples import asked as request_of
 
 ACCOUNT, KEY, NEXT_KEY = "ftmo-1", b"k" * 32, b"n" * 32
 NAMES = {BTC: "BTCUSD"}
@@ -68,15 +69,7 @@ def asked(of: OrderTerms, instruction: OrderInstruction = OrderInstruction.SUBMI
     """A request; of an exit with the entry of its decision."""
     is_trades = of.reduce_only and of.leg is not Leg.FLATTEN and "entry" not in changes
     facts = {"entry": of.entry_id} | changes if is_trades else changes
-    return ExecutionRequested(
-        account=of.account,
-        venue="mt5",
-        instruction=instruction,
-        client_order_id=of.client_order_id,
-        terms=of,
-        at=NOON,
-        **({} if instruction is OrderInstruction.SUBMIT else {"request_id": "r1"}) | facts,
-    )
+    return request_of(of, instruction, venue="mt5", **facts)
 
 
 def viewed(*orders: OrderTerms, since: datetime = NOON - timedelta(hours=1), **changes: Any) -> VenueViewRequested:

@@ -6,16 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from signalbox.inference import (
-    BundleError,
-    BundleGoldenError,
-    BundleIncompleteError,
-    BundleManifestError,
-    BundleSchemaError,
-    BundleTamperedError,
-    load_bundle,
-)
-from signalbox.inference.errors import BundleArchiveError
+from signalbox.inference import errors, load_bundle
 from tests.unit.inference.tiny_bundle import (
     SCHEMA,
     Change,
@@ -48,39 +39,39 @@ def test_flipped_byte_is_tampered(folder: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(BundleTamperedError, match=r"linear-1\.onnx with sha256"):
+    with pytest.raises(errors.BundleTamperedError, match=r"linear-1\.onnx with sha256"):
         load_bundle(folder)
 
 
 def test_replaced_and_longer_file_is_tampered(folder: Path) -> None:
     path = folder / "report.json"
     path.write_bytes(path.read_bytes() + b" ")
-    with pytest.raises(BundleTamperedError, match=r"report\.json"):
+    with pytest.raises(errors.BundleTamperedError, match=r"report\.json"):
         load_bundle(folder)
 
 
 def test_truncated_model_is_incomplete(folder: Path) -> None:
     path = folder / "linear-2.onnx"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(BundleIncompleteError, match=r"linear-2\.onnx of \d+ bytes, was \d+"):
+    with pytest.raises(errors.BundleIncompleteError, match=r"linear-2\.onnx of \d+ bytes, was \d+"):
         load_bundle(folder)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "golden.npz", "linear-1.onnx", "report.json"])
 def test_missing_file_is_incomplete(folder: Path, name: str) -> None:
     (folder / name).unlink()
-    with pytest.raises(BundleIncompleteError, match=name):
+    with pytest.raises(errors.BundleIncompleteError, match=name):
         load_bundle(folder)
 
 
 def test_missing_folder_is_incomplete(tmp_path: Path) -> None:
-    with pytest.raises(BundleIncompleteError, match=r"manifest\.json"):
+    with pytest.raises(errors.BundleIncompleteError, match=r"manifest\.json"):
         load_bundle(tmp_path / "nowhere")
 
 
 def test_extra_file_is_tampered(folder: Path) -> None:
     (folder / "extra.onnx").write_bytes(b"")
-    with pytest.raises(BundleTamperedError, match=r"extra\.onnx"):
+    with pytest.raises(errors.BundleTamperedError, match=r"extra\.onnx"):
         load_bundle(folder)
 
 
@@ -88,7 +79,7 @@ def test_symlink_is_tampered_even_with_the_right_content(folder: Path, tmp_path:
     elsewhere = tmp_path / "report.json"
     (folder / "report.json").rename(elsewhere)
     (folder / "report.json").symlink_to(elsewhere)
-    with pytest.raises(BundleTamperedError, match="plain file"):
+    with pytest.raises(errors.BundleTamperedError, match="plain file"):
         load_bundle(folder)
 
 
@@ -97,7 +88,7 @@ def test_other_schema_hash_is_refused_with_both_names_and_hashes(tmp_path: Path)
         content["feature_schema"] = {"name": "v31", "hash": "0" * 64}
 
     folder = write_bundle(tmp_path / "b", change=other_hash)
-    with pytest.raises(BundleSchemaError, match=rf"v31 \(0{{64}}\).* v31 \({SCHEMA.hash}\)"):
+    with pytest.raises(errors.BundleSchemaError, match=rf"v31 \(0{{64}}\).* v31 \({SCHEMA.hash}\)"):
         load_bundle(folder)
 
 
@@ -105,14 +96,14 @@ def test_unknown_schema_is_refused(tmp_path: Path) -> None:
     def other_name(content: dict[str, object]) -> None:
         content["feature_schema"] = {"name": "v77", "hash": "0" * 64}
 
-    with pytest.raises(BundleSchemaError, match=r"v77.*v31"):
+    with pytest.raises(errors.BundleSchemaError, match=r"v77.*v31"):
         load_bundle(write_bundle(tmp_path / "b", change=other_name))
 
 
 def test_golden_that_does_not_match_is_refused(tmp_path: Path) -> None:
     features = rows(8)
     folder = write_bundle(tmp_path / "b", files={"golden.npz": golden(features, expected(features) + 2e-5)})
-    with pytest.raises(BundleGoldenError, match="apart"):
+    with pytest.raises(errors.BundleGoldenError, match="apart"):
         load_bundle(folder)
 
 
@@ -130,25 +121,25 @@ def test_golden_that_does_not_match_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_unusable_golden_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(BundleGoldenError):
+    with pytest.raises(errors.BundleGoldenError):
         load_bundle(write_bundle(tmp_path / "b", files={"golden.npz": content}))
 
 
 def test_model_that_is_no_onnx_is_refused_though_its_hash_fits(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "b", files={"linear-1.onnx": b"garbage, but recorded"})
-    with pytest.raises(BundleIncompleteError, match="loaded as ONNX"):
+    with pytest.raises(errors.BundleIncompleteError, match="loaded as ONNX"):
         load_bundle(folder)
 
 
 def test_model_of_another_width_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleGoldenError, match="scored"):
+    with pytest.raises(errors.BundleGoldenError, match="scored"):
         load_bundle(write_bundle(tmp_path / "b", files={"linear-1.onnx": linear_member(1, width=7)}))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"manifest"', "null", "\x00\xff"])
 def test_manifest_that_is_no_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / "manifest.json").write_text(text)
-    with pytest.raises(BundleManifestError):
+    with pytest.raises(errors.BundleManifestError):
         load_bundle(folder)
 
 
@@ -185,7 +176,7 @@ def _set(*path: str | int, to: object) -> Change:
 )
 def test_manifest_with_a_wrong_field_is_refused_naming_it(folder: Path, change: Change, field: str) -> None:
     edit_manifest(folder, change)
-    with pytest.raises(BundleManifestError, match=field):
+    with pytest.raises(errors.BundleManifestError, match=field):
         load_bundle(folder)
 
 
@@ -194,7 +185,7 @@ def test_promotion_without_its_gates_cannot_be_claimed(folder: Path) -> None:
         content["gates"] = {**dict.fromkeys(("G0", "G1", "G2", "G3"), "pass"), **dict.fromkeys(("G4", "G5", "G6"), "fail")}
 
     edit_manifest(folder, claim)  # all four pass, but the flag says no: a contradiction is refused too
-    with pytest.raises(BundleManifestError, match="exactly when"):
+    with pytest.raises(errors.BundleManifestError, match="exactly when"):
         load_bundle(folder)
     edit_manifest(folder, _set("passes_promotion", to=True))
     assert load_bundle(folder).manifest.passes_promotion
@@ -207,5 +198,11 @@ def test_equal_bundles_have_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_every_bundle_error_is_a_bundle_error() -> None:
-    for kind in (BundleArchiveError, BundleGoldenError, BundleIncompleteError, BundleManifestError, BundleSchemaError):
-        assert issubclass(kind, BundleError)
+    for kind in (
+        errors.BundleArchiveError,
+        errors.BundleGoldenError,
+        errors.BundleIncompleteError,
+        errors.BundleManifestError,
+        errors.BundleSchemaError,
+    ):
+        assert issubclass(kind, errors.BundleError)

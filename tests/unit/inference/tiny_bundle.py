@@ -46,7 +46,7 @@ def linear_member(seed: int, width: int = WIDTH) -> bytes:
 
 def position_weights(window_bars: int) -> NDArray[np.float32]:
     """How much each row of a window counts: unlike for each, so that no two orders of rows score alike."""
-    return np.linspace(0.2, 1.0, window_bars, dtype=np.float32).reshape(1, window_bars, 1) / window_bars
+    return np.asarray(np.linspace(0.2, 1.0, window_bars, dtype=np.float32).reshape(1, window_bars, 1) / window_bars, np.float32)
 
 
 def window_member(seed: int, window_bars: int) -> bytes:
@@ -82,7 +82,8 @@ def rows(count: int, seed: int = 0) -> NDArray[np.float64]:
 
 def expected(features: NDArray[np.float64], seeds: tuple[int, int] = (1, 2)) -> NDArray[np.float64]:
     """What the bundle must say, in plain numpy."""
-    mean = sum(features @ weights(seed).astype(np.float64) for seed in seeds).reshape(-1) / 2.0
+    first, second = (features @ weights(seed).astype(np.float64) for seed in seeds)
+    mean = (first + second).reshape(-1) / 2.0
     probability: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-mean / TEMPERATURE))
     return probability
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -19,12 +19,14 @@ from local.market.simulator import SimulatedSource
 from local.stand_ins.faults import Fault, TradingFault
 from local.stand_ins.trading import API_KEY, API_SECRET, PASSPHRASE, TradingStandIn
 from signalbox.adapters.aws.bus import BusError
+from signalbox.adapters.aws.mailboxes import Mailboxes
 from signalbox.adapters.aws.sends import DynamoSendLog, newest_number, next_number
 from signalbox.adapters.aws.trading_queue import Door, handle_message
 from signalbox.adapters.venues.mt5_mailbox import EnvelopeError, MailboxDirection, open_envelope, require_key, seal
 from signalbox.application.execute_orders import ExecuteOrders
 from signalbox.bootstrap.execute_orders import compose
 from signalbox.bootstrap.settings import ExecuteOrdersSettings, SettingsError
+from signalbox.bootstrap.venue_accounts import SecretVenues
 from signalbox.contracts import SIGNED_REPORTS, Env, MailboxQueue, mailbox_key_name, mailbox_queue_name
 from signalbox.events import BusEvent, MarketDataStale
 from signalbox.orders.agent_answers import CommandRefusal, CommandRefused, CommandTaken
@@ -47,6 +49,9 @@ from tests.fakes.keys import REPORT_KEY, REPORT_KEYS, REPORT_TEXT, REQUEST_KEY, 
 from tests.fakes.keys import sealed as sealed_event
 from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.orders.samples import submission, terms
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 pytestmark = [pytest.mark.usefixtures("aws")]
 LIVE, FTMO, OTHER, NOBODY = "live-1", "ftmo-1", "ftmo-2", "nobody-1"
@@ -75,7 +80,7 @@ class Cloud:
     def __init__(self, venue_url: str) -> None:
         boto3.client("events").create_event_bus(Name="signalbox-test")
         self.sqs = boto3.client("sqs")
-        fifo = {"FifoQueue": "true"}
+        fifo: dict[QueueAttributeNameType, str] = {"FifoQueue": "true"}
         names = {account: mailbox_queue_name("test", account, MailboxQueue.COMMANDS) for account in KEYS}
         self.commands = {
             account: self.sqs.create_queue(QueueName=name, Attributes=fifo)["QueueUrl"] for account, name in names.items()
@@ -241,6 +246,7 @@ class TestApplication:
         app = cloud.app()
         assert kinds(app.carry_out(asked())) == ["OrderSubmitted", "OrderRejected"]
         cloud.secrets.put_secret_value(SecretId="exchange", SecretString=json.dumps(cloud.secret))
+        assert isinstance(app.venues, SecretVenues)
         app.venues.secrets.read("exchange")  # as it is asked for again in time
         assert kinds(app.carry_out(asked(strategy="second")))[-1] == "OrderFilled"
 
@@ -380,6 +386,7 @@ class TestAcknowledgement:
         check = self.handed_on(cloud)
         app = cloud.app()
         app.check(check)
+        assert isinstance(app.mailboxes, Mailboxes)
         app.mailboxes = replace(app.mailboxes, clock=lambda: NOW + timedelta(minutes=9))
         app.check(check)
         first, second = cloud.received(cloud.kill_switch)
@@ -763,7 +770,7 @@ class TestHandler:
         sealed = sealed_event(report().type.value, report().to_detail(), REQUEST_KEY, sequence=1, expires_at=LATER)
         assert self.run(load, cloud.app(), message_of(report(), sealed)) == []
         (delivered,) = [r for r in caplog.records if r.getMessage() == "message_refused"]
-        assert "expected ExecutionRequested or VenueViewRequested" in delivered.reason
+        assert "expected ExecutionRequested or VenueViewRequested" in vars(delivered)["reason"]
 
     def test_a_forged_report_is_refused_for_good_and_counted(
         self, load: Callable[[str], ModuleType], cloud: Cloud, capsys: pytest.CaptureFixture[str]

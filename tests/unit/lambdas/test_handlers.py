@@ -170,7 +170,7 @@ class TestGenerateSignals:
         assert app.decided == [past, event()]
         assert metric_values(logged(capsys))["EventsRefused"] == 1
         (refused,) = (line for line in caplog.records if line.getMessage() == "message_refused")
-        assert refused.reason.startswith("InstantAheadError")
+        assert vars(refused)["reason"].startswith("InstantAheadError")
 
     def test_an_unpublished_outbox_does_not_fail_the_cycle(
         self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
@@ -207,12 +207,14 @@ class FakeAlerts:
         self.log = SimpleNamespace(register=lambda _context: None)
 
     def fan_out(self, _event: BusEvent) -> FanOut:
-        return self._next(self.fan_outs)
+        found: FanOut = self._next(self.fan_outs)
+        return found
 
     def deliver(self, _delivery: Delivery, on_move: Callable[[Move], None]) -> DeliveryReport:
         for move in self.moves:
             on_move(move)
-        return self._next(self.results)
+        found: DeliveryReport = self._next(self.results)
+        return found
 
     def report_move(self, move: Move) -> None:
         self.notified.append(move)
@@ -283,7 +285,8 @@ class TestSendAlerts:
         app = FakeAlerts([DeliveryReport()], moves=(Move("-5", "-1005"),))
         assert load("send_alerts").make_handler(app)(sqs(delivery()), CONTEXT) == {"batchItemFailures": []}
         assert metric_values(logged(capsys)) == {"ChatsMoved": 1, "AlertsSent": 1, "DuplicatesIgnored": 0}
-        assert [(r.chat_id, r.new_id) for r in caplog.records if r.getMessage() == "chat_moved"] == [("-5", "-1005")]
+        moved = [vars(record) for record in caplog.records if record.getMessage() == "chat_moved"]
+        assert [(one["chat_id"], one["new_id"]) for one in moved] == [("-5", "-1005")]
         assert app.notified == [Move("-5", "-1005")]
 
     @pytest.mark.parametrize(
@@ -307,8 +310,10 @@ class TestRelayOutbox:
         assert answer == {"published": 4}
         assert metric_values(logged(capsys)) == {"OutboxOldestAge": 120, "OutboxPublished": 4}
 
-    def test_the_age_is_told_before_the_bus_is_asked_and_though_it_cannot_be_reached(self, load, capsys) -> None:
-        told: list = []
+    def test_the_age_is_told_before_the_bus_is_asked_and_though_it_cannot_be_reached(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        told: list[dict[str, Any]] = []
 
         def away() -> int:
             told.append(metric_values(logged(capsys)))  # what is out when the bus is asked: a function may be killed in there
@@ -319,7 +324,9 @@ class TestRelayOutbox:
             handler({"job": "relay_outbox", "scheduled_at": "2024-03-01T12:02:00Z"}, CONTEXT)
         assert told == [{"OutboxOldestAge": 120}]
 
-    def test_what_went_is_counted_though_the_rest_was_refused(self, load, capsys) -> None:
+    def test_what_went_is_counted_though_the_rest_was_refused(
+        self, load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         def partly() -> int:
             raise PartlyPublishedError("one was refused", [OutboxEvent(1, "a", "x", "{}", NOON)])
 
@@ -339,7 +346,7 @@ class TestPrepareDatabase:
     }
 
     def run(self, load: Callable[[str], ModuleType], prepare: Any, **changes: str) -> dict[str, Any]:
-        answers: list[Any] = []
+        answers: list[tuple[str, dict[str, Any]]] = []
         handler = load("prepare_database").make_handler(prepare, lambda url, reply: answers.append((url, reply)))
         handler(self.REQUEST | changes, CONTEXT)
         ((url, reply),) = answers
@@ -364,8 +371,13 @@ class TestPrepareDatabase:
 
 
 def test_migrate_database_never_logs_the_password(load: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]) -> None:
-    seen: list[Any] = []
-    handler = load("migrate_database").make_handler(lambda user, password: seen.append((user, password)) or ["0001"])
+    seen: list[tuple[str, str]] = []
+
+    def migrate(user: str, password: str) -> list[str]:
+        seen.append((user, password))
+        return ["0001"]
+
+    handler = load("migrate_database").make_handler(migrate)
     assert handler({"username": "admin", "password": "hunter2"}, CONTEXT) == {"applied": ["0001"]}
     assert seen == [("admin", "hunter2")]
     assert "hunter2" not in capsys.readouterr().out

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -29,6 +29,9 @@ from tests.fakes.lambda_context import FakeLambdaContext
 from tests.unit.lambdas.test_handlers import logged, metric_values, sqs
 from tests.unit.trading.test_routing import asked, events
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+
 pytestmark = [pytest.mark.usefixtures("aws"), pytest.mark.filterwarnings("ignore:No application metrics")]
 CONTEXT = FakeLambdaContext()
 SUBMIT = OrderInstruction.SUBMIT
@@ -41,7 +44,7 @@ def cloud() -> Iterator[None]:
 
 
 def queue(name: str) -> str:
-    attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    attributes: dict[QueueAttributeNameType, str] = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
     url: str = boto3.client("sqs").create_queue(QueueName=f"{name}.fifo", Attributes=attributes)["QueueUrl"]
     return url
 

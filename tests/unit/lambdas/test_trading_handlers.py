@@ -1,5 +1,7 @@
 """manage_orders and monitor_risk as Lambda calls them: the queue, the API, the clock; any composition behind them."""
 
+from __future__ import annotations
+
 import json
 from base64 import b64encode
 from collections.abc import Callable
@@ -26,7 +28,7 @@ from signalbox.risk.snapshot import HaltLevel
 from signalbox.signing import AcceptedKeys, KeyUnavailableError, SigningKey
 from signalbox.trading.account import TradingAccount, account_named
 from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEvent, RiskEventKind
-from signalbox.trading.commands import AnyCommand, HaltTrading
+from signalbox.trading.commands import AnyCommand, CancelOrder, HaltTrading, SubmitOrder
 from signalbox.trading.errors import (
     AccountError,
     AccountUnreadableError,
@@ -110,7 +112,8 @@ class FakeService:
         self.missed: tuple[MissedTurn, ...] = ()
         self.report_keys: AcceptedKeys | None = REPORT_KEYS
         self.kill_switch_arn = "arn:aws:sqs:eu-central-1:123456789012:kill-switch"
-        self.publishes, self.publish_error = 0, None
+        self.publishes = 0
+        self.publish_error: Exception | None = None
 
     def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
         self._fail()
@@ -179,7 +182,9 @@ def request(
     }  # fmt: skip
 
 
-def answer(load: Callable[[str], ModuleType], service: FakeService, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+def answer(
+    load: Callable[[str], ModuleType], service: FakeService | RecordingService, event: dict[str, Any]
+) -> tuple[int, dict[str, Any]]:
     found = load("manage_orders").make_handler(service)(event, CONTEXT)
     is_problem = found["statusCode"] >= 400
     assert found["headers"]["Content-Type"] == ("application/problem+json" if is_problem else "application/json")
@@ -256,7 +261,7 @@ class TestQueue:
         service = FakeService()
         found = load("manage_orders").make_handler(service)(sqs(body, CYCLE, queue="trading.fifo"), CONTEXT)
         assert (found, service.events) == ({"batchItemFailures": []}, [CYCLE])
-        assert [r.body for r in caplog.records if r.getMessage() == "message_refused"] == [body[:4000]]
+        assert [vars(r)["body"] for r in caplog.records if r.getMessage() == "message_refused"] == [body[:4000]]
         assert metric_values(logged(capsys))["EventsRefused"] == 1
 
     @pytest.mark.parametrize(
@@ -289,7 +294,7 @@ class TestQueue:
         load("manage_orders").make_handler(service)(sqs(CYCLE, queue="trading.fifo"), CONTEXT)
         values = metric_values(logged(capsys))
         assert (values["TurnsMissed"], values["EventsRefused"]) == (1, 1)
-        reported = {r.getMessage(): r.account for r in caplog.records if r.getMessage().startswith("turn_")}
+        reported = {r.getMessage(): vars(r)["account"] for r in caplog.records if r.getMessage().startswith("turn_")}
         assert reported == {"turn_missed": "a-1", "turn_refused": "a-2"}
 
     def test_a_halt_comes_by_the_kill_switchs_queue_and_nothing_else_does(
@@ -315,7 +320,7 @@ class TestQueue:
         commands = [json.dumps({**ORDER, "kind": "submit", "request_id": f"req-{n:04}"}) for n in range(2)]
         found = handler(sqs(*commands, queue="trading.fifo"), CONTEXT)
         assert [f["itemIdentifier"] for f in found["batchItemFailures"]] == ["m0", "m1"]
-        reported = [(r.message_id, r.reason) for r in caplog.records if r.getMessage() == "message_postponed"]
+        reported = [(vars(r)["message_id"], vars(r)["reason"]) for r in caplog.records if r.getMessage() == "message_postponed"]
         assert reported == [("m0", "expected a price of BTC-USD, which it holds")]
         assert "EventsRefused" not in metric_values(logged(capsys))
         service.error = None  # the next bar came
@@ -437,7 +442,9 @@ class TestApi:
         service = FakeService()
         text = json.dumps(ORDER).replace('"0.5"', "0.10000000000000001")
         assert answer(load, service, request("POST", "/orders", text))[0] == 201
-        assert service.commands[0][0].quantity == Decimal("0.10000000000000001")
+        ((command, _),) = service.commands
+        assert isinstance(command, SubmitOrder)
+        assert command.quantity == Decimal("0.10000000000000001")
 
     @pytest.mark.parametrize(
         ("method", "path", "body", "kind"),
@@ -461,7 +468,9 @@ class TestApi:
         service = FakeService()
         event = request("DELETE", f"/orders/{KEY}", query={"account": ACCOUNT, "request_id": "req-2"})
         assert answer(load, service, event)[0] == 200
-        assert (service.commands[0][0].kind, service.commands[0][0].client_order_id) == ("cancel", KEY)
+        ((command, _),) = service.commands
+        assert isinstance(command, CancelOrder)
+        assert (command.kind, command.client_order_id) == ("cancel", KEY)
 
     def test_an_account_is_shown_at_the_gateways_instant_with_what_stops_it(self, load: Callable[[str], ModuleType]) -> None:
         service = FakeService()

@@ -110,7 +110,10 @@ def asked(scope: dict[str, Any]) -> tuple[list[Message], bool]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    asyncio.run(guarded(application)({"method": "GET", "server": ("127.0.0.1", PORT), **scope}, receive, send))
+    async def ask() -> None:
+        await guarded(application)({"method": "GET", "server": ("127.0.0.1", PORT), **scope}, receive, send)
+
+    asyncio.run(ask())
     return sent, reached
 
 

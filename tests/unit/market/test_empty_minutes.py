@@ -16,12 +16,12 @@ from signalbox.market.acceptance import RawRow, accept_rows, merge_looks
 from signalbox.market.backfill import SETTLED_AFTER, DayOutcome, backfill, days_of, open_days
 from signalbox.market.candles import ONE_MINUTE, Candle, Symbol, to_ms
 from signalbox.market.collection import CollectionReport, LookAgain, VenueError, candles_of, collect
-from signalbox.market.compaction import StoredDay
 from signalbox.market.empty_minutes import LONGEST_RUN, OMITS_EMPTY_MINUTES, empty_bars
-from signalbox.market.lake import DayKey, SeriesKey
+from signalbox.market.lake import SeriesKey
 from tests.builders import BTC, ETH, NOON, minutes
 from tests.fakes.candle_venues import FORMS
 from tests.unit.market.test_collection import MemoryBus, MemoryCursors
+from tests.unit.market.test_history import Archive
 
 START = NOON - timedelta(hours=3)
 
@@ -235,21 +235,6 @@ def test_a_symbol_that_is_complete_is_not_asked_again_for_another_ones_sake() ->
 
 def test_the_venues_that_omit_empty_minutes_are_those_of_the_conformance_tests() -> None:
     assert {form.name for form in FORMS if form.omits_quiet} == OMITS_EMPTY_MINUTES
-
-
-class Archive:
-    def __init__(self) -> None:
-        self.days: dict[DayKey, tuple[datetime, tuple[Candle, ...]]] = {}
-
-    def asked_until(self, key: DayKey) -> datetime | None:
-        return self.days[key][0] if key in self.days else None
-
-    def stored(self, key: DayKey) -> StoredDay:
-        return StoredDay(self.days[key][1] if key in self.days else (), None)
-
-    def write_day(self, key: DayKey, candles: Sequence[Candle], *, asked_until: datetime) -> bool:
-        self.days[key] = (asked_until, tuple(candles))
-        return True
 
 
 MIDNIGHT = NOON.replace(hour=0)

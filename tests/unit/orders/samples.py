@@ -102,13 +102,21 @@ def update_requested(order: Order, request_id: str = "u-1", at: datetime | None 
     )
 
 
-def submission(of: OrderTerms, at: datetime, venue: str = "coinbase") -> ExecutionRequested:
-    """The request to send an order."""
+def asked(
+    of: OrderTerms, instruction: OrderInstruction = OrderInstruction.SUBMIT, *, venue: str = "coinbase", **changes: Any
+) -> ExecutionRequested:
+    """A request of noon about an order; all but a submission name the command, r1."""
+    facts = {"at": NOON, "request_id": None if instruction is OrderInstruction.SUBMIT else "r1"} | changes
     return ExecutionRequested(
         account=of.account,
         venue=venue,
-        instruction=OrderInstruction.SUBMIT,
+        instruction=instruction,
         client_order_id=of.client_order_id,
         terms=of,
-        at=at,
+        **facts,
     )
+
+
+def submission(of: OrderTerms, at: datetime, venue: str = "coinbase") -> ExecutionRequested:
+    """The request to send an order."""
+    return asked(of, venue=venue, at=at)

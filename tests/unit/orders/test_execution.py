@@ -11,22 +11,8 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from signalbox.events import parse_event
+from signalbox.orders import events as order_events
 from signalbox.orders.errors import TradeConflictError
-from signalbox.orders.events import (
-    OrderAccepted,
-    OrderCanceled,
-    OrderCancelRejected,
-    OrderCancelRequested,
-    OrderEvent,
-    OrderExpired,
-    OrderFilled,
-    OrderRejected,
-    OrderReleased,
-    OrderSubmitted,
-    OrderUnconfirmed,
-    OrderUpdated,
-    OrderUpdateRejected,
-)
 from signalbox.orders.execution import SEND_TOO_LATE, execute, forward, query
 from signalbox.orders.lifecycle import apply
 from signalbox.orders.messages import (
@@ -43,26 +29,18 @@ from signalbox.orders.venue_view import VenueStatus
 from tests.builders import NOON
 from tests.fakes.venues import Answer, Clock, Killed, MemorySendLog, MemoryVenue
 from tests.unit.orders.samples import ACCOUNT, applied, new, seconds, terms
+from tests.unit.orders.samples import asked as request_of
 
 TERMS = terms()
 LIMIT = terms(price="100")
 
 
 def asked(instruction: OrderInstruction = OrderInstruction.SUBMIT, of: Any = TERMS, **changes: Any) -> ExecutionRequested:
-    facts: dict[str, Any] = {"request_id": None if instruction is OrderInstruction.SUBMIT else "r1"}
-    return ExecutionRequested(
-        account=ACCOUNT,
-        venue="coinbase",
-        instruction=instruction,
-        client_order_id=of.client_order_id,
-        terms=of,
-        at=NOON,
-        **facts | changes,
-    )
+    return request_of(of, instruction, **changes)
 
 
 def released(of: Any = TERMS) -> Order:
-    return applied(new(of), OrderReleased(client_order_id=of.client_order_id, at=NOON))
+    return applied(new(of), order_events.OrderReleased(client_order_id=of.client_order_id, at=NOON))
 
 
 def kinds(report: ExecutionReported) -> list[str]:
@@ -77,7 +55,7 @@ def test_a_send_reports_itself_the_acceptance_and_the_trades() -> None:
     venue = MemoryVenue(seconds(2), fills=(("t2", "6", "101"), ("t1", "4", "100")), status=VenueStatus.FILLED)
     report = run(venue)
     assert kinds(report) == ["OrderSubmitted", "OrderAccepted", "OrderFilled", "OrderFilled"]
-    assert [e.trade_id for e in report.events if isinstance(e, OrderFilled)] == ["t1", "t2"]
+    assert [e.trade_id for e in report.events if isinstance(e, order_events.OrderFilled)] == ["t1", "t2"]
     assert applied(released(), *report.events).state is OrderState.FILLED
     assert parse_event(report.type, report.to_detail()) == report
 
@@ -88,7 +66,9 @@ def test_nothing_is_sent_at_or_after_send_before(late: timedelta, sent: int) -> 
     report = execute(asked(), venue, MemorySendLog(), Clock(TERMS.send_before + late))
     assert len(venue.sends) == sent
     if not sent:
-        assert [(e.kind, e.reason) for e in report.events if isinstance(e, OrderExpired)] == [("OrderExpired", SEND_TOO_LATE)]
+        assert [(e.kind, e.reason) for e in report.events if isinstance(e, order_events.OrderExpired)] == [
+            ("OrderExpired", SEND_TOO_LATE)
+        ]
         assert applied(released(), *report.events).state is OrderState.EXPIRED
 
 
@@ -101,7 +81,7 @@ def test_a_preparation_that_takes_past_send_before_sends_nothing() -> None:
 def test_what_cannot_be_prepared_is_rejected_and_leaves_no_trace() -> None:
     venue, log = MemoryVenue(NOON, refuse_prepare=CLOCK_SKEW), MemorySendLog()
     (event,) = run(venue, log).events
-    assert isinstance(event, OrderRejected)
+    assert isinstance(event, order_events.OrderRejected)
     assert (event.reason, venue.sends, log.records) == (CLOCK_SKEW, [], {})
 
 
@@ -180,14 +160,16 @@ def test_an_end_is_held_back_while_trades_of_it_are_missing() -> None:
 
 
 def cancelling(order: Order) -> Order:
-    return applied(order, OrderCancelRequested(client_order_id=order.client_order_id, at=seconds(3), request_id="r1"))
+    return applied(
+        order, order_events.OrderCancelRequested(client_order_id=order.client_order_id, at=seconds(3), request_id="r1")
+    )
 
 
 def test_a_cancel_takes_the_order_out_and_says_so() -> None:
     venue, log = MemoryVenue(NOON, fills=(("t1", "3", "100"),)), MemorySendLog()
     order = cancelling(applied(released(LIMIT), *run(venue, log, asked(of=LIMIT)).events))
     report = run(venue, log, asked(OrderInstruction.CANCEL, LIMIT))
-    assert isinstance(report.events[-1], OrderCanceled)
+    assert isinstance(report.events[-1], order_events.OrderCanceled)
     assert applied(order, *report.events).state is OrderState.CANCELED
 
 
@@ -204,10 +186,10 @@ def test_a_fill_after_the_cancel_is_a_late_fill() -> None:
 
 def test_a_cancel_of_what_is_filled_is_refused_with_the_fills() -> None:
     venue, log = MemoryVenue(NOON, fills=(("t1", "10", "100"),), status=VenueStatus.FILLED), MemorySendLog()
-    order = cancelling(applied(released(), OrderSubmitted(client_order_id=TERMS.client_order_id, at=NOON)))
+    order = cancelling(applied(released(), order_events.OrderSubmitted(client_order_id=TERMS.client_order_id, at=NOON)))
     run(venue, log)
     report = run(venue, log, asked(OrderInstruction.CANCEL))
-    assert isinstance(report.events[-1], OrderCancelRejected)
+    assert isinstance(report.events[-1], order_events.OrderCancelRejected)
     assert applied(order, *report.events).state is OrderState.FILLED
 
 
@@ -216,7 +198,7 @@ def test_a_cancel_without_an_answer_stays_pending() -> None:
     order = cancelling(applied(released(LIMIT), *run(venue, log, asked(of=LIMIT)).events))
     venue.answers = iter([Answer.LOST_AFTER])
     report = run(venue, log, asked(OrderInstruction.CANCEL, LIMIT))
-    assert [e.attempt for e in report.events if isinstance(e, OrderUnconfirmed)] == ["r1"]
+    assert [e.attempt for e in report.events if isinstance(e, order_events.OrderUnconfirmed)] == ["r1"]
     assert applied(order, *report.events).state is OrderState.PENDING_CANCEL
 
 
@@ -240,9 +222,9 @@ def test_a_replace_is_told_by_what_is_there_after_it() -> None:
     venue, log = MemoryVenue(NOON), MemorySendLog()
     run(venue, log, asked(of=LIMIT))
     report = run(venue, log, asked(OrderInstruction.REPLACE, LIMIT, quantity="7"))
-    assert [type(e) for e in report.events] == [OrderUpdated]
+    assert [type(e) for e in report.events] == [order_events.OrderUpdated]
     report = run(venue, log, asked(OrderInstruction.REPLACE, LIMIT, limit_price="99"))
-    assert [type(e) for e in report.events] == [OrderUpdateRejected]
+    assert [type(e) for e in report.events] == [order_events.OrderUpdateRejected]
 
 
 def test_what_is_handed_on_is_submitted_unless_it_is_late() -> None:
@@ -276,11 +258,11 @@ def test_whatever_fails_an_order_is_sent_at_most_once_and_every_event_is_legal(
     log, clock, order = MemorySendLog(), Clock(seconds(1), step=timedelta(seconds=1)), released()
     for _ in range(deliveries):
         try:
-            events: tuple[OrderEvent, ...] = execute(asked(), venue, log, clock).events
+            events: tuple[order_events.OrderEvent, ...] = execute(asked(), venue, log, clock).events
         except (Killed, VenueBusyError):
             continue
         order = applied(order, *events)
-        assert any(isinstance(e, OrderAccepted) for e in events) <= bool(venue.sends)
+        assert any(isinstance(e, order_events.OrderAccepted) for e in events) <= bool(venue.sends)
     assert len(venue.sends) <= 1
     assert not (venue.sends and order.state is OrderState.EXPIRED)
 
@@ -288,6 +270,6 @@ def test_whatever_fails_an_order_is_sent_at_most_once_and_every_event_is_legal(
 def test_a_standing_without_a_reason_still_says_why_it_was_rejected() -> None:
     venue = MemoryVenue(NOON, status=VenueStatus.REJECTED)
     (_, event) = run(venue).events
-    assert isinstance(event, OrderRejected)
+    assert isinstance(event, order_events.OrderRejected)
     assert event.reason
     assert isinstance(next(iter(venue.book.values())), OrderStatusReport)

@@ -9,20 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.orders.events import (
-    OrderAccepted,
-    OrderCanceled,
-    OrderCancelRejected,
-    OrderEvent,
-    OrderExpired,
-    OrderFilled,
-    OrderLost,
-    OrderReleased,
-    OrderSubmitted,
-    OrderUnconfirmed,
-    OrderUpdated,
-    OrderUpdateRejected,
-)
+from signalbox.orders import events as order_events
 from signalbox.orders.lifecycle import apply
 from signalbox.orders.order import Order
 from signalbox.orders.reconciliation import CancelStray, HaltAccount, RecordEvent, VenueDifference, Wait, reconcile
@@ -98,30 +85,30 @@ def test_fills_that_are_known_are_not_recorded_again() -> None:
 
 
 def test_an_ambiguous_send_waits_for_the_settling_time_and_is_then_given_up() -> None:
-    order = applied(submitted(), OrderUnconfirmed(client_order_id=KEY, at=seconds(10), attempt="submit"))
+    order = applied(submitted(), order_events.OrderUnconfirmed(client_order_id=KEY, at=seconds(10), attempt="submit"))
     assert compared(order, None, at=39)[0] == (Wait(KEY, seconds(40)),)
     actions, after = compared(order, None, at=40)
-    assert actions == (RecordEvent(OrderLost(client_order_id=KEY, at=seconds(40))),)
+    assert actions == (RecordEvent(order_events.OrderLost(client_order_id=KEY, at=seconds(40))),)
     assert after.state is OrderState.CANCELED
 
 
 def test_an_ambiguous_send_that_arrived_is_accepted() -> None:
-    order = applied(submitted(), OrderUnconfirmed(client_order_id=KEY, at=seconds(10), attempt="submit"))
+    order = applied(submitted(), order_events.OrderUnconfirmed(client_order_id=KEY, at=seconds(10), attempt="submit"))
     actions, after = compared(order, at_venue(), at=11)
-    assert actions == (RecordEvent(OrderAccepted(client_order_id=KEY, at=seconds(11), venue_order_id="v-1")),)
+    assert actions == (RecordEvent(order_events.OrderAccepted(client_order_id=KEY, at=seconds(11), venue_order_id="v-1")),)
     assert not after.is_ambiguous
 
 
 def test_an_order_in_the_queue_expires_only_when_nobody_can_send_it_any_more() -> None:
-    released = applied(new(), OrderReleased(client_order_id=KEY, at=NOON))
+    released = applied(new(), order_events.OrderReleased(client_order_id=KEY, at=NOON))
     assert compared(released, None, at=329)[0] == (Wait(KEY, seconds(330)),)
     actions, after = compared(released, None, at=330)
-    assert actions == (RecordEvent(OrderExpired(client_order_id=KEY, at=seconds(330), reason="NEVER_SENT")),)
+    assert actions == (RecordEvent(order_events.OrderExpired(client_order_id=KEY, at=seconds(330), reason="NEVER_SENT")),)
     assert after.state is OrderState.EXPIRED
 
 
 def test_an_order_sent_just_before_a_crash_is_found() -> None:
-    released = applied(new(), OrderReleased(client_order_id=KEY, at=NOON))
+    released = applied(new(), order_events.OrderReleased(client_order_id=KEY, at=NOON))
     actions, after = compared(released, at_venue(filled="4"), trade("t-1", "4"), position="4")
     assert (kinds(actions), after.state) == (["OrderAccepted", "OrderFilled"], OrderState.PARTIALLY_FILLED)
 
@@ -135,16 +122,16 @@ def test_a_cancel_without_an_answer_is_answered_by_the_venue() -> None:
     order = cancel_requested(accepted())
     assert compared(order, at_venue(), at=32)[0] == (Wait(KEY, seconds(33)),)
     actions, after = compared(order, at_venue(), at=33)
-    expected = OrderCancelRejected(client_order_id=KEY, at=seconds(33), request_id="c-1", reason="RECONCILED")
+    expected = order_events.OrderCancelRejected(client_order_id=KEY, at=seconds(33), request_id="c-1", reason="RECONCILED")
     assert (actions, after.state) == ((RecordEvent(expected),), OrderState.ACCEPTED)
     assert compared(order, at_venue(VenueStatus.CANCELED))[1].state is OrderState.CANCELED
 
 
 def test_an_update_without_an_answer_is_answered_by_the_terms_in_force() -> None:
     order = update_requested(accepted(), quantity="12")
-    done = OrderUpdated(client_order_id=KEY, at=seconds(600), request_id="u-1", venue_order_id="v-1")
+    done = order_events.OrderUpdated(client_order_id=KEY, at=seconds(600), request_id="u-1", venue_order_id="v-1")
     assert compared(order, at_venue(quantity=Decimal(12)))[0] == (RecordEvent(done),)
-    refused = OrderUpdateRejected(client_order_id=KEY, at=seconds(600), request_id="u-1", reason="RECONCILED")
+    refused = order_events.OrderUpdateRejected(client_order_id=KEY, at=seconds(600), request_id="u-1", reason="RECONCILED")
     assert compared(order, at_venue())[0] == (RecordEvent(refused),)
     assert compared(order, at_venue(), at=10)[0] == (Wait(KEY, seconds(33)),)
     assert kinds(compared(order, at_venue(VenueStatus.CANCELED), at=10)[0]) == ["OrderUpdateRejected", "OrderCanceled"]
@@ -189,19 +176,19 @@ def test_an_order_that_ended_at_the_venue_is_over_whatever_its_terms(
 
 
 def test_an_order_that_is_over_for_us_is_taken_out_of_the_venue() -> None:
-    lost = applied(submitted(), OrderLost(client_order_id=KEY, at=seconds(40)))
+    lost = applied(submitted(), order_events.OrderLost(client_order_id=KEY, at=seconds(40)))
     assert compared(lost, at_venue())[0] == (CancelStray(at_venue()),)
 
 
 def test_a_late_fill_of_an_order_that_was_given_up_is_recorded() -> None:
-    lost = applied(submitted(), OrderLost(client_order_id=KEY, at=seconds(40)))
+    lost = applied(submitted(), order_events.OrderLost(client_order_id=KEY, at=seconds(40)))
     actions, after = compared(lost, at_venue(VenueStatus.FILLED, "10"), trade("t-1", "10"), position="10")
     assert (kinds(actions), after.state) == (["OrderFilled"], OrderState.FILLED)
 
 
 def test_a_fill_beyond_the_order_is_recorded_and_leaves_no_difference() -> None:
     actions, _ = compared(accepted(), at_venue(VenueStatus.FILLED, "11"), trade("t-1", "11"), position="11")
-    (filled,) = [a.event for a in actions if isinstance(a, RecordEvent) and isinstance(a.event, OrderFilled)]
+    (filled,) = [a.event for a in actions if isinstance(a, RecordEvent) and isinstance(a.event, order_events.OrderFilled)]
     assert filled.quantity == 11
     assert not [a for a in actions if isinstance(a, HaltAccount)]
 
@@ -241,22 +228,22 @@ def test_a_position_that_fills_do_not_explain_stops_the_account() -> None:
     assert result.actions == (HaltAccount(VenueDifference.POSITION_DIFFERS, "ETH-USD", "0", "1"),)
 
 
-ENDS: dict[VenueStatus, OrderEvent] = {
-    VenueStatus.CANCELED: OrderCanceled(client_order_id=KEY, at=seconds(60), reason="R"),
-    VenueStatus.EXPIRED: OrderExpired(client_order_id=KEY, at=seconds(60), reason="R"),
+ENDS: dict[VenueStatus, order_events.OrderEvent] = {
+    VenueStatus.CANCELED: order_events.OrderCanceled(client_order_id=KEY, at=seconds(60), reason="R"),
+    VenueStatus.EXPIRED: order_events.OrderExpired(client_order_id=KEY, at=seconds(60), reason="R"),
 }
 
 
 @st.composite
-def _histories(draw: st.DrawFn) -> tuple[list[OrderEvent], VenueOrder, tuple[VenueTrade, ...]]:
+def _histories(draw: st.DrawFn) -> tuple[list[order_events.OrderEvent], VenueOrder, tuple[VenueTrade, ...]]:
     """What truly happened at the venue to one released order, and what the venue would answer."""
     shares = draw(st.lists(st.integers(1, 5), max_size=4))
     while sum(shares) > 10:
         shares.pop()
     trades = tuple(trade(f"t-{i}", str(q)) for i, q in enumerate(shares))
-    events: list[OrderEvent] = [
-        OrderSubmitted(client_order_id=KEY, at=seconds(1)),
-        OrderAccepted(client_order_id=KEY, at=seconds(2), venue_order_id="v-1"),
+    events: list[order_events.OrderEvent] = [
+        order_events.OrderSubmitted(client_order_id=KEY, at=seconds(1)),
+        order_events.OrderAccepted(client_order_id=KEY, at=seconds(2), venue_order_id="v-1"),
     ]
     events += [t.as_fill(accepted()) for t in trades]
     status = VenueStatus.FILLED if sum(shares) == 10 else draw(st.sampled_from([VenueStatus.OPEN, *ENDS]))
@@ -266,10 +253,10 @@ def _histories(draw: st.DrawFn) -> tuple[list[OrderEvent], VenueOrder, tuple[Ven
 
 @given(_histories(), st.data())
 def test_whatever_reports_were_lost_the_ledger_catches_up_and_then_rests(
-    history: tuple[list[OrderEvent], VenueOrder, tuple[VenueTrade, ...]], data: st.DataObject
+    history: tuple[list[order_events.OrderEvent], VenueOrder, tuple[VenueTrade, ...]], data: st.DataObject
 ) -> None:
     events, theirs, trades = history
-    released = applied(new(), OrderReleased(client_order_id=KEY, at=NOON))
+    released = applied(new(), order_events.OrderReleased(client_order_id=KEY, at=NOON))
     truth = applied(released, *events)
     heard = [event for event in events if data.draw(st.booleans())]
     order = applied(released, *data.draw(st.permutations(heard)))

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from signalbox.orders import events as order_events
 from signalbox.orders.errors import IllegalTransitionError
-from signalbox.orders.events import (
-    OrderAccepted,
-    OrderCanceled,
-    OrderCancelRejected,
-    OrderCancelRequested,
-    OrderDenied,
-    OrderEvent,
-    OrderExpired,
-    OrderLost,
-    OrderRejected,
-    OrderReleased,
-    OrderSubmitted,
-    OrderUnconfirmed,
-    OrderUpdated,
-    OrderUpdateRejected,
-    OrderUpdateRequested,
-)
 from signalbox.orders.lifecycle import apply, trigger_of
 from signalbox.orders.order import Order, PendingUpdate, derive_state
 from signalbox.orders.transitions import ROWS, TRANSITIONS, Derived, OrderState, Trigger
@@ -55,23 +40,29 @@ PLAIN = {  # moves that need no reason; every other row must give one
     }.items()
     for after in afters.split()
 }
-EVENTS: dict[Trigger, OrderEvent] = {
-    Trigger.DENIED: OrderDenied(client_order_id=KEY, at=seconds(9), reason="HALTED"),
-    Trigger.RELEASED: OrderReleased(client_order_id=KEY, at=seconds(9)),
-    Trigger.SUBMITTED: OrderSubmitted(client_order_id=KEY, at=seconds(9)),
-    Trigger.UNCONFIRMED: OrderUnconfirmed(client_order_id=KEY, at=seconds(9), attempt="submit"),
-    Trigger.LOST: OrderLost(client_order_id=KEY, at=seconds(9)),
-    Trigger.ACCEPTED: OrderAccepted(client_order_id=KEY, at=seconds(9), venue_order_id="v-2"),
-    Trigger.REJECTED: OrderRejected(client_order_id=KEY, at=seconds(9), reason="MARGIN"),
+EVENTS: dict[Trigger, order_events.OrderEvent] = {
+    Trigger.DENIED: order_events.OrderDenied(client_order_id=KEY, at=seconds(9), reason="HALTED"),
+    Trigger.RELEASED: order_events.OrderReleased(client_order_id=KEY, at=seconds(9)),
+    Trigger.SUBMITTED: order_events.OrderSubmitted(client_order_id=KEY, at=seconds(9)),
+    Trigger.UNCONFIRMED: order_events.OrderUnconfirmed(client_order_id=KEY, at=seconds(9), attempt="submit"),
+    Trigger.LOST: order_events.OrderLost(client_order_id=KEY, at=seconds(9)),
+    Trigger.ACCEPTED: order_events.OrderAccepted(client_order_id=KEY, at=seconds(9), venue_order_id="v-2"),
+    Trigger.REJECTED: order_events.OrderRejected(client_order_id=KEY, at=seconds(9), reason="MARGIN"),
     Trigger.FILLED_IN_PART: fill(TERMS, "t-part", "1"),
     Trigger.FILLED_IN_FULL: fill(TERMS, "t-full", "10"),
-    Trigger.CANCEL_REQUESTED: OrderCancelRequested(client_order_id=KEY, at=seconds(9), request_id="c-1"),
-    Trigger.CANCEL_REJECTED: OrderCancelRejected(client_order_id=KEY, at=seconds(9), request_id="c-1", reason="LATE"),
-    Trigger.CANCELED: OrderCanceled(client_order_id=KEY, at=seconds(9), reason="ASKED"),
-    Trigger.EXPIRED: OrderExpired(client_order_id=KEY, at=seconds(9), reason="GTD"),
-    Trigger.UPDATE_REQUESTED: OrderUpdateRequested(client_order_id=KEY, at=seconds(9), request_id="u-1", quantity="12"),
-    Trigger.UPDATED: OrderUpdated(client_order_id=KEY, at=seconds(9), request_id="u-1"),
-    Trigger.UPDATE_REJECTED: OrderUpdateRejected(client_order_id=KEY, at=seconds(9), request_id="u-1", reason="LATE"),
+    Trigger.CANCEL_REQUESTED: order_events.OrderCancelRequested(client_order_id=KEY, at=seconds(9), request_id="c-1"),
+    Trigger.CANCEL_REJECTED: order_events.OrderCancelRejected(
+        client_order_id=KEY, at=seconds(9), request_id="c-1", reason="LATE"
+    ),
+    Trigger.CANCELED: order_events.OrderCanceled(client_order_id=KEY, at=seconds(9), reason="ASKED"),
+    Trigger.EXPIRED: order_events.OrderExpired(client_order_id=KEY, at=seconds(9), reason="GTD"),
+    Trigger.UPDATE_REQUESTED: order_events.OrderUpdateRequested(
+        client_order_id=KEY, at=seconds(9), request_id="u-1", quantity="12"
+    ),
+    Trigger.UPDATED: order_events.OrderUpdated(client_order_id=KEY, at=seconds(9), request_id="u-1"),
+    Trigger.UPDATE_REJECTED: order_events.OrderUpdateRejected(
+        client_order_id=KEY, at=seconds(9), request_id="u-1", reason="LATE"
+    ),
 }
 
 
@@ -85,7 +76,7 @@ def _order_in(state: OrderState, trigger: Trigger) -> Order:
     asked = cancel_requested(accepted()) if trigger is Trigger.CANCEL_REJECTED else accepted()
     if trigger in {Trigger.UPDATED, Trigger.UPDATE_REJECTED}:
         asked = update_requested(accepted(), quantity="12" if trigger is Trigger.UPDATED else "8")
-    makers = {
+    makers: dict[OrderState, Callable[[], Order]] = {
         OrderState.INITIALIZED: new,
         OrderState.DENIED: lambda: applied(cancel_requested(applied(new(), EVENTS[Trigger.RELEASED])), EVENTS[Trigger.DENIED]),
         OrderState.RELEASED: lambda: applied(new(), EVENTS[Trigger.RELEASED]),
@@ -102,8 +93,9 @@ def _order_in(state: OrderState, trigger: Trigger) -> Order:
     order = makers[state]()
     is_at_venue = order.state in {OrderState.ACCEPTED, OrderState.PARTIALLY_FILLED}
     if trigger is Trigger.UPDATED and is_at_venue:  # the late answer to an update that a view had not shown
-        asked = EVENTS[trigger]
-        given_up = PendingUpdate(asked.request_id, order.terms.decided_at, Decimal(12), order.limit_price, None)
+        update = EVENTS[trigger]
+        assert isinstance(update, order_events.OrderUpdated)
+        given_up = PendingUpdate(update.request_id, order.terms.decided_at, Decimal(12), order.limit_price, None)
         order = replace(order, given_up=(given_up,))
     assert order.state is state
     return _forgetful(order)
@@ -116,7 +108,7 @@ def _rejected(trigger: Trigger) -> Order:
     return applied(asked, EVENTS[Trigger.REJECTED])
 
 
-def _event(order: Order, trigger: Trigger) -> OrderEvent:
+def _event(order: Order, trigger: Trigger) -> order_events.OrderEvent:
     if trigger is not Trigger.FILLED_IN_FULL or order.filled >= order.fillable:
         return EVENTS[trigger]
     return fill(TERMS, "t-full", str(order.fillable - order.filled))

@@ -37,7 +37,7 @@ SPOT = PRESETS[AccountKind.LIVE_SPOT]
 
 
 def instrument(symbol: Symbol = BTC, **changes: Any) -> Instrument:
-    facts = {
+    facts: dict[str, Any] = {
         "symbol": symbol,
         "group": GroupName("alts" if symbol != BTC else "btc"),
         "tick": D("0.01"),
@@ -53,7 +53,7 @@ def instrument(symbol: Symbol = BTC, **changes: Any) -> Instrument:
 
 
 def floor(rule: LossRule, breach: str, block: str, **changes: Any) -> LossFloor:
-    facts = {
+    facts: dict[str, Any] = {
         "rule": rule,
         "breach_below": D(breach),
         "block_below": D(block),
@@ -136,9 +136,11 @@ def orders(draw: st.DrawFn, *, count: int = 8) -> list[ProposedOrder]:
         symbol = draw(st.sampled_from(sorted(PRICES)))
         side, mark = draw(st.sampled_from(Side)), PRICES[symbol]
         notional = draw(st.sampled_from([1, 5_000, 20_000, 60_000, 150_000, 400_000])) * draw(st.integers(50, 100))
-        price = draw(st.none() | st.integers(-600, 600).map(lambda n, m=mark: m * (10_000 + n) / 10_000))
+        off = draw(st.none() | st.integers(-600, 600))
+        price = None if off is None else mark * (10_000 + off) / 10_000
         sign = 1 if side is Side.BUY else -1
-        stop = draw(st.none() | st.integers(1, 900).map(lambda n, m=mark, s=sign: m * (10_000 - s * n) / 10_000))
+        distance = draw(st.none() | st.integers(1, 900))
+        stop = None if distance is None else mark * (10_000 - sign * distance) / 10_000
         quantity = max((D(notional) / 100 / mark).quantize(D("0.0001")), D("0.0001"))
         found.append(ProposedOrder(ClientOrderId(f"o{i}"), symbol, side, quantity, price, stop, draw(st.booleans())))
     return found

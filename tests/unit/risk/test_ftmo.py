@@ -141,8 +141,9 @@ def test_the_target_counts_on_closed_balance_with_nothing_open() -> None:
     assert found.equity == 110_000
     found.apply(closed("2024-03-07 14:00", "a", "101"))  # 110,600 closed, b still open
     assert found.balance == 110_600
-    assert found.status is AccountStatus.ACTIVE
+    before = found.status
     found.apply(closed("2024-03-07 15:00", "b", "100"))
+    assert before is AccountStatus.ACTIVE
     assert found.status is AccountStatus.TARGET_REACHED
 
 
@@ -176,8 +177,9 @@ def test_without_profit_there_is_no_best_day_share() -> None:
 
 def test_a_breach_ends_a_target_that_was_reached() -> None:
     found = account(FTMO_2STEP, "100000", *four_days(10_000), opened("2024-03-08 10:00", "x"))
-    assert found.status is AccountStatus.TARGET_REACHED
+    before = found.status
     found.apply(marked("2024-03-08 11:00", "90"))
+    assert before is AccountStatus.TARGET_REACHED
     assert found.status is AccountStatus.BREACHED
 
 
@@ -267,7 +269,7 @@ def test_other_rules_do_not_take_over_an_account() -> None:
 
 
 def test_the_callers_decimal_context_changes_nothing() -> None:
-    events = [
+    events: list[FtmoEvent] = [
         *gain("2024-03-05", 1_234),
         opened("2024-03-06 09:00", price="99.87654321"),
         marked("2024-03-06 10:00", "97.123456789"),
@@ -287,7 +289,7 @@ def test_rules_are_configuration_bounded_and_versioned() -> None:
         with pytest.raises(ValidationError):
             FtmoRules.model_validate(FTMO_2STEP.model_dump() | change)
     with pytest.raises(ValidationError):
-        InternalStops(alert=D("0.9"), block=D("0.8"), flatten=D("0.95"))
+        InternalStops(alert=D("0.9"), block=D("0.8"), flatten=D("0.95"), midnight_minutes=0)
     with pytest.raises(KeyError):
         FtmoAccount(FTMO_1STEP, D(100), phase="verification")
 

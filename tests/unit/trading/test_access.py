@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,7 +72,7 @@ class Stage:
                     "authorizer": {"iam": {"userArn": who}}, "timeEpoch": int(NOON.timestamp() * 1000),
                 },
             },
-            None,
+            LambdaContext(),
         )  # fmt: skip
         return answer["statusCode"], json.loads(answer["body"])
 

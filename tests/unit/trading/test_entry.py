@@ -16,7 +16,7 @@ from signalbox.trading.bars import apply_bars
 from signalbox.trading.changes import NO_CHANGES
 from signalbox.trading.entries import enter
 from signalbox.trading.entry_plan import ENTRY_BARS, SignalSkipReason, volatility
-from signalbox.trading.state import TradeState
+from signalbox.trading.state import AccountState, TradeState
 from tests.fakes.memory_trading import MemoryTradingLedger
 from tests.unit.trading.market import BASE, BTC, START, history, paper, signal, state_at, wave
 
@@ -97,7 +97,8 @@ def test_ledger_between_every_two_steps_gives_the_desk_that_stays_in_memory() ->
     ledger, account = MemoryTradingLedger(), paper("ftmo-2step-100k")
     ledger.open_account(account, START - timedelta(hours=1), "anna")
     ledger.database.add_candles("coinbase", [c for s in BASE for c in wave(s, START - ONE_MINUTE * 300, 400)])
-    kept = None
+    kept: AccountState | None = None
+    at = START
     for minute in range(81):
         at = START + ONE_MINUTE * minute
         with ledger.transaction(account.account) as tx:
@@ -112,6 +113,7 @@ def test_ledger_between_every_two_steps_gives_the_desk_that_stays_in_memory() ->
                 kept, _ = enter(kept, found, tx.bars(symbol, at, ENTRY_BARS), at)
                 changes += more
             tx.save(state, after, changes)
+    assert kept is not None
     with ledger.transaction(account.account) as tx:
         stored = tx.load(at, tuple(kept.orders))
     assert stored == kept

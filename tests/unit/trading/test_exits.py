@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from signalbox.trading import bookings, halts, operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount
 from signalbox.trading.at_venue import Doubt
 from signalbox.trading.bars import apply_bars
-from signalbox.trading.changes import ChangeSet, RiskEventKind
+from signalbox.trading.changes import NO_CHANGES, ChangeSet, RiskEventKind
 from signalbox.trading.draft import AccountDraft
 from signalbox.trading.entries import enter
 from signalbox.trading.entry_plan import SignalSkipReason
@@ -188,8 +189,8 @@ def test_three_refusals_within_a_second_are_no_end(reasons: tuple[str, ...]) -> 
     state, changes = reported(state, key, at, OrderCanceled(client_order_id=key, at=at, reason="X"))
     for reason in reasons:
         tried = [o.client_order_id for o in state.orders.values() if not o.state.is_closed]
-        for name in tried:
-            state, changes = rejected(state, name, at, reason)
+        for one in tried:
+            state, changes = rejected(state, one, at, reason)
     trade = state.trades[BTC]
     assert trade.state is TradeState.EXITING
     assert trade.progress.retry_at is not None
@@ -327,6 +328,7 @@ def seen(
 def test_stop_of_a_position_that_somebody_closed_at_the_venue_is_taken_out() -> None:
     state, entry, stop = opened()
     whole, at = entry.terms.quantity, START + 10 * SECOND
+    changes = NO_CHANGES
     for _ in range(2):
         state, changes = seen(state, stop, at, quantity=whole, price=stop.terms.stop_price, position=Decimal(0))
         at += 40 * SECOND
@@ -348,6 +350,7 @@ def test_stop_of_a_position_that_somebody_closed_at_the_venue_is_taken_out() -> 
 def test_a_stop_resized_at_the_venue_is_sent_again_for_the_whole_position() -> None:
     state, entry, stop = opened()
     whole, at = entry.terms.quantity, START + 10 * SECOND
+    changes = NO_CHANGES
     for _ in range(2):
         assert state.trades[BTC].exit_leg is None
         state, changes = seen(state, stop, at, quantity=whole / 2, price=stop.terms.stop_price, position=whole)
@@ -392,7 +395,8 @@ def with_order_of_others(
     state: AccountState, at: datetime, left: str | None, position: Decimal
 ) -> tuple[AccountState, ChangeSet]:
     """Compare with a view in which somebody's own sell order rests, placed in the venue's app; None: none rests."""
-    order = {"client_order_id": None, "venue_order_id": "theirs", "symbol": BTC, "status": "OPEN", "side": "SELL"} | {
+    order: dict[str, Any] = {
+        "client_order_id": None, "venue_order_id": "theirs", "symbol": BTC, "status": "OPEN", "side": "SELL",
         "quantity": Decimal(left or 1), "filled": Decimal(0), "limit_price": Decimal(65_000),
     }  # fmt: skip
     shown = [order] if left is not None else []

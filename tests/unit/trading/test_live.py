@@ -26,6 +26,7 @@ from signalbox.orders.events import (
 from signalbox.orders.messages import ExecutionReported, ExecutionRequested, OrderInstruction, VenueViewReported
 from signalbox.orders.terms import Leg, Side
 from signalbox.portfolio.account import book
+from signalbox.portfolio.entries import Entry
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import halts, operator_orders, venue_reports
 from signalbox.trading.account import TradingAccount, TradingMode
@@ -177,7 +178,8 @@ def test_a_conflicting_trade_is_refused_recorded_and_stops_the_account() -> None
     after, changes = reported(state, entry.client_order_id, at, wrong)
     assert [risk.kind for risk in changes.risk] == [RiskEventKind.EVENT_REFUSED, RiskEventKind.HALTED]
     assert after.books == state.books
-    assert after.orders[entry.client_order_id] == state.orders[entry.client_order_id]
+    key = entry.terms.client_order_id
+    assert after.orders[key] == state.orders[key]
     other = fill(stop.client_order_id, at, "0.01", trade="t1")  # the trade id of the entry
     after, changes = reported(state, stop.client_order_id, at, other)
     assert RiskEventKind.EVENT_REFUSED in {risk.kind for risk in changes.risk}
@@ -260,7 +262,7 @@ def test_a_refused_cancel_is_sent_again_once_a_minute_until_the_trade_is_closed(
 
 def test_a_persons_cancel_that_was_refused_is_not_repeated_by_its_second_delivery() -> None:
     state, _, stop = opened()
-    key, at = stop.client_order_id, START + 2 * SECOND
+    key, at = stop.terms.client_order_id, START + 2 * SECOND
     state, changes = operator_orders.cancel(state, key, "req-1", at)
     assert requests(changes) == [(OrderInstruction.CANCEL, Leg.STOP_LOSS)]
     state, _ = reported(state, key, at, OrderCancelRejected(client_order_id=key, at=at, request_id="req-1", reason="NO"))
@@ -411,7 +413,7 @@ def test_position_never_turns_and_ends_flat_whatever_races_the_exit(data: st.Dat
     asked: deque[ExecutionRequested] = deque([first])
     refused: list[object] = []
     at, flatten_at = START, data.draw(st.none() | st.integers(1, 30), "flatten at")
-    entries = [opening_transfer(LIVE, START - timedelta(hours=1))]
+    entries: list[Entry] = [opening_transfer(LIVE, START - timedelta(hours=1))]
 
     def take(step: tuple[AccountState, ChangeSet]) -> None:
         nonlocal state

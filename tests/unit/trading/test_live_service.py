@@ -384,6 +384,8 @@ def test_no_sequence_of_events_and_commands_sends_an_entry_before_readiness(  # 
                 case "order":
                     world.requests += 1
                     handled = (world.floor.service.on_command(order(now, NAME, request_id=f"req-{world.requests:04}"), "ada"),)
+                case _:
+                    pytest.fail(f"no action {what}")
         except CommandError:
             continue
         if entries(handled):

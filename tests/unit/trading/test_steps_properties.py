@@ -16,6 +16,7 @@ from signalbox.orders.events import OrderEvent, OrderFilled, OrderInitialized
 from signalbox.orders.lifecycle import replay
 from signalbox.orders.terms import Leg, OrderTerms
 from signalbox.portfolio.account import book
+from signalbox.portfolio.entries import Fill
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading import halts, operator_orders
 from signalbox.trading.account import DIR60_STANDARD
@@ -150,6 +151,7 @@ def test_exits_never_turn_a_position_and_a_flattened_account_ends_flat(story: St
             state, changes = halts.halt(state, HaltLevel.FLATTEN, "anna", "enough", at)
     position: dict[str, Decimal] = {}
     for fill in entries:
+        assert isinstance(fill, Fill)
         before = position.get(fill.symbol, Decimal(0))
         after = before + fill.signed_quantity
         assert before * after >= 0

@@ -20,11 +20,18 @@ from signalbox.orders.events import (
     OrderSubmitted,
     OrderUnconfirmed,
 )
-from signalbox.orders.messages import ExecutionReported, VenueViewReported, VenueViewRequested, ViewedInstrument
+from signalbox.orders.messages import (
+    ExecutionReported,
+    ExecutionRequested,
+    VenueViewReported,
+    VenueViewRequested,
+    ViewedInstrument,
+)
 from signalbox.orders.order import Order
 from signalbox.orders.terms import Leg, OrderTerms, OrderType, Side
 from signalbox.orders.transitions import OrderState
 from signalbox.orders.venue_port import SETTLE
+from signalbox.portfolio.entries import Entry
 from signalbox.risk.codes import RefusalCode
 from signalbox.trading import operator_orders, venue_reports
 from signalbox.trading.at_venue import LOOK_AGAIN, AtVenue
@@ -77,7 +84,7 @@ def views_asked(changes: ChangeSet) -> list[VenueViewRequested]:
 class TestAbsence:
     def test_an_order_not_shown_after_ten_seconds_is_awaited_and_its_fill_booked(self) -> None:
         account_state, entry = entered()
-        key, at = entry.client_order_id, START + SECOND
+        key, at = entry.terms.client_order_id, START + SECOND
         account_state, _ = reported(account_state, key, at, *accepted(key, at))
         account_state, _ = venue_reports.compare(account_state, view(START + 11 * SECOND))
         assert account_state.orders[key].state is OrderState.ACCEPTED
@@ -102,7 +109,7 @@ class TestAbsence:
         at = START + timedelta(minutes=2)
         account_state, changes = venue_reports.compare(account_state, view(at, **held))
         assert codes(changes) == ["ORDER_VANISHED"]
-        assert (account_state.orders[stop.client_order_id].state, account_state.halt) == (OrderState.ACCEPTED, None)
+        assert (account_state.orders[stop.terms.client_order_id].state, account_state.halt) == (OrderState.ACCEPTED, None)
         account_state, changes = venue_reports.compare(
             account_state, view(at + SETTLE, orders=[at_venue(account_state, stop.client_order_id)], **held)
         )
@@ -117,12 +124,12 @@ class TestAbsence:
             at = START + timedelta(minutes=2)
             for seen in (at, at + SETTLE):
                 account_state, _ = venue_reports.compare(account_state, view(seen, **facts))
-            assert account_state.orders[stop.client_order_id].state is state
+            assert account_state.orders[stop.terms.client_order_id].state is state
             assert (account_state.halt is None) == forgets
 
     def test_a_cancel_without_an_answer_is_believed_once_it_has_settled(self) -> None:
         account_state, entry, stop = opened()
-        key, held = stop.client_order_id, {"positions": {BTC: entry.terms.quantity}}
+        key, held = stop.terms.client_order_id, {"positions": {BTC: entry.terms.quantity}}
         at = START + timedelta(minutes=2)
         account_state, _ = operator_orders.cancel(account_state, key, "req-1", at)
         account_state, _ = venue_reports.compare(account_state, view(at + SETTLE - SECOND, **held))
@@ -132,7 +139,7 @@ class TestAbsence:
 
     def test_what_was_given_up_is_asked_about_and_its_late_fill_is_booked(self) -> None:
         account_state, entry = entered()
-        key, at = entry.client_order_id, START + SECOND
+        key, at = entry.terms.client_order_id, START + SECOND
         account_state, _ = reported(account_state, key, at, OrderUnconfirmed(client_order_id=key, at=at, attempt="submit"))
         account_state, _ = venue_reports.compare(account_state, view(at + SETTLE))
         assert account_state.orders[key].state is OrderState.CANCELED
@@ -153,7 +160,7 @@ class TestAbsence:
 
     def test_an_order_in_a_mailbox_may_be_sent_until_it_expires(self) -> None:
         account_state, entry = entered()
-        key, at = entry.client_order_id, START + SECOND
+        key, at = entry.terms.client_order_id, START + SECOND
         account_state, _ = reported(account_state, key, at, OrderSubmitted(client_order_id=key, at=at))
         account_state, _ = venue_reports.compare(account_state, view(START + timedelta(minutes=4)))
         assert account_state.orders[key].state is OrderState.SUBMITTED
@@ -312,7 +319,7 @@ class TestInstruments:
         account_state = replace(account_state, at_venue=AtVenue())
         market = {"type": OrderType.MARKET, "stop_price": None, "leg": Leg.EXIT}
         out = stop.terms.model_copy(update={"strategy": "manual-1", **market})
-        account_state, _ = operator_orders.cancel(account_state, stop.client_order_id, "req-1", START + 2 * SECOND)
+        account_state, _ = operator_orders.cancel(account_state, stop.terms.client_order_id, "req-1", START + 2 * SECOND)
         end = OrderCanceled(client_order_id=stop.client_order_id, at=START + 3 * SECOND, reason="X")
         account_state, _ = reported(replace(account_state, trades={}), stop.client_order_id, START + 3 * SECOND, end)
         after, _ = operator_orders.submit(account_state, out, START + 4 * SECOND)
@@ -332,7 +339,7 @@ class TestInstruments:
         _, changes = enter(account_state, signal(), history(), START)
         (sent,) = [e for e in changes.order_events if isinstance(e, OrderReleased)]
         (quantity,) = {e.terms.quantity for e in changes.events if hasattr(e, "terms")}
-        assert sent
+        assert sent.client_order_id in {e.client_order_id for e in changes.events if isinstance(e, ExecutionRequested)}
         assert quantity % Decimal("0.05") == 0
         large = replace(coarse, min_quantity=Decimal(50))
         _, changes = enter(replace(account_state, at_venue=AtVenue(instruments=(large,))), signal(), history(), START)
@@ -406,7 +413,8 @@ def test_books_end_as_the_venues_fills_and_no_halt_remains_whatever_each_view_sh
             positions={BTC: held} if held else {},
         )
 
-    now, entries = 2, [opening_transfer(LIVE, START - timedelta(hours=1))]
+    now = 2
+    entries: list[Entry] = [opening_transfer(LIVE, START - timedelta(hours=1))]
     while now < 420:
         seen = shown(now, now + draw(st.integers(0, 3), "balances are read later"))
         account_state, changes = venue_reports.compare(account_state, seen, entries)

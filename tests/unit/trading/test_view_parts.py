@@ -80,7 +80,7 @@ def test_an_incomplete_view_is_not_compared_and_the_next_shows_what_was_lost() -
     state = world.floor.state(NAME)
     assert (state.compared_at, state.books.position(BTC).quantity) == (START + 60 * SECOND, Decimal("0.060"))
     (line,) = [one for one in world.floor.rows(NAME).risk.values() if one.kind is RiskEventKind.VIEW_INCOMPLETE]
-    assert (line.code, line.value, line.limit) == ("PART_MISSING", len(parts) - 1, len(parts))
+    assert (line.code, line.value, line.limit) == ("PART_MISSING", Decimal(len(parts) - 1), Decimal(len(parts)))
     world.floor.deliver(parts[-1])  # it comes after all, too late
     assert world.floor.state(NAME) == state
     assert not world.floor.rows(NAME).view_parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
@@ -18,23 +19,26 @@ from signalbox.market.lake import DayKey, SeriesKey
 from tests.builders import BTC, candles, minutes
 from tests.unit.market.test_compaction import Ledger
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
 TODAY = datetime(2024, 3, 10, tzinfo=UTC)
 SERIES = SeriesKey("coinbase", BTC)
 
 
 @pytest.fixture
-def client(aws: None) -> Iterator[object]:
+def client(aws: None) -> Iterator[S3Client]:
     with mock_aws():
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket="market", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
         yield s3
 
 
-def keys(client: object) -> list[str]:
+def keys(client: S3Client) -> list[str]:
     return [item["Key"] for item in client.list_objects_v2(Bucket="market").get("Contents", [])]
 
 
-def test_days_are_compacted_into_the_bucket_and_read_back(client: object) -> None:
+def test_days_are_compacted_into_the_bucket_and_read_back(client: S3Client) -> None:
     lake, ledger = Lake(S3Store(client, "market")), Ledger(*candles(BTC, TODAY, 2000))
     report = compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake)
     assert keys(client) == [day.key.path for day in report.days]
@@ -45,7 +49,7 @@ def test_days_are_compacted_into_the_bucket_and_read_back(client: object) -> Non
 
 
 def test_a_bad_object_is_quarantined_with_a_report_and_replaced_by_compaction(
-    client: object, caplog: pytest.LogCaptureFixture
+    client: S3Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     lake, ledger = Lake(S3Store(client, "market")), Ledger(*candles(BTC, TODAY, 1440))
     compact(TODAY + minutes(20), "coinbase", (BTC,), ledger=ledger, lake=lake)
@@ -60,7 +64,7 @@ def test_a_bad_object_is_quarantined_with_a_report_and_replaced_by_compaction(
     assert json.loads(client.get_object(Bucket="market", Key=report)["Body"].read())["fault"] == "UNREADABLE"
 
 
-def test_a_bucket_that_refuses_is_one_error_with_the_object(client: object) -> None:
+def test_a_bucket_that_refuses_is_one_error_with_the_object(client: S3Client) -> None:
     with pytest.raises(LakeStorageError, match="cannot read s3://nowhere/candles/venue="):
         Lake(S3Store(client, "nowhere")).read_day(DayKey(SERIES, TODAY.date()))
     with pytest.raises(LakeStorageError, match="cannot list"):

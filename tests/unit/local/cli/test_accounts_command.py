@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from boto3.session import Session
 from typer.testing import CliRunner, Result
 
@@ -19,12 +20,16 @@ from local.cli.command import main
 from signalbox.adapters.aws.trading_api import trading_api
 from signalbox.adapters.aws.trading_queue import Door, handle_message
 from signalbox.application.manage_orders import ManageOrders
+from signalbox.events import BusEvent
 from signalbox.risk.snapshot import HaltLevel
 from signalbox.trading.access import AccessControl
-from signalbox.trading.service import TradingService
+from signalbox.trading.account import account_named
+from signalbox.trading.changes import NO_CHANGES
+from signalbox.trading.commands import AnyCommand, HaltTrading
+from signalbox.trading.service import AccountOutcome, TradingService
+from signalbox.trading.state import opened as opened_state
 from signalbox.trading.view import account_view
 from tests.fakes.http_server import Reply, Request, ScriptedServer, serving
-from tests.fakes.lambda_context import FakeLambdaContext
 from tests.fakes.memory_access import MemoryAccessBook
 from tests.fakes.memory_ledger import MemoryDatabase, MemoryOutbox
 from tests.fakes.memory_trading import MemoryTradingLedger
@@ -63,7 +68,7 @@ class Gateway:
         if self.broken is not None:
             return self.broken
         event = request(asked.method, asked.path, asked.body.decode() or None, who=self.who)
-        found = self.api.resolve(event, FakeLambdaContext())
+        found = self.api.resolve(event, LambdaContext())
         return Reply(found["statusCode"], json.loads(found["body"]))
 
     def publish(self, _events: object) -> None:
@@ -234,12 +239,18 @@ class Heard:
     """What a kill switch's queue brings."""
 
     def __init__(self) -> None:
-        self.commands: list[Any] = []
+        self.commands: list[HaltTrading] = []
 
-    def kill(self, command: Any, _who: str) -> Any:
+    def kill(self, command: HaltTrading, who: str) -> AccountOutcome:
         self.commands.append(command)
+        account = account_named("paper-25k", market="coinbase")
+        return AccountOutcome(opened_state(account, command.requested_at), NO_CHANGES)
 
-    command = handle = kill
+    def command(self, command: AnyCommand, who: str) -> AccountOutcome:
+        raise AssertionError(f"expected a halt by the kill switch's door, was {command} of {who}")
+
+    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
+        raise AssertionError(f"expected a halt, was {event}")
 
 
 def test_without_a_running_local_cloud_it_says_how_to_start_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

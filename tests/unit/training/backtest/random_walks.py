@@ -54,9 +54,17 @@ def walk_bars(
             if which in {i, len(SYMBOLS)}:
                 kept[at : at + length] = False
         times = to_ms(BEGIN) + np.arange(minutes) * MINUTE_MS
-        columns = (first, np.maximum(high, np.maximum(first, close)), np.minimum(low, np.minimum(first, close)), close)
-        volume = np.full(minutes, 5.0)
-        found.append(Bars(symbol, times[kept], *(column[kept] for column in columns), volume[kept]))
+        found.append(
+            Bars(
+                symbol,
+                times[kept],
+                open=first[kept],
+                high=np.maximum(high, np.maximum(first, close))[kept],
+                low=np.minimum(low, np.minimum(first, close))[kept],
+                close=close[kept],
+                volume=np.full(minutes, 5.0)[kept],
+            )
+        )
     return found
 
 

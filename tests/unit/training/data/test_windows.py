@@ -36,7 +36,7 @@ def naive(data: Dataset, row: int, window_bars: int) -> NDArray[np.float32]:
 def test_windows_are_what_a_naive_loop_gathers(data: Dataset, window_bars: int, chosen: list[int]) -> None:
     rows = np.array([index % len(data) for index in chosen], dtype=np.int64)
     found = data.windows(rows, window_bars)
-    assert (found.shape, found.dtype) == ((len(rows), window_bars, len(SCHEMA.names)), np.float32)
+    assert (found.shape, found.dtype) == ((len(rows), window_bars, len(SCHEMA.names)), np.dtype(np.float32))
     assert found.flags.c_contiguous
     for window, row in zip(found, rows, strict=True):
         np.testing.assert_array_equal(window, naive(data, int(row), window_bars))

@@ -59,7 +59,7 @@ def epochs(trainer: Trainer, rows: Rows, watched: Rows, count: int) -> list[floa
     return [trainer.run_epoch(rows, watched, lambda _share, _speed: None)[1] for _ in range(count)]
 
 
-class Waits(TorchDispatchMode):
+class Waits(TorchDispatchMode):  # type: ignore[misc] # torch is not looked into: it is not there everywhere
     """Keeps the operations for whose answer a program on a GPU would have to wait."""
 
     def __init__(self) -> None:

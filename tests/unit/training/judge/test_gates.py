@@ -50,8 +50,12 @@ def test_every_gate_states_its_figure_its_bounds_and_its_threshold() -> None:
     gates = verdicts(*made_up(60_000, 0.35))
     for gate in (Gate.G0, Gate.G1, Gate.G2, Gate.G3, Gate.G4):
         found = gates[gate]
+        assert found.low is not None
+        assert found.value is not None
+        assert found.high is not None
         assert found.low <= found.value <= found.high
         assert found.threshold is not None
+        assert found.n is not None
         assert found.n > 0
     assert gates[Gate.G1].threshold == 0.68
     assert gates[Gate.G3].threshold == 0.05
@@ -61,7 +65,10 @@ def test_every_gate_states_its_figure_its_bounds_and_its_threshold() -> None:
 
 def test_precision_is_judged_by_its_lower_bound() -> None:
     gates = verdicts(*made_up(20_000, 0.175))  # the figure is above .68, its interval reaches below
-    assert gates[Gate.G1].value > 0.68 > gates[Gate.G1].low
+    found = gates[Gate.G1]
+    assert found.value is not None
+    assert found.low is not None
+    assert found.value > 0.68 > found.low
     assert gates[Gate.G1].verdict is Verdict.FAIL
     assert not passes_promotion(gates)
     assert headline(gates) == "NOT PROMOTABLE: G1 not passed; this model runs in shadow only"

@@ -13,6 +13,11 @@ from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSet
 from signalbox.bootstrap.settings import DatabaseEnvironment
 
 
+def database_settings(found: DatabaseEnvironment, *, application: str, user: str | None = None) -> DatabaseSettings:
+    """Return where the ledger is. application: as the server lists the connection. user: instead of the environment's."""
+    return DatabaseSettings(found.host, found.port, found.name, user or found.user, found.sslmode, found.ca_file, application)
+
+
 def connect_ledger(
     found: DatabaseEnvironment, *, application: str, password: Callable[[], str] | None = None
 ) -> ConnectionSource:
@@ -20,15 +25,7 @@ def connect_ledger(
 
     The modules loaded by now stay as long as the process, so the garbage collector need not look at them again.
     """
-    database = DatabaseSettings(
-        host=found.host,
-        port=found.port,
-        name=found.name,
-        user=found.user,
-        sslmode=found.sslmode,
-        sslrootcert=found.ca_file,
-        application_name=application,
-    )
+    database = database_settings(found, application=application)
     source = ConnectionSource(
         database, password or token_password(boto3.client("rds", config=QUICK), host=found.host, port=found.port, user=found.user)
     )

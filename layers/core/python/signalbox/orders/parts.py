@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -22,6 +22,10 @@ Report: TypeAlias = ExecutionReported | VenueViewReported
 PART_BYTES: Final = 160_000  # of the items of one part, as JSON
 
 
+@overload
+def in_parts(report: ExecutionReported, limit: int = PART_BYTES) -> tuple[ExecutionReported, ...]: ...
+@overload
+def in_parts(report: VenueViewReported, limit: int = PART_BYTES) -> tuple[VenueViewReported, ...]: ...
 def in_parts(report: Report, limit: int = PART_BYTES) -> tuple[Report, ...]:
     """Return the report itself when it fits, else its parts, oldest facts first."""
     if isinstance(report, ExecutionReported):

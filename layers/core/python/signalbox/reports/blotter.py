@@ -17,9 +17,9 @@ from signalbox.orders.order import Order
 from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.position import BookedPosition, after_fill
-from signalbox.reports.csv_text import Cell, CsvTable, row_of
+from signalbox.reports.csv_text import Cell, CsvTable
 from signalbox.reports.page import Table
-from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, rows_table, when
+from signalbox.reports.report import Report, ReportKind, Section, account_row, headline, money, number, rows_table, when
 from signalbox.reports.source import AccountPeriod
 from signalbox.trading.state import Trade
 
@@ -128,8 +128,6 @@ def blotter_report(data: AccountPeriod) -> Report:
 def _row(data: AccountPeriod, execution: BlotterRow) -> tuple[Cell, ...]:
     fill, order, trade = execution.fill, execution.order, execution.trade
     cells: dict[str, Cell] = {
-        "account": data.account.account,
-        "currency": data.account.currency,
         "at": fill.at,
         "symbol": fill.symbol,
         "side": fill.side.value,
@@ -158,7 +156,7 @@ def _row(data: AccountPeriod, execution: BlotterRow) -> tuple[Cell, ...]:
         cells["liquidity"] = execution.report.liquidity.value
     if trade is not None:
         cells |= {"entry_order_id": trade.entry, "deployment": trade.deployment, "stage": trade.stage}
-    return row_of(COLUMNS, cells)
+    return account_row(data, COLUMNS, cells)
 
 
 def _table(found: tuple[BlotterRow, ...]) -> Table:

@@ -14,9 +14,9 @@ from decimal import Decimal, localcontext
 from typing import Final
 
 from signalbox.exact import CONTEXT, ratio
-from signalbox.reports.csv_text import Cell, CsvTable, row_of
+from signalbox.reports.csv_text import Cell, CsvTable
 from signalbox.reports.page import Table
-from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, percent, rows_table, when
+from signalbox.reports.report import Report, ReportKind, Section, account_row, headline, money, number, percent, rows_table, when
 from signalbox.reports.source import AccountPeriod
 from signalbox.risk.codes import MEANINGS
 from signalbox.risk.ftmo.headroom import SEVERITY, Limits, RuleHeadroom, StopLevel, headroom_of
@@ -179,13 +179,12 @@ def _rules_note(data: AccountPeriod) -> str:
 
 def _limit_row(data: AccountPeriod, use: LimitUse) -> tuple[Cell, ...]:
     cells: dict[str, Cell] = {"code": use.name, "limit": use.limit, "value": use.used, "share": use.share, "count": use.refusals}
-    cells |= {"account": data.account.account, "row": "limit", "kind": data.account.limits.version}
-    return row_of(COLUMNS, cells)
+    cells |= {"row": "limit", "kind": data.account.limits.version}
+    return account_row(data, COLUMNS, cells)
 
 
 def _loss_row(data: AccountPeriod, use: LossUse) -> tuple[Cell, ...]:
     cells: dict[str, Cell] = {
-        "account": data.account.account,
         "row": "loss",
         "day": use.day,
         "code": use.rule.rule.value,
@@ -194,12 +193,11 @@ def _loss_row(data: AccountPeriod, use: LossUse) -> tuple[Cell, ...]:
         "share": use.share,
         "level": level_of(use).value,
     }
-    return row_of(COLUMNS, cells)
+    return account_row(data, COLUMNS, cells)
 
 
 def _event_row(data: AccountPeriod, event: RiskEvent) -> tuple[Cell, ...]:
     cells: dict[str, Cell] = {
-        "account": data.account.account,
         "row": "event",
         "at": event.at,
         "day": data.period.day_of(event.at),
@@ -213,7 +211,7 @@ def _event_row(data: AccountPeriod, event: RiskEvent) -> tuple[Cell, ...]:
         "snapshot_id": event.snapshot_id,
         "key": event.key,
     }
-    return row_of(COLUMNS, cells)
+    return account_row(data, COLUMNS, cells)
 
 
 def _loss_table(losses: tuple[LossUse, ...]) -> Table:

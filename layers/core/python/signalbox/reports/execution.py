@@ -13,10 +13,22 @@ from typing import Any, Final
 
 from signalbox.orders.order import Order
 from signalbox.orders.quality import Quality
-from signalbox.reports.csv_text import Cell, CsvTable, row_of
+from signalbox.reports.csv_text import Cell, CsvTable
 from signalbox.reports.measurement import MAX_AGE, SPREAD_DELAY, MeasuredOrder
 from signalbox.reports.page import Table
-from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, percent, rows_table, span, when
+from signalbox.reports.report import (
+    Report,
+    ReportKind,
+    Section,
+    account_row,
+    headline,
+    money,
+    number,
+    percent,
+    rows_table,
+    span,
+    when,
+)
 from signalbox.reports.source import AccountPeriod
 
 MEASURES: Final = (
@@ -175,8 +187,6 @@ def _cells(quality: Quality, *, one_symbol: bool) -> dict[str, Cell]:
 
 def _order_row(data: AccountPeriod, order: MeasuredOrder) -> tuple[Cell, ...]:
     cells: dict[str, Cell] = {
-        "account": data.account.account,
-        "currency": data.account.currency,
         "row": "order",
         "day": data.period.day_of(order.decided_at),
         "venue": order.venue,
@@ -193,19 +203,17 @@ def _order_row(data: AccountPeriod, order: MeasuredOrder) -> tuple[Cell, ...]:
         "end_mid": order.end_mid,
         "market_vwap": order.market_vwap,
     }
-    return row_of(COLUMNS, cells | _cells(order.quality, one_symbol=True))
+    return account_row(data, COLUMNS, cells | _cells(order.quality, one_symbol=True))
 
 
 def _group_row(data: AccountPeriod, group: QualityGroup) -> tuple[Cell, ...]:
     cells: dict[str, Cell] = {
-        "account": data.account.account,
-        "currency": data.account.currency,
         "row": group.row,
         "day": group.day,
         "venue": group.venue,
         "symbol": group.symbol,
     }
-    return row_of(COLUMNS, cells | _cells(group.quality, one_symbol=group.symbol is not None))
+    return account_row(data, COLUMNS, cells | _cells(group.quality, one_symbol=group.symbol is not None))
 
 
 def _bps(quality: Quality, name: str) -> str:

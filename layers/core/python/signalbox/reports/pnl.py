@@ -19,7 +19,7 @@ from signalbox.portfolio.statement import Statement, statement
 from signalbox.reports.csv_text import Cell, CsvTable, instant_text, row_of
 from signalbox.reports.curve import CurvePoint, curve_svg, drawdown_share
 from signalbox.reports.page import Table
-from signalbox.reports.report import Report, ReportKind, Section, headline, money, number, percent, rows_table
+from signalbox.reports.report import Report, ReportKind, Section, account_row, headline, money, number, percent, rows_table
 from signalbox.reports.source import AccountPeriod, Valuation
 from signalbox.trading.state import TradeState
 
@@ -191,11 +191,10 @@ def pnl_report(data: AccountPeriod) -> Report:
 
 def _statement_row(data: AccountPeriod, row: str, part: NamedStatement) -> tuple[Cell, ...]:
     made = part.statement
-    return row_of(
+    return account_row(
+        data,
         COLUMNS,
         {
-            "account": data.account.account,
-            "currency": data.account.currency,
             "row": row,
             "name": part.name,
             "start": made.start,
@@ -215,11 +214,10 @@ def _statement_row(data: AccountPeriod, row: str, part: NamedStatement) -> tuple
 
 
 def _symbol_row(data: AccountPeriod, result: SymbolProfit) -> tuple[Cell, ...]:
-    return row_of(
+    return account_row(
+        data,
         COLUMNS,
         {
-            "account": data.account.account,
-            "currency": data.account.currency,
             "row": "symbol",
             "name": result.symbol,
             "start": data.opening.at,

@@ -12,7 +12,7 @@ from typing import Final
 from markupsafe import Markup
 
 from signalbox.exact import to_places
-from signalbox.reports.csv_text import CsvTable, instant_text, to_csv
+from signalbox.reports.csv_text import Cell, CsvTable, instant_text, row_of, to_csv
 from signalbox.reports.page import TEMPLATES, Table, render
 from signalbox.reports.period import ReportPeriod
 from signalbox.reports.source import AccountPeriod
@@ -74,6 +74,14 @@ class Report:
     def html(self) -> str:
         """Return the self-contained HTML page."""
         return render(TEMPLATES / "report.html.jinja", title=f"{self.title}: {self.account} {self.period.name}", report=self)
+
+
+def account_row(data: AccountPeriod, columns: Sequence[str], cells: Mapping[str, Cell]) -> tuple[Cell, ...]:
+    """Return the cells in column order, with account and currency where there are columns of them. Raises KeyError."""
+    of_account: dict[str, Cell] = {"account": data.account.account}
+    if "currency" in columns:
+        of_account["currency"] = data.account.currency
+    return row_of(columns, of_account | dict(cells))
 
 
 def headline(data: AccountPeriod, what: str) -> str:

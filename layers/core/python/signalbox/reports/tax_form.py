@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 from signalbox.portfolio.lots import Disposal, method_at
 from signalbox.portfolio.tax import Form8949Row, Form8949Totals, Term, form_8949, totals
-from signalbox.reports.csv_text import Cell, Cents, CsvTable, row_of
+from signalbox.reports.csv_text import Cell, Cents, CsvTable
 from signalbox.reports.errors import ReportSourceError
 from signalbox.reports.page import Table
-from signalbox.reports.report import Report, ReportKind, Section, headline, money, rows_table
+from signalbox.reports.report import Report, ReportKind, Section, account_row, headline, money, rows_table
 from signalbox.reports.source import AccountPeriod
 
 COLUMNS: Final = (
@@ -112,11 +112,10 @@ def tax_report(data: AccountPeriod) -> Report:
 
 
 def _row(data: AccountPeriod, part: TaxPart, disposal: Disposal, line: Form8949Row) -> tuple[Cell, ...]:
-    return row_of(
+    return account_row(
+        data,
         COLUMNS,
         {
-            "account": data.account.account,
-            "currency": data.account.currency,
             "row": "disposal",
             "part": _PARTS[part.term],
             "description": line.description,
@@ -137,11 +136,10 @@ def _row(data: AccountPeriod, part: TaxPart, disposal: Disposal, line: Form8949R
 
 
 def _total_row(data: AccountPeriod, part: TaxPart) -> tuple[Cell, ...]:
-    return row_of(
+    return account_row(
+        data,
         COLUMNS,
         {
-            "account": data.account.account,
-            "currency": data.account.currency,
             "row": "total",
             "part": _PARTS[part.term],
             "proceeds": Cents(part.totals.proceeds),

@@ -39,6 +39,16 @@ from signalbox.wire import WireError, checked, parse_object
 
 _OCCURRENCE: Final = "urn:signalbox:request:"  # followed by the gateway's request id, `request` in its access log
 MAX_BODY: Final = 65_536  # bytes; the largest command has a few hundred
+_ACCOUNT_COMMANDS: Final = (  # method, path, kind of the command, summary
+    ("POST", "/accounts/<account>/halt", "halt", "Set the kill switch"),
+    ("POST", "/accounts/<account>/resume", "resume", "Release the kill switch"),
+    ("PUT", "/accounts/<account>", "open", "Open an account"),
+    ("POST", "/accounts/<account>/confirm", "confirm", "Confirm the mode or the rules"),
+    ("POST", "/accounts/<account>/lots", "lots", "Choose the tax lot method"),
+    ("POST", "/accounts/<account>/adopt", "adopt", "Book a position that no order made"),
+    ("POST", "/accounts/<account>/deposit", "deposit", "Book money that came in"),
+    ("POST", "/accounts/<account>/withdraw", "withdraw", "Book money that was taken out"),
+)
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(AccountName)
 
 
@@ -64,7 +74,7 @@ class ApiTradingService(Protocol):
         """Return the accounts that `who` may see, sorted by name."""
 
 
-def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutcome, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901, PLR0915 - one route each
+def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutcome, ...]], None]) -> APIGatewayHttpResolver:  # noqa: C901 - one route each
     """Return the routes for a trading service. report: is called with the outcome of each command."""
     api = APIGatewayHttpResolver()
 
@@ -80,8 +90,11 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
         report((handled,))
         return handled
 
-    def about(kind: str, account: str) -> Response[str]:
-        return _answer(HTTPStatus.OK, account_view(carry_out(_one({"kind": kind, "account": account}, _body(api))).state))
+    def about(kind: str) -> Callable[[str], Response[str]]:
+        def command_account(account: str) -> Response[str]:
+            return _answer(HTTPStatus.OK, account_view(carry_out(_one({"kind": kind, "account": account}, _body(api))).state))
+
+        return command_account
 
     def changed(kind: type[GrantAccess] | type[RevokeAccess], account: str) -> Response[str]:
         now, who = _now(api), _principal(api)
@@ -107,37 +120,8 @@ def trading_api(service: ApiTradingService, report: Callable[[tuple[AccountOutco
         facts = _one({"kind": "replace", "client_order_id": client_order_id}, _body(api))
         return _answer(HTTPStatus.OK, _ordered(carry_out(facts)))
 
-    @api.post("/accounts/<account>/halt", summary="Set the kill switch")
-    def halt(account: str) -> Response[str]:
-        return about("halt", account)
-
-    @api.post("/accounts/<account>/resume", summary="Release the kill switch")
-    def resume(account: str) -> Response[str]:
-        return about("resume", account)
-
-    @api.put("/accounts/<account>", summary="Open an account")
-    def open_account(account: str) -> Response[str]:
-        return about("open", account)
-
-    @api.post("/accounts/<account>/confirm", summary="Confirm the mode or the rules")
-    def confirm(account: str) -> Response[str]:
-        return about("confirm", account)
-
-    @api.post("/accounts/<account>/lots", summary="Choose the tax lot method")
-    def lots(account: str) -> Response[str]:
-        return about("lots", account)
-
-    @api.post("/accounts/<account>/adopt", summary="Book a position that no order made")
-    def adopt(account: str) -> Response[str]:
-        return about("adopt", account)
-
-    @api.post("/accounts/<account>/deposit", summary="Book money that came in")
-    def deposit(account: str) -> Response[str]:
-        return about("deposit", account)
-
-    @api.post("/accounts/<account>/withdraw", summary="Book money that was taken out")
-    def withdraw(account: str) -> Response[str]:
-        return about("withdraw", account)
+    for method, path, command, summary in _ACCOUNT_COMMANDS:
+        api.route(path, method, summary=summary)(about(command))
 
     @api.get("/accounts", summary="List the accounts you may see")
     def listed() -> Response[str]:

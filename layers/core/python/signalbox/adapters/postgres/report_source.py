@@ -104,22 +104,7 @@ SELECT open_time, open, high, low, close, volume FROM candles
 WHERE venue = %s AND symbol = %s AND open_time >= %s AND open_time < %s ORDER BY open_time
 """
 
-_ORDER_COLUMNS: Final = (
-    "client_order_id",
-    "account",
-    "venue",
-    "symbol",
-    "side",
-    "leg",
-    "state",
-    "decided_at",
-    "submitted_at",
-    "closed_at",
-    "decision_price",
-    "arrival_mid",
-    "end_mid",
-    "market_vwap",
-)
+_ORDER_COLUMNS: Final = tuple(f.name for f in fields(MeasuredOrder) if f.name != "quality")
 _COSTS: Final = frozenset(f.name for f in fields(Quality) if isinstance(f.default, Cost))
 _QUALITY_COLUMNS: Final = tuple(
     column for f in fields(Quality) for column in ((f"{f.name}_cost", f"{f.name}_base") if f.name in _COSTS else (f.name,))

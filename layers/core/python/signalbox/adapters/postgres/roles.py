@@ -12,25 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from signalbox.adapters.postgres.trading_tables import (
-    ACCOUNT_COLUMNS,
-    ACCOUNT_ENTRIES,
-    CONFIRMATIONS,
-    DAY_BASELINES,
-    DISPOSALS,
-    EQUITY_SNAPSHOTS,
-    FILLS,
-    HALTS,
-    LOCKS,
-    LOTS,
-    ORDER_EVENTS,
-    ORDERS,
-    POSITIONS,
-    RISK_EVENTS,
-    STANDING_ORDERS,
-    TRADES,
-    LedgerTable,
-)
+from signalbox.adapters.postgres import trading_tables
 from signalbox.contracts import READER_DATABASE_USER, EventType, Function, database_user, emitted_by
 
 
@@ -85,31 +67,31 @@ def _names(columns: str) -> tuple[str, ...]:
     return tuple(columns.split())
 
 
-def _rows(table: LedgerTable, *, select: bool = True, delete: bool = False) -> Rights:
+def _rows(table: trading_tables.LedgerTable, *, select: bool = True, delete: bool = False) -> Rights:
     """Return the right to write a table as trading_save does."""
     numbered = ("booked",) if table.is_numbered else ()
     return Rights(select=select, insert=(*table.columns, *numbered), update=table.replaced, delete=delete)
 
 
-_ACCOUNT_STATE: Final = tuple(ACCOUNT_COLUMNS)
+_ACCOUNT_STATE: Final = tuple(trading_tables.ACCOUNT_COLUMNS)
 _STEPPED: Final = {  # what a step of an account reads and writes, whoever takes it
     "candles": READ,
     "accounts": Rights(select=True, update=_ACCOUNT_STATE),  # a halt is made no milder by monitor_risk: trigger accounts_halt
     "standing_orders": READ,
     "account_entries": READ,
     "venue_view_parts": READ,
-    "order_events": _rows(ORDER_EVENTS),
-    "orders": _rows(ORDERS),
-    "fills": _rows(FILLS),
-    "positions": _rows(POSITIONS),
-    "lots": _rows(LOTS, delete=True),
-    "disposals": _rows(DISPOSALS, delete=True),
-    "trades": _rows(TRADES),
-    "equity_snapshots": _rows(EQUITY_SNAPSHOTS, select=False),
-    "day_baselines": _rows(DAY_BASELINES, select=False),
-    "risk_events": _rows(RISK_EVENTS, select=False),
-    "halts": _rows(HALTS, select=False),
-    "locks": _rows(LOCKS, delete=True),
+    "order_events": _rows(trading_tables.ORDER_EVENTS),
+    "orders": _rows(trading_tables.ORDERS),
+    "fills": _rows(trading_tables.FILLS),
+    "positions": _rows(trading_tables.POSITIONS),
+    "lots": _rows(trading_tables.LOTS, delete=True),
+    "disposals": _rows(trading_tables.DISPOSALS, delete=True),
+    "trades": _rows(trading_tables.TRADES),
+    "equity_snapshots": _rows(trading_tables.EQUITY_SNAPSHOTS, select=False),
+    "day_baselines": _rows(trading_tables.DAY_BASELINES, select=False),
+    "risk_events": _rows(trading_tables.RISK_EVENTS, select=False),
+    "halts": _rows(trading_tables.HALTS, select=False),
+    "locks": _rows(trading_tables.LOCKS, delete=True),
     "outbox": OUTBOX,
 }
 _FACTS_OF_REPORTS: Final = (
@@ -176,10 +158,10 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
                 insert=("account", "mode", "configuration", "opened_at", "opened_by", "cash", "transfers", "newest_entry"),
                 update=_ACCOUNT_STATE,
             ),
-            "standing_orders": _rows(STANDING_ORDERS),
-            "account_entries": _rows(ACCOUNT_ENTRIES),
-            "confirmations": _rows(CONFIRMATIONS),
-            "risk_events": _rows(RISK_EVENTS),
+            "standing_orders": _rows(trading_tables.STANDING_ORDERS),
+            "account_entries": _rows(trading_tables.ACCOUNT_ENTRIES),
+            "confirmations": _rows(trading_tables.CONFIRMATIONS),
+            "risk_events": _rows(trading_tables.RISK_EVENTS),
             "signals": READ,
             "deployed_models": READ,
             "venue_view_parts": Rights(

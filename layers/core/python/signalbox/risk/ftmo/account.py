@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal, localcontext
 from types import MappingProxyType
@@ -22,11 +22,23 @@ from signalbox.risk.ftmo.events import Closed, FtmoEvent, Marked, Opened, Positi
 from signalbox.risk.ftmo.headroom import Headroom
 from signalbox.risk.ftmo.monitor import FtmoRuleMonitor, FtmoRuleState
 from signalbox.risk.ftmo.rules import FtmoRules
-from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountStatus, FtmoAccountState, OpenPosition, SymbolTotals
+from signalbox.risk.ftmo.state import AccountBreach, AccountDay, AccountStatus, OpenPosition, SymbolTotals
 from signalbox.risk.ftmo.trading_days import opens_position
 from signalbox.risk.snapshot import LossRule
 
 _NOTHING: Final = SymbolTotals(ZERO, ZERO, ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class FtmoAccountState:
+    """Everything needed to continue. A restored account behaves exactly as the original would have.
+
+    The caller stores finished days. This state keeps only what the rules need of them.
+    """
+
+    rules: FtmoRuleState
+    positions: Mapping[PositionId, OpenPosition]
+    totals: Mapping[Symbol, SymbolTotals]
 
 
 class FtmoAccount:
@@ -132,58 +144,22 @@ class FtmoAccount:
 
     def state(self) -> FtmoAccountState:
         """Return everything that `restore` needs. Finished days are not included; the caller keeps them."""
-        judged = self._monitor.state()
         return FtmoAccountState(
-            rules_name=judged.rules_name,
-            rules_version=judged.rules_version,
-            phase=judged.phase,
-            capital=judged.capital,
-            balance=self._balance,
+            rules=self._monitor.state(),
             positions=MappingProxyType(dict(self._positions)),
             totals=MappingProxyType(dict(self._totals)),
-            now=judged.now,
-            day=judged.day,
-            baseline=judged.baseline,
-            highest_midnight_balance=judged.highest_midnight_balance,
-            worst_equity=judged.worst_equity,
-            breaches=MappingProxyType({breach.rule: breach for breach in judged.breaches}),
-            trading_days=judged.trading_days,
-            last_trading_day=judged.last_trading_day,
-            best_finished_day=judged.best_finished_day,
-            target_reached_at=judged.target_reached_at,
         )
 
     @classmethod
     def restore(cls, rules: FtmoRules, state: FtmoAccountState) -> FtmoAccount:
         """Return the account in that state. Raises FtmoEventError if it was kept under other rules."""
-        account = cls(rules, state.capital, phase=state.phase)
-        account._balance = state.balance
+        account = cls(rules, state.rules.capital, phase=state.rules.phase)
+        account._monitor = FtmoRuleMonitor.restore(rules, state.rules)
+        account._balance = state.rules.balance
         account._positions, account._totals = dict(state.positions), dict(state.totals)
         with localcontext(CONTEXT):
             account._floating = sum((t.floating for t in state.totals.values()), ZERO)
             account._swaps = sum((p.swap for p in state.positions.values()), ZERO)
-            equity = account._equity()
-        account._monitor = FtmoRuleMonitor.restore(
-            rules,
-            FtmoRuleState(
-                rules_name=state.rules_name,
-                rules_version=state.rules_version,
-                phase=state.phase,
-                capital=state.capital,
-                balance=state.balance,
-                equity=equity,
-                now=state.now,
-                day=state.day,
-                baseline=state.baseline,
-                highest_midnight_balance=state.highest_midnight_balance,
-                worst_equity=state.worst_equity,
-                breaches=tuple(state.breaches.values()),
-                trading_days=state.trading_days,
-                last_trading_day=state.last_trading_day,
-                best_finished_day=state.best_finished_day,
-                target_reached_at=state.target_reached_at,
-            ),
-        )
         return account
 
     # Implementation

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from signalbox.exact import ZERO
 from signalbox.market.candles import Symbol
-from signalbox.risk.ftmo.events import PositionId
 from signalbox.risk.snapshot import LossRule
 
 
@@ -65,29 +62,3 @@ class AccountDay:
     daily_limit: Decimal
     closing_balance: Decimal
     worst_equity: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class FtmoAccountState:
-    """Everything needed to continue. A restored account behaves exactly as the original would have.
-
-    The caller stores finished days. This state keeps only what the rules need of them.
-    """
-
-    rules_name: str
-    rules_version: str
-    phase: str
-    capital: Decimal
-    balance: Decimal
-    positions: Mapping[PositionId, OpenPosition]
-    totals: Mapping[Symbol, SymbolTotals]
-    now: datetime | None
-    day: date | None
-    baseline: Decimal
-    highest_midnight_balance: Decimal
-    worst_equity: Decimal
-    breaches: Mapping[LossRule, AccountBreach]
-    trading_days: int
-    last_trading_day: date | None
-    best_finished_day: Decimal = ZERO
-    target_reached_at: datetime | None = None

@@ -1,0 +1,102 @@
+"""What stacks of functions have in common: what they are built on, their schedules, their alarms, and objects of a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aws_cdk import Duration, aws_s3
+from constructs import Construct
+
+from cdk.constructs.acknowledge import acknowledge
+from cdk.constructs.alarms import TopicAlarm, stage_metric
+from cdk.constructs.function import FunctionContext, SignalboxFunction
+from cdk.constructs.schedule import JobSchedule
+from cdk.stacks.base import SignalboxStack
+from cdk.stacks.data import DataStack
+from cdk.stacks.messaging import MessagingStack
+from cdk.stacks.secrets import SecretsStack
+from signalbox.contracts import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What every stack of functions is built on."""
+
+    context: FunctionContext
+    data: DataStack
+    secrets: SecretsStack
+    messaging: MessagingStack
+
+
+class FunctionStack(SignalboxStack):
+    """A stack of functions on the platform."""
+
+    def __init__(self, scope: Construct, platform: Platform, concern: str, *, description: str) -> None:
+        super().__init__(scope, platform.context.stage, concern, description=description)
+        self.platform = platform
+
+    def run_on_schedule(
+        self,
+        construct_id: str,
+        function: SignalboxFunction,
+        expression: str,
+        *,
+        maximum_age: Duration,
+        retries: int = 2,
+        enabled: bool = True,
+    ) -> None:
+        """Run a function on a schedule of the stage. maximum_age, retries: as JobSchedule. enabled: if the stage's are."""
+        messaging = self.platform.messaging
+        JobSchedule(
+            self,
+            construct_id,
+            function=function,
+            expression=expression,
+            maximum_age=maximum_age,
+            retries=retries,
+            group_name=messaging.schedule_group,
+            enabled=self.config.schedules_enabled and enabled,
+            lost_runs=messaging.lost_runs,
+        )
+
+    def alarm_at(self, metric: Metric, description: str, *, threshold: int = 1, construct_id: str | None = None) -> None:
+        """Alarm when the metric's sum over five minutes reaches the threshold. construct_id: the metric's name if None."""
+        TopicAlarm(
+            self,
+            construct_id or metric.value,
+            metric=stage_metric(metric, stage=self.config, statistic="Sum"),
+            threshold=threshold,
+            description=description,
+            topic=self.platform.context.alarm_topic,
+        )
+
+    def alarm_without(
+        self, construct_id: str, metric: Metric, description: str, *, statistic: str = "Sum", periods: int = 1
+    ) -> None:
+        """Alarm when the metric shows nothing for this many periods of five minutes; no data is nothing too."""
+        TopicAlarm(
+            self,
+            construct_id,
+            metric=stage_metric(metric, stage=self.config, statistic=statistic),
+            threshold=1,
+            below=True,
+            periods=periods,
+            missing_is_breaching=True,
+            description=description,
+            topic=self.platform.context.alarm_topic,
+        )
+
+    def import_name(self, bucket: aws_s3.IBucket) -> str:
+        """Return how cdk-nag names a bucket of the data stack in findings about this stack."""
+        imported: dict[str, str] = self.resolve(self.platform.data.export_value(bucket.bucket_arn))
+        return imported["Fn::ImportValue"]
+
+    def allow_objects(
+        self, function: SignalboxFunction, actions: Sequence[str], bucket: aws_s3.IBucket, *prefixes: str, reason: str
+    ) -> None:
+        """Give a function actions on what is below prefixes of a bucket of the data stack. reason: why nothing narrower."""
+        function.allow(actions, *(bucket.arn_for_objects(f"{prefix}/*") for prefix in prefixes))
+        name = self.import_name(bucket)
+        for prefix in prefixes:
+            acknowledge(function.role, f"IAM5[Resource::{name}/{prefix}/*]", reason)
