@@ -87,6 +87,8 @@ class Function(StrEnum):
     REGISTER_MODEL = "register_model"
     MIGRATE_DATABASE = "migrate_database"
     PREPARE_DATABASE = "prepare_database"
+    DUMP_DATABASE = "dump_database"
+    RESTORE_DATABASE = "restore_database"
 
 
 def function_name(stage: str, function: Function) -> str:
@@ -214,6 +216,7 @@ class Env(StrEnum):
     MODELS_BUCKET = "MODELS_BUCKET"
     MARKET_DATA_BUCKET = "MARKET_DATA_BUCKET"
     REPORTS_BUCKET = "REPORTS_BUCKET"
+    BACKUPS_BUCKET = "BACKUPS_BUCKET"
     STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle shipped with the deployment, used until another is deployed
     STARTER_BUNDLE_KEY = "STARTER_BUNDLE_KEY"
     ACCOUNTS = "ACCOUNTS"  # names of paper accounts to open, comma-separated; may be empty
@@ -247,6 +250,8 @@ class StackOutput(StrEnum):
     MARKET_DATA_BUCKET = "MarketDataBucket"
     MODELS_BUCKET = "ModelsBucket"
     REPORTS_BUCKET = "ReportsBucket"
+    BACKUPS_BUCKET = "BackupsBucket"
+    MASTER_SECRET_ARN = "MasterSecretArn"  # noqa: S105 - an output's key
     TELEGRAM_SECRET_ARN = "TelegramSecretArn"  # noqa: S105 - an output's key
     EXCHANGE_SECRET_ARN = "ExchangeSecretArn"  # noqa: S105 - an output's key
     REQUEST_KEY_ARN = "RequestKeyArn"
@@ -295,6 +300,7 @@ class Metric(StrEnum):
     CANDLES_MISSING = "CandlesMissing"
     LAKE_FILES_QUARANTINED = "LakeFilesQuarantined"
     REPORTS_PUBLISHED = "ReportsPublished"
+    LEDGER_DUMPED = "LedgerDumped"
     ORDERS_UNMEASURED = "OrdersUnmeasured"
     ORDERS_REFUSED = "OrdersRefused"
     SIGNALS_HELD_BACK = "SignalsHeldBack"

@@ -13,14 +13,9 @@ from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSet
 from signalbox.bootstrap.settings import DatabaseEnvironment
 
 
-def connect_ledger(
-    found: DatabaseEnvironment, *, application: str, password: Callable[[], str] | None = None
-) -> ConnectionSource:
-    """Return a function's connection, which opens on first use. Without `password` it logs in with an IAM token.
-
-    The modules loaded by now stay as long as the process, so the garbage collector need not look at them again.
-    """
-    database = DatabaseSettings(
+def database_settings(found: DatabaseEnvironment, *, application: str) -> DatabaseSettings:
+    """Return where a function's ledger is, under the name that the server lists it by."""
+    return DatabaseSettings(
         host=found.host,
         port=found.port,
         name=found.name,
@@ -29,6 +24,16 @@ def connect_ledger(
         sslrootcert=found.ca_file,
         application_name=application,
     )
+
+
+def connect_ledger(
+    found: DatabaseEnvironment, *, application: str, password: Callable[[], str] | None = None
+) -> ConnectionSource:
+    """Return a function's connection, which opens on first use. Without `password` it logs in with an IAM token.
+
+    The modules loaded by now stay as long as the process, so the garbage collector need not look at them again.
+    """
+    database = database_settings(found, application=application)
     source = ConnectionSource(
         database, password or token_password(boto3.client("rds", config=QUICK), host=found.host, port=found.port, user=found.user)
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from signalbox.adapters.postgres.connection import DatabaseSettings
 from signalbox.adapters.postgres.migrate import migrate
+from signalbox.bootstrap.ledger import database_settings
 from signalbox.bootstrap.settings import MigrateDatabaseSettings
 
 
@@ -14,15 +15,6 @@ def compose(settings: MigrateDatabaseSettings | None = None) -> Callable[[str, s
     found = settings or MigrateDatabaseSettings.read()
 
     def run(user: str, password: str) -> list[str]:
-        database = DatabaseSettings(
-            host=found.host,
-            port=found.port,
-            name=found.name,
-            user=user,
-            sslmode=found.sslmode,
-            sslrootcert=found.ca_file,
-            application_name="migrate_database",
-        )
-        return migrate(database, password)
+        return migrate(replace(database_settings(found, application="migrate_database"), user=user), password)
 
     return run
