@@ -30,9 +30,11 @@ _INTERFACE_ACTIONS: Final = [  # what Lambda does in the role's name to place a 
 ]
 _INTERFACES_REASON: Final = "Lambda places a function in a VPC with these ec2 actions, which know no resource at that time."
 # A trace a cycle, from the schedule that starts it to the alert: the trace header travels through bus and queues. What runs every
-# minute, or once a deployment, starts none of its own: it would be most of the cost and show nothing (docs/tracing.md).
-UNTRACED: Final = frozenset({Function.MONITOR_RISK, Function.RELAY_OUTBOX, Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE})
-_OF_DEPLOYMENTS: Final = frozenset({Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE})  # which fail with them
+# minute, at night with the database alone, or by hand, starts none of its own: it would be most of the cost and show nothing (docs/tracing.md).
+_UNALARMED: Final = frozenset(
+    {Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE, Function.RESTORE_DATABASE}
+)  # run by a person, who sees
+UNTRACED: Final = _UNALARMED | {Function.MONITOR_RISK, Function.RELAY_OUTBOX, Function.DUMP_DATABASE}
 _RETENTION: Final = {
     1: aws_logs.RetentionDays.ONE_DAY,
     30: aws_logs.RetentionDays.ONE_MONTH,
@@ -154,7 +156,7 @@ class SignalboxFunction(Construct):
         reasons += [] if name in UNTRACED else ["The two actions of X-Ray know no resource."]
         if reasons:
             acknowledge(self.role, "IAM5[Resource::*]", " ".join(reasons))
-        if name not in _OF_DEPLOYMENTS:
+        if name not in _UNALARMED:
             TopicAlarm(
                 self,
                 "Errors",

@@ -44,6 +44,8 @@ COMMANDS: Final = (
     _c("deploy", "Operations", "Deploy a stage to your AWS account.", "local.cli.deploy.app:deploy"),
     _c("secrets", "Operations", "Set the secrets of a stage, one field at a time.", "local.cli.secrets.app:secrets_app"),
     _c("cost", "Operations", "Count what a stage costs a month at list price.", "local.cli.cost.app:cost"),
+    _c("backup", "Operations", "Dump a ledger, whole and at one instant.", "local.cli.backup.app:backup"),
+    _c("restore", "Operations", "Restore a dump into a ledger.", "local.cli.backup.app:restore"),
     _c("bench", "Development", "Measure this machine, beside a peer in the same run.", "local.cli.bench:bench_app"),
 )  # fmt: skip
 
@@ -73,6 +75,8 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "deploy": "deploy --stage dev --dry-run",
         "secrets set": "secrets set telegram.bot_token --stage dev",
         "cost": "cost --stage dev --json",
+        "backup": "backup --out out/backup",
+        "restore": "restore --from s3://BUCKET/dumps/20261128T023000Z --stage dev --replace",
         "accounts list": "accounts list --stage dev",
         "accounts show": f"accounts show {_ACCOUNT}",
         "accounts trades": f"accounts trades {_ACCOUNT} --start 7d",

@@ -36,6 +36,7 @@ SCHEDULED: Final = (
     Function.MONITOR_RISK,
     Function.COMPACT_CANDLES,
     Function.PUBLISH_REPORTS,
+    Function.DUMP_DATABASE,
     Function.START_TRAINING,
 )
 MAILBOX_SENDERS: Final = {"commands.fifo": ({Function.EXECUTE_ORDERS},), "reports.fifo": ({AGENT},)}  # by the end of the name

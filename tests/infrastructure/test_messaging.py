@@ -28,6 +28,7 @@ def _schedules(assembly: Assembly) -> dict[str, dict[str, Any]]:
         ("trading", "monitor_risk", "cron(* * * * ? *)", 60),
         ("lake", "compact_candles", "cron(20 0 * * ? *)", 3600),
         ("reports", "publish_reports", "cron(40 1 * * ? *)", 3600),
+        ("backups", "dump_database", "cron(30 2 * * ? *)", 7200),
     ],
 )
 def test_schedule_is_exact_and_retried_within_its_bar(

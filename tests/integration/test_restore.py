@@ -19,6 +19,7 @@ from signalbox.adapters.postgres.migrate import load_migrations, migrate
 from signalbox.adapters.postgres.restore import RestoreProgress, restore
 from signalbox.adapters.postgres.trading import PostgresTradingLedger
 from signalbox.backup.errors import (
+    BackupError,
     DumpDamagedError,
     DumpIncompleteError,
     DumpStorageError,
@@ -110,7 +111,9 @@ def test_a_restored_ledger_has_the_same_rows_rights_and_numbers(
     postgres: PostgresServer, busy: str, made: FolderDumpStore, empty_database: str, tmp_path: Path
 ) -> None:
     done = restored(postgres, empty_database, made)
-    assert done.is_done and done.differences == () and done.accounts >= 3
+    assert done.is_done
+    assert done.differences == ()
+    assert done.accounts >= 3
     before, after = texts(postgres, busy, tmp_path / "a"), texts(postgres, empty_database, tmp_path / "b")
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"accounts", "halts", "risk_events", "outbox"}  # of the live account, which waits for somebody
@@ -121,10 +124,13 @@ def test_a_restored_ledger_has_the_same_rows_rights_and_numbers(
     for name, last in sequences.items():
         ((value,),) = postgres.execute(f"SELECT nextval('{name}')", empty_database)
         assert value > last, name
-    with app_source(postgres, empty_database, user=database_user(Function.MANAGE_ORDERS)) as source:
-        with PostgresTradingLedger(source).transaction(NAME) as tx:
-            halt = tx.load(NOW).halt
-    assert halt is not None and (halt.level, halt.who, halt.until) == (HaltLevel.HALT, "restore", None)
+    with (
+        app_source(postgres, empty_database, user=database_user(Function.MANAGE_ORDERS)) as source,
+        PostgresTradingLedger(source).transaction(NAME) as tx,
+    ):
+        halt = tx.load(NOW).halt
+    assert halt is not None
+    assert (halt.level, halt.who, halt.until) == (HaltLevel.HALT, "restore", None)
     assert postgres.execute("SELECT count(*) FROM signals", empty_database, database_user(Function.GENERATE_SIGNALS))
 
 
@@ -154,7 +160,8 @@ def test_an_interrupted_restore_goes_on_where_it_was_and_nobody_looks_in_meanwhi
 ) -> None:
     turns = iter([True] * 7 + [False])
     first = restored(postgres, empty_database, made, may_go_on=lambda: next(turns))
-    assert not first.is_done and first.restored == 7
+    assert not first.is_done
+    assert first.restored == 7
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="schema public"):
         postgres.execute("SELECT count(*) FROM public.accounts", empty_database, database_user(Function.MANAGE_ORDERS))
 
@@ -172,7 +179,8 @@ def test_an_interrupted_restore_goes_on_where_it_was_and_nobody_looks_in_meanwhi
     seen: list[str] = []
     done = restored(postgres, empty_database, made, progress=seen.append)
     parts = sum(len(table.parts) for table in manifest_of(made).tables)
-    assert done.is_done and len(seen) == parts - 7 - 5
+    assert done.is_done
+    assert len(seen) == parts - 7 - 5
     for table in manifest_of(made).tables:
         extra = {"halts": 1, "risk_events": 1, "outbox": 1}.get(table.name, 0)
         assert postgres.execute(f"SELECT count(*) FROM {table.name}", empty_database) == [(table.rows + extra,)]
@@ -292,7 +300,8 @@ def test_an_account_that_differs_from_its_facts_keeps_the_ledger_closed_until_it
     finally:
         postgres.drop_database(other)
     found = restored(postgres, empty_database, store)
-    assert not found.is_done and any("positions" in one and "cost" in one for one in found.differences)
+    assert not found.is_done
+    assert any("positions" in one and "cost" in one for one in found.differences)
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="schema public"):
         postgres.execute("SELECT count(*) FROM public.accounts", empty_database, database_user(Function.MANAGE_ORDERS))
     assert restored(postgres, empty_database, store, rebuild_accounts=True).is_done
@@ -346,7 +355,8 @@ def test_two_restores_at_once_are_one(postgres: PostgresServer, made: FolderDump
                 restored(postgres, empty_database, made)
             seen.append("refused")
 
-    assert restored(postgres, empty_database, made, progress=at_work).is_done and seen
+    assert restored(postgres, empty_database, made, progress=at_work).is_done
+    assert seen
 
 
 def test_a_full_disk_of_the_database_loses_nothing(postgres: PostgresServer, made: FolderDumpStore, empty_database: str) -> None:
@@ -359,7 +369,7 @@ def test_a_full_disk_of_the_database_loses_nothing(postgres: PostgresServer, mad
         if seen == len(manifest_of(made).tables) + 3:
             raise psycopg.errors.DiskFull("could not extend file: No space left on device")
 
-    with pytest.raises(Exception, match="disk is full.*make room and repeat the command"):
+    with pytest.raises(BackupError, match=r"disk is full.*make room and repeat the command"):
         restore(settings, "", made, now=NOW, progress=full)
     with ConnectionSource(settings, lambda: "") as source, source.snapshot() as connection:
         row = connection.execute("SELECT count(*) FROM signalbox_restore.parts").fetchone()

@@ -15,6 +15,7 @@ CYCLE_MINUTES: Final = 5
 BACKFILL_MINUTES: Final = 2_520  # collected when there is no cursor yet; at least the longest `history_bars` of any schema
 DEPLOYMENT_POINTER_KEY: Final = "deployments/current.json"  # in the models bucket
 BUNDLES_PREFIX: Final = "bundles"  # in the models bucket: accepted bundles
+DUMPS_FOLDER: Final = "dumps"  # of the backups bucket; a folder a dump below it
 TRAINING_PREFIX: Final = "training"  # in the models bucket: what training jobs read (other than candles) and write
 APP_DATABASE_USER: Final = "signalbox_app"  # the shared user before each function had its own; it has no rights any more
 READER_DATABASE_USER: Final = "signalbox_reader"  # the operator's tools: may read, cannot write

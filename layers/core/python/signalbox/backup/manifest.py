@@ -20,7 +20,6 @@ from signalbox.wire import WireError, parse_object
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
-DUMPS: Final = "dumps"  # folder of the backups bucket
 MAX_PART_BYTES: Final = 256 * 1024 * 1024  # uncompressed: one row may be large, a part is not unbounded
 _MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
 

@@ -11,9 +11,10 @@ from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.database_token import token_password
 from signalbox.adapters.aws.dump_store import S3DumpStore
 from signalbox.adapters.postgres.dump import dump
-from signalbox.backup.manifest import DUMPS, DumpManifest, dump_name
+from signalbox.backup.manifest import DumpManifest, dump_name
 from signalbox.bootstrap.ledger import database_settings
 from signalbox.bootstrap.settings import BackupSettings
+from signalbox.contracts import DUMPS_FOLDER
 
 
 def compose(settings: BackupSettings | None = None) -> Callable[[datetime], tuple[str, DumpManifest]]:
@@ -24,7 +25,7 @@ def compose(settings: BackupSettings | None = None) -> Callable[[datetime], tupl
     s3 = boto3.client("s3", config=QUICK)
 
     def run(at: datetime) -> tuple[str, DumpManifest]:
-        store = S3DumpStore(s3, found.backups_bucket, f"{DUMPS}/{dump_name(at)}")
+        store = S3DumpStore(s3, found.backups_bucket, f"{DUMPS_FOLDER}/{dump_name(at)}")
         return store.name, dump(database, token, store, at)
 
     return run

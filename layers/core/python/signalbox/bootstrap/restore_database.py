@@ -13,9 +13,9 @@ from pydantic import Field, SecretStr
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.dump_store import S3DumpStore
 from signalbox.adapters.postgres.restore import RestoreProgress, restore
-from signalbox.backup.manifest import DUMPS
 from signalbox.bootstrap.ledger import database_settings
 from signalbox.bootstrap.settings import BackupSettings
+from signalbox.contracts import DUMPS_FOLDER
 from signalbox.frozen import FrozenModel
 
 
@@ -45,7 +45,7 @@ def compose(settings: BackupSettings | None = None) -> Restore:
         return restore(
             replace(database, user=command.username),
             command.password.get_secret_value(),
-            S3DumpStore(s3, found.backups_bucket, f"{DUMPS}/{command.dump}"),
+            S3DumpStore(s3, found.backups_bucket, f"{DUMPS_FOLDER}/{command.dump}"),
             now=now,
             replace_all=command.replace,
             rebuild_accounts=command.rebuild,

@@ -49,7 +49,8 @@ SELECT c.relname FROM pg_class AS c
 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND row_security_active(c.oid) AND (
     NOT EXISTS (
         SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
-            AND pg_get_expr(p.polqual, p.polrelid) = 'true' AND (SELECT oid FROM pg_roles WHERE rolname = current_user) = ANY (p.polroles)
+            AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+            AND (SELECT oid FROM pg_roles WHERE rolname = current_user) = ANY (p.polroles)
     ) OR EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND NOT p.polpermissive)
 )
 """
@@ -99,7 +100,9 @@ def _dumped(
     written = []
     for name, columns in tables:
         progress(name)
-        written.append(_table(connection, name, columns, keys.get(name, columns), store, part_bytes))
+        written.append(
+            _table(connection, name, columns, keys.get(name, columns), PartWriter(name, store.put, part_bytes=part_bytes))
+        )
     return DumpManifest(
         format=FORMAT,
         dumped_at=at,
@@ -111,8 +114,7 @@ def _dumped(
     )
 
 
-def _table(connection: Connection, name: str, columns: list[str], key: list[str], store: DumpStore, part_bytes: int) -> DumpTable:
-    writer = PartWriter(name, store.put, part_bytes=part_bytes)
+def _table(connection: Connection, name: str, columns: list[str], key: list[str], writer: PartWriter) -> DumpTable:
     # COPY of a partitioned table takes a query; in the order of the key equal tables make equal texts
     statement = sql.SQL("COPY (SELECT {} FROM {} ORDER BY {}) TO STDOUT").format(_list(columns), sql.Identifier(name), _list(key))
     with connection.cursor() as cursor, cursor.copy(statement) as copied:

@@ -1,8 +1,9 @@
 """Restores a logical dump: everything is verified first, a part is one transaction, and an interrupted restore goes on.
 
-What is in the database already is refused, or with `replace` moved aside whole into a schema of its own: nothing is dropped but an
-empty schema. While a restore is under way no function may look into the ledger; at its end the accounts are made again from their
-facts and compared with what was restored, live accounts are halted, and only then the functions may look again. Decision 0101.
+What is in the database already is refused, or with `replace_all` moved aside whole into a schema of its own: nothing is dropped
+but an empty schema. While a restore is under way no function may look into the ledger. At its end the accounts are made again from
+their facts and compared with what was restored, live accounts are halted, and only then the functions may look again. Decision
+0101.
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ def _known(manifest: DumpManifest, store: DumpStore) -> list[Migration]:
     newest = max(ours)
     if manifest.schema_version > newest:
         raise DumpTooNewError(
-            f"{store.name}: expected schema {newest} or older, was {manifest.schema_version}: restore it with the release that made"
-            " it, or a newer one"
+            f"{store.name}: expected schema {newest} or older, was {manifest.schema_version}: restore it with the release that"
+            " made it, or a newer one"
         )
     for migration in manifest.migrations:
         if ours[migration.version].sha256 != migration.sha256:
@@ -166,7 +167,7 @@ def _begin(
         filled = [table for table in tables if connection.execute(_any_row(table)).fetchone() == (True,)]
         if filled and not replace_all:
             raise RestoreRefusedError(
-                f"expected an empty ledger, but {', '.join(filled[:5])}{' and others' if len(filled) > 5 else ''} hold rows;"  # noqa: PLR2004 - a line
+                f"expected an empty ledger, but {', '.join(filled[:5])}{' and others' if len(filled) > 5 else ''} hold rows;"
                 " with --replace they are moved aside into a schema of their own, and nothing of them is lost"
             )
         moved = f"before_restore_{now.astimezone(UTC):%Y%m%dt%H%M%Sz}" if filled else None
@@ -211,7 +212,8 @@ def _close(connection: Connection) -> None:
     if users:
         connection.execute(sql.SQL("REVOKE USAGE ON SCHEMA public FROM {}").format(_list(users)))
     connection.execute(
-        "UPDATE signalbox_restore.run SET users = (SELECT coalesce(array_agg(DISTINCT u), '{}') FROM unnest(users || %s::text[]) AS u)",
+        "UPDATE signalbox_restore.run SET users ="
+        " (SELECT coalesce(array_agg(DISTINCT u), '{}') FROM unnest(users || %s::text[]) AS u)",
         (users,),
     )
 
