@@ -29,11 +29,11 @@ _INTERFACE_ACTIONS: Final = [  # what Lambda does in the role's name to place a 
     "ec2:UnassignPrivateIpAddresses",
 ]
 _INTERFACES_REASON: Final = "Lambda places a function in a VPC with these ec2 actions, which know no resource at that time."
+# A person runs these, and sees them fail.
+_UNALARMED: Final = frozenset({Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE, Function.RESTORE_DATABASE})
 # A trace a cycle, from the schedule that starts it to the alert: the trace header travels through bus and queues. What runs every
-# minute, at night with the database alone, or by hand, starts none of its own: it would be most of the cost and show nothing (docs/tracing.md).
-_UNALARMED: Final = frozenset(
-    {Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE, Function.RESTORE_DATABASE}
-)  # run by a person, who sees
+# minute, by hand, or with the database alone, starts none of its own: it would be most of the cost and show nothing
+# (docs/tracing.md).
 UNTRACED: Final = _UNALARMED | {Function.MONITOR_RISK, Function.RELAY_OUTBOX, Function.DUMP_DATABASE}
 _RETENTION: Final = {
     1: aws_logs.RetentionDays.ONE_DAY,

@@ -52,6 +52,7 @@ def test_schedule_is_exact_and_retried_within_its_bar(
         ("trading", 60, 0),
         ("lake", 3600, 2),
         ("reports", 3600, 2),
+        ("backups", 7200, 2),
         ("training", 21600, 2),
     ],
 )

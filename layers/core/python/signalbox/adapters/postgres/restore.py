@@ -1,9 +1,9 @@
 """Restores a logical dump: everything is verified first, a part is one transaction, and an interrupted restore goes on.
 
-What is in the database already is refused, or with `replace_all` moved aside whole into a schema of its own: nothing is dropped
-but an empty schema. While a restore is under way no function may look into the ledger. At its end the accounts are made again from
-their facts and compared with what was restored, live accounts are halted, and only then the functions may look again. Decision
-0101.
+What is in the database already is refused, or with `replace_all` moved aside whole into a schema of its own.
+Nothing is dropped but an empty schema. While a restore is under way no function may look into the ledger. At its
+end the accounts are made again from their facts and compared with what was restored, live accounts are halted, and
+only then the functions may look again. Decision 0101.
 """
 
 from __future__ import annotations
