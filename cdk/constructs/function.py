@@ -18,7 +18,7 @@ from cdk.constructs.alarms import TopicAlarm
 from cdk.constructs.layers import RUNTIME, LayerName, Layers
 from cdk.sources import SourceTree, source_files
 from cdk.stage import StageConfig
-from signalbox.contracts import EVENT_SOURCE, METRIC_NAMESPACE, Env, Function, emitted_by
+from signalbox.contracts import EVENT_SOURCE, LIVE_ALIAS, METRIC_NAMESPACE, Env, Function, emitted_by
 
 _INTERFACE_ACTIONS: Final = [  # what Lambda does in the role's name to place a function in a VPC
     "ec2:CreateNetworkInterface",
@@ -148,10 +148,13 @@ class SignalboxFunction(Construct):
                 **({Env.EVENT_BUS_NAME.value: bus.event_bus_name} if bus else {}),
                 **{key.value: value for key, value in (environment or {}).items()},
             },
+            # versions of earlier releases stay: the alias goes back to one of them (decision 0104)
+            current_version_options=aws_lambda.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
             vpc=network.vpc if network else None,
             vpc_subnets=network.subnets if network else None,
             security_groups=[network.security_group] if network else None,
         )
+        self.live = aws_lambda.Alias(self, "Live", alias_name=LIVE_ALIAS, version=self.function.current_version)
         reasons = [_INTERFACES_REASON] if network is not None else []
         reasons += [] if name in UNTRACED else ["The two actions of X-Ray know no resource."]
         if reasons:

@@ -56,7 +56,7 @@ class FunctionQueue(Construct):
             visibility_timeout=Duration.seconds(visibility_seconds or VISIBILITY_FACTOR * function.timeout_seconds),
             dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=maximum_receives),
         )
-        function.function.add_event_source(
+        function.live.add_event_source(
             SqsEventSource(
                 self.queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=maximum_concurrency
             )

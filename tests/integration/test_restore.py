@@ -56,7 +56,7 @@ def busy(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> 
     # a view that came in part, and a live account that nobody halted
     postgres.execute(
         "INSERT INTO venue_view_parts (account, view, asked_at, part, parts, payload)"
-        f" VALUES ('{NAME}', 'v', '{AT.isoformat()}', 1, 2, '{{}}')",
+        f" VALUES ('{NAME}', '{'0' * 32}', '{AT.isoformat()}', 1, 2, '{{}}')",
         database,
     )
     postgres.execute(f"UPDATE accounts SET halt = NULL WHERE account = '{NAME}'", database)

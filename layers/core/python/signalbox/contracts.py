@@ -92,6 +92,9 @@ class Function(StrEnum):
     RESTORE_DATABASE = "restore_database"
 
 
+LIVE_ALIAS: Final = "live"  # of every function: schedules, queues and the API invoke what it points to
+
+
 def function_name(stage: str, function: Function) -> str:
     """Return the deployed name, for example `signalbox-prod-collect-candles`."""
     return f"{PRODUCT}-{stage}-{function.value.replace('_', '-')}"
