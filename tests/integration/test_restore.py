@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,7 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from local.cli.backup import folder
+from local.cli.backup.command import Backups, print_dump, print_restore
 from local.cli.backup.folder import FolderDumpStore
+from local.errors import DataError
+from local.settings import load_settings
 from signalbox.adapters.postgres.connection import ConnectionSource
 from signalbox.adapters.postgres.dump import dump
 from signalbox.adapters.postgres.migrate import load_migrations, migrate
@@ -351,6 +356,49 @@ def test_a_dump_is_one_instant_of_the_ledger(postgres: PostgresServer, database:
     rows = {table.name: table.rows for table in found.tables}
     assert postgres.execute("SELECT count(*) FROM symbol_status", database) == [(1,)]
     assert (rows["access_refusals"], rows["symbol_status"]) == (1, 0)
+
+
+def test_the_commands_dump_and_restore_any_database(
+    postgres: PostgresServer, busy: str, empty_database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backups = Backups(replace(load_settings({}), state=tmp_path), now=lambda: AT)
+    address = f"host={postgres.socket_folder} sslmode=disable dbname={{}} user={{}}"
+    out = tmp_path / "out"
+    made = backups.dump(out, None, address.format(busy, DUMPS))
+    assert made.rows == manifest_of(FolderDumpStore(out)).rows
+    print_dump(made, as_json=False)
+    assert f"signalbox restore --from {out}" in capsys.readouterr().out
+    with pytest.raises(DataError, match="expected a new or empty folder"):
+        backups.dump(out, None, address.format(busy, DUMPS))
+    owner = address.format(empty_database, ADMIN_DATABASE_USER)
+    done = backups.restore(str(out), None, owner, replace_all=False, rebuild_accounts=False)
+    assert done.is_done
+    print_restore(done, as_json=False)
+    assert f"{NAME} is live and halted" in capsys.readouterr().out
+    with pytest.raises(DataError, match="no such folder"):
+        backups.restore(str(tmp_path / "nowhere"), None, owner, replace_all=False, rebuild_accounts=False)
+
+
+def test_a_full_disk_of_this_machine_leaves_no_dump_and_says_what_to_do(
+    postgres: PostgresServer, busy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FolderDumpStore(tmp_path / "full")
+    written = 0
+
+    def full(_: int) -> None:
+        nonlocal written
+        written += 1
+        if written > 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(folder.os, "fsync", full)
+    with pytest.raises(DumpStorageError, match="No space left on device; it is no dump without its manifest: make room"):
+        dump(postgres.settings(busy, DUMPS), lambda: "", store, AT)
+    monkeypatch.undo()
+    assert store.get(MANIFEST) is None
+    assert not list(store.folder.glob(".*"))
+    with pytest.raises(DumpDamagedError, match="it is no dump, or one that was interrupted"):
+        restored(postgres, busy, store)
 
 
 def test_two_restores_at_once_are_one(postgres: PostgresServer, made: FolderDumpStore, empty_database: str) -> None:

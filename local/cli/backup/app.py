@@ -29,7 +29,7 @@ def restore(  # noqa: PLR0917 - options of a command
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Where an account differs from its facts, write the facts.")] = False,  # noqa: FBT002
     json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
-    """Restore a dump into an empty ledger. Repeat the command after an interruption: it goes on where it was."""
+    """Restore a dump into a ledger that holds nothing. Repeat the command after an interruption: it goes on where it was."""
     from local.cli.backup.command import Backups, print_restore  # noqa: PLC0415 - loads boto3 and psycopg
     from local.settings import load_settings  # noqa: PLC0415 - as above
 

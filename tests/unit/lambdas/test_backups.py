@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import ModuleType
 
 import pytest
+from pydantic import ValidationError
 
 from signalbox.adapters.postgres.restore import RestoreProgress
 from signalbox.backup.errors import DumpStorageError
@@ -68,3 +69,15 @@ def test_a_restore_stops_in_time_and_never_tells_the_password(
     assert (answer["restored"], answer["is_done"]) == (1, False)
     assert asked[0][1] is False
     assert "hush-hush" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("function", ["restore_database", "migrate_database"])
+def test_a_malformed_login_is_refused_without_its_password(load: Callable[[str], ModuleType], function: str) -> None:
+    def untouched(*_: object) -> object:
+        raise AssertionError("expected nothing to be done")
+
+    handler = load(function).make_handler(untouched)
+    for wrong in ({"password": "hush-hush"}, {"username": "u", "password": "hush-hush", "dump": "x", "more": "hush-hush"}):
+        with pytest.raises(ValidationError) as caught:
+            handler(wrong, FakeLambdaContext())
+        assert "hush-hush" not in str(caught.value)

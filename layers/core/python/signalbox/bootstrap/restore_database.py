@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 import boto3
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from signalbox.adapters.aws.clients import QUICK
 from signalbox.adapters.aws.dump_store import S3DumpStore
@@ -21,6 +21,8 @@ from signalbox.frozen import FrozenModel
 
 class RestoreDatabase(FrozenModel):
     """The input: which dump, and the login of the schema's owner. The password is never logged or stored."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # an error quotes what it was given: the password too
 
     dump: str = Field(pattern=r"^\d{8}T\d{6}Z$")
     username: str
