@@ -85,5 +85,6 @@ class JobSchedule(Construct):
                 on_failure=aws_lambda.CfnEventInvokeConfig.OnFailureProperty(destination=lost_runs.queue_arn)
             ),
         )
-        invocation.node.add_dependency(function.role)  # with its policies: Lambda asks whether the role may send
+        # the role with its policies: Lambda asks whether it may send; the alias, which is named and not referred to
+        invocation.node.add_dependency(function.role, live)
         schedule.node.add_dependency(invocation)

@@ -50,6 +50,8 @@ def test_every_schedule_queue_and_route_invokes_an_alias(assembly: Assembly) -> 
         assert (place.split("/")[0], target.get("Ref")) in aliases, f"{place}: {json.dumps(target)}"
     for configured in assembly.resources("AWS::Lambda::EventInvokeConfig"):
         assert configured.properties["Qualifier"] == LIVE_ALIAS, configured
+        # it names the alias, so CloudFormation does not see by itself that the alias comes first
+        assert {name for stack, name in aliases if stack == configured.stack} & set(configured.body["DependsOn"]), configured
 
 
 def test_every_function_but_those_of_a_person_is_invoked_by_something(assembly: Assembly) -> None:
