@@ -300,7 +300,7 @@ def test_a_dump_of_an_older_schema_is_brought_up_to_date(postgres: PostgresServe
     assert postgres.execute("SELECT symbol FROM symbol_status", empty_database) == [("XRP-USD",)]
 
 
-def test_an_account_that_differs_from_its_facts_keeps_the_ledger_closed_until_it_is_rebuilt(
+def test_an_account_that_differs_keeps_the_ledger_closed_until_it_is_rebuilt(
     postgres: PostgresServer, busy: str, empty_database: str, tmp_path: Path
 ) -> None:
     other = postgres.create_database(template="template0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ def _group() -> None:
 @rollback_app.command("code")
 def code(
     stage: Annotated[str, typer.Option(help="A deployed stage: dev or prod.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Point every function to the version of the release before. The ledger's schema and the templates stay."""
     from local.cli.rollback.release import Release  # noqa: PLC0415 - loads boto3
@@ -26,6 +28,9 @@ def code(
     session = aws_session(load_settings())
     announce(stage, session)
     moved = Release(session, stage).back()
+    if json_output:
+        print(json.dumps({function: {"was": was, "is": now} for function, (was, now) in moved.items()}))
+        return
     for function, (was, now) in moved.items():
         print(f"{function}: version {was} -> {now}")
     print(
