@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -28,7 +29,7 @@ def make_handler(
     def handler(event: Mapping[str, object], _context: LambdaContext) -> dict[str, object]:
         command = ScheduledJob.read(event, datetime.now(UTC))
         place, manifest = dump(command.scheduled_at)
-        facts: dict[str, object] = {"dump": place, "schema": manifest.schema_version, "rows": manifest.rows}
+        facts: dict[str, Any] = {"dump": place, "schema": manifest.schema_version, "rows": manifest.rows}
         logger.info("ledger_dumped", **facts, tables={table.name: table.rows for table in manifest.tables})
         metrics.add_metric(Metric.LEDGER_DUMPED, MetricUnit.Count, 1)
         return facts

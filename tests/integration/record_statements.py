@@ -28,7 +28,7 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NO
 
 def columns_of(postgres: PostgresServer, database: str) -> dict[str, list[str]]:
     """The columns of each table."""
-    return dict(postgres.execute(COLUMNS, database))  # type: ignore[arg-type]
+    return dict(postgres.execute(COLUMNS, database))
 
 
 def recorded(postgres: PostgresServer) -> dict[str, Any]:

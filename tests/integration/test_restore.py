@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from typing_extensions import override
 
-from local.cli.backup import folder
 from local.cli.backup.command import Backups, print_dump, print_restore
 from local.cli.backup.folder import FolderDumpStore
 from local.errors import DataError
@@ -35,7 +35,8 @@ from signalbox.backup.manifest import MANIFEST, DumpManifest, read_manifest
 from signalbox.contracts import ADMIN_DATABASE_USER, Function, database_user
 from signalbox.risk.snapshot import HaltLevel
 from tests.fakes.postgres_server import PostgresServer, app_source
-from tests.integration.function_statements import NAME, USES, Ledger
+from tests.integration.function_statements import USES, Ledger
+from tests.unit.trading.test_live_service import NAME
 
 pytestmark = pytest.mark.integration
 
@@ -180,6 +181,7 @@ def test_an_interrupted_restore_goes_on_where_it_was_and_nobody_looks_in_meanwhi
     class Dies(FolderDumpStore):
         calls = 0
 
+        @override
         def get(self, file: str) -> bytes | None:
             self.calls += file != MANIFEST
             if self.calls > 5:
@@ -343,6 +345,7 @@ def test_a_dump_is_one_instant_of_the_ledger(postgres: PostgresServer, database:
     """Rows that others commit while it is written are not in it: neither in a later table, nor a half of a pair."""
 
     class Watched(FolderDumpStore):
+        @override
         def put(self, file: str, content: bytes) -> None:
             super().put(file, content)
             if file.startswith("access_refusals"):
@@ -391,7 +394,7 @@ def test_a_full_disk_of_this_machine_leaves_no_dump_and_says_what_to_do(
         if written > 3:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(folder.os, "fsync", full)
+    monkeypatch.setattr("local.cli.backup.folder.os.fsync", full)
     with pytest.raises(DumpStorageError, match="No space left on device; it is no dump without its manifest: make room"):
         dump(postgres.settings(busy, DUMPS), lambda: "", store, AT)
     monkeypatch.undo()

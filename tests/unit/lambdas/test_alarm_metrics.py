@@ -86,11 +86,10 @@ def test_an_order_whose_outcome_is_unknown_is_counted(
         events=(OrderSubmitted(client_order_id=KEY, at=NOON), OrderUnconfirmed(client_order_id=KEY, at=NOON, attempt="submit")),
     )
 
-    @module.metrics.log_metrics
-    def handler(_event: object, _context: object) -> None:
+    def carried_out(_event: object, _context: object) -> None:
         module._count("request_carried_out", (report,))
 
-    handler({}, CONTEXT)
+    module.metrics.log_metrics(carried_out)({}, CONTEXT)
     assert metric_values(logged(capsys))["OrdersUnconfirmed"] == 1
 
 

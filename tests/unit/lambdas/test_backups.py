@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 from pydantic import ValidationError
+from typing_extensions import override
 
 from signalbox.adapters.postgres.restore import RestoreProgress
 from signalbox.backup.errors import DumpStorageError
@@ -51,6 +52,7 @@ def test_a_dump_that_failed_counts_nothing_and_fails_the_call(
 
 
 class Hurried(FakeLambdaContext):
+    @override
     def get_remaining_time_in_millis(self) -> int:
         return 100_000
 

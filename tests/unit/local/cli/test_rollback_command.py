@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from typing_extensions import override
 
 from local.cli.deploy import command
 from local.cli.deploy.command import StageDeployment
@@ -139,6 +140,7 @@ class Upgrade(Runs):
         deploy_stack(self.session)
         first_release()
 
+    @override
     def __call__(self, arguments: Any) -> int:
         status = super().__call__(arguments)
         if "deploy" in arguments:

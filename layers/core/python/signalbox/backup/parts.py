@@ -53,7 +53,7 @@ class PartWriter:
         self._begin()
 
 
-def in_pieces(rows: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+def in_pieces(rows: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
     """Yield single rows together, so that each is not hashed and compressed on its own."""
     piece = bytearray()
     for row in rows:
@@ -73,12 +73,14 @@ def text_of(content: bytes, part: DumpPart, place: str) -> Iterator[bytes]:
     """
     unpacker, digest = zlib.decompressobj(_GZIP), hashlib.sha256()
     left, rows, packed = part.bytes, 0, content
-    while not unpacker.eof:
+    is_whole = False
+    while not is_whole:
         try:
             piece = unpacker.decompress(packed, _PIECE)
         except zlib.error as error:
             raise DumpDamagedError(f"{place}: {part.file} cannot be unpacked: {error}") from None
-        if not piece and not unpacker.eof and not unpacker.unconsumed_tail:
+        is_whole = unpacker.eof
+        if not piece and not is_whole and not unpacker.unconsumed_tail:
             raise DumpDamagedError(f"{place}: {part.file} is cut short: {part.bytes - left} of {part.bytes} bytes are there")
         packed = unpacker.unconsumed_tail
         left -= len(piece)

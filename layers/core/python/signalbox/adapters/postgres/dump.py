@@ -95,7 +95,7 @@ def _dumped(
     if hidden:
         raise DumpIncompleteError(f"row-level security may hide rows of {', '.join(hidden)} from this user, so there is no dump")
     migrations = connection.execute("SELECT version, sha256 FROM schema_migrations ORDER BY version").fetchall()
-    keys = dict(connection.execute(_KEYS).fetchall())
+    keys: dict[str, list[str]] = dict(connection.execute(_KEYS).fetchall())
     tables = [(name, columns) for name, columns in connection.execute(_TABLES) if name != _HISTORY]
     written = []
     for name, columns in tables:
