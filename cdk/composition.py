@@ -15,6 +15,7 @@ from cdk.constructs.function import FunctionContext, FunctionTooLargeError
 from cdk.layer_build import LayerBuildError
 from cdk.sources import REPOSITORY, SourceMissingError, SourceTree
 from cdk.stacks.alerts import AlertsStack
+from cdk.stacks.backups import BackupsStack
 from cdk.stacks.dashboard import DashboardStack
 from cdk.stacks.data import DataStack
 from cdk.stacks.execution import ExecutionStack
@@ -64,6 +65,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     routing = RoutingStack(app, platform, execution=execution, trading=trading)
     training = TrainingStack(app, platform)
     reports = ReportsStack(app, platform)
+    backups = BackupsStack(app, context, network=network, data=data, messaging=messaging)
     dashboard = DashboardStack(app, stage)
     messaging.add_stack_dependency(schema, "the relay reads the outbox")
     signals.add_stack_dependency(schema, "signals are written to the ledger")
@@ -73,6 +75,7 @@ def compose(app: App, stage: StageConfig, sources: SourceTree) -> None:
     signals.add_stack_dependency(routing, "and what they make accounts ask of venues needs its way there")
     training.add_stack_dependency(schema, "finished jobs are recorded in the library")
     reports.add_stack_dependency(schema, "it reads the ledger's accounts")
+    backups.add_stack_dependency(schema, "it reads every table")
     market.add_stack_dependency(signals, "candles need someone who listens")
     market.add_stack_dependency(alerts, "and so do signals")
     dashboard.add_stack_dependency(market)

@@ -64,6 +64,7 @@ class StageConfig(BaseModel, frozen=True, extra="forbid"):
     database_instance: Literal["t4g.micro", "t4g.small"]
     database_multi_az: bool
     database_backup_days: int = Field(ge=1, le=35)
+    dump_days: int = Field(ge=1, le=3650)  # how long the nightly dumps of the ledger are kept
     # verify-full needs RDS's certificate authorities in the library (cdk/sources.py says where from)
     database_sslmode: Literal["require", "verify-ca", "verify-full"] = "require"
     log_days: int = Field(gt=0)

@@ -8,6 +8,8 @@ from constructs import Construct
 from cdk.constructs.acknowledge import acknowledge
 
 _OLD_VERSION_DAYS = 90
+_REMOVED_DAYS = 7  # of what has gone by its age, and of what was replaced or removed before
+_TIERED_AFTER_DAYS = 30
 
 
 def _private_bucket(
@@ -52,7 +54,7 @@ class LogsBucket(Construct):
 
 
 class StateBucket(Construct):
-    """One kind of object; `archive` moves what is a month old to colder storage."""
+    """One kind of object. kept_days: after which it goes; None keeps it, and moves it to where its storage costs less."""
 
     def __init__(
         self,
@@ -62,14 +64,17 @@ class StateBucket(Construct):
         removal: RemovalPolicy,
         emptied: bool,
         access_logs: LogsBucket,
-        archive: bool = False,
+        kept_days: int | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        storage_class = aws_s3.StorageClass.GLACIER_INSTANT_RETRIEVAL if archive else aws_s3.StorageClass.INTELLIGENT_TIERING
+        tiers = aws_s3.Transition(
+            storage_class=aws_s3.StorageClass.INTELLIGENT_TIERING, transition_after=Duration.days(_TIERED_AFTER_DAYS)
+        )
         rule = aws_s3.LifecycleRule(
             id="age",
-            transitions=[aws_s3.Transition(storage_class=storage_class, transition_after=Duration.days(30))],
-            noncurrent_version_expiration=Duration.days(_OLD_VERSION_DAYS),
+            transitions=[tiers] if kept_days is None else None,
+            expiration=None if kept_days is None else Duration.days(kept_days),
+            noncurrent_version_expiration=Duration.days(_OLD_VERSION_DAYS if kept_days is None else _REMOVED_DAYS),
             abort_incomplete_multipart_upload_after=Duration.days(1),
         )
         self.bucket = _private_bucket(

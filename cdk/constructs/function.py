@@ -18,7 +18,7 @@ from cdk.constructs.alarms import TopicAlarm
 from cdk.constructs.layers import RUNTIME, LayerName, Layers
 from cdk.sources import SourceTree, source_files
 from cdk.stage import StageConfig
-from signalbox.contracts import EVENT_SOURCE, METRIC_NAMESPACE, Env, Function, emitted_by
+from signalbox.contracts import EVENT_SOURCE, LIVE_ALIAS, METRIC_NAMESPACE, Env, Function, emitted_by
 
 _INTERFACE_ACTIONS: Final = [  # what Lambda does in the role's name to place a function in a VPC
     "ec2:CreateNetworkInterface",
@@ -29,10 +29,12 @@ _INTERFACE_ACTIONS: Final = [  # what Lambda does in the role's name to place a 
     "ec2:UnassignPrivateIpAddresses",
 ]
 _INTERFACES_REASON: Final = "Lambda places a function in a VPC with these ec2 actions, which know no resource at that time."
+# A person runs these, and sees them fail.
+_UNALARMED: Final = frozenset({Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE, Function.RESTORE_DATABASE})
 # A trace a cycle, from the schedule that starts it to the alert: the trace header travels through bus and queues. What runs every
-# minute, or once a deployment, starts none of its own: it would be most of the cost and show nothing (docs/tracing.md).
-UNTRACED: Final = frozenset({Function.MONITOR_RISK, Function.RELAY_OUTBOX, Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE})
-_OF_DEPLOYMENTS: Final = frozenset({Function.MIGRATE_DATABASE, Function.PREPARE_DATABASE})  # which fail with them
+# minute, by hand, or with the database alone, starts none of its own: it would be most of the cost and show nothing
+# (docs/tracing.md).
+UNTRACED: Final = _UNALARMED | {Function.MONITOR_RISK, Function.RELAY_OUTBOX, Function.DUMP_DATABASE}
 _RETENTION: Final = {
     1: aws_logs.RetentionDays.ONE_DAY,
     30: aws_logs.RetentionDays.ONE_MONTH,
@@ -146,15 +148,18 @@ class SignalboxFunction(Construct):
                 **({Env.EVENT_BUS_NAME.value: bus.event_bus_name} if bus else {}),
                 **{key.value: value for key, value in (environment or {}).items()},
             },
+            # versions of earlier releases stay: the alias goes back to one of them (decision 0104)
+            current_version_options=aws_lambda.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
             vpc=network.vpc if network else None,
             vpc_subnets=network.subnets if network else None,
             security_groups=[network.security_group] if network else None,
         )
+        self.live = aws_lambda.Alias(self, "Live", alias_name=LIVE_ALIAS, version=self.function.current_version)
         reasons = [_INTERFACES_REASON] if network is not None else []
         reasons += [] if name in UNTRACED else ["The two actions of X-Ray know no resource."]
         if reasons:
             acknowledge(self.role, "IAM5[Resource::*]", " ".join(reasons))
-        if name not in _OF_DEPLOYMENTS:
+        if name not in _UNALARMED:
             TopicAlarm(
                 self,
                 "Errors",

@@ -44,7 +44,7 @@ class SignedHttpApi(Construct):
         """apart: routes with a throttle each of their own, as large as that of all others together."""
         super().__init__(scope, construct_id)
         self.api = aws_apigatewayv2.HttpApi(self, "Api", api_name=name, create_default_stage=False)
-        integration = HttpLambdaIntegration("Function", function.function)
+        integration = HttpLambdaIntegration("Function", function.live)
         authorizer = HttpIamAuthorizer()
         made: list[aws_apigatewayv2.HttpRoute] = []  # those apart
         for route in routes:

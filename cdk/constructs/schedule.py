@@ -35,7 +35,7 @@ class JobSchedule(Construct):
     ) -> None:
         """maximum_age: of an event when a run begins. retries: Lambda waits a minute before the first, two before the second."""
         super().__init__(scope, construct_id)
-        job, deployed = function.kind, function.function
+        job, live = function.kind, function.live
         group_arn = f"arn:{Aws.PARTITION}:scheduler:{Aws.REGION}:{Aws.ACCOUNT_ID}:schedule-group/{group_name}"
         role = aws_iam.Role(
             self,
@@ -50,7 +50,7 @@ class JobSchedule(Construct):
             "Policy",
             roles=[role],
             statements=[
-                aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[deployed.function_arn]),
+                aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[live.function_arn]),
                 aws_iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[lost_runs.queue_arn]),
             ],
         )
@@ -63,7 +63,7 @@ class JobSchedule(Construct):
             state="ENABLED" if enabled else "DISABLED",
             flexible_time_window=aws_scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=aws_scheduler.CfnSchedule.TargetProperty(
-                arn=deployed.function_arn,
+                arn=live.function_arn,
                 role_arn=role.role_arn,
                 input=json.dumps({"job": job.value, "scheduled_at": "<aws.scheduler.scheduled-time>"}),
                 retry_policy=aws_scheduler.CfnSchedule.RetryPolicyProperty(
@@ -77,13 +77,14 @@ class JobSchedule(Construct):
         invocation = aws_lambda.CfnEventInvokeConfig(
             self,
             "Invocation",
-            function_name=deployed.function_name,
-            qualifier="$LATEST",
+            function_name=function.function.function_name,
+            qualifier=live.alias_name,
             maximum_event_age_in_seconds=maximum_age.to_seconds(),
             maximum_retry_attempts=retries,
             destination_config=aws_lambda.CfnEventInvokeConfig.DestinationConfigProperty(
                 on_failure=aws_lambda.CfnEventInvokeConfig.OnFailureProperty(destination=lost_runs.queue_arn)
             ),
         )
-        invocation.node.add_dependency(function.role)  # with its policies: Lambda asks whether the role may send
+        # the role with its policies: Lambda asks whether it may send; the alias, which is named and not referred to
+        invocation.node.add_dependency(function.role, live)
         schedule.node.add_dependency(invocation)

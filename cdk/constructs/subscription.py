@@ -80,7 +80,7 @@ class FunctionQueue(Construct):
             visibility_timeout=Duration.seconds(delivery.visibility_seconds or VISIBILITY_FACTOR * function.timeout_seconds),
             dead_letter_queue=aws_sqs.DeadLetterQueue(queue=self.dead_letters.queue, max_receive_count=delivery.maximum_receives),
         )
-        function.function.add_event_source(
+        function.live.add_event_source(
             SqsEventSource(
                 self.queue,
                 batch_size=delivery.batch_size,

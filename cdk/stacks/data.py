@@ -48,7 +48,7 @@ class DataStack(SignalboxStack):
         self.market_data = self._bucket("MarketData")
         self.models = self._bucket("Models")
         self.reports = self._bucket("Reports")
-        self.backups = self._bucket("Backups", archive=True)
+        self.backups = self._bucket("Backups", kept_days=stage.dump_days)
         self.cursors = self._table("CollectionCursors", key="symbol")
         # which orders were sent: execute_orders' alone, for whoever could delete a record could have an order sent twice
         self.idempotency = self._table("Idempotency", key="id", expires="expiration")
@@ -58,15 +58,17 @@ class DataStack(SignalboxStack):
         self.output(StackOutput.MARKET_DATA_BUCKET, self.market_data.bucket_name)
         self.output(StackOutput.MODELS_BUCKET, self.models.bucket_name)
         self.output(StackOutput.REPORTS_BUCKET, self.reports.bucket_name)
+        self.output(StackOutput.BACKUPS_BUCKET, self.backups.bucket_name)
+        self.output(StackOutput.MASTER_SECRET_ARN, self.master_secret.secret_arn)
 
-    def _bucket(self, name: str, *, archive: bool = False) -> aws_s3.Bucket:
+    def _bucket(self, name: str, *, kept_days: int | None = None) -> aws_s3.Bucket:
         return StateBucket(
             self,
             name,
             removal=self.state_removal,
             emptied=self.config.empty_buckets,
             access_logs=self._logs,
-            archive=archive,
+            kept_days=kept_days,
         ).bucket
 
     def _name_database(self) -> None:
@@ -148,7 +150,11 @@ class DataStack(SignalboxStack):
         )
         self.master_secret = master
         self._watch(database)
-        acknowledge(master, "SMG4", "Used at deploy time only, by prepare_database; the functions log in with IAM tokens.")
+        acknowledge(
+            master,
+            "SMG4",
+            "Used by prepare_database at deploy time, and by who restores a dump; the functions log in with IAM tokens.",
+        )
         acknowledge(database, "RDS11", "Reachable from the ledger functions' security group only; another port hides nothing.")
         if not stage.database_multi_az:
             acknowledge(database, "RDS3", f"Stage {stage.name} trades availability for cost.")

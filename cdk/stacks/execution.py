@@ -62,7 +62,7 @@ class ExecutionStack(FunctionStack):
         boxes = [AgentMailbox(self, one, stage=stage, alarm_topic=topic, hidden_seconds=hidden) for one in stage.mt5_accounts]
         for box in boxes:
             # an agent chooses its messages' groups: without the limit it could take every worker of the stage
-            execute.function.add_event_source(
+            execute.live.add_event_source(
                 SqsEventSource(box.reports, batch_size=1, report_batch_item_failures=True, max_concurrency=_AGENT_WORKERS)
             )
             execute.allow(["secretsmanager:GetSecretValue"], box.key.secret_arn)

@@ -7,7 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import SecretStr
+from pydantic import ConfigDict, SecretStr
 
 from signalbox.bootstrap.migrate_database import compose
 from signalbox.frozen import FrozenModel
@@ -17,6 +17,8 @@ logger = Logger()
 
 class MigrateDatabase(FrozenModel):
     """The database login. The password is never logged or stored."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # an error quotes what it was given: the password too
 
     username: str
     password: SecretStr

@@ -43,8 +43,11 @@ COMMANDS: Final = (
     _c("ftmo", "Trading", "Replay an account under a prop firm's rules.", "local.cli.ftmo.app:ftmo_app"),
     _c("mt5", "Trading", "Configure the agent of a MetaTrader 5 account.", "local.cli.mt5.app:mt5_app"),
     _c("deploy", "Operations", "Deploy a stage to your AWS account.", "local.cli.deploy.app:deploy"),
+    _c("rollback", "Operations", "Go back to the release before.", "local.cli.rollback.app:rollback_app"),
     _c("secrets", "Operations", "Set the secrets of a stage, one field at a time.", "local.cli.secrets.app:secrets_app"),
     _c("cost", "Operations", "Count what a stage costs a month at list price.", "local.cli.cost.app:cost"),
+    _c("backup", "Operations", "Dump a ledger, whole and at one instant.", "local.cli.backup.app:backup"),
+    _c("restore", "Operations", "Restore a dump into a ledger.", "local.cli.backup.app:restore"),
     _c("bench", "Development", "Measure this machine, beside a peer in the same run.", "local.cli.bench:bench_app"),
 )  # fmt: skip
 
@@ -77,6 +80,9 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "deploy": "deploy --stage dev --dry-run",
         "secrets set": "secrets set telegram.bot_token --stage dev",
         "cost": "cost --stage dev --json",
+        "rollback code": "rollback code --stage dev",
+        "backup": "backup --out out/backup",
+        "restore": "restore --from s3://BUCKET/dumps/20261128T023000Z --stage dev --replace",
         "accounts list": "accounts list --stage dev",
         "accounts show": f"accounts show {_ACCOUNT}",
         "accounts trades": f"accounts trades {_ACCOUNT} --start 7d",

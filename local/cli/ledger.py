@@ -29,6 +29,11 @@ def connection_source(database: str | None, settings: Settings, *, name: str, ti
     return ConnectionSource(named, lambda: password)
 
 
+def settings_and_password(database: str) -> tuple[DatabaseSettings, str]:
+    """Return how a connection string's database is reached, with libpq's own password. Raises DataError as above."""
+    return _parsed(database), _password_of_libpq()
+
+
 def require_reachable(stage: str | None, database: str | None, settings: Settings) -> None:
     """Raise DataError for the ledger of a deployed stage: it answers inside its own network alone."""
     named = stage or settings.stage

@@ -31,6 +31,7 @@ LONGEST_PAUSE_SECONDS: Final = 5.0
 RETRY_WAITS: Final = (60.0, 120.0)  # of Lambda, before the first retry of a run that failed and before the second
 LAMBDA_RETRIES: Final = 2  # of Lambda, when a function has no event-invoke configuration
 LAMBDA_AGE_SECONDS: Final = 21_600.0
+LATEST: Final = "$LATEST"  # what a name without a qualifier means
 READ_SECONDS: Final = 120.0  # longer than any function may run
 
 
@@ -52,6 +53,11 @@ class JobTiming:
     def function(self) -> str:
         """Name of the function it invokes."""
         return self.function_arn.split(":function:", 1)[1].split(":", 1)[0]
+
+    @property
+    def qualifier(self) -> str:
+        """The alias or version of the function that it invokes."""
+        return self.function_arn.split(":function:", 1)[1].partition(":")[2] or LATEST
 
     def due(self, instant: datetime) -> bool:
         """Whether it fires in the minute of `instant`."""
@@ -141,7 +147,7 @@ class LocalClock:
 
     def _run(self, schedule: JobTiming, instant: datetime, payload: str) -> Firing:
         """Do what Lambda does with an event that it took. Raises WorkbenchError when it does not take it."""
-        configured = self._configuration(schedule.function)
+        configured = self._configuration(schedule)
         runs = 0
         while True:
             runs += 1
@@ -155,13 +161,13 @@ class LocalClock:
         self._record(schedule, instant, payload, error=error, condition=condition, runs=runs, queue=configured.on_failure_arn)
         return Firing(schedule.name, instant, runs, error=error)
 
-    def _configuration(self, function: str) -> AsynchronousRuns:
+    def _configuration(self, schedule: JobTiming) -> AsynchronousRuns:
         try:
-            found = self._lambda.get_function_event_invoke_config(FunctionName=function, Qualifier="$LATEST")
+            found = self._lambda.get_function_event_invoke_config(FunctionName=schedule.function, Qualifier=schedule.qualifier)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return AsynchronousRuns()
-            raise WorkbenchError(f"{function}: {error}") from error
+            raise WorkbenchError(f"{schedule.function}: {error}") from error
         return AsynchronousRuns(
             retries=int(found.get("MaximumRetryAttempts", LAMBDA_RETRIES)),
             max_age_seconds=float(found.get("MaximumEventAgeInSeconds", LAMBDA_AGE_SECONDS)),
@@ -179,12 +185,12 @@ class LocalClock:
             "timestamp": instant.astimezone(UTC).isoformat(),
             "requestContext": {
                 "requestId": str(uuid4()),
-                "functionArn": f"{schedule.function_arn}:$LATEST",
+                "functionArn": f"{schedule.function_arn.partition(schedule.function)[0]}{schedule.function}:{schedule.qualifier}",
                 "condition": condition,
                 "approximateInvokeCount": runs,
             },
             "requestPayload": json.loads(payload),
-            "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+            "responseContext": {"statusCode": 200, "executedVersion": LATEST, "functionError": "Unhandled"},
             "responsePayload": {"errorMessage": error[:1000]},
         }
         self._sqs.send_message(QueueUrl=self._url(queue), MessageBody=json.dumps(record))

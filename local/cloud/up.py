@@ -39,7 +39,7 @@ MARKET_ANCHOR: Final = "market.json"  # which market this state was recorded fro
 def run_up(settings: Settings, *, port: int | None, seed: int) -> int:
     """Run until Ctrl-C or SIGTERM and return the exit code. Raises StateInUseError, ServiceError, DeployError."""
     folder = settings.state / "up"
-    with stop_signals_interrupt(), private_files(), _only_one(private_folder(folder) / "lock"):
+    with stop_signals_interrupt(), private_files(), only_one(private_folder(folder) / "lock"):
         tighten(settings.state)
         view = choose_up_view(default_symbols(), _now, plain=settings.ci)
         source = live_or_simulated(default_symbols(), seed=seed)
@@ -141,7 +141,7 @@ def _orders_api(emulator: str, url: str) -> str:
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
+def only_one(path: Path) -> Iterator[None]:
     """Hold the state folder. Raises StateInUseError that names the process which holds it."""
     with path.open("a+") as lock:
         try:

@@ -40,7 +40,7 @@ def test_every_resource_that_is_paid_for_is_counted(dev: Assembly) -> None:
     assert items["metrics of alarms"].quantity == len(dev.resources("AWS::CloudWatch::Alarm"))  # of one metric each
     zones = sum(len(e.properties.get("SubnetIds", ())) for e in dev.resources("AWS::EC2::VPCEndpoint"))
     assert sum(i.quantity for name, i in items.items() if name.startswith("interface endpoint")) == zones * 730
-    assert items["Scheduler: runs"].quantity == 2 * 44_640 + 8_928 + 2 * 31
+    assert items["Scheduler: runs"].quantity == 2 * 44_640 + 8_928 + 3 * 31
     polled = 31 * 86_400 / 20 * 5
     queues = items["SQS: requests of idle queues"].quantity + items["SQS, FIFO: requests of idle queues"].quantity
     assert queues == len(dev.resources("AWS::Lambda::EventSourceMapping")) * polled
@@ -55,7 +55,13 @@ def test_no_kind_of_resource_is_new_without_a_look_at_its_price(assemblies: dict
         *("AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPC", "AWS::EC2::VPCEndpoint"),
         *("AWS::Events::Archive", "AWS::Events::EventBus", "AWS::Events::Rule"),
         *("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::Role", "AWS::KMS::Key"),
-        *("AWS::Lambda::EventInvokeConfig", "AWS::Lambda::EventSourceMapping", "AWS::Lambda::Function"),
+        *(
+            "AWS::Lambda::Alias",
+            "AWS::Lambda::Version",
+            "AWS::Lambda::EventInvokeConfig",
+            "AWS::Lambda::EventSourceMapping",
+            "AWS::Lambda::Function",
+        ),
         *("AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Logs::LogGroup", "AWS::Logs::ResourcePolicy"),
         *("AWS::RDS::DBInstance", "AWS::RDS::DBParameterGroup", "AWS::RDS::DBSubnetGroup"),
         *("AWS::S3::Bucket", "AWS::S3::BucketPolicy", "AWS::SNS::Subscription", "AWS::SNS::Topic", "AWS::SNS::TopicPolicy"),

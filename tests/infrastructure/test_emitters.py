@@ -37,6 +37,7 @@ SCHEDULED: Final = (
     Function.MONITOR_RISK,
     Function.COMPACT_CANDLES,
     Function.PUBLISH_REPORTS,
+    Function.DUMP_DATABASE,
     Function.START_TRAINING,
 )
 MAILBOX_SENDERS: Final[dict[str, tuple[set[str], ...]]] = {

@@ -27,7 +27,10 @@ LEDGER = {
     Function.COMPACT_CANDLES,
     Function.PUBLISH_REPORTS,
     Function.REGISTER_MODEL,
+    Function.DUMP_DATABASE,
+    Function.RESTORE_DATABASE,
 }
+OF_THE_OWNER = {Function.MIGRATE_DATABASE, Function.RESTORE_DATABASE}  # who log in as their caller says
 DATABASE: set[str] = {Env.DATABASE_HOST, Env.DATABASE_PORT, Env.DATABASE_NAME, Env.DATABASE_USER, Env.DATABASE_SSLMODE}
 COMMON: set[str] = {Env.STAGE, "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
 ENVIRONMENT: dict[Function, set[str]] = {
@@ -64,6 +67,8 @@ ENVIRONMENT: dict[Function, set[str]] = {
     Function.REGISTER_MODEL: DATABASE | {Env.EVENT_BUS_NAME, Env.MODELS_BUCKET},
     Function.MIGRATE_DATABASE: DATABASE,
     Function.PREPARE_DATABASE: {Env.MASTER_SECRET_ARN, Env.MIGRATE_FUNCTION_NAME},
+    Function.DUMP_DATABASE: DATABASE | {Env.BACKUPS_BUCKET},
+    Function.RESTORE_DATABASE: DATABASE | {Env.BACKUPS_BUCKET},
 }
 SENDING = {  # of a function of the edge that sends each thing once
     "dynamodb:DeleteItem",
@@ -95,6 +100,8 @@ ACTIONS: dict[Function, set[str]] = {
     Function.REGISTER_MODEL: {"events:PutEvents", "rds-db:connect", "s3:GetObject", "s3:ListBucket", "s3:PutObject"},
     Function.MIGRATE_DATABASE: set(),
     Function.PREPARE_DATABASE: {"lambda:InvokeFunction", "secretsmanager:GetSecretValue"},
+    Function.DUMP_DATABASE: {"rds-db:connect", "s3:PutObject", "sqs:SendMessage"},
+    Function.RESTORE_DATABASE: {"s3:GetObject", "s3:ListBucket"},
 }
 XRAY = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 TRACED = set(Function) - {
@@ -102,6 +109,8 @@ TRACED = set(Function) - {
     Function.RELAY_OUTBOX,
     Function.MIGRATE_DATABASE,
     Function.PREPARE_DATABASE,
+    Function.DUMP_DATABASE,
+    Function.RESTORE_DATABASE,
 }
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 CONSUME = {
@@ -237,13 +246,13 @@ def test_other_ledger_functions_know_no_secret(assembly: Assembly, function: Fun
 
 def test_each_ledger_function_logs_in_as_its_own_database_user(assembly: Assembly) -> None:
     """The grant names the one user that the environment names, and no function may log in as another, nor as the owner."""
-    for function in sorted(LEDGER - {Function.MIGRATE_DATABASE}):
+    for function in sorted(LEDGER - OF_THE_OWNER):
         (connect,) = (s for s in statements(assembly, function) if s["Action"] == "rds-db:connect")
         user = deployed(assembly, function).properties["Environment"]["Variables"][Env.DATABASE_USER]
         assert user == database_user(function)
         assert re.findall(r"/(signalbox_\w+)", json.dumps(connect["Resource"])) == [user]
         assert "*" not in json.dumps(connect["Resource"]).replace(":*:", "")
-    for function in set(Function) - (LEDGER - {Function.MIGRATE_DATABASE}):
+    for function in set(Function) - (LEDGER - OF_THE_OWNER):
         assert not any("rds-db:connect" in json.dumps(s) for s in statements(assembly, function))
 
 
@@ -268,7 +277,7 @@ def test_a_table_of_the_edge_is_one_functions_alone(assembly: Assembly, function
 
 
 def test_every_ledger_function_has_a_role_in_the_database() -> None:
-    users = {database_user(function) for function in LEDGER - {Function.MIGRATE_DATABASE}}
+    users = {database_user(function) for function in LEDGER - OF_THE_OWNER}
     assert {role.user for role in ROLES} == users | {READER_DATABASE_USER}
 
 
@@ -293,6 +302,17 @@ def test_publishing_only_writes_and_only_below_the_reports_folder(assembly: Asse
     assert _listed(write["Action"]) == ["s3:PutObject"]
     assert json.dumps(write["Resource"]).endswith('"/reports/*"]]}')
     assert "Reports" in json.dumps(write["Resource"])
+
+
+def test_a_dump_is_written_below_its_folder_and_read_by_who_restores_alone(assembly: Assembly) -> None:
+    (write,) = (s for s in statements(assembly, Function.DUMP_DATABASE) if "s3" in json.dumps(s["Action"]))
+    assert _listed(write["Action"]) == ["s3:PutObject"]
+    (read,) = (s for s in statements(assembly, Function.RESTORE_DATABASE) if "s3:GetObject" in _listed(s["Action"]))
+    for statement in (write, read):
+        assert json.dumps(statement["Resource"]).endswith('"/dumps/*"]]}')
+        assert "Backups" in json.dumps(statement["Resource"])
+    others = set(Function) - {Function.DUMP_DATABASE, Function.RESTORE_DATABASE}
+    assert not [f for f in others if "Backups" in json.dumps(statements(assembly, f))]
 
 
 def test_logs_are_kept_for_a_known_time(assembly: Assembly) -> None:

@@ -28,6 +28,7 @@ def _schedules(assembly: Assembly) -> dict[str, dict[str, Any]]:
         ("trading", "monitor_risk", "cron(* * * * ? *)", 60),
         ("lake", "compact_candles", "cron(20 0 * * ? *)", 3600),
         ("reports", "publish_reports", "cron(40 1 * * ? *)", 3600),
+        ("backups", "dump_database", "cron(30 2 * * ? *)", 7200),
     ],
 )
 def test_schedule_is_exact_and_retried_within_its_bar(
@@ -51,6 +52,7 @@ def test_schedule_is_exact_and_retried_within_its_bar(
         ("trading", 60, 0),
         ("lake", 3600, 2),
         ("reports", 3600, 2),
+        ("backups", 7200, 2),
         ("training", 21600, 2),
     ],
 )
@@ -61,7 +63,7 @@ def test_a_run_is_on_time_or_is_lost_and_told(assembly: Assembly, stack: str, ag
     assert "LostRuns" in json.dumps(found["DestinationConfig"]["OnFailure"]["Destination"])
     (schedule,) = (r for r in assembly.resources("AWS::Scheduler::Schedule") if r.stack == stack)
     assert configured.logical_id in schedule.body["DependsOn"]  # no run before it
-    assert schedule.properties["Target"]["Arn"]["Fn::GetAtt"][0] == found["FunctionName"]["Ref"]
+    assert _invoked(assembly, stack, schedule.properties["Target"]["Arn"]) == found["FunctionName"]["Ref"]
     assert any("Policy" in needed for needed in configured.body["DependsOn"])  # Lambda asks whether the role may send
 
 
@@ -81,7 +83,7 @@ def test_what_a_rule_cannot_deliver_is_kept(assembly: Assembly) -> None:
 
 
 def test_there_are_no_other_schedules(assembly: Assembly) -> None:
-    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 6
+    assert len(assembly.resources("AWS::Scheduler::Schedule")) == 7
     assert [r.properties["Name"] for r in assembly.resources("AWS::Scheduler::ScheduleGroup")] == [f"signalbox-{assembly.stage}"]
 
 
@@ -105,9 +107,15 @@ def test_every_subscription_has_dead_letters_and_partial_answers(assembly: Assem
         )
 
 
+def _invoked(assembly: Assembly, stack: str, target: object) -> str:
+    """The function behind the alias that a target names."""
+    (alias,) = (a for a in assembly.resources("AWS::Lambda::Alias") if a.stack == stack and a.logical_id in json.dumps(target))
+    return str(alias.properties["FunctionName"]["Ref"])
+
+
 def _timeout_of(assembly: Assembly, mapping: Resource) -> int:
-    named = {"Ref": mapping.properties["FunctionName"]["Ref"]}
-    (function,) = (f for f in assembly.resources("AWS::Lambda::Function") if {"Ref": f.logical_id} == named)
+    named = _invoked(assembly, mapping.stack, mapping.properties["FunctionName"])
+    (function,) = (f for f in assembly.resources("AWS::Lambda::Function") if f.logical_id == named)
     return int(function.properties["Timeout"])
 
 

@@ -28,6 +28,7 @@ ORDER = [
     "alerts",
     "training",
     "reports",
+    "backups",
     "market",
     "dashboard",
 ]
@@ -51,7 +52,7 @@ def test_alarms_may_use_the_topic_and_its_key(assembly: Assembly) -> None:
 
 def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) -> None:
     metrics = [a.properties.get("MetricName") for a in assembly.resources("AWS::CloudWatch::Alarm")]
-    assert metrics.count("Errors") == len(Function) - 2  # what only a deployment runs fails the deployment
+    assert metrics.count("Errors") == len(Function) - 3  # what a person runs fails before their eyes
     dead_letters = [q for q in assembly.resources("AWS::SQS::Queue") if is_dead_letter_queue(q)]
     mailboxes = {"local": 2}.get(assembly.stage, 0)
     assert metrics.count("ApproximateNumberOfMessagesVisible") == len(dead_letters) == 12 + 2 * mailboxes
@@ -76,6 +77,7 @@ def test_each_function_and_dead_letter_queue_has_an_alarm(assembly: Assembly) ->
         (Metric.CHATS_MOVED, "notBreaching"),
         (Metric.LAKE_FILES_QUARANTINED, "notBreaching"),
         (Metric.CYCLE_DURATION, "breaching"),
+        (Metric.LEDGER_DUMPED, "breaching"),
         (Metric.EVENTS_REFUSED, "notBreaching"),
         (Metric.TRADING_HALTS, "notBreaching"),
         (Metric.RULES_BREACHED, "notBreaching"),
@@ -102,6 +104,14 @@ def test_no_cycle_decided_for_fifteen_minutes_alarms_though_nothing_failed(assem
     (alarm,) = (a for a in assembly.resources("AWS::CloudWatch::Alarm") if a.logical_id.startswith("NotDecided"))
     assert alarm.properties["Period"] * alarm.properties["EvaluationPeriods"] == 15 * 60
     assert (alarm.properties["Statistic"], alarm.properties["TreatMissingData"]) == ("SampleCount", "breaching")
+
+
+def test_no_dump_for_26_hours_alarms_though_nothing_failed(assembly: Assembly) -> None:
+    (alarm,) = (a for a in assembly.resources("AWS::CloudWatch::Alarm") if a.logical_id.startswith("NotDumped"))
+    seconds = alarm.properties["Period"] * alarm.properties["EvaluationPeriods"]
+    # CloudWatch looks back seven days at most, and one day where a period is shorter than an hour
+    assert (seconds, alarm.properties["Period"]) == (26 * 3600, 3600)
+    assert (alarm.properties["ComparisonOperator"], alarm.properties["Threshold"]) == ("LessThanThreshold", 1)
 
 
 def test_the_database_is_watched_before_it_is_full_or_slow(assembly: Assembly) -> None:

@@ -14,6 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
+from psycopg.conninfo import conninfo_to_dict
+
+from local.cli.backup.folder import FolderDumpStore
 from local.cli.features.verification import run_verify
 from local.cli.report.command import run_report
 from local.settings import load_settings
@@ -21,7 +24,8 @@ from signalbox.adapters.lake.lake import Lake
 from signalbox.adapters.lake.stores import FolderStore
 from signalbox.adapters.postgres.access import PostgresAccessBook
 from signalbox.adapters.postgres.candle_days import PostgresCandleDays
-from signalbox.adapters.postgres.connection import ConnectionSource
+from signalbox.adapters.postgres.connection import ConnectionSource, DatabaseSettings
+from signalbox.adapters.postgres.dump import dump
 from signalbox.adapters.postgres.ledger import PostgresLedger
 from signalbox.adapters.postgres.library import PostgresLibrary
 from signalbox.adapters.postgres.outbox import PostgresOutbox
@@ -252,6 +256,13 @@ def register_model(ledger: Ledger) -> None:
     app.publish()
 
 
+def dump_database(ledger: Ledger) -> None:
+    """A dump of everything that the others did."""
+    parts = conninfo_to_dict(ledger.address)
+    where = DatabaseSettings(str(parts["host"]), 5432, str(parts["dbname"]), database_user(Function.DUMP_DATABASE), "disable")
+    dump(where, lambda: "", FolderDumpStore(ledger.folder / "dump"), NIGHT)
+
+
 def reader(ledger: Ledger) -> None:
     """`signalbox report` and `signalbox features verify`."""
     source = ledger.of(READER_DATABASE_USER)
@@ -272,5 +283,6 @@ USES: Final[Mapping[str, Callable[[Ledger], None]]] = {  # in an order in which 
     database_user(Function.COMPACT_CANDLES): compact_candles,
     database_user(Function.PUBLISH_REPORTS): publish_reports,
     database_user(Function.REGISTER_MODEL): register_model,
+    database_user(Function.DUMP_DATABASE): dump_database,
     READER_DATABASE_USER: reader,
 }

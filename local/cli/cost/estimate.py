@@ -150,10 +150,11 @@ def _is_fifo(mapping: Mapping[str, Any], queues: Mapping[str, Mapping[str, Any]]
 def _scheduled_runs(found: Sequence[Resource]) -> Counter[str]:
     """Return how often each function's schedule fires in a month."""
     targets = {one.logical_id: one.properties for one in found if one.kind == "AWS::Lambda::Function"}
+    aliases = {one.logical_id: str(one.properties["FunctionName"]["Ref"]) for one in found if one.kind == "AWS::Lambda::Alias"}
     runs: Counter[str] = Counter()
     for schedule in _of(found, "AWS::Scheduler::Schedule"):
         if schedule["State"] == "ENABLED":
-            name = _function(targets[schedule["Target"]["Arn"]["Fn::GetAtt"][0]]["FunctionName"])
+            name = _function(targets[aliases[schedule["Target"]["Arn"]["Ref"]]]["FunctionName"])
             expression, zone = schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"]
             minutes = range(WEEK_DAYS * 24 * 60)  # whatever repeats here does so within a week
             fired = sum(is_due(expression, WEEK_START + timedelta(minutes=m), zone) for m in minutes)

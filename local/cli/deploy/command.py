@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.cli.cost.app import cost_text, stage_cost, stage_templates
 from local.cli.cost.estimate import load, resources_of
 from local.cli.deploy.checks import CDK, NotReadyError, findings, target_of
+from local.cli.rollback.release import Release
 from local.cli.secrets.command import SecretField, StageSecrets, missing_in
 from local.cli.stage_outputs import stage_outputs
 from local.errors import DeployError
@@ -58,6 +60,7 @@ class StageDeployment:
     person: Person
     run: Callable[[Sequence[str]], int]
     session: Any = None  # boto3's; none for a dry run
+    wait: Callable[[float], None] = time.sleep
 
     def dry(self) -> None:
         """Show what a deployment would do. Raises DeployError when the stage does not synthesise."""
@@ -71,13 +74,17 @@ class StageDeployment:
             "show the difference to what is deployed, and ask",
             f"deploy every stack in order (a first time takes about {MINUTES} minutes) and migrate the ledger",
             f"ask for {' and '.join(ASKED)} unless they are set",
+            "watch the alarms for 15 minutes, and take every function back to the release before when one begins to ring",
             "ring one alarm, so that you see a mail arrive",
             "print the dashboard's address",
         ):
             self.person.say(f"  - {step}")
 
     def deploy(self) -> bool:
-        """Deploy; False when the person said no. Raises NotReadyError, DeployError and SecretsError."""
+        """Deploy; False when the person said no, or an alarm took the release back.
+
+        Raises NotReadyError, DeployError and SecretsError.
+        """
         with _alone(self.settings.state / "deploy", self.stage):
             target = target_of(self.session)
             self.person.say(f"stage {self.stage} to account {target.account}, {target.region}, as {target.caller}")
@@ -92,13 +99,31 @@ class StageDeployment:
             self._require([*_cdk("diff"), "--app", str(assembly), "--all"], "compare")
             if not self.person.agrees(f"Deploy stage {self.stage} to account {target.account}?"):
                 return False
+            release = Release(self.session, self.stage, wait=self.wait)
+            ringing = release.ringing()
+            release.remember()
             command = [*_cdk("deploy"), "--app", str(assembly), "--all", "--require-approval", "never"]
             self._require(command, "deploy; what is done stays, so run the same command again")
             outputs = stage_outputs(self.session, self.stage)
+            release.succeeded()
             self._ask_for_secrets(outputs)
+            if not self._stays(release, ringing):
+                return False
             self._ring()
             self._say_where(target.region)
         return True
+
+    def _stays(self, release: Release, ringing: frozenset[str]) -> bool:
+        """Watch what was deployed; False when an alarm rang and the release before runs again."""
+        if not release.is_second():
+            return True  # nothing to go back to, and alarms of silence ring until there is data
+        new = release.watch(ringing, self.person.say)
+        if not new:
+            return True
+        moved = release.back()
+        self.person.say(f"rings since the deployment: {', '.join(sorted(new))}")
+        self.person.say(f"{len(moved)} functions run the release before again; schema and templates stay (docs/operations.md)")
+        return False
 
     def _require(self, command: Sequence[str], what: str) -> None:
         if (status := self.run(command)) != 0:

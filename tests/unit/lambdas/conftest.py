@@ -27,6 +27,7 @@ ENVIRONMENT = {
     Env.MODELS_BUCKET: "models",
     Env.MARKET_DATA_BUCKET: "market-data",
     Env.REPORTS_BUCKET: "reports",
+    Env.BACKUPS_BUCKET: "backups",
     Env.STARTER_BUNDLE_BUCKET: "assets",
     Env.STARTER_BUNDLE_KEY: "starter.zip",
     Env.VENUE: "coinbase",

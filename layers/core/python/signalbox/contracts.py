@@ -15,6 +15,7 @@ CYCLE_MINUTES: Final = 5
 BACKFILL_MINUTES: Final = 2_520  # collected when there is no cursor yet; at least the longest `history_bars` of any schema
 DEPLOYMENT_POINTER_KEY: Final = "deployments/current.json"  # in the models bucket
 BUNDLES_PREFIX: Final = "bundles"  # in the models bucket: accepted bundles
+DUMPS_FOLDER: Final = "dumps"  # of the backups bucket; a folder a dump below it
 TRAINING_PREFIX: Final = "training"  # in the models bucket: what training jobs read (other than candles) and write
 APP_DATABASE_USER: Final = "signalbox_app"  # the shared user before each function had its own; it has no rights any more
 READER_DATABASE_USER: Final = "signalbox_reader"  # the operator's tools: may read, cannot write
@@ -87,6 +88,11 @@ class Function(StrEnum):
     REGISTER_MODEL = "register_model"
     MIGRATE_DATABASE = "migrate_database"
     PREPARE_DATABASE = "prepare_database"
+    DUMP_DATABASE = "dump_database"
+    RESTORE_DATABASE = "restore_database"
+
+
+LIVE_ALIAS: Final = "live"  # of every function: schedules, queues and the API invoke what it points to
 
 
 def function_name(stage: str, function: Function) -> str:
@@ -214,6 +220,7 @@ class Env(StrEnum):
     MODELS_BUCKET = "MODELS_BUCKET"
     MARKET_DATA_BUCKET = "MARKET_DATA_BUCKET"
     REPORTS_BUCKET = "REPORTS_BUCKET"
+    BACKUPS_BUCKET = "BACKUPS_BUCKET"
     STARTER_BUNDLE_BUCKET = "STARTER_BUNDLE_BUCKET"  # the bundle shipped with the deployment, used until another is deployed
     STARTER_BUNDLE_KEY = "STARTER_BUNDLE_KEY"
     ACCOUNTS = "ACCOUNTS"  # names of paper accounts to open, comma-separated; may be empty
@@ -247,6 +254,8 @@ class StackOutput(StrEnum):
     MARKET_DATA_BUCKET = "MarketDataBucket"
     MODELS_BUCKET = "ModelsBucket"
     REPORTS_BUCKET = "ReportsBucket"
+    BACKUPS_BUCKET = "BackupsBucket"
+    MASTER_SECRET_ARN = "MasterSecretArn"  # noqa: S105 - an output's key
     TELEGRAM_SECRET_ARN = "TelegramSecretArn"  # noqa: S105 - an output's key
     EXCHANGE_SECRET_ARN = "ExchangeSecretArn"  # noqa: S105 - an output's key
     REQUEST_KEY_ARN = "RequestKeyArn"
@@ -295,6 +304,7 @@ class Metric(StrEnum):
     CANDLES_MISSING = "CandlesMissing"
     LAKE_FILES_QUARANTINED = "LakeFilesQuarantined"
     REPORTS_PUBLISHED = "ReportsPublished"
+    LEDGER_DUMPED = "LedgerDumped"
     ORDERS_UNMEASURED = "OrdersUnmeasured"
     ORDERS_REFUSED = "OrdersRefused"
     SIGNALS_HELD_BACK = "SignalsHeldBack"

@@ -118,6 +118,12 @@ class PublishReportsSettings(FunctionSettings, DatabaseEnvironment):
     reports_bucket: str = Field(alias=Env.REPORTS_BUCKET, min_length=3)
 
 
+class BackupSettings(FunctionSettings, DatabaseEnvironment):
+    """Settings of dump_database, and of restore_database, which logs in with the credentials in its input instead of its own."""
+
+    backups_bucket: str = Field(alias=Env.BACKUPS_BUCKET, min_length=3)
+
+
 class TradingSettings(LedgerSettings):
     """Settings of manage_orders and monitor_risk. venue: whose candles value the accounts that are opened by name."""
 

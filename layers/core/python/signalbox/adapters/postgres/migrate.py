@@ -79,12 +79,13 @@ def migrate(settings: DatabaseSettings, password: str, folder: Path = MIGRATIONS
     with connect(patient, password) as connection:
         try:
             connection.execute("SELECT pg_advisory_lock(%s)", (_ADVISORY_LOCK,))
-            return _apply_missing(connection, migrations)
+            return apply_missing(connection, migrations)
         except psycopg.Error as error:
             raise translated(error) from error
 
 
-def _apply_missing(connection: Connection, migrations: Sequence[Migration]) -> list[str]:
+def apply_missing(connection: Connection, migrations: Sequence[Migration]) -> list[str]:
+    """Apply what is missing on a connection of the schema's owner, also inside a transaction of the caller."""
     connection.execute(_HISTORY)
     applied: dict[int, str] = dict(connection.execute("SELECT version, sha256 FROM schema_migrations").fetchall())
     for migration in migrations:

@@ -117,6 +117,17 @@ _QUALITY: Final = _names(
     " price_impact_cost price_impact_base implementation_shortfall_cost implementation_shortfall_base vwap_slippage_cost"
     " vwap_slippage_base timed_orders first_fill_time timed_full_orders full_fill_time"
 )
+_DUMPED: Final = (  # every table: a dump that lacks one is none, and says so (adapters.postgres.dump)
+    *("access_refusals", "account_access", "account_entries", "accounts", "candle_revisions", "candles", "confirmations"),
+    *("cycle_parts", "cycles", "day_baselines", "dependencies", "deployed_models", "disposals", "entities", "equity_snapshots"),
+    *("evaluations", "execution_quality", "fills", "halts", "locks", "lots", "order_events", "orders", "outbox", "positions"),
+    *("published_reports", "refusals", "report_marks", "risk_events", "schema_migrations", "signals", "standing_orders"),
+    *("symbol_status", "trades", "venue_view_parts", "versions"),
+)
+_SEQUENCES: Final = (
+    *("account_access_sequence_seq", "bookings", "halts_sequence_seq", "order_events_sequence_seq"),
+    *("outbox_sequence_seq", "risk_events_sequence_seq"),
+)
 _CANDLE_NUMBERS: Final = ("open", "high", "low", "close", "volume")
 _BOOKINGS: Final = {"bookings": ("USAGE",)}  # the next number of a fact; setting it takes UPDATE
 
@@ -218,6 +229,11 @@ ROLES: Final[tuple[DatabaseRole, ...]] = (
         },
         {},
         emits=emitted_by(Function.REGISTER_MODEL),
+    ),
+    DatabaseRole(
+        database_user(Function.DUMP_DATABASE),
+        dict.fromkeys(_DUMPED, READ),  # of the outbox too: it sees every type of event, by a policy of its own, and puts none
+        dict.fromkeys(_SEQUENCES, ("SELECT",)),
     ),
     DatabaseRole(
         READER_DATABASE_USER,

@@ -1,0 +1,1 @@
+"""`signalbox backup` and `signalbox restore`."""

@@ -1,0 +1,44 @@
+"""The files of a dump in a folder of this machine: each is written beside its name first, then renamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from signalbox.backup.errors import DumpStorageError
+
+
+class FolderDumpStore:
+    """`signalbox.backup.store.DumpStore` on a folder that only its owner may read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def name(self) -> str:
+        return str(self.folder)
+
+    def put(self, file: str, content: bytes) -> None:
+        path = self.folder / file
+        unfinished = path.with_name(f".{file}.part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with unfinished.open("wb") as out:
+                unfinished.chmod(0o600)
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+            unfinished.replace(path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise DumpStorageError(
+                f"cannot write {path}: {error.strerror}; it is no dump without its manifest: make room and repeat the command"
+            ) from error
+
+    def get(self, file: str) -> bytes | None:
+        try:
+            return (self.folder / file).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise DumpStorageError(f"cannot read {self.folder / file}: {error.strerror}") from error

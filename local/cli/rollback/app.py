@@ -1,0 +1,38 @@
+"""`signalbox rollback code`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+rollback_app = typer.Typer(name="rollback", help="Go back to the release before.", no_args_is_help=True)
+
+
+@rollback_app.callback()
+def _group() -> None:
+    """Keep `code` a command of its own."""
+
+
+@rollback_app.command("code")
+def code(
+    stage: Annotated[str, typer.Option(help="A deployed stage: dev or prod.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Point every function to the version of the release before. The ledger's schema and the templates stay."""
+    from local.cli.rollback.release import Release  # noqa: PLC0415 - loads boto3
+    from local.cli.stage import announce, aws_session  # noqa: PLC0415 - as above
+    from local.settings import load_settings  # noqa: PLC0415 - as above
+
+    session = aws_session(load_settings())
+    announce(stage, session)
+    moved = Release(session, stage).back()
+    if json_output:
+        print(json.dumps({function: {"was": was, "is": now} for function, (was, now) in moved.items()}))
+        return
+    for function, (was, now) in moved.items():
+        print(f"{function}: version {was} -> {now}")
+    print(
+        f"stage {stage} runs the release before" if moved else f"stage {stage} runs the release before already; nothing changed"
+    )

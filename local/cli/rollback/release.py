@@ -1,0 +1,157 @@
+"""The release of a stage: which version of each function its alias points to, what it was before, and the way back.
+
+All functions go back together, since functions of one release are only tested with each other. Decision 0104.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.errors import DeployError
+from signalbox.contracts import LIVE_ALIAS, PRODUCT, Function, function_name
+from signalbox.wire import WireError, parse_object
+
+WATCHED: Final = timedelta(minutes=15)  # three cycles
+LOOK_SECONDS: Final = 20.0
+_ABSENT: Final = ("ResourceNotFoundException", "ParameterNotFound")
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The aliases of a stage's functions. session: boto3's; endpoint: of the local cloud. Raises DeployError."""
+
+    session: Any
+    stage: str
+    endpoint: str | None = None
+    wait: Callable[[float], None] = time.sleep
+
+    def versions(self) -> dict[str, str]:
+        """Return the version that each function's alias points to; a function that is not deployed is left out."""
+        client, found = self._client("lambda"), {}
+        for function in Function:
+            try:
+                alias = client.get_alias(FunctionName=function_name(self.stage, function), Name=LIVE_ALIAS)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _ABSENT:
+                    continue
+                raise DeployError(f"{function}: its alias cannot be read: {error}") from error
+            except BotoCoreError as error:
+                raise DeployError(f"{function}: its alias cannot be read: {error}") from error
+            found[function.value] = str(alias["FunctionVersion"])
+        return found
+
+    def remember(self) -> None:
+        """Write down what the aliases point to, as what `back` goes back to: call it before a deployment changes them.
+
+        A deployment that is repeated after an interruption finds some aliases of the new release already; those keep what was
+        written down before, or the way back would lead to the new one.
+        """
+        now = self.versions()
+        if not now:
+            return  # a first deployment has nothing to go back to
+        before = self._remembered()
+        under_way = self._marked()
+        kept = {name: before.get(name, version) for name, version in now.items()} if under_way else now
+        self._write("previous", json.dumps(kept))
+        self._write("under-way", "yes")
+
+    def succeeded(self) -> None:
+        """Note that a deployment has ended: the next one writes down its own way back."""
+        self._write("under-way", "no")
+
+    def is_second(self) -> bool:
+        """Whether there is a release to go back to."""
+        return bool(self._remembered())
+
+    def back(self) -> dict[str, tuple[str, str]]:
+        """Point the aliases to what was written down; return what each pointed to and points to, of those that moved.
+
+        Raises DeployError when nothing was written down, or a version is gone; then no alias has moved, or the command can be
+        repeated.
+        """
+        before, now = self._remembered(), self.versions()
+        if not before:
+            raise DeployError(f"stage {self.stage}: no release before this one is written down; there is nothing to go back to")
+        client = self._client("lambda")
+        moves = {name: (now[name], version) for name, version in before.items() if name in now and now[name] != version}
+        for name, (_, version) in moves.items():  # every version first: half a release is worse than the wrong one
+            self._require_version(client, name, version)
+        for name, (_, version) in moves.items():
+            try:
+                client.update_alias(
+                    FunctionName=function_name(self.stage, Function(name)), Name=LIVE_ALIAS, FunctionVersion=version
+                )
+            except (ClientError, BotoCoreError) as error:
+                raise DeployError(
+                    f"{name}: its alias could not be moved to version {version}: {error}; repeat the command"
+                ) from error
+        return moves
+
+    def ringing(self) -> frozenset[str]:
+        """Return the names of the stage's alarms that ring now."""
+        try:
+            pages = (
+                self._client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{PRODUCT}-{self.stage}-")
+            )
+            return frozenset(
+                alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"] if alarm["StateValue"] == "ALARM"
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise DeployError(f"the alarms of stage {self.stage} cannot be read: {error}") from error
+
+    def watch(self, before: frozenset[str], say: Callable[[str], None]) -> frozenset[str]:
+        """Watch the alarms for three cycles; return those that ring and did not ring before, as soon as there is one."""
+        say(f"watching the alarms for {WATCHED // timedelta(minutes=1)} minutes; one that begins to ring takes the release back")
+        for _ in range(int(WATCHED.total_seconds() / LOOK_SECONDS)):
+            self.wait(LOOK_SECONDS)
+            if new := self.ringing() - before:
+                return new
+        return frozenset()
+
+    def _require_version(self, client: Any, name: str, version: str) -> None:
+        try:
+            client.get_function_configuration(FunctionName=function_name(self.stage, Function(name)), Qualifier=version)
+        except (ClientError, BotoCoreError) as error:
+            raise DeployError(f"{name}: version {version} cannot be used, so no function was moved: {error}") from error
+
+    def _client(self, service: str) -> Any:
+        return self.session.client(service, endpoint_url=self.endpoint)
+
+    def _parameter(self, what: str) -> str:
+        return f"/{PRODUCT}/{self.stage}/release/{what}"
+
+    def _read(self, what: str) -> str | None:
+        try:
+            return str(self._client("ssm").get_parameter(Name=self._parameter(what))["Parameter"]["Value"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _ABSENT:
+                return None
+            raise DeployError(f"{self._parameter(what)} cannot be read: {error}") from error
+        except BotoCoreError as error:
+            raise DeployError(f"{self._parameter(what)} cannot be read: {error}") from error
+
+    def _write(self, what: str, value: str) -> None:
+        try:
+            self._client("ssm").put_parameter(Name=self._parameter(what), Value=value, Type="String", Overwrite=True)
+        except (ClientError, BotoCoreError) as error:
+            raise DeployError(f"{self._parameter(what)} cannot be written: {error}") from error
+
+    def _marked(self) -> bool:
+        return self._read("under-way") == "yes"
+
+    def _remembered(self) -> Mapping[str, str]:
+        text = self._read("previous")
+        if text is None:
+            return {}
+        try:
+            found = parse_object(text)
+        except WireError as error:
+            raise DeployError(f"{self._parameter('previous')}: {error}") from error
+        return {str(name): str(version) for name, version in found.items() if name in {one.value for one in Function}}
