@@ -112,7 +112,7 @@ class FakeService:
         self.kill_switch_arn = "arn:aws:sqs:eu-central-1:123456789012:kill-switch"
         self.publishes, self.publish_error = 0, None
 
-    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
+    def handle(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
         self._fail()
         self.events.append(event)
         return (AccountOutcome(state(), self.changes),)
