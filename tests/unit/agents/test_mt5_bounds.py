@@ -68,7 +68,8 @@ class Lying:
 def lies(world: World, function: str, name: str, value: Any, symbol: str | None = None) -> Callable[[], None]:
     """Give the agent a terminal that lies; return what makes it honest again."""
     honest = world.terminal
-    world.terminal = Lying(honest, function, name, value, symbol)  # type: ignore[assignment] - it has the same functions
+    lying: Any = Lying(honest, function, name, value, symbol)  # it has the same functions
+    world.terminal = lying
     world.restart()
 
     def again() -> None:

@@ -18,6 +18,7 @@ from signalbox.inference import bundle as loading
 from signalbox.inference.ensemble import Ensemble
 from signalbox.inference.errors import BundleIncompleteError
 from signalbox.inference.trial import require_trial
+from signalbox.limits import MAX_SCORING_SECONDS, MAX_TRIAL_BYTES
 from tests.unit.inference import hostile
 from tests.unit.inference.tiny_bundle import write_bundle
 
@@ -62,13 +63,17 @@ def test_attempt_that_only_waits_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_crash_ends_the_child_alone() -> None:
+    def crash() -> None:
+        faulthandler.disable()
+        ctypes.string_at(0)
+
     with pytest.raises(BundleIncompleteError, match="b: loading or running its graphs ended the process: SIGSEGV"):
-        require_trial("b", lambda: (faulthandler.disable(), ctypes.string_at(0)))
+        require_trial("b", crash)
 
 
 def test_memory_beyond_the_limit_is_refused() -> None:
     with pytest.raises(BundleIncompleteError, match="MemoryError"):
-        require_trial("b", lambda: bytearray(2 * trial.MAX_TRIAL_BYTES))
+        require_trial("b", lambda: bytearray(2 * MAX_TRIAL_BYTES))
 
 
 def test_error_of_an_attempt_keeps_its_class_and_its_words() -> None:
@@ -102,7 +107,7 @@ def test_a_prediction_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: 
 
 def test_served_bundle_has_a_time_limit_and_a_study_has_none(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "b")
-    assert load_bundle(folder).seconds == loading.MAX_SCORING_SECONDS
+    assert load_bundle(folder).seconds == MAX_SCORING_SECONDS
     assert isinstance(found := load_bundle(folder, loading.Workspace.MACHINE), Ensemble)
     assert found.seconds is None
 
