@@ -119,7 +119,7 @@ def test_no_value_of_the_terminal_ends_the_agent(
 
 
 @pytest.mark.parametrize("value", [math.nan, 1e300, -1.0, 1e-300, "x", None])
-def test_absurd_position_of_another_symbol_keeps_no_exit_and_is_not_taken_for_nothing(world: World, value: Any) -> None:
+def test_absurd_position_of_another_symbol_stops_the_view_and_no_exit(world: World, value: Any) -> None:
     held(world)
     tell_the_truth = lies(world, "positions_get", "volume", value, OTHER)
     world.wait(viewed(entry()))
