@@ -17,6 +17,7 @@ from typer.main import get_command as as_command
 from typing_extensions import override
 
 from local.cli.catalogue import COMMANDS, EXAMPLES
+from local.cloud.private import private_files
 from local.errors import WorkbenchError
 from local.settings import completes_a_word, show_no_colour
 from signalbox.errors import SignalboxError
@@ -116,6 +117,7 @@ def main() -> None:
     errors = sys.stderr
     silenced = "--quiet" in asked and not completes_a_word()
     with contextlib.ExitStack() as closing:
+        closing.enter_context(private_files())  # candles, bundles, reports and packages, whichever command writes them
         if silenced:
             closing.enter_context(contextlib.redirect_stderr(closing.enter_context(open(os.devnull, "w"))))  # noqa: PTH123 - no file
         code, message = _run(words, is_verbose="--verbose" in asked)

@@ -265,6 +265,23 @@ CHANGES = (
     "SET session_replication_role = replica",
     "SELECT setval('bookings', 1)",
     "COPY candles TO PROGRAM 'true'",
+    "COPY candles TO '/tmp/candles'",
+    "COPY outbox (event_id, event_type, detail, created_at) FROM PROGRAM 'true'",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_ls_dir('.')",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT lo_export(1, '/tmp/large')",
+    "SELECT rolpassword FROM pg_authid",
+    "SELECT pg_reload_conf()",
+    "ALTER DATABASE {database} SET row_security = off",
+    "ALTER ROLE signalbox_admin SET search_path = mine",
+    "ALTER FUNCTION ensure_candle_partitions(date[]) SECURITY INVOKER",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE signalbox_admin GRANT ALL ON TABLES TO {user}",
+    "SELECT refuse_milder_halts()",
+    "SELECT keep_candle_revision()",
+    "LOCK TABLE schema_migrations",
+    "COMMENT ON TABLE accounts IS 'mine'",
+    "TRUNCATE outbox",
     "DROP TABLE signals",
 )
 
@@ -276,7 +293,7 @@ def test_no_role_makes_or_changes_anything_but_rows(postgres: PostgresServer, mi
             continue  # of oneself it is no right
         with psycopg.connect(host=postgres.socket_folder, dbname=migrated, user=user) as connection:
             try:
-                connection.execute(statement.format(user=user).encode())
+                connection.execute(statement.format(user=user, database=migrated).encode())
             except REFUSALS:
                 continue
             # where there is nothing that may be granted or taken away PostgreSQL warns, and does nothing
@@ -288,6 +305,46 @@ def test_no_role_makes_or_changes_anything_but_rows(postgres: PostgresServer, mi
             ).fetchone()
             assert kept == (False, True), f"{user}: {statement}"
             connection.rollback()
+
+
+PUBLIC_RIGHTS = """
+SELECT 'table ' || c.oid::regclass FROM pg_class AS c, aclexplode(c.relacl) AS a
+WHERE c.relnamespace = 'public'::regnamespace AND a.grantee = 0
+UNION SELECT 'function ' || p.oid::regprocedure
+FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
+WHERE p.pronamespace = 'public'::regnamespace AND a.grantee = 0
+UNION SELECT 'schema ' || a.privilege_type FROM pg_namespace AS n, aclexplode(n.nspacl) AS a
+WHERE n.nspname = 'public' AND a.grantee = 0
+UNION SELECT 'database ' || a.privilege_type FROM pg_database AS d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS a
+WHERE d.datname = current_database() AND a.grantee = 0
+UNION SELECT 'default of ' || d.defaclobjtype::text FROM pg_default_acl AS d, aclexplode(d.defaclacl) AS a
+WHERE a.grantee NOT IN (0, d.defaclrole) OR (d.defaclobjtype = 'f' AND a.grantee = 0)
+"""
+LATER = (
+    "CREATE TABLE later (a bigint GENERATED ALWAYS AS IDENTITY)",
+    "CREATE FUNCTION later() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "SELECT ensure_candle_partitions('{2031-05-01}')",
+)
+
+
+def test_what_is_made_later_belongs_to_nobody_and_everybody_has_no_right(postgres: PostgresServer, migrated: str) -> None:
+    """A right of PUBLIC, or of a default, is in no role's list. A partition has none: it is reached through its table."""
+    with superuser(postgres, migrated) as connection:
+        connection.execute(f"SET ROLE {ADMIN_DATABASE_USER}".encode())
+        for statement in LATER:
+            connection.execute(statement.encode())
+        connection.execute("RESET ROLE")
+        assert connection.execute(PUBLIC_RIGHTS.encode()).fetchall() == []
+        for user in EVERYBODY:
+            found = connection.execute(
+                "SELECT has_any_column_privilege(%(user)s, 'later', 'SELECT, INSERT, UPDATE'),"
+                " has_table_privilege(%(user)s, 'later', 'DELETE, TRUNCATE, TRIGGER'),"
+                " has_sequence_privilege(%(user)s, 'later_a_seq', 'USAGE, SELECT, UPDATE'),"
+                " has_function_privilege(%(user)s, 'later()', 'EXECUTE'),"
+                " has_any_column_privilege(%(user)s, 'candles_203105', 'SELECT, INSERT, UPDATE')",
+                {"user": user},
+            ).fetchone()
+            assert found == (False,) * 5, user
 
 
 def test_no_role_has_a_power_of_the_server(postgres: PostgresServer, migrated: str) -> None:
@@ -407,6 +464,7 @@ def halt(level: str, until: str | None, since: str = "2024-03-01T12:00:00Z") -> 
 
 
 KEPT = halt("REDUCE_ONLY", "2024-03-02T00:00:00Z")
+OPEN_ENDED = halt("FLATTEN", None)
 
 
 @pytest.mark.parametrize(
@@ -420,6 +478,9 @@ KEPT = halt("REDUCE_ONLY", "2024-03-02T00:00:00Z")
         (halt("FLATTEN", "2024-03-02T00:00:00Z"), True),
         (halt("REDUCE_ONLY", None), True),
         (halt("HALT", "2024-03-03T00:00:00Z", since="2024-03-02T00:00:01Z"), True),  # the one that was there has ended
+        (halt("HALT", None, since="2999-01-01T00:00:00Z"), False),  # it has not: this one begins when its writer likes
+        (halt("NONE", None, since="infinity"), False),
+        (halt("none", None, since="2999-01-01T00:00:00Z"), False),
     ],
 )
 def test_monitor_risk_makes_no_halt_milder_or_shorter(
@@ -441,3 +502,16 @@ def test_monitor_risk_makes_no_halt_milder_or_shorter(
                 assert not expected, function
             else:
                 assert expected, function
+
+
+@pytest.mark.parametrize("since", ["infinity", "2999-01-01T00:00:00Z", "2024-03-05T00:00:00Z"])
+def test_a_halt_without_an_end_is_never_over(postgres: PostgresServer, migrated: str, since: str) -> None:
+    with superuser(postgres, migrated) as connection:
+        connection.execute(
+            "INSERT INTO accounts (account, mode, configuration, opened_at, opened_by, cash, transfers, halt)"
+            " VALUES ('a', 'paper', '{}', now(), 'anna', 0, 0, %s)",
+            (OPEN_ENDED,),
+        )
+        connection.execute(f"SET LOCAL ROLE {database_user(Function.MONITOR_RISK)}".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="expected a halt as strict"):
+            connection.execute("UPDATE accounts SET halt = %s", (halt("NONE", None, since=since),))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -42,12 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="check this machine and report what is wrong; trade nothing")
     parser.add_argument("--json", action="store_true", help="with --check: print the result as JSON")
     asked = parser.parse_args(arguments)
+    before = os.umask(0o077)  # journal and log name every order: they are their owner's alone, where the system has such modes
     try:
         config = read_config(asked.config)
         return _check(config, is_json=asked.json) if asked.check else _run(config)
     except (SignalboxError, BotoCoreError, OSError, ValidationError, ValueError) as error:
         print(f"signalbox-mt5-agent: {error}", file=sys.stderr)
         return 2
+    finally:
+        os.umask(before)
 
 
 def log_to(path: Path) -> None:

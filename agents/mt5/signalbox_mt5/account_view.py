@@ -46,7 +46,7 @@ class AccountViewQuery:
             (*self._orders(), *self._levels()),
             self._trades(),
             self.book.held(self.contracts, others=False),
-            instruments=tuple(contract.instrument() for contract in self.contracts.values()),
+            instruments=tuple(one.instrument() for one in self.contracts.values() if one.tick and one.smallest),
             transfers=self._transfers(),
             equity=exact(account.equity),
             others=self.book.held(self.contracts, others=True),

@@ -8,7 +8,7 @@ current, the last known zone holds; the journal keeps it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -52,8 +52,7 @@ class BrokerClock:
 
     def zone(self) -> timedelta | None:
         """Return the broker's clock minus UTC from the newest price of all symbols; else the last known zone; else None."""
-        ticks = (self._terminal.symbol_info_tick(name) for name in self._names)
-        newest = max((int(tick.time_msc) for tick in ticks if tick is not None), default=None)
+        newest = max(self._prices_at(), default=None)
         known = self._memory.zone
         if newest is None:
             return known
@@ -69,11 +68,24 @@ class BrokerClock:
         return zone
 
     def utc(self, broker_ms: int) -> datetime:
-        """Return a broker time in UTC. Raises VenueSilentError if the zone is unknown because no price was ever current."""
+        """Return a broker time in UTC, but no later than now: what is shown has happened, whatever the server stamps on it.
+
+        Raises VenueSilentError if the zone is unknown because no price was ever current.
+        """
         zone = self.zone()
         if zone is None:
             raise VenueSilentError("no price was ever current, so the broker's time zone and the times of deals are unknown")
-        return datetime.fromtimestamp(broker_ms / 1000, UTC) - zone
+        return min(datetime.fromtimestamp(broker_ms / 1000, UTC) - zone, self._clock())
+
+    def _prices_at(self) -> Iterator[int]:
+        """Yield the broker time of each symbol's newest price. One that is ahead of every zone would hide all the others."""
+        for name in self._names:
+            try:
+                tick = self._terminal.symbol_info_tick(name)
+                if tick is not None and self._ahead(tick.time_msc) <= ZONES[1] + TOLERANCE:
+                    yield int(tick.time_msc)
+            except VenueSilentError:
+                continue
 
     def _ahead(self, broker_ms: int) -> timedelta:
         return datetime.fromtimestamp(broker_ms / 1000, UTC) - self._clock()

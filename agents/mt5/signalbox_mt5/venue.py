@@ -19,9 +19,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
 from signalbox.exact import ZERO
+from signalbox.orders.execution import require_portable, view_report
 from signalbox.orders.messages import ExecutionRequested, VenueViewRequested
 from signalbox.orders.terms import OrderTerms, OrderType, Side, TimeInForce
 from signalbox.orders.venue_port import (
@@ -36,6 +38,7 @@ from signalbox.orders.venue_port import (
 from signalbox.orders.venue_view import VenueStatus, VenueView
 from signalbox_mt5.account_view import AccountViewQuery
 from signalbox_mt5.book import TerminalBook, magic_of
+from signalbox_mt5.bounded_terminal import BoundedTerminal
 from signalbox_mt5.broker_clock import BrokerClock
 from signalbox_mt5.contracts import BELOW_MINIMUM, Contract
 from signalbox_mt5.journal import Journal
@@ -49,12 +52,34 @@ COMMENT_LENGTH: Final = 31
 READY_RETRY: Final = 5  # seconds, while the terminal is closed, disconnected or logged in to another account
 SETTLING_RETRY: Final = 1
 PARTLY_CLOSED: Final = "PARTLY_CLOSED"
+_UNREADABLE: Final = (ValueError, TypeError, LookupError, ArithmeticError)  # pydantic's ValidationError is a ValueError
 _PENDING: Final = {
     (OrderType.LIMIT, Side.BUY): OrderKind.BUY_LIMIT,
     (OrderType.LIMIT, Side.SELL): OrderKind.SELL_LIMIT,
     (OrderType.STOP, Side.BUY): OrderKind.BUY_STOP,
     (OrderType.STOP, Side.SELL): OrderKind.SELL_STOP,
 }
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _silent_if_unreadable(method: Callable[P, R]) -> Callable[P, R]:
+    """Take what no code here can read, or no report can carry, for silence: an instruction may have been carried out."""
+
+    @wraps(method)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            found = method(*args, **kwargs)
+            if isinstance(found, OrderStatusReport):
+                require_portable(found)
+        except _UNREADABLE as error:
+            logger.exception("the terminal's answer cannot be read")
+            raise VenueSilentError(f"the terminal's answer cannot be read: {type(error).__name__}: {error}") from error
+        return found
+
+    return asked
 
 
 class TerminalVenue:
@@ -67,16 +92,17 @@ class TerminalVenue:
     def __init__(
         self, terminal: Terminal, *, login: int, symbols: Mapping[str, str], journal: Journal, clock: Callable[[], datetime]
     ) -> None:
-        self._terminal, self._login, self._symbols, self._journal = terminal, login, symbols, journal
+        self._terminal, self._login, self._symbols, self._journal = BoundedTerminal(terminal), login, symbols, journal
         self._clock = clock
-        self._broker = BrokerClock(terminal, symbols.values(), journal, clock)
-        self._levels = PositionLevels(terminal, journal)
+        self._broker = BrokerClock(self._terminal, symbols.values(), journal, clock)
+        self._levels = PositionLevels(self._terminal, journal)
         self._doubts: dict[str, datetime] = {}  # market orders of which a part is unknown, and since when
 
     @property
     def forgets_unfilled(self) -> bool:
         return False
 
+    @_silent_if_unreadable
     def prepare(self, request: ExecutionRequested) -> None:
         terms = request.terms
         contract = self._contract(terms.symbol)
@@ -93,6 +119,7 @@ class TerminalVenue:
             contract.require_expiry(terms)
         self._broker.now(contract.name)
 
+    @_silent_if_unreadable
     def submit(self, request: ExecutionRequested) -> OrderStatusReport:
         terms = request.terms
         contract = self._contract(terms.symbol)
@@ -114,6 +141,7 @@ class TerminalVenue:
             return status_report
         return OrderStatusReport(replace(status_report.order, detail=why), status_report.trades, PARTLY_CLOSED)
 
+    @_silent_if_unreadable
     def find(self, request: ExecutionRequested) -> OrderStatusReport:
         contract = self._contract(request.terms.symbol)
         if kind_of(request.terms) is None:
@@ -126,6 +154,7 @@ class TerminalVenue:
             raise VenueUnknownOrderError(f"{request.client_order_id}: no such order is open or in the terminal's history")
         return found
 
+    @_silent_if_unreadable
     def cancel(self, request: ExecutionRequested) -> OrderStatusReport:
         contract = self._contract(request.terms.symbol)
         status_report = self._found_before(request)
@@ -141,6 +170,7 @@ class TerminalVenue:
                 reply.require_taken(request.client_order_id)
         return self._found_after(request)  # done or refused, the order itself shows its state
 
+    @_silent_if_unreadable
     def replace(self, request: ExecutionRequested) -> OrderStatusReport:
         contract = self._contract(request.terms.symbol)
         for price in (request.limit_price, request.stop_price):
@@ -156,13 +186,16 @@ class TerminalVenue:
             self._modify(request, contract, status_report)
         return self._found_after(request)
 
+    @_silent_if_unreadable
     def view(self, request: VenueViewRequested) -> VenueView:
         account, asked_at = self._ready(), self._clock()
         contracts = self._contracts(request.symbols)
         try:
-            return AccountViewQuery(
+            found = AccountViewQuery(
                 self._book(), self._levels, self._journal, self._broker, contracts, request, asked_at, self._doubtful()
             ).view(account)
+            view_report(request, found)  # raises if a product is more than a report can carry
+            return found  # noqa: TRY300 - both steps may fail alike
         except VenueSilentError as error:  # nothing was sent, so the query can be repeated
             raise VenueBusyError(str(error), SETTLING_RETRY) from error
 
@@ -343,7 +376,10 @@ class TerminalVenue:
         tick = self._terminal.symbol_info_tick(contract.name)
         if tick is None:
             raise VenueBusyError(f"{terms.symbol}: the terminal has no price", READY_RETRY)
-        return float(tick.ask if terms.side is Side.BUY else tick.bid)
+        try:
+            return float(tick.ask if terms.side is Side.BUY else tick.bid)
+        except VenueSilentError as error:  # nothing was sent yet
+            raise VenueBusyError(f"{terms.symbol}: {error}", READY_RETRY) from error
 
     def _query(self, request: ExecutionRequested, contract: Contract) -> OrderStatusReport | None:
         book = self._book()
@@ -386,6 +422,7 @@ class TerminalVenue:
         return TerminalBook(self._terminal, self._broker, self._clock, self._ready().margin_mode)
 
     def _contract(self, symbol: str) -> Contract:
+        """Return a symbol's contract. Raises VenueBusyError until the terminal shows all of it, as before it is loaded."""
         account = self._ready()
         name = self._symbols.get(symbol)
         if name is None:
@@ -397,9 +434,14 @@ class TerminalVenue:
         if account.currency != symbol.split("-")[1]:
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: the account is in {account.currency}, so fees would be too")
         try:
-            return Contract.of(symbol, name, info)
+            contract = Contract.of(symbol, name, info)
         except ValueError as error:  # a mode that this code does not know
             raise VenueRefusedError(NOT_SUPPORTED, f"{symbol}: {error}") from error
+        except VenueSilentError as error:  # nothing was sent yet
+            raise VenueBusyError(f"{symbol}: {error}", READY_RETRY) from error
+        if not contract.size or not contract.step:
+            raise VenueBusyError(f"{symbol}: the terminal shows a contract size or a volume step of zero", READY_RETRY)
+        return contract
 
     def _contracts(self, symbols: Sequence[str]) -> dict[str, Contract]:
         """Return the contracts for a view, by the broker's names. Symbols that are not traded here are left out."""

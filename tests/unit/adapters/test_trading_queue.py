@@ -15,6 +15,7 @@ from signalbox.adapters.aws.trading_queue import Door, MessageRefusedError, hand
 from signalbox.events import MAX_AHEAD, BusEvent, CycleDecided, SignalGenerated
 from signalbox.orders.events import OrderFilled, OrderSubmitted
 from signalbox.orders.messages import ExecutionReported, VenueViewReported, ViewedTrade, ViewedTransfer
+from signalbox.orders.parts import in_parts, whole
 from signalbox.orders.terms import Side
 from signalbox.trading.commands import AnyCommand, HaltTrading
 from signalbox.trading.events import AccountReviewDue, TurnMissed
@@ -31,7 +32,7 @@ class Heard:
 
     events: list[BusEvent] = field(default_factory=list)
 
-    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
+    def handle(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
         self.events.append(event)
         return ()
 
@@ -85,6 +86,25 @@ def test_trade_that_a_venue_stamps_ahead_is_of_when_it_was_told(ahead: timedelta
     )
     assert isinstance(view, VenueViewReported)
     assert (view.trades[0].executed_at, view.transfers[0].at) == (NOON, NOON)
+
+
+@given(ahead=st.integers(-5, 60), apart=st.lists(st.integers(0, 3_000), min_size=8, max_size=8))
+def test_a_view_in_parts_has_one_time_whenever_its_parts_were_sent(ahead: int, apart: list[int]) -> None:
+    """A clock that runs ahead by a second made each part a view of its own, which never became whole."""
+    trades = tuple(
+        ViewedTrade(
+            trade_id=f"t{number}", client_order_id=KEY, symbol="BTC-USD", side=Side.BUY, quantity=Decimal(1), price=Decimal(2),
+            executed_at=NOON + timedelta(seconds=ahead),
+        )
+        for number in range(8)
+    )  # fmt: skip
+    asked_at = NOON + timedelta(seconds=ahead)
+    view = VenueViewReported(account="a", requested_at=NOON, asked_at=asked_at, orders=(), trades=trades, positions={})
+    parts = [sent(part, NOON + timedelta(milliseconds=ms)) for part, ms in zip(in_parts(view, limit=1), apart, strict=True)]
+    made = whole([part for part in parts if isinstance(part, VenueViewReported)])
+    assert made == view
+    dated = made.dated_by(NOON)
+    assert {dated.asked_at, *(one.executed_at for one in dated.trades)} == {min(asked_at, NOON)}
 
 
 @pytest.mark.parametrize("door", list(Door))

@@ -137,6 +137,17 @@ def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path, names: tupl
         write_bundle(tmp_path / "b", change=twice)
 
 
+@pytest.mark.parametrize(
+    "name", ["a.", "manifest.json.", "a..", "a ", "e\u0301", "\u00e9", "\uff41", "a\n", "a:b", "a\\b", "/a", "a" * 101]
+)
+def test_name_that_some_disk_writes_as_another_one_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BundleArchiveError):
+        unpack_bundle(zipped("a", name), tmp_path / "zip")
+    with pytest.raises(ArtifactError):
+        unpack_artifact(tarred("a", name), tmp_path / "tar")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_archive_packed_in_a_dear_way_is_refused(tmp_path: Path, packing: int) -> None:
     buffer = io.BytesIO()

@@ -115,7 +115,7 @@ class FakeService:
         self.publishes = 0
         self.publish_error: Exception | None = None
 
-    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
+    def handle(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
         self._fail()
         self.events.append(event)
         return (AccountOutcome(state(), self.changes),)

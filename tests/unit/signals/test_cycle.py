@@ -46,6 +46,17 @@ class FixedScorer:
         return np.array(list(itertools.islice(itertools.cycle(self.answers), len(features))))
 
 
+@dataclass
+class Failing(FixedScorer):
+    """Raises what it was given."""
+
+    error: Exception = field(default_factory=RuntimeError)
+
+    @override
+    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise self.error
+
+
 def model(*answers: float) -> DeployedModel:
     scorer = FixedScorer(answers) if answers else FixedScorer()
     return DeployedModel("m1", DeploymentStage.SHADOW, scorer, Thresholds(0.03, 0.08), 60)
@@ -254,6 +265,20 @@ def test_a_model_that_answers_nonsense_for_one_symbol_harms_only_that_symbol() -
     assert [(r.symbol, r.reason) for r in outcome.refusals] == [(ETH, "MODEL_FAILED")]
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Exiting due to terminate flag being set to true"), MemoryError(), ValueError("x" * 9_000)]
+)
+def test_a_model_that_fails_refuses_its_symbols_and_the_cycle_is_decided(error: Exception) -> None:
+    """Accounts wait for the cycle, to leave positions too: no model may keep it from them."""
+    room = Room()
+    room.choice = ModelChoice(replace(model(), scorer=Failing(error=error)))
+    outcome = room.run(event())
+    assert outcome.signals == ()
+    assert [(r.symbol, r.reason) for r in outcome.refusals] == [(s, "MODEL_FAILED") for s in (BTC, ETH, SOL)]
+    assert max(len(r.detail) for r in outcome.refusals) <= 500
+    assert len(room.events(EventType.CYCLE_DECIDED)) == 1
+
+
 def test_rows_that_overflow_the_model_are_incomplete() -> None:
     bars = Bars.from_candles(BTC, candles(BTC, NOON, HISTORY))
     bars.high[-11] = bars.close[-11] = 1e60  # no candle has such a price, so it can come from a fault of the features alone
@@ -266,8 +291,9 @@ def test_an_error_inside_leaves_nothing_behind_and_the_next_delivery_decides() -
     room = Room()
 
     class Exploding(FixedScorer):
+        @property
         @override
-        def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        def history_bars(self) -> int:
             raise RuntimeError("out of memory")
 
     room.choice = ModelChoice(DeployedModel("m1", DeploymentStage.SHADOW, Exploding(), Thresholds(0.03, 0.08), 60))

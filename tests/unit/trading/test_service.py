@@ -17,7 +17,9 @@ from signalbox.contracts import Metric
 from signalbox.events import BusEvent, CycleDecided, MarketDataStale
 from signalbox.market.candles import ONE_MINUTE
 from signalbox.orders.events import OrderAccepted, OrderCanceled, OrderEvent, OrderFilled, OrderSubmitted
-from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewRequested
+from signalbox.orders.messages import ExecutionReported, ExecutionRequested, VenueViewReported, VenueViewRequested, ViewedTrade
+from signalbox.orders.parts import in_parts
+from signalbox.orders.terms import Side
 from signalbox.orders.transitions import OrderState
 from signalbox.portfolio.entries import Fill
 from signalbox.portfolio.lots import LotMethod
@@ -381,6 +383,25 @@ class TestLive:
         handled = floor.service.on_command(command("halt", account="live-1", level="FLATTEN", why="out"), "me")
         assert handled.state.halt is not None
         assert handled.state.halt.level is HaltLevel.FLATTEN
+
+    def test_a_view_in_parts_from_a_clock_ahead_is_compared_once_and_dated_when_it_came(self) -> None:
+        floor = Floor(LIVE)
+        made_ready(floor)
+        told_at, came = START + timedelta(seconds=25), START + timedelta(seconds=5)
+        trades = tuple(
+            ViewedTrade(
+                trade_id=f"t{number}", client_order_id=None, symbol=BTC, side=Side.BUY, quantity=Decimal(1), price=Decimal(2),
+                executed_at=START - timedelta(days=1),
+            )
+            for number in range(3)
+        )  # fmt: skip
+        view = VenueViewReported(account="live-1", requested_at=START, asked_at=told_at, orders=(), trades=trades, positions={})
+        for number, part in enumerate(in_parts(view, limit=1)):
+            floor.service.on_event(part, came + timedelta(milliseconds=number))
+        rows = floor.rows("live-1")
+        assert rows.state.compared_at == rows.state.at == came + timedelta(milliseconds=2)
+        assert not rows.view_parts
+        assert not [line for line in rows.risk.values() if line.kind is RiskEventKind.VIEW_INCOMPLETE]
 
     def test_a_ready_account_takes_the_venues_reports_in_any_order_and_number(self) -> None:
         reports: list[Sequence[int]] = [(0, 1, 2), (2, 1, 0), (0, 0, 1, 2, 2), (1, 2, 0, 1)]

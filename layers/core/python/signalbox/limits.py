@@ -31,6 +31,12 @@ MAX_GRAPH_FIELDS: Final = 1_000_000
 MAX_BUNDLE_FIELDS: Final = 4_000_000  # of all graphs of a bundle together, 8 s to check; full.toml has eleven members
 MAX_BUNDLE_NODES: Final = 80_000  # of all graphs of a bundle together
 MAX_GRAPH_TENSOR_BYTES: Final = 256 * _MIB  # memory while computing; attention over golden rows of 240 bars needs 60 MiB
+# The first run of a bundle's graphs, in a child process. The starter takes 0.06 s and 60 MiB. One core has as many seconds in a
+# minute as the function that loads bundles may take, and judging the graphs may have taken eight of them.
+MAX_TRIAL_CPU_SECONDS: Final = 20
+MAX_TRIAL_SECONDS: Final = 30.0
+MAX_TRIAL_BYTES: Final = 1024 * _MIB  # four copies of the largest bundle's weights (parsed, loaded), and the tensors
+MAX_SCORING_SECONDS: Final = 10.0  # of one live decision; the starter takes 0.002 s for three symbols
 
 # Arrays beside a bundle's graphs.
 MAX_ARRAY_FILES: Final = 8  # in one npz

@@ -85,12 +85,15 @@ class ManageOrders:
         found, self._denied = tuple(self._denied), []
         return found
 
-    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
-        """Give an event to the accounts it concerns. TradingError is final; LedgerError and UnpricedError may be retried."""
-        at = instant_of(event)
+    def handle(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
+        """Give an event to the accounts it concerns. TradingError is final; LedgerError and UnpricedError may be retried.
+
+        sent_at: when the queue got it; None if it did not come by one.
+        """
+        at = instant_of(event) if sent_at is None else min(instant_of(event), sent_at)
         self._open_accounts(at)
         if not isinstance(event, SignalGenerated | CycleDecided):
-            return self._alone(lambda: self.service.on_event(event))
+            return self._alone(lambda: self.service.on_event(event, sent_at))
         concerned = retried(partial(self.service.concerned, event), self.pause)
         handled, missed = self._turns(concerned, lambda account: self.service.on_market(account, event))
         for one in missed:

@@ -1,7 +1,8 @@
 """Loads a bundle folder as an Ensemble, or raises the error that says why it may not be used.
 
 All checks precede any use, in this order: the manifest; exactly the listed files; their sizes and sha256; the feature schema and
-its hash; the ONNX graphs are plain and load; the golden vectors give the probabilities they gave when the bundle was written.
+its hash; the ONNX graphs are plain; they load, and the golden vectors give the probabilities that the writer of the bundle got.
+Loading and running a graph is tried in a child process first (trial.py), because a graph may compute without end or crash.
 Sizes that a file declares are checked before memory is allocated (`signalbox.limits`), and the graphs' memory is bounded.
 """
 
@@ -28,7 +29,8 @@ from signalbox.inference.errors import (
 )
 from signalbox.inference.judged import GraphBudget, UnfitFileError, judge_graph, read_arrays
 from signalbox.inference.manifest import GOLDEN_FILE, MANIFEST_FILE, BundleManifest, FileRecord, read_manifest
-from signalbox.limits import MAX_GRAPH_TENSOR_BYTES
+from signalbox.inference.trial import require_trial
+from signalbox.limits import MAX_GRAPH_TENSOR_BYTES, MAX_SCORING_SECONDS
 
 GOLDEN_TOLERANCE: Final = 1e-5  # largest difference of a probability
 
@@ -59,10 +61,15 @@ def _load(folder: Path, workspace: Workspace) -> Ensemble:
     schema = _matching_schema(folder.name, manifest)
     graphs = [(member.file, contents[member.file]) for member in manifest.members]
     _judge(folder.name, graphs)
-    ensemble = Ensemble(manifest, schema, _sessions(folder.name, graphs, Workspace.BOUNDED))
-    _check_golden(ensemble, contents[GOLDEN_FILE])
-    if workspace is Workspace.BOUNDED:
+
+    def verified() -> Ensemble:
+        ensemble = Ensemble(manifest, schema, _sessions(folder.name, graphs, Workspace.BOUNDED), MAX_SCORING_SECONDS)
+        _check_golden(ensemble, contents[GOLDEN_FILE])
         return ensemble
+
+    require_trial(folder.name, verified)
+    if workspace is Workspace.BOUNDED:
+        return verified()
     return Ensemble(manifest, schema, _sessions(folder.name, graphs, workspace))
 
 

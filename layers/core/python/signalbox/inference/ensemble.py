@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Timer
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,6 +40,7 @@ class Ensemble:
     manifest: BundleManifest
     schema: FeatureSchema
     sessions: tuple[onnxruntime.InferenceSession, ...]
+    seconds: float | None = None  # of one prediction; None: no limit
 
     @property
     def name(self) -> str:
@@ -71,7 +75,7 @@ class Ensemble:
 
         (k, f) is accepted if window_bars is 1. A member with a shorter window gets the newest rows. Raises FeatureSchemaError
         for another shape, or if any value is not finite (also after conversion to float32): then no row of the call is scored,
-        not even a complete one.
+        not even a complete one. Raises an error of onnxruntime for graphs that fail, or have not ended after `seconds`.
         """
         shape = (self.window_bars, len(self.schema.names))
         if features.shape[1:] != shape and (self.window_bars > 1 or features.shape[1:] != shape[1:]):
@@ -85,18 +89,42 @@ class Ensemble:
         if windows.shape[0] == 0:
             return np.empty(0)
         total = np.zeros(windows.shape[0])
-        for member, session in zip(self.manifest.members, self.sessions, strict=True):
-            total += member.weight * _member_logit(member, session, windows)
+        with _deadline(self.seconds) as options:
+            for member, session in zip(self.manifest.members, self.sessions, strict=True):
+                total += member.weight * _member_logit(member, session, windows, options)
         return sigmoid(total / self.manifest.calibrator.temperature)
 
 
-def _member_logit(member: Member, session: onnxruntime.InferenceSession, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+@contextmanager
+def _deadline(seconds: float | None) -> Iterator[onnxruntime.RunOptions | None]:
+    """Give options that end a run after so many seconds, at the next operator of its graph."""
+    if seconds is None:
+        yield None
+        return
+    import onnxruntime  # noqa: PLC0415 - whoever has sessions has it already
+
+    options = onnxruntime.RunOptions()
+    timer = Timer(seconds, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
+
+
+def _member_logit(
+    member: Member,
+    session: onnxruntime.InferenceSession,
+    windows: NDArray[np.float32],
+    options: onnxruntime.RunOptions | None,
+) -> NDArray[np.float64]:
     """Return (k,) logits of one member, computed from the newest rows of (k, w, f) that it needs."""
     seen = windows[:, -1] if member.window_bars is None else windows[:, -member.window_bars :]
     given = {"features": np.ascontiguousarray(seen)}
     if member.output == "probability_pair":
-        (pairs,) = session.run(["probabilities"], given)
+        (pairs,) = session.run(["probabilities"], given, options)
         return logit(pairs[:, 1].astype(np.float64))
-    (logits,) = session.run(["logit"], given)
+    (logits,) = session.run(["logit"], given, options)
     flat: NDArray[np.float64] = logits.reshape(-1).astype(np.float64)
     return flat

@@ -19,7 +19,8 @@ MANIFEST_FILE: Final = "manifest.json"
 GOLDEN_FILE: Final = "golden.npz"
 REPORT_FILE: Final = "report.json"
 MAX_WINDOW_BARS: Final = 240
-FILE_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # flat: a bundle has no folders
+# Flat, because a bundle has no folders; and no dot at the end, which some disks drop: `a.` would be `a`.
+FILE_NAME_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"
 
 FileName: TypeAlias = Annotated[str, Field(pattern=FILE_NAME_PATTERN)]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -76,6 +76,7 @@ __all__ = [
     "forward",
     "query",
     "replace_facts",
+    "require_portable",
     "view_report",
 ]
 Clock = Callable[[], datetime]
@@ -144,6 +145,13 @@ def view_report(request: VenueViewRequested, view: VenueView) -> VenueViewReport
         equity=view.equity,
         others={symbol: amount for symbol, amount in view.others.items() if amount},
     )
+
+
+def require_portable(status_report: OrderStatusReport) -> None:
+    """Raise pydantic.ValidationError for a report with a value that no message and no ledger can hold."""
+    ViewedOrder.of(status_report.order)
+    for trade in status_report.trades:
+        ViewedTrade.of(trade)
 
 
 def facts(request: ExecutionRequested, status_report: OrderStatusReport, at: datetime) -> list[OrderEvent]:

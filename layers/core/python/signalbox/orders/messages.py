@@ -270,6 +270,15 @@ class VenueViewReported(BusEvent):
             raise ValueError(f"expected part 1 of 1, or a part of several with their view, was {was}")
         return self
 
+    def dated_by(self, sent_at: datetime) -> Self:
+        """Return the view with no instant after `sent_at`: its own, and those of its trades and transfers."""
+        trades = tuple(
+            one if one.executed_at <= sent_at else one.model_copy(update={"executed_at": sent_at}) for one in self.trades
+        )
+        transfers = tuple(one if one.at <= sent_at else one.model_copy(update={"at": sent_at}) for one in self.transfers)
+        asked_at = min(self.asked_at, sent_at)
+        return self.model_copy(update={"asked_at": asked_at, "trades": trades, "transfers": transfers})
+
     def as_view(self) -> VenueView:
         """Return the view."""
         return VenueView(

@@ -34,6 +34,7 @@ from signalbox.signals.ports import CandleWrites, CycleState, Ledger, LedgerTran
 from signalbox.signals.rate_limit import WINDOW, SignalLimits, limit_rate
 from signalbox.signals.rows import IncompleteRows, newest_rows
 from signalbox.signals.signal import Signal, classify
+from signalbox.wire import readable
 
 
 class RefusalReason(StrEnum):
@@ -46,6 +47,7 @@ class RefusalReason(StrEnum):
 
 NO_WRITES: Final = CandleWrites(0, 0, ())
 STANDARD: Final = SignalLimits()
+DETAIL_LENGTH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,11 @@ def _is_fresh(bars: Bars, expected: datetime) -> bool:
 def _score(
     ready: Sequence[_Ready], at: datetime, model: DeployedModel, *, late: bool, known_at: datetime | None
 ) -> tuple[tuple[Signal, ...], tuple[SymbolRefusal, ...]]:
-    probabilities = model.scorer.predict(np.stack([item.window for item in ready]))
+    try:
+        probabilities = model.scorer.predict(np.stack([item.window for item in ready]))
+    except Exception as error:  # noqa: BLE001 - a model that fails refuses its symbols; the cycle is decided, for all who wait for it
+        detail = readable(f"{type(error).__name__}: {error}")[:DETAIL_LENGTH]
+        return (), tuple(SymbolRefusal(item.symbol, at, RefusalReason.MODEL_FAILED, detail) for item in ready)
     signals: list[Signal] = []
     failed: list[SymbolRefusal] = []
     for item, probability in zip(ready, probabilities.tolist(), strict=True):

@@ -15,6 +15,7 @@ from signalbox.adapters.aws.deployments import Deployment, S3Deployments
 from signalbox.inference import Ensemble, load_bundle
 from signalbox.signals.model import DeployedModel, ModelChoice, ModelProblem
 from signalbox.signals.signal import DeploymentStage, Thresholds
+from signalbox.wire import readable
 
 
 class ModelProvider:
@@ -49,7 +50,7 @@ class ModelProvider:
 
     def _failed(self, deployment: str, error: Exception) -> ModelProblem:
         kept = self._model.deployment if self._model is not None else None
-        return ModelProblem(deployment, f"{type(error).__name__}: {error}"[:500], kept)
+        return ModelProblem(deployment, readable(f"{type(error).__name__}: {error}")[:500], kept)
 
     def _load(self, wanted: Deployment) -> DeployedModel:
         with self._deployments.fetched(wanted) as folder:

@@ -34,8 +34,8 @@ class ReportRefusedError(MessageRefusedError):
 class QueueTradingService(Protocol):
     """The part of the application that the queue uses."""
 
-    def handle(self, event: BusEvent) -> tuple[AccountOutcome, ...]:
-        """Give an event to the accounts that it concerns."""
+    def handle(self, event: BusEvent, sent_at: datetime | None = None) -> tuple[AccountOutcome, ...]:
+        """Give an event to the accounts that it concerns. sent_at: when the queue got it."""
 
     def command(self, command: AnyCommand, who: str) -> AccountOutcome:
         """Carry out a command if `who` may give it."""
@@ -91,7 +91,7 @@ def handle_message(
             follow.command(work.request_id, work.requested_at)
     try:
         if isinstance(work, BusEvent):
-            return service.handle(work)
+            return service.handle(work, _instant(sent_ms))
         if door is Door.KILL_SWITCH and isinstance(work, HaltTrading):
             return (service.kill(work, sender),)
         return (service.command(work, sender),)
@@ -105,7 +105,7 @@ def _parsed(body: str, sent_ms: str, door: Door, keys: AcceptedKeys | None) -> B
     message = parse_object(body, numbers=str)
     if door is Door.KILL_SWITCH and message.get("kind") != HALT:
         raise CommandError(f"the kill switch's queue takes only halts, was {str(message.get('kind'))[:40]!r}")
-    sent_at = datetime.fromtimestamp(int(sent_ms) / 1000, UTC)
+    sent_at = _instant(sent_ms)
     if "detail-type" in message and door is Door.TRADING:
         kind = message["detail-type"]
         if isinstance(kind, str) and kind in MAY_REPORT:
@@ -122,6 +122,10 @@ def _parsed(body: str, sent_ms: str, door: Door, keys: AcceptedKeys | None) -> B
     return command
 
 
+def _instant(sent_ms: str) -> datetime:
+    return datetime.fromtimestamp(int(sent_ms) / 1000, UTC)
+
+
 def _not_ahead(event: BusEvent, sent_at: datetime) -> BusEvent:
     """Return a report dated at the latest when it was sent: a clock that runs ahead must not move an account into the future.
 
@@ -129,18 +133,11 @@ def _not_ahead(event: BusEvent, sent_at: datetime) -> BusEvent:
     not refused like other events, because the executor sealed it and what it reports of an order must not be lost. The same
     holds for each trade and transfer in it, which carry the venue's time: nothing decided after a booking is dated before it,
     and a loss counts on its day. No event is identified by its time. A part of a view stays as it is, because its digest covers
-    the whole view; the venue's adapter has bounded it.
+    the whole view: the service dates the view when all parts are there.
     """
     if isinstance(event, ExecutionReported):
         events = tuple(one if one.at <= sent_at else one.model_copy(update={"at": sent_at}) for one in event.events)
         return event.model_copy(update={"reported_at": min(event.reported_at, sent_at), "events": events})
     if isinstance(event, VenueViewReported) and event.parts == 1:
-        trades = tuple(
-            one if one.executed_at <= sent_at else one.model_copy(update={"executed_at": sent_at}) for one in event.trades
-        )
-        transfers = tuple(one if one.at <= sent_at else one.model_copy(update={"at": sent_at}) for one in event.transfers)
-        asked_at = min(event.asked_at, sent_at)
-        return event.model_copy(update={"asked_at": asked_at, "trades": trades, "transfers": transfers})
-    if isinstance(event, VenueViewReported) and event.asked_at > sent_at:
-        return event.model_copy(update={"asked_at": sent_at})
+        return event.dated_by(sent_at)
     return event

@@ -1,0 +1,104 @@
+"""Runs untrusted native code for the first time in a child process, which may hang, crash or run out of memory.
+
+onnxruntime checks a graph only while it loads and runs it, and neither can be stopped from Python: an operator may compute for
+hours, or end the process. The child is a fork, so it starts within milliseconds, imports nothing, and judges the very bytes that
+the parent goes on to use. Where no process can be forked safely (outside Linux), the attempt runs without these limits.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NoReturn
+
+from signalbox.inference.errors import BundleArchiveError, BundleError, BundleGoldenError, BundleIncompleteError
+from signalbox.limits import MAX_TRIAL_BYTES, MAX_TRIAL_CPU_SECONDS, MAX_TRIAL_SECONDS
+
+_PASSED: Final = b"passed"
+_TEXT_LENGTH: Final = 2_000
+_CHUNK: Final = 65_536
+_KINDS: Final[Mapping[str, type[BundleError]]] = {
+    kind.__name__: kind for kind in (BundleArchiveError, BundleGoldenError, BundleIncompleteError)
+}
+
+
+def require_trial(bundle: str, attempt: Callable[[], object]) -> None:
+    """Run an attempt in a child process. Raises the BundleError that it raised, or BundleIncompleteError if the child was ended.
+
+    Limits: MAX_TRIAL_CPU_SECONDS of computing, MAX_TRIAL_SECONDS in all, MAX_TRIAL_BYTES beyond the parent's address space.
+    """
+    if sys.platform != "linux":
+        attempt()
+        return
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _attempt_and_exit(attempt, writing)
+    os.close(writing)
+    try:
+        said = _heard(reading)
+    finally:
+        os.close(reading)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)  # it has said all, or its time is over
+        _, status = os.waitpid(child, 0)
+    if said is None:
+        raise BundleIncompleteError(f"{bundle}: its graphs did not load and run within {MAX_TRIAL_SECONDS} s")
+    if said != _PASSED:
+        kind, _, text = said.decode(errors="replace").partition("\n")
+        raise _KINDS.get(kind, BundleIncompleteError)(
+            text or f"{bundle}: loading or running its graphs ended the process: {_end_of(status)}"
+        )
+
+
+def _end_of(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+
+def _heard(reading: int) -> bytes | None:
+    """Return all that the child wrote until it closed its end; None if it did not within MAX_TRIAL_SECONDS."""
+    ends, said = time.monotonic() + MAX_TRIAL_SECONDS, b""
+    while (left := ends - time.monotonic()) > 0:
+        if select.select([reading], [], [], left)[0]:
+            piece = os.read(reading, _CHUNK)
+            if not piece:
+                return said
+            said += piece
+    return None
+
+
+def _attempt_and_exit(attempt: Callable[[], object], writing: int) -> NoReturn:
+    """Run in the child. It leaves by os._exit: nothing of the parent's (connections, files, exit handlers) is closed twice."""
+    try:
+        _limit()
+        attempt()
+        said = _PASSED
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent raises it
+        kind = type(error).__name__
+        said = f"{kind}\n{error if isinstance(error, BundleError) else f'{kind}: {error}'}"[:_TEXT_LENGTH].encode(
+            errors="replace"
+        )
+    with suppress(OSError):
+        os.write(writing, said)
+    os._exit(0)
+
+
+def _limit() -> None:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + MAX_TRIAL_BYTES)
+    _lower(resource.RLIMIT_CPU, MAX_TRIAL_CPU_SECONDS)
+    _lower(resource.RLIMIT_CORE, 0)
+
+
+def _lower(limit: int, wanted: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(limit, (value, value))
