@@ -24,9 +24,8 @@ from signalbox.adapters.postgres.trading_rebuild import verify
 from signalbox.adapters.postgres.trading_save import _numbered
 from signalbox.adapters.postgres.trading_tables import RISK_EVENTS
 from signalbox.ledger_errors import LedgerRefusedError, LedgerUnavailableError
-from signalbox.orders.events import OrderUnconfirmed, parse_order_events
-from signalbox.orders.lifecycle import SUBMIT_ATTEMPT, replay
-from signalbox.orders.terms import OrderTerms
+from signalbox.orders.events import parse_order_events
+from signalbox.orders.lifecycle import replay
 from signalbox.risk.snapshot import LossRule
 from signalbox.trading.changes import ChangeSet
 from signalbox.trading.state import AccountState, TradeState
@@ -103,60 +102,6 @@ def test_fact_that_comes_again_with_other_data_is_refused(ledger: PostgresTradin
     with pytest.raises(LedgerRefusedError, match=r"conflicting duplicate of .* t1"), ledger.transaction(ACCOUNT.account) as tx:
         tx.save(before, lying, other)
     assert loaded(ledger, NOON, bought.client_order_id) == replace(countable(after, NOON), orders=after.orders)
-
-
-def working(ledger: PostgresTradingLedger, *, count: int = 3) -> list[OrderTerms]:
-    """Save orders that rest at the venue."""
-    resting = [terms(NOON + place * SECOND, limit="90") for place in range(count)]
-    before = loaded(ledger)
-    after, changes = stepped(before, NOON, *(event for one in resting for event in sent(one)))
-    with ledger.transaction(ACCOUNT.account) as tx:
-        tx.save(before, after, changes)
-    return resting
-
-
-def test_orders_that_moved_are_changed_where_they_moved(
-    postgres: PostgresServer, database: str, source: ConnectionSource, ledger: PostgresTradingLedger
-) -> None:
-    first, second, third = working(ledger)
-    before = loaded(ledger)
-    moves = (filled(first, "t1", NOON, price="90"), filled(second, "t2", NOON + SECOND, quantity="0.2", price="90"))
-    quiet = OrderUnconfirmed(client_order_id=third.client_order_id, at=NOON, attempt=SUBMIT_ATTEMPT)  # its answer came before
-    after, changes = stepped(before, NOON, *moves, quiet)
-    with ledger.transaction(ACCOUNT.account) as tx:
-        tx.save(before, after, changes)
-    rows = postgres.execute("SELECT state, filled::text, closed_at IS NULL FROM orders ORDER BY decided_at", database)
-    assert rows == [("FILLED", "0.5", False), ("PARTIALLY_FILLED", "0.2", True), ("ACCEPTED", "0", True)]
-    assert verify(source, ACCOUNT.account) == ()
-    assert loaded(ledger, NOON, first.client_order_id).orders == after.orders
-
-
-def test_event_that_moves_no_column_of_its_order_is_kept(source: ConnectionSource, ledger: PostgresTradingLedger) -> None:
-    (resting,) = working(ledger, count=1)
-    before = loaded(ledger)
-    quiet = OrderUnconfirmed(client_order_id=resting.client_order_id, at=NOON, attempt=SUBMIT_ATTEMPT)
-    after, changes = stepped(before, NOON, quiet)
-    with ledger.transaction(ACCOUNT.account) as tx:
-        tx.save(before, after, changes)
-    assert loaded(ledger).orders == after.orders
-    assert verify(source, ACCOUNT.account) == ()
-
-
-def test_order_whose_row_is_gone_is_no_row_less_but_refuses_the_save(
-    postgres: PostgresServer, database: str, ledger: PostgresTradingLedger
-) -> None:
-    first, second, _ = working(ledger)
-    before = loaded(ledger)
-    postgres.execute(f"DELETE FROM orders WHERE client_order_id = '{first.client_order_id}'", database)
-    kept = content(postgres, database)
-    moves = (filled(first, "t1", NOON, price="90"), filled(second, "t2", NOON + SECOND, price="90"))
-    after, changes = stepped(before, NOON, *moves)
-    with (
-        pytest.raises(LedgerRefusedError, match="orders: expected a row of each, was 1"),
-        ledger.transaction(ACCOUNT.account) as tx,
-    ):
-        tx.save(before, after, changes)
-    assert content(postgres, database) == kept
 
 
 def bought(before: AccountState) -> tuple[AccountState, ChangeSet]:

@@ -131,37 +131,6 @@ def test_text_of_terms_is_shared_and_what_has_them_is_written_as_pydantic_writes
 
 
 @given(
-    at=INSTANTS,
-    shape=st.sampled_from([(OrderType.MARKET, None, None), (OrderType.LIMIT, "1.50", None), (OrderType.STOP, None, "2E+3")]),
-    expires=st.booleans(),
-    leg=st.sampled_from(Leg),
-    reduce_only=st.booleans(),
-    quantity=st.decimals(min_value="1e-18", max_value="1e17", places=18),
-)
-def test_text_of_terms_of_every_type_is_as_pydantic_writes_it(
-    at: datetime, shape: tuple[OrderType, str | None, str | None], expires: bool, leg: Leg, reduce_only: bool, quantity: Decimal
-) -> None:
-    kind, limit, stop = shape
-    terms = OrderTerms.model_validate(
-        {
-            **TERMS.model_dump(),
-            "decided_at": at,
-            "send_before": at + SOON,
-            "type": kind,
-            "limit_price": limit,
-            "stop_price": stop,
-            "leg": leg,
-            "reduce_only": reduce_only,
-            "quantity": quantity,
-            "attempt": 3,
-            "expires_at": at + SOON if expires else None,
-            "time_in_force": TimeInForce.GTD if expires else TimeInForce.IOC,
-        }
-    )
-    assert terms.text == terms.model_dump_json()
-
-
-@given(
     texts=st.tuples(TEXTS, TEXTS, TEXTS),
     at=INSTANTS,
     amounts=st.tuples(*[st.decimals(min_value="1e-18", max_value="1e17", places=18)] * 2),

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from signalbox.events import SymbolName
 from signalbox.exact import PositiveAmount
-from signalbox.frozen import FrozenModel, instant_text, made_once, quoted
+from signalbox.frozen import FrozenModel, made_once
 from signalbox.orders.identity import ClientOrderId, client_order_id
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -115,21 +115,9 @@ class OrderTerms(FrozenModel):
 
     @made_once
     def text(self) -> str:
-        """Its JSON, as it is stored with the order: `model_dump_json`, which asks each enum for its value in Python."""
-        expires = "null" if self.expires_at is None else f'"{instant_text(self.expires_at)}"'
-        return (
-            f'{{"account":{quoted(self.account)},"strategy":{quoted(self.strategy)},"symbol":"{self.symbol}"'
-            f',"decided_at":"{instant_text(self.decided_at)}","leg":"{self.leg}","attempt":{self.attempt}'
-            f',"side":"{self.side}","type":"{self.type}","quantity":"{self.quantity!s}"'
-            f',"limit_price":{_amount(self.limit_price)},"stop_price":{_amount(self.stop_price)}'
-            f',"time_in_force":"{self.time_in_force}","expires_at":{expires}'
-            f',"reduce_only":{"true" if self.reduce_only else "false"},"send_before":"{instant_text(self.send_before)}"}}'
-        )
+        """Its JSON, as it is stored with the order."""
+        return self.__pydantic_serializer__.to_json(self).decode()
 
     def signed(self, quantity: Decimal) -> Decimal:
         """Return what filling `quantity` adds to the position."""
         return quantity if self.side is Side.BUY else quantity.copy_negate()
-
-
-def _amount(amount: Decimal | None) -> str:
-    return "null" if amount is None else f'"{amount!s}"'

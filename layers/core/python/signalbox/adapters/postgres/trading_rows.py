@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from signalbox.adapters.postgres.trading_tables import Row
-from signalbox.frozen import instant_text as _text_of  # kept: one batch has few instants, and each is in many rows
 from signalbox.market.candles import Symbol
 from signalbox.orders.events import OrderEvent, OrderFilled, OrderReleased, parse_order_events
 from signalbox.orders.identity import ClientOrderId
@@ -35,6 +33,7 @@ from signalbox.trading.state import Closing, ExitProgress, Halt, Trade, TradeSta
 from signalbox.trading.warnings import DepletionWarning, LimitWarning, StandingWarning
 
 _HALT: Final = TypeAdapter(Halt)
+_text_of: Final = lru_cache(maxsize=4096)(datetime.isoformat)  # one batch has few instants, and each in many rows
 _PROGRESS: Final = TypeAdapter(ExitProgress)
 _CLOSINGS: Final = TypeAdapter(list[Closing])
 _RULE_STATE: Final = TypeAdapter(FtmoRuleState)
@@ -141,20 +140,6 @@ def order_row(order: Order) -> Row:
     }
 
 
-def order_columns(moved: Sequence[tuple[Order, Order]]) -> dict[str, list[str | None]]:
-    """Return the columns of a projection in which some of these orders (before, after) changed, with the values of all."""
-    facts = [(_MAY_CHANGE(before), _MAY_CHANGE(after)) for before, after in moved]
-    places = {place for old, new in facts for place, (was, value) in enumerate(zip(old, new, strict=True)) if was is not value}
-    return {column: [text(order) for _, order in moved] for column, (read, text) in _TEXTS.items() if not places.isdisjoint(read)}
-
-
-_FACTS: Final = (
-    *("state", "quantity", "limit_price", "stop_price", "filled", "filled_value", "fees", "venue_order_id", "submitted_at"),
-    *("accepted_at", "unconfirmed_since", "closed_at", "reason", "detail", "pending_cancel", "pending_update"),
-)
-_MAY_CHANGE: Final = attrgetter(*_FACTS)
-
-
 def _pending(order: Order) -> str | None:
     """Return the requests on their way, for whoever looks at the table."""
     cancel, update = order.pending_cancel, order.pending_update
@@ -172,25 +157,6 @@ def _pending(order: Order) -> str | None:
             "stop_price": _number(update.stop_price),
         }
     return json.dumps(asked, separators=(",", ":"))
-
-
-_TEXTS: Final[Mapping[str, tuple[tuple[int, ...], Callable[[Order], str | None]]]] = {
-    "state": ((0,), lambda order: order.state),
-    "quantity": ((1,), lambda order: str(order.quantity)),
-    "limit_price": ((2,), lambda order: _number(order.limit_price)),
-    "stop_price": ((3,), lambda order: _number(order.stop_price)),
-    "filled": ((4,), lambda order: str(order.filled)),
-    "filled_value": ((5,), lambda order: str(order.filled_value)),
-    "fees": ((6,), lambda order: str(order.fees)),
-    "venue_order_id": ((7,), lambda order: order.venue_order_id),
-    "submitted_at": ((8,), lambda order: instant_text(order.submitted_at)),
-    "accepted_at": ((9,), lambda order: instant_text(order.accepted_at)),
-    "unconfirmed_since": ((10,), lambda order: instant_text(order.unconfirmed_since)),
-    "closed_at": ((11,), lambda order: instant_text(order.closed_at)),
-    "reason": ((12,), lambda order: order.reason),
-    "detail": ((13,), lambda order: order.detail),
-    "pending": ((14, 15), _pending),
-}  # what of an order may change, with the places of _FACTS that it is made from
 
 
 def fill_row(fill: Fill, client_order_id: str | None) -> Row:

@@ -8,7 +8,7 @@ with other data the save is refused, for then two different things were given on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -30,7 +30,6 @@ from signalbox.adapters.postgres.trading_rows import (
     instant_text,
     lock_rows,
     lot_row,
-    order_columns,
     order_row,
     position_row,
     risk_row,
@@ -76,11 +75,6 @@ from signalbox.trading.warnings import StandingWarning
 
 NOTHING_KNOWN: Final = AtVenue()
 _ENDED: Final = (TradeState.CLOSED, TradeState.ABANDONED)
-# An order that is not there is no row less, but an error: the text is no number, and says why in the error.
-_VERSION_OF_ALL: Final = (
-    "CASE WHEN (SELECT count(*) FROM part{place}) = %s::bigint THEN xmin::text"
-    " ELSE ('orders: expected a row of each, was ' || (SELECT count(*) FROM part{place}))::bigint::text END"
-)
 _DELETE_LOTS: Final = b"DELETE FROM lots WHERE account = %s::text AND lot_id = ANY(%s::text[])"
 _DELETE_DISPOSALS: Final = b"DELETE FROM disposals WHERE account = $1::text"
 _DELETE_LOCKS: Final = b"DELETE FROM locks WHERE account = $1::text"
@@ -122,12 +116,11 @@ class Save:
     events: tuple[bytes, ...]  # columns of the outbox; none when there are none
     columns: dict[str, bytes | None]  # of the account's row, that changed
     left: frozenset[str]
-    moved: list[tuple[Order, Order]] = field(default_factory=list)  # orders whose rows are there: before and after
 
     @property
     def is_nothing(self) -> bool:
         """Whether nothing is to be written."""
-        return not (self.parts or self.moved or self.emptied or self.lots_gone or self.events or self.columns)
+        return not (self.parts or self.emptied or self.lots_gone or self.events or self.columns)
 
     @property
     def is_plain(self) -> bool:
@@ -148,7 +141,7 @@ def gathered(before: AccountState, after: AccountState, changes: ChangeSet, seal
     found = _Gathering()
     _gather_entries(found, changes)  # first: of a trade that differs its own name is told
     found.new(ORDER_EVENTS, event_rows(changes.order_events, account), is_fact=True)
-    moved = _gather_orders(found, before.orders, after.orders)
+    _gather_orders(found, before.orders, after.orders)
     gone = _gather_books(found, before.books, after.books)
     found.new(DISPOSALS, disposal_rows(account, changes.disposals))
     found.replacing(TRADES, _trade_rows(account, changes.trades))
@@ -175,15 +168,13 @@ def gathered(before: AccountState, after: AccountState, changes: ChangeSet, seal
         events=events,
         columns=columns,
         left=frozenset(key for key in touched if ClientOrderId(key) not in after.orders),
-        moved=moved,
     )
 
 
 def plain_statement(save: Save) -> Statement:
     """Return the one statement that writes a save and returns the version of the account's row.
 
-    It fails with psycopg's UniqueViolation when a row that should be new is there, and with its DataError when the row of an
-    order is not there that should be.
+    It fails with psycopg's UniqueViolation when a row that should be new is there.
     """
     parts: list[bytes] = []
     values: list[bytes | None] = []
@@ -191,12 +182,7 @@ def plain_statement(save: Save) -> Statement:
         names, offered = part.table.offered(part.rows)
         parts.append(part.table.statement(names, part.taken))
         values += offered
-    changed = order_columns(save.moved)  # none of an order of which only its events are known better
-    if changed:
-        parts.append(ORDERS.change(tuple(changed)))
-        values.append(text_array([order.client_order_id for _, order in save.moved]).encode())
-        values += [ORDERS.array(column, found).encode() for column, found in changed.items()]
-    return _written(save, parts, values, ADD_EVENTS, (), len(parts) - 1 if changed else None)
+    return _written(save, parts, values, ADD_EVENTS, ())
 
 
 def save_with_care(unit: Unit, save: Save) -> str:
@@ -208,8 +194,7 @@ def save_with_care(unit: Unit, save: Save) -> str:
         unit.send([(emptied, (save.account.encode(),))])
     parts: list[bytes] = []
     values: list[bytes | None] = []
-    moved = _TableRows(ORDERS, [order_row(order) for _, order in save.moved], ORDERS.replaced, is_fact=False)
-    for part in (*save.parts, *([moved] if save.moved else [])):
+    for part in save.parts:
         parts.append(part.table.insert + (b" RETURNING 1" if part.is_fact else b""))
         values += [value.encode() for value in part.table.parameters(part.rows)]
     facts = tuple(place for place, part in enumerate(save.parts) if part.is_fact)
@@ -231,18 +216,10 @@ def version_of(rows: Rows) -> str:
     return rows[0][0].decode()
 
 
-def _written(  # noqa: PLR0917 - a statement and what it is put together from
-    save: Save,
-    parts: list[bytes],
-    values: list[bytes | None],
-    events: bytes,
-    counted: tuple[int, ...],
-    moved: int | None = None,
-) -> Statement:
+def _written(save: Save, parts: list[bytes], values: list[bytes | None], events: bytes, counted: tuple[int, ...]) -> Statement:
     """Return one statement of these parts, of what goes, and of the account's row.
 
-    Whatever is written, that row is written too: so a worker that keeps a state of the account learns of it. moved: the part
-    that changes orders, for which the statement fails unless it finds them all.
+    Whatever is written, that row is written too: so a worker that keeps a state of the account learns of it.
     """
     account = save.account.encode()
     if save.lots_gone:
@@ -251,18 +228,14 @@ def _written(  # noqa: PLR0917 - a statement and what it is put together from
     if save.events:
         parts.append(events)
         values += save.events
-    values += (*save.columns.values(), account)
-    if moved is not None:
-        values.append(b"%d" % len(save.moved))
-    return _joined(tuple(parts), tuple(save.columns), counted, moved), values
+    return _joined(tuple(parts), tuple(save.columns), counted), [*values, *save.columns.values(), account]
 
 
 @lru_cache(maxsize=256)  # an account's steps write the same tables again and again
-def _joined(parts: tuple[bytes, ...], columns: tuple[str, ...], counted: tuple[int, ...], moved: int | None) -> bytes:
+def _joined(parts: tuple[bytes, ...], columns: tuple[str, ...], counted: tuple[int, ...]) -> bytes:
     """Return one statement with numbered parameters: nothing in it is looked for again at each execution."""
     changed = ", ".join(f"{column} = %s::{ACCOUNT_COLUMNS[column]}" for column in columns) or "cash = cash"
-    version = "xmin::text" if moved is None else _VERSION_OF_ALL.format(place=moved)
-    step = f"UPDATE accounts SET {changed} WHERE account = %s::text RETURNING {version} AS version".encode()  # noqa: S608 - constants of this module
+    step = f"UPDATE accounts SET {changed} WHERE account = %s::text RETURNING xmin::text AS version".encode()  # noqa: S608 - constants of this module
     written = b", ".join(b"part%d AS (%s)" % (place, part) for place, part in enumerate(parts))
     if counted:
         counts = b", ".join(b"(SELECT count(*) FROM part%d)" % place for place in counted)
@@ -311,20 +284,17 @@ def _gather_entries(found: _Gathering, changes: ChangeSet) -> None:
     found.new(ACCOUNT_ENTRIES, others, is_fact=True)
 
 
-def _gather_orders(
-    found: _Gathering, before: Mapping[ClientOrderId, Order], after: Mapping[ClientOrderId, Order]
-) -> list[tuple[Order, Order]]:
-    """Take the rows of new orders; return those that have one, as they were and as they are."""
+def _gather_orders(found: _Gathering, before: Mapping[ClientOrderId, Order], after: Mapping[ClientOrderId, Order]) -> None:
     new: list[Row] = []
-    moved: list[tuple[Order, Order]] = []
+    moved: list[Row] = []
     for key, order in after.items():
         known = before.get(key)
         if known is None:
             new.append(order_row(order))
         elif known is not order and known != order:
-            moved.append((known, order))
+            moved.append(order_row(order))
     found.new(ORDERS, new)
-    return moved
+    found.replacing(ORDERS, moved)
 
 
 def _gather_books(found: _Gathering, before: Books, after: Books) -> list[str]:

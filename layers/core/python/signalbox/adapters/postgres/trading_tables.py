@@ -57,14 +57,10 @@ class LedgerTable:
             elif column in self.lines:
                 value = "\n".join(found)
             else:
-                value = self.array(column, found)
+                value = text_array(found) if self.columns[column] == "text" else value_array(found)
             names.append(column)
             values.append(value.encode())
         return tuple(names), values
-
-    def array(self, column: str, values: Sequence[object]) -> str:
-        """Return values of one column as an array."""
-        return text_array(values) if self.columns[column] == "text" else value_array(values)
 
     def statement(self, names: tuple[str, ...], taken: tuple[str, ...] | None) -> bytes:
         """Return the statement that writes rows of these columns.
@@ -75,21 +71,6 @@ class LedgerTable:
         if known is None:
             known = self._statements[names, taken] = self._written(names, taken)
         return known
-
-    def change(self, names: tuple[str, ...]) -> bytes:
-        """Return the statement that changes these columns of rows that are there; it returns a 1 a row.
-
-        Its parameters are an array of the key, which is one column, and one of each name. A row is found by a probe of the index
-        each, whatever the planner knows of the table (OFFSET 0), and then by its place.
-        """
-        (key,) = self.key
-        taken = ", ".join(f"{name} = moved.{name}" for name in names)
-        offered = ", ".join(f"{self._advancing(name)} AS {name}" for name in (key, *names))
-        return (
-            f"UPDATE {self.name} AS kept SET {taken} FROM (SELECT {offered}) AS moved CROSS JOIN LATERAL"  # noqa: S608 - constants of this module
-            f" (SELECT ctid AS place FROM {self.name} AS found WHERE found.{key} = moved.{key} OFFSET 0) AS at"
-            f" WHERE kept.ctid = at.place RETURNING 1"
-        ).encode()
 
     @cached_property
     def _values(self) -> Callable[[Row], tuple[Any, ...]]:
