@@ -477,9 +477,10 @@ class _World:
         knows = not state.at_venue.foreign and not any(doubt.told for doubt in state.at_venue.doubts)
         if venue.to_protect() and not venue.protects():
             trade = state.trades.get(BTC)
-            held = ZERO if trade is None or trade.entry not in state.orders else held_by(AccountDraft(state, self.now), trade)
-            if knows and trade is not None and held and not self._is_pursued(state, trade.progress, trade.side.opposite):
-                self.fail(NEVER_ALONE, f"{held} of {trade}")
+            if knows and trade is not None and not self._is_pursued(state, trade.progress, trade.side.opposite):
+                held = ZERO if trade.entry not in state.orders else held_by(AccountDraft(state, self.now), trade)
+                if held:
+                    self.fail(NEVER_ALONE, f"{held} of {trade}")
             if not self._is_looked_for(state):
                 self.fail(NEVER_ALONE, f"{venue.to_protect()} of the trade at the venue, {trade}")
         if state.closings and (venue.position - venue.foreign) * venue.position > 0 and not venue.is_closing():

@@ -36,6 +36,23 @@ class made_once(Generic[T]):  # noqa: N801 - used like property
         return made
 
 
+class Changing:
+    """Base of frozen dataclasses that have no slots and check nothing when they are made."""
+
+    def after(self, **facts: Any) -> Self:
+        """Return the value with these fields changed: `dataclasses.replace`, at a fraction of its cost.
+
+        Raises TypeError for a name that is no field.
+        """
+        before = self.__dict__
+        after = before | facts
+        if len(after) != len(before):
+            raise TypeError(f"{type(self).__name__}: expected fields, was {', '.join(facts.keys() - before.keys())}")
+        changed = object.__new__(type(self))
+        _set(changed, "__dict__", after)
+        return changed
+
+
 quoted: Final = json.encoder.encode_basestring  # encodes a text as JSON in the way pydantic does
 quoted_ascii: Final = json.encoder.encode_basestring_ascii  # encodes a text in the way json.dumps does
 _OF_INSTANT: Final = TypeAdapter(datetime)

@@ -106,7 +106,7 @@ class ExecutionReported(BusEvent):
                 raise ValueError(f"expected events of {self.client_order_id} of {self.account}, was {was}")
         return self
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         facts = hashlib.sha256("\n".join(event.event_id for event in self.events).encode()).hexdigest()[:24]
@@ -149,7 +149,7 @@ class VenueViewRequested(BusEvent):
     exits: tuple[RestingExit, ...] = ()  # of the orders, those that rest to leave a trade
     not_before: AwareDatetime | None = None  # the edge waits until then: what moves now has settled by that time
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.type}:{self.account}:{self.at.isoformat()}"
@@ -293,7 +293,7 @@ class VenueViewReported(BusEvent):
             others=self.others,
         )
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         whole = f"{self.type}:{self.account}:{self.requested_at.isoformat()}:{self.asked_at.isoformat()}"

@@ -297,4 +297,5 @@ def _folded_order(  # noqa: PLR0917 - as above
 
 def _renamed(trade: VenueTrade, origin: dict[str, str]) -> VenueTrade:
     name = trade.client_order_id
-    return trade if name is None else replace(trade, client_order_id=origin.get(name, name))
+    known_as = None if name is None else origin.get(name, name)
+    return trade if known_as == name else replace(trade, client_order_id=known_as)

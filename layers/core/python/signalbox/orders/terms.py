@@ -22,15 +22,15 @@ class Side(StrEnum):
     BUY = "BUY"
     SELL = "SELL"
 
-    @property
-    def sign(self) -> int:
-        """+1 for a buy, -1 for a sell: what a fill does to the position."""
-        return 1 if self is Side.BUY else -1
+    sign: int  # +1 for a buy, -1 for a sell: what a fill does to the position; set below, for every sum asks for it
 
     @property
     def opposite(self) -> Side:
         """The side that closes what this one opens."""
         return Side.SELL if self is Side.BUY else Side.BUY
+
+
+Side.BUY.sign, Side.SELL.sign = 1, -1
 
 
 class OrderType(StrEnum):

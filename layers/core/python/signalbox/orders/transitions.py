@@ -30,15 +30,9 @@ class OrderState(StrEnum):
 
     __hash__ = str.__hash__  # of an Enum it is a function of Python's, and the table is asked several times an order
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more is expected; a late report may still be recorded."""
-        return self in _CLOSED
-
-    @property
-    def may_be_at_venue(self) -> bool:
-        """Whether the venue may be working it, as far as we know."""
-        return self in _WORKING
+    # Attributes of each member, set below: they are read several hundred times a step.
+    is_closed: bool  # nothing more is expected; a late report may still be recorded
+    may_be_at_venue: bool  # the venue may be working it, as far as we know
 
 
 class Trigger(StrEnum):
@@ -83,6 +77,8 @@ class Row:
 S, T, STANDING = OrderState, Trigger, Derived.STANDING
 _CLOSED: Final = frozenset({S.DENIED, S.REJECTED, S.FILLED, S.CANCELED, S.EXPIRED})
 _WORKING: Final = frozenset({S.RELEASED, S.SUBMITTED, S.ACCEPTED, S.PARTIALLY_FILLED, S.PENDING_UPDATE, S.PENDING_CANCEL})
+for _state in OrderState:
+    _state.is_closed, _state.may_be_at_venue = _state in _CLOSED, _state in _WORKING
 
 
 def _stay(trigger: Trigger, why: str, *states: OrderState) -> tuple[Row, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from signalbox.exact import ZERO
 from signalbox.orders.events import Liquidity, OrderFilled
@@ -55,22 +56,25 @@ class VenueTrade:
     liquidity: Liquidity = Liquidity.UNKNOWN
 
     def as_fill(self, order: Order) -> OrderFilled:
-        """Return the event this trade is for its order."""
-        return self.fill_of(order.client_order_id, order.terms.account)
+        """Return the event this trade of a view is for its order. The view was checked when it came (ViewedTrade)."""
+        return OrderFilled.trusted(**self._facts(order.client_order_id, order.terms.account))
 
     def fill_of(self, client_order_id: str, account: str) -> OrderFilled:
-        """Return the event this trade is for the order of that id."""
-        return OrderFilled(
-            client_order_id=client_order_id,
-            at=self.executed_at,
-            account=account,
-            symbol=self.symbol,
-            trade_id=self.trade_id,
-            quantity=self.quantity,
-            price=self.price,
-            fee=self.fee,
-            liquidity=self.liquidity,
-        )
+        """Return the event this trade is for the order of that id. Raises pydantic.ValidationError."""
+        return OrderFilled(**self._facts(client_order_id, account))
+
+    def _facts(self, client_order_id: str, account: str) -> dict[str, Any]:
+        return {
+            "client_order_id": client_order_id,
+            "at": self.executed_at,
+            "account": account,
+            "symbol": self.symbol,
+            "trade_id": self.trade_id,
+            "quantity": self.quantity,
+            "price": self.price,
+            "fee": self.fee,
+            "liquidity": self.liquidity,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from signalbox.exact import PositiveAmount
-from signalbox.frozen import FrozenModel
+from signalbox.frozen import FrozenModel, made_once
 from signalbox.orders.messages import AccountName
 from signalbox.risk.ftmo.rules import RULES, FtmoRules
 from signalbox.risk.limits import PRESETS, AccountKind, RiskLimits
@@ -93,7 +93,7 @@ class TradingAccount(FrozenModel):
         """The limits of its kind."""
         return PRESETS[self.kind]
 
-    @property
+    @made_once
     def rules(self) -> FtmoRules | None:
         """The prop-firm rules it is under, if any."""
         return RULES.get(self.kind.value)

@@ -18,6 +18,7 @@ from typing import Final
 from pydantic import TypeAdapter
 
 from signalbox.exact import ZERO, exactly
+from signalbox.frozen import Changing
 from signalbox.market.candles import Symbol
 from signalbox.orders.reconciliation import HaltAccount, VenueDifference
 from signalbox.orders.terms import Side
@@ -70,8 +71,8 @@ class ForeignOrder:
     left: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class AtVenue:
+@dataclass(frozen=True)  # without slots: `after` copies one dictionary
+class AtVenue(Changing):
     """Everything of it; stored as one JSON text. instruments: as of the newest view, none before the first.
 
     foreign: of the newest view. others: what others than us held there in the newest view that was compared, signed, by symbol;
@@ -190,7 +191,7 @@ def review_doubts(known: Iterable[Doubt], stops: Iterable[HaltAccount], asked_at
             facts.append(stop)
         if old is None:
             new.append(doubt)
-        doubts.append(replace(doubt, told=is_fact))
+        doubts.append(doubt if is_fact is was_told else replace(doubt, told=is_fact))
     return DoubtReview(tuple(facts), tuple(doubts), tuple(new))
 
 

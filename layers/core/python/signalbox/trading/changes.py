@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from signalbox.events import BusEvent
 from signalbox.market.candles import Symbol
@@ -66,7 +66,7 @@ class RiskEvent:
     snapshot_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: `of` keeps what there is, and the class's defaults are the rest
 class ChangeSet:
     """Facts to append (order_events, entries, disposals, equity, days, risk, confirmations), rows to replace (the others).
 
@@ -86,17 +86,31 @@ class ChangeSet:
     events: tuple[BusEvent, ...] = ()  # for the outbox
     rebooked: bool = False  # an entry came late: `disposals` are all of the account and replace those that were written
 
+    @classmethod
+    def of(cls, **facts: Any) -> ChangeSet:
+        """Return a change set of these facts: `ChangeSet(...)`, at a fraction of its cost. Most are empty in most steps."""
+        return _made({name: value for name, value in facts.items() if value})
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not any(self.__dict__.values())
+
     def __add__(self, other: ChangeSet) -> ChangeSet:
-        if other is NO_CHANGES or self is NO_CHANGES:
-            return self if other is NO_CHANGES else other
+        theirs = {name: value for name, value in other.__dict__.items() if value}
+        if not theirs:
+            return self
         if other.rebooked:
             return replace(self + replace(other, disposals=(), rebooked=False), disposals=other.disposals, rebooked=True)
-        joined = {name: getattr(self, name) + getattr(other, name) for name in _JOINED}
-        return ChangeSet(**joined, rebooked=self.rebooked)
+        mine = self.__dict__
+        return _made(mine | {name: mine.get(name, ()) + value for name, value in theirs.items()})
 
 
-_JOINED = tuple(f.name for f in fields(ChangeSet) if f.name != "rebooked")
+def _made(facts: dict[str, Any]) -> ChangeSet:
+    made = object.__new__(ChangeSet)
+    made.__dict__.update(facts)  # it is frozen: only its construction writes here
+    return made
 
 
-NO_CHANGES = ChangeSet()
+NO_CHANGES: Final = ChangeSet()
 Transition: TypeAlias = tuple[AccountState, ChangeSet]  # the result of a pure step

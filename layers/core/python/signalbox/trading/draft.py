@@ -132,9 +132,10 @@ class AccountDraft:
     @property
     def held(self) -> dict[str, Decimal]:
         """Signed positions that are not flat, by symbol, in order."""
-        symbols = set(self.books.positions)
-        if self.unbooked:
-            symbols.update(fill.symbol for fill in self.unbooked)
+        positions = self.books.positions
+        if not self.unbooked:
+            return {symbol: quantity for symbol in sorted(positions) if (quantity := positions[symbol].quantity)}
+        symbols = {*positions, *(fill.symbol for fill in self.unbooked)}
         return {symbol: quantity for symbol in sorted(symbols) if (quantity := self.quantity(symbol))}
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
@@ -524,7 +525,7 @@ class AccountDraft:
             at_venue=self.at_venue,
         )
         state, reviews = with_review(state, at, min(self.due, default=None))
-        changes = ChangeSet(
+        changes = ChangeSet.of(
             order_events=tuple(self.order_events),
             entries=tuple(self.entries),
             disposals=tuple(self.disposals),

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from signalbox.contracts import REVIEW_DELAY_SECONDS, EventType
 from signalbox.events import BusEvent, CycleDecided, SignalGenerated, SymbolName
+from signalbox.frozen import made_once
 from signalbox.orders.events import OrderKey, Text
 from signalbox.orders.messages import AccountName
 from signalbox.orders.terms import Leg, Side
@@ -174,7 +175,7 @@ class AccountReviewDue(BusEvent):
         """Return when it is back at the account, at the earliest."""
         return min(self.due, self.at + REVIEW_DELAY)
 
-    @property
+    @made_once
     @override
     def event_id(self) -> str:
         return f"{self.type}:{self.account}:{self.at.isoformat()}:{self.due.isoformat()}"

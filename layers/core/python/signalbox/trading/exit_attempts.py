@@ -5,7 +5,6 @@ A trade (exits.py) and a position of no trade (remainders.py) are closed by the 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
@@ -35,7 +34,7 @@ def after_attempt(draft: AccountDraft, progress: ExitProgress, key: ClientOrderI
     """Return the progress after an attempt ended. A fill begins the pauses anew; anything else is one failure more."""
     order = draft.orders.get(key)
     if order is not None and order.filled:
-        return replace(progress, failures=0, retry_at=None, failed_at=None, reason="")
+        return progress.after(failures=0, retry_at=None, failed_at=None, reason="")
     failures, failed_at = progress.failures + 1, at
     pause = pause_after(failures)
     if draft.is_live and order is not None:
@@ -44,7 +43,7 @@ def after_attempt(draft: AccountDraft, progress: ExitProgress, key: ClientOrderI
         pause = max(pause, ONE_MINUTE)  # on paper time passes by bars
     reason = "no answer" if order is None else f"{order.reason}: {order.detail}" if order.detail else f"{order.reason}"
     retry_at = at + pause if pause else None
-    return replace(progress, failures=failures, retry_at=retry_at, stop_restored=False, failed_at=failed_at, reason=reason)
+    return progress.after(failures=failures, retry_at=retry_at, stop_restored=False, failed_at=failed_at, reason=reason)
 
 
 def hurry(draft: AccountDraft, order: Order, at: datetime) -> None:
@@ -77,7 +76,7 @@ def send_exit(draft: AccountDraft, trade: Trade, leg: Leg, quantity: Decimal, at
         send_before=at + EXIT_WITHIN,
     )
     stop = terms.client_order_id if leg is Leg.STOP_LOSS else progress.stop
-    draft.set_trade(replace(trade, progress=replace(progress, attempts=progress.attempts + 1, stop=stop)))
+    draft.set_trade(trade.after(progress=progress.after(attempts=progress.attempts + 1, stop=stop)))
     return draft.send(terms, at, entry=trade.entry, is_exit=True)
 
 
@@ -119,12 +118,12 @@ def alert_if_late(
             retry_at=progress.retry_at,
         )
     )
-    alarmed = replace(progress, alarms=number)
+    alarmed = progress.after(alarms=number)
     trade, closing = draft.trades.get(symbol), draft.closings.get(symbol)
     if trade is not None and trade.progress is progress:
-        draft.set_trade(replace(trade, progress=alarmed))
+        draft.set_trade(trade.after(progress=alarmed))
     elif closing is not None:
-        draft.keep_closing(replace(closing, progress=alarmed))
+        draft.keep_closing(closing.after(progress=alarmed))
 
 
 def _alarm_after(alarms: int) -> timedelta:

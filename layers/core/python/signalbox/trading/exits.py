@@ -17,8 +17,7 @@ the position. On paper the stop, the target and the deadline are read from the b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -34,7 +33,7 @@ from signalbox.trading.draft import AccountDraft
 from signalbox.trading.events import TradeClosed, TradeOpened
 from signalbox.trading.exit_attempts import after_attempt, alert_if_late, hurry, is_over, mode_of, send_exit
 from signalbox.trading.kill_switch import cancel_new_risk
-from signalbox.trading.open_quantity import exits_of, held_by, in_the_way, keys_of, sendable
+from signalbox.trading.open_quantity import exits_of, held_after, in_the_way, keys_of, sendable
 from signalbox.trading.order_requests import keep_cancelling
 from signalbox.trading.pauses import remember_exit
 from signalbox.trading.remainders import close_stray, is_a_persons_reduction, manage_remainder
@@ -49,10 +48,14 @@ def manage_exits(draft: AccountDraft, at: datetime) -> None:
         for order in draft.open_orders():
             if is_a_persons_reduction(draft, order):
                 keep_cancelling(draft, order, f"flatten-{order.client_order_id}", at)
-    for trade in sorted(draft.trades.values(), key=lambda t: t.symbol):
+    for trade in _by_symbol(draft.trades):
         _manage_exit(draft, trade, at)
     for symbol in sorted({*draft.held, *draft.closings}):
         manage_remainder(draft, Symbol(symbol), at)
+
+
+def _by_symbol(trades: Mapping[Symbol, Trade]) -> list[Trade]:
+    return [trades[symbol] for symbol in sorted(trades)]
 
 
 def _manage_exit(draft: AccountDraft, trade: Trade, at: datetime) -> None:
@@ -60,7 +63,8 @@ def _manage_exit(draft: AccountDraft, trade: Trade, at: datetime) -> None:
     if entry.filled and trade.opened_at is None:
         trade = _opened(draft, trade, entry)
     trade = _settled(draft, trade, at)
-    held, exits = held_by(draft, trade), exits_of(draft, trade)
+    exits = exits_of(draft, trade)
+    held = held_after(draft, trade, exits)
     if entry.state.is_closed and not held:
         for order in exits:
             keep_cancelling(draft, order, f"flat-{trade.entry}", at)
@@ -76,7 +80,7 @@ def _manage_exit(draft: AccountDraft, trade: Trade, at: datetime) -> None:
 
 def _opened(draft: AccountDraft, trade: Trade, entry: Order) -> Trade:
     first = entry.trades[0]
-    trade = replace(trade, state=TradeState.OPEN, opened_at=first.at)
+    trade = trade.after(state=TradeState.OPEN, opened_at=first.at)
     draft.set_trade(trade)
     draft.announce(
         TradeOpened(
@@ -103,11 +107,11 @@ def _settled(draft: AccountDraft, trade: Trade, at: datetime) -> Trade:
     if stop is not None and is_over(draft, stop):
         failed = stop not in draft.orders or is_failed_stop(draft.orders[stop])
         count = trade.progress.stops_failed + 1 if failed else 0
-        trade = replace(trade, progress=replace(trade.progress, stop=None, stops_failed=count))
+        trade = trade.after(progress=trade.progress.after(stop=None, stops_failed=count))
         draft.set_trade(trade)
     if trade.exit is None or not is_over(draft, trade.exit):
         return trade
-    trade = replace(trade, exit=None, progress=after_attempt(draft, trade.progress, trade.exit, at))
+    trade = trade.after(exit=None, progress=after_attempt(draft, trade.progress, trade.exit, at))
     draft.set_trade(trade)
     return trade
 
@@ -139,8 +143,8 @@ def _leave(draft: AccountDraft, trade: Trade, leg: Leg, held: Decimal, at: datet
     """Take the next step towards flat: cancel what is in the way, send what is free to be sent, or wait for what is due."""
     progress = trade.progress
     if trade.exit_leg is not leg or progress.since is None:
-        progress = replace(progress, since=progress.since or at, retry_at=None)  # another reason does not wait
-        trade = replace(trade, exit_leg=leg, progress=progress)
+        progress = progress.after(since=progress.since or at, retry_at=None)  # another reason does not wait
+        trade = trade.after(exit_leg=leg, progress=progress)
         draft.set_trade(trade)
     keep_cancelling(draft, draft.orders[trade.entry], f"leave-{leg}", at)
     if not held:
@@ -165,7 +169,7 @@ def _leave(draft: AccountDraft, trade: Trade, leg: Leg, held: Decimal, at: datet
         return  # until a cancel is confirmed
     order = send_exit(draft, trade, leg if leg is not Leg.STOP_LOSS else Leg.EXIT, quantity, at)
     trade = draft.trades[trade.symbol]
-    draft.set_trade(replace(trade, state=TradeState.EXITING, exit=order.client_order_id))
+    draft.set_trade(trade.after(state=TradeState.EXITING, exit=order.client_order_id))
     if order.state.is_closed:  # refused at once: it counts as an attempt, and the next one is due
         _manage_exit(draft, draft.trades[trade.symbol], at)
 
@@ -173,7 +177,7 @@ def _leave(draft: AccountDraft, trade: Trade, leg: Leg, held: Decimal, at: datet
 def _ended(draft: AccountDraft, trade: Trade, entry: Order, exits: list[Order], at: datetime) -> None:
     """The trade is over: flat, and nothing of it is open."""
     if not entry.filled:
-        draft.set_trade(replace(trade, state=TradeState.ABANDONED, closed_at=entry.closed_at or at), is_over=True)
+        draft.set_trade(trade.after(state=TradeState.ABANDONED, closed_at=entry.closed_at or at), is_over=True)
         return
     own = {entry.client_order_id, *keys_of(exits)}
     found = attribute(trade, entry, exits, others_of(trade, own, draft.orders.values()), draft.quantity(trade.symbol))
@@ -181,8 +185,7 @@ def _ended(draft: AccountDraft, trade: Trade, entry: Order, exits: list[Order], 
     price = found.price or draft.marks[trade.symbol].price
     closed_at = at if last is None else last.at
     leg = last.leg if last is not None and last.order in own else Leg.EXIT  # people's orders close it by hand
-    closed = replace(
-        trade,
+    closed = trade.after(
         state=TradeState.CLOSED,
         exit=None if last is None else last.order,
         exit_leg=leg,

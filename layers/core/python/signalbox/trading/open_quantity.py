@@ -6,7 +6,7 @@ count as well. Elsewhere reduce-only is the venue's to keep, and all of the posi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from signalbox.exact import ZERO, exactly
@@ -29,15 +29,25 @@ def exits_of(draft: AccountDraft, trade: Trade) -> list[Order]:
     return found
 
 
-@exactly
 def held_by(draft: AccountDraft, trade: Trade) -> Decimal:
     """Return what is still open of a trade: filled, less what closed it, and never more than the position.
 
     What people's orders closed of it is gone, also when they have bought beside it since (attribution.py).
     """
-    entry, exits = draft.orders[trade.entry], exits_of(draft, trade)
-    own, position = entry.filled - sum((order.filled for order in exits), ZERO), draft.quantity(trade.symbol)
-    if others := others_of(trade, {trade.entry, *keys_of(exits)}, draft.orders.values()):
+    return ZERO if not draft.orders[trade.entry].filled else held_after(draft, trade, exits_of(draft, trade))
+
+
+@exactly
+def held_after(draft: AccountDraft, trade: Trade, exits: Sequence[Order]) -> Decimal:
+    """As `held_by`. exits: `exits_of` the trade."""
+    entry = draft.orders[trade.entry]
+    own = entry.filled
+    if not own:
+        return ZERO
+    for order in exits:
+        own -= order.filled
+    position = draft.quantity(trade.symbol)
+    if len(draft.orders) > len(exits) + 1 and (others := others_of(trade, (trade.entry, *keys_of(exits)), draft.orders.values())):
         own = min(own, attribute(trade, entry, exits, others, position).left)
     return max(min(own, position * trade.side.sign), ZERO)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -23,7 +22,7 @@ from signalbox.trading.state import KILL_SWITCH, Closing, ExitProgress
 def close_stray(draft: AccountDraft, symbol: Symbol, quantity: Decimal, at: datetime, entry: ClientOrderId | None) -> None:
     """Have a signed quantity closed that belongs to no open trade: a fill that came after its trade was over."""
     known = draft.closings.get(symbol) or Closing(symbol, ZERO, ExitProgress(since=at), entry)
-    draft.keep_closing(replace(known, quantity=known.quantity + quantity, entry=known.entry or entry))
+    draft.keep_closing(known.after(quantity=known.quantity + quantity, entry=known.entry or entry))
 
 
 @exactly
@@ -54,7 +53,7 @@ def manage_remainder(draft: AccountDraft, symbol: Symbol, at: datetime) -> None:
     if closing is None:
         return
     if closing.is_flattened is not is_flattened:
-        closing = replace(closing, is_flattened=is_flattened, progress=replace(closing.progress, retry_at=None))
+        closing = closing.after(is_flattened=is_flattened, progress=closing.progress.after(retry_at=None))
     if closing.order is not None and is_over(draft, closing.order):
         closing = _closing_after(draft, closing, at)
     wanted = _to_close(draft, closing)
@@ -62,7 +61,7 @@ def manage_remainder(draft: AccountDraft, symbol: Symbol, at: datetime) -> None:
         if closing.progress.since is not None and closing.progress.since < at:
             draft.end_closing(symbol)
         else:
-            draft.keep_closing(replace(closing, quantity=ZERO))
+            draft.keep_closing(closing.after(quantity=ZERO))
         return
     draft.keep_closing(closing)
     _close(draft, closing, wanted, at)
@@ -86,7 +85,7 @@ def _closing_after(draft: AccountDraft, closing: Closing, at: datetime) -> Closi
     if order is not None:
         left += order.terms.signed(order.filled)  # it closes the other way, so this takes from it
         left = left if left * closing.quantity > 0 else ZERO
-    return replace(closing, order=None, quantity=left, progress=after_attempt(draft, closing.progress, key, at))
+    return closing.after(order=None, quantity=left, progress=after_attempt(draft, closing.progress, key, at))
 
 
 def _leg_of(closing: Closing) -> Leg:
@@ -132,7 +131,7 @@ def _close(draft: AccountDraft, closing: Closing, wanted: Decimal, at: datetime)
         entry=closing.entry,
         is_exit=True,
     )
-    progress = replace(closing.progress, attempts=closing.progress.attempts + 1)
-    draft.keep_closing(replace(closing, order=order.client_order_id, progress=progress))
+    progress = closing.progress.after(attempts=closing.progress.attempts + 1)
+    draft.keep_closing(closing.after(order=order.client_order_id, progress=progress))
     if order.state.is_closed:
         manage_remainder(draft, symbol, at)

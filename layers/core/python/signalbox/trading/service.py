@@ -267,7 +267,7 @@ class TradingService:
             if step is not None:
                 state, more = step(tx, state, now)
                 changes += more
-            if changes != NO_CHANGES or state != before:
+            if not changes.is_nothing or state != before:
                 tx.save(before, state, changes)
         return AccountOutcome(state, changes, None if key is None else state.orders.get(key))
 

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
+from signalbox.frozen import Changing
 from signalbox.market.candles import Symbol
 from signalbox.orders.identity import ClientOrderId
 from signalbox.orders.order import Order
@@ -41,8 +42,8 @@ class TradeState(StrEnum):
     ABANDONED = "ABANDONED"  # the entry ended without a fill
 
 
-@dataclass(frozen=True, slots=True)
-class ExitProgress:
+@dataclass(frozen=True)  # without slots, as those below: `after` copies one dictionary
+class ExitProgress(Changing):
     """How far closing a position has come. An attempt that failed is followed by another, for as long as the position is there.
 
     attempts: orders sent so far, stops included; the next one takes this as its number. failures: exits in a row that ended
@@ -64,8 +65,8 @@ class ExitProgress:
     stops_failed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+@dataclass(frozen=True)
+class Closing(Changing):
     """A position of no open trade that has to be closed: by the kill switch, or a fill that came after its trade was over.
 
     quantity: signed, what came late and is still to be closed; 0: nothing of it. is_flattened: all of the position is, for as
@@ -81,8 +82,8 @@ class Closing:
     is_flattened: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+@dataclass(frozen=True)
+class Trade(Changing):
     """One signal's way through the market. Key: account and `entry`, the client order id of the entry order.
 
     exit_leg: why it is being left, None while it may stay; of a closed trade what closed it. exit: the exit order on its way;
@@ -142,8 +143,8 @@ def _no_closings() -> Mapping[Symbol, Closing]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True)  # without slots: `after` copies one dictionary and not seventeen fields
-class AccountState:
+@dataclass(frozen=True)
+class AccountState(Changing):
     """An account at `at`, the instant of the newest step (None: never stepped).
 
     orders: open ones, those of open trades, and those somebody named when it was loaded. trades: not closed, by symbol.
@@ -170,12 +171,6 @@ class AccountState:
     review_at: datetime | None = None  # when the newest AccountReviewDue comes back
     at_venue: AtVenue = field(default_factory=AtVenue)  # what a live account knows of its venue; `to_text` is what is stored
 
-    def after(self, **facts: Any) -> AccountState:
-        """Return the account state with these fields changed: `dataclasses.replace`, at a fraction of its cost."""
-        changed = object.__new__(AccountState)
-        _set(changed, "__dict__", self.__dict__ | facts)
-        return changed
-
     @property
     def instruments(self) -> Mapping[Symbol, Instrument]:
         """What may be traded: of a live account what its venue told, nothing before it did; of any other the paper venue's."""
@@ -195,8 +190,6 @@ class AccountState:
             and all(order.state.is_closed for order in self.orders.values())
         )
 
-
-_set: Final = object.__setattr__
 
 KEEP_CLOSED: Final = timedelta(
     hours=1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -92,7 +91,7 @@ def restore_stop(draft: AccountDraft, trade: Trade, held: Decimal, at: datetime)
         return
     quantity = sendable(draft, trade.symbol, held)
     if quantity:
-        draft.set_trade(replace(trade, progress=replace(trade.progress, stop_restored=True)))
+        draft.set_trade(trade.after(progress=trade.progress.after(stop_restored=True)))
         send_exit(draft, draft.trades[trade.symbol], Leg.STOP_LOSS, quantity, at)
 
 
@@ -118,7 +117,7 @@ def _fit(draft: AccountDraft, trade: Trade, stop: Order, held: Decimal, at: date
         keep_cancelling(draft, stop, f"{RESIZE}-differs-{len(stop.trades)}", at)  # another takes its place, as it is wanted
         return
     if stop.state in STANDING and trade.progress.stops_failed:
-        draft.set_trade(replace(trade, progress=replace(trade.progress, stops_failed=0)))
+        draft.set_trade(trade.after(progress=trade.progress.after(stops_failed=0)))
     wanted = shown(draft, trade.symbol, held)
     if wanted > stop.leaves:  # what others hold there lets it not grow, and makes it no smaller
         wanted = max(min(wanted, within_reach(draft, trade.symbol)), stop.leaves)

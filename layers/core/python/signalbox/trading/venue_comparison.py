@@ -8,7 +8,6 @@ before it stops the account (at_venue.py), and what wants an answer is asked abo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace as replaced
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
@@ -151,8 +150,8 @@ def request_view(state: AccountState, at: datetime, *, not_before: datetime | No
         exits=tuple(RestingExit.of(o) for o in open_orders if o.terms.reduce_only and o.terms.type is not OrderType.MARKET),
         not_before=not_before,
     )
-    asked = replaced(known, absent=absent, asked_at=not_before or at)
-    return replaced(state, at_venue=asked), ChangeSet(events=(request,))
+    asked = known.after(absent=absent, asked_at=not_before or at)
+    return state.after(at_venue=asked), ChangeSet(events=(request,))
 
 
 def compared(state: AccountState, viewed: VenueViewReported, entries: Sequence[Entry] = ()) -> AccountDraft | None:
@@ -177,7 +176,7 @@ def compared(state: AccountState, viewed: VenueViewReported, entries: Sequence[E
     draft = AccountDraft(state, viewed.asked_at, entries)
     before, view = state.at_venue, viewed.as_view()
     if view.instruments:
-        draft.keep_at_venue(replaced(before, instruments=view.instruments))
+        draft.keep_at_venue(before.after(instruments=view.instruments))
     positions = {symbol: p.quantity for symbol, p in state.books.positions.items() if p.quantity}
     local = LocalView(state.account.account, tuple(state.orders.values()), positions)
     found = reconcile(local, view, settle=SETTLE, missed=missed(before.doubts, viewed.asked_at), steps=draft.at_venue.steps)
@@ -185,7 +184,7 @@ def compared(state: AccountState, viewed: VenueViewReported, entries: Sequence[E
     _review(draft, before, found, viewed.asked_at)
     ended = _absent(found.events, state)
     others = foreign_orders(view.orders, state.orders.keys())
-    draft.keep_at_venue(replaced(draft.at_venue, absent=(*before.absent, *ended), foreign=others))
+    draft.keep_at_venue(draft.at_venue.after(absent=(*before.absent, *ended), foreign=others))
     for action in found.actions:
         _act(draft, action, viewed.asked_at)
     _tell_of_others(draft, viewed)
@@ -205,7 +204,7 @@ def _review(draft: AccountDraft, before: AtVenue, found: Reconciliation, asked_a
         set_halt(draft, Halt(HaltLevel.HALT, SIGNALBOX, why[:WHY_LENGTH], draft.at))
         if stop.difference is VenueDifference.ORDER_VANISHED:
             _give_up(draft, ClientOrderId(stop.subject), asked_at)
-    draft.keep_at_venue(replaced(draft.at_venue, doubts=review.doubts))
+    draft.keep_at_venue(draft.at_venue.after(doubts=review.doubts))
 
 
 def _give_up(draft: AccountDraft, key: ClientOrderId, at: datetime) -> None:
@@ -269,7 +268,7 @@ def _tell_of_others(draft: AccountDraft, viewed: VenueViewReported) -> None:
                     detail=detail if quantity else "it is gone",
                 )
             )
-    draft.keep_at_venue(replaced(draft.at_venue, others=tuple(now.items())))
+    draft.keep_at_venue(draft.at_venue.after(others=tuple(now.items())))
 
 
 def _difference(kind: RiskEventKind, of: HaltAccount | Doubt, asked_at: datetime, at: datetime) -> RiskEvent:
