@@ -12,8 +12,8 @@ each held symbol at the low of the minute if long, at its high if short, as the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -31,6 +31,7 @@ from training.backtest.record import TradeRow
 
 DAYS_A_YEAR: Final = 365
 NAN: Final = float("nan")
+_COUNTS: Final = frozenset({"longest_losing_run", "trades", "days"})
 Floats = NDArray[np.float64]
 
 
@@ -76,6 +77,18 @@ class Performance:
         """Return the figures as JSON; what the period cannot give is null."""
         found = asdict(self) | {"max_drawdown_at": None if self.max_drawdown_at is None else self.max_drawdown_at.isoformat()}
         return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in found.items()}
+
+
+def performance_from(content: Mapping[str, Any]) -> Performance:
+    """Return the figures of a JSON report. Raises KeyError, TypeError or ValueError for another content."""
+    values = {one.name: content[one.name] for one in fields(Performance)}
+    at = values.pop("max_drawdown_at")
+    without = NAN if content["average_loss"] is not None or content["trades"] == 0 else math.inf  # a profit factor without a loss
+    known = {
+        name: (without if name == "profit_factor" else NAN) if value is None else int(value) if name in _COUNTS else float(value)
+        for name, value in values.items()
+    }
+    return Performance(**known, max_drawdown_at=None if at is None else datetime.fromisoformat(at))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
