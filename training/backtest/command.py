@@ -127,14 +127,15 @@ def _write(result: BacktestResult, content: bytes, out: Path) -> str:
         out.mkdir(parents=True, exist_ok=True)
         (out / "backtest.json").write_bytes(content)
         (out / "report.html").write_bytes(render_page(result).encode())
-        (out / "chart.png").write_bytes(_picture(result))
+        (out / "chart.png").write_bytes(chart_picture(result))
         pq.write_table(trades_table(result.run.record.trades), out / "trades.parquet")
     except OSError as error:
         raise TrainingError(f"{error.filename}: cannot be written ({error.strerror})") from error
     return ", ".join(str(out / name) for name in ("backtest.json", "report.html", "chart.png", "trades.parquet"))
 
 
-def _picture(result: BacktestResult) -> bytes:
+def chart_picture(result: BacktestResult) -> bytes:
+    """Return the price chart of a run as PNG."""
     from training.write.price_picture import draw_prices  # noqa: PLC0415 - matplotlib is loaded when there is something to draw
 
     period = f"{result.start:%Y-%m-%d %H:%M} to {result.run.ended_at:%Y-%m-%d %H:%M} UTC"

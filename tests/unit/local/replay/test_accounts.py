@@ -28,6 +28,10 @@ NAME = "ftmo-2step-100k"
 
 @pytest.fixture(scope="module")
 def record() -> AccountRecord:
+    return traded_account()
+
+
+def traded_account() -> AccountRecord:
     """Ninety minutes of an account: a trade that closes, one that is open, an order refused, a signal held back, a halt."""
     database = MemoryTradingDatabase()
     for symbol in (BTC, ETH, SOL):

@@ -1,4 +1,4 @@
-"""Figures for a trader: ratios equal empyrical's, drawdown sees every minute's worst price, and a comparison reads what was written."""
+"""Figures for a trader: ratios equal empyrical's, drawdown sees every minute's worst price, and two runs can be compared."""
 
 from __future__ import annotations
 
