@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -38,6 +39,12 @@ _FLAGS: Final = (
     "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )
+# The protocol's pipes are the descriptors 3 and 4 of the browser. A shell would do, but not every one takes numbers above 9.
+_ON_3_AND_4: Final = """import fcntl, os, sys
+ends = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])"""
 
 
 class BrowserError(DataError):
@@ -139,8 +146,7 @@ def browser() -> Iterator[Browser]:
         from_browser, child_out = os.pipe()
 
         flags = [*_FLAGS, f"--user-data-dir={profile}", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-        # the protocol's pipes are the descriptors 3 and 4 of the child: the shell puts them there
-        command = ["/bin/sh", "-c", f'exec "$@" 3<&{child_in} 4>&{child_out}', "sh", program, *flags]
+        command = [sys.executable, "-c", _ON_3_AND_4, str(child_in), str(child_out), program, *flags]
         process = subprocess.Popen(
             command,
             pass_fds=(child_in, child_out),

@@ -17,9 +17,9 @@ from signalbox.reports.build import build
 from signalbox.reports.publishing import files_of
 from signalbox.reports.report import ReportKind
 from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
-from tests.unit.local.replay.test_accounts import START, replayed, traded_account
+from tests.unit.local.replay.test_accounts import replayed, traded_account
 from tests.unit.reports.samples import CAPITAL, at, fill, period_of, transfer
-from tests.unit.trading.market import wave
+from tests.unit.trading.market import START, wave
 from tests.unit.training.backtest.random_walks import TIGHT, WARM_UP, account, walk_bars, walk_signals
 from training.backtest.backtest import BacktestResult, BacktestSpeed
 from training.backtest.bar_grid import BarGrid

@@ -55,4 +55,4 @@ def _compare(runs: list[Path], out: Path | None) -> None:
 
     if len(runs) != 2:
         raise DataError(f"compare: expected the folders of two runs, was {len(runs)}")
-    typer.echo(f"written: {write_comparison(*runs, out_folder(out or Path('out/compare')))}")
+    typer.echo(f"written: {write_comparison(runs[0], runs[1], out_folder(out or Path('out/compare')))}")
