@@ -15,7 +15,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan sbom audit format bench agent docs lock clean
+.PHONY: help setup training run up test unit integration infrastructure e2e nightly fuzz check lint scan sbom audit format bench agent docs gallery lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -141,6 +141,9 @@ audit: $(AUDIT)/.ready  ## known vulnerabilities of what is locked, where a data
 format: $(READY)  ## rewrite in the house format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+gallery: $(READY)  ## docs/gallery.md with a picture of each page (needs Chromium)
+	@PYTHONPATH=layers/core/python:agents/mt5:. $(BIN)/python -m tests.gallery
 
 lock: $(READY)  ## resolve the requirements again (needs the package index)
 	@cd requirements && for name in setup run training training-cpu training-gpu audit; do \

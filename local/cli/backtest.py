@@ -8,22 +8,29 @@ from typing import Annotated
 import typer
 
 from local.cli.options import Data, End, Fresh, Json, Scores, Start
+from local.errors import DataError
 
 
 def backtest(  # noqa: PLR0917 - typer passes by keyword
-    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle; or `compare`, with the folders of two runs.")],
+    runs: Annotated[list[Path] | None, typer.Argument(help="After `compare`: two folders that --out named.")] = None,
     data: Data = None,
     account: Annotated[str, typer.Option(help="KIND-CAPITALk, such as ftmo-2step-100k or paper-25k.")] = "ftmo-2step-100k",
     start: Start = None,
     end: End = None,
     starts: Annotated[int, typer.Option(min=0, max=1000, help="Start dates of the probability of passing; 0: none.")] = 12,
     phase: Annotated[str | None, typer.Option(help="Phase of the rules: challenge (default) or verification.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of backtest.json, report.html and trades.parquet.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of backtest.json, report.html, chart.png and trades.parquet.")] = None,
     scores: Scores = None,
     fresh: Fresh = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
-    """Trade a bundle's signals as the deployed functions would, over years."""
+    """Trade a bundle's signals as the deployed functions would, over years; or `compare A B`: two runs side by side."""
+    if str(bundle) == "compare":
+        _compare(runs or [], out)
+        return
+    if runs:
+        raise DataError(f"expected one bundle, was {bundle} {' '.join(map(str, runs))}; two runs are compared by `compare A B`")
     from local.cli.arguments import out_folder, scored_candles  # noqa: PLC0415 - see catalogue.py
     from local.settings import load_settings  # noqa: PLC0415 - as above
     from training.backtest.backtest import BacktestRequest  # noqa: PLC0415 - as above
@@ -36,3 +43,12 @@ def backtest(  # noqa: PLR0917 - typer passes by keyword
     kept = None if fresh else scores or settings.scores
     request = BacktestRequest(bundle, folder, account, first, last, starts, phase, kept)
     run_backtest(request, as_json=json_output, out=out)
+
+
+def _compare(runs: list[Path], out: Path | None) -> None:
+    from local.cli.arguments import out_folder  # noqa: PLC0415 - see catalogue.py
+    from training.backtest.compare import write_comparison  # noqa: PLC0415 - as above
+
+    if len(runs) != 2:
+        raise DataError(f"compare: expected the folders of two runs, was {len(runs)}")
+    typer.echo(f"written: {write_comparison(runs[0], runs[1], out_folder(out or Path('out/compare')))}")

@@ -10,12 +10,14 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from local.cloud.accounts import AccountRecord, summarise_account
+from signalbox.exact import ZERO, exactly
 from signalbox.portfolio.account import EquitySnapshot
-from signalbox.reports.drawing import hover_strips, line_through, picture, words
-from signalbox.reports.page import Table, coloured
+from signalbox.reports.page import Table, coloured, gain_or_loss
+from signalbox.reports.plane import Line, Tick, time_chart
 from signalbox.trading.state import Trade
 
 SHOWN_TRADES: Final = 300
+_CENT: Final = Decimal("0.005")  # what is shown as 0.00 has no sign
 _RULES: Final = {"max_daily_loss": "daily loss", "max_loss": "total loss"}
 
 
@@ -25,7 +27,8 @@ class AccountView:
 
     name: str
     is_paper: bool
-    figures: Mapping[str, object]
+    lead: Mapping[str, object]
+    figures: Table
     equity: Markup
     trades: Table
     rules: Table
@@ -47,8 +50,9 @@ def account_view(record: AccountRecord) -> AccountView:
     return AccountView(
         name=found["account"],
         is_paper=found["mode"] != "live",
-        figures=figures,
-        equity=_equity_svg(record.facts.equity),
+        lead=_lead(record, found),
+        figures=Table(["", ""], figures.items()),
+        equity=_equity_chart(record),
         trades=_trades(record),
         rules=_rules(found),
         reasons=_reasons(found),
@@ -97,36 +101,60 @@ def _halts(found: dict[str, Any]) -> Table:
     return Table(["since", "level", "by", "reason"], rows)
 
 
-def _equity_svg(points: Sequence[EquitySnapshot]) -> Markup:
-    """Draw the equity as a line. A constant equity is a line in the middle."""
+def _lead(record: AccountRecord, found: dict[str, Any]) -> dict[str, object]:
+    """Return what a trader asks first: profit, trades, hit rate, drawdown, headroom."""
+    currency = found["currency"]
+    profits = _profits(record.facts.equity)
+    profit = profits[-1] if profits else ZERO
+    closed = [trade.realised for trade in record.trades if trade.realised is not None and trade.closed_at is not None]
+    won = sum(realised > 0 for realised in closed)
+    figures: dict[str, object] = {
+        f"profit, {currency}": gain_or_loss(profit, _signed(profit)),
+        "trades opened / closed": f"{found['trades_opened']} / {found['trades_closed']}",
+        "hit rate, after fees": f"{won / len(closed):.0%}" if closed else "no trade closed",
+        f"deepest drawdown at the cycles, {currency}": _money(_deepest(profits)),
+    }
+    monitor = record.monitor
+    if monitor is not None and found["worst_used"]:
+        least = min(monitor.headroom().rules, key=lambda rule: rule.remaining)
+        figures[f"headroom at the end, {_RULES.get(least.rule.value, least.rule.value)}, {currency}"] = _money(least.remaining)
+    figures[f"equity, {currency}"] = _money(Decimal(found["equity"]))
+    return figures
+
+
+@exactly
+def _profits(points: Sequence[EquitySnapshot]) -> list[Decimal]:
+    """Return the profit at each snapshot; money paid in or out is none."""
+    return [point.equity - point.transfers for point in points]
+
+
+@exactly
+def _deepest(profits: Sequence[Decimal]) -> Decimal:
+    """Return how far profit fell below its highest value, which is 0 at the start."""
+    highest = deepest = ZERO
+    for profit in profits:
+        highest = max(highest, profit)
+        deepest = max(deepest, highest - profit)
+    return deepest
+
+
+def _equity_chart(record: AccountRecord) -> Markup:
+    """Draw the equity at each cycle over time, from the account's money at the start."""
+    points = record.facts.equity
     if len(points) < 2:
         return Markup("")
-    width, height, left = 1000.0, 160.0, 90.0
-    values = [float(point.equity) for point in points]
-    low, high = min(values), max(values)
-    step = (width - left) / (len(values) - 1)
-    across = [left + i * step for i in range(len(values))]
-    return picture(
-        "equity at each cycle",
-        width,
-        height + 4,
-        *(words(0, max(_height(value, low, high, height), 10), f"{value:,.2f}") for value in sorted({low, high})),
-        line_through(
-            ((x, _height(value, low, high, height)) for x, value in zip(across, values, strict=True)),
-            fill="none",
-            stroke="#3d6a99",
-            stroke_width="1.6",
-        ),
-        hover_strips(across, [f"{point.at:%m-%d %H:%M} UTC: {point.equity:,.2f}" for point in points], 0.0, height),
-    )
-
-
-def _height(value: float, low: float, high: float, height: float) -> float:
-    return height / 2 if high == low else height - (value - low) / (high - low) * height
+    start = points[0].transfers
+    line = Line("equity at each cycle", "c0", [(point.at.timestamp(), float(point.equity)) for point in points])
+    unit = record.account.currency
+    return time_chart("equity at each cycle", [line], unit=unit, start=Tick(float(start), "money paid in"))
 
 
 def _money(value: Decimal) -> str:
-    return f"{value:,.2f}"
+    return f"{ZERO if abs(value) < _CENT else value:,.2f}"
+
+
+def _signed(value: Decimal) -> str:
+    return f"{ZERO if abs(value) < _CENT else value:+,.2f}"
 
 
 def _price(value: Decimal | None) -> str:

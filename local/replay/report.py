@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,10 +9,11 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from local.replay.account_report import account_view
-from local.replay.chart import draw_chart
+from local.replay.chart import chart_of, draw_chart
 from local.replay.summary import CycleTiming, ReplayRecord, write_summary
-from signalbox.reports.drawing import element, picture, words
 from signalbox.reports.page import Table, badge, coloured, render
+from signalbox.reports.plane import bars_chart
+from signalbox.reports.price_chart import page_script
 
 TEMPLATE: Final = Path(__file__).with_name("templates") / "replay.html.jinja"
 SHOWN_SIGNALS: Final = 300
@@ -23,13 +23,12 @@ def write_report(record: ReplayRecord, out: Path) -> dict[str, Any]:
     """Write the summary, the chart and the page into `out`, and return the summary."""
     out.mkdir(parents=True, exist_ok=True)
     summary = write_summary(record, out / "summary.json")
-    chart = draw_chart(record)
-    (out / "chart.png").write_bytes(chart)
-    (out / "report.html").write_text(render_page(record, summary, chart), encoding="utf-8")
+    (out / "chart.png").write_bytes(draw_chart(record))
+    (out / "report.html").write_text(render_page(record, summary), encoding="utf-8")
     return summary
 
 
-def render_page(record: ReplayRecord, summary: dict[str, Any], chart: bytes) -> str:
+def render_page(record: ReplayRecord, summary: dict[str, Any]) -> str:
     """Return the page as HTML."""
     return render(
         TEMPLATE,
@@ -38,10 +37,11 @@ def render_page(record: ReplayRecord, summary: dict[str, Any], chart: bytes) -> 
         period=f"{record.start:%Y-%m-%d %H:%M} to {record.covered_until:%Y-%m-%d %H:%M} UTC",
         is_shadow=summary["shadow_signals"] > 0,
         figures=_figures(summary),
-        chart=base64.b64encode(chart).decode(),
+        prices=chart_of(record).markup(),
+        script=page_script(),
         accounts=[account_view(account) for account in record.accounts],
         symbols=_symbol_table(record, summary),
-        timings=_timing_svg(record.timings),
+        timings=_timing_chart(record.timings),
         signals=_signal_table(record),
         gaps=Table(["symbol", "from", "to"], ([g["symbol"], g["from"], g["to"]] for g in summary["gaps"])),
         refusals=_refusal_table(record),
@@ -122,25 +122,13 @@ def _facts(summary: dict[str, Any]) -> Table:
     return Table(["", ""], facts.items())
 
 
-def _timing_svg(timings: Sequence[CycleTiming]) -> Markup:
+def _timing_chart(timings: Sequence[CycleTiming]) -> Markup:
     """Draw the cycle times as bars. The first cycle, which back-fills, is cut off at the top."""
     if len(timings) < 2:
         return Markup("")
-    width, height, left = 1000.0, 140.0, 46.0
     top = max(t.milliseconds for t in timings[1:]) * 1.1
-    step = (width - left) / len(timings)
-    bars = (
-        element(
-            "rect",
-            element("title", f"{t.cycle_at:%m-%d %H:%M}: {t.milliseconds:.0f} ms"),
-            x=f"{left + i * step:.1f}",
-            y=f"{height - h:.1f}",
-            width=f"{max(step - 1, 0.5):.1f}",
-            height=f"{h:.1f}",
-            fill="#3d6a99",
-        )
-        for i, t in enumerate(timings)
-        for h in [min(t.milliseconds / top, 1.0) * height]
-    )
-    ticks = (words(0, max(height - value / top * height, 10), f"{value:.0f} ms") for value in (0.0, top / 2, top))
-    return picture("milliseconds of each cycle", width, height + 4, *ticks, *bars)
+    bars = [
+        (n + 0.05, n + 0.95, min(t.milliseconds, top), "c0", f"{t.cycle_at:%m-%d %H:%M} UTC: {t.milliseconds:.0f} ms")
+        for n, t in enumerate(timings)
+    ]
+    return bars_chart("milliseconds of each cycle", bars, names=("cycle", "ms"))

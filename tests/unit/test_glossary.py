@@ -26,7 +26,7 @@ SELF_EVIDENT = {
     "AdoptPosition", "DepositMoney", "WithdrawMoney",
     "OrderRefused", "VenueRefused", "TradeOpened", "TradeClosed", "ExitFailed", "StopPassed", "RiskWarning", "AccountExhausted",
     "TradingHalted", "TradingResumed", "RuleBreached", "TargetReached",
-    "Section", "Table",
+    "Section", "Table", "Column", "Line", "Plane", "Tick", "PageScript",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from training.backtest.bar_grid import BarGrid
 from training.backtest.decisions import Decisions, decide
 from training.backtest.engine import BacktestEnding, BacktestRun, Plan, run
 from training.backtest.figures import Figures, FiguresPart, figures_of
+from training.backtest.performance import Performance, at_worst_prices, performance_of
 from training.backtest.starts import Passing, attempt, start_dates
 from training.data.candles import CandleSeries, find_candle_files
 from training.data.dataset import build_dataset
@@ -78,6 +79,8 @@ class BacktestResult:
     overlap: Overlap
     sources: tuple[CandleSeries, ...]
     speed: BacktestSpeed
+    performance: Performance
+    grid: BarGrid
 
     @property
     def headline(self) -> str:
@@ -106,6 +109,7 @@ class BacktestResult:
                 "open_trades": len(found.state.trades),
             },
             "figures": self.figures.to_json(),
+            "performance": self.performance.to_json(),
             "passing": None if self.passing is None else self.passing.to_json(),
             "equity": [[row.at.isoformat(), str(row.balance), str(row.equity)] for row in found.record.equity],
             "days": [
@@ -231,7 +235,7 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
         end,
         decisions,
         found,
-        figures_of(grid, decisions.signals, found, ensemble.manifest.label.horizon_minutes),
+        at_worst_prices(figures_of(grid, decisions.signals, found, ensemble.manifest.label.horizon_minutes), grid, found, start),
         passing,
         seen,
         files,
@@ -241,6 +245,8 @@ def backtest(request: BacktestRequest, progress: Progress, *, limits: SignalLimi
             traded - scored,
             len(found.record.trades) / max(traded - scored, 1e-9),
         ),
+        performance_of(grid, found, start, end),
+        grid,
     )
 
 

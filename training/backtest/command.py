@@ -16,6 +16,7 @@ from rich.table import Table
 from training.backtest.backtest import BacktestRequest, BacktestResult, backtest
 from training.backtest.figures import FiguresPart
 from training.backtest.page import render_page
+from training.backtest.price_view import price_chart_of
 from training.backtest.record import TradeRow
 from training.errors import TrainingError
 from training.terminal import terminal_progress
@@ -30,7 +31,8 @@ _AMOUNTS: Final = ("quantity", "entry_price", "exit_price", "stop_loss", "take_p
 def run_backtest(request: BacktestRequest, *, as_json: bool = False, out: Path | None = None) -> BacktestResult:
     """Run a backtest, print what came of it, and write its files into a folder if one is given. Raises SignalboxError.
 
-    as_json: every figure as JSON on standard output, all else on standard error. out: backtest.json, report.html, trades.parquet.
+    as_json: every figure as JSON on standard output, all else on standard error. out: backtest.json, report.html,
+    chart.png and trades.parquet.
     """
     console = Console(stderr=as_json)
     began = time.monotonic()
@@ -96,7 +98,11 @@ def _figures(result: BacktestResult) -> Table:
     figures, run = result.figures, result.run
     table = Table("figure", "", title=f"{result.account.account}, {result.start:%Y-%m-%d} to {result.end:%Y-%m-%d}")
     table.add_row("equity", f"{figures.equity:,.2f} ({figures.change:+.2%})")
-    table.add_row("deepest drawdown", f"{figures.max_drawdown:.2%}")
+    table.add_row("deepest drawdown", f"{figures.max_drawdown:.3%}, at every minute's worst price")
+    found = result.performance
+    ratios = (found.sharpe, found.sortino, found.calmar)
+    table.add_row("Sharpe; Sortino; Calmar", "; ".join("-" if math.isnan(ratio) else f"{ratio:.2f}" for ratio in ratios))
+    table.add_row("buy and hold", "-" if math.isnan(found.buy_and_hold) else f"{found.buy_and_hold:+.2%}")
     if figures.max_day_loss is not None:
         table.add_row("worst day, of the capital", f"{figures.max_day_loss:.2%}")
     table.add_row("fees; spread and slippage", f"{figures.whole.fees:,.0f}; {figures.whole.modelled:,.0f}")
@@ -121,7 +127,17 @@ def _write(result: BacktestResult, content: bytes, out: Path) -> str:
         out.mkdir(parents=True, exist_ok=True)
         (out / "backtest.json").write_bytes(content)
         (out / "report.html").write_bytes(render_page(result).encode())
+        (out / "chart.png").write_bytes(chart_picture(result))
         pq.write_table(trades_table(result.run.record.trades), out / "trades.parquet")
     except OSError as error:
         raise TrainingError(f"{error.filename}: cannot be written ({error.strerror})") from error
-    return ", ".join(str(out / name) for name in ("backtest.json", "report.html", "trades.parquet"))
+    return ", ".join(str(out / name) for name in ("backtest.json", "report.html", "chart.png", "trades.parquet"))
+
+
+def chart_picture(result: BacktestResult) -> bytes:
+    """Return the price chart of a run as PNG."""
+    from training.write.price_picture import draw_prices  # noqa: PLC0415 - matplotlib is loaded when there is something to draw
+
+    period = f"{result.start:%Y-%m-%d %H:%M} to {result.run.ended_at:%Y-%m-%d %H:%M} UTC"
+    chart = price_chart_of(result.grid, result.decisions.signals, result.run, result.start)
+    return draw_prices(chart, f"Backtest of {result.manifest.name} on {result.account.account}, {period}")

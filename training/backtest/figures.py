@@ -57,7 +57,7 @@ class Figures:
     capital: float
     equity: float
     change: float  # of the capital
-    max_drawdown: float  # fraction of the highest equity before, at the instants that were applied
+    max_drawdown: float  # fraction of the highest equity before, at the applied instants; of all minutes by at_worst_prices
     # largest loss of a day below its midnight balance, as a fraction of the capital; None without rules
     max_day_loss: float | None
     whole: FiguresPart

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from signalbox.reports.page import Table, render
+from signalbox.reports.data_table import data_table
+from signalbox.reports.page import Table, gain_or_loss, render
+from signalbox.reports.price_chart import page_script
 from training.backtest.backtest import BacktestResult
 from training.backtest.figures import FiguresPart
-from training.backtest.pictures import drawdown_svg, equity_svg, starts_svg
+from training.backtest.performance import Performance, excursions_of, minute_equity
+from training.backtest.pictures import drawdown_chart, equity_chart, excursion_chart, returns_chart, starts_chart
+from training.backtest.price_view import COLUMNS, price_chart_of, trade_rows
+from training.backtest.record import TradeRow
 from training.backtest.starts import Passing
 from training.write.report_page import TEMPLATES, number, share
 
@@ -19,7 +26,10 @@ TEMPLATE: Final = Path(__file__).with_name("templates") / "backtest.html.jinja"
 
 def render_page(result: BacktestResult) -> str:
     """Return the page as HTML that loads nothing from elsewhere."""
-    figures, account = result.figures, result.account
+    figures, account, trades = result.figures, result.account, result.run.record.trades
+    signals = result.decisions.signals
+    minutes = minute_equity(result.grid, result.run, result.start, result.run.ended_at)
+    excursions = excursions_of(result.grid, trades)
     return render(
         TEMPLATE,
         TEMPLATES,
@@ -31,10 +41,16 @@ def render_page(result: BacktestResult) -> str:
         f"{', '.join(result.decisions.symbols)}. Policy {account.policy.version}, limits "
         f"{account.limits.version}. Brackets are 95 % intervals from resampled days.",
         figures=_figures(result),
-        equity=equity_svg(result),
+        performance=performance_table([("", result.performance)], account.currency),
+        equity=equity_chart(result, minutes),
         equity_note=_equity_note(result),
-        drawdown=drawdown_svg(result),
-        starts=starts_svg(() if result.passing is None else result.passing.attempts),
+        drawdown=drawdown_chart(result, minutes),
+        prices=price_chart_of(result.grid, signals, result.run, result.start).markup(),
+        all_trades=data_table(COLUMNS, trade_rows(result.grid, signals, trades), opens_chart=True) if trades else "",
+        returns=returns_chart(excursions),
+        adverse=excursion_chart(excursions, favourable=False),
+        favourable=excursion_chart(excursions, favourable=True),
+        starts=starts_chart(() if result.passing is None else result.passing.attempts),
         passing=_passing(result.passing),
         passing_note=_passing_note(result.passing),
         months=_months(result),
@@ -42,10 +58,62 @@ def render_page(result: BacktestResult) -> str:
         by_symbol=_parts(figures.by_symbol, "symbol"),
         by_side=_parts(figures.by_side, "side"),
         by_tier=_parts(figures.by_tier, "tier"),
+        by_hour=_hours(trades, account.currency),
         by_exit=_parts(figures.by_leg, "exit"),
         reasons=_reasons(result),
         facts=_facts(result),
+        script=page_script(),
     )
+
+
+def performance_table(runs: Sequence[tuple[str, Performance]], currency: str) -> Table:
+    """Return the figures of runs, a column each. Their definitions are in performance.py."""
+    named: tuple[tuple[str, Callable[[Performance], str]], ...] = (
+        ("net return, of the capital", lambda p: _percent(p.net_return, "+.2%")),
+        ("gross return, before fees", lambda p: _percent(p.gross_return, "+.2%")),
+        ("buy and hold, mean of the symbols", lambda p: _percent(p.buy_and_hold, "+.2%")),
+        ("CAGR", lambda p: _percent(p.cagr, "+.2%")),
+        ("volatility, a year", lambda p: _percent(p.volatility, ".2%")),
+        ("Sharpe ratio", lambda p: _number(p.sharpe)),
+        ("Sortino ratio", lambda p: _number(p.sortino)),
+        ("Calmar ratio", lambda p: _number(p.calmar)),
+        ("deepest drawdown, at every minute's worst price", lambda p: _percent(p.max_drawdown, ".3%")),
+        ("deepest drawdown, of the ends of days", lambda p: _percent(p.max_drawdown_daily, ".3%")),
+        ("trades closed", lambda p: f"{p.trades:,}"),
+        ("win rate, after fees", lambda p: _percent(p.win_rate, ".1%")),
+        ("profit factor", lambda p: "no loss" if math.isinf(p.profit_factor) else _number(p.profit_factor)),
+        (f"expectancy a trade, {currency} (R)", lambda p: f"{_number(p.expectancy)} ({_number(p.expectancy_r)})"),
+        (f"average win / loss, {currency}", lambda p: f"{_number(p.average_win)} / {_number(p.average_loss)}"),
+        ("longest losing run, trades", lambda p: f"{p.longest_losing_run:,}"),
+        ("exposure, share of the time with a position", lambda p: _percent(p.exposure, ".1%")),
+        ("turnover, value of fills over the capital", lambda p: f"{p.turnover:,.1f}"),
+        (f"fees, {currency} (of the gross gains)", lambda p: f"{p.fees:,.2f} ({_percent(p.fees_of_gross, '.1%')})"),
+        ("UTC days", lambda p: f"{p.days:,}"),
+    )
+    rows = [[name, *(shown(one) for _, one in runs)] for name, shown in named]
+    head = ["", *(name for name, _ in runs)] if len(runs) > 1 else ["", ""]
+    return Table(head, rows, range(1, len(runs) + 1))
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{0.0 if abs(value) < 0.005 else value:,.2f}"
+
+
+def _percent(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else f"{value + 0.0:{form}}"
+
+
+def _hours(trades: Sequence[TradeRow], currency: str) -> Table:
+    """Return the trades by the UTC hour in which they were opened."""
+    groups: dict[int, list[TradeRow]] = defaultdict(list)
+    for trade in trades:
+        groups[trade.opened_at.hour].append(trade)
+    rows = []
+    for hour, own in sorted(groups.items()):
+        net = sum((trade.realised for trade in own), Decimal(0))
+        won = sum(trade.realised > 0 for trade in own) / len(own)
+        rows.append([f"{hour:02d}:00", f"{len(own):,}", f"{won:.1%}", gain_or_loss(net, f"{net:+,.2f}")])
+    return Table(["hour opened (UTC)", "trades", "won after costs", f"net, {currency}"], rows, (1, 2, 3))
 
 
 def _tone(result: BacktestResult) -> str:
@@ -59,9 +127,10 @@ def _tone(result: BacktestResult) -> str:
 def _figures(result: BacktestResult) -> Mapping[str, object]:
     figures, whole, passing = result.figures, result.figures.whole, result.passing
     found: dict[str, object] = {
-        "of the capital, after costs": f"{figures.change:+.2%}",
-        "deepest drawdown": f"{figures.max_drawdown:.2%}",
+        "of the capital, after costs": gain_or_loss(figures.change, f"{figures.change:+.2%}"),
+        "deepest drawdown, at the worst price": f"{result.performance.max_drawdown:.2%}",
         "trades": f"{whole.trades:,}",
+        "profit factor": _number(result.performance.profit_factor),
         "won after costs / a coin toss": "-" if not whole.trades else f"{whole.wins.value:.1%} / {whole.coin:.1%}",
         "paid in fees, of the capital": f"{whole.fees / figures.capital:.2%}",
     }
@@ -74,10 +143,11 @@ def _figures(result: BacktestResult) -> Mapping[str, object]:
 
 def _equity_note(result: BacktestResult) -> str:
     if result.account.rules is None:
-        return "Percent of the capital. This account has no loss rules."
+        return "At the close of every minute. This account has no loss rules."
     daily, overall = result.account.rules.daily_loss_fraction, result.account.rules.max_loss_fraction
     return (
-        f"Red line: the day's limit, {daily:.0%} of the capital below the midnight balance. Dashed line: {overall:.0%} overall."
+        f"At the close of every minute. The day's limit is {daily:.0%} of the capital below the midnight balance, the overall "
+        f"one {overall:.0%} below the capital."
     )
 
 

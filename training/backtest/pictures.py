@@ -1,128 +1,123 @@
-"""Charts of a backtest: equity with the limits of the rules, drawdown, and the outcome of every start date."""
+"""Charts of a backtest: equity with the limits of the rules, drawdown, returns of trades, and the outcome of every start date."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from markupsafe import Markup
 
-from signalbox.reports.drawing import element, places, words
+from signalbox.reports.plane import Line, Plane, Tick, bars_chart, figure, stamp, time_chart, time_ticks, value_ticks
 from signalbox.risk.ftmo.state import AccountDay
 from training.backtest.backtest import BacktestResult
 from training.backtest.engine import BacktestEnding
-from training.backtest.figures import drawdowns
+from training.backtest.performance import Excursion, Floats, MinuteEquity
 from training.backtest.starts import Attempt
-from training.write.pictures import LEFT, TOP, Plane
 
-_WIDTH: Final = 1040.0
-_POINTS: Final = 1_500  # per line; of neighbouring points the lowest is drawn, so no fall is lost
-_DAY: Final = 86_400.0
+_POINTS: Final = 1_200  # of a line; of neighbouring points the lowest is drawn, so no fall is lost
+_SHOWN_TRADES: Final = 2_000  # dots of a picture
+_BIN: Final = 0.25  # R
 _COLOURS: Final = {BacktestEnding.TARGET_REACHED: "c1", BacktestEnding.END_OF_DATA: "c0"}
 
 
-def equity_svg(result: BacktestResult) -> Markup:
-    """Draw equity with both limits, in percent of the capital. Empty with fewer than two points."""
-    rows, capital = result.run.record.equity, result.account.capital
-    if len(rows) < 2:
-        return Markup("")
-    xs, ys = _thinned([row.at for row in rows], [_percent(row.equity, capital) for row in rows])
-    days = result.run.record.days
-    lines = [("equity", "c0", xs, ys)]
+def equity_chart(result: BacktestResult, minutes: MinuteEquity) -> Markup:
+    """Draw the equity of every minute with the capital and, of an account with loss rules, both limits."""
+    capital = float(result.account.capital)
+    lines = [Line("equity", "c0", _thinned(result, minutes.first, minutes.close))]
+    days, rules = result.run.record.days, result.account.rules
     if days:
-        lines.append(("daily limit", "c2", *_limit_line(days, capital)))
-    rules = result.account.rules
-    overall = None if rules is None else -100.0 * float(rules.max_loss_fraction)
-    low = min([*ys, *(min(line[3]) for line in lines), overall or 0.0])
-    high = max([*ys, 0.0])
-    pad = max(0.05 * (high - low), 0.2)
-    plane = Plane((xs[0], max(xs[-1], xs[0] + 1.0)), (low - pad, high + pad), width=_WIDTH)
-    parts = [plane.line((plane.x[0], 0.0), (plane.x[1], 0.0), "axis")]
-    for i, (name, colour, x, y) in enumerate(lines):
-        parts.append(plane.curve(x, y, colour))
-        parts.append(words(LEFT + 10 + 160 * i, TOP - 1, name, class_=f"key {colour}"))
-    if overall is not None:
-        parts.append(plane.line((plane.x[0], overall), (plane.x[1], overall), "asked"))
-        parts.append(words(LEFT + 10 + 160 * len(lines), TOP - 1, "overall limit (dashed)", class_="key c2"))
-    parts.append(plane.hover(xs, [f"{_date(x)}: {y:+.2f} % of capital" for x, y in zip(xs, ys, strict=True)]))
-    return plane.frame("equity", parts, names=("UTC", "% of capital"), ticks=_months(plane.x), form="+.1f")
+        lines.append(Line("daily limit", "c2", _limit_line(days)))
+    levels = [] if rules is None else [Tick(capital * (1 - float(rules.max_loss_fraction)), "overall limit")]
+    unit = result.account.currency
+    return time_chart("equity", lines, unit=unit, start=Tick(capital, "capital at the start"), levels=levels)
 
 
-def drawdown_svg(result: BacktestResult) -> Markup:
-    """Draw how far equity is below its highest value so far, in percent. Empty with fewer than two points."""
-    rows = result.run.record.equity
-    if len(rows) < 2:
+def drawdown_chart(result: BacktestResult, minutes: MinuteEquity) -> Markup:
+    """Draw how far the worst price of each minute put equity below its highest value so far, in percent."""
+    falls = -100 * minutes.falls(float(result.account.capital))
+    line = Line("drawdown", "c2", _thinned(result, minutes.first, falls), is_area=True)
+    return time_chart("drawdown", [line], unit="% below the highest equity", height="low")
+
+
+def returns_chart(excursions: Sequence[Excursion]) -> Markup:
+    """Draw how many trades ended in each range of R; empty without trades."""
+    values = [one.r for one in excursions if math.isfinite(one.r)]
+    if not values:
         return Markup("")
-    falls = -100 * drawdowns([row.equity for row in rows], result.account.capital)
-    xs, ys = _thinned([row.at for row in rows], falls.tolist())
-    plane = Plane((xs[0], max(xs[-1], xs[0] + 1.0)), (min([*ys, -0.5]) * 1.08, 0.0), width=_WIDTH, height=220.0)
-    area = plane.along([xs[0], *xs, xs[-1]], [0.0, *ys, 0.0])
-    parts = [
-        element("polygon", class_="band c2", points=places(area)),
-        plane.curve(xs, ys, "c2"),
-        plane.hover(xs, [f"{_date(x)}: {y:.2f} % below the highest" for x, y in zip(xs, ys, strict=True)]),
+    edges = np.arange(math.floor(min(values) / _BIN), math.floor(max(values) / _BIN) + 2) * _BIN
+    counts, _ = np.histogram(values, edges)
+    bars = [
+        (a, b, float(count), "c1" if a >= 0 else "c2", f"{a:+.2f} to {b:+.2f} R: {count} trades")
+        for (a, b), count in zip(pairwise(edges.tolist()), counts.tolist(), strict=True)
     ]
-    return plane.frame("drawdown", parts, names=("UTC", "% below highest"), ticks=_months(plane.x), form=".1f")
+    return bars_chart("distribution of R", bars, names=("profit after fees, R", "trades"))
 
 
-def starts_svg(attempts: Sequence[Attempt]) -> Markup:
+def excursion_chart(excursions: Sequence[Excursion], *, favourable: bool) -> Markup:
+    """Draw the result of each trade against how far its price went for it (MFE) or against it (MAE); empty without trades."""
+    known = [one for one in excursions if math.isfinite(one.r) and math.isfinite(one.adverse)][-_SHOWN_TRADES:]
+    if not known:
+        return Markup("")
+    name = "MFE" if favourable else "MAE"
+    xs = [one.favourable if favourable else one.adverse for one in known]
+    ys = [one.r for one in known]
+    low, high = min([*ys, -0.5]), max([*ys, 0.5])
+    plane = Plane((0.0, max([*xs, 0.5]) * 1.05), (low - 0.08 * (high - low), high + 0.08 * (high - low)))
+    parts = [plane.level(0.0, "axis")]
+    parts += [
+        plane.dot(x, y, "small c1" if y > 0 else "small c2", f"{name} {x:.2f} R, ended at {y:+.2f} R")
+        for x, y in zip(xs, ys, strict=True)
+    ]
+    return plane.frame(
+        f"{name} against the result", parts, names=(f"{name}, R", "result, R"), ticks=value_ticks(*plane.x), height="middle"
+    )
+
+
+def starts_chart(attempts: Sequence[Attempt]) -> Markup:
     """Draw the outcome of every start date: how long it lasted and the profit at its end. Empty without attempts."""
     if not attempts:
         return Markup("")
-    xs = [_day(one.start) for one in attempts]
+    xs = [one.start.timestamp() for one in attempts]
+    ends = [one.ended_at.timestamp() for one in attempts]
     ys = [100 * one.profit for one in attempts]
-    high, low = max([*ys, 10.5]), min([*ys, -10.5])
-    plane = Plane(
-        (xs[0] - 5, max(xs[-1], *(_day(one.ended_at) for one in attempts)) + 5), (low, high), width=_WIDTH, height=300.0
-    )
-    parts = [plane.line((plane.x[0], 0.0), (plane.x[1], 0.0), "axis")]
-    for one, x, y in zip(attempts, xs, ys, strict=True):
+    margin = 0.01 * (max(ends) - xs[0]) + 3_600.0
+    plane = Plane((xs[0] - margin, max(*ends, xs[-1] + 1) + margin), (min([*ys, -10.5]), max([*ys, 10.5])))
+    parts = [plane.level(0.0, "axis")]
+    for one, x, end, y in zip(attempts, xs, ends, ys, strict=True):
         colour = _COLOURS.get(one.ending, "c2")
-        parts.append(plane.line((x, 0.0), (_day(one.ended_at), y), f"line {colour}"))
-        px, py = plane.at(_day(one.ended_at), y)
         label = f"{one.start:%Y-%m-%d}: {one.ending.value}, {one.profit:+.1%} after {one.days:.0f} days, {one.trades} trades"
-        parts.append(element("circle", element("title", label), class_=colour, cx=f"{px:.1f}", cy=f"{py:.1f}", r=4))
-    names = ("from the start date to its end", "% of capital at the end")
-    return plane.frame("start dates", parts, names=names, ticks=_months(plane.x), form="+.0f")
+        parts += [plane.line((x, 0.0), (end, y), f"line {colour}"), plane.dot(end, y, colour, label)]
+    names = ("UTC, from the start date to its end", "% of capital at the end")
+    legend = [("target reached", "c1"), ("candles ended", "c0"), ("rule broken or no headroom left", "c2")]
+    return plane.frame("start dates", parts, names=names, ticks=time_ticks(*plane.x), legend=legend)
 
 
-def _limit_line(days: Sequence[AccountDay], capital: Decimal) -> tuple[list[float], list[float]]:
-    xs = [float((day.date.toordinal() - 719_163) + shift) for day in days for shift in (0.0, 1.0)]
-    ys = [_percent(day.daily_limit, capital) for day in days for _ in range(2)]
-    return xs, ys
+def compared_chart(results: Sequence[tuple[str, Sequence[tuple[datetime, Decimal]], Decimal]]) -> Markup:
+    """Draw the equity of runs in percent of their capital on one time axis. results: (name, equity rows, capital)."""
+    lines = []
+    for i, (name, rows, capital) in enumerate(results):
+        points = [(at.timestamp(), 100 * float((equity - capital) / capital)) for at, equity in rows]
+        every = max(-(-len(points) // _POINTS), 1)
+        lines.append(Line(name, f"c{i % 4}", [*points[::every], *points[-1:]]))
+    said = [f"{stamp(x)}: {figure(y)} %" for x, y in lines[0].points] if lines else None
+    return time_chart("equity of both", lines, unit="% of the capital", start=Tick(0.0, "start"), said=said)
 
 
-def _percent(amount: Decimal, capital: Decimal) -> float:
-    return 100 * float((amount - capital) / capital)
+def _limit_line(days: Sequence[AccountDay]) -> list[tuple[float, float]]:
+    """Return the daily limit as steps, from midnight to midnight."""
+    seconds = [(day.date.toordinal() - 719_163) * 86_400.0 for day in days]
+    return [(at + shift, float(day.daily_limit)) for at, day in zip(seconds, days, strict=True) for shift in (0.0, 86_400.0)]
 
 
-def _day(instant: datetime) -> float:
-    return instant.timestamp() / _DAY
-
-
-def _date(day: float) -> str:
-    return f"{datetime.fromtimestamp(day * _DAY, UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _thinned(at: Sequence[datetime], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Return at most about _POINTS points: the lowest of each group of neighbours, and the first and last point."""
-    every = max(-(-len(values) // _POINTS), 1)
-    kept = [min(range(i, min(i + every, len(values))), key=values.__getitem__) for i in range(0, len(values), every)]
-    kept = sorted({0, *kept, len(values) - 1})
-    return [_day(at[i]) for i in kept], [values[i] for i in kept]
-
-
-def _months(across: tuple[float, float]) -> list[tuple[float, str]]:
-    first, last = (np.datetime64(int(np.ceil(day)), "D") for day in across)
-    months = np.arange(first.astype("datetime64[M]"), last.astype("datetime64[M]") + 1)
-    if months.shape[0] < 3:
-        days = np.arange(first, last + 1)
-        every = max(-(-days.shape[0] // 10), 1)
-        found = [(float(day.astype(np.int64)), str(day)) for day in days[::every]]
-    else:
-        every = max(-(-months.shape[0] // 12), 1)
-        found = [(float(month.astype("datetime64[D]").astype(np.int64)), str(month)) for month in months[::every]]
-    return [(x, name) for x, name in found if across[0] <= x <= across[1]]
+def _thinned(result: BacktestResult, first: int, values: Floats) -> list[tuple[float, float]]:
+    """Return at most about _POINTS points: the lowest of each group of neighbouring minutes, and the first and last minute."""
+    every = max(-(-values.size // _POINTS), 1)
+    kept = [i + int(np.argmin(values[i : i + every])) for i in range(0, values.size, every)]
+    kept = sorted({0, *kept, values.size - 1})
+    began = result.grid.instant(first).timestamp()
+    return [(began + 60.0 * (i + 1), float(values[i])) for i in kept]

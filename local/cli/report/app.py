@@ -21,6 +21,7 @@ def report(  # noqa: PLR0917 - typer passes by keyword
     ] = None,
     stage: Stage = None,
     database: Database = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also a PDF of each page (needs Chromium or Chrome).")] = False,  # noqa: FBT002 - of typer
     json_output: Json = False,  # noqa: FBT002 - of typer
 ) -> None:
     """Write reports of an account as CSV and HTML: profit and loss, blotter, tax, compliance, execution quality."""
@@ -41,5 +42,6 @@ def report(  # noqa: PLR0917 - typer passes by keyword
         json_output=json_output,
         settings=settings,
         now=datetime.now(UTC),
+        pdf=pdf,
     )
     raise typer.Exit(code)

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from rich.console import Console
 
+from local.browser import browser, browser_path
 from local.cli.ledger import connection_source
+from local.cli.report.index import write_index
 from local.errors import DataError
 from local.settings import Settings
 from signalbox.adapters.postgres.connection import LedgerError, LedgerUnavailableError
@@ -48,9 +50,15 @@ def run_report(
     json_output: bool,
     settings: Settings,
     now: datetime,
+    pdf: bool = False,
 ) -> int:
-    """Write the files and return the exit code. Raises DataError, AccountError and ReportError with what to do."""
+    """Write the files and an index of the account's reports, and return the exit code. pdf: of each page too, by Chromium.
+
+    Raises DataError, AccountError and ReportError with what to do.
+    """
     kinds = _kinds(kind)
+    if pdf:
+        browser_path()  # before anything is read
     with _reports(database, settings) as reports:
         configured = _account(reports.accounts(), account)
         wanted = parse_period(period, zone or zone_of(configured))
@@ -59,9 +67,14 @@ def run_report(
             data = replace(data, quality=_measured(reports, data))
     made = [build(kind, data) for kind in kinds]
     files = [_write(report, out) for report in made]
+    if pdf:
+        _print_pages(files)
+    index = write_index(out, account)
     if json_output:
         sys.stdout.write(json.dumps(_as_json(data, made, files), indent=2) + "\n")
-    _show(Console(stderr=json_output), made, files)
+    console = Console(stderr=json_output)
+    _show(console, made, files)
+    console.print(f"all reports of {account}: {index}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -114,6 +127,18 @@ def _write(report: Report, out: Path) -> list[dict[str, Any]]:
             raise DataError(f"cannot write {path}: {error.strerror}; choose another --out") from error
         written.append({"path": str(path), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     return written
+
+
+def _print_pages(files: list[list[dict[str, Any]]]) -> None:
+    """Print each page to a PDF beside it. Raises BrowserError."""
+    with browser() as chromium:
+        for written in files:
+            page = next(Path(one["path"]) for one in written if one["path"].endswith(".html"))
+            chromium.open(page)
+            content = chromium.pdf()
+            path = page.with_suffix(".pdf")
+            path.write_bytes(content)
+            written.append({"path": str(path), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
 
 
 def _as_json(data: AccountPeriod, made: list[Report], files: list[list[dict[str, Any]]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from signalbox.reports.drawing import MAX_STRIPS, element, hover_strips, picture, words
 from signalbox.reports.page import TEMPLATES, Table, badge, coloured, render
+from signalbox.reports.price_chart import page_script
 from signalbox.reports.report import SHOWN_ROWS, Section, rows_table
 
 ROOT = Path(__file__).parents[3]
@@ -87,12 +88,14 @@ def test_every_part_of_a_page_about_a_model_stands_on_it_as_markup(path: Path) -
     folder = ROOT / "training" / "write" / "templates"
     files = (path, folder / "verdict.html.jinja", TEMPLATES / "page.html.jinja")
     asked = set().union(*(meta.find_undeclared_variables(Environment(autoescape=True).parse(f.read_text())) for f in files))
-    parts = {name: Table(["is"], [[f"part {name}"]]) for name in asked - {*PLAIN, "tone", "figures", "section", "cards"}}
-    page = render(path, folder, **parts, **dict.fromkeys(PLAIN, "words"), tone="ok", figures={"a": "b"})
+    parts = {
+        name: Table(["is"], [[f"part {name}"]]) for name in asked - {*PLAIN, "tone", "figures", "section", "cards", "script"}
+    }
+    page = render(path, folder, **parts, **dict.fromkeys(PLAIN, "words"), tone="ok", figures={"a": "b"}, script=page_script())
     assert len(parts) >= 10
     assert all(page.count(f"<td>part {name}</td>") == 1 for name in parts)
     empty = {name: Table(["is"], ()) for name in parts}
-    page = render(path, folder, **empty, **dict.fromkeys(PLAIN, "words"), tone="ok", figures={"a": "b"})
+    page = render(path, folder, **empty, **dict.fromkeys(PLAIN, "words"), tone="ok", figures={"a": "b"}, script=page_script())
     assert page.count('<p class="soft">none</p>') == page.count("<h2>") >= 10
 
 

@@ -28,6 +28,10 @@ NAME = "ftmo-2step-100k"
 
 @pytest.fixture(scope="module")
 def record() -> AccountRecord:
+    return traded_account()
+
+
+def traded_account() -> AccountRecord:
     """Ninety minutes of an account: a trade that closes, one that is open, an order refused, a signal held back, a halt."""
     database = MemoryTradingDatabase()
     for symbol in (BTC, ETH, SOL):
@@ -119,7 +123,7 @@ def test_an_account_without_rules_uses_no_limit(record: AccountRecord) -> None:
 
 def test_page_shows_the_account_its_trades_and_stops_as_text(record: AccountRecord) -> None:
     made = replayed(record)
-    page = render_page(made, summarise(made), b"")
+    page = render_page(made, summarise(made))
     assert f"Account {NAME}" in page
     assert "paper: no money moved" in page
     assert page.count("<polyline") == 1
@@ -135,7 +139,7 @@ def test_page_and_chart_are_made_with_and_without_accounts(record: AccountRecord
         made = replayed(*accounts)
         picture = draw_chart(made)
         assert picture.startswith(b"\x89PNG")
-        assert (f"Account {NAME}" in render_page(made, summarise(made), picture)) is bool(accounts)
+        assert (f"Account {NAME}" in render_page(made, summarise(made))) is bool(accounts)
 
 
 def test_fills_and_trades_change_the_chart(record: AccountRecord) -> None:

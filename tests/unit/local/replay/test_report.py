@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import json
 import re
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ import numpy as np
 import pytest
 
 from local.cloud.function_logs import metric_values, parse_line
-from local.replay.chart import broken_line, draw_chart
+from local.replay.chart import chart_of, draw_chart
 from local.replay.report import render_page, write_report
 from local.replay.summary import CycleTiming, ReplayRecord, gaps_of, summarise
 from signalbox.contracts import Metric
@@ -93,10 +96,17 @@ def test_gaps_inside_and_at_the_edges_are_told_with_their_ends() -> None:
     assert whole.minutes == 60
 
 
-def test_line_breaks_at_a_gap() -> None:
-    times, prices = broken_line(bars(BTC, [0, 1, 5, 6]))
-    assert len(times) == len(prices) == 5
-    assert np.isnan(prices).tolist() == [False, False, True, False, False]
+def test_chart_has_no_candle_in_a_gap_and_knows_which_signals_were_right() -> None:
+    chart = chart_of(record(bars={BTC: bars(BTC, range(68)), ETH: bars(ETH, [0, 1, 5, 6])}))
+    assert [(one.symbol, len(one.open_ms), one.minutes) for one in chart.candles] == [("BTC-USD", 60, 1), ("ETH-USD", 4, 1)]
+    assert [(one.direction, one.outcome) for one in chart.signals] == [("BUY", "right"), ("SELL", "not known yet")]
+
+
+def test_an_interrupted_replay_is_shown_to_where_it_got_and_no_further() -> None:
+    until = START + timedelta(minutes=20)
+    chart = chart_of(record(exit="interrupted", decided_until=until))
+    assert (chart.start, chart.end) == (START, until)
+    assert all(int(one.open_ms[-1]) < to_ms(until) for one in chart.candles)
 
 
 def test_report_is_one_page_that_loads_nothing_and_marks_shadow(tmp_path: Path) -> None:
@@ -105,7 +115,10 @@ def test_report_is_one_page_that_loads_nothing_and_marks_shadow(tmp_path: Path) 
     assert "shadow: not for trading" in page
     assert re.findall(r'(?:src|href)="(?!data:)', page) == []
     assert "url(" not in page
-    assert "<script" not in page
+    assert re.findall(r"<script[^>]*>", page) == ['<script type="application/json">', "<script>"]  # its data, and our own script
+    assert "alert(1)" not in page.replace("&lt;script&gt;alert(1)", "")
+    digest = base64.b64encode(hashlib.sha256(page.rsplit("<script>", 1)[1].split("</script>")[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html.unescape(page)  # the browser runs this text and no other
     assert "&lt;b&gt;bundle" in page
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "summary.json").read_text())["exit"] == "ok"
@@ -113,7 +126,7 @@ def test_report_is_one_page_that_loads_nothing_and_marks_shadow(tmp_path: Path) 
 
 def test_active_model_is_not_badged_as_shadow() -> None:
     active = record(signals=(signal("BTC-USD", 5, stage="active"),))
-    assert "not for trading" not in render_page(active, summarise(active), b"")
+    assert "not for trading" not in render_page(active, summarise(active))
 
 
 @pytest.mark.parametrize("exit_", ["interrupted", "failed"])

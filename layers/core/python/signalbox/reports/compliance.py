@@ -8,9 +8,11 @@ snapshots show it. Only finished days count; the current day appears in the reco
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
+from types import MappingProxyType
 from typing import Final
 
 from signalbox.exact import CONTEXT, ratio
@@ -21,7 +23,7 @@ from signalbox.reports.source import AccountPeriod
 from signalbox.risk.codes import MEANINGS
 from signalbox.risk.ftmo.headroom import SEVERITY, Limits, RuleHeadroom, StopLevel, headroom_of
 from signalbox.risk.ftmo.rules import FtmoRules, LossReference
-from signalbox.risk.snapshot import HaltLevel
+from signalbox.risk.snapshot import HaltLevel, LossRule
 from signalbox.trading.changes import RiskEvent, RiskEventKind
 
 COLUMNS: Final = (
@@ -43,6 +45,31 @@ COLUMNS: Final = (
     "key",
 )
 ACCOUNT_EXPOSURE: Final = "max_account_exposure_fraction"
+# How the page names the limits of `RiskLimits`; the CSV keeps their field names. A test asks for every field.
+LIMIT_NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "version": "preset",
+        "funding": "how positions are paid for",
+        "loss_floors_required": "orders need known loss limits",
+        "max_account_age_seconds": "oldest balances and positions, s",
+        "max_price_age_seconds": "oldest price, s",
+        "max_price_deviation_fraction": "limit price away from the market, share of the price",
+        "market_slippage_fraction": "assumed slippage of a market order, share of the price",
+        "stop_slippage_fraction": "assumed slippage of a stop, share of the price",
+        "worst_move_fraction": "assumed worst move of a position without a stop, share of the price",
+        "max_symbol_exposure_fraction": "exposure of a symbol, times equity",
+        "max_group_exposure_fraction": "exposure of a correlated group, times equity",
+        "max_account_exposure_fraction": "exposure of the account, times equity",
+        "max_funding_use_fraction": "margin or cash in use, share of what there is",
+        "midnight_guard_minutes": "before midnight the next day's limits count too, minutes",
+        "throttle_window_seconds": "time over which orders are counted, s",
+        "max_orders_per_window": "orders in that time",
+        "reserved_for_reducing": "further orders in that time, to reduce positions",
+    }
+)
+RULE_NAMES: Final[Mapping[LossRule, str]] = MappingProxyType(
+    {LossRule.MAX_DAILY_LOSS: "daily loss", LossRule.MAX_LOSS: "total loss"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +245,7 @@ def _loss_table(losses: tuple[LossUse, ...]) -> Table:
     rows = (
         [
             use.day,
-            use.rule.rule.value,
+            RULE_NAMES[use.rule.rule],
             money(use.rule.reference),
             money(use.rule.limit),
             money(use.rule.used),
@@ -233,7 +260,7 @@ def _loss_table(losses: tuple[LossUse, ...]) -> Table:
 
 
 def _limit_table(limits: tuple[LimitUse, ...]) -> Table:
-    rows = ([use.name, _shown(use.limit), number(use.used), percent(use.share), use.refusals] for use in limits)
+    rows = ([LIMIT_NAMES[use.name], _shown(use.limit), number(use.used), percent(use.share), use.refusals] for use in limits)
     return rows_table(["limit", "value", "highest measured use", "share", "orders refused"], rows, (1, 2, 3, 4))
 
 

@@ -7,7 +7,7 @@ there from the start. Of each time span only the points needed for figures and p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -16,10 +16,9 @@ from typing import Final
 from markupsafe import Markup
 
 from signalbox.exact import ZERO, exactly, ratio
-from signalbox.reports.drawing import element, hover_strips, line_through, picture, places, words
+from signalbox.reports.plane import Line, Tick, figure, stamp, time_chart
 
 SPANS: Final = 200  # number of time spans in a period; of each at most four points are kept
-_WIDTH, _EQUITY_HEIGHT, _DRAWDOWN_HEIGHT, _LEFT = 1000.0, 190.0, 70.0, 78.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +128,8 @@ def drawdown_share(point: CurvePoint, transfers: Decimal) -> Decimal | None:
     return ratio(point.drawdown, base, 6) if base > 0 else None
 
 
-def curve_svg(curve: EquityCurve, transfers: Decimal) -> Markup:
-    """Return a picture of equity (above) and drawdown (below) over time; empty for fewer than two points.
+def curve_charts(curve: EquityCurve, transfers: Decimal, currency: str) -> Markup:
+    """Return pictures of equity and of drawdown over time; empty for fewer than two points.
 
     Equity here is profit plus all transfers up to the end, so that paying in does not make a step.
     """
@@ -138,34 +137,14 @@ def curve_svg(curve: EquityCurve, transfers: Decimal) -> Markup:
         return Markup("")
     times = [point.at.timestamp() for point in curve.points]
     equity = [float(point.profit + transfers) for point in curve.points]
-    falls = [float(point.drawdown) for point in curve.points]
-    across = [_LEFT + (_WIDTH - _LEFT) * (t - times[0]) / (times[-1] - times[0]) for t in times]
-    low, high = min(equity), max(equity)
-    room = (high - low) or max(abs(high), 1.0) * 0.001
-    deep = max(falls) or 1.0
-    top = _EQUITY_HEIGHT + 14
-    height = top + _DRAWDOWN_HEIGHT + 22
-    line = [(x, 8 + (_EQUITY_HEIGHT - 16) * (1 - (y - low) / room)) for x, y in zip(across, equity, strict=True)]
-    area = [(x, top + _DRAWDOWN_HEIGHT * fall / deep) for x, fall in zip(across, falls, strict=True)]
-    first, last = curve.points[0].at, curve.points[-1].at
-    ticks: Sequence[tuple[float, str]] = (
-        (14.0, f"{high:,.2f}"),
-        (_EQUITY_HEIGHT - 6, f"{low:,.2f}"),
-        (top + 8, "0"),
-        (top + _DRAWDOWN_HEIGHT, f"-{max(falls):,.2f}"),
-    )
-    labels = [
-        f"{point.at:%Y-%m-%d %H:%M} UTC: equity {y:,.2f}, {fall:,.2f} below the highest"
-        for point, y, fall in zip(curve.points, equity, falls, strict=True)
+    falls = [-float(point.drawdown) for point in curve.points]
+    said = [
+        f"{stamp(at)}: equity {figure(y)}, {figure(-fall)} below the highest"
+        for at, y, fall in zip(times, equity, falls, strict=True)
     ]
-    return picture(
-        "equity above, drawdown below",
-        _WIDTH,
-        height,
-        *(words(0, y, label) for y, label in ticks),
-        words(_LEFT, height - 6, f"{first:%Y-%m-%d %H:%M} UTC"),
-        words(_WIDTH, height - 6, f"{last:%Y-%m-%d %H:%M} UTC", text_anchor="end"),
-        line_through(line, fill="none", stroke="#3d6a99", stroke_width="1.6"),
-        element("polygon", points=places([(across[0], top), *area, (across[-1], top)]), fill="#b3261e", opacity="0.35"),
-        hover_strips(across, labels, 0.0, top + _DRAWDOWN_HEIGHT),
+    above = Line("equity", "c0", list(zip(times, equity, strict=True)))
+    below = Line("drawdown", "c2", list(zip(times, falls, strict=True)), is_area=True)
+    start = Tick(equity[0], "equity at the start")
+    return time_chart("equity", [above], unit=currency, start=start, said=said) + time_chart(
+        "drawdown", [below], unit=f"{currency} below the highest", height="low"
     )

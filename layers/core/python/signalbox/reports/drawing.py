@@ -21,8 +21,11 @@ def element(tag: str, *children: object, **attributes: object) -> Markup:
 
 
 def picture(label: str, width: float, height: float, *children: object) -> Markup:
-    """Return an svg element of that size in user units. label: its description for screen readers."""
-    return element("svg", *children, role="img", aria_label=label, viewBox=f"0 0 {width:.0f} {height:.0f}")
+    """Return a picture of that size in user units, which scrolls where the page is narrower. label: for screen readers."""
+    box = f"0 0 {width:.0f} {height:.0f}"
+    return Markup('<div class="scroll">{}</div>').format(
+        element("svg", *children, class_="fixed", role="img", aria_label=label, viewBox=box)
+    )
 
 
 def words(x: float, y: float, shown: object, **attributes: object) -> Markup:

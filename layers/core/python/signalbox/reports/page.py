@@ -6,6 +6,7 @@ Pages are templates. Every value is escaped, except those whose type marks them 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ TEMPLATES: Final = Path(__file__).with_name("templates")
 class Table:
     """A table of plain values or markup. Columns in `numeric` are right-aligned. A table without rows is false and empty.
 
-    left_out: how many earlier rows are not shown.
+    left_out: how many earlier rows are not shown. A table of two columns without names is a list of facts.
     """
 
     def __init__(
@@ -32,6 +33,11 @@ class Table:
 
     def __bool__(self) -> bool:
         return bool(self.rows)
+
+    @property
+    def is_facts(self) -> bool:
+        """Whether it is a list of names and values, which stays a list on a narrow page."""
+        return len(self.head) <= 2
 
     @override
     def __str__(self) -> str:
@@ -46,6 +52,12 @@ class Table:
 def badge(kind: str, words: str) -> Markup:
     """Return a coloured label. kind: ok, bad or shadow."""
     return Markup('<span class="badge {}">{}</span>').format(kind, words)
+
+
+def gain_or_loss(amount: Decimal | float, shown: str) -> Markup:
+    """Return a figure in the colour of its sign; zero has none."""
+    kind = "gain" if amount > 0 else "loss" if amount < 0 else ""
+    return Markup('<span class="{}">{}</span>').format(kind, shown)
 
 
 def coloured(direction: str) -> Markup:

@@ -12,14 +12,27 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
+from markupsafe import Markup
+
 from signalbox.exact import ZERO, exactly
 from signalbox.orders.terms import Side
-from signalbox.portfolio.entries import Fill
+from signalbox.portfolio.entries import Fill, Transfer
 from signalbox.portfolio.statement import Statement, statement
-from signalbox.reports.csv_text import Cell, CsvTable, instant_text, row_of
-from signalbox.reports.curve import CurvePoint, curve_svg, drawdown_share
+from signalbox.reports.csv_text import Cell, CsvTable, row_of
+from signalbox.reports.curve import CurvePoint, curve_charts, drawdown_share
 from signalbox.reports.page import Table
-from signalbox.reports.report import Report, ReportKind, Section, account_row, headline, money, number, percent, rows_table
+from signalbox.reports.report import (
+    Report,
+    ReportKind,
+    Section,
+    account_row,
+    headline,
+    money,
+    number,
+    percent,
+    rows_table,
+    when,
+)
 from signalbox.reports.source import AccountPeriod, Valuation
 from signalbox.trading.state import TradeState
 
@@ -166,6 +179,7 @@ def pnl_report(data: AccountPeriod) -> Report:
         "net": money(total.net),
         "opening equity": money(total.opening_equity),
         "closing equity": money(total.closing_equity),
+        "transfers in and out": money(total.transfers),
         "realised, before fees": money(total.realised),
         "fees": money(total.fees),
         "deepest drawdown": f"{money(found.deepest.drawdown if found.deepest else ZERO)} ({percent(found.deepest_share)})",
@@ -181,8 +195,13 @@ def pnl_report(data: AccountPeriod) -> Report:
         table=CsvTable(COLUMNS, tuple(rows)),
         figures=figures,
         sections=(
-            Section("Equity and drawdown", curve_svg(data.whole_curve, data.closing.snapshot.transfers), _curve_note(data)),
+            Section(
+                "Equity and drawdown",
+                curve_charts(data.whole_curve, data.closing.snapshot.transfers, data.account.currency),
+                _curve_note(data),
+            ),
             Section("Statement", _statement_table(found), "opening equity + transfers + net = closing equity, to the last digit"),
+            Section("Transfers", _transfer_table(data), "Money paid in, and with a minus paid out. It is no profit and no loss."),
             Section("By symbol", _symbol_table(found)),
             Section("Open positions at the end", _position_table(data), _mark_note(data)),
         ),
@@ -270,13 +289,22 @@ def _symbol_table(found: ProfitAndLoss) -> Table:
     return rows_table(head, rows, range(1, 8))
 
 
+def _curve(data: AccountPeriod) -> Markup:
+    return curve_charts(data.whole_curve, data.closing.snapshot.transfers, data.account.currency)
+
+
+def _transfer_table(data: AccountPeriod) -> Table:
+    rows = ([when(entry.at), money(entry.amount), entry.key] for entry in data.inside if isinstance(entry, Transfer))
+    return rows_table(["at (UTC)", f"amount, {data.account.currency}", "entry"], rows, (1,))
+
+
 def _position_table(data: AccountPeriod) -> Table:
     rows = []
     for symbol, mark in sorted(data.closing.marks.items()):
         held = data.closing.books.position(symbol)
         facts = (number(held.quantity), number(held.average_price), number(mark.price), money(held.unrealised(mark.price)))
-        rows.append([symbol, *facts, instant_text(mark.at)])
-    return rows_table(["symbol", "quantity", "average price", "price", "unrealised", "price of"], rows, range(1, 5))
+        rows.append([symbol, *facts, when(mark.at)])
+    return rows_table(["symbol", "quantity", "average price", "price", "unrealised", "price of (UTC)"], rows, range(1, 5))
 
 
 def _mark_note(data: AccountPeriod) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from markupsafe import Markup
 
 from signalbox.exact import to_places
-from signalbox.reports.csv_text import Cell, CsvTable, instant_text, row_of, to_csv
+from signalbox.reports.csv_text import Cell, CsvTable, row_of, to_csv
 from signalbox.reports.page import TEMPLATES, Table, render
 from signalbox.reports.period import ReportPeriod
 from signalbox.reports.source import AccountPeriod
@@ -87,7 +87,7 @@ def account_row(data: AccountPeriod, columns: Sequence[str], cells: Mapping[str,
 def headline(data: AccountPeriod, what: str) -> str:
     """Return the first line of a page: the report, the account, the period, and whether the money is real."""
     period, account = data.period, data.account
-    until = f", so far (until {instant_text(data.until)})" if data.is_running else ""
+    until = f", so far (until {when(data.until)} UTC)" if data.is_running else ""
     return (
         f"{what} of account {account.account} ({_MONEY[account.mode]}) in the {period.kind} {period.name}{until}; "
         f"days are those of {period.zone}, amounts are in {account.currency}."
@@ -96,20 +96,25 @@ def headline(data: AccountPeriod, what: str) -> str:
 
 def money(amount: Decimal | None) -> str:
     """Return an amount for the page, with two decimals and thousands separators."""
-    return "-" if amount is None else f"{to_places(amount, 2):,f}"
+    return "-" if amount is None else f"{_unsigned_zero(to_places(amount, 2)):,f}"
 
 
 def number(amount: Decimal | None, places: int = 8) -> str:
     """Return a figure for the page, with at most `places` decimals."""
     if amount is None:
         return "-"
-    shown = f"{to_places(amount, places):,f}"
+    shown = f"{_unsigned_zero(to_places(amount, places)):,f}"
     return (shown.rstrip("0").rstrip(".") if "." in shown else shown) or "0"
 
 
 def percent(share: Decimal | None) -> str:
     """Return a share for the page, in percent."""
-    return "-" if share is None else f"{to_places(share * 100, 2):f} %"
+    return "-" if share is None else f"{_unsigned_zero(to_places(share * 100, 2)):f} %"
+
+
+def _unsigned_zero(amount: Decimal) -> Decimal:
+    """Return the amount; what was rounded to zero has no sign."""
+    return amount if amount else abs(amount)
 
 
 def when(instant: datetime | None) -> str:

@@ -1,0 +1,122 @@
+"""A page of each kind from made-up prices: for the pictures of docs/gallery.md and for the checks of how pages are laid out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+from local.cli.report.index import write_index
+from local.replay.report import write_report
+from local.replay.summary import CycleTiming
+from signalbox.inference.manifest import BundleManifest
+from signalbox.market.candles import Symbol
+from signalbox.reports.build import build
+from signalbox.reports.publishing import files_of
+from signalbox.reports.report import ReportKind
+from signalbox.signals.signal import DeploymentStage, Direction, Signal, Tier
+from tests.unit.local.replay.test_accounts import replayed, traded_account
+from tests.unit.reports.samples import CAPITAL, at, fill, period_of, transfer
+from tests.unit.trading.market import START, wave
+from tests.unit.training.backtest.random_walks import TIGHT, WARM_UP, account, walk_bars, walk_signals
+from training.backtest.backtest import BacktestResult, BacktestSpeed
+from training.backtest.bar_grid import BarGrid
+from training.backtest.command import chart_picture
+from training.backtest.compare import write_comparison
+from training.backtest.decisions import Decisions
+from training.backtest.engine import Plan, run
+from training.backtest.figures import figures_of
+from training.backtest.page import render_page
+from training.backtest.performance import at_worst_prices, performance_of
+from training.backtest.starts import attempt, start_dates
+from training.judge.history import Overlap
+from training.write.writer import report_bytes
+
+ROOT = Path(__file__).parents[1]
+DAY = 1_440
+
+
+def write_samples(out: Path) -> dict[str, Path]:
+    """Write the pages and their pictures into a folder and return the path of each page by its name."""
+    pages = {"demo": _demo(out / "demo")}
+    for name, seed in (("backtest", 21), ("other-backtest", 22)):
+        pages[name] = _backtest(out / name, seed)
+    pages["compare"] = write_comparison(out / "backtest", out / "other-backtest", out / "compare")
+    return pages | _reports(out / "reports")
+
+
+def sample_backtest(seed: int, days: int = 4) -> BacktestResult:
+    """Return a backtest of random walks on an account with loss rules."""
+    grid = BarGrid.of(walk_bars(seed, WARM_UP + days * DAY, minute_bps=6.0, gaps=[(0, 2_000, 70)]))
+    signals = walk_signals(grid, seed, share=0.05)
+    kind = account("ftmo-2step-100k", TIGHT)
+    start, end = grid.instant(WARM_UP), grid.instant(grid.minutes // 5 * 5)
+    found = run(grid, signals, Plan(kind, WARM_UP, grid.minutes))
+    manifest = BundleManifest.model_validate_json((ROOT / "training/starter_bundle/manifest.json").read_text(encoding="utf-8"))
+    none = np.empty(0, np.int64)
+    return BacktestResult(
+        manifest=manifest,
+        account=kind,
+        start=start,
+        end=end,
+        decisions=Decisions(tuple(Symbol(s) for s in grid.symbols), none, none, np.empty(0), tuple(signals)),
+        run=found,
+        figures=at_worst_prices(figures_of(grid, signals, found, 60), grid, found, start),
+        passing=attempt(grid, signals, kind, start_dates(start, end, 2), end=grid.minute(end)),
+        overlap=Overlap(0.0, (), None, None),
+        sources=(),
+        speed=BacktestSpeed(1.0, 0, 1.0, 1.0),
+        performance=performance_of(grid, found, start, end),
+        grid=grid,
+    )
+
+
+def _backtest(folder: Path, seed: int) -> Path:
+    result = sample_backtest(seed)
+    folder.mkdir(parents=True)
+    (folder / "backtest.json").write_bytes(report_bytes(result.to_json()))
+    (folder / "chart.png").write_bytes(chart_picture(result))
+    path = folder / "report.html"
+    path.write_text(render_page(result), encoding="utf-8")
+    return path
+
+
+def _demo(folder: Path) -> Path:
+    record = replayed(traded_account())
+    signals = tuple(_signal(symbol, i) for i in range(0, 17, 3) for symbol in record.symbols)
+    timings = tuple(CycleTiming(START + timedelta(minutes=5 * i), 900.0 if i == 0 else 60.0 + 7 * (i % 5)) for i in range(18))
+    write_report(replace(record, source="a made-up market", signals=signals, timings=timings), folder)
+    return folder / "report.html"
+
+
+def _signal(symbol: Symbol, i: int) -> Signal:
+    return Signal(
+        symbol=symbol,
+        decided_at=START + timedelta(minutes=5 * i),
+        deployment="starter",
+        stage=DeploymentStage.SHADOW,
+        direction=Direction.BUY if i % 2 else Direction.SELL,
+        tier=Tier.HIGH if i % 3 else Tier.MEDIUM,
+        probability_up=0.61 if i % 2 else 0.39,
+        price=wave(symbol, START, 90)[5 * i].close,
+        late=False,
+        schema_name="v31",
+        schema_hash="ab",
+        features=(),
+    )
+
+
+def _reports(folder: Path) -> dict[str, Path]:
+    fills = [fill(at(3, day), side, "2", str(900 + 7 * day), "1.5") for day in range(1, 9) for side in ("BUY", "SELL")]
+    data = period_of("2024-03", [CAPITAL, *fills, transfer(at(3, 10), "-5000"), transfer(at(3, 12), "0.001")])
+    pages = {}
+    for kind in ReportKind:
+        target = folder / f"account={data.account.account}" / "period=2024-03"
+        target.mkdir(parents=True, exist_ok=True)
+        for ending, content in files_of(build(kind, data)).items():
+            (target / f"kind={kind.value}.{ending}").write_bytes(content)
+        pages[f"report-{kind.value}"] = target / f"kind={kind.value}.html"
+    pages["report-index"] = write_index(folder, data.account.account)
+    return pages
