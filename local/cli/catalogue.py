@@ -81,7 +81,7 @@ EXAMPLES: Final[Mapping[str, str]] = MappingProxyType(
         "accounts history": f"accounts history {_ACCOUNT} --start 30d",
         "accounts lots": f"accounts lots {_ACCOUNT}",
         "accounts readiness": "accounts readiness mt5-challenge --stage prod",
-        "accounts open": "accounts open paper-25k --capital 25000",
+        "accounts open": "accounts open swing --kind paper --capital 25000",
         "accounts confirm": f"accounts confirm {_ACCOUNT} live --stage prod",
         "accounts lots-method": f"accounts lots-method {_ACCOUNT} HIFO",
         "accounts adopt": f"accounts adopt {_ACCOUNT} --symbol BTC-USD --quantity 0.1 --price 60000 --why 'bought by hand'",

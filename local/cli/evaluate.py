@@ -34,6 +34,8 @@ def evaluate(  # noqa: PLR0917 - typer passes by keyword
     folder = candles_of(data, settings)
     check_bundle(bundle)
     check_covers(folder, first, last)
+    if scores is not None:
+        out_folder(scores, "--scores")
     kept = None if fresh else scores or settings.scores
     request = EvaluateRequest(bundle, folder, first, last, cost_models(coinbase_taker_bps), kept)
     if out is None:

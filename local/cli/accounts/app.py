@@ -120,6 +120,10 @@ def open_account(  # noqa: PLR0917 - typer passes by keyword
         "follows": follows,
     }  # fmt: skip
     configuration = {key: value for key, value in given.items() if value is not None} or None
+    if configuration is not None and kind is None:
+        from local.errors import DataError  # noqa: PLC0415 - as above
+
+        raise DataError(f"--kind: expected paper, live-spot, ftmo-2step or ftmo-1step beside --{next(iter(configuration))}")
     _command(stage, "PUT", f"/accounts/{name}", request_id, as_json=json_output, configuration=configuration)
 
 
