@@ -31,7 +31,7 @@ def connection_source(database: str | None, settings: Settings, *, name: str, ti
 
 def require_reachable(stage: str | None, database: str | None, settings: Settings) -> None:
     """Raise DataError for the ledger of a deployed stage: it answers inside its own network alone."""
-    named = stage or settings.stage
+    named = settings.stage if stage is None else stage
     if database is None and named not in {None, STAGE}:
         raise DataError(
             f"the ledger of stage {named} answers inside its own network alone: open a tunnel to it and give --database"
